@@ -1,0 +1,300 @@
+//! Heads as bytes: `version byte | postcard | CRC-32 of all before it, little-endian`.
+//!
+//! The version stands first, so that a later layout is told from this one before anything else is read. Layouts are
+//! never changed in place: a new one gets a new version byte and a struct of its own. Golden bytes in the tests pin
+//! each. Whatever does not decode is a [`DecodeError`], never a panic: to the cache it is a miss.
+
+use std::{error::Error, fmt};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
+
+use super::{Head, Kind};
+use crate::time::Timestamp;
+
+const V1: u8 = 1;
+const CHECKSUM: usize = size_of::<u32>();
+
+/// Why bytes are not a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError(Reason);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Short,
+    UnknownVersion(u8),
+    Checksum,
+    Malformed(&'static str),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Reason::Short => f.write_str("the stored head is cut short"),
+            Reason::UnknownVersion(version) => {
+                write!(f, "the stored head has the unknown format version {version}")
+            }
+            Reason::Checksum => f.write_str("the stored head does not match its checksum"),
+            Reason::Malformed(what) => write!(f, "the stored head has a malformed {what}"),
+        }
+    }
+}
+
+impl Error for DecodeError {}
+
+fn malformed<E>(what: &'static str) -> impl FnOnce(E) -> DecodeError {
+    move |_| DecodeError(Reason::Malformed(what))
+}
+
+/// Layout 1. Never to be changed.
+#[derive(Serialize, Deserialize)]
+struct HeadV1<'a> {
+    #[serde(borrow)]
+    variants: Option<Vec<&'a str>>,
+    method: &'a str,
+    url: &'a str,
+    status: u16,
+    version: u8,
+    headers: Vec<LineV1<'a>>,
+    requested_at: Timestamp,
+    stored_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    tags: Vec<&'a str>,
+    body_len: u64,
+    trailers: Option<Vec<LineV1<'a>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LineV1<'a>(&'a str, #[serde(borrow)] Raw<'a>);
+
+/// Bytes that serde handles as bytes, where `&[u8]` would be written element by element.
+struct Raw<'a>(&'a [u8]);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowed;
+        impl<'de> Visitor<'de> for Borrowed {
+            type Value = &'de [u8];
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_bytes(Borrowed).map(Raw)
+    }
+}
+
+impl Head {
+    /// The head as versioned, checksummed bytes, for stores that keep bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let wire = HeadV1 {
+            variants: self
+                .variant_names()
+                .map(|names| names.iter().map(HeaderName::as_str).collect()),
+            method: self.method.as_str(),
+            url: &self.url,
+            status: self.status.as_u16(),
+            version: version_number(self.version),
+            headers: lines(&self.headers),
+            requested_at: self.requested_at,
+            stored_at: self.stored_at,
+            expires_at: self.expires_at,
+            tags: self.tags.iter().map(AsRef::as_ref).collect(),
+            body_len: self.body_len,
+            trailers: self.trailers.as_ref().map(lines),
+        };
+        let mut bytes = Vec::with_capacity(256 + self.size() / 2);
+        bytes.push(V1);
+        // Writing numbers, strings and sequences of known length into a `Vec` has no way to fail.
+        let mut bytes = postcard::to_extend(&wire, bytes).unwrap_or_default();
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// The head that [`encode`](Head::encode) gave `bytes` for. Header values share the memory of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Where `bytes` are of an unknown version, damaged, or not a head at all.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let Some((body, checksum)) = bytes.split_last_chunk::<CHECKSUM>() else {
+            return Err(DecodeError(Reason::Short));
+        };
+        let Some((&version, body)) = body.split_first() else {
+            return Err(DecodeError(Reason::Short));
+        };
+        if version != V1 {
+            return Err(DecodeError(Reason::UnknownVersion(version)));
+        }
+        if crc32fast::hash(&bytes[..bytes.len() - CHECKSUM]) != u32::from_le_bytes(*checksum) {
+            return Err(DecodeError(Reason::Checksum));
+        }
+        let (wire, rest) =
+            postcard::take_from_bytes::<HeadV1<'_>>(body).map_err(malformed("layout"))?;
+        if !rest.is_empty() {
+            return Err(DecodeError(Reason::Malformed("end")));
+        }
+        wire.into_head(&bytes)
+    }
+}
+
+impl HeadV1<'_> {
+    fn into_head(self, bytes: &Bytes) -> Result<Head, DecodeError> {
+        let kind = match self.variants {
+            None => Kind::Response,
+            Some(names) => Kind::Variants(
+                names
+                    .into_iter()
+                    .map(|name| HeaderName::try_from(name).map_err(malformed("header name")))
+                    .collect::<Result<_, _>>()?,
+            ),
+        };
+        Ok(Head {
+            kind,
+            method: Method::try_from(self.method).map_err(malformed("method"))?,
+            url: self.url.into(),
+            status: StatusCode::from_u16(self.status).map_err(malformed("status"))?,
+            version: number_version(self.version)?,
+            headers: header_map(&self.headers, bytes)?,
+            requested_at: self.requested_at,
+            stored_at: self.stored_at,
+            expires_at: self.expires_at,
+            tags: self.tags.into_iter().map(Into::into).collect(),
+            body_len: self.body_len,
+            trailers: self.trailers.map(|lines| header_map(&lines, bytes)).transpose()?,
+        })
+    }
+}
+
+fn lines(map: &HeaderMap) -> Vec<LineV1<'_>> {
+    map.iter().map(|(name, value)| LineV1(name.as_str(), Raw(value.as_bytes()))).collect()
+}
+
+fn header_map(lines: &[LineV1<'_>], bytes: &Bytes) -> Result<HeaderMap, DecodeError> {
+    let mut map =
+        HeaderMap::try_with_capacity(lines.len()).map_err(malformed("number of headers"))?;
+    for LineV1(name, Raw(value)) in lines {
+        let name = HeaderName::try_from(*name).map_err(malformed("header name"))?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value))
+            .map_err(malformed("header value"))?;
+        map.try_append(name, value).map_err(malformed("number of headers"))?;
+    }
+    Ok(map)
+}
+
+fn version_number(version: Version) -> u8 {
+    match version {
+        Version::HTTP_09 => 9,
+        Version::HTTP_10 => 10,
+        Version::HTTP_2 => 20,
+        Version::HTTP_3 => 30,
+        // `http::Version` has no others today; 1.1 is what an unknown one can be replayed as.
+        _ => 11,
+    }
+}
+
+fn number_version(number: u8) -> Result<Version, DecodeError> {
+    Ok(match number {
+        9 => Version::HTTP_09,
+        10 => Version::HTTP_10,
+        11 => Version::HTTP_11,
+        20 => Version::HTTP_2,
+        30 => Version::HTTP_3,
+        _ => return Err(DecodeError(Reason::Malformed("version"))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn head() -> Head {
+        let response = Response::builder()
+            .status(404)
+            .version(Version::HTTP_10)
+            .header("content-type", "text/plain")
+            .header("x-odd", HeaderValue::from_bytes(b"caf\xe9").unwrap())
+            .header("set-cookie", "a=1")
+            .header("set-cookie", "b=2")
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        let mut trailers = HeaderMap::new();
+        trailers.append("grpc-status", HeaderValue::from_static("0"));
+        Head::new(
+            Method::GET,
+            "http://example.com/a?b=c",
+            response,
+            Timestamp::from_millis(1_700_000_000_123),
+        )
+        .with_requested_at(Timestamp::from_millis(1_700_000_000_100))
+        .with_expires_at(Some(Timestamp::from_millis(1_700_000_060_123)))
+        .with_tags(vec!["page".into(), "u:1".into()])
+        .seal(5, Some(trailers))
+    }
+
+    #[test]
+    fn everything_comes_back_as_it_was() {
+        let head = head();
+        assert_eq!(Head::decode(head.encode().into()), Ok(head));
+        let list = Head::variants(
+            Method::GET,
+            "http://example.com/",
+            vec![http::header::ACCEPT_ENCODING],
+            Timestamp::MAX,
+        );
+        assert_eq!(Head::decode(list.encode().into()), Ok(list));
+    }
+
+    /// Bytes written by this version once and never to change: what earlier versions stored must stay readable.
+    #[test]
+    fn golden_bytes_of_layout_1_decode() {
+        let golden = include_bytes!("../../tests/data/head-v1.bin");
+        assert_eq!(Head::decode(Bytes::from_static(golden)), Ok(head()));
+        assert_eq!(head().encode(), golden, "layout 1 is written differently now");
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_an_error() {
+        let bytes = head().encode();
+        for position in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x10;
+            assert!(Head::decode(damaged.into()).is_err(), "bit flipped at {position}");
+            assert!(Head::decode(bytes[..position].to_vec().into()).is_err(), "cut at {position}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_version_says_so() {
+        let mut bytes = head().encode();
+        bytes[0] = 7;
+        let error = Head::decode(bytes.into()).unwrap_err();
+        assert_eq!(error.to_string(), "the stored head has the unknown format version 7");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(Head::decode(bytes.clone().into()).is_err());
+            // Past the checksum, so that the layout itself meets them as well.
+            bytes.insert(0, V1);
+            bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+            let _either = Head::decode(bytes.into());
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! [`Key`]: under what a response is kept, and how it is made from a request.
+//!
+//! A key is a SHA-256 digest over a domain string that carries the key version, then over typed, length-prefixed
+//! fields, so that no two different requests have the same bytes to digest: `a=1&b=2` in one value is not two fields, a
+//! body is not a header. With a secret the digest is keyed (HMAC-SHA-256), so that whoever reads the store cannot test
+//! guesses of what went into it. The golden vectors in this module's tests pin the format: a key never changes without
+//! a new version number in the domain.
+
+use std::{fmt, str::FromStr};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+mod recipe;
+mod url;
+
+pub(crate) use self::recipe::{Content, KeyFn, Recipe, URL_TAG_PREFIX};
+pub(crate) use self::url::{InvalidHost, RequestUrl};
+
+/// Under what a response is kept: 32 bytes, printed as hex.
+///
+/// ```
+/// use larder::Key;
+///
+/// let key = Key::digest("the front page");
+/// assert_eq!(key.to_string().parse(), Ok(key));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The key that consists of these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key's bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A key of one's own making, for [`CacheOptions::key`](crate::CacheOptions::key): the digest of `name`. It is
+    /// different from every key that the cache makes from a request.
+    #[must_use]
+    pub fn digest(name: impl AsRef<[u8]>) -> Self {
+        let mut hasher = Hasher::new(Domain::Named, None);
+        hasher.field(Field::Name, name.as_ref());
+        hasher.finish()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+impl FromStr for Key {
+    type Err = ParseKeyError;
+
+    fn from_str(hex: &str) -> Result<Self, ParseKeyError> {
+        let digits = hex.as_bytes();
+        if digits.len() != 64 {
+            return Err(ParseKeyError(()));
+        }
+        let digit = |byte: u8| (byte as char).to_digit(16).ok_or(ParseKeyError(()));
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// The text is not a key: 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseKeyError(());
+
+impl fmt::Display for ParseKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key is 64 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for ParseKeyError {}
+
+/// What a digest is for; digests of different domains never meet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Domain {
+    /// The primary key of a request.
+    Request,
+    /// A variant below a primary key (RFC 9111 §4.1).
+    Variant,
+    /// A key by a name of the user's own.
+    Named,
+    /// The tag that every entry of a URL carries.
+    UrlTag,
+}
+
+impl Domain {
+    const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Request => b"larder/key/1/request",
+            Self::Variant => b"larder/key/1/variant",
+            Self::Named => b"larder/key/1/named",
+            Self::UrlTag => b"larder/key/1/url-tag",
+        }
+    }
+}
+
+/// What the bytes of a field are. The numbers are part of the key format.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum Field {
+    Method = 1,
+    Url = 2,
+    UserInfo = 3,
+    HeaderName = 4,
+    HeaderValue = 5,
+    HeaderAbsent = 6,
+    Body = 7,
+    TrailerName = 8,
+    TrailerValue = 9,
+    Custom = 10,
+    Primary = 11,
+    Name = 12,
+}
+
+/// Digests typed, length-prefixed fields, keyed where there is a secret.
+#[derive(Debug)]
+pub(crate) struct Hasher(State);
+
+#[derive(Debug)]
+enum State {
+    Plain(Sha256),
+    Keyed(Box<Hmac<Sha256>>),
+}
+
+impl Hasher {
+    pub(crate) fn new(domain: Domain, secret: Option<&[u8; 32]>) -> Self {
+        let mut hasher = Self(match secret {
+            None => State::Plain(Sha256::new()),
+            Some(secret) => {
+                // HMAC fills a short key up with zeros to the digest's block; done here, nothing can fail.
+                let mut block = [0; 64];
+                block[..32].copy_from_slice(secret);
+                State::Keyed(Box::new(Hmac::new(&block.into())))
+            }
+        });
+        hasher.bytes(domain.as_bytes());
+        hasher
+    }
+
+    pub(crate) fn field(&mut self, field: Field, value: &[u8]) {
+        self.begin(field, value.len() as u64);
+        self.bytes(value);
+    }
+
+    /// Begins a field of `len` bytes that [`bytes`](Hasher::bytes) then brings in pieces.
+    pub(crate) fn begin(&mut self, field: Field, len: u64) {
+        let mut frame = [field as u8; 9];
+        frame[1..].copy_from_slice(&len.to_le_bytes());
+        self.bytes(&frame);
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            State::Plain(sha) => Digest::update(sha, bytes),
+            State::Keyed(hmac) => hmac.update(bytes),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Key {
+        Key(match self.0 {
+            State::Plain(sha) => sha.finalize().into(),
+            State::Keyed(hmac) => hmac.finalize().into_bytes().into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_print_as_hex_and_parse_back() {
+        let key = Key::from_bytes([0xab; 32]);
+        assert_eq!(key.to_string(), "ab".repeat(32));
+        assert_eq!("AB".repeat(32).parse(), Ok(key));
+        assert!("ab".parse::<Key>().is_err());
+        assert!("é".repeat(32).parse::<Key>().is_err());
+        assert!("+a".repeat(32).parse::<Key>().is_err());
+    }
+
+    #[test]
+    fn a_secret_gives_other_keys() {
+        let plain = Hasher::new(Domain::Request, None).finish();
+        let keyed = Hasher::new(Domain::Request, Some(&[1; 32])).finish();
+        let other = Hasher::new(Domain::Request, Some(&[2; 32])).finish();
+        assert!(plain != keyed && keyed != other);
+    }
+}

@@ -1,0 +1,338 @@
+//! [`Recipe`]: the settings by which a request becomes a key, and the making itself.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use globset::GlobSet;
+use http::{
+    HeaderMap, HeaderName, Method, header,
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
+    request,
+};
+
+use super::{
+    Domain, Field, Hasher, Key,
+    url::{InvalidHost, RequestUrl},
+};
+
+/// A user's own key material, in place of URL, headers and body.
+pub(crate) type KeyFn = Arc<dyn Fn(&request::Parts, &[u8]) -> Vec<u8> + Send + Sync>;
+
+/// A request body that is at hand in full.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Content<'a> {
+    pub(crate) chunks: &'a [Bytes],
+    pub(crate) trailers: Option<&'a HeaderMap>,
+}
+
+/// How keys are made. Equal settings make equal keys, in every process and release with the same key version.
+#[derive(Clone)]
+pub(crate) struct Recipe {
+    /// Names in a fixed order, so that the order of settings does not matter.
+    pub(crate) headers: Vec<HeaderName>,
+    pub(crate) ignored_headers: Vec<HeaderName>,
+    pub(crate) ignored_query: Option<GlobSet>,
+    pub(crate) sort_query: bool,
+    pub(crate) custom: Option<KeyFn>,
+    pub(crate) secret: Option<[u8; 32]>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            headers: vec![AUTHORIZATION, COOKIE],
+            ignored_headers: Vec::new(),
+            ignored_query: None,
+            sort_query: false,
+            custom: None,
+            secret: None,
+        }
+    }
+}
+
+impl fmt::Debug for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recipe")
+            .field("headers", &self.headers)
+            .field("ignored_headers", &self.ignored_headers)
+            .field("ignored_query", &self.ignored_query.is_some())
+            .field("sort_query", &self.sort_query)
+            .field("custom", &self.custom.is_some())
+            .field("secret", &self.secret.is_some())
+            .finish()
+    }
+}
+
+impl Recipe {
+    pub(crate) fn add_header(&mut self, name: HeaderName) {
+        if let Err(position) =
+            self.headers.binary_search_by(|have| have.as_str().cmp(name.as_str()))
+        {
+            self.headers.insert(position, name);
+        }
+    }
+
+    pub(crate) fn ignore_header(&mut self, name: HeaderName) {
+        self.headers.retain(|have| *have != name);
+        self.ignored_headers.push(name);
+    }
+
+    pub(crate) fn url(&self, request: &request::Parts) -> Result<RequestUrl, InvalidHost> {
+        let keep = self.ignored_query.as_ref().map(|globs| |name: &str| !globs.is_match(name));
+        let keep = keep.as_ref().map(|keep| keep as &dyn Fn(&str) -> bool);
+        RequestUrl::new(&request.uri, &request.headers, keep, self.sort_query)
+    }
+
+    /// The primary key of `request`, as if its method were `method`.
+    pub(crate) fn primary(
+        &self,
+        method: &Method,
+        url: &RequestUrl,
+        request: &request::Parts,
+        content: Content<'_>,
+    ) -> Key {
+        let mut hasher = Hasher::new(Domain::Request, self.secret.as_ref());
+        hasher.field(Field::Method, method.as_str().as_bytes());
+        if let Some(custom) = &self.custom {
+            let joined;
+            let body: &[u8] = match content.chunks {
+                [] => &[],
+                [chunk] => chunk,
+                chunks => {
+                    joined = chunks.concat();
+                    &joined
+                }
+            };
+            hasher.field(Field::Custom, &custom(request, body));
+            return hasher.finish();
+        }
+        hasher.field(Field::Url, url.text.as_bytes());
+        if let Some(userinfo) = &url.userinfo {
+            hasher.field(Field::UserInfo, userinfo.as_bytes());
+        }
+        for name in &self.headers {
+            add_present(&mut hasher, name, &request.headers);
+        }
+        let len: u64 = content.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        if len > 0 {
+            // The same text is another request as a form than as JSON.
+            add_present(&mut hasher, &CONTENT_TYPE, &request.headers);
+            add_present(&mut hasher, &CONTENT_ENCODING, &request.headers);
+            hasher.begin(Field::Body, len);
+            content.chunks.iter().for_each(|chunk| hasher.bytes(chunk));
+        }
+        for (name, value) in content.trailers.into_iter().flatten() {
+            hasher.field(Field::TrailerName, name.as_str().as_bytes());
+            hasher.field(Field::TrailerValue, value.as_bytes());
+        }
+        hasher.finish()
+    }
+
+    /// The key of the variant that `headers` select below `primary`.
+    pub(crate) fn variant(&self, primary: &Key, names: &[HeaderName], headers: &HeaderMap) -> Key {
+        let mut hasher = Hasher::new(Domain::Variant, self.secret.as_ref());
+        hasher.field(Field::Primary, primary.as_bytes());
+        for name in names {
+            hasher.field(Field::HeaderName, name.as_str().as_bytes());
+            match combined(name, headers) {
+                Some(value) => hasher.field(Field::HeaderValue, &value),
+                None => hasher.field(Field::HeaderAbsent, &[]),
+            }
+        }
+        hasher.finish()
+    }
+
+    /// The tag that every entry for `url` (normalised) carries, whatever its method, headers and body.
+    pub(crate) fn url_tag(&self, url: &str) -> Box<str> {
+        let mut hasher = Hasher::new(Domain::UrlTag, self.secret.as_ref());
+        hasher.field(Field::Url, url.as_bytes());
+        let digest = hasher.finish().to_string();
+        // 128 bits tell URLs apart well enough for a removal, and halve what every entry carries.
+        format!("{URL_TAG_PREFIX}{}", &digest[..32]).into_boxed_str()
+    }
+}
+
+/// What the cache's own tags begin with; no tag of a user's may.
+pub(crate) const URL_TAG_PREFIX: &str = "larder:url:";
+
+fn add_present(hasher: &mut Hasher, name: &HeaderName, headers: &HeaderMap) {
+    if let Some(value) = combined(name, headers) {
+        hasher.field(Field::HeaderName, name.as_str().as_bytes());
+        hasher.field(Field::HeaderValue, &value);
+    }
+}
+
+/// The lines of one name as one value: trimmed, joined as RFC 9110 §5.3 (and RFC 9113 §8.2.3 for cookies) says; the
+/// members of the negotiation fields in one spelling, since case and spaces mean nothing there.
+fn combined<'a>(name: &HeaderName, headers: &'a HeaderMap) -> Option<std::borrow::Cow<'a, [u8]>> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
+    let mut value = std::borrow::Cow::Borrowed(first.as_bytes().trim_ascii());
+    for next in values {
+        let joined = value.to_mut();
+        joined.extend_from_slice(separator);
+        joined.extend_from_slice(next.as_bytes().trim_ascii());
+    }
+    if [header::ACCEPT, header::ACCEPT_CHARSET, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE]
+        .contains(name)
+    {
+        let members = value.split(|&byte| byte == b',').map(|member| {
+            let visible = member.iter().filter(|byte| !byte.is_ascii_whitespace());
+            visible.map(u8::to_ascii_lowercase).collect::<Vec<u8>>()
+        });
+        value = members.collect::<Vec<_>>().join(&b","[..]).into();
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(request: http::request::Builder) -> request::Parts {
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn key_of(recipe: &Recipe, request: http::request::Builder, body: &'static str) -> Key {
+        let parts = parts(request);
+        let url = recipe.url(&parts).unwrap();
+        let chunks = [Bytes::from_static(body.as_bytes())];
+        let content = Content { chunks: &chunks, trailers: None };
+        recipe.primary(&parts.method, &url, &parts, content)
+    }
+
+    fn key(request: http::request::Builder) -> Key {
+        key_of(&Recipe::default(), request, "")
+    }
+
+    /// The key format, version 1. These never change; another format is another version in the domain strings.
+    #[test]
+    fn golden_vectors() {
+        let recipe = Recipe { secret: Some([7; 32]), ..Recipe::default() };
+        let get = || Request::get("http://example.com/a?b=c");
+        for (name, key, expected) in [
+            ("get", key(get()), "50f9f2f47a28211ae1b15b6f6ecdc55ad9f746d175a13e98dd1b1367ebbc8551"),
+            (
+                "authorization",
+                key(get().header("authorization", "Bearer t")),
+                "857fbada002ba71609d109538319aea66c43e5a693af530a0697e043fcbf7391",
+            ),
+            (
+                "secret",
+                key_of(&recipe, get(), ""),
+                "edc2251ad776d838bd2c81943ca6b8f880a268f63fed1dc838cdeb508a599d28",
+            ),
+            (
+                "post",
+                key_of(
+                    &Recipe::default(),
+                    Request::post("http://example.com/").header("content-type", "text/plain"),
+                    "body",
+                ),
+                "f8ee0cb66ae85f7952cf3d0b08e60d6c3110db2553e713b27d7942664c4bb30d",
+            ),
+            (
+                "variant",
+                Recipe::default().variant(
+                    &key(get()),
+                    &[header::ACCEPT_ENCODING, header::ORIGIN],
+                    &parts(get().header("accept-encoding", "gzip, BR")).headers,
+                ),
+                "ad1a9002198fe61c5bf635dede4c673a869db274d98b5fb5f7e5e0c510650e35",
+            ),
+            (
+                "named",
+                Key::digest("name"),
+                "e2b8dab017fd23e66eadef92f133855a413270af027507b13f65a3f34e144361",
+            ),
+        ] {
+            assert_eq!(key.to_string(), expected, "{name}");
+        }
+        assert_eq!(
+            &*Recipe::default().url_tag("http://example.com/"),
+            "larder:url:3ea0ae7cb9bb63784b13a43247feff9d"
+        );
+    }
+
+    #[test]
+    fn two_users_never_share_and_header_case_never_matters() {
+        let get = || Request::get("http://a/");
+        assert_ne!(
+            key(get().header("authorization", "Bearer alice")),
+            key(get().header("authorization", "Bearer bob"))
+        );
+        assert_ne!(key(get().header("cookie", "a=1")), key(get()));
+        assert_ne!(key(Request::get("http://alice:x@a/")), key(Request::get("http://bob:x@a/")));
+        assert_eq!(
+            key(get().header("AUTHORIZATION", "Bearer alice")),
+            key(get().header("authorization", " Bearer alice "))
+        );
+    }
+
+    #[test]
+    fn bodies_differ_by_bytes_and_by_type() {
+        let post = |kind: &str| Request::post("http://a/").header("content-type", kind);
+        let of = |request, body| key_of(&Recipe::default(), request, body);
+        assert_ne!(of(post("text/plain"), "1"), of(post("text/plain"), "\"1\""));
+        assert_ne!(
+            of(post("application/json"), "a=1"),
+            of(post("application/x-www-form-urlencoded"), "a=1")
+        );
+        assert_ne!(of(post("text/plain"), ""), of(post("text/plain"), "x"));
+        assert_ne!(of(post("text/plain"), "x"), of(Request::get("http://a/"), "x"));
+    }
+
+    #[test]
+    fn a_body_in_pieces_is_the_same_body() {
+        let parts = parts(Request::post("http://a/"));
+        let recipe = Recipe::default();
+        let url = recipe.url(&parts).unwrap();
+        let whole = [Bytes::from_static(b"abcd")];
+        let pieces = [Bytes::from_static(b"a"), Bytes::from_static(b"bcd")];
+        let key = |chunks| {
+            recipe.primary(&parts.method, &url, &parts, Content { chunks, trailers: None })
+        };
+        assert_eq!(key(&whole[..]), key(&pieces[..]));
+    }
+
+    #[test]
+    fn fields_do_not_run_into_each_other() {
+        assert_ne!(
+            key(Request::get("http://a/").header("cookie", "x")),
+            key(Request::get("http://a/x"))
+        );
+        let with = |names: &[&'static str], request: http::request::Builder| {
+            let mut recipe = Recipe::default();
+            names.iter().for_each(|name| recipe.add_header(HeaderName::from_static(name)));
+            key_of(&recipe, request, "")
+        };
+        let get = || Request::get("http://a/");
+        assert_ne!(
+            with(&["x-a", "x-b"], get().header("x-a", "1")),
+            with(&["x-a", "x-b"], get().header("x-b", "1"))
+        );
+        assert_eq!(
+            with(&["x-a", "x-b"], get().header("x-a", "1").header("x-b", "2")),
+            with(&["x-b", "x-a"], get().header("x-b", "2").header("x-a", "1"))
+        );
+    }
+
+    #[test]
+    fn negotiation_fields_are_compared_without_case_and_spaces() {
+        let variant = |value: &str| {
+            let headers = parts(Request::get("/").header("accept-encoding", value)).headers;
+            Recipe::default().variant(&Key::digest(""), &[header::ACCEPT_ENCODING], &headers)
+        };
+        assert_eq!(variant("gzip, br"), variant("GZIP ,br"));
+        assert_ne!(variant("gzip, br"), variant("br, gzip"));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let recipe = Recipe { secret: Some([0x5e; 32]), ..Recipe::default() };
+        assert!(!format!("{recipe:?}").contains("94"));
+    }
+}

@@ -1,0 +1,322 @@
+//! The URL of a request in one spelling: RFC 3986 §6.2.2 syntax normalisation and §6.2.3 default ports.
+//!
+//! Scheme and host in lower case; no user information, default port, dot segments or fragment; percent-encoding only
+//! where it is needed, with upper-case digits. An origin-form target (`/path`, all that a server sees over HTTP/1.1)
+//! takes its authority from `Host` and the scheme `http`. Case in paths, a trailing slash, an empty query and the order
+//! of parameters are significant: origins tell them apart.
+
+use http::{HeaderMap, Uri, header::HOST, uri::Authority};
+
+/// The normalised URL of a request, and the credentials that were written into it.
+#[derive(Debug)]
+pub(crate) struct RequestUrl {
+    /// Without user information, and without the ignored parameters.
+    pub(crate) text: String,
+    /// `user:password` before the host. It goes into the key, as a digest, and nowhere else.
+    pub(crate) userinfo: Option<String>,
+}
+
+/// The request names no valid origin: a `Host` that is no authority, or several of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InvalidHost;
+
+impl RequestUrl {
+    /// Normalises `uri`. `keep` says of a decoded parameter name whether it stays; `sort` orders the parameters by name
+    /// and leaves equal names in their order.
+    pub(crate) fn new(
+        uri: &Uri,
+        headers: &HeaderMap,
+        keep: Option<&dyn Fn(&str) -> bool>,
+        sort: bool,
+    ) -> Result<Self, InvalidHost> {
+        let scheme = uri.scheme_str().unwrap_or("http");
+        let host_field;
+        let authority = match uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => {
+                let mut hosts = headers.get_all(HOST).iter();
+                match (hosts.next(), hosts.next()) {
+                    (None, _) => "",
+                    (Some(host), None) if host.is_empty() => "",
+                    (Some(host), None) => {
+                        host_field =
+                            Authority::try_from(host.as_bytes()).map_err(|_| InvalidHost)?;
+                        host_field.as_str()
+                    }
+                    (Some(_), Some(_)) => return Err(InvalidHost),
+                }
+            }
+        };
+        let (userinfo, host) = match authority.rsplit_once('@') {
+            Some((userinfo, host)) => (Some(userinfo.to_owned()), host),
+            None => (None, authority),
+        };
+
+        let path = uri.path();
+        let query = uri.query();
+        let len = scheme.len() + host.len() + path.len() + query.map_or(0, str::len);
+        let mut text = String::with_capacity(len + 8);
+        push_lower(&mut text, scheme);
+        text.push_str("://");
+        push_lower(&mut text, without_default_port(scheme, host));
+        push_path(&mut text, path);
+        if let Some(query) = query {
+            push_query(&mut text, query, keep, sort);
+        }
+        Ok(Self { text, userinfo })
+    }
+}
+
+fn push_lower(out: &mut String, text: &str) {
+    out.extend(text.chars().map(|char| char.to_ascii_lowercase()));
+}
+
+fn without_default_port<'a>(scheme: &str, host: &'a str) -> &'a str {
+    // An IPv6 literal has colons of its own, but nothing after its bracket looks like a port by chance.
+    let Some((name, port)) = host.rsplit_once(':') else { return host };
+    if port.ends_with(']') {
+        return host;
+    }
+    let default = match scheme {
+        _ if scheme.eq_ignore_ascii_case("http") => "80",
+        _ if scheme.eq_ignore_ascii_case("https") => "443",
+        _ => "",
+    };
+    if port.is_empty() || port == default { name } else { host }
+}
+
+/// RFC 3986 §5.2.4 after §6.2.2.2: an encoded dot is a dot before the segments are looked at.
+fn push_path(out: &mut String, path: &str) {
+    let start = out.len();
+    if !path.starts_with('/') {
+        // `*`, the target of a server-wide OPTIONS, and the empty path.
+        out.push('/');
+    }
+    push_normal(out, path);
+    if !out[start..].contains("/.") {
+        return;
+    }
+    let normal = out.split_off(start);
+    let mut segments = normal[1..].split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." if last => out.push('/'),
+            "." => {}
+            ".." => {
+                let parent = out[start..].rfind('/').map_or(start, |slash| start + slash);
+                out.truncate(parent);
+                if last {
+                    out.push('/');
+                }
+            }
+            _ => {
+                out.push('/');
+                out.push_str(segment);
+            }
+        }
+    }
+}
+
+fn push_query(out: &mut String, query: &str, keep: Option<&dyn Fn(&str) -> bool>, sort: bool) {
+    if keep.is_none() && !sort {
+        out.push('?');
+        push_normal(out, query);
+        return;
+    }
+    let mut pairs: Vec<(String, usize)> = Vec::new();
+    for pair in query.split('&') {
+        let mut normal = String::with_capacity(pair.len());
+        push_normal(&mut normal, pair);
+        let name = normal.find('=').unwrap_or(normal.len());
+        if keep.is_none_or(|keep| keep(&decode(&normal[..name]))) {
+            pairs.push((normal, name));
+        }
+    }
+    if sort {
+        pairs.sort_by(|(a, a_name), (b, b_name)| a[..*a_name].cmp(&b[..*b_name]));
+    }
+    for (position, (pair, _)) in pairs.iter().enumerate() {
+        out.push(if position == 0 { '?' } else { '&' });
+        out.push_str(pair);
+    }
+}
+
+/// A parameter name as its pattern is written: percent-decoded, with `+` for a space.
+fn decode(name: &str) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        bytes.push(match first {
+            b'+' => b' ',
+            b'%' => match escape(tail) {
+                Some(byte) => {
+                    rest = &tail[2..];
+                    byte
+                }
+                None => b'%',
+            },
+            byte => byte,
+        });
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Decodes what needs no encoding (RFC 3986 §2.3), encodes what may not stand there, writes hex digits in upper case.
+fn push_normal(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let bytes = text.as_bytes();
+    if bytes.iter().all(|&byte| byte != b'%' && allowed(byte)) {
+        out.push_str(text);
+        return;
+    }
+    let mut encode = |out: &mut String, byte: u8| {
+        out.push('%');
+        out.push(HEX[usize::from(byte >> 4)] as char);
+        out.push(HEX[usize::from(byte & 15)] as char);
+    };
+    let mut position = 0;
+    while position < bytes.len() {
+        let byte = bytes[position];
+        position += 1;
+        match byte {
+            b'%' => match escape(&bytes[position..]) {
+                Some(byte) => {
+                    position += 2;
+                    if unreserved(byte) {
+                        out.push(byte as char);
+                    } else {
+                        encode(out, byte);
+                    }
+                }
+                None => encode(out, b'%'),
+            },
+            byte if allowed(byte) => out.push(byte as char),
+            byte => encode(out, byte),
+        }
+    }
+}
+
+fn escape(digits: &[u8]) -> Option<u8> {
+    let digit = |position: usize| (*digits.get(position)? as char).to_digit(16);
+    Some((digit(0)? << 4 | digit(1)?) as u8)
+}
+
+fn unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// What may stand in a path or a query as it is: unreserved, sub-delims, and the delimiters of these two parts.
+fn allowed(byte: u8) -> bool {
+    unreserved(byte) || b"!$&'()*+,;=:@/?".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn normal(uri: &str) -> String {
+        RequestUrl::new(&uri.parse().unwrap(), &HeaderMap::new(), None, false).unwrap().text
+    }
+
+    #[test]
+    fn equal_spellings_become_one() {
+        for (given, expected) in [
+            ("http://a", "http://a/"),
+            ("HTTP://A:80/", "http://a/"),
+            ("https://a:443/x", "https://a/x"),
+            ("https://a:80/x", "https://a:80/x"),
+            ("http://[::1]:80/", "http://[::1]/"),
+            ("http://[2001:DB8::1]/", "http://[2001:db8::1]/"),
+            ("http://a/%7euser/%2f%3a", "http://a/~user/%2F%3A"),
+            ("http://a/b/./c/../d", "http://a/b/d"),
+            ("http://a/b/%2e%2e/c", "http://a/c"),
+            ("http://a/../../b/..", "http://a/"),
+            ("http://a/b/.", "http://a/b/"),
+            ("http://a/.b/..c", "http://a/.b/..c"),
+            ("http://a/b?x=%61&y=%c3%a9", "http://a/b?x=a&y=%C3%A9"),
+            ("http://a/b?x=1#fragment", "http://a/b?x=1"),
+            ("http://a/100%", "http://a/100%25"),
+        ] {
+            assert_eq!(normal(given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_origins_tell_apart_stays_apart() {
+        let urls = [
+            "http://a/b",
+            "http://a/b/",
+            "http://a/B",
+            "http://a/b?",
+            "http://a/b?x",
+            "http://a/b?x=",
+            "http://a/b?x=1",
+            "http://a/b?x=1&x=1",
+            "http://a/b?x=1&x=2",
+            "http://a/b?x=2&x=1",
+            "http://a/b?x=1%262",
+            "http://a/b?x=1&2",
+            "https://a/b",
+            "http://a:8080/b",
+            "http://a//b",
+            "http://a/%2Fb",
+        ];
+        for (position, one) in urls.iter().enumerate() {
+            for other in &urls[..position] {
+                assert_ne!(normal(one), normal(other), "{one} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_origin_form_target_takes_its_authority_from_host() {
+        let with = |host: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            RequestUrl::new(&Uri::from_static("/x?y"), &headers, None, false).map(|url| url.text)
+        };
+        assert_eq!(with("Example.com:80").as_deref(), Ok("http://example.com/x?y"));
+        assert_eq!(with("a/b?c"), Err(InvalidHost));
+        assert_eq!(normal("/x"), "http:///x");
+
+        let mut two = HeaderMap::new();
+        two.append(HOST, HeaderValue::from_static("a"));
+        two.append(HOST, HeaderValue::from_static("b"));
+        assert!(RequestUrl::new(&Uri::from_static("/"), &two, None, false).is_err());
+    }
+
+    #[test]
+    fn credentials_in_the_url_are_set_apart() {
+        let uri = "http://me:secret@a/x".parse().unwrap();
+        let url = RequestUrl::new(&uri, &HeaderMap::new(), None, false).unwrap();
+        assert_eq!(url.text, "http://a/x");
+        assert_eq!(url.userinfo.as_deref(), Some("me:secret"));
+    }
+
+    #[test]
+    fn parameters_are_dropped_by_their_decoded_name_and_sorted_stably() {
+        let keep = |name: &str| name != "token";
+        let uri: Uri = "http://a/?b=2&to%6ben=s&a=2&%74oken&a=1&token=".parse().unwrap();
+        let url = |keep, sort| RequestUrl::new(&uri, &HeaderMap::new(), keep, sort).unwrap().text;
+        assert_eq!(url(Some(&keep), false), "http://a/?b=2&a=2&a=1");
+        assert_eq!(url(Some(&keep), true), "http://a/?a=2&a=1&b=2");
+        let none_left: Uri = "http://a/?token=1".parse().unwrap();
+        let url = RequestUrl::new(&none_left, &HeaderMap::new(), Some(&keep), false).unwrap();
+        assert_eq!(url.text, "http://a/");
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_changes_nothing(path in "/[a-zA-Z0-9./%?&=~é+-]{0,40}") {
+            if let Ok(uri) = format!("http://a{path}").parse::<Uri>() {
+                let once = RequestUrl::new(&uri, &HeaderMap::new(), None, false).unwrap().text;
+                prop_assert_eq!(normal(&once), once.clone());
+            }
+        }
+    }
+}

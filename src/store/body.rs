@@ -1,0 +1,151 @@
+//! The body of a stored entry: one chunk where it is small or in memory, else a stream of chunks with a known length.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use sync_wrapper::SyncWrapper;
+
+use super::{Error, ErrorKind, Result};
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// The body of a stored entry, to be read once as a stream of chunks.
+///
+/// It yields exactly [`len`](StoredBody::len) bytes or an error: a store whose stream ends early or runs on is caught
+/// here, so that a short body never passes for a whole one. Cheap for what is in memory already: a [`Bytes`] is handed
+/// on as it is.
+pub struct StoredBody {
+    left: u64,
+    source: Source,
+}
+
+enum Source {
+    Bytes(Bytes),
+    // `Sync` costs nothing here and lets the response body be `Sync` where the inner service's is.
+    Stream(SyncWrapper<Chunks>),
+    Ended,
+}
+
+impl StoredBody {
+    /// An empty body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { left: 0, source: Source::Ended }
+    }
+
+    /// A body of `len` bytes that `chunks` will yield. Empty chunks are passed over.
+    pub fn from_stream(
+        len: u64,
+        chunks: impl Stream<Item = Result<Bytes>> + Send + 'static,
+    ) -> Self {
+        Self { left: len, source: Source::Stream(SyncWrapper::new(Box::pin(chunks))) }
+    }
+
+    /// How many bytes are still to come.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether no bytes are to come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The next chunk, never an empty one; `None` once every byte has been yielded.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        match &mut self.source {
+            Source::Ended => Poll::Ready(None),
+            Source::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.left = 0;
+                self.source = Source::Ended;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Source::Stream(chunks) => loop {
+                if self.left == 0 {
+                    // Anything behind the last byte would be the store's fault; nobody waits to find out.
+                    self.source = Source::Ended;
+                    return Poll::Ready(None);
+                }
+                let chunk = match ready!(chunks.get_mut().as_mut().poll_next(cx)) {
+                    Some(Ok(chunk)) if chunk.is_empty() => continue,
+                    Some(Ok(chunk)) if chunk.len() as u64 <= self.left => {
+                        self.left -= chunk.len() as u64;
+                        return Poll::Ready(Some(Ok(chunk)));
+                    }
+                    Some(Ok(_)) => Err(wrong_length("is longer than its head says")),
+                    Some(Err(error)) => Err(error),
+                    None => Err(wrong_length("ends before the length its head says")),
+                };
+                self.source = Source::Ended;
+                return Poll::Ready(Some(chunk));
+            },
+        }
+    }
+}
+
+fn wrong_length(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, "store", format!("a stored body {what}"))
+}
+
+impl From<Bytes> for StoredBody {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            return Self::empty();
+        }
+        Self { left: bytes.len() as u64, source: Source::Bytes(bytes) }
+    }
+}
+
+impl Stream for StoredBody {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chunk(cx)
+    }
+}
+
+impl fmt::Debug for StoredBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredBody").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt, stream};
+
+    use super::*;
+
+    fn read(body: StoredBody) -> Vec<Result<Bytes>> {
+        body.collect().now_or_never().expect("in-memory bodies never wait")
+    }
+
+    fn streamed(len: u64, chunks: &'static [&'static [u8]]) -> StoredBody {
+        StoredBody::from_stream(
+            len,
+            stream::iter(chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk)))),
+        )
+    }
+
+    #[test]
+    fn a_body_that_ends_early_or_late_is_an_error() {
+        assert!(read(streamed(5, &[b"abc"])).pop().unwrap().is_err());
+        assert!(read(streamed(2, &[b"abc"])).pop().unwrap().is_err());
+        assert!(read(streamed(5, &[b"abc", b"", b"de"])).iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn nothing_comes_after_an_error() {
+        let mut body = streamed(2, &[b"abc"]);
+        assert!(body.next().now_or_never().flatten().unwrap().is_err());
+        assert!(body.next().now_or_never().flatten().is_none());
+    }
+}

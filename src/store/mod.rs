@@ -1,0 +1,221 @@
+//! The store contract, and the stores that keep it.
+//!
+//! A store keeps *entries*: under a [`Key`] one [`Head`] (status, header lines and the cache's own attributes), a body,
+//! and trailers where there were some. **The store keeps, the cache decides**: no store knows freshness, `Vary` or any
+//! other rule of HTTP. It is given plain attributes (expiry, tags, sizes) that its engine can index.
+//!
+//! # What a store promises
+//!
+//! 1. **Nothing half-written is visible.** [`Writer::finish`] publishes head, body and trailers together; a writer
+//!    dropped before has left nothing behind, or nothing that outlives the next opening of the store.
+//! 2. **Replacing is atomic.** A reader that began on the old entry reads the old body to its end, or gets an error;
+//!    never a mixture.
+//! 3. **[`Store::update`] compares and swaps.** It replaces the head, and nothing else, of exactly the entry that was
+//!    seen; every finished write and every update gives the entry a new [`Version`].
+//! 4. **What comes back is what was given**: every header line in order, every byte of the body, or an error. Data that
+//!    does not decode is an error of kind [`ErrorKind::Corrupt`], which the cache treats as a miss and removes.
+//! 5. **By index, not by reading everything**: [`Store::remove_expired`] and [`Store::remove_tagged`] do work in
+//!    proportion to what they remove.
+//! 6. **A store may forget.** Eviction, a restart, an operator's flush: each is a miss, never an error.
+//! 7. **A clone is another handle to the same data.** The last handle that is dropped releases files and connections.
+//!
+//! The suite `store::conformance` (feature `conformance`) holds each of these promises against any store.
+//!
+//! # Writing a store
+//!
+//! Implement [`Store`] and [`Writer`]. Keep the bytes of [`Head::encode`] as they are; [`Head::seal`] completes a head
+//! with what is known only at the end of its body. Wrappers forward every method.
+
+use std::{fmt, future::Future, sync::Arc};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::HeaderMap;
+
+use crate::{entry::Head, key::Key, time::Timestamp};
+
+mod body;
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
+mod error;
+#[cfg(feature = "memory")]
+mod memory;
+#[cfg(feature = "redb")]
+pub mod redb;
+
+pub use self::{
+    body::StoredBody,
+    error::{Error, ErrorKind, Result},
+};
+
+#[cfg(feature = "memory")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
+// pub use self::memory::Memory;
+#[cfg(feature = "redb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
+#[doc(inline)]
+// pub use self::redb::Redb;
+
+/// A place where responses are kept. The [module's text](self) lists what it promises.
+///
+/// # Clone
+///
+/// A clone is another handle to the same data.
+pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
+    /// What takes the body of an entry that is being written.
+    type Writer: Writer;
+
+    /// The entry under `key`, expired or not; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`] for what does not decode, [`ErrorKind::Unavailable`] where the store does not answer.
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Hit>>> + Send;
+
+    /// Begins an entry. Nothing is visible under `key` before [`Writer::finish`]; what is there until then stays.
+    ///
+    /// # Errors
+    ///
+    /// Where the store can tell already that it will not take the entry.
+    fn put(&self, key: &Key, head: Head) -> impl Future<Output = Result<Self::Writer>> + Send;
+
+    /// Replaces the head of the entry that was `seen`, leaving its body as it is. `false`, with nothing changed, where
+    /// the entry has gone or has another version by now.
+    ///
+    /// The body's length and the trailers are part of the body: an implementation takes them from the entry that is
+    /// there ([`Head::carry_body`]), not from `head`.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer or cannot write.
+    fn update(
+        &self,
+        key: &Key,
+        seen: Version,
+        head: Head,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Removes the entry under `key`; whether there was one. An entry that does not decode is removed as well.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer or cannot write.
+    fn remove(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Removes every entry whose [expiry](Head::expires_at) is at or before `now`, by index; how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer or cannot write; what was removed until then stays removed.
+    fn remove_expired(&self, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes every entry that carries `tag`, by index; how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer or cannot write; what was removed until then stays removed.
+    fn remove_tagged(&self, tag: &str) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes every entry of this store, and nothing that is not its own.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer or cannot write.
+    fn clear(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Every entry's head, in no particular order. Each item is consistent in itself; entries that come or go
+    /// meanwhile may be there or not. An entry that does not decode is an `Err`, and the stream goes on after it.
+    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<Self>;
+
+    /// How many entries there are, expired ones included.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer.
+    fn len(&self) -> impl Future<Output = Result<u64>> + Send;
+
+    /// How many bytes the entries take, as the store counts them.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer.
+    fn size_bytes(&self) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// Takes the body of one entry. Dropped before [`finish`](Writer::finish), it leaves nothing behind.
+pub trait Writer: Send + 'static {
+    /// Appends `chunk` to the body. A writer holds a bounded part of the body in memory where the store can.
+    ///
+    /// # Errors
+    ///
+    /// Where the store fails or the entry grows too large for it; the writer is of no use afterwards.
+    fn write(&mut self, chunk: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// Publishes the entry in place of whatever was under its key.
+    ///
+    /// # Errors
+    ///
+    /// Where the store fails; nothing has become visible then.
+    fn finish(self, trailers: Option<HeaderMap>) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Which state of an entry was seen: every finished write and every update gives a new one.
+///
+/// Only equality means something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version(u64);
+
+impl Version {
+    /// A version from the number a store keeps for it.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number that a store keeps.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// A stored entry: the head, to be shared, and the body, to be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Hit {
+    /// Status, header lines and attributes.
+    pub head: Arc<Head>,
+    /// The state that was found, for [`Store::update`].
+    pub version: Version,
+    /// The body, to be read once.
+    pub body: StoredBody,
+}
+
+impl Hit {
+    /// An entry as a store hands it out.
+    #[must_use]
+    pub fn new(head: Arc<Head>, version: Version, body: StoredBody) -> Self {
+        Self { head, version, body }
+    }
+}
+
+/// One item of [`Store::scan`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Scanned {
+    /// The key of the entry.
+    pub key: Key,
+    /// The state that was found, for [`Store::update`].
+    pub version: Version,
+    /// Status, header lines and attributes.
+    pub head: Arc<Head>,
+}
+
+impl Scanned {
+    /// An item as a store lists it.
+    #[must_use]
+    pub fn new(key: Key, version: Version, head: Arc<Head>) -> Self {
+        Self { key, version, head }
+    }
+}
