@@ -1,0 +1,34 @@
+//! The suite that judges any store, held against every store of this crate.
+
+#![cfg(feature = "conformance")]
+
+use larder::store::conformance;
+
+#[cfg(feature = "memory")]
+mod memory {
+    use larder::store::Memory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn memory_keeps_every_promise() {
+        conformance::all(async || Memory::default()).await;
+    }
+
+    /// With sixteen shards, where the default store has two.
+    #[tokio::test]
+    async fn a_large_memory_store_keeps_every_promise() {
+        conformance::all(async || Memory::new(4 << 30)).await;
+    }
+
+    #[tokio::test]
+    async fn two_memory_stores_have_nothing_in_common() {
+        conformance::isolation(&Memory::default(), &Memory::default()).await;
+    }
+
+    #[tokio::test]
+    async fn clones_of_a_memory_store_share_everything() {
+        let store = Memory::default();
+        conformance::shared(&store, &store.clone()).await;
+    }
+}
