@@ -211,20 +211,17 @@ where
     /// Takes what is there at once of a small body, and stores it where that is all of it: so a response that came in
     /// one piece is stored even when its body is never read.
     pub(super) async fn settle(&mut self) {
-        if !self.body.is_end_stream() && self.body.size_hint().upper().is_none_or(|n| n > EAGER) {
+        if self.body.is_end_stream() {
+            self.end(None);
+        } else if self.body.size_hint().upper().is_none_or(|upper| upper > EAGER) {
             return;
         }
-        let mut all_there = false;
         poll_fn(|cx| {
             while self.state == State::Reading {
-                match self.poll_read(cx) {
-                    Poll::Ready(Some(Ok(frame))) => self.ready.push_back(frame),
-                    Poll::Ready(Some(Err(error))) => self.error = Some(error),
-                    Poll::Ready(None) => {}
-                    Poll::Pending => return Poll::Ready(()),
+                if self.poll_read(cx).is_pending() {
+                    return Poll::Ready(());
                 }
             }
-            all_there = true;
             self.poll_storing(cx)
         })
         .await;
@@ -250,40 +247,29 @@ where
             if self.state == State::Ended {
                 return Poll::Ready(None);
             }
-            match ready!(self.poll_read(cx)) {
-                Some(Ok(frame)) if self.state == State::Ended => self.ready.push_back(frame),
-                Some(Ok(frame)) => {
-                    // Where this was the last chunk, its end may be there as well. The length is no proof of it.
-                    let complete = self.expected.is_some_and(|expected| self.received >= expected)
-                        || self.body.is_end_stream();
-                    self.ready.push_back(frame);
-                    if complete {
-                        match self.poll_read(cx) {
-                            Poll::Ready(Some(Ok(frame))) => self.ready.push_back(frame),
-                            Poll::Ready(Some(Err(error))) => self.error = Some(error),
-                            Poll::Ready(None) | Poll::Pending => {}
-                        }
-                    }
-                }
-                Some(Err(error)) => self.error = Some(error),
-                None => {}
+            ready!(self.poll_read(cx));
+            if self.state == State::Reading && self.expected.is_some_and(|len| len <= self.received)
+            {
+                // That was the last chunk by its head, so the end may be there as well. The length alone is no proof.
+                let _pending = self.poll_read(cx);
             }
         }
     }
 
-    /// The next frame of the inner body, counted and shown to the storing side. `Ended` afterwards where it was the
-    /// last, was an error, or there was none.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    /// Takes the next frame of the inner body, counts it, and shows it to the storing side. `Ended` afterwards where it
+    /// was the last, was an error, or there was none.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let frame = match ready!(self.body.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 self.abandon(Refusal::BodyFailed);
+                self.error = Some(error.into());
                 self.state = State::Ended;
-                return Poll::Ready(Some(Err(error.into())));
+                return Poll::Ready(());
             }
             None => {
                 self.end(None);
-                return Poll::Ready(None);
+                return Poll::Ready(());
             }
         };
         if let Some(chunk) = frame.data_ref() {
@@ -297,10 +283,15 @@ where
                 // Set to work at once. Where it has to wait, the next poll finds it further.
                 let _pending = self.poll_storing(cx);
             }
-        } else {
-            self.end(frame.trailers_ref().cloned());
         }
-        Poll::Ready(Some(Ok(frame)))
+        if let Some(trailers) = frame.trailers_ref() {
+            self.end(Some(trailers.clone()));
+        } else if self.body.is_end_stream() {
+            // As good as a `None`: a body says so only where no more will come.
+            self.end(None);
+        }
+        self.ready.push_back(frame);
+        Poll::Ready(())
     }
 
     /// The inner body has ended.
