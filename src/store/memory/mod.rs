@@ -11,8 +11,8 @@
 //!
 //! # What is counted
 //!
-//! The bound is on the weight of the entries: heads, bodies, trailers, index rows and table slots. So that this is also
-//! what is held, nothing of the caller's memory is kept: a header line or a chunk that was sliced from a network buffer
+//! The bound is on the weight of the entries: heads, bodies, trailers, index rows and table slots, with less than 2 %
+//! of the capacity set aside for what the table remembers of entries that have gone. So that this is also what is held, nothing of the caller's memory is kept: a header line or a chunk that was sliced from a network buffer
 //! would keep all of that buffer alive, so both are copied into memory of exactly their size. A body is in memory once,
 //! in segments of at most 256 KiB unless it came in larger chunks, and there is never a second copy of the whole.
 //! Not counted are the bodies of writers that have not finished, and what readers hold of entries that have gone.
@@ -62,13 +62,16 @@ const MAX_SHARDS: u64 = 16;
 /// where new entries prove themselves.
 const HOT: f64 = 0.97;
 
-/// What an entry is guessed to take. The table remembers the keys of half as many evicted entries as this lets it
-/// expect; one of them that comes again is known to be wanted. At 8 KiB that memory is below 2 % of the capacity.
+/// What an entry is guessed to take. The table remembers half as many evicted keys as this lets it expect entries; one
+/// of them that comes again is known to be wanted. At 8 KiB that memory is below 2 % of the capacity, and set aside.
 const TYPICAL_ENTRY: u64 = 8 << 10;
 
-/// What an entry costs beyond its head, its body and its index rows: a slot of the table (twice, for a table that has
-/// just doubled) and its place in the map, and some sixteen bytes for each of the allocations it consists of.
-const ENTRY_OVERHEAD: u64 = 2 * (size_of::<(Key, Entry)>() as u64 + 24) + 12 + 128;
+/// A slot of the table and its place in the map, both twice, for a table that has just doubled.
+const SLOT: u64 = 2 * (size_of::<(Key, Entry)>() as u64 + 24 + 6);
+
+/// What an entry costs beyond its head, its body and its index rows: its slot, and some sixteen bytes for each of the
+/// allocations it consists of.
+const ENTRY_OVERHEAD: u64 = SLOT + 128;
 
 /// How many entries are removed or listed under one taking of the lock.
 const BATCH: usize = 256;
@@ -82,7 +85,7 @@ const BATCH: usize = 256;
 /// # Limits
 ///
 /// The capacity is divided among shards of at least 128 MiB (up to sixteen of them), and one entry may take 97 % of a
-/// shard: about 124 MiB of the default store. A larger one is refused with [`ErrorKind::TooLarge`] by its writer, as
+/// shard: about 122 MiB of the default store. A larger one is refused with [`ErrorKind::TooLarge`] by its writer, as
 /// soon as more has been written than could be kept; what is stored under its key until then stays.
 ///
 /// # Clone
@@ -120,18 +123,18 @@ struct Entry {
 }
 
 impl Memory {
-    /// An empty store for up to `capacity` bytes of entries. Nothing is allocated in advance. A capacity of a few
-    /// kilobytes or less holds no entry at all: each is [too large](ErrorKind::TooLarge).
+    /// An empty store for up to `capacity` bytes of entries. Nothing is allocated in advance. A capacity of
+    /// less than eight kilobytes or so holds no entry at all: each is [too large](ErrorKind::TooLarge).
     #[must_use]
     pub fn new(capacity: u64) -> Self {
         // The last power of two that is not above: the table would round up, and make the shards smaller than meant.
         let shards = 1 << (capacity / SHARD).clamp(1, MAX_SHARDS).ilog2();
+        // With fewer than 32 entries expected for each, the table would make fewer shards.
+        let items = (capacity / TYPICAL_ENTRY).max(32 * shards);
+        let weight = capacity.saturating_sub(items / 2 * SLOT);
         // The table rounds a shard's part up; rounding down first keeps the sum within the capacity.
-        let weight = capacity - capacity % shards;
-        // With fewer than 32 items expected for each, the table would make fewer shards.
-        let items = usize::try_from(capacity / TYPICAL_ENTRY)
-            .unwrap_or(usize::MAX)
-            .max(32 * shards as usize);
+        let weight = weight - weight % shards;
+        let items = usize::try_from(items).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
             .shards(shards as usize)
             .hot_allocation(HOT)
