@@ -64,7 +64,7 @@ impl Index {
         }
     }
 
-    fn insert(&mut self, key: &Key, head: &Head) {
+    pub(super) fn insert(&mut self, key: &Key, head: &Head) {
         self.keys.insert(*key);
         self.expiries.extend(head.expires_at().map(|expires_at| (expires_at, *key)));
         for tag in head.tags() {
