@@ -1,6 +1,7 @@
 //! The suite judges: a store that breaks one promise fails the case for it.
 
 #![cfg(all(feature = "conformance", feature = "memory"))]
+#![allow(clippy::unwrap_used)]
 
 use std::{
     panic::AssertUnwindSafe,

@@ -3,6 +3,7 @@
 //! One test, for what one allocates is in the figures of all that run beside it.
 
 #![cfg(feature = "memory")]
+#![allow(clippy::unwrap_used)]
 
 use std::{alloc::System, time::Duration};
 

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use std::{collections::BTreeMap, sync::Barrier, thread};
 
 use futures_util::{FutureExt, StreamExt};
