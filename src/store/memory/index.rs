@@ -7,7 +7,7 @@ use std::{
     ops::Bound,
 };
 
-use super::{Entry, Version};
+use super::{super::Version, table::Entry};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 const FIRST: Key = Key::from_bytes([0; 32]);
