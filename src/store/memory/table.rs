@@ -94,6 +94,7 @@ impl Table {
         let Self { largest, capacity, .. } = self;
         Err(Error::new(
             ErrorKind::TooLarge,
+            NAME,
             format!(
                 "the entry {key} takes more than {largest} bytes, the most that one entry may take \
                  of a capacity of {capacity}"
