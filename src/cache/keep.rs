@@ -97,6 +97,8 @@ pub(super) struct Entry {
     pub(super) variants: Option<(Key, Head)>,
 }
 
+type StoringFuture = Pin<Box<dyn Future<Output = Result<(), store::Error>> + Send>>;
+
 /// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it.
 async fn store_entry<B: Store>(
     store: B,
@@ -152,7 +154,8 @@ pub(crate) struct Tee<B> {
     /// Frames that have been read but not handed out: those that were there at once, and the last.
     ready: VecDeque<Frame<Bytes>>,
     queue: Arc<Queue>,
-    storing: Option<SyncWrapper<Pin<Box<dyn Future<Output = Result<(), store::Error>> + Send>>>>,
+    /// `None` once it is through, one way or the other. `Sync` lets the body be so where the inner one is.
+    storing: Option<SyncWrapper<StoringFuture>>,
     verdict: Verdict,
     received: u64,
     expected: Option<u64>,
