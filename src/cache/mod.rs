@@ -13,12 +13,13 @@ mod body;
 mod future;
 mod keep;
 mod layer;
+mod place;
 mod request;
 mod serve;
 mod service;
 mod settings;
 
-pub(crate) use self::serve::{Missed, Place};
+pub(crate) use self::place::{Missed, Place};
 pub use self::{
     body::ResponseBody, future::ResponseFuture, layer::CacheLayer, request::RequestBody,
     service::Cache,
