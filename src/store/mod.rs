@@ -55,7 +55,7 @@ pub use self::{
 #[cfg(feature = "redb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 #[doc(inline)]
-// pub use self::redb::Redb;
+pub use self::redb::Redb;
 
 /// A place where responses are kept. The [module's text](self) lists what it promises.
 ///
