@@ -1,6 +1,7 @@
 //! The suite that judges any store, held against every store of this crate.
 
 #![cfg(feature = "conformance")]
+#![allow(clippy::unwrap_used)]
 
 use larder::store::conformance;
 
@@ -52,7 +53,8 @@ mod redb {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_redb_file_is_what_it_was_when_it_is_opened_again() {
         let directory = tempfile::tempdir().unwrap();
-        conformance::reopen(async || Redb::open(directory.path().join("cache.redb")).unwrap()).await;
+        conformance::reopen(async || Redb::open(directory.path().join("cache.redb")).unwrap())
+            .await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
