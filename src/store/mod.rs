@@ -52,10 +52,10 @@ pub use self::{
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use self::memory::Memory;
-// #[cfg(feature = "redb")]
-// #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
-// #[doc(inline)]
-// pub use self::redb::Redb;
+#[cfg(feature = "redb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
+#[doc(inline)]
+pub use self::redb::Redb;
 
 /// A place where responses are kept. The [module's text](self) lists what it promises.
 ///
