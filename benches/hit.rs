@@ -9,7 +9,7 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, Ready, ready},
+    future::{Ready, ready},
     sync::{Arc, LazyLock, Mutex},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -67,6 +67,23 @@ impl Service<Request<RequestBody<Full<Bytes>>>> for Origin {
 
     fn call(&mut self, _: Request<RequestBody<Full<Bytes>>>) -> Self::Future {
         ready(Ok(answer(self.0.clone())))
+    }
+}
+
+/// The inner service alone: the floor of a miss.
+struct Uncached(Origin);
+
+impl Service<Call> for Uncached {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Ready<Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Call) -> Self::Future {
+        self.0.call(request.map(|_| RequestBody::default()))
     }
 }
 
@@ -239,19 +256,24 @@ fn redb_hit_behind_a_hop(bencher: Bencher<'_, '_>, size: usize) {
 
 // ===== Ratios =====
 
-/// The medians of two kinds of batches that take turns, per operation.
-fn turns(runs: u32, mut floor: impl FnMut(u32), mut ours: impl FnMut(u32)) -> (Duration, Duration) {
+/// The medians of two kinds of batches that take turns, per call. The requests are made outside the measured time.
+fn turns(
+    runs: usize,
+    mut request: impl FnMut() -> Call,
+    mut floor: impl FnMut(Vec<Call>),
+    mut ours: impl FnMut(Vec<Call>),
+) -> (Duration, Duration) {
     const BATCHES: usize = 41;
     let mut times = [Vec::new(), Vec::new()];
-    floor(runs);
-    ours(runs);
     for _ in 0..BATCHES {
-        let start = Instant::now();
-        floor(runs);
-        times[0].push(start.elapsed() / runs);
-        let start = Instant::now();
-        ours(runs);
-        times[1].push(start.elapsed() / runs);
+        for (times, batch) in
+            times.iter_mut().zip([&mut floor as &mut dyn FnMut(Vec<Call>), &mut ours])
+        {
+            let requests = (0..runs).map(|_| request()).collect();
+            let start = Instant::now();
+            batch(requests);
+            times.push(start.elapsed() / runs as u32);
+        }
     }
     let [floor, ours] = times.map(|mut times| {
         times.sort();
@@ -262,14 +284,18 @@ fn turns(runs: u32, mut floor: impl FnMut(u32), mut ours: impl FnMut(u32)) -> (D
 
 fn report(case: &str, (floor, ours): (Duration, Duration)) {
     let ratio = ours.as_secs_f64() / floor.as_secs_f64();
-    println!("{case:<44} floor {floor:>10.2?}   larder {ours:>10.2?}   ratio {ratio:>6.2}");
+    println!("{case:<48} floor {floor:>9.2?}   larder {ours:>9.2?}   ratio {ratio:>5.2}");
 }
 
-/// Blocks on `runs` calls, one after the other.
-fn run<F: Future>(runs: u32, mut call: impl FnMut() -> F) {
+/// Calls `service` with one request after the other.
+fn one_by_one<S, B>(service: &mut S, requests: Vec<Call>)
+where
+    S: Service<Call, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes> + Unpin,
+{
     RUNTIME.block_on(async {
-        for _ in 0..runs {
-            black_box(call().await);
+        for request in requests {
+            black_box(call(service, request).await);
         }
     });
 }
@@ -277,102 +303,74 @@ fn run<F: Future>(runs: u32, mut call: impl FnMut() -> F) {
 fn ratios() {
     println!("\nmedians of batches that take turns");
     for size in SIZES {
-        let mut floor = Floor::new(size);
-        let mut memory = warm(Memory::default(), size);
+        let (mut floor, mut ours) = (Floor::new(size), warm(Memory::default(), size));
         let times = turns(
             2_000,
-            |runs| {
-                RUNTIME.block_on(async {
-                    for _ in 0..runs {
-                        black_box(call(&mut floor, request(0)).await);
-                    }
-                });
-            },
-            |runs| {
-                RUNTIME.block_on(async {
-                    for _ in 0..runs {
-                        black_box(call(&mut memory, request(0)).await);
-                    }
-                });
-            },
+            || request(0),
+            |requests| one_by_one(&mut floor, requests),
+            |requests| one_by_one(&mut ours, requests),
         );
-        // What both do alike, making the request, is no part of either.
-        let (making, _) =
-            turns(2_000, |runs| (0..runs).for_each(|_| drop(black_box(request(0)))), |_| {});
-        let times = (times.0.saturating_sub(making), times.1.saturating_sub(making));
         report(&format!("memory hit, {size} bytes"), times);
     }
     for size in SIZES {
-        let raw = Raw::new(size);
-        let mut in_place = warm(redb_in_place(true), size);
-        let mut hop = warm(redb_in_place(false), size);
+        let (raw, mut ours) = (Raw::new(size), warm(redb_in_place(true), size));
+        let runs = if size > 100_000 { 20 } else { 300 };
         let times = turns(
-            if size > 100_000 { 20 } else { 300 },
-            |runs| (0..runs).for_each(|_| drop(black_box(raw.get()))),
-            |runs| {
-                RUNTIME.block_on(async {
-                    for _ in 0..runs {
-                        black_box(call(&mut in_place, request(0)).await);
-                    }
-                });
-            },
+            runs,
+            || request(0),
+            |requests| requests.iter().for_each(|_| drop(black_box(raw.get()))),
+            |requests| one_by_one(&mut ours, requests),
         );
         report(&format!("redb hit in place, {size} bytes"), times);
+
+        let mut ours = warm(redb_in_place(false), size);
         let times = turns(
-            if size > 100_000 { 20 } else { 300 },
-            |runs| run(runs, || raw.get_behind_a_hop()),
-            |runs| {
+            runs,
+            || request(0),
+            |requests| {
                 RUNTIME.block_on(async {
-                    for _ in 0..runs {
-                        black_box(call(&mut hop, request(0)).await);
+                    for _ in requests {
+                        black_box(raw.get_behind_a_hop().await);
                     }
                 });
             },
+            |requests| one_by_one(&mut ours, requests),
         );
         report(&format!("redb hit behind spawn_blocking, {size} bytes"), times);
     }
-    for size in [200, 10 * 1024] {
-        let origin = Origin(vec![b'x'; size].into());
+    let items = || {
         let mut item = 0;
-        let mut miss = cached(Memory::default(), size);
+        move || {
+            item += 1;
+            request(item)
+        }
+    };
+    for size in [200, 10 * 1024] {
+        let mut origin = Uncached(Origin(vec![b'x'; size].into()));
+        let mut ours = cached(Memory::default(), size);
         let times = turns(
             2_000,
-            |runs| {
-                RUNTIME.block_on(async {
-                    for _ in 0..runs {
-                        let request = request(0).map(|_| RequestBody::default());
-                        black_box(origin.clone().call(request).await.ok());
-                    }
-                });
-            },
-            |runs| {
-                RUNTIME.block_on(async {
-                    for _ in 0..runs {
-                        item += 1;
-                        black_box(call(&mut miss, request(item)).await);
-                    }
-                });
-            },
+            items(),
+            |requests| one_by_one(&mut origin, requests),
+            |requests| one_by_one(&mut ours, requests),
         );
         report(&format!("memory miss and store, {size} bytes"), times);
 
-        let raw = Raw::new(size);
-        let value = vec![b'x'; size];
-        let store = cached(redb_in_place(true), size);
-        let (mut put, mut item) = (0, 0);
+        let (raw, value, mut item) = (Raw::new(size), vec![b'x'; size], 0);
+        let ours = cached(redb_in_place(true), size);
         let times = turns(
-            GROUP as u32,
-            |runs| {
-                for _ in 0..runs {
-                    put += 1;
-                    raw.put(put, &value);
+            GROUP,
+            items(),
+            |requests| {
+                for _ in requests {
+                    item += 1;
+                    raw.put(item, &value);
                 }
             },
-            |runs| {
-                let calls = (0..runs).map(|_| {
-                    item += 1;
-                    let (mut store, request) = (store.clone(), request(item));
-                    async move { call(&mut store, request).await }
+            |requests| {
+                let calls = requests.into_iter().map(|request| {
+                    let mut ours = ours.clone();
+                    async move { call(&mut ours, request).await }
                 });
                 black_box(RUNTIME.block_on(join_all(calls)));
             },
