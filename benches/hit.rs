@@ -187,8 +187,9 @@ impl Raw {
     fn put(&self, item: u64, value: &[u8]) {
         let mut transaction = self.0.0.begin_write().expect("a transaction");
         transaction.set_durability(redb::Durability::None).expect("no savepoints");
+        // Scattered over the tree, as digests are; item 0 is all zeros.
         let mut key = [0; 32];
-        key[..8].copy_from_slice(&item.to_be_bytes());
+        key[..8].copy_from_slice(&item.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         transaction.open_table(RAW).expect("a table").insert(&key, value).expect("room");
         transaction.commit().expect("a commit");
     }
