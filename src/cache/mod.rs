@@ -19,7 +19,7 @@ mod serve;
 mod service;
 mod settings;
 
-pub(crate) use self::place::{Missed, Place};
+pub(crate) use self::place::{Missed, Place, remove_url};
 pub use self::{
     body::ResponseBody, future::ResponseFuture, layer::CacheLayer, request::RequestBody,
     service::Cache,

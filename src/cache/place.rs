@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use http::{Response, request, response};
+use http::{Method, Response, request, response};
 
 use super::settings::Settings;
 use crate::{
     entry::Head,
-    key::Key,
+    key::{Key, Recipe},
     options::CacheOptions,
     policy::{self, Vary},
     status::{Miss, Refusal},
+    store::{self, Store},
     time::Timestamp,
 };
 
@@ -30,7 +31,6 @@ pub(crate) struct Missed {
 pub(crate) struct Place<'a> {
     pub(crate) request: &'a request::Parts,
     pub(crate) url: &'a str,
-    pub(crate) tag: &'a str,
     pub(crate) missed: &'a Missed,
 }
 
@@ -38,6 +38,8 @@ impl Place<'_> {
     /// What is stored of `response` beside its body.
     pub(crate) fn head(
         &self,
+        recipe: &Recipe,
+        key: &Key,
         response: &response::Parts,
         expires_at: Option<Timestamp>,
         now: Timestamp,
@@ -48,10 +50,18 @@ impl Place<'_> {
         stored.headers = response.headers.clone();
         policy::remove_hop_by_hop(&mut stored.headers);
         let mut tags = CacheOptions::of(&self.request.extensions).tags.clone();
-        tags.push(self.tag.into());
+        tags.extend(self.url_tag(recipe, key));
         Head::new(self.request.method.clone(), self.url, stored, now)
             .with_expires_at(expires_at)
             .with_tags(tags)
+    }
+
+    /// The tag by which [`remove_url`] finds what lies under `key`, where it needs one: an index row for every entry would
+    /// cost a store as much as the entry itself.
+    fn url_tag(&self, recipe: &Recipe, key: &Key) -> Option<Box<str>> {
+        let method = &self.request.method;
+        let is_plain = PLAIN.contains(method) && recipe.plain(method, self.url) == Some(*key);
+        (!is_plain).then(|| recipe.url_tag(self.url))
     }
 
     /// The key for `response`, and the list of variants that has to lie under the primary key for it to be found.
@@ -83,7 +93,23 @@ impl Place<'_> {
         }
         let list = Head::variants(self.request.method.clone(), self.url, names, now)
             .with_expires_at(end)
-            .with_tags(vec![self.tag.into()]);
+            .with_tags(self.url_tag(&settings.recipe, primary).into_iter().collect());
         Ok((key, Some((*primary, list))))
     }
+}
+
+/// The methods whose plain keys are removed by themselves.
+const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
+
+/// Removes everything that is stored for `url` (normalised): every method, variant, body and user.
+pub(crate) async fn remove_url<B: Store>(
+    store: &B,
+    recipe: &Recipe,
+    url: &str,
+) -> store::Result<u64> {
+    let mut removed = 0;
+    for key in PLAIN.iter().filter_map(|method| recipe.plain(method, url)) {
+        removed += u64::from(store.remove(&key).await?);
+    }
+    Ok(removed + store.remove_tagged(&recipe.url_tag(url)).await?)
 }

@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::{
     CacheLayer, RequestBody, ResponseBody,
     keep::{Entry, Limits, Tee},
-    place::{Missed, Place},
+    place::{Missed, Place, remove_url},
 };
 use crate::{
     error::BoxError,
@@ -251,16 +251,13 @@ where
         && !cache.settings.rules.read_only
         && reason != Bypass::Disabled
         && !policy::is_safe(&method);
-    let tag = may_invalidate
-        .then(|| cache.settings.recipe.url(&parts).ok())
-        .flatten()
-        .map(|url| cache.settings.recipe.url_tag(&url.text));
+    let url = may_invalidate.then(|| cache.settings.recipe.url(&parts).ok()).flatten();
 
     let response = call(inner, Request::from_parts(parts, body)).await?;
-    if let Some(tag) = tag
+    if let Some(url) = url
         && cache.settings.rules.invalidates(&method, response.status())
     {
-        match cache.shared.store.remove_tagged(&tag).await {
+        match remove_url(&cache.shared.store, &cache.settings.recipe, &url.text).await {
             Ok(removed) => cache.shared.counters.add_invalidated(removed),
             Err(error) => {
                 cache.shared.counters.add(Count::StoreError);
@@ -350,10 +347,11 @@ fn admit<B: Store, ResBody: Body>(
         return Err(refuse(Refusal::TooLarge));
     }
 
-    let tag = settings.recipe.url_tag(&url.text);
-    let place = Place { request: &parts, url: &url.text, tag: &tag, missed: &missed };
+    let place = Place { request: &parts, url: &url.text, missed: &missed };
     let (key, variants) = place.keys(settings, response, expires_at, now).map_err(refuse)?;
 
-    let head = place.head(response, expires_at, now).with_requested_at(requested_at);
+    let head = place
+        .head(&settings.recipe, &key, response, expires_at, now)
+        .with_requested_at(requested_at);
     Ok((Entry { key, head, variants }, limits))
 }

@@ -13,7 +13,7 @@ use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Missed, Place},
+    cache::{CacheLayer, Missed, Place, remove_url},
     entry::Head,
     error::BoxError,
     key::{Content, Key},
@@ -127,10 +127,9 @@ impl<B: Store> Entries<B> {
             .rules
             .expires_at(options, &url.text, &request, &parts, now)
             .map_err(refused)?;
-        let tag = settings.recipe.url_tag(&url.text);
-        let place = Place { request: &request, url: &url.text, tag: &tag, missed: &missed };
+        let place = Place { request: &request, url: &url.text, missed: &missed };
         let (key, variants) = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
-        let head = place.head(&parts, expires_at, now);
+        let head = place.head(&settings.recipe, &key, &parts, expires_at, now);
         let expected =
             policy::content_length(&parts.headers).filter(|_| request.method != Method::HEAD);
 
@@ -169,7 +168,7 @@ impl<B: Store> Entries<B> {
             Meant::Url(parts) => {
                 let recipe = &self.layer.settings.recipe;
                 let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
-                self.store().remove_tagged(&recipe.url_tag(&url.text)).await
+                remove_url(self.store(), recipe, &url.text).await
             }
             Meant::Request(..) | Meant::Invalid(_) => {
                 let (missed, found) = self.find(&target).await?;

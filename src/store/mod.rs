@@ -204,11 +204,16 @@ impl Hit {
     /// The response as it was stored, trailers included.
     #[must_use]
     pub fn into_response(self) -> Response<StoredBody> {
-        let head = self.head;
-        let mut response = Response::new(self.body.with_trailers(head.trailers().cloned()));
-        *response.status_mut() = head.status();
-        *response.version_mut() = head.version();
-        *response.headers_mut() = head.headers().clone();
+        let (status, version) = (self.head.status(), self.head.version());
+        // A head that was decoded for this hit alone is taken apart; a shared one is left as it is.
+        let (headers, trailers) = match Arc::try_unwrap(self.head) {
+            Ok(head) => head.into_fields(),
+            Err(head) => (head.headers().clone(), head.trailers().cloned()),
+        };
+        let mut response = Response::new(self.body.with_trailers(trailers));
+        *response.status_mut() = status;
+        *response.version_mut() = version;
+        *response.headers_mut() = headers;
         response
     }
 }

@@ -116,10 +116,10 @@ impl Found {
 }
 
 pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
-    let (txn, opening) = shared.begin_read()?;
+    let snapshot = shared.snapshot()?;
+    let opening = snapshot.opening;
     let wrong = |error: redb::Error| shared.read_fault(error, opening);
-    let entries = txn.open_table(ENTRIES).map_err(|error| wrong(error.into()))?;
-    let found = entries.get(key.as_bytes()).map_err(|error| wrong(error.into()))?;
+    let found = snapshot.entries.get(key.as_bytes()).map_err(|error| wrong(error.into()))?;
     let Some(value) = found else { return Ok(None) };
     let record = Record::parse(key.as_bytes(), value.value())
         .map_err(|damage| corrupt_entry(key, &damage.to_string()))?;
@@ -136,7 +136,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
             FoundBody::Here(body)
         }
         Location::Chunks { id, len } => {
-            let table = txn.open_table(CHUNKS).map_err(|error| wrong(error.into()))?;
+            let table = snapshot.txn.open_table(CHUNKS).map_err(|error| wrong(error.into()))?;
             let count = chunk_count(len);
             let mut rest = Chunks { table, key: *key, id, len, next: 0, count, opening };
             match rest.read(shared)? {
@@ -231,7 +231,12 @@ impl Stream for Body {
         loop {
             // Reading goes on while the caller is busy with what it has.
             if let Some(rest) = this.rest.take() {
-                this.ahead = Some(off(&this.inner.shared, move |shared| rest.read_some(shared)));
+                let shared = &this.inner.shared;
+                this.ahead = Some(if shared.config.inline_reads {
+                    here(shared, |shared| rest.read_some(shared))
+                } else {
+                    off(shared, move |shared| rest.read_some(shared))
+                });
             }
             if let Some(chunk) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(chunk)));

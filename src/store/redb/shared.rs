@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     fault::{self, Failure},
     marks::Marks,
     open::Config,
-    schema::TagDigest,
+    schema::{ENTRIES, KeyBytes, TagDigest},
 };
 use crate::{
     Key,
@@ -33,6 +33,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) marks: Marks,
     slot: RwLock<Slot>,
+    snapshot: RwLock<Latest>,
     queue: mpsc::Sender<Envelope>,
     room: Arc<Semaphore>,
     tokens: AtomicU64,
@@ -51,6 +52,24 @@ pub(super) enum Open {
     /// It could not be opened again; the next command tries.
     Down(Failure),
     Closed,
+}
+
+/// The state of the file after the last commit, kept open between look-ups: beginning a transaction and finding the
+/// table takes as long as the look-up itself.
+#[derive(Default)]
+struct Latest {
+    /// How many commits and openings there were. A reader that began before the last of them does not leave its
+    /// snapshot here.
+    changes: u64,
+    snapshot: Option<Arc<Snapshot>>,
+}
+
+/// A read transaction with the table that every look-up begins with.
+pub(super) struct Snapshot {
+    pub(super) txn: ReadTransaction,
+    pub(super) entries: ReadOnlyTable<&'static KeyBytes, &'static [u8]>,
+    /// In which opening of the file it was begun.
+    pub(super) opening: u64,
 }
 
 /// A command with the way back to who gave it.
@@ -103,6 +122,7 @@ impl Shared {
             config,
             marks: Marks::new(),
             slot: RwLock::new(Slot { state: Open::Yes(db), opening: 0 }),
+            snapshot: RwLock::default(),
             queue,
             room: Arc::new(Semaphore::new(QUEUE)),
             tokens: AtomicU64::new(0),
@@ -151,6 +171,40 @@ impl Shared {
             Ok(txn) => Ok((txn, opening)),
             Err(error) => Err(self.read_fault(error.into(), opening)),
         }
+    }
+
+    /// The state of the file after the last commit.
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        let changes = {
+            let latest = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(snapshot) = &latest.snapshot {
+                return Ok(snapshot.clone());
+            }
+            latest.changes
+        };
+        let (txn, opening) = self.begin_read()?;
+        let entries =
+            txn.open_table(ENTRIES).map_err(|error| self.read_fault(error.into(), opening))?;
+        let snapshot = Arc::new(Snapshot { txn, entries, opening });
+        // What other processes commit is not known here.
+        if !self.config.multi_process {
+            let mut latest = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+            if latest.changes == changes {
+                latest.snapshot = Some(snapshot.clone());
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The file has changed, or is about to be closed: what was kept open is let go, so that it holds no page back.
+    pub(super) fn changed(&self) {
+        let snapshot = {
+            let mut latest = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+            latest.changes += 1;
+            latest.snapshot.take()
+        };
+        // Outside the lock: the last reference ends a transaction.
+        drop(snapshot);
     }
 
     /// What a reader's error from redb is to the caller. Where only opening anew helps, the thread is told to.

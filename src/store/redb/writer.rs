@@ -251,6 +251,7 @@ impl Thread {
         }
         let done = self.apply(&txn, group).map_err(wrong)?;
         txn.commit().map_err(|error| wrong(error.into()))?;
+        shared.changed();
         Ok(done)
     }
 
@@ -398,6 +399,7 @@ impl Thread {
         self.unsynced = None;
         let down = Open::Down(why.clone());
         let open = std::mem::replace(&mut self.shared.slot_mut().state, down);
+        self.shared.changed();
         if let Open::Yes(db) = open {
             // Closing fails for the reason for which it is done; the locks are released all the same.
             drop(catch_unwind(AssertUnwindSafe(|| db.close().ok())));
@@ -422,6 +424,7 @@ impl Thread {
 
     fn close(&mut self, envelope: Envelope) {
         let open = std::mem::replace(&mut self.shared.slot_mut().state, Open::Closed);
+        self.shared.changed();
         let result = match open {
             Open::Yes(db) => {
                 let path = &self.shared.config.path;
