@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use globset::GlobSet;
+use globset::{Glob, GlobSet};
 use http::{
     HeaderMap, HeaderName, Method, header,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
@@ -31,7 +31,8 @@ pub(crate) struct Recipe {
     /// Names in a fixed order, so that the order of settings does not matter.
     pub(crate) headers: Vec<HeaderName>,
     pub(crate) ignored_headers: Vec<HeaderName>,
-    pub(crate) ignored_query: Option<GlobSet>,
+    /// The patterns as given, and all of them compiled.
+    pub(crate) ignored_query: (Vec<Glob>, Option<GlobSet>),
     pub(crate) sort_query: bool,
     pub(crate) custom: Option<KeyFn>,
     pub(crate) secret: Option<[u8; 32]>,
@@ -42,7 +43,7 @@ impl Default for Recipe {
         Self {
             headers: vec![AUTHORIZATION, COOKIE],
             ignored_headers: Vec::new(),
-            ignored_query: None,
+            ignored_query: (Vec::new(), None),
             sort_query: false,
             custom: None,
             secret: None,
@@ -55,7 +56,7 @@ impl fmt::Debug for Recipe {
         f.debug_struct("Recipe")
             .field("headers", &self.headers)
             .field("ignored_headers", &self.ignored_headers)
-            .field("ignored_query", &self.ignored_query.is_some())
+            .field("ignored_query", &self.ignored_query.0)
             .field("sort_query", &self.sort_query)
             .field("custom", &self.custom.is_some())
             .field("secret", &self.secret.is_some())
@@ -78,7 +79,7 @@ impl Recipe {
     }
 
     pub(crate) fn url(&self, request: &request::Parts) -> Result<RequestUrl, InvalidHost> {
-        let keep = self.ignored_query.as_ref().map(|globs| |name: &str| !globs.is_match(name));
+        let keep = self.ignored_query.1.as_ref().map(|globs| |name: &str| !globs.is_match(name));
         let keep = keep.as_ref().map(|keep| keep as &dyn Fn(&str) -> bool);
         RequestUrl::new(&request.uri, &request.headers, keep, self.sort_query)
     }

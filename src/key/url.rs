@@ -38,6 +38,10 @@ impl RequestUrl {
                 match (hosts.next(), hosts.next()) {
                     (None, _) => "",
                     (Some(host), None) if host.is_empty() => "",
+                    // User information has no place in `Host` (RFC 9110 §7.2).
+                    (Some(host), None) if host.as_bytes().contains(&b'@') => {
+                        return Err(InvalidHost);
+                    }
                     (Some(host), None) => {
                         host_field =
                             Authority::try_from(host.as_bytes()).map_err(|_| InvalidHost)?;
@@ -171,7 +175,7 @@ fn push_normal(out: &mut String, text: &str) {
         out.push_str(text);
         return;
     }
-    let mut encode = |out: &mut String, byte: u8| {
+    let encode = |out: &mut String, byte: u8| {
         out.push('%');
         out.push(HEX[usize::from(byte >> 4)] as char);
         out.push(HEX[usize::from(byte & 15)] as char);
@@ -282,6 +286,7 @@ mod tests {
         };
         assert_eq!(with("Example.com:80").as_deref(), Ok("http://example.com/x?y"));
         assert_eq!(with("a/b?c"), Err(InvalidHost));
+        assert_eq!(with("me:pw@a"), Err(InvalidHost));
         assert_eq!(normal("/x"), "http:///x");
 
         let mut two = HeaderMap::new();

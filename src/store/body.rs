@@ -8,6 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
 use sync_wrapper::SyncWrapper;
 
 use super::{Error, ErrorKind, Result};
@@ -19,9 +21,12 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 /// It yields exactly [`len`](StoredBody::len) bytes or an error: a store whose stream ends early or runs on is caught
 /// here, so that a short body never passes for a whole one. Cheap for what is in memory already: a [`Bytes`] is handed
 /// on as it is.
+///
+/// It is a [`Stream`] of its bytes, for stores, and a [`Body`] with its trailers behind them, for those who read it.
 pub struct StoredBody {
     left: u64,
     source: Source,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 enum Source {
@@ -35,7 +40,7 @@ impl StoredBody {
     /// An empty body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { left: 0, source: Source::Ended }
+        Self { left: 0, source: Source::Ended, trailers: None }
     }
 
     /// A body of `len` bytes that `chunks` will yield. Empty chunks are passed over.
@@ -43,7 +48,18 @@ impl StoredBody {
         len: u64,
         chunks: impl Stream<Item = Result<Bytes>> + Send + 'static,
     ) -> Self {
-        Self { left: len, source: Source::Stream(SyncWrapper::new(Box::pin(chunks))) }
+        Self {
+            source: Source::Stream(SyncWrapper::new(Box::pin(chunks))),
+            left: len,
+            trailers: None,
+        }
+    }
+
+    /// The same body with these trailers behind it. A store need not care: the cache takes them from the head.
+    #[must_use]
+    pub fn with_trailers(mut self, trailers: Option<HeaderMap>) -> Self {
+        self.trailers = trailers.map(Box::new);
+        self
     }
 
     /// How many bytes are still to come.
@@ -100,7 +116,7 @@ impl From<Bytes> for StoredBody {
         if bytes.is_empty() {
             return Self::empty();
         }
-        Self { left: bytes.len() as u64, source: Source::Bytes(bytes) }
+        Self { left: bytes.len() as u64, source: Source::Bytes(bytes), trailers: None }
     }
 }
 
@@ -109,6 +125,34 @@ impl Stream for StoredBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_chunk(cx)
+    }
+}
+
+impl Body for StoredBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+        Poll::Ready(match ready!(self.poll_chunk(cx)) {
+            Some(Ok(chunk)) => Some(Ok(Frame::data(chunk))),
+            Some(Err(error)) => {
+                // A body that broke off has no end for trailers to stand behind.
+                self.trailers = None;
+                Some(Err(error))
+            }
+            None => self.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_empty() && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
     }
 }
 

@@ -30,7 +30,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 
 use crate::{entry::Head, key::Key, time::Timestamp};
 
@@ -51,7 +51,7 @@ pub use self::{
 
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
-// pub use self::memory::Memory;
+pub use self::memory::Memory;
 #[cfg(feature = "redb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 #[doc(inline)]
@@ -62,6 +62,8 @@ pub use self::redb::Redb;
 /// # Clone
 ///
 /// A clone is another handle to the same data.
+// No `is_empty`: a store is counted by those who look after it, and an implementor should have little to write.
+#[allow(clippy::len_without_is_empty)]
 pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
     /// What takes the body of an entry that is being written.
     type Writer: Writer;
@@ -197,6 +199,17 @@ impl Hit {
     #[must_use]
     pub fn new(head: Arc<Head>, version: Version, body: StoredBody) -> Self {
         Self { head, version, body }
+    }
+
+    /// The response as it was stored, trailers included.
+    #[must_use]
+    pub fn into_response(self) -> Response<StoredBody> {
+        let head = self.head;
+        let mut response = Response::new(self.body.with_trailers(head.trailers().cloned()));
+        *response.status_mut() = head.status();
+        *response.version_mut() = head.version();
+        *response.headers_mut() = head.headers().clone();
+        response
     }
 }
 

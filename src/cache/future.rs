@@ -1,0 +1,45 @@
+//! [`ResponseFuture`]: what a call of the cache returns.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::Response;
+
+use super::ResponseBody;
+
+type Boxed<B, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, E>> + Send>>;
+
+/// The response to come.
+///
+/// It is boxed inside: stores answer with futures that have no name, and what the cache does meanwhile may change
+/// without the type.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<B, E> {
+    inner: Boxed<B, E>,
+}
+
+impl<B, E> ResponseFuture<B, E> {
+    pub(super) fn new(
+        future: impl Future<Output = Result<Response<ResponseBody<B>>, E>> + Send + 'static,
+    ) -> Self {
+        Self { inner: Box::pin(future) }
+    }
+}
+
+impl<B, E> Future for ResponseFuture<B, E> {
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.inner.as_mut().poll(cx)
+    }
+}
+
+impl<B, E> fmt::Debug for ResponseFuture<B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! [`CacheLayer`]: the layer, its shared state and its handles. The settings are in `settings.rs`.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tower_layer::Layer;
+
+use super::{Cache, settings::Settings};
+use crate::{
+    entries::Entries,
+    policy::Scope,
+    stats::{Counters, Stats},
+    store::Store,
+};
+
+/// An HTTP response cache in front of any `Service<http::Request<_>, Response = http::Response<_>>`.
+///
+/// A layer made by [`new`](CacheLayer::new) is *private*, for one client: it keeps whatever its methods and statuses
+/// allow, for ever, until told otherwise. One made by [`shared`](CacheLayer::shared) stands in front of many users: it
+/// keeps nothing before an expiration has been chosen, and nothing that may be one user's alone.
+///
+/// Clones share the store, the switch and the counters; settings made on a clone are the clone's own.
+///
+/// ```
+/// use std::{convert::Infallible, time::Duration};
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use larder::{CacheLayer, CacheStatus, store::Memory};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Infallible> {
+/// let client = service_fn(|_request: Request<_>| async {
+///     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("slow to get"))))
+/// });
+/// let cached = ServiceBuilder::new()
+///     .layer(CacheLayer::new(Memory::default()).expire_after(Duration::from_secs(3600)))
+///     .service(client);
+///
+/// for expected in [false, true] {
+///     let request = Request::new(Full::<Bytes>::default());
+///     let response = cached.clone().oneshot(request).await?;
+///     assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), expected);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct CacheLayer<B> {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) shared: Arc<Shared<B>>,
+}
+
+/// What the clones of a layer share.
+#[derive(Debug)]
+pub(crate) struct Shared<B> {
+    pub(crate) store: B,
+    pub(crate) counters: Arc<Counters>,
+    enabled: AtomicBool,
+}
+
+impl<B: Store> CacheLayer<B> {
+    /// A private cache over `store`, for one client.
+    ///
+    /// It keeps the responses of status 200 to `GET` and `HEAD` for ever, `Set-Cookie` included, whatever their cache
+    /// headers say. Requests that differ in `Authorization` or `Cookie` never share a response.
+    pub fn new(store: B) -> Self {
+        Self::with_scope(store, Scope::Private)
+    }
+
+    /// A shared cache over `store`, in front of many users: for a server's routes or a gateway.
+    ///
+    /// It keeps nothing before an expiration has been chosen ([`expire_after`](CacheLayer::expire_after) and its
+    /// siblings). Requests with credentials (`Authorization`, `Cookie`, user information in the URL) go past it, and
+    /// responses with `Set-Cookie` are not kept, unless [`store_credentialed`](CacheLayer::store_credentialed) and
+    /// [`store_set_cookie`](CacheLayer::store_set_cookie) say otherwise.
+    pub fn shared(store: B) -> Self {
+        Self::with_scope(store, Scope::Shared)
+    }
+
+    fn with_scope(store: B, scope: Scope) -> Self {
+        let shared = Shared { store, counters: Arc::default(), enabled: AtomicBool::new(true) };
+        Self { settings: Arc::new(Settings::new(scope)), shared: Arc::new(shared) }
+    }
+
+    /// The store that the responses are kept in.
+    #[must_use]
+    pub fn store(&self) -> &B {
+        &self.shared.store
+    }
+
+    /// A handle to look at, add and remove what is stored. It stays good when the layer has moved into a stack.
+    #[must_use]
+    pub fn entries(&self) -> Entries<B> {
+        Entries::new(self.clone())
+    }
+}
+
+impl<B> CacheLayer<B> {
+    /// Switches the cache off or on, for this layer and every clone and service of it. Switched off, it neither reads
+    /// nor writes the store, and removes nothing from it: every request goes to the inner service.
+    pub fn set_enabled(&self, enabled: bool) {
+        self.shared.enabled.store(enabled, Ordering::Relaxed);
+    }
+
+    /// Whether the cache is switched on.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.shared.enabled.load(Ordering::Relaxed)
+    }
+
+    /// What this layer, its clones and their services have done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.snapshot()
+    }
+}
+
+impl<S, B: Store> Layer<S> for CacheLayer<B> {
+    type Service = Cache<S, B>;
+
+    fn layer(&self, inner: S) -> Cache<S, B> {
+        Cache::new(inner, self.clone())
+    }
+}
+
+impl<B> Clone for CacheLayer<B> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), shared: self.shared.clone() }
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for CacheLayer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheLayer")
+            .field("settings", &self.settings)
+            .field("shared", &self.shared)
+            .finish()
+    }
+}

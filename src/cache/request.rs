@@ -1,0 +1,253 @@
+//! [`RequestBody`]: what the inner service receives: the caller's body, or what was read of it for the key and the rest.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::{key::Content, status::Bypass};
+
+/// More frames than this are a body too large for the key, however short they are: each costs memory beside its bytes.
+const MAX_FRAMES: usize = 16 * 1024;
+
+pin_project! {
+    /// The body of a request as the inner service receives it.
+    ///
+    /// Where the cache has nothing to do with a request, this is the caller's body, untouched and unbuffered. Where the
+    /// body is part of the key, this is what was read of it, then the rest, or the error with which it ended: the same
+    /// bytes, trailers and error that the caller's body gives.
+    #[derive(Clone)]
+    pub struct RequestBody<B: Body> {
+        // The bound stands here because the error, whose type is the body's, waits here for its turn.
+        chunks: VecDeque<Bytes>,
+        trailers: Option<HeaderMap>,
+        error: Option<B::Error>,
+        #[pin]
+        rest: Rest<B>,
+    }
+}
+
+pin_project! {
+    #[project = RestProj]
+    #[derive(Clone)]
+    enum Rest<B> {
+        Ended,
+        Untouched { #[pin] body: B },
+        // A body that has been polled may not move any more, so it was boxed before it was.
+        Begun { body: Pin<Box<B>> },
+    }
+}
+
+impl<B: Body<Data = Bytes>> RequestBody<B> {
+    /// The body as it is.
+    pub(crate) fn untouched(body: B) -> Self {
+        Self::with_rest(Rest::Untouched { body })
+    }
+
+    fn with_rest(rest: Rest<B>) -> Self {
+        Self { chunks: VecDeque::new(), trailers: None, error: None, rest }
+    }
+
+    /// Reads `body` for the key, up to `limit` bytes. Whatever was read is handed on; an `Err` beside it says why the
+    /// request has to go past the cache.
+    pub(crate) async fn buffered(body: B, limit: u64) -> (Self, Result<(), Bypass>) {
+        if body.is_end_stream() {
+            // Kept as it is, since its size hint says "nothing" best.
+            return (Self::untouched(body), Ok(()));
+        }
+        if body.size_hint().lower() > limit {
+            return (Self::untouched(body), Err(Bypass::RequestBodyTooLarge));
+        }
+        let mut body = Box::pin(body);
+        let mut this = Self::with_rest(Rest::Ended);
+        let mut len = 0_u64;
+        loop {
+            match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+                None => return (this, Ok(())),
+                Some(Err(error)) => {
+                    this.error = Some(error);
+                    return (this, Err(Bypass::RequestBodyFailed));
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(chunk) => {
+                        len = len.saturating_add(chunk.len() as u64);
+                        this.chunks.push_back(chunk);
+                        if len > limit || this.chunks.len() > MAX_FRAMES {
+                            this.rest = Rest::Begun { body };
+                            return (this, Err(Bypass::RequestBodyTooLarge));
+                        }
+                    }
+                    Err(frame) => this.trailers = frame.into_trailers().ok(),
+                },
+            }
+        }
+    }
+
+    /// What was read, for the key.
+    pub(crate) fn content(&mut self) -> Content<'_> {
+        Content { chunks: self.chunks.make_contiguous(), trailers: self.trailers.as_ref() }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        if let Some(chunk) = this.chunks.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if let Some(trailers) = this.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        if let Some(error) = this.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let frame = match this.rest.as_mut().project() {
+            RestProj::Ended => return Poll::Ready(None),
+            RestProj::Untouched { body } => return body.poll_frame(cx),
+            RestProj::Begun { body } => ready!(body.as_mut().poll_frame(cx)),
+        };
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.chunks.is_empty()
+            && self.trailers.is_none()
+            && self.error.is_none()
+            && match &self.rest {
+                Rest::Ended => true,
+                Rest::Untouched { body } => body.is_end_stream(),
+                Rest::Begun { body } => body.is_end_stream(),
+            }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read: u64 = self.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        let rest = match &self.rest {
+            Rest::Ended if self.error.is_none() => SizeHint::with_exact(0),
+            Rest::Ended => SizeHint::new(),
+            Rest::Untouched { body } => body.size_hint(),
+            Rest::Begun { body } => body.size_hint(),
+        };
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(read));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+}
+
+impl<B: Body<Data = Bytes> + Default> Default for RequestBody<B> {
+    fn default() -> Self {
+        Self::untouched(B::default())
+    }
+}
+
+impl<B: Body> fmt::Debug for RequestBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the bytes: a request body may well be a password.
+        f.debug_struct("RequestBody")
+            .field("chunks_read", &self.chunks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, stream};
+    use http_body_util::{BodyExt, Full, StreamBody};
+
+    use super::*;
+
+    type Frames = Vec<Result<Frame<Bytes>, &'static str>>;
+
+    fn body(frames: Frames) -> impl Body<Data = Bytes, Error = &'static str> {
+        StreamBody::new(stream::iter(frames))
+    }
+
+    fn data(text: &'static str) -> Result<Frame<Bytes>, &'static str> {
+        Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    }
+
+    fn buffered<B: Body<Data = Bytes>>(
+        body: B,
+        limit: u64,
+    ) -> (RequestBody<B>, Result<(), Bypass>) {
+        RequestBody::buffered(body, limit).now_or_never().unwrap()
+    }
+
+    async fn read<B: Body<Data = Bytes>>(
+        body: B,
+    ) -> (Vec<u8>, Option<HeaderMap>, Option<B::Error>) {
+        let mut body = std::pin::pin!(body);
+        let (mut bytes, mut trailers) = (Vec::new(), None);
+        while let Some(frame) = body.frame().await {
+            match frame.map(Frame::into_data) {
+                Ok(Ok(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+                Err(error) => return (bytes, trailers, Some(error)),
+            }
+        }
+        (bytes, trailers, None)
+    }
+
+    #[test]
+    fn a_whole_body_is_handed_on_with_its_trailers() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "1".parse().unwrap());
+        let (mut body, verdict) =
+            buffered(body(vec![data("ab"), data("cd"), Ok(Frame::trailers(trailers.clone()))]), 4);
+        assert_eq!(verdict, Ok(()));
+        assert_eq!(body.content().chunks.concat(), b"abcd");
+        assert_eq!(body.size_hint().exact(), Some(4));
+        assert!(!body.is_end_stream());
+        assert_eq!(read(body).now_or_never().unwrap(), (b"abcd".to_vec(), Some(trailers), None));
+    }
+
+    #[test]
+    fn past_the_limit_the_very_same_bytes_are_handed_on() {
+        let (body, verdict) = buffered(body(vec![data("ab"), data("cde"), data("fg")]), 4);
+        assert_eq!(verdict, Err(Bypass::RequestBodyTooLarge));
+        assert_eq!(read(body).now_or_never().unwrap().0, b"abcdefg");
+
+        let (body, verdict) = buffered(Full::new(Bytes::from_static(b"abcdefg")), 4);
+        assert_eq!(verdict, Err(Bypass::RequestBodyTooLarge));
+        assert_eq!(body.size_hint().exact(), Some(7));
+    }
+
+    #[test]
+    fn an_error_comes_after_what_came_before_it() {
+        let (body, verdict) = buffered(body(vec![data("ab"), Err("broken")]), 4);
+        assert_eq!(verdict, Err(Bypass::RequestBodyFailed));
+        assert!(!body.is_end_stream() && body.size_hint().exact().is_none());
+        assert_eq!(read(body).now_or_never().unwrap(), (b"ab".to_vec(), None, Some("broken")));
+    }
+
+    #[test]
+    fn endless_empty_frames_do_not_fill_memory() {
+        let endless = StreamBody::new(stream::repeat_with(|| data("")));
+        let (body, verdict) = buffered(endless, 4);
+        assert_eq!(verdict, Err(Bypass::RequestBodyTooLarge));
+        assert_eq!(body.chunks.len(), MAX_FRAMES + 1);
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let (body, _) = buffered(body(vec![data("password")]), 100);
+        assert_eq!(format!("{body:?}"), "RequestBody { chunks_read: 1, .. }");
+    }
+}

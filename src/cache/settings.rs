@@ -1,0 +1,389 @@
+//! The settings of a layer, each set in one way. Those that can make no sense are refused when they are given.
+
+use std::{fmt, sync::Arc};
+
+use globset::{GlobBuilder, GlobSetBuilder};
+use http::{HeaderName, Method, StatusCode, request, response};
+
+use super::CacheLayer;
+use crate::{
+    error::ConfigError,
+    key::Recipe,
+    pattern::UrlPatterns,
+    policy::{Expiration, Rules, Scope},
+    status,
+    time::{Clock, SystemClock},
+};
+
+/// Everything that is set on a layer.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) rules: Rules,
+    pub(crate) recipe: Recipe,
+    pub(crate) max_body: u64,
+    pub(crate) max_request_body: u64,
+    pub(crate) invalidate: bool,
+    /// The cache's name as an sf-item.
+    pub(crate) cache_status: Option<String>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Settings {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self {
+            rules: Rules::new(scope),
+            recipe: Recipe::default(),
+            max_body: 64 * 1024 * 1024,
+            max_request_body: 1024 * 1024,
+            invalidate: true,
+            cache_status: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("rules", &self.rules)
+            .field("recipe", &self.recipe)
+            .field("max_body", &self.max_body)
+            .field("max_request_body", &self.max_request_body)
+            .field("invalidate", &self.invalidate)
+            .field("cache_status", &self.cache_status)
+            .field("clock", &self.clock)
+            .finish()
+    }
+}
+
+/// # What is cached
+impl<B> CacheLayer<B> {
+    fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(Arc::make_mut(&mut self.settings));
+        self
+    }
+
+    /// The methods whose responses are kept. Default: `GET` and `HEAD`.
+    ///
+    /// A `HEAD` is answered from the stored response to a `GET` as well. A method that is named here is taken for a
+    /// query: its body is part of the key, and it removes nothing that is stored for its URL.
+    ///
+    /// # Errors
+    ///
+    /// Where there are none, or `CONNECT`, whose responses are tunnels.
+    pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Result<Self, ConfigError> {
+        let methods: Vec<Method> = methods.into_iter().collect();
+        if methods.is_empty() {
+            let message = "no method would be cached; name at least one, or use set_enabled(false)";
+            return Err(ConfigError::new("methods", message));
+        }
+        if methods.contains(&Method::CONNECT) {
+            return Err(ConfigError::new("methods", "CONNECT opens a tunnel; leave it out"));
+        }
+        Ok(self.set(|settings| settings.rules.methods = methods))
+    }
+
+    /// The statuses whose responses are kept. Default: 200.
+    ///
+    /// # Errors
+    ///
+    /// Where there are none; where one is no final status (1xx); and for 206 and 304, which are no whole responses.
+    pub fn statuses(
+        self,
+        statuses: impl IntoIterator<Item = StatusCode>,
+    ) -> Result<Self, ConfigError> {
+        let statuses: Vec<StatusCode> = statuses.into_iter().collect();
+        if statuses.is_empty() {
+            let message = "no status would be kept; name at least one, or use read_only(true)";
+            return Err(ConfigError::new("statuses", message));
+        }
+        for status in &statuses {
+            check_status("statuses", *status)?;
+        }
+        Ok(self.set(|settings| settings.rules.statuses = statuses))
+    }
+
+    /// Keep only responses for which `predicate` says yes, by the heads of request and response. Default: all that the
+    /// other settings allow.
+    pub fn store_if(
+        self,
+        predicate: impl Fn(&request::Parts, &response::Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| settings.rules.store_if = Some(Arc::new(predicate)))
+    }
+
+    /// The largest response body that is kept, in bytes. Default: 64 MiB.
+    ///
+    /// It is counted while the body streams; a larger one reaches the caller whole, and is not stored.
+    pub fn max_body(self, bytes: u64) -> Self {
+        self.set(|settings| settings.max_body = bytes)
+    }
+
+    /// Serve what is stored, and never write or remove anything. Default: `false`.
+    pub fn read_only(self, read_only: bool) -> Self {
+        self.set(|settings| settings.rules.read_only = read_only)
+    }
+
+    /// Keep responses with `Set-Cookie`, and replay the cookie to whoever asks. Default: `true` for a private cache,
+    /// `false` for a shared one, where it hands one user's session to another.
+    pub fn store_set_cookie(self, store: bool) -> Self {
+        self.set(|settings| settings.rules.store_set_cookie = store)
+    }
+
+    /// Let requests with credentials (`Authorization`, `Cookie`, user information in the URL) use the cache. Default:
+    /// `true` for a private cache, `false` for a shared one.
+    ///
+    /// Requests with different credentials still never share a response, unless
+    /// [`ignore_headers`](CacheLayer::ignore_headers) names the header that carries them.
+    pub fn store_credentialed(self, store: bool) -> Self {
+        self.set(|settings| settings.rules.store_credentialed = store)
+    }
+
+    /// Whether a successful unsafe method (`POST`, `PUT`, `DELETE`, ...) removes what is stored for its URL, all
+    /// variants (RFC 9111 §4.4). Default: `true`.
+    pub fn invalidate(self, invalidate: bool) -> Self {
+        self.set(|settings| settings.invalidate = invalidate)
+    }
+}
+
+/// # The key
+impl<B> CacheLayer<B> {
+    /// Adds request headers to the key: requests that differ in them do not share a response. `Authorization` and
+    /// `Cookie` are part of it already.
+    ///
+    /// # Errors
+    ///
+    /// Where a name is no header name.
+    pub fn key_headers<N: AsRef<str>>(
+        self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Self, ConfigError> {
+        let names = header_names("key_headers", names)?;
+        Ok(self.set(|settings| {
+            names.into_iter().for_each(|name| settings.recipe.add_header(name));
+        }))
+    }
+
+    /// Takes request headers out of the key, the default `Authorization` and `Cookie` included, and out of what `Vary`
+    /// selects by, where `Authorization` and `Cookie` stay.
+    ///
+    /// # Errors
+    ///
+    /// Where a name is no header name.
+    pub fn ignore_headers<N: AsRef<str>>(
+        self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Self, ConfigError> {
+        let names = header_names("ignore_headers", names)?;
+        Ok(self.set(|settings| {
+            names.into_iter().for_each(|name| settings.recipe.ignore_header(name));
+        }))
+    }
+
+    /// Query parameters that make no difference: they are neither part of the key nor of the stored URL. `*` stands for
+    /// any number of characters; names are compared percent-decoded, and in their case. Adds to what is ignored already.
+    ///
+    /// Name here the parameters that carry secrets as well: they never reach the store.
+    ///
+    /// # Errors
+    ///
+    /// Where a pattern is empty or no glob.
+    pub fn ignore_query<N: AsRef<str>>(
+        self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Self, ConfigError> {
+        let mut patterns = self.settings.recipe.ignored_query.0.clone();
+        for name in names {
+            let name = name.as_ref();
+            let error = |message: String| {
+                Err(ConfigError::new("ignore_query", format!("the pattern {name:?} {message}")))
+            };
+            if name.is_empty() {
+                return error("is empty; write \"*\" for every parameter".into());
+            }
+            match GlobBuilder::new(name).backslash_escape(true).build() {
+                Ok(glob) => patterns.push(glob),
+                Err(problem) => return error(format!("is no glob: {}", problem.kind())),
+            }
+        }
+        let mut set = GlobSetBuilder::new();
+        patterns.iter().for_each(|glob| {
+            set.add(glob.clone());
+        });
+        let set =
+            set.build().map_err(|error| ConfigError::new("ignore_query", error.to_string()))?;
+        Ok(self.set(|settings| settings.recipe.ignored_query = (patterns, Some(set))))
+    }
+
+    /// Whether the order of query parameters makes no difference. Default: `false`, it does. Parameters of one name keep
+    /// their order.
+    pub fn sort_query(self, sort: bool) -> Self {
+        self.set(|settings| settings.recipe.sort_query = sort)
+    }
+
+    /// Makes the key from what `material` returns for the head and the whole body of a request, in place of URL,
+    /// headers and body. The method stays part of it.
+    ///
+    /// Requests with equal material share a response, so take up whatever tells users apart. The body is buffered up to
+    /// [`max_request_body`](CacheLayer::max_request_body).
+    pub fn key_with<K: Into<Vec<u8>>>(
+        self,
+        material: impl Fn(&request::Parts, &[u8]) -> K + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|settings| {
+            settings.recipe.custom =
+                Some(Arc::new(move |parts, body| material(parts, body).into()));
+        })
+    }
+
+    /// Keys the digest with a secret (HMAC-SHA-256), so that whoever reads the store cannot test guesses of what a key
+    /// was made from. What was stored under another secret, or none, is not found any more. Default: none.
+    pub fn key_secret(self, secret: [u8; 32]) -> Self {
+        self.set(|settings| settings.recipe.secret = Some(secret))
+    }
+
+    /// The largest request body that is buffered for the key, in bytes. Default: 1 MiB. Requests with a larger one go
+    /// past the cache, streaming.
+    pub fn max_request_body(self, bytes: u64) -> Self {
+        self.set(|settings| settings.max_request_body = bytes)
+    }
+}
+
+/// # Expiry
+///
+/// Who decides how long a response is kept, the first that has an opinion:
+///
+/// | | set by |
+/// |---|---|
+/// | 1 | the request: [`CacheOptions::expire_after`](crate::CacheOptions::expire_after) |
+/// | 2 | the closure: [`expire_with`](CacheLayer::expire_with) |
+/// | 3 | the URL: [`expire_urls`](CacheLayer::expire_urls), the first pattern that matches |
+/// | 4 | the status: [`expire_status`](CacheLayer::expire_status) |
+/// | 5 | the layer: [`expire_after`](CacheLayer::expire_after) |
+/// | 6 | the scope: a private cache keeps for ever, a shared one not at all |
+///
+/// It is decided when a response arrives. An entry keeps the expiry it was stored with; see
+/// [`Entries::reset_expiration`](crate::Entries::reset_expiration).
+impl<B> CacheLayer<B> {
+    /// How long responses are kept where nothing more particular applies. Default: for ever in a private cache, not at
+    /// all in a shared one.
+    pub fn expire_after(self, expiration: impl Into<Expiration>) -> Self {
+        let expiration = expiration.into();
+        self.set(|settings| settings.rules.expiration.layer = Some(expiration))
+    }
+
+    /// How long responses are kept by URL: pairs of a pattern and an expiration, of which the first match counts.
+    /// Replaces what was set before.
+    ///
+    /// Patterns are globs on host and path; scheme and query take no part.
+    ///
+    /// | pattern | matches |
+    /// |---|---|
+    /// | `api.example.com` | everything on that host |
+    /// | `*.example.com/api/**` | everything below `/api/` on any subdomain |
+    /// | `example.com/*/feed` | one segment in the star's place |
+    /// | `/static/**` | everything below `/static/` on any host |
+    /// | `localhost:8080/**` | that port only; without a port, any port matches |
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, Expiration, store::Memory};
+    /// let layer = CacheLayer::new(Memory::default()).expire_urls([
+    ///     ("*.example.com/api/**", Duration::from_secs(60).into()),
+    ///     ("/static/**", Expiration::Never),
+    ///     ("**", Expiration::DoNotStore),
+    /// ])?;
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where a pattern is empty, has a scheme, or is no glob.
+    pub fn expire_urls<P, E>(
+        self,
+        rules: impl IntoIterator<Item = (P, E)>,
+    ) -> Result<Self, ConfigError>
+    where
+        P: AsRef<str>,
+        E: Into<Expiration>,
+    {
+        let (patterns, expirations): (Vec<P>, Vec<Expiration>) =
+            rules.into_iter().map(|(pattern, expiration)| (pattern, expiration.into())).unzip();
+        let patterns = UrlPatterns::new("expire_urls", patterns.iter().map(AsRef::as_ref))?;
+        Ok(self.set(|settings| settings.rules.expiration.urls = Some((patterns, expirations))))
+    }
+
+    /// How long responses of one status are kept; makes the status one that is kept at all, as
+    /// [`statuses`](CacheLayer::statuses) does.
+    ///
+    /// # Errors
+    ///
+    /// For what is no final status (1xx), and for 206 and 304, which are no whole responses.
+    pub fn expire_status(
+        self,
+        status: StatusCode,
+        expiration: impl Into<Expiration>,
+    ) -> Result<Self, ConfigError> {
+        check_status("expire_status", status)?;
+        let expiration = expiration.into();
+        Ok(self.set(|settings| {
+            let rules = &mut settings.rules;
+            if !rules.statuses.contains(&status) {
+                rules.statuses.push(status);
+            }
+            rules.expiration.statuses.retain(|(have, _)| *have != status);
+            rules.expiration.statuses.push((status, expiration));
+        }))
+    }
+
+    /// How long responses are kept by a closure over the heads of request and response; `None` leaves it to the
+    /// settings after it.
+    pub fn expire_with(
+        self,
+        expiration: impl Fn(&request::Parts, &response::Parts) -> Option<Expiration>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.set(|settings| settings.rules.expiration.with = Some(Arc::new(expiration)))
+    }
+}
+
+/// # What is seen, and the time
+impl<B> CacheLayer<B> {
+    /// Writes a `Cache-Status` field (RFC 9211) into every response, under this name. Default: none.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is empty or not printable ASCII.
+    pub fn cache_status_header(self, name: &str) -> Result<Self, ConfigError> {
+        let name = status::cache_name(name)?;
+        Ok(self.set(|settings| settings.cache_status = Some(name)))
+    }
+
+    /// Where the time is read. Default: [`SystemClock`].
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.set(|settings| settings.clock = Arc::new(clock))
+    }
+}
+
+fn check_status(setting: &'static str, status: StatusCode) -> Result<(), ConfigError> {
+    let why = match status {
+        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED => "is no whole response",
+        _ if status.is_informational() => "is no final status",
+        _ => return Ok(()),
+    };
+    Err(ConfigError::new(setting, format!("{} {why} and cannot be replayed", status.as_u16())))
+}
+
+fn header_names<N: AsRef<str>>(
+    setting: &'static str,
+    names: impl IntoIterator<Item = N>,
+) -> Result<Vec<HeaderName>, ConfigError> {
+    let parse = |name: N| {
+        let name = name.as_ref();
+        HeaderName::try_from(name)
+            .map_err(|_| ConfigError::new(setting, format!("{name:?} is no header name")))
+    };
+    names.into_iter().map(parse).collect()
+}

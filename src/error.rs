@@ -1,0 +1,33 @@
+//! [`ConfigError`]: a setting that makes no sense, refused when it is given.
+
+use std::{error::Error, fmt};
+
+/// A setting was refused. The message names it and says what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    setting: &'static str,
+    message: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(setting: &'static str, message: impl Into<String>) -> Self {
+        Self { setting, message: message.into() }
+    }
+
+    /// The name of the setting, as the method that takes it.
+    #[must_use]
+    pub fn setting(&self) -> &'static str {
+        self.setting
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.message)
+    }
+}
+
+impl Error for ConfigError {}
+
+/// Any error, as the bodies of responses carry it.
+pub type BoxError = Box<dyn Error + Send + Sync>;

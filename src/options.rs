@@ -1,0 +1,98 @@
+//! [`CacheOptions`]: what one request asks of the cache, in its extensions.
+
+use http::Extensions;
+
+use crate::{key::Key, policy::Expiration};
+
+/// What one request asks of the cache: put it into the request's extensions.
+///
+/// Nothing of it is sent to the origin. What is not set is left to the layer.
+///
+/// ```
+/// use std::time::Duration;
+/// use http::Request;
+/// use larder::CacheOptions;
+///
+/// let request = Request::get("http://example.com/news")
+///     .extension(CacheOptions::new().expire_after(Duration::from_secs(30)).refresh(true))
+///     .body(())?;
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "options do nothing until they are in a request's extensions"]
+pub struct CacheOptions {
+    pub(crate) expire_after: Option<Expiration>,
+    pub(crate) refresh: bool,
+    pub(crate) only_if_cached: bool,
+    pub(crate) no_store: bool,
+    pub(crate) bypass: bool,
+    pub(crate) key: Option<Key>,
+    pub(crate) tags: Vec<Box<str>>,
+}
+
+static NONE: CacheOptions = CacheOptions::new();
+
+impl CacheOptions {
+    /// Options that leave everything to the layer.
+    pub const fn new() -> Self {
+        Self {
+            expire_after: None,
+            refresh: false,
+            only_if_cached: false,
+            no_store: false,
+            bypass: false,
+            key: None,
+            tags: Vec::new(),
+        }
+    }
+
+    /// How long the response to this request is kept, before every rule of the layer. An entry that is there already
+    /// keeps the expiry it was stored with.
+    pub fn expire_after(mut self, expiration: impl Into<Expiration>) -> Self {
+        self.expire_after = Some(expiration.into());
+        self
+    }
+
+    /// Fetch, and replace what is stored.
+    pub fn refresh(mut self, refresh: bool) -> Self {
+        self.refresh = refresh;
+        self
+    }
+
+    /// Never call the inner service: without a fresh entry the answer is `504 Gateway Timeout` (RFC 9111 §5.2.1.7),
+    /// with a body that says why. Goes before [`refresh`](Self::refresh) and [`bypass`](Self::bypass).
+    pub fn only_if_cached(mut self, only_if_cached: bool) -> Self {
+        self.only_if_cached = only_if_cached;
+        self
+    }
+
+    /// Answer from the store where it can, but do not keep the response.
+    pub fn no_store(mut self, no_store: bool) -> Self {
+        self.no_store = no_store;
+        self
+    }
+
+    /// Leave the store alone: neither read nor write it. A successful unsafe method still removes what it makes stale.
+    pub fn bypass(mut self, bypass: bool) -> Self {
+        self.bypass = bypass;
+        self
+    }
+
+    /// Use this key instead of the one made from the request. Requests that share a key share a response, whatever
+    /// their URLs and credentials; `Vary` is still honoured below it.
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Adds a tag to the stored response, by which it can be [removed](crate::Entries::remove_tag).
+    pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// The options in `extensions`, or those that leave everything to the layer.
+    pub(crate) fn of(extensions: &Extensions) -> &Self {
+        extensions.get().unwrap_or(&NONE)
+    }
+}

@@ -1,0 +1,158 @@
+//! [`Expiration`], and the table that decides which one a response gets.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::{StatusCode, request, response};
+
+use crate::{pattern::UrlPatterns, time::Timestamp};
+
+/// How long a response is kept.
+///
+/// A `Duration` or a `SystemTime` can be given wherever an expiration is asked for.
+///
+/// ```
+/// use std::time::Duration;
+/// use larder::Expiration;
+///
+/// assert_eq!(Expiration::from(Duration::from_secs(60)), Expiration::After(Duration::from_secs(60)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiration {
+    /// For as long as the store holds it.
+    Never,
+    /// For this long after the response's head arrived. Zero is stored, and has expired at once.
+    After(Duration),
+    /// Until this time. A time in the past is stored, and has expired at once.
+    At(SystemTime),
+    /// Not at all.
+    DoNotStore,
+}
+
+impl Expiration {
+    /// When a response that arrives at `now` expires: `None` is not to be stored, `Some(None)` is never.
+    pub(crate) fn expires_at(self, now: Timestamp) -> Option<Option<Timestamp>> {
+        match self {
+            Self::Never => Some(None),
+            Self::After(duration) => Some(Some(now.saturating_add(duration))),
+            Self::At(time) => Some(Some(time.into())),
+            Self::DoNotStore => None,
+        }
+    }
+}
+
+impl From<Duration> for Expiration {
+    fn from(duration: Duration) -> Self {
+        Self::After(duration)
+    }
+}
+
+impl From<SystemTime> for Expiration {
+    fn from(time: SystemTime) -> Self {
+        Self::At(time)
+    }
+}
+
+/// A user's own choice by request and response; `None` leaves it to the rules after it.
+pub(crate) type ExpireFn =
+    Arc<dyn Fn(&request::Parts, &response::Parts) -> Option<Expiration> + Send + Sync>;
+
+/// Who decides, the first that has an opinion: the request's own options, the closure, the URL, the status, the layer.
+#[derive(Clone, Default)]
+pub(crate) struct ExpirationRules {
+    pub(crate) with: Option<ExpireFn>,
+    pub(crate) urls: Option<(UrlPatterns, Vec<Expiration>)>,
+    pub(crate) statuses: Vec<(StatusCode, Expiration)>,
+    pub(crate) layer: Option<Expiration>,
+}
+
+impl ExpirationRules {
+    pub(crate) fn choose(
+        &self,
+        own: Option<Expiration>,
+        url: &str,
+        request: &request::Parts,
+        response: &response::Parts,
+    ) -> Option<Expiration> {
+        let by_url = || {
+            let (patterns, expirations) = self.urls.as_ref()?;
+            expirations.get(patterns.first_match(url)?).copied()
+        };
+        let by_status = || {
+            let mut rules = self.statuses.iter();
+            rules.find(|(status, _)| *status == response.status).map(|(_, expiration)| *expiration)
+        };
+        own.or_else(|| self.with.as_ref().and_then(|with| with(request, response)))
+            .or_else(by_url)
+            .or_else(by_status)
+            .or(self.layer)
+    }
+}
+
+impl fmt::Debug for ExpirationRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExpirationRules")
+            .field("with", &self.with.is_some())
+            .field("urls", &self.urls)
+            .field("statuses", &self.statuses)
+            .field("layer", &self.layer)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+
+    use super::*;
+
+    const fn secs(secs: u64) -> Expiration {
+        Expiration::After(Duration::from_secs(secs))
+    }
+
+    /// Request 5, closure 4, URL 3, status 2, layer 1: every combination, and the highest there is wins.
+    #[test]
+    fn the_first_with_an_opinion_decides() {
+        let request = Request::get("http://a/x").body(()).unwrap().into_parts().0;
+        let response = Response::builder().status(404).body(()).unwrap().into_parts().0;
+        for combination in 0..32_u32 {
+            let has = |rank: u32| combination & (1 << (rank - 1)) != 0;
+            let rules = ExpirationRules {
+                layer: has(1).then_some(secs(1)),
+                statuses: has(2).then_some((StatusCode::NOT_FOUND, secs(2))).into_iter().collect(),
+                urls: has(3).then(|| (UrlPatterns::new("t", ["a/*"]).unwrap(), vec![secs(3)])),
+                with: has(4).then(|| -> ExpireFn { Arc::new(|_, _| Some(secs(4))) }),
+            };
+            let own = has(5).then_some(secs(5));
+            let expected = (1..=5).rev().find(|rank| has(*rank)).map(|rank| secs(rank.into()));
+            let chosen = rules.choose(own, "http://a/x", &request, &response);
+            assert_eq!(chosen, expected, "{combination:05b}");
+        }
+    }
+
+    #[test]
+    fn a_closure_without_an_opinion_and_a_rule_that_does_not_match_pass() {
+        let request = Request::get("http://a/x").body(()).unwrap().into_parts().0;
+        let response = Response::new(()).into_parts().0;
+        let rules = ExpirationRules {
+            layer: Some(secs(1)),
+            statuses: vec![(StatusCode::NOT_FOUND, secs(2))],
+            urls: Some((UrlPatterns::new("t", ["b/**"]).unwrap(), vec![secs(3)])),
+            with: Some(Arc::new(|_, _| None)),
+        };
+        assert_eq!(rules.choose(None, "http://a/x", &request, &response), Some(secs(1)));
+    }
+
+    #[test]
+    fn expirations_become_times() {
+        let now = Timestamp::from_millis(1_000);
+        assert_eq!(Expiration::Never.expires_at(now), Some(None));
+        assert_eq!(secs(2).expires_at(now), Some(Some(Timestamp::from_millis(3_000))));
+        assert_eq!(Expiration::DoNotStore.expires_at(now), None);
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(5);
+        assert_eq!(Expiration::At(at).expires_at(now), Some(Some(Timestamp::from_millis(5))));
+    }
+}

@@ -1,0 +1,154 @@
+//! The default policy: time alone decides, cache headers are ignored.
+//!
+//! A shared cache keeps nothing that may be one user's alone: no answer to a request with credentials, none that sets a
+//! cookie, and none at all before somebody has said for how long.
+
+use http::{
+    header::{AUTHORIZATION, COOKIE, SET_COOKIE},
+    request, response,
+};
+
+use super::{Rules, Scope};
+use crate::{
+    entry::Head,
+    options::CacheOptions,
+    policy::Expiration,
+    status::{Bypass, Miss, Refusal},
+    time::Timestamp,
+};
+
+pub(super) fn gate(rules: &Rules, request: &request::Parts) -> Result<(), Bypass> {
+    let in_url = || request.uri.authority().is_some_and(|it| it.as_str().contains('@'));
+    let has_credentials = request.headers.contains_key(AUTHORIZATION)
+        || request.headers.contains_key(COOKIE)
+        || in_url();
+    if has_credentials && !rules.store_credentialed {
+        return Err(Bypass::Credentials);
+    }
+    Ok(())
+}
+
+pub(super) fn judge(head: &Head, now: Timestamp) -> Result<(), Miss> {
+    if head.is_expired(now) { Err(Miss::Expired) } else { Ok(()) }
+}
+
+pub(super) fn admit(
+    rules: &Rules,
+    options: &CacheOptions,
+    url: &str,
+    request: &request::Parts,
+    response: &response::Parts,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Refusal> {
+    if response.headers.contains_key(SET_COOKIE) && !rules.store_set_cookie {
+        return Err(Refusal::SetCookie);
+    }
+    expires_at(rules, options, url, request, response, now)
+}
+
+/// When the response expires, by the table; `Ok(None)` is never.
+pub(super) fn expires_at(
+    rules: &Rules,
+    options: &CacheOptions,
+    url: &str,
+    request: &request::Parts,
+    response: &response::Parts,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Refusal> {
+    let chosen = rules.expiration.choose(options.expire_after, url, request, response);
+    let expiration = match (chosen, rules.scope) {
+        (Some(expiration), _) => expiration,
+        (None, Scope::Private) => Expiration::Never,
+        (None, Scope::Shared) => return Err(Refusal::NoExpiration),
+    };
+    expiration.expires_at(now).ok_or(Refusal::Expiration)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{Request, Response};
+
+    use super::*;
+
+    fn request(builder: http::request::Builder) -> request::Parts {
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    fn admit_plain(
+        rules: &Rules,
+        response: http::response::Builder,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let response = response.body(()).unwrap().into_parts().0;
+        let request = request(Request::get("http://a/"));
+        rules.admit(&CacheOptions::new(), "http://a/", &request, &response, Timestamp::MIN)
+    }
+
+    #[test]
+    fn a_private_cache_keeps_for_ever_and_replays_cookies() {
+        let rules = Rules::new(Scope::Private);
+        assert_eq!(admit_plain(&rules, Response::builder()), Ok(None));
+        assert_eq!(admit_plain(&rules, Response::builder().header("set-cookie", "a=1")), Ok(None));
+        // Cache headers are ignored.
+        let no_store = Response::builder().header("cache-control", "no-store");
+        assert_eq!(admit_plain(&rules, no_store), Ok(None));
+        let auth = request(Request::get("http://a/").header("authorization", "x"));
+        assert_eq!(gate(&rules, &auth), Ok(()));
+    }
+
+    #[test]
+    fn a_shared_cache_keeps_nothing_unasked() {
+        let mut rules = Rules::new(Scope::Shared);
+        assert_eq!(admit_plain(&rules, Response::builder()), Err(Refusal::NoExpiration));
+        rules.expiration.layer = Some(Duration::from_secs(1).into());
+        assert_eq!(
+            admit_plain(&rules, Response::builder()),
+            Ok(Some(Timestamp::from_millis(1_000)))
+        );
+        let cookie = || Response::builder().header("set-cookie", "a=1");
+        assert_eq!(admit_plain(&rules, cookie()), Err(Refusal::SetCookie));
+        rules.store_set_cookie = true;
+        assert!(admit_plain(&rules, cookie()).is_ok());
+    }
+
+    #[test]
+    fn a_shared_cache_lets_credentials_pass_by() {
+        let mut rules = Rules::new(Scope::Shared);
+        let requests = [
+            request(Request::get("http://a/").header("authorization", "x")),
+            request(Request::get("http://a/").header("cookie", "x=1")),
+            request(Request::get("http://me:pw@a/")),
+        ];
+        for request in &requests {
+            assert_eq!(gate(&rules, request), Err(Bypass::Credentials));
+        }
+        rules.store_credentialed = true;
+        assert!(requests.iter().all(|request| gate(&rules, request).is_ok()));
+    }
+
+    #[test]
+    fn statuses_predicates_and_modes_refuse_by_name() {
+        let mut rules = Rules::new(Scope::Private);
+        assert_eq!(admit_plain(&rules, Response::builder().status(404)), Err(Refusal::Status));
+        rules.store_if =
+            Some(std::sync::Arc::new(|_, response| !response.headers.contains_key("x-no")));
+        assert_eq!(
+            admit_plain(&rules, Response::builder().header("x-no", "1")),
+            Err(Refusal::Predicate)
+        );
+        rules.expiration.layer = Some(Expiration::DoNotStore);
+        assert_eq!(admit_plain(&rules, Response::builder()), Err(Refusal::Expiration));
+        rules.read_only = true;
+        assert_eq!(admit_plain(&rules, Response::builder()), Err(Refusal::ReadOnly));
+    }
+
+    #[test]
+    fn an_entry_expires_at_its_time_and_not_before() {
+        let parts = Response::new(()).into_parts().0;
+        let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN)
+            .with_expires_at(Some(Timestamp::from_millis(10)));
+        assert_eq!(judge(&head, Timestamp::from_millis(9)), Ok(()));
+        assert_eq!(judge(&head, Timestamp::from_millis(10)), Err(Miss::Expired));
+    }
+}

@@ -1,0 +1,284 @@
+//! The decisions: may this request be answered, is this entry good, may this response be kept.
+//!
+//! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name for every refusal. Nothing
+//! else in the crate knows which policy is at work. There is one so far, `fixed`: time alone.
+
+use std::{fmt, sync::Arc};
+
+use http::{
+    HeaderMap, HeaderName, Method, StatusCode,
+    header::{
+        CONNECTION, CONTENT_LENGTH, IF_MATCH, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, RANGE, TE,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+    request, response,
+};
+
+use crate::{
+    entry::Head,
+    options::CacheOptions,
+    status::{Bypass, Miss, Refusal},
+    time::Timestamp,
+};
+
+mod expiration;
+mod fixed;
+mod vary;
+
+pub use self::expiration::Expiration;
+pub(crate) use self::{
+    expiration::ExpirationRules,
+    vary::{Vary, union, vary},
+};
+
+/// Who shares the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    /// One client.
+    Private,
+    /// Many users.
+    Shared,
+}
+
+/// Whether a response may be kept, by its request and its head.
+pub(crate) type StoreFn = Arc<dyn Fn(&request::Parts, &response::Parts) -> bool + Send + Sync>;
+
+/// Everything the decisions depend on beside the exchange itself.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) scope: Scope,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) statuses: Vec<StatusCode>,
+    pub(crate) store_if: Option<StoreFn>,
+    pub(crate) expiration: ExpirationRules,
+    pub(crate) read_only: bool,
+    pub(crate) store_set_cookie: bool,
+    pub(crate) store_credentialed: bool,
+}
+
+impl Rules {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            methods: vec![Method::GET, Method::HEAD],
+            statuses: vec![StatusCode::OK],
+            store_if: None,
+            expiration: ExpirationRules::default(),
+            read_only: false,
+            store_set_cookie: scope == Scope::Private,
+            store_credentialed: scope == Scope::Private,
+        }
+    }
+
+    /// Step 1: whether the cache has anything to do with `request`.
+    pub(crate) fn gate(
+        &self,
+        options: &CacheOptions,
+        request: &request::Parts,
+    ) -> Result<(), Bypass> {
+        let headers = &request.headers;
+        if options.bypass {
+            return Err(Bypass::Requested);
+        }
+        if request.method == Method::CONNECT || !self.methods.contains(&request.method) {
+            return Err(Bypass::Method);
+        }
+        if headers.contains_key(UPGRADE) {
+            return Err(Bypass::Upgrade);
+        }
+        if headers.contains_key(RANGE) {
+            return Err(Bypass::Range);
+        }
+        if headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE) {
+            return Err(Bypass::Precondition);
+        }
+        fixed::gate(self, request)
+    }
+
+    /// Step 4: whether the entry with this head answers a request of `method` at `now`.
+    pub(crate) fn judge(
+        &self,
+        options: &CacheOptions,
+        method: &Method,
+        head: &Head,
+        now: Timestamp,
+    ) -> Result<(), Miss> {
+        // The key says as much, but for keys of the user's own making: a HEAD's empty body answers no GET.
+        if head.method() != method && !(*method == Method::HEAD && *head.method() == Method::GET) {
+            return Err(Miss::Absent);
+        }
+        if options.refresh {
+            return Err(Miss::Refresh);
+        }
+        fixed::judge(head, now)
+    }
+
+    /// Step 7: whether the response may be kept, and until when; `Ok(None)` is for ever.
+    pub(crate) fn admit(
+        &self,
+        options: &CacheOptions,
+        url: &str,
+        request: &request::Parts,
+        response: &response::Parts,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        if self.read_only {
+            return Err(Refusal::ReadOnly);
+        }
+        if options.no_store {
+            return Err(Refusal::NoStore);
+        }
+        if !self.statuses.contains(&response.status) {
+            return Err(Refusal::Status);
+        }
+        if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {
+            return Err(Refusal::Predicate);
+        }
+        fixed::admit(self, options, url, request, response, now)
+    }
+
+    /// When a response that is put there by hand expires; `Ok(None)` is never.
+    pub(crate) fn expires_at(
+        &self,
+        options: &CacheOptions,
+        url: &str,
+        request: &request::Parts,
+        response: &response::Parts,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        fixed::expires_at(self, options, url, request, response, now)
+    }
+
+    /// Whether a response of `status` to a request of `method` makes what is stored for its URL stale
+    /// (RFC 9111 §4.4): an unsafe method that succeeded. A method that is itself cached is taken for a query.
+    pub(crate) fn invalidates(&self, method: &Method, status: StatusCode) -> bool {
+        (status.is_success() || status.is_redirection())
+            && !self.methods.contains(method)
+            && !is_safe(method)
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules")
+            .field("scope", &self.scope)
+            .field("methods", &self.methods)
+            .field("statuses", &self.statuses)
+            .field("store_if", &self.store_if.is_some())
+            .field("expiration", &self.expiration)
+            .field("read_only", &self.read_only)
+            .field("store_set_cookie", &self.store_set_cookie)
+            .field("store_credentialed", &self.store_credentialed)
+            .finish()
+    }
+}
+
+/// The methods that the registry calls safe, and `CONNECT`, which has no URL. Unknown methods are unsafe.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    const SAFE: [&str; 9] =
+        ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "REPORT", "SEARCH", "QUERY"];
+    SAFE.contains(&method.as_str())
+}
+
+/// Removes what belongs to the connection and not to the response (RFC 9110 §7.6.1, RFC 9111 §3.1): replayed, it would
+/// speak of a connection that is long gone. `Trailer` stays, since the trailers do.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in &named {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection", "proxy-authentication-info"] {
+        headers.remove(name);
+    }
+}
+
+/// The length that the head promises; `None` where it promises none, or several.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let len = lines.next()?.to_str().ok()?.parse().ok()?;
+    lines.next().is_none().then_some(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Request, header};
+
+    use super::*;
+
+    fn gate(request: http::request::Builder) -> Result<(), Bypass> {
+        let parts = request.body(()).unwrap().into_parts().0;
+        Rules::new(Scope::Private).gate(CacheOptions::of(&parts.extensions), &parts)
+    }
+
+    #[test]
+    fn each_bypass_has_its_reason() {
+        assert_eq!(gate(Request::get("http://a/")), Ok(()));
+        assert_eq!(gate(Request::head("http://a/")), Ok(()));
+        assert_eq!(gate(Request::post("http://a/")), Err(Bypass::Method));
+        assert_eq!(gate(Request::connect("a:1")), Err(Bypass::Method));
+        let get = |name: &str| Request::get("http://a/").header(name, "x");
+        assert_eq!(gate(get("range")), Err(Bypass::Range));
+        assert_eq!(gate(get("upgrade")), Err(Bypass::Upgrade));
+        assert_eq!(gate(get("if-match")), Err(Bypass::Precondition));
+        assert_eq!(gate(get("if-none-match")), Ok(()));
+        let asked = Request::get("http://a/").extension(CacheOptions::new().bypass(true));
+        assert_eq!(gate(asked), Err(Bypass::Requested));
+    }
+
+    #[test]
+    fn connect_is_never_cached_even_when_it_is_named() {
+        let mut rules = Rules::new(Scope::Private);
+        rules.methods.push(Method::CONNECT);
+        let parts = Request::connect("a:1").body(()).unwrap().into_parts().0;
+        assert_eq!(rules.gate(&CacheOptions::new(), &parts), Err(Bypass::Method));
+    }
+
+    #[test]
+    fn only_a_successful_unsafe_method_that_is_not_cached_invalidates() {
+        let mut rules = Rules::new(Scope::Private);
+        for (method, status, expected) in [
+            ("POST", 200, true),
+            ("PUT", 204, true),
+            ("DELETE", 303, true),
+            ("FROBNICATE", 200, true),
+            ("POST", 404, false),
+            ("POST", 500, false),
+            ("GET", 200, false),
+            ("OPTIONS", 200, false),
+            ("CONNECT", 200, false),
+            ("PROPFIND", 207, false),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(rules.invalidates(&method, status), expected, "{method} {status}");
+        }
+        rules.methods.push(Method::POST);
+        assert!(!rules.invalidates(&Method::POST, StatusCode::OK));
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_is_not_stored() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "X-Hop, keep-alive"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("trailer", "x-sum"),
+            ("content-type", "text/plain"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        remove_hop_by_hop(&mut headers);
+        let left: Vec<_> = headers.keys().collect();
+        assert_eq!(left, [&header::TRAILER, &header::CONTENT_TYPE]);
+    }
+}

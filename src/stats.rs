@@ -1,0 +1,82 @@
+//! [`Stats`]: what a layer has done so far, counted without any feature.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a layer, its clones and their services have done since the layer was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests that were answered from the store.
+    pub hits: u64,
+    /// Requests that went to the inner service, since the store had no answer.
+    pub misses: u64,
+    /// Requests that went past the cache.
+    pub bypasses: u64,
+    /// Responses that were stored whole.
+    pub stored: u64,
+    /// Responses to misses that were not stored, for whatever reason.
+    pub refused: u64,
+    /// Entries that were found damaged, and removed.
+    pub corrupt: u64,
+    /// Operations in which the store failed.
+    pub store_errors: u64,
+    /// Entries that an unsafe method removed.
+    pub invalidated: u64,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Count {
+    Hit,
+    Miss,
+    Bypass,
+    Stored,
+    Refused,
+    Corrupt,
+    StoreError,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    bypasses: AtomicU64,
+    stored: AtomicU64,
+    refused: AtomicU64,
+    corrupt: AtomicU64,
+    store_errors: AtomicU64,
+    invalidated: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(&self, count: Count) {
+        let counter = match count {
+            Count::Hit => &self.hits,
+            Count::Miss => &self.misses,
+            Count::Bypass => &self.bypasses,
+            Count::Stored => &self.stored,
+            Count::Refused => &self.refused,
+            Count::Corrupt => &self.corrupt,
+            Count::StoreError => &self.store_errors,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_invalidated(&self, entries: u64) {
+        self.invalidated.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Stats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            hits: get(&self.hits),
+            misses: get(&self.misses),
+            bypasses: get(&self.bypasses),
+            stored: get(&self.stored),
+            refused: get(&self.refused),
+            corrupt: get(&self.corrupt),
+            store_errors: get(&self.store_errors),
+            invalidated: get(&self.invalidated),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Several handles: to the same data, or to data of their own.
+
+use super::{
+    super::{Store, Writer},
+    support::*,
+};
+
+/// A clone sees what the other wrote, and the other way round; it outlives the handle it came from.
+pub async fn a_clone_is_the_same_store<S: Store>(store: &S) {
+    let clone = store.clone();
+    same_data(store, &clone).await;
+    same_data(&clone, store).await;
+    let writer = clone.put(&key("late"), head("late")).await.expect("`put` must take an entry");
+    store_named(&clone, "kept").await;
+    let hit = get(&clone, &key("kept")).await;
+    drop(clone);
+    writer.finish(None).await.expect("a writer must outlive the handle it came from");
+    assert_eq!(read(hit.body).await, b"kept", "a body must outlive the handle it came from");
+    assert!(has(store, "late").await);
+}
+
+/// Two handles that were opened separately on the same data (two connections, two openings of one file) see each
+/// other's finished entries, updates and removals. Not part of [`all`](super::all).
+pub async fn shared<A: Store, B: Store>(one: &A, two: &B) {
+    same_data(one, two).await;
+    same_data(two, one).await;
+}
+
+async fn same_data<A: Store, B: Store>(one: &A, two: &B) {
+    let pattern = Pattern::new(1);
+    let key = key("seen");
+    pattern.store(one, &key, tagged("seen", &["tag"]), 1 << 20, 100_000).await;
+    let hit = get(two, &key).await;
+    assert_eq!(name_of(&hit.head), "seen", "the other handle must see a finished entry");
+    pattern.check(hit.body, 1 << 20).await;
+    assert_eq!(len(two).await, len(one).await, "both must count the same");
+
+    assert!(update(two, &key, hit.version, tagged("newer", &["newer"])).await);
+    assert_eq!(name_of(&get(one, &key).await.head), "newer", "the other must see an update");
+    assert!(
+        !update(one, &key, hit.version, head("late")).await,
+        "an update for a version that the other handle has replaced must be refused"
+    );
+    assert_eq!(remove_tagged(one, "tag").await, 0);
+    assert_eq!(remove_tagged(one, "newer").await, 1, "tags must be seen by the other");
+    assert!(try_get(two, &key).await.is_none(), "the other must see a removal");
+}
+
+/// Two stores that have nothing to do with each other do not see, count, list, expire or clear each other's entries,
+/// though they use the same keys. Not part of [`all`](super::all): it is for two files, namespaces or databases, and for
+/// two values of a store in memory.
+pub async fn isolation<A: Store, B: Store>(one: &A, two: &B) {
+    let pattern = Pattern::new(1);
+    let entry = |name: &str| tagged(name, &["tag"]).with_expires_at(Some(at(-1)));
+    store_at(one, &key("same"), entry("one"), "one").await;
+    assert!(try_get(two, &key("same")).await.is_none(), "another store's entry is not there");
+    assert_eq!(len(two).await, 0, "another store's entries do not count");
+    store_at(two, &key("same"), entry("two"), "two").await;
+    pattern.store(two, &key("large"), head("large"), 1 << 20, 100_000).await;
+
+    let hit = get(one, &key("same")).await;
+    assert_eq!(name_of(&hit.head), "one", "each store must keep its own");
+    assert_eq!(read(hit.body).await, b"one", "each store must keep its own");
+    assert_eq!((len(one).await, len(two).await), (1, 2), "each store must count its own");
+    assert_eq!(scan(one).await.len(), 1, "each store must list its own");
+    assert!(!remove(one, &key("large")).await, "another store's entry cannot be removed");
+    assert_eq!(remove_tagged(one, "tag").await, 1, "a tag must remove in its own store");
+    assert_eq!(len(two).await, 2, "a tag must not remove in another store");
+    store_at(one, &key("same"), entry("one"), "one").await;
+    assert_eq!(remove_expired(one, NOW).await, 1, "expiry must remove in its own store");
+    assert_eq!(len(two).await, 2, "expiry must not remove in another store");
+    store_named(one, "one").await;
+    one.clear().await.expect("`clear` must succeed");
+    assert_eq!(len(two).await, 2, "`clear` must not remove in another store");
+    let hit = get(two, &key("same")).await;
+    assert_eq!(read(hit.body).await, b"two", "another store's entry must stay as it is");
+    pattern.check(get(two, &key("large")).await.body, 1 << 20).await;
+}
+
+/// What was finished before the last handle was dropped is there when `open` opens the same data again, with indexes
+/// and versions that still hold; what was not finished is not. Not part of [`all`](super::all).
+pub async fn reopen<S: Store>(open: impl AsyncFn() -> S) {
+    let pattern = Pattern::new(1);
+    let store = open().await;
+    pattern.store(&store, &key("large"), head("large"), 2 << 20, 100_000).await;
+    store_at(&store, &key("tagged"), tagged("tagged", &["tag"]), "tagged").await;
+    store_at(&store, &key("expired"), expiring("expired", at(-1)), "expired").await;
+    store_named(&store, "removed").await;
+    assert!(remove(&store, &key("removed")).await);
+    store_named(&store, "updated").await;
+    let replaced = version(&store, &key("updated")).await;
+    assert!(update(&store, &key("updated"), replaced, head("newer")).await);
+    let size_before = size(&store).await;
+    let mut unfinished = store.put(&key("unfinished"), head("unfinished")).await.expect("`put`");
+    pattern.write(&mut unfinished, 0, 1 << 20, 100_000).await;
+    drop(unfinished);
+    drop(store);
+
+    let store = open().await;
+    assert_eq!(len(&store).await, 4, "what was finished must be there, and nothing else");
+    assert_eq!(size(&store).await, size_before, "the size must be what it was");
+    assert!(!has(&store, "removed").await && !has(&store, "unfinished").await);
+    pattern.check(get(&store, &key("large")).await.body, 2 << 20).await;
+    let hit = get(&store, &key("updated")).await;
+    assert_eq!(name_of(&hit.head), "newer", "an update must have been kept");
+    assert!(
+        !update(&store, &key("updated"), replaced, head("late")).await,
+        "a version of before must not come to life again"
+    );
+    assert_eq!(remove_tagged(&store, "tag").await, 1, "tags must have been kept");
+    assert_eq!(remove_expired(&store, NOW).await, 1, "expiries must have been kept");
+    let mut versions = vec![hit.version, replaced];
+    for _ in 0..3 {
+        store_named(&store, "updated").await;
+        let new = version(&store, &key("updated")).await;
+        assert!(!versions.contains(&new), "a new version must be new after reopening as well");
+        versions.push(new);
+    }
+}

@@ -1,0 +1,116 @@
+//! What there is: scans, the count and the size.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::StreamExt;
+
+use super::{
+    super::{Store, Writer},
+    support::*,
+};
+
+/// A scan shows each finished entry once, with the head and the version that a `get` shows, the expired ones as well.
+pub async fn a_scan_sees_each_entry_once<S: Store>(store: &S) {
+    assert!(scan(store).await.is_empty(), "an empty store lists nothing");
+    let names: Vec<_> = (0..700).map(|number: i64| number.to_string()).collect();
+    for (number, name) in names.iter().enumerate() {
+        let head = tagged(name, &[name]).with_expires_at(Some(at(number as i64 - 300)));
+        store_at(store, &key(name), head, name.clone()).await;
+    }
+    let mut unfinished = store.put(&key("unfinished"), head("unfinished")).await.expect("`put`");
+    unfinished.write("some".into()).await.expect("`write` must take a chunk");
+
+    let mut listed = HashMap::new();
+    for item in scan(store).await {
+        assert!(listed.insert(item.key, item).is_none(), "an entry must be listed once");
+    }
+    assert_eq!(listed.len(), names.len(), "each finished entry must be listed, and no other");
+    for name in &names {
+        let item = listed.get(&key(name)).expect("each finished entry must be listed");
+        let hit = get(store, &key(name)).await;
+        assert_eq!(item.head, hit.head, "a scan must show the head that is there");
+        assert_eq!(item.version, hit.version, "a scan must show the version that is there");
+    }
+}
+
+/// While entries come, go and change during a scan, those that stay are listed, and none is listed twice.
+pub async fn a_scan_during_changes_sees_what_stays_once<S: Store>(store: &S) {
+    for number in 0..600 {
+        store_named(store, &format!("stays {number}")).await;
+        store_named(store, &format!("goes {number}")).await;
+        store_named(store, &format!("changes {number}")).await;
+    }
+    let mut listed = HashSet::new();
+    let mut scan = std::pin::pin!(store.scan());
+    let mut number = 0;
+    while let Some(item) = scan.next().await {
+        let item = item.expect("a scan of sound entries has no errors");
+        assert!(listed.insert(item.key), "an entry must be listed once");
+        if number < 600 {
+            remove(store, &key(format!("goes {number}"))).await;
+            store_named(store, &format!("comes {number}")).await;
+            store_named(store, &format!("changes {number}")).await;
+            number += 1;
+        }
+    }
+    for number in 0..600 {
+        let stays = key(format!("stays {number}"));
+        assert!(listed.contains(&stays), "an entry that stays must be listed");
+    }
+}
+
+/// A scan that is given up leaves nothing in the way.
+pub async fn a_scan_may_be_dropped_midway<S: Store>(store: &S) {
+    for number in 0..300 {
+        store_named(store, &number.to_string()).await;
+    }
+    for items in 0..4 {
+        let mut scan = std::pin::pin!(store.scan());
+        for _ in 0..items {
+            scan.next().await.expect("an item").expect("a sound item");
+        }
+    }
+    store_named(store, "after").await;
+    assert_eq!(scan(store).await.len(), 301, "an abandoned scan must change nothing");
+}
+
+/// `len` counts finished entries, the expired ones as well, each key once.
+pub async fn len_counts_finished_entries<S: Store>(store: &S) {
+    assert_eq!(len(store).await, 0, "an empty store has no entries");
+    for number in 0..50 {
+        let name = number.to_string();
+        store_at(store, &key(&name), expiring(&name, at(number - 25)), "body").await;
+        assert_eq!(len(store).await, number as u64 + 1, "each entry counts as one");
+    }
+    store_named(store, "7").await;
+    let seen = version(store, &key("8")).await;
+    assert!(update(store, &key("8"), seen, head("8")).await);
+    assert_eq!(len(store).await, 50, "replacing and updating adds no entry");
+    assert!(remove(store, &key("9")).await);
+    assert_eq!(len(store).await, 49, "removing takes one away");
+}
+
+/// `size_bytes` is at least that of the bodies, and goes down again with what is replaced by less or removed.
+pub async fn the_size_grows_and_shrinks<S: Store>(store: &S) {
+    let pattern = Pattern::new(1);
+    let empty = size(store).await;
+    store_named(store, "small").await;
+    let small = size(store).await;
+    assert!(small > empty, "an entry must take bytes");
+
+    pattern.store(store, &key("large"), head("large"), 1 << 20, 100_000).await;
+    let large = size(store).await;
+    assert!(large >= small + (1 << 20), "a body must be counted");
+
+    pattern.store(store, &key("large"), head("large"), 1 << 10, 100_000).await;
+    let replaced = size(store).await;
+    assert!(replaced < large - (1 << 19), "a body that was replaced must not be counted");
+    assert!(replaced > small, "the body in its place must be counted");
+
+    pattern.store(store, &key("larger"), head("larger"), 3 << 20, 100_000).await;
+    assert!(size(store).await >= replaced + (3 << 20), "a body must be counted");
+    assert!(remove(store, &key("larger")).await);
+    assert_eq!(size(store).await, replaced, "a removed entry takes nothing");
+    assert!(remove(store, &key("large")).await && remove(store, &key("small")).await);
+    assert_eq!(size(store).await, empty, "a store without entries is as small as at first");
+}

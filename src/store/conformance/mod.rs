@@ -1,0 +1,128 @@
+//! The suite that judges any [`Store`]: each promise of the [contract](super) is a case here.
+//!
+//! Every store of this crate passes it, and so can yours. A case is a function that takes an empty store and panics
+//! where a promise is broken, with a sentence that says which; [`all`] runs every one, each with a fresh store from your
+//! factory, and prints the name of a case that fails. The suite needs no particular runtime: call it from whatever
+//! drives your store.
+//!
+//! ```
+//! # #[cfg(feature = "memory")] {
+//! use larder::store::{Memory, conformance};
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+//! # runtime.block_on(async {
+//! // In a test of yours, with a store of yours:
+//! conformance::all(async || Memory::default()).await;
+//!
+//! // Or one case at a time:
+//! conformance::an_update_leaves_the_body_alone(&Memory::default()).await;
+//! # });
+//! # }
+//! ```
+//!
+//! Three cases are not in [`all`], for not every store has what they are about: [`isolation`] for two stores that must
+//! not see each other (two files, two namespaces of one server), [`shared`] for two handles that were opened
+//! separately on the same data, and [`reopen`] for data that outlive the handle.
+//!
+//! # What is asked of the store under test
+//!
+//! * It is empty, and nobody else uses it meanwhile.
+//! * It has room for 256 MiB, and forgets nothing of what is put into it: eviction is allowed by the contract, but here
+//!   it would look like a loss.
+//! * Times are around the year 2100, so that an engine that expires entries by a clock of its own finds none to expire.
+//!
+//! # Stability
+//!
+//! This module is **not** part of the crate's promises of stability: a new release, however small, may add cases, and a
+//! store that passed may fail then, for a promise that was not tested before.
+
+use super::Store;
+
+mod handles;
+mod heads;
+mod listing;
+mod publishing;
+mod removal;
+mod round_trip;
+mod support;
+
+pub use self::{handles::*, heads::*, listing::*, publishing::*, removal::*, round_trip::*};
+
+/// Names the case that is running, should it panic.
+struct Running(&'static str);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("store::conformance: the case `{}` failed", self.0);
+        }
+    }
+}
+
+macro_rules! every {
+    ($($case:ident)*) => {
+        /// The names of the cases that [`all`] runs, in its order.
+        pub const CASES: &[&str] = &[$(stringify!($case)),*];
+
+        /// Runs every case but [`isolation`], [`shared`] and [`reopen`], each with a store of its own from `factory`.
+        ///
+        /// # Panics
+        ///
+        /// At the first promise that is not kept; the name of the case is on standard error.
+        pub async fn all<S: Store>(factory: impl AsyncFn() -> S) {
+            $({
+                let _running = Running(stringify!($case));
+                $case(&factory().await).await;
+            })*
+        }
+    };
+}
+
+every! {
+    // What comes back is what was given.
+    heads_come_back_exactly
+    bodies_of_every_length_come_back
+    many_tiny_chunks_are_one_body
+    empty_chunks_are_nothing
+    a_body_of_64_mib_comes_back
+    trailers_come_back
+    a_content_length_is_not_believed
+    what_a_head_says_of_another_body_is_not_believed
+    keys_that_differ_in_one_bit_are_different
+    // Nothing half-written is visible, and replacing is atomic.
+    nothing_is_visible_before_finish
+    a_dropped_writer_leaves_nothing
+    an_entry_stays_until_its_replacement_is_finished
+    a_reader_never_sees_a_mixture
+    the_writer_that_finishes_last_wins
+    concurrent_writers_of_one_key_leave_one_whole_entry
+    concurrent_writers_of_many_keys_leave_all_of_them
+    an_open_writer_holds_up_no_one
+    an_open_reader_holds_up_no_one
+    a_body_may_be_dropped_midway
+    two_readers_read_one_large_body
+    // An update compares and swaps.
+    an_update_leaves_the_body_alone
+    an_update_of_another_version_is_refused
+    an_update_of_nothing_is_refused
+    every_write_gives_a_new_version
+    one_of_many_concurrent_updates_succeeds
+    an_update_during_a_read_leaves_no_mixture
+    // By index.
+    a_removed_entry_is_gone
+    an_entry_expires_at_its_very_time
+    the_expiry_index_follows_replacement_update_and_removal
+    a_tag_removes_what_carries_it_and_nothing_else
+    tags_of_any_characters_are_told_apart
+    the_tag_index_follows_replacement_update_and_removal
+    a_cleared_store_is_like_a_new_one
+    a_thousand_of_ten_thousand_expire
+    // What there is.
+    a_scan_sees_each_entry_once
+    a_scan_during_changes_sees_what_stays_once
+    a_scan_may_be_dropped_midway
+    len_counts_finished_entries
+    the_size_grows_and_shrinks
+    // Handles.
+    a_clone_is_the_same_store
+}

@@ -1,0 +1,237 @@
+//! What the cases have in common: heads, bodies by pattern, and short ways to write and read.
+
+use std::{future::poll_fn, mem, task::Poll};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, Method, Response};
+
+use super::super::{Hit, Scanned, Store, StoredBody, Version, Writer};
+use crate::{entry::Head, key::Key, time::Timestamp};
+
+/// 2100-01-01. Far ahead, so that a server that expires entries by its own clock keeps these.
+pub(super) const NOW: Timestamp = Timestamp::from_millis(4_102_444_800_000);
+
+/// `millis` after [`NOW`], or before.
+pub(super) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(NOW.as_millis().saturating_add_signed(millis))
+}
+
+pub(super) fn key(name: impl AsRef<[u8]>) -> Key {
+    Key::digest(name)
+}
+
+/// A plain head, with `name` in its URL and in one of its lines.
+pub(super) fn head(name: &str) -> Head {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
+    headers.insert("x-name", HeaderValue::from_str(name).expect("names are ASCII"));
+    head_with(name, headers)
+}
+
+pub(super) fn head_with(name: &str, headers: HeaderMap) -> Head {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.headers = headers;
+    Head::new(Method::GET, format!("http://example.com/{name}"), parts, NOW)
+}
+
+pub(super) fn tagged(name: &str, tags: &[&str]) -> Head {
+    head(name).with_tags(tags.iter().map(|tag| (*tag).into()).collect())
+}
+
+pub(super) fn expiring(name: &str, expires_at: Timestamp) -> Head {
+    head(name).with_expires_at(Some(expires_at))
+}
+
+/// The `x-name` line of a head, by which cases tell whose it is.
+pub(super) fn name_of(head: &Head) -> &str {
+    head.headers().get("x-name").and_then(|name| name.to_str().ok()).unwrap_or("(no x-name)")
+}
+
+/// Stores `body` in one chunk under `key`.
+pub(super) async fn store_at<S: Store>(store: &S, key: &Key, head: Head, body: impl Into<Bytes>) {
+    let mut writer = store.put(key, head).await.expect("`put` must take an entry");
+    let body = body.into();
+    if !body.is_empty() {
+        writer.write(body).await.expect("`write` must take a chunk");
+    }
+    writer.finish(None).await.expect("`finish` must publish the entry");
+}
+
+/// Stores a plain entry under the key of its name, with its name as the body.
+pub(super) async fn store_named<S: Store>(store: &S, name: &str) {
+    store_at(store, &key(name), head(name), name.to_owned()).await;
+}
+
+pub(super) async fn try_get<S: Store>(store: &S, key: &Key) -> Option<Hit> {
+    store.get(key).await.expect("`get` must answer")
+}
+
+pub(super) async fn get<S: Store>(store: &S, key: &Key) -> Hit {
+    try_get(store, key).await.expect("a finished entry must be found")
+}
+
+pub(super) async fn version<S: Store>(store: &S, key: &Key) -> Version {
+    get(store, key).await.version
+}
+
+pub(super) async fn has<S: Store>(store: &S, name: &str) -> bool {
+    try_get(store, &key(name)).await.is_some()
+}
+
+pub(super) async fn update<S: Store>(store: &S, key: &Key, seen: Version, head: Head) -> bool {
+    store.update(key, seen, head).await.expect("`update` must answer")
+}
+
+pub(super) async fn remove<S: Store>(store: &S, key: &Key) -> bool {
+    store.remove(key).await.expect("`remove` must answer")
+}
+
+pub(super) async fn remove_expired<S: Store>(store: &S, now: Timestamp) -> u64 {
+    store.remove_expired(now).await.expect("`remove_expired` must answer")
+}
+
+pub(super) async fn remove_tagged<S: Store>(store: &S, tag: &str) -> u64 {
+    store.remove_tagged(tag).await.expect("`remove_tagged` must answer")
+}
+
+pub(super) async fn len<S: Store>(store: &S) -> u64 {
+    store.len().await.expect("`len` must answer")
+}
+
+pub(super) async fn size<S: Store>(store: &S) -> u64 {
+    store.size_bytes().await.expect("`size_bytes` must answer")
+}
+
+pub(super) async fn scan<S: Store>(store: &S) -> Vec<Scanned> {
+    let items: Vec<_> = store.scan().collect().await;
+    items.into_iter().map(|item| item.expect("a scan of sound entries has no errors")).collect()
+}
+
+pub(super) async fn read(body: StoredBody) -> Vec<u8> {
+    let announced = body.len();
+    let read = try_read(body).await.expect("a body that nobody touches must be read to its end");
+    assert_eq!(read.len() as u64, announced, "a body's `len` must be what it yields");
+    read
+}
+
+/// The whole body, or `None` where reading it failed.
+pub(super) async fn try_read(mut body: StoredBody) -> Option<Vec<u8>> {
+    let mut read = Vec::new();
+    while let Some(chunk) = body.next().await {
+        read.extend_from_slice(&chunk.ok()?);
+        yield_now().await;
+    }
+    Some(read)
+}
+
+/// Gives those that run beside this case a turn, so that their steps mix.
+pub(super) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The bytes of a body of any length, each known by its position, so that a large body can be judged in pieces.
+pub(super) struct Pattern {
+    block: Vec<u8>,
+}
+
+impl Pattern {
+    /// A prime: no store's chunks begin at the same place of the block, so none can be taken for another.
+    const PERIOD: usize = 65_521;
+
+    /// A pattern that differs from that of every other seed.
+    pub(super) fn new(seed: u64) -> Self {
+        let mut state = seed;
+        let block = std::iter::repeat_with(|| {
+            // SplitMix64.
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ (mixed >> 31)).to_le_bytes()
+        });
+        Self { block: block.flatten().take(Self::PERIOD).collect() }
+    }
+
+    /// `len` bytes from `offset` on.
+    pub(super) fn bytes(&self, offset: u64, len: usize) -> Bytes {
+        let mut bytes = Vec::with_capacity(len);
+        self.pieces(offset, len, |_, piece| bytes.extend_from_slice(piece));
+        bytes.into()
+    }
+
+    /// Whether `bytes` are those from `offset` on.
+    pub(super) fn matches(&self, offset: u64, bytes: &[u8]) -> bool {
+        let mut matches = true;
+        self.pieces(offset, bytes.len(), |at, piece| {
+            matches &= bytes[at..at + piece.len()] == *piece;
+        });
+        matches
+    }
+
+    fn pieces(&self, offset: u64, len: usize, mut each: impl FnMut(usize, &[u8])) {
+        let mut begin = (offset % Self::PERIOD as u64) as usize;
+        let mut done = 0;
+        while done < len {
+            let piece = &self.block[begin..];
+            let piece = &piece[..piece.len().min(len - done)];
+            each(done, piece);
+            done += piece.len();
+            begin = 0;
+        }
+    }
+
+    /// Stores the first `len` bytes in chunks of `chunk` bytes.
+    pub(super) async fn store<S: Store>(
+        &self,
+        store: &S,
+        key: &Key,
+        head: Head,
+        len: u64,
+        chunk: usize,
+    ) {
+        let mut writer = store.put(key, head).await.expect("`put` must take an entry");
+        self.write(&mut writer, 0, len, chunk).await;
+        writer.finish(None).await.expect("`finish` must publish the entry");
+    }
+
+    /// Writes the bytes from `from` to `to` in chunks of `chunk` bytes.
+    pub(super) async fn write<W: Writer>(&self, writer: &mut W, from: u64, to: u64, chunk: usize) {
+        let mut offset = from;
+        while offset < to {
+            let len = usize::try_from(to - offset).map_or(chunk, |left| left.min(chunk));
+            let chunk = self.bytes(offset, len);
+            writer.write(chunk).await.expect("`write` must take a chunk");
+            offset += len as u64;
+            yield_now().await;
+        }
+    }
+
+    /// Reads `body` to its end, chunk by chunk; it must be the first `len` bytes of the pattern.
+    pub(super) async fn check(&self, mut body: StoredBody, len: u64) {
+        assert_eq!(body.len(), len, "a body's `len` must be its length before it is read");
+        let mut offset = 0;
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.expect("a body that nobody touches must be read to its end");
+            assert!(!chunk.is_empty(), "a body yields no empty chunks");
+            assert!(
+                self.matches(offset, &chunk),
+                "a body of {len} bytes must come back as it was; the chunk at {offset} differs"
+            );
+            offset += chunk.len() as u64;
+        }
+        assert_eq!(offset, len, "a body must come back whole");
+    }
+
+    /// Whether `body` is the first `len` bytes of the pattern.
+    pub(super) fn is(&self, body: &[u8], len: u64) -> bool {
+        body.len() as u64 == len && self.matches(0, body)
+    }
+}

@@ -1,0 +1,115 @@
+//! Which entries there are, when they expire and which tags they carry: rows of numbers, for entries that are found by
+//! something else than their key.
+
+use std::{
+    collections::{BTreeSet, hash_map::RandomState},
+    hash::BuildHasher,
+    ops::Bound,
+};
+
+use super::{super::Version, table::Entry};
+use crate::{entry::Head, key::Key, time::Timestamp};
+
+const FIRST: Key = Key::from_bytes([0; 32]);
+const LAST: Key = Key::from_bytes([0xff; 32]);
+
+/// Has one row of `keys` for each entry, one of `expiries` where it expires, and one of `tags` for each of its tags.
+#[derive(Default)]
+pub(super) struct Index {
+    keys: BTreeSet<Key>,
+    expiries: BTreeSet<(Timestamp, Key)>,
+    /// A tag as its hash: rows of one size that are compared as numbers. Whoever reads them asks the head whether it is
+    /// the tag in question or another with the same hash; the hash's seed is random, so that nobody can make many.
+    tags: BTreeSet<(u64, Key)>,
+    hasher: RandomState,
+    version: u64,
+}
+
+impl Index {
+    /// What the rows for `head` take. A B-tree that is filled in order is half empty, and has its nodes' links besides.
+    pub(super) fn size(head: &Head) -> u64 {
+        const fn row<T>() -> u64 {
+            size_of::<T>() as u64 * 5 / 2
+        }
+        row::<Key>()
+            + u64::from(head.expires_at().is_some()) * row::<(Timestamp, Key)>()
+            + head.tags().len() as u64 * row::<(u64, Key)>()
+    }
+
+    pub(super) fn next_version(&mut self) -> Version {
+        self.version += 1;
+        Version::new(self.version)
+    }
+
+    /// Follows a write of `head` under `key` as `version`, for which the table has let go of `gone`. That may include
+    /// what was written.
+    pub(super) fn settle(
+        &mut self,
+        key: &Key,
+        head: &Head,
+        version: Version,
+        gone: &[(Key, Entry)],
+    ) {
+        let mut kept = true;
+        // First what has gone: the entry that was replaced may have had the same rows as the new one.
+        for (key, entry) in gone {
+            if entry.version == version {
+                kept = false;
+            } else {
+                self.remove(key, &entry.head);
+            }
+        }
+        if kept {
+            self.insert(key, head);
+        }
+    }
+
+    pub(super) fn insert(&mut self, key: &Key, head: &Head) {
+        self.keys.insert(*key);
+        self.expiries.extend(head.expires_at().map(|expires_at| (expires_at, *key)));
+        for tag in head.tags() {
+            self.tags.insert((self.hasher.hash_one(&**tag), *key));
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &Key, head: &Head) {
+        self.keys.remove(key);
+        if let Some(expires_at) = head.expires_at() {
+            self.expiries.remove(&(expires_at, *key));
+        }
+        for tag in head.tags() {
+            self.tags.remove(&(self.hasher.hash_one(&**tag), *key));
+        }
+    }
+
+    /// Takes out the row of some entry.
+    pub(super) fn pop(&mut self) -> Option<Key> {
+        self.keys.pop_first()
+    }
+
+    /// Takes out the row of the entry that expires first, if that is at or before `now`.
+    pub(super) fn pop_expired(&mut self, now: Timestamp) -> Option<Key> {
+        self.expiries.first().filter(|(expires_at, _)| *expires_at <= now)?;
+        self.expiries.pop_first().map(|(_, key)| key)
+    }
+
+    /// The first key behind `after` that has a row for `tag`, or for a tag with the same hash.
+    pub(super) fn tagged(&self, tag: &str, after: Option<Key>) -> Option<Key> {
+        let hash = self.hasher.hash_one(tag);
+        let from = match after {
+            None => Bound::Included((hash, FIRST)),
+            Some(after) => Bound::Excluded((hash, after)),
+        };
+        self.tags.range((from, Bound::Included((hash, LAST)))).next().map(|(_, key)| *key)
+    }
+
+    /// Up to `len` keys behind `from`, in order.
+    pub(super) fn page(&self, from: Bound<Key>, len: usize) -> Vec<Key> {
+        self.keys.range((from, Bound::Unbounded)).take(len).copied().collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> (usize, usize, usize) {
+        (self.keys.len(), self.expiries.len(), self.tags.len())
+    }
+}

@@ -1,0 +1,33 @@
+//! What is logged, and the only place that knows whether the feature `tracing` is on.
+//!
+//! Events carry keys and reasons; never a URL, a header or a body, which may be secret.
+
+use crate::{
+    key::Key,
+    status::Refusal,
+    store::{Error, ErrorKind},
+};
+
+/// An operation of the store failed; the request goes on without it.
+pub(crate) fn store_failed(operation: &str, key: &Key, error: &Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(%key, operation, %error, "the store failed; the request goes on without it");
+    #[cfg(not(feature = "tracing"))]
+    let _unused = (operation, key, error);
+}
+
+/// A response was not stored after all.
+pub(crate) fn not_stored(key: &Key, refusal: Refusal) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(%key, %refusal, "response not stored");
+    #[cfg(not(feature = "tracing"))]
+    let _unused = (key, refusal);
+}
+
+/// A removal after an unsafe method failed: what is stored may be stale.
+pub(crate) fn invalidation_failed(kind: ErrorKind, error: &Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(?kind, %error, "entries of a changed URL could not be removed");
+    #[cfg(not(feature = "tracing"))]
+    let _unused = (kind, error);
+}
