@@ -1,4 +1,5 @@
 #![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used)]
 
 //! What only a file can show: opening, crashes, damage, other processes, a full disk. What every store promises is
 //! tested by the conformance suite.

@@ -9,14 +9,17 @@ use std::{
 use redb::Database;
 
 use super::{Thread, answer, fail};
-use crate::store::{
-    Result,
-    redb::{
-        builder::Durability,
-        fault::{self, Failure},
-        open,
-        shared::{Envelope, Open},
+use crate::{
+    store::{
+        Result,
+        redb::{
+            builder::Durability,
+            fault::{self, Failure, STORE},
+            open,
+            shared::{Envelope, Open},
+        },
     },
+    trace,
 };
 
 /// How many bytes may be written without a sync: pages that a synced state refers to are free for others only after
@@ -76,6 +79,7 @@ impl Thread {
         let down = Open::Down(why.clone());
         let open = std::mem::replace(&mut self.shared.slot_mut().state, down);
         if let Open::Yes(db) = open {
+            trace::store_restarted(STORE, why.message());
             // Closing fails for the reason for which it is done; the locks are released all the same.
             drop(catch_unwind(AssertUnwindSafe(|| db.close().ok())));
             self.open_again();
