@@ -1,4 +1,5 @@
 #![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used)]
 
 //! What only a file can show: opening, crashes, damage, other processes, a full disk. What every store promises is
 //! tested by the conformance suite.
@@ -636,6 +637,60 @@ async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
     assert!(store.remove(&key(1)).await.unwrap());
     store.close().await.unwrap();
     assert_eq!(settled_rows(&path).await, [0; 7]);
+}
+
+/// redb trusts the structure of its pages, so damage there can be anything: an error when the file is opened or read, a
+/// panic in redb that is caught, an entry that is gone. Never a wrong byte.
+#[tokio::test]
+async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    for number in 0..40 {
+        let len = [10, 3_000, 20_000, 200_000][number as usize % 4];
+        put(&store, key(number), tagged(&["a"], Some(number)), body(number, len)).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let (mut right, mut wrong) = (0, 0);
+    for round in 0..60_usize {
+        let mut damaged = whole.clone();
+        match round {
+            0 => damaged.truncate(whole.len() / 2),
+            1 => damaged.truncate(4_000),
+            _ => {
+                // Mostly in the first bytes of pages, where their structure is.
+                let page = (round * 7_919) % (whole.len() / 4_096);
+                for at in 0..16 {
+                    damaged[page * 4_096 + at] ^= (round * 31 + at * 17) as u8;
+                }
+            }
+        }
+        std::fs::write(&path, &damaged).unwrap();
+        let Ok(store) = Redb::open(&path) else {
+            wrong += 1;
+            continue;
+        };
+        for number in 0..40 {
+            let read = match store.get(&key(number)).await {
+                Ok(Some(hit)) => read(hit).await,
+                Ok(None) => continue,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(bytes) => {
+                    let len = [10, 3_000, 20_000, 200_000][number as usize % 4];
+                    assert!(bytes == body(number, len), "round {round}, entry {number}");
+                    right += 1;
+                }
+                Err(_) => wrong += 1,
+            }
+        }
+        // These may fail as well, but they end.
+        drop(put(&store, key(100), head(), body(100, 300_000)).await);
+        drop(store.remove_tagged("a").await);
+        drop(store.close().await);
+    }
+    assert!(right > 0 && wrong > 0, "{right} {wrong}");
 }
 
 // ===== expiry and eviction =====

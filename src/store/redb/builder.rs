@@ -119,3 +119,17 @@ impl Builder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_as_documented() {
+        let config = Builder::new("a".into()).into_config();
+        assert_eq!(config.max_bytes, 4 * 1024 * 1024 * 1024);
+        assert_eq!(config.durability, Durability::Every(Duration::from_millis(500)));
+        assert_eq!(config.cache_bytes, 16 * 1024 * 1024);
+        assert!(!config.multi_process && !config.inline_reads);
+    }
+}

@@ -99,6 +99,10 @@ impl Failure {
         Self::new(error.kind(), message)
     }
 
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn error(&self) -> Error {
         Error::new(self.kind, STORE, self.message.clone())
     }

@@ -9,7 +9,8 @@ use super::{
     Inner,
     change::{Body, Entry, too_large},
     fault::STORE,
-    schema::{CHUNK, INLINE, Location, MAX_TAGS, cost, digests},
+    record::{Location, MAX_TAGS, cost},
+    schema::{CHUNK, INLINE, digests},
     shared::{Command, Incoming},
 };
 use crate::{

@@ -35,3 +35,19 @@ impl Marks {
         word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_lasts_until_it_is_taken() {
+        let marks = Marks::new();
+        let (one, other) = ([0xff; 32], [0xfe; 32]);
+        marks.set(&one);
+        marks.set(&one);
+        assert!(!marks.take(&other));
+        assert!(marks.take(&one));
+        assert!(!marks.take(&one));
+    }
+}

@@ -99,6 +99,7 @@ mod incoming;
 mod marks;
 mod open;
 mod read;
+mod record;
 mod schema;
 mod shared;
 mod writer;

@@ -100,7 +100,7 @@ fn prepare(config: &Config) -> Result<()> {
         .into_temp_path();
     let db = open_file(config, &fresh)?;
     let wrong = |error: redb::Error| fault::error("cannot make", path, error);
-    write(&db, |txn| initialise(txn)).map_err(wrong)?;
+    write(&db, initialise).map_err(wrong)?;
     db.close().map_err(|error| wrong(error.into()))?;
     match fresh.persist_noclobber(path) {
         Ok(()) => Ok(()),
@@ -186,7 +186,7 @@ fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
     let wrong = |error| fault::error("cannot write to", path, error);
     match what {
         Content::Ours => Ok(()),
-        Content::Nothing => write(db, |txn| initialise(txn)).map_err(wrong),
+        Content::Nothing => write(db, initialise).map_err(wrong),
         // It is a cache: what an older version wrote is fetched again.
         Content::Older => write(db, |txn| {
             let ours: Vec<_> =

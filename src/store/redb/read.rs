@@ -17,9 +17,10 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use super::{
     Inner,
     fault::{self, STORE},
+    record::{Location, Record},
     schema::{
-        CHUNKS, ChunkKey, ENTRIES, KeyBytes, Location, META, META_STATE, Record, State,
-        chunk_count, chunk_key, chunk_len, key_of, read_chunk,
+        CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
+        chunk_len, key_of, read_chunk,
     },
     shared::Shared,
 };
@@ -64,8 +65,11 @@ pub(super) fn here<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) 
 }
 
 fn guarded<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(|| work(shared)))
-        .unwrap_or_else(|panic| Err(fault::panicked(&shared.config.path, panic.as_ref())))
+    catch_unwind(AssertUnwindSafe(|| work(shared))).unwrap_or_else(|panic| {
+        // It may have left redb's locks poisoned.
+        shared.poke(shared.opening());
+        Err(fault::panicked(&shared.config.path, panic.as_ref()))
+    })
 }
 
 impl<T> Future for Task<T> {
@@ -100,7 +104,7 @@ pub(super) struct Found {
 
 enum FoundBody {
     Here(Bytes),
-    Chunks { first: Bytes, rest: Chunks, len: u64 },
+    Chunks { first: Bytes, rest: Box<Chunks>, len: u64 },
 }
 
 impl Found {
@@ -141,7 +145,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
             let mut rest = Chunks { table, key: *key, id, len, next: 0, count, opening };
             match rest.read(shared)? {
                 Some(first) if count == 1 => FoundBody::Here(first),
-                Some(first) => FoundBody::Chunks { first, rest, len },
+                Some(first) => FoundBody::Chunks { first, rest: Box::new(rest), len },
                 None => FoundBody::Here(Bytes::new()),
             }
         }
@@ -194,7 +198,7 @@ impl Chunks {
         Ok(Some(Bytes::copy_from_slice(payload)))
     }
 
-    fn read_some(mut self, shared: &Shared) -> Result<(Option<Self>, VecDeque<Bytes>)> {
+    fn read_some(mut self: Box<Self>, shared: &Shared) -> Result<Ahead> {
         let mut chunks = VecDeque::with_capacity(AHEAD);
         while chunks.len() < AHEAD {
             match self.read(shared) {
@@ -209,16 +213,19 @@ impl Chunks {
     }
 }
 
+/// What there is still to read, and what was read.
+type Ahead = (Option<Box<Chunks>>, VecDeque<Bytes>);
+
 /// A large body as a stream. It keeps the store open until it is dropped.
 struct Body {
     inner: Arc<Inner>,
     ready: VecDeque<Bytes>,
-    ahead: Option<Task<(Option<Chunks>, VecDeque<Bytes>)>>,
-    rest: Option<Chunks>,
+    ahead: Option<Task<Ahead>>,
+    rest: Option<Box<Chunks>>,
 }
 
 impl Body {
-    fn new(inner: Arc<Inner>, first: Bytes, rest: Chunks) -> Self {
+    fn new(inner: Arc<Inner>, first: Bytes, rest: Box<Chunks>) -> Self {
         Self { inner, ready: VecDeque::from([first]), ahead: None, rest: Some(rest) }
     }
 }

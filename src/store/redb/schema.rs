@@ -1,9 +1,7 @@
-//! The tables of the file and the bytes of a record.
+//! The tables of the file, their keys, and the bytes of a chunk.
 //!
-//! A record is `fixed header | tag digests | encoded head | inline body`. The header carries a checksum of its own,
-//! over the entry's key as well, so that an entry can be removed with all its index rows without decoding the head,
-//! and so that a record can never be served under another key. Numbers are little-endian in records and big-endian in
-//! table keys, where bytes are compared. The layout is pinned by [`FORMAT`]: it is never changed without a new number.
+//! Numbers are big-endian in keys, where bytes are compared, and little-endian elsewhere. The layout is pinned by
+//! [`FORMAT`]: it is never changed without a new number.
 
 use std::fmt;
 
@@ -56,7 +54,7 @@ pub(super) const INLINE: usize = 32 * 1024;
 /// the room.
 pub(super) const CHUNK: usize = 128 * 1024 - 64;
 
-const CHECKSUM: usize = size_of::<u32>();
+pub(super) const CHECKSUM: usize = size_of::<u32>();
 
 /// What the store counts about itself, kept in one row and written by the transaction that changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,18 +192,6 @@ pub(super) fn read_chunk<'a>(
     Ok(payload)
 }
 
-/// How many bytes an entry counts for: its key, its record and its chunks. What the indexes and redb's pages take
-/// beside that is not counted.
-pub(super) fn cost(record: usize, body: Location) -> u64 {
-    let chunks = match body {
-        Location::Inline { .. } => 0,
-        Location::Chunks { len, .. } => {
-            len + chunk_count(len) * (CHECKSUM + size_of::<ChunkKey>()) as u64
-        }
-    };
-    (size_of::<KeyBytes>() + record) as u64 + chunks
-}
-
 /// What is wrong with stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damage(pub(super) &'static str);
@@ -213,136 +199,6 @@ pub(super) struct Damage(pub(super) &'static str);
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
-    }
-}
-
-/// Where an entry's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Location {
-    /// Behind the head, in the record.
-    Inline { len: u32, checksum: u32 },
-    /// In chunks of the body `id`.
-    Chunks { id: u64, len: u64 },
-}
-
-/// The fixed part of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) version: u64,
-    /// The entry's place in the eviction queue.
-    pub(super) seq: u64,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) body: Location,
-}
-
-/// A record as it lies in a page.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Record<'a> {
-    pub(super) header: Header,
-    pub(super) tags: &'a [TagDigest],
-    /// The encoded head and the inline body behind it.
-    pub(super) rest: &'a [u8],
-    pub(super) head_len: usize,
-}
-
-const RECORD_VERSION: u8 = 1;
-const EXPIRES: u8 = 1;
-const CHUNKED: u8 = 2;
-const FIXED: usize = 56;
-const TAG: usize = size_of::<TagDigest>();
-
-/// How many tags fit into a record.
-pub(super) const MAX_TAGS: usize = u16::MAX as usize;
-
-impl Header {
-    /// The length of the record with these parts.
-    pub(super) fn record_len(&self, tags: &[TagDigest], head: &[u8]) -> usize {
-        let inline = match self.body {
-            Location::Inline { len, .. } => len as usize,
-            Location::Chunks { .. } => 0,
-        };
-        FIXED + size_of_val(tags) + head.len() + inline
-    }
-
-    /// Writes the record into `out`, which has [`record_len`](Header::record_len) bytes. There are at most
-    /// [`MAX_TAGS`] tags.
-    pub(super) fn write(
-        &self,
-        key: &KeyBytes,
-        tags: &[TagDigest],
-        head: &[u8],
-        inline: &[u8],
-        out: &mut [u8],
-    ) {
-        let expires = if self.expires_at.is_some() { EXPIRES } else { 0 };
-        let (chunked, len, id, checksum) = match self.body {
-            Location::Inline { len, checksum } => (0, u64::from(len), 0, checksum),
-            Location::Chunks { id, len } => (CHUNKED, len, id, 0),
-        };
-        out[0] = RECORD_VERSION;
-        out[1] = expires | chunked;
-        out[2..4].copy_from_slice(&(tags.len() as u16).to_le_bytes());
-        out[8..16].copy_from_slice(&self.version.to_le_bytes());
-        out[16..24].copy_from_slice(&self.seq.to_le_bytes());
-        let expires_at = self.expires_at.unwrap_or_default();
-        out[24..32].copy_from_slice(&expires_at.as_millis().to_le_bytes());
-        out[32..40].copy_from_slice(&len.to_le_bytes());
-        out[40..48].copy_from_slice(&id.to_le_bytes());
-        out[48..52].copy_from_slice(&checksum.to_le_bytes());
-        out[52..56].copy_from_slice(&(head.len() as u32).to_le_bytes());
-        let (header, rest) = out.split_at_mut(FIXED + size_of_val(tags));
-        header[FIXED..].copy_from_slice(tags.as_flattened());
-        rest[..head.len()].copy_from_slice(head);
-        rest[head.len()..].copy_from_slice(inline);
-        let checksum = header_checksum(key, header);
-        header[4..8].copy_from_slice(&checksum.to_le_bytes());
-    }
-}
-
-/// Over the key and the header, leaving out where it stands itself.
-fn header_checksum(key: &KeyBytes, header: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(&header[..4]);
-    hasher.update(&header[8..]);
-    hasher.finalize()
-}
-
-impl<'a> Record<'a> {
-    /// Reads the header of a record and checks it; neither the head nor an inline body is looked at.
-    pub(super) fn parse(key: &KeyBytes, bytes: &'a [u8]) -> Result<Self, Damage> {
-        let short = Damage("a record that is cut short");
-        let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
-        if fixed[0] != RECORD_VERSION {
-            return Err(Damage("a record of an unknown version"));
-        }
-        let (fields, _) = fixed.as_chunks::<8>();
-        let number = |field: usize| u64::from_le_bytes(fields[field]);
-        let tags = usize::from(u16::from_le_bytes([fixed[2], fixed[3]])) * TAG;
-        let (header, rest) = bytes.split_at_checked(FIXED + tags).ok_or(short)?;
-        let checksum = u32::from_le_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
-        if header_checksum(key, header) != checksum {
-            return Err(Damage("a record whose header does not match its checksum"));
-        }
-        let head_len = u32::from_le_bytes([fixed[52], fixed[53], fixed[54], fixed[55]]) as usize;
-        let inline = rest.len().checked_sub(head_len).ok_or(short)?;
-        let len = number(4);
-        let body = if fixed[1] & CHUNKED != 0 {
-            if inline != 0 {
-                return Err(Damage("a record with something behind its head"));
-            }
-            Location::Chunks { id: number(5), len }
-        } else {
-            let checksum = u32::from_le_bytes([fixed[48], fixed[49], fixed[50], fixed[51]]);
-            if inline as u64 != len {
-                return Err(Damage("a record whose body has another length"));
-            }
-            Location::Inline { len: inline as u32, checksum }
-        };
-        let expires_at = (fixed[1] & EXPIRES != 0).then(|| Timestamp::from_millis(number(3)));
-        let header_fields = Header { version: number(1), seq: number(2), expires_at, body };
-        let (tags, _) = header[FIXED..].as_chunks();
-        Ok(Self { header: header_fields, tags, rest, head_len })
     }
 }
 
@@ -355,4 +211,54 @@ pub(super) fn digests(tags: &[Box<str>]) -> Vec<TagDigest> {
 
 pub(super) fn key_of(bytes: &KeyBytes) -> Key {
     Key::from_bytes(*bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_keys_come_apart_again_and_sort_by_number_first() {
+        let key = [9; 32];
+        let early = expiry_key(Timestamp::from_millis(255), &[0xff; 32]);
+        let late = expiry_key(Timestamp::from_millis(256), &key);
+        assert!(early < late);
+        assert_eq!(split_expiry_key(&late), (Timestamp::from_millis(256), key));
+        assert_eq!(tag_key_key(&tag_key(&tag_digest("a"), &key)), key);
+        assert!(chunk_key(1, u32::MAX) < chunk_key(2, 0));
+        assert_eq!(split_chunk_key(&chunk_key(3, 4)), (3, 4));
+        let state = State { size: 1, next: 2, hand: 3 };
+        assert_eq!(State::decode(&state.encode()), Some(state));
+        assert_eq!(State::decode(&[0; 23]), None);
+    }
+
+    #[test]
+    fn the_last_chunk_has_what_is_left() {
+        let chunk = CHUNK as u64;
+        for (len, count, last) in
+            [(1, 1, 1), (chunk, 1, CHUNK), (chunk + 1, 2, 1), (3 * chunk - 1, 3, CHUNK - 1)]
+        {
+            assert_eq!(chunk_count(len), count, "{len}");
+            assert_eq!(chunk_len(len, count as u32 - 1), last, "{len}");
+        }
+        assert_eq!(chunk_len(5, 1), 0);
+    }
+
+    #[test]
+    fn a_chunk_is_known_by_its_place() {
+        let row = chunk_key(1, 2);
+        let mut value = vec![0; chunk_value_len(b"payload")];
+        write_chunk(&mut value, chunk_checksum(&row, b"payload"), b"payload");
+        assert_eq!(read_chunk(&row, &value, 7), Ok(&b"payload"[..]));
+        assert!(read_chunk(&chunk_key(1, 3), &value, 7).is_err());
+        assert!(read_chunk(&row, &value, 6).is_err());
+        assert!(read_chunk(&row, &value[..3], 0).is_err());
+        value[5] ^= 1;
+        assert!(read_chunk(&row, &value, 7).is_err());
+    }
+
+    #[test]
+    fn digests_of_tags_are_without_repeats() {
+        assert_eq!(digests(&["b".into(), "a".into(), "b".into()]).len(), 2);
+    }
 }

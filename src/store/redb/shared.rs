@@ -140,9 +140,18 @@ impl Shared {
         self.slot.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Which opening of the file this is.
+    pub(super) fn opening(&self) -> u64 {
+        self.slot().opening
+    }
+
     pub(super) fn incoming(&self) -> Arc<Incoming> {
         let token = self.tokens.fetch_add(1, Ordering::Relaxed);
         Arc::new(Incoming { token, failed: OnceLock::new() })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.slot().state, Open::Yes(_))
     }
 
     pub(super) fn check_open(&self) -> Result<()> {

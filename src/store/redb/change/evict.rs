@@ -62,7 +62,7 @@ impl Change<'_> {
             step.visited += 1;
             let (expires_at, key) = split_expiry_key(&row);
             // Before the entry, which may not know the row any more: damage can leave one behind.
-            self.expiry.open()?.remove(&row)?;
+            self.expiry.edit()?.remove(&row)?;
             match self.look(&key)? {
                 Some(found) if found.expires_at().is_none_or(|at| at == Some(expires_at)) => {
                     self.remove_found(&key, &found)?;
@@ -84,7 +84,7 @@ impl Change<'_> {
         for row in rows {
             step.visited += 1;
             let key = tag_key_key(&row);
-            self.tags.open()?.remove(&row)?;
+            self.tags.edit()?.remove(&row)?;
             match self.look(&key)? {
                 Some(found) if found.has_tag(tag) => {
                     self.remove_found(&key, &found)?;
@@ -133,7 +133,7 @@ impl Change<'_> {
                 if marks.take(&key) {
                     continue;
                 }
-                self.order.open()?.remove(seq)?;
+                self.order.edit()?.remove(seq)?;
                 if let Some(found) = self.look(&key)?
                     && found.seq().is_none_or(|its| its == seq)
                 {
@@ -163,14 +163,14 @@ impl Change<'_> {
             if left == 0 {
                 return Ok(true);
             }
-            let chunks = self.chunks.open()?;
+            let chunks = self.chunks.edit()?;
             let (lowest, highest) = (chunk_key(id, 0), chunk_key(id, u32::MAX));
             let first = match chunks.range::<&ChunkKey>(&lowest..=&highest)?.next() {
                 Some(row) => Some(*row?.0.value()),
                 None => None,
             };
             let Some(first) = first else {
-                self.garbage.open()?.remove(id)?;
+                self.garbage.edit()?.remove(id)?;
                 continue;
             };
             let (_, index) = split_chunk_key(&first);
@@ -207,5 +207,139 @@ impl Found {
             Self::Whole { tags, .. } => tags.contains(tag),
             Self::Damaged { .. } => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use redb::Database;
+
+    use super::*;
+    use crate::{
+        Key,
+        store::redb::{
+            Redb,
+            change::{Body, Entry},
+            open,
+            schema::tag_digest,
+        },
+    };
+
+    fn database() -> (tempfile::TempDir, Database) {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Redb::builder(directory.path().join("cache.redb")).into_config();
+        let (db, _) = open::open(&config, 0).unwrap();
+        (directory, db)
+    }
+
+    fn change<T>(db: &Database, max_bytes: u64, work: impl FnOnce(&mut Change<'_>) -> T) -> T {
+        let mut txn = db.begin_write().unwrap();
+        txn.set_durability(redb::Durability::None).unwrap();
+        let versions = RandomState::new();
+        let mut change = Change::begin(&txn, &versions, max_bytes).unwrap();
+        let result = work(&mut change);
+        change.finish().unwrap();
+        txn.commit().unwrap();
+        result
+    }
+
+    fn entry(expires_at: u64, tag: &str) -> Entry {
+        Entry {
+            head: vec![1; 100],
+            expires_at: Some(Timestamp::from_millis(expires_at)),
+            tags: vec![tag_digest(tag)],
+            body: Body::Inline { bytes: "body".into(), checksum: crc32fast::hash(b"body") },
+        }
+    }
+
+    fn fill(db: &Database, entries: u64, entry: impl Fn(u64) -> Entry) {
+        for first in (0..entries).step_by(2_000) {
+            change(db, u64::MAX, |change| {
+                for number in first..(first + 2_000).min(entries) {
+                    let key = Key::digest(number.to_string());
+                    change.put(key.as_bytes(), &entry(number), None).unwrap().unwrap();
+                }
+            });
+        }
+    }
+
+    fn purge_all(db: &Database, purge: Purge) -> (Vec<u64>, u64) {
+        let (mut visited, mut removed) = (Vec::new(), 0);
+        loop {
+            let step = change(db, u64::MAX, |change| change.purge(purge).unwrap());
+            visited.push(step.visited);
+            removed += step.removed;
+            if step.done {
+                return (visited, removed);
+            }
+        }
+    }
+
+    #[test]
+    fn purging_looks_at_what_it_removes_and_at_nothing_else() {
+        let (_directory, db) = database();
+        fill(&db, 20_000, |number| {
+            entry(if number < 1_500 { 10 } else { 1_000 }, if number < 7 { "few" } else { "many" })
+        });
+        assert_eq!(purge_all(&db, Purge::Tagged(tag_digest("few"))), (vec![7], 7));
+        let expired = Purge::Expired(Timestamp::from_millis(10));
+        assert_eq!(purge_all(&db, expired), (vec![1_000, 493], 1_493));
+        assert_eq!(purge_all(&db, expired), (vec![0], 0));
+        assert_eq!(purge_all(&db, Purge::Tagged(tag_digest("none"))), (vec![0], 0));
+    }
+
+    #[test]
+    fn eviction_of_much_takes_several_transactions() {
+        let (_directory, db) = database();
+        fill(&db, 5_000, |_| entry(1, "tag"));
+        let size = change(&db, u64::MAX, |change| change.state.size);
+        let marks = Marks::new();
+        let mut steps = 0;
+        while !change(&db, size / 2, |change| change.evict(&marks, u64::MAX).unwrap()) {
+            steps += 1;
+        }
+        assert_eq!(steps, 2);
+        let (left, order) = change(&db, size, |change| {
+            (change.entries.open().unwrap().len().unwrap(), change.order.open().unwrap().len())
+        });
+        assert_eq!((left, order.unwrap()), (2_500, 2_500));
+    }
+
+    #[test]
+    fn eviction_ends_where_the_sum_is_wrong() {
+        let (_directory, db) = database();
+        fill(&db, 10, |_| entry(1, "tag"));
+        change(&db, u64::MAX, |change| change.state.size = 1 << 40);
+        let marks = Marks::new();
+        assert!(change(&db, 1_000, |change| change.evict(&marks, 0).unwrap()));
+        assert_eq!(change(&db, u64::MAX, |change| change.state.size), 0);
+    }
+
+    #[test]
+    fn chunks_are_collected_bit_by_bit() {
+        let (_directory, db) = database();
+        change(&db, u64::MAX, |change| {
+            for body in 0..3 {
+                let id = change.begin_body(1, Timestamp::MIN).unwrap();
+                for index in 0..10 {
+                    change.chunk(id, index, &[body; 10_000]).unwrap();
+                }
+                if body != 1 {
+                    change.abandon(id).unwrap();
+                }
+            }
+        });
+        let step = || {
+            change(&db, u64::MAX, |change| {
+                let more = change.collect(8).unwrap();
+                (change.chunks.open().unwrap().len().unwrap(), more)
+            })
+        };
+        assert_eq!(
+            [step(), step(), step(), step()],
+            [(22, true), (14, true), (10, false), (10, false)]
+        );
     }
 }

@@ -11,14 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::Database;
 use tokio::sync::oneshot;
 
+use self::recover::Unsynced;
 use super::{
-    builder::Durability,
     change::{Change, GARBAGE_CHUNKS, Outcome, Purge, given_up},
     fault::{self, Failure},
-    open,
     shared::{Command, Envelope, Incoming, Open, QUEUE, Shared},
 };
 use crate::{
@@ -29,12 +27,10 @@ use crate::{
 /// How many commands go into one transaction.
 const GROUP: usize = 1_024;
 
-/// How many bytes may be written without a sync: pages that a synced state refers to are free for others only after
-/// the next sync, so a busy store without one would make its file grow.
-const UNSYNCED: usize = 64 << 20;
-
-/// How often the writer of a body says that it is alive. See [`open::ABANDONED`].
+/// How often the writer of a body says that it is alive. See `open::ABANDONED`.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+
+mod recover;
 
 pub(super) struct Thread {
     shared: Arc<Shared>,
@@ -51,6 +47,8 @@ pub(super) struct Thread {
     /// The last transaction failed: nothing is done in the background until somebody asks for something.
     resting: bool,
     unsynced: Option<Unsynced>,
+    /// When the file could not be opened again.
+    failed_at: Option<Instant>,
 }
 
 struct OpenBody {
@@ -65,11 +63,6 @@ struct Ongoing {
     reply: Option<oneshot::Sender<Result<u64>>>,
 }
 
-struct Unsynced {
-    since: Instant,
-    bytes: usize,
-}
-
 /// What a transaction came to, to be made known when it is committed.
 #[derive(Default)]
 struct Done {
@@ -77,6 +70,8 @@ struct Done {
     step: Option<super::change::Step>,
     garbage: bool,
     over: bool,
+    /// There is something to commit.
+    edited: bool,
 }
 
 pub(super) fn owner() -> u64 {
@@ -102,6 +97,7 @@ impl Thread {
             over: false,
             resting: false,
             unsynced: None,
+            failed_at: None,
         }
     }
 
@@ -181,7 +177,7 @@ impl Thread {
         room.clear();
         match result {
             Ok(done) => {
-                if !self.syncs_each_commit() {
+                if done.edited && !self.syncs_each_commit() {
                     let unsynced = self
                         .unsynced
                         .get_or_insert_with(|| Unsynced { since: Instant::now(), bytes: 0 });
@@ -224,16 +220,13 @@ impl Thread {
         let shared = self.shared.clone();
         let config = &shared.config;
         shared.poked();
-        let stale = group.iter().any(|envelope| match envelope.command {
-            Command::Reopen(opening) => opening == shared.slot().opening,
-            _ => false,
-        });
-        if stale {
-            self.reopen(&Failure::new(
-                ErrorKind::Unavailable,
-                format!("{} had to be opened again", config.path.display()),
-            ));
-        } else if matches!(shared.slot().state, Open::Down(_)) {
+        let opening = shared.opening();
+        let asked =
+            |envelope: &Envelope| matches!(envelope.command, Command::Reopen(o) if o == opening);
+        if group.iter().any(asked) && shared.is_open() {
+            let message = format!("{} had to be opened again", config.path.display());
+            self.reopen(&Failure::new(ErrorKind::Unavailable, message));
+        } else if !shared.is_open() {
             self.open_again();
         }
         let wrong = |error: redb::Error| fault::error("cannot write to", &config.path, error);
@@ -250,8 +243,12 @@ impl Thread {
             txn.set_durability(redb::Durability::None).map_err(|error| wrong(error.into()))?;
         }
         let done = self.apply(&txn, group).map_err(wrong)?;
-        txn.commit().map_err(|error| wrong(error.into()))?;
-        shared.changed();
+        if done.edited {
+            txn.commit().map_err(|error| wrong(error.into()))?;
+            shared.changed();
+        } else {
+            txn.abort().map_err(|error| wrong(error.into()))?;
+        }
         Ok(done)
     }
 
@@ -296,8 +293,10 @@ impl Thread {
             done.step = Some(change.purge(ongoing.purge)?);
         }
         done.over = !change.evict(&shared.marks, fresh)?;
-        done.garbage = change.collect(collect)?;
-        change.finish()?;
+        if self.garbage || change.makes_garbage() {
+            done.garbage = change.collect(collect)?;
+        }
+        done.edited = change.finish()?;
         Ok(done)
     }
 
@@ -351,105 +350,6 @@ impl Thread {
             None => Ok(Err(given_up())),
         }
     }
-
-    // ===== durability =====
-
-    fn syncs_each_commit(&self) -> bool {
-        let config = &self.shared.config;
-        config.multi_process || config.durability == Durability::EachCommit
-    }
-
-    /// How long there is until what is unsynced must be synced; `None` where nothing is.
-    fn until_sync(&self) -> Option<Duration> {
-        let unsynced = self.unsynced.as_ref()?;
-        match self.shared.config.durability {
-            Durability::Every(_) if unsynced.bytes >= UNSYNCED => Some(Duration::ZERO),
-            Durability::Every(every) => Some(every.saturating_sub(unsynced.since.elapsed())),
-            Durability::EachCommit => Some(Duration::ZERO),
-        }
-    }
-
-    fn sync_is_due(&self) -> bool {
-        self.until_sync().is_some_and(|left| left.is_zero())
-    }
-
-    /// Makes everything so far durable.
-    fn sync(&mut self) {
-        let shared = self.shared.clone();
-        let path = &shared.config.path;
-        let result = catch_unwind(AssertUnwindSafe(|| match &shared.slot().state {
-            Open::Yes(db) => sync(db).map_err(|error| fault::error("cannot write to", path, error)),
-            Open::Down(_) | Open::Closed => Ok(()),
-        }));
-        self.unsynced = None;
-        match result.unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref()))) {
-            Ok(()) => {}
-            Err(error) => self.reopen(&Failure::of(&error)),
-        }
-    }
-
-    // ===== after an I/O error =====
-
-    /// Closes the file and opens it again, which is what redb wants after an I/O error. What was not synced is undone
-    /// by that, and whoever was writing a body has to stop.
-    fn reopen(&mut self, why: &Failure) {
-        for (_, body) in self.bodies.drain() {
-            fail(&body.incoming, why.clone());
-        }
-        self.unsynced = None;
-        let down = Open::Down(why.clone());
-        let open = std::mem::replace(&mut self.shared.slot_mut().state, down);
-        self.shared.changed();
-        if let Open::Yes(db) = open {
-            // Closing fails for the reason for which it is done; the locks are released all the same.
-            drop(catch_unwind(AssertUnwindSafe(|| db.close().ok())));
-            self.open_again();
-        }
-    }
-
-    fn open_again(&mut self) {
-        let opened = open::open(&self.shared.config, self.owner);
-        let mut slot = self.shared.slot_mut();
-        slot.opening += 1;
-        slot.state = match opened {
-            Ok((db, garbage)) => {
-                self.garbage = garbage;
-                Open::Yes(db)
-            }
-            Err(error) => Open::Down(Failure::of(&error)),
-        };
-        drop(slot);
-        self.versions = RandomState::new();
-    }
-
-    fn close(&mut self, envelope: Envelope) {
-        let open = std::mem::replace(&mut self.shared.slot_mut().state, Open::Closed);
-        self.shared.changed();
-        let result = match open {
-            Open::Yes(db) => {
-                let path = &self.shared.config.path;
-                let wrong = |error| fault::error("cannot write to", path, error);
-                catch_unwind(AssertUnwindSafe(|| {
-                    sync(&db).map_err(wrong)?;
-                    db.close().map_err(|error| wrong(error.into()))
-                }))
-                .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
-            }
-            Open::Down(failure) => Err(failure.error()),
-            Open::Closed => Ok(()),
-        };
-        for ongoing in self.purges.drain(..) {
-            answer(ongoing.reply, Err(fault::closed(&self.shared.config.path)));
-        }
-        answer(envelope.reply, result.map(|()| 0));
-    }
-}
-
-/// An empty synced commit takes all unsynced ones before it along.
-fn sync(db: &Database) -> Result<(), redb::Error> {
-    let mut txn = db.begin_write()?;
-    txn.set_quick_repair(true);
-    Ok(txn.commit()?)
 }
 
 fn close() -> Envelope {
