@@ -241,6 +241,13 @@ where
             if waits && (self.state == State::Ended || self.queue.is_full()) {
                 return Poll::Pending;
             }
+            if self.ready.len() == 1 && self.is_all_but_ended() {
+                // A caller may stop after this one, so this is the last chance to see the end. The length is no proof of it.
+                self.look_for_end(cx);
+                if self.state == State::Ended {
+                    continue;
+                }
+            }
             if let Some(frame) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(frame)));
             }
@@ -251,22 +258,33 @@ where
                 return Poll::Ready(None);
             }
             match ready!(self.poll_read(cx)) {
-                Some(Ok(frame)) if self.state == State::Ended => self.ready.push_back(frame),
-                Some(Ok(frame)) => {
-                    // Where this was the last chunk, its end may be there as well. The length is no proof of it.
-                    let complete = self.expected.is_some_and(|expected| self.received >= expected)
-                        || self.body.is_end_stream();
-                    self.ready.push_back(frame);
-                    if complete {
-                        match self.poll_read(cx) {
-                            Poll::Ready(Some(Ok(frame))) => self.ready.push_back(frame),
-                            Poll::Ready(Some(Err(error))) => self.error = Some(error),
-                            Poll::Ready(None) | Poll::Pending => {}
-                        }
-                    }
-                }
+                Some(Ok(frame)) => self.ready.push_back(frame),
                 Some(Err(error)) => self.error = Some(error),
                 None => {}
+            }
+        }
+    }
+
+    /// Whether every byte has come that is to be stored, and the end has not.
+    fn is_all_but_ended(&self) -> bool {
+        self.state == State::Reading
+            && self.storing.is_some()
+            && self.expected.is_some_and(|expected| self.received >= expected)
+    }
+
+    /// Reads on behind the last byte: the end may be there by now, perhaps behind an empty chunk or two.
+    fn look_for_end(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..4 {
+            match self.poll_read(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let is_empty = frame.data_ref().is_some_and(Bytes::is_empty);
+                    self.ready.push_back(frame);
+                    if !is_empty {
+                        return;
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return self.error = Some(error),
+                Poll::Ready(None) | Poll::Pending => return,
             }
         }
     }
@@ -296,6 +314,10 @@ where
                 self.queue.push(chunk.clone());
                 // Set to work at once. Where it has to wait, the next poll finds it further.
                 let _pending = self.poll_storing(cx);
+            }
+            if self.body.is_end_stream() {
+                // As good an end as `None`, which may take the other side of a channel a while.
+                self.end(None);
             }
         } else {
             self.end(frame.trailers_ref().cloned());
