@@ -17,7 +17,7 @@ use larder::{
 use tower::{Layer, ServiceExt};
 
 pub(crate) use self::{
-    body::{NotSync, NotUnpin, Sender, TestBody, boxed, channel, empty, frames, full},
+    body::{NotSync, NotUnpin, Sender, TestBody, boxed, channel, chunk, empty, frames, full},
     double::{Broken, Double},
     origin::{Origin, RawOrigin, client, h2_client, raw_exchange, serve},
     store::{Faulty, Gated, Op},
@@ -119,7 +119,7 @@ impl<B: Store> Stand<B> {
 
     /// The response to a request without a body, read to its end.
     pub(crate) async fn ask(&self, request: request::Builder) -> Reply {
-        self.send(request, "").await
+        self.send(request, Bytes::new()).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
