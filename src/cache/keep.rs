@@ -350,6 +350,7 @@ where
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::TooLarge => Err(Refusal::TooLarge),
             Err(error) => {
+                self.verdict.counters.add(Count::StoreError);
                 trace::store_failed("write", &self.verdict.key, &error);
                 Err(Refusal::StoreFailed(error.kind()))
             }
