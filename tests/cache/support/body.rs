@@ -63,10 +63,6 @@ impl Sender {
         let _gone = self.0.send(Ok(Frame::data(chunk.into())));
     }
 
-    pub(crate) fn trailers(&self, trailers: HeaderMap) {
-        let _gone = self.0.send(Ok(Frame::trailers(trailers)));
-    }
-
     pub(crate) fn fail(&self, error: impl Into<BoxError>) {
         let _gone = self.0.send(Err(error.into()));
     }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -46,6 +46,7 @@ struct Plan {
     kind: Mutex<Option<(Op, ErrorKind)>>,
     /// Only the operation of this number, from 1, fails.
     nth: Mutex<Option<(usize, ErrorKind)>>,
+    spare_bodies: AtomicBool,
     done: AtomicUsize,
 }
 
@@ -63,6 +64,12 @@ impl<S> Faulty<S> {
     pub(crate) fn fail_nth(&self, n: usize, kind: ErrorKind) {
         let n = self.plan.done.load(Ordering::SeqCst) + n;
         *self.plan.nth.lock().unwrap() = Some((n, kind));
+    }
+
+    /// The same, but that the reading of a body never is the operation that fails.
+    pub(crate) fn fail_nth_but_bodies(&self, n: usize, kind: ErrorKind) {
+        self.plan.spare_bodies.store(true, Ordering::SeqCst);
+        self.fail_nth(n, kind);
     }
 
     /// From now on nothing fails.
@@ -83,6 +90,9 @@ impl<S> Faulty<S> {
 
 impl Plan {
     fn meet(&self, op: Op) -> Result<()> {
+        if op == Op::Body && self.spare_bodies.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let number = self.done.fetch_add(1, Ordering::SeqCst) + 1;
         let by_kind = self.kind.lock().unwrap().filter(|(failing, _)| *failing == op);
         let by_number = self.nth.lock().unwrap().filter(|(failing, _)| *failing == number);
