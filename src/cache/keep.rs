@@ -241,6 +241,13 @@ where
             if waits && (self.state == State::Ended || self.queue.is_full()) {
                 return Poll::Pending;
             }
+            if self.ready.len() == 1 && self.is_all_but_ended() {
+                // A caller may stop after this one, so this is the last chance to see the end. The length is no proof of it.
+                self.look_for_end(cx);
+                if self.state == State::Ended {
+                    continue;
+                }
+            }
             if let Some(frame) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(frame)));
             }
@@ -251,10 +258,21 @@ where
                 return Poll::Ready(None);
             }
             ready!(self.poll_read(cx));
-            if self.state == State::Reading && self.expected.is_some_and(|len| len <= self.received)
-            {
-                // That was the last chunk by its head, so the end may be there as well. The length alone is no proof.
-                let _pending = self.poll_read(cx);
+        }
+    }
+
+    /// Whether every byte has come that is to be stored, and the end has not.
+    fn is_all_but_ended(&self) -> bool {
+        self.state == State::Reading
+            && self.storing.is_some()
+            && self.expected.is_some_and(|expected| self.received >= expected)
+    }
+
+    /// Reads on behind the last byte: the end may be there by now, perhaps behind an empty chunk or two.
+    fn look_for_end(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..4 {
+            if !self.is_all_but_ended() || self.poll_read(cx).is_pending() {
+                return;
             }
         }
     }
@@ -322,6 +340,7 @@ where
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::TooLarge => Err(Refusal::TooLarge),
             Err(error) => {
+                self.verdict.counters.add(Count::StoreError);
                 trace::store_failed("write", &self.verdict.key, &error);
                 Err(Refusal::StoreFailed(error.kind()))
             }

@@ -11,6 +11,7 @@
 
 mod body;
 mod future;
+mod heal;
 mod keep;
 mod layer;
 mod place;

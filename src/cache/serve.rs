@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use super::{
     CacheLayer, RequestBody, ResponseBody,
+    heal::{remove_damaged, watched},
     keep::{Entry, Limits, Tee},
     place::{Missed, Place, remove_url},
 };
@@ -159,13 +160,7 @@ async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>,
         cache.shared.counters.add(Count::StoreError);
         return Err(Miss::StoreFailed(error.kind()));
     }
-    cache.shared.counters.add(Count::Corrupt);
-    if !cache.settings.rules.read_only
-        && let Err(error) = cache.shared.store.remove(key).await
-    {
-        cache.shared.counters.add(Count::StoreError);
-        trace::store_failed("remove", key, &error);
-    }
+    remove_damaged(cache.clone(), *key).await;
     Err(Miss::Corrupt)
 }
 
@@ -182,7 +177,7 @@ fn from_store<B: Store, ResBody>(
     let response = if *method == Method::HEAD {
         hit.into_response().map(|_unread| StoredBody::empty())
     } else {
-        hit.into_response()
+        hit.into_response().map(|body| watched(body, cache, key))
     };
     report(cache, response.map(ResponseBody::stored), status)
 }

@@ -74,6 +74,11 @@ impl StoredBody {
         self.left == 0
     }
 
+    /// Whether the body is not in memory already.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self.source, Source::Stream(_))
+    }
+
     /// The next chunk, never an empty one; `None` once every byte has been yielded.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         match &mut self.source {

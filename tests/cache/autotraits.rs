@@ -1,0 +1,108 @@
+//! What the public types are, by themselves and around what they hold: checked when the tests are compiled.
+
+use std::{
+    cell::Cell,
+    fmt::Debug,
+    hash::Hash,
+    marker::{PhantomData, PhantomPinned},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use larder::{
+    Bypass, Cache, CacheLayer, CacheOptions, CacheStatus, ConfigError, Entries, EntryInfo,
+    Expiration, Filter, Key, Miss, Outcome, ParseKeyError, Refusal, RequestBody, ResponseBody,
+    ResponseFuture, Stats, Stored, Target,
+    entry::{DecodeError, Head},
+    store::{self, ErrorKind, Hit, Memory, Scanned, StoredBody, Version},
+    time::{ManualClock, SystemClock, Timestamp},
+};
+
+use crate::support::{Double, NotSync, NotUnpin};
+
+fn plain<T: Send + Sync + Unpin + Clone + Debug + 'static>() {}
+fn value<T: Copy + Eq + Hash + Send + Sync + Unpin + Debug + 'static>() {}
+fn moved<T: Send + Sync + Unpin + Debug + 'static>() {}
+fn error<T: std::error::Error + Send + Sync + Unpin + 'static>() {}
+fn clone<T: Clone>() {}
+fn send<T: Send>() {}
+fn sync<T: Sync>() {}
+fn unpin<T: Unpin>() {}
+
+/// Sent, but looked at by one thread at a time only.
+type OneThread = PhantomData<Cell<()>>;
+
+/// A service that is `Clone` and `Send`, as tower's boxes are, and no more.
+#[derive(Clone)]
+struct Inner<T>(T);
+
+#[test]
+fn handles_are_cheap_to_share() {
+    plain::<CacheLayer<Memory>>();
+    plain::<Entries<Memory>>();
+    plain::<Memory>();
+    plain::<CacheOptions>();
+    plain::<CacheStatus>();
+    plain::<EntryInfo>();
+    plain::<Filter>();
+    plain::<Head>();
+    plain::<Scanned>();
+    plain::<ManualClock>();
+    plain::<SystemClock>();
+    plain::<ConfigError>();
+    moved::<Target>();
+    moved::<Hit>();
+    moved::<StoredBody>();
+}
+
+#[test]
+fn values_are_copied_compared_and_hashed() {
+    value::<Key>();
+    value::<Timestamp>();
+    value::<Version>();
+    value::<ErrorKind>();
+    value::<Outcome>();
+    value::<Miss>();
+    value::<Bypass>();
+    value::<Refusal>();
+    value::<Stored>();
+    plain::<Expiration>();
+    plain::<Stats>();
+}
+
+#[test]
+fn errors_are_errors_that_threads_can_pass_on() {
+    error::<store::Error>();
+    error::<ConfigError>();
+    error::<ParseKeyError>();
+    error::<DecodeError>();
+}
+
+#[test]
+fn the_service_is_what_the_inner_service_is() {
+    plain::<Cache<(), Memory>>();
+    clone::<Cache<Double, Memory>>();
+    send::<Cache<Inner<OneThread>, Memory>>();
+    clone::<Cache<Inner<OneThread>, Memory>>();
+    unpin::<Cache<Inner<OneThread>, Memory>>();
+}
+
+#[test]
+fn bodies_are_what_the_bodies_inside_are() {
+    moved::<RequestBody<Full<Bytes>>>();
+    clone::<RequestBody<Full<Bytes>>>();
+    moved::<ResponseBody<Full<Bytes>>>();
+    send::<RequestBody<NotSync>>();
+    send::<ResponseBody<NotSync>>();
+    unpin::<ResponseBody<NotSync>>();
+    send::<RequestBody<NotUnpin>>();
+    send::<ResponseBody<NotUnpin>>();
+    sync::<ResponseBody<PhantomPinned>>();
+}
+
+#[test]
+fn the_future_can_be_sent_and_needs_no_pinning() {
+    send::<ResponseFuture<Full<Bytes>, std::io::Error>>();
+    send::<ResponseFuture<NotUnpin, std::io::Error>>();
+    unpin::<ResponseFuture<NotUnpin, PhantomPinned>>();
+}

@@ -1,0 +1,372 @@
+//! Which responses are kept, and that they come back as they were.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use larder::{Bypass, CacheOptions, Key, Miss, Outcome, Refusal, Stored};
+
+use crate::support::{
+    Double, Stand, TestBody, empty, frames, full, get, head, line, ok, url, with,
+};
+
+fn bypass(reason: Bypass) -> Outcome {
+    Outcome::Bypass(reason)
+}
+
+#[tokio::test]
+async fn get_and_head_are_cached_and_no_other_method() {
+    for (name, cached) in [
+        ("GET", true),
+        ("HEAD", true),
+        ("POST", false),
+        ("PUT", false),
+        ("PATCH", false),
+        ("DELETE", false),
+        ("OPTIONS", false),
+        ("TRACE", false),
+        ("QUERY", false),
+        ("FROBNICATE", false),
+        // Methods have a case (RFC 9110 §9.1).
+        ("get", false),
+    ] {
+        let stand = Stand::new(Double::counting());
+        let request = || Request::builder().method(name).uri(url("/"));
+        let first = stand.ask(request()).await;
+        let second = stand.ask(request()).await;
+        assert_eq!(second.is_hit(), cached, "{name}");
+        assert_eq!(stand.calls(), if cached { 1 } else { 2 }, "{name}");
+        if !cached {
+            assert_eq!(first.outcome(), bypass(Bypass::Method), "{name}");
+            assert_eq!(stand.len().await, 0, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_methods_that_are_cached_can_be_chosen() {
+    let query = Method::from_bytes(b"QUERY").unwrap();
+    let chosen = query.clone();
+    let stand = Stand::new(Double::counting()).with(|l| l.methods([chosen]).unwrap());
+    let request = || Request::builder().method(query.clone()).uri(url("/"));
+    stand.ask(request()).await;
+    assert!(stand.ask(request()).await.is_hit());
+    assert_eq!(stand.get("/").await.outcome(), bypass(Bypass::Method));
+}
+
+#[tokio::test]
+async fn a_head_is_answered_from_the_stored_get() {
+    let stand = Stand::new(Double::new(|_, _| line(ok("twelve bytes"), "etag", "\"1\"")));
+    let fetched = stand.get("/").await;
+    let reply = stand.ask(head("/")).await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.body, "");
+    assert_eq!(reply.headers, fetched.headers);
+    assert_eq!(reply.headers["content-length"], "12");
+    assert_eq!(stand.calls(), 1);
+    assert_eq!(stand.get("/").await.text(), "twelve bytes");
+}
+
+#[tokio::test]
+async fn the_trailers_of_a_get_do_not_follow_a_head() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    let stand = Stand::new(Double::new(move |_, _| {
+        Response::new(frames(["a"], Some(Ok(trailers.clone()))))
+    }));
+    assert!(stand.get("/").await.trailers.is_some());
+    let reply = stand.ask(head("/")).await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.trailers, None);
+}
+
+#[tokio::test]
+async fn a_head_that_was_stored_never_answers_a_get() {
+    let stand = Stand::new(Double::new(|request, _| match *request.method() {
+        Method::HEAD => line(Response::new(empty()), "content-length", "4"),
+        _ => ok("body"),
+    }));
+    let first = stand.ask(head("/")).await;
+    assert_eq!(first.stored(), Stored::Yes, "a Content-Length of a HEAD is not its own");
+    assert!(stand.ask(head("/")).await.is_hit());
+
+    let reply = stand.get("/").await;
+    assert_eq!(reply.outcome(), Outcome::Miss(Miss::Absent));
+    assert_eq!(reply.text(), "body");
+    assert_eq!(stand.get("/").await.text(), "body");
+    assert_eq!(stand.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_head_under_a_key_of_ones_own_never_answers_a_get_either() {
+    let stand = Stand::new(Double::new(|request, _| match *request.method() {
+        Method::HEAD => Response::new(empty()),
+        _ => ok("body"),
+    }));
+    let own = || CacheOptions::new().key(Key::digest("mine"));
+    stand.ask(head("/").extension(own())).await;
+    assert!(stand.ask(head("/").extension(own())).await.is_hit());
+    assert_eq!(stand.ask(with(own())).await.text(), "body");
+    // And the other way round it may.
+    assert!(stand.ask(head("/").extension(own())).await.is_hit());
+    assert_eq!(stand.ask(with(own())).await.text(), "body");
+    assert_eq!(stand.calls(), 2);
+}
+
+#[tokio::test]
+async fn only_status_200_is_kept() {
+    for status in [200, 201, 203, 204, 301, 302, 304, 307, 400, 404, 410, 500, 503, 599] {
+        let stand = Stand::new(Double::new(move |_, _| {
+            Response::builder().status(status).body(full("answer")).unwrap()
+        }));
+        let reply = stand.get("/").await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (status, "answer"));
+        if status == 200 {
+            assert_eq!(reply.stored(), Stored::Yes);
+        } else {
+            assert_eq!(reply.stored(), Stored::No(Refusal::Status), "{status}");
+        }
+        assert_eq!(stand.get("/").await.is_hit(), status == 200, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_statuses_that_are_kept_can_be_chosen_and_come_back() {
+    let chosen = [StatusCode::NOT_FOUND, StatusCode::MOVED_PERMANENTLY, StatusCode::NO_CONTENT];
+    for status in chosen {
+        let stand = Stand::new(Double::new(move |_, _| {
+            let body = if status == 204 { empty() } else { full("gone") };
+            Response::builder().status(status).header("location", "/new").body(body).unwrap()
+        }))
+        .with(|layer| layer.statuses(chosen).unwrap());
+        stand.get("/").await;
+        let reply = stand.get("/").await;
+        assert!(reply.is_hit(), "{status}");
+        assert_eq!(reply.status, status);
+        assert_eq!(reply.text(), if status == 204 { "" } else { "gone" });
+        assert_eq!(reply.headers["location"], "/new");
+    }
+}
+
+#[tokio::test]
+async fn a_predicate_over_both_heads_decides_what_is_kept() {
+    let stand = Stand::new(Double::new(|request, _| {
+        line(ok("x"), "x-kind", if request.uri().path() == "/a" { "good" } else { "bad" })
+    }))
+    .with(|layer| {
+        layer.store_if(|request, response| {
+            request.headers.contains_key("x-please") && response.headers["x-kind"] == "good"
+        })
+    });
+    let please = |path| get(path).header("x-please", "1");
+    assert_eq!(stand.ask(please("/a")).await.stored(), Stored::Yes);
+    assert_eq!(stand.ask(get("/a?other")).await.stored(), Stored::No(Refusal::Predicate));
+    assert_eq!(stand.ask(please("/b")).await.stored(), Stored::No(Refusal::Predicate));
+    assert_eq!(stand.len().await, 1);
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_the_largest_size_is_kept_and_one_byte_more_is_not() {
+    for with_length in [true, false] {
+        let answer = move |text: &'static str| {
+            let response = Response::new(frames([&text[..2], &text[2..]], None));
+            if with_length {
+                line(response, "content-length", text.len().to_string())
+            } else {
+                response
+            }
+        };
+        let stand = Stand::new(Double::new(move |request, _| {
+            answer(if request.uri().path() == "/fits" { "1234" } else { "12345" })
+        }))
+        .with(|layer| layer.max_body(4));
+
+        assert_eq!(stand.get("/fits").await.stored(), Stored::Yes);
+        let reply = stand.get("/large").await;
+        assert_eq!(reply.text(), "12345", "it passes through whole");
+        assert_eq!(reply.stored(), Stored::No(Refusal::TooLarge));
+        assert!(!stand.get("/large").await.is_hit());
+        assert_eq!(stand.len().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_grew_too_large_leaves_the_old_one_in_place() {
+    let stand = Stand::new(Double::new(|_, call| {
+        Response::new(if call == 1 { frames(["old"], None) } else { frames(["new", "er"], None) })
+    }))
+    .with(|layer| layer.max_body(4));
+    stand.get("/").await;
+    let reply = stand.ask(with(CacheOptions::new().refresh(true))).await;
+    assert_eq!(reply.text(), "newer");
+    assert_eq!(reply.stored(), Stored::No(Refusal::TooLarge));
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.text(), "old");
+}
+
+#[tokio::test]
+async fn an_entry_that_the_store_finds_too_large_is_refused_the_same_way() {
+    let inner = Double::new(|_, _| ok("x".repeat(100_000)));
+    let stand = Stand::over(larder::store::Memory::new(64 * 1024), inner);
+    let reply = stand.get("/").await;
+    assert_eq!(reply.text().len(), 100_000);
+    assert_eq!(reply.stored(), Stored::No(Refusal::TooLarge));
+    assert_eq!(stand.size().await, 0);
+    assert_eq!(stand.layer.stats().store_errors, 0);
+}
+
+/// RC and ACC both answered a `Range` with the whole 200, and http-cache stored a 206 as if it were the whole.
+#[tokio::test]
+async fn a_range_is_neither_answered_from_the_whole_nor_stored_as_it() {
+    let stand = Stand::new(Double::new(|request, _| {
+        let mut response = ok("0123456789");
+        if request.headers().contains_key("range") {
+            response = line(ok("01"), "content-range", "bytes 0-1/10");
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        response
+    }));
+    let range = || get("/").header("range", "bytes=0-1");
+    for _ in 0..2 {
+        let reply = stand.ask(range()).await;
+        assert_eq!(reply.outcome(), bypass(Bypass::Range));
+        assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, "01"));
+    }
+    assert_eq!(stand.len().await, 0);
+    assert_eq!(stand.get("/").await.text(), "0123456789");
+    assert_eq!(stand.ask(range()).await.text(), "01");
+    assert!(stand.get("/").await.is_hit());
+    assert_eq!(stand.calls(), 4);
+}
+
+#[tokio::test]
+async fn a_206_that_nobody_asked_for_is_not_stored() {
+    let stand = Stand::new(Double::new(|_, _| {
+        let mut response = line(ok("01"), "content-range", "bytes 0-1/10");
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        response
+    }));
+    assert_eq!(stand.get("/").await.stored(), Stored::No(Refusal::Status));
+}
+
+#[tokio::test]
+async fn preconditions_are_for_the_origin_to_judge() {
+    for name in ["if-match", "if-unmodified-since"] {
+        let stand = Stand::new(Double::counting());
+        stand.get("/").await;
+        let reply = stand.ask(get("/").header(name, "x")).await;
+        assert_eq!(reply.outcome(), bypass(Bypass::Precondition), "{name}");
+        assert_eq!(reply.text(), "2");
+        assert_eq!(stand.get("/").await.text(), "1", "the entry is as it was");
+    }
+}
+
+#[tokio::test]
+async fn a_304_to_the_callers_own_condition_is_the_callers_and_not_stored() {
+    let stand = Stand::new(Double::new(|request, _| {
+        let mut response = Response::new(empty());
+        if request.headers().contains_key("if-none-match") {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        response
+    }));
+    let reply = stand.ask(get("/").header("if-none-match", "\"1\"")).await;
+    assert_eq!(reply.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(reply.stored(), Stored::No(Refusal::Status));
+}
+
+#[tokio::test]
+async fn connect_passes_even_with_a_key_of_its_own() {
+    let stand = Stand::new(Double::counting());
+    for _ in 0..2 {
+        let options = CacheOptions::new().key(Key::digest("tunnel"));
+        let reply = stand.ask(Request::connect("example.com:443").extension(options)).await;
+        assert_eq!(reply.outcome(), bypass(Bypass::Method));
+    }
+    assert_eq!((stand.calls(), stand.len().await), (2, 0));
+}
+
+#[tokio::test]
+async fn an_answer_of_101_is_never_kept() {
+    let stand =
+        Stand::new(Double::new(|_, _| Response::builder().status(101).body(empty()).unwrap()));
+    let reply = stand.ask(get("/").header("upgrade", "echo")).await;
+    assert_eq!(reply.outcome(), bypass(Bypass::Upgrade));
+    // Nor where nobody asked for it.
+    assert_eq!(stand.get("/").await.stored(), Stored::No(Refusal::Status));
+    assert_eq!((stand.calls(), stand.len().await), (2, 0));
+}
+
+/// http-cache keeps the last of several lines, drops what is not ASCII, and forgets the order.
+#[tokio::test]
+async fn status_version_every_header_line_and_the_body_come_back_exactly() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(3000).collect();
+    let body = bytes.clone();
+    let stand = Stand::new(Double::new(move |_, _| {
+        let mut response: Response<TestBody> = Response::new(full(body.clone()));
+        *response.version_mut() = Version::HTTP_10;
+        for (name, value) in [
+            ("set-cookie", &b"a=1; Path=/"[..]),
+            ("link", b"</a>; rel=next"),
+            ("set-cookie", b"b=2"),
+            ("x-odd", b"caf\xe9 \xff"),
+            ("link", b"</b>; rel=prev"),
+            ("x-empty", b""),
+        ] {
+            response = line(response, name, value);
+        }
+        response
+    }));
+    let fetched = stand.get("/").await;
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit());
+    assert_eq!((reply.status, reply.version), (StatusCode::OK, Version::HTTP_10));
+    assert_eq!(reply.headers, fetched.headers);
+    assert_eq!(reply.lines("set-cookie"), [&b"a=1; Path=/"[..], b"b=2"]);
+    assert_eq!(reply.lines("x-odd"), [b"caf\xe9 \xff"]);
+    let names: Vec<_> = reply.headers.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["set-cookie", "link", "x-odd", "x-empty"]);
+    assert_eq!(reply.body, bytes);
+    assert_eq!(fetched.body, bytes);
+}
+
+/// A body is kept as the bytes it came in: compressed stays compressed, JSON is not rewritten.
+#[tokio::test]
+async fn a_content_coding_is_replayed_untouched() {
+    let gzip = Bytes::from_static(b"\x1f\x8b\x08\x00not really\x00\xff");
+    let body = gzip.clone();
+    let stand = Stand::new(Double::new(move |_, _| {
+        line(Response::new(full(body.clone())), "content-encoding", "gzip")
+    }));
+    assert_eq!(stand.get("/").await.body, gzip);
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.body, gzip);
+    assert_eq!(reply.headers["content-encoding"], "gzip");
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_connection_is_not_replayed() {
+    let stand = Stand::new(Double::new(|_, _| {
+        let response = line(ok("x"), "connection", "x-hop, keep-alive");
+        let response = line(response, "keep-alive", "timeout=5");
+        line(line(response, "x-hop", "1"), "x-stays", "1")
+    }));
+    let fetched = stand.get("/").await;
+    assert!(fetched.headers.contains_key("x-hop"), "a miss is passed on as it is");
+    let reply = stand.get("/").await;
+    let names: Vec<_> = reply.headers.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["content-length", "x-stays"]);
+}
+
+#[tokio::test]
+async fn extensions_of_a_response_reach_the_caller_of_a_miss() {
+    #[derive(Clone, Debug, PartialEq)]
+    struct Peer(u32);
+    let stand = Stand::new(Double::new(|_, _| {
+        let mut response = ok("x");
+        response.extensions_mut().insert(Peer(7));
+        response
+    }));
+    let response = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
+    assert_eq!(response.extensions().get(), Some(&Peer(7)));
+}

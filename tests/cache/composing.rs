@@ -1,0 +1,350 @@
+//! The layer in the stacks that people build: clients, routers, and tower's own layers on either side.
+
+use std::{convert::Infallible, future::Future, time::Duration};
+
+use axum::{Router, routing};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use larder::{BoxError, CacheLayer, CacheStatus, Outcome, store::Memory};
+use tower::{
+    Layer, Service, ServiceBuilder, ServiceExt,
+    buffer::BufferLayer,
+    limit::{ConcurrencyLimitLayer, RateLimitLayer},
+    load_shed::LoadShedLayer,
+    retry::{Policy, RetryLayer},
+    service_fn,
+    timeout::{TimeoutLayer, error::Elapsed},
+    util::{BoxCloneService, BoxCloneSyncService},
+};
+
+use crate::support::{
+    Broken, Double, NotSync, NotUnpin, Origin, Reply, TestBody, client, empty, frames, full, get,
+    ok, raw_exchange, serve,
+};
+
+fn layer() -> CacheLayer<Memory> {
+    CacheLayer::new(Memory::default())
+}
+
+/// Asks the same of `service` twice: a miss, then a hit with the same body.
+async fn misses_then_hits<S, B>(service: S)
+where
+    S: Service<Request<TestBody>, Response = Response<B>> + Clone,
+    S::Error: std::fmt::Debug,
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let ask = async || {
+        let request = get("/").body(empty()).unwrap();
+        Reply::read(service.clone().oneshot(request).await.unwrap()).await
+    };
+    let first = ask().await;
+    assert!(matches!(first.outcome(), Outcome::Miss(_)), "{}", first.outcome());
+    let second = ask().await;
+    assert!(second.is_hit(), "{}", second.outcome());
+    assert_eq!(first.text(), second.text());
+}
+
+// ===== Services =====
+
+#[tokio::test]
+async fn over_a_function() {
+    let inner = service_fn(|_: Request<_>| async { Ok::<_, Infallible>(ok("from a function")) });
+    misses_then_hits(layer().layer(inner)).await;
+    misses_then_hits(ServiceBuilder::new().layer(layer()).service(inner)).await;
+}
+
+#[tokio::test]
+async fn over_a_client() {
+    let origin = Origin::new(async |_, call| ok(call.to_string())).await;
+    let client = layer().layer(client());
+    for (outcome, text) in [("miss (absent)", "1"), ("hit", "1")] {
+        let request = Request::get(origin.url("/")).body(Full::<Bytes>::default()).unwrap();
+        let reply = Reply::read(client.clone().oneshot(request).await.unwrap()).await;
+        assert_eq!((&*reply.outcome().to_string(), reply.text()), (outcome, text));
+    }
+    assert_eq!(origin.requests(), 1);
+}
+
+/// The body type of a service that takes one only is reached by a `map_request` behind the layer.
+#[tokio::test]
+async fn over_a_boxed_service_with_one_body_type() {
+    let boxed = BoxCloneService::new(service_fn(|_: Request<TestBody>| async {
+        Ok::<_, Broken>(ok("boxed"))
+    }));
+    let cached = ServiceBuilder::new()
+        .layer(layer())
+        .map_request(|request: Request<larder::RequestBody<TestBody>>| {
+            request.map(crate::support::boxed)
+        })
+        .service(boxed);
+    misses_then_hits(cached).await;
+}
+
+#[tokio::test]
+async fn inside_boxes() {
+    let service = || layer().layer(Double::counting());
+    misses_then_hits(BoxCloneService::new(service())).await;
+    misses_then_hits(BoxCloneSyncService::new(service())).await;
+}
+
+// ===== axum =====
+
+/// Asks over a socket, twice, and counts what the handler saw.
+async fn served(routes: impl Fn(CacheLayer<Memory>) -> Router, path: &str, cached: bool) {
+    let layer = layer().cache_status_header("larder").unwrap();
+    let address = serve(routes(layer)).await;
+    let ask = async || {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\n\r\n");
+        raw_exchange(address, &head).await
+    };
+    let (first, second) = (ask().await, ask().await);
+    assert!(first.starts_with("HTTP/1.1 200 OK"), "{first}");
+    assert_eq!(first.contains("cache-status: larder; fwd=uri-miss; stored"), cached, "{first}");
+    assert_eq!(second.contains("cache-status: larder; hit"), cached, "{second}");
+    assert!(!second.contains("transfer-encoding"), "a stored length is known: {second}");
+}
+
+async fn hello() -> &'static str {
+    "hello"
+}
+
+#[tokio::test]
+async fn around_an_axum_router() {
+    served(|layer| Router::new().route("/", routing::get(hello)).layer(layer), "/", true).await;
+}
+
+#[tokio::test]
+async fn around_the_routes_of_an_axum_router() {
+    let routes = |layer| Router::new().route("/{name}", routing::get(hello)).route_layer(layer);
+    served(routes, "/a", true).await;
+}
+
+#[tokio::test]
+async fn around_one_method_router_without_an_error_handler() {
+    let routes = |layer| {
+        Router::new()
+            .route("/cached", routing::get(hello).post(hello).layer(layer))
+            .route("/plain", routing::get(hello))
+    };
+    served(routes, "/cached", true).await;
+    served(routes, "/plain", false).await;
+}
+
+// ===== tower's layers on either side =====
+
+#[tokio::test(start_paused = true)]
+async fn behind_and_in_front_of_a_timeout() {
+    let timeout = TimeoutLayer::new(Duration::from_secs(1));
+    misses_then_hits(
+        ServiceBuilder::new().layer(timeout.clone()).layer(layer()).service(Double::counting()),
+    )
+    .await;
+    misses_then_hits(
+        ServiceBuilder::new().layer(layer()).layer(timeout.clone()).service(Double::counting()),
+    )
+    .await;
+
+    // An inner service that hangs: each side gives the timeout's own error.
+    let hangs = service_fn(|_: Request<_>| {
+        std::future::pending::<Result<Response<TestBody>, Infallible>>()
+    });
+    let request = || get("/").body(empty()).unwrap();
+    let outside = ServiceBuilder::new().layer(timeout.clone()).layer(layer()).service(hangs);
+    assert!(outside.oneshot(request()).await.unwrap_err().is::<Elapsed>());
+    let inside = ServiceBuilder::new().layer(layer()).layer(timeout).service(hangs);
+    assert!(inside.oneshot(request()).await.unwrap_err().is::<Elapsed>());
+}
+
+/// http-cache-tower and tower-http-cache wait for ever here; the server crate of the former panics.
+#[tokio::test]
+async fn behind_and_in_front_of_a_limit_of_one() {
+    let limit = ConcurrencyLimitLayer::new(1);
+    misses_then_hits(
+        ServiceBuilder::new().layer(limit.clone()).layer(layer()).service(Double::counting()),
+    )
+    .await;
+    misses_then_hits(ServiceBuilder::new().layer(layer()).layer(limit).service(Double::counting()))
+        .await;
+}
+
+#[tokio::test]
+async fn behind_and_in_front_of_a_buffer() {
+    let buffer = || BufferLayer::<Request<_>>::new(1);
+    misses_then_hits(
+        ServiceBuilder::new().layer(buffer()).layer(layer()).service(Double::counting()),
+    )
+    .await;
+    let buffer = || BufferLayer::<Request<_>>::new(1);
+    misses_then_hits(
+        ServiceBuilder::new().layer(layer()).layer(buffer()).service(Double::counting()),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn behind_and_in_front_of_a_load_shed_and_a_rate_limit() {
+    let shed = LoadShedLayer::new();
+    misses_then_hits(
+        ServiceBuilder::new().layer(shed.clone()).layer(layer()).service(Double::counting()),
+    )
+    .await;
+    misses_then_hits(
+        ServiceBuilder::new().layer(layer()).layer(shed.clone()).service(Double::counting()),
+    )
+    .await;
+    // A rate limit is no `Clone`: a buffer makes it one, as tower's own documentation says.
+    let inner = ServiceBuilder::new()
+        .layer(BufferLayer::<Request<_>>::new(1))
+        .layer(RateLimitLayer::new(1, Duration::from_secs(3600)))
+        .service(Double::counting());
+    misses_then_hits(layer().layer(inner)).await;
+}
+
+/// Tries again where the inner service failed.
+#[derive(Clone)]
+struct Again(usize);
+
+impl<B: Clone, R, E> Policy<Request<B>, R, E> for Again {
+    type Future = std::future::Ready<()>;
+
+    fn retry(&mut self, _: &mut Request<B>, result: &mut Result<R, E>) -> Option<Self::Future> {
+        self.0 = self.0.checked_sub(1)?;
+        result.is_err().then(|| std::future::ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        Some(request.clone())
+    }
+}
+
+#[tokio::test]
+async fn in_front_of_and_behind_a_retry() {
+    let flaky = || {
+        Double::fallible(|request, call| match call {
+            1 => Err(Broken("try again")),
+            _ => Ok(ok(format!("{call}:{}", String::from_utf8_lossy(request.body())))),
+        })
+    };
+    let layer = || layer().methods([http::Method::POST]).unwrap();
+    let post =
+        || Request::post("http://example.com/").body(Full::new(Bytes::from("again"))).unwrap();
+    let inside =
+        ServiceBuilder::new().layer(layer()).layer(RetryLayer::new(Again(2))).service(flaky());
+    let outside =
+        ServiceBuilder::new().layer(RetryLayer::new(Again(2))).layer(layer()).service(flaky());
+    let replies = [
+        Reply::read(inside.clone().oneshot(post()).await.unwrap()).await,
+        Reply::read(outside.clone().oneshot(post()).await.unwrap()).await,
+    ];
+    for reply in replies {
+        assert_eq!(reply.text(), "2:again", "the whole body was sent twice");
+    }
+    assert!(Reply::read(inside.oneshot(post()).await.unwrap()).await.is_hit());
+    assert!(Reply::read(outside.oneshot(post()).await.unwrap()).await.is_hit());
+}
+
+#[tokio::test]
+async fn around_another_cache() {
+    let near = layer().cache_status_header("near").unwrap();
+    let far = layer().cache_status_header("far").unwrap();
+    let stack =
+        ServiceBuilder::new().layer(near.clone()).layer(far.clone()).service(Double::counting());
+    misses_then_hits(stack.clone()).await;
+    near.entries().clear().await.unwrap();
+    let request = get("/").body(empty()).unwrap();
+    let reply = Reply::read(stack.oneshot(request).await.unwrap()).await;
+    assert_eq!(reply.lines("cache-status"), [&b"far; hit"[..], b"near; fwd=uri-miss; stored"]);
+    assert_eq!((near.stats().misses, far.stats().hits), (2, 1));
+}
+
+// ===== Errors and bodies as they are =====
+
+/// http-cache-tower turns it into a string.
+#[tokio::test]
+async fn the_error_of_the_inner_service_comes_through_as_it_is() {
+    let fails = || Double::fallible(|_, _| Err(Broken("no route to host")));
+    let error = layer().layer(fails()).oneshot(get("/").body(empty()).unwrap()).await.unwrap_err();
+    assert_eq!(error, Broken("no route to host"));
+    // Past the cache as well, and through a box.
+    let post = Request::post("http://example.com/").body(empty()).unwrap();
+    assert_eq!(layer().layer(fails()).oneshot(post).await.unwrap_err(), Broken("no route to host"));
+    let boxed = layer().layer(ServiceBuilder::new().map_err(BoxError::from).service(fails()));
+    let error = boxed.oneshot(get("/").body(empty()).unwrap()).await.unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&Broken("no route to host")));
+}
+
+#[tokio::test]
+async fn the_error_of_a_clients_connection_can_be_told() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let request = Request::get(format!("http://{unused}/")).body(Full::<Bytes>::default()).unwrap();
+    let error: hyper_util::client::legacy::Error =
+        layer().layer(client()).oneshot(request).await.unwrap_err();
+    assert!(error.is_connect());
+}
+
+#[tokio::test]
+async fn the_error_of_a_body_can_be_downcast() {
+    let inner =
+        || Double::new(|_, _| Response::new(frames(["ab"], Some(Err(Broken("cut").into())))));
+    for request in [get("/"), Request::post("http://example.com/")] {
+        let response =
+            layer().layer(inner()).oneshot(request.body(empty()).unwrap()).await.unwrap();
+        let error = response.into_body().collect().await.unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Broken("cut")));
+    }
+}
+
+/// Sends and receives bodies of the type that `wrap` makes, cached and past the cache.
+async fn bodies_pass<B, W>(wrap: W)
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+    W: Fn(TestBody) -> B + Clone + Send + Sync + 'static,
+{
+    let make = wrap.clone();
+    let inner = service_fn(move |request: Request<larder::RequestBody<B>>| {
+        let make = make.clone();
+        spawned(async move {
+            let body = BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
+            Ok::<_, Infallible>(Response::new(make(full(body))))
+        })
+    });
+    let cached = layer().methods([http::Method::POST]).unwrap().layer(inner);
+    for (method, hits) in [("POST", [false, true]), ("PUT", [false, false])] {
+        for hit in hits {
+            let request = Request::builder().method(method).uri("http://example.com/");
+            let request = request.body(wrap(frames(["ab", "cd"], None))).unwrap();
+            let response = spawned(cached.clone().oneshot(request)).await.unwrap();
+            let status = response.extensions().get::<CacheStatus>().unwrap();
+            assert_eq!(status.is_hit(), hit);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "abcd");
+        }
+    }
+}
+
+/// Nothing but the proof that a future can go to another thread.
+fn spawned<F: Future + Send + 'static>(future: F) -> F {
+    future
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_moved_pass() {
+    bodies_pass(NotUnpin::new).await;
+}
+
+#[tokio::test]
+async fn bodies_that_threads_cannot_share_pass() {
+    bodies_pass(NotSync::new).await;
+}
+
+#[tokio::test]
+async fn an_inner_service_that_threads_cannot_share_is_enough() {
+    use std::{cell::Cell, marker::PhantomData};
+    let one_thread: PhantomData<Cell<()>> = PhantomData;
+    let inner = service_fn(move |_: Request<_>| {
+        let _held = one_thread;
+        async { Ok::<_, Infallible>(Response::new(frames(["x"], Some(Ok(HeaderMap::new()))))) }
+    });
+    misses_then_hits(layer().layer(inner)).await;
+}

@@ -1,0 +1,271 @@
+//! How long responses are kept: who decides, and what happens at the end.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{Response, StatusCode};
+use larder::{
+    CacheOptions, Expiration, Miss, Outcome, Refusal, Stored,
+    time::{Clock, Timestamp},
+};
+
+use crate::support::{Double, Stand, T0, full, get, line, ok, with};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// When the response to `GET /` expires, in seconds from now; `None` is never.
+async fn lifetime(stand: &Stand, options: CacheOptions) -> Option<u64> {
+    let reply = stand.ask(with(options)).await;
+    assert_eq!(reply.stored(), Stored::Yes);
+    let expires_at = reply.cache.expires_at()?;
+    Some(expires_at.duration_since(stand.clock.now().into()).unwrap().as_secs())
+}
+
+#[tokio::test]
+async fn the_first_with_an_opinion_decides() {
+    let stand = Stand::new(Double::counting());
+    let new = CacheOptions::new;
+    assert_eq!(lifetime(&stand, new()).await, None, "a private cache keeps for ever");
+
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(secs(10)));
+    assert_eq!(lifetime(&stand, new()).await, Some(10), "layer");
+
+    let stand = stand.with(|layer| layer.expire_status(StatusCode::OK, secs(20)).unwrap());
+    assert_eq!(lifetime(&stand, new().refresh(true)).await, Some(20), "status");
+
+    let stand = stand.with(|layer| layer.expire_urls([("example.com", secs(30))]).unwrap());
+    assert_eq!(lifetime(&stand, new().refresh(true)).await, Some(30), "URL");
+
+    let stand = stand.with(|layer| layer.expire_with(|_, _| Some(Expiration::After(secs(40)))));
+    assert_eq!(lifetime(&stand, new().refresh(true)).await, Some(40), "closure");
+
+    let own = new().refresh(true).expire_after(secs(50));
+    assert_eq!(lifetime(&stand, own).await, Some(50), "request");
+}
+
+#[tokio::test]
+async fn a_rule_without_an_opinion_leaves_it_to_the_next() {
+    let stand = Stand::new(Double::counting()).with(|layer| {
+        layer
+            .expire_after(secs(10))
+            .expire_status(StatusCode::NOT_FOUND, secs(20))
+            .unwrap()
+            .expire_urls([("example.org", secs(30))])
+            .unwrap()
+            .expire_with(|request, _| {
+                request.headers.contains_key("x-long").then_some(Expiration::Never)
+            })
+    });
+    assert_eq!(lifetime(&stand, CacheOptions::new()).await, Some(10));
+    let reply = stand.ask(get("/other").header("x-long", "1")).await;
+    assert_eq!((reply.stored(), reply.cache.expires_at()), (Stored::Yes, None));
+}
+
+#[tokio::test]
+async fn the_first_url_pattern_that_matches_counts() {
+    let stand = Stand::new(Double::counting()).with(|layer| {
+        layer
+            .expire_urls([
+                ("*.example.com/api/**", secs(1).into()),
+                ("/static/**", Expiration::Never),
+                ("example.com/a", secs(2).into()),
+                ("**", Expiration::DoNotStore),
+            ])
+            .unwrap()
+    });
+    for (url, expected) in [
+        ("http://x.example.com/api/a", Some(Some(1))),
+        ("http://example.com/static/deep/a", Some(None)),
+        ("http://example.com/a?q", Some(Some(2))),
+        ("http://example.com/a/b", None),
+    ] {
+        let reply = stand.ask(http::Request::get(url)).await;
+        match expected {
+            None => assert_eq!(reply.stored(), Stored::No(Refusal::Expiration), "{url}"),
+            Some(end) => {
+                let end = end.map(|n| SystemTime::from(T0.saturating_add(secs(n))));
+                assert_eq!((reply.stored(), reply.cache.expires_at()), (Stored::Yes, end), "{url}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expiration_for_a_status_keeps_the_status() {
+    let stand =
+        Stand::new(Double::new(|_, _| Response::builder().status(404).body(full("gone")).unwrap()))
+            .with(|layer| layer.expire_status(StatusCode::NOT_FOUND, SECOND).unwrap());
+    stand.get("/").await;
+    assert!(stand.get("/").await.is_hit());
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(Miss::Expired));
+}
+
+#[tokio::test]
+async fn an_entry_is_served_until_its_expiry_and_not_at_it() {
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
+    stand.get("/").await;
+    stand.clock.advance(Duration::from_millis(999));
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.cache.age(), Some(Duration::from_millis(999)));
+
+    stand.clock.advance(Duration::from_millis(1));
+    let reply = stand.get("/").await;
+    assert_eq!(reply.outcome(), Outcome::Miss(Miss::Expired));
+    assert_eq!(reply.text(), "2");
+}
+
+#[tokio::test]
+async fn an_expired_entry_is_replaced_and_served_again() {
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
+    for round in 1..4 {
+        assert_eq!(stand.get("/").await.text(), round.to_string());
+        let reply = stand.get("/").await;
+        assert!(reply.is_hit());
+        assert_eq!(reply.text(), round.to_string());
+        assert_eq!(stand.len().await, 1);
+        stand.clock.advance(SECOND);
+    }
+}
+
+#[tokio::test]
+async fn a_hit_does_not_prolong_an_entry() {
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
+    stand.get("/").await;
+    stand.clock.advance(Duration::from_millis(600));
+    assert!(stand.get("/").await.is_hit());
+    stand.clock.advance(Duration::from_millis(600));
+    assert!(!stand.get("/").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_setting_counts_for_what_is_stored_from_then_on() {
+    let stand = Stand::new(Double::counting());
+    stand.get("/").await;
+    let stand = stand.with(|layer| layer.expire_after(SECOND));
+    stand.clock.advance(secs(3600));
+    assert!(stand.get("/").await.is_hit(), "stored for ever");
+    let own = CacheOptions::new().expire_after(Duration::ZERO);
+    assert!(stand.ask(with(own)).await.is_hit(), "an entry keeps the expiry it was stored with");
+}
+
+#[tokio::test]
+async fn an_entry_that_has_expired_at_once_is_stored_and_never_served() {
+    for expiration in [
+        Expiration::After(Duration::ZERO),
+        Expiration::At(T0.into()),
+        Expiration::At(SystemTime::from(T0) - SECOND),
+        Expiration::At(UNIX_EPOCH - secs(1_000_000)),
+    ] {
+        let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(expiration));
+        assert_eq!(stand.get("/").await.stored(), Stored::Yes, "{expiration:?}");
+        assert_eq!(stand.len().await, 1);
+        let reply = stand.get("/").await;
+        assert_eq!(reply.outcome(), Outcome::Miss(Miss::Expired), "{expiration:?}");
+        assert_eq!(reply.text(), "2");
+        assert_eq!(stand.len().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_point_in_time_counts_to_the_millisecond() {
+    let end = Expiration::At(SystemTime::from(T0) + Duration::from_millis(1500));
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(end));
+    stand.get("/").await;
+    stand.clock.set(Timestamp::from_millis(T0.as_millis() + 1499));
+    assert!(stand.get("/").await.is_hit());
+    stand.clock.set(Timestamp::from_millis(T0.as_millis() + 1500));
+    assert!(!stand.get("/").await.is_hit());
+}
+
+#[tokio::test]
+async fn do_not_store_reads_but_does_not_write() {
+    let stand = Stand::new(Double::counting());
+    let never = || CacheOptions::new().expire_after(Expiration::DoNotStore);
+    let reply = stand.ask(with(never())).await;
+    assert_eq!(reply.stored(), Stored::No(Refusal::Expiration));
+    assert_eq!(stand.len().await, 0);
+    stand.get("/").await;
+    assert!(stand.ask(with(never())).await.is_hit());
+}
+
+#[tokio::test]
+async fn times_beyond_all_reckoning_are_far_ahead_and_nothing_panics() {
+    for expiration in [
+        Expiration::After(Duration::MAX),
+        Expiration::After(Duration::from_millis(u64::MAX)),
+        Expiration::At(UNIX_EPOCH + secs(i64::MAX as u64)),
+    ] {
+        let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(expiration));
+        let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
+        let reply = stand.get("/").await;
+        assert_eq!(reply.stored(), Stored::Yes);
+        let now = SystemTime::from(stand.clock.now());
+        assert!(reply.cache.expires_at().is_some_and(|end| end > now));
+        stand.clock.advance(secs(100 * 365 * 86_400));
+        let reply = stand.get("/").await;
+        assert!(reply.is_hit(), "{expiration:?}");
+        assert!(reply.headers["cache-status"].to_str().unwrap().contains("ttl="));
+        assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_age_below_zero() {
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
+    stand.get("/").await;
+    stand.clock.set(Timestamp::from_millis(T0.as_millis() - 5_000));
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.cache.age(), Some(Duration::ZERO));
+}
+
+/// RC failed the request for an empty `Expires`, and kept for ever what had a bad `max-age`. Here time alone decides.
+#[tokio::test]
+async fn cache_headers_of_the_origin_change_nothing_however_malformed() {
+    for (name, value) in [
+        ("expires", ""),
+        ("expires", "0"),
+        ("expires", "not a date"),
+        ("cache-control", "max-age=abc"),
+        ("cache-control", "no-store, private, max-age=0"),
+        ("cache-control", "max-age=\"60"),
+        ("age", "-1"),
+        ("date", "yesterday"),
+        ("pragma", "no-cache"),
+    ] {
+        let stand = Stand::new(Double::new(move |_, _| line(ok("x"), name, value)))
+            .with(|layer| layer.expire_after(secs(10)));
+        assert_eq!(stand.get("/").await.stored(), Stored::Yes, "{name}: {value}");
+        stand.clock.advance(secs(9));
+        let reply = stand.get("/").await;
+        assert!(reply.is_hit(), "{name}: {value}");
+        assert_eq!(reply.headers[name], value);
+        stand.clock.advance(SECOND);
+        assert!(!stand.get("/").await.is_hit(), "{name}: {value}");
+    }
+}
+
+/// ACC counts from whenever its clock is read; here it is the arrival of the head.
+#[tokio::test]
+async fn a_lifetime_begins_when_the_head_arrives() {
+    let stand = Stand::new(Double::counting());
+    let clock = stand.clock.clone();
+    let stand = Stand {
+        inner: Double::new(move |_, _| {
+            clock.advance(secs(5));
+            ok("slow")
+        }),
+        ..stand
+    }
+    .with(|layer| layer.expire_after(SECOND));
+    let reply = stand.get("/").await;
+    let arrived = T0.saturating_add(secs(5));
+    assert_eq!(reply.cache.stored_at(), Some(arrived.into()));
+    assert_eq!(reply.cache.expires_at(), Some(arrived.saturating_add(SECOND).into()));
+    assert!(stand.get("/").await.is_hit());
+}

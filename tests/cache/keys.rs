@@ -1,0 +1,355 @@
+//! Which requests share a response.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, Method, Request, request};
+use larder::{Bypass, CacheOptions, Key, Outcome};
+
+use crate::support::{Broken, Double, Reply, Stand, frames, get, head, ok, url, with};
+
+fn post(path: &str) -> request::Builder {
+    Request::post(url(path))
+}
+
+/// A cache that keeps responses to `POST` as well.
+fn posting() -> Stand {
+    Stand::new(Double::counting()).with(|l| l.methods([Method::GET, Method::POST]).unwrap())
+}
+
+/// Sends both requests and says whether the second was answered with the response to the first.
+async fn shared(stand: &Stand, one: request::Builder, other: request::Builder) -> bool {
+    let first = stand.ask(one).await;
+    assert!(!first.is_hit(), "the first request of a pair must be new");
+    let second = stand.ask(other).await;
+    assert_eq!(second.is_hit(), second.text() == first.text());
+    second.is_hit()
+}
+
+#[tokio::test]
+async fn spellings_of_one_url_share_a_response() {
+    for (one, other) in [
+        ("http://example.com/a", "http://example.com/a#fragment"),
+        ("http://example.com/a#one", "http://example.com/a#other"),
+        ("http://example.com/a", "HTTP://EXAMPLE.com:80/a"),
+        ("http://example.com", "http://example.com/"),
+        ("http://example.com/b/../a", "http://example.com/./a"),
+        ("http://example.com/%7Ea%2f", "http://example.com/~a%2F"),
+        ("http://example.com/?q=%61", "http://example.com/?q=a"),
+    ] {
+        let stand = Stand::new(Double::counting());
+        assert!(shared(&stand, Request::get(one), Request::get(other)).await, "{one} {other}");
+    }
+}
+
+#[tokio::test]
+async fn urls_that_origins_tell_apart_do_not() {
+    for (one, other) in [
+        ("http://example.com/a", "https://example.com/a"),
+        ("http://example.com/a", "http://example.org/a"),
+        ("http://example.com/a", "http://example.com:8080/a"),
+        ("http://example.com/a", "http://example.com/a/"),
+        ("http://example.com/a", "http://example.com/A"),
+        ("http://example.com/a", "http://example.com/a?"),
+        ("http://example.com/a/b", "http://example.com/a%2Fb"),
+        ("http://example.com/?page=1", "http://example.com/?page=2"),
+        // One value and two fields: ACC's collision.
+        ("http://example.com/?a=1%26b=2", "http://example.com/?a=1&b=2"),
+        // Duplicates and bare parameters.
+        ("http://example.com/?in=a&in=b", "http://example.com/?in=b"),
+        ("http://example.com/?in=a&in=b", "http://example.com/?in=b&in=a"),
+        ("http://example.com/?a=1&a=1", "http://example.com/?a=1"),
+        ("http://example.com/?a", "http://example.com/?a="),
+        ("http://example.com/?a=1&b=2", "http://example.com/?b=2&a=1"),
+        // Credentials in the URL.
+        ("http://alice:pw@example.com/", "http://bob:pw@example.com/"),
+        ("http://alice:pw@example.com/", "http://example.com/"),
+    ] {
+        let stand = Stand::new(Double::counting());
+        assert!(!shared(&stand, Request::get(one), Request::get(other)).await, "{one} {other}");
+    }
+}
+
+/// http-cache-tower fails every origin-form request; tower-http-cache forgets the host.
+#[tokio::test]
+async fn a_target_in_origin_form_is_told_apart_by_its_host() {
+    let on = |host: &str| Request::get("/a").header("host", host);
+    let stand = Stand::new(Double::counting());
+    assert!(shared(&stand, on("one.example"), on("ONE.example:80")).await);
+    assert!(shared(&stand, Request::get("http://two.example/a"), on("two.example")).await);
+    assert!(!shared(&stand, on("three.example"), on("four.example")).await);
+}
+
+#[tokio::test]
+async fn a_host_that_is_no_authority_goes_past_the_cache() {
+    let stand = Stand::new(Double::counting());
+    for request in [
+        Request::get("/a").header("host", "no authority"),
+        Request::get("/a").header("host", "a/b"),
+        Request::get("/a").header("host", "me:pw@a"),
+        Request::get("/a").header("host", "a").header("host", "b"),
+    ] {
+        let reply = stand.ask(request).await;
+        assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::InvalidHost));
+    }
+    assert_eq!((stand.calls(), stand.len().await), (4, 0));
+}
+
+#[tokio::test]
+async fn credentials_tell_requests_apart_and_the_case_of_a_header_name_does_not() {
+    for name in ["authorization", "cookie"] {
+        let of = |value| get("/").header(name, value);
+        let stand = Stand::new(Double::counting());
+        assert!(!shared(&stand, of("alice"), of("bob")).await, "{name}");
+        assert!(stand.ask(of("alice")).await.is_hit());
+        assert_eq!(stand.ask(get("/")).await.text(), "3", "none is another user too");
+        assert!(stand.ask(get("/").header(name.to_uppercase(), "bob")).await.is_hit());
+    }
+}
+
+/// No header of a request, and so no credential, is written to the store; RC and http-cache store them.
+#[tokio::test]
+async fn credentials_are_not_stored_in_clear() {
+    let stand = Stand::new(Double::counting());
+    stand
+        .ask(Request::get("http://alice:hunter2@example.com/").header("cookie", "sid=hunter2"))
+        .await;
+    let entries: Vec<_> = stand.layer.entries().stream().collect().await;
+    let entry = entries[0].as_ref().unwrap();
+    assert_eq!(entry.url, "http://example.com/");
+    assert!(!format!("{entries:?} {:?}", stand.layer).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn headers_can_be_added_to_the_key() {
+    let stand =
+        Stand::new(Double::counting()).with(|l| l.key_headers(["X-Tenant", "accept"]).unwrap());
+    let of = |tenant| get("/").header("x-tenant", tenant);
+    assert!(!shared(&stand, of("a"), of("b")).await);
+    assert!(stand.ask(of("a")).await.is_hit());
+    assert!(!stand.get("/").await.is_hit());
+    // A value of one header is not the same value of another.
+    assert!(!stand.ask(get("/").header("accept", "a")).await.is_hit());
+    // Of the negotiation fields only the members count.
+    stand.ask(get("/").header("accept", "text/html, text/plain")).await;
+    assert!(stand.ask(get("/").header("accept", "TEXT/html,text/plain")).await.is_hit());
+    assert!(stand.ask(of("a").header("x-other", "1")).await.is_hit());
+}
+
+#[tokio::test]
+async fn headers_can_be_taken_out_of_the_key() {
+    let stand =
+        Stand::new(Double::counting()).with(|l| l.ignore_headers(["Authorization"]).unwrap());
+    let of = |value| get("/").header("authorization", value);
+    assert!(shared(&stand, of("alice"), of("bob")).await);
+    assert!(!stand.ask(of("alice").header("cookie", "a=1")).await.is_hit(), "cookies still count");
+}
+
+#[tokio::test]
+async fn ignored_parameters_are_neither_in_the_key_nor_in_the_stored_url() {
+    let stand =
+        Stand::new(Double::counting()).with(|l| l.ignore_query(["utm_*", "token"]).unwrap());
+    let first = stand.get("/a?x=1&utm_source=mail&token=secret&y=2").await;
+    assert!(!first.is_hit());
+    for same in [
+        "/a?x=1&y=2",
+        "/a?token=other&x=1&y=2&utm_=",
+        // The same names, percent-encoded.
+        "/a?x=1&%74oken=secret&y=2",
+        "/a?x=1&y=2&utm%5Fsource=mail",
+        "/a?x=1&y=2&token",
+    ] {
+        assert!(stand.get(same).await.is_hit(), "{same}");
+    }
+    for other in ["/a?x=1", "/a?x=1&y=2&Token=1", "/a?x=1&y=2&utm", "/a?x=1&y=2&mytoken=1"] {
+        assert!(!stand.get(other).await.is_hit(), "{other}");
+    }
+    stand.get("/b?%74oken=secret").await;
+    let urls: Vec<_> =
+        stand.layer.entries().stream().map(|entry| entry.unwrap().url).collect().await;
+    assert!(urls.contains(&url("/a?x=1&y=2")) && urls.contains(&url("/b")), "{urls:?}");
+    assert!(!format!("{urls:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn ignored_parameters_still_reach_the_origin() {
+    let inner = Double::new(|request, _| ok(request.uri().to_string()));
+    let stand = Stand::new(inner).with(|l| l.ignore_query(["token"]).unwrap());
+    assert_eq!(stand.get("/a?token=1").await.text(), url("/a?token=1"));
+}
+
+#[tokio::test]
+async fn the_order_of_parameters_counts_until_it_is_sorted() {
+    let stand = Stand::new(Double::counting()).with(|l| l.sort_query(true));
+    assert!(shared(&stand, get("/?a=1&b=2"), get("/?b=2&a=1")).await);
+    assert!(
+        !shared(&stand, get("/s?a=1&a=2"), get("/s?a=2&a=1")).await,
+        "one name keeps its order"
+    );
+}
+
+#[tokio::test]
+async fn bodies_are_told_apart_by_bytes_and_by_type() {
+    let json = "application/json";
+    let form = "application/x-www-form-urlencoded";
+    for (one, other) in [
+        ((json, "1"), (json, "\"1\"")),
+        // RC sorted arrays, ACC joined fields.
+        ((json, "[1,2]"), (json, "[2,1]")),
+        ((form, "a=1%26b=2"), (form, "a=1&b=2")),
+        ((form, "a=1"), (json, "a=1")),
+        ((form, "a=1"), (form, "")),
+        ((json, "{}"), (json, "{ }")),
+    ] {
+        let stand = posting();
+        let of = |kind: &str| post("/").header("content-type", kind);
+        assert_eq!(stand.send(of(one.0), one.1).await.text(), "1");
+        assert_eq!(stand.send(of(other.0), other.1).await.text(), "2", "{one:?} {other:?}");
+        assert!(stand.send(of(one.0), one.1).await.is_hit());
+        assert!(stand.send(of(other.0), other.1).await.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn a_body_and_a_query_and_a_method_do_not_stand_for_each_other() {
+    let stand = posting();
+    stand.send(post("/"), "a=1").await;
+    for (request, body) in [(post("/?a=1"), ""), (get("/"), "a=1"), (get("/"), ""), (post("/"), "")]
+    {
+        assert!(!stand.send(request, body).await.is_hit());
+    }
+    assert_eq!(stand.calls(), 5);
+}
+
+#[tokio::test]
+async fn a_body_in_other_chunks_is_the_same_body_and_arrives_unchanged() {
+    let stand = posting();
+    let send = async |chunks: &'static [&'static str]| {
+        let request = post("/").body(frames(chunks.iter().copied(), None)).unwrap();
+        Reply::read(stand.call(request).await.unwrap()).await
+    };
+    send(&["ab", "cd"]).await;
+    assert_eq!(stand.inner.take_seen()[0].body, "abcd");
+    assert!(send(&["a", "", "bcd"]).await.is_hit());
+}
+
+#[tokio::test]
+async fn a_request_body_over_the_limit_streams_through_unchanged() {
+    let stand = posting().with(|layer| layer.max_request_body(4));
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    for end in [None, Some(Ok(trailers.clone()))] {
+        let has_trailers = end.is_some();
+        let request = post("/").body(frames(["ab", "cde", "fg"], end)).unwrap();
+        let reply = Reply::read(stand.call(request).await.unwrap()).await;
+        assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::RequestBodyTooLarge));
+        let seen = stand.inner.take_seen().pop().unwrap();
+        assert_eq!(seen.body, "abcdefg");
+        assert_eq!(seen.trailers, has_trailers.then(|| trailers.clone()));
+        assert_eq!(seen.error, None);
+    }
+    // Known beforehand to be too large.
+    let reply = stand.send(post("/"), "abcdefg").await;
+    assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::RequestBodyTooLarge));
+    // At the limit.
+    let reply = stand.send(post("/"), "abcd").await;
+    assert!(matches!(reply.outcome(), Outcome::Miss(_)));
+    assert_eq!(stand.len().await, 1);
+}
+
+#[tokio::test]
+async fn a_request_body_that_breaks_off_reaches_the_inner_service_with_its_error() {
+    for limit in [2, 100] {
+        let stand = posting().with(|layer| layer.max_request_body(limit));
+        let broken = Some(Err(Broken("the caller went away").into()));
+        let request = post("/").body(frames(["ab", "cd"], broken)).unwrap();
+        let reply = Reply::read(stand.call(request).await.unwrap()).await;
+        assert!(matches!(reply.outcome(), Outcome::Bypass(_)), "{:?}", reply.outcome());
+        let seen = stand.inner.take_seen().pop().unwrap();
+        assert_eq!(seen.body, "abcd");
+        assert_eq!(seen.error.as_deref(), Some("the caller went away"));
+        assert_eq!(stand.len().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_a_request_are_part_of_the_key() {
+    let stand = posting();
+    let send = async |value: &str| {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", value.parse().unwrap());
+        let request = post("/").body(frames(["a"], Some(Ok(trailers)))).unwrap();
+        Reply::read(stand.call(request).await.unwrap()).await
+    };
+    send("1").await;
+    assert!(!send("2").await.is_hit());
+    assert!(send("1").await.is_hit());
+    assert_eq!(stand.inner.take_seen()[0].trailers.as_ref().unwrap()["x-sum"], "1");
+}
+
+#[tokio::test]
+async fn the_key_can_be_made_by_a_closure() {
+    let stand = posting().with(|layer| {
+        layer.key_with(|parts, body| [parts.uri.path().as_bytes(), b"|", &body[..1]].concat())
+    });
+    stand.send(post("/a?x=1").header("cookie", "a=1"), "one").await;
+    assert!(stand.send(post("/a?y=2"), "other").await.is_hit());
+    assert!(!stand.send(post("/b?x=1"), "one").await.is_hit());
+    assert!(!stand.send(post("/a?x=1"), "two").await.is_hit());
+    assert!(!stand.send(get("/a?x=1"), "one").await.is_hit(), "the method stays part of it");
+}
+
+#[tokio::test]
+async fn a_closure_sees_a_body_of_many_chunks_whole() {
+    let stand = posting().with(|layer| layer.key_with(|_, body| body.to_vec()));
+    let send = async |chunks: [&'static str; 2]| {
+        let request = post("/").body(frames(chunks, None)).unwrap();
+        Reply::read(stand.call(request).await.unwrap()).await
+    };
+    send(["ab", "c"]).await;
+    assert!(send(["a", "bc"]).await.is_hit());
+    assert!(!send(["a", "bd"]).await.is_hit());
+}
+
+#[tokio::test]
+async fn a_secret_hides_what_was_stored_under_another() {
+    let stand = Stand::new(Double::counting());
+    let one = stand.clone_with(|layer| layer.key_secret([1; 32]));
+    let other = stand.clone_with(|layer| layer.key_secret([2; 32]));
+    let keys = [stand.get("/").await, one.get("/").await, other.get("/").await]
+        .map(|reply| reply.cache.key().unwrap());
+    assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+    assert_eq!(stand.calls(), 3);
+    assert!(one.get("/").await.is_hit() && other.get("/").await.is_hit());
+    // Removal by URL knows the secret too.
+    assert_eq!(one.layer.entries().remove(&url("/")).await.unwrap(), 1);
+    assert!(!one.get("/").await.is_hit() && other.get("/").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_key_of_ones_own_stands_for_url_and_user() {
+    let stand = Stand::new(Double::counting());
+    let own = || CacheOptions::new().key(Key::digest("the front page"));
+    let first = stand.ask(with(own())).await;
+    assert_eq!(first.cache.key(), Some(Key::digest("the front page")));
+    let other = get("/other?x").header("cookie", "a=1").extension(own());
+    assert!(stand.ask(other).await.is_hit());
+    assert!(!stand.get("/").await.is_hit(), "without it, the request has its usual key");
+    assert!(!stand.ask(head("/x")).await.is_hit());
+}
+
+#[tokio::test]
+async fn requests_have_the_same_key_in_every_process() {
+    // The format is pinned by golden vectors; here that the layer uses it, through whatever makes its requests.
+    let key = Stand::new(Double::counting()).get("/a?b=c").await.cache.key().unwrap();
+    let golden = "50f9f2f47a28211ae1b15b6f6ecdc55ad9f746d175a13e98dd1b1367ebbc8551";
+    assert_eq!(key.to_string(), golden);
+}
+
+#[tokio::test]
+async fn a_body_is_buffered_once_and_is_cheap_to_hand_on() {
+    let stand = posting();
+    let body = Bytes::from(vec![b'x'; 100_000]);
+    stand.send(post("/"), body.clone()).await;
+    let seen = stand.inner.take_seen().pop().unwrap();
+    assert_eq!(seen.body, body);
+}

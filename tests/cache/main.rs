@@ -1,0 +1,24 @@
+//! The layer as its users meet it: services, sockets, time and stores around it, nothing of its inside.
+
+#![cfg(feature = "memory")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod autotraits;
+mod caching;
+mod composing;
+mod expiry;
+mod faults;
+mod keys;
+mod management;
+mod options;
+mod passing;
+mod readiness;
+mod settings;
+mod shared;
+mod sockets;
+mod status;
+mod streaming;
+mod unsafe_methods;
+mod vary;

@@ -1,0 +1,416 @@
+//! The handle: look at what is stored, add to it, remove from it, copy it elsewhere.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use larder::{
+    CacheLayer, CacheOptions, CacheStatus, Entries, Expiration, Filter, Key, Target,
+    store::{self, ErrorKind, Memory},
+};
+
+use crate::support::{
+    Broken, Double, Faulty, Op, Reply, Stand, T0, TestBody, empty, frames, get, head, line, ok, url,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn kind<T>(result: store::Result<T>) -> ErrorKind {
+    result.map(|_| ()).expect_err("it should have been refused").kind()
+}
+
+async fn urls(entries: &Entries<Memory>) -> Vec<String> {
+    let mut urls: Vec<_> = entries.stream().map(|entry| entry.unwrap().url).collect().await;
+    urls.sort();
+    urls
+}
+
+// ===== Looking =====
+
+#[tokio::test]
+async fn an_entry_is_found_by_url_by_request_and_by_key() {
+    let stand = Stand::new(Double::new(|_, _| line(ok("text"), "x-a", "1")));
+    let key = stand.get("/a?q=1").await.cache.key().unwrap();
+    let uri: Uri = url("/a?q=1").parse().unwrap();
+    let entries = stand.layer.entries();
+    let targets: [fn() -> Target; 4] = [
+        || Target::from("HTTP://example.com:80/a?q=%31#fragment"),
+        || Target::from(&url("/a?q=1")),
+        || Target::from(&get("/a?q=1").body(()).unwrap()),
+        || Target::from(&get("/a?q=1").body(Bytes::new()).unwrap()),
+    ];
+    for target in targets.into_iter().map(|target| target()).chain([(&uri).into(), key.into()]) {
+        let named = format!("{target:?}");
+        let response = entries.get(target).await.unwrap().expect(&named);
+        assert_eq!(response.extensions().get::<CacheStatus>().unwrap().key(), Some(key));
+        assert_eq!(response.headers()["x-a"], "1");
+        assert_eq!(Reply::read(response).await.text(), "text", "{named}");
+    }
+    for absent in [Target::from("http://example.com/b"), Key::digest("x").into()] {
+        assert!(entries.get(absent).await.unwrap().is_none());
+    }
+    assert!(entries.contains(key).await.unwrap() && entries.contains(&uri).await.unwrap());
+    assert!(!entries.contains(&head("/a?q=1").body(()).unwrap()).await.unwrap());
+    assert_eq!(stand.layer.stats().hits, 0, "looking is no hit");
+}
+
+#[tokio::test]
+async fn an_entry_is_found_whether_or_not_it_has_expired() {
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
+    stand.get("/").await;
+    stand.clock.advance(SECOND * 5);
+    let entries = stand.layer.entries();
+    assert!(entries.contains(&url("/")).await.unwrap());
+    let found = entries.get(&url("/")).await.unwrap().unwrap();
+    let status = found.extensions().get::<CacheStatus>().unwrap();
+    assert_eq!(status.age(), Some(SECOND * 5));
+    assert_eq!(status.expires_at(), Some(T0.saturating_add(SECOND).into()));
+}
+
+#[tokio::test]
+async fn a_request_is_found_by_what_its_key_is_made_of() {
+    let stand = Stand::new(Double::counting())
+        .with(|l| l.methods([Method::GET, Method::POST]).unwrap().key_headers(["x-a"]).unwrap());
+    let post = || Request::post(url("/"));
+    stand.send(post(), "one").await;
+    stand.ask(get("/").header("x-a", "1").header("cookie", "c=1")).await;
+    let own = CacheOptions::new().key(Key::digest("mine"));
+    stand.ask(get("/other").extension(own.clone())).await;
+
+    let entries = stand.layer.entries();
+    let with_body = |body| post().body(Bytes::from_static(body)).unwrap();
+    assert!(entries.contains(&with_body(b"one")).await.unwrap());
+    assert!(!entries.contains(&with_body(b"two")).await.unwrap());
+    let request = get("/").header("x-a", "1").header("cookie", "c=1").body(()).unwrap();
+    assert!(entries.contains(&request).await.unwrap());
+    assert!(!entries.contains(&get("/").header("x-a", "1").body(()).unwrap()).await.unwrap());
+    assert!(!entries.contains(&url("/")).await.unwrap());
+    assert!(entries.contains(&get("/any").extension(own).body(()).unwrap()).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_no_url_is_refused_by_every_call() {
+    let entries = Stand::new(Double::counting()).layer.entries();
+    for target in ["", "not a url", "http://a b/"] {
+        assert_eq!(kind(entries.get(target).await), ErrorKind::Invalid, "{target:?}");
+        assert_eq!(kind(entries.contains(target).await), ErrorKind::Invalid);
+        assert_eq!(kind(entries.remove(target).await), ErrorKind::Invalid);
+        assert_eq!(kind(entries.insert(target, ok("x")).await), ErrorKind::Invalid);
+    }
+    let no_host = Request::get("/").header("host", "no host").body(()).unwrap();
+    assert_eq!(kind(entries.get(&no_host).await), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn the_list_tells_what_each_entry_is() {
+    let stand = Stand::new(Double::new(|request, _| match *request.method() {
+        Method::HEAD => Response::builder().status(404).body(empty()).unwrap(),
+        _ => line(ok("seven b"), "vary", "x-a"),
+    }))
+    .with(|l| l.statuses([StatusCode::OK, StatusCode::NOT_FOUND]).unwrap());
+    let options = CacheOptions::new().expire_after(SECOND).tag("t1").tag("t2");
+    let key = stand.ask(get("/a").extension(options)).await.cache.key().unwrap();
+    stand.clock.advance(SECOND);
+    stand.ask(head("/b")).await;
+    let mut infos: Vec<_> = stand.layer.entries().stream().map(Result::unwrap).collect().await;
+    infos.sort_by(|a, b| a.url.cmp(&b.url));
+    assert_eq!(infos.len(), 2, "a list of variants is no entry: {infos:?}");
+    let [a, b] = &infos[..] else { panic!() };
+    assert_eq!(
+        (a.key, &a.method, &a.url, a.status, a.size),
+        (key, &Method::GET, &url("/a"), StatusCode::OK, 7)
+    );
+    assert_eq!(a.created, SystemTime::from(T0));
+    assert_eq!(a.expires, Some(T0.saturating_add(SECOND).into()));
+    assert_eq!(a.tags, ["t1", "t2"], "the cache's own tag is not shown");
+    assert_eq!((&b.method, b.status, b.size), (&Method::HEAD, StatusCode::NOT_FOUND, 0));
+    assert_eq!((b.expires, b.tags.len()), (None, 0));
+    // As the docs say: the list of variants is counted.
+    assert_eq!(stand.len().await, 3);
+    assert!(!stand.layer.entries().is_empty().await.unwrap());
+}
+
+// ===== Adding =====
+
+#[tokio::test]
+async fn what_was_inserted_is_served() {
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
+    let entries = stand.layer.entries();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    let response = Response::builder()
+        .status(StatusCode::NOT_FOUND)
+        .header("x-a", "1")
+        .header("connection", "close")
+        .body(frames(["by ", "hand"], Some(Ok(trailers))))
+        .unwrap();
+    let key = entries.insert(&url("/a"), response).await.unwrap();
+    let reply = stand.get("/a").await;
+    assert!(reply.is_hit());
+    assert_eq!((reply.cache.key(), reply.status.as_u16()), (Some(key), 404));
+    assert_eq!(
+        (reply.text(), &reply.trailers.as_ref().unwrap()["x-sum"]),
+        ("by hand", &"1".parse().unwrap())
+    );
+    assert!(reply.headers.contains_key("x-a") && !reply.headers.contains_key("connection"));
+    assert_eq!(reply.cache.expires_at(), Some(T0.saturating_add(SECOND).into()));
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.get("/a").await.text(), "1");
+
+    // For a request with credentials and a body, with options of its own; in place of what is there.
+    let request = Request::post(url("/q"))
+        .header("authorization", "alice")
+        .extension(CacheOptions::new().expire_after(Expiration::Never).tag("t"));
+    let stand = stand.with(|layer| layer.methods([Method::POST]).unwrap());
+    let request = request.body(Bytes::from("query")).unwrap();
+    for text in ["old", "new"] {
+        entries.insert(&request, ok(text)).await.unwrap();
+    }
+    let ask = |user| Request::post(url("/q")).header("authorization", user);
+    let reply = stand.send(ask("alice"), "query").await;
+    assert_eq!((reply.text(), reply.cache.expires_at()), ("new", None));
+    assert!(!stand.send(ask("bob"), "query").await.is_hit());
+    assert_eq!(entries.remove_tag("t").await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_was_inserted_with_vary_is_a_variant() {
+    let stand = Stand::new(Double::counting());
+    let entries = stand.layer.entries();
+    let of = |language| get("/").header("accept-language", language);
+    for language in ["de", "en"] {
+        let response = line(ok(language), "vary", "Accept-Language");
+        entries.insert(&of(language).body(()).unwrap(), response).await.unwrap();
+    }
+    for language in ["de", "en", "de"] {
+        assert_eq!(stand.ask(of(language)).await.text(), language);
+    }
+    assert_eq!((stand.calls(), stand.len().await), (0, 3), "two variants and their list");
+    assert!(!stand.ask(of("fr")).await.is_hit());
+}
+
+#[tokio::test]
+async fn what_cannot_be_inserted_is_refused_and_leaves_what_was_there() {
+    let entries = Stand::new(Double::counting()).layer.entries();
+    let target = url("/");
+    entries.insert(&target, ok("old")).await.unwrap();
+    let wrong =
+        |length: &str| line(Response::new(frames(["four"], None)), "content-length", length);
+    for (what, response) in [
+        ("too short", wrong("5")),
+        ("too long", wrong("3")),
+        ("varies", line(ok("x"), "vary", "*")),
+        ("broken", Response::new(frames(["x"], Some(Err(Broken("cut").into()))))),
+    ] {
+        let error = entries.insert(&target, response).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{what}: {error}");
+        let source = std::error::Error::source(&error).and_then(|it| it.downcast_ref::<Broken>());
+        assert_eq!(source.is_some(), what == "broken", "{error}");
+        let kept = entries.get(&target).await.unwrap().unwrap();
+        assert_eq!(kept.into_body().len(), 3, "{what}");
+    }
+    assert_eq!(kind(entries.insert(Key::digest("x"), ok("x")).await), ErrorKind::Invalid);
+    let never = CacheOptions::new().expire_after(Expiration::DoNotStore);
+    let request = get("/").extension(never).body(()).unwrap();
+    assert_eq!(kind(entries.insert(&request, ok("x")).await), ErrorKind::Invalid);
+    let shared = Stand::shared(Double::counting()).layer.entries();
+    assert_eq!(kind(shared.insert(&target, ok("x")).await), ErrorKind::Invalid);
+}
+
+/// The length that a HEAD's response names is not its own.
+#[tokio::test]
+async fn a_head_can_be_inserted() {
+    let stand = Stand::new(Double::counting());
+    let response: Response<TestBody> = line(Response::new(empty()), "content-length", "10");
+    let request = head("/").body(()).unwrap();
+    stand.layer.entries().insert(&request, response).await.unwrap();
+    assert_eq!(stand.ask(head("/")).await.headers["content-length"], "10");
+    assert!(!stand.get("/").await.is_hit());
+}
+
+// ===== Removing =====
+
+#[tokio::test]
+async fn a_url_means_everything_of_it_a_request_its_own_and_a_key_one() {
+    let stand = Stand::new(Double::counting());
+    let fill = async || {
+        for request in [get("/a"), get("/a").header("cookie", "c=1"), head("/a"), get("/b")] {
+            stand.ask(request.extension(CacheOptions::new().refresh(true))).await;
+        }
+    };
+    let entries = stand.layer.entries();
+    fill().await;
+    assert_eq!(entries.remove(&get("/a").body(()).unwrap()).await.unwrap(), 1);
+    assert_eq!(entries.remove(&get("/a").body(()).unwrap()).await.unwrap(), 0);
+    assert_eq!(stand.len().await, 3);
+    fill().await;
+    assert_eq!(entries.remove(&url("/a")).await.unwrap(), 3);
+    assert_eq!(entries.remove(&url("/a")).await.unwrap(), 0);
+    assert_eq!(urls(&entries).await, [url("/b")]);
+    let key = stand.get("/b").await.cache.key().unwrap();
+    assert_eq!(entries.remove(key).await.unwrap(), 1);
+    assert_eq!(entries.remove(key).await.unwrap(), 0);
+    assert!(entries.is_empty().await.unwrap());
+    assert_eq!(entries.size_bytes().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_filter_removes_what_meets_every_condition() {
+    let statuses = [StatusCode::OK, StatusCode::NOT_FOUND];
+    let fill = async || {
+        let stand = Stand::new(Double::new(|request, _| {
+            let mut response = ok("x");
+            if request.uri().path().contains("missing") {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+            }
+            response
+        }))
+        .with(|layer| layer.statuses(statuses).unwrap());
+        let short = || CacheOptions::new().expire_after(SECOND * 5);
+        stand.ask(get("/api/a").extension(short())).await;
+        stand.get("/api/missing").await;
+        stand.clock.advance(SECOND * 10);
+        stand.get("/api/b").await;
+        stand.get("/missing").await;
+        stand
+    };
+    let api = || Filter::new().url("example.com/api/**").unwrap();
+    for (filter, left) in [
+        (Filter::new(), &[][..]),
+        (api(), &["/missing"]),
+        (Filter::new().status(StatusCode::NOT_FOUND), &["/api/a", "/api/b"]),
+        (api().status(StatusCode::NOT_FOUND), &["/api/a", "/api/b", "/missing"]),
+        (Filter::new().older_than(SECOND * 9), &["/api/b", "/missing"]),
+        (Filter::new().older_than(SECOND * 10), &["/api/a", "/api/b", "/api/missing", "/missing"]),
+        (Filter::new().expired(true), &["/api/b", "/api/missing", "/missing"]),
+        (Filter::new().expired(false), &["/api/a"]),
+        (api().expired(false).older_than(SECOND), &["/api/a", "/api/b", "/missing"]),
+    ] {
+        let stand = fill().await;
+        let entries = stand.layer.entries();
+        let mut read = Vec::new();
+        let removed = entries.remove_where(&filter, |n| read.push(n)).await.unwrap();
+        let left: Vec<_> = left.iter().map(|path| url(path)).collect();
+        assert_eq!(urls(&entries).await, left, "{filter:?}");
+        assert_eq!(removed as usize, 4 - left.len(), "{filter:?}");
+        assert_eq!(read, [1, 2, 3, 4], "progress tells each head that was read");
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_can_be_removed_and_everything_can() {
+    let stand = Stand::new(Double::counting());
+    for seconds in 1..=3 {
+        let options = CacheOptions::new().expire_after(SECOND * seconds);
+        stand.ask(get(&format!("/{seconds}")).extension(options)).await;
+    }
+    stand.get("/never").await;
+    let entries = stand.layer.entries();
+    assert_eq!(entries.remove_expired().await.unwrap(), 0);
+    stand.clock.advance(SECOND * 2);
+    assert_eq!(entries.remove_expired().await.unwrap(), 2);
+    assert_eq!(urls(&entries).await, [url("/3"), url("/never")]);
+    entries.clear().await.unwrap();
+    assert!(entries.is_empty().await.unwrap());
+    assert!(!stand.get("/never").await.is_hit());
+}
+
+// ===== Changing and copying =====
+
+#[tokio::test]
+async fn every_entry_can_be_given_a_new_expiry_from_when_it_was_stored() {
+    let stand = Stand::new(Double::new(|_, _| line(ok("x"), "vary", "x-a")));
+    stand.get("/a").await;
+    stand.clock.advance(SECOND * 5);
+    stand.get("/b").await;
+    let entries = stand.layer.entries();
+    let mut read = 0;
+    let count = |n| read = n;
+    assert_eq!(entries.reset_expiration(SECOND * 8, count).await.unwrap(), 2);
+    assert_eq!(read, 4, "two entries and two lists");
+    stand.clock.advance(SECOND * 3);
+    assert!(!stand.get("/a").await.is_hit());
+    assert!(stand.get("/b").await.is_hit());
+    stand.clock.advance(SECOND * 5);
+    assert!(!stand.get("/b").await.is_hit());
+
+    assert_eq!(entries.reset_expiration(Expiration::Never, |_| ()).await.unwrap(), 2);
+    stand.clock.advance(SECOND * 1000);
+    assert!(stand.get("/a").await.is_hit() && stand.get("/b").await.is_hit());
+    assert_eq!(entries.reset_expiration(Expiration::DoNotStore, |_| ()).await.unwrap(), 2);
+    assert!(entries.is_empty().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_copy_answers_as_the_original_does() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    let stand = Stand::new(Double::new(move |request, _| {
+        let of = request.headers().get("x-a").map_or("", |it| it.to_str().unwrap());
+        let body = frames([if of == "1" { "one" } else { "other" }], Some(Ok(trailers.clone())));
+        line(Response::new(body), "vary", "x-a")
+    }));
+    for value in ["1", "2"] {
+        stand.ask(get("/").header("x-a", value)).await;
+    }
+    let short = CacheOptions::new().expire_after(SECOND).tag("gone");
+    stand.ask(get("/expired").extension(short)).await;
+    stand.clock.advance(SECOND);
+
+    let other = Memory::default();
+    let mut told = Vec::new();
+    let entries = stand.layer.entries();
+    let copied = entries.copy_to(&other, |n| told.push(n)).await.unwrap();
+    assert_eq!((copied, &told[..]), (2, &[1, 2][..]));
+
+    let copy = Stand::over(other.clone(), Double::counting());
+    for (value, text) in [("1", "one"), ("2", "other")] {
+        let reply = copy.ask(get("/").header("x-a", value)).await;
+        assert!(reply.is_hit());
+        assert_eq!(
+            (reply.text(), &reply.trailers.as_ref().unwrap()["x-sum"]),
+            (text, &"1".parse().unwrap())
+        );
+        assert_eq!(reply.cache.stored_at(), Some(T0.into()), "nothing is made younger");
+    }
+    assert!(!copy.layer.entries().contains(&url("/expired")).await.unwrap());
+    // A second time, in place of what is there.
+    assert_eq!(entries.copy_to(&other, |_| ()).await.unwrap(), 2);
+    assert_eq!(copy.len().await, 3);
+    // Tags came along, the cache's own too.
+    assert_eq!(copy.layer.entries().remove(&url("/")).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
+    let store = Faulty::new(Memory::default());
+    let stand = Stand::over(store.clone(), Double::counting());
+    for path in ["/a", "/b", "/c"] {
+        stand.get(path).await;
+    }
+    let other = Faulty::new(Memory::default());
+    let entries = stand.layer.entries();
+    store.fail_nth(1, ErrorKind::Corrupt);
+    assert_eq!(entries.copy_to(&other, |_| ()).await.unwrap(), 2);
+    store.fail(Op::Body, ErrorKind::Corrupt);
+    let fresh = Memory::default();
+    assert_eq!(entries.copy_to(&fresh, |_| ()).await.unwrap(), 0);
+    assert_eq!(CacheLayer::new(fresh).entries().len().await.unwrap(), 0, "no half copies");
+    store.heal();
+    other.fail(Op::Finish, ErrorKind::Full);
+    assert_eq!(kind(entries.copy_to(&other, |_| ()).await), ErrorKind::Full);
+    store.fail(Op::Scan, ErrorKind::Unavailable);
+    assert_eq!(kind(entries.copy_to(&Memory::default(), |_| ()).await), ErrorKind::Unavailable);
+    assert!(entries.stream().next().await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn the_handle_works_whatever_the_switches_say() {
+    let stand = Stand::new(Double::counting()).with(|layer| layer.read_only(true));
+    stand.layer.set_enabled(false);
+    let entries = stand.layer.entries();
+    entries.insert(&url("/"), ok("x")).await.unwrap();
+    assert!(entries.contains(&url("/")).await.unwrap());
+    assert_eq!(entries.remove(&url("/")).await.unwrap(), 1);
+}

@@ -1,0 +1,103 @@
+//! Settings that make no sense are refused when they are given, with a message that says what to write.
+
+use http::{Method, StatusCode};
+use larder::{CacheLayer, ConfigError, Expiration, Filter, store::Memory};
+
+fn layer() -> CacheLayer<Memory> {
+    CacheLayer::new(Memory::default())
+}
+
+/// That the setting was refused by its name, and with a message that has all of `parts` in it.
+#[track_caller]
+fn refused<T>(result: Result<T, ConfigError>, setting: &str, parts: &[&str]) {
+    let Err(error) = result else { panic!("{setting} took what makes no sense") };
+    let message = error.to_string();
+    assert_eq!(error.setting(), setting);
+    assert!(message.starts_with(&format!("{setting}: ")), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "{message:?} does not say {part:?}");
+    }
+}
+
+#[test]
+fn methods_that_cannot_be_cached() {
+    refused(layer().methods([]), "methods", &["name at least one", "set_enabled(false)"]);
+    let connect = [Method::GET, Method::CONNECT];
+    refused(layer().methods(connect), "methods", &["CONNECT", "leave it out"]);
+    assert!(layer().methods([Method::POST]).is_ok());
+}
+
+#[test]
+fn statuses_that_cannot_be_replayed() {
+    refused(layer().statuses([]), "statuses", &["name at least one", "read_only(true)"]);
+    for (status, why) in [
+        (StatusCode::PARTIAL_CONTENT, "206 is no whole response"),
+        (StatusCode::NOT_MODIFIED, "304 is no whole response"),
+        (StatusCode::CONTINUE, "100 is no final status"),
+        (StatusCode::SWITCHING_PROTOCOLS, "101 is no final status"),
+    ] {
+        refused(layer().statuses([StatusCode::OK, status]), "statuses", &[why]);
+        refused(layer().expire_status(status, Expiration::Never), "expire_status", &[why]);
+    }
+    assert!(layer().statuses([StatusCode::NOT_FOUND]).is_ok());
+    assert!(layer().expire_status(StatusCode::from_u16(599).unwrap(), Expiration::Never).is_ok());
+}
+
+#[test]
+fn names_that_are_no_header_names() {
+    refused(layer().key_headers(["accept", "no name"]), "key_headers", &["\"no name\""]);
+    refused(layer().key_headers([""]), "key_headers", &["\"\""]);
+    refused(layer().ignore_headers(["ä"]), "ignore_headers", &["\"ä\""]);
+    assert!(layer().key_headers([String::from("X-Any-Case")]).is_ok());
+}
+
+#[test]
+fn parameter_patterns_that_are_no_globs() {
+    refused(layer().ignore_query([""]), "ignore_query", &["is empty", "\"*\""]);
+    refused(layer().ignore_query(["utm_*", "a[z"]), "ignore_query", &["\"a[z\"", "no glob"]);
+    assert!(layer().ignore_query(["utm_*", "{a,b}", "*"]).is_ok());
+}
+
+#[test]
+fn url_patterns_that_match_nothing_one_could_mean() {
+    let never = Expiration::Never;
+    let of =
+        |pattern: &'static str| layer().expire_urls([("fine.example", never), (pattern, never)]);
+    refused(of(""), "expire_urls", &["is empty", "\"**\""]);
+    refused(of("https://a.example/**"), "expire_urls", &["has a scheme", "write \"a.example/**\""]);
+    refused(of("a.example/[z"), "expire_urls", &["\"a.example/[z\"", "no glob"]);
+    refused(Filter::new().url(""), "url", &["\"**\""]);
+    refused(Filter::new().url("http://a"), "url", &["write \"a\""]);
+    assert!(of("/static/**").is_ok());
+}
+
+#[test]
+fn names_that_are_no_names_of_a_cache() {
+    for name in ["", "café", "a\nb", "\u{7f}"] {
+        refused(layer().cache_status_header(name), "cache_status_header", &["such as \"larder\""]);
+    }
+    assert!(layer().cache_status_header("any \"printable\" name").is_ok());
+}
+
+#[test]
+fn a_refused_setting_leaves_the_others_as_they_were() {
+    let before = layer().max_body(7);
+    let after = before.clone();
+    assert!(after.clone().methods([]).is_err());
+    assert_eq!(format!("{before:?}"), format!("{after:?}"));
+}
+
+#[test]
+fn settings_on_a_clone_are_the_clones_own() {
+    let one = layer();
+    let other = one.clone().max_body(7);
+    assert!(format!("{other:?}").contains("max_body: 7"));
+    assert!(!format!("{one:?}").contains("max_body: 7"));
+}
+
+#[test]
+fn debug_shows_the_settings_and_never_the_secret() {
+    let shown = format!("{:?}", layer().key_secret([0x5e; 32]).store_if(|_, _| true));
+    assert!(shown.contains("secret: true") && shown.contains("store_if: true"), "{shown}");
+    assert!(!shown.contains("94, 94"), "{shown}");
+}

@@ -1,0 +1,451 @@
+//! Bodies on their way into the store and out of it, frame by frame.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, stream};
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
+use larder::{BoxError, CacheStatus, Refusal, ResponseBody, Stored, store::Memory};
+
+use crate::support::{
+    Broken, Double, Gated, Reply, Sender, Stand, TestBody, boxed, channel, chunk, empty, frames,
+    full, get, head, line, ok,
+};
+
+/// An inner service that answers with what the sender feeds it, in as many responses as there are bodies.
+fn fed(bodies: usize) -> (Vec<Sender>, Double) {
+    let (senders, bodies): (Vec<_>, Vec<_>) = (0..bodies).map(|_| channel()).unzip();
+    let bodies = std::sync::Mutex::new(bodies.into_iter());
+    (senders, Double::new(move |_, _| Response::new(bodies.lock().unwrap().next().unwrap())))
+}
+
+async fn call<B: larder::store::Store>(stand: &Stand<B>) -> Response<ResponseBody<TestBody>> {
+    stand.call(get("/").body(empty()).unwrap()).await.unwrap()
+}
+
+fn stored(response: &Response<ResponseBody<TestBody>>) -> Stored {
+    response.extensions().get::<CacheStatus>().unwrap().stored()
+}
+
+fn sum(value: &'static str) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", value.parse().unwrap());
+    trailers
+}
+
+/// A body of `len` bytes, each telling its place, in chunks of changing sizes.
+fn pattern(len: usize) -> (Vec<u8>, Vec<Bytes>) {
+    let bytes: Vec<u8> = (0..len).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect();
+    let (mut chunks, mut rest, mut size) = (Vec::new(), &bytes[..], 1);
+    while !rest.is_empty() {
+        let (chunk, tail) = rest.split_at(size.min(rest.len()));
+        chunks.push(Bytes::copy_from_slice(chunk));
+        (rest, size) = (tail, size * 7 % 40_009 + 1);
+    }
+    (bytes, chunks)
+}
+
+#[tokio::test]
+async fn the_head_and_each_chunk_of_a_miss_arrive_before_the_next_is_sent() {
+    let (senders, inner) = fed(1);
+    let stand = Stand::new(inner);
+    let mut response = call(&stand).await;
+    assert_eq!(stored(&response), Stored::Pending);
+    for text in ["one", "two", "three"] {
+        assert!(response.body_mut().frame().now_or_never().is_none(), "nothing is there yet");
+        senders[0].send(text);
+        assert_eq!(chunk(response.body_mut()).now_or_never().unwrap().unwrap(), text);
+    }
+    assert_eq!(stand.len().await, 0, "nothing is visible before the end");
+    drop(senders);
+    assert!(response.body_mut().frame().await.is_none());
+    assert_eq!((stored(&response), stand.len().await), (Stored::Yes, 1));
+    assert_eq!(stand.get("/").await.text(), "onetwothree");
+}
+
+#[tokio::test]
+async fn a_large_body_comes_back_in_order() {
+    let (bytes, chunks) = pattern(3 << 20);
+    let inner = Double::new(move |_, _| {
+        let chunks = chunks.clone().into_iter().map(|chunk| Ok::<_, BoxError>(Frame::data(chunk)));
+        Response::new(boxed(StreamBody::new(stream::iter(chunks))))
+    });
+    let stand = Stand::new(inner);
+    assert!(stand.get("/").await.body == bytes);
+    for _ in 0..2 {
+        let reply = stand.get("/").await;
+        assert!(reply.is_hit());
+        assert!(reply.body == bytes, "every byte in its place");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_dropped_leaves_nothing() {
+    // Before the first chunk, in the middle, and after the last chunk but before the end was seen.
+    for chunks in 0..3 {
+        let (senders, inner) = fed(1);
+        let stand = Stand::new(inner);
+        let mut response = call(&stand).await;
+        let status = response.extensions().get::<CacheStatus>().unwrap().clone();
+        for _ in 0..chunks {
+            senders[0].send("chunk");
+            chunk(response.body_mut()).await.unwrap();
+        }
+        drop(response);
+        assert_eq!(status.stored(), Stored::No(Refusal::Dropped));
+        assert!(senders[0].is_closed(), "the origin's body is dropped with it");
+        assert_eq!((stand.len().await, stand.size().await), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_nobody_reads_is_stored_where_all_of_it_is_there_at_once() {
+    let stand = Stand::new(Double::counting());
+    let response = call(&stand).await;
+    assert_eq!(stored(&response), Stored::Yes);
+    drop(response);
+    assert_eq!(stand.get("/").await.text(), "1");
+
+    let stand = Stand::new(Double::new(|_, _| Response::new(empty())));
+    drop(call(&stand).await);
+    assert!(stand.get("/").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_its_head_says_is_passed_on_and_not_stored() {
+    type Case = (Option<&'static str>, fn() -> TestBody, &'static str, bool, Result<(), Refusal>);
+    let cases: [Case; 11] = [
+        (Some("4"), || frames(["ab", "cd"], None), "abcd", false, Ok(())),
+        (Some("5"), || frames(["ab", "cd"], None), "abcd", false, Err(Refusal::Length)),
+        (Some("3"), || frames(["ab", "cd"], None), "abcd", false, Err(Refusal::Length)),
+        (Some("2"), || frames(["ab", "cd"], None), "abcd", false, Err(Refusal::Length)),
+        (Some("0"), || frames(["ab"], None), "ab", false, Err(Refusal::Length)),
+        (Some("1"), || frames([], None), "", false, Err(Refusal::Length)),
+        (Some("0"), || frames([], None), "", false, Ok(())),
+        (Some("5"), || full("abcd"), "abcd", false, Err(Refusal::Length)),
+        (Some("2"), || frames(["a"], Some(Ok(sum("1")))), "a", false, Err(Refusal::Length)),
+        (
+            None,
+            || frames(["ab"], Some(Err(Broken("cut").into()))),
+            "ab",
+            true,
+            Err(Refusal::BodyFailed),
+        ),
+        // The bytes are all there, but the end is an error.
+        (
+            Some("2"),
+            || frames(["ab"], Some(Err(Broken("cut").into()))),
+            "ab",
+            true,
+            Err(Refusal::BodyFailed),
+        ),
+    ];
+    for (position, (length, body, text, fails, expected)) in cases.into_iter().enumerate() {
+        let stand = Stand::new(Double::new(move |_, _| match length {
+            Some(length) => line(Response::new(body()), "content-length", length),
+            None => Response::new(body()),
+        }));
+        let reply = stand.get("/").await;
+        assert_eq!(reply.body, text, "case {position}");
+        assert_eq!(reply.error.is_some(), fails, "case {position}");
+        let expected = match expected {
+            Ok(()) => Stored::Yes,
+            Err(refusal) => Stored::No(refusal),
+        };
+        assert_eq!(reply.stored(), expected, "case {position}");
+        assert_eq!(stand.get("/").await.is_hit(), expected == Stored::Yes, "case {position}");
+        if expected != Stored::Yes {
+            assert_eq!((stand.len().await, stand.size().await), (0, 0), "case {position}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn trailers_are_stored_and_replayed_behind_the_body() {
+    let inner = Double::new(|_, _| Response::new(frames(["ab", "cd"], Some(Ok(sum("7"))))));
+    let stand = Stand::new(inner);
+    for hit in [false, true] {
+        let response = call(&stand).await;
+        assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), hit);
+        let mut body = response.into_body();
+        let mut read = Vec::new();
+        let trailers = loop {
+            match body.frame().await.expect("trailers stand at the end").unwrap().into_data() {
+                Ok(chunk) => read.extend_from_slice(&chunk),
+                Err(frame) => break frame.into_trailers().unwrap(),
+            }
+            assert!(!body.is_end_stream(), "trailers are to come");
+        };
+        assert_eq!((&read[..], &trailers), (&b"abcd"[..], &sum("7")));
+        assert!(body.frame().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_replayed_body_knows_its_exact_size_and_its_end() {
+    let stand = Stand::new(Double::new(|request, _| match request.uri().path() {
+        "/" => Response::new(frames(["ab", "cd"], None)),
+        _ => Response::new(frames([], None)),
+    }));
+    stand.get("/").await;
+    stand.get("/empty").await;
+    let mut body = call(&stand).await.into_body();
+    assert_eq!(body.size_hint().exact(), Some(4));
+    assert!(!body.is_end_stream());
+    while body.frame().await.is_some() {}
+    assert_eq!(body.size_hint().exact(), Some(0));
+    assert!(body.is_end_stream());
+    for request in [get("/empty"), head("/")] {
+        let response = stand.call(request.body(empty()).unwrap()).await.unwrap();
+        assert!(response.extensions().get::<CacheStatus>().unwrap().is_hit());
+        assert!(response.body().is_end_stream());
+        assert_eq!(response.body().size_hint().exact(), Some(0));
+    }
+}
+
+/// What a body says of its size never changes by being stored, at any point on the way.
+#[tokio::test]
+async fn a_body_on_its_way_into_the_store_knows_as_much_as_without_it() {
+    for make in [|| full("abcdef"), || frames(["ab", "", "cdef"], None), empty] {
+        let stand = Stand::new(Double::new(move |_, _| Response::new(make())));
+        let mut bare = make();
+        let mut body = call(&stand).await.into_body();
+        loop {
+            let (own, exact) = (body.size_hint(), bare.size_hint().exact());
+            // Knowing more is fine: a body that was there at once may have been collected.
+            assert!(exact.is_none() || own.exact() == exact, "{own:?} {exact:?}");
+            let (frame, other) = (body.frame().await, bare.frame().await);
+            let data = |frame: Option<Result<Frame<Bytes>, _>>| {
+                frame.map(|it| it.unwrap().into_data().unwrap())
+            };
+            let (frame, other) = (data(frame), data(other));
+            assert_eq!(frame, other);
+            if frame.is_none() {
+                break;
+            }
+        }
+        assert!(body.is_end_stream());
+    }
+}
+
+/// As hyper's server does, which has then sent what it promised.
+#[tokio::test]
+async fn a_caller_that_stops_after_content_length_bytes_has_it_stored() {
+    let bodies: [fn() -> TestBody; 4] = [
+        || full("abcdef"),
+        || frames(["abc", "def"], None),
+        || frames(["abc", "def", ""], None),
+        || frames(["abc", "def"], Some(Ok(sum("1")))),
+    ];
+    for (position, body) in bodies.into_iter().enumerate() {
+        let inner = Double::new(move |_, _| line(Response::new(body()), "content-length", "6"));
+        let stand = Stand::new(inner);
+        let mut response = call(&stand).await;
+        let mut read = 0;
+        while read < 6 {
+            read += chunk(response.body_mut()).await.unwrap().len();
+        }
+        drop(response);
+        let reply = stand.get("/").await;
+        assert!(reply.is_hit(), "body {position}");
+        assert_eq!(reply.text(), "abcdef");
+    }
+}
+
+/// hyper's client knows by the length that a body has ended, a moment before its connection says so.
+#[tokio::test]
+async fn a_body_that_knows_its_end_is_stored_though_the_end_itself_is_late() {
+    for chunks in [&["abcdef"][..], &["abc", "def"]] {
+        let inner = Double::new(move |_, _| {
+            let body = boxed(LateEnd(chunks.iter().copied().map(Bytes::from).collect()));
+            line(Response::new(body), "content-length", "6")
+        });
+        let stand = Stand::new(inner);
+        let mut response = call(&stand).await;
+        let mut read = 0;
+        while read < 6 {
+            read += chunk(response.body_mut()).await.unwrap().len();
+        }
+        assert_eq!(stored(&response), Stored::Yes);
+        drop(response);
+        assert_eq!(stand.get("/").await.text(), "abcdef");
+    }
+}
+
+/// Whoever polls to the end finds the entry: nobody has to wait for it.
+#[tokio::test]
+async fn the_end_is_handed_out_after_the_entry_is_there() {
+    let store = Gated::new(Memory::default());
+    let stand = Stand::over(store.clone(), Double::new(|_, _| Response::new(frames(["ab"], None))));
+    let mut response = call(&stand).await;
+    let mut read = pin!(async {
+        while response.body_mut().frame().await.is_some() {}
+        stored(&response)
+    });
+    assert!(read.as_mut().now_or_never().is_none(), "the store has not taken it yet");
+    store.open(1);
+    assert_eq!(read.await, Stored::Yes);
+    assert_eq!(stand.len().await, 1);
+}
+
+#[tokio::test]
+async fn a_slow_store_holds_the_caller_back_before_memory_fills_and_loses_no_byte() {
+    const CHUNK: usize = 32 * 1024;
+    const CHUNKS: usize = 64;
+    /// What may be on its way between origin and store: the window, and a chunk on either side.
+    const MOST: usize = 256 * 1024 + 2 * CHUNK;
+
+    let produced = Arc::<AtomicUsize>::default();
+    let count = produced.clone();
+    let inner = Double::new(move |_, _| {
+        let count = count.clone();
+        let chunks = (0..CHUNKS).map(move |n| {
+            count.fetch_add(CHUNK, Ordering::SeqCst);
+            Ok::<_, BoxError>(Frame::data(Bytes::from(vec![n as u8; CHUNK])))
+        });
+        Response::new(boxed(StreamBody::new(stream::iter(chunks))))
+    });
+    let store = Gated::new(Memory::default());
+    let stand = Stand::over(store.clone(), inner);
+    let mut body = call(&stand).await.into_body();
+    let mut read = Vec::new();
+    let mut stalls = 0;
+    while read.len() < CHUNK * CHUNKS {
+        match body.frame().now_or_never() {
+            Some(frame) => read.extend_from_slice(&frame.unwrap().unwrap().into_data().unwrap()),
+            None => {
+                stalls += 1;
+                store.open(1);
+            }
+        }
+        let in_flight = produced.load(Ordering::SeqCst) - store.written() as usize;
+        assert!(in_flight <= MOST, "{in_flight} bytes wait for the store");
+    }
+    assert!(stalls >= CHUNKS - MOST / CHUNK, "the caller was held back {stalls} times");
+    store.open(CHUNKS);
+    assert!(body.frame().await.is_none());
+    let expected: Vec<u8> = (0..CHUNKS).flat_map(|n| vec![n as u8; CHUNK]).collect();
+    assert!(read == expected);
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit() && reply.body == expected);
+}
+
+/// The caller is not woken by the store alone: a gate that opens later lets it go on.
+#[tokio::test]
+async fn a_store_that_answers_later_wakes_the_caller() {
+    let store = Gated::new(Memory::default());
+    let stand = Stand::over(store.clone(), Double::new(|_, _| ok("small")));
+    let tasks = tokio::task::LocalSet::new();
+    let reading = tasks.spawn_local(async move { stand.get("/").await });
+    let opening = tasks.spawn_local(async move { store.open(1) });
+    tasks.await;
+    opening.await.unwrap();
+    let reply = reading.await.unwrap();
+    assert_eq!((reply.text(), reply.stored()), ("small", Stored::Yes));
+}
+
+#[tokio::test]
+async fn two_calls_in_a_row_with_the_first_body_unread_do_not_deadlock() {
+    let (senders, inner) = fed(2);
+    let stand = Stand::new(inner);
+    let first = call(&stand).await;
+    let second = call(&stand).await;
+    senders[1].send("second");
+    senders[0].send("first");
+    drop(senders);
+    assert_eq!(Reply::read(second).await.text(), "second");
+    assert_eq!(stand.get("/").await.text(), "second");
+    assert_eq!(Reply::read(first).await.text(), "first");
+    let reply = stand.get("/").await;
+    assert!(
+        reply.is_hit() && ["first", "second"].contains(&reply.text()),
+        "whole, whichever it is"
+    );
+}
+
+#[tokio::test]
+async fn a_hit_that_has_begun_is_read_to_its_end_though_the_entry_is_replaced_or_removed() {
+    let (bytes, _) = pattern(1 << 20);
+    let body = Bytes::from(bytes.clone());
+    let inner = Double::new(move |_, call| match call {
+        1 => Response::new(full(body.clone())),
+        _ => ok("new"),
+    });
+    let stand = Stand::new(inner);
+    stand.get("/").await;
+    let mut begun = call(&stand).await.into_body();
+    let mut read = chunk(&mut begun).await.unwrap().to_vec();
+    let refresh = larder::CacheOptions::new().refresh(true);
+    stand.ask(crate::support::with(refresh)).await;
+    stand.layer.entries().clear().await.unwrap();
+    read.extend_from_slice(&begun.collect().await.unwrap().to_bytes());
+    assert!(read == bytes);
+}
+
+#[tokio::test]
+async fn nothing_comes_after_the_end_of_a_body() {
+    for fails in [false, true] {
+        let inner = Double::new(move |_, _| {
+            Response::new(frames(["ab"], fails.then(|| Err(Broken("cut").into()))))
+        });
+        let stand = Stand::new(inner);
+        let mut body = call(&stand).await.into_body();
+        assert_eq!(chunk(&mut body).await.unwrap(), "ab");
+        if fails {
+            assert!(body.frame().await.unwrap().is_err());
+        }
+        assert!(body.frame().await.is_none() && body.frame().await.is_none());
+    }
+}
+
+/// Gives its chunks, then never its end, though it knows of it.
+struct LateEnd(VecDeque<Bytes>);
+
+impl Body for LateEnd {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.pop_front() {
+            Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
+            None => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// An end that is nowhere to be seen is no end, whatever the length says: what comes may be an error.
+#[tokio::test]
+async fn a_body_whose_end_was_not_seen_is_not_stored() {
+    let (sender, body) = channel();
+    let body = std::sync::Mutex::new(Some(body));
+    let stand = Stand::new(Double::new(move |_, _| {
+        let body = body.lock().unwrap().take().unwrap();
+        line(Response::new(body), "content-length", "6")
+    }));
+    let mut response = call(&stand).await;
+    sender.send("abcdef");
+    assert_eq!(chunk(response.body_mut()).await.unwrap(), "abcdef");
+    assert_eq!(stored(&response), Stored::Pending);
+    sender.fail(Broken("cut"));
+    assert!(response.body_mut().frame().await.unwrap().is_err());
+    assert_eq!(stored(&response), Stored::No(Refusal::BodyFailed));
+    assert_eq!(stand.len().await, 0);
+}

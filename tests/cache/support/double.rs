@@ -1,0 +1,107 @@
+//! An inner service whose answers are a closure, and which counts its calls.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use larder::BoxError;
+use tower::Service;
+
+use super::{Reply, TestBody, ok};
+
+/// What the inner service of these tests fails with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken(pub(crate) &'static str);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+type Answer = dyn Fn(Request<Bytes>, usize) -> Result<Response<TestBody>, Broken> + Send + Sync;
+
+/// Reads each request to its end, then answers by a closure of the request and the number of the call, from 1.
+#[derive(Clone)]
+pub(crate) struct Double {
+    calls: Arc<AtomicUsize>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    answer: Arc<Answer>,
+}
+
+/// What reached the inner service of a request's body.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) error: Option<String>,
+}
+
+impl Double {
+    pub(crate) fn new(
+        answer: impl Fn(Request<Bytes>, usize) -> Response<TestBody> + Send + Sync + 'static,
+    ) -> Self {
+        Self::fallible(move |request, call| Ok(answer(request, call)))
+    }
+
+    pub(crate) fn fallible(
+        answer: impl Fn(Request<Bytes>, usize) -> Result<Response<TestBody>, Broken>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self { calls: Arc::default(), seen: Arc::default(), answer: Arc::new(answer) }
+    }
+
+    /// Answers with the number of the call, so that a reply tells which call it is from.
+    pub(crate) fn counting() -> Self {
+        Self::new(|_, call| ok(call.to_string()))
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// What the calls received since this was asked last.
+    pub(crate) fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+impl<B> Service<Request<B>> for Double
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<TestBody>;
+    type Error = Broken;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<TestBody>, Broken>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let (body, trailers, error) = Reply::read_body(body).await;
+            let error = error.map(|error| error.to_string());
+            this.seen.lock().unwrap().push(Seen { body: body.clone(), trailers, error });
+            let call = this.calls.fetch_add(1, Ordering::SeqCst) + 1;
+            (this.answer)(Request::from_parts(parts, body), call)
+        })
+    }
+}

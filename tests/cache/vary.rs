@@ -1,0 +1,253 @@
+//! Responses that vary by request headers (RFC 9110 §12.5.5), each kept beside the others.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use http::{Method, Response, request};
+use larder::{Miss, Outcome, Refusal, Stored, Target, store::Store};
+
+use crate::support::{Double, Stand, TestBody, empty, get, head, line, ok, url};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Answers in the language asked for, and says so.
+fn multilingual() -> Double {
+    Double::new(|request, call| {
+        let language = request.headers().get("accept-language").map(|it| it.to_str().unwrap());
+        let text = format!("{}:{call}", language.unwrap_or("none"));
+        line(ok(text), "vary", "Accept-Language")
+    })
+}
+
+fn lang(language: &str) -> request::Builder {
+    get("/").header("accept-language", language)
+}
+
+/// http-cache keeps one slot a URL, in which variants drop each other for ever.
+#[tokio::test]
+async fn variants_lie_side_by_side_and_alternate_as_hits() {
+    let stand = Stand::new(multilingual());
+    assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Miss(Miss::Absent));
+    assert_eq!(stand.ask(lang("en")).await.outcome(), Outcome::Miss(Miss::Variant));
+    assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(Miss::Variant));
+    for _ in 0..3 {
+        assert_eq!(stand.ask(lang("de")).await.text(), "de:1");
+        assert_eq!(stand.ask(lang("en")).await.text(), "en:2");
+        assert_eq!(stand.get("/").await.text(), "none:3");
+    }
+    assert_eq!(stand.calls(), 3);
+    assert_eq!(stand.layer.stats().hits, 9);
+}
+
+#[tokio::test]
+async fn one_spelling_counts_for_case_and_spaces_in_negotiation_fields() {
+    let stand = Stand::new(multilingual());
+    stand.ask(lang("de, en;q=0.5")).await;
+    for same in ["DE,EN;q=0.5", "de,  en ; q=0.5", " de , en;Q=0.5 "] {
+        assert!(stand.ask(lang(same)).await.is_hit(), "{same}");
+    }
+    // Several lines are one list.
+    let lines = get("/").header("accept-language", "de").header("accept-language", "en;q=0.5");
+    assert!(stand.ask(lines).await.is_hit());
+    assert!(!stand.ask(lang("en;q=0.5, de")).await.is_hit(), "the order is the client's wish");
+}
+
+#[tokio::test]
+async fn the_value_of_any_other_field_is_compared_as_it_is() {
+    let stand = Stand::new(Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a")));
+    stand.ask(get("/").header("x-a", "One")).await;
+    assert!(stand.ask(get("/").header("X-A", " One ")).await.is_hit());
+    assert!(!stand.ask(get("/").header("x-a", "one")).await.is_hit());
+    assert!(!stand.ask(get("/").header("x-a", "")).await.is_hit());
+    assert!(!stand.get("/").await.is_hit(), "an empty header is not an absent one");
+}
+
+#[tokio::test]
+async fn names_of_several_lines_select_together() {
+    let inner =
+        Double::new(|_, call| line(line(ok(call.to_string()), "vary", "x-a"), "vary", "X-B, x-a"));
+    let stand = Stand::new(inner);
+    let of = |a: &str, b: &str| get("/").header("x-a", a).header("x-b", b);
+    stand.ask(of("1", "1")).await;
+    assert!(!stand.ask(of("1", "2")).await.is_hit());
+    assert!(!stand.ask(of("2", "1")).await.is_hit());
+    assert!(stand.ask(of("1", "1")).await.is_hit());
+    // One header's value is not the other's.
+    assert!(!stand.ask(get("/").header("x-a", "9")).await.is_hit());
+    assert!(!stand.ask(get("/").header("x-b", "9")).await.is_hit());
+}
+
+#[tokio::test]
+async fn names_that_change_from_response_to_response_are_taken_together() {
+    let inner = Double::new(|request, call| {
+        let vary = if request.headers().contains_key("x-a") { "x-a" } else { "x-b" };
+        line(ok(call.to_string()), "vary", vary)
+    });
+    let stand = Stand::new(inner);
+    let a = || get("/").header("x-a", "1");
+    let b = || get("/").header("x-b", "1");
+    // A round or two, in which the names come together; then every request is a hit for good.
+    for request in [a(), b(), a(), b()] {
+        stand.ask(request).await;
+    }
+    let calls = stand.calls();
+    for _ in 0..3 {
+        assert!(stand.ask(a()).await.is_hit());
+        assert!(stand.ask(b()).await.is_hit());
+    }
+    assert_eq!(stand.calls(), calls);
+}
+
+#[tokio::test]
+async fn a_response_that_varies_by_everything_is_never_reused() {
+    for vary in ["*", "accept, *", "not a name"] {
+        let stand = Stand::new(Double::new(move |_, _| line(ok("x"), "vary", vary)));
+        for _ in 0..2 {
+            assert_eq!(stand.get("/").await.stored(), Stored::No(Refusal::Vary), "{vary}");
+        }
+        assert_eq!(stand.len().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_varies_no_more_replaces_the_list() {
+    let inner = Double::new(|_, call| match call {
+        1 => line(ok("1"), "vary", "x-a"),
+        _ => ok(call.to_string()),
+    });
+    let stand = Stand::new(inner);
+    stand.ask(get("/").header("x-a", "1")).await;
+    assert_eq!(stand.ask(get("/").header("x-a", "2")).await.text(), "2");
+    let reply = stand.ask(get("/").header("x-a", "1")).await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.text(), "2");
+}
+
+#[tokio::test]
+async fn a_response_that_begins_to_vary_replaces_the_entry() {
+    let inner = Double::new(|_, call| match call {
+        1 => ok("1"),
+        _ => line(ok(call.to_string()), "vary", "x-a"),
+    });
+    let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND));
+    stand.get("/").await;
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.ask(get("/").header("x-a", "1")).await.text(), "2");
+    assert_eq!(stand.ask(get("/").header("x-a", "1")).await.text(), "2");
+    assert_eq!(stand.get("/").await.text(), "3");
+}
+
+#[tokio::test]
+async fn each_variant_expires_for_itself_and_the_list_with_the_last() {
+    let stand = Stand::new(multilingual()).with(|layer| layer.expire_after(SECOND * 10));
+    stand.ask(lang("de")).await;
+    stand.clock.advance(SECOND * 5);
+    stand.ask(lang("en")).await;
+    stand.clock.advance(SECOND * 5);
+    assert_eq!(stand.ask(lang("en")).await.text(), "en:2");
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 1);
+    assert!(stand.ask(lang("en")).await.is_hit(), "the list has outlived the first variant");
+    assert_eq!(stand.ask(lang("de")).await.text(), "de:3");
+    stand.clock.advance(SECOND * 10);
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 3);
+    assert_eq!(stand.len().await, 0);
+}
+
+#[tokio::test]
+async fn a_variant_stored_for_ever_keeps_its_list_for_ever() {
+    let stand = Stand::new(multilingual());
+    stand.ask(lang("de")).await;
+    let short = stand.clone_with(|layer| layer.expire_after(SECOND));
+    short.ask(lang("en")).await;
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 1);
+    assert!(stand.ask(lang("de")).await.is_hit());
+}
+
+#[tokio::test]
+async fn a_list_that_was_lost_is_made_anew() {
+    let stand = Stand::new(multilingual());
+    stand.ask(lang("de")).await;
+    let mut scan = std::pin::pin!(stand.layer.store().scan());
+    while let Some(item) = scan.next().await.map(Result::unwrap) {
+        if item.head.variant_names().is_some() {
+            assert!(stand.layer.store().remove(&item.key).await.unwrap());
+        }
+    }
+    assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Miss(Miss::Absent));
+    assert!(stand.ask(lang("de")).await.is_hit());
+}
+
+#[tokio::test]
+async fn variants_by_cookie_and_by_authorization_never_mix_users() {
+    for name in ["cookie", "authorization"] {
+        for ignored in [true, false] {
+            let inner = Double::new(move |request, _| {
+                let user = request.headers().get(name).map(|it| it.to_str().unwrap().to_owned());
+                line(ok(user.unwrap_or_default()), "vary", name)
+            });
+            let stand = Stand::new(inner).with(|layer| match ignored {
+                true => layer.ignore_headers([name]).unwrap(),
+                false => layer,
+            });
+            for _ in 0..2 {
+                assert_eq!(stand.ask(get("/").header(name, "alice")).await.text(), "alice");
+                assert_eq!(stand.ask(get("/").header(name, "bob")).await.text(), "bob");
+                assert_eq!(stand.get("/").await.text(), "");
+            }
+            assert_eq!(stand.calls(), 3, "ignored or not, an origin that says so is believed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_ignored_selects_nothing() {
+    let stand =
+        Stand::new(multilingual()).with(|layer| layer.ignore_headers(["accept-language"]).unwrap());
+    stand.ask(lang("de")).await;
+    assert_eq!(stand.ask(lang("en")).await.text(), "de:1");
+    assert_eq!(stand.len().await, 1);
+}
+
+#[tokio::test]
+async fn a_head_is_answered_from_the_variant_that_it_selects() {
+    let stand = Stand::new(Double::new(|request, _| {
+        let text = request.headers()["accept-language"].to_str().unwrap().to_owned();
+        let response: Response<TestBody> = match *request.method() {
+            Method::HEAD => line(Response::new(empty()), "content-language", text),
+            _ => line(ok(text.clone()), "content-language", text),
+        };
+        line(response, "vary", "accept-language")
+    }));
+    let head = |language| head("/").header("accept-language", language);
+    stand.ask(lang("de")).await;
+    let reply = stand.ask(head("de")).await;
+    assert!(reply.is_hit());
+    assert_eq!((reply.text(), &reply.headers["content-language"]), ("", &"de".parse().unwrap()));
+    assert_eq!(stand.ask(head("en")).await.headers["content-language"], "en");
+    assert!(stand.ask(head("en")).await.is_hit());
+    assert_eq!(stand.ask(lang("en")).await.text(), "en", "a HEAD's variant answers no GET");
+    assert_eq!(stand.calls(), 3);
+}
+
+#[tokio::test]
+async fn removing_a_url_removes_its_variants_and_a_request_only_its_own() {
+    let stand = Stand::new(multilingual());
+    for language in ["de", "en", "fr"] {
+        stand.ask(lang(language)).await;
+    }
+    stand.get("/other").await;
+    let entries = stand.layer.entries();
+    let one = lang("de").body(()).unwrap();
+    assert!(entries.contains(&one).await.unwrap());
+    assert_eq!(entries.remove(&one).await.unwrap(), 1);
+    assert!(!entries.contains(&one).await.unwrap());
+    assert!(stand.ask(lang("en")).await.is_hit());
+
+    entries.remove(Target::from(&url("/"))).await.unwrap();
+    assert!(!entries.contains(&url("/")).await.unwrap());
+    for language in ["de", "en", "fr"] {
+        assert!(!stand.ask(lang(language)).await.is_hit());
+    }
+    assert!(stand.get("/other").await.is_hit());
+}
