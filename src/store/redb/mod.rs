@@ -65,7 +65,7 @@
 //! | `pending`, `garbage` | bodies that are being written, and bodies that are to be removed |
 //!
 //! Record header, head, inline body and each chunk have a checksum of their own, which redb's pages do not when they
-//! are read. What does not match is an error of kind [`ErrorKind::Corrupt`](crate::store::ErrorKind::Corrupt) before
+//! are read. What does not match is an error of kind [`ErrorKind::Corrupt`] before
 //! any of it is handed out. A file of a newer layout is refused, one of an older layout emptied, any other redb
 //! database left alone. The file takes up to about twice the size of its entries (redb's pages are powers of two), does
 //! not shrink when entries go, and uses the room again.
