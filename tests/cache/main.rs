@@ -12,6 +12,8 @@ mod expiry;
 mod faults;
 mod keys;
 mod management;
+#[cfg(feature = "redb")]
+mod on_disk;
 mod options;
 mod passing;
 mod readiness;
