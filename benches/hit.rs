@@ -71,6 +71,7 @@ impl Service<Request<RequestBody<Full<Bytes>>>> for Origin {
 }
 
 /// The inner service alone: the floor of a miss.
+#[derive(Clone)]
 struct Uncached(Origin);
 
 impl Service<Call> for Uncached {
@@ -229,6 +230,17 @@ where
     });
 }
 
+#[divan::bench]
+fn bare_inner_service(bencher: Bencher<'_, '_>) {
+    hits(bencher, Uncached(Origin(Bytes::from_static(b"body"))), call);
+}
+
+#[divan::bench]
+fn quick_cache_get(bencher: Bencher<'_, '_>) {
+    let (floor, key) = (Floor::new(SIZES[1]), Floor::key(&request(0)));
+    bencher.bench_local(|| floor.0.get(&key));
+}
+
 #[divan::bench(args = SIZES)]
 fn memory_floor(bencher: Bencher<'_, '_>, size: usize) {
     hits(bencher, Floor::new(size), call);
@@ -237,6 +249,27 @@ fn memory_floor(bencher: Bencher<'_, '_>, size: usize) {
 #[divan::bench(args = SIZES)]
 fn memory_hit(bencher: Bencher<'_, '_>, size: usize) {
     hits(bencher, warm(Memory::default(), size), call);
+}
+
+/// Each call asks for something else, so each is a miss that is stored.
+#[divan::bench(args = SIZES)]
+fn memory_miss(bencher: Bencher<'_, '_>, size: usize) {
+    misses(bencher, cached(Memory::default(), size));
+}
+
+#[divan::bench(args = SIZES)]
+fn redb_miss(bencher: Bencher<'_, '_>, size: usize) {
+    misses(bencher, cached(redb_in_place(true), size));
+}
+
+fn misses<B: Store>(bencher: Bencher<'_, '_>, mut cached: Cache<Origin, B>) {
+    let mut item = 0;
+    bencher
+        .with_inputs(|| {
+            item += 1;
+            request(item)
+        })
+        .bench_local_values(|request| RUNTIME.block_on(call(&mut cached, request)));
 }
 
 #[divan::bench(args = SIZES)]
