@@ -168,9 +168,18 @@ async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>,
         Err(error) => error,
     };
     trace::store_failed("read", key, &error);
-    if error.kind() != ErrorKind::Corrupt {
+    failed(cache, key, error.kind()).await;
+    Err(match error.kind() {
+        ErrorKind::Corrupt => Miss::Corrupt,
+        kind => Miss::StoreFailed(kind),
+    })
+}
+
+/// Counts that an entry could not be read, and removes it where it is damaged.
+async fn failed<B: Store>(cache: &CacheLayer<B>, key: &Key, kind: ErrorKind) {
+    if kind != ErrorKind::Corrupt {
         cache.shared.counters.add(Count::StoreError);
-        return Err(Miss::StoreFailed(error.kind()));
+        return;
     }
     cache.shared.counters.add(Count::Corrupt);
     if !cache.settings.rules.read_only
@@ -179,7 +188,6 @@ async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>,
         cache.shared.counters.add(Count::StoreError);
         trace::store_failed("remove", key, &error);
     }
-    Err(Miss::Corrupt)
 }
 
 // ===== Responses of the cache's own =====
@@ -195,7 +203,14 @@ fn from_store<B: Store, ResBody>(
     let body = if *method == Method::HEAD {
         ResponseBody::stored(StoredBody::empty())
     } else {
-        ResponseBody::stored(hit.body.with_trailers(head.trailers().cloned()))
+        let body = hit.body.with_trailers(head.trailers().cloned());
+        let cache = cache.clone();
+        // The caller sees the error; the next one is to be spared it.
+        ResponseBody::stored(body.on_error(move |error| {
+            trace::store_failed("read", &key, error);
+            let kind = error.kind();
+            async move { failed(&cache, &key, kind).await }
+        }))
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status();
