@@ -34,7 +34,7 @@ type OneThread = PhantomData<Cell<()>>;
 
 /// A service that is `Clone` and `Send`, as tower's boxes are, and no more.
 #[derive(Clone)]
-struct Inner<T>(#[expect(dead_code)] T);
+struct Inner<T>(T);
 
 #[test]
 fn handles_are_cheap_to_share() {
