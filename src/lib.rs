@@ -1,4 +1,87 @@
-//! An HTTP response cache for tower.
+//! An HTTP response cache for [tower](https://docs.rs/tower): one layer in front of any
+//! `Service<http::Request<_>, Response = http::Response<_>>`, and every repeated request is answered from a store, in
+//! this run and the next.
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{BodyExt, Full};
+//! use larder::{CacheLayer, CacheStatus, store::Memory};
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let client = tower::service_fn(|_: Request<_>| async {
+//! #     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello"))))
+//! # });
+//! let client = ServiceBuilder::new()
+//!     .layer(CacheLayer::new(Memory::default()).expire_after(Duration::from_secs(3600)))
+//!     .service(client);
+//!
+//! for is_hit in [false, true] {
+//!     let request = Request::get("http://example.com/").body(Full::<Bytes>::default())?;
+//!     let response = client.clone().oneshot(request).await?;
+//!     assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), is_hit);
+//!     assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`CacheLayer`] has every setting: what is cached, the key, the expiry. [`Cache`] is the service that it makes.
+//! - [`CacheOptions`], in a request's extensions, asks for something else for that one request.
+//! - [`CacheStatus`], in every response's extensions, says what was done, and why.
+//! - [`Entries`], from [`CacheLayer::entries`], manages what is stored.
+//! - [`store`] has the stores, and the contract for one of your own.
+//! - [`time`] has the clock, for tests without waiting.
+//!
+//! # One client or many users
+//!
+//! [`CacheLayer::new`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, for ever
+//! until told otherwise, cookies included. [`CacheLayer::shared`] makes a cache that stands in front of many users, on a
+//! server or a gateway: it keeps nothing before an expiration has been chosen, lets requests with credentials past, and
+//! does not keep responses that set cookies. An axum router takes it as it is:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use axum::{Router, routing::get};
+//! # use larder::{CacheLayer, store::Memory};
+//! let app: Router = Router::new()
+//!     .route("/report", get(|| async { "slow to make" }))
+//!     .layer(CacheLayer::shared(Memory::default()).expire_after(Duration::from_secs(60)));
+//! ```
+//!
+//! # What is cached, and what is not
+//!
+//! By default the responses of status 200 to `GET` and `HEAD`, whatever their cache headers say, for as long as the
+//! [expiry table](CacheLayer#expiry) gives. Not cached are parts (`Range`), upgrades and tunnels, bodies over
+//! [64 MiB](CacheLayer::max_body), bodies that broke off or that nobody read to the end, and what varies by `*`. Each
+//! refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
+//!
+//! # What holds always
+//!
+//! - **Hits do not depend on the inner service.** The cache is always ready; only a request that needs the inner
+//!   service waits for it.
+//! - **No error is added.** The error type is the inner service's; a store that fails is a miss, or "not stored".
+//! - **Bodies stream** in both directions; memory is bounded whatever their size.
+//! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their
+//!   repeats, body and trailers. What belongs to the connection (RFC 9110 §7.6.1) is not part of it.
+//! - **Credentials separate and never leak**: `Authorization`, `Cookie` and user information in URLs are part of the key
+//!   as a digest, and reach neither store nor log.
+//!
+//! # Features
+//!
+//! | feature | default | brings | pulls in |
+//! |---|---|---|---|
+//! | `memory` | yes | `store::Memory` | quick_cache |
+//! | `redb` | yes | `store::Redb` | redb, tokio (`rt`, `sync`), etcetera, tempfile |
+//! | `conformance` | | `store::conformance`, the suite for stores | |
+//! | `tracing` | | events for store faults and refusals | tracing |
+//!
+//! The minimum Rust version is 1.90.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -26,3 +109,8 @@ pub use self::{
     stats::Stats,
     status::{Bypass, CacheStatus, Miss, Outcome, Refusal, Stored},
 };
+
+/// The README's code, compiled and run with the other examples.
+#[cfg(all(doctest, feature = "memory", feature = "redb"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -31,3 +31,12 @@ pub(crate) fn invalidation_failed(kind: ErrorKind, error: &Error) {
     #[cfg(not(feature = "tracing"))]
     let _unused = (kind, error);
 }
+
+/// A store had to begin anew after a fault: what it had not synced is gone.
+#[cfg(feature = "redb")]
+pub(crate) fn store_restarted(store: &'static str, reason: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(store, reason, "the store is opened again; what was not synced is lost");
+    #[cfg(not(feature = "tracing"))]
+    let _unused = (store, reason);
+}

@@ -1,6 +1,7 @@
 //! The suite that judges any store, held against every store of this crate.
 
 #![cfg(feature = "conformance")]
+#![allow(clippy::unwrap_used)]
 
 use larder::store::conformance;
 
@@ -30,5 +31,36 @@ mod memory {
     async fn clones_of_a_memory_store_share_everything() {
         let store = Memory::default();
         conformance::shared(&store, &store.clone()).await;
+    }
+}
+
+#[cfg(feature = "redb")]
+mod redb {
+    use larder::store::Redb;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn redb_keeps_every_promise() {
+        conformance::all(async || Redb::temporary().unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_redb_files_have_nothing_in_common() {
+        conformance::isolation(&Redb::temporary().unwrap(), &Redb::temporary().unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_redb_file_is_what_it_was_when_it_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        conformance::reopen(async || Redb::open(directory.path().join("cache.redb")).unwrap())
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_openings_of_a_redb_file_share_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Redb::builder(directory.path().join("cache.redb")).multi_process(true).open();
+        conformance::shared(&open().unwrap(), &open().unwrap()).await;
     }
 }

@@ -97,6 +97,8 @@ pub(super) struct Entry {
     pub(super) variants: Option<(Key, Head)>,
 }
 
+type StoringFuture = Pin<Box<dyn Future<Output = Result<(), store::Error>> + Send>>;
+
 /// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it.
 async fn store_entry<B: Store>(
     store: B,
@@ -152,7 +154,8 @@ pub(crate) struct Tee<B> {
     /// Frames that have been read but not handed out: those that were there at once, and the last.
     ready: VecDeque<Frame<Bytes>>,
     queue: Arc<Queue>,
-    storing: Option<SyncWrapper<Pin<Box<dyn Future<Output = Result<(), store::Error>> + Send>>>>,
+    /// `None` once it is through, one way or the other. `Sync` lets the body be so where the inner one is.
+    storing: Option<SyncWrapper<StoringFuture>>,
     verdict: Verdict,
     received: u64,
     expected: Option<u64>,
@@ -211,20 +214,17 @@ where
     /// Takes what is there at once of a small body, and stores it where that is all of it: so a response that came in
     /// one piece is stored even when its body is never read.
     pub(super) async fn settle(&mut self) {
-        if !self.body.is_end_stream() && self.body.size_hint().upper().is_none_or(|n| n > EAGER) {
+        if self.body.is_end_stream() {
+            self.end(None);
+        } else if self.body.size_hint().upper().is_none_or(|upper| upper > EAGER) {
             return;
         }
-        let mut all_there = false;
         poll_fn(|cx| {
             while self.state == State::Reading {
-                match self.poll_read(cx) {
-                    Poll::Ready(Some(Ok(frame))) => self.ready.push_back(frame),
-                    Poll::Ready(Some(Err(error))) => self.error = Some(error),
-                    Poll::Ready(None) => {}
-                    Poll::Pending => return Poll::Ready(()),
+                if self.poll_read(cx).is_pending() {
+                    return Poll::Ready(());
                 }
             }
-            all_there = true;
             self.poll_storing(cx)
         })
         .await;
@@ -257,11 +257,7 @@ where
             if self.state == State::Ended {
                 return Poll::Ready(None);
             }
-            match ready!(self.poll_read(cx)) {
-                Some(Ok(frame)) => self.ready.push_back(frame),
-                Some(Err(error)) => self.error = Some(error),
-                None => {}
-            }
+            ready!(self.poll_read(cx));
         }
     }
 
@@ -275,33 +271,26 @@ where
     /// Reads on behind the last byte: the end may be there by now, perhaps behind an empty chunk or two.
     fn look_for_end(&mut self, cx: &mut Context<'_>) {
         for _ in 0..4 {
-            match self.poll_read(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let is_empty = frame.data_ref().is_some_and(Bytes::is_empty);
-                    self.ready.push_back(frame);
-                    if !is_empty {
-                        return;
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return self.error = Some(error),
-                Poll::Ready(None) | Poll::Pending => return,
+            if !self.is_all_but_ended() || self.poll_read(cx).is_pending() {
+                return;
             }
         }
     }
 
-    /// The next frame of the inner body, counted and shown to the storing side. `Ended` afterwards where it was the
-    /// last, was an error, or there was none.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    /// Takes the next frame of the inner body, counts it, and shows it to the storing side. `Ended` afterwards where it
+    /// was the last, was an error, or there was none.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let frame = match ready!(self.body.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 self.abandon(Refusal::BodyFailed);
+                self.error = Some(error.into());
                 self.state = State::Ended;
-                return Poll::Ready(Some(Err(error.into())));
+                return Poll::Ready(());
             }
             None => {
                 self.end(None);
-                return Poll::Ready(None);
+                return Poll::Ready(());
             }
         };
         if let Some(chunk) = frame.data_ref() {
@@ -315,14 +304,15 @@ where
                 // Set to work at once. Where it has to wait, the next poll finds it further.
                 let _pending = self.poll_storing(cx);
             }
-            if self.body.is_end_stream() {
-                // As good an end as `None`, which may take the other side of a channel a while.
-                self.end(None);
-            }
-        } else {
-            self.end(frame.trailers_ref().cloned());
         }
-        Poll::Ready(Some(Ok(frame)))
+        if let Some(trailers) = frame.trailers_ref() {
+            self.end(Some(trailers.clone()));
+        } else if self.body.is_end_stream() {
+            // As good as a `None`: a body says so only where no more will come.
+            self.end(None);
+        }
+        self.ready.push_back(frame);
+        Poll::Ready(())
     }
 
     /// The inner body has ended.

@@ -11,14 +11,16 @@
 
 mod body;
 mod future;
+mod heal;
 mod keep;
 mod layer;
+mod place;
 mod request;
 mod serve;
 mod service;
 mod settings;
 
-pub(crate) use self::serve::{Missed, Place};
+pub(crate) use self::place::{Missed, Place, remove_url};
 pub use self::{
     body::ResponseBody, future::ResponseFuture, layer::CacheLayer, request::RequestBody,
     service::Cache,

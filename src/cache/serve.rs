@@ -3,7 +3,7 @@
 //! Every decision is asked of the policy; here is only the order of things. Hits take the short path in [`serve`]; all
 //! else is boxed behind it, so that a hit's future stays small.
 
-use std::{future::poll_fn, sync::Arc};
+use std::future::poll_fn;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request};
@@ -12,15 +12,15 @@ use tower_service::Service;
 
 use super::{
     CacheLayer, RequestBody, ResponseBody,
+    heal::{remove_damaged, watched},
     keep::{Entry, Limits, Tee},
-    settings::Settings,
+    place::{Missed, Place, remove_url},
 };
 use crate::{
-    entry::Head,
     error::BoxError,
     key::{Key, RequestUrl},
     options::CacheOptions,
-    policy::{self, Vary},
+    policy,
     stats::Count,
     status::{Bypass, CacheStatus, Miss, Progress, Refusal},
     store::{ErrorKind, Hit, Store, StoredBody},
@@ -94,18 +94,6 @@ enum Lookup {
     Miss(Missed),
 }
 
-/// A lookup without an answer, and where the response to come has its place.
-#[derive(Clone, Debug)]
-pub(crate) struct Missed {
-    pub(crate) reason: Miss,
-    /// Where the request was looked for last: the place of a response that does not vary.
-    pub(crate) key: Key,
-    /// The primary key of the request, below which variants lie.
-    pub(crate) primary: Key,
-    /// The list of variants under the primary key, where there is one.
-    pub(crate) variants: Option<Arc<Head>>,
-}
-
 async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
     cache: &CacheLayer<B>,
     options: &CacheOptions,
@@ -168,26 +156,12 @@ async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>,
         Err(error) => error,
     };
     trace::store_failed("read", key, &error);
-    failed(cache, key, error.kind()).await;
-    Err(match error.kind() {
-        ErrorKind::Corrupt => Miss::Corrupt,
-        kind => Miss::StoreFailed(kind),
-    })
-}
-
-/// Counts that an entry could not be read, and removes it where it is damaged.
-async fn failed<B: Store>(cache: &CacheLayer<B>, key: &Key, kind: ErrorKind) {
-    if kind != ErrorKind::Corrupt {
+    if error.kind() != ErrorKind::Corrupt {
         cache.shared.counters.add(Count::StoreError);
-        return;
+        return Err(Miss::StoreFailed(error.kind()));
     }
-    cache.shared.counters.add(Count::Corrupt);
-    if !cache.settings.rules.read_only
-        && let Err(error) = cache.shared.store.remove(key).await
-    {
-        cache.shared.counters.add(Count::StoreError);
-        trace::store_failed("remove", key, &error);
-    }
+    remove_damaged(cache.clone(), *key).await;
+    Err(Miss::Corrupt)
 }
 
 // ===== Responses of the cache's own =====
@@ -199,24 +173,13 @@ fn from_store<B: Store, ResBody>(
     hit: Hit,
     now: Timestamp,
 ) -> Response<ResponseBody<ResBody>> {
-    let head = &hit.head;
-    let body = if *method == Method::HEAD {
-        ResponseBody::stored(StoredBody::empty())
+    let status = CacheStatus::hit(key, &hit.head, now);
+    let response = if *method == Method::HEAD {
+        hit.into_response().map(|_unread| StoredBody::empty())
     } else {
-        let body = hit.body.with_trailers(head.trailers().cloned());
-        let cache = cache.clone();
-        // The caller sees the error; the next one is to be spared it.
-        ResponseBody::stored(body.on_error(move |error| {
-            trace::store_failed("read", &key, error);
-            let kind = error.kind();
-            async move { failed(&cache, &key, kind).await }
-        }))
+        hit.into_response().map(|body| watched(body, cache, key))
     };
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status();
-    *response.version_mut() = head.version();
-    *response.headers_mut() = head.headers().clone();
-    report(cache, response, CacheStatus::hit(key, head, now))
+    report(cache, response.map(ResponseBody::stored), status)
 }
 
 /// 504 (RFC 9111 §5.2.1.7) for a request that forbade to ask the inner service.
@@ -283,16 +246,13 @@ where
         && !cache.settings.rules.read_only
         && reason != Bypass::Disabled
         && !policy::is_safe(&method);
-    let tag = may_invalidate
-        .then(|| cache.settings.recipe.url(&parts).ok())
-        .flatten()
-        .map(|url| cache.settings.recipe.url_tag(&url.text));
+    let url = may_invalidate.then(|| cache.settings.recipe.url(&parts).ok()).flatten();
 
     let response = call(inner, Request::from_parts(parts, body)).await?;
-    if let Some(tag) = tag
+    if let Some(url) = url
         && cache.settings.rules.invalidates(&method, response.status())
     {
-        match cache.shared.store.remove_tagged(&tag).await {
+        match remove_url(&cache.shared.store, &cache.settings.recipe, &url.text).await {
             Ok(removed) => cache.shared.counters.add_invalidated(removed),
             Err(error) => {
                 cache.shared.counters.add(Count::StoreError);
@@ -382,63 +342,11 @@ fn admit<B: Store, ResBody: Body>(
         return Err(refuse(Refusal::TooLarge));
     }
 
-    let tag = settings.recipe.url_tag(&url.text);
-    let place = Place { request: &parts, url: &url.text, tag: &tag, missed: &missed };
-    let (key, variants) = place.of(settings, response, expires_at, now).map_err(refuse)?;
+    let place = Place { request: &parts, url: &url.text, missed: &missed };
+    let (key, variants) = place.keys(settings, response, expires_at, now).map_err(refuse)?;
 
-    let mut tags = options.tags.clone();
-    tags.push(tag);
-    let mut stored = http::Response::new(()).into_parts().0;
-    stored.status = response.status;
-    stored.version = response.version;
-    stored.headers = response.headers.clone();
-    policy::remove_hop_by_hop(&mut stored.headers);
-    let head = Head::new(parts.method, url.text, stored, now)
-        .with_requested_at(requested_at)
-        .with_expires_at(expires_at)
-        .with_tags(tags);
+    let head = place
+        .head(&settings.recipe, &key, response, expires_at, now)
+        .with_requested_at(requested_at);
     Ok((Entry { key, head, variants }, limits))
-}
-
-/// Where a response belongs.
-pub(crate) struct Place<'a> {
-    pub(crate) request: &'a request::Parts,
-    pub(crate) url: &'a str,
-    pub(crate) tag: &'a str,
-    pub(crate) missed: &'a Missed,
-}
-
-impl Place<'_> {
-    /// The key for `response`, and the list of variants that has to lie under the primary key for it to be found.
-    pub(crate) fn of(
-        &self,
-        settings: &Settings,
-        response: &http::response::Parts,
-        expires_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<(Key, Option<(Key, Head)>), Refusal> {
-        let Missed { primary, variants: known, .. } = self.missed;
-        let names = match policy::vary(&response.headers, &settings.recipe.ignored_headers) {
-            Vary::Anything => return Err(Refusal::Vary),
-            Vary::Nothing => return Ok((*primary, None)),
-            Vary::Names(names) => names,
-        };
-        let known_names = known.as_ref().and_then(|head| head.variant_names()).unwrap_or_default();
-        let names = policy::union(&names, known_names);
-        let key = settings.recipe.variant(primary, &names, &self.request.headers);
-        // The list lives as long as the longest-lived variant that it leads to.
-        let known_end = known.as_ref().map(|head| head.expires_at());
-        let end = match (known_end, expires_at) {
-            (Some(None), _) | (_, None) => None,
-            (Some(Some(known)), Some(new)) => Some(known.max(new)),
-            (None, new) => new,
-        };
-        if known_names == names && known_end == Some(end) {
-            return Ok((key, None));
-        }
-        let list = Head::variants(self.request.method.clone(), self.url, names, now)
-            .with_expires_at(end)
-            .with_tags(vec![self.tag.into()]);
-        Ok((key, Some((*primary, list))))
-    }
 }

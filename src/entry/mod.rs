@@ -168,7 +168,7 @@ impl Head {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 
-    /// The tags under which the entry can be removed. The cache adds one of its own for the URL.
+    /// The tags under which the entry can be removed. The cache may add one of its own for the URL.
     #[must_use]
     pub fn tags(&self) -> &[Box<str>] {
         &self.tags
@@ -194,6 +194,11 @@ impl Head {
             Kind::Response => None,
             Kind::Variants(names) => Some(names),
         }
+    }
+
+    /// The header lines and the trailers.
+    pub(crate) fn into_fields(self) -> (HeaderMap, Option<HeaderMap>) {
+        (self.headers, self.trailers)
     }
 
     /// About how many bytes the head takes in memory, for stores that bound it.

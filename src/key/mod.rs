@@ -41,6 +41,17 @@ impl Key {
         &self.0
     }
 
+    /// The key's 64 digits.
+    fn to_hex(self) -> [u8; 64] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        hex
+    }
+
     /// A key of one's own making, for [`CacheOptions::key`](crate::CacheOptions::key): the digest of `name`. It is
     /// different from every key that the cache makes from a request.
     #[must_use]
@@ -53,7 +64,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(str::from_utf8(&self.to_hex()).unwrap_or_default())
     }
 }
 

@@ -143,7 +143,20 @@ impl Recipe {
         hasher.finish()
     }
 
-    /// The tag that every entry for `url` (normalised) carries, whatever its method, headers and body.
+    /// The key of a request of `method` for `url` (normalised) that has nothing else to be told apart by: no selected
+    /// header, no body. `None` where keys are made from something else.
+    pub(crate) fn plain(&self, method: &Method, url: &str) -> Option<Key> {
+        if self.custom.is_some() {
+            return None;
+        }
+        let mut hasher = Hasher::new(Domain::Request, self.secret.as_ref());
+        hasher.field(Field::Method, method.as_str().as_bytes());
+        hasher.field(Field::Url, url.as_bytes());
+        Some(hasher.finish())
+    }
+
+    /// The tag that entries for `url` (normalised) carry, whatever their method, headers and body; those under a
+    /// [plain](Recipe::plain) key can do without.
     pub(crate) fn url_tag(&self, url: &str) -> Box<str> {
         let mut hasher = Hasher::new(Domain::UrlTag, self.secret.as_ref());
         hasher.field(Field::Url, url.as_bytes());
@@ -256,6 +269,17 @@ mod tests {
             &*Recipe::default().url_tag("http://example.com/"),
             "larder:url:3ea0ae7cb9bb63784b13a43247feff9d"
         );
+    }
+
+    #[test]
+    fn a_request_with_nothing_else_has_the_plain_key() {
+        for secret in [None, Some([7; 32])] {
+            let recipe = Recipe { secret, ..Recipe::default() };
+            let plain = recipe.plain(&Method::GET, "http://a/x");
+            assert_eq!(plain, Some(key_of(&recipe, Request::get("http://a/x"), "")));
+            let with_cookie = Request::get("http://a/x").header("cookie", "a=1");
+            assert_ne!(plain, Some(key_of(&recipe, with_cookie, "")));
+        }
     }
 
     #[test]

@@ -137,6 +137,18 @@ impl Rules {
         fixed::admit(self, options, url, request, response, now)
     }
 
+    /// When a response that is put there by hand expires; `Ok(None)` is never.
+    pub(crate) fn expires_at(
+        &self,
+        options: &CacheOptions,
+        url: &str,
+        request: &request::Parts,
+        response: &response::Parts,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        fixed::expires_at(self, options, url, request, response, now)
+    }
+
     /// Whether a response of `status` to a request of `method` makes what is stored for its URL stale
     /// (RFC 9111 §4.4): an unsafe method that succeeded. A method that is itself cached is taken for a query.
     pub(crate) fn invalidates(&self, method: &Method, status: StatusCode) -> bool {

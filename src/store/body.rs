@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -16,8 +15,6 @@ use sync_wrapper::SyncWrapper;
 use super::{Error, ErrorKind, Result};
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
-type OnError = Box<dyn FnOnce(&Error) -> Work + Send>;
 
 /// The body of a stored entry, to be read once as a stream of chunks.
 ///
@@ -30,15 +27,12 @@ pub struct StoredBody {
     left: u64,
     source: Source,
     trailers: Option<Box<HeaderMap>>,
-    on_error: Option<SyncWrapper<OnError>>,
 }
 
 enum Source {
     Bytes(Bytes),
     // `Sync` costs nothing here and lets the response body be `Sync` where the inner service's is.
     Stream(SyncWrapper<Chunks>),
-    /// An error that waits for the work it calls for.
-    Failed(Option<Error>, SyncWrapper<Work>),
     Ended,
 }
 
@@ -46,7 +40,7 @@ impl StoredBody {
     /// An empty body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { left: 0, source: Source::Ended, trailers: None, on_error: None }
+        Self { left: 0, source: Source::Ended, trailers: None }
     }
 
     /// A body of `len` bytes that `chunks` will yield. Empty chunks are passed over.
@@ -58,7 +52,6 @@ impl StoredBody {
             source: Source::Stream(SyncWrapper::new(Box::pin(chunks))),
             left: len,
             trailers: None,
-            on_error: None,
         }
     }
 
@@ -66,18 +59,6 @@ impl StoredBody {
     #[must_use]
     pub fn with_trailers(mut self, trailers: Option<HeaderMap>) -> Self {
         self.trailers = trailers.map(Box::new);
-        self
-    }
-
-    /// The same body, whose error is handed out when `work` is done with it. A body that cannot fail is left alone.
-    pub(crate) fn on_error<F>(mut self, work: impl FnOnce(&Error) -> F + Send + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        if let Source::Stream(_) = self.source {
-            let work: OnError = Box::new(|error| Box::pin(work(error)));
-            self.on_error = Some(SyncWrapper::new(work));
-        }
         self
     }
 
@@ -93,45 +74,40 @@ impl StoredBody {
         self.left == 0
     }
 
+    /// Whether the body is not in memory already.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self.source, Source::Stream(_))
+    }
+
     /// The next chunk, never an empty one; `None` once every byte has been yielded.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        loop {
-            let error = match &mut self.source {
-                Source::Ended => return Poll::Ready(None),
-                Source::Bytes(bytes) => {
-                    let bytes = std::mem::take(bytes);
-                    self.left = 0;
-                    self.source = Source::Ended;
-                    return Poll::Ready(Some(Ok(bytes)));
-                }
-                Source::Failed(error, work) => {
-                    ready!(work.get_mut().as_mut().poll(cx));
-                    let error = error.take();
-                    self.source = Source::Ended;
-                    return Poll::Ready(error.map(Err));
-                }
-                Source::Stream(_) if self.left == 0 => {
+        match &mut self.source {
+            Source::Ended => Poll::Ready(None),
+            Source::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.left = 0;
+                self.source = Source::Ended;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Source::Stream(chunks) => loop {
+                if self.left == 0 {
                     // Anything behind the last byte would be the store's fault; nobody waits to find out.
                     self.source = Source::Ended;
                     return Poll::Ready(None);
                 }
-                Source::Stream(chunks) => match ready!(chunks.get_mut().as_mut().poll_next(cx)) {
+                let chunk = match ready!(chunks.get_mut().as_mut().poll_next(cx)) {
                     Some(Ok(chunk)) if chunk.is_empty() => continue,
                     Some(Ok(chunk)) if chunk.len() as u64 <= self.left => {
                         self.left -= chunk.len() as u64;
                         return Poll::Ready(Some(Ok(chunk)));
                     }
-                    Some(Ok(_)) => wrong_length("is longer than its head says"),
-                    Some(Err(error)) => error,
-                    None => wrong_length("ends before the length its head says"),
-                },
-            };
-            let Some(on_error) = self.on_error.take() else {
+                    Some(Ok(_)) => Err(wrong_length("is longer than its head says")),
+                    Some(Err(error)) => Err(error),
+                    None => Err(wrong_length("ends before the length its head says")),
+                };
                 self.source = Source::Ended;
-                return Poll::Ready(Some(Err(error)));
-            };
-            let work = on_error.into_inner()(&error);
-            self.source = Source::Failed(Some(error), SyncWrapper::new(work));
+                return Poll::Ready(Some(chunk));
+            },
         }
     }
 }
@@ -145,12 +121,7 @@ impl From<Bytes> for StoredBody {
         if bytes.is_empty() {
             return Self::empty();
         }
-        Self {
-            left: bytes.len() as u64,
-            source: Source::Bytes(bytes),
-            trailers: None,
-            on_error: None,
-        }
+        Self { left: bytes.len() as u64, source: Source::Bytes(bytes), trailers: None }
     }
 }
 

@@ -30,7 +30,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 
 use crate::{entry::Head, key::Key, time::Timestamp};
 
@@ -52,16 +52,18 @@ pub use self::{
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use self::memory::Memory;
-// #[cfg(feature = "redb")]
-// #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
-// #[doc(inline)]
-// pub use self::redb::Redb;
+#[cfg(feature = "redb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
+#[doc(inline)]
+pub use self::redb::Redb;
 
 /// A place where responses are kept. The [module's text](self) lists what it promises.
 ///
 /// # Clone
 ///
 /// A clone is another handle to the same data.
+// No `is_empty`: a store is counted by those who look after it, and an implementor should have little to write.
+#[allow(clippy::len_without_is_empty)]
 pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
     /// What takes the body of an entry that is being written.
     type Writer: Writer;
@@ -197,6 +199,22 @@ impl Hit {
     #[must_use]
     pub fn new(head: Arc<Head>, version: Version, body: StoredBody) -> Self {
         Self { head, version, body }
+    }
+
+    /// The response as it was stored, trailers included.
+    #[must_use]
+    pub fn into_response(self) -> Response<StoredBody> {
+        let (status, version) = (self.head.status(), self.head.version());
+        // A head that was decoded for this hit alone is taken apart; a shared one is left as it is.
+        let (headers, trailers) = match Arc::try_unwrap(self.head) {
+            Ok(head) => head.into_fields(),
+            Err(head) => (head.headers().clone(), head.trailers().cloned()),
+        };
+        let mut response = Response::new(self.body.with_trailers(trailers));
+        *response.status_mut() = status;
+        *response.version_mut() = version;
+        *response.headers_mut() = headers;
+        response
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     ops::Bound,
 };
 
-use super::{Entry, Version};
+use super::{super::Version, table::Entry};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 const FIRST: Key = Key::from_bytes([0; 32]);
@@ -64,7 +64,7 @@ impl Index {
         }
     }
 
-    fn insert(&mut self, key: &Key, head: &Head) {
+    pub(super) fn insert(&mut self, key: &Key, head: &Head) {
         self.keys.insert(*key);
         self.expiries.extend(head.expires_at().map(|expires_at| (expires_at, *key)));
         for tag in head.tags() {

@@ -4,29 +4,32 @@ use std::{
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
-    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{Method, Request, Response, StatusCode, Uri, request};
+use http::{Method, Response};
 use http_body::Body;
-use pin_project_lite::pin_project;
 
+use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Missed, Place},
+    cache::{CacheLayer, Missed, Place, remove_url},
     entry::Head,
-    error::{BoxError, ConfigError},
-    key::{Content, Key, URL_TAG_PREFIX},
+    error::BoxError,
+    key::{Content, Key},
     options::CacheOptions,
-    pattern::UrlPatterns,
-    policy::{self, Expiration, Scope},
+    policy::{self, Expiration},
     stats::Stats,
-    status::{CacheStatus, Miss},
+    status::{CacheStatus, Miss, Refusal},
     store::{Error, ErrorKind, Hit, Result, Scanned, Store, StoredBody, Writer},
     time::Timestamp,
 };
+
+mod filter;
+mod listing;
+mod target;
+
+pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 
 /// A handle to what a layer has stored. It stays good when the layer has moved into a stack, and works whether the cache
 /// is switched on, read-only or neither.
@@ -54,185 +57,6 @@ pub struct Entries<B> {
     layer: CacheLayer<B>,
 }
 
-// ===== What is meant =====
-
-/// Which entry is meant: by [`Key`], by URL (a `GET` without headers), or by a request.
-///
-/// Made from a `Key`, a `&str`, a `&Uri`, a `&Request<()>` or, for requests whose body is part of the key, a
-/// `&Request<Bytes>`.
-#[derive(Debug)]
-pub struct Target(Meant);
-
-#[derive(Debug)]
-enum Meant {
-    Key(Key),
-    Url(Box<request::Parts>),
-    Request(Box<request::Parts>, Bytes),
-    /// No URL at all; said when the target is used.
-    Invalid(String),
-}
-
-impl From<Key> for Target {
-    fn from(key: Key) -> Self {
-        Self(Meant::Key(key))
-    }
-}
-
-impl From<&str> for Target {
-    fn from(url: &str) -> Self {
-        match url.parse::<Uri>() {
-            Ok(uri) => Self::from(&uri),
-            Err(error) => Self(Meant::Invalid(format!("{url:?} is no URL ({error})"))),
-        }
-    }
-}
-
-impl From<&String> for Target {
-    fn from(url: &String) -> Self {
-        Self::from(url.as_str())
-    }
-}
-
-impl From<&Uri> for Target {
-    fn from(uri: &Uri) -> Self {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.uri = uri.clone();
-        Self(Meant::Url(Box::new(parts)))
-    }
-}
-
-impl From<&Request<()>> for Target {
-    fn from(request: &Request<()>) -> Self {
-        let parts = request.clone().into_parts().0;
-        Self(Meant::Request(Box::new(parts), Bytes::new()))
-    }
-}
-
-impl From<&Request<Bytes>> for Target {
-    fn from(request: &Request<Bytes>) -> Self {
-        let (parts, body) = request.clone().into_parts();
-        Self(Meant::Request(Box::new(parts), body))
-    }
-}
-
-/// Which entries are meant: those that meet every condition. Without one, all.
-///
-/// ```
-/// use std::time::Duration;
-/// use larder::Filter;
-///
-/// let old_errors = Filter::new().url("*.example.com/**")?.status(http::StatusCode::NOT_FOUND)
-///     .older_than(Duration::from_secs(3600));
-/// # Ok::<(), larder::ConfigError>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-#[must_use = "a filter does nothing by itself"]
-pub struct Filter {
-    url: Option<UrlPatterns>,
-    status: Option<StatusCode>,
-    older_than: Option<Duration>,
-    expired: Option<bool>,
-}
-
-impl Filter {
-    /// All entries.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Entries whose URL matches this pattern, written as for [`expire_urls`](CacheLayer::expire_urls).
-    ///
-    /// # Errors
-    ///
-    /// Where the pattern is empty, has a scheme, or is no glob.
-    pub fn url(mut self, pattern: &str) -> Result<Self, ConfigError> {
-        self.url = Some(UrlPatterns::new("url", [pattern])?);
-        Ok(self)
-    }
-
-    /// Entries of this status.
-    pub fn status(mut self, status: StatusCode) -> Self {
-        self.status = Some(status);
-        self
-    }
-
-    /// Entries that were stored longer ago than this.
-    pub fn older_than(mut self, age: Duration) -> Self {
-        self.older_than = Some(age);
-        self
-    }
-
-    /// Entries that have expired (`true`), or have not (`false`).
-    pub fn expired(mut self, expired: bool) -> Self {
-        self.expired = Some(expired);
-        self
-    }
-
-    fn matches(&self, head: &Head, now: Timestamp) -> bool {
-        let url = || self.url.as_ref().is_none_or(|url| url.first_match(head.url()).is_some());
-        if head.variant_names().is_some() {
-            // A list leads to variants that a condition on responses may well spare.
-            return self.status.is_none()
-                && self.older_than.is_none()
-                && self.expired.is_none()
-                && url();
-        }
-        self.status.is_none_or(|status| head.status() == status)
-            && self.older_than.is_none_or(|age| now.saturating_since(head.stored_at()) > age)
-            && self.expired.is_none_or(|expired| head.is_expired(now) == expired)
-            && url()
-    }
-}
-
-/// One stored response, as [`Entries::stream`] lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EntryInfo {
-    /// The key it is stored under.
-    pub key: Key,
-    /// The method of the request.
-    pub method: Method,
-    /// The normalised URL of the request, without what is never stored.
-    pub url: String,
-    /// The status of the response.
-    pub status: StatusCode,
-    /// The length of the body in bytes.
-    pub size: u64,
-    /// When the response arrived.
-    pub created: SystemTime,
-    /// When it expires; `None` is never.
-    pub expires: Option<SystemTime>,
-    /// Its tags.
-    pub tags: Vec<String>,
-}
-
-impl EntryInfo {
-    /// What is listed of an entry; nothing of a list of variants.
-    fn of(scanned: &Scanned) -> Option<Self> {
-        let head = &scanned.head;
-        if head.variant_names().is_some() {
-            return None;
-        }
-        Some(Self {
-            key: scanned.key,
-            method: head.method().clone(),
-            url: head.url().to_owned(),
-            status: head.status(),
-            size: head.body_len(),
-            created: head.stored_at().into(),
-            expires: head.expires_at().map(Into::into),
-            tags: head
-                .tags()
-                .iter()
-                .filter(|tag| !tag.starts_with(URL_TAG_PREFIX))
-                .map(ToString::to_string)
-                .collect(),
-        })
-    }
-}
-
-// ===== The handle =====
-
 impl<B: Store> Entries<B> {
     pub(crate) fn new(layer: CacheLayer<B>) -> Self {
         Self { layer }
@@ -255,12 +79,9 @@ impl<B: Store> Entries<B> {
     /// For a target that is no URL, and where the store fails or the entry is damaged.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
         let Some((key, hit)) = self.find(&target.into()).await?.1 else { return Ok(None) };
-        let head = hit.head;
-        let mut response = Response::new(hit.body.with_trailers(head.trailers().cloned()));
-        *response.status_mut() = head.status();
-        *response.version_mut() = head.version();
-        *response.headers_mut() = head.headers().clone();
-        response.extensions_mut().insert(CacheStatus::hit(key, &head, self.now()));
+        let status = CacheStatus::hit(key, &hit.head, self.now());
+        let mut response = hit.into_response();
+        response.extensions_mut().insert(status);
         Ok(Some(response))
     }
 
@@ -301,33 +122,16 @@ impl<B: Store> Entries<B> {
         let now = self.now();
 
         let (parts, body) = response.into_parts();
-        let chosen =
-            settings.rules.expiration.choose(options.expire_after, &url.text, &request, &parts);
-        let expiration = match (chosen, settings.rules.scope) {
-            (Some(expiration), _) => expiration,
-            (None, Scope::Private) => Expiration::Never,
-            (None, Scope::Shared) => return Err(invalid("no expiration has been chosen for it")),
-        };
-        let Some(expires_at) = expiration.expires_at(now) else {
-            return Err(invalid("the expiration chosen for it says not to store it"));
-        };
-        let tag = settings.recipe.url_tag(&url.text);
-        let place = Place { request: &request, url: &url.text, tag: &tag, missed: &missed };
-        let (key, variants) = place
-            .of(settings, &parts, expires_at, now)
-            .map_err(|_| invalid("it varies by more than request headers"))?;
-
+        let refused = |refusal: Refusal| invalid(format!("it is not to be stored ({refusal})"));
+        let expires_at = settings
+            .rules
+            .expires_at(options, &url.text, &request, &parts, now)
+            .map_err(refused)?;
+        let place = Place { request: &request, url: &url.text, missed: &missed };
+        let (key, variants) = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
+        let head = place.head(&settings.recipe, &key, &parts, expires_at, now);
         let expected =
             policy::content_length(&parts.headers).filter(|_| request.method != Method::HEAD);
-        let mut tags = options.tags.clone();
-        tags.push(tag.clone());
-        let (mut stored, ()) = Response::new(()).into_parts();
-        (stored.status, stored.version, stored.headers) =
-            (parts.status, parts.version, parts.headers);
-        policy::remove_hop_by_hop(&mut stored.headers);
-        let head = Head::new(request.method.clone(), url.text.as_str(), stored, now)
-            .with_expires_at(expires_at)
-            .with_tags(tags);
 
         let mut writer = self.store().put(&key, head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
@@ -364,7 +168,7 @@ impl<B: Store> Entries<B> {
             Meant::Url(parts) => {
                 let recipe = &self.layer.settings.recipe;
                 let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
-                self.store().remove_tagged(&recipe.url_tag(&url.text)).await
+                remove_url(self.store(), recipe, &url.text).await
             }
             Meant::Request(..) | Meant::Invalid(_) => {
                 let (missed, found) = self.find(&target).await?;
@@ -388,7 +192,7 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// Where the store fails; what was removed until then stays removed. Damaged entries are removed as well.
+    /// Where the store fails; what was removed until then stays removed. Damaged entries are passed over.
     pub async fn remove_where(
         &self,
         filter: &Filter,
@@ -398,14 +202,9 @@ impl<B: Store> Entries<B> {
         let mut removed = 0;
         let mut scan = pin!(self.store().scan());
         let mut read = 0;
-        while let Some(item) = poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
+        while let Some(item) = next_sound(scan.as_mut()).await? {
             read += 1;
             progress(read);
-            let item = match item {
-                Ok(item) => item,
-                Err(error) if error.kind() == ErrorKind::Corrupt => continue,
-                Err(error) => return Err(error),
-            };
             if filter.matches(&item.head, now) && self.store().remove(&item.key).await? {
                 removed += u64::from(item.head.variant_names().is_none());
             }
@@ -480,14 +279,9 @@ impl<B: Store> Entries<B> {
         let mut changed = 0;
         let mut scan = pin!(self.store().scan());
         let mut read = 0;
-        while let Some(item) = poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
+        while let Some(item) = next_sound(scan.as_mut()).await? {
             read += 1;
             progress(read);
-            let item = match item {
-                Ok(item) => item,
-                Err(error) if error.kind() == ErrorKind::Corrupt => continue,
-                Err(error) => return Err(error),
-            };
             let done = match expiration.expires_at(item.head.stored_at()) {
                 None => self.store().remove(&item.key).await?,
                 Some(expires_at) if item.head.variant_names().is_some() => {
@@ -522,18 +316,16 @@ impl<B: Store> Entries<B> {
         let now = self.now();
         let mut copied = 0;
         let mut scan = pin!(self.store().scan());
-        while let Some(item) = poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
-            let copy = match item {
-                Ok(item) if item.head.is_expired(now) => Ok(false),
-                Ok(item) => self.copy_entry(&item.key, other).await,
-                Err(error) => Err(error),
-            };
-            match copy {
-                Ok(false) => {}
+        while let Some(item) = next_sound(scan.as_mut()).await? {
+            if item.head.is_expired(now) {
+                continue;
+            }
+            match self.copy_entry(&item.key, other).await {
                 Ok(true) => {
                     copied += 1;
                     progress(copied);
                 }
+                Ok(false) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Err(error),
             }
@@ -598,6 +390,18 @@ impl<B: Store> Entries<B> {
     }
 }
 
+/// The next entry of a scan whose head is not damaged.
+async fn next_sound(
+    mut scan: Pin<&mut impl Stream<Item = Result<Scanned>>>,
+) -> Result<Option<Scanned>> {
+    loop {
+        match poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
+            Some(Err(error)) if error.kind() == ErrorKind::Corrupt => {}
+            other => return other.transpose(),
+        }
+    }
+}
+
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, "entries", message)
 }
@@ -605,31 +409,5 @@ fn invalid(message: impl Into<String>) -> Error {
 impl<B: fmt::Debug> fmt::Debug for Entries<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entries").field("layer", &self.layer).finish()
-    }
-}
-
-pin_project! {
-    /// A scan without the lists of variants.
-    struct Listing<S> {
-        #[pin]
-        scan: S,
-    }
-}
-
-impl<S: Stream<Item = Result<Scanned>>> Stream for Listing<S> {
-    type Item = Result<EntryInfo>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut scan = self.project().scan;
-        loop {
-            return Poll::Ready(match ready!(scan.as_mut().poll_next(cx)) {
-                None => None,
-                Some(Err(error)) => Some(Err(error)),
-                Some(Ok(item)) => match EntryInfo::of(&item) {
-                    None => continue,
-                    Some(info) => Some(Ok(info)),
-                },
-            });
-        }
     }
 }

@@ -1,0 +1,75 @@
+//! Damaged entries are counted and removed: when they are found, or while their body is read. The next request fetches
+//! the response anew, instead of breaking off at the same place for ever.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::CacheLayer;
+use crate::{
+    key::Key,
+    stats::Count,
+    store::{Error, ErrorKind, Result, Store, StoredBody},
+    trace,
+};
+
+/// The body of a hit, watched while it streams. One that is in memory cannot fail, and is left as it is.
+pub(super) fn watched<B: Store>(body: StoredBody, cache: &CacheLayer<B>, key: Key) -> StoredBody {
+    if !body.is_streamed() {
+        return body;
+    }
+    let len = body.len();
+    StoredBody::from_stream(len, Watched { body, cache: cache.clone(), key, removal: None })
+}
+
+struct Watched<B> {
+    body: StoredBody,
+    cache: CacheLayer<B>,
+    key: Key,
+    /// The damage that was met, and the removal that goes before it is told.
+    removal: Option<(Error, Removal)>,
+}
+
+type Removal = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Counts a damaged entry, and removes it where anything may be removed.
+pub(super) async fn remove_damaged<B: Store>(cache: CacheLayer<B>, key: Key) {
+    cache.shared.counters.add(Count::Corrupt);
+    if cache.settings.rules.read_only {
+        return;
+    }
+    if let Err(error) = cache.shared.store.remove(&key).await {
+        cache.shared.counters.add(Count::StoreError);
+        trace::store_failed("remove", &key, &error);
+    }
+}
+
+impl<B: Store> Stream for Watched<B> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.removal.is_none() {
+            match ready!(this.body.poll_chunk(cx)) {
+                Some(Err(error)) => {
+                    trace::store_failed("read", &this.key, &error);
+                    if error.kind() != ErrorKind::Corrupt {
+                        this.cache.shared.counters.add(Count::StoreError);
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    let removal = Box::pin(remove_damaged(this.cache.clone(), this.key));
+                    this.removal = Some((error, removal));
+                }
+                chunk => return Poll::Ready(chunk),
+            }
+        }
+        if let Some((_, removal)) = &mut this.removal {
+            ready!(removal.as_mut().poll(cx));
+        }
+        Poll::Ready(this.removal.take().map(|(error, _)| Err(error)))
+    }
+}

@@ -1,0 +1,115 @@
+//! Where a response belongs: under the primary key of its request, or under a variant's below it (`Vary`).
+
+use std::sync::Arc;
+
+use http::{Method, Response, request, response};
+
+use super::settings::Settings;
+use crate::{
+    entry::Head,
+    key::{Key, Recipe},
+    options::CacheOptions,
+    policy::{self, Vary},
+    status::{Miss, Refusal},
+    store::{self, Store},
+    time::Timestamp,
+};
+
+/// A lookup without an answer, and where the response to come has its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Missed {
+    pub(crate) reason: Miss,
+    /// Where the request was looked for last: the place of a response that does not vary.
+    pub(crate) key: Key,
+    /// The primary key of the request, below which variants lie.
+    pub(crate) primary: Key,
+    /// The list of variants under the primary key, where there is one.
+    pub(crate) variants: Option<Arc<Head>>,
+}
+
+/// A response's place: what is stored of it beside its own head, and under which keys.
+pub(crate) struct Place<'a> {
+    pub(crate) request: &'a request::Parts,
+    pub(crate) url: &'a str,
+    pub(crate) missed: &'a Missed,
+}
+
+impl Place<'_> {
+    /// What is stored of `response` beside its body.
+    pub(crate) fn head(
+        &self,
+        recipe: &Recipe,
+        key: &Key,
+        response: &response::Parts,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Head {
+        let (mut stored, ()) = Response::new(()).into_parts();
+        stored.status = response.status;
+        stored.version = response.version;
+        stored.headers = response.headers.clone();
+        policy::remove_hop_by_hop(&mut stored.headers);
+        let mut tags = CacheOptions::of(&self.request.extensions).tags.clone();
+        tags.extend(self.url_tag(recipe, key));
+        Head::new(self.request.method.clone(), self.url, stored, now)
+            .with_expires_at(expires_at)
+            .with_tags(tags)
+    }
+
+    /// The tag by which [`remove_url`] finds what lies under `key`, where it needs one: an index row for every entry would
+    /// cost a store as much as the entry itself.
+    fn url_tag(&self, recipe: &Recipe, key: &Key) -> Option<Box<str>> {
+        let method = &self.request.method;
+        let is_plain = PLAIN.contains(method) && recipe.plain(method, self.url) == Some(*key);
+        (!is_plain).then(|| recipe.url_tag(self.url))
+    }
+
+    /// The key for `response`, and the list of variants that has to lie under the primary key for it to be found.
+    pub(crate) fn keys(
+        &self,
+        settings: &Settings,
+        response: &response::Parts,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(Key, Option<(Key, Head)>), Refusal> {
+        let Missed { primary, variants: known, .. } = self.missed;
+        let names = match policy::vary(&response.headers, &settings.recipe.ignored_headers) {
+            Vary::Anything => return Err(Refusal::Vary),
+            Vary::Nothing => return Ok((*primary, None)),
+            Vary::Names(names) => names,
+        };
+        let known_names = known.as_ref().and_then(|head| head.variant_names()).unwrap_or_default();
+        let names = policy::union(&names, known_names);
+        let key = settings.recipe.variant(primary, &names, &self.request.headers);
+        // The list lives as long as the longest-lived variant that it leads to.
+        let known_end = known.as_ref().map(|head| head.expires_at());
+        let end = match (known_end, expires_at) {
+            (Some(None), _) | (_, None) => None,
+            (Some(Some(known)), Some(new)) => Some(known.max(new)),
+            (None, new) => new,
+        };
+        if known_names == names && known_end == Some(end) {
+            return Ok((key, None));
+        }
+        let list = Head::variants(self.request.method.clone(), self.url, names, now)
+            .with_expires_at(end)
+            .with_tags(self.url_tag(&settings.recipe, primary).into_iter().collect());
+        Ok((key, Some((*primary, list))))
+    }
+}
+
+/// The methods whose plain keys are removed by themselves.
+const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
+
+/// Removes everything that is stored for `url` (normalised): every method, variant, body and user.
+pub(crate) async fn remove_url<B: Store>(
+    store: &B,
+    recipe: &Recipe,
+    url: &str,
+) -> store::Result<u64> {
+    let mut removed = 0;
+    for key in PLAIN.iter().filter_map(|method| recipe.plain(method, url)) {
+        removed += u64::from(store.remove(&key).await?);
+    }
+    Ok(removed + store.remove_tagged(&recipe.url_tag(url)).await?)
+}

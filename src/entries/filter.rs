@@ -1,0 +1,76 @@
+//! [`Filter`]: which entries are meant, by what can be seen of them.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::{entry::Head, error::ConfigError, pattern::UrlPatterns, time::Timestamp};
+
+/// Which entries are meant: those that meet every condition. Without one, all.
+///
+/// ```
+/// use std::time::Duration;
+/// use larder::Filter;
+///
+/// let old_errors = Filter::new().url("*.example.com/**")?.status(http::StatusCode::NOT_FOUND)
+///     .older_than(Duration::from_secs(3600));
+/// # Ok::<(), larder::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a filter does nothing by itself"]
+pub struct Filter {
+    url: Option<UrlPatterns>,
+    status: Option<StatusCode>,
+    older_than: Option<Duration>,
+    expired: Option<bool>,
+}
+
+impl Filter {
+    /// All entries.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Entries whose URL matches this pattern, written as for [`expire_urls`](crate::CacheLayer::expire_urls).
+    ///
+    /// # Errors
+    ///
+    /// Where the pattern is empty, has a scheme, or is no glob.
+    pub fn url(mut self, pattern: &str) -> Result<Self, ConfigError> {
+        self.url = Some(UrlPatterns::new("url", [pattern])?);
+        Ok(self)
+    }
+
+    /// Entries of this status.
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Entries that were stored longer ago than this.
+    pub fn older_than(mut self, age: Duration) -> Self {
+        self.older_than = Some(age);
+        self
+    }
+
+    /// Entries that have expired (`true`), or have not (`false`).
+    pub fn expired(mut self, expired: bool) -> Self {
+        self.expired = Some(expired);
+        self
+    }
+
+    pub(super) fn matches(&self, head: &Head, now: Timestamp) -> bool {
+        let url = || self.url.as_ref().is_none_or(|url| url.first_match(head.url()).is_some());
+        if head.variant_names().is_some() {
+            // A list leads to variants that a condition on responses may well spare.
+            return self.status.is_none()
+                && self.older_than.is_none()
+                && self.expired.is_none()
+                && url();
+        }
+        self.status.is_none_or(|status| head.status() == status)
+            && self.older_than.is_none_or(|age| now.saturating_since(head.stored_at()) > age)
+            && self.expired.is_none_or(|expired| head.is_expired(now) == expired)
+            && url()
+    }
+}

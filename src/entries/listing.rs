@@ -1,0 +1,89 @@
+//! [`EntryInfo`]: what is listed of a stored response, and the listing itself.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::SystemTime,
+};
+
+use futures_core::Stream;
+use http::{Method, StatusCode};
+use pin_project_lite::pin_project;
+
+use crate::{
+    key::{Key, URL_TAG_PREFIX},
+    store::{Result, Scanned},
+};
+
+/// One stored response, as [`Entries::stream`](crate::Entries::stream) lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EntryInfo {
+    /// The key it is stored under.
+    pub key: Key,
+    /// The method of the request.
+    pub method: Method,
+    /// The normalised URL of the request, without what is never stored.
+    pub url: String,
+    /// The status of the response.
+    pub status: StatusCode,
+    /// The length of the body in bytes.
+    pub size: u64,
+    /// When the response arrived.
+    pub created: SystemTime,
+    /// When it expires; `None` is never.
+    pub expires: Option<SystemTime>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+impl EntryInfo {
+    /// What is listed of an entry; nothing of a list of variants.
+    fn of(scanned: &Scanned) -> Option<Self> {
+        let head = &scanned.head;
+        if head.variant_names().is_some() {
+            return None;
+        }
+        Some(Self {
+            key: scanned.key,
+            method: head.method().clone(),
+            url: head.url().to_owned(),
+            status: head.status(),
+            size: head.body_len(),
+            created: head.stored_at().into(),
+            expires: head.expires_at().map(Into::into),
+            tags: head
+                .tags()
+                .iter()
+                .filter(|tag| !tag.starts_with(URL_TAG_PREFIX))
+                .map(ToString::to_string)
+                .collect(),
+        })
+    }
+}
+
+pin_project! {
+    /// A scan without the lists of variants.
+    pub(super) struct Listing<S> {
+        #[pin]
+        pub(super) scan: S,
+    }
+}
+
+impl<S: Stream<Item = Result<Scanned>>> Stream for Listing<S> {
+    type Item = Result<EntryInfo>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut scan = self.project().scan;
+        loop {
+            return Poll::Ready(match ready!(scan.as_mut().poll_next(cx)) {
+                None => None,
+                Some(Err(error)) => Some(Err(error)),
+                Some(Ok(item)) => match EntryInfo::of(&item) {
+                    None => continue,
+                    Some(info) => Some(Ok(info)),
+                },
+            });
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! How a [`Redb`] is set up before it is opened.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Redb, fault::STORE, open::Config};
+use crate::store::{Error, ErrorKind, Result};
+
+/// When what was written is safe from a power cut. A crash of the process alone, `kill -9` included, loses the same or
+/// less. Neither ever damages the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Writes are acknowledged when every reader of this process sees them, and synced to the disk together: at least
+    /// this often while something is unsynced, and after every 64 MiB. At most what was written in the last such
+    /// while is lost. `Duration::ZERO` syncs after every group of writes, behind the acknowledgement.
+    Every(Duration),
+    /// Writes are acknowledged when they are synced; those that arrive together share one sync. A write then takes as
+    /// long as the disk takes to sync twice (once for the data, once to make it the valid state).
+    EachCommit,
+}
+
+impl Default for Durability {
+    /// `Every` half a second.
+    fn default() -> Self {
+        Self::Every(Duration::from_millis(500))
+    }
+}
+
+/// Settings of a [`Redb`] that is to be opened; [`Redb::builder`] makes one.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct Builder {
+    path: PathBuf,
+    max_bytes: u64,
+    durability: Durability,
+    cache_bytes: usize,
+    multi_process: bool,
+    inline_reads: bool,
+}
+
+impl Builder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            max_bytes: 4 << 30,
+            durability: Durability::default(),
+            cache_bytes: 16 << 20,
+            multi_process: false,
+            inline_reads: false,
+        }
+    }
+
+    /// How many bytes the entries may take before old ones are evicted: keys, heads and bodies, without the indexes
+    /// and the room that redb leaves in its pages, so the file may become about twice as large. Default 4 GiB;
+    /// `u64::MAX` is no bound; 0 is refused by [`open`](Builder::open). An entry larger than this is refused.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// When writes are synced to the disk. Default [`Durability::Every`] 500 ms. Has no effect with
+    /// [`multi_process`](Builder::multi_process), where every commit is synced.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How many bytes of pages are kept in memory, for reading and for what is not written yet. Default 16 MiB; the
+    /// operating system caches the file as well. Smaller is slower, down to 0.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Whether other processes may have the file open too; all of them must say so. Default `false`: the first to open
+    /// the file has it alone. The [module's text](super) says what it costs.
+    pub fn multi_process(mut self, shared: bool) -> Self {
+        self.multi_process = shared;
+        self
+    }
+
+    /// Whether look-ups run in place, on the thread that asks, instead of hopping to a blocking thread. Default
+    /// `false`. It saves a few microseconds a hit, and is right where the disk is fast or the file is in memory anyway:
+    /// a look-up that has to wait for the disk holds up whatever else runs on that thread. The chunks of large bodies
+    /// behind the first are read on a blocking thread in either case.
+    pub fn inline_reads(mut self, inline: bool) -> Self {
+        self.inline_reads = inline;
+        self
+    }
+
+    /// Opens the file, making it and the directories above it where they are missing. It blocks: for some milliseconds
+    /// as a rule, longer after a crash that redb has to repair.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] where another handle or another process has the file open,
+    /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
+    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written, and
+    /// [`ErrorKind::Invalid`] for settings or a path that make no sense. Each message names the path.
+    pub fn open(self) -> Result<Redb> {
+        if self.max_bytes == 0 {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                STORE,
+                "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing",
+            ));
+        }
+        Redb::start(self.into_config(), None)
+    }
+
+    pub(super) fn into_config(self) -> Config {
+        Config {
+            path: self.path,
+            max_bytes: self.max_bytes,
+            durability: self.durability,
+            cache_bytes: self.cache_bytes,
+            multi_process: self.multi_process,
+            inline_reads: self.inline_reads,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_as_documented() {
+        let config = Builder::new("a".into()).into_config();
+        assert_eq!(config.max_bytes, 4 * 1024 * 1024 * 1024);
+        assert_eq!(config.durability, Durability::Every(Duration::from_millis(500)));
+        assert_eq!(config.cache_bytes, 16 * 1024 * 1024);
+        assert!(!config.multi_process && !config.inline_reads);
+    }
+}

@@ -1,0 +1,114 @@
+//! redb's errors as the store's: what each means for the caller, with the path and what to do.
+
+use std::{any::Any, io, path::Path};
+
+use crate::store::{Error, ErrorKind};
+
+pub(super) const STORE: &str = "redb";
+
+/// The error of this store with redb's as its source. `doing` is what could not be done: `"cannot write to"`.
+pub(super) fn error(doing: &str, path: &Path, error: redb::Error) -> Error {
+    let kind = kind(&error);
+    let advice = match kind {
+        ErrorKind::Full => "; make room on the disk, or check that the file can be written",
+        ErrorKind::Corrupt => "; the file is damaged, remove it and the cache starts empty",
+        _ => "",
+    };
+    Error::new(kind, STORE, format!("{doing} {}{advice}", path.display())).with_source(error)
+}
+
+pub(super) fn kind(error: &redb::Error) -> ErrorKind {
+    match error {
+        redb::Error::Io(error) => io_kind(error.kind()),
+        redb::Error::Corrupted(_)
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TableIsMultimap(_)
+        | redb::Error::TableDoesNotExist(_) => ErrorKind::Corrupt,
+        redb::Error::ValueTooLarge(_) => ErrorKind::TooLarge,
+        redb::Error::UpgradeRequired(_) => ErrorKind::Incompatible,
+        redb::Error::Unsupported => ErrorKind::Invalid,
+        redb::Error::DatabaseAlreadyOpen
+        | redb::Error::LockProtocolMismatch
+        | redb::Error::DatabaseClosed
+        | redb::Error::PreviousIo
+        | redb::Error::TransactionPoisoned
+        | redb::Error::LockPoisoned(_) => ErrorKind::Unavailable,
+        _ => ErrorKind::Other,
+    }
+}
+
+pub(super) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
+    match kind {
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::FileTooLarge
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::PermissionDenied => ErrorKind::Full,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// Whether redb refuses everything after this error until the file is opened again.
+pub(super) fn needs_reopening(error: &redb::Error) -> bool {
+    matches!(
+        error,
+        redb::Error::Io(_)
+            | redb::Error::PreviousIo
+            | redb::Error::DatabaseClosed
+            | redb::Error::LockPoisoned(_)
+    )
+}
+
+pub(super) fn corrupt(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Corrupt, STORE, message)
+}
+
+pub(super) fn closed(path: &Path) -> Error {
+    Error::new(ErrorKind::Unavailable, STORE, format!("{} is closed", path.display()))
+}
+
+/// redb trusts the structure of its pages, so a file damaged in the wrong place can make it panic; for a cache that is
+/// one more error.
+pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    corrupt(format!(
+        "{} cannot be understood, remove it and the cache starts empty: {text}",
+        path.display()
+    ))
+}
+
+/// What a failure meant, for those to whom it is told later or more than once.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Failure {
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(super) fn of(error: &Error) -> Self {
+        let text = error.to_string();
+        let message = text.strip_prefix("redb: ").unwrap_or(&text);
+        Self::new(error.kind(), message)
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn error(&self) -> Error {
+        Error::new(self.kind, STORE, self.message.clone())
+    }
+
+    /// The same for one who only reads.
+    pub(super) fn as_unavailable(&self) -> Error {
+        Error::new(ErrorKind::Unavailable, STORE, self.message.clone())
+    }
+}

@@ -1,0 +1,162 @@
+//! The body that is coming in: kept while it is small, sent to the writer thread chunk by chunk once it is not.
+
+use std::{fmt, mem, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+
+use super::{
+    Inner,
+    change::{Body, Entry, too_large},
+    fault::STORE,
+    record::{Location, MAX_TAGS, cost},
+    schema::{CHUNK, INLINE, digests},
+    shared::{Command, Incoming},
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, ErrorKind, Result, Writer as StoreWriter},
+};
+
+/// Takes the body of one entry of a [`Redb`](super::Redb). It holds at most one chunk of 128 KiB beside the last
+/// [`Bytes`] it was given.
+pub struct Writer {
+    inner: Arc<Inner>,
+    key: Key,
+    head: Option<Head>,
+    /// What came before `rest` and is not sent yet, less than a chunk.
+    buffer: BytesMut,
+    /// The last piece, left as it came: a body of one piece is never copied here.
+    rest: Bytes,
+    /// Bytes that were sent.
+    sent: u64,
+    index: u32,
+    body: Option<Arc<Incoming>>,
+}
+
+impl Writer {
+    pub(super) fn new(inner: Arc<Inner>, key: Key, head: Head) -> Self {
+        Self {
+            inner,
+            key,
+            head: Some(head),
+            buffer: BytesMut::new(),
+            rest: Bytes::new(),
+            sent: 0,
+            index: 0,
+            body: None,
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.sent + (self.buffer.len() + self.rest.len()) as u64
+    }
+
+    fn check(&self) -> Result<()> {
+        if let Some(failure) = self.body.as_ref().and_then(|body| body.failed.get()) {
+            return Err(failure.error());
+        }
+        // The head counts as well; what it comes to is known, and looked at, in the end.
+        let max_bytes = self.inner.shared.config.max_bytes;
+        let bytes = cost(0, Location::Chunks { id: 0, len: self.len() });
+        if bytes > max_bytes {
+            return Err(too_large(bytes, max_bytes));
+        }
+        Ok(())
+    }
+
+    /// Sends chunks until no more than one is left: the last one goes with the entry. It can be cancelled anywhere and
+    /// called again.
+    async fn drain(&mut self) -> Result<()> {
+        while self.buffer.len() + self.rest.len() > CHUNK {
+            let room = self.inner.shared.room(CHUNK).await?;
+            let payload = self.take(CHUNK);
+            let body = self.body.get_or_insert_with(|| self.inner.shared.incoming());
+            let command = Command::Chunk { body: body.clone(), index: self.index, payload };
+            self.inner.shared.send(command, None, room)?;
+            self.sent += CHUNK as u64;
+            let next = self.index.checked_add(1);
+            self.index = next.ok_or_else(|| too_large(self.len(), u64::from(u32::MAX)))?;
+        }
+        Ok(())
+    }
+
+    /// The next `len` bytes, of which there are so many.
+    fn take(&mut self, len: usize) -> Bytes {
+        if self.buffer.is_empty() {
+            return self.rest.split_to(len);
+        }
+        let missing = self.rest.split_to(len - self.buffer.len());
+        self.buffer.extend_from_slice(&missing);
+        mem::take(&mut self.buffer).freeze()
+    }
+}
+
+impl StoreWriter for Writer {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        // What a cancelled call has left.
+        self.drain().await?;
+        if !self.rest.is_empty() {
+            if self.buffer.is_empty() {
+                self.buffer.reserve((self.rest.len() + chunk.len()).min(CHUNK));
+            }
+            self.buffer.extend_from_slice(&self.rest);
+        }
+        self.rest = chunk;
+        self.check()?;
+        self.drain().await
+    }
+
+    async fn finish(mut self, trailers: Option<HeaderMap>) -> Result<()> {
+        self.drain().await?;
+        self.check()?;
+        let len = self.len();
+        let tail = self.take(self.buffer.len() + self.rest.len());
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let head = head.seal(len, trailers);
+        let body = if self.body.is_none() && tail.len() <= INLINE {
+            Body::Inline { checksum: crc32fast::hash(&tail), bytes: tail }
+        } else {
+            Body::Chunks { len, last: self.index, tail }
+        };
+        let entry = Entry {
+            head: head.encode(),
+            expires_at: head.expires_at(),
+            tags: digests(head.tags()),
+            body,
+        };
+        check_tags(&head)?;
+        let bytes = entry.head.len() + CHUNK.min(len as usize);
+        let room = self.inner.shared.room(bytes).await?;
+        // From here on the thread sees to the body, whatever comes of the entry.
+        let command =
+            Command::Put { key: self.key, entry: Box::new(entry), body: self.body.take() };
+        self.inner.shared.ask_with(command, room).await.map(drop)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            self.inner.shared.tell(Command::Abandon(body));
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("key", &self.key)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn check_tags(head: &Head) -> Result<()> {
+    if head.tags().len() > MAX_TAGS {
+        let message = format!("an entry can have {MAX_TAGS} tags, not {}", head.tags().len());
+        return Err(Error::new(ErrorKind::TooLarge, STORE, message));
+    }
+    Ok(())
+}

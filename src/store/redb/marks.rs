@@ -1,0 +1,53 @@
+//! Which entries were read lately: one bit each, in memory, set by reads without a lock or a write to the file.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::schema::KeyBytes;
+
+const BITS: usize = 1 << 20;
+
+/// A bit for each of 2^20 classes of keys (128 KiB). Keys are digests, so their first bits spread evenly; with more
+/// entries than bits some share one, and an entry may be kept for its neighbour's sake once in a while.
+pub(super) struct Marks(Box<[AtomicU64]>);
+
+impl Marks {
+    pub(super) fn new() -> Self {
+        Self((0..BITS / 64).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn place(&self, key: &KeyBytes) -> (&AtomicU64, u64) {
+        let bit = u32::from_le_bytes([key[0], key[1], key[2], 0]) as usize % BITS;
+        (&self.0[bit / 64], 1 << (bit % 64))
+    }
+
+    /// Says that the entry was read.
+    pub(super) fn set(&self, key: &KeyBytes) {
+        let (word, bit) = self.place(key);
+        // A hot entry is marked already: no need to fetch its cache line for writing at every read.
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the entry was read since this was last asked.
+    pub(super) fn take(&self, key: &KeyBytes) -> bool {
+        let (word, bit) = self.place(key);
+        word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_lasts_until_it_is_taken() {
+        let marks = Marks::new();
+        let (one, other) = ([0xff; 32], [0xfe; 32]);
+        marks.set(&one);
+        marks.set(&one);
+        assert!(!marks.take(&other));
+        assert!(marks.take(&one));
+        assert!(!marks.take(&one));
+    }
+}

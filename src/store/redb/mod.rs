@@ -1,0 +1,301 @@
+//! [`Redb`]: entries in one [redb](https://docs.rs/redb) database file, kept between runs.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), larder::store::Error> {
+//! use larder::store::{Redb, Store};
+//!
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("http-cache.redb");
+//! let store = Redb::builder(path).max_bytes(1 << 30).open()?;
+//! assert_eq!(store.len().await?, 0);
+//! store.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Durability
+//!
+//! A write is acknowledged when every reader of this process sees it. By default it is synced to the disk together
+//! with others within half a second; [`Durability`] says otherwise. A crash or a power cut loses what was not synced,
+//! and nothing else: whenever the process dies, `kill -9` included, the file opens again, with whole entries only, and
+//! without a repair that would have to read all of it. [`Redb::close`], and dropping the last handle, sync.
+//!
+//! # Atomicity
+//!
+//! One thread for each database does all the writing. Whatever has been asked for meanwhile goes into one transaction
+//! and is acknowledged when that is committed; an entry is published with all its index rows by one transaction. A
+//! body of more than 32 KiB is written in chunks while it comes in, in earlier transactions, under a number that no
+//! entry refers to yet; what becomes of the chunks is decided with the entry. Where the writer goes away before, they
+//! are removed, and where the process does, at the next opening. Readers see the snapshot in which they began: a large
+//! body is read to its end from there while it is replaced, removed or evicted.
+//!
+//! A transaction that fails (a full disk) is an error for all that was in it and leaves nothing behind. redb refuses
+//! all work after an I/O error, so the file is then opened again, which undoes what was not synced and ends bodies that
+//! are being read or written with an error; the store goes on as soon as the disk does.
+//!
+//! # Expiry and eviction
+//!
+//! Expired entries stay until they are replaced, [removed](crate::store::Store::remove_expired) (by an index, so at a
+//! cost in proportion to what has expired) or evicted. Over [`max_bytes`](Builder::max_bytes) entries are evicted in
+//! the order in which they came, save those that were read since they were last considered (the SIEVE policy); which
+//! ones were read is kept in memory, so reading writes nothing, and is forgotten when the file is closed.
+//!
+//! # What another process sees
+//!
+//! Nothing, as a rule: the first to open the file has it alone, and the next is told so. With
+//! [`multi_process(true)`](Builder::multi_process) in each of them, processes on one machine (not over a network file
+//! system) share the file, and each sees what another has written as soon as that is acknowledged. They write in turn,
+//! and each transaction is synced, twice, whatever [`Durability`] says; each look-up takes a file lock. An unfinished
+//! body is then left alone by the others until its writer has been silent for an hour, and is removed by the next
+//! process that opens the file; a writer that was silent for so long but lives gets an error. Which entries were read
+//! is known to each process for itself.
+//!
+//! # The file
+//!
+//! Tables, all of them named `larder.*`:
+//!
+//! | table | row |
+//! |---|---|
+//! | `meta` | `format` version of the layout; `state` sum of sizes, next number, place of the eviction's hand |
+//! | `entries` | key → record: version, place in the queue, expiry, tags' digests, head, body where it is small |
+//! | `chunks` | body number and index → checksum, up to 128 KiB of the body |
+//! | `expiry`, `tags` | expiry or tag's digest, with the key |
+//! | `order` | place in the eviction queue → key |
+//! | `pending`, `garbage` | bodies that are being written, and bodies that are to be removed |
+//!
+//! Record header, head, inline body and each chunk have a checksum of their own, which redb's pages do not when they
+//! are read. What does not match is an error of kind [`ErrorKind::Corrupt`] before
+//! any of it is handed out. A file of a newer layout is refused, one of an older layout emptied, any other redb
+//! database left alone. The file takes up to about twice the size of its entries (redb's pages are powers of two), does
+//! not shrink when entries go, and uses the room again.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use etcetera::BaseStrategy;
+use futures_core::Stream;
+use tempfile::TempDir;
+
+use self::{
+    change::Purge,
+    fault::STORE,
+    open::Config,
+    read::{Scan, here, off},
+    schema::{digests, tag_digest},
+    shared::{Command, Shared},
+};
+use super::{Error, ErrorKind, Hit, Result, Scanned, Store, Version};
+use crate::{Key, entry::Head, time::Timestamp};
+
+mod builder;
+mod change;
+mod fault;
+mod incoming;
+mod marks;
+mod open;
+mod read;
+mod record;
+mod schema;
+mod shared;
+mod writer;
+
+pub use self::{
+    builder::{Builder, Durability},
+    incoming::Writer,
+};
+
+/// A store in one database file. The [module's text](self) says what it promises.
+///
+/// # Clone
+///
+/// A clone is another handle to the same file. Dropping the last one syncs and closes the file and waits for that; a
+/// body that is being read or written counts as a handle.
+#[derive(Clone)]
+pub struct Redb {
+    inner: Arc<Inner>,
+}
+
+/// What is shared by all handles, and ends with the last of them.
+struct Inner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Removed after the file was closed.
+    _directory: Option<TempDir>,
+}
+
+impl Redb {
+    /// Opens the file at `path` with the defaults of [`builder`](Redb::builder), making it and the directories above
+    /// it where they are missing. The path is taken as it is. It blocks briefly.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::open`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::builder(path).open()
+    }
+
+    /// Settings for a store at `path`, to be [opened](Builder::open).
+    pub fn builder(path: impl Into<PathBuf>) -> Builder {
+        Builder::new(path.into())
+    }
+
+    /// A store of this process alone, in a directory of its own under the system's temporary one. It is removed when
+    /// the last handle is dropped; a process that is killed leaves it to the system. It blocks briefly.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::open`], and where there is no such directory.
+    pub fn temporary() -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("larder-").tempdir().map_err(|error| {
+            let message = "cannot make a temporary directory; set TMPDIR, or choose a path";
+            Error::new(fault::io_kind(error.kind()), STORE, message).with_source(error)
+        })?;
+        let config = Self::builder(directory.path().join("http-cache.redb")).into_config();
+        Self::start(config, Some(directory))
+    }
+
+    /// Opens `http-cache.redb` in the directory `app` of the user's cache directory: `$XDG_CACHE_HOME` or `~/.cache`,
+    /// and on Windows the local application data. It blocks briefly.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::open`], and of kind [`ErrorKind::Invalid`] where `app` is not the name of a directory, or the
+    /// user has no home.
+    pub fn in_cache_dir(app: &str) -> Result<Self> {
+        let invalid = |message: String| Error::new(ErrorKind::Invalid, STORE, message);
+        if matches!(app, "" | "." | "..") || app.contains(['/', '\\', ':', '\0']) {
+            return Err(invalid(format!(
+                "{app:?} cannot be the name of a directory; name the application, without path \
+                 separators"
+            )));
+        }
+        let strategy = etcetera::choose_base_strategy().map_err(|error| {
+            invalid("there is no home directory to find the cache directory in".to_owned())
+                .with_source(error)
+        })?;
+        Self::open(strategy.cache_dir().join(app).join("http-cache.redb"))
+    }
+
+    fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
+        let owner = writer::owner();
+        let (db, garbage) = open::open(&config, owner)?;
+        let (shared, commands) = Shared::new(config, db);
+        let writer = writer::Thread::new(shared.clone(), commands, owner, garbage);
+        let thread = thread::Builder::new()
+            .name("larder-redb".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| {
+                Error::new(ErrorKind::Unavailable, STORE, "cannot start a thread for writing")
+                    .with_source(error)
+            })?;
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { inner: Arc::new(Inner { shared, thread, _directory: directory }) })
+    }
+
+    /// The path of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared().config.path
+    }
+
+    /// Syncs everything that was written and closes the file, for this handle and every clone of it: whatever is asked
+    /// of them later is an error of kind [`ErrorKind::Unavailable`]. What was asked for before is done first. Another
+    /// process can have the file from then on. Closing what is closed does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where the last sync fails; the file is closed all the same.
+    pub async fn close(&self) -> Result<()> {
+        let Some(outcome) = self.shared().close() else { return Ok(()) };
+        // Where another call came first, the thread has ended without an answer for this one.
+        outcome.await.unwrap_or(Ok(0)).map(drop)
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The thread syncs and closes first; `close` is for those who want to hear how that went.
+        drop(self.shared.close());
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            drop(thread.join());
+        }
+    }
+}
+
+impl fmt::Debug for Redb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = &self.shared().config;
+        f.debug_struct("Redb")
+            .field("path", &config.path)
+            .field("max_bytes", &config.max_bytes)
+            .field("durability", &config.durability)
+            .field("multi_process", &config.multi_process)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for Redb {
+    type Writer = Writer;
+
+    async fn get(&self, key: &Key) -> Result<Option<Hit>> {
+        let key = *key;
+        let shared = self.shared();
+        let task = if shared.config.inline_reads {
+            here(shared, |shared| read::get(shared, &key))
+        } else {
+            off(shared, move |shared| read::get(shared, &key))
+        };
+        Ok(task.await?.map(|found| found.into_hit(&self.inner)))
+    }
+
+    async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
+        incoming::check_tags(&head)?;
+        self.shared().check_open()?;
+        Ok(Writer::new(self.inner.clone(), *key, head))
+    }
+
+    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
+        incoming::check_tags(&head)?;
+        let (tags, bytes) = (digests(head.tags()), head.size());
+        let command = Command::Update { key: *key, seen, head: Box::new(head), tags };
+        Ok(self.shared().ask(command, bytes).await? == 1)
+    }
+
+    async fn remove(&self, key: &Key) -> Result<bool> {
+        Ok(self.shared().ask(Command::Remove(*key), 0).await? == 1)
+    }
+
+    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+        self.shared().ask(Command::Purge(Purge::Expired(now)), 0).await
+    }
+
+    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        self.shared().ask(Command::Purge(Purge::Tagged(tag_digest(tag))), 0).await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.shared().ask(Command::Clear, 0).await.map(drop)
+    }
+
+    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
+        Scan::new(self.inner.clone())
+    }
+
+    async fn len(&self) -> Result<u64> {
+        off(self.shared(), read::len).await
+    }
+
+    async fn size_bytes(&self) -> Result<u64> {
+        off(self.shared(), read::size).await
+    }
+}

@@ -1,0 +1,269 @@
+//! Opening the file: making it, refusing what is not ours, and sweeping up what a crash has left.
+
+use std::{
+    fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use redb::{
+    ConcurrencyMode, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableHandle,
+    WriteTransaction,
+};
+
+use super::{
+    builder::Durability,
+    fault::{self, STORE},
+    schema::{
+        CHUNKS, ENTRIES, EXPIRY, FORMAT, GARBAGE, META, META_FORMAT, META_STATE, ORDER, PENDING,
+        PREFIX, State, TAGS,
+    },
+};
+use crate::{
+    store::{Error, ErrorKind, Result},
+    time::{Clock, SystemClock, Timestamp},
+};
+
+/// The settings of an open store.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) path: PathBuf,
+    pub(super) max_bytes: u64,
+    pub(super) durability: Durability,
+    pub(super) cache_bytes: usize,
+    pub(super) multi_process: bool,
+    pub(super) inline_reads: bool,
+}
+
+/// How long the writer of a body may be silent before another process takes it for dead. Live ones renew their row
+/// long before.
+pub(super) const ABANDONED: Duration = Duration::from_secs(60 * 60);
+
+/// Opens or makes the file, and says whether there are bodies to be removed from it. `owner` is this process's name for
+/// itself in the table of unfinished bodies.
+pub(super) fn open(config: &Config, owner: u64) -> Result<(Database, bool)> {
+    let path = &config.path;
+    catch_unwind(AssertUnwindSafe(|| {
+        prepare(config)?;
+        let db = open_file(config, path)?;
+        let what = inspect(&db).map_err(|error| fault::error("cannot read", path, error))?;
+        settle(&db, config, what)?;
+        let garbage = sweep(&db, config, owner)
+            .map_err(|error| fault::error("cannot write to", path, error))?;
+        Ok((db, garbage))
+    }))
+    .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
+}
+
+fn redb_builder(config: &Config) -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(config.cache_bytes);
+    builder.set_concurrency_mode(if config.multi_process {
+        ConcurrencyMode::MultiWriter
+    } else {
+        ConcurrencyMode::ExclusiveWriter
+    });
+    builder
+}
+
+/// Makes the directories and, where there is no file, the file.
+///
+/// It is made under another name and then put in place: redb writes its magic number last, so a process that dies
+/// while making the file would leave one behind that nobody can tell from a stranger's.
+fn prepare(config: &Config) -> Result<()> {
+    let path = &config.path;
+    let failed = |error: io::Error| {
+        let message =
+            format!("cannot make {}; choose a path where this process may write", path.display());
+        Error::new(fault::io_kind(error.kind()), STORE, message).with_source(error)
+    };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let message = format!("{} is a directory; name a file in it instead", path.display());
+            return Err(Error::new(ErrorKind::Invalid, STORE, message));
+        }
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(directory).map_err(failed)?;
+    let fresh = tempfile::Builder::new()
+        .prefix(".larder-")
+        .suffix(".new")
+        .tempfile_in(directory)
+        .map_err(failed)?
+        .into_temp_path();
+    let db = open_file(config, &fresh)?;
+    let wrong = |error: redb::Error| fault::error("cannot make", path, error);
+    write(&db, initialise).map_err(wrong)?;
+    db.close().map_err(|error| wrong(error.into()))?;
+    match fresh.persist_noclobber(path) {
+        Ok(()) => Ok(()),
+        // Another process was faster, and its file is as good.
+        Err(_) if path.exists() => Ok(()),
+        Err(refused) => Err(failed(refused.error)),
+    }
+}
+
+fn open_file(config: &Config, path: &Path) -> Result<Database> {
+    let builder = redb_builder(config);
+    builder.create(path).map_err(|error| {
+        let path = &config.path;
+        let refuse = |kind, message: String| Error::new(kind, STORE, message);
+        match error.into() {
+            error @ redb::Error::DatabaseAlreadyOpen => refuse(
+                ErrorKind::Unavailable,
+                format!(
+                    "{} is in use by another process, or by another handle of this one; clone \
+                     that handle, or set multi_process(true) in every process",
+                    path.display()
+                ),
+            )
+            .with_source(error),
+            error @ redb::Error::LockProtocolMismatch => refuse(
+                ErrorKind::Unavailable,
+                format!("{} is in use by a process with another version of redb", path.display()),
+            )
+            .with_source(error),
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                refuse(ErrorKind::Incompatible, not_ours(path)).with_source(error)
+            }
+            error @ redb::Error::UpgradeRequired(_) => refuse(
+                ErrorKind::Incompatible,
+                format!(
+                    "{} was written by an old version of redb; remove it and the cache starts \
+                     empty",
+                    path.display()
+                ),
+            )
+            .with_source(error),
+            error => fault::error("cannot open", path, error),
+        }
+    })
+}
+
+fn not_ours(path: &Path) -> String {
+    format!("{} is not a larder cache and is left as it is; choose another path", path.display())
+}
+
+/// What a database holds.
+enum Content {
+    Ours,
+    Nothing,
+    Older,
+    Newer(u32),
+    Foreign,
+}
+
+fn inspect(db: &Database) -> Result<Content, redb::Error> {
+    let txn = db.begin_read()?;
+    let meta = match txn.open_table(META) {
+        Ok(meta) => meta,
+        Err(redb::TableError::TableDoesNotExist(_)) => {
+            let empty =
+                txn.list_tables()?.next().is_none() && txn.list_multimap_tables()?.next().is_none();
+            return Ok(if empty { Content::Nothing } else { Content::Foreign });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(format) = meta.get(META_FORMAT)? else { return Ok(Content::Older) };
+    let Ok(number) = <[u8; 4]>::try_from(format.value()) else { return Ok(Content::Older) };
+    let number = u32::from_le_bytes(number);
+    Ok(match number {
+        FORMAT => Content::Ours,
+        newer if newer > FORMAT => Content::Newer(newer),
+        _ => Content::Older,
+    })
+}
+
+fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
+    let path = &config.path;
+    let wrong = |error| fault::error("cannot write to", path, error);
+    match what {
+        Content::Ours => Ok(()),
+        Content::Nothing => write(db, initialise).map_err(wrong),
+        // It is a cache: what an older version wrote is fetched again.
+        Content::Older => write(db, |txn| {
+            let ours: Vec<_> =
+                txn.list_tables()?.filter(|table| table.name().starts_with(PREFIX)).collect();
+            for table in ours {
+                txn.delete_table(table)?;
+            }
+            initialise(txn)
+        })
+        .map_err(wrong),
+        Content::Newer(format) => Err(Error::new(
+            ErrorKind::Incompatible,
+            STORE,
+            format!(
+                "{} has the format version {format}, and this version of larder reads {FORMAT}; \
+                 choose another path, or remove the file",
+                path.display()
+            ),
+        )),
+        Content::Foreign => Err(Error::new(ErrorKind::Incompatible, STORE, not_ours(path))),
+    }
+}
+
+/// Every table, so that no reader meets a missing one.
+fn initialise(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    txn.open_table(ENTRIES)?;
+    txn.open_table(CHUNKS)?;
+    txn.open_table(EXPIRY)?;
+    txn.open_table(TAGS)?;
+    txn.open_table(ORDER)?;
+    txn.open_table(PENDING)?;
+    txn.open_table(GARBAGE)?;
+    let mut meta = txn.open_table(META)?;
+    meta.insert(META_STATE, State::default().encode().as_slice())?;
+    meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+    Ok(())
+}
+
+/// Turns unfinished bodies whose writer is gone into garbage, which the writer thread then removes bit by bit.
+///
+/// Alone with the file, nobody else can be writing. With others, a body is given up when its row is an hour old, or
+/// this very process's own from before it had to open the file again.
+/// Says whether there is garbage.
+fn sweep(db: &Database, config: &Config, owner: u64) -> Result<bool, redb::Error> {
+    let txn = db.begin_read()?;
+    if txn.open_table(PENDING)?.is_empty()? {
+        return Ok(!txn.open_table(GARBAGE)?.is_empty()?);
+    }
+    drop(txn);
+    let now = SystemClock.now();
+    write(db, |txn| {
+        let mut pending = txn.open_table(PENDING)?;
+        let mut garbage = txn.open_table(GARBAGE)?;
+        let mut dead = Vec::new();
+        for row in pending.iter()? {
+            let (body, row) = row?;
+            let (writer, touched) = row.value();
+            let age = now.saturating_since(Timestamp::from_millis(touched));
+            if !config.multi_process || writer == owner || age >= ABANDONED {
+                dead.push(body.value());
+            }
+        }
+        for body in dead {
+            pending.remove(body)?;
+            garbage.insert(body, ())?;
+        }
+        Ok(())
+    })?;
+    Ok(true)
+}
+
+fn write(
+    db: &Database,
+    work: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    let mut txn = db.begin_write()?;
+    txn.set_quick_repair(true);
+    work(&txn)?;
+    Ok(txn.commit()?)
+}

@@ -1,0 +1,349 @@
+//! Reading: look-ups, the chunks of large bodies and listing, each in a snapshot of redb's that no write disturbs.
+
+use std::{
+    collections::VecDeque,
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use redb::{ReadOnlyTable, ReadableTableMetadata};
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use super::{
+    Inner,
+    fault::{self, STORE},
+    record::{Location, Record},
+    schema::{
+        CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
+        chunk_len, key_of, read_chunk,
+    },
+    shared::Shared,
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, ErrorKind, Hit, Result, Scanned, StoredBody, Version},
+};
+
+/// How many chunks are read in one go; as many again are read ahead.
+const AHEAD: usize = 2;
+
+/// How many entries are listed in one go, and how many bytes of heads at most.
+const PAGE: usize = 256;
+const PAGE_BYTES: usize = 1 << 20;
+
+// ===== off the runtime =====
+
+/// Work on a blocking thread, or what it came to where there is no runtime to give it to.
+pub(super) enum Task<T> {
+    Running(JoinHandle<Result<T>>),
+    Done(Option<Result<T>>),
+}
+
+/// Runs `work` where it may wait for the disk. Outside of a tokio runtime that is here.
+pub(super) fn off<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
+) -> Task<T> {
+    match Handle::try_current() {
+        Ok(runtime) => {
+            let shared = shared.clone();
+            Task::Running(runtime.spawn_blocking(move || guarded(&shared, work)))
+        }
+        Err(_) => here(shared, work),
+    }
+}
+
+/// Runs `work` in place.
+pub(super) fn here<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Task<T> {
+    Task::Done(Some(guarded(shared, work)))
+}
+
+fn guarded<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(|| work(shared))).unwrap_or_else(|panic| {
+        // It may have left redb's locks poisoned.
+        shared.poke(shared.opening());
+        Err(fault::panicked(&shared.config.path, panic.as_ref()))
+    })
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Running(task) => {
+                Poll::Ready(ready!(Pin::new(task).poll(cx)).unwrap_or_else(|error| {
+                    let message = "the runtime shut down while the store was being read";
+                    Err(Error::new(ErrorKind::Unavailable, STORE, message).with_source(error))
+                }))
+            }
+            Self::Done(result) => Poll::Ready(result.take().unwrap_or_else(|| {
+                Err(Error::new(ErrorKind::Other, STORE, "a finished read was polled again"))
+            })),
+        }
+    }
+}
+
+// Nothing in it is pinned: the result is handed out by value.
+impl<T> Unpin for Task<T> {}
+
+// ===== look-ups =====
+
+/// An entry as it was found, with its body in memory or the way to it.
+pub(super) struct Found {
+    head: Arc<Head>,
+    version: Version,
+    body: FoundBody,
+}
+
+enum FoundBody {
+    Here(Bytes),
+    Chunks { first: Bytes, rest: Box<Chunks>, len: u64 },
+}
+
+impl Found {
+    pub(super) fn into_hit(self, inner: &Arc<Inner>) -> Hit {
+        let body = match self.body {
+            FoundBody::Here(bytes) => bytes.into(),
+            FoundBody::Chunks { first, rest, len } => {
+                StoredBody::from_stream(len, Body::new(inner.clone(), first, rest))
+            }
+        };
+        Hit::new(self.head, self.version, body)
+    }
+}
+
+pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
+    let snapshot = shared.snapshot()?;
+    let opening = snapshot.opening;
+    let wrong = |error: redb::Error| shared.read_fault(error, opening);
+    let found = snapshot.entries.get(key.as_bytes()).map_err(|error| wrong(error.into()))?;
+    let Some(value) = found else { return Ok(None) };
+    let record = Record::parse(key.as_bytes(), value.value())
+        .map_err(|damage| corrupt_entry(key, &damage.to_string()))?;
+    // The one copy: head and body share it.
+    let bytes = Bytes::copy_from_slice(record.rest);
+    let head = Head::decode(bytes.slice(..record.head_len))
+        .map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))?;
+    let body = match record.header.body {
+        Location::Inline { checksum, .. } => {
+            let body = bytes.slice(record.head_len..);
+            if crc32fast::hash(&body) != checksum {
+                return Err(corrupt_entry(key, "a body that does not match its checksum"));
+            }
+            FoundBody::Here(body)
+        }
+        Location::Chunks { id, len } => {
+            let table = snapshot.txn.open_table(CHUNKS).map_err(|error| wrong(error.into()))?;
+            let count = chunk_count(len);
+            let mut rest = Chunks { table, key: *key, id, len, next: 0, count, opening };
+            match rest.read(shared)? {
+                Some(first) if count == 1 => FoundBody::Here(first),
+                Some(first) => FoundBody::Chunks { first, rest: Box::new(rest), len },
+                None => FoundBody::Here(Bytes::new()),
+            }
+        }
+    };
+    let len = match &body {
+        FoundBody::Here(bytes) => bytes.len() as u64,
+        FoundBody::Chunks { len, .. } => *len,
+    };
+    if len != head.body_len() {
+        return Err(corrupt_entry(key, "a body of another length than its head says"));
+    }
+    shared.marks.set(key.as_bytes());
+    let version = Version::new(record.header.version);
+    Ok(Some(Found { head: Arc::new(head), version, body }))
+}
+
+fn corrupt_entry(key: &Key, what: &str) -> Error {
+    fault::corrupt(format!("the entry of key {key} has {what}"))
+}
+
+// ===== large bodies =====
+
+/// The chunks of a body, in the snapshot in which its entry was found.
+struct Chunks {
+    table: ReadOnlyTable<&'static ChunkKey, &'static [u8]>,
+    key: Key,
+    id: u64,
+    len: u64,
+    next: u64,
+    count: u64,
+    opening: u64,
+}
+
+impl Chunks {
+    fn read(&mut self, shared: &Shared) -> Result<Option<Bytes>> {
+        if self.next == self.count {
+            return Ok(None);
+        }
+        let index = u32::try_from(self.next)
+            .map_err(|_| corrupt_entry(&self.key, "a body of an impossible length"))?;
+        let row = chunk_key(self.id, index);
+        let value = self
+            .table
+            .get(&row)
+            .map_err(|error| shared.read_fault(error.into(), self.opening))?
+            .ok_or_else(|| corrupt_entry(&self.key, "a body of which a chunk is missing"))?;
+        let payload = read_chunk(&row, value.value(), chunk_len(self.len, index))
+            .map_err(|damage| corrupt_entry(&self.key, &damage.to_string()))?;
+        self.next += 1;
+        Ok(Some(Bytes::copy_from_slice(payload)))
+    }
+
+    fn read_some(mut self: Box<Self>, shared: &Shared) -> Result<Ahead> {
+        let mut chunks = VecDeque::with_capacity(AHEAD);
+        while chunks.len() < AHEAD {
+            match self.read(shared) {
+                Ok(Some(chunk)) => chunks.push_back(chunk),
+                Ok(None) => return Ok((None, chunks)),
+                // What is whole is handed out first; the error comes up again next time.
+                Err(_) if !chunks.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((Some(self), chunks))
+    }
+}
+
+/// What there is still to read, and what was read.
+type Ahead = (Option<Box<Chunks>>, VecDeque<Bytes>);
+
+/// A large body as a stream. It keeps the store open until it is dropped.
+struct Body {
+    inner: Arc<Inner>,
+    ready: VecDeque<Bytes>,
+    ahead: Option<Task<Ahead>>,
+    rest: Option<Box<Chunks>>,
+}
+
+impl Body {
+    fn new(inner: Arc<Inner>, first: Bytes, rest: Box<Chunks>) -> Self {
+        Self { inner, ready: VecDeque::from([first]), ahead: None, rest: Some(rest) }
+    }
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            // Reading goes on while the caller is busy with what it has.
+            if let Some(rest) = this.rest.take() {
+                let shared = &this.inner.shared;
+                this.ahead = Some(if shared.config.inline_reads {
+                    here(shared, |shared| rest.read_some(shared))
+                } else {
+                    off(shared, move |shared| rest.read_some(shared))
+                });
+            }
+            if let Some(chunk) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            let Some(ahead) = &mut this.ahead else { return Poll::Ready(None) };
+            let result = ready!(Pin::new(ahead).poll(cx));
+            this.ahead = None;
+            match result {
+                Ok((rest, ready)) => (this.rest, this.ready) = (rest, ready),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+}
+
+// ===== listing and counting =====
+
+/// Every entry's head, page by page, each page in a snapshot of its own: a slow reader holds nothing up.
+pub(super) struct Scan {
+    inner: Arc<Inner>,
+    ready: VecDeque<Result<Scanned>>,
+    ahead: Option<Task<Page>>,
+    after: Option<Bound<KeyBytes>>,
+}
+
+/// Where the next page begins, and this one.
+type Page = (Option<Bound<KeyBytes>>, VecDeque<Result<Scanned>>);
+
+impl Scan {
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner, ready: VecDeque::new(), ahead: None, after: Some(Bound::Unbounded) }
+    }
+}
+
+impl Stream for Scan {
+    type Item = Result<Scanned>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(item) = this.ready.pop_front() {
+                return Poll::Ready(Some(item));
+            }
+            if let Some(after) = this.after.take() {
+                this.ahead = Some(off(&this.inner.shared, move |shared| page(shared, after)));
+            }
+            let Some(ahead) = &mut this.ahead else { return Poll::Ready(None) };
+            let result = ready!(Pin::new(ahead).poll(cx));
+            this.ahead = None;
+            match result {
+                Ok((after, ready)) => (this.after, this.ready) = (after, ready),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+}
+
+fn page(shared: &Shared, after: Bound<KeyBytes>) -> Result<Page> {
+    let (txn, opening) = shared.begin_read()?;
+    let wrong = |error: redb::Error| shared.read_fault(error, opening);
+    let entries = txn.open_table(ENTRIES).map_err(|error| wrong(error.into()))?;
+    let rows = entries
+        .range::<&KeyBytes>((after.as_ref(), Bound::Unbounded))
+        .map_err(|error| wrong(error.into()))?;
+    let (mut items, mut bytes) = (VecDeque::new(), 0);
+    for row in rows {
+        let (key, value) = row.map_err(|error| wrong(error.into()))?;
+        let key = *key.value();
+        let item = scanned(&key, value.value());
+        bytes += item.as_ref().map_or(0, |item| item.head.size());
+        items.push_back(item);
+        if items.len() == PAGE || bytes >= PAGE_BYTES {
+            return Ok((Some(Bound::Excluded(key)), items));
+        }
+    }
+    Ok((None, items))
+}
+
+fn scanned(bytes: &KeyBytes, value: &[u8]) -> Result<Scanned> {
+    let key = key_of(bytes);
+    let record =
+        Record::parse(bytes, value).map_err(|damage| corrupt_entry(&key, &damage.to_string()))?;
+    let head = Bytes::copy_from_slice(&record.rest[..record.head_len]);
+    let head = Head::decode(head)
+        .map_err(|error| corrupt_entry(&key, "a damaged head").with_source(error))?;
+    Ok(Scanned::new(key, Version::new(record.header.version), Arc::new(head)))
+}
+
+pub(super) fn len(shared: &Shared) -> Result<u64> {
+    let (txn, opening) = shared.begin_read()?;
+    let len = || -> Result<u64, redb::Error> { Ok(txn.open_table(ENTRIES)?.len()?) };
+    len().map_err(|error| shared.read_fault(error, opening))
+}
+
+pub(super) fn size(shared: &Shared) -> Result<u64> {
+    let (txn, opening) = shared.begin_read()?;
+    let size = || -> Result<u64, redb::Error> {
+        let meta = txn.open_table(META)?;
+        let row = meta.get(META_STATE)?;
+        Ok(row.and_then(|row| State::decode(row.value())).unwrap_or_default().size)
+    };
+    size().map_err(|error| shared.read_fault(error, opening))
+}

@@ -1,0 +1,234 @@
+//! The bytes of a record: `fixed header | tag digests | encoded head | inline body`.
+//!
+//! The header carries a checksum of its own, over the entry's key as well, so that an entry can be removed with all its
+//! index rows without decoding the head, and so that a record can never be served under another key. Numbers are
+//! little-endian. The layout is pinned by [`FORMAT`](super::schema::FORMAT).
+
+use super::schema::{CHECKSUM, ChunkKey, Damage, KeyBytes, TagDigest, chunk_count};
+use crate::time::Timestamp;
+
+/// Where an entry's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// Behind the head, in the record.
+    Inline { len: u32, checksum: u32 },
+    /// In chunks of the body `id`.
+    Chunks { id: u64, len: u64 },
+}
+
+/// The fixed part of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) version: u64,
+    /// The entry's place in the eviction queue.
+    pub(super) seq: u64,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) body: Location,
+}
+
+/// A record as it lies in a page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    pub(super) header: Header,
+    pub(super) tags: &'a [TagDigest],
+    /// The encoded head and the inline body behind it.
+    pub(super) rest: &'a [u8],
+    pub(super) head_len: usize,
+}
+
+const RECORD_VERSION: u8 = 1;
+const EXPIRES: u8 = 1;
+const CHUNKED: u8 = 2;
+const FIXED: usize = 56;
+const TAG: usize = size_of::<TagDigest>();
+
+/// How many tags fit into a record.
+pub(super) const MAX_TAGS: usize = u16::MAX as usize;
+
+impl Header {
+    /// The length of the record with these parts.
+    pub(super) fn record_len(&self, tags: &[TagDigest], head: &[u8]) -> usize {
+        let inline = match self.body {
+            Location::Inline { len, .. } => len as usize,
+            Location::Chunks { .. } => 0,
+        };
+        FIXED + size_of_val(tags) + head.len() + inline
+    }
+
+    /// Writes the record into `out`, which has [`record_len`](Header::record_len) bytes. There are at most
+    /// [`MAX_TAGS`] tags.
+    pub(super) fn write(
+        &self,
+        key: &KeyBytes,
+        tags: &[TagDigest],
+        head: &[u8],
+        inline: &[u8],
+        out: &mut [u8],
+    ) {
+        let expires = if self.expires_at.is_some() { EXPIRES } else { 0 };
+        let (chunked, len, id, checksum) = match self.body {
+            Location::Inline { len, checksum } => (0, u64::from(len), 0, checksum),
+            Location::Chunks { id, len } => (CHUNKED, len, id, 0),
+        };
+        out[0] = RECORD_VERSION;
+        out[1] = expires | chunked;
+        out[2..4].copy_from_slice(&(tags.len() as u16).to_le_bytes());
+        out[8..16].copy_from_slice(&self.version.to_le_bytes());
+        out[16..24].copy_from_slice(&self.seq.to_le_bytes());
+        let expires_at = self.expires_at.unwrap_or_default();
+        out[24..32].copy_from_slice(&expires_at.as_millis().to_le_bytes());
+        out[32..40].copy_from_slice(&len.to_le_bytes());
+        out[40..48].copy_from_slice(&id.to_le_bytes());
+        out[48..52].copy_from_slice(&checksum.to_le_bytes());
+        out[52..56].copy_from_slice(&(head.len() as u32).to_le_bytes());
+        let (header, rest) = out.split_at_mut(FIXED + size_of_val(tags));
+        header[FIXED..].copy_from_slice(tags.as_flattened());
+        rest[..head.len()].copy_from_slice(head);
+        rest[head.len()..].copy_from_slice(inline);
+        let checksum = header_checksum(key, header);
+        header[4..8].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+/// Over the key and the header, leaving out where it stands itself.
+fn header_checksum(key: &KeyBytes, header: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(&header[..4]);
+    hasher.update(&header[8..]);
+    hasher.finalize()
+}
+
+impl<'a> Record<'a> {
+    /// Reads the header of a record and checks it; neither the head nor an inline body is looked at.
+    pub(super) fn parse(key: &KeyBytes, bytes: &'a [u8]) -> Result<Self, Damage> {
+        let short = Damage("a record that is cut short");
+        let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
+        if fixed[0] != RECORD_VERSION {
+            return Err(Damage("a record of an unknown version"));
+        }
+        let (fields, _) = fixed.as_chunks::<8>();
+        let number = |field: usize| u64::from_le_bytes(fields[field]);
+        let tags = usize::from(u16::from_le_bytes([fixed[2], fixed[3]])) * TAG;
+        let (header, rest) = bytes.split_at_checked(FIXED + tags).ok_or(short)?;
+        let checksum = u32::from_le_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
+        if header_checksum(key, header) != checksum {
+            return Err(Damage("a record whose header does not match its checksum"));
+        }
+        let head_len = u32::from_le_bytes([fixed[52], fixed[53], fixed[54], fixed[55]]) as usize;
+        let inline = rest.len().checked_sub(head_len).ok_or(short)?;
+        let len = number(4);
+        let body = if fixed[1] & CHUNKED != 0 {
+            if inline != 0 {
+                return Err(Damage("a record with something behind its head"));
+            }
+            Location::Chunks { id: number(5), len }
+        } else {
+            let checksum = u32::from_le_bytes([fixed[48], fixed[49], fixed[50], fixed[51]]);
+            if inline as u64 != len {
+                return Err(Damage("a record whose body has another length"));
+            }
+            Location::Inline { len: inline as u32, checksum }
+        };
+        let expires_at = (fixed[1] & EXPIRES != 0).then(|| Timestamp::from_millis(number(3)));
+        let header_fields = Header { version: number(1), seq: number(2), expires_at, body };
+        let (tags, _) = header[FIXED..].as_chunks();
+        Ok(Self { header: header_fields, tags, rest, head_len })
+    }
+}
+
+/// How many bytes an entry counts for: its key, its record and its chunks. What the indexes and redb's pages take
+/// beside that is not counted.
+pub(super) fn cost(record: usize, body: Location) -> u64 {
+    let chunks = match body {
+        Location::Inline { .. } => 0,
+        Location::Chunks { len, .. } => {
+            len + chunk_count(len) * (CHECKSUM + size_of::<ChunkKey>()) as u64
+        }
+    };
+    (size_of::<KeyBytes>() + record) as u64 + chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: KeyBytes = [7; 32];
+
+    fn record(header: Header, tags: &[TagDigest], head: &[u8], inline: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; header.record_len(tags, head)];
+        header.write(&KEY, tags, head, inline, &mut bytes);
+        bytes
+    }
+
+    fn inline() -> Vec<u8> {
+        let body = Location::Inline { len: 4, checksum: 99 };
+        let expires_at = Some(Timestamp::from_millis(u64::MAX));
+        let header = Header { version: 1, seq: 2, expires_at, body };
+        record(header, &[[1; 16], [2; 16]], b"head", b"body")
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let bytes = inline();
+        let record = Record::parse(&KEY, &bytes).unwrap();
+        assert_eq!((record.header.version, record.header.seq), (1, 2));
+        assert_eq!(record.header.expires_at, Some(Timestamp::MAX));
+        assert_eq!(record.header.body, Location::Inline { len: 4, checksum: 99 });
+        assert_eq!(record.tags, [[1; 16], [2; 16]]);
+        assert_eq!((record.rest, record.head_len), (&b"headbody"[..], 4));
+
+        let body = Location::Chunks { id: 3, len: 1 << 40 };
+        let header = Header { version: 4, seq: 5, expires_at: None, body };
+        let bytes = super::tests::record(header, &[], b"head", b"");
+        assert_eq!(Record::parse(&KEY, &bytes).unwrap().header, header);
+    }
+
+    /// The layout of format 1, never to be changed under that number.
+    #[test]
+    fn golden_bytes_of_format_1() {
+        let body = Location::Chunks { id: 0x0a0b, len: 0x0c0d };
+        let expires_at = Some(Timestamp::from_millis(0x0102));
+        let header = Header { version: 0x0304, seq: 0x0506, expires_at, body };
+        let bytes = record(header, &[[0xee; 16]], b"hd", b"");
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "01030100796cef7c0403000000000000060500000000000002010000000000000d0c000000000000\
+             0b0a0000000000000000000002000000eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee6864"
+        );
+    }
+
+    #[test]
+    fn damage_to_a_header_and_another_key_are_noticed() {
+        let bytes = inline();
+        for position in 0..FIXED + 2 * TAG {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x20;
+            assert!(Record::parse(&KEY, &damaged).is_err(), "byte {position}");
+        }
+        for len in 0..bytes.len() {
+            assert!(Record::parse(&KEY, &bytes[..len]).is_err(), "cut at {len}");
+        }
+        assert!(Record::parse(&[8; 32], &bytes).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _either = Record::parse(&KEY, &bytes);
+            // Past the first checks, so that the layout itself meets them as well.
+            if bytes.len() > FIXED {
+                bytes[0] = RECORD_VERSION;
+                bytes[2] %= 16;
+                bytes[3] = 0;
+                let header = (FIXED + usize::from(bytes[2]) * TAG).min(bytes.len());
+                let checksum = header_checksum(&KEY, &bytes[..header]);
+                bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+                let _either = Record::parse(&KEY, &bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! When the writer thread syncs, and what it does when redb will not go on.
+
+use std::{
+    hash::RandomState,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use redb::Database;
+
+use super::{Thread, answer, fail};
+use crate::{
+    store::{
+        Result,
+        redb::{
+            builder::Durability,
+            fault::{self, Failure, STORE},
+            open,
+            shared::{Envelope, Open},
+        },
+    },
+    trace,
+};
+
+/// How many bytes may be written without a sync: pages that a synced state refers to are free for others only after
+/// the next sync, so a busy store without one would make its file grow.
+const UNSYNCED: usize = 64 << 20;
+
+/// How long a file that could not be opened is left in peace.
+const PEACE: Duration = Duration::from_millis(100);
+
+pub(super) struct Unsynced {
+    pub(super) since: Instant,
+    pub(super) bytes: usize,
+}
+
+impl Thread {
+    pub(super) fn syncs_each_commit(&self) -> bool {
+        let config = &self.shared.config;
+        config.multi_process || config.durability == Durability::EachCommit
+    }
+
+    /// How long there is until what is unsynced must be synced; `None` where nothing is.
+    pub(super) fn until_sync(&self) -> Option<Duration> {
+        let unsynced = self.unsynced.as_ref()?;
+        match self.shared.config.durability {
+            Durability::Every(_) if unsynced.bytes >= UNSYNCED => Some(Duration::ZERO),
+            Durability::Every(every) => Some(every.saturating_sub(unsynced.since.elapsed())),
+            Durability::EachCommit => Some(Duration::ZERO),
+        }
+    }
+
+    pub(super) fn sync_is_due(&self) -> bool {
+        self.until_sync().is_some_and(|left| left.is_zero())
+    }
+
+    /// Makes everything so far durable.
+    pub(super) fn sync(&mut self) {
+        let shared = self.shared.clone();
+        let path = &shared.config.path;
+        let result = catch_unwind(AssertUnwindSafe(|| match &shared.slot().state {
+            Open::Yes(db) => sync(db).map_err(|error| fault::error("cannot write to", path, error)),
+            Open::Down(_) | Open::Closed => Ok(()),
+        }));
+        self.unsynced = None;
+        match result.unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref()))) {
+            Ok(()) => {}
+            Err(error) => self.reopen(&Failure::of(&error)),
+        }
+    }
+
+    /// Closes the file and opens it again, which is what redb wants after an I/O error. What was not synced is undone
+    /// by that, and whoever was writing a body has to stop.
+    pub(super) fn reopen(&mut self, why: &Failure) {
+        for (_, body) in self.bodies.drain() {
+            fail(&body.incoming, why.clone());
+        }
+        self.unsynced = None;
+        let down = Open::Down(why.clone());
+        let open = std::mem::replace(&mut self.shared.slot_mut().state, down);
+        self.shared.changed();
+        if let Open::Yes(db) = open {
+            trace::store_restarted(STORE, why.message());
+            // Closing fails for the reason for which it is done; the locks are released all the same.
+            drop(catch_unwind(AssertUnwindSafe(|| db.close().ok())));
+            self.open_again();
+        }
+    }
+
+    /// Where the last time failed just now, it is not tried again.
+    pub(super) fn open_again(&mut self) {
+        if self.failed_at.is_some_and(|at| at.elapsed() < PEACE) {
+            return;
+        }
+        let opened = open::open(&self.shared.config, self.owner);
+        let mut slot = self.shared.slot_mut();
+        slot.opening += 1;
+        slot.state = match opened {
+            Ok((db, garbage)) => {
+                self.garbage = garbage;
+                self.failed_at = None;
+                Open::Yes(db)
+            }
+            Err(error) => {
+                self.failed_at = Some(Instant::now());
+                Open::Down(Failure::of(&error))
+            }
+        };
+        drop(slot);
+        self.versions = RandomState::new();
+    }
+
+    pub(super) fn close(&mut self, envelope: Envelope) {
+        let open = std::mem::replace(&mut self.shared.slot_mut().state, Open::Closed);
+        self.shared.changed();
+        let result = match open {
+            Open::Yes(db) => {
+                let path = &self.shared.config.path;
+                let wrong = |error| fault::error("cannot write to", path, error);
+                catch_unwind(AssertUnwindSafe(|| {
+                    sync(&db).map_err(wrong)?;
+                    db.close().map_err(|error| wrong(error.into()))
+                }))
+                .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
+            }
+            Open::Down(failure) => Err(failure.error()),
+            Open::Closed => Ok(()),
+        };
+        for ongoing in self.purges.drain(..) {
+            answer(ongoing.reply, Err(fault::closed(&self.shared.config.path)));
+        }
+        answer(envelope.reply, result.map(|()| 0));
+    }
+}
+
+/// An empty synced commit takes all unsynced ones before it along.
+fn sync(db: &Database) -> Result<(), redb::Error> {
+    let mut txn = db.begin_write()?;
+    txn.set_quick_repair(true);
+    Ok(txn.commit()?)
+}

@@ -1,0 +1,166 @@
+//! What `Memory` holds and allocates, seen by a counting allocator, which is why this is a test binary of its own.
+//!
+//! One test, for what one allocates is in the figures of all that run beside it.
+
+#![cfg(feature = "memory")]
+#![allow(clippy::unwrap_used)]
+
+use std::{alloc::System, time::Duration};
+
+use bytes::Bytes;
+use cap::Cap;
+use futures_util::{FutureExt, StreamExt};
+use http::{HeaderMap, HeaderValue, Method, Response};
+use larder::{
+    Key,
+    entry::Head,
+    store::{ErrorKind, Memory, Store, Writer},
+    time::Timestamp,
+};
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing in memory waits")
+}
+
+fn head(headers: HeaderMap) -> Head {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.headers = headers;
+    Head::new(Method::GET, "http://example.com/", parts, NOW)
+}
+
+fn head_of_length(length: Option<u64>) -> Head {
+    head(length.map(|length| (http::header::CONTENT_LENGTH, length.into())).into_iter().collect())
+}
+
+fn allocated_since(before: usize) -> usize {
+    ALLOCATOR.allocated().saturating_sub(before)
+}
+
+#[test]
+fn what_is_counted_is_what_is_held() {
+    // The largest peak first: the allocator knows only the highest there ever was.
+    a_large_body_is_in_memory_once();
+    a_refused_body_is_given_back();
+    a_lie_about_the_length_reserves_little();
+    a_hit_allocates_nothing();
+    a_full_store_holds_what_it_counts();
+}
+
+fn a_large_body_is_in_memory_once() {
+    const LEN: usize = 64 * MIB;
+    for length in [None, Some(LEN as u64), Some(1_000), Some(u64::MAX)] {
+        let store = Memory::default();
+        let before = ALLOCATOR.allocated();
+        let mut writer = now(store.put(&Key::digest("large"), head_of_length(length))).unwrap();
+        let mut written = 0;
+        while written < LEN {
+            let chunk = Bytes::from(vec![7; (10_000).min(LEN - written)]);
+            written += chunk.len();
+            now(writer.write(chunk)).unwrap();
+        }
+        now(writer.finish(None)).unwrap();
+        let held = allocated_since(before);
+        let counted = now(store.size_bytes()).unwrap() as usize;
+        let peak = ALLOCATOR.max_allocated() - before;
+        println!("64 MiB, length {length:?}: {held} held, {counted} counted, {peak} at the peak");
+        assert!(held <= counted, "all that is held must be counted");
+        assert!(held < LEN + 128 * KIB, "there must be one copy of the body");
+        assert!(peak < LEN + 512 * KIB, "there must never be a second copy of the body");
+
+        let mut body = now(store.get(&Key::digest("large"))).unwrap().unwrap().body;
+        let mut read = 0;
+        while let Some(chunk) = now(body.next()) {
+            read += chunk.unwrap().len();
+            assert!(allocated_since(before) < held + KIB, "reading must not copy");
+        }
+        assert_eq!(read, LEN);
+        drop(body);
+        drop(store);
+        assert_eq!(allocated_since(before), 0, "the last handle must take everything with it");
+    }
+}
+
+fn a_refused_body_is_given_back() {
+    let store = Memory::new(8 * MIB as u64);
+    let before = ALLOCATOR.allocated();
+    let mut writer = now(store.put(&Key::digest("refused"), head_of_length(None))).unwrap();
+    let mut most = 0;
+    let chunk = Bytes::from(vec![7; 10_000]);
+    let error = loop {
+        most = most.max(allocated_since(before));
+        if let Err(error) = now(writer.write(chunk.clone())) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(most < 8 * MIB, "a writer must not gather more than could be kept");
+    drop(chunk);
+    assert!(allocated_since(before) < 4 * KIB, "a refused body must be given back at once");
+}
+
+fn a_lie_about_the_length_reserves_little() {
+    let store = Memory::default();
+    let before = ALLOCATOR.allocated();
+    let mut writer = now(store.put(&Key::digest("lie"), head_of_length(Some(u64::MAX)))).unwrap();
+    now(writer.write("a few bytes".into())).unwrap();
+    assert!(allocated_since(before) < 260 * KIB, "a length must reserve a segment at most");
+    now(writer.finish(None)).unwrap();
+    assert!(allocated_since(before) < 4 * KIB, "a short body must take little");
+}
+
+fn a_hit_allocates_nothing() {
+    let store = Memory::default();
+    for len in [0, 1, 10 * KIB, 200 * KIB] {
+        let key = Key::digest("hit");
+        let mut writer = now(store.put(&key, head_of_length(None))).unwrap();
+        now(writer.write(vec![7; len].into())).unwrap();
+        now(writer.finish(None)).unwrap();
+        let total = ALLOCATOR.total_allocated();
+        for _ in 0..1_000 {
+            let mut hit = now(store.get(&key)).unwrap().unwrap();
+            let chunk = now(hit.body.next());
+            assert_eq!(chunk.map_or(0, |chunk| chunk.unwrap().len()), len);
+        }
+        assert_eq!(ALLOCATOR.total_allocated(), total, "a hit of {len} bytes must not allocate");
+    }
+}
+
+/// Entries as the network brings them: the header values and the body are slices of one large read buffer.
+fn a_full_store_holds_what_it_counts() {
+    const CAPACITY: usize = 32 * MIB;
+    for body_len in [0, 300, 6_000, 90_000, 700_000] {
+        let before = ALLOCATOR.allocated();
+        let store = Memory::new(CAPACITY as u64);
+        for number in 0..2 * CAPACITY / (body_len + 1_500) {
+            let mut buffer = Bytes::from(vec![b'v'; 64 * KIB + body_len]);
+            let mut headers = HeaderMap::new();
+            for name in ["content-type", "etag", "x-request-id", "x-repeated", "x-repeated"] {
+                let value = HeaderValue::from_maybe_shared(buffer.split_to(40)).unwrap();
+                headers.append(name, value);
+            }
+            let expires_at = NOW.saturating_add(Duration::from_millis(number as u64));
+            let head = head(headers)
+                .with_expires_at(Some(expires_at))
+                .with_tags(vec![format!("https://example.com/{number}").into()]);
+            let key = Key::digest(number.to_le_bytes());
+            let mut writer = now(store.put(&key, head)).unwrap();
+            now(writer.write(buffer.split_to(body_len))).unwrap();
+            now(writer.finish(None)).unwrap();
+        }
+        let (held, counted) = (allocated_since(before), now(store.size_bytes()).unwrap() as usize);
+        let entries = now(store.len()).unwrap();
+        println!("{entries} entries with {body_len} bytes: {held} held, {counted} counted");
+        assert!(held <= CAPACITY, "a store must not hold more than its capacity");
+        // What the table remembers of evicted entries is no entry's, but within the capacity.
+        assert!(held <= counted + CAPACITY / 50, "all that is held must be counted");
+        assert!(held >= counted / 10 * 7, "not much more must be counted than is held");
+        assert!(counted >= CAPACITY / 10 * 9, "the capacity must be used");
+    }
+}

@@ -1,0 +1,1032 @@
+#![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used)]
+
+//! What only a file can show: opening, crashes, damage, other processes, a full disk. What every store promises is
+//! tested by the conformance suite.
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{Method, Response};
+use larder::{
+    Key,
+    entry::Head,
+    store::{
+        ErrorKind, Hit, Redb, Result, Store, Version, Writer,
+        redb::{Builder, Durability},
+    },
+    time::Timestamp,
+};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle,
+};
+use tempfile::TempDir;
+
+const ENTRIES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("larder.entries");
+const CHUNKS: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("larder.chunks");
+const EXPIRY: TableDefinition<'_, &[u8; 40], ()> = TableDefinition::new("larder.expiry");
+const TAGS: TableDefinition<'_, &[u8; 48], ()> = TableDefinition::new("larder.tags");
+const ORDER: TableDefinition<'_, u64, &[u8; 32]> = TableDefinition::new("larder.order");
+const PENDING: TableDefinition<'_, u64, (u64, u64)> = TableDefinition::new("larder.pending");
+const GARBAGE: TableDefinition<'_, u64, ()> = TableDefinition::new("larder.garbage");
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("larder.meta");
+
+const MIB: usize = 1 << 20;
+
+// ===== support =====
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    (directory, path)
+}
+
+fn key(number: u64) -> Key {
+    Key::digest(number.to_string())
+}
+
+fn head() -> Head {
+    let (parts, ()) =
+        Response::builder().header("content-type", "text/plain").body(()).unwrap().into_parts();
+    Head::new(Method::GET, "http://example.com/", parts, Timestamp::from_millis(1_000))
+}
+
+/// A body of `len` bytes that no other `seed` has anywhere.
+fn body(seed: u64, len: usize) -> Bytes {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes.into()
+}
+
+async fn put(store: &Redb, key: Key, head: Head, body: Bytes) -> Result<()> {
+    let mut writer = store.put(&key, head).await?;
+    for piece in pieces(&body) {
+        writer.write(piece).await?;
+    }
+    writer.finish(None).await
+}
+
+fn pieces(body: &Bytes) -> impl Iterator<Item = Bytes> {
+    let body = body.clone();
+    (0..body.len()).step_by(50_000).map(move |at| body.slice(at..(at + 50_000).min(body.len())))
+}
+
+async fn read(hit: Hit) -> Result<Bytes> {
+    let mut body = hit.body;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk?);
+    }
+    Ok(bytes.into())
+}
+
+async fn get(store: &Redb, key: Key) -> Option<Bytes> {
+    match store.get(&key).await.unwrap() {
+        Some(hit) => Some(read(hit).await.unwrap()),
+        None => None,
+    }
+}
+
+/// How many rows the tables of a closed file have: entries, chunks, expiry, tags, order, pending, garbage.
+fn rows(path: &Path) -> [u64; 7] {
+    let db = Database::open(path).unwrap();
+    let txn = db.begin_read().unwrap();
+    [
+        txn.open_table(ENTRIES).unwrap().len().unwrap(),
+        txn.open_table(CHUNKS).unwrap().len().unwrap(),
+        txn.open_table(EXPIRY).unwrap().len().unwrap(),
+        txn.open_table(TAGS).unwrap().len().unwrap(),
+        txn.open_table(ORDER).unwrap().len().unwrap(),
+        txn.open_table(PENDING).unwrap().len().unwrap(),
+        txn.open_table(GARBAGE).unwrap().len().unwrap(),
+    ]
+}
+
+/// Waits until the background has removed what is to be removed, then counts.
+async fn settled_rows(path: &Path) -> [u64; 7] {
+    loop {
+        let store = Redb::open(path).unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        store.close().await.unwrap();
+        let rows = rows(path);
+        if rows[6] == 0 {
+            return rows;
+        }
+    }
+}
+
+fn change_row(path: &Path, key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
+    let db = Database::open(path).unwrap();
+    let txn = db.begin_write().unwrap();
+    {
+        let mut table = txn.open_table(ENTRIES).unwrap();
+        let mut value = table.get(key.as_bytes()).unwrap().unwrap().value().to_vec();
+        change(&mut value);
+        table.insert(key.as_bytes(), value.as_slice()).unwrap();
+    }
+    txn.commit().unwrap();
+}
+
+fn change_chunk(path: &Path, index: usize, change: impl FnOnce(&mut Vec<u8>)) {
+    let db = Database::open(path).unwrap();
+    let txn = db.begin_write().unwrap();
+    {
+        let mut table = txn.open_table(CHUNKS).unwrap();
+        let (row, mut value) = {
+            let (row, value) = table.iter().unwrap().nth(index).unwrap().unwrap();
+            (*row.value(), value.value().to_vec())
+        };
+        change(&mut value);
+        table.insert(&row, value.as_slice()).unwrap();
+    }
+    txn.commit().unwrap();
+}
+
+const CHILD: &str = "LARDER_TEST_CHILD";
+
+/// The path that a child process is given; `None` in the test itself.
+fn child_path() -> Option<PathBuf> {
+    env::var_os(CHILD).map(PathBuf::from)
+}
+
+/// This very test once more, in a process of its own, where [`child_path`] is `path`.
+fn child(test: &str, path: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, path);
+    command.stdout(Stdio::piped());
+    command
+}
+
+/// Waits until the child has said `word` so many times.
+fn hear(child: &mut Child, word: &str, times: usize) {
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    for _ in 0..times {
+        let heard = lines.by_ref().any(|line| line.unwrap().contains(word));
+        assert!(heard, "the child ended before it said {word:?} {times} times");
+    }
+}
+
+// ===== opening =====
+
+#[tokio::test]
+async fn a_missing_file_is_made_with_the_directories_above_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a/b/c/cache.redb");
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(store.path(), path);
+    assert!(path.is_file());
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+    drop(store);
+    let left: Vec<_> = path.parent().unwrap().read_dir().unwrap().map(Result::unwrap).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[tokio::test]
+async fn reopening_keeps_the_entries() {
+    let (_directory, path) = place();
+    let sizes = [0, 1, 10_000, 32 * 1024, 32 * 1024 + 1, 131_008, 131_009, 700_000];
+    {
+        let store = Redb::open(&path).unwrap();
+        for (number, len) in sizes.into_iter().enumerate() {
+            let number = number as u64;
+            put(&store, key(number), head(), body(number, len)).await.unwrap();
+        }
+        // Dropped without a word: that syncs as well.
+    }
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(store.len().await.unwrap(), sizes.len() as u64);
+    assert!(store.size_bytes().await.unwrap() > sizes.iter().sum::<usize>() as u64);
+    for (number, len) in sizes.into_iter().enumerate() {
+        let number = number as u64;
+        assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len), "{len} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_file_in_use_is_refused_and_free_after_close() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    let error = Redb::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let text = error.to_string();
+    assert!(text.contains(path.to_str().unwrap()) && text.contains("clone that handle"), "{text}");
+    store.close().await.unwrap();
+    Redb::open(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_in_use_by_another_process_is_refused() {
+    if let Some(path) = child_path() {
+        let error = Redb::open(path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("another process"), "{error}");
+        return;
+    }
+    let (_directory, path) = place();
+    let _store = Redb::open(&path).unwrap();
+    let name = "a_file_in_use_by_another_process_is_refused";
+    assert!(child(name, &path).stdout(Stdio::null()).status().unwrap().success());
+}
+
+#[test]
+fn what_is_not_a_cache_is_refused_and_left_alone() {
+    let (directory, path) = place();
+
+    std::fs::write(&path, "a precious text file, not a database").unwrap();
+    let error = Redb::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"a precious text file, not a database");
+
+    let error = Redb::open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("is a directory"), "{error}");
+
+    let error = Redb::open("/proc/larder/cache.redb").unwrap_err();
+    assert!(error.to_string().contains("cannot make /proc/larder/cache.redb"), "{error}");
+
+    assert_eq!(Redb::builder(&path).max_bytes(0).open().unwrap_err().kind(), ErrorKind::Invalid);
+    for name in ["", ".", "..", "a/b", "a\\b"] {
+        assert_eq!(Redb::in_cache_dir(name).unwrap_err().kind(), ErrorKind::Invalid, "{name:?}");
+    }
+}
+
+#[test]
+fn another_programs_database_is_refused_and_left_alone() {
+    const OTHERS: TableDefinition<'_, &str, &str> = TableDefinition::new("others");
+    let (_directory, path) = place();
+    let db = Database::create(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(OTHERS).unwrap().insert("a", "b").unwrap();
+    txn.commit().unwrap();
+    drop(db);
+
+    let error = Redb::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("not a larder cache"), "{error}");
+
+    let db = Database::open(&path).unwrap();
+    let txn = db.begin_read().unwrap();
+    assert_eq!(
+        txn.list_tables().unwrap().map(|t| t.name().to_owned()).collect::<Vec<_>>(),
+        ["others"]
+    );
+}
+
+fn set_format(path: &Path, format: u32) {
+    let db = Database::open(path).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(META).unwrap().insert("format", format.to_le_bytes().as_slice()).unwrap();
+    txn.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_an_older_one_emptied() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 200_000)).await.unwrap();
+    store.close().await.unwrap();
+
+    set_format(&path, 7);
+    let error = Redb::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    let text = error.to_string();
+    assert!(text.contains("version 7") && text.contains("reads 1"), "{text}");
+    assert!(text.contains(path.to_str().unwrap()), "{text}");
+    assert_eq!(rows(&path)[0], 1);
+
+    set_format(&path, 0);
+    let store = Redb::open(&path).unwrap();
+    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [1, 0, 0, 0, 1, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_empty_file_becomes_a_cache() {
+    let (_directory, path) = place();
+    std::fs::write(&path, "").unwrap();
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_temporary_store_removes_its_file() {
+    let store = Redb::temporary().unwrap();
+    let path = store.path().to_owned();
+    let clone = store.clone();
+    put(&store, key(1), head(), body(1, 300_000)).await.unwrap();
+    drop(store);
+    assert_eq!(get(&clone, key(1)).await.unwrap(), body(1, 300_000));
+    drop(clone);
+    assert!(!path.exists() && !path.parent().unwrap().exists());
+}
+
+#[tokio::test]
+async fn a_store_in_the_cache_directory_lies_under_the_applications_name() {
+    if let Some(path) = child_path() {
+        let store = Redb::in_cache_dir("larder-test").unwrap();
+        assert_eq!(store.path(), path.join("larder-test/http-cache.redb"));
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let name = "a_store_in_the_cache_directory_lies_under_the_applications_name";
+    let mut command = child(name, directory.path());
+    command.env("XDG_CACHE_HOME", directory.path()).stdout(Stdio::null());
+    assert!(command.status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_that_it_is_closed() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 500_000)).await.unwrap();
+    let mut writing = store.put(&key(2), head()).await.unwrap();
+    writing.write(body(2, 500_000)).await.unwrap();
+    let reading = store.get(&key(1)).await.unwrap().unwrap();
+    let clone = store.clone();
+    store.close().await.unwrap();
+    clone.close().await.unwrap();
+
+    let closed = |error: larder::store::Error| {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("is closed"), "{error}");
+    };
+    closed(clone.get(&key(1)).await.unwrap_err());
+    closed(clone.put(&key(1), head()).await.unwrap_err());
+    closed(clone.update(&key(1), Version::new(1), head()).await.unwrap_err());
+    closed(clone.remove(&key(1)).await.unwrap_err());
+    closed(clone.remove_expired(Timestamp::MAX).await.unwrap_err());
+    closed(clone.remove_tagged("a").await.unwrap_err());
+    closed(clone.clear().await.unwrap_err());
+    closed(clone.len().await.unwrap_err());
+    closed(clone.size_bytes().await.unwrap_err());
+    closed(Box::pin(clone.scan()).next().await.unwrap().unwrap_err());
+    closed(writing.finish(None).await.unwrap_err());
+    closed(read(reading).await.unwrap_err());
+    drop((store, clone));
+    // What the writer had sent is an orphan now, and swept.
+    assert_eq!(settled_rows(&path).await, [1, 4, 0, 0, 1, 0, 0]);
+}
+
+// ===== entries and their rows =====
+
+fn tagged(tags: &[&str], expires_at: Option<u64>) -> Head {
+    head()
+        .with_tags(tags.iter().map(|&tag| tag.into()).collect())
+        .with_expires_at(expires_at.map(Timestamp::from_millis))
+}
+
+#[tokio::test]
+async fn replacing_and_removing_leave_no_rows() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), tagged(&["a", "b", "a"], Some(5)), body(1, 400_000)).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [1, 4, 1, 2, 1, 0, 0]);
+
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), tagged(&["b", "c", "d"], None), body(2, 10)).await.unwrap();
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 10));
+    assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
+    assert_eq!(store.remove_expired(Timestamp::MAX).await.unwrap(), 0);
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [1, 0, 0, 3, 1, 0, 0]);
+
+    let store = Redb::open(&path).unwrap();
+    assert!(store.remove(&key(1)).await.unwrap());
+    assert!(!store.remove(&key(1)).await.unwrap());
+    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [0; 7]);
+}
+
+#[tokio::test]
+async fn a_dropped_writer_leaves_no_rows() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    let mut writer = store.put(&key(1), tagged(&["a"], Some(5))).await.unwrap();
+    for piece in pieces(&body(1, 2 * MIB)) {
+        writer.write(piece).await.unwrap();
+    }
+    drop(writer);
+    assert_eq!(get(&store, key(1)).await, None);
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [0; 7]);
+}
+
+#[tokio::test]
+async fn an_update_replaces_the_head_alone_and_only_of_what_was_seen() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    for (number, len) in [(1, 100), (2, 300_000)] {
+        let key = key(number);
+        put(&store, key, tagged(&["a", "b"], Some(5)), body(number, len)).await.unwrap();
+        let seen = store.get(&key).await.unwrap().unwrap().version;
+        assert!(store.update(&key, seen, tagged(&["b", "c"], Some(9))).await.unwrap());
+        assert!(!store.update(&key, seen, tagged(&["d"], None)).await.unwrap());
+        let hit = store.get(&key).await.unwrap().unwrap();
+        assert_ne!(hit.version, seen);
+        assert_eq!(hit.head.expires_at(), Some(Timestamp::from_millis(9)));
+        assert_eq!(hit.head.body_len(), len as u64);
+        assert_eq!(read(hit).await.unwrap(), body(number, len));
+    }
+    assert_eq!(store.remove_expired(Timestamp::from_millis(8)).await.unwrap(), 0);
+    assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [2, 3, 2, 4, 2, 0, 0]);
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(store.remove_tagged("c").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_reader_reads_the_old_body_to_its_end() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 3 * MIB)).await.unwrap();
+    let replaced = store.get(&key(1)).await.unwrap().unwrap();
+    put(&store, key(1), head(), body(2, 3 * MIB)).await.unwrap();
+    let removed = store.get(&key(1)).await.unwrap().unwrap();
+    store.remove(&key(1)).await.unwrap();
+    // Enough writing and syncing for freed pages to be used again, if they were free.
+    for number in 10..40 {
+        put(&store, key(number), head(), body(number, MIB)).await.unwrap();
+    }
+    store.clear().await.unwrap();
+    assert_eq!(read(replaced).await.unwrap(), body(1, 3 * MIB));
+    assert_eq!(read(removed).await.unwrap(), body(2, 3 * MIB));
+}
+
+#[tokio::test]
+async fn clearing_leaves_unfinished_bodies_alone() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), tagged(&["a"], Some(5)), body(1, MIB)).await.unwrap();
+    let mut writer = store.put(&key(2), head()).await.unwrap();
+    writer.write(body(2, MIB)).await.unwrap();
+    store.clear().await.unwrap();
+    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
+    writer.finish(None).await.unwrap();
+    assert_eq!(get(&store, key(1)).await, None);
+    assert_eq!(get(&store, key(2)).await.unwrap(), body(2, MIB));
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [1, 9, 0, 0, 1, 0, 0]);
+}
+
+#[tokio::test]
+async fn scanning_lists_every_entry_once_and_passes_over_damage() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    for number in 0..700 {
+        put(&store, key(number), head(), body(number, 100)).await.unwrap();
+    }
+    store.close().await.unwrap();
+    change_row(&path, &key(350), |row| row[60] ^= 1);
+    let store = Redb::open(&path).unwrap();
+    let items: Vec<_> = store.scan().collect().await;
+    assert_eq!(items.len(), 700);
+    let mut keys: Vec<_> = items.iter().flatten().map(|item| item.key).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 699);
+    let error = items.into_iter().find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains(&key(350).to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn writes_that_arrive_together_are_all_there() {
+    let store = Redb::temporary().unwrap();
+    let writes = (0..500).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            put(&store, key(number % 250), head(), body(number, 3_000)).await.unwrap();
+            assert!(get(&store, key(number % 250)).await.is_some());
+        })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.unwrap();
+    }
+    assert_eq!(store.len().await.unwrap(), 250);
+}
+
+#[test]
+fn outside_of_a_runtime_it_works_as_well() {
+    let store = Redb::temporary().unwrap();
+    futures_util::future::FutureExt::now_or_never(store.get(&key(1))).unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn reads_in_place_find_the_same() {
+    let (_directory, path) = place();
+    let store = Redb::builder(&path).inline_reads(true).open().unwrap();
+    for (number, len) in [(1, 100), (2, 700_000)] {
+        put(&store, key(number), head(), body(number, len)).await.unwrap();
+        assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len));
+    }
+}
+
+#[tokio::test]
+async fn with_every_commit_synced_it_works_as_well() {
+    let (_directory, path) = place();
+    let store = Redb::builder(&path).durability(Durability::EachCommit).open().unwrap();
+    put(&store, key(1), head(), body(1, 700_000)).await.unwrap();
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 700_000));
+}
+
+#[test]
+fn debug_output_is_short() {
+    let store = Redb::temporary().unwrap();
+    let text = format!("{store:?}");
+    assert!(text.starts_with("Redb { path: ") && text.len() < 300, "{text}");
+}
+
+// ===== damage =====
+
+#[tokio::test]
+async fn any_damage_to_a_record_is_an_error_and_can_be_removed() {
+    let (_directory, path) = place();
+    let len = {
+        let store = Redb::open(&path).unwrap();
+        put(&store, key(1), tagged(&["a"], Some(5)), body(1, 40)).await.unwrap();
+        store.close().await.unwrap();
+        let db = Database::open(&path).unwrap();
+        let table = db.begin_read().unwrap().open_table(ENTRIES).unwrap();
+        table.get(key(1).as_bytes()).unwrap().unwrap().value().len()
+    };
+    for position in (0..len).step_by(7).chain([len - 1]) {
+        change_row(&path, &key(1), |row| row[position] ^= 0x10);
+        let store = Redb::open(&path).unwrap();
+        let error = store.get(&key(1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {position}");
+        assert!(error.to_string().contains(&key(1).to_string()), "{error}");
+        store.close().await.unwrap();
+        change_row(&path, &key(1), |row| row[position] ^= 0x10);
+    }
+    change_row(&path, &key(1), |row| row.truncate(20));
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(store.remove(&key(1)).await.unwrap());
+    assert!(store.get(&key(1)).await.unwrap().is_none());
+    // Its index rows are left behind, lead nowhere, and go when they are met.
+    assert_eq!(store.remove_expired(Timestamp::MAX).await.unwrap(), 0);
+    assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [0, 0, 0, 0, 1, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_record_under_another_key_is_an_error() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 40)).await.unwrap();
+    put(&store, key(2), head(), body(2, 40)).await.unwrap();
+    store.close().await.unwrap();
+    let mut other = Vec::new();
+    change_row(&path, &key(1), |row| other = row.clone());
+    change_row(&path, &key(2), |row| *row = other);
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(store.get(&key(2)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    put(&store, key(2), head(), body(3, 40)).await.unwrap();
+    assert_eq!(get(&store, key(2)).await.unwrap(), body(3, 40));
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 40));
+}
+
+#[tokio::test]
+async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
+    let (_directory, path) = place();
+    let whole = body(1, 5 * 131_008);
+    let store = Redb::open(&path).unwrap();
+    put(&store, key(1), head(), whole.clone()).await.unwrap();
+    store.close().await.unwrap();
+
+    change_chunk(&path, 3, |chunk| chunk[70_000] ^= 1);
+    let store = Redb::open(&path).unwrap();
+    let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
+    let mut before = Vec::new();
+    let error = loop {
+        match body.next().await.unwrap() {
+            Ok(chunk) => before.extend_from_slice(&chunk),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains(&key(1).to_string()), "{error}");
+    assert_eq!(before, whole[..3 * 131_008]);
+    store.close().await.unwrap();
+
+    // The first chunk is looked at before the hit is a hit.
+    change_chunk(&path, 0, |chunk| chunk[70_000] ^= 1);
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(store.remove(&key(1)).await.unwrap());
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [0; 7]);
+}
+
+/// redb trusts the structure of its pages, so damage there can be anything: an error when the file is opened or read, a
+/// panic in redb that is caught, an entry that is gone. Never a wrong byte.
+#[tokio::test]
+async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
+    let (_directory, path) = place();
+    let store = Redb::open(&path).unwrap();
+    for number in 0..40 {
+        let len = [10, 3_000, 20_000, 200_000][number as usize % 4];
+        put(&store, key(number), tagged(&["a"], Some(number)), body(number, len)).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let (mut right, mut wrong) = (0, 0);
+    for round in 0..60_usize {
+        let mut damaged = whole.clone();
+        match round {
+            0 => damaged.truncate(whole.len() / 2),
+            1 => damaged.truncate(4_000),
+            _ => {
+                // Mostly in the first bytes of pages, where their structure is.
+                let page = (round * 7_919) % (whole.len() / 4_096);
+                for at in 0..16 {
+                    damaged[page * 4_096 + at] ^= (round * 31 + at * 17) as u8;
+                }
+            }
+        }
+        std::fs::write(&path, &damaged).unwrap();
+        let Ok(store) = Redb::open(&path) else {
+            wrong += 1;
+            continue;
+        };
+        for number in 0..40 {
+            let read = match store.get(&key(number)).await {
+                Ok(Some(hit)) => read(hit).await,
+                Ok(None) => continue,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(bytes) => {
+                    let len = [10, 3_000, 20_000, 200_000][number as usize % 4];
+                    assert!(bytes == body(number, len), "round {round}, entry {number}");
+                    right += 1;
+                }
+                Err(_) => wrong += 1,
+            }
+        }
+        // These may fail as well, but they end.
+        drop(put(&store, key(100), head(), body(100, 300_000)).await);
+        drop(store.remove_tagged("a").await);
+        drop(store.close().await);
+    }
+    assert!(right > 0 && wrong > 0, "{right} {wrong}");
+}
+
+// ===== expiry and eviction =====
+
+#[tokio::test]
+async fn expired_and_tagged_entries_are_removed_by_the_thousand() {
+    let store = Redb::temporary().unwrap();
+    let puts = (0..2_500).map(|number| {
+        let store = store.clone();
+        async move {
+            let head = tagged(&["all"], Some(if number < 2_300 { number } else { 10_000 }));
+            put(&store, key(number), head, body(number, 10)).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(puts).await;
+    assert_eq!(store.remove_expired(Timestamp::from_millis(2_200)).await.unwrap(), 2_201);
+    assert_eq!(store.len().await.unwrap(), 299);
+    assert_eq!(store.remove_tagged("none").await.unwrap(), 0);
+    assert_eq!(store.remove_tagged("all").await.unwrap(), 299);
+    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
+}
+
+#[tokio::test]
+async fn the_oldest_entries_go_first_save_those_that_were_read() {
+    let (_directory, path) = place();
+    let store = Redb::builder(&path).max_bytes(200_000).open().unwrap();
+    for number in 0..18 {
+        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
+    }
+    assert_eq!(store.len().await.unwrap(), 18);
+    for number in [0, 3] {
+        assert!(get(&store, key(number)).await.is_some());
+    }
+    for number in 18..24 {
+        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
+    }
+    assert!(store.size_bytes().await.unwrap() <= 200_000);
+    let mut there = Vec::new();
+    for item in store.scan().collect::<Vec<_>>().await {
+        there.push(item.unwrap().key);
+    }
+    assert!(there.contains(&key(0)) && there.contains(&key(3)));
+    for number in [1, 2, 4] {
+        assert!(!there.contains(&key(number)), "{number}");
+    }
+    assert!(there.contains(&key(23)));
+
+    // Not read again, they go when the hand comes round, which it does as it passes over others that were read.
+    for number in 24..80 {
+        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
+        assert!(get(&store, key(number)).await.is_some());
+    }
+    assert!(store.get(&key(0)).await.unwrap().is_none());
+    assert!(store.get(&key(3)).await.unwrap().is_none());
+    let len = store.len().await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [len, 0, 0, 0, len, 0, 0]);
+}
+
+#[tokio::test]
+async fn entries_that_were_all_read_are_evicted_all_the_same() {
+    let store = Redb::builder(place().1).max_bytes(100_000).open().unwrap();
+    for number in 0..40 {
+        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
+        assert!(get(&store, key(number)).await.is_some());
+    }
+    assert!(store.size_bytes().await.unwrap() <= 100_000);
+    assert!(store.len().await.unwrap() >= 8);
+}
+
+#[tokio::test]
+async fn large_bodies_make_room_by_their_size_and_never_fit_beyond_it() {
+    let (_directory, path) = place();
+    let store = Redb::builder(&path).max_bytes(3 * MIB as u64).open().unwrap();
+    for number in 0..30 {
+        put(&store, key(number), head(), body(number, 20_000)).await.unwrap();
+    }
+    put(&store, key(100), head(), body(100, 2 * MIB + MIB / 2)).await.unwrap();
+    assert!(store.size_bytes().await.unwrap() <= 3 * MIB as u64);
+    assert_eq!(get(&store, key(100)).await.unwrap(), body(100, 2 * MIB + MIB / 2));
+    assert!(store.len().await.unwrap() > 20);
+
+    let error = put(&store, key(101), head(), body(101, 4 * MIB)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    // By its head alone as well.
+    let parts = Response::builder()
+        .header("x-long", vec![b'a'; 4 * MIB].as_slice())
+        .body(())
+        .unwrap()
+        .into_parts();
+    let long = Head::new(Method::GET, "/", parts.0, Timestamp::MIN);
+    let error = put(&store, key(102), long, body(102, 300_000)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(get(&store, key(100)).await.is_some());
+    let len = store.len().await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [len, 21, 0, 0, len, 0, 0]);
+}
+
+// ===== crashes and other processes =====
+
+#[tokio::test]
+async fn orphans_are_swept_at_opening() {
+    let name = "orphans_are_swept_at_opening";
+    if let Some(path) = child_path() {
+        let store = Redb::builder(path).durability(Durability::EachCommit).open().unwrap();
+        let mut writer = store.put(&key(1), head()).await.unwrap();
+        writer.write(body(1, 2 * MIB)).await.unwrap();
+        // Acknowledged after what was written before it.
+        put(&store, key(2), head(), body(2, 10)).await.unwrap();
+        println!("written");
+        std::future::pending::<()>().await;
+    }
+    let (_directory, path) = place();
+    let mut child = child(name, &path).spawn().unwrap();
+    hear(&mut child, "written", 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = rows(&path);
+    assert_eq!((before[0], before[1], before[5]), (1, 16, 1));
+    assert_eq!(settled_rows(&path).await, [1, 0, 0, 0, 1, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_leaves_whole_entries_only() {
+    let name = "kill_9_leaves_whole_entries_only";
+    if let Some(path) = child_path() {
+        let store = Redb::builder(path)
+            .durability(Durability::Every(Duration::from_millis(3)))
+            .max_bytes(20 * MIB as u64)
+            .open()
+            .unwrap();
+        for seed in 0_u64.. {
+            let len = [100, 5_000, 40_000, 600_000][(seed % 4) as usize];
+            // The body's first bytes say which one it is.
+            let mut bytes = seed.to_le_bytes().to_vec();
+            bytes.extend_from_slice(&body(seed, len));
+            let head = tagged(&["all"], Some(seed));
+            put(&store, key(seed % 101), head, bytes.into()).await.unwrap();
+            println!("wrote");
+        }
+    }
+    let (_directory, path) = place();
+    let mut entries = 0;
+    for round in 0..6 {
+        let mut child = child(name, &path).spawn().unwrap();
+        hear(&mut child, "wrote", 40 + 31 * round);
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let store = Redb::builder(&path).max_bytes(20 * MIB as u64).open().unwrap();
+        let items: Vec<_> = store.scan().collect().await;
+        for item in items {
+            let hit = store.get(&item.unwrap().key).await.unwrap().unwrap();
+            let bytes = read(hit).await.unwrap();
+            let seed = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+            let len = [100, 5_000, 40_000, 600_000][(seed % 4) as usize];
+            assert_eq!(bytes[8..], body(seed, len));
+            entries += 1;
+        }
+        let size = store.size_bytes().await.unwrap();
+        assert!(size <= 20 * MIB as u64);
+        let len = store.len().await.unwrap();
+        store.close().await.unwrap();
+        let rows = settled_rows(&path).await;
+        assert_eq!((rows[0], rows[2], rows[3], rows[4], rows[5]), (len, len, len, len, 0));
+    }
+    assert!(entries > 0);
+}
+
+fn shared(path: &Path) -> Builder {
+    Redb::builder(path).multi_process(true)
+}
+
+#[tokio::test]
+async fn two_processes_share_a_file() {
+    let name = "two_processes_share_a_file";
+    if let Some(path) = child_path() {
+        let store = shared(&path).open().unwrap();
+        let seen = store.get(&key(1)).await.unwrap().unwrap();
+        let version = seen.version;
+        assert_eq!(read(seen).await.unwrap(), body(1, 300_000));
+        assert!(store.update(&key(1), version, tagged(&["child"], None)).await.unwrap());
+        put(&store, key(2), head(), body(2, 300_000)).await.unwrap();
+        store.close().await.unwrap();
+        return;
+    }
+    let (_directory, path) = place();
+    let store = shared(&path).open().unwrap();
+    put(&store, key(1), head(), body(1, 300_000)).await.unwrap();
+    let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+    // Unfinished while another process opens the file: not its business.
+    let mut writer = store.put(&key(3), head()).await.unwrap();
+    writer.write(body(3, 500_000)).await.unwrap();
+    put(&store, key(4), head(), body(4, 10)).await.unwrap();
+
+    let mut child = child(name, &path).stdout(Stdio::null()).spawn().unwrap();
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    assert!(status.success());
+
+    assert_eq!(get(&store, key(2)).await.unwrap(), body(2, 300_000));
+    assert!(!store.update(&key(1), seen, head()).await.unwrap());
+    assert_eq!(store.remove_tagged("child").await.unwrap(), 1);
+    writer.finish(None).await.unwrap();
+    assert_eq!(get(&store, key(3)).await.unwrap(), body(3, 500_000));
+    assert_eq!(store.len().await.unwrap(), 3);
+    store.close().await.unwrap();
+
+    // Alone with the file again, and the other way round.
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(get(&store, key(3)).await.unwrap(), body(3, 500_000));
+    assert_eq!(shared(&path).open().unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_body_that_another_process_gave_up_is_not_published() {
+    let (_directory, path) = place();
+    let store = shared(&path).open().unwrap();
+    let mut writer = store.put(&key(1), head()).await.unwrap();
+    writer.write(body(1, 500_000)).await.unwrap();
+    put(&store, key(2), head(), body(2, 10)).await.unwrap();
+    // As if it had been silent for long.
+    {
+        let mut builder = Database::builder();
+        builder.set_concurrency_mode(redb::ConcurrencyMode::MultiWriter);
+        let db = builder.open(&path).unwrap();
+        let txn = db.begin_write().unwrap();
+        {
+            let mut pending = txn.open_table(PENDING).unwrap();
+            let (id, owner) = {
+                let (id, row) = pending.first().unwrap().unwrap();
+                (id.value(), row.value().0)
+            };
+            pending.insert(id, (owner, 0)).unwrap();
+        }
+        txn.commit().unwrap();
+    }
+    let other = shared(&path).open().unwrap();
+    let error = writer.finish(None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(get(&other, key(1)).await, None);
+    store.close().await.unwrap();
+    other.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [1, 0, 0, 0, 1, 0, 0]);
+}
+
+// ===== limits of the machine =====
+
+/// A file may not grow beyond a limit here, which is what a full disk comes to.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_room_is_used_again() {
+    let name = "a_full_disk_is_an_error_and_room_is_used_again";
+    if let Some(path) = child_path() {
+        let store = Redb::open(path).unwrap();
+        put(&store, key(0), head(), body(0, 100_000)).await.unwrap();
+        let mut number = 0;
+        let error = loop {
+            number += 1;
+            assert!(number < 1_000, "the limit was never met");
+            if let Err(error) = put(&store, key(number), head(), body(number, 200_000)).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        assert!(error.to_string().contains("make room"), "{error}");
+        // What failed is not there, and nothing is there in part.
+        assert_eq!(get(&store, key(number)).await, None);
+        for item in store.scan().collect::<Vec<_>>().await {
+            let key = item.unwrap().key;
+            assert!(get(&store, key).await.is_some());
+        }
+        // Still full.
+        let error = put(&store, key(9_999), head(), body(1, 9 * MIB)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+
+        let pid = std::process::id().to_string();
+        let raised =
+            Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
+        assert!(raised.success());
+        for number in 2_000..2_100 {
+            put(&store, key(number), head(), body(number, 200_000)).await.unwrap();
+        }
+        assert_eq!(get(&store, key(2_050)).await.unwrap(), body(2_050, 200_000));
+        store.close().await.unwrap();
+        println!("survived");
+        return;
+    }
+    let (_directory, path) = place();
+    // The signal that goes with the limit would end the process; ignored, it is an error of the call. 512 bytes each.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 16384; exec \"$0\" --exact \"$1\" --nocapture"])
+        .arg(env::current_exe().unwrap())
+        .arg(name)
+        .env(CHILD, &path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("survived"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(get(&store, key(2_099)).await.unwrap(), body(2_099, 200_000));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_large_body_passes_through_little_memory() {
+    let name = "a_large_body_passes_through_little_memory";
+    fn peak() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
+    }
+    if let Some(path) = child_path() {
+        let store = Redb::open(path).unwrap();
+        let before = peak();
+        let block = body(1, MIB);
+        let mut writer = store.put(&key(1), head()).await.unwrap();
+        for _ in 0..256 {
+            // A memory of its own each time, as from a socket.
+            writer.write(Bytes::copy_from_slice(&block)).await.unwrap();
+        }
+        writer.finish(None).await.unwrap();
+        let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
+        let mut len = 0;
+        while let Some(chunk) = body.next().await {
+            len += chunk.unwrap().len();
+        }
+        assert_eq!(len, 256 * MIB);
+        let grown = peak() - before;
+        println!("grown by {} KiB", grown / 1_024);
+        assert!(grown < 48 * MIB as u64, "{} KiB", grown / 1_024);
+        return;
+    }
+    let (_directory, path) = place();
+    let output = child(name, &path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("grown by"), "{text}");
+    println!("{text}");
+}
