@@ -19,8 +19,8 @@ use http_body_util::{BodyExt, StreamBody};
 use larder::{BoxError, CacheStatus, Refusal, ResponseBody, Stored, store::Memory};
 
 use crate::support::{
-    Broken, Double, Gated, Reply, Sender, Stand, TestBody, boxed, channel, chunk, empty, frames,
-    full, get, head, line, ok,
+    Broken, Double, Faulty, Gated, Reply, Sender, Stand, TestBody, boxed, channel, chunk, empty,
+    frames, full, get, head, line, ok,
 };
 
 /// An inner service that answers with what the sender feeds it, in as many responses as there are bodies.
@@ -173,8 +173,13 @@ async fn a_body_that_is_not_what_its_head_says_is_passed_on_and_not_stored() {
 
 #[tokio::test]
 async fn trailers_are_stored_and_replayed_behind_the_body() {
-    let inner = Double::new(|_, _| Response::new(frames(["ab", "cd"], Some(Ok(sum("7"))))));
-    let stand = Stand::new(inner);
+    let inner = || Double::new(|_, _| Response::new(frames(["ab", "cd"], Some(Ok(sum("7"))))));
+    replays_trailers(Stand::new(inner())).await;
+    // From a store whose bodies stream as well.
+    replays_trailers(Stand::over(Faulty::new(Memory::default()), inner())).await;
+}
+
+async fn replays_trailers<B: larder::store::Store>(stand: Stand<B>) {
     for hit in [false, true] {
         let response = call(&stand).await;
         assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), hit);
