@@ -189,6 +189,12 @@ async fn a_missing_file_is_made_with_the_directories_above_it() {
     let store = Redb::open(&path).unwrap();
     assert_eq!(store.path(), path);
     assert!(path.is_file());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "responses may be private");
+    }
     put(&store, key(1), head(), body(1, 10)).await.unwrap();
     drop(store);
     let left: Vec<_> = path.parent().unwrap().read_dir().unwrap().map(Result::unwrap).collect();
@@ -252,12 +258,22 @@ fn what_is_not_a_cache_is_refused_and_left_alone() {
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"a precious text file, not a database");
 
+    // The one file that not even root may write.
+    let locked = Path::new("/sys/kernel/notes");
+    if locked.exists() {
+        let error = Redb::open(locked).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        assert!(error.to_string().contains("check that the file can be written"), "{error}");
+    }
+
     let error = Redb::open(directory.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("is a directory"), "{error}");
 
-    let error = Redb::open("/proc/larder/cache.redb").unwrap_err();
-    assert!(error.to_string().contains("cannot make /proc/larder/cache.redb"), "{error}");
+    // A file where a directory would have to be.
+    let below = path.join("cache.redb");
+    let error = Redb::open(&below).unwrap_err();
+    assert!(error.to_string().contains(&format!("cannot make {}", below.display())), "{error}");
 
     assert_eq!(Redb::builder(&path).max_bytes(0).open().unwrap_err().kind(), ErrorKind::Invalid);
     for name in ["", ".", "..", "a/b", "a\\b"] {

@@ -65,8 +65,9 @@ impl Builder {
         self
     }
 
-    /// How many bytes of pages are kept in memory, for reading and for what is not written yet. Default 16 MiB; the
-    /// operating system caches the file as well. Smaller is slower, down to 0.
+    /// How many bytes of pages are kept in memory, for reading and for what is not written yet. Default 16 MiB, with
+    /// which a body of any size passes through the process in less than 48 MiB; the operating system caches the file
+    /// as well. Smaller is slower, down to 0.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
@@ -82,7 +83,7 @@ impl Builder {
     /// Whether look-ups run in place, on the thread that asks, instead of hopping to a blocking thread. Default
     /// `false`. It saves a few microseconds a hit, and is right where the disk is fast or the file is in memory anyway:
     /// a look-up that has to wait for the disk holds up whatever else runs on that thread. The chunks of large bodies
-    /// behind the first are read on a blocking thread in either case.
+    /// behind the first are read on a thread of the store's own in either case.
     pub fn inline_reads(mut self, inline: bool) -> Self {
         self.inline_reads = inline;
         self

@@ -67,8 +67,11 @@
 //! Record header, head, inline body and each chunk have a checksum of their own, which redb's pages do not when they
 //! are read. What does not match is an error of kind [`ErrorKind::Corrupt`] before
 //! any of it is handed out. A file of a newer layout is refused, one of an older layout emptied, any other redb
-//! database left alone. The file takes up to about twice the size of its entries (redb's pages are powers of two), does
-//! not shrink when entries go, and uses the room again.
+//! database left alone. redb trusts the structure of its pages and can panic where that is damaged; the panic is caught
+//! and becomes such an error too (not in a program built with `panic = "abort"`).
+//!
+//! A new file can be read and written by its owner alone: responses may be private. It takes up to about twice the size
+//! of its entries (redb's pages are powers of two), does not shrink when entries go, and uses the room again.
 
 use std::{
     fmt,
@@ -85,9 +88,10 @@ use self::{
     change::Purge,
     fault::STORE,
     open::Config,
-    read::{Scan, here, off},
+    read::Scan,
     schema::{digests, tag_digest},
     shared::{Command, Shared},
+    task::{Reader, here, off},
 };
 use super::{Error, ErrorKind, Hit, Result, Scanned, Store, Version};
 use crate::{Key, entry::Head, time::Timestamp};
@@ -102,6 +106,7 @@ mod read;
 mod record;
 mod schema;
 mod shared;
+mod task;
 mod writer;
 
 pub use self::{
@@ -124,6 +129,7 @@ pub struct Redb {
 struct Inner {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    reader: Reader,
     /// Removed after the file was closed.
     _directory: Option<TempDir>,
 }
@@ -194,7 +200,14 @@ impl Redb {
                     .with_source(error)
             })?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self { inner: Arc::new(Inner { shared, thread, _directory: directory }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shared,
+                thread,
+                reader: Reader::default(),
+                _directory: directory,
+            }),
+        })
     }
 
     /// The path of the file.

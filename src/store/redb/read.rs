@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     ops::Bound,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,22 +11,21 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use redb::{ReadOnlyTable, ReadableTableMetadata};
-use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    Inner,
-    fault::{self, STORE},
+    Inner, fault,
     record::{Location, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
         chunk_len, key_of, read_chunk,
     },
     shared::Shared,
+    task::{Task, here, off},
 };
 use crate::{
     Key,
     entry::Head,
-    store::{Error, ErrorKind, Hit, Result, Scanned, StoredBody, Version},
+    store::{Error, Hit, Result, Scanned, StoredBody, Version},
 };
 
 /// How many chunks are read in one go; as many again are read ahead.
@@ -36,62 +34,6 @@ const AHEAD: usize = 2;
 /// How many entries are listed in one go, and how many bytes of heads at most.
 const PAGE: usize = 256;
 const PAGE_BYTES: usize = 1 << 20;
-
-// ===== off the runtime =====
-
-/// Work on a blocking thread, or what it came to where there is no runtime to give it to.
-pub(super) enum Task<T> {
-    Running(JoinHandle<Result<T>>),
-    Done(Option<Result<T>>),
-}
-
-/// Runs `work` where it may wait for the disk. Outside of a tokio runtime that is here.
-pub(super) fn off<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-) -> Task<T> {
-    match Handle::try_current() {
-        Ok(runtime) => {
-            let shared = shared.clone();
-            Task::Running(runtime.spawn_blocking(move || guarded(&shared, work)))
-        }
-        Err(_) => here(shared, work),
-    }
-}
-
-/// Runs `work` in place.
-pub(super) fn here<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Task<T> {
-    Task::Done(Some(guarded(shared, work)))
-}
-
-fn guarded<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(|| work(shared))).unwrap_or_else(|panic| {
-        // It may have left redb's locks poisoned.
-        shared.poke(shared.opening());
-        Err(fault::panicked(&shared.config.path, panic.as_ref()))
-    })
-}
-
-impl<T> Future for Task<T> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Running(task) => {
-                Poll::Ready(ready!(Pin::new(task).poll(cx)).unwrap_or_else(|error| {
-                    let message = "the runtime shut down while the store was being read";
-                    Err(Error::new(ErrorKind::Unavailable, STORE, message).with_source(error))
-                }))
-            }
-            Self::Done(result) => Poll::Ready(result.take().unwrap_or_else(|| {
-                Err(Error::new(ErrorKind::Other, STORE, "a finished read was polled again"))
-            })),
-        }
-    }
-}
-
-// Nothing in it is pinned: the result is handed out by value.
-impl<T> Unpin for Task<T> {}
 
 // ===== look-ups =====
 
@@ -238,11 +180,11 @@ impl Stream for Body {
         loop {
             // Reading goes on while the caller is busy with what it has.
             if let Some(rest) = this.rest.take() {
-                let shared = &this.inner.shared;
-                this.ahead = Some(if shared.config.inline_reads {
-                    here(shared, |shared| rest.read_some(shared))
+                let inner = &this.inner;
+                this.ahead = Some(if inner.shared.config.inline_reads {
+                    here(&inner.shared, |shared| rest.read_some(shared))
                 } else {
-                    off(shared, move |shared| rest.read_some(shared))
+                    inner.reader.run(&inner.shared, move |shared: &Shared| rest.read_some(shared))
                 });
             }
             if let Some(chunk) = this.ready.pop_front() {

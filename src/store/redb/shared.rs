@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How many bytes may wait for the writer thread or be in its transaction; who has more waits.
-pub(super) const QUEUE: usize = 4 << 20;
+pub(super) const QUEUE: usize = 2 << 20;
 
 /// What a command counts for at least, so that the number of commands is bounded too.
 const COMMAND: usize = 512;
