@@ -170,14 +170,16 @@ fn from_store<B: Store, ResBody>(
     cache: &CacheLayer<B>,
     method: &Method,
     key: Key,
-    hit: Hit,
+    mut hit: Hit,
     now: Timestamp,
 ) -> Response<ResponseBody<ResBody>> {
     let status = CacheStatus::hit(key, &hit.head, now);
     let response = if *method == Method::HEAD {
         hit.into_response().map(|_unread| StoredBody::empty())
     } else {
-        hit.into_response().map(|body| watched(body, cache, key))
+        // Watched first: the trailers then go behind the body that is handed out.
+        hit.body = watched(hit.body, cache, key);
+        hit.into_response()
     };
     report(cache, response.map(ResponseBody::stored), status)
 }

@@ -157,6 +157,8 @@ async fn a_stored_body_that_breaks_off_ends_in_an_error_of_the_store() {
         let error = error.downcast_ref::<store::Error>().expect("an error of the store");
         assert_eq!((error.kind(), error.store()), (kind, "faulty"));
         assert!(error.source().is_none());
+        let stats = stand.layer.stats();
+        assert_eq!(stats.store_errors + stats.corrupt, 1);
     }
 }
 

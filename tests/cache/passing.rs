@@ -231,6 +231,24 @@ async fn a_bypassed_body_says_of_itself_what_it_did() {
     assert!(response.body().is_end_stream());
 }
 
+/// Connection information, hooks for interim responses and the like travel in them.
+#[tokio::test]
+async fn extensions_and_version_of_a_request_reach_the_inner_service() {
+    #[derive(Clone, Debug, PartialEq)]
+    struct Peer(u32);
+    let stand = Stand::new(Double::new(|request, _| {
+        assert_eq!(request.extensions().get(), Some(&Peer(7)));
+        assert_eq!(request.version(), http::Version::HTTP_2);
+        Response::new(full("seen"))
+    }))
+    .with(|layer| layer.methods([http::Method::GET, http::Method::POST]).unwrap());
+    for method in ["GET", "POST", "PUT"] {
+        let request = Request::builder().method(method).uri(url("/")).extension(Peer(7));
+        let reply = stand.send(request.version(http::Version::HTTP_2), "body").await;
+        assert_eq!(reply.text(), "seen");
+    }
+}
+
 /// Frames are handed on one by one, whatever they are.
 #[tokio::test]
 async fn frames_are_neither_joined_nor_split() {

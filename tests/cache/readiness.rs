@@ -108,27 +108,20 @@ async fn a_hit_is_served_while_a_hanging_call_holds_the_only_permit() {
         begun.notify_one();
         pending::<Result<Response<TestBody>, Broken>>()
     });
-    for shed in [false, true] {
-        let layer = filled().await;
-        let limited =
-            ServiceBuilder::new().layer(ConcurrencyLimitLayer::new(1)).service(hangs.clone());
-        let miss = |path| get(path).body(empty()).unwrap();
-        if shed {
-            let cached = layer.layer(LoadShedLayer::new().layer(limited));
-            let hanging = tokio::spawn(cached.clone().oneshot(miss("/hangs")));
-            called.notified().await;
-            hits(cached.clone());
-            assert!(cached.oneshot(miss("/new")).await.is_err(), "the next miss is shed");
-            hanging.abort();
-        } else {
-            let cached = layer.layer(limited);
-            let hanging = tokio::spawn(cached.clone().oneshot(miss("/hangs")));
-            called.notified().await;
-            hits(cached.clone());
-            assert!(cached.oneshot(miss("/new")).now_or_never().is_none(), "the next miss waits");
-            hanging.abort();
-        }
-    }
+    let miss = |path| get(path).body(empty()).unwrap();
+    let limited = ServiceBuilder::new().layer(ConcurrencyLimitLayer::new(1)).service(hangs);
+
+    let cached = filled().await.layer(limited.clone());
+    let mut hanging = std::pin::pin!(cached.clone().oneshot(miss("/hangs")));
+    assert!(hanging.as_mut().now_or_never().is_none());
+    called.notified().now_or_never().expect("the call has begun");
+    hits(cached.clone());
+    assert!(cached.oneshot(miss("/new")).now_or_never().is_none(), "the next miss waits");
+
+    let shed = filled().await.layer(LoadShedLayer::new().layer(limited));
+    hits(shed.clone());
+    let refused = shed.oneshot(miss("/new")).now_or_never().expect("the next miss is shed");
+    assert!(refused.is_err());
 }
 
 /// A service made ready and left behind would hold its permit for ever.
@@ -137,16 +130,17 @@ async fn what_a_call_leaves_behind_holds_no_permit() {
     let layer = CacheLayer::new(Memory::default());
     let inner =
         ServiceBuilder::new().layer(ConcurrencyLimitLayer::new(1)).service(Double::counting());
-    // Every one of these has been made ready, and stays.
+    // Each of these stays, made ready for a next call that never comes.
     let mut left = Vec::new();
     for path in ["/a", "/b", "/c"] {
         let mut cached = layer.layer(inner.clone());
-        let request = get(path).body(empty()).unwrap();
-        let ready = ServiceExt::<Request<TestBody>>::ready(&mut cached).await.unwrap();
-        let response = ready.call(request).await.unwrap();
-        Reply::read(response).await;
-        let waiting = ServiceExt::<Request<TestBody>>::ready(&mut cached).await;
-        assert!(waiting.is_ok());
+        let answered = async {
+            let ready = ServiceExt::<Request<TestBody>>::ready(&mut cached).await.unwrap();
+            let response = ready.call(get(path).body(empty()).unwrap()).await.unwrap();
+            Reply::read(response).await;
+            ServiceExt::<Request<TestBody>>::ready(&mut cached).await.unwrap();
+        };
+        answered.now_or_never().expect("the permit is free");
         left.push(cached);
     }
 }

@@ -154,6 +154,17 @@ async fn each_variant_expires_for_itself_and_the_list_with_the_last() {
 }
 
 #[tokio::test]
+async fn a_short_lived_variant_does_not_shorten_the_life_of_the_list() {
+    let stand = Stand::new(multilingual()).with(|layer| layer.expire_after(SECOND * 10));
+    stand.ask(lang("de")).await;
+    let short = stand.clone_with(|layer| layer.expire_after(SECOND));
+    short.ask(lang("en")).await;
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 1);
+    assert_eq!(stand.ask(lang("de")).await.text(), "de:1");
+}
+
+#[tokio::test]
 async fn a_variant_stored_for_ever_keeps_its_list_for_ever() {
     let stand = Stand::new(multilingual());
     stand.ask(lang("de")).await;
