@@ -60,7 +60,7 @@ impl Place<'_> {
     /// cost a store as much as the entry itself.
     fn url_tag(&self, recipe: &Recipe, key: &Key) -> Option<Box<str>> {
         let method = &self.request.method;
-        let is_plain = PLAIN.contains(method) && recipe.plain(method, self.url) == Some(*key);
+        let is_plain = PLAIN.contains(method) && recipe.plain(method, self.url) == *key;
         (!is_plain).then(|| recipe.url_tag(self.url))
     }
 
@@ -108,8 +108,8 @@ pub(crate) async fn remove_url<B: Store>(
     url: &str,
 ) -> store::Result<u64> {
     let mut removed = 0;
-    for key in PLAIN.iter().filter_map(|method| recipe.plain(method, url)) {
-        removed += u64::from(store.remove(&key).await?);
+    for method in &PLAIN {
+        removed += u64::from(store.remove(&recipe.plain(method, url)).await?);
     }
     Ok(removed + store.remove_tagged(&recipe.url_tag(url)).await?)
 }

@@ -107,15 +107,22 @@ async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
         return look_under(cache, options, parts, key, now).await;
     }
     let content = body.content();
-    if parts.method == Method::HEAD {
-        // The response to a GET answers a HEAD as well (RFC 9111 §4): it goes first.
-        let get = recipe.primary(&Method::GET, url, parts, content);
-        if let hit @ Lookup::Hit(..) = look_under(cache, options, parts, get, now).await {
-            return hit;
-        }
+    let key = recipe.primary(&parts.method, url, parts, content);
+    let own = look_under(cache, options, parts, key, now).await;
+    if parts.method != Method::HEAD {
+        return own;
     }
-    let key = recipe.primary(&parts.method, url, parts, body.content());
-    look_under(cache, options, parts, key, now).await
+    // The response to a GET answers a HEAD as well (RFC 9111 §4); of two that do, the newer one.
+    let get = recipe.primary(&Method::GET, url, parts, body.content());
+    match (own, look_under(cache, options, parts, get, now).await) {
+        (Lookup::Hit(key, own), Lookup::Hit(_, get))
+            if own.head.stored_at() > get.head.stored_at() =>
+        {
+            Lookup::Hit(key, own)
+        }
+        (_, get @ Lookup::Hit(..)) => get,
+        (own, Lookup::Miss(_)) => own,
+    }
 }
 
 /// Looks under one primary key, and from there under the variant's.
@@ -337,7 +344,7 @@ fn admit<B: Store, ResBody: Body>(
     let expected = if parts.method == Method::HEAD || response.status == StatusCode::NO_CONTENT {
         None
     } else {
-        policy::content_length(&response.headers)
+        policy::content_length(&response.headers).map_err(refuse)?
     };
     let limits = Limits { expected, max: settings.max_body };
     if expected.is_some_and(|len| len > limits.max) || body.size_hint().lower() > limits.max {

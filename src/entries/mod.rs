@@ -130,8 +130,11 @@ impl<B: Store> Entries<B> {
         let place = Place { request: &request, url: &url.text, missed: &missed };
         let (key, variants) = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
         let head = place.head(&settings.recipe, &key, &parts, expires_at, now);
-        let expected =
-            policy::content_length(&parts.headers).filter(|_| request.method != Method::HEAD);
+        let expected = if request.method == Method::HEAD {
+            None
+        } else {
+            policy::content_length(&parts.headers).map_err(refused)?
+        };
 
         let mut writer = self.store().put(&key, head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);

@@ -144,15 +144,12 @@ impl Recipe {
     }
 
     /// The key of a request of `method` for `url` (normalised) that has nothing else to be told apart by: no selected
-    /// header, no body. `None` where keys are made from something else.
-    pub(crate) fn plain(&self, method: &Method, url: &str) -> Option<Key> {
-        if self.custom.is_some() {
-            return None;
-        }
+    /// header, no body, no material of the user's own.
+    pub(crate) fn plain(&self, method: &Method, url: &str) -> Key {
         let mut hasher = Hasher::new(Domain::Request, self.secret.as_ref());
         hasher.field(Field::Method, method.as_str().as_bytes());
         hasher.field(Field::Url, url.as_bytes());
-        Some(hasher.finish())
+        hasher.finish()
     }
 
     /// The tag that entries for `url` (normalised) carry, whatever their method, headers and body; those under a
@@ -276,9 +273,9 @@ mod tests {
         for secret in [None, Some([7; 32])] {
             let recipe = Recipe { secret, ..Recipe::default() };
             let plain = recipe.plain(&Method::GET, "http://a/x");
-            assert_eq!(plain, Some(key_of(&recipe, Request::get("http://a/x"), "")));
+            assert_eq!(plain, key_of(&recipe, Request::get("http://a/x"), ""));
             let with_cookie = Request::get("http://a/x").header("cookie", "a=1");
-            assert_ne!(plain, Some(key_of(&recipe, with_cookie, "")));
+            assert_ne!(plain, key_of(&recipe, with_cookie, ""));
         }
     }
 

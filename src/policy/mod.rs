@@ -200,11 +200,22 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The length that the head promises; `None` where it promises none, or several.
-pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
-    let len = lines.next()?.to_str().ok()?.parse().ok()?;
-    lines.next().is_none().then_some(len)
+/// The length that the head promises, where it does. Several equal values are one (RFC 9112 §6.3); others, and what is
+/// no number, promise nothing that a body could keep.
+pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let mut promised = None;
+    for line in headers.get_all(CONTENT_LENGTH) {
+        for value in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            let digits =
+                str::from_utf8(value).ok().filter(|_| value.iter().all(u8::is_ascii_digit));
+            let len = digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Length)?;
+            if promised.is_some_and(|promised| promised != len) {
+                return Err(Refusal::Length);
+            }
+            promised = Some(len);
+        }
+    }
+    Ok(promised)
 }
 
 #[cfg(test)]
@@ -262,6 +273,24 @@ mod tests {
         }
         rules.methods.push(Method::POST);
         assert!(!rules.invalidates(&Method::POST, StatusCode::OK));
+    }
+
+    #[test]
+    fn a_length_is_digits_and_one_number() {
+        let of = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(line));
+            }
+            content_length(&headers)
+        };
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&["42"]), Ok(Some(42)));
+        assert_eq!(of(&["42", "42, 42"]), Ok(Some(42)));
+        for bad in [&["42", "43"][..], &["+5"], &["-1"], &[""], &["5,"], &["99999999999999999999"]]
+        {
+            assert_eq!(of(bad), Err(Refusal::Length), "{bad:?}");
+        }
     }
 
     #[test]
