@@ -16,6 +16,11 @@ mod memory {
         conformance::all(async || Memory::default()).await;
     }
 
+    #[tokio::test]
+    async fn a_store_of_any_type_keeps_every_promise() {
+        conformance::all(async || larder::store::AnyStore::new(Memory::default())).await;
+    }
+
     /// With sixteen shards, where the default store has two.
     #[tokio::test]
     async fn a_large_memory_store_keeps_every_promise() {

@@ -34,6 +34,7 @@ use http::{HeaderMap, Response};
 
 use crate::{entry::Head, key::Key, time::Timestamp};
 
+mod any;
 mod body;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
@@ -45,6 +46,7 @@ mod memory;
 pub mod redb;
 
 pub use self::{
+    any::{AnyStore, AnyWriter},
     body::StoredBody,
     error::{Error, ErrorKind, Result},
 };
