@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use larder::{Bypass, CacheOptions, Key, Miss, Outcome, Refusal, Stored};
 
 use crate::support::{
-    Double, Stand, TestBody, empty, frames, full, get, head, line, ok, url, with,
+    Double, Reply, Stand, TestBody, empty, frames, full, get, head, line, ok, url, with,
 };
 
 fn bypass(reason: Bypass) -> Outcome {
@@ -369,4 +369,24 @@ async fn extensions_of_a_response_reach_the_caller_of_a_miss() {
     }));
     let response = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&Peer(7)));
+}
+
+#[tokio::test]
+async fn of_a_get_and_a_head_that_are_both_stored_the_newer_one_answers_a_head() {
+    let stand = Stand::new(Double::new(|_, n| {
+        let mut response = ok("body");
+        response.headers_mut().insert("x-call", n.into());
+        response
+    }));
+    let call = |reply: &Reply| reply.lines("x-call")[0].to_vec();
+    stand.get("/").await;
+    stand.clock.advance(std::time::Duration::from_secs(1));
+    let refresh = CacheOptions::new().refresh(true);
+    assert_eq!(call(&stand.ask(head("/").extension(refresh.clone())).await), b"2");
+    assert_eq!(call(&stand.ask(head("/")).await), b"2");
+    assert_eq!(call(&stand.get("/").await), b"1");
+    stand.clock.advance(std::time::Duration::from_secs(1));
+    stand.ask(get("/").extension(refresh)).await;
+    assert_eq!(call(&stand.ask(head("/")).await), b"3");
+    assert_eq!(stand.calls(), 3);
 }
