@@ -58,7 +58,7 @@
 //!
 //! By default the responses of status 200 to `GET` and `HEAD`, whatever their cache headers say, for as long as the
 //! [expiry table](CacheLayer#expiry) gives. Not cached are parts (`Range`), upgrades and tunnels, bodies over
-//! [64 MiB](CacheLayer::max_body), bodies that broke off or that nobody read to the end, and what varies by `*`. Each
+//! [64 MiB](CacheLayer::max_body), bodies that broke off or that were dropped on their way, and what varies by `*`. Each
 //! refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
 //!
 //! # What holds always
@@ -69,6 +69,8 @@
 //! - **Bodies stream** in both directions; memory is bounded whatever their size.
 //! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their
 //!   repeats, body and trailers. What belongs to the connection (RFC 9110 §7.6.1) is not part of it.
+//! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding). A request that names no
+//!   scheme, as all that a server receives over HTTP/1.1, counts as `http`.
 //! - **Credentials separate and never leak**: `Authorization`, `Cookie` and user information in URLs are part of the key
 //!   as a digest, and reach neither store nor log.
 //!
@@ -78,7 +80,7 @@
 //! |---|---|---|---|
 //! | `memory` | yes | `store::Memory` | quick_cache |
 //! | `redb` | yes | `store::Redb` | redb, tokio (`rt`, `sync`), etcetera, tempfile |
-//! | `conformance` | | `store::conformance`, the suite for stores | |
+//! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
 //! | `tracing` | | events for store faults and refusals | tracing |
 //!
 //! The minimum Rust version is 1.90.

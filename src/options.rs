@@ -78,14 +78,15 @@ impl CacheOptions {
         self
     }
 
-    /// Use this key instead of the one made from the request. Requests that share a key share a response, whatever
-    /// their URLs and credentials; `Vary` is still honoured below it.
+    /// Use this key instead of the one made from the request. Requests of one method that share a key share a response,
+    /// whatever their URLs and credentials; `Vary` is still honoured below it.
     pub fn key(mut self, key: Key) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// Adds a tag to the stored response, by which it can be [removed](crate::Entries::remove_tag).
+    /// Adds a tag to the stored response, by which it can be [removed](crate::Entries::remove_tag). Tags that begin with
+    /// `larder:` are the cache's own.
     pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
         self.tags.push(tag.into());
         self

@@ -37,14 +37,29 @@ impl UrlPatterns {
             if pattern.is_empty() {
                 return error("is empty; write \"**\" for every URL".into());
             }
+            if let Some((url, query)) = pattern.split_once('?')
+                && query.contains('=')
+            {
+                return error(format!("has a query; queries take no part, write {url:?}"));
+            }
             let full = match pattern.split_once('/') {
                 Some((host, path)) => format!("{}/{path}", host.to_ascii_lowercase()),
                 None if pattern == "**" => pattern.into(),
                 None => format!("{}/**", pattern.to_ascii_lowercase()),
             };
+            // The brackets of an IPv6 address are no choice of characters.
+            let full = match full.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+                Some((address, rest)) if address.contains(':') => format!("[[]{address}[]]{rest}"),
+                _ => full,
+            };
             match GlobBuilder::new(&full).literal_separator(true).build() {
                 Ok(glob) => set.add(glob),
-                Err(problem) => return error(format!("is no glob: {}", problem.kind())),
+                Err(problem) => {
+                    let kind = problem.kind();
+                    return error(format!(
+                        "is no glob: {kind}; write one like \"*.example.com/api/**\""
+                    ));
+                }
             };
         }
         match set.build() {
@@ -102,7 +117,10 @@ mod tests {
             ("localhost:8080/**", "http://localhost:8080/a", true),
             ("localhost:8080/**", "http://localhost:8081/a", false),
             ("localhost", "http://localhost:8081/a", true),
-            ("[[]::1]/**", "http://[::1]/a", true),
+            ("[::1]/**", "http://[::1]/a", true),
+            ("[::1]:8080", "http://[::1]:8080/a", true),
+            ("[::1]:8080", "http://[::1]:8081/a", false),
+            ("[ab].com/x", "http://b.com/x", true),
             ("**", "http://any/thing", true),
             ("*", "http://any/thing", true),
             ("**/feed", "http://any/deep/feed", true),
@@ -129,5 +147,6 @@ mod tests {
         );
         assert!(error("").contains("\"**\""));
         assert!(error("a/[z").contains("is no glob"));
+        assert!(error("a/b?page=1").ends_with("write \"a/b\""));
     }
 }

@@ -12,11 +12,13 @@ pub struct Stats {
     pub misses: u64,
     /// Requests that went past the cache.
     pub bypasses: u64,
+    /// Requests that forbade to ask the inner service, and were answered with 504.
+    pub only_if_cached: u64,
     /// Responses that were stored whole.
     pub stored: u64,
     /// Responses to misses that were not stored, for whatever reason.
     pub refused: u64,
-    /// Entries that were found damaged, and removed.
+    /// Entries that were found damaged, and removed, unless the cache is read-only.
     pub corrupt: u64,
     /// Operations in which the store failed.
     pub store_errors: u64,
@@ -30,6 +32,7 @@ pub(crate) enum Count {
     Hit,
     Miss,
     Bypass,
+    OnlyIfCached,
     Stored,
     Refused,
     Corrupt,
@@ -41,6 +44,7 @@ pub(crate) struct Counters {
     hits: AtomicU64,
     misses: AtomicU64,
     bypasses: AtomicU64,
+    only_if_cached: AtomicU64,
     stored: AtomicU64,
     refused: AtomicU64,
     corrupt: AtomicU64,
@@ -54,6 +58,7 @@ impl Counters {
             Count::Hit => &self.hits,
             Count::Miss => &self.misses,
             Count::Bypass => &self.bypasses,
+            Count::OnlyIfCached => &self.only_if_cached,
             Count::Stored => &self.stored,
             Count::Refused => &self.refused,
             Count::Corrupt => &self.corrupt,
@@ -72,6 +77,7 @@ impl Counters {
             hits: get(&self.hits),
             misses: get(&self.misses),
             bypasses: get(&self.bypasses),
+            only_if_cached: get(&self.only_if_cached),
             stored: get(&self.stored),
             refused: get(&self.refused),
             corrupt: get(&self.corrupt),

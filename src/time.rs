@@ -12,15 +12,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, Serialize};
-
 /// A point in time: milliseconds since the Unix epoch, in UTC.
 ///
 /// Arithmetic saturates. Times before 1970 become [`Timestamp::MIN`], times too far ahead [`Timestamp::MAX`].
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -62,7 +57,7 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl From<Timestamp> for SystemTime {
-    /// Saturates at the latest time in whole days' reach that the platform can represent.
+    /// Times later than the platform can represent become some later time than any that is met.
     fn from(time: Timestamp) -> Self {
         let mut since = Duration::from_millis(time.0);
         loop {
@@ -76,7 +71,7 @@ impl From<Timestamp> for SystemTime {
 
 /// Where the cache reads the time.
 ///
-/// Implementations must be cheap: the clock is read once or twice a request.
+/// Implementations must be cheap: the clock is read once for a hit, and up to four times for a miss.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;

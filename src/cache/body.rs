@@ -20,8 +20,8 @@ pin_project! {
     /// silently short: a `store::Error` that the boxed error can be downcast to. From the inner service, it is that
     /// service's body, trailers and error included.
     ///
-    /// A body that is being stored is published before its last frame is handed out, so that whoever has read it to
-    /// the end finds it stored.
+    /// A body that is being stored is published before its end is told, so that whoever has read it to the end finds it
+    /// stored.
     pub struct ResponseBody<B> {
         #[pin]
         inner: Inner<B>,

@@ -4,15 +4,16 @@
 //! body that the caller polls ([`Tee`]) puts them there and polls that future itself. So what the caller does not read
 //! is not read from the origin either, and a body that the caller drops takes the unfinished entry with it.
 //!
-//! The last frame is held back until the entry is published. A caller that has seen the end finds the response stored,
-//! even one that stops polling after `Content-Length` bytes.
+//! The end is not told before the entry is published: a caller that has seen it finds the response stored. Where the end
+//! is known by the time of the last chunk, that chunk waits as well, so that a caller that stops polling after
+//! `Content-Length` bytes, as servers do, has stored it too.
 
 use std::{
     collections::VecDeque,
     fmt,
-    future::{Future, poll_fn},
+    future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -21,103 +22,18 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use sync_wrapper::SyncWrapper;
 
+use super::store_entry::{Entry, Queue, StoringFuture, store_entry};
 use crate::{
-    entry::Head,
     error::BoxError,
     key::Key,
     stats::{Count, Counters},
     status::{Progress, Refusal},
-    store::{self, ErrorKind, Store, Writer},
+    store::{ErrorKind, Store},
     trace,
 };
 
-/// How far the caller may be ahead of the store, in bytes; beyond it, the caller waits. A chunk is never split, so one
-/// of any size may stand in the queue beside this.
-const WINDOW: usize = 256 * 1024;
-
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
-
-// ===== The queue between the two sides =====
-
-#[derive(Debug, Default)]
-pub(super) struct Queue(Mutex<QueueState>);
-
-#[derive(Debug, Default)]
-struct QueueState {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
-    end: Option<Option<HeaderMap>>,
-}
-
-enum Next {
-    Chunk(Bytes),
-    End(Option<HeaderMap>),
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        // The state is whole between any two statements under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What comes next. No waker is kept: whoever fills the queue polls the storing side right after.
-    fn poll_next(&self) -> Poll<Next> {
-        let mut state = self.lock();
-        if let Some(chunk) = state.chunks.pop_front() {
-            state.bytes -= chunk.len();
-            return Poll::Ready(Next::Chunk(chunk));
-        }
-        state.end.take().map_or(Poll::Pending, |trailers| Poll::Ready(Next::End(trailers)))
-    }
-
-    fn push(&self, chunk: Bytes) {
-        let mut state = self.lock();
-        state.bytes += chunk.len();
-        state.chunks.push_back(chunk);
-    }
-
-    fn end(&self, trailers: Option<HeaderMap>) {
-        self.lock().end = Some(trailers);
-    }
-
-    fn is_full(&self) -> bool {
-        self.lock().bytes >= WINDOW
-    }
-}
-
-// ===== The storing side =====
-
-/// What is to be stored, and where.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) key: Key,
-    pub(super) head: Head,
-    /// The list of variants to lay under the primary key, where it is not there as it should be.
-    pub(super) variants: Option<(Key, Head)>,
-}
-
-type StoringFuture = Pin<Box<dyn Future<Output = Result<(), store::Error>> + Send>>;
-
-/// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it.
-async fn store_entry<B: Store>(
-    store: B,
-    entry: Entry,
-    queue: Arc<Queue>,
-) -> Result<(), store::Error> {
-    let mut writer = store.put(&entry.key, entry.head).await?;
-    loop {
-        match poll_fn(|_| queue.poll_next()).await {
-            Next::Chunk(chunk) => writer.write(chunk).await?,
-            Next::End(trailers) => break writer.finish(trailers).await?,
-        }
-    }
-    // The list comes last: until then, what the primary key held before keeps answering.
-    if let Some((primary, list)) = entry.variants {
-        store.put(&primary, list).await?.finish(None).await?;
-    }
-    Ok(())
-}
 
 /// Says what has become of an entry, once; an entry of which nothing was said has been dropped.
 struct Verdict {
@@ -145,8 +61,6 @@ impl Drop for Verdict {
         self.say(Err(Refusal::Dropped));
     }
 }
-
-// ===== The caller's side =====
 
 /// A body on its way to the caller, which feeds the storing side as it goes.
 pub(crate) struct Tee<B> {
@@ -327,6 +241,7 @@ where
     /// Gives the storing up, and what has been written with it.
     fn abandon(&mut self, refusal: Refusal) {
         if self.storing.take().is_some() {
+            self.queue.clear();
             self.verdict.say(Err(refusal));
         }
     }

@@ -104,7 +104,8 @@ impl<B: Store> CacheLayer<B> {
 
 impl<B> CacheLayer<B> {
     /// Switches the cache off or on, for this layer and every clone and service of it. Switched off, it neither reads
-    /// nor writes the store, and removes nothing from it: every request goes to the inner service.
+    /// nor writes the store, and removes nothing from it: every request goes to the inner service, save those that
+    /// [forbid](crate::CacheOptions::only_if_cached) it.
     pub fn set_enabled(&self, enabled: bool) {
         self.shared.enabled.store(enabled, Ordering::Relaxed);
     }

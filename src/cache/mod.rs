@@ -19,6 +19,7 @@ mod request;
 mod serve;
 mod service;
 mod settings;
+mod store_entry;
 
 pub(crate) use self::place::{Missed, Place, remove_url};
 pub use self::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Response, request, response};
+use http::{HeaderName, Method, Response, request, response};
 
 use super::settings::Settings;
 use crate::{
@@ -47,13 +47,19 @@ impl Place<'_> {
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;
         stored.version = response.version;
-        stored.headers = response.headers.clone();
-        policy::remove_hop_by_hop(&mut stored.headers);
+        stored.headers = policy::end_to_end(&response.headers);
         let mut tags = CacheOptions::of(&self.request.extensions).tags.clone();
         tags.extend(self.url_tag(recipe, key));
         Head::new(self.request.method.clone(), self.url, stored, now)
             .with_expires_at(expires_at)
             .with_tags(tags)
+    }
+
+    /// Whether requests that differ in the header `name` have different primary keys as it is.
+    fn is_in_key(&self, settings: &Settings, name: &HeaderName) -> bool {
+        let made_from_headers = settings.recipe.custom.is_none()
+            && CacheOptions::of(&self.request.extensions).key.is_none();
+        made_from_headers && settings.recipe.headers.contains(name)
     }
 
     /// The tag by which [`remove_url`] finds what lies under `key`, where it needs one: an index row for every entry would
@@ -78,6 +84,12 @@ impl Place<'_> {
             Vary::Nothing => return Ok((*primary, None)),
             Vary::Names(names) => names,
         };
+        // What is part of the key already needs no variants: it would cost every hit a second look-up.
+        let names: Vec<_> =
+            names.into_iter().filter(|name| !self.is_in_key(settings, name)).collect();
+        if names.is_empty() {
+            return Ok((*primary, None));
+        }
         let known_names = known.as_ref().and_then(|head| head.variant_names()).unwrap_or_default();
         let names = policy::union(&names, known_names);
         let key = settings.recipe.variant(primary, &names, &self.request.headers);

@@ -13,8 +13,9 @@ use tower_service::Service;
 use super::{
     CacheLayer, RequestBody, ResponseBody,
     heal::{remove_damaged, watched},
-    keep::{Entry, Limits, Tee},
+    keep::{Limits, Tee},
     place::{Missed, Place, remove_url},
+    store_entry::Entry,
 };
 use crate::{
     error::BoxError,
@@ -73,7 +74,6 @@ where
             Ok(from_store(&cache, &parts.method, key, hit, now))
         }
         Lookup::Miss(missed) if options.only_if_cached => {
-            cache.shared.counters.add(Count::Miss);
             let why = match missed.reason {
                 Miss::Expired => "The stored response has expired",
                 Miss::StoreFailed(_) => "The store could not be read",
@@ -121,6 +121,10 @@ async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
             Lookup::Hit(key, own)
         }
         (_, get @ Lookup::Hit(..)) => get,
+        // What is said of the GET's says more than that there is none of the HEAD's.
+        (Lookup::Miss(own), Lookup::Miss(get)) if own.reason == Miss::Absent => {
+            Lookup::Miss(Missed { reason: get.reason, ..own })
+        }
         (own, Lookup::Miss(_)) => own,
     }
 }
@@ -197,6 +201,7 @@ fn only_if_cached<B: Store, ResBody>(
     key: Option<Key>,
     why: &str,
 ) -> Response<ResponseBody<ResBody>> {
+    cache.shared.counters.add(Count::OnlyIfCached);
     let text = format!("{why}, and the request asked for a stored one only (only-if-cached).\n");
     let body = StoredBody::from(Bytes::from(text));
     let mut response = Response::new(ResponseBody::stored(body));
@@ -246,10 +251,10 @@ where
     B: Store,
     ReqBody: Body<Data = Bytes>,
 {
-    cache.shared.counters.add(Count::Bypass);
     if CacheOptions::of(&parts.extensions).only_if_cached {
         return Ok(only_if_cached(&cache, None, "The cache does not answer this request"));
     }
+    cache.shared.counters.add(Count::Bypass);
     let method = parts.method.clone();
     let may_invalidate = cache.settings.invalidate
         && !cache.settings.rules.read_only

@@ -1,9 +1,6 @@
 //! [`Cache`]: the service that a layer makes.
 
-use std::{
-    fmt,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,7 +15,7 @@ use crate::{error::BoxError, store::Store};
 /// It is always ready: a hit does not depend on the inner service. A request that does works on a clone of the inner
 /// service, waits for that clone's readiness, and calls it, all within its own future; the instance inside here is never
 /// polled, so it holds no permit while it waits. Dropping the future of a call drops the inner call with it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Cache<S, B> {
     inner: S,
     layer: CacheLayer<B>,
@@ -74,11 +71,5 @@ where
         // Not `mem::replace`: nothing has been polled in here, so the clone is as good as the original, and the
         // original stays unpolled. See the type's text.
         ResponseFuture::new(serve(self.inner.clone(), self.layer.clone(), request))
-    }
-}
-
-impl<S: fmt::Debug, B: fmt::Debug> fmt::Debug for Cache<S, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("inner", &self.inner).field("layer", &self.layer).finish()
     }
 }

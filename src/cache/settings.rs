@@ -1,6 +1,6 @@
 //! The settings of a layer, each set in one way. Those that can make no sense are refused when they are given.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSetBuilder};
 use http::{HeaderName, Method, StatusCode, request, response};
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Everything that is set on a layer.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) recipe: Recipe,
@@ -39,20 +39,6 @@ impl Settings {
             cache_status: None,
             clock: Arc::new(SystemClock),
         }
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("rules", &self.rules)
-            .field("recipe", &self.recipe)
-            .field("max_body", &self.max_body)
-            .field("max_request_body", &self.max_request_body)
-            .field("invalidate", &self.invalidate)
-            .field("cache_status", &self.cache_status)
-            .field("clock", &self.clock)
-            .finish()
     }
 }
 
@@ -141,7 +127,7 @@ impl<B> CacheLayer<B> {
 
     /// Whether a successful unsafe method (`POST`, `PUT`, `DELETE`, ...) removes what is stored for its URL, all
     /// variants (RFC 9111 §4.4). Default: `true`.
-    pub fn invalidate(self, invalidate: bool) -> Self {
+    pub fn invalidate_on_unsafe(self, invalidate: bool) -> Self {
         self.set(|settings| settings.invalidate = invalidate)
     }
 }
@@ -313,8 +299,8 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.rules.expiration.urls = Some((patterns, expirations))))
     }
 
-    /// How long responses of one status are kept; makes the status one that is kept at all, as
-    /// [`statuses`](CacheLayer::statuses) does.
+    /// How long responses of one status are kept; they are kept then, whether [`statuses`](CacheLayer::statuses) names the
+    /// status or not.
     ///
     /// # Errors
     ///
@@ -327,12 +313,9 @@ impl<B> CacheLayer<B> {
         check_status("expire_status", status)?;
         let expiration = expiration.into();
         Ok(self.set(|settings| {
-            let rules = &mut settings.rules;
-            if !rules.statuses.contains(&status) {
-                rules.statuses.push(status);
-            }
-            rules.expiration.statuses.retain(|(have, _)| *have != status);
-            rules.expiration.statuses.push((status, expiration));
+            let statuses = &mut settings.rules.expiration.statuses;
+            statuses.retain(|(have, _)| *have != status);
+            statuses.push((status, expiration));
         }))
     }
 
@@ -373,7 +356,8 @@ fn check_status(setting: &'static str, status: StatusCode) -> Result<(), ConfigE
         _ if status.is_informational() => "is no final status",
         _ => return Ok(()),
     };
-    Err(ConfigError::new(setting, format!("{} {why} and cannot be replayed", status.as_u16())))
+    let message = format!("{} {why} and cannot be replayed; leave it out", status.as_u16());
+    Err(ConfigError::new(setting, message))
 }
 
 fn header_names<N: AsRef<str>>(
@@ -382,8 +366,10 @@ fn header_names<N: AsRef<str>>(
 ) -> Result<Vec<HeaderName>, ConfigError> {
     let parse = |name: N| {
         let name = name.as_ref();
-        HeaderName::try_from(name)
-            .map_err(|_| ConfigError::new(setting, format!("{name:?} is no header name")))
+        HeaderName::try_from(name).map_err(|_| {
+            let message = format!("{name:?} is no header name; write one like \"accept-language\"");
+            ConfigError::new(setting, message)
+        })
     };
     names.into_iter().map(parse).collect()
 }

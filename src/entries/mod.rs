@@ -1,10 +1,6 @@
 //! [`Entries`]: the management handle: look at what is stored, add to it, remove from it, copy it elsewhere.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    pin::{Pin, pin},
-};
+use std::{future::poll_fn, pin::pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -14,17 +10,17 @@ use http_body::Body;
 use self::{listing::Listing, target::Meant};
 use crate::{
     cache::{CacheLayer, Missed, Place, remove_url},
-    entry::Head,
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
-    policy::{self, Expiration},
+    policy,
     stats::Stats,
     status::{CacheStatus, Miss, Refusal},
-    store::{Error, ErrorKind, Hit, Result, Scanned, Store, StoredBody, Writer},
+    store::{Error, ErrorKind, Hit, Result, Store, StoredBody, Writer},
     time::Timestamp,
 };
 
+mod bulk;
 mod filter;
 mod listing;
 mod target;
@@ -33,6 +29,10 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 
 /// A handle to what a layer has stored. It stays good when the layer has moved into a stack, and works whether the cache
 /// is switched on, read-only or neither.
+///
+/// Where removed entries are counted by an index ([`remove`](Entries::remove) by URL, [`remove_tag`](Entries::remove_tag),
+/// [`remove_expired`](Entries::remove_expired)), the list of a URL's variants counts as one, as it does for
+/// [`len`](Entries::len).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -52,7 +52,7 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Entries<B> {
     layer: CacheLayer<B>,
 }
@@ -72,11 +72,12 @@ impl<B: Store> Entries<B> {
 
     /// The stored response, expired or not; its [`CacheStatus`] is in the extensions.
     ///
-    /// A URL means a `GET` without headers; of a URL with variants, the one that such a request selects.
+    /// A URL means a `GET` without headers; of a URL with variants, the one that such a request selects. A damaged entry
+    /// counts as none.
     ///
     /// # Errors
     ///
-    /// For a target that is no URL, and where the store fails or the entry is damaged.
+    /// If the target is not a URL, and if the store fails.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
         let Some((key, hit)) = self.find(&target.into()).await?.1 else { return Ok(None) };
         let status = CacheStatus::hit(key, &hit.head, self.now());
@@ -85,11 +86,12 @@ impl<B: Store> Entries<B> {
         Ok(Some(response))
     }
 
-    /// Whether a response is stored, expired or not. Of a URL with variants: whether there are any.
+    /// Whether a response is stored, expired or not. Of a URL with variants: whether there are any. A damaged entry counts
+    /// as none.
     ///
     /// # Errors
     ///
-    /// For a target that is no URL, and where the store fails or the entry is damaged.
+    /// If the target is not a URL, and if the store fails.
     pub async fn contains(&self, target: impl Into<Target>) -> Result<bool> {
         let target = target.into();
         let (missed, found) = self.find(&target).await?;
@@ -103,9 +105,9 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// Where the target is a key alone; where the response is not to be stored (`Vary: *`, an expiration that says so,
-    /// none at all in a shared cache); where its body fails, or has another length than its `Content-Length`; and where
-    /// the store fails.
+    /// If the target is a key alone; if the response is not to be stored (`Vary: *`, an expiration that says so, in a
+    /// shared cache none at all or a `Set-Cookie`); if its body fails, or has another length than its `Content-Length`;
+    /// and if the store fails. What was stored before is left then.
     pub async fn insert<R>(&self, target: impl Into<Target>, response: Response<R>) -> Result<Key>
     where
         R: Body<Data = Bytes>,
@@ -125,7 +127,7 @@ impl<B: Store> Entries<B> {
         let refused = |refusal: Refusal| invalid(format!("it is not to be stored ({refusal})"));
         let expires_at = settings
             .rules
-            .expires_at(options, &url.text, &request, &parts, now)
+            .admit_by_hand(options, &url.text, &request, &parts, now)
             .map_err(refused)?;
         let place = Place { request: &request, url: &url.text, missed: &missed };
         let (key, variants) = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
@@ -190,31 +192,6 @@ impl<B: Store> Entries<B> {
         self.store().remove_tagged(tag).await
     }
 
-    /// Removes the entries that `filter` matches, and returns how many there were. It reads every head; `progress` is
-    /// told how many it has read.
-    ///
-    /// # Errors
-    ///
-    /// Where the store fails; what was removed until then stays removed. Damaged entries are passed over.
-    pub async fn remove_where(
-        &self,
-        filter: &Filter,
-        mut progress: impl FnMut(u64),
-    ) -> Result<u64> {
-        let now = self.now();
-        let mut removed = 0;
-        let mut scan = pin!(self.store().scan());
-        let mut read = 0;
-        while let Some(item) = next_sound(scan.as_mut()).await? {
-            read += 1;
-            progress(read);
-            if filter.matches(&item.head, now) && self.store().remove(&item.key).await? {
-                removed += u64::from(item.head.variant_names().is_none());
-            }
-        }
-        Ok(removed)
-    }
-
     /// Removes the entries that have expired, by index, and returns how many there were.
     ///
     /// # Errors
@@ -267,92 +244,18 @@ impl<B: Store> Entries<B> {
         self.store().size_bytes().await
     }
 
-    /// Gives every stored response a new expiry, counted from when it was stored, and returns how many there were.
-    /// [`Expiration::DoNotStore`] removes them. It reads every head; `progress` is told how many it has read.
-    ///
-    /// # Errors
-    ///
-    /// Where the store fails; what was changed until then stays changed.
-    pub async fn reset_expiration(
-        &self,
-        expiration: impl Into<Expiration>,
-        mut progress: impl FnMut(u64),
-    ) -> Result<u64> {
-        let expiration = expiration.into();
-        let mut changed = 0;
-        let mut scan = pin!(self.store().scan());
-        let mut read = 0;
-        while let Some(item) = next_sound(scan.as_mut()).await? {
-            read += 1;
-            progress(read);
-            let done = match expiration.expires_at(item.head.stored_at()) {
-                None => self.store().remove(&item.key).await?,
-                Some(expires_at) if item.head.variant_names().is_some() => {
-                    // The list stays as long as any variant may, whenever that was stored.
-                    let end = expires_at.map(|end| {
-                        end.max(
-                            self.now().saturating_add(end.saturating_since(item.head.stored_at())),
-                        )
-                    });
-                    let head = Head::clone(&item.head).with_expires_at(end);
-                    self.store().update(&item.key, item.version, head).await?
-                }
-                Some(expires_at) => {
-                    let head = Head::clone(&item.head).with_expires_at(expires_at);
-                    self.store().update(&item.key, item.version, head).await?
-                }
-            };
-            changed += u64::from(done && item.head.variant_names().is_none());
-        }
-        Ok(changed)
-    }
-
-    /// Copies every entry that has not expired into `other`, any other store, in place of what is there under the same
-    /// key, and returns how many responses were copied. Bodies stream. `progress` is told that number as it grows.
-    ///
-    /// The keys are the same, so a layer over `other` with equal key settings finds what a layer over this one does.
-    ///
-    /// # Errors
-    ///
-    /// Where either store fails; what was copied until then stays copied. Damaged entries are passed over.
-    pub async fn copy_to<C: Store>(&self, other: &C, mut progress: impl FnMut(u64)) -> Result<u64> {
-        let now = self.now();
-        let mut copied = 0;
-        let mut scan = pin!(self.store().scan());
-        while let Some(item) = next_sound(scan.as_mut()).await? {
-            if item.head.is_expired(now) {
-                continue;
-            }
-            match self.copy_entry(&item.key, other).await {
-                Ok(true) => {
-                    copied += 1;
-                    progress(copied);
-                }
-                Ok(false) => {}
-                Err(error) if error.kind() == ErrorKind::Corrupt => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(copied)
-    }
-
-    /// Copies one entry; whether it is still there, and a response.
-    async fn copy_entry<C: Store>(&self, key: &Key, other: &C) -> Result<bool> {
-        let Some(Hit { head, mut body, .. }) = self.store().get(key).await? else {
-            return Ok(false);
-        };
-        let mut writer = other.put(key, Head::clone(&head)).await?;
-        while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
-            writer.write(chunk?).await?;
-        }
-        writer.finish(head.trailers().cloned()).await?;
-        Ok(head.variant_names().is_none())
-    }
-
     /// What the layer has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.layer.stats()
+    }
+
+    /// The entry under `key`; a damaged one counts as none.
+    async fn read(&self, key: &Key) -> Result<Option<Hit>> {
+        match self.store().get(key).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+            found => found,
+        }
     }
 
     /// The entry that `target` means, and where it would be.
@@ -375,7 +278,7 @@ impl<B: Store> Entries<B> {
             }
         };
         let mut missed = Missed { reason: Miss::Absent, key: primary, primary, variants: None };
-        let mut hit = self.store().get(&primary).await?;
+        let mut hit = self.read(&primary).await?;
         if let Some(found) = &hit
             && let Some(names) = found.head.variant_names()
         {
@@ -384,7 +287,7 @@ impl<B: Store> Entries<B> {
                 None => None,
                 Some(parts) => {
                     missed.key = recipe.variant(&primary, names, &parts.headers);
-                    self.store().get(&missed.key).await?
+                    self.read(&missed.key).await?
                 }
             };
         }
@@ -393,24 +296,6 @@ impl<B: Store> Entries<B> {
     }
 }
 
-/// The next entry of a scan whose head is not damaged.
-async fn next_sound(
-    mut scan: Pin<&mut impl Stream<Item = Result<Scanned>>>,
-) -> Result<Option<Scanned>> {
-    loop {
-        match poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
-            Some(Err(error)) if error.kind() == ErrorKind::Corrupt => {}
-            other => return other.transpose(),
-        }
-    }
-}
-
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, "entries", message)
-}
-
-impl<B: fmt::Debug> fmt::Debug for Entries<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entries").field("layer", &self.layer).finish()
-    }
 }

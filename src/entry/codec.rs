@@ -57,9 +57,10 @@ struct HeadV1<'a> {
     status: u16,
     version: u8,
     headers: Vec<LineV1<'a>>,
-    requested_at: Timestamp,
-    stored_at: Timestamp,
-    expires_at: Option<Timestamp>,
+    requested_at: u64,
+    stored_at: u64,
+    expires_at: Option<u64>,
+    keep_until: Option<u64>,
     tags: Vec<&'a str>,
     body_len: u64,
     trailers: Option<Vec<LineV1<'a>>>,
@@ -106,9 +107,10 @@ impl Head {
             status: self.status.as_u16(),
             version: version_number(self.version),
             headers: lines(&self.headers),
-            requested_at: self.requested_at,
-            stored_at: self.stored_at,
-            expires_at: self.expires_at,
+            requested_at: self.requested_at.as_millis(),
+            stored_at: self.stored_at.as_millis(),
+            expires_at: self.expires_at.map(Timestamp::as_millis),
+            keep_until: self.keep_until.map(Timestamp::as_millis),
             tags: self.tags.iter().map(AsRef::as_ref).collect(),
             body_len: self.body_len,
             trailers: self.trailers.as_ref().map(lines),
@@ -166,9 +168,10 @@ impl HeadV1<'_> {
             status: StatusCode::from_u16(self.status).map_err(malformed("status"))?,
             version: number_version(self.version)?,
             headers: header_map(&self.headers, bytes)?,
-            requested_at: self.requested_at,
-            stored_at: self.stored_at,
-            expires_at: self.expires_at,
+            requested_at: Timestamp::from_millis(self.requested_at),
+            stored_at: Timestamp::from_millis(self.stored_at),
+            expires_at: self.expires_at.map(Timestamp::from_millis),
+            keep_until: self.keep_until.map(Timestamp::from_millis),
             tags: self.tags.into_iter().map(Into::into).collect(),
             body_len: self.body_len,
             trailers: self.trailers.map(|lines| header_map(&lines, bytes)).transpose()?,
@@ -243,6 +246,7 @@ mod tests {
         )
         .with_requested_at(Timestamp::from_millis(1_700_000_000_100))
         .with_expires_at(Some(Timestamp::from_millis(1_700_000_060_123)))
+        .with_keep_until(Some(Timestamp::from_millis(1_700_000_120_123)))
         .with_tags(vec!["page".into(), "u:1".into()])
         .seal(5, Some(trailers))
     }

@@ -27,6 +27,7 @@ pub struct Head {
     requested_at: Timestamp,
     stored_at: Timestamp,
     expires_at: Option<Timestamp>,
+    keep_until: Option<Timestamp>,
     tags: Vec<Box<str>>,
     body_len: u64,
     trailers: Option<HeaderMap>,
@@ -58,6 +59,7 @@ impl Head {
             requested_at: now,
             stored_at: now,
             expires_at: None,
+            keep_until: None,
             tags: Vec::new(),
             body_len: 0,
             trailers: None,
@@ -84,10 +86,22 @@ impl Head {
         self
     }
 
-    /// The same head with an expiry; `None` is never.
+    /// The same head with an expiry; `None` is never. It is kept until then, too.
     #[must_use]
     pub fn with_expires_at(mut self, expires_at: Option<Timestamp>) -> Self {
         self.expires_at = expires_at;
+        self.keep_until = expires_at;
+        self
+    }
+
+    /// The same head, to be kept beyond its expiry: an expired response may still be revalidated, or served where the
+    /// origin fails. Not before the expiry; `None` is for ever.
+    #[must_use]
+    pub fn with_keep_until(mut self, keep_until: Option<Timestamp>) -> Self {
+        self.keep_until = match (keep_until, self.expires_at) {
+            (Some(keep_until), Some(expires_at)) => Some(keep_until.max(expires_at)),
+            _ => None,
+        };
         self
     }
 
@@ -162,6 +176,13 @@ impl Head {
         self.expires_at
     }
 
+    /// When a store may remove the entry: its expiry, or later where it is of use beyond that; `None` is never. What a
+    /// store indexes, or hands to its engine as the time to live, is this.
+    #[must_use]
+    pub fn keep_until(&self) -> Option<Timestamp> {
+        self.keep_until
+    }
+
     /// Whether the response has expired at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
@@ -196,6 +217,14 @@ impl Head {
         }
     }
 
+    /// The same head with `copy` made of its header lines and of its trailers.
+    #[cfg(feature = "memory")]
+    pub(crate) fn map_fields(mut self, copy: impl Fn(&HeaderMap) -> HeaderMap) -> Self {
+        self.headers = copy(&self.headers);
+        self.trailers = self.trailers.as_ref().map(copy);
+        self
+    }
+
     /// The header lines and the trailers.
     pub(crate) fn into_fields(self) -> (HeaderMap, Option<HeaderMap>) {
         (self.headers, self.trailers)
@@ -205,8 +234,14 @@ impl Head {
     #[must_use]
     pub fn size(&self) -> usize {
         let trailers = self.trailers.as_ref().map_or(0, map_size);
+        let names: usize = self
+            .variant_names()
+            .into_iter()
+            .flatten()
+            .map(|name| mem::size_of::<HeaderName>() + name.as_str().len())
+            .sum();
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
-        mem::size_of::<Self>() + self.url.len() + map_size(&self.headers) + trailers + tags
+        mem::size_of::<Self>() + self.url.len() + map_size(&self.headers) + trailers + names + tags
     }
 }
 

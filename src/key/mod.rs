@@ -143,6 +143,7 @@ pub(crate) enum Field {
     Custom = 10,
     Primary = 11,
     Name = 12,
+    Host = 13,
 }
 
 /// Digests typed, length-prefixed fields, keyed where there is a secret.

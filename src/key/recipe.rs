@@ -1,6 +1,6 @@
 //! [`Recipe`]: the settings by which a request becomes a key, and the making itself.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
 use globset::{Glob, GlobSet};
@@ -111,6 +111,9 @@ impl Recipe {
         if let Some(userinfo) = &url.userinfo {
             hasher.field(Field::UserInfo, userinfo.as_bytes());
         }
+        if let Some(host) = &url.other_host {
+            hasher.field(Field::Host, host.as_bytes());
+        }
         for name in &self.headers {
             add_present(&mut hasher, name, &request.headers);
         }
@@ -173,26 +176,22 @@ fn add_present(hasher: &mut Hasher, name: &HeaderName, headers: &HeaderMap) {
     }
 }
 
-/// The lines of one name as one value: trimmed, joined as RFC 9110 §5.3 (and RFC 9113 §8.2.3 for cookies) says; the
-/// members of the negotiation fields in one spelling, since case and spaces mean nothing there.
-fn combined<'a>(name: &HeaderName, headers: &'a HeaderMap) -> Option<std::borrow::Cow<'a, [u8]>> {
+/// The lines of one name as one value: trimmed, joined as RFC 9110 §5.3 (and RFC 9113 §8.2.3 for cookies) says. Three
+/// negotiation fields are folded into one spelling, since case and spaces mean nothing there; `Accept` is not one of
+/// them, as its parameters may be quoted strings.
+fn combined<'a>(name: &HeaderName, headers: &'a HeaderMap) -> Option<Cow<'a, [u8]>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
-    let mut value = std::borrow::Cow::Borrowed(first.as_bytes().trim_ascii());
+    let mut value = Cow::Borrowed(first.as_bytes().trim_ascii());
     for next in values {
         let joined = value.to_mut();
         joined.extend_from_slice(separator);
         joined.extend_from_slice(next.as_bytes().trim_ascii());
     }
-    if [header::ACCEPT, header::ACCEPT_CHARSET, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE]
-        .contains(name)
-    {
-        let members = value.split(|&byte| byte == b',').map(|member| {
-            let visible = member.iter().filter(|byte| !byte.is_ascii_whitespace());
-            visible.map(u8::to_ascii_lowercase).collect::<Vec<u8>>()
-        });
-        value = members.collect::<Vec<_>>().join(&b","[..]).into();
+    if [header::ACCEPT_CHARSET, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE].contains(name) {
+        let visible = value.iter().filter(|byte| !byte.is_ascii_whitespace());
+        value = visible.map(u8::to_ascii_lowercase).collect::<Vec<u8>>().into();
     }
     Some(value)
 }

@@ -14,6 +14,9 @@ pub(crate) struct RequestUrl {
     pub(crate) text: String,
     /// `user:password` before the host. It goes into the key, as a digest, and nowhere else.
     pub(crate) userinfo: Option<String>,
+    /// A `Host` that names another host than the URI does, as clients of virtual hosts send it, and attackers. The
+    /// origin may well go by it, so it is part of the key.
+    pub(crate) other_host: Option<String>,
 }
 
 /// The request names no valid origin: a `Host` that is no authority, or several of them.
@@ -30,31 +33,33 @@ impl RequestUrl {
         sort: bool,
     ) -> Result<Self, InvalidHost> {
         let scheme = uri.scheme_str().unwrap_or("http");
-        let host_field;
-        let authority = match uri.authority() {
-            Some(authority) => authority.as_str(),
-            None => {
-                let mut hosts = headers.get_all(HOST).iter();
-                match (hosts.next(), hosts.next()) {
-                    (None, _) => "",
-                    (Some(host), None) if host.is_empty() => "",
-                    // User information has no place in `Host` (RFC 9110 §7.2).
-                    (Some(host), None) if host.as_bytes().contains(&b'@') => {
-                        return Err(InvalidHost);
-                    }
-                    (Some(host), None) => {
-                        host_field =
-                            Authority::try_from(host.as_bytes()).map_err(|_| InvalidHost)?;
-                        host_field.as_str()
-                    }
-                    (Some(_), Some(_)) => return Err(InvalidHost),
-                }
+        let mut hosts = headers.get_all(HOST).iter();
+        let host_field = match (hosts.next(), hosts.next()) {
+            (None, _) => None,
+            (Some(host), None) if host.is_empty() => None,
+            // User information has no place in `Host` (RFC 9110 §7.2).
+            (Some(host), None) if host.as_bytes().contains(&b'@') => return Err(InvalidHost),
+            (Some(host), None) => {
+                Some(Authority::try_from(host.as_bytes()).map_err(|_| InvalidHost)?)
             }
+            (Some(_), Some(_)) => return Err(InvalidHost),
+        };
+        let authority = match (uri.authority(), &host_field) {
+            (Some(authority), _) => authority.as_str(),
+            (None, Some(host)) => host.as_str(),
+            (None, None) => "",
         };
         let (userinfo, host) = match authority.rsplit_once('@') {
             Some((userinfo, host)) => (Some(userinfo.to_owned()), host),
             None => (None, authority),
         };
+
+        let host = without_default_port(scheme, host);
+        let other_host = host_field
+            .as_ref()
+            .map(|other| without_default_port(scheme, other.as_str()))
+            .filter(|other| !other.eq_ignore_ascii_case(host))
+            .map(str::to_ascii_lowercase);
 
         let path = uri.path();
         let query = uri.query();
@@ -62,17 +67,19 @@ impl RequestUrl {
         let mut text = String::with_capacity(len + 8);
         push_lower(&mut text, scheme);
         text.push_str("://");
-        push_lower(&mut text, without_default_port(scheme, host));
+        push_lower(&mut text, host);
         push_path(&mut text, path);
         if let Some(query) = query {
             push_query(&mut text, query, keep, sort);
         }
-        Ok(Self { text, userinfo })
+        Ok(Self { text, userinfo, other_host })
     }
 }
 
 fn push_lower(out: &mut String, text: &str) {
-    out.extend(text.chars().map(|char| char.to_ascii_lowercase()));
+    let start = out.len();
+    out.push_str(text);
+    out[start..].make_ascii_lowercase();
 }
 
 fn without_default_port<'a>(scheme: &str, host: &'a str) -> &'a str {
@@ -207,13 +214,26 @@ fn escape(digits: &[u8]) -> Option<u8> {
     Some((digit(0)? << 4 | digit(1)?) as u8)
 }
 
-fn unreserved(byte: u8) -> bool {
+const fn unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// What may stand in a path or a query as it is: unreserved, sub-delims, and the delimiters of these two parts.
 fn allowed(byte: u8) -> bool {
-    unreserved(byte) || b"!$&'()*+,;=:@/?".contains(&byte)
+    const ALLOWED: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            table[byte] = unreserved(byte as u8)
+                || matches!(
+                    byte as u8,
+                    b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b':' | b'@' | b'/' | b'?'
+                );
+            byte += 1;
+        }
+        table
+    };
+    ALLOWED[usize::from(byte)]
 }
 
 #[cfg(test)]
@@ -293,6 +313,21 @@ mod tests {
         two.append(HOST, HeaderValue::from_static("a"));
         two.append(HOST, HeaderValue::from_static("b"));
         assert!(RequestUrl::new(&Uri::from_static("/"), &two, None, false).is_err());
+    }
+
+    #[test]
+    fn a_host_that_is_another_than_the_uris_is_kept() {
+        let other = |uri: &str, host: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            RequestUrl::new(&uri.parse().unwrap(), &headers, None, false).map(|url| url.other_host)
+        };
+        assert_eq!(other("http://a/", "A:80"), Ok(None));
+        assert_eq!(other("http://a:81/", "a:81"), Ok(None));
+        assert_eq!(other("http://10.0.0.1/", "B"), Ok(Some("b".into())));
+        assert_eq!(other("http://a/", "a:81"), Ok(Some("a:81".into())));
+        assert_eq!(other("http://a/", "b c"), Err(InvalidHost));
+        assert_eq!(other("/", "b"), Ok(None));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::{pattern::UrlPatterns, time::Timestamp};
 /// assert_eq!(Expiration::from(Duration::from_secs(60)), Expiration::After(Duration::from_secs(60)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Expiration {
     /// For as long as the store holds it.
     Never,
@@ -89,6 +90,11 @@ impl ExpirationRules {
             .or_else(by_url)
             .or_else(by_status)
             .or(self.layer)
+    }
+
+    /// Whether there is a rule for this very status, which is as much as saying that it may be kept.
+    pub(crate) fn names_status(&self, status: StatusCode) -> bool {
+        self.statuses.iter().any(|(named, _)| *named == status)
     }
 }
 

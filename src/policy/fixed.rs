@@ -43,18 +43,6 @@ pub(super) fn admit(
     if response.headers.contains_key(SET_COOKIE) && !rules.store_set_cookie {
         return Err(Refusal::SetCookie);
     }
-    expires_at(rules, options, url, request, response, now)
-}
-
-/// When the response expires, by the table; `Ok(None)` is never.
-pub(super) fn expires_at(
-    rules: &Rules,
-    options: &CacheOptions,
-    url: &str,
-    request: &request::Parts,
-    response: &response::Parts,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, Refusal> {
     let chosen = rules.expiration.choose(options.expire_after, url, request, response);
     let expiration = match (chosen, rules.scope) {
         (Some(expiration), _) => expiration,

@@ -77,7 +77,7 @@ impl Rules {
         request: &request::Parts,
     ) -> Result<(), Bypass> {
         let headers = &request.headers;
-        if options.bypass {
+        if options.bypass && !options.only_if_cached {
             return Err(Bypass::Requested);
         }
         if request.method == Method::CONNECT || !self.methods.contains(&request.method) {
@@ -107,7 +107,7 @@ impl Rules {
         if head.method() != method && !(*method == Method::HEAD && *head.method() == Method::GET) {
             return Err(Miss::Absent);
         }
-        if options.refresh {
+        if options.refresh && !options.only_if_cached {
             return Err(Miss::Refresh);
         }
         fixed::judge(head, now)
@@ -128,7 +128,9 @@ impl Rules {
         if options.no_store {
             return Err(Refusal::NoStore);
         }
-        if !self.statuses.contains(&response.status) {
+        if !self.statuses.contains(&response.status)
+            && !self.expiration.names_status(response.status)
+        {
             return Err(Refusal::Status);
         }
         if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {
@@ -137,8 +139,9 @@ impl Rules {
         fixed::admit(self, options, url, request, response, now)
     }
 
-    /// When a response that is put there by hand expires; `Ok(None)` is never.
-    pub(crate) fn expires_at(
+    /// Whether a response that is put there by hand may be, and until when; `Ok(None)` is for ever. Methods, statuses and
+    /// the user's predicate have nothing to say.
+    pub(crate) fn admit_by_hand(
         &self,
         options: &CacheOptions,
         url: &str,
@@ -146,7 +149,7 @@ impl Rules {
         response: &response::Parts,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Refusal> {
-        fixed::expires_at(self, options, url, request, response, now)
+        fixed::admit(self, options, url, request, response, now)
     }
 
     /// Whether a response of `status` to a request of `method` makes what is stored for its URL stale
@@ -180,24 +183,33 @@ pub(crate) fn is_safe(method: &Method) -> bool {
     SAFE.contains(&method.as_str())
 }
 
-/// Removes what belongs to the connection and not to the response (RFC 9110 §7.6.1, RFC 9111 §3.1): replayed, it would
-/// speak of a connection that is long gone. `Trailer` stays, since the trailers do.
-pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// The fields of `headers` without what belongs to the connection and not to the response (RFC 9110 §7.6.1, RFC 9111
+/// §3.1): replayed, it would speak of a connection that is long gone. `Trailer` stays, since the trailers do.
+pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    const HOP_BY_HOP: [HeaderName; 8] = [
+        CONNECTION,
+        PROXY_AUTHENTICATE,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        HeaderName::from_static("proxy-authentication-info"),
+    ];
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
-    for name in &named {
-        headers.remove(name);
+    // A copy, since removing from a `HeaderMap` moves its last line into the gap.
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        if !HOP_BY_HOP.contains(name) && !named.contains(name) {
+            kept.append(name, value.clone());
+        }
     }
-    for name in [CONNECTION, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection", "proxy-authentication-info"] {
-        headers.remove(name);
-    }
+    kept
 }
 
 /// The length that the head promises, where it does. Several equal values are one (RFC 9112 §6.3); others, and what is
@@ -220,7 +232,7 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, Request, header};
+    use http::{HeaderValue, Request};
 
     use super::*;
 
@@ -294,20 +306,33 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_the_connection_is_not_stored() {
+    fn what_belongs_to_the_connection_is_not_stored_and_the_rest_keeps_its_order() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "X-Hop, keep-alive"),
+            ("x-1", "a"),
             ("x-hop", "1"),
+            ("x-2", "a"),
             ("keep-alive", "timeout=5"),
+            ("x-3", "a"),
+            ("x-1", "b"),
             ("transfer-encoding", "chunked"),
             ("trailer", "x-sum"),
-            ("content-type", "text/plain"),
+            ("x-4", "a"),
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        remove_hop_by_hop(&mut headers);
-        let left: Vec<_> = headers.keys().collect();
-        assert_eq!(left, [&header::TRAILER, &header::CONTENT_TYPE]);
+        let kept = end_to_end(&headers);
+        let left: Vec<_> =
+            kept.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let expected: [(&str, &[u8]); 6] = [
+            ("x-1", b"a"),
+            ("x-1", b"b"),
+            ("x-2", b"a"),
+            ("x-3", b"a"),
+            ("trailer", b"x-sum"),
+            ("x-4", b"a"),
+        ];
+        assert_eq!(left, expected);
     }
 }

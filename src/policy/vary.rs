@@ -5,8 +5,9 @@ use http::{
     header::{AUTHORIZATION, COOKIE, VARY},
 };
 
-/// More names than this in one list of variants are no selection but an attack, or a fault.
+/// More names than this in one list of variants, or longer ones in all, are no selection but an attack, or a fault.
 const MAX_NAMES: usize = 32;
+const MAX_LENGTH: usize = 2048;
 
 /// What a response says of its selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub(crate) fn vary(response: &HeaderMap, ignored: &[HeaderName]) -> Vary {
         return Vary::Nothing;
     }
     match union(&names, &[]) {
-        names if names.len() > MAX_NAMES => Vary::Anything,
+        names if is_too_long(&names) => Vary::Anything,
         names => Vary::Names(names),
     }
 }
@@ -55,7 +56,12 @@ pub(crate) fn union(names: &[HeaderName], known: &[HeaderName]) -> Vec<HeaderNam
     let mut all = [names, known].concat();
     all.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     all.dedup();
-    if all.len() > MAX_NAMES && !known.is_empty() { union(names, &[]) } else { all }
+    if is_too_long(&all) && !known.is_empty() { union(names, &[]) } else { all }
+}
+
+fn is_too_long(names: &[HeaderName]) -> bool {
+    let length: usize = names.iter().map(|name| name.as_str().len()).sum();
+    names.len() > MAX_NAMES || length > MAX_LENGTH
 }
 
 #[cfg(test)]
@@ -89,6 +95,9 @@ mod tests {
         assert_eq!(of(&["not a name"], &[]), Vary::Anything);
         let many: Vec<&'static str> = (0..40).map(|n| &*format!("x-{n}").leak()).collect();
         assert_eq!(of(&many, &[]), Vary::Anything);
+        let long: Vec<&'static str> =
+            (0..3).map(|n| &*format!("x-{n}-{}", "y".repeat(1000)).leak()).collect();
+        assert_eq!(of(&long, &[]), Vary::Anything);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::{error::Error as StdError, fmt};
 
+use crate::error::BoxError;
+
 /// The result of a store's operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What went wrong in a store.
 ///

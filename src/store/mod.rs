@@ -25,6 +25,9 @@
 //!
 //! Implement [`Store`] and [`Writer`]. Keep the bytes of [`Head::encode`] as they are; [`Head::seal`] completes a head
 //! with what is known only at the end of its body. Wrappers forward every method.
+//!
+//! Requests wait for the store: a hit for [`Store::get`], the last bytes of a response for [`Writer::finish`]. What a store
+//! waits for itself, a server above all, it has to bound.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -107,7 +110,8 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
     /// Where the store does not answer or cannot write.
     fn remove(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Removes every entry whose [expiry](Head::expires_at) is at or before `now`, by index; how many there were.
+    /// Removes every entry that is to be [kept until](Head::keep_until) `now` or a time before it, by index; how many
+    /// there were.
     ///
     /// # Errors
     ///

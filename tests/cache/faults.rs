@@ -270,8 +270,11 @@ async fn the_handle_reports_what_fails() {
     let kind = |result: Result<bool, store::Error>| result.map_err(|error| error.kind());
     store.fail(Op::Get, ErrorKind::Unavailable);
     assert_eq!(kind(entries.contains(&url("/")).await), Err(ErrorKind::Unavailable));
+    // What is damaged counts as none, and can be removed and replaced.
     store.fail(Op::Get, ErrorKind::Corrupt);
-    assert_eq!(kind(entries.get(&url("/")).await.map(|_| true)), Err(ErrorKind::Corrupt));
+    assert!(entries.get(&url("/")).await.unwrap().is_none());
+    assert_eq!(entries.remove(&get("/").body(()).unwrap()).await.unwrap(), 1);
+    entries.insert(&url("/"), ok("healed")).await.unwrap();
     store.fail(Op::RemoveTagged, ErrorKind::Unavailable);
     assert!(entries.remove(&url("/")).await.is_err());
     store.fail(Op::RemoveExpired, ErrorKind::Unavailable);

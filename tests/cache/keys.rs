@@ -119,6 +119,18 @@ async fn credentials_are_not_stored_in_clear() {
     assert!(!format!("{entries:?} {:?}", stand.layer).contains("hunter2"));
 }
 
+/// As clients of virtual hosts send it; over HTTP/2 and to proxies, an attacker can as well.
+#[tokio::test]
+async fn a_host_that_is_another_than_the_uris_has_entries_of_its_own() {
+    let stand = Stand::new(Double::counting());
+    let of = |host| get("/").header("host", host);
+    assert!(!shared(&stand, get("/"), of("evil.example")).await);
+    assert!(!shared(&stand, of("a.example"), of("b.example")).await);
+    assert!(stand.ask(of("EXAMPLE.com:80")).await.is_hit());
+    assert!(stand.layer.entries().remove(&url("/")).await.unwrap() > 0);
+    assert_eq!(stand.len().await, 0);
+}
+
 #[tokio::test]
 async fn headers_can_be_added_to_the_key() {
     let stand =
@@ -129,9 +141,11 @@ async fn headers_can_be_added_to_the_key() {
     assert!(!stand.get("/").await.is_hit());
     // A value of one header is not the same value of another.
     assert!(!stand.ask(get("/").header("accept", "a")).await.is_hit());
-    // Of the negotiation fields only the members count.
-    stand.ask(get("/").header("accept", "text/html, text/plain")).await;
-    assert!(stand.ask(get("/").header("accept", "TEXT/html,text/plain")).await.is_hit());
+    // The parameters of media types may be quoted strings, so `Accept` is compared as it is.
+    stand.ask(get("/").header("accept", "text/html; x=\"A b\"")).await;
+    assert!(stand.ask(get("/").header("accept", " text/html; x=\"A b\" ")).await.is_hit());
+    assert!(!stand.ask(get("/").header("accept", "text/html; x=\"a b\"")).await.is_hit());
+    assert!(!stand.ask(get("/").header("accept", "text/html; x=\"Ab\"")).await.is_hit());
     assert!(stand.ask(of("a").header("x-other", "1")).await.is_hit());
 }
 

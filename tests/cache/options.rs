@@ -83,11 +83,7 @@ async fn only_if_cached_goes_before_every_other_wish() {
         NEW().expire_after(Expiration::DoNotStore).refresh(true),
     ] {
         let reply = stand.ask(with(options.clone().only_if_cached(true))).await;
-        assert!(
-            reply.is_hit() || reply.status == StatusCode::GATEWAY_TIMEOUT,
-            "{options:?}: {:?}",
-            reply.outcome()
-        );
+        assert!(reply.is_hit(), "{options:?}: {:?}", reply.outcome());
     }
     assert_eq!(stand.calls(), 1);
     assert_eq!(stand.get("/").await.text(), "1");

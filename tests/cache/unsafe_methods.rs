@@ -142,7 +142,7 @@ async fn it_is_done_when_the_response_has_come_and_before_the_caller_has_it() {
 
 #[tokio::test]
 async fn the_setting_turns_it_off() {
-    let stand = Stand::new(origin()).with(|layer| layer.invalidate(false));
+    let stand = Stand::new(origin()).with(|layer| layer.invalidate_on_unsafe(false));
     fill(&stand).await;
     stand.ask(Request::post(url("/"))).await;
     assert_eq!(left(&stand).await, 4);

@@ -1,26 +1,14 @@
 //! Heads in memory of their own. A header value off the network is a slice of the connection's read buffer: kept as it
 //! is, a line of ten bytes would hold on to ten or a hundred kilobytes that no one counts.
 
-use http::{HeaderMap, HeaderValue, Response, header::MaxSizeReached};
+use http::{HeaderMap, HeaderValue, header::MaxSizeReached};
 
 use super::body::exact;
 use crate::entry::Head;
 
 /// The same head with nothing of the memory that it came in.
 pub(super) fn compact(head: Head) -> Head {
-    if head.variant_names().is_some() {
-        // Made of names alone, by the cache itself.
-        return head;
-    }
-    let (mut response, ()) = Response::new(()).into_parts();
-    response.status = head.status();
-    response.version = head.version();
-    response.headers = map(head.headers());
-    Head::new(head.method().clone(), head.url(), response, head.stored_at())
-        .with_requested_at(head.requested_at())
-        .with_expires_at(head.expires_at())
-        .with_tags(head.tags().to_vec())
-        .seal(head.body_len(), head.trailers().map(map))
+    head.map_fields(map)
 }
 
 /// The same lines in the same order, all values in one piece of memory.

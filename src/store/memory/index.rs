@@ -32,7 +32,7 @@ impl Index {
             size_of::<T>() as u64 * 5 / 2
         }
         row::<Key>()
-            + u64::from(head.expires_at().is_some()) * row::<(Timestamp, Key)>()
+            + u64::from(head.keep_until().is_some()) * row::<(Timestamp, Key)>()
             + head.tags().len() as u64 * row::<(u64, Key)>()
     }
 
@@ -66,7 +66,7 @@ impl Index {
 
     pub(super) fn insert(&mut self, key: &Key, head: &Head) {
         self.keys.insert(*key);
-        self.expiries.extend(head.expires_at().map(|expires_at| (expires_at, *key)));
+        self.expiries.extend(head.keep_until().map(|expires_at| (expires_at, *key)));
         for tag in head.tags() {
             self.tags.insert((self.hasher.hash_one(&**tag), *key));
         }
@@ -74,7 +74,7 @@ impl Index {
 
     pub(super) fn remove(&mut self, key: &Key, head: &Head) {
         self.keys.remove(key);
-        if let Some(expires_at) = head.expires_at() {
+        if let Some(expires_at) = head.keep_until() {
             self.expiries.remove(&(expires_at, *key));
         }
         for tag in head.tags() {

@@ -122,7 +122,7 @@ impl StoreWriter for Writer {
         };
         let entry = Entry {
             head: head.encode(),
-            expires_at: head.expires_at(),
+            expires_at: head.keep_until(),
             tags: digests(head.tags()),
             body,
         };

@@ -154,7 +154,7 @@ impl Change<'_> {
             }
         };
         let head = head.carry_body(&old);
-        let header = Header { expires_at: head.expires_at(), ..record.header };
+        let header = Header { expires_at: head.keep_until(), ..record.header };
         let encoded = head.encode();
         let size = cost(header.record_len(tags, &encoded), header.body);
         if size > self.max_bytes {

@@ -1,5 +1,5 @@
-//! [`CacheStatus`]: what the cache did with a request and why, in every response's extensions; and the same as a
-//! `Cache-Status` field (RFC 9211).
+//! [`CacheStatus`]: what the cache did with a request and why, in every response's extensions. As a `Cache-Status` field:
+//! in `field.rs`.
 
 use std::{
     fmt,
@@ -7,9 +7,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::HeaderValue;
+use crate::{entry::Head, key::Key, store::ErrorKind, time::Timestamp};
 
-use crate::{entry::Head, error::ConfigError, key::Key, store::ErrorKind, time::Timestamp};
+mod field;
+
+pub(crate) use self::field::cache_name;
 
 /// What the cache did with a request, in the extensions of its response.
 ///
@@ -67,7 +69,7 @@ pub enum Miss {
     Variant,
     /// The request asked for a new response ([`refresh`](crate::CacheOptions::refresh)).
     Refresh,
-    /// What is stored was damaged, and has been removed.
+    /// What is stored is damaged. It is removed, unless the cache is read-only.
     Corrupt,
     /// The store failed.
     StoreFailed(ErrorKind),
@@ -105,6 +107,8 @@ pub enum Bypass {
 pub enum Refusal {
     /// The request went past the cache.
     Bypassed,
+    /// The request [forbade to ask](crate::CacheOptions::only_if_cached) the inner service.
+    NotFetched,
     /// The request [asked for it](crate::CacheOptions::no_store).
     NoStore,
     /// The cache is [read-only](crate::CacheLayer::read_only).
@@ -171,7 +175,7 @@ impl CacheStatus {
     }
 
     pub(crate) fn only_if_cached(key: Option<Key>, now: Timestamp) -> Self {
-        let storing = Storing::Known(Stored::No(Refusal::Bypassed));
+        let storing = Storing::Known(Stored::No(Refusal::NotFetched));
         Self { outcome: Outcome::OnlyIfCached, key, now, times: None, storing }
     }
 
@@ -240,71 +244,6 @@ impl CacheStatus {
             },
         }
     }
-
-    /// The member of a `Cache-Status` list for the cache `name`, already an sf-item (RFC 9211 §2).
-    pub(crate) fn field(&self, name: &str) -> Option<HeaderValue> {
-        let mut text = name.to_owned();
-        match self.outcome {
-            Outcome::Hit | Outcome::Stale | Outcome::Revalidated => text.push_str("; hit"),
-            Outcome::Miss(miss) => {
-                text.push_str("; fwd=");
-                text.push_str(match miss {
-                    Miss::Absent | Miss::Corrupt => "uri-miss",
-                    Miss::Expired => "stale",
-                    Miss::Variant => "vary-miss",
-                    Miss::Refresh => "request",
-                    Miss::StoreFailed(_) => "miss",
-                });
-            }
-            Outcome::Coalesced => text.push_str("; fwd=miss; collapsed"),
-            Outcome::Bypass(Bypass::Method) => text.push_str("; fwd=method"),
-            Outcome::Bypass(_) => text.push_str("; fwd=bypass"),
-            Outcome::OnlyIfCached => {}
-        }
-        match self.stored() {
-            Stored::Yes | Stored::Pending if !self.is_hit() => text.push_str("; stored"),
-            _ => {}
-        }
-        if let Some((_, Some(expires_at))) = self.times {
-            let (now, end) = (self.now.as_millis() / 1000, expires_at.as_millis() / 1000);
-            let (sign, ttl) = if end >= now { ("", end - now) } else { ("-", now - end) };
-            // An sf-integer has at most fifteen digits (RFC 9651 §3.3.1).
-            text.push_str(&format!("; ttl={sign}{}", ttl.min(999_999_999_999_999)));
-        }
-        let detail = match (self.outcome, self.stored()) {
-            (Outcome::Bypass(reason), _) => Some(reason.name()),
-            (Outcome::OnlyIfCached, _) => Some("only-if-cached"),
-            (Outcome::Miss(Miss::Corrupt), _) => Some("corrupt"),
-            (Outcome::Miss(Miss::StoreFailed(_)), _) => Some("store-failed"),
-            (Outcome::Miss(_), Stored::No(refusal)) => Some(refusal.name()),
-            _ => None,
-        };
-        if let Some(detail) = detail {
-            text.push_str("; detail=");
-            text.push_str(detail);
-        }
-        HeaderValue::try_from(text).ok()
-    }
-}
-
-/// The name of a cache as an sf-item: a token where it can be one, else a string (RFC 9651 §3.3.3, §3.3.4).
-pub(crate) fn cache_name(name: &str) -> Result<String, ConfigError> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
-    match name.as_bytes() {
-        [first, rest @ ..]
-            if (first.is_ascii_alphabetic() || *first == b'*')
-                && rest.iter().all(|b| token(*b)) =>
-        {
-            Ok(name.to_owned())
-        }
-        [_, ..] if name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
-            Ok(format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")))
-        }
-        _ => Err(ConfigError::new(
-            "cache_status_header",
-            format!("{name:?} is no name of a cache; write printable ASCII, such as \"larder\""),
-        )),
-    }
 }
 
 impl Miss {
@@ -341,6 +280,7 @@ impl Refusal {
     fn name(self) -> &'static str {
         match self {
             Self::Bypassed => "bypassed",
+            Self::NotFetched => "not-fetched",
             Self::NoStore => "no-store",
             Self::ReadOnly => "read-only",
             Self::Status => "status",
@@ -396,48 +336,12 @@ mod tests {
 
     use super::*;
 
-    fn head(now: u64, expires: Option<u64>) -> Head {
-        let parts = Response::new(()).into_parts().0;
-        Head::new(Method::GET, "http://a/", parts, Timestamp::from_millis(now))
-            .with_expires_at(expires.map(Timestamp::from_millis))
-    }
-
-    #[test]
-    fn the_field_says_what_happened() {
-        let key = Key::digest("");
-        let now = Timestamp::from_millis(10_000);
-        let progress = Progress::default();
-        for (status, expected) in [
-            (CacheStatus::hit(key, &head(1_000, Some(40_900)), now), "c; hit; ttl=30"),
-            (CacheStatus::hit(key, &head(1_000, None), now), "c; hit"),
-            (
-                CacheStatus::storing(Miss::Absent, key, &head(1_000, Some(6_000)), progress),
-                "c; fwd=uri-miss; stored; ttl=5",
-            ),
-            (
-                CacheStatus::refused(Miss::Expired, Refusal::SetCookie, key, now),
-                "c; fwd=stale; detail=set-cookie",
-            ),
-            (CacheStatus::bypass(Bypass::Method, now), "c; fwd=method; detail=method"),
-            (CacheStatus::bypass(Bypass::Range, now), "c; fwd=bypass; detail=range"),
-            (CacheStatus::only_if_cached(Some(key), now), "c; detail=only-if-cached"),
-        ] {
-            assert_eq!(status.field("c").unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn names_are_tokens_or_strings() {
-        assert_eq!(cache_name("larder.example:80").as_deref(), Ok("larder.example:80"));
-        assert_eq!(cache_name("my \"own\"").as_deref(), Ok("\"my \\\"own\\\"\""));
-        assert!(cache_name("").is_err() && cache_name("caf\u{e9}").is_err());
-    }
-
     #[test]
     fn a_status_on_its_way_learns_the_end() {
         let progress = Progress::default();
-        let status =
-            CacheStatus::storing(Miss::Absent, Key::digest(""), &head(0, None), progress.clone());
+        let parts = Response::new(()).into_parts().0;
+        let head = Head::new(Method::GET, "http://a/", parts, Timestamp::MIN);
+        let status = CacheStatus::storing(Miss::Absent, Key::digest(""), &head, progress.clone());
         assert_eq!(status.stored(), Stored::Pending);
         progress.set(Err(Refusal::Dropped)).unwrap();
         assert_eq!(status.stored(), Stored::No(Refusal::Dropped));

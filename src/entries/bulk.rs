@@ -1,0 +1,143 @@
+//! What reads every entry: removing by a filter, new expiries, copies.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+};
+
+use futures_core::Stream;
+
+use super::{Entries, Filter};
+use crate::{
+    entry::Head,
+    key::Key,
+    policy::Expiration,
+    store::{ErrorKind, Hit, Result, Scanned, Store, Writer},
+};
+
+/// # All entries
+impl<B: Store> Entries<B> {
+    /// Removes the entries that `filter` matches, and returns how many there were. It reads every head; `progress` is
+    /// told how many it has read.
+    ///
+    /// # Errors
+    ///
+    /// Where the store fails; what was removed until then stays removed. Damaged entries are passed over.
+    pub async fn remove_where(
+        &self,
+        filter: &Filter,
+        mut progress: impl FnMut(u64),
+    ) -> Result<u64> {
+        let now = self.now();
+        let mut removed = 0;
+        let mut scan = pin!(self.store().scan());
+        let mut read = 0;
+        while let Some(item) = next_sound(scan.as_mut()).await? {
+            read += 1;
+            progress(read);
+            if filter.matches(&item.head, now) && self.store().remove(&item.key).await? {
+                removed += u64::from(item.head.variant_names().is_none());
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Gives every stored response a new expiry, counted from when it was stored, and returns how many there were.
+    /// [`Expiration::DoNotStore`] removes them. It reads every head; `progress` is told how many it has read.
+    ///
+    /// # Errors
+    ///
+    /// Where the store fails; what was changed until then stays changed.
+    pub async fn reset_expiration(
+        &self,
+        expiration: impl Into<Expiration>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<u64> {
+        let expiration = expiration.into();
+        let mut changed = 0;
+        let mut scan = pin!(self.store().scan());
+        let mut read = 0;
+        while let Some(item) = next_sound(scan.as_mut()).await? {
+            read += 1;
+            progress(read);
+            let done = match expiration.expires_at(item.head.stored_at()) {
+                None => self.store().remove(&item.key).await?,
+                Some(expires_at) if item.head.variant_names().is_some() => {
+                    // The list stays as long as any variant may, whenever that was stored.
+                    let end = expires_at.map(|end| {
+                        end.max(
+                            self.now().saturating_add(end.saturating_since(item.head.stored_at())),
+                        )
+                    });
+                    let head = Head::clone(&item.head).with_expires_at(end);
+                    self.store().update(&item.key, item.version, head).await?
+                }
+                Some(expires_at) => {
+                    let head = Head::clone(&item.head).with_expires_at(expires_at);
+                    self.store().update(&item.key, item.version, head).await?
+                }
+            };
+            changed += u64::from(done && item.head.variant_names().is_none());
+        }
+        Ok(changed)
+    }
+
+    /// Copies every entry that has not expired into `other`, any other store, in place of what is there under the same
+    /// key, and returns how many responses were copied. Bodies stream. `progress` is told that number as it grows.
+    ///
+    /// The keys are the same, so a layer over `other` with equal key settings finds what a layer over this one does.
+    ///
+    /// # Errors
+    ///
+    /// If either store fails; what was copied until then stays copied. Damaged entries are passed over, and so are those
+    /// that are too large for `other`.
+    pub async fn copy_to<C: Store>(&self, other: &C, mut progress: impl FnMut(u64)) -> Result<u64> {
+        let now = self.now();
+        let mut copied = 0;
+        let mut scan = pin!(self.store().scan());
+        while let Some(item) = next_sound(scan.as_mut()).await? {
+            if item.head.is_expired(now) {
+                continue;
+            }
+            match self.copy_entry(&item.key, other).await {
+                Ok(true) => {
+                    copied += 1;
+                    progress(copied);
+                }
+                Ok(false) => {}
+                Err(error) if error.kind() == ErrorKind::TooLarge => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Copies one entry; whether it is still there, whole, and a response.
+    async fn copy_entry<C: Store>(&self, key: &Key, other: &C) -> Result<bool> {
+        let Some(Hit { head, mut body, .. }) = self.read(key).await? else {
+            return Ok(false);
+        };
+        let mut writer = other.put(key, Head::clone(&head)).await?;
+        while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
+            match chunk {
+                Ok(chunk) => writer.write(chunk).await?,
+                Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        writer.finish(head.trailers().cloned()).await?;
+        Ok(head.variant_names().is_none())
+    }
+}
+
+/// The next entry of a scan whose head is not damaged.
+async fn next_sound(
+    mut scan: Pin<&mut impl Stream<Item = Result<Scanned>>>,
+) -> Result<Option<Scanned>> {
+    loop {
+        match poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
+            Some(Err(error)) if error.kind() == ErrorKind::Corrupt => {}
+            other => return other.transpose(),
+        }
+    }
+}
