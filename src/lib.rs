@@ -69,8 +69,9 @@
 //! - **Bodies stream** in both directions; memory is bounded whatever their size.
 //! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their
 //!   repeats, body and trailers. What belongs to the connection (RFC 9110 §7.6.1) is not part of it.
-//! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding). A request that names no
-//!   scheme, as all that a server receives over HTTP/1.1, counts as `http`.
+//! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding); in a shared cache, path and
+//!   query stay as they were sent. A request that names no scheme, as all that a server receives over HTTP/1.1, counts as
+//!   `http`.
 //! - **Credentials separate and never leak**: `Authorization`, `Cookie` and user information in URLs are part of the key
 //!   as a digest, and reach neither store nor log.
 //!

@@ -8,7 +8,9 @@ use std::{
     env,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
+    pin::Pin,
     process::{Child, Command, Stdio},
+    task::Poll,
     time::Duration,
 };
 
@@ -1045,4 +1047,46 @@ async fn a_large_body_passes_through_little_memory() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("grown by"), "{text}");
     println!("{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_stopped_reading_does_not_make_the_file_grow() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    let store = Redb::builder(&path).max_bytes(8 * MIB as u64).open().unwrap();
+    put(&store, key(0), head(), body(0, 2 * MIB)).await.unwrap();
+    let mut stalled = store.get(&key(0)).await.unwrap().unwrap().body;
+    let first = stalled.next().await.unwrap().unwrap();
+    assert!(store.remove(&key(0)).await.unwrap());
+    for number in 1..120 {
+        put(&store, key(number), head(), body(number, MIB)).await.unwrap();
+    }
+    assert!(std::fs::metadata(&path).unwrap().len() < 64 * MIB as u64);
+    // Its entry has long gone, and its body is whole all the same.
+    let mut bytes = first.to_vec();
+    while let Some(chunk) = stalled.next().await {
+        bytes.extend_from_slice(&chunk.unwrap());
+    }
+    assert!(bytes == body(0, 2 * MIB));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_that_nobody_polls_hold_no_other_up() {
+    let store = Redb::temporary().unwrap();
+    let mut stalled = Vec::new();
+    for number in 0..64 {
+        let store = store.clone();
+        let mut writing = Box::pin(async move {
+            let mut writer = store.put(&key(number), head()).await.unwrap();
+            for _ in 0..1_000 {
+                writer.write(Bytes::from(vec![1; MIB])).await.unwrap();
+            }
+        });
+        // Polled until it waits for room once, and then never again.
+        std::future::poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx).is_pending())).await;
+        stalled.push(writing as Pin<Box<dyn Future<Output = ()>>>);
+    }
+    put(&store, key(1_000), head(), body(1, 32 * MIB)).await.unwrap();
+    assert!(store.get(&key(1_000)).await.unwrap().is_some());
+    store.clear().await.unwrap();
 }

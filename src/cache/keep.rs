@@ -35,6 +35,9 @@ use crate::{
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
 
+/// In no more frames than this.
+const EAGER_FRAMES: usize = 64;
+
 /// Says what has become of an entry, once; an entry of which nothing was said has been dropped.
 struct Verdict {
     key: Key,
@@ -134,12 +137,16 @@ where
             return;
         }
         poll_fn(|cx| {
-            while self.state == State::Reading {
-                if self.poll_read(cx).is_pending() {
-                    return Poll::Ready(());
+            // A body that says how short it is may still be a lie, or never end.
+            for _ in 0..EAGER_FRAMES {
+                if self.state == State::Ended {
+                    return self.poll_storing(cx);
+                }
+                if self.storing.is_none() || self.poll_read(cx).is_pending() {
+                    break;
                 }
             }
-            self.poll_storing(cx)
+            Poll::Ready(())
         })
         .await;
     }

@@ -79,7 +79,8 @@ impl<B: Store> CacheLayer<B> {
     /// It keeps nothing before an expiration has been chosen ([`expire_after`](CacheLayer::expire_after) and its
     /// siblings). Requests with credentials (`Authorization`, `Cookie`, user information in the URL) go past it, and
     /// responses with `Set-Cookie` are not kept, unless [`store_credentialed`](CacheLayer::store_credentialed) and
-    /// [`store_set_cookie`](CacheLayer::store_set_cookie) say otherwise.
+    /// [`store_set_cookie`](CacheLayer::store_set_cookie) say otherwise. Paths and queries that are spelled differently
+    /// (`/a/../b`, `/%62`) are different, since the services behind may well tell them apart.
     pub fn shared(store: B) -> Self {
         Self::with_scope(store, Scope::Shared)
     }

@@ -49,7 +49,7 @@ where
         cache.settings.rules.gate(options, &parts)
     };
     let url = match passing
-        .and_then(|()| cache.settings.recipe.url(&parts).map_err(|_invalid| Bypass::InvalidHost))
+        .and_then(|()| cache.settings.recipe.url(&parts).map_err(|_invalid| Bypass::InvalidTarget))
     {
         Ok(url) => url,
         Err(reason) => {

@@ -32,7 +32,7 @@ impl Settings {
     pub(crate) fn new(scope: Scope) -> Self {
         Self {
             rules: Rules::new(scope),
-            recipe: Recipe::default(),
+            recipe: Recipe { as_sent: scope == Scope::Shared, ..Recipe::default() },
             max_body: 64 * 1024 * 1024,
             max_request_body: 1024 * 1024,
             invalidate: true,

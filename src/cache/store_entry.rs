@@ -74,9 +74,9 @@ impl Queue {
     }
 }
 
-/// What a chunk takes in the queue, beside its bytes: many short ones count as well.
+/// What a chunk counts for: a short one as well may hold on to the whole read buffer that it came in.
 fn cost(chunk: &Bytes) -> usize {
-    size_of::<Bytes>() + chunk.len()
+    chunk.len().max(4 * 1024)
 }
 
 /// What is to be stored, and where.

@@ -12,7 +12,7 @@ use http::{
 
 use super::{
     Domain, Field, Hasher, Key,
-    url::{InvalidHost, RequestUrl},
+    url::{InvalidTarget, RequestUrl, Spelling},
 };
 
 /// A user's own key material, in place of URL, headers and body.
@@ -34,6 +34,8 @@ pub(crate) struct Recipe {
     /// The patterns as given, and all of them compiled.
     pub(crate) ignored_query: (Vec<Glob>, Option<GlobSet>),
     pub(crate) sort_query: bool,
+    /// See [`Spelling::as_sent`].
+    pub(crate) as_sent: bool,
     pub(crate) custom: Option<KeyFn>,
     pub(crate) secret: Option<[u8; 32]>,
 }
@@ -45,6 +47,7 @@ impl Default for Recipe {
             ignored_headers: Vec::new(),
             ignored_query: (Vec::new(), None),
             sort_query: false,
+            as_sent: false,
             custom: None,
             secret: None,
         }
@@ -58,6 +61,7 @@ impl fmt::Debug for Recipe {
             .field("ignored_headers", &self.ignored_headers)
             .field("ignored_query", &self.ignored_query.0)
             .field("sort_query", &self.sort_query)
+            .field("as_sent", &self.as_sent)
             .field("custom", &self.custom.is_some())
             .field("secret", &self.secret.is_some())
             .finish()
@@ -78,10 +82,11 @@ impl Recipe {
         self.ignored_headers.push(name);
     }
 
-    pub(crate) fn url(&self, request: &request::Parts) -> Result<RequestUrl, InvalidHost> {
+    pub(crate) fn url(&self, request: &request::Parts) -> Result<RequestUrl, InvalidTarget> {
         let keep = self.ignored_query.1.as_ref().map(|globs| |name: &str| !globs.is_match(name));
         let keep = keep.as_ref().map(|keep| keep as &dyn Fn(&str) -> bool);
-        RequestUrl::new(&request.uri, &request.headers, keep, self.sort_query)
+        let spelling = Spelling { keep, sort: self.sort_query, as_sent: self.as_sent };
+        RequestUrl::new(&request.uri, &request.headers, spelling)
     }
 
     /// The primary key of `request`, as if its method were `method`.

@@ -4,6 +4,10 @@
 //! where it is needed, with upper-case digits. An origin-form target (`/path`, all that a server sees over HTTP/1.1)
 //! takes its authority from `Host` and the scheme `http`. Case in paths, a trailing slash, an empty query and the order
 //! of parameters are significant: origins tell them apart.
+//!
+//! In a shared cache, path and query stay [as they were sent](Spelling::as_sent). Many a server routes the path as it
+//! stands, so that `/search/../home` is a search there, with the words of whoever sent it: under one key with `/home`, it
+//! would be served to everybody.
 
 use http::{HeaderMap, Uri, header::HOST, uri::Authority};
 
@@ -19,30 +23,44 @@ pub(crate) struct RequestUrl {
     pub(crate) other_host: Option<String>,
 }
 
-/// The request names no valid origin: a `Host` that is no authority, or several of them.
+/// How URLs are spelled in keys.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Spelling<'a> {
+    /// Says of a decoded parameter name whether it stays.
+    pub(crate) keep: Option<&'a dyn Fn(&str) -> bool>,
+    /// Orders the parameters by name, and leaves equal names in their order.
+    pub(crate) sort: bool,
+    /// Leaves path and query as they were sent, but for the two settings above.
+    pub(crate) as_sent: bool,
+}
+
+/// The request names no URL: a `Host` that is no authority, or several of them; a target that is neither a path nor an
+/// absolute URL (RFC 9112 §3.2.3, §3.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct InvalidHost;
+pub(crate) struct InvalidTarget;
 
 impl RequestUrl {
-    /// Normalises `uri`. `keep` says of a decoded parameter name whether it stays; `sort` orders the parameters by name
-    /// and leaves equal names in their order.
+    /// Normalises `uri`.
     pub(crate) fn new(
         uri: &Uri,
         headers: &HeaderMap,
-        keep: Option<&dyn Fn(&str) -> bool>,
-        sort: bool,
-    ) -> Result<Self, InvalidHost> {
+        spelling: Spelling<'_>,
+    ) -> Result<Self, InvalidTarget> {
+        let is_path = uri.authority().is_none() && uri.path().starts_with('/');
+        if !is_path && (uri.scheme().is_none() || uri.authority().is_none()) {
+            return Err(InvalidTarget);
+        }
         let scheme = uri.scheme_str().unwrap_or("http");
         let mut hosts = headers.get_all(HOST).iter();
         let host_field = match (hosts.next(), hosts.next()) {
             (None, _) => None,
             (Some(host), None) if host.is_empty() => None,
             // User information has no place in `Host` (RFC 9110 §7.2).
-            (Some(host), None) if host.as_bytes().contains(&b'@') => return Err(InvalidHost),
+            (Some(host), None) if host.as_bytes().contains(&b'@') => return Err(InvalidTarget),
             (Some(host), None) => {
-                Some(Authority::try_from(host.as_bytes()).map_err(|_| InvalidHost)?)
+                Some(Authority::try_from(host.as_bytes()).map_err(|_| InvalidTarget)?)
             }
-            (Some(_), Some(_)) => return Err(InvalidHost),
+            (Some(_), Some(_)) => return Err(InvalidTarget),
         };
         let authority = match (uri.authority(), &host_field) {
             (Some(authority), _) => authority.as_str(),
@@ -68,9 +86,9 @@ impl RequestUrl {
         push_lower(&mut text, scheme);
         text.push_str("://");
         push_lower(&mut text, host);
-        push_path(&mut text, path);
+        push_path(&mut text, path, spelling);
         if let Some(query) = query {
-            push_query(&mut text, query, keep, sort);
+            push_query(&mut text, query, spelling);
         }
         Ok(Self { text, userinfo, other_host })
     }
@@ -97,11 +115,14 @@ fn without_default_port<'a>(scheme: &str, host: &'a str) -> &'a str {
 }
 
 /// RFC 3986 §5.2.4 after §6.2.2.2: an encoded dot is a dot before the segments are looked at.
-fn push_path(out: &mut String, path: &str) {
+fn push_path(out: &mut String, path: &str, spelling: Spelling<'_>) {
     let start = out.len();
     if !path.starts_with('/') {
-        // `*`, the target of a server-wide OPTIONS, and the empty path.
         out.push('/');
+    }
+    if spelling.as_sent {
+        out.push_str(path);
+        return;
     }
     push_normal(out, path);
     if !out[start..].contains("/.") {
@@ -129,16 +150,18 @@ fn push_path(out: &mut String, path: &str) {
     }
 }
 
-fn push_query(out: &mut String, query: &str, keep: Option<&dyn Fn(&str) -> bool>, sort: bool) {
+fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) {
+    let Spelling { keep, sort, as_sent } = spelling;
+    let push = if as_sent { String::push_str } else { push_normal };
     if keep.is_none() && !sort {
         out.push('?');
-        push_normal(out, query);
+        push(out, query);
         return;
     }
     let mut pairs: Vec<(String, usize)> = Vec::new();
     for pair in query.split('&') {
         let mut normal = String::with_capacity(pair.len());
-        push_normal(&mut normal, pair);
+        push(&mut normal, pair);
         let name = normal.find('=').unwrap_or(normal.len());
         if keep.is_none_or(|keep| keep(&decode(&normal[..name]))) {
             pairs.push((normal, name));
@@ -244,7 +267,7 @@ mod tests {
     use super::*;
 
     fn normal(uri: &str) -> String {
-        RequestUrl::new(&uri.parse().unwrap(), &HeaderMap::new(), None, false).unwrap().text
+        RequestUrl::new(&uri.parse().unwrap(), &HeaderMap::new(), Spelling::default()).unwrap().text
     }
 
     #[test]
@@ -298,21 +321,44 @@ mod tests {
     }
 
     #[test]
+    fn a_path_as_it_was_sent_keeps_its_spelling_and_its_host_does_not() {
+        let spelling = Spelling { as_sent: true, ..Spelling::default() };
+        for (given, expected) in [
+            ("HTTP://A:80/b/../%7e?%61", "http://a/b/../%7e?%61"),
+            ("http://a", "http://a/"),
+            ("http://a?b", "http://a/?b"),
+        ] {
+            let url = RequestUrl::new(&given.parse().unwrap(), &HeaderMap::new(), spelling);
+            assert_eq!(url.unwrap().text, expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_no_url_is_refused() {
+        for target in ["*", "example.com", "example.com:80"] {
+            let url =
+                RequestUrl::new(&target.parse().unwrap(), &HeaderMap::new(), Spelling::default());
+            assert_eq!(url.unwrap_err(), InvalidTarget, "{target}");
+        }
+    }
+
+    #[test]
     fn an_origin_form_target_takes_its_authority_from_host() {
         let with = |host: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static(host));
-            RequestUrl::new(&Uri::from_static("/x?y"), &headers, None, false).map(|url| url.text)
+            RequestUrl::new(&Uri::from_static("/x?y"), &headers, Spelling::default())
+                .map(|url| url.text)
         };
         assert_eq!(with("Example.com:80").as_deref(), Ok("http://example.com/x?y"));
-        assert_eq!(with("a/b?c"), Err(InvalidHost));
-        assert_eq!(with("me:pw@a"), Err(InvalidHost));
+        assert_eq!(with("a/b?c"), Err(InvalidTarget));
+        assert_eq!(with("me:pw@a"), Err(InvalidTarget));
         assert_eq!(normal("/x"), "http:///x");
 
         let mut two = HeaderMap::new();
         two.append(HOST, HeaderValue::from_static("a"));
         two.append(HOST, HeaderValue::from_static("b"));
-        assert!(RequestUrl::new(&Uri::from_static("/"), &two, None, false).is_err());
+        assert!(RequestUrl::new(&Uri::from_static("/"), &two, Spelling::default()).is_err());
     }
 
     #[test]
@@ -320,33 +366,39 @@ mod tests {
         let other = |uri: &str, host: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static(host));
-            RequestUrl::new(&uri.parse().unwrap(), &headers, None, false).map(|url| url.other_host)
+            RequestUrl::new(&uri.parse().unwrap(), &headers, Spelling::default())
+                .map(|url| url.other_host)
         };
         assert_eq!(other("http://a/", "A:80"), Ok(None));
         assert_eq!(other("http://a:81/", "a:81"), Ok(None));
         assert_eq!(other("http://10.0.0.1/", "B"), Ok(Some("b".into())));
         assert_eq!(other("http://a/", "a:81"), Ok(Some("a:81".into())));
-        assert_eq!(other("http://a/", "b c"), Err(InvalidHost));
+        assert_eq!(other("http://a/", "b c"), Err(InvalidTarget));
         assert_eq!(other("/", "b"), Ok(None));
     }
 
     #[test]
     fn credentials_in_the_url_are_set_apart() {
         let uri = "http://me:secret@a/x".parse().unwrap();
-        let url = RequestUrl::new(&uri, &HeaderMap::new(), None, false).unwrap();
+        let url = RequestUrl::new(&uri, &HeaderMap::new(), Spelling::default()).unwrap();
         assert_eq!(url.text, "http://a/x");
         assert_eq!(url.userinfo.as_deref(), Some("me:secret"));
     }
 
     #[test]
     fn parameters_are_dropped_by_their_decoded_name_and_sorted_stably() {
-        let keep = |name: &str| name != "token";
+        let keep = &|name: &str| name != "token";
         let uri: Uri = "http://a/?b=2&to%6ben=s&a=2&%74oken&a=1&token=".parse().unwrap();
-        let url = |keep, sort| RequestUrl::new(&uri, &HeaderMap::new(), keep, sort).unwrap().text;
-        assert_eq!(url(Some(&keep), false), "http://a/?b=2&a=2&a=1");
-        assert_eq!(url(Some(&keep), true), "http://a/?a=2&a=1&b=2");
+        let url = |sort, as_sent| {
+            let spelling = Spelling { keep: Some(keep), sort, as_sent };
+            RequestUrl::new(&uri, &HeaderMap::new(), spelling).unwrap().text
+        };
+        assert_eq!(url(false, false), "http://a/?b=2&a=2&a=1");
+        assert_eq!(url(true, false), "http://a/?a=2&a=1&b=2");
+        assert_eq!(url(true, true), "http://a/?a=2&a=1&b=2");
         let none_left: Uri = "http://a/?token=1".parse().unwrap();
-        let url = RequestUrl::new(&none_left, &HeaderMap::new(), Some(&keep), false).unwrap();
+        let spelling = Spelling { keep: Some(keep), ..Spelling::default() };
+        let url = RequestUrl::new(&none_left, &HeaderMap::new(), spelling).unwrap();
         assert_eq!(url.text, "http://a/");
     }
 
@@ -354,7 +406,7 @@ mod tests {
         #[test]
         fn normalising_twice_changes_nothing(path in "/[a-zA-Z0-9./%?&=~é+-]{0,40}") {
             if let Ok(uri) = format!("http://a{path}").parse::<Uri>() {
-                let once = RequestUrl::new(&uri, &HeaderMap::new(), None, false).unwrap().text;
+                let once = RequestUrl::new(&uri, &HeaderMap::new(), Spelling::default()).unwrap().text;
                 prop_assert_eq!(normal(&once), once.clone());
             }
         }

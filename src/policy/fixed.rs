@@ -28,7 +28,11 @@ pub(super) fn gate(rules: &Rules, request: &request::Parts) -> Result<(), Bypass
     Ok(())
 }
 
-pub(super) fn judge(head: &Head, now: Timestamp) -> Result<(), Miss> {
+pub(super) fn judge(rules: &Rules, head: &Head, now: Timestamp) -> Result<(), Miss> {
+    // Another layer over the same store may have kept what this one never would.
+    if head.headers().contains_key(SET_COOKIE) && !rules.store_set_cookie {
+        return Err(Miss::NotAllowed);
+    }
     if head.is_expired(now) { Err(Miss::Expired) } else { Ok(()) }
 }
 
@@ -136,7 +140,18 @@ mod tests {
         let parts = Response::new(()).into_parts().0;
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN)
             .with_expires_at(Some(Timestamp::from_millis(10)));
-        assert_eq!(judge(&head, Timestamp::from_millis(9)), Ok(()));
-        assert_eq!(judge(&head, Timestamp::from_millis(10)), Err(Miss::Expired));
+        let rules = Rules::new(Scope::Private);
+        assert_eq!(judge(&rules, &head, Timestamp::from_millis(9)), Ok(()));
+        assert_eq!(judge(&rules, &head, Timestamp::from_millis(10)), Err(Miss::Expired));
+    }
+
+    #[test]
+    fn a_shared_cache_replays_no_cookie_that_a_private_one_has_kept() {
+        let parts =
+            Response::builder().header("set-cookie", "a=1").body(()).unwrap().into_parts().0;
+        let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN);
+        let judge = |scope| judge(&Rules::new(scope), &head, Timestamp::MIN);
+        assert_eq!(judge(Scope::Private), Ok(()));
+        assert_eq!(judge(Scope::Shared), Err(Miss::NotAllowed));
     }
 }

@@ -110,7 +110,7 @@ impl Rules {
         if options.refresh && !options.only_if_cached {
             return Err(Miss::Refresh);
         }
-        fixed::judge(head, now)
+        fixed::judge(self, head, now)
     }
 
     /// Step 7: whether the response may be kept, and until when; `Ok(None)` is for ever.

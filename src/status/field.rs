@@ -18,7 +18,7 @@ impl CacheStatus {
                     Miss::Expired => "stale",
                     Miss::Variant => "vary-miss",
                     Miss::Refresh => "request",
-                    Miss::StoreFailed(_) => "miss",
+                    Miss::NotAllowed | Miss::StoreFailed(_) => "miss",
                 });
             }
             Outcome::Coalesced => text.push_str("; fwd=miss; collapsed"),

@@ -71,6 +71,8 @@ pub enum Miss {
     Refresh,
     /// What is stored is damaged. It is removed, unless the cache is read-only.
     Corrupt,
+    /// What is stored was kept by another layer, and the rules of this one forbid to answer with it.
+    NotAllowed,
     /// The store failed.
     StoreFailed(ErrorKind),
 }
@@ -93,8 +95,8 @@ pub enum Bypass {
     Precondition,
     /// The request carries credentials, and the cache is [shared](crate::CacheLayer::shared).
     Credentials,
-    /// The request names no valid origin: an invalid `Host`, or several.
-    InvalidHost,
+    /// The request names no URL: an invalid `Host` or several, or a target that is neither a path nor an absolute URL.
+    InvalidTarget,
     /// The request's body is larger than what is [buffered](crate::CacheLayer::max_request_body) for the key.
     RequestBodyTooLarge,
     /// The request's body broke off.
@@ -254,6 +256,7 @@ impl Miss {
             Self::Variant => "variant",
             Self::Refresh => "refresh",
             Self::Corrupt => "corrupt",
+            Self::NotAllowed => "not-allowed",
             Self::StoreFailed(_) => "store-failed",
         }
     }
@@ -269,7 +272,7 @@ impl Bypass {
             Self::Upgrade => "upgrade",
             Self::Precondition => "precondition",
             Self::Credentials => "credentials",
-            Self::InvalidHost => "invalid-host",
+            Self::InvalidTarget => "invalid-target",
             Self::RequestBodyTooLarge => "request-body-too-large",
             Self::RequestBodyFailed => "request-body-failed",
         }

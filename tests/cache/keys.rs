@@ -89,7 +89,7 @@ async fn a_host_that_is_no_authority_goes_past_the_cache() {
         Request::get("/a").header("host", "a").header("host", "b"),
     ] {
         let reply = stand.ask(request).await;
-        assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::InvalidHost));
+        assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::InvalidTarget));
     }
     assert_eq!((stand.calls(), stand.len().await), (4, 0));
 }

@@ -55,7 +55,7 @@ async fn every_bypass_says_why() {
     assert_eq!(bypassed(get("/").header("upgrade", "x"), "").await, Bypass::Upgrade);
     assert_eq!(bypassed(get("/").header("if-match", "x"), "").await, Bypass::Precondition);
     let no_host = Request::get("/").header("host", "no host");
-    assert_eq!(bypassed(no_host, "").await, Bypass::InvalidHost);
+    assert_eq!(bypassed(no_host, "").await, Bypass::InvalidTarget);
     assert_eq!(bypassed(Request::put(url("/")), "abc").await, Bypass::RequestBodyTooLarge);
 
     let broken = frames(["a"], Some(Err(Broken("gone").into())));

@@ -70,7 +70,7 @@ impl Writer {
     /// called again.
     async fn drain(&mut self) -> Result<()> {
         while self.buffer.len() + self.rest.len() > CHUNK {
-            let room = self.inner.shared.room(CHUNK).await?;
+            let room = self.inner.shared.room(CHUNK).await;
             let payload = self.take(CHUNK);
             let body = self.body.get_or_insert_with(|| self.inner.shared.incoming());
             let command = Command::Chunk { body: body.clone(), index: self.index, payload };
@@ -128,7 +128,7 @@ impl StoreWriter for Writer {
         };
         check_tags(&head)?;
         let bytes = entry.head.len() + CHUNK.min(len as usize);
-        let room = self.inner.shared.room(bytes).await?;
+        let room = self.inner.shared.room(bytes).await;
         // From here on the thread sees to the body, whatever comes of the entry.
         let command =
             Command::Put { key: self.key, entry: Box::new(entry), body: self.body.take() };

@@ -14,6 +14,7 @@ use redb::{ReadOnlyTable, ReadableTableMetadata};
 
 use super::{
     Inner, fault,
+    leases::Lease,
     record::{Location, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
@@ -84,8 +85,12 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
         Location::Chunks { id, len } => {
             let table = snapshot.txn.open_table(CHUNKS).map_err(|error| wrong(error.into()))?;
             let count = chunk_count(len);
-            let mut rest = Chunks { table, key: *key, id, len, next: 0, count, opening };
-            match rest.read(shared)? {
+            // Other processes know nothing of the leases that are taken in this one.
+            let lease = if shared.config.multi_process { None } else { shared.leases.take(id) };
+            let mut rest = Chunks { hold: None, key: *key, id, len, next: 0, count, opening };
+            let first = rest.read(shared, &table)?;
+            rest.hold = Some(lease.map_or(Hold::Snapshot(table), |_lease| Hold::Lease { _lease }));
+            match first {
                 Some(first) if count == 1 => FoundBody::Here(first),
                 Some(first) => FoundBody::Chunks { first, rest: Box::new(rest), len },
                 None => FoundBody::Here(Bytes::new()),
@@ -110,9 +115,9 @@ fn corrupt_entry(key: &Key, what: &str) -> Error {
 
 // ===== large bodies =====
 
-/// The chunks of a body, in the snapshot in which its entry was found.
+/// The chunks of a body whose entry was found.
 struct Chunks {
-    table: ReadOnlyTable<&'static ChunkKey, &'static [u8]>,
+    hold: Option<Hold>,
     key: Key,
     id: u64,
     len: u64,
@@ -121,16 +126,26 @@ struct Chunks {
     opening: u64,
 }
 
+type Table = ReadOnlyTable<&'static ChunkKey, &'static [u8]>;
+
+/// What keeps the chunks where they are, whatever becomes of the entry.
+enum Hold {
+    /// They are not collected. Each look is into the latest state of the file.
+    Lease { _lease: Lease },
+    /// The state of the file in which the entry was found, where they are being collected already or another process may
+    /// do so.
+    Snapshot(Table),
+}
+
 impl Chunks {
-    fn read(&mut self, shared: &Shared) -> Result<Option<Bytes>> {
+    fn read(&mut self, shared: &Shared, table: &Table) -> Result<Option<Bytes>> {
         if self.next == self.count {
             return Ok(None);
         }
         let index = u32::try_from(self.next)
             .map_err(|_| corrupt_entry(&self.key, "a body of an impossible length"))?;
         let row = chunk_key(self.id, index);
-        let value = self
-            .table
+        let value = table
             .get(&row)
             .map_err(|error| shared.read_fault(error.into(), self.opening))?
             .ok_or_else(|| corrupt_entry(&self.key, "a body of which a chunk is missing"))?;
@@ -141,9 +156,23 @@ impl Chunks {
     }
 
     fn read_some(mut self: Box<Self>, shared: &Shared) -> Result<Ahead> {
+        let hold = self.hold.take();
+        let latest;
+        let table = match &hold {
+            Some(Hold::Snapshot(table)) => table,
+            Some(Hold::Lease { .. }) | None => {
+                let snapshot = shared.snapshot()?;
+                self.opening = snapshot.opening;
+                latest = snapshot
+                    .txn
+                    .open_table(CHUNKS)
+                    .map_err(|error| shared.read_fault(error.into(), self.opening))?;
+                &latest
+            }
+        };
         let mut chunks = VecDeque::with_capacity(AHEAD);
         while chunks.len() < AHEAD {
-            match self.read(shared) {
+            match self.read(shared, table) {
                 Ok(Some(chunk)) => chunks.push_back(chunk),
                 Ok(None) => return Ok((None, chunks)),
                 // What is whole is handed out first; the error comes up again next time.
@@ -151,6 +180,7 @@ impl Chunks {
                 Err(error) => return Err(error),
             }
         }
+        self.hold = hold;
         Ok((Some(self), chunks))
     }
 }

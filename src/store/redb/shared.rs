@@ -8,13 +8,15 @@ use std::sync::{
 
 use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     change::{Entry, Purge},
     fault::{self, Failure},
+    leases::Leases,
     marks::Marks,
     open::Config,
+    room::{Gate, Room},
     schema::{ENTRIES, KeyBytes, TagDigest},
 };
 use crate::{
@@ -35,7 +37,8 @@ pub(super) struct Shared {
     slot: RwLock<Slot>,
     snapshot: RwLock<Latest>,
     queue: mpsc::Sender<Envelope>,
-    room: Arc<Semaphore>,
+    gate: Arc<Gate>,
+    pub(super) leases: Arc<Leases>,
     tokens: AtomicU64,
     poked: AtomicBool,
 }
@@ -77,7 +80,7 @@ pub(super) struct Envelope {
     pub(super) command: Command,
     pub(super) reply: Option<oneshot::Sender<Result<u64>>>,
     /// Given back when the command has been carried out.
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) room: Option<Room>,
 }
 
 pub(super) enum Command {
@@ -103,6 +106,8 @@ pub(super) enum Command {
     Remove(Key),
     Purge(Purge),
     Clear,
+    /// A body that could not be collected, since it was being read, can be now.
+    Collect,
     /// A reader met an error that only opening anew can end, in this opening.
     Reopen(u64),
     Close,
@@ -118,13 +123,15 @@ pub(super) struct Incoming {
 impl Shared {
     pub(super) fn new(config: Config, db: Database) -> (Arc<Self>, mpsc::Receiver<Envelope>) {
         let (queue, commands) = mpsc::channel();
+        let leases = Leases::new(queue.clone());
         let shared = Self {
             config,
             marks: Marks::new(),
             slot: RwLock::new(Slot { state: Open::Yes(db), opening: 0 }),
             snapshot: RwLock::default(),
             queue,
-            room: Arc::new(Semaphore::new(QUEUE)),
+            gate: Gate::new(QUEUE),
+            leases,
             tokens: AtomicU64::new(0),
             poked: AtomicBool::new(false),
         };
@@ -247,10 +254,8 @@ impl Shared {
     }
 
     /// Waits for room in the queue for a command that carries `bytes`.
-    pub(super) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let permits = bytes.clamp(COMMAND, QUEUE) as u32;
-        let room = self.room.clone().acquire_many_owned(permits).await;
-        room.map_err(|_| fault::closed(&self.config.path))
+    pub(super) async fn room(&self, bytes: usize) -> Room {
+        self.gate.enter(bytes.clamp(COMMAND, QUEUE)).await
     }
 
     /// Gives a command, having waited for room.
@@ -258,7 +263,7 @@ impl Shared {
         &self,
         command: Command,
         reply: Option<oneshot::Sender<Result<u64>>>,
-        room: OwnedSemaphorePermit,
+        room: Room,
     ) -> Result<()> {
         self.queue
             .send(Envelope { command, reply, room: Some(room) })
@@ -267,16 +272,12 @@ impl Shared {
 
     /// Gives a command and waits for its outcome.
     pub(super) async fn ask(&self, command: Command, bytes: usize) -> Result<u64> {
-        let room = self.room(bytes).await?;
+        let room = self.room(bytes).await;
         self.ask_with(command, room).await
     }
 
     /// As [`ask`](Shared::ask), having waited for room.
-    pub(super) async fn ask_with(
-        &self,
-        command: Command,
-        room: OwnedSemaphorePermit,
-    ) -> Result<u64> {
+    pub(super) async fn ask_with(&self, command: Command, room: Room) -> Result<u64> {
         let (reply, outcome) = oneshot::channel();
         self.send(command, Some(reply), room)?;
         outcome.await.unwrap_or_else(|_| Err(fault::closed(&self.config.path)))

@@ -11,6 +11,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::{Change, Found, Raw};
 use crate::{
     store::redb::{
+        leases::Leases,
         marks::Marks,
         schema::{
             ChunkKey, ExpiryKey, KeyBytes, TagDigest, TagKey, chunk_key, expiry_key,
@@ -153,13 +154,20 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Removes up to `limit` chunks of bodies that nobody needs; whether more are left.
-    pub(in crate::store::redb) fn collect(&mut self, limit: u32) -> Raw<bool> {
-        let mut left = limit;
+    /// Removes up to `limit` chunks of bodies that nobody needs; whether more are left that can go. Bodies that are being
+    /// read stay until their readers have gone.
+    pub(in crate::store::redb) fn collect(&mut self, limit: u32, leases: &Leases) -> Raw<bool> {
+        leases.begin_collecting();
+        let (mut left, mut from) = (limit, 0);
         loop {
-            let Some(id) = self.garbage.open()?.first()?.map(|(id, _)| id.value()) else {
+            let next = self.garbage.open()?.range(from..)?.next().transpose()?;
+            let Some(id) = next.map(|(id, _)| id.value()) else {
                 return Ok(false);
             };
+            if !leases.may_collect(id) {
+                from = id + 1;
+                continue;
+            }
             if left == 0 {
                 return Ok(true);
             }
@@ -331,9 +339,11 @@ mod tests {
                 }
             }
         });
+        let (queue, commands) = std::sync::mpsc::channel();
+        let leases = Leases::new(queue);
         let step = || {
             change(&db, u64::MAX, |change| {
-                let more = change.collect(8).unwrap();
+                let more = change.collect(8, &leases).unwrap();
                 (change.chunks.open().unwrap().len().unwrap(), more)
             })
         };
@@ -341,5 +351,32 @@ mod tests {
             [step(), step(), step(), step()],
             [(22, true), (14, true), (10, false), (10, false)]
         );
+        assert!(commands.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_body_that_is_being_read_is_not_collected_before_its_readers_have_gone() {
+        let (_directory, db) = database();
+        let id = change(&db, u64::MAX, |change| {
+            let id = change.begin_body(1, Timestamp::MIN).unwrap();
+            change.chunk(id, 0, b"chunk").unwrap();
+            change.abandon(id).unwrap();
+            id
+        });
+        let (queue, commands) = std::sync::mpsc::channel();
+        let leases = Leases::new(queue);
+        let collect = || {
+            change(&db, u64::MAX, |change| {
+                let more = change.collect(8, &leases).unwrap();
+                (change.chunks.open().unwrap().len().unwrap(), more)
+            })
+        };
+        let readers = [leases.take(id).unwrap(), leases.take(id).unwrap()];
+        assert_eq!(collect(), (1, false));
+        drop(readers);
+        // The last one says so, once.
+        assert!(commands.try_recv().is_ok() && commands.try_recv().is_err());
+        assert_eq!(collect(), (0, false));
+        assert!(leases.take(id).is_none(), "its chunks may be gone");
     }
 }

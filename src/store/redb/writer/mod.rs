@@ -144,7 +144,7 @@ impl Thread {
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(envelope) = next {
-            bytes += envelope.room.as_ref().map_or(0, |room| room.num_permits());
+            bytes += envelope.room.as_ref().map_or(0, |room| room.bytes());
             let closing = matches!(envelope.command, Command::Close);
             group.push(envelope);
             if closing || group.len() == GROUP || bytes >= QUEUE / 2 {
@@ -160,7 +160,7 @@ impl Thread {
         self.resting = false;
         let mut replies: Vec<_> = group.iter_mut().map(|envelope| envelope.reply.take()).collect();
         let bytes: usize =
-            group.iter().filter_map(|e| e.room.as_ref()).map(|room| room.num_permits()).sum();
+            group.iter().filter_map(|e| e.room.as_ref()).map(|room| room.bytes()).sum();
         let mut room: Vec<_> = group.iter_mut().map(|envelope| envelope.room.take()).collect();
         let mut purges = Vec::new();
         for (envelope, reply) in group.iter().zip(&mut replies) {
@@ -285,6 +285,10 @@ impl Thread {
                 }
                 Command::Remove(key) => Some(change.remove(key.as_bytes())?),
                 Command::Clear => Some(change.clear()?),
+                Command::Collect => {
+                    self.garbage = true;
+                    None
+                }
                 Command::Purge(_) | Command::Reopen(_) | Command::Close => None,
             };
             done.outcomes.push(outcome);
@@ -294,7 +298,7 @@ impl Thread {
         }
         done.over = !change.evict(&shared.marks, fresh)?;
         if self.garbage || change.makes_garbage() {
-            done.garbage = change.collect(collect)?;
+            done.garbage = change.collect(collect, &shared.leases)?;
         }
         done.edited = change.finish()?;
         Ok(done)

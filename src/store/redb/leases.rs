@@ -1,0 +1,87 @@
+//! Bodies that are being read: their chunks are not collected before the last reader has gone.
+//!
+//! Were a snapshot of the file held open for a reader instead, no page that is freed meanwhile could be used again: one
+//! client that stops reading would make the file grow by all that is written.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+};
+
+use super::shared::{Command, Envelope};
+
+pub(super) struct Leases {
+    state: Mutex<State>,
+    /// To say that what could not be collected can be now.
+    queue: mpsc::Sender<Envelope>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many readers a body has.
+    held: HashMap<u64, usize>,
+    /// Bodies that were passed over for their readers.
+    waiting: HashSet<u64>,
+    /// Bodies of which chunks were removed in the last transaction, which may not be committed yet.
+    collecting: HashSet<u64>,
+}
+
+impl Leases {
+    pub(super) fn new(queue: mpsc::Sender<Envelope>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), queue })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the chunks of body `id`; `None` where they are being removed already.
+    pub(super) fn take(self: &Arc<Self>, id: u64) -> Option<Lease> {
+        let mut state = self.lock();
+        if state.collecting.contains(&id) {
+            return None;
+        }
+        *state.held.entry(id).or_default() += 1;
+        Some(Lease { leases: self.clone(), id })
+    }
+
+    /// A transaction begins to collect; those before it have ended.
+    pub(super) fn begin_collecting(&self) {
+        self.lock().collecting.clear();
+    }
+
+    /// Whether the chunks of body `id` may be removed; nobody can take a lease on it from then on.
+    pub(super) fn may_collect(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        if state.held.contains_key(&id) {
+            state.waiting.insert(id);
+            return false;
+        }
+        state.collecting.insert(id);
+        true
+    }
+}
+
+/// A reader's hold on the chunks of a body.
+pub(super) struct Lease {
+    leases: Arc<Leases>,
+    id: u64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut state = self.leases.lock();
+        if let Some(readers) = state.held.get_mut(&self.id) {
+            *readers -= 1;
+            if *readers > 0 {
+                return;
+            }
+        }
+        state.held.remove(&self.id);
+        if state.waiting.remove(&self.id) {
+            let collect = Envelope { command: Command::Collect, reply: None, room: None };
+            // Where the thread has ended, the next opening of the file collects.
+            drop(self.leases.queue.send(collect));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Room in the writer thread's queue, so that a fast producer cannot fill the memory.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::Notify;
+
+/// How many bytes may be under way, and who waits for there to be fewer.
+///
+/// Room is taken by a future at the moment it is polled, and never kept ready for one that waits, as a semaphore would:
+/// a response body that its caller has stopped reading is a future that nobody polls, and what it was granted would be
+/// lost to all others.
+pub(super) struct Gate {
+    free: AtomicUsize,
+    freed: Notify,
+}
+
+impl Gate {
+    pub(super) fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self { free: AtomicUsize::new(bytes), freed: Notify::new() })
+    }
+
+    /// Waits for room. There must be as much in an empty queue.
+    pub(super) async fn enter(self: &Arc<Self>, bytes: usize) -> Room {
+        loop {
+            // Made before the look, so that what is freed after it is not missed.
+            let freed = self.freed.notified();
+            let taken = self
+                .free
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(bytes));
+            if taken.is_ok() {
+                return Room { gate: self.clone(), bytes };
+            }
+            freed.await;
+        }
+    }
+}
+
+/// Room that was taken; given back when it is dropped.
+pub(super) struct Room {
+    gate: Arc<Gate>,
+    bytes: usize,
+}
+
+impl Room {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.gate.free.fetch_add(self.bytes, Ordering::AcqRel);
+        self.gate.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, task::Poll};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_waiter_that_nobody_polls_holds_nothing_up() {
+        let gate = Gate::new(10);
+        let first = gate.enter(8).await;
+        let mut stalled = pin!(gate.enter(8));
+        macro_rules! waits {
+            () => {
+                poll_fn(|cx| Poll::Ready(stalled.as_mut().poll(cx).is_pending())).await
+            };
+        }
+        assert!(waits!());
+        drop(first);
+        // Room that is there is anybody's, though another waited first.
+        let other = gate.enter(8).now_or_never().expect("there is room");
+        assert!(waits!());
+        drop(other);
+        assert_eq!(stalled.await.bytes(), 8);
+    }
+}
