@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::request;
 use larder::{Bypass, CacheOptions, Expiration, Outcome, Refusal, Stored};
 
-use crate::support::{Double, Stand, get, line, ok, with};
+use crate::support::{Double, Stand, get, line, ok, raw_exchange, serve, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -157,4 +157,25 @@ async fn both_scopes_see_the_same_entries_in_one_store() {
     let shared =
         Stand { layer: shared, inner: private.inner.clone(), clock: private.clock.clone() };
     assert!(shared.get("/").await.is_hit());
+}
+
+/// A server that routes the path as it stands, as axum does, and has a page with the words of whoever asks.
+#[tokio::test]
+async fn nobody_can_put_their_words_under_anothers_url() {
+    let app = axum::Router::new()
+        .route("/home", axum::routing::get(async || "home"))
+        .fallback(async |uri: http::Uri| format!("you said {uri}"))
+        .layer(larder::CacheLayer::shared(larder::store::Memory::default()).expire_after(SECOND));
+    let address = serve(app).await;
+    let ask = async |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = raw_exchange(address, &request).await;
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    for attack in ["/evil/%2e%2e/home", "/x/../home", "/%68ome", "/./home", "home", "*"] {
+        assert_ne!(ask(attack).await, "home", "{attack}");
+    }
+    assert_eq!(ask("/home").await, "home");
+    assert_eq!(ask("/*").await, "you said /*");
+    assert_eq!(ask("/").await, "you said /");
 }
