@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How many chunks are read in one go; as many again are read ahead.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 /// How many entries are listed in one go, and how many bytes of heads at most.
 const PAGE: usize = 256;
