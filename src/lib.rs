@@ -103,7 +103,7 @@ pub mod time;
 mod trace;
 
 pub use self::{
-    cache::{Cache, CacheLayer, RequestBody, ResponseBody, ResponseFuture},
+    cache::{BodyError, Cache, CacheLayer, RequestBody, ResponseBody, ResponseFuture},
     entries::{Entries, EntryInfo, Filter, Target},
     error::{BoxError, ConfigError},
     key::{Key, ParseKeyError},

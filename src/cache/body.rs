@@ -1,4 +1,5 @@
-//! [`ResponseBody`]: what the caller receives: the inner service's body, on its way into the store or not, or a stored one.
+//! [`ResponseBody`]: what the caller receives: the inner service's body, on its way into the store or not, or a stored one;
+//! and [`BodyError`], how it may break off.
 
 use std::{
     fmt,
@@ -11,18 +12,21 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::keep::Tee;
-use crate::{error::BoxError, store::StoredBody};
+use crate::{
+    error::BoxError,
+    store::{self, StoredBody},
+};
 
 pin_project! {
     /// The body of a response as the caller receives it.
     ///
-    /// From the store, its length is exact, and it ends with an error where it could not be read to its end, never
-    /// silently short: a `store::Error` that the boxed error can be downcast to. From the inner service, it is that
-    /// service's body, trailers and error included.
+    /// From the store, its length is exact, and it ends with [`BodyError::Store`] if it could not be read to its end, never
+    /// silently short. From the inner service, it is that service's body, trailers and error included.
     ///
     /// A body that is being stored is published before its end is told, so that whoever has read it to the end finds it
     /// stored.
-    pub struct ResponseBody<B> {
+    pub struct ResponseBody<B: Body> {
+        // The bound stands here because the inner body's error waits for its turn behind what came before it.
         #[pin]
         inner: Inner<B>,
     }
@@ -30,14 +34,14 @@ pin_project! {
 
 pin_project! {
     #[project = InnerProj]
-    enum Inner<B> {
+    enum Inner<B: Body> {
         Passthrough { #[pin] body: B },
         Tee { tee: Box<Tee<B>> },
         Stored { #[pin] body: StoredBody },
     }
 }
 
-impl<B> ResponseBody<B> {
+impl<B: Body> ResponseBody<B> {
     /// The inner service's body, untouched.
     pub(crate) fn passthrough(body: B) -> Self {
         Self { inner: Inner::Passthrough { body } }
@@ -54,22 +58,18 @@ impl<B> ResponseBody<B> {
     }
 }
 
-impl<B> Body for ResponseBody<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError<B::Error>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.project().inner.project() {
-            InnerProj::Passthrough { body } => body.poll_frame(cx).map_err(Into::into),
-            InnerProj::Tee { tee } => tee.poll_frame(cx),
-            InnerProj::Stored { body } => body.poll_frame(cx).map_err(Into::into),
+            InnerProj::Passthrough { body } => body.poll_frame(cx).map_err(BodyError::Inner),
+            InnerProj::Tee { tee } => tee.poll_frame(cx).map_err(BodyError::Inner),
+            InnerProj::Stored { body } => body.poll_frame(cx).map_err(BodyError::Store),
         }
     }
 
@@ -90,18 +90,49 @@ where
     }
 }
 
-impl<B: Default> Default for ResponseBody<B> {
+impl<B: Body + Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::passthrough(B::default())
     }
 }
 
-impl<B> fmt::Debug for ResponseBody<B> {
+impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.inner {
             Inner::Passthrough { .. } => "ResponseBody::Passthrough",
             Inner::Tee { .. } => "ResponseBody::Tee",
             Inner::Stored { .. } => "ResponseBody::Stored",
         })
+    }
+}
+
+/// Why the body of a response broke off.
+///
+/// It becomes a [`BoxError`] wherever one is asked for, and is then the error inside, to be downcast to. It is no
+/// [`Error`](std::error::Error) itself: inner services whose own error is a box could not be told apart from others then.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BodyError<E> {
+    /// The inner service's body failed, with this error.
+    Inner(E),
+    /// The stored body could not be read to its end.
+    Store(store::Error),
+}
+
+impl<E: fmt::Display> fmt::Display for BodyError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inner(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: Into<BoxError>> From<BodyError<E>> for BoxError {
+    fn from(error: BodyError<E>) -> Self {
+        match error {
+            BodyError::Inner(error) => error.into(),
+            BodyError::Store(error) => error.into(),
+        }
     }
 }

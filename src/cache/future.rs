@@ -8,6 +8,7 @@ use std::{
 };
 
 use http::Response;
+use http_body::Body;
 
 use super::ResponseBody;
 
@@ -18,11 +19,12 @@ type Boxed<B, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>,
 /// It is boxed inside: stores answer with futures that have no name, and what the cache does meanwhile may change
 /// without the type.
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<B, E> {
+pub struct ResponseFuture<B: Body, E> {
+    // The bound is `ResponseBody`'s.
     inner: Boxed<B, E>,
 }
 
-impl<B, E> ResponseFuture<B, E> {
+impl<B: Body, E> ResponseFuture<B, E> {
     pub(super) fn new(
         future: impl Future<Output = Result<Response<ResponseBody<B>>, E>> + Send + 'static,
     ) -> Self {
@@ -30,7 +32,7 @@ impl<B, E> ResponseFuture<B, E> {
     }
 }
 
-impl<B, E> Future for ResponseFuture<B, E> {
+impl<B: Body, E> Future for ResponseFuture<B, E> {
     type Output = Result<Response<ResponseBody<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -38,7 +40,7 @@ impl<B, E> Future for ResponseFuture<B, E> {
     }
 }
 
-impl<B, E> fmt::Debug for ResponseFuture<B, E> {
+impl<B: Body, E> fmt::Debug for ResponseFuture<B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

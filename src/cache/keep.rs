@@ -24,7 +24,6 @@ use sync_wrapper::SyncWrapper;
 
 use super::store_entry::{Entry, Queue, StoringFuture, store_entry};
 use crate::{
-    error::BoxError,
     key::Key,
     stats::{Count, Counters},
     status::{Progress, Refusal},
@@ -66,7 +65,7 @@ impl Drop for Verdict {
 }
 
 /// A body on its way to the caller, which feeds the storing side as it goes.
-pub(crate) struct Tee<B> {
+pub(crate) struct Tee<B: Body> {
     body: Pin<Box<B>>,
     /// Frames that have been read but not handed out: those that were there at once, and the last.
     ready: VecDeque<Frame<Bytes>>,
@@ -78,7 +77,7 @@ pub(crate) struct Tee<B> {
     expected: Option<u64>,
     max: u64,
     state: State,
-    error: Option<BoxError>,
+    error: Option<B::Error>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +97,7 @@ pub(super) struct Limits {
     pub(super) max: u64,
 }
 
-impl<B> Tee<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl<B: Body<Data = Bytes>> Tee<B> {
     /// Begins to store `body` as `entry`. `progress` and `counters` are told, once, how it went.
     pub(super) fn new<S: Store>(
         store: S,
@@ -154,7 +149,7 @@ where
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         loop {
             // What is left of an ended body is not handed out before the store is through with it, and no more is read
             // before the store has caught up.
@@ -205,7 +200,7 @@ where
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 self.abandon(Refusal::BodyFailed);
-                self.error = Some(error.into());
+                self.error = Some(error);
                 self.state = State::Ended;
                 return Poll::Ready(());
             }
@@ -296,7 +291,7 @@ impl<B: Body> Tee<B> {
     }
 }
 
-impl<B> fmt::Debug for Tee<B> {
+impl<B: Body> fmt::Debug for Tee<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tee").field("state", &self.state).finish_non_exhaustive()
     }

@@ -23,6 +23,9 @@ mod store_entry;
 
 pub(crate) use self::place::{Missed, Place, remove_url};
 pub use self::{
-    body::ResponseBody, future::ResponseFuture, layer::CacheLayer, request::RequestBody,
+    body::{BodyError, ResponseBody},
+    future::ResponseFuture,
+    layer::CacheLayer,
+    request::RequestBody,
     service::Cache,
 };

@@ -18,7 +18,6 @@ use super::{
     store_entry::Entry,
 };
 use crate::{
-    error::BoxError,
     key::{Key, RequestUrl},
     options::CacheOptions,
     policy,
@@ -39,7 +38,6 @@ where
     B: Store,
     ReqBody: Body<Data = Bytes>,
     ResBody: Body<Data = Bytes>,
-    ResBody::Error: Into<BoxError>,
 {
     let (parts, body) = request.into_parts();
     let options = CacheOptions::of(&parts.extensions);
@@ -177,7 +175,7 @@ async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>,
 
 // ===== Responses of the cache's own =====
 
-fn from_store<B: Store, ResBody>(
+fn from_store<B: Store, ResBody: Body>(
     cache: &CacheLayer<B>,
     method: &Method,
     key: Key,
@@ -196,7 +194,7 @@ fn from_store<B: Store, ResBody>(
 }
 
 /// 504 (RFC 9111 §5.2.1.7) for a request that forbade to ask the inner service.
-fn only_if_cached<B: Store, ResBody>(
+fn only_if_cached<B: Store, ResBody: Body>(
     cache: &CacheLayer<B>,
     key: Option<Key>,
     why: &str,
@@ -250,6 +248,7 @@ where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
     B: Store,
     ReqBody: Body<Data = Bytes>,
+    ResBody: Body,
 {
     if CacheOptions::of(&parts.extensions).only_if_cached {
         return Ok(only_if_cached(&cache, None, "The cache does not answer this request"));
@@ -297,7 +296,6 @@ where
     B: Store,
     ReqBody: Body<Data = Bytes>,
     ResBody: Body<Data = Bytes>,
-    ResBody::Error: Into<BoxError>,
 {
     cache.shared.counters.add(Count::Miss);
     let requested_at = cache.settings.clock.now();

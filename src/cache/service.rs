@@ -8,7 +8,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{CacheLayer, RequestBody, ResponseBody, ResponseFuture, serve::serve};
-use crate::{error::BoxError, store::Store};
+use crate::store::Store;
 
 /// Answers repeats from a store, and asks the inner service for the rest.
 ///
@@ -57,7 +57,7 @@ where
     ReqBody: Body<Data = Bytes> + Send + 'static,
     ReqBody::Error: Send,
     ResBody: Body<Data = Bytes> + Send + 'static,
-    ResBody::Error: Into<BoxError>,
+    ResBody::Error: Send,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;

@@ -97,7 +97,7 @@ fn bodies_are_what_the_bodies_inside_are() {
     unpin::<ResponseBody<NotSync>>();
     send::<RequestBody<NotUnpin>>();
     send::<ResponseBody<NotUnpin>>();
-    sync::<ResponseBody<PhantomPinned>>();
+    sync::<ResponseBody<Full<Bytes>>>();
 }
 
 #[test]

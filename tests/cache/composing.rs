@@ -6,7 +6,7 @@ use axum::{Router, routing};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
-use larder::{BoxError, CacheLayer, CacheStatus, Outcome, store::Memory};
+use larder::{BodyError, BoxError, CacheLayer, CacheStatus, Outcome, store::Memory};
 use tower::{
     Layer, Service, ServiceBuilder, ServiceExt,
     buffer::BufferLayer,
@@ -292,7 +292,8 @@ async fn the_error_of_a_body_can_be_downcast() {
         let response =
             layer().layer(inner()).oneshot(request.body(empty()).unwrap()).await.unwrap();
         let error = response.into_body().collect().await.unwrap_err();
-        assert_eq!(error.downcast_ref(), Some(&Broken("cut")));
+        assert!(matches!(error, BodyError::Inner(_)));
+        assert_eq!(BoxError::from(error).downcast_ref(), Some(&Broken("cut")));
     }
 }
 
@@ -347,4 +348,37 @@ async fn an_inner_service_that_threads_cannot_share_is_enough() {
         async { Ok::<_, Infallible>(Response::new(frames(["x"], Some(Ok(HeaderMap::new()))))) }
     });
     misses_then_hits(layer().layer(inner)).await;
+}
+
+/// Answers with a body whose error is a box.
+#[derive(Clone)]
+struct Boxed;
+
+impl<B> Service<Request<B>> for Boxed {
+    type Response = Response<TestBody>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<TestBody>, Infallible>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        std::future::ready(Ok(ok("body")))
+    }
+}
+
+/// The compiler has to see that these futures are `Send` without taking the inner error for another box.
+#[tokio::test]
+async fn a_cache_over_boxed_errors_and_over_a_cache_can_be_spawned() {
+    let cached = ServiceBuilder::new().layer(layer()).layer(layer()).service(Boxed);
+    let answer = tokio::spawn(async move {
+        let request = get("/").body(Full::<Bytes>::default()).unwrap();
+        let response = cached.oneshot(request).await.unwrap();
+        response.into_body().collect().await.unwrap().to_bytes()
+    });
+    assert_eq!(answer.await.unwrap(), "body");
 }
