@@ -40,7 +40,7 @@
 //!
 //! # One client or many users
 //!
-//! [`CacheLayer::new`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, for ever
+//! [`CacheLayer::new`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, forever
 //! until told otherwise, cookies included. [`CacheLayer::shared`] makes a cache that stands in front of many users, on a
 //! server or a gateway: it keeps nothing before an expiration has been chosen, lets requests with credentials past, and
 //! does not keep responses that set cookies. An axum router takes it as it is:

@@ -24,7 +24,7 @@ pin_project! {
     /// silently short. From the inner service, it is that service's body, trailers and error included.
     ///
     /// A body that is being stored is published before its end is told, so that whoever has read it to the end finds it
-    /// stored.
+    /// stored. The caller may be ahead of the store by 256 KiB; a store that is slower than that slows the caller down.
     pub struct ResponseBody<B: Body> {
         // The bound stands here because the inner body's error waits for its turn behind what came before it.
         #[pin]

@@ -1,5 +1,5 @@
 //! Damaged entries are counted and removed: when they are found, or while their body is read. The next request fetches
-//! the response anew, instead of breaking off at the same place for ever.
+//! the response anew, instead of breaking off at the same place forever.
 
 use std::{
     pin::Pin,

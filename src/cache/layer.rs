@@ -21,7 +21,7 @@ use crate::{
 /// An HTTP response cache in front of any `Service<http::Request<_>, Response = http::Response<_>>`.
 ///
 /// A layer made by [`new`](CacheLayer::new) is *private*, for one client: it keeps whatever its methods and statuses
-/// allow, for ever, until told otherwise. One made by [`shared`](CacheLayer::shared) stands in front of many users: it
+/// allow, forever, until told otherwise. One made by [`shared`](CacheLayer::shared) stands in front of many users: it
 /// keeps nothing before an expiration has been chosen, and nothing that may be one user's alone.
 ///
 /// Clones share the store, the switch and the counters; settings made on a clone are the clone's own.
@@ -68,7 +68,7 @@ pub(crate) struct Shared<B> {
 impl<B: Store> CacheLayer<B> {
     /// A private cache over `store`, for one client.
     ///
-    /// It keeps the responses of status 200 to `GET` and `HEAD` for ever, `Set-Cookie` included, whatever their cache
+    /// It keeps the responses of status 200 to `GET` and `HEAD` forever, `Set-Cookie` included, whatever their cache
     /// headers say. Requests that differ in `Authorization` or `Cookie` never share a response.
     pub fn new(store: B) -> Self {
         Self::with_scope(store, Scope::Private)

@@ -185,7 +185,7 @@ impl<B> CacheLayer<B> {
                 Err(ConfigError::new("ignore_query", format!("the pattern {name:?} {message}")))
             };
             if name.is_empty() {
-                return error("is empty; write \"*\" for every parameter".into());
+                return error("is empty; write \"*\" forevery parameter".into());
             }
             match GlobBuilder::new(name).backslash_escape(true).build() {
                 Ok(glob) => patterns.push(glob),
@@ -246,12 +246,12 @@ impl<B> CacheLayer<B> {
 /// | 3 | the URL: [`expire_urls`](CacheLayer::expire_urls), the first pattern that matches |
 /// | 4 | the status: [`expire_status`](CacheLayer::expire_status) |
 /// | 5 | the layer: [`expire_after`](CacheLayer::expire_after) |
-/// | 6 | the scope: a private cache keeps for ever, a shared one not at all |
+/// | 6 | the scope: a private cache keeps forever, a shared one not at all |
 ///
 /// It is decided when a response arrives. An entry keeps the expiry it was stored with; see
 /// [`Entries::reset_expiration`](crate::Entries::reset_expiration).
 impl<B> CacheLayer<B> {
-    /// How long responses are kept where nothing more particular applies. Default: for ever in a private cache, not at
+    /// How long responses are kept where nothing more particular applies. Default: forever in a private cache, not at
     /// all in a shared one.
     pub fn expire_after(self, expiration: impl Into<Expiration>) -> Self {
         let expiration = expiration.into();

@@ -95,7 +95,7 @@ impl Head {
     }
 
     /// The same head, to be kept beyond its expiry: an expired response may still be revalidated, or served where the
-    /// origin fails. Not before the expiry; `None` is for ever.
+    /// origin fails. Not before the expiry; `None` is forever.
     #[must_use]
     pub fn with_keep_until(mut self, keep_until: Option<Timestamp>) -> Self {
         self.keep_until = match (keep_until, self.expires_at) {

@@ -1,6 +1,6 @@
 //! The decisions: may this request be answered, is this entry good, may this response be kept.
 //!
-//! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name for every refusal. Nothing
+//! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name forevery refusal. Nothing
 //! else in the crate knows which policy is at work. There is one so far, `fixed`: time alone.
 
 use std::{fmt, sync::Arc};
@@ -113,7 +113,7 @@ impl Rules {
         fixed::judge(self, head, now)
     }
 
-    /// Step 7: whether the response may be kept, and until when; `Ok(None)` is for ever.
+    /// Step 7: whether the response may be kept, and until when; `Ok(None)` is forever.
     pub(crate) fn admit(
         &self,
         options: &CacheOptions,
@@ -139,7 +139,7 @@ impl Rules {
         fixed::admit(self, options, url, request, response, now)
     }
 
-    /// Whether a response that is put there by hand may be, and until when; `Ok(None)` is for ever. Methods, statuses and
+    /// Whether a response that is put there by hand may be, and until when; `Ok(None)` is forever. Methods, statuses and
     /// the user's predicate have nothing to say.
     pub(crate) fn admit_by_hand(
         &self,

@@ -51,7 +51,7 @@ pub(crate) fn vary(response: &HeaderMap, ignored: &[HeaderName]) -> Vary {
 
 /// The names of both lists, in order, each once; `names` alone where both are too many together.
 ///
-/// An origin whose responses for one URL name different headers would else drop one variant for the other for ever.
+/// An origin whose responses for one URL name different headers would else drop one variant for the other forever.
 pub(crate) fn union(names: &[HeaderName], known: &[HeaderName]) -> Vec<HeaderName> {
     let mut all = [names, known].concat();
     all.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));

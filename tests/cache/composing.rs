@@ -157,7 +157,7 @@ async fn behind_and_in_front_of_a_timeout() {
     assert!(inside.oneshot(request()).await.unwrap_err().is::<Elapsed>());
 }
 
-/// http-cache-tower and tower-http-cache wait for ever here; the server crate of the former panics.
+/// http-cache-tower and tower-http-cache wait forever here; the server crate of the former panics.
 #[tokio::test]
 async fn behind_and_in_front_of_a_limit_of_one() {
     let limit = ConcurrencyLimitLayer::new(1);

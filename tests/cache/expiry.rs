@@ -28,7 +28,7 @@ async fn lifetime(stand: &Stand, options: CacheOptions) -> Option<u64> {
 async fn the_first_with_an_opinion_decides() {
     let stand = Stand::new(Double::counting());
     let new = CacheOptions::new;
-    assert_eq!(lifetime(&stand, new()).await, None, "a private cache keeps for ever");
+    assert_eq!(lifetime(&stand, new()).await, None, "a private cache keeps forever");
 
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(secs(10)));
     assert_eq!(lifetime(&stand, new()).await, Some(10), "layer");
@@ -148,7 +148,7 @@ async fn a_setting_counts_for_what_is_stored_from_then_on() {
     stand.get("/").await;
     let stand = stand.with(|layer| layer.expire_after(SECOND));
     stand.clock.advance(secs(3600));
-    assert!(stand.get("/").await.is_hit(), "stored for ever");
+    assert!(stand.get("/").await.is_hit(), "stored forever");
     let own = CacheOptions::new().expire_after(Duration::ZERO);
     assert!(stand.ask(with(own)).await.is_hit(), "an entry keeps the expiry it was stored with");
 }
@@ -224,7 +224,7 @@ async fn a_clock_that_is_set_back_makes_no_age_below_zero() {
     assert_eq!(reply.cache.age(), Some(Duration::ZERO));
 }
 
-/// RC failed the request for an empty `Expires`, and kept for ever what had a bad `max-age`. Here time alone decides.
+/// RC failed the request for an empty `Expires`, and kept forever what had a bad `max-age`. Here time alone decides.
 #[tokio::test]
 async fn cache_headers_of_the_origin_change_nothing_however_malformed() {
     for (name, value) in [

@@ -162,7 +162,7 @@ async fn a_stored_body_that_breaks_off_ends_in_an_error_of_the_store() {
     }
 }
 
-/// Else it would break off for ever (design, decision 8: what does not decode is counted and replaced).
+/// Else it would break off forever (design, decision 8: what does not decode is counted and replaced).
 #[tokio::test]
 async fn a_stored_body_that_is_damaged_is_counted_and_replaced() {
     let store = Faulty::new(Memory::default());

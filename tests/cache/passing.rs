@@ -149,7 +149,7 @@ async fn the_origin_is_told_the_length_of_a_request() {
     }
 }
 
-/// Every buffering cache waits for ever for the head of such a response.
+/// Every buffering cache waits forever for the head of such a response.
 #[tokio::test]
 async fn an_endless_response_passes_event_by_event_and_ends_with_its_reader() {
     for method in ["GET", "POST"] {

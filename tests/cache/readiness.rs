@@ -124,7 +124,7 @@ async fn a_hit_is_served_while_a_hanging_call_holds_the_only_permit() {
     assert!(refused.is_err());
 }
 
-/// A service made ready and left behind would hold its permit for ever.
+/// A service made ready and left behind would hold its permit forever.
 #[tokio::test]
 async fn what_a_call_leaves_behind_holds_no_permit() {
     let layer = CacheLayer::new(Memory::default());

@@ -23,7 +23,7 @@ fn lang(language: &str) -> request::Builder {
     get("/").header("accept-language", language)
 }
 
-/// http-cache keeps one slot a URL, in which variants drop each other for ever.
+/// http-cache keeps one slot a URL, in which variants drop each other forever.
 #[tokio::test]
 async fn variants_lie_side_by_side_and_alternate_as_hits() {
     let stand = Stand::new(multilingual());
