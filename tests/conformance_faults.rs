@@ -37,6 +37,7 @@ enum Fault {
     ReadsOnInTheNewBody,
     UpdatesAnyVersion,
     UpdatesWhatIsNotThere,
+    RemovesWhateverIsThere,
     RewritesTheBodyInAnUpdate,
     HasOneVersionForAll,
     ExpiresLate,
@@ -222,6 +223,13 @@ impl Store for Faulty {
         self.inner.remove(&self.key(key)).await
     }
 
+    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        if self.fault == Fault::RemovesWhateverIsThere {
+            return self.inner.remove(&self.key(key)).await;
+        }
+        self.inner.remove_if(&self.key(key), seen).await
+    }
+
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
         match self.fault {
             Fault::ExpiresLate if now == Timestamp::MIN => Ok(0),
@@ -372,6 +380,7 @@ caught_by! {
     UpdatesAnyVersion: an_update_of_another_version_is_refused
     UpdatesAnyVersion: one_of_many_concurrent_updates_succeeds
     UpdatesWhatIsNotThere: an_update_of_nothing_is_refused
+    RemovesWhateverIsThere: a_removal_of_another_version_is_refused
     RewritesTheBodyInAnUpdate: an_update_leaves_the_body_alone
     HasOneVersionForAll: every_write_gives_a_new_version
     ExpiresLate: an_entry_expires_at_its_very_time

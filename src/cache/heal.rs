@@ -13,23 +13,29 @@ use super::CacheLayer;
 use crate::{
     key::Key,
     stats::Count,
-    store::{Error, ErrorKind, Result, Store, StoredBody},
+    store::{Error, ErrorKind, Result, Store, StoredBody, Version},
     trace,
 };
 
 /// The body of a hit, watched while it streams. One that is in memory cannot fail, and is left as it is.
-pub(super) fn watched<B: Store>(body: StoredBody, cache: &CacheLayer<B>, key: Key) -> StoredBody {
+pub(super) fn watched<B: Store>(
+    body: StoredBody,
+    cache: &CacheLayer<B>,
+    key: Key,
+    seen: Version,
+) -> StoredBody {
     if !body.is_streamed() {
         return body;
     }
     let len = body.len();
-    StoredBody::from_stream(len, Watched { body, cache: cache.clone(), key, removal: None })
+    StoredBody::from_stream(len, Watched { body, cache: cache.clone(), key, seen, removal: None })
 }
 
 struct Watched<B> {
     body: StoredBody,
     cache: CacheLayer<B>,
     key: Key,
+    seen: Version,
     /// The damage that was met, and the removal that goes before it is told.
     removal: Option<(Error, Removal)>,
 }
@@ -37,12 +43,23 @@ struct Watched<B> {
 type Removal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Counts a damaged entry, and removes it where anything may be removed.
-pub(super) async fn remove_damaged<B: Store>(cache: CacheLayer<B>, key: Key) {
+///
+/// Of an entry whose version could be read, that version alone: by now, another may have taken its place.
+pub(super) async fn remove_damaged<B: Store>(
+    cache: CacheLayer<B>,
+    key: Key,
+    seen: Option<Version>,
+) {
     cache.shared.counters.add(Count::Corrupt);
     if cache.settings.rules.read_only {
         return;
     }
-    if let Err(error) = cache.shared.store.remove(&key).await {
+    let store = &cache.shared.store;
+    let removal = match seen {
+        Some(seen) => store.remove_if(&key, seen).await,
+        None => store.remove(&key).await,
+    };
+    if let Err(error) = removal {
         cache.shared.counters.add(Count::StoreError);
         trace::store_failed("remove", &key, &error);
     }
@@ -61,7 +78,8 @@ impl<B: Store> Stream for Watched<B> {
                         this.cache.shared.counters.add(Count::StoreError);
                         return Poll::Ready(Some(Err(error)));
                     }
-                    let removal = Box::pin(remove_damaged(this.cache.clone(), this.key));
+                    let removal =
+                        Box::pin(remove_damaged(this.cache.clone(), this.key, Some(this.seen)));
                     this.removal = Some((error, removal));
                 }
                 chunk => return Poll::Ready(chunk),

@@ -169,7 +169,7 @@ async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>,
         cache.shared.counters.add(Count::StoreError);
         return Err(Miss::StoreFailed(error.kind()));
     }
-    remove_damaged(cache.clone(), *key).await;
+    remove_damaged(cache.clone(), *key, None).await;
     Err(Miss::Corrupt)
 }
 
@@ -187,7 +187,7 @@ fn from_store<B: Store, ResBody: Body>(
         hit.into_response().map(|_unread| StoredBody::empty())
     } else {
         // Watched first: the trailers then go behind the body that is handed out.
-        hit.body = watched(hit.body, cache, key);
+        hit.body = watched(hit.body, cache, key, hit.version);
         hit.into_response()
     };
     report(cache, response.map(ResponseBody::stored), status)

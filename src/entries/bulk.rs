@@ -35,7 +35,9 @@ impl<B: Store> Entries<B> {
         while let Some(item) = next_sound(scan.as_mut()).await? {
             read += 1;
             progress(read);
-            if filter.matches(&item.head, now) && self.store().remove(&item.key).await? {
+            if filter.matches(&item.head, now)
+                && self.store().remove_if(&item.key, item.version).await?
+            {
                 removed += u64::from(item.head.variant_names().is_none());
             }
         }
@@ -61,7 +63,7 @@ impl<B: Store> Entries<B> {
             read += 1;
             progress(read);
             let done = match expiration.expires_at(item.head.stored_at()) {
-                None => self.store().remove(&item.key).await?,
+                None => self.store().remove_if(&item.key, item.version).await?,
                 Some(expires_at) if item.head.variant_names().is_some() => {
                     // The list stays as long as any variant may, whenever that was stored.
                     let end = expires_at.map(|end| {

@@ -63,6 +63,7 @@ trait DynStore: fmt::Debug + Send + Sync {
     fn put<'a>(&'a self, key: &'a Key, head: Head) -> Boxed<'a, AnyWriter>;
     fn update<'a>(&'a self, key: &'a Key, seen: Version, head: Head) -> Boxed<'a, bool>;
     fn remove<'a>(&'a self, key: &'a Key) -> Boxed<'a, bool>;
+    fn remove_if<'a>(&'a self, key: &'a Key, seen: Version) -> Boxed<'a, bool>;
     fn remove_expired(&self, now: Timestamp) -> Boxed<'_, u64>;
     fn remove_tagged<'a>(&'a self, tag: &'a str) -> Boxed<'a, u64>;
     fn clear(&self) -> Boxed<'_, ()>;
@@ -86,6 +87,10 @@ impl<S: Store> DynStore for S {
 
     fn remove<'a>(&'a self, key: &'a Key) -> Boxed<'a, bool> {
         Box::pin(Store::remove(self, key))
+    }
+
+    fn remove_if<'a>(&'a self, key: &'a Key, seen: Version) -> Boxed<'a, bool> {
+        Box::pin(Store::remove_if(self, key, seen))
     }
 
     fn remove_expired(&self, now: Timestamp) -> Boxed<'_, u64> {
@@ -145,6 +150,10 @@ impl Store for AnyStore {
 
     async fn remove(&self, key: &Key) -> Result<bool> {
         self.0.remove(key).await
+    }
+
+    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        self.0.remove_if(key, seen).await
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {

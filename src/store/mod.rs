@@ -11,7 +11,8 @@
 //! 2. **Replacing is atomic.** A reader that began on the old entry reads the old body to its end, or gets an error;
 //!    never a mixture.
 //! 3. **[`Store::update`] compares and swaps.** It replaces the head, and nothing else, of exactly the entry that was
-//!    seen; every finished write and every update gives the entry a new [`Version`].
+//!    seen, and [`Store::remove_if`] removes that one alone; every finished write and every update gives the entry a new
+//!    [`Version`].
 //! 4. **What comes back is what was given**: every header line in order, every byte of the body, or an error. Data that
 //!    does not decode is an error of kind [`ErrorKind::Corrupt`], which the cache treats as a miss and removes.
 //! 5. **By index, not by reading everything**: [`Store::remove_expired`] and [`Store::remove_tagged`] do work in
@@ -109,6 +110,14 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
     ///
     /// Where the store does not answer or cannot write.
     fn remove(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Removes the entry that was `seen`. `false`, with nothing changed, if it has gone or has another version by now: who
+    /// decides by what was read of an entry removes that one, and not the one that took its place.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer or cannot write.
+    fn remove_if(&self, key: &Key, seen: Version) -> impl Future<Output = Result<bool>> + Send;
 
     /// Removes every entry that is to be [kept until](Head::keep_until) `now` or a time before it, by index; how many
     /// there were.

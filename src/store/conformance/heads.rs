@@ -69,6 +69,28 @@ pub async fn an_update_of_another_version_is_refused<S: Store>(store: &S) {
     refused(third, "four", "third body").await;
 }
 
+/// [`Store::remove_if`] removes the entry that was seen, and never the one that took its place.
+pub async fn a_removal_of_another_version_is_refused<S: Store>(store: &S) {
+    let key = key("raced");
+    let remove_if = async |seen| {
+        store.remove_if(&key, seen).await.expect("a removal that is refused is no failure")
+    };
+    store_at(store, &key, head("one"), "first body").await;
+    let first = version(store, &key).await;
+    store_at(store, &key, head("two"), "second body").await;
+    assert!(!remove_if(first).await, "an old version must be refused");
+    let hit = get(store, &key).await;
+    assert_eq!(name_of(&hit.head), "two", "a refused removal must change nothing");
+    assert_eq!(read(hit.body).await, b"second body", "a refused removal must change nothing");
+
+    let second = version(store, &key).await;
+    assert!(update(store, &key, second, head("three")).await, "what was seen is still there");
+    assert!(!remove_if(second).await, "an update gives another version");
+    assert!(remove_if(version(store, &key).await).await, "what was seen is still there");
+    assert!(!remove_if(second).await, "there is nothing to remove");
+    assert_eq!(store.len().await.expect("the store counts"), 0);
+}
+
 /// An update of an entry that has gone, or never was, is refused and brings nothing into being.
 pub async fn an_update_of_nothing_is_refused<S: Store>(store: &S) {
     store_named(store, "gone").await;

@@ -105,6 +105,7 @@ every! {
     an_update_leaves_the_body_alone
     an_update_of_another_version_is_refused
     an_update_of_nothing_is_refused
+    a_removal_of_another_version_is_refused
     every_write_gives_a_new_version
     one_of_many_concurrent_updates_succeeds
     an_update_during_a_read_leaves_no_mixture

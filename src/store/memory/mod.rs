@@ -148,6 +148,14 @@ impl Store for Memory {
         Ok(removed.is_some())
     }
 
+    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        let mut index = self.table.lock();
+        if self.table.entries.peek(key).is_none_or(|entry| entry.version != seen) {
+            return Ok(false);
+        }
+        Ok(self.table.take(&mut index, key).is_some())
+    }
+
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
         Ok(self.remove_each(|_, index| index.pop_expired(now)).await)
     }

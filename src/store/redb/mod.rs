@@ -287,7 +287,11 @@ impl Store for Redb {
     }
 
     async fn remove(&self, key: &Key) -> Result<bool> {
-        Ok(self.shared().ask(Command::Remove(*key), 0).await? == 1)
+        Ok(self.shared().ask(Command::Remove { key: *key, seen: None }, 0).await? == 1)
+    }
+
+    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        Ok(self.shared().ask(Command::Remove { key: *key, seen: Some(seen) }, 0).await? == 1)
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {

@@ -103,7 +103,10 @@ pub(super) enum Command {
         head: Box<Head>,
         tags: Vec<TagDigest>,
     },
-    Remove(Key),
+    Remove {
+        key: Key,
+        seen: Option<Version>,
+    },
     Purge(Purge),
     Clear,
     /// A body that could not be collected, since it was being read, can be now.

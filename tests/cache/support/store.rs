@@ -152,6 +152,11 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.remove(key).await
     }
 
+    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        self.plan.meet(Op::Remove)?;
+        self.inner.remove_if(key, seen).await
+    }
+
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
         self.plan.meet(Op::RemoveExpired)?;
         self.inner.remove_expired(now).await
@@ -243,6 +248,10 @@ impl<S: Store> Store for Gated<S> {
 
     async fn remove(&self, key: &Key) -> Result<bool> {
         self.inner.remove(key).await
+    }
+
+    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        self.inner.remove_if(key, seen).await
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {

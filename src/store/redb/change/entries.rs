@@ -166,8 +166,18 @@ impl Change<'_> {
         Ok(Ok(1))
     }
 
-    pub(in crate::store::redb) fn remove(&mut self, key: &KeyBytes) -> Raw<Outcome> {
+    pub(in crate::store::redb) fn remove(
+        &mut self,
+        key: &KeyBytes,
+        seen: Option<Version>,
+    ) -> Raw<Outcome> {
         let Some(found) = self.look(key)? else { return Ok(Ok(0)) };
+        if let Some(seen) = seen {
+            match &found {
+                Found::Whole { header, .. } if header.version == seen.get() => {}
+                _ => return Ok(Ok(0)),
+            }
+        }
         self.remove_found(key, &found)?;
         Ok(Ok(1))
     }

@@ -283,7 +283,7 @@ impl Thread {
                 Command::Update { key, seen, head, tags } => {
                     Some(change.update(key.as_bytes(), seen, *head, &tags)?)
                 }
-                Command::Remove(key) => Some(change.remove(key.as_bytes())?),
+                Command::Remove { key, seen } => Some(change.remove(key.as_bytes(), seen)?),
                 Command::Clear => Some(change.clear()?),
                 Command::Collect => {
                     self.garbage = true;
