@@ -61,6 +61,9 @@
 //! [64 MiB](CacheLayer::max_body), bodies that broke off or that were dropped on their way, and what varies by `*`. Each
 //! refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
 //!
+//! A request that already holds a copy (`If-None-Match`, `If-Modified-Since`) is answered from the store with the whole
+//! response; where nothing is stored, the origin's 304 passes through.
+//!
 //! # What holds always
 //!
 //! - **Hits do not depend on the inner service.** The cache is always ready; only a request that needs the inner

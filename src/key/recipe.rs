@@ -236,6 +236,16 @@ mod tests {
                 "857fbada002ba71609d109538319aea66c43e5a693af530a0697e043fcbf7391",
             ),
             (
+                "another host",
+                key(get().header("host", "Other.example:81")),
+                "b8a3f6d045a22eb4b68b4a7348574d02acf60744c48401f1c63436aa0dbdd78d",
+            ),
+            (
+                "user information",
+                key(Request::get("http://me:pw@example.com/a?b=c")),
+                "5f17690a22c620482e659d65f788398cad8c65f99f9d6b48f311c29648a01517",
+            ),
+            (
                 "secret",
                 key_of(&recipe, get(), ""),
                 "edc2251ad776d838bd2c81943ca6b8f880a268f63fed1dc838cdeb508a599d28",

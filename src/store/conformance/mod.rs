@@ -112,6 +112,7 @@ every! {
     // By index.
     a_removed_entry_is_gone
     an_entry_expires_at_its_very_time
+    an_entry_is_kept_beyond_its_expiry_where_its_head_says_so
     the_expiry_index_follows_replacement_update_and_removal
     a_tag_removes_what_carries_it_and_nothing_else
     tags_of_any_characters_are_told_apart

@@ -22,6 +22,20 @@ pub async fn a_removed_entry_is_gone<S: Store>(store: &S) {
     assert!(has(store, "removed").await, "a removed entry can be written again");
 }
 
+/// An expired entry stays for as long as its head says that it is of use.
+pub async fn an_entry_is_kept_beyond_its_expiry_where_its_head_says_so<S: Store>(store: &S) {
+    let kept = |name: &str, keep_until| expiring(name, at(-1)).with_keep_until(keep_until);
+    store_at(store, &key("stale"), kept("stale", Some(at(1))), "body").await;
+    store_at(store, &key("forever"), kept("forever", None), "body").await;
+    store_at(store, &key("late"), expiring("late", at(-1)), "body").await;
+    // An update brings a later end as well.
+    let seen = version(store, &key("late")).await;
+    assert!(update(store, &key("late"), seen, kept("late", Some(at(1)))).await);
+    assert_eq!(remove_expired(store, at(0)).await, 0, "what is kept is not removed");
+    assert_eq!(remove_expired(store, at(1)).await, 2, "what is kept no longer is");
+    assert!(has(store, "forever").await);
+}
+
 /// `remove_expired` takes entries whose expiry is at or before the time it is given, and those alone.
 pub async fn an_entry_expires_at_its_very_time<S: Store>(store: &S) {
     for (name, expires_at) in [
