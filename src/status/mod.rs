@@ -38,6 +38,9 @@ pub struct CacheStatus {
 }
 
 /// Where a response came from.
+///
+/// [`Stale`](Outcome::Stale), [`Revalidated`](Outcome::Revalidated) and [`Coalesced`](Outcome::Coalesced) have their names
+/// already, and do not occur yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {

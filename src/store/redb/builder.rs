@@ -80,10 +80,10 @@ impl Builder {
         self
     }
 
-    /// Whether look-ups run in place, on the thread that asks, instead of hopping to a blocking thread. Default
-    /// `false`. It saves a few microseconds a hit, and is right where the disk is fast or the file is in memory anyway:
-    /// a look-up that has to wait for the disk holds up whatever else runs on that thread. The chunks of large bodies
-    /// behind the first are read on a thread of the store's own in either case.
+    /// Whether reading is done in place, on the thread that asks. Default `false`: look-ups hop to a blocking thread, and
+    /// the chunks of large bodies behind the first are read on a thread of the store's own. In place saves the hop, and
+    /// is right where the disk is fast or the file is in memory anyway: what has to wait for the disk holds up whatever
+    /// else runs on that thread.
     pub fn inline_reads(mut self, inline: bool) -> Self {
         self.inline_reads = inline;
         self

@@ -27,8 +27,8 @@
 //! and is acknowledged when that is committed; an entry is published with all its index rows by one transaction. A
 //! body of more than 32 KiB is written in chunks while it comes in, in earlier transactions, under a number that no
 //! entry refers to yet; what becomes of the chunks is decided with the entry. Where the writer goes away before, they
-//! are removed, and where the process does, at the next opening. Readers see the snapshot in which they began: a large
-//! body is read to its end from there while it is replaced, removed or evicted.
+//! are removed, and where the process does, at the next opening. A large body is read to its end while its entry is
+//! replaced, removed or evicted: its chunks stay until the last reader has gone.
 //!
 //! A transaction that fails (a full disk) is an error for all that was in it and leaves nothing behind. redb refuses
 //! all work after an I/O error, so the file is then opened again, which undoes what was not synced and ends bodies that
@@ -49,7 +49,8 @@
 //! and each transaction is synced, twice, whatever [`Durability`] says; each look-up takes a file lock. An unfinished
 //! body is then left alone by the others until its writer has been silent for an hour, and is removed by the next
 //! process that opens the file; a writer that was silent for so long but lives gets an error. Which entries were read
-//! is known to each process for itself.
+//! is known to each process for itself. A large body that is being read holds a snapshot of the file then, since the
+//! others know nothing of its reader: while it is left unread, the file grows by what is written.
 //!
 //! # The file
 //!
@@ -65,9 +66,8 @@
 //! | `pending`, `garbage` | bodies that are being written, and bodies that are to be removed |
 //!
 //! Record header, head, inline body and each chunk have a checksum of their own, which redb's pages do not when they
-//! are read. What does not match is an error of kind [`ErrorKind::Corrupt`] before
-//! any of it is handed out. A file of a newer layout is refused, one of an older layout emptied, any other redb
-//! database left alone. redb trusts the structure of its pages and can panic where that is damaged; the panic is caught
+//! are read. What does not match is an error of kind [`ErrorKind::Corrupt`] before any of it is handed out. A file of a
+//! newer layout is refused, one of an older layout emptied, any other redb database left alone. redb trusts the structure of its pages and can panic where that is damaged; the panic is caught
 //! and becomes such an error too (not in a program built with `panic = "abort"`).
 //!
 //! A new file can be read and written by its owner alone: responses may be private. It takes up to about twice the size

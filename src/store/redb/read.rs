@@ -1,4 +1,5 @@
-//! Reading: look-ups, the chunks of large bodies and listing, each in a snapshot of redb's that no write disturbs.
+//! Reading: look-ups, the chunks of large bodies and listing. Each look, each few chunks and each page is read in the
+//! latest snapshot of redb's, which no write disturbs and which is let go at once.
 
 use std::{
     collections::VecDeque,
