@@ -23,6 +23,8 @@ use crate::{
 
 mod expiration;
 mod fixed;
+#[allow(dead_code, reason = "nothing asks the origin under conditions yet")]
+pub(crate) mod validation;
 mod vary;
 
 pub use self::expiration::Expiration;
