@@ -113,7 +113,7 @@ pub use self::{
     options::CacheOptions,
     policy::Expiration,
     stats::Stats,
-    status::{Bypass, CacheStatus, Miss, Outcome, Refusal, Stored},
+    status::{Bypass, CacheStatus, Miss, Outcome, Refusal, Stale, Stored},
 };
 
 /// The README's code, compiled and run with the other examples.

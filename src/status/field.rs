@@ -2,33 +2,35 @@
 
 use http::HeaderValue;
 
-use super::{Bypass, CacheStatus, Miss, Outcome, Stored};
+use super::{Bypass, CacheStatus, Miss, Outcome, Stale, Stored};
 use crate::error::ConfigError;
 
 impl CacheStatus {
     /// The member of a `Cache-Status` list for the cache `name`, already an sf-item (RFC 9211 §2).
     pub(crate) fn field(&self, name: &str) -> Option<HeaderValue> {
         let mut text = name.to_owned();
-        match self.outcome {
-            Outcome::Hit | Outcome::Stale | Outcome::Revalidated => text.push_str("; hit"),
-            Outcome::Miss(miss) => {
-                text.push_str("; fwd=");
-                text.push_str(match miss {
-                    Miss::Absent | Miss::Corrupt => "uri-miss",
-                    Miss::Expired => "stale",
-                    Miss::Variant => "vary-miss",
-                    Miss::Refresh => "request",
-                    Miss::NotAllowed | Miss::StoreFailed(_) => "miss",
-                });
-            }
-            Outcome::Coalesced => text.push_str("; fwd=miss; collapsed"),
-            Outcome::Bypass(Bypass::Method) => text.push_str("; fwd=method"),
-            Outcome::Bypass(_) => text.push_str("; fwd=bypass"),
-            Outcome::OnlyIfCached => {}
+        text.push_str(match self.outcome {
+            Outcome::Hit | Outcome::Stale(Stale::WhileRevalidate | Stale::OnlyIfCached) => "; hit",
+            // What was forwarded is no hit, whatever it was answered with (RFC 9211 §2.1).
+            Outcome::Stale(Stale::IfError) => match self.times {
+                Some((_, Some(expires_at))) if expires_at <= self.now => "; fwd=stale",
+                _ => "; fwd=request",
+            },
+            Outcome::Revalidated => self.asked.map_or("; fwd=stale", forwarded),
+            Outcome::Miss(miss) | Outcome::Coalesced(miss) => forwarded(miss),
+            Outcome::Bypass(Bypass::Method) => "; fwd=method",
+            Outcome::Bypass(_) => "; fwd=bypass",
+            Outcome::OnlyIfCached => "",
+        });
+        if self.outcome == Outcome::Revalidated {
+            text.push_str("; fwd-status=304");
         }
-        match self.stored() {
-            Stored::Yes | Stored::Pending if !self.is_hit() => text.push_str("; stored"),
-            _ => {}
+        let is_forwarded = !self.is_hit() || self.outcome == Outcome::Revalidated;
+        if is_forwarded && matches!(self.stored(), Stored::Yes | Stored::Pending) {
+            text.push_str("; stored");
+        }
+        if self.is_coalesced {
+            text.push_str("; collapsed");
         }
         if let Some((_, Some(expires_at))) = self.times {
             let (now, end) = (self.now.as_millis() / 1000, expires_at.as_millis() / 1000);
@@ -38,10 +40,21 @@ impl CacheStatus {
         }
         let detail = match (self.outcome, self.stored()) {
             (Outcome::Bypass(reason), _) => Some(reason.name()),
-            (Outcome::OnlyIfCached, _) => Some("only-if-cached"),
-            (Outcome::Miss(Miss::Corrupt), _) => Some("corrupt"),
-            (Outcome::Miss(Miss::StoreFailed(_)), _) => Some("store-failed"),
-            (Outcome::Miss(_), Stored::No(refusal)) => Some(refusal.name()),
+            (Outcome::OnlyIfCached | Outcome::Stale(Stale::OnlyIfCached), _) => {
+                Some("only-if-cached")
+            }
+            (Outcome::Stale(Stale::WhileRevalidate), _) => Some("stale-while-revalidate"),
+            (Outcome::Stale(Stale::IfError), _) => Some("stale-if-error"),
+            (Outcome::Miss(Miss::Corrupt) | Outcome::Coalesced(Miss::Corrupt), _) => {
+                Some("corrupt")
+            }
+            (Outcome::Miss(Miss::StoreFailed(_)) | Outcome::Coalesced(Miss::StoreFailed(_)), _) => {
+                Some("store-failed")
+            }
+            (
+                Outcome::Miss(_) | Outcome::Coalesced(_) | Outcome::Revalidated,
+                Stored::No(refusal),
+            ) => Some(refusal.name()),
             _ => None,
         };
         if let Some(detail) = detail {
@@ -49,6 +62,17 @@ impl CacheStatus {
             text.push_str(detail);
         }
         HeaderValue::try_from(text).ok()
+    }
+}
+
+/// Why a request was forwarded, in the words of RFC 9211 §2.2.
+fn forwarded(miss: Miss) -> &'static str {
+    match miss {
+        Miss::Absent | Miss::Corrupt => "; fwd=uri-miss",
+        Miss::Expired => "; fwd=stale",
+        Miss::Variant => "; fwd=vary-miss",
+        Miss::Refresh => "; fwd=request",
+        Miss::NotAllowed | Miss::StoreFailed(_) => "; fwd=miss",
     }
 }
 
@@ -90,6 +114,10 @@ mod tests {
         let key = Key::digest("");
         let now = Timestamp::from_millis(10_000);
         let progress = Progress::default();
+        let confirmed = |miss, is_coalesced, stored: Stored| {
+            let head = head(10_000, Some(40_000));
+            CacheStatus::revalidated(miss, key, &head, now, is_coalesced, stored)
+        };
         for (status, expected) in [
             (CacheStatus::hit(key, &head(1_000, Some(40_900)), now), "c; hit; ttl=30"),
             (CacheStatus::hit(key, &head(1_000, None), now), "c; hit"),
@@ -100,6 +128,48 @@ mod tests {
             (
                 CacheStatus::refused(Miss::Expired, Refusal::SetCookie, key, now),
                 "c; fwd=stale; detail=set-cookie",
+            ),
+            (
+                CacheStatus::stale(Stale::WhileRevalidate, key, &head(1_000, Some(6_000)), now),
+                "c; hit; ttl=-4; detail=stale-while-revalidate",
+            ),
+            (
+                CacheStatus::stale(Stale::OnlyIfCached, key, &head(1_000, Some(10_000)), now),
+                "c; hit; ttl=0; detail=only-if-cached",
+            ),
+            (
+                CacheStatus::stale(Stale::IfError, key, &head(1_000, Some(6_000)), now),
+                "c; fwd=stale; ttl=-4; detail=stale-if-error",
+            ),
+            (
+                CacheStatus::stale(Stale::IfError, key, &head(1_000, None), now),
+                "c; fwd=request; detail=stale-if-error",
+            ),
+            (
+                confirmed(Miss::Expired, false, Stored::Yes),
+                "c; fwd=stale; fwd-status=304; stored; ttl=30",
+            ),
+            (
+                confirmed(Miss::Refresh, true, Stored::Yes),
+                "c; fwd=request; fwd-status=304; stored; collapsed; ttl=30",
+            ),
+            (
+                confirmed(Miss::Expired, false, Stored::No(Refusal::Superseded)),
+                "c; fwd=stale; fwd-status=304; ttl=30; detail=superseded",
+            ),
+            (
+                CacheStatus::coalesced(
+                    Miss::Variant,
+                    key,
+                    Some(&head(9_000, Some(14_000))),
+                    now,
+                    Stored::Pending,
+                ),
+                "c; fwd=vary-miss; stored; collapsed; ttl=4",
+            ),
+            (
+                CacheStatus::coalesced(Miss::Absent, key, None, now, Refusal::Removed),
+                "c; fwd=uri-miss; collapsed; detail=removed",
             ),
             (CacheStatus::bypass(Bypass::Method, now), "c; fwd=method; detail=method"),
             (CacheStatus::bypass(Bypass::Range, now), "c; fwd=bypass; detail=range"),

@@ -31,6 +31,9 @@ pub(crate) use self::field::cache_name;
 #[derive(Clone, Debug)]
 pub struct CacheStatus {
     outcome: Outcome,
+    /// Why the inner service was asked to confirm what is stored, where it did.
+    asked: Option<Miss>,
+    is_coalesced: bool,
     key: Option<Key>,
     now: Timestamp,
     times: Option<(Timestamp, Option<Timestamp>)>,
@@ -38,9 +41,6 @@ pub struct CacheStatus {
 }
 
 /// Where a response came from.
-///
-/// [`Stale`](Outcome::Stale), [`Revalidated`](Outcome::Revalidated) and [`Coalesced`](Outcome::Coalesced) have their names
-/// already, and do not occur yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -48,12 +48,12 @@ pub enum Outcome {
     Hit,
     /// From the inner service, since the store had nothing to answer with.
     Miss(Miss),
-    /// From the store, though it has expired.
-    Stale,
+    /// From the store, though it has expired, or should have been confirmed and could not be.
+    Stale(Stale),
     /// From the store, after the inner service confirmed it.
     Revalidated,
-    /// From the inner service, through the call that another request made.
-    Coalesced,
+    /// From the inner service, through the call that another request made, since the store had nothing to answer with.
+    Coalesced(Miss),
     /// From the inner service, past the cache.
     Bypass(Bypass),
     /// From nowhere: [`only_if_cached`](crate::CacheOptions::only_if_cached) forbade to ask the inner service.
@@ -70,7 +70,8 @@ pub enum Miss {
     Expired,
     /// There are responses for the URL, but none for these request headers (`Vary`).
     Variant,
-    /// The request asked for a new response ([`refresh`](crate::CacheOptions::refresh)).
+    /// The request asked for the origin's word ([`refresh`](crate::CacheOptions::refresh),
+    /// [`force_refresh`](crate::CacheOptions::force_refresh)).
     Refresh,
     /// What is stored is damaged. It is removed, unless the cache is read-only.
     Corrupt,
@@ -78,6 +79,19 @@ pub enum Miss {
     NotAllowed,
     /// The store failed.
     StoreFailed(ErrorKind),
+}
+
+/// Why a response was answered with that is no longer fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stale {
+    /// It is being refreshed in the background ([`stale_while_revalidate`](crate::CacheOptions)).
+    WhileRevalidate,
+    /// The origin failed ([`stale_if_error`](crate::CacheOptions::stale_if_error)).
+    IfError,
+    /// The request forbade to ask the origin ([`only_if_cached`](crate::CacheOptions::only_if_cached)), and one of the
+    /// two limits above lets the response stand.
+    OnlyIfCached,
 }
 
 /// Why a request went past the cache.
@@ -138,6 +152,10 @@ pub enum Refusal {
     BodyFailed,
     /// The caller dropped the body before its end.
     Dropped,
+    /// It was removed, cleared or invalidated while it was on its way.
+    Removed,
+    /// A newer response took its place, or a removal, while it was being confirmed or fetched.
+    Superseded,
     /// The store failed.
     StoreFailed(ErrorKind),
 }
@@ -163,40 +181,96 @@ pub(crate) enum Storing {
 
 pub(crate) type Progress = Arc<OnceLock<Result<(), Refusal>>>;
 
+impl From<Stored> for Storing {
+    fn from(stored: Stored) -> Self {
+        Self::Known(stored)
+    }
+}
+
+impl From<Refusal> for Storing {
+    fn from(refusal: Refusal) -> Self {
+        Self::Known(Stored::No(refusal))
+    }
+}
+
+impl From<Progress> for Storing {
+    fn from(progress: Progress) -> Self {
+        Self::Underway(progress)
+    }
+}
+
 impl CacheStatus {
+    /// A status at `now` of a response that is not known to be stored anywhere.
+    fn new(
+        outcome: Outcome,
+        key: Option<Key>,
+        now: Timestamp,
+        storing: impl Into<Storing>,
+    ) -> Self {
+        let storing = storing.into();
+        Self { outcome, asked: None, is_coalesced: false, key, now, times: None, storing }
+    }
+
+    /// The same status with the times of a stored response.
+    fn of(self, head: &Head) -> Self {
+        Self { times: Some((head.stored_at(), head.expires_at())), ..self }
+    }
+
     pub(crate) fn hit(key: Key, head: &Head, now: Timestamp) -> Self {
-        Self {
-            outcome: Outcome::Hit,
-            key: Some(key),
-            now,
-            times: Some((head.stored_at(), head.expires_at())),
-            storing: Storing::Known(Stored::Yes),
+        Self::new(Outcome::Hit, Some(key), now, Stored::Yes).of(head)
+    }
+
+    #[allow(dead_code, reason = "no stale response is answered with yet")]
+    pub(crate) fn stale(why: Stale, key: Key, head: &Head, now: Timestamp) -> Self {
+        Self::new(Outcome::Stale(why), Some(key), now, Stored::Yes).of(head)
+    }
+
+    /// The stored response with the head that it has after a 304, which `miss` was the reason to ask for. `stored` is
+    /// whether that head is; `is_coalesced`, whether another request asked.
+    #[allow(dead_code, reason = "nothing is revalidated yet")]
+    pub(crate) fn revalidated(
+        miss: Miss,
+        key: Key,
+        head: &Head,
+        now: Timestamp,
+        is_coalesced: bool,
+        stored: impl Into<Storing>,
+    ) -> Self {
+        let status = Self::new(Outcome::Revalidated, Some(key), now, stored).of(head);
+        Self { asked: Some(miss), is_coalesced, ..status }
+    }
+
+    /// The response to another request's call. `head` is what is, or is being, stored of it, where that is so.
+    #[allow(dead_code, reason = "no call is shared yet")]
+    pub(crate) fn coalesced(
+        miss: Miss,
+        key: Key,
+        head: Option<&Head>,
+        now: Timestamp,
+        storing: impl Into<Storing>,
+    ) -> Self {
+        let status = Self::new(Outcome::Coalesced(miss), Some(key), now, storing);
+        let status = Self { is_coalesced: true, ..status };
+        match head {
+            Some(head) => status.of(head),
+            None => status,
         }
     }
 
     pub(crate) fn bypass(reason: Bypass, now: Timestamp) -> Self {
-        let storing = Storing::Known(Stored::No(Refusal::Bypassed));
-        Self { outcome: Outcome::Bypass(reason), key: None, now, times: None, storing }
+        Self::new(Outcome::Bypass(reason), None, now, Refusal::Bypassed)
     }
 
     pub(crate) fn only_if_cached(key: Option<Key>, now: Timestamp) -> Self {
-        let storing = Storing::Known(Stored::No(Refusal::NotFetched));
-        Self { outcome: Outcome::OnlyIfCached, key, now, times: None, storing }
+        Self::new(Outcome::OnlyIfCached, key, now, Refusal::NotFetched)
     }
 
     pub(crate) fn refused(miss: Miss, refusal: Refusal, key: Key, now: Timestamp) -> Self {
-        let storing = Storing::Known(Stored::No(refusal));
-        Self { outcome: Outcome::Miss(miss), key: Some(key), now, times: None, storing }
+        Self::new(Outcome::Miss(miss), Some(key), now, refusal)
     }
 
     pub(crate) fn storing(miss: Miss, key: Key, head: &Head, progress: Progress) -> Self {
-        Self {
-            outcome: Outcome::Miss(miss),
-            key: Some(key),
-            now: head.stored_at(),
-            times: Some((head.stored_at(), head.expires_at())),
-            storing: Storing::Underway(progress),
-        }
+        Self::new(Outcome::Miss(miss), Some(key), head.stored_at(), progress).of(head)
     }
 
     /// Where the response came from.
@@ -208,7 +282,13 @@ impl CacheStatus {
     /// Whether the response came from the store, fresh or not.
     #[must_use]
     pub fn is_hit(&self) -> bool {
-        matches!(self.outcome, Outcome::Hit | Outcome::Stale | Outcome::Revalidated)
+        matches!(self.outcome, Outcome::Hit | Outcome::Stale(_) | Outcome::Revalidated)
+    }
+
+    /// Whether another request's call answered this one: with its response, or with the confirmation of what is stored.
+    #[must_use]
+    pub fn is_coalesced(&self) -> bool {
+        self.is_coalesced
     }
 
     /// Under which key the response is, or would be, stored; `None` where the request went past the cache.
@@ -217,14 +297,15 @@ impl CacheStatus {
         self.key
     }
 
-    /// How long the response had been in the store when it was answered with; `None` where it was not.
+    /// How long the response had been in the store when it was answered with, counted from when it was last confirmed;
+    /// `None` where it did not come from the store.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         let (stored_at, _) = self.times.filter(|_| self.is_hit())?;
         Some(self.now.saturating_since(stored_at))
     }
 
-    /// When the response arrived, where it is, or is being, stored.
+    /// When the response arrived or was last confirmed, where it is, or is being, stored.
     #[must_use]
     pub fn stored_at(&self) -> Option<SystemTime> {
         self.times.map(|(stored_at, _)| stored_at.into())
@@ -265,6 +346,16 @@ impl Miss {
     }
 }
 
+impl Stale {
+    fn name(self) -> &'static str {
+        match self {
+            Self::WhileRevalidate => "while-revalidate",
+            Self::IfError => "if-error",
+            Self::OnlyIfCached => "only-if-cached",
+        }
+    }
+}
+
 impl Bypass {
     fn name(self) -> &'static str {
         match self {
@@ -299,6 +390,8 @@ impl Refusal {
             Self::Length => "length",
             Self::BodyFailed => "body-failed",
             Self::Dropped => "dropped",
+            Self::Removed => "removed",
+            Self::Superseded => "superseded",
             Self::StoreFailed(_) => "store-failed",
         }
     }
@@ -309,9 +402,9 @@ impl fmt::Display for Outcome {
         match self {
             Self::Hit => f.write_str("hit"),
             Self::Miss(miss) => write!(f, "miss ({miss})"),
-            Self::Stale => f.write_str("stale"),
+            Self::Stale(why) => write!(f, "stale ({why})"),
             Self::Revalidated => f.write_str("revalidated"),
-            Self::Coalesced => f.write_str("coalesced"),
+            Self::Coalesced(miss) => write!(f, "coalesced ({miss})"),
             Self::Bypass(reason) => write!(f, "bypass ({reason})"),
             Self::OnlyIfCached => f.write_str("only if cached"),
         }
@@ -319,6 +412,12 @@ impl fmt::Display for Outcome {
 }
 
 impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Stale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -342,14 +441,54 @@ mod tests {
 
     use super::*;
 
+    /// Stored at 1 s, expired at 3 s.
+    fn head() -> Head {
+        let parts = Response::new(()).into_parts().0;
+        Head::new(Method::GET, "http://a/", parts, Timestamp::from_millis(1_000))
+            .with_expires_at(Some(Timestamp::from_millis(3_000)))
+    }
+
     #[test]
     fn a_status_on_its_way_learns_the_end() {
         let progress = Progress::default();
-        let parts = Response::new(()).into_parts().0;
-        let head = Head::new(Method::GET, "http://a/", parts, Timestamp::MIN);
-        let status = CacheStatus::storing(Miss::Absent, Key::digest(""), &head, progress.clone());
-        assert_eq!(status.stored(), Stored::Pending);
+        let (key, now) = (Key::digest(""), Timestamp::from_millis(2_000));
+        let of = |outcome: Miss| {
+            [
+                CacheStatus::storing(outcome, key, &head(), progress.clone()),
+                CacheStatus::coalesced(outcome, key, Some(&head()), now, progress.clone()),
+                CacheStatus::revalidated(outcome, key, &head(), now, true, progress.clone()),
+            ]
+        };
+        let statuses = of(Miss::Absent);
+        assert!(statuses.iter().all(|status| status.stored() == Stored::Pending));
         progress.set(Err(Refusal::Dropped)).unwrap();
-        assert_eq!(status.stored(), Stored::No(Refusal::Dropped));
+        assert!(statuses.iter().all(|status| status.stored() == Stored::No(Refusal::Dropped)));
+    }
+
+    #[test]
+    fn what_came_from_the_store_has_an_age_and_what_did_not_has_none() {
+        let (key, now) = (Key::digest(""), Timestamp::from_millis(5_000));
+        let age = Some(Duration::from_secs(4));
+        let stale = CacheStatus::stale(Stale::IfError, key, &head(), now);
+        let revalidated =
+            CacheStatus::revalidated(Miss::Expired, key, &head(), now, false, Stored::Yes);
+        let coalesced =
+            CacheStatus::coalesced(Miss::Absent, key, Some(&head()), now, Stored::Pending);
+        let refused = CacheStatus::coalesced(Miss::Absent, key, None, now, Refusal::Status);
+        for (status, is_hit, expected, is_coalesced, text) in [
+            (&stale, true, age, false, "stale (if-error)"),
+            (&revalidated, true, age, false, "revalidated"),
+            (&coalesced, false, None, true, "coalesced (absent)"),
+        ] {
+            assert_eq!((status.is_hit(), status.age()), (is_hit, expected), "{text}");
+            assert_eq!(status.stored_at(), Some(Timestamp::from_millis(1_000).into()), "{text}");
+            assert_eq!(status.expires_at(), Some(Timestamp::from_millis(3_000).into()), "{text}");
+            assert_eq!(status.is_coalesced(), is_coalesced, "{text}");
+            assert_eq!(status.key(), Some(key));
+            assert_eq!(status.outcome().to_string(), text);
+        }
+        assert_eq!((refused.stored_at(), refused.expires_at()), (None, None));
+        assert_eq!(refused.stored(), Stored::No(Refusal::Status));
+        assert!(refused.is_coalesced());
     }
 }

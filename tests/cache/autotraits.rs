@@ -12,7 +12,7 @@ use http_body_util::Full;
 use larder::{
     Bypass, Cache, CacheLayer, CacheOptions, CacheStatus, ConfigError, Entries, EntryInfo,
     Expiration, Filter, Key, Miss, Outcome, ParseKeyError, Refusal, RequestBody, ResponseBody,
-    ResponseFuture, Stats, Stored, Target,
+    ResponseFuture, Stale, Stats, Stored, Target,
     entry::{DecodeError, Head},
     store::{self, ErrorKind, Hit, Memory, Scanned, StoredBody, Version},
     time::{ManualClock, SystemClock, Timestamp},
@@ -66,6 +66,7 @@ fn values_are_copied_compared_and_hashed() {
     value::<Bypass>();
     value::<Refusal>();
     value::<Stored>();
+    value::<Stale>();
     plain::<Expiration>();
     plain::<Stats>();
 }
