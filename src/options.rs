@@ -2,7 +2,10 @@
 
 use http::Extensions;
 
-use crate::{key::Key, policy::Expiration};
+use crate::{
+    key::Key,
+    policy::{Expiration, StaleLimit},
+};
 
 /// What one request asks of the cache: put it into the request's extensions.
 ///
@@ -23,9 +26,13 @@ use crate::{key::Key, policy::Expiration};
 pub struct CacheOptions {
     pub(crate) expire_after: Option<Expiration>,
     pub(crate) refresh: bool,
+    pub(crate) force_refresh: bool,
     pub(crate) only_if_cached: bool,
     pub(crate) no_store: bool,
     pub(crate) bypass: bool,
+    pub(crate) coalesce: Option<bool>,
+    pub(crate) stale_while_revalidate: Option<StaleLimit>,
+    pub(crate) stale_if_error: Option<StaleLimit>,
     pub(crate) key: Option<Key>,
     pub(crate) tags: Vec<Box<str>>,
 }
@@ -38,9 +45,13 @@ impl CacheOptions {
         Self {
             expire_after: None,
             refresh: false,
+            force_refresh: false,
             only_if_cached: false,
             no_store: false,
             bypass: false,
+            coalesce: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
             key: None,
             tags: Vec::new(),
         }
@@ -53,14 +64,24 @@ impl CacheOptions {
         self
     }
 
-    /// Fetch, and replace what is stored.
+    /// Ask the origin, however fresh the stored response is: whether it still holds, where it has a validator (`ETag`,
+    /// `Last-Modified`), else for a new one.
     pub fn refresh(mut self, refresh: bool) -> Self {
         self.refresh = refresh;
         self
     }
 
-    /// Never call the inner service: without a fresh entry the answer is `504 Gateway Timeout` (RFC 9111 §5.2.1.7),
-    /// with a body that says why. Goes before [`refresh`](Self::refresh) and [`bypass`](Self::bypass).
+    /// Fetch the whole response, and replace what is stored. The request sends no validator of the cache's, is never
+    /// answered by a call that another request made before, and gets the origin's failure as it is. Goes before
+    /// [`refresh`](Self::refresh).
+    pub fn force_refresh(mut self, force_refresh: bool) -> Self {
+        self.force_refresh = force_refresh;
+        self
+    }
+
+    /// Never call the inner service: without an entry that is fresh, or that a stale limit allows, the answer is `504
+    /// Gateway Timeout` (RFC 9111 §5.2.1.7), with a body that says why. Goes before [`refresh`](Self::refresh),
+    /// [`force_refresh`](Self::force_refresh) and [`bypass`](Self::bypass).
     pub fn only_if_cached(mut self, only_if_cached: bool) -> Self {
         self.only_if_cached = only_if_cached;
         self
@@ -78,6 +99,31 @@ impl CacheOptions {
         self
     }
 
+    /// How long after its expiry the stored response may answer this request, while a new one is fetched in the
+    /// background. What is stored of the response to this request is kept that much longer. Default: the
+    /// [layer's](crate::CacheLayer::stale_while_revalidate).
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn stale_while_revalidate(mut self, limit: impl Into<StaleLimit>) -> Self {
+        self.stale_while_revalidate = Some(limit.into());
+        self
+    }
+
+    /// How long after its expiry the stored response may answer this request where the origin fails. What is stored of
+    /// the response to this request is kept that much longer. Default: the
+    /// [layer's](crate::CacheLayer::stale_if_error).
+    pub fn stale_if_error(mut self, limit: impl Into<StaleLimit>) -> Self {
+        self.stale_if_error = Some(limit.into());
+        self
+    }
+
+    /// Whether this request may share a call to the inner service with others. Default: the
+    /// [layer's](crate::CacheLayer::coalesce).
+    pub fn coalesce(mut self, coalesce: bool) -> Self {
+        self.coalesce = Some(coalesce);
+        self
+    }
+
     /// Use this key instead of the one made from the request. Requests of one method that share a key share a response,
     /// whatever their URLs and credentials; `Vary` is still honoured below it.
     pub fn key(mut self, key: Key) -> Self {
@@ -90,6 +136,11 @@ impl CacheOptions {
     pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
         self.tags.push(tag.into());
         self
+    }
+
+    /// Whether the request wants the origin's word, whatever is stored.
+    pub(crate) fn asks_origin(&self) -> bool {
+        self.refresh || self.force_refresh
     }
 
     /// The options in `extensions`, or those that leave everything to the layer.

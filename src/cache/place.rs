@@ -38,7 +38,7 @@ impl Place<'_> {
     /// What is stored of `response` beside its body.
     pub(crate) fn head(
         &self,
-        recipe: &Recipe,
+        settings: &Settings,
         key: &Key,
         response: &response::Parts,
         expires_at: Option<Timestamp>,
@@ -48,11 +48,24 @@ impl Place<'_> {
         stored.status = response.status;
         stored.version = response.version;
         stored.headers = policy::end_to_end(&response.headers);
+        let keep_until = self.keep_until(settings, response, expires_at);
         let mut tags = CacheOptions::of(&self.request.extensions).tags.clone();
-        tags.extend(self.url_tag(recipe, key));
+        tags.extend(self.url_tag(&settings.recipe, key));
         Head::new(self.request.method.clone(), self.url, stored, now)
             .with_expires_at(expires_at)
+            .with_keep_until(keep_until)
             .with_tags(tags)
+    }
+
+    /// Until when `response` is of use; `None` is forever.
+    fn keep_until(
+        &self,
+        settings: &Settings,
+        response: &response::Parts,
+        expires_at: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        let options = CacheOptions::of(&self.request.extensions);
+        settings.rules.keep_until(options, &response.headers, expires_at)
     }
 
     /// Whether requests that differ in the header `name` have different primary keys as it is.
@@ -93,20 +106,29 @@ impl Place<'_> {
         let known_names = known.as_ref().and_then(|head| head.variant_names()).unwrap_or_default();
         let names = policy::union(&names, known_names);
         let key = settings.recipe.variant(primary, &names, &self.request.headers);
-        // The list lives as long as the longest-lived variant that it leads to.
-        let known_end = known.as_ref().map(|head| head.expires_at());
-        let end = match (known_end, expires_at) {
-            (Some(None), _) | (_, None) => None,
-            (Some(Some(known)), Some(new)) => Some(known.max(new)),
-            (None, new) => new,
-        };
-        if known_names == names && known_end == Some(end) {
+        // The list lives, and is kept, as long as the longest-lived variant that it leads to.
+        let known_ends = known.as_ref().map(|head| (head.expires_at(), head.keep_until()));
+        let keep_until = self.keep_until(settings, response, expires_at);
+        let ends = (
+            later(known_ends.map(|(end, _)| end), expires_at),
+            later(known_ends.map(|(_, keep)| keep), keep_until),
+        );
+        if known_names == names && known_ends == Some(ends) {
             return Ok((key, None));
         }
         let list = Head::variants(self.request.method.clone(), self.url, names, now)
-            .with_expires_at(end)
+            .with_expires_at(ends.0)
+            .with_keep_until(ends.1)
             .with_tags(self.url_tag(&settings.recipe, primary).into_iter().collect());
         Ok((key, Some((*primary, list))))
+    }
+}
+
+/// The later of two ends, of which `None` is never, where there is a `known` one.
+fn later(known: Option<Option<Timestamp>>, new: Option<Timestamp>) -> Option<Timestamp> {
+    match known {
+        Some(known) => Some(known?.max(new?)),
+        None => new,
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     key::{Key, RequestUrl},
     options::CacheOptions,
-    policy,
+    policy::{self, Verdict},
     stats::Count,
     status::{Bypass, CacheStatus, Miss, Progress, Refusal},
     store::{ErrorKind, Hit, Store, StoredBody},
@@ -148,10 +148,11 @@ async fn look_under<B: Store>(
         // A list of variants has no business under a variant's key.
         Ok(Some(hit)) if hit.head.variant_names().is_some() => missed.reason,
         Ok(Some(hit)) => match cache.settings.rules.judge(options, &parts.method, &hit.head, now) {
-            Ok(()) => return Lookup::Hit(missed.key, hit),
-            Err(reason) => reason,
+            Verdict::Fresh | Verdict::Ending => return Lookup::Hit(missed.key, hit),
+            Verdict::Stale(_) => Miss::Expired,
+            Verdict::Unfit(reason) => reason,
         },
-        Ok(None) if options.refresh => Miss::Refresh,
+        Ok(None) if options.asks_origin() => Miss::Refresh,
         Ok(None) => missed.reason,
         Err(reason) => reason,
     };
@@ -357,8 +358,7 @@ fn admit<B: Store, ResBody: Body>(
     let place = Place { request: &parts, url: &url.text, missed: &missed };
     let (key, variants) = place.keys(settings, response, expires_at, now).map_err(refuse)?;
 
-    let head = place
-        .head(&settings.recipe, &key, response, expires_at, now)
-        .with_requested_at(requested_at);
+    let head =
+        place.head(settings, &key, response, expires_at, now).with_requested_at(requested_at);
     Ok((Entry { key, head, variants }, limits))
 }

@@ -11,8 +11,10 @@ use super::{Entries, Filter};
 use crate::{
     entry::Head,
     key::Key,
+    options::CacheOptions,
     policy::Expiration,
     store::{ErrorKind, Hit, Result, Scanned, Store, Writer},
+    time::Timestamp,
 };
 
 /// # All entries
@@ -44,7 +46,8 @@ impl<B: Store> Entries<B> {
         Ok(removed)
     }
 
-    /// Gives every stored response a new expiry, counted from when it was stored, and returns how many there were.
+    /// Gives every stored response a new expiry, counted from when it was stored, and returns how many there were. What
+    /// was kept beyond its expiry is kept as long beyond the new one, or as long as the layer would keep it now.
     /// [`Expiration::DoNotStore`] removes them. It reads every head; `progress` is told how many it has read.
     ///
     /// # Errors
@@ -71,17 +74,37 @@ impl<B: Store> Entries<B> {
                             self.now().saturating_add(end.saturating_since(item.head.stored_at())),
                         )
                     });
-                    let head = Head::clone(&item.head).with_expires_at(end);
+                    let head = self.with_new_expiry(&item.head, end);
                     self.store().update(&item.key, item.version, head).await?
                 }
                 Some(expires_at) => {
-                    let head = Head::clone(&item.head).with_expires_at(expires_at);
+                    let head = self.with_new_expiry(&item.head, expires_at);
                     self.store().update(&item.key, item.version, head).await?
                 }
             };
             changed += u64::from(done && item.head.variant_names().is_none());
         }
         Ok(changed)
+    }
+
+    /// `head` with another expiry, and what it is kept beyond that.
+    fn with_new_expiry(&self, head: &Head, expires_at: Option<Timestamp>) -> Head {
+        let old = head.expires_at().map(|end| (end, head.keep_until()));
+        let kept = match (old, expires_at) {
+            (Some((end, keep_until)), Some(expires_at)) => keep_until
+                .map(|keep_until| expires_at.saturating_add(keep_until.saturating_since(end))),
+            (None, expires_at) => expires_at,
+            (_, None) => None,
+        };
+        let rules = &self.layer.settings.rules;
+        let by_rules = if head.variant_names().is_some() {
+            rules.keep_list_until(expires_at)
+        } else {
+            rules.keep_until(&CacheOptions::new(), head.headers(), expires_at)
+        };
+        // `None` is forever.
+        let keep_until = kept.zip(by_rules).map(|(kept, by_rules)| kept.max(by_rules));
+        head.clone().with_expires_at(expires_at).with_keep_until(keep_until)
     }
 
     /// Copies every entry that has not expired into `other`, any other store, in place of what is there under the same

@@ -131,7 +131,7 @@ impl<B: Store> Entries<B> {
             .map_err(refused)?;
         let place = Place { request: &request, url: &url.text, missed: &missed };
         let (key, variants) = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
-        let head = place.head(&settings.recipe, &key, &parts, expires_at, now);
+        let head = place.head(settings, &key, &parts, expires_at, now);
         let expected = if request.method == Method::HEAD {
             None
         } else {
@@ -192,7 +192,8 @@ impl<B: Store> Entries<B> {
         self.store().remove_tagged(tag).await
     }
 
-    /// Removes the entries that have expired, by index, and returns how many there were.
+    /// Removes the entries that have expired and are of no more use, by index, and returns how many there were. What
+    /// may be [revalidated](CacheLayer::keep_expired) or served beyond its expiry goes when that time is over as well.
     ///
     /// # Errors
     ///

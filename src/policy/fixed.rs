@@ -28,12 +28,16 @@ pub(super) fn gate(rules: &Rules, request: &request::Parts) -> Result<(), Bypass
     Ok(())
 }
 
-pub(super) fn judge(rules: &Rules, head: &Head, now: Timestamp) -> Result<(), Miss> {
+pub(super) fn may_answer(rules: &Rules, head: &Head) -> Result<(), Miss> {
     // Another layer over the same store may have kept what this one never would.
     if head.headers().contains_key(SET_COOKIE) && !rules.store_set_cookie {
         return Err(Miss::NotAllowed);
     }
-    if head.is_expired(now) { Err(Miss::Expired) } else { Ok(()) }
+    Ok(())
+}
+
+pub(super) fn has_expired(head: &Head, now: Timestamp) -> bool {
+    head.is_expired(now)
 }
 
 pub(super) fn admit(
@@ -63,6 +67,9 @@ mod tests {
     use http::{Request, Response};
 
     use super::*;
+    use crate::policy::{StaleLimit, Verdict};
+
+    const NONE: CacheOptions = CacheOptions::new();
 
     fn request(builder: http::request::Builder) -> request::Parts {
         builder.body(()).unwrap().into_parts().0
@@ -141,8 +148,10 @@ mod tests {
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN)
             .with_expires_at(Some(Timestamp::from_millis(10)));
         let rules = Rules::new(Scope::Private);
-        assert_eq!(judge(&rules, &head, Timestamp::from_millis(9)), Ok(()));
-        assert_eq!(judge(&rules, &head, Timestamp::from_millis(10)), Err(Miss::Expired));
+        let judge =
+            |now| rules.judge(&NONE, &http::Method::GET, &head, Timestamp::from_millis(now));
+        assert_eq!(judge(9), Verdict::Fresh);
+        assert_eq!(judge(10), Verdict::Unfit(Miss::Expired));
     }
 
     #[test]
@@ -150,8 +159,16 @@ mod tests {
         let parts =
             Response::builder().header("set-cookie", "a=1").body(()).unwrap().into_parts().0;
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN);
-        let judge = |scope| judge(&Rules::new(scope), &head, Timestamp::MIN);
-        assert_eq!(judge(Scope::Private), Ok(()));
-        assert_eq!(judge(Scope::Shared), Err(Miss::NotAllowed));
+        let judge = |scope, options: &CacheOptions| {
+            Rules::new(scope).judge(options, &http::Method::GET, &head, Timestamp::MIN)
+        };
+        assert_eq!(judge(Scope::Private, &NONE), Verdict::Fresh);
+        for options in [NONE, NONE.refresh(true), NONE.only_if_cached(true)] {
+            assert_eq!(judge(Scope::Shared, &options), Verdict::Unfit(Miss::NotAllowed));
+        }
+        // Nor does one that the origin confirms, or that would stand in for its failure.
+        let rules = Rules { stale_if_error: StaleLimit::Unlimited, ..Rules::new(Scope::Shared) };
+        assert!(!rules.may_be_confirmed(&NONE, &http::Method::GET, &head));
+        assert!(!rules.may_stand_in(&NONE, &http::Method::GET, &head, Timestamp::MIN));
     }
 }

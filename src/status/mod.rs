@@ -85,7 +85,7 @@ pub enum Miss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stale {
-    /// It is being refreshed in the background ([`stale_while_revalidate`](crate::CacheOptions)).
+    /// It is being refreshed in the background (`stale_while_revalidate`).
     WhileRevalidate,
     /// The origin failed ([`stale_if_error`](crate::CacheOptions::stale_if_error)).
     IfError,

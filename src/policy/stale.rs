@@ -1,0 +1,106 @@
+//! [`StaleLimit`]: for how long an expired response is still of use.
+
+use std::time::Duration;
+
+use crate::{entry::Head, time::Timestamp};
+
+/// How long after its expiry a stored response may be served.
+///
+/// A `Duration` can be given wherever a limit is asked for.
+///
+/// ```
+/// use std::time::Duration;
+/// use larder::StaleLimit;
+///
+/// let minute = Duration::from_secs(60);
+/// assert_eq!(StaleLimit::from(minute), StaleLimit::Within(minute));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StaleLimit {
+    /// Not at all.
+    #[default]
+    None,
+    /// Until this long after its expiry. As with the expiry, at the very end of it no more.
+    Within(Duration),
+    /// For as long as the store holds it.
+    Unlimited,
+}
+
+impl StaleLimit {
+    /// Whether the response may be served at `now` where a fresh one is not to be had. What has not expired may under
+    /// any limit but `None`.
+    pub(crate) fn allows(self, head: &Head, now: Timestamp) -> bool {
+        match (self, head.expires_at()) {
+            (Self::None, _) => false,
+            (Self::Unlimited, _) | (_, None) => true,
+            // Not at the end itself: a store may have removed the entry by then.
+            (Self::Within(duration), Some(end)) => now < end || now < end.saturating_add(duration),
+        }
+    }
+
+    /// Until when a response that expires at `expires_at` is of use; `None` is forever.
+    pub(crate) fn end(self, expires_at: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::None => Some(expires_at),
+            Self::Within(duration) => Some(expires_at.saturating_add(duration)),
+            Self::Unlimited => None,
+        }
+    }
+}
+
+impl From<Duration> for StaleLimit {
+    fn from(duration: Duration) -> Self {
+        Self::Within(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, Response};
+
+    use super::*;
+
+    fn expiring(millis: Option<u64>) -> Head {
+        let parts = Response::new(()).into_parts().0;
+        Head::new(Method::GET, "http://a/", parts, Timestamp::MIN)
+            .with_expires_at(millis.map(Timestamp::from_millis))
+    }
+
+    #[test]
+    fn a_limit_is_counted_from_the_expiry_and_ends_before_its_end() {
+        let second = StaleLimit::Within(Duration::from_secs(1));
+        for (limit, expires, now, expected) in [
+            (StaleLimit::None, Some(10), 9, false),
+            (StaleLimit::None, Some(10), 10, false),
+            (StaleLimit::None, None, 10, false),
+            (StaleLimit::Within(Duration::ZERO), Some(10), 9, true),
+            (StaleLimit::Within(Duration::ZERO), Some(10), 10, false),
+            (second, Some(10), 9, true),
+            (second, Some(10), 10, true),
+            (second, Some(10), 1_009, true),
+            (second, Some(10), 1_010, false),
+            (second, None, u64::MAX, true),
+            (StaleLimit::Within(Duration::MAX), Some(10), u64::MAX - 1, true),
+            (StaleLimit::Unlimited, Some(10), u64::MAX, true),
+            (StaleLimit::Unlimited, None, 10, true),
+        ] {
+            let allowed = limit.allows(&expiring(expires), Timestamp::from_millis(now));
+            assert_eq!(allowed, expected, "{limit:?} {expires:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_limit_ends_where_it_no_longer_allows() {
+        let expires_at = Timestamp::from_millis(10);
+        let head = expiring(Some(10));
+        for limit in [Duration::from_millis(1), Duration::from_secs(9), Duration::MAX] {
+            let limit = StaleLimit::from(limit);
+            let end = limit.end(expires_at).unwrap();
+            assert!(!limit.allows(&head, end), "{limit:?}");
+            assert!(limit.allows(&head, Timestamp::from_millis(end.as_millis() - 1)), "{limit:?}");
+        }
+        assert_eq!(StaleLimit::None.end(expires_at), Some(expires_at));
+        assert_eq!(StaleLimit::Unlimited.end(expires_at), None);
+    }
+}
