@@ -107,7 +107,10 @@ pub mod time;
 mod trace;
 
 pub use self::{
-    cache::{BodyError, Cache, CacheLayer, RequestBody, ResponseBody, ResponseFuture},
+    cache::{
+        BodyError, Cache, CacheLayer, RefreshError, RefreshFailure, RequestBody, ResponseBody,
+        ResponseFuture,
+    },
     entries::{Entries, EntryInfo, Filter, Target},
     error::{BoxError, ConfigError},
     key::{Key, ParseKeyError},

@@ -32,8 +32,7 @@ pub struct Stats {
     pub invalidated: u64,
     /// Refreshes in the background that were begun.
     pub refreshes: u64,
-    /// Refreshes in the background that failed, each for a reason that
-    /// [`on_refresh_failure`](crate::CacheLayer) is told.
+    /// Refreshes in the background that failed. [`RefreshError`](crate::RefreshError) has the reasons.
     pub failed_refreshes: u64,
 }
 

@@ -10,6 +10,7 @@
 //! through their trait, the rules only through the policy's decisions.
 
 mod body;
+mod failure;
 mod future;
 mod heal;
 mod keep;
@@ -24,6 +25,7 @@ mod store_entry;
 pub(crate) use self::place::{Missed, Place, remove_url};
 pub use self::{
     body::{BodyError, ResponseBody},
+    failure::{RefreshError, RefreshFailure},
     future::ResponseFuture,
     layer::CacheLayer,
     request::RequestBody,

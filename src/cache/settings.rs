@@ -1,16 +1,18 @@
 //! The settings of a layer, each set in one way. Those that can make no sense are refused when they are given.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use globset::{GlobBuilder, GlobSetBuilder};
 use http::{HeaderName, Method, StatusCode, request, response};
 
-use super::CacheLayer;
+#[cfg(feature = "tokio")]
+use super::failure::RefreshFailure;
+use super::{CacheLayer, failure::OnRefreshFailure};
 use crate::{
     error::ConfigError,
     key::Recipe,
     pattern::UrlPatterns,
-    policy::{Expiration, Rules, Scope},
+    policy::{Expiration, Rules, Scope, StaleLimit},
     status,
     time::{Clock, SystemClock},
 };
@@ -23,9 +25,33 @@ pub(crate) struct Settings {
     pub(crate) max_body: u64,
     pub(crate) max_request_body: u64,
     pub(crate) invalidate: bool,
+    pub(crate) calls: CallSettings,
     /// The cache's name as an sf-item.
     pub(crate) cache_status: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What is set on calls to the inner service.
+#[derive(Clone, Debug)]
+#[allow(dead_code, reason = "calls are not shared, nor made in the background, yet")]
+pub(crate) struct CallSettings {
+    pub(crate) coalesce: bool,
+    /// The longest wait for another request's call.
+    pub(crate) coalesce_wait: Option<Duration>,
+    /// The time limit of one refresh in the background.
+    pub(crate) refresh_timeout: Duration,
+    pub(crate) on_refresh_failure: OnRefreshFailure,
+}
+
+impl Default for CallSettings {
+    fn default() -> Self {
+        Self {
+            coalesce: true,
+            coalesce_wait: None,
+            refresh_timeout: Duration::from_secs(30),
+            on_refresh_failure: OnRefreshFailure::default(),
+        }
+    }
 }
 
 impl Settings {
@@ -36,6 +62,7 @@ impl Settings {
             max_body: 64 * 1024 * 1024,
             max_request_body: 1024 * 1024,
             invalidate: true,
+            calls: CallSettings::default(),
             cache_status: None,
             clock: Arc::new(SystemClock),
         }
@@ -329,6 +356,141 @@ impl<B> CacheLayer<B> {
         + 'static,
     ) -> Self {
         self.set(|settings| settings.rules.expiration.with = Some(Arc::new(expiration)))
+    }
+}
+
+/// # Calls to the origin, and stale answers
+///
+/// Requests that miss at the same time share one call. What has expired is not lost: the origin is asked whether it
+/// still holds, and it may be served, for as long as is set here, while a new response is fetched or where the origin
+/// fails.
+/// Each request can set the limits otherwise: [`CacheOptions`](crate::CacheOptions).
+///
+/// | what is stored | is answered with | set by |
+/// |---|---|---|
+/// | is fresh, and ends soon | at once; refreshed in the background | [`refresh_ahead`](CacheLayer::refresh_ahead) |
+/// | has expired | at once; refreshed in the background | [`stale_while_revalidate`](CacheLayer::stale_while_revalidate) |
+/// | has expired, the origin fails | in the failure's place | [`stale_if_error`](CacheLayer::stale_if_error) |
+/// | has expired, has a validator | after the origin's 304 | [`keep_expired`](CacheLayer::keep_expired) |
+///
+/// These settings count for what is stored from then on: an entry is kept no longer than it was stored for.
+impl<B> CacheLayer<B> {
+    /// Whether requests that miss for the same response at the same time share one call to the inner service. Default:
+    /// `true`.
+    pub fn coalesce(self, coalesce: bool) -> Self {
+        self.set(|settings| settings.calls.coalesce = coalesce)
+    }
+
+    /// The longest that a request waits for the response head of a call that another request made; then it makes its
+    /// own. Default: none, it waits as long as the call takes.
+    ///
+    /// # Errors
+    ///
+    /// For zero, which is no wait.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn coalesce_wait(self, longest: Duration) -> Result<Self, ConfigError> {
+        if longest.is_zero() {
+            let message = "a wait of zero is none; use coalesce(false)";
+            return Err(ConfigError::new("coalesce_wait", message));
+        }
+        Ok(self.set(|settings| settings.calls.coalesce_wait = Some(longest)))
+    }
+
+    /// How long after its expiry a stored response is served while a new one is fetched in the background (RFC 5861
+    /// §3). Default: not at all.
+    ///
+    /// It does not apply where a new response could not be kept: in a [read-only](CacheLayer::read_only) cache, and for
+    /// a request with [`no_store`](crate::CacheOptions::no_store).
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn stale_while_revalidate(self, limit: impl Into<StaleLimit>) -> Self {
+        let limit = limit.into();
+        self.set(|settings| settings.rules.stale_while_revalidate = limit)
+    }
+
+    /// How long after its expiry a stored response is served where the origin fails: with an error, or with one of the
+    /// [`error_statuses`](CacheLayer::error_statuses) (RFC 5861 §4). Default: not at all.
+    pub fn stale_if_error(self, limit: impl Into<StaleLimit>) -> Self {
+        let limit = limit.into();
+        self.set(|settings| settings.rules.stale_if_error = limit)
+    }
+
+    /// The statuses that count as a failure of the origin. Default: 500, 502, 503 and 504.
+    ///
+    /// Where nothing may stand in for it, such a response reaches the caller as it is, and is kept if it is one of the
+    /// [`statuses`](CacheLayer::statuses) that are. A stored response of such a status stands in for nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where there are none; and for 1xx, 2xx and 304, which are no failures.
+    pub fn error_statuses(
+        self,
+        statuses: impl IntoIterator<Item = StatusCode>,
+    ) -> Result<Self, ConfigError> {
+        let statuses: Vec<StatusCode> = statuses.into_iter().collect();
+        let refuse = |message: String| Err(ConfigError::new("error_statuses", message));
+        if statuses.is_empty() {
+            let message = "no status would be a failure; name at least one, or leave \
+                           stale_if_error at StaleLimit::None";
+            return refuse(message.into());
+        }
+        let is_none = |status: &&StatusCode| {
+            status.is_informational() || status.is_success() || **status == StatusCode::NOT_MODIFIED
+        };
+        match statuses.iter().find(is_none) {
+            Some(status) => refuse(format!("{} is no failure; leave it out", status.as_u16())),
+            None => Ok(self.set(|settings| settings.rules.error_statuses = statuses)),
+        }
+    }
+
+    /// How long a response that the origin can confirm (`ETag`, `Last-Modified`) is kept beyond its expiry, so that a
+    /// 304 suffices to make it fresh again. Default: one hour. Zero keeps none for that.
+    pub fn keep_expired(self, time: Duration) -> Self {
+        self.set(|settings| settings.rules.keep_expired = time)
+    }
+
+    /// Refreshes what is asked for in the background when less than this fraction of its lifetime is left, so that what
+    /// is in demand never expires: 0.2 is the last fifth. Default: not at all.
+    ///
+    /// # Errors
+    ///
+    /// Unless it is greater than 0 and less than 1.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn refresh_ahead(self, fraction: f64) -> Result<Self, ConfigError> {
+        if !(fraction > 0.0 && fraction < 1.0) {
+            let message = format!("{fraction} is no part of a lifetime; write one, such as 0.2");
+            return Err(ConfigError::new("refresh_ahead", message));
+        }
+        Ok(self.set(|settings| settings.rules.refresh_ahead = Some(fraction)))
+    }
+
+    /// The time limit of one refresh in the background, body included. Default: 30 seconds.
+    ///
+    /// # Errors
+    ///
+    /// For zero, in which nothing can be refreshed.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn refresh_timeout(self, limit: Duration) -> Result<Self, ConfigError> {
+        if limit.is_zero() {
+            let message = "nothing is refreshed in no time; write a longer one, such as 30 s";
+            return Err(ConfigError::new("refresh_timeout", message));
+        }
+        Ok(self.set(|settings| settings.calls.refresh_timeout = limit))
+    }
+
+    /// Tells `tell` of each refresh in the background that failed. It is called in that refresh's task, and should be
+    /// quick. Default: nobody is told; the failures are [counted](crate::Stats::failed_refreshes) in any case.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn on_refresh_failure(
+        self,
+        tell: impl Fn(&RefreshFailure) + Send + Sync + 'static,
+    ) -> Self {
+        let tell = OnRefreshFailure(Some(Arc::new(tell)));
+        self.set(|settings| settings.calls.on_refresh_failure = tell)
     }
 }
 

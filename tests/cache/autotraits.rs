@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use larder::{
     Bypass, Cache, CacheLayer, CacheOptions, CacheStatus, ConfigError, Entries, EntryInfo,
-    Expiration, Filter, Key, Miss, Outcome, ParseKeyError, Refusal, RequestBody, ResponseBody,
-    ResponseFuture, Stale, Stats, Stored, Target,
+    Expiration, Filter, Key, Miss, Outcome, ParseKeyError, RefreshError, RefreshFailure, Refusal,
+    RequestBody, ResponseBody, ResponseFuture, Stale, StaleLimit, Stats, Stored, Target,
     entry::{DecodeError, Head},
     store::{self, ErrorKind, Hit, Memory, Scanned, StoredBody, Version},
     time::{ManualClock, SystemClock, Timestamp},
@@ -67,8 +67,11 @@ fn values_are_copied_compared_and_hashed() {
     value::<Refusal>();
     value::<Stored>();
     value::<Stale>();
+    value::<StaleLimit>();
+    value::<RefreshError>();
     plain::<Expiration>();
     plain::<Stats>();
+    plain::<RefreshFailure>();
 }
 
 #[test]
@@ -77,6 +80,7 @@ fn errors_are_errors_that_threads_can_pass_on() {
     error::<ConfigError>();
     error::<ParseKeyError>();
     error::<DecodeError>();
+    error::<RefreshError>();
 }
 
 #[test]

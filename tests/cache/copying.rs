@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, Response};
 use larder::{
     CacheLayer, CacheOptions, Expiration,
-    store::{ErrorKind, Memory},
+    store::{ErrorKind, Memory, Store},
 };
 
 use crate::{
@@ -101,4 +101,29 @@ async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
     store.fail(Op::Scan, ErrorKind::Unavailable);
     assert_eq!(kind(entries.copy_to(&Memory::default(), |_| ()).await), ErrorKind::Unavailable);
     assert!(entries.stream().next().await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_new_expiry_leaves_what_an_entry_is_kept_beyond_it() {
+    let stand = Stand::new(Double::new(|_, _| line(line(ok("x"), "etag", "\"a\""), "vary", "x-a")))
+        .with(|layer| layer.expire_after(SECOND * 10));
+    let options = CacheOptions::new().stale_if_error(SECOND * 5000);
+    let key = stand.ask(get("/").extension(options)).await.cache.key().unwrap();
+    let entries = stand.layer.entries();
+    let kept = async || {
+        let hit = stand.layer.store().get(&key).await.unwrap().unwrap();
+        hit.head.keep_until().map(|end| end.saturating_since(T0).as_secs())
+    };
+    assert_eq!(kept().await, Some(5010));
+    entries.reset_expiration(SECOND * 20, |_| ()).await.unwrap();
+    assert_eq!(kept().await, Some(5020));
+    entries.reset_expiration(Expiration::Never, |_| ()).await.unwrap();
+    assert_eq!(kept().await, None);
+    // Of an entry that never expired, nobody knows but the layer.
+    entries.reset_expiration(SECOND * 20, |_| ()).await.unwrap();
+    assert_eq!(kept().await, Some(3620));
+    stand.clock.advance(SECOND * 3619);
+    assert_eq!(entries.remove_expired().await.unwrap(), 0, "neither the entry nor its list");
+    stand.clock.advance(SECOND);
+    assert_eq!(entries.remove_expired().await.unwrap(), 2);
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{Response, StatusCode};
 use larder::{
-    CacheOptions, Expiration, Miss, Outcome, Refusal, Stored,
+    CacheOptions, Expiration, Miss, Outcome, Refusal, StaleLimit, Stored,
+    store::Store,
     time::{Clock, Timestamp},
 };
 
@@ -268,4 +269,60 @@ async fn a_lifetime_begins_when_the_head_arrives() {
     assert_eq!(reply.cache.stored_at(), Some(arrived.into()));
     assert_eq!(reply.cache.expires_at(), Some(arrived.saturating_add(SECOND).into()));
     assert!(stand.get("/").await.is_hit());
+}
+
+// ===== What is kept beyond its expiry =====
+
+/// Until when the response to `GET /` is kept, in seconds from when it was stored.
+async fn kept(stand: &Stand, request: http::request::Builder) -> Option<u64> {
+    let key = stand.ask(request).await.cache.key().unwrap();
+    let hit = stand.layer.store().get(&key).await.unwrap().unwrap();
+    hit.head.keep_until().map(|end| end.saturating_since(T0).as_secs())
+}
+
+#[tokio::test]
+async fn what_is_of_use_beyond_its_expiry_is_kept() {
+    let stand = |line: Option<(&'static str, &'static str)>| {
+        Stand::new(Double::new(move |_, _| match line {
+            None => ok("x"),
+            Some((name, value)) => crate::support::line(ok("x"), name, value),
+        }))
+        .with(|layer| layer.expire_after(secs(10)))
+    };
+    let tagged = || stand(Some(("etag", "\"a\"")));
+    assert_eq!(kept(&stand(None), get("/")).await, Some(10));
+    assert_eq!(kept(&tagged(), get("/")).await, Some(3_610));
+    assert_eq!(kept(&stand(Some(("last-modified", "x"))), get("/")).await, Some(3_610));
+    let shorter = tagged().with(|layer| layer.keep_expired(secs(5)));
+    assert_eq!(kept(&shorter, get("/")).await, Some(15));
+    let stale = shorter.with(|layer| layer.stale_if_error(secs(7)));
+    assert_eq!(kept(&stale, get("/new")).await, Some(17));
+    let ever = CacheOptions::new().stale_if_error(StaleLimit::Unlimited);
+    assert_eq!(kept(&stale, get("/ever").extension(ever)).await, None);
+    let never = CacheOptions::new().expire_after(Expiration::Never);
+    assert_eq!(kept(&stale, get("/never").extension(never)).await, None);
+}
+
+/// Else the list goes first, and the variant below it is found no more.
+#[tokio::test]
+async fn a_list_of_variants_is_kept_as_long_as_what_it_leads_to() {
+    let inner = Double::new(|request, _| {
+        let response = line(ok("x"), "vary", "x-a");
+        if request.headers()["x-a"] == "tagged" {
+            line(response, "etag", "\"a\"")
+        } else {
+            response
+        }
+    });
+    let stand = Stand::new(inner).with(|layer| layer.expire_after(secs(10)));
+    let of = |value: &str| get("/").header("x-a", value);
+    stand.ask(of("plain")).await;
+    stand.ask(of("tagged")).await;
+    stand.ask(of("other")).await;
+    let entries = stand.layer.entries();
+    stand.clock.advance(secs(10));
+    assert_eq!(entries.remove_expired().await.unwrap(), 2, "the two without a validator");
+    stand.clock.advance(secs(3599));
+    assert_eq!(entries.remove_expired().await.unwrap(), 0);
+    assert_eq!(stand.ask(of("tagged")).await.outcome(), Outcome::Miss(Miss::Expired));
 }

@@ -80,6 +80,35 @@ fn names_that_are_no_names_of_a_cache() {
 }
 
 #[test]
+fn statuses_that_are_no_failures() {
+    refused(layer().error_statuses([]), "error_statuses", &["name at least one", "stale_if_error"]);
+    for status in [100, 200, 206, 299, 304] {
+        let statuses = [StatusCode::BAD_GATEWAY, StatusCode::from_u16(status).unwrap()];
+        let why = format!("{status} is no failure");
+        refused(layer().error_statuses(statuses), "error_statuses", &[&why, "leave it out"]);
+    }
+    let others = [302, 404, 429, 500, 599].map(|status| StatusCode::from_u16(status).unwrap());
+    assert!(layer().error_statuses(others).is_ok());
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn times_and_fractions_in_which_nothing_happens() {
+    use std::time::Duration;
+
+    refused(layer().coalesce_wait(Duration::ZERO), "coalesce_wait", &["coalesce(false)"]);
+    refused(layer().refresh_timeout(Duration::ZERO), "refresh_timeout", &["such as 30 s"]);
+    for fraction in [0.0, -0.0, 1.0, -0.2, 1.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        refused(layer().refresh_ahead(fraction), "refresh_ahead", &["such as 0.2"]);
+    }
+    assert!(layer().refresh_ahead(0.2).is_ok() && layer().refresh_ahead(f64::MIN_POSITIVE).is_ok());
+    let nanosecond = Duration::from_nanos(1);
+    assert!(
+        layer().coalesce_wait(nanosecond).is_ok() && layer().refresh_timeout(nanosecond).is_ok()
+    );
+}
+
+#[test]
 fn a_refused_setting_leaves_the_others_as_they_were() {
     let before = layer().max_body(7);
     let after = before.clone();

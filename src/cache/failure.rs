@@ -1,0 +1,97 @@
+//! [`RefreshFailure`]: what there is to say of a refresh in the background that failed, since no response can say it.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use http::StatusCode;
+
+use crate::{key::Key, status::Refusal};
+
+/// A refresh in the background that failed. What is stored stays as it was; the next request that finds it stale, or
+/// about to be, begins another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefreshFailure {
+    /// The key of the stored response.
+    pub key: Key,
+    /// The normalised URL of the request, as stored: without user information and ignored parameters.
+    pub url: String,
+    /// Why it failed.
+    pub reason: RefreshError,
+}
+
+/// Why a refresh in the background failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// The inner service failed. Its error may be of any type, and is not kept.
+    Call,
+    /// The response has a [status](crate::CacheLayer::error_statuses) that counts as a failure.
+    Status(StatusCode),
+    /// The response's body ended in an error.
+    Body,
+    /// It took longer than a refresh [may](crate::CacheLayer::refresh_timeout).
+    TimedOut,
+    /// The inner service, or the response's body, panicked.
+    Panicked,
+    /// The response came, and could not be stored.
+    NotStored(Refusal),
+}
+
+impl fmt::Display for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call => f.write_str("the inner service failed"),
+            Self::Status(status) => write!(f, "the response has status {}", status.as_u16()),
+            Self::Body => f.write_str("the response's body ended in an error"),
+            Self::TimedOut => f.write_str("it took too long"),
+            Self::Panicked => f.write_str("the inner service panicked"),
+            Self::NotStored(refusal) => write!(f, "the response was not stored ({refusal})"),
+        }
+    }
+}
+
+impl Error for RefreshError {}
+
+impl fmt::Display for RefreshFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refresh of {}: {}", self.url, self.reason)
+    }
+}
+
+type TellFn = Arc<dyn Fn(&RefreshFailure) + Send + Sync>;
+
+/// Who is told of failures, where there is somebody.
+#[derive(Clone, Default)]
+pub(crate) struct OnRefreshFailure(pub(crate) Option<TellFn>);
+
+impl OnRefreshFailure {
+    #[allow(dead_code, reason = "nothing is refreshed in the background yet")]
+    pub(crate) fn tell(&self, failure: &RefreshFailure) {
+        if let Some(tell) = &self.0 {
+            tell(failure);
+        }
+    }
+}
+
+impl fmt::Debug for OnRefreshFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.is_some().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_of_what_and_why() {
+        let of = |reason| {
+            let url = "http://a/b".to_owned();
+            RefreshFailure { key: Key::digest(""), url, reason }.to_string()
+        };
+        let status = RefreshError::Status(StatusCode::BAD_GATEWAY);
+        assert_eq!(of(status), "refresh of http://a/b: the response has status 502");
+        let refused = RefreshError::NotStored(Refusal::TooLarge);
+        assert_eq!(of(refused), "refresh of http://a/b: the response was not stored (too-large)");
+    }
+}
