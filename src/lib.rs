@@ -103,6 +103,7 @@ mod policy;
 mod stats;
 mod status;
 pub mod store;
+mod sync;
 pub mod time;
 mod trace;
 

@@ -34,11 +34,12 @@ pub struct Stats {
     pub refreshes: u64,
     /// Refreshes in the background that failed. [`RefreshError`](crate::RefreshError) has the reasons.
     pub failed_refreshes: u64,
+    /// Calls to the inner service that are under way now and whose responses may be stored, their bodies included.
+    pub in_flight: u64,
 }
 
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "calls are not shared, nor made in the background, yet")]
 pub(crate) enum Count {
     Hit,
     Miss,
@@ -51,7 +52,9 @@ pub(crate) enum Count {
     Refused,
     Corrupt,
     StoreError,
+    #[cfg(feature = "tokio")]
     Refresh,
+    #[cfg(feature = "tokio")]
     FailedRefresh,
 }
 
@@ -87,7 +90,9 @@ impl Counters {
             Count::Refused => &self.refused,
             Count::Corrupt => &self.corrupt,
             Count::StoreError => &self.store_errors,
+            #[cfg(feature = "tokio")]
             Count::Refresh => &self.refreshes,
+            #[cfg(feature = "tokio")]
             Count::FailedRefresh => &self.failed_refreshes,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -97,9 +102,10 @@ impl Counters {
         self.invalidated.fetch_add(entries, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self) -> Stats {
+    pub(crate) fn snapshot(&self, in_flight: usize) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
+            in_flight: in_flight as u64,
             hits: get(&self.hits),
             misses: get(&self.misses),
             bypasses: get(&self.bypasses),

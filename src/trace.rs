@@ -2,6 +2,8 @@
 //!
 //! Events carry keys and reasons; never a URL, a header or a body, which may be secret.
 
+#[cfg(feature = "tokio")]
+use crate::RefreshError;
 use crate::{
     key::Key,
     status::Refusal,
@@ -30,6 +32,15 @@ pub(crate) fn invalidation_failed(kind: ErrorKind, error: &Error) {
     tracing::warn!(?kind, %error, "entries of a changed URL could not be removed");
     #[cfg(not(feature = "tracing"))]
     let _unused = (kind, error);
+}
+
+/// A refresh in the background failed; what is stored stays as it was.
+#[cfg(feature = "tokio")]
+pub(crate) fn refresh_failed(key: &Key, reason: &RefreshError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(%key, %reason, "a refresh in the background failed; the stored response is served on");
+    #[cfg(not(feature = "tracing"))]
+    let _unused = (key, reason);
 }
 
 /// A store had to begin anew after a fault: what it had not synced is gone.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::keep::Tee;
+use super::share::SharedBody;
 use crate::{
     error::BoxError,
     store::{self, StoredBody},
@@ -24,7 +24,9 @@ pin_project! {
     /// silently short. From the inner service, it is that service's body, trailers and error included.
     ///
     /// A body that is being stored is published before its end is told, so that whoever has read it to the end finds it
-    /// stored. The caller may be ahead of the store by 256 KiB; a store that is slower than that slows the caller down.
+    /// stored. The store may be behind by 256 KiB; one that is slower than that slows its readers down. Several callers
+    /// may read the same body: each at its own pace, whoever is hungry asks the inner body for more. One that is more than
+    /// 256 KiB behind waits until the response is stored, and goes on from there.
     pub struct ResponseBody<B: Body> {
         // The bound stands here because the inner body's error waits for its turn behind what came before it.
         #[pin]
@@ -36,7 +38,7 @@ pin_project! {
     #[project = InnerProj]
     enum Inner<B: Body> {
         Passthrough { #[pin] body: B },
-        Tee { tee: Box<Tee<B>> },
+        Shared { body: SharedBody<B::Error> },
         Stored { #[pin] body: StoredBody },
     }
 }
@@ -47,9 +49,9 @@ impl<B: Body> ResponseBody<B> {
         Self { inner: Inner::Passthrough { body } }
     }
 
-    /// The inner service's body on its way into the store.
-    pub(crate) fn tee(tee: Box<Tee<B>>) -> Self {
-        Self { inner: Inner::Tee { tee } }
+    /// The inner service's body on its way into the store, read along.
+    pub(crate) fn shared(body: SharedBody<B::Error>) -> Self {
+        Self { inner: Inner::Shared { body } }
     }
 
     /// A body from the store, or one of the cache's own making.
@@ -68,7 +70,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.project().inner.project() {
             InnerProj::Passthrough { body } => body.poll_frame(cx).map_err(BodyError::Inner),
-            InnerProj::Tee { tee } => tee.poll_frame(cx).map_err(BodyError::Inner),
+            InnerProj::Shared { body } => body.poll_frame(cx),
             InnerProj::Stored { body } => body.poll_frame(cx).map_err(BodyError::Store),
         }
     }
@@ -76,7 +78,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.inner {
             Inner::Passthrough { body } => body.is_end_stream(),
-            Inner::Tee { tee } => tee.is_end_stream(),
+            Inner::Shared { body } => body.is_end_stream(),
             Inner::Stored { body } => body.is_end_stream(),
         }
     }
@@ -84,7 +86,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Inner::Passthrough { body } => body.size_hint(),
-            Inner::Tee { tee } => tee.size_hint(),
+            Inner::Shared { body } => body.size_hint(),
             Inner::Stored { body } => body.size_hint(),
         }
     }
@@ -100,7 +102,7 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.inner {
             Inner::Passthrough { .. } => "ResponseBody::Passthrough",
-            Inner::Tee { .. } => "ResponseBody::Tee",
+            Inner::Shared { .. } => "ResponseBody::Shared",
             Inner::Stored { .. } => "ResponseBody::Stored",
         })
     }
@@ -117,13 +119,29 @@ pub enum BodyError<E> {
     Inner(E),
     /// The stored body could not be read to its end.
     Store(store::Error),
+    /// The body of a response to another request's call, which this one shared, broke off. The error is that other
+    /// request's.
+    Coalesced(CoalescedError),
 }
+
+/// The body of a shared response broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoalescedError(pub(super) ());
+
+impl fmt::Display for CoalescedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response was shared with another request, and its body broke off")
+    }
+}
+
+impl std::error::Error for CoalescedError {}
 
 impl<E: fmt::Display> fmt::Display for BodyError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inner(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
+            Self::Coalesced(error) => error.fmt(f),
         }
     }
 }
@@ -133,6 +151,7 @@ impl<E: Into<BoxError>> From<BodyError<E>> for BoxError {
         match error {
             BodyError::Inner(error) => error.into(),
             BodyError::Store(error) => error.into(),
+            BodyError::Coalesced(error) => error.into(),
         }
     }
 }

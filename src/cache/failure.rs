@@ -1,6 +1,8 @@
 //! [`RefreshFailure`]: what there is to say of a refresh in the background that failed, since no response can say it.
 
-use std::{error::Error, fmt, sync::Arc};
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
+use std::{error::Error, fmt};
 
 use http::StatusCode;
 
@@ -58,14 +60,16 @@ impl fmt::Display for RefreshFailure {
     }
 }
 
+#[cfg(feature = "tokio")]
 type TellFn = Arc<dyn Fn(&RefreshFailure) + Send + Sync>;
 
 /// Who is told of failures, where there is somebody.
+#[cfg(feature = "tokio")]
 #[derive(Clone, Default)]
 pub(crate) struct OnRefreshFailure(pub(crate) Option<TellFn>);
 
+#[cfg(feature = "tokio")]
 impl OnRefreshFailure {
-    #[allow(dead_code, reason = "nothing is refreshed in the background yet")]
     pub(crate) fn tell(&self, failure: &RefreshFailure) {
         if let Some(tell) = &self.0 {
             tell(failure);
@@ -73,6 +77,7 @@ impl OnRefreshFailure {
     }
 }
 
+#[cfg(feature = "tokio")]
 impl fmt::Debug for OnRefreshFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.is_some().fmt(f)

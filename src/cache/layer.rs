@@ -10,7 +10,9 @@ use std::{
 
 use tower_layer::Layer;
 
-use super::{Cache, settings::Settings};
+#[cfg(feature = "tokio")]
+use super::background::{Backoff, Tasks};
+use super::{Cache, flight::Flights, settings::Settings};
 use crate::{
     entries::Entries,
     policy::Scope,
@@ -55,6 +57,8 @@ use crate::{
 pub struct CacheLayer<B> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shared: Arc<Shared<B>>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: Tasks,
 }
 
 /// What the clones of a layer share.
@@ -62,6 +66,9 @@ pub struct CacheLayer<B> {
 pub(crate) struct Shared<B> {
     pub(crate) store: B,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) flights: Flights,
+    #[cfg(feature = "tokio")]
+    pub(crate) backoff: Backoff,
     enabled: AtomicBool,
 }
 
@@ -86,8 +93,20 @@ impl<B: Store> CacheLayer<B> {
     }
 
     fn with_scope(store: B, scope: Scope) -> Self {
-        let shared = Shared { store, counters: Arc::default(), enabled: AtomicBool::new(true) };
-        Self { settings: Arc::new(Settings::new(scope)), shared: Arc::new(shared) }
+        let shared = Shared {
+            store,
+            counters: Arc::default(),
+            flights: Flights::default(),
+            #[cfg(feature = "tokio")]
+            backoff: Backoff::default(),
+            enabled: AtomicBool::new(true),
+        };
+        Self {
+            settings: Arc::new(Settings::new(scope)),
+            shared: Arc::new(shared),
+            #[cfg(feature = "tokio")]
+            tasks: Tasks::default(),
+        }
     }
 
     /// The store that the responses are kept in.
@@ -120,7 +139,30 @@ impl<B> CacheLayer<B> {
     /// What this layer, its clones and their services have done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.counters.snapshot()
+        self.shared.counters.snapshot(self.shared.flights.len())
+    }
+}
+
+/// # Calls in the background
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+impl<B> CacheLayer<B> {
+    /// Waits until no refresh is under way in the background, of this layer, its clones and their services. Nothing keeps
+    /// others from beginning meanwhile: before a program ends, its services come first.
+    ///
+    /// A refresh that nobody waits for is stopped when the last of the layer's handles and services is dropped; nothing
+    /// of it is stored then.
+    pub async fn idle(&self) {
+        self.tasks.idle().await;
+    }
+
+    /// The same layer as its own tasks hold it: they are not to keep themselves alive.
+    pub(super) fn without_tasks(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            shared: self.shared.clone(),
+            tasks: Tasks::default(),
+        }
     }
 }
 
@@ -134,7 +176,12 @@ impl<S, B: Store> Layer<S> for CacheLayer<B> {
 
 impl<B> Clone for CacheLayer<B> {
     fn clone(&self) -> Self {
-        Self { settings: self.settings.clone(), shared: self.shared.clone() }
+        Self {
+            settings: self.settings.clone(),
+            shared: self.shared.clone(),
+            #[cfg(feature = "tokio")]
+            tasks: self.tasks.clone(),
+        }
     }
 }
 
@@ -143,6 +190,6 @@ impl<B: fmt::Debug> fmt::Debug for CacheLayer<B> {
         f.debug_struct("CacheLayer")
             .field("settings", &self.settings)
             .field("shared", &self.shared)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -9,20 +9,28 @@
 //! [`serve`](self) walks this way for each request, `keep` reads a body along for the store. Stores are known only
 //! through their trait, the rules only through the policy's decisions.
 
+mod answer;
+mod background;
+mod begun;
 mod body;
+mod confirm;
+mod errand;
 mod failure;
+mod fetch;
+mod flight;
 mod future;
 mod heal;
-mod keep;
 mod layer;
+mod lookup;
 mod place;
+mod removal;
 mod request;
 mod serve;
 mod service;
 mod settings;
-mod store_entry;
+mod share;
 
-pub(crate) use self::place::{Missed, Place, remove_url};
+pub(crate) use self::place::{Missed, Place};
 pub use self::{
     body::{BodyError, ResponseBody},
     failure::{RefreshError, RefreshFailure},

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, Method, Response, request, response};
+use http::{HeaderName, Response, request, response};
 
-use super::settings::Settings;
+use super::{removal::PLAIN, settings::Settings};
 use crate::{
     entry::Head,
     key::{Key, Recipe},
     options::CacheOptions,
     policy::{self, Vary},
     status::{Miss, Refusal},
-    store::{self, Store},
     time::Timestamp,
 };
 
@@ -75,7 +74,7 @@ impl Place<'_> {
         made_from_headers && settings.recipe.headers.contains(name)
     }
 
-    /// The tag by which [`remove_url`] finds what lies under `key`, where it needs one: an index row forevery entry would
+    /// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row forevery entry would
     /// cost a store as much as the entry itself.
     fn url_tag(&self, recipe: &Recipe, key: &Key) -> Option<Box<str>> {
         let method = &self.request.method;
@@ -90,18 +89,18 @@ impl Place<'_> {
         response: &response::Parts,
         expires_at: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<(Key, Option<(Key, Head)>), Refusal> {
+    ) -> Result<Keys, Refusal> {
         let Missed { primary, variants: known, .. } = self.missed;
         let names = match policy::vary(&response.headers, &settings.recipe.ignored_headers) {
             Vary::Anything => return Err(Refusal::Vary),
-            Vary::Nothing => return Ok((*primary, None)),
+            Vary::Nothing => return Ok(Keys::primary(*primary)),
             Vary::Names(names) => names,
         };
         // What is part of the key already needs no variants: it would cost every hit a second look-up.
         let names: Vec<_> =
             names.into_iter().filter(|name| !self.is_in_key(settings, name)).collect();
         if names.is_empty() {
-            return Ok((*primary, None));
+            return Ok(Keys::primary(*primary));
         }
         let known_names = known.as_ref().and_then(|head| head.variant_names()).unwrap_or_default();
         let names = policy::union(&names, known_names);
@@ -114,13 +113,28 @@ impl Place<'_> {
             later(known_ends.map(|(_, keep)| keep), keep_until),
         );
         if known_names == names && known_ends == Some(ends) {
-            return Ok((key, None));
+            return Ok(Keys { key, names: Some(names), list: None });
         }
-        let list = Head::variants(self.request.method.clone(), self.url, names, now)
+        let list = Head::variants(self.request.method.clone(), self.url, names.clone(), now)
             .with_expires_at(ends.0)
             .with_keep_until(ends.1)
             .with_tags(self.url_tag(&settings.recipe, primary).into_iter().collect());
-        Ok((key, Some((*primary, list))))
+        Ok(Keys { key, names: Some(names), list: Some((*primary, list)) })
+    }
+}
+
+/// Where a response is to be stored.
+pub(crate) struct Keys {
+    pub(crate) key: Key,
+    /// The request headers that select it, where it varies.
+    pub(crate) names: Option<Vec<HeaderName>>,
+    /// The list of variants that has to lie under the primary key for it to be found, where it does not yet.
+    pub(crate) list: Option<(Key, Head)>,
+}
+
+impl Keys {
+    fn primary(key: Key) -> Self {
+        Self { key, names: None, list: None }
     }
 }
 
@@ -130,20 +144,4 @@ fn later(known: Option<Option<Timestamp>>, new: Option<Timestamp>) -> Option<Tim
         Some(known) => Some(known?.max(new?)),
         None => new,
     }
-}
-
-/// The methods whose plain keys are removed by themselves.
-const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
-
-/// Removes everything that is stored for `url` (normalised): every method, variant, body and user.
-pub(crate) async fn remove_url<B: Store>(
-    store: &B,
-    recipe: &Recipe,
-    url: &str,
-) -> store::Result<u64> {
-    let mut removed = 0;
-    for method in &PLAIN {
-        removed += u64::from(store.remove(&recipe.plain(method, url)).await?);
-    }
-    Ok(removed + store.remove_tagged(&recipe.url_tag(url)).await?)
 }

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::poll_fn,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -102,6 +103,14 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         };
         this.push(small.freeze());
         (this, verdict)
+    }
+
+    /// The body for a call, and the same once more, should that be needed.
+    pub(crate) fn take_for_call(&mut self) -> (Self, Self) {
+        let mut again = Self::with_rest(Rest::Ended);
+        again.chunks.clone_from(&self.chunks);
+        again.trailers.clone_from(&self.trailers);
+        (mem::replace(self, Self::with_rest(Rest::Ended)), again)
     }
 
     fn push(&mut self, chunk: Bytes) {

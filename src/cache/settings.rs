@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use globset::{GlobBuilder, GlobSetBuilder};
 use http::{HeaderName, Method, StatusCode, request, response};
 
+use super::CacheLayer;
 #[cfg(feature = "tokio")]
-use super::failure::RefreshFailure;
-use super::{CacheLayer, failure::OnRefreshFailure};
+use super::failure::{OnRefreshFailure, RefreshFailure};
 use crate::{
     error::ConfigError,
     key::Recipe,
@@ -33,13 +33,14 @@ pub(crate) struct Settings {
 
 /// What is set on calls to the inner service.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "calls are not shared, nor made in the background, yet")]
 pub(crate) struct CallSettings {
     pub(crate) coalesce: bool,
     /// The longest wait for another request's call.
     pub(crate) coalesce_wait: Option<Duration>,
     /// The time limit of one refresh in the background.
+    #[cfg(feature = "tokio")]
     pub(crate) refresh_timeout: Duration,
+    #[cfg(feature = "tokio")]
     pub(crate) on_refresh_failure: OnRefreshFailure,
 }
 
@@ -48,7 +49,9 @@ impl Default for CallSettings {
         Self {
             coalesce: true,
             coalesce_wait: None,
+            #[cfg(feature = "tokio")]
             refresh_timeout: Duration::from_secs(30),
+            #[cfg(feature = "tokio")]
             on_refresh_failure: OnRefreshFailure::default(),
         }
     }

@@ -9,7 +9,7 @@ use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Missed, Place, remove_url},
+    cache::{CacheLayer, Missed, Place},
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
@@ -130,7 +130,8 @@ impl<B: Store> Entries<B> {
             .admit_by_hand(options, &url.text, &request, &parts, now)
             .map_err(refused)?;
         let place = Place { request: &request, url: &url.text, missed: &missed };
-        let (key, variants) = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
+        let keys = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
+        let key = keys.key;
         let head = place.head(settings, &key, &parts, expires_at, now);
         let expected = if request.method == Method::HEAD {
             None
@@ -154,7 +155,7 @@ impl<B: Store> Entries<B> {
             return Err(invalid("its body has another length than its Content-Length says"));
         }
         writer.finish(trailers).await?;
-        if let Some((primary, list)) = variants {
+        if let Some((primary, list)) = keys.list {
             self.store().put(&primary, list).await?.finish(None).await?;
         }
         Ok(key)
@@ -169,16 +170,16 @@ impl<B: Store> Entries<B> {
     pub async fn remove(&self, target: impl Into<Target>) -> Result<u64> {
         let target = target.into();
         match &target.0 {
-            Meant::Key(key) => Ok(self.store().remove(key).await?.into()),
+            Meant::Key(key) => Ok(self.layer.shared.remove_key(key).await?.into()),
             Meant::Url(parts) => {
                 let recipe = &self.layer.settings.recipe;
                 let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
-                remove_url(self.store(), recipe, &url.text).await
+                self.layer.shared.remove_url(recipe, &url.text).await
             }
             Meant::Request(..) | Meant::Invalid(_) => {
                 let (missed, found) = self.find(&target).await?;
                 let key = found.map_or(missed.key, |(key, _)| key);
-                Ok(self.store().remove(&key).await?.into())
+                Ok(self.layer.shared.remove_key(&key).await?.into())
             }
         }
     }
@@ -189,7 +190,7 @@ impl<B: Store> Entries<B> {
     ///
     /// Where the store fails.
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
-        self.store().remove_tagged(tag).await
+        self.layer.shared.remove_tagged(tag).await
     }
 
     /// Removes the entries that have expired and are of no more use, by index, and returns how many there were. What
@@ -208,7 +209,7 @@ impl<B: Store> Entries<B> {
     ///
     /// Where the store fails.
     pub async fn clear(&self) -> Result<()> {
-        self.store().clear().await
+        self.layer.shared.clear().await
     }
 
     /// Every stored response, in no particular order, expired or not. A damaged entry is an `Err`, and the stream goes

@@ -8,8 +8,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{
     HeaderMap, HeaderName, Method, StatusCode,
     header::{
-        CONNECTION, CONTENT_LENGTH, IF_MATCH, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, RANGE, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_UNMODIFIED_SINCE,
+        PROXY_AUTHENTICATE, RANGE, TE, TRANSFER_ENCODING, UPGRADE,
     },
     request, response,
 };
@@ -24,13 +24,15 @@ use crate::{
 mod expiration;
 mod fixed;
 mod stale;
-#[allow(dead_code, reason = "nothing asks the origin under conditions yet")]
-pub(crate) mod validation;
+mod validation;
 mod vary;
 
 pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
+    validation::{
+        conditions, confirms, is_unmodified, merged, not_modified_headers, remove_conditions,
+    },
     vary::{Vary, union, vary},
 };
 
@@ -168,7 +170,6 @@ impl Rules {
 
     /// Whether a 304 may make the entry answer a request of `method`: not one that asked for the whole response, and
     /// not an entry that would not answer it fresh.
-    #[allow(dead_code, reason = "nothing is revalidated yet")]
     pub(crate) fn may_be_confirmed(
         &self,
         options: &CacheOptions,
@@ -250,6 +251,12 @@ impl Rules {
         };
         let lifetime = end.saturating_since(head.stored_at());
         end.saturating_since(now).as_secs_f64() < lifetime.as_secs_f64() * fraction
+    }
+
+    /// Whether any response to the request may be kept, as far as that is known before there is one.
+    pub(crate) fn may_keep(&self, options: &CacheOptions) -> bool {
+        let is_refused = options.expire_after == Some(Expiration::DoNotStore);
+        !self.read_only && !options.no_store && !is_refused
     }
 
     /// Step 7: whether the response may be kept, and until when; `Ok(None)` is forever.
@@ -354,6 +361,14 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         }
     }
     kept
+}
+
+/// Whether the response goes on for as long as anybody listens: events, or pictures that replace each other.
+pub(crate) fn is_live(headers: &HeaderMap) -> bool {
+    let Some(media_type) = headers.get(CONTENT_TYPE) else { return false };
+    let essence = media_type.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+    let is = |name: &[u8]| essence.trim_ascii().eq_ignore_ascii_case(name);
+    is(b"text/event-stream") || is(b"multipart/x-mixed-replace")
 }
 
 /// The length that the head promises, where it does. Several equal values are one (RFC 9112 §6.3); others, and what is

@@ -39,6 +39,12 @@ impl Conditions {
     }
 }
 
+/// Removes the caller's own conditions: what comes is then a whole response, which can be stored.
+pub(crate) fn remove_conditions(headers: &mut HeaderMap) {
+    headers.remove(IF_NONE_MATCH);
+    headers.remove(IF_MODIFIED_SINCE);
+}
+
 /// The conditions under which the origin may answer a request of `method` with "what is stored still holds". `None`
 /// where it cannot: there is no validator, the method is neither `GET` nor `HEAD`, or the stored status is no success,
 /// of which a 304 never speaks (RFC 9110 §13.2.1).

@@ -220,14 +220,12 @@ impl CacheStatus {
         Self::new(Outcome::Hit, Some(key), now, Stored::Yes).of(head)
     }
 
-    #[allow(dead_code, reason = "no stale response is answered with yet")]
     pub(crate) fn stale(why: Stale, key: Key, head: &Head, now: Timestamp) -> Self {
         Self::new(Outcome::Stale(why), Some(key), now, Stored::Yes).of(head)
     }
 
     /// The stored response with the head that it has after a 304, which `miss` was the reason to ask for. `stored` is
     /// whether that head is; `is_coalesced`, whether another request asked.
-    #[allow(dead_code, reason = "nothing is revalidated yet")]
     pub(crate) fn revalidated(
         miss: Miss,
         key: Key,
@@ -241,7 +239,6 @@ impl CacheStatus {
     }
 
     /// The response to another request's call. `head` is what is, or is being, stored of it, where that is so.
-    #[allow(dead_code, reason = "no call is shared yet")]
     pub(crate) fn coalesced(
         miss: Miss,
         key: Key,

@@ -260,8 +260,26 @@ async fn preconditions_are_for_the_origin_to_judge() {
     }
 }
 
+/// The cache fetches the whole, for it to be stored, and sees to the caller's condition itself.
 #[tokio::test]
-async fn a_304_to_the_callers_own_condition_is_the_callers_and_not_stored() {
+async fn the_callers_own_condition_is_kept_from_the_origin_and_answered_from_what_is_stored() {
+    let stand = Stand::new(Double::new(|request, call| {
+        assert!(!request.headers().contains_key("if-none-match"));
+        line(ok(call.to_string()), "etag", "\"1\"")
+    }));
+    for hit in [false, true] {
+        let reply = stand.ask(get("/").header("if-none-match", "\"1\"")).await;
+        assert_eq!((reply.status, reply.is_hit()), (StatusCode::NOT_MODIFIED, hit));
+        assert_eq!((reply.stored(), &reply.body[..]), (Stored::Yes, &b""[..]));
+        assert_eq!(reply.lines("etag"), [b"\"1\""]);
+    }
+    let reply = stand.ask(get("/").header("if-none-match", "\"2\"")).await;
+    assert_eq!((reply.status, reply.text()), (StatusCode::OK, "1"));
+}
+
+/// Where nothing is to be stored anyway, the condition is the origin's to judge.
+#[tokio::test]
+async fn a_304_to_the_callers_own_condition_is_the_callers_where_nothing_may_be_stored() {
     let stand = Stand::new(Double::new(|request, _| {
         let mut response = Response::new(empty());
         if request.headers().contains_key("if-none-match") {
@@ -269,9 +287,10 @@ async fn a_304_to_the_callers_own_condition_is_the_callers_and_not_stored() {
         }
         response
     }));
-    let reply = stand.ask(get("/").header("if-none-match", "\"1\"")).await;
+    let options = CacheOptions::new().no_store(true);
+    let reply = stand.ask(with(options).header("if-none-match", "\"1\"")).await;
     assert_eq!(reply.status, StatusCode::NOT_MODIFIED);
-    assert_eq!(reply.stored(), Stored::No(Refusal::Status));
+    assert_eq!(reply.stored(), Stored::No(Refusal::NoStore));
 }
 
 #[tokio::test]

@@ -1,0 +1,97 @@
+//! The responses that the cache gives by itself: stored ones, their 304s, and 504s.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header, request};
+use http_body::Body;
+
+use super::{CacheLayer, ResponseBody, heal::watched};
+use crate::{
+    entry::Head,
+    key::Key,
+    policy,
+    stats::Count,
+    status::CacheStatus,
+    store::{Hit, Store, StoredBody},
+};
+
+/// The response to `request` from the store. A request that makes a condition is answered with 304 where the caller's copy
+/// is as good as the stored one.
+pub(super) fn stored<B: Store, ResBody: Body>(
+    cache: &CacheLayer<B>,
+    request: &request::Parts,
+    key: Key,
+    mut hit: Hit,
+    status: CacheStatus,
+) -> Response<ResponseBody<ResBody>> {
+    if let Some(response) = not_modified(request, &hit.head) {
+        return report(cache, response, status);
+    }
+    let response = if request.method == Method::HEAD {
+        hit.into_response().map(|_unread| StoredBody::empty())
+    } else {
+        // Watched first: the trailers then go behind the body that is handed out.
+        hit.body = watched(hit.body, cache, key, hit.version);
+        hit.into_response()
+    };
+    report(cache, response.map(ResponseBody::stored), status)
+}
+
+/// 304 (RFC 9110 §15.4.5) where the caller has what `head` is the head of.
+pub(super) fn not_modified<ResBody: Body>(
+    request: &request::Parts,
+    head: &Head,
+) -> Option<Response<ResponseBody<ResBody>>> {
+    if !policy::is_unmodified(&request.headers, &request.method, head) {
+        return None;
+    }
+    let mut response = Response::new(ResponseBody::stored(StoredBody::empty()));
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.version_mut() = head.version();
+    *response.headers_mut() = policy::not_modified_headers(head.headers());
+    Some(response)
+}
+
+/// A response as it is being stored, its body read along.
+pub(super) fn along<ResBody: Body>(
+    head: &Arc<Head>,
+    body: ResponseBody<ResBody>,
+) -> Response<ResponseBody<ResBody>> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status();
+    *response.version_mut() = head.version();
+    *response.headers_mut() = head.headers().clone();
+    response
+}
+
+/// 504 (RFC 9111 §5.2.1.7) for a request that forbade to ask the inner service.
+pub(super) fn only_if_cached<B: Store, ResBody: Body>(
+    cache: &CacheLayer<B>,
+    key: Option<Key>,
+    why: &str,
+) -> Response<ResponseBody<ResBody>> {
+    cache.shared.counters.add(Count::OnlyIfCached);
+    let text = format!("{why}, and the request asked for a stored one only (only-if-cached).\n");
+    let body = StoredBody::from(Bytes::from(text));
+    let mut response = Response::new(ResponseBody::stored(body));
+    *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
+    let text_plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text_plain);
+    report(cache, response, CacheStatus::only_if_cached(key, cache.settings.clock.now()))
+}
+
+/// Puts `status` where the caller sees it.
+pub(super) fn report<B: Store, Body>(
+    cache: &CacheLayer<B>,
+    mut response: Response<Body>,
+    status: CacheStatus,
+) -> Response<Body> {
+    if let Some(name) = &cache.settings.cache_status
+        && let Some(field) = status.field(name)
+    {
+        response.headers_mut().append(header::HeaderName::from_static("cache-status"), field);
+    }
+    response.extensions_mut().insert(status);
+    response
+}

@@ -1,0 +1,151 @@
+//! The refresh of one entry, while its stored response is served.
+
+use std::{future::poll_fn, thread};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::{
+    cache::{
+        CacheLayer, RefreshError, RefreshFailure, RequestBody,
+        errand::Errand,
+        fetch::Fetched,
+        flight::{Boarding, Join, Lead},
+        lookup::{Found, Lookup},
+    },
+    key::Key,
+    stats::Count,
+    status::{Refusal, Stored},
+    store::Store,
+    trace,
+};
+
+/// Begins a call for what was found, unless there is one, or the last one has failed a moment ago.
+pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
+    mut errand: Errand<S, B, ReqBody>,
+    looked: Lookup,
+) where
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Store,
+    ReqBody: Body<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Send,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Send,
+{
+    let key = looked.missed.key;
+    let shared = errand.cache.shared.clone();
+    if errand.cache.settings.rules.read_only || !shared.backoff.is_due(&key, looked.now) {
+        return;
+    }
+    let (bound, join) = (errand.bound(&looked), Join::UnlessUnderway);
+    let Boarding::Lead(lead) = shared.flights.board(&key, bound, looked.arrivals, join, 0) else {
+        return;
+    };
+    shared.counters.add(Count::Refresh);
+    let tasks = errand.cache.tasks.clone();
+    errand.cache = errand.cache.without_tasks();
+    let report = Report { cache: errand.cache.clone(), key, url: errand.url.text.clone() };
+    let limit = errand.cache.settings.calls.refresh_timeout;
+    tasks.spawn(async move {
+        let panicking = Panicking(Some(report));
+        let refreshed = tokio::time::timeout(limit, fetch(errand, looked, lead)).await;
+        panicking.tell(refreshed.unwrap_or(Err(RefreshError::TimedOut)));
+    });
+}
+
+async fn fetch<S, B, ReqBody, ResBody>(
+    mut errand: Errand<S, B, ReqBody>,
+    looked: Lookup,
+    lead: Lead,
+) -> Result<(), RefreshError>
+where
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Store,
+    ReqBody: Body<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Send,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Send,
+{
+    let Found::Poor(key, hit) = looked.found else { return Ok(()) };
+    let seen = hit.version;
+    // Whatever fails, what is stored is served on.
+    let fetched = errand.exchange(looked.missed, Some((key, hit)), lead, |_, _| true).await;
+    let stored = match fetched {
+        Fetched::Failed(_) => return Err(RefreshError::Call),
+        Fetched::StandIn(_, _, why) => return Err(why),
+        Fetched::Confirmed(_, _, stored) => stored,
+        Fetched::Refused(parts, _, _, refusal) => {
+            // The origin says that there is no such thing any more: to serve it on would be no service.
+            if matches!(parts.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+                let removal = errand.cache.shared.store.remove_if(&key, seen).await;
+                if let Err(error) = removal {
+                    errand.cache.shared.counters.add(Count::StoreError);
+                    trace::store_failed("remove", &key, &error);
+                }
+            }
+            Stored::No(refusal)
+        }
+        Fetched::Carried(_, carried, mut body) => {
+            while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
+                frame.map_err(|_| RefreshError::Body)?;
+            }
+            match carried.progress.get() {
+                Some(Err(refusal)) => Stored::No(*refusal),
+                _ => Stored::Yes,
+            }
+        }
+    };
+    match stored {
+        // What has taken its place, or its removal, is as good as a refresh.
+        Stored::Yes | Stored::Pending => Ok(()),
+        Stored::No(Refusal::Superseded | Refusal::Removed) => Ok(()),
+        Stored::No(refusal) => Err(RefreshError::NotStored(refusal)),
+    }
+}
+
+/// Says how a refresh went.
+struct Report<B> {
+    cache: CacheLayer<B>,
+    key: Key,
+    url: String,
+}
+
+impl<B> Report<B> {
+    fn tell(self, refreshed: Result<(), RefreshError>) {
+        let Self { cache, key, url } = self;
+        let Err(reason) = refreshed else { return cache.shared.backoff.succeeded(&key) };
+        cache.shared.backoff.failed(key, cache.settings.clock.now());
+        cache.shared.counters.add(Count::FailedRefresh);
+        trace::refresh_failed(&key, &reason);
+        cache.settings.calls.on_refresh_failure.tell(&RefreshFailure { key, url, reason });
+    }
+}
+
+/// Reports a panic; a task that is stopped has nothing to report.
+struct Panicking<B>(Option<Report<B>>);
+
+impl<B> Panicking<B> {
+    fn tell(mut self, refreshed: Result<(), RefreshError>) {
+        if let Some(report) = self.0.take() {
+            report.tell(refreshed);
+        }
+    }
+}
+
+impl<B> Drop for Panicking<B> {
+    fn drop(&mut self) {
+        if let Some(report) = self.0.take()
+            && thread::panicking()
+        {
+            report.tell(Err(RefreshError::Panicked));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Steps 6 to 8: asks the inner service, judges what it says, and keeps it where the policy lets it.
+
+use std::{future::poll_fn, sync::Arc};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    RefreshError, RequestBody, ResponseBody, answer,
+    begun::Begun,
+    errand::Errand,
+    flight::{Landed, Lead},
+    lookup::{Found, Lookup},
+    place::{Missed, Place},
+    share::{Carried, Entry, Limits, SharedBody},
+};
+use crate::{
+    entry::Head,
+    key::Key,
+    policy::{self, Verdict},
+    stats::Count,
+    status::{CacheStatus, Refusal, Stale, Stored},
+    store::{Hit, Store},
+    time::Timestamp,
+    trace,
+};
+
+/// Waits until `inner` is ready and calls it. The clone that a request works on has not been polled before, so nothing
+/// is held by a clone left behind.
+pub(super) async fn call<S, Request>(
+    mut inner: S,
+    request: Request,
+) -> Result<S::Response, S::Error>
+where
+    S: Service<Request>,
+{
+    poll_fn(|cx| inner.poll_ready(cx)).await?;
+    inner.call(request).await
+}
+
+/// What a call has brought.
+pub(super) enum Fetched<ResBody: Body, E> {
+    /// The inner service's error, for which nothing stands in.
+    Failed(E),
+    /// Nothing of use; the stored response stands in for it.
+    StandIn(Key, Hit, RefreshError),
+    /// What is stored still holds; and whether the store has it with its new head.
+    Confirmed(Key, Hit, Stored),
+    /// A response that is not stored.
+    Refused(response::Parts, ResBody, Key, Refusal),
+    /// A response on its way into the store.
+    Carried(response::Parts, Arc<Carried>, SharedBody<ResBody::Error>),
+}
+
+impl<S, B, ReqBody, ResBody> Errand<S, B, ReqBody>
+where
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Store,
+    ReqBody: Body<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Send,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Send,
+{
+    /// Makes the call, and answers with what it brings, or with what is stored where it fails.
+    pub(super) async fn fetch(
+        mut self,
+        looked: Lookup,
+        lead: Lead,
+    ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
+        self.cache.shared.counters.add(Count::Miss);
+        let missed = looked.missed;
+        let kept = match looked.found {
+            Found::Poor(key, hit) | Found::Good(key, hit, _) => Some((key, hit)),
+            Found::Nothing => None,
+        };
+        let reason = missed.reason;
+        let (settings, options) = (self.cache.settings.clone(), self.options.clone());
+        let method = self.parts.method.clone();
+        let stands_in =
+            move |head: &Head, now| settings.rules.may_stand_in(&options, &method, head, now);
+        Ok(match self.exchange(missed, kept, lead, stands_in).await {
+            Fetched::Failed(error) => return Err(error),
+            Fetched::StandIn(key, hit, _why) => {
+                self.answer(key, hit, Verdict::Stale(Stale::IfError), reason)
+            }
+            Fetched::Confirmed(key, hit, stored) => {
+                self.cache.shared.counters.add(Count::Revalidated);
+                let now = self.cache.settings.clock.now();
+                let status = CacheStatus::revalidated(reason, key, &hit.head, now, false, stored);
+                answer::stored(&self.cache, &self.parts, key, hit, status)
+            }
+            Fetched::Refused(parts, body, key, refusal) => {
+                let now = self.cache.settings.clock.now();
+                let status = CacheStatus::refused(reason, refusal, key, now);
+                let response = Response::from_parts(parts, ResponseBody::passthrough(body));
+                answer::report(&self.cache, response, status)
+            }
+            Fetched::Carried(parts, carried, mut body) => {
+                let (head, progress) = (&carried.head, carried.progress.clone());
+                let status = CacheStatus::storing(reason, carried.key, head, progress);
+                body.settle().await;
+                // A caller that gets no body reads none, so what is not stored by now would not be.
+                let is_stored = status.stored() == Stored::Yes;
+                let not_modified =
+                    is_stored.then(|| answer::not_modified(&self.parts, head)).flatten();
+                let response = not_modified
+                    .unwrap_or_else(|| Response::from_parts(parts, ResponseBody::shared(body)));
+                answer::report(&self.cache, response, status)
+            }
+        })
+    }
+
+    /// Asks the inner service, and whether what is `kept` still holds where that can be asked. Where that `stands_in` for
+    /// a failure, a failing status is one, and so is a body that breaks off at once.
+    pub(super) async fn exchange(
+        &mut self,
+        missed: Missed,
+        mut kept: Option<(Key, Hit)>,
+        mut lead: Lead,
+        stands_in: impl FnOnce(&Head, Timestamp) -> bool,
+    ) -> Fetched<ResBody, S::Error> {
+        let requested_at = self.cache.settings.clock.now();
+        let (rules, method) = (&self.cache.settings.rules, &self.parts.method);
+        let conditions = kept
+            .as_ref()
+            .filter(|(_, hit)| rules.may_be_confirmed(&self.options, method, &hit.head))
+            .and_then(|(_, hit)| policy::conditions(&hit.head, method));
+        let mut sent = self.parts.clone();
+        match &conditions {
+            Some(conditions) => conditions.apply(&mut sent.headers),
+            // A 304 to the caller's own condition could not be stored. It is answered here.
+            None if self.may_keep(&missed.key) => policy::remove_conditions(&mut sent.headers),
+            None => {}
+        }
+        let (body, again) = self.body.take_for_call();
+        let mut response = call(self.inner.clone(), Request::from_parts(sent, body)).await;
+        let asked = conditions.is_some();
+        if let Ok(answer) = &response
+            && asked
+            && answer.status() == StatusCode::NOT_MODIFIED
+            && let Some((key, hit)) = kept.take()
+        {
+            if policy::confirms(hit.head.headers(), answer.headers()) {
+                let (not_modified, _no_body) = (answer.headers().clone(), response);
+                return self.confirm(&missed, key, hit, &not_modified, requested_at, lead).await;
+            }
+            // It speaks of another response than the one that is stored (RFC 9111 §4.3.4).
+            kept = Some((key, hit));
+            let mut sent = self.parts.clone();
+            policy::remove_conditions(&mut sent.headers);
+            response = call(self.inner.clone(), Request::from_parts(sent, again)).await;
+        }
+
+        let now = self.cache.settings.clock.now();
+        let mut stand_in = kept.filter(|(_, hit)| stands_in(&hit.head, now));
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                lead.fail();
+                return match stand_in {
+                    Some((key, hit)) => Fetched::StandIn(key, hit, RefreshError::Call),
+                    None => Fetched::Failed(error),
+                };
+            }
+        };
+        let status = response.status();
+        if self.cache.settings.rules.is_failure(status)
+            && let Some((key, hit)) = stand_in.take()
+        {
+            lead.fail();
+            return Fetched::StandIn(key, hit, RefreshError::Status(status));
+        }
+
+        let (parts, body) = response.into_parts();
+        let (entry, names, limits) = match self.admit(&missed, &parts, &body, requested_at) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                self.cache.shared.counters.add(Count::Refused);
+                trace::not_stored(&missed.key, refusal);
+                self.cache.shared.flights.refused(&missed.key, refusal, status);
+                lead.land(Landed::Alone);
+                return Fetched::Refused(parts, body, missed.key, refusal);
+            }
+        };
+        let mut body = Begun::unread(body);
+        if let Some((key, hit)) = stand_in
+            && !limits.is_live
+            && body.ahead().await.is_err()
+        {
+            lead.fail();
+            return Fetched::StandIn(key, hit, RefreshError::Body);
+        }
+        self.cache.shared.flights.admitted(&missed.key);
+        let (carried, body) = Carried::begin(&self.cache, entry, names, body, limits, lead);
+        Fetched::Carried(parts, carried, body)
+    }
+
+    /// Whether the response may be stored, and as what.
+    fn admit(
+        &self,
+        missed: &Missed,
+        response: &response::Parts,
+        body: &ResBody,
+        requested_at: Timestamp,
+    ) -> Result<(Entry, Option<Vec<http::HeaderName>>, Limits), Refusal> {
+        let settings = &*self.cache.settings;
+        let (rules, url) = (&settings.rules, self.url.text.as_str());
+        let now = settings.clock.now();
+        let expires_at = rules.admit(&self.options, url, &self.parts, response, now)?;
+        // The length that a HEAD's response names is not its own.
+        let has_no_body =
+            self.parts.method == Method::HEAD || response.status == StatusCode::NO_CONTENT;
+        let expected = if has_no_body { None } else { policy::content_length(&response.headers)? };
+        let max = settings.max_body;
+        if expected.is_some_and(|len| len > max) || body.size_hint().lower() > max {
+            return Err(Refusal::TooLarge);
+        }
+        let limits = Limits { expected, max, is_live: policy::is_live(&response.headers) };
+        let place = Place { request: &self.parts, url, missed };
+        let keys = place.keys(settings, response, expires_at, now)?;
+        let head = place
+            .head(settings, &keys.key, response, expires_at, now)
+            .with_requested_at(requested_at);
+        Ok((Entry { key: keys.key, head, variants: keys.list }, keys.names, limits))
+    }
+}

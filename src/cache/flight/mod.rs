@@ -1,0 +1,201 @@
+//! One call for many: requests for the same thing at the same time go behind one of them.
+//!
+//! Every call that may store something is registered here, followed or not: what is removed while it is on its way is not
+//! to be brought back by it.
+
+use std::{fmt, sync::Arc};
+
+use http::StatusCode;
+
+use self::lonely::Lonely;
+use super::share::{Carried, Place};
+use crate::{
+    entry::Head,
+    key::Key,
+    status::{Refusal, Stored},
+    store::Version,
+};
+
+mod lonely;
+mod table;
+
+pub(crate) use self::table::Join;
+
+type Table = table::Table<Key, Bound, Landed>;
+pub(crate) type Lead = table::Lead<Key, Bound, Landed>;
+pub(crate) type Boarding = table::Boarding<Key, Bound, Landed>;
+pub(crate) type Followed = table::Followed<Key, Bound, Landed>;
+
+/// How many locks the flights are spread over.
+const SHARDS: usize = 64;
+
+/// The calls that a layer and its clones have under way.
+#[derive(Clone)]
+pub(crate) struct Flights {
+    table: Arc<Table>,
+    lonely: Arc<Lonely>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { table: Arc::new(Table::new(SHARDS)), lonely: Arc::default() }
+    }
+}
+
+impl fmt::Debug for Flights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Flights {
+    /// To be asked before the store is looked into for `key`, and given to [`board`](Self::board).
+    pub(crate) fn arrivals(&self, key: &Key) -> u64 {
+        self.table.arrivals(key)
+    }
+
+    /// A place in the flight for `key`, or one of its own. A follower gives up after `patience` leaders have failed.
+    pub(crate) fn board(
+        &self,
+        key: &Key,
+        bound: Bound,
+        arrivals: u64,
+        join: Join,
+        patience: u32,
+    ) -> Boarding {
+        self.table.board(key, bound, arrivals, join, patience)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether the last response for `key` was none that can be shared, nor will the next one be.
+    pub(crate) fn is_lonely(&self, key: &Key) -> bool {
+        self.lonely.contains(key)
+    }
+
+    /// A response for `key` was not stored. Where that was no accident, the next requests do not wait for each other only
+    /// to learn it again.
+    pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
+        let is_lasting = match refusal {
+            Refusal::Status => !status.is_server_error(),
+            Refusal::Predicate
+            | Refusal::Expiration
+            | Refusal::NoExpiration
+            | Refusal::SetCookie
+            | Refusal::Vary
+            | Refusal::TooLarge => true,
+            _ => false,
+        };
+        if is_lasting {
+            self.lonely.insert(key);
+        }
+    }
+
+    /// A response for `key` may be stored.
+    pub(crate) fn admitted(&self, key: &Key) {
+        self.lonely.remove(key);
+    }
+}
+
+/// What is known of a call from its request alone.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) primary: Key,
+    pub(crate) url: Box<str>,
+    pub(crate) tags: Vec<Box<str>>,
+}
+
+/// What a call has come to.
+#[derive(Clone)]
+pub(crate) enum Landed {
+    /// A response that may be stored; its body is on its way.
+    Body(Arc<Carried>),
+    /// What is stored still holds.
+    Confirmed(Arc<Confirmed>),
+    /// Nothing that could be shared.
+    Alone,
+    /// Nothing of its own: the store has something newer, or nothing any more.
+    LookAgain,
+}
+
+/// What a 304 has made of a stored response.
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    pub(crate) key: Key,
+    /// The entry that was asked about.
+    pub(crate) version: Version,
+    pub(crate) head: Arc<Head>,
+    /// Whether the store has it so.
+    pub(crate) stored: Stored,
+}
+
+/// What a follower gets.
+pub(crate) enum Seat {
+    Body(Arc<Carried>, Place),
+    Confirmed(Arc<Confirmed>),
+    /// It goes on its own.
+    Alone,
+    LookAgain,
+}
+
+impl table::Landing for Landed {
+    type Seat = Seat;
+
+    fn seat(&self) -> Option<Seat> {
+        match self {
+            Self::Body(carried) => carried.join().map(|place| Seat::Body(carried.clone(), place)),
+            Self::Confirmed(confirmed) => Some(Seat::Confirmed(confirmed.clone())),
+            Self::Alone => Some(Seat::Alone),
+            Self::LookAgain => Some(Seat::LookAgain),
+        }
+    }
+}
+
+impl Bound {
+    /// Whether what this call brings would lie under `key`, or under a variant's below it.
+    fn is_under(&self, key: &Key, own: &Key, landed: Option<&Landed>) -> bool {
+        let stored_under = match landed {
+            Some(Landed::Body(carried)) => Some(&carried.key),
+            Some(Landed::Confirmed(confirmed)) => Some(&confirmed.key),
+            _ => None,
+        };
+        *key == self.primary || key == own || stored_under == Some(key)
+    }
+}
+
+/// # Removal wins
+///
+/// Each returns when nothing of what was on its way can be stored any more.
+impl Flights {
+    pub(crate) async fn doom_key(&self, key: &Key) {
+        settle(self.table.doom(|own, bound, landed| bound.is_under(key, own, landed))).await;
+    }
+
+    pub(crate) async fn doom_url(&self, url: &str) {
+        settle(self.table.doom(|_, bound, _| *bound.url == *url)).await;
+    }
+
+    pub(crate) async fn doom_tag(&self, tag: &str) {
+        let is_tagged = |tags: &[Box<str>]| tags.iter().any(|own| **own == *tag);
+        let carries = |landed: Option<&Landed>| match landed {
+            Some(Landed::Body(carried)) => is_tagged(carried.head.tags()),
+            Some(Landed::Confirmed(confirmed)) => is_tagged(confirmed.head.tags()),
+            _ => false,
+        };
+        settle(self.table.doom(|_, bound, landed| is_tagged(&bound.tags) || carries(landed))).await;
+    }
+
+    pub(crate) async fn doom_all(&self) {
+        settle(self.table.doom(|_, _, _| true)).await;
+    }
+}
+
+async fn settle(landed: Vec<Landed>) {
+    for landed in landed {
+        if let Landed::Body(carried) = landed {
+            carried.doom().await;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What the store has for a request, and whether it is good.
+
+use bytes::Bytes;
+use http::{HeaderName, Method, request};
+use http_body::Body;
+
+use super::{CacheLayer, RequestBody, heal::remove_damaged, place::Missed};
+use crate::{
+    key::{Key, RequestUrl},
+    options::CacheOptions,
+    policy::Verdict,
+    stats::Count,
+    status::Miss,
+    store::{ErrorKind, Hit, Store},
+    time::Timestamp,
+    trace,
+};
+
+/// What the store has for a request.
+pub(super) struct Lookup {
+    pub(super) found: Found,
+    /// Where the response to come has its place.
+    pub(super) missed: Missed,
+    /// How many flights had arrived when this was looked up.
+    pub(super) arrivals: u64,
+    pub(super) now: Timestamp,
+}
+
+pub(super) enum Found {
+    /// An entry that the request can be answered with.
+    Good(Key, Hit, Verdict),
+    /// One that it cannot be answered with as it is: expired, or a new one is asked for.
+    Poor(Key, Hit),
+    Nothing,
+}
+
+/// What the store has for the request with this head, URL and body.
+pub(super) async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
+    cache: &CacheLayer<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    url: &RequestUrl,
+    body: &mut RequestBody<ReqBody>,
+) -> Lookup {
+    if let Some(key) = options.key {
+        return look_under(cache, options, parts, key).await;
+    }
+    let recipe = &cache.settings.recipe;
+    let key = recipe.primary(&parts.method, url, parts, body.content());
+    let own = look_under(cache, options, parts, key).await;
+    if parts.method != Method::HEAD {
+        return own;
+    }
+    // The response to a GET answers a HEAD as well (RFC 9111 §4); of two that do, the newer one.
+    let get = recipe.primary(&Method::GET, url, parts, body.content());
+    let get = look_under(cache, options, parts, get).await;
+    let is_better = match (&own.found, &get.found) {
+        (Found::Good(_, own, _), Found::Good(_, get, _)) => {
+            own.head.stored_at() > get.head.stored_at()
+        }
+        (Found::Good(..), _) => true,
+        (_, Found::Good(..)) => false,
+        // What is said of the GET's says more than that there is none of the HEAD's.
+        _ => own.missed.reason != Miss::Absent,
+    };
+    if is_better {
+        return own;
+    }
+    // A response to a HEAD has its place under the HEAD's key, whatever stands in for it until then.
+    let missed = Missed { reason: get.missed.reason, ..own.missed };
+    Lookup { found: get.found, missed, ..own }
+}
+
+/// Looks where a response on its way to others has shown this request's place to be.
+pub(super) async fn look_by_names<B: Store>(
+    cache: &CacheLayer<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    missed: Missed,
+    names: &[HeaderName],
+) -> Lookup {
+    let key = cache.settings.recipe.variant(&missed.primary, names, &parts.headers);
+    let missed = Missed { reason: Miss::Variant, key, ..missed };
+    look_for_variant(cache, options, parts, missed).await
+}
+
+/// Looks under one primary key, and from there under the variant's.
+async fn look_under<B: Store>(
+    cache: &CacheLayer<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    primary: Key,
+) -> Lookup {
+    let missed = Missed { reason: Miss::Absent, key: primary, primary, variants: None };
+    let arrivals = cache.shared.flights.arrivals(&primary);
+    let mut found = read(cache, &primary).await;
+    let list = match &mut found {
+        Ok(hit) => hit.take_if(|hit| hit.head.variant_names().is_some()),
+        Err(_) => None,
+    };
+    let Some(Hit { head: list, .. }) = list else {
+        return judge(cache, options, parts, missed, found, arrivals);
+    };
+    let names = list.variant_names().unwrap_or_default();
+    let key = cache.settings.recipe.variant(&primary, names, &parts.headers);
+    let missed = Missed { reason: Miss::Variant, key, variants: Some(list), ..missed };
+    let arrivals = cache.shared.flights.arrivals(&missed.key);
+    let found = read(cache, &missed.key).await;
+    // A list of variants has no business under a variant's key.
+    let found = found.map(|hit| hit.filter(|hit| hit.head.variant_names().is_none()));
+    judge(cache, options, parts, missed, found, arrivals)
+}
+
+async fn look_for_variant<B: Store>(
+    cache: &CacheLayer<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    missed: Missed,
+) -> Lookup {
+    let arrivals = cache.shared.flights.arrivals(&missed.key);
+    let found = read(cache, &missed.key).await;
+    // A list of variants has no business under a variant's key.
+    let found = found.map(|hit| hit.filter(|hit| hit.head.variant_names().is_none()));
+    judge(cache, options, parts, missed, found, arrivals)
+}
+
+fn judge<B: Store>(
+    cache: &CacheLayer<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    missed: Missed,
+    found: Result<Option<Hit>, Miss>,
+    arrivals: u64,
+) -> Lookup {
+    let now = cache.settings.clock.now();
+    let (found, reason) = match found {
+        Ok(Some(hit)) => match cache.settings.rules.judge(options, &parts.method, &hit.head, now) {
+            Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {
+                (Found::Poor(missed.key, hit), reason)
+            }
+            // Another method's, or another layer's, which this one has no use for.
+            Verdict::Unfit(reason) => (Found::Nothing, reason),
+            verdict => (Found::Good(missed.key, hit, verdict), Miss::Expired),
+        },
+        Ok(None) if options.asks_origin() => (Found::Nothing, Miss::Refresh),
+        Ok(None) => (Found::Nothing, missed.reason),
+        Err(reason) => (Found::Nothing, reason),
+    };
+    Lookup { found, missed: Missed { reason, ..missed }, arrivals, now }
+}
+
+/// Reads one entry. What fails is a miss; what is damaged is removed as well.
+async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>, Miss> {
+    let error = match cache.shared.store.get(key).await {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    trace::store_failed("read", key, &error);
+    if error.kind() != ErrorKind::Corrupt {
+        cache.shared.counters.add(Count::StoreError);
+        return Err(Miss::StoreFailed(error.kind()));
+    }
+    remove_damaged(cache.clone(), *key, None).await;
+    Err(Miss::Corrupt)
+}

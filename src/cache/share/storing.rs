@@ -1,0 +1,176 @@
+//! The storing side of a body on its way: what it is given, and what it does with it.
+//!
+//! It has one consumer and keeps no waker: whoever fills the queue polls the storing future right after. That is the
+//! [`Carrier`](super::carrier::Carrier), and nobody else.
+
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::{
+    entry::Head,
+    key::Key,
+    store::{self, Store, StoredBody, Writer},
+    trace,
+};
+
+/// How far the readers may be ahead of the store, in bytes; beyond it, they wait, and drive the store meanwhile. A chunk
+/// is never split, so one of any size may stand in the queue beside this.
+const BACKLOG: usize = 256 * 1024;
+
+/// What the store is to be given.
+#[derive(Debug, Default)]
+pub(crate) struct Queue(Mutex<QueueState>);
+
+#[derive(Debug, Default)]
+struct QueueState {
+    chunks: VecDeque<Bytes>,
+    bytes: usize,
+    end: Option<Option<HeaderMap>>,
+    /// How many readers are to have a copy once the entry is published.
+    copies: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Filling,
+    /// The entry is being published; there is no way back.
+    Committing,
+    /// It must not be published any more.
+    Doomed,
+}
+
+enum Next {
+    Chunk(Bytes),
+    End(Option<HeaderMap>),
+    Doomed,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // The state is whole between any two statements under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What comes next. No waker is kept: whoever fills the queue polls the storing side right after.
+    fn poll_next(&self) -> Poll<Next> {
+        let mut state = self.lock();
+        if state.stage == Stage::Doomed {
+            return Poll::Ready(Next::Doomed);
+        }
+        if let Some(chunk) = state.chunks.pop_front() {
+            state.bytes -= cost(&chunk);
+            return Poll::Ready(Next::Chunk(chunk));
+        }
+        match state.end.take() {
+            Some(trailers) => {
+                state.stage = Stage::Committing;
+                Poll::Ready(Next::End(trailers))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    pub(super) fn push(&self, chunk: Bytes) {
+        let mut state = self.lock();
+        state.bytes += cost(&chunk);
+        state.chunks.push_back(chunk);
+    }
+
+    pub(super) fn clear(&self) {
+        let mut state = self.lock();
+        state.chunks.clear();
+        state.bytes = 0;
+    }
+
+    pub(super) fn end(&self, trailers: Option<HeaderMap>) {
+        self.lock().end = Some(trailers);
+    }
+
+    pub(super) fn want_copies(&self, copies: usize) {
+        self.lock().copies = copies;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().bytes >= BACKLOG
+    }
+
+    /// Forbids to publish the entry; `false` where it is too late, since it is being published.
+    pub(crate) fn doom(&self) -> bool {
+        let mut state = self.lock();
+        if state.stage == Stage::Committing {
+            return false;
+        }
+        state.stage = Stage::Doomed;
+        true
+    }
+}
+
+/// What a chunk counts for: a short one as well may hold on to the whole read buffer that it came in.
+fn cost(chunk: &Bytes) -> usize {
+    chunk.len().max(4 * 1024)
+}
+
+/// What is to be stored, and where.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: Key,
+    pub(crate) head: Head,
+    /// The list of variants to lay under the primary key, where it is not there as it should be.
+    pub(crate) variants: Option<(Key, Head)>,
+}
+
+/// Whether the entry was published, and the copies of its body that readers wait for; fewer where the store fails.
+pub(super) type StoringFuture =
+    Pin<Box<dyn Future<Output = store::Result<Option<Vec<StoredBody>>>> + Send>>;
+
+/// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it. `None` where it was
+/// doomed on the way.
+pub(super) async fn store_entry<B: Store>(
+    store: B,
+    entry: Entry,
+    queue: Arc<Queue>,
+) -> store::Result<Option<Vec<StoredBody>>> {
+    let stored_at = entry.head.stored_at();
+    let mut len = 0;
+    let mut writer = store.put(&entry.key, entry.head).await?;
+    loop {
+        match poll_fn(|_| queue.poll_next()).await {
+            Next::Chunk(chunk) => {
+                len += chunk.len() as u64;
+                writer.write(chunk).await?;
+            }
+            Next::End(trailers) => break writer.finish(trailers).await?,
+            Next::Doomed => return Ok(None),
+        }
+    }
+    // The list comes last: until then, what the primary key held before keeps answering.
+    if let Some((primary, list)) = entry.variants {
+        store.put(&primary, list).await?.finish(None).await?;
+    }
+    let wanted = queue.lock().copies;
+    let mut copies = Vec::with_capacity(wanted);
+    while copies.len() < wanted {
+        match store.get(&entry.key).await {
+            Ok(Some(hit)) if hit.head.stored_at() == stored_at && hit.body.len() == len => {
+                copies.push(hit.into_response().into_body());
+            }
+            // Another has taken its place by now.
+            Ok(_) => break,
+            Err(error) => {
+                trace::store_failed("read", &entry.key, &error);
+                break;
+            }
+        }
+    }
+    Ok(Some(copies))
+}

@@ -1,0 +1,104 @@
+//! What is in memory of a body on its way: the chunks that somebody has yet to read, and the first ones for those who
+//! join.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// How much of a body is kept for readers that are behind, and for those to come, in bytes.
+pub(crate) const WINDOW: u64 = 256 * 1024;
+
+/// Chunks up to this length are copied: each may be a slice of a read buffer many times as large, which would be held
+/// for it.
+const SMALL: usize = 4 * 1024;
+
+/// What a chunk costs beside its bytes.
+const OVERHEAD: u64 = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    chunks: VecDeque<Held>,
+    /// The number of the first chunk that is held, counted from the beginning of the body.
+    first: u64,
+    /// What the chunks that are held cost.
+    cost: u64,
+    /// How many bytes have come in all.
+    received: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    chunk: Bytes,
+    /// How many readers have yet to come here.
+    wanted: usize,
+}
+
+impl Window {
+    /// Appends a chunk that `readers` have yet to read.
+    pub(crate) fn push(&mut self, chunk: Bytes, readers: usize) {
+        self.received = self.received.saturating_add(chunk.len() as u64);
+        let chunk = if chunk.len() <= SMALL { Bytes::copy_from_slice(&chunk) } else { chunk };
+        self.cost += chunk.len() as u64 + OVERHEAD;
+        self.chunks.push_back(Held { chunk, wanted: readers });
+    }
+
+    /// Forgets what nobody wants any more, save the beginning while it is `open` to newcomers and whole; and what is
+    /// wanted as well where the rest costs more than `limit`. The newest chunk stays.
+    pub(crate) fn trim(&mut self, open: bool, limit: u64) {
+        let keeps_beginning = open && self.is_whole() && self.cost <= WINDOW;
+        while let Some(oldest) = self.chunks.front() {
+            let is_wanted = oldest.wanted > 0 && (self.cost <= limit || self.chunks.len() == 1);
+            if is_wanted || keeps_beginning {
+                return;
+            }
+            self.cost -= oldest.chunk.len() as u64 + OVERHEAD;
+            self.first += 1;
+            self.chunks.pop_front();
+        }
+    }
+
+    /// Whether everything is there, from the first chunk on.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.first == 0
+    }
+
+    /// The number of the chunk to come.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.chunks.len() as u64
+    }
+
+    /// Whether the chunk of this number has been forgotten.
+    pub(crate) fn is_past(&self, number: u64) -> bool {
+        number < self.first
+    }
+
+    /// The chunk of this number, for good: its reader goes on to the next.
+    pub(crate) fn read(&mut self, number: u64) -> Option<Bytes> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let held = self.chunks.get_mut(index)?;
+        held.wanted = held.wanted.saturating_sub(1);
+        Some(held.chunk.clone())
+    }
+
+    /// Whether nothing but empty chunks stands behind the one of this number.
+    pub(crate) fn is_last(&self, number: u64) -> bool {
+        let behind = usize::try_from((number + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.chunks.iter().skip(behind).all(|held| held.chunk.is_empty())
+    }
+
+    /// One more reader, at the beginning.
+    pub(crate) fn add_reader(&mut self) {
+        self.chunks.iter_mut().for_each(|held| held.wanted += 1);
+    }
+
+    /// The reader that was to read the chunk of this number next has gone.
+    pub(crate) fn remove_reader(&mut self, number: u64) {
+        let read = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.chunks.iter_mut().skip(read).for_each(|held| held.wanted -= 1);
+    }
+
+    /// How many bytes have come in all.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+}
