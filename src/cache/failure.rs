@@ -31,7 +31,7 @@ pub enum RefreshError {
     Status(StatusCode),
     /// The response's body ended in an error.
     Body,
-    /// It took longer than a refresh [may](crate::CacheLayer::refresh_timeout).
+    /// It took longer than a refresh may (`refresh_timeout`).
     TimedOut,
     /// The inner service, or the response's body, panicked.
     Panicked,

@@ -371,8 +371,8 @@ impl<B> CacheLayer<B> {
 ///
 /// | what is stored | is answered with | set by |
 /// |---|---|---|
-/// | is fresh, and ends soon | at once; refreshed in the background | [`refresh_ahead`](CacheLayer::refresh_ahead) |
-/// | has expired | at once; refreshed in the background | [`stale_while_revalidate`](CacheLayer::stale_while_revalidate) |
+/// | is fresh, and ends soon | at once; refreshed in the background | `refresh_ahead` |
+/// | has expired | at once; refreshed in the background | `stale_while_revalidate` |
 /// | has expired, the origin fails | in the failure's place | [`stale_if_error`](CacheLayer::stale_if_error) |
 /// | has expired, has a validator | after the origin's 304 | [`keep_expired`](CacheLayer::keep_expired) |
 ///
