@@ -85,7 +85,7 @@ where
             self.cache.shared.flights.doom_key(&looked.missed.key).await;
         }
         loop {
-            looked = match self.from_store(looked) {
+            looked = match self.answer_from_store(looked) {
                 FromStore::Response(response) => return Ok(response),
                 FromStore::ForNow(response, looked) => {
                     background::refresh(self, looked);
@@ -105,7 +105,7 @@ where
     }
 
     /// The response from the store, where there is a good one.
-    fn from_store(&self, looked: Lookup) -> FromStore<ResBody> {
+    fn answer_from_store(&self, looked: Lookup) -> FromStore<ResBody> {
         let Found::Good(key, hit, verdict) = looked.found else {
             return FromStore::Nothing(looked);
         };
