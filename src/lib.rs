@@ -61,15 +61,39 @@
 //! [64 MiB](CacheLayer::max_body), bodies that broke off or that were dropped on their way, and what varies by `*`. Each
 //! refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
 //!
-//! A request that already holds a copy (`If-None-Match`, `If-Modified-Since`) is answered from the store with the whole
-//! response; where nothing is stored, the origin's 304 passes through.
+//! A request that already holds a copy (`If-None-Match`, `If-Modified-Since`) is answered with 304 where that copy is as
+//! good as the stored one. The origin is not told of it: what it sends is the whole response, to be stored.
+//!
+//! # One call for many, and stale answers
+//!
+//! Requests that miss for the same thing at the same time share one call, and its body as it comes; so do those that ask
+//! whether an expired response still holds. Where the first caller goes away, the others read on; where its call fails,
+//! one of them makes the next. What an origin sends that is not to be stored, each fetches for itself.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use larder::{CacheLayer, store::Memory};
+//! # #[cfg(feature = "tokio")] {
+//! let layer = CacheLayer::new(Memory::default())
+//!     .expire_after(Duration::from_secs(60))
+//!     // For an hour after that, the old response at once, while a new one is fetched in the background;
+//!     .stale_while_revalidate(Duration::from_secs(3600))
+//!     // for a day, where the origin is down.
+//!     .stale_if_error(Duration::from_secs(24 * 3600));
+//! # }
+//! ```
+//!
+//! The [settings](CacheLayer#calls-to-the-origin-and-stale-answers) have more. What is
+//! [removed](Entries::remove) while a call for it is under way is not brought back by that call.
 //!
 //! # What holds always
 //!
 //! - **Hits do not depend on the inner service.** The cache is always ready; only a request that needs the inner
 //!   service waits for it.
 //! - **No error is added.** The error type is the inner service's; a store that fails is a miss, or "not stored".
-//! - **Bodies stream** in both directions; memory is bounded whatever their size.
+//! - **Bodies stream** in both directions; memory is bounded whatever their size, and however many read them.
+//! - **Nothing is spawned**, save the refreshes in the background that a setting asks for. Bodies are pulled by those who
+//!   read them.
 //! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their
 //!   repeats, body and trailers. What belongs to the connection (RFC 9110 §7.6.1) is not part of it.
 //! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding); in a shared cache, path and
@@ -109,8 +133,8 @@ mod trace;
 
 pub use self::{
     cache::{
-        BodyError, Cache, CacheLayer, RefreshError, RefreshFailure, RequestBody, ResponseBody,
-        ResponseFuture,
+        BodyError, Cache, CacheLayer, CoalescedError, RefreshError, RefreshFailure, RequestBody,
+        ResponseBody, ResponseFuture,
     },
     entries::{Entries, EntryInfo, Filter, Target},
     error::{BoxError, ConfigError},

@@ -20,3 +20,6 @@ again=$(quickstart)
 printf '%s\n\n%s\n' "$first" "$again"
 grep -q '^9 hits, 1 misses' <<<"$first" || { echo "quickstart: the first run should miss once" >&2; exit 1; }
 grep -q '^10 hits, 0 misses' <<<"$again" || { echo "quickstart: the second run should never miss" >&2; exit 1; }
+stampede=$(cargo run --quiet --example stampede)
+printf '\n%s\n' "$stampede"
+grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }

@@ -80,7 +80,7 @@ where
         mut looked: Lookup,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
         self.is_alone = !self.may_share(&looked.missed.key);
-        if self.options.force_refresh {
+        if self.options.force_refresh && self.may_keep(&looked.missed.key) {
             // What older calls bring is older than what this one will.
             self.cache.shared.flights.doom_key(&looked.missed.key).await;
         }
@@ -109,15 +109,17 @@ where
         let Found::Good(key, hit, verdict) = looked.found else {
             return FromStore::Nothing(looked);
         };
-        let in_background =
-            matches!(verdict, Verdict::Ending | Verdict::Stale(Stale::WhileRevalidate))
-                && !self.options.only_if_cached;
-        if !in_background {
-            let response = self.answer(key, hit, verdict, looked.missed.reason);
-            return FromStore::Response(response);
-        }
-        if !background::is_possible() && verdict != Verdict::Ending {
-            return FromStore::Nothing(Lookup { found: Found::Poor(key, hit), ..looked });
+        match verdict {
+            Verdict::Ending | Verdict::Stale(Stale::WhileRevalidate)
+                if background::is_possible() => {}
+            // Nobody is there to refresh it: the caller waits for a fresh one.
+            Verdict::Stale(Stale::WhileRevalidate) => {
+                return FromStore::Nothing(Lookup { found: Found::Poor(key, hit), ..looked });
+            }
+            _ => {
+                let response = self.answer(key, hit, verdict, looked.missed.reason);
+                return FromStore::Response(response);
+            }
         }
         // The refresh has use for the entry, and none for its body.
         let spare = Hit::new(hit.head.clone(), hit.version, StoredBody::empty());

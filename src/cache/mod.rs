@@ -1,13 +1,16 @@
 //! The layer, the service it makes, and the bodies that pass through.
 //!
 //! ```text
-//! Request ─ gate ─ key ─ lookup ─ judge ─┬─ fresh ───► Response from the store; the inner service is never touched
-//!             │                          └─ else ─ fetch ─ judge ─ keep ─► Response
-//!             └─ bypass(reason) ─► inner service
+//! Request ─ gate ─ key ─ lookup ─ judge ─┬─ fresh ──────────► Response from the store; the inner service is never touched
+//!             │                          ├─ stale, allowed ─► Response from the store, and a call in the background
+//!             │                          └─ else ─ flight ─┬─ leader: fetch ─ judge ─ keep ─► Response
+//!             └─ bypass(reason) ─► inner service           └─ follower: reads along ────────► Response
 //! ```
 //!
-//! [`serve`](self) walks this way for each request, `keep` reads a body along for the store. Stores are known only
-//! through their trait, the rules only through the policy's decisions.
+//! `serve` walks this way for each request, up to the fresh answer; an `errand` walks the rest of it. `flight` says who
+//! makes a call and who waits for it, `fetch` makes it, `confirm` sees to its 304, `share` has the body that several read
+//! and the store with them, `background` the calls that nobody waits for. Stores are known only through their trait, the
+//! rules only through the policy's decisions.
 
 mod answer;
 mod background;
@@ -32,7 +35,7 @@ mod share;
 
 pub(crate) use self::place::{Missed, Place};
 pub use self::{
-    body::{BodyError, ResponseBody},
+    body::{BodyError, CoalescedError, ResponseBody},
     failure::{RefreshError, RefreshFailure},
     future::ResponseFuture,
     layer::CacheLayer,

@@ -380,12 +380,27 @@ impl<B> CacheLayer<B> {
 impl<B> CacheLayer<B> {
     /// Whether requests that miss for the same response at the same time share one call to the inner service. Default:
     /// `true`.
+    ///
+    /// One of them leads: it makes the call, and the others get its response as soon as its head is there, each reading
+    /// the body at its own pace. Hits never wait.
+    ///
+    /// - A response that may not be stored is the leader's alone: the others make their calls at once, beside each other.
+    ///   Such keys are remembered, and their next requests do not wait for each other.
+    /// - If the leader is cancelled or fails, another takes the lead; its error stays its own. After two calls that
+    ///   failed, those that still wait call beside each other. One that may be answered with a
+    ///   [stale](CacheLayer::stale_if_error) response is, after the first.
+    /// - One that comes when the beginning of the body has left memory (256 KiB are kept) waits until the response is
+    ///   stored where its length is known, and makes its own call where it is not.
+    /// - One that reads more than 256 KiB behind the others goes on from the store once the response is there. Where it
+    ///   cannot be stored after all, so much of it as [`max_body`](CacheLayer::max_body) is held for such readers; beyond
+    ///   that, their bodies end in an error.
     pub fn coalesce(self, coalesce: bool) -> Self {
         self.set(|settings| settings.calls.coalesce = coalesce)
     }
 
-    /// The longest that a request waits for the response head of a call that another request made; then it makes its
-    /// own. Default: none, it waits as long as the call takes.
+    /// The longest that a request waits for a call that another request made, before it makes its own: for the response
+    /// head, or, where it comes too late to read the body along, for the entry. Default: none, it waits as long as the
+    /// call takes. Without effect outside of a tokio runtime.
     ///
     /// # Errors
     ///
