@@ -367,6 +367,10 @@ enum Turn<C> {
 /// Of how many chunks a body is read ahead, at most: what says how short it is may still be a lie, or never end.
 const AHEAD_CHUNKS: u64 = 64;
 
+/// How many steps a reader takes in one go, before it lets other tasks have their turn: one that waits for the end of a
+/// body that is all there would not pause otherwise.
+const STEPS: usize = 128;
+
 /// How often a reader looks for an end that is due: it may stand behind an empty chunk or two.
 const LOOKS: usize = 4;
 
@@ -375,7 +379,7 @@ impl<W: Work> Reader<W> {
     /// handed out before the entry is published or given up.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<W::Copy>> {
         let mut looks = 0;
-        loop {
+        for _ in 0..STEPS {
             match self.turn(looks < LOOKS) {
                 Turn::Take(next) => return Poll::Ready(next),
                 Turn::LookForEnd => {
@@ -391,6 +395,8 @@ impl<W: Work> Reader<W> {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn turn(&mut self, may_look: bool) -> Turn<W::Copy> {
@@ -438,12 +444,16 @@ impl<W: Work> Reader<W> {
 
     /// Ready when the entry has been published or given up. Until then, it goes on with the work.
     pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.core.lock().shape.is_storing {
+        for _ in 0..STEPS {
+            if !self.core.lock().shape.is_storing {
+                return Poll::Ready(());
+            }
             if !self.core.drive(self.id, cx) {
                 return Poll::Pending;
             }
         }
-        Poll::Ready(())
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads ahead what is there at once, up to about `bytes`; ready when that is it, or when the whole body is stored.
