@@ -16,7 +16,7 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.cache_status = Some(name)))
     }
 
-    /// Where the time is read. Default: [`SystemClock`].
+    /// Where the time is read. Default: [`SystemClock`](crate::time::SystemClock).
     pub fn clock(self, clock: impl Clock) -> Self {
         self.set(|settings| settings.clock = Arc::new(clock))
     }
