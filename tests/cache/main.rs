@@ -11,7 +11,9 @@ mod composing;
 mod copying;
 mod expiry;
 mod faults;
+mod flights;
 mod keys;
+mod leaders;
 mod management;
 #[cfg(feature = "redb")]
 mod on_disk;
