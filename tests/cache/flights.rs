@@ -9,7 +9,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use larder::{
     BoxError, CacheOptions, Miss, Outcome, Stored,
-    store::{Memory, Redb, Store},
+    store::{Memory, Store},
 };
 use tokio::time::Instant;
 
@@ -70,9 +70,10 @@ async fn a_thousand_callers_on_several_threads_make_one_call() {
     a_burst_from_many_threads(Memory::default()).await;
 }
 
+#[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_callers_over_a_file_make_one_call() {
-    a_burst_from_many_threads(Redb::temporary().unwrap()).await;
+    a_burst_from_many_threads(larder::store::Redb::temporary().unwrap()).await;
 }
 
 #[tokio::test]
@@ -256,6 +257,7 @@ async fn a_request_that_does_not_share_is_neither_led_nor_followed() {
     assert_eq!(texts, ["1", "2", "3"]);
 }
 
+#[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn a_follower_waits_no_longer_than_it_is_told_to() {
     let gate = Gate::closed();

@@ -19,7 +19,7 @@ use larder::{
     store::{Hit, Result, Scanned, Store, Version, Writer},
     time::Timestamp,
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::unconstrained};
 
 /// Whoever passes takes a permit.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Gate {
     }
 
     pub(crate) async fn pass(&self) {
-        self.0.acquire().await.unwrap().forget();
+        unconstrained(self.0.acquire()).await.unwrap().forget();
     }
 }
 
