@@ -11,7 +11,10 @@ mod composing;
 mod copying;
 mod expiry;
 mod faults;
+mod flights;
+mod followers;
 mod keys;
+mod leaders;
 mod management;
 #[cfg(feature = "redb")]
 mod on_disk;
@@ -19,8 +22,12 @@ mod options;
 mod pace;
 mod passing;
 mod readiness;
+#[cfg(feature = "redb")]
+mod removal_wins;
 mod settings;
 mod shared;
+mod shared_bodies;
+mod slow_readers;
 mod sockets;
 mod status;
 mod stores;

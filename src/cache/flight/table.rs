@@ -135,14 +135,14 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
                 Join::First => flight.open = false,
                 Join::UnlessUnderway => match flight.phase {
                     Phase::Calling | Phase::Landed(_) => return Boarding::Underway,
-                    Phase::Vacant => return Boarding::Lead(flight.take_over(self, key)),
+                    Phase::Vacant => return Boarding::Lead(flight.take_over(self, key, info)),
                     Phase::Over => flight.open = false,
                 },
                 Join::Either => match &flight.phase {
                     Phase::Calling => {
-                        return Boarding::Follow(flight.follow(self, key, patience));
+                        return Boarding::Follow(flight.follow(self, key, info, patience));
                     }
-                    Phase::Vacant => return Boarding::Lead(flight.take_over(self, key)),
+                    Phase::Vacant => return Boarding::Lead(flight.take_over(self, key, info)),
                     Phase::Landed(landing) => match landing.seat() {
                         Some(seat) => return Boarding::Seated(seat),
                         None => flight.open = false,
@@ -168,7 +168,7 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
             failures: 0,
             waiting: Slab::new(),
         };
-        let lead = flight.take_over(self, key);
+        let lead = flight.lead(self, key);
         here.push(flight);
         Boarding::Lead(lead)
     }
@@ -235,7 +235,18 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Shard<K, I, L> {
 }
 
 impl<I, L: Landing> Flight<I, L> {
+    /// Another leads, of whom other things are known.
     fn take_over<K: Hash + Eq + Clone>(
+        &mut self,
+        table: &Arc<Table<K, I, L>>,
+        key: &K,
+        info: I,
+    ) -> Lead<K, I, L> {
+        self.info = info;
+        self.lead(table, key)
+    }
+
+    fn lead<K: Hash + Eq + Clone>(
         &mut self,
         table: &Arc<Table<K, I, L>>,
         key: &K,
@@ -255,6 +266,7 @@ impl<I, L: Landing> Flight<I, L> {
         &mut self,
         table: &Arc<Table<K, I, L>>,
         key: &K,
+        info: I,
         patience: u32,
     ) -> Follow<K, I, L> {
         let place = self.waiting.insert(Waiting { waker: None, seat: None });
@@ -263,6 +275,7 @@ impl<I, L: Landing> Flight<I, L> {
             key: key.clone(),
             flight: self.id,
             place,
+            info: Some(info),
             give_up_at: self.failures.saturating_add(patience),
             is_over: false,
         }
@@ -362,6 +375,8 @@ pub(crate) struct Follow<K: Hash + Eq + Clone, I, L: Landing> {
     key: K,
     flight: u64,
     place: usize,
+    /// What is known of the flight once this one leads it.
+    info: Option<I>,
     give_up_at: u32,
     is_over: bool,
 }
@@ -377,12 +392,13 @@ pub(crate) enum Followed<K: Hash + Eq + Clone, I, L: Landing> {
     BoardAgain,
 }
 
-impl<K: Hash + Eq + Clone + Unpin, I, L: Landing> Future for Follow<K, I, L> {
+impl<K: Hash + Eq + Clone + Unpin, I: Unpin, L: Landing> Future for Follow<K, I, L> {
     type Output = Followed<K, I, L>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let (table, key, place) = (&this.table, &this.key, this.place);
+        let info = &mut this.info;
         let mut replaced = None;
         let (followed, gone) = table.shard(key).with(key, this.flight, |flight| {
             let waiting = flight.waiting.get_mut(place)?;
@@ -395,9 +411,10 @@ impl<K: Hash + Eq + Clone + Unpin, I, L: Landing> Future for Follow<K, I, L> {
                     }
                     return None;
                 }
-                (None, Phase::Vacant) if !flight.doomed => {
-                    Followed::Lead(flight.take_over(table, key))
-                }
+                (None, Phase::Vacant) if !flight.doomed => match info.take() {
+                    Some(info) => Followed::Lead(flight.take_over(table, key, info)),
+                    None => Followed::BoardAgain,
+                },
                 (None, _) => Followed::BoardAgain,
             };
             flight.waiting.remove(place);

@@ -163,7 +163,8 @@ impl<W: Work> Core<W> {
             return None;
         }
         let is_attached = state.window.is_whole();
-        if !is_attached && (!state.shape.has_length || state.shape.is_live) {
+        let is_ending = state.end.is_some() || (state.shape.has_length && !state.shape.is_live);
+        if !is_attached && !is_ending {
             return None;
         }
         let reader = Reader { core: self.clone(), id: state.add(is_attached) };

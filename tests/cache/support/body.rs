@@ -2,9 +2,9 @@
 
 use std::{
     cell::Cell,
-    future::poll_fn,
+    future::{Future, poll_fn},
     marker::{PhantomData, PhantomPinned},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use larder::BoxError;
 use pin_project_lite::pin_project;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::unconstrained};
 
 pub(crate) type TestBody = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -53,7 +53,8 @@ pub(crate) struct Sender(mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>);
 /// A body that gives what is sent, when it is sent.
 pub(crate) fn channel() -> (Sender, TestBody) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let body = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+    // It is pending where nothing has been sent, and not because the runtime thinks that others should have a turn.
+    let body = stream::poll_fn(move |cx| pin!(unconstrained(receiver.recv())).poll(cx));
     (Sender(sender), boxed(StreamBody::new(body)))
 }
 

@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use http_body::Body;
 use larder::BoxError;
 use tower::Service;
 
-use super::{Reply, TestBody, ok};
+use super::{Gate, Reply, TestBody, ok};
 
 /// What the inner service of these tests fails with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,7 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 type Answer = dyn Fn(Request<Bytes>, usize) -> Result<Response<TestBody>, Broken> + Send + Sync;
+type Wait = dyn Fn(usize) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
 /// Reads each request to its end, then answers by a closure of the request and the number of the call, from 1.
 #[derive(Clone)]
@@ -39,6 +41,7 @@ pub(crate) struct Double {
     calls: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<Seen>>>,
     answer: Arc<Answer>,
+    wait: Option<Arc<Wait>>,
 }
 
 /// What reached the inner service of a request's body.
@@ -62,12 +65,48 @@ impl Double {
         + Sync
         + 'static,
     ) -> Self {
-        Self { calls: Arc::default(), seen: Arc::default(), answer: Arc::new(answer) }
+        let (calls, seen, answer) = (Arc::default(), Arc::default(), Arc::new(answer));
+        Self { calls, seen, answer, wait: None }
     }
 
     /// Answers with the number of the call, so that a reply tells which call it is from.
     pub(crate) fn counting() -> Self {
         Self::new(|_, call| ok(call.to_string()))
+    }
+
+    /// Each call takes so long.
+    pub(crate) fn taking(self, time: Duration) -> Self {
+        self.waiting(move |_| tokio::time::sleep(time))
+    }
+
+    /// Each call waits at `gate`.
+    pub(crate) fn behind(self, gate: &Gate) -> Self {
+        let gate = gate.clone();
+        self.waiting(move |_| {
+            let gate = gate.clone();
+            async move { gate.pass().await }
+        })
+    }
+
+    /// The first call waits at `gate`.
+    pub(crate) fn first_behind(self, gate: &Gate) -> Self {
+        let gate = gate.clone();
+        self.waiting(move |call| {
+            let gate = gate.clone();
+            async move {
+                if call == 1 {
+                    gate.pass().await;
+                }
+            }
+        })
+    }
+
+    /// Before it answers, each call waits for what `wait` makes of its number.
+    pub(crate) fn waiting<F>(self, wait: impl Fn(usize) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self { wait: Some(Arc::new(move |call| Box::pin(wait(call)))), ..self }
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -101,6 +140,9 @@ where
             let error = error.map(|error| error.to_string());
             this.seen.lock().unwrap().push(Seen { body: body.clone(), trailers, error });
             let call = this.calls.fetch_add(1, Ordering::SeqCst) + 1;
+            if let Some(wait) = &this.wait {
+                wait(call).await;
+            }
             (this.answer)(Request::from_parts(parts, body), call)
         })
     }

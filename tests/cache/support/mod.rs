@@ -2,10 +2,12 @@
 
 mod body;
 mod double;
+mod gate;
 mod origin;
 mod store;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
@@ -19,8 +21,9 @@ use tower::{Layer, ServiceExt};
 pub(crate) use self::{
     body::{NotSync, NotUnpin, Sender, TestBody, boxed, channel, chunk, empty, frames, full},
     double::{Broken, Double},
+    gate::{Gate, Gated, soon},
     origin::{Origin, RawOrigin, client, h2_client, raw_exchange, serve},
-    store::{Faulty, Gated, Op},
+    store::{Faulty, Op},
 };
 
 /// Where every test's clock begins.
@@ -104,17 +107,17 @@ impl<B: Store> Stand<B> {
         self.layer.layer(self.inner.clone())
     }
 
-    /// The response, its body unread.
-    pub(crate) async fn call(
+    /// The response, its body unread. Boxed: inside of another future, the compiler does not see that it can be sent.
+    pub(crate) fn call(
         &self,
         request: Request<TestBody>,
-    ) -> Result<Response<ResponseBody<TestBody>>, Broken> {
-        self.service().oneshot(request).await
+    ) -> BoxFuture<'static, Result<Response<ResponseBody<TestBody>>, Broken>> {
+        Box::pin(self.service().oneshot(request))
     }
 
     /// The response to a request with this body, read to its end.
     pub(crate) async fn send(&self, request: request::Builder, body: impl Into<Bytes>) -> Reply {
-        Reply::read(self.call(request.body(full(body)).unwrap()).await.unwrap()).await
+        Reply::read_any(self.call(request.body(full(body)).unwrap()).await.unwrap()).await
     }
 
     /// The response to a request without a body, read to its end.
@@ -164,6 +167,11 @@ impl Reply {
         let (body, trailers, error) = Self::read_body(body).await;
         let (status, version, headers) = (parts.status, parts.version, parts.headers);
         Self { status, version, headers, body, trailers, error, cache }
+    }
+
+    /// The same, boxed.
+    pub(crate) fn read_any(response: Response<ResponseBody<TestBody>>) -> BoxFuture<'static, Self> {
+        Box::pin(Self::read(response))
     }
 
     /// A body to its end, or to its error.

@@ -1,10 +1,10 @@
-//! Stores around a store: one that fails where it is told to, one that waits at a gate.
+//! A store around a store, that fails where it is told to.
 
 use std::{
     fmt,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -17,8 +17,6 @@ use larder::{
     store::{Error, ErrorKind, Hit, Result, Scanned, Store, StoredBody, Version, Writer},
     time::Timestamp,
 };
-use tokio::sync::Semaphore;
-
 /// An operation of a store. `Body` is the reading of a body that `Get` has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -196,97 +194,6 @@ impl<W: Writer> Writer for FaultyWriter<W> {
 
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         self.plan.meet(Op::Finish)?;
-        self.inner.finish(trailers).await
-    }
-}
-
-/// A store whose writes each take a permit from a gate that is closed at first.
-#[derive(Clone, Debug)]
-pub(crate) struct Gated<S> {
-    inner: S,
-    gate: Arc<Semaphore>,
-    written: Arc<AtomicU64>,
-}
-
-impl<S> Gated<S> {
-    pub(crate) fn new(inner: S) -> Self {
-        Self { inner, gate: Arc::new(Semaphore::new(0)), written: Arc::default() }
-    }
-
-    /// Lets `writes` more through.
-    pub(crate) fn open(&self, writes: usize) {
-        self.gate.add_permits(writes);
-    }
-
-    /// How many bytes have come through.
-    pub(crate) fn written(&self) -> u64 {
-        self.written.load(Ordering::SeqCst)
-    }
-}
-
-pub(crate) struct GatedWriter<W> {
-    inner: W,
-    gate: Arc<Semaphore>,
-    written: Arc<AtomicU64>,
-}
-
-impl<S: Store> Store for Gated<S> {
-    type Writer = GatedWriter<S::Writer>;
-
-    async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        self.inner.get(key).await
-    }
-
-    async fn put(&self, key: &Key, head: Head) -> Result<Self::Writer> {
-        let inner = self.inner.put(key, head).await?;
-        Ok(GatedWriter { inner, gate: self.gate.clone(), written: self.written.clone() })
-    }
-
-    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        self.inner.update(key, seen, head).await
-    }
-
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        self.inner.remove(key).await
-    }
-
-    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        self.inner.remove_if(key, seen).await
-    }
-
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.inner.remove_expired(now).await
-    }
-
-    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.inner.remove_tagged(tag).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        self.inner.clear().await
-    }
-
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
-        self.inner.scan()
-    }
-
-    async fn len(&self) -> Result<u64> {
-        self.inner.len().await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        self.inner.size_bytes().await
-    }
-}
-
-impl<W: Writer> Writer for GatedWriter<W> {
-    async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        self.gate.acquire().await.unwrap().forget();
-        self.written.fetch_add(chunk.len() as u64, Ordering::SeqCst);
-        self.inner.write(chunk).await
-    }
-
-    async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         self.inner.finish(trailers).await
     }
 }

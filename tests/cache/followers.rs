@@ -1,0 +1,321 @@
+//! Who may follow whom: variants, methods, conditions, keys of one's own, other services; and what followers are told.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, future::join_all};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use larder::{BodyError, CacheOptions, CacheStatus, Key, Miss, Outcome, Stored, store::Memory};
+use tower::{Layer, ServiceExt};
+
+use crate::{
+    streaming::{call, fed, stored},
+    support::{
+        Broken, Double, Faulty, Gate, Op, Reply, Stand, chunk, empty, frames, get, head, line, ok,
+        soon, url, with,
+    },
+};
+
+/// Answers with the language that was asked for and the number of the call.
+fn languages() -> Double {
+    Double::new(|request, call| {
+        let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
+        line(ok(format!("{language}{call}")), "vary", "accept-language")
+    })
+}
+
+#[tokio::test]
+async fn callers_of_one_variant_share_a_call_and_those_of_another_never_get_its_response() {
+    let gate = Gate::closed();
+    let stand = Stand::new(languages().behind(&gate));
+    let languages = ["de", "en", "de", "en", "fr", "fr", "de"];
+    let ask = |language| stand.ask(get("/").header("accept-language", language));
+    // The first call tells that there are variants; from the second round on, that is known.
+    for (round, calls) in [(1, 3), (2, 3)] {
+        let before = stand.calls();
+        let mut burst = pin!(join_all(languages.map(ask)));
+        assert!(burst.as_mut().now_or_never().is_none());
+        let expected = if round == 1 { 1 } else { calls };
+        assert_eq!(stand.calls() - before, expected, "round {round}");
+        gate.open(calls);
+        let replies = soon(burst).await;
+        assert_eq!(stand.calls() - before, calls, "one call a variant in round {round}");
+        for (language, reply) in languages.iter().zip(&replies) {
+            assert!(reply.text().starts_with(language), "{language}: {}", reply.text());
+            assert_eq!(reply.stored(), Stored::Yes);
+        }
+        for language in ["de", "en", "fr"] {
+            assert!(ask(language).await.is_hit());
+            let key = ask(language).await.cache.key().unwrap();
+            stand.layer.entries().remove(key).await.unwrap();
+        }
+    }
+    assert_eq!(stand.layer.stats().in_flight, 0);
+}
+
+/// A response on its way is compared by the headers that it varies by, not by those of its request.
+#[tokio::test]
+async fn a_newcomer_finds_its_variant_on_its_way_or_makes_its_own_call() {
+    let (senders, inner) = fed(2);
+    let stand = Stand::new(inner);
+    let stand = Stand {
+        inner: Double::new({
+            let inner = std::sync::Mutex::new(senders.iter().map(|_| ()).count());
+            move |_, call| {
+                assert!(call <= *inner.lock().unwrap());
+                line(Response::new(frames(["a", "b"], None)), "vary", "x-a")
+            }
+        }),
+        ..stand
+    };
+    let ask = |value: &'static str| get("/").header("x-a", value).body(empty()).unwrap();
+    let one = stand.call(ask("1")).await.unwrap();
+    let same = stand.call(ask("1")).await.unwrap();
+    assert_eq!(stand.calls(), 1);
+    let other = stand.call(ask("2")).await.unwrap();
+    assert_eq!(stand.calls(), 2);
+    for response in [other, same, one] {
+        assert_eq!(Reply::read(response).await.text(), "ab");
+    }
+    assert_eq!(stand.layer.stats().in_flight, 0);
+}
+
+#[tokio::test]
+async fn a_forced_refresh_never_follows_an_older_call_and_is_not_overwritten_by_it() {
+    let gate = Gate::closed();
+    let stand = Stand::new(Double::counting().first_behind(&gate));
+    let mut older = pin!(stand.get("/"));
+    assert!(older.as_mut().now_or_never().is_none());
+    let force = || with(CacheOptions::new().force_refresh(true));
+    let forced = stand.ask(force()).now_or_never().expect("it does not wait");
+    assert_eq!((forced.text(), forced.stored()), ("2", Stored::Yes));
+    gate.open(1);
+    let older = soon(older).await;
+    assert_eq!(older.text(), "1", "who asked before gets what it asked for");
+    assert_eq!(older.stored(), Stored::No(larder::Refusal::Removed));
+    assert_eq!(stand.get("/").await.text(), "2");
+}
+
+/// The same with the older response on its way already, and with requests that may follow the newer call.
+#[tokio::test]
+async fn a_forced_refresh_leads_those_that_come_after_it() {
+    let (senders, inner) = fed(2);
+    let stand = Stand::new(inner);
+    let older = call(&stand).await;
+    senders[0].send("old");
+    let force = with(CacheOptions::new().force_refresh(true)).body(empty()).unwrap();
+    let forced = stand.call(force).await.unwrap();
+    let follower = call(&stand).await;
+    assert_eq!(stand.calls(), 2);
+    senders[1].send("new");
+    drop(senders);
+    for (response, text) in [(follower, "new"), (older, "old"), (forced, "new")] {
+        assert_eq!(Reply::read(response).await.text(), text);
+    }
+    assert_eq!(stand.get("/").await.text(), "new");
+    assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2, 0));
+}
+
+#[tokio::test]
+async fn heads_share_a_call_and_gets_share_another() {
+    let gate = Gate::closed();
+    let inner = Double::new(|request, call| match *request.method() {
+        Method::HEAD => line(Response::new(empty()), "content-length", "3"),
+        _ => ok(format!("no{call}")),
+    });
+    let stand = Stand::new(inner.behind(&gate));
+    let mut heads = pin!(join_all((0..3).map(|_| stand.ask(head("/")))));
+    let mut gets = pin!(join_all((0..3).map(|_| stand.get("/"))));
+    assert!(heads.as_mut().now_or_never().is_none());
+    assert!(gets.as_mut().now_or_never().is_none());
+    assert_eq!(stand.calls(), 2);
+    gate.open(2);
+    assert!(soon(gets).await.iter().all(|reply| reply.text() == "no2"));
+    for reply in soon(heads).await {
+        assert_eq!((reply.text(), reply.lines("content-length")), ("", vec![&b"3"[..]]));
+    }
+    assert_eq!(stand.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_follower_that_has_the_response_already_is_told_so() {
+    let gate = Gate::closed();
+    let stand = Stand::new(Double::new(|_, _| line(ok("body"), "etag", "\"1\"")).behind(&gate));
+    let ask = |etag: &'static str| stand.ask(get("/").header("if-none-match", etag));
+    let mut leader = pin!(stand.get("/"));
+    assert!(leader.as_mut().now_or_never().is_none());
+    let [mut same, mut other] = [Box::pin(ask("\"1\"")), Box::pin(ask("\"2\""))];
+    assert!(same.as_mut().now_or_never().is_none());
+    assert!(other.as_mut().now_or_never().is_none());
+    gate.open(1);
+    assert_eq!(soon(leader).await.text(), "body");
+    let same = soon(same).await;
+    assert_eq!((same.status, same.text()), (StatusCode::NOT_MODIFIED, ""));
+    assert_eq!(same.lines("etag"), [b"\"1\""]);
+    assert!(same.cache.is_coalesced());
+    let other = soon(other).await;
+    assert_eq!((other.status, other.text()), (StatusCode::OK, "body"));
+    assert_eq!(stand.calls(), 1);
+    assert!(stand.get("/").await.is_hit());
+}
+
+/// A key of one's own may be that of requests which are not the same.
+#[tokio::test]
+async fn methods_that_share_a_key_do_not_share_a_call() {
+    let gate = Gate::closed();
+    let inner = Double::new(|request, _| ok(request.method().to_string()));
+    let stand = Stand::new(inner.behind(&gate));
+    let key = Key::digest("mine");
+    let options = || CacheOptions::new().key(key);
+    let ask = |method: Method| {
+        let request = Request::builder().method(method).uri(url("/")).extension(options());
+        Box::pin(stand.ask(request))
+    };
+    let [mut get, mut head, mut again] = [ask(Method::GET), ask(Method::HEAD), ask(Method::GET)];
+    for caller in [&mut get, &mut head, &mut again] {
+        assert!(caller.as_mut().now_or_never().is_none());
+    }
+    gate.open(3);
+    for (caller, text) in [(get, "GET"), (head, "HEAD"), (again, "GET")] {
+        assert_eq!(soon(caller).await.text(), text);
+    }
+    assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2, 0));
+}
+
+#[tokio::test]
+async fn urls_that_share_a_key_share_a_call() {
+    let gate = Gate::closed();
+    let stand = Stand::new(Double::counting().behind(&gate));
+    let ask = |path| stand.ask(get(path).extension(CacheOptions::new().key(Key::digest("mine"))));
+    let mut burst = pin!(join_all(["/a", "/b", "/c"].map(ask)));
+    assert!(burst.as_mut().now_or_never().is_none());
+    gate.open(1);
+    assert!(soon(burst).await.iter().all(|reply| reply.text() == "1"));
+}
+
+#[tokio::test]
+async fn who_forbids_to_ask_never_waits_for_one_who_does() {
+    let gate = Gate::closed();
+    let stand = Stand::new(Double::counting().behind(&gate));
+    let mut leading = pin!(stand.get("/"));
+    assert!(leading.as_mut().now_or_never().is_none());
+    let only = with(CacheOptions::new().only_if_cached(true));
+    let reply = stand.ask(only).now_or_never().expect("it does not wait");
+    assert_eq!(
+        (reply.status, reply.outcome()),
+        (StatusCode::GATEWAY_TIMEOUT, Outcome::OnlyIfCached)
+    );
+    gate.open(1);
+    assert_eq!(leading.await.text(), "1");
+}
+
+/// Bodies and errors of another type: nothing of them is the follower's business.
+#[tokio::test]
+async fn services_with_bodies_of_other_types_share_calls_over_one_layer() {
+    let (senders, inner) = fed(2);
+    let stand = Stand::new(inner);
+    let unused = tower::service_fn(|_: Request<_>| async {
+        panic!("the other service has called already");
+        #[allow(unreachable_code, reason = "it says what type it would be")]
+        Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new())))
+    });
+    let other = stand.layer.clone().layer(unused);
+    let ask = async || {
+        let request = get("/").body(Full::<Bytes>::default()).unwrap();
+        other.clone().oneshot(request).await.unwrap()
+    };
+    let leading = call(&stand).await;
+    let follower = ask().await;
+    senders[0].send("shared");
+    senders[0].fail(Broken("cut"));
+    let mut body = follower.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "shared");
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, BodyError::Coalesced(_)), "{error:?}");
+    drop(leading);
+
+    let leading = call(&stand).await;
+    let follower = ask().await;
+    senders[1].send("whole");
+    drop(senders);
+    assert_eq!(follower.into_body().collect().await.unwrap().to_bytes(), "whole");
+    assert_eq!(Reply::read(leading).await.text(), "whole");
+    assert_eq!(
+        (stand.calls(), ask().await.extensions().get::<CacheStatus>().unwrap().is_hit()),
+        (2, true)
+    );
+}
+
+// ===== What they are told =====
+
+#[tokio::test]
+async fn followers_learn_what_becomes_of_the_response() {
+    for end in ["stored", "failed", "dropped"] {
+        let (senders, inner) = fed(1);
+        let stand = Stand::new(inner);
+        let leader = call(&stand).await;
+        let follower = call(&stand).await;
+        let status = follower.extensions().get::<CacheStatus>().unwrap().clone();
+        assert_eq!(status.outcome(), Outcome::Coalesced(Miss::Absent));
+        assert!(status.is_coalesced() && !status.is_hit());
+        assert_eq!(status.stored(), Stored::Pending);
+        let own = leader.extensions().get::<CacheStatus>().unwrap().clone();
+        assert!(!own.is_coalesced());
+        assert_eq!((own.key(), own.stored_at()), (status.key(), status.stored_at()));
+        senders[0].send("a");
+        let expected = match end {
+            "stored" => {
+                drop(senders);
+                drop(leader);
+                assert_eq!(Reply::read(follower).await.text(), "a");
+                Stored::Yes
+            }
+            "failed" => {
+                senders[0].fail(Broken("cut"));
+                assert!(Reply::read(follower).await.error.is_some());
+                Stored::No(larder::Refusal::BodyFailed)
+            }
+            _ => {
+                drop((leader, follower));
+                Stored::No(larder::Refusal::Dropped)
+            }
+        };
+        assert_eq!((status.stored(), own.stored()), (expected, expected), "{end}");
+    }
+}
+
+#[tokio::test]
+async fn the_field_says_that_a_request_was_collapsed() {
+    let gate = Gate::closed();
+    let stand = Stand::new(Double::counting().behind(&gate))
+        .with(|layer| layer.cache_status_header("larder").unwrap());
+    let mut burst = pin!(join_all((0..3).map(|_| stand.get("/"))));
+    assert!(burst.as_mut().now_or_never().is_none());
+    gate.open(1);
+    let replies = soon(burst).await;
+    assert_eq!(replies[0].lines("cache-status"), [b"larder; fwd=uri-miss; stored"]);
+    for reply in &replies[1..] {
+        let lines = reply.lines("cache-status");
+        assert_eq!(lines, [b"larder; fwd=uri-miss; stored; collapsed"]);
+    }
+    assert_eq!(stand.get("/").await.lines("cache-status"), [b"larder; hit"]);
+}
+
+#[tokio::test]
+async fn a_follower_says_why_it_missed_and_that_nothing_was_stored() {
+    let store = Faulty::new(Memory::default());
+    let stand = Stand::over(store.clone(), Double::new(|_, _| Response::new(frames(["a"], None))));
+    store.fail(Op::Get, larder::store::ErrorKind::Unavailable);
+    let leader = call(&stand).await;
+    let follower = call(&stand).await;
+    store.fail(Op::Finish, larder::store::ErrorKind::Full);
+    let status = follower.extensions().get::<CacheStatus>().unwrap().clone();
+    let failed = larder::store::ErrorKind::Unavailable;
+    assert_eq!(status.outcome(), Outcome::Coalesced(Miss::StoreFailed(failed)));
+    let mut body = follower.into_body();
+    assert_eq!(chunk(&mut body).await.unwrap(), "a");
+    assert_eq!(chunk(&mut body).await, None);
+    let full = larder::Refusal::StoreFailed(larder::store::ErrorKind::Full);
+    assert_eq!((status.stored(), stored(&leader)), (Stored::No(full), Stored::No(full)));
+}

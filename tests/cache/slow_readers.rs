@@ -1,0 +1,263 @@
+//! Readers of one body at paces of their own: a slow one neither holds up the others nor fills the memory, and misses
+//! nothing.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, stream};
+use http::Response;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
+use larder::{
+    BodyError, BoxError, Refusal, ResponseBody, Stored,
+    store::{ErrorKind, Memory, Store},
+};
+
+use crate::{
+    streaming::{call, pattern, stored},
+    support::{Double, Faulty, Op, Stand, TestBody, boxed, chunk, soon},
+};
+
+const LEN: usize = 3 << 20;
+
+/// An inner service with this body, in these chunks.
+fn giving(chunks: &[Bytes]) -> Double {
+    let chunks = chunks.to_vec();
+    Double::new(move |_, _| {
+        let chunks = chunks.clone().into_iter().map(|chunk| Ok::<_, BoxError>(Frame::data(chunk)));
+        Response::new(boxed(StreamBody::new(stream::iter(chunks))))
+    })
+}
+
+/// What is left of a body; the error where it breaks off.
+async fn rest(mut body: ResponseBody<TestBody>) -> (Vec<u8>, Option<BodyError<BoxError>>) {
+    let mut read = Vec::new();
+    while let Some(frame) = soon(body.frame()).await {
+        match frame {
+            Ok(frame) => read.extend_from_slice(&frame.into_data().unwrap()),
+            Err(error) => return (read, Some(error)),
+        }
+    }
+    (read, None)
+}
+
+/// A fast reader reads everything when a slow one has read so many chunks; returns what the latter has and is.
+async fn after_a_fast_one<B: Store>(
+    stand: &Stand<B>,
+    chunks: usize,
+    expected: &[u8],
+) -> (Vec<u8>, ResponseBody<TestBody>) {
+    let mut slow = call(stand).await.into_body();
+    let fast = call(stand).await.into_body();
+    assert_eq!(stand.calls(), 1);
+    let mut read = Vec::new();
+    for _ in 0..chunks {
+        read.extend_from_slice(&chunk(&mut slow).await.unwrap());
+    }
+    let (all, error) = rest(fast).await;
+    assert!(error.is_none() && all == expected, "the fast one gets every byte");
+    (read, slow)
+}
+
+async fn a_slow_reader_gets_every_byte<B: Store>(store: impl Fn() -> B) {
+    let (bytes, chunks) = pattern(LEN);
+    for read_before in [0, 1, 20] {
+        let stand = Stand::over(store(), giving(&chunks));
+        let (mut read, slow) = after_a_fast_one(&stand, read_before, &bytes).await;
+        assert_eq!(stand.len().await, 1);
+        assert!(slow.size_hint().lower() > 0 && !slow.is_end_stream());
+        let (all, error) = rest(slow).await;
+        assert!(error.is_none(), "{error:?}");
+        read.extend_from_slice(&all);
+        assert!(read == bytes, "every byte in its place, {read_before} read before");
+        assert_eq!((stand.calls(), stand.layer.stats().in_flight), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_goes_on_from_the_stored_copy() {
+    a_slow_reader_gets_every_byte(Memory::default).await;
+}
+
+#[cfg(feature = "redb")]
+#[tokio::test]
+async fn a_slow_reader_goes_on_from_the_file() {
+    a_slow_reader_gets_every_byte(|| larder::store::Redb::temporary().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_goes_on_from_a_store_whose_bodies_stream() {
+    a_slow_reader_gets_every_byte(|| Faulty::new(Memory::default())).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_is_behind_knows_how_much_is_to_come() {
+    let (bytes, chunks) = pattern(LEN);
+    let stand = Stand::new(giving(&chunks));
+    let (read, mut slow) = after_a_fast_one(&stand, 10, &bytes).await;
+    let mut left = bytes.len() - read.len();
+    while left > 0 {
+        assert_eq!(slow.size_hint().exact(), Some(left as u64));
+        assert!(!slow.is_end_stream());
+        left -= chunk(&mut slow).await.unwrap().len();
+    }
+    assert_eq!(slow.size_hint().exact(), Some(0));
+    assert!(chunk(&mut slow).await.is_none() && slow.is_end_stream());
+}
+
+// ===== Memory =====
+
+const CHUNK: usize = 32 * 1024;
+
+/// A chunk that is counted for as long as anybody holds it.
+struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// An endless body; and how many chunks of it are held.
+fn endless() -> (Double, Arc<AtomicUsize>) {
+    let held = Arc::<AtomicUsize>::default();
+    let count = held.clone();
+    let inner = Double::new(move |_, _| {
+        let count = count.clone();
+        let chunks = stream::repeat_with(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let chunk = Bytes::from_owner(Counted(vec![7; CHUNK], count.clone()));
+            Ok::<_, BoxError>(Frame::data(chunk))
+        });
+        Response::new(boxed(StreamBody::new(chunks)))
+    });
+    (inner, held)
+}
+
+/// Whether the readers that are behind read anything at all, or have left a waker behind, makes no difference.
+#[tokio::test]
+async fn slow_readers_hold_the_window_and_no_more_and_nobody_waits_for_them() {
+    const MOST: usize = (256 * 1024) / CHUNK + 3;
+    let (inner, held) = endless();
+    let stand = Stand::new(inner);
+    let mut fast = call(&stand).await.into_body();
+    let mut slow = Vec::new();
+    for chunks in 0..4 {
+        let mut body = call(&stand).await.into_body();
+        for _ in 0..chunks {
+            chunk(&mut body).await.unwrap();
+        }
+        slow.push(body);
+    }
+    for n in 0..1_000 {
+        assert!(chunk(&mut fast).now_or_never().is_some(), "chunk {n} has to wait");
+        let held = held.load(Ordering::SeqCst);
+        assert!(held <= MOST, "{held} chunks are held after {n}");
+    }
+    assert_eq!(stand.calls(), 1);
+    drop((fast, slow));
+    assert_eq!(held.load(Ordering::SeqCst), 0);
+}
+
+/// Without a store, the memory stands in for it, up to the largest body that would have been stored.
+#[tokio::test]
+async fn where_the_store_has_failed_the_memory_is_bounded_by_the_largest_body() {
+    const MAX: usize = 40 * CHUNK;
+    let (inner, held) = endless();
+    let store = Faulty::new(Memory::default());
+    store.fail(Op::Put, ErrorKind::Unavailable);
+    let stand = Stand::over(store, inner).with(|layer| layer.max_body(MAX as u64));
+    let mut fast = call(&stand).await.into_body();
+    let mut slow = call(&stand).await.into_body();
+    for _ in 0..1_000 {
+        chunk(&mut fast).now_or_never().expect("it does not wait").unwrap();
+        assert!(held.load(Ordering::SeqCst) <= 42);
+    }
+    let error = slow.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, BodyError::Store(_)), "an error, not a short body: {error:?}");
+}
+
+// ===== Stores that fail =====
+
+/// Wherever in the body that happens.
+#[tokio::test]
+async fn a_store_that_fails_midway_costs_nobody_a_byte() {
+    let (bytes, chunks) = pattern(200_000);
+    for op in [Op::Put, Op::Write, Op::Finish] {
+        for healthy in [0, 3, chunks.len()] {
+            let store = Faulty::new(Memory::default());
+            let stand = Stand::over(store.clone(), giving(&chunks));
+            let mut responses = Vec::new();
+            for _ in 0..3 {
+                responses.push(call(&stand).await);
+            }
+            let mut first = responses.remove(0);
+            let mut read = Vec::new();
+            if op == Op::Put {
+                store.fail(op, ErrorKind::Full);
+            }
+            for _ in 0..healthy.min(chunks.len() - 1) {
+                read.extend_from_slice(&chunk(first.body_mut()).await.unwrap());
+            }
+            store.fail(op, ErrorKind::Full);
+            let status = first.extensions().get::<larder::CacheStatus>().unwrap().clone();
+            read.extend_from_slice(&rest(first.into_body()).await.0);
+            assert!(read == bytes, "{op:?} after {healthy}");
+            assert_eq!(status.stored(), Stored::No(Refusal::StoreFailed(ErrorKind::Full)));
+            for response in responses {
+                assert_eq!(stored(&response), status.stored());
+                let (all, error) = rest(response.into_body()).await;
+                assert!(error.is_none() && all == bytes, "{op:?} after {healthy}: {error:?}");
+            }
+            assert_eq!((stand.len().await, stand.calls()), (0, 1));
+        }
+    }
+}
+
+/// A body much larger than the window, read by one after the other: the memory takes the store's place.
+#[tokio::test]
+async fn where_the_store_fails_at_once_slow_readers_still_get_every_byte() {
+    let (bytes, chunks) = pattern(LEN);
+    let store = Faulty::new(Memory::default());
+    store.fail(Op::Put, ErrorKind::Unavailable);
+    let stand = Stand::over(store, giving(&chunks));
+    let (mut read, slow) = after_a_fast_one(&stand, 3, &bytes).await;
+    let (all, error) = rest(slow).await;
+    read.extend_from_slice(&all);
+    assert!(error.is_none() && read == bytes);
+}
+
+/// What it has missed is nowhere any more: that is told, and never looks like an end.
+#[tokio::test]
+async fn a_reader_that_was_too_slow_for_a_store_that_fails_is_told_so() {
+    let (bytes, chunks) = pattern(LEN);
+    for removed in [false, true] {
+        let store = Faulty::new(Memory::default());
+        let stand = Stand::over(store.clone(), giving(&chunks));
+        let mut slow = call(&stand).await.into_body();
+        let mut fast = call(&stand).await.into_body();
+        let mut read = Vec::new();
+        while read.len() < LEN / 2 {
+            read.extend_from_slice(&chunk(&mut fast).await.unwrap());
+        }
+        if removed {
+            stand.layer.entries().clear().await.unwrap();
+        } else {
+            store.fail(Op::Write, ErrorKind::Full);
+        }
+        read.extend_from_slice(&rest(fast).await.0);
+        assert!(read == bytes, "the fast one gets every byte");
+        let error = slow.frame().await.unwrap().unwrap_err();
+        assert!(matches!(error, BodyError::Store(_)), "{error:?}");
+        assert!(slow.frame().await.is_none());
+    }
+}
