@@ -35,7 +35,7 @@ impl UrlPatterns {
                 return error(format!("has a scheme; schemes take no part, write {rest:?}"));
             }
             if pattern.is_empty() {
-                return error("is empty; write \"**\" forevery URL".into());
+                return error("is empty; write \"**\" for every URL".into());
             }
             if let Some((url, query)) = pattern.split_once('?')
                 && query.contains('=')

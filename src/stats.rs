@@ -3,16 +3,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a layer, its clones and their services have done since the layer was made.
+///
+/// A request is one of `hits`, `coalesced`, `stale`, `bypasses` or `only_if_cached`, or it went to the inner service and
+/// is one of `misses`; of these, some were answered from the store after all, and count as `revalidated` or `stale` as
+/// well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Requests that were answered from the store, with a fresh response.
     pub hits: u64,
-    /// Requests that went to the inner service, since the store had no answer.
+    /// Requests that went to the inner service, since the store had no answer that was good as it was.
     pub misses: u64,
     /// Requests that went past the cache.
     pub bypasses: u64,
-    /// Requests that were answered through the call that another request made.
+    /// Requests that were answered through the call that another request made, with its response, or with what is stored
+    /// once that call had confirmed or stored it.
     pub coalesced: u64,
     /// Requests that were answered from the store with a response that is no longer fresh.
     pub stale: u64,
@@ -34,7 +39,8 @@ pub struct Stats {
     pub refreshes: u64,
     /// Refreshes in the background that failed. [`RefreshError`](crate::RefreshError) has the reasons.
     pub failed_refreshes: u64,
-    /// Calls to the inner service that are under way now and whose responses may be stored, their bodies included.
+    /// Calls to the inner service that are under way now, their bodies included as long as they are being stored. Those of
+    /// requests that go past the cache do not count.
     pub in_flight: u64,
 }
 

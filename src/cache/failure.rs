@@ -8,8 +8,11 @@ use http::StatusCode;
 
 use crate::{key::Key, status::Refusal};
 
-/// A refresh in the background that failed. What is stored stays as it was; the next request that finds it stale, or
-/// about to be, begins another.
+/// A refresh in the background that failed.
+///
+/// What is stored stays as it was, unless the origin said that there is no such thing any more (404, 410). Requests that
+/// find it stale, or about to be, begin another refresh after a pause: of one second, and of twice the last one with each
+/// failure after that, up to a minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefreshFailure {

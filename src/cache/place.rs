@@ -74,7 +74,7 @@ impl Place<'_> {
         made_from_headers && settings.recipe.headers.contains(name)
     }
 
-    /// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row forevery entry would
+    /// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row for every entry would
     /// cost a store as much as the entry itself.
     fn url_tag(&self, recipe: &Recipe, key: &Key) -> Option<Box<str>> {
         let method = &self.request.method;

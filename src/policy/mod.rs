@@ -1,16 +1,13 @@
 //! The decisions: may this request be answered, is this entry good, may this response be kept.
 //!
-//! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name forevery refusal. Nothing
+//! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name for every refusal. Nothing
 //! else in the crate knows which policy is at work. There is one so far, `fixed`: time alone.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, Method, StatusCode,
-    header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_UNMODIFIED_SINCE,
-        PROXY_AUTHENTICATE, RANGE, TE, TRANSFER_ENCODING, UPGRADE,
-    },
+    HeaderMap, Method, StatusCode,
+    header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
     request, response,
 };
 
@@ -23,6 +20,7 @@ use crate::{
 
 mod expiration;
 mod fixed;
+mod message;
 mod stale;
 mod validation;
 mod vary;
@@ -30,6 +28,7 @@ mod vary;
 pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
+    message::{content_length, end_to_end, is_live, is_safe},
     validation::{
         conditions, confirms, is_unmodified, merged, not_modified_headers, remove_conditions,
     },
@@ -126,7 +125,12 @@ impl Rules {
         if headers.contains_key(RANGE) {
             return Err(Bypass::Range);
         }
-        if headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE) {
+        // Of a method that changes something, `If-None-Match` is as much the origin's as `If-Match`.
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        if headers.contains_key(IF_MATCH)
+            || headers.contains_key(IF_UNMODIFIED_SINCE)
+            || (headers.contains_key(IF_NONE_MATCH) && !is_read)
+        {
             return Err(Bypass::Precondition);
         }
         fixed::gate(self, request)
@@ -279,6 +283,9 @@ impl Rules {
         {
             return Err(Refusal::Status);
         }
+        if request.method == Method::GET && is_live(&response.headers) {
+            return Err(Refusal::EventStream);
+        }
         if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {
             return Err(Refusal::Predicate);
         }
@@ -325,68 +332,6 @@ impl fmt::Debug for Rules {
             .field("store_credentialed", &self.store_credentialed)
             .finish()
     }
-}
-
-/// The methods that the registry calls safe, and `CONNECT`, which has no URL. Unknown methods are unsafe.
-pub(crate) fn is_safe(method: &Method) -> bool {
-    const SAFE: [&str; 9] =
-        ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "REPORT", "SEARCH", "QUERY"];
-    SAFE.contains(&method.as_str())
-}
-
-/// The fields of `headers` without what belongs to the connection and not to the response (RFC 9110 §7.6.1, RFC 9111
-/// §3.1): replayed, it would speak of a connection that is long gone. `Trailer` stays, since the trailers do.
-pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    const HOP_BY_HOP: [HeaderName; 8] = [
-        CONNECTION,
-        PROXY_AUTHENTICATE,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("proxy-authentication-info"),
-    ];
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    // A copy, since removing from a `HeaderMap` moves its last line into the gap.
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        if !HOP_BY_HOP.contains(name) && !named.contains(name) {
-            kept.append(name, value.clone());
-        }
-    }
-    kept
-}
-
-/// Whether the response goes on for as long as anybody listens: events, or pictures that replace each other.
-pub(crate) fn is_live(headers: &HeaderMap) -> bool {
-    let Some(media_type) = headers.get(CONTENT_TYPE) else { return false };
-    let essence = media_type.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-    let is = |name: &[u8]| essence.trim_ascii().eq_ignore_ascii_case(name);
-    is(b"text/event-stream") || is(b"multipart/x-mixed-replace")
-}
-
-/// The length that the head promises, where it does. Several equal values are one (RFC 9112 §6.3); others, and what is
-/// no number, promise nothing that a body could keep.
-pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let mut promised = None;
-    for line in headers.get_all(CONTENT_LENGTH) {
-        for value in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            let digits =
-                str::from_utf8(value).ok().filter(|_| value.iter().all(u8::is_ascii_digit));
-            let len = digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Length)?;
-            if promised.is_some_and(|promised| promised != len) {
-                return Err(Refusal::Length);
-            }
-            promised = Some(len);
-        }
-    }
-    Ok(promised)
 }
 
 #[cfg(test)]
@@ -603,54 +548,5 @@ mod tests {
         }
         rules.methods.push(Method::POST);
         assert!(!rules.invalidates(&Method::POST, StatusCode::OK));
-    }
-
-    #[test]
-    fn a_length_is_digits_and_one_number() {
-        let of = |lines: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(CONTENT_LENGTH, HeaderValue::from_static(line));
-            }
-            content_length(&headers)
-        };
-        assert_eq!(of(&[]), Ok(None));
-        assert_eq!(of(&["42"]), Ok(Some(42)));
-        assert_eq!(of(&["42", "42, 42"]), Ok(Some(42)));
-        for bad in [&["42", "43"][..], &["+5"], &["-1"], &[""], &["5,"], &["99999999999999999999"]]
-        {
-            assert_eq!(of(bad), Err(Refusal::Length), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn what_belongs_to_the_connection_is_not_stored_and_the_rest_keeps_its_order() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "X-Hop, keep-alive"),
-            ("x-1", "a"),
-            ("x-hop", "1"),
-            ("x-2", "a"),
-            ("keep-alive", "timeout=5"),
-            ("x-3", "a"),
-            ("x-1", "b"),
-            ("transfer-encoding", "chunked"),
-            ("trailer", "x-sum"),
-            ("x-4", "a"),
-        ] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        let kept = end_to_end(&headers);
-        let left: Vec<_> =
-            kept.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let expected: [(&str, &[u8]); 6] = [
-            ("x-1", b"a"),
-            ("x-1", b"b"),
-            ("x-2", b"a"),
-            ("x-3", b"a"),
-            ("trailer", b"x-sum"),
-            ("x-4", b"a"),
-        ];
-        assert_eq!(left, expected);
     }
 }

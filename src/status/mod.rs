@@ -85,7 +85,7 @@ pub enum Miss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stale {
-    /// It is being refreshed in the background (`stale_while_revalidate`).
+    /// It is refreshed in the background (`stale_while_revalidate`); where the last refresh has failed, after a pause.
     WhileRevalidate,
     /// The origin failed ([`stale_if_error`](crate::CacheOptions::stale_if_error)).
     IfError,
@@ -108,7 +108,8 @@ pub enum Bypass {
     Range,
     /// The request asks for another protocol (`Upgrade`).
     Upgrade,
-    /// The request makes a condition that only the origin can judge (`If-Match`, `If-Unmodified-Since`).
+    /// The request makes a condition that only the origin can judge: `If-Match`, `If-Unmodified-Since`, and
+    /// `If-None-Match` of a method other than `GET` and `HEAD`.
     Precondition,
     /// The request carries credentials, and the cache is [shared](crate::CacheLayer::shared).
     Credentials,
@@ -150,11 +151,14 @@ pub enum Refusal {
     Length,
     /// The body ended in an error.
     BodyFailed,
-    /// The caller dropped the body before its end.
+    /// The response is a stream of events or of pictures (`text/event-stream`, `multipart/x-mixed-replace`) in answer to
+    /// a `GET`: it goes on for as long as anybody listens, and is no one's but the listener's.
+    EventStream,
+    /// The body was dropped before its end, by everybody who read it.
     Dropped,
     /// It was removed, cleared or invalidated while it was on its way.
     Removed,
-    /// A newer response took its place, or a removal, while it was being confirmed or fetched.
+    /// A response that was asked for later has taken its place; or, of one that was being confirmed, a removal.
     Superseded,
     /// The store failed.
     StoreFailed(ErrorKind),
@@ -387,6 +391,7 @@ impl Refusal {
             Self::Length => "length",
             Self::BodyFailed => "body-failed",
             Self::Dropped => "dropped",
+            Self::EventStream => "event-stream",
             Self::Removed => "removed",
             Self::Superseded => "superseded",
             Self::StoreFailed(_) => "store-failed",

@@ -60,7 +60,7 @@ impl<B> CacheLayer<B> {
                 Err(ConfigError::new("ignore_query", format!("the pattern {name:?} {message}")))
             };
             if name.is_empty() {
-                return error("is empty; write \"*\" forevery parameter".into());
+                return error("is empty; write \"*\" for every parameter".into());
             }
             match GlobBuilder::new(name).backslash_escape(true).build() {
                 Ok(glob) => patterns.push(glob),

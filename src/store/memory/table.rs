@@ -44,7 +44,7 @@ pub(super) struct Table {
     pub(super) largest: u64,
 }
 
-/// An entry as a value. The table clones it forevery hit.
+/// An entry as a value. The table clones it for every hit.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) head: Arc<Head>,

@@ -1,0 +1,140 @@
+//! What header lines and methods say by themselves, whatever the policy.
+
+use http::{
+    HeaderMap, HeaderName, Method,
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+use crate::status::Refusal;
+
+/// The methods that the registry calls safe, and `CONNECT`, which has no URL. Unknown methods are unsafe.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    const SAFE: [&str; 9] =
+        ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "REPORT", "SEARCH", "QUERY"];
+    SAFE.contains(&method.as_str())
+}
+
+/// The fields of `headers` without what belongs to the connection and not to the response (RFC 9110 §7.6.1, RFC 9111
+/// §3.1): replayed, it would speak of a connection that is long gone. `Trailer` stays, since the trailers do.
+pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    const HOP_BY_HOP: [HeaderName; 8] = [
+        CONNECTION,
+        PROXY_AUTHENTICATE,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        HeaderName::from_static("proxy-authentication-info"),
+    ];
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    // A copy, since removing from a `HeaderMap` moves its last line into the gap.
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        if !HOP_BY_HOP.contains(name) && !named.contains(name) {
+            kept.append(name, value.clone());
+        }
+    }
+    kept
+}
+
+/// Whether the response goes on for as long as anybody listens: events, or pictures that replace each other.
+pub(crate) fn is_live(headers: &HeaderMap) -> bool {
+    let Some(media_type) = headers.get(CONTENT_TYPE) else { return false };
+    let essence = media_type.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+    let is = |name: &[u8]| essence.trim_ascii().eq_ignore_ascii_case(name);
+    is(b"text/event-stream") || is(b"multipart/x-mixed-replace")
+}
+
+/// The length that the head promises, where it does. Several equal values are one (RFC 9112 §6.3); others, and what is
+/// no number, promise nothing that a body could keep.
+pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let mut promised = None;
+    for line in headers.get_all(CONTENT_LENGTH) {
+        for value in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            let digits =
+                str::from_utf8(value).ok().filter(|_| value.iter().all(u8::is_ascii_digit));
+            let len = digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Length)?;
+            if promised.is_some_and(|promised| promised != len) {
+                return Err(Refusal::Length);
+            }
+            promised = Some(len);
+        }
+    }
+    Ok(promised)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_length_is_digits_and_one_number() {
+        let of = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(line));
+            }
+            content_length(&headers)
+        };
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&["42"]), Ok(Some(42)));
+        assert_eq!(of(&["42", "42, 42"]), Ok(Some(42)));
+        for bad in [&["42", "43"][..], &["+5"], &["-1"], &[""], &["5,"], &["99999999999999999999"]]
+        {
+            assert_eq!(of(bad), Err(Refusal::Length), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_is_not_stored_and_the_rest_keeps_its_order() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "X-Hop, keep-alive"),
+            ("x-1", "a"),
+            ("x-hop", "1"),
+            ("x-2", "a"),
+            ("keep-alive", "timeout=5"),
+            ("x-3", "a"),
+            ("x-1", "b"),
+            ("transfer-encoding", "chunked"),
+            ("trailer", "x-sum"),
+            ("x-4", "a"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let kept = end_to_end(&headers);
+        let left: Vec<_> =
+            kept.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let expected: [(&str, &[u8]); 6] = [
+            ("x-1", b"a"),
+            ("x-1", b"b"),
+            ("x-2", b"a"),
+            ("x-3", b"a"),
+            ("trailer", b"x-sum"),
+            ("x-4", b"a"),
+        ];
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn a_stream_of_events_is_known_by_its_media_type() {
+        let of = |value: &'static str| {
+            is_live(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
+        };
+        assert!(of("text/event-stream"));
+        assert!(of("Text/Event-Stream; charset=utf-8"));
+        assert!(of("multipart/x-mixed-replace;boundary=x"));
+        assert!(!of("text/event-stream-of-mine") && !of("text/plain") && !of(""));
+        assert!(!is_live(&HeaderMap::new()));
+    }
+}
