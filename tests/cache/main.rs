@@ -5,20 +5,32 @@
 
 mod support;
 
+#[cfg(feature = "tokio")]
+mod ahead;
 mod autotraits;
+#[cfg(feature = "tokio")]
+mod background;
 mod caching;
 mod composing;
+mod confirmed;
 mod copying;
 mod expiry;
 mod faults;
+mod if_error;
 mod keys;
 mod management;
+mod negative;
 #[cfg(feature = "redb")]
 mod on_disk;
 mod options;
 mod pace;
 mod passing;
+mod races;
 mod readiness;
+mod refresh;
+#[cfg(feature = "tokio")]
+mod refresh_failures;
+mod revalidation;
 mod settings;
 mod shared;
 mod sockets;
@@ -27,3 +39,5 @@ mod stores;
 mod streaming;
 mod unsafe_methods;
 mod vary;
+#[cfg(feature = "tokio")]
+mod while_revalidate;

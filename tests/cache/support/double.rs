@@ -12,12 +12,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use larder::BoxError;
+use tokio::sync::Semaphore;
 use tower::Service;
 
-use super::{Reply, TestBody, ok};
+use super::{Reply, TestBody, empty, line, ok};
 
 /// What the inner service of these tests fails with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +40,53 @@ pub(crate) struct Double {
     calls: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<Seen>>>,
     answer: Arc<Answer>,
+    gate: Option<Gate>,
 }
 
-/// What reached the inner service of a request's body.
+/// Where the calls of a double wait, once they are counted, until they are let through.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    /// Lets so many calls through.
+    pub(crate) fn open(&self, calls: usize) {
+        self.0.add_permits(calls);
+    }
+}
+
+/// What reached the inner service of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
     pub(crate) error: Option<String>,
+}
+
+impl Seen {
+    /// `If-None-Match` and `If-Modified-Since`.
+    pub(crate) fn conditions(&self) -> (Option<&str>, Option<&str>) {
+        let of = |name| self.headers.get(name).map(|value| value.to_str().unwrap());
+        (of("if-none-match"), of("if-modified-since"))
+    }
+}
+
+/// What an origin says whose response has this tag: the response, or 304 to a request that names the tag.
+pub(crate) fn tagged<B>(request: &Request<B>, tag: &str, text: &str) -> Response<TestBody> {
+    let is_known = request.headers().get("if-none-match").is_some_and(|known| known == tag);
+    line(if is_known { not_modified() } else { ok(text) }, "etag", tag)
+}
+
+pub(crate) fn not_modified() -> Response<TestBody> {
+    status(304)
+}
+
+/// An empty response of this status.
+pub(crate) fn status(status: u16) -> Response<TestBody> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
 }
 
 impl Double {
@@ -62,7 +102,14 @@ impl Double {
         + Sync
         + 'static,
     ) -> Self {
-        Self { calls: Arc::default(), seen: Arc::default(), answer: Arc::new(answer) }
+        let answer = Arc::new(answer);
+        Self { calls: Arc::default(), seen: Arc::default(), answer, gate: None }
+    }
+
+    /// The same double with a gate, closed at first.
+    pub(crate) fn gated(self) -> (Self, Gate) {
+        let gate = Gate(Arc::new(Semaphore::new(0)));
+        (Self { gate: Some(gate.clone()), ..self }, gate)
     }
 
     /// Answers with the number of the call, so that a reply tells which call it is from.
@@ -72,6 +119,17 @@ impl Double {
 
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many calls have begun.
+    pub(crate) async fn begun(&self, calls: usize) {
+        for _ in 0..1_000_000 {
+            if self.calls() >= calls {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} calls have begun, and no more", self.calls());
     }
 
     /// What the calls received since this was asked last.
@@ -99,8 +157,13 @@ where
             let (parts, body) = request.into_parts();
             let (body, trailers, error) = Reply::read_body(body).await;
             let error = error.map(|error| error.to_string());
-            this.seen.lock().unwrap().push(Seen { body: body.clone(), trailers, error });
+            let (method, headers) = (parts.method.clone(), parts.headers.clone());
+            let seen = Seen { method, headers, body: body.clone(), trailers, error };
+            this.seen.lock().unwrap().push(seen);
             let call = this.calls.fetch_add(1, Ordering::SeqCst) + 1;
+            if let Some(Gate(gate)) = &this.gate {
+                gate.acquire().await.unwrap().forget();
+            }
             (this.answer)(Request::from_parts(parts, body), call)
         })
     }
