@@ -109,14 +109,18 @@ where
         let Found::Good(key, hit, verdict) = looked.found else {
             return FromStore::Nothing(looked);
         };
-        let in_background =
-            matches!(verdict, Verdict::Ending | Verdict::Stale(Stale::WhileRevalidate))
-                && !self.options.only_if_cached;
+        let is_possible = background::is_possible();
+        let in_background = !self.options.only_if_cached
+            && match verdict {
+                // It is fresh, and served as such where nothing can refresh it.
+                Verdict::Ending => is_possible,
+                verdict => verdict == Verdict::Stale(Stale::WhileRevalidate),
+            };
         if !in_background {
             let response = self.answer(key, hit, verdict, looked.missed.reason);
             return FromStore::Response(response);
         }
-        if !background::is_possible() && verdict != Verdict::Ending {
+        if !is_possible {
             return FromStore::Nothing(Lookup { found: Found::Poor(key, hit), ..looked });
         }
         // The refresh has use for the entry, and none for its body.

@@ -128,3 +128,18 @@ async fn what_never_expires_is_never_refreshed() {
     assert_eq!(stand.get("/").await.outcome(), Outcome::Hit);
     assert_eq!(stand.layer.stats().refreshes, 0);
 }
+
+#[tokio::test]
+async fn outside_of_a_runtime_nothing_is_refreshed_ahead() {
+    let stand = stand(Double::counting());
+    stand.get("/").await;
+    stand.clock.advance(SECOND * 59);
+    let answer = std::thread::spawn(move || {
+        let reply = stand.get("/").now_or_never().expect("nothing to wait for");
+        (stand, reply)
+    });
+    let (stand, reply) = answer.join().expect("no panic");
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, "1"));
+    assert_eq!((stand.calls(), stand.layer.stats().refreshes), (1, 0));
+    assert_eq!(stand.layer.stats().in_flight, 0);
+}
