@@ -74,6 +74,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         lead.land(match stored {
             // The others find what has taken its place.
             Stored::No(Refusal::Superseded) => Landed::LookAgain,
+            // What may not be kept, such as a cookie, is this request's alone.
+            Stored::No(_) if admitted.is_err() => Landed::Alone,
             _ => Landed::Confirmed(Arc::new(Confirmed {
                 key,
                 version: hit.version,

@@ -79,6 +79,26 @@ async fn the_next_takes_over_from_one_that_goes_away() {
     assert_eq!((stand.calls(), stand.layer.stats().in_flight), (3, 0));
 }
 
+/// What one may keep for itself is none of the others'.
+#[tokio::test]
+async fn a_cookie_in_a_304_reaches_its_caller_alone() {
+    let (inner, gate) = Double::new(|request, call| {
+        line(tagged(&request, "\"a\"", WHOLE), "set-cookie", format!("id={call}"))
+    })
+    .gated();
+    let stand = Stand::shared(inner).with(|layer| layer.expire_after(SECOND));
+    stand.layer.entries().insert(&url("/"), line(ok(WHOLE), "etag", "\"a\"")).await.unwrap();
+    stand.clock.advance(SECOND);
+    let mut asks: Vec<_> = (0..10).map(|_| Box::pin(stand.get("/"))).collect();
+    assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()));
+    gate.open(10);
+    let mut cookies: Vec<_> =
+        join_all(asks).await.iter().map(|reply| reply.headers["set-cookie"].clone()).collect();
+    cookies.sort();
+    cookies.dedup();
+    assert_eq!((cookies.len(), stand.calls()), (10, 10), "each asks for itself: {cookies:?}");
+}
+
 // ===== Against what is newer =====
 
 #[tokio::test]
