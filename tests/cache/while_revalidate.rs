@@ -131,6 +131,23 @@ async fn a_refresh_makes_none_of_the_callers_conditions() {
     assert_eq!(stand.get("/").await.text(), "2");
 }
 
+/// Not even where the last response could not be kept, and the next is not expected to be.
+#[tokio::test]
+async fn a_refresh_makes_none_of_the_callers_conditions_after_one_that_was_refused() {
+    let inner = Double::new(|_, call| match call {
+        2 => crate::support::status(403),
+        _ => ok(call.to_string()),
+    });
+    let stand = expired(inner).await;
+    is_stale(&stand.get("/").await, "1");
+    stand.layer.idle().await;
+    stand.clock.advance(SECOND);
+    stand.ask(get("/").header("if-none-match", "\"mine\"")).await;
+    stand.layer.idle().await;
+    assert_eq!(stand.inner.take_seen()[1].conditions(), (None, None));
+    assert_eq!(stand.get("/").await.text(), "3");
+}
+
 #[tokio::test]
 async fn a_refresh_has_the_requests_method_headers_and_body() {
     let stand = Stand::new(Double::counting()).with(|layer| {

@@ -16,6 +16,7 @@ use crate::{
         lookup::{Found, Lookup},
     },
     key::Key,
+    policy,
     stats::Count,
     status::{Refusal, Stored},
     store::Store,
@@ -47,6 +48,8 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
         return;
     };
     shared.counters.add(Count::Refresh);
+    // They are about the caller's copy, and the caller has been answered.
+    policy::remove_conditions(&mut errand.parts.headers);
     let tasks = errand.cache.tasks.clone();
     errand.cache = errand.cache.without_tasks();
     let report = Report { cache: errand.cache.clone(), key, url: errand.url.text.clone() };
