@@ -25,11 +25,15 @@ mod on_disk;
 mod options;
 mod pace;
 mod passing;
+#[cfg(feature = "tokio")]
+mod pauses;
 mod races;
 mod readiness;
 mod refresh;
 #[cfg(feature = "tokio")]
 mod refresh_failures;
+#[cfg(feature = "tokio")]
+mod refreshing;
 mod revalidation;
 mod settings;
 mod shared;

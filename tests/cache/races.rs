@@ -1,18 +1,19 @@
 //! Revalidation among others: many that ask at once, what is stored or removed meanwhile, and stores that fail.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
-use http::{Request, StatusCode};
+use http::Request;
 use larder::{
-    CacheOptions, Miss, Outcome, Refusal, Stored,
+    CacheOptions, Outcome, Refusal, Stored,
     store::{ErrorKind, Memory, Store},
     time::Clock,
 };
+use tokio::sync::Barrier;
+use tower::Service;
 
 use crate::support::{
-    Double, Faulty, Gate, Op, Origin, Reply, Stand, client, empty, get, line, ok, status, tagged,
-    url, with,
+    Double, Faulty, Gate, Op, Reply, Stand, empty, get, line, ok, status, tagged, url, with,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +52,28 @@ async fn a_thousand_that_find_it_expired_share_one_question() {
     assert_eq!(followers[0].lines("cache-status"), [field.as_bytes()]);
     let stats = stand.layer.stats();
     assert_eq!((stats.revalidated, stats.misses, stats.in_flight), (1000, 2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_on_many_threads_ask_once() {
+    let (stand, gate) = expired(Memory::default()).await;
+    let barrier = Arc::new(Barrier::new(1000));
+    let asks = (0..1000).map(|_| {
+        let ask = stand.service().call(get("/").body(empty()).unwrap());
+        let barrier = barrier.clone();
+        tokio::spawn(async move {
+            barrier.wait().await;
+            ask.await.unwrap()
+        })
+    });
+    let asks: Vec<_> = asks.collect();
+    stand.inner.begun(2).await;
+    gate.open(1000);
+    for response in join_all(asks).await {
+        let reply = Reply::read(response.unwrap()).await;
+        assert!(reply.is_hit() && reply.text() == WHOLE, "{}", reply.outcome());
+    }
+    assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2, 0));
 }
 
 /// Each by its own conditions, and each from the refreshed entry.
@@ -262,39 +285,4 @@ async fn a_large_body_streams_from_a_file_behind_its_new_head() {
         assert!(reply.text() == text, "another body");
     }
     assert_eq!((stand.calls(), stand.len().await), (4, 1));
-}
-
-// ===== Over a socket =====
-
-#[tokio::test]
-async fn an_origin_on_a_socket_is_asked_and_its_304_believed() {
-    let origin = Origin::new(async |request: Request<_>, call| {
-        let response = match request.uri().path() {
-            "/new" => tagged(&request, &format!("\"{call}\""), "new"),
-            _ => tagged(&request, "\"a\"", WHOLE),
-        };
-        line(response, "x-call", call.to_string())
-    })
-    .await;
-    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
-    let cached = tower::Layer::layer(&stand.layer, client());
-    let ask = async |path: &str| {
-        let request = Request::get(origin.url(path)).body(empty()).unwrap();
-        Reply::read(tower::ServiceExt::oneshot(cached.clone(), request).await.unwrap()).await
-    };
-    for path in ["/same", "/new"] {
-        ask(path).await;
-        stand.clock.advance(SECOND);
-        let before = origin.requests();
-        let reply = ask(path).await;
-        let outcome = match path {
-            "/same" => Outcome::Revalidated,
-            _ => Outcome::Miss(Miss::Expired),
-        };
-        assert_eq!((reply.status, reply.outcome()), (StatusCode::OK, outcome));
-        assert_eq!(reply.text(), if path == "/same" { WHOLE } else { "new" });
-        let hit = ask(path).await;
-        assert_eq!((hit.outcome(), origin.requests()), (Outcome::Hit, before + 1));
-        assert_eq!(hit.headers["x-call"].to_str().unwrap(), (before + 1).to_string());
-    }
 }

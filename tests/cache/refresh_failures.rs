@@ -1,4 +1,4 @@
-//! Refreshes in the background that fail: somebody is told, what is stored stays, and the next try takes its time.
+//! Refreshes in the background that fail: somebody is told, what is stored stays, and no try lasts for ever.
 
 use std::{
     sync::{Arc, Mutex},
@@ -166,6 +166,21 @@ async fn a_cookie_that_a_shared_cache_does_not_keep_is_a_failure_to_refresh() {
     assert_eq!((stats.refreshes, stats.failed_refreshes, stats.stale), (1, 1, 2));
 }
 
+#[tokio::test]
+async fn a_hook_that_panics_harms_nobody() {
+    let (stand, _) = expired(Memory::default(), |_, call| match call {
+        2 => Err(Broken("down")),
+        _ => Ok(ok("new")),
+    })
+    .await;
+    let stand = stand.with(|layer| layer.on_refresh_failure(|_| panic!("as the test wants it to")));
+    refresh(&stand).await;
+    assert_eq!((stand.layer.stats().failed_refreshes, stand.layer.stats().in_flight), (1, 0));
+    stand.clock.advance(SECOND);
+    refresh(&stand).await;
+    assert_eq!(stand.get("/").await.text(), "new");
+}
+
 /// What is known to be gone is not served on.
 #[tokio::test]
 async fn what_is_gone_is_removed() {
@@ -227,65 +242,4 @@ async fn the_limit_is_one_for_head_and_body() {
     assert_eq!(told.lock().unwrap()[0].reason, RefreshError::TimedOut);
     assert!(sender.is_closed(), "the call is dropped");
     assert_eq!((stand.len().await, stand.layer.stats().in_flight), (1, 0));
-}
-
-/// By the layer's clock: one second, doubled with each failure, up to a minute.
-#[tokio::test]
-async fn failures_are_followed_by_pauses() {
-    let (stand, _) = expired(Memory::default(), |_, _| Err(Broken("down"))).await;
-    for (failures, pause) in (1..).zip([1, 2, 4, 8, 16, 32, 60, 60, 60]) {
-        refresh(&stand).await;
-        assert_eq!(stand.layer.stats().failed_refreshes, failures);
-        stand.clock.advance(SECOND * pause - Duration::from_millis(1));
-        refresh(&stand).await;
-        assert_eq!(stand.layer.stats().failed_refreshes, failures, "within {pause} s");
-        stand.clock.advance(Duration::from_millis(1));
-    }
-    assert_eq!(stand.calls(), 10);
-}
-
-#[tokio::test]
-async fn a_success_ends_the_pauses() {
-    let (stand, _) = expired(Memory::default(), |_, call| match call {
-        2 | 3 | 5 => Err(Broken("down")),
-        _ => Ok(ok("old")),
-    })
-    .await;
-    for (pause, calls) in [(1, 2), (2, 3), (1, 4), (1, 5), (1, 6)] {
-        refresh(&stand).await;
-        assert_eq!(stand.calls(), calls);
-        stand.clock.advance(SECOND * pause);
-    }
-}
-
-#[tokio::test]
-async fn one_keys_failures_are_none_of_anothers() {
-    let (stand, _) = expired(Memory::default(), |request, _| match request.uri().path() {
-        "/" => Err(Broken("down")),
-        _ => Ok(ok("other")),
-    })
-    .await;
-    stand.get("/other").await;
-    refresh(&stand).await;
-    stand.clock.advance(SECOND / 2);
-    stand.get("/other").await;
-    stand.clock.advance(SECOND / 2 - Duration::from_millis(1));
-    assert_eq!(stand.get("/other").await.outcome(), Outcome::Hit);
-    stand.clock.advance(Duration::from_millis(1));
-    assert_eq!(stand.get("/other").await.outcome(), STALE);
-    stand.layer.idle().await;
-    assert_eq!(stand.get("/other").await.outcome(), Outcome::Hit);
-}
-
-/// A pause is for the background: who has nothing to be served asks.
-#[tokio::test]
-async fn who_has_to_wait_asks_in_a_pause_as_well() {
-    let (stand, _) = expired(Memory::default(), |_, call| match call {
-        2 => Err(Broken("down")),
-        _ => Ok(ok("new")),
-    })
-    .await;
-    refresh(&stand).await;
-    let stand = stand.with(|layer| layer.stale_while_revalidate(StaleLimit::None));
-    assert_eq!(stand.get("/").await.text(), "new");
 }

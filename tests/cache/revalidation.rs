@@ -6,7 +6,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use larder::{Miss, Outcome, Refusal, Stored};
 
-use crate::support::{Double, Stand, T0, TestBody, get, line, not_modified, ok, status, tagged};
+use crate::support::{
+    Double, Origin, Reply, Stand, T0, TestBody, client, empty, get, line, not_modified, ok, status,
+    tagged,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const T1: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -46,7 +49,9 @@ async fn an_expired_entry_is_asked_for_by_its_validators() {
             lines.iter().fold(response, |response, (name, value)| line(response, name, value))
         }))
         .await;
-        let reply = stand.get("/").await;
+        // Whatever the caller has.
+        let request = get("/").header("if-none-match", "\"mine\"").header("if-modified-since", T2);
+        let reply = stand.ask(request).await;
         assert_eq!((reply.status, reply.text()), (StatusCode::OK, "whole"));
         assert_eq!((reply.outcome(), reply.stored()), (Outcome::Revalidated, Stored::Yes));
         assert_eq!(stand.inner.take_seen()[0].conditions(), (etag, date));
@@ -228,5 +233,40 @@ async fn another_status_to_the_question_is_handed_on_and_leaves_the_entry() {
         let reply = stand.get("/").await;
         assert_eq!((reply.status.as_u16(), reply.stored()), (code, Stored::No(Refusal::Status)));
         assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated, "{code}");
+    }
+}
+
+// ===== Over a socket =====
+
+#[tokio::test]
+async fn an_origin_on_a_socket_is_asked_and_its_304_believed() {
+    let origin = Origin::new(async |request: Request<_>, call| {
+        let response = match request.uri().path() {
+            "/new" => tagged(&request, &format!("\"{call}\""), "new"),
+            _ => tagged(&request, "\"a\"", "whole"),
+        };
+        line(response, "x-call", call.to_string())
+    })
+    .await;
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
+    let cached = tower::Layer::layer(&stand.layer, client());
+    let ask = async |path: &str| {
+        let request = Request::get(origin.url(path)).body(empty()).unwrap();
+        Reply::read(tower::ServiceExt::oneshot(cached.clone(), request).await.unwrap()).await
+    };
+    for path in ["/same", "/new"] {
+        ask(path).await;
+        stand.clock.advance(SECOND);
+        let before = origin.requests();
+        let reply = ask(path).await;
+        let outcome = match path {
+            "/same" => Outcome::Revalidated,
+            _ => Outcome::Miss(Miss::Expired),
+        };
+        assert_eq!((reply.status, reply.outcome()), (StatusCode::OK, outcome));
+        assert_eq!(reply.text(), if path == "/same" { "whole" } else { "new" });
+        let hit = ask(path).await;
+        assert_eq!((hit.outcome(), origin.requests()), (Outcome::Hit, before + 1));
+        assert_eq!(hit.headers["x-call"].to_str().unwrap(), (before + 1).to_string());
     }
 }

@@ -3,17 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
-use http::{Method, StatusCode};
-use larder::{Bypass, CacheOptions, Miss, Outcome, Refusal, Stale, StaleLimit, Stored};
+use http::StatusCode;
+use larder::{Bypass, CacheOptions, Expiration, Miss, Outcome, Refusal, Stale, StaleLimit, Stored};
 use tokio::sync::Barrier;
 use tower::Service;
 
-use crate::support::{
-    Double, Gate, Reply, Stand, T0, empty, get, head, line, ok, tagged, url, with,
-};
+use crate::support::{Broken, Double, Gate, Reply, Stand, T0, empty, get, ok, tagged, url, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 const STALE: Outcome = Outcome::Stale(Stale::WhileRevalidate);
+const DOWN: Broken = Broken("down");
 const NEW: fn() -> CacheOptions = CacheOptions::new;
 
 /// A cache that keeps for ten seconds and serves for five more; `GET /` has just expired.
@@ -107,94 +106,6 @@ async fn a_thousand_on_many_threads_begin_one_refresh_for_each_key() {
     assert_eq!((stand.calls(), stand.layer.stats().refreshes), (2 * KEYS, KEYS as u64));
 }
 
-#[tokio::test]
-async fn a_refresh_is_a_revalidation_where_it_can_be_one() {
-    let stand = expired(Double::new(|request, _| tagged(&request, "\"a\"", "whole"))).await;
-    is_stale(&stand.get("/").await, "whole");
-    stand.layer.idle().await;
-    assert_eq!(stand.inner.take_seen()[0].conditions(), (Some("\"a\""), None));
-    let reply = stand.get("/").await;
-    assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, "whole"));
-    assert_eq!(reply.cache.age(), Some(Duration::ZERO));
-    assert_eq!((stand.calls(), stand.layer.stats().stored), (2, 1));
-}
-
-/// The stale response answers the caller's condition; the refresh is not about the caller's copy.
-#[tokio::test]
-async fn a_refresh_makes_none_of_the_callers_conditions() {
-    let stand = expired(Double::new(|_, call| line(ok(call.to_string()), "date", "never"))).await;
-    let since = "Fri, 01 Jan 2100 00:00:00 GMT";
-    let reply = stand.ask(get("/").header("if-modified-since", since)).await;
-    assert_eq!((reply.outcome(), reply.status), (STALE, StatusCode::NOT_MODIFIED));
-    stand.layer.idle().await;
-    assert_eq!(stand.inner.take_seen()[0].conditions(), (None, None));
-    assert_eq!(stand.get("/").await.text(), "2");
-}
-
-/// Not even where the last response could not be kept, and the next is not expected to be.
-#[tokio::test]
-async fn a_refresh_makes_none_of_the_callers_conditions_after_one_that_was_refused() {
-    let inner = Double::new(|_, call| match call {
-        2 => crate::support::status(403),
-        _ => ok(call.to_string()),
-    });
-    let stand = expired(inner).await;
-    is_stale(&stand.get("/").await, "1");
-    stand.layer.idle().await;
-    stand.clock.advance(SECOND);
-    stand.ask(get("/").header("if-none-match", "\"mine\"")).await;
-    stand.layer.idle().await;
-    assert_eq!(stand.inner.take_seen()[1].conditions(), (None, None));
-    assert_eq!(stand.get("/").await.text(), "3");
-}
-
-#[tokio::test]
-async fn a_refresh_has_the_requests_method_headers_and_body() {
-    let stand = Stand::new(Double::counting()).with(|layer| {
-        let layer = layer.expire_after(SECOND).stale_while_revalidate(SECOND * 5);
-        layer.methods([Method::POST]).unwrap()
-    });
-    let query = || http::Request::post(url("/")).header("x-own", "1");
-    stand.send(query(), "a query").await;
-    stand.clock.advance(SECOND);
-    is_stale(&stand.send(query(), "a query").await, "1");
-    stand.layer.idle().await;
-    let seen = &stand.inner.take_seen()[1];
-    assert_eq!((&seen.method, &seen.body[..]), (&Method::POST, &b"a query"[..]));
-    assert_eq!(seen.headers["x-own"], "1");
-    assert_eq!(stand.send(query(), "a query").await.text(), "2");
-}
-
-#[tokio::test]
-async fn a_refresh_of_one_variant_is_none_of_the_others() {
-    let inner = Double::new(|request, call| {
-        let of = request.headers()["x-a"].to_str().unwrap();
-        line(ok(format!("{of} {call}")), "vary", "x-a")
-    });
-    let stand = Stand::new(inner)
-        .with(|layer| layer.expire_after(SECOND).stale_while_revalidate(SECOND * 5));
-    let of = |value: &str| get("/").header("x-a", value);
-    stand.ask(of("a")).await;
-    stand.ask(of("b")).await;
-    stand.clock.advance(SECOND);
-    is_stale(&stand.ask(of("a")).await, "a 1");
-    stand.layer.idle().await;
-    is_stale(&stand.ask(of("b")).await, "b 2");
-    stand.layer.idle().await;
-    assert_eq!(stand.ask(of("a")).await.text(), "a 3");
-    assert_eq!(stand.ask(of("b")).await.text(), "b 4");
-}
-
-#[tokio::test]
-async fn a_head_refreshes_the_response_to_a_get_that_it_was_answered_with() {
-    let stand = expired(Double::new(|request, _| tagged(&request, "\"a\"", "whole"))).await;
-    let reply = stand.ask(head("/")).await;
-    assert_eq!((reply.outcome(), reply.text()), (STALE, ""));
-    stand.layer.idle().await;
-    assert_eq!(stand.inner.take_seen()[0].method, Method::HEAD);
-    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit);
-}
-
 // ===== How long =====
 
 #[tokio::test]
@@ -224,6 +135,23 @@ async fn a_request_has_its_own_limit() {
     let stand = expired(Double::counting()).await;
     let reply = stand.ask(with(NEW().stale_while_revalidate(StaleLimit::None))).await;
     assert_eq!(reply.outcome(), Outcome::Miss(Miss::Expired));
+}
+
+/// Within one limit nobody waits, within the other nobody fails.
+#[tokio::test]
+async fn the_two_limits_go_together() {
+    let inner = Double::fallible(|_, call| match call {
+        1 => Ok(ok("1")),
+        _ => Err(DOWN),
+    });
+    let stand = expired(inner).await.with(|layer| layer.stale_if_error(SECOND * 60));
+    is_stale(&stand.get("/").await, "1");
+    stand.layer.idle().await;
+    stand.clock.advance(SECOND * 5);
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Stale(Stale::IfError), "1"));
+    stand.clock.advance(SECOND * 55);
+    assert_eq!(stand.error(get("/")).await, DOWN);
 }
 
 #[tokio::test]
@@ -264,7 +192,7 @@ async fn who_wants_a_new_response_waits_for_the_refresh_that_is_under_way() {
 #[tokio::test]
 async fn who_waits_for_a_refresh_that_fails_calls_again() {
     let (inner, gate) = Double::fallible(|_, call| match call {
-        2 => Err(crate::support::Broken("down")),
+        2 => Err(DOWN),
         _ => Ok(ok(call.to_string())),
     })
     .gated();
@@ -308,12 +236,14 @@ async fn where_nothing_may_be_stored_the_caller_waits() {
     let reader = stand.clone_with(|layer| layer.read_only(true));
     let reply = reader.get("/").await;
     assert_eq!((reply.text(), reply.stored()), ("3", Stored::No(Refusal::ReadOnly)));
+    let reply = stand.ask(with(NEW().expire_after(Expiration::DoNotStore))).await;
+    assert_eq!((reply.text(), reply.stored()), ("4", Stored::No(Refusal::Expiration)));
     let reply = stand.ask(with(NEW().only_if_cached(true))).await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Stale(Stale::OnlyIfCached), "1"));
     stand.layer.set_enabled(false);
     assert_eq!(stand.get("/").await.outcome(), Outcome::Bypass(Bypass::Disabled));
     stand.layer.idle().await;
-    assert_eq!((stand.calls(), stand.layer.stats().refreshes), (4, 0));
+    assert_eq!((stand.calls(), stand.layer.stats().refreshes), (5, 0));
 }
 
 #[tokio::test]
