@@ -169,7 +169,8 @@ async fn what_is_stopped_midway_drops_its_call_and_stores_nothing() {
     assert!(!sender.is_closed());
     let store = stand.layer.store().clone();
     drop(stand);
-    sender.closed().await;
+    turns().await;
+    assert!(sender.is_closed());
     let other = Stand::over(store, Double::counting());
     let only = with(CacheOptions::new().only_if_cached(true).stale_if_error(StaleLimit::Unlimited));
     assert_eq!(other.ask(only).await.text(), "old");
