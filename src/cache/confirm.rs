@@ -43,7 +43,10 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         response.headers = policy::merged(old.headers(), not_modified);
 
         let now = settings.clock.now();
-        let admitted = settings.rules.admit(&self.options, url, &self.parts, &response, now);
+        let mut admitted = settings.rules.admit(&self.options, url, &self.parts, &response, now);
+        if self.has_moved(missed, &key, &old, &response, now) {
+            admitted = Err(Refusal::Vary);
+        }
         let expires_at = admitted.unwrap_or_else(|_| old.expires_at());
         let keep_until = settings.rules.keep_until(&self.options, &response.headers, expires_at);
         let head = Head::new(old.method().clone(), old.url(), response.clone(), now)
@@ -74,6 +77,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         lead.land(match stored {
             // The others find what has taken its place.
             Stored::No(Refusal::Superseded) => Landed::LookAgain,
+            // What may not be kept, such as a cookie, is this request's alone.
+            Stored::No(_) if admitted.is_err() => Landed::Alone,
             _ => Landed::Confirmed(Arc::new(Confirmed {
                 key,
                 version: hit.version,
@@ -82,6 +87,26 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             })),
         });
         Fetched::Confirmed(key, hit, stored)
+    }
+
+    /// Whether the response, by what the 304 says it varies by, belongs under another key than `key`, where requests find
+    /// it that it may not answer.
+    fn has_moved(
+        &self,
+        missed: &Missed,
+        key: &Key,
+        old: &Head,
+        response: &response::Parts,
+        now: Timestamp,
+    ) -> bool {
+        let settings = &*self.cache.settings;
+        let vary = |headers| policy::vary(headers, &settings.recipe.ignored_headers);
+        if vary(old.headers()) == vary(&response.headers) {
+            return false;
+        }
+        let place = Place { request: &self.parts, url: self.url.text.as_str(), missed };
+        let keys = place.keys(settings, response, None, now);
+        !keys.is_ok_and(|keys| keys.key == *key)
     }
 
     /// Puts the new head in the old one's place; the list of variants that leads there lives on with it.

@@ -153,7 +153,7 @@ impl Rules {
         if options.asks_origin() && !options.only_if_cached {
             return Verdict::Unfit(Miss::Refresh);
         }
-        let may_refresh = !self.read_only && !options.no_store && !options.only_if_cached;
+        let may_refresh = self.may_keep(options) && !options.only_if_cached;
         if !fixed::has_expired(head, now) {
             return if may_refresh && self.is_ending(head, now) {
                 Verdict::Ending

@@ -5,25 +5,41 @@
 
 mod support;
 
+#[cfg(feature = "tokio")]
+mod ahead;
 mod autotraits;
+#[cfg(feature = "tokio")]
+mod background;
 mod caching;
 mod composing;
+mod confirmed;
 mod copying;
 mod expiry;
 mod faults;
 mod flights;
 mod followers;
+mod if_error;
 mod keys;
 mod leaders;
 mod management;
+mod negative;
 #[cfg(feature = "redb")]
 mod on_disk;
 mod options;
 mod pace;
 mod passing;
+#[cfg(feature = "tokio")]
+mod pauses;
+mod races;
 mod readiness;
+mod refresh;
+#[cfg(feature = "tokio")]
+mod refresh_failures;
+#[cfg(feature = "tokio")]
+mod refreshing;
 #[cfg(feature = "redb")]
 mod removal_wins;
+mod revalidation;
 mod settings;
 mod shared;
 mod shared_bodies;
@@ -34,3 +50,5 @@ mod stores;
 mod streaming;
 mod unsafe_methods;
 mod vary;
+#[cfg(feature = "tokio")]
+mod while_revalidate;

@@ -14,46 +14,75 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Of how many keys failures are remembered, at most.
+/// How many keys are remembered, at most.
 const KEYS: usize = 4096;
 
-/// Which refreshes have failed, and until when they are let alone.
+/// Which refreshes are under way, which have failed, and until when those are let alone.
+///
+/// A refresh is under way here until it is known how it went, which is later than its flight has landed: nobody begins
+/// another in between.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff(Mutex<HashMap<Key, Pause>>);
+pub(crate) struct Backoff(Mutex<HashMap<Key, Refreshing>>);
 
-#[derive(Clone, Copy, Debug)]
-struct Pause {
+#[derive(Clone, Copy, Debug, Default)]
+struct Refreshing {
+    is_underway: bool,
     failures: u32,
+    /// The end of the pause.
     until: Timestamp,
 }
 
+impl Refreshing {
+    fn is_due(&self, now: Timestamp) -> bool {
+        !self.is_underway && self.until <= now
+    }
+}
+
 impl Backoff {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Pause>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Refreshing>> {
         // The map is whole between any two statements under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a refresh of `key` is to wait.
-    pub(crate) fn is_due(&self, key: &Key, now: Timestamp) -> bool {
-        self.lock().get(key).is_none_or(|pause| pause.until <= now)
-    }
-
-    pub(crate) fn failed(&self, key: Key, now: Timestamp) {
-        let mut pauses = self.lock();
-        if pauses.len() >= KEYS && !pauses.contains_key(&key) {
-            pauses.retain(|_, pause| pause.until > now);
-            if pauses.len() >= KEYS {
-                // Thousands of keys fail at once: that some of them are tried again too soon is the lesser evil.
-                pauses.clear();
+    /// Begins a refresh of `key`, to be ended by one of the three below; `false` where it is to wait.
+    pub(crate) fn begin(&self, key: Key, now: Timestamp) -> bool {
+        let mut keys = self.lock();
+        if keys.get(&key).is_some_and(|refreshing| !refreshing.is_due(now)) {
+            return false;
+        }
+        if keys.len() >= KEYS && !keys.contains_key(&key) {
+            keys.retain(|_, refreshing| !refreshing.is_due(now));
+            if keys.len() >= KEYS {
+                // Thousands of keys at once: that some of them are tried again too soon is the lesser evil.
+                keys.clear();
             }
         }
-        let failures = pauses.get(&key).map_or(0, |pause| pause.failures).saturating_add(1);
-        let length = FIRST.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST);
-        pauses.insert(key, Pause { failures, until: now.saturating_add(length) });
+        keys.entry(key).or_default().is_underway = true;
+        true
+    }
+
+    pub(crate) fn failed(&self, key: &Key, now: Timestamp) {
+        if let Some(refreshing) = self.lock().get_mut(key) {
+            let length = FIRST.saturating_mul(1 << refreshing.failures.min(16)).min(LONGEST);
+            refreshing.is_underway = false;
+            refreshing.failures = refreshing.failures.saturating_add(1);
+            refreshing.until = now.saturating_add(length);
+        }
     }
 
     pub(crate) fn succeeded(&self, key: &Key) {
         self.lock().remove(key);
+    }
+
+    /// Nothing came of it, and nothing is known.
+    pub(crate) fn given_up(&self, key: &Key) {
+        let mut keys = self.lock();
+        if let Some(refreshing) = keys.get_mut(key) {
+            refreshing.is_underway = false;
+            if refreshing.failures == 0 {
+                keys.remove(key);
+            }
+        }
     }
 }
 
@@ -66,24 +95,53 @@ mod tests {
         let (backoff, key) = (Backoff::default(), Key::digest("a"));
         let mut now = Timestamp::MIN;
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert!(backoff.is_due(&key, now));
-            backoff.failed(key, now);
+            assert!(backoff.begin(key, now));
+            backoff.failed(&key, now);
             let end = now.saturating_add(Duration::from_secs(seconds));
-            assert!(!backoff.is_due(&key, Timestamp::from_millis(end.as_millis() - 1)));
-            assert!(backoff.is_due(&Key::digest("b"), now), "another key is let alone");
+            assert!(!backoff.begin(key, Timestamp::from_millis(end.as_millis() - 1)));
             now = end;
         }
+        assert!(backoff.begin(Key::digest("b"), Timestamp::MIN), "another key is let alone");
+        assert!(backoff.begin(key, now));
         backoff.succeeded(&key);
-        backoff.failed(key, now);
-        assert!(backoff.is_due(&key, now.saturating_add(FIRST)));
+        assert!(backoff.begin(key, now));
+        backoff.failed(&key, now);
+        assert!(backoff.begin(key, now.saturating_add(FIRST)));
+    }
+
+    #[test]
+    fn one_refresh_of_a_key_is_under_way() {
+        let (backoff, key, now) = (Backoff::default(), Key::digest("a"), Timestamp::MIN);
+        for end in [Backoff::succeeded, Backoff::given_up] {
+            assert!(backoff.begin(key, now));
+            assert!(!backoff.begin(key, Timestamp::MAX), "however long it takes");
+            assert!(backoff.begin(Key::digest("b"), now));
+            end(&backoff, &key);
+            end(&backoff, &Key::digest("b"));
+            assert!(backoff.lock().is_empty());
+        }
+        backoff.begin(key, now);
+        backoff.failed(&key, now);
+        let later = now.saturating_add(FIRST);
+        assert!(backoff.begin(key, later));
+        backoff.given_up(&key);
+        assert!(backoff.begin(key, later));
+        backoff.failed(&key, later);
+        assert!(!backoff.begin(key, later.saturating_add(FIRST)), "the first failure still counts");
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let backoff = Backoff::default();
-        for n in 0..3 * KEYS {
-            backoff.failed(Key::digest(n.to_string()), Timestamp::MIN);
-            assert!(backoff.lock().len() <= KEYS);
+        for fails in [true, false] {
+            let backoff = Backoff::default();
+            for n in 0..3 * KEYS {
+                let key = Key::digest(n.to_string());
+                assert!(backoff.begin(key, Timestamp::MIN));
+                if fails {
+                    backoff.failed(&key, Timestamp::MIN);
+                }
+                assert!(backoff.lock().len() <= KEYS);
+            }
         }
     }
 }

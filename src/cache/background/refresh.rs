@@ -40,24 +40,26 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
 {
     let key = looked.missed.key;
     let shared = errand.cache.shared.clone();
-    if errand.cache.settings.rules.read_only || !shared.backoff.is_due(&key, looked.now) {
+    if errand.cache.settings.rules.read_only || !shared.backoff.begin(key, looked.now) {
         return;
     }
     let (bound, join) = (errand.bound(&looked), Join::UnlessUnderway);
     let Boarding::Lead(lead) = shared.flights.board(&key, bound, looked.arrivals, join, 0) else {
+        shared.backoff.given_up(&key);
         return;
     };
     shared.counters.add(Count::Refresh);
-    // The caller's own conditions are no concern of the store's.
+    // They are about the caller's copy, and the caller has been answered.
     policy::remove_conditions(&mut errand.parts.headers);
     let tasks = errand.cache.tasks.clone();
     errand.cache = errand.cache.without_tasks();
     let report = Report { cache: errand.cache.clone(), key, url: errand.url.text.clone() };
     let limit = errand.cache.settings.calls.refresh_timeout;
+    // Made here: a task may be dropped before it has begun.
+    let underway = Underway(Some(report));
     tasks.spawn(async move {
-        let panicking = Panicking(Some(report));
         let refreshed = tokio::time::timeout(limit, fetch(errand, looked, lead)).await;
-        panicking.tell(refreshed.unwrap_or(Err(RefreshError::TimedOut)));
+        underway.tell(refreshed.unwrap_or(Err(RefreshError::TimedOut)));
     });
 }
 
@@ -125,17 +127,17 @@ impl<B> Report<B> {
     fn tell(self, refreshed: Result<(), RefreshError>) {
         let Self { cache, key, url } = self;
         let Err(reason) = refreshed else { return cache.shared.backoff.succeeded(&key) };
-        cache.shared.backoff.failed(key, cache.settings.clock.now());
+        cache.shared.backoff.failed(&key, cache.settings.clock.now());
         cache.shared.counters.add(Count::FailedRefresh);
         trace::refresh_failed(&key, &reason);
         cache.settings.calls.on_refresh_failure.tell(&RefreshFailure { key, url, reason });
     }
 }
 
-/// Reports a panic; a task that is stopped has nothing to report.
-struct Panicking<B>(Option<Report<B>>);
+/// Reports how a refresh went, be it that it panicked; one that is stopped has nothing to report.
+struct Underway<B>(Option<Report<B>>);
 
-impl<B> Panicking<B> {
+impl<B> Underway<B> {
     fn tell(mut self, refreshed: Result<(), RefreshError>) {
         if let Some(report) = self.0.take() {
             report.tell(refreshed);
@@ -143,12 +145,12 @@ impl<B> Panicking<B> {
     }
 }
 
-impl<B> Drop for Panicking<B> {
+impl<B> Drop for Underway<B> {
     fn drop(&mut self) {
-        if let Some(report) = self.0.take()
-            && thread::panicking()
-        {
-            report.tell(Err(RefreshError::Panicked));
+        match self.0.take() {
+            Some(report) if thread::panicking() => report.tell(Err(RefreshError::Panicked)),
+            Some(Report { cache, key, .. }) => cache.shared.backoff.given_up(&key),
+            None => {}
         }
     }
 }

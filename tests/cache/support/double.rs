@@ -13,12 +13,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use larder::BoxError;
 use tower::Service;
 
-use super::{Gate, Reply, TestBody, ok};
+use super::{Gate, Reply, TestBody, empty, line, ok};
 
 /// What the inner service of these tests fails with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,39 @@ pub(crate) struct Double {
     wait: Option<Arc<Wait>>,
 }
 
-/// What reached the inner service of a request's body.
+/// What reached the inner service of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
     pub(crate) error: Option<String>,
+}
+
+impl Seen {
+    /// `If-None-Match` and `If-Modified-Since`.
+    pub(crate) fn conditions(&self) -> (Option<&str>, Option<&str>) {
+        let of = |name| self.headers.get(name).map(|value| value.to_str().unwrap());
+        (of("if-none-match"), of("if-modified-since"))
+    }
+}
+
+/// What an origin says whose response has this tag: the response, or 304 to a request that names the tag.
+pub(crate) fn tagged<B>(request: &Request<B>, tag: &str, text: &str) -> Response<TestBody> {
+    let is_known = request.headers().get("if-none-match").is_some_and(|known| known == tag);
+    line(if is_known { not_modified() } else { ok(text) }, "etag", tag)
+}
+
+pub(crate) fn not_modified() -> Response<TestBody> {
+    status(304)
+}
+
+/// An empty response of this status.
+pub(crate) fn status(status: u16) -> Response<TestBody> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
 }
 
 impl Double {
@@ -67,6 +94,12 @@ impl Double {
     ) -> Self {
         let (calls, seen, answer) = (Arc::default(), Arc::default(), Arc::new(answer));
         Self { calls, seen, answer, wait: None }
+    }
+
+    /// The same double with a gate, closed at first.
+    pub(crate) fn gated(self) -> (Self, Gate) {
+        let gate = Gate::closed();
+        (self.behind(&gate), gate)
     }
 
     /// Answers with the number of the call, so that a reply tells which call it is from.
@@ -113,6 +146,17 @@ impl Double {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// Waits until so many calls have begun.
+    pub(crate) async fn begun(&self, calls: usize) {
+        for _ in 0..1_000_000 {
+            if self.calls() >= calls {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} calls have begun, and no more", self.calls());
+    }
+
     /// What the calls received since this was asked last.
     pub(crate) fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().unwrap())
@@ -138,7 +182,9 @@ where
             let (parts, body) = request.into_parts();
             let (body, trailers, error) = Reply::read_body(body).await;
             let error = error.map(|error| error.to_string());
-            this.seen.lock().unwrap().push(Seen { body: body.clone(), trailers, error });
+            let (method, headers) = (parts.method.clone(), parts.headers.clone());
+            let seen = Seen { method, headers, body: body.clone(), trailers, error };
+            this.seen.lock().unwrap().push(seen);
             let call = this.calls.fetch_add(1, Ordering::SeqCst) + 1;
             if let Some(wait) = &this.wait {
                 wait(call).await;

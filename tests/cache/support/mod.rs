@@ -20,7 +20,7 @@ use tower::{Layer, ServiceExt};
 
 pub(crate) use self::{
     body::{NotSync, NotUnpin, Sender, TestBody, boxed, channel, chunk, empty, frames, full},
-    double::{Broken, Double},
+    double::{Broken, Double, not_modified, status, tagged},
     gate::{Gate, Gated, soon},
     origin::{Origin, RawOrigin, client, h2_client, raw_exchange, serve},
     store::{Faulty, Op},
@@ -127,6 +127,11 @@ impl<B: Store> Stand<B> {
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.ask(get(path)).await
+    }
+
+    /// The error that the inner service answers `request` with.
+    pub(crate) async fn error(&self, request: request::Builder) -> Broken {
+        self.call(request.body(empty()).unwrap()).await.expect_err("an error, not a response")
     }
 
     /// How often the inner service was called.

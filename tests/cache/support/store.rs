@@ -25,6 +25,7 @@ pub(crate) enum Op {
     Put,
     Write,
     Finish,
+    Update,
     Remove,
     RemoveExpired,
     RemoveTagged,
@@ -142,6 +143,7 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
+        self.plan.meet(Op::Update)?;
         self.inner.update(key, seen, head).await
     }
 

@@ -1,0 +1,77 @@
+//! Failures that are themselves kept, for a time of their own, but never over something better.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use larder::{Miss, Outcome, Stale, Stored};
+
+use crate::support::{Double, Stand, line, ok, status};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A cache that keeps for ten seconds, stale for five more, and a failure for one.
+fn stand(inner: Double) -> Stand {
+    Stand::new(inner).with(|layer| {
+        let layer = layer.expire_after(SECOND * 10).stale_if_error(SECOND * 5);
+        layer.expire_status(StatusCode::INTERNAL_SERVER_ERROR, SECOND).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn a_failure_is_kept_for_its_own_time_where_there_is_nothing_better() {
+    let stand = stand(Double::new(|_, call| match call {
+        1..3 => line(status(500), "x-call", call.to_string()),
+        _ => ok(call.to_string()),
+    }));
+    for call in ["1", "2"] {
+        let reply = stand.get("/").await;
+        assert_eq!((reply.status.as_u16(), reply.stored()), (500, Stored::Yes));
+        let reply = stand.get("/").await;
+        assert_eq!((reply.status.as_u16(), reply.outcome()), (500, Outcome::Hit));
+        assert_eq!(reply.headers["x-call"], call, "a failure stands in for no other");
+        stand.clock.advance(SECOND);
+    }
+    assert_eq!(stand.get("/").await.text(), "3");
+}
+
+#[tokio::test]
+async fn a_failure_takes_no_place_of_what_may_stand_in_for_it() {
+    let stand = stand(Double::new(|_, call| match call {
+        1 => ok("old"),
+        2 | 3 => line(status(500), "x-call", call.to_string()),
+        _ => ok("new"),
+    }));
+    stand.get("/").await;
+    stand.clock.advance(SECOND * 10);
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Stale(Stale::IfError), "old"));
+    // Beyond the limit it is better than nothing.
+    stand.clock.advance(SECOND * 5);
+    for outcome in [Outcome::Miss(Miss::Expired), Outcome::Hit] {
+        let reply = stand.get("/").await;
+        assert_eq!((reply.status.as_u16(), reply.outcome()), (500, outcome));
+        assert_eq!(reply.headers["x-call"], "3");
+    }
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.get("/").await.text(), "new");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_kept_as_not_there() {
+    let stand = Stand::new(Double::new(|_, call| match call {
+        1 | 2 => line(status(404), "x-call", call.to_string()),
+        _ => ok("found"),
+    }))
+    .with(|layer| layer.expire_status(StatusCode::NOT_FOUND, SECOND).unwrap());
+    for call in ["1", "1"] {
+        let reply = stand.get("/").await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND);
+        assert_eq!(reply.headers["x-call"], call);
+    }
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.get("/").await.headers["x-call"], "2");
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.get("/").await.text(), "found");
+    stand.clock.advance(SECOND * 1000);
+    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit, "its own time, not the error's");
+}

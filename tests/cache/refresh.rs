@@ -1,0 +1,177 @@
+//! Requests that want the origin's word, softly or not, and what switches and modes make of revalidation.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::StatusCode;
+use larder::{Bypass, CacheOptions, Miss, Outcome, Refusal, StaleLimit, Stored};
+
+use crate::support::{Double, Stand, get, line, ok, tagged, with};
+
+const SECOND: Duration = Duration::from_secs(1);
+const NEW: fn() -> CacheOptions = CacheOptions::new;
+
+/// A cache over an origin that confirms what it has sent.
+fn stand() -> Stand {
+    Stand::new(Double::new(|request, _| tagged(&request, "\"a\"", "whole")))
+        .with(|layer| layer.expire_after(SECOND * 10))
+}
+
+#[tokio::test]
+async fn a_refresh_asks_whether_a_fresh_response_still_holds() {
+    let stand = stand();
+    stand.get("/").await;
+    stand.clock.advance(SECOND * 6);
+    let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
+    let reply = stand.ask(with(NEW().refresh(true))).await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"));
+    let field = "larder; fwd=request; fwd-status=304; stored; ttl=10";
+    assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
+    assert_eq!(stand.inner.take_seen()[1].conditions(), (Some("\"a\""), None));
+    stand.clock.advance(SECOND * 6);
+    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit, "confirmed six seconds ago");
+}
+
+#[tokio::test]
+async fn a_refresh_that_brings_a_new_response_replaces_the_old() {
+    let stand = Stand::new(Double::new(|_, call| {
+        line(ok(call.to_string()), "etag", format!("\"{call}\""))
+    }));
+    stand.get("/").await;
+    let reply = stand.ask(with(NEW().refresh(true))).await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Refresh), "2"));
+    assert_eq!(stand.get("/").await.text(), "2");
+}
+
+#[tokio::test]
+async fn a_forced_refresh_fetches_the_whole_and_sends_no_validator() {
+    for options in [NEW().force_refresh(true), NEW().force_refresh(true).refresh(true)] {
+        let stand = stand();
+        stand.get("/").await;
+        // Not the caller's own either: there would be nothing to store.
+        let request = get("/").extension(options).header("if-none-match", "\"mine\"");
+        let reply = stand.ask(request).await;
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Refresh), "whole"));
+        assert_eq!(stand.inner.take_seen()[1].conditions(), (None, None));
+        assert_eq!(stand.layer.stats().stored, 2);
+    }
+}
+
+/// Neither the call that is under way nor what it brings is what such a request wants.
+#[tokio::test]
+async fn a_forced_refresh_waits_for_no_older_call_and_is_not_undone_by_one() {
+    let (inner, gate) =
+        Double::new(|_, call| line(ok(call.to_string()), "etag", format!("\"{call}\""))).gated();
+    let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND));
+    gate.open(1);
+    stand.get("/").await;
+    stand.clock.advance(SECOND);
+    let mut older = Box::pin(stand.get("/"));
+    assert!((&mut older).now_or_never().is_none());
+    let mut forced = Box::pin(stand.ask(with(NEW().force_refresh(true))));
+    assert!((&mut forced).now_or_never().is_none());
+    assert_eq!(stand.calls(), 3, "a call of its own");
+    // The gate is fair: the older call comes through first, but is not stored.
+    gate.open(2);
+    let (older, forced) = (older.await, forced.await);
+    assert_eq!((older.text(), older.stored()), ("2", Stored::No(Refusal::Removed)));
+    assert_eq!((forced.text(), forced.stored()), ("3", Stored::Yes));
+    assert_eq!(stand.get("/").await.text(), "3");
+}
+
+/// What comes for it comes for those as well that have asked since.
+#[tokio::test]
+async fn a_forced_refresh_has_followers() {
+    let (inner, gate) = Double::counting().gated();
+    let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND));
+    gate.open(1);
+    stand.get("/").await;
+    stand.clock.advance(SECOND);
+    let mut forced = Box::pin(stand.ask(with(NEW().force_refresh(true))));
+    assert!((&mut forced).now_or_never().is_none());
+    let mut follower = Box::pin(stand.get("/"));
+    assert!((&mut follower).now_or_never().is_none());
+    gate.open(1);
+    assert_eq!(forced.await.text(), "2");
+    let follower = follower.await;
+    assert_eq!((follower.text(), follower.cache.is_coalesced()), ("2", true));
+    assert_eq!(stand.calls(), 2);
+}
+
+// ===== Modes =====
+
+#[tokio::test]
+async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody() {
+    for set in [
+        |options: CacheOptions| options.stale_if_error(SECOND * 5),
+        #[cfg(feature = "tokio")]
+        |options: CacheOptions| options.stale_while_revalidate(SECOND * 5),
+    ] {
+        let stand = stand().with(|layer| layer.cache_status_header("larder").unwrap());
+        stand.get("/").await;
+        stand.clock.advance(SECOND * 12);
+        let only = || NEW().only_if_cached(true);
+        let reply = stand.ask(with(only())).await;
+        assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT, "no limit allows it");
+        assert!(reply.text().contains("expired"));
+        for options in [set(only()), set(only()).refresh(true), set(only()).force_refresh(true)] {
+            let reply = stand.ask(with(options)).await;
+            assert_eq!(reply.outcome(), Outcome::Stale(larder::Stale::OnlyIfCached));
+            assert_eq!((reply.text(), reply.stored()), ("whole", Stored::Yes));
+            assert_eq!(reply.cache.age(), Some(SECOND * 12));
+            let field = "larder; hit; ttl=-2; detail=only-if-cached";
+            assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
+        }
+        stand.clock.advance(SECOND * 3);
+        assert_eq!(stand.ask(with(set(only()))).await.outcome(), Outcome::OnlyIfCached);
+        let stats = stand.layer.stats();
+        assert_eq!((stats.stale, stats.only_if_cached, stats.refreshes), (3, 2, 0));
+        assert_eq!(stand.calls(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_store_is_answered_by_the_304_and_renews_nothing() {
+    let stand = stand();
+    stand.get("/").await;
+    stand.clock.advance(SECOND * 10);
+    let stored = async || stand.layer.entries().get(&crate::support::url("/")).await.unwrap();
+    let before = stored().await.unwrap().extensions().get::<larder::CacheStatus>().cloned();
+    let reader = stand.clone_with(|layer| layer.read_only(true));
+    let no_store = with(NEW().no_store(true));
+    for reply in [stand.ask(no_store).await, reader.get("/").await] {
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"));
+        assert!(matches!(reply.stored(), Stored::No(Refusal::NoStore | Refusal::ReadOnly)));
+    }
+    let after = stored().await.unwrap().extensions().get::<larder::CacheStatus>().cloned();
+    assert_eq!(before.unwrap().expires_at(), after.unwrap().expires_at());
+}
+
+#[tokio::test]
+async fn switched_off_the_cache_asks_on_nobodys_behalf() {
+    let stand = stand().with(|layer| layer.stale_if_error(StaleLimit::Unlimited));
+    #[cfg(feature = "tokio")]
+    let stand = stand.with(|layer| layer.stale_while_revalidate(StaleLimit::Unlimited));
+    stand.get("/").await;
+    stand.clock.advance(SECOND * 10);
+    stand.layer.set_enabled(false);
+    let reply = stand.ask(get("/").header("if-none-match", "\"mine\"")).await;
+    assert_eq!(reply.outcome(), Outcome::Bypass(Bypass::Disabled));
+    assert_eq!(stand.inner.take_seen()[1].conditions(), (Some("\"mine\""), None), "as it came");
+    let reply = stand.ask(with(NEW().only_if_cached(true))).await;
+    assert_eq!(reply.outcome(), Outcome::OnlyIfCached);
+    assert_eq!((stand.calls(), stand.layer.stats().refreshes), (2, 0));
+}
+
+#[tokio::test]
+async fn what_goes_past_the_cache_is_never_answered_stale() {
+    let stand = stand().with(|layer| layer.stale_if_error(StaleLimit::Unlimited));
+    #[cfg(feature = "tokio")]
+    let stand = stand.with(|layer| layer.stale_while_revalidate(StaleLimit::Unlimited));
+    stand.get("/").await;
+    stand.clock.advance(SECOND * 10);
+    for request in [with(NEW().bypass(true)), get("/").header("range", "bytes=0-1")] {
+        assert!(matches!(stand.ask(request).await.outcome(), Outcome::Bypass(_)));
+    }
+    assert_eq!((stand.calls(), stand.layer.stats().stale), (3, 0));
+}

@@ -1,0 +1,176 @@
+//! What a refresh in the background asks, and what it leaves in the store.
+
+use std::{sync::Mutex, time::Duration};
+
+use futures_util::FutureExt;
+use http::{Method, Response, StatusCode};
+use larder::{CacheOptions, Outcome, RefreshError, Stale, StaleLimit, Stored};
+
+use crate::support::{
+    Double, Reply, Stand, channel, empty, get, head, line, ok, status, tagged, url, with,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const STALE: Outcome = Outcome::Stale(Stale::WhileRevalidate);
+
+/// A cache that keeps for ten seconds and serves for five more; `GET /` has just expired.
+async fn expired(inner: Double) -> Stand {
+    let stand = Stand::new(inner)
+        .with(|layer| layer.expire_after(SECOND * 10).stale_while_revalidate(SECOND * 5));
+    stand.get("/").await;
+    stand.inner.take_seen();
+    stand.clock.advance(SECOND * 10);
+    stand
+}
+
+#[track_caller]
+fn is_stale(reply: &Reply, text: &str) {
+    assert_eq!((reply.outcome(), reply.status), (STALE, StatusCode::OK));
+    assert_eq!((reply.text(), reply.stored()), (text, Stored::Yes));
+}
+
+#[tokio::test]
+async fn a_refresh_is_a_revalidation_where_it_can_be_one() {
+    let stand = expired(Double::new(|request, _| tagged(&request, "\"a\"", "whole"))).await;
+    is_stale(&stand.get("/").await, "whole");
+    stand.layer.idle().await;
+    assert_eq!(stand.inner.take_seen()[0].conditions(), (Some("\"a\""), None));
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, "whole"));
+    assert_eq!(reply.cache.age(), Some(Duration::ZERO));
+    assert_eq!((stand.calls(), stand.layer.stats().stored), (2, 1));
+}
+
+/// The stale response answers the caller's condition; the refresh is not about the caller's copy.
+#[tokio::test]
+async fn a_refresh_makes_none_of_the_callers_conditions() {
+    let stand = expired(Double::new(|_, call| line(ok(call.to_string()), "date", "never"))).await;
+    let since = "Fri, 01 Jan 2100 00:00:00 GMT";
+    let reply = stand.ask(get("/").header("if-modified-since", since)).await;
+    assert_eq!((reply.outcome(), reply.status), (STALE, StatusCode::NOT_MODIFIED));
+    stand.layer.idle().await;
+    assert_eq!(stand.inner.take_seen()[0].conditions(), (None, None));
+    assert_eq!(stand.get("/").await.text(), "2");
+}
+
+/// Not even where the last response could not be kept, and the next is not expected to be.
+#[tokio::test]
+async fn a_refresh_makes_none_of_the_callers_conditions_after_one_that_was_refused() {
+    let inner = Double::new(|_, call| match call {
+        2 => status(403),
+        _ => ok(call.to_string()),
+    });
+    let stand = expired(inner).await;
+    is_stale(&stand.get("/").await, "1");
+    stand.layer.idle().await;
+    stand.clock.advance(SECOND);
+    stand.ask(get("/").header("if-none-match", "\"mine\"")).await;
+    stand.layer.idle().await;
+    assert_eq!(stand.inner.take_seen()[1].conditions(), (None, None));
+    assert_eq!(stand.get("/").await.text(), "3");
+}
+
+#[tokio::test]
+async fn a_refresh_has_the_requests_method_headers_and_body() {
+    let stand = Stand::new(Double::counting()).with(|layer| {
+        let layer = layer.expire_after(SECOND).stale_while_revalidate(SECOND * 5);
+        layer.methods([Method::POST]).unwrap()
+    });
+    let query = || http::Request::post(url("/")).header("x-own", "1");
+    stand.send(query(), "a query").await;
+    stand.clock.advance(SECOND);
+    is_stale(&stand.send(query(), "a query").await, "1");
+    stand.layer.idle().await;
+    let seen = &stand.inner.take_seen()[1];
+    assert_eq!((&seen.method, &seen.body[..]), (&Method::POST, &b"a query"[..]));
+    assert_eq!(seen.headers["x-own"], "1");
+    assert_eq!(stand.send(query(), "a query").await.text(), "2");
+}
+
+#[tokio::test]
+async fn a_refresh_of_one_variant_is_none_of_the_others() {
+    let inner = Double::new(|request, call| {
+        let of = request.headers()["x-a"].to_str().unwrap();
+        line(ok(format!("{of} {call}")), "vary", "x-a")
+    });
+    let stand = Stand::new(inner)
+        .with(|layer| layer.expire_after(SECOND).stale_while_revalidate(SECOND * 5));
+    let of = |value: &str| get("/").header("x-a", value);
+    stand.ask(of("a")).await;
+    stand.ask(of("b")).await;
+    stand.clock.advance(SECOND);
+    is_stale(&stand.ask(of("a")).await, "a 1");
+    stand.layer.idle().await;
+    is_stale(&stand.ask(of("b")).await, "b 2");
+    stand.layer.idle().await;
+    assert_eq!(stand.ask(of("a")).await.text(), "a 3");
+    assert_eq!(stand.ask(of("b")).await.text(), "b 4");
+}
+
+#[tokio::test]
+async fn a_head_refreshes_the_response_to_a_get_that_it_was_answered_with() {
+    let stand = expired(Double::new(|request, _| tagged(&request, "\"a\"", "whole"))).await;
+    let reply = stand.ask(head("/")).await;
+    assert_eq!((reply.outcome(), reply.text()), (STALE, ""));
+    stand.layer.idle().await;
+    assert_eq!(stand.inner.take_seen()[0].method, Method::HEAD);
+    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit);
+}
+
+// ===== Large bodies =====
+
+#[cfg(feature = "redb")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_body_is_refreshed_in_a_file_while_the_old_one_is_read() {
+    let size = 3_000_000;
+    let text = move |call: usize| call.to_string().repeat(size);
+    let inner = Double::new(move |request, call| match call {
+        // Confirmed once, then replaced.
+        2 => tagged(&request, "\"a\"", ""),
+        _ => line(ok(text(call)), "etag", "\"a\""),
+    });
+    let stand = Stand::over(larder::store::Redb::temporary().unwrap(), inner)
+        .with(|layer| layer.expire_after(SECOND).stale_while_revalidate(StaleLimit::Unlimited));
+    assert_eq!(stand.get("/").await.stored(), Stored::Yes);
+    for (old, new) in [(1, 1), (1, 3)] {
+        stand.clock.advance(SECOND);
+        let response = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
+        stand.layer.idle().await;
+        let hit = stand.get("/").await;
+        assert_eq!(hit.outcome(), Outcome::Hit);
+        assert!(hit.text() == text(new));
+        let stale = Reply::read(response).await;
+        assert_eq!(stale.outcome(), STALE);
+        // Replaced under its reader, it is whole or an error, and no mixture.
+        assert!(stale.error.is_some() || stale.body == text(old), "{}", stale.body.len());
+    }
+    assert_eq!((stand.calls(), stand.len().await), (3, 1));
+    assert_eq!(stand.layer.stats().failed_refreshes, 0);
+}
+
+/// The limit is the background's: who reads along goes on, and what has come is stored.
+#[tokio::test(start_paused = true)]
+async fn who_reads_along_with_a_refresh_outlives_its_time_limit() {
+    let (sender, body) = channel();
+    let body = Mutex::new(Some(body));
+    let stand = expired(Double::new(move |_, call| match call {
+        1 => ok("1"),
+        _ => Response::new(body.lock().unwrap().take().unwrap()),
+    }))
+    .await;
+    is_stale(&stand.get("/").await, "1");
+    stand.inner.begun(2).await;
+    sender.send("one ");
+    let none = with(CacheOptions::new().stale_while_revalidate(StaleLimit::None));
+    let response = stand.call(none.body(empty()).unwrap()).await.unwrap();
+    stand.layer.idle().await;
+    assert_eq!(stand.layer.stats().failed_refreshes, 1, "{}", RefreshError::TimedOut);
+    sender.send("two");
+    drop(sender);
+    let reply = Reply::read(response).await;
+    assert_eq!((reply.text(), reply.stored()), ("one two", Stored::Yes));
+    assert!(reply.cache.is_coalesced());
+    let reply = stand.get("/").now_or_never().unwrap();
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, "one two"));
+    assert_eq!(stand.calls(), 2);
+}
