@@ -1,0 +1,69 @@
+//! The core of shared calls and bodies under many orders of events, of which the checker chooses another each time.
+//!
+//! It is the crate's own files that are checked, with the checker's locks and counters in place of the standard library's:
+//! each use of one is a point where another thread may go on. A thread that waits for ever is a failure.
+
+#![allow(clippy::unwrap_used)]
+
+/// What `src/sync.rs` names, as the checker has it.
+mod sync {
+    pub(crate) use shuttle::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    };
+}
+
+#[path = "../src/cache/share/core.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod readers;
+#[path = "../src/cache/flight/table.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod table;
+#[path = "../src/cache/share/window.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod window;
+
+#[path = "interleavings/bodies.rs"]
+mod bodies;
+#[path = "interleavings/flights.rs"]
+mod flights;
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use shuttle::{
+    Config, Runner,
+    scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler},
+};
+
+fn run(scheduler: impl Scheduler + 'static, test: fn()) {
+    let mut config = Config::new();
+    // Futures are large without optimisations.
+    config.stack_size = 512 * 1024;
+    Runner::new(scheduler, config).run(test);
+}
+
+/// Runs `test` in orders chosen at random, and in orders in which few changes of thread come at the worst moments.
+fn explore(test: fn()) {
+    run(RandomScheduler::new(500), test);
+    for depth in [2, 3, 5] {
+        run(PctScheduler::new(depth, 200), test);
+    }
+}
+
+/// Runs `test`, which makes no choices of its own, in one order after the other: all there are, or the first of them.
+fn explore_in_turn(test: fn()) {
+    run(DfsScheduler::new(Some(5_000), false), test);
+}
+
+/// Polls once, and says what came of it.
+async fn once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    poll_fn(|cx| Poll::Ready(poll(cx))).await
+}
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    once(|cx| Pin::new(&mut *future).poll(cx)).await
+}
