@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a layer, its clones and their services have done since the layer was made.
 ///
-/// A request is one of `hits`, `coalesced`, `stale`, `bypasses` or `only_if_cached`, or it went to the inner service and
-/// is one of `misses`; of these, some were answered from the store after all, and count as `revalidated` or `stale` as
-/// well.
+/// A request is one of `hits`, `coalesced`, `bypasses`, `only_if_cached`, `stale` or `revalidated`, or the inner service
+/// answered it; `misses` are those that made a call to it, and so count some of the `stale` and `revalidated` ones again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -16,12 +15,12 @@ pub struct Stats {
     pub misses: u64,
     /// Requests that went past the cache.
     pub bypasses: u64,
-    /// Requests that were answered through the call that another request made, with its response, or with what is stored
-    /// once that call had confirmed or stored it.
+    /// Requests that were answered with the response to a call that another request made.
     pub coalesced: u64,
     /// Requests that were answered from the store with a response that is no longer fresh.
     pub stale: u64,
-    /// Requests that were answered from the store after the inner service, with a 304, confirmed the response.
+    /// Requests that were answered from the store after the inner service, with a 304, confirmed the response, whoever had
+    /// asked it.
     pub revalidated: u64,
     /// Requests that forbade to ask the inner service, and were answered with 504.
     pub only_if_cached: u64,
@@ -39,6 +38,8 @@ pub struct Stats {
     pub refreshes: u64,
     /// Refreshes in the background that failed. [`RefreshError`](crate::RefreshError) has the reasons.
     pub failed_refreshes: u64,
+    /// Bodies that broke off since their readers were far behind the others of a shared response that could not be stored.
+    pub lost: u64,
     /// Calls to the inner service that are under way now, their bodies included as long as they are being stored. Those of
     /// requests that go past the cache do not count.
     pub in_flight: u64,
@@ -58,6 +59,7 @@ pub(crate) enum Count {
     Refused,
     Corrupt,
     StoreError,
+    Lost,
     #[cfg(feature = "tokio")]
     Refresh,
     #[cfg(feature = "tokio")]
@@ -77,6 +79,7 @@ pub(crate) struct Counters {
     refused: AtomicU64,
     corrupt: AtomicU64,
     store_errors: AtomicU64,
+    lost: AtomicU64,
     invalidated: AtomicU64,
     refreshes: AtomicU64,
     failed_refreshes: AtomicU64,
@@ -96,6 +99,7 @@ impl Counters {
             Count::Refused => &self.refused,
             Count::Corrupt => &self.corrupt,
             Count::StoreError => &self.store_errors,
+            Count::Lost => &self.lost,
             #[cfg(feature = "tokio")]
             Count::Refresh => &self.refreshes,
             #[cfg(feature = "tokio")]
@@ -108,10 +112,10 @@ impl Counters {
         self.invalidated.fetch_add(entries, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, in_flight: usize) -> Stats {
+    pub(crate) fn snapshot(&self, in_flight: u64) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
-            in_flight: in_flight as u64,
+            in_flight,
             hits: get(&self.hits),
             misses: get(&self.misses),
             bypasses: get(&self.bypasses),
@@ -123,6 +127,7 @@ impl Counters {
             refused: get(&self.refused),
             corrupt: get(&self.corrupt),
             store_errors: get(&self.store_errors),
+            lost: get(&self.lost),
             invalidated: get(&self.invalidated),
             refreshes: get(&self.refreshes),
             failed_refreshes: get(&self.failed_refreshes),

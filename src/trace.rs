@@ -34,6 +34,14 @@ pub(crate) fn invalidation_failed(kind: ErrorKind, error: &Error) {
     let _unused = (kind, error);
 }
 
+/// A reader of a shared response was far behind the others, and the response was not stored to go on from.
+pub(crate) fn reader_lost(key: &Key) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(%key, "a slow reader of a shared response was lost: the response could not be stored");
+    #[cfg(not(feature = "tracing"))]
+    let _unused = key;
+}
+
 /// A refresh in the background failed; what is stored stays as it was.
 #[cfg(feature = "tokio")]
 pub(crate) fn refresh_failed(key: &Key, reason: &RefreshError) {

@@ -22,6 +22,8 @@ mod table;
 #[path = "../src/cache/share/window.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod window;
+#[path = "../src/cache/share/work.rs"]
+mod work;
 
 #[path = "interleavings/bodies.rs"]
 mod bodies;

@@ -119,18 +119,30 @@ pub enum BodyError<E> {
     Inner(E),
     /// The stored body could not be read to its end.
     Store(store::Error),
-    /// The body of a response to another request's call, which this one shared, broke off. The error is that other
-    /// request's.
+    /// The body, which several requests read, broke off for this one.
     Coalesced(CoalescedError),
 }
 
-/// The body of a shared response broke off.
+/// The body of a response that several requests [share](crate::CacheLayer::coalesce) broke off for one of them.
+///
+/// Either the inner service's body failed: its error is told to the request that made the call, and this one to the
+/// others. Or the reader was so far behind the others that what it was to read next had left memory, and the response
+/// could not be stored after all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CoalescedError(pub(super) ());
+pub struct CoalescedError(&'static str);
+
+impl CoalescedError {
+    pub(super) const FAILED: Self =
+        Self("the response was shared with another request, and its body broke off");
+    pub(super) const LOST: Self = Self(
+        "the response was shared with other requests; this one was far behind them, and the response was not stored, \
+         to go on from there",
+    );
+}
 
 impl fmt::Display for CoalescedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the response was shared with another request, and its body broke off")
+        f.write_str(self.0)
     }
 }
 

@@ -53,13 +53,13 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             .with_requested_at(requested_at)
             .with_expires_at(expires_at)
             .with_keep_until(keep_until)
-            .with_tags(old.tags().to_vec())
+            .with_tags(self.tags(&old))
             .carry_body(&old);
         hit.head = Arc::new(head);
 
         let stored = match admitted {
             Err(refusal) => Stored::No(refusal),
-            Ok(_) => match self.renew(missed, &key, &hit, &response, now).await {
+            Ok(_) => match self.renew(missed, &key, &hit, &response, now, &lead).await {
                 Ok(true) => Stored::Yes,
                 Ok(false) => Stored::No(Refusal::Superseded),
                 Err(error) => {
@@ -87,6 +87,13 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             })),
         });
         Fetched::Confirmed(key, hit, stored)
+    }
+
+    /// The entry's tags, and those that this request adds.
+    fn tags(&self, old: &Head) -> Vec<Box<str>> {
+        let mut tags = old.tags().to_vec();
+        tags.extend(self.options.tags.iter().filter(|tag| !old.tags().contains(tag)).cloned());
+        tags
     }
 
     /// Whether the response, by what the 304 says it varies by, belongs under another key than `key`, where requests find
@@ -117,6 +124,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         hit: &Hit,
         response: &response::Parts,
         now: Timestamp,
+        lead: &Lead,
     ) -> store::Result<bool> {
         let store = &self.cache.shared.store;
         if !store.update(key, hit.version, Head::clone(&hit.head)).await? {
@@ -128,6 +136,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         if let Ok(keys) = keys
             && keys.key == *key
             && let Some((primary, list)) = keys.list
+            && !lead.is_doomed()
         {
             store.put(&primary, list).await?.finish(None).await?;
         }

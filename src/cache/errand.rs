@@ -10,7 +10,7 @@ use super::{
     background::{self, within},
     flight::{Boarding, Bound, Confirmed, Followed, Join, Lead, Seat},
     lookup::{Found, Lookup, look_by_names, lookup},
-    share::{Carried, Place, SharedBody},
+    share::{Carried, Joined, SharedBody},
 };
 use crate::{
     key::{Key, RequestUrl},
@@ -40,9 +40,16 @@ pub(super) struct Errand<S, B, ReqBody: Body> {
     is_alone: bool,
     /// Whether it has waited for another's call.
     has_waited: bool,
+    /// Whether it has to make a call of its own, which others may follow.
+    must_lead: bool,
     /// How often it has looked into the store again.
     looks: u32,
 }
+
+/// The calls that a request is part of, in its extensions on the way to the inner service: the flights of a layer, and a
+/// key. Where the same layer stands in a stack twice, the inner one meets it.
+#[derive(Clone, Default)]
+struct Calls(Vec<(usize, Key)>);
 
 /// What the store has for a request.
 enum FromStore<ResBody: Body> {
@@ -80,10 +87,7 @@ where
         mut looked: Lookup,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
         self.is_alone = !self.may_share(&looked.missed.key);
-        if self.options.force_refresh && self.may_keep(&looked.missed.key) {
-            // What older calls bring is older than what this one will.
-            self.cache.shared.flights.doom_key(&looked.missed.key).await;
-        }
+        self.must_lead = self.options.force_refresh;
         loop {
             looked = match self.answer_from_store(looked) {
                 FromStore::Response(response) => return Ok(response),
@@ -130,8 +134,8 @@ where
     /// Goes behind another's call, where there is one.
     async fn board(&mut self, looked: Lookup) -> Waited<ResBody> {
         let join = match () {
-            () if self.is_alone => Join::Alone,
-            () if self.options.force_refresh => Join::First,
+            () if self.is_alone || self.is_behind(&looked.missed.key) => Join::Alone,
+            () if self.must_lead => Join::First,
             () => Join::Either,
         };
         let patience = if self.may_stand_in(&looked) { 1 } else { PATIENCE };
@@ -139,6 +143,11 @@ where
         let flights = &self.cache.shared.flights;
         let seat = match flights.board(&key, self.bound(&looked), arrivals, join, patience) {
             Boarding::Lead(lead) => return Waited::Lead(lead, looked),
+            // The call began before this request came.
+            Boarding::Seated(seat) if self.options.refresh || self.is_old(&seat) => {
+                self.must_lead = true;
+                return Waited::Again(looked);
+            }
             Boarding::Seated(seat) => seat,
             Boarding::LookAgain | Boarding::Underway => {
                 return Waited::Again(self.look_again().await);
@@ -174,23 +183,26 @@ where
                 Some(response) => Waited::Response(response),
                 None => Waited::Again(self.look_again().await),
             },
-            // A key of the user's own making may be that of several methods.
-            Seat::Body(carried, _) if *carried.head.method() != self.parts.method => {
+            // A key of the user's own making may be that of several methods; another clone of the layer may keep what the
+            // rules of this one forbid.
+            Seat::Body(carried, _) if !self.may_answer(&carried) => {
                 self.is_alone = true;
                 Waited::Again(looked)
             }
-            Seat::Body(carried, place) => {
+            Seat::Body(carried, joined) => {
                 if let Some(names) = self.names_of_another(&carried, &looked) {
+                    self.looks += 1;
+                    self.is_alone |= self.looks > LOOKS;
                     let Self { cache, options, parts, .. } = self;
                     let looked = look_by_names(cache, options, parts, looked.missed, &names);
                     return Waited::Again(looked.await);
                 }
-                match place {
-                    Place::Along(reader) => {
-                        let body = SharedBody::along(reader);
+                match joined {
+                    Joined::Along(reader) => {
+                        let body = SharedBody::along(carried.clone(), reader);
                         Waited::Response(self.along(&carried, body, looked.missed.reason))
                     }
-                    Place::Behind(waiting) => {
+                    Joined::Behind(waiting) => {
                         let limit = self.cache.settings.calls.coalesce_wait;
                         if within(limit, waiting.settled()).await.is_none() {
                             self.is_alone = true;
@@ -293,8 +305,18 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         body: RequestBody<ReqBody>,
     ) -> Self {
         let options = CacheOptions::of(&parts.extensions).clone();
-        let (is_alone, has_waited, looks) = (false, false, 0);
-        Self { inner, cache, parts, url, body, options, is_alone, has_waited, looks }
+        Self {
+            inner,
+            cache,
+            parts,
+            url,
+            body,
+            options,
+            is_alone: false,
+            has_waited: false,
+            must_lead: false,
+            looks: 0,
+        }
     }
 
     /// Looks into the store again, after another's call.
@@ -304,6 +326,33 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         // What another has fetched since this request came is as new as it asked for.
         self.options.refresh &= !self.has_waited;
         lookup(&self.cache, &self.options, &self.parts, &self.url, &mut self.body).await
+    }
+
+    /// Whether it belongs to a call that this very layer makes for the same thing: waiting for that, it would wait for
+    /// itself.
+    fn is_behind(&self, key: &Key) -> bool {
+        let calls: Option<&Calls> = self.parts.extensions.get();
+        calls.is_some_and(|calls| calls.0.contains(&(self.cache.shared.flights.id(), *key)))
+    }
+
+    /// The request as it is sent on, marked as part of a call for `key`.
+    pub(super) fn sent(&self, key: &Key) -> request::Parts {
+        let mut sent = self.parts.clone();
+        let calls = sent.extensions.get_or_insert_default::<Calls>();
+        calls.0.push((self.cache.shared.flights.id(), *key));
+        sent
+    }
+
+    /// Whether the response that is on its way has expired already: its body may go on for long.
+    fn is_old(&self, seat: &Seat) -> bool {
+        let now = self.cache.settings.clock.now();
+        matches!(seat, Seat::Body(carried, _) if carried.head.is_expired(now))
+    }
+
+    /// Whether the response on its way may answer this request, by this layer's own rules.
+    fn may_answer(&self, carried: &Carried) -> bool {
+        *carried.head.method() == self.parts.method
+            && self.cache.settings.rules.may_answer(&self.parts.method, &carried.head).is_ok()
     }
 
     /// Whether it may go behind another's call, and others behind its own.

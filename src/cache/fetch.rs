@@ -22,7 +22,7 @@ use crate::{
     policy::{self, Verdict},
     stats::Count,
     status::{CacheStatus, Refusal, Stale, Stored},
-    store::{Hit, Store},
+    store::{Hit, Store, Version},
     time::Timestamp,
     trace,
 };
@@ -130,7 +130,7 @@ where
             .as_ref()
             .filter(|(_, hit)| rules.may_be_confirmed(&self.options, method, &hit.head))
             .and_then(|(_, hit)| policy::conditions(&hit.head, method));
-        let mut sent = self.parts.clone();
+        let mut sent = self.sent(&missed.key);
         match &conditions {
             Some(conditions) => conditions.apply(&mut sent.headers),
             // A 304 to the caller's own condition could not be stored. It is answered here.
@@ -139,9 +139,10 @@ where
         }
         let (body, again) = self.body.take_for_call();
         let mut response = call(self.inner.clone(), Request::from_parts(sent, body)).await;
-        let asked = conditions.is_some();
+        let is_asked = conditions.is_some();
+        let asked = kept.as_ref().map(|(key, hit)| (*key, hit.version));
         if let Ok(answer) = &response
-            && asked
+            && is_asked
             && answer.status() == StatusCode::NOT_MODIFIED
             && let Some((key, hit)) = kept.take()
         {
@@ -151,7 +152,7 @@ where
             }
             // It speaks of another response than the one that is stored (RFC 9111 §4.3.4).
             kept = Some((key, hit));
-            let mut sent = self.parts.clone();
+            let mut sent = self.sent(&missed.key);
             policy::remove_conditions(&mut sent.headers);
             response = call(self.inner.clone(), Request::from_parts(sent, again)).await;
         }
@@ -182,22 +183,39 @@ where
             Err(refusal) => {
                 self.cache.shared.counters.add(Count::Refused);
                 trace::not_stored(&missed.key, refusal);
-                self.cache.shared.flights.refused(&missed.key, refusal, status);
+                if self.cache.settings.rules.may_keep(&self.options) {
+                    self.cache.shared.flights.refused(&missed.key, refusal, status);
+                }
                 lead.land(Landed::Alone);
+                if let Some((key, seen)) = asked
+                    && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+                {
+                    self.remove_gone(&key, seen).await;
+                }
                 return Fetched::Refused(parts, body, missed.key, refusal);
             }
         };
         let mut body = Begun::unread(body);
         if let Some((key, hit)) = stand_in
-            && !limits.is_live
             && body.ahead().await.is_err()
         {
             lead.fail();
             return Fetched::StandIn(key, hit, RefreshError::Body);
         }
-        self.cache.shared.flights.admitted(&missed.key);
-        let (carried, body) = Carried::begin(&self.cache, entry, names, body, limits, lead);
+        let (carried, body) =
+            Carried::begin(&self.cache, missed.key, entry, names, body, limits, lead);
         Fetched::Carried(parts, carried, body)
+    }
+
+    /// The origin says that there is no such thing any more: to serve it on would be no service.
+    async fn remove_gone(&mut self, key: &Key, seen: Version) {
+        if self.cache.settings.rules.read_only {
+            return;
+        }
+        if let Err(error) = self.cache.shared.remove_seen(key, seen).await {
+            self.cache.shared.counters.add(Count::StoreError);
+            trace::store_failed("remove", key, &error);
+        }
     }
 
     /// Whether the response may be stored, and as what.
@@ -220,7 +238,7 @@ where
         if expected.is_some_and(|len| len > max) || body.size_hint().lower() > max {
             return Err(Refusal::TooLarge);
         }
-        let limits = Limits { expected, max, is_live: policy::is_live(&response.headers) };
+        let limits = Limits { expected, max };
         let place = Place { request: &self.parts, url, missed };
         let keys = place.keys(settings, response, expires_at, now)?;
         let head = place

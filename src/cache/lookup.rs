@@ -104,11 +104,7 @@ async fn look_under<B: Store>(
     let names = list.variant_names().unwrap_or_default();
     let key = cache.settings.recipe.variant(&primary, names, &parts.headers);
     let missed = Missed { reason: Miss::Variant, key, variants: Some(list), ..missed };
-    let arrivals = cache.shared.flights.arrivals(&missed.key);
-    let found = read(cache, &missed.key).await;
-    // A list of variants has no business under a variant's key.
-    let found = found.map(|hit| hit.filter(|hit| hit.head.variant_names().is_none()));
-    judge(cache, options, parts, missed, found, arrivals)
+    look_for_variant(cache, options, parts, missed).await
 }
 
 async fn look_for_variant<B: Store>(

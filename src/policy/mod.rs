@@ -28,7 +28,7 @@ mod vary;
 pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
-    message::{content_length, end_to_end, is_live, is_safe},
+    message::{content_length, end_to_end, is_safe},
     validation::{
         conditions, confirms, is_unmodified, merged, not_modified_headers, remove_conditions,
     },
@@ -239,8 +239,8 @@ impl Rules {
         options.stale_if_error.unwrap_or(self.stale_if_error)
     }
 
-    /// Whether the entry would answer a request of `method` at all, whatever the time.
-    fn may_answer(&self, method: &Method, head: &Head) -> Result<(), Miss> {
+    /// Whether a response with this head would answer a request of `method` at all, whatever the time.
+    pub(crate) fn may_answer(&self, method: &Method, head: &Head) -> Result<(), Miss> {
         // The key says as much, but for keys of the user's own making: a HEAD's empty body answers no GET.
         if head.method() != method && !(*method == Method::HEAD && *head.method() == Method::GET) {
             return Err(Miss::Absent);
@@ -283,7 +283,7 @@ impl Rules {
         {
             return Err(Refusal::Status);
         }
-        if request.method == Method::GET && is_live(&response.headers) {
+        if request.method == Method::GET && message::is_live(&response.headers) {
             return Err(Refusal::EventStream);
         }
         if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {

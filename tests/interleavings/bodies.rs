@@ -18,7 +18,10 @@ use shuttle::{
 };
 
 use super::{explore, explore_in_turn, once};
-use crate::readers::{Core, End, Next, Reader, Seat, Shape, Step, Work};
+use crate::{
+    readers::{Core, Next, Reader, Seat},
+    work::{End, Shape, Step, Work},
+};
 
 /// Chunks of this size do not all fit into the window.
 const LARGE: usize = 100 * 1024;
@@ -90,7 +93,6 @@ impl Work for Carrier {
             is_storing: self.is_storing,
             is_complete: false,
             has_length: true,
-            is_live: false,
             limit: u64::MAX,
         }
     }
@@ -119,7 +121,7 @@ impl World {
             is_storing: true,
             _guard: guard,
         };
-        let (core, reader) = Core::new(carrier.shape());
+        let (core, reader) = Core::new(carrier.shape(), Arc::default());
         core.begin(carrier);
         let done = AtomicUsize::new(0);
         (Arc::new(Self { core, feed, chunks, len, is_dropped, done }), reader)

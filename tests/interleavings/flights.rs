@@ -38,6 +38,10 @@ impl Landing for Landed {
     fn seat(&self) -> Option<()> {
         self.shared.then_some(())
     }
+
+    fn supersede(&self, _newer: &Self) {
+        self.doom();
+    }
 }
 
 impl Landed {

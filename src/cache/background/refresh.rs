@@ -3,7 +3,7 @@
 use std::{future::poll_fn, thread};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -80,24 +80,13 @@ where
     ResBody::Error: Send,
 {
     let Found::Poor(key, hit) = looked.found else { return Ok(()) };
-    let seen = hit.version;
     // Whatever fails, what is stored is served on.
     let fetched = errand.exchange(looked.missed, Some((key, hit)), lead, |_, _| true).await;
     let stored = match fetched {
         Fetched::Failed(_) => return Err(RefreshError::Call),
         Fetched::StandIn(_, _, why) => return Err(why),
         Fetched::Confirmed(_, _, stored) => stored,
-        Fetched::Refused(parts, _, _, refusal) => {
-            // The origin says that there is no such thing any more: to serve it on would be no service.
-            if matches!(parts.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-                let removal = errand.cache.shared.store.remove_if(&key, seen).await;
-                if let Err(error) = removal {
-                    errand.cache.shared.counters.add(Count::StoreError);
-                    trace::store_failed("remove", &key, &error);
-                }
-            }
-            Stored::No(refusal)
-        }
+        Fetched::Refused(_, _, _, refusal) => Stored::No(refusal),
         Fetched::Carried(_, carried, mut body) => {
             while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
                 frame.map_err(|_| RefreshError::Body)?;

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use http::StatusCode;
 
 use self::lonely::Lonely;
-use super::share::{Carried, Place};
+use super::share::{Carried, Joined, Spare};
 use crate::{
     entry::Head,
     key::Key,
@@ -34,11 +34,13 @@ const SHARDS: usize = 64;
 pub(crate) struct Flights {
     table: Arc<Table>,
     lonely: Arc<Lonely>,
+    /// What their bodies may hold in memory beside their windows.
+    pub(crate) spare: Arc<Spare>,
 }
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { table: Arc::new(Table::new(SHARDS)), lonely: Arc::default() }
+        Self { table: Arc::new(Table::new(SHARDS)), lonely: Arc::default(), spare: Arc::default() }
     }
 }
 
@@ -66,8 +68,13 @@ impl Flights {
         self.table.board(key, bound, arrivals, join, patience)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> u64 {
         self.table.len()
+    }
+
+    /// What tells these flights from those of other layers.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.table).addr()
     }
 
     /// Whether the last response for `key` was none that can be shared, nor will the next one be.
@@ -93,7 +100,7 @@ impl Flights {
         }
     }
 
-    /// A response for `key` may be stored.
+    /// A response for `key` was stored.
     pub(crate) fn admitted(&self, key: &Key) {
         self.lonely.remove(key);
     }
@@ -133,7 +140,7 @@ pub(crate) struct Confirmed {
 
 /// What a follower gets.
 pub(crate) enum Seat {
-    Body(Arc<Carried>, Place),
+    Body(Arc<Carried>, Joined),
     Confirmed(Arc<Confirmed>),
     /// It goes on its own.
     Alone,
@@ -149,6 +156,19 @@ impl table::Landing for Landed {
             Self::Confirmed(confirmed) => Some(Seat::Confirmed(confirmed.clone())),
             Self::Alone => Some(Seat::Alone),
             Self::LookAgain => Some(Seat::LookAgain),
+        }
+    }
+
+    fn supersede(&self, newer: &Self) {
+        let place = |landed: &Self| match landed {
+            Self::Body(carried) => Some(carried.key),
+            Self::Confirmed(confirmed) => Some(confirmed.key),
+            Self::Alone | Self::LookAgain => None,
+        };
+        if let Self::Body(carried) = self
+            && place(self) == place(newer)
+        {
+            carried.supersede();
         }
     }
 }

@@ -11,7 +11,7 @@
 use std::{
     collections::HashMap,
     future::Future,
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{Hash, Hasher},
     mem,
     pin::Pin,
     sync::{Arc, PoisonError},
@@ -29,29 +29,41 @@ pub(crate) trait Landing: Clone + Send + 'static {
 
     /// A seat for one more; `None` where there is none any more, and the next request has to call for itself.
     fn seat(&self) -> Option<Self::Seat>;
+
+    /// `newer`, whose call began later, is in the store: where this is to lie in the same place, it must not be stored any
+    /// more.
+    fn supersede(&self, newer: &Self);
 }
 
 /// The flights of one layer and its clones.
 pub(crate) struct Table<K, I, L: Landing> {
     shards: Box<[Shard<K, I, L>]>,
-    hasher: RandomState,
+    /// How many flights have left something in the store, counted in many places so that keys seldom share one. Whoever
+    /// looked there before the last of them, and found nothing, has to look again before it calls.
+    arrivals: Box<[AtomicU64]>,
+    /// How many flights there are.
+    flights: AtomicU64,
     next_id: AtomicU64,
 }
 
 struct Shard<K, I, L: Landing> {
-    /// How many flights have left something in the store. Whoever looked there before the last of them, and found
-    /// nothing, has to look again before it calls.
-    arrivals: AtomicU64,
     flights: Mutex<HashMap<K, Vec<Flight<I, L>>>>,
 }
+
+/// How many places there are to count arrivals in, for each shard.
+const COUNTERS: usize = 64;
 
 struct Flight<I, L: Landing> {
     id: u64,
     info: I,
+    /// When its last call began, in the order of the table's numbers.
+    began: u64,
     /// Whether newcomers may follow.
     open: bool,
     /// Whether what it brings must not be stored: it was removed on its way.
     doomed: bool,
+    /// Whether a response whose call began later has been stored already.
+    superseded: bool,
     led: bool,
     phase: Phase<L>,
     /// How many of its leaders have failed.
@@ -99,22 +111,26 @@ pub(crate) enum Boarding<K: Hash + Eq + Clone, I, L: Landing> {
 
 impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
     pub(crate) fn new(shards: usize) -> Self {
-        let shard = || Shard { arrivals: AtomicU64::new(0), flights: Mutex::new(HashMap::new()) };
+        let shards = shards.max(1);
         Self {
-            shards: (0..shards.max(1)).map(|_| shard()).collect(),
-            hasher: RandomState::new(),
+            shards: (0..shards).map(|_| Shard { flights: Mutex::new(HashMap::new()) }).collect(),
+            arrivals: (0..shards * COUNTERS).map(|_| AtomicU64::new(0)).collect(),
+            flights: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         }
     }
 
     fn shard(&self, key: &K) -> &Shard<K, I, L> {
-        let hash = self.hasher.hash_one(key);
-        &self.shards[(hash % self.shards.len() as u64) as usize]
+        &self.shards[fold(key) % self.shards.len()]
+    }
+
+    fn counter(&self, key: &K) -> &AtomicU64 {
+        &self.arrivals[fold(key) % self.arrivals.len()]
     }
 
     /// To be asked before the store is looked into for `key`, and given to [`board`](Self::board).
     pub(crate) fn arrivals(&self, key: &K) -> u64 {
-        self.shard(key).arrivals.load(Ordering::Acquire)
+        self.counter(key).load(Ordering::Acquire)
     }
 
     /// A place in the flight for `key`, or one of its own. A follower gives up after `patience` leaders have failed.
@@ -151,8 +167,8 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
                 },
             }
         }
-        let has_looked_before = shard.arrivals.load(Ordering::Acquire) != arrivals;
-        if has_looked_before && matches!(join, Join::Either | Join::UnlessUnderway) {
+        let has_looked_before = self.arrivals(key) != arrivals;
+        if has_looked_before && join == Join::Either {
             if here.is_empty() {
                 flights.remove(key);
             }
@@ -161,8 +177,10 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
         let mut flight = Flight {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             info,
+            began: 0,
             open: join != Join::Alone,
             doomed: false,
+            superseded: false,
             led: false,
             phase: Phase::Vacant,
             failures: 0,
@@ -170,6 +188,7 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
         };
         let lead = flight.lead(self, key);
         here.push(flight);
+        self.flights.fetch_add(1, Ordering::AcqRel);
         Boarding::Lead(lead)
     }
 
@@ -177,6 +196,9 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
     /// to be stored. Returns what those have come to that have landed, for the caller to see to that.
     pub(crate) fn doom(&self, matches: impl Fn(&K, &I, Option<&L>) -> bool) -> Vec<L> {
         let mut landed = Vec::new();
+        if self.len() == 0 {
+            return landed;
+        }
         for shard in &self.shards {
             for (key, flights) in shard.lock().iter_mut() {
                 for flight in flights {
@@ -196,9 +218,46 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
     }
 
     /// How many flights there are.
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().values().map(Vec::len).sum::<usize>()).sum()
+    pub(crate) fn len(&self) -> u64 {
+        self.flights.load(Ordering::Acquire)
     }
+
+    /// Lets `change` at one flight, and takes it out of the table where nobody is left in it. What is returned is to be
+    /// dropped behind the lock.
+    fn with<R>(
+        &self,
+        key: &K,
+        id: u64,
+        change: impl FnOnce(&mut Flight<I, L>) -> R,
+    ) -> (Option<R>, Option<Flight<I, L>>) {
+        let changed = self.shard(key).with(key, id, change);
+        if changed.1.is_some() {
+            self.flights.fetch_sub(1, Ordering::AcqRel);
+        }
+        changed
+    }
+}
+
+/// A number of `key`, which is a digest: any of its bytes are as good as a hash of them.
+fn fold(key: &impl Hash) -> usize {
+    struct Fold(u64);
+
+    impl Hasher for Fold {
+        fn write(&mut self, bytes: &[u8]) {
+            for word in bytes.chunks(8) {
+                let word = word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+                self.0 = self.0.rotate_left(7) ^ word;
+            }
+        }
+
+        fn finish(&self) -> u64 {
+            self.0
+        }
+    }
+
+    let mut fold = Fold(0);
+    key.hash(&mut fold);
+    fold.finish() as usize
 }
 
 impl<K: Hash + Eq + Clone, I, L: Landing> Shard<K, I, L> {
@@ -207,8 +266,6 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Shard<K, I, L> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets `change` at one flight, and takes it out of the table where nobody is left in it. What it returns is dropped
-    /// by the caller, behind the lock.
     fn with<R>(
         &self,
         key: &K,
@@ -253,6 +310,8 @@ impl<I, L: Landing> Flight<I, L> {
     ) -> Lead<K, I, L> {
         self.led = true;
         self.phase = Phase::Calling;
+        self.began = table.next_id.fetch_add(1, Ordering::Relaxed);
+        self.superseded = false;
         Lead {
             table: table.clone(),
             key: key.clone(),
@@ -298,14 +357,15 @@ pub(crate) struct Lead<K: Hash + Eq + Clone, I, L: Landing> {
 }
 
 impl<K: Hash + Eq + Clone, I, L: Landing> Lead<K, I, L> {
-    /// Gives every follower a seat, and newcomers until the lead is dropped. `false` where the flight is doomed.
+    /// Gives every follower a seat, and newcomers until the lead is dropped. `false` where nothing of it must be stored:
+    /// it was removed on its way, or is superseded.
     pub(crate) fn land(&mut self, landing: L) -> bool {
         let ((is_sound, wakers, old), _) = self.change(|flight| {
             for (_, waiting) in &mut flight.waiting {
                 waiting.seat = Some(landing.seat());
             }
             let old = mem::replace(&mut flight.phase, Phase::Landed(landing));
-            (!flight.doomed, flight.wakers(), old)
+            (!flight.doomed && !flight.superseded, flight.wakers(), old)
         });
         wakers.into_iter().for_each(Waker::wake);
         drop(old);
@@ -320,21 +380,26 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Lead<K, I, L> {
         });
     }
 
-    /// Something has been stored: whoever looks for it from now on finds it.
+    /// Something has been stored: whoever looks for it from now on finds it, and what older calls bring is superseded.
     pub(crate) fn arrived(&mut self) {
         self.has_arrived = true;
+    }
+
+    /// Whether what it brings was removed on its way.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.change(|flight| flight.doomed).0
     }
 
     fn leave(&mut self, to: impl FnOnce(&mut Flight<I, L>) -> Phase<L>) {
         if mem::replace(&mut self.is_over, true) {
             return;
         }
-        let shard = self.table.shard(&self.key);
         if self.has_arrived {
             // Before the flight leaves the table: who does not meet it any more meets this.
-            shard.arrivals.fetch_add(1, Ordering::AcqRel);
+            self.table.counter(&self.key).fetch_add(1, Ordering::AcqRel);
+            self.supersede_older();
         }
-        let (left, gone) = shard.with(&self.key, self.flight, |flight| {
+        let (left, gone) = self.table.with(&self.key, self.flight, |flight| {
             flight.led = false;
             let old = to(flight);
             (flight.wakers(), old)
@@ -346,8 +411,27 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Lead<K, I, L> {
         drop(gone);
     }
 
+    /// What was asked for earlier is not to be stored over what is stored now.
+    fn supersede_older(&self) {
+        let mut flights = self.table.shard(&self.key).lock();
+        let Some(here) = flights.get_mut(&self.key) else { return };
+        let Some(own) = here.iter().find(|flight| flight.id == self.flight) else { return };
+        let (began, Phase::Landed(newer)) = (own.began, &own.phase) else { return };
+        let newer = newer.clone();
+        let mut landed = Vec::new();
+        for flight in here.iter_mut().filter(|flight| flight.began < began) {
+            flight.open = false;
+            flight.superseded = true;
+            if let Phase::Landed(older) = &flight.phase {
+                landed.push(older.clone());
+            }
+        }
+        drop(flights);
+        landed.into_iter().for_each(|older| older.supersede(&newer));
+    }
+
     fn change<R>(&self, change: impl FnOnce(&mut Flight<I, L>) -> R) -> (R, Option<Flight<I, L>>) {
-        let (result, gone) = self.table.shard(&self.key).with(&self.key, self.flight, change);
+        let (result, gone) = self.table.with(&self.key, self.flight, change);
         (result.expect("a flight that is led is in the table"), gone)
     }
 }
@@ -400,7 +484,7 @@ impl<K: Hash + Eq + Clone + Unpin, I: Unpin, L: Landing> Future for Follow<K, I,
         let (table, key, place) = (&this.table, &this.key, this.place);
         let info = &mut this.info;
         let mut replaced = None;
-        let (followed, gone) = table.shard(key).with(key, this.flight, |flight| {
+        let (followed, gone) = table.with(key, this.flight, |flight| {
             let waiting = flight.waiting.get_mut(place)?;
             let followed = match (waiting.seat.take(), &flight.phase) {
                 (Some(seat), _) => seat.map_or(Followed::BoardAgain, Followed::Seated),
@@ -436,7 +520,7 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Drop for Follow<K, I, L> {
         if self.is_over {
             return;
         }
-        let (left, gone) = self.table.shard(&self.key).with(&self.key, self.flight, |flight| {
+        let (left, gone) = self.table.with(&self.key, self.flight, |flight| {
             // It may be one that was woken to take the lead. So were the others: nobody waits for a word from this one.
             flight.waiting.try_remove(self.place)
         });

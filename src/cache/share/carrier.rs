@@ -14,8 +14,8 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, SizeHint};
 
 use super::{
-    core::{End, Shape, Step, Work},
     storing::{Queue, StoringFuture},
+    work::{End, Shape, Step, Work},
 };
 use crate::{
     cache::{
@@ -36,29 +36,31 @@ pub(crate) struct Limits {
     pub(crate) expected: Option<u64>,
     /// The largest body that is kept.
     pub(crate) max: u64,
-    /// Whether it is a stream of events, which goes on for as long as anybody listens.
-    pub(crate) is_live: bool,
 }
 
 /// Where the error goes with which the body ends. It is the leader's: the others are told that there was one.
 pub(crate) type ErrorSlot<E> = Arc<Mutex<Option<E>>>;
 
 /// Says what has become of an entry, once; an entry of which nothing was said has been dropped.
-pub(super) struct Verdict {
+pub(super) struct Notice {
     pub(super) key: Key,
+    pub(super) asked_for: Key,
     pub(super) progress: Progress,
     pub(super) counters: Arc<Counters>,
     pub(super) flights: Flights,
 }
 
-impl Verdict {
+impl Notice {
     fn say(&self, verdict: Result<(), Refusal>) {
         if self.progress.set(verdict).is_ok() {
             match verdict {
-                Ok(()) => self.counters.add(Count::Stored),
+                Ok(()) => {
+                    self.counters.add(Count::Stored);
+                    self.flights.admitted(&self.asked_for);
+                }
                 Err(refusal) => {
                     self.counters.add(Count::Refused);
-                    self.flights.refused(&self.key, refusal, StatusCode::OK);
+                    self.flights.refused(&self.asked_for, refusal, StatusCode::OK);
                     trace::not_stored(&self.key, refusal);
                 }
             }
@@ -66,7 +68,7 @@ impl Verdict {
     }
 }
 
-impl Drop for Verdict {
+impl Drop for Notice {
     fn drop(&mut self) {
         self.say(Err(Refusal::Dropped));
     }
@@ -79,7 +81,7 @@ pub(super) struct Carrier<B: Body> {
     pub(super) queue: Arc<Queue>,
     /// `None` once it is through, one way or the other.
     pub(super) storing: Option<StoringFuture>,
-    pub(super) verdict: Verdict,
+    pub(super) notice: Notice,
     /// Keeps the flight open to newcomers for as long as the entry may yet be published.
     pub(super) lead: Option<Lead>,
     pub(super) limits: Limits,
@@ -148,7 +150,7 @@ impl<B: Body<Data = Bytes>> Carrier<B> {
     fn abandon(&mut self, refusal: Refusal) {
         if self.storing.take().is_some() {
             self.queue.clear();
-            self.verdict.say(Err(refusal));
+            self.notice.say(Err(refusal));
             self.lead = None;
         }
     }
@@ -160,18 +162,18 @@ impl<B: Body<Data = Bytes>> Carrier<B> {
         self.storing = None;
         self.queue.clear();
         let (verdict, copies) = match result {
-            Ok(Some(copies)) => (Ok(()), copies),
-            Ok(None) => (Err(Refusal::Removed), Vec::new()),
+            Ok(Ok(copies)) => (Ok(()), copies),
+            Ok(Err(refusal)) => (Err(refusal), Vec::new()),
             Err(error) if error.kind() == ErrorKind::TooLarge => {
                 (Err(Refusal::TooLarge), Vec::new())
             }
             Err(error) => {
-                self.verdict.counters.add(Count::StoreError);
-                trace::store_failed("write", &self.verdict.key, &error);
+                self.notice.counters.add(Count::StoreError);
+                trace::store_failed("write", &self.notice.key, &error);
                 (Err(Refusal::StoreFailed(error.kind())), Vec::new())
             }
         };
-        self.verdict.say(verdict);
+        self.notice.say(verdict);
         if let Some(mut lead) = self.lead.take()
             && verdict.is_ok()
         {
@@ -220,7 +222,6 @@ where
             is_storing: self.storing.is_some(),
             is_complete,
             has_length: self.limits.expected.is_some(),
-            is_live: self.limits.is_live,
             limit: self.limits.max,
         }
     }

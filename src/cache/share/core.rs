@@ -17,60 +17,11 @@ use http::HeaderMap;
 use http_body::SizeHint;
 use slab::Slab;
 
-use super::window::{WINDOW, Window};
+use super::{
+    window::{Spare, WINDOW, Window},
+    work::{End, Shape, Step, Work},
+};
 use crate::sync::{Mutex, MutexGuard};
-
-/// Reads a body and stores it, step by step, for whoever asks.
-pub(crate) trait Work: Send + 'static {
-    /// The stored body, for a reader that has fallen behind.
-    type Copy: Send + 'static;
-
-    /// Goes on. `behind` is how many readers will need a copy, as far as is known: the store's part is not over before it
-    /// has as many.
-    fn poll_step(&mut self, behind: usize, cx: &mut Context<'_>) -> Poll<Step<Self::Copy>>;
-
-    /// How things stand between two steps.
-    fn shape(&self) -> Shape;
-}
-
-/// What a step has brought; nothing, where the store's part alone has come further.
-pub(crate) struct Step<C> {
-    pub(crate) chunk: Option<Bytes>,
-    pub(crate) end: Option<End>,
-    pub(crate) copies: Vec<C>,
-}
-
-impl<C> Default for Step<C> {
-    fn default() -> Self {
-        Self { chunk: None, end: None, copies: Vec::new() }
-    }
-}
-
-/// How a body ended.
-#[derive(Clone, Debug)]
-pub(crate) enum End {
-    /// With these trailers.
-    Whole(Option<HeaderMap>),
-    /// In an error, which is not the readers' to share.
-    Failed,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Shape {
-    /// What the origin says is still to come.
-    pub(crate) rest: SizeHint,
-    /// Whether the store may yet publish the body.
-    pub(crate) is_storing: bool,
-    /// Whether every promised byte has come, so that the end may be there as well.
-    pub(crate) is_complete: bool,
-    /// Whether its length is known, so that a newcomer can wait for the end.
-    pub(crate) has_length: bool,
-    /// Whether it is one that goes on for as long as anybody reads, so that a reader that is behind cannot wait for the
-    /// end.
-    pub(crate) is_live: bool,
-    /// How many bytes may be held for readers that are behind, where no copy will come.
-    pub(crate) limit: u64,
-}
 
 /// The body as its readers share it.
 pub(crate) struct Core<W: Work> {
@@ -127,13 +78,13 @@ pub(crate) enum Seat<W: Work> {
 
 impl<W: Work> Core<W> {
     /// A body and its first reader. Others may join at once; all wait until the work is [begun](Self::begin).
-    pub(crate) fn new(shape: Shape) -> (Arc<Self>, Reader<W>) {
+    pub(crate) fn new(shape: Shape, spare: Arc<Spare>) -> (Arc<Self>, Reader<W>) {
         let mut state = State {
             work: None,
             is_polled: true,
             has_woken: false,
             shape,
-            window: Window::default(),
+            window: Window::new(spare),
             end: None,
             copies: Vec::new(),
             readers: Slab::with_capacity(1),
@@ -163,8 +114,7 @@ impl<W: Work> Core<W> {
             return None;
         }
         let is_attached = state.window.is_whole();
-        let is_ending = state.end.is_some() || (state.shape.has_length && !state.shape.is_live);
-        if !is_attached && !is_ending {
+        if !is_attached && state.end.is_none() && !state.shape.has_length {
             return None;
         }
         let reader = Reader { core: self.clone(), id: state.add(is_attached) };
@@ -408,7 +358,7 @@ impl<W: Work> Reader<W> {
             return Turn::Take(Next::End);
         }
         if !reading.is_attached || state.window.is_past(reading.next) {
-            if state.shape.is_storing && !state.shape.is_live {
+            if state.shape.is_storing {
                 return Turn::Drive;
             }
             reading.has_ended = true;

@@ -1,6 +1,7 @@
 //! A body on its way, read by several at once: the caller, those who follow it, and the store.
 //!
 //! - `core`: the readers, and whoever of them is hungry does the work;
+//! - `work`: what that is, and what it brings;
 //! - `window`: what is in memory of the body;
 //! - `carrier`: the work itself: the inner service's body, and what the store is given;
 //! - `storing`: what the store does with it.
@@ -22,9 +23,10 @@ use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 
 use self::{
-    carrier::{Carrier, ErrorSlot, Verdict},
-    core::{Core, Next, Reader, Seat, Shape, Step, Work},
+    carrier::{Carrier, ErrorSlot, Notice},
+    core::{Core, Next, Reader, Seat},
     storing::{Queue, store_entry},
+    work::{Shape, Step, Work},
 };
 use super::{
     BodyError, CacheLayer,
@@ -35,16 +37,19 @@ use super::{
 use crate::{
     entry::Head,
     key::Key,
-    status::Progress,
-    store::{self, ErrorKind, Store, StoredBody},
+    stats::{Count, Counters},
+    status::{Progress, Refusal},
+    store::{Store, StoredBody},
+    trace,
 };
 
 mod carrier;
 mod core;
 mod storing;
 mod window;
+mod work;
 
-pub(crate) use self::{carrier::Limits, storing::Entry};
+pub(crate) use self::{carrier::Limits, storing::Entry, window::Spare};
 
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
@@ -77,12 +82,15 @@ pub(crate) struct Carried {
     pub(crate) names: Option<Vec<HeaderName>>,
     /// Whether it has been stored.
     pub(crate) progress: Progress,
+    counters: Arc<Counters>,
 }
 
 impl Carried {
     /// Begins to carry `body`, which is to be stored as `entry`, and lands the flight with it. Returns the leader's part.
+    /// It was asked for under another key than the entry's, where it varies and nobody knew.
     pub(crate) fn begin<S, B>(
         cache: &CacheLayer<S>,
+        asked_for: Key,
         entry: Entry,
         names: Option<Vec<HeaderName>>,
         body: Begun<B>,
@@ -98,39 +106,47 @@ impl Carried {
         let (queue, progress) = (Arc::<Queue>::default(), Progress::default());
         let error = ErrorSlot::default();
         let (counters, flights) = (cache.shared.counters.clone(), cache.shared.flights.clone());
-        let storing = store_entry(cache.shared.store.clone(), entry, queue.clone());
+        let storing = store_entry(cache.clone(), entry, queue.clone());
         let mut carrier = Carrier {
             body,
             error: error.clone(),
             queue: queue.clone(),
             storing: Some(Box::pin(storing)),
-            verdict: Verdict { key, progress: progress.clone(), counters, flights },
+            notice: Notice { key, asked_for, progress: progress.clone(), counters, flights },
             lead: None,
             limits,
             received: 0,
             has_ended: false,
         };
-        let (core, reader) = Core::new(carrier.shape());
-        let carried = Arc::new(Self { core, queue, key, head, names, progress });
+        let (core, reader) = Core::new(carrier.shape(), cache.shared.flights.spare.clone());
+        let counters = cache.shared.counters.clone();
+        let carried = Arc::new(Self { core, queue, key, head, names, progress, counters });
         if !lead.land(Landed::Body(carried.clone())) {
-            carried.queue.doom();
+            let is_doomed = lead.is_doomed();
+            carried.queue.doom(if is_doomed { Refusal::Removed } else { Refusal::Superseded });
         }
         carrier.lead = Some(lead);
         carried.core.begin(AnyWork(Box::new(carrier)));
-        (carried, SharedBody { part: Part::Along(reader), error: Some(error) })
+        let part = Part::Along(reader);
+        (carried.clone(), SharedBody { part, carried, error: Some(error) })
     }
 
     /// One more who reads it; `None` where it has been stored or given up.
-    pub(crate) fn join(&self) -> Option<Place> {
+    pub(crate) fn join(&self) -> Option<Joined> {
         self.core.join().map(|seat| match seat {
-            Seat::Reader(reader) => Place::Along(reader),
-            Seat::Late(reader) => Place::Behind(Waiting(reader)),
+            Seat::Reader(reader) => Joined::Along(reader),
+            Seat::Late(reader) => Joined::Behind(Waiting(reader)),
         })
+    }
+
+    /// A newer response is stored in its place: it is not stored any more, unless it is just being published.
+    pub(crate) fn supersede(&self) {
+        self.queue.doom(Refusal::Superseded);
     }
 
     /// Sees to it that nothing of it is stored; returns when that is so, or when it has been stored before.
     pub(crate) async fn doom(&self) {
-        if !self.queue.doom()
+        if !self.queue.doom(Refusal::Removed)
             && let Some(reader) = self.core.watch()
         {
             Waiting(reader).settled().await;
@@ -139,7 +155,7 @@ impl Carried {
 }
 
 /// How one request comes to a response on its way.
-pub(crate) enum Place {
+pub(crate) enum Joined {
     /// It reads along, from the first byte.
     Along(Reader<AnyWork>),
     /// The beginning is gone: it waits for the entry.
@@ -160,6 +176,7 @@ impl Waiting {
 /// One caller's part of a response on its way. `E` is the error of the inner service's body.
 pub(crate) struct SharedBody<E> {
     part: Part,
+    carried: Arc<Carried>,
     /// The leader's, who alone is told the error itself.
     error: Option<ErrorSlot<E>>,
 }
@@ -176,8 +193,8 @@ enum Part {
 
 impl<E> SharedBody<E> {
     /// A follower's part.
-    pub(crate) fn along(reader: Reader<AnyWork>) -> Self {
-        Self { part: Part::Along(reader), error: None }
+    pub(crate) fn along(carried: Arc<Carried>, reader: Reader<AnyWork>) -> Self {
+        Self { part: Part::Along(reader), carried, error: None }
     }
 
     /// Takes what is there at once of a small body, and stores it where that is all of it: so a response that came in one
@@ -211,10 +228,9 @@ impl<E> SharedBody<E> {
                     }
                     Next::Lost => {
                         self.part = Part::Over;
-                        let text = "this reader fell behind the others of a shared response, and \
-                                    the store has no copy to go on from";
-                        let error = store::Error::new(ErrorKind::Unavailable, "larder", text);
-                        return Poll::Ready(Some(Err(BodyError::Store(error))));
+                        self.carried.counters.add(Count::Lost);
+                        trace::reader_lost(&self.carried.key);
+                        return Poll::Ready(Some(Err(BodyError::Coalesced(CoalescedError::LOST))));
                     }
                 },
                 Part::Stored { body, skip } => {
@@ -242,7 +258,7 @@ impl<E> SharedBody<E> {
             .error
             .as_ref()
             .and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
-        own.map_or(BodyError::Coalesced(CoalescedError(())), BodyError::Inner)
+        own.map_or(BodyError::Coalesced(CoalescedError::FAILED), BodyError::Inner)
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {

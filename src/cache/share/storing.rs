@@ -15,8 +15,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::{
+    cache::{CacheLayer, heal::watched},
     entry::Head,
     key::Key,
+    status::Refusal,
     store::{self, Store, StoredBody, Writer},
     trace,
 };
@@ -46,13 +48,14 @@ enum Stage {
     /// The entry is being published; there is no way back.
     Committing,
     /// It must not be published any more.
-    Doomed,
+    Doomed(Refusal),
 }
 
-enum Next {
+/// What the storing side is given.
+enum Input {
     Chunk(Bytes),
     End(Option<HeaderMap>),
-    Doomed,
+    Doomed(Refusal),
 }
 
 impl Queue {
@@ -62,19 +65,19 @@ impl Queue {
     }
 
     /// What comes next. No waker is kept: whoever fills the queue polls the storing side right after.
-    fn poll_next(&self) -> Poll<Next> {
+    fn poll_next(&self) -> Poll<Input> {
         let mut state = self.lock();
-        if state.stage == Stage::Doomed {
-            return Poll::Ready(Next::Doomed);
+        if let Stage::Doomed(why) = state.stage {
+            return Poll::Ready(Input::Doomed(why));
         }
         if let Some(chunk) = state.chunks.pop_front() {
             state.bytes -= cost(&chunk);
-            return Poll::Ready(Next::Chunk(chunk));
+            return Poll::Ready(Input::Chunk(chunk));
         }
         match state.end.take() {
             Some(trailers) => {
                 state.stage = Stage::Committing;
-                Poll::Ready(Next::End(trailers))
+                Poll::Ready(Input::End(trailers))
             }
             None => Poll::Pending,
         }
@@ -105,12 +108,12 @@ impl Queue {
     }
 
     /// Forbids to publish the entry; `false` where it is too late, since it is being published.
-    pub(crate) fn doom(&self) -> bool {
+    pub(super) fn doom(&self, why: Refusal) -> bool {
         let mut state = self.lock();
         if state.stage == Stage::Committing {
             return false;
         }
-        state.stage = Stage::Doomed;
+        state.stage = Stage::Doomed(why);
         true
     }
 }
@@ -129,48 +132,53 @@ pub(crate) struct Entry {
     pub(crate) variants: Option<(Key, Head)>,
 }
 
-/// Whether the entry was published, and the copies of its body that readers wait for; fewer where the store fails.
+/// The copies of the published body that readers wait for, fewer where the store fails; or why it was not published.
 pub(super) type StoringFuture =
-    Pin<Box<dyn Future<Output = store::Result<Option<Vec<StoredBody>>>> + Send>>;
+    Pin<Box<dyn Future<Output = store::Result<Result<Vec<StoredBody>, Refusal>>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it. `None` where it was
-/// doomed on the way.
+/// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it.
 pub(super) async fn store_entry<B: Store>(
-    store: B,
+    cache: CacheLayer<B>,
     entry: Entry,
     queue: Arc<Queue>,
-) -> store::Result<Option<Vec<StoredBody>>> {
-    let stored_at = entry.head.stored_at();
+) -> store::Result<Result<Vec<StoredBody>, Refusal>> {
+    let Entry { key, head, variants } = entry;
+    let (store, given) = (&cache.shared.store, head.clone());
+    let mut writer = store.put(&key, head).await?;
     let mut len = 0;
-    let mut writer = store.put(&entry.key, entry.head).await?;
-    loop {
+    let trailers = loop {
         match poll_fn(|_| queue.poll_next()).await {
-            Next::Chunk(chunk) => {
+            Input::Chunk(chunk) => {
                 len += chunk.len() as u64;
                 writer.write(chunk).await?;
             }
-            Next::End(trailers) => break writer.finish(trailers).await?,
-            Next::Doomed => return Ok(None),
+            Input::End(trailers) => break trailers,
+            Input::Doomed(why) => return Ok(Err(why)),
         }
-    }
+    };
+    writer.finish(trailers.clone()).await?;
     // The list comes last: until then, what the primary key held before keeps answering.
-    if let Some((primary, list)) = entry.variants {
+    if let Some((primary, list)) = variants {
         store.put(&primary, list).await?.finish(None).await?;
     }
     let wanted = queue.lock().copies;
     let mut copies = Vec::with_capacity(wanted);
-    while copies.len() < wanted {
-        match store.get(&entry.key).await {
-            Ok(Some(hit)) if hit.head.stored_at() == stored_at && hit.body.len() == len => {
-                copies.push(hit.into_response().into_body());
-            }
-            // Another has taken its place by now.
-            Ok(_) => break,
-            Err(error) => {
-                trace::store_failed("read", &entry.key, &error);
-                break;
+    if wanted > 0 {
+        let published = given.seal(len, trailers);
+        while copies.len() < wanted {
+            match store.get(&key).await {
+                Ok(Some(mut hit)) if *hit.head == published => {
+                    hit.body = watched(hit.body, &cache, key, hit.version);
+                    copies.push(hit.into_response().into_body());
+                }
+                // Another has taken its place by now.
+                Ok(_) => break,
+                Err(error) => {
+                    trace::store_failed("read", &key, &error);
+                    break;
+                }
             }
         }
     }
-    Ok(Some(copies))
+    Ok(Ok(copies))
 }

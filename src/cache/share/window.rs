@@ -1,12 +1,17 @@
 //! What is in memory of a body on its way: the chunks that somebody has yet to read, and the first ones for those who
 //! join.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 
+use crate::sync::{AtomicU64, Ordering};
+
 /// How much of a body is kept for readers that are behind, and for those to come, in bytes.
 pub(crate) const WINDOW: u64 = 256 * 1024;
+
+/// How much more all bodies together may keep for readers that are behind, in bytes.
+const SPARE: u64 = 16 * 1024 * 1024;
 
 /// Chunks up to this length are copied: each may be a slice of a read buffer many times as large, which would be held
 /// for it.
@@ -15,8 +20,30 @@ const SMALL: usize = 4 * 1024;
 /// What a chunk costs beside its bytes.
 const OVERHEAD: u64 = 64;
 
+/// What is in use of the memory that bodies share, for readers that are further behind than a window.
 #[derive(Debug, Default)]
+pub(crate) struct Spare(AtomicU64);
+
+impl Spare {
+    /// Takes `bytes`; `false` where there is not as much left.
+    fn take(&self, bytes: u64) -> bool {
+        let taken = self.0.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
+        if taken > SPARE {
+            self.give_back(bytes);
+        }
+        taken <= SPARE
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+#[derive(Debug)]
 pub(crate) struct Window {
+    spare: Arc<Spare>,
+    /// How much of the spare memory this one has taken.
+    taken: u64,
     chunks: VecDeque<Held>,
     /// The number of the first chunk that is held, counted from the beginning of the body.
     first: u64,
@@ -34,6 +61,10 @@ struct Held {
 }
 
 impl Window {
+    pub(crate) fn new(spare: Arc<Spare>) -> Self {
+        Self { spare, taken: 0, chunks: VecDeque::new(), first: 0, cost: 0, received: 0 }
+    }
+
     /// Appends a chunk that `readers` have yet to read.
     pub(crate) fn push(&mut self, chunk: Bytes, readers: usize) {
         self.received = self.received.saturating_add(chunk.len() as u64);
@@ -43,18 +74,31 @@ impl Window {
     }
 
     /// Forgets what nobody wants any more, save the beginning while it is `open` to newcomers and whole; and what is
-    /// wanted as well where the rest costs more than `limit`. The newest chunk stays.
+    /// wanted as well where the rest costs more than `limit` and nothing is to spare. The newest chunk stays.
     pub(crate) fn trim(&mut self, open: bool, limit: u64) {
         let keeps_beginning = open && self.is_whole() && self.cost <= WINDOW;
         while let Some(oldest) = self.chunks.front() {
-            let is_wanted = oldest.wanted > 0 && (self.cost <= limit || self.chunks.len() == 1);
-            if is_wanted || keeps_beginning {
-                return;
+            let (is_wanted, cost) = (oldest.wanted > 0, oldest.chunk.len() as u64 + OVERHEAD);
+            if keeps_beginning || (is_wanted && (self.chunks.len() == 1 || self.fits(limit))) {
+                break;
             }
-            self.cost -= oldest.chunk.len() as u64 + OVERHEAD;
+            self.cost -= cost;
             self.first += 1;
             self.chunks.pop_front();
         }
+        let surplus = self.taken.saturating_sub(self.cost.saturating_sub(limit));
+        self.spare.give_back(surplus);
+        self.taken -= surplus;
+    }
+
+    /// Whether what is held is within `limit` and what could be had of the spare memory.
+    fn fits(&mut self, limit: u64) -> bool {
+        let missing = self.cost.saturating_sub(limit).saturating_sub(self.taken);
+        if missing > 0 && !self.spare.take(missing) {
+            return false;
+        }
+        self.taken += missing;
+        true
     }
 
     /// Whether everything is there, from the first chunk on.
@@ -100,5 +144,11 @@ impl Window {
     /// How many bytes have come in all.
     pub(crate) fn received(&self) -> u64 {
         self.received
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.spare.give_back(self.taken);
     }
 }
