@@ -7,6 +7,7 @@ mod support;
 
 mod autotraits;
 mod caching;
+mod collapsed;
 mod composing;
 mod copying;
 mod expiry;
@@ -15,22 +16,27 @@ mod flights;
 mod followers;
 mod keys;
 mod leaders;
+mod long_bodies;
 mod management;
 #[cfg(feature = "redb")]
 mod on_disk;
 mod options;
 mod pace;
 mod passing;
+#[cfg(feature = "redb")]
+mod publishing;
 mod readiness;
 #[cfg(feature = "redb")]
 mod removal_wins;
 mod settings;
 mod shared;
 mod shared_bodies;
+mod shared_ends;
 mod slow_readers;
 mod sockets;
 mod status;
 mod stores;
 mod streaming;
+mod uncacheable;
 mod unsafe_methods;
 mod vary;
