@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all, stream};
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use larder::{
@@ -18,6 +18,7 @@ use crate::{
     support::{
         Broken, Double, Gate, Reply, Stand, boxed, chunk, empty, frames, get, line, ok, soon, with,
     },
+    uncacheable::not_found,
 };
 
 const CALLERS: usize = 1_000;
@@ -131,88 +132,6 @@ async fn different_keys_never_wait_for_each_other() {
     }
     gate.open(1);
     assert_eq!(held.await.text(), "1");
-}
-
-// ===== Responses that are not stored =====
-
-const SLOW: Duration = Duration::from_millis(300);
-
-/// How long five callers at once take, in tenths of a second.
-async fn five_at_once(stand: &Stand) -> u128 {
-    let begin = Instant::now();
-    let replies = join_all((0..5).map(|_| stand.get("/"))).await;
-    assert!(replies.iter().all(|reply| !reply.cache.is_coalesced()), "each has one of its own");
-    (begin.elapsed().as_millis() + 5) / 100
-}
-
-#[tokio::test(start_paused = true)]
-async fn responses_that_are_not_stored_are_fetched_side_by_side() {
-    type Case = (fn() -> Double, fn(Stand) -> Stand);
-    let cases: [Case; 4] = [
-        (|| Double::new(|_, _| not_found()), |stand| stand),
-        (|| Double::new(|_, _| line(ok("x"), "vary", "*")), |stand| stand),
-        (|| Double::counting(), |stand| stand.with(|layer| layer.store_if(|_, _| false))),
-        (|| Double::counting(), |stand| stand.with(|layer| layer.max_body(0))),
-    ];
-    for (case, (inner, set)) in cases.into_iter().enumerate() {
-        let stand = set(Stand::new(inner().taking(SLOW)));
-        // The others wait until the first response says that it is not for them.
-        assert_eq!(five_at_once(&stand).await, 6, "case {case}");
-        assert_eq!(stand.calls(), 5, "case {case}");
-        // From then on, that is known.
-        for _ in 0..3 {
-            assert_eq!(five_at_once(&stand).await, 3, "case {case}");
-        }
-        assert_eq!((stand.calls(), stand.layer.stats().in_flight), (20, 0), "case {case}");
-    }
-}
-
-/// Requests of which it is known beforehand that nothing of theirs is stored do not even wait once.
-#[tokio::test(start_paused = true)]
-async fn requests_that_keep_nothing_go_side_by_side_from_the_first_on() {
-    let stand = Stand::new(Double::counting().taking(SLOW));
-    let begin = Instant::now();
-    let no_store = || with(CacheOptions::new().no_store(true));
-    join_all((0..5).map(|_| stand.ask(no_store()))).await;
-    assert!(begin.elapsed() < SLOW * 2);
-    let stand = Stand::new(Double::counting().taking(SLOW)).with(|layer| layer.read_only(true));
-    assert_eq!(five_at_once(&stand).await, 3);
-    assert_eq!(stand.calls(), 5);
-}
-
-/// An accident is not remembered: the next callers share again.
-#[tokio::test(start_paused = true)]
-async fn a_failing_status_is_not_held_against_the_key() {
-    let inner = Double::new(|_, call| {
-        let mut response = ok(call.to_string());
-        if call <= 5 {
-            *response.status_mut() = StatusCode::BAD_GATEWAY;
-        }
-        response
-    });
-    let stand = Stand::new(inner.taking(SLOW));
-    assert_eq!(five_at_once(&stand).await, 6);
-    let replies = join_all((0..5).map(|_| stand.get("/"))).await;
-    assert!(replies.iter().all(|reply| reply.text() == "6"));
-    assert_eq!(stand.calls(), 6);
-}
-
-/// A key whose responses can be stored again is shared again.
-#[tokio::test(start_paused = true)]
-async fn a_key_that_can_be_stored_again_is_shared_again() {
-    let stand = Stand::new(Double::new(|_, call| if call <= 5 { not_found() } else { ok("x") }));
-    let stand = Stand { inner: stand.inner.clone().taking(SLOW), ..stand };
-    assert_eq!(five_at_once(&stand).await, 6);
-    stand.get("/").await;
-    stand.layer.entries().clear().await.unwrap();
-    join_all((0..5).map(|_| stand.get("/"))).await;
-    assert_eq!(stand.calls(), 7);
-}
-
-pub(crate) fn not_found() -> Response<crate::support::TestBody> {
-    let mut response = ok("none");
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
 }
 
 // ===== Settings =====

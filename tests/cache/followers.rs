@@ -1,4 +1,4 @@
-//! Who may follow whom: variants, methods, conditions, keys of one's own, other services; and what followers are told.
+//! Who may follow whom: variants, methods, conditions, keys of one's own, other services.
 
 use std::pin::pin;
 
@@ -6,14 +6,13 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use larder::{BodyError, CacheOptions, CacheStatus, Key, Miss, Outcome, Stored, store::Memory};
+use larder::{BodyError, CacheOptions, CacheStatus, Key, Outcome, Stored};
 use tower::{Layer, ServiceExt};
 
 use crate::{
-    streaming::{call, fed, stored},
+    streaming::{call, fed},
     support::{
-        Broken, Double, Faulty, Gate, Op, Reply, Stand, chunk, empty, frames, get, head, line, ok,
-        soon, url, with,
+        Broken, Double, Gate, Reply, Stand, empty, frames, get, head, line, ok, soon, url, with,
     },
 };
 
@@ -245,77 +244,4 @@ async fn services_with_bodies_of_other_types_share_calls_over_one_layer() {
         (stand.calls(), ask().await.extensions().get::<CacheStatus>().unwrap().is_hit()),
         (2, true)
     );
-}
-
-// ===== What they are told =====
-
-#[tokio::test]
-async fn followers_learn_what_becomes_of_the_response() {
-    for end in ["stored", "failed", "dropped"] {
-        let (senders, inner) = fed(1);
-        let stand = Stand::new(inner);
-        let leader = call(&stand).await;
-        let follower = call(&stand).await;
-        let status = follower.extensions().get::<CacheStatus>().unwrap().clone();
-        assert_eq!(status.outcome(), Outcome::Coalesced(Miss::Absent));
-        assert!(status.is_coalesced() && !status.is_hit());
-        assert_eq!(status.stored(), Stored::Pending);
-        let own = leader.extensions().get::<CacheStatus>().unwrap().clone();
-        assert!(!own.is_coalesced());
-        assert_eq!((own.key(), own.stored_at()), (status.key(), status.stored_at()));
-        senders[0].send("a");
-        let expected = match end {
-            "stored" => {
-                drop(senders);
-                drop(leader);
-                assert_eq!(Reply::read(follower).await.text(), "a");
-                Stored::Yes
-            }
-            "failed" => {
-                senders[0].fail(Broken("cut"));
-                assert!(Reply::read(follower).await.error.is_some());
-                Stored::No(larder::Refusal::BodyFailed)
-            }
-            _ => {
-                drop((leader, follower));
-                Stored::No(larder::Refusal::Dropped)
-            }
-        };
-        assert_eq!((status.stored(), own.stored()), (expected, expected), "{end}");
-    }
-}
-
-#[tokio::test]
-async fn the_field_says_that_a_request_was_collapsed() {
-    let gate = Gate::closed();
-    let stand = Stand::new(Double::counting().behind(&gate))
-        .with(|layer| layer.cache_status_header("larder").unwrap());
-    let mut burst = pin!(join_all((0..3).map(|_| stand.get("/"))));
-    assert!(burst.as_mut().now_or_never().is_none());
-    gate.open(1);
-    let replies = soon(burst).await;
-    assert_eq!(replies[0].lines("cache-status"), [b"larder; fwd=uri-miss; stored"]);
-    for reply in &replies[1..] {
-        let lines = reply.lines("cache-status");
-        assert_eq!(lines, [b"larder; fwd=uri-miss; stored; collapsed"]);
-    }
-    assert_eq!(stand.get("/").await.lines("cache-status"), [b"larder; hit"]);
-}
-
-#[tokio::test]
-async fn a_follower_says_why_it_missed_and_that_nothing_was_stored() {
-    let store = Faulty::new(Memory::default());
-    let stand = Stand::over(store.clone(), Double::new(|_, _| Response::new(frames(["a"], None))));
-    store.fail(Op::Get, larder::store::ErrorKind::Unavailable);
-    let leader = call(&stand).await;
-    let follower = call(&stand).await;
-    store.fail(Op::Finish, larder::store::ErrorKind::Full);
-    let status = follower.extensions().get::<CacheStatus>().unwrap().clone();
-    let failed = larder::store::ErrorKind::Unavailable;
-    assert_eq!(status.outcome(), Outcome::Coalesced(Miss::StoreFailed(failed)));
-    let mut body = follower.into_body();
-    assert_eq!(chunk(&mut body).await.unwrap(), "a");
-    assert_eq!(chunk(&mut body).await, None);
-    let full = larder::Refusal::StoreFailed(larder::store::ErrorKind::Full);
-    assert_eq!((status.stored(), stored(&leader)), (Stored::No(full), Stored::No(full)));
 }

@@ -11,6 +11,7 @@ mod autotraits;
 #[cfg(feature = "tokio")]
 mod background;
 mod caching;
+mod collapsed;
 mod composing;
 mod confirmed;
 mod copying;
@@ -21,6 +22,7 @@ mod followers;
 mod if_error;
 mod keys;
 mod leaders;
+mod long_bodies;
 mod management;
 mod negative;
 #[cfg(feature = "redb")]
@@ -30,6 +32,8 @@ mod pace;
 mod passing;
 #[cfg(feature = "tokio")]
 mod pauses;
+#[cfg(feature = "redb")]
+mod publishing;
 mod races;
 mod readiness;
 mod refresh;
@@ -43,11 +47,13 @@ mod revalidation;
 mod settings;
 mod shared;
 mod shared_bodies;
+mod shared_ends;
 mod slow_readers;
 mod sockets;
 mod status;
 mod stores;
 mod streaming;
+mod uncacheable;
 mod unsafe_methods;
 mod vary;
 #[cfg(feature = "tokio")]

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use larder::{
-    CacheOptions, Filter, Key, Outcome, Refusal, Stored,
+    CacheOptions, Filter, Key, Refusal, Stored,
     store::{Memory, Redb, Store},
 };
 
@@ -201,7 +201,7 @@ async fn a_removal_does_not_depend_on_who_reads_the_body() {
     assert_eq!((stand.len().await, stand.layer.stats().in_flight), (0, 0));
 }
 
-// ===== Newcomers =====
+// ===== Who comes behind a removal =====
 
 #[tokio::test]
 async fn nobody_joins_what_was_removed() {
@@ -234,62 +234,6 @@ async fn followers_of_a_removed_call_that_fails_begin_anew() {
     let reply = soon(follower).await;
     assert_eq!((reply.text(), reply.stored()), ("2", Stored::Yes));
     assert!(stand.get("/").await.is_hit());
-}
-
-#[tokio::test]
-async fn what_is_being_published_answers_newcomers() {
-    for body in [&["ab", "cd"][..], &[]] {
-        let store = Gated::at_finish(Memory::default());
-        let inner = Double::new(move |_, _| Response::new(frames(body.iter().copied(), None)));
-        let stand = Stand::over(store.clone(), inner);
-        let mut reader = Box::pin(stand.get("/"));
-        assert!(reader.as_mut().now_or_never().is_none());
-        let mut newcomer = Box::pin(stand.get("/"));
-        assert!(newcomer.as_mut().now_or_never().is_none(), "it waits as well");
-        assert_eq!(stand.calls(), 1);
-        store.publish(1);
-        for reply in [soon(newcomer).await, soon(reader).await] {
-            assert_eq!((reply.text(), reply.stored()), (&*body.concat(), Stored::Yes));
-        }
-        assert_eq!((stand.get("/").await.outcome(), stand.calls()), (Outcome::Hit, 1));
-    }
-}
-
-/// However long a body was, and whether its length was known: its end is.
-#[tokio::test]
-async fn a_large_body_that_is_being_published_answers_newcomers() {
-    let chunks = std::iter::repeat_n(X, 100);
-    let store = Gated::at_finish(Memory::default());
-    let inner = Double::new(move |_, _| Response::new(frames(chunks.clone(), None)));
-    let stand = Stand::over(store.clone(), inner);
-    let mut reader = Box::pin(stand.get("/"));
-    assert!(reader.as_mut().now_or_never().is_none());
-    let mut newcomer = Box::pin(stand.get("/"));
-    assert!(newcomer.as_mut().now_or_never().is_none(), "it waits as well");
-    assert_eq!(stand.calls(), 1);
-    store.publish(1);
-    for reply in [soon(newcomer).await, soon(reader).await] {
-        assert_eq!((reply.body.len(), reply.stored()), (100 * X.len(), Stored::Yes));
-    }
-    assert_eq!(stand.calls(), 1);
-}
-
-const X: &str = include_str!("removal_wins.rs");
-
-/// Over and over, as a client does that reads one response after the other.
-#[tokio::test(flavor = "multi_thread")]
-async fn reading_to_the_end_and_asking_again_never_makes_a_second_call() {
-    let chunks = std::iter::repeat_n(X, 50);
-    let stand = Stand::over(
-        Redb::temporary().unwrap(),
-        Double::new(move |_, _| Response::new(frames(chunks.clone(), None))),
-    );
-    for n in 0..100 {
-        let path = format!("/{n}");
-        assert!(!stand.get(&path).await.is_hit());
-        assert!(stand.get(&path).await.is_hit());
-    }
-    assert_eq!(stand.calls(), 100);
 }
 
 // ===== What is known of a call =====

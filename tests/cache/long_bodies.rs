@@ -1,0 +1,96 @@
+//! Those who come late to a body that goes on for long, or for ever.
+
+use std::{pin::pin, sync::Mutex};
+
+use futures_util::FutureExt;
+use http::Response;
+use http_body_util::BodyExt;
+use larder::{BodyError, Stored};
+
+use crate::{
+    shared_bodies::bodies,
+    streaming::fed,
+    support::{Broken, Double, Reply, Sender, Stand, channel, chunk, empty, get, line, ok, soon},
+};
+
+/// A stand whose first response has this header line and a body that is fed; the others tell the number of their call.
+fn one(name: &'static str, value: &'static str) -> (Sender, Stand) {
+    let (sender, body) = channel();
+    let body = Mutex::new(Some(body));
+    let inner = Double::new(move |_, call| match body.lock().unwrap().take() {
+        Some(body) => line(Response::new(body), name, value),
+        None => ok(call.to_string()),
+    });
+    (sender, Stand::new(inner))
+}
+
+#[tokio::test]
+async fn a_stream_of_events_passes_at_once_and_nobody_waits_behind_it() {
+    let (sender, stand) = one("content-type", "text/event-stream");
+    let mut bodies = bodies(&stand, 2).await;
+    let event = |n: usize| format!("data: {n} {}\n\n", "x".repeat(1_000));
+    for n in 0..1_000 {
+        sender.send(event(n));
+        for body in &mut bodies {
+            assert_eq!(chunk(body).now_or_never().expect("at once").unwrap(), event(n));
+        }
+    }
+    // Its beginning is gone, and its end may never come.
+    let late = stand.call(get("/").body(empty()).unwrap()).now_or_never().expect("at once");
+    assert_eq!(Reply::read(late.unwrap()).await.text(), "2");
+    sender.send("more");
+    for body in &mut bodies {
+        assert_eq!(chunk(body).now_or_never().expect("at once").unwrap(), "more");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_response_of_another_kind_passes_at_once_as_well() {
+    let (senders, inner) = fed(2);
+    let stand = Stand::new(inner);
+    let mut bodies = bodies(&stand, 2).await;
+    for n in 0..600 {
+        senders[0].send(vec![n as u8; 1_000]);
+        for body in &mut bodies {
+            assert_eq!(chunk(body).now_or_never().expect("at once").unwrap()[0], n as u8);
+        }
+    }
+    let late = stand.call(get("/").body(empty()).unwrap()).now_or_never();
+    assert!(late.is_some() && stand.calls() == 2, "the late one makes a call of its own");
+}
+
+#[tokio::test]
+async fn a_late_follower_waits_for_the_entry_where_the_length_is_known() {
+    let (sender, stand) = one("content-length", "600000");
+    let mut leader = bodies(&stand, 1).await.remove(0);
+    for n in 0..5 {
+        sender.send(vec![n; 100_000]);
+        chunk(&mut leader).await.unwrap();
+    }
+    let mut late = pin!(stand.get("/"));
+    assert!(late.as_mut().now_or_never().is_none());
+    assert_eq!(stand.calls(), 1);
+    sender.send(vec![5; 100_000]);
+    drop(sender);
+    // The leader reads no more: who waits drives the body to its end by itself.
+    let late = soon(late).await;
+    assert_eq!((stand.calls(), late.stored(), late.cache.is_coalesced()), (1, Stored::Yes, true));
+    assert_eq!(late.body.len(), 600_000);
+    let rest = leader.collect().await.unwrap().to_bytes();
+    assert!(rest.len() == 100_000 && rest.iter().all(|byte| *byte == 5));
+}
+
+#[tokio::test]
+async fn a_late_follower_of_a_body_that_comes_to_nothing_makes_its_own_call() {
+    let (sender, stand) = one("content-length", "600000");
+    let mut leader = bodies(&stand, 1).await.remove(0);
+    for n in 0..5 {
+        sender.send(vec![n; 100_000]);
+        chunk(&mut leader).await.unwrap();
+    }
+    let mut late = pin!(stand.get("/"));
+    assert!(late.as_mut().now_or_never().is_none());
+    sender.fail(Broken("cut"));
+    assert_eq!(soon(late).await.text(), "2");
+    assert!(matches!(leader.frame().await.unwrap(), Err(BodyError::Inner(_))));
+}
