@@ -127,7 +127,8 @@ async fn a_cookie_in_a_304_reaches_its_caller_alone() {
 #[tokio::test]
 async fn a_newer_response_wins_against_a_304() {
     let (stand, gate) = expired(Memory::default()).await;
-    let mut asks = [0; 3].map(|_| Box::pin(stand.get("/")));
+    let refresh = with(CacheOptions::new().refresh(true));
+    let mut asks = [get("/"), get("/"), refresh].map(|request| Box::pin(stand.ask(request)));
     assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()));
     // Another process, say, that knows nothing of the calls of this one.
     let other = Stand::over(
@@ -225,6 +226,28 @@ async fn a_store_that_cannot_renew_fails_nobody() {
         assert_eq!(stand.get("/").await.stored(), Stored::Yes);
         assert!(stand.get("/").await.is_hit());
     }
+}
+
+/// One that has found a newer entry than the one that was asked about.
+#[tokio::test]
+async fn a_304_says_nothing_of_another_entry_than_it_was_asked_about() {
+    let store = Faulty::new(Memory::default());
+    let (stand, gate) = expired(store.clone()).await;
+    let mut first = Box::pin(stand.get("/"));
+    assert!((&mut first).now_or_never().is_none());
+    let newer = line(ok("newer"), "etag", "\"b\"");
+    let other = Stand::over(store.clone(), Double::counting())
+        .with(|layer| layer.clock(stand.clock.clone()).expire_after(Duration::ZERO));
+    other.layer.entries().insert(&url("/"), newer).await.unwrap();
+    let mut second = Box::pin(stand.get("/"));
+    assert!((&mut second).now_or_never().is_none());
+    store.fail(Op::Update, ErrorKind::Unavailable);
+    gate.open(2);
+    for reply in [first.await, second.await] {
+        assert_eq!(reply.text(), WHOLE);
+        assert_eq!(reply.headers["etag"], "\"a\"", "head and body of one response");
+    }
+    assert_eq!(stand.calls(), 3);
 }
 
 /// Every way of writing a body fails, and nobody notices.
