@@ -18,10 +18,13 @@ use larder::{
 
 use crate::{
     streaming::{call, pattern, stored},
-    support::{Double, Faulty, Op, Stand, TestBody, boxed, chunk, soon},
+    support::{Double, Faulty, Op, Stand, TestBody, boxed, chunk, empty, get, soon},
 };
 
 const LEN: usize = 3 << 20;
+
+/// What all bodies together may hold beside their windows.
+const SPARE: usize = 16 << 20;
 
 /// An inner service with this body, in these chunks.
 fn giving(chunks: &[Bytes]) -> Double {
@@ -146,7 +149,7 @@ fn endless() -> (Double, Arc<AtomicUsize>) {
 /// Whether the readers that are behind read anything at all, or have left a waker behind, makes no difference.
 #[tokio::test]
 async fn slow_readers_hold_the_window_and_no_more_and_nobody_waits_for_them() {
-    const MOST: usize = (256 * 1024) / CHUNK + 3;
+    const MOST: usize = (256 * 1024 + SPARE) / CHUNK + 3;
     let (inner, held) = endless();
     let stand = Stand::new(inner);
     let mut fast = call(&stand).await.into_body();
@@ -158,13 +161,23 @@ async fn slow_readers_hold_the_window_and_no_more_and_nobody_waits_for_them() {
         }
         slow.push(body);
     }
-    for n in 0..1_000 {
+    for n in 0..3 * SPARE / CHUNK {
         assert!(chunk(&mut fast).now_or_never().is_some(), "chunk {n} has to wait");
         let held = held.load(Ordering::SeqCst);
         assert!(held <= MOST, "{held} chunks are held after {n}");
     }
     assert_eq!(stand.calls(), 1);
-    drop((fast, slow));
+    // What is to spare is spent: the slow readers of another body hold a window, and no more.
+    let before = held.load(Ordering::SeqCst);
+    let other = || get("/other").body(empty()).unwrap();
+    let mut fast_there = stand.call(other()).await.unwrap().into_body();
+    let slow_there = stand.call(other()).await.unwrap().into_body();
+    for n in 0..100 {
+        assert!(chunk(&mut fast_there).now_or_never().is_some(), "chunk {n} has to wait");
+        let held = held.load(Ordering::SeqCst) - before;
+        assert!(held <= 256 * 1024 / CHUNK + 3, "{held} chunks are held after {n}");
+    }
+    drop((fast, slow, fast_there, slow_there));
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
 
@@ -183,7 +196,8 @@ async fn where_the_store_has_failed_the_memory_is_bounded_by_the_largest_body() 
         assert!(held.load(Ordering::SeqCst) <= 42);
     }
     let error = slow.frame().await.unwrap().unwrap_err();
-    assert!(matches!(error, BodyError::Store(_)), "an error, not a short body: {error:?}");
+    assert!(matches!(error, BodyError::Coalesced(_)), "an error, not a short body: {error:?}");
+    assert_eq!(stand.layer.stats().lost, 1);
 }
 
 // ===== Stores that fail =====
@@ -239,6 +253,7 @@ async fn where_the_store_fails_at_once_slow_readers_still_get_every_byte() {
 /// What it has missed is nowhere any more: that is told, and never looks like an end.
 #[tokio::test]
 async fn a_reader_that_was_too_slow_for_a_store_that_fails_is_told_so() {
+    const LEN: usize = 3 * SPARE;
     let (bytes, chunks) = pattern(LEN);
     for removed in [false, true] {
         let store = Faulty::new(Memory::default());
@@ -257,7 +272,7 @@ async fn a_reader_that_was_too_slow_for_a_store_that_fails_is_told_so() {
         read.extend_from_slice(&rest(fast).await.0);
         assert!(read == bytes, "the fast one gets every byte");
         let error = slow.frame().await.unwrap().unwrap_err();
-        assert!(matches!(error, BodyError::Store(_)), "{error:?}");
+        assert!(matches!(error, BodyError::Coalesced(_)), "{error:?}");
         assert!(slow.frame().await.is_none());
     }
 }

@@ -74,12 +74,14 @@ impl Window {
     }
 
     /// Forgets what nobody wants any more, save the beginning while it is `open` to newcomers and whole; and what is
-    /// wanted as well where the rest costs more than `limit` and nothing is to spare. The newest chunk stays.
+    /// wanted as well where the rest costs more than `limit`, and, while it is open, nothing is to spare. The newest chunk
+    /// stays.
     pub(crate) fn trim(&mut self, open: bool, limit: u64) {
         let keeps_beginning = open && self.is_whole() && self.cost <= WINDOW;
         while let Some(oldest) = self.chunks.front() {
             let (is_wanted, cost) = (oldest.wanted > 0, oldest.chunk.len() as u64 + OVERHEAD);
-            if keeps_beginning || (is_wanted && (self.chunks.len() == 1 || self.fits(limit))) {
+            if keeps_beginning || (is_wanted && (self.chunks.len() == 1 || self.fits(limit, open)))
+            {
                 break;
             }
             self.cost -= cost;
@@ -91,8 +93,11 @@ impl Window {
         self.taken -= surplus;
     }
 
-    /// Whether what is held is within `limit` and what could be had of the spare memory.
-    fn fits(&mut self, limit: u64) -> bool {
+    /// Whether what is held is within `limit`, or within that and what could be had of the spare memory.
+    fn fits(&mut self, limit: u64, may_spare: bool) -> bool {
+        if !may_spare {
+            return self.cost <= limit;
+        }
         let missing = self.cost.saturating_sub(limit).saturating_sub(self.taken);
         if missing > 0 && !self.spare.take(missing) {
             return false;
