@@ -10,10 +10,11 @@ use super::{CacheLayer, ResponseBody, heal::watched};
 use crate::{
     entry::Head,
     key::Key,
-    policy,
+    policy::{self, Verdict},
     stats::Count,
     status::CacheStatus,
     store::{Hit, Store, StoredBody},
+    time::Timestamp,
 };
 
 /// The response to `request` from the store. A request that makes a condition is answered with 304 where the caller's copy
@@ -36,6 +37,23 @@ pub(super) fn stored<B: Store, ResBody: Body>(
         hit.into_response()
     };
     report(cache, response.map(ResponseBody::stored), status)
+}
+
+/// The response from the store that the policy finds good, as it is or with a refresh behind it.
+pub(super) fn good<B: Store, ResBody: Body>(
+    cache: &CacheLayer<B>,
+    request: &request::Parts,
+    key: Key,
+    hit: Hit,
+    verdict: Verdict,
+    now: Timestamp,
+) -> Response<ResponseBody<ResBody>> {
+    let (count, status) = match verdict {
+        Verdict::Stale(why) => (Count::Stale, CacheStatus::stale(why, key, &hit.head, now)),
+        _ => (Count::Hit, CacheStatus::hit(key, &hit.head, now)),
+    };
+    cache.shared.counters.add(count);
+    stored(cache, request, key, hit, status)
 }
 
 /// 304 (RFC 9110 §15.4.5) where the caller has what `head` is the head of.

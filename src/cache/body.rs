@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::share::SharedBody;
+use super::{begun::Begun, share::SharedBody};
 use crate::{
     error::BoxError,
     store::{self, StoredBody},
@@ -38,6 +38,7 @@ pin_project! {
     #[project = InnerProj]
     enum Inner<B: Body> {
         Passthrough { #[pin] body: B },
+        Begun { begun: Begun<B> },
         Shared { body: SharedBody<B::Error> },
         Stored { #[pin] body: StoredBody },
     }
@@ -47,6 +48,11 @@ impl<B: Body> ResponseBody<B> {
     /// The inner service's body, untouched.
     pub(crate) fn passthrough(body: B) -> Self {
         Self { inner: Inner::Passthrough { body } }
+    }
+
+    /// The inner service's body, of which something has been read, untouched.
+    pub(crate) fn begun(begun: Begun<B>) -> Self {
+        Self { inner: Inner::Begun { begun } }
     }
 
     /// The inner service's body on its way into the store, read along.
@@ -70,6 +76,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.project().inner.project() {
             InnerProj::Passthrough { body } => body.poll_frame(cx).map_err(BodyError::Inner),
+            InnerProj::Begun { begun } => begun.poll_frame(cx).map_err(BodyError::Inner),
             InnerProj::Shared { body } => body.poll_frame(cx),
             InnerProj::Stored { body } => body.poll_frame(cx).map_err(BodyError::Store),
         }
@@ -78,6 +85,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.inner {
             Inner::Passthrough { body } => body.is_end_stream(),
+            Inner::Begun { begun } => begun.is_end_stream(),
             Inner::Shared { body } => body.is_end_stream(),
             Inner::Stored { body } => body.is_end_stream(),
         }
@@ -86,6 +94,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Inner::Passthrough { body } => body.size_hint(),
+            Inner::Begun { begun } => begun.size_hint(),
             Inner::Shared { body } => body.size_hint(),
             Inner::Stored { body } => body.size_hint(),
         }
@@ -102,6 +111,7 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.inner {
             Inner::Passthrough { .. } => "ResponseBody::Passthrough",
+            Inner::Begun { .. } => "ResponseBody::Begun",
             Inner::Shared { .. } => "ResponseBody::Shared",
             Inner::Stored { .. } => "ResponseBody::Stored",
         })

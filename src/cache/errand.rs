@@ -223,15 +223,11 @@ where
         reason: Miss,
     ) -> Response<ResponseBody<ResBody>> {
         let now = self.cache.settings.clock.now();
-        let (count, status) = match verdict {
-            Verdict::Stale(why) => (Count::Stale, CacheStatus::stale(why, key, &hit.head, now)),
-            _ if self.has_waited => {
-                let head = Some(&*hit.head);
-                (Count::Coalesced, CacheStatus::coalesced(reason, key, head, now, Stored::Yes))
-            }
-            _ => (Count::Hit, CacheStatus::hit(key, &hit.head, now)),
-        };
-        self.cache.shared.counters.add(count);
+        if !self.has_waited || matches!(verdict, Verdict::Stale(_)) {
+            return answer::good(&self.cache, &self.parts, key, hit, verdict, now);
+        }
+        self.cache.shared.counters.add(Count::Coalesced);
+        let status = CacheStatus::coalesced(reason, key, Some(&hit.head), now, Stored::Yes);
         answer::stored(&self.cache, &self.parts, key, hit, status)
     }
 

@@ -4,11 +4,11 @@ use std::{future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, response};
-use http_body::Body;
+use http_body::{Body, SizeHint};
 use tower_service::Service;
 
 use super::{
-    RefreshError, RequestBody, ResponseBody, answer,
+    RefreshError, RequestBody, ResponseBody, answer, background,
     begun::Begun,
     errand::Errand,
     flight::{Landed, Lead},
@@ -49,9 +49,24 @@ pub(super) enum Fetched<ResBody: Body, E> {
     /// What is stored still holds; and whether the store has it with its new head.
     Confirmed(Key, Hit, Stored),
     /// A response that is not stored.
-    Refused(response::Parts, ResBody, Key, Refusal),
+    Refused(response::Parts, ResponseBody<ResBody>, Key, Refusal),
     /// A response on its way into the store.
     Carried(response::Parts, Arc<Carried>, SharedBody<ResBody::Error>),
+}
+
+/// The body of a response, and whether something of it has been read to see whether it breaks off.
+enum Arrived<ResBody: Body> {
+    Unread(ResBody),
+    Begun(Begun<ResBody>),
+}
+
+impl<ResBody: Body<Data = Bytes>> Arrived<ResBody> {
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Unread(body) => body.size_hint(),
+            Self::Begun(begun) => begun.size_hint(),
+        }
+    }
 }
 
 impl<S, B, ReqBody, ResBody> Errand<S, B, ReqBody>
@@ -78,7 +93,7 @@ where
             Found::Poor(key, hit) | Found::Good(key, hit, _) => Some((key, hit)),
             Found::Nothing => None,
         };
-        let reason = missed.reason;
+        let (reason, asked_for) = (missed.reason, missed.key);
         let (settings, options) = (self.cache.settings.clone(), self.options.clone());
         let method = self.parts.method.clone();
         let stands_in =
@@ -89,6 +104,7 @@ where
                 self.answer(key, hit, Verdict::Stale(Stale::IfError), reason)
             }
             Fetched::Confirmed(key, hit, stored) => {
+                background::forgive(&self.cache, &asked_for);
                 self.cache.shared.counters.add(Count::Revalidated);
                 let now = self.cache.settings.clock.now();
                 let status = CacheStatus::revalidated(reason, key, &hit.head, now, false, stored);
@@ -97,10 +113,10 @@ where
             Fetched::Refused(parts, body, key, refusal) => {
                 let now = self.cache.settings.clock.now();
                 let status = CacheStatus::refused(reason, refusal, key, now);
-                let response = Response::from_parts(parts, ResponseBody::passthrough(body));
-                answer::report(&self.cache, response, status)
+                answer::report(&self.cache, Response::from_parts(parts, body), status)
             }
             Fetched::Carried(parts, carried, mut body) => {
+                background::forgive(&self.cache, &asked_for);
                 let (head, progress) = (&carried.head, carried.progress.clone());
                 let status = CacheStatus::storing(reason, carried.key, head, progress);
                 body.settle().await;
@@ -178,7 +194,19 @@ where
         }
 
         let (parts, body) = response.into_parts();
-        let (entry, names, limits) = match self.admit(&missed, &parts, &body, requested_at) {
+        let body = match stand_in {
+            None => Arrived::Unread(body),
+            Some((key, hit)) => {
+                let mut begun = Begun::unread(body);
+                if begun.ahead().await.is_err() {
+                    lead.fail();
+                    return Fetched::StandIn(key, hit, RefreshError::Body);
+                }
+                Arrived::Begun(begun)
+            }
+        };
+        let least = body.size_hint().lower();
+        let (entry, names, limits) = match self.admit(&missed, &parts, least, requested_at) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.cache.shared.counters.add(Count::Refused);
@@ -192,16 +220,17 @@ where
                 {
                     self.remove_gone(&key, seen).await;
                 }
+                let body = match body {
+                    Arrived::Unread(body) => ResponseBody::passthrough(body),
+                    Arrived::Begun(begun) => ResponseBody::begun(begun),
+                };
                 return Fetched::Refused(parts, body, missed.key, refusal);
             }
         };
-        let mut body = Begun::unread(body);
-        if let Some((key, hit)) = stand_in
-            && body.ahead().await.is_err()
-        {
-            lead.fail();
-            return Fetched::StandIn(key, hit, RefreshError::Body);
-        }
+        let body = match body {
+            Arrived::Unread(body) => Begun::unread(body),
+            Arrived::Begun(begun) => begun,
+        };
         let (carried, body) =
             Carried::begin(&self.cache, missed.key, entry, names, body, limits, lead);
         Fetched::Carried(parts, carried, body)
@@ -218,12 +247,12 @@ where
         }
     }
 
-    /// Whether the response may be stored, and as what.
+    /// Whether the response, whose body has at least so many bytes, may be stored, and as what.
     fn admit(
         &self,
         missed: &Missed,
         response: &response::Parts,
-        body: &ResBody,
+        least: u64,
         requested_at: Timestamp,
     ) -> Result<(Entry, Option<Vec<http::HeaderName>>, Limits), Refusal> {
         let settings = &*self.cache.settings;
@@ -235,7 +264,7 @@ where
             self.parts.method == Method::HEAD || response.status == StatusCode::NO_CONTENT;
         let expected = if has_no_body { None } else { policy::content_length(&response.headers)? };
         let max = settings.max_body;
-        if expected.is_some_and(|len| len > max) || body.size_hint().lower() > max {
+        if expected.is_some_and(|len| len > max) || least > max {
             return Err(Refusal::TooLarge);
         }
         let limits = Limits { expected, max };

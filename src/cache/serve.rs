@@ -9,10 +9,10 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    CacheLayer, RequestBody, ResponseBody, answer,
+    CacheLayer, RequestBody, ResponseBody, answer, background,
     errand::Errand,
     fetch::call,
-    lookup::{Found, lookup},
+    lookup::{Found, Lookup, lookup},
 };
 use crate::{
     options::CacheOptions,
@@ -65,11 +65,16 @@ where
     }
 
     let looked = lookup(&cache, options, &parts, &url, &mut body).await;
-    if let Found::Good(key, hit, Verdict::Fresh) = looked.found {
-        cache.shared.counters.add(Count::Hit);
-        let status = CacheStatus::hit(key, &hit.head, looked.now);
-        return Ok(answer::stored(&cache, &parts, key, hit, status));
-    }
+    let found = match looked.found {
+        Found::Good(key, hit, verdict)
+            if verdict == Verdict::Fresh
+                || !background::is_due(&cache, &looked.missed.key, looked.now) =>
+        {
+            return Ok(answer::good(&cache, &parts, key, hit, verdict, looked.now));
+        }
+        found => found,
+    };
+    let looked = Lookup { found, ..looked };
     Box::pin(Errand::new(inner, cache, parts, url, body).run(looked)).await
 }
 

@@ -44,6 +44,11 @@ impl Backoff {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a refresh of `key` would [begin](Self::begin) now.
+    pub(crate) fn is_due(&self, key: &Key, now: Timestamp) -> bool {
+        self.lock().get(key).is_none_or(|refreshing| refreshing.is_due(now))
+    }
+
     /// Begins a refresh of `key`, to be ended by one of the three below; `false` where it is to wait.
     pub(crate) fn begin(&self, key: Key, now: Timestamp) -> bool {
         let mut keys = self.lock();
@@ -72,6 +77,14 @@ impl Backoff {
 
     pub(crate) fn succeeded(&self, key: &Key) {
         self.lock().remove(key);
+    }
+
+    /// Ends the pause after failures; one that is under way has yet to be told of.
+    pub(crate) fn forgive(&self, key: &Key) {
+        let mut keys = self.lock();
+        if keys.get(key).is_some_and(|refreshing| !refreshing.is_underway) {
+            keys.remove(key);
+        }
     }
 
     /// Nothing came of it, and nothing is known.

@@ -6,6 +6,9 @@
 
 use std::{future::Future, time::Duration};
 
+use super::CacheLayer;
+use crate::{key::Key, time::Timestamp};
+
 #[cfg(feature = "tokio")]
 mod backoff;
 #[cfg(feature = "tokio")]
@@ -35,6 +38,26 @@ pub(super) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Opt
     #[cfg(not(feature = "tokio"))]
     let _unset = limit;
     Some(future.await)
+}
+
+/// Whether an entry that is stale, or about to be, is to be refreshed now: not while that is under way already, nor in the
+/// pause after one that failed.
+pub(super) fn is_due<B>(cache: &CacheLayer<B>, key: &Key, now: Timestamp) -> bool {
+    #[cfg(feature = "tokio")]
+    return cache.shared.backoff.is_due(key, now);
+    #[cfg(not(feature = "tokio"))]
+    {
+        let _unused = (cache, key, now);
+        true
+    }
+}
+
+/// A caller's own call has brought what refreshes of `key` failed to bring: the next need not wait.
+pub(super) fn forgive<B>(cache: &CacheLayer<B>, key: &Key) {
+    #[cfg(feature = "tokio")]
+    cache.shared.backoff.forgive(key);
+    #[cfg(not(feature = "tokio"))]
+    let _unused = (cache, key);
 }
 
 /// Without a runtime, whoever needs a newer response asks for it.

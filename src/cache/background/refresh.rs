@@ -1,6 +1,10 @@
 //! The refresh of one entry, while its stored response is served.
 
-use std::{future::poll_fn, thread};
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    thread,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -119,7 +123,14 @@ impl<B> Report<B> {
         cache.shared.backoff.failed(&key, cache.settings.clock.now());
         cache.shared.counters.add(Count::FailedRefresh);
         trace::refresh_failed(&key, &reason);
-        cache.settings.calls.on_refresh_failure.tell(&RefreshFailure { key, url, reason });
+        let failure = RefreshFailure { key, url, reason };
+        let hook = || cache.settings.calls.on_refresh_failure.tell(&failure);
+        // It may be told of a panic while that is under way; a second one would end the process.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(hook))
+            && !thread::panicking()
+        {
+            resume_unwind(panic);
+        }
     }
 }
 
