@@ -24,6 +24,24 @@ fn one(name: &'static str, value: &'static str) -> (Sender, Stand) {
     (sender, Stand::new(inner))
 }
 
+/// Though everybody else has read it long since.
+#[tokio::test]
+async fn who_comes_while_the_beginning_is_still_held_reads_along() {
+    let (senders, inner) = fed(1);
+    let stand = Stand::new(inner);
+    let mut leader = bodies(&stand, 1).await.remove(0);
+    for text in ["one", "two"] {
+        senders[0].send(text);
+        assert_eq!(chunk(&mut leader).await.unwrap(), text);
+    }
+    let mut late = bodies(&stand, 1).await.remove(0);
+    senders[0].send("three");
+    for text in ["one", "two", "three"] {
+        assert_eq!(chunk(&mut late).now_or_never().expect("at once").unwrap(), text);
+    }
+    assert_eq!(chunk(&mut leader).await.unwrap(), "three");
+}
+
 #[tokio::test]
 async fn a_stream_of_events_passes_at_once_and_nobody_waits_behind_it() {
     let (sender, stand) = one("content-type", "text/event-stream");

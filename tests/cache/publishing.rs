@@ -1,5 +1,6 @@
 //! While a finished body is being published, its call answers newcomers.
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Response;
 use larder::{
@@ -7,7 +8,10 @@ use larder::{
     store::{Memory, Redb},
 };
 
-use crate::support::{Double, Gated, Stand, frames, soon};
+use crate::{
+    streaming::call,
+    support::{Double, Gated, Stand, chunk, frames, full, line, soon},
+};
 
 #[tokio::test]
 async fn what_is_being_published_answers_newcomers() {
@@ -48,6 +52,28 @@ async fn a_large_body_that_is_being_published_answers_newcomers() {
 }
 
 const X: &str = include_str!("streaming.rs");
+
+/// Who stops after `Content-Length` bytes, as servers do, has it stored by then: so the last of them wait.
+#[tokio::test]
+async fn the_last_chunk_is_handed_out_after_the_entry_is_there() {
+    // Too long to be collected before the head is returned.
+    let body = Bytes::from(vec![7; 100_000]);
+    let store = Gated::at_finish(Memory::default());
+    let inner = Double::new(move |_, _| {
+        line(Response::new(full(body.clone())), "content-length", "100000")
+    });
+    let stand = Stand::over(store.clone(), inner);
+    let mut bodies = [call(&stand).await.into_body(), call(&stand).await.into_body()];
+    for body in &mut bodies {
+        assert!(chunk(body).now_or_never().is_none(), "it is not stored yet");
+    }
+    store.publish(1);
+    for body in &mut bodies {
+        assert_eq!(soon(chunk(body)).await.unwrap().len(), 100_000);
+        assert_eq!(stand.len().await, 1);
+    }
+    assert_eq!(stand.calls(), 1);
+}
 
 /// Over and over, as a client does that reads one response after the other.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! One body, many readers.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, LazyLock,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -23,6 +24,8 @@ use crate::{
     work::{End, Shape, Step, Work},
 };
 
+const PANIC: &str = "on purpose";
+
 /// Chunks of this size do not all fit into the window.
 const LARGE: usize = 100 * 1024;
 
@@ -39,6 +42,7 @@ struct Feed {
     sent: usize,
     has_ended: bool,
     fails: bool,
+    panics: bool,
     is_published: bool,
     waker: Option<Waker>,
 }
@@ -73,6 +77,11 @@ impl Work for Carrier {
             return Poll::Ready(Step { chunk: Some(chunk), ..Step::default() });
         }
         if feed.has_ended && !self.has_ended {
+            if feed.panics {
+                drop(feed);
+                // Without the hook, which would take it for the end of the test.
+                resume_unwind(Box::new(PANIC));
+            }
             self.has_ended = true;
             let end = if feed.fails { End::Failed } else { End::Whole(None) };
             self.is_storing = !feed.fails;
@@ -178,6 +187,25 @@ impl World {
         self.done.fetch_add(1, SeqCst);
     }
 
+    /// The same, where the work panics under one of the readers.
+    fn read_or_panic(&self, reader: Reader<Carrier>) {
+        let reading = AssertUnwindSafe(|| self.read_to_failure(reader));
+        if let Err(panic) = catch_unwind(reading) {
+            assert_eq!(panic.downcast_ref::<&str>(), Some(&PANIC));
+        }
+        self.done.fetch_add(1, SeqCst);
+    }
+
+    fn read_to_failure(&self, mut reader: Reader<Carrier>) {
+        for number in 0..=self.chunks {
+            match block_on(std::future::poll_fn(|cx| reader.poll_next(cx))) {
+                Next::Chunk(chunk) => assert_eq!(chunk[0] as usize, number),
+                Next::Failed => assert_eq!(number, self.chunks),
+                _ => panic!("that is no failure"),
+            }
+        }
+    }
+
     /// Polls so often, and gives what it read away.
     fn poll(reader: &mut Reader<Carrier>, times: usize) {
         for _ in 0..times {
@@ -214,6 +242,23 @@ fn together(chunks: usize, len: usize, readers: usize, fails: bool) {
 fn every_reader_sees_every_chunk_in_order_and_then_the_end() {
     explore(|| together(3, 10, 3, false));
     explore(|| together(2, 10, 3, true));
+}
+
+/// The panic is that of the reader that met it; to the others, the body has failed.
+#[test]
+fn work_that_panics_strands_nobody() {
+    explore(|| {
+        let (world, first) = World::new(1, 10, false);
+        world.feed.lock().unwrap().panics = true;
+        let readers = [first, world.reader(), world.reader()];
+        let mut threads: Vec<_> = readers
+            .into_iter()
+            .map(|reader| world.spawn(|world| world.read_or_panic(reader)))
+            .collect();
+        threads.push(world.feed());
+        join(threads);
+        assert!(world.done.load(SeqCst) == 3 && world.is_dropped.load(SeqCst));
+    });
 }
 
 /// Those that fall behind the window get the copy.
