@@ -91,7 +91,8 @@
 //! - **Hits do not depend on the inner service.** The cache is always ready; only a request that needs the inner
 //!   service waits for it.
 //! - **No error is added.** The error type is the inner service's; a store that fails is a miss, or "not stored".
-//! - **Bodies stream** in both directions; memory is bounded whatever their size, and however many read them.
+//! - **Bodies stream** in both directions; memory is bounded whatever their size, and however many
+//!   [read](CacheLayer::coalesce) them.
 //! - **Nothing is spawned**, save the refreshes in the background that a setting asks for. Bodies are pulled by those who
 //!   read them.
 //! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their

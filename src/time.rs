@@ -71,7 +71,7 @@ impl From<Timestamp> for SystemTime {
 
 /// Where the cache reads the time.
 ///
-/// Implementations must be cheap: the clock is read once for a hit, and up to four times for a miss.
+/// Implementations must be cheap: the clock is read once for a hit, and a few times for a miss.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;

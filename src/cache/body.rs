@@ -25,8 +25,8 @@ pin_project! {
     ///
     /// A body that is being stored is published before its end is told, so that whoever has read it to the end finds it
     /// stored. The store may be behind by 256 KiB; one that is slower than that slows its readers down. Several callers
-    /// may read the same body: each at its own pace, whoever is hungry asks the inner body for more. One that is more than
-    /// 256 KiB behind waits until the response is stored, and goes on from there.
+    /// may read the same body: each at its own pace, whoever is hungry asks the inner body for more. One that is far
+    /// behind [may have to wait](crate::CacheLayer::coalesce) until the response is stored, and goes on from there.
     pub struct ResponseBody<B: Body> {
         // The bound stands here because the inner body's error waits for its turn behind what came before it.
         #[pin]

@@ -39,18 +39,23 @@ impl<B> CacheLayer<B> {
     /// - If the leader is cancelled or fails, another takes the lead; its error stays its own. After two calls that
     ///   failed, those that still wait call beside each other. One that may be answered with a
     ///   [stale](CacheLayer::stale_if_error) response is, after the first.
-    /// - One that comes when the beginning of the body has left memory (256 KiB are kept) waits until the response is
-    ///   stored where its length is known, and makes its own call where it is not.
-    /// - One that reads more than 256 KiB behind the others goes on from the store once the response is there. Where it
-    ///   cannot be stored after all, so much of it as [`max_body`](CacheLayer::max_body) is held for such readers; beyond
-    ///   that, their bodies end in an error.
+    /// - One that comes when the beginning of the body has left memory (256 KiB are kept for newcomers) waits until the
+    ///   response is stored where its length is known, and makes its own call where it is not.
+    /// - One that reads slower than the others goes on from memory while there is some to spare (256 KiB a response, and
+    ///   16 MiB for all together), and from the store once the response is there. Until then, it waits. Where the response
+    ///   cannot be stored after all, what it has not read yet is held for it, up to [`max_body`](CacheLayer::max_body);
+    ///   what has left memory by then is lost, and its body ends in a [`CoalescedError`](crate::CoalescedError).
+    /// - A response that is stored is not overwritten by one whose call began earlier.
+    ///
+    /// The leader's future makes the call: one that is kept, and neither polled nor dropped, holds those behind it up. See
+    /// `coalesce_wait`. Clones of a layer share calls as they share the store.
     pub fn coalesce(self, coalesce: bool) -> Self {
         self.set(|settings| settings.calls.coalesce = coalesce)
     }
 
     /// The longest that a request waits for a call that another request made, before it makes its own: for the response
     /// head, or, where it comes too late to read the body along, for the entry. Default: none, it waits as long as the
-    /// call takes. Without effect outside of a tokio runtime.
+    /// call takes. Without effect outside of a tokio runtime, which must have its timers on (`enable_time`).
     ///
     /// # Errors
     ///
@@ -68,8 +73,12 @@ impl<B> CacheLayer<B> {
     /// How long after its expiry a stored response is served while a new one is fetched in the background (RFC 5861
     /// §3). Default: not at all.
     ///
+    /// There is one refresh a key at a time. One that fails leaves what is stored, and is followed by a pause: of one
+    /// second, and of twice the last one with each failure after that, up to a minute. A 404 or 410 removes the entry.
+    ///
     /// It does not apply where a new response could not be kept: in a [read-only](CacheLayer::read_only) cache, and for
-    /// a request with [`no_store`](crate::CacheOptions::no_store).
+    /// a request with [`no_store`](crate::CacheOptions::no_store); nor outside of a tokio runtime, where the request that
+    /// finds it stale waits for a new one. The runtime must have its timers on (`enable_time`).
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn stale_while_revalidate(self, limit: impl Into<StaleLimit>) -> Self {
@@ -79,6 +88,9 @@ impl<B> CacheLayer<B> {
 
     /// How long after its expiry a stored response is served where the origin fails: with an error, or with one of the
     /// [`error_statuses`](CacheLayer::error_statuses) (RFC 5861 §4). Default: not at all.
+    ///
+    /// A body that breaks off before anything of it was handed on is such an error. To see it, the head of a response that
+    /// a stored one could stand in for is not handed on before its body has begun.
     pub fn stale_if_error(self, limit: impl Into<StaleLimit>) -> Self {
         let limit = limit.into();
         self.set(|settings| settings.rules.stale_if_error = limit)
