@@ -43,6 +43,8 @@ mod body;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
+#[cfg(any(feature = "redb", feature = "sqlite"))]
+mod embedded;
 mod error;
 #[cfg(feature = "memory")]
 mod memory;

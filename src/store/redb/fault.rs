@@ -1,8 +1,8 @@
 //! redb's errors as the store's: what each means for the caller, with the path and what to do.
 
-use std::{any::Any, io, path::Path};
+use std::{any::Any, path::Path};
 
-use crate::store::{Error, ErrorKind};
+use crate::store::{Error, ErrorKind, embedded::io_kind};
 
 pub(super) const STORE: &str = "redb";
 
@@ -34,17 +34,6 @@ pub(super) fn kind(error: &redb::Error) -> ErrorKind {
         | redb::Error::TransactionPoisoned
         | redb::Error::LockPoisoned(_) => ErrorKind::Unavailable,
         _ => ErrorKind::Other,
-    }
-}
-
-pub(super) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
-    match kind {
-        io::ErrorKind::StorageFull
-        | io::ErrorKind::FileTooLarge
-        | io::ErrorKind::QuotaExceeded
-        | io::ErrorKind::ReadOnlyFilesystem
-        | io::ErrorKind::PermissionDenied => ErrorKind::Full,
-        _ => ErrorKind::Unavailable,
     }
 }
 

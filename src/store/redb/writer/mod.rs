@@ -17,10 +17,10 @@ use self::recover::Unsynced;
 use super::{
     change::{Change, GARBAGE_CHUNKS, Outcome, Purge, given_up},
     fault::{self, Failure},
-    shared::{Command, Envelope, Incoming, Open, QUEUE, Shared},
+    shared::{Command, Envelope, Incoming, Open, Shared},
 };
 use crate::{
-    store::{Error, ErrorKind, Result},
+    store::{Error, ErrorKind, Result, embedded::QUEUE},
     time::{Clock, SystemClock, Timestamp},
 };
 
@@ -357,7 +357,7 @@ impl Thread {
 }
 
 fn close() -> Envelope {
-    Envelope { command: Command::Close, reply: None, room: None }
+    Envelope::new(Command::Close)
 }
 
 /// Who asked may have gone away meanwhile; what was asked for is done all the same.

@@ -12,8 +12,8 @@ use super::{Thread, answer, fail};
 use crate::{
     store::{
         Result,
+        embedded::Durability,
         redb::{
-            builder::Durability,
             fault::{self, Failure, STORE},
             open,
             shared::{Envelope, Open},
