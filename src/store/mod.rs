@@ -50,6 +50,8 @@ mod error;
 mod memory;
 #[cfg(feature = "redb")]
 pub mod redb;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use self::{
     any::{AnyStore, AnyWriter},
@@ -64,6 +66,10 @@ pub use self::memory::Memory;
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 #[doc(inline)]
 pub use self::redb::Redb;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+#[doc(inline)]
+pub use self::sqlite::Sqlite;
 
 /// A place where responses are kept. The [module's text](self) lists what it promises.
 ///

@@ -58,6 +58,17 @@ impl Leases {
         state.collecting.insert(id);
         true
     }
+
+    /// Whether nobody reads body `id`. Where somebody does, the last to go says so.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn is_free(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        let held = state.held.contains_key(&id);
+        if held {
+            state.waiting.insert(id);
+        }
+        !held
+    }
 }
 
 /// A reader's hold on the chunks of a body.

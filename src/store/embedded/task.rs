@@ -2,12 +2,12 @@
 
 use std::{
     pin::Pin,
-    sync::{OnceLock, mpsc},
     task::{Context, Poll, ready},
-    thread,
 };
 
-use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
+#[cfg(feature = "redb")]
+use tokio::sync::oneshot;
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::store::{Error, ErrorKind, Result};
 
@@ -20,6 +20,7 @@ pub(in crate::store) struct Task<T> {
 
 enum State<T> {
     Running(JoinHandle<Result<T>>),
+    #[cfg(feature = "redb")]
     Queued(oneshot::Receiver<Result<T>>),
     Done(Option<Result<T>>),
 }
@@ -40,48 +41,13 @@ pub(in crate::store) fn here<T>(store: &'static str, work: impl FnOnce() -> Resu
     Task { store, state: State::Done(Some(work())) }
 }
 
-/// The thread that reads the chunks of large bodies, all of them: it is started with the first.
-///
-/// Pages that are read stay in the engine's cache, and memory that one thread has taken from the allocator and another
-/// gave back is of little use to a third. On tokio's blocking threads, which take turns, a large body would make the
-/// process grow by the size of the cache for each of them. One thread reads as fast as a disk gives what is asked for
-/// piece by piece.
-pub(in crate::store) struct Reader {
+/// The result of work that was given to a thread of the store's own.
+#[cfg(feature = "redb")]
+pub(in crate::store) fn queued<T>(
     store: &'static str,
-    jobs: OnceLock<Option<mpsc::Sender<Job>>>,
-}
-
-type Job = Box<dyn FnOnce() + Send>;
-
-impl Reader {
-    pub(in crate::store) fn new(store: &'static str) -> Self {
-        Self { store, jobs: OnceLock::new() }
-    }
-
-    pub(in crate::store) fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Task<T> {
-        let (result, task) = oneshot::channel();
-        // Who asked may have gone away meanwhile.
-        let job: Job = Box::new(move || drop(result.send(work())));
-        match self.jobs.get_or_init(|| start(self.store)) {
-            Some(jobs) => match jobs.send(job) {
-                Ok(()) => {}
-                Err(mpsc::SendError(job)) => job(),
-            },
-            None => job(),
-        }
-        Task { store: self.store, state: State::Queued(task) }
-    }
-}
-
-/// `None` where there are no threads to be had; then who asks reads.
-fn start(store: &'static str) -> Option<mpsc::Sender<Job>> {
-    let (jobs, queue) = mpsc::channel::<Job>();
-    let reading = thread::Builder::new().name(format!("larder-{store}-read"));
-    let thread = reading.spawn(move || queue.into_iter().for_each(|job| job()));
-    thread.is_ok().then_some(jobs)
+    result: oneshot::Receiver<Result<T>>,
+) -> Task<T> {
+    Task { store, state: State::Queued(result) }
 }
 
 impl<T> Future for Task<T> {
@@ -97,6 +63,7 @@ impl<T> Future for Task<T> {
                     Err(lost.with_source(error))
                 }))
             }
+            #[cfg(feature = "redb")]
             State::Queued(task) => Poll::Ready(
                 ready!(Pin::new(task).poll(cx))
                     .unwrap_or_else(|_| Err(lost("a read ended without a result"))),

@@ -69,35 +69,3 @@ pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> Error {
         path.display()
     ))
 }
-
-/// What a failure meant, for those to whom it is told later or more than once.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    kind: ErrorKind,
-    message: String,
-}
-
-impl Failure {
-    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    pub(super) fn of(error: &Error) -> Self {
-        let text = error.to_string();
-        let message = text.strip_prefix("redb: ").unwrap_or(&text);
-        Self::new(error.kind(), message)
-    }
-
-    pub(super) fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(super) fn error(&self) -> Error {
-        Error::new(self.kind, STORE, self.message.clone())
-    }
-
-    /// The same for one who only reads.
-    pub(super) fn as_unavailable(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, STORE, self.message.clone())
-    }
-}

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{
     change::{Entry, Purge},
-    fault::{self, Failure},
+    fault,
     open::Config,
     schema::{ENTRIES, KeyBytes, TagDigest},
 };
@@ -21,7 +21,7 @@ use crate::{
     entry::Head,
     store::{
         Error, Result, Version,
-        embedded::{self, Leases, Marks, Queue},
+        embedded::{self, Failure, Leases, Marks, Queue},
     },
 };
 
