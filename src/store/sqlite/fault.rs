@@ -12,6 +12,10 @@ pub(super) const STORE: &str = "sqlite";
 pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
     let kind = kind(&error);
     let advice = match kind {
+        // The log is made when it is first needed, beside the file.
+        ErrorKind::Full if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+            "; check that the file and its directory can be read and written"
+        }
         ErrorKind::Full => "; make room on the disk, or check that the file can be written",
         ErrorKind::Corrupt => "; the file is damaged, remove it and the cache starts empty",
         ErrorKind::Unavailable if is_busy(&error) => {
@@ -29,13 +33,15 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
             ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
             | ErrorCode::FileLockingProtocolFailed
-            | ErrorCode::CannotOpen
             | ErrorCode::OutOfMemory
             | ErrorCode::OperationInterrupted,
         ) => ErrorKind::Unavailable,
-        Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            ErrorKind::Full
-        }
+        Some(
+            ErrorCode::DiskFull
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::CannotOpen,
+        ) => ErrorKind::Full,
         Some(ErrorCode::SystemIoFailure) => io_kind(error),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(ErrorCode::TooBig) => ErrorKind::TooLarge,

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, ffi};
 
 use super::{builder::Config, fault};
 use crate::store::embedded::Durability;
@@ -58,6 +58,11 @@ impl Link {
             Role::Only => Connection::open_in_memory_with_flags(flags)?,
             Role::Read | Role::Write => Connection::open_with_flags(path, flags)?,
         };
+        // SQLite takes what it cannot write for something to be read.
+        if role == Role::Write && conn.is_readonly(MAIN_DB)? {
+            let error = ffi::Error::new(ffi::SQLITE_READONLY);
+            return Err(rusqlite::Error::SqliteFailure(error, None));
+        }
         let patience = Arc::new(AtomicU64::new(config.busy_timeout.as_millis() as u64));
         conn.busy_handler(Some(waiting(patience.clone())))?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS);

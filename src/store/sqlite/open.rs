@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, MAIN_DB, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
     builder::Config,
     change::{Change, Raw, Versions},
     fault::{self, STORE},
     link::{Link, Role},
-    owner,
+    owner::{self, Grave},
     pool::READERS,
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
 };
@@ -41,14 +41,6 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
             .map_err(|error| not_a_database(config, "cannot open", error))
     };
     let mut writer = connect(Role::Write, 2)?;
-    // SQLite takes what it cannot write for something to be read.
-    if writer.conn.is_readonly(MAIN_DB).unwrap_or(false) {
-        let message = format!(
-            "cannot write to {}; check that the file can be written, or choose another path",
-            config.path.display()
-        );
-        return Err(Error::new(ErrorKind::Full, STORE, message));
-    }
     settle(&mut writer, config)?;
     sweep(&mut writer, &path)
         .map_err(|error| fault::error("cannot write to", &config.path, error))?;
@@ -207,20 +199,18 @@ fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
         let mut select = conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
         select.query_map([], |row| row.get(0))?.collect()
     })?;
-    let gone: Vec<i64> = owners.into_iter().filter(|id| owner::is_gone(path, *id)).collect();
-    if gone.is_empty() {
-        return Ok(());
+    let graves = owner::graves(path);
+    let is_dead =
+        |id: &i64| graves.iter().any(|grave| grave.id == *id) || owner::is_gone(path, *id);
+    let dead: Vec<i64> = owners.into_iter().filter(is_dead).collect();
+    if !dead.is_empty() {
+        let txn = link.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut versions = Versions::new();
+        let mut change = Change::new(&txn, &mut versions, u64::MAX);
+        dead.into_iter().try_for_each(|id| change.abandon_all(id))?;
+        txn.commit()?;
     }
-    let txn = link.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut versions = Versions::new();
-    let mut change = Change::new(&txn, &mut versions, u64::MAX);
-    for id in &gone {
-        change.abandon_all(*id)?;
-    }
-    txn.commit()?;
-    for id in gone {
-        owner::bury(path, id);
-    }
+    graves.into_iter().for_each(Grave::close);
     Ok(())
 }
 
