@@ -1189,6 +1189,34 @@ async fn a_body_that_was_given_up_is_not_published() {
     put(&store, key(1), head(), body(1, 500_000)).await.unwrap();
 }
 
+/// Whatever it is for which a transaction fails: a trigger of somebody's here.
+#[tokio::test]
+async fn what_fails_leaves_nothing_and_holds_up_nothing() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    plain(&path)
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE INSERT ON entries WHEN new.method = 'PUT' BEGIN
+                 SELECT RAISE(ABORT, 'not this one');
+             END",
+        )
+        .unwrap();
+    let (parts, ()) = Response::new(()).into_parts();
+    let refused = Head::new(Method::PUT, "http://example.com/", parts, Timestamp::MIN);
+    let mut other = store.put(&key(3), head()).await.unwrap();
+    other.write(body(3, MIB)).await.unwrap();
+    for len in [10, 500_000] {
+        let error = put(&store, key(1), refused.clone(), body(1, len)).await.unwrap_err();
+        assert!(error.to_string().contains("not this one"), "{error}");
+        assert_eq!(get(&store, key(1)).await, None);
+        put(&store, key(2), head(), body(2, len)).await.unwrap();
+    }
+    other.finish(None).await.unwrap();
+    assert_eq!(get(&store, key(3)).await.unwrap(), body(3, MIB));
+    store.vacuum().await.unwrap();
+    assert_eq!(rows(&path), [2, 4 + 8, 0, 0, 0]);
+}
+
 // ===== limits of the machine =====
 
 /// A file may not grow beyond a limit here, which is what a full disk comes to.

@@ -36,7 +36,8 @@
 //!
 //! A large body is read to its end while its entry is replaced, removed or evicted by this process. Where another one
 //! does that, the body stays for a minute, or until 64 MiB of such bodies have gathered; who reads for longer gets an
-//! error. Reading never holds the log back: a reader that has stopped reading does not make it grow.
+//! error. Reading never holds the log back: a reader that has stopped reading does not make it grow. Other programs can: a
+//! transaction that one of them keeps open lets the log grow, and puts off what of it is synced.
 //!
 //! A transaction that fails (a full disk) is an error for all that was in it and leaves nothing behind; the store goes on
 //! as soon as the disk does.

@@ -130,7 +130,9 @@ fn has_all(conn: &Connection) -> Raw<bool> {
 fn settle(link: &mut Link, config: &Config) -> Result<()> {
     let path = &config.path;
     let refuse = |kind, what: String| Error::new(kind, STORE, format!("{}{what}", path.display()));
-    match link.patiently(inspect).map_err(|error| not_a_database(config, "cannot read", error))? {
+    let content =
+        link.patiently(inspect).map_err(|error| not_a_database(config, "cannot read", error))?;
+    match content {
         Content::Ours | Content::Nothing | Content::Older => {}
         Content::Newer(format) => {
             return Err(refuse(
@@ -164,7 +166,11 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
             ));
         }
     }
-    renew(&mut link.conn).map_err(wrong)
+    match content {
+        // Looking on takes no lock.
+        Content::Ours => Ok(()),
+        _ => renew(&mut link.conn).map_err(wrong),
+    }
 }
 
 /// Settings that only an empty file takes: unused pages can be given back.
@@ -206,8 +212,9 @@ fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
     if !dead.is_empty() {
         let txn = link.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut versions = Versions::new();
-        let mut change = Change::new(&txn, &mut versions, u64::MAX);
-        dead.into_iter().try_for_each(|id| change.abandon_all(id))?;
+        for id in dead {
+            Change::new(&txn, &mut versions, id, u64::MAX).abandon_all()?;
+        }
         txn.commit()?;
     }
     graves.into_iter().for_each(Grave::close);

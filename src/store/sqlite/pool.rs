@@ -12,7 +12,10 @@ pub(super) const READERS: usize = 6;
 
 pub(super) struct Pool {
     state: Mutex<State>,
+    /// For those who want a connection.
     returned: Condvar,
+    /// For the one who closes.
+    settled: Condvar,
 }
 
 struct State {
@@ -25,7 +28,8 @@ impl Pool {
     /// All of them are open from the start: a file that is removed or moved while it is in use stays what it is for all.
     pub(super) fn new(links: Vec<Link>) -> Arc<Self> {
         let state = State { idle: links, lent: 0, closed: false };
-        Arc::new(Self { state: Mutex::new(state), returned: Condvar::new() })
+        let (returned, settled) = (Condvar::new(), Condvar::new());
+        Arc::new(Self { state: Mutex::new(state), returned, settled })
     }
 
     // Nothing panics while it holds the lock.
@@ -58,7 +62,7 @@ impl Pool {
         state.closed = true;
         self.returned.notify_all();
         while state.lent > 0 {
-            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let idle = std::mem::take(&mut state.idle);
         drop(state);
@@ -89,7 +93,12 @@ impl Drop for Lent {
         let mut state = self.pool.lock();
         state.idle.extend(self.link.take());
         state.lent -= 1;
+        let closed = state.closed;
         drop(state);
-        self.pool.returned.notify_all();
+        if closed {
+            self.pool.settled.notify_all();
+        } else {
+            self.pool.returned.notify_one();
+        }
     }
 }

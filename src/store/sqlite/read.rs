@@ -83,7 +83,7 @@ impl Found {
 }
 
 /// What there is in an entry's row.
-struct Raw1 {
+struct EntryRow {
     version: i64,
     checksum: u32,
     head: Bytes,
@@ -91,9 +91,9 @@ struct Raw1 {
     content: Option<Bytes>,
 }
 
-fn raw(row: &Row<'_>) -> Raw<Raw1> {
+fn entry_row(row: &Row<'_>) -> Raw<EntryRow> {
     let content = row.get_ref(6)?.as_blob_or_null()?;
-    Ok(Raw1 {
+    Ok(EntryRow {
         version: row.get(0)?,
         checksum: row.get(1)?,
         head: Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?),
@@ -128,7 +128,7 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
                 "SELECT version, checksum, head, body, body_bytes, content_checksum, content
                  FROM entries WHERE key = ?1",
             )?
-            .query_row([key.as_bytes()], raw)
+            .query_row([key.as_bytes()], entry_row)
             .optional()
         })
         .map_err(|error| entry_fault(shared, key, error))?;

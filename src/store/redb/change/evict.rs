@@ -339,7 +339,7 @@ mod tests {
             }
         });
         let (queue, commands) = std::sync::mpsc::channel();
-        let leases = Leases::new(move || drop(queue.send(())));
+        let leases = Leases::new(move || queue.send(()).unwrap_or_default());
         let step = || {
             change(&db, u64::MAX, |change| {
                 let more = change.collect(8, &leases).unwrap();
@@ -363,7 +363,7 @@ mod tests {
             id
         });
         let (queue, commands) = std::sync::mpsc::channel();
-        let leases = Leases::new(move || drop(queue.send(())));
+        let leases = Leases::new(move || queue.send(()).unwrap_or_default());
         let collect = || {
             change(&db, u64::MAX, |change| {
                 let more = change.collect(8, &leases).unwrap();

@@ -13,15 +13,23 @@ impl Change<'_> {
     }
 
     /// Gives out the number of a new body.
-    pub(in crate::store::sqlite) fn begin_body(&mut self, owner: i64) -> Raw<i64> {
+    pub(in crate::store::sqlite) fn begin_body(&mut self) -> Raw<i64> {
         let body = self.next_body()?;
-        self.execute("INSERT INTO unfinished (body, owner) VALUES (?1, ?2)", [body, owner])?;
+        self.execute("INSERT INTO unfinished (body, owner) VALUES (?1, ?2)", [body, self.owner])?;
         Ok(body)
     }
 
     /// Whether body `body` has not been given up meanwhile.
     pub(in crate::store::sqlite) fn is_unfinished(&self, body: i64) -> Raw<bool> {
-        Ok(self.number("SELECT count(*) FROM unfinished WHERE body = ?1", [body])? == 1)
+        let sql = "SELECT count(*) FROM unfinished WHERE body = ?1 AND owner = ?2";
+        Ok(self.number(sql, [body, self.owner])? == 1)
+    }
+
+    /// Takes body `body` from the unfinished ones; `false` where it is not among them. A number that was given out in a
+    /// transaction that failed may be another process's by now.
+    pub(super) fn end_body(&mut self, body: i64) -> Raw<bool> {
+        let sql = "DELETE FROM unfinished WHERE body = ?1 AND owner = ?2";
+        Ok(self.execute(sql, [body, self.owner])? == 1)
     }
 
     pub(in crate::store::sqlite) fn chunk(
@@ -39,19 +47,19 @@ impl Change<'_> {
 
     /// Gives body `body` up. Nobody reads it, so there is nothing to wait for.
     pub(in crate::store::sqlite) fn abandon(&mut self, body: i64) -> Raw<()> {
-        if self.execute("DELETE FROM unfinished WHERE body = ?1", [body])? > 0 {
+        if self.end_body(body)? {
             self.execute("INSERT OR REPLACE INTO garbage VALUES (?1, 0, 0)", [body])?;
         }
         Ok(())
     }
 
-    /// Gives up all unfinished bodies of `owner`.
-    pub(in crate::store::sqlite) fn abandon_all(&mut self, owner: i64) -> Raw<()> {
+    /// Gives up all unfinished bodies.
+    pub(in crate::store::sqlite) fn abandon_all(&mut self) -> Raw<()> {
         self.execute(
             "INSERT OR REPLACE INTO garbage SELECT body, 0, 0 FROM unfinished WHERE owner = ?1",
-            [owner],
+            [self.owner],
         )?;
-        self.execute("DELETE FROM unfinished WHERE owner = ?1", [owner])?;
+        self.execute("DELETE FROM unfinished WHERE owner = ?1", [self.owner])?;
         Ok(())
     }
 }

@@ -34,7 +34,7 @@ impl Change<'_> {
             return Ok(Err(too_large(size, self.max_bytes)));
         }
         if let Some(body) = body
-            && self.execute("DELETE FROM unfinished WHERE body = ?1", [body])? == 0
+            && !self.end_body(body)?
         {
             return Ok(Err(given_up()));
         }

@@ -50,6 +50,8 @@ pub(super) enum Body {
 pub(super) struct Change<'c> {
     conn: &'c Connection,
     versions: &'c mut Versions,
+    /// Whose unfinished bodies these are.
+    owner: i64,
     max_bytes: u64,
 }
 
@@ -73,8 +75,13 @@ impl Versions {
 
 impl<'c> Change<'c> {
     /// `conn` is in a transaction.
-    pub(super) fn new(conn: &'c Connection, versions: &'c mut Versions, max_bytes: u64) -> Self {
-        Self { conn, versions, max_bytes }
+    pub(super) fn new(
+        conn: &'c Connection,
+        versions: &'c mut Versions,
+        owner: i64,
+        max_bytes: u64,
+    ) -> Self {
+        Self { conn, versions, owner, max_bytes }
     }
 
     /// How many rows were changed by what is written here, those that triggers change aside.

@@ -62,7 +62,7 @@ impl Bodies {
                     fail(incoming, Failure::of(&error));
                     return Ok(());
                 }
-                let body = change.begin_body(self.owner.id)?;
+                let body = change.begin_body()?;
                 let open = OpenBody { incoming: incoming.clone(), number: body };
                 self.open.insert(incoming.token, open);
                 body
@@ -101,8 +101,14 @@ impl Bodies {
         self.orphans.iter().try_for_each(|body| change.abandon(*body))
     }
 
-    pub(super) fn abandon_all(&mut self, change: &mut Change<'_>) -> Raw<()> {
-        change.abandon_all(self.owner.id)
+    /// This opening, as the table of unfinished bodies has it.
+    pub(super) fn owner(&self) -> i64 {
+        self.owner.id
+    }
+
+    /// Whether nothing of ours is in that table.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.orphans.is_empty()
     }
 
     pub(super) fn committed(&mut self) {

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use rusqlite::Row;
+
 use super::{Thread, lend};
 use crate::store::{Result, embedded::Durability, sqlite::fault};
 
@@ -20,9 +22,22 @@ const BRIEFLY: Duration = Duration::from_millis(100);
 /// Where every commit is synced, the log is still to be written to the file once in a while.
 const LEISURE: Duration = Duration::from_millis(500);
 
+/// How long a file that could not be written is left in peace.
+const PEACE: Duration = Duration::from_secs(1);
+
 pub(super) struct Unsynced {
     since: Instant,
     bytes: usize,
+    /// The last attempt came to nothing; the next one is to wait for so long.
+    again: Option<Duration>,
+}
+
+/// What became of a checkpoint.
+struct Log {
+    /// Others were in the way.
+    busy: bool,
+    /// How many pages the log has.
+    pages: i64,
 }
 
 impl Thread {
@@ -31,14 +46,20 @@ impl Thread {
         if self.link.is_none() {
             return;
         }
-        let unsynced =
-            self.unsynced.get_or_insert_with(|| Unsynced { since: Instant::now(), bytes: 0 });
+        let unsynced = self.unsynced.get_or_insert_with(|| Unsynced {
+            since: Instant::now(),
+            bytes: 0,
+            again: None,
+        });
         unsynced.bytes += bytes;
     }
 
     /// How long there is until what is unsynced must be synced; `None` where nothing is.
     pub(super) fn until_sync(&self) -> Option<Duration> {
         let unsynced = self.unsynced.as_ref()?;
+        if let Some(again) = unsynced.again {
+            return Some(again.saturating_sub(unsynced.since.elapsed()));
+        }
         if unsynced.bytes >= UNSYNCED {
             return Some(Duration::ZERO);
         }
@@ -53,14 +74,21 @@ impl Thread {
         self.until_sync().is_some_and(|left| left.is_zero())
     }
 
-    /// Makes everything so far durable. Where that fails, it is tried again with what is written next.
+    /// Makes everything so far durable. Where that fails, it is tried again after a while.
     pub(super) fn sync(&mut self) {
-        self.unsynced = None;
-        if let Ok(pages) = self.checkpoint("PASSIVE", None)
-            && pages > LONG
-        {
-            drop(self.checkpoint("RESTART", Some(BRIEFLY)));
-        }
+        let again = match self.checkpoint("PASSIVE", None) {
+            Ok(Log { busy: false, pages }) => {
+                if pages > LONG {
+                    drop(self.checkpoint("RESTART", Some(BRIEFLY)));
+                }
+                None
+            }
+            // Another process is at it, and may have begun before the last commit.
+            Ok(Log { busy: true, .. }) => Some(BRIEFLY),
+            Err(_) => Some(PEACE),
+        };
+        let since = Instant::now();
+        self.unsynced = again.map(|again| Unsynced { since, bytes: 0, again: Some(again) });
     }
 
     /// Writes the log to the file and leaves nothing of it, if that can be done at once.
@@ -68,17 +96,17 @@ impl Thread {
         drop(self.checkpoint("TRUNCATE", Some(BRIEFLY)));
     }
 
-    /// How many pages the log has.
-    fn checkpoint(&self, how: &str, patience: Option<Duration>) -> Result<i64> {
+    fn checkpoint(&self, how: &str, patience: Option<Duration>) -> Result<Log> {
         let shared = &self.shared;
         // In memory there is no log.
         if self.link.is_none() {
-            return Ok(0);
+            return Ok(Log { busy: false, pages: 0 });
         }
         let link = lend(&self.link, shared)?;
         let patience = patience.unwrap_or(shared.config.busy_timeout);
         let sql = format!("PRAGMA wal_checkpoint({how})");
-        link.within(patience, |conn| conn.query_row(&sql, [], |row| row.get(1)))
+        let log = |row: &Row<'_>| Ok(Log { busy: row.get(0)?, pages: row.get(1)? });
+        link.within(patience, |conn| conn.query_row(&sql, [], log))
             .map_err(|error| fault::error("cannot write to", &shared.config.path, error))
     }
 

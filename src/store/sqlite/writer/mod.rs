@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     store::{
-        Result,
+        ErrorKind, Result,
         embedded::{Failure, QUEUE},
     },
     time::{Clock, SystemClock, Timestamp},
@@ -40,7 +40,7 @@ const GROUP: usize = 1_024;
 /// After writing for so long without a pause, the file is left to other processes for a moment: they ask for it every
 /// millisecond or so, and between two transactions there is no time for that.
 const TURN: Duration = Duration::from_millis(50);
-const MOMENT: Duration = Duration::from_millis(3);
+const MOMENT: Duration = Duration::from_millis(2);
 
 /// How many pages are taken out of the file in one transaction.
 const PAGES: i64 = 1_024;
@@ -222,8 +222,10 @@ impl Thread {
                 let failure = Failure::of(&error);
                 self.resting = true;
                 self.work.bodies.rolled_back(&failure);
-                // The log may have what room there is.
-                self.shorten_log();
+                if failure.kind() == ErrorKind::Full {
+                    // The log may have what room there is.
+                    self.shorten_log();
+                }
                 let mut error = Some(error);
                 let jobs = std::mem::take(&mut self.work.jobs);
                 let waiting = replies.into_iter().chain(jobs.into_iter().map(|job| job.reply));
@@ -275,9 +277,9 @@ impl Thread {
 
     fn close(mut self, envelope: Envelope) {
         let shared = self.shared.clone();
+        let result = self.give_up();
         let closed = fault::closed(&shared.config.path);
         self.work.bodies.fail_all(&Failure::of(&closed));
-        let result = self.give_up();
         for job in self.work.jobs.drain(..) {
             answer(job.reply, Err(fault::closed(&shared.config.path)));
         }
@@ -291,12 +293,15 @@ impl Thread {
     /// Bodies that are being written will not be finished.
     fn give_up(&mut self) -> Result<()> {
         let shared = self.shared.clone();
-        let lent = lend(&self.link, &shared)?;
         let work = &mut self.work;
+        if work.bodies.is_empty() {
+            return Ok(());
+        }
+        let lent = lend(&self.link, &shared)?;
         let result = lent.patiently(|conn| {
             let txn = conn.unchecked_transaction()?;
-            let mut change = Change::new(&txn, &mut work.versions, u64::MAX);
-            work.bodies.abandon_all(&mut change)?;
+            let owner = work.bodies.owner();
+            Change::new(&txn, &mut work.versions, owner, u64::MAX).abandon_all()?;
             txn.commit()
         });
         result.map_err(|error| fault::error("cannot write to", &shared.config.path, error))
@@ -307,7 +312,8 @@ impl Work {
     fn apply(&mut self, conn: &Connection, shared: &Shared, group: Vec<Envelope>) -> Raw<Done> {
         let config = &shared.config;
         let before = conn.total_changes();
-        let mut change = Change::new(conn, &mut self.versions, config.max_bytes);
+        let owner = self.bodies.owner();
+        let mut change = Change::new(conn, &mut self.versions, owner, config.max_bytes);
         let mut done = Done::default();
         let vacuuming = matches!(self.jobs.front(), Some(Job { what: What::Vacuum, .. }));
         let grace = if vacuuming { Grace::NONE } else { change.grace(SystemClock.now())? };
