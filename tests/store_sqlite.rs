@@ -28,6 +28,7 @@ use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
 const CHUNK: usize = 128 * 1024;
+const PAGE: usize = 8 * 1024;
 
 // ===== support =====
 
@@ -771,9 +772,9 @@ async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
             _ => {
                 // Mostly in the first bytes of pages, where their structure is.
                 let page =
-                    if round < 20 { round - 2 } else { (round * 7_919) % (whole.len() / 4_096) };
+                    if round < 20 { round - 2 } else { (round * 7_919) % (whole.len() / PAGE) };
                 for at in 0..16 {
-                    damaged[page * 4_096 + at] ^= (round * 31 + at * 17) as u8;
+                    damaged[page * PAGE + at] ^= (round * 31 + at * 17) as u8;
                 }
             }
         }
@@ -949,6 +950,7 @@ async fn vacuum_gives_the_room_back_and_incremental_vacuum_does_it_by_itself() {
             let pages = number(&plain(&path), "PRAGMA page_count");
             pages * number(&plain(&path), "PRAGMA page_size")
         };
+        assert_eq!(number(&plain(&path), "PRAGMA page_size"), PAGE as i64);
         let before = size();
         assert!(before > 24 * MIB as i64);
         for number in 0..24 {
@@ -1205,6 +1207,8 @@ async fn what_fails_leaves_nothing_and_holds_up_nothing() {
     let refused = Head::new(Method::PUT, "http://example.com/", parts, Timestamp::MIN);
     let mut other = store.put(&key(3), head()).await.unwrap();
     other.write(body(3, MIB)).await.unwrap();
+    // In a transaction of its own: one that fails takes all with it that it holds.
+    put(&store, key(2), head(), body(2, 10)).await.unwrap();
     for len in [10, 500_000] {
         let error = put(&store, key(1), refused.clone(), body(1, len)).await.unwrap_err();
         assert!(error.to_string().contains("not this one"), "{error}");
@@ -1330,7 +1334,7 @@ async fn a_reader_that_has_stopped_reading_makes_neither_file_nor_log_grow() {
     // The entries, what is left to readers of other processes for a while, and the log.
     assert!(path.metadata().unwrap().len() < 96 * MIB as u64);
     let log = directory.path().join("cache.db-wal").metadata().unwrap().len();
-    assert!(log < 48 * MIB as u64, "{log}");
+    assert!(log < 64 * MIB as u64, "{log}");
     // Its entry has long gone, and its body is whole all the same.
     let mut bytes = first.to_vec();
     while let Some(chunk) = stalled.next().await {

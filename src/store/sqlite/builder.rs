@@ -58,7 +58,7 @@ impl Builder {
         self
     }
 
-    /// When writes are synced to the disk. Default [`Durability::Every`] 500 ms, and after every 16 MiB. With
+    /// When writes are synced to the disk. Default [`Durability::Every`] 500 ms, and after every 32 MiB. With
     /// [`Durability::EachCommit`] each transaction is synced once, to the log.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;

@@ -20,7 +20,7 @@ use crate::store::embedded::Durability;
 const STATEMENTS: usize = 64;
 
 /// How large the log may stay once it was written to the file.
-const LOG: u64 = 32 << 20;
+const LOG: u64 = 48 << 20;
 
 /// A connection, set up.
 pub(super) struct Link {

@@ -11,10 +11,10 @@ use super::{Thread, lend};
 use crate::store::{Result, embedded::Durability, sqlite::fault};
 
 /// How many bytes may be written without a sync.
-const UNSYNCED: usize = 16 << 20;
+const UNSYNCED: usize = 32 << 20;
 
 /// How many pages the log may have before readers are made to let go of its beginning.
-const LONG: i64 = 16_384;
+const LONG: i64 = 8_192;
 
 /// For how long readers are waited for then.
 const BRIEFLY: Duration = Duration::from_millis(100);
