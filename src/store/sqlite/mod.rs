@@ -117,6 +117,7 @@ use crate::{Key, entry::Head, time::Timestamp};
 
 mod builder;
 mod change;
+mod chunks;
 mod fault;
 mod incoming;
 mod link;

@@ -1,7 +1,6 @@
 //! The writer thread: whatever has been asked for goes into one transaction, and is answered when that is committed.
 
 use std::{
-    collections::VecDeque,
     ops::Deref,
     sync::{
         Arc,
@@ -11,12 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use self::{bodies::Bodies, log::Unsynced};
+use self::{
+    bodies::Bodies,
+    log::Unsynced,
+    work::{Done, Job, What, Work},
+};
 use super::{
-    change::{Change, GARBAGE_CHUNKS, Grace, Outcome, Purge, Raw, Step, Versions},
+    change::{Change, Outcome, Step},
     fault,
     link::Link,
     owner::Owner,
@@ -28,11 +30,12 @@ use crate::{
         ErrorKind, Result,
         embedded::{Failure, QUEUE},
     },
-    time::{Clock, SystemClock, Timestamp},
+    time::{Clock, SystemClock},
 };
 
 mod bodies;
 mod log;
+mod work;
 
 /// How many commands go into one transaction.
 const GROUP: usize = 1_024;
@@ -41,9 +44,6 @@ const GROUP: usize = 1_024;
 /// millisecond or so, and between two transactions there is no time for that.
 const TURN: Duration = Duration::from_millis(50);
 const MOMENT: Duration = Duration::from_millis(2);
-
-/// How many pages are taken out of the file in one transaction.
-const PAGES: i64 = 1_024;
 
 pub(super) struct Thread {
     shared: Arc<Shared>,
@@ -57,42 +57,6 @@ pub(super) struct Thread {
     unsynced: Option<Unsynced>,
 }
 
-/// What there is to do, and the state that a transaction changes.
-struct Work {
-    bodies: Bodies,
-    versions: Versions,
-    jobs: VecDeque<Job>,
-    /// There are bodies to remove.
-    garbage: bool,
-    /// When there will be.
-    ripens: Option<Timestamp>,
-    /// The entries take more than they may.
-    over: bool,
-    /// The file is to become smaller.
-    slack: bool,
-}
-
-/// What takes several transactions.
-struct Job {
-    what: What,
-    done: u64,
-    reply: Option<oneshot::Sender<Result<u64>>>,
-}
-
-enum What {
-    Purge(Purge),
-    Vacuum,
-}
-
-/// What a transaction came to, to be made known when it is committed.
-#[derive(Default)]
-struct Done {
-    outcomes: Vec<Option<Outcome>>,
-    step: Option<Step>,
-    /// There was something to commit.
-    edited: bool,
-}
-
 impl Thread {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -100,16 +64,7 @@ impl Thread {
         link: Option<Link>,
         owner: Owner,
     ) -> Self {
-        let work = Work {
-            bodies: Bodies::new(owner, shared.config.in_memory),
-            versions: Versions::new(),
-            jobs: VecDeque::new(),
-            // What the last opening has left, if anything.
-            garbage: true,
-            ripens: None,
-            over: false,
-            slack: false,
-        };
+        let work = Work::new(Bodies::new(owner, shared.config.in_memory));
         Self { shared, commands, link, work, resting: false, busy: None, unsynced: None }
     }
 
@@ -135,8 +90,7 @@ impl Thread {
     }
 
     fn has_background(&self) -> bool {
-        let work = &self.work;
-        !self.resting && (work.garbage || work.over || work.slack || !work.jobs.is_empty())
+        !self.resting && self.work.is_left()
     }
 
     /// Waits for a command, unless there is something else to do, and takes whatever else is there.
@@ -306,82 +260,6 @@ impl Thread {
         });
         result.map_err(|error| fault::error("cannot write to", &shared.config.path, error))
     }
-}
-
-impl Work {
-    fn apply(&mut self, conn: &Connection, shared: &Shared, group: Vec<Envelope>) -> Raw<Done> {
-        let config = &shared.config;
-        let before = conn.total_changes();
-        let owner = self.bodies.owner();
-        let mut change = Change::new(conn, &mut self.versions, owner, config.max_bytes);
-        let mut done = Done::default();
-        let vacuuming = matches!(self.jobs.front(), Some(Job { what: What::Vacuum, .. }));
-        let grace = if vacuuming { Grace::NONE } else { change.grace(SystemClock.now())? };
-        // What comes in must not outrun what goes out.
-        let chunks = |each: &&Envelope| matches!(each.command, Command::Chunk { .. });
-        let limit = GARBAGE_CHUNKS + 2 * group.iter().filter(chunks).count() as u32;
-        change.collect(limit, grace, &shared.leases)?;
-        self.bodies.abandon_orphans(&mut change)?;
-        let fresh = change.next_entry()?;
-        for envelope in group {
-            let bodies = &mut self.bodies;
-            done.outcomes.push(match envelope.command {
-                Command::Chunk { body, number, data } => {
-                    bodies.chunk(&mut change, &body, number, &data)?;
-                    None
-                }
-                Command::Abandon(body) => {
-                    bodies.abandon(&mut change, &body)?;
-                    None
-                }
-                Command::Put { key, entry, body } => {
-                    Some(bodies.put(&mut change, &key, &entry, body.as_ref())?)
-                }
-                Command::Update { key, seen, head } => Some(change.update(&key, seen, *head)?),
-                Command::Remove { key, seen } => Some(change.remove(&key, seen)?),
-                Command::Clear => Some(change.clear()?),
-                Command::Purge(_) | Command::Vacuum | Command::Collect | Command::Close => None,
-            });
-        }
-        if let Some(Job { what: What::Purge(purge), .. }) = self.jobs.front() {
-            done.step = Some(change.purge(purge)?);
-        }
-        self.over = !change.evict(&shared.marks, fresh)?;
-        self.garbage = change.has_garbage(grace, &shared.leases)?;
-        self.ripens = change.next_garbage(grace)?;
-        if vacuuming {
-            done.step = Some(vacuum(&mut change, self.garbage)?);
-        }
-        if config.incremental_vacuum {
-            self.slack = give_back(&mut change)?;
-        }
-        done.edited = conn.total_changes() != before || done.step.is_some() || self.slack;
-        Ok(done)
-    }
-}
-
-/// One step of making the file as small as it can be; what was removed is in bytes.
-fn vacuum(change: &mut Change<'_>, garbage: bool) -> Raw<Step> {
-    let pages = change.pages()?;
-    change.shrink(PAGES)?;
-    let removed = (pages - change.pages()?).max(0) * change.page_size()?;
-    // Where a step removes nothing, none will: the file is of a kind that cannot be made smaller.
-    let done = !garbage && (change.unused_pages()? == 0 || removed == 0);
-    Ok(Step { removed: removed as u64, done })
-}
-
-/// Makes the file smaller where much of it is unused; whether more is to be done.
-fn give_back(change: &mut Change<'_>) -> Raw<bool> {
-    let too_many = |change: &Change<'_>| -> Raw<i64> {
-        Ok(change.unused_pages()? - change.pages()? / 8 - PAGES / 4)
-    };
-    let extra = too_many(change)?;
-    if extra <= 0 {
-        return Ok(false);
-    }
-    change.shrink(extra.min(PAGES))?;
-    let left = too_many(change)?;
-    Ok(left > 0 && left < extra)
 }
 
 /// The connection that writes: the thread's own, or in memory the only one there is.
