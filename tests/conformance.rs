@@ -69,3 +69,41 @@ mod redb {
         conformance::shared(&open().unwrap(), &open().unwrap()).await;
     }
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use larder::store::Sqlite;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite_keeps_every_promise() {
+        conformance::all(async || Sqlite::temporary().unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite_in_memory_keeps_every_promise() {
+        conformance::all(async || Sqlite::in_memory(1 << 30).unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_sqlite_files_have_nothing_in_common() {
+        conformance::isolation(&Sqlite::temporary().unwrap(), &Sqlite::temporary().unwrap()).await;
+        let (one, other) = (Sqlite::in_memory(1 << 30), Sqlite::in_memory(1 << 30));
+        conformance::isolation(&one.unwrap(), &other.unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sqlite_file_is_what_it_was_when_it_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        conformance::reopen(async || Sqlite::open(directory.path().join("cache.db")).unwrap())
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_openings_of_a_sqlite_file_share_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Sqlite::open(directory.path().join("cache.db")).unwrap();
+        conformance::shared(&open(), &open()).await;
+    }
+}

@@ -12,6 +12,7 @@ say "tests, each store alone, and none"
 cargo test --no-default-features --lib
 cargo test --no-default-features --features memory,conformance --lib --tests
 cargo test --no-default-features --features redb,conformance --lib --tests
+cargo test --no-default-features --features sqlite,conformance --lib --tests
 
 say "examples"
 quickstart() { cargo run --quiet --example quickstart -- "$@"; }

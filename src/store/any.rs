@@ -14,13 +14,14 @@ use crate::{entry::Head, key::Key, time::Timestamp};
 /// It costs a boxed future an operation, and nothing else.
 ///
 /// ```
-/// # #[cfg(all(feature = "memory", feature = "redb"))] {
-/// use larder::{CacheLayer, store::{AnyStore, Memory, Redb}};
+/// # #[cfg(all(feature = "memory", feature = "redb", feature = "sqlite"))] {
+/// use larder::{CacheLayer, store::{AnyStore, Memory, Redb, Sqlite}};
 ///
 /// fn store(name: &str) -> larder::store::Result<AnyStore> {
-///     Ok(match name.strip_prefix("redb:") {
-///         Some(path) => AnyStore::new(Redb::open(path)?),
-///         None => AnyStore::new(Memory::default()),
+///     Ok(match name.split_once(':') {
+///         Some(("redb", path)) => AnyStore::new(Redb::open(path)?),
+///         Some(("sqlite", path)) => AnyStore::new(Sqlite::open(path)?),
+///         _ => AnyStore::new(Memory::default()),
 ///     })
 /// }
 /// let layer = CacheLayer::new(store("memory").unwrap());

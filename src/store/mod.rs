@@ -43,11 +43,15 @@ mod body;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
+#[cfg(any(feature = "redb", feature = "sqlite"))]
+mod embedded;
 mod error;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "redb")]
 pub mod redb;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use self::{
     any::{AnyStore, AnyWriter},
@@ -62,6 +66,10 @@ pub use self::memory::Memory;
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 #[doc(inline)]
 pub use self::redb::Redb;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+#[doc(inline)]
+pub use self::sqlite::Sqlite;
 
 /// A place where responses are kept. The [module's text](self) lists what it promises.
 ///

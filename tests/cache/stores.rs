@@ -158,3 +158,57 @@ mod redb {
         }
     }
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use larder::store::Sqlite;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_day_over_a_sqlite_file() {
+        a_day_over(Sqlite::temporary().unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_day_over_sqlite_in_memory() {
+        a_day_over(Sqlite::in_memory(64 << 20).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_run_is_answered_from_the_file_of_the_run_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.db");
+        let stand = Stand::over(Sqlite::open(&path).unwrap(), origin());
+        let mut keys = Vec::new();
+        for request in requests() {
+            keys.push(stand.ask(request).await.cache.key());
+        }
+        stand.layer.store().close().await.unwrap();
+        drop(stand);
+
+        let stand = Stand::over(Sqlite::open(&path).unwrap(), origin());
+        for (request, key) in requests().into_iter().zip(keys) {
+            let uri = request.uri_ref().unwrap().clone();
+            let reply = stand.ask(request).await;
+            assert_eq!(reply.is_hit(), uri.path() != "/missing", "{uri}");
+            assert_eq!(reply.cache.key(), key, "{uri}");
+        }
+    }
+
+    /// Another process on the same file answers what this one has fetched.
+    #[tokio::test]
+    async fn a_layer_answers_what_another_over_the_same_file_has_stored() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.db");
+        let one = Stand::over(Sqlite::open(&path).unwrap(), origin());
+        let other = Stand::over(Sqlite::open(&path).unwrap(), origin());
+        for request in requests() {
+            one.ask(request).await;
+        }
+        for request in requests() {
+            let uri = request.uri_ref().unwrap().clone();
+            assert_eq!(other.ask(request).await.is_hit(), uri.path() != "/missing", "{uri}");
+        }
+    }
+}

@@ -1,30 +1,9 @@
 //! How a [`Redb`] is set up before it is opened.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use super::{Redb, fault::STORE, open::Config};
-use crate::store::{Error, ErrorKind, Result};
-
-/// When what was written is safe from a power cut. A crash of the process alone, `kill -9` included, loses the same or
-/// less. Neither ever damages the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Durability {
-    /// Writes are acknowledged when every reader of this process sees them, and synced to the disk together: at least
-    /// this often while something is unsynced, and after every 64 MiB. At most what was written in the last such
-    /// while is lost. `Duration::ZERO` syncs after every group of writes, behind the acknowledgement.
-    Every(Duration),
-    /// Writes are acknowledged when they are synced; those that arrive together share one sync. A write then takes as
-    /// long as the disk takes to sync twice (once for the data, once to make it the valid state).
-    EachCommit,
-}
-
-impl Default for Durability {
-    /// `Every` half a second.
-    fn default() -> Self {
-        Self::Every(Duration::from_millis(500))
-    }
-}
+use crate::store::{Error, ErrorKind, Result, embedded::Durability};
 
 /// Settings of a [`Redb`] that is to be opened; [`Redb::builder`] makes one.
 #[derive(Clone, Debug)]
@@ -58,8 +37,8 @@ impl Builder {
         self
     }
 
-    /// When writes are synced to the disk. Default [`Durability::Every`] 500 ms. Has no effect with
-    /// [`multi_process`](Builder::multi_process), where every commit is synced.
+    /// When writes are synced to the disk. Default [`Durability::Every`] 500 ms, and after every 64 MiB. Has no effect
+    /// with [`multi_process`](Builder::multi_process), where every commit is synced.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
@@ -123,6 +102,8 @@ impl Builder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -1,8 +1,8 @@
 //! redb's errors as the store's: what each means for the caller, with the path and what to do.
 
-use std::{any::Any, io, path::Path};
+use std::{any::Any, path::Path};
 
-use crate::store::{Error, ErrorKind};
+use crate::store::{Error, ErrorKind, embedded::io_kind};
 
 pub(super) const STORE: &str = "redb";
 
@@ -37,17 +37,6 @@ pub(super) fn kind(error: &redb::Error) -> ErrorKind {
     }
 }
 
-pub(super) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
-    match kind {
-        io::ErrorKind::StorageFull
-        | io::ErrorKind::FileTooLarge
-        | io::ErrorKind::QuotaExceeded
-        | io::ErrorKind::ReadOnlyFilesystem
-        | io::ErrorKind::PermissionDenied => ErrorKind::Full,
-        _ => ErrorKind::Unavailable,
-    }
-}
-
 /// Whether redb refuses everything after this error until the file is opened again.
 pub(super) fn needs_reopening(error: &redb::Error) -> bool {
     matches!(
@@ -79,36 +68,4 @@ pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> Error {
         "{} cannot be understood, remove it and the cache starts empty: {text}",
         path.display()
     ))
-}
-
-/// What a failure meant, for those to whom it is told later or more than once.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    kind: ErrorKind,
-    message: String,
-}
-
-impl Failure {
-    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    pub(super) fn of(error: &Error) -> Self {
-        let text = error.to_string();
-        let message = text.strip_prefix("redb: ").unwrap_or(&text);
-        Self::new(error.kind(), message)
-    }
-
-    pub(super) fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(super) fn error(&self) -> Error {
-        Error::new(self.kind, STORE, self.message.clone())
-    }
-
-    /// The same for one who only reads.
-    pub(super) fn as_unavailable(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, STORE, self.message.clone())
-    }
 }

@@ -1,8 +1,8 @@
 //! The body that is coming in: kept while it is small, sent to the writer thread chunk by chunk once it is not.
 
-use std::{fmt, mem, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{Error, ErrorKind, Result, Writer as StoreWriter},
+    store::{Error, ErrorKind, Result, Writer as StoreWriter, embedded::Pieces},
 };
 
 /// Takes the body of one entry of a [`Redb`](super::Redb). It holds at most one chunk of 128 KiB beside the last
@@ -25,10 +25,7 @@ pub struct Writer {
     inner: Arc<Inner>,
     key: Key,
     head: Option<Head>,
-    /// What came before `rest` and is not sent yet, less than a chunk.
-    buffer: BytesMut,
-    /// The last piece, left as it came: a body of one piece is never copied here.
-    rest: Bytes,
+    pieces: Pieces,
     /// Bytes that were sent.
     sent: u64,
     index: u32,
@@ -41,8 +38,7 @@ impl Writer {
             inner,
             key,
             head: Some(head),
-            buffer: BytesMut::new(),
-            rest: Bytes::new(),
+            pieces: Pieces::default(),
             sent: 0,
             index: 0,
             body: None,
@@ -50,7 +46,7 @@ impl Writer {
     }
 
     fn len(&self) -> u64 {
-        self.sent + (self.buffer.len() + self.rest.len()) as u64
+        self.sent + self.pieces.len() as u64
     }
 
     fn check(&self) -> Result<()> {
@@ -69,27 +65,17 @@ impl Writer {
     /// Sends chunks until no more than one is left: the last one goes with the entry. It can be cancelled anywhere and
     /// called again.
     async fn drain(&mut self) -> Result<()> {
-        while self.buffer.len() + self.rest.len() > CHUNK {
-            let room = self.inner.shared.room(CHUNK).await;
-            let payload = self.take(CHUNK);
+        while self.pieces.len() > CHUNK {
+            let room = self.inner.shared.queue.room(CHUNK).await;
+            let payload = self.pieces.take(CHUNK);
             let body = self.body.get_or_insert_with(|| self.inner.shared.incoming());
             let command = Command::Chunk { body: body.clone(), index: self.index, payload };
-            self.inner.shared.send(command, None, room)?;
+            self.inner.shared.queue.send(command, None, room)?;
             self.sent += CHUNK as u64;
             let next = self.index.checked_add(1);
             self.index = next.ok_or_else(|| too_large(self.len(), u64::from(u32::MAX)))?;
         }
         Ok(())
-    }
-
-    /// The next `len` bytes, of which there are so many.
-    fn take(&mut self, len: usize) -> Bytes {
-        if self.buffer.is_empty() {
-            return self.rest.split_to(len);
-        }
-        let missing = self.rest.split_to(len - self.buffer.len());
-        self.buffer.extend_from_slice(&missing);
-        mem::take(&mut self.buffer).freeze()
     }
 }
 
@@ -97,13 +83,7 @@ impl StoreWriter for Writer {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         // What a cancelled call has left.
         self.drain().await?;
-        if !self.rest.is_empty() {
-            if self.buffer.is_empty() {
-                self.buffer.reserve((self.rest.len() + chunk.len()).min(CHUNK));
-            }
-            self.buffer.extend_from_slice(&self.rest);
-        }
-        self.rest = chunk;
+        self.pieces.push(chunk, CHUNK);
         self.check()?;
         self.drain().await
     }
@@ -112,7 +92,7 @@ impl StoreWriter for Writer {
         self.drain().await?;
         self.check()?;
         let len = self.len();
-        let tail = self.take(self.buffer.len() + self.rest.len());
+        let tail = self.pieces.take_all();
         let Some(head) = self.head.take() else { return Ok(()) };
         let head = head.seal(len, trailers);
         let body = if self.body.is_none() && tail.len() <= INLINE {
@@ -128,18 +108,18 @@ impl StoreWriter for Writer {
         };
         check_tags(&head)?;
         let bytes = entry.head.len() + CHUNK.min(len as usize);
-        let room = self.inner.shared.room(bytes).await;
+        let room = self.inner.shared.queue.room(bytes).await;
         // From here on the thread sees to the body, whatever comes of the entry.
         let command =
             Command::Put { key: self.key, entry: Box::new(entry), body: self.body.take() };
-        self.inner.shared.ask_with(command, room).await.map(drop)
+        self.inner.shared.queue.ask_with(command, room).await.map(drop)
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
-            self.inner.shared.tell(Command::Abandon(body));
+            self.inner.shared.queue.tell(Command::Abandon(body));
         }
     }
 }

@@ -80,7 +80,6 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use etcetera::BaseStrategy;
 use futures_core::Stream;
 use tempfile::TempDir;
 
@@ -91,30 +90,28 @@ use self::{
     read::Scan,
     schema::{digests, tag_digest},
     shared::{Command, Shared},
-    task::{Reader, here, off},
+    task::{here, off},
 };
-use super::{Error, ErrorKind, Hit, Result, Scanned, Store, Version};
+use super::{
+    Error, ErrorKind, Hit, Result, Scanned, Store, Version,
+    embedded::{self, Reader},
+};
 use crate::{Key, entry::Head, time::Timestamp};
 
 mod builder;
 mod change;
 mod fault;
 mod incoming;
-mod leases;
-mod marks;
 mod open;
 mod read;
 mod record;
-mod room;
 mod schema;
 mod shared;
 mod task;
 mod writer;
 
-pub use self::{
-    builder::{Builder, Durability},
-    incoming::Writer,
-};
+pub use self::{builder::Builder, incoming::Writer};
+pub use super::embedded::Durability;
 
 /// A store in one database file. The [module's text](self) says what it promises.
 ///
@@ -159,10 +156,7 @@ impl Redb {
     ///
     /// As [`Builder::open`], and where there is no such directory.
     pub fn temporary() -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("larder-").tempdir().map_err(|error| {
-            let message = "cannot make a temporary directory; set TMPDIR, or choose a path";
-            Error::new(fault::io_kind(error.kind()), STORE, message).with_source(error)
-        })?;
+        let directory = embedded::temporary(STORE)?;
         let config = Self::builder(directory.path().join("http-cache.redb")).into_config();
         Self::start(config, Some(directory))
     }
@@ -175,18 +169,7 @@ impl Redb {
     /// As [`Builder::open`], and of kind [`ErrorKind::Invalid`] where `app` is not the name of a directory, or the
     /// user has no home.
     pub fn in_cache_dir(app: &str) -> Result<Self> {
-        let invalid = |message: String| Error::new(ErrorKind::Invalid, STORE, message);
-        if matches!(app, "" | "." | "..") || app.contains(['/', '\\', ':', '\0']) {
-            return Err(invalid(format!(
-                "{app:?} cannot be the name of a directory; name the application, without path \
-                 separators"
-            )));
-        }
-        let strategy = etcetera::choose_base_strategy().map_err(|error| {
-            invalid("there is no home directory to find the cache directory in".to_owned())
-                .with_source(error)
-        })?;
-        Self::open(strategy.cache_dir().join(app).join("http-cache.redb"))
+        Self::open(embedded::in_cache_dir(STORE, app, "http-cache.redb")?)
     }
 
     fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
@@ -206,7 +189,7 @@ impl Redb {
             inner: Arc::new(Inner {
                 shared,
                 thread,
-                reader: Reader::default(),
+                reader: Reader::new(STORE),
                 _directory: directory,
             }),
         })
@@ -283,27 +266,27 @@ impl Store for Redb {
         incoming::check_tags(&head)?;
         let (tags, bytes) = (digests(head.tags()), head.size());
         let command = Command::Update { key: *key, seen, head: Box::new(head), tags };
-        Ok(self.shared().ask(command, bytes).await? == 1)
+        Ok(self.shared().queue.ask(command, bytes).await? == 1)
     }
 
     async fn remove(&self, key: &Key) -> Result<bool> {
-        Ok(self.shared().ask(Command::Remove { key: *key, seen: None }, 0).await? == 1)
+        Ok(self.shared().queue.ask(Command::Remove { key: *key, seen: None }, 0).await? == 1)
     }
 
     async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        Ok(self.shared().ask(Command::Remove { key: *key, seen: Some(seen) }, 0).await? == 1)
+        Ok(self.shared().queue.ask(Command::Remove { key: *key, seen: Some(seen) }, 0).await? == 1)
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.shared().ask(Command::Purge(Purge::Expired(now)), 0).await
+        self.shared().queue.ask(Command::Purge(Purge::Expired(now)), 0).await
     }
 
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.shared().ask(Command::Purge(Purge::Tagged(tag_digest(tag))), 0).await
+        self.shared().queue.ask(Command::Purge(Purge::Tagged(tag_digest(tag))), 0).await
     }
 
     async fn clear(&self) -> Result<()> {
-        self.shared().ask(Command::Clear, 0).await.map(drop)
+        self.shared().queue.ask(Command::Clear, 0).await.map(drop)
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {

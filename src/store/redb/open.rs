@@ -13,7 +13,6 @@ use redb::{
 };
 
 use super::{
-    builder::Durability,
     fault::{self, STORE},
     schema::{
         CHUNKS, ENTRIES, EXPIRY, FORMAT, GARBAGE, META, META_FORMAT, META_STATE, ORDER, PENDING,
@@ -21,7 +20,10 @@ use super::{
     },
 };
 use crate::{
-    store::{Error, ErrorKind, Result},
+    store::{
+        Error, ErrorKind, Result,
+        embedded::{Durability, io_kind},
+    },
     time::{Clock, SystemClock, Timestamp},
 };
 
@@ -76,7 +78,7 @@ fn prepare(config: &Config) -> Result<()> {
     let failed = |error: io::Error| {
         let message =
             format!("cannot make {}; choose a path where this process may write", path.display());
-        Error::new(fault::io_kind(error.kind()), STORE, message).with_source(error)
+        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
     };
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {

@@ -15,19 +15,21 @@ use redb::{ReadOnlyTable, ReadableTableMetadata};
 
 use super::{
     Inner, fault,
-    leases::Lease,
     record::{Location, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
         chunk_len, key_of, read_chunk,
     },
     shared::Shared,
-    task::{Task, here, off},
+    task::{here, off, read},
 };
 use crate::{
     Key,
     entry::Head,
-    store::{Error, Hit, Result, Scanned, StoredBody, Version},
+    store::{
+        Error, Hit, Result, Scanned, StoredBody, Version,
+        embedded::{Lease, Task},
+    },
 };
 
 /// How many chunks are read in one go; as many again are read ahead.
@@ -215,7 +217,7 @@ impl Stream for Body {
                 this.ahead = Some(if inner.shared.config.inline_reads {
                     here(&inner.shared, |shared| rest.read_some(shared))
                 } else {
-                    inner.reader.run(&inner.shared, move |shared: &Shared| rest.read_some(shared))
+                    read(&inner.reader, &inner.shared, move |shared| rest.read_some(shared))
                 });
             }
             if let Some(chunk) = this.ready.pop_front() {

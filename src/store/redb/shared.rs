@@ -12,32 +12,25 @@ use tokio::sync::oneshot;
 
 use super::{
     change::{Entry, Purge},
-    fault::{self, Failure},
-    leases::Leases,
-    marks::Marks,
+    fault,
     open::Config,
-    room::{Gate, Room},
     schema::{ENTRIES, KeyBytes, TagDigest},
 };
 use crate::{
     Key,
     entry::Head,
-    store::{Error, Result, Version},
+    store::{
+        Error, Result, Version,
+        embedded::{self, Failure, Leases, Marks, Queue},
+    },
 };
-
-/// How many bytes may wait for the writer thread or be in its transaction; who has more waits.
-pub(super) const QUEUE: usize = 2 << 20;
-
-/// What a command counts for at least, so that the number of commands is bounded too.
-const COMMAND: usize = 512;
 
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) marks: Marks,
     slot: RwLock<Slot>,
     snapshot: RwLock<Latest>,
-    queue: mpsc::Sender<Envelope>,
-    gate: Arc<Gate>,
+    pub(super) queue: Queue<Command>,
     pub(super) leases: Arc<Leases>,
     tokens: AtomicU64,
     poked: AtomicBool,
@@ -75,13 +68,7 @@ pub(super) struct Snapshot {
     pub(super) opening: u64,
 }
 
-/// A command with the way back to who gave it.
-pub(super) struct Envelope {
-    pub(super) command: Command,
-    pub(super) reply: Option<oneshot::Sender<Result<u64>>>,
-    /// Given back when the command has been carried out.
-    pub(super) room: Option<Room>,
-}
+pub(super) type Envelope = embedded::Envelope<Command>;
 
 pub(super) enum Command {
     /// A full chunk of a body that is being written.
@@ -125,15 +112,16 @@ pub(super) struct Incoming {
 
 impl Shared {
     pub(super) fn new(config: Config, db: Database) -> (Arc<Self>, mpsc::Receiver<Envelope>) {
-        let (queue, commands) = mpsc::channel();
-        let leases = Leases::new(queue.clone());
+        let path = config.path.clone();
+        let (queue, commands) = Queue::new(move || fault::closed(&path));
+        let sender = queue.sender();
+        let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
         let shared = Self {
             config,
             marks: Marks::new(),
             slot: RwLock::new(Slot { state: Open::Yes(db), opening: 0 }),
             snapshot: RwLock::default(),
             queue,
-            gate: Gate::new(QUEUE),
             leases,
             tokens: AtomicU64::new(0),
             poked: AtomicBool::new(false),
@@ -242,7 +230,7 @@ impl Shared {
 
     pub(super) fn poke(&self, opening: u64) {
         if !self.poked.swap(true, Ordering::Relaxed) {
-            self.tell(Command::Reopen(opening));
+            self.queue.tell(Command::Reopen(opening));
         }
     }
 
@@ -251,45 +239,8 @@ impl Shared {
         self.poked.store(false, Ordering::Relaxed);
     }
 
-    /// Gives a command whose outcome nobody waits for. Where the thread has ended there is nothing left to do either.
-    pub(super) fn tell(&self, command: Command) {
-        drop(self.queue.send(Envelope { command, reply: None, room: None }));
-    }
-
-    /// Waits for room in the queue for a command that carries `bytes`.
-    pub(super) async fn room(&self, bytes: usize) -> Room {
-        self.gate.enter(bytes.clamp(COMMAND, QUEUE)).await
-    }
-
-    /// Gives a command, having waited for room.
-    pub(super) fn send(
-        &self,
-        command: Command,
-        reply: Option<oneshot::Sender<Result<u64>>>,
-        room: Room,
-    ) -> Result<()> {
-        self.queue
-            .send(Envelope { command, reply, room: Some(room) })
-            .map_err(|_| fault::closed(&self.config.path))
-    }
-
-    /// Gives a command and waits for its outcome.
-    pub(super) async fn ask(&self, command: Command, bytes: usize) -> Result<u64> {
-        let room = self.room(bytes).await;
-        self.ask_with(command, room).await
-    }
-
-    /// As [`ask`](Shared::ask), having waited for room.
-    pub(super) async fn ask_with(&self, command: Command, room: Room) -> Result<u64> {
-        let (reply, outcome) = oneshot::channel();
-        self.send(command, Some(reply), room)?;
-        outcome.await.unwrap_or_else(|_| Err(fault::closed(&self.config.path)))
-    }
-
     /// Asks the thread to sync, close the file and end; `None` where it has ended already.
     pub(super) fn close(&self) -> Option<oneshot::Receiver<Result<u64>>> {
-        let (reply, outcome) = oneshot::channel();
-        let envelope = Envelope { command: Command::Close, reply: Some(reply), room: None };
-        self.queue.send(envelope).is_ok().then_some(outcome)
+        self.queue.close(Command::Close)
     }
 }

@@ -10,10 +10,9 @@ use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::{Change, Found, Raw};
 use crate::{
-    store::redb::{
-        leases::Leases,
-        marks::Marks,
-        schema::{
+    store::{
+        embedded::{Leases, Marks},
+        redb::schema::{
             ChunkKey, ExpiryKey, KeyBytes, TagDigest, TagKey, chunk_key, expiry_key,
             split_chunk_key, split_expiry_key, tag_key, tag_key_key,
         },
@@ -340,7 +339,7 @@ mod tests {
             }
         });
         let (queue, commands) = std::sync::mpsc::channel();
-        let leases = Leases::new(queue);
+        let leases = Leases::new(move || queue.send(()).unwrap_or_default());
         let step = || {
             change(&db, u64::MAX, |change| {
                 let more = change.collect(8, &leases).unwrap();
@@ -364,7 +363,7 @@ mod tests {
             id
         });
         let (queue, commands) = std::sync::mpsc::channel();
-        let leases = Leases::new(queue);
+        let leases = Leases::new(move || queue.send(()).unwrap_or_default());
         let collect = || {
             change(&db, u64::MAX, |change| {
                 let more = change.collect(8, &leases).unwrap();

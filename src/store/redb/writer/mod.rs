@@ -16,11 +16,14 @@ use tokio::sync::oneshot;
 use self::recover::Unsynced;
 use super::{
     change::{Change, GARBAGE_CHUNKS, Outcome, Purge, given_up},
-    fault::{self, Failure},
-    shared::{Command, Envelope, Incoming, Open, QUEUE, Shared},
+    fault::{self, STORE},
+    shared::{Command, Envelope, Incoming, Open, Shared},
 };
 use crate::{
-    store::{Error, ErrorKind, Result},
+    store::{
+        Error, ErrorKind, Result,
+        embedded::{Failure, QUEUE},
+    },
     time::{Clock, SystemClock, Timestamp},
 };
 
@@ -225,7 +228,7 @@ impl Thread {
             |envelope: &Envelope| matches!(envelope.command, Command::Reopen(o) if o == opening);
         if group.iter().any(asked) && shared.is_open() {
             let message = format!("{} had to be opened again", config.path.display());
-            self.reopen(&Failure::new(ErrorKind::Unavailable, message));
+            self.reopen(&Failure::new(ErrorKind::Unavailable, STORE, message));
         } else if !shared.is_open() {
             self.open_again();
         }
@@ -357,7 +360,7 @@ impl Thread {
 }
 
 fn close() -> Envelope {
-    Envelope { command: Command::Close, reply: None, room: None }
+    Envelope::new(Command::Close)
 }
 
 /// Who asked may have gone away meanwhile; what was asked for is done all the same.

@@ -12,9 +12,9 @@ use super::{Thread, answer, fail};
 use crate::{
     store::{
         Result,
+        embedded::{Durability, Failure},
         redb::{
-            builder::Durability,
-            fault::{self, Failure, STORE},
+            fault::{self, STORE},
             open,
             shared::{Envelope, Open},
         },

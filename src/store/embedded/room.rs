@@ -12,18 +12,18 @@ use tokio::sync::Notify;
 /// Room is taken by a future at the moment it is polled, and never kept ready for one that waits, as a semaphore would:
 /// a response body that its caller has stopped reading is a future that nobody polls, and what it was granted would be
 /// lost to all others.
-pub(super) struct Gate {
+pub(in crate::store) struct Gate {
     free: AtomicUsize,
     freed: Notify,
 }
 
 impl Gate {
-    pub(super) fn new(bytes: usize) -> Arc<Self> {
+    pub(in crate::store) fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Self { free: AtomicUsize::new(bytes), freed: Notify::new() })
     }
 
     /// Waits for room. There must be as much in an empty queue.
-    pub(super) async fn enter(self: &Arc<Self>, bytes: usize) -> Room {
+    pub(in crate::store) async fn enter(self: &Arc<Self>, bytes: usize) -> Room {
         loop {
             // Made before the look, so that what is freed after it is not missed.
             let freed = self.freed.notified();
@@ -39,13 +39,13 @@ impl Gate {
 }
 
 /// Room that was taken; given back when it is dropped.
-pub(super) struct Room {
+pub(in crate::store) struct Room {
     gate: Arc<Gate>,
     bytes: usize,
 }
 
 impl Room {
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::store) fn bytes(&self) -> usize {
         self.bytes
     }
 }

@@ -5,15 +5,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::shared::{Command, Envelope};
-
-pub(super) struct Leases {
+pub(in crate::store) struct Leases {
     state: Mutex<State>,
-    /// To say that what could not be collected can be now.
-    queue: mpsc::Sender<Envelope>,
+    /// Says that what could not be collected can be now.
+    collect: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -27,8 +25,8 @@ struct State {
 }
 
 impl Leases {
-    pub(super) fn new(queue: mpsc::Sender<Envelope>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), queue })
+    pub(in crate::store) fn new(collect: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), collect: Box::new(collect) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -36,7 +34,7 @@ impl Leases {
     }
 
     /// Keeps the chunks of body `id`; `None` where they are being removed already.
-    pub(super) fn take(self: &Arc<Self>, id: u64) -> Option<Lease> {
+    pub(in crate::store) fn take(self: &Arc<Self>, id: u64) -> Option<Lease> {
         let mut state = self.lock();
         if state.collecting.contains(&id) {
             return None;
@@ -46,12 +44,12 @@ impl Leases {
     }
 
     /// A transaction begins to collect; those before it have ended.
-    pub(super) fn begin_collecting(&self) {
+    pub(in crate::store) fn begin_collecting(&self) {
         self.lock().collecting.clear();
     }
 
     /// Whether the chunks of body `id` may be removed; nobody can take a lease on it from then on.
-    pub(super) fn may_collect(&self, id: u64) -> bool {
+    pub(in crate::store) fn may_collect(&self, id: u64) -> bool {
         let mut state = self.lock();
         if state.held.contains_key(&id) {
             state.waiting.insert(id);
@@ -60,10 +58,21 @@ impl Leases {
         state.collecting.insert(id);
         true
     }
+
+    /// Whether nobody reads body `id`. Where somebody does, the last to go says so.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) fn is_free(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        let held = state.held.contains_key(&id);
+        if held {
+            state.waiting.insert(id);
+        }
+        !held
+    }
 }
 
 /// A reader's hold on the chunks of a body.
-pub(super) struct Lease {
+pub(in crate::store) struct Lease {
     leases: Arc<Leases>,
     id: u64,
 }
@@ -79,9 +88,8 @@ impl Drop for Lease {
         }
         state.held.remove(&self.id);
         if state.waiting.remove(&self.id) {
-            let collect = Envelope { command: Command::Collect, reply: None, room: None };
-            // Where the thread has ended, the next opening of the file collects.
-            drop(self.leases.queue.send(collect));
+            // Where the writer thread has ended, the next opening of the file collects.
+            (self.leases.collect)();
         }
     }
 }

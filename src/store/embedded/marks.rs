@@ -2,26 +2,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::schema::KeyBytes;
-
 const BITS: usize = 1 << 20;
 
 /// A bit for each of 2^20 classes of keys (128 KiB). Keys are digests, so their first bits spread evenly; with more
 /// entries than bits some share one, and an entry may be kept for its neighbour's sake once in a while.
-pub(super) struct Marks(Box<[AtomicU64]>);
+pub(in crate::store) struct Marks(Box<[AtomicU64]>);
 
 impl Marks {
-    pub(super) fn new() -> Self {
+    pub(in crate::store) fn new() -> Self {
         Self((0..BITS / 64).map(|_| AtomicU64::new(0)).collect())
     }
 
-    fn place(&self, key: &KeyBytes) -> (&AtomicU64, u64) {
+    fn place(&self, key: &[u8; 32]) -> (&AtomicU64, u64) {
         let bit = u32::from_le_bytes([key[0], key[1], key[2], 0]) as usize % BITS;
         (&self.0[bit / 64], 1 << (bit % 64))
     }
 
     /// Says that the entry was read.
-    pub(super) fn set(&self, key: &KeyBytes) {
+    pub(in crate::store) fn set(&self, key: &[u8; 32]) {
         let (word, bit) = self.place(key);
         // A hot entry is marked already: no need to fetch its cache line for writing at every read.
         if word.load(Ordering::Relaxed) & bit == 0 {
@@ -30,7 +28,7 @@ impl Marks {
     }
 
     /// Whether the entry was read since this was last asked.
-    pub(super) fn take(&self, key: &KeyBytes) -> bool {
+    pub(in crate::store) fn take(&self, key: &[u8; 32]) -> bool {
         let (word, bit) = self.place(key);
         word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
     }

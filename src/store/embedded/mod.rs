@@ -1,0 +1,27 @@
+//! What the stores in one file have in common: a thread that does the writing, with a bounded queue before it, readers
+//! that wait for the disk elsewhere, and bodies that outlive their entry while they are being read.
+
+mod durability;
+mod failure;
+mod leases;
+mod marks;
+mod pieces;
+mod place;
+mod queue;
+#[cfg(feature = "redb")]
+mod reader;
+mod room;
+mod task;
+
+pub use self::durability::Durability;
+#[cfg(feature = "redb")]
+pub(super) use self::reader::Reader;
+pub(super) use self::{
+    failure::Failure,
+    leases::{Lease, Leases},
+    marks::Marks,
+    pieces::Pieces,
+    place::{in_cache_dir, io_kind, temporary},
+    queue::{Envelope, QUEUE, Queue},
+    task::{Task, here, off},
+};

@@ -1,0 +1,64 @@
+//! A body as it comes in, cut into pieces of the size that a store wants.
+
+use std::mem;
+
+use bytes::{Bytes, BytesMut};
+
+/// What of a body came in and was not taken yet.
+#[derive(Default)]
+pub(in crate::store) struct Pieces {
+    /// What came before `rest`, less than a chunk where whoever pushes takes chunks.
+    buffer: BytesMut,
+    /// The last piece, left as it came: a body of one piece is never copied here.
+    rest: Bytes,
+}
+
+impl Pieces {
+    pub(in crate::store) fn len(&self) -> usize {
+        self.buffer.len() + self.rest.len()
+    }
+
+    /// Appends `piece`. Of what is there already, up to `chunk` bytes are made room for.
+    pub(in crate::store) fn push(&mut self, piece: Bytes, chunk: usize) {
+        if !self.rest.is_empty() {
+            if self.buffer.is_empty() {
+                self.buffer.reserve((self.rest.len() + piece.len()).min(chunk));
+            }
+            self.buffer.extend_from_slice(&self.rest);
+        }
+        self.rest = piece;
+    }
+
+    /// The next `len` bytes, of which there are so many.
+    pub(in crate::store) fn take(&mut self, len: usize) -> Bytes {
+        if self.buffer.is_empty() {
+            return self.rest.split_to(len);
+        }
+        let missing = self.rest.split_to(len - self.buffer.len());
+        self.buffer.extend_from_slice(&missing);
+        mem::take(&mut self.buffer).freeze()
+    }
+
+    /// All that is left.
+    pub(in crate::store) fn take_all(&mut self) -> Bytes {
+        self.take(self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_put_together_and_cut() {
+        let mut pieces = Pieces::default();
+        pieces.push(Bytes::from_static(b"abc"), 4);
+        pieces.push(Bytes::from_static(b"defgh"), 4);
+        assert_eq!(pieces.len(), 8);
+        assert_eq!(pieces.take(4), "abcd");
+        assert_eq!(pieces.take(3), "efg");
+        pieces.push(Bytes::new(), 4);
+        assert_eq!(pieces.take_all(), "h");
+        assert_eq!(pieces.take_all(), "");
+    }
+}

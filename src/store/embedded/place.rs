@@ -1,0 +1,46 @@
+//! Where a store's file lies, where nobody says.
+
+use std::{io, path::PathBuf};
+
+use etcetera::BaseStrategy;
+use tempfile::TempDir;
+
+use crate::store::{Error, ErrorKind, Result};
+
+/// The path of `file` in the directory `app` of the user's cache directory.
+pub(in crate::store) fn in_cache_dir(
+    store: &'static str,
+    app: &str,
+    file: &str,
+) -> Result<PathBuf> {
+    let invalid = |message: String| Error::new(ErrorKind::Invalid, store, message);
+    if matches!(app, "" | "." | "..") || app.contains(['/', '\\', ':', '\0']) {
+        return Err(invalid(format!(
+            "{app:?} cannot be the name of a directory; name the application, without path separators"
+        )));
+    }
+    let strategy = etcetera::choose_base_strategy().map_err(|error| {
+        invalid("there is no home directory to find the cache directory in".to_owned())
+            .with_source(error)
+    })?;
+    Ok(strategy.cache_dir().join(app).join(file))
+}
+
+/// A directory of its own under the system's temporary one.
+pub(in crate::store) fn temporary(store: &'static str) -> Result<TempDir> {
+    tempfile::Builder::new().prefix("larder-").tempdir().map_err(|error| {
+        let message = "cannot make a temporary directory; set TMPDIR, or choose a path";
+        Error::new(io_kind(error.kind()), store, message).with_source(error)
+    })
+}
+
+pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
+    match kind {
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::FileTooLarge
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::PermissionDenied => ErrorKind::Full,
+        _ => ErrorKind::Unavailable,
+    }
+}

@@ -1,0 +1,79 @@
+//! Where reading waits for the disk: on tokio's blocking threads, on a thread of the store's own, or in place.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+#[cfg(feature = "redb")]
+use tokio::sync::oneshot;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use crate::store::{Error, ErrorKind, Result};
+
+/// Work that runs elsewhere, or what it came to.
+pub(in crate::store) struct Task<T> {
+    /// The name of the store, for errors.
+    store: &'static str,
+    state: State<T>,
+}
+
+enum State<T> {
+    Running(JoinHandle<Result<T>>),
+    #[cfg(feature = "redb")]
+    Queued(oneshot::Receiver<Result<T>>),
+    Done(Option<Result<T>>),
+}
+
+/// Runs `work` where it may wait for the disk. Outside of a tokio runtime that is here.
+pub(in crate::store) fn off<T: Send + 'static>(
+    store: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Task<T> {
+    match Handle::try_current() {
+        Ok(runtime) => Task { store, state: State::Running(runtime.spawn_blocking(work)) },
+        Err(_) => here(store, work),
+    }
+}
+
+/// Runs `work` in place.
+pub(in crate::store) fn here<T>(store: &'static str, work: impl FnOnce() -> Result<T>) -> Task<T> {
+    Task { store, state: State::Done(Some(work())) }
+}
+
+/// The result of work that was given to a thread of the store's own.
+#[cfg(feature = "redb")]
+pub(in crate::store) fn queued<T>(
+    store: &'static str,
+    result: oneshot::Receiver<Result<T>>,
+) -> Task<T> {
+    Task { store, state: State::Queued(result) }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let store = self.store;
+        let lost = |message: &str| Error::new(ErrorKind::Unavailable, store, message);
+        match &mut self.state {
+            State::Running(task) => {
+                Poll::Ready(ready!(Pin::new(task).poll(cx)).unwrap_or_else(|error| {
+                    let lost = lost("the runtime shut down while the store was being read");
+                    Err(lost.with_source(error))
+                }))
+            }
+            #[cfg(feature = "redb")]
+            State::Queued(task) => Poll::Ready(
+                ready!(Pin::new(task).poll(cx))
+                    .unwrap_or_else(|_| Err(lost("a read ended without a result"))),
+            ),
+            State::Done(result) => Poll::Ready(
+                result.take().unwrap_or_else(|| Err(lost("a finished read was polled again"))),
+            ),
+        }
+    }
+}
+
+// Nothing in it is pinned: the result is handed out by value.
+impl<T> Unpin for Task<T> {}

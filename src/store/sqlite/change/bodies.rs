@@ -1,0 +1,65 @@
+//! Bodies that are being written, before there is an entry for them.
+
+use rusqlite::params;
+
+use super::{Change, Raw};
+use crate::store::sqlite::schema::chunk_checksum;
+
+impl Change<'_> {
+    /// A number that no body has had.
+    pub(super) fn next_body(&self) -> Raw<i64> {
+        let sql = "UPDATE state SET last_body = last_body + 1 RETURNING last_body";
+        self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0))
+    }
+
+    /// Gives out the number of a new body.
+    pub(in crate::store::sqlite) fn begin_body(&mut self) -> Raw<i64> {
+        let body = self.next_body()?;
+        self.execute("INSERT INTO unfinished (body, owner) VALUES (?1, ?2)", [body, self.owner])?;
+        Ok(body)
+    }
+
+    /// Whether body `body` has not been given up meanwhile.
+    pub(in crate::store::sqlite) fn is_unfinished(&self, body: i64) -> Raw<bool> {
+        let sql = "SELECT count(*) FROM unfinished WHERE body = ?1 AND owner = ?2";
+        Ok(self.number(sql, [body, self.owner])? == 1)
+    }
+
+    /// Takes body `body` from the unfinished ones; `false` where it is not among them. A number that was given out in a
+    /// transaction that failed may be another process's by now.
+    pub(super) fn end_body(&mut self, body: i64) -> Raw<bool> {
+        let sql = "DELETE FROM unfinished WHERE body = ?1 AND owner = ?2";
+        Ok(self.execute(sql, [body, self.owner])? == 1)
+    }
+
+    pub(in crate::store::sqlite) fn chunk(
+        &mut self,
+        body: i64,
+        number: u32,
+        data: &[u8],
+    ) -> Raw<()> {
+        self.execute(
+            "INSERT INTO chunks (body, number, checksum, data) VALUES (?1, ?2, ?3, ?4)",
+            params![body, number, chunk_checksum(body, number, data), data],
+        )?;
+        Ok(())
+    }
+
+    /// Gives body `body` up. Nobody reads it, so there is nothing to wait for.
+    pub(in crate::store::sqlite) fn abandon(&mut self, body: i64) -> Raw<()> {
+        if self.end_body(body)? {
+            self.execute("INSERT OR REPLACE INTO garbage VALUES (?1, 0, 0)", [body])?;
+        }
+        Ok(())
+    }
+
+    /// Gives up all unfinished bodies.
+    pub(in crate::store::sqlite) fn abandon_all(&mut self) -> Raw<()> {
+        self.execute(
+            "INSERT OR REPLACE INTO garbage SELECT body, 0, 0 FROM unfinished WHERE owner = ?1",
+            [self.owner],
+        )?;
+        self.execute("DELETE FROM unfinished WHERE owner = ?1", [self.owner])?;
+        Ok(())
+    }
+}

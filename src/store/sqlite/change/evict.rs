@@ -1,0 +1,118 @@
+//! Removing many entries, a bounded number in each transaction: what has expired, what carries a tag, what no longer
+//! fits.
+//!
+//! Eviction is SIEVE (Zhang et al., NSDI 2024): entries stand in the order in which they came, which is that of their
+//! numbers, and a hand moves from the oldest to the newest and round again. An entry that was read since the hand last
+//! passed loses its mark and stays where it is; any other goes.
+
+use rusqlite::params;
+
+use super::{Change, Raw};
+use crate::{
+    store::{embedded::Marks, sqlite::schema::millis},
+    time::Timestamp,
+};
+
+/// How many entries are removed in one transaction.
+const ENTRIES: usize = 1_000;
+/// How many places the hand visits in one transaction.
+const VISITS: usize = 4_096;
+
+/// What is to be removed.
+#[derive(Clone, Debug)]
+pub(in crate::store::sqlite) enum Purge {
+    Expired(Timestamp),
+    Tagged(Box<str>),
+}
+
+/// What one step of a [`Purge`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store::sqlite) struct Step {
+    pub(in crate::store::sqlite) removed: u64,
+    pub(in crate::store::sqlite) done: bool,
+}
+
+const EXPIRED: &str = "DELETE FROM entries WHERE id IN
+    (SELECT id FROM entries WHERE keep_until <= ?1 ORDER BY keep_until LIMIT ?2)";
+const TAGGED: &str = "DELETE FROM entries WHERE id IN
+    (SELECT entry FROM tags WHERE tag = ?1 LIMIT ?2)";
+
+impl Change<'_> {
+    pub(in crate::store::sqlite) fn purge(&mut self, purge: &Purge) -> Raw<Step> {
+        let removed = match purge {
+            Purge::Expired(now) => self.execute(EXPIRED, params![millis(*now), ENTRIES])?,
+            Purge::Tagged(tag) => self.execute(TAGGED, params![tag, ENTRIES])?,
+        };
+        Ok(Step { removed: removed as u64, done: removed < ENTRIES })
+    }
+
+    /// The number that the next new entry gets, or a lower one.
+    pub(in crate::store::sqlite) fn next_entry(&self) -> Raw<i64> {
+        Ok(self.number("SELECT max(id) FROM entries", [])?.saturating_add(1))
+    }
+
+    /// Evicts until the entries fit; `false` where more transactions are needed for it. Entries from `fresh` on were
+    /// written by this very transaction and go last.
+    pub(in crate::store::sqlite) fn evict(&mut self, marks: &Marks, fresh: i64) -> Raw<bool> {
+        if self.size()? <= self.max_bytes {
+            return Ok(true);
+        }
+        let (mut visits, mut evicted) = (0, 0);
+        let (mut hand, mut end) = (self.number("SELECT hand FROM state", [])?, fresh);
+        let done = 'all: loop {
+            let rows = self.places(hand, end)?;
+            if rows.is_empty() {
+                if hand > 0 {
+                    hand = 0;
+                } else if end < i64::MAX {
+                    end = i64::MAX;
+                } else {
+                    // Nothing is left that could go: the sum was wrong, which takes damage.
+                    self.recount()?;
+                    break true;
+                }
+                continue;
+            }
+            for (id, key) in rows {
+                if self.size()? <= self.max_bytes {
+                    break 'all true;
+                }
+                if visits == VISITS || evicted == ENTRIES {
+                    break 'all false;
+                }
+                visits += 1;
+                hand = id.saturating_add(1);
+                if key.is_some_and(|key| marks.take(&key)) {
+                    continue;
+                }
+                evicted += self.execute("DELETE FROM entries WHERE id = ?1", [id])?;
+            }
+        };
+        self.execute("UPDATE state SET hand = ?1", [hand])?;
+        Ok(done)
+    }
+
+    /// Entries in the order in which they came: number, and key unless it is damaged.
+    fn places(&self, from: i64, end: i64) -> Raw<Vec<(i64, Option<[u8; 32]>)>> {
+        let mut select = self.conn.prepare_cached(
+            "SELECT id, key FROM entries WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 256",
+        )?;
+        let mut rows = select.query([from, end])?;
+        let mut places = Vec::new();
+        while let Some(row) = rows.next()? {
+            let key = row.get_ref(1)?.as_blob().ok().and_then(|key| key.try_into().ok());
+            places.push((row.get(0)?, key));
+        }
+        Ok(places)
+    }
+
+    /// The sums of what there is, by reading it.
+    fn recount(&mut self) -> Raw<()> {
+        self.execute(
+            "UPDATE state SET entries = (SELECT count(*) FROM entries),
+                 bytes = (SELECT coalesce(sum(size), 0) FROM entries)",
+            [],
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! The chunks of bodies that have lost their entry, and the pages that nobody uses.
+//!
+//! A body that was published may be being read. In this process its readers hold leases; of those in others nothing is
+//! known, so it is left alone for a while, unless there is much of it.
+
+use super::{Change, Raw};
+use crate::{
+    store::{embedded::Leases, sqlite::schema::millis},
+    time::Timestamp,
+};
+
+/// How many chunks are removed in one transaction beside those that it writes.
+pub(in crate::store::sqlite) const GARBAGE_CHUNKS: u32 = 64;
+
+/// For how many milliseconds a body is left to its readers in other processes.
+const GRACE: i64 = 60_000;
+
+/// How many bytes of such bodies there may be.
+const PATIENCE: i64 = 64 << 20;
+
+/// Up to when garbage may be collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store::sqlite) struct Grace(i64);
+
+impl Grace {
+    /// All of it.
+    pub(in crate::store::sqlite) const NONE: Self = Self(i64::MAX);
+}
+
+impl Change<'_> {
+    /// What may be collected at `now`.
+    pub(in crate::store::sqlite) fn grace(&self, now: Timestamp) -> Raw<Grace> {
+        let bytes = self.number("SELECT cast(total(bytes) AS INTEGER) FROM garbage", [])?;
+        Ok(if bytes > PATIENCE { Grace::NONE } else { Grace(millis(now).saturating_sub(GRACE)) })
+    }
+
+    /// When the next garbage may be collected that may not yet be.
+    pub(in crate::store::sqlite) fn next_garbage(&self, grace: Grace) -> Raw<Option<Timestamp>> {
+        let since: Option<i64> = self
+            .one("SELECT min(since) FROM garbage WHERE since > ?1", [grace.0], |row| row.get(0))?
+            .flatten();
+        Ok(since.map(|since| {
+            Timestamp::from_millis(since.saturating_add(GRACE + 1).try_into().unwrap_or(0))
+        }))
+    }
+
+    fn ripe(&self, grace: Grace, skip: i64) -> Raw<Option<i64>> {
+        let sql = "SELECT body FROM garbage WHERE since <= ?1 ORDER BY since LIMIT 1 OFFSET ?2";
+        self.one(sql, [grace.0, skip], |row| row.get(0))
+    }
+
+    /// Removes up to `limit` chunks. Bodies that are being read stay until their readers have gone.
+    ///
+    /// It comes first in a transaction: what became garbage in the same one could still be found by readers before it is
+    /// committed.
+    pub(in crate::store::sqlite) fn collect(
+        &mut self,
+        limit: u32,
+        grace: Grace,
+        leases: &Leases,
+    ) -> Raw<()> {
+        leases.begin_collecting();
+        let (mut left, mut skip) = (limit, 0);
+        while left > 0 {
+            let Some(body) = self.ripe(grace, skip)? else { break };
+            if !leases.may_collect(body as u64) {
+                skip += 1;
+                continue;
+            }
+            let removed = self.execute(
+                "DELETE FROM chunks WHERE id IN (SELECT id FROM chunks WHERE body = ?1 LIMIT ?2)",
+                [body, left.into()],
+            )? as u32;
+            if removed < left {
+                self.execute("DELETE FROM garbage WHERE body = ?1", [body])?;
+            }
+            // An empty body counts as well, so that no transaction goes on for long.
+            left -= removed.clamp(1, left);
+        }
+        Ok(())
+    }
+
+    /// Whether there is something to collect.
+    pub(in crate::store::sqlite) fn has_garbage(&self, grace: Grace, leases: &Leases) -> Raw<bool> {
+        let mut skip = 0;
+        while let Some(body) = self.ripe(grace, skip)? {
+            if leases.is_free(body as u64) {
+                return Ok(true);
+            }
+            skip += 1;
+        }
+        Ok(false)
+    }
+
+    pub(in crate::store::sqlite) fn pages(&self) -> Raw<i64> {
+        self.number("PRAGMA page_count", [])
+    }
+
+    pub(in crate::store::sqlite) fn page_size(&self) -> Raw<i64> {
+        self.number("PRAGMA page_size", [])
+    }
+
+    pub(in crate::store::sqlite) fn unused_pages(&self) -> Raw<i64> {
+        self.number("PRAGMA freelist_count", [])
+    }
+
+    /// Takes up to `limit` unused pages out of the file, moving others into their places.
+    pub(in crate::store::sqlite) fn shrink(&mut self, limit: i64) -> Raw<()> {
+        let mut shrink = self.conn.prepare(&format!("PRAGMA incremental_vacuum({limit})"))?;
+        // A row a page.
+        let mut rows = shrink.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! SQLite's errors as the store's: what each means for the caller, with the path and what to do.
+
+use std::path::Path;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::store::{Error, ErrorKind};
+
+pub(super) const STORE: &str = "sqlite";
+
+/// The error of this store with SQLite's as its source. `doing` is what could not be done: `"cannot write to"`.
+pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
+    let kind = kind(&error);
+    let advice = match kind {
+        // The log is made when it is first needed, beside the file.
+        ErrorKind::Full if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+            "; check that the file and its directory can be read and written"
+        }
+        ErrorKind::Full => "; make room on the disk, or check that the file can be written",
+        ErrorKind::Corrupt => "; the file is damaged, remove it and the cache starts empty",
+        ErrorKind::Unavailable if is_busy(&error) => {
+            "; another process has it locked for longer than busy_timeout"
+        }
+        _ => "",
+    };
+    Error::new(kind, STORE, format!("{doing} {}{advice}", path.display())).with_source(error)
+}
+
+fn kind(error: &rusqlite::Error) -> ErrorKind {
+    use rusqlite::Error as E;
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationInterrupted,
+        ) => ErrorKind::Unavailable,
+        Some(
+            ErrorCode::DiskFull
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::CannotOpen,
+        ) => ErrorKind::Full,
+        Some(ErrorCode::SystemIoFailure) => io_kind(error),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
+        Some(ErrorCode::TooBig) => ErrorKind::TooLarge,
+        Some(_) => ErrorKind::Other,
+        None => match error {
+            // A row of ours holds something else than what was written.
+            E::InvalidColumnType(..)
+            | E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::Utf8Error(..)
+            | E::QueryReturnedNoRows => ErrorKind::Corrupt,
+            _ => ErrorKind::Other,
+        },
+    }
+}
+
+/// SQLite says which call failed, and not why. What writes and fails is out of room as a rule, or out of a quota.
+fn io_kind(error: &rusqlite::Error) -> ErrorKind {
+    match error.sqlite_error().map(|error| error.extended_code) {
+        Some(
+            ffi::SQLITE_IOERR_WRITE
+            | ffi::SQLITE_IOERR_FSYNC
+            | ffi::SQLITE_IOERR_DIR_FSYNC
+            | ffi::SQLITE_IOERR_TRUNCATE
+            | ffi::SQLITE_IOERR_SHMSIZE
+            | ffi::SQLITE_IOERR_SHMOPEN,
+        ) => ErrorKind::Full,
+        Some(ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA) => ErrorKind::Corrupt,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// Whether somebody else stands in the way, and may soon be gone.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+        )
+    )
+}
+
+pub(super) fn corrupt(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Corrupt, STORE, message)
+}
+
+pub(super) fn closed(path: &Path) -> Error {
+    Error::new(ErrorKind::Unavailable, STORE, format!("{} is closed", path.display()))
+}

@@ -1,0 +1,131 @@
+//! A connection to the file, and the patience that it takes to share it.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, MAIN_DB, OpenFlags, ffi};
+
+use super::{builder::Config, fault};
+use crate::store::embedded::Durability;
+
+/// How many statements a connection keeps prepared; more than there are.
+const STATEMENTS: usize = 64;
+
+/// How large the log may stay once it was written to the file.
+const LOG: u64 = 48 << 20;
+
+/// A connection, set up.
+pub(super) struct Link {
+    pub(super) conn: Connection,
+    /// For how many milliseconds it waits for others.
+    patience: Arc<AtomicU64>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Read,
+    Write,
+    /// Both, in memory.
+    Only,
+}
+
+impl Link {
+    /// Connects to the file at `path`, which is there. Nothing is written. `share` is this connection's part of the memory
+    /// for pages, as one in so many.
+    pub(super) fn open(
+        config: &Config,
+        path: &Path,
+        role: Role,
+        share: usize,
+    ) -> rusqlite::Result<Self> {
+        let access = match role {
+            Role::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Role::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            Role::Only => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        };
+        // One thread at a time has it, by its type.
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut conn = match role {
+            Role::Only => Connection::open_in_memory_with_flags(flags)?,
+            Role::Read | Role::Write => Connection::open_with_flags(path, flags)?,
+        };
+        // SQLite takes what it cannot write for something to be read.
+        if role == Role::Write && conn.is_readonly(MAIN_DB)? {
+            let error = ffi::Error::new(ffi::SQLITE_READONLY);
+            return Err(rusqlite::Error::SqliteFailure(error, None));
+        }
+        let patience = Arc::new(AtomicU64::new(config.busy_timeout.as_millis() as u64));
+        conn.busy_handler(Some(waiting(patience.clone())))?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        let synchronous = match config.durability {
+            Durability::Every(_) => "NORMAL",
+            Durability::EachCommit => "FULL",
+        };
+        let kibibytes = config.cache_bytes / share / 1_024;
+        // What it reads is not trusted: no functions in a schema but SQLite's own harmless ones, and pages are checked.
+        conn.execute_batch(&format!(
+            "PRAGMA trusted_schema = OFF;
+             PRAGMA cell_size_check = ON;
+             PRAGMA cache_size = -{kibibytes};
+             PRAGMA temp_store = MEMORY;
+             PRAGMA synchronous = {synchronous};
+             PRAGMA wal_autocheckpoint = 0;
+             PRAGMA journal_size_limit = {LOG};"
+        ))?;
+        Ok(Self { conn, patience })
+    }
+
+    /// Does `work`, again and again while others are in the way. SQLite's own waiting covers most cases; in some it gives
+    /// up at once.
+    pub(super) fn patiently<T>(
+        &self,
+        mut work: impl FnMut(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let patience = Duration::from_millis(self.patience.load(Ordering::Relaxed));
+        let begin = Instant::now();
+        loop {
+            match work(&self.conn) {
+                Err(error) if fault::is_busy(&error) && begin.elapsed() < patience => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Does `work` with other patience than usual.
+    pub(super) fn within<T>(&self, patience: Duration, work: impl FnOnce(&Connection) -> T) -> T {
+        let usual = self.patience.swap(patience.as_millis() as u64, Ordering::Relaxed);
+        let result = work(&self.conn);
+        self.patience.store(usual, Ordering::Relaxed);
+        result
+    }
+}
+
+/// What SQLite calls while a lock is held by others: it asks again every millisecond or two. SQLite's own way is to ask
+/// ever more rarely, down to ten times a second, which never meets the moment between two transactions of a process that
+/// writes all the time.
+fn waiting(patience: Arc<AtomicU64>) -> impl FnMut(i32) -> bool + Send + 'static {
+    let mut since = Instant::now();
+    let random = RandomState::new();
+    move |count| {
+        if count == 0 {
+            since = Instant::now();
+        }
+        if since.elapsed() >= Duration::from_millis(patience.load(Ordering::Relaxed)) {
+            return false;
+        }
+        // Those who wait should not keep step.
+        thread::sleep(Duration::from_micros(500 + random.hash_one(count) % 1_000));
+        true
+    }
+}

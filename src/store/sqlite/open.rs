@@ -1,0 +1,236 @@
+//! Opening the file: making it, refusing what is not ours, and sweeping up what dead processes have left.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{
+    builder::Config,
+    change::{Change, Raw, Versions},
+    fault::{self, STORE},
+    link::{Link, Role},
+    owner::{self, Grave},
+    pool::READERS,
+    schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
+};
+use crate::store::{Error, ErrorKind, Result, embedded::io_kind};
+
+/// What is open.
+pub(super) struct Opened {
+    /// `None` in memory, where the readers' one connection writes as well.
+    pub(super) writer: Option<Link>,
+    pub(super) readers: Vec<Link>,
+    /// The real path of the file, whatever becomes of the current directory and of links.
+    pub(super) path: PathBuf,
+}
+
+pub(super) fn open(config: &Config) -> Result<Opened> {
+    if config.in_memory {
+        let wrong = |error| fault::error("cannot make", &config.path, error);
+        let mut link = Link::open(config, &config.path, Role::Only, 1).map_err(wrong)?;
+        prepare_pages(&link.conn).map_err(wrong)?;
+        settle(&mut link, config)?;
+        return Ok(Opened { writer: None, readers: vec![link], path: config.path.clone() });
+    }
+    let path = prepare(config)?;
+    let connect = |role, share| {
+        Link::open(config, &path, role, share)
+            .map_err(|error| not_a_database(config, "cannot open", error))
+    };
+    let mut writer = connect(Role::Write, 2)?;
+    settle(&mut writer, config)?;
+    sweep(&mut writer, &path)
+        .map_err(|error| fault::error("cannot write to", &config.path, error))?;
+    let readers = (0..READERS).map(|_| connect(Role::Read, 2 * READERS)).collect::<Result<_>>()?;
+    Ok(Opened { writer: Some(writer), readers, path })
+}
+
+/// Makes the directories and, where there is no file, an empty one, which its owner alone can read: responses may be
+/// private. SQLite gives its other files the same permissions.
+///
+/// A file that is there is not opened here, for closing it would release the locks that SQLite holds on it in this
+/// process.
+fn prepare(config: &Config) -> Result<PathBuf> {
+    let path = &config.path;
+    let failed = |error: io::Error| {
+        let message =
+            format!("cannot make {}; choose a path where this process may write", path.display());
+        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
+    };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let message = format!("{} is a directory; name a file in it instead", path.display());
+            return Err(Error::new(ErrorKind::Invalid, STORE, message));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                fs::create_dir_all(parent).map_err(failed)?;
+            }
+            make(path).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    fs::canonicalize(path).map_err(failed)
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        // Another process was faster, and its file is as good.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+/// What a database holds.
+enum Content {
+    Ours,
+    Nothing,
+    Older,
+    Newer(i32),
+    Foreign,
+    /// Ours, with tables missing.
+    Damaged,
+}
+
+fn inspect(conn: &Connection) -> Raw<Content> {
+    let pragma = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i32>(0));
+    let (application, format) = (pragma("PRAGMA application_id")?, pragma("PRAGMA user_version")?);
+    let objects: i64 =
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (application, format) {
+        (APPLICATION, FORMAT) if has_all(conn)? => Content::Ours,
+        (APPLICATION, FORMAT) => Content::Damaged,
+        (APPLICATION, newer) if newer > FORMAT => Content::Newer(newer),
+        (APPLICATION, _) => Content::Older,
+        (0, 0) if objects == 0 => Content::Nothing,
+        _ => Content::Foreign,
+    })
+}
+
+fn has_all(conn: &Connection) -> Raw<bool> {
+    let mut select =
+        conn.prepare("SELECT count(*) FROM sqlite_schema WHERE type = ?1 AND name = ?2")?;
+    for object in OBJECTS {
+        if select.query_row(object, |row| row.get::<_, i64>(0))? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Refuses what is not ours, and makes or renews what is to become ours.
+fn settle(link: &mut Link, config: &Config) -> Result<()> {
+    let path = &config.path;
+    let refuse = |kind, what: String| Error::new(kind, STORE, format!("{}{what}", path.display()));
+    let content =
+        link.patiently(inspect).map_err(|error| not_a_database(config, "cannot read", error))?;
+    match content {
+        Content::Ours | Content::Nothing | Content::Older => {}
+        Content::Newer(format) => {
+            return Err(refuse(
+                ErrorKind::Incompatible,
+                format!(
+                    " has the format version {format}, and this version of larder reads {FORMAT}; \
+                     choose another path, or remove the file"
+                ),
+            ));
+        }
+        Content::Foreign => return Err(refuse(ErrorKind::Incompatible, not_ours())),
+        Content::Damaged => {
+            return Err(refuse(
+                ErrorKind::Corrupt,
+                " lacks some of its tables; remove it and the cache starts empty".to_owned(),
+            ));
+        }
+    }
+    let wrong = |error| fault::error("cannot write to", path, error);
+    if !config.in_memory {
+        link.patiently(prepare_pages).map_err(wrong)?;
+        let mode: String = link
+            .patiently(|conn| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)))
+            .map_err(wrong)?;
+        if mode != "wal" {
+            return Err(refuse(
+                ErrorKind::Invalid,
+                " is where SQLite can keep no log that processes share; choose a path on a local \
+                 disk"
+                    .to_owned(),
+            ));
+        }
+    }
+    match content {
+        // Looking on takes no lock.
+        Content::Ours => Ok(()),
+        _ => renew(&mut link.conn).map_err(wrong),
+    }
+}
+
+/// Settings that only an empty file takes. Unused pages can be given back, which costs nothing that can be measured; and
+/// pages of twice the usual size, with which large bodies are written in half the time and small ones in no more.
+fn prepare_pages(conn: &Connection) -> Raw<()> {
+    conn.execute_batch("PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL")
+}
+
+/// Makes the tables where they are missing or old; looking again, since another process may have been faster.
+fn renew(conn: &mut Connection) -> Raw<()> {
+    let txn = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    match inspect(&txn)? {
+        Content::Nothing => {}
+        // It is a cache: what an older version wrote is fetched again.
+        Content::Older => {
+            for (kind, name) in OBJECTS {
+                txn.execute_batch(&format!("DROP {kind} IF EXISTS {name}"))?;
+            }
+        }
+        _ => return Ok(()),
+    }
+    txn.execute_batch(TABLES)?;
+    txn.execute_batch(ENTRY_REMOVED)?;
+    txn.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}"
+    ))?;
+    txn.commit()
+}
+
+/// Turns unfinished bodies whose writer is gone into garbage, which the writer thread then removes bit by bit.
+fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
+    let owners: Vec<i64> = link.patiently(|conn| {
+        let mut select = conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
+        select.query_map([], |row| row.get(0))?.collect()
+    })?;
+    let graves = owner::graves(path);
+    let is_dead =
+        |id: &i64| graves.iter().any(|grave| grave.id == *id) || owner::is_gone(path, *id);
+    let dead: Vec<i64> = owners.into_iter().filter(is_dead).collect();
+    if !dead.is_empty() {
+        let txn = link.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut versions = Versions::new();
+        for id in dead {
+            Change::new(&txn, &mut versions, id, u64::MAX).abandon_all()?;
+        }
+        txn.commit()?;
+    }
+    graves.into_iter().for_each(Grave::close);
+    Ok(())
+}
+
+fn not_ours() -> String {
+    " is not a larder cache and is left as it is; choose another path".to_owned()
+}
+
+/// What cannot be taken for a database is somebody else's, and no damaged one of ours.
+fn not_a_database(config: &Config, doing: &str, error: rusqlite::Error) -> Error {
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
+        let message = format!("{}{}", config.path.display(), not_ours());
+        return Error::new(ErrorKind::Incompatible, STORE, message).with_source(error);
+    }
+    fault::error(doing, &config.path, error)
+}

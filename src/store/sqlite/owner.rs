@@ -1,0 +1,130 @@
+//! Who writes a body, and whether that process is still alive: it has a file of its own, beside the database, and a lock
+//! on it that ends with the process, however that ends. A row with a time in it would have to be renewed, and its writer
+//! be waited for.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    hash::{BuildHasher, RandomState},
+    io,
+    path::{Path, PathBuf},
+};
+
+const SUFFIX: &str = "-writer-";
+
+/// This opening of the database, as a writer of large bodies.
+pub(super) struct Owner {
+    /// What stands in the table of unfinished bodies.
+    pub(super) id: i64,
+    path: PathBuf,
+    lock: Option<File>,
+}
+
+impl Owner {
+    /// `database` is the real path of the file.
+    pub(super) fn new(database: &Path) -> Self {
+        let id = (RandomState::new().hash_one(std::process::id()) >> 1) as i64;
+        Self { id, path: path(database, id), lock: None }
+    }
+
+    /// Makes the file and locks it, before the first unfinished body is in the database. In memory there is no other
+    /// process to tell.
+    pub(super) fn appear(&mut self, in_memory: bool) -> io::Result<()> {
+        while self.lock.is_none() && !in_memory {
+            let file = File::create(&self.path)?;
+            file.lock()?;
+            // Before it was locked, it looked like a dead one's and may have been removed.
+            if self.path.try_exists()? {
+                self.lock = Some(file);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            drop(fs::remove_file(&self.path));
+            drop(lock);
+        }
+    }
+}
+
+fn path(database: &Path, id: i64) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(format!("{SUFFIX}{id:016x}"));
+    name.into()
+}
+
+/// Whether the opening `id` has left no file: then it has ended.
+pub(super) fn is_gone(database: &Path, id: i64) -> bool {
+    path(database, id).try_exists().is_ok_and(|exists| !exists)
+}
+
+/// The file of an opening that has ended and could not remove it, locked.
+pub(super) struct Grave {
+    pub(super) id: i64,
+    path: PathBuf,
+    lock: File,
+}
+
+impl Grave {
+    /// Removes the file, when nothing in the database speaks of it any more.
+    pub(super) fn close(self) {
+        drop(fs::remove_file(&self.path));
+        drop(self.lock);
+    }
+}
+
+/// The files of openings that have ended. Where there are no locks to be had, nobody can be said to have.
+pub(super) fn graves(database: &Path) -> Vec<Grave> {
+    let (Some(directory), Some(name)) = (database.parent(), database.file_name()) else {
+        return Vec::new();
+    };
+    let Ok(files) = fs::read_dir(directory) else { return Vec::new() };
+    let grave = |file: io::Result<fs::DirEntry>| {
+        let file = file.ok()?;
+        let id = id_of(name, &file.file_name())?;
+        let lock = File::open(file.path()).ok()?;
+        lock.try_lock().ok()?;
+        Some(Grave { id, path: file.path(), lock })
+    };
+    files.filter_map(grave).collect()
+}
+
+fn id_of(database: &OsStr, file: &OsStr) -> Option<i64> {
+    let rest = file.as_encoded_bytes().strip_prefix(database.as_encoded_bytes())?;
+    let id = rest.strip_prefix(SUFFIX.as_bytes())?;
+    i64::from_str_radix(std::str::from_utf8(id).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_living_are_told_from_the_dead() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("a.db");
+        let ids = || graves(&database).into_iter().map(|grave| grave.id).collect::<Vec<_>>();
+        let mut alive = Owner::new(&database);
+        assert!(is_gone(&database, alive.id));
+        alive.appear(false).unwrap();
+        assert!(ids().is_empty() && !is_gone(&database, alive.id));
+
+        let mut dead = Owner::new(&database);
+        dead.appear(false).unwrap();
+        // As its process would leave it.
+        drop(dead.lock.take());
+        assert_eq!(ids(), [dead.id]);
+        assert!(graves(&directory.path().join("b.db")).is_empty());
+        graves(&database).into_iter().for_each(Grave::close);
+        assert!(ids().is_empty() && is_gone(&database, dead.id));
+
+        let id = alive.id;
+        drop(alive);
+        assert!(is_gone(&database, id));
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,104 @@
+//! The connections that read, each lent to one thread at a time.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use super::link::Link;
+
+/// How many connections read at the same time.
+pub(super) const READERS: usize = 6;
+
+pub(super) struct Pool {
+    state: Mutex<State>,
+    /// For those who want a connection.
+    returned: Condvar,
+    /// For the one who closes.
+    settled: Condvar,
+}
+
+struct State {
+    idle: Vec<Link>,
+    lent: usize,
+    closed: bool,
+}
+
+impl Pool {
+    /// All of them are open from the start: a file that is removed or moved while it is in use stays what it is for all.
+    pub(super) fn new(links: Vec<Link>) -> Arc<Self> {
+        let state = State { idle: links, lent: 0, closed: false };
+        let (returned, settled) = (Condvar::new(), Condvar::new());
+        Arc::new(Self { state: Mutex::new(state), returned, settled })
+    }
+
+    // Nothing panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a connection, which nobody holds for longer than a few rows take; `None` where the pool is closed.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Lent> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(link) = state.idle.pop() {
+                state.lent += 1;
+                return Some(Lent { pool: self.clone(), link: Some(link) });
+            }
+            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Lends nothing from now on, waits for what is lent, and closes all.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        self.returned.notify_all();
+        while state.lent > 0 {
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        drop(idle);
+    }
+}
+
+/// A connection that is given back when it is dropped.
+pub(super) struct Lent {
+    pool: Arc<Pool>,
+    link: Option<Link>,
+}
+
+impl Deref for Lent {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        match &self.link {
+            Some(link) => link,
+            // It is taken out when this is dropped, and not before.
+            None => unreachable!("a connection is there until it is given back"),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut state = self.pool.lock();
+        state.idle.extend(self.link.take());
+        state.lent -= 1;
+        let closed = state.closed;
+        drop(state);
+        if closed {
+            self.pool.settled.notify_all();
+        } else {
+            self.pool.returned.notify_one();
+        }
+    }
+}

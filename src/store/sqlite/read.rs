@@ -1,0 +1,199 @@
+//! Reading: look-ups and counting. Each look, each few chunks of a body and each page of a listing is read on a
+//! connection that is given back at once, so that no reader keeps the log from being written to the file.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, Row};
+
+use super::{
+    Inner,
+    change::{Raw, place},
+    chunks::{Body, Chunks},
+    fault::{self, STORE},
+    link::Link,
+    schema::Place,
+    shared::Shared,
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{
+        Error, Hit, Result, StoredBody, Version,
+        embedded::{self, Task},
+    },
+};
+
+/// How often a look-up begins again that is overtaken by the removal of what it found.
+const OVERTAKEN: usize = 10;
+
+/// Runs `work` where it may wait for the disk.
+pub(super) fn off<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
+) -> Task<T> {
+    let shared = shared.clone();
+    embedded::off(STORE, move || work(&shared))
+}
+
+/// Runs `work` where reading is done, as the settings say.
+pub(super) fn reading<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
+) -> Task<T> {
+    if shared.config.inline_reads {
+        embedded::here(STORE, || work(shared))
+    } else {
+        off(shared, work)
+    }
+}
+
+// ===== look-ups =====
+
+/// An entry as it was found, with its body in memory or the way to it.
+pub(super) struct Found {
+    head: Arc<Head>,
+    version: Version,
+    body: FoundBody,
+}
+
+enum FoundBody {
+    Here(Bytes),
+    Chunks { first: VecDeque<Bytes>, rest: Option<Chunks>, len: u64 },
+}
+
+impl Found {
+    pub(super) fn into_hit(self, inner: &Arc<Inner>) -> Hit {
+        let body = match self.body {
+            FoundBody::Here(bytes) => bytes.into(),
+            FoundBody::Chunks { first, rest, len } => {
+                StoredBody::from_stream(len, Body::new(inner.clone(), first, rest))
+            }
+        };
+        Hit::new(self.head, self.version, body)
+    }
+}
+
+/// What there is in an entry's row.
+struct EntryRow {
+    version: i64,
+    checksum: u32,
+    head: Bytes,
+    place: Place,
+    content: Option<Bytes>,
+}
+
+fn entry_row(row: &Row<'_>) -> Raw<EntryRow> {
+    let content = row.get_ref(6)?.as_blob_or_null()?;
+    Ok(EntryRow {
+        version: row.get(0)?,
+        checksum: row.get(1)?,
+        head: Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?),
+        place: place(row, 3)?,
+        content: content.map(Bytes::copy_from_slice),
+    })
+}
+
+pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
+    let link = shared.link()?;
+    for _ in 0..OVERTAKEN {
+        match look(shared, &link, key)? {
+            Look::Found(found) => return Ok(Some(*found)),
+            Look::Nothing => return Ok(None),
+            Look::Overtaken => {}
+        }
+    }
+    Err(corrupt_entry(key, "a body of which a chunk is missing"))
+}
+
+enum Look {
+    Found(Box<Found>),
+    Nothing,
+    /// The entry was there, and its body is being removed.
+    Overtaken,
+}
+
+fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
+    let found = link
+        .patiently(|conn| {
+            conn.prepare_cached(
+                "SELECT version, checksum, head, body, body_bytes, content_checksum, content
+                 FROM entries WHERE key = ?1",
+            )?
+            .query_row([key.as_bytes()], entry_row)
+            .optional()
+        })
+        .map_err(|error| entry_fault(shared, key, error))?;
+    let Some(entry) = found else { return Ok(Look::Nothing) };
+    let place = entry.place;
+    let head = decode(key, entry.checksum, &place, entry.head)?;
+    if place.len != head.body_len() {
+        return Err(corrupt_entry(key, "a body of another length than its head says"));
+    }
+    let body = match (place.body, entry.content) {
+        (None, Some(content)) => {
+            if Some(crc32fast::hash(&content)) != place.content_checksum
+                || content.len() as u64 != place.len
+            {
+                return Err(corrupt_entry(key, "a body that does not match its checksum"));
+            }
+            FoundBody::Here(content)
+        }
+        (Some(body), _) => {
+            let Some(lease) = shared.leases.take(body as u64) else { return Ok(Look::Overtaken) };
+            let mut rest = Chunks::new(*key, body, place.len, lease);
+            // The first alone: whoever wants the head only should not wait for more.
+            let Some(mut first) = rest.read(shared, link, 1)? else { return Ok(Look::Overtaken) };
+            match (first.pop_front(), first.is_empty() && rest.is_read()) {
+                (Some(only), true) => FoundBody::Here(only),
+                (Some(chunk), false) => {
+                    first.push_front(chunk);
+                    FoundBody::Chunks { first, rest: Some(rest), len: place.len }
+                }
+                (None, _) => FoundBody::Here(Bytes::new()),
+            }
+        }
+        (None, None) => return Err(corrupt_entry(key, "no body")),
+    };
+    shared.marks.set(key.as_bytes());
+    let version = Version::new(entry.version as u64);
+    Ok(Look::Found(Box::new(Found { head: Arc::new(head), version, body })))
+}
+
+/// The head in a row, checked.
+pub(super) fn decode(key: &Key, checksum: u32, place: &Place, head: Bytes) -> Result<Head> {
+    if place.checksum(key.as_bytes(), &head) != checksum {
+        return Err(corrupt_entry(key, "a row that does not match its checksum"));
+    }
+    Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
+}
+
+pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
+    fault::corrupt(format!("the entry of key {key} has {what}"))
+}
+
+/// A column of the wrong type is damage to that entry, not to the file.
+pub(super) fn entry_fault(shared: &Shared, key: &Key, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        None => corrupt_entry(key, "a row that does not decode").with_source(error),
+        Some(_) => shared.read_fault(error),
+    }
+}
+
+// ===== counting =====
+
+pub(super) fn len(shared: &Shared) -> Result<u64> {
+    count(shared, "SELECT entries FROM state")
+}
+
+pub(super) fn size(shared: &Shared) -> Result<u64> {
+    count(shared, "SELECT bytes FROM state")
+}
+
+fn count(shared: &Shared, sql: &str) -> Result<u64> {
+    let link = shared.link()?;
+    let count =
+        link.patiently(|conn| conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)));
+    let count = count.map_err(|error| shared.read_fault(error))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}

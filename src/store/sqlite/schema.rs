@@ -1,0 +1,233 @@
+//! The tables of the file, and what goes into their columns.
+//!
+//! The layout is pinned by [`FORMAT`]: it is never changed without a new number.
+
+use std::fmt;
+
+use crate::{Key, time::Timestamp};
+
+/// The version of everything in this file; the database's `user_version`.
+pub(super) const FORMAT: i32 = 1;
+
+/// What tells our files from others: the database's `application_id`, `lrdr`.
+pub(super) const APPLICATION: i32 = i32::from_be_bytes(*b"lrdr");
+
+/// A body up to this length stands in its entry's row: one look-up.
+pub(super) const INLINE: usize = 32 * 1024;
+
+/// How much of a body there is in one row of `chunks`.
+pub(super) const CHUNK: usize = 128 * 1024;
+
+/// What an entry counts for beside its head, its URL and its body: key, numbers, index rows.
+const ROW: u64 = 192;
+
+/// What a chunk counts for beside its bytes.
+const CHUNK_ROW: u64 = 32;
+
+/// Every table, index, trigger and view of ours, as `sqlite_schema` names them; SQLite's own indexes are not among them.
+pub(super) const OBJECTS: [(&str, &str); 14] = [
+    ("view", "responses"),
+    ("trigger", "entry_added"),
+    ("trigger", "entry_resized"),
+    ("trigger", "entry_rewritten"),
+    ("trigger", "entry_removed"),
+    ("index", "entries_keep_until"),
+    ("index", "tags_tag"),
+    ("table", "tags"),
+    ("table", "chunks"),
+    ("table", "unfinished"),
+    ("table", "garbage"),
+    ("table", "entries"),
+    ("table", "state"),
+    // The unique keys of `entries` and `chunks` are of SQLite's naming and go with their tables.
+    ("index", "garbage_since"),
+];
+
+/// In SQL that tools of ten years ago understand, so that whatever is at hand can show the file.
+pub(super) const TABLES: &str = "
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    entries INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    last_body INTEGER NOT NULL,
+    hand INTEGER NOT NULL
+);
+INSERT INTO state VALUES (1, 0, 0, 0, 0);
+
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    method TEXT NOT NULL,
+    url TEXT NOT NULL,
+    status INTEGER,
+    stored_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    keep_until INTEGER,
+    body_bytes INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    body INTEGER,
+    checksum INTEGER NOT NULL,
+    content_checksum INTEGER,
+    head BLOB NOT NULL,
+    content BLOB
+);
+CREATE INDEX entries_keep_until ON entries (keep_until) WHERE keep_until IS NOT NULL;
+
+CREATE TABLE tags (
+    entry INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (entry, tag)
+) WITHOUT ROWID;
+CREATE INDEX tags_tag ON tags (tag);
+
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY,
+    body INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    UNIQUE (body, number)
+);
+CREATE TABLE unfinished (body INTEGER PRIMARY KEY, owner INTEGER NOT NULL);
+CREATE TABLE garbage (body INTEGER PRIMARY KEY, since INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE INDEX garbage_since ON garbage (since);
+
+CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
+    UPDATE state SET entries = entries + 1, bytes = bytes + new.size;
+END;
+CREATE TRIGGER entry_resized AFTER UPDATE OF size ON entries WHEN old.size <> new.size BEGIN
+    UPDATE state SET bytes = bytes - old.size + new.size;
+END;
+CREATE TRIGGER entry_rewritten AFTER UPDATE OF body ON entries
+WHEN old.body IS NOT NULL AND old.body IS NOT new.body BEGIN
+    INSERT OR IGNORE INTO garbage VALUES (old.body, strftime('%s', 'now') * 1000, old.body_bytes);
+END;
+
+CREATE VIEW responses AS SELECT
+    lower(hex(key)) AS key,
+    method,
+    url,
+    status,
+    strftime('%Y-%m-%dT%H:%M:%fZ', stored_at / 1000.0, 'unixepoch') AS stored_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', expires_at / 1000.0, 'unixepoch') AS expires_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', keep_until / 1000.0, 'unixepoch') AS keep_until,
+    body_bytes,
+    size,
+    (SELECT group_concat(tag, ' ') FROM tags WHERE entry = entries.id) AS tags
+FROM entries WHERE status IS NOT NULL;
+";
+
+/// Apart from the others, since clearing does without it.
+pub(super) const ENTRY_REMOVED: &str = "
+CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
+    UPDATE state SET entries = entries - 1, bytes = bytes - old.size;
+    DELETE FROM tags WHERE entry = old.id;
+    INSERT OR IGNORE INTO garbage
+        SELECT old.body, strftime('%s', 'now') * 1000, old.body_bytes WHERE old.body IS NOT NULL;
+END;
+";
+
+/// Milliseconds as SQLite's signed integers have them.
+pub(super) fn millis(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How many bytes an entry counts for. What the indexes and SQLite's pages take beside that is not counted.
+pub(super) fn cost(head: usize, url: usize, body: u64, chunked: bool) -> u64 {
+    let chunks = if chunked { chunk_count(body) } else { 0 };
+    ROW + (head + url) as u64 + body + chunks * CHUNK_ROW
+}
+
+/// How many chunks a body of `len` bytes has.
+pub(super) fn chunk_count(len: u64) -> u64 {
+    len.div_ceil(CHUNK as u64)
+}
+
+/// How long chunk `number` of a body of `len` bytes is.
+pub(super) fn chunk_len(len: u64, number: u32) -> usize {
+    let left = len.saturating_sub(u64::from(number) * CHUNK as u64);
+    // At most `CHUNK`, so it fits.
+    left.min(CHUNK as u64) as usize
+}
+
+/// What stands in the columns of an entry that the cache reads, beside the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The number of the body in `chunks`; `None` where it stands in the row.
+    pub(super) body: Option<i64>,
+    pub(super) len: u64,
+    /// Of the body in the row.
+    pub(super) content_checksum: Option<u32>,
+}
+
+impl Place {
+    /// Over the key too, so that no row is read as another's; not over what is there to be looked at alone.
+    pub(super) fn checksum(&self, key: &[u8], head: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(key);
+        hasher.update(&self.body.unwrap_or(-1).to_le_bytes());
+        hasher.update(&self.len.to_le_bytes());
+        hasher.update(&self.content_checksum.unwrap_or(0).to_le_bytes());
+        hasher.update(head);
+        hasher.finalize()
+    }
+}
+
+/// Over the chunk's place too, so that no chunk is read as another's.
+pub(super) fn chunk_checksum(body: i64, number: u32, data: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&body.to_le_bytes());
+    hasher.update(&number.to_le_bytes());
+    hasher.update(data);
+    hasher.finalize()
+}
+
+/// What is wrong with stored bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damage(pub(super) &'static str);
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+pub(super) fn key_of(bytes: &[u8]) -> Option<Key> {
+    Some(Key::from_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_chunk_has_what_is_left() {
+        let chunk = CHUNK as u64;
+        for (len, count, last) in
+            [(1, 1, 1), (chunk, 1, CHUNK), (chunk + 1, 2, 1), (3 * chunk - 1, 3, CHUNK - 1)]
+        {
+            assert_eq!(chunk_count(len), count, "{len}");
+            assert_eq!(chunk_len(len, count as u32 - 1), last, "{len}");
+        }
+        assert_eq!(chunk_len(5, 1), 0);
+    }
+
+    /// The checksums of format 1, never to be changed under that number.
+    #[test]
+    fn golden_checksums_of_format_1() {
+        let inline = Place { body: None, len: 4, content_checksum: Some(99) };
+        let chunked = Place { body: Some(7), len: 1 << 40, content_checksum: None };
+        assert_eq!(
+            [inline.checksum(&[7; 32], b"head"), chunked.checksum(&[7; 32], b"head")],
+            [2_877_971_009, 2_103_249_028]
+        );
+        assert_eq!(chunk_checksum(1, 2, b"data"), 2_353_131_974);
+    }
+
+    #[test]
+    fn times_beyond_what_sqlite_can_keep_are_the_latest() {
+        assert_eq!(millis(Timestamp::MAX), i64::MAX);
+        assert_eq!(millis(Timestamp::from_millis(5)), 5);
+    }
+}

@@ -1,0 +1,123 @@
+//! When the log is synced and written to the file, and that it does not grow.
+//!
+//! A commit appends to the log (SQLite's WAL); it is the checkpoint that syncs the log and writes it to the file. All of
+//! that is done here, on the writer thread, and by no reader.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Row;
+
+use super::{Thread, lend};
+use crate::store::{Result, embedded::Durability, sqlite::fault};
+
+/// How many bytes may be written without a sync.
+const UNSYNCED: usize = 32 << 20;
+
+/// How many pages the log may have before readers are made to let go of its beginning.
+const LONG: i64 = 8_192;
+
+/// For how long readers are waited for then.
+const BRIEFLY: Duration = Duration::from_millis(100);
+
+/// Where every commit is synced, the log is still to be written to the file once in a while.
+const LEISURE: Duration = Duration::from_millis(500);
+
+/// How long a file that could not be written is left in peace.
+const PEACE: Duration = Duration::from_secs(1);
+
+pub(super) struct Unsynced {
+    since: Instant,
+    bytes: usize,
+    /// The last attempt came to nothing; the next one is to wait for so long.
+    again: Option<Duration>,
+}
+
+/// What became of a checkpoint.
+struct Log {
+    /// Others were in the way.
+    busy: bool,
+    /// How many pages the log has.
+    pages: i64,
+}
+
+impl Thread {
+    /// Something was committed, of about so many bytes.
+    pub(super) fn unsynced(&mut self, bytes: usize) {
+        if self.link.is_none() {
+            return;
+        }
+        let unsynced = self.unsynced.get_or_insert_with(|| Unsynced {
+            since: Instant::now(),
+            bytes: 0,
+            again: None,
+        });
+        unsynced.bytes += bytes;
+    }
+
+    /// How long there is until what is unsynced must be synced; `None` where nothing is.
+    pub(super) fn until_sync(&self) -> Option<Duration> {
+        let unsynced = self.unsynced.as_ref()?;
+        if let Some(again) = unsynced.again {
+            return Some(again.saturating_sub(unsynced.since.elapsed()));
+        }
+        if unsynced.bytes >= UNSYNCED {
+            return Some(Duration::ZERO);
+        }
+        let every = match self.shared.config.durability {
+            Durability::Every(every) => every,
+            Durability::EachCommit => LEISURE,
+        };
+        Some(every.saturating_sub(unsynced.since.elapsed()))
+    }
+
+    pub(super) fn sync_is_due(&self) -> bool {
+        self.until_sync().is_some_and(|left| left.is_zero())
+    }
+
+    /// Makes everything so far durable. Where that fails, it is tried again after a while.
+    pub(super) fn sync(&mut self) {
+        let again = match self.checkpoint("PASSIVE", None) {
+            Ok(Log { busy: false, pages }) => {
+                if pages > LONG {
+                    drop(self.checkpoint("RESTART", Some(BRIEFLY)));
+                }
+                None
+            }
+            // Another process is at it, and may have begun before the last commit.
+            Ok(Log { busy: true, .. }) => Some(BRIEFLY),
+            Err(_) => Some(PEACE),
+        };
+        let since = Instant::now();
+        self.unsynced = again.map(|again| Unsynced { since, bytes: 0, again: Some(again) });
+    }
+
+    /// Writes the log to the file and leaves nothing of it, if that can be done at once.
+    pub(super) fn shorten_log(&mut self) {
+        drop(self.checkpoint("TRUNCATE", Some(BRIEFLY)));
+    }
+
+    fn checkpoint(&self, how: &str, patience: Option<Duration>) -> Result<Log> {
+        let shared = &self.shared;
+        // In memory there is no log.
+        if self.link.is_none() {
+            return Ok(Log { busy: false, pages: 0 });
+        }
+        let link = lend(&self.link, shared)?;
+        let patience = patience.unwrap_or(shared.config.busy_timeout);
+        let sql = format!("PRAGMA wal_checkpoint({how})");
+        let log = |row: &Row<'_>| Ok(Log { busy: row.get(0)?, pages: row.get(1)? });
+        link.within(patience, |conn| conn.query_row(&sql, [], log))
+            .map_err(|error| fault::error("cannot write to", &shared.config.path, error))
+    }
+
+    /// Syncs and closes the connection that writes.
+    pub(super) fn end(&mut self) -> Result<()> {
+        let synced = self.checkpoint("PASSIVE", None).map(drop);
+        let Some(link) = self.link.take() else { return synced };
+        let closed = link
+            .conn
+            .close()
+            .map_err(|(_, error)| fault::error("cannot close", &self.shared.config.path, error));
+        synced.and(closed)
+    }
+}

@@ -1,0 +1,294 @@
+//! The writer thread: whatever has been asked for goes into one transaction, and is answered when that is committed.
+
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use self::{
+    bodies::Bodies,
+    log::Unsynced,
+    work::{Done, Job, What, Work},
+};
+use super::{
+    change::{Change, Outcome, Step},
+    fault,
+    link::Link,
+    owner::Owner,
+    pool::Lent,
+    shared::{Command, Envelope, Shared},
+};
+use crate::{
+    store::{
+        ErrorKind, Result,
+        embedded::{Failure, QUEUE},
+    },
+    time::{Clock, SystemClock},
+};
+
+mod bodies;
+mod log;
+mod work;
+
+/// How many commands go into one transaction.
+const GROUP: usize = 1_024;
+
+/// After writing for so long without a pause, the file is left to other processes for a moment: they ask for it every
+/// millisecond or so, and between two transactions there is no time for that.
+const TURN: Duration = Duration::from_millis(50);
+const MOMENT: Duration = Duration::from_millis(2);
+
+pub(super) struct Thread {
+    shared: Arc<Shared>,
+    commands: Receiver<Envelope>,
+    link: Option<Link>,
+    work: Work,
+    /// The last transaction failed: nothing is done in the background until somebody asks for something.
+    resting: bool,
+    /// Since when there was no pause.
+    busy: Option<Instant>,
+    unsynced: Option<Unsynced>,
+}
+
+impl Thread {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        commands: Receiver<Envelope>,
+        link: Option<Link>,
+        owner: Owner,
+    ) -> Self {
+        let work = Work::new(Bodies::new(owner, shared.config.in_memory));
+        Self { shared, commands, link, work, resting: false, busy: None, unsynced: None }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let mut group = self.group();
+            let closing = match group.last() {
+                Some(Envelope { command: Command::Close, .. }) => group.pop(),
+                _ => None,
+            };
+            if !group.is_empty() || self.has_background() {
+                self.commit(group);
+            }
+            if let Some(envelope) = closing {
+                self.close(envelope);
+                return;
+            }
+            if self.sync_is_due() {
+                self.sync();
+            }
+            self.take_turns();
+        }
+    }
+
+    fn has_background(&self) -> bool {
+        !self.resting && self.work.is_left()
+    }
+
+    /// Waits for a command, unless there is something else to do, and takes whatever else is there.
+    fn group(&mut self) -> Vec<Envelope> {
+        let mut group = Vec::new();
+        let mut next = self.commands.try_recv().ok();
+        if next.is_none() && !self.has_background() {
+            self.busy = None;
+            next = self.wait();
+        }
+        self.busy.get_or_insert_with(Instant::now);
+        let mut bytes = 0;
+        while let Some(envelope) = next {
+            bytes += envelope.room.as_ref().map_or(0, |room| room.bytes());
+            let closing = matches!(envelope.command, Command::Close);
+            group.push(envelope);
+            if closing || group.len() == GROUP || bytes >= QUEUE / 2 {
+                break;
+            }
+            next = self.commands.try_recv().ok();
+        }
+        group
+    }
+
+    fn wait(&mut self) -> Option<Envelope> {
+        let ripens = self.work.ripens.map(|ripens| ripens.saturating_since(SystemClock.now()));
+        let Some(left) = self.until_sync().into_iter().chain(ripens).min() else {
+            // The thread holds a sender itself, so this waits until there is something; a `Close` ends the thread.
+            return Some(self.commands.recv().unwrap_or_else(|_| Envelope::new(Command::Close)));
+        };
+        match self.commands.recv_timeout(left) {
+            Ok(envelope) => Some(envelope),
+            Err(RecvTimeoutError::Disconnected) => Some(Envelope::new(Command::Close)),
+            Err(RecvTimeoutError::Timeout) => {
+                if ripens.is_some_and(|left| left.is_zero()) {
+                    self.work.ripens = None;
+                    self.work.garbage = true;
+                }
+                None
+            }
+        }
+    }
+
+    fn take_turns(&mut self) {
+        if self.link.is_some() && self.busy.is_some_and(|since| since.elapsed() >= TURN) {
+            thread::sleep(MOMENT);
+            self.busy = None;
+        }
+    }
+
+    /// Carries a group out in one transaction, together with a step of what goes on in the background.
+    fn commit(&mut self, mut group: Vec<Envelope>) {
+        self.resting = false;
+        let mut replies: Vec<_> = group.iter_mut().map(|envelope| envelope.reply.take()).collect();
+        let mut room: Vec<_> = group.iter_mut().filter_map(|each| each.room.take()).collect();
+        let bytes: usize = room.iter().map(|room| room.bytes()).sum();
+        for (envelope, reply) in group.iter_mut().zip(&mut replies) {
+            let what = match &envelope.command {
+                Command::Purge(purge) => What::Purge(purge.clone()),
+                Command::Vacuum => What::Vacuum,
+                _ => continue,
+            };
+            self.work.jobs.push_back(Job { what, done: 0, reply: reply.take() });
+        }
+        let result = self.transact(group);
+        // What waits for room may go on before the answers are out.
+        room.clear();
+        match result {
+            Ok(done) => {
+                if done.edited {
+                    self.unsynced(bytes);
+                }
+                for (reply, outcome) in replies.into_iter().zip(done.outcomes) {
+                    if let Some(outcome) = outcome {
+                        answer(reply, outcome);
+                    }
+                }
+                if let Some(step) = done.step {
+                    self.stepped(step);
+                }
+            }
+            Err(error) => {
+                let failure = Failure::of(&error);
+                self.resting = true;
+                self.work.bodies.rolled_back(&failure);
+                if failure.kind() == ErrorKind::Full {
+                    // The log may have what room there is.
+                    self.shorten_log();
+                }
+                let mut error = Some(error);
+                let jobs = std::mem::take(&mut self.work.jobs);
+                let waiting = replies.into_iter().chain(jobs.into_iter().map(|job| job.reply));
+                for reply in waiting.filter(Option::is_some) {
+                    answer(reply, Err(error.take().unwrap_or_else(|| failure.error())));
+                }
+            }
+        }
+    }
+
+    /// The first job has come a step further.
+    fn stepped(&mut self, step: Step) {
+        let Some(mut job) = self.work.jobs.pop_front() else { return };
+        job.done += step.removed;
+        if !step.done {
+            self.work.jobs.push_back(job);
+            return;
+        }
+        if matches!(job.what, What::Vacuum) {
+            // The pages are taken from the file when it is written, and not from the log.
+            self.shorten_log();
+        }
+        answer(job.reply, Ok(job.done));
+    }
+
+    fn transact(&mut self, group: Vec<Envelope>) -> Result<Done> {
+        let shared = self.shared.clone();
+        let lent = lend(&self.link, &shared)?;
+        let work = &mut self.work;
+        let result = lent.patiently(|conn| conn.execute_batch("BEGIN IMMEDIATE")).and_then(|()| {
+            let done = work.apply(&lent.conn, &shared, group)?;
+            lent.conn.execute_batch("COMMIT")?;
+            Ok(done)
+        });
+        match result {
+            Ok(done) => {
+                work.bodies.committed();
+                Ok(done)
+            }
+            Err(error) => {
+                // Some errors have ended it already.
+                if !lent.conn.is_autocommit() {
+                    drop(lent.conn.execute_batch("ROLLBACK"));
+                }
+                Err(fault::error("cannot write to", &shared.config.path, error))
+            }
+        }
+    }
+
+    fn close(mut self, envelope: Envelope) {
+        let shared = self.shared.clone();
+        let result = self.give_up();
+        let closed = fault::closed(&shared.config.path);
+        self.work.bodies.fail_all(&Failure::of(&closed));
+        for job in self.work.jobs.drain(..) {
+            answer(job.reply, Err(fault::closed(&shared.config.path)));
+        }
+        // Before the log is written a last time, so that nobody reads from it.
+        shared.pool.close();
+        let result = result.and(self.end());
+        drop(self);
+        answer(envelope.reply, result.map(|()| 0));
+    }
+
+    /// Bodies that are being written will not be finished.
+    fn give_up(&mut self) -> Result<()> {
+        let shared = self.shared.clone();
+        let work = &mut self.work;
+        if work.bodies.is_empty() {
+            return Ok(());
+        }
+        let lent = lend(&self.link, &shared)?;
+        let result = lent.patiently(|conn| {
+            let txn = conn.unchecked_transaction()?;
+            let owner = work.bodies.owner();
+            Change::new(&txn, &mut work.versions, owner, u64::MAX).abandon_all()?;
+            txn.commit()
+        });
+        result.map_err(|error| fault::error("cannot write to", &shared.config.path, error))
+    }
+}
+
+/// The connection that writes: the thread's own, or in memory the only one there is.
+enum Writing<'t> {
+    Own(&'t Link),
+    Shared(Lent),
+}
+
+impl Deref for Writing<'_> {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        match self {
+            Self::Own(link) => link,
+            Self::Shared(lent) => lent,
+        }
+    }
+}
+
+fn lend<'t>(own: &'t Option<Link>, shared: &Shared) -> Result<Writing<'t>> {
+    match own {
+        Some(link) => Ok(Writing::Own(link)),
+        None => shared.link().map(Writing::Shared),
+    }
+}
+
+/// Who asked may have gone away meanwhile; what was asked for is done all the same.
+fn answer(reply: Option<oneshot::Sender<Result<u64>>>, outcome: Outcome) {
+    if let Some(reply) = reply {
+        drop(reply.send(outcome));
+    }
+}
