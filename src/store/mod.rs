@@ -48,6 +48,8 @@ mod error;
 mod memory;
 #[cfg(feature = "redb")]
 pub mod redb;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 pub use self::{
     any::{AnyStore, AnyWriter},
@@ -62,6 +64,10 @@ pub use self::memory::Memory;
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 #[doc(inline)]
 pub use self::redb::Redb;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+#[doc(inline)]
+pub use self::redis::Redis;
 
 /// A place where responses are kept. The [module's text](self) lists what it promises.
 ///
