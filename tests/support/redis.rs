@@ -6,6 +6,7 @@
 use std::{
     env,
     net::TcpListener,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -53,6 +54,22 @@ impl Server {
             process: None,
         };
         server.run();
+        server
+    }
+
+    /// A Sentinel with what stands in the file `config`, which it writes to.
+    pub(crate) fn sentinel(config: &Path) -> Self {
+        let mut server = Self {
+            port: free_port(),
+            args: vec!["--sentinel".to_owned()],
+            folder: tempfile::Builder::new().prefix("larder-redis-").tempdir().unwrap(),
+            process: None,
+        };
+        let mut command = Command::new("redis-server");
+        command.arg(config).args(["--port", &server.port.to_string(), "--bind", "127.0.0.1"]);
+        command.arg("--dir").arg(server.folder.path()).arg("--sentinel");
+        server.process = Some(spawn(command));
+        server.wait();
         server
     }
 
