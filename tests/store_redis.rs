@@ -419,6 +419,7 @@ async fn damaged_bytes_are_a_miss_that_is_removed() {
         }
     }
     // A scan goes on after it, and it can be removed, counted and written over.
+    raw(&server, &[b"SET", name.as_bytes(), &record[..90]]);
     put(&store, key(2), head(), body(2, 9)).await.unwrap();
     let scanned: Vec<_> = store.scan().collect().await;
     assert_eq!(scanned.len(), 2);

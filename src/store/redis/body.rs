@@ -120,7 +120,13 @@ impl Chunks {
         for index in self.next..end {
             cmd.arg(index);
         }
-        let (answer, ()) = future::try_join(self.shared.link.read(&cmd), self.touch()).await?;
+        let answer = if self.touched.elapsed() > self.shared.linger / 4 {
+            // Before the answer, which may be looked at much later.
+            self.touched = Instant::now();
+            future::try_join(self.shared.link.read(&cmd), self.touch()).await?.0
+        } else {
+            self.shared.link.read(&cmd).await?
+        };
         let values = value::array(answer).ok_or_else(|| self.shared.strange())?;
         let mut ready = VecDeque::with_capacity(values.len());
         for (index, value) in (self.next..end).zip(values) {
@@ -131,21 +137,14 @@ impl Chunks {
                 .map_err(|Damage(what)| fault::corrupt(&self.key, what))?;
             ready.push_back(chunk);
         }
-        if self.touched.elapsed() > self.shared.linger / 4 {
-            self.touched = Instant::now();
-        }
         self.next = end;
         Ok((self, ready))
     }
 
-    /// Makes sure, now and then, that a body whose entry has been replaced stays for as long as it is being read.
+    /// Makes sure that a body whose entry has been replaced stays for as long as it is being read.
     async fn touch(&self) -> Result<()> {
-        if self.touched.elapsed() > self.shared.linger / 4 {
-            let linger = self.shared.linger_millis();
-            let _left =
-                self.shared.link.run(&scripts::TOUCH, &[&self.name], &[linger.as_bytes()]).await?;
-        }
-        Ok(())
+        let linger = self.shared.linger_millis();
+        self.shared.link.run(&scripts::TOUCH, &[&self.name], &[linger.as_bytes()]).await.map(drop)
     }
 }
 
