@@ -43,7 +43,7 @@ pub(super) enum Source {
     Server(String),
     Sentinel { sentinels: Vec<String>, service: String },
     Cluster(Vec<String>),
-    Client(Client),
+    Client(Box<Client>),
     Given(Connection),
 }
 
@@ -68,7 +68,7 @@ impl Builder {
     /// Settings for a store behind a client of one's own. Its address, credentials and protocol are used; the store makes a
     /// connection of its own.
     pub fn from_client(client: Client) -> Self {
-        Self::new(Source::Client(client))
+        Self::new(Source::Client(Box::new(client)))
     }
 
     /// Settings for a store behind a connection that was made already. It reconnects as it was told to; the store's
@@ -216,7 +216,7 @@ impl Builder {
             Source::Server(url) => {
                 let info = self.info(url)?;
                 let place = info.addr().to_string();
-                Ok((Target::Server(self.client(info).map_err(refused)?), place))
+                Ok((Target::Server(Box::new(self.client(info).map_err(refused)?)), place))
             }
             Source::Client(client) => {
                 let info = client.get_connection_info();
@@ -228,7 +228,7 @@ impl Builder {
             Source::Cluster(urls) => {
                 let infos = self.infos(urls)?;
                 let place = format!("the cluster of {}", addresses(&infos));
-                Ok((Target::Cluster(self.cluster(infos).map_err(refused)?), place))
+                Ok((Target::Cluster(Box::new(self.cluster(infos).map_err(refused)?)), place))
             }
             Source::Sentinel { sentinels, service } => {
                 let infos: Vec<_> =

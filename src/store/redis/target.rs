@@ -81,9 +81,9 @@ impl Connection {
 /// What to connect to.
 #[derive(Clone)]
 pub(super) enum Target {
-    Server(Client),
+    Server(Box<Client>),
     Sentinel(Arc<Mutex<SentinelClient>>),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
     Given(Connection),
 }
 
