@@ -75,6 +75,12 @@ pub(super) fn breaks_connection(error: &RedisError) -> bool {
         )
 }
 
+/// Whether the connections to the nodes of a cluster are of no use after this error, all of them.
+pub(super) fn breaks_cluster(error: &RedisError) -> bool {
+    error.is_timeout()
+        || matches!(error.retry_method(), RetryMethod::ReconnectFromInitialConnections)
+}
+
 /// Whether the server takes no writes, being a replica now. The command was not done.
 pub(super) fn is_demoted(error: &RedisError) -> bool {
     code(error).as_deref() == Some("READONLY")

@@ -168,7 +168,12 @@ impl Link {
 
     /// Lets go of a connection that `answer` says is broken.
     fn look_at<T>(&self, answer: &RedisResult<T>, number: u64) -> bool {
-        let broken = answer.as_ref().is_err_and(fault::breaks_connection);
+        let broken = match answer {
+            Ok(_) => false,
+            // The driver mends the connection to each node by itself, save those that are just silent.
+            Err(error) if self.target.is_cluster() => fault::breaks_cluster(error),
+            Err(error) => fault::breaks_connection(error),
+        };
         if broken {
             self.let_go(number);
         }

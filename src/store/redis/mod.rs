@@ -161,7 +161,8 @@ impl Redis {
 
     /// Settings for a store on the server at `url`: `redis://user:password@host:6379/0`, where all but the host may be
     /// left out, `rediss://` for TLS, or `redis+unix:///path?db=0`. RESP3 is spoken where the server can;
-    /// `?protocol=resp2` asks for the older protocol.
+    /// `?protocol=resp2` asks for the older protocol. TLS is rustls's, with the cryptography that the program has chosen
+    /// for rustls, or else, from then on for all of the program, with ring's.
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder::new(Source::Server(url.into()))
     }

@@ -110,6 +110,10 @@ impl Target {
         }
     }
 
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
     /// Whether the connection mends itself.
     pub(super) fn mends_itself(&self) -> bool {
         matches!(self, Self::Given(_))
