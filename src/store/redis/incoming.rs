@@ -15,7 +15,7 @@ use redis::Value;
 use super::{
     Shared, fault,
     fault::STORE,
-    index::{announce, deadline, forget, header_of},
+    index::{announce, deadline, forget_one, header_of},
     names::{Generation, digests, generation},
     record::{Header, Location, MAX_TAGS, seal_chunk},
     scripts,
@@ -194,8 +194,8 @@ impl StoreWriter for Writer {
         let old = self.publish(&header, &head, &tail).await?;
         // The body is the entry's from here on.
         self.staged = None;
-        let old = header_of(&self.key, old).map(|old| (self.key, old));
-        forget(&self.shared, old.as_slice()).await
+        forget_one(&self.shared, &self.key, header_of(&self.key, old)).await;
+        Ok(())
     }
 }
 
@@ -241,8 +241,7 @@ pub(super) async fn update(shared: &Shared, key: &Key, seen: u64, head: Head) ->
         Value::Nil => (false, Some(header)),
         replaced => (true, header_of(key, replaced)),
     };
-    let gone = gone.map(|gone| (*key, gone));
-    forget(shared, gone.as_slice()).await?;
+    forget_one(shared, key, gone).await;
     Ok(updated)
 }
 

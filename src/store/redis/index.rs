@@ -78,6 +78,12 @@ pub(super) fn deadline(keep_until: Option<Timestamp>, grace: Duration) -> Option
     (at <= LATEST).then_some(at)
 }
 
+/// What has to be added to the scores of an index to get when the server removes by itself.
+fn grace_of(shared: &Shared, expiry: bool) -> String {
+    // The scores of tags have it in them.
+    if expiry { grace_millis(shared.grace) } else { "0".to_owned() }
+}
+
 /// The grace as the scripts know it.
 fn grace_millis(grace: Duration) -> String {
     match u64::try_from(grace.as_millis()) {
@@ -100,21 +106,28 @@ pub(super) async fn announce(
     keep_until: Option<Timestamp>,
 ) -> Result<()> {
     let hint = Hint::of(key, header).encode();
-    let add = async |name: Vec<u8>, grace: String, score: String| {
+    let add = async |name: Vec<u8>, expiry: bool, score: String| {
+        let grace = grace_of(shared, expiry);
         let args = [grace.as_bytes(), score.as_bytes(), &hint];
         shared.link.run(&scripts::ADD, &[&name], &args).await.map(drop)
     };
     let expiry = async {
         let Some(keep_until) = keep_until else { return Ok(()) };
         let score = keep_until.as_millis().to_string();
-        add(shared.names.expiry_of(key), grace_millis(shared.grace), score).await
+        add(shared.names.expiry_of(key), true, score).await
     };
     let last = deadline(keep_until, shared.grace)
         .map_or_else(|| "+inf".to_owned(), |deadline| deadline.to_string());
     let tags = header.tags.iter();
-    let tags =
-        all(tags.map(|tag| add(shared.names.tag(tag), "0".to_owned(), last.clone())).collect());
+    let tags = all(tags.map(|tag| add(shared.names.tag(tag), false, last.clone())).collect());
     future::try_join(expiry, tags).await.map(drop)
+}
+
+/// Drops the hints for a version that has gone. What is done is done: a hint that stays is dropped in time.
+pub(super) async fn forget_one(shared: &Shared, key: &Key, gone: Option<Header>) {
+    if let Some(header) = gone {
+        drop(forget(shared, &[(*key, header)]).await);
+    }
 }
 
 /// Drops the hints for versions that have gone.
@@ -130,8 +143,7 @@ pub(super) async fn forget(shared: &Shared, gone: &[(Key, Header)]) -> Result<()
         }
     }
     let dropping = hints.into_iter().map(|((name, expiry), hints)| async move {
-        let grace = if expiry { grace_millis(shared.grace) } else { "0".to_owned() };
-        drop_hints(shared, &name, &grace, &hints).await
+        drop_hints(shared, &name, &grace_of(shared, expiry), &hints).await
     });
     all(dropping.collect()).await.map(drop)
 }
@@ -152,7 +164,7 @@ async fn drop_hints<H: AsRef<[u8]>>(
 
 /// Removes what is to be kept until `now` at most.
 pub(super) async fn remove_expired(shared: &Shared, now: Timestamp) -> Result<u64> {
-    let (grace, until) = (grace_millis(shared.grace), now.as_millis().to_string());
+    let (grace, until) = (grace_of(shared, true), now.as_millis().to_string());
     let mut removed = 0;
     for shard in 0..EXPIRY_SHARDS {
         removed += follow(shared, &shared.names.expiry(shard), &grace, &until).await?;
@@ -162,12 +174,16 @@ pub(super) async fn remove_expired(shared: &Shared, now: Timestamp) -> Result<u6
 
 pub(super) async fn remove_tagged(shared: &Shared, tag: &str) -> Result<u64> {
     let tag: TagDigest = digest(tag);
-    follow(shared, &shared.names.tag(&tag), "0", "+inf").await
+    follow(shared, &shared.names.tag(&tag), &grace_of(shared, false), "+inf").await
 }
 
-/// Removes all that the index `name` of any kind leads to, and what leads nowhere from the index.
-pub(super) async fn sweep(shared: &Shared, name: &[u8]) -> Result<()> {
-    follow(shared, name, "-1", "+inf").await.map(drop)
+/// Removes all that the index `name` leads to, and what leads nowhere from the index.
+pub(super) async fn sweep(shared: &Shared, name: &[u8], expiry: bool) -> Result<()> {
+    match follow(shared, name, &grace_of(shared, expiry), "+inf").await {
+        // It is no index, and has been removed.
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(()),
+        followed => followed.map(drop),
+    }
 }
 
 /// Removes what the hints up to the score `until` lead to; how many entries that were.

@@ -244,7 +244,8 @@ async fn clear_name(shared: &Shared, name: &Bytes) -> Result<Option<(Key, Header
             cmd.arg(&name[..]).arg(shared.linger_millis());
             shared.link.ask(&cmd).await?;
         }
-        Some(Name::Index) => sweep(shared, name).await?,
+        Some(Name::Expiry) => sweep(shared, name, true).await?,
+        Some(Name::Tag) => sweep(shared, name, false).await?,
         Some(Name::Staged) | None => {}
     }
     Ok(None)

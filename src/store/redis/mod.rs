@@ -256,8 +256,7 @@ impl Store for Redis {
 impl Redis {
     async fn remove_version(&self, key: &Key, seen: Option<Version>) -> Result<bool> {
         let Some(removed) = index::remove(&self.shared, key, seen).await? else { return Ok(false) };
-        let gone = removed.map(|header| (*key, header));
-        index::forget(&self.shared, gone.as_slice()).await?;
+        index::forget_one(&self.shared, key, removed).await;
         Ok(true)
     }
 }

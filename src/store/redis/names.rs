@@ -27,7 +27,8 @@ pub(super) enum Name {
     Body,
     /// A body that is being written.
     Staged,
-    Index,
+    Expiry,
+    Tag,
 }
 
 impl Names {
@@ -96,8 +97,11 @@ impl Names {
         let rest = name.strip_prefix(self.namespace.as_bytes())?.strip_prefix(b"{")?;
         let end = rest.iter().position(|&byte| byte == b'}')?;
         let (tag, rest) = (str::from_utf8(&rest[..end]).ok()?, &rest[end + 1..]);
-        if tag.starts_with("expiry.") || tag.starts_with("tag.") {
-            return rest.is_empty().then_some(Name::Index);
+        if tag.starts_with("expiry.") {
+            return rest.is_empty().then_some(Name::Expiry);
+        }
+        if tag.starts_with("tag.") {
+            return rest.is_empty().then_some(Name::Tag);
         }
         let key: Key = tag.parse().ok()?;
         // Hexadecimal digits may be read in either case; ours are small.
@@ -169,8 +173,8 @@ mod tests {
         assert_eq!(names.parse(&names.entry(&key)), Some(Name::Entry(key)));
         assert_eq!(names.parse(&names.body(&key, &number)), Some(Name::Body));
         assert_eq!(names.parse(&names.staged(&key, &number)), Some(Name::Staged));
-        assert_eq!(names.parse(&names.expiry(3)), Some(Name::Index));
-        assert_eq!(names.parse(&names.tag(&digest(""))), Some(Name::Index));
+        assert_eq!(names.parse(&names.expiry(3)), Some(Name::Expiry));
+        assert_eq!(names.parse(&names.tag(&digest(""))), Some(Name::Tag));
         for foreign in
             ["", "a*[b]:", "a*[b]:{", "a*[b]:{}", "a*[b]:{x}", "b:{expiry.1}", "a*[b]:{tag.1}x"]
         {
