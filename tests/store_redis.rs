@@ -277,12 +277,13 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
 async fn what_expires_is_removed_by_the_server_and_leaves_the_indexes() {
     let server = Server::start();
     let store = Redis::builder(server.url()).linger(Duration::ZERO).connect().await.unwrap();
+    let until = now().saturating_add(Duration::from_secs(3));
     for number in 0..20 {
-        let head = expiring(Duration::from_millis(300)).with_tags(vec!["tag".into()]);
+        let head = tagged(&["tag"]).with_expires_at(Some(until));
         put(&store, key(number), head, body(number, 100_000)).await.unwrap();
     }
     assert_eq!(store.len().await.unwrap(), 20);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(until.saturating_since(now()) + Duration::from_millis(100)).await;
     assert!(get(&store, key(1)).await.is_none());
     assert_eq!(store.len().await.unwrap(), 0);
     assert_eq!(store.remove_expired(now()).await.unwrap(), 0, "the server was first");
@@ -725,7 +726,7 @@ async fn a_connection_that_was_made_already_will_do() {
 async fn tls_is_spoken_with_a_trusted_server_alone() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/redis-tls");
     let file = |name: &str| format!("{data}/{name}");
-    let tls_port = Server::start().port;
+    let tls_port = servers::free_port();
     let server = Server::start_with(&[
         "--tls-port",
         &tls_port.to_string(),

@@ -4,11 +4,15 @@
 #![allow(dead_code)]
 
 use std::{
+    collections::BTreeSet,
     env,
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -53,8 +57,14 @@ impl Server {
             folder: tempfile::Builder::new().prefix("larder-redis-").tempdir().unwrap(),
             process: None,
         };
-        server.run();
-        server
+        // Another process may have taken the port meanwhile.
+        for _ in 0..5 {
+            if server.try_run() {
+                return server;
+            }
+            server.port = free_port();
+        }
+        panic!("redis-server ends as soon as it is started");
     }
 
     /// A Sentinel with what stands in the file `config`, which it writes to.
@@ -69,7 +79,7 @@ impl Server {
         command.arg(config).args(["--port", &server.port.to_string(), "--bind", "127.0.0.1"]);
         command.arg("--dir").arg(server.folder.path()).arg("--sentinel");
         server.process = Some(spawn(command));
-        server.wait();
+        assert!(server.wait(), "the Sentinel ended at once");
         server
     }
 
@@ -87,23 +97,36 @@ impl Server {
 
     /// Starts it again, on the same port.
     pub(crate) fn run(&mut self) {
+        assert!(self.try_run(), "redis-server ended at once");
+    }
+
+    fn try_run(&mut self) -> bool {
         let port = self.port.to_string();
         let folder = self.folder.path();
         let mut command = Command::new("redis-server");
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         command.args(["--loglevel", "warning", "--dir"]).arg(folder).args(&self.args);
         self.process = Some(spawn(command));
-        self.wait();
+        self.wait()
     }
 
-    fn wait(&mut self) {
+    /// Waits until this very process answers; `false` where it has ended.
+    fn wait(&mut self) -> bool {
         let begin = Instant::now();
-        while self.try_ask::<String>(&["PING"]).is_none_or(|answer| answer != "PONG") {
-            let ended = self.process.as_mut().and_then(|process| process.try_wait().unwrap());
-            assert!(ended.is_none(), "redis-server ended at once: {ended:?}");
+        while let Some(process) = &mut self.process {
+            if process.try_wait().unwrap().is_some() {
+                self.process = None;
+                break;
+            }
+            let ours = format!("process_id:{}\r\n", process.id());
+            if self.try_ask::<String>(&["INFO", "server"]).is_some_and(|info| info.contains(&ours))
+            {
+                return true;
+            }
             assert!(begin.elapsed() < Duration::from_secs(20), "redis-server does not answer");
             thread::sleep(Duration::from_millis(10));
         }
+        false
     }
 
     pub(crate) fn connection(&self) -> Connection {
@@ -141,14 +164,16 @@ fn spawn(mut command: Command) -> Child {
 }
 
 /// A port that is free, and the one that a cluster's nodes talk to each other through, 10,000 above it, as well.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
+    // What was given out is not given out again, for its server may still be starting.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         // Those that the system gives out may be given to somebody else in the next moment; ours lie below.
         let port = 10_000 + port % 20_000;
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if free(port) && free(port + 10_000) {
+        if free(port) && free(port + 10_000) && GIVEN.lock().unwrap().insert(port) {
             return port;
         }
     }

@@ -195,6 +195,16 @@ impl Builder {
         if self.connect_timeout.is_zero() || self.response_timeout.is_zero() {
             return Err(invalid("a time limit of zero leaves no time for any answer"));
         }
+        // The driver would take none for trust in nobody, and fail only when it connects.
+        let pem =
+            self.root_certificate.iter().chain(self.client_certificate.as_ref().map(|c| &c.0));
+        for pem in pem {
+            if !pem.windows(17).any(|words| words == b"BEGIN CERTIFICATE") {
+                return Err(invalid(
+                    "there is no certificate in what was given as one; it has to be PEM",
+                ));
+            }
+        }
         let (target, place) = self.target()?;
         let link = Link::new(target, place, self.connect_timeout, self.response_timeout);
         Ok(Redis::start(Shared {
