@@ -107,3 +107,81 @@ mod sqlite {
         conformance::shared(&open(), &open()).await;
     }
 }
+
+#[cfg(feature = "redis")]
+#[path = "support/redis.rs"]
+mod redis_servers;
+
+#[cfg(feature = "redis")]
+mod redis {
+    use larder::store::{Redis, Store, redis::Builder};
+
+    use super::{
+        redis_servers::{Cluster, any_server, namespace},
+        *,
+    };
+
+    /// Runs the suite, and leaves nothing behind on a server that is not the test's own.
+    async fn all(builder: impl Fn() -> Builder) {
+        let stores = std::sync::Mutex::new(Vec::new());
+        conformance::all(async || {
+            let store = builder().namespace(namespace()).connect().await.unwrap();
+            stores.lock().unwrap().push(store.clone());
+            store
+        })
+        .await;
+        for store in stores.into_inner().unwrap() {
+            store.clear().await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn redis_keeps_every_promise() {
+        let (url, _server) = any_server();
+        all(|| Redis::builder(&url)).await;
+    }
+
+    /// Every body in chunks, and small ones.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn redis_keeps_every_promise_with_nothing_inline() {
+        let (url, _server) = any_server();
+        all(|| Redis::builder(&url).inline_limit(0).chunk_size(4096)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_redis_cluster_keeps_every_promise() {
+        let cluster = Cluster::start();
+        all(|| Redis::cluster(cluster.urls())).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_namespaces_of_a_redis_server_have_nothing_in_common() {
+        let (url, _server) = any_server();
+        let namespace = namespace();
+        // One is the beginning of the other.
+        let one = Redis::builder(&url).namespace(&namespace).build().unwrap();
+        let two = Redis::builder(&url).namespace(format!("{namespace}*")).build().unwrap();
+        conformance::isolation(&one, &two).await;
+        one.clear().await.unwrap();
+        two.clear().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_connections_to_a_redis_server_share_everything() {
+        let (url, _server) = any_server();
+        let namespace = namespace();
+        let connect = || Redis::builder(&url).namespace(&namespace).connect();
+        let (one, two) = (connect().await.unwrap(), connect().await.unwrap());
+        conformance::shared(&one, &two).await;
+        one.clear().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_on_a_redis_server_is_there_for_the_next_connection() {
+        let (url, _server) = any_server();
+        let namespace = namespace();
+        let connect = || Redis::builder(&url).namespace(&namespace).connect();
+        conformance::reopen(async || connect().await.unwrap()).await;
+        connect().await.unwrap().clear().await.unwrap();
+    }
+}

@@ -1,9 +1,21 @@
 #!/usr/bin/env bash
-# Runs every test. Installs or starts what the tests need first; so far, that is nothing beside a Rust toolchain.
+# Runs every test. Installs first what the tests need beside a Rust toolchain: redis-server. The tests start servers of
+# their own with it, each in a temporary folder, and end them. REDIS_URL names a server of yours for those that need but
+# some server; they keep to namespaces of their own there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
+
+if ! command -v redis-server >/dev/null; then
+  say "redis-server is missing"
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Install redis-server (on Debian and its kin, as root: apt-get install redis-server), then run this again." >&2
+    exit 1
+  fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server
+fi
 
 say "tests, all features"
 cargo test --all-features
@@ -13,6 +25,7 @@ cargo test --no-default-features --lib
 cargo test --no-default-features --features memory,conformance --lib --tests
 cargo test --no-default-features --features redb,conformance --lib --tests
 cargo test --no-default-features --features sqlite,conformance --lib --tests
+cargo test --no-default-features --features redis,conformance --lib --tests
 
 say "examples"
 quickstart() { cargo run --quiet --example quickstart -- "$@"; }

@@ -50,6 +50,8 @@ mod error;
 mod memory;
 #[cfg(feature = "redb")]
 pub mod redb;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -66,6 +68,10 @@ pub use self::memory::Memory;
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 #[doc(inline)]
 pub use self::redb::Redb;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+#[doc(inline)]
+pub use self::redis::Redis;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 #[doc(inline)]

@@ -1,0 +1,448 @@
+//! How a [`Redis`] is set up before it is asked anything.
+
+use std::{fmt, time::Duration};
+
+use redis::{
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    RedisError, RedisResult, TlsCertificates, TlsMode,
+    aio::ConnectionManager,
+    cluster::ClusterClient,
+    cluster_async::ClusterConnection,
+    sentinel::{SentinelClientBuilder, SentinelServerType},
+};
+
+use super::{
+    Redis, Shared,
+    fault::{STORE, invalid},
+    link::Link,
+    names::Names,
+    target::{Connection, Target, nobody, with_protocol},
+};
+use crate::store::{Error, ErrorKind, Result};
+
+/// Settings of a [`Redis`]; [`Redis::builder`] and its neighbours make one.
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `connect` or `build` is called"]
+pub struct Builder {
+    source: Source,
+    namespace: String,
+    inline_limit: usize,
+    chunk_size: usize,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    grace: Duration,
+    linger: Duration,
+    login: Option<(Option<String>, String)>,
+    database: Option<i64>,
+    root_certificate: Option<Vec<u8>>,
+    client_certificate: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+#[derive(Clone)]
+pub(super) enum Source {
+    Server(String),
+    Sentinel { sentinels: Vec<String>, service: String },
+    Cluster(Vec<String>),
+    Client(Box<Client>),
+    Given(Connection),
+}
+
+impl Builder {
+    pub(super) fn new(source: Source) -> Self {
+        Self {
+            source,
+            namespace: "larder:".to_owned(),
+            inline_limit: 64 << 10,
+            chunk_size: 256 << 10,
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(2),
+            grace: Duration::ZERO,
+            linger: Duration::from_secs(60),
+            login: None,
+            database: None,
+            root_certificate: None,
+            client_certificate: None,
+        }
+    }
+
+    /// Settings for a store behind a client of one's own. Its address, credentials and protocol are used; the store makes a
+    /// connection of its own.
+    pub fn from_client(client: Client) -> Self {
+        Self::new(Source::Client(Box::new(client)))
+    }
+
+    /// Settings for a store behind a connection that was made already. It reconnects as it was told to; the store's
+    /// [`response_timeout`](Builder::response_timeout) bounds what that takes.
+    pub fn from_connection_manager(connection: ConnectionManager) -> Self {
+        Self::new(Source::Given(Connection::Managed(connection)))
+    }
+
+    /// Settings for a store behind a connection to a cluster that was made already.
+    pub fn from_cluster_connection(connection: ClusterConnection) -> Self {
+        Self::new(Source::Given(Connection::Cluster(connection)))
+    }
+
+    /// What the name of every key begins with, so that several caches and other data can share a server. Default
+    /// `larder:`. Not empty and without braces, in which the name of the node's slot stands.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// Up to how many bytes a body is kept with its head, in one key, and read in one round trip. Default 64 KiB; 0 gives
+    /// each body that is not empty a key of its own.
+    pub fn inline_limit(mut self, bytes: usize) -> Self {
+        self.inline_limit = bytes;
+        self
+    }
+
+    /// In pieces of how many bytes a larger body is written and read. Default 256 KiB, from 1 KiB to 64 MiB. A body takes
+    /// about four such pieces of memory while it is read, and two while it is written.
+    pub fn chunk_size(mut self, bytes: usize) -> Self {
+        self.chunk_size = bytes;
+        self
+    }
+
+    /// How long making a connection may take. Default 2 s. A request that has to wait for it waits no longer than
+    /// [`response_timeout`](Builder::response_timeout) in all.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long the answer to one command may take, with all that is needed to get it. Default 2 s. Beyond it, the
+    /// operation is an error of kind [`ErrorKind::Unavailable`].
+    pub fn response_timeout(mut self, limit: Duration) -> Self {
+        self.response_timeout = limit;
+        self
+    }
+
+    /// For how long the server keeps an entry beyond the time until which the cache wants it
+    /// [kept](crate::entry::Head::keep_until): the expiry, or later where stale responses are of use. Default none.
+    /// `Duration::MAX` leaves all removing to [`remove_expired`](crate::store::Store::remove_expired).
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// For how long a large body stays after its entry was replaced, removed or expired, counted from the last time that
+    /// somebody read of it. Default 60 s. A reader that pauses for longer gets an error.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Under which name, if any, and with which password the servers are asked, in place of what the URL says. With
+    /// Sentinels, what their URLs say is for them alone, and this is for the servers that they name.
+    pub fn login(mut self, user: Option<&str>, password: impl Into<String>) -> Self {
+        self.login = Some((user.map(str::to_owned), password.into()));
+        self
+    }
+
+    /// The number of the database, in place of the URL's. Default 0, the only one that a cluster has.
+    pub fn database(mut self, number: u32) -> Self {
+        self.database = Some(i64::from(number));
+        self
+    }
+
+    /// The certificates of authorities that servers with TLS are trusted by, in PEM, in place of the system's.
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificate = Some(pem.into());
+        self
+    }
+
+    /// The certificate chain and the private key that are shown to servers with TLS, each in PEM.
+    pub fn client_certificate(
+        mut self,
+        chain_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.client_certificate = Some((chain_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// Makes the store and the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`] where no server answers or the login is refused.
+    pub async fn connect(self) -> Result<Redis> {
+        let store = self.build()?;
+        store.shared.link.connect().await?;
+        Ok(store)
+    }
+
+    /// Makes the store, which connects when it is first asked something. A server that is down is no error here: each
+    /// operation fails, and for the cache is a miss, until the server is there.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense. No message has a password in it.
+    pub fn build(self) -> Result<Redis> {
+        if self.namespace.is_empty() || self.namespace.contains(['{', '}']) {
+            return Err(invalid(format!(
+                "{:?} cannot be a namespace; take a name that is not empty and has no braces, such \
+                 as \"larder:\"",
+                self.namespace
+            )));
+        }
+        if !(1 << 10..=64 << 20).contains(&self.chunk_size) {
+            return Err(invalid("chunk_size takes 1 KiB to 64 MiB"));
+        }
+        if self.inline_limit > 64 << 20 {
+            return Err(invalid("inline_limit takes up to 64 MiB"));
+        }
+        if self.connect_timeout.is_zero() || self.response_timeout.is_zero() {
+            return Err(invalid("a time limit of zero leaves no time for any answer"));
+        }
+        // The driver would take none for trust in nobody, and fail only when it connects.
+        let pem =
+            self.root_certificate.iter().chain(self.client_certificate.as_ref().map(|c| &c.0));
+        for pem in pem {
+            if !pem.windows(17).any(|words| words == b"BEGIN CERTIFICATE") {
+                return Err(invalid(
+                    "there is no certificate in what was given as one; it has to be PEM",
+                ));
+            }
+        }
+        let (target, place) = self.target()?;
+        let link = Link::new(target, place, self.connect_timeout, self.response_timeout);
+        Ok(Redis::start(Shared {
+            link,
+            names: Names::new(self.namespace),
+            inline_limit: self.inline_limit,
+            chunk_size: self.chunk_size,
+            grace: self.grace,
+            linger: self.linger,
+        }))
+    }
+
+    fn target(&self) -> Result<(Target, String)> {
+        let refused = |error: RedisError| {
+            let message = "the connection cannot be set up with these settings";
+            Error::new(ErrorKind::Invalid, STORE, message).with_source(error)
+        };
+        match &self.source {
+            Source::Server(url) => {
+                let info = self.info(url)?;
+                let place = info.addr().to_string();
+                Ok((Target::Server(Box::new(self.client(info).map_err(refused)?)), place))
+            }
+            Source::Client(client) => {
+                let info = client.get_connection_info();
+                if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+                    provide_cryptography();
+                }
+                Ok((Target::Server(client.clone()), info.addr().to_string()))
+            }
+            Source::Cluster(urls) => {
+                let infos = self.infos(urls)?;
+                let place = format!("the cluster of {}", addresses(&infos));
+                Ok((Target::Cluster(Box::new(self.cluster(infos).map_err(refused)?)), place))
+            }
+            Source::Sentinel { sentinels, service } => {
+                let infos: Vec<_> =
+                    sentinels.iter().map(|url| parse(url)).collect::<Result<_>>()?;
+                let place = format!("{service} (by the Sentinels {})", addresses(&infos));
+                let target = self.sentinel(&infos, service).map_err(refused)?;
+                Ok((target, place))
+            }
+            Source::Given(connection) => {
+                let target = Target::Given(connection.clone());
+                Ok((target, "the server of the given connection".to_owned()))
+            }
+        }
+    }
+
+    fn certificates(&self) -> Option<TlsCertificates> {
+        let client_tls = self
+            .client_certificate
+            .clone()
+            .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+        let root_cert = self.root_certificate.clone();
+        (client_tls.is_some() || root_cert.is_some())
+            .then_some(TlsCertificates { client_tls, root_cert })
+    }
+
+    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        match self.certificates() {
+            Some(certificates) => Client::build_with_tls(info, certificates),
+            None => Client::open(info),
+        }
+    }
+
+    fn cluster(&self, infos: Vec<ConnectionInfo>) -> RedisResult<ClusterClient> {
+        let protocol = infos.first().ok_or_else(nobody)?.redis_settings().protocol();
+        let mut builder = ClusterClient::builder(infos)
+            .use_protocol(protocol)
+            .connection_timeout(self.connect_timeout)
+            .response_timeout(self.response_timeout)
+            // The link has a limit over all tries.
+            .retries(4)
+            .min_retry_wait(10)
+            .max_retry_wait(250);
+        if let Some(certificates) = self.certificates() {
+            builder = builder.certs(certificates);
+        }
+        builder.build()
+    }
+
+    fn sentinel(&self, infos: &[ConnectionInfo], service: &str) -> RedisResult<Target> {
+        let first = infos.first().ok_or_else(nobody)?;
+        let addresses = infos.iter().map(|info| info.addr().clone());
+        let mut builder =
+            SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
+                .set_client_to_redis_protocol(ProtocolVersion::RESP3);
+        if let Some(user) = first.redis_settings().username() {
+            builder = builder.set_client_to_sentinel_username(user);
+        }
+        if let Some(password) = first.redis_settings().password() {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
+        if let Some((user, password)) = &self.login {
+            builder = builder.set_client_to_redis_password(password);
+            if let Some(user) = user {
+                builder = builder.set_client_to_redis_username(user);
+            }
+        }
+        if let Some(database) = self.database {
+            builder = builder.set_client_to_redis_db(database);
+        }
+        if matches!(first.addr(), ConnectionAddr::TcpTls { .. }) {
+            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+            if let Some(certificates) = self.certificates() {
+                builder = builder
+                    .set_client_to_sentinel_certificates(certificates.clone())
+                    .set_client_to_redis_certificates(certificates);
+            }
+        }
+        let client = builder.build()?;
+        Ok(Target::Sentinel(std::sync::Arc::new(tokio::sync::Mutex::new(client))))
+    }
+
+    fn infos(&self, urls: &[String]) -> Result<Vec<ConnectionInfo>> {
+        urls.iter().map(|url| self.info(url)).collect()
+    }
+
+    /// What a server's URL says, and the settings that stand above it.
+    fn info(&self, url: &str) -> Result<ConnectionInfo> {
+        let mut info = parse(url)?;
+        let mut settings = info.redis_settings().clone();
+        if let Some((user, password)) = &self.login {
+            settings = settings.set_password(password);
+            if let Some(user) = user {
+                settings = settings.set_username(user);
+            }
+        }
+        if let Some(database) = self.database {
+            settings = settings.set_db(database);
+        }
+        info = info.set_redis_settings(settings);
+        // The driver speaks the older protocol unless it is told otherwise.
+        if !url.contains("protocol=") {
+            info = with_protocol(info, ProtocolVersion::RESP3);
+        }
+        Ok(info)
+    }
+}
+
+/// What a URL says. Errors do not repeat it, for it may have a password in it.
+fn parse(url: &str) -> Result<ConnectionInfo> {
+    let info = url.into_connection_info().map_err(|error| {
+        invalid(
+            "the URL of a server cannot be understood; it looks like \
+             redis://user:password@host:6379/0, or rediss:// for TLS",
+        )
+        .with_source(error)
+    })?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        provide_cryptography();
+    }
+    Ok(info)
+}
+
+fn addresses(infos: &[ConnectionInfo]) -> String {
+    let addresses: Vec<_> = infos.iter().map(|info| info.addr().to_string()).collect();
+    addresses.join(", ")
+}
+
+/// rustls asks for one way of doing its cryptography for the whole process. One that was chosen before stays.
+fn provide_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Where two come at the same time, the other's is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+}
+
+/// Without credentials, of which every part of the source may have some.
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("namespace", &self.namespace)
+            .field("inline_limit", &self.inline_limit)
+            .field("chunk_size", &self.chunk_size)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("response_timeout", &self.response_timeout)
+            .field("grace", &self.grace)
+            .field("linger", &self.linger)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder(url: &str) -> Builder {
+        Redis::builder(url)
+    }
+
+    #[test]
+    fn the_defaults_are_as_documented() {
+        let store = builder("redis://localhost").build().unwrap();
+        let shared = &store.shared;
+        assert_eq!(shared.names.namespace(), "larder:");
+        assert_eq!((shared.inline_limit, shared.chunk_size), (64 * 1024, 256 * 1024));
+        assert_eq!((shared.grace, shared.linger), (Duration::ZERO, Duration::from_secs(60)));
+        assert_eq!(shared.link.place(), "localhost:6379");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_without_a_word_of_the_password() {
+        let cases = [
+            builder("http://user:secret@localhost"),
+            builder("redis://user:secret@localhost/first"),
+            builder("redis://user:secret@localhost/?protocol=9"),
+            builder("user:secret@localhost"),
+            builder("redis://localhost").namespace(""),
+            builder("redis://localhost").namespace("a{b}"),
+            builder("redis://localhost").chunk_size(0),
+            builder("redis://localhost").inline_limit(usize::MAX),
+            builder("redis://localhost").response_timeout(Duration::ZERO),
+            builder("rediss://:secret@localhost").root_certificate("no certificate"),
+            builder("redis://localhost").root_certificate("for a server without TLS"),
+            Redis::cluster(Vec::<String>::new()),
+            Redis::sentinel(Vec::<String>::new(), "main"),
+        ];
+        for case in cases {
+            let error = case.build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_no_password() {
+        let url = "redis://user:secret@localhost:1";
+        let shown = [
+            format!("{:?}", builder(url)),
+            format!("{:?}", builder(url).build().unwrap()),
+            format!("{:?}", builder(url).login(Some("user"), "secret").build().unwrap()),
+            format!("{:?}", Redis::cluster([url]).build().unwrap()),
+            format!("{:?}", Redis::sentinel([url], "main").build().unwrap()),
+        ];
+        for shown in shown {
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The driver's errors as the store's: what each means for the caller, with the server and what to do.
+
+use redis::{ErrorKind as RedisKind, RedisError, RetryMethod, ServerErrorKind};
+
+use super::record::{Damage, RecordError};
+use crate::{
+    Key,
+    store::{Error, ErrorKind},
+};
+
+pub(super) const STORE: &str = "redis";
+
+/// The error of this store with the driver's as its source. `place` is the server, without credentials.
+pub(super) fn error(place: &str, error: RedisError) -> Error {
+    let kind = kind(&error);
+    let message = match kind {
+        ErrorKind::Full => format!(
+            "{place} takes no more; raise its maxmemory, let it evict, or make room on its disk"
+        ),
+        ErrorKind::Corrupt => format!("{place} has something else under a key of the cache"),
+        ErrorKind::Invalid => format!("{place} cannot be asked with these settings"),
+        ErrorKind::Incompatible => {
+            format!("{place} speaks an older protocol; add ?protocol=resp2 to the URL")
+        }
+        _ => format!("{place} cannot be asked now"),
+    };
+    Error::new(kind, STORE, message).with_source(error)
+}
+
+fn kind(error: &RedisError) -> ErrorKind {
+    match code(error).as_deref() {
+        Some("WRONGTYPE") => return ErrorKind::Corrupt,
+        Some("OOM" | "MISCONF") => return ErrorKind::Full,
+        _ => {}
+    }
+    match error.kind() {
+        RedisKind::InvalidClientConfig | RedisKind::EmptySentinelList => ErrorKind::Invalid,
+        RedisKind::RESP3NotSupported => ErrorKind::Incompatible,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// The first word of what the server answered.
+fn code(error: &RedisError) -> Option<String> {
+    let code = error.code()?;
+    // An error of a command within a script is told as that of the script.
+    if code == "ERR"
+        && let Some(detail) = error.detail()
+        && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "READONLY"]
+            .into_iter()
+            .find(|code| detail.contains(code))
+    {
+        return Some(inner.to_owned());
+    }
+    Some(code.to_owned())
+}
+
+/// Whether the server does not know the script that it was asked to run by its digest.
+pub(super) fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == RedisKind::Server(ServerErrorKind::NoScript)
+}
+
+/// Whether the body that was to be published has gone.
+pub(super) fn is_gone(error: &RedisError) -> bool {
+    error.code() == Some("LARDERGONE")
+}
+
+/// Whether the connection is of no use after this error.
+pub(super) fn breaks_connection(error: &RedisError) -> bool {
+    error.is_io_error()
+        || is_demoted(error)
+        || matches!(
+            error.retry_method(),
+            RetryMethod::Reconnect | RetryMethod::ReconnectFromInitialConnections
+        )
+}
+
+/// Whether the connections to the nodes of a cluster are of no use after this error, all of them.
+pub(super) fn breaks_cluster(error: &RedisError) -> bool {
+    error.is_timeout()
+        || matches!(error.retry_method(), RetryMethod::ReconnectFromInitialConnections)
+}
+
+/// Whether the server takes no writes, being a replica now. The command was not done.
+pub(super) fn is_demoted(error: &RedisError) -> bool {
+    code(error).as_deref() == Some("READONLY")
+}
+
+pub(super) fn slow(place: &str, limit: std::time::Duration) -> Error {
+    let message = format!("{place} did not answer within {limit:?}");
+    Error::new(ErrorKind::Unavailable, STORE, message)
+}
+
+pub(super) fn corrupt(key: &Key, what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, STORE, format!("the entry of key {key} has {what}"))
+}
+
+pub(super) fn damaged(key: &Key, error: RecordError) -> Error {
+    match error {
+        RecordError::Damage(Damage(what)) => corrupt(key, what),
+        RecordError::Head(error) => corrupt(key, "a damaged head").with_source(error),
+    }
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, STORE, message)
+}
+
+/// The server answered something that no server should.
+pub(super) fn strange(place: &str) -> Error {
+    let message = format!("{place} gave an answer that makes no sense; is it a Redis server?");
+    Error::new(ErrorKind::Other, STORE, message)
+}

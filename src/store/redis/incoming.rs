@@ -1,0 +1,287 @@
+//! The body that is coming in: kept while it is small, sent chunk by chunk to a key of its own once it is not.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    mem,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use redis::Value;
+
+use super::{
+    Shared, fault,
+    fault::STORE,
+    index::{announce, deadline, forget_one, header_of},
+    names::{Generation, digests, generation},
+    record::{Header, Location, MAX_TAGS, seal_chunk},
+    scripts,
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, ErrorKind, Result, Writer as StoreWriter},
+    time::Timestamp,
+};
+
+/// How long an unfinished body stays after its last chunk, in milliseconds: ten minutes.
+const STAGED: &[u8] = b"600000";
+
+/// Takes the body of one entry of a [`Redis`](super::Redis). It holds at most one chunk, or what is kept in one piece
+/// with the head, beside the last [`Bytes`] it was given.
+pub struct Writer {
+    shared: Arc<Shared>,
+    key: Key,
+    head: Option<Head>,
+    /// What came before `rest` and is not sent yet.
+    buffer: BytesMut,
+    /// The last piece, left as it came: a body of one piece is never copied here.
+    rest: Bytes,
+    /// The body on the server, once there is one.
+    staged: Option<Staged>,
+}
+
+struct Staged {
+    generation: Generation,
+    name: Vec<u8>,
+    /// Bytes and chunks that were sent.
+    sent: u64,
+    chunks: u64,
+    /// What is being sent; it is sent again where the call was cancelled.
+    sending: Option<Bytes>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, key: Key, head: Head) -> Self {
+        let (buffer, rest) = (BytesMut::new(), Bytes::new());
+        Self { shared, key, head: Some(head), buffer, rest, staged: None }
+    }
+
+    fn held(&self) -> usize {
+        self.buffer.len() + self.rest.len()
+    }
+
+    fn len(&self) -> u64 {
+        let sending = |staged: &Staged| staged.sending.as_ref().map_or(0, Bytes::len) as u64;
+        let sent = self.staged.as_ref().map_or(0, |staged| staged.sent + sending(staged));
+        sent + self.held() as u64
+    }
+
+    /// Sends chunks while there are whole ones. It can be cancelled anywhere and called again.
+    async fn drain(&mut self) -> Result<()> {
+        let chunk = self.shared.chunk_size;
+        loop {
+            self.send().await?;
+            let limit = if self.staged.is_some() { 0 } else { self.shared.inline_limit };
+            if self.held() <= limit || self.held() < chunk {
+                return Ok(());
+            }
+            self.stage(chunk);
+        }
+    }
+
+    /// Sets the next `len` bytes apart as a chunk.
+    fn stage(&mut self, len: usize) {
+        let payload = self.take(len);
+        let staged = self.staged.get_or_insert_with(|| {
+            let generation = generation(fresh());
+            let name = self.shared.names.staged(&self.key, &generation);
+            Staged { generation, name, sent: 0, chunks: 0, sending: None }
+        });
+        staged.sending = Some(payload);
+    }
+
+    /// Sends the chunk that was set apart.
+    async fn send(&mut self) -> Result<()> {
+        let Some(staged) = &mut self.staged else { return Ok(()) };
+        let Some(payload) = &staged.sending else { return Ok(()) };
+        let chunk = seal_chunk(&staged.generation, staged.chunks, payload);
+        let index = staged.chunks.to_string();
+        let args = [index.as_bytes(), &chunk, STAGED];
+        self.shared.link.run(&scripts::STAGE, &[&staged.name], &args).await?;
+        staged.sent += payload.len() as u64;
+        staged.chunks += 1;
+        staged.sending = None;
+        Ok(())
+    }
+
+    /// The next `len` bytes, of which there are so many.
+    fn take(&mut self, len: usize) -> Bytes {
+        if self.buffer.is_empty() {
+            return self.rest.split_to(len);
+        }
+        if self.buffer.len() >= len {
+            return self.buffer.split_to(len).freeze();
+        }
+        let missing = self.rest.split_to(len - self.buffer.len());
+        self.buffer.extend_from_slice(&missing);
+        mem::take(&mut self.buffer).freeze()
+    }
+
+    async fn publish(&self, header: &Header, head: &Head, tail: &[u8]) -> Result<Value> {
+        let shared = &self.shared;
+        let mut record = header.encode(&self.key, &head.encode());
+        record.extend_from_slice(tail);
+        let (at, body_at) = shared.deadlines(head.keep_until());
+        let linger = shared.linger_millis();
+        let entry = shared.names.entry(&self.key);
+        let answer = match &self.staged {
+            None => {
+                let args = [&record, at.as_bytes(), body_at.as_bytes(), linger.as_bytes()];
+                shared.link.try_run(&scripts::PUBLISH, &[&entry], &args).await?
+            }
+            Some(staged) => {
+                let chunks = staged.chunks.to_string();
+                let body = shared.names.body(&self.key, &staged.generation);
+                let args = [
+                    &record,
+                    at.as_bytes(),
+                    body_at.as_bytes(),
+                    linger.as_bytes(),
+                    chunks.as_bytes(),
+                ];
+                let keys = [&entry[..], &staged.name, &body];
+                shared.link.try_run(&scripts::PUBLISH, &keys, &args).await?
+            }
+        };
+        answer.map_err(|error| {
+            if fault::is_gone(&error) {
+                let message = format!(
+                    "the body for key {} was dropped by {} while it was being written; it is not stored",
+                    self.key,
+                    shared.link.place()
+                );
+                return Error::new(ErrorKind::Unavailable, STORE, message);
+            }
+            fault::error(shared.link.place(), error)
+        })
+    }
+}
+
+impl StoreWriter for Writer {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        // What a cancelled call has left.
+        self.drain().await?;
+        if !self.rest.is_empty() {
+            self.buffer.extend_from_slice(&self.rest);
+        }
+        self.rest = chunk;
+        self.drain().await
+    }
+
+    async fn finish(mut self, trailers: Option<HeaderMap>) -> Result<()> {
+        self.drain().await?;
+        let len = self.len();
+        if self.held() > 0 && (self.staged.is_some() || self.held() > self.shared.inline_limit) {
+            self.stage(self.held());
+            self.send().await?;
+        }
+        let tail = self.take(self.held());
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let head = head.seal(len, trailers);
+        let body = match &self.staged {
+            None => Location::Inline { checksum: crc32fast::hash(&tail) },
+            Some(staged) => Location::Chunks {
+                generation: staged.generation,
+                chunk: self.shared.chunk_size as u32,
+            },
+        };
+        let header = header(&head, body, len)?;
+        announce(&self.shared, &self.key, &header, head.keep_until()).await?;
+        let old = self.publish(&header, &head, &tail).await?;
+        // The body is the entry's from here on.
+        self.staged = None;
+        forget_one(&self.shared, &self.key, header_of(&self.key, old)).await;
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let Some(staged) = self.staged.take() else { return };
+        // Without a runtime, or where the server is not reached, the body goes by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let shared = self.shared.clone();
+            runtime.spawn(async move {
+                drop(shared.link.ask(redis::cmd("UNLINK").arg(&staged.name)).await);
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("key", &self.key)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts `head` before the body of the entry that was `seen`.
+pub(super) async fn update(shared: &Shared, key: &Key, seen: u64, head: Head) -> Result<bool> {
+    check_tags(&head)?;
+    let Some(old) = shared.record(key).await? else { return Ok(false) };
+    if old.header.version != seen {
+        return Ok(false);
+    }
+    let head = head.carry_body(&old.head);
+    let header = header(&head, old.header.body, old.header.body_len)?;
+    announce(shared, key, &header, head.keep_until()).await?;
+    let old_head_end = old.front_len.to_string();
+    let (at, body_at) = shared.deadlines(head.keep_until());
+    let front = header.encode(key, &head.encode());
+    let seen = seen.to_le_bytes();
+    let args = [&seen, &front[..], at.as_bytes(), body_at.as_bytes(), old_head_end.as_bytes()];
+    let name = shared.names.entry(key);
+    let (updated, gone) = match shared.link.run(&scripts::UPDATE, &[&name], &args).await? {
+        Value::Nil => (false, Some(header)),
+        replaced => (true, header_of(key, replaced)),
+    };
+    forget_one(shared, key, gone).await;
+    Ok(updated)
+}
+
+/// The header of a new version.
+fn header(head: &Head, body: Location, body_len: u64) -> Result<Header> {
+    check_tags(head)?;
+    Ok(Header {
+        version: fresh(),
+        written: Timestamp::from(SystemTime::now()).as_millis(),
+        body,
+        body_len,
+        expires: head.keep_until().is_some(),
+        tags: digests(head.tags()),
+    })
+}
+
+pub(super) fn check_tags(head: &Head) -> Result<()> {
+    if head.tags().len() > MAX_TAGS {
+        let message = format!("an entry can have {MAX_TAGS} tags, not {}", head.tags().len());
+        return Err(Error::new(ErrorKind::TooLarge, STORE, message));
+    }
+    Ok(())
+}
+
+/// A number that no other writer comes upon, on this machine or another.
+fn fresh() -> u64 {
+    // The standard library seeds it from the system's randomness.
+    RandomState::new().hash_one(SystemTime::now())
+}
+
+pub(super) fn deadline_text(at: Option<u64>) -> String {
+    at.map_or_else(String::new, |at| at.to_string())
+}
+
+impl Shared {
+    /// When entry and body go by themselves, as the scripts take it.
+    fn deadlines(&self, keep_until: Option<Timestamp>) -> (String, String) {
+        let entry = deadline(keep_until, self.grace);
+        // The body stays for those who began to read it before.
+        let body = deadline(keep_until, self.grace.saturating_add(self.linger));
+        (deadline_text(entry), deadline_text(body.filter(|_| entry.is_some())))
+    }
+}

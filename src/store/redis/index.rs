@@ -1,0 +1,277 @@
+//! What finds entries by expiry and by tag: sorted sets in slots of their own, which no server can change in one step with
+//! an entry on another node of a cluster.
+//!
+//! So they hold *hints*. A hint names one version of one entry; it is written before that version can be seen, and
+//! dropped after that version has gone, by who made it go. There may be hints for what is not there, never anything
+//! without its hints; whoever follows one asks for the removal of that very version. What leads nowhere is dropped once
+//! it is older than any write can be under way.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+use redis::Value;
+
+use super::{
+    Shared,
+    names::{EXPIRY_SHARDS, TagDigest, digest},
+    record::Header,
+    scripts, value,
+};
+use crate::{
+    Key,
+    store::{ErrorKind, Result, Version},
+    time::Timestamp,
+};
+
+/// How many members are looked at or dropped in one go.
+const PAGE: usize = 500;
+
+/// How many commands are under way at a time.
+const AT_A_TIME: usize = 64;
+
+/// After this time a hint that leads nowhere is no writer's any more.
+const STALE: Duration = Duration::from_secs(3600);
+
+/// Beyond this, numbers of milliseconds are not exact on the server; what is to be kept longer is kept for ever.
+const LATEST: u64 = 1 << 53;
+
+/// A hint: which version of which entry, and when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hint {
+    key: Key,
+    version: u64,
+    written: u64,
+}
+
+impl Hint {
+    fn of(key: &Key, header: &Header) -> Self {
+        Self { key: *key, version: header.version, written: header.written }
+    }
+
+    fn encode(&self) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        bytes[..32].copy_from_slice(self.key.as_bytes());
+        bytes[32..40].copy_from_slice(&self.version.to_le_bytes());
+        bytes[40..].copy_from_slice(&self.written.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 48] = bytes.try_into().ok()?;
+        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
+        let key = Key::from_bytes(std::array::from_fn(|index| bytes[index]));
+        Some(Self { key, version: number(32), written: number(40) })
+    }
+
+    fn is_stale(&self) -> bool {
+        let written = Timestamp::from_millis(self.written);
+        Timestamp::from(SystemTime::now()).saturating_since(written) > STALE
+    }
+}
+
+/// When the server removes by itself what is to be kept until `keep_until`, in milliseconds since 1970; `None` is never.
+pub(super) fn deadline(keep_until: Option<Timestamp>, grace: Duration) -> Option<u64> {
+    let at = keep_until?.saturating_add(grace).as_millis();
+    (at <= LATEST).then_some(at)
+}
+
+/// What has to be added to the scores of an index to get when the server removes by itself.
+fn grace_of(shared: &Shared, expiry: bool) -> String {
+    // The scores of tags have it in them.
+    if expiry { grace_millis(shared.grace) } else { "0".to_owned() }
+}
+
+/// The grace as the scripts know it.
+fn grace_millis(grace: Duration) -> String {
+    match u64::try_from(grace.as_millis()) {
+        Ok(millis) if millis <= LATEST => millis.to_string(),
+        _ => "-1".to_owned(),
+    }
+}
+
+/// What the futures come to, in no particular order, or the first error. Some are under way at the same time.
+// A vector, for a stream that makes them one by one has a type that the compiler cannot tell to be `Send`.
+pub(super) async fn all<T, F: Future<Output = Result<T>>>(futures: Vec<F>) -> Result<Vec<T>> {
+    stream::iter(futures).buffer_unordered(AT_A_TIME).try_collect().await
+}
+
+/// Writes the hints for a version that is about to be published.
+pub(super) async fn announce(
+    shared: &Shared,
+    key: &Key,
+    header: &Header,
+    keep_until: Option<Timestamp>,
+) -> Result<()> {
+    let hint = Hint::of(key, header).encode();
+    let add = async |name: Vec<u8>, expiry: bool, score: String| {
+        let grace = grace_of(shared, expiry);
+        let args = [grace.as_bytes(), score.as_bytes(), &hint];
+        shared.link.run(&scripts::ADD, &[&name], &args).await.map(drop)
+    };
+    let expiry = async {
+        let Some(keep_until) = keep_until else { return Ok(()) };
+        let score = keep_until.as_millis().to_string();
+        add(shared.names.expiry_of(key), true, score).await
+    };
+    let last = deadline(keep_until, shared.grace)
+        .map_or_else(|| "+inf".to_owned(), |deadline| deadline.to_string());
+    let tags = header.tags.iter();
+    let tags = all(tags.map(|tag| add(shared.names.tag(tag), false, last.clone())).collect());
+    future::try_join(expiry, tags).await.map(drop)
+}
+
+/// Drops the hints for a version that has gone. What is done is done: a hint that stays is dropped in time.
+pub(super) async fn forget_one(shared: &Shared, key: &Key, gone: Option<Header>) {
+    if let Some(header) = gone {
+        drop(forget(shared, &[(*key, header)]).await);
+    }
+}
+
+/// Drops the hints for versions that have gone.
+pub(super) async fn forget(shared: &Shared, gone: &[(Key, Header)]) -> Result<()> {
+    let mut hints: HashMap<(Vec<u8>, bool), Vec<[u8; 48]>> = HashMap::new();
+    for (key, header) in gone {
+        let hint = Hint::of(key, header).encode();
+        if header.expires {
+            hints.entry((shared.names.expiry_of(key), true)).or_default().push(hint);
+        }
+        for tag in &header.tags {
+            hints.entry((shared.names.tag(tag), false)).or_default().push(hint);
+        }
+    }
+    let dropping = hints.into_iter().map(|((name, expiry), hints)| async move {
+        drop_hints(shared, &name, &grace_of(shared, expiry), &hints).await
+    });
+    all(dropping.collect()).await.map(drop)
+}
+
+async fn drop_hints<H: AsRef<[u8]>>(
+    shared: &Shared,
+    name: &[u8],
+    grace: &str,
+    hints: &[H],
+) -> Result<()> {
+    for page in hints.chunks(PAGE) {
+        let mut args = vec![grace.as_bytes()];
+        args.extend(page.iter().map(AsRef::as_ref));
+        shared.link.run(&scripts::DROP, &[name], &args).await?;
+    }
+    Ok(())
+}
+
+/// Removes what is to be kept until `now` at most.
+pub(super) async fn remove_expired(shared: &Shared, now: Timestamp) -> Result<u64> {
+    let (grace, until) = (grace_of(shared, true), now.as_millis().to_string());
+    let mut removed = 0;
+    for shard in 0..EXPIRY_SHARDS {
+        removed += follow(shared, &shared.names.expiry(shard), &grace, &until).await?;
+    }
+    Ok(removed)
+}
+
+pub(super) async fn remove_tagged(shared: &Shared, tag: &str) -> Result<u64> {
+    let tag: TagDigest = digest(tag);
+    follow(shared, &shared.names.tag(&tag), &grace_of(shared, false), "+inf").await
+}
+
+/// Removes all that the index `name` leads to, and what leads nowhere from the index.
+pub(super) async fn sweep(shared: &Shared, name: &[u8], expiry: bool) -> Result<()> {
+    match follow(shared, name, &grace_of(shared, expiry), "+inf").await {
+        // It is no index, and has been removed.
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(()),
+        followed => followed.map(drop),
+    }
+}
+
+/// Removes what the hints up to the score `until` lead to; how many entries that were.
+async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Result<u64> {
+    let (mut removed, mut passed) = (0, 0);
+    loop {
+        let args = [grace, until, &passed.to_string(), &PAGE.to_string()];
+        let page = match shared.link.run(&scripts::PAGE, &[name], &args).await {
+            Ok(page) => page,
+            Err(error) => {
+                if error.kind() == ErrorKind::Corrupt {
+                    // Something else lies under the index's name. The next write makes the index anew.
+                    shared.link.ask(redis::cmd("UNLINK").arg(name)).await?;
+                }
+                return Err(error);
+            }
+        };
+        let members = value::all_bytes(page).ok_or_else(|| shared.strange())?;
+        let full = members.len() == PAGE;
+        let removing = members.into_iter().map(|member| async move {
+            let Some(hint) = Hint::decode(&member) else { return Ok((member, None, None)) };
+            let gone = remove(shared, &hint.key, Some(Version::new(hint.version))).await?;
+            Ok((member, Some(hint), gone))
+        });
+        let outcomes = all(removing.collect()).await?;
+        let (mut gone, mut stale) = (Vec::new(), Vec::new());
+        for (member, hint, outcome) in outcomes {
+            match (hint, outcome) {
+                (Some(hint), Some(header)) => {
+                    removed += 1;
+                    // Dropped here even if the header has been damaged since.
+                    stale.push(member);
+                    gone.extend(header.map(|header| (hint.key, header)));
+                }
+                (Some(hint), None) if !hint.is_stale() => passed += 1,
+                _ => stale.push(member),
+            }
+        }
+        drop_hints(shared, name, grace, &stale).await?;
+        forget(shared, &gone).await?;
+        if !full {
+            return Ok(removed);
+        }
+    }
+}
+
+/// Removes an entry, of the version that was `seen` or of any. `None` where there is none; the header, if it can be read.
+pub(super) async fn remove(
+    shared: &Shared,
+    key: &Key,
+    seen: Option<Version>,
+) -> Result<Option<Option<Header>>> {
+    let seen = seen.map(|seen| seen.get().to_le_bytes());
+    let linger = shared.linger_millis();
+    let args = [seen.as_ref().map_or(&[][..], |seen| seen), linger.as_bytes()];
+    let name = shared.names.entry(key);
+    Ok(match shared.link.run(&scripts::REMOVE, &[&name], &args).await? {
+        Value::Nil => None,
+        removed => Some(header_of(key, removed)),
+    })
+}
+
+/// The header that a script gave.
+pub(super) fn header_of(key: &Key, given: Value) -> Option<Header> {
+    let bytes = value::bytes(given)?;
+    Header::parse(key, &bytes).ok().map(|(header, _)| header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_come_back() {
+        let hint = Hint { key: Key::digest("key"), version: u64::MAX - 1, written: 7 };
+        assert_eq!(Hint::decode(&hint.encode()), Some(hint));
+        assert_eq!(Hint::decode(b"short"), None);
+        assert!(hint.is_stale());
+    }
+
+    #[test]
+    fn what_is_kept_for_very_long_is_kept_for_ever() {
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        assert_eq!(deadline(at(5_000), Duration::from_secs(1)), Some(6_000));
+        assert_eq!(deadline(at(5_000), Duration::MAX), None);
+        assert_eq!(deadline(Some(Timestamp::MAX), Duration::ZERO), None);
+        assert_eq!(deadline(None, Duration::ZERO), None);
+        assert_eq!(grace_millis(Duration::MAX), "-1");
+        assert_eq!(grace_millis(Duration::from_secs(1)), "1000");
+    }
+}

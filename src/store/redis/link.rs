@@ -1,0 +1,251 @@
+//! The way to the server: one connection that is made when it is needed, shared by all, and replaced when it breaks.
+//! Whatever is asked is answered, or an error, within a limit.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use redis::{Cmd, RedisError, RedisResult, ToRedisArgs, Value};
+
+use super::{
+    fault,
+    scripts::Script,
+    target::{Connection, Node, Target},
+};
+use crate::store::Result;
+
+/// For how long nothing is tried after a connection could not be made: those who come meanwhile hear of it at once.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) struct Link {
+    target: Target,
+    /// The server as messages name it.
+    place: String,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Grows with each connection, so that one that broke is not taken for the one after it.
+    number: u64,
+    stage: Stage,
+}
+
+enum Stage {
+    Idle,
+    Failed(Instant, RedisError),
+    Connecting(Shared<BoxFuture<'static, RedisResult<Connection>>>),
+    Connected(Connection),
+}
+
+impl Link {
+    pub(super) fn new(
+        target: Target,
+        place: String,
+        connect_timeout: Duration,
+        response_timeout: Duration,
+    ) -> Self {
+        let stage = match &target {
+            Target::Given(connection) => Stage::Connected(connection.clone()),
+            _ => Stage::Idle,
+        };
+        let state = Mutex::new(State { number: 0, stage });
+        Self { target, place, connect_timeout, response_timeout, state }
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Asks once. Where the connection breaks, whether the command was done is not known.
+    pub(super) async fn ask(&self, cmd: &Cmd) -> Result<Value> {
+        self.within(self.attempt(cmd, false)).await
+    }
+
+    /// Asks what may be asked again: where the connection turns out to be broken, over a new one.
+    pub(super) async fn read(&self, cmd: &Cmd) -> Result<Value> {
+        self.within(self.attempt(cmd, true)).await
+    }
+
+    /// Runs a script on `keys`. It is sent by its digest, and whole to a server that does not know it.
+    pub(super) async fn run<A: ToRedisArgs + Sync>(
+        &self,
+        script: &Script,
+        keys: &[&[u8]],
+        args: &[A],
+    ) -> Result<Value> {
+        self.try_run(script, keys, args).await?.map_err(|error| fault::error(&self.place, error))
+    }
+
+    /// As [`run`](Self::run), with what the server answers left to the caller to judge.
+    pub(super) async fn try_run<A: ToRedisArgs + Sync>(
+        &self,
+        script: &Script,
+        keys: &[&[u8]],
+        args: &[A],
+    ) -> Result<RedisResult<Value>> {
+        let command = |name: &str, script: &str| {
+            let mut cmd = redis::cmd(name);
+            cmd.arg(script).arg(keys.len()).arg(keys).arg(args);
+            cmd
+        };
+        let running = async {
+            match self.attempt(&command("EVALSHA", &script.hash), false).await {
+                Err(error) if fault::is_unknown_script(&error) => {
+                    self.attempt(&command("EVAL", &script.text), false).await
+                }
+                answer => answer,
+            }
+        };
+        tokio::time::timeout(self.response_timeout, running)
+            .await
+            .map_err(|_| fault::slow(&self.place, self.response_timeout))
+    }
+
+    /// Asks every node that has keys.
+    pub(super) async fn read_everywhere(&self, cmd: &Cmd) -> Result<Vec<(Option<Node>, Value)>> {
+        self.within(async {
+            let (mut connection, number) = self.connection().await?;
+            let answer = connection.send_to_all(cmd).await;
+            self.look_at(&answer, number);
+            answer
+        })
+        .await
+    }
+
+    /// Asks one of those that [`read_everywhere`](Self::read_everywhere) found.
+    pub(super) async fn read_from(&self, node: Option<&Node>, cmd: &Cmd) -> Result<Value> {
+        self.within(async {
+            let (mut connection, number) = self.connection().await?;
+            let answer = connection.send_to(node, cmd).await;
+            self.look_at(&answer, number);
+            answer
+        })
+        .await
+    }
+
+    /// Connects now, if it is not done.
+    pub(super) async fn connect(&self) -> Result<()> {
+        self.within(async { self.attempt(&redis::cmd("PING"), true).await }).await.map(drop)
+    }
+
+    async fn within<T>(&self, asking: impl Future<Output = RedisResult<T>>) -> Result<T> {
+        match tokio::time::timeout(self.response_timeout, asking).await {
+            Ok(answer) => answer.map_err(|error| fault::error(&self.place, error)),
+            Err(_) => Err(fault::slow(&self.place, self.response_timeout)),
+        }
+    }
+
+    async fn attempt(&self, cmd: &Cmd, again: bool) -> RedisResult<Value> {
+        let (answer, broken) = self.attempt_once(cmd).await;
+        match answer {
+            Err(error) if (again && broken) || fault::is_demoted(&error) => {
+                self.attempt_once(cmd).await.0
+            }
+            answer => answer,
+        }
+    }
+
+    /// The answer, and whether it was the connection that failed, after it had been made.
+    async fn attempt_once(&self, cmd: &Cmd) -> (RedisResult<Value>, bool) {
+        let (mut connection, number) = match self.connection().await {
+            Ok(connected) => connected,
+            Err(error) => return (Err(error), false),
+        };
+        // Whoever gives up waiting, at the limit or because nobody wants to know any more, leaves this behind.
+        let mut watch = Watch { link: self, number, since: Instant::now(), answered: false };
+        let answer = connection.send(cmd).await;
+        watch.answered = true;
+        let broken = self.look_at(&answer, number);
+        (answer, broken)
+    }
+
+    /// Lets go of a connection that `answer` says is broken.
+    fn look_at<T>(&self, answer: &RedisResult<T>, number: u64) -> bool {
+        let broken = match answer {
+            Ok(_) => false,
+            // The driver mends the connection to each node by itself, save those that are just silent.
+            Err(error) if self.target.is_cluster() => fault::breaks_cluster(error),
+            Err(error) => fault::breaks_connection(error),
+        };
+        if broken {
+            self.let_go(number);
+        }
+        broken
+    }
+
+    fn let_go(&self, number: u64) {
+        if self.target.mends_itself() {
+            return;
+        }
+        let mut state = self.state();
+        if state.number == number && matches!(state.stage, Stage::Connected(_)) {
+            state.stage = Stage::Idle;
+        }
+    }
+
+    async fn connection(&self) -> RedisResult<(Connection, u64)> {
+        let (connecting, number) = {
+            let mut state = self.state();
+            match &state.stage {
+                Stage::Connected(connection) => return Ok((connection.clone(), state.number)),
+                Stage::Failed(at, error) if at.elapsed() < PAUSE => return Err(error.clone()),
+                Stage::Connecting(connecting) => (connecting.clone(), state.number),
+                Stage::Idle | Stage::Failed(..) => {
+                    state.number += 1;
+                    let connecting = self.start();
+                    state.stage = Stage::Connecting(connecting.clone());
+                    (connecting, state.number)
+                }
+            }
+        };
+        let connected = connecting.await;
+        let mut state = self.state();
+        if state.number == number && matches!(state.stage, Stage::Connecting(_)) {
+            state.stage = match &connected {
+                Ok(connection) => Stage::Connected(connection.clone()),
+                Err(error) => Stage::Failed(Instant::now(), error.clone()),
+            };
+        }
+        connected.map(|connection| (connection, number))
+    }
+
+    /// Connects in a task of its own, so that it does not matter which of those who wait goes away.
+    fn start(&self) -> Shared<BoxFuture<'static, RedisResult<Connection>>> {
+        let (target, limit) = (self.target.clone(), self.connect_timeout);
+        let task = tokio::spawn(async move { target.connect(limit).await });
+        let connected = async {
+            let stopped = |_| RedisError::from(std::io::Error::other("the runtime has stopped"));
+            task.await.map_err(stopped)?
+        };
+        connected.boxed().shared()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notices a command that was given up after the time that an answer may take: a connection that has been silent for so
+/// long is not used again, for it may be one that nobody has told that the server is gone.
+struct Watch<'a> {
+    link: &'a Link,
+    number: u64,
+    since: Instant,
+    answered: bool,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        // A part of the time may have gone into connecting.
+        if !self.answered && self.since.elapsed() * 2 >= self.link.response_timeout {
+            self.link.let_go(self.number);
+        }
+    }
+}

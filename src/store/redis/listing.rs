@@ -1,0 +1,252 @@
+//! What there is: the keys of the namespace by `SCAN`, on every node that has some, and what is done with all of them.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Shared, fault,
+    index::{all, forget, remove, sweep},
+    names::Name,
+    record::{FIXED, Header, Location, Record},
+    target::Node,
+    value,
+};
+use crate::{
+    Key,
+    store::{Result, Scanned, Version},
+};
+
+/// How many keys the server looks at for one answer.
+const PAGE: usize = 1000;
+
+/// How many bytes of a record are asked for first. Few heads are longer.
+const FRONT: usize = 8192;
+
+/// A walk over the names that fit a pattern, answer by answer. The server may name one twice.
+struct Walk {
+    shared: Arc<Shared>,
+    pattern: Vec<u8>,
+    /// Where there is more, and from where on; `None` before the first answer.
+    nodes: Option<VecDeque<(Option<Node>, Bytes)>>,
+    /// Answers that are there already.
+    ready: VecDeque<Vec<Bytes>>,
+}
+
+impl Walk {
+    fn new(shared: &Arc<Shared>, pattern: Vec<u8>) -> Self {
+        Self { shared: shared.clone(), pattern, nodes: None, ready: VecDeque::new() }
+    }
+
+    fn command(&self, cursor: &[u8]) -> redis::Cmd {
+        let mut cmd = redis::cmd("SCAN");
+        cmd.arg(cursor).arg("MATCH").arg(&self.pattern).arg("COUNT").arg(PAGE);
+        cmd
+    }
+
+    fn answer(&self, answer: redis::Value) -> Option<(Bytes, Vec<Bytes>)> {
+        let [cursor, names] = <[_; 2]>::try_from(value::array(answer)?).ok()?;
+        Some((value::bytes(cursor)?, value::all_bytes(names)?))
+    }
+
+    /// The names of the next answer, which may be none; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
+        if self.nodes.is_none() {
+            let answers = self.shared.link.read_everywhere(&self.command(b"0")).await?;
+            let mut nodes = VecDeque::new();
+            for (node, answer) in answers {
+                let (cursor, names) = self.answer(answer).ok_or_else(|| self.shared.strange())?;
+                self.ready.push_back(names);
+                if cursor != "0" {
+                    nodes.push_back((node, cursor));
+                }
+            }
+            self.nodes = Some(nodes);
+        }
+        if let Some(names) = self.ready.pop_front() {
+            return Ok(Some(names));
+        }
+        let Some((node, cursor)) = self.nodes.as_mut().and_then(VecDeque::pop_front) else {
+            return Ok(None);
+        };
+        let answer = self.shared.link.read_from(node.as_ref(), &self.command(&cursor)).await?;
+        let (cursor, names) = self.answer(answer).ok_or_else(|| self.shared.strange())?;
+        if cursor != "0"
+            && let Some(nodes) = &mut self.nodes
+        {
+            nodes.push_front((node, cursor));
+        }
+        Ok(Some(names))
+    }
+}
+
+/// The keys of entries that a walk finds, each once.
+struct Entries {
+    walk: Walk,
+    seen: HashSet<Key>,
+}
+
+impl Entries {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self { walk: Walk::new(shared, shared.names.entries_pattern()), seen: HashSet::new() }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<Key>>> {
+        let Some(names) = self.walk.next().await? else { return Ok(None) };
+        let keys = names.iter().filter_map(|name| match self.walk.shared.names.parse(name) {
+            Some(Name::Entry(key)) => self.seen.insert(key).then_some(key),
+            _ => None,
+        });
+        Ok(Some(keys.collect()))
+    }
+}
+
+/// An entry's header and head, and where they end.
+pub(super) struct Front {
+    pub(super) header: Header,
+    pub(super) head: crate::entry::Head,
+    pub(super) front_len: usize,
+}
+
+impl Shared {
+    /// Header and head of an entry, without its body.
+    pub(super) async fn record(&self, key: &Key) -> Result<Option<Front>> {
+        let name = self.names.entry(key);
+        let mut len = FRONT;
+        loop {
+            let mut cmd = redis::cmd("GETRANGE");
+            cmd.arg(&name).arg(0).arg(len - 1);
+            let bytes = value::bytes(self.link.read(&cmd).await?).ok_or_else(|| self.strange())?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let cut = bytes.len() == len;
+            // A record with very many tags has even its header beyond the first part.
+            let parsed = Header::parse(key, &bytes);
+            if cut {
+                let needed = match &parsed {
+                    Ok((header, head_len)) => header.len().saturating_add(*head_len),
+                    Err(_) if len == FRONT => FRONT * 256,
+                    Err(_) => len,
+                };
+                if needed > len {
+                    len = needed;
+                    continue;
+                }
+            }
+            let record = Record::parse(key, &bytes).map_err(|error| fault::damaged(key, error))?;
+            let front_len = bytes.len() - record.inline.len();
+            return Ok(Some(Front { header: record.header, head: record.head, front_len }));
+        }
+    }
+}
+
+/// Every entry's head.
+pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> + Send {
+    let entries = Some(Entries::new(&shared));
+    let pages = stream::unfold(entries, |entries| async {
+        let mut entries = entries?;
+        match heads(&mut entries).await {
+            Ok(Some(page)) => Some((page, Some(entries))),
+            Ok(None) => None,
+            // From here on nothing is known that could be gone on from.
+            Err(error) => Some((vec![Err(error)], None)),
+        }
+    });
+    pages.flat_map(stream::iter)
+}
+
+/// The heads of the next keys; `None` at the end.
+async fn heads(entries: &mut Entries) -> Result<Option<Vec<Result<Scanned>>>> {
+    let Some(keys) = entries.next().await? else { return Ok(None) };
+    let shared = entries.walk.shared.clone();
+    // Each with its own outcome: one that is damaged does not end the listing.
+    let heads = keys.iter().map(|key| async { Ok((*key, shared.record(key).await)) });
+    let scanned = all(heads.collect()).await?.into_iter().filter_map(|head| match head {
+        (key, Ok(Some(front))) => {
+            let version = Version::new(front.header.version);
+            Some(Ok(Scanned::new(key, version, Arc::new(front.head))))
+        }
+        // It has gone meanwhile.
+        (_, Ok(None)) => None,
+        (_, Err(error)) => Some(Err(error)),
+    });
+    Ok(Some(scanned.collect()))
+}
+
+pub(super) async fn len(shared: &Arc<Shared>) -> Result<u64> {
+    let mut entries = Entries::new(shared);
+    while entries.next().await?.is_some() {}
+    Ok(entries.seen.len() as u64)
+}
+
+/// What the entries take: keys, records and bodies.
+pub(super) async fn size(shared: &Arc<Shared>) -> Result<u64> {
+    let mut entries = Entries::new(shared);
+    let mut sum = 0;
+    while let Some(keys) = entries.next().await? {
+        let sizes = all(keys.iter().map(|key| size_of_entry(shared, key)).collect()).await?;
+        sum += sizes.into_iter().sum::<u64>();
+    }
+    Ok(sum)
+}
+
+async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
+    let name = shared.names.entry(key);
+    let (mut front, mut record) = (redis::cmd("GETRANGE"), redis::cmd("STRLEN"));
+    front.arg(&name).arg(0).arg(FIXED + 16 * 256 - 1);
+    record.arg(&name);
+    let asked = futures_util::future::try_join(shared.link.read(&front), shared.link.read(&record));
+    let Ok((front, record)) = asked.await else {
+        // Something else under the key of an entry: it has no size that counts.
+        return Ok(0);
+    };
+    let body = value::bytes(front).and_then(|bytes| Header::parse(key, &bytes).ok()).map_or(
+        0,
+        |(header, _)| match header.body {
+            Location::Inline { .. } => 0,
+            Location::Chunks { .. } => header.body_len,
+        },
+    );
+    match value::integer(&record).unwrap_or_default() {
+        // It has gone meanwhile.
+        0 => Ok(0),
+        record => Ok(name.len() as u64 + record + body),
+    }
+}
+
+/// Removes everything that is the namespace's, save the bodies that are being written.
+pub(super) async fn clear(shared: &Arc<Shared>) -> Result<()> {
+    let mut walk = Walk::new(shared, shared.names.pattern());
+    while let Some(names) = walk.next().await? {
+        let gone = all(names.iter().map(|name| clear_name(shared, name)).collect()).await?;
+        let gone: Vec<_> = gone.into_iter().flatten().collect();
+        forget(shared, &gone).await?;
+    }
+    Ok(())
+}
+
+/// Removes what `name` stands for. Gives what there are hints for in the indexes.
+async fn clear_name(shared: &Shared, name: &Bytes) -> Result<Option<(Key, Header)>> {
+    match shared.names.parse(name) {
+        Some(Name::Entry(key)) => {
+            let removed = remove(shared, &key, None).await?;
+            return Ok(removed.flatten().map(|header| (key, header)));
+        }
+        // Its entry may have gone in some other way, and then nobody else would remove it. It may be being read, too.
+        Some(Name::Body) => {
+            let mut cmd = redis::cmd("PEXPIRE");
+            cmd.arg(&name[..]).arg(shared.linger_millis());
+            shared.link.ask(&cmd).await?;
+        }
+        Some(Name::Expiry) => sweep(shared, name, true).await?,
+        Some(Name::Tag) => sweep(shared, name, false).await?,
+        Some(Name::Staged) | None => {}
+    }
+    Ok(None)
+}

@@ -1,0 +1,262 @@
+//! [`Redis`]: entries on a Redis server that machines share: one server, a group that Sentinels watch, or a cluster.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), larder::store::Error> {
+//! use larder::{CacheLayer, store::Redis};
+//!
+//! let store = Redis::builder("redis://:password@cache.example.com").namespace("shop:").connect().await?;
+//! let layer = CacheLayer::shared(store);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Durability
+//!
+//! That of the server. A write is acknowledged when the primary has it in memory; what its own settings (`save`,
+//! `appendonly`, replicas) do not keep is lost when it goes away, and is a miss. Under a `maxmemory-policy` that evicts,
+//! entries go when the server is full; without one, writes are errors of kind [`ErrorKind::Full`](super::ErrorKind::Full)
+//! then. Prefer `noeviction` or one of the `volatile-` policies: those over all keys may evict an index, and what it led to
+//! is not found by tag or by expiry any more.
+//!
+//! # Atomicity
+//!
+//! Head, small body and trailers are one string, replaced by one script on the server. A body over
+//! [`inline_limit`](Builder::inline_limit) comes in as the fields of a hash that nothing refers to yet, chunk by chunk;
+//! the script that publishes the entry checks that it is all there, and renames it. One key for a whole body, since then
+//! it expires, goes and is evicted as a whole. Each write has a body of its own: a reader of the old one reads it to its
+//! end, for the old body stays for a [while](Builder::linger) after the last read of it, or gets an error. A writer that is
+//! dropped removes its body, and where it cannot, the server does after ten minutes; a body whose source is silent for
+//! so long is not stored. Where the connection breaks amid [`finish`](super::Writer::finish), the entry may be
+//! stored or not, but never in part.
+//!
+//! # Expiry
+//!
+//! The server removes an entry by itself, by its own clock, when it is no longer to be
+//! [kept](crate::entry::Head::keep_until), plus the [`grace`](Builder::grace); one that never expires stays.
+//! [`remove_expired`](super::Store::remove_expired) removes, and counts, what the server has not removed yet.
+//!
+//! # Indexes
+//!
+//! Expiry and tags are found by sorted sets. On a cluster they are on other nodes than the entries, and cannot be changed
+//! in one step with them. So they hold hints: a hint names one version of one entry, is written before that version can
+//! be seen, and is dropped after it has gone. Nothing is there without its hints; a hint that leads nowhere (a process died
+//! between two steps, or the server expired the entry) removes nothing, and is dropped in time: with its entry's expiry,
+//! or when it is met an hour later. [`len`](super::Store::len), [`size_bytes`](super::Store::size_bytes) and
+//! [`scan`](super::Store::scan) ask for the keys themselves, and so cost work in proportion to all that the server has,
+//! and memory for each key that was seen, but are right whatever became of the entries.
+//!
+//! # What another process sees
+//!
+//! Everything, as soon as it is acknowledged. All who share entries have the same namespace, and should have the same
+//! settings of [`grace`](Builder::grace) and [`linger`](Builder::linger). Two namespaces have nothing in common, and
+//! [`clear`](super::Store::clear) touches no key that is not of its own namespace.
+//!
+//! # What an operation costs
+//!
+//! Commands sent to the server, as it counted them in this crate's tests:
+//!
+//! | operation | commands |
+//! |---|---|
+//! | a hit up to the inline limit, or nothing found | 1 `GET` |
+//! | a larger hit | 1 `GET`, and 1 `HMGET` for each 512 KiB |
+//! | a write | 1 script, 1 for an expiry, 1 for each tag, 1 for each chunk |
+//! | what a write replaces | 1 script for its expiry and for each of its tags |
+//! | a removal | 1 script, 1 for an expiry, 1 for each tag |
+//! | an update | 1 `GETRANGE`, then as a write and what it replaces |
+//! | removal by tag | 1 script for 500 entries, and the removals |
+//! | removal of the expired | 16 scripts, 1 for 500 entries, and the removals |
+//!
+//! Hints and removals go out together, so that a write with any number of tags takes two round trips, and three where it
+//! replaces something.
+//!
+//! # Faults
+//!
+//! Nothing waits for the server longer than the [time limit](Builder::response_timeout). A connection that breaks, or
+//! is silent for that long, is replaced when the next operation needs one; what only reads is asked again over the new
+//! one, so that a body that is being read outlives a cut. Where no connection can be made, all operations fail at once
+//! for a tenth of a second. Headers, heads, bodies and chunks have checksums; what does not match, or is something else
+//! altogether, is an error of kind [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt) before any of it is handed out.
+//!
+//! # The keys
+//!
+//! | name | type | holds |
+//! |---|---|---|
+//! | `larder:{<key>}` | string | header, head, body where it is small |
+//! | `larder:{<key>}.<number>` | hash | the chunks of a body |
+//! | `larder:{<key>}~<number>` | hash | the chunks of a body that is being written |
+//! | `larder:{expiry.<0-f>}` | sorted set | hints, by expiry |
+//! | `larder:{tag.<digest>}` | sorted set | hints, by when the server removes the entry |
+//!
+//! # Servers
+//!
+//! Tried with Redis 7.0.15: alone, with a Sentinel through a failover, as a cluster of three nodes, over TLS, with RESP2
+//! and RESP3. It needs scripts, and `UNLINK`, and so Redis 6 or what follows its protocol; the scripts build the names of
+//! bodies from those of entries, which some servers have to be told to allow. Replicas are not read. The
+//! checksums are against damage, not against those who write to the server on purpose.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_core::Stream;
+
+use self::{builder::Source, link::Link, names::Names};
+use super::{Error, Hit, Result, Scanned, Store, Version};
+use crate::{Key, entry::Head, time::Timestamp};
+
+mod body;
+mod builder;
+mod fault;
+mod incoming;
+mod index;
+mod link;
+mod listing;
+mod names;
+mod record;
+mod scripts;
+mod target;
+mod value;
+
+pub use self::{builder::Builder, incoming::Writer};
+
+/// A store on a Redis server. The [module's text](self) says what it promises.
+///
+/// # Clone
+///
+/// A clone is another handle to the same connection. It is closed when the last one is dropped; a body that is being
+/// read or written counts as a handle.
+#[derive(Clone)]
+pub struct Redis {
+    shared: Arc<Shared>,
+}
+
+/// What all handles share.
+struct Shared {
+    link: Link,
+    names: Names,
+    inline_limit: usize,
+    chunk_size: usize,
+    grace: Duration,
+    linger: Duration,
+}
+
+impl Shared {
+    fn linger_millis(&self) -> String {
+        // The server adds it to its time; a year is more than anybody reads.
+        self.linger.min(Duration::from_secs(366 * 24 * 3600)).as_millis().to_string()
+    }
+
+    fn strange(&self) -> Error {
+        fault::strange(self.link.place())
+    }
+}
+
+impl Redis {
+    /// Connects to the server at `url` with the defaults of [`builder`](Redis::builder).
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::connect`].
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder(url).connect().await
+    }
+
+    /// Settings for a store on the server at `url`: `redis://user:password@host:6379/0`, where all but the host may be
+    /// left out, `rediss://` for TLS, or `redis+unix:///path?db=0`. RESP3 is spoken where the server can;
+    /// `?protocol=resp2` asks for the older protocol. TLS is rustls's, with the cryptography that the program has chosen
+    /// for rustls, or else, from then on for all of the program, with ring's.
+    pub fn builder(url: impl Into<String>) -> Builder {
+        Builder::new(Source::Server(url.into()))
+    }
+
+    /// Settings for a store on the servers that Sentinels at these URLs watch under the name `service`. Whenever a
+    /// connection is made, they are asked which server is the primary. With `rediss://`, the servers are asked over TLS
+    /// too.
+    pub fn sentinel<U: Into<String>>(
+        sentinels: impl IntoIterator<Item = U>,
+        service: impl Into<String>,
+    ) -> Builder {
+        let sentinels = sentinels.into_iter().map(Into::into).collect();
+        Builder::new(Source::Sentinel { sentinels, service: service.into() })
+    }
+
+    /// Settings for a store on the cluster to which the nodes at these URLs belong, of which one that answers will do.
+    /// All have the same credentials.
+    pub fn cluster<U: Into<String>>(nodes: impl IntoIterator<Item = U>) -> Builder {
+        Builder::new(Source::Cluster(nodes.into_iter().map(Into::into).collect()))
+    }
+
+    /// What the names of all keys begin with.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.shared.names.namespace()
+    }
+
+    fn start(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("server", &self.shared.link.place())
+            .field("namespace", &self.namespace())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for Redis {
+    type Writer = Writer;
+
+    async fn get(&self, key: &Key) -> Result<Option<Hit>> {
+        body::get(&self.shared, key).await
+    }
+
+    async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
+        incoming::check_tags(&head)?;
+        Ok(Writer::new(self.shared.clone(), *key, head))
+    }
+
+    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
+        incoming::update(&self.shared, key, seen.get(), head).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<bool> {
+        self.remove_version(key, None).await
+    }
+
+    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        self.remove_version(key, Some(seen)).await
+    }
+
+    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+        index::remove_expired(&self.shared, now).await
+    }
+
+    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        index::remove_tagged(&self.shared, tag).await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        listing::clear(&self.shared).await
+    }
+
+    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
+        listing::scan(self.shared.clone())
+    }
+
+    async fn len(&self) -> Result<u64> {
+        listing::len(&self.shared).await
+    }
+
+    async fn size_bytes(&self) -> Result<u64> {
+        listing::size(&self.shared).await
+    }
+}
+
+impl Redis {
+    async fn remove_version(&self, key: &Key, seen: Option<Version>) -> Result<bool> {
+        let Some(removed) = index::remove(&self.shared, key, seen).await? else { return Ok(false) };
+        index::forget_one(&self.shared, key, removed).await;
+        Ok(true)
+    }
+}

@@ -1,0 +1,192 @@
+//! The names of the keys on the server. All of them begin with `namespace{`, and what stands in the braces decides on a
+//! cluster's node: everything of one entry is on one node.
+
+use sha2::{Digest, Sha256};
+
+use crate::Key;
+
+/// How many indexes of expiries there are, so that on a cluster no one node is told of every write.
+pub(super) const EXPIRY_SHARDS: u8 = 16;
+
+/// The digest that stands for a tag: names stay short whatever is in a tag.
+pub(super) type TagDigest = [u8; 16];
+
+/// The number of a body, as 16 hexadecimal digits.
+pub(super) type Generation = [u8; 16];
+
+/// The namespace, and the names in it.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    namespace: String,
+}
+
+/// What a name of the namespace stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Entry(Key),
+    Body,
+    /// A body that is being written.
+    Staged,
+    Expiry,
+    Tag,
+}
+
+impl Names {
+    pub(super) fn new(namespace: String) -> Self {
+        Self { namespace }
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(super) fn entry(&self, key: &Key) -> Vec<u8> {
+        format!("{}{{{key}}}", self.namespace).into_bytes()
+    }
+
+    pub(super) fn body(&self, key: &Key, generation: &Generation) -> Vec<u8> {
+        [&self.entry(key), &b"."[..], generation].concat()
+    }
+
+    pub(super) fn staged(&self, key: &Key, generation: &Generation) -> Vec<u8> {
+        [&self.entry(key), &b"~"[..], generation].concat()
+    }
+
+    /// The index of the expiry of entries with such a `key`.
+    pub(super) fn expiry_of(&self, key: &Key) -> Vec<u8> {
+        self.expiry(key.as_bytes()[0] % EXPIRY_SHARDS)
+    }
+
+    pub(super) fn expiry(&self, shard: u8) -> Vec<u8> {
+        format!("{}{{expiry.{shard:x}}}", self.namespace).into_bytes()
+    }
+
+    pub(super) fn tag(&self, tag: &TagDigest) -> Vec<u8> {
+        [self.namespace.as_bytes(), b"{tag.", &hex(tag), b"}"].concat()
+    }
+
+    /// The glob that fits the names of entries, and few others.
+    pub(super) fn entries_pattern(&self) -> Vec<u8> {
+        let mut pattern = self.escaped();
+        pattern.push(b'{');
+        pattern.extend([b'?'; 64]);
+        pattern.push(b'}');
+        pattern
+    }
+
+    /// The glob that fits every name of the namespace.
+    pub(super) fn pattern(&self) -> Vec<u8> {
+        let mut pattern = self.escaped();
+        pattern.extend(b"{*");
+        pattern
+    }
+
+    fn escaped(&self) -> Vec<u8> {
+        let mut escaped = Vec::with_capacity(self.namespace.len() + 8);
+        for byte in self.namespace.bytes() {
+            if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\') {
+                escaped.push(b'\\');
+            }
+            escaped.push(byte);
+        }
+        escaped
+    }
+
+    /// What `name` stands for; `None` where it is none of ours.
+    pub(super) fn parse(&self, name: &[u8]) -> Option<Name> {
+        let rest = name.strip_prefix(self.namespace.as_bytes())?.strip_prefix(b"{")?;
+        let end = rest.iter().position(|&byte| byte == b'}')?;
+        let (tag, rest) = (str::from_utf8(&rest[..end]).ok()?, &rest[end + 1..]);
+        if tag.starts_with("expiry.") {
+            return rest.is_empty().then_some(Name::Expiry);
+        }
+        if tag.starts_with("tag.") {
+            return rest.is_empty().then_some(Name::Tag);
+        }
+        let key: Key = tag.parse().ok()?;
+        // Hexadecimal digits may be read in either case; ours are small.
+        if key.to_string() != tag {
+            return None;
+        }
+        match rest {
+            [] => Some(Name::Entry(key)),
+            [b'.', generation @ ..] if generation.len() == 16 => Some(Name::Body),
+            [b'~', generation @ ..] if generation.len() == 16 => Some(Name::Staged),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn digest(tag: &str) -> TagDigest {
+    let digest = Sha256::digest(tag);
+    std::array::from_fn(|index| digest[index])
+}
+
+/// The digests of `tags`, each once.
+pub(super) fn digests(tags: &[Box<str>]) -> Vec<TagDigest> {
+    let mut digests: Vec<_> = tags.iter().map(|tag| digest(tag)).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    digests
+}
+
+pub(super) fn generation(number: u64) -> Generation {
+    let digits = hex(&number.to_be_bytes());
+    std::array::from_fn(|index| digits[index])
+}
+
+fn hex(bytes: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Never to be changed without a new version of the record: other machines use the same names.
+    #[test]
+    fn golden_names() {
+        let names = Names::new("larder:".into());
+        let key = Key::from_bytes([0xab; 32]);
+        let entry = format!("larder:{{{}}}", "ab".repeat(32));
+        assert_eq!(text(names.entry(&key)), entry);
+        let number = generation(0x1f);
+        assert_eq!(text(names.body(&key, &number)), format!("{entry}.000000000000001f"));
+        assert_eq!(text(names.staged(&key, &number)), format!("{entry}~000000000000001f"));
+        assert_eq!(text(names.expiry_of(&key)), "larder:{expiry.b}");
+        assert_eq!(text(names.tag(&digest("a"))), "larder:{tag.ca978112ca1bbdcafac231b39a23dc4d}");
+    }
+
+    #[test]
+    fn names_are_read_as_what_they_are() {
+        let names = Names::new("a*[b]:".into());
+        let key = Key::digest("key");
+        let number = generation(u64::MAX);
+        assert_eq!(names.parse(&names.entry(&key)), Some(Name::Entry(key)));
+        assert_eq!(names.parse(&names.body(&key, &number)), Some(Name::Body));
+        assert_eq!(names.parse(&names.staged(&key, &number)), Some(Name::Staged));
+        assert_eq!(names.parse(&names.expiry(3)), Some(Name::Expiry));
+        assert_eq!(names.parse(&names.tag(&digest(""))), Some(Name::Tag));
+        for foreign in
+            ["", "a*[b]:", "a*[b]:{", "a*[b]:{}", "a*[b]:{x}", "b:{expiry.1}", "a*[b]:{tag.1}x"]
+        {
+            assert_eq!(names.parse(foreign.as_bytes()), None, "{foreign}");
+        }
+        let upper = text(names.entry(&key)).to_uppercase().replace("A*[B]:", "a*[b]:");
+        assert_eq!(names.parse(upper.as_bytes()), None);
+    }
+
+    #[test]
+    fn patterns_escape_the_namespace() {
+        let names = Names::new(r"a*[b]?\".into());
+        assert_eq!(text(names.pattern()), r"a\*\[b\]\?\\{*");
+    }
+}

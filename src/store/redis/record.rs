@@ -1,0 +1,283 @@
+//! The bytes of an entry's record: `fixed header | tag digests | encoded head | inline body`.
+//!
+//! The scripts read the fixed header at the places that are named below, and nothing behind the tags. It has a checksum of
+//! its own, over the entry's key as well, so that a record can never be served under another key. Numbers are
+//! little-endian.
+
+use bytes::Bytes;
+
+use super::names::{Generation, TagDigest};
+use crate::{Key, entry::Head};
+
+/// The first byte of a record. With another layout it gets another number.
+const RECORD_VERSION: u8 = 1;
+/// How long the fixed header is. The scripts know it too.
+pub(super) const FIXED: usize = 64;
+/// How many tags fit into a record.
+pub(super) const MAX_TAGS: usize = u16::MAX as usize;
+const TAG: usize = size_of::<TagDigest>();
+const EXPIRES: u8 = 1;
+
+/// Where an entry's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// Behind the head, in the record.
+    Inline { checksum: u32 },
+    /// In the chunks of a key of its own.
+    Chunks { generation: Generation, chunk: u32 },
+}
+
+/// The fixed part of a record, with the tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) version: u64,
+    /// When this version was written, by the clock of who wrote it: milliseconds since 1970.
+    pub(super) written: u64,
+    pub(super) body: Location,
+    pub(super) body_len: u64,
+    /// Whether an index has its expiry.
+    pub(super) expires: bool,
+    pub(super) tags: Vec<TagDigest>,
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damage(pub(super) &'static str);
+
+impl Header {
+    /// The record without its inline body.
+    pub(super) fn encode(&self, key: &Key, head: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FIXED + self.tags.len() * TAG + head.len());
+        let (kind, generation, checksum, chunk) = match self.body {
+            Location::Inline { checksum } => (b'i', [b'0'; 16], checksum, 0),
+            Location::Chunks { generation, chunk } => (b'c', generation, 0, chunk),
+        };
+        bytes.extend([RECORD_VERSION, kind]); // 0, 1
+        bytes.extend([0; 4]); // 2: the checksum
+        bytes.extend(self.version.to_le_bytes()); // 6
+        bytes.extend(self.written.to_le_bytes()); // 14
+        bytes.extend(generation); // 22
+        bytes.extend(self.body_len.to_le_bytes()); // 38
+        bytes.extend(checksum.to_le_bytes()); // 46
+        bytes.extend((head.len() as u32).to_le_bytes()); // 50
+        bytes.extend(chunk.to_le_bytes()); // 54
+        bytes.extend((self.tags.len() as u16).to_le_bytes()); // 58
+        bytes.extend([if self.expires { EXPIRES } else { 0 }, 0, 0, 0]); // 60
+        bytes.extend(self.tags.as_flattened());
+        let checksum = header_checksum(key, &bytes);
+        bytes[2..6].copy_from_slice(&checksum.to_le_bytes());
+        bytes.extend_from_slice(head);
+        bytes
+    }
+
+    /// Reads the header of a record and checks it; gives the length of the head behind it too.
+    pub(super) fn parse(key: &Key, bytes: &[u8]) -> Result<(Self, usize), Damage> {
+        let short = Damage("a record that is cut short");
+        let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
+        if fixed[0] != RECORD_VERSION {
+            return Err(Damage("a record of an unknown version"));
+        }
+        let tags = usize::from(u16::from_le_bytes([fixed[58], fixed[59]])) * TAG;
+        let (header, _) = bytes.split_at_checked(FIXED + tags).ok_or(short)?;
+        if header_checksum(key, header) != u32_at(fixed, 2) {
+            return Err(Damage("a record whose header does not match its checksum"));
+        }
+        let body = match fixed[1] {
+            b'i' => Location::Inline { checksum: u32_at(fixed, 46) },
+            b'c' => Location::Chunks {
+                generation: std::array::from_fn(|index| fixed[22 + index]),
+                chunk: u32_at(fixed, 54),
+            },
+            _ => return Err(Damage("a record of an unknown kind")),
+        };
+        let (tags, _) = header[FIXED..].as_chunks();
+        let parsed = Self {
+            version: u64_at(fixed, 6),
+            written: u64_at(fixed, 14),
+            body,
+            body_len: u64_at(fixed, 38),
+            expires: fixed[60] & EXPIRES != 0,
+            tags: tags.to_vec(),
+        };
+        Ok((parsed, u32_at(fixed, 50) as usize))
+    }
+
+    /// How many bytes stand before the head.
+    pub(super) fn len(&self) -> usize {
+        FIXED + self.tags.len() * TAG
+    }
+}
+
+fn u32_at(fixed: &[u8; FIXED], at: usize) -> u32 {
+    u32::from_le_bytes(std::array::from_fn(|index| fixed[at + index]))
+}
+
+fn u64_at(fixed: &[u8; FIXED], at: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|index| fixed[at + index]))
+}
+
+/// Over the key and the header, leaving out where it stands itself.
+fn header_checksum(key: &Key, header: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key.as_bytes());
+    hasher.update(&header[..2]);
+    hasher.update(&header[6..]);
+    hasher.finalize()
+}
+
+/// A record as the server gave it, its header and head read.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) header: Header,
+    pub(super) head: Head,
+    /// What is behind the head.
+    pub(super) inline: Bytes,
+}
+
+impl Record {
+    /// Reads `bytes`, which may end behind the head.
+    pub(super) fn parse(key: &Key, bytes: &Bytes) -> Result<Self, RecordError> {
+        let (header, head_len) = Header::parse(key, bytes)?;
+        let start = header.len();
+        let end = start.checked_add(head_len).filter(|&end| end <= bytes.len());
+        let end = end.ok_or(Damage("a record that is cut short"))?;
+        let head = Head::decode(bytes.slice(start..end)).map_err(RecordError::Head)?;
+        if head.body_len() != header.body_len {
+            return Err(Damage("a body of another length than its head says").into());
+        }
+        Ok(Self { header, head, inline: bytes.slice(end..) })
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum RecordError {
+    Damage(Damage),
+    Head(crate::entry::DecodeError),
+}
+
+impl From<Damage> for RecordError {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(damage)
+    }
+}
+
+// ===== chunks =====
+
+const CHECKSUM: usize = size_of::<u32>();
+
+/// A chunk as it is stored: its checksum, then its bytes.
+pub(super) fn seal_chunk(generation: &Generation, index: u64, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(CHECKSUM + payload.len());
+    bytes.extend(chunk_checksum(generation, index, payload).to_le_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// The bytes of a stored chunk, of which there must be `len`.
+pub(super) fn open_chunk(
+    generation: &Generation,
+    index: u64,
+    len: usize,
+    mut bytes: Bytes,
+) -> Result<Bytes, Damage> {
+    let checksum = bytes.first_chunk::<CHECKSUM>().copied();
+    let checksum = checksum.ok_or(Damage("a chunk that is cut short"))?;
+    let payload = bytes.split_off(CHECKSUM);
+    if payload.len() != len {
+        return Err(Damage("a chunk of another length"));
+    }
+    if chunk_checksum(generation, index, &payload) != u32::from_le_bytes(checksum) {
+        return Err(Damage("a chunk that does not match its checksum"));
+    }
+    Ok(payload)
+}
+
+fn chunk_checksum(generation: &Generation, index: u64, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(generation);
+    hasher.update(&index.to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> Key {
+        Key::from_bytes([7; 32])
+    }
+
+    fn header() -> Header {
+        Header {
+            version: 0x0102,
+            written: 0x0304,
+            body: Location::Chunks { generation: *b"00000000000000ff", chunk: 0x0506 },
+            body_len: 0x0708,
+            expires: true,
+            tags: vec![[0xee; 16]],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for body in [header().body, Location::Inline { checksum: 9 }] {
+            let header = Header { body, ..header() };
+            let bytes = header.encode(&key(), b"head");
+            assert_eq!(Header::parse(&key(), &bytes), Ok((header.clone(), 4)));
+            assert_eq!(&bytes[header.len()..], b"head");
+        }
+    }
+
+    /// The layout of version 1, never to be changed under that number.
+    #[test]
+    fn golden_bytes_of_version_1() {
+        let hex: String =
+            header().encode(&key(), b"hd").iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "0163055ef49c02010000000000000403000000000000303030303030303030303030303066660807\
+             000000000000000000000200000006050000010001000000eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee6864"
+        );
+    }
+
+    #[test]
+    fn damage_to_a_header_and_another_key_are_noticed() {
+        let bytes = header().encode(&key(), b"");
+        for position in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x20;
+            assert!(Header::parse(&key(), &damaged).is_err(), "byte {position}");
+            assert!(Header::parse(&key(), &bytes[..position]).is_err(), "cut at {position}");
+        }
+        assert!(Header::parse(&Key::from_bytes([8; 32]), &bytes).is_err());
+    }
+
+    #[test]
+    fn a_chunk_is_good_in_its_place_alone() {
+        let number = *b"0000000000000001";
+        let chunk = Bytes::from(seal_chunk(&number, 3, b"bytes"));
+        assert_eq!(open_chunk(&number, 3, 5, chunk.clone()).unwrap(), "bytes");
+        assert!(open_chunk(&number, 4, 5, chunk.clone()).is_err());
+        assert!(open_chunk(&number, 3, 6, chunk.clone()).is_err());
+        assert!(open_chunk(b"0000000000000002", 3, 5, chunk).is_err());
+        assert!(open_chunk(&number, 0, 0, Bytes::from_static(b"abc")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _either = Record::parse(&key(), &Bytes::from(bytes.clone()));
+            // Past the first checks, so that the layout itself meets them as well.
+            if bytes.len() > FIXED {
+                (bytes[0], bytes[58], bytes[59]) = (RECORD_VERSION, bytes[58] % 16, 0);
+                let header = (FIXED + usize::from(bytes[58]) * TAG).min(bytes.len());
+                let checksum = header_checksum(&key(), &bytes[..header]);
+                bytes[2..6].copy_from_slice(&checksum.to_le_bytes());
+                let _either = Record::parse(&key(), &Bytes::from(bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Redis servers for the tests, each in a folder of its own and on a free port of this machine alone, ended with the
+//! test. `REDIS_URL` names a server to be used in their place where a plain one will do.
+
+#![allow(dead_code)]
+
+use std::{
+    collections::BTreeSet,
+    env,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use redis::{Connection, FromRedisValue};
+use tempfile::TempDir;
+
+/// A namespace that no other test has, in this run or another.
+pub(crate) fn namespace() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    format!("larder-test-{}-{now}-{}:", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The URL of some server, and what ends it.
+pub(crate) fn any_server() -> (String, Option<Server>) {
+    if let Ok(url) = env::var("REDIS_URL") {
+        return (url, None);
+    }
+    let server = Server::start();
+    (server.url(), Some(server))
+}
+
+/// A running `redis-server`.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    args: Vec<String>,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// A server alone, which keeps nothing on its disk.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(args: &[&str]) -> Self {
+        let mut server = Self {
+            port: free_port(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            folder: tempfile::Builder::new().prefix("larder-redis-").tempdir().unwrap(),
+            process: None,
+        };
+        // Another process may have taken the port meanwhile.
+        for _ in 0..5 {
+            if server.try_run() {
+                return server;
+            }
+            server.port = free_port();
+        }
+        panic!("redis-server ends as soon as it is started");
+    }
+
+    /// A Sentinel with what stands in the file `config`, which it writes to.
+    pub(crate) fn sentinel(config: &Path) -> Self {
+        let mut server = Self {
+            port: free_port(),
+            args: vec!["--sentinel".to_owned()],
+            folder: tempfile::Builder::new().prefix("larder-redis-").tempdir().unwrap(),
+            process: None,
+        };
+        let mut command = Command::new("redis-server");
+        command.arg(config).args(["--port", &server.port.to_string(), "--bind", "127.0.0.1"]);
+        command.arg("--dir").arg(server.folder.path()).arg("--sentinel");
+        server.process = Some(spawn(command));
+        assert!(server.wait(), "the Sentinel ended at once");
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends the server as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Starts it again, on the same port.
+    pub(crate) fn run(&mut self) {
+        assert!(self.try_run(), "redis-server ended at once");
+    }
+
+    fn try_run(&mut self) -> bool {
+        let port = self.port.to_string();
+        let folder = self.folder.path();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(["--loglevel", "warning", "--dir"]).arg(folder).args(&self.args);
+        self.process = Some(spawn(command));
+        self.wait()
+    }
+
+    /// Waits until this very process answers; `false` where it has ended.
+    fn wait(&mut self) -> bool {
+        let begin = Instant::now();
+        while let Some(process) = &mut self.process {
+            if process.try_wait().unwrap().is_some() {
+                self.process = None;
+                break;
+            }
+            let ours = format!("process_id:{}\r\n", process.id());
+            if self.try_ask::<String>(&["INFO", "server"]).is_some_and(|info| info.contains(&ours))
+            {
+                return true;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "redis-server does not answer");
+            thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        let client = redis::Client::open(self.url()).unwrap();
+        client.get_connection_with_timeout(Duration::from_secs(5)).unwrap()
+    }
+
+    pub(crate) fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_ask(words).unwrap_or_else(|| panic!("{words:?} gets no fitting answer"))
+    }
+
+    fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> Option<T> {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_connection_with_timeout(Duration::from_secs(5)).ok()?;
+        let mut cmd = redis::cmd(words[0]);
+        cmd.arg(&words[1..]);
+        cmd.query(&mut connection).ok()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    command.spawn().unwrap_or_else(|error| {
+        panic!(
+            "redis-server cannot be started ({error}); install it (apt-get install redis-server), \
+             run ./tests/run.sh, which does, or set REDIS_URL to a server of yours"
+        )
+    })
+}
+
+/// A port that is free, and the one that a cluster's nodes talk to each other through, 10,000 above it, as well.
+pub(crate) fn free_port() -> u16 {
+    // What was given out is not given out again, for its server may still be starting.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Those that the system gives out may be given to somebody else in the next moment; ours lie below.
+        let port = 10_000 + port % 20_000;
+        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if free(port) && free(port + 10_000) && GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
+}
+
+/// Three nodes that share the slots.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Server>,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let nodes: Vec<_> = (0..3).map(|_| Server::start_with(&args)).collect();
+        for (node, slots) in nodes.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)]) {
+            let (first, last) = (slots.0.to_string(), slots.1.to_string());
+            node.ask::<String>(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
+            let port = nodes[0].port.to_string();
+            node.ask::<String>(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+        }
+        let cluster = Self { nodes };
+        cluster.wait();
+        cluster
+    }
+
+    /// Waits until every node knows all of them, and takes commands.
+    pub(crate) fn wait(&self) {
+        let begin = Instant::now();
+        let ready = |node: &Server| {
+            let info = node.try_ask::<String>(&["CLUSTER", "INFO"]).unwrap_or_default();
+            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+        };
+        while !self.nodes.iter().all(ready) {
+            assert!(
+                begin.elapsed() < Duration::from_secs(30),
+                "the cluster does not come together"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(Server::url).collect()
+    }
+}
