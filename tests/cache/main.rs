@@ -23,10 +23,8 @@ mod on_disk;
 mod options;
 mod pace;
 mod passing;
-#[cfg(feature = "redb")]
 mod publishing;
 mod readiness;
-#[cfg(feature = "redb")]
 mod removal_wins;
 mod settings;
 mod shared;
