@@ -8,7 +8,7 @@ use tower_service::Service;
 use super::{
     CacheLayer, RequestBody, ResponseBody, answer,
     background::{self, within},
-    flight::{Boarding, Bound, Confirmed, Followed, Join, Lead, Seat},
+    flight::{Boarding, Bound, Confirmed, Followed, Join, Lead, Removed, Seat},
     lookup::{Found, Lookup, look_by_names, lookup},
     share::{Carried, Joined, SharedBody},
 };
@@ -378,6 +378,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             primary: looked.missed.primary,
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
+            removed: Removed::default(),
         }
     }
 

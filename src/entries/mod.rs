@@ -139,6 +139,8 @@ impl<B: Store> Entries<B> {
             policy::content_length(&parts.headers).map_err(refused)?
         };
 
+        // What is on its way from an origin is older.
+        self.layer.shared.flights.doom_key(&key).await;
         let mut writer = self.store().put(&key, head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {

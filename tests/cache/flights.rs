@@ -1,6 +1,6 @@
 //! One call for many: who asks for the same thing at the same time shares it, and nobody else waits.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all, stream};
@@ -11,7 +11,6 @@ use larder::{
     BoxError, CacheOptions, Miss, Outcome, Stored,
     store::{Memory, Store},
 };
-use tokio::time::Instant;
 
 use crate::{
     streaming::{call, fed, pattern},
@@ -179,6 +178,10 @@ async fn a_request_that_does_not_share_is_neither_led_nor_followed() {
 #[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn a_follower_waits_no_longer_than_it_is_told_to() {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     let gate = Gate::closed();
     let limit = Duration::from_secs(1);
     let stand = Stand::new(Double::counting().first_behind(&gate))
@@ -225,7 +228,7 @@ async fn nothing_is_left_of_a_hundred_thousand_flights() {
     for round in 0..ROUNDS {
         let requests = (0..1_000).flat_map(|n| {
             let path = format!("/{round}/{n}?{}", ends[n % ends.len()]);
-            let followers = usize::from(n % 8 < 4);
+            let followers = usize::from(n % 16 < 4);
             std::iter::repeat_n(path, 1 + followers)
         });
         // Polled once, dropped where it is then: waiting, reading or done.

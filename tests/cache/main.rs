@@ -25,6 +25,7 @@ mod leaders;
 mod long_bodies;
 mod management;
 mod negative;
+mod older_calls;
 #[cfg(feature = "redb")]
 mod on_disk;
 mod options;
@@ -32,7 +33,6 @@ mod pace;
 mod passing;
 #[cfg(feature = "tokio")]
 mod pauses;
-#[cfg(feature = "redb")]
 mod publishing;
 mod races;
 mod readiness;
@@ -41,7 +41,6 @@ mod refresh;
 mod refresh_failures;
 #[cfg(feature = "tokio")]
 mod refreshing;
-#[cfg(feature = "redb")]
 mod removal_wins;
 mod revalidation;
 mod settings;

@@ -3,10 +3,7 @@
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Response;
-use larder::{
-    Outcome, Stored,
-    store::{Memory, Redb},
-};
+use larder::{Outcome, Stored, store::Memory};
 
 use crate::{
     streaming::call,
@@ -76,11 +73,12 @@ async fn the_last_chunk_is_handed_out_after_the_entry_is_there() {
 }
 
 /// Over and over, as a client does that reads one response after the other.
+#[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_to_the_end_and_asking_again_never_makes_a_second_call() {
     let chunks = std::iter::repeat_n(X, 50);
     let stand = Stand::over(
-        Redb::temporary().unwrap(),
+        larder::store::Redb::temporary().unwrap(),
         Double::new(move |_, _| Response::new(frames(chunks.clone(), None))),
     );
     for n in 0..100 {

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use larder::{
     CacheOptions, Filter, Key, Refusal, Stored,
-    store::{Memory, Redb, Store},
+    store::{Memory, Store},
 };
 
 use crate::{
@@ -140,9 +140,10 @@ async fn while_the_inner_call_is_pending() {
     while_the_call_is_pending(Memory::default).await;
 }
 
+#[cfg(feature = "redb")]
 #[tokio::test]
 async fn while_the_inner_call_is_pending_over_a_file() {
-    while_the_call_is_pending(|| Redb::temporary().unwrap()).await;
+    while_the_call_is_pending(|| larder::store::Redb::temporary().unwrap()).await;
 }
 
 #[tokio::test]
@@ -150,9 +151,10 @@ async fn while_the_body_is_on_its_way() {
     while_the_body_streams(Memory::default).await;
 }
 
+#[cfg(feature = "redb")]
 #[tokio::test]
 async fn while_the_body_is_on_its_way_over_a_file() {
-    while_the_body_streams(|| Redb::temporary().unwrap()).await;
+    while_the_body_streams(|| larder::store::Redb::temporary().unwrap()).await;
 }
 
 /// There is no way back then: the removal waits, and removes what was published.

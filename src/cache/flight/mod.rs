@@ -17,9 +17,10 @@ use crate::{
 };
 
 mod lonely;
+mod removed;
 mod table;
 
-pub(crate) use self::table::Join;
+pub(crate) use self::{removed::Removed, table::Join};
 
 type Table = table::Table<Key, Bound, Landed>;
 pub(crate) type Lead = table::Lead<Key, Bound, Landed>;
@@ -112,6 +113,8 @@ pub(crate) struct Bound {
     pub(crate) primary: Key,
     pub(crate) url: Box<str>,
     pub(crate) tags: Vec<Box<str>>,
+    /// What has been removed since the call began, for the response to be held against.
+    pub(crate) removed: Removed,
 }
 
 /// What a call has come to.
@@ -187,10 +190,17 @@ impl Bound {
 
 /// # Removal wins
 ///
-/// Each returns when nothing of what was on its way can be stored any more.
+/// Each returns when nothing of what was on its way can be stored any more. Of a call that has no response yet, it is not
+/// known under which key that will lie, and with which tags: such a call remembers what was removed.
 impl Flights {
     pub(crate) async fn doom_key(&self, key: &Key) {
-        settle(self.table.doom(|own, bound, landed| bound.is_under(key, own, landed))).await;
+        settle(self.table.doom(|own, bound, landed| {
+            if landed.is_none() {
+                bound.removed.add_key(*key);
+            }
+            bound.is_under(key, own, landed)
+        }))
+        .await;
     }
 
     pub(crate) async fn doom_url(&self, url: &str) {
@@ -199,12 +209,15 @@ impl Flights {
 
     pub(crate) async fn doom_tag(&self, tag: &str) {
         let is_tagged = |tags: &[Box<str>]| tags.iter().any(|own| **own == *tag);
-        let carries = |landed: Option<&Landed>| match landed {
+        settle(self.table.doom(|_, bound, landed| match landed {
             Some(Landed::Body(carried)) => is_tagged(carried.head.tags()),
             Some(Landed::Confirmed(confirmed)) => is_tagged(confirmed.head.tags()),
-            _ => false,
-        };
-        settle(self.table.doom(|_, bound, landed| is_tagged(&bound.tags) || carries(landed))).await;
+            _ => {
+                bound.removed.add_tag(tag);
+                is_tagged(&bound.tags)
+            }
+        }))
+        .await;
     }
 
     pub(crate) async fn doom_all(&self) {

@@ -385,6 +385,11 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Lead<K, I, L> {
         self.has_arrived = true;
     }
 
+    /// What is known of the flight.
+    pub(crate) fn info<R>(&self, look: impl FnOnce(&I) -> R) -> R {
+        self.change(|flight| look(&flight.info)).0
+    }
+
     /// Whether what it brings was removed on its way.
     pub(crate) fn is_doomed(&self) -> bool {
         self.change(|flight| flight.doomed).0

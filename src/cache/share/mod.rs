@@ -121,9 +121,11 @@ impl Carried {
         let (core, reader) = Core::new(carrier.shape(), cache.shared.flights.spare.clone());
         let counters = cache.shared.counters.clone();
         let carried = Arc::new(Self { core, queue, key, head, names, progress, counters });
-        if !lead.land(Landed::Body(carried.clone())) {
-            let is_doomed = lead.is_doomed();
-            carried.queue.doom(if is_doomed { Refusal::Removed } else { Refusal::Superseded });
+        let is_sound = lead.land(Landed::Body(carried.clone()));
+        let is_removed = lead.is_doomed()
+            || lead.info(|bound| bound.removed.contains(&carried.key, &carried.head));
+        if is_removed || !is_sound {
+            carried.queue.doom(if is_removed { Refusal::Removed } else { Refusal::Superseded });
         }
         carrier.lead = Some(lead);
         carried.core.begin(AnyWork(Box::new(carrier)));

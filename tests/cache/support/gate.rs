@@ -51,7 +51,7 @@ impl Gate {
 pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
     async move {
-        let limit = Duration::from_secs(30);
+        let limit = Duration::from_secs(300);
         let Ok(output) = tokio::time::timeout(limit, future).await else {
             panic!("stranded: {caller}");
         };

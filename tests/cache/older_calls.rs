@@ -1,0 +1,95 @@
+//! Calls that are under way while something else happens: a removal, an insertion, a newer call, an expiry.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::FutureExt;
+use larder::{CacheOptions, Refusal, Stored};
+use tower::{Layer, ServiceExt};
+
+use crate::{
+    streaming::{call, fed},
+    support::{Double, Gate, Reply, Stand, empty, get, line, ok, soon},
+};
+
+#[tokio::test]
+async fn a_variant_that_is_removed_is_not_brought_back_by_a_call_that_began_before_there_were_any()
+{
+    for by_request in [false, true] {
+        let gate = Gate::closed();
+        let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
+        let stand = Stand::new(inner.first_behind(&gate));
+        let ask = || get("/").header("x-a", "1");
+        let mut first = pin!(stand.ask(ask()));
+        assert!(first.as_mut().now_or_never().is_none());
+        // Another call tells that there are variants.
+        let alone = stand.ask(ask().extension(CacheOptions::new().coalesce(false))).await;
+        assert_eq!((alone.text(), alone.stored()), ("2", Stored::Yes));
+        let entries = stand.layer.entries();
+        let removed = if by_request {
+            entries.remove(&ask().body(()).unwrap()).await
+        } else {
+            entries.remove(alone.cache.key().unwrap()).await
+        };
+        assert_eq!(removed.unwrap(), 1);
+        gate.open(1);
+        let first = soon(first).await;
+        assert_eq!((first.text(), first.stored()), ("1", Stored::No(Refusal::Removed)));
+        assert_eq!(stand.ask(ask()).await.text(), "3");
+    }
+}
+
+/// What is put there by hand is newer than what is on its way.
+#[tokio::test]
+async fn a_response_that_is_inserted_is_not_overwritten_by_an_older_call() {
+    let gate = Gate::closed();
+    let stand = Stand::new(Double::counting().first_behind(&gate));
+    let mut older = pin!(stand.get("/"));
+    assert!(older.as_mut().now_or_never().is_none());
+    let entries = stand.layer.entries();
+    entries.insert(&get("/").body(()).unwrap(), ok("by hand")).await.unwrap();
+    gate.open(1);
+    assert_eq!(soon(older).await.text(), "1");
+    assert_eq!(stand.get("/").await.text(), "by hand");
+}
+
+/// The layer twice in one stack: the inner one does not wait for the call that it is part of.
+#[tokio::test]
+async fn a_layer_that_stands_in_a_stack_twice_does_not_wait_for_itself() {
+    let stand = Stand::new(Double::counting());
+    let nested = stand.layer.layer(stand.layer.layer(stand.inner.clone()));
+    let request = || get("/").body(empty()).unwrap();
+    let response = soon(nested.clone().oneshot(request())).await.unwrap();
+    assert_eq!(Reply::read(response).await.text(), "1");
+    let reply = Reply::read(nested.oneshot(request()).await.unwrap()).await;
+    assert!(reply.is_hit() && stand.calls() == 1);
+    assert_eq!(stand.layer.stats().in_flight, 0);
+}
+
+/// A newer response that is stored stays, whichever call ends last.
+#[tokio::test]
+async fn a_call_that_began_earlier_does_not_overwrite_what_a_later_one_has_stored() {
+    let gate = Gate::closed();
+    let stand = Stand::new(Double::counting().first_behind(&gate));
+    let mut older = pin!(stand.get("/"));
+    assert!(older.as_mut().now_or_never().is_none());
+    let alone = get("/").extension(CacheOptions::new().coalesce(false));
+    assert_eq!(stand.ask(alone).await.text(), "2");
+    gate.open(1);
+    let older = soon(older).await;
+    assert_eq!((older.text(), older.stored()), ("1", Stored::No(Refusal::Superseded)));
+    assert_eq!(stand.get("/").await.text(), "2");
+}
+
+/// A body that trickles for longer than the response is fresh answers nobody who comes after that.
+#[tokio::test]
+async fn a_response_that_has_expired_on_its_way_is_not_shared_with_newcomers() {
+    let (senders, inner) = fed(2);
+    let stand = Stand::new(inner).with(|layer| layer.expire_after(Duration::from_secs(10)));
+    let _first = call(&stand).await;
+    senders[0].send("old");
+    let _second = call(&stand).await;
+    assert_eq!(stand.calls(), 1, "fresh as it is, it is shared");
+    stand.clock.advance(Duration::from_secs(10));
+    let _third = call(&stand).await;
+    assert_eq!(stand.calls(), 2);
+}
