@@ -195,8 +195,8 @@ where
 
         let (parts, body) = response.into_parts();
         let body = match stand_in {
-            None => Arrived::Unread(body),
-            Some((key, hit)) => {
+            // Of a stream of events, the first may be long in coming.
+            Some((key, hit)) if !policy::is_live(&parts.headers) => {
                 let mut begun = Begun::unread(body);
                 if begun.ahead().await.is_err() {
                     lead.fail();
@@ -204,6 +204,7 @@ where
                 }
                 Arrived::Begun(begun)
             }
+            _ => Arrived::Unread(body),
         };
         let least = body.size_hint().lower();
         let (entry, names, limits) = match self.admit(&missed, &parts, least, requested_at) {
@@ -211,7 +212,10 @@ where
             Err(refusal) => {
                 self.cache.shared.counters.add(Count::Refused);
                 trace::not_stored(&missed.key, refusal);
-                if self.cache.settings.rules.may_keep(&self.options) {
+                if status == StatusCode::NOT_MODIFIED {
+                    // The caller's own condition was sent on, and tells nothing of what a whole response would be.
+                    self.cache.shared.flights.admitted(&missed.key);
+                } else if self.cache.settings.rules.may_keep(&self.options) {
                     self.cache.shared.flights.refused(&missed.key, refusal, status);
                 }
                 lead.land(Landed::Alone);

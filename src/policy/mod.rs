@@ -28,7 +28,7 @@ mod vary;
 pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
-    message::{content_length, end_to_end, is_safe},
+    message::{content_length, end_to_end, is_live, is_safe},
     validation::{
         conditions, confirms, is_unmodified, merged, not_modified_headers, remove_conditions,
     },
@@ -283,7 +283,7 @@ impl Rules {
         {
             return Err(Refusal::Status);
         }
-        if request.method == Method::GET && message::is_live(&response.headers) {
+        if request.method == Method::GET && is_live(&response.headers) {
             return Err(Refusal::EventStream);
         }
         if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {

@@ -64,9 +64,16 @@ pub(crate) fn has_validator(headers: &HeaderMap) -> bool {
     etag(headers).is_some() || only(headers, LAST_MODIFIED).is_some()
 }
 
+/// More lines than this in the stored response and a 304 together are no update: with names that are new each time, the
+/// head would grow for as long as it is confirmed.
+const MAX_LINES: usize = 512;
+
 /// Whether a 304 speaks of the stored response (RFC 9111 §4.3.4): by its `ETag`, strong ones strongly; without one, by
 /// its `Last-Modified`; and one that names neither speaks of the response that the condition was made from.
 pub(crate) fn confirms(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
+    if stored.len() + not_modified.len() > MAX_LINES {
+        return false;
+    }
     if not_modified.contains_key(ETAG) {
         let Some(own) = etag(stored).map(bytes) else { return false };
         // Several are one too many, unless they agree.

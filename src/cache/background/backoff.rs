@@ -34,7 +34,9 @@ struct Refreshing {
 
 impl Refreshing {
     fn is_due(&self, now: Timestamp) -> bool {
-        !self.is_underway && self.until <= now
+        // A pause that ends later than any does is one of a clock that was set back.
+        let is_over = self.until <= now || self.until > now.saturating_add(LONGEST);
+        !self.is_underway && is_over
     }
 }
 

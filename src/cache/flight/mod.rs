@@ -101,7 +101,7 @@ impl Flights {
         }
     }
 
-    /// A response for `key` was stored.
+    /// A response for `key` was stored, or may be.
     pub(crate) fn admitted(&self, key: &Key) {
         self.lonely.remove(key);
     }
@@ -218,6 +218,31 @@ impl Flights {
             }
         }))
         .await;
+    }
+
+    /// Nothing that was asked for before the flight `own` began is stored over its response, which is about to be stored
+    /// under `key`, for a request with this primary key. Returns when what was just being stored has been.
+    pub(crate) async fn overtake(&self, own: &(Key, u64), primary: &Key, key: &Key) {
+        let (place, flight) = own;
+        let varies = key != primary;
+        let older =
+            self.table.overtake(place, *flight, varies, |other, bound, landed| match landed {
+                Some(Landed::Body(carried)) => carried.key == *key,
+                Some(_) => false,
+                None if other == place => true,
+                None => {
+                    // It may come to lie there, or elsewhere.
+                    if bound.primary == *primary {
+                        bound.removed.add_key(*key);
+                    }
+                    false
+                }
+            });
+        for landed in older {
+            if let Landed::Body(carried) = landed {
+                carried.overtaken().await;
+            }
+        }
     }
 
     pub(crate) async fn doom_all(&self) {

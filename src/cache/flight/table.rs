@@ -217,6 +217,41 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
         landed
     }
 
+    /// The flight's response is about to be stored: what was asked for earlier is not to be stored over it. Of the flights
+    /// whose calls began before this one's, in this key's place or, where it `varies`, in all, `matches` tells which those
+    /// are. Returns what those have come to that have landed.
+    pub(crate) fn overtake(
+        &self,
+        key: &K,
+        flight: u64,
+        varies: bool,
+        matches: impl Fn(&K, &I, Option<&L>) -> bool,
+    ) -> Vec<L> {
+        let own = |flights: &Vec<Flight<I, L>>| {
+            flights.iter().find(|other| other.id == flight).map(|own| own.began)
+        };
+        let own_shard = self.shard(key);
+        let Some(began) = own_shard.lock().get(key).and_then(own) else { return Vec::new() };
+        let mut landed = Vec::new();
+        let shards = if varies { &self.shards[..] } else { std::slice::from_ref(own_shard) };
+        for shard in shards {
+            for (place, flights) in shard.lock().iter_mut() {
+                for other in flights.iter_mut().filter(|other| other.began < began) {
+                    let landing = match &other.phase {
+                        Phase::Landed(landing) => Some(landing),
+                        _ => None,
+                    };
+                    if matches(place, &other.info, landing) {
+                        landed.extend(landing.cloned());
+                        other.open = false;
+                        other.superseded = true;
+                    }
+                }
+            }
+        }
+        landed
+    }
+
     /// How many flights there are.
     pub(crate) fn len(&self) -> u64 {
         self.flights.load(Ordering::Acquire)
@@ -388,6 +423,11 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Lead<K, I, L> {
     /// What is known of the flight.
     pub(crate) fn info<R>(&self, look: impl FnOnce(&I) -> R) -> R {
         self.change(|flight| look(&flight.info)).0
+    }
+
+    /// What the table knows the flight by.
+    pub(crate) fn id(&self) -> (K, u64) {
+        (self.key.clone(), self.flight)
     }
 
     /// Whether what it brings was removed on its way.

@@ -43,12 +43,14 @@ impl<B> CacheLayer<B> {
     ///   response is stored where its length is known, and makes its own call where it is not.
     /// - One that reads slower than the others goes on from memory while there is some to spare (256 KiB a response, and
     ///   16 MiB for all together), and from the store once the response is there. Until then, it waits. Where the response
-    ///   cannot be stored after all, what it has not read yet is held for it, up to [`max_body`](CacheLayer::max_body);
-    ///   what has left memory by then is lost, and its body ends in a [`CoalescedError`](crate::CoalescedError).
+    ///   cannot be stored after all, what it has not read yet is held for it, up to [`max_body`](CacheLayer::max_body) for
+    ///   all such readers together; what has left memory is lost, and its body ends in a
+    ///   [`CoalescedError`](crate::CoalescedError).
     /// - A response that is stored is not overwritten by one whose call began earlier.
     ///
-    /// The leader's future makes the call: one that is kept, and neither polled nor dropped, holds those behind it up. See
-    /// `coalesce_wait`. Clones of a layer share calls as they share the store.
+    /// The leader's future makes the call: one that is kept, and neither polled nor dropped, holds those behind it up; and an
+    /// inner service that asks the same cache for the very thing that it is to bring waits for itself. `coalesce_wait`
+    /// bounds both. Clones of a layer share calls as they share the store.
     pub fn coalesce(self, coalesce: bool) -> Self {
         self.set(|settings| settings.calls.coalesce = coalesce)
     }

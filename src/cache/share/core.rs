@@ -18,7 +18,7 @@ use http_body::SizeHint;
 use slab::Slab;
 
 use super::{
-    window::{Spare, WINDOW, Window},
+    window::{SPARE, Spare, Window},
     work::{End, Shape, Step, Work},
 };
 use crate::sync::{Mutex, MutexGuard};
@@ -283,8 +283,9 @@ impl<W: Work> State<W> {
     }
 
     fn trim(&mut self) {
-        let limit = if self.shape.is_storing { WINDOW } else { self.shape.limit };
-        self.window.trim(self.shape.is_storing, limit);
+        // Where no copy will come, there may be more of it: as much as one body that could be stored.
+        let all = if self.shape.is_storing { SPARE } else { self.shape.limit.max(SPARE) };
+        self.window.trim(self.shape.is_storing, all);
     }
 
     fn detach(&mut self, id: usize) {

@@ -106,7 +106,8 @@ impl Carried {
         let (queue, progress) = (Arc::<Queue>::default(), Progress::default());
         let error = ErrorSlot::default();
         let (counters, flights) = (cache.shared.counters.clone(), cache.shared.flights.clone());
-        let storing = store_entry(cache.clone(), entry, queue.clone());
+        let flight = (lead.id(), lead.info(|bound| bound.primary));
+        let storing = store_entry(cache.clone(), entry, flight, queue.clone());
         let mut carrier = Carrier {
             body,
             error: error.clone(),
@@ -144,6 +145,15 @@ impl Carried {
     /// A newer response is stored in its place: it is not stored any more, unless it is just being published.
     pub(crate) fn supersede(&self) {
         self.queue.doom(Refusal::Superseded);
+    }
+
+    /// A newer response is about to be stored in its place; returns when this one cannot come after it any more.
+    pub(crate) async fn overtaken(&self) {
+        if !self.queue.doom(Refusal::Superseded)
+            && let Some(reader) = self.core.watch()
+        {
+            Waiting(reader).settled().await;
+        }
     }
 
     /// Sees to it that nothing of it is stored; returns when that is so, or when it has been stored before.

@@ -140,6 +140,7 @@ pub(super) type StoringFuture =
 pub(super) async fn store_entry<B: Store>(
     cache: CacheLayer<B>,
     entry: Entry,
+    (flight, primary): ((Key, u64), Key),
     queue: Arc<Queue>,
 ) -> store::Result<Result<Vec<StoredBody>, Refusal>> {
     let Entry { key, head, variants } = entry;
@@ -156,6 +157,15 @@ pub(super) async fn store_entry<B: Store>(
             Input::Doomed(why) => return Ok(Err(why)),
         }
     };
+    cache.shared.flights.overtake(&flight, &primary, &key).await;
+    if let Some((primary, list)) = &variants
+        && let Ok(Some(hit)) = store.get(primary).await
+        && let Some(names) = hit.head.variant_names()
+        && !names.iter().all(|name| list.variant_names().unwrap_or_default().contains(name))
+    {
+        // Meanwhile, others have found that the response varies by more: under this key, nobody would find it.
+        return Ok(Err(Refusal::Superseded));
+    }
     writer.finish(trailers.clone()).await?;
     // The list comes last: until then, what the primary key held before keeps answering.
     if let Some((primary, list)) = variants {

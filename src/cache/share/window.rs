@@ -11,7 +11,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub(crate) const WINDOW: u64 = 256 * 1024;
 
 /// How much more all bodies together may keep for readers that are behind, in bytes.
-const SPARE: u64 = 16 * 1024 * 1024;
+pub(crate) const SPARE: u64 = 16 * 1024 * 1024;
 
 /// Chunks up to this length are copied: each may be a slice of a read buffer many times as large, which would be held
 /// for it.
@@ -25,13 +25,13 @@ const OVERHEAD: u64 = 64;
 pub(crate) struct Spare(AtomicU64);
 
 impl Spare {
-    /// Takes `bytes`; `false` where there is not as much left.
-    fn take(&self, bytes: u64) -> bool {
+    /// Takes `bytes`; `false` where that is more than is left of `all`.
+    fn take(&self, bytes: u64, all: u64) -> bool {
         let taken = self.0.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
-        if taken > SPARE {
+        if taken > all {
             self.give_back(bytes);
         }
-        taken <= SPARE
+        taken <= all
     }
 
     fn give_back(&self, bytes: u64) {
@@ -51,6 +51,8 @@ pub(crate) struct Window {
     cost: u64,
     /// How many bytes have come in all.
     received: u64,
+    /// The number of the last chunk that is not empty.
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -62,44 +64,44 @@ struct Held {
 
 impl Window {
     pub(crate) fn new(spare: Arc<Spare>) -> Self {
-        Self { spare, taken: 0, chunks: VecDeque::new(), first: 0, cost: 0, received: 0 }
+        let chunks = VecDeque::new();
+        Self { spare, taken: 0, chunks, first: 0, cost: 0, received: 0, last: 0 }
     }
 
     /// Appends a chunk that `readers` have yet to read.
     pub(crate) fn push(&mut self, chunk: Bytes, readers: usize) {
         self.received = self.received.saturating_add(chunk.len() as u64);
+        if !chunk.is_empty() {
+            self.last = self.end();
+        }
         let chunk = if chunk.len() <= SMALL { Bytes::copy_from_slice(&chunk) } else { chunk };
         self.cost += chunk.len() as u64 + OVERHEAD;
         self.chunks.push_back(Held { chunk, wanted: readers });
     }
 
     /// Forgets what nobody wants any more, save the beginning while it is `open` to newcomers and whole; and what is
-    /// wanted as well where the rest costs more than `limit`, and, while it is open, nothing is to spare. The newest chunk
-    /// stays.
-    pub(crate) fn trim(&mut self, open: bool, limit: u64) {
+    /// wanted as well where the rest is more than a window and nothing is left of `all` that may be spared. The newest
+    /// chunk stays.
+    pub(crate) fn trim(&mut self, open: bool, all: u64) {
         let keeps_beginning = open && self.is_whole() && self.cost <= WINDOW;
         while let Some(oldest) = self.chunks.front() {
             let (is_wanted, cost) = (oldest.wanted > 0, oldest.chunk.len() as u64 + OVERHEAD);
-            if keeps_beginning || (is_wanted && (self.chunks.len() == 1 || self.fits(limit, open)))
-            {
+            if keeps_beginning || (is_wanted && (self.chunks.len() == 1 || self.fits(all))) {
                 break;
             }
             self.cost -= cost;
             self.first += 1;
             self.chunks.pop_front();
         }
-        let surplus = self.taken.saturating_sub(self.cost.saturating_sub(limit));
+        let surplus = self.taken.saturating_sub(self.cost.saturating_sub(WINDOW));
         self.spare.give_back(surplus);
         self.taken -= surplus;
     }
 
-    /// Whether what is held is within `limit`, or within that and what could be had of the spare memory.
-    fn fits(&mut self, limit: u64, may_spare: bool) -> bool {
-        if !may_spare {
-            return self.cost <= limit;
-        }
-        let missing = self.cost.saturating_sub(limit).saturating_sub(self.taken);
-        if missing > 0 && !self.spare.take(missing) {
+    /// Whether what is held is within the window and what can be had of the spare memory.
+    fn fits(&mut self, all: u64) -> bool {
+        let missing = self.cost.saturating_sub(WINDOW).saturating_sub(self.taken);
+        if missing > 0 && !self.spare.take(missing, all) {
             return false;
         }
         self.taken += missing;
@@ -131,8 +133,7 @@ impl Window {
 
     /// Whether nothing but empty chunks stands behind the one of this number.
     pub(crate) fn is_last(&self, number: u64) -> bool {
-        let behind = usize::try_from((number + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.chunks.iter().skip(behind).all(|held| held.chunk.is_empty())
+        number >= self.last
     }
 
     /// One more reader, at the beginning.

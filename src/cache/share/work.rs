@@ -51,6 +51,6 @@ pub(crate) struct Shape {
     pub(crate) is_complete: bool,
     /// Whether its length is known, so that a newcomer can wait for the end.
     pub(crate) has_length: bool,
-    /// How many bytes may be held for readers that are behind, where no copy will come.
+    /// How many bytes may be held, for readers of all bodies together that are behind, where no copy will come.
     pub(crate) limit: u64,
 }
