@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use larder::{CacheOptions, Miss, Outcome, Refusal, Stored};
 
-use crate::support::{Double, Stand, TestBody, full, get, head, line, ok, tagged, url, with};
+use crate::support::{
+    Double, Stand, TestBody, full, get, head, line, not_modified, ok, tagged, url, with,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -177,4 +179,26 @@ async fn a_head_that_is_answered_anew_leaves_the_response_to_a_get_to_be_asked_f
     assert_eq!(stand.ask(head("/")).await.outcome(), Outcome::Hit);
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Expired), "3"));
+}
+
+/// An origin that has new names in each of its 304s does not make the entry grow for ever.
+#[tokio::test]
+async fn a_head_does_not_grow_with_every_confirmation() {
+    let stand = Stand::new(Double::new(|request, call| {
+        if !request.headers().contains_key("if-none-match") {
+            return tagged(&request, "\"a\"", "whole");
+        }
+        let mut response = not_modified();
+        for n in 0..90 {
+            let name = http::HeaderName::try_from(format!("x-{call}-{n}")).unwrap();
+            response.headers_mut().insert(name, "x".parse().unwrap());
+        }
+        response
+    }))
+    .with(|layer| layer.expire_after(Duration::from_secs(1)));
+    for _ in 0..50 {
+        assert_eq!(stand.get("/").await.text(), "whole");
+        assert!(stand.get("/").await.headers.len() <= 512);
+        stand.clock.advance(Duration::from_secs(1));
+    }
 }

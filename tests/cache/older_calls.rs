@@ -93,3 +93,44 @@ async fn a_response_that_has_expired_on_its_way_is_not_shared_with_newcomers() {
     let _third = call(&stand).await;
     assert_eq!(stand.calls(), 2);
 }
+
+/// The same where the older call began before anybody knew that there are variants, and lies under another key therefore.
+#[tokio::test]
+async fn an_older_call_does_not_overwrite_a_variant_that_a_later_one_has_stored() {
+    let gate = Gate::closed();
+    let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
+    let stand = Stand::new(inner.first_behind(&gate));
+    let ask = |value| get("/").header("x-a", value);
+    let mut older = pin!(stand.ask(ask("1")));
+    assert!(older.as_mut().now_or_never().is_none());
+    let alone = CacheOptions::new().coalesce(false);
+    assert_eq!(stand.ask(ask("2").extension(alone.clone())).await.text(), "2");
+    assert_eq!(stand.ask(ask("1").extension(alone)).await.text(), "3");
+    gate.open(1);
+    assert_eq!(soon(older).await.text(), "1");
+    assert_eq!(stand.ask(ask("1")).await.text(), "3");
+    assert_eq!(stand.ask(ask("2")).await.text(), "2");
+}
+
+/// A response that was found to vary by less is not to hide those that vary by more.
+#[tokio::test]
+async fn an_older_call_does_not_take_names_from_the_list_of_variants() {
+    let gate = Gate::closed();
+    let inner = Double::new(|_, call| {
+        line(ok(call.to_string()), "vary", if call == 1 { "x-a" } else { "x-b" })
+    });
+    let stand = Stand::new(inner.first_behind(&gate));
+    let ask = |device| get("/").header("x-a", "1").header("x-b", device);
+    let mut older = pin!(stand.ask(ask("phone")));
+    assert!(older.as_mut().now_or_never().is_none());
+    for (device, text) in [("phone", "2"), ("tablet", "3")] {
+        let alone = CacheOptions::new().coalesce(false);
+        assert_eq!(stand.ask(ask(device).extension(alone)).await.text(), text);
+    }
+    gate.open(1);
+    assert_eq!(soon(older).await.stored(), Stored::No(Refusal::Superseded));
+    for (device, text) in [("phone", "2"), ("tablet", "3")] {
+        let reply = stand.ask(ask(device)).await;
+        assert!(reply.is_hit() && reply.text() == text, "{device}: {}", reply.text());
+    }
+}

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use larder::CacheOptions;
 use tokio::time::Instant;
 
-use crate::support::{Double, Stand, TestBody, line, ok, with};
+use crate::support::{Double, Stand, TestBody, get, line, not_modified, ok, status, tagged, with};
 
 const SLOW: Duration = Duration::from_millis(300);
 
@@ -87,4 +87,21 @@ pub(crate) fn not_found() -> Response<TestBody> {
     let mut response = ok("none");
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
+}
+
+/// A failure once does not keep a URL out of the cache for as long as its clients have copies of their own.
+#[tokio::test]
+async fn clients_with_copies_of_their_own_do_not_keep_a_key_from_being_stored() {
+    let stand = Stand::new(Double::new(|request, call| match call {
+        1 => status(404),
+        _ if request.headers().contains_key("if-none-match") => not_modified(),
+        _ => tagged(&request, "\"a\"", "whole"),
+    }));
+    stand.get("/").await;
+    for _ in 0..10 {
+        let reply = stand.ask(get("/").header("if-none-match", "\"a\"")).await;
+        assert_eq!(reply.status, 304);
+    }
+    assert!(stand.get("/").await.is_hit());
+    assert_eq!(stand.calls(), 3, "the copy's condition was sent on once, then the whole fetched");
 }
