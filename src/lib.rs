@@ -93,8 +93,8 @@
 //! - **No error is added.** The error type is the inner service's; a store that fails is a miss, or "not stored".
 //! - **Bodies stream** in both directions; memory is bounded whatever their size, and however many
 //!   [read](CacheLayer::coalesce) them.
-//! - **Nothing is spawned**, save the refreshes in the background that a setting asks for. Bodies are pulled by those who
-//!   read them.
+//! - **The layer spawns nothing**, save the refreshes in the background that a setting asks for. Bodies are pulled by those
+//!   who read them. What a store runs is the store's own.
 //! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their
 //!   repeats, body and trailers. What belongs to the connection (RFC 9110 §7.6.1) is not part of it.
 //! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding); in a shared cache, path and

@@ -42,11 +42,11 @@ pub(crate) fn reader_lost(key: &Key) {
     let _unused = key;
 }
 
-/// A refresh in the background failed; what is stored stays as it was.
+/// A refresh in the background failed.
 #[cfg(feature = "tokio")]
 pub(crate) fn refresh_failed(key: &Key, reason: &RefreshError) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(%key, %reason, "a refresh in the background failed; the stored response is served on");
+    tracing::warn!(%key, %reason, "a refresh in the background failed");
     #[cfg(not(feature = "tracing"))]
     let _unused = (key, reason);
 }
