@@ -52,10 +52,10 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// A server on this machine that answers `/delay/N` after N seconds. Its port is always the same, where it is free: the
-/// URL is part of the key.
+/// A server on this machine that answers `/delay/N` after N seconds. Its port is always the same, where it is free, since
+/// the URL is part of the key; it is none that a system gives to outgoing connections.
 async fn start_server() -> std::io::Result<SocketAddr> {
-    let listener = match TcpListener::bind("127.0.0.1:47470").await {
+    let listener = match TcpListener::bind("127.0.0.1:17470").await {
         Ok(listener) => listener,
         Err(_taken) => TcpListener::bind("127.0.0.1:0").await?,
     };
