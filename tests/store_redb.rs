@@ -41,6 +41,7 @@ const GARBAGE: TableDefinition<'_, u64, ()> = TableDefinition::new("larder.garba
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("larder.meta");
 
 const MIB: usize = 1 << 20;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 // ===== support =====
 
@@ -1000,18 +1001,76 @@ async fn a_full_disk_is_an_error_and_room_is_used_again() {
         return;
     }
     let (_directory, path) = place();
+    survives_on_8_mib(name, &path);
+    let store = Redb::open(&path).unwrap();
+    assert_eq!(get(&store, key(2_099)).await.unwrap(), body(2_099, 200_000));
+}
+
+/// Opening the file again, after the disk was full, undoes what was not synced. What is undone of removals and of newer
+/// responses must not bring the older ones back.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_was_removed_or_replaced_does_not_come_back_when_the_disk_is_full() {
+    let name = "what_was_removed_or_replaced_does_not_come_back_when_the_disk_is_full";
+    if let Some(path) = child_path() {
+        let open = || Redb::builder(&path).durability(Durability::Every(HOUR)).open().unwrap();
+        for clears in [false, true] {
+            let store = open();
+            for number in 0..5 {
+                let head = tagged(if number == 3 { &["a"] } else { &[] }, None);
+                put(&store, key(number), head, body(number, 100_000)).await.unwrap();
+            }
+            store.close().await.unwrap();
+
+            let store = open();
+            assert!(store.remove(&key(0)).await.unwrap());
+            put(&store, key(1), head(), body(100, 100_000)).await.unwrap();
+            let seen = store.get(&key(2)).await.unwrap().unwrap().version;
+            assert!(store.update(&key(2), seen, tagged(&["b"], None)).await.unwrap());
+            assert_eq!(store.remove_tagged("a").await.unwrap(), 1);
+            if clears {
+                store.clear().await.unwrap();
+                put(&store, key(3), head(), body(100, 100_000)).await.unwrap();
+            }
+            let mut number = 1_000;
+            let error = loop {
+                number += 1;
+                assert!(number < 2_000, "the limit was never met");
+                if let Err(error) = put(&store, key(number), head(), body(number, 200_000)).await {
+                    break error;
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+
+            assert_eq!(get(&store, key(0)).await, None);
+            assert_ne!(get(&store, key(1)).await, Some(body(1, 100_000)));
+            assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
+            assert_ne!(get(&store, key(3)).await, Some(body(3, 100_000)));
+            let left = if clears { None } else { Some(body(4, 100_000)) };
+            assert_eq!(get(&store, key(4)).await, left);
+            store.clear().await.unwrap();
+            store.close().await.unwrap();
+        }
+        println!("survived");
+        return;
+    }
+    let (_directory, path) = place();
+    survives_on_8_mib(name, &path);
+}
+
+/// Runs this test in a process that may not write beyond the first 8 MiB of a file.
+#[cfg(target_os = "linux")]
+fn survives_on_8_mib(name: &str, path: &Path) {
     // The signal that goes with the limit would end the process; ignored, it is an error of the call. 512 bytes each.
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -S -f 16384; exec \"$0\" --exact \"$1\" --nocapture"])
         .arg(env::current_exe().unwrap())
         .arg(name)
-        .env(CHILD, &path)
+        .env(CHILD, path)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("survived"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    let store = Redb::open(&path).unwrap();
-    assert_eq!(get(&store, key(2_099)).await.unwrap(), body(2_099, 200_000));
 }
 
 #[cfg(target_os = "linux")]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// When what was written is safe from a power cut. A crash of the process alone, `kill -9` included, loses the same or
-/// less. Neither ever damages the file.
+/// less. Neither ever damages the file. What is lost may be a removal: what was removed is there again then. (A disk that
+/// is full or fails while the process lives brings nothing back.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {

@@ -174,9 +174,9 @@ impl Redb {
 
     fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
         let owner = writer::owner();
-        let (db, garbage) = open::open(&config, owner)?;
+        let (db, left) = open::open(&config)?;
         let (shared, commands) = Shared::new(config, db);
-        let writer = writer::Thread::new(shared.clone(), commands, owner, garbage);
+        let writer = writer::Thread::new(shared.clone(), commands, owner, left);
         let thread = thread::Builder::new()
             .name("larder-redb".to_owned())
             .spawn(move || writer.run())

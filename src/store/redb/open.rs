@@ -1,14 +1,13 @@
-//! Opening the file: making it, refusing what is not ours, and sweeping up what a crash has left.
+//! Opening the file: making it, refusing what is not ours, and seeing what a crash has left.
 
 use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use redb::{
-    ConcurrencyMode, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableHandle,
+    ConcurrencyMode, Database, ReadableDatabase, ReadableTableMetadata, TableHandle,
     WriteTransaction,
 };
 
@@ -19,12 +18,9 @@ use super::{
         PREFIX, State, TAGS,
     },
 };
-use crate::{
-    store::{
-        Error, ErrorKind, Result,
-        embedded::{Durability, io_kind},
-    },
-    time::{Clock, SystemClock, Timestamp},
+use crate::store::{
+    Error, ErrorKind, Result,
+    embedded::{Durability, io_kind},
 };
 
 /// The settings of an open store.
@@ -38,22 +34,26 @@ pub(super) struct Config {
     pub(super) inline_reads: bool,
 }
 
-/// How long the writer of a body may be silent before another process takes it for dead. Live ones renew their row
-/// long before.
-pub(super) const ABANDONED: Duration = Duration::from_secs(60 * 60);
+/// What a file holds that nobody needs, for the writer thread to remove: nothing of it keeps the file from being read, so
+/// a disk without room for the removal does not either.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leftovers {
+    /// There are unfinished bodies, whose writers may be gone.
+    pub(super) unfinished: bool,
+    /// There are bodies to be removed.
+    pub(super) garbage: bool,
+}
 
-/// Opens or makes the file, and says whether there are bodies to be removed from it. `owner` is this process's name for
-/// itself in the table of unfinished bodies.
-pub(super) fn open(config: &Config, owner: u64) -> Result<(Database, bool)> {
+/// Opens or makes the file, and says what is left to be removed from it.
+pub(super) fn open(config: &Config) -> Result<(Database, Leftovers)> {
     let path = &config.path;
     catch_unwind(AssertUnwindSafe(|| {
         prepare(config)?;
         let db = open_file(config, path)?;
         let what = inspect(&db).map_err(|error| fault::error("cannot read", path, error))?;
         settle(&db, config, what)?;
-        let garbage = sweep(&db, config, owner)
-            .map_err(|error| fault::error("cannot write to", path, error))?;
-        Ok((db, garbage))
+        let left = leftovers(&db).map_err(|error| fault::error("cannot read", path, error))?;
+        Ok((db, left))
     }))
     .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
 }
@@ -227,40 +227,16 @@ fn initialise(txn: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Turns unfinished bodies whose writer is gone into garbage, which the writer thread then removes bit by bit.
-///
-/// Alone with the file, nobody else can be writing. With others, a body is given up when its row is an hour old, or
-/// this very process's own from before it had to open the file again.
-/// Says whether there is garbage.
-fn sweep(db: &Database, config: &Config, owner: u64) -> Result<bool, redb::Error> {
+fn leftovers(db: &Database) -> Result<Leftovers, redb::Error> {
     let txn = db.begin_read()?;
-    if txn.open_table(PENDING)?.is_empty()? {
-        return Ok(!txn.open_table(GARBAGE)?.is_empty()?);
-    }
-    drop(txn);
-    let now = SystemClock.now();
-    write(db, |txn| {
-        let mut pending = txn.open_table(PENDING)?;
-        let mut garbage = txn.open_table(GARBAGE)?;
-        let mut dead = Vec::new();
-        for row in pending.iter()? {
-            let (body, row) = row?;
-            let (writer, touched) = row.value();
-            let age = now.saturating_since(Timestamp::from_millis(touched));
-            if !config.multi_process || writer == owner || age >= ABANDONED {
-                dead.push(body.value());
-            }
-        }
-        for body in dead {
-            pending.remove(body)?;
-            garbage.insert(body, ())?;
-        }
-        Ok(())
-    })?;
-    Ok(true)
+    Ok(Leftovers {
+        unfinished: !txn.open_table(PENDING)?.is_empty()?,
+        garbage: !txn.open_table(GARBAGE)?.is_empty()?,
+    })
 }
 
-fn write(
+/// A transaction of its own, synced.
+pub(super) fn write(
     db: &Database,
     work: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
 ) -> Result<(), redb::Error> {

@@ -1,5 +1,7 @@
 //! Bodies that are being written, before there is an entry for them.
 
+use std::time::Duration;
+
 use redb::ReadableTable;
 
 use super::{Change, Raw};
@@ -7,6 +9,10 @@ use crate::{
     store::redb::schema::{chunk_checksum, chunk_key, chunk_value_len, write_chunk},
     time::Timestamp,
 };
+
+/// How long the writer of a body may be silent before another process takes it for dead. Live ones renew their row
+/// long before.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 impl Change<'_> {
     /// Gives out the id of a new body. `touched` is now.
@@ -50,5 +56,27 @@ impl Change<'_> {
             self.garbage.edit()?.insert(id, ())?;
         }
         Ok(())
+    }
+
+    /// Gives every body up whose writer is gone, before this opening of the file has begun one of its own.
+    ///
+    /// Alone with the file, nobody else can be writing. With others, a body is given up when its row is an hour old, or
+    /// this very process's own from before it had to open the file again.
+    pub(in crate::store::redb) fn abandon_dead(
+        &mut self,
+        owner: u64,
+        alone: bool,
+        now: Timestamp,
+    ) -> Raw<()> {
+        let mut dead = Vec::new();
+        for row in self.pending.open()?.iter()? {
+            let (body, row) = row?;
+            let (writer, touched) = row.value();
+            let age = now.saturating_since(Timestamp::from_millis(touched));
+            if alone || writer == owner || age >= ABANDONED {
+                dead.push(body.value());
+            }
+        }
+        dead.into_iter().try_for_each(|body| self.abandon(body))
     }
 }

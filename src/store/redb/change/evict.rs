@@ -237,7 +237,7 @@ mod tests {
     fn database() -> (tempfile::TempDir, Database) {
         let directory = tempfile::tempdir().unwrap();
         let config = Redb::builder(directory.path().join("cache.redb")).into_config();
-        let (db, _) = open::open(&config, 0).unwrap();
+        let (db, _) = open::open(&config).unwrap();
         (directory, db)
     }
 

@@ -13,10 +13,11 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use self::recover::Unsynced;
+use self::{recover::Unsynced, touched::Touched};
 use super::{
     change::{Change, GARBAGE_CHUNKS, Outcome, Purge, given_up},
     fault::{self, STORE},
+    open::Leftovers,
     shared::{Command, Envelope, Incoming, Open, Shared},
 };
 use crate::{
@@ -30,10 +31,11 @@ use crate::{
 /// How many commands go into one transaction.
 const GROUP: usize = 1_024;
 
-/// How often the writer of a body says that it is alive. See `open::ABANDONED`.
+/// How often the writer of a body says that it is alive. The row is too old after an hour.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 mod recover;
+mod touched;
 
 pub(super) struct Thread {
     shared: Arc<Shared>,
@@ -43,6 +45,8 @@ pub(super) struct Thread {
     versions: RandomState,
     bodies: HashMap<u64, OpenBody>,
     purges: VecDeque<Ongoing>,
+    /// Unfinished bodies were there when the file was opened; those whose writers are gone are to be given up.
+    unfinished: bool,
     /// Bodies are left to remove.
     garbage: bool,
     /// The entries take more than they may.
@@ -50,6 +54,8 @@ pub(super) struct Thread {
     /// The last transaction failed: nothing is done in the background until somebody asks for something.
     resting: bool,
     unsynced: Option<Unsynced>,
+    /// What opening the file again is about to bring back, and must not.
+    undone: Touched,
     /// When the file could not be opened again.
     failed_at: Option<Instant>,
 }
@@ -71,6 +77,7 @@ struct Ongoing {
 struct Done {
     outcomes: Vec<Option<Outcome>>,
     step: Option<super::change::Step>,
+    touched: Touched,
     garbage: bool,
     over: bool,
     /// There is something to commit.
@@ -82,12 +89,11 @@ pub(super) fn owner() -> u64 {
 }
 
 impl Thread {
-    /// `garbage` is whether the file holds bodies that are to be removed.
     pub(super) fn new(
         shared: Arc<Shared>,
         commands: Receiver<Envelope>,
         owner: u64,
-        garbage: bool,
+        left: Leftovers,
     ) -> Self {
         Self {
             shared,
@@ -96,10 +102,12 @@ impl Thread {
             versions: RandomState::new(),
             bodies: HashMap::new(),
             purges: VecDeque::new(),
-            garbage,
+            unfinished: left.unfinished,
+            garbage: left.garbage,
             over: false,
             resting: false,
             unsynced: None,
+            undone: Touched::default(),
             failed_at: None,
         }
     }
@@ -125,7 +133,7 @@ impl Thread {
     }
 
     fn has_background(&self) -> bool {
-        !self.resting && (self.garbage || self.over || !self.purges.is_empty())
+        !self.resting && (self.unfinished || self.garbage || self.over || !self.purges.is_empty())
     }
 
     /// Waits for a command, unless there is something else to do, and takes whatever else is there.
@@ -181,11 +189,11 @@ impl Thread {
         match result {
             Ok(done) => {
                 if done.edited && !self.syncs_each_commit() {
-                    let unsynced = self
-                        .unsynced
-                        .get_or_insert_with(|| Unsynced { since: Instant::now(), bytes: 0 });
+                    let unsynced = self.unsynced.get_or_insert_with(Unsynced::begin);
                     unsynced.bytes += bytes;
+                    unsynced.touched.extend(done.touched);
                 }
+                self.unfinished = false;
                 self.garbage = done.garbage;
                 self.over = done.over;
                 for (reply, outcome) in replies.into_iter().zip(done.outcomes) {
@@ -266,7 +274,12 @@ impl Thread {
         let fresh = change.state.next + 1;
         let mut done = Done::default();
         let mut collect = GARBAGE_CHUNKS;
+        if self.unfinished {
+            let alone = !shared.config.multi_process;
+            change.abandon_dead(self.owner, alone, SystemClock.now())?;
+        }
         for envelope in group {
+            done.touched.note(&envelope.command);
             let outcome = match envelope.command {
                 Command::Chunk { body, index, payload } => {
                     // What comes in must not outrun what goes out.
@@ -297,6 +310,7 @@ impl Thread {
             done.outcomes.push(outcome);
         }
         if let Some(ongoing) = self.purges.front() {
+            done.touched.note_purge(ongoing.purge);
             done.step = Some(change.purge(ongoing.purge)?);
         }
         done.over = !change.evict(&shared.marks, fresh)?;

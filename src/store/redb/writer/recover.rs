@@ -8,12 +8,13 @@ use std::{
 
 use redb::Database;
 
-use super::{Thread, answer, fail};
+use super::{Thread, answer, fail, touched::Touched};
 use crate::{
     store::{
         Result,
         embedded::{Durability, Failure},
         redb::{
+            change::Change,
             fault::{self, STORE},
             open,
             shared::{Envelope, Open},
@@ -32,6 +33,13 @@ const PEACE: Duration = Duration::from_millis(100);
 pub(super) struct Unsynced {
     pub(super) since: Instant,
     pub(super) bytes: usize,
+    pub(super) touched: Touched,
+}
+
+impl Unsynced {
+    pub(super) fn begin() -> Self {
+        Self { since: Instant::now(), bytes: 0, touched: Touched::default() }
+    }
 }
 
 impl Thread {
@@ -62,20 +70,18 @@ impl Thread {
             Open::Yes(db) => sync(db).map_err(|error| fault::error("cannot write to", path, error)),
             Open::Down(_) | Open::Closed => Ok(()),
         }));
-        self.unsynced = None;
         match result.unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref()))) {
-            Ok(()) => {}
+            Ok(()) => self.unsynced = None,
             Err(error) => self.reopen(&Failure::of(&error)),
         }
     }
 
     /// Closes the file and opens it again, which is what redb wants after an I/O error. What was not synced is undone
-    /// by that, and whoever was writing a body has to stop.
+    /// by that, save that what was removed or replaced stays so, and whoever was writing a body has to stop.
     pub(super) fn reopen(&mut self, why: &Failure) {
-        for (_, body) in self.bodies.drain() {
-            fail(&body.incoming, why.clone());
+        if let Some(unsynced) = self.unsynced.take() {
+            self.undone.extend(unsynced.touched);
         }
-        self.unsynced = None;
         let down = Open::Down(why.clone());
         let open = std::mem::replace(&mut self.shared.slot_mut().state, down);
         self.shared.changed();
@@ -85,6 +91,10 @@ impl Thread {
             drop(catch_unwind(AssertUnwindSafe(|| db.close().ok())));
             self.open_again();
         }
+        // Last, so that who is told so finds the store at work again.
+        for (_, body) in self.bodies.drain() {
+            fail(&body.incoming, why.clone());
+        }
     }
 
     /// Where the last time failed just now, it is not tried again.
@@ -92,12 +102,17 @@ impl Thread {
         if self.failed_at.is_some_and(|at| at.elapsed() < PEACE) {
             return;
         }
-        let opened = open::open(&self.shared.config, self.owner);
+        self.versions = RandomState::new();
+        // Before anybody can read it.
+        let opened = open::open(&self.shared.config)
+            .and_then(|(db, left)| self.remove_undone(&db).map(|()| (db, left)));
         let mut slot = self.shared.slot_mut();
         slot.opening += 1;
         slot.state = match opened {
-            Ok((db, garbage)) => {
-                self.garbage = garbage;
+            Ok((db, left)) => {
+                self.unfinished = left.unfinished;
+                // What was undone may have had bodies.
+                self.garbage = true;
                 self.failed_at = None;
                 Open::Yes(db)
             }
@@ -106,8 +121,29 @@ impl Thread {
                 Open::Down(Failure::of(&error))
             }
         };
-        drop(slot);
-        self.versions = RandomState::new();
+    }
+
+    /// Removes again what opening the file has brought back. Where that fails, nothing of the file is to be read.
+    fn remove_undone(&mut self, db: &Database) -> Result<()> {
+        if self.undone.is_empty() {
+            return Ok(());
+        }
+        let config = &self.shared.config;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            open::write(db, |txn| {
+                let mut change = Change::begin(txn, &self.versions, config.max_bytes)?;
+                self.undone.remove(&mut change)?;
+                change.finish().map(drop)
+            })
+        }));
+        match result {
+            Ok(Ok(())) => {
+                self.undone = Touched::default();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(fault::error("cannot write to", &config.path, error)),
+            Err(panic) => Err(fault::panicked(&config.path, panic.as_ref())),
+        }
     }
 
     pub(super) fn close(&mut self, envelope: Envelope) {
