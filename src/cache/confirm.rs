@@ -15,7 +15,7 @@ use super::{
 use crate::{
     entry::Head,
     key::Key,
-    policy,
+    policy::{self, Exchange},
     stats::Count,
     status::{Refusal, Stored},
     store::{self, Hit, Store, Writer},
@@ -43,17 +43,32 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         response.headers = policy::merged(old.headers(), not_modified);
 
         let now = settings.clock.now();
-        let mut admitted = settings.rules.admit(&self.options, url, &self.parts, &response, now);
+        let mut admitted = settings.rules.admit(&Exchange {
+            options: &self.options,
+            url,
+            request: &self.parts,
+            response: &response,
+            requested_at,
+            now,
+        });
         if self.has_moved(missed, &key, &old, &response, now) {
             admitted = Err(Refusal::Vary);
         }
         let tags = admitted
+            .as_ref()
+            .map_err(|refusal| *refusal)
             .and_then(|_| settings.rules.tags.renew(&self.options, &self.parts, &old, &response));
         let tags = tags.unwrap_or_else(|refusal| {
             admitted = Err(refusal);
             old.tags().to_vec()
         });
-        let expires_at = admitted.unwrap_or_else(|_| old.expires_at());
+        let expires_at = match &admitted {
+            Ok(admission) => {
+                response.headers = settings.rules.stored_fields(response.headers, admission, now);
+                admission.expires_at
+            }
+            Err(_) => old.expires_at(),
+        };
         let keep_until = settings.rules.keep_until(&self.options, &response.headers, expires_at);
         let head = Head::new(old.method().clone(), old.url(), response.clone(), now)
             .with_requested_at(requested_at)
@@ -63,8 +78,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             .carry_body(&old);
         hit.head = Arc::new(head);
 
-        let stored = match admitted {
-            Err(refusal) => Stored::No(refusal),
+        let stored = match &admitted {
+            Err(refusal) => Stored::No(*refusal),
             Ok(_) => match self.renew(missed, &key, &hit, &response, now, &lead).await {
                 Ok(true) => Stored::Yes,
                 Ok(false) => Stored::No(Refusal::Superseded),

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     entry::Head,
     key::Key,
-    policy::{self, Verdict},
+    policy::{self, Exchange, Verdict},
     stats::Count,
     status::{CacheStatus, Refusal, Stale, Stored},
     store::{Hit, Store, Version},
@@ -262,7 +262,14 @@ where
         let settings = &*self.cache.settings;
         let (rules, url) = (&settings.rules, self.url.text.as_str());
         let now = settings.clock.now();
-        let expires_at = rules.admit(&self.options, url, &self.parts, response, now)?;
+        let admission = rules.admit(&Exchange {
+            options: &self.options,
+            url,
+            request: &self.parts,
+            response,
+            requested_at,
+            now,
+        })?;
         // The length that a HEAD's response names is not its own.
         let has_no_body =
             self.parts.method == Method::HEAD || response.status == StatusCode::NO_CONTENT;
@@ -273,9 +280,9 @@ where
         }
         let limits = Limits { expected, max };
         let place = Place { request: &self.parts, url, missed };
-        let keys = place.keys(settings, response, expires_at, now)?;
+        let keys = place.keys(settings, response, admission.expires_at, now)?;
         let head = place
-            .head(settings, &keys.key, response, expires_at, now)?
+            .head(settings, &keys.key, response, &admission, now)?
             .with_requested_at(requested_at);
         Ok((Entry { key: keys.key, head, variants: keys.list }, keys.names, limits))
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     options::CacheOptions,
-    policy::{self, Verdict},
+    policy::{self, Part, Verdict},
     stats::Count,
     status::{Bypass, CacheStatus},
     store::Store,
@@ -40,19 +40,18 @@ where
     ResBody::Error: Send,
 {
     let (parts, body) = request.into_parts();
-    let options = CacheOptions::of(&parts.extensions);
-    let passing = if !cache.is_enabled() {
-        Err(Bypass::Disabled)
-    } else {
-        cache.settings.rules.gate(options, &parts)
-    };
+    let rules = &cache.settings.rules;
+    let asked = rules.asked(CacheOptions::of(&parts.extensions), &parts.headers);
+    let options = &*asked;
+    let passing =
+        if !cache.is_enabled() { Err(Bypass::Disabled) } else { rules.gate(options, &parts) };
     let url = match passing
         .and_then(|()| cache.settings.recipe.url(&parts).map_err(|_invalid| Bypass::InvalidTarget))
     {
         Ok(url) => url,
         Err(reason) => {
-            let body = RequestBody::untouched(body);
-            return Box::pin(bypass(inner, cache, parts, body, reason)).await;
+            let (body, options) = (RequestBody::untouched(body), asked.into_owned());
+            return Box::pin(bypass(inner, cache, parts, body, options, reason)).await;
         }
     };
     let (mut body, buffered) = if body.is_end_stream() {
@@ -61,10 +60,15 @@ where
         Box::pin(RequestBody::buffered(body, cache.settings.max_request_body)).await
     };
     if let Err(reason) = buffered {
-        return Box::pin(bypass(inner, cache, parts, body, reason)).await;
+        let options = asked.into_owned();
+        return Box::pin(bypass(inner, cache, parts, body, options, reason)).await;
     }
 
     let looked = lookup(&cache, options, &parts, &url, &mut body).await;
+    if policy::asks_for_part(&parts.method, &parts.headers) && !has_part(&looked, &parts) {
+        let options = asked.into_owned();
+        return Box::pin(bypass(inner, cache, parts, body, options, Bypass::Range)).await;
+    }
     let found = match looked.found {
         Found::Good(key, hit, verdict)
             if verdict == Verdict::Fresh
@@ -75,7 +79,14 @@ where
         found => found,
     };
     let looked = Lookup { found, ..looked };
-    Box::pin(Errand::new(inner, cache, parts, url, body).run(looked)).await
+    let options = asked.into_owned();
+    Box::pin(Errand::new(inner, cache, parts, url, body, options).run(looked)).await
+}
+
+/// Whether what was found holds the part that the request asks for, or shows that there is none.
+fn has_part(looked: &Lookup, parts: &request::Parts) -> bool {
+    matches!(&looked.found, Found::Good(_, hit, _)
+        if policy::part(&parts.headers, &hit.head) != Part::Other)
 }
 
 /// Sends a request past the cache.
@@ -84,6 +95,7 @@ async fn bypass<S, B, ReqBody, ResBody>(
     cache: CacheLayer<B>,
     parts: request::Parts,
     body: RequestBody<ReqBody>,
+    options: CacheOptions,
     reason: Bypass,
 ) -> Result<Response<ResponseBody<ResBody>>, S::Error>
 where
@@ -92,7 +104,7 @@ where
     ReqBody: Body<Data = Bytes>,
     ResBody: Body,
 {
-    if CacheOptions::of(&parts.extensions).only_if_cached {
+    if options.only_if_cached {
         return Ok(answer::only_if_cached(&cache, None, "The cache does not answer this request"));
     }
     cache.shared.counters.add(Count::Bypass);

@@ -28,8 +28,12 @@ pub(crate) struct Content<'a> {
 /// How keys are made. Equal settings make equal keys, in every process and release with the same key version.
 #[derive(Clone)]
 pub(crate) struct Recipe {
-    /// Names in a fixed order, so that the order of settings does not matter.
+    /// The names whose values are part of the key, in a fixed order, so that the order of settings does not matter.
     pub(crate) headers: Vec<HeaderName>,
+    /// Those of them that a setting names.
+    pub(crate) named: Vec<HeaderName>,
+    /// Whether `Authorization` and `Cookie` are among them unasked.
+    pub(crate) with_credentials: bool,
     pub(crate) ignored_headers: Vec<HeaderName>,
     /// The patterns as given, and all of them compiled.
     pub(crate) ignored_query: (Vec<Glob>, Option<GlobSet>),
@@ -44,6 +48,8 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             headers: vec![AUTHORIZATION, COOKIE],
+            named: Vec::new(),
+            with_credentials: true,
             ignored_headers: Vec::new(),
             ignored_query: (Vec::new(), None),
             sort_query: false,
@@ -70,16 +76,31 @@ impl fmt::Debug for Recipe {
 
 impl Recipe {
     pub(crate) fn add_header(&mut self, name: HeaderName) {
-        if let Err(position) =
-            self.headers.binary_search_by(|have| have.as_str().cmp(name.as_str()))
-        {
-            self.headers.insert(position, name);
-        }
+        self.named.push(name);
+        self.order_headers();
     }
 
     pub(crate) fn ignore_header(&mut self, name: HeaderName) {
-        self.headers.retain(|have| *have != name);
+        self.named.retain(|have| *have != name);
         self.ignored_headers.push(name);
+        self.order_headers();
+    }
+
+    /// Leaves it to the responses to say whose they are.
+    pub(crate) fn without_credentials(&mut self) {
+        self.with_credentials = false;
+        self.order_headers();
+    }
+
+    fn order_headers(&mut self) {
+        let mut headers = self.named.clone();
+        let unasked = [AUTHORIZATION, COOKIE].into_iter();
+        headers.extend(
+            unasked.filter(|name| self.with_credentials && !self.ignored_headers.contains(name)),
+        );
+        headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        headers.dedup();
+        self.headers = headers;
     }
 
     pub(crate) fn url(&self, request: &request::Parts) -> Result<RequestUrl, InvalidTarget> {

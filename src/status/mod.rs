@@ -71,7 +71,8 @@ pub enum Miss {
     /// There are responses for the URL, but none for these request headers (`Vary`).
     Variant,
     /// The request asked for the origin's word ([`refresh`](crate::CacheOptions::refresh),
-    /// [`force_refresh`](crate::CacheOptions::force_refresh)).
+    /// [`force_refresh`](crate::CacheOptions::force_refresh)), or for a fresher response than the stored one (`no-cache`,
+    /// `max-age`, `min-fresh`).
     Refresh,
     /// What is stored is damaged. It is removed, unless the cache is read-only.
     Corrupt,
@@ -92,6 +93,8 @@ pub enum Stale {
     /// The request forbade to ask the origin ([`only_if_cached`](crate::CacheOptions::only_if_cached)), and one of the
     /// two limits above lets the response stand.
     OnlyIfCached,
+    /// The request accepts it (`max-stale`, RFC 9111 §5.2.1.2).
+    Accepted,
 }
 
 /// Why a request went past the cache.
@@ -104,7 +107,7 @@ pub enum Bypass {
     Requested,
     /// The method is none of those that are [cached](crate::CacheLayer::methods).
     Method,
-    /// The request asks for a part (`Range`).
+    /// The request asks for a part (`Range`), and no fresh response is stored to take it from; or for several parts.
     Range,
     /// The request asks for another protocol (`Upgrade`).
     Upgrade,
@@ -221,6 +224,11 @@ impl CacheStatus {
     /// The same status with the times of a stored response.
     fn of(self, head: &Head) -> Self {
         Self { times: Some((head.stored_at(), head.expires_at())), ..self }
+    }
+
+    /// When the response was answered with.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
     }
 
     pub(crate) fn hit(key: Key, head: &Head, now: Timestamp) -> Self {
@@ -356,6 +364,7 @@ impl Stale {
             Self::WhileRevalidate => "while-revalidate",
             Self::IfError => "if-error",
             Self::OnlyIfCached => "only-if-cached",
+            Self::Accepted => "accepted",
         }
     }
 }

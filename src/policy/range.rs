@@ -1,0 +1,224 @@
+//! Parts of a stored response (RFC 9110 §14): which bytes of it a request asks for, if it asks for any.
+
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, LAST_MODIFIED, RANGE},
+};
+
+use super::validation::{date, etag, is_weak, only};
+use crate::entry::Head;
+
+/// What of a stored response answers a request for a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of it: the request's `If-Range` names another response, or the status is none that has parts (RFC 9110
+    /// §13.1.5, §14.2).
+    Whole,
+    /// So many bytes from here on, at least one.
+    Bytes { first: u64, len: u64 },
+    /// There is no such part (RFC 9110 §15.5.17).
+    Unsatisfiable,
+    /// Several parts, or what is not understood: the origin's to answer.
+    Other,
+}
+
+/// Whether the request asks for a part.
+pub(crate) fn asks_for_part(method: &Method, request: &HeaderMap) -> bool {
+    *method == Method::GET && request.contains_key(RANGE)
+}
+
+/// Asks for the whole instead.
+pub(crate) fn remove_range(request: &mut HeaderMap) {
+    request.remove(RANGE);
+    request.remove(IF_RANGE);
+}
+
+/// What of the response under `head` answers a `GET` with these fields, which has a `Range`.
+pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
+    let Some(spec) = only(request, RANGE).and_then(Spec::parse) else { return Part::Other };
+    if head.status() != StatusCode::OK || !is_wanted(request, head) {
+        return Part::Whole;
+    }
+    spec.of(head.body_len())
+}
+
+/// The fields of a 206 with these bytes of the response whose fields and length these are (RFC 9110 §15.3.7).
+pub(crate) fn part_headers(headers: &mut HeaderMap, first: u64, len: u64, total: u64) {
+    headers.insert(CONTENT_LENGTH, len.into());
+    let last = first + len.saturating_sub(1);
+    insert_content_range(headers, &format!("bytes {first}-{last}/{total}"));
+}
+
+/// The fields of a 416 for a response of `total` bytes (RFC 9110 §15.5.17).
+pub(crate) fn unsatisfiable_headers(total: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    insert_content_range(&mut headers, &format!("bytes */{total}"));
+    headers
+}
+
+fn insert_content_range(headers: &mut HeaderMap, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(CONTENT_RANGE, value);
+    }
+}
+
+/// Whether `If-Range` is met, or there is none. A tag is compared strongly, a date has to be the very same and a
+/// second older than the response, since one second may have seen two (RFC 9110 §13.1.5, §8.8.2.2).
+fn is_wanted(request: &HeaderMap, head: &Head) -> bool {
+    if !request.contains_key(IF_RANGE) {
+        return true;
+    }
+    let Some(asked) = only(request, IF_RANGE) else { return false };
+    let value = asked.as_bytes().trim_ascii();
+    if value.starts_with(b"\"") || is_weak(value) {
+        let own = etag(head.headers()).map(|own| own.as_bytes().trim_ascii());
+        return !is_weak(value) && own == Some(value);
+    }
+    let modified = only(head.headers(), LAST_MODIFIED);
+    let Some(at) = modified.and_then(date) else { return false };
+    let is_strong = only(head.headers(), http::header::DATE)
+        .and_then(date)
+        .and_then(|sent| sent.duration_since(at).ok())
+        .is_some_and(|age| age.as_secs() >= 1);
+    is_strong && date(asked) == Some(at)
+}
+
+/// One range of bytes, as it was asked for (RFC 9110 §14.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spec {
+    From(u64),
+    FromTo(u64, u64),
+    Last(u64),
+}
+
+impl Spec {
+    fn parse(value: &HeaderValue) -> Option<Self> {
+        let value = value.to_str().ok()?.trim();
+        let (unit, set) = value.split_once('=')?;
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        let (first, last) = set.trim().split_once('-')?;
+        match (first, last) {
+            ("", last) => Some(Self::Last(number(last)?)),
+            (first, "") => Some(Self::From(number(first)?)),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then_some(Self::FromTo(first, last))
+            }
+        }
+    }
+
+    /// Of a representation of `total` bytes.
+    fn of(self, total: u64) -> Part {
+        let (first, end) = match self {
+            Self::From(first) => (first, total),
+            Self::FromTo(first, last) => (first, last.saturating_add(1).min(total)),
+            // Of nothing, the last bytes are all of it.
+            Self::Last(len) if len > 0 && total == 0 => return Part::Whole,
+            Self::Last(len) => (total.saturating_sub(len), total),
+        };
+        match end.checked_sub(first) {
+            Some(len) if len > 0 => Part::Bytes { first, len },
+            _ => Part::Unsatisfiable,
+        }
+    }
+}
+
+/// Digits and nothing else; more than fit are as many as fit.
+fn number(digits: &str) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    const T1: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const T2: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+    fn head(status: u16, len: u64, lines: &[(&'static str, &'static str)]) -> Head {
+        let mut parts = Response::builder().status(status).body(()).unwrap().into_parts().0;
+        for (name, value) in lines {
+            parts.headers.append(*name, HeaderValue::from_static(value));
+        }
+        Head::new(Method::GET, "http://a/", parts, Timestamp::MIN).seal(len, None)
+    }
+
+    fn of(range: &str, head: &Head) -> Part {
+        let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_str(range).unwrap())]);
+        part(&headers, head)
+    }
+
+    #[test]
+    fn one_range_of_what_there_is() {
+        let ten = head(200, 10, &[]);
+        let bytes = |first, len| Part::Bytes { first, len };
+        for (range, expected) in [
+            ("bytes=0-0", bytes(0, 1)),
+            ("bytes=0-9", bytes(0, 10)),
+            ("BYTES=2-4", bytes(2, 3)),
+            ("bytes=9-", bytes(9, 1)),
+            ("bytes=5-99999999999999999999999", bytes(5, 5)),
+            ("bytes=-3", bytes(7, 3)),
+            ("bytes=-30", bytes(0, 10)),
+            ("bytes= 1-2", bytes(1, 2)),
+            ("bytes=10-", Part::Unsatisfiable),
+            ("bytes=10-20", Part::Unsatisfiable),
+            ("bytes=-0", Part::Unsatisfiable),
+            ("bytes=99999999999999999999999-", Part::Unsatisfiable),
+            ("bytes=0-1,3-4", Part::Other),
+            ("bytes=4-2", Part::Other),
+            ("bytes=-", Part::Other),
+            ("bytes=", Part::Other),
+            ("bytes=+1-2", Part::Other),
+            ("bytes=1 - 2", Part::Other),
+            ("lines=0-1", Part::Other),
+            ("0-1", Part::Other),
+        ] {
+            assert_eq!(of(range, &ten), expected, "{range}");
+        }
+        let nothing = head(200, 0, &[]);
+        assert_eq!(of("bytes=0-", &nothing), Part::Unsatisfiable);
+        assert_eq!(of("bytes=-1", &nothing), Part::Whole);
+        assert_eq!(of("bytes=0-0", &head(404, 10, &[])), Part::Whole, "an error has no parts");
+    }
+
+    #[test]
+    fn a_range_is_for_the_response_that_if_range_names() {
+        let of = |lines: &[(&'static str, &'static str)], if_range: &'static str| {
+            let headers = HeaderMap::from_iter([
+                (RANGE, HeaderValue::from_static("bytes=0-0")),
+                (IF_RANGE, HeaderValue::from_static(if_range)),
+            ]);
+            part(&headers, &head(200, 10, lines)) != Part::Whole
+        };
+        assert!(of(&[("etag", "\"a\"")], "\"a\""));
+        assert!(!of(&[("etag", "\"a\"")], "\"b\""));
+        assert!(!of(&[("etag", "\"a\"")], "W/\"a\""));
+        assert!(!of(&[("etag", "W/\"a\"")], "W/\"a\""), "weak tags tell no bytes apart");
+        assert!(!of(&[], "\"a\""));
+        assert!(of(&[("last-modified", T1), ("date", T2)], T1));
+        assert!(!of(&[("last-modified", T1), ("date", T2)], T2));
+        assert!(!of(&[("last-modified", T1), ("date", T1)], T1), "within one second");
+        assert!(!of(&[("last-modified", T1)], T1));
+        assert!(!of(&[("last-modified", T1), ("date", T2)], "nonsense"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_range_leads_out_of_the_body(
+            range in "[bB]?ytes=[0-9 ,-]{0,24}|bytes=[0-9]{0,3}-[0-9]{0,3}",
+            total in 0_u64..200,
+        ) {
+            if let Part::Bytes { first, len } = of(&range, &head(200, total, &[])) {
+                prop_assert!(len > 0 && first + len <= total);
+            }
+        }
+    }
+}
