@@ -49,10 +49,10 @@ fn asked_part(request: &request::Parts, hit: Hit) -> Response<StoredBody> {
     }
     let total = hit.head.body_len();
     match policy::part(&request.headers, &hit.head) {
-        Part::Bytes { first, len } => {
-            let mut response = hit.into_response().map(|body| body.part(first, len));
+        Part::Bytes { offset, len, range } => {
+            let mut response = hit.into_response().map(|body| body.part(offset, len));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            policy::part_headers(response.headers_mut(), first, len, total);
+            policy::part_headers(response.headers_mut(), len, range);
             response
         }
         Part::Unsatisfiable => {

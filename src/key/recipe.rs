@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use bytes::Bytes;
 use globset::{Glob, GlobSet};
 use http::{
-    HeaderMap, HeaderName, Method, header,
+    HeaderMap, HeaderName, Method, Request, header,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
     request,
 };
@@ -170,6 +170,19 @@ impl Recipe {
             }
         }
         hasher.finish()
+    }
+
+    /// The primary key of what is stored of a response in part, whose whole has its place under `primary`.
+    pub(crate) fn part(&self, primary: &Key) -> Key {
+        let mut hasher = Hasher::new(Domain::Part, self.secret.as_ref());
+        hasher.field(Field::Primary, primary.as_bytes());
+        hasher.finish()
+    }
+
+    /// What `url`, which a response names, is for these settings; `None` where it is no URL of a request.
+    pub(crate) fn url_of(&self, url: &str) -> Option<String> {
+        let request = Request::get(url).body(()).ok()?;
+        Some(self.url(&request.into_parts().0).ok()?.text)
     }
 
     /// The key of a request of `method` for `url` (normalised) that has nothing else to be told apart by: no selected

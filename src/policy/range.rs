@@ -14,12 +14,35 @@ pub(crate) enum Part {
     /// All of it: the request's `If-Range` names another response, or the status is none that has parts (RFC 9110
     /// §13.1.5, §14.2).
     Whole,
-    /// So many bytes from here on, at least one.
-    Bytes { first: u64, len: u64 },
+    /// `len` bytes of the stored body from `offset` on, at least one; of the whole response they are `range`.
+    Bytes { offset: u64, len: u64, range: ContentRange },
     /// There is no such part (RFC 9110 §15.5.17).
     Unsatisfiable,
     /// Several parts, or what is not understood: the origin's to answer.
     Other,
+}
+
+/// Which bytes of a response there are (RFC 9110 §14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContentRange {
+    first: u64,
+    last: u64,
+    /// How many there are in all, where that is known.
+    total: Option<u64>,
+}
+
+impl ContentRange {
+    /// That of a 206 with one part of bytes.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = only(headers, CONTENT_RANGE)?.to_str().ok()?.trim();
+        let (unit, rest) = value.split_once(' ')?;
+        let (range, total) = rest.trim().split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, last) = (number(first)?, number(last)?);
+        let total = if total == "*" { None } else { Some(number(total)?) };
+        let is_valid = first <= last && last < u64::MAX && total.is_none_or(|total| last < total);
+        (unit.eq_ignore_ascii_case("bytes") && is_valid).then_some(Self { first, last, total })
+    }
 }
 
 /// Whether the request asks for a part.
@@ -36,17 +59,31 @@ pub(crate) fn remove_range(request: &mut HeaderMap) {
 /// What of the response under `head` answers a `GET` with these fields, which has a `Range`.
 pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
     let Some(spec) = only(request, RANGE).and_then(Spec::parse) else { return Part::Other };
+    let total = head.body_len();
+    if head.status() == StatusCode::PARTIAL_CONTENT {
+        // Where another response is wanted, a part of this one is no answer.
+        return match ContentRange::of(head.headers()) {
+            Some(stored) if is_wanted(request, head) => spec.within(stored, total),
+            _ => Part::Other,
+        };
+    }
     if head.status() != StatusCode::OK || !is_wanted(request, head) {
         return Part::Whole;
     }
-    spec.of(head.body_len())
+    spec.of(total)
 }
 
-/// The fields of a 206 with these bytes of the response whose fields and length these are (RFC 9110 §15.3.7).
-pub(crate) fn part_headers(headers: &mut HeaderMap, first: u64, len: u64, total: u64) {
+/// The fields of a 206 with `len` bytes (RFC 9110 §15.3.7).
+pub(crate) fn part_headers(headers: &mut HeaderMap, len: u64, range: ContentRange) {
+    let ContentRange { first, last, total } = range;
     headers.insert(CONTENT_LENGTH, len.into());
-    let last = first + len.saturating_sub(1);
-    insert_content_range(headers, &format!("bytes {first}-{last}/{total}"));
+    insert_content_range(
+        headers,
+        &match total {
+            Some(total) => format!("bytes {first}-{last}/{total}"),
+            None => format!("bytes {first}-{last}/*"),
+        },
+    );
 }
 
 /// The fields of a 416 for a response of `total` bytes (RFC 9110 §15.5.17).
@@ -119,8 +156,33 @@ impl Spec {
             Self::Last(len) => (total.saturating_sub(len), total),
         };
         match end.checked_sub(first) {
-            Some(len) if len > 0 => Part::Bytes { first, len },
+            Some(len) if len > 0 => {
+                let range = ContentRange { first, last: end - 1, total: Some(total) };
+                Part::Bytes { offset: first, len, range }
+            }
             _ => Part::Unsatisfiable,
+        }
+    }
+
+    /// Of a stored part, of which there are `len` bytes: what lies within them in full.
+    fn within(self, stored: ContentRange, len: u64) -> Part {
+        let end = (stored.last + 1).min(stored.first.saturating_add(len));
+        let asked = match (self, stored.total) {
+            (Self::FromTo(first, last), None) => Some((first, last.saturating_add(1))),
+            (_, None) => None,
+            (spec, Some(total)) => match spec.of(total) {
+                Part::Bytes { offset, len, .. } => Some((offset, offset + len)),
+                Part::Unsatisfiable => return Part::Other,
+                Part::Whole | Part::Other => None,
+            },
+        };
+        match asked {
+            Some((from, to)) if stored.first <= from && from < to && to <= end => Part::Bytes {
+                offset: from - stored.first,
+                len: to - from,
+                range: ContentRange { first: from, last: to - 1, total: stored.total },
+            },
+            _ => Part::Other,
         }
     }
 }
@@ -158,7 +220,10 @@ mod tests {
     #[test]
     fn one_range_of_what_there_is() {
         let ten = head(200, 10, &[]);
-        let bytes = |first, len| Part::Bytes { first, len };
+        let bytes = |first, len| {
+            let range = ContentRange { first, last: first + len - 1, total: Some(10) };
+            Part::Bytes { offset: first, len, range }
+        };
         for (range, expected) in [
             ("bytes=0-0", bytes(0, 1)),
             ("bytes=0-9", bytes(0, 10)),
@@ -190,6 +255,49 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_part_has_the_parts_that_lie_in_it() {
+        let part = |lines: &[(&'static str, &'static str)], len, range: &str| match of(
+            range,
+            &head(206, len, lines),
+        ) {
+            Part::Bytes { offset, len, range } => {
+                let mut headers = HeaderMap::new();
+                part_headers(&mut headers, len, range);
+                let range = headers[CONTENT_RANGE].to_str().unwrap().to_owned();
+                Some((offset, len, range))
+            }
+            Part::Other => None,
+            other => panic!("{other:?}"),
+        };
+        let some = |offset, len, range: &str| Some((offset, len, range.to_owned()));
+        let known = [("content-range", "bytes 4-8/10")];
+        for (range, expected) in [
+            ("bytes=4-8", some(0, 5, "bytes 4-8/10")),
+            ("bytes=6-7", some(2, 2, "bytes 6-7/10")),
+            ("bytes=3-7", None),
+            ("bytes=6-9", None),
+            ("bytes=6-", None),
+            ("bytes=-1", None),
+            ("bytes=20-", None),
+        ] {
+            assert_eq!(part(&known, 5, range), expected, "{range}");
+        }
+        let to_the_end = [("content-range", "Bytes 4-9/10")];
+        assert_eq!(part(&to_the_end, 6, "bytes=6-"), some(2, 4, "bytes 6-9/10"));
+        assert_eq!(part(&to_the_end, 6, "bytes=-2"), some(4, 2, "bytes 8-9/10"));
+        assert_eq!(part(&to_the_end, 6, "bytes=6-20"), some(2, 4, "bytes 6-9/10"));
+        assert_eq!(part(&to_the_end, 5, "bytes=6-"), None, "the last byte has never come");
+        let unknown = [("content-range", "bytes 4-8/*")];
+        assert_eq!(part(&unknown, 5, "bytes=6-7"), some(2, 2, "bytes 6-7/*"));
+        assert_eq!(part(&unknown, 5, "bytes=6-"), None);
+        for bad in ["bytes 8-4/10", "bytes 4-10/10", "bytes */10", "4-8/10", "lines 4-8/10", ""] {
+            assert_eq!(part(&[("content-range", bad)], 5, "bytes=4-4"), None, "{bad}");
+        }
+        let end = [("content-range", "bytes 4-18446744073709551615/*")];
+        assert_eq!(part(&end, 5, "bytes=4-5"), None, "no such byte can be");
+    }
+
+    #[test]
     fn a_range_is_for_the_response_that_if_range_names() {
         let of = |lines: &[(&'static str, &'static str)], if_range: &'static str| {
             let headers = HeaderMap::from_iter([
@@ -216,8 +324,14 @@ mod tests {
             range in "[bB]?ytes=[0-9 ,-]{0,24}|bytes=[0-9]{0,3}-[0-9]{0,3}",
             total in 0_u64..200,
         ) {
-            if let Part::Bytes { first, len } = of(&range, &head(200, total, &[])) {
-                prop_assert!(len > 0 && first + len <= total);
+            if let Part::Bytes { offset, len, .. } = of(&range, &head(200, total, &[])) {
+                prop_assert!(len > 0 && offset + len <= total);
+            }
+            let stored = head(206, total, &[("content-range", "bytes 50-119/150")]);
+            if let Part::Bytes { offset, len, range } = of(&range, &stored) {
+                prop_assert!(len > 0 && offset + len <= total);
+                prop_assert_eq!(range.first, 50 + offset);
+                prop_assert!(range.last < 120 && range.last - range.first + 1 == len);
             }
         }
     }

@@ -273,6 +273,11 @@ impl CacheStatus {
         Self::new(Outcome::Bypass(reason), None, now, Refusal::Bypassed)
     }
 
+    /// The same, of a response that is kept, or is not, under `key`.
+    pub(crate) fn storing_at(self, key: Key, storing: impl Into<Storing>) -> Self {
+        Self { key: Some(key), storing: storing.into(), ..self }
+    }
+
     pub(crate) fn only_if_cached(key: Option<Key>, now: Timestamp) -> Self {
         Self::new(Outcome::OnlyIfCached, key, now, Refusal::NotFetched)
     }

@@ -56,3 +56,10 @@ pub(crate) fn admit(
 ) -> Result<Admission, Refusal> {
     Ok(Admission { expires_at: Some(e.now), withheld: vec![] })
 }
+
+pub(crate) fn speaks_for_get(_s: Scope, _t: &[HeaderName], _u: &str, _h: &HeaderMap) -> bool {
+    false
+}
+pub(crate) fn named_urls(_u: &str, _h: &HeaderMap) -> Vec<String> {
+    vec![]
+}

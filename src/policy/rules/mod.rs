@@ -3,14 +3,14 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{DATE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
     request, response,
 };
 
 use super::{
-    Expiration, ExpirationRules, Policy, Scope, StaleLimit, TagRules, Verdict, fixed, is_live,
-    is_safe, rfc9111, validation,
+    Expiration, ExpirationRules, Policy, Scope, StaleLimit, TagRules, Verdict, asks_for_part,
+    fixed, is_live, is_safe, range::ContentRange, rfc9111, validation,
 };
 use crate::{
     entry::Head,
@@ -340,6 +340,12 @@ impl Rules {
         if !is_named && matches!(self.policy, Policy::Fixed) {
             return Err(Refusal::Status);
         }
+        // A part that nobody asked for would pass for the whole.
+        if response.status == StatusCode::PARTIAL_CONTENT
+            && !(self.keeps_parts() && asks_for_part(&request.method, &request.headers))
+        {
+            return Err(Refusal::Status);
+        }
         if request.method == Method::GET && is_live(&response.headers) {
             return Err(Refusal::EventStream);
         }
@@ -369,6 +375,51 @@ impl Rules {
                 let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
                 rfc9111::admit(self, targets, exchange, chosen)
             }
+        }
+    }
+
+    /// Whether parts of responses are kept by themselves.
+    pub(crate) fn keeps_parts(&self) -> bool {
+        matches!(self.policy, Policy::Http { .. })
+    }
+
+    /// Whether the response to a request that goes past the cache may be of use to others: a part, and what a `POST` says
+    /// that a `GET` would bring (RFC 9110 §9.3.3).
+    pub(crate) fn may_keep_aside(
+        &self,
+        options: &CacheOptions,
+        reason: Bypass,
+        method: &Method,
+    ) -> bool {
+        let is_of_use = match reason {
+            Bypass::Range => *method == Method::GET,
+            Bypass::Method => *method == Method::POST,
+            _ => false,
+        };
+        is_of_use && matches!(self.policy, Policy::Http { .. }) && self.may_keep(options)
+    }
+
+    /// Whether this response to such a request is one.
+    pub(crate) fn keeps_aside<Body>(
+        &self,
+        url: &str,
+        request: &request::Parts,
+        response: &Response<Body>,
+    ) -> bool {
+        let Policy::Http { targets } = &self.policy else { return false };
+        let (status, headers) = (response.status(), response.headers());
+        if request.method == Method::POST {
+            status == StatusCode::OK && rfc9111::speaks_for_get(self.scope, targets, url, headers)
+        } else {
+            status == StatusCode::PARTIAL_CONTENT && ContentRange::of(headers).is_some()
+        }
+    }
+
+    /// The URLs beside its own that the response to a successful unsafe request makes stale (RFC 9111 §4.4).
+    pub(crate) fn named_urls(&self, url: &str, response: &HeaderMap) -> Vec<String> {
+        match self.policy {
+            Policy::Fixed => Vec::new(),
+            Policy::Http { .. } => rfc9111::named_urls(url, response),
         }
     }
 
