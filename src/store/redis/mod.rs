@@ -120,6 +120,13 @@ pub use self::{builder::Builder, incoming::Writer};
 
 /// A store on a Redis server. The [module's text](self) says what it promises.
 ///
+/// # Limits
+///
+/// What the entries may take is the server's `maxmemory`, and what goes when that is reached its `maxmemory-policy`. A body
+/// is in the server's memory as a whole. Nothing waits for the server longer than the
+/// [time limit](Builder::response_timeout), 2 s by default. Names of keys begin with the
+/// [namespace](Builder::namespace), `larder:` by default: caches that are to share nothing need names of their own.
+///
 /// # Clone
 ///
 /// A clone is another handle to the same connection. It is closed when the last one is dropped; a body that is being
