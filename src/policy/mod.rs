@@ -21,6 +21,8 @@ use crate::{
 mod expiration;
 mod fixed;
 mod message;
+#[allow(dead_code, reason = "the rules that call it come next")]
+mod rfc9111;
 mod stale;
 mod validation;
 mod vary;

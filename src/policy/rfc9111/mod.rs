@@ -1,0 +1,12 @@
+//! The rules of HTTP caching: RFC 9111 and what extends it, as pure functions of settings, heads and times.
+//!
+//! Where the RFC leaves a choice, the reading that keeps less fresh for less long is taken, save where a comment says
+//! otherwise and why.
+
+pub(crate) mod age;
+pub(crate) mod dates;
+pub(crate) mod directives;
+pub(crate) mod freshness;
+mod structured;
+mod syntax;
+pub(crate) mod targeted;
