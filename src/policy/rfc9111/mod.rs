@@ -5,8 +5,11 @@
 
 pub(crate) mod age;
 pub(crate) mod dates;
+pub(crate) mod demands;
 pub(crate) mod directives;
 pub(crate) mod freshness;
+pub(crate) mod storable;
 mod structured;
 mod syntax;
 pub(crate) mod targeted;
+mod withheld;
