@@ -132,7 +132,7 @@ pub enum Refusal {
     Bypassed,
     /// The request [forbade to ask](crate::CacheOptions::only_if_cached) the inner service.
     NotFetched,
-    /// The request [asked for it](crate::CacheOptions::no_store).
+    /// The request [asked for it](crate::CacheOptions::no_store), or its `Cache-Control: no-store` did.
     NoStore,
     /// The cache is [read-only](crate::CacheLayer::read_only).
     ReadOnly,
@@ -144,6 +144,20 @@ pub enum Refusal {
     Expiration,
     /// The cache is [shared](crate::CacheLayer::shared), and no expiration has been chosen.
     NoExpiration,
+    /// The response says `Cache-Control: no-store`.
+    NoStoreDirective,
+    /// The response says `Cache-Control: no-cache`, and has no validator by which the origin could confirm it.
+    NoCache,
+    /// The response is for one user (`Cache-Control: private`), and the cache is [shared](crate::CacheLayer::shared).
+    Private,
+    /// The response says `Cache-Control: must-understand`, and its status is none that this cache knows.
+    MustUnderstand,
+    /// The request carries credentials, the cache is [shared](crate::CacheLayer::shared), and the response does not allow
+    /// it to be kept for others (`Cache-Control: public`, `must-revalidate` or `s-maxage`).
+    Authorization,
+    /// The response does not say for how long it is fresh, and neither its status and its `Last-Modified` let that be
+    /// guessed, nor has it a validator by which the origin could confirm it.
+    NoFreshness,
     /// The response sets a cookie, and the cache is [shared](crate::CacheLayer::shared).
     SetCookie,
     /// The response varies by more than request headers (`Vary: *`).
@@ -402,6 +416,12 @@ impl Refusal {
             Self::Predicate => "predicate",
             Self::Expiration => "expiration",
             Self::NoExpiration => "no-expiration",
+            Self::NoStoreDirective => "no-store-directive",
+            Self::NoCache => "no-cache",
+            Self::Private => "private",
+            Self::MustUnderstand => "must-understand",
+            Self::Authorization => "authorization",
+            Self::NoFreshness => "no-freshness",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
             Self::Tags => "tags",

@@ -9,8 +9,9 @@ use http::{
 };
 
 use super::{
-    Expiration, ExpirationRules, Policy, Scope, StaleLimit, TagRules, Verdict, asks_for_part,
-    fixed, is_live, is_safe, range::ContentRange, rfc9111, validation,
+    Demands, Expiration, ExpirationRules, Policy, Scope, StaleLimit, TagRules, Verdict, asks_for_part,
+    fixed, is_live, is_safe, range::ContentRange, rfc9111::{self, Fit},
+    validation,
 };
 use crate::{
     entry::Head,
@@ -73,8 +74,6 @@ pub(crate) struct Admission {
 struct StaleLimits {
     while_revalidate: StaleLimit,
     if_error: StaleLimit,
-    /// The request accepts it (`max-stale`).
-    accepted: StaleLimit,
 }
 
 impl Rules {
@@ -114,14 +113,18 @@ impl Rules {
             Policy::Fixed => return Cow::Borrowed(options),
             Policy::Http { .. } => rfc9111::demands(headers),
         };
-        if demands == rfc9111::Demands::default() {
+        if demands == Demands::NONE {
             return Cow::Borrowed(options);
         }
         let mut options = options.clone();
         options.refresh |= demands.no_cache;
         options.no_store |= demands.no_store;
         options.only_if_cached |= demands.only_if_cached;
-        options.demands = demands;
+        if let Some(limit) = demands.stale_if_error {
+            options.stale_if_error.get_or_insert(StaleLimit::Within(limit));
+        }
+        // What is no more of the options' own is asked once.
+        options.demands = Demands { no_cache: false, ..demands };
         Cow::Owned(options)
     }
 
@@ -177,30 +180,37 @@ impl Rules {
         if options.asks_origin() && !options.only_if_cached {
             return Verdict::Unfit(Miss::Refresh);
         }
-        if !options.demands.fit(head, now) {
-            return Verdict::Unfit(Miss::Refresh);
-        }
         let may_refresh = self.may_keep(options) && !options.only_if_cached;
-        if !head.is_expired(now) {
-            return if may_refresh && self.is_ending(head, now) {
-                Verdict::Ending
-            } else {
-                Verdict::Fresh
-            };
+        match self.fits(options, head, now) {
+            Ok(Fit::Fresh) if may_refresh && self.is_ending(head, now) => return Verdict::Ending,
+            Ok(Fit::Fresh) => return Verdict::Fresh,
+            Ok(Fit::Stale) => return Verdict::Stale(Stale::Accepted),
+            Err(Miss::Expired) => {}
+            Err(miss) => return Verdict::Unfit(miss),
         }
         let limits = self.stale_limits(options, head.headers());
-        let may_be_stale = limits.while_revalidate.allows(head, now);
+        let may_be_stale =
+            !options.demands.wants_fresh() && limits.while_revalidate.allows(head, now);
         if may_refresh && may_be_stale {
             return Verdict::Stale(Stale::WhileRevalidate);
-        }
-        if limits.accepted.allows(head, now) {
-            return Verdict::Stale(Stale::Accepted);
         }
         if options.only_if_cached && (may_be_stale || self.may_stand_in(options, method, head, now))
         {
             return Verdict::Stale(Stale::OnlyIfCached);
         }
         Verdict::Unfit(Miss::Expired)
+    }
+
+    /// As what the entry satisfies the request by its own means, or why it does not.
+    fn fits(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> Result<Fit, Miss> {
+        match &self.policy {
+            Policy::Fixed if head.is_expired(now) => Err(Miss::Expired),
+            Policy::Fixed => Ok(Fit::Fresh),
+            Policy::Http { targets } => {
+                let said = rfc9111::stale_rules(self.scope, targets, head.headers());
+                rfc9111::fits(&options.demands, &said, head, now)
+            }
+        }
     }
 
     /// Whether a 304 may make the entry answer a request of `method`: not one that asked for the whole response, and
@@ -284,7 +294,6 @@ impl Rules {
                 self.stale_while_revalidate,
             ),
             if_error: limit(options.stale_if_error, said.if_error, self.stale_if_error),
-            accepted: options.demands.max_stale.unwrap_or_default(),
         }
     }
 
@@ -306,7 +315,7 @@ impl Rules {
     pub(crate) fn may_follow(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> bool {
         match self.policy {
             Policy::Fixed => true,
-            Policy::Http { .. } => !head.is_expired(now) && options.demands.fit(head, now),
+            Policy::Http { .. } => self.fits(options, head, now) == Ok(Fit::Fresh),
         }
     }
 
@@ -373,7 +382,15 @@ impl Rules {
             Policy::Fixed => fixed::admit(self, response, chosen, exchange.now),
             Policy::Http { targets } => {
                 let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
-                rfc9111::admit(self, targets, exchange, chosen)
+                let settings = rfc9111::Settings {
+                    scope: self.scope,
+                    targets,
+                    fallback: chosen,
+                    store_set_cookie: self.store_set_cookie,
+                    store_credentialed: self.store_credentialed,
+                };
+                let Exchange { requested_at, now, .. } = *exchange;
+                rfc9111::admit(&settings, request, response, requested_at, now)
             }
         }
     }
