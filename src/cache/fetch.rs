@@ -163,6 +163,10 @@ where
         let mut response = call(self.inner.clone(), Request::from_parts(sent, body)).await;
         let is_asked = conditions.is_some();
         let asked = kept.as_ref().map(|(key, hit)| (*key, hit.version));
+        let of_get = kept
+            .as_ref()
+            .filter(|(_, hit)| *hit.head.method() != self.parts.method)
+            .map(|(_, hit)| hit.head.clone());
         if let Ok(answer) = &response
             && is_asked
             && answer.status() == StatusCode::NOT_MODIFIED
@@ -212,6 +216,9 @@ where
             }
             _ => Arrived::Unread(body),
         };
+        if let (Some((key, seen)), Some(head)) = (asked, &of_get) {
+            self.heed_head(&key, seen, head, &parts, requested_at).await;
+        }
         let kept = self.keep(&missed, parts, body, requested_at, lead);
         if let Kept::No(..) = &kept
             && let Some((key, seen)) = asked

@@ -2,7 +2,7 @@
 //! requests than the one that brought it.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, request, response};
+use http::{Method, Request, Response, Uri, request, response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -64,7 +64,7 @@ where
         invalidate(&cache, &url, &named).await;
     }
     match kept {
-        Some(parts) if settings.rules.keeps_aside(&url.text, &parts, &response) => {
+        Some(parts) if settings.rules.keeps_aside(&url.text, &parts, &response, requested_at) => {
             let errand = Errand::new(inner, cache, parts, url, RequestBody::ended(), options);
             Ok(errand.keep_aside(response, requested_at, reason).await)
         }
@@ -83,9 +83,9 @@ fn passed<B: Store, ResBody: Body>(
 
 /// Removes what a successful unsafe request has made stale: what is stored for its URL, and for those that its response
 /// has `named`.
-async fn invalidate<B: Store>(cache: &CacheLayer<B>, url: &RequestUrl, named: &[String]) {
+async fn invalidate<B: Store>(cache: &CacheLayer<B>, url: &RequestUrl, named: &[Uri]) {
     let recipe = &cache.settings.recipe;
-    let named = named.iter().filter_map(|named| recipe.url_of(named));
+    let named = named.iter().filter_map(|named| recipe.url_of(named.clone()));
     for url in std::iter::once(url.text.clone()).chain(named) {
         match cache.shared.remove_url(recipe, &url).await {
             Ok(removed) => cache.shared.counters.add_invalidated(removed),

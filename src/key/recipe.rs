@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use bytes::Bytes;
 use globset::{Glob, GlobSet};
 use http::{
-    HeaderMap, HeaderName, Method, Request, header,
+    HeaderMap, HeaderName, Method, Request, Uri, header,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
     request,
 };
@@ -180,7 +180,7 @@ impl Recipe {
     }
 
     /// What `url`, which a response names, is for these settings; `None` where it is no URL of a request.
-    pub(crate) fn url_of(&self, url: &str) -> Option<String> {
+    pub(crate) fn url_of(&self, url: Uri) -> Option<String> {
         let request = Request::get(url).body(()).ok()?;
         Some(self.url(&request.into_parts().0).ok()?.text)
     }

@@ -33,6 +33,21 @@ pub(crate) struct Demands {
 }
 
 impl Demands {
+    pub(crate) const NONE: Self = Self {
+        max_age: None,
+        max_stale: None,
+        min_fresh: None,
+        stale_if_error: None,
+        no_cache: false,
+        no_store: false,
+        only_if_cached: false,
+    };
+
+    /// Whether a stale response is none that the request would take (RFC 9111 §5.2.1.1, §5.2.1.3).
+    pub(crate) fn wants_fresh(&self) -> bool {
+        self.max_age.is_some() || self.min_fresh.is_some()
+    }
+
     fn add(&mut self, name: &[u8], argument: &Argument<'_>) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let seconds = argument.seconds();

@@ -116,11 +116,6 @@ impl Directives {
             self.stale_if_error = least(self.stale_if_error);
         }
     }
-
-    /// Whether the whole response must be confirmed before each use (RFC 9111 §5.2.2.4).
-    pub(crate) fn is_no_cache(&self) -> bool {
-        self.no_cache == Some(Fields::All)
-    }
 }
 
 /// The directives of all `Cache-Control` lines of a response.
@@ -255,7 +250,7 @@ mod tests {
         ] {
             let read = of(lines);
             assert_eq!(read.no_cache, expected, "{lines:?}");
-            assert_eq!(read.is_no_cache(), expected == Some(Fields::All));
+            assert_eq!((read.no_cache == Some(Fields::All)), expected == Some(Fields::All));
         }
         let many = format!("private=\"{}\"", vec!["x"; MAX_NAMES + 1].join(","));
         assert_eq!(of(&[many.leak()]).private, Some(Fields::All));

@@ -3,17 +3,27 @@
 //! Where the RFC leaves a choice, the reading that keeps less fresh for less long is taken, save where a comment says
 //! otherwise and why.
 
-pub(crate) mod age;
-pub(crate) mod dates;
-pub(crate) mod demands;
-pub(crate) mod directives;
-pub(crate) mod fits;
-pub(crate) mod freshness;
-pub(crate) mod head_update;
-pub(crate) mod invalidate;
-pub(crate) mod stale;
-pub(crate) mod storable;
+mod age;
+mod dates;
+mod demands;
+mod directives;
+mod fits;
+mod freshness;
+mod head_update;
+mod invalidate;
+mod stale;
+mod storable;
 mod structured;
 mod syntax;
-pub(crate) mod targeted;
+mod targeted;
 mod withheld;
+
+pub(crate) use self::{
+    age::current_age,
+    demands::{Demands, demands},
+    fits::{Fit, fits},
+    head_update::{HeadSays, head_says},
+    invalidate::named_urls,
+    stale::{StaleRules, may_answer, stale_rules},
+    storable::{Settings, admit, speaks_for_get},
+};

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use http::{
-    HeaderName, StatusCode,
-    header::{AUTHORIZATION, SET_COOKIE},
+    HeaderMap, HeaderName, StatusCode, Uri,
+    header::{AUTHORIZATION, CONTENT_LOCATION, SET_COOKIE},
     request, response,
 };
 
@@ -15,11 +15,12 @@ use super::{
     demands::demands,
     directives::Directives,
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
+    invalidate::named_url,
     targeted::effective_directives,
     withheld::{Scoped, withheld},
 };
 use crate::{
-    policy::{Expiration, Scope, validation::has_validator},
+    policy::{Admission, Expiration, Scope, asks_for_part, validation::has_validator},
     status::Refusal,
     time::Timestamp,
 };
@@ -30,40 +31,36 @@ pub(crate) struct Settings<'a> {
     pub(crate) scope: Scope,
     /// The targeted fields that this cache goes by (RFC 9213 §2.2), the most specific first.
     pub(crate) targets: &'a [HeaderName],
-    /// How long a response is kept that says nothing of it, and by which nothing can be guessed.
+    /// How long a response is kept that says nothing of it. It goes before any guess.
     pub(crate) fallback: Option<Expiration>,
+    /// Whether a shared cache keeps cookies, and the answers to requests with credentials, without the origin's leave.
+    pub(crate) store_set_cookie: bool,
+    pub(crate) store_credentialed: bool,
 }
 
-/// How a response is to be kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Admitted {
-    /// When it stops being fresh; `None` is never, which only a [fallback](Settings::fallback) says. It may be in the past,
-    /// by as much as the response is stale. What must be confirmed before each use is over on arrival.
-    pub(crate) expires_at: Option<Timestamp>,
-    /// The fields of it that are not to be stored (RFC 9111 §3.1): the arguments of `no-cache` and, in a shared cache, of
-    /// `private`.
-    pub(crate) withheld: Vec<HeaderName>,
-    /// Whether the origin said for how long the response is fresh.
-    pub(crate) is_explicit: bool,
-}
-
-/// Whether the response may be kept, and how.
+/// Whether the response may be kept, and how. Its end may be in the past, by as much as the response is stale; what must be
+/// confirmed before each use is over on arrival. Not stored are the arguments of `no-cache` and, in a shared cache, of
+/// `private` (RFC 9111 §3.1).
 pub(crate) fn admit(
     settings: &Settings<'_>,
     request: &request::Parts,
     response: &response::Parts,
     requested_at: Timestamp,
     received_at: Timestamp,
-) -> Result<Admitted, Refusal> {
-    let &Settings { scope, targets, fallback } = settings;
+) -> Result<Admission, Refusal> {
+    let &Settings { scope, targets, fallback, store_set_cookie, store_credentialed } = settings;
     let (status, headers) = (response.status, &response.headers);
     let is_shared = scope == Scope::Shared;
     // §5.2.1.5.
     if demands(&request.headers).no_store {
         return Err(Refusal::NoStore);
     }
-    if !is_complete(status) {
+    let is_part = asks_for_part(&request.method, &request.headers);
+    if !is_complete(status, is_part) {
         return Err(Refusal::Status);
+    }
+    if fallback == Some(Expiration::DoNotStore) {
+        return Err(Refusal::Expiration);
     }
     let (directives, is_targeted) = effective_directives(targets, headers);
     // §5.2.2.3: a status that is understood lifts `no-store`, another one is as good as `no-store`.
@@ -78,15 +75,16 @@ pub(crate) fn admit(
         return Err(Refusal::Private);
     }
     // §3.5.
-    if is_shared && has_credentials(request) && !directives.allows_authorization {
+    let is_ours = !is_shared || store_credentialed || directives.allows_authorization;
+    if has_credentials(request) && !is_ours {
         return Err(Refusal::Authorization);
     }
     let lifetime = lifetime(scope, &directives, is_targeted, status, headers, received_at);
-    if !is_cacheable(scope, &directives, status, lifetime) {
+    if fallback.is_none() && !is_cacheable(scope, &directives, status, lifetime) {
         return Err(Refusal::NoFreshness);
     }
     let withheld = withheld(headers, [no_cache, private]);
-    if is_shared && headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE) {
+    if !store_set_cookie && headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE) {
         // One user's cookie goes to all: the origin must have said that, for a time that has not passed.
         let is_meant = matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero());
         if !is_meant || no_cache == Some(Scoped::Whole) {
@@ -94,28 +92,47 @@ pub(crate) fn admit(
         }
     }
     let can_be_confirmed = status.is_success() && has_validator(headers);
+    let end_of =
+        |lifetime| end(received_at, lifetime, initial_age(headers, requested_at, received_at));
     let expires_at = match lifetime {
         // §5.2.2.4.
         _ if no_cache == Some(Scoped::Whole) => {
             Some(received_at).filter(|_| can_be_confirmed).ok_or(Refusal::NoCache).map(Some)?
         }
-        Lifetime::Explicit(lifetime) | Lifetime::Heuristic(lifetime) => {
-            let age = initial_age(headers, requested_at, received_at);
-            Some(end(received_at, lifetime, age))
-        }
-        Lifetime::Unknown => match fallback {
-            Some(fallback) => fallback.expires_at(received_at).ok_or(Refusal::Expiration)?,
-            None if can_be_confirmed => Some(received_at),
-            None => return Err(Refusal::NoFreshness),
+        Lifetime::Explicit(lifetime) => Some(end_of(lifetime)),
+        Lifetime::Heuristic(_) | Lifetime::Unknown => match (fallback, lifetime) {
+            (Some(fallback), _) => fallback.expires_at(received_at).ok_or(Refusal::Expiration)?,
+            (None, Lifetime::Heuristic(lifetime)) => Some(end_of(lifetime)),
+            (None, _) if can_be_confirmed => Some(received_at),
+            (None, _) => return Err(Refusal::NoFreshness),
         },
     };
-    Ok(Admitted { expires_at, withheld, is_explicit: matches!(lifetime, Lifetime::Explicit(_)) })
+    Ok(Admission { expires_at, withheld })
 }
 
-/// §3: a final status, and none that speaks of a part of a response, or of none.
-fn is_complete(status: StatusCode) -> bool {
+/// Whether the 200 to a `POST` for `target` says that a `GET` would bring the same, for a time that it names (RFC 9110
+/// §9.3.3): its `Content-Location` is the URL itself.
+pub(crate) fn speaks_for_get(
+    scope: Scope,
+    targets: &[HeaderName],
+    target: &Uri,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> bool {
+    let mut lines = headers.get_all(CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    if named_url(target, line).as_ref() != Some(target) {
+        return false;
+    }
+    let (directives, is_targeted) = effective_directives(targets, headers);
+    let lifetime = lifetime(scope, &directives, is_targeted, StatusCode::OK, headers, now);
+    matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero())
+}
+
+/// §3: a final status, and none that speaks of no response, or of a part of one that was not asked for.
+fn is_complete(status: StatusCode, is_part: bool) -> bool {
     !status.is_informational()
-        && status != StatusCode::PARTIAL_CONTENT
+        && (is_part || status != StatusCode::PARTIAL_CONTENT)
         && status != StatusCode::NOT_MODIFIED
 }
 
@@ -158,8 +175,22 @@ fn end(received_at: Timestamp, lifetime: Duration, age: Duration) -> Timestamp {
 }
 
 #[cfg(test)]
+impl Settings<'_> {
+    /// Those that leave everything to the origin.
+    pub(super) fn plain(scope: Scope) -> Self {
+        Settings {
+            scope,
+            targets: &[],
+            fallback: None,
+            store_set_cookie: scope == Scope::Private,
+            store_credentialed: scope == Scope::Private,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
-    use http::{Request, Response};
+    use http::{HeaderValue, Request, Response};
 
     use super::*;
 
@@ -182,7 +213,7 @@ mod tests {
         request: http::request::Builder,
         status: u16,
         lines: Lines<'_>,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Admission, Refusal> {
         let request = request.uri("http://a/").body(()).unwrap().into_parts().0;
         let mut response = Response::builder().status(status);
         for (name, value) in lines {
@@ -193,11 +224,11 @@ mod tests {
     }
 
     fn plain(scope: Scope) -> Settings<'static> {
-        Settings { scope, targets: &[], fallback: None }
+        Settings::plain(scope)
     }
 
     /// The lifetime that is left, in seconds, below zero where it is over.
-    fn left(admitted: Result<Admitted, Refusal>) -> Result<i64, Refusal> {
+    fn left(admitted: Result<Admission, Refusal>) -> Result<i64, Refusal> {
         let end = admitted?.expires_at.unwrap();
         Ok((end.as_millis() as i64 - NOW.as_millis() as i64) / 1000)
     }
@@ -327,7 +358,6 @@ mod tests {
         assert_eq!(of(five, 404, &[]), in_secs(5));
         assert_eq!(of(five, 200, &[cc("max-age=60")]), in_secs(60), "the origin knows better");
         assert_eq!(of(five, 200, &[cc("no-cache"), ETAG]), in_secs(0));
-        assert_eq!(of(five, 403, &[]), Err(Refusal::NoFreshness), "not one that may be guessed");
         assert_eq!(of(five, 200, &[COOKIE]), Err(Refusal::SetCookie));
         assert_eq!(of(Expiration::Never, 200, &[]), Ok(None));
         assert_eq!(of(Expiration::DoNotStore, 200, &[ETAG]), Err(Refusal::Expiration));
@@ -378,11 +408,56 @@ mod tests {
     }
 
     #[test]
-    fn who_says_how_long_is_known() {
-        let is_explicit = |lines: Lines<'_>| {
-            with(&plain(Scope::Private), Request::builder(), 200, lines).unwrap().is_explicit
+    fn a_post_speaks_for_a_get_by_its_own_url_and_a_time_that_it_names() {
+        let of = |lines: Lines<'_>| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let target = Uri::from_static("http://a/x?y");
+            speaks_for_get(Scope::Shared, &[], &target, &headers, NOW)
         };
-        assert!(is_explicit(&[cc("max-age=0")]) && is_explicit(&[("expires", "0")]));
-        assert!(!is_explicit(&[YESTERDAY]) && !is_explicit(&[ETAG]));
+        let (own, fresh) = (("content-location", "http://a/x?y"), cc("max-age=60"));
+        assert!(of(&[own, fresh]));
+        assert!(of(&[("content-location", "/x?y"), fresh]));
+        assert!(of(&[("content-location", ""), fresh]));
+        assert!(!of(&[("content-location", "/x"), fresh]));
+        assert!(!of(&[("content-location", "http://b/x?y"), fresh]));
+        assert!(!of(&[own, own, fresh]));
+        assert!(!of(&[fresh]) && !of(&[own]) && !of(&[own, YESTERDAY]));
+        assert!(!of(&[own, cc("max-age=0")]));
+    }
+
+    /// What the user has chosen goes before a guess, and behind what the origin says.
+    #[test]
+    fn a_fallback_is_for_what_the_origin_leaves_open() {
+        let settings = Settings {
+            fallback: Some(Expiration::After(Duration::from_secs(5))),
+            ..plain(Scope::Shared)
+        };
+        let of =
+            |status, lines: Lines<'_>| left(with(&settings, Request::builder(), status, lines));
+        assert_eq!(of(200, &[YESTERDAY, DATE]), Ok(5));
+        assert_eq!(of(200, &[]), Ok(5));
+        assert_eq!(of(500, &[]), Ok(5));
+        assert_eq!(of(200, &[cc("max-age=60")]), Ok(60));
+        assert_eq!(of(200, &[cc("max-age=0"), ETAG]), Ok(0));
+        assert_eq!(of(200, &[cc("no-cache"), ETAG]), Ok(0));
+        assert_eq!(of(200, &[cc("private")]), Err(Refusal::Private));
+        assert_eq!(of(200, &[("set-cookie", "a=1")]), Err(Refusal::SetCookie));
+        let never = Settings { fallback: Some(Expiration::DoNotStore), ..settings };
+        let refused = with(&never, Request::builder(), 200, &[cc("max-age=60")]);
+        assert_eq!(refused, Err(Refusal::Expiration));
+    }
+
+    #[test]
+    fn a_part_is_kept_for_who_asks_for_parts() {
+        let range = || Request::builder().header("range", "bytes=0-1");
+        let lines = [cc("max-age=60")];
+        assert_eq!(left(with(&plain(Scope::Shared), range(), 206, &lines)), Ok(60));
+        assert_eq!(
+            left(with(&plain(Scope::Shared), range().method("HEAD"), 206, &lines)),
+            Err(Refusal::Status)
+        );
     }
 }

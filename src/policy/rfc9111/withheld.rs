@@ -65,13 +65,14 @@ mod tests {
     use crate::{
         policy::{
             Scope,
-            rfc9111::storable::{Admitted, Settings, admit},
+            rfc9111::storable::{Settings, admit},
+            rules::Admission,
         },
         status::Refusal,
         time::Timestamp,
     };
 
-    fn of(scope: Scope, line: &str) -> Result<Admitted, Refusal> {
+    fn of(scope: Scope, line: &str) -> Result<Admission, Refusal> {
         let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
         let response = Response::builder()
             .header("cache-control", line)
@@ -79,7 +80,7 @@ mod tests {
             .header("b", "2")
             .header("b", "3");
         let response = response.body(()).unwrap().into_parts().0;
-        let settings = Settings { scope, targets: &[], fallback: None };
+        let settings = Settings::plain(scope);
         admit(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN)
     }
 

@@ -3,14 +3,16 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri,
     header::{DATE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
     request, response,
 };
 
 use super::{
-    Demands, Expiration, ExpirationRules, Policy, Scope, StaleLimit, TagRules, Verdict, asks_for_part,
-    fixed, is_live, is_safe, range::ContentRange, rfc9111::{self, Fit},
+    Demands, Expiration, ExpirationRules, Policy, Scope, StaleLimit, TagRules, Verdict, fixed,
+    is_live, is_safe,
+    range::ContentRange,
+    rfc9111::{self, Fit, HeadSays},
     validation,
 };
 use crate::{
@@ -349,12 +351,6 @@ impl Rules {
         if !is_named && matches!(self.policy, Policy::Fixed) {
             return Err(Refusal::Status);
         }
-        // A part that nobody asked for would pass for the whole.
-        if response.status == StatusCode::PARTIAL_CONTENT
-            && !(self.keeps_parts() && asks_for_part(&request.method, &request.headers))
-        {
-            return Err(Refusal::Status);
-        }
         if request.method == Method::GET && is_live(&response.headers) {
             return Err(Refusal::EventStream);
         }
@@ -416,27 +412,39 @@ impl Rules {
         is_of_use && matches!(self.policy, Policy::Http { .. }) && self.may_keep(options)
     }
 
-    /// Whether this response to such a request is one.
+    /// Whether this response to such a request, for the URL `url`, is one.
     pub(crate) fn keeps_aside<Body>(
         &self,
         url: &str,
         request: &request::Parts,
         response: &Response<Body>,
+        now: Timestamp,
     ) -> bool {
         let Policy::Http { targets } = &self.policy else { return false };
         let (status, headers) = (response.status(), response.headers());
         if request.method == Method::POST {
-            status == StatusCode::OK && rfc9111::speaks_for_get(self.scope, targets, url, headers)
+            status == StatusCode::OK
+                && url.parse().is_ok_and(|url| {
+                    rfc9111::speaks_for_get(self.scope, targets, &url, headers, now)
+                })
         } else {
             status == StatusCode::PARTIAL_CONTENT && ContentRange::of(headers).is_some()
         }
     }
 
-    /// The URLs beside its own that the response to a successful unsafe request makes stale (RFC 9111 §4.4).
-    pub(crate) fn named_urls(&self, url: &str, response: &HeaderMap) -> Vec<String> {
+    /// What the answer to a `HEAD` says of the stored response to a `GET` (RFC 9111 §4.3.5).
+    pub(crate) fn head_says(&self, stored: &Head, answer: &response::Parts) -> HeadSays {
         match self.policy {
-            Policy::Fixed => Vec::new(),
-            Policy::Http { .. } => rfc9111::named_urls(url, response),
+            Policy::Fixed => HeadSays::Nothing,
+            Policy::Http { .. } => rfc9111::head_says(stored, answer),
+        }
+    }
+
+    /// The URLs beside its own, `url`, that the response to a successful unsafe request makes stale (RFC 9111 §4.4).
+    pub(crate) fn named_urls(&self, url: &str, response: &HeaderMap) -> Vec<Uri> {
+        match (&self.policy, url.parse()) {
+            (Policy::Http { .. }, Ok(url)) => rfc9111::named_urls(&url, response),
+            _ => Vec::new(),
         }
     }
 
