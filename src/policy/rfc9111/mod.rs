@@ -11,6 +11,7 @@ pub(crate) mod fits;
 pub(crate) mod freshness;
 pub(crate) mod head_update;
 pub(crate) mod invalidate;
+pub(crate) mod selection;
 pub(crate) mod stale;
 pub(crate) mod storable;
 mod structured;
