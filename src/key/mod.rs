@@ -15,7 +15,7 @@ mod recipe;
 mod url;
 
 pub(crate) use self::recipe::{Content, Recipe, URL_TAG_PREFIX};
-pub(crate) use self::url::{RequestUrl, push_without_dots};
+pub(crate) use self::url::{RequestUrl, decode_parameter, push_without_dots};
 
 /// Under what a response is kept: 32 bytes, printed as hex.
 ///
