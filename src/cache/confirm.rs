@@ -62,6 +62,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             admitted = Err(refusal);
             old.tags().to_vec()
         });
+        let tags = settings.rules.with_groups(tags, url, &response.headers);
         let expires_at = match &admitted {
             Ok(admission) => {
                 response.headers = settings.rules.stored_fields(response.headers, admission, now);

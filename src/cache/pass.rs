@@ -19,7 +19,7 @@ use crate::{
     policy,
     stats::Count,
     status::{Bypass, CacheStatus},
-    store::Store,
+    store::{self, Store},
     time::Timestamp,
     trace,
 };
@@ -61,7 +61,8 @@ where
     let Some(url) = url else { return Ok(passed(&cache, reason, response)) };
     if may_invalidate && settings.rules.invalidates(&method, response.status()) {
         let named = settings.rules.named_urls(&url.text, response.headers());
-        invalidate(&cache, &url, &named).await;
+        let groups = settings.rules.named_groups(&url.text, response.headers());
+        invalidate(&cache, &url, &named, &groups).await;
     }
     match kept {
         Some(parts) if settings.rules.keeps_aside(&url.text, &parts, &response, requested_at) => {
@@ -81,19 +82,28 @@ fn passed<B: Store, ResBody: Body>(
     answer::report(cache, response.map(ResponseBody::passthrough), status)
 }
 
-/// Removes what a successful unsafe request has made stale: what is stored for its URL, and for those that its response
-/// has `named`.
-async fn invalidate<B: Store>(cache: &CacheLayer<B>, url: &RequestUrl, named: &[Uri]) {
+/// Removes what a successful unsafe request has made stale: what is stored for its URL, for those that its response has
+/// `named`, and what is in the `groups` that it names.
+async fn invalidate<B: Store>(
+    cache: &CacheLayer<B>,
+    url: &RequestUrl,
+    named: &[Uri],
+    groups: &[Box<str>],
+) {
     let recipe = &cache.settings.recipe;
-    let named = named.iter().filter_map(|named| recipe.url_of(named.clone()));
-    for url in std::iter::once(url.text.clone()).chain(named) {
-        match cache.shared.remove_url(recipe, &url).await {
-            Ok(removed) => cache.shared.counters.add_invalidated(removed),
-            Err(error) => {
-                cache.shared.counters.add(Count::StoreError);
-                trace::invalidation_failed(error.kind(), &error);
-            }
+    let count = |removed: store::Result<u64>| match removed {
+        Ok(removed) => cache.shared.counters.add_invalidated(removed),
+        Err(error) => {
+            cache.shared.counters.add(Count::StoreError);
+            trace::invalidation_failed(error.kind(), &error);
         }
+    };
+    count(cache.shared.remove_url(recipe, &url.text).await);
+    for named in named.iter().filter_map(|named| recipe.url_of(named.clone())) {
+        count(cache.shared.remove_url(recipe, &named).await);
+    }
+    for group in groups {
+        count(cache.shared.remove_tagged(group).await);
     }
 }
 

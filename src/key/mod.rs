@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 mod recipe;
+mod selection;
 mod url;
 
 pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, Recipe, URL_TAG_PREFIX};

@@ -1,17 +1,18 @@
 //! [`Recipe`]: the settings by which a request becomes a key, and the making itself.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use globset::{Glob, GlobSet};
 use http::{
-    HeaderMap, HeaderName, Method, Request, Uri, header,
+    HeaderMap, HeaderName, Method, Request, Uri,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
     request,
 };
 
 use super::{
     Domain, Field, Hasher, Key,
+    selection::selecting_value,
     url::{InvalidTarget, RequestUrl, Spelling},
 };
 
@@ -164,7 +165,7 @@ impl Recipe {
         hasher.field(Field::Primary, primary.as_bytes());
         for name in names {
             hasher.field(Field::HeaderName, name.as_str().as_bytes());
-            match combined(name, headers) {
+            match selecting_value(name, headers) {
                 Some(value) => hasher.field(Field::HeaderValue, &value),
                 None => hasher.field(Field::HeaderAbsent, &[]),
             }
@@ -212,35 +213,15 @@ pub(crate) const OWN_TAG_PREFIX: &str = "larder:";
 pub(crate) const URL_TAG_PREFIX: &str = "larder:url:";
 
 fn add_present(hasher: &mut Hasher, name: &HeaderName, headers: &HeaderMap) {
-    if let Some(value) = combined(name, headers) {
+    if let Some(value) = selecting_value(name, headers) {
         hasher.field(Field::HeaderName, name.as_str().as_bytes());
         hasher.field(Field::HeaderValue, &value);
     }
 }
 
-/// The lines of one name as one value: trimmed, joined as RFC 9110 §5.3 (and RFC 9113 §8.2.3 for cookies) says. Three
-/// negotiation fields are folded into one spelling, since case and spaces mean nothing there; `Accept` is not one of
-/// them, as its parameters may be quoted strings.
-fn combined<'a>(name: &HeaderName, headers: &'a HeaderMap) -> Option<Cow<'a, [u8]>> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
-    let mut value = Cow::Borrowed(first.as_bytes().trim_ascii());
-    for next in values {
-        let joined = value.to_mut();
-        joined.extend_from_slice(separator);
-        joined.extend_from_slice(next.as_bytes().trim_ascii());
-    }
-    if [header::ACCEPT_CHARSET, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE].contains(name) {
-        let visible = value.iter().filter(|byte| !byte.is_ascii_whitespace());
-        value = visible.map(u8::to_ascii_lowercase).collect::<Vec<u8>>().into();
-    }
-    Some(value)
-}
-
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::header;
 
     use super::*;
 

@@ -7,6 +7,7 @@ use http::{
     header::{CONTENT_LOCATION, LOCATION},
 };
 
+use super::origin::{Origin, host_and_port};
 use crate::key::push_without_dots;
 
 /// The URLs that the response to a request for `target` (an absolute URL) names: of the same origin, spelled as there,
@@ -84,35 +85,6 @@ fn relative(target: &Uri, reference: &str) -> String {
             format!("{directory}{reference}")
         }
     }
-}
-
-/// RFC 9110 §4.3.1.
-#[derive(PartialEq, Eq)]
-struct Origin {
-    scheme: String,
-    host: String,
-    port: u16,
-}
-
-impl Origin {
-    fn of(url: &Uri) -> Option<Self> {
-        let scheme = url.scheme_str()?.to_ascii_lowercase();
-        let default = match &*scheme {
-            "http" => 80,
-            "https" => 443,
-            _ => return None,
-        };
-        let port = match host_and_port(url)?.strip_prefix(url.host()?)? {
-            "" | ":" => default,
-            port => port.strip_prefix(':')?.parse().ok()?,
-        };
-        Some(Self { scheme, host: url.host()?.to_ascii_lowercase(), port })
-    }
-}
-
-fn host_and_port(url: &Uri) -> Option<&str> {
-    let authority = url.authority()?.as_str();
-    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
 }
 
 #[cfg(test)]

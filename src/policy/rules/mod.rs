@@ -448,6 +448,36 @@ impl Rules {
         }
     }
 
+    /// The tags of the groups that the response for `url` is in (RFC 9875 §2).
+    pub(crate) fn group_tags(&self, url: &str, response: &HeaderMap) -> Vec<Box<str>> {
+        match (&self.policy, url.parse()) {
+            (Policy::Http { .. }, Ok(url)) => rfc9111::group_tags(&url, response),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The tags of a confirmed response for `url`: its groups are those that it names now.
+    pub(crate) fn with_groups(
+        &self,
+        mut tags: Vec<Box<str>>,
+        url: &str,
+        response: &HeaderMap,
+    ) -> Vec<Box<str>> {
+        if matches!(self.policy, Policy::Http { .. }) {
+            tags.retain(|tag| !tag.starts_with(rfc9111::GROUP_TAG_PREFIX));
+            tags.extend(self.group_tags(url, response));
+        }
+        tags
+    }
+
+    /// The tags of the groups that the response to a successful unsafe request for `url` makes stale (RFC 9875 §3).
+    pub(crate) fn named_groups(&self, url: &str, response: &HeaderMap) -> Vec<Box<str>> {
+        match (&self.policy, url.parse()) {
+            (Policy::Http { .. }, Ok(url)) => rfc9111::invalidated_group_tags(&url, response),
+            _ => Vec::new(),
+        }
+    }
+
     /// The fields of a response as they are stored: without those that may not be, and, under the HTTP rules, with the
     /// time of receipt where the origin names no `Date` (RFC 9110 §6.6.1).
     pub(crate) fn stored_fields(
