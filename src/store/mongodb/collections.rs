@@ -81,7 +81,7 @@ impl Collections {
 
     async fn index_expiry(&self, link: &Link, grace: Duration) -> Result<()> {
         // Rounded up: no entry goes early.
-        let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
+        let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
         let seconds = (seconds <= LONGEST).then_some(seconds);
         let Err(conflict) = self.create_expiry(link, seconds).await? else { return Ok(()) };
         if !fault::is_index_conflict(&conflict) {

@@ -23,6 +23,7 @@ const PAGE: i64 = 100;
 /// long as it likes.
 #[derive(Clone)]
 enum At {
+    Begin,
     /// After this one, of those whose `_id` is a text.
     After(String),
     /// Behind them, where no entry is: something else may be there.
@@ -34,6 +35,7 @@ impl Shared {
     /// The next documents of a walk, without bodies.
     async fn page(&self, at: &At) -> Result<(Vec<RawDocumentBuf>, At)> {
         let which = match at {
+            At::Begin => doc! { "_id": { "$gte": "" } },
             At::After(id) => doc! { "_id": { "$gt": id } },
             At::Foreign => doc! { "_id": { "$not": { "$type": "string" } } },
             At::End => return Ok((Vec::new(), At::End)),
@@ -46,9 +48,9 @@ impl Shared {
         let page = self.link.ask(page).await?;
         // A page may be short, for answers have a limit of size.
         let next = match (at, page.last().and_then(|last| last.get_str("_id").ok())) {
-            (At::After(_), Some(id)) => At::After(id.to_owned()),
-            (At::After(_), None) => At::Foreign,
-            _ => At::End,
+            (At::Foreign | At::End, _) => At::End,
+            (_, Some(id)) => At::After(id.to_owned()),
+            (_, None) => At::Foreign,
         };
         Ok((page, next))
     }
@@ -72,7 +74,7 @@ pub(super) fn damaged(key: &Key, damage: Damage) -> Error {
 
 /// Every entry's head.
 pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> + Send {
-    let walk = Some((shared, At::After(String::new())));
+    let walk = Some((shared, At::Begin));
     let pages = stream::try_unfold(walk, |walk| async {
         let Some((shared, at)) = walk else { return Ok(None) };
         let (page, next) = shared.page(&at).await?;

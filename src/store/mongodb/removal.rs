@@ -52,16 +52,19 @@ async fn remove_all(shared: &Arc<Shared>, which: Document) -> Result<u64> {
     loop {
         let (entries, page) = (shared.collections.entries.clone(), which.clone());
         let page = async move {
-            all(entries.find(page).projection(doc! { "file": 1 }).limit(-PAGE).await?).await
+            let fields = doc! { "version": 1, "file": 1 };
+            all(entries.find(page).projection(fields).limit(-PAGE).await?).await
         };
         let page = shared.link.ask(page).await?;
         if page.is_empty() {
             return Ok(removed);
         }
-        let ids: Vec<Bson> = page.iter().filter_map(id).collect();
+        let all_of = |name| page.iter().map(|entry| field(entry, name)).collect::<Vec<_>>();
         let files: Vec<ObjectId> = page.iter().filter_map(|entry| file_of(entry)).collect();
+        // Of these versions, for another has another file; what was replaced is met again.
         let mut gone = which.clone();
-        gone.insert("_id", doc! { "$in": ids });
+        gone.insert("_id", doc! { "$in": all_of("_id") });
+        gone.insert("version", doc! { "$in": all_of("version") });
         let entries = shared.collections.entries.clone();
         removed +=
             shared.link.ask(async move { entries.delete_many(gone).await }).await?.deleted_count;
@@ -69,9 +72,10 @@ async fn remove_all(shared: &Arc<Shared>, which: Document) -> Result<u64> {
     }
 }
 
-fn id(document: &RawDocumentBuf) -> Option<Bson> {
-    let id: RawBsonRef<'_> = document.get("_id").ok()??;
-    id.try_into().ok()
+/// A field as it is. One that is not there is null, which servers take for the same.
+fn field(document: &RawDocumentBuf, name: &str) -> Bson {
+    let value: Option<RawBsonRef<'_>> = document.get(name).ok().flatten();
+    value.and_then(|value| value.try_into().ok()).unwrap_or(Bson::Null)
 }
 
 /// Sets files aside whose entries have gone. Where that fails, a sweep finds them by itself, within a day.

@@ -25,6 +25,9 @@ pub(super) const LEASE: Duration = Duration::from_secs(600);
 /// How often it is made sure that an entry has a live file.
 const RECHECK: Duration = Duration::from_secs(24 * 3600);
 
+/// How long the wait for an expiry is at most.
+const LONG: Duration = Duration::from_secs(3600);
+
 /// How much later than the files may go a sweep comes.
 const MARGIN: Duration = Duration::from_millis(100);
 
@@ -34,7 +37,7 @@ const PAGE: i64 = 100;
 /// How many pages of each kind a sweep of its own accord looks at.
 const PAGES: usize = 100;
 
-/// Whether a sweep of its own accord is coming: none, one, or one and another one after it.
+/// Whether a sweep of its own accord is coming: none, one, or one that has more to do than those before it knew.
 const IDLE: u8 = 0;
 const COMING: u8 = 1;
 const AGAIN: u8 = 2;
@@ -55,43 +58,70 @@ struct Due {
 }
 
 impl Shared {
-    /// Sweeps without anybody waiting for it.
+    /// Sweeps without anybody waiting for it, and again when there is something to do.
     pub(super) fn sweep_now(self: &Arc<Self>) {
         let shared = self.clone();
         tokio::spawn(async move {
-            if shared.sweep(PAGES).await.is_err() {
+            if !matches!(shared.sweep_on().await, Ok(None)) {
                 shared.sweep_later();
             }
         });
     }
 
-    /// Sees to it that a sweep is coming that begins when what is set aside now may go.
+    /// Sees to it that a sweep is coming that begins when what is set aside now may go, and others after it for as long as
+    /// there is something to wait for.
     pub(super) fn sweep_later(self: &Arc<Self>) {
         if self.sweeper.swap(AGAIN, Ordering::AcqRel) != IDLE {
             return;
         }
-        let shared = Arc::downgrade(self);
+        self.sweeper.store(COMING, Ordering::Release);
+        let (shared, mut delay) = (Arc::downgrade(self), self.lingering());
         tokio::spawn(async move {
-            let mut delay = Duration::ZERO;
-            while let Some(shared) = shared.upgrade() {
-                if !delay.is_zero() && shared.sweep(PAGES).await.is_err() {
-                    // What this one could not do, the next one does.
-                    shared.sweeper.store(AGAIN, Ordering::Release);
-                }
-                let (now, then) = match shared.sweeper.load(Ordering::Acquire) {
-                    AGAIN => (AGAIN, COMING),
-                    now => (now, IDLE),
+            loop {
+                tokio::time::sleep(delay.saturating_add(MARGIN)).await;
+                let Some(shared) = shared.upgrade() else { return };
+                // What is set aside from here on is for the next one.
+                shared.sweeper.store(COMING, Ordering::Release);
+                delay = match shared.sweep_on().await {
+                    Ok(Some(delay)) => delay,
+                    Err(_) => shared.lingering(),
+                    Ok(None) => {
+                        let (order, load) = (Ordering::AcqRel, Ordering::Acquire);
+                        if shared.sweeper.compare_exchange(COMING, IDLE, order, load).is_ok() {
+                            return;
+                        }
+                        shared.lingering()
+                    }
                 };
-                let changed =
-                    shared.sweeper.compare_exchange(now, then, Ordering::AcqRel, Ordering::Acquire);
-                if then == IDLE && changed.is_ok() {
-                    return;
+                if shared.sweeper.load(Ordering::Acquire) == AGAIN {
+                    delay = delay.min(shared.lingering());
                 }
-                delay = shared.lingering().saturating_add(MARGIN);
-                drop(shared);
-                tokio::time::sleep(delay).await;
             }
         });
+    }
+
+    /// Sweeps, and tells after what time there is something to do again.
+    async fn sweep_on(self: &Arc<Self>) -> Result<Option<Duration>> {
+        let now = self.sweep(PAGES).await?;
+        let files = self.collections.files.clone();
+        let aside = doc! { "metadata.state": { "$in": [REMOVED, DELETING] } };
+        let aside = async move { files.find_one(aside).projection(doc! { "_id": 1 }).await };
+        if self.link.ask(aside).await?.is_some() {
+            return Ok(Some(self.lingering()));
+        }
+        // The one whose entry the server removes first.
+        let files = self.collections.files.clone();
+        let expiring = doc! { "metadata.state": LIVE, "metadata.keep_until": { "$gte": date(Timestamp::MIN) } };
+        let first = async move {
+            let first = files.find_one(expiring).sort(doc! { "metadata.keep_until": 1 });
+            first.projection(doc! { "metadata.keep_until": 1 }).await
+        };
+        let first = self.link.ask(first).await?;
+        let at = first.as_ref().and_then(|first| {
+            first.get_document("metadata").ok()?.get_datetime("keep_until").ok().map(from_date)
+        });
+        let wait = at.map(|at| at.saturating_add(self.grace).saturating_since(now));
+        Ok(wait.map(|wait| wait.min(LONG).max(self.lingering())))
     }
 
     /// For how long a file that was set aside stays. No shorter than a command may be under way: a chunk that is still
@@ -100,8 +130,8 @@ impl Shared {
         self.linger.max(self.link.limit())
     }
 
-    /// Removes what files are due, up to so many pages of each kind.
-    pub(super) async fn sweep(self: &Arc<Self>, pages: usize) -> Result<()> {
+    /// Removes what files are due, up to so many pages of each kind. Gives the server's time at the beginning.
+    pub(super) async fn sweep(self: &Arc<Self>, pages: usize) -> Result<Timestamp> {
         let now = self.server_time().await?;
         let ago = |age: Duration| {
             let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -126,7 +156,7 @@ impl Shared {
                 self.settle(&kind, due).await?;
             }
         }
-        Ok(())
+        Ok(now)
     }
 
     /// The next files of a kind.
