@@ -236,15 +236,22 @@ async fn fetch(
 
 // ===== commands =====
 
+/// A store whose commands are counted, without the sweeps that it makes of its own accord.
+async fn counted_store(server: &Server) -> (MongoDb, Arc<Mutex<BTreeMap<String, u64>>>) {
+    let (client, counts) = counting(server).await;
+    let store = Builder::from_client(client).database(DATABASE).timeout(Duration::from_secs(20));
+    let store = store.linger(DAY).build().await.unwrap();
+    // Makes the indexes.
+    put(&store, key(0), head(), Bytes::new()).await.unwrap();
+    assert!(store.remove(&key(0)).await.unwrap());
+    (store, counts)
+}
+
 #[tokio::test]
 async fn a_small_hit_is_one_round_trip() {
     let server = Server::start();
-    let (client, counts) = counting(&server).await;
-    let store = Builder::from_client(client).database(DATABASE).timeout(Duration::from_secs(20));
-    let store = store.connect().await.unwrap();
+    let (store, counts) = counted_store(&server).await;
     put(&store, key(1), tagged(&["tag"]), body(1, 250_000)).await.unwrap();
-    // The sweep at the beginning is not what is counted.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     counts.lock().unwrap().clear();
     for _ in 0..100 {
         assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 250_000));
@@ -259,10 +266,7 @@ async fn a_small_hit_is_one_round_trip() {
 #[tokio::test]
 async fn the_operations_take_as_many_commands_as_documented() {
     let server = Server::start();
-    let (client, counts) = counting(&server).await;
-    let store = Builder::from_client(client).database(DATABASE).timeout(Duration::from_secs(20));
-    let store = store.connect().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (store, counts) = counted_store(&server).await;
     let counted = async |name: &str, what: &[(&str, u64)]| {
         let expected: BTreeMap<_, _> =
             what.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
@@ -294,7 +298,8 @@ async fn the_operations_take_as_many_commands_as_documented() {
     assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
     counted("nothing by tag", &[("find", 1)]).await;
     assert_eq!(store.remove_expired(now()).await.unwrap(), 0);
-    counted("nothing by expiry", &[("find", 1 + 5), ("hello", 1)]).await;
+    let sweep = [("find", 1 + 5), ("hello", 1), ("createIndexes", 4)];
+    counted("nothing by expiry", &sweep).await;
     for number in 0..600 {
         put(&store, key(number), all(), body(1, 9)).await.unwrap();
     }
@@ -434,10 +439,14 @@ async fn expiry_index(seen: &Seen) -> Vec<(String, Option<u64>)> {
 async fn the_ttl_index_is_kept_in_step_with_the_settings() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
-    let connect = async |grace| builder(&server).grace(grace).connect().await.unwrap();
+    // Not connected, for that would begin with a sweep of its own accord.
+    let connect = async |grace| {
+        let store = builder(&server).grace(grace).build().await.unwrap();
+        put(&store, key(1), expiring(Duration::ZERO), body(1, 9)).await.unwrap();
+        store
+    };
     let ours = |seconds| vec![("keep_until_1".to_owned(), seconds)];
     let store = connect(Duration::ZERO).await;
-    put(&store, key(1), expiring(Duration::ZERO), body(1, 9)).await.unwrap();
     assert_eq!(expiry_index(&seen).await, ours(Some(0)));
     connect(Duration::ZERO).await;
     assert_eq!(expiry_index(&seen).await, ours(Some(0)));
@@ -463,11 +472,31 @@ async fn the_ttl_index_is_kept_in_step_with_the_settings() {
         assert!(found.contains(&ours(Some(5))[0]), "{found:?} instead of {name}");
     }
     assert_eq!(store.len().await.unwrap(), 1, "what is stored stays");
-    // And where the collection was dropped, before the next removal by index.
-    seen.entries.drop().await.unwrap();
-    let store = connect(Duration::from_secs(7)).await;
-    assert_eq!(expiry_index(&seen).await, ours(Some(7)));
+}
+
+#[tokio::test]
+async fn collections_that_somebody_drops_get_their_indexes_again() {
+    let server = Server::start();
+    let seen = Seen::on(&server).await;
+    let grace = |seconds| builder(&server).grace(Duration::from_secs(seconds));
+    // Not connected, for that would begin with a sweep of its own accord.
+    let store = grace(7).build().await.unwrap();
+    put(&store, key(1), head(), body(1, MIB)).await.unwrap();
+    let ours = |seconds| [("keep_until_1".to_owned(), Some(seconds))];
+    assert_eq!(expiry_index(&seen).await, ours(7));
+    for collection in [&seen.entries, &seen.files, &seen.chunks] {
+        collection.drop().await.unwrap();
+    }
+    assert!(get(&store, key(1)).await.is_none());
+    put(&store, key(1), expiring(Duration::ZERO), body(1, MIB)).await.unwrap();
+    assert_eq!(expiry_index(&seen).await, []);
+    assert_eq!(store.remove_expired(now()).await.unwrap(), 1);
+    assert_eq!(expiry_index(&seen).await, ours(7));
+    // What another process has chosen meanwhile stays.
+    let other = grace(8).build().await.unwrap();
+    put(&other, key(1), head(), body(1, 9)).await.unwrap();
     assert_eq!(store.remove_expired(now()).await.unwrap(), 0);
+    assert_eq!(expiry_index(&seen).await, ours(8));
 }
 
 #[tokio::test]

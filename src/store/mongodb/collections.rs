@@ -45,6 +45,22 @@ impl Collections {
     /// Makes the indexes, where they are not there yet, and brings the time to live in step with `grace`.
     pub(super) async fn index(&self, link: &Link, grace: Duration) -> Result<()> {
         self.index_expiry(link, grace).await?;
+        self.index_others(link).await
+    }
+
+    /// Makes the indexes, where they are not there any more: who flushes a cache may drop its collections. What another
+    /// process has settled otherwise stays.
+    pub(super) async fn restore(&self, link: &Link, grace: Duration) -> Result<()> {
+        match self.create_expiry(link, seconds(grace)).await? {
+            Err(error) if !fault::is_index_conflict(&error) => {
+                return Err(fault::error(link.place(), error));
+            }
+            _ => {}
+        }
+        self.index_others(link).await
+    }
+
+    async fn index_others(&self, link: &Link) -> Result<()> {
         let name = |name: &str| IndexOptions::builder().name(name.to_owned()).build();
         let index =
             |keys: Document, options| IndexModel::builder().keys(keys).options(options).build();
@@ -80,9 +96,7 @@ impl Collections {
     }
 
     async fn index_expiry(&self, link: &Link, grace: Duration) -> Result<()> {
-        // Rounded up: no entry goes early.
-        let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
-        let seconds = (seconds <= LONGEST).then_some(seconds);
+        let seconds = seconds(grace);
         let Err(conflict) = self.create_expiry(link, seconds).await? else { return Ok(()) };
         if !fault::is_index_conflict(&conflict) {
             return Err(fault::error(link.place(), conflict));
@@ -140,6 +154,13 @@ impl Collections {
         });
         Ok(names.collect())
     }
+}
+
+/// For how long the index waits; `None` is for ever.
+fn seconds(grace: Duration) -> Option<u64> {
+    // Rounded up: no entry goes early.
+    let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
+    (seconds <= LONGEST).then_some(seconds)
 }
 
 /// Refuses what no server takes as the beginning of a collection's name.

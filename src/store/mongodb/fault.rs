@@ -86,8 +86,13 @@ pub(super) fn slow(place: &str, limit: std::time::Duration) -> Error {
     Error::new(ErrorKind::Unavailable, STORE, message)
 }
 
-pub(super) fn stopped() -> Error {
-    Error::new(ErrorKind::Unavailable, STORE, "the runtime has stopped")
+/// A task has ended that asks the server.
+pub(super) fn ended(error: tokio::task::JoinError) -> Error {
+    let (kind, why) = match error.is_panic() {
+        true => (ErrorKind::Other, "the driver has panicked"),
+        false => (ErrorKind::Unavailable, "the runtime has stopped"),
+    };
+    Error::new(kind, STORE, why).with_source(error)
 }
 
 pub(super) fn corrupt(key: &Key, what: &str) -> Error {

@@ -201,15 +201,12 @@ impl StoreWriter for Writer {
         let head = head.seal(self.len(), trailers);
         self.shared.indexed().await?;
         let document = self.document(&head).await?;
-        let file = self.file.as_ref().map(|file| file.id);
         // From here on it may be the entry's, whatever comes back.
         let publishing = Publishing { shared: self.shared.clone(), file: self.file.take() };
         let old = self.publish(&document).await?;
         publishing.done();
-        if file.is_some() {
-            // For what expires on the server.
-            self.shared.sweep_later();
-        }
+        // For what expires on the server.
+        self.shared.sweep_later();
         set_aside(&self.shared, old.into_iter().collect()).await;
         Ok(())
     }

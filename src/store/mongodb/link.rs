@@ -72,7 +72,7 @@ impl Link {
         let link = self.clone();
         // Not ended where the caller goes away: that would cost the connection.
         let task = tokio::spawn(async move { link.attempt(asking).await });
-        task.await.map_err(|_| fault::stopped())?
+        task.await.map_err(fault::ended)?
     }
 
     async fn attempt<T>(

@@ -68,8 +68,9 @@
 //! two steps. What is known to be of no use is set aside and deleted after its time to [linger](Builder::linger). All the
 //! rest is found by sweeps, which ask the entries whether they have it: what is unfinished ten minutes after it was last
 //! written to, what belonged to an entry that the server has expired, and any other file once a day. A store that
-//! writes large bodies sweeps in the background, one that connects does it once, and so does
-//! [`remove_expired`](super::Store::remove_expired). Times are the server's.
+//! is written to sweeps in the background, one that connects does it once, and so does
+//! [`remove_expired`](super::Store::remove_expired). Times are the server's. A sweep also makes the indexes again, should
+//! somebody have dropped the collections.
 //!
 //! # What another process sees
 //!
@@ -89,7 +90,7 @@
 //! | an update | 1 `find`, 1 `update` |
 //! | a removal | 1 `findAndModify` |
 //! | removal by tag | 1 `find` and 1 `delete` for 500 entries, and 1 `find` |
-//! | removal of the expired | as by tag, and 1 `hello` and 5 `find` of a sweep |
+//! | removal of the expired | as by tag, and 4 `createIndexes`, 1 `hello`, 5 `find` of a sweep |
 //! | `len`; `size_bytes` | 1 `count`; 1 `aggregate` over an index |
 //!
 //! Where what went had a body in GridFS, there is 1 `update` more.

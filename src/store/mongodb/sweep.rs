@@ -2,7 +2,7 @@
 //! and of processes that died between two steps.
 //!
 //! A sweep is led by the index over the files' states, and does work in proportion to what it removes, but for a look at
-//! each live file once a day. It runs in a task of its own, some time after a file was written or set aside, so that a
+//! each live file once a day. It runs in a task of its own, some time after something was written or set aside, so that a
 //! store which is used keeps itself clean; at [connecting](super::Builder::connect); and at `remove_expired`.
 
 use std::{
@@ -74,7 +74,6 @@ impl Shared {
         if self.sweeper.swap(AGAIN, Ordering::AcqRel) != IDLE {
             return;
         }
-        self.sweeper.store(COMING, Ordering::Release);
         let (shared, mut delay) = (Arc::downgrade(self), self.lingering());
         tokio::spawn(async move {
             loop {
@@ -132,6 +131,7 @@ impl Shared {
 
     /// Removes what files are due, up to so many pages of each kind. Gives the server's time at the beginning.
     pub(super) async fn sweep(self: &Arc<Self>, pages: usize) -> Result<Timestamp> {
+        self.collections.restore(&self.link, self.grace).await?;
         let now = self.server_time().await?;
         let ago = |age: Duration| {
             let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
