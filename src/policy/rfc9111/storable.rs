@@ -13,14 +13,15 @@ use http::{
 use super::{
     age::initial_age,
     demands::demands,
-    directives::Directives,
+    directives::{Directives, Fields},
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
     targeted::effective_directives,
     withheld::{Scoped, withheld},
 };
 use crate::{
+    entry::Head,
     policy::{Expiration, Scope, validation::has_validator},
-    status::Refusal,
+    status::{Miss, Refusal},
     time::Timestamp,
 };
 
@@ -86,17 +87,15 @@ pub(crate) fn admit(
         return Err(Refusal::NoFreshness);
     }
     let withheld = withheld(headers, [no_cache, private]);
-    if is_shared && headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE) {
-        // One user's cookie goes to all: the origin must have said that, for a time that has not passed.
-        let is_meant = matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero());
-        if !is_meant || no_cache == Some(Scoped::Whole) {
-            return Err(Refusal::SetCookie);
-        }
+    let has_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
+    let is_no_cache = no_cache == Some(Scoped::Whole);
+    if is_shared && has_cookie && !may_share_cookie(lifetime, is_no_cache) {
+        return Err(Refusal::SetCookie);
     }
     let can_be_confirmed = status.is_success() && has_validator(headers);
     let expires_at = match lifetime {
         // §5.2.2.4.
-        _ if no_cache == Some(Scoped::Whole) => {
+        _ if is_no_cache => {
             Some(received_at).filter(|_| can_be_confirmed).ok_or(Refusal::NoCache).map(Some)?
         }
         Lifetime::Explicit(lifetime) | Lifetime::Heuristic(lifetime) => {
@@ -110,6 +109,30 @@ pub(crate) fn admit(
         },
     };
     Ok(Admitted { expires_at, withheld, is_explicit: matches!(lifetime, Lifetime::Explicit(_)) })
+}
+
+/// Whether a stored response may be answered with by a cache with these settings, whoever stored it: another layer over
+/// the same store may have kept what this one never would.
+pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Miss> {
+    let (status, headers) = (head.status(), head.headers());
+    let (directives, is_targeted) = effective_directives(settings.targets, headers);
+    let is_whole = |fields: &Fields| Scoped::of(fields) == Scoped::Whole;
+    let is_lifted = directives.must_understand && is_understood(status);
+    let is_no_cache = directives.no_cache.as_ref().is_some_and(is_whole);
+    let is_private = || {
+        let at = head.stored_at();
+        let lifetime = || lifetime(settings.scope, &directives, is_targeted, status, headers, at);
+        directives.private.as_ref().is_some_and(is_whole)
+            || (headers.contains_key(SET_COOKIE) && !may_share_cookie(lifetime(), is_no_cache))
+    };
+    let is_forbidden =
+        (directives.no_store && !is_lifted) || (settings.scope == Scope::Shared && is_private());
+    if is_forbidden { Err(Miss::NotAllowed) } else { Ok(()) }
+}
+
+/// Whether one user's cookie may go to all (§7.3): the origin must have meant it, by a time that has not passed.
+fn may_share_cookie(lifetime: Lifetime, is_no_cache: bool) -> bool {
+    matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero()) && !is_no_cache
 }
 
 /// §3: a final status, and none that speaks of a part of a response, or of none.
@@ -159,7 +182,7 @@ fn end(received_at: Timestamp, lifetime: Duration, age: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, Response};
+    use http::{HeaderValue, Method, Request, Response};
 
     use super::*;
 
@@ -375,6 +398,37 @@ mod tests {
             assert_eq!(of(&[cdn(invalid), no_store]), Err(Refusal::NoStoreDirective), "{invalid}");
         }
         assert_eq!(of(&[cdn("foo"), long]), Err(Refusal::NoFreshness));
+    }
+
+    #[test]
+    fn what_another_layer_has_kept_is_judged_again() {
+        let may = |scope, lines: Lines<'_>| {
+            let mut response = Response::new(()).into_parts().0;
+            for (name, value) in lines {
+                response.headers.append(*name, HeaderValue::from_static(value));
+            }
+            let head = Head::new(Method::GET, "http://a/", response, NOW);
+            may_answer(&plain(scope), &head)
+                .map_err(|miss| assert_eq!(miss, Miss::NotAllowed))
+                .is_ok()
+        };
+        for (line, private, shared) in [
+            ("", true, true),
+            ("no-store, max-age=60", false, false),
+            ("no-store, max-age=60, must-understand", true, true),
+            ("private, max-age=60", true, false),
+            ("private=\"a\", max-age=60", true, true),
+            ("private=\"vary\", max-age=60", true, false),
+            ("no-cache", true, true),
+        ] {
+            assert_eq!(may(Scope::Private, &[cc(line)]), private, "{line}");
+            assert_eq!(may(Scope::Shared, &[cc(line)]), shared, "{line}");
+        }
+        for (line, shared) in [("max-age=60", true), ("max-age=0", false), ("no-cache", false)] {
+            assert!(may(Scope::Private, &[cc(line), COOKIE]), "{line}");
+            assert_eq!(may(Scope::Shared, &[cc(line), COOKIE]), shared, "{line}");
+        }
+        assert!(!may(Scope::Shared, &[COOKIE, YESTERDAY]));
     }
 
     #[test]
