@@ -13,7 +13,7 @@ use http::{
 use super::{
     age::initial_age,
     demands::demands,
-    directives::{Directives, Fields},
+    directives::Directives,
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
     targeted::effective_directives,
     withheld::{Scoped, withheld},
@@ -116,21 +116,23 @@ pub(crate) fn admit(
 pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Miss> {
     let (status, headers) = (head.status(), head.headers());
     let (directives, is_targeted) = effective_directives(settings.targets, headers);
-    let is_whole = |fields: &Fields| Scoped::of(fields) == Scoped::Whole;
+    let is_shared = settings.scope == Scope::Shared;
     let is_lifted = directives.must_understand && is_understood(status);
-    let is_no_cache = directives.no_cache.as_ref().is_some_and(is_whole);
-    let is_private = || {
+    let no_cache = directives.no_cache.as_ref().map(Scoped::of);
+    let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
+    let may_share = || {
         let at = head.stored_at();
-        let lifetime = || lifetime(settings.scope, &directives, is_targeted, status, headers, at);
-        directives.private.as_ref().is_some_and(is_whole)
-            || (headers.contains_key(SET_COOKIE) && !may_share_cookie(lifetime(), is_no_cache))
+        let lifetime = lifetime(settings.scope, &directives, is_targeted, status, headers, at);
+        may_share_cookie(lifetime, no_cache == Some(Scoped::Whole))
     };
-    let is_forbidden =
-        (directives.no_store && !is_lifted) || (settings.scope == Scope::Shared && is_private());
+    let is_forbidden = (directives.no_store && !is_lifted)
+        || private == Some(Scoped::Whole)
+        || !withheld(headers, [no_cache, private]).is_empty()
+        || (is_shared && headers.contains_key(SET_COOKIE) && !may_share());
     if is_forbidden { Err(Miss::NotAllowed) } else { Ok(()) }
 }
 
-/// Whether one user's cookie may go to all (§7.3): the origin must have meant it, by a time that has not passed.
+/// Whether one user's cookie may go to all (§7.3): the origin must have said for how long, and not by saying never.
 fn may_share_cookie(lifetime: Lifetime, is_no_cache: bool) -> bool {
     matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero()) && !is_no_cache
 }
@@ -417,12 +419,16 @@ mod tests {
             ("no-store, max-age=60", false, false),
             ("no-store, max-age=60, must-understand", true, true),
             ("private, max-age=60", true, false),
-            ("private=\"a\", max-age=60", true, true),
+            ("private=\"b\", max-age=60", true, true),
+            ("private=\"a\", max-age=60", true, false),
+            ("no-cache=\"b\", max-age=60", true, true),
+            ("no-cache=\"a\", max-age=60", false, false),
             ("private=\"vary\", max-age=60", true, false),
             ("no-cache", true, true),
         ] {
-            assert_eq!(may(Scope::Private, &[cc(line)]), private, "{line}");
-            assert_eq!(may(Scope::Shared, &[cc(line)]), shared, "{line}");
+            let lines = [cc(line), ("a", "1")];
+            assert_eq!(may(Scope::Private, &lines), private, "{line}");
+            assert_eq!(may(Scope::Shared, &lines), shared, "{line}");
         }
         for (line, shared) in [("max-age=60", true), ("max-age=0", false), ("no-cache", false)] {
             assert!(may(Scope::Private, &[cc(line), COOKIE]), "{line}");
