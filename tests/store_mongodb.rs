@@ -305,7 +305,7 @@ async fn the_operations_take_as_many_commands_as_documented() {
     }
     counts.lock().unwrap().clear();
     assert_eq!(store.remove_tagged("a").await.unwrap(), 600);
-    counted("many by tag", &[("find", 3), ("delete", 2)]).await;
+    counted("many by tag", &[("find", 7), ("delete", 6)]).await;
     store.len().await.unwrap();
     counted("len", &[("count", 1)]).await;
     store.size_bytes().await.unwrap();
