@@ -24,7 +24,7 @@ use bytes::Bytes;
 use clap::Parser;
 use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{CONNECTION, TE, VIA},
+    header::{CONNECTION, TE},
     uri::Authority,
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -161,7 +161,7 @@ impl Gateway {
         mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let mut line = Line::new(client, &request);
-        let turn = interim.begin(&mut request);
+        let (turn, version) = (interim.begin(&mut request), request.version());
         let (mut parts, body) = request.into_parts();
         let answer = match hop::prepare(&mut parts, client, &self.upstream, &self.name) {
             Ok(()) => {
@@ -181,8 +181,7 @@ impl Gateway {
             }
         };
         turn.end().await;
-        let via = hop::via(response.version(), &self.name);
-        response.headers_mut().append(VIA, via);
+        hop::finish(&mut response, version, &self.name);
         line.status = Some(response.status());
         line.cache = response.extensions_mut().remove();
         Ok(response.map(|body| body.inspect_frame(move |frame| line.count(frame)).boxed_unsync()))

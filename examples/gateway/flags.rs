@@ -63,11 +63,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(crate) type Closing = Pin<Box<dyn Future<Output = larder::store::Result<()>>>>;
+pub(crate) type Closing = Pin<Box<dyn Future<Output = store::Result<()>>>>;
 
 /// The store that `--store` names, and what closes it.
 pub(crate) async fn open(store: &str) -> Result<(AnyStore, Closing), BoxError> {
     let (kind, place) = store.split_once(':').unwrap_or((store, ""));
+    if ["redb", "sqlite"].contains(&kind) && place.is_empty() {
+        return Err(format!("{kind} keeps a file; write {kind}:PATH").into());
+    }
     Ok(match kind {
         #[cfg(feature = "memory")]
         "memory" => (AnyStore::new(store::Memory::default()), Box::pin(async { Ok(()) })),

@@ -1,13 +1,16 @@
-//! What a hop does to the messages that pass it: to the head of a request, [`prepare`]; to every head, [`end_to_end`].
+//! What a hop does to the heads that pass it: of requests, [`prepare`]; of responses, [`finish`]; of both, [`end_to_end`].
 
 use std::net::IpAddr;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
-    header::{CONNECTION, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, VIA},
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, VIA,
+    },
     request,
     uri::Authority,
 };
+use http_body::Body;
 
 /// The status with which a message is refused, and why.
 pub(crate) type Refusal = (StatusCode, &'static str);
@@ -22,8 +25,11 @@ pub(crate) fn prepare(
     if [Method::CONNECT, Method::TRACE].contains(&parts.method) || parts.uri.path() == "*" {
         return Err((StatusCode::NOT_IMPLEMENTED, "this gateway does not pass it on"));
     }
-    let mine = |hop: &[u8]| hop.split(u8::is_ascii_whitespace).nth(1) == Some(name.as_ref());
-    if list(&parts.headers, &VIA).any(mine) {
+    let is_mine = |hop: &[u8]| {
+        let mut words = hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(name.as_ref()))
+    };
+    if list(&parts.headers, &VIA).any(is_mine) {
         return Err((StatusCode::LOOP_DETECTED, "it has been here before; see Via"));
     }
     let bad_host = (StatusCode::BAD_REQUEST, "name one host, in Host");
@@ -42,7 +48,8 @@ pub(crate) fn prepare(
     let slash = if path.starts_with('/') { "" } else { "/" };
     let uri = format!("http://{host}{slash}{path}").try_into().map_err(|_| bad_host)?;
 
-    let takes_trailers = list(&parts.headers, &TE).any(|coding| coding == b"trailers");
+    let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
+    let takes_trailers = list(&parts.headers, &TE).any(is_trailers);
     end_to_end(&mut parts.headers).map_err(|text| (StatusCode::NOT_IMPLEMENTED, text))?;
     if takes_trailers {
         parts.headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -60,6 +67,19 @@ pub(crate) fn prepare(
     parts.uri = uri;
     parts.version = Version::HTTP_11;
     Ok(())
+}
+
+/// Makes of a response what a client of this version of HTTP is to see.
+pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, name: &HeaderName) {
+    let via = via(response.version(), name);
+    let may_end_in_trailers =
+        response.headers().contains_key(TRAILER) && !response.body().is_end_stream();
+    let headers = response.headers_mut();
+    headers.append(VIA, via);
+    if may_end_in_trailers && client == Version::HTTP_11 && !headers.contains_key(CONTENT_LENGTH) {
+        // hyper would take a length that is known, such as that of a stored body, and leave no room for them.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 /// Takes out what belongs to one connection (RFC 9110 §7.6.1). `Trailer` stays, since the trailers do.
@@ -95,7 +115,7 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
 }
 
 /// A member of `Via` (RFC 9110 §7.6.3).
-pub(crate) fn via(version: Version, name: &HeaderName) -> HeaderValue {
+fn via(version: Version, name: &HeaderName) -> HeaderValue {
     let version = match version {
         Version::HTTP_09 | Version::HTTP_10 => "1.0",
         Version::HTTP_11 => "1.1",

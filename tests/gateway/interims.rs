@@ -1,0 +1,112 @@
+//! Interim responses, between others.
+
+use std::io::Write;
+
+use crate::support::{Gate, Gateway, Origin, ok, status};
+
+const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
+
+#[test]
+fn an_interim_response_comes_before_the_final_one_is_sent() {
+    let gate = Gate::default();
+    let opened = gate.clone();
+    let origin = Origin::start(move |_, stream| {
+        write!(stream, "HTTP/1.1 102 Processing\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n{HINTS}")?;
+        opened.wait();
+        write!(stream, "{}", ok("", "final"))
+    });
+    let gateway = Gateway::start(origin.addr);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head(), "HTTP/1.1 102 Processing\r\n\r\n");
+    assert_eq!(client.head(), HINTS);
+    gate.open();
+    let response = client.response();
+    assert_eq!((response.status(), response.body.as_str()), (200, "final"));
+    assert!(response.fields("link").is_empty());
+
+    // It is not stored, and does not come again.
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = client.response();
+    assert!(response.is_hit() && response.fields("link").is_empty(), "{response:?}");
+}
+
+#[test]
+fn an_interim_response_in_one_piece_with_the_final_one_comes_first() {
+    let origin = Origin::start(|_, stream| write!(stream, "{HINTS}{}", ok("", "final")));
+    let gateway = Gateway::start(origin.addr);
+    let mut client = gateway.connect();
+    for number in 0..50 {
+        client.send(&format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(client.head(), HINTS);
+        assert_eq!(client.response().body, "final");
+    }
+    // HTTP/1.0 knows none.
+    let mut old = gateway.connect();
+    old.send("GET /old HTTP/1.0\r\n\r\n");
+    let rest = old.rest();
+    assert!(rest.starts_with("HTTP/1.0 200 OK") && rest.ends_with("\r\n\r\nfinal"), "{rest}");
+    assert!(!rest.contains("103"), "{rest}");
+}
+
+#[test]
+fn an_interim_response_tears_nothing_apart_that_is_pipelined_before_it() {
+    let body = "0123456789".repeat(200_000);
+    let sent = body.clone();
+    let origin = Origin::start(move |request, stream| match request.path() {
+        "/large" => write!(stream, "{}", ok("", &sent)),
+        _ => write!(stream, "{HINTS}{}", ok("", "final")),
+    });
+    let gateway = Gateway::start(origin.addr);
+    // Large responses before and between: the first ones are hits, of which hyper has much to write at a time, to a
+    // client that reads none of it before it has sent all its requests.
+    gateway.get("/large");
+    let mut client = gateway.connect();
+    for number in 0..20 {
+        for path in ["/large".to_owned(), format!("/{number}")] {
+            client.send(&format!("GET {path} HTTP/1.1\r\nHost: example.com\r\n\r\n"));
+        }
+    }
+    for _ in 0..20 {
+        let large = client.response();
+        assert!(large.status() == 200 && large.body == body, "{}", large.head);
+        assert_eq!(client.head(), HINTS);
+        assert_eq!(client.response().body, "final");
+    }
+}
+
+#[test]
+fn hints_without_end_are_left_out_and_the_response_comes() {
+    let origin =
+        Origin::start(|_, stream| write!(stream, "{}{}", HINTS.repeat(20_000), ok("", "final")));
+    let gateway = Gateway::start(origin.addr);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut head = client.head();
+    while status(&head) == 103 {
+        assert_eq!(head, HINTS);
+        head = client.head();
+    }
+    assert_eq!(status(&head), 200);
+    assert_eq!(client.bytes(5), "final");
+}
+
+#[test]
+fn a_client_that_sends_its_body_late_gets_both_interim_responses_whole() {
+    let origin = Origin::start(|_, stream| {
+        write!(stream, "{HINTS}")?;
+        std::io::Read::read_exact(stream, &mut [0; 4])?;
+        write!(stream, "{}", ok("", "final"))
+    });
+    let gateway = Gateway::start(origin.addr);
+    let mut client = gateway.connect();
+    for _ in 0..50 {
+        let lines = "Host: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n";
+        client.send(&format!("PUT / HTTP/1.1\r\n{lines}\r\n"));
+        let mut heads = [client.head(), client.head()];
+        heads.sort();
+        assert_eq!(heads, ["HTTP/1.1 100 Continue\r\n\r\n", HINTS]);
+        client.send("body");
+        assert_eq!(client.response().body, "final");
+    }
+}
