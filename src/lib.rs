@@ -35,7 +35,7 @@
 //! - [`CacheOptions`], in a request's extensions, asks for something else for that one request.
 //! - [`CacheStatus`], in every response's extensions, says what was done, and why.
 //! - [`Entries`], from [`CacheLayer::entries`], manages what is stored.
-//! - [`store`] has the stores, and the contract for one of your own.
+//! - [`store`] has the stores, and the contract for one of your own; [`store::choosing`] tells them apart.
 //! - [`time`] has the clock, for tests without waiting.
 //!
 //! # One client or many users

@@ -1,4 +1,5 @@
-//! The store contract, and the stores that keep it.
+//! The store contract, and the stores that keep it. Which of them is for what, what each survives and costs, is told in
+//! `store::choosing`.
 //!
 //! A store keeps *entries*: under a [`Key`] one [`Head`] (status, header lines and the cache's own attributes), a body,
 //! and trailers where there were some. **The store keeps, the cache decides**: no store knows freshness, `Vary` or any
@@ -40,6 +41,9 @@ use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod any;
 mod body;
+// A page of the documentation, without code.
+#[cfg(any(doc, doctest))]
+pub mod choosing;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
