@@ -5,14 +5,17 @@
 //!     --store redb:/var/cache/gateway.redb --policy fixed --expire-after 5m --admin 127.0.0.1:8081
 //! ```
 //!
-//! From top to bottom: the flags, the parts put together, the way of a request out and of its response back, the
-//! connections and their end, the admin address. `Host` is passed on as it came, and is part of every key.
+//! From top to bottom: the parts put together, the way of a request out and of its response back, the connections and
+//! their end. Beside it, in `gateway/`, one idea a file: the flags and the store that they name, what a hop does to the
+//! heads that pass it, interim responses, limits to silence, failures, the access log, the admin address.
+//!
+//! `Host` is passed on as it came, and is part of every key. TLS is for what stands in front, which may well add to
+//! `Forwarded`, as this does; other fields about the client, such as `X-Forwarded-For`, pass as they came.
 
 use std::{
     convert::Infallible,
-    error::Error,
     future::Future,
-    io, iter,
+    io,
     net::{IpAddr, SocketAddr},
     pin::pin,
     process::ExitCode,
@@ -23,7 +26,7 @@ use std::{
 use bytes::Bytes;
 use clap::Parser;
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode,
+    HeaderName, HeaderValue, Request, Response,
     header::{CONNECTION, TE},
     uri::Authority,
 };
@@ -49,6 +52,8 @@ use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 mod access;
 #[path = "gateway/admin.rs"]
 mod admin;
+#[path = "gateway/failure.rs"]
+mod failure;
 #[path = "gateway/flags.rs"]
 mod flags;
 #[path = "gateway/hop.rs"]
@@ -59,8 +64,8 @@ mod interim;
 mod patience;
 
 use access::Line;
+use failure::{failure, told};
 use flags::{Args, Policy};
-use hop::Refusal;
 use interim::Interim;
 use patience::Patience;
 
@@ -86,8 +91,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), BoxError> {
-    let (store, closing) =
-        flags::open(&args.store).await.map_err(|error| format!("--store: {error}"))?;
+    let (store, closing) = flags::open(&args.store).await?;
     let mut layer = CacheLayer::shared(store)
         .tags_from(["surrogate-key", "cache-tag"])?
         .cache_status_header(args.name.as_str())?;
@@ -208,26 +212,6 @@ async fn forward<C: Connect + Clone + Send + Sync + 'static>(
     Ok(response)
 }
 
-/// What an upstream that failed is to the client.
-fn failure(error: &AnError) -> Refusal {
-    eprintln!("gateway: upstream: {}", told(error));
-    let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
-    match causes(error).any(|error| error.downcast_ref().is_some_and(is_late)) {
-        true => (StatusCode::GATEWAY_TIMEOUT, "the upstream took too long"),
-        false => (StatusCode::BAD_GATEWAY, "the upstream gave no answer of use"),
-    }
-}
-
-type AnError = dyn Error + 'static;
-
-fn causes(error: &AnError) -> impl Iterator<Item = &AnError> {
-    iter::successors(Some(error), |&error| error.source())
-}
-
-fn told(error: &AnError) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 // ===== the connections, and their end =====
 
 /// Serves until `end`, and then what is under way.
@@ -249,6 +233,7 @@ async fn serve(
             () = &mut end => break,
             (seat, accepted) = next => match accepted {
                 Ok(accepted) => (seat, accepted),
+                // Such as too many open files: it is over when others close.
                 Err(error) => {
                     eprintln!("gateway: no connection: {error}");
                     sleep(Duration::from_millis(100)).await;
@@ -256,6 +241,9 @@ async fn serve(
                 }
             },
         };
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("gateway: the connection of {client}: {error}");
+        }
         let (io, interim) = Interim::new(Patience::new(stream, silence));
         let (gateway, ip) = (gateway.clone(), client.ip().to_canonical());
         let answer =
@@ -275,6 +263,7 @@ async fn serve(
     }
 }
 
+/// Ends with the first signal to end.
 #[cfg(unix)]
 fn signalled() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -283,4 +272,10 @@ fn signalled() -> io::Result<impl Future<Output = ()>> {
     Ok(async move {
         tokio::select! { _ = end.recv() => {} _ = interrupt.recv() => {} }
     })
+}
+
+#[cfg(not(unix))]
+fn signalled() -> io::Result<impl Future<Output = ()>> {
+    let told = |error| eprintln!("gateway: {error}");
+    Ok(async move { tokio::signal::ctrl_c().await.unwrap_or_else(told) })
 }

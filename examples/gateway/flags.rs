@@ -67,6 +67,10 @@ pub(crate) type Closing = Pin<Box<dyn Future<Output = store::Result<()>>>>;
 
 /// The store that `--store` names, and what closes it.
 pub(crate) async fn open(store: &str) -> Result<(AnyStore, Closing), BoxError> {
+    choose(store).await.map_err(|error| format!("--store: {error}").into())
+}
+
+async fn choose(store: &str) -> Result<(AnyStore, Closing), BoxError> {
     let (kind, place) = store.split_once(':').unwrap_or((store, ""));
     if ["redb", "sqlite"].contains(&kind) && place.is_empty() {
         return Err(format!("{kind} keeps a file; write {kind}:PATH").into());
@@ -85,15 +89,17 @@ pub(crate) async fn open(store: &str) -> Result<(AnyStore, Closing), BoxError> {
             (AnyStore::new(store.clone()), Box::pin(async move { store.close().await }))
         }
         #[cfg(feature = "redis")]
-        "redis" | "rediss" => {
+        "redis" | "rediss" | "redis+unix" => {
             (AnyStore::new(store::Redis::connect(store).await?), Box::pin(async { Ok(()) }))
         }
-        name if ["memory", "redb", "sqlite", "redis", "rediss", "mongodb"].contains(&name) => {
-            let feature = if name == "rediss" { "redis" } else { name };
-            return Err(format!("built without `{feature}`; add --features {feature}").into());
-        }
         _ => {
-            return Err("write memory, redb:PATH, sqlite:PATH, redis://... or mongodb://...".into());
+            let feature = if kind.starts_with("redis") { "redis" } else { kind };
+            return Err(match feature {
+                "memory" | "redb" | "sqlite" | "redis" | "mongodb" => {
+                    format!("built without `{feature}`; add --features {feature}").into()
+                }
+                _ => "write memory, redb:PATH, sqlite:PATH, redis://... or mongodb://...".into(),
+            });
         }
     })
 }

@@ -5,7 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Gate, Gateway, Origin, refused};
+use crate::support::{Gate, Gateway, Origin, refused, until};
 
 #[test]
 fn at_a_signal_it_finishes_what_is_under_way() {
@@ -26,7 +26,7 @@ fn at_a_signal_it_finishes_what_is_under_way() {
     gateway.terminate();
     // It closes the connection that nothing is under way on, and accepts no other.
     assert_eq!(idle.rest(), "");
-    while TcpStream::connect(gateway.addr).is_ok() {}
+    until(|| TcpStream::connect(gateway.addr).is_err());
     gate.open();
     assert_eq!(client.rest(), "last");
     assert!(gateway.wait().success());

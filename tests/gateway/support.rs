@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -48,7 +48,7 @@ impl Lines {
     }
 }
 
-pub fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     // target/debug/deps/gateway-0123, and target/debug/examples/gateway.
     let path = env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/gateway");
     assert!(path.exists(), "{path:?} is missing: run `cargo build --example gateway` first");
@@ -56,20 +56,20 @@ pub fn program() -> PathBuf {
 }
 
 /// A gateway that runs.
-pub struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
-    pub addr: SocketAddr,
-    pub admin: SocketAddr,
+    pub(crate) addr: SocketAddr,
+    pub(crate) admin: SocketAddr,
     access: Lines,
 }
 
 impl Gateway {
     /// One that keeps everything for an hour, in memory.
-    pub fn start(upstream: SocketAddr) -> Self {
+    pub(crate) fn start(upstream: SocketAddr) -> Self {
         Self::with(upstream, &["--expire-after", "1h"])
     }
 
-    pub fn with(upstream: SocketAddr, flags: &[&str]) -> Self {
+    pub(crate) fn with(upstream: SocketAddr, flags: &[&str]) -> Self {
         let mut child = Command::new(program())
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--policy", "fixed"])
             .args(["--upstream", &format!("http://{upstream}")])
@@ -88,32 +88,32 @@ impl Gateway {
         Self { child, addr, admin, access }
     }
 
-    pub fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         Client::connect(self.addr)
     }
 
     /// Sends one request on a connection of its own.
-    pub fn get(&self, path: &str) -> Response {
+    pub(crate) fn get(&self, path: &str) -> Response {
         self.connect().get(path)
     }
 
-    pub fn admin(&self, method: &str, target: &str) -> Response {
+    pub(crate) fn admin(&self, method: &str, target: &str) -> Response {
         let mut client = Client::connect(self.admin);
         client.send(&format!("{method} {target} HTTP/1.1\r\nHost: admin\r\n\r\n"));
         client.response()
     }
 
     /// The line of the access log with `text` in it.
-    pub fn logged(&self, text: &str) -> String {
+    pub(crate) fn logged(&self, text: &str) -> String {
         self.access.find(text, |line| line.contains(text).then(|| line.to_owned()))
     }
 
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    pub fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }
@@ -128,23 +128,32 @@ impl Drop for Gateway {
 }
 
 /// What becomes of a gateway with these flags, which refuses them.
-pub fn refused(flags: &[&str]) -> String {
+pub(crate) fn refused(flags: &[&str]) -> String {
     let Output { status, stderr, .. } = Command::new(program()).args(flags).output().unwrap();
     assert!(!status.success());
     String::from_utf8(stderr).unwrap()
 }
 
+/// Tries until `is_so`.
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + NEVER;
+    while !is_so() {
+        assert!(Instant::now() < end, "it never came to pass");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// A gate that a test opens.
 #[derive(Clone, Default)]
-pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
     }
 
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let is_open = self.0.0.lock().unwrap();
         let (is_open, _) = self.0.1.wait_timeout_while(is_open, NEVER, |open| !*open).unwrap();
         assert!(*is_open, "the gate was never opened");
@@ -153,29 +162,29 @@ impl Gate {
 
 /// A request as the origin has it: its head, and the number of its connection.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub head: String,
-    pub connection: usize,
+pub(crate) struct Seen {
+    pub(crate) head: String,
+    pub(crate) connection: usize,
 }
 
 impl Seen {
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap()
     }
 
-    pub fn fields(&self, name: &str) -> Vec<String> {
+    pub(crate) fn fields(&self, name: &str) -> Vec<String> {
         fields(&self.head, name)
     }
 }
 
 /// A server that hands every request to a closure, and closes the connection when that fails.
-pub struct Origin {
-    pub addr: SocketAddr,
+pub(crate) struct Origin {
+    pub(crate) addr: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Origin {
-    pub fn start(
+    pub(crate) fn start(
         answer: impl Fn(&Seen, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -192,11 +201,11 @@ impl Origin {
     }
 
     /// One that answers every request with its path.
-    pub fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         Self::start(|request, stream| write!(stream, "{}", ok("", request.path())))
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -218,7 +227,7 @@ fn serve(
 }
 
 /// The head of a message, byte by byte, so that nothing behind it is lost.
-pub fn head(stream: &mut impl Read) -> io::Result<String> {
+pub(crate) fn head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -229,7 +238,7 @@ pub fn head(stream: &mut impl Read) -> io::Result<String> {
 }
 
 /// A response with these further lines.
-pub fn ok(lines: &str, body: &str) -> String {
+pub(crate) fn ok(lines: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
@@ -242,60 +251,60 @@ fn fields(head: &str, name: &str) -> Vec<String> {
 }
 
 #[derive(Debug)]
-pub struct Response {
-    pub head: String,
-    pub body: String,
+pub(crate) struct Response {
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Response {
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         status(&self.head)
     }
 
-    pub fn fields(&self, name: &str) -> Vec<String> {
+    pub(crate) fn fields(&self, name: &str) -> Vec<String> {
         fields(&self.head, name)
     }
 
-    pub fn is_hit(&self) -> bool {
+    pub(crate) fn is_hit(&self) -> bool {
         self.fields("cache-status").iter().any(|line| line.starts_with("larder; hit"))
     }
 }
 
-pub fn status(head: &str) -> u16 {
+pub(crate) fn status(head: &str) -> u16 {
     head.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// A connection over which a test sends what it likes.
-pub struct Client(pub BufReader<TcpStream>);
+pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
 
 impl Client {
-    pub fn connect(addr: SocketAddr) -> Self {
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_read_timeout(Some(NEVER)).unwrap();
         Self(BufReader::new(stream))
     }
 
-    pub fn send(&mut self, text: &str) {
+    pub(crate) fn send(&mut self, text: &str) {
         self.0.get_mut().write_all(text.as_bytes()).unwrap();
     }
 
-    pub fn get(&mut self, path: &str) -> Response {
+    pub(crate) fn get(&mut self, path: &str) -> Response {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: example.com\r\n\r\n"));
         self.response()
     }
 
     /// Sends a request of this method, target and further lines.
-    pub fn ask(&mut self, method: &str, target: &str, lines: &str) -> Response {
+    pub(crate) fn ask(&mut self, method: &str, target: &str, lines: &str) -> Response {
         self.send(&format!("{method} {target} HTTP/1.1\r\n{lines}\r\n"));
         self.response()
     }
 
-    pub fn head(&mut self) -> String {
+    pub(crate) fn head(&mut self) -> String {
         head(&mut self.0).unwrap()
     }
 
     /// The next final response, whole.
-    pub fn response(&mut self) -> Response {
+    pub(crate) fn response(&mut self) -> Response {
         let head = self.head();
         let body = match fields(&head, "content-length").first() {
             Some(len) => self.bytes(len.parse().unwrap()),
@@ -305,14 +314,14 @@ impl Client {
         Response { head, body }
     }
 
-    pub fn bytes(&mut self, len: usize) -> String {
+    pub(crate) fn bytes(&mut self, len: usize) -> String {
         let mut bytes = vec![0; len];
         self.0.read_exact(&mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
     /// The next chunk of a chunked body; an empty one is the last.
-    pub fn chunk(&mut self) -> String {
+    pub(crate) fn chunk(&mut self) -> String {
         let mut size = String::new();
         self.0.read_line(&mut size).unwrap();
         let size = usize::from_str_radix(size.trim(), 16).unwrap();
@@ -344,7 +353,7 @@ impl Client {
     }
 
     /// All that comes until the gateway closes the connection, or breaks it.
-    pub fn rest(&mut self) -> String {
+    pub(crate) fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest) {
             Err(error) if error.kind() != io::ErrorKind::ConnectionReset => {
@@ -353,14 +362,10 @@ impl Client {
             _ => String::from_utf8(rest).unwrap(),
         }
     }
-
-    pub fn close(self) {
-        self.0.get_ref().shutdown(Shutdown::Both).unwrap();
-    }
 }
 
 /// A path for a store, in a folder that goes with it.
-pub fn place(name: &str) -> (tempfile::TempDir, String) {
+pub(crate) fn place(name: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     assert!(fs::metadata(&path).is_err());
