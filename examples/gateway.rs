@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --example gateway -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8000 \
-//!     --store redb:/var/cache/gateway.redb --policy fixed --expire-after 5m --admin 127.0.0.1:8081
+//!     --store redb:/var/cache/gateway.redb --policy http --expire-after 5m --admin 127.0.0.1:8081
 //! ```
 //!
 //! From top to bottom: the parts put together, the way of a request out and of its response back, the connections and
@@ -103,7 +103,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
     }
     let layer = match args.policy {
         Policy::Fixed => layer,
-        Policy::Http => return Err("--policy http is not there yet; use --policy fixed".into()),
+        Policy::Http => layer.http_rules(),
     };
 
     let mut tcp = HttpConnector::new();

@@ -92,8 +92,14 @@ async fn choose(store: &str) -> Result<(AnyStore, Closing), BoxError> {
         "redis" | "rediss" | "redis+unix" => {
             (AnyStore::new(store::Redis::connect(store).await?), Box::pin(async { Ok(()) }))
         }
+        #[cfg(feature = "mongodb")]
+        "mongodb" | "mongodb+srv" => {
+            (AnyStore::new(store::MongoDb::connect(store).await?), Box::pin(async { Ok(()) }))
+        }
         _ => {
-            let feature = if kind.starts_with("redis") { "redis" } else { kind };
+            // Of a URL's scheme, without what it says of TLS, sockets or DNS.
+            let feature = ["redis", "mongodb"].into_iter().find(|name| kind.starts_with(name));
+            let feature = feature.unwrap_or(kind);
             return Err(match feature {
                 "memory" | "redb" | "sqlite" | "redis" | "mongodb" => {
                     format!("built without `{feature}`; add --features {feature}").into()

@@ -119,3 +119,30 @@ fn purges_remove_a_url_and_what_bears_a_tag() {
     // The gateway itself has no such paths.
     assert_eq!(gateway.get("/stats").body, "/stats");
 }
+
+#[test]
+fn by_the_http_rules_the_headers_decide_and_the_flag_where_they_are_silent() {
+    let origin = Origin::start(|request, stream| {
+        let lines = match request.path() {
+            "/never" => "Cache-Control: no-store\r\n",
+            "/minute" => "Cache-Control: max-age=60\r\n",
+            _ => "",
+        };
+        write!(stream, "{}", ok(lines, "a"))
+    });
+    let gateway = Gateway::by_http(origin.addr, &[]);
+    let status = |gateway: &Gateway, path| gateway.get(path).fields("cache-status").concat();
+    for path in ["/never", "/silent"] {
+        for _ in 0..2 {
+            assert!(status(&gateway, path).contains("fwd=uri-miss; detail="), "{path}");
+        }
+    }
+    assert!(status(&gateway, "/minute").contains("stored; ttl=60"));
+    let hit = gateway.get("/minute");
+    assert!(hit.is_hit() && hit.fields("age").len() == 1, "{hit:?}");
+
+    let gateway = Gateway::by_http(origin.addr, &["--expire-after", "1h"]);
+    assert!(status(&gateway, "/silent").contains("stored; ttl=3600"));
+    assert!(status(&gateway, "/minute").contains("stored; ttl=60"));
+    assert!(status(&gateway, "/never").contains("detail="));
+}

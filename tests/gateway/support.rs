@@ -69,9 +69,19 @@ impl Gateway {
         Self::with(upstream, &["--expire-after", "1h"])
     }
 
+    /// One that the HTTP rules decide for.
+    pub(crate) fn by_http(upstream: SocketAddr, flags: &[&str]) -> Self {
+        Self::spawn(upstream, &[&["--policy", "http"], flags].concat())
+    }
+
+    /// One that time alone decides for.
     pub(crate) fn with(upstream: SocketAddr, flags: &[&str]) -> Self {
+        Self::spawn(upstream, &[&["--policy", "fixed"], flags].concat())
+    }
+
+    fn spawn(upstream: SocketAddr, flags: &[&str]) -> Self {
         let mut child = Command::new(program())
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--policy", "fixed"])
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", &format!("http://{upstream}")])
             .args(flags)
             .stdout(Stdio::piped())
