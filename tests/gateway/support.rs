@@ -149,7 +149,7 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + NEVER;
     while !is_so() {
         assert!(Instant::now() < end, "it never came to pass");
-        thread::sleep(Duration::from_millis(1));
+        thread::yield_now();
     }
 }
 
