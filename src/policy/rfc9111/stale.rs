@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 
 use super::{directives::Fields, targeted::effective_directives, withheld::Scoped};
-use crate::{entry::Head, policy::Scope, status::Miss};
+use crate::policy::Scope;
 
 /// What a stored response says of its use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,18 +39,6 @@ pub(crate) fn stale_rules(scope: Scope, targets: &[HeaderName], headers: &Header
         while_revalidate: directives.stale_while_revalidate.map(Duration::from_secs),
         if_error: directives.stale_if_error.map(Duration::from_secs),
     }
-}
-
-/// Whether a stored response may answer anybody here: another layer over the same store may have kept what this one never
-/// would (RFC 9111 §3).
-pub(crate) fn may_answer(scope: Scope, targets: &[HeaderName], head: &Head) -> Result<(), Miss> {
-    let (directives, _) = effective_directives(targets, head.headers());
-    let is_private = scope == Scope::Shared
-        && directives.private.as_ref().map(Scoped::of) == Some(Scoped::Whole);
-    if is_private || (directives.no_store && !directives.must_understand) {
-        return Err(Miss::NotAllowed);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -13,15 +13,16 @@ use http::{
 use super::{
     age::initial_age,
     demands::demands,
-    directives::Directives,
+    directives::{Directives, Fields},
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
     invalidate::named_url,
     targeted::effective_directives,
     withheld::{Scoped, withheld},
 };
 use crate::{
+    entry::Head,
     policy::{Admission, Expiration, Scope, asks_for_part, validation::has_validator},
-    status::Refusal,
+    status::{Miss, Refusal},
     time::Timestamp,
 };
 
@@ -84,19 +85,17 @@ pub(crate) fn admit(
         return Err(Refusal::NoFreshness);
     }
     let withheld = withheld(headers, [no_cache, private]);
-    if !store_set_cookie && headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE) {
-        // One user's cookie goes to all: the origin must have said that, for a time that has not passed.
-        let is_meant = matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero());
-        if !is_meant || no_cache == Some(Scoped::Whole) {
-            return Err(Refusal::SetCookie);
-        }
+    let has_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
+    let is_no_cache = no_cache == Some(Scoped::Whole);
+    if has_cookie && !store_set_cookie && !may_share_cookie(lifetime, is_no_cache) {
+        return Err(Refusal::SetCookie);
     }
     let can_be_confirmed = status.is_success() && has_validator(headers);
     let end_of =
         |lifetime| end(received_at, lifetime, initial_age(headers, requested_at, received_at));
     let expires_at = match lifetime {
         // §5.2.2.4.
-        _ if no_cache == Some(Scoped::Whole) => {
+        _ if is_no_cache => {
             Some(received_at).filter(|_| can_be_confirmed).ok_or(Refusal::NoCache).map(Some)?
         }
         Lifetime::Explicit(lifetime) => Some(end_of(lifetime)),
@@ -108,6 +107,34 @@ pub(crate) fn admit(
         },
     };
     Ok(Admission { expires_at, withheld })
+}
+
+/// Whether a stored response may be answered with by a cache with these settings, whoever stored it: another layer over
+/// the same store may have kept what this one never would.
+pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Miss> {
+    let (status, headers) = (head.status(), head.headers());
+    let (directives, is_targeted) = effective_directives(settings.targets, headers);
+    let is_whole = |fields: &Fields| Scoped::of(fields) == Scoped::Whole;
+    let is_lifted = directives.must_understand && is_understood(status);
+    let is_shared = settings.scope == Scope::Shared;
+    let is_private = || is_shared && directives.private.as_ref().is_some_and(is_whole);
+    let has_cookie = || {
+        let at = head.stored_at();
+        let lifetime = || lifetime(settings.scope, &directives, is_targeted, status, headers, at);
+        let is_no_cache = directives.no_cache.as_ref().is_some_and(is_whole);
+        !settings.store_set_cookie
+            && headers.contains_key(SET_COOKIE)
+            && !may_share_cookie(lifetime(), is_no_cache)
+    };
+    if (directives.no_store && !is_lifted) || is_private() || has_cookie() {
+        return Err(Miss::NotAllowed);
+    }
+    Ok(())
+}
+
+/// Whether one user's cookie may go to all (§7.3): the origin must have meant it, by a time that has not passed.
+fn may_share_cookie(lifetime: Lifetime, is_no_cache: bool) -> bool {
+    matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero()) && !is_no_cache
 }
 
 /// Whether the 200 to a `POST` for `target` says that a `GET` would bring the same, for a time that it names (RFC 9110
@@ -190,7 +217,7 @@ impl Settings<'_> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, Request, Response};
+    use http::{HeaderValue, Method, Request, Response};
 
     use super::*;
 
@@ -405,6 +432,41 @@ mod tests {
             assert_eq!(of(&[cdn(invalid), no_store]), Err(Refusal::NoStoreDirective), "{invalid}");
         }
         assert_eq!(of(&[cdn("foo"), long]), Err(Refusal::NoFreshness));
+    }
+
+    #[test]
+    fn what_another_layer_has_kept_is_judged_again() {
+        let may = |scope, lines: Lines<'_>| {
+            let mut response = Response::new(()).into_parts().0;
+            for (name, value) in lines {
+                response.headers.append(*name, HeaderValue::from_static(value));
+            }
+            let head = Head::new(Method::GET, "http://a/", response, NOW);
+            may_answer(&plain(scope), &head)
+                .map_err(|miss| assert_eq!(miss, Miss::NotAllowed))
+                .is_ok()
+        };
+        for (line, private, shared) in [
+            ("", true, true),
+            ("no-store, max-age=60", false, false),
+            ("no-store, max-age=60, must-understand", true, true),
+            ("private, max-age=60", true, false),
+            ("private=\"b\", max-age=60", true, true),
+            ("private=\"a\", max-age=60", true, false),
+            ("no-cache=\"b\", max-age=60", true, true),
+            ("no-cache=\"a\", max-age=60", false, false),
+            ("private=\"vary\", max-age=60", true, false),
+            ("no-cache", true, true),
+        ] {
+            let lines = [cc(line), ("a", "1")];
+            assert_eq!(may(Scope::Private, &lines), private, "{line}");
+            assert_eq!(may(Scope::Shared, &lines), shared, "{line}");
+        }
+        for (line, shared) in [("max-age=60", true), ("max-age=0", false), ("no-cache", false)] {
+            assert!(may(Scope::Private, &[cc(line), COOKIE]), "{line}");
+            assert_eq!(may(Scope::Shared, &[cc(line), COOKIE]), shared, "{line}");
+        }
+        assert!(!may(Scope::Shared, &[COOKIE, YESTERDAY]));
     }
 
     #[test]

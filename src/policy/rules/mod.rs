@@ -307,7 +307,9 @@ impl Rules {
         }
         match &self.policy {
             Policy::Fixed => fixed::may_answer(self, head),
-            Policy::Http { targets } => rfc9111::may_answer(self.scope, targets, head),
+            Policy::Http { targets } => {
+                rfc9111::may_answer(&self.http_settings(targets, None), head)
+            }
         }
     }
 
@@ -378,13 +380,7 @@ impl Rules {
             Policy::Fixed => fixed::admit(self, response, chosen, exchange.now),
             Policy::Http { targets } => {
                 let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
-                let settings = rfc9111::Settings {
-                    scope: self.scope,
-                    targets,
-                    fallback: chosen,
-                    store_set_cookie: self.store_set_cookie,
-                    store_credentialed: self.store_credentialed,
-                };
+                let settings = self.http_settings(targets, chosen);
                 let Exchange { requested_at, now, .. } = *exchange;
                 rfc9111::admit(&settings, request, response, requested_at, now)
             }
@@ -504,6 +500,20 @@ impl Rules {
         match self.policy {
             Policy::Fixed => None,
             Policy::Http { .. } => Some(rfc9111::current_age(head, now).as_secs().into()),
+        }
+    }
+
+    fn http_settings<'a>(
+        &self,
+        targets: &'a [HeaderName],
+        fallback: Option<Expiration>,
+    ) -> rfc9111::Settings<'a> {
+        rfc9111::Settings {
+            scope: self.scope,
+            targets,
+            fallback,
+            store_set_cookie: self.store_set_cookie,
+            store_credentialed: self.store_credentialed,
         }
     }
 
