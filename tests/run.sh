@@ -82,6 +82,9 @@ quickstart sqlite,redis --store "redb:$scratch/cache.redb"
 quickstart sqlite,redis --store "sqlite:$scratch/cache.db"
 quickstart sqlite,redis --store "redis:$redis"
 misses=1 quickstart sqlite,redis --store memory
+# What it says of stores that are not built in; all else has been tested with all features.
+cargo build --quiet --example gateway
+cargo test --test gateway
 stampede=$(cargo run --quiet --example stampede)
 printf '\n%s\n' "$stampede"
 grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }

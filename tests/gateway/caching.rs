@@ -1,0 +1,148 @@
+//! What is kept, under which key, for how long, and how it is removed.
+
+use crate::support::{Gateway, Origin, ok, place};
+use std::io::Write;
+
+#[test]
+fn the_second_request_is_answered_from_the_store() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(origin.addr);
+    let [first, second] = ["/a?token=secret"; 2].map(|path| gateway.get(path));
+    assert_eq!((first.status(), first.body.as_str()), (200, "/a?token=secret"));
+    assert_eq!(first.fields("cache-status"), ["larder; fwd=uri-miss; stored; ttl=3600"]);
+    assert_eq!(second.body, first.body);
+    assert!(second.is_hit(), "{second:?}");
+    assert_eq!(origin.seen().len(), 1);
+
+    let line = gateway.logged("hit");
+    assert!(line.starts_with("127.0.0.1 GET /a 200 15B "), "{line}");
+    let line = gateway.logged("miss (absent)");
+    assert!(line.starts_with("127.0.0.1 GET /a 200 15B "), "{line}");
+}
+
+#[test]
+fn each_host_that_clients_ask_for_has_keys_of_its_own() {
+    let origin = Origin::start(|request, stream| {
+        write!(stream, "{}", ok("", &request.fields("host").concat()))
+    });
+    let gateway = Gateway::start(origin.addr);
+    let ask = |target, lines| gateway.connect().ask("GET", target, lines);
+    assert_eq!(ask("/", "Host: a.example\r\n").body, "a.example");
+    assert_eq!(ask("/", "Host: b.example\r\n").body, "b.example");
+    // The host of an absolute target is the one that counts (RFC 9112 §3.2.2).
+    let absolute = ask("http://B.example:80/", "Host: a.example\r\n");
+    assert!(absolute.is_hit() && absolute.body == "b.example", "{absolute:?}");
+    assert_eq!(ask("http://c.example?q", "Host: a.example\r\n").body, "c.example");
+    assert_eq!(origin.seen()[2].path(), "/?q");
+}
+
+#[test]
+fn what_a_client_varies_by_is_what_the_origin_sees() {
+    let origin = Origin::start(|request, stream| {
+        let lines = "Vary: X-Named, Accept-Language\r\n";
+        write!(stream, "{}", ok(lines, &request.fields("accept-language").concat()))
+    });
+    let gateway = Gateway::start(origin.addr);
+    let ask = |lines: &str| {
+        gateway.connect().ask("GET", "/", &format!("Host: a\r\nAccept-Language: {lines}\r\n"))
+    };
+    assert_eq!(ask("de").body, "de");
+    assert_eq!(ask("fr").body, "fr");
+    // What is named in `Connection` does not reach the origin, and so makes no variant.
+    assert!(ask("de\r\nX-Named: 1\r\nConnection: X-Named").is_hit());
+}
+
+#[test]
+fn a_store_on_disk_outlives_the_gateway() {
+    let origin = Origin::echo();
+    let (_folder, path) = place("cache.redb");
+    let store = format!("redb:{path}");
+    let flags = ["--expire-after", "1h", "--store", &store];
+    let gateway = Gateway::with(origin.addr, &flags);
+    assert!(!gateway.get("/kept").is_hit());
+    gateway.terminate();
+    assert!(gateway.wait().success());
+
+    let gateway = Gateway::with(origin.addr, &flags);
+    assert!(gateway.get("/kept").is_hit());
+    assert_eq!(origin.seen().len(), 1);
+}
+
+#[test]
+fn an_expired_response_stands_in_for_an_upstream_that_fails() {
+    let origin = Origin::start(|request, stream| match request.connection {
+        0 => write!(stream, "{}", ok("Connection: close\r\n", "old")),
+        _ => Err(std::io::ErrorKind::Other.into()),
+    });
+    // Whatever is stored has expired by the next request.
+    let flags = ["--expire-after", "1ns", "--stale-if-error", "1h"];
+    let gateway = Gateway::with(origin.addr, &flags);
+    assert_eq!(gateway.get("/").body, "old");
+    let stale = gateway.get("/");
+    assert_eq!((stale.status(), stale.body.as_str()), (200, "old"));
+    assert!(stale.fields("cache-status")[0].ends_with("detail=stale-if-error"), "{stale:?}");
+    assert_eq!(gateway.get("/another").status(), 502);
+}
+
+#[test]
+fn purges_remove_a_url_and_what_bears_a_tag() {
+    let origin = Origin::start(|request, stream| {
+        let tags = if request.path() == "/c" { "other" } else { "news, all" };
+        write!(stream, "{}", ok(&format!("Cache-Tag: {tags}\r\n"), request.path()))
+    });
+    let gateway = Gateway::start(origin.addr);
+    let hits = || ["/a", "/b", "/c"].map(|path| gateway.get(path).is_hit());
+    assert_eq!(hits(), [false; 3]);
+    assert_eq!(hits(), [true; 3]);
+
+    let purged = |what: &str| gateway.admin("POST", &format!("/purge?{what}")).body;
+    assert_eq!(purged("url=http://example.com/a"), "1 removed\n");
+    assert_eq!(hits(), [false, true, true]);
+    assert_eq!(purged("url=https://example.com/a"), "1 removed\n");
+    assert_eq!(purged("url=http://example.com/nothing"), "0 removed\n");
+    assert_eq!(hits(), [false, true, true]);
+    assert_eq!(purged("tag=news"), "2 removed\n");
+    assert_eq!(hits(), [false, false, true]);
+
+    for (method, target, status) in [
+        ("GET", "/purge?tag=news", 405),
+        ("POST", "/purge", 400),
+        ("POST", "/purge?tag=a&url=http://a/", 400),
+        ("POST", "/purge?tags=a", 400),
+        ("POST", "/purge?url=%20", 400),
+    ] {
+        assert_eq!(gateway.admin(method, target).status(), status, "{target}");
+    }
+    assert_eq!(hits(), [true; 3]);
+    let stats = gateway.admin("GET", "/stats").body;
+    assert!(stats.contains("hits: 11,") && stats.contains("misses: 7,"), "{stats}");
+    // The gateway itself has no such paths.
+    assert_eq!(gateway.get("/stats").body, "/stats");
+}
+
+#[test]
+fn by_the_http_rules_the_headers_decide_and_the_flag_where_they_are_silent() {
+    let origin = Origin::start(|request, stream| {
+        let lines = match request.path() {
+            "/never" => "Cache-Control: no-store\r\n",
+            "/minute" => "Cache-Control: max-age=60\r\n",
+            _ => "",
+        };
+        write!(stream, "{}", ok(lines, "a"))
+    });
+    let gateway = Gateway::by_http(origin.addr, &[]);
+    let status = |gateway: &Gateway, path| gateway.get(path).fields("cache-status").concat();
+    for path in ["/never", "/silent"] {
+        for _ in 0..2 {
+            assert!(status(&gateway, path).contains("fwd=uri-miss; detail="), "{path}");
+        }
+    }
+    assert!(status(&gateway, "/minute").contains("stored; ttl=60"));
+    let hit = gateway.get("/minute");
+    assert!(hit.is_hit() && hit.fields("age").len() == 1, "{hit:?}");
+
+    let gateway = Gateway::by_http(origin.addr, &["--expire-after", "1h"]);
+    assert!(status(&gateway, "/silent").contains("stored; ttl=3600"));
+    assert!(status(&gateway, "/minute").contains("stored; ttl=60"));
+    assert!(status(&gateway, "/never").contains("detail="));
+}
