@@ -1,0 +1,6 @@
+#![cfg(feature = "memory")]
+#![allow(clippy::unwrap_used)]
+mod case;
+mod exchange;
+mod field;
+mod table;
