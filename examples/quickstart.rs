@@ -2,8 +2,13 @@
 //!
 //! Run it twice: `cargo run --example quickstart`. The first run takes a second, the second none at all.
 //! `cargo run --example quickstart -- --fresh` forgets what was stored.
+//!
+//! Any other store does it as well, with its feature: `cargo run --example quickstart --features sqlite -- --store sqlite`.
+//! A colon and a place may follow: `redb:FILE`, `sqlite:FILE`, `redis:URL`. In `memory` nothing is kept for the second run.
 
-use std::{convert::Infallible, env, error::Error, net::SocketAddr, time::Duration, time::Instant};
+use std::{
+    convert::Infallible, env, net::SocketAddr, path::PathBuf, time::Duration, time::Instant,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -11,21 +16,25 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use larder::{CacheLayer, CacheStatus, store::Redb};
+use larder::{
+    BoxError, CacheLayer, CacheStatus,
+    store::{AnyStore, Redb},
+};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, ServiceExt};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> Result<(), BoxError> {
+    let args: Vec<String> = env::args().skip(1).collect();
     let origin = start_server().await?;
 
     // The cache: a store, how long, and one line around the client.
-    let store = Redb::open(env::temp_dir().join("larder-quickstart.redb"))?;
+    let store = open(args.iter().skip_while(|arg| *arg != "--store").nth(1)).await?;
     let layer = CacheLayer::new(store).expire_after(Duration::from_secs(3600));
     let client = Client::builder(TokioExecutor::new()).build_http();
     let client = ServiceBuilder::new().layer(layer.clone()).service(client);
 
-    if env::args().any(|argument| argument == "--fresh") {
+    if args.iter().any(|arg| arg == "--fresh") {
         layer.entries().clear().await?;
     }
 
@@ -47,9 +56,32 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     }
     let stats = layer.stats();
     println!("{} hits, {} misses, {:.1?} in all", stats.hits, stats.misses, all.elapsed());
-    // Dropping the last handle writes the file out; `close` does the same, and says how it went.
-    layer.store().close().await?;
+    // Dropping the last handle writes a file out; `close` of the store does the same, and says how it went.
     Ok(())
+}
+
+/// The store that is asked for. A program that has but one opens that: `Redb::open("cache.redb")?`.
+async fn open(wanted: Option<&String>) -> Result<AnyStore, BoxError> {
+    let wanted = wanted.map_or("redb", String::as_str);
+    let (name, place) = match wanted.split_once(':') {
+        Some((name, rest)) if rest.starts_with("//") => (name, Some(wanted)),
+        Some((name, place)) => (name, Some(place)),
+        None => (wanted, None),
+    };
+    let file = |default| place.map_or_else(|| env::temp_dir().join(default), PathBuf::from);
+    Ok(match name {
+        "redb" => AnyStore::new(Redb::open(file("larder-quickstart.redb"))?),
+        #[cfg(feature = "memory")]
+        "memory" => AnyStore::new(larder::store::Memory::default()),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => AnyStore::new(larder::store::Sqlite::open(file("larder-quickstart.db"))?),
+        #[cfg(feature = "redis")]
+        "redis" => {
+            let server = larder::store::Redis::builder(place.unwrap_or("redis://127.0.0.1"));
+            AnyStore::new(server.namespace("quickstart:").connect().await?)
+        }
+        _ => return Err(format!("no store {name:?}; is it a feature: --features {name}?").into()),
+    })
 }
 
 /// A server on this machine that answers `/delay/N` after N seconds. Its port is always the same, where it is free, since

@@ -131,8 +131,8 @@ impl CacheOptions {
         self
     }
 
-    /// Adds a tag to the stored response, by which it can be [removed](crate::Entries::remove_tag). Tags that begin with
-    /// `larder:` are the cache's own.
+    /// Adds a tag to the stored response, by which it can be [removed](crate::Entries::remove_tag), beside those that the
+    /// [layer](crate::CacheLayer#tags) gives it. Tags that begin with `larder:` are the cache's own, and are left out.
     pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
         self.tags.push(tag.into());
         self

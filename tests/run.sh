@@ -28,12 +28,38 @@ cargo test --no-default-features --features sqlite,conformance --lib --tests
 cargo test --no-default-features --features redis,conformance --lib --tests
 
 say "examples"
-quickstart() { cargo run --quiet --example quickstart -- "$@"; }
-first=$(quickstart --fresh)
-again=$(quickstart)
-printf '%s\n\n%s\n' "$first" "$again"
-grep -q '^9 hits, 1 misses' <<<"$first" || { echo "quickstart: the first run should miss once" >&2; exit 1; }
-grep -q '^10 hits, 0 misses' <<<"$again" || { echo "quickstart: the second run should never miss" >&2; exit 1; }
+# Twice, with the features $1 and the arguments behind: the first run should miss once, and the second never; or as often as
+# $misses says.
+quickstart() {
+  local first again run=(cargo run --quiet --example quickstart --features "$1" --)
+  shift
+  first=$("${run[@]}" "$@" --fresh)
+  again=$("${run[@]}" "$@")
+  printf '\nquickstart %s\n%s\n\n%s\n' "$*" "$first" "$again"
+  grep -q '^9 hits, 1 misses' <<<"$first" || { echo "quickstart $*: the first run should miss once" >&2; exit 1; }
+  grep -q "^$((10 - ${misses:-0})) hits, ${misses:-0} misses" <<<"$again" ||
+    { echo "quickstart $*: the second run should miss ${misses:-0} times" >&2; exit 1; }
+}
+scratch=$(mktemp -d)
+server=
+cleanup() {
+  if [ -n "$server" ]; then kill "$server" && wait "$server" || true; fi
+  rm -rf "$scratch"
+}
+trap cleanup EXIT
+redis=${REDIS_URL:-}
+if [ -z "$redis" ]; then
+  # At a socket in a folder of its own, it needs no port.
+  redis-server --port 0 --unixsocket "$scratch/redis.sock" --dir "$scratch" --save '' >/dev/null &
+  server=$!
+  for _ in $(seq 100); do [ -S "$scratch/redis.sock" ] && break; sleep 0.1; done
+  redis=redis+unix://$scratch/redis.sock
+fi
+quickstart ""
+quickstart sqlite,redis --store "redb:$scratch/cache.redb"
+quickstart sqlite,redis --store "sqlite:$scratch/cache.db"
+quickstart sqlite,redis --store "redis:$redis"
+misses=1 quickstart sqlite,redis --store memory
 stampede=$(cargo run --quiet --example stampede)
 printf '\n%s\n' "$stampede"
 grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }

@@ -47,13 +47,19 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         if self.has_moved(missed, &key, &old, &response, now) {
             admitted = Err(Refusal::Vary);
         }
+        let tags = admitted
+            .and_then(|_| settings.rules.tags.renew(&self.options, &self.parts, &old, &response));
+        let tags = tags.unwrap_or_else(|refusal| {
+            admitted = Err(refusal);
+            old.tags().to_vec()
+        });
         let expires_at = admitted.unwrap_or_else(|_| old.expires_at());
         let keep_until = settings.rules.keep_until(&self.options, &response.headers, expires_at);
         let head = Head::new(old.method().clone(), old.url(), response.clone(), now)
             .with_requested_at(requested_at)
             .with_expires_at(expires_at)
             .with_keep_until(keep_until)
-            .with_tags(self.tags(&old))
+            .with_tags(tags)
             .carry_body(&old);
         hit.head = Arc::new(head);
 
@@ -89,13 +95,6 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         Fetched::Confirmed(key, hit, stored)
     }
 
-    /// The entry's tags, and those that this request adds.
-    fn tags(&self, old: &Head) -> Vec<Box<str>> {
-        let mut tags = old.tags().to_vec();
-        tags.extend(self.options.tags.iter().filter(|tag| !old.tags().contains(tag)).cloned());
-        tags
-    }
-
     /// Whether the response, by what the 304 says it varies by, belongs under another key than `key`, where requests find
     /// it that it may not answer.
     fn has_moved(
@@ -127,6 +126,10 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         lead: &Lead,
     ) -> store::Result<bool> {
         let store = &self.cache.shared.store;
+        // It may have been removed by a tag that only the 304 has brought.
+        if !lead.info(|bound| bound.removed.may_renew(key, hit.version, &hit.head)) {
+            return Ok(false);
+        }
         if !store.update(key, hit.version, Head::clone(&hit.head)).await? {
             return Ok(false);
         }

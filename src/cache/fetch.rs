@@ -275,7 +275,7 @@ where
         let place = Place { request: &self.parts, url, missed };
         let keys = place.keys(settings, response, expires_at, now)?;
         let head = place
-            .head(settings, &keys.key, response, expires_at, now)
+            .head(settings, &keys.key, response, expires_at, now)?
             .with_requested_at(requested_at);
         Ok((Entry { key: keys.key, head, variants: keys.list }, keys.names, limits))
     }

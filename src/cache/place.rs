@@ -34,7 +34,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// What is stored of `response` beside its body.
+    /// What is stored of `response` beside its body; a refusal where not all of its tags can be.
     pub(crate) fn head(
         &self,
         settings: &Settings,
@@ -42,18 +42,19 @@ impl Place<'_> {
         response: &response::Parts,
         expires_at: Option<Timestamp>,
         now: Timestamp,
-    ) -> Head {
+    ) -> Result<Head, Refusal> {
+        let options = CacheOptions::of(&self.request.extensions);
+        let mut tags = settings.rules.tags.choose(options, self.request, response)?;
+        tags.extend(self.url_tag(&settings.recipe, key));
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;
         stored.version = response.version;
         stored.headers = policy::end_to_end(&response.headers);
         let keep_until = self.keep_until(settings, response, expires_at);
-        let mut tags = CacheOptions::of(&self.request.extensions).tags.clone();
-        tags.extend(self.url_tag(&settings.recipe, key));
-        Head::new(self.request.method.clone(), self.url, stored, now)
+        Ok(Head::new(self.request.method.clone(), self.url, stored, now)
             .with_expires_at(expires_at)
             .with_keep_until(keep_until)
-            .with_tags(tags)
+            .with_tags(tags))
     }
 
     /// Until when `response` is of use; `None` is forever.

@@ -34,8 +34,11 @@ impl<B: Store> Shared<B> {
     }
 
     pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.flights.doom_tag(tag).await;
-        self.store.remove_tagged(tag).await
+        let mut removed = 0;
+        for (key, seen) in self.flights.doom_tag(tag).await {
+            removed += u64::from(self.store.remove_if(&key, seen).await?);
+        }
+        Ok(removed + self.store.remove_tagged(tag).await?)
     }
 
     pub(crate) async fn clear(&self) -> Result<()> {

@@ -106,7 +106,7 @@ impl<B: Store> Entries<B> {
     /// # Errors
     ///
     /// If the target is a key alone; if the response is not to be stored (`Vary: *`, an expiration that says so, in a
-    /// shared cache none at all or a `Set-Cookie`); if its body fails, or has another length than its `Content-Length`;
+    /// shared cache none at all or a `Set-Cookie`, more tags than an entry can have); if its body fails, or has another length than its `Content-Length`;
     /// and if the store fails. What was stored before is left then.
     pub async fn insert<R>(&self, target: impl Into<Target>, response: Response<R>) -> Result<Key>
     where
@@ -132,7 +132,7 @@ impl<B: Store> Entries<B> {
         let place = Place { request: &request, url: &url.text, missed: &missed };
         let keys = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
         let key = keys.key;
-        let head = place.head(settings, &key, &parts, expires_at, now);
+        let head = place.head(settings, &key, &parts, expires_at, now).map_err(refused)?;
         let expected = if request.method == Method::HEAD {
             None
         } else {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 mod recipe;
 mod url;
 
-pub(crate) use self::recipe::{Content, Recipe, URL_TAG_PREFIX};
+pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, Recipe, URL_TAG_PREFIX};
 pub(crate) use self::url::RequestUrl;
 
 /// Under what a response is kept: 32 bytes, printed as hex.

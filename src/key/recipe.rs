@@ -172,6 +172,9 @@ impl Recipe {
 }
 
 /// What the cache's own tags begin with; no tag of a user's may.
+pub(crate) const OWN_TAG_PREFIX: &str = "larder:";
+
+/// What the tags of URLs begin with.
 pub(crate) const URL_TAG_PREFIX: &str = "larder:url:";
 
 fn add_present(hasher: &mut Hasher, name: &HeaderName, headers: &HeaderMap) {

@@ -22,6 +22,7 @@ mod expiration;
 mod fixed;
 mod message;
 mod stale;
+mod tags;
 mod validation;
 mod vary;
 
@@ -29,6 +30,7 @@ pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
     message::{content_length, end_to_end, is_live, is_safe},
+    tags::TagRules,
     validation::{
         conditions, confirms, is_unmodified, merged, not_modified_headers, remove_conditions,
     },
@@ -69,6 +71,7 @@ pub(crate) struct Rules {
     pub(crate) statuses: Vec<StatusCode>,
     pub(crate) store_if: Option<StoreFn>,
     pub(crate) expiration: ExpirationRules,
+    pub(crate) tags: TagRules,
     pub(crate) stale_while_revalidate: StaleLimit,
     pub(crate) stale_if_error: StaleLimit,
     /// The statuses that count as a failure of the origin.
@@ -90,6 +93,7 @@ impl Rules {
             statuses: vec![StatusCode::OK],
             store_if: None,
             expiration: ExpirationRules::default(),
+            tags: TagRules::default(),
             stale_while_revalidate: StaleLimit::None,
             stale_if_error: StaleLimit::None,
             error_statuses: vec![
@@ -322,6 +326,7 @@ impl fmt::Debug for Rules {
             .field("statuses", &self.statuses)
             .field("store_if", &self.store_if.is_some())
             .field("expiration", &self.expiration)
+            .field("tags", &self.tags)
             .field("stale_while_revalidate", &self.stale_while_revalidate)
             .field("stale_if_error", &self.stale_if_error)
             .field("error_statuses", &self.error_statuses)

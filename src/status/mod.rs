@@ -145,6 +145,9 @@ pub enum Refusal {
     SetCookie,
     /// The response varies by more than request headers (`Vary: *`).
     Vary,
+    /// It has more or longer tags than an [entry can have](crate::CacheLayer#tags), or some that are no text. Without all
+    /// of its tags it would be served on after a removal by one of them.
+    Tags,
     /// The body is larger than the [largest that is kept](crate::CacheLayer::max_body), or than the store takes.
     TooLarge,
     /// The body ended before, or after, the length that its `Content-Length` says.
@@ -387,6 +390,7 @@ impl Refusal {
             Self::NoExpiration => "no-expiration",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
+            Self::Tags => "tags",
             Self::TooLarge => "too-large",
             Self::Length => "length",
             Self::BodyFailed => "body-failed",

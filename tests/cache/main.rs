@@ -52,6 +52,7 @@ mod sockets;
 mod status;
 mod stores;
 mod streaming;
+mod tags;
 mod uncacheable;
 mod unsafe_methods;
 mod vary;

@@ -48,6 +48,7 @@ fn names_that_are_no_header_names() {
     refused(layer().key_headers(["accept", "no name"]), "key_headers", &["\"no name\""]);
     refused(layer().key_headers([""]), "key_headers", &["\"\""]);
     refused(layer().ignore_headers(["ä"]), "ignore_headers", &["\"ä\""]);
+    refused(layer().tags_from(["cache-tag", "cache tag"]), "tags_from", &["\"cache tag\""]);
     assert!(layer().key_headers([String::from("X-Any-Case")]).is_ok());
 }
 

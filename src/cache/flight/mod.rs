@@ -3,7 +3,7 @@
 //! Every call that may store something is registered here, followed or not: what is removed while it is on its way is not
 //! to be brought back by it.
 
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use http::StatusCode;
 
@@ -93,6 +93,7 @@ impl Flights {
             | Refusal::NoExpiration
             | Refusal::SetCookie
             | Refusal::Vary
+            | Refusal::Tags
             | Refusal::TooLarge => true,
             _ => false,
         };
@@ -192,6 +193,9 @@ impl Bound {
 ///
 /// Each returns when nothing of what was on its way can be stored any more. Of a call that has no response yet, it is not
 /// known under which key that will lie, and with which tags: such a call remembers what was removed.
+///
+/// An entry that is being renewed by a 304 lies in the store meanwhile, where it can be removed by what it is there. By a
+/// tag that it has only from now on, it cannot: `doom_tag` names it, and who removes takes it out as well.
 impl Flights {
     pub(crate) async fn doom_key(&self, key: &Key) {
         settle(self.table.doom(|own, bound, landed| {
@@ -207,17 +211,21 @@ impl Flights {
         settle(self.table.doom(|_, bound, _| *bound.url == *url)).await;
     }
 
-    pub(crate) async fn doom_tag(&self, tag: &str) {
+    /// Returns the entries that are being renewed with `tag`, and need not carry it yet.
+    pub(crate) async fn doom_tag(&self, tag: &str) -> Vec<(Key, Version)> {
         let is_tagged = |tags: &[Box<str>]| tags.iter().any(|own| **own == *tag);
-        settle(self.table.doom(|_, bound, landed| match landed {
+        let renewed = RefCell::new(Vec::new());
+        let landed = self.table.doom(|_, bound, landed| match landed {
             Some(Landed::Body(carried)) => is_tagged(carried.head.tags()),
             Some(Landed::Confirmed(confirmed)) => is_tagged(confirmed.head.tags()),
             _ => {
-                bound.removed.add_tag(tag);
+                renewed.borrow_mut().extend(bound.removed.add_tag(tag));
                 is_tagged(&bound.tags)
             }
-        }))
-        .await;
+        });
+        let renewed = renewed.into_inner();
+        settle(landed).await;
+        renewed
     }
 
     /// Nothing that was asked for before the flight `own` began is stored over its response, which is about to be stored

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{entry::Head, key::Key};
+use crate::{entry::Head, key::Key, store::Version};
 
 /// More removals than this are as good as a removal of everything.
 const MOST: usize = 64;
@@ -19,6 +19,15 @@ struct State {
     keys: Vec<Key>,
     tags: Vec<Box<str>>,
     everything: bool,
+    renewal: Option<Renewal>,
+}
+
+/// An entry that is given a new head.
+#[derive(Debug)]
+struct Renewal {
+    key: Key,
+    seen: Version,
+    tags: Vec<Box<str>>,
 }
 
 impl Removed {
@@ -31,20 +40,37 @@ impl Removed {
         self.lock().add(|state| state.keys.push(key));
     }
 
-    pub(super) fn add_tag(&self, tag: &str) {
-        self.lock().add(|state| state.tags.push(tag.into()));
+    /// The entry that is being renewed with this tag is returned: it may not carry it yet.
+    pub(super) fn add_tag(&self, tag: &str) -> Option<(Key, Version)> {
+        let mut state = self.lock();
+        state.add(|state| state.tags.push(tag.into()));
+        let renewal = state.renewal.as_ref()?;
+        let carries = renewal.tags.iter().any(|own| **own == *tag);
+        carries.then_some((renewal.key, renewal.seen))
     }
 
     /// Whether the response with this head, which is to lie under `key`, is among it.
     pub(crate) fn contains(&self, key: &Key, head: &Head) -> bool {
-        let state = self.lock();
-        state.everything
-            || state.keys.contains(key)
-            || head.tags().iter().any(|tag| state.tags.contains(tag))
+        self.lock().contains(key, head)
+    }
+
+    /// Whether the entry `seen` under `key` may be given this head: `false` where that is among what was removed. Who
+    /// removes one of its tags from now on is told of the entry.
+    pub(crate) fn may_renew(&self, key: &Key, seen: Version, head: &Head) -> bool {
+        let mut state = self.lock();
+        let may = !state.contains(key, head);
+        state.renewal = may.then(|| Renewal { key: *key, seen, tags: head.tags().to_vec() });
+        may
     }
 }
 
 impl State {
+    fn contains(&self, key: &Key, head: &Head) -> bool {
+        self.everything
+            || self.keys.contains(key)
+            || head.tags().iter().any(|tag| self.tags.contains(tag))
+    }
+
     fn add(&mut self, add: impl FnOnce(&mut Self)) {
         if self.everything {
             return;
@@ -83,5 +109,18 @@ mod tests {
             removed.add_tag(&n.to_string());
         }
         assert!(removed.contains(&other, &head("b")));
+    }
+
+    #[test]
+    fn who_removes_a_tag_is_told_of_the_entry_that_is_about_to_get_it() {
+        let removed = Removed::default();
+        let (key, seen) = (Key::digest("1"), Version::new(7));
+        removed.add_tag("a");
+        assert!(!removed.may_renew(&key, seen, &head("a")));
+        assert_eq!(removed.add_tag("a"), None);
+        assert!(removed.may_renew(&key, seen, &head("b")));
+        assert_eq!((removed.add_tag("c"), removed.add_tag("b")), (None, Some((key, seen))));
+        (0..MOST).for_each(|n| drop(removed.add_tag(&n.to_string())));
+        assert_eq!(removed.add_tag("b"), Some((key, seen)), "however many there were");
     }
 }

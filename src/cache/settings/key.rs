@@ -110,7 +110,7 @@ impl<B> CacheLayer<B> {
     }
 }
 
-fn header_names<N: AsRef<str>>(
+pub(super) fn header_names<N: AsRef<str>>(
     setting: &'static str,
     names: impl IntoIterator<Item = N>,
 ) -> Result<Vec<HeaderName>, ConfigError> {

@@ -20,6 +20,7 @@ mod kept;
 mod key;
 
 mod expiry;
+mod tags;
 
 mod calls;
 mod seen;

@@ -59,25 +59,34 @@ pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// A store whose writes each pass a gate that is closed at first, or whose publications do.
+/// A store whose writes each pass a gate that is closed at first, or whose publications or updates do.
 #[derive(Clone, Debug)]
 pub(crate) struct Gated<S> {
     inner: S,
     writes: Gate,
     finishes: Gate,
+    updates: Gate,
     written: Arc<AtomicU64>,
 }
 
 impl<S> Gated<S> {
     pub(crate) fn new(inner: S) -> Self {
-        let (writes, finishes) = (Gate::closed(), Gate::wide_open());
-        Self { inner, writes, finishes, written: Arc::default() }
+        Self { writes: Gate::closed(), ..Self::open_wide(inner) }
     }
 
     /// One that takes every byte at once, and then waits before it publishes them.
     pub(crate) fn at_finish(inner: S) -> Self {
-        let (writes, finishes) = (Gate::wide_open(), Gate::closed());
-        Self { inner, writes, finishes, written: Arc::default() }
+        Self { finishes: Gate::closed(), ..Self::open_wide(inner) }
+    }
+
+    /// One that waits before it updates.
+    pub(crate) fn at_update(inner: S) -> Self {
+        Self { updates: Gate::closed(), ..Self::open_wide(inner) }
+    }
+
+    fn open_wide(inner: S) -> Self {
+        let gate = Gate::wide_open;
+        Self { inner, writes: gate(), finishes: gate(), updates: gate(), written: Arc::default() }
     }
 
     /// Lets `writes` more through.
@@ -88,6 +97,11 @@ impl<S> Gated<S> {
     /// Lets so many more entries be published.
     pub(crate) fn publish(&self, entries: usize) {
         self.finishes.open(entries);
+    }
+
+    /// Lets so many more entries be updated.
+    pub(crate) fn update(&self, entries: usize) {
+        self.updates.open(entries);
     }
 
     /// How many bytes have come through.
@@ -117,6 +131,7 @@ impl<S: Store> Store for Gated<S> {
     }
 
     async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
+        self.updates.pass().await;
         self.inner.update(key, seen, head).await
     }
 

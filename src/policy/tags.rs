@@ -1,0 +1,225 @@
+//! Which tags a response bears: those that its request asks for, those that a closure gives, and those that its header
+//! lines name. All of them or none: an entry that lacks one of its tags would be served on after a removal by that tag.
+
+use std::{collections::HashSet, fmt, sync::Arc};
+
+use http::{HeaderMap, HeaderName, Response, request, response};
+
+use crate::{entry::Head, key::OWN_TAG_PREFIX, options::CacheOptions, status::Refusal};
+
+/// How many tags an entry may have beside the cache's own.
+const MOST: usize = 1_000;
+/// The longest tag, in bytes.
+const LONGEST: usize = 1_024;
+/// The length of all of them together, in bytes.
+const ALL: usize = 16 * 1_024;
+
+/// A user's own tags by request and response.
+pub(crate) type TagFn =
+    Arc<dyn Fn(&request::Parts, &response::Parts) -> Vec<Box<str>> + Send + Sync>;
+
+/// Where the layer has tags from, beside what a request asks for.
+#[derive(Clone, Default)]
+pub(crate) struct TagRules {
+    pub(crate) with: Option<TagFn>,
+    /// The response headers that name tags.
+    pub(crate) headers: Vec<HeaderName>,
+}
+
+impl TagRules {
+    /// The tags of a response.
+    pub(crate) fn choose(
+        &self,
+        options: &CacheOptions,
+        request: &request::Parts,
+        response: &response::Parts,
+    ) -> Result<Vec<Box<str>>, Refusal> {
+        let made = self.made(request, response);
+        let named = self.named(&response.headers);
+        collect(options.tags.iter().chain(&made).map(|tag| Ok(&**tag)).chain(named))
+    }
+
+    /// The tags of a stored response of which a 304 has made `response`. What the closure and the header lines say is what
+    /// they say of it now; what requests have asked for, it keeps.
+    pub(crate) fn renew(
+        &self,
+        options: &CacheOptions,
+        request: &request::Parts,
+        old: &Head,
+        response: &response::Parts,
+    ) -> Result<Vec<Box<str>>, Refusal> {
+        let mut kept = old.tags().to_vec();
+        if self.with.is_some() || !self.headers.is_empty() {
+            let (mut before, ()) = Response::new(()).into_parts();
+            before.status = old.status();
+            before.version = old.version();
+            before.headers = old.headers().clone();
+            // What was stored by other rules may not pass these: all of its tags stay then.
+            let said = self.choose(&CacheOptions::new(), request, &before).unwrap_or_default();
+            let said: HashSet<&str> = said.iter().map(AsRef::as_ref).collect();
+            kept.retain(|tag| !said.contains(&**tag));
+        }
+        let (own, kept): (Vec<_>, Vec<_>) =
+            kept.into_iter().partition(|tag| tag.starts_with(OWN_TAG_PREFIX));
+        let made = self.made(request, response);
+        let named = self.named(&response.headers);
+        let all = kept.iter().chain(&options.tags).chain(&made);
+        let mut tags = collect(all.map(|tag| Ok(&**tag)).chain(named))?;
+        tags.extend(own);
+        Ok(tags)
+    }
+
+    fn made(&self, request: &request::Parts, response: &response::Parts) -> Vec<Box<str>> {
+        self.with.as_ref().map_or_else(Vec::new, |with| with(request, response))
+    }
+
+    /// The tags that `headers` name. `Surrogate-Key` has spaces between them, `Cache-Tag` commas: each is taken for both.
+    fn named<'a>(
+        &self,
+        headers: &'a HeaderMap,
+    ) -> impl Iterator<Item = Result<&'a str, Refusal>> + use<'a, '_> {
+        let lines = self.headers.iter().flat_map(|name| headers.get_all(name));
+        lines.flat_map(|line| {
+            let text = str::from_utf8(line.as_bytes()).map_err(|_| Refusal::Tags);
+            let (tags, failed) = match text {
+                Ok(text) => (text, None),
+                Err(refusal) => ("", Some(Err(refusal))),
+            };
+            failed.into_iter().chain(tags.split([',', ' ', '\t']).map(Ok))
+        })
+    }
+}
+
+/// Each of the tags once, in order, without empty ones and without those that are the cache's own.
+fn collect<'a>(
+    tags: impl Iterator<Item = Result<&'a str, Refusal>>,
+) -> Result<Vec<Box<str>>, Refusal> {
+    let (mut seen, mut kept, mut len) = (HashSet::new(), Vec::new(), 0);
+    for tag in tags {
+        let tag = tag?;
+        if tag.is_empty() || tag.starts_with(OWN_TAG_PREFIX) || !seen.insert(tag) {
+            continue;
+        }
+        len += tag.len();
+        if tag.len() > LONGEST || len > ALL || kept.len() == MOST {
+            return Err(Refusal::Tags);
+        }
+        kept.push(tag.into());
+    }
+    Ok(kept)
+}
+
+impl fmt::Debug for TagRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TagRules")
+            .field("with", &self.with.is_some())
+            .field("headers", &self.headers)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Method, Request};
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    const NONE: CacheOptions = CacheOptions::new();
+
+    fn request() -> request::Parts {
+        Request::get("http://a/").body(()).unwrap().into_parts().0
+    }
+
+    fn response(lines: &[&str]) -> response::Parts {
+        let mut parts = Response::new(()).into_parts().0;
+        for line in lines {
+            parts
+                .headers
+                .append("surrogate-key", HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        parts
+    }
+
+    fn by_header() -> TagRules {
+        TagRules { with: None, headers: vec![HeaderName::from_static("surrogate-key")] }
+    }
+
+    fn named(lines: &[&str]) -> Result<Vec<Box<str>>, Refusal> {
+        by_header().choose(&NONE, &request(), &response(lines))
+    }
+
+    fn boxed(tags: &[&str]) -> Vec<Box<str>> {
+        tags.iter().map(|tag| (*tag).into()).collect()
+    }
+
+    #[test]
+    fn lines_are_split_at_spaces_and_commas() {
+        assert_eq!(
+            named(&["a b", "c,d , e,,\tf", "", " , "]),
+            Ok(boxed(&["a", "b", "c", "d", "e", "f"]))
+        );
+        assert_eq!(named(&["A a A", "ü"]), Ok(boxed(&["A", "a", "ü"])), "once each, in their case");
+        assert_eq!(named(&["larder:url:1 larder:x larder"]), Ok(boxed(&["larder"])));
+    }
+
+    #[test]
+    fn all_sources_add_up() {
+        let with: TagFn = Arc::new(|_, _| boxed(&["b", "c", "", "larder:x"]));
+        let rules = TagRules { with: Some(with), ..by_header() };
+        let options = CacheOptions::new().tag("a").tag("b").tag("").tag("a");
+        let tags = rules.choose(&options, &request(), &response(&["c d a"]));
+        assert_eq!(tags, Ok(boxed(&["a", "b", "c", "d"])));
+    }
+
+    #[test]
+    fn beyond_the_bounds_there_are_none() {
+        let many = |count: usize| (0..count).map(|n| format!("{n:04} ")).collect::<String>();
+        assert_eq!(named(&[&many(1_000), &many(1_000)]).unwrap().len(), 1_000, "each counts once");
+        assert_eq!(named(&[&many(1_001)]), Err(Refusal::Tags));
+        let long = |len: usize, letter: &str| letter.repeat(len);
+        assert_eq!(named(&[&long(1_024, "a")]).unwrap()[0].len(), 1_024);
+        assert_eq!(named(&[&long(1_025, "a")]), Err(Refusal::Tags));
+        let lines: Vec<_> =
+            (b'a'..b'q').map(|it| long(1_024, str::from_utf8(&[it]).unwrap())).collect();
+        let mut lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+        assert_eq!(named(&lines).unwrap().len(), 16);
+        lines.push("z");
+        assert_eq!(named(&lines), Err(Refusal::Tags));
+        let options = (0..=1_000).fold(CacheOptions::new(), |it, n| it.tag(n.to_string()));
+        assert_eq!(
+            TagRules::default().choose(&options, &request(), &response(&[])),
+            Err(Refusal::Tags)
+        );
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_tag() {
+        let mut response = response(&["a"]);
+        response.headers.append("surrogate-key", HeaderValue::from_bytes(b"b\xff").unwrap());
+        assert_eq!(by_header().choose(&NONE, &request(), &response), Err(Refusal::Tags));
+        assert_eq!(TagRules::default().choose(&NONE, &request(), &response), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_304_brings_what_is_said_now_and_leaves_what_was_asked_for() {
+        let with: TagFn = Arc::new(|_, response| {
+            boxed(&[if response.headers["surrogate-key"] == "old both" { "was" } else { "is" }])
+        });
+        let rules = TagRules { with: Some(with), ..by_header() };
+        let tags = boxed(&["asked", "was", "old", "both", "larder:url:1"]);
+        let old = Head::new(Method::GET, "http://a/", response(&["old both"]), Timestamp::MIN)
+            .with_tags(tags.clone());
+        let options = CacheOptions::new().tag("more").tag("larder:url:2");
+        let renewed = |rules: &TagRules, line: &str| {
+            rules.renew(&options, &request(), &old, &response(&[line])).unwrap()
+        };
+        let expected = boxed(&["asked", "more", "is", "new", "both", "larder:url:1"]);
+        assert_eq!(renewed(&rules, "new both"), expected);
+        let same = boxed(&["asked", "more", "was", "old", "both", "larder:url:1"]);
+        assert_eq!(renewed(&rules, "old both"), same);
+        // Without these rules, nobody knows where the tags were from.
+        let all = boxed(&["asked", "was", "old", "both", "more", "larder:url:1"]);
+        assert_eq!(renewed(&TagRules::default(), "new both"), all);
+    }
+}

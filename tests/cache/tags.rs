@@ -1,0 +1,384 @@
+//! Tags: where they are from, what cannot be kept with them, and removals by them while a call is under way.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::{FutureExt, StreamExt};
+use http::{HeaderValue, Request, Response};
+use larder::{
+    CacheLayer, CacheOptions, Outcome, Refusal, Stored,
+    store::{Memory, Store},
+};
+
+use crate::support::{
+    Double, Gate, Gated, Reply, Stand, TestBody, channel, chunk, empty, full, get, head, line, ok,
+    soon, tagged, url, with,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn by_headers<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
+    layer.tags_from(["Surrogate-Key", "cache-tag"]).unwrap()
+}
+
+fn keyed(response: Response<TestBody>, tags: impl AsRef<[u8]>) -> Response<TestBody> {
+    line(response, "surrogate-key", tags)
+}
+
+/// The tags of each entry, in the order of their URLs.
+async fn tags<B: Store>(stand: &Stand<B>) -> Vec<Vec<String>> {
+    let entries = stand.layer.entries();
+    let mut all: Vec<_> = entries.stream().map(|entry| entry.unwrap()).collect().await;
+    all.sort_by(|a, b| a.url.cmp(&b.url));
+    all.into_iter().map(|entry| entry.tags).collect()
+}
+
+async fn remove_tag<B: Store>(stand: &Stand<B>, tag: &str) -> u64 {
+    soon(stand.layer.entries().remove_tag(tag)).await.unwrap()
+}
+
+// ===== Where they are from =====
+
+#[tokio::test]
+async fn header_lines_of_each_name_are_tags_and_reach_the_caller() {
+    let inner = Double::new(|request, _| match request.uri().path() {
+        "/a" => line(keyed(keyed(ok("a"), "page  user:1"), "user:2"), "cache-tag", "News, page"),
+        _ => line(ok("b"), "x-tag", "page"),
+    });
+    let stand = Stand::new(inner).with(by_headers);
+    for _ in 0..2 {
+        let reply = stand.get("/a").await;
+        assert_eq!(reply.lines("surrogate-key"), [&b"page  user:1"[..], b"user:2"]);
+        assert_eq!(reply.lines("cache-tag"), [b"News, page"]);
+    }
+    stand.get("/b").await;
+    let expected: [&[&str]; 2] = [&["page", "user:1", "user:2", "News"], &[]];
+    assert_eq!(tags(&stand).await, expected);
+    for (tag, removed) in [("news", 0), ("user:", 0), ("page  user:1", 0), ("", 0), ("News", 1)] {
+        assert_eq!(remove_tag(&stand, tag).await, removed, "{tag}");
+    }
+    assert!(!stand.get("/a").await.is_hit() && stand.get("/b").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_header_that_is_not_named_tags_nothing() {
+    let stand = Stand::new(Double::new(|_, _| keyed(ok("a"), "page")));
+    stand.get("/").await;
+    assert_eq!((tags(&stand).await, remove_tag(&stand, "page").await), (vec![vec![]], 0));
+}
+
+#[tokio::test]
+async fn a_closure_tags_by_the_heads_of_request_and_response() {
+    let stand = Stand::new(Double::new(|_, _| line(ok("a"), "x-kind", "big"))).with(|layer| {
+        layer.tag_with(|request, response| {
+            let credentials = request.headers.get("authorization").map(HeaderValue::len);
+            let path = request.uri.path().to_owned();
+            let kind = response.headers["x-kind"].to_str().unwrap().to_owned();
+            [path, kind, format!("{credentials:?} {}", request.method)]
+        })
+    });
+    stand.ask(get("/a").header("authorization", "secret")).await;
+    stand.ask(head("/b")).await;
+    assert_eq!(tags(&stand).await, [["/a", "big", "Some(6) GET"], ["/b", "big", "None HEAD"]]);
+    assert_eq!(remove_tag(&stand, "/b").await, 1);
+    assert_eq!(remove_tag(&stand, "big").await, 1);
+}
+
+#[tokio::test]
+async fn all_sources_add_up_and_the_later_closure_counts() {
+    let stand = Stand::new(Double::new(|_, _| keyed(ok("a"), "header both"))).with(|layer| {
+        by_headers(
+            layer.tag_with(|_, _| ["not this"]).tag_with(|_, _| Some("closure both".to_owned())),
+        )
+        .tag_with(|_, _| ["closure", "both"])
+        .tags_from(["surrogate-key"])
+        .unwrap()
+    });
+    stand.ask(with(CacheOptions::new().tag("request").tag("both"))).await;
+    assert_eq!(tags(&stand).await, [["request", "both", "closure", "header"]]);
+}
+
+#[tokio::test]
+async fn variants_have_tags_of_their_own() {
+    let inner = Double::new(|request, _| {
+        let of = request.headers()["x-a"].clone();
+        keyed(line(ok("a"), "vary", "x-a"), of)
+    });
+    let stand = Stand::new(inner).with(by_headers);
+    let ask = |of: &str| stand.ask(get("/").header("x-a", of));
+    for of in ["one all", "two all"] {
+        ask(of).await;
+    }
+    assert_eq!(remove_tag(&stand, "one").await, 1);
+    assert!(ask("two all").await.is_hit());
+    assert!(!ask("one all").await.is_hit());
+    assert_eq!(remove_tag(&stand, "all").await, 2);
+    assert!(!ask("two all").await.is_hit());
+}
+
+#[tokio::test]
+async fn what_is_put_there_by_hand_is_tagged_like_any_other() {
+    let stand = Stand::new(Double::counting())
+        .with(|layer| by_headers(layer).tag_with(|_, _| Some("closure")));
+    let request = get("/").extension(CacheOptions::new().tag("request")).body(()).unwrap();
+    let entries = stand.layer.entries();
+    entries.insert(&request, keyed(ok("a"), "header")).await.unwrap();
+    assert_eq!(tags(&stand).await, [["request", "closure", "header"]]);
+    let many = (0..1_001).map(|n| format!("{n} ")).collect::<String>();
+    let error = entries.insert(&request, keyed(ok("b"), many)).await.unwrap_err();
+    assert!(error.to_string().contains("not to be stored (tags)"), "{error}");
+    assert!(entries.contains(&request).await.unwrap(), "what was there stays");
+}
+
+// ===== What cannot be kept =====
+
+#[tokio::test]
+async fn a_response_with_more_tags_than_can_be_kept_is_not_stored() {
+    let many = (0..1_001).map(|n| format!("{n} ")).collect::<String>();
+    let long = "x".repeat(1_025);
+    for line in [many.as_bytes(), long.as_bytes(), b"caf\xe9"] {
+        let line = line.to_vec();
+        let inner = Double::new(move |_, _| keyed(ok("whole"), &line));
+        let stand = Stand::new(inner).with(by_headers);
+        for _ in 0..2 {
+            let reply = stand.get("/").await;
+            assert_eq!((reply.text(), reply.stored()), ("whole", Stored::No(Refusal::Tags)));
+        }
+        assert_eq!((stand.len().await, stand.layer.stats().refused), (0, 2));
+        let plain = stand.clone_with(|_| CacheLayer::new(Memory::default()));
+        assert_eq!(plain.get("/").await.stored(), Stored::Yes, "without the setting");
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_too_many_tags_is_answered_and_not_stored() {
+    let stand = Stand::new(Double::counting());
+    let options = (0..1_001).fold(CacheOptions::new(), |options, n| options.tag(n.to_string()));
+    let reply = stand.ask(with(options)).await;
+    assert_eq!((reply.text(), reply.stored()), ("1", Stored::No(Refusal::Tags)));
+    assert_eq!(stand.len().await, 0);
+}
+
+// ===== What is confirmed =====
+
+/// Its first response has `first`, each 304 `then`.
+fn confirming(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
+    let then = then.into();
+    Double::new(move |request, call| {
+        let response = tagged(&request, "\"a\"", "whole");
+        if call == 1 { keyed(response, first) } else { keyed(response, &then) }
+    })
+}
+
+async fn a_304_brings_its_tags<B: Store>(store: B) {
+    let stand = Stand::over(store, confirming("old both", "new both"))
+        .with(|layer| by_headers(layer).expire_after(SECOND));
+    stand.ask(with(CacheOptions::new().tag("asked"))).await;
+    stand.clock.advance(SECOND);
+    let reply = stand.ask(with(CacheOptions::new().tag("also"))).await;
+    assert_eq!((reply.outcome(), reply.stored()), (Outcome::Revalidated, Stored::Yes));
+    assert_eq!(tags(&stand).await, [["asked", "also", "new", "both"]]);
+    assert!(stand.get("/").await.is_hit());
+    assert_eq!(remove_tag(&stand, "old").await, 0);
+    assert_eq!(remove_tag(&stand, "new").await, 1);
+    assert_eq!(stand.len().await, 0);
+}
+
+#[tokio::test]
+async fn a_304_brings_its_tags_in_memory() {
+    a_304_brings_its_tags(Memory::default()).await;
+}
+
+#[cfg(feature = "redb")]
+#[tokio::test]
+async fn a_304_brings_its_tags_into_a_redb_file() {
+    a_304_brings_its_tags(larder::store::Redb::temporary().unwrap()).await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_304_brings_its_tags_into_an_sqlite_file() {
+    a_304_brings_its_tags(larder::store::Sqlite::temporary().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_304_without_tags_leaves_those_that_there_are_and_the_url_finds_it_still() {
+    let inner = Double::new(|request, call| {
+        let response = tagged(&request, "\"a\"", "whole");
+        if call == 1 { keyed(response, "old") } else { response }
+    });
+    let stand = Stand::new(inner)
+        .with(|layer| by_headers(layer).expire_after(SECOND).tag_with(|_, _| ["closure"]));
+    let ask = || stand.ask(get("/").header("cookie", "a=1"));
+    ask().await;
+    for _ in 0..3 {
+        stand.clock.advance(SECOND);
+        assert_eq!(ask().await.outcome(), Outcome::Revalidated);
+        assert_eq!(tags(&stand).await, [["closure", "old"]]);
+    }
+    assert_eq!(stand.layer.entries().remove(&url("/")).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_304_with_too_many_tags_renews_nothing() {
+    let many = (0..1_001).map(|n| format!("{n} ")).collect::<String>();
+    let stand =
+        Stand::new(confirming("old", many)).with(|layer| by_headers(layer).expire_after(SECOND));
+    stand.get("/").await;
+    stand.clock.advance(SECOND);
+    for _ in 0..2 {
+        let reply = stand.get("/").await;
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"));
+        assert_eq!(reply.stored(), Stored::No(Refusal::Tags));
+    }
+    assert_eq!(
+        (tags(&stand).await, remove_tag(&stand, "old").await),
+        (vec![vec!["old".into()]], 1)
+    );
+}
+
+// ===== Removal by a tag while a call is under way =====
+
+/// How the response comes to the tag "news".
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Request,
+    Closure,
+    Header,
+}
+
+const ALL: [From; 3] = [From::Request, From::Closure, From::Header];
+
+impl From {
+    fn set<B: Store>(self, layer: CacheLayer<B>) -> CacheLayer<B> {
+        let layer = layer.expire_after(SECOND);
+        match self {
+            Self::Request => layer,
+            // Of the response to the second call, and of what its 304 makes of the first.
+            Self::Closure => layer.tag_with(|_, response| {
+                response.headers.get("x-call").filter(|call| *call == "2").map(|_| "news")
+            }),
+            Self::Header => by_headers(layer),
+        }
+    }
+
+    fn ask(self, call: usize) -> http::request::Builder {
+        match self {
+            Self::Request if call == 2 => with(CacheOptions::new().tag("news")),
+            _ => get("/"),
+        }
+    }
+
+    /// The response to the call of this number, the second of which has the tag.
+    fn line(self, response: Response<TestBody>, call: usize) -> Response<TestBody> {
+        let response = line(response, "x-call", call.to_string());
+        match self {
+            Self::Header if call == 2 => keyed(response, "news"),
+            _ => response,
+        }
+    }
+}
+
+/// An origin whose response never changes, but by its tags; and the first of them stored, and expired.
+async fn expired<B: Store>(store: B, from: From) -> (Stand<B>, Gate) {
+    let inner =
+        Double::new(move |request, call| from.line(tagged(&request, "\"a\"", "whole"), call));
+    let (inner, gate) = inner.gated();
+    let stand = Stand::over(store, inner).with(|layer| from.set(layer));
+    gate.open(1);
+    stand.ask(from.ask(1)).await;
+    stand.clock.advance(SECOND);
+    (stand, gate)
+}
+
+#[tokio::test]
+async fn a_response_is_not_stored_with_a_tag_that_was_removed_before_it_came() {
+    for from in ALL {
+        let inner = Double::new(move |_, call| from.line(ok(call.to_string()), call + 1));
+        let (inner, gate) = inner.gated();
+        let stand = Stand::new(inner).with(|layer| from.set(layer));
+        let mut caller = Box::pin(stand.ask(from.ask(2)));
+        assert!(caller.as_mut().now_or_never().is_none());
+        assert_eq!(remove_tag(&stand, "sport").await, 0);
+        assert_eq!(remove_tag(&stand, "news").await, 0);
+        gate.open(1);
+        let reply = soon(caller).await;
+        assert_eq!((reply.text(), reply.stored()), ("1", Stored::No(Refusal::Removed)), "{from:?}");
+        assert_eq!(stand.len().await, 0, "{from:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_is_not_stored_with_a_tag_that_was_removed_while_its_body_came() {
+    for from in ALL {
+        let (sender, body) = channel();
+        let body = std::sync::Mutex::new(Some(body));
+        let inner = Double::new(move |_, _| {
+            from.line(Response::new(body.lock().unwrap().take().unwrap()), 2)
+        });
+        let stand = Stand::new(inner).with(|layer| from.set(layer));
+        let request: Request<TestBody> = from.ask(2).body(empty()).unwrap();
+        let mut response = stand.call(request).await.unwrap();
+        sender.send("a");
+        assert_eq!(chunk(response.body_mut()).await.unwrap(), "a");
+        assert_eq!(remove_tag(&stand, "news").await, 0);
+        sender.send("b");
+        drop(sender);
+        let reply = soon(Reply::read_any(response)).await;
+        assert_eq!((reply.text(), reply.stored()), ("b", Stored::No(Refusal::Removed)), "{from:?}");
+        assert_eq!(stand.len().await, 0, "{from:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_is_not_renewed_with_a_tag_that_was_removed_before_the_304_came() {
+    for from in ALL {
+        let (stand, gate) = expired(Memory::default(), from).await;
+        let mut caller = Box::pin(stand.ask(from.ask(2)));
+        assert!(caller.as_mut().now_or_never().is_none());
+        assert_eq!(remove_tag(&stand, "news").await, 0, "{from:?}: nothing has it yet");
+        gate.open(1);
+        let reply = soon(caller).await;
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"), "{from:?}");
+        assert_eq!(reply.stored(), Stored::No(Refusal::Superseded), "{from:?}");
+        assert_eq!(tags(&stand).await, [[""; 0]], "{from:?}: what is stored is as it was");
+        gate.open(1);
+        assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated, "{from:?}: and expired");
+    }
+}
+
+/// The store is at work on the new head: who removes does not wait for it, and takes the entry out.
+#[tokio::test]
+async fn a_removal_while_an_entry_is_being_renewed_takes_it_out() {
+    for from in ALL {
+        let store = Gated::at_update(Memory::default());
+        let (stand, gate) = expired(store.clone(), from).await;
+        gate.open(1);
+        let mut caller = Box::pin(stand.ask(from.ask(2)));
+        assert!(caller.as_mut().now_or_never().is_none(), "{from:?}: it waits for the store");
+        assert_eq!(stand.calls(), 2);
+        assert_eq!(remove_tag(&stand, "sport").await, 0);
+        assert_eq!(remove_tag(&stand, "news").await, 1, "{from:?}: it is about to have it");
+        assert_eq!(stand.len().await, 0, "{from:?}");
+        store.update(1);
+        let reply = soon(caller).await;
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"), "{from:?}");
+        assert_eq!(reply.stored(), Stored::No(Refusal::Superseded), "{from:?}");
+        assert_eq!(stand.len().await, 0, "{from:?}");
+    }
+}
+
+/// What the entry has become meanwhile is not the removal's to judge.
+#[tokio::test]
+async fn a_removal_leaves_what_has_taken_the_place_of_the_entry_that_is_being_renewed() {
+    let store = Gated::at_update(Memory::default());
+    let (stand, gate) = expired(store.clone(), From::Header).await;
+    gate.open(1);
+    let mut caller = pin!(stand.get("/"));
+    assert!(caller.as_mut().now_or_never().is_none());
+    let other = Stand::over(store.clone(), Double::new(|_, _| Response::new(full("other"))));
+    other.ask(with(CacheOptions::new().force_refresh(true))).await;
+    assert_eq!(remove_tag(&stand, "news").await, 0);
+    store.update(1);
+    assert_eq!(soon(caller).await.stored(), Stored::No(Refusal::Superseded));
+    assert_eq!(other.get("/").await.text(), "other");
+}
