@@ -12,7 +12,6 @@ pub(crate) type Text = Cow<'static, str>;
 #[derive(Debug)]
 pub(crate) struct Suite {
     pub(crate) id: &'static str,
-    pub(crate) name: &'static str,
     pub(crate) cases: Vec<Case>,
 }
 

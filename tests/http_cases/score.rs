@@ -116,7 +116,7 @@ pub(crate) fn cases(suites: &[Suite]) -> impl Iterator<Item = &Case> {
 impl fmt::Display for Score<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut all = Tally::default();
-        writeln!(f, "{:<40} {:>9} {:>9} {:>9}", "", "required", "optimal", "yes")?;
+        writeln!(f, "{:<20} {:>9} {:>9} {:>9}", "", "required", "optimal", "yes")?;
         for suite in self.suites {
             let mut tally = Tally::default();
             for case in &suite.cases {
@@ -124,9 +124,9 @@ impl fmt::Display for Score<'_> {
                 tally.add(case, verdict);
                 all.add(case, verdict);
             }
-            writeln!(f, "{:<40} {tally}", suite.name)?;
+            writeln!(f, "{:<20} {tally}", suite.id)?;
         }
-        write!(f, "{:<40} {all}", "all")
+        write!(f, "{:<20} {all}", "all")
     }
 }
 

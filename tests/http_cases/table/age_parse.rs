@@ -197,5 +197,5 @@ pub(crate) fn suite() -> Suite {
             get().not_cached(),
         ]),
     ];
-    Suite { id: "age-parse", name: "Age Parsing", cases }
+    Suite { id: "age-parse", cases }
 }

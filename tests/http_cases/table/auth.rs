@@ -66,5 +66,5 @@ pub(crate) fn suite() -> Suite {
             get().cached(),
         ]),
     ];
-    Suite { id: "auth", name: "Storing Respones to Authenticated Requests", cases }
+    Suite { id: "auth", cases }
 }

@@ -178,5 +178,5 @@ pub(crate) fn suite() -> Suite {
             get().cached(),
         ]),
     ];
-    Suite { id: "cc-freshness", name: "Cache-Control Freshness", cases }
+    Suite { id: "cc-freshness", cases }
 }

@@ -149,5 +149,5 @@ pub(crate) fn suite() -> Suite {
         .depends_on("freshness-none")
         .plays([get().answers([cc("max-age=3600a").unchecked()]).setup().pauses(), get().cached()]),
     ];
-    Suite { id: "cc-parse", name: "Cache-Control Parsing", cases }
+    Suite { id: "cc-parse", cases }
 }

@@ -110,5 +110,5 @@ pub(crate) fn suite() -> Suite {
         )
         .plays([get().sends([cc("only-if-cached")]).gets_status(504).gets_any_text()]),
     ];
-    Suite { id: "cc-request", name: "Cache-Control Request Directives", cases }
+    Suite { id: "cc-request", cases }
 }

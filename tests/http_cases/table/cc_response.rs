@@ -167,5 +167,5 @@ pub(crate) fn suite() -> Suite {
             get().etag_validated(),
         ]),
     ];
-    Suite { id: "cc-response", name: "Cache-Control Response Directives", cases }
+    Suite { id: "cc-response", cases }
 }

@@ -269,5 +269,5 @@ pub(crate) fn suite() -> Suite {
             get().gets([expires(1)]),
         ]),
     ];
-    Suite { id: "cdn-cache-control", name: "CDN-Cache-Control", cases }
+    Suite { id: "cdn-cache-control", cases }
 }

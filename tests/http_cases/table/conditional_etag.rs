@@ -248,5 +248,5 @@ pub(crate) fn suite() -> Suite {
             .sends([field("If-None-Match", "abcdef")])
             .origin_receives([field("If-None-Match", r#""abcdef""#)])]),
     ];
-    Suite { id: "conditional-inm", name: "Conditional Requests: If-None-Match and ETag", cases }
+    Suite { id: "conditional-inm", cases }
 }

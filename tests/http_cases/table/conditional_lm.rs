@@ -67,9 +67,5 @@ pub(crate) fn suite() -> Suite {
                 .setup_of([Stage::Source]),
         ]),
     ];
-    Suite {
-        id: "conditional-lm",
-        name: "Conditional Requests: If-Modified-Since and Last-Modified",
-        cases,
-    }
+    Suite { id: "conditional-lm", cases }
 }

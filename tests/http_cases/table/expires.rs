@@ -56,5 +56,5 @@ pub(crate) fn suite() -> Suite {
         .depends_on("freshness-expires-future")
         .plays([get().answers([date(10), expires(20), age("15")]).setup(), get().not_cached()]),
     ];
-    Suite { id: "expires", name: "Expires Freshness", cases }
+    Suite { id: "expires", cases }
 }

@@ -194,5 +194,5 @@ pub(crate) fn suite() -> Suite {
             get().not_cached(),
         ]),
     ];
-    Suite { id: "expires-parse", name: "Expires Parsing", cases }
+    Suite { id: "expires-parse", cases }
 }

@@ -27,7 +27,7 @@ pub(crate) fn suite() -> Suite {
             .setup_of([Stage::Source, Stage::Fields]),
     ]);
     let cases = [listed].into_iter().chain(NAMES.map(stores)).collect();
-    Suite { id: "headers", name: "Storing Header Fields", cases }
+    Suite { id: "headers", cases }
 }
 
 fn stores(name: Name) -> Case {

@@ -25,7 +25,7 @@ pub(crate) fn suite() -> Suite {
     ]);
     let ages = [5, 10, 30, 60, 300, 600, 1200, 1800, 3600, 12 * 3600, 24 * 3600].map(is_fresh);
     let cases = kept.into_iter().chain(not_kept).chain([public]).chain(ages).collect();
-    Suite { id: "heuristic", name: "Heuristic Freshness", cases }
+    Suite { id: "heuristic", cases }
 }
 
 fn is_kept(status: u16) -> Case {

@@ -74,5 +74,5 @@ pub(crate) fn suite() -> Suite {
                 get().cached().lacks(["x-my-header"]),
             ]),
     ];
-    Suite { id: "interim", name: "Interim Response Handling", cases }
+    Suite { id: "interim", cases }
 }

@@ -17,7 +17,7 @@ pub(crate) fn suite() -> Suite {
                 .map(|name| named_url(name, "cl", "Content-Location", "content_location_target")),
         )
         .collect();
-    Suite { id: "invalidation", name: "Cache Invalidation", cases }
+    Suite { id: "invalidation", cases }
 }
 
 fn own_url(name: &'static str) -> [Case; 2] {

@@ -23,5 +23,5 @@ pub(crate) fn suite() -> Suite {
             get().cached(),
         ]),
     ];
-    Suite { id: "method", name: "Method-related Caching Requirements", cases }
+    Suite { id: "method", cases }
 }

@@ -102,5 +102,5 @@ pub(crate) fn suite() -> Suite {
             .depends_on("freshness-max-age")
             .plays([fresh(), get().sends([field("Cookie", "a=b")]).cached()]),
     ];
-    Suite { id: "other", name: "Other Caching Requirements", cases }
+    Suite { id: "other", cases }
 }

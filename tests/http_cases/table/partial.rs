@@ -142,5 +142,5 @@ pub(crate) fn suite() -> Suite {
                 .setup_of([Stage::Source, Stage::Status, Stage::Text]),
         ]),
     ];
-    Suite { id: "partial", name: "Combining Partial Content", cases }
+    Suite { id: "partial", cases }
 }

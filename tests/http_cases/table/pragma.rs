@@ -53,5 +53,5 @@ pub(crate) fn suite() -> Suite {
             get().cached(),
         ]),
     ];
-    Suite { id: "pragma", name: "Pragma", cases }
+    Suite { id: "pragma", cases }
 }

@@ -132,5 +132,5 @@ pub(crate) fn suite() -> Suite {
             get().disconnects().cached().gets_some("warning").setup_of([Stage::Source]),
         ]),
     ];
-    Suite { id: "stale", name: "Serving Stale", cases }
+    Suite { id: "stale", cases }
 }

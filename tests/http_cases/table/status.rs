@@ -34,7 +34,7 @@ pub(crate) fn suite() -> Suite {
             get().cached(),
         ]),
     );
-    Suite { id: "status", name: "Status Code Cacheability", cases }
+    Suite { id: "status", cases }
 }
 
 fn fresh_and_stale(status: u16) -> [Case; 2] {

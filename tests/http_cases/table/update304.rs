@@ -31,7 +31,7 @@ pub(crate) fn suite() -> Suite {
         ]);
     let updates = NAMES.into_iter().filter(|name| name.is_stored).map(updates);
     let cases = [stored].into_iter().chain(updates).collect();
-    Suite { id: "update304", name: "Update Headers Upon a 304", cases }
+    Suite { id: "update304", cases }
 }
 
 fn updates(name: Name) -> Case {

@@ -61,5 +61,5 @@ pub(crate) fn suite() -> Suite {
             get().cached().gets([field("Template-A", "2")]).setup_of([Stage::Source]),
         ]),
     ];
-    Suite { id: "updateHEAD", name: "HEAD updates", cases }
+    Suite { id: "updateHEAD", cases }
 }

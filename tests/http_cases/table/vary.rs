@@ -293,5 +293,5 @@ pub(crate) fn suite() -> Suite {
             get().sends([field("Foo", " 1, 2 ")]).cached(),
         ]),
     ];
-    Suite { id: "vary", name: "Vary and Cache Keys", cases }
+    Suite { id: "vary", cases }
 }

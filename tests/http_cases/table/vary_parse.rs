@@ -115,5 +115,5 @@ pub(crate) fn suite() -> Suite {
                 get().sends([field("Foo", "1"), field("Baz", "789")]).not_cached(),
             ]),
     ];
-    Suite { id: "vary-parse", name: "Vary Parsing", cases }
+    Suite { id: "vary-parse", cases }
 }
