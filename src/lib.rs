@@ -35,7 +35,7 @@
 //! - [`CacheOptions`], in a request's extensions, asks for something else for that one request.
 //! - [`CacheStatus`], in every response's extensions, says what was done, and why.
 //! - [`Entries`], from [`CacheLayer::entries`], manages what is stored.
-//! - [`store`] has the stores, and the contract for one of your own.
+//! - [`store`] has the stores, and the contract for one of your own; [`store::choosing`] tells them apart.
 //! - [`time`] has the clock, for tests without waiting.
 //!
 //! # One client or many users
@@ -111,6 +111,7 @@
 //! | `redb` | yes | `store::Redb` | redb, tokio (`rt`, `sync`), etcetera, tempfile |
 //! | `sqlite` | | `store::Sqlite` | rusqlite with SQLite itself (C, compiled in), tokio (`rt`, `sync`), etcetera, tempfile |
 //! | `redis` | | `store::Redis` | redis, rustls (with ring), tokio (`rt`, `sync`, `time`, `net`), futures-util |
+//! | `mongodb` | | `store::MongoDb` | mongodb with bson, rustls (with ring) and a DNS client, tokio (`rt`, `sync`, `time`, `net`), futures-util |
 //! | `tokio` | yes | refreshes in the background, a limit on waits | tokio (`rt`, `sync`, `time`) |
 //! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
 //! | `tracing` | | events for store faults and refusals | tracing |

@@ -4,7 +4,7 @@ use http::Extensions;
 
 use crate::{
     key::Key,
-    policy::{Expiration, StaleLimit},
+    policy::{Demands, Expiration, StaleLimit},
 };
 
 /// What one request asks of the cache: put it into the request's extensions.
@@ -35,6 +35,8 @@ pub struct CacheOptions {
     pub(crate) stale_if_error: Option<StaleLimit>,
     pub(crate) key: Option<Key>,
     pub(crate) tags: Vec<Box<str>>,
+    /// What the request's own fields ask for, where the policy reads them.
+    pub(crate) demands: Demands,
 }
 
 static NONE: CacheOptions = CacheOptions::new();
@@ -54,6 +56,7 @@ impl CacheOptions {
             stale_if_error: None,
             key: None,
             tags: Vec::new(),
+            demands: Demands::NONE,
         }
     }
 

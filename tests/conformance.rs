@@ -185,3 +185,80 @@ mod redis {
         connect().await.unwrap().clear().await.unwrap();
     }
 }
+
+#[cfg(feature = "mongodb")]
+#[path = "support/mongodb.rs"]
+mod mongodb_servers;
+
+#[cfg(feature = "mongodb")]
+mod mongodb {
+    use std::sync::Mutex;
+
+    use larder::store::{MongoDb, mongodb::Builder};
+
+    use super::{
+        mongodb_servers::{DATABASE, any_server, drop_namespace, namespace},
+        *,
+    };
+
+    /// Runs the suite, and leaves nothing behind on a server that is not the test's own.
+    async fn all(builder: impl Fn(Builder) -> Builder) {
+        let (url, _server) = any_server();
+        let namespaces = Mutex::new(Vec::new());
+        conformance::all(async || {
+            let namespace = namespace();
+            namespaces.lock().unwrap().push(namespace.clone());
+            let store = MongoDb::builder(&url).database(DATABASE).namespace(namespace);
+            builder(store).connect().await.unwrap()
+        })
+        .await;
+        for namespace in namespaces.into_inner().unwrap() {
+            drop_namespace(&url, &namespace).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn mongodb_keeps_every_promise() {
+        all(|builder| builder).await;
+    }
+
+    /// Every body in GridFS, and in small chunks.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn mongodb_keeps_every_promise_with_nothing_inline() {
+        all(|builder| builder.inline_limit(0).chunk_size(64 << 10)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_namespaces_of_a_mongodb_database_have_nothing_in_common() {
+        let (url, _server) = any_server();
+        let namespace = namespace();
+        // One is the beginning of the other.
+        let names = [namespace.clone(), format!("{namespace}.files")];
+        let connect = |name: &str| MongoDb::builder(&url).database(DATABASE).namespace(name);
+        let one = connect(&names[0]).connect().await.unwrap();
+        let two = connect(&names[1]).inline_limit(0).connect().await.unwrap();
+        conformance::isolation(&one, &two).await;
+        for name in names {
+            drop_namespace(&url, &name).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_connections_to_a_mongodb_server_share_everything() {
+        let (url, _server) = any_server();
+        let namespace = namespace();
+        let connect = || MongoDb::builder(&url).database(DATABASE).namespace(&namespace).connect();
+        let (one, two) = (connect().await.unwrap(), connect().await.unwrap());
+        conformance::shared(&one, &two).await;
+        drop_namespace(&url, &namespace).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_on_a_mongodb_server_is_there_for_the_next_connection() {
+        let (url, _server) = any_server();
+        let namespace = namespace();
+        let connect = || MongoDb::builder(&url).database(DATABASE).namespace(&namespace).connect();
+        conformance::reopen(async || connect().await.unwrap()).await;
+        drop_namespace(&url, &namespace).await;
+    }
+}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs every test. Installs first what the tests need beside a Rust toolchain: redis-server. The tests start servers of
-# their own with it, each in a temporary folder, and end them. REDIS_URL names a server of yours for those that need but
-# some server; they keep to namespaces of their own there.
+# Runs every test. Installs first what the tests need beside a Rust toolchain: redis-server, and SecantusDB, a server of
+# MongoDB's protocol, into .mongo-venv. The tests start servers of their own with them, each in a temporary folder, and
+# end them. REDIS_URL and MONGODB_URI name servers of yours for those that need but some server; they keep to namespaces
+# of their own there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,6 +18,26 @@ if ! command -v redis-server >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server
 fi
 
+# Each pinned: SecantusDB pins none of what it needs.
+mongo_packages="SecantusDB==0.7.0b3 dnspython==2.9.2 future==1.0.0 numpy==2.4.6 pymongo==4.20.0 python-dateutil==4.0.0
+  s2sphere==0.2.5 shapely==2.2.0 tzdata==2026.6"
+if ! .mongo-venv/bin/python -c 'import secantus' 2>/dev/null; then
+  say "SecantusDB is missing from .mongo-venv"
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+      echo "Install Python 3.10 or later with its venv module (on Debian and its kin, as root: apt-get install" \
+        "python3-venv), then run this again." >&2
+      exit 1
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+  fi
+  rm -rf .mongo-venv
+  python3 -m venv .mongo-venv
+  # shellcheck disable=SC2086 # a list of words
+  .mongo-venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: $mongo_packages
+fi
+
 say "tests, all features"
 cargo test --all-features
 
@@ -26,6 +47,7 @@ cargo test --no-default-features --features memory,conformance --lib --tests
 cargo test --no-default-features --features redb,conformance --lib --tests
 cargo test --no-default-features --features sqlite,conformance --lib --tests
 cargo test --no-default-features --features redis,conformance --lib --tests
+cargo test --no-default-features --features mongodb,conformance --lib --tests
 
 say "examples"
 # Twice, with the features $1 and the arguments behind: the first run should miss once, and the second never; or as often as

@@ -1,15 +1,19 @@
-#![cfg(feature = "redb")]
-#![allow(clippy::unwrap_used)]
-
 //! What only a file can show: opening, crashes, damage, other processes, a full disk. What every store promises is
 //! tested by the conformance suite.
 
+#![cfg(feature = "redb")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/child.rs"]
+mod child;
+#[path = "support/entries.rs"]
+mod entries;
+
 use std::{
     env,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     pin::Pin,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     task::Poll,
     time::Duration,
 };
@@ -21,7 +25,7 @@ use larder::{
     Key,
     entry::Head,
     store::{
-        ErrorKind, Hit, Redb, Result, Store, Version, Writer,
+        ErrorKind, Redb, Result, Store, Version, Writer,
         redb::{Builder, Durability},
     },
     time::Timestamp,
@@ -30,6 +34,13 @@ use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle,
 };
 use tempfile::TempDir;
+
+#[cfg(target_os = "linux")]
+use self::child::peak;
+use self::{
+    child::{CHILD, child, child_path, hear},
+    entries::{MIB, body, get, head_at, key, pieces, put, read},
+};
 
 const ENTRIES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("larder.entries");
 const CHUNKS: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("larder.chunks");
@@ -40,7 +51,6 @@ const PENDING: TableDefinition<'_, u64, (u64, u64)> = TableDefinition::new("lard
 const GARBAGE: TableDefinition<'_, u64, ()> = TableDefinition::new("larder.garbage");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("larder.meta");
 
-const MIB: usize = 1 << 20;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 // ===== support =====
@@ -51,57 +61,8 @@ fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-fn key(number: u64) -> Key {
-    Key::digest(number.to_string())
-}
-
 fn head() -> Head {
-    let (parts, ()) =
-        Response::builder().header("content-type", "text/plain").body(()).unwrap().into_parts();
-    Head::new(Method::GET, "http://example.com/", parts, Timestamp::from_millis(1_000))
-}
-
-/// A body of `len` bytes that no other `seed` has anywhere.
-fn body(seed: u64, len: usize) -> Bytes {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes.into()
-}
-
-async fn put(store: &Redb, key: Key, head: Head, body: Bytes) -> Result<()> {
-    let mut writer = store.put(&key, head).await?;
-    for piece in pieces(&body) {
-        writer.write(piece).await?;
-    }
-    writer.finish(None).await
-}
-
-fn pieces(body: &Bytes) -> impl Iterator<Item = Bytes> {
-    let body = body.clone();
-    (0..body.len()).step_by(50_000).map(move |at| body.slice(at..(at + 50_000).min(body.len())))
-}
-
-async fn read(hit: Hit) -> Result<Bytes> {
-    let mut body = hit.body;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
-    }
-    Ok(bytes.into())
-}
-
-async fn get(store: &Redb, key: Key) -> Option<Bytes> {
-    match store.get(&key).await.unwrap() {
-        Some(hit) => Some(read(hit).await.unwrap()),
-        None => None,
-    }
+    head_at(Timestamp::from_millis(1_000))
 }
 
 /// How many rows the tables of a closed file have: entries, chunks, expiry, tags, order, pending, garbage.
@@ -159,30 +120,6 @@ fn change_chunk(path: &Path, index: usize, change: impl FnOnce(&mut Vec<u8>)) {
         table.insert(&row, value.as_slice()).unwrap();
     }
     txn.commit().unwrap();
-}
-
-const CHILD: &str = "LARDER_TEST_CHILD";
-
-/// The path that a child process is given; `None` in the test itself.
-fn child_path() -> Option<PathBuf> {
-    env::var_os(CHILD).map(PathBuf::from)
-}
-
-/// This very test once more, in a process of its own, where [`child_path`] is `path`.
-fn child(test: &str, path: &Path) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, path);
-    command.stdout(Stdio::piped());
-    command
-}
-
-/// Waits until the child has said `word` so many times.
-fn hear(child: &mut Child, word: &str, times: usize) {
-    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-    for _ in 0..times {
-        let heard = lines.by_ref().any(|line| line.unwrap().contains(word));
-        assert!(heard, "the child ended before it said {word:?} {times} times");
-    }
 }
 
 // ===== opening =====
@@ -1077,11 +1014,6 @@ fn survives_on_8_mib(name: &str, path: &Path) {
 #[tokio::test]
 async fn a_large_body_passes_through_little_memory() {
     let name = "a_large_body_passes_through_little_memory";
-    fn peak() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
-    }
     if let Some(path) = child_path() {
         let store = Redb::open(path).unwrap();
         let before = peak();

@@ -1,9 +1,13 @@
-#![cfg(feature = "redis")]
-#![allow(clippy::unwrap_used)]
-
 //! What only a server can show: commands, keys and times to live on it, faults of the network and of the server, other
 //! processes, a cluster, Sentinels. What every store promises is tested by the conformance suite.
 
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/child.rs"]
+mod child;
+#[path = "support/entries.rs"]
+mod entries;
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/redis.rs"]
@@ -13,7 +17,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     env,
-    process::Command,
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -23,37 +27,33 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future};
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use larder::{
     CacheLayer, CacheStatus, Key,
     entry::Head,
-    store::{ErrorKind, Hit, Redis, Result, Store, Writer},
+    store::{ErrorKind, Redis, Result, Store, Writer},
     time::Timestamp,
 };
 use tower::{Layer, ServiceExt};
 
+#[cfg(target_os = "linux")]
+use self::child::peak;
 use self::{
+    child::{CHILD, child},
+    entries::{MIB, body, get, head_at, key, put, read},
     proxy::Proxy,
     servers::{Cluster, Server, any_server, namespace},
 };
 
-const MIB: usize = 1 << 20;
-
 // ===== support =====
-
-fn key(number: u64) -> Key {
-    Key::digest(number.to_string())
-}
 
 fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
 fn head() -> Head {
-    let (parts, ()) =
-        Response::builder().header("content-type", "text/plain").body(()).unwrap().into_parts();
-    Head::new(Method::GET, "http://example.com/", parts, now())
+    head_at(now())
 }
 
 fn tagged(tags: &[&str]) -> Head {
@@ -62,44 +62,6 @@ fn tagged(tags: &[&str]) -> Head {
 
 fn expiring(after: Duration) -> Head {
     head().with_expires_at(Some(now().saturating_add(after)))
-}
-
-/// A body of `len` bytes that no other `seed` has anywhere.
-fn body(seed: u64, len: usize) -> Bytes {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes.into()
-}
-
-async fn put(store: &Redis, key: Key, head: Head, body: Bytes) -> Result<()> {
-    let mut writer = store.put(&key, head).await?;
-    for at in (0..body.len()).step_by(50_000) {
-        writer.write(body.slice(at..(at + 50_000).min(body.len()))).await?;
-    }
-    writer.finish(None).await
-}
-
-async fn read(hit: Hit) -> Result<Bytes> {
-    let mut body = hit.body;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
-    }
-    Ok(bytes.into())
-}
-
-async fn get(store: &Redis, key: Key) -> Option<Bytes> {
-    match store.get(&key).await.unwrap() {
-        Some(hit) => Some(read(hit).await.unwrap()),
-        None => None,
-    }
 }
 
 /// A server of the test's own, and a store on it.
@@ -142,15 +104,6 @@ async fn counted(server: &Server, what: impl Future<Output = ()>) -> BTreeMap<St
     server.ask::<String>(&["CONFIG", "RESETSTAT"]);
     what.await;
     commands(server)
-}
-
-const CHILD: &str = "LARDER_TEST_CHILD";
-
-/// This very test once more, in a process of its own, with `word` in [`CHILD`].
-fn child(test: &str, word: &str) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, word);
-    command
 }
 
 type Fetched = (bool, Bytes);
@@ -223,6 +176,33 @@ async fn the_other_operations_take_as_many_commands_as_documented() {
     let nothing =
         counted(&server, async { assert_eq!(store.remove_expired(now()).await.unwrap(), 0) });
     assert_eq!(sent(nothing.await)[2], 16, "by index");
+}
+
+/// A removal by tag sends as many commands, and the server does as much of anything, however many entries there are.
+#[tokio::test]
+async fn a_removal_by_tag_costs_what_it_removes() {
+    let (server, store) = place().await;
+    let mut costs = Vec::new();
+    // So that the server knows the scripts.
+    put(&store, key(0), tagged(&["few"]), body(0, 9)).await.unwrap();
+    store.remove_tagged("few").await.unwrap();
+    for entries in [20, 10_000] {
+        let fill = (0..entries).map(|number| {
+            let tag = if number % (entries / 10) == 0 { "few" } else { "many" };
+            put(&store, key(number), tagged(&[tag]), body(number, 9))
+        });
+        futures_util::stream::iter(fill.collect::<Vec<_>>())
+            .buffer_unordered(64)
+            .for_each(|done| async { done.unwrap() })
+            .await;
+        assert_eq!(store.len().await.unwrap(), entries);
+        let seen = counted(&server, async {
+            assert_eq!(store.remove_tagged("few").await.unwrap(), 10);
+        });
+        costs.push(seen.await);
+        store.clear().await.unwrap();
+    }
+    assert_eq!(costs[0], costs[1]);
 }
 
 // ===== keys and times to live =====
@@ -897,7 +877,8 @@ async fn two_processes_share_a_server() {
     let (url, _server) = any_server();
     let namespace = namespace();
     let store = Redis::builder(&url).namespace(&namespace).connect().await.unwrap();
-    let mut child = child(name, &format!("{namespace} {url}")).spawn().unwrap();
+    let mut child =
+        child(name, format!("{namespace} {url}")).stdout(Stdio::inherit()).spawn().unwrap();
     operate(&store, 1).await;
     let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
     assert!(status.success());
@@ -916,11 +897,6 @@ async fn two_processes_share_a_server() {
 #[tokio::test]
 async fn a_large_body_passes_through_little_memory() {
     let name = "a_large_body_passes_through_little_memory";
-    fn peak() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
-    }
     if let Ok(url) = env::var(CHILD) {
         let store = Redis::connect(&url).await.unwrap();
         let before = peak();
@@ -943,7 +919,7 @@ async fn a_large_body_passes_through_little_memory() {
         return;
     }
     let server = Server::start();
-    let output = child(name, &server.url()).output().unwrap();
+    let output = child(name, server.url()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("grown by"), "{text}");
     println!("{text}");

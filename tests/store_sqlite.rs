@@ -4,12 +4,16 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/child.rs"]
+mod child;
+#[path = "support/entries.rs"]
+mod entries;
+
 use std::{
     env,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     pin::Pin,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -18,15 +22,20 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
 use http::{HeaderName, Method, Response};
 use larder::{
-    Key,
     entry::Head,
-    store::{ErrorKind, Hit, Result, Sqlite, Store, Version, Writer, sqlite::Durability},
+    store::{ErrorKind, Result, Sqlite, Store, Version, Writer, sqlite::Durability},
     time::Timestamp,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-const MIB: usize = 1 << 20;
+#[cfg(target_os = "linux")]
+use self::child::peak;
+use self::{
+    child::{CHILD, child, child_path, hear, say},
+    entries::{MIB, body, get, head_at, key, pieces, put, read},
+};
+
 const CHUNK: usize = 128 * 1024;
 const PAGE: usize = 8 * 1024;
 
@@ -38,63 +47,14 @@ fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-fn key(number: u64) -> Key {
-    Key::digest(number.to_string())
-}
-
 fn head() -> Head {
-    let (parts, ()) =
-        Response::builder().header("content-type", "text/plain").body(()).unwrap().into_parts();
-    Head::new(Method::GET, "http://example.com/", parts, Timestamp::from_millis(1_000))
+    head_at(Timestamp::from_millis(1_000))
 }
 
 fn tagged(tags: &[&str], expires_at: Option<u64>) -> Head {
     head()
         .with_tags(tags.iter().map(|&tag| tag.into()).collect())
         .with_expires_at(expires_at.map(Timestamp::from_millis))
-}
-
-/// A body of `len` bytes that no other `seed` has anywhere.
-fn body(seed: u64, len: usize) -> Bytes {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes.into()
-}
-
-async fn put(store: &Sqlite, key: Key, head: Head, body: Bytes) -> Result<()> {
-    let mut writer = store.put(&key, head).await?;
-    for piece in pieces(&body) {
-        writer.write(piece).await?;
-    }
-    writer.finish(None).await
-}
-
-fn pieces(body: &Bytes) -> impl Iterator<Item = Bytes> {
-    let body = body.clone();
-    (0..body.len()).step_by(50_000).map(move |at| body.slice(at..(at + 50_000).min(body.len())))
-}
-
-async fn read(hit: Hit) -> Result<Bytes> {
-    let mut body = hit.body;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
-    }
-    Ok(bytes.into())
-}
-
-async fn get(store: &Sqlite, key: Key) -> Option<Bytes> {
-    match store.get(&key).await.unwrap() {
-        Some(hit) => Some(read(hit).await.unwrap()),
-        None => None,
-    }
 }
 
 /// The file as any other program sees it.
@@ -136,35 +96,6 @@ async fn settled_rows(path: &Path) -> [i64; 5] {
     store.vacuum().await.unwrap();
     store.close().await.unwrap();
     rows(path)
-}
-
-const CHILD: &str = "LARDER_TEST_CHILD";
-
-/// The path that a child process is given; `None` in the test itself.
-fn child_path() -> Option<PathBuf> {
-    env::var_os(CHILD).map(PathBuf::from)
-}
-
-/// This very test once more, in a process of its own, where [`child_path`] is `path`.
-fn child(test: &str, path: &Path) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, path);
-    command.stdout(Stdio::piped());
-    command
-}
-
-/// Waits until the child has said `word` so many times.
-fn hear(child: &mut Child, word: &str, times: usize) {
-    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-    for _ in 0..times {
-        let heard = lines.by_ref().any(|line| line.unwrap().contains(word));
-        assert!(heard, "the child ended before it said {word:?} {times} times");
-    }
-}
-
-fn say(word: &str) {
-    println!("{word}");
-    std::io::stdout().flush().unwrap();
 }
 
 // ===== opening =====
@@ -1286,11 +1217,6 @@ async fn a_full_disk_is_an_error_and_room_is_used_again() {
 #[tokio::test]
 async fn a_large_body_passes_through_little_memory() {
     let name = "a_large_body_passes_through_little_memory";
-    fn peak() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
-    }
     if let Some(path) = child_path() {
         let store = Sqlite::open(path).unwrap();
         let before = peak();

@@ -10,7 +10,7 @@ use super::{CacheLayer, ResponseBody, heal::watched};
 use crate::{
     entry::Head,
     key::Key,
-    policy::{self, Verdict},
+    policy::{self, Part, Verdict},
     stats::Count,
     status::CacheStatus,
     store::{Hit, Store, StoredBody},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The response to `request` from the store. A request that makes a condition is answered with 304 where the caller's copy
-/// is as good as the stored one.
+/// is as good as the stored one, and one that asks for a part with that part.
 pub(super) fn stored<B: Store, ResBody: Body>(
     cache: &CacheLayer<B>,
     request: &request::Parts,
@@ -26,17 +26,43 @@ pub(super) fn stored<B: Store, ResBody: Body>(
     mut hit: Hit,
     status: CacheStatus,
 ) -> Response<ResponseBody<ResBody>> {
-    if let Some(response) = not_modified(request, &hit.head) {
-        return report(cache, response, status);
-    }
-    let response = if request.method == Method::HEAD {
-        hit.into_response().map(|_unread| StoredBody::empty())
+    let age = cache.settings.rules.age(&hit.head, status.now());
+    let mut response = if let Some(response) = not_modified(request, &hit.head) {
+        response
+    } else if request.method == Method::HEAD {
+        hit.into_response().map(|_unread| ResponseBody::stored(StoredBody::empty()))
     } else {
         // Watched first: the trailers then go behind the body that is handed out.
         hit.body = watched(hit.body, cache, key, hit.version);
-        hit.into_response()
+        asked_part(request, hit).map(ResponseBody::stored)
     };
-    report(cache, response.map(ResponseBody::stored), status)
+    if let Some(age) = age {
+        response.headers_mut().insert(header::AGE, age);
+    }
+    report(cache, response, status)
+}
+
+/// The part of the stored response that the request asks for, or all of it.
+fn asked_part(request: &request::Parts, hit: Hit) -> Response<StoredBody> {
+    if !policy::asks_for_part(&request.method, &request.headers) {
+        return hit.into_response();
+    }
+    let total = hit.head.body_len();
+    match policy::part(&request.headers, &hit.head) {
+        Part::Bytes { offset, len, range } => {
+            let mut response = hit.into_response().map(|body| body.part(offset, len));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            policy::part_headers(response.headers_mut(), len, range);
+            response
+        }
+        Part::Unsatisfiable => {
+            let mut response = Response::new(StoredBody::empty());
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            *response.headers_mut() = policy::unsatisfiable_headers(total);
+            response
+        }
+        Part::Whole | Part::Other => hit.into_response(),
+    }
 }
 
 /// The response from the store that the policy finds good, as it is or with a refresh behind it.

@@ -15,10 +15,10 @@ use super::{
 use crate::{
     entry::Head,
     key::Key,
-    policy,
+    policy::{self, Exchange, HeadSays},
     stats::Count,
     status::{Refusal, Stored},
-    store::{self, Hit, Store, Writer},
+    store::{self, Hit, Store, Version, Writer},
     time::Timestamp,
     trace,
 };
@@ -43,17 +43,33 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         response.headers = policy::merged(old.headers(), not_modified);
 
         let now = settings.clock.now();
-        let mut admitted = settings.rules.admit(&self.options, url, &self.parts, &response, now);
+        let mut admitted = settings.rules.admit(&Exchange {
+            options: &self.options,
+            url,
+            request: &self.parts,
+            response: &response,
+            requested_at,
+            now,
+        });
         if self.has_moved(missed, &key, &old, &response, now) {
             admitted = Err(Refusal::Vary);
         }
         let tags = admitted
+            .as_ref()
+            .map_err(|refusal| *refusal)
             .and_then(|_| settings.rules.tags.renew(&self.options, &self.parts, &old, &response));
         let tags = tags.unwrap_or_else(|refusal| {
             admitted = Err(refusal);
             old.tags().to_vec()
         });
-        let expires_at = admitted.unwrap_or_else(|_| old.expires_at());
+        let tags = settings.rules.with_groups(tags, url, &response.headers);
+        let expires_at = match &admitted {
+            Ok(admission) => {
+                response.headers = settings.rules.stored_fields(response.headers, admission, now);
+                admission.expires_at
+            }
+            Err(_) => old.expires_at(),
+        };
         let keep_until = settings.rules.keep_until(&self.options, &response.headers, expires_at);
         let head = Head::new(old.method().clone(), old.url(), response.clone(), now)
             .with_requested_at(requested_at)
@@ -63,8 +79,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             .carry_body(&old);
         hit.head = Arc::new(head);
 
-        let stored = match admitted {
-            Err(refusal) => Stored::No(refusal),
+        let stored = match &admitted {
+            Err(refusal) => Stored::No(*refusal),
             Ok(_) => match self.renew(missed, &key, &hit, &response, now, &lead).await {
                 Ok(true) => Stored::Yes,
                 Ok(false) => Stored::No(Refusal::Superseded),
@@ -93,6 +109,57 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             })),
         });
         Fetched::Confirmed(key, hit, stored)
+    }
+
+    /// Does to the stored response to a `GET` what the answer to a `HEAD` says of it (RFC 9111 §4.3.5): renews it, or
+    /// removes what is another by now.
+    pub(super) async fn heed_head(
+        &mut self,
+        key: &Key,
+        seen: Version,
+        old: &Head,
+        answer: &response::Parts,
+        requested_at: Timestamp,
+    ) {
+        let settings = &*self.cache.settings;
+        let says = settings.rules.head_says(old, answer);
+        if says == HeadSays::Nothing || settings.rules.read_only {
+            return;
+        }
+        let now = settings.clock.now();
+        let (mut response, ()) = Response::new(()).into_parts();
+        response.status = old.status();
+        response.version = old.version();
+        response.headers = policy::merged(old.headers(), &answer.headers);
+        let admitted = settings.rules.admit(&Exchange {
+            options: &self.options,
+            url: &self.url.text,
+            request: &self.parts,
+            response: &response,
+            requested_at,
+            now,
+        });
+        let vary = |headers| policy::vary(headers, &settings.recipe.ignored_headers);
+        let is_same = says == HeadSays::Same && vary(old.headers()) == vary(&response.headers);
+        let done = match admitted {
+            Ok(admission) if is_same => {
+                response.headers = settings.rules.stored_fields(response.headers, &admission, now);
+                let (fields, expires_at) = (&response.headers, admission.expires_at);
+                let keep_until = settings.rules.keep_until(&self.options, fields, expires_at);
+                let head = Head::new(old.method().clone(), old.url(), response, now)
+                    .with_requested_at(requested_at)
+                    .with_expires_at(expires_at)
+                    .with_keep_until(keep_until)
+                    .with_tags(old.tags().to_vec())
+                    .carry_body(old);
+                self.cache.shared.store.update(key, seen, head).await
+            }
+            _ => self.cache.shared.remove_seen(key, seen).await,
+        };
+        if let Err(error) = done {
+            self.cache.shared.counters.add(Count::StoreError);
+            trace::store_failed("update", key, &error);
+        }
     }
 
     /// Whether the response, by what the 304 says it varies by, belongs under another key than `key`, where requests find

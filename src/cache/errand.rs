@@ -13,6 +13,7 @@ use super::{
     share::{Carried, Joined, SharedBody},
 };
 use crate::{
+    entry::Head,
     key::{Key, RequestUrl},
     options::CacheOptions,
     policy::Verdict,
@@ -179,6 +180,10 @@ where
                 Waited::Again(looked)
             }
             Seat::LookAgain => Waited::Again(self.look_again().await),
+            Seat::Confirmed(confirmed) if !self.may_follow(&confirmed.head) => {
+                self.is_alone = true;
+                Waited::Again(looked)
+            }
             Seat::Confirmed(confirmed) => match self.confirmed(&confirmed, looked) {
                 Some(response) => Waited::Response(response),
                 None => Waited::Again(self.look_again().await),
@@ -299,8 +304,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         parts: request::Parts,
         url: RequestUrl,
         body: RequestBody<ReqBody>,
+        options: CacheOptions,
     ) -> Self {
-        let options = CacheOptions::of(&parts.extensions).clone();
         Self {
             inner,
             cache,
@@ -349,6 +354,13 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     fn may_answer(&self, carried: &Carried) -> bool {
         *carried.head.method() == self.parts.method
             && self.cache.settings.rules.may_answer(&self.parts.method, &carried.head).is_ok()
+            && self.may_follow(&carried.head)
+    }
+
+    /// Whether what another's call has brought under this head may answer this request too.
+    fn may_follow(&self, head: &Head) -> bool {
+        let now = self.cache.settings.clock.now();
+        self.cache.settings.rules.may_follow(&self.options, head, now)
     }
 
     /// Whether it may go behind another's call, and others behind its own.

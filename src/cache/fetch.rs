@@ -19,7 +19,7 @@ use super::{
 use crate::{
     entry::Head,
     key::Key,
-    policy::{self, Verdict},
+    policy::{self, Exchange, Verdict},
     stats::Count,
     status::{CacheStatus, Refusal, Stale, Stored},
     store::{Hit, Store, Version},
@@ -48,14 +48,20 @@ pub(super) enum Fetched<ResBody: Body, E> {
     StandIn(Key, Hit, RefreshError),
     /// What is stored still holds; and whether the store has it with its new head.
     Confirmed(Key, Hit, Stored),
-    /// A response that is not stored.
-    Refused(response::Parts, ResponseBody<ResBody>, Key, Refusal),
-    /// A response on its way into the store.
-    Carried(response::Parts, Arc<Carried>, SharedBody<ResBody::Error>),
+    /// A response.
+    Response(Kept<ResBody>),
+}
+
+/// What has become of a response.
+pub(super) enum Kept<ResBody: Body> {
+    /// It is not stored.
+    No(response::Parts, ResponseBody<ResBody>, Key, Refusal),
+    /// It is on its way into the store.
+    Underway(response::Parts, Arc<Carried>, SharedBody<ResBody::Error>),
 }
 
 /// The body of a response, and whether something of it has been read to see whether it breaks off.
-enum Arrived<ResBody: Body> {
+pub(super) enum Arrived<ResBody: Body> {
     Unread(ResBody),
     Begun(Begun<ResBody>),
 }
@@ -110,12 +116,12 @@ where
                 let status = CacheStatus::revalidated(reason, key, &hit.head, now, false, stored);
                 answer::stored(&self.cache, &self.parts, key, hit, status)
             }
-            Fetched::Refused(parts, body, key, refusal) => {
+            Fetched::Response(Kept::No(parts, body, key, refusal)) => {
                 let now = self.cache.settings.clock.now();
                 let status = CacheStatus::refused(reason, refusal, key, now);
                 answer::report(&self.cache, Response::from_parts(parts, body), status)
             }
-            Fetched::Carried(parts, carried, mut body) => {
+            Fetched::Response(Kept::Underway(parts, carried, mut body)) => {
                 background::forgive(&self.cache, &asked_for);
                 let (head, progress) = (&carried.head, carried.progress.clone());
                 let status = CacheStatus::storing(reason, carried.key, head, progress);
@@ -137,7 +143,7 @@ where
         &mut self,
         missed: Missed,
         mut kept: Option<(Key, Hit)>,
-        mut lead: Lead,
+        lead: Lead,
         stands_in: impl FnOnce(&Head, Timestamp) -> bool,
     ) -> Fetched<ResBody, S::Error> {
         let requested_at = self.cache.settings.clock.now();
@@ -157,6 +163,10 @@ where
         let mut response = call(self.inner.clone(), Request::from_parts(sent, body)).await;
         let is_asked = conditions.is_some();
         let asked = kept.as_ref().map(|(key, hit)| (*key, hit.version));
+        let of_get = kept
+            .as_ref()
+            .filter(|(_, hit)| *hit.head.method() != self.parts.method)
+            .map(|(_, hit)| hit.head.clone());
         if let Ok(answer) = &response
             && is_asked
             && answer.status() == StatusCode::NOT_MODIFIED
@@ -206,12 +216,35 @@ where
             }
             _ => Arrived::Unread(body),
         };
+        if let (Some((key, seen)), Some(head)) = (asked, &of_get) {
+            self.heed_head(&key, seen, head, &parts, requested_at).await;
+        }
+        let kept = self.keep(&missed, parts, body, requested_at, lead);
+        if let Kept::No(..) = &kept
+            && let Some((key, seen)) = asked
+            && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+        {
+            self.remove_gone(&key, seen).await;
+        }
+        Fetched::Response(kept)
+    }
+
+    /// Stores the response as its body is read, where it may be.
+    pub(super) fn keep(
+        &mut self,
+        missed: &Missed,
+        parts: response::Parts,
+        body: Arrived<ResBody>,
+        requested_at: Timestamp,
+        mut lead: Lead,
+    ) -> Kept<ResBody> {
         let least = body.size_hint().lower();
-        let (entry, names, limits) = match self.admit(&missed, &parts, least, requested_at) {
+        let (entry, names, limits) = match self.admit(missed, &parts, least, requested_at) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.cache.shared.counters.add(Count::Refused);
                 trace::not_stored(&missed.key, refusal);
+                let status = parts.status;
                 if status == StatusCode::NOT_MODIFIED {
                     // The caller's own condition was sent on, and tells nothing of what a whole response would be.
                     self.cache.shared.flights.admitted(&missed.key);
@@ -219,16 +252,11 @@ where
                     self.cache.shared.flights.refused(&missed.key, refusal, status);
                 }
                 lead.land(Landed::Alone);
-                if let Some((key, seen)) = asked
-                    && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
-                {
-                    self.remove_gone(&key, seen).await;
-                }
                 let body = match body {
                     Arrived::Unread(body) => ResponseBody::passthrough(body),
                     Arrived::Begun(begun) => ResponseBody::begun(begun),
                 };
-                return Fetched::Refused(parts, body, missed.key, refusal);
+                return Kept::No(parts, body, missed.key, refusal);
             }
         };
         let body = match body {
@@ -237,7 +265,7 @@ where
         };
         let (carried, body) =
             Carried::begin(&self.cache, missed.key, entry, names, body, limits, lead);
-        Fetched::Carried(parts, carried, body)
+        Kept::Underway(parts, carried, body)
     }
 
     /// The origin says that there is no such thing any more: to serve it on would be no service.
@@ -262,7 +290,14 @@ where
         let settings = &*self.cache.settings;
         let (rules, url) = (&settings.rules, self.url.text.as_str());
         let now = settings.clock.now();
-        let expires_at = rules.admit(&self.options, url, &self.parts, response, now)?;
+        let admission = rules.admit(&Exchange {
+            options: &self.options,
+            url,
+            request: &self.parts,
+            response,
+            requested_at,
+            now,
+        })?;
         // The length that a HEAD's response names is not its own.
         let has_no_body =
             self.parts.method == Method::HEAD || response.status == StatusCode::NO_CONTENT;
@@ -273,9 +308,9 @@ where
         }
         let limits = Limits { expected, max };
         let place = Place { request: &self.parts, url, missed };
-        let keys = place.keys(settings, response, expires_at, now)?;
+        let keys = place.keys(settings, response, admission.expires_at, now)?;
         let head = place
-            .head(settings, &keys.key, response, expires_at, now)?
+            .head(settings, &keys.key, response, &admission, now)?
             .with_requested_at(requested_at);
         Ok((Entry { key: keys.key, head, variants: keys.list }, keys.names, limits))
     }

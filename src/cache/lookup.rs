@@ -71,6 +71,20 @@ pub(super) async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
     Lookup { found: get.found, missed, ..own }
 }
 
+/// What the store has of the response to a request in part.
+pub(super) async fn lookup_part<B: Store, ReqBody: Body<Data = Bytes>>(
+    cache: &CacheLayer<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    url: &RequestUrl,
+    body: &mut RequestBody<ReqBody>,
+) -> Lookup {
+    let recipe = &cache.settings.recipe;
+    let whole =
+        options.key.unwrap_or_else(|| recipe.primary(&parts.method, url, parts, body.content()));
+    look_under(cache, options, parts, recipe.part(&whole)).await
+}
+
 /// Looks where a response on its way to others has shown this request's place to be.
 pub(super) async fn look_by_names<B: Store>(
     cache: &CacheLayer<B>,

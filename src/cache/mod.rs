@@ -25,6 +25,7 @@ mod future;
 mod heal;
 mod layer;
 mod lookup;
+mod pass;
 mod place;
 mod removal;
 mod request;

@@ -9,7 +9,7 @@ use crate::{
     entry::Head,
     key::{Key, Recipe},
     options::CacheOptions,
-    policy::{self, Vary},
+    policy::{self, Admission, Vary},
     status::{Miss, Refusal},
     time::Timestamp,
 };
@@ -40,16 +40,19 @@ impl Place<'_> {
         settings: &Settings,
         key: &Key,
         response: &response::Parts,
-        expires_at: Option<Timestamp>,
+        admission: &Admission,
         now: Timestamp,
     ) -> Result<Head, Refusal> {
         let options = CacheOptions::of(&self.request.extensions);
         let mut tags = settings.rules.tags.choose(options, self.request, response)?;
+        tags.extend(settings.rules.group_tags(self.url, &response.headers));
         tags.extend(self.url_tag(&settings.recipe, key));
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;
         stored.version = response.version;
-        stored.headers = policy::end_to_end(&response.headers);
+        let fields = policy::end_to_end(&response.headers);
+        stored.headers = settings.rules.stored_fields(fields, admission, now);
+        let expires_at = admission.expires_at;
         let keep_until = self.keep_until(settings, response, expires_at);
         Ok(Head::new(self.request.method.clone(), self.url, stored, now)
             .with_expires_at(expires_at)

@@ -57,6 +57,11 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         Self::with_rest(Rest::Untouched { body })
     }
 
+    /// A body that has ended.
+    pub(crate) fn ended() -> Self {
+        Self::with_rest(Rest::Ended)
+    }
+
     fn with_rest(rest: Rest<B>) -> Self {
         Self { chunks: VecDeque::new(), trailers: None, error: None, rest }
     }
@@ -107,10 +112,10 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
 
     /// The body for a call, and the same once more, should that be needed.
     pub(crate) fn take_for_call(&mut self) -> (Self, Self) {
-        let mut again = Self::with_rest(Rest::Ended);
+        let mut again = Self::ended();
         again.chunks.clone_from(&self.chunks);
         again.trailers.clone_from(&self.trailers);
-        (mem::replace(self, Self::with_rest(Rest::Ended)), again)
+        (mem::replace(self, Self::ended()), again)
     }
 
     fn push(&mut self, chunk: Bytes) {

@@ -11,16 +11,14 @@ use tower_service::Service;
 use super::{
     CacheLayer, RequestBody, ResponseBody, answer, background,
     errand::Errand,
-    fetch::call,
-    lookup::{Found, Lookup, lookup},
+    lookup::{Found, Lookup, lookup, lookup_part},
+    pass::pass,
 };
 use crate::{
     options::CacheOptions,
-    policy::{self, Verdict},
-    stats::Count,
-    status::{Bypass, CacheStatus},
+    policy::{self, Part, Verdict},
+    status::Bypass,
     store::Store,
-    trace,
 };
 
 pub(super) async fn serve<S, B, ReqBody, ResBody>(
@@ -40,19 +38,18 @@ where
     ResBody::Error: Send,
 {
     let (parts, body) = request.into_parts();
-    let options = CacheOptions::of(&parts.extensions);
-    let passing = if !cache.is_enabled() {
-        Err(Bypass::Disabled)
-    } else {
-        cache.settings.rules.gate(options, &parts)
-    };
+    let rules = &cache.settings.rules;
+    let asked = rules.asked(CacheOptions::of(&parts.extensions), &parts.headers);
+    let options = &*asked;
+    let passing =
+        if !cache.is_enabled() { Err(Bypass::Disabled) } else { rules.gate(options, &parts) };
     let url = match passing
         .and_then(|()| cache.settings.recipe.url(&parts).map_err(|_invalid| Bypass::InvalidTarget))
     {
         Ok(url) => url,
         Err(reason) => {
-            let body = RequestBody::untouched(body);
-            return Box::pin(bypass(inner, cache, parts, body, reason)).await;
+            let (body, options) = (RequestBody::untouched(body), asked.into_owned());
+            return Box::pin(pass(inner, cache, parts, body, options, reason)).await;
         }
     };
     let (mut body, buffered) = if body.is_end_stream() {
@@ -61,10 +58,20 @@ where
         Box::pin(RequestBody::buffered(body, cache.settings.max_request_body)).await
     };
     if let Err(reason) = buffered {
-        return Box::pin(bypass(inner, cache, parts, body, reason)).await;
+        let options = asked.into_owned();
+        return Box::pin(pass(inner, cache, parts, body, options, reason)).await;
     }
 
-    let looked = lookup(&cache, options, &parts, &url, &mut body).await;
+    let mut looked = lookup(&cache, options, &parts, &url, &mut body).await;
+    if policy::asks_for_part(&parts.method, &parts.headers) && !has_part(&looked, &parts) {
+        if rules.keeps_parts() {
+            looked = Box::pin(lookup_part(&cache, options, &parts, &url, &mut body)).await;
+        }
+        if !has_part(&looked, &parts) {
+            let options = asked.into_owned();
+            return Box::pin(pass(inner, cache, parts, body, options, Bypass::Range)).await;
+        }
+    }
     let found = match looked.found {
         Found::Good(key, hit, verdict)
             if verdict == Verdict::Fresh
@@ -75,46 +82,12 @@ where
         found => found,
     };
     let looked = Lookup { found, ..looked };
-    Box::pin(Errand::new(inner, cache, parts, url, body).run(looked)).await
+    let options = asked.into_owned();
+    Box::pin(Errand::new(inner, cache, parts, url, body, options).run(looked)).await
 }
 
-/// Sends a request past the cache.
-async fn bypass<S, B, ReqBody, ResBody>(
-    inner: S,
-    cache: CacheLayer<B>,
-    parts: request::Parts,
-    body: RequestBody<ReqBody>,
-    reason: Bypass,
-) -> Result<Response<ResponseBody<ResBody>>, S::Error>
-where
-    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
-    B: Store,
-    ReqBody: Body<Data = Bytes>,
-    ResBody: Body,
-{
-    if CacheOptions::of(&parts.extensions).only_if_cached {
-        return Ok(answer::only_if_cached(&cache, None, "The cache does not answer this request"));
-    }
-    cache.shared.counters.add(Count::Bypass);
-    let method = parts.method.clone();
-    let may_invalidate = cache.settings.invalidate
-        && !cache.settings.rules.read_only
-        && reason != Bypass::Disabled
-        && !policy::is_safe(&method);
-    let url = may_invalidate.then(|| cache.settings.recipe.url(&parts).ok()).flatten();
-
-    let response = call(inner, Request::from_parts(parts, body)).await?;
-    if let Some(url) = url
-        && cache.settings.rules.invalidates(&method, response.status())
-    {
-        match cache.shared.remove_url(&cache.settings.recipe, &url.text).await {
-            Ok(removed) => cache.shared.counters.add_invalidated(removed),
-            Err(error) => {
-                cache.shared.counters.add(Count::StoreError);
-                trace::invalidation_failed(error.kind(), &error);
-            }
-        }
-    }
-    let status = CacheStatus::bypass(reason, cache.settings.clock.now());
-    Ok(answer::report(&cache, response.map(ResponseBody::passthrough), status))
+/// Whether what was found holds the part that the request asks for, or shows that there is none.
+fn has_part(looked: &Lookup, parts: &request::Parts) -> bool {
+    matches!(&looked.found, Found::Good(_, hit, _)
+        if policy::part(&parts.headers, &hit.head) != Part::Other)
 }

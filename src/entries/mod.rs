@@ -13,7 +13,7 @@ use crate::{
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
-    policy,
+    policy::{self, Exchange},
     stats::Stats,
     status::{CacheStatus, Miss, Refusal},
     store::{Error, ErrorKind, Hit, Result, Store, StoredBody, Writer},
@@ -125,14 +125,19 @@ impl<B: Store> Entries<B> {
 
         let (parts, body) = response.into_parts();
         let refused = |refusal: Refusal| invalid(format!("it is not to be stored ({refusal})"));
-        let expires_at = settings
-            .rules
-            .admit_by_hand(options, &url.text, &request, &parts, now)
-            .map_err(refused)?;
+        let exchange = Exchange {
+            options,
+            url: &url.text,
+            request: &request,
+            response: &parts,
+            requested_at: now,
+            now,
+        };
+        let admission = settings.rules.admit_by_hand(&exchange).map_err(refused)?;
         let place = Place { request: &request, url: &url.text, missed: &missed };
-        let keys = place.keys(settings, &parts, expires_at, now).map_err(refused)?;
+        let keys = place.keys(settings, &parts, admission.expires_at, now).map_err(refused)?;
         let key = keys.key;
-        let head = place.head(settings, &key, &parts, expires_at, now).map_err(refused)?;
+        let head = place.head(settings, &key, &parts, &admission, now).map_err(refused)?;
         let expected = if request.method == Method::HEAD {
             None
         } else {

@@ -12,10 +12,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 mod recipe;
+mod selection;
 mod url;
 
 pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, Recipe, URL_TAG_PREFIX};
-pub(crate) use self::url::RequestUrl;
+pub(crate) use self::url::{RequestUrl, push_without_dots};
 
 /// Under what a response is kept: 32 bytes, printed as hex.
 ///
@@ -110,6 +111,8 @@ pub(crate) enum Domain {
     Request,
     /// A variant below a primary key (RFC 9111 §4.1).
     Variant,
+    /// A part of the response under a primary key (RFC 9111 §3.3).
+    Part,
     /// A key by a name of the user's own.
     Named,
     /// The tag that every entry of a URL carries.
@@ -121,6 +124,7 @@ impl Domain {
         match self {
             Self::Request => b"larder/key/1/request",
             Self::Variant => b"larder/key/1/variant",
+            Self::Part => b"larder/key/1/part",
             Self::Named => b"larder/key/1/named",
             Self::UrlTag => b"larder/key/1/url-tag",
         }

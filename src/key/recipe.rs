@@ -1,17 +1,18 @@
 //! [`Recipe`]: the settings by which a request becomes a key, and the making itself.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use globset::{Glob, GlobSet};
 use http::{
-    HeaderMap, HeaderName, Method, header,
+    HeaderMap, HeaderName, Method, Request, Uri,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
     request,
 };
 
 use super::{
     Domain, Field, Hasher, Key,
+    selection::selecting_value,
     url::{InvalidTarget, RequestUrl, Spelling},
 };
 
@@ -28,8 +29,12 @@ pub(crate) struct Content<'a> {
 /// How keys are made. Equal settings make equal keys, in every process and release with the same key version.
 #[derive(Clone)]
 pub(crate) struct Recipe {
-    /// Names in a fixed order, so that the order of settings does not matter.
+    /// The names whose values are part of the key, in a fixed order, so that the order of settings does not matter.
     pub(crate) headers: Vec<HeaderName>,
+    /// Those of them that a setting names.
+    pub(crate) named: Vec<HeaderName>,
+    /// Whether `Authorization` and `Cookie` are among them unasked.
+    pub(crate) with_credentials: bool,
     pub(crate) ignored_headers: Vec<HeaderName>,
     /// The patterns as given, and all of them compiled.
     pub(crate) ignored_query: (Vec<Glob>, Option<GlobSet>),
@@ -44,6 +49,8 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             headers: vec![AUTHORIZATION, COOKIE],
+            named: Vec::new(),
+            with_credentials: true,
             ignored_headers: Vec::new(),
             ignored_query: (Vec::new(), None),
             sort_query: false,
@@ -70,16 +77,31 @@ impl fmt::Debug for Recipe {
 
 impl Recipe {
     pub(crate) fn add_header(&mut self, name: HeaderName) {
-        if let Err(position) =
-            self.headers.binary_search_by(|have| have.as_str().cmp(name.as_str()))
-        {
-            self.headers.insert(position, name);
-        }
+        self.named.push(name);
+        self.order_headers();
     }
 
     pub(crate) fn ignore_header(&mut self, name: HeaderName) {
-        self.headers.retain(|have| *have != name);
+        self.named.retain(|have| *have != name);
         self.ignored_headers.push(name);
+        self.order_headers();
+    }
+
+    /// Leaves it to the responses to say whose they are.
+    pub(crate) fn without_credentials(&mut self) {
+        self.with_credentials = false;
+        self.order_headers();
+    }
+
+    fn order_headers(&mut self) {
+        let mut headers = self.named.clone();
+        let unasked = [AUTHORIZATION, COOKIE].into_iter();
+        headers.extend(
+            unasked.filter(|name| self.with_credentials && !self.ignored_headers.contains(name)),
+        );
+        headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        headers.dedup();
+        self.headers = headers;
     }
 
     pub(crate) fn url(&self, request: &request::Parts) -> Result<RequestUrl, InvalidTarget> {
@@ -143,12 +165,25 @@ impl Recipe {
         hasher.field(Field::Primary, primary.as_bytes());
         for name in names {
             hasher.field(Field::HeaderName, name.as_str().as_bytes());
-            match combined(name, headers) {
+            match selecting_value(name, headers) {
                 Some(value) => hasher.field(Field::HeaderValue, &value),
                 None => hasher.field(Field::HeaderAbsent, &[]),
             }
         }
         hasher.finish()
+    }
+
+    /// The primary key of what is stored of a response in part, whose whole has its place under `primary`.
+    pub(crate) fn part(&self, primary: &Key) -> Key {
+        let mut hasher = Hasher::new(Domain::Part, self.secret.as_ref());
+        hasher.field(Field::Primary, primary.as_bytes());
+        hasher.finish()
+    }
+
+    /// What `url`, which a response names, is for these settings; `None` where it is no URL of a request.
+    pub(crate) fn url_of(&self, url: Uri) -> Option<String> {
+        let request = Request::get(url).body(()).ok()?;
+        Some(self.url(&request.into_parts().0).ok()?.text)
     }
 
     /// The key of a request of `method` for `url` (normalised) that has nothing else to be told apart by: no selected
@@ -178,35 +213,15 @@ pub(crate) const OWN_TAG_PREFIX: &str = "larder:";
 pub(crate) const URL_TAG_PREFIX: &str = "larder:url:";
 
 fn add_present(hasher: &mut Hasher, name: &HeaderName, headers: &HeaderMap) {
-    if let Some(value) = combined(name, headers) {
+    if let Some(value) = selecting_value(name, headers) {
         hasher.field(Field::HeaderName, name.as_str().as_bytes());
         hasher.field(Field::HeaderValue, &value);
     }
 }
 
-/// The lines of one name as one value: trimmed, joined as RFC 9110 §5.3 (and RFC 9113 §8.2.3 for cookies) says. Three
-/// negotiation fields are folded into one spelling, since case and spaces mean nothing there; `Accept` is not one of
-/// them, as its parameters may be quoted strings.
-fn combined<'a>(name: &HeaderName, headers: &'a HeaderMap) -> Option<Cow<'a, [u8]>> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
-    let mut value = Cow::Borrowed(first.as_bytes().trim_ascii());
-    for next in values {
-        let joined = value.to_mut();
-        joined.extend_from_slice(separator);
-        joined.extend_from_slice(next.as_bytes().trim_ascii());
-    }
-    if [header::ACCEPT_CHARSET, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE].contains(name) {
-        let visible = value.iter().filter(|byte| !byte.is_ascii_whitespace());
-        value = visible.map(u8::to_ascii_lowercase).collect::<Vec<u8>>().into();
-    }
-    Some(value)
-}
-
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::header;
 
     use super::*;
 

@@ -129,7 +129,13 @@ fn push_path(out: &mut String, path: &str, spelling: Spelling<'_>) {
         return;
     }
     let normal = out.split_off(start);
-    let mut segments = normal[1..].split('/').peekable();
+    push_without_dots(out, &normal);
+}
+
+/// Appends a path without its dot segments (RFC 3986 §5.2.4).
+pub(crate) fn push_without_dots(out: &mut String, path: &str) {
+    let start = out.len();
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         match segment {

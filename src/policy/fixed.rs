@@ -8,10 +8,9 @@ use http::{
     request, response,
 };
 
-use super::{Rules, Scope};
+use super::{Admission, Rules, Scope};
 use crate::{
     entry::Head,
-    options::CacheOptions,
     policy::Expiration,
     status::{Bypass, Miss, Refusal},
     time::Timestamp,
@@ -36,28 +35,22 @@ pub(super) fn may_answer(rules: &Rules, head: &Head) -> Result<(), Miss> {
     Ok(())
 }
 
-pub(super) fn has_expired(head: &Head, now: Timestamp) -> bool {
-    head.is_expired(now)
-}
-
 pub(super) fn admit(
     rules: &Rules,
-    options: &CacheOptions,
-    url: &str,
-    request: &request::Parts,
     response: &response::Parts,
+    chosen: Option<Expiration>,
     now: Timestamp,
-) -> Result<Option<Timestamp>, Refusal> {
+) -> Result<Admission, Refusal> {
     if response.headers.contains_key(SET_COOKIE) && !rules.store_set_cookie {
         return Err(Refusal::SetCookie);
     }
-    let chosen = rules.expiration.choose(options.expire_after, url, request, response);
     let expiration = match (chosen, rules.scope) {
         (Some(expiration), _) => expiration,
         (None, Scope::Private) => Expiration::Never,
         (None, Scope::Shared) => return Err(Refusal::NoExpiration),
     };
-    expiration.expires_at(now).ok_or(Refusal::Expiration)
+    let expires_at = expiration.expires_at(now).ok_or(Refusal::Expiration)?;
+    Ok(Admission { expires_at, withheld: Vec::new() })
 }
 
 #[cfg(test)]
@@ -67,7 +60,10 @@ mod tests {
     use http::{Request, Response};
 
     use super::*;
-    use crate::policy::{StaleLimit, Verdict};
+    use crate::{
+        options::CacheOptions,
+        policy::{Exchange, StaleLimit, Verdict},
+    };
 
     const NONE: CacheOptions = CacheOptions::new();
 
@@ -81,7 +77,15 @@ mod tests {
     ) -> Result<Option<Timestamp>, Refusal> {
         let response = response.body(()).unwrap().into_parts().0;
         let request = request(Request::get("http://a/"));
-        rules.admit(&CacheOptions::new(), "http://a/", &request, &response, Timestamp::MIN)
+        let exchange = Exchange {
+            options: &NONE,
+            url: "http://a/",
+            request: &request,
+            response: &response,
+            requested_at: Timestamp::MIN,
+            now: Timestamp::MIN,
+        };
+        rules.admit(&exchange).map(|admission| admission.expires_at)
     }
 
     #[test]

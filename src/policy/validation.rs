@@ -173,7 +173,7 @@ fn is_conditional(method: &Method) -> bool {
 }
 
 /// The line of that name, where there is exactly one.
-fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next();
     first.filter(|_| lines.next().is_none())
@@ -181,7 +181,7 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
 
 /// The stored `ETag`, where it is one tag. Without quotes it is none by the letter; but there are origins that write,
 /// and want to read, such.
-fn etag(headers: &HeaderMap) -> Option<&HeaderValue> {
+pub(super) fn etag(headers: &HeaderMap) -> Option<&HeaderValue> {
     only(headers, ETAG).filter(|value| match opaque(bytes(value)) {
         [b'"', tag @ .., b'"'] => !tag.contains(&b'"'),
         // As a condition, `*` would be met by anything, and a list by each of its members.
@@ -194,7 +194,7 @@ fn bytes(value: &HeaderValue) -> &[u8] {
     value.as_bytes().trim_ascii()
 }
 
-fn is_weak(tag: &[u8]) -> bool {
+pub(super) fn is_weak(tag: &[u8]) -> bool {
     tag.starts_with(b"W/")
 }
 
@@ -214,7 +214,7 @@ fn tags(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 }
 
 /// An HTTP date in any of its three forms (RFC 9110 §5.6.7).
-fn date(value: &HeaderValue) -> Option<SystemTime> {
+pub(super) fn date(value: &HeaderValue) -> Option<SystemTime> {
     httpdate::parse_http_date(value.to_str().ok()?).ok()
 }
 

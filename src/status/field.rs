@@ -10,7 +10,10 @@ impl CacheStatus {
     pub(crate) fn field(&self, name: &str) -> Option<HeaderValue> {
         let mut text = name.to_owned();
         text.push_str(match self.outcome {
-            Outcome::Hit | Outcome::Stale(Stale::WhileRevalidate | Stale::OnlyIfCached) => "; hit",
+            Outcome::Hit
+            | Outcome::Stale(Stale::WhileRevalidate | Stale::OnlyIfCached | Stale::Accepted) => {
+                "; hit"
+            }
             // What was forwarded is no hit, whatever it was answered with (RFC 9211 §2.1).
             Outcome::Stale(Stale::IfError) => match self.times {
                 Some((_, Some(expires_at))) if expires_at <= self.now => "; fwd=stale",
@@ -45,6 +48,7 @@ impl CacheStatus {
             }
             (Outcome::Stale(Stale::WhileRevalidate), _) => Some("stale-while-revalidate"),
             (Outcome::Stale(Stale::IfError), _) => Some("stale-if-error"),
+            (Outcome::Stale(Stale::Accepted), _) => Some("max-stale"),
             (Outcome::Miss(Miss::Corrupt) | Outcome::Coalesced(Miss::Corrupt), _) => {
                 Some("corrupt")
             }

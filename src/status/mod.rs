@@ -71,7 +71,8 @@ pub enum Miss {
     /// There are responses for the URL, but none for these request headers (`Vary`).
     Variant,
     /// The request asked for the origin's word ([`refresh`](crate::CacheOptions::refresh),
-    /// [`force_refresh`](crate::CacheOptions::force_refresh)).
+    /// [`force_refresh`](crate::CacheOptions::force_refresh)), or for a fresher response than the stored one (`no-cache`,
+    /// `max-age`, `min-fresh`).
     Refresh,
     /// What is stored is damaged. It is removed, unless the cache is read-only.
     Corrupt,
@@ -92,6 +93,8 @@ pub enum Stale {
     /// The request forbade to ask the origin ([`only_if_cached`](crate::CacheOptions::only_if_cached)), and one of the
     /// two limits above lets the response stand.
     OnlyIfCached,
+    /// The request accepts it (`max-stale`, RFC 9111 §5.2.1.2).
+    Accepted,
 }
 
 /// Why a request went past the cache.
@@ -104,7 +107,7 @@ pub enum Bypass {
     Requested,
     /// The method is none of those that are [cached](crate::CacheLayer::methods).
     Method,
-    /// The request asks for a part (`Range`).
+    /// The request asks for a part (`Range`), and no fresh response is stored to take it from; or for several parts.
     Range,
     /// The request asks for another protocol (`Upgrade`).
     Upgrade,
@@ -129,7 +132,7 @@ pub enum Refusal {
     Bypassed,
     /// The request [forbade to ask](crate::CacheOptions::only_if_cached) the inner service.
     NotFetched,
-    /// The request [asked for it](crate::CacheOptions::no_store).
+    /// The request [asked for it](crate::CacheOptions::no_store), or its `Cache-Control: no-store` did.
     NoStore,
     /// The cache is [read-only](crate::CacheLayer::read_only).
     ReadOnly,
@@ -141,6 +144,20 @@ pub enum Refusal {
     Expiration,
     /// The cache is [shared](crate::CacheLayer::shared), and no expiration has been chosen.
     NoExpiration,
+    /// The response says `Cache-Control: no-store`.
+    NoStoreDirective,
+    /// The response says `Cache-Control: no-cache`, and has no validator by which the origin could confirm it.
+    NoCache,
+    /// The response is for one user (`Cache-Control: private`), and the cache is [shared](crate::CacheLayer::shared).
+    Private,
+    /// The response says `Cache-Control: must-understand`, and its status is none that this cache knows.
+    MustUnderstand,
+    /// The request carries credentials, the cache is [shared](crate::CacheLayer::shared), and the response does not allow
+    /// it to be kept for others (`Cache-Control: public`, `must-revalidate` or `s-maxage`).
+    Authorization,
+    /// The response does not say for how long it is fresh, and neither its status and its `Last-Modified` let that be
+    /// guessed, nor has it a validator by which the origin could confirm it.
+    NoFreshness,
     /// The response sets a cookie, and the cache is [shared](crate::CacheLayer::shared).
     SetCookie,
     /// The response varies by more than request headers (`Vary: *`).
@@ -223,6 +240,11 @@ impl CacheStatus {
         Self { times: Some((head.stored_at(), head.expires_at())), ..self }
     }
 
+    /// When the response was answered with.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
     pub(crate) fn hit(key: Key, head: &Head, now: Timestamp) -> Self {
         Self::new(Outcome::Hit, Some(key), now, Stored::Yes).of(head)
     }
@@ -263,6 +285,11 @@ impl CacheStatus {
 
     pub(crate) fn bypass(reason: Bypass, now: Timestamp) -> Self {
         Self::new(Outcome::Bypass(reason), None, now, Refusal::Bypassed)
+    }
+
+    /// The same, of a response that is kept, or is not, under `key`.
+    pub(crate) fn storing_at(self, key: Key, storing: impl Into<Storing>) -> Self {
+        Self { key: Some(key), storing: storing.into(), ..self }
     }
 
     pub(crate) fn only_if_cached(key: Option<Key>, now: Timestamp) -> Self {
@@ -356,6 +383,7 @@ impl Stale {
             Self::WhileRevalidate => "while-revalidate",
             Self::IfError => "if-error",
             Self::OnlyIfCached => "only-if-cached",
+            Self::Accepted => "accepted",
         }
     }
 }
@@ -388,6 +416,12 @@ impl Refusal {
             Self::Predicate => "predicate",
             Self::Expiration => "expiration",
             Self::NoExpiration => "no-expiration",
+            Self::NoStoreDirective => "no-store-directive",
+            Self::NoCache => "no-cache",
+            Self::Private => "private",
+            Self::MustUnderstand => "must-understand",
+            Self::Authorization => "authorization",
+            Self::NoFreshness => "no-freshness",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
             Self::Tags => "tags",

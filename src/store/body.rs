@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -62,6 +62,18 @@ impl StoredBody {
         self
     }
 
+    /// `len` bytes of the body from `first` on, which it has, without its trailers.
+    pub(crate) fn part(self, first: u64, len: u64) -> Self {
+        match self.source {
+            // A body in memory has a length in memory.
+            Source::Bytes(bytes) => bytes.slice(first as usize..(first + len) as usize).into(),
+            Source::Stream(_) => {
+                Self::from_stream(len, Part { whole: self, skip: first, left: len })
+            }
+            Source::Ended => Self::empty(),
+        }
+    }
+
     /// How many bytes are still to come.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -109,6 +121,35 @@ impl StoredBody {
                 return Poll::Ready(Some(chunk));
             },
         }
+    }
+}
+
+/// Some of the bytes of a body. Those before them are read and passed over, those behind them are not read.
+struct Part {
+    whole: StoredBody,
+    skip: u64,
+    left: u64,
+}
+
+impl Stream for Part {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while self.left > 0 {
+            let mut chunk = match ready!(self.whole.poll_chunk(cx)) {
+                Some(Ok(chunk)) => chunk,
+                other => return Poll::Ready(other),
+            };
+            let skipped = self.skip.min(chunk.len() as u64);
+            chunk.advance(skipped as usize);
+            chunk.truncate(self.left.min(chunk.len() as u64) as usize);
+            self.skip -= skipped;
+            self.left -= chunk.len() as u64;
+            if !chunk.is_empty() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+        }
+        Poll::Ready(None)
     }
 }
 
@@ -189,6 +230,31 @@ mod tests {
         assert!(read(streamed(5, &[b"abc"])).pop().unwrap().is_err());
         assert!(read(streamed(2, &[b"abc"])).pop().unwrap().is_err());
         assert!(read(streamed(5, &[b"abc", b"", b"de"])).iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn a_part_is_those_bytes_and_no_more() {
+        let whole = b"abcdefghij";
+        let bodies = || {
+            [
+                StoredBody::from(Bytes::from_static(whole)),
+                streamed(10, &[b"abc", b"defg", b"", b"hij"]),
+                streamed(10, &[b"a", b"bcdefghi", b"j"]),
+            ]
+        };
+        for first in 0..10 {
+            for len in 1..=10 - first {
+                for body in bodies() {
+                    let part = body.part(first as u64, len as u64);
+                    assert_eq!(part.len(), len as u64);
+                    let bytes: Vec<Bytes> = read(part).into_iter().map(Result::unwrap).collect();
+                    assert_eq!(bytes.concat(), whole[first..first + len], "{first} {len}");
+                }
+            }
+        }
+        // What breaks before the part ends is an error, what breaks behind it is not met.
+        assert!(read(streamed(10, &[b"abc"]).part(2, 2)).pop().unwrap().is_err());
+        assert!(read(streamed(10, &[b"abcd"]).part(2, 2)).iter().all(Result::is_ok));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The store contract, and the stores that keep it.
+//! The store contract, and the stores that keep it. Which of them is for what, what each survives and costs, is told in
+//! `store::choosing`.
 //!
 //! A store keeps *entries*: under a [`Key`] one [`Head`] (status, header lines and the cache's own attributes), a body,
 //! and trailers where there were some. **The store keeps, the cache decides**: no store knows freshness, `Vary` or any
@@ -40,6 +41,9 @@ use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod any;
 mod body;
+// A page of the documentation, without code.
+#[cfg(any(doc, doctest))]
+pub mod choosing;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
@@ -48,6 +52,8 @@ mod embedded;
 mod error;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(feature = "redb")]
 pub mod redb;
 #[cfg(feature = "redis")]
@@ -64,6 +70,10 @@ pub use self::{
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use self::memory::Memory;
+#[cfg(feature = "mongodb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mongodb")))]
+#[doc(inline)]
+pub use self::mongodb::MongoDb;
 #[cfg(feature = "redb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 #[doc(inline)]

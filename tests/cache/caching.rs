@@ -214,30 +214,6 @@ async fn an_entry_that_the_store_finds_too_large_is_refused_the_same_way() {
     assert_eq!(stand.layer.stats().store_errors, 0);
 }
 
-/// RC and ACC both answered a `Range` with the whole 200, and http-cache stored a 206 as if it were the whole.
-#[tokio::test]
-async fn a_range_is_neither_answered_from_the_whole_nor_stored_as_it() {
-    let stand = Stand::new(Double::new(|request, _| {
-        let mut response = ok("0123456789");
-        if request.headers().contains_key("range") {
-            response = line(ok("01"), "content-range", "bytes 0-1/10");
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        }
-        response
-    }));
-    let range = || get("/").header("range", "bytes=0-1");
-    for _ in 0..2 {
-        let reply = stand.ask(range()).await;
-        assert_eq!(reply.outcome(), bypass(Bypass::Range));
-        assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, "01"));
-    }
-    assert_eq!(stand.len().await, 0);
-    assert_eq!(stand.get("/").await.text(), "0123456789");
-    assert_eq!(stand.ask(range()).await.text(), "01");
-    assert!(stand.get("/").await.is_hit());
-    assert_eq!(stand.calls(), 4);
-}
-
 #[tokio::test]
 async fn a_206_that_nobody_asked_for_is_not_stored() {
     let stand = Stand::new(Double::new(|_, _| {

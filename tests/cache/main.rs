@@ -35,6 +35,7 @@ mod passing;
 mod pauses;
 mod publishing;
 mod races;
+mod ranges;
 mod readiness;
 mod refresh;
 #[cfg(feature = "tokio")]

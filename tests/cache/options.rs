@@ -97,7 +97,7 @@ async fn only_if_cached_holds_for_requests_that_the_cache_does_not_answer() {
     for request in [
         request(Method::POST),
         request(Method::DELETE),
-        get("/").header("range", "bytes=0-1"),
+        get("/absent").header("range", "bytes=0-1"),
         get("/").header("if-match", "x"),
         get("/").header("upgrade", "x"),
         Request::get("/").header("host", "no host"),

@@ -1,5 +1,7 @@
 //! A way to a server that can be cut or stalled.
 
+#![allow(dead_code)]
+
 use std::{
     net::SocketAddr,
     sync::{

@@ -15,7 +15,7 @@ use crate::{
     cache::{
         CacheLayer, RefreshError, RefreshFailure, RequestBody,
         errand::Errand,
-        fetch::Fetched,
+        fetch::{Fetched, Kept},
         flight::{Boarding, Join, Lead},
         lookup::{Found, Lookup},
     },
@@ -55,6 +55,7 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
     shared.counters.add(Count::Refresh);
     // They are about the caller's copy, and the caller has been answered.
     policy::remove_conditions(&mut errand.parts.headers);
+    policy::remove_range(&mut errand.parts.headers);
     let tasks = errand.cache.tasks.clone();
     errand.cache = errand.cache.without_tasks();
     let report = Report { cache: errand.cache.clone(), key, url: errand.url.text.clone() };
@@ -90,8 +91,8 @@ where
         Fetched::Failed(_) => return Err(RefreshError::Call),
         Fetched::StandIn(_, _, why) => return Err(why),
         Fetched::Confirmed(_, _, stored) => stored,
-        Fetched::Refused(_, _, _, refusal) => Stored::No(refusal),
-        Fetched::Carried(_, carried, mut body) => {
+        Fetched::Response(Kept::No(_, _, _, refusal)) => Stored::No(refusal),
+        Fetched::Response(Kept::Underway(_, carried, mut body)) => {
             while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
                 frame.map_err(|_| RefreshError::Body)?;
             }

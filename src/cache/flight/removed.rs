@@ -120,7 +120,9 @@ mod tests {
         assert_eq!(removed.add_tag("a"), None);
         assert!(removed.may_renew(&key, seen, &head("b")));
         assert_eq!((removed.add_tag("c"), removed.add_tag("b")), (None, Some((key, seen))));
-        (0..MOST).for_each(|n| drop(removed.add_tag(&n.to_string())));
+        for n in 0..MOST {
+            assert_eq!(removed.add_tag(&n.to_string()), None);
+        }
         assert_eq!(removed.add_tag("b"), Some((key, seen)), "however many there were");
     }
 }

@@ -20,6 +20,7 @@ mod kept;
 mod key;
 
 mod expiry;
+mod policy;
 mod tags;
 
 mod calls;

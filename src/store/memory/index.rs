@@ -23,6 +23,9 @@ pub(super) struct Index {
     tags: BTreeSet<(u64, Key)>,
     hasher: RandomState,
     version: u64,
+    /// How many rows of tags have been asked for.
+    #[cfg(test)]
+    pub(super) asked: std::cell::Cell<u64>,
 }
 
 impl Index {
@@ -95,6 +98,8 @@ impl Index {
 
     /// The first key behind `after` that has a row for `tag`, or for a tag with the same hash.
     pub(super) fn tagged(&self, tag: &str, after: Option<Key>) -> Option<Key> {
+        #[cfg(test)]
+        self.asked.set(self.asked.get() + 1);
         let hash = self.hasher.hash_one(tag);
         let from = match after {
             None => Bound::Included((hash, FIRST)),

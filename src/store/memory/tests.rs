@@ -234,6 +234,19 @@ fn an_update_that_grows_the_head_makes_room() {
 }
 
 #[test]
+fn a_removal_by_tag_asks_for_what_it_removes_and_for_nothing_else() {
+    let store = Memory::new(1 << 30);
+    for number in 0..100_000 {
+        let tag = if number % 10_000 == 0 { "few" } else { "many" };
+        try_put(&store, key(number), head(number).with_tags(vec![tag.into()]), vec![0]).unwrap();
+    }
+    assert_eq!(finish(store.remove_tagged("few")).unwrap(), 10);
+    assert_eq!(store.table.lock().asked.get(), 11, "each of the ten, and that there are no more");
+    assert_eq!(finish(store.remove_tagged("none")).unwrap(), 0);
+    assert_eq!((store.table.lock().asked.get(), now(store.len()).unwrap()), (12, 99_990));
+}
+
+#[test]
 fn another_tag_with_the_same_hash_removes_nothing() {
     let store = Memory::default();
     for number in 0..600 {

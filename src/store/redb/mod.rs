@@ -115,6 +115,12 @@ pub use super::embedded::Durability;
 
 /// A store in one database file. The [module's text](self) says what it promises.
 ///
+/// # Limits
+///
+/// The entries take up to [`max_bytes`](Builder::max_bytes), 4 GiB by default, and one entry may take all of it; a larger
+/// one is refused with [`ErrorKind::TooLarge`]. The file takes up to about twice as much and does not shrink. One process
+/// has it, unless [all say otherwise](Builder::multi_process); it belongs on a local disk.
+///
 /// # Clone
 ///
 /// A clone is another handle to the same file. Dropping the last one syncs and closes the file and waits for that; a

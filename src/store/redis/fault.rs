@@ -43,8 +43,8 @@ fn kind(error: &RedisError) -> ErrorKind {
 /// The first word of what the server answered.
 fn code(error: &RedisError) -> Option<String> {
     let code = error.code()?;
-    // An error of a command within a script is told as that of the script.
-    if code == "ERR"
+    // An error of a command within a script is told as that of the script; by Redis 6, as a place in the script.
+    if (code == "ERR" || code.starts_with('@'))
         && let Some(detail) = error.detail()
         && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "READONLY"]
             .into_iter()
@@ -110,4 +110,27 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
 pub(super) fn strange(place: &str) -> Error {
     let message = format!("{place} gave an answer that makes no sense; is it a Redis server?");
     Error::new(ErrorKind::Other, STORE, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_within_a_script_is_known() {
+        for (code, detail, expected) in [
+            ("OOM", "command not allowed", ErrorKind::Full),
+            ("ERR", "Error running script: @user_script:18: -OOM command not", ErrorKind::Full),
+            ("@user_script:", "18: -OOM command not allowed when used memory", ErrorKind::Full),
+            ("@user_script:", "3: WRONGTYPE Operation against a key", ErrorKind::Corrupt),
+            ("ERR", "unknown command", ErrorKind::Unavailable),
+        ] {
+            let error = make_extension_error(code.to_owned(), Some(detail.to_owned()));
+            assert_eq!(kind(&error), expected, "{code} {detail}");
+        }
+        let demoted = make_extension_error("@user_script:".into(), Some("1: -READONLY You".into()));
+        assert!(is_demoted(&demoted) && breaks_connection(&demoted));
+    }
 }

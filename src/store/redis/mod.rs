@@ -90,9 +90,10 @@
 //! # Servers
 //!
 //! Tried with Redis 7.0.15: alone, with a Sentinel through a failover, as a cluster of three nodes, over TLS, with RESP2
-//! and RESP3. It needs scripts, and `UNLINK`, and so Redis 6 or what follows its protocol; the scripts build the names of
-//! bodies from those of entries, which some servers have to be told to allow. Replicas are not read. The
-//! checksums are against damage, not against those who write to the server on purpose.
+//! and RESP3. Tried with Valkey 9.1.2 as well, with the same tests, save those over TLS, which the server at hand was built
+//! without; and with Redis 6.2.5 alone, without TLS. It needs scripts, and `UNLINK`, and so Redis 6 or what follows its
+//! protocol; the scripts build the names of bodies from those of entries, which some servers have to be told to allow.
+//! Replicas are not read. The checksums are against damage, not against those who write to the server on purpose.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -118,6 +119,13 @@ mod value;
 pub use self::{builder::Builder, incoming::Writer};
 
 /// A store on a Redis server. The [module's text](self) says what it promises.
+///
+/// # Limits
+///
+/// What the entries may take is the server's `maxmemory`, and what goes when that is reached its `maxmemory-policy`. A body
+/// is in the server's memory as a whole. Nothing waits for the server longer than the
+/// [time limit](Builder::response_timeout), 2 s by default. Names of keys begin with the
+/// [namespace](Builder::namespace), `larder:` by default: caches that are to share nothing need names of their own.
 ///
 /// # Clone
 ///

@@ -135,6 +135,12 @@ pub use super::embedded::Durability;
 
 /// A store in one SQLite file. The [module's text](self) says what it promises.
 ///
+/// # Limits
+///
+/// The entries take up to [`max_bytes`](Builder::max_bytes), 4 GiB by default, and one entry may take all of it; a larger
+/// one is refused with [`ErrorKind::TooLarge`]. The file is a few per cent larger, and shrinks by
+/// [`vacuum`](Sqlite::vacuum). Processes of one machine share it; it belongs on a local disk.
+///
 /// # Clone
 ///
 /// A clone is another handle to the same file. Dropping the last one syncs and closes the file and waits for that; a

@@ -1,0 +1,69 @@
+//! Which policy decides: time alone, or the HTTP rules.
+
+use http::HeaderName;
+
+use super::key::header_names;
+use crate::{
+    CacheLayer, ConfigError,
+    policy::{Policy, Scope},
+};
+
+/// # The HTTP rules
+impl<B> CacheLayer<B> {
+    /// Lets the cache headers decide (RFC 9111) in place of time alone: what may be stored, for how long it is fresh, when
+    /// it has to be revalidated, what a request accepts, which unsafe methods make it stale.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, store::Memory};
+    /// // A browser's cache, and a gateway's.
+    /// let private = CacheLayer::new(Memory::default()).http_rules();
+    /// let shared = CacheLayer::shared(Memory::default()).http_rules();
+    ///
+    /// // The headers first, and where they say nothing, an hour.
+    /// let both = CacheLayer::new(Memory::default())
+    ///     .http_rules()
+    ///     .expire_after(Duration::from_secs(3600));
+    /// ```
+    ///
+    /// - **Any status** is kept for as long as its response says (`s-maxage`, `max-age`, `Expires`). Where it says nothing,
+    ///   the [expirations](CacheLayer#expiry) of the layer decide for the [statuses](CacheLayer::statuses) that they are
+    ///   meant for, and without any the heuristic of §4.2.2: a tenth of the time since `Last-Modified`.
+    ///   [`Expiration::DoNotStore`](crate::Expiration::DoNotStore) holds in any case.
+    /// - **Stale** responses are served within the limits that they name (`stale-while-revalidate`, `stale-if-error`, RFC
+    ///   5861), else within those of the layer, and never where `must-revalidate`, `no-cache`, or in a shared cache
+    ///   `proxy-revalidate` or `s-maxage` forbid it.
+    /// - **Requests** are heard: `no-cache`, `no-store`, `max-age`, `min-fresh`, `max-stale`, `only-if-cached`.
+    /// - **`Age`** is in every stored answer, and `Date` in every stored response.
+    /// - **In a shared cache**, `Authorization` and `Cookie` are no part of the key any more, and neither keeps a request
+    ///   away: §3.5 and `Vary` decide. Requests with `Authorization` have their responses kept where these say `public`,
+    ///   `must-revalidate` or `s-maxage`; `Set-Cookie` is kept, and replayed, where the response says for how long. An
+    ///   origin that answers each user differently has to say so (`private`, `no-store`, `Vary: Cookie`).
+    ///
+    /// Layers over one store should have one policy: what one has kept by its clock, the other takes as it finds it.
+    pub fn http_rules(self) -> Self {
+        self.set(|settings| {
+            let mut targets = Vec::new();
+            if settings.rules.scope == Scope::Shared {
+                settings.recipe.without_credentials();
+                targets.push(HeaderName::from_static("cdn-cache-control"));
+            }
+            settings.rules.policy = Policy::Http { targets };
+        })
+    }
+
+    /// The fields, in order, that speak to this cache in place of `Cache-Control` and `Expires` (targeted cache control,
+    /// RFC 9213): the first that is there and valid decides alone. Implies [`http_rules`](CacheLayer::http_rules).
+    /// Default: `CDN-Cache-Control` in a shared cache, none in a private one.
+    ///
+    /// # Errors
+    ///
+    /// Where a name is no header name.
+    pub fn targeted_by<N: AsRef<str>>(
+        self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Self, ConfigError> {
+        let targets = header_names("targeted_by", names)?;
+        Ok(self.http_rules().set(|settings| settings.rules.policy = Policy::Http { targets }))
+    }
+}

@@ -1,0 +1,256 @@
+//! The value of a header field that is part of a key, in one spelling (RFC 9111 §4.1).
+//!
+//! Two values become one only where they mean the same to every origin: lines of one name are one list, white space around
+//! its commas is none, and of the negotiation fields case does not count either. White space within a member stays, since
+//! what is no language range (`e n`) must not get, nor leave, the response for one that is. Credentials are not touched.
+
+use std::borrow::Cow;
+
+use http::{
+    HeaderMap, HeaderName,
+    header::{
+        ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE,
+        PROXY_AUTHORIZATION,
+    },
+};
+
+/// The value of the field `name` in one spelling; `None` where it is absent, which is another selection than empty.
+pub(crate) fn selecting_value<'a>(
+    name: &HeaderName,
+    headers: &'a HeaderMap,
+) -> Option<Cow<'a, [u8]>> {
+    // RFC 9110 §5.3; cookies by RFC 9113 §8.2.3.
+    let value = combined(name, headers, if *name == COOKIE { b"; " } else { b", " })?;
+    if [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name) {
+        return Some(value);
+    }
+    if *name == ACCEPT_CHARSET || *name == ACCEPT_ENCODING {
+        return Some(closed_up(value, b",;").to_ascii_lowercase().into());
+    }
+    if *name == ACCEPT_LANGUAGE {
+        let value = closed_up(value, b",;").to_ascii_lowercase();
+        return Some(by_preference(&value).unwrap_or(value).into());
+    }
+    Some(closed_up(value, b","))
+}
+
+/// All lines as one value, without the white space at their ends.
+fn combined<'a>(
+    name: &HeaderName,
+    headers: &'a HeaderMap,
+    separator: &[u8],
+) -> Option<Cow<'a, [u8]>> {
+    let mut lines = headers.get_all(name).iter();
+    let mut value = Cow::Borrowed(lines.next()?.as_bytes().trim_ascii());
+    for line in lines {
+        let joined = value.to_mut();
+        joined.extend_from_slice(separator);
+        joined.extend_from_slice(line.as_bytes().trim_ascii());
+    }
+    Some(value)
+}
+
+/// The value without white space beside `delimiters`, save in quoted strings; as it is where a string does not end, as
+/// nobody knows what is in it then.
+fn closed_up<'a>(value: Cow<'a, [u8]>, delimiters: &[u8]) -> Cow<'a, [u8]> {
+    if !value.iter().any(|byte| delimiters.contains(byte)) {
+        return value;
+    }
+    let mut closed: Vec<u8> = Vec::with_capacity(value.len());
+    let (mut is_quoted, mut is_escaped, mut is_behind_delimiter) = (false, false, false);
+    for &byte in &*value {
+        let is_space = matches!(byte, b' ' | b'\t');
+        if is_quoted {
+            is_quoted = is_escaped || byte != b'"';
+            is_escaped = byte == b'\\' && !is_escaped;
+        } else if is_space && is_behind_delimiter {
+            continue;
+        } else {
+            is_quoted = byte == b'"';
+            is_behind_delimiter = delimiters.contains(&byte);
+            if is_behind_delimiter {
+                closed.truncate(closed.trim_ascii_end().len());
+            }
+        }
+        closed.push(byte);
+    }
+    if is_quoted { value } else { closed.into() }
+}
+
+/// An `Accept-Language` value (RFC 9110 §12.5.4) with the preferred ranges first, equal ones in alphabetical order: the
+/// order says nothing, the weights do. `None` where a member is no language range. Without white space and in lower case
+/// the value must be already.
+fn by_preference(value: &[u8]) -> Option<Vec<u8>> {
+    let members = value.split(|&byte| byte == b',').filter(|member| !member.is_empty());
+    let mut ranges = members.map(weighted).collect::<Option<Vec<_>>>()?;
+    ranges.sort_unstable_by(|(a, a_weight), (b, b_weight)| {
+        b_weight.cmp(a_weight).then_with(|| a.cmp(b))
+    });
+    let mut ordered = Vec::with_capacity(value.len());
+    for (range, weight) in ranges {
+        if !ordered.is_empty() {
+            ordered.push(b',');
+        }
+        ordered.extend_from_slice(range);
+        // In the syntax of the field, so that no value which has none of it looks like this one.
+        match weight {
+            1000 => {}
+            0 => ordered.extend_from_slice(b";q=0"),
+            _ => ordered
+                .extend_from_slice(format!(";q=0.{weight:03}").trim_end_matches('0').as_bytes()),
+        }
+    }
+    Some(ordered)
+}
+
+/// A language range and its weight in thousandths (RFC 9110 §12.4.2).
+fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
+    let end = member.iter().position(|&byte| byte == b';').unwrap_or(member.len());
+    let (range, weight) = member.split_at(end);
+    let is_range = range.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-*".contains(byte));
+    let weight = match weight {
+        [] => 1000,
+        [b';', b'q', b'=', one @ (b'0' | b'1'), fraction @ ..] => {
+            let digits = match fraction {
+                [] => fraction,
+                [b'.', digits @ ..] if digits.len() <= 3 => digits,
+                _ => return None,
+            };
+            let mut thousandths = u16::from(one - b'0') * 1000;
+            for (digit, unit) in digits.iter().zip([100, 10, 1]) {
+                thousandths +=
+                    u16::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?) * unit;
+            }
+            thousandths
+        }
+        _ => return None,
+    };
+    Some((range, weight)).filter(|_| is_range && !range.is_empty() && weight <= 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(name: &'static str, lines: &[&str]) -> Option<String> {
+        let name = HeaderName::from_static(name);
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(&name, HeaderValue::from_str(line).unwrap());
+        }
+        selecting_value(&name, &headers).map(|value| String::from_utf8(value.into_owned()).unwrap())
+    }
+
+    #[track_caller]
+    fn one(name: &'static str, values: &[&[&str]], expected: &str) {
+        for lines in values {
+            assert_eq!(of(name, lines).as_deref(), Some(expected), "{lines:?}");
+        }
+    }
+
+    /// `vary.mjs`: `vary-normalise-combine`, `vary-normalise-space`.
+    #[test]
+    fn lines_and_white_space_around_commas_do_not_count() {
+        one("foo", &[&["1,2"], &["1, 2"], &[" 1 ,\t2 "], &["1", "2"], &["1 ", " 2"]], "1,2");
+        one("foo", &[&["a b"], &[" a b "]], "a b");
+        one("foo", &[&["a  b , c"], &["a  b", "c"]], "a  b,c");
+        one("foo", &[&[""], &["  "]], "");
+        assert_eq!(of("foo", &[]), None);
+    }
+
+    #[test]
+    fn what_is_opaque_stays_apart() {
+        for (one, other) in [
+            (&["1, 2"][..], &["1", "3"][..]),
+            (&["1,2"], &["2,1"]),
+            (&["a"], &["A"]),
+            (&["ab"], &["a b"]),
+            (&["\"a, b\""], &["\"a,b\""]),
+            (&["\"a\\\", b\""], &["\"a\\\",b\""]),
+            (&["\"a, b"], &["\"a,b"]),
+            (&["\"a\\\", b"], &["\"a\\\",b"]),
+            (&["1,2"], &["1;2"]),
+            (&["a;b"], &["a; b"]),
+        ] {
+            assert_ne!(of("foo", one), of("foo", other), "{one:?} {other:?}");
+        }
+        one("foo", &[&["\"a, b\" , c"], &["\"a, b\"", "c"]], "\"a, b\",c");
+        for name in ["authorization", "cookie", "proxy-authorization"] {
+            assert_eq!(of(name, &["a,  b=\"1\" ; C"]).as_deref(), Some("a,  b=\"1\" ; C"));
+        }
+        assert_eq!(of("cookie", &["a=1", "b=2"]).as_deref(), Some("a=1; b=2"));
+    }
+
+    /// `vary.mjs`: `vary-normalise-lang-order`, `-case`, `-space`.
+    #[test]
+    fn languages_are_ordered_by_weight() {
+        let all: [&[&str]; 6] = [
+            &["en, de"],
+            &["de, en"],
+            &["eN, De"],
+            &[" en ,   de"],
+            &["en", "de"],
+            &["de;q=1,en;q=1.0"],
+        ];
+        one("accept-language", &all, "de,en");
+        one(
+            "accept-language",
+            &[&["fr;q=0.5, de;q=1.0"], &["de, fr ; q=0.500"], &["DE,FR;Q=0.50,"]],
+            "de,fr;q=0.5",
+        );
+        one("accept-language", &[&["*;q=0, en-GB;q=0.001"]], "en-gb;q=0.001,*;q=0");
+        // What is no language range, or no weight, is left in its order.
+        for invalid in
+            ["en,d e", "en,de;q=2", "en,de;q=0.1234", "en,de;q=.5", "en,de;x=1", "en,;q=1"]
+        {
+            let value = of("accept-language", &[invalid]);
+            assert_eq!(value.as_deref(), Some(invalid));
+        }
+        assert_ne!(of("accept-language", &["en;q=0.5"]), of("accept-language", &["en"]));
+        assert_ne!(of("accept-language", &["e n"]), of("accept-language", &["en"]));
+        assert_ne!(of("accept-language", &["en;q=1.001"]), of("accept-language", &["en"]));
+    }
+
+    #[test]
+    fn codings_are_told_apart_by_name_and_order() {
+        one("accept-encoding", &[&["gzip, BR"], &["GZIP ,br"], &["gzip", "br"]], "gzip,br");
+        one("accept-encoding", &[&["gzip ; q=0.5"], &["gzip;q=0.5"]], "gzip;q=0.5");
+        assert_ne!(of("accept-encoding", &["gzip, br"]), of("accept-encoding", &["br, gzip"]));
+        assert_ne!(of("accept-encoding", &["g zip"]), of("accept-encoding", &["gzip"]));
+    }
+
+    proptest! {
+        #[test]
+        fn one_spelling_is_its_own(
+            value in "[aB\", ;q=01.*\\\\-]{0,30}",
+            name in prop_oneof![Just("foo"), Just("accept-language"), Just("accept-encoding")],
+        ) {
+            let once = of(name, &[&value]).unwrap();
+            prop_assert_eq!(of(name, &[&once]), Some(once.clone()));
+        }
+
+        #[test]
+        fn no_bytes_panic(value in prop::collection::vec(32_u8..=255, 0..40)) {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                for name in [ACCEPT_LANGUAGE, ACCEPT_ENCODING, COOKIE, http::header::USER_AGENT] {
+                    let headers = HeaderMap::from_iter([(name.clone(), value.clone())]);
+                    prop_assert!(selecting_value(&name, &headers).is_some());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_lines_are_read_in_one_go() {
+        for piece in ["a,", "\"", "a=\"", ",", " ,", "\\", ";", "a;q=0.5,"] {
+            let line = HeaderValue::from_str(&piece.repeat(200_000 / piece.len())).unwrap();
+            for name in [ACCEPT_LANGUAGE, ACCEPT_ENCODING, http::header::USER_AGENT] {
+                let headers = HeaderMap::from_iter([(name.clone(), line.clone())]);
+                assert!(selecting_value(&name, &headers).is_some(), "{piece}");
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Parts of a stored response (RFC 9110 §14): which bytes of it a request asks for, if it asks for any.
+
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, LAST_MODIFIED, RANGE},
+};
+
+use super::validation::{date, etag, is_weak, only};
+use crate::entry::Head;
+
+/// What of a stored response answers a request for a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of it: the request's `If-Range` names another response, or the status is none that has parts (RFC 9110
+    /// §13.1.5, §14.2).
+    Whole,
+    /// `len` bytes of the stored body from `offset` on, at least one; of the whole response they are `range`.
+    Bytes { offset: u64, len: u64, range: ContentRange },
+    /// There is no such part (RFC 9110 §15.5.17).
+    Unsatisfiable,
+    /// Several parts, or what is not understood: the origin's to answer.
+    Other,
+}
+
+/// Which bytes of a response there are (RFC 9110 §14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContentRange {
+    first: u64,
+    last: u64,
+    /// How many there are in all, where that is known.
+    total: Option<u64>,
+}
+
+impl ContentRange {
+    /// That of a 206 with one part of bytes.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = only(headers, CONTENT_RANGE)?.to_str().ok()?.trim();
+        let (unit, rest) = value.split_once(' ')?;
+        let (range, total) = rest.trim().split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, last) = (number(first)?, number(last)?);
+        let total = if total == "*" { None } else { Some(number(total)?) };
+        let is_valid = first <= last && last < u64::MAX && total.is_none_or(|total| last < total);
+        (unit.eq_ignore_ascii_case("bytes") && is_valid).then_some(Self { first, last, total })
+    }
+}
+
+/// Whether the request asks for a part.
+pub(crate) fn asks_for_part(method: &Method, request: &HeaderMap) -> bool {
+    *method == Method::GET && request.contains_key(RANGE)
+}
+
+/// Asks for the whole instead.
+pub(crate) fn remove_range(request: &mut HeaderMap) {
+    request.remove(RANGE);
+    request.remove(IF_RANGE);
+}
+
+/// What of the response under `head` answers a `GET` with these fields, which has a `Range`.
+pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
+    let Some(spec) = only(request, RANGE).and_then(Spec::parse) else { return Part::Other };
+    let total = head.body_len();
+    if head.status() == StatusCode::PARTIAL_CONTENT {
+        // Where another response is wanted, a part of this one is no answer.
+        return match ContentRange::of(head.headers()) {
+            Some(stored) if is_wanted(request, head) => spec.within(stored, total),
+            _ => Part::Other,
+        };
+    }
+    if head.status() != StatusCode::OK || !is_wanted(request, head) {
+        return Part::Whole;
+    }
+    spec.of(total)
+}
+
+/// The fields of a 206 with `len` bytes (RFC 9110 §15.3.7).
+pub(crate) fn part_headers(headers: &mut HeaderMap, len: u64, range: ContentRange) {
+    let ContentRange { first, last, total } = range;
+    headers.insert(CONTENT_LENGTH, len.into());
+    insert_content_range(
+        headers,
+        &match total {
+            Some(total) => format!("bytes {first}-{last}/{total}"),
+            None => format!("bytes {first}-{last}/*"),
+        },
+    );
+}
+
+/// The fields of a 416 for a response of `total` bytes (RFC 9110 §15.5.17).
+pub(crate) fn unsatisfiable_headers(total: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    insert_content_range(&mut headers, &format!("bytes */{total}"));
+    headers
+}
+
+fn insert_content_range(headers: &mut HeaderMap, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(CONTENT_RANGE, value);
+    }
+}
+
+/// Whether `If-Range` is met, or there is none. A tag is compared strongly, a date has to be the very same and a
+/// second older than the response, since one second may have seen two (RFC 9110 §13.1.5, §8.8.2.2).
+fn is_wanted(request: &HeaderMap, head: &Head) -> bool {
+    if !request.contains_key(IF_RANGE) {
+        return true;
+    }
+    let Some(asked) = only(request, IF_RANGE) else { return false };
+    let value = asked.as_bytes().trim_ascii();
+    if value.starts_with(b"\"") || is_weak(value) {
+        let own = etag(head.headers()).map(|own| own.as_bytes().trim_ascii());
+        return !is_weak(value) && own == Some(value);
+    }
+    let modified = only(head.headers(), LAST_MODIFIED);
+    let Some(at) = modified.and_then(date) else { return false };
+    let is_strong = only(head.headers(), http::header::DATE)
+        .and_then(date)
+        .and_then(|sent| sent.duration_since(at).ok())
+        .is_some_and(|age| age.as_secs() >= 1);
+    is_strong && date(asked) == Some(at)
+}
+
+/// One range of bytes, as it was asked for (RFC 9110 §14.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spec {
+    From(u64),
+    FromTo(u64, u64),
+    Last(u64),
+}
+
+impl Spec {
+    fn parse(value: &HeaderValue) -> Option<Self> {
+        let value = value.to_str().ok()?.trim();
+        let (unit, set) = value.split_once('=')?;
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        let (first, last) = set.trim().split_once('-')?;
+        match (first, last) {
+            ("", last) => Some(Self::Last(number(last)?)),
+            (first, "") => Some(Self::From(number(first)?)),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then_some(Self::FromTo(first, last))
+            }
+        }
+    }
+
+    /// Of a representation of `total` bytes.
+    fn of(self, total: u64) -> Part {
+        let (first, end) = match self {
+            Self::From(first) => (first, total),
+            Self::FromTo(first, last) => (first, last.saturating_add(1).min(total)),
+            // Of nothing, the last bytes are all of it.
+            Self::Last(len) if len > 0 && total == 0 => return Part::Whole,
+            Self::Last(len) => (total.saturating_sub(len), total),
+        };
+        match end.checked_sub(first) {
+            Some(len) if len > 0 => {
+                let range = ContentRange { first, last: end - 1, total: Some(total) };
+                Part::Bytes { offset: first, len, range }
+            }
+            _ => Part::Unsatisfiable,
+        }
+    }
+
+    /// Of a stored part, of which there are `len` bytes: what lies within them in full.
+    fn within(self, stored: ContentRange, len: u64) -> Part {
+        let end = (stored.last + 1).min(stored.first.saturating_add(len));
+        let asked = match (self, stored.total) {
+            (Self::FromTo(first, last), None) => Some((first, last.saturating_add(1))),
+            (_, None) => None,
+            (spec, Some(total)) => match spec.of(total) {
+                Part::Bytes { offset, len, .. } => Some((offset, offset + len)),
+                Part::Unsatisfiable => return Part::Other,
+                Part::Whole | Part::Other => None,
+            },
+        };
+        match asked {
+            Some((from, to)) if stored.first <= from && from < to && to <= end => Part::Bytes {
+                offset: from - stored.first,
+                len: to - from,
+                range: ContentRange { first: from, last: to - 1, total: stored.total },
+            },
+            _ => Part::Other,
+        }
+    }
+}
+
+/// Digits and nothing else; more than fit are as many as fit.
+fn number(digits: &str) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    const T1: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const T2: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+    fn head(status: u16, len: u64, lines: &[(&'static str, &'static str)]) -> Head {
+        let mut parts = Response::builder().status(status).body(()).unwrap().into_parts().0;
+        for (name, value) in lines {
+            parts.headers.append(*name, HeaderValue::from_static(value));
+        }
+        Head::new(Method::GET, "http://a/", parts, Timestamp::MIN).seal(len, None)
+    }
+
+    fn of(range: &str, head: &Head) -> Part {
+        let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_str(range).unwrap())]);
+        part(&headers, head)
+    }
+
+    #[test]
+    fn one_range_of_what_there_is() {
+        let ten = head(200, 10, &[]);
+        let bytes = |first, len| {
+            let range = ContentRange { first, last: first + len - 1, total: Some(10) };
+            Part::Bytes { offset: first, len, range }
+        };
+        for (range, expected) in [
+            ("bytes=0-0", bytes(0, 1)),
+            ("bytes=0-9", bytes(0, 10)),
+            ("BYTES=2-4", bytes(2, 3)),
+            ("bytes=9-", bytes(9, 1)),
+            ("bytes=5-99999999999999999999999", bytes(5, 5)),
+            ("bytes=-3", bytes(7, 3)),
+            ("bytes=-30", bytes(0, 10)),
+            ("bytes= 1-2", bytes(1, 2)),
+            ("bytes=10-", Part::Unsatisfiable),
+            ("bytes=10-20", Part::Unsatisfiable),
+            ("bytes=-0", Part::Unsatisfiable),
+            ("bytes=99999999999999999999999-", Part::Unsatisfiable),
+            ("bytes=0-1,3-4", Part::Other),
+            ("bytes=4-2", Part::Other),
+            ("bytes=-", Part::Other),
+            ("bytes=", Part::Other),
+            ("bytes=+1-2", Part::Other),
+            ("bytes=1 - 2", Part::Other),
+            ("lines=0-1", Part::Other),
+            ("0-1", Part::Other),
+        ] {
+            assert_eq!(of(range, &ten), expected, "{range}");
+        }
+        let nothing = head(200, 0, &[]);
+        assert_eq!(of("bytes=0-", &nothing), Part::Unsatisfiable);
+        assert_eq!(of("bytes=-1", &nothing), Part::Whole);
+        assert_eq!(of("bytes=0-0", &head(404, 10, &[])), Part::Whole, "an error has no parts");
+    }
+
+    #[test]
+    fn a_stored_part_has_the_parts_that_lie_in_it() {
+        let part = |lines: &[(&'static str, &'static str)], len, range: &str| match of(
+            range,
+            &head(206, len, lines),
+        ) {
+            Part::Bytes { offset, len, range } => {
+                let mut headers = HeaderMap::new();
+                part_headers(&mut headers, len, range);
+                let range = headers[CONTENT_RANGE].to_str().unwrap().to_owned();
+                Some((offset, len, range))
+            }
+            Part::Other => None,
+            other => panic!("{other:?}"),
+        };
+        let some = |offset, len, range: &str| Some((offset, len, range.to_owned()));
+        let known = [("content-range", "bytes 4-8/10")];
+        for (range, expected) in [
+            ("bytes=4-8", some(0, 5, "bytes 4-8/10")),
+            ("bytes=6-7", some(2, 2, "bytes 6-7/10")),
+            ("bytes=3-7", None),
+            ("bytes=6-9", None),
+            ("bytes=6-", None),
+            ("bytes=-1", None),
+            ("bytes=20-", None),
+        ] {
+            assert_eq!(part(&known, 5, range), expected, "{range}");
+        }
+        let to_the_end = [("content-range", "Bytes 4-9/10")];
+        assert_eq!(part(&to_the_end, 6, "bytes=6-"), some(2, 4, "bytes 6-9/10"));
+        assert_eq!(part(&to_the_end, 6, "bytes=-2"), some(4, 2, "bytes 8-9/10"));
+        assert_eq!(part(&to_the_end, 6, "bytes=6-20"), some(2, 4, "bytes 6-9/10"));
+        assert_eq!(part(&to_the_end, 5, "bytes=6-"), None, "the last byte has never come");
+        let unknown = [("content-range", "bytes 4-8/*")];
+        assert_eq!(part(&unknown, 5, "bytes=6-7"), some(2, 2, "bytes 6-7/*"));
+        assert_eq!(part(&unknown, 5, "bytes=6-"), None);
+        for bad in ["bytes 8-4/10", "bytes 4-10/10", "bytes */10", "4-8/10", "lines 4-8/10", ""] {
+            assert_eq!(part(&[("content-range", bad)], 5, "bytes=4-4"), None, "{bad}");
+        }
+        let end = [("content-range", "bytes 4-18446744073709551615/*")];
+        assert_eq!(part(&end, 5, "bytes=4-5"), None, "no such byte can be");
+    }
+
+    #[test]
+    fn a_range_is_for_the_response_that_if_range_names() {
+        let of = |lines: &[(&'static str, &'static str)], if_range: &'static str| {
+            let headers = HeaderMap::from_iter([
+                (RANGE, HeaderValue::from_static("bytes=0-0")),
+                (IF_RANGE, HeaderValue::from_static(if_range)),
+            ]);
+            part(&headers, &head(200, 10, lines)) != Part::Whole
+        };
+        assert!(of(&[("etag", "\"a\"")], "\"a\""));
+        assert!(!of(&[("etag", "\"a\"")], "\"b\""));
+        assert!(!of(&[("etag", "\"a\"")], "W/\"a\""));
+        assert!(!of(&[("etag", "W/\"a\"")], "W/\"a\""), "weak tags tell no bytes apart");
+        assert!(!of(&[], "\"a\""));
+        assert!(of(&[("last-modified", T1), ("date", T2)], T1));
+        assert!(!of(&[("last-modified", T1), ("date", T2)], T2));
+        assert!(!of(&[("last-modified", T1), ("date", T1)], T1), "within one second");
+        assert!(!of(&[("last-modified", T1)], T1));
+        assert!(!of(&[("last-modified", T1), ("date", T2)], "nonsense"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_range_leads_out_of_the_body(
+            range in "[bB]?ytes=[0-9 ,-]{0,24}|bytes=[0-9]{0,3}-[0-9]{0,3}",
+            total in 0_u64..200,
+        ) {
+            if let Part::Bytes { offset, len, .. } = of(&range, &head(200, total, &[])) {
+                prop_assert!(len > 0 && offset + len <= total);
+            }
+            let stored = head(206, total, &[("content-range", "bytes 50-119/150")]);
+            if let Part::Bytes { offset, len, range } = of(&range, &stored) {
+                prop_assert!(len > 0 && offset + len <= total);
+                prop_assert_eq!(range.first, 50 + offset);
+                prop_assert!(range.last < 120 && range.last - range.first + 1 == len);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Whether a stored response satisfies what the request asks for (RFC 9111 §5.2.1).
+
+use super::{age::current_age, demands::Demands, stale::StaleRules};
+use crate::{entry::Head, policy::StaleLimit, status::Miss, time::Timestamp};
+
+/// As what a stored response satisfies a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// As a fresh one.
+    Fresh,
+    /// As a stale one, which the request said will do (`max-stale`).
+    Stale,
+}
+
+/// As what the response satisfies the demands at `now`, or why it does not: [`Miss::Refresh`] where it would be good
+/// enough but for the demands, [`Miss::Expired`] where it is stale. `rules` are the [`stale_rules`](super::stale) of the
+/// response.
+///
+/// A response that is `immutable` stays so for as long as it is fresh: a reload, which asks with `max-age`, gets it, and
+/// only `no-cache` does not (RFC 8246 §2).
+pub(crate) fn fits(
+    demands: &Demands,
+    rules: &StaleRules,
+    head: &Head,
+    now: Timestamp,
+) -> Result<Fit, Miss> {
+    // §5.2.1.4, §5.2.2.4.
+    if demands.no_cache {
+        return Err(Miss::Refresh);
+    }
+    if rules.is_no_cache {
+        return Err(Miss::Expired);
+    }
+    let end = head.expires_at().unwrap_or(Timestamp::MAX);
+    let is_fresh = head.expires_at().is_none() || now < end;
+    // §5.2.1.1.
+    let is_young = |head| demands.max_age.is_none_or(|limit| current_age(head, now) <= limit);
+    if is_fresh {
+        // §5.2.1.3.
+        let stays_fresh = demands.min_fresh.is_none_or(|length| {
+            head.expires_at().is_none() || end.saturating_since(now) >= length
+        });
+        let is_satisfied = stays_fresh && (is_young(head) || rules.is_immutable);
+        return if is_satisfied { Ok(Fit::Fresh) } else { Err(Miss::Refresh) };
+    }
+    // §5.2.1.2.
+    let may_be_stale = match demands.max_stale {
+        Some(StaleLimit::Unlimited) => true,
+        Some(StaleLimit::Within(limit)) => now.saturating_since(end) <= limit,
+        Some(StaleLimit::None) | None => false,
+    };
+    if may_be_stale && !rules.is_forbidden && demands.min_fresh.is_none() && is_young(head) {
+        Ok(Fit::Stale)
+    } else {
+        Err(Miss::Expired)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method, Response};
+
+    use super::{
+        super::{demands::demands, stale::stale_rules},
+        *,
+    };
+    use crate::policy::Scope;
+
+    const fn secs(secs: u64) -> Timestamp {
+        Timestamp::from_millis(secs * 1000)
+    }
+
+    /// Arrived at second 1000 with that `Cache-Control` and `Age`, expires at second 1500.
+    fn head(line: &'static str, age: &'static str) -> Head {
+        let mut parts = Response::new(()).into_parts().0;
+        parts.headers.append("cache-control", HeaderValue::from_static(line));
+        parts.headers.append("age", HeaderValue::from_static(age));
+        Head::new(Method::GET, "http://a/", parts, secs(1000)).with_expires_at(Some(secs(1500)))
+    }
+
+    fn at(now: u64, request: &'static str, head: &Head) -> Result<Fit, Miss> {
+        let mut headers = HeaderMap::new();
+        headers.append("cache-control", HeaderValue::from_static(request));
+        let rules = stale_rules(Scope::Shared, &[], head.headers());
+        fits(&demands(&headers), &rules, head, secs(now))
+    }
+
+    const FRESH: Result<Fit, Miss> = Ok(Fit::Fresh);
+    const STALE: Result<Fit, Miss> = Ok(Fit::Stale);
+    const REFRESH: Result<Fit, Miss> = Err(Miss::Refresh);
+    const EXPIRED: Result<Fit, Miss> = Err(Miss::Expired);
+
+    /// `cc-request.mjs`.
+    #[test]
+    fn each_demand_is_met_to_the_second() {
+        let aged = head("", "100");
+        for (now, request, expected) in [
+            (1499, "", FRESH),
+            (1500, "", EXPIRED),
+            (1000, "no-cache", REFRESH),
+            (1500, "no-cache, max-stale", REFRESH),
+            (1000, "max-age=0", REFRESH),
+            (1000, "max-age=99", REFRESH),
+            (1000, "max-age=100", FRESH),
+            (1001, "max-age=100", REFRESH),
+            (1000, "max-age=soon", REFRESH),
+            (1000, "min-fresh=500", FRESH),
+            (1000, "min-fresh=501", REFRESH),
+            (1001, "min-fresh=500", REFRESH),
+            (1000, "min-fresh=x", REFRESH),
+            (1510, "max-stale=9", EXPIRED),
+            (1510, "max-stale=10", STALE),
+            (9999, "max-stale", STALE),
+            (1500, "max-stale=0", STALE),
+            (1501, "max-stale=x", EXPIRED),
+            (1510, "max-stale=10, max-age=610", STALE),
+            (1510, "max-stale=10, max-age=609", EXPIRED),
+            (1510, "max-age=9999", EXPIRED),
+            (1510, "max-stale=10, min-fresh=0", EXPIRED),
+            (1499, "max-stale", FRESH),
+        ] {
+            assert_eq!(at(now, request, &aged), expected, "{now} {request}");
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_stale_is_not_whatever_the_request_says() {
+        for line in ["must-revalidate", "proxy-revalidate", "s-maxage=500"] {
+            assert_eq!(at(1499, "max-stale", &head(line, "0")), FRESH, "{line}");
+            assert_eq!(at(1500, "max-stale", &head(line, "0")), EXPIRED, "{line}");
+        }
+        for now in [1000, 1500] {
+            assert_eq!(at(now, "max-stale", &head("max-age=500, no-cache", "0")), EXPIRED);
+        }
+    }
+
+    #[test]
+    fn what_is_immutable_is_not_asked_for_again_while_it_is_fresh() {
+        let immutable = head("max-age=500, immutable", "100");
+        assert_eq!(at(1000, "max-age=0", &immutable), FRESH);
+        assert_eq!(at(1000, "no-cache", &immutable), REFRESH);
+        assert_eq!(at(1000, "min-fresh=501", &immutable), REFRESH);
+        assert_eq!(at(1500, "max-age=0", &immutable), EXPIRED);
+        assert_eq!(at(1500, "max-age=0, max-stale", &immutable), EXPIRED);
+    }
+
+    #[test]
+    fn what_never_expires_stays_fresh_for_any_time() {
+        let forever = head("", "0").with_expires_at(None);
+        assert_eq!(at(9999, "min-fresh=99999999999999999999", &forever), FRESH);
+        assert_eq!(at(9999, "max-age=5", &forever), REFRESH);
+    }
+}

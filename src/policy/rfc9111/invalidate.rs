@@ -1,0 +1,216 @@
+//! Which URLs beside its own a successful unsafe request makes stale (RFC 9111 §4.4): those that the response names in
+//! `Location` and `Content-Location`, where they are of the same origin. Of another, they would let one site empty the
+//! cache of all the others.
+
+use http::{
+    HeaderMap, HeaderValue, Uri,
+    header::{CONTENT_LOCATION, LOCATION},
+};
+
+use super::origin::{Origin, host_and_port};
+use crate::key::push_without_dots;
+
+/// The URLs that the response to a request for `target` (an absolute URL) names: of the same origin, spelled as there,
+/// without user information and fragment. Two at most, and not `target` itself.
+pub(crate) fn named_urls(target: &Uri, response: &HeaderMap) -> Vec<Uri> {
+    let mut urls: Vec<Uri> = Vec::new();
+    // Of a field that has one value, the first line is it.
+    for line in [LOCATION, CONTENT_LOCATION].iter().filter_map(|name| response.get(name)) {
+        if let Some(url) = named_url(target, line)
+            && url != *target
+            && !urls.contains(&url)
+        {
+            urls.push(url);
+        }
+    }
+    urls
+}
+
+/// The URL that `line` names, where it is of the origin of `target`.
+pub(crate) fn named_url(target: &Uri, line: &HeaderValue) -> Option<Uri> {
+    let reference = str::from_utf8(line.as_bytes()).ok()?.trim_ascii();
+    let reference = reference.split('#').next().unwrap_or_default();
+    let origin = Origin::of(target)?;
+    let rest = match with_authority(target, reference) {
+        Some(absolute) => {
+            let absolute: Uri = absolute.parse().ok()?;
+            if Origin::of(&absolute)? != origin {
+                return None;
+            }
+            let path_and_query = absolute.path_and_query();
+            path_and_query.map_or_else(String::new, |rest| rest.as_str().to_owned())
+        }
+        // Another scheme has another origin, and `http:path` is in no origin that we know.
+        None if has_scheme(reference) => return None,
+        None => relative(target, reference),
+    };
+    let (path, query) = match rest.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (&*rest, None),
+    };
+    let mut url = format!("{}://{}", target.scheme_str()?, host_and_port(target)?);
+    push_without_dots(&mut url, path);
+    if let Some(query) = query {
+        url.push('?');
+        url.push_str(query);
+    }
+    url.parse().ok()
+}
+
+/// A reference that has an authority (RFC 3986 §4.2, §4.3), with a scheme.
+fn with_authority(target: &Uri, reference: &str) -> Option<String> {
+    if reference.starts_with("//") {
+        return Some(format!("{}:{reference}", target.scheme_str()?));
+    }
+    let (_, rest) = reference.split_once(':').filter(|_| has_scheme(reference))?;
+    rest.starts_with("//").then(|| reference.to_owned())
+}
+
+fn has_scheme(reference: &str) -> bool {
+    reference.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    })
+}
+
+/// Path and query of a reference without scheme and authority (RFC 3986 §5.2.2, §5.2.3).
+fn relative(target: &Uri, reference: &str) -> String {
+    let base = target.path();
+    match reference.as_bytes() {
+        [] => target.path_and_query().map_or_else(String::new, |base| base.as_str().to_owned()),
+        [b'/', ..] => reference.to_owned(),
+        [b'?', ..] => format!("{base}{reference}"),
+        _ => {
+            let directory = base.rfind('/').map_or("/", |slash| &base[..=slash]);
+            format!("{directory}{reference}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn named(target: &str, reference: &str) -> Option<String> {
+        let line = HeaderValue::from_str(reference).unwrap();
+        named_url(&target.parse().unwrap(), &line).map(|url| url.to_string())
+    }
+
+    /// The examples of RFC 3986 §5.4 that stay within the origin, and their like.
+    #[test]
+    fn references_are_resolved() {
+        for (reference, expected) in [
+            ("g", "/b/c/g"),
+            ("./g", "/b/c/g"),
+            ("g/", "/b/c/g/"),
+            ("/g", "/g"),
+            ("?y", "/b/c/d;p?y"),
+            ("g?y", "/b/c/g?y"),
+            ("#s", "/b/c/d;p?q"),
+            ("g#s", "/b/c/g"),
+            ("g?y#s", "/b/c/g?y"),
+            (";x", "/b/c/;x"),
+            ("", "/b/c/d;p?q"),
+            (".", "/b/c/"),
+            ("./", "/b/c/"),
+            ("..", "/b/"),
+            ("../g", "/b/g"),
+            ("../..", "/"),
+            ("../../g", "/g"),
+            ("../../../g", "/g"),
+            ("/./g", "/g"),
+            ("/../g", "/g"),
+            ("g.", "/b/c/g."),
+            (".g", "/b/c/.g"),
+            ("g/./h", "/b/c/g/h"),
+            ("g/../h", "/b/c/h"),
+            ("g?y/../x", "/b/c/g?y/../x"),
+            ("./a:b", "/b/c/a:b"),
+            ("?a=http://c/", "/b/c/d;p?a=http://c/"),
+            ("http://a/g", "/g"),
+            ("HTTP://A:80/g?y", "/g?y"),
+            ("http://a", "/"),
+            ("http://me:pw@a/g", "/g"),
+            ("//a/g", "/g"),
+            ("//a?y", "/?y"),
+        ] {
+            let expected = format!("http://a{expected}");
+            let named = named("http://a/b/c/d;p?q", reference);
+            assert_eq!(named.as_deref(), Some(&*expected), "{reference}");
+        }
+        assert_eq!(named("http://a", "g").as_deref(), Some("http://a/g"));
+        assert_eq!(named("http://me:pw@A:80/b", "g").as_deref(), Some("http://A:80/g"));
+        assert_eq!(named("https://[::1]:8/b", "//[::1]:8/g").as_deref(), Some("https://[::1]:8/g"));
+        assert_eq!(named("http://a/b", "https://a:443/g"), None);
+    }
+
+    #[test]
+    fn another_origin_is_ignored() {
+        for reference in [
+            "http://b/",
+            "http://a:81/",
+            "https://a/",
+            "//b/g",
+            "//a:81/g",
+            "//a@b/",
+            "http://a.b/",
+            "http://a@b/",
+            "ftp://a/g",
+            "http:g",
+            "http:/g",
+            "mailto:me@a",
+            "javascript:x",
+            "http://",
+            "//",
+            "http://a/ g",
+            "g h",
+            "http://a:x/",
+            "///g",
+        ] {
+            assert_eq!(named("http://a/b/c", reference), None, "{reference}");
+        }
+        assert_eq!(named("/b", "/g"), None, "the target is in no origin");
+    }
+
+    /// `invalidation.mjs`.
+    #[test]
+    fn both_fields_name_urls_and_each_counts_once() {
+        let target = Uri::from_static("http://a/b/c");
+        let of = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let urls = named_urls(&target, &headers);
+            urls.iter().map(|url| url.path().to_owned()).collect::<Vec<_>>()
+        };
+        let (x, y) = (("location", "x"), ("content-location", "/y"));
+        assert_eq!(of(&[x, y]), ["/b/x", "/y"]);
+        assert_eq!(of(&[x, ("content-location", "/b/x")]), ["/b/x"]);
+        assert_eq!(of(&[("location", "http://b/"), y]), ["/y"]);
+        assert_eq!(of(&[x, ("location", "z")]), ["/b/x"]);
+        assert!(of(&[("content-location", ""), ("location", "c")]).is_empty());
+        assert!(of(&[]).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_named_is_of_the_same_origin(
+            reference in prop_oneof![
+                "[a-z:/?#@.%\\[\\]0-9é ]{0,30}",
+                "(http:)?//[a-z.@:]{0,6}(/|\\?|#)?[a-z./]{0,10}",
+            ],
+        ) {
+            let target = Uri::from_static("http://a/b/c?d");
+            if let Ok(line) = HeaderValue::from_bytes(reference.as_bytes())
+                && let Some(url) = named_url(&target, &line)
+            {
+                prop_assert_eq!(url.authority().map(|it| it.as_str()), Some("a"));
+                prop_assert_eq!(url.scheme_str(), Some("http"));
+                prop_assert!(!url.path().contains("/../") && !url.path().ends_with("/.."));
+            }
+        }
+    }
+}

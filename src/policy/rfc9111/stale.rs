@@ -1,0 +1,119 @@
+//! What a stored response says of its use: whether it may be served once it is stale (RFC 9111 §4.2.4, §5.2.2; RFC 5861).
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+
+use super::{directives::Fields, targeted::effective_directives, withheld::Scoped};
+use crate::{entry::Head, policy::Scope, status::Miss};
+
+/// What a stored response says of its use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StaleRules {
+    /// Never without the origin's word, whatever anybody else allows: the settings, the request, or the two below.
+    pub(crate) is_forbidden: bool,
+    /// Whether it must be confirmed before each use, fresh or not (RFC 9111 §5.2.2.4). It is forbidden to be stale then,
+    /// too.
+    pub(crate) is_no_cache: bool,
+    /// Whether it will not change while it is fresh (RFC 8246 §2).
+    pub(crate) is_immutable: bool,
+    /// For how long after its expiry it may be served while it is confirmed (RFC 5861 §3), where it says so.
+    pub(crate) while_revalidate: Option<Duration>,
+    /// For how long after its expiry it may stand in for the origin's failure (RFC 5861 §4), where it says so.
+    pub(crate) if_error: Option<Duration>,
+}
+
+/// What a stored response with these fields says. `must-revalidate` and `no-cache` forbid it to every cache,
+/// `proxy-revalidate` and `s-maxage` to a shared one.
+pub(crate) fn stale_rules(scope: Scope, targets: &[HeaderName], headers: &HeaderMap) -> StaleRules {
+    let (directives, _) = effective_directives(targets, headers);
+    let whole = |fields: &Option<Fields>| fields.as_ref().map(Scoped::of) == Some(Scoped::Whole);
+    let is_no_cache = whole(&directives.no_cache);
+    let is_forbidden_to_shared = directives.proxy_revalidate || directives.s_maxage.is_some();
+    StaleRules {
+        is_forbidden: directives.must_revalidate
+            || is_no_cache
+            || (scope == Scope::Shared && is_forbidden_to_shared),
+        is_no_cache,
+        is_immutable: directives.immutable,
+        while_revalidate: directives.stale_while_revalidate.map(Duration::from_secs),
+        if_error: directives.stale_if_error.map(Duration::from_secs),
+    }
+}
+
+/// Whether a stored response may answer anybody here: another layer over the same store may have kept what this one never
+/// would (RFC 9111 §3).
+pub(crate) fn may_answer(scope: Scope, targets: &[HeaderName], head: &Head) -> Result<(), Miss> {
+    let (directives, _) = effective_directives(targets, head.headers());
+    let is_private = scope == Scope::Shared
+        && directives.private.as_ref().map(Scoped::of) == Some(Scoped::Whole);
+    if is_private || (directives.no_store && !directives.must_understand) {
+        return Err(Miss::NotAllowed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(scope: Scope, line: &'static str) -> StaleRules {
+        let name = HeaderName::from_static("cache-control");
+        stale_rules(scope, &[], &HeaderMap::from_iter([(name, HeaderValue::from_static(line))]))
+    }
+
+    /// `stale.mjs`.
+    #[test]
+    fn what_forbids_it_forbids_it_in_any_spelling() {
+        for (line, private, shared) in [
+            ("max-age=2", false, false),
+            ("max-age=2, must-revalidate", true, true),
+            ("max-age=2, Must-Revalidate=1", true, true),
+            ("max-age=2, proxy-revalidate", false, true),
+            ("max-age=2, PROXY-REVALIDATE", false, true),
+            ("max-age=2, no-cache", true, true),
+            ("max-age=2, no-cache=\"set-cookie\"", false, false),
+            ("max-age=2, no-cache=\"vary\"", true, true),
+            ("max-age=2, s-maxage=2", false, true),
+            ("s-maxage=x", false, true),
+            ("max-age=2; must-revalidate", true, true),
+            ("max-age=2, must-revalidate, stale-if-error=60", true, true),
+            ("x=\"must-revalidate\"", false, false),
+        ] {
+            assert_eq!(of(Scope::Private, line).is_forbidden, private, "{line}");
+            assert_eq!(of(Scope::Shared, line).is_forbidden, shared, "{line}");
+        }
+        assert!(of(Scope::Private, "no-cache").is_no_cache);
+        assert!(!of(Scope::Shared, "must-revalidate, s-maxage=1, no-cache=a").is_no_cache);
+    }
+
+    #[test]
+    fn what_allows_it_does_so_for_as_long_as_it_says() {
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let limits = |line| {
+            let rules = of(Scope::Shared, line);
+            (rules.while_revalidate, rules.if_error)
+        };
+        assert_eq!(limits("max-age=1"), (None, None));
+        let both = "max-age=1, Stale-While-Revalidate=5, stale-if-error=60";
+        assert_eq!(limits(both), (secs(5), secs(60)));
+        let twice = "stale-if-error=60, stale-if-error=6, stale-while-revalidate=x";
+        assert_eq!(limits(twice), (secs(0), secs(6)));
+    }
+
+    #[test]
+    fn a_targeted_field_says_it_for_its_caches() {
+        let cdn = HeaderName::from_static("cdn-cache-control");
+        let mut headers = HeaderMap::new();
+        headers.append("cache-control", HeaderValue::from_static("must-revalidate"));
+        headers.append(&cdn, HeaderValue::from_static("max-age=5, stale-if-error=9"));
+        let targeted = stale_rules(Scope::Shared, &[cdn], &headers);
+        assert_eq!(
+            (targeted.is_forbidden, targeted.if_error),
+            (false, Some(Duration::from_secs(9)))
+        );
+        assert!(stale_rules(Scope::Shared, &[], &headers).is_forbidden);
+    }
+}

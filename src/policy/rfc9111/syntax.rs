@@ -1,0 +1,221 @@
+//! The syntax of `Cache-Control` (RFC 9111 §5.2), read so that no byte can hide a restriction.
+//!
+//! A member that the grammar allows is one directive. Of any other, each word in it is taken for a directive with an
+//! argument that says nothing: what forbids still forbids then (`private; max-age=60`, `"no-store`), and what allows
+//! does not. Every byte is looked at a fixed number of times, whatever is in the line.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName};
+
+/// What stands behind a directive's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Argument<'a> {
+    /// Nothing.
+    None,
+    /// A token, or a quoted string without its quotes: both forms mean the same (RFC 9111 §5.2).
+    Given(Cow<'a, [u8]>),
+    /// What the grammar does not allow.
+    Invalid,
+}
+
+impl Argument<'_> {
+    /// The argument as delta-seconds (RFC 9111 §1.2.2): digits, as large as they like. `None` for anything else.
+    pub(super) fn seconds(&self) -> Option<u64> {
+        match self {
+            Self::Given(text) => delta_seconds(text),
+            Self::None | Self::Invalid => None,
+        }
+    }
+}
+
+/// Delta-seconds (RFC 9111 §1.2.2): digits alone. More than there is room for is as much as there is room for.
+pub(super) fn delta_seconds(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let push =
+        |value: u64, digit: &u8| value.saturating_mul(10).saturating_add((digit - b'0').into());
+    Some(text.iter().fold(0, push))
+}
+
+/// Calls `see` with each directive of the field `name`, all its lines in order.
+pub(super) fn each_directive(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    mut see: impl FnMut(&[u8], Argument<'_>),
+) {
+    for line in headers.get_all(name) {
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            rest = first_member(rest, &mut see);
+        }
+    }
+}
+
+/// Calls `see` with what is in the first member of `line`, and returns what is behind its comma.
+fn first_member<'a>(line: &'a [u8], see: &mut impl FnMut(&[u8], Argument<'_>)) -> &'a [u8] {
+    let member = line.trim_ascii_start();
+    let (name, behind) = member.split_at(word_len(member));
+    let (argument, tail) = match behind {
+        [b'=', b'"', text @ ..] => match quoted(text) {
+            Some((text, tail)) => (Argument::Given(text), tail),
+            // Where the string would end nobody knows, so there is no comma to go on from.
+            None => return see_words(member, b"", see),
+        },
+        [b'=', value @ ..] => match value.split_at(word_len(value)) {
+            (b"", tail) => (Argument::Invalid, tail),
+            (token, tail) => (Argument::Given(token.into()), tail),
+        },
+        tail => (Argument::None, tail),
+    };
+    match tail.trim_ascii_start() {
+        [] | [b',', ..] if name.is_empty() && argument == Argument::None => {}
+        [] | [b',', ..] if !name.is_empty() => see(name, argument),
+        tail => {
+            let end = tail.iter().position(|&byte| byte == b',').unwrap_or(tail.len());
+            let (member, rest) = member.split_at(member.len() - tail.len() + end);
+            return see_words(member, rest.get(1..).unwrap_or_default(), see);
+        }
+    }
+    tail.trim_ascii_start().get(1..).unwrap_or_default()
+}
+
+/// Calls `see` with each word of a member that the grammar does not allow, and returns `rest`.
+fn see_words<'a>(
+    member: &[u8],
+    rest: &'a [u8],
+    see: &mut impl FnMut(&[u8], Argument<'_>),
+) -> &'a [u8] {
+    let words = member.split(|&byte| !is_tchar(byte)).filter(|word| !word.is_empty());
+    words.for_each(|word| see(word, Argument::Invalid));
+    rest
+}
+
+/// The text up to the closing quote, without its escapes (RFC 9110 §5.6.4), and what is behind that quote.
+fn quoted(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+    let mut is_escaped = false;
+    let mut has_escapes = false;
+    let end = text.iter().position(|&byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        has_escapes |= is_escaped;
+        is_end
+    })?;
+    let (inner, tail) = (&text[..end], &text[end + 1..]);
+    if !has_escapes {
+        return Some((inner.into(), tail));
+    }
+    let mut plain = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(&byte) = bytes.next() {
+        plain.extend(if byte == b'\\' { bytes.next().copied() } else { Some(byte) });
+    }
+    Some((plain.into(), tail))
+}
+
+fn word_len(text: &[u8]) -> usize {
+    text.iter().position(|&byte| !is_tchar(byte)).unwrap_or(text.len())
+}
+
+/// What a token is made of (RFC 9110 §5.6.2).
+const fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, header::CACHE_CONTROL};
+
+    use super::*;
+
+    /// `name`, `name=argument` or, with an argument that says nothing, `name!`.
+    fn read(line: &'static str) -> Vec<String> {
+        let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(line))]);
+        let mut all = Vec::new();
+        each_directive(&headers, &CACHE_CONTROL, |name, argument| {
+            let name = str::from_utf8(name).unwrap();
+            all.push(match argument {
+                Argument::None => name.to_owned(),
+                Argument::Given(text) => format!("{name}={}", str::from_utf8(&text).unwrap()),
+                Argument::Invalid => format!("{name}!"),
+            });
+        });
+        all
+    }
+
+    #[test]
+    fn what_the_grammar_allows_is_read_by_it() {
+        for (line, expected) in [
+            ("", &[][..]),
+            (" , ,", &[]),
+            ("a", &["a"]),
+            ("a,b", &["a", "b"]),
+            (" a , b=1 ,\tc=\"x\" ,", &["a", "b=1", "c=x"]),
+            ("a=\"x, y=1\", b", &["a=x, y=1", "b"]),
+            ("a=\"x\\\", y\", b", &["a=x\", y", "b"]),
+            ("a=\"\\\\\", b", &["a=\\", "b"]),
+            ("a=\"\", b", &["a=", "b"]),
+            ("a='x', b", &["a='x'", "b"]),
+        ] {
+            assert_eq!(read(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_it_does_not_allow_is_read_word_by_word() {
+        for (line, expected) in [
+            ("a=", &["a!"][..]),
+            ("a =1", &["a!", "1!"]),
+            ("a= 1, b", &["a!", "1!", "b"]),
+            ("a; b=1, c", &["a!", "b!", "1!", "c"]),
+            ("a b, c", &["a!", "b!", "c"]),
+            ("\"a\", b", &["a!", "b"]),
+            ("a=\"b\"c, d", &["a!", "b!", "c!", "d"]),
+            ("a=\"b, c=1, d", &["a!", "b!", "c!", "1!", "d!"]),
+            ("a=b\"c, d\", e", &["a!", "b!", "c!", "d!", "e"]),
+            ("=a, b", &["a!", "b"]),
+            ("=, b", &["b"]),
+            ("a=\"b\\", &["a!", "b!"]),
+        ] {
+            assert_eq!(read(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_digits_alone_and_saturate() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("003600", Some(3600)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", Some(u64::MAX)),
+            ("99999999999999999999999999999", Some(u64::MAX)),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.0", None),
+            ("1a", None),
+            (" 1", None),
+            ("\u{661}", None),
+        ] {
+            assert_eq!(delta_seconds(text.as_bytes()), expected, "{text}");
+        }
+    }
+}

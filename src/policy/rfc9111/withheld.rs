@@ -1,0 +1,105 @@
+//! The fields of a response that are not stored with it (RFC 9111 §3.1): those that the qualified forms of `no-cache` and
+//! `private` name (§5.2.2.4, §5.2.2.7).
+
+use http::{
+    HeaderMap, HeaderName,
+    header::{
+        AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
+        ETAG, EXPIRES, LAST_MODIFIED, VARY,
+    },
+};
+
+use super::directives::Fields;
+
+/// What a directive with field names holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scoped<'a> {
+    /// The response.
+    Whole,
+    /// These fields of it.
+    Named(&'a [HeaderName]),
+}
+
+impl<'a> Scoped<'a> {
+    /// Without some fields, what is left of a response would be another one: to name one of them is to name it all.
+    pub(super) fn of(fields: &'a Fields) -> Self {
+        const ESSENTIAL: [HeaderName; 11] = [
+            AGE,
+            CACHE_CONTROL,
+            CONTENT_ENCODING,
+            CONTENT_LENGTH,
+            CONTENT_RANGE,
+            CONTENT_TYPE,
+            DATE,
+            ETAG,
+            EXPIRES,
+            LAST_MODIFIED,
+            VARY,
+        ];
+        match fields {
+            Fields::Named(names) if !names.iter().any(|name| ESSENTIAL.contains(name)) => {
+                Self::Named(names)
+            }
+            _ => Self::Whole,
+        }
+    }
+}
+
+/// The fields of the response that are named, in order, each once.
+pub(super) fn withheld(headers: &HeaderMap, named: [Option<Scoped<'_>>; 2]) -> Vec<HeaderName> {
+    let names = named.into_iter().flat_map(|scoped| match scoped {
+        Some(Scoped::Named(names)) => names,
+        _ => &[],
+    });
+    let mut withheld: Vec<HeaderName> =
+        names.filter(|name| headers.contains_key(*name)).cloned().collect();
+    withheld.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    withheld.dedup();
+    withheld
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+
+    use crate::{
+        policy::{
+            Scope,
+            rfc9111::storable::{Settings, admit},
+            rules::Admission,
+        },
+        status::Refusal,
+        time::Timestamp,
+    };
+
+    fn of(scope: Scope, line: &str) -> Result<Admission, Refusal> {
+        let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
+        let response = Response::builder()
+            .header("cache-control", line)
+            .header("a", "1")
+            .header("b", "2")
+            .header("b", "3");
+        let response = response.body(()).unwrap().into_parts().0;
+        let settings = Settings::plain(scope);
+        admit(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN)
+    }
+
+    #[test]
+    fn named_fields_that_are_there_are_not_stored() {
+        let line = "max-age=60, no-cache=\"A, c\", private=\"b, A\"";
+        assert_eq!(of(Scope::Shared, line).unwrap().withheld, ["a", "b"]);
+        assert_eq!(of(Scope::Private, line).unwrap().withheld, ["a"]);
+        assert!(of(Scope::Shared, "max-age=60").unwrap().withheld.is_empty());
+    }
+
+    #[test]
+    fn a_field_that_a_response_cannot_do_without_stands_for_all_of_it() {
+        for essential in ["vary", "Content-Type", "content-encoding", "etag", "cache-control"] {
+            let of = |directive: &str| {
+                of(Scope::Shared, &format!("max-age=60, {directive}=\"a, {essential}\""))
+            };
+            assert_eq!(of("private"), Err(Refusal::Private), "{essential}");
+            assert_eq!(of("no-cache"), Err(Refusal::NoCache), "{essential}");
+        }
+    }
+}

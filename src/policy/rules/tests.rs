@@ -1,0 +1,213 @@
+//! The decisions that both policies share.
+
+use http::{HeaderValue, Request};
+
+use super::*;
+
+fn gate(request: http::request::Builder) -> Result<(), Bypass> {
+    let parts = request.body(()).unwrap().into_parts().0;
+    Rules::new(Scope::Private).gate(CacheOptions::of(&parts.extensions), &parts)
+}
+
+#[test]
+fn each_bypass_has_its_reason() {
+    assert_eq!(gate(Request::get("http://a/")), Ok(()));
+    assert_eq!(gate(Request::head("http://a/")), Ok(()));
+    assert_eq!(gate(Request::post("http://a/")), Err(Bypass::Method));
+    assert_eq!(gate(Request::connect("a:1")), Err(Bypass::Method));
+    let get = |name: &str| Request::get("http://a/").header(name, "x");
+    assert_eq!(gate(get("range")), Ok(()));
+    assert_eq!(gate(Request::head("http://a/").header("range", "x")), Err(Bypass::Range));
+    assert_eq!(gate(get("upgrade")), Err(Bypass::Upgrade));
+    assert_eq!(gate(get("if-match")), Err(Bypass::Precondition));
+    assert_eq!(gate(get("if-none-match")), Ok(()));
+    let asked = Request::get("http://a/").extension(CacheOptions::new().bypass(true));
+    assert_eq!(gate(asked), Err(Bypass::Requested));
+}
+
+#[test]
+fn connect_is_never_cached_even_when_it_is_named() {
+    let mut rules = Rules::new(Scope::Private);
+    rules.methods.push(Method::CONNECT);
+    let parts = Request::connect("a:1").body(()).unwrap().into_parts().0;
+    assert_eq!(rules.gate(&CacheOptions::new(), &parts), Err(Bypass::Method));
+}
+
+/// Stored at 0 s, expires at 10 s.
+fn head(status: StatusCode, lines: &[(&'static str, &'static str)]) -> Head {
+    let mut parts = http::Response::new(()).into_parts().0;
+    parts.status = status;
+    for (name, value) in lines {
+        parts.headers.append(*name, HeaderValue::from_static(value));
+    }
+    Head::new(Method::GET, "http://a/", parts, Timestamp::MIN).with_expires_at(Some(secs(10)))
+}
+
+fn secs(secs: u64) -> Timestamp {
+    Timestamp::from_millis(secs * 1000)
+}
+
+fn within(secs: u64) -> StaleLimit {
+    Duration::from_secs(secs).into()
+}
+
+const NEW: fn() -> CacheOptions = CacheOptions::new;
+
+#[test]
+fn what_has_expired_is_good_for_what_the_limits_allow() {
+    let mut rules = Rules::new(Scope::Private);
+    let head = head(StatusCode::OK, &[]);
+    let only = || NEW().only_if_cached(true);
+    let judge = |rules: &Rules, options: CacheOptions, now| {
+        rules.judge(&options, &Method::GET, &head, secs(now))
+    };
+    let expired = Verdict::Unfit(Miss::Expired);
+    assert_eq!(judge(&rules, NEW(), 9), Verdict::Fresh);
+    assert_eq!(judge(&rules, NEW(), 10), expired);
+    assert_eq!(judge(&rules, only(), 10), expired);
+
+    rules.stale_if_error = within(5);
+    assert_eq!(judge(&rules, NEW(), 10), expired, "there is no error yet");
+    assert_eq!(judge(&rules, only(), 14), Verdict::Stale(Stale::OnlyIfCached));
+    assert_eq!(judge(&rules, only(), 15), expired);
+
+    rules.stale_while_revalidate = within(20);
+    let meanwhile = Verdict::Stale(Stale::WhileRevalidate);
+    assert_eq!(judge(&rules, NEW(), 10), meanwhile);
+    assert_eq!(judge(&rules, NEW(), 29), meanwhile);
+    assert_eq!(judge(&rules, NEW(), 30), expired);
+    assert_eq!(judge(&rules, only(), 29), Verdict::Stale(Stale::OnlyIfCached));
+    assert_eq!(judge(&rules, NEW().no_store(true), 10), expired, "nothing would be refreshed");
+    let reader = Rules { read_only: true, ..rules.clone() };
+    assert_eq!(judge(&reader, NEW(), 10), expired, "nothing would be refreshed");
+
+    // The request's own limit goes first, either way.
+    let own = |limit| CacheOptions {
+        stale_while_revalidate: Some(limit),
+        stale_if_error: Some(StaleLimit::None),
+        ..NEW()
+    };
+    assert_eq!(judge(&rules, own(StaleLimit::None), 10), expired);
+    assert_eq!(judge(&rules, own(StaleLimit::None).only_if_cached(true), 10), expired);
+    assert_eq!(judge(&rules, own(StaleLimit::Unlimited), 1_000_000), meanwhile);
+}
+
+#[test]
+fn a_refresh_takes_nothing_that_is_stored_unless_that_is_all_there_may_be() {
+    let mut rules = Rules::new(Scope::Private);
+    rules.stale_while_revalidate = StaleLimit::Unlimited;
+    let head = head(StatusCode::OK, &[]);
+    for options in [NEW().refresh(true), NEW().force_refresh(true)] {
+        for now in [9, 10] {
+            let judge = |options| rules.judge(&options, &Method::GET, &head, secs(now));
+            assert_eq!(judge(options.clone()), Verdict::Unfit(Miss::Refresh));
+            assert!(!matches!(judge(options.clone().only_if_cached(true)), Verdict::Unfit(_)));
+        }
+    }
+}
+
+#[test]
+fn an_entry_is_refreshed_ahead_in_the_last_part_of_its_lifetime() {
+    let mut rules = Rules::new(Scope::Private);
+    rules.refresh_ahead = Some(0.2);
+    let head = head(StatusCode::OK, &[]);
+    let judge = |options: CacheOptions, millis| {
+        rules.judge(&options, &Method::GET, &head, Timestamp::from_millis(millis))
+    };
+    assert_eq!(judge(NEW(), 8_000), Verdict::Fresh);
+    assert_eq!(judge(NEW(), 8_001), Verdict::Ending);
+    assert_eq!(judge(NEW(), 9_999), Verdict::Ending);
+    assert_eq!(judge(NEW(), 10_000), Verdict::Unfit(Miss::Expired));
+    for options in [NEW().only_if_cached(true), NEW().no_store(true)] {
+        assert_eq!(judge(options, 9_999), Verdict::Fresh);
+    }
+    let forever = head.clone().with_expires_at(None);
+    assert_eq!(rules.judge(&NEW(), &Method::GET, &forever, Timestamp::MAX), Verdict::Fresh);
+}
+
+#[test]
+fn an_entry_stands_in_for_a_failure_that_it_is_not_itself() {
+    let mut rules = Rules::new(Scope::Private);
+    let ok = head(StatusCode::OK, &[]);
+    let stands_in = |rules: &Rules, options: CacheOptions, head: &Head, now| {
+        rules.may_stand_in(&options, &Method::GET, head, secs(now))
+    };
+    assert!(!stands_in(&rules, NEW(), &ok, 10), "nobody has allowed it");
+    rules.stale_if_error = within(5);
+    assert!(stands_in(&rules, NEW(), &ok, 10));
+    assert!(stands_in(&rules, NEW().refresh(true), &ok, 9), "fresh, and could not be confirmed");
+    assert!(!stands_in(&rules, NEW(), &ok, 15));
+    assert!(stands_in(&rules, NEW().stale_if_error(StaleLimit::Unlimited), &ok, 15));
+    assert!(!stands_in(&rules, NEW().stale_if_error(StaleLimit::None), &ok, 10));
+    assert!(!stands_in(&rules, NEW().force_refresh(true), &ok, 10));
+    assert!(!stands_in(&rules, NEW(), &head(StatusCode::BAD_GATEWAY, &[]), 10));
+    assert!(stands_in(&rules, NEW(), &head(StatusCode::NOT_FOUND, &[]), 10));
+    assert!(!rules.may_stand_in(&NEW(), &Method::POST, &ok, secs(10)), "another method's");
+    assert!(rules.may_stand_in(&NEW(), &Method::HEAD, &ok, secs(10)));
+
+    let failures: Vec<u16> = (100..600)
+        .filter(|status| rules.is_failure(StatusCode::from_u16(*status).unwrap()))
+        .collect();
+    assert_eq!(failures, [500, 502, 503, 504]);
+}
+
+#[test]
+fn a_304_may_confirm_what_would_be_answered_with() {
+    let rules = Rules::new(Scope::Private);
+    let may = |options: CacheOptions, method| {
+        rules.may_be_confirmed(&options, &method, &head(StatusCode::OK, &[]))
+    };
+    assert!(may(NEW(), Method::GET) && may(NEW(), Method::HEAD));
+    assert!(may(NEW().refresh(true), Method::GET));
+    assert!(!may(NEW().force_refresh(true), Method::GET));
+    assert!(!may(NEW().refresh(true).force_refresh(true), Method::GET));
+    assert!(!may(NEW(), Method::POST));
+}
+
+#[test]
+fn what_has_expired_is_kept_for_as_long_as_it_is_of_use() {
+    let mut rules = Rules::new(Scope::Private);
+    let keep = |rules: &Rules, options: CacheOptions, lines: &[_]| {
+        rules.keep_until(&options, head(StatusCode::OK, lines).headers(), Some(secs(10)))
+    };
+    let tagged = [("etag", "\"a\"")];
+    assert_eq!(keep(&rules, NEW(), &[]), Some(secs(10)), "no validator, no use");
+    assert_eq!(keep(&rules, NEW(), &tagged), Some(secs(3_610)));
+    assert_eq!(keep(&rules, NEW(), &[("last-modified", "x")]), Some(secs(3_610)));
+    assert_eq!(rules.keep_list_until(Some(secs(10))), Some(secs(3_610)));
+    rules.keep_expired = Duration::ZERO;
+    assert_eq!(keep(&rules, NEW(), &tagged), Some(secs(10)));
+    rules.stale_if_error = within(5);
+    assert_eq!(keep(&rules, NEW(), &[]), Some(secs(15)));
+    rules.stale_while_revalidate = within(7);
+    assert_eq!(keep(&rules, NEW(), &[]), Some(secs(17)));
+    let longer = NEW().stale_if_error(Duration::from_secs(9));
+    assert_eq!(keep(&rules, longer, &[]), Some(secs(19)));
+    assert_eq!(keep(&rules, NEW().stale_if_error(StaleLimit::Unlimited), &[]), None);
+    assert_eq!(rules.keep_until(&NEW(), &HeaderMap::new(), None), None);
+    let ever = NEW().stale_if_error(Duration::MAX);
+    assert_eq!(keep(&rules, ever, &[]), Some(Timestamp::MAX));
+}
+
+#[test]
+fn only_a_successful_unsafe_method_that_is_not_cached_invalidates() {
+    let mut rules = Rules::new(Scope::Private);
+    for (method, status, expected) in [
+        ("POST", 200, true),
+        ("PUT", 204, true),
+        ("DELETE", 303, true),
+        ("FROBNICATE", 200, true),
+        ("POST", 404, false),
+        ("POST", 500, false),
+        ("GET", 200, false),
+        ("OPTIONS", 200, false),
+        ("CONNECT", 200, false),
+        ("PROPFIND", 207, false),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(rules.invalidates(&method, status), expected, "{method} {status}");
+    }
+    rules.methods.push(Method::POST);
+    assert!(!rules.invalidates(&Method::POST, StatusCode::OK));
+}

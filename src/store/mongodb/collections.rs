@@ -1,0 +1,193 @@
+//! The three collections of a namespace, and the indexes on them.
+
+use std::time::Duration;
+
+use mongodb::{
+    Collection, Database, IndexModel,
+    bson::{Document, RawDocumentBuf, doc},
+    error::Result as MongoResult,
+    options::IndexOptions,
+};
+
+use super::{
+    fault::{self, invalid},
+    link::Link,
+};
+use crate::store::Result;
+
+/// The name of the index by which entries expire.
+const EXPIRY: &str = "keep_until_1";
+
+/// The longest time that servers take for an index to wait.
+const LONGEST: u64 = i32::MAX as u64;
+
+#[derive(Clone)]
+pub(super) struct Collections {
+    namespace: String,
+    pub(super) entries: Collection<RawDocumentBuf>,
+    /// Of GridFS, as are the chunks.
+    pub(super) files: Collection<RawDocumentBuf>,
+    pub(super) chunks: Collection<RawDocumentBuf>,
+}
+
+impl Collections {
+    pub(super) fn new(database: &Database, namespace: String) -> Self {
+        let collection = |name| database.collection(&format!("{namespace}.{name}"));
+        let (entries, files, chunks) =
+            (collection("entries"), collection("files"), collection("chunks"));
+        Self { namespace, entries, files, chunks }
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Makes the indexes, where they are not there yet, and brings the time to live in step with `grace`.
+    pub(super) async fn index(&self, link: &Link, grace: Duration) -> Result<()> {
+        self.index_expiry(link, grace).await?;
+        self.index_others(link).await
+    }
+
+    /// Makes the indexes, where they are not there any more: who flushes a cache may drop its collections. What another
+    /// process has settled otherwise stays.
+    pub(super) async fn restore(&self, link: &Link, grace: Duration) -> Result<()> {
+        match self.create_expiry(link, seconds(grace)).await? {
+            Err(error) if !fault::is_index_conflict(&error) => {
+                return Err(fault::error(link.place(), error));
+            }
+            _ => {}
+        }
+        self.index_others(link).await
+    }
+
+    async fn index_others(&self, link: &Link) -> Result<()> {
+        let name = |name: &str| IndexOptions::builder().name(name.to_owned()).build();
+        let index =
+            |keys: Document, options| IndexModel::builder().keys(keys).options(options).build();
+        let unique = IndexOptions::builder().name("files_id_1_n_1".to_owned()).unique(true).build();
+        let wanted = [
+            (
+                self.entries.clone(),
+                vec![
+                    index(doc! { "tags": 1 }, name("tags_1")),
+                    index(doc! { "size": 1 }, name("size_1")),
+                ],
+            ),
+            (
+                self.files.clone(),
+                vec![
+                    index(doc! { "filename": 1, "uploadDate": 1 }, name("filename_1_uploadDate_1")),
+                    index(
+                        doc! { "metadata.state": 1, "metadata.touched": 1 },
+                        name("metadata.state_1_metadata.touched_1"),
+                    ),
+                    index(
+                        doc! { "metadata.state": 1, "metadata.keep_until": 1 },
+                        name("metadata.state_1_metadata.keep_until_1"),
+                    ),
+                ],
+            ),
+            (self.chunks.clone(), vec![index(doc! { "files_id": 1, "n": 1 }, unique)]),
+        ];
+        for (collection, indexes) in wanted {
+            link.ask(async move { collection.create_indexes(indexes).await }).await?;
+        }
+        Ok(())
+    }
+
+    async fn index_expiry(&self, link: &Link, grace: Duration) -> Result<()> {
+        let seconds = seconds(grace);
+        let Err(conflict) = self.create_expiry(link, seconds).await? else { return Ok(()) };
+        if !fault::is_index_conflict(&conflict) {
+            return Err(fault::error(link.place(), conflict));
+        }
+        if let Some(seconds) = seconds {
+            let change = doc! {
+                "collMod": self.entries.name(),
+                "index": { "keyPattern": { "keep_until": 1 }, "expireAfterSeconds": seconds as i64 },
+            };
+            let database = link.database().clone();
+            let changed = link.try_ask(async move { database.run_command(change).await }).await?;
+            // Something else may have the name, or the index other options still.
+            if changed.is_ok() && self.create_expiry(link, Some(seconds)).await?.is_ok() {
+                return Ok(());
+            }
+        }
+        for name in self.expiry_indexes(link).await? {
+            let entries = self.entries.clone();
+            let dropped = link.try_ask(async move { entries.drop_index(name).await }).await?;
+            // Another process may have been at it too.
+            if let Err(error) = dropped
+                && !fault::is_not_there(&error)
+            {
+                return Err(fault::error(link.place(), error));
+            }
+        }
+        let created = self.create_expiry(link, seconds).await?;
+        created.map_err(|error| fault::error(link.place(), error))
+    }
+
+    async fn create_expiry(&self, link: &Link, seconds: Option<u64>) -> Result<MongoResult<()>> {
+        let options = IndexOptions::builder()
+            .name(EXPIRY.to_owned())
+            .expire_after(seconds.map(Duration::from_secs))
+            .build();
+        let index = IndexModel::builder().keys(doc! { "keep_until": 1 }).options(options).build();
+        let entries = self.entries.clone();
+        link.try_ask(async move { entries.create_index(index).await.map(drop) }).await
+    }
+
+    /// The indexes that stand in the way of ours.
+    async fn expiry_indexes(&self, link: &Link) -> Result<Vec<String>> {
+        let list = doc! { "listIndexes": self.entries.name() };
+        let database = link.database().clone();
+        let answer = link.ask(async move { database.run_command(list).await }).await?;
+        let indexes =
+            answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+        let indexes = indexes.map_err(|_| fault::strange(link.place()))?;
+        let names = indexes.iter().filter_map(|index| {
+            let index = index.as_document()?;
+            let name = index.get_str("name").ok()?;
+            let keys = index.get_document("key").ok()?;
+            let ours = name == EXPIRY || keys.keys().eq(["keep_until"]);
+            ours.then(|| name.to_owned())
+        });
+        Ok(names.collect())
+    }
+}
+
+/// For how long the index waits; `None` is for ever.
+fn seconds(grace: Duration) -> Option<u64> {
+    // Rounded up: no entry goes early.
+    let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
+    (seconds <= LONGEST).then_some(seconds)
+}
+
+/// Refuses what no server takes as the beginning of a collection's name.
+pub(super) fn check_namespace(namespace: &str) -> Result<()> {
+    let good = !namespace.is_empty()
+        && namespace.len() <= 120
+        && !namespace.contains(['$', '\0'])
+        && !namespace.starts_with("system.")
+        && !namespace.starts_with('.')
+        && !namespace.ends_with('.');
+    if good {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "{namespace:?} cannot be a namespace; take a name of up to 120 bytes without `$` that \
+         neither begins nor ends with a dot nor begins with \"system.\", such as \"larder\""
+    )))
+}
+
+/// Refuses what no server takes as a database's name.
+pub(super) fn check_database(name: &str) -> Result<()> {
+    let bad = ['/', '\\', '.', ' ', '"', '$', '*', '<', '>', ':', '|', '?', '\0'];
+    if !name.is_empty() && name.len() < 64 && !name.contains(bad) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "{name:?} cannot be a database; take a name of up to 63 bytes without dots, blanks and \
+         signs, such as \"larder\""
+    )))
+}

@@ -1,0 +1,121 @@
+//! The driver's errors as the store's: what each means for the caller, with the server and what to do.
+
+use mongodb::error::{Error as MongoError, ErrorKind as MongoKind, WriteFailure};
+
+use crate::{
+    Key,
+    entry::DecodeError,
+    store::{Error, ErrorKind},
+};
+
+pub(super) const STORE: &str = "mongodb";
+
+/// Codes that servers give.
+const DUPLICATE_KEY: i32 = 11_000;
+const TOO_LARGE: [i32; 3] = [10_334, 17_419, 17_420];
+const FULL: [i32; 2] = [14_031, 12_501];
+const INDEX_CONFLICT: [i32; 2] = [85, 86];
+const NOT_THERE: [i32; 2] = [26, 27];
+
+/// The error of this store with the driver's as its source. `place` is the server, without credentials.
+pub(super) fn error(place: &str, error: MongoError) -> Error {
+    let kind = kind(&error);
+    let message = match kind {
+        ErrorKind::Full => format!("{place} takes no more; make room on its disk"),
+        ErrorKind::TooLarge => format!("{place} takes no document of that size"),
+        ErrorKind::Invalid => format!("{place} cannot be asked with these settings"),
+        ErrorKind::Incompatible => {
+            format!("{place} speaks a protocol that the driver does not know")
+        }
+        _ => format!("{place} cannot be asked now"),
+    };
+    Error::new(kind, STORE, message).with_source(error)
+}
+
+fn kind(error: &MongoError) -> ErrorKind {
+    match code(error) {
+        Some(code) if TOO_LARGE.contains(&code) => return ErrorKind::TooLarge,
+        Some(code) if FULL.contains(&code) => return ErrorKind::Full,
+        _ => {}
+    }
+    match &*error.kind {
+        MongoKind::InvalidArgument { .. } | MongoKind::InvalidTlsConfig { .. } => {
+            ErrorKind::Invalid
+        }
+        MongoKind::IncompatibleServer { .. } => ErrorKind::Incompatible,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// The number by which the server tells what is wrong.
+fn code(error: &MongoError) -> Option<i32> {
+    match &*error.kind {
+        MongoKind::Command(error) => Some(error.code),
+        MongoKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
+        _ => None,
+    }
+}
+
+/// Whether another document has the same `_id`, or the same place in a file.
+pub(super) fn is_duplicate(error: &MongoError) -> bool {
+    code(error) == Some(DUPLICATE_KEY)
+}
+
+/// Whether there is an index with the same keys or the same name, but not the same options.
+pub(super) fn is_index_conflict(error: &MongoError) -> bool {
+    code(error).is_some_and(|code| INDEX_CONFLICT.contains(&code))
+}
+
+/// Whether the collection or the index that was spoken of does not exist.
+pub(super) fn is_not_there(error: &MongoError) -> bool {
+    code(error).is_some_and(|code| NOT_THERE.contains(&code))
+}
+
+/// Whether there is no server to ask, as far as the driver knows after having waited for one.
+pub(super) fn is_no_server(error: &MongoError) -> bool {
+    matches!(&*error.kind, MongoKind::ServerSelection { .. })
+}
+
+/// Whether the way to the server broke.
+pub(super) fn is_broken(error: &MongoError) -> bool {
+    matches!(&*error.kind, MongoKind::Io(_) | MongoKind::ConnectionPoolCleared { .. })
+}
+
+pub(super) fn slow(place: &str, limit: std::time::Duration) -> Error {
+    let message = format!("{place} did not answer within {limit:?}");
+    Error::new(ErrorKind::Unavailable, STORE, message)
+}
+
+/// A task has ended that asks the server.
+pub(super) fn ended(error: tokio::task::JoinError) -> Error {
+    let (kind, why) = match error.is_panic() {
+        true => (ErrorKind::Other, "the driver has panicked"),
+        false => (ErrorKind::Unavailable, "the runtime has stopped"),
+    };
+    Error::new(kind, STORE, why).with_source(error)
+}
+
+pub(super) fn corrupt(key: &Key, what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, STORE, format!("the entry of key {key} has {what}"))
+}
+
+pub(super) fn damaged(key: &Key, error: DecodeError) -> Error {
+    corrupt(key, "a damaged head").with_source(error)
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, STORE, message)
+}
+
+pub(super) fn too_large(key: &Key) -> Error {
+    let message = format!(
+        "the head for key {key} does not fit into a document, which MongoDB limits to 16 MiB"
+    );
+    Error::new(ErrorKind::TooLarge, STORE, message)
+}
+
+/// The server answered something that no server should.
+pub(super) fn strange(place: &str) -> Error {
+    let message = format!("{place} gave an answer that makes no sense; is it a MongoDB server?");
+    Error::new(ErrorKind::Other, STORE, message)
+}

@@ -1,0 +1,182 @@
+//! Bodies as files of GridFS: the documents of `files`, and what becomes of them.
+//!
+//! The store keeps to GridFS's own format, so that any reader of it can read them, but drives the collections itself: the
+//! driver's bucket reads ahead as much as a server sends in one go (16 MiB), has no checksums, and removes the chunks of
+//! another's file when it fails on an id that exists. Beside what GridFS asks for, a file has in `metadata` a state and
+//! when it was last touched by who has to do with it, by the server's clock:
+//!
+//! | state | is | goes |
+//! |---|---|---|
+//! | `pending` | being written | ten minutes after its last touch, unless an entry has it |
+//! | `live` | of an entry, or about to be | becomes `removed` when a sweep finds that no entry has it |
+//! | `removed` | of no entry any more, and perhaps still being read | after its time to linger, unless an entry has it |
+//! | `deleting` | on its way out | at once |
+//!
+//! Whether a file is in use is what entries say, and nothing else; a state says only when to look.
+
+use mongodb::{
+    bson::{Document, RawDocumentBuf, doc, oid::ObjectId, raw::cstr},
+    options::ReturnDocument,
+};
+
+use super::{
+    Shared, fault,
+    record::{binary, date},
+};
+use crate::{
+    Key,
+    store::{Error, ErrorKind, Result},
+    time::Timestamp,
+};
+
+/// The states of a file, as they are stored.
+pub(super) const PENDING: &str = "pending";
+pub(super) const LIVE: &str = "live";
+pub(super) const REMOVED: &str = "removed";
+pub(super) const DELETING: &str = "deleting";
+
+/// How many chunks are deleted in one go.
+const AT_ONCE: i32 = 256;
+
+/// The field of a file's metadata that tells when it was touched; the server fills it in.
+pub(super) fn touched() -> Document {
+    doc! { "metadata.touched": true }
+}
+
+impl Shared {
+    /// Begins a file that nothing refers to.
+    pub(super) async fn begin_file(&self, key: &Key, id: ObjectId) -> Result<()> {
+        let begin = doc! {
+            "$setOnInsert": {
+                "length": 0_i64,
+                "chunkSize": self.chunk_size as i32,
+                "filename": key.to_string(),
+                "metadata.state": PENDING,
+            },
+            "$currentDate": { "metadata.touched": true, "uploadDate": true },
+        };
+        let files = self.collections.files.clone();
+        let begun = async move { files.update_one(doc! { "_id": id }, begin).upsert(true).await };
+        self.link.ask(begun).await.map(drop)
+    }
+
+    /// Writes a chunk. It may be there already, from a call that was given up.
+    pub(super) async fn write_chunk(&self, id: ObjectId, n: u32, payload: &[u8]) -> Result<()> {
+        let mut chunk = RawDocumentBuf::new();
+        chunk.append(cstr!("_id"), ObjectId::new());
+        chunk.append(cstr!("files_id"), id);
+        chunk.append(cstr!("n"), n as i32);
+        chunk.append(cstr!("data"), binary(payload));
+        chunk.append(cstr!("crc"), i64::from(chunk_checksum(id, n, payload)));
+        let chunks = self.collections.chunks.clone();
+        match self.link.try_ask(async move { chunks.insert_one(chunk).await }).await? {
+            Err(error) if !fault::is_duplicate(&error) => Err(self.fault(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that a file is still being written, or is still being read.
+    pub(super) async fn touch_file(&self, id: ObjectId) -> Result<()> {
+        let files = self.collections.files.clone();
+        let touch = doc! { "$currentDate": touched() };
+        let touching = async move { files.update_one(doc! { "_id": id }, touch).await };
+        self.link.ask(touching).await.map(drop)
+    }
+
+    /// Completes a file that is about to be an entry's.
+    pub(super) async fn complete_file(
+        &self,
+        key: &Key,
+        id: ObjectId,
+        len: u64,
+        keep_until: Option<Timestamp>,
+    ) -> Result<()> {
+        let mut set = doc! { "length": len as i64, "metadata.state": LIVE };
+        if let Some(keep_until) = keep_until {
+            set.insert("metadata.keep_until", date(keep_until));
+        }
+        let change = doc! { "$set": set, "$currentDate": touched() };
+        // Live already, where a call was given up.
+        let ours = doc! { "_id": id, "metadata.state": { "$in": [PENDING, LIVE] } };
+        let files = self.collections.files.clone();
+        let done = self.link.ask(async move { files.update_one(ours, change).await }).await?;
+        if done.matched_count == 1 {
+            return Ok(());
+        }
+        let message = format!(
+            "the body for key {key} was dropped by {} while it was being written; it is not stored",
+            self.link.place()
+        );
+        Err(Error::new(ErrorKind::Unavailable, fault::STORE, message))
+    }
+
+    /// Sets files aside that no entry has any more. They stay for a while, for those who read them.
+    pub(super) async fn retire(&self, ids: Vec<ObjectId>) -> Result<()> {
+        self.set_state(ids, REMOVED).await
+    }
+
+    /// Has it looked at soon whether an entry has the file, which was to be published.
+    pub(super) async fn doubt(&self, id: ObjectId) -> Result<()> {
+        self.set_state(vec![id], PENDING).await
+    }
+
+    async fn set_state(&self, ids: Vec<ObjectId>, state: &str) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let change = doc! { "$set": { "metadata.state": state }, "$currentDate": touched() };
+        let files = self.collections.files.clone();
+        let which = doc! { "_id": { "$in": ids }, "metadata.state": { "$ne": DELETING } };
+        self.link.ask(async move { files.update_many(which, change).await }).await.map(drop)
+    }
+
+    /// Claims a file that was found in `state`, not touched since `before`, to be deleted. Whether it is ours.
+    pub(super) async fn claim(&self, id: ObjectId, state: &str, before: Timestamp) -> Result<bool> {
+        let which = doc! {
+            "_id": id,
+            "metadata.state": state,
+            "metadata.touched": { "$lte": date(before) },
+        };
+        let change = doc! { "$set": { "metadata.state": DELETING }, "$currentDate": touched() };
+        let files = self.collections.files.clone();
+        let claimed = async move {
+            files
+                .find_one_and_update(which, change)
+                .return_document(ReturnDocument::After)
+                .projection(doc! { "_id": 1 })
+                .await
+        };
+        Ok(self.link.ask(claimed).await?.is_some())
+    }
+
+    /// Deletes a file that is [claimed](Self::claim): its chunks, some at a time from the last one on, then what tells of
+    /// them, so that who comes after a crash goes on.
+    pub(super) async fn delete_file(&self, id: ObjectId) -> Result<()> {
+        loop {
+            let chunks = self.collections.chunks.clone();
+            let last = async move {
+                let last = chunks.find_one(doc! { "files_id": id }).sort(doc! { "n": -1 });
+                last.projection(doc! { "n": 1, "_id": 0 }).await
+            };
+            let Some(last) = self.link.ask(last).await? else { break };
+            let mut which = doc! { "files_id": id };
+            // One without a number is none of ours, and goes with the rest.
+            if let Ok(last) = last.get_i32("n") {
+                which.insert("n", doc! { "$gt": last.saturating_sub(AT_ONCE) });
+            }
+            let chunks = self.collections.chunks.clone();
+            self.link.ask(async move { chunks.delete_many(which).await }).await?;
+        }
+        let files = self.collections.files.clone();
+        self.link.ask(async move { files.delete_one(doc! { "_id": id }).await }).await.map(drop)
+    }
+}
+
+/// Over what says where the chunk belongs, too.
+pub(super) fn chunk_checksum(id: ObjectId, n: u32, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&id.bytes());
+    hasher.update(&n.to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}

@@ -1,0 +1,50 @@
+//! Another head before the same body: compared and swapped by the version that was seen, in one step on the server.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::SystemTime,
+};
+
+use mongodb::bson::doc;
+
+use super::{
+    Shared, fault,
+    incoming::check_head,
+    record::{Location, MAX_DOCUMENT, change},
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Result, Version},
+};
+
+/// Puts `head` before the body of the entry that was `seen`.
+pub(super) async fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> Result<bool> {
+    check_head(key, &head)?;
+    shared.indexed().await?;
+    let Some(old) = shared.record(key).await? else { return Ok(false) };
+    if old.version != seen.get() {
+        return Ok(false);
+    }
+    let head = head.carry_body(&old.head);
+    let (change, head_len) = change(key, fresh(), &head, old.body);
+    let body_len = match old.body {
+        Location::Inline { .. } => head.body_len() as usize,
+        Location::File { .. } => 0,
+    };
+    // The URL and the tags stand in it twice; the rest are small fields.
+    let tags: usize = head.tags().iter().map(|tag| tag.len() + 16).sum();
+    if head_len + head.url().len() + tags + body_len + 1024 > MAX_DOCUMENT {
+        return Err(fault::too_large(key));
+    }
+    let entries = shared.collections.entries.clone();
+    let which = doc! { "_id": key.to_string(), "version": seen.get() as i64 };
+    let updated = async move { entries.update_one(which, change).await };
+    Ok(shared.link.ask(updated).await?.matched_count == 1)
+}
+
+/// A number that no other writer comes upon, on this machine or another.
+pub(super) fn fresh() -> u64 {
+    // The standard library seeds it from the system's randomness.
+    RandomState::new().hash_one(SystemTime::now())
+}

@@ -1,0 +1,51 @@
+//! A test's own program once more, as a process of its own: to share a store with, to kill, and to measure.
+
+#![allow(dead_code)]
+
+use std::{
+    env,
+    ffi::OsStr,
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+/// The variable that tells a child process that it is one, and what it is to work on.
+pub(crate) const CHILD: &str = "LARDER_TEST_CHILD";
+
+/// The path that a child process is given; `None` in the test itself.
+pub(crate) fn child_path() -> Option<PathBuf> {
+    env::var_os(CHILD).map(PathBuf::from)
+}
+
+/// The test of this name once more, in a process of its own, with `word` in [`CHILD`]. What it prints can be
+/// [heard](hear).
+pub(crate) fn child(test: &str, word: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, word);
+    command.stdout(Stdio::piped());
+    command
+}
+
+/// Waits until the child has said `word` so many times.
+pub(crate) fn hear(child: &mut Child, word: &str, times: usize) {
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    for _ in 0..times {
+        let heard = lines.by_ref().any(|line| line.unwrap().contains(word));
+        assert!(heard, "the child ended before it said {word:?} {times} times");
+    }
+}
+
+/// Says `word` to the test that has started this process.
+pub(crate) fn say(word: &str) {
+    println!("{word}");
+    std::io::stdout().flush().unwrap();
+}
+
+/// The most memory that this process has had so far, in bytes.
+#[cfg(target_os = "linux")]
+pub(crate) fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
+}

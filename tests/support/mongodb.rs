@@ -1,0 +1,176 @@
+//! Servers of MongoDB's protocol for the tests, each in a folder of its own and on a free port of this machine alone, ended
+//! with the test. They are SecantusDB, which `tests/run.sh` installs into `.mongo-venv`; `MONGODB_URI` names a server to
+//! be used in their place where a plain one will do.
+
+#![allow(dead_code)]
+
+use std::{
+    collections::BTreeSet,
+    env,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use mongodb::{
+    Client, Collection, Database,
+    bson::{Bson, Document, doc},
+};
+use tempfile::TempDir;
+
+/// The database of all tests.
+pub(crate) const DATABASE: &str = "larder-test";
+
+/// A namespace that no other test has, in this run or another.
+pub(crate) fn namespace() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    format!("test-{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The URL of some server, and what ends it.
+pub(crate) fn any_server() -> (String, Option<Server>) {
+    if let Ok(url) = env::var("MONGODB_URI") {
+        return (url, None);
+    }
+    let server = Server::start();
+    (server.url(), Some(server))
+}
+
+/// Drops what the tests made under a namespace, and nothing else.
+pub(crate) async fn drop_namespace(url: &str, namespace: &str) {
+    let database = Client::with_uri_str(url).await.unwrap().database(DATABASE);
+    for name in ["entries", "files", "chunks"] {
+        database.collection::<Document>(&format!("{namespace}.{name}")).drop().await.unwrap();
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    /// How often it looks for expired documents, in seconds.
+    sweep: &'static str,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// A server that expires nothing by itself while a test lasts.
+    pub(crate) fn start() -> Self {
+        Self::sweeping("100000")
+    }
+
+    /// A server that looks for expired documents every second.
+    pub(crate) fn expiring() -> Self {
+        Self::sweeping("1")
+    }
+
+    fn sweeping(sweep: &'static str) -> Self {
+        let folder = tempfile::Builder::new().prefix("larder-mongodb-").tempdir().unwrap();
+        let mut server = Self { port: free_port(), sweep, folder, process: None };
+        // Another process may have taken the port meanwhile.
+        for _ in 0..5 {
+            if server.try_run() {
+                return server;
+            }
+            server.port = free_port();
+        }
+        panic!("the server ends as soon as it is started");
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port)
+    }
+
+    /// Ends the server as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Starts it again, on the same port, with what it had.
+    pub(crate) fn run(&mut self) {
+        assert!(self.try_run(), "the server ended at once");
+    }
+
+    /// Waits until it says that it listens; `false` where it has ended.
+    fn try_run(&mut self) -> bool {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(root.join(".mongo-venv/bin/python"));
+        command.arg(root.join("tests/support/mongodb.py")).arg(self.folder.path());
+        command.args([&self.port.to_string(), self.sweep]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().unwrap_or_else(|error| {
+            panic!(
+                "the test server SecantusDB cannot be started from .mongo-venv ({error}); run \
+                 ./tests/run.sh, which installs it there, or set MONGODB_URI to a server of yours"
+            )
+        });
+        let mut line = String::new();
+        let stdout = process.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        if line.starts_with("mongodb://") {
+            self.process = Some(process);
+            return true;
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        false
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::with_uri_str(self.url()).await.unwrap()
+    }
+
+    pub(crate) async fn database(&self) -> Database {
+        self.client().await.database(DATABASE)
+    }
+
+    pub(crate) async fn collection(&self, name: &str) -> Collection<Document> {
+        self.database().await.collection(name)
+    }
+
+    /// Has the next `times` commands of these names fail as `how` says.
+    pub(crate) async fn fail(&self, commands: &[&str], times: i32, how: Document) {
+        let mut data = doc! { "failCommands": commands };
+        data.extend(how);
+        let mode: Bson = if times < 0 { "alwaysOn".into() } else { doc! { "times": times }.into() };
+        let point = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+        self.client().await.database("admin").run_command(point).await.unwrap();
+    }
+
+    pub(crate) async fn heal(&self) {
+        let point = doc! { "configureFailPoint": "failCommand", "mode": "off" };
+        self.client().await.database("admin").run_command(point).await.unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that is free.
+pub(crate) fn free_port() -> u16 {
+    // What was given out is not given out again, for its server may still be starting.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Those that the system gives out may be given to somebody else in the next moment; ours lie below.
+        let port = 10_000 + port % 20_000;
+        let free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if free && GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
+}
