@@ -4,7 +4,7 @@
 //! `cargo run --example quickstart -- --fresh` forgets what was stored.
 //!
 //! Any other store does it as well, with its feature: `cargo run --example quickstart --features sqlite -- --store sqlite`.
-//! A colon and a place may follow: `redb:FILE`, `sqlite:FILE`, `redis:URL`. In `memory` nothing is kept for the second run.
+//! A colon and a place may follow: `redb:FILE`, `sqlite:FILE`, `redis:URL`, `mongodb:URL`. In `memory` nothing is kept for the second run.
 
 use std::{
     convert::Infallible, env, net::SocketAddr, path::PathBuf, time::Duration, time::Instant,
@@ -79,6 +79,11 @@ async fn open(wanted: Option<&String>) -> Result<AnyStore, BoxError> {
         "redis" => {
             let server = larder::store::Redis::builder(place.unwrap_or("redis://127.0.0.1"));
             AnyStore::new(server.namespace("quickstart:").connect().await?)
+        }
+        #[cfg(feature = "mongodb")]
+        "mongodb" => {
+            let server = larder::store::MongoDb::builder(place.unwrap_or("mongodb://127.0.0.1"));
+            AnyStore::new(server.namespace("quickstart").connect().await?)
         }
         _ => return Err(format!("no store {name:?}; is it a feature: --features {name}?").into()),
     })
