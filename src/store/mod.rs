@@ -39,13 +39,17 @@ use http::{HeaderMap, Response};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod any;
+mod arc;
 mod body;
+#[cfg(feature = "compression")]
+mod compressed;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
 #[cfg(any(feature = "redb", feature = "sqlite"))]
 mod embedded;
 mod error;
+mod mark;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "redb")]
@@ -54,12 +58,20 @@ pub mod redb;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+//TIER mod tiered;
+#[cfg(any(feature = "memory", feature = "compression"))]
+mod turn;
 
 pub use self::{
     any::{AnyStore, AnyWriter},
     body::StoredBody,
     error::{Error, ErrorKind, Result},
+//TIER tiered
 };
+
+#[cfg(feature = "compression")]
+#[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
+pub use self::compressed::{Compressed, CompressedWriter};
 
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
