@@ -58,7 +58,7 @@ pub mod redb;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-//TIER mod tiered;
+mod tiered;
 #[cfg(any(feature = "memory", feature = "compression"))]
 mod turn;
 
@@ -66,7 +66,7 @@ pub use self::{
     any::{AnyStore, AnyWriter},
     body::StoredBody,
     error::{Error, ErrorKind, Result},
-//TIER tiered
+    tiered::{Tiered, TieredStats, TieredWriter},
 };
 
 #[cfg(feature = "compression")]
