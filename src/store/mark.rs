@@ -129,6 +129,9 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Corrupt);
         }
         let both = lines(&[("a", "1"), ("x-mark", "0 note")]);
-        assert!(MARK.take(&KEY, &sealed(Some(both))).is_err(), "trailers that the note says are not there");
+        assert!(
+            MARK.take(&KEY, &sealed(Some(both))).is_err(),
+            "trailers that the note says are not there"
+        );
     }
 }

@@ -123,7 +123,11 @@ fn unmarked(key: &Key, head: Arc<Head>) -> Result<(Arc<Head>, Option<u64>)> {
     let kept = head.body_len();
     let len = match note.split_once(' ') {
         Some(("zstd", len)) => Some(len.parse().map_err(|_| {
-            Error::new(ErrorKind::Corrupt, NAME, format!("the entry of key {key} has a damaged note"))
+            Error::new(
+                ErrorKind::Corrupt,
+                NAME,
+                format!("the entry of key {key} has a damaged note"),
+            )
         })?),
         None if note == "as-it-is" => None,
         _ => {
