@@ -36,7 +36,7 @@ impl Revision {
 }
 
 fn large(revision: usize) -> String {
-    (0..16).map(|chunk| format!("{revision} {chunk} ").repeat(8_192)).collect()
+    (0..5).map(|chunk| format!("{revision} {chunk} ").repeat(16_384)).collect()
 }
 
 fn origin(revision: &Revision) -> Double {

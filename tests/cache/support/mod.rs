@@ -3,6 +3,7 @@
 mod body;
 mod double;
 /// `larder::store::conformance::Faulty`, compiled here so that these tests need no feature for it.
+#[allow(unreachable_pub)] // It is public there.
 #[path = "../../../src/store/conformance/faulty.rs"]
 mod faulty;
 mod gate;
