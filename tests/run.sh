@@ -37,3 +37,6 @@ grep -q '^10 hits, 0 misses' <<<"$again" || { echo "quickstart: the second run s
 stampede=$(cargo run --quiet --example stampede)
 printf '\n%s\n' "$stampede"
 grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }
+custom=$(cargo run --quiet --features conformance --example custom_store)
+printf '\n%s\n' "$custom"
+grep -q '^Shelf keeps every promise' <<<"$custom" || { echo "custom_store: a promise is broken" >&2; exit 1; }

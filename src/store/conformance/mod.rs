@@ -112,6 +112,7 @@ every! {
     the_writer_that_finishes_last_wins
     concurrent_writers_of_one_key_leave_one_whole_entry
     concurrent_writers_of_many_keys_leave_all_of_them
+    an_operation_that_is_given_up_is_done_or_not
     an_open_writer_holds_up_no_one
     an_open_reader_holds_up_no_one
     a_body_may_be_dropped_midway

@@ -1,6 +1,11 @@
 //! What the cases have in common: heads, bodies by pattern, and short ways to write and read.
 
-use std::{future::poll_fn, mem, task::Poll};
+use std::{
+    future::{Future, poll_fn},
+    mem,
+    pin::pin,
+    task::Poll,
+};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -123,6 +128,17 @@ pub(super) async fn try_read(mut body: StoredBody) -> Option<Vec<u8>> {
         yield_now().await;
     }
     Some(read)
+}
+
+/// Polls `future` so often, and drops it.
+pub(super) async fn give_up<F: Future>(future: F, polls: usize) {
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        if poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await {
+            return;
+        }
+        yield_now().await;
+    }
 }
 
 /// Gives those that run beside this case a turn, so that their steps mix.
