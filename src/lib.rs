@@ -111,6 +111,7 @@
 //! | `redb` | yes | `store::Redb` | redb, tokio (`rt`, `sync`), etcetera, tempfile |
 //! | `sqlite` | | `store::Sqlite` | rusqlite with SQLite itself (C, compiled in), tokio (`rt`, `sync`), etcetera, tempfile |
 //! | `redis` | | `store::Redis` | redis, rustls (with ring), tokio (`rt`, `sync`, `time`, `net`), futures-util |
+//! | `compression` | | `store::Compressed` | zstd (C, compiled in) |
 //! | `tokio` | yes | refreshes in the background, a limit on waits | tokio (`rt`, `sync`, `time`) |
 //! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
 //! | `tracing` | | events for store faults and refusals | tracing |

@@ -284,6 +284,24 @@ mod redis {
         all(|| Redis::builder(&url)).await;
     }
 
+    #[cfg(feature = "memory")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn memory_before_redis_keeps_every_promise() {
+        use larder::store::{Memory, Tiered};
+        let (url, _server) = any_server();
+        let connect = async || Redis::builder(&url).namespace(namespace()).connect().await.unwrap();
+        let stores = std::sync::Mutex::new(Vec::new());
+        conformance::all(async || {
+            let store = Tiered::new(Memory::default(), connect().await);
+            stores.lock().unwrap().push(store.clone());
+            store
+        })
+        .await;
+        for store in stores.into_inner().unwrap() {
+            store.clear().await.unwrap();
+        }
+    }
+
     /// Every body in chunks, and small ones.
     #[tokio::test(flavor = "multi_thread")]
     async fn redis_keeps_every_promise_with_nothing_inline() {

@@ -25,7 +25,13 @@
 //! # Writing a store
 //!
 //! Implement [`Store`] and [`Writer`]. Keep the bytes of [`Head::encode`] as they are; [`Head::seal`] completes a head
-//! with what is known only at the end of its body. Wrappers forward every method.
+//! with what is known only at the end of its body. The example
+//! [`custom_store`](https://docs.rs/crate/larder/latest/source/examples/custom_store.rs) is a store from its first line
+//! to its last, and runs the suite on itself.
+//!
+//! A store around a store ([`Tiered`], `Compressed`, [`AnyStore`], an [`Arc`]) forwards every method, and keeps every
+//! promise itself: the versions, heads and lengths that it shows are its own, not those of what it wraps. What it needs to
+//! know of an entry it can note among the trailers, which a store keeps with the body.
 //!
 //! Requests wait for the store: a hit for [`Store::get`], the last bytes of a response for [`Writer::finish`]. What a store
 //! waits for itself, a server above all, it has to bound.

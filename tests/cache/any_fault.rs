@@ -142,11 +142,11 @@ impl<B: Store> Day<'_, B> {
             Ok(_) => drop(self.now("/plain").await),
             Err(_) => drop(self.ask(get("/plain"), &[text("/plain"), old]).await),
         }
-        let old = text("/plain");
-        self.ask(get("/plain"), &[text("/plain"), format!("/plain {}", self.revision.now() - 1)])
-            .await;
+        let now = text("/plain");
+        let before = format!("/plain {}", self.revision.now() - 1);
+        self.ask(get("/plain"), &[now.clone(), before]).await;
         let errors = self.stand.layer.stats().store_errors;
-        self.ask(Request::post(url("/plain")), &[old.clone()]).await;
+        self.ask(Request::post(url("/plain")), &[now]).await;
         self.revision.next();
         if self.stand.layer.stats().store_errors == errors {
             self.now("/plain").await;

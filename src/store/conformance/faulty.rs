@@ -105,8 +105,6 @@ struct Faults {
     kind: Option<(Operation, ErrorKind)>,
     /// The operation of this number fails.
     number: Option<(usize, Way, ErrorKind)>,
-    /// Operations of this kind are not numbered.
-    spared: Option<Operation>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -152,11 +150,6 @@ impl<S> Faulty<S> {
         self.plan.arrange(n, Way::Lose, kind);
     }
 
-    /// Operations of this kind are left alone, and not numbered.
-    pub fn spare(&self, operation: Operation) {
-        self.plan.faults().spared = Some(operation);
-    }
-
     /// From now on, every operation is pending so many times before it begins.
     pub fn wait(&self, times: usize) {
         self.plan.pending.store(times, Ordering::SeqCst);
@@ -192,16 +185,12 @@ impl Plan {
     fn meet(&self, operation: Operation) -> Verdict {
         let faults = self.faults();
         let error = |kind| Error::new(kind, "faulty", format!("{operation:?} was told to fail"));
+        let number = self.done.fetch_add(1, Ordering::SeqCst) + 1;
         if let Some((failing, kind)) = faults.kind
             && failing == operation
         {
-            self.done.fetch_add(1, Ordering::SeqCst);
             return Verdict::Fail(error(kind));
         }
-        if faults.spared == Some(operation) {
-            return Verdict::Go;
-        }
-        let number = self.done.fetch_add(1, Ordering::SeqCst) + 1;
         match faults.number {
             Some((failing, Way::Fail, kind)) if number == failing => Verdict::Fail(error(kind)),
             Some((failing, Way::FailFrom, kind)) if number >= failing => Verdict::Fail(error(kind)),
