@@ -327,10 +327,17 @@ async fn a_write_that_is_given_up_leaves_no_old_copy_to_be_read() {
         let mut writing = pin!(try_store(&tiers, "new", T0, 10));
         assert!(writing.as_mut().now_or_never().is_none());
     }
+    assert_eq!(there(&tiers).await.unwrap(), "old");
     // As if the far tier had published it after all.
     far.publish(1);
     store(&far, "new", 10).await;
     assert_eq!(there(&tiers).await.unwrap(), "new");
+    // Copied again from the next write on.
+    far.publish(1);
+    store(&tiers, "newer", 10).await;
+    let near_hits = tiers.stats().near_hits;
+    assert_eq!(there(&tiers).await.unwrap(), "newer");
+    assert_eq!(tiers.stats().near_hits, near_hits + 1);
 }
 
 // ===== One tier without the other =====

@@ -44,11 +44,14 @@ struct Row {
     is_dirty: bool,
     /// Whether the publication of a copy was given up midway: it may appear at any time.
     is_lost: bool,
+    /// Whether a write was given up midway: the far tier may take it at any time, so that nothing is copied from there until
+    /// the next change.
+    is_doubtful: bool,
 }
 
 impl Row {
     fn is_of_use(&self) -> bool {
-        self.under_way > 0 || self.is_dirty || self.is_lost
+        self.under_way > 0 || self.is_dirty || self.is_lost || self.is_doubtful
     }
 }
 
@@ -92,6 +95,7 @@ impl Ledger {
         let row = shard.entry(*key).or_default();
         row.changed = self.number();
         row.is_dirty = true;
+        row.is_doubtful = false;
     }
 
     /// From now on no copy counts that is under way.
@@ -124,18 +128,19 @@ impl Ledger {
         }
     }
 
-    /// A copy of `key` that begins; `None` where something is under way for it.
+    /// A copy of `key` that begins; `None` where something is under way for it, or may be.
     pub(super) fn copy(self: &Arc<Self>, key: &Key) -> Option<Ticket> {
         let mut shard = self.shard(key);
         let row = shard.entry(*key).or_default();
-        if row.under_way > 0 {
+        if row.under_way > 0 || row.is_doubtful {
             return None;
         }
         row.under_way = 1;
         Some(Ticket { ledger: self.clone(), key: *key, number: self.number(), state: State::Idle })
     }
 
-    /// A write that is about to be published in the far tier: no copy counts any more, nor does any begin.
+    /// A write that is about to be published in the far tier: no copy counts any more, nor does any begin. It is
+    /// [settled](Ticket::settled) when the far tier has answered.
     pub(super) fn write(self: &Arc<Self>, key: &Key) -> (Ticket, Before) {
         let mut shard = self.shard(key);
         let row = shard.entry(*key).or_default();
@@ -144,7 +149,7 @@ impl Ledger {
         row.changed = self.number();
         row.is_dirty = true;
         let ticket =
-            Ticket { ledger: self.clone(), key: *key, number: row.changed, state: State::Idle };
+            Ticket { ledger: self.clone(), key: *key, number: row.changed, state: State::Writing };
         (ticket, before)
     }
 }
@@ -167,6 +172,8 @@ pub(super) struct Ticket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Idle,
+    /// The far tier may or may not have taken it.
+    Writing,
     /// It may or may not have been published.
     Publishing,
 }
@@ -201,7 +208,7 @@ impl Ticket {
         self.state = State::Publishing;
     }
 
-    /// Whether it was published or not, there is no doubt of it.
+    /// Whether it was taken or not, published or not, there is no doubt of it.
     pub(super) fn settled(&mut self) {
         self.state = State::Idle;
     }
@@ -212,7 +219,11 @@ impl Drop for Ticket {
         let mut shard = self.ledger.shard(&self.key);
         let Some(row) = shard.get_mut(&self.key) else { return };
         row.under_way = row.under_way.saturating_sub(1);
-        row.is_lost |= self.state == State::Publishing;
+        match self.state {
+            State::Idle => {}
+            State::Writing => row.is_doubtful = true,
+            State::Publishing => row.is_lost = true,
+        }
         if !row.is_of_use() {
             shard.remove(&self.key);
         } else if shard.len() > REMEMBERED
@@ -261,7 +272,8 @@ mod tests {
     fn a_write_outdates_what_came_between_and_can_be_undone() {
         let ledger = Arc::new(Ledger::new());
         let kept = ledger.copy(&KEY).unwrap().number();
-        let (first, before) = ledger.write(&KEY);
+        let (mut first, before) = ledger.write(&KEY);
+        first.settled();
         assert!(!ledger.counts(&KEY, &note(&ledger, kept)));
         first.undo(&before);
         assert!(ledger.counts(&KEY, &note(&ledger, kept)));
@@ -269,13 +281,27 @@ mod tests {
 
         let (mut one, _) = ledger.write(&KEY);
         let (mut two, before) = ledger.write(&KEY);
+        one.settled();
         one.renew();
         assert!(one.counts());
+        two.settled();
         two.renew();
         assert!(two.counts() && !one.counts());
         one.renew();
         two.undo(&before);
         assert!(one.counts(), "another write since then stays");
+    }
+
+    #[test]
+    fn nothing_is_copied_while_a_write_may_yet_be_taken() {
+        let ledger = Arc::new(Ledger::new());
+        drop(ledger.write(&KEY));
+        ledger.cleaned(&KEY, ledger.changed(&KEY));
+        assert!(ledger.copy(&KEY).is_none());
+        ledger.change(&KEY);
+        ledger.cleaned(&KEY, ledger.changed(&KEY));
+        assert!(ledger.copy(&KEY).is_some());
+        assert_eq!(rows(&ledger), 0);
     }
 
     #[test]

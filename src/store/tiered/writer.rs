@@ -88,6 +88,7 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
             Ok(far) => far.finish(trailers.clone()).await,
             Err(error) => Err(error),
         };
+        ticket.settled();
         let Err(error) = far else {
             ticket.renew();
             let mut is_near = false;
