@@ -198,6 +198,13 @@ async fn damage_is_told_and_never_read() {
             damaged(&store, &kept[..position], None).await;
             assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt, "{position}");
         }
+        // The checksum, of which every bit counts.
+        for position in kept.len() - 4..kept.len() {
+            let mut body = kept.clone();
+            body[position] ^= 0x10;
+            damaged(&store, &body, None).await;
+            assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt, "{position}");
+        }
         for behind in [&b"\0"[..], &kept[..]] {
             damaged(&store, &[&kept, behind].concat(), None).await;
             assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt);
@@ -250,9 +257,13 @@ async fn a_bomb_is_damage() {
         damaged(&store, &frame(window, 8_000), Some("0 zstd 600000")).await;
         assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt, "{what}");
     }
+    // All is as noted, and it would take 32 MiB to unpack it.
+    let note = format!("0 zstd {}", 8 * (128 << 10));
+    damaged(&store, &frame(15 << 3, 8), Some(&note)).await;
+    assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Corrupt);
     // The frame is as it should be.
     let whole = frame(7 << 3, 8);
-    damaged(&store, &whole, Some(&format!("0 zstd {}", 8 * (128 << 10)))).await;
+    damaged(&store, &whole, Some(&note)).await;
     assert!(get(&store).await.unwrap().1.iter().all(|byte| *byte == b'a'));
 }
 

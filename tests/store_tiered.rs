@@ -144,7 +144,9 @@ async fn large_bodies_are_not_near() {
     for _ in 0..2 {
         assert_eq!(there(&tiers).await.unwrap(), "old");
     }
+    store(tiers.near(), "foreign", 10).await;
     store(&tiers, "new", LARGE).await;
+    assert_eq!(tiers.near().len().await.unwrap(), 0, "what it hid is gone");
     assert_eq!(there(&tiers).await.unwrap(), "new");
     assert_eq!((tiers.near().len().await.unwrap(), tiers.stats().near_hits), (0, 0));
     store(&tiers, "small", LARGE - 1).await;
@@ -268,6 +270,35 @@ async fn what_is_changed_while_it_is_read_does_not_come_back() {
     }
 }
 
+/// The change waits for the far tier, and whoever reads meanwhile makes a copy.
+#[tokio::test]
+async fn what_is_copied_amid_a_change_does_not_come_back() {
+    for change in CHANGES {
+        for polls in 0..16 {
+            let far = Faulty::new(far_only(LARGE).await.far().clone());
+            far.wait(1);
+            let tiers = Tiered::new(Memory::default(), far);
+            let mut changing = Box::pin(change.apply(&tiers));
+            let mut is_done = false;
+            for _ in 0..polls {
+                is_done = is_done || changing.as_mut().now_or_never().is_some();
+            }
+            // One has read all of it when the change is over, if it may, another has just begun.
+            let begun = tiers.get(&KEY).await.unwrap();
+            if polls % 2 == 0 {
+                there(&tiers).await;
+            }
+            if !is_done {
+                changing.await;
+            }
+            if let Some(begun) = begun {
+                read(begun.body).await;
+            }
+            change.check(&tiers, "amid the change").await;
+        }
+    }
+}
+
 /// Nobody waits for the copy, and it does not count when it is there at last; nor if its reader goes away.
 #[tokio::test]
 async fn what_is_changed_while_its_copy_is_published_does_not_come_back() {
@@ -312,6 +343,31 @@ async fn a_late_copy_of_what_was_replaced_does_not_count() {
     second.await.unwrap();
     for _ in 0..2 {
         assert_eq!(there(&tiers).await.unwrap(), "second");
+    }
+}
+
+/// Another machine replaces what was just written: no copy bears the version of another entry.
+#[tokio::test]
+async fn a_copy_has_the_version_of_its_own_entry() {
+    for polls in 0..12 {
+        let far = Faulty::new(Memory::default());
+        far.wait(1);
+        let tiers = Tiered::new(Memory::default(), far.clone());
+        let mut writing = Box::pin(try_store(&tiers, "new", T0, 10));
+        let mut is_done = false;
+        for _ in 0..polls {
+            is_done = is_done || writing.as_mut().now_or_never().is_some();
+        }
+        store(far.inner(), "other", 10).await;
+        let other = far.inner().get(&KEY).await.unwrap().unwrap().version;
+        if !is_done {
+            writing.await.unwrap();
+        }
+        let hit = tiers.get(&KEY).await.unwrap().unwrap();
+        let is_other = far.inner().get(&KEY).await.unwrap().unwrap().version == other;
+        if is_other && hit.version == other {
+            assert_eq!(name(&hit.head), "other", "after {polls} polls");
+        }
     }
 }
 
