@@ -166,3 +166,34 @@ impl Unpacking {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use futures_util::{FutureExt, StreamExt, stream};
+
+    use super::*;
+
+    /// The end of a frame may come in a chunk of its own, behind all that it unpacks to.
+    #[test]
+    fn the_last_bytes_wait_for_the_checksum() {
+        let text = b"again and again, ".repeat(20_000);
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.include_checksum(true).unwrap();
+        encoder.window_log(WINDOW_LOG).unwrap();
+        encoder.write_all(&text).unwrap();
+        let packed = encoder.finish().unwrap();
+        let (start, checksum) = packed.split_at(packed.len() - 4);
+        for (checksum, is_whole) in [(checksum, true), (&b"false"[..4], false), (&b""[..], false)] {
+            let chunks = [start, checksum].map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
+            let len = (start.len() + checksum.len()) as u64;
+            let body = StoredBody::from_stream(len, stream::iter(chunks));
+            let body = unpacked(&Key::from_bytes([0; 32]), body, text.len() as u64).unwrap();
+            let pieces: Vec<_> = body.collect().now_or_never().unwrap();
+            assert_eq!(pieces.iter().all(Result::is_ok), is_whole);
+            let read: usize = pieces.iter().flatten().map(Bytes::len).sum();
+            assert_eq!(read == text.len(), is_whole);
+        }
+    }
+}
