@@ -43,7 +43,7 @@ const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 /// A store whose bodies are kept compressed, where that makes them smaller.
 ///
 /// For stores where bytes count: a file that is to hold more, a server across a network. Text shrinks to a fifth or so,
-/// and the time it takes is small beside that of a disk or a network; in front of [`Memory`](super::Memory), every hit pays
+/// and the time it takes is small beside that of a disk or a network; in front of `Memory`, every hit pays
 /// for it.
 ///
 /// ```
@@ -105,7 +105,7 @@ impl<S> Compressed<S> {
         Ok(Self { level, ..self })
     }
 
-    /// Bodies of less than so many bytes are kept as they are; 512 at first.
+    /// Bodies of less than so many bytes are kept as they are; 512 at first. One of 64 KiB or more is tried in any case.
     #[must_use]
     pub fn min_len(self, bytes: u64) -> Self {
         Self { min_len: bytes, ..self }

@@ -37,7 +37,7 @@ pub use self::{stats::TieredStats, writer::TieredWriter};
 
 const NAME: &str = "tiered";
 
-/// A near store in front of a far one: entries in use are answered from [`Memory`](super::Memory), all of them are kept
+/// A near store in front of a far one: entries in use are answered from `Memory`, all of them are kept
 /// in a file or on a server.
 ///
 /// ```
