@@ -112,6 +112,7 @@
 //! | `sqlite` | | `store::Sqlite` | rusqlite with SQLite itself (C, compiled in), tokio (`rt`, `sync`), etcetera, tempfile |
 //! | `redis` | | `store::Redis` | redis, rustls (with ring), tokio (`rt`, `sync`, `time`, `net`), futures-util |
 //! | `mongodb` | | `store::MongoDb` | mongodb with bson, rustls (with ring) and a DNS client, tokio (`rt`, `sync`, `time`, `net`), futures-util |
+//! | `compression` | | `store::Compressed` | zstd (C, compiled in) |
 //! | `tokio` | yes | refreshes in the background, a limit on waits | tokio (`rt`, `sync`, `time`) |
 //! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
 //! | `tracing` | | events for store faults and refusals | tracing |

@@ -18,6 +18,14 @@ pub(crate) fn store_failed(operation: &str, key: &Key, error: &Error) {
     let _unused = (operation, key, error);
 }
 
+/// One tier of a store failed, and the other one did what was asked.
+pub(crate) fn tier_failed(tier: &'static str, operation: &'static str, key: &Key, error: &Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(tier, operation, %key, %error, "a tier of the store failed");
+    #[cfg(not(feature = "tracing"))]
+    let _unused = (tier, operation, key, error);
+}
+
 /// A response was not stored after all.
 pub(crate) fn not_stored(key: &Key, refusal: Refusal) {
     #[cfg(feature = "tracing")]

@@ -28,6 +28,11 @@ mod memory {
     }
 
     #[tokio::test]
+    async fn a_store_behind_an_arc_keeps_every_promise() {
+        conformance::all(async || std::sync::Arc::new(Memory::default())).await;
+    }
+
+    #[tokio::test]
     async fn two_memory_stores_have_nothing_in_common() {
         conformance::isolation(&Memory::default(), &Memory::default()).await;
     }
@@ -36,6 +41,144 @@ mod memory {
     async fn clones_of_a_memory_store_share_everything() {
         let store = Memory::default();
         conformance::shared(&store, &store.clone()).await;
+    }
+}
+
+#[cfg(feature = "memory")]
+mod tiered {
+    use std::time::Duration;
+
+    use larder::store::{AnyStore, Memory, Tiered};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn memory_before_memory_keeps_every_promise() {
+        conformance::all(async || Tiered::new(Memory::default(), Memory::default())).await;
+    }
+
+    /// With copies of everything, and of hardly anything.
+    #[tokio::test]
+    async fn a_near_tier_of_any_use_keeps_every_promise() {
+        let tiers = || Tiered::new(Memory::default(), Memory::default());
+        conformance::all(async || tiers().max_near_body(u64::MAX)).await;
+        conformance::all(async || tiers().max_near_body(1_000)).await;
+        conformance::all(async || Tiered::new(Memory::new(100_000), Memory::default())).await;
+        conformance::all(async || tiers().near_ttl(Duration::ZERO)).await;
+    }
+
+    #[tokio::test]
+    async fn tiers_of_any_type_keep_every_promise() {
+        conformance::all(async || {
+            let near = AnyStore::new(Memory::default());
+            AnyStore::new(Tiered::new(near, AnyStore::new(Memory::default())))
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn two_pairs_of_tiers_have_nothing_in_common() {
+        let tiers = || Tiered::new(Memory::default(), Memory::default());
+        conformance::isolation(&tiers(), &tiers()).await;
+    }
+
+    /// Clones know of each other's writes; separate values see them where they ask the far tier.
+    #[tokio::test]
+    async fn handles_of_the_same_tiers_share_everything() {
+        let tiers = Tiered::new(Memory::default(), Memory::default());
+        conformance::shared(&tiers, &tiers.clone()).await;
+        let far = Memory::default();
+        let tiers = || Tiered::new(Memory::default(), far.clone()).near_ttl(Duration::ZERO);
+        conformance::shared(&tiers(), &tiers()).await;
+    }
+
+    #[cfg(feature = "redb")]
+    mod on_disk {
+        use larder::store::Redb;
+
+        use super::*;
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn memory_before_redb_keeps_every_promise() {
+            let tiers = async || Tiered::new(Memory::default(), Redb::temporary().unwrap());
+            conformance::all(tiers).await;
+        }
+
+        /// A near tier whose writes take their time.
+        #[tokio::test(flavor = "multi_thread")]
+        async fn redb_before_memory_keeps_every_promise() {
+            let tiers = async || Tiered::new(Redb::temporary().unwrap(), Memory::default());
+            conformance::all(tiers).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn tiers_are_what_they_were_when_they_are_opened_again() {
+            let directory = tempfile::tempdir().unwrap();
+            let open = |name| Redb::open(directory.path().join(name)).unwrap();
+            conformance::reopen(async || Tiered::new(Memory::default(), open("far"))).await;
+            conformance::reopen(async || Tiered::new(open("near"), open("behind"))).await;
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn memory_before_sqlite_keeps_every_promise() {
+        use larder::store::Sqlite;
+        let tiers = async || Tiered::new(Memory::default(), Sqlite::temporary().unwrap());
+        conformance::all(tiers).await;
+    }
+
+    #[cfg(all(feature = "compression", feature = "redb"))]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn memory_before_compressed_redb_keeps_every_promise() {
+        use larder::store::{Compressed, Redb};
+        let far = || Compressed::new(Redb::temporary().unwrap());
+        conformance::all(async || Tiered::new(Memory::default(), far())).await;
+    }
+}
+
+#[cfg(all(feature = "compression", feature = "memory"))]
+mod compressed {
+    use larder::store::{AnyStore, Compressed, Memory};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn compressed_memory_keeps_every_promise() {
+        conformance::all(async || Compressed::new(Memory::default())).await;
+        let twice = || Compressed::new(Compressed::new(Memory::default()).min_len(0)).min_len(0);
+        conformance::all(async || AnyStore::new(twice())).await;
+    }
+
+    #[tokio::test]
+    async fn two_compressed_stores_have_nothing_in_common() {
+        let store = || Compressed::new(Memory::default());
+        conformance::isolation(&store(), &store()).await;
+    }
+
+    #[tokio::test]
+    async fn clones_of_a_compressed_store_share_everything() {
+        let store = Compressed::new(Memory::default());
+        conformance::shared(&store, &store.clone()).await;
+    }
+
+    #[cfg(feature = "redb")]
+    mod on_disk {
+        use larder::store::Redb;
+
+        use super::*;
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn compressed_redb_keeps_every_promise() {
+            conformance::all(async || Compressed::new(Redb::temporary().unwrap())).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn a_compressed_file_is_what_it_was_when_it_is_opened_again() {
+            let directory = tempfile::tempdir().unwrap();
+            let open = || Redb::open(directory.path().join("cache.redb")).unwrap();
+            conformance::reopen(async || Compressed::new(open())).await;
+        }
     }
 }
 
@@ -139,6 +282,24 @@ mod redis {
     async fn redis_keeps_every_promise() {
         let (url, _server) = any_server();
         all(|| Redis::builder(&url)).await;
+    }
+
+    #[cfg(feature = "memory")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn memory_before_redis_keeps_every_promise() {
+        use larder::store::{Memory, Tiered};
+        let (url, _server) = any_server();
+        let connect = async || Redis::builder(&url).namespace(namespace()).connect().await.unwrap();
+        let stores = std::sync::Mutex::new(Vec::new());
+        conformance::all(async || {
+            let store = Tiered::new(Memory::default(), connect().await);
+            stores.lock().unwrap().push(store.clone());
+            store
+        })
+        .await;
+        for store in stores.into_inner().unwrap() {
+            store.clear().await.unwrap();
+        }
     }
 
     /// Every body in chunks, and small ones.

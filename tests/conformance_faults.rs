@@ -34,6 +34,7 @@ enum Fault {
     ShowsUnfinishedEntries,
     RemovesTheOldEntryAtPut,
     PublishesWhatIsDropped,
+    PublishesInSteps,
     ReadsOnInTheNewBody,
     UpdatesAnyVersion,
     UpdatesWhatIsNotThere,
@@ -194,8 +195,12 @@ impl Store for Faulty {
         }
         let length = head.headers().get("content-length").and_then(|line| line.to_str().ok());
         let length = length.and_then(|length| length.parse().ok());
+        let empty = match self.fault {
+            Fault::PublishesInSteps => Some(self.inner.put(&key, head.clone()).await?),
+            _ => None,
+        };
         let inner = Some(self.inner.put(&key, head).await?);
-        Ok(FaultyWriter { inner, fault: self.fault, left: length })
+        Ok(FaultyWriter { inner, empty, fault: self.fault, left: length })
     }
 
     async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
@@ -315,6 +320,7 @@ impl Store for Faulty {
 
 struct FaultyWriter {
     inner: Option<<Memory as Store>::Writer>,
+    empty: Option<<Memory as Store>::Writer>,
     fault: Fault,
     left: Option<usize>,
 }
@@ -336,6 +342,10 @@ impl Writer for FaultyWriter {
 
     async fn finish(mut self, trailers: Option<HeaderMap>) -> Result<()> {
         let trailers = trailers.filter(|_| self.fault != Fault::LosesTrailers);
+        if let Some(empty) = self.empty.take() {
+            empty.finish(None).await?;
+            tokio::task::yield_now().await;
+        }
         self.inner.take().expect("not finished").finish(trailers).await
     }
 }
@@ -376,6 +386,7 @@ caught_by! {
     ShowsUnfinishedEntries: nothing_is_visible_before_finish
     RemovesTheOldEntryAtPut: an_entry_stays_until_its_replacement_is_finished
     PublishesWhatIsDropped: a_dropped_writer_leaves_nothing
+    PublishesInSteps: an_operation_that_is_given_up_is_done_or_not
     ReadsOnInTheNewBody: a_reader_never_sees_a_mixture
     UpdatesAnyVersion: an_update_of_another_version_is_refused
     UpdatesAnyVersion: one_of_many_concurrent_updates_succeeds

@@ -115,6 +115,9 @@ cargo test --test gateway
 stampede=$(cargo run --quiet --all-features --example stampede)
 printf '\n%s\n' "$stampede"
 grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }
+custom=$(cargo run --quiet --all-features --example custom_store)
+printf '\n%s\n' "$custom"
+grep -q '^Shelf keeps every promise' <<<"$custom" || { echo "custom_store: a promise is broken" >&2; exit 1; }
 
 say "the field's conformance suite, through the gateway"
 ./tests/http_suite.sh

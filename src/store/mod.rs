@@ -26,7 +26,13 @@
 //! # Writing a store
 //!
 //! Implement [`Store`] and [`Writer`]. Keep the bytes of [`Head::encode`] as they are; [`Head::seal`] completes a head
-//! with what is known only at the end of its body. Wrappers forward every method.
+//! with what is known only at the end of its body. The example
+//! [`custom_store`](https://docs.rs/crate/larder/latest/source/examples/custom_store.rs) is a store from its first line
+//! to its last, and runs the suite on itself.
+//!
+//! A store around a store ([`Tiered`], `Compressed`, [`AnyStore`], an [`Arc`]) forwards every method, and keeps every
+//! promise itself: the versions, heads and lengths that it shows are its own, not those of what it wraps. What it needs to
+//! know of an entry it can note among the trailers, which a store keeps with the body.
 //!
 //! Requests wait for the store: a hit for [`Store::get`], the last bytes of a response for [`Writer::finish`]. What a store
 //! waits for itself, a server above all, it has to bound.
@@ -40,16 +46,20 @@ use http::{HeaderMap, Response};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod any;
+mod arc;
 mod body;
 // A page of the documentation, without code.
 #[cfg(any(doc, doctest))]
 pub mod choosing;
+#[cfg(feature = "compression")]
+mod compressed;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
 #[cfg(any(feature = "redb", feature = "sqlite"))]
 mod embedded;
 mod error;
+mod mark;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "mongodb")]
@@ -60,12 +70,20 @@ pub mod redb;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod tiered;
+#[cfg(any(feature = "memory", feature = "compression"))]
+mod turn;
 
 pub use self::{
     any::{AnyStore, AnyWriter},
     body::StoredBody,
     error::{Error, ErrorKind, Result},
+    tiered::{Tiered, TieredStats, TieredWriter},
 };
+
+#[cfg(feature = "compression")]
+#[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
+pub use self::compressed::{Compressed, CompressedWriter};
 
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]

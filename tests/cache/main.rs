@@ -3,10 +3,14 @@
 #![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used)]
 
+// By these names, `support::faulty` finds what it is made of.
+use larder::{Key, entry, store, time};
+
 mod support;
 
 #[cfg(feature = "tokio")]
 mod ahead;
+mod any_fault;
 mod autotraits;
 #[cfg(feature = "tokio")]
 mod background;

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use larder::{
     CacheOptions, Filter, Key, Refusal, Stored,
-    store::{Memory, Store},
+    store::{Memory, Store, Tiered},
 };
 
 use crate::{
@@ -144,6 +144,16 @@ async fn while_the_inner_call_is_pending() {
 #[tokio::test]
 async fn while_the_inner_call_is_pending_over_a_file() {
     while_the_call_is_pending(|| larder::store::Redb::temporary().unwrap()).await;
+}
+
+#[tokio::test]
+async fn while_the_inner_call_is_pending_over_tiers() {
+    while_the_call_is_pending(|| Tiered::new(Memory::default(), Memory::default())).await;
+}
+
+#[tokio::test]
+async fn while_the_body_is_on_its_way_over_tiers() {
+    while_the_body_streams(|| Tiered::new(Memory::default(), Memory::default())).await;
 }
 
 #[tokio::test]

@@ -31,6 +31,12 @@
 //!   it would look like a loss.
 //! * Times are around the year 2100, so that an engine that expires entries by a clock of its own finds none to expire.
 //!
+//! # Stores that fail
+//!
+//! What is promised of a store that fails is promised by the one who uses it: a cache answers every request all the same.
+//! [`Faulty`] is any store that fails at its n-th operation, for tests of a cache, or of a store around stores: with each
+//! n in turn, until what is tested has no more operations.
+//!
 //! # Stability
 //!
 //! This module is **not** part of the crate's promises of stability: a new release, however small, may add cases, and a
@@ -38,6 +44,7 @@
 
 use super::Store;
 
+mod faulty;
 mod handles;
 mod heads;
 mod listing;
@@ -46,7 +53,15 @@ mod removal;
 mod round_trip;
 mod support;
 
-pub use self::{handles::*, heads::*, listing::*, publishing::*, removal::*, round_trip::*};
+pub use self::{
+    faulty::{Faulty, FaultyWriter, Operation},
+    handles::*,
+    heads::*,
+    listing::*,
+    publishing::*,
+    removal::*,
+    round_trip::*,
+};
 
 /// Names the case that is running, should it panic.
 struct Running(&'static str);
@@ -97,6 +112,7 @@ every! {
     the_writer_that_finishes_last_wins
     concurrent_writers_of_one_key_leave_one_whole_entry
     concurrent_writers_of_many_keys_leave_all_of_them
+    an_operation_that_is_given_up_is_done_or_not
     an_open_writer_holds_up_no_one
     an_open_reader_holds_up_no_one
     a_body_may_be_dropped_midway

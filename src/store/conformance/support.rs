@@ -1,6 +1,11 @@
 //! What the cases have in common: heads, bodies by pattern, and short ways to write and read.
 
-use std::{future::poll_fn, mem, task::Poll};
+use std::{
+    future::{Future, poll_fn},
+    mem,
+    pin::pin,
+    task::Poll,
+};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -125,6 +130,17 @@ pub(super) async fn try_read(mut body: StoredBody) -> Option<Vec<u8>> {
     Some(read)
 }
 
+/// Polls `future` so often, and drops it.
+pub(super) async fn give_up<F: Future>(future: F, polls: usize) {
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        if poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await {
+            return;
+        }
+        yield_now().await;
+    }
+}
+
 /// Gives those that run beside this case a turn, so that their steps mix.
 pub(super) async fn yield_now() {
     let mut yielded = false;
@@ -147,9 +163,11 @@ impl Pattern {
     /// A prime: no store's chunks begin at the same place of the block, so none can be taken for another.
     const PERIOD: usize = 65_521;
 
-    /// A pattern that differs from that of every other seed.
+    /// A pattern that differs from that of every other seed: noise for odd ones, half of which can be told for even ones,
+    /// so that a store which compresses does so.
     pub(super) fn new(seed: u64) -> Self {
         let mut state = seed;
+        let mask = if seed.is_multiple_of(2) { 0x0f } else { 0xff };
         let block = std::iter::repeat_with(|| {
             // SplitMix64.
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -157,7 +175,13 @@ impl Pattern {
             let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             (mixed ^ (mixed >> 31)).to_le_bytes()
         });
-        Self { block: block.flatten().take(Self::PERIOD).collect() }
+        Self { block: block.flatten().map(|byte| byte & mask).take(Self::PERIOD).collect() }
+    }
+
+    /// `len` bytes that nothing makes smaller.
+    pub(super) fn noise(len: u64) -> Bytes {
+        let blocks = (0..).map(|number| Self::new(2 * number + 1).block);
+        blocks.flatten().take(len as usize).collect()
     }
 
     /// `len` bytes from `offset` on.

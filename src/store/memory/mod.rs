@@ -34,7 +34,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Hit, Result, Scanned, Store, Version};
+use super::{Hit, Result, Scanned, Store, Version, turn::yield_now};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod body;
@@ -252,19 +252,6 @@ impl Stream for Scan {
             self.page = page.into_iter();
         }
     }
-}
-
-/// Lets the other tasks of this thread have a turn.
-async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[cfg(test)]

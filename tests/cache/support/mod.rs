@@ -2,9 +2,12 @@
 
 mod body;
 mod double;
+/// `larder::store::conformance::Faulty`, compiled here so that these tests need no feature for it.
+#[allow(unreachable_pub)] // It is public there.
+#[path = "../../../src/store/conformance/faulty.rs"]
+mod faulty;
 mod gate;
 mod origin;
-mod store;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -21,9 +24,9 @@ use tower::{Layer, ServiceExt};
 pub(crate) use self::{
     body::{NotSync, NotUnpin, Sender, TestBody, boxed, channel, chunk, empty, frames, full},
     double::{Broken, Double, not_modified, status, tagged},
+    faulty::{Faulty, Operation as Op},
     gate::{Gate, Gated, soon},
     origin::{Origin, RawOrigin, client, h2_client, raw_exchange, serve},
-    store::{Faulty, Op},
 };
 
 /// Where every test's clock begins.

@@ -1,0 +1,341 @@
+//! [`Faulty`]: a store around a store, that fails where it is told to.
+//!
+//! The tests of the cache compile this file too, so that they need no feature for it; it names nothing but the crate's
+//! public items.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::HeaderMap;
+
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, ErrorKind, Hit, Result, Scanned, Store, StoredBody, Version, Writer},
+    time::Timestamp,
+};
+
+/// An operation of a [`Faulty`] store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// [`Store::get`].
+    Get,
+    /// The reading of half a chunk of a body that `get` has returned.
+    Body,
+    /// [`Store::put`].
+    Put,
+    /// [`Writer::write`].
+    Write,
+    /// [`Writer::finish`].
+    Finish,
+    /// [`Store::update`].
+    Update,
+    /// [`Store::remove`] and [`Store::remove_if`].
+    Remove,
+    /// [`Store::remove_expired`].
+    RemoveExpired,
+    /// [`Store::remove_tagged`].
+    RemoveTagged,
+    /// [`Store::clear`].
+    Clear,
+    /// An item of [`Store::scan`].
+    Scan,
+    /// [`Store::len`] and [`Store::size_bytes`].
+    Count,
+}
+
+/// A store that does what the one inside does, until it is told to fail.
+///
+/// Operations are numbered as they come, so that a test can let the first fail, then the second, and so on, until what it
+/// does no longer has so many. Whatever fails, a cache has to answer every request, and rightly so from then on:
+///
+/// ```
+/// # #[cfg(feature = "memory")] {
+/// use larder::store::{ErrorKind, Memory, Store, conformance::Faulty};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let mut nth = 1;
+/// loop {
+///     let store = Faulty::new(Memory::default());
+///     store.fail_nth(nth, ErrorKind::Unavailable);
+///     // Here goes what is tested; this stands for it.
+///     let failed = store.len().await.is_err();
+///     assert_eq!(failed, nth == 1);
+///     if store.operations() < nth {
+///         break;
+///     }
+///     nth += 1;
+/// }
+/// # });
+/// # }
+/// ```
+///
+/// # Clone
+///
+/// A clone is another handle to the same data, with the same faults.
+#[derive(Clone)]
+pub struct Faulty<S> {
+    inner: S,
+    plan: Arc<Plan>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    faults: Mutex<Faults>,
+    done: AtomicUsize,
+    /// How often an operation is pending before it begins.
+    pending: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    /// Every operation of this kind fails.
+    kind: Option<(Operation, ErrorKind)>,
+    /// The operation of this number fails.
+    number: Option<(usize, Way, ErrorKind)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// It does nothing, and fails.
+    Fail,
+    /// So do all behind it.
+    FailFrom,
+    /// It is done, and fails nevertheless.
+    Lose,
+}
+
+enum Verdict {
+    Go,
+    Fail(Error),
+    Lose(Error),
+}
+
+impl<S> Faulty<S> {
+    /// `store`, which does not fail as yet.
+    #[must_use]
+    pub fn new(store: S) -> Self {
+        Self { inner: store, plan: Arc::default() }
+    }
+
+    /// From now on, every operation of this kind fails.
+    pub fn fail(&self, operation: Operation, kind: ErrorKind) {
+        self.plan.faults().kind = Some((operation, kind));
+    }
+
+    /// The `n`-th operation from now on, from 1, does nothing and fails.
+    pub fn fail_nth(&self, n: usize, kind: ErrorKind) {
+        self.plan.arrange(n, Way::Fail, kind);
+    }
+
+    /// The `n`-th operation from now on and all behind it fail: the store is down.
+    pub fn fail_from(&self, n: usize, kind: ErrorKind) {
+        self.plan.arrange(n, Way::FailFrom, kind);
+    }
+
+    /// The `n`-th operation from now on is done, and fails nevertheless: the answer is lost on its way.
+    pub fn lose_nth(&self, n: usize, kind: ErrorKind) {
+        self.plan.arrange(n, Way::Lose, kind);
+    }
+
+    /// From now on, every operation is pending so many times before it begins.
+    pub fn wait(&self, times: usize) {
+        self.plan.pending.store(times, Ordering::SeqCst);
+    }
+
+    /// From now on, nothing fails.
+    pub fn heal(&self) {
+        let mut faults = self.plan.faults();
+        (faults.kind, faults.number) = (None, None);
+    }
+
+    /// How many operations there have been, failed ones included.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.plan.done.load(Ordering::SeqCst)
+    }
+
+    /// The store inside.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl Plan {
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arrange(&self, n: usize, way: Way, kind: ErrorKind) {
+        self.faults().number = Some((self.done.load(Ordering::SeqCst) + n, way, kind));
+    }
+
+    fn meet(&self, operation: Operation) -> Verdict {
+        let faults = self.faults();
+        let error = |kind| Error::new(kind, "faulty", format!("{operation:?} was told to fail"));
+        let number = self.done.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some((failing, kind)) = faults.kind
+            && failing == operation
+        {
+            return Verdict::Fail(error(kind));
+        }
+        match faults.number {
+            Some((failing, Way::Fail, kind)) if number == failing => Verdict::Fail(error(kind)),
+            Some((failing, Way::FailFrom, kind)) if number >= failing => Verdict::Fail(error(kind)),
+            Some((failing, Way::Lose, kind)) if number == failing => Verdict::Lose(error(kind)),
+            _ => Verdict::Go,
+        }
+    }
+
+    /// Does `work`, or fails.
+    async fn run<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        Pending(self.pending.load(Ordering::SeqCst)).await;
+        match self.meet(operation) {
+            Verdict::Go => work.await,
+            Verdict::Fail(error) => Err(error),
+            Verdict::Lose(error) => {
+                work.await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Pending so many times.
+struct Pending(usize);
+
+impl Future for Pending {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0 == 0 {
+            return Poll::Ready(());
+        }
+        self.0 -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Faulty<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Faulty").field(&self.inner).finish()
+    }
+}
+
+/// Takes the body of one entry of a [`Faulty`] store.
+pub struct FaultyWriter<W> {
+    inner: W,
+    plan: Arc<Plan>,
+}
+
+impl<W> fmt::Debug for FaultyWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyWriter").finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Store for Faulty<S> {
+    type Writer = FaultyWriter<S::Writer>;
+
+    async fn get(&self, key: &Key) -> Result<Option<Hit>> {
+        let found = self.plan.run(Operation::Get, self.inner.get(key)).await?;
+        let Some(mut hit) = found else { return Ok(None) };
+        let (plan, len) = (self.plan.clone(), hit.body.len());
+        // Of each chunk, half comes, then the fault where there is one, then the rest.
+        let halves = hit.body.flat_map(|chunk| {
+            let halves = match chunk {
+                Ok(mut chunk) => {
+                    let first = chunk.split_to(chunk.len() / 2);
+                    [Some((false, Ok(first))), Some((true, Ok(chunk)))]
+                }
+                Err(error) => [Some((false, Err(error))), None],
+            };
+            stream::iter(halves.into_iter().flatten())
+        });
+        let chunks = halves.then(move |(is_second, half)| {
+            let plan = plan.clone();
+            async move {
+                match is_second {
+                    true => plan.run(Operation::Body, async { half }).await,
+                    false => half,
+                }
+            }
+        });
+        hit.body = StoredBody::from_stream(len, chunks);
+        Ok(Some(hit))
+    }
+
+    async fn put(&self, key: &Key, head: Head) -> Result<Self::Writer> {
+        let inner = self.plan.run(Operation::Put, self.inner.put(key, head)).await?;
+        Ok(FaultyWriter { inner, plan: self.plan.clone() })
+    }
+
+    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
+        self.plan.run(Operation::Update, self.inner.update(key, seen, head)).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<bool> {
+        self.plan.run(Operation::Remove, self.inner.remove(key)).await
+    }
+
+    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        self.plan.run(Operation::Remove, self.inner.remove_if(key, seen)).await
+    }
+
+    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+        self.plan.run(Operation::RemoveExpired, self.inner.remove_expired(now)).await
+    }
+
+    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        self.plan.run(Operation::RemoveTagged, self.inner.remove_tagged(tag)).await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.plan.run(Operation::Clear, self.inner.clear()).await
+    }
+
+    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
+        let plan = self.plan.clone();
+        let items = self.inner.scan().then(move |item| {
+            let plan = plan.clone();
+            async move { plan.run(Operation::Scan, async { item }).await }
+        });
+        items.boxed()
+    }
+
+    async fn len(&self) -> Result<u64> {
+        self.plan.run(Operation::Count, self.inner.len()).await
+    }
+
+    async fn size_bytes(&self) -> Result<u64> {
+        self.plan.run(Operation::Count, self.inner.size_bytes()).await
+    }
+}
+
+impl<W: Writer> Writer for FaultyWriter<W> {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.plan.run(Operation::Write, self.inner.write(chunk)).await
+    }
+
+    async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
+        let Self { inner, plan } = self;
+        plan.run(Operation::Finish, inner.finish(trailers)).await
+    }
+}

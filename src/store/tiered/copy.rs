@@ -1,0 +1,227 @@
+//! Copies, made while the far entry is read.
+//!
+//! A copy is a future that is fed by the reader and polled by it, and by nobody else as long as the body is on its way:
+//! where the near tier is slow, the chunks wait, never the reader. Behind the last chunk nobody may ask the body again, so
+//! a copy that is not done by then is left to whoever uses the store next.
+
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::{Tiered, ledger::Ticket, note::Note};
+use crate::{
+    entry::Head,
+    key::Key,
+    store::{Hit, Result, Store, StoredBody, Version, Writer},
+};
+
+type Copying = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a copy is given; `None` where more is to come.
+#[derive(Debug, Default)]
+struct Queue(Mutex<(VecDeque<Bytes>, bool)>);
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, (VecDeque<Bytes>, bool)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, chunk: Bytes, is_last: bool) {
+        let mut state = self.lock();
+        state.0.push_back(chunk);
+        state.1 = is_last;
+    }
+
+    /// The next chunk, or `None` behind the last. No waker is kept: who fills the queue polls the copy right after.
+    fn poll_next(&self) -> Poll<Option<Bytes>> {
+        let mut state = self.lock();
+        match state.0.pop_front() {
+            Some(chunk) => Poll::Ready(Some(chunk)),
+            None if state.1 => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<N: Store, F: Store> Tiered<N, F> {
+    /// `far`, which is copied while it is read.
+    pub(super) async fn copied(&self, key: Key, mut far: Hit, ticket: Ticket) -> Hit {
+        let queue = Arc::<Queue>::default();
+        let head = Head::clone(&far.head);
+        let mut copy: Copying =
+            Box::pin(self.near_only().copy(key, head, far.version, queue.clone(), ticket));
+        if far.body.is_streamed() {
+            let len = far.body.len();
+            let copy = Some((copy, queue));
+            let body = Copied { body: far.body, copy, unfinished: self.unfinished.clone() };
+            far.body = StoredBody::from_stream(len, body);
+            return far;
+        }
+        // In memory already, so that the copy needs nobody to read it.
+        let mut whole = Bytes::new();
+        if let Poll::Ready(Some(Ok(chunk))) =
+            far.body.poll_chunk(&mut Context::from_waker(Waker::noop()))
+        {
+            whole = chunk;
+        }
+        queue.push(whole.clone(), true);
+        far.body = whole.into();
+        let is_done = poll_fn(|cx| Poll::Ready(copy.as_mut().poll(cx).is_ready())).await;
+        if !is_done {
+            self.unfinished.add(copy);
+        }
+        far
+    }
+
+    /// What a copy needs. It must not hold the list of those that are unfinished, in which it may come to lie.
+    fn near_only(&self) -> Tiered<N, ()> {
+        let Self { near, max_body, ttl, clock, ledger, counters, .. } = self.clone();
+        let unfinished = Arc::default();
+        Tiered { near, far: (), max_body, ttl, clock, ledger, unfinished, counters }
+    }
+}
+
+impl<N: Store> Tiered<N, ()> {
+    async fn copy(
+        self,
+        key: Key,
+        head: Head,
+        version: Version,
+        queue: Arc<Queue>,
+        mut ticket: Ticket,
+    ) {
+        if let Err(error) = self.try_copy(&key, head, version, &queue, &mut ticket).await {
+            self.near_failed("copy", &key, &error);
+        }
+    }
+
+    async fn try_copy(
+        &self,
+        key: &Key,
+        head: Head,
+        version: Version,
+        queue: &Queue,
+        ticket: &mut Ticket,
+    ) -> Result<()> {
+        let trailers = head.trailers().cloned();
+        let mut writer = self.near.put(key, head).await?;
+        while let Some(chunk) = poll_fn(|_| queue.poll_next()).await {
+            writer.write(chunk).await?;
+        }
+        if self.publish(key, writer, trailers, Some(version), ticket).await? {
+            self.counters.copies.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl<N: Store, F> Tiered<N, F> {
+    /// Publishes a near entry, unless it is outdated by now; whether it was and is not.
+    pub(super) async fn publish(
+        &self,
+        key: &Key,
+        writer: N::Writer,
+        trailers: Option<http::HeaderMap>,
+        far: Option<Version>,
+        ticket: &mut Ticket,
+    ) -> Result<bool> {
+        let (instance, number, at) = (self.ledger.instance(), ticket.number(), self.clock.now());
+        let trailers = Note { far, instance, number, at }.put(trailers)?;
+        if !ticket.counts() {
+            return Ok(false);
+        }
+        ticket.publishes();
+        let finished = writer.finish(Some(trailers)).await;
+        ticket.settled();
+        finished?;
+        let change = self.ledger.changed(key);
+        if ticket.counts() {
+            // It has taken the place of what did not count.
+            self.ledger.cleaned(key, change);
+            return Ok(true);
+        }
+        // Outdated while it was published: gone before anybody else has to meet it.
+        let _current = self.near_entry(key).await;
+        Ok(false)
+    }
+}
+
+/// A body that feeds a copy while it is read. Dropped before its end, it takes the copy with it.
+struct Copied {
+    body: StoredBody,
+    copy: Option<(Copying, Arc<Queue>)>,
+    unfinished: Arc<Unfinished>,
+}
+
+impl Stream for Copied {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let chunk = ready!(this.body.poll_chunk(cx));
+        let Some((mut copy, queue)) = this.copy.take() else { return Poll::Ready(chunk) };
+        if let Some(Ok(chunk)) = &chunk {
+            let is_last = this.body.is_empty();
+            queue.push(chunk.clone(), is_last);
+            match copy.as_mut().poll(cx) {
+                // Done, or given up.
+                Poll::Ready(()) => {}
+                Poll::Pending if is_last => this.unfinished.add(copy),
+                Poll::Pending => this.copy = Some((copy, queue)),
+            }
+        }
+        Poll::Ready(chunk)
+    }
+}
+
+/// How many copies may wait to be finished; each holds a body.
+const MOST: usize = 32;
+
+/// Copies whose readers have all they want, and which wait for the near tier.
+#[derive(Default)]
+pub(super) struct Unfinished {
+    count: AtomicUsize,
+    copies: Mutex<Vec<Copying>>,
+}
+
+impl Unfinished {
+    fn lock(&self) -> MutexGuard<'_, Vec<Copying>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, copy: Copying) {
+        let mut copies = self.lock();
+        if copies.len() < MOST {
+            copies.push(copy);
+        }
+        self.count.store(copies.len(), Ordering::SeqCst);
+    }
+
+    /// Lets the copies go on as far as they can at once.
+    pub(super) async fn drive(&self) {
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        // Not polled under the lock.
+        let mut copies = mem::take(&mut *self.lock());
+        poll_fn(|cx| {
+            copies.retain_mut(|copy| copy.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let mut waiting = self.lock();
+        waiting.append(&mut copies);
+        self.count.store(waiting.len(), Ordering::SeqCst);
+    }
+}

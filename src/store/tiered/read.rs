@@ -1,0 +1,126 @@
+//! Reading: near, then far, with a copy on the way.
+
+use std::sync::atomic::Ordering;
+
+use super::{
+    Tiered,
+    note::{Near, Note},
+};
+use crate::{
+    key::Key,
+    store::{ErrorKind, Hit, Result, Store},
+};
+
+impl<N: Store, F: Store> Tiered<N, F> {
+    pub(super) async fn read(&self, key: &Key) -> Result<Option<Hit>> {
+        let near = self.near_entry(key).await;
+        let near = match near {
+            Some(near) if self.is_recent(&near) => return Ok(Some(self.near_hit(near))),
+            near => near,
+        };
+        // Before the far tier is asked: what changes there from now on outdates the copy.
+        let mut ticket = self.ledger.copy(key);
+        let far = match (self.far.get(key).await, near) {
+            (Ok(far), None) => far,
+            (Err(error), None) => return Err(error),
+            // A copy that has been used for long; better than nothing.
+            (Err(error), Some(near)) => {
+                self.far_failed("get", key, &error);
+                return Ok(Some(self.near_hit(near)));
+            }
+            (Ok(Some(far)), Some(near)) => {
+                if near.is_own() && far.head.stored_at() <= near.hit.head.stored_at() {
+                    // The far tier has what it had when it did not take this one.
+                    return Ok(Some(self.near_hit(near)));
+                }
+                if near.hit.version != far.version {
+                    ticket = None;
+                    self.outdate(key).await;
+                }
+                Some(far)
+            }
+            (Ok(None), Some(_removed_elsewhere)) => {
+                self.outdate(key).await;
+                None
+            }
+        };
+        match (far, ticket) {
+            (Some(far), Some(ticket)) if far.body.len() <= self.max_body => {
+                self.counters.far_hits.fetch_add(1, Ordering::Relaxed);
+                Ok(Some(self.copied(*key, far, ticket).await))
+            }
+            (Some(far), _) => {
+                self.counters.far_hits.fetch_add(1, Ordering::Relaxed);
+                Ok(Some(far))
+            }
+            (None, _) => Ok(None),
+        }
+    }
+
+    fn near_hit(&self, near: Near) -> Hit {
+        self.counters.near_hits.fetch_add(1, Ordering::Relaxed);
+        near.hit
+    }
+
+    /// Whether the far tier need not be asked.
+    fn is_recent(&self, near: &Near) -> bool {
+        let Some(ttl) = self.ttl else { return true };
+        let now = self.clock.now();
+        // A copy from the future is one of before the clock was set.
+        near.note.is_some_and(|note| note.at <= now && now.saturating_since(note.at) < ttl)
+    }
+
+    /// Removes an entry that is in the near tier alone, and the older one that it has hidden in the far tier.
+    pub(super) async fn remove_own(&self, key: &Key, near: &Near) -> Result<bool> {
+        if !self.near.remove_if(key, near.version).await? {
+            return Ok(false);
+        }
+        if let Some(far) = self.far.get(key).await?
+            && far.head.stored_at() <= near.hit.head.stored_at()
+        {
+            self.far.remove_if(key, far.version).await?;
+            self.outdate(key).await;
+        }
+        Ok(true)
+    }
+}
+
+impl<N: Store, F> Tiered<N, F> {
+    /// The near entry of `key` that counts. One that does not is removed, and so is a damaged one.
+    pub(super) async fn near_entry(&self, key: &Key) -> Option<Near> {
+        let change = self.ledger.changed(key);
+        let found = match self.near.get(key).await {
+            Ok(found) => found.map(|hit| Near::new(key, hit)).transpose(),
+            Err(error) => Err(error),
+        };
+        let removed = match found {
+            Ok(None) => {
+                self.ledger.cleaned(key, change);
+                return None;
+            }
+            Ok(Some(near)) if self.counts(key, near.note.as_ref()) => return Some(near),
+            Ok(Some(near)) => self.near.remove_if(key, near.version).await,
+            Err(error) => {
+                self.near_failed("get", key, &error);
+                if error.kind() != ErrorKind::Corrupt {
+                    return None;
+                }
+                self.near.remove(key).await
+            }
+        };
+        match removed {
+            Ok(true) => self.ledger.cleaned(key, change),
+            // Something else is there by now.
+            Ok(false) => {}
+            Err(error) => self.near_failed("remove", key, &error),
+        }
+        None
+    }
+
+    fn counts(&self, key: &Key, note: Option<&Note>) -> bool {
+        match note {
+            Some(note) => self.ledger.counts(key, note),
+            None => self.ledger.changed(key) == 0,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Listing: what is in the near tier alone, and then the far tier.
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use super::{
+    ledger::Ledger,
+    note::{shown, unmarked},
+};
+use crate::{
+    key::Key,
+    store::{ErrorKind, Result, Scanned},
+};
+
+pin_project! {
+    /// Each key once. Copies are passed over: the far tier lists what they are copies of.
+    pub(super) struct Both<N, F> {
+        #[pin]
+        near: N,
+        #[pin]
+        far: F,
+        is_near_done: bool,
+        ledger: Arc<Ledger>,
+        // Keys of entries that are in the near tier alone, and hide what the far one has.
+        own: HashSet<Key>,
+    }
+}
+
+impl<N, F> Both<N, F> {
+    pub(super) fn new(near: N, far: F, ledger: Arc<Ledger>) -> Self {
+        Self { near, far, is_near_done: false, ledger, own: HashSet::new() }
+    }
+}
+
+impl<N, F> Stream for Both<N, F>
+where
+    N: Stream<Item = Result<Scanned>>,
+    F: Stream<Item = Result<Scanned>>,
+{
+    type Item = Result<Scanned>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        while !*this.is_near_done {
+            let Some(item) = ready!(this.near.as_mut().poll_next(cx)) else {
+                *this.is_near_done = true;
+                break;
+            };
+            let own = item.and_then(|item| own(this.ledger, item));
+            match own {
+                Ok(None) => {}
+                Ok(Some(item)) => {
+                    this.own.insert(item.key);
+                    return Poll::Ready(Some(Ok(item)));
+                }
+                // Not read either: what the far tier has is.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        loop {
+            match ready!(this.far.as_mut().poll_next(cx)) {
+                Some(Ok(item)) if this.own.contains(&item.key) => {}
+                item => return Poll::Ready(item),
+            }
+        }
+    }
+}
+
+/// The item as it is read, where it is in the near tier alone.
+fn own(ledger: &Ledger, item: Scanned) -> Result<Option<Scanned>> {
+    let Scanned { key, version, head, .. } = item;
+    let (head, note) = unmarked(&key, head)?;
+    let is_own = match &note {
+        Some(note) => note.far.is_none() && ledger.counts(&key, note),
+        None => ledger.changed(&key) == 0,
+    };
+    Ok(is_own.then(|| Scanned::new(key, shown(note, version), head)))
+}

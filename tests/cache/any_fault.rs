@@ -1,0 +1,271 @@
+//! Whichever operation of the store fails: every request is answered, rightly, and nothing wrong is served afterwards.
+//!
+//! A day of a cache is lived again and again, with another operation failing each time, until it no longer has so many.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future;
+use http::{Method, Request, Response, request};
+use larder::{
+    Miss, Outcome,
+    store::{self, ErrorKind, Memory, Store, Tiered},
+};
+
+use crate::support::{Double, Faulty, Reply, Stand, channel, get, head, line, ok, tagged, url};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the origin says now: the revision of everything it has.
+#[derive(Clone, Default)]
+struct Revision(Arc<AtomicUsize>);
+
+impl Revision {
+    fn next(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn now(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn large(revision: usize) -> String {
+    (0..5).map(|chunk| format!("{revision} {chunk} ").repeat(16_384)).collect()
+}
+
+fn origin(revision: &Revision) -> Double {
+    let revision = revision.clone();
+    Double::new(move |request, _| {
+        let now = revision.now();
+        let path = request.uri().path();
+        if request.method() == Method::HEAD {
+            return ok("");
+        }
+        match path {
+            "/large" => {
+                // In chunks, and of no length that is known before.
+                let (sender, body) = channel();
+                for chunk in large(now).as_bytes().chunks(64 << 10) {
+                    sender.send(String::from_utf8_lossy(chunk).into_owned());
+                }
+                Response::new(body)
+            }
+            "/tagged" => tagged(&request, &format!("\"{now}\""), &format!("/tagged {now}")),
+            "/vary" => {
+                let value =
+                    request.headers().get("x-a").map_or("", |value| value.to_str().unwrap());
+                line(ok(format!("/vary {value} {now}")), "vary", "x-a")
+            }
+            _ => ok(format!("{path} {now}")),
+        }
+    })
+}
+
+/// One life of a cache, and what of it was wrong.
+struct Day<'a, B> {
+    stand: &'a Stand<B>,
+    revision: &'a Revision,
+    /// Whether something may fail.
+    is_faulty: bool,
+}
+
+impl<B: Store> Day<'_, B> {
+    /// Asks, and holds the answer against each `expected` one. A stored body may break off, and is never short then.
+    async fn ask(&self, request: request::Builder, expected: &[String]) -> Reply {
+        let reply = self.stand.ask(request).await;
+        let is_right = |expected: &&String| match &reply.error {
+            None => reply.body == expected.as_bytes(),
+            Some(error) => {
+                let error = error.downcast_ref::<store::Error>().expect("an error of the store");
+                assert!(self.is_faulty, "{error}");
+                expected.as_bytes().starts_with(&reply.body) && reply.body.len() < expected.len()
+            }
+        };
+        assert!(expected.iter().any(|expected| is_right(&expected)), "{reply:?}");
+        if !self.is_faulty {
+            let failed = matches!(reply.outcome(), Outcome::Miss(Miss::StoreFailed(_)));
+            assert!(!failed && reply.error.is_none(), "{reply:?}");
+        }
+        reply
+    }
+
+    /// What the origin says now.
+    async fn now(&self, path: &str) -> Reply {
+        let now = self.revision.now();
+        let text = if path == "/large" { large(now) } else { format!("{path} {now}") };
+        self.ask(get(path), &[text]).await
+    }
+
+    async fn vary(&self, value: &str) {
+        let text = format!("/vary {value} {}", self.revision.now());
+        self.ask(get("/vary").header("x-a", value), &[text]).await;
+    }
+
+    async fn live(&self) {
+        // All that is stored has expired, and is not what the origin says any more.
+        self.stand.clock.advance(2 * HOUR);
+        self.revision.next();
+        for path in ["/plain", "/large", "/tagged"] {
+            self.now(path).await;
+            let again = self.now(path).await;
+            assert!(self.is_faulty || again.is_hit(), "{path}");
+        }
+        self.ask(head("/plain"), &[String::new()]).await;
+        self.ask(head("/head"), &[String::new()]).await;
+        for value in ["1", "2", "1"] {
+            self.vary(value).await;
+        }
+        let (one, other) = future::join(self.now("/both"), self.now("/both")).await;
+        assert!(self.is_faulty || one.is_hit() != other.is_hit() || !one.is_hit());
+
+        // Expired, and as it was; then expired, and not.
+        self.stand.clock.advance(2 * HOUR);
+        self.now("/tagged").await;
+        self.stand.clock.advance(2 * HOUR);
+        self.revision.next();
+        self.now("/tagged").await;
+        self.now("/tagged").await;
+
+        // Removed, which the handle says truly.
+        let text = |path: &str| format!("{path} {}", self.revision.now());
+        self.now("/plain").await;
+        let old = text("/plain");
+        let removed = self.stand.layer.entries().remove(&url("/plain")).await;
+        self.revision.next();
+        match removed {
+            Ok(_) => drop(self.now("/plain").await),
+            Err(_) => drop(self.ask(get("/plain"), &[text("/plain"), old]).await),
+        }
+        let now = text("/plain");
+        let before = format!("/plain {}", self.revision.now() - 1);
+        self.ask(get("/plain"), &[now.clone(), before]).await;
+        let errors = self.stand.layer.stats().store_errors;
+        self.ask(Request::post(url("/plain")), &[now]).await;
+        self.revision.next();
+        if self.stand.layer.stats().store_errors == errors {
+            self.now("/plain").await;
+        }
+        let cleared = self.stand.layer.entries().clear().await;
+        assert!(self.is_faulty || cleared.is_ok());
+        self.revision.next();
+        if cleared.is_ok() {
+            self.now("/large").await;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Fail,
+    FailFrom,
+    Lose,
+}
+
+/// Lives the day with each operation of `make`'s second failing in turn.
+async fn every_fault<B: Store, X: Store>(
+    make: impl Fn() -> (B, Faulty<X>),
+    faults: &[(Way, ErrorKind)],
+) {
+    for (pending, &(way, kind)) in faults.iter().enumerate() {
+        let mut nth = 1;
+        loop {
+            let (store, faulty) = make();
+            // Sometimes an operation takes a while.
+            faulty.wait(pending % 3);
+            let revision = Revision::default();
+            let stand = Stand::over(store, origin(&revision));
+            let stand = stand.with(|layer| layer.expire_after(HOUR).keep_expired(24 * HOUR));
+            match way {
+                Way::Fail => faulty.fail_nth(nth, kind),
+                Way::FailFrom => faulty.fail_from(nth, kind),
+                Way::Lose => faulty.lose_nth(nth, kind),
+            }
+            let day = Day { stand: &stand, revision: &revision, is_faulty: true };
+            day.live().await;
+            let is_over = faulty.operations() < nth;
+            faulty.heal();
+            Day { is_faulty: false, ..day }.live().await;
+            assert_eq!(stand.layer.stats().in_flight, 0, "{way:?} {kind:?} at {nth}");
+            if is_over {
+                break;
+            }
+            nth += 1;
+        }
+        assert!(nth > 30, "a day with more than {nth} operations");
+    }
+}
+
+const ALL: [(Way, ErrorKind); 6] = [
+    (Way::Fail, ErrorKind::Unavailable),
+    (Way::Fail, ErrorKind::Corrupt),
+    (Way::Fail, ErrorKind::Full),
+    (Way::FailFrom, ErrorKind::Unavailable),
+    (Way::FailFrom, ErrorKind::Corrupt),
+    (Way::Lose, ErrorKind::Unavailable),
+];
+
+fn around<S: Store>(store: S) -> (Faulty<S>, Faulty<S>) {
+    let store = Faulty::new(store);
+    (store.clone(), store)
+}
+
+#[tokio::test]
+async fn of_a_store_in_memory() {
+    every_fault(|| around(Memory::default()), &ALL).await;
+}
+
+#[cfg(feature = "redb")]
+#[tokio::test]
+async fn of_a_store_in_a_file() {
+    let redb = || larder::store::Redb::temporary().unwrap();
+    every_fault(|| around(redb()), &[ALL[0], ALL[4], ALL[5]]).await;
+}
+
+#[tokio::test]
+async fn of_tiers() {
+    every_fault(|| around(Tiered::new(Memory::default(), Memory::default())), &ALL).await;
+}
+
+#[tokio::test]
+async fn of_the_near_tier() {
+    let tiers = || {
+        let (near, faulty) = around(Memory::default());
+        (Tiered::new(near, Memory::default()), faulty)
+    };
+    every_fault(tiers, &ALL).await;
+}
+
+#[tokio::test]
+async fn of_the_far_tier() {
+    let tiers = || {
+        let (far, faulty) = around(Memory::default());
+        (Tiered::new(Memory::default(), far), faulty)
+    };
+    every_fault(tiers, &ALL).await;
+}
+
+/// Where hardly anything fits into the near tier, and it is asked for hardly anything.
+#[tokio::test]
+async fn of_the_far_tier_behind_a_near_one_of_little_use() {
+    let tiers = || {
+        let (far, faulty) = around(Memory::default());
+        (Tiered::new(Memory::new(20_000), far).near_ttl(Duration::ZERO), faulty)
+    };
+    every_fault(tiers, &ALL).await;
+}
+
+#[cfg(feature = "compression")]
+#[tokio::test]
+async fn of_a_store_that_compresses() {
+    let compressed = || {
+        let (inner, faulty) = around(Memory::default());
+        (store::Compressed::new(inner), faulty)
+    };
+    every_fault(compressed, &ALL).await;
+}

@@ -1,0 +1,606 @@
+//! What only two tiers can show: copies, what outdates them, and one tier without the other. What every store promises is
+//! `conformance`'s; how a cache fares over tiers that fail is `cache::any_fault`'s.
+
+#![cfg(all(feature = "memory", feature = "conformance"))]
+#![allow(clippy::unwrap_used)]
+
+use std::{pin::pin, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use http::{HeaderMap, HeaderValue, Method, Response};
+use larder::{
+    Key,
+    entry::Head,
+    store::{
+        ErrorKind, Memory, Store, StoredBody, Tiered, TieredStats, Writer,
+        conformance::{Faulty, Operation},
+    },
+    time::{ManualClock, Timestamp},
+};
+
+#[allow(dead_code)] // What the cache's tests use of it.
+#[path = "cache/support/gate.rs"]
+mod gate;
+
+use self::gate::Gated;
+
+const T0: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const KEY: Key = Key::from_bytes([1; 32]);
+const LARGE: usize = 600_000;
+
+fn at(millis: u64) -> Timestamp {
+    T0.saturating_add(Duration::from_millis(millis))
+}
+
+/// A head by which an entry is known.
+fn head(name: &str, stored_at: Timestamp) -> Head {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.headers.insert("x-name", HeaderValue::from_str(name).unwrap());
+    Head::new(Method::GET, "http://example.com/", parts, stored_at)
+        .with_tags(vec!["tag".into()])
+        .with_expires_at(Some(at(1_000)))
+}
+
+fn name(head: &Head) -> &str {
+    head.headers()["x-name"].to_str().unwrap()
+}
+
+fn text(name: &str, len: usize) -> Vec<u8> {
+    name.bytes().cycle().take(len).collect()
+}
+
+async fn try_store<S: Store>(
+    store: &S,
+    name: &str,
+    stored_at: Timestamp,
+    len: usize,
+) -> larder::store::Result<()> {
+    let mut writer = store.put(&KEY, head(name, stored_at)).await?;
+    for chunk in text(name, len).chunks(100_000) {
+        writer.write(Bytes::copy_from_slice(chunk)).await?;
+    }
+    writer.finish(None).await
+}
+
+async fn store<S: Store>(store: &S, name: &str, len: usize) {
+    try_store(store, name, T0, len).await.unwrap();
+}
+
+async fn read(mut body: StoredBody) -> Vec<u8> {
+    let mut read = Vec::new();
+    while let Some(chunk) = body.next().await {
+        read.extend_from_slice(&chunk.unwrap());
+    }
+    read
+}
+
+/// The name of the entry that is there, whose body is its own.
+async fn there<S: Store>(store: &S) -> Option<String> {
+    let hit = store.get(&KEY).await.unwrap()?;
+    let name = name(&hit.head).to_owned();
+    let len = hit.head.body_len() as usize;
+    assert_eq!(read(hit.body).await, text(&name, len), "another's body");
+    Some(name)
+}
+
+/// How many reads each tier has answered, and how many copies were made.
+fn counted(stats: TieredStats) -> (u64, u64, u64) {
+    (stats.near_hits, stats.far_hits, stats.copies)
+}
+
+type Pair = Tiered<Memory, Memory>;
+
+/// Tiers whose far one alone has an entry.
+async fn far_only(len: usize) -> Pair {
+    let far = Memory::default();
+    store(&far, "old", len).await;
+    Tiered::new(Memory::default(), far)
+}
+
+// ===== Copies =====
+
+#[tokio::test]
+async fn what_was_read_far_is_near_from_then_on() {
+    for len in [0, 10, LARGE] {
+        let tiers = far_only(len).await;
+        let seen = tiers.get(&KEY).await.unwrap().unwrap().version;
+        if len == LARGE {
+            // A body that was not read is not copied, nor is half of one.
+            let mut body = tiers.get(&KEY).await.unwrap().unwrap().body;
+            body.next().await.unwrap().unwrap();
+            drop(body);
+            assert_eq!((tiers.near().len().await.unwrap(), tiers.stats().copies), (0, 0));
+            assert_eq!(there(&tiers).await.unwrap(), "old");
+        }
+        assert_eq!(tiers.stats().copies, 1);
+        let far_hits = tiers.stats().far_hits;
+        let hit = tiers.get(&KEY).await.unwrap().unwrap();
+        assert_eq!(hit.version, seen, "a copy is the same state of the entry");
+        assert_eq!(*hit.head, head("old", T0).seal(len as u64, None), "and has the same head");
+        assert_eq!(read(hit.body).await, text("old", len));
+        tiers.far().clear().await.unwrap();
+        assert_eq!(there(&tiers).await.unwrap(), "old", "the far tier was not asked");
+        assert_eq!(counted(tiers.stats()), (2, far_hits, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_copied_once_at_a_time() {
+    let tiers = far_only(LARGE).await;
+    let mut bodies = Vec::new();
+    for _ in 0..5 {
+        bodies.push(tiers.get(&KEY).await.unwrap().unwrap().body);
+    }
+    for body in bodies {
+        assert_eq!(read(body).await, text("old", LARGE));
+    }
+    assert_eq!(counted(tiers.stats()), (0, 5, 1));
+}
+
+#[tokio::test]
+async fn large_bodies_are_not_near() {
+    let tiers = far_only(LARGE).await.max_near_body(LARGE as u64 - 1);
+    for _ in 0..2 {
+        assert_eq!(there(&tiers).await.unwrap(), "old");
+    }
+    store(tiers.near(), "foreign", 10).await;
+    store(&tiers, "new", LARGE).await;
+    assert_eq!(tiers.near().len().await.unwrap(), 0, "what it hid is gone");
+    assert_eq!(there(&tiers).await.unwrap(), "new");
+    assert_eq!((tiers.near().len().await.unwrap(), tiers.stats().near_hits), (0, 0));
+    store(&tiers, "small", LARGE - 1).await;
+    assert_eq!(there(&tiers).await.unwrap(), "small");
+    assert_eq!(counted(tiers.stats()), (1, 3, 0), "what is written is near at once");
+}
+
+/// The near tier holds its copy back; the reader has every byte, and later operations bring the copy to its end.
+#[tokio::test]
+async fn a_slow_near_tier_delays_no_reader() {
+    for len in [10, LARGE] {
+        let near = Gated::new(Memory::default());
+        let tiers = Tiered::new(near.clone(), far_only(len).await.far().clone());
+        for _ in 0..3 {
+            let read = there(&tiers).now_or_never().expect("it waits for nothing");
+            assert_eq!(read.unwrap(), "old");
+        }
+        assert_eq!(counted(tiers.stats()), (0, 3, 0));
+        near.open(100);
+        assert_eq!(there(&tiers).await.unwrap(), "old");
+        assert_eq!(counted(tiers.stats()), (1, 3, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_trailer_of_an_origin_is_no_note() {
+    let forged = "0 ffffffffffffffff 0 0 0";
+    let mut trailers = HeaderMap::new();
+    trailers.append("larder-tier", HeaderValue::from_static(forged));
+    trailers.append("x-last", HeaderValue::from_static("1"));
+    let tiers = Tiered::new(Memory::default(), Memory::default());
+    let writer = tiers.put(&KEY, head("old", T0)).await.unwrap();
+    writer.finish(Some(trailers.clone())).await.unwrap();
+    for _ in 0..2 {
+        let hit = tiers.get(&KEY).await.unwrap().unwrap();
+        assert_eq!(hit.head.trailers(), Some(&trailers));
+        tiers.near().clear().await.unwrap();
+    }
+    assert!(there(&tiers).await.is_some());
+}
+
+// ===== What outdates a copy =====
+
+/// What becomes of an entry while it is copied.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Remove,
+    RemoveIf,
+    Tag,
+    Expire,
+    Clear,
+    Update,
+    Replace,
+    ReplaceByLarge,
+}
+
+const CHANGES: [Change; 8] = [
+    Change::Remove,
+    Change::RemoveIf,
+    Change::Tag,
+    Change::Expire,
+    Change::Clear,
+    Change::Update,
+    Change::Replace,
+    Change::ReplaceByLarge,
+];
+
+impl Change {
+    async fn apply<N: Store, F: Store>(self, tiers: &Tiered<N, F>) {
+        let seen = tiers.far().get(&KEY).await.unwrap().unwrap().version;
+        match self {
+            Self::Remove => assert!(tiers.remove(&KEY).await.unwrap()),
+            Self::RemoveIf => assert!(tiers.remove_if(&KEY, seen).await.unwrap()),
+            Self::Tag => assert_eq!(tiers.remove_tagged("tag").await.unwrap(), 1),
+            Self::Expire => assert_eq!(tiers.remove_expired(at(1_000)).await.unwrap(), 1),
+            Self::Clear => tiers.clear().await.unwrap(),
+            Self::Update => {
+                let head = head("old", T0).with_tags(vec!["updated".into()]);
+                assert!(tiers.update(&KEY, seen, head).await.unwrap());
+            }
+            Self::Replace => store(tiers, "new", 10).await,
+            Self::ReplaceByLarge => store(tiers, "new", 2 << 20).await,
+        }
+    }
+
+    /// What is there then, however often it is asked.
+    async fn check<N: Store, F: Store>(self, tiers: &Tiered<N, F>, when: &str) {
+        for _ in 0..3 {
+            let hit = tiers.get(&KEY).await.unwrap();
+            let head = hit.as_ref().map(|hit| &*hit.head);
+            match self {
+                Self::Update => {
+                    let head = head.unwrap_or_else(|| panic!("{self:?} {when}"));
+                    assert_eq!(&*head.tags()[0], "updated", "{when}");
+                }
+                Self::Replace | Self::ReplaceByLarge => {
+                    assert_eq!(head.map(name), Some("new"), "{self:?} {when}");
+                }
+                _ => assert!(head.is_none(), "{self:?} {when}"),
+            }
+            if let Some(hit) = hit {
+                read(hit.body).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_changed_while_it_is_read_does_not_come_back() {
+    for change in CHANGES {
+        for chunks in 0..2 {
+            let tiers = far_only(LARGE).await;
+            let mut body = tiers.get(&KEY).await.unwrap().unwrap().body;
+            for _ in 0..chunks {
+                body.next().await.unwrap().unwrap();
+            }
+            change.apply(&tiers).await;
+            read(body).await;
+            change.check(&tiers, "amid the body").await;
+        }
+    }
+}
+
+/// The change waits for the far tier, and whoever reads meanwhile makes a copy.
+#[tokio::test]
+async fn what_is_copied_amid_a_change_does_not_come_back() {
+    for change in CHANGES {
+        for polls in 0..16 {
+            let far = Faulty::new(far_only(LARGE).await.far().clone());
+            far.wait(1);
+            let tiers = Tiered::new(Memory::default(), far);
+            let mut changing = Box::pin(change.apply(&tiers));
+            let mut is_done = false;
+            for _ in 0..polls {
+                is_done = is_done || changing.as_mut().now_or_never().is_some();
+            }
+            // One has read all of it when the change is over, if it may, another has just begun.
+            let begun = tiers.get(&KEY).await.unwrap();
+            if polls % 2 == 0 {
+                there(&tiers).await;
+            }
+            if !is_done {
+                changing.await;
+            }
+            if let Some(begun) = begun {
+                read(begun.body).await;
+            }
+            change.check(&tiers, "amid the change").await;
+        }
+    }
+}
+
+/// Nobody waits for the copy, and it does not count when it is there at last; nor if its reader goes away.
+#[tokio::test]
+async fn what_is_changed_while_its_copy_is_published_does_not_come_back() {
+    for change in CHANGES {
+        for len in [10, LARGE] {
+            let near = Gated::at_finish(Memory::default());
+            let tiers = Tiered::new(near.clone(), far_only(len).await.far().clone());
+            assert_eq!(there(&tiers).await.unwrap(), "old");
+            let is_write = matches!(change, Change::Replace);
+            {
+                let mut changing = pin!(change.apply(&tiers));
+                let is_done = changing.as_mut().now_or_never().is_some();
+                assert_eq!(is_done, !is_write, "{change:?}: only a write has a copy of its own");
+                near.publish(1);
+                // The old copy, which comes first.
+                if is_write {
+                    near.publish(1);
+                    changing.await;
+                }
+            }
+            change.check(&tiers, "while the copy was published").await;
+            near.publish(100);
+            change.check(&tiers, "afterwards").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_copy_of_what_was_replaced_does_not_count() {
+    let near = Gated::at_finish(Memory::default());
+    let tiers = Tiered::new(near.clone(), Memory::default());
+    // Two writers; the first is in the far tier, and its copy waits.
+    let mut first = Box::pin(try_store(&tiers, "first", T0, 10));
+    assert!(first.as_mut().now_or_never().is_none());
+    let mut second = Box::pin(try_store(&tiers, "second", T0, 10));
+    assert!(second.as_mut().now_or_never().is_none());
+    near.publish(1);
+    first.as_mut().now_or_never().expect("its copy was let through").unwrap();
+    assert_eq!(near.len().await.unwrap(), 0, "and removed by who made it");
+    assert_eq!(there(&tiers).await.unwrap(), "second");
+    near.publish(10);
+    second.await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(there(&tiers).await.unwrap(), "second");
+    }
+}
+
+/// Another machine replaces what was just written: no copy bears the version of another entry.
+#[tokio::test]
+async fn a_copy_has_the_version_of_its_own_entry() {
+    for polls in 0..12 {
+        let far = Faulty::new(Memory::default());
+        far.wait(1);
+        let tiers = Tiered::new(Memory::default(), far.clone());
+        let mut writing = Box::pin(try_store(&tiers, "new", T0, 10));
+        let mut is_done = false;
+        for _ in 0..polls {
+            is_done = is_done || writing.as_mut().now_or_never().is_some();
+        }
+        store(far.inner(), "other", 10).await;
+        let other = far.inner().get(&KEY).await.unwrap().unwrap().version;
+        if !is_done {
+            writing.await.unwrap();
+        }
+        let hit = tiers.get(&KEY).await.unwrap().unwrap();
+        let is_other = far.inner().get(&KEY).await.unwrap().unwrap().version == other;
+        if is_other && hit.version == other {
+            assert_eq!(name(&hit.head), "other", "after {polls} polls");
+        }
+    }
+}
+
+/// A request that is dropped may leave a write at any stage. What is read then is what the far tier has.
+#[tokio::test]
+async fn a_write_that_is_given_up_leaves_no_old_copy_to_be_read() {
+    let far = Gated::at_finish(Memory::default());
+    let tiers = Tiered::new(Memory::default(), far.clone());
+    far.publish(1);
+    store(&tiers, "old", 10).await;
+    assert_eq!(there(&tiers).await.unwrap(), "old");
+    {
+        let mut writing = pin!(try_store(&tiers, "new", T0, 10));
+        assert!(writing.as_mut().now_or_never().is_none());
+    }
+    assert_eq!(there(&tiers).await.unwrap(), "old");
+    // As if the far tier had published it after all.
+    far.publish(1);
+    store(&far, "new", 10).await;
+    assert_eq!(there(&tiers).await.unwrap(), "new");
+    // Copied again from the next write on.
+    far.publish(1);
+    store(&tiers, "newer", 10).await;
+    let near_hits = tiers.stats().near_hits;
+    assert_eq!(there(&tiers).await.unwrap(), "newer");
+    assert_eq!(tiers.stats().near_hits, near_hits + 1);
+}
+
+// ===== One tier without the other =====
+
+type FaultyFar = Tiered<Memory, Faulty<Memory>>;
+
+fn faulty_far() -> FaultyFar {
+    Tiered::new(Memory::default(), Faulty::new(Memory::default()))
+}
+
+const WRITING: [Operation; 3] = [Operation::Put, Operation::Write, Operation::Finish];
+
+#[tokio::test]
+async fn what_the_far_tier_does_not_take_is_kept_near() {
+    for operation in WRITING {
+        let tiers = faulty_far();
+        store(&tiers, "old", 10).await;
+        tiers.far().fail(operation, ErrorKind::Unavailable);
+        try_store(&tiers, "new", at(1), 10).await.unwrap();
+        assert_eq!(tiers.stats().far_failures, 1, "{operation:?}");
+        assert_eq!(there(&tiers).await.unwrap(), "new", "{operation:?}");
+        // Each key once, as it is read.
+        let listed: Vec<_> = tiers.scan().collect().await;
+        let [Ok(item)] = &listed[..] else { panic!("{listed:?}") };
+        assert_eq!(name(&item.head), "new");
+        let hit = tiers.get(&KEY).await.unwrap().unwrap();
+        assert_eq!((item.version, &item.head), (hit.version, &hit.head));
+
+        // What was seen of the far tier's entry is not what is there.
+        let old = tiers.far().get(&KEY).await.unwrap().unwrap().version;
+        assert!(!tiers.update(&KEY, old, head("late", T0)).await.unwrap());
+        assert!(!tiers.remove_if(&KEY, old).await.unwrap());
+        assert!(tiers.update(&KEY, hit.version, head("new", at(2))).await.unwrap());
+        assert!(!tiers.update(&KEY, hit.version, head("late", at(3))).await.unwrap());
+        let hit = tiers.get(&KEY).await.unwrap().unwrap();
+        assert_eq!(hit.head.stored_at(), at(2));
+
+        // Removed, and what it had replaced does not come back.
+        assert!(tiers.remove_if(&KEY, hit.version).await.unwrap());
+        assert_eq!(there(&tiers).await, None, "{operation:?}");
+
+        // Large ones have no other place.
+        let error = try_store(&tiers, "large", at(4), 2 << 20).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        tiers.far().heal();
+        store(&tiers, "again", 10).await;
+        tiers.near().clear().await.unwrap();
+        assert_eq!(there(&tiers).await.unwrap(), "again");
+    }
+}
+
+#[tokio::test]
+async fn copies_are_served_while_the_far_tier_is_down() {
+    let tiers = faulty_far();
+    store(&tiers, "kept", 10).await;
+    tiers.far().fail_from(1, ErrorKind::Unavailable);
+    for _ in 0..2 {
+        assert_eq!(there(&tiers).await.unwrap(), "kept");
+        // A failed write of what has no place near leaves all as it was, and so does a failed update.
+        assert!(try_store(&tiers, "large", at(1), 2 << 20).await.is_err());
+        let seen = tiers.get(&KEY).await.unwrap().unwrap().version;
+        assert!(tiers.update(&KEY, seen, head("new", T0)).await.is_err());
+    }
+    assert!(tiers.get(&Key::from_bytes([2; 32])).await.is_err(), "not known to be absent");
+    assert!(tiers.remove(&KEY).await.is_err(), "the far tier has it still");
+    tiers.far().heal();
+    assert_eq!(there(&tiers).await.unwrap(), "kept", "as the error said");
+}
+
+#[tokio::test]
+async fn removals_reach_the_near_tier_though_the_far_one_fails() {
+    for way in 0..4 {
+        let tiers = faulty_far();
+        store(&tiers, "kept", 10).await;
+        tiers.far().fail_from(1, ErrorKind::Unavailable);
+        let is_told = match way {
+            0 => tiers.remove(&KEY).await.is_err(),
+            1 => tiers.remove_tagged("tag").await.is_err(),
+            2 => tiers.remove_expired(at(1_000)).await.is_err(),
+            _ => tiers.clear().await.is_err(),
+        };
+        assert!(is_told, "{way}");
+        assert!(tiers.get(&KEY).await.is_err(), "{way}: nothing of it is near");
+        assert_eq!(tiers.near().len().await.unwrap(), 0);
+    }
+}
+
+/// Whatever the near tier fails at, and even if it cannot remove either, no old copy hides the new entry.
+#[tokio::test]
+async fn what_the_near_tier_does_not_take_is_read_from_the_far_one() {
+    for operation in WRITING {
+        for removes in [true, false] {
+            let near = Faulty::new(Memory::default());
+            let tiers = Tiered::new(near.clone(), Memory::default());
+            store(&tiers, "old", 10).await;
+            assert_eq!(
+                (there(&tiers).await.unwrap().as_str(), tiers.stats().near_hits),
+                ("old", 1)
+            );
+            // Fails at this operation, and where it `removes` not at all others behind it.
+            if removes {
+                near.fail(operation, ErrorKind::Full);
+            } else {
+                near.fail_from(1, ErrorKind::Unavailable);
+            }
+            store(&tiers, "new", 10).await;
+            near.heal();
+            for _ in 0..3 {
+                assert_eq!(there(&tiers).await.unwrap(), "new", "{operation:?} {removes}");
+            }
+            assert!(tiers.stats().near_failures > 0);
+            assert!(tiers.stats().near_hits > 1, "copied again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_the_near_tier_fails_at_is_told_and_counts() {
+    let near = Faulty::new(Memory::default());
+    let tiers = Tiered::new(near.clone(), Memory::default());
+    store(&tiers, "old", 10).await;
+    near.fail(Operation::Remove, ErrorKind::Unavailable);
+    assert!(tiers.remove(&KEY).await.is_err());
+    near.heal();
+    assert_eq!(near.inner().len().await.unwrap(), 1, "the old copy is there");
+    assert_eq!(there(&tiers).await, None);
+    assert_eq!(near.inner().len().await.unwrap(), 0, "until it was met");
+}
+
+#[tokio::test]
+async fn a_near_tier_that_is_too_small_is_no_failure() {
+    let tiers = Tiered::new(Memory::new(50_000), Memory::default());
+    store(&tiers, "old", 10).await;
+    store(&tiers, "new", LARGE).await;
+    assert_eq!(there(&tiers).await.unwrap(), "new");
+    assert_eq!((tiers.stats().near_failures, tiers.near().len().await.unwrap()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_damaged_copy_is_replaced() {
+    let near = Faulty::new(Memory::default());
+    let tiers = Tiered::new(near.clone(), Memory::default());
+    store(&tiers, "old", 10).await;
+    near.fail_nth(1, ErrorKind::Corrupt);
+    assert_eq!(there(&tiers).await.unwrap(), "old");
+    near.heal();
+    assert_eq!(there(&tiers).await.unwrap(), "old");
+    assert_eq!(counted(tiers.stats()), (1, 1, 1));
+}
+
+// ===== Other machines =====
+
+#[tokio::test]
+async fn what_another_machine_does_is_seen_when_the_limit_is_over() {
+    let far = Faulty::new(Memory::default());
+    let clock = ManualClock::new(T0);
+    let tiers = || {
+        Tiered::new(Memory::default(), far.clone())
+            .near_ttl(Duration::from_secs(10))
+            .clock(clock.clone())
+    };
+    let (here, elsewhere) = (tiers(), tiers());
+    store(&here, "old", 10).await;
+    store(&elsewhere, "new", 10).await;
+    clock.advance(Duration::from_millis(9_999));
+    assert_eq!(there(&here).await.unwrap(), "old");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(there(&here).await.unwrap(), "new");
+    assert_eq!(there(&here).await.unwrap(), "new");
+    // Copied anew, for as long again.
+    let far_hits = here.stats().far_hits;
+    assert_eq!(there(&here).await.unwrap(), "new");
+    assert_eq!(here.stats().far_hits, far_hits);
+
+    clock.advance(Duration::from_secs(10));
+    far.fail(Operation::Get, ErrorKind::Unavailable);
+    assert_eq!(there(&here).await.unwrap(), "new", "the far tier does not answer");
+    far.heal();
+    assert!(elsewhere.remove(&KEY).await.unwrap());
+    assert_eq!(there(&here).await, None);
+    assert_eq!(here.near().len().await.unwrap(), 0);
+
+    // An update for what another has replaced finds out, and so does the next reader.
+    store(&here, "old", 10).await;
+    let seen = here.get(&KEY).await.unwrap().unwrap().version;
+    store(&elsewhere, "new", 10).await;
+    assert!(!here.update(&KEY, seen, head("late", T0)).await.unwrap());
+    assert_eq!(there(&here).await.unwrap(), "new");
+}
+
+/// An entry that is near alone stays until the far tier has a newer one, or nothing at all.
+#[tokio::test]
+async fn the_newer_entry_counts_when_the_limit_is_over() {
+    let clock = ManualClock::new(T0);
+    let tiers = faulty_far().near_ttl(Duration::from_secs(10)).clock(clock.clone());
+    try_store(&tiers, "old", T0, 10).await.unwrap();
+    let own = async |name| {
+        tiers.far().fail(Operation::Put, ErrorKind::Full);
+        try_store(&tiers, name, at(5), 10).await.unwrap();
+        tiers.far().heal();
+        clock.advance(Duration::from_secs(11));
+    };
+    own("own").await;
+    assert_eq!(there(&tiers).await.unwrap(), "own");
+    try_store(tiers.far(), "newer", at(6), 10).await.unwrap();
+    assert_eq!(there(&tiers).await.unwrap(), "newer");
+    own("own").await;
+    tiers.far().clear().await.unwrap();
+    assert_eq!(there(&tiers).await, None);
+}
