@@ -73,11 +73,11 @@ where
 }
 
 /// What the layer that `rules` makes of a shared one over `store` comes to.
-async fn play_cached<'a, B: Store>(
-    suites: &'a [Suite],
+async fn play_cached<B: Store>(
+    suites: &[Suite],
     store: B,
     rules: impl Fn(CacheLayer<B>) -> CacheLayer<B>,
-) -> HashMap<&'a str, Result<(), Fault>> {
+) -> HashMap<&str, Result<(), Fault>> {
     let clock = ManualClock::new(START);
     let origin = Origin::new(clock.clone());
     let layer = rules(CacheLayer::shared(store).clock(clock.clone()));

@@ -14,16 +14,19 @@ pub(crate) struct Name {
     pub(crate) has_body: bool,
 }
 
-/// What a 304 does to the stored field.
+/// What a 304 with another value does to the stored field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum On304 {
-    MustUpdate,
-    MayUpdate,
-    MustNotUpdate,
+    /// It must take the new value.
+    Updates,
+    /// Caches differ.
+    Undecided,
+    /// It must keep the old value.
+    Keeps,
 }
 
 const fn name(name: &'static str) -> Name {
-    Name { name, values: None, is_stored: true, on_304: On304::MayUpdate, has_body: true }
+    Name { name, values: None, is_stored: true, on_304: On304::Undecided, has_body: true }
 }
 
 const fn values(name_: &'static str, a: &'static str, b: &'static str) -> Name {
@@ -31,7 +34,7 @@ const fn values(name_: &'static str, a: &'static str, b: &'static str) -> Name {
 }
 
 const fn updated(name: Name) -> Name {
-    Name { on_304: On304::MustUpdate, ..name }
+    Name { on_304: On304::Updates, ..name }
 }
 
 /// A field of the connection.
@@ -47,7 +50,7 @@ pub(crate) const NAMES: [Name; 29] = [
     updated(values("Cache-Control", "max-age=1", "max-age=3600")),
     not_stored("Connection"),
     name("Content-Encoding"),
-    Name { on_304: On304::MustNotUpdate, has_body: false, ..values("Content-Length", "36", "10") },
+    Name { on_304: On304::Keeps, has_body: false, ..values("Content-Length", "36", "10") },
     values("Content-Location", "/foo", "/bar"),
     values("Content-MD5", "rL0Y20zC+Fzt72VPzMSk2A==", "N7UdGUp1E+RbVvZSTy1R8g=="),
     name("Content-Range"),

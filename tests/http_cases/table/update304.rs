@@ -37,9 +37,9 @@ pub(crate) fn suite() -> Suite {
 fn updates(name: Name) -> Case {
     let (old, new) = (name.first_value("value-A"), name.second_value("value-B"));
     let (kind, verb, expected) = match name.on_304 {
-        On304::MustUpdate => (Kind::Required, "must update", new.clone()),
-        On304::MayUpdate => (Kind::Check, "updates", new.clone()),
-        On304::MustNotUpdate => (Kind::Required, "must not update", old.clone()),
+        On304::Updates => (Kind::Required, "must update", new.clone()),
+        On304::Undecided => (Kind::Check, "updates", new.clone()),
+        On304::Keeps => (Kind::Required, "must not update", old.clone()),
     };
     let etag = format!("\"{}\"", name.letters("etag-1"));
     let case = match kind {
@@ -68,7 +68,7 @@ fn updates(name: Name) -> Case {
 fn answer(name: Name, value: String) -> Exchange {
     let line: Field = field(name.name, value);
     let line = match name.on_304 {
-        On304::MustNotUpdate => line.unchecked(),
+        On304::Keeps => line.unchecked(),
         _ => line,
     };
     let answer = get().answers([date(0), line]);
