@@ -192,7 +192,7 @@ mod mongodb_servers;
 
 #[cfg(feature = "mongodb")]
 mod mongodb {
-    use std::sync::Mutex;
+    use std::{sync::Mutex, time::Duration};
 
     use larder::store::{MongoDb, mongodb::Builder};
 
@@ -209,7 +209,8 @@ mod mongodb {
             let namespace = namespace();
             namespaces.lock().unwrap().push(namespace.clone());
             let store = MongoDb::builder(&url).database(DATABASE).namespace(namespace);
-            builder(store).connect().await.unwrap()
+            // More than a busy machine takes.
+            builder(store.timeout(Duration::from_secs(20))).connect().await.unwrap()
         })
         .await;
         for namespace in namespaces.into_inner().unwrap() {

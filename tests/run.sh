@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs every test. Installs first what the tests need beside a Rust toolchain: redis-server, and SecantusDB, a server of
-# MongoDB's protocol, into .mongo-venv. The tests start servers of their own with them, each in a temporary folder, and
-# end them. REDIS_URL and MONGODB_URI name servers of yours for those that need but some server; they keep to namespaces
-# of their own there.
+# Runs every test. Installs first what the tests need beside a Rust toolchain: redis-server, Node.js with npm, and
+# SecantusDB, a server of MongoDB's protocol, into .mongo-venv. The tests start servers of their own with them, each in a
+# temporary folder, and end them. REDIS_URL and MONGODB_URI name servers of yours for those that need but some server; they
+# keep to namespaces of their own there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,17 @@ if ! command -v redis-server >/dev/null; then
   fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server
+fi
+
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+  say "Node.js or npm is missing"
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Install Node.js 18 or later and npm (on Debian and its kin, as root: apt-get install nodejs npm), then run this" \
+      "again." >&2
+    exit 1
+  fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm
 fi
 
 # Each pinned: SecantusDB pins none of what it needs.
@@ -88,3 +99,6 @@ cargo test --test gateway
 stampede=$(cargo run --quiet --example stampede)
 printf '\n%s\n' "$stampede"
 grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }
+
+say "the field's conformance suite, through the gateway"
+./tests/http_suite.sh

@@ -57,12 +57,12 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let tags = admitted
             .as_ref()
             .map_err(|refusal| *refusal)
-            .and_then(|_| settings.rules.tags.renew(&self.options, &self.parts, &old, &response));
+            .and_then(|_| settings.rules.tags.renew(&self.options, &self.parts, &old, &response))
+            .and_then(|tags| settings.rules.with_groups(tags, url, &response.headers));
         let tags = tags.unwrap_or_else(|refusal| {
             admitted = Err(refusal);
             old.tags().to_vec()
         });
-        let tags = settings.rules.with_groups(tags, url, &response.headers);
         let expires_at = match &admitted {
             Ok(admission) => {
                 response.headers = settings.rules.stored_fields(response.headers, admission, now);

@@ -45,7 +45,7 @@ impl Place<'_> {
     ) -> Result<Head, Refusal> {
         let options = CacheOptions::of(&self.request.extensions);
         let mut tags = settings.rules.tags.choose(options, self.request, response)?;
-        tags.extend(settings.rules.group_tags(self.url, &response.headers));
+        tags.extend(settings.rules.group_tags(self.url, &response.headers)?);
         tags.extend(self.url_tag(&settings.recipe, key));
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;

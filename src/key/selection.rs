@@ -50,8 +50,8 @@ fn combined<'a>(
     Some(value)
 }
 
-/// The value without white space beside `delimiters`, save in quoted strings; as it is where a string does not end, as
-/// nobody knows what is in it then.
+/// The value without white space beside `delimiters`, save in quoted strings, of which one that does not end has all of the
+/// rest.
 fn closed_up<'a>(value: Cow<'a, [u8]>, delimiters: &[u8]) -> Cow<'a, [u8]> {
     if !value.iter().any(|byte| delimiters.contains(byte)) {
         return value;
@@ -74,7 +74,7 @@ fn closed_up<'a>(value: Cow<'a, [u8]>, delimiters: &[u8]) -> Cow<'a, [u8]> {
         }
         closed.push(byte);
     }
-    if is_quoted { value } else { closed.into() }
+    closed.into()
 }
 
 /// An `Accept-Language` value (RFC 9110 §12.5.4) with the preferred ranges first, equal ones in alphabetical order: the
@@ -203,9 +203,15 @@ mod tests {
         );
         one("accept-language", &[&["*;q=0, en-GB;q=0.001"]], "en-gb;q=0.001,*;q=0");
         // What is no language range, or no weight, is left in its order.
-        for invalid in
-            ["en,d e", "en,de;q=2", "en,de;q=0.1234", "en,de;q=.5", "en,de;x=1", "en,;q=1"]
-        {
+        for invalid in [
+            "en,d e",
+            "en,de;q=2",
+            "en,de;q=1.001",
+            "en,de;q=0.1234",
+            "en,de;q=.5",
+            "en,de;x=1",
+            "en,;q=1",
+        ] {
             let value = of("accept-language", &[invalid]);
             assert_eq!(value.as_deref(), Some(invalid));
         }

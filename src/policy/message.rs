@@ -3,8 +3,8 @@
 use http::{
     HeaderMap, HeaderName, Method,
     header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING,
-        UPGRADE,
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -20,9 +20,10 @@ pub(crate) fn is_safe(method: &Method) -> bool {
 /// The fields of `headers` without what belongs to the connection and not to the response (RFC 9110 §7.6.1, RFC 9111
 /// §3.1): replayed, it would speak of a connection that is long gone. `Trailer` stays, since the trailers do.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    const HOP_BY_HOP: [HeaderName; 8] = [
+    const HOP_BY_HOP: [HeaderName; 9] = [
         CONNECTION,
         PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
         TE,
         TRANSFER_ENCODING,
         UPGRADE,

@@ -11,7 +11,7 @@ impl CacheStatus {
         let mut text = name.to_owned();
         text.push_str(match self.outcome {
             Outcome::Hit
-            | Outcome::Stale(Stale::WhileRevalidate | Stale::OnlyIfCached | Stale::Accepted) => {
+            | Outcome::Stale(Stale::WhileRevalidate | Stale::OnlyIfCached | Stale::MaxStale) => {
                 "; hit"
             }
             // What was forwarded is no hit, whatever it was answered with (RFC 9211 §2.1).
@@ -48,7 +48,7 @@ impl CacheStatus {
             }
             (Outcome::Stale(Stale::WhileRevalidate), _) => Some("stale-while-revalidate"),
             (Outcome::Stale(Stale::IfError), _) => Some("stale-if-error"),
-            (Outcome::Stale(Stale::Accepted), _) => Some("max-stale"),
+            (Outcome::Stale(Stale::MaxStale), _) => Some("max-stale"),
             (Outcome::Miss(Miss::Corrupt) | Outcome::Coalesced(Miss::Corrupt), _) => {
                 Some("corrupt")
             }
@@ -140,6 +140,10 @@ mod tests {
             (
                 CacheStatus::stale(Stale::OnlyIfCached, key, &head(1_000, Some(10_000)), now),
                 "c; hit; ttl=0; detail=only-if-cached",
+            ),
+            (
+                CacheStatus::stale(Stale::MaxStale, key, &head(1_000, Some(6_000)), now),
+                "c; hit; ttl=-4; detail=max-stale",
             ),
             (
                 CacheStatus::stale(Stale::IfError, key, &head(1_000, Some(6_000)), now),

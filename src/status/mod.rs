@@ -71,8 +71,7 @@ pub enum Miss {
     /// There are responses for the URL, but none for these request headers (`Vary`).
     Variant,
     /// The request asked for the origin's word ([`refresh`](crate::CacheOptions::refresh),
-    /// [`force_refresh`](crate::CacheOptions::force_refresh)), or for a fresher response than the stored one (`no-cache`,
-    /// `max-age`, `min-fresh`).
+    /// [`force_refresh`](crate::CacheOptions::force_refresh)), or its `Cache-Control` for a fresher response.
     Refresh,
     /// What is stored is damaged. It is removed, unless the cache is read-only.
     Corrupt,
@@ -93,8 +92,8 @@ pub enum Stale {
     /// The request forbade to ask the origin ([`only_if_cached`](crate::CacheOptions::only_if_cached)), and one of the
     /// two limits above lets the response stand.
     OnlyIfCached,
-    /// The request accepts it (`max-stale`, RFC 9111 §5.2.1.2).
-    Accepted,
+    /// The request said that a stale response will do (`Cache-Control: max-stale`).
+    MaxStale,
 }
 
 /// Why a request went past the cache.
@@ -383,7 +382,7 @@ impl Stale {
             Self::WhileRevalidate => "while-revalidate",
             Self::IfError => "if-error",
             Self::OnlyIfCached => "only-if-cached",
-            Self::Accepted => "accepted",
+            Self::MaxStale => "max-stale",
         }
     }
 }

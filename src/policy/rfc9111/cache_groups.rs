@@ -3,9 +3,12 @@
 //!
 //! A group is a tag among the tags of an entry, so that removing a group is removing a tag.
 
+use std::collections::HashSet;
+
 use http::{HeaderMap, HeaderName, Uri};
 
 use super::{origin::Origin, structured::strings};
+use crate::status::Refusal;
 
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
@@ -13,30 +16,40 @@ const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-grou
 /// What the tags of groups begin with.
 pub(crate) const GROUP_TAG_PREFIX: &str = "larder:group:";
 
-/// More groups than this, and longer names, are ignored: a stored response, and an invalidation, costs one entry in an
-/// index, or one search in it, for each. The RFC asks for 32 of 32 characters (§2, §3).
-const MAX_GROUPS: usize = 64;
-const MAX_NAME: usize = 256;
+/// The most groups in one field, and the longest name of one, in bytes. The RFC asks for 32 of 32 characters (§2, §3).
+const MOST: usize = 256;
+const LONGEST: usize = 256;
 
-/// The tags of the groups that the response to a request for `url` (an absolute URL) is in (RFC 9875 §2).
-pub(crate) fn group_tags(url: &Uri, response: &HeaderMap) -> Vec<Box<str>> {
-    tags(url, response, &CACHE_GROUPS)
+/// The tags of the groups that the response to a request for `url` (an absolute URL) is in (RFC 9875 §2). All of them or
+/// none: a response that lacked one would outlive the invalidation of that group.
+pub(crate) fn group_tags(url: &Uri, response: &HeaderMap) -> Result<Vec<Box<str>>, Refusal> {
+    let names = names(response, &CACHE_GROUPS);
+    if names.len() > MOST || names.iter().any(|name| name.len() > LONGEST) {
+        return Err(Refusal::Tags);
+    }
+    Ok(tags(url, &names))
 }
 
-/// The tags of the groups that the response to an unsafe request for `url` (an absolute URL) makes stale (RFC 9875 §3).
-/// To be asked of no other response.
+/// The tags of the groups that the response to an unsafe request for `url` (an absolute URL) makes stale (RFC 9875 §3):
+/// of the first 256 that it names. To be asked of no other response.
 pub(crate) fn invalidated_group_tags(url: &Uri, response: &HeaderMap) -> Vec<Box<str>> {
-    tags(url, response, &CACHE_GROUP_INVALIDATION)
+    let mut names = names(response, &CACHE_GROUP_INVALIDATION);
+    names.truncate(MOST);
+    // Nothing is stored under a longer one.
+    names.retain(|name| name.len() <= LONGEST);
+    tags(url, &names)
 }
 
-fn tags(url: &Uri, response: &HeaderMap, field: &HeaderName) -> Vec<Box<str>> {
-    let (Some(mut names), Some(origin)) = (strings(response, field), Origin::of(url)) else {
-        return Vec::new();
-    };
-    names.truncate(MAX_GROUPS);
-    names.retain(|name| name.len() <= MAX_NAME);
-    names.sort_unstable();
-    names.dedup();
+/// The names in the field, in order, each once.
+fn names(response: &HeaderMap, field: &HeaderName) -> Vec<String> {
+    let mut names = strings(response, field).unwrap_or_default();
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+fn tags(url: &Uri, names: &[String]) -> Vec<Box<str>> {
+    let Some(origin) = Origin::of(url) else { return Vec::new() };
     // There is no space in an origin, so no other origin and name make the same tag.
     let tag = |name| format!("{GROUP_TAG_PREFIX}{origin} {name}").into_boxed_str();
     names.iter().map(tag).collect()
@@ -54,7 +67,7 @@ mod tests {
             headers.append(CACHE_GROUPS, HeaderValue::from_str(line).unwrap());
         }
         assert!(invalidated_group_tags(&Uri::from_static(url), &headers).is_empty());
-        group_tags(&Uri::from_static(url), &headers)
+        group_tags(&Uri::from_static(url), &headers).unwrap()
     }
 
     #[test]
@@ -62,7 +75,7 @@ mod tests {
         let tags = of("http://A/x?y", &["\"scripts\";x=1, \"a b\"", "\"scripts\""]);
         assert_eq!(
             tags.iter().map(|tag| &**tag).collect::<Vec<_>>(),
-            ["larder:group:http://a:80 a b", "larder:group:http://a:80 scripts"]
+            ["larder:group:http://a:80 scripts", "larder:group:http://a:80 a b"]
         );
         assert_eq!(of("http://a:80/", &["\"x\""]), of("http://me@a/y", &["\"x\""]));
         assert_ne!(of("http://a/", &["\"x\""]), of("https://a/", &["\"x\""]));
@@ -79,11 +92,22 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_bounded_far_above_what_the_rfc_asks_for() {
-        let many: Vec<String> = (0..100).map(|n| format!("\"{n:032}\"")).collect();
-        assert_eq!(of("http://a/", &[&many.join(",")]).len(), MAX_GROUPS);
-        assert_eq!(of("http://a/", &[&format!("\"{}\", \"b\"", "a".repeat(257))]).len(), 1);
-        assert_eq!(of("http://a/", &[&format!("\"{}\"", "a".repeat(256))]).len(), 1);
+    fn a_response_in_more_groups_than_are_kept_is_not() {
+        let url = Uri::from_static("http://a/");
+        let both = |line: &str| {
+            let line = HeaderValue::from_str(line).unwrap();
+            let stored = HeaderMap::from_iter([(CACHE_GROUPS, line.clone())]);
+            let answer = HeaderMap::from_iter([(CACHE_GROUP_INVALIDATION, line)]);
+            let groups = group_tags(&url, &stored).map(|tags| tags.len());
+            (groups, invalidated_group_tags(&url, &answer).len())
+        };
+        let many = |count| (0..count).map(|n| format!("\"{n:032}\"")).collect::<Vec<_>>().join(",");
+        assert_eq!(both(&many(256)), (Ok(256), 256));
+        assert_eq!(both(&format!("{}, {}", many(256), many(256))), (Ok(256), 256));
+        assert_eq!(both(&many(257)), (Err(Refusal::Tags), 256));
+        let long = |length| format!("\"{}\", \"b\"", "a".repeat(length));
+        assert_eq!(both(&long(256)), (Ok(2), 2));
+        assert_eq!(both(&long(257)), (Err(Refusal::Tags), 1));
     }
 
     #[test]
@@ -92,7 +116,7 @@ mod tests {
         let url = Uri::from_static("http://a/x");
         let stored = HeaderMap::from_iter([(CACHE_GROUPS, line.clone())]);
         let answer = HeaderMap::from_iter([(CACHE_GROUP_INVALIDATION, line)]);
-        assert_eq!(invalidated_group_tags(&url, &answer), group_tags(&url, &stored));
-        assert!(group_tags(&url, &answer).is_empty());
+        assert_eq!(Ok(invalidated_group_tags(&url, &answer)), group_tags(&url, &stored));
+        assert_eq!(group_tags(&url, &answer), Ok(Vec::new()));
     }
 }

@@ -13,7 +13,7 @@ use http::{
 use super::{
     age::initial_age,
     demands::demands,
-    directives::{Directives, Fields},
+    directives::Directives,
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
     invalidate::named_url,
     targeted::effective_directives,
@@ -114,25 +114,23 @@ pub(crate) fn admit(
 pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Miss> {
     let (status, headers) = (head.status(), head.headers());
     let (directives, is_targeted) = effective_directives(settings.targets, headers);
-    let is_whole = |fields: &Fields| Scoped::of(fields) == Scoped::Whole;
-    let is_lifted = directives.must_understand && is_understood(status);
     let is_shared = settings.scope == Scope::Shared;
-    let is_private = || is_shared && directives.private.as_ref().is_some_and(is_whole);
-    let has_cookie = || {
+    let is_lifted = directives.must_understand && is_understood(status);
+    let no_cache = directives.no_cache.as_ref().map(Scoped::of);
+    let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
+    let may_share = || {
         let at = head.stored_at();
-        let lifetime = || lifetime(settings.scope, &directives, is_targeted, status, headers, at);
-        let is_no_cache = directives.no_cache.as_ref().is_some_and(is_whole);
-        !settings.store_set_cookie
-            && headers.contains_key(SET_COOKIE)
-            && !may_share_cookie(lifetime(), is_no_cache)
+        let lifetime = lifetime(settings.scope, &directives, is_targeted, status, headers, at);
+        may_share_cookie(lifetime, no_cache == Some(Scoped::Whole))
     };
-    if (directives.no_store && !is_lifted) || is_private() || has_cookie() {
-        return Err(Miss::NotAllowed);
-    }
-    Ok(())
+    let is_forbidden = (directives.no_store && !is_lifted)
+        || private == Some(Scoped::Whole)
+        || !withheld(headers, [no_cache, private]).is_empty()
+        || (!settings.store_set_cookie && headers.contains_key(SET_COOKIE) && !may_share());
+    if is_forbidden { Err(Miss::NotAllowed) } else { Ok(()) }
 }
 
-/// Whether one user's cookie may go to all (§7.3): the origin must have meant it, by a time that has not passed.
+/// Whether one user's cookie may go to all (§7.3): the origin must have said for how long, and not by saying never.
 fn may_share_cookie(lifetime: Lifetime, is_no_cache: bool) -> bool {
     matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero()) && !is_no_cache
 }

@@ -186,7 +186,7 @@ impl Rules {
         match self.fits(options, head, now) {
             Ok(Fit::Fresh) if may_refresh && self.is_ending(head, now) => return Verdict::Ending,
             Ok(Fit::Fresh) => return Verdict::Fresh,
-            Ok(Fit::Stale) => return Verdict::Stale(Stale::Accepted),
+            Ok(Fit::Stale) => return Verdict::Stale(Stale::MaxStale),
             Err(Miss::Expired) => {}
             Err(miss) => return Verdict::Unfit(miss),
         }
@@ -445,10 +445,14 @@ impl Rules {
     }
 
     /// The tags of the groups that the response for `url` is in (RFC 9875 §2).
-    pub(crate) fn group_tags(&self, url: &str, response: &HeaderMap) -> Vec<Box<str>> {
+    pub(crate) fn group_tags(
+        &self,
+        url: &str,
+        response: &HeaderMap,
+    ) -> Result<Vec<Box<str>>, Refusal> {
         match (&self.policy, url.parse()) {
             (Policy::Http { .. }, Ok(url)) => rfc9111::group_tags(&url, response),
-            _ => Vec::new(),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -458,12 +462,12 @@ impl Rules {
         mut tags: Vec<Box<str>>,
         url: &str,
         response: &HeaderMap,
-    ) -> Vec<Box<str>> {
+    ) -> Result<Vec<Box<str>>, Refusal> {
         if matches!(self.policy, Policy::Http { .. }) {
             tags.retain(|tag| !tag.starts_with(rfc9111::GROUP_TAG_PREFIX));
-            tags.extend(self.group_tags(url, response));
+            tags.extend(self.group_tags(url, response)?);
         }
-        tags
+        Ok(tags)
     }
 
     /// The tags of the groups that the response to a successful unsafe request for `url` makes stale (RFC 9875 §3).

@@ -89,7 +89,7 @@
 //! | a larger write | 2 `update`, 1 `findAndModify`, and 1 `insert` for each chunk of 255 KiB |
 //! | an update | 1 `find`, 1 `update` |
 //! | a removal | 1 `findAndModify` |
-//! | removal by tag | 1 `find` and 1 `delete` for 500 entries, and 1 `find` |
+//! | removal by tag | 1 `find` and 1 `delete` for 100 entries, and 1 `find` |
 //! | removal of the expired | as by tag, and 4 `createIndexes`, 1 `hello`, 5 `find` of a sweep |
 //! | `len`; `size_bytes` | 1 `count`; 1 `aggregate` over an index |
 //!

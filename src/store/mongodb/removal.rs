@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How many entries are removed in one go.
-const PAGE: i64 = 500;
+const PAGE: i64 = 100;
 
 pub(super) async fn remove(shared: &Arc<Shared>, key: &Key, seen: Option<Version>) -> Result<bool> {
     let mut which = doc! { "_id": key.to_string() };

@@ -25,8 +25,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(600);
 /// How often it is made sure that an entry has a live file.
 const RECHECK: Duration = Duration::from_secs(24 * 3600);
 
-/// How long the wait for an expiry is at most.
-const LONG: Duration = Duration::from_secs(3600);
+/// How long the wait for an expiry is at most. What is set aside meanwhile waits as long.
+const LONG: Duration = Duration::from_secs(60);
 
 /// How much later than the files may go a sweep comes.
 const MARGIN: Duration = Duration::from_millis(100);
