@@ -208,7 +208,10 @@ async fn forward<C: Connect + Clone + Send + Sync + 'static>(
     if response.status().is_informational() {
         return Err("the upstream switches protocols, and was not asked to".into());
     }
-    hop::end_to_end(response.headers_mut())?;
+    if hop::is_compressed(response.headers()) {
+        return Err("the upstream compresses what it transfers, and was not asked to".into());
+    }
+    hop::end_to_end(response.headers_mut());
     Ok(response)
 }
 

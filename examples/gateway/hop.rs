@@ -25,6 +25,13 @@ pub(crate) fn prepare(
     if [Method::CONNECT, Method::TRACE].contains(&parts.method) || parts.uri.path() == "*" {
         return Err((StatusCode::NOT_IMPLEMENTED, "this gateway does not pass it on"));
     }
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    if !list(&parts.headers, &TRANSFER_ENCODING).all(is_chunked) {
+        return Err((
+            StatusCode::NOT_IMPLEMENTED,
+            "of the transfer codings, it takes chunked alone",
+        ));
+    }
     let is_mine = |hop: &[u8]| {
         let mut words = hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(name.as_ref()))
@@ -50,7 +57,7 @@ pub(crate) fn prepare(
 
     let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
     let takes_trailers = list(&parts.headers, &TE).any(is_trailers);
-    end_to_end(&mut parts.headers).map_err(|text| (StatusCode::NOT_IMPLEMENTED, text))?;
+    end_to_end(&mut parts.headers);
     if takes_trailers {
         parts.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -83,7 +90,7 @@ pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, name: 
 }
 
 /// Takes out what belongs to one connection (RFC 9110 §7.6.1). `Trailer` stays, since the trailers do.
-pub(crate) fn end_to_end(headers: &mut HeaderMap) -> Result<(), &'static str> {
+pub(crate) fn end_to_end(headers: &mut HeaderMap) {
     const HOP_BY_HOP: [&str; 9] = [
         "connection",
         "keep-alive",
@@ -95,9 +102,6 @@ pub(crate) fn end_to_end(headers: &mut HeaderMap) -> Result<(), &'static str> {
         "transfer-encoding",
         "upgrade",
     ];
-    if list(headers, &TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
-        return Err("of the transfer codings, this gateway knows chunked alone");
-    }
     let named = list(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
     for name in named.collect::<Vec<_>>() {
         headers.remove(name);
@@ -105,7 +109,14 @@ pub(crate) fn end_to_end(headers: &mut HeaderMap) -> Result<(), &'static str> {
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
-    Ok(())
+}
+
+/// Whether a message was compressed for its transfer alone, which would be forgotten with `Transfer-Encoding`. What
+/// stands there and is no coding at all is.
+pub(crate) fn is_compressed(headers: &HeaderMap) -> bool {
+    const CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
+    let is = |given: &[u8]| CODINGS.iter().any(|name| given.eq_ignore_ascii_case(name.as_bytes()));
+    list(headers, &TRANSFER_ENCODING).any(is)
 }
 
 /// The members of a list in a header field.

@@ -94,9 +94,10 @@ impl Turn {
         let mut state = self.shared.state();
         let is_late = state.turn != self.number || !state.is_open;
         // 100 answers the gateway, which sends bodies unasked; 101 is not passed on.
-        if is_late || status.as_u16() < 102 || end_to_end(&mut headers).is_err() {
+        if is_late || status.as_u16() < 102 {
             return;
         }
+        end_to_end(&mut headers);
         let mut head = format!("HTTP/1.1 {status}\r\n").into_bytes();
         for (name, value) in &headers {
             head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());

@@ -154,7 +154,7 @@ fn an_upstream_that_talks_nonsense_is_a_bad_one() {
     let origin = Origin::start(|request, stream| match request.path() {
         "/101" => write!(stream, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: a\r\n\r\n"),
         "/coding" => {
-            let lines = "Transfer-Encoding: gzip, chunked\r\n";
+            let lines = "Transfer-Encoding: GZip, chunked\r\n";
             write!(stream, "HTTP/1.1 200 OK\r\n{lines}\r\n1\r\na\r\n0\r\n\r\n")
         }
         _ => write!(stream, "SSH-2.0-OpenSSH_9.2\r\n"),
