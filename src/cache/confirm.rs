@@ -40,9 +40,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let (mut response, ()) = Response::new(()).into_parts();
         response.status = old.status();
         response.version = old.version();
-        response.headers = policy::merged(old.headers(), not_modified);
-
         let now = settings.clock.now();
+        response.headers = settings.rules.merged(old.headers(), not_modified, now);
         let mut admitted = settings.rules.admit(&Exchange {
             options: &self.options,
             url,
@@ -70,7 +69,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             }
             Err(_) => old.expires_at(),
         };
-        let keep_until = settings.rules.keep_until(&self.options, &response.headers, expires_at);
+        let keep_until =
+            settings.rules.keep_until(&self.options, &response.headers, expires_at, now);
         let head = Head::new(old.method().clone(), old.url(), response.clone(), now)
             .with_requested_at(requested_at)
             .with_expires_at(expires_at)
@@ -130,7 +130,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let (mut response, ()) = Response::new(()).into_parts();
         response.status = old.status();
         response.version = old.version();
-        response.headers = policy::merged(old.headers(), &answer.headers);
+        response.headers = settings.rules.merged(old.headers(), &answer.headers, now);
         let admitted = settings.rules.admit(&Exchange {
             options: &self.options,
             url: &self.url.text,
@@ -145,7 +145,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             Ok(admission) if is_same => {
                 response.headers = settings.rules.stored_fields(response.headers, &admission, now);
                 let (fields, expires_at) = (&response.headers, admission.expires_at);
-                let keep_until = settings.rules.keep_until(&self.options, fields, expires_at);
+                let keep_until = settings.rules.keep_until(&self.options, fields, expires_at, now);
                 let head = Head::new(old.method().clone(), old.url(), response, now)
                     .with_requested_at(requested_at)
                     .with_expires_at(expires_at)

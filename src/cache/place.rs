@@ -53,7 +53,7 @@ impl Place<'_> {
         let fields = policy::end_to_end(&response.headers);
         stored.headers = settings.rules.stored_fields(fields, admission, now);
         let expires_at = admission.expires_at;
-        let keep_until = self.keep_until(settings, response, expires_at);
+        let keep_until = self.keep_until(settings, response, expires_at, now);
         Ok(Head::new(self.request.method.clone(), self.url, stored, now)
             .with_expires_at(expires_at)
             .with_keep_until(keep_until)
@@ -66,9 +66,10 @@ impl Place<'_> {
         settings: &Settings,
         response: &response::Parts,
         expires_at: Option<Timestamp>,
+        now: Timestamp,
     ) -> Option<Timestamp> {
         let options = CacheOptions::of(&self.request.extensions);
-        settings.rules.keep_until(options, &response.headers, expires_at)
+        settings.rules.keep_until(options, &response.headers, expires_at, now)
     }
 
     /// Whether requests that differ in the header `name` have different primary keys as it is.
@@ -111,7 +112,7 @@ impl Place<'_> {
         let key = settings.recipe.variant(primary, &names, &self.request.headers);
         // The list lives, and is kept, as long as the longest-lived variant that it leads to.
         let known_ends = known.as_ref().map(|head| (head.expires_at(), head.keep_until()));
-        let keep_until = self.keep_until(settings, response, expires_at);
+        let keep_until = self.keep_until(settings, response, expires_at, now);
         let ends = (
             later(known_ends.map(|(end, _)| end), expires_at),
             later(known_ends.map(|(_, keep)| keep), keep_until),

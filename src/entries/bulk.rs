@@ -100,7 +100,7 @@ impl<B: Store> Entries<B> {
         let by_rules = if head.variant_names().is_some() {
             rules.keep_list_until(expires_at)
         } else {
-            rules.keep_until(&CacheOptions::new(), head.headers(), expires_at)
+            rules.keep_until(&CacheOptions::new(), head.headers(), expires_at, head.stored_at())
         };
         // `None` is forever.
         let keep_until = kept.zip(by_rules).map(|(kept, by_rules)| kept.max(by_rules));

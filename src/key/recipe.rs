@@ -39,6 +39,8 @@ pub(crate) struct Recipe {
     /// The patterns as given, and all of them compiled.
     pub(crate) ignored_query: (Vec<Glob>, Option<GlobSet>),
     pub(crate) sort_query: bool,
+    /// Whether the order of languages makes no difference, but their weights.
+    pub(crate) languages_by_weight: bool,
     /// See [`Spelling::as_sent`].
     pub(crate) as_sent: bool,
     pub(crate) custom: Option<KeyFn>,
@@ -54,6 +56,7 @@ impl Default for Recipe {
             ignored_headers: Vec::new(),
             ignored_query: (Vec::new(), None),
             sort_query: false,
+            languages_by_weight: false,
             as_sent: false,
             custom: None,
             secret: None,
@@ -68,6 +71,7 @@ impl fmt::Debug for Recipe {
             .field("ignored_headers", &self.ignored_headers)
             .field("ignored_query", &self.ignored_query.0)
             .field("sort_query", &self.sort_query)
+            .field("languages_by_weight", &self.languages_by_weight)
             .field("as_sent", &self.as_sent)
             .field("custom", &self.custom.is_some())
             .field("secret", &self.secret.is_some())
@@ -142,13 +146,13 @@ impl Recipe {
             hasher.field(Field::Host, host.as_bytes());
         }
         for name in &self.headers {
-            add_present(&mut hasher, name, &request.headers);
+            self.add_present(&mut hasher, name, &request.headers);
         }
         let len: u64 = content.chunks.iter().map(|chunk| chunk.len() as u64).sum();
         if len > 0 {
             // The same text is another request as a form than as JSON.
-            add_present(&mut hasher, &CONTENT_TYPE, &request.headers);
-            add_present(&mut hasher, &CONTENT_ENCODING, &request.headers);
+            self.add_present(&mut hasher, &CONTENT_TYPE, &request.headers);
+            self.add_present(&mut hasher, &CONTENT_ENCODING, &request.headers);
             hasher.begin(Field::Body, len);
             content.chunks.iter().for_each(|chunk| hasher.bytes(chunk));
         }
@@ -159,13 +163,20 @@ impl Recipe {
         hasher.finish()
     }
 
+    fn add_present(&self, hasher: &mut Hasher, name: &HeaderName, headers: &HeaderMap) {
+        if let Some(value) = selecting_value(name, headers, self.languages_by_weight) {
+            hasher.field(Field::HeaderName, name.as_str().as_bytes());
+            hasher.field(Field::HeaderValue, &value);
+        }
+    }
+
     /// The key of the variant that `headers` select below `primary`.
     pub(crate) fn variant(&self, primary: &Key, names: &[HeaderName], headers: &HeaderMap) -> Key {
         let mut hasher = Hasher::new(Domain::Variant, self.secret.as_ref());
         hasher.field(Field::Primary, primary.as_bytes());
         for name in names {
             hasher.field(Field::HeaderName, name.as_str().as_bytes());
-            match selecting_value(name, headers) {
+            match selecting_value(name, headers, self.languages_by_weight) {
                 Some(value) => hasher.field(Field::HeaderValue, &value),
                 None => hasher.field(Field::HeaderAbsent, &[]),
             }
@@ -211,13 +222,6 @@ pub(crate) const OWN_TAG_PREFIX: &str = "larder:";
 
 /// What the tags of URLs begin with.
 pub(crate) const URL_TAG_PREFIX: &str = "larder:url:";
-
-fn add_present(hasher: &mut Hasher, name: &HeaderName, headers: &HeaderMap) {
-    if let Some(value) = selecting_value(name, headers) {
-        hasher.field(Field::HeaderName, name.as_str().as_bytes());
-        hasher.field(Field::HeaderValue, &value);
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -10,9 +10,9 @@
 //! | [`Redb`](super::Redb) | one program that keeps its cache between runs: a command line, a desktop program, a server | one process; processes of one machine where all say so |
 //! | [`Sqlite`](super::Sqlite) | several processes of one machine; a cache that people look into with SQL | processes of one machine |
 //! | [`Redis`](super::Redis) | several machines, with a Redis or Valkey server, a Sentinel group or a cluster at hand | machines |
-//! | `MongoDb` | several machines, with a MongoDB at hand | machines |
-//! | `Tiered<Near, Far>` | hot responses near (memory) before a store that is far (a file, a server) | as the far one |
-//! | `Compressed<S>` | more in the same room, at the cost of time: bodies as zstd | as the store inside |
+//! | [`MongoDb`](super::MongoDb) | several machines, with a MongoDB at hand; bodies of any size, in GridFS | machines |
+//! | [`Tiered`](super::Tiered) | hot responses near (memory) before a store that is far (a file, a server) | as the far one |
+//! | [`Compressed`](super::Compressed) | more in the same room, at the cost of time: bodies as zstd | as the store inside |
 //!
 //! In doubt: `Redb`, the default, for a program alone; `Redis` for many machines.
 //!
@@ -26,6 +26,9 @@
 //! | `Redb` | everything, once it is closed or dropped | all but the last half second | all but the last half second | what is written then is not stored, and what was not synced is lost; eviction begins before, at [`max_bytes`](super::redb::Builder::max_bytes) |
 //! | `Sqlite` | everything, once it is closed or dropped | everything that was acknowledged | all but the last half second | what is written then is not stored; eviction as `Redb`'s |
 //! | `Redis` | everything | everything that was acknowledged | as the server is set (`save`, `appendonly`) | as the server is set: it evicts (`maxmemory-policy`), or what is written then is not stored |
+//! | `MongoDb` | everything | everything that was acknowledged | as the server is set (write concern, journal) | what is written then is not stored |
+//! | `Tiered` | what the far store keeps | what the far store keeps | what the far store keeps | as each of the two; what only the near one took is lost with it |
+//! | `Compressed` | as the store inside | as the store inside | as the store inside | as the store inside |
 //!
 //! The half second is [`Durability`](super::redb::Durability)'s default; `EachCommit` loses nothing that was acknowledged,
 //! and makes a write wait for the disk. A file opens again after each of these, with whole entries
@@ -44,6 +47,9 @@
 //! | `Redb` | a hop to a blocking thread (or [none](super::redb::Builder::inline_reads)), and a read of the file where its pages are in no cache | its part of a transaction; the sync is shared | one thread that writes, one that reads large bodies |
 //! | `Sqlite` | as `Redb` | as `Redb` | one thread that writes |
 //! | `Redis` | one round trip | two round trips, three where something is replaced, and one for each chunk of a large body | one connection |
+//! | `MongoDb` | [one round trip](super::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |
+//! | `Tiered` | the near one's; the far one's at first, and a copy | both of them, and a look-up in the far one | what the two run |
+//! | `Compressed` | the store's, and unpacking it | the store's, and packing it, in place | what the store runs |
 //!
 //! Large bodies stream from and to all of them, chunk by chunk. The modules have more:
 //! [Redis's commands](super::redis#what-an-operation-costs), [Redb's transactions](super::redb#atomicity).
@@ -56,6 +62,9 @@
 //! | `Redb` | 4 GiB, or [what is said](super::redb::Builder::max_bytes) | as much | the file to about twice the entries' size; it does not shrink |
 //! | `Sqlite` | 4 GiB, or [what is said](super::sqlite::Builder::max_bytes) | as much | the file by a few per cent beyond; it shrinks [when told](super::Sqlite::vacuum) |
 //! | `Redis` | the server's `maxmemory` | the server's memory | as the server does |
+//! | `MongoDb` | the server's disk | a body of any size; a head that fits into a document of 16 MB | as the server does |
+//! | `Tiered` | as each of the two | as the far one; copies of at most [`max_near_body`](super::Tiered::max_near_body) | as each of the two |
+//! | `Compressed` | as the store inside, which counts what is kept | as the store inside | as the store inside |
 //!
 //! No body over the layer's [`max_body`](crate::CacheLayer::max_body), 64 MiB by default, comes to any of them. The files
 //! are for local disks, not for network file systems.
@@ -120,6 +129,32 @@
 //! use larder::{CacheLayer, store::{AnyStore, Redb}};
 //!
 //! let store = AnyStore::new(Redb::open("cache.redb")?);
+//! let layer = CacheLayer::new(store);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # `MongoDb`
+//!
+//! ```no_run
+//! # #[cfg(feature = "mongodb")]
+//! # async fn example() -> larder::store::Result<()> {
+//! use larder::{CacheLayer, store::MongoDb};
+//!
+//! let store = MongoDb::builder("mongodb://cache.example.com/shop").inline_limit(64 * 1024).connect().await?;
+//! let layer = CacheLayer::shared(store);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # `Tiered` and `Compressed`
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "memory", feature = "redb", feature = "compression"))]
+//! # fn example() -> larder::store::Result<()> {
+//! use larder::{CacheLayer, store::{Compressed, Memory, Redb, Tiered}};
+//!
+//! let store = Tiered::new(Memory::new(64 << 20), Compressed::new(Redb::open("cache.redb")?));
 //! let layer = CacheLayer::new(store);
 //! # Ok(())
 //! # }

@@ -23,6 +23,7 @@ mod expiry;
 mod faults;
 mod flights;
 mod followers;
+mod http_rules;
 mod if_error;
 mod keys;
 mod leaders;

@@ -22,7 +22,7 @@ fn origin() -> Double {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
         let response = line(response, "etag", "\"a\"");
-        line(response, "x-calls", &call.to_string())
+        line(response, "x-calls", call.to_string())
     })
 }
 

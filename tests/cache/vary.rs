@@ -52,6 +52,16 @@ async fn one_spelling_counts_for_case_and_spaces_in_negotiation_fields() {
     assert!(!stand.ask(lang("en;q=0.5, de")).await.is_hit(), "the order is the client's wish");
 }
 
+/// RFC 9110 §12.5.4: of languages, the weights say which is wished for.
+#[tokio::test]
+async fn under_the_http_rules_the_order_of_languages_says_nothing() {
+    let stand = Stand::new(multilingual())
+        .with(|layer| layer.http_rules().expire_after(std::time::Duration::from_secs(60)));
+    stand.ask(lang("de, en;q=0.5")).await;
+    assert!(stand.ask(lang("en;q=0.5, de")).await.is_hit());
+    assert!(!stand.ask(lang("en, de;q=0.5")).await.is_hit());
+}
+
 #[tokio::test]
 async fn the_value_of_any_other_field_is_compared_as_it_is() {
     let stand = Stand::new(Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a")));

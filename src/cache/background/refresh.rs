@@ -55,7 +55,6 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
     shared.counters.add(Count::Refresh);
     // They are about the caller's copy, and the caller has been answered.
     policy::remove_conditions(&mut errand.parts.headers);
-    policy::remove_range(&mut errand.parts.headers);
     let tasks = errand.cache.tasks.clone();
     errand.cache = errand.cache.without_tasks();
     let report = Report { cache: errand.cache.clone(), key, url: errand.url.text.clone() };

@@ -44,6 +44,7 @@ impl<B> CacheLayer<B> {
     pub fn http_rules(self) -> Self {
         self.set(|settings| {
             let mut targets = Vec::new();
+            settings.recipe.languages_by_weight = true;
             if settings.rules.scope == Scope::Shared {
                 settings.recipe.without_credentials();
                 targets.push(HeaderName::from_static("cdn-cache-control"));

@@ -247,21 +247,23 @@ impl Rules {
     }
 
     /// Until when a response with these fields is of use, and so to be kept; `None` is forever. Beyond its expiry, that
-    /// is while a stale limit allows it, and, where the origin can confirm it, for the time that is set for that.
+    /// is while a stale limit allows it, and, where the origin can confirm it, for the time that is set for that; it counts
+    /// from the arrival of what had expired on its way.
     pub(crate) fn keep_until(
         &self,
         options: &CacheOptions,
         headers: &HeaderMap,
         expires_at: Option<Timestamp>,
+        arrived_at: Timestamp,
     ) -> Option<Timestamp> {
         let limits = self.stale_limits(options, headers);
-        self.end_of_use(limits, validation::has_validator(headers), expires_at?)
+        self.end_of_use(limits, validation::has_validator(headers), expires_at?, arrived_at)
     }
 
     /// Until when a list of variants that expire at `expires_at` is to be kept: as long as any of them may be.
     pub(crate) fn keep_list_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let limits = self.stale_limits(&CacheOptions::new(), &HeaderMap::new());
-        self.end_of_use(limits, true, expires_at?)
+        self.end_of_use(limits, true, expires_at?, Timestamp::MIN)
     }
 
     fn end_of_use(
@@ -269,9 +271,10 @@ impl Rules {
         limits: StaleLimits,
         has_validator: bool,
         expires_at: Timestamp,
+        arrived_at: Timestamp,
     ) -> Option<Timestamp> {
         let grace = if has_validator { self.keep_expired } else { Duration::ZERO };
-        let revalidate = expires_at.saturating_add(grace);
+        let revalidate = expires_at.max(arrived_at).saturating_add(grace);
         let while_revalidate = limits.while_revalidate.end(expires_at)?;
         Some(revalidate.max(while_revalidate).max(limits.if_error.end(expires_at)?))
     }
@@ -489,6 +492,11 @@ impl Rules {
         for name in &admission.withheld {
             fields.remove(name);
         }
+        self.dated(fields, now)
+    }
+
+    /// The fields with the time of receipt where the origin names no `Date` (RFC 9110 §6.6.1), where the HTTP rules hold.
+    fn dated(&self, mut fields: HeaderMap, now: Timestamp) -> HeaderMap {
         if matches!(self.policy, Policy::Http { .. })
             && !fields.contains_key(DATE)
             && now < YEAR_10_000
@@ -497,6 +505,17 @@ impl Rules {
             fields.insert(DATE, date);
         }
         fields
+    }
+
+    /// The fields of a stored response, updated by those of an answer of `now` that confirms it.
+    pub(crate) fn merged(
+        &self,
+        stored: &HeaderMap,
+        update: &HeaderMap,
+        now: Timestamp,
+    ) -> HeaderMap {
+        // The `Date` of the old response would make it as old as that.
+        validation::merged(stored, &self.dated(update.clone(), now))
     }
 
     /// What a stored response says of its age at `now` (RFC 9111 §5.1), where the HTTP rules hold.

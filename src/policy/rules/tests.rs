@@ -168,13 +168,16 @@ fn a_304_may_confirm_what_would_be_answered_with() {
 fn what_has_expired_is_kept_for_as_long_as_it_is_of_use() {
     let mut rules = Rules::new(Scope::Private);
     let keep = |rules: &Rules, options: CacheOptions, lines: &[_]| {
-        rules.keep_until(&options, head(StatusCode::OK, lines).headers(), Some(secs(10)))
+        rules.keep_until(&options, head(StatusCode::OK, lines).headers(), Some(secs(10)), secs(0))
     };
     let tagged = [("etag", "\"a\"")];
     assert_eq!(keep(&rules, NEW(), &[]), Some(secs(10)), "no validator, no use");
     assert_eq!(keep(&rules, NEW(), &tagged), Some(secs(3_610)));
     assert_eq!(keep(&rules, NEW(), &[("last-modified", "x")]), Some(secs(3_610)));
     assert_eq!(rules.keep_list_until(Some(secs(10))), Some(secs(3_610)));
+    let late =
+        rules.keep_until(&NEW(), head(StatusCode::OK, &tagged).headers(), Some(secs(10)), secs(50));
+    assert_eq!(late, Some(secs(3_650)), "it had expired on its way");
     rules.keep_expired = Duration::ZERO;
     assert_eq!(keep(&rules, NEW(), &tagged), Some(secs(10)));
     rules.stale_if_error = within(5);
@@ -184,7 +187,7 @@ fn what_has_expired_is_kept_for_as_long_as_it_is_of_use() {
     let longer = NEW().stale_if_error(Duration::from_secs(9));
     assert_eq!(keep(&rules, longer, &[]), Some(secs(19)));
     assert_eq!(keep(&rules, NEW().stale_if_error(StaleLimit::Unlimited), &[]), None);
-    assert_eq!(rules.keep_until(&NEW(), &HeaderMap::new(), None), None);
+    assert_eq!(rules.keep_until(&NEW(), &HeaderMap::new(), None, secs(0)), None);
     let ever = NEW().stale_if_error(Duration::MAX);
     assert_eq!(keep(&rules, ever, &[]), Some(Timestamp::MAX));
 }

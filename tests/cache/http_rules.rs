@@ -1,0 +1,279 @@
+//! The HTTP rules at work in the layer: whose response it is, what is kept beside its own place, what else is removed. The
+//! cases of the field's suite are in `tests/http_cases`.
+
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode};
+use larder::{CacheLayer, Outcome, Refusal, Stored, store::Memory};
+
+use crate::support::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Answers each call with its number, and with the header lines that the path names: `/name:value/name:value`.
+fn says() -> Double {
+    Double::new(|request, call| {
+        let mut response = ok(call.to_string());
+        let path: String = request.uri().path().into();
+        for (name, value) in path.split('/').filter_map(|pair| pair.split_once(':')) {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            response.headers_mut().append(name, value.parse().unwrap());
+        }
+        response
+    })
+}
+
+fn private() -> Stand {
+    Stand::new(says()).with(CacheLayer::http_rules)
+}
+
+fn shared() -> Stand {
+    Stand::shared(says()).with(CacheLayer::http_rules)
+}
+
+async fn two<B: larder::store::Store>(
+    stand: &Stand<B>,
+    one: http::request::Builder,
+    two: http::request::Builder,
+) -> bool {
+    stand.ask(one).await;
+    stand.ask(two).await.is_hit()
+}
+
+#[tokio::test]
+async fn the_headers_decide_and_the_answer_tells_its_age() {
+    let stand = private();
+    assert!(!stand.get("/cache-control:max-age=60").await.headers.contains_key("age"));
+    stand.clock.advance(MINUTE / 2);
+    let reply = stand.get("/cache-control:max-age=60").await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.headers["age"], "30");
+    stand.clock.advance(MINUTE / 2);
+    assert_eq!(stand.get("/cache-control:max-age=60").await.text(), "2");
+    let reply = stand.get("/cache-control:no-store").await;
+    assert_eq!(reply.stored(), Stored::No(Refusal::NoStoreDirective));
+}
+
+#[tokio::test]
+async fn what_the_headers_leave_open_the_expirations_decide() {
+    let stand = private().with(|layer| layer.expire_after(MINUTE));
+    for (path, is_kept) in
+        [("/", true), ("/cache-control:max-age=9", true), ("/cache-control:no-cache", false)]
+    {
+        assert_eq!(two(&stand, get(path), get(path)).await, is_kept, "{path}");
+    }
+    stand.clock.advance(MINUTE / 2);
+    assert!(stand.get("/").await.is_hit());
+    assert!(!stand.get("/cache-control:max-age=9").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_shared_cache_hands_on_what_is_meant_for_all() {
+    let alice = |path| get(path).header("authorization", "alice").header("cookie", "a=1");
+    let bob = |path| get(path).header("authorization", "bob");
+    for (path, is_shared) in [
+        ("/cache-control:max-age=60", false),
+        ("/cache-control:max-age=60,public", true),
+        ("/cache-control:s-maxage=60", true),
+        ("/cache-control:max-age=60,private", false),
+        ("/cache-control:public,max-age=60/vary:authorization", false),
+        ("/cache-control:public,max-age=60/vary:cookie", false),
+        ("/cache-control:public,no-cache/etag:x", false),
+    ] {
+        let stand = shared();
+        assert_eq!(two(&stand, alice(path), bob(path)).await, is_shared, "{path}");
+        // In a private one, credentials are part of the key.
+        assert!(!two(&private(), alice(path), bob(path)).await, "{path}");
+    }
+}
+
+/// What was stored for one client is not handed to all by a layer of another kind over the same store.
+#[tokio::test]
+async fn what_a_private_cache_has_kept_a_shared_one_does_not_hand_on() {
+    let store = Memory::default();
+    let path = "/cache-control:private,max-age=60";
+    let one = Stand::over(store.clone(), says()).with(CacheLayer::http_rules);
+    assert_eq!(one.get(path).await.stored(), Stored::Yes);
+    let all = CacheLayer::shared(store).clock(one.clock.clone()).http_rules();
+    let reply = Reply::read(
+        tower::ServiceExt::oneshot(
+            tower::Layer::layer(&all, says()),
+            get(path).body(empty()).unwrap(),
+        )
+        .await
+        .unwrap(),
+    )
+    .await;
+    assert!(!reply.is_hit());
+}
+
+/// What the origin wants to be asked about each time, it may answer differently for each who asks.
+#[tokio::test]
+async fn nobody_follows_a_call_whose_response_is_not_to_be_reused() {
+    for (path, calls) in [
+        ("/cache-control:max-age=60", 1),
+        ("/cache-control:no-cache/etag:x", 5),
+        ("/cache-control:max-age=0/etag:x", 5),
+    ] {
+        let stand = shared();
+        let asked = (0..5).map(|_| stand.ask(get(path)));
+        futures_util::future::join_all(asked).await;
+        assert_eq!(stand.calls(), calls, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_heard() {
+    let path = "/cache-control:max-age=60/etag:x";
+    let says = |value: &'static str| get(path).header("cache-control", value);
+    let stand = shared();
+    stand.get(path).await;
+    stand.clock.advance(MINUTE / 2);
+    for (demand, is_hit) in [
+        ("max-age=30", true),
+        ("min-fresh=30", true),
+        ("only-if-cached", true),
+        ("no-store", true),
+        ("max-age=29", false),
+    ] {
+        assert_eq!(stand.ask(says(demand)).await.is_hit(), is_hit, "{demand}");
+    }
+    stand.clock.advance(MINUTE * 2);
+    let reply = stand.ask(says("only-if-cached")).await;
+    assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
+    let reply = stand.ask(says("max-stale")).await;
+    assert_eq!(reply.outcome(), Outcome::Stale(larder::Stale::MaxStale));
+    let reply =
+        stand.ask(get("/cache-control:max-age=60").header("cache-control", "no-store")).await;
+    assert_eq!(reply.stored(), Stored::No(Refusal::NoStore));
+}
+
+#[tokio::test]
+async fn what_a_post_says_of_a_get_answers_it_and_is_removed_with_it() {
+    let path = "/cache-control:max-age=60";
+    let own = url(path);
+    let inner = Double::new(move |_, call| {
+        line(line(ok(call.to_string()), "cache-control", "max-age=60"), "content-location", &own)
+    });
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    stand.ask(Request::post(url(path))).await;
+    let reply = stand.get(path).await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.text(), "1");
+    assert_eq!(stand.layer.entries().remove(url(path).as_str()).await.unwrap(), 1);
+    assert!(!stand.get(path).await.is_hit());
+    // The response to another URL does not speak for this one, but of it: what is stored is stale.
+    assert!(stand.get(path).await.is_hit());
+    stand.ask(Request::post(url("/other"))).await;
+    assert!(!stand.get(path).await.is_hit());
+}
+
+/// A 304 without a `Date` is of the time at which it comes.
+#[tokio::test]
+async fn a_304_without_a_date_makes_what_is_stored_fresh() {
+    let inner = Double::new(|request, call| {
+        let mut response = line(ok(call.to_string()), "cache-control", "max-age=60");
+        if request.headers().contains_key("if-none-match") {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = empty();
+        }
+        line(response, "etag", "\"a\"")
+    });
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    stand.get("/").await;
+    stand.clock.advance(MINUTE * 10);
+    assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated);
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit());
+    assert_eq!((reply.text(), &*reply.headers["age"].to_str().unwrap()), ("1", "0"));
+}
+
+#[tokio::test]
+async fn parts_are_kept_as_parts_and_removed_with_the_url() {
+    let inner = Double::new(|request, _| {
+        if !request.headers().contains_key("range") {
+            return line(ok("0123456789"), "cache-control", "no-store");
+        }
+        let mut response = line(ok("3456"), "content-range", "bytes 3-6/10");
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        line(response, "cache-control", "max-age=60")
+    });
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    let range = |value: &'static str| get("/").header("range", value);
+    assert_eq!(stand.ask(range("bytes=3-6")).await.text(), "3456");
+    let reply = stand.ask(range("bytes=4-5")).await;
+    assert!(reply.is_hit());
+    assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, "45"));
+    assert_eq!(reply.headers["content-range"], "bytes 4-5/10");
+    assert_eq!(stand.get("/").await.text(), "0123456789", "a part is never the whole");
+    assert!(!stand.ask(range("bytes=4-7")).await.is_hit());
+    assert!(stand.layer.entries().remove(url("/").as_str()).await.unwrap() > 0);
+    assert!(!stand.ask(range("bytes=4-5")).await.is_hit());
+}
+
+#[tokio::test]
+async fn an_unsafe_request_removes_what_its_response_names_of_the_same_origin() {
+    let page = "/cache-control:max-age=60";
+    for (name, value, is_removed) in [
+        ("location", page.to_owned(), true),
+        ("content-location", url(page), true),
+        ("location", format!("http://elsewhere.example{page}"), false),
+        ("location", "/other".to_owned(), false),
+    ] {
+        let inner = Double::new(move |request, call| {
+            let response = line(ok(call.to_string()), "cache-control", "max-age=60");
+            if request.method() == Method::PUT { line(response, name, &value) } else { response }
+        });
+        let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+        stand.get(page).await;
+        stand.ask(Request::put(url("/form"))).await;
+        assert_eq!(!stand.get(page).await.is_hit(), is_removed, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_group_is_removed_as_one() {
+    let inner = Double::new(|request, call| {
+        let response = line(ok(call.to_string()), "cache-control", "max-age=60");
+        match request.method() {
+            &Method::POST => line(response, "cache-group-invalidation", "\"news\""),
+            _ if request.uri().path() == "/alone" => response,
+            _ => line(response, "cache-groups", "\"news\", \"all\""),
+        }
+    });
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    for path in ["/a", "/b", "/alone"] {
+        stand.get(path).await;
+    }
+    stand.ask(Request::post(url("/form"))).await;
+    assert!(!stand.get("/a").await.is_hit() && !stand.get("/b").await.is_hit());
+    assert!(stand.get("/alone").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_head_renews_what_is_the_same_and_removes_what_is_not() {
+    for (tag, is_same) in [("\"a\"", true), ("\"b\"", false)] {
+        let inner = Double::new(move |request, call| {
+            let response = line(ok("body"), "cache-control", "max-age=60");
+            let response = line(response, "x-call", call.to_string());
+            // It knows no conditions.
+            line(response, "etag", if request.method() == Method::HEAD { tag } else { "\"a\"" })
+        });
+        let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+        stand.get("/").await;
+        stand.clock.advance(MINUTE * 2);
+        stand.ask(head("/")).await;
+        let reply = stand.get("/").await;
+        assert_eq!(reply.is_hit(), is_same, "{tag}");
+        assert_eq!(reply.headers["x-call"], if is_same { "2" } else { "3" });
+        assert_eq!(reply.text(), "body");
+    }
+}
+
+#[tokio::test]
+async fn a_targeted_field_speaks_to_this_cache_alone() {
+    let path = "/cache-control:no-store/x-our-cache-control:max-age=60";
+    let stand = shared().with(|layer| layer.targeted_by(["x-our-cache-control"]).unwrap());
+    assert!(two(&stand, get(path), get(path)).await);
+    assert!(!two(&shared(), get(path), get(path)).await);
+}
