@@ -54,6 +54,16 @@
 //!     .layer(CacheLayer::shared(Memory::default()).expire_after(Duration::from_secs(60)));
 //! ```
 //!
+//! # Time, or the HTTP rules
+//!
+//! By default time alone decides, and cache headers are ignored. With [`CacheLayer::http_rules`] they decide, as RFC 9111
+//! has it, for a private cache as for a shared one; what they leave open, the expirations of the layer do.
+//!
+//! ```
+//! # use larder::{CacheLayer, store::Memory};
+//! let gateway = CacheLayer::shared(Memory::default()).http_rules();
+//! ```
+//!
 //! # What is cached, and what is not
 //!
 //! By default the responses of status 200 to `GET` and `HEAD`, whatever their cache headers say, for as long as the
@@ -102,7 +112,8 @@
 //!   query stay as they were sent. A request that names no scheme, as all that a server receives over HTTP/1.1, counts as
 //!   `http`.
 //! - **Credentials separate and never leak**: `Authorization`, `Cookie` and user information in URLs are part of the key
-//!   as a digest, and reach neither store nor log.
+//!   as a digest, and reach neither store nor log. (In a shared cache under the HTTP rules, the response says for whom it
+//!   is, and the first two are no part of the key.)
 //!
 //! # Features
 //!

@@ -68,7 +68,12 @@ pub(crate) fn prepare(
         IpAddr::V6(client) => format!("\"[{client}]\""),
     };
     let forwarded = format!("for={client};host=\"{host}\";proto=http");
-    parts.headers.append(FORWARDED, forwarded.try_into().map_err(|_| bad_host)?);
+    // What a client says of others on its way is no part of the key, and an upstream that builds links from it would have
+    // them stored for everybody. Behind another gateway, leave in what that one writes.
+    for name in UNTRUSTED {
+        parts.headers.remove(name);
+    }
+    parts.headers.insert(FORWARDED, forwarded.try_into().map_err(|_| bad_host)?);
     parts.headers.append(VIA, via(parts.version, name));
     parts.headers.insert(HOST, host.as_str().try_into().map_err(|_| bad_host)?);
     parts.uri = uri;
@@ -88,6 +93,19 @@ pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, name: 
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
+
+/// What upstreams take for the word of a gateway.
+const UNTRUSTED: [&str; 9] = [
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-host",
+    "x-original-url",
+    "x-rewrite-url",
+];
 
 /// Takes out what belongs to one connection (RFC 9110 §7.6.1). `Trailer` stays, since the trailers do.
 pub(crate) fn end_to_end(headers: &mut HeaderMap) {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     entry::Head,
     key::Key,
+    options::CacheOptions,
     policy::{self, Exchange, HeadSays},
     stats::Count,
     status::{Refusal, Stored},
@@ -22,6 +23,14 @@ use crate::{
     time::Timestamp,
     trace,
 };
+
+/// A stored response as an answer of its origin has renewed it.
+struct Renewed {
+    /// As the one who has asked gets it.
+    head: Arc<Head>,
+    /// As it may be stored, and handed to others, or why not.
+    stored: Result<Arc<Head>, Refusal>,
+}
 
 impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     /// Renews the entry that was `kept`, by compare and swap: what has taken its place meanwhile is newer, and a removal
@@ -35,53 +44,15 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         requested_at: Timestamp,
         mut lead: Lead,
     ) -> Fetched<ResBody, E> {
-        let settings = &*self.cache.settings;
-        let (url, old) = (self.url.text.as_str(), hit.head.clone());
-        let (mut response, ()) = Response::new(()).into_parts();
-        response.status = old.status();
-        response.version = old.version();
-        let now = settings.clock.now();
-        response.headers = settings.rules.merged(old.headers(), not_modified, now);
-        let mut admitted = settings.rules.admit(&Exchange {
-            options: &self.options,
-            url,
-            request: &self.parts,
-            response: &response,
-            requested_at,
-            now,
-        });
-        if self.has_moved(missed, &key, &old, &response, now) {
-            admitted = Err(Refusal::Vary);
-        }
-        let tags = admitted
-            .as_ref()
-            .map_err(|refusal| *refusal)
-            .and_then(|_| settings.rules.tags.renew(&self.options, &self.parts, &old, &response))
-            .and_then(|tags| settings.rules.with_groups(tags, url, &response.headers));
-        let tags = tags.unwrap_or_else(|refusal| {
-            admitted = Err(refusal);
-            old.tags().to_vec()
-        });
-        let expires_at = match &admitted {
-            Ok(admission) => {
-                response.headers = settings.rules.stored_fields(response.headers, admission, now);
-                admission.expires_at
-            }
-            Err(_) => old.expires_at(),
-        };
-        let keep_until =
-            settings.rules.keep_until(&self.options, &response.headers, expires_at, now);
-        let head = Head::new(old.method().clone(), old.url(), response.clone(), now)
-            .with_requested_at(requested_at)
-            .with_expires_at(expires_at)
-            .with_keep_until(keep_until)
-            .with_tags(tags)
-            .carry_body(&old);
-        hit.head = Arc::new(head);
+        let (old, now) = (hit.head.clone(), self.cache.settings.clock.now());
+        let response = self.updated(&old, not_modified, now);
+        let has_moved = self.has_moved(missed, &key, &old, &response, now);
+        let renewed = self.renewed(&old, &response, has_moved, requested_at, now);
+        hit.head = renewed.head;
 
-        let stored = match &admitted {
+        let stored = match &renewed.stored {
             Err(refusal) => Stored::No(*refusal),
-            Ok(_) => match self.renew(missed, &key, &hit, &response, now, &lead).await {
+            Ok(head) => match self.renew(missed, &key, &hit, head, &response, now, &lead).await {
                 Ok(true) => Stored::Yes,
                 Ok(false) => Stored::No(Refusal::Superseded),
                 Err(error) => {
@@ -96,19 +67,84 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             Stored::No(refusal) => trace::not_stored(&key, refusal),
             Stored::Pending => {}
         }
-        lead.land(match stored {
+        lead.land(match (stored, renewed.stored) {
             // The others find what has taken its place.
-            Stored::No(Refusal::Superseded) => Landed::LookAgain,
+            (Stored::No(Refusal::Superseded), _) => Landed::LookAgain,
+            (_, Ok(head)) => {
+                Landed::Confirmed(Arc::new(Confirmed { key, version: hit.version, head, stored }))
+            }
             // What may not be kept, such as a cookie, is this request's alone.
-            Stored::No(_) if admitted.is_err() => Landed::Alone,
-            _ => Landed::Confirmed(Arc::new(Confirmed {
-                key,
-                version: hit.version,
-                head: hit.head.clone(),
-                stored,
-            })),
+            (_, Err(_)) => Landed::Alone,
         });
         Fetched::Confirmed(key, hit, stored)
+    }
+
+    /// The stored response with the fields of an answer that speaks of it.
+    fn updated(&self, old: &Head, answer: &HeaderMap, now: Timestamp) -> response::Parts {
+        let (mut response, ()) = Response::new(()).into_parts();
+        response.status = old.status();
+        response.version = old.version();
+        response.headers = self.cache.settings.rules.merged(old.headers(), answer, now);
+        response
+    }
+
+    /// What an answer has made of the stored response under `old`: a head for the one who has asked, and one to be stored.
+    fn renewed(
+        &self,
+        old: &Head,
+        response: &response::Parts,
+        has_moved: bool,
+        requested_at: Timestamp,
+        now: Timestamp,
+    ) -> Renewed {
+        let (rules, url) = (&self.cache.settings.rules, self.url.text.as_str());
+        let exchange = Exchange {
+            options: &self.options,
+            url,
+            request: &self.parts,
+            response,
+            requested_at,
+            now,
+        };
+        let admitted = rules.admit(&exchange).and_then(|admission| {
+            if has_moved {
+                return Err(Refusal::Vary);
+            }
+            let tags = rules.tags.renew(&self.options, &self.parts, old, response)?;
+            Ok((admission, rules.with_groups(tags, url, &response.headers)?))
+        });
+        let make = |fields: HeaderMap, expires_at, tags| {
+            // What the request's fields ask for is no reason to keep it longer.
+            let own = CacheOptions::of(&self.parts.extensions);
+            let keep_until = rules.keep_until(own, &fields, expires_at, now);
+            let mut parts = response.clone();
+            parts.headers = fields;
+            let head = Head::new(old.method().clone(), old.url(), parts, now)
+                .with_requested_at(requested_at)
+                .with_expires_at(expires_at)
+                .with_keep_until(keep_until)
+                .with_tags(tags)
+                .carry_body(old);
+            Arc::new(head)
+        };
+        let whole = |expires_at, tags| make(response.headers.clone(), expires_at, tags);
+        match admitted {
+            Ok((admission, tags)) => {
+                let expires_at = admission.expires_at;
+                let head = whole(expires_at, tags.clone());
+                let stored = if admission.withheld.is_empty() {
+                    head.clone()
+                } else {
+                    let fields = response.headers.clone();
+                    make(rules.stored_fields(fields, &admission, now), expires_at, tags)
+                };
+                Renewed { head, stored: Ok(stored) }
+            }
+            Err(refusal) => {
+                let head = whole(old.expires_at(), old.tags().to_vec());
+                Renewed { head, stored: Err(refusal) }
+            }
+        }
     }
 
     /// Does to the stored response to a `GET` what the answer to a `HEAD` says of it (RFC 9111 §4.3.5): renews it, or
@@ -121,40 +157,23 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         answer: &response::Parts,
         requested_at: Timestamp,
     ) {
-        let settings = &*self.cache.settings;
-        let says = settings.rules.head_says(old, answer);
-        if says == HeadSays::Nothing || settings.rules.read_only {
+        let rules = &self.cache.settings.rules;
+        let says = rules.head_says(old, answer);
+        // Who may not say what is stored may not say what is not, either.
+        let is_heard = rules.may_keep(&self.options) && !rules.is_personal(&self.parts.headers);
+        if says == HeadSays::Nothing || !is_heard {
             return;
         }
-        let now = settings.clock.now();
-        let (mut response, ()) = Response::new(()).into_parts();
-        response.status = old.status();
-        response.version = old.version();
-        response.headers = settings.rules.merged(old.headers(), &answer.headers, now);
-        let admitted = settings.rules.admit(&Exchange {
-            options: &self.options,
-            url: &self.url.text,
-            request: &self.parts,
-            response: &response,
-            requested_at,
-            now,
-        });
-        let vary = |headers| policy::vary(headers, &settings.recipe.ignored_headers);
-        let is_same = says == HeadSays::Same && vary(old.headers()) == vary(&response.headers);
-        let done = match admitted {
-            Ok(admission) if is_same => {
-                response.headers = settings.rules.stored_fields(response.headers, &admission, now);
-                let (fields, expires_at) = (&response.headers, admission.expires_at);
-                let keep_until = settings.rules.keep_until(&self.options, fields, expires_at, now);
-                let head = Head::new(old.method().clone(), old.url(), response, now)
-                    .with_requested_at(requested_at)
-                    .with_expires_at(expires_at)
-                    .with_keep_until(keep_until)
-                    .with_tags(old.tags().to_vec())
-                    .carry_body(old);
-                self.cache.shared.store.update(key, seen, head).await
-            }
-            _ => self.cache.shared.remove_seen(key, seen).await,
+        let now = self.cache.settings.clock.now();
+        let response = self.updated(old, &answer.headers, now);
+        let vary = |headers| policy::vary(headers, &self.cache.settings.recipe.ignored_headers);
+        let has_moved = vary(old.headers()) != vary(&response.headers);
+        let done = if says == HeadSays::Changed {
+            self.cache.shared.remove_seen(key, seen).await
+        } else if let Ok(head) = self.renewed(old, &response, has_moved, requested_at, now).stored {
+            self.cache.shared.store.update(key, seen, Head::clone(&head)).await
+        } else {
+            return;
         };
         if let Err(error) = done {
             self.cache.shared.counters.add(Count::StoreError);
@@ -188,21 +207,22 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         missed: &Missed,
         key: &Key,
         hit: &Hit,
+        head: &Head,
         response: &response::Parts,
         now: Timestamp,
         lead: &Lead,
     ) -> store::Result<bool> {
         let store = &self.cache.shared.store;
         // It may have been removed by a tag that only the 304 has brought.
-        if !lead.info(|bound| bound.removed.may_renew(key, hit.version, &hit.head)) {
+        if !lead.info(|bound| bound.removed.may_renew(key, hit.version, head)) {
             return Ok(false);
         }
-        if !store.update(key, hit.version, Head::clone(&hit.head)).await? {
+        if !store.update(key, hit.version, head.clone()).await? {
             return Ok(false);
         }
         let url = self.url.text.as_str();
         let place = Place { request: &self.parts, url, missed };
-        let keys = place.keys(&self.cache.settings, response, hit.head.expires_at(), now);
+        let keys = place.keys(&self.cache.settings, response, head.expires_at(), now);
         if let Ok(keys) = keys
             && keys.key == *key
             && let Some((primary, list)) = keys.list

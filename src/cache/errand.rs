@@ -366,7 +366,9 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     /// Whether it may go behind another's call, and others behind its own.
     fn may_share(&self, key: &Key) -> bool {
         let settings = &*self.cache.settings;
-        self.options.coalesce.unwrap_or(settings.calls.coalesce) && self.may_keep(key)
+        self.options.coalesce.unwrap_or(settings.calls.coalesce)
+            && self.may_keep(key)
+            && !settings.rules.is_personal(&self.parts.headers)
     }
 
     /// Whether anything speaks for it that what comes will be stored.

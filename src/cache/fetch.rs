@@ -147,6 +147,8 @@ where
         stands_in: impl FnOnce(&Head, Timestamp) -> bool,
     ) -> Fetched<ResBody, S::Error> {
         let requested_at = self.cache.settings.clock.now();
+        // What has its place under this key is the whole; parts go past it.
+        policy::remove_range(&mut self.parts.headers);
         let (rules, method) = (&self.cache.settings.rules, &self.parts.method);
         let conditions = kept
             .as_ref()
@@ -223,6 +225,7 @@ where
         if let Kept::No(..) = &kept
             && let Some((key, seen)) = asked
             && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+            && !self.cache.settings.rules.is_personal(&self.parts.headers)
         {
             self.remove_gone(&key, seen).await;
         }

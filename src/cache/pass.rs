@@ -10,8 +10,9 @@ use super::{
     CacheLayer, RequestBody, ResponseBody, answer,
     errand::Errand,
     fetch::{Arrived, Kept, call},
-    flight::{Boarding, Join},
-    lookup::{Lookup, lookup, lookup_part},
+    flight::{Boarding, Join, Lead},
+    lookup::{lookup, lookup_part},
+    place::Missed,
 };
 use crate::{
     key::RequestUrl,
@@ -54,22 +55,35 @@ where
     let may_invalidate = is_at_work && settings.invalidate && !policy::is_safe(&method);
     let may_keep = is_at_work && settings.rules.may_keep_aside(&options, reason, &method);
     let url = (may_invalidate || may_keep).then(|| settings.recipe.url(&parts).ok()).flatten();
-    let kept = may_keep.then(|| parts.clone());
-
+    let Some(url) = url else {
+        let response = call(inner, Request::from_parts(parts, body)).await?;
+        return Ok(passed(&cache, reason, response));
+    };
     let requested_at = settings.clock.now();
-    let response = call(inner.clone(), Request::from_parts(parts, body)).await?;
-    let Some(url) = url else { return Ok(passed(&cache, reason, response)) };
-    if may_invalidate && settings.rules.invalidates(&method, response.status()) {
-        let named = settings.rules.named_urls(&url.text, response.headers());
-        let groups = settings.rules.named_groups(&url.text, response.headers());
+    let mut aside = None;
+    if may_keep {
+        let body = RequestBody::ended();
+        let parts = parts.clone();
+        let url = url.clone();
+        let mut errand = Errand::new(inner.clone(), cache.clone(), parts, url, body, options);
+        // Before the call: what is removed while it is under way is not brought back by it.
+        let seat = errand.board_aside(reason).await;
+        aside = seat.map(|seat| (errand, seat));
+    }
+
+    let response = call(inner, Request::from_parts(parts, body)).await?;
+    let rules = &settings.rules;
+    let kept = aside.filter(|(_, (_, lead))| {
+        !lead.is_doomed() && rules.keeps_aside(&url.text, &method, &response, requested_at)
+    });
+    if may_invalidate && rules.invalidates(&method, response.status()) {
+        let named = rules.named_urls(&url.text, response.headers());
+        let groups = rules.named_groups(&url.text, response.headers());
         invalidate(&cache, &url, &named, &groups).await;
     }
     match kept {
-        Some(parts) if settings.rules.keeps_aside(&url.text, &parts, &response, requested_at) => {
-            let errand = Errand::new(inner, cache, parts, url, RequestBody::ended(), options);
-            Ok(errand.keep_aside(response, requested_at, reason).await)
-        }
-        _ => Ok(passed(&cache, reason, response)),
+        Some((errand, seat)) => Ok(errand.keep_aside(response, seat, requested_at, reason).await),
+        None => Ok(passed(&cache, reason, response)),
     }
 }
 
@@ -119,30 +133,42 @@ where
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Send,
 {
-    /// Keeps a response beside the place that its own request has: a part, or what a `POST` says a `GET` would bring.
-    async fn keep_aside(
-        mut self,
-        response: Response<ResBody>,
-        requested_at: Timestamp,
-        reason: Bypass,
-    ) -> Response<ResponseBody<ResBody>> {
-        let is_part = reason == Bypass::Range;
+    /// Takes a place for the response, under the key that it would be kept under.
+    async fn board_aside(&mut self, reason: Bypass) -> Option<(Missed, Lead)> {
         self.parts.method = Method::GET;
-        let Self { cache, options, parts, url, body, .. } = &mut self;
-        let looked: Lookup = if is_part {
+        let Self { cache, options, parts, url, body, .. } = self;
+        let looked = if reason == Bypass::Range {
             lookup_part(cache, options, parts, url, body).await
         } else {
             lookup(cache, options, parts, url, body).await
         };
-        let bound = self.bound(&looked);
-        let (key, arrivals) = (looked.missed.key, looked.arrivals);
-        let boarding = self.cache.shared.flights.board(&key, bound, arrivals, Join::Alone, 0);
-        let Boarding::Lead(lead) = boarding else {
-            return passed(&self.cache, reason, response);
+        let (bound, key) = (self.bound(&looked), looked.missed.key);
+        let flights = &self.cache.shared.flights;
+        match flights.board(&key, bound, looked.arrivals, Join::Alone, 0) {
+            Boarding::Lead(lead) => Some((looked.missed, lead)),
+            _ => None,
+        }
+    }
+
+    /// Keeps a response beside the place that its own request has: a part, or what a `POST` says a `GET` would bring.
+    async fn keep_aside(
+        mut self,
+        response: Response<ResBody>,
+        seat: (Missed, Lead),
+        requested_at: Timestamp,
+        reason: Bypass,
+    ) -> Response<ResponseBody<ResBody>> {
+        let seat = if reason == Bypass::Range {
+            Some(seat)
+        } else {
+            // What was stored for the URL, and was under way, the `POST` itself has removed.
+            drop(seat);
+            self.board_aside(reason).await
         };
+        let Some((missed, lead)) = seat else { return passed(&self.cache, reason, response) };
         let (parts, body): (response::Parts, _) = response.into_parts();
         let status = CacheStatus::bypass(reason, self.cache.settings.clock.now());
-        match self.keep(&looked.missed, parts, Arrived::Unread(body), requested_at, lead) {
+        match self.keep(&missed, parts, Arrived::Unread(body), requested_at, lead) {
             Kept::Underway(parts, carried, mut body) => {
                 let status = status.storing_at(carried.key, carried.progress.clone());
                 body.settle().await;

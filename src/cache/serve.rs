@@ -4,7 +4,7 @@
 //! else is boxed behind it, so that a hit's future stays small.
 
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Request, Response, StatusCode, request};
 use http_body::Body;
 use tower_service::Service;
 
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     options::CacheOptions,
     policy::{self, Part, Verdict},
-    status::Bypass,
+    status::{Bypass, Stale},
     store::Store,
 };
 
@@ -75,6 +75,7 @@ where
     let found = match looked.found {
         Found::Good(key, hit, verdict)
             if verdict == Verdict::Fresh
+                || hit.head.status() == StatusCode::PARTIAL_CONTENT
                 || !background::is_due(&cache, &looked.missed.key, looked.now) =>
         {
             return Ok(answer::good(&cache, &parts, key, hit, verdict, looked.now));
@@ -86,8 +87,12 @@ where
     Box::pin(Errand::new(inner, cache, parts, url, body, options).run(looked)).await
 }
 
-/// Whether what was found holds the part that the request asks for, or shows that there is none.
+/// Whether what was found holds the part that the request asks for, or shows that there is none. A part that is to be
+/// fetched again is the origin's to give, and so is one of a whole that nobody is there to refresh.
 fn has_part(looked: &Lookup, parts: &request::Parts) -> bool {
-    matches!(&looked.found, Found::Good(_, hit, _)
-        if policy::part(&parts.headers, &hit.head) != Part::Other)
+    let Found::Good(_, hit, verdict) = &looked.found else { return false };
+    let is_stale = *verdict == Verdict::Stale(Stale::WhileRevalidate);
+    let is_part = hit.head.status() == StatusCode::PARTIAL_CONTENT;
+    policy::part(&parts.headers, &hit.head) != Part::Other
+        && !(is_stale && (is_part || !background::is_possible()))
 }

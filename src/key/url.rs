@@ -12,7 +12,7 @@
 use http::{HeaderMap, Uri, header::HOST, uri::Authority};
 
 /// The normalised URL of a request, and the credentials that were written into it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RequestUrl {
     /// Without user information, and without the ignored parameters.
     pub(crate) text: String,

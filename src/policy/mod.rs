@@ -23,7 +23,7 @@ pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
     message::{content_length, end_to_end, is_live, is_safe},
-    range::{Part, asks_for_part, part, part_headers, unsatisfiable_headers},
+    range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays},
     rules::{Admission, Exchange, Rules},
     tags::TagRules,

@@ -50,6 +50,12 @@ pub(crate) fn asks_for_part(method: &Method, request: &HeaderMap) -> bool {
     *method == Method::GET && request.contains_key(RANGE)
 }
 
+/// Asks for the whole instead.
+pub(crate) fn remove_range(request: &mut HeaderMap) {
+    request.remove(RANGE);
+    request.remove(IF_RANGE);
+}
+
 /// What of the response under `head` answers a `GET` with these fields, which has a `Range`.
 pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
     let Some(spec) = only(request, RANGE).and_then(Spec::parse) else { return Part::Other };

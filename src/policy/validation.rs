@@ -10,8 +10,8 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
     header::{
         AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE,
-        CONTENT_TYPE, DATE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-        LAST_MODIFIED, RANGE, TRAILER, VARY,
+        CONTENT_TYPE, DATE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+        TRAILER, VARY,
     },
 };
 
@@ -39,11 +39,10 @@ impl Conditions {
     }
 }
 
-/// Removes the caller's own conditions, and its wish for a part: what comes is then a whole response, which can be stored.
+/// Removes the caller's own conditions: what comes is then a whole response, which can be stored.
 pub(crate) fn remove_conditions(headers: &mut HeaderMap) {
-    for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE, RANGE] {
-        headers.remove(name);
-    }
+    headers.remove(IF_NONE_MATCH);
+    headers.remove(IF_MODIFIED_SINCE);
 }
 
 /// The conditions under which the origin may answer a request of `method` with "what is stored still holds". `None`

@@ -277,3 +277,150 @@ async fn a_targeted_field_speaks_to_this_cache_alone() {
     assert!(two(&stand, get(path), get(path)).await);
     assert!(!two(&shared(), get(path), get(path)).await);
 }
+
+// ===== What a shared cache must not do to others =====
+
+#[tokio::test]
+async fn what_nothing_is_said_of_is_not_for_all_where_a_cookie_was_sent() {
+    let stand = shared().with(|layer| layer.expire_after(MINUTE));
+    let alice = get("/account").header("cookie", "sid=alice");
+    assert!(!two(&stand, alice, get("/account")).await);
+    assert!(two(&stand, get("/page"), get("/page").header("cookie", "sid=bob")).await);
+}
+
+#[tokio::test]
+async fn no_setting_hands_one_users_answer_to_another() {
+    let path = "/cache-control:max-age=60";
+    for stand in [
+        Stand::shared(says()).with(|layer| layer.http_rules().store_credentialed(true)),
+        Stand::shared(says()).with(|layer| layer.store_credentialed(true).http_rules()),
+    ] {
+        let alice = get(path).header("authorization", "alice");
+        assert!(!two(&stand, alice, get(path).header("authorization", "bob")).await);
+        assert!(!stand.get(path).await.is_hit());
+    }
+}
+
+/// One whose answer is nobody else's does not let others wait for it, nor waits for theirs.
+#[tokio::test]
+async fn who_says_who_he_is_waits_for_nobody() {
+    let (inner, gate) = says().gated();
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    let path = "/cache-control:private";
+    let ask = |who: &'static str| stand.ask(get(path).header("authorization", who));
+    let both = futures_util::future::join(ask("alice"), ask("bob"));
+    let mut both = std::pin::pin!(both);
+    assert!(futures_util::poll!(both.as_mut()).is_pending());
+    assert_eq!(stand.calls(), 2, "both are under way at once");
+    gate.open(2);
+    both.await;
+}
+
+#[tokio::test]
+async fn nobody_removes_what_is_stored_by_what_he_alone_is_told() {
+    let inner = Double::new(|request, call| {
+        let is_asked = request.headers().contains_key("authorization");
+        let response =
+            line(ok(call.to_string()), "etag", if is_asked { "\"own\"" } else { "\"a\"" });
+        let response = line(response, "cache-control", "max-age=60");
+        if is_asked && request.method() == Method::GET { status(404) } else { response }
+    });
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    stand.get("/").await;
+    let no_cache = |request: http::request::Builder| {
+        request.header("cache-control", "no-cache").header("authorization", "x")
+    };
+    assert_eq!(stand.ask(no_cache(get("/"))).await.status, StatusCode::NOT_FOUND);
+    stand.ask(no_cache(head("/"))).await;
+    stand.ask(head("/").header("cache-control", "no-cache, no-store")).await;
+    assert_eq!(stand.get("/").await.text(), "1");
+}
+
+#[tokio::test]
+async fn who_wants_what_is_confirmed_and_what_is_stored_gets_neither() {
+    let path = "/cache-control:max-age=60";
+    let stand = shared();
+    stand.get(path).await;
+    let reply = stand.ask(get(path).header("cache-control", "no-cache, only-if-cached")).await;
+    assert_eq!((reply.status, stand.calls()), (StatusCode::GATEWAY_TIMEOUT, 1));
+}
+
+/// A field that is for one is neither stored nor kept from him.
+#[tokio::test]
+async fn who_has_confirmed_what_is_stored_gets_the_fields_that_are_his() {
+    let inner = Double::new(|request, call| {
+        let mut response = line(ok("body"), "cache-control", "max-age=0, private=\"set-cookie\"");
+        if request.headers().contains_key("if-none-match") {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = empty();
+        }
+        line(line(response, "etag", "\"a\""), "set-cookie", format!("call={call}"))
+    });
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    for call in 1..4 {
+        let reply = stand.get("/").await;
+        assert_eq!(reply.headers["set-cookie"], format!("call={call}").as_str());
+    }
+    let stored = stand.layer.entries().get(url("/").as_str()).await.unwrap().unwrap();
+    assert!(!stored.headers().contains_key("set-cookie"));
+}
+
+/// What a private response is asked for is asked as it was: its 304 reaches the one who has a copy.
+#[tokio::test]
+async fn what_is_never_kept_is_confirmed_by_its_origin() {
+    let inner = Double::new(|request, call| {
+        let mut response = line(ok(call.to_string()), "cache-control", "private");
+        if request.headers().contains_key("if-none-match") {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = empty();
+        }
+        response
+    });
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    stand.get("/").await;
+    let reply = stand.ask(get("/").header("if-none-match", "\"mine\"")).await;
+    assert_eq!(reply.status, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn a_part_that_was_removed_on_its_way_is_not_brought_back() {
+    let inner = Double::new(|_, _| {
+        let mut response = line(ok("3456"), "content-range", "bytes 3-6/10");
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        line(response, "cache-control", "max-age=60")
+    });
+    let (inner, gate) = inner.gated();
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    let range = || get("/").header("range", "bytes=3-6");
+    let mut first = std::pin::pin!(stand.ask(range()));
+    assert!(futures_util::poll!(first.as_mut()).is_pending());
+    stand.layer.entries().remove(url("/").as_str()).await.unwrap();
+    gate.open(2);
+    first.await;
+    assert!(!stand.ask(range()).await.is_hit());
+    assert_eq!(stand.calls(), 2);
+}
+
+/// The origin has something else by now, and answers with a part of it: that is not what is stored whole.
+#[tokio::test]
+async fn a_part_never_takes_the_place_of_the_whole() {
+    let inner = Double::new(|request, call| {
+        let mut response = ok(if call == 1 { "0123456789" } else { "ab" });
+        if call > 1 && request.headers().contains_key("range") {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            response = line(response, "content-range", "bytes 0-1/2");
+        }
+        let response = line(response, "etag", format!("\"{}\"", call.min(2)));
+        line(response, "cache-control", "max-age=60, stale-while-revalidate=60")
+    });
+    let stand = Stand::shared(inner).with(CacheLayer::http_rules);
+    stand.get("/").await;
+    stand.clock.advance(MINUTE);
+    let reply = stand.ask(get("/").header("range", "bytes=0-1")).await;
+    assert_eq!(reply.status, StatusCode::PARTIAL_CONTENT);
+    #[cfg(feature = "tokio")]
+    stand.layer.idle().await;
+    let reply = stand.get("/").await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_ne!(reply.headers.get("content-range").is_some(), true);
+}

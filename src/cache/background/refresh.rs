@@ -44,7 +44,11 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
 {
     let key = looked.missed.key;
     let shared = errand.cache.shared.clone();
-    if errand.cache.settings.rules.read_only || !shared.backoff.begin(key, looked.now) {
+    let rules = &errand.cache.settings.rules;
+    if rules.read_only || rules.is_personal(&errand.parts.headers) {
+        return;
+    }
+    if !shared.backoff.begin(key, looked.now) {
         return;
     }
     let (bound, join) = (errand.bound(&looked), Join::UnlessUnderway);

@@ -91,6 +91,11 @@ impl Flights {
             Refusal::Predicate
             | Refusal::Expiration
             | Refusal::NoExpiration
+            | Refusal::NoStoreDirective
+            | Refusal::NoCache
+            | Refusal::Private
+            | Refusal::MustUnderstand
+            | Refusal::NoFreshness
             | Refusal::SetCookie
             | Refusal::Vary
             | Refusal::Tags

@@ -80,7 +80,8 @@ impl<B> CacheLayer<B> {
     /// `true` for a private cache, `false` for a shared one.
     ///
     /// Requests with different credentials still never share a response, unless
-    /// [`ignore_headers`](CacheLayer::ignore_headers) names the header that carries them.
+    /// [`ignore_headers`](CacheLayer::ignore_headers) names the header that carries them. Under the
+    /// [HTTP rules](CacheLayer::http_rules) this setting says nothing: there the response does.
     pub fn store_credentialed(self, store: bool) -> Self {
         self.set(|settings| settings.rules.store_credentialed = store)
     }

@@ -10,7 +10,7 @@ use crate::{CacheLayer, ConfigError};
 /// # The key
 impl<B> CacheLayer<B> {
     /// Adds request headers to the key: requests that differ in them do not share a response. `Authorization` and
-    /// `Cookie` are part of it already.
+    /// `Cookie` are part of it already, save in a shared cache under the [HTTP rules](CacheLayer::http_rules).
     ///
     /// # Errors
     ///

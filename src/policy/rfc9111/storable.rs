@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderName, StatusCode, Uri,
-    header::{AUTHORIZATION, CONTENT_LOCATION, SET_COOKIE},
+    header::{AUTHORIZATION, CONTENT_LOCATION, COOKIE, SET_COOKIE},
     request, response,
 };
 
@@ -34,9 +34,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) targets: &'a [HeaderName],
     /// How long a response is kept that says nothing of it. It goes before any guess.
     pub(crate) fallback: Option<Expiration>,
-    /// Whether a shared cache keeps cookies, and the answers to requests with credentials, without the origin's leave.
+    /// Whether a shared cache keeps cookies without the origin's leave.
     pub(crate) store_set_cookie: bool,
-    pub(crate) store_credentialed: bool,
 }
 
 /// Whether the response may be kept, and how. Its end may be in the past, by as much as the response is stale; what must be
@@ -49,7 +48,7 @@ pub(crate) fn admit(
     requested_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<Admission, Refusal> {
-    let &Settings { scope, targets, fallback, store_set_cookie, store_credentialed } = settings;
+    let &Settings { scope, targets, fallback, store_set_cookie } = settings;
     let (status, headers) = (response.status, &response.headers);
     let is_shared = scope == Scope::Shared;
     // §5.2.1.5.
@@ -76,13 +75,17 @@ pub(crate) fn admit(
         return Err(Refusal::Private);
     }
     // §3.5.
-    let is_ours = !is_shared || store_credentialed || directives.allows_authorization;
-    if has_credentials(request) && !is_ours {
+    if is_shared && has_credentials(request) && !directives.allows_authorization {
         return Err(Refusal::Authorization);
     }
     let lifetime = lifetime(scope, &directives, is_targeted, status, headers, received_at);
     if fallback.is_none() && !is_cacheable(scope, &directives, status, lifetime) {
         return Err(Refusal::NoFreshness);
+    }
+    // §7.3: what the origin has said nothing about may be for the one whose cookie it got.
+    let is_said = matches!(lifetime, Lifetime::Explicit(_)) || directives.public;
+    if is_shared && request.headers.contains_key(COOKIE) && !is_said {
+        return Err(Refusal::Authorization);
     }
     let withheld = withheld(headers, [no_cache, private]);
     let has_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
@@ -203,13 +206,7 @@ fn end(received_at: Timestamp, lifetime: Duration, age: Duration) -> Timestamp {
 impl Settings<'_> {
     /// Those that leave everything to the origin.
     pub(super) fn plain(scope: Scope) -> Self {
-        Settings {
-            scope,
-            targets: &[],
-            fallback: None,
-            store_set_cookie: scope == Scope::Private,
-            store_credentialed: scope == Scope::Private,
-        }
+        Settings { scope, targets: &[], fallback: None, store_set_cookie: scope == Scope::Private }
     }
 }
 
@@ -508,6 +505,25 @@ mod tests {
         let never = Settings { fallback: Some(Expiration::DoNotStore), ..settings };
         let refused = with(&never, Request::builder(), 200, &[cc("max-age=60")]);
         assert_eq!(refused, Err(Refusal::Expiration));
+    }
+
+    #[test]
+    fn what_is_guessed_is_not_for_all_where_one_users_cookie_was_sent() {
+        let settings = Settings {
+            fallback: Some(Expiration::After(Duration::from_secs(5))),
+            ..plain(Scope::Shared)
+        };
+        let cookie = || Request::builder().header("cookie", "a=1");
+        let of = |lines: Lines<'_>| left(with(&settings, cookie(), 200, lines));
+        for lines in [&[][..], &[YESTERDAY, DATE], &[ETAG]] {
+            assert_eq!(of(lines), Err(Refusal::Authorization));
+        }
+        assert_eq!(of(&[cc("max-age=60")]), Ok(60));
+        assert_eq!(of(&[cc("public")]), Ok(5));
+        assert_eq!(
+            left(with(&plain(Scope::Private), cookie(), 200, &[YESTERDAY, DATE])),
+            Ok(8_640)
+        );
     }
 
     #[test]

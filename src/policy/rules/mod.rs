@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri,
-    header::{DATE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
+    header::{AUTHORIZATION, DATE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
     request, response,
 };
 
@@ -125,8 +125,9 @@ impl Rules {
         if let Some(limit) = demands.stale_if_error {
             options.stale_if_error.get_or_insert(StaleLimit::Within(limit));
         }
-        // What is no more of the options' own is asked once.
-        options.demands = Demands { no_cache: false, ..demands };
+        // It is heard as `refresh` above; where nobody may be asked, what is stored is not good enough.
+        options.demands =
+            Demands { no_cache: demands.no_cache && demands.only_if_cached, ..demands };
         Cow::Owned(options)
     }
 
@@ -390,6 +391,14 @@ impl Rules {
         }
     }
 
+    /// Whether the response to this request says more of who asked than of what was asked for: it neither waits for others
+    /// nor others for it, and what it says of what is stored does not count.
+    pub(crate) fn is_personal(&self, request: &HeaderMap) -> bool {
+        self.scope == Scope::Shared
+            && matches!(self.policy, Policy::Http { .. })
+            && request.contains_key(AUTHORIZATION)
+    }
+
     /// Whether parts of responses are kept by themselves.
     pub(crate) fn keeps_parts(&self) -> bool {
         matches!(self.policy, Policy::Http { .. })
@@ -415,13 +424,13 @@ impl Rules {
     pub(crate) fn keeps_aside<Body>(
         &self,
         url: &str,
-        request: &request::Parts,
+        method: &Method,
         response: &Response<Body>,
         now: Timestamp,
     ) -> bool {
         let Policy::Http { targets } = &self.policy else { return false };
         let (status, headers) = (response.status(), response.headers());
-        if request.method == Method::POST {
+        if *method == Method::POST {
             status == StatusCode::OK
                 && url.parse().is_ok_and(|url| {
                     rfc9111::speaks_for_get(self.scope, targets, &url, headers, now)
@@ -536,7 +545,6 @@ impl Rules {
             targets,
             fallback,
             store_set_cookie: self.store_set_cookie,
-            store_credentialed: self.store_credentialed,
         }
     }
 

@@ -84,9 +84,11 @@ impl Ledger {
         changed.max(self.wide.load(Ordering::SeqCst))
     }
 
-    /// Whether the copy with this note counts. Those of an earlier run do: none of them is under way any more.
+    /// Whether the copy with this note counts. Those of an earlier run do until something is changed: none of them is
+    /// under way any more.
     pub(super) fn counts(&self, key: &Key, note: &Note) -> bool {
-        note.instance != self.instance || note.number > self.changed(key)
+        let changed = self.changed(key);
+        if note.instance == self.instance { note.number > changed } else { changed == 0 }
     }
 
     /// From now on no copy of `key` counts that was begun before.

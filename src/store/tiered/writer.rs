@@ -84,6 +84,8 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
         let Self { tiers, key, head, near, far, len } = self;
         // Until this is settled, what the near tier has may be older than what is found in the far one.
         let (mut ticket, before) = tiers.ledger.write(&key);
+        // Whether the far tier may have published the entry, whatever it answers.
+        let may_be_far = far.is_ok();
         let far = match far {
             Ok(far) => far.finish(trailers.clone()).await,
             Err(error) => Err(error),
@@ -108,7 +110,11 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
             return Ok(());
         };
         let Some(near) = near else {
-            ticket.undo(&before);
+            if may_be_far {
+                tiers.outdate(&key).await;
+            } else {
+                ticket.undo(&before);
+            }
             return Err(error);
         };
         ticket.renew();
@@ -119,7 +125,11 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
             }
             Err(refused) => {
                 tiers.near_failed("finish", &key, &refused);
-                ticket.undo(&before);
+                if may_be_far {
+                    tiers.outdate(&key).await;
+                } else {
+                    ticket.undo(&before);
+                }
                 Err(error)
             }
         }
