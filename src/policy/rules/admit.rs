@@ -1,0 +1,150 @@
+//! Step 7: whether a response may be kept, until when, and what of it.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header::DATE, request, response};
+
+use super::Rules;
+use crate::{
+    entry::Head,
+    options::CacheOptions,
+    policy::{Expiration, Policy, fixed, is_live, rfc9111, validation},
+    status::Refusal,
+    time::Timestamp,
+};
+
+/// A response that has come, and all that the decision to keep it depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) options: &'a CacheOptions,
+    pub(crate) url: &'a str,
+    pub(crate) request: &'a request::Parts,
+    pub(crate) response: &'a response::Parts,
+    pub(crate) requested_at: Timestamp,
+    pub(crate) now: Timestamp,
+}
+
+/// That a response may be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Admission {
+    /// `None` is forever.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// The fields of it that may not.
+    pub(crate) withheld: Vec<HeaderName>,
+}
+
+/// From then on there is no way to write a date (RFC 9110 §5.6.7).
+const YEAR_10_000: Timestamp = Timestamp::from_millis(253_402_300_800_000);
+
+impl Rules {
+    /// Whether any response to the request may be kept, as far as that is known before there is one.
+    pub(crate) fn may_keep(&self, options: &CacheOptions) -> bool {
+        let is_refused = options.expire_after == Some(Expiration::DoNotStore);
+        !self.read_only && !options.no_store && !is_refused
+    }
+
+    /// Step 7: whether the response may be kept, until when, and what of it.
+    pub(crate) fn admit(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
+        let Exchange { options, request, response, .. } = *exchange;
+        if self.read_only {
+            return Err(Refusal::ReadOnly);
+        }
+        if options.no_store {
+            return Err(Refusal::NoStore);
+        }
+        // Under the HTTP rules, any status may say for how long it may be kept.
+        let is_named = self.statuses.contains(&response.status)
+            || self.expiration.names_status(response.status);
+        if !is_named && matches!(self.policy, Policy::Fixed) {
+            return Err(Refusal::Status);
+        }
+        if request.method == Method::GET && is_live(&response.headers) {
+            return Err(Refusal::EventStream);
+        }
+        if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {
+            return Err(Refusal::Predicate);
+        }
+        self.admit_by_policy(exchange, is_named)
+    }
+
+    /// Whether a response that is put there by hand may be, and until when. Methods, statuses and the user's predicate
+    /// have nothing to say.
+    pub(crate) fn admit_by_hand(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
+        self.admit_by_policy(exchange, true)
+    }
+
+    /// `is_named` is whether the user's expirations are meant for this status.
+    pub(super) fn admit_by_policy(
+        &self,
+        exchange: &Exchange<'_>,
+        is_named: bool,
+    ) -> Result<Admission, Refusal> {
+        let Exchange { options, url, request, response, .. } = *exchange;
+        let chosen = self.expiration.choose(options.expire_after, url, request, response);
+        match &self.policy {
+            Policy::Fixed => fixed::admit(self, response, chosen, exchange.now),
+            Policy::Http { targets } => {
+                let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
+                let settings = self.http_settings(targets, chosen);
+                let Exchange { requested_at, now, .. } = *exchange;
+                rfc9111::admit(&settings, request, response, requested_at, now)
+            }
+        }
+    }
+
+    /// The fields of a response as they are stored: without those that may not be, and, under the HTTP rules, with the
+    /// time of receipt where the origin names no `Date` (RFC 9110 §6.6.1).
+    pub(crate) fn stored_fields(
+        &self,
+        mut fields: HeaderMap,
+        admission: &Admission,
+        now: Timestamp,
+    ) -> HeaderMap {
+        for name in &admission.withheld {
+            fields.remove(name);
+        }
+        self.dated(fields, now)
+    }
+
+    /// The fields with the time of receipt where the origin names no `Date` (RFC 9110 §6.6.1), where the HTTP rules hold.
+    pub(super) fn dated(&self, mut fields: HeaderMap, now: Timestamp) -> HeaderMap {
+        if matches!(self.policy, Policy::Http { .. })
+            && !fields.contains_key(DATE)
+            && now < YEAR_10_000
+            && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(now.into()))
+        {
+            fields.insert(DATE, date);
+        }
+        fields
+    }
+
+    /// The fields of a stored response, updated by those of an answer of `now` that confirms it.
+    pub(crate) fn merged(
+        &self,
+        stored: &HeaderMap,
+        update: &HeaderMap,
+        now: Timestamp,
+    ) -> HeaderMap {
+        // The `Date` of the old response would make it as old as that.
+        validation::merged(stored, &self.dated(update.clone(), now))
+    }
+
+    /// What a stored response says of its age at `now` (RFC 9111 §5.1), where the HTTP rules hold.
+    pub(crate) fn age(&self, head: &Head, now: Timestamp) -> Option<HeaderValue> {
+        match self.policy {
+            Policy::Fixed => None,
+            Policy::Http { .. } => Some(rfc9111::current_age(head, now).as_secs().into()),
+        }
+    }
+
+    pub(super) fn http_settings<'a>(
+        &self,
+        targets: &'a [HeaderName],
+        fallback: Option<Expiration>,
+    ) -> rfc9111::Settings<'a> {
+        rfc9111::Settings {
+            scope: self.scope,
+            targets,
+            fallback,
+            store_set_cookie: self.store_set_cookie,
+        }
+    }
+}
