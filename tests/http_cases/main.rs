@@ -7,8 +7,7 @@
 //!
 //! Where the verdicts differ from the original's: what its client means to check and cannot, since it looks in the
 //! wrong place (that a field with a value is absent), is checked here; and what only a connection shows is not seen
-//! here: interim responses, and how peers take a body that is framed by a transfer coding of no meaning
-//! (`headers-store-Transfer-Encoding`) or bytes that Node.js writes as UTF-8 (`...-obs-text`).
+//! here: interim responses, and an `ETag` that Node.js writes as UTF-8 (`conditional-etag-strong-respond-obs-text`).
 //!
 //! Passing them all is no aim of itself: [`accepted`] says which are not passed, and why.
 
@@ -131,6 +130,10 @@ async fn without_a_cache_nothing_passes_but_what_forbids_one() {
     let score = Score::new(&suites, &outcomes);
     assert_eq!(score.passed(Kind::Optimal), [""; 0]);
     assert_eq!(score.passed(Kind::Required), PASSED_WITHOUT_A_CACHE);
+    let unasked = Fault::Failed("request 2 should have been conditional, and was not".into());
+    assert_eq!(outcomes["cc-resp-no-cache-revalidate"], Err(unasked));
+    let once = Fault::Setup("response 2 does not come from the cache".into());
+    assert_eq!(outcomes["partial-use-headers"], Err(once));
 }
 
 /// The same that the original says when its client talks to its own server.
