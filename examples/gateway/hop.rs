@@ -86,6 +86,8 @@ pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, name: 
     let via = via(response.version(), name);
     let may_end_in_trailers =
         response.headers().contains_key(TRAILER) && !response.body().is_end_stream();
+    // Each hop speaks its own version (RFC 9110 §6.2).
+    *response.version_mut() = client;
     let headers = response.headers_mut();
     headers.append(VIA, via);
     if may_end_in_trailers && client == Version::HTTP_11 && !headers.contains_key(CONTENT_LENGTH) {
@@ -107,6 +109,9 @@ const UNTRUSTED: [&str; 9] = [
     "x-rewrite-url",
 ];
 
+const FOR_ALL: [&str; 8] =
+    ["age", "authorization", "date", "etag", "expires", "last-modified", "set-cookie", "vary"];
+
 /// Takes out what belongs to one connection (RFC 9110 §7.6.1). `Trailer` stays, since the trailers do.
 pub(crate) fn end_to_end(headers: &mut HeaderMap) {
     const HOP_BY_HOP: [&str; 9] = [
@@ -120,9 +125,17 @@ pub(crate) fn end_to_end(headers: &mut HeaderMap) {
         "transfer-encoding",
         "upgrade",
     ];
+    // What is for all who get the message, `Connection` cannot mean: without it, a cache would share what it must not.
+    let is_for_all = |name: &HeaderName| {
+        FOR_ALL.contains(&name.as_str()) || name.as_str().ends_with("cache-control")
+    };
     let named = list(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
-    for name in named.collect::<Vec<_>>() {
+    for name in named.filter(|name| !is_for_all(name)).collect::<Vec<_>>() {
         headers.remove(name);
+    }
+    // A body in chunks has no other length (RFC 9112 §6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
     for name in HOP_BY_HOP {
         headers.remove(name);

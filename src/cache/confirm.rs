@@ -52,7 +52,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
 
         let stored = match &renewed.stored {
             Err(refusal) => Stored::No(*refusal),
-            Ok(head) => match self.renew(missed, &key, &hit, head, &response, now, &lead).await {
+            Ok(head) => match self.renew(missed, &key, hit.version, head, &response, &lead).await {
                 Ok(true) => Stored::Yes,
                 Ok(false) => Stored::No(Refusal::Superseded),
                 Err(error) => {
@@ -206,23 +206,22 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         &mut self,
         missed: &Missed,
         key: &Key,
-        hit: &Hit,
+        seen: Version,
         head: &Head,
         response: &response::Parts,
-        now: Timestamp,
         lead: &Lead,
     ) -> store::Result<bool> {
         let store = &self.cache.shared.store;
         // It may have been removed by a tag that only the 304 has brought.
-        if !lead.info(|bound| bound.removed.may_renew(key, hit.version, head)) {
+        if !lead.info(|bound| bound.removed.may_renew(key, seen, head)) {
             return Ok(false);
         }
-        if !store.update(key, hit.version, head.clone()).await? {
+        if !store.update(key, seen, head.clone()).await? {
             return Ok(false);
         }
         let url = self.url.text.as_str();
         let place = Place { request: &self.parts, url, missed };
-        let keys = place.keys(&self.cache.settings, response, head.expires_at(), now);
+        let keys = place.keys(&self.cache.settings, response, head.expires_at(), head.stored_at());
         if let Ok(keys) = keys
             && keys.key == *key
             && let Some((primary, list)) = keys.list

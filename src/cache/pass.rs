@@ -74,7 +74,9 @@ where
     let response = call(inner, Request::from_parts(parts, body)).await?;
     let rules = &settings.rules;
     let kept = aside.filter(|(_, (_, lead))| {
-        !lead.is_doomed() && rules.keeps_aside(&url.text, &method, &response, requested_at)
+        !lead.is_doomed()
+            && !lead.is_superseded()
+            && rules.keeps_aside(&url.text, &method, &response, requested_at)
     });
     if may_invalidate && rules.invalidates(&method, response.status()) {
         let named = rules.named_urls(&url.text, response.headers());

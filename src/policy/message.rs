@@ -3,8 +3,9 @@
 use http::{
     HeaderMap, HeaderName, Method,
     header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, EXPIRES,
+        LAST_MODIFIED, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
+        TRANSFER_ENCODING, UPGRADE, VARY,
     },
 };
 
@@ -36,6 +37,7 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .iter()
         .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !is_for_all(name))
         .collect();
     // A copy, since removing from a `HeaderMap` moves its last line into the gap.
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
@@ -45,6 +47,14 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         }
     }
     kept
+}
+
+/// Whether the field is for all who get the response, so that `Connection` cannot mean it (RFC 9110 §7.6.1): without it,
+/// what is stored would be for others, or for longer.
+fn is_for_all(name: &HeaderName) -> bool {
+    const FOR_ALL: [HeaderName; 9] =
+        [AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA, SET_COOKIE, VARY];
+    FOR_ALL.contains(name) || name.as_str().ends_with("cache-control")
 }
 
 /// Whether the response goes on for as long as anybody listens: events, or pictures that replace each other.
@@ -126,6 +136,24 @@ mod tests {
             ("x-4", b"a"),
         ];
         assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn what_is_for_all_cannot_be_for_the_connection() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "cache-control, Vary, cdn-cache-control, x-hop, set-cookie"),
+            ("cache-control", "private"),
+            ("cdn-cache-control", "no-store"),
+            ("vary", "cookie"),
+            ("set-cookie", "a=1"),
+            ("x-hop", "1"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let kept = end_to_end(&headers);
+        assert_eq!(kept.len(), 4);
+        assert!(!kept.contains_key("x-hop") && !kept.contains_key(CONNECTION));
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
 pub(crate) fn part_headers(headers: &mut HeaderMap, len: u64, range: ContentRange) {
     let ContentRange { first, last, total } = range;
     headers.insert(CONTENT_LENGTH, len.into());
+    // They are of the whole (RFC 9530 §2).
+    headers.remove("content-digest");
+    headers.remove("content-md5");
     insert_content_range(
         headers,
         &match total {

@@ -435,6 +435,11 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Lead<K, I, L> {
         self.change(|flight| flight.doomed).0
     }
 
+    /// Whether a call that began after this one has brought something.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.change(|flight| flight.superseded).0
+    }
+
     fn leave(&mut self, to: impl FnOnce(&mut Flight<I, L>) -> Phase<L>) {
         if mem::replace(&mut self.is_over, true) {
             return;

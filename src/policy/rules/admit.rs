@@ -1,6 +1,10 @@
 //! Step 7: whether a response may be kept, until when, and what of it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::DATE, request, response};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{AGE, DATE},
+    request, response,
+};
 
 use super::Rules;
 use crate::{
@@ -100,6 +104,16 @@ impl Rules {
     ) -> HeaderMap {
         for name in &admission.withheld {
             fields.remove(name);
+        }
+        // The first counts (RFC 9111 §5.1); each hit would have to take the others out again.
+        if matches!(self.policy, Policy::Http { .. }) && fields.get_all(AGE).iter().count() > 1 {
+            let mut first = HeaderMap::with_capacity(fields.keys_len());
+            for (name, value) in &fields {
+                if *name != AGE || !first.contains_key(AGE) {
+                    first.append(name, value.clone());
+                }
+            }
+            fields = first;
         }
         self.dated(fields, now)
     }
