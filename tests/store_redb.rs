@@ -39,7 +39,7 @@ use tempfile::TempDir;
 use self::child::peak;
 use self::{
     child::{CHILD, child, child_path, hear},
-    entries::{MIB, body, get, head_at, key, pieces, put, read},
+    entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
 };
 
 const ENTRIES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("larder.entries");
@@ -861,6 +861,31 @@ async fn two_processes_share_a_file() {
     let store = Redb::open(&path).unwrap();
     assert_eq!(get(&store, key(3)).await.unwrap(), body(3, 500_000));
     assert_eq!(shared(&path).open().unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_do_ten_thousand_operations_each() {
+    let name = "two_processes_do_ten_thousand_operations_each";
+    if let Some(path) = child_path() {
+        let store = shared(&path).open().unwrap();
+        mixed(&store, 2, 300_000, Timestamp::from_millis(1_000)).await;
+        store.close().await.unwrap();
+        return;
+    }
+    let (_directory, path) = place();
+    let store = shared(&path).open().unwrap();
+    let mut child = child(name, &path).stdout(Stdio::null()).spawn().unwrap();
+    mixed(&store, 1, 300_000, Timestamp::from_millis(1_000)).await;
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    assert!(status.success());
+    let entries = store.len().await.unwrap();
+    assert_eq!(store.scan().count().await as u64, entries);
+    let mut removed = store.remove_tagged("updated").await.unwrap();
+    for tag in 0..20 {
+        removed += store.remove_tagged(&format!("tag {tag}")).await.unwrap();
+    }
+    assert_eq!(removed, entries, "the indexes know of every entry");
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ use tower::{Layer, ServiceExt};
 use self::child::peak;
 use self::{
     child::{CHILD, child},
-    entries::{MIB, body, get, head_at, key, put, read},
+    entries::{MIB, body, get, head_at, key, mixed, put, read},
     proxy::Proxy,
     servers::{Cluster, Server, any_server, namespace},
 };
@@ -832,46 +832,11 @@ async fn a_cluster_that_was_killed_is_used_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_share_a_server() {
-    const OPERATIONS: u64 = 10_000;
-    async fn operate(store: &Redis, seed: u64) {
-        let work = (0..8).map(|worker| async move {
-            let mut state = seed * 8 + worker + 1;
-            for _ in 0..OPERATIONS / 8 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let (number, what) = ((state >> 33) % 200, (state >> 50) % 16);
-                let len = if number % 10 == 0 { 100_000 } else { 1_000 };
-                match what {
-                    0..4 => {
-                        let tag = format!("tag {}", number % 20);
-                        let head = tagged(&[&tag])
-                            .with_expires_at(Some(now().saturating_add(Duration::from_secs(600))));
-                        put(store, key(number), head, body(number, len)).await.unwrap();
-                    }
-                    4..12 => {
-                        if let Some(found) = get(store, key(number)).await {
-                            assert_eq!(found, body(number, len));
-                        }
-                    }
-                    12 | 13 => {
-                        if let Some(hit) = store.get(&key(number)).await.unwrap() {
-                            store
-                                .update(&key(number), hit.version, tagged(&["updated"]))
-                                .await
-                                .unwrap();
-                        }
-                    }
-                    14 => drop(store.remove(&key(number)).await.unwrap()),
-                    _ => drop(store.remove_tagged(&format!("tag {}", number % 20)).await.unwrap()),
-                }
-            }
-        });
-        future::join_all(work).await;
-    }
     let name = "two_processes_share_a_server";
     if let Ok(word) = env::var(CHILD) {
         let (namespace, url) = word.split_once(' ').unwrap();
         let store = Redis::builder(url).namespace(namespace).connect().await.unwrap();
-        operate(&store, 2).await;
+        mixed(&store, 2, 100_000, now()).await;
         return;
     }
     let (url, _server) = any_server();
@@ -879,7 +844,7 @@ async fn two_processes_share_a_server() {
     let store = Redis::builder(&url).namespace(&namespace).connect().await.unwrap();
     let mut child =
         child(name, format!("{namespace} {url}")).stdout(Stdio::inherit()).spawn().unwrap();
-    operate(&store, 1).await;
+    mixed(&store, 1, 100_000, now()).await;
     let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
     assert!(status.success());
     let entries = store.len().await.unwrap();

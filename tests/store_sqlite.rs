@@ -33,7 +33,7 @@ use tempfile::TempDir;
 use self::child::peak;
 use self::{
     child::{CHILD, child, child_path, hear, say},
-    entries::{MIB, body, get, head_at, key, pieces, put, read},
+    entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
 };
 
 const CHUNK: usize = 128 * 1024;
@@ -913,6 +913,31 @@ async fn vacuum_gives_the_room_back_and_incremental_vacuum_does_it_by_itself() {
 }
 
 // ===== crashes and other processes =====
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_do_ten_thousand_operations_each() {
+    let name = "two_processes_do_ten_thousand_operations_each";
+    if let Some(path) = child_path() {
+        let store = Sqlite::open(&path).unwrap();
+        mixed(&store, 2, 300_000, Timestamp::from_millis(1_000)).await;
+        store.close().await.unwrap();
+        return;
+    }
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    let mut child = child(name, &path).stdout(Stdio::null()).spawn().unwrap();
+    mixed(&store, 1, 300_000, Timestamp::from_millis(1_000)).await;
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    assert!(status.success());
+    let entries = store.len().await.unwrap();
+    assert_eq!(store.scan().count().await as u64, entries);
+    let mut removed = store.remove_tagged("updated").await.unwrap();
+    for tag in 0..20 {
+        removed += store.remove_tagged(&format!("tag {tag}")).await.unwrap();
+    }
+    assert_eq!(removed, entries, "the indexes know of every entry");
+    store.close().await.unwrap();
+}
 
 /// Nobody meets "database is locked": two processes, 25 tasks in each, reading, writing, updating and removing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -67,3 +67,42 @@ pub(crate) async fn get(store: &impl Store, key: Key) -> Option<Bytes> {
         None => None,
     }
 }
+
+/// How many operations [`mixed`] is.
+const OPERATIONS: u64 = 10_000;
+
+/// Ten thousand operations of all kinds by eight tasks at once, on keys that all who do so share. None of them fails, and
+/// no body is another's. Every tenth body has `large` bytes.
+pub(crate) async fn mixed(store: &impl Store, seed: u64, large: usize, stored_at: Timestamp) {
+    let tagged = |tag: String| head_at(stored_at).with_tags(vec![tag.into()]);
+    let expires_at = stored_at.saturating_add(std::time::Duration::from_secs(600));
+    let work = (0..8).map(|worker| async move {
+        let mut state = seed * 8 + worker + 1;
+        for _ in 0..OPERATIONS / 8 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (number, what) = ((state >> 33) % 200, (state >> 50) % 16);
+            let len = if number % 10 == 0 { large } else { 1_000 };
+            let tag = format!("tag {}", number % 20);
+            match what {
+                0..4 => {
+                    let head = tagged(tag).with_expires_at(Some(expires_at));
+                    put(store, key(number), head, body(number, len)).await.unwrap();
+                }
+                4..12 => {
+                    if let Some(hit) = store.get(&key(number)).await.unwrap() {
+                        assert!(read(hit).await.unwrap() == body(number, len));
+                    }
+                }
+                12 | 13 => {
+                    if let Some(hit) = store.get(&key(number)).await.unwrap() {
+                        let head = tagged("updated".to_owned());
+                        store.update(&key(number), hit.version, head).await.unwrap();
+                    }
+                }
+                14 => drop(store.remove(&key(number)).await.unwrap()),
+                _ => drop(store.remove_tagged(&tag).await.unwrap()),
+            }
+        }
+    });
+    futures_util::future::join_all(work).await;
+}
