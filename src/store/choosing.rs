@@ -159,3 +159,15 @@
 //! # Ok(())
 //! # }
 //! ```
+
+#![cfg_attr(
+    not(all(
+        feature = "memory",
+        feature = "redb",
+        feature = "sqlite",
+        feature = "redis",
+        feature = "mongodb",
+        feature = "compression"
+    )),
+    allow(rustdoc::broken_intra_doc_links, reason = "it speaks of stores that are not built in")
+)]
