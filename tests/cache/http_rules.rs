@@ -168,6 +168,31 @@ async fn what_a_post_says_of_a_get_answers_it_and_is_removed_with_it() {
     assert!(!stand.get(path).await.is_hit());
 }
 
+/// What a `POST` that began before a newer response came says of a `GET` is older, and so is a part.
+#[tokio::test]
+async fn what_is_kept_aside_takes_no_newer_responses_place() {
+    let own = url("/");
+    let inner = Double::new(move |request, call| {
+        let mut response = line(ok(format!("{call:02}")), "cache-control", "max-age=60");
+        if request.headers().contains_key("range") {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            response = line(response, "content-range", "bytes 0-1/10");
+        }
+        line(response, "content-location", &own)
+    });
+    let first = Gate::closed();
+    let stand = Stand::shared(inner.first_behind(&first)).with(CacheLayer::http_rules);
+    let range = || get("/").header("range", "bytes=0-1");
+    let mut older = std::pin::pin!(stand.ask(range()));
+    assert!(futures_util::poll!(older.as_mut()).is_pending());
+    assert_eq!(stand.ask(range()).await.text(), "02");
+    first.open(1);
+    assert_eq!(older.await.text(), "01");
+    let reply = stand.ask(range()).await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.text(), "02");
+}
+
 /// A 304 without a `Date` is of the time at which it comes.
 #[tokio::test]
 async fn a_304_without_a_date_makes_what_is_stored_fresh() {
