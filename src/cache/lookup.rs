@@ -85,6 +85,25 @@ pub(super) async fn lookup_part<B: Store, ReqBody: Body<Data = Bytes>>(
     look_under(cache, options, parts, recipe.part(&whole)).await
 }
 
+/// The place of the response to a `GET` of the same URL, with nothing read there.
+pub(super) fn unread<B: Store, ReqBody: Body<Data = Bytes>>(
+    cache: &CacheLayer<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    url: &RequestUrl,
+    body: &mut RequestBody<ReqBody>,
+) -> Lookup {
+    let recipe = &cache.settings.recipe;
+    let key =
+        options.key.unwrap_or_else(|| recipe.primary(&Method::GET, url, parts, body.content()));
+    Lookup {
+        found: Found::Nothing,
+        missed: Missed { reason: Miss::Absent, key, primary: key, variants: None },
+        arrivals: cache.shared.flights.arrivals(&key),
+        now: cache.settings.clock.now(),
+    }
+}
+
 /// Looks where a response on its way to others has shown this request's place to be.
 pub(super) async fn look_by_names<B: Store>(
     cache: &CacheLayer<B>,

@@ -11,7 +11,7 @@ use super::{
     errand::Errand,
     fetch::{Arrived, Kept, call},
     flight::{Boarding, Join, Lead},
-    lookup::{lookup, lookup_part},
+    lookup::{Lookup, lookup, lookup_part, unread},
     place::Missed,
 };
 use crate::{
@@ -66,9 +66,16 @@ where
         let parts = parts.clone();
         let url = url.clone();
         let mut errand = Errand::new(inner.clone(), cache.clone(), parts, url, body, options);
+        errand.parts.method = Method::GET;
         // Before the call: what is removed while it is under way is not brought back by it.
-        let seat = errand.board_aside(reason).await;
-        aside = seat.map(|seat| (errand, seat));
+        let Errand { cache, options, parts, url, body, .. } = &mut errand;
+        let looked = if reason == Bypass::Range {
+            lookup_part(cache, options, parts, url, body).await
+        } else {
+            // Few answers to a `POST` speak for a `GET`, so that nothing is read for all of them.
+            unread(cache, options, parts, url, body)
+        };
+        aside = errand.board_aside(looked).map(|seat| (errand, seat));
     }
 
     let response = call(inner, Request::from_parts(parts, body)).await?;
@@ -136,14 +143,7 @@ where
     ResBody::Error: Send,
 {
     /// Takes a place for the response, under the key that it would be kept under.
-    async fn board_aside(&mut self, reason: Bypass) -> Option<(Missed, Lead)> {
-        self.parts.method = Method::GET;
-        let Self { cache, options, parts, url, body, .. } = self;
-        let looked = if reason == Bypass::Range {
-            lookup_part(cache, options, parts, url, body).await
-        } else {
-            lookup(cache, options, parts, url, body).await
-        };
+    fn board_aside(&self, looked: Lookup) -> Option<(Missed, Lead)> {
         let (bound, key) = (self.bound(&looked), looked.missed.key);
         let flights = &self.cache.shared.flights;
         match flights.board(&key, bound, looked.arrivals, Join::Alone, 0) {
@@ -165,7 +165,9 @@ where
         } else {
             // What was stored for the URL, and was under way, the `POST` itself has removed.
             drop(seat);
-            self.board_aside(reason).await
+            let Self { cache, options, parts, url, body, .. } = &mut self;
+            let looked = lookup(cache, options, parts, url, body).await;
+            self.board_aside(looked)
         };
         let Some((missed, lead)) = seat else { return passed(&self.cache, reason, response) };
         let (parts, body): (response::Parts, _) = response.into_parts();
