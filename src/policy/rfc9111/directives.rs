@@ -20,7 +20,6 @@ pub(crate) struct Directives {
     pub(crate) must_revalidate: bool,
     pub(crate) proxy_revalidate: bool,
     pub(crate) must_understand: bool,
-    pub(crate) no_transform: bool,
     pub(crate) immutable: bool,
     pub(crate) stale_while_revalidate: Option<u64>,
     pub(crate) stale_if_error: Option<u64>,
@@ -106,8 +105,6 @@ impl Directives {
             self.proxy_revalidate = true;
         } else if is("must-understand") {
             self.must_understand |= is_bare;
-        } else if is("no-transform") {
-            self.no_transform = true;
         } else if is("immutable") {
             self.immutable |= is_bare;
         } else if is("stale-while-revalidate") {
@@ -154,7 +151,6 @@ mod tests {
             must_revalidate: true,
             proxy_revalidate: true,
             must_understand: true,
-            no_transform: true,
             immutable: true,
             stale_while_revalidate: Some(3),
             stale_if_error: Some(4),

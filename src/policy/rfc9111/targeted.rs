@@ -28,7 +28,7 @@ pub(crate) fn effective_directives(
 
 const LENGTHS: [&str; 4] = ["max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"];
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 12] = [
     LENGTHS[0],
     LENGTHS[1],
     LENGTHS[2],
@@ -40,7 +40,6 @@ const KNOWN: [&str; 13] = [
     "must-revalidate",
     "proxy-revalidate",
     "must-understand",
-    "no-transform",
     "immutable",
 ];
 
