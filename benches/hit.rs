@@ -5,7 +5,8 @@
 //! `-- --test` each case runs once.
 //!
 //! The floors: for memory, a plain service that formats a string key, looks it up in quick_cache and clones the head;
-//! for redb, a raw read of the same bytes, in place or behind `spawn_blocking`, and raw puts that are not synced.
+//! for redb, a raw read of the same bytes, in place or behind `spawn_blocking`, and raw puts that are not synced; for what
+//! comes on top of a memory hit (the HTTP rules, a tier behind the memory), the memory hit itself.
 
 use std::{
     convert::Infallible,
@@ -23,7 +24,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use larder::{
     Cache, CacheLayer, RequestBody,
-    store::{Memory, Redb, Store},
+    store::{Memory, Redb, Store, Tiered},
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
 use tokio::runtime::{Builder, Runtime};
@@ -91,7 +92,8 @@ impl Service<Call> for Uncached {
 fn answer(body: Bytes) -> Answer {
     Response::builder()
         .header("content-type", "application/json")
-        .header("cache-control", "max-age=60")
+        // Fresh for the HTTP rules, whenever this runs.
+        .header("cache-control", "public, max-age=2147483648")
         .header("etag", "\"0123456789abcdef\"")
         .header("date", "Sun, 06 Nov 1994 08:49:37 GMT")
         .header("server", "origin")
@@ -123,6 +125,18 @@ where
 
 fn cached<B: Store>(store: B, size: usize) -> Cache<Origin, B> {
     CacheLayer::new(store).layer(Origin(vec![b'x'; size].into()))
+}
+
+/// A cache that goes by the HTTP rules, whose item 0 is stored.
+fn warm_by_rules<B: Store>(store: B, size: usize) -> Cache<Origin, B> {
+    let mut cached = CacheLayer::new(store).http_rules().layer(Origin(vec![b'x'; size].into()));
+    RUNTIME.block_on(call(&mut cached, request(0)));
+    cached
+}
+
+/// A memory store in front of another, as it is when the entry has been asked for before.
+fn tiered() -> Tiered<Memory, Memory> {
+    Tiered::new(Memory::default(), Memory::default())
 }
 
 /// A cache whose item 0 is stored.
@@ -251,6 +265,16 @@ fn memory_hit(bencher: Bencher<'_, '_>, size: usize) {
     hits(bencher, warm(Memory::default(), size), call);
 }
 
+#[divan::bench(args = SIZES)]
+fn memory_hit_by_http_rules(bencher: Bencher<'_, '_>, size: usize) {
+    hits(bencher, warm_by_rules(Memory::default(), size), call);
+}
+
+#[divan::bench(args = SIZES)]
+fn tiered_hit(bencher: Bencher<'_, '_>, size: usize) {
+    hits(bencher, warm(tiered(), size), call);
+}
+
 /// Each call asks for something else, so each is a miss that is stored.
 #[divan::bench(args = SIZES)]
 fn memory_miss(bencher: Bencher<'_, '_>, size: usize) {
@@ -345,6 +369,25 @@ fn ratios() {
             |requests| one_by_one(&mut ours, requests),
         );
         report(&format!("memory hit, {size} bytes"), times);
+
+        let mut ours = warm_by_rules(Memory::default(), size);
+        let mut plain = warm(Memory::default(), size);
+        let times = turns(
+            2_000,
+            || request(0),
+            |requests| one_by_one(&mut plain, requests),
+            |requests| one_by_one(&mut ours, requests),
+        );
+        report(&format!("HTTP rules over time alone, {size} bytes"), times);
+
+        let mut ours = warm(tiered(), size);
+        let times = turns(
+            2_000,
+            || request(0),
+            |requests| one_by_one(&mut plain, requests),
+            |requests| one_by_one(&mut ours, requests),
+        );
+        report(&format!("near hit of tiers over memory hit, {size} bytes"), times);
     }
     for size in SIZES {
         let (raw, mut ours) = (Raw::new(size), warm(redb_in_place(true), size));
