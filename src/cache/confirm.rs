@@ -11,6 +11,7 @@ use super::{
     fetch::Fetched,
     flight::{Confirmed, Landed, Lead},
     place::{Missed, Place},
+    search,
 };
 use crate::{
     entry::Head,
@@ -228,6 +229,13 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             && !lead.is_doomed()
         {
             store.put(&primary, list).await?.finish(None).await?;
+        }
+        if !lead.is_doomed() {
+            for (key, note) in
+                search::notes(&self.cache.settings, &self.parts, &self.url, head, head.stored_at())
+            {
+                store.put(&key, note).await?.finish(None).await?;
+            }
         }
         Ok(true)
     }

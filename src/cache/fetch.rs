@@ -14,6 +14,7 @@ use super::{
     flight::{Landed, Lead},
     lookup::{Found, Lookup},
     place::{Missed, Place},
+    search,
     share::{Carried, Entry, Limits, SharedBody},
 };
 use crate::{
@@ -315,6 +316,7 @@ where
         let head = place
             .head(settings, &keys.key, response, &admission, now)?
             .with_requested_at(requested_at);
-        Ok((Entry { key: keys.key, head, variants: keys.list }, keys.names, limits))
+        let notes = search::notes(settings, &self.parts, &self.url, &head, now);
+        Ok((Entry { key: keys.key, head, variants: keys.list, notes }, keys.names, limits))
     }
 }

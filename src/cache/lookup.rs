@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method, request};
 use http_body::Body;
 
-use super::{CacheLayer, RequestBody, heal::remove_damaged, place::Missed};
+use super::{CacheLayer, RequestBody, heal::remove_damaged, place::Missed, search::equivalent};
 use crate::{
     key::{Key, RequestUrl},
     options::CacheOptions,
@@ -49,7 +49,13 @@ pub(super) async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
     let key = recipe.primary(&parts.method, url, parts, body.content());
     let own = look_under(cache, options, parts, key).await;
     if parts.method != Method::HEAD {
-        return own;
+        if matches!(own.found, Found::Good(..)) {
+            return own;
+        }
+        return match Box::pin(equivalent(cache, options, parts, url, body)).await {
+            Some(found) => Lookup { found, ..own },
+            None => own,
+        };
     }
     // The response to a GET answers a HEAD as well (RFC 9111 §4); of two that do, the newer one.
     let get = recipe.primary(&Method::GET, url, parts, body.content());
@@ -118,7 +124,7 @@ pub(super) async fn look_by_names<B: Store>(
 }
 
 /// Looks under one primary key, and from there under the variant's.
-async fn look_under<B: Store>(
+pub(super) async fn look_under<B: Store>(
     cache: &CacheLayer<B>,
     options: &CacheOptions,
     parts: &request::Parts,
@@ -179,7 +185,7 @@ fn judge<B: Store>(
 }
 
 /// Reads one entry. What fails is a miss; what is damaged is removed as well.
-async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>, Miss> {
+pub(super) async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>, Miss> {
     let error = match cache.shared.store.get(key).await {
         Ok(found) => return Ok(found),
         Err(error) => error,

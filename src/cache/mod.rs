@@ -29,6 +29,7 @@ mod pass;
 mod place;
 mod removal;
 mod request;
+mod search;
 mod serve;
 mod service;
 mod settings;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Response, request, response};
 
-use super::{removal::PLAIN, settings::Settings};
+use super::{removal::PLAIN, search::split, settings::Settings};
 use crate::{
     entry::Head,
     key::{Key, Recipe},
@@ -47,6 +47,11 @@ impl Place<'_> {
         let mut tags = settings.rules.tags.choose(options, self.request, response)?;
         tags.extend(settings.rules.group_tags(self.url, &response.headers)?);
         tags.extend(self.url_tag(&settings.recipe, key));
+        if settings.recipe.minds_search()
+            && settings.rules.url_variation(&response.headers).is_some()
+        {
+            tags.push(settings.recipe.path_tag(split(self.url).0));
+        }
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;
         stored.version = response.version;

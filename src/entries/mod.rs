@@ -169,7 +169,8 @@ impl<B: Store> Entries<B> {
     }
 
     /// Removes what is meant, and returns how many entries that were: the entry of a key, the one that a request
-    /// selects, or everything that is stored for a URL (every method, variant, body and user).
+    /// selects, or everything that is stored for a URL (every method, variant, body and user). Under the HTTP rules, a
+    /// URL takes with it the responses of its path that say `No-Vary-Search`: each may be one that answers it.
     ///
     /// # Errors
     ///
@@ -226,7 +227,7 @@ impl<B: Store> Entries<B> {
     }
 
     /// How many entries there are, expired ones included. A URL whose responses vary has one more than it has responses:
-    /// the list of its variants.
+    /// the list of its variants. A response with `No-Vary-Search` has two more, the notes that lead to it.
     ///
     /// # Errors
     ///

@@ -79,6 +79,13 @@ impl Head {
         Self { kind: Kind::Variants(names), ..Self::new(method, url, response, now) }
     }
 
+    /// The same head with these header lines.
+    #[must_use]
+    pub(crate) fn with_fields(mut self, fields: HeaderMap) -> Self {
+        self.headers = fields;
+        self
+    }
+
     /// The same head with the time at which the request was sent on.
     #[must_use]
     pub fn with_requested_at(mut self, requested_at: Timestamp) -> Self {

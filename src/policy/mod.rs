@@ -24,7 +24,7 @@ pub(crate) use self::{
     expiration::ExpirationRules,
     message::{content_length, end_to_end, is_live, is_safe},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
-    rfc9111::{Demands, HeadSays},
+    rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},
     rules::{Admission, Exchange, Rules},
     tags::TagRules,
     validation::{conditions, confirms, is_unmodified, not_modified_headers, remove_conditions},

@@ -30,6 +30,7 @@ mod leaders;
 mod long_bodies;
 mod management;
 mod negative;
+mod no_vary_search;
 mod older_calls;
 #[cfg(feature = "redb")]
 mod on_disk;

@@ -130,6 +130,8 @@ pub(crate) struct Entry {
     pub(crate) head: Head,
     /// The list of variants to lay under the primary key, where it is not there as it should be.
     pub(crate) variants: Option<(Key, Head)>,
+    /// What leads to it from other URLs.
+    pub(crate) notes: Vec<(Key, Head)>,
 }
 
 /// The copies of the published body that readers wait for, fewer where the store fails; or why it was not published.
@@ -143,7 +145,7 @@ pub(super) async fn store_entry<B: Store>(
     (flight, primary): ((Key, u64), Key),
     queue: Arc<Queue>,
 ) -> store::Result<Result<Vec<StoredBody>, Refusal>> {
-    let Entry { key, head, variants } = entry;
+    let Entry { key, head, variants, notes } = entry;
     let (store, given) = (&cache.shared.store, head.clone());
     let mut writer = store.put(&key, head).await?;
     let mut len = 0;
@@ -170,6 +172,9 @@ pub(super) async fn store_entry<B: Store>(
     // The list comes last: until then, what the primary key held before keeps answering.
     if let Some((primary, list)) = variants {
         store.put(&primary, list).await?.finish(None).await?;
+    }
+    for (key, note) in notes {
+        store.put(&key, note).await?.finish(None).await?;
     }
     let wanted = queue.lock().copies;
     let mut copies = Vec::with_capacity(wanted);
