@@ -154,8 +154,10 @@ where
             .as_ref()
             .filter(|(_, hit)| rules.may_be_confirmed(&self.options, method, &hit.head))
             .and_then(|(_, hit)| policy::conditions(&hit.head, method));
+        let is_asked = conditions.is_some();
+        let nominees = if is_asked { Vec::new() } else { self.nominees(&missed) };
         let mut sent = self.sent(&missed.key);
-        match &conditions {
+        match conditions.or_else(|| policy::conditions_of(&nominees)) {
             Some(conditions) => conditions.apply(&mut sent.headers),
             // A 304 to the caller's own condition could not be stored. It is answered here.
             None if self.may_keep(&missed.key) => policy::remove_conditions(&mut sent.headers),
@@ -163,23 +165,29 @@ where
         }
         let (body, again) = self.body.take_for_call();
         let mut response = call(self.inner.clone(), Request::from_parts(sent, body)).await;
-        let is_asked = conditions.is_some();
         let asked = kept.as_ref().map(|(key, hit)| (*key, hit.version));
         let of_get = kept
             .as_ref()
             .filter(|(_, hit)| *hit.head.method() != self.parts.method)
             .map(|(_, hit)| hit.head.clone());
-        if let Ok(answer) = &response
-            && is_asked
-            && answer.status() == StatusCode::NOT_MODIFIED
-            && let Some((key, hit)) = kept.take()
-        {
-            if policy::confirms(hit.head.headers(), answer.headers()) {
-                let (not_modified, _no_body) = (answer.headers().clone(), response);
+        let not_modified = match &response {
+            Ok(answer) if answer.status() == StatusCode::NOT_MODIFIED => {
+                (is_asked || !nominees.is_empty()).then(|| answer.headers().clone())
+            }
+            _ => None,
+        };
+        if let Some(not_modified) = not_modified {
+            // It has no body.
+            drop(response);
+            let confirmed = if is_asked {
+                kept.take_if(|(_, hit)| policy::confirms(hit.head.headers(), &not_modified))
+            } else {
+                self.chosen(&nominees, &not_modified).await
+            };
+            if let Some((key, hit)) = confirmed {
                 return self.confirm(&missed, key, hit, &not_modified, requested_at, lead).await;
             }
-            // It speaks of another response than the one that is stored (RFC 9111 §4.3.4).
-            kept = Some((key, hit));
+            // It speaks of another response than those that are stored (RFC 9111 §4.3.4).
             let mut sent = self.sent(&missed.key);
             policy::remove_conditions(&mut sent.headers);
             response = call(self.inner.clone(), Request::from_parts(sent, again)).await;
@@ -315,6 +323,6 @@ where
         let head = place
             .head(settings, &keys.key, response, &admission, now)?
             .with_requested_at(requested_at);
-        Ok((Entry { key: keys.key, head, variants: keys.list }, keys.names, limits))
+        Ok((Entry { key: keys.key, head, list: keys.list }, keys.names, limits))
     }
 }

@@ -11,6 +11,7 @@ use crate::status::{Miss, Stale};
 mod expiration;
 mod fixed;
 mod message;
+mod nomination;
 mod range;
 mod rfc9111;
 mod rules;
@@ -23,6 +24,7 @@ pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
     message::{content_length, end_to_end, is_live, is_safe},
+    nomination::{can_read, chosen, conditions_of, has_tag, nominees, selects_users, strong_tag},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays},
     rules::{Admission, Exchange, Rules},

@@ -61,6 +61,7 @@ mod streaming;
 mod tags;
 mod uncacheable;
 mod unsafe_methods;
+mod variants;
 mod vary;
 #[cfg(feature = "tokio")]
 mod while_revalidate;

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::{
-    cache::{CacheLayer, heal::watched},
+    cache::{CacheLayer, heal::watched, list::Listing},
     entry::Head,
     key::Key,
     status::Refusal,
@@ -128,8 +128,8 @@ fn cost(chunk: &Bytes) -> usize {
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) head: Head,
-    /// The list of variants to lay under the primary key, where it is not there as it should be.
-    pub(crate) variants: Option<(Key, Head)>,
+    /// What the list of variants under the primary key has to say, where it does not yet.
+    pub(crate) list: Option<Listing>,
 }
 
 /// The copies of the published body that readers wait for, fewer where the store fails; or why it was not published.
@@ -143,7 +143,7 @@ pub(super) async fn store_entry<B: Store>(
     (flight, primary): ((Key, u64), Key),
     queue: Arc<Queue>,
 ) -> store::Result<Result<Vec<StoredBody>, Refusal>> {
-    let Entry { key, head, variants } = entry;
+    let Entry { key, head, list } = entry;
     let (store, given) = (&cache.shared.store, head.clone());
     let mut writer = store.put(&key, head).await?;
     let mut len = 0;
@@ -158,18 +158,21 @@ pub(super) async fn store_entry<B: Store>(
         }
     };
     cache.shared.flights.overtake(&flight, &primary, &key).await;
-    if let Some((primary, list)) = &variants
-        && let Ok(Some(hit)) = store.get(primary).await
-        && let Some(names) = hit.head.variant_names()
-        && !names.iter().all(|name| list.variant_names().unwrap_or_default().contains(name))
+    let mut there = None;
+    if let Some(list) = &list
+        && let Ok(Some(hit)) = store.get(&list.primary).await
+        && hit.head.variant_names().is_some()
     {
-        // Meanwhile, others have found that the response varies by more: under this key, nobody would find it.
-        return Ok(Err(Refusal::Superseded));
+        if !list.is_found_by(&hit.head) {
+            // Meanwhile, others have found that the response varies by more: under this key, nobody would find it.
+            return Ok(Err(Refusal::Superseded));
+        }
+        there = Some(hit);
     }
     writer.finish(trailers.clone()).await?;
     // The list comes last: until then, what the primary key held before keeps answering.
-    if let Some((primary, list)) = variants {
-        store.put(&primary, list).await?.finish(None).await?;
+    if let Some(list) = list {
+        list.lay(store, there).await?;
     }
     let wanted = queue.lock().copies;
     let mut copies = Vec::with_capacity(wanted);
