@@ -12,7 +12,7 @@ use super::{
     begun::Begun,
     errand::Errand,
     flight::{Landed, Lead},
-    lookup::{Found, Lookup},
+    lookup::{Found, Lookup, read},
     place::{Missed, Place},
     share::{Carried, Entry, Limits, SharedBody},
 };
@@ -58,6 +58,14 @@ pub(super) enum Kept<ResBody: Body> {
     No(response::Parts, ResponseBody<ResBody>, Key, Refusal),
     /// It is on its way into the store.
     Underway(response::Parts, Arc<Carried>, SharedBody<ResBody::Error>),
+}
+
+/// That a response may be stored, and as what.
+pub(super) struct Admitted {
+    pub(super) entry: Entry,
+    /// The request headers that select it, where it varies.
+    pub(super) names: Option<Vec<http::HeaderName>>,
+    pub(super) limits: Limits,
 }
 
 /// The body of a response, and whether something of it has been read to see whether it breaks off.
@@ -230,12 +238,11 @@ where
             self.heed_head(&key, seen, head, &parts, requested_at).await;
         }
         let kept = self.keep(&missed, parts, body, requested_at, lead);
-        if let Kept::No(..) = &kept
-            && let Some((key, seen)) = asked
-            && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+        if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
             && !self.cache.settings.rules.is_personal(&self.parts.headers)
         {
-            self.remove_gone(&key, seen).await;
+            let is_kept = matches!(kept, Kept::Underway(..));
+            self.remove_gone(&missed, asked.filter(|_| !is_kept)).await;
         }
         Fetched::Response(kept)
     }
@@ -247,10 +254,22 @@ where
         parts: response::Parts,
         body: Arrived<ResBody>,
         requested_at: Timestamp,
+        lead: Lead,
+    ) -> Kept<ResBody> {
+        let admitted = self.admit(missed, &parts, body.size_hint().lower(), requested_at);
+        self.carry(missed, parts, body, admitted, lead)
+    }
+
+    /// Stores the response as its body is read, where it was `admitted`.
+    pub(super) fn carry(
+        &mut self,
+        missed: &Missed,
+        parts: response::Parts,
+        body: Arrived<ResBody>,
+        admitted: Result<Admitted, Refusal>,
         mut lead: Lead,
     ) -> Kept<ResBody> {
-        let least = body.size_hint().lower();
-        let (entry, names, limits) = match self.admit(missed, &parts, least, requested_at) {
+        let Admitted { entry, names, limits } = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.cache.shared.counters.add(Count::Refused);
@@ -279,14 +298,25 @@ where
         Kept::Underway(parts, carried, body)
     }
 
-    /// The origin says that there is no such thing any more: to serve it on would be no service.
-    async fn remove_gone(&mut self, key: &Key, seen: Version) {
-        if self.cache.settings.rules.read_only {
+    /// The origin says that there is no such thing any more: to serve it on, or a part of it, would be no service.
+    async fn remove_gone(&mut self, missed: &Missed, asked: Option<(Key, Version)>) {
+        let rules = &self.cache.settings.rules;
+        if rules.read_only {
             return;
         }
-        if let Err(error) = self.cache.shared.remove_seen(key, seen).await {
-            self.cache.shared.counters.add(Count::StoreError);
-            trace::store_failed("remove", key, &error);
+        let mut gone = Vec::from_iter(asked);
+        if rules.keeps_parts() && self.parts.method == Method::GET {
+            let part = self.cache.settings.recipe.part(&missed.primary);
+            // Most have none, and to look costs less than to remove.
+            if let Ok(Some(hit)) = read(&self.cache, &part).await {
+                gone.push((part, hit.version));
+            }
+        }
+        for (key, seen) in gone {
+            if let Err(error) = self.cache.shared.remove_seen(&key, seen).await {
+                self.cache.shared.counters.add(Count::StoreError);
+                trace::store_failed("remove", &key, &error);
+            }
         }
     }
 
@@ -297,7 +327,7 @@ where
         response: &response::Parts,
         least: u64,
         requested_at: Timestamp,
-    ) -> Result<(Entry, Option<Vec<http::HeaderName>>, Limits), Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let settings = &*self.cache.settings;
         let (rules, url) = (&settings.rules, self.url.text.as_str());
         let now = settings.clock.now();
@@ -323,6 +353,8 @@ where
         let head = place
             .head(settings, &keys.key, response, &admission, now)?
             .with_requested_at(requested_at);
-        Ok((Entry { key: keys.key, head, list: keys.list }, keys.names, limits))
+        let (key, primary) = (keys.key, missed.primary);
+        let entry = Entry { key, primary, head, list: keys.list, around: None };
+        Ok(Admitted { entry, names: keys.names, limits })
     }
 }

@@ -10,7 +10,7 @@
 //! `serve` walks this way for each request, up to the fresh answer; an `errand` walks the rest of it. `flight` says who
 //! makes a call and who waits for it, `fetch` makes it, `confirm` sees to its 304, `variants` to what that says of other
 //! variants, `share` has the body that several read
-//! and the store with them, `background` the calls that nobody waits for. Stores are known only through their trait, the
+//! and the store with them, `parts` puts parts together, `background` has the calls that nobody waits for. Stores are known only through their trait, the
 //! rules only through the policy's decisions.
 
 mod answer;
@@ -27,6 +27,7 @@ mod heal;
 mod layer;
 mod list;
 mod lookup;
+mod parts;
 mod pass;
 mod place;
 mod removal;

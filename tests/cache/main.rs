@@ -35,6 +35,7 @@ mod older_calls;
 mod on_disk;
 mod options;
 mod pace;
+mod parts;
 mod passing;
 #[cfg(feature = "tokio")]
 mod pauses;

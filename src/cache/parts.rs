@@ -1,0 +1,126 @@
+//! A part that has come beside one that is stored: both become one, and the whole where they are all of it (RFC 9111 §3.4).
+//!
+//! Of each response one part is kept. One that touches it makes it grow; one that lies elsewhere, or is of another
+//! response, takes its place. What is stored is copied into the new entry while the new bytes come in, and is never held in
+//! memory; how much is copied for how little, [`policy::join`] bounds. Of two that come at the same time, the last one
+//! wins: what is missing then comes with the next request for it.
+
+use bytes::Bytes;
+use http::{Request, Response, response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    RequestBody,
+    errand::Errand,
+    fetch::{Admitted, Arrived, Kept},
+    flight::Lead,
+    lookup::{lookup, read},
+    place::{Missed, Place},
+    share::{Around, Entry, Limits},
+};
+use crate::{
+    policy::{self, Exchange, Joined, Union},
+    status::Refusal,
+    store::{Hit, Store},
+    time::Timestamp,
+};
+
+/// What has become of a part.
+pub(super) enum KeptPart<ResBody: Body> {
+    Kept(Kept<ResBody>),
+    /// It is too small to be put to the larger one that is stored.
+    Passed(Response<ResBody>),
+}
+
+impl<S, B, ReqBody, ResBody> Errand<S, B, ReqBody>
+where
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Store,
+    ReqBody: Body<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Send,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Send,
+{
+    /// Stores a part as its body is read, together with the one that is stored where they are of one response.
+    pub(super) async fn keep_part(
+        &mut self,
+        missed: &Missed,
+        response: Response<ResBody>,
+        requested_at: Timestamp,
+        lead: Lead,
+    ) -> KeptPart<ResBody> {
+        let entry = missed.entry();
+        // By now: what was there before the call may have grown since.
+        let stored = read(&self.cache, &entry).await.ok().flatten();
+        let stored = stored.filter(|hit| missed.is_answered_by(&hit.head));
+        let (parts, body): (response::Parts, _) = response.into_parts();
+        let max = self.cache.settings.max_body;
+        let joined = stored.map(|hit| (policy::join(&hit.head, &parts, max), hit));
+        match joined {
+            Some((Joined::TooSmall, _)) => KeptPart::Passed(Response::from_parts(parts, body)),
+            Some((Joined::Union(union), hit)) if !self.varies_anew(&hit.head, &parts) => {
+                let admitted = self.admit_union(missed, &hit, &parts, &union, requested_at).await;
+                KeptPart::Kept(self.carry(missed, parts, Arrived::Unread(body), admitted, lead))
+            }
+            _ => {
+                KeptPart::Kept(self.keep(missed, parts, Arrived::Unread(body), requested_at, lead))
+            }
+        }
+    }
+
+    /// Whether the union of the stored part and the one that has come may be stored, and as what.
+    async fn admit_union(
+        &mut self,
+        missed: &Missed,
+        hit: &Hit,
+        new: &response::Parts,
+        union: &Union,
+        requested_at: Timestamp,
+    ) -> Result<Admitted, Refusal> {
+        let head = policy::joined_head(&hit.head, new, union);
+        let own = missed.entry();
+        let of_whole;
+        let missed = if union.is_whole() {
+            let Self { cache, options, parts, url, body, .. } = &mut *self;
+            of_whole = lookup(cache, options, parts, url, body).await.missed;
+            &of_whole
+        } else {
+            missed
+        };
+        let (settings, url) = (&*self.cache.settings, self.url.text.as_str());
+        let (rules, now) = (&settings.rules, settings.clock.now());
+        let admission = rules.admit(&Exchange {
+            options: &self.options,
+            url,
+            request: &self.parts,
+            response: &head,
+            requested_at,
+            now,
+        })?;
+        let place = Place { request: &self.parts, url, missed };
+        let keys = place.keys(settings, &head, admission.expires_at, now)?;
+        if !union.is_whole() && keys.key != own {
+            return Err(Refusal::Vary);
+        }
+        let tags = rules.tags.renew(&self.options, &self.parts, &hit.head, &head)?;
+        let tags = rules.with_groups(tags, url, &head.headers)?;
+        let head = place
+            .head(settings, &keys.key, &head, &admission, now)?
+            .with_requested_at(requested_at)
+            .with_tags(tags);
+        let around = Around { key: own, seen: hit.version, union: *union };
+        let entry = Entry {
+            key: keys.key,
+            primary: missed.primary,
+            head,
+            list: keys.list,
+            around: Some(around),
+        };
+        let limits = Limits { expected: Some(union.new), max: settings.max_body };
+        Ok(Admitted { entry, names: keys.names, limits })
+    }
+}
