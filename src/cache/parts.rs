@@ -59,29 +59,37 @@ where
         let stored = stored.filter(|hit| missed.is_answered_by(&hit.head));
         let (parts, body): (response::Parts, _) = response.into_parts();
         let max = self.cache.settings.max_body;
-        let joined = stored.map(|hit| (policy::join(&hit.head, &parts, max), hit));
-        match joined {
-            Some((Joined::TooSmall, _)) => KeptPart::Passed(Response::from_parts(parts, body)),
+        let (union, stored) = match stored.map(|hit| (policy::join(&hit.head, &parts, max), hit)) {
+            Some((Joined::TooSmall, _)) => {
+                return KeptPart::Passed(Response::from_parts(parts, body));
+            }
             Some((Joined::Union(union), hit)) if !self.varies_anew(&hit.head, &parts) => {
-                let admitted = self.admit_union(missed, &hit, &parts, &union, requested_at).await;
-                KeptPart::Kept(self.carry(missed, parts, Arrived::Unread(body), admitted, lead))
+                (Some(union), Some(hit))
             }
-            _ => {
-                KeptPart::Kept(self.keep(missed, parts, Arrived::Unread(body), requested_at, lead))
+            _ => (policy::all(&parts, max), None),
+        };
+        let body = Arrived::Unread(body);
+        KeptPart::Kept(match union {
+            Some(union) => {
+                let stored = stored.as_ref();
+                let admitted = self.admit_union(missed, stored, &parts, union, requested_at).await;
+                self.carry(missed, parts, body, admitted, lead)
             }
-        }
+            None => self.keep(missed, parts, body, requested_at, lead),
+        })
     }
 
     /// Whether the union of the stored part and the one that has come may be stored, and as what.
     async fn admit_union(
         &mut self,
         missed: &Missed,
-        hit: &Hit,
+        stored: Option<&Hit>,
         new: &response::Parts,
-        union: &Union,
+        union: Union,
         requested_at: Timestamp,
     ) -> Result<Admitted, Refusal> {
-        let head = policy::joined_head(&hit.head, new, union);
+        let old = stored.map(|hit| &*hit.head);
+        let head = policy::joined_head(old, new, &union);
         let own = missed.entry();
         let of_whole;
         let missed = if union.is_whole() {
@@ -106,19 +114,21 @@ where
         if !union.is_whole() && keys.key != own {
             return Err(Refusal::Vary);
         }
-        let tags = rules.tags.renew(&self.options, &self.parts, &hit.head, &head)?;
-        let tags = rules.with_groups(tags, url, &head.headers)?;
-        let head = place
+        let mut stored_head = place
             .head(settings, &keys.key, &head, &admission, now)?
-            .with_requested_at(requested_at)
-            .with_tags(tags);
-        let around = Around { key: own, seen: hit.version, union: *union };
+            .with_requested_at(requested_at);
+        if let Some(old) = old {
+            // What one of its parts could be removed by removes all of it.
+            let tags = rules.tags.renew(&self.options, &self.parts, old, &head)?;
+            stored_head = stored_head.with_tags(rules.with_groups(tags, url, &head.headers)?);
+        }
+        let around = stored.map(|hit| Around { key: own, seen: hit.version, union });
         let entry = Entry {
             key: keys.key,
             primary: missed.primary,
-            head,
+            head: stored_head,
             list: keys.list,
-            around: Some(around),
+            around,
         };
         let limits = Limits { expected: Some(union.new), max: settings.max_body };
         Ok(Admitted { entry, names: keys.names, limits })

@@ -57,7 +57,6 @@ impl Union {
 /// What the part with the head `new` makes of the stored one, where no more than `max` bytes are kept.
 pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
     let ranges = || {
-        let is_part = |status| status == StatusCode::PARTIAL_CONTENT;
         let own = ContentRange::of(stored.headers())?;
         let other = ContentRange::of(&new.headers)?;
         let tag = strong_tag(&new.headers)?;
@@ -94,9 +93,27 @@ pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
     Joined::Union(Union { before, new: other.len(), after, skipped: own.len() - after, range })
 }
 
+/// The part with the head `new` where it is all of the response: the whole, though it was asked for as a part.
+pub(crate) fn all(new: &response::Parts, max: u64) -> Option<Union> {
+    let range = ContentRange::of(&new.headers).filter(|_| is_part(new.status))?;
+    strong_tag(&new.headers)?;
+    let is_sound =
+        content_length(&new.headers).is_ok_and(|len| len.is_none_or(|len| len == range.len()));
+    let union = Union { before: 0, new: range.len(), after: 0, skipped: 0, range };
+    (is_sound && union.is_whole() && union.len() <= max).then_some(union)
+}
+
+fn is_part(status: StatusCode) -> bool {
+    status == StatusCode::PARTIAL_CONTENT
+}
+
 /// The head of the union: the stored fields, updated by the new ones (RFC 9111 §3.4), of a 206 or, where it is the whole,
 /// of a 200.
-pub(crate) fn joined_head(stored: &Head, new: &response::Parts, union: &Union) -> response::Parts {
+pub(crate) fn joined_head(
+    stored: Option<&Head>,
+    new: &response::Parts,
+    union: &Union,
+) -> response::Parts {
     /// What speaks of the bytes of one message.
     const OF_ONE_PART: [HeaderName; 6] = [
         AGE,
@@ -111,11 +128,8 @@ pub(crate) fn joined_head(stored: &Head, new: &response::Parts, union: &Union) -
     for name in OF_ONE_PART.iter().filter(|name| **name != AGE) {
         joined.headers.remove(name);
     }
-    for name in stored.headers().keys() {
-        if new.headers.contains_key(name) || OF_ONE_PART.contains(name) {
-            continue;
-        }
-        for value in stored.headers().get_all(name) {
+    for (name, value) in stored.into_iter().flat_map(Head::headers) {
+        if !new.headers.contains_key(name) && !OF_ONE_PART.contains(name) {
             // Beyond the names that a map can hold, there is no more to say.
             let _is_full = joined.headers.try_append(name, value.clone());
         }
@@ -210,6 +224,16 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_is_all_of_it_is_the_whole() {
+        let is_all = |range, total, lines: &[_]| all(&parts(range, total, lines), 10).is_some();
+        assert!(is_all((0, 9), "10", &[]) && is_all((0, 9), "10", &[("content-length", "10")]));
+        assert!(!is_all((1, 9), "10", &[]) && !is_all((0, 8), "10", &[]));
+        assert!(!is_all((0, 9), "*", &[]) && !is_all((0, 10), "11", &[]));
+        assert!(!is_all((0, 9), "10", &[("content-length", "9")]));
+        assert!(!is_all((0, 9), "10", &[("etag", "\"b\"")]), "two tags are none");
+    }
+
+    #[test]
     fn little_does_not_have_much_copied() {
         let mib = COPIED_AT_LEAST;
         let join = |own, new| join(&stored(own, "1000000000"), &parts(new, "1000000000", &[]), MAX);
@@ -227,7 +251,7 @@ mod tests {
         let head = |new: (u64, u64)| {
             let new = parts(new, "10", &[("x-b", "2"), ("x-b", "3"), ("connection", "close")]);
             let Joined::Union(union) = join(&own, &new, MAX) else { panic!("they touch") };
-            joined_head(&own, &new, &union)
+            joined_head(Some(&own), &new, &union)
         };
         let list = |head: &response::Parts| {
             let mut lines: Vec<_> =

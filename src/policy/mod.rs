@@ -24,7 +24,7 @@ mod vary;
 pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
-    joining::{Joined, Union, is_outdated, join, joined_head},
+    joining::{Joined, Union, all, is_outdated, join, joined_head},
     message::{content_length, end_to_end, is_live, is_safe},
     nomination::{can_read, chosen, conditions_of, has_tag, nominees, selects_users, strong_tag},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},

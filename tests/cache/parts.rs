@@ -109,6 +109,18 @@ async fn parts_that_overlap_become_one_part() {
     assert_eq!(stand.calls(), 4, "some of it is not all of it");
 }
 
+/// What players and downloaders begin with.
+#[tokio::test]
+async fn a_part_that_is_all_of_it_is_stored_whole() {
+    let stand = stand(origin(TEXT, "\"a\""));
+    let reply = stand.ask(get("/").header("range", "bytes=0-")).await;
+    assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, TEXT));
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.status, reply.text()), (Outcome::Hit, StatusCode::OK, TEXT));
+    assert!(!reply.headers.contains_key("content-range"));
+    assert_eq!(stand.len().await, 1);
+}
+
 /// What a client does whose download has broken off.
 #[tokio::test]
 async fn a_download_that_is_resumed_is_stored_whole() {
