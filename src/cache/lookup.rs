@@ -138,7 +138,7 @@ pub(super) async fn look_under<B: Store>(
         Err(_) => None,
     };
     let Some(Hit { head: list, .. }) = list else {
-        return judge(cache, options, parts, missed, found, arrivals);
+        return judge(cache, options, parts, missed, (primary, found), arrivals);
     };
     let names = list.variant_names().unwrap_or_default();
     let key = cache.settings.recipe.variant(&primary, names, &parts.headers);
@@ -153,10 +153,11 @@ async fn look_for_variant<B: Store>(
     missed: Missed,
 ) -> Lookup {
     let arrivals = cache.shared.flights.arrivals(&missed.key);
-    let found = read(cache, &missed.key).await;
+    let entry = missed.entry();
+    let found = read(cache, &entry).await;
     // A list of variants has no business under a variant's key.
-    let found = found.map(|hit| hit.filter(|hit| hit.head.variant_names().is_none()));
-    judge(cache, options, parts, missed, found, arrivals)
+    let found = found.map(|hit| hit.filter(|hit| missed.is_answered_by(&hit.head)));
+    judge(cache, options, parts, missed, (entry, found), arrivals)
 }
 
 fn judge<B: Store>(
@@ -164,18 +165,18 @@ fn judge<B: Store>(
     options: &CacheOptions,
     parts: &request::Parts,
     missed: Missed,
-    found: Result<Option<Hit>, Miss>,
+    (entry, found): (Key, Result<Option<Hit>, Miss>),
     arrivals: u64,
 ) -> Lookup {
     let now = cache.settings.clock.now();
     let (found, reason) = match found {
         Ok(Some(hit)) => match cache.settings.rules.judge(options, &parts.method, &hit.head, now) {
             Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {
-                (Found::Poor(missed.key, hit), reason)
+                (Found::Poor(entry, hit), reason)
             }
             // Another method's, or another layer's, which this one has no use for.
             Verdict::Unfit(reason) => (Found::Nothing, reason),
-            verdict => (Found::Good(missed.key, hit, verdict), Miss::Expired),
+            verdict => (Found::Good(entry, hit, verdict), Miss::Expired),
         },
         Ok(None) if options.asks_origin() => (Found::Nothing, Miss::Refresh),
         Ok(None) => (Found::Nothing, missed.reason),

@@ -6,7 +6,7 @@
 //! answers others is judged by its own field, whatever the notes say. A note that leads nowhere is a miss.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, request};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use http_body::Body;
 
 use super::{
@@ -70,13 +70,13 @@ pub(super) fn notes(
     head: &Head,
     now: Timestamp,
 ) -> Vec<(Key, Head)> {
-    let own_key = CacheOptions::of(&request.extensions).key.is_some();
-    let rule = settings.rules.url_variation(head.headers());
-    let Some(rule) = rule
-        .filter(|_| settings.recipe.minds_search() && request.method == Method::GET && !own_key)
-    else {
+    let has_own_key = CacheOptions::of(&request.extensions).key.is_some();
+    // A part is found by way of the whole's place.
+    let is_plain = request.method == Method::GET && head.status() != StatusCode::PARTIAL_CONTENT;
+    if !settings.recipe.minds_search() || !is_plain || has_own_key {
         return Vec::new();
-    };
+    }
+    let Some(rule) = settings.rules.url_variation(head.headers()) else { return Vec::new() };
     let (path, query) = split(&url.text);
     let note = |url: &str, fields: HeaderMap| {
         // Whoever removes what is stored for the path removes what leads there as well.

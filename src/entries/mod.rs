@@ -162,8 +162,9 @@ impl<B: Store> Entries<B> {
             return Err(invalid("its body has another length than its Content-Length says"));
         }
         writer.finish(trailers).await?;
-        if let Some((primary, list)) = keys.list {
-            self.store().put(&primary, list).await?.finish(None).await?;
+        if let Some(list) = keys.list {
+            let there = self.read(&list.primary).await?;
+            list.lay(self.store(), there).await?;
         }
         Ok(key)
     }
@@ -293,16 +294,13 @@ impl<B: Store> Entries<B> {
             && let Some(names) = found.head.variant_names()
         {
             missed.variants = Some(found.head.clone());
-            hit = match parts {
-                None => None,
-                Some(parts) => {
-                    missed.key = recipe.variant(&primary, names, &parts.headers);
-                    self.read(&missed.key).await?
-                }
-            };
+            let Some(parts) = parts else { return Ok((missed, None)) };
+            missed.key = recipe.variant(&primary, names, &parts.headers);
+            hit = self.read(&missed.entry()).await?;
         }
-        let hit = hit.filter(|hit| hit.head.variant_names().is_none());
-        Ok((missed.clone(), hit.map(|hit| (missed.key, hit))))
+        let hit = hit.filter(|hit| missed.is_answered_by(&hit.head));
+        let found = hit.map(|hit| (missed.entry(), hit));
+        Ok((missed, found))
     }
 }
 

@@ -36,6 +36,7 @@ mod older_calls;
 mod on_disk;
 mod options;
 mod pace;
+mod parts;
 mod passing;
 #[cfg(feature = "tokio")]
 mod pauses;
@@ -62,6 +63,7 @@ mod streaming;
 mod tags;
 mod uncacheable;
 mod unsafe_methods;
+mod variants;
 mod vary;
 #[cfg(feature = "tokio")]
 mod while_revalidate;
