@@ -11,6 +11,7 @@ use super::{
     fetch::Fetched,
     flight::{Confirmed, Landed, Lead},
     place::{Missed, Place},
+    search,
 };
 use crate::{
     entry::Head,
@@ -25,11 +26,11 @@ use crate::{
 };
 
 /// A stored response as an answer of its origin has renewed it.
-struct Renewed {
+pub(super) struct Renewed {
     /// As the one who has asked gets it.
-    head: Arc<Head>,
+    pub(super) head: Arc<Head>,
     /// As it may be stored, and handed to others, or why not.
-    stored: Result<Arc<Head>, Refusal>,
+    pub(super) stored: Result<Arc<Head>, Refusal>,
 }
 
 impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
@@ -53,7 +54,10 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let stored = match &renewed.stored {
             Err(refusal) => Stored::No(*refusal),
             Ok(head) => match self.renew(missed, &key, hit.version, head, &response, &lead).await {
-                Ok(true) => Stored::Yes,
+                Ok(true) => {
+                    self.renew_alike(missed, &key, &old, not_modified, requested_at, &lead).await;
+                    Stored::Yes
+                }
                 Ok(false) => Stored::No(Refusal::Superseded),
                 Err(error) => {
                     self.cache.shared.counters.add(Count::StoreError);
@@ -80,7 +84,12 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     }
 
     /// The stored response with the fields of an answer that speaks of it.
-    fn updated(&self, old: &Head, answer: &HeaderMap, now: Timestamp) -> response::Parts {
+    pub(super) fn updated(
+        &self,
+        old: &Head,
+        answer: &HeaderMap,
+        now: Timestamp,
+    ) -> response::Parts {
         let (mut response, ()) = Response::new(()).into_parts();
         response.status = old.status();
         response.version = old.version();
@@ -89,7 +98,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     }
 
     /// What an answer has made of the stored response under `old`: a head for the one who has asked, and one to be stored.
-    fn renewed(
+    pub(super) fn renewed(
         &self,
         old: &Head,
         response: &response::Parts,
@@ -166,8 +175,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         }
         let now = self.cache.settings.clock.now();
         let response = self.updated(old, &answer.headers, now);
-        let vary = |headers| policy::vary(headers, &self.cache.settings.recipe.ignored_headers);
-        let has_moved = vary(old.headers()) != vary(&response.headers);
+        let has_moved = self.varies_anew(old, &response);
         let done = if says == HeadSays::Changed {
             self.cache.shared.remove_seen(key, seen).await
         } else if let Ok(head) = self.renewed(old, &response, has_moved, requested_at, now).stored {
@@ -191,14 +199,18 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         response: &response::Parts,
         now: Timestamp,
     ) -> bool {
-        let settings = &*self.cache.settings;
-        let vary = |headers| policy::vary(headers, &settings.recipe.ignored_headers);
-        if vary(old.headers()) == vary(&response.headers) {
+        if !self.varies_anew(old, response) {
             return false;
         }
         let place = Place { request: &self.parts, url: self.url.text.as_str(), missed };
-        let keys = place.keys(settings, response, None, now);
+        let keys = place.keys(&self.cache.settings, response, None, now);
         !keys.is_ok_and(|keys| keys.key == *key)
+    }
+
+    /// Whether the response varies by other fields than it did.
+    pub(super) fn varies_anew(&self, old: &Head, response: &response::Parts) -> bool {
+        let vary = |headers| policy::vary(headers, &self.cache.settings.recipe.ignored_headers);
+        vary(old.headers()) != vary(&response.headers)
     }
 
     /// Puts the new head in the old one's place; the list of variants that leads there lives on with it.
@@ -221,13 +233,22 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         }
         let url = self.url.text.as_str();
         let place = Place { request: &self.parts, url, missed };
-        let keys = place.keys(&self.cache.settings, response, head.expires_at(), head.stored_at());
+        let (expires_at, now) = (head.expires_at(), head.stored_at());
+        let keys = place.keys_with(&self.cache.settings, response, expires_at, now, Some(key));
         if let Ok(keys) = keys
-            && keys.key == *key
-            && let Some((primary, list)) = keys.list
+            && (keys.key == *key || missed.knows(key))
+            && let Some(list) = keys.list
             && !lead.is_doomed()
         {
-            store.put(&primary, list).await?.finish(None).await?;
+            let there = store.get(&list.primary).await?;
+            list.lay(store, there).await?;
+        }
+        if !lead.is_doomed() {
+            for (key, note) in
+                search::notes(&self.cache.settings, &self.parts, &self.url, head, head.stored_at())
+            {
+                store.put(&key, note).await?.finish(None).await?;
+            }
         }
         Ok(true)
     }

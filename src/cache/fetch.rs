@@ -12,8 +12,9 @@ use super::{
     begun::Begun,
     errand::Errand,
     flight::{Landed, Lead},
-    lookup::{Found, Lookup},
+    lookup::{Found, Lookup, read},
     place::{Missed, Place},
+    search,
     share::{Carried, Entry, Limits, SharedBody},
 };
 use crate::{
@@ -58,6 +59,14 @@ pub(super) enum Kept<ResBody: Body> {
     No(response::Parts, ResponseBody<ResBody>, Key, Refusal),
     /// It is on its way into the store.
     Underway(response::Parts, Arc<Carried>, SharedBody<ResBody::Error>),
+}
+
+/// That a response may be stored, and as what.
+pub(super) struct Admitted {
+    pub(super) entry: Entry,
+    /// The request headers that select it, where it varies.
+    pub(super) names: Option<Vec<http::HeaderName>>,
+    pub(super) limits: Limits,
 }
 
 /// The body of a response, and whether something of it has been read to see whether it breaks off.
@@ -154,8 +163,10 @@ where
             .as_ref()
             .filter(|(_, hit)| rules.may_be_confirmed(&self.options, method, &hit.head))
             .and_then(|(_, hit)| policy::conditions(&hit.head, method));
+        let is_asked = conditions.is_some();
+        let nominees = if is_asked { Vec::new() } else { self.nominees(&missed) };
         let mut sent = self.sent(&missed.key);
-        match &conditions {
+        match conditions.or_else(|| policy::conditions_of(&nominees)) {
             Some(conditions) => conditions.apply(&mut sent.headers),
             // A 304 to the caller's own condition could not be stored. It is answered here.
             None if self.may_keep(&missed.key) => policy::remove_conditions(&mut sent.headers),
@@ -163,23 +174,29 @@ where
         }
         let (body, again) = self.body.take_for_call();
         let mut response = call(self.inner.clone(), Request::from_parts(sent, body)).await;
-        let is_asked = conditions.is_some();
         let asked = kept.as_ref().map(|(key, hit)| (*key, hit.version));
         let of_get = kept
             .as_ref()
             .filter(|(_, hit)| *hit.head.method() != self.parts.method)
             .map(|(_, hit)| hit.head.clone());
-        if let Ok(answer) = &response
-            && is_asked
-            && answer.status() == StatusCode::NOT_MODIFIED
-            && let Some((key, hit)) = kept.take()
-        {
-            if policy::confirms(hit.head.headers(), answer.headers()) {
-                let (not_modified, _no_body) = (answer.headers().clone(), response);
+        let not_modified = match &response {
+            Ok(answer) if answer.status() == StatusCode::NOT_MODIFIED => {
+                (is_asked || !nominees.is_empty()).then(|| answer.headers().clone())
+            }
+            _ => None,
+        };
+        if let Some(not_modified) = not_modified {
+            // It has no body.
+            drop(response);
+            let confirmed = if is_asked {
+                kept.take_if(|(_, hit)| policy::confirms(hit.head.headers(), &not_modified))
+            } else {
+                self.chosen(&nominees, &not_modified).await
+            };
+            if let Some((key, hit)) = confirmed {
                 return self.confirm(&missed, key, hit, &not_modified, requested_at, lead).await;
             }
-            // It speaks of another response than the one that is stored (RFC 9111 §4.3.4).
-            kept = Some((key, hit));
+            // It speaks of another response than those that are stored (RFC 9111 §4.3.4).
             let mut sent = self.sent(&missed.key);
             policy::remove_conditions(&mut sent.headers);
             response = call(self.inner.clone(), Request::from_parts(sent, again)).await;
@@ -222,12 +239,11 @@ where
             self.heed_head(&key, seen, head, &parts, requested_at).await;
         }
         let kept = self.keep(&missed, parts, body, requested_at, lead);
-        if let Kept::No(..) = &kept
-            && let Some((key, seen)) = asked
-            && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+        if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
             && !self.cache.settings.rules.is_personal(&self.parts.headers)
         {
-            self.remove_gone(&key, seen).await;
+            let is_kept = matches!(kept, Kept::Underway(..));
+            self.remove_gone(&missed, asked.filter(|_| !is_kept)).await;
         }
         Fetched::Response(kept)
     }
@@ -239,10 +255,22 @@ where
         parts: response::Parts,
         body: Arrived<ResBody>,
         requested_at: Timestamp,
+        lead: Lead,
+    ) -> Kept<ResBody> {
+        let admitted = self.admit(missed, &parts, body.size_hint().lower(), requested_at);
+        self.carry(missed, parts, body, admitted, lead)
+    }
+
+    /// Stores the response as its body is read, where it was `admitted`.
+    pub(super) fn carry(
+        &mut self,
+        missed: &Missed,
+        parts: response::Parts,
+        body: Arrived<ResBody>,
+        admitted: Result<Admitted, Refusal>,
         mut lead: Lead,
     ) -> Kept<ResBody> {
-        let least = body.size_hint().lower();
-        let (entry, names, limits) = match self.admit(missed, &parts, least, requested_at) {
+        let Admitted { entry, names, limits } = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.cache.shared.counters.add(Count::Refused);
@@ -271,14 +299,25 @@ where
         Kept::Underway(parts, carried, body)
     }
 
-    /// The origin says that there is no such thing any more: to serve it on would be no service.
-    async fn remove_gone(&mut self, key: &Key, seen: Version) {
-        if self.cache.settings.rules.read_only {
+    /// The origin says that there is no such thing any more: to serve it on, or a part of it, would be no service.
+    async fn remove_gone(&mut self, missed: &Missed, asked: Option<(Key, Version)>) {
+        let rules = &self.cache.settings.rules;
+        if rules.read_only {
             return;
         }
-        if let Err(error) = self.cache.shared.remove_seen(key, seen).await {
-            self.cache.shared.counters.add(Count::StoreError);
-            trace::store_failed("remove", key, &error);
+        let mut gone = Vec::from_iter(asked);
+        if rules.keeps_parts() && self.parts.method == Method::GET {
+            let part = self.cache.settings.recipe.part(&missed.primary);
+            // Most have none, and to look costs less than to remove.
+            if let Ok(Some(hit)) = read(&self.cache, &part).await {
+                gone.push((part, hit.version));
+            }
+        }
+        for (key, seen) in gone {
+            if let Err(error) = self.cache.shared.remove_seen(&key, seen).await {
+                self.cache.shared.counters.add(Count::StoreError);
+                trace::store_failed("remove", &key, &error);
+            }
         }
     }
 
@@ -289,7 +328,7 @@ where
         response: &response::Parts,
         least: u64,
         requested_at: Timestamp,
-    ) -> Result<(Entry, Option<Vec<http::HeaderName>>, Limits), Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let settings = &*self.cache.settings;
         let (rules, url) = (&settings.rules, self.url.text.as_str());
         let now = settings.clock.now();
@@ -315,6 +354,9 @@ where
         let head = place
             .head(settings, &keys.key, response, &admission, now)?
             .with_requested_at(requested_at);
-        Ok((Entry { key: keys.key, head, variants: keys.list }, keys.names, limits))
+        let notes = search::notes(settings, &self.parts, &self.url, &head, now);
+        let (key, primary) = (keys.key, missed.primary);
+        let entry = Entry { key, primary, head, list: keys.list, around: None, notes };
+        Ok(Admitted { entry, names: keys.names, limits })
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method, request};
 use http_body::Body;
 
-use super::{CacheLayer, RequestBody, heal::remove_damaged, place::Missed};
+use super::{CacheLayer, RequestBody, heal::remove_damaged, place::Missed, search::equivalent};
 use crate::{
     key::{Key, RequestUrl},
     options::CacheOptions,
@@ -49,7 +49,13 @@ pub(super) async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
     let key = recipe.primary(&parts.method, url, parts, body.content());
     let own = look_under(cache, options, parts, key).await;
     if parts.method != Method::HEAD {
-        return own;
+        if matches!(own.found, Found::Good(..)) {
+            return own;
+        }
+        return match Box::pin(equivalent(cache, options, parts, url, body)).await {
+            Some(found) => Lookup { found, ..own },
+            None => own,
+        };
     }
     // The response to a GET answers a HEAD as well (RFC 9111 §4); of two that do, the newer one.
     let get = recipe.primary(&Method::GET, url, parts, body.content());
@@ -118,7 +124,7 @@ pub(super) async fn look_by_names<B: Store>(
 }
 
 /// Looks under one primary key, and from there under the variant's.
-async fn look_under<B: Store>(
+pub(super) async fn look_under<B: Store>(
     cache: &CacheLayer<B>,
     options: &CacheOptions,
     parts: &request::Parts,
@@ -132,7 +138,7 @@ async fn look_under<B: Store>(
         Err(_) => None,
     };
     let Some(Hit { head: list, .. }) = list else {
-        return judge(cache, options, parts, missed, found, arrivals);
+        return judge(cache, options, parts, missed, (primary, found), arrivals);
     };
     let names = list.variant_names().unwrap_or_default();
     let key = cache.settings.recipe.variant(&primary, names, &parts.headers);
@@ -147,10 +153,11 @@ async fn look_for_variant<B: Store>(
     missed: Missed,
 ) -> Lookup {
     let arrivals = cache.shared.flights.arrivals(&missed.key);
-    let found = read(cache, &missed.key).await;
+    let entry = missed.entry();
+    let found = read(cache, &entry).await;
     // A list of variants has no business under a variant's key.
-    let found = found.map(|hit| hit.filter(|hit| hit.head.variant_names().is_none()));
-    judge(cache, options, parts, missed, found, arrivals)
+    let found = found.map(|hit| hit.filter(|hit| missed.is_answered_by(&hit.head)));
+    judge(cache, options, parts, missed, (entry, found), arrivals)
 }
 
 fn judge<B: Store>(
@@ -158,18 +165,18 @@ fn judge<B: Store>(
     options: &CacheOptions,
     parts: &request::Parts,
     missed: Missed,
-    found: Result<Option<Hit>, Miss>,
+    (entry, found): (Key, Result<Option<Hit>, Miss>),
     arrivals: u64,
 ) -> Lookup {
     let now = cache.settings.clock.now();
     let (found, reason) = match found {
         Ok(Some(hit)) => match cache.settings.rules.judge(options, &parts.method, &hit.head, now) {
             Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {
-                (Found::Poor(missed.key, hit), reason)
+                (Found::Poor(entry, hit), reason)
             }
             // Another method's, or another layer's, which this one has no use for.
             Verdict::Unfit(reason) => (Found::Nothing, reason),
-            verdict => (Found::Good(missed.key, hit, verdict), Miss::Expired),
+            verdict => (Found::Good(entry, hit, verdict), Miss::Expired),
         },
         Ok(None) if options.asks_origin() => (Found::Nothing, Miss::Refresh),
         Ok(None) => (Found::Nothing, missed.reason),
@@ -179,7 +186,7 @@ fn judge<B: Store>(
 }
 
 /// Reads one entry. What fails is a miss; what is damaged is removed as well.
-async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>, Miss> {
+pub(super) async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>, Miss> {
     let error = match cache.shared.store.get(key).await {
         Ok(found) => return Ok(found),
         Err(error) => error,

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! `serve` walks this way for each request, up to the fresh answer; an `errand` walks the rest of it. `flight` says who
-//! makes a call and who waits for it, `fetch` makes it, `confirm` sees to its 304, `share` has the body that several read
-//! and the store with them, `background` the calls that nobody waits for. Stores are known only through their trait, the
+//! makes a call and who waits for it, `fetch` makes it, `confirm` sees to its 304, `variants` to what that says of other
+//! variants, `share` has the body that several read
+//! and the store with them, `parts` puts parts together, `background` has the calls that nobody waits for. Stores are known only through their trait, the
 //! rules only through the policy's decisions.
 
 mod answer;
@@ -24,15 +25,19 @@ mod flight;
 mod future;
 mod heal;
 mod layer;
+mod list;
 mod lookup;
+mod parts;
 mod pass;
 mod place;
 mod removal;
 mod request;
+mod search;
 mod serve;
 mod service;
 mod settings;
 mod share;
+mod variants;
 
 pub(crate) use self::place::{Missed, Place};
 pub use self::{

@@ -12,6 +12,7 @@ use super::{
     fetch::{Arrived, Kept, call},
     flight::{Boarding, Join, Lead},
     lookup::{Lookup, lookup, lookup_part, unread},
+    parts::KeptPart,
     place::Missed,
 };
 use crate::{
@@ -170,9 +171,17 @@ where
             self.board_aside(looked)
         };
         let Some((missed, lead)) = seat else { return passed(&self.cache, reason, response) };
-        let (parts, body): (response::Parts, _) = response.into_parts();
+        let kept = if reason == Bypass::Range {
+            match self.keep_part(&missed, response, requested_at, lead).await {
+                KeptPart::Kept(kept) => kept,
+                KeptPart::Passed(response) => return passed(&self.cache, reason, response),
+            }
+        } else {
+            let (parts, body): (response::Parts, _) = response.into_parts();
+            self.keep(&missed, parts, Arrived::Unread(body), requested_at, lead)
+        };
         let status = CacheStatus::bypass(reason, self.cache.settings.clock.now());
-        match self.keep(&missed, parts, Arrived::Unread(body), requested_at, lead) {
+        match kept {
             Kept::Underway(parts, carried, mut body) => {
                 let status = status.storing_at(carried.key, carried.progress.clone());
                 body.settle().await;

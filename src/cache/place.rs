@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, Response, request, response};
+use http::{HeaderName, Method, Response, StatusCode, request, response};
 
-use super::{removal::PLAIN, settings::Settings};
+use super::{
+    list::{Listing, later},
+    removal::PLAIN,
+    search::split,
+    settings::Settings,
+};
 use crate::{
-    entry::Head,
+    entry::{Head, Variant, Variants},
     key::{Key, Recipe},
     options::CacheOptions,
     policy::{self, Admission, Vary},
@@ -24,6 +29,35 @@ pub(crate) struct Missed {
     pub(crate) primary: Key,
     /// The list of variants under the primary key, where there is one.
     pub(crate) variants: Option<Arc<Head>>,
+}
+
+impl Missed {
+    /// The list of variants, where there is one.
+    pub(crate) fn list(&self) -> Option<&Variants> {
+        self.variants.as_deref().and_then(Head::list)
+    }
+
+    /// Where the response lies that answers the request: under its own key, or that of another variant.
+    pub(crate) fn entry(&self) -> Key {
+        self.variant().map_or(self.key, |variant| variant.entry)
+    }
+
+    /// Whether the response with this head is one, and, where it is another variant's, has the tag still that it was
+    /// lent by: with another one, nobody has said that it answers this request.
+    pub(crate) fn is_answered_by(&self, head: &Head) -> bool {
+        let lent = self.variant().filter(|variant| variant.is_lent());
+        head.variant_names().is_none()
+            && lent.is_none_or(|variant| policy::has_tag(head.headers(), &variant.tag))
+    }
+
+    fn variant(&self) -> Option<&Variant> {
+        self.list().and_then(|list| list.of(&self.key))
+    }
+
+    /// Whether the response under `entry` is that of a known variant.
+    pub(crate) fn knows(&self, entry: &Key) -> bool {
+        self.list().is_some_and(|list| list.known().iter().any(|it| it.entry == *entry))
+    }
 }
 
 /// A response's place: what is stored of it beside its own head, and under which keys.
@@ -47,6 +81,11 @@ impl Place<'_> {
         let mut tags = settings.rules.tags.choose(options, self.request, response)?;
         tags.extend(settings.rules.group_tags(self.url, &response.headers)?);
         tags.extend(self.url_tag(&settings.recipe, key));
+        if settings.recipe.minds_search()
+            && settings.rules.url_variation(&response.headers).is_some()
+        {
+            tags.push(settings.recipe.path_tag(split(self.url).0));
+        }
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;
         stored.version = response.version;
@@ -87,13 +126,25 @@ impl Place<'_> {
         (!is_plain).then(|| recipe.url_tag(self.url))
     }
 
-    /// The key for `response`, and the list of variants that has to lie under the primary key for it to be found.
+    /// The key for `response`, and what the list of variants under the primary key has to say for it to be found.
     pub(crate) fn keys(
         &self,
         settings: &Settings,
         response: &response::Parts,
         expires_at: Option<Timestamp>,
         now: Timestamp,
+    ) -> Result<Keys, Refusal> {
+        self.keys_with(settings, response, expires_at, now, None)
+    }
+
+    /// The same, where the response lies under the key `entry` already, be it that of another variant.
+    pub(crate) fn keys_with(
+        &self,
+        settings: &Settings,
+        response: &response::Parts,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+        entry: Option<&Key>,
     ) -> Result<Keys, Refusal> {
         let Missed { primary, variants: known, .. } = self.missed;
         let names = match policy::vary(&response.headers, &settings.recipe.ignored_headers) {
@@ -110,21 +161,34 @@ impl Place<'_> {
         let known_names = known.as_ref().and_then(|head| head.variant_names()).unwrap_or_default();
         let names = policy::union(&names, known_names);
         let key = settings.recipe.variant(primary, &names, &self.request.headers);
+        let variant = self.variant(key, entry.copied().unwrap_or(key), response);
+        let is_known = self.missed.list().and_then(|list| list.of(&key)) == variant.as_ref();
         // The list lives, and is kept, as long as the longest-lived variant that it leads to.
         let known_ends = known.as_ref().map(|head| (head.expires_at(), head.keep_until()));
         let keep_until = self.keep_until(settings, response, expires_at, now);
-        let ends = (
-            later(known_ends.map(|(end, _)| end), expires_at),
-            later(known_ends.map(|(_, keep)| keep), keep_until),
-        );
-        if known_names == names && known_ends == Some(ends) {
+        let ends = known_ends.map_or((expires_at, keep_until), |(end, keep)| {
+            (later(end, expires_at), later(keep, keep_until))
+        });
+        if known_names == names && known_ends == Some(ends) && is_known {
             return Ok(Keys { key, names: Some(names), list: None });
         }
-        let list = Head::variants(self.request.method.clone(), self.url, names.clone(), now)
+        let list = Variants::new(names.clone()).with_known(variant);
+        let head = Head::variants(self.request.method.clone(), self.url, Vec::new(), now)
+            .with_list(list)
             .with_expires_at(ends.0)
             .with_keep_until(ends.1)
             .with_tags(self.url_tag(&settings.recipe, primary).into_iter().collect());
-        Ok(Keys { key, names: Some(names), list: Some((*primary, list)) })
+        let list = Listing { primary: *primary, head, about: key };
+        Ok(Keys { key, names: Some(names), list: Some(list) })
+    }
+
+    /// What can be known of the variant of that `key`, whose `response` lies under `entry`: a whole response with a tag.
+    fn variant(&self, key: Key, entry: Key, response: &response::Parts) -> Option<Variant> {
+        let is_whole = self.request.method == Method::GET
+            && response.status.is_success()
+            && response.status != StatusCode::PARTIAL_CONTENT;
+        let tag = policy::strong_tag(&response.headers).filter(|_| is_whole)?;
+        Variant::new(key, entry, tag)
     }
 }
 
@@ -133,20 +197,12 @@ pub(crate) struct Keys {
     pub(crate) key: Key,
     /// The request headers that select it, where it varies.
     pub(crate) names: Option<Vec<HeaderName>>,
-    /// The list of variants that has to lie under the primary key for it to be found, where it does not yet.
-    pub(crate) list: Option<(Key, Head)>,
+    /// What the list of variants under the primary key has to say for it to be found, where it does not yet.
+    pub(crate) list: Option<Listing>,
 }
 
 impl Keys {
     fn primary(key: Key) -> Self {
         Self { key, names: None, list: None }
-    }
-}
-
-/// The later of two ends, of which `None` is never, where there is a `known` one.
-fn later(known: Option<Option<Timestamp>>, new: Option<Timestamp>) -> Option<Timestamp> {
-    match known {
-        Some(known) => Some(known?.max(new?)),
-        None => new,
     }
 }

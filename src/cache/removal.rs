@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::layer::Shared;
+use super::{layer::Shared, search::split};
 use crate::{
     key::{Key, Recipe},
     store::{Result, Store, Version},
@@ -19,7 +19,12 @@ impl<B: Store> Shared<B> {
         for method in &PLAIN {
             removed += u64::from(self.store.remove(&recipe.plain(method, url)).await?);
         }
-        Ok(removed + self.store.remove_tagged(&recipe.url_tag(url)).await?)
+        removed += self.store.remove_tagged(&recipe.url_tag(url)).await?;
+        if recipe.minds_search() {
+            // A response to another query may answer this one: those of the path that may all go.
+            removed += self.remove_tagged(&recipe.path_tag(split(url).0)).await?;
+        }
+        Ok(removed)
     }
 
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<bool> {

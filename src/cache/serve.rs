@@ -65,7 +65,11 @@ where
     let mut looked = lookup(&cache, options, &parts, &url, &mut body).await;
     if policy::asks_for_part(&parts.method, &parts.headers) && !has_part(&looked, &parts) {
         if rules.keeps_parts() {
+            let whole = looked.found;
             looked = Box::pin(lookup_part(&cache, options, &parts, &url, &mut body)).await;
+            if is_outdated(&looked.found, &whole) {
+                looked.found = Found::Nothing;
+            }
         }
         if !has_part(&looked, &parts) {
             let options = asked.into_owned();
@@ -95,4 +99,10 @@ fn has_part(looked: &Lookup, parts: &request::Parts) -> bool {
     let is_part = hit.head.status() == StatusCode::PARTIAL_CONTENT;
     policy::part(&parts.headers, &hit.head) != Part::Other
         && !(is_stale && (is_part || !background::is_possible()))
+}
+
+/// Whether the `part` is of another response than the `whole`, expired by now, that has come after it.
+fn is_outdated(part: &Found, whole: &Found) -> bool {
+    let (Found::Good(_, part, _), Found::Poor(_, whole)) = (part, whole) else { return false };
+    policy::is_outdated(&part.head, &whole.head)
 }

@@ -162,14 +162,16 @@ impl<B: Store> Entries<B> {
             return Err(invalid("its body has another length than its Content-Length says"));
         }
         writer.finish(trailers).await?;
-        if let Some((primary, list)) = keys.list {
-            self.store().put(&primary, list).await?.finish(None).await?;
+        if let Some(list) = keys.list {
+            let there = self.read(&list.primary).await?;
+            list.lay(self.store(), there).await?;
         }
         Ok(key)
     }
 
     /// Removes what is meant, and returns how many entries that were: the entry of a key, the one that a request
-    /// selects, or everything that is stored for a URL (every method, variant, body and user).
+    /// selects, or everything that is stored for a URL (every method, variant, body and user). Under the HTTP rules, a
+    /// URL takes with it the responses of its path that say `No-Vary-Search`: each may be one that answers it.
     ///
     /// # Errors
     ///
@@ -226,7 +228,7 @@ impl<B: Store> Entries<B> {
     }
 
     /// How many entries there are, expired ones included. A URL whose responses vary has one more than it has responses:
-    /// the list of its variants.
+    /// the list of its variants. A response with `No-Vary-Search` has two more, the notes that lead to it.
     ///
     /// # Errors
     ///
@@ -292,16 +294,13 @@ impl<B: Store> Entries<B> {
             && let Some(names) = found.head.variant_names()
         {
             missed.variants = Some(found.head.clone());
-            hit = match parts {
-                None => None,
-                Some(parts) => {
-                    missed.key = recipe.variant(&primary, names, &parts.headers);
-                    self.read(&missed.key).await?
-                }
-            };
+            let Some(parts) = parts else { return Ok((missed, None)) };
+            missed.key = recipe.variant(&primary, names, &parts.headers);
+            hit = self.read(&missed.entry()).await?;
         }
-        let hit = hit.filter(|hit| hit.head.variant_names().is_none());
-        Ok((missed.clone(), hit.map(|hit| (missed.key, hit))))
+        let hit = hit.filter(|hit| missed.is_answered_by(&hit.head));
+        let found = hit.map(|hit| (missed.entry(), hit));
+        Ok((missed, found))
     }
 }
 

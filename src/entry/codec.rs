@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
-use super::{Head, Kind};
-use crate::time::Timestamp;
+use super::{Head, Kind, Variant, Variants};
+use crate::{key::Key, time::Timestamp};
 
 const V1: u8 = 1;
 const CHECKSUM: usize = size_of::<u32>();
@@ -51,7 +51,7 @@ fn malformed<E>(what: &'static str) -> impl FnOnce(E) -> DecodeError {
 #[derive(Serialize, Deserialize)]
 struct HeadV1<'a> {
     #[serde(borrow)]
-    variants: Option<Vec<&'a str>>,
+    variants: Option<VariantsV1<'a>>,
     method: &'a str,
     url: &'a str,
     status: u16,
@@ -64,6 +64,22 @@ struct HeadV1<'a> {
     tags: Vec<&'a str>,
     body_len: u64,
     trailers: Option<Vec<LineV1<'a>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VariantsV1<'a> {
+    #[serde(borrow)]
+    names: Vec<&'a str>,
+    known: Vec<VariantV1<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VariantV1<'a> {
+    key: [u8; 32],
+    /// Where that is another variant's.
+    entry: Option<[u8; 32]>,
+    #[serde(borrow)]
+    tag: Raw<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,9 +115,7 @@ impl Head {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let wire = HeadV1 {
-            variants: self
-                .variant_names()
-                .map(|names| names.iter().map(HeaderName::as_str).collect()),
+            variants: self.list().map(VariantsV1::of),
             method: self.method.as_str(),
             url: &self.url,
             status: self.status.as_u16(),
@@ -154,12 +168,7 @@ impl HeadV1<'_> {
     fn into_head(self, bytes: &Bytes) -> Result<Head, DecodeError> {
         let kind = match self.variants {
             None => Kind::Response,
-            Some(names) => Kind::Variants(
-                names
-                    .into_iter()
-                    .map(|name| HeaderName::try_from(name).map_err(malformed("header name")))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Some(list) => Kind::Variants(list.into_list()?),
         };
         Ok(Head {
             kind,
@@ -176,6 +185,30 @@ impl HeadV1<'_> {
             body_len: self.body_len,
             trailers: self.trailers.map(|lines| header_map(&lines, bytes)).transpose()?,
         })
+    }
+}
+
+impl<'a> VariantsV1<'a> {
+    fn of(list: &'a Variants) -> Self {
+        let variant = |variant: &'a Variant| VariantV1 {
+            key: *variant.key.as_bytes(),
+            entry: variant.is_lent().then(|| *variant.entry.as_bytes()),
+            tag: Raw(&variant.tag),
+        };
+        Self {
+            names: list.names.iter().map(HeaderName::as_str).collect(),
+            known: list.known().iter().map(variant).collect(),
+        }
+    }
+
+    fn into_list(self) -> Result<Variants, DecodeError> {
+        let name = |name| HeaderName::try_from(name).map_err(malformed("header name"));
+        let names = self.names.into_iter().map(name).collect::<Result<_, _>>()?;
+        // More, or longer ones, than are ever written are not worth an error.
+        let known = self.known.into_iter().filter_map(|VariantV1 { key, entry, tag: Raw(tag) }| {
+            Variant::new(Key::from_bytes(key), Key::from_bytes(entry.unwrap_or(key)), tag)
+        });
+        Ok(Variants::new(names).with_known(known))
     }
 }
 
@@ -255,13 +288,20 @@ mod tests {
     fn everything_comes_back_as_it_was() {
         let head = head();
         assert_eq!(Head::decode(head.encode().into()), Ok(head));
-        let list = Head::variants(
-            Method::GET,
-            "http://example.com/",
-            vec![http::header::ACCEPT_ENCODING],
-            Timestamp::MAX,
-        );
+        let list = list();
         assert_eq!(Head::decode(list.encode().into()), Ok(list));
+    }
+
+    /// A list of variants, of which one answers for another.
+    fn list() -> Head {
+        let (one, other) = (Key::digest("one"), Key::digest("other"));
+        let known = [
+            Variant::new(one, one, b"\"caf\xe9\"").unwrap(),
+            Variant::new(other, one, b"\"caf\xe9\"").unwrap(),
+        ];
+        let names = vec![http::header::ACCEPT_ENCODING];
+        Head::variants(Method::GET, "http://example.com/", names.clone(), Timestamp::MAX)
+            .with_list(Variants::new(names).with_known(known))
     }
 
     /// Bytes written by this version once and never to change: what earlier versions stored must stay readable.
@@ -270,13 +310,21 @@ mod tests {
         let golden = include_bytes!("../../tests/data/head-v1.bin");
         assert_eq!(Head::decode(Bytes::from_static(golden)), Ok(head()));
         assert_eq!(head().encode(), golden, "layout 1 is written differently now");
+        let golden = include_bytes!("../../tests/data/list-v1.bin");
+        assert_eq!(Head::decode(Bytes::from_static(golden)), Ok(list()));
+        assert_eq!(list().encode(), golden, "layout 1 is written differently now");
     }
 
     #[test]
     fn any_flipped_bit_and_any_cut_is_an_error() {
-        let bytes = head().encode();
+        for bytes in [head().encode(), list().encode()] {
+            damage(&bytes);
+        }
+    }
+
+    fn damage(bytes: &[u8]) {
         for position in 0..bytes.len() {
-            let mut damaged = bytes.clone();
+            let mut damaged = bytes.to_vec();
             damaged[position] ^= 0x10;
             assert!(Head::decode(damaged.into()).is_err(), "bit flipped at {position}");
             assert!(Head::decode(bytes[..position].to_vec().into()).is_err(), "cut at {position}");

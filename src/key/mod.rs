@@ -16,7 +16,7 @@ mod selection;
 mod url;
 
 pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, Recipe, URL_TAG_PREFIX};
-pub(crate) use self::url::{RequestUrl, push_without_dots};
+pub(crate) use self::url::{RequestUrl, decode_parameter, push_without_dots};
 
 /// Under what a response is kept: 32 bytes, printed as hex.
 ///
@@ -113,10 +113,16 @@ pub(crate) enum Domain {
     Variant,
     /// A part of the response under a primary key (RFC 9111 §3.3).
     Part,
+    /// Where it is noted which parameters of a path's queries do not matter.
+    SearchRule,
+    /// Where it is noted which URL has the response for those that are equal in what matters.
+    Search,
     /// A key by a name of the user's own.
     Named,
     /// The tag that every entry of a URL carries.
     UrlTag,
+    /// The tag that the entries of a path carry for which some parameters do not matter.
+    PathTag,
 }
 
 impl Domain {
@@ -125,8 +131,11 @@ impl Domain {
             Self::Request => b"larder/key/1/request",
             Self::Variant => b"larder/key/1/variant",
             Self::Part => b"larder/key/1/part",
+            Self::SearchRule => b"larder/key/1/search-rule",
+            Self::Search => b"larder/key/1/search",
             Self::Named => b"larder/key/1/named",
             Self::UrlTag => b"larder/key/1/url-tag",
+            Self::PathTag => b"larder/key/1/path-tag",
         }
     }
 }

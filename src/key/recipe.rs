@@ -43,6 +43,8 @@ pub(crate) struct Recipe {
     pub(crate) languages_by_weight: bool,
     /// See [`Spelling::as_sent`].
     pub(crate) as_sent: bool,
+    /// Whether responses may say what of a query does not matter.
+    pub(crate) heeds_no_vary_search: bool,
     pub(crate) custom: Option<KeyFn>,
     pub(crate) secret: Option<[u8; 32]>,
 }
@@ -58,6 +60,7 @@ impl Default for Recipe {
             sort_query: false,
             languages_by_weight: false,
             as_sent: false,
+            heeds_no_vary_search: false,
             custom: None,
             secret: None,
         }
@@ -73,6 +76,7 @@ impl fmt::Debug for Recipe {
             .field("sort_query", &self.sort_query)
             .field("languages_by_weight", &self.languages_by_weight)
             .field("as_sent", &self.as_sent)
+            .field("heeds_no_vary_search", &self.heeds_no_vary_search)
             .field("custom", &self.custom.is_some())
             .field("secret", &self.secret.is_some())
             .finish()
@@ -186,7 +190,26 @@ impl Recipe {
 
     /// The primary key of what is stored of a response in part, whose whole has its place under `primary`.
     pub(crate) fn part(&self, primary: &Key) -> Key {
-        let mut hasher = Hasher::new(Domain::Part, self.secret.as_ref());
+        self.below(Domain::Part, primary)
+    }
+
+    /// Whether responses may say what of a query does not matter: not where keys are not made from URLs.
+    pub(crate) fn minds_search(&self) -> bool {
+        self.heeds_no_vary_search && self.custom.is_none()
+    }
+
+    /// Where it is noted what of queries does not matter, for the path that `primary` is the key of.
+    pub(crate) fn search_rule(&self, primary: &Key) -> Key {
+        self.below(Domain::SearchRule, primary)
+    }
+
+    /// Where it is noted whose response answers the query that `primary` is the key of.
+    pub(crate) fn search(&self, primary: &Key) -> Key {
+        self.below(Domain::Search, primary)
+    }
+
+    fn below(&self, domain: Domain, primary: &Key) -> Key {
+        let mut hasher = Hasher::new(domain, self.secret.as_ref());
         hasher.field(Field::Primary, primary.as_bytes());
         hasher.finish()
     }
@@ -209,7 +232,16 @@ impl Recipe {
     /// The tag that entries for `url` (normalised) carry, whatever their method, headers and body; those under a
     /// [plain](Recipe::plain) key can do without.
     pub(crate) fn url_tag(&self, url: &str) -> Box<str> {
-        let mut hasher = Hasher::new(Domain::UrlTag, self.secret.as_ref());
+        self.tag(Domain::UrlTag, url)
+    }
+
+    /// The tag that entries for `path` (a normalised URL without its query) carry where not all of their query matters.
+    pub(crate) fn path_tag(&self, path: &str) -> Box<str> {
+        self.tag(Domain::PathTag, path)
+    }
+
+    fn tag(&self, domain: Domain, url: &str) -> Box<str> {
+        let mut hasher = Hasher::new(domain, self.secret.as_ref());
         hasher.field(Field::Url, url.as_bytes());
         let digest = hasher.finish().to_string();
         // 128 bits tell URLs apart well enough for a removal, and halve what every entry carries.

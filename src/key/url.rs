@@ -169,7 +169,7 @@ fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) {
         let mut normal = String::with_capacity(pair.len());
         push(&mut normal, pair);
         let name = normal.find('=').unwrap_or(normal.len());
-        if keep.is_none_or(|keep| keep(&decode(&normal[..name]))) {
+        if keep.is_none_or(|keep| keep(&decode_parameter(&normal[..name]))) {
             pairs.push((normal, name));
         }
     }
@@ -182,8 +182,8 @@ fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) {
     }
 }
 
-/// A parameter name as its pattern is written: percent-decoded, with `+` for a space.
-fn decode(name: &str) -> String {
+/// A parameter's name or value as it is meant: percent-decoded, with `+` for a space.
+pub(crate) fn decode_parameter(name: &str) -> String {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

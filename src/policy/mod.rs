@@ -10,7 +10,9 @@ use crate::status::{Miss, Stale};
 
 mod expiration;
 mod fixed;
+mod joining;
 mod message;
+mod nomination;
 mod range;
 mod rfc9111;
 mod rules;
@@ -22,9 +24,11 @@ mod vary;
 pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
+    joining::{Joined, Union, all, is_outdated, join, joined_head},
     message::{content_length, end_to_end, is_live, is_safe},
+    nomination::{can_read, chosen, conditions_of, has_tag, nominees, selects_users, strong_tag},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
-    rfc9111::{Demands, HeadSays},
+    rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},
     rules::{Admission, Exchange, Rules},
     tags::TagRules,
     validation::{conditions, confirms, is_unmodified, not_modified_headers, remove_conditions},

@@ -25,10 +25,10 @@ pub(crate) enum Part {
 /// Which bytes of a response there are (RFC 9110 §14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContentRange {
-    first: u64,
-    last: u64,
+    pub(super) first: u64,
+    pub(super) last: u64,
     /// How many there are in all, where that is known.
-    total: Option<u64>,
+    pub(super) total: Option<u64>,
 }
 
 impl ContentRange {
@@ -42,6 +42,21 @@ impl ContentRange {
         let total = if total == "*" { None } else { Some(number(total)?) };
         let is_valid = first <= last && last < u64::MAX && total.is_none_or(|total| last < total);
         (unit.eq_ignore_ascii_case("bytes") && is_valid).then_some(Self { first, last, total })
+    }
+
+    /// How many bytes they are.
+    pub(super) fn len(&self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    /// Names them in `headers`.
+    pub(super) fn insert(&self, headers: &mut HeaderMap) {
+        let Self { first, last, total } = self;
+        let value = match total {
+            Some(total) => format!("bytes {first}-{last}/{total}"),
+            None => format!("bytes {first}-{last}/*"),
+        };
+        insert_content_range(headers, &value);
     }
 }
 
@@ -75,18 +90,11 @@ pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
 
 /// The fields of a 206 with `len` bytes (RFC 9110 §15.3.7).
 pub(crate) fn part_headers(headers: &mut HeaderMap, len: u64, range: ContentRange) {
-    let ContentRange { first, last, total } = range;
     headers.insert(CONTENT_LENGTH, len.into());
     // They are of the whole (RFC 9530 §2).
     headers.remove("content-digest");
     headers.remove("content-md5");
-    insert_content_range(
-        headers,
-        &match total {
-            Some(total) => format!("bytes {first}-{last}/{total}"),
-            None => format!("bytes {first}-{last}/*"),
-        },
-    );
+    range.insert(headers);
 }
 
 /// The fields of a 416 for a response of `total` bytes (RFC 9110 §15.5.17).

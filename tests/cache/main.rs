@@ -30,11 +30,13 @@ mod leaders;
 mod long_bodies;
 mod management;
 mod negative;
+mod no_vary_search;
 mod older_calls;
 #[cfg(feature = "redb")]
 mod on_disk;
 mod options;
 mod pace;
+mod parts;
 mod passing;
 #[cfg(feature = "tokio")]
 mod pauses;
@@ -61,6 +63,7 @@ mod streaming;
 mod tags;
 mod uncacheable;
 mod unsafe_methods;
+mod variants;
 mod vary;
 #[cfg(feature = "tokio")]
 mod while_revalidate;

@@ -35,6 +35,8 @@ impl<B> CacheLayer<B> {
     ///   `proxy-revalidate` or `s-maxage` forbid it.
     /// - **Requests** are heard: `no-cache`, `no-store`, `max-age`, `min-fresh`, `max-stale`, `only-if-cached`.
     /// - **`Age`** is in every stored answer, and `Date` in every stored response.
+    /// - **`No-Vary-Search`**: a response that says what of its query does not matter answers requests for the other URLs
+    ///   too, save for refreshes. A miss for a URL with a query costs a read more for that.
     /// - **In a shared cache**, `Authorization` and `Cookie` are no part of the key any more, and neither keeps a request
     ///   away: §3.5 and `Vary` decide. Requests with `Authorization` have their responses kept where these say `public`,
     ///   `must-revalidate` or `s-maxage`; those with `Cookie`, where they say for how long, or `public`; `Set-Cookie` is kept,
@@ -46,6 +48,7 @@ impl<B> CacheLayer<B> {
         self.set(|settings| {
             let mut targets = Vec::new();
             settings.recipe.languages_by_weight = true;
+            settings.recipe.heeds_no_vary_search = true;
             if settings.rules.scope == Scope::Shared {
                 settings.recipe.without_credentials();
                 targets.push(HeaderName::from_static("cdn-cache-control"));

@@ -49,7 +49,11 @@ mod storing;
 mod window;
 mod work;
 
-pub(crate) use self::{carrier::Limits, storing::Entry, window::Spare};
+pub(crate) use self::{
+    carrier::Limits,
+    storing::{Around, Entry},
+    window::Spare,
+};
 
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
@@ -106,7 +110,7 @@ impl Carried {
         let (queue, progress) = (Arc::<Queue>::default(), Progress::default());
         let error = ErrorSlot::default();
         let (counters, flights) = (cache.shared.counters.clone(), cache.shared.flights.clone());
-        let flight = (lead.id(), lead.info(|bound| bound.primary));
+        let flight = lead.id();
         let storing = store_entry(cache.clone(), entry, flight, queue.clone());
         let mut carrier = Carrier {
             body,

@@ -15,11 +15,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::{
-    cache::{CacheLayer, heal::watched},
+    cache::{CacheLayer, heal::watched, list::Listing},
     entry::Head,
     key::Key,
+    policy::Union,
+    stats::Count,
     status::Refusal,
-    store::{self, Store, StoredBody, Writer},
+    store::{self, Store, StoredBody, Version, Writer},
     trace,
 };
 
@@ -128,8 +130,70 @@ fn cost(chunk: &Bytes) -> usize {
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) head: Head,
-    /// The list of variants to lay under the primary key, where it is not there as it should be.
-    pub(crate) variants: Option<(Key, Head)>,
+    /// The primary key, below which variants lie.
+    pub(crate) primary: Key,
+    /// What the list of variants there has to say, where it does not yet.
+    pub(crate) list: Option<Listing>,
+    /// What is stored already, and goes before and behind the body.
+    pub(crate) around: Option<Around>,
+    /// What leads to it from other URLs.
+    pub(crate) notes: Vec<(Key, Head)>,
+}
+
+/// The stored part that a body is put into, as it was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around {
+    pub(crate) key: Key,
+    pub(crate) seen: Version,
+    pub(crate) union: Union,
+}
+
+impl Around {
+    /// Copies `len` bytes of the stored part, from `first` on, to the writer. `false` where it is not there any more.
+    async fn copy<B: Store>(
+        &self,
+        cache: &CacheLayer<B>,
+        (first, len): (u64, u64),
+        writer: &mut B::Writer,
+    ) -> store::Result<bool> {
+        if len == 0 {
+            return Ok(true);
+        }
+        let hit = cache.shared.store.get(&self.key).await?;
+        let Some(hit) = hit.filter(|hit| hit.version == self.seen) else { return Ok(false) };
+        let body = watched(hit.body, cache, self.key, hit.version);
+        let mut body = body.part(first, len);
+        while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
+            writer.write(chunk?).await?;
+        }
+        Ok(true)
+    }
+
+    /// Copies what goes before the body.
+    async fn copy_before<B: Store>(
+        &self,
+        cache: &CacheLayer<B>,
+        writer: &mut B::Writer,
+    ) -> store::Result<bool> {
+        self.copy(cache, (0, self.union.before), writer).await
+    }
+
+    /// Copies what goes behind it.
+    async fn copy_after<B: Store>(
+        &self,
+        cache: &CacheLayer<B>,
+        writer: &mut B::Writer,
+    ) -> store::Result<bool> {
+        self.copy(cache, (self.union.skipped, self.union.after), writer).await
+    }
+
+    /// Removes the part of which the whole has been made.
+    async fn remove<B: Store>(&self, cache: &CacheLayer<B>) {
+        if let Err(error) = cache.shared.store.remove_if(&self.key, self.seen).await {
+            cache.shared.counters.add(Count::StoreError);
+            trace::store_failed("remove", &self.key, &error);
+        }
+    }
 }
 
 /// The copies of the published body that readers wait for, fewer where the store fails; or why it was not published.
@@ -140,14 +204,19 @@ pub(super) type StoringFuture =
 pub(super) async fn store_entry<B: Store>(
     cache: CacheLayer<B>,
     entry: Entry,
-    (flight, primary): ((Key, u64), Key),
+    flight: (Key, u64),
     queue: Arc<Queue>,
 ) -> store::Result<Result<Vec<StoredBody>, Refusal>> {
-    let Entry { key, head, variants } = entry;
+    let Entry { key, primary, head, list, around, notes } = entry;
     let (store, given) = (&cache.shared.store, head.clone());
     let mut writer = store.put(&key, head).await?;
+    if let Some(around) = &around
+        && !around.copy_before(&cache, &mut writer).await?
+    {
+        return Ok(Err(Refusal::Superseded));
+    }
     let mut len = 0;
-    let trailers = loop {
+    let mut trailers = loop {
         match poll_fn(|_| queue.poll_next()).await {
             Input::Chunk(chunk) => {
                 len += chunk.len() as u64;
@@ -157,29 +226,50 @@ pub(super) async fn store_entry<B: Store>(
             Input::Doomed(why) => return Ok(Err(why)),
         }
     };
+    if let Some(around) = &around {
+        if !around.copy_after(&cache, &mut writer).await? {
+            return Ok(Err(Refusal::Superseded));
+        }
+        // They are of the one part.
+        trailers = None;
+    }
     cache.shared.flights.overtake(&flight, &primary, &key).await;
-    if let Some((primary, list)) = &variants
-        && let Ok(Some(hit)) = store.get(primary).await
-        && let Some(names) = hit.head.variant_names()
-        && !names.iter().all(|name| list.variant_names().unwrap_or_default().contains(name))
+    let mut there = None;
+    if let Some(list) = &list
+        && let Ok(Some(hit)) = store.get(&list.primary).await
+        && hit.head.variant_names().is_some()
     {
-        // Meanwhile, others have found that the response varies by more: under this key, nobody would find it.
-        return Ok(Err(Refusal::Superseded));
+        if !list.is_found_by(&hit.head) {
+            // Meanwhile, others have found that the response varies by more: under this key, nobody would find it.
+            return Ok(Err(Refusal::Superseded));
+        }
+        there = Some(hit);
     }
     writer.finish(trailers.clone()).await?;
     // The list comes last: until then, what the primary key held before keeps answering.
-    if let Some((primary, list)) = variants {
-        store.put(&primary, list).await?.finish(None).await?;
+    if let Some(list) = list {
+        list.lay(store, there).await?;
+    }
+    let part = around.map(|around| around.union);
+    if let Some(around) = around.filter(|around| around.key != key) {
+        around.remove(&cache).await;
+    }
+    for (key, note) in notes {
+        store.put(&key, note).await?.finish(None).await?;
     }
     let wanted = queue.lock().copies;
     let mut copies = Vec::with_capacity(wanted);
     if wanted > 0 {
-        let published = given.seal(len, trailers);
+        let published = given.seal(part.map_or(len, |union| union.len()), trailers);
         while copies.len() < wanted {
             match store.get(&key).await {
                 Ok(Some(mut hit)) if *hit.head == published => {
                     hit.body = watched(hit.body, &cache, key, hit.version);
-                    copies.push(hit.into_response().into_body());
+                    let body = hit.into_response().into_body();
+                    copies.push(match &part {
+                        Some(union) => body.part(union.before, len),
+                        None => body,
+                    });
                 }
                 // Another has taken its place by now.
                 Ok(_) => break,

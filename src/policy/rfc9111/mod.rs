@@ -24,6 +24,7 @@
 //! | §4.3.5 | what a `HEAD` says | [`head_update::head_says`] | `what_agrees_is_the_same_and_anything_else_is_not` |
 //! | §4.4 | what else an unsafe request makes stale | [`invalidate::named_urls`] | `another_origin_is_ignored` |
 //! | RFC 9875 | groups | [`cache_groups`] | `a_group_is_a_tag_of_its_origin` |
+//! | draft-ietf-httpbis-no-vary-search | queries that do not matter | [`no_vary_search`] | `what_does_not_matter_makes_queries_equal`, `spelling_does_not_matter_where_something_does_not` |
 
 mod age;
 mod cache_groups;
@@ -34,6 +35,7 @@ mod fits;
 mod freshness;
 mod head_update;
 mod invalidate;
+mod no_vary_search;
 mod origin;
 #[cfg(test)]
 mod properties;
@@ -51,6 +53,7 @@ pub(crate) use self::{
     fits::{Fit, fits},
     head_update::{HeadSays, head_says},
     invalidate::named_urls,
+    no_vary_search::{NO_VARY_SEARCH, UrlVariation, url_variation},
     stale::{StaleRules, stale_rules},
     storable::{Settings, admit, may_answer, speaks_for_get},
 };

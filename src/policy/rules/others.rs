@@ -10,7 +10,7 @@ use crate::{
     policy::{
         Policy, Scope, is_safe,
         range::ContentRange,
-        rfc9111::{self, Fit, HeadSays},
+        rfc9111::{self, Fit, HeadSays, UrlVariation},
     },
     status::{Bypass, Refusal},
     time::Timestamp,
@@ -33,6 +33,14 @@ impl Rules {
         self.scope == Scope::Shared
             && matches!(self.policy, Policy::Http { .. })
             && request.contains_key(AUTHORIZATION)
+    }
+
+    /// What the response says of the queries that it answers beside its own, where the HTTP rules hold.
+    pub(crate) fn url_variation(&self, response: &HeaderMap) -> Option<UrlVariation> {
+        match self.policy {
+            Policy::Fixed => None,
+            Policy::Http { .. } => rfc9111::url_variation(response),
+        }
     }
 
     /// Whether parts of responses are kept by themselves.

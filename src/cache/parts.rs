@@ -1,0 +1,139 @@
+//! A part that has come beside one that is stored: both become one, and the whole where they are all of it (RFC 9111 §3.4).
+//!
+//! Of each response one part is kept. One that touches it makes it grow; one that lies elsewhere, or is of another
+//! response, takes its place. What is stored is copied into the new entry while the new bytes come in, and is never held in
+//! memory; how much is copied for how little, [`policy::join`] bounds. Of two that come at the same time, the last one
+//! wins: what is missing then comes with the next request for it.
+
+use bytes::Bytes;
+use http::{Request, Response, response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    RequestBody,
+    errand::Errand,
+    fetch::{Admitted, Arrived, Kept},
+    flight::Lead,
+    lookup::{lookup, read},
+    place::{Missed, Place},
+    search,
+    share::{Around, Entry, Limits},
+};
+use crate::{
+    policy::{self, Exchange, Joined, Union},
+    status::Refusal,
+    store::{Hit, Store},
+    time::Timestamp,
+};
+
+/// What has become of a part.
+pub(super) enum KeptPart<ResBody: Body> {
+    Kept(Kept<ResBody>),
+    /// It is too small to be put to the larger one that is stored.
+    Passed(Response<ResBody>),
+}
+
+impl<S, B, ReqBody, ResBody> Errand<S, B, ReqBody>
+where
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Store,
+    ReqBody: Body<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Send,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Send,
+{
+    /// Stores a part as its body is read, together with the one that is stored where they are of one response.
+    pub(super) async fn keep_part(
+        &mut self,
+        missed: &Missed,
+        response: Response<ResBody>,
+        requested_at: Timestamp,
+        lead: Lead,
+    ) -> KeptPart<ResBody> {
+        let entry = missed.entry();
+        // By now: what was there before the call may have grown since.
+        let stored = read(&self.cache, &entry).await.ok().flatten();
+        let stored = stored.filter(|hit| missed.is_answered_by(&hit.head));
+        let (parts, body): (response::Parts, _) = response.into_parts();
+        let max = self.cache.settings.max_body;
+        let (union, stored) = match stored.map(|hit| (policy::join(&hit.head, &parts, max), hit)) {
+            Some((Joined::TooSmall, _)) => {
+                return KeptPart::Passed(Response::from_parts(parts, body));
+            }
+            Some((Joined::Union(union), hit)) if !self.varies_anew(&hit.head, &parts) => {
+                (Some(union), Some(hit))
+            }
+            _ => (policy::all(&parts, max), None),
+        };
+        let body = Arrived::Unread(body);
+        KeptPart::Kept(match union {
+            Some(union) => {
+                let stored = stored.as_ref();
+                let admitted = self.admit_union(missed, stored, &parts, union, requested_at).await;
+                self.carry(missed, parts, body, admitted, lead)
+            }
+            None => self.keep(missed, parts, body, requested_at, lead),
+        })
+    }
+
+    /// Whether the union of the stored part and the one that has come may be stored, and as what.
+    async fn admit_union(
+        &mut self,
+        missed: &Missed,
+        stored: Option<&Hit>,
+        new: &response::Parts,
+        union: Union,
+        requested_at: Timestamp,
+    ) -> Result<Admitted, Refusal> {
+        let old = stored.map(|hit| &*hit.head);
+        let head = policy::joined_head(old, new, &union);
+        let own = missed.entry();
+        let of_whole;
+        let missed = if union.is_whole() {
+            let Self { cache, options, parts, url, body, .. } = &mut *self;
+            of_whole = lookup(cache, options, parts, url, body).await.missed;
+            &of_whole
+        } else {
+            missed
+        };
+        let (settings, url) = (&*self.cache.settings, self.url.text.as_str());
+        let (rules, now) = (&settings.rules, settings.clock.now());
+        let admission = rules.admit(&Exchange {
+            options: &self.options,
+            url,
+            request: &self.parts,
+            response: &head,
+            requested_at,
+            now,
+        })?;
+        let place = Place { request: &self.parts, url, missed };
+        let keys = place.keys(settings, &head, admission.expires_at, now)?;
+        if !union.is_whole() && keys.key != own {
+            return Err(Refusal::Vary);
+        }
+        let mut stored_head = place
+            .head(settings, &keys.key, &head, &admission, now)?
+            .with_requested_at(requested_at);
+        if let Some(old) = old {
+            // What one of its parts could be removed by removes all of it.
+            let tags = rules.tags.renew(&self.options, &self.parts, old, &head)?;
+            stored_head = stored_head.with_tags(rules.with_groups(tags, url, &head.headers)?);
+        }
+        let notes = search::notes(settings, &self.parts, &self.url, &stored_head, now);
+        let around = stored.map(|hit| Around { key: own, seen: hit.version, union });
+        let entry = Entry {
+            key: keys.key,
+            primary: missed.primary,
+            head: stored_head,
+            list: keys.list,
+            around,
+            notes,
+        };
+        let limits = Limits { expected: Some(union.new), max: settings.max_body };
+        Ok(Admitted { entry, names: keys.names, limits })
+    }
+}

@@ -1,0 +1,307 @@
+//! Two parts of one response become one (RFC 9111 §3.4, RFC 9110 §15.3.7.3).
+//!
+//! Of one response they are where both have the same strong tag and name the same length of the whole. What has been
+//! stored is copied into the new entry, so that how much of it may be is bounded by what has come: whoever asks for byte
+//! after byte of a large response does not have the store write all of it each time.
+
+use http::{
+    HeaderMap, HeaderName, StatusCode,
+    header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, TRAILER},
+    response,
+};
+
+use super::{content_length, end_to_end, nomination::strong_tag, range::ContentRange};
+use crate::entry::Head;
+
+/// So many stored bytes are copied for each that has come, or this many at least: a response that comes in up to 32 equal
+/// parts, one after the other, comes to be whole.
+const COPIED: u64 = 32;
+const COPIED_AT_LEAST: u64 = 1024 * 1024;
+
+/// What a part that has come makes of one that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// One part of both.
+    Union(Union),
+    /// It could be one, of which too much would have to be copied for so little.
+    TooSmall,
+    /// Nothing: they do not touch, are of two responses, or are too large together.
+    Nothing,
+}
+
+/// A part made of a stored one and one that has come, whose bytes take the place of stored ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Union {
+    /// So many stored bytes come before.
+    pub(crate) before: u64,
+    /// So many new ones come in between.
+    pub(crate) new: u64,
+    /// So many stored bytes follow.
+    pub(crate) after: u64,
+    /// So many of the stored part come before those.
+    pub(crate) skipped: u64,
+    range: ContentRange,
+}
+
+impl Union {
+    pub(crate) fn len(&self) -> u64 {
+        self.before + self.new + self.after
+    }
+
+    /// Whether it is all of the response.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.range.total == Some(self.len())
+    }
+}
+
+/// What the part with the head `new` makes of the stored one, where no more than `max` bytes are kept.
+pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
+    let ranges = || {
+        let own = ContentRange::of(stored.headers())?;
+        let other = ContentRange::of(&new.headers)?;
+        let tag = strong_tag(&new.headers)?;
+        let coding = |headers: &HeaderMap| headers.get(CONTENT_ENCODING).cloned();
+        let is_sound = is_part(stored.status())
+            && is_part(new.status)
+            && own.total.is_some()
+            && own.total == other.total
+            && strong_tag(stored.headers()) == Some(tag)
+            && stored.body_len() == own.len()
+            && matches!(content_length(&new.headers), Ok(len) if len.is_none_or(|len| len == other.len()))
+            // With `If-Range`, the origin need not repeat it.
+            && coding(&new.headers).is_none_or(|new| coding(stored.headers()) == Some(new));
+        is_sound.then_some((own, other))
+    };
+    let Some((own, other)) = ranges() else { return Joined::Nothing };
+    // Neither end is `u64::MAX`.
+    if own.last + 1 < other.first || other.last + 1 < own.first {
+        return Joined::Nothing;
+    }
+    let range = ContentRange {
+        first: own.first.min(other.first),
+        last: own.last.max(other.last),
+        total: own.total,
+    };
+    if range.len() > max {
+        return Joined::Nothing;
+    }
+    let (before, after) =
+        (other.first.saturating_sub(own.first), own.last.saturating_sub(other.last));
+    if before + after > COPIED_AT_LEAST.max(other.len().saturating_mul(COPIED)) {
+        return Joined::TooSmall;
+    }
+    Joined::Union(Union { before, new: other.len(), after, skipped: own.len() - after, range })
+}
+
+/// The part with the head `new` where it is all of the response: the whole, though it was asked for as a part.
+pub(crate) fn all(new: &response::Parts, max: u64) -> Option<Union> {
+    let range = ContentRange::of(&new.headers).filter(|_| is_part(new.status))?;
+    strong_tag(&new.headers)?;
+    let is_sound =
+        content_length(&new.headers).is_ok_and(|len| len.is_none_or(|len| len == range.len()));
+    let union = Union { before: 0, new: range.len(), after: 0, skipped: 0, range };
+    (is_sound && union.is_whole() && union.len() <= max).then_some(union)
+}
+
+fn is_part(status: StatusCode) -> bool {
+    status == StatusCode::PARTIAL_CONTENT
+}
+
+/// The head of the union: the stored fields, updated by the new ones (RFC 9111 §3.4), of a 206 or, where it is the whole,
+/// of a 200.
+pub(crate) fn joined_head(
+    stored: Option<&Head>,
+    new: &response::Parts,
+    union: &Union,
+) -> response::Parts {
+    /// What speaks of the bytes of one message.
+    const OF_ONE_PART: [HeaderName; 6] = [
+        AGE,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        TRAILER,
+        HeaderName::from_static("content-digest"),
+        HeaderName::from_static("content-md5"),
+    ];
+    let mut joined = new.clone();
+    joined.headers = end_to_end(&new.headers);
+    for name in OF_ONE_PART.iter().filter(|name| **name != AGE) {
+        joined.headers.remove(name);
+    }
+    for (name, value) in stored.into_iter().flat_map(Head::headers) {
+        if !new.headers.contains_key(name) && !OF_ONE_PART.contains(name) {
+            // Beyond the names that a map can hold, there is no more to say.
+            let _is_full = joined.headers.try_append(name, value.clone());
+        }
+    }
+    joined.headers.insert(CONTENT_LENGTH, union.len().into());
+    if union.is_whole() {
+        joined.status = StatusCode::OK;
+    } else {
+        union.range.insert(&mut joined.headers);
+    }
+    joined
+}
+
+/// Whether the stored part is of another response than the whole that was stored after it.
+pub(crate) fn is_outdated(part: &Head, whole: &Head) -> bool {
+    let tag = strong_tag(part.headers());
+    let is_same = tag.is_some() && tag == strong_tag(whole.headers());
+    part.stored_at() < whole.stored_at() && !is_same
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, Response};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    const MAX: u64 = u64::MAX;
+
+    fn parts(range: (u64, u64), total: &str, lines: &[(&str, &str)]) -> response::Parts {
+        let mut response = Response::builder().status(206);
+        let lines = lines.iter().copied().chain([("etag", "\"a\"")]);
+        let range = format!("bytes {}-{}/{total}", range.0, range.1);
+        for (name, value) in lines.chain([("content-range", &*range)]) {
+            response = response.header(name, value);
+        }
+        response.body(()).unwrap().into_parts().0
+    }
+
+    fn stored(range: (u64, u64), total: &str) -> Head {
+        Head::new(Method::GET, "http://a/", parts(range, total, &[]), Timestamp::MIN)
+            .seal(range.1 - range.0 + 1, None)
+    }
+
+    fn of(own: (u64, u64), new: (u64, u64)) -> Option<(u64, u64, u64, bool)> {
+        match join(&stored(own, "10"), &parts(new, "10", &[]), MAX) {
+            Joined::Union(it) => Some((it.before, it.new, it.after, it.is_whole())),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_overlaps_or_touches_is_one_part() {
+        assert_eq!(of((0, 3), (4, 6)), Some((4, 3, 0, false)));
+        assert_eq!(of((4, 6), (0, 3)), Some((0, 4, 3, false)));
+        assert_eq!(of((0, 3), (5, 6)), None);
+        assert_eq!(of((5, 6), (0, 3)), None);
+        assert_eq!(of((0, 5), (4, 9)), Some((4, 6, 0, true)));
+        assert_eq!(of((4, 9), (0, 5)), Some((0, 6, 4, true)));
+        assert_eq!(of((0, 9), (3, 4)), Some((3, 2, 5, true)));
+        assert_eq!(of((3, 4), (0, 9)), Some((0, 10, 0, true)));
+    }
+
+    #[test]
+    fn what_may_be_of_two_responses_is_not_joined() {
+        let own = stored((0, 3), "10");
+        let is_joined = |new: &response::Parts| join(&own, new, MAX) != Joined::Nothing;
+        let new = parts((4, 9), "10", &[]);
+        assert!(is_joined(&new));
+        for (name, value) in [
+            ("etag", "\"b\""),
+            ("etag", "W/\"a\""),
+            ("content-range", "bytes 4-9/11"),
+            ("content-range", "bytes 4-9/*"),
+            ("content-length", "5"),
+            ("content-length", "x"),
+            ("content-encoding", "gzip"),
+        ] {
+            let mut other = new.clone();
+            other.headers.insert(name, value.parse().unwrap());
+            assert!(!is_joined(&other), "{name}: {value}");
+        }
+        let mut whole = new.clone();
+        whole.status = StatusCode::OK;
+        assert!(!is_joined(&whole));
+        // Fewer bytes than its range promises.
+        assert_eq!(join(&own.clone().seal(3, None), &new, MAX), Joined::Nothing);
+        let unknown = stored((0, 3), "*");
+        assert_eq!(join(&unknown, &parts((4, 9), "*", &[]), MAX), Joined::Nothing);
+        assert_eq!(join(&own, &new, 9), Joined::Nothing, "too large together");
+    }
+
+    #[test]
+    fn a_part_that_is_all_of_it_is_the_whole() {
+        let is_all = |range, total, lines: &[_]| all(&parts(range, total, lines), 10).is_some();
+        assert!(is_all((0, 9), "10", &[]) && is_all((0, 9), "10", &[("content-length", "10")]));
+        assert!(!is_all((1, 9), "10", &[]) && !is_all((0, 8), "10", &[]));
+        assert!(!is_all((0, 9), "*", &[]) && !is_all((0, 10), "11", &[]));
+        assert!(!is_all((0, 9), "10", &[("content-length", "9")]));
+        assert!(!is_all((0, 9), "10", &[("etag", "\"b\"")]), "two tags are none");
+    }
+
+    #[test]
+    fn little_does_not_have_much_copied() {
+        let mib = COPIED_AT_LEAST;
+        let join = |own, new| join(&stored(own, "1000000000"), &parts(new, "1000000000", &[]), MAX);
+        assert!(matches!(join((0, mib - 1), (mib, mib)), Joined::Union(_)));
+        assert_eq!(join((0, mib), (mib + 1, mib + 1)), Joined::TooSmall);
+        assert!(matches!(join((0, 32 * mib - 1), (32 * mib, 33 * mib - 1)), Joined::Union(_)));
+        assert_eq!(join((0, 32 * mib), (32 * mib + 1, 33 * mib)), Joined::TooSmall);
+    }
+
+    #[test]
+    fn the_new_fields_go_before_the_stored_ones() {
+        let lines = [("x-a", "1"), ("x-b", "1"), ("age", "5"), ("content-digest", "part")];
+        let own = Head::new(Method::GET, "http://a/", parts((0, 3), "10", &lines), Timestamp::MIN)
+            .seal(4, None);
+        let head = |new: (u64, u64)| {
+            let new = parts(new, "10", &[("x-b", "2"), ("x-b", "3"), ("connection", "close")]);
+            let Joined::Union(union) = join(&own, &new, MAX) else { panic!("they touch") };
+            joined_head(Some(&own), &new, &union)
+        };
+        let list = |head: &response::Parts| {
+            let mut lines: Vec<_> =
+                head.headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            lines.sort();
+            lines
+        };
+        let some = head((4, 8));
+        assert_eq!(some.status, StatusCode::PARTIAL_CONTENT);
+        assert_eq!(
+            list(&some),
+            [
+                "content-length: \"9\"",
+                "content-range: \"bytes 0-8/10\"",
+                "etag: \"\\\"a\\\"\"",
+                "x-a: \"1\"",
+                "x-b: \"2\"",
+                "x-b: \"3\"",
+            ]
+        );
+        let all = head((4, 9));
+        assert_eq!(all.status, StatusCode::OK);
+        assert!(!all.headers.contains_key("content-range"));
+        assert_eq!(all.headers["content-length"], "10");
+    }
+
+    proptest! {
+        /// Byte by byte, against two ranges of one text.
+        #[test]
+        fn the_union_has_each_byte_at_its_place(
+            own in (0_u64..60, 0_u64..60),
+            new in (0_u64..60, 0_u64..60),
+        ) {
+            let order = |(a, b): (u64, u64)| (a.min(b), a.max(b));
+            let (own, new) = (order(own), order(new));
+            let text: Vec<u8> = (0..60).collect();
+            let bytes = |(first, last): (u64, u64)| &text[first as usize..=last as usize];
+            match join(&stored(own, "60"), &parts(new, "60", &[]), MAX) {
+                Joined::Union(it) => {
+                    let (before, after) = (it.before as usize, it.after as usize);
+                    let kept = bytes(own);
+                    let joined =
+                        [&kept[..before], bytes(new), &kept[kept.len() - after..]].concat();
+                    prop_assert_eq!(joined, bytes((own.0.min(new.0), own.1.max(new.1))));
+                }
+                other => {
+                    prop_assert_eq!(other, Joined::Nothing);
+                    prop_assert!(own.1 + 1 < new.0 || new.1 + 1 < own.0);
+                }
+            }
+        }
+    }
+}

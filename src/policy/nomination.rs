@@ -1,0 +1,194 @@
+//! Asking for one variant by the tags of others (RFC 9111 §4.3.1): the origin may answer that one of them is what it would
+//! send (§4.3.4), and then nothing has to be sent.
+//!
+//! Strong tags alone: a weak one says that two responses mean the same, not that they are the same bytes. Origins that
+//! compress on the way out have one weak tag for the compressed body and the plain one, and of these only one can be read
+//! by the client.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, COOKIE},
+};
+
+use super::validation::{Conditions, etag, is_weak};
+use crate::{
+    entry::{Variant, Variants},
+    key::Key,
+};
+
+/// So many tags go with one request, and no more bytes of them than this.
+const MOST: usize = 8;
+const MOST_BYTES: usize = 1024;
+
+/// The strong entity tag of a response with these fields, in quotes as it is to be.
+pub(crate) fn strong_tag(headers: &HeaderMap) -> Option<&[u8]> {
+    let tag = etag(headers)?.as_bytes().trim_ascii();
+    (!is_weak(tag) && tag.starts_with(b"\"")).then_some(tag)
+}
+
+/// Whether `Authorization` or `Cookie` select the response: each user has his own then, whatever the tags say.
+pub(crate) fn selects_users(list: &Variants) -> bool {
+    list.names.iter().any(|name| *name == AUTHORIZATION || *name == COOKIE)
+}
+
+/// The known variants by which the one of that `key` can be asked for, the latest first, one for each tag. None where they
+/// may be [other users'](selects_users).
+pub(crate) fn nominees<'a>(list: &'a Variants, key: &Key) -> Vec<&'a Variant> {
+    let mut nominees: Vec<&Variant> = Vec::new();
+    if selects_users(list) {
+        return nominees;
+    }
+    let mut bytes = 0;
+    for variant in list.latest().filter(|variant| variant.key != *key) {
+        if nominees.len() == MOST {
+            break;
+        }
+        if nominees.iter().any(|known| known.tag == variant.tag) {
+            continue;
+        }
+        bytes += variant.tag.len();
+        if bytes > MOST_BYTES {
+            break;
+        }
+        nominees.push(variant);
+    }
+    nominees
+}
+
+/// The conditions under which the origin may answer that one of `nominees` is what was asked for.
+pub(crate) fn conditions_of(nominees: &[&Variant]) -> Option<Conditions> {
+    let tags: Vec<&[u8]> = nominees.iter().map(|variant| &*variant.tag).collect();
+    let value = HeaderValue::from_bytes(&tags.join(&b", "[..])).ok()?;
+    (!tags.is_empty()).then(|| Conditions::tags(value))
+}
+
+/// The one of `nominees` that a 304 with these fields has chosen.
+pub(crate) fn chosen<'a>(
+    nominees: &[&'a Variant],
+    not_modified: &HeaderMap,
+) -> Option<&'a Variant> {
+    let tag = strong_tag(not_modified)?;
+    nominees.iter().find(|variant| *variant.tag == *tag).copied()
+}
+
+/// Whether the client can read the response with these stored fields: its codings are all among those that the `request`
+/// names. An origin that has one tag for the compressed body and the plain one would else hand the one out for the other.
+pub(crate) fn can_read(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    let members = |headers: &HeaderMap, name: HeaderName| -> Vec<String> {
+        let lines = headers.get_all(name).into_iter();
+        let text = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase());
+        text.flat_map(|line| line.split(',').map(|it| it.trim().to_owned()).collect::<Vec<_>>())
+            .filter(|member| !member.is_empty())
+            .collect()
+    };
+    let accepted = members(request, ACCEPT_ENCODING);
+    let is_accepted = |coding: &str| {
+        accepted.iter().any(|member| {
+            let (name, parameters) = member.split_once(';').unwrap_or((member, ""));
+            let weight = parameters.trim().strip_prefix("q=").map(str::trim);
+            let is_refused = weight.is_some_and(|q| q.bytes().all(|byte| b"0.".contains(&byte)));
+            name.trim() == coding && !is_refused
+        })
+    };
+    let codings = members(stored, CONTENT_ENCODING);
+    codings.iter().all(|coding| coding == "identity" || is_accepted(coding))
+}
+
+/// Whether a response with these fields has that tag still.
+pub(crate) fn has_tag(headers: &HeaderMap, tag: &[u8]) -> bool {
+    strong_tag(headers) == Some(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    fn variant(n: usize, tag: &str) -> Variant {
+        let key = Key::digest(n.to_string());
+        Variant::new(key, key, tag.as_bytes()).unwrap()
+    }
+
+    fn list(names: &[HeaderName], variants: impl IntoIterator<Item = Variant>) -> Variants {
+        Variants::new(names.to_vec()).with_known(variants)
+    }
+
+    #[test]
+    fn a_strong_tag_has_quotes_and_no_mark() {
+        let of = |value| strong_tag(&fields(&[("etag", value)])).is_some();
+        assert!(of("\"a\"") && of(" \"\" "));
+        for other in ["W/\"a\"", "a", "*", "\"a\", \"b\"", ""] {
+            assert!(!of(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_latest_of_others_are_named_each_tag_once_and_not_too_many() {
+        let accept = [http::header::ACCEPT];
+        let few = list(&accept, [variant(1, "\"a\""), variant(2, "\"b\""), variant(3, "\"a\"")]);
+        let own = Key::digest("2");
+        let tags = |list: &Variants| {
+            let conditions = conditions_of(&nominees(list, &own))?;
+            let mut headers = fields(&[("if-none-match", "\"x\""), ("if-modified-since", "x")]);
+            conditions.apply(&mut headers);
+            assert_eq!(headers.len(), 1);
+            Some(headers["if-none-match"].to_str().unwrap().to_owned())
+        };
+        assert_eq!(tags(&few).as_deref(), Some("\"a\""));
+        let many = list(&accept, (0..20).map(|n| variant(n, &format!("\"{n}\""))));
+        let expected = "\"19\", \"18\", \"17\", \"16\", \"15\", \"14\", \"13\", \"12\"";
+        assert_eq!(tags(&many).as_deref(), Some(expected));
+        let long =
+            list(&accept, (3..9).map(|n| variant(n, &format!("\"{}{n}\"", "a".repeat(240)))));
+        assert_eq!(nominees(&long, &own).len(), 4);
+        assert_eq!(tags(&list(&accept, [variant(2, "\"a\"")])), None);
+    }
+
+    #[test]
+    fn what_others_have_by_who_they_are_is_not_named() {
+        for name in [AUTHORIZATION, COOKIE] {
+            let names = [http::header::ACCEPT, name];
+            assert!(nominees(&list(&names, [variant(1, "\"a\"")]), &Key::digest("2")).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_304_chooses_by_a_strong_tag_alone() {
+        let list = list(&[http::header::ACCEPT], [variant(1, "\"a\""), variant(2, "\"b\"")]);
+        let nominees = nominees(&list, &Key::digest("3"));
+        let of = |lines| chosen(&nominees, &fields(lines)).map(|variant| variant.key);
+        assert_eq!(of(&[("etag", "\"a\"")]), Some(Key::digest("1")));
+        assert_eq!(of(&[("etag", "\"c\"")]), None);
+        assert_eq!(of(&[("etag", "W/\"a\"")]), None);
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")]), None);
+    }
+
+    #[test]
+    fn a_coding_has_to_be_accepted() {
+        for (accepted, coding, expected) in [
+            ("", "", true),
+            ("", "identity", true),
+            ("", "gzip", false),
+            ("br", "gzip", false),
+            ("br, GZip", "gzip", true),
+            ("br;q=1, gzip; q=0.5", "gzip", true),
+            ("gzip;q=0", "gzip", false),
+            ("gzip;q=0.00", "gzip", false),
+            ("*", "gzip", false),
+            ("gzip", "gzip, br", false),
+            ("gzip, br", "gzip, br", true),
+        ] {
+            let request = fields(&[("accept-encoding", accepted)]);
+            let stored = fields(&[("content-encoding", coding)]);
+            assert_eq!(can_read(&request, &stored), expected, "{accepted:?} {coding:?}");
+        }
+        assert!(can_read(&HeaderMap::new(), &HeaderMap::new()));
+    }
+}

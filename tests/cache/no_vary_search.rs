@@ -1,0 +1,191 @@
+//! `No-Vary-Search`: the response to one URL answers requests for others.
+
+use std::time::Duration;
+
+use http::Request;
+use larder::{CacheLayer, Stored, store::Memory};
+
+use crate::support::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Answers each call with its number and query, fresh for a minute, with this `No-Vary-Search`, or that which the request
+/// asks for; nothing else of the query matters to it.
+fn says(rule: &'static str) -> Double {
+    Double::new(move |request, call| {
+        let query = request.uri().query().unwrap_or_default();
+        let mut response = ok(format!("{call} {query}"));
+        let fields = response.headers_mut();
+        fields.insert("cache-control", "max-age=60".parse().unwrap());
+        let rule = request.headers().get("x-rule").cloned().unwrap_or(rule.parse().unwrap());
+        if !rule.is_empty() {
+            fields.insert("no-vary-search", rule);
+        }
+        for name in ["vary", "etag", "cache-control"] {
+            if let Some(value) = request.headers().get(&*format!("x-{name}")) {
+                fields.insert(name, value.clone());
+            }
+        }
+        response
+    })
+}
+
+fn private(rule: &'static str) -> Stand {
+    Stand::new(says(rule)).with(CacheLayer::http_rules)
+}
+
+fn shared(rule: &'static str) -> Stand {
+    Stand::shared(says(rule)).with(CacheLayer::http_rules)
+}
+
+#[tokio::test]
+async fn what_does_not_matter_makes_no_difference() {
+    for (rule, first, equal, others) in [
+        (
+            "params=(\"utm\")",
+            "/?a=1&utm=x",
+            &["/?a=1&utm=y", "/?utm=z&a=1", "/?a=1&"][..],
+            &["/?a=2", "/?A=1"][..],
+        ),
+        ("key-order", "/?a=1&b=2", &["/?b=2&a=1", "/?b=%32&a=1"], &["/?a=1", "/?a=2&b=1"]),
+        (
+            "except=(\"id\")",
+            "/?id=7&s=1",
+            &["/?s=2&id=7", "/?id=7"],
+            &["/?id=8", "/x?id=7", "/?s=1"],
+        ),
+        ("except=()", "/", &["/?a", "/?b=1"], &["/x?a"]),
+        ("params=?1", "/?a=1&utm=x", &[], &["/?a=1&utm=y"]),
+        ("", "/?a=1&utm=x", &[], &["/?a=1&utm=y"]),
+    ] {
+        for stand in [private(rule), shared(rule)] {
+            let body = stand.get(first).await.text().to_owned();
+            for path in equal {
+                let reply = stand.get(path).await;
+                assert!(reply.is_hit(), "{rule}: {path}");
+                assert_eq!(reply.text(), body, "{rule}: {path}");
+            }
+            assert!(stand.get(first).await.is_hit(), "{rule}: its own URL");
+            for path in others {
+                assert!(!stand.get(path).await.is_hit(), "{rule}: {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn time_alone_knows_nothing_of_it() {
+    let stand = Stand::new(says("except=()"));
+    stand.get("/?a").await;
+    assert!(!stand.get("/?b").await.is_hit());
+}
+
+/// The latest rule of a path is the one by which responses are found, and each is judged by its own.
+#[tokio::test]
+async fn a_response_answers_what_its_own_rule_allows() {
+    let stand = shared("params=(\"utm\")");
+    let by_ref = |path| get(path).header("x-rule", "params=(\"ref\")");
+    let none = |path| get(path).header("x-rule", "");
+    stand.get("/?a=1&utm=1").await;
+    stand.ask(by_ref("/?a=2&ref=1")).await;
+    assert!(stand.ask(by_ref("/?a=2&ref=2")).await.is_hit());
+    assert!(!stand.ask(by_ref("/?a=2&ref=2&utm=3")).await.is_hit());
+    // By the rule that is known now, it would be found by others; those that were stored before are not.
+    assert!(!stand.ask(none("/?a=1&utm=2")).await.is_hit());
+    // What says nothing of it any more answers its own URL alone, though a note still leads there.
+    stand.ask(none("/?a=2&ref=1").header("cache-control", "no-cache")).await;
+    assert!(stand.ask(none("/?a=2&ref=1")).await.is_hit());
+    assert!(!stand.ask(none("/?a=2&ref=9")).await.is_hit());
+}
+
+#[tokio::test]
+async fn what_is_not_fresh_answers_its_own_url_alone() {
+    let stand = shared("except=()").with(|layer| layer.stale_if_error(MINUTE * 60));
+    stand.ask(get("/?a").header("x-etag", "\"x\"")).await;
+    stand.clock.advance(MINUTE);
+    assert!(!stand.get("/?b").await.is_hit());
+    // And from now on, the newer one.
+    assert_eq!(stand.get("/?c").await.text(), "2 b");
+    // A request that asks for a new one gets one.
+    assert!(!stand.ask(get("/?d").header("cache-control", "no-cache")).await.is_hit());
+    let reply = stand.ask(get("/?e").header("cache-control", "only-if-cached")).await;
+    assert_eq!(reply.text(), "3 d");
+    assert_eq!(stand.ask(get("/f?e").header("cache-control", "only-if-cached")).await.status, 504);
+}
+
+#[tokio::test]
+async fn variants_and_users_stay_apart() {
+    let stand = shared("except=()");
+    let asks = |path, language| {
+        get(path).header("x-vary", "accept-language").header("accept-language", language)
+    };
+    stand.ask(asks("/?a", "de")).await;
+    assert!(stand.ask(asks("/?b", "de")).await.is_hit());
+    assert!(!stand.ask(asks("/?b", "fr")).await.is_hit());
+    // In a private cache, credentials are part of the key.
+    let stand = private("except=()");
+    let of = |path, user| get(path).header("authorization", user);
+    stand.ask(of("/?a", "alice")).await;
+    assert!(stand.ask(of("/?b", "alice")).await.is_hit());
+    assert!(!stand.ask(of("/?b", "bob")).await.is_hit());
+    assert!(!stand.get("/?b").await.is_hit());
+}
+
+#[tokio::test]
+async fn what_is_removed_answers_no_other_url_either() {
+    for stand in [private("params=(\"utm\")"), shared("params=(\"utm\")")] {
+        stand.get("/?id=1&utm=1").await;
+        assert!(stand.get("/?id=1").await.is_hit());
+        // By a URL that it would answer, and by an unsafe request for one.
+        assert!(stand.layer.entries().remove(&url("/?id=1")).await.unwrap() > 0);
+        assert!(!stand.get("/?id=1&utm=2").await.is_hit());
+        assert!(stand.get("/?id=1&utm=1").await.is_hit());
+        let post = Request::post(url("/?id=1&utm=3"));
+        stand.ask(post).await;
+        assert!(!stand.get("/?id=1&utm=1").await.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn a_confirmed_response_goes_on_answering() {
+    let stand = Stand::shared(Double::new(|request, call| {
+        let is_asked = request.headers().contains_key("if-none-match");
+        let mut response = ok(if is_asked { String::new() } else { call.to_string() });
+        if is_asked {
+            *response.status_mut() = http::StatusCode::NOT_MODIFIED;
+        }
+        for (name, value) in
+            [("etag", "\"x\""), ("cache-control", "max-age=60"), ("no-vary-search", "except=()")]
+        {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        response
+    }))
+    .with(CacheLayer::http_rules);
+    stand.get("/?a").await;
+    stand.clock.advance(MINUTE * 50);
+    assert_eq!(stand.get("/?a").await.text(), "1");
+    stand.clock.advance(MINUTE / 2);
+    let reply = stand.get("/?b").await;
+    assert!(reply.is_hit());
+    assert_eq!(reply.text(), "1");
+}
+
+/// What the notes lead to is found by other layers over the same store, and is listed once.
+#[tokio::test]
+async fn notes_are_no_responses() {
+    let store = Memory::default();
+    let stand = Stand::over(store.clone(), says("except=()")).with(CacheLayer::http_rules);
+    assert_eq!(stand.get("/?a").await.stored(), Stored::Yes);
+    let mut listed = std::pin::pin!(stand.layer.entries().stream());
+    let mut urls = Vec::new();
+    while let Some(entry) = futures_util::StreamExt::next(&mut listed).await {
+        urls.push(entry.unwrap().url);
+    }
+    assert_eq!(urls, [url("/?a")]);
+    let other = Stand::over(store, says("")).with(CacheLayer::http_rules);
+    other.clock.advance(Duration::ZERO);
+    assert!(other.get("/?b").await.is_hit());
+    stand.layer.entries().clear().await.unwrap();
+    assert!(!other.get("/?b").await.is_hit());
+}

@@ -1,0 +1,332 @@
+//! Parts of one response come together, under the HTTP rules (RFC 9111 §3.4).
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join;
+use http::{Request, Response, StatusCode, request};
+use larder::{Bypass, CacheLayer, CacheOptions, Outcome, store::Store};
+
+use crate::support::{Double, Stand, TestBody, channel, full, get, line, ok, status, url};
+
+const BYPASS: Outcome = Outcome::Bypass(Bypass::Range);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Whether the request's condition names another response than the one with that tag.
+fn is_declined<B>(request: &Request<B>, tag: &str) -> bool {
+    request.headers().get("if-range").is_some_and(|wanted| wanted != tag)
+}
+
+/// An origin that has `text` under this tag, and understands ranges.
+fn origin(text: impl Into<String>, tag: &'static str) -> Double {
+    let text: Arc<str> = text.into().into();
+    Double::new(move |request, call| line(part(&request, &text, tag), "x-call", call.to_string()))
+}
+
+fn part<B>(request: &Request<B>, text: &str, tag: &'static str) -> Response<TestBody> {
+    let asked = request.headers().get("range").filter(|_| !is_declined(request, tag));
+    let response = match asked {
+        None => ok(text),
+        Some(asked) => {
+            let (first, last) = asked.to_str().unwrap()["bytes=".len()..].split_once('-').unwrap();
+            let first: usize = first.parse().unwrap();
+            let last = last.parse().unwrap_or(usize::MAX).min(text.len() - 1);
+            let response = ok(&text[first..=last]);
+            let range = format!("bytes {first}-{last}/{}", text.len());
+            let mut response = line(response, "content-range", range);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            response
+        }
+    };
+    line(line(response, "etag", tag), "cache-control", "max-age=60")
+}
+
+fn range(from: usize, to: usize) -> request::Builder {
+    get("/").header("range", format!("bytes={from}-{to}"))
+}
+
+const TEXT: &str = "0123456789abcdefghij";
+
+fn stand(inner: Double) -> Stand {
+    Stand::new(inner).with(CacheLayer::http_rules)
+}
+
+async fn in_order<B: Store>(stand: Stand<B>, text: &str, step: usize, order: &[usize]) {
+    for n in order {
+        let (from, to) = (n * step, ((n + 1) * step).min(text.len()) - 1);
+        let reply = stand.ask(range(from, to)).await;
+        assert_eq!((reply.outcome(), reply.status), (BYPASS, StatusCode::PARTIAL_CONTENT));
+        assert!(reply.text() == &text[from..=to], "{from}-{to}");
+        // What has come is a hit from then on, with its own range.
+        let reply = stand.ask(range(from, to)).await;
+        assert!(reply.is_hit() && reply.text() == &text[from..=to], "{from}-{to}");
+    }
+    let calls = stand.calls();
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.status), (Outcome::Hit, StatusCode::OK));
+    assert!(reply.text() == text, "the whole, byte for byte");
+    assert_eq!(reply.headers["content-length"], text.len().to_string().as_str());
+    assert!(!reply.headers.contains_key("content-range"));
+    assert_eq!(reply.headers["x-call"], calls.to_string().as_str(), "the newest fields");
+    let inside = stand.ask(range(1, text.len() - 2)).await;
+    assert!(inside.is_hit() && inside.text() == &text[1..text.len() - 1]);
+    assert_eq!((stand.calls(), stand.len().await), (calls, 1), "one whole, and no part beside it");
+}
+
+#[tokio::test]
+async fn parts_that_touch_become_the_whole() {
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 2, 0, 3], [2, 1, 3, 0]] {
+        in_order(stand(origin(TEXT, "\"a\"")), TEXT, 5, &order).await;
+        let shared = Stand::shared(origin(TEXT, "\"a\"")).with(CacheLayer::http_rules);
+        in_order(shared, TEXT, 5, &order).await;
+    }
+}
+
+/// Larger than what is in memory of any of them, in chunks, from a file.
+#[cfg(feature = "redb")]
+#[tokio::test(flavor = "multi_thread")]
+async fn large_parts_on_disk_become_the_whole() {
+    let text: String = (0..400_000).map(|n| format!("{n:07}")).collect();
+    let store = larder::store::Redb::temporary().unwrap();
+    let stand = Stand::over(store, origin(text.as_str(), "\"a\"")).with(CacheLayer::http_rules);
+    in_order(stand, &text, 300_000, &[1, 0, 2, 3, 4, 5, 6, 7, 8, 9]).await;
+}
+
+#[tokio::test]
+async fn parts_that_overlap_become_one_part() {
+    let stand = stand(origin(TEXT, "\"a\""));
+    stand.ask(range(2, 8)).await;
+    stand.ask(range(5, 12)).await;
+    stand.ask(range(0, 3)).await;
+    assert_eq!(stand.calls(), 3);
+    for (from, to) in [(0, 12), (2, 8), (12, 12), (0, 0), (7, 9)] {
+        let reply = stand.ask(range(from, to)).await;
+        assert!(reply.is_hit(), "{from}-{to}");
+        assert_eq!(reply.text(), &TEXT[from..=to]);
+        assert_eq!(reply.headers["content-range"], format!("bytes {from}-{to}/20").as_str());
+    }
+    assert_eq!((stand.calls(), stand.len().await), (3, 1));
+    assert_eq!(stand.get("/").await.text(), TEXT);
+    assert_eq!(stand.calls(), 4, "some of it is not all of it");
+}
+
+/// What players and downloaders begin with.
+#[tokio::test]
+async fn a_part_that_is_all_of_it_is_stored_whole() {
+    let stand = stand(origin(TEXT, "\"a\""));
+    let reply = stand.ask(get("/").header("range", "bytes=0-")).await;
+    assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, TEXT));
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.status, reply.text()), (Outcome::Hit, StatusCode::OK, TEXT));
+    assert!(!reply.headers.contains_key("content-range"));
+    assert_eq!(stand.len().await, 1);
+}
+
+/// What a client does whose download has broken off.
+#[tokio::test]
+async fn a_download_that_is_resumed_is_stored_whole() {
+    let stand = stand(origin(TEXT, "\"a\""));
+    stand.ask(range(0, 6)).await;
+    let rest = get("/").header("range", "bytes=7-").header("if-range", "\"a\"");
+    assert_eq!(stand.ask(rest).await.text(), &TEXT[7..]);
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, TEXT));
+}
+
+#[tokio::test]
+async fn a_newer_part_that_lies_elsewhere_takes_the_place_of_the_older() {
+    let stand = stand(origin(TEXT, "\"a\""));
+    stand.ask(range(0, 3)).await;
+    stand.ask(range(10, 12)).await;
+    assert!(stand.ask(range(10, 12)).await.is_hit());
+    assert!(!stand.ask(range(0, 3)).await.is_hit());
+}
+
+/// Parts of two responses, from an origin that has another one from the second call on.
+async fn of_two(first: &'static str, then: &'static str) -> Stand {
+    let stand = stand(Double::new(move |request, call| match call {
+        1 => part(&request, TEXT, first),
+        _ => part(&request, &TEXT.to_uppercase(), then),
+    }));
+    stand.ask(range(0, 9)).await;
+    stand.ask(range(10, 19)).await;
+    stand
+}
+
+#[tokio::test]
+async fn parts_of_two_responses_are_never_mixed() {
+    for (first, then) in [("\"a\"", "\"b\""), ("W/\"a\"", "W/\"a\""), ("W/\"a\"", "\"a\"")] {
+        let stand = of_two(first, then).await;
+        let reply = stand.ask(range(10, 19)).await;
+        assert!(reply.is_hit());
+        assert_eq!((reply.text(), &reply.headers["etag"]), ("ABCDEFGHIJ", &then.parse().unwrap()));
+        assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(larder::Miss::Absent));
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_shorter_than_its_range_is_not_joined() {
+    let stand = stand(Double::new(|request, call| match call {
+        1 => part(&request, TEXT, "\"a\""),
+        _ => {
+            let mut response = line(Response::new(full("abc")), "content-range", "bytes 10-19/20");
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            line(line(response, "etag", "\"a\""), "cache-control", "max-age=60")
+        }
+    }));
+    stand.ask(range(0, 9)).await;
+    stand.ask(range(10, 19)).await;
+    assert!(!stand.get("/").await.is_hit());
+}
+
+/// Its bytes reach the caller before all of them are there, and what breaks off leaves what was stored.
+#[tokio::test]
+async fn a_part_that_breaks_off_leaves_what_is_stored() {
+    use std::sync::Mutex;
+
+    let (sender, body) = channel();
+    let body = Mutex::new(Some(body));
+    let stand = stand(Double::new(move |request, call| {
+        let response = part(&request, TEXT, "\"a\"");
+        match call {
+            2 => response.map(|_| body.lock().unwrap().take().unwrap()),
+            _ => response,
+        }
+    }));
+    stand.ask(range(0, 9)).await;
+    let reply = stand.call(range(10, 19).body(crate::support::empty()).unwrap()).await.unwrap();
+    let (_, mut body) = reply.into_parts();
+    sender.send("abc");
+    let frame = http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "abc");
+    drop((sender, body));
+    let reply = stand.ask(range(0, 9)).await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, &TEXT[..10]));
+    assert_eq!(stand.len().await, 1);
+}
+
+/// Whoever asks for byte after byte does not have the store write megabytes for each.
+#[tokio::test]
+async fn a_tiny_part_is_not_put_to_a_large_one() {
+    let text = "x".repeat(3 << 20);
+    let stand = stand(origin(text, "\"a\""));
+    stand.ask(range(0, (2 << 20) - 1)).await;
+    let reply = stand.ask(range(2 << 20, 2 << 20)).await;
+    assert_eq!((reply.outcome(), reply.text()), (BYPASS, "x"));
+    assert!(stand.ask(range(0, 9)).await.is_hit(), "the large one stays");
+    assert!(!stand.ask(range(2 << 20, 2 << 20)).await.is_hit());
+    // Enough of it is.
+    stand.ask(range(2 << 20, (3 << 20) - 1)).await;
+    assert!(stand.get("/").await.is_hit());
+}
+
+#[tokio::test]
+async fn no_more_is_put_together_than_is_kept() {
+    let stand = stand(origin(TEXT, "\"a\"")).with(|layer| layer.max_body(15));
+    stand.ask(range(0, 9)).await;
+    stand.ask(range(10, 19)).await;
+    assert!(stand.ask(range(10, 19)).await.is_hit());
+    assert!(!stand.ask(range(0, 9)).await.is_hit());
+}
+
+// ===== Tags, variants, removals =====
+
+#[tokio::test]
+async fn what_is_put_together_has_the_tags_of_both() {
+    for tag in ["one", "other"] {
+        let stand = stand(origin(TEXT, "\"a\""));
+        let tagged = |tag| CacheOptions::new().tag(tag);
+        stand.ask(range(0, 9).extension(tagged("one"))).await;
+        stand.ask(range(10, 19).extension(tagged("other"))).await;
+        assert!(stand.get("/").await.is_hit());
+        assert_eq!(stand.layer.entries().remove_tag(tag).await.unwrap(), 1);
+        assert!(!stand.get("/").await.is_hit(), "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn parts_of_variants_come_together_each_with_its_own() {
+    let stand = stand(Double::new(|request, _| {
+        let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
+        let (text, tag) = match &*language {
+            "de" => (TEXT.to_owned(), "\"de\""),
+            _ => (TEXT.to_uppercase(), "\"en\""),
+        };
+        line(part(&request, &text, tag), "vary", "accept-language")
+    }));
+    for (from, to) in [(0, 9), (10, 19)] {
+        for language in ["de", "en"] {
+            stand.ask(range(from, to).header("accept-language", language)).await;
+        }
+    }
+    for (language, text) in [("de", TEXT.to_owned()), ("en", TEXT.to_uppercase())] {
+        let reply = stand.ask(get("/").header("accept-language", language)).await;
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, &*text));
+    }
+    assert_eq!(stand.calls(), 4);
+}
+
+#[tokio::test]
+async fn what_is_removed_while_the_rest_comes_is_not_brought_back() {
+    for removed_by_tag in [true, false] {
+        let (inner, gate) = origin(TEXT, "\"a\"").gated();
+        let stand = stand(inner);
+        gate.open(1);
+        stand.ask(range(0, 9).extension(CacheOptions::new().tag("page"))).await;
+        let entries = stand.layer.entries();
+        let removing = async {
+            stand.inner.begun(2).await;
+            match removed_by_tag {
+                true => entries.remove_tag("page").await.unwrap(),
+                false => entries.remove(&url("/")).await.unwrap(),
+            };
+            gate.open(1);
+        };
+        join(stand.ask(range(10, 19)), removing).await;
+        gate.open(2);
+        assert!(!stand.get("/").await.is_hit());
+        stand.layer.entries().clear().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_whole_that_is_gone_takes_its_parts_along() {
+    for code in [404, 410] {
+        let stand =
+            stand(Double::new(move |request, _| match request.headers().contains_key("range") {
+                true => part(&request, TEXT, "\"a\""),
+                false => line(status(code), "cache-control", "no-store"),
+            }));
+        stand.ask(range(0, 9)).await;
+        assert!(stand.ask(range(0, 9)).await.is_hit());
+        assert_eq!(stand.get("/").await.status.as_u16(), code);
+        assert_eq!(stand.len().await, 0);
+    }
+}
+
+/// The part is fresh for longer than the whole that came after it, and of another response.
+#[tokio::test]
+async fn a_part_that_is_older_than_the_whole_is_not_used() {
+    let stand = stand(Double::new(|request, call| {
+        let (text, tag, age) = match call {
+            1 => (TEXT.to_owned(), "\"a\"", "max-age=600"),
+            _ => (TEXT.to_uppercase(), "\"b\"", "max-age=60"),
+        };
+        let mut response = part(&request, &text, tag);
+        response.headers_mut().insert("cache-control", age.parse().unwrap());
+        response
+    }));
+    stand.ask(range(10, 19)).await;
+    stand.clock.advance(MINUTE);
+    assert_eq!(stand.get("/").await.text(), TEXT.to_uppercase());
+    stand.clock.advance(MINUTE);
+    assert_eq!(stand.ask(range(10, 19)).await.text(), "ABCDEFGHIJ");
+}
+
+#[tokio::test]
+async fn under_the_fixed_policy_no_part_is_kept() {
+    let stand = Stand::new(origin(TEXT, "\"a\""));
+    for (from, to) in [(0, 9), (10, 19)] {
+        stand.ask(range(from, to)).await;
+    }
+    assert_eq!(stand.len().await, 0);
+}
