@@ -170,7 +170,8 @@ impl<B: Store> Entries<B> {
     }
 
     /// Removes what is meant, and returns how many entries that were: the entry of a key, the one that a request
-    /// selects, or everything that is stored for a URL (every method, variant, body and user).
+    /// selects (with it, others lose the response that the origin has said to be theirs as well), or everything that is
+    /// stored for a URL (every method, variant, body and user).
     ///
     /// # Errors
     ///
