@@ -68,7 +68,8 @@
 //!
 //! By default the responses of status 200 to `GET` and `HEAD`, whatever their cache headers say, for as long as the
 //! [expiry table](CacheLayer#expiry) gives; with [`http_rules`](CacheLayer::http_rules), what the cache headers say
-//! (RFC 9111). A part (`Range`) is taken from what is stored whole. Not cached are upgrades and tunnels, bodies over
+//! (RFC 9111). A part (`Range`) is taken from what is stored whole; with the HTTP rules, parts are stored too, until
+//! those of one response are all of it. Not cached are upgrades and tunnels, bodies over
 //! [64 MiB](CacheLayer::max_body), bodies that broke off or that were dropped on their way, and what varies by `*`. Each
 //! refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
 //!

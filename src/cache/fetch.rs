@@ -12,7 +12,7 @@ use super::{
     begun::Begun,
     errand::Errand,
     flight::{Landed, Lead},
-    lookup::{Found, Lookup, read},
+    lookup::{Found, Lookup},
     place::{Missed, Place},
     search,
     share::{Carried, Entry, Limits, SharedBody},
@@ -23,7 +23,7 @@ use crate::{
     policy::{self, Exchange, Verdict},
     stats::Count,
     status::{CacheStatus, Refusal, Stale, Stored},
-    store::{Hit, Store, Version},
+    store::{Hit, Store},
     time::Timestamp,
     trace,
 };
@@ -297,28 +297,6 @@ where
         let (carried, body) =
             Carried::begin(&self.cache, missed.key, entry, names, body, limits, lead);
         Kept::Underway(parts, carried, body)
-    }
-
-    /// The origin says that there is no such thing any more: to serve it on, or a part of it, would be no service.
-    async fn remove_gone(&mut self, missed: &Missed, asked: Option<(Key, Version)>) {
-        let rules = &self.cache.settings.rules;
-        if rules.read_only {
-            return;
-        }
-        let mut gone = Vec::from_iter(asked);
-        if rules.keeps_parts() && self.parts.method == Method::GET {
-            let part = self.cache.settings.recipe.part(&missed.primary);
-            // Most have none, and to look costs less than to remove.
-            if let Ok(Some(hit)) = read(&self.cache, &part).await {
-                gone.push((part, hit.version));
-            }
-        }
-        for (key, seen) in gone {
-            if let Err(error) = self.cache.shared.remove_seen(&key, seen).await {
-                self.cache.shared.counters.add(Count::StoreError);
-                trace::store_failed("remove", &key, &error);
-            }
-        }
     }
 
     /// Whether the response, whose body has at least so many bytes, may be stored, and as what.

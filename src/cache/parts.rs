@@ -6,7 +6,7 @@
 //! wins: what is missing then comes with the next request for it.
 
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{Method, Request, Response, response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -21,10 +21,13 @@ use super::{
     share::{Around, Entry, Limits},
 };
 use crate::{
+    key::Key,
     policy::{self, Exchange, Joined, Union},
+    stats::Count,
     status::Refusal,
-    store::{Hit, Store},
+    store::{Hit, Store, Version},
     time::Timestamp,
+    trace,
 };
 
 /// What has become of a part.
@@ -57,7 +60,11 @@ where
         let entry = missed.entry();
         // By now: what was there before the call may have grown since.
         let stored = read(&self.cache, &entry).await.ok().flatten();
-        let stored = stored.filter(|hit| missed.is_answered_by(&hit.head));
+        let rules = &self.cache.settings.rules;
+        let stored = stored.filter(|hit| {
+            missed.is_answered_by(&hit.head)
+                && rules.may_answer(&self.parts.method, &hit.head).is_ok()
+        });
         let (parts, body): (response::Parts, _) = response.into_parts();
         let max = self.cache.settings.max_body;
         let (union, stored) = match stored.map(|hit| (policy::join(&hit.head, &parts, max), hit)) {
@@ -78,6 +85,28 @@ where
             }
             None => self.keep(missed, parts, body, requested_at, lead),
         })
+    }
+
+    /// The origin says that there is no such thing any more: to serve it on, or a part of it, would be no service.
+    pub(super) async fn remove_gone(&mut self, missed: &Missed, asked: Option<(Key, Version)>) {
+        let rules = &self.cache.settings.rules;
+        if rules.read_only {
+            return;
+        }
+        let mut gone = Vec::from_iter(asked);
+        if rules.keeps_parts() && self.parts.method == Method::GET {
+            let part = self.cache.settings.recipe.part(&missed.primary);
+            // Most have none, and to look costs less than to remove.
+            if let Ok(Some(hit)) = read(&self.cache, &part).await {
+                gone.push((part, hit.version));
+            }
+        }
+        for (key, seen) in gone {
+            if let Err(error) = self.cache.shared.remove_seen(&key, seen).await {
+                self.cache.shared.counters.add(Count::StoreError);
+                trace::store_failed("remove", &key, &error);
+            }
+        }
     }
 
     /// Whether the union of the stored part and the one that has come may be stored, and as what.

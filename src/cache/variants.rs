@@ -68,8 +68,10 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let alike = list.latest().filter(|it| !it.is_lent() && it.entry != *key && *it.tag == *tag);
         for variant in alike {
             let Ok(Some(hit)) = read(&self.cache, &variant.entry).await else { continue };
-            let is_it = hit.head.method() == old.method()
-                && hit.head.variant_names().is_none()
+            let rules = &self.cache.settings.rules;
+            let is_it = hit.head.variant_names().is_none()
+                && hit.head.method() == old.method()
+                && rules.may_be_confirmed(&self.options, &self.parts.method, &hit.head)
                 && policy::has_tag(hit.head.headers(), tag)
                 && policy::confirms(hit.head.headers(), not_modified)
                 // Who has asked later knows better.

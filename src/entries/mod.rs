@@ -170,8 +170,9 @@ impl<B: Store> Entries<B> {
     }
 
     /// Removes what is meant, and returns how many entries that were: the entry of a key, the one that a request
-    /// selects, or everything that is stored for a URL (every method, variant, body and user). Under the HTTP rules, a
-    /// URL takes with it the responses of its path that say `No-Vary-Search`: each may be one that answers it.
+    /// selects (with it, others lose the response that the origin has said to be theirs as well), or everything that is
+    /// stored for a URL (every method, variant, body and user). Under the HTTP rules, a URL takes with it the responses of
+    /// its path that say `No-Vary-Search`: each may be one that answers it.
     ///
     /// # Errors
     ///

@@ -74,13 +74,6 @@ pub(crate) fn chosen<'a>(
 /// Whether the client can read the response with these stored fields: its codings are all among those that the `request`
 /// names. An origin that has one tag for the compressed body and the plain one would else hand the one out for the other.
 pub(crate) fn can_read(request: &HeaderMap, stored: &HeaderMap) -> bool {
-    let members = |headers: &HeaderMap, name: HeaderName| -> Vec<String> {
-        let lines = headers.get_all(name).into_iter();
-        let text = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase());
-        text.flat_map(|line| line.split(',').map(|it| it.trim().to_owned()).collect::<Vec<_>>())
-            .filter(|member| !member.is_empty())
-            .collect()
-    };
     let accepted = members(request, ACCEPT_ENCODING);
     let is_accepted = |coding: &str| {
         accepted.iter().any(|member| {
@@ -92,6 +85,17 @@ pub(crate) fn can_read(request: &HeaderMap, stored: &HeaderMap) -> bool {
     };
     let codings = members(stored, CONTENT_ENCODING);
     codings.iter().all(|coding| coding == "identity" || is_accepted(coding))
+}
+
+/// The members of a list, in small letters.
+fn members(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
+    let mut members = Vec::new();
+    for line in headers.get_all(name) {
+        let line = String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase();
+        members.extend(line.split(',').map(|member| member.trim().to_owned()));
+    }
+    members.retain(|member| !member.is_empty());
+    members
 }
 
 /// Whether a response with these fields has that tag still.

@@ -204,6 +204,30 @@ async fn a_part_that_breaks_off_leaves_what_is_stored() {
     assert_eq!(stand.len().await, 1);
 }
 
+/// The end of a part is that which was seen when its beginning came, or none.
+#[tokio::test]
+async fn a_part_that_is_replaced_while_another_comes_is_not_put_to_it() {
+    use std::sync::Mutex;
+
+    let (sender, body) = channel();
+    let body = Mutex::new(Some(body));
+    let stand = stand(Double::new(move |request, call| match call {
+        1 => part(&request, TEXT, "\"a\""),
+        2 => part(&request, TEXT, "\"a\"").map(|_| body.lock().unwrap().take().unwrap()),
+        _ => part(&request, &TEXT.to_uppercase(), "\"b\""),
+    }));
+    stand.ask(range(10, 19)).await;
+    let first = stand.call(range(0, 9).body(crate::support::empty()).unwrap()).await.unwrap();
+    // What goes behind it is another response's by now.
+    let newer = range(10, 19).header("cache-control", "no-cache");
+    assert_eq!(stand.ask(newer).await.text(), "ABCDEFGHIJ");
+    sender.send(&TEXT[..10]);
+    drop(sender);
+    assert_eq!(crate::support::Reply::read_any(first).await.text(), &TEXT[..10]);
+    let reply = stand.get("/").await;
+    assert!(!reply.is_hit() && reply.text() == TEXT.to_uppercase());
+}
+
 /// Whoever asks for byte after byte does not have the store write megabytes for each.
 #[tokio::test]
 async fn a_tiny_part_is_not_put_to_a_large_one() {

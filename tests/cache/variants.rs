@@ -206,6 +206,21 @@ async fn one_users_response_is_not_lent_to_another() {
     }
 }
 
+#[tokio::test]
+async fn those_who_wait_get_what_the_304_names() {
+    let (inner, gate) = negotiating().gated();
+    let stand = Stand::new(inner);
+    gate.open(1);
+    stand.ask(lang("de")).await;
+    let opening = async {
+        stand.inner.begun(2).await;
+        gate.open(1);
+    };
+    let both = join(stand.ask(lang("de-AT")), stand.ask(lang("de-AT")));
+    let ((one, other), ()) = join(both, opening).await;
+    assert_eq!((one.text(), other.text(), stand.calls()), ("de", "de", 2));
+}
+
 // ===== What is lent, and for how long =====
 
 /// An origin that answers in the language asked for from call `own_from` on, and in German before.

@@ -25,6 +25,7 @@ use crate::{CacheLayer, ConfigError, StaleLimit};
 /// | has expired | at once; refreshed in the background | `stale_while_revalidate` |
 /// | has expired, the origin fails | in the failure's place | [`stale_if_error`](CacheLayer::stale_if_error) |
 /// | has expired, has a validator | after the origin's 304 | [`keep_expired`](CacheLayer::keep_expired) |
+/// | is another variant with a strong `ETag` | after the origin's 304 that names it | |
 ///
 /// These settings count for what is stored from then on: an entry is kept no longer than it was stored for.
 impl<B> CacheLayer<B> {

@@ -34,6 +34,11 @@ impl<B> CacheLayer<B> {
     ///   5861), else within those of the layer, and never where `must-revalidate`, `no-cache`, or in a shared cache
     ///   `proxy-revalidate` or `s-maxage` forbid it.
     /// - **Requests** are heard: `no-cache`, `no-store`, `max-age`, `min-fresh`, `max-stale`, `only-if-cached`.
+    /// - **Parts** (`Range`) are kept by themselves, one of each response. Two of the same strong `ETag` and the same complete
+    ///   length that overlap or touch become one, and the whole response where they are all of it; one that lies elsewhere
+    ///   takes the other's place. What is stored is copied for that: for each byte that comes, 32 at most, or a MiB if that
+    ///   is more. A part that is too small for the stored one that it touches is not kept, so that a response of more than a
+    ///   MiB becomes whole from up to 33 equal parts, and not from many more.
     /// - **`Age`** is in every stored answer, and `Date` in every stored response.
     /// - **`No-Vary-Search`**: a response that says what of its query does not matter answers requests for the other URLs
     ///   too, save for refreshes. A miss for a URL with a query costs a read more for that.

@@ -4,7 +4,8 @@
 //! - `work`: what that is, and what it brings;
 //! - `window`: what is in memory of the body;
 //! - `carrier`: the work itself: the inner service's body, and what the store is given;
-//! - `storing`: what the store does with it.
+//! - `storing`: what the store does with it;
+//! - `around`: what of it the store has already.
 //!
 //! The end is not told before the entry is published: a reader that has seen it finds the response stored. Where the end
 //! is known by the time of the last chunk, that chunk waits as well, so that a caller that stops polling after
@@ -43,17 +44,14 @@ use crate::{
     trace,
 };
 
+mod around;
 mod carrier;
 mod core;
 mod storing;
 mod window;
 mod work;
 
-pub(crate) use self::{
-    carrier::Limits,
-    storing::{Around, Entry},
-    window::Spare,
-};
+pub(crate) use self::{around::Around, carrier::Limits, storing::Entry, window::Spare};
 
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;

@@ -14,14 +14,13 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::around::Around;
 use crate::{
     cache::{CacheLayer, heal::watched, list::Listing},
     entry::Head,
     key::Key,
-    policy::Union,
-    stats::Count,
     status::Refusal,
-    store::{self, Store, StoredBody, Version, Writer},
+    store::{self, Store, StoredBody, Writer},
     trace,
 };
 
@@ -138,62 +137,6 @@ pub(crate) struct Entry {
     pub(crate) around: Option<Around>,
     /// What leads to it from other URLs.
     pub(crate) notes: Vec<(Key, Head)>,
-}
-
-/// The stored part that a body is put into, as it was seen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Around {
-    pub(crate) key: Key,
-    pub(crate) seen: Version,
-    pub(crate) union: Union,
-}
-
-impl Around {
-    /// Copies `len` bytes of the stored part, from `first` on, to the writer. `false` where it is not there any more.
-    async fn copy<B: Store>(
-        &self,
-        cache: &CacheLayer<B>,
-        (first, len): (u64, u64),
-        writer: &mut B::Writer,
-    ) -> store::Result<bool> {
-        if len == 0 {
-            return Ok(true);
-        }
-        let hit = cache.shared.store.get(&self.key).await?;
-        let Some(hit) = hit.filter(|hit| hit.version == self.seen) else { return Ok(false) };
-        let body = watched(hit.body, cache, self.key, hit.version);
-        let mut body = body.part(first, len);
-        while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
-            writer.write(chunk?).await?;
-        }
-        Ok(true)
-    }
-
-    /// Copies what goes before the body.
-    async fn copy_before<B: Store>(
-        &self,
-        cache: &CacheLayer<B>,
-        writer: &mut B::Writer,
-    ) -> store::Result<bool> {
-        self.copy(cache, (0, self.union.before), writer).await
-    }
-
-    /// Copies what goes behind it.
-    async fn copy_after<B: Store>(
-        &self,
-        cache: &CacheLayer<B>,
-        writer: &mut B::Writer,
-    ) -> store::Result<bool> {
-        self.copy(cache, (self.union.skipped, self.union.after), writer).await
-    }
-
-    /// Removes the part of which the whole has been made.
-    async fn remove<B: Store>(&self, cache: &CacheLayer<B>) {
-        if let Err(error) = cache.shared.store.remove_if(&self.key, self.seen).await {
-            cache.shared.counters.add(Count::StoreError);
-            trace::store_failed("remove", &self.key, &error);
-        }
-    }
 }
 
 /// The copies of the published body that readers wait for, fewer where the store fails; or why it was not published.

@@ -1,0 +1,71 @@
+//! What is stored of a response already, and goes before and behind the part of it that comes.
+//!
+//! It is read when it is its turn, chunk by chunk, and only as long as it is what was seen when the part came: what has
+//! taken its place may be of another response.
+
+use std::future::poll_fn;
+
+use crate::{
+    cache::{CacheLayer, heal::watched},
+    key::Key,
+    policy::Union,
+    stats::Count,
+    store::{Result, Store, Version, Writer},
+    trace,
+};
+
+/// The stored part that a body is put into, as it was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around {
+    pub(crate) key: Key,
+    pub(crate) seen: Version,
+    pub(crate) union: Union,
+}
+
+impl Around {
+    /// Copies `len` bytes of the stored part, from `first` on, to the writer. `false` where it is not there any more.
+    async fn copy<B: Store>(
+        &self,
+        cache: &CacheLayer<B>,
+        (first, len): (u64, u64),
+        writer: &mut B::Writer,
+    ) -> Result<bool> {
+        if len == 0 {
+            return Ok(true);
+        }
+        let hit = cache.shared.store.get(&self.key).await?;
+        let Some(hit) = hit.filter(|hit| hit.version == self.seen) else { return Ok(false) };
+        let body = watched(hit.body, cache, self.key, hit.version);
+        let mut body = body.part(first, len);
+        while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
+            writer.write(chunk?).await?;
+        }
+        Ok(true)
+    }
+
+    /// Copies what goes before the body.
+    pub(super) async fn copy_before<B: Store>(
+        &self,
+        cache: &CacheLayer<B>,
+        writer: &mut B::Writer,
+    ) -> Result<bool> {
+        self.copy(cache, (0, self.union.before), writer).await
+    }
+
+    /// Copies what goes behind it.
+    pub(super) async fn copy_after<B: Store>(
+        &self,
+        cache: &CacheLayer<B>,
+        writer: &mut B::Writer,
+    ) -> Result<bool> {
+        self.copy(cache, (self.union.skipped, self.union.after), writer).await
+    }
+
+    /// Removes the part of which the whole has been made.
+    pub(super) async fn remove<B: Store>(&self, cache: &CacheLayer<B>) {
+        if let Err(error) = cache.shared.store.remove_if(&self.key, self.seen).await {
+            cache.shared.counters.add(Count::StoreError);
+            trace::store_failed("remove", &self.key, &error);
+        }
+    }
+}
