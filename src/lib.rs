@@ -137,6 +137,7 @@ mod cache;
 mod entries;
 pub mod entry;
 mod error;
+mod event;
 mod key;
 mod options;
 mod pattern;
@@ -146,7 +147,6 @@ mod status;
 pub mod store;
 mod sync;
 pub mod time;
-mod trace;
 
 pub use self::{
     cache::{
@@ -155,6 +155,7 @@ pub use self::{
     },
     entries::{Entries, EntryInfo, Filter, Target},
     error::{BoxError, ConfigError},
+    event::{Event, StoreOperation},
     key::{Key, ParseKeyError},
     options::CacheOptions,
     policy::{Expiration, StaleLimit},

@@ -11,17 +11,17 @@ use super::{
     fetch::Fetched,
     flight::{Confirmed, Landed, Lead},
     place::{Missed, Place},
+    share::put_list,
 };
 use crate::{
     entry::Head,
+    event::{Event, StoreOperation},
     key::Key,
     options::CacheOptions,
     policy::{self, Exchange, HeadSays},
-    stats::Count,
     status::{Refusal, Stored},
-    store::{self, Hit, Store, Version, Writer},
+    store::{self, Hit, Store, Version},
     time::Timestamp,
-    trace,
 };
 
 /// A stored response as an answer of its origin has renewed it.
@@ -55,16 +55,14 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             Ok(head) => match self.renew(missed, &key, hit.version, head, &response, &lead).await {
                 Ok(true) => Stored::Yes,
                 Ok(false) => Stored::No(Refusal::Superseded),
-                Err(error) => {
-                    self.cache.shared.counters.add(Count::StoreError);
-                    trace::store_failed("update", &key, &error);
-                    Stored::No(Refusal::StoreFailed(error.kind()))
-                }
+                Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
             },
         };
         match stored {
             Stored::Yes => lead.arrived(),
-            Stored::No(refusal) => trace::not_stored(&key, refusal),
+            Stored::No(refusal) => {
+                self.cache.observer().tell(&Event::NotStored { key: &key, refusal });
+            }
             Stored::Pending => {}
         }
         lead.land(match (stored, renewed.stored) {
@@ -168,16 +166,17 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let response = self.updated(old, &answer.headers, now);
         let vary = |headers| policy::vary(headers, &self.cache.settings.recipe.ignored_headers);
         let has_moved = vary(old.headers()) != vary(&response.headers);
-        let done = if says == HeadSays::Changed {
-            self.cache.shared.remove_seen(key, seen).await
+        let (operation, done) = if says == HeadSays::Changed {
+            (StoreOperation::Remove, self.cache.remove_seen(key, seen).await)
         } else if let Ok(head) = self.renewed(old, &response, has_moved, requested_at, now).stored {
-            self.cache.shared.store.update(key, seen, Head::clone(&head)).await
+            let update = self.cache.shared.store.update(key, seen, Head::clone(&head));
+            let operation = StoreOperation::Update;
+            (operation, self.cache.observer().timed(operation, update).await)
         } else {
             return;
         };
         if let Err(error) = done {
-            self.cache.shared.counters.add(Count::StoreError);
-            trace::store_failed("update", key, &error);
+            self.cache.observer().store_failed(operation, Some(key), &error);
         }
     }
 
@@ -211,12 +210,13 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         response: &response::Parts,
         lead: &Lead,
     ) -> store::Result<bool> {
-        let store = &self.cache.shared.store;
+        let (store, observer) = (&self.cache.shared.store, self.cache.observer());
         // It may have been removed by a tag that only the 304 has brought.
         if !lead.info(|bound| bound.removed.may_renew(key, seen, head)) {
             return Ok(false);
         }
-        if !store.update(key, seen, head.clone()).await? {
+        let update = store.update(key, seen, head.clone());
+        if !observer.asked(StoreOperation::Update, key, update).await? {
             return Ok(false);
         }
         let url = self.url.text.as_str();
@@ -227,7 +227,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             && let Some((primary, list)) = keys.list
             && !lead.is_doomed()
         {
-            store.put(&primary, list).await?.finish(None).await?;
+            put_list(store, observer, &primary, list).await?;
         }
         Ok(true)
     }

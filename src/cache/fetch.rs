@@ -18,13 +18,12 @@ use super::{
 };
 use crate::{
     entry::Head,
+    event::{Event, StoreOperation},
     key::Key,
     policy::{self, Exchange, Verdict},
-    stats::Count,
-    status::{CacheStatus, Refusal, Stale, Stored},
+    status::{CacheStatus, Outcome, Refusal, Stale, Stored},
     store::{Hit, Store, Version},
     time::Timestamp,
-    trace,
 };
 
 /// Waits until `inner` is ready and calls it. The clone that a request works on has not been polled before, so nothing
@@ -93,7 +92,6 @@ where
         looked: Lookup,
         lead: Lead,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
-        self.cache.shared.counters.add(Count::Miss);
         let missed = looked.missed;
         let kept = match looked.found {
             Found::Poor(key, hit) | Found::Good(key, hit, _) => Some((key, hit)),
@@ -102,16 +100,21 @@ where
         let (reason, asked_for) = (missed.reason, missed.key);
         let (settings, options) = (self.cache.settings.clone(), self.options.clone());
         let method = self.parts.method.clone();
+        let called = Event::Called { key: &asked_for, reason, is_refresh: false };
+        self.cache.observer().tell(&called);
         let stands_in =
             move |head: &Head, now| settings.rules.may_stand_in(&options, &method, head, now);
         Ok(match self.exchange(missed, kept, lead, stands_in).await {
-            Fetched::Failed(error) => return Err(error),
+            Fetched::Failed(error) => {
+                let outcome = Outcome::Miss(reason);
+                self.cache.observer().tell(&Event::Failed { key: Some(&asked_for), outcome });
+                return Err(error);
+            }
             Fetched::StandIn(key, hit, _why) => {
                 self.answer(key, hit, Verdict::Stale(Stale::IfError), reason)
             }
             Fetched::Confirmed(key, hit, stored) => {
                 background::forgive(&self.cache, &asked_for);
-                self.cache.shared.counters.add(Count::Revalidated);
                 let now = self.cache.settings.clock.now();
                 let status = CacheStatus::revalidated(reason, key, &hit.head, now, false, stored);
                 answer::stored(&self.cache, &self.parts, key, hit, status)
@@ -245,8 +248,7 @@ where
         let (entry, names, limits) = match self.admit(missed, &parts, least, requested_at) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.cache.shared.counters.add(Count::Refused);
-                trace::not_stored(&missed.key, refusal);
+                self.cache.observer().tell(&Event::NotStored { key: &missed.key, refusal });
                 let status = parts.status;
                 if status == StatusCode::NOT_MODIFIED {
                     // The caller's own condition was sent on, and tells nothing of what a whole response would be.
@@ -276,9 +278,8 @@ where
         if self.cache.settings.rules.read_only {
             return;
         }
-        if let Err(error) = self.cache.shared.remove_seen(key, seen).await {
-            self.cache.shared.counters.add(Count::StoreError);
-            trace::store_failed("remove", key, &error);
+        if let Err(error) = self.cache.remove_seen(key, seen).await {
+            self.cache.observer().store_failed(StoreOperation::Remove, Some(key), &error);
         }
     }
 

@@ -17,10 +17,10 @@ use http::HeaderMap;
 use crate::{
     cache::{CacheLayer, heal::watched},
     entry::Head,
+    event::{Observer, StoreOperation},
     key::Key,
     status::Refusal,
     store::{self, Store, StoredBody, Writer},
-    trace,
 };
 
 /// How far the readers may be ahead of the store, in bytes; beyond it, they wait, and drive the store meanwhile. A chunk
@@ -136,7 +136,8 @@ pub(crate) struct Entry {
 pub(super) type StoringFuture =
     Pin<Box<dyn Future<Output = store::Result<Result<Vec<StoredBody>, Refusal>>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it.
+/// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it. What the store fails at is
+/// told here.
 pub(super) async fn store_entry<B: Store>(
     cache: CacheLayer<B>,
     entry: Entry,
@@ -145,13 +146,14 @@ pub(super) async fn store_entry<B: Store>(
 ) -> store::Result<Result<Vec<StoredBody>, Refusal>> {
     let Entry { key, head, variants } = entry;
     let (store, given) = (&cache.shared.store, head.clone());
-    let mut writer = store.put(&key, head).await?;
+    let observer = cache.observer();
+    let mut writer = observer.asked(StoreOperation::Put, &key, store.put(&key, head)).await?;
     let mut len = 0;
     let trailers = loop {
         match poll_fn(|_| queue.poll_next()).await {
             Input::Chunk(chunk) => {
                 len += chunk.len() as u64;
-                writer.write(chunk).await?;
+                observer.asked(StoreOperation::Write, &key, writer.write(chunk)).await?;
             }
             Input::End(trailers) => break trailers,
             Input::Doomed(why) => return Ok(Err(why)),
@@ -159,36 +161,45 @@ pub(super) async fn store_entry<B: Store>(
     };
     cache.shared.flights.overtake(&flight, &primary, &key).await;
     if let Some((primary, list)) = &variants
-        && let Ok(Some(hit)) = store.get(primary).await
+        && let Ok(Some(hit)) =
+            observer.asked(StoreOperation::Get, primary, store.get(primary)).await
         && let Some(names) = hit.head.variant_names()
         && !names.iter().all(|name| list.variant_names().unwrap_or_default().contains(name))
     {
         // Meanwhile, others have found that the response varies by more: under this key, nobody would find it.
         return Ok(Err(Refusal::Superseded));
     }
-    writer.finish(trailers.clone()).await?;
+    let finish = writer.finish(trailers.clone());
+    observer.asked(StoreOperation::Finish, &key, finish).await?;
     // The list comes last: until then, what the primary key held before keeps answering.
     if let Some((primary, list)) = variants {
-        store.put(&primary, list).await?.finish(None).await?;
+        put_list(store, observer, &primary, list).await?;
     }
     let wanted = queue.lock().copies;
     let mut copies = Vec::with_capacity(wanted);
     if wanted > 0 {
         let published = given.seal(len, trailers);
         while copies.len() < wanted {
-            match store.get(&key).await {
+            match observer.asked(StoreOperation::Get, &key, store.get(&key)).await {
                 Ok(Some(mut hit)) if *hit.head == published => {
                     hit.body = watched(hit.body, &cache, key, hit.version);
                     copies.push(hit.into_response().into_body());
                 }
-                // Another has taken its place by now.
-                Ok(_) => break,
-                Err(error) => {
-                    trace::store_failed("read", &key, &error);
-                    break;
-                }
+                // Another has taken its place by now, or the store fails.
+                _ => break,
             }
         }
     }
     Ok(Ok(copies))
+}
+
+/// Lays the list of a URL's variants under its primary key.
+pub(crate) async fn put_list<B: Store>(
+    store: &B,
+    observer: &Observer,
+    primary: &Key,
+    list: Head,
+) -> store::Result<()> {
+    let writer = observer.asked(StoreOperation::Put, primary, store.put(primary, list)).await?;
+    observer.asked(StoreOperation::Finish, primary, writer.finish(None)).await
 }
