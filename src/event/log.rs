@@ -18,7 +18,7 @@ pub(super) fn is_on() -> bool {
 /// What all spans and events are filed under, wherever in the crate they are made.
 pub(super) const TARGET: &str = "larder";
 
-/// A key by its first eight digits, as all that is logged has it: enough to tell calls apart.
+/// A key by its first eight digits: enough to tell calls apart. The error of a store may name a damaged entry's in full.
 pub(super) struct Short(pub(super) Key);
 
 impl fmt::Display for Short {

@@ -129,7 +129,7 @@ pub enum Event<'a> {
     },
 }
 
-/// What a cache asks of its store for a request.
+/// What a cache asks of its store: for requests, and to remove what its [`Entries`](crate::Entries) are told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreOperation {

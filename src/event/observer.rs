@@ -147,6 +147,9 @@ pub(crate) struct Underway {
 }
 
 impl Underway {
+    /// Whether there may be anybody to see it.
+    pub(crate) const IS_SEEN: bool = cfg!(feature = "metrics");
+
     /// One that has yet to begin.
     pub(crate) fn new(observer: &Arc<Observer>) -> Self {
         #[cfg(feature = "metrics")]

@@ -17,8 +17,8 @@ use larder::{
 };
 
 use crate::support::{
-    Broken, Double, Faulty, Op, Reply, Stand, T0, TestBody, channel, empty, frames, full, line, ok,
-    status,
+    Broken, Double, Faulty, Op, Reply, Sender, Stand, T0, TestBody, channel, empty, frames, full,
+    line, ok, status,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -127,6 +127,15 @@ fn origin(is_down: Arc<AtomicBool>, slow: TestBody) -> Double {
     })
 }
 
+type Cache = Stand<Faulty<Memory>>;
+
+/// What is there, while it lasts.
+struct Living {
+    store: Faulty<Memory>,
+    is_down: Arc<AtomicBool>,
+    said: Vec<Option<CacheStatus>>,
+}
+
 /// Lives through the day; `with` is done to each layer.
 pub(crate) async fn live(
     with: impl Fn(CacheLayer<Faulty<Memory>>) -> CacheLayer<Faulty<Memory>>,
@@ -138,97 +147,116 @@ pub(crate) async fn live(
         let clock = ManualClock::new(T0);
         Stand { layer: with(layer).clock(clock.clone()), inner: inner.clone(), clock }
     };
-    let mut said = Vec::new();
-    let by_hand = Key::digest("by hand");
+    let private = CacheLayer::new(store.clone())
+        .expire_after(SECOND * 10)
+        .max_request_body(9)
+        .methods([Method::GET, Method::PUT])
+        .unwrap();
+    let shared = CacheLayer::shared(store.clone()).expire_after(SECOND * 10);
+    let http = CacheLayer::new(store.clone()).http_rules();
+    let (private, shared, http) = (stand(private), stand(shared), stand(http));
 
-    let private =
-        stand(CacheLayer::new(store.clone()).expire_after(SECOND * 10).max_request_body(9));
-    let private = private.with(|layer| layer.methods([Method::GET, Method::PUT]).unwrap());
-    let mut say =
-        async |request: request::Builder| said.push(Some(private.ask(request).await.cache));
-    let vary = |value: &str| get("vary").header("x-a", value);
-    say(vary("1")).await;
-    say(vary("1")).await;
-    say(vary("2")).await;
-    say(vary("1").extension(CacheOptions::new().force_refresh(true))).await;
-    for kind in [ErrorKind::Corrupt, ErrorKind::Unavailable] {
-        store.fail(Op::Get, kind);
-        say(get("any")).await;
-        store.heal();
-    }
-
-    // What has expired: refreshed in the background, twice, the second time in vain; then in place of a failure.
-    let stale = |options: CacheOptions| options.stale_while_revalidate(StaleLimit::Unlimited);
-    say(get("stale")).await;
-    private.clock.advance(SECOND * 10);
-    say(get("stale").extension(stale(CacheOptions::new()))).await;
-    private.layer.idle().await;
-    say(get("stale")).await;
-    private.clock.advance(SECOND * 10);
-    is_down.store(true, Ordering::SeqCst);
-    say(get("stale").extension(stale(CacheOptions::new()))).await;
-    private.layer.idle().await;
-    let if_error = CacheOptions::new().stale_if_error(StaleLimit::Unlimited);
-    say(get("stale").extension(if_error.clone())).await;
-    say(get("stale").extension(if_error.only_if_cached(true))).await;
-    drop(say);
-    for method in [Method::GET, Method::DELETE] {
-        private.error(ask(method, "down")).await;
-        said.push(None);
-    }
-    is_down.store(false, Ordering::SeqCst);
-
-    let mut say =
-        async |request: request::Builder| said.push(Some(private.ask(request).await.cache));
-    say(get("confirmed")).await;
-    private.clock.advance(SECOND * 10);
-    say(get("confirmed")).await;
-    say(get("none").extension(CacheOptions::new().only_if_cached(true))).await;
-    drop(say);
-
-    // Two at once.
-    let call = || private.call(get("slow").body(empty()).unwrap());
-    let (leader, follower) = (call().await.unwrap(), call().await.unwrap());
-    sender.send(SECRET);
-    drop(sender);
-    said.push(Some(Reply::read_any(leader).await.cache));
-    said.push(Some(Reply::read_any(follower).await.cache));
-
-    let mut say =
-        async |request: request::Builder| said.push(Some(private.ask(request).await.cache));
-    // Not stored: for their heads, their bodies, and the store.
-    say(get("teapot")).await;
-    say(get("cut")).await;
-    store.fail(Op::Finish, ErrorKind::Full);
-    say(get("full")).await;
-    store.heal();
-    // Past the cache. The first of them makes something stale.
-    say(ask(Method::DELETE, "stale")).await;
-    say(get("any").extension(CacheOptions::new().bypass(true))).await;
-    say(get("range").header("range", "bytes=0-1")).await;
-    say(get("any").header("upgrade", SECRET)).await;
-    say(get("any").header("if-match", format!("\"{SECRET}\""))).await;
-    say(Request::get("/").header("host", format!("{SECRET} {SECRET}"))).await;
-    drop(say);
-    for body in [full("hunter2 hunter2"), frames(["a"], Some(Err(SECRET.into())))] {
-        let request = ask(Method::PUT, "any").body(body).unwrap();
-        said.push(Some(Reply::read_any(private.call(request).await.unwrap()).await.cache));
-    }
-    let keyed = CacheOptions::new().key(by_hand);
-    said.push(Some(private.ask(get("cookie").extension(keyed.clone())).await.cache));
-    private.layer.set_enabled(false);
-    said.push(Some(private.get("/any").await.cache));
-
-    let shared = stand(CacheLayer::shared(store.clone()).expire_after(SECOND * 10));
-    said.push(Some(shared.ask(get("any")).await.cache));
-    let without = request(Method::GET, "cookie", "").extension(keyed);
-    said.push(Some(shared.ask(without).await.cache));
-
-    let http = stand(CacheLayer::new(store.clone()).http_rules());
-    said.push(Some(http.ask(get("http")).await.cache));
-    http.clock.advance(SECOND * 15);
-    said.push(Some(http.ask(get("http").header("cache-control", "max-stale=60")).await.cache));
-
+    let mut living = Living { store, is_down, said: Vec::new() };
+    living.found_and_not_found(&private).await;
+    living.expired(&private).await;
+    living.two_at_once(&private, sender).await;
+    living.not_stored(&private).await;
+    living.past_the_cache(&private).await;
+    living.by_other_rules(&private, &shared, &http).await;
     let stats = [private, shared, http].map(|stand| stand.layer.stats());
-    Day { said, stats: stats.into() }
+    Day { said: living.said, stats: stats.into() }
+}
+
+impl Living {
+    async fn ask(&mut self, stand: &Cache, request: request::Builder) {
+        self.said.push(Some(stand.ask(request).await.cache));
+    }
+
+    async fn found_and_not_found(&mut self, stand: &Cache) {
+        let vary = |value: &str| get("vary").header("x-a", value);
+        for value in ["1", "1", "2"] {
+            self.ask(stand, vary(value)).await;
+        }
+        let refresh = CacheOptions::new().force_refresh(true);
+        self.ask(stand, vary("1").extension(refresh)).await;
+        for kind in [ErrorKind::Corrupt, ErrorKind::Unavailable] {
+            self.store.fail(Op::Get, kind);
+            self.ask(stand, get("any")).await;
+        }
+        self.store.heal();
+    }
+
+    /// Refreshed in the background, twice, the second time in vain; in place of a failure; confirmed.
+    async fn expired(&mut self, stand: &Cache) {
+        let stale = CacheOptions::new().stale_while_revalidate(StaleLimit::Unlimited);
+        self.ask(stand, get("stale")).await;
+        stand.clock.advance(SECOND * 10);
+        self.ask(stand, get("stale").extension(stale.clone())).await;
+        stand.layer.idle().await;
+        self.ask(stand, get("stale")).await;
+        stand.clock.advance(SECOND * 10);
+        self.is_down.store(true, Ordering::SeqCst);
+        self.ask(stand, get("stale").extension(stale)).await;
+        stand.layer.idle().await;
+        let if_error = CacheOptions::new().stale_if_error(StaleLimit::Unlimited);
+        self.ask(stand, get("stale").extension(if_error.clone())).await;
+        self.ask(stand, get("stale").extension(if_error.only_if_cached(true))).await;
+        for method in [Method::GET, Method::DELETE] {
+            stand.error(ask(method, "down")).await;
+            self.said.push(None);
+        }
+        self.is_down.store(false, Ordering::SeqCst);
+
+        self.ask(stand, get("confirmed")).await;
+        stand.clock.advance(SECOND * 10);
+        self.ask(stand, get("confirmed")).await;
+        self.ask(stand, get("none").extension(CacheOptions::new().only_if_cached(true))).await;
+    }
+
+    async fn two_at_once(&mut self, stand: &Cache, sender: Sender) {
+        let call = || stand.call(get("slow").body(empty()).unwrap());
+        let (leader, follower) = (call().await.unwrap(), call().await.unwrap());
+        sender.send(SECRET);
+        drop(sender);
+        for response in [leader, follower] {
+            self.said.push(Some(Reply::read_any(response).await.cache));
+        }
+    }
+
+    /// For its head, for its body, and since the store fails.
+    async fn not_stored(&mut self, stand: &Cache) {
+        self.ask(stand, get("teapot")).await;
+        self.ask(stand, get("cut")).await;
+        self.store.fail(Op::Finish, ErrorKind::Full);
+        self.ask(stand, get("full")).await;
+        self.store.heal();
+    }
+
+    /// The first of them makes something stale.
+    async fn past_the_cache(&mut self, stand: &Cache) {
+        self.ask(stand, ask(Method::DELETE, "stale")).await;
+        self.ask(stand, get("any").extension(CacheOptions::new().bypass(true))).await;
+        self.ask(stand, get("range").header("range", "bytes=0-1")).await;
+        self.ask(stand, get("any").header("upgrade", SECRET)).await;
+        self.ask(stand, get("any").header("if-match", format!("\"{SECRET}\""))).await;
+        self.ask(stand, Request::get("/").header("host", format!("{SECRET} {SECRET}"))).await;
+        for body in [full("hunter2 hunter2"), frames(["a"], Some(Err(SECRET.into())))] {
+            let request = ask(Method::PUT, "any").body(body).unwrap();
+            self.said.push(Some(Reply::read_any(stand.call(request).await.unwrap()).await.cache));
+        }
+    }
+
+    async fn by_other_rules(&mut self, private: &Cache, shared: &Cache, http: &Cache) {
+        let keyed = CacheOptions::new().key(Key::digest("by hand"));
+        self.ask(private, get("cookie").extension(keyed.clone())).await;
+        private.layer.set_enabled(false);
+        self.ask(private, get("any")).await;
+
+        self.ask(shared, get("any")).await;
+        self.ask(shared, request(Method::GET, "cookie", "").extension(keyed)).await;
+
+        self.ask(http, get("http")).await;
+        http.clock.advance(SECOND * 15);
+        self.ask(http, get("http").header("cache-control", "max-stale=60")).await;
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 use http::Response;
 use larder::{
     CacheLayer, Event, Stored,
-    store::{ErrorKind, Memory},
+    store::{ErrorKind, Memory, Redb},
 };
 use tower::{Layer, ServiceExt};
 use tracing::Level;
@@ -71,9 +71,10 @@ async fn what_the_store_took_is_the_sum_of_its_answers() {
     let times = Arc::<Mutex<Duration>>::default();
     let sum = times.clone();
     let stand = Stand::new(Double::counting()).with(|layer| {
-        layer.on_event(move |event| match event {
-            Event::StoreDone { elapsed, .. } => *sum.lock().unwrap() += *elapsed,
-            _ => {}
+        layer.on_event(move |event| {
+            if let Event::StoreDone { elapsed, .. } = event {
+                *sum.lock().unwrap() += *elapsed;
+            }
         })
     });
     for _ in 0..2 {
@@ -102,7 +103,7 @@ async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_i
     for seconds in [0, 1] {
         clock.advance(second * seconds);
         let request = get("/").body(empty()).unwrap();
-        let call = around.in_scope(|| layer.layer(inner.clone()).oneshot(request));
+        let call = around.in_scope(|| layer.layer(inner).oneshot(request));
         call.await.unwrap();
         layer.idle().await;
     }
@@ -120,8 +121,17 @@ async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_i
 #[tokio::test]
 async fn caches_behind_each_other_have_their_own_spans() {
     let captured = Captured::begin();
-    let layer = |name: &str| CacheLayer::new(Memory::default()).named(name).unwrap();
-    let (near, far) = (layer("near"), layer("far"));
+    let times = Arc::<Mutex<Vec<Option<Duration>>>>::default();
+    let near_times = times.clone();
+    let near =
+        CacheLayer::new(Memory::default()).named("near").unwrap().on_event(
+            move |event| match event {
+                Event::Answered { .. } => near_times.lock().unwrap().push(None),
+                Event::StoreDone { elapsed, .. } => near_times.lock().unwrap().push(Some(*elapsed)),
+                _ => {}
+            },
+        );
+    let far = CacheLayer::new(Redb::temporary().unwrap()).named("far").unwrap();
     let stack = near.layer(far.layer(Double::counting()));
     for _ in 0..2 {
         stack.clone().oneshot(get("/").body(empty()).unwrap()).await.unwrap();
@@ -134,6 +144,16 @@ async fn caches_behind_each_other_have_their_own_spans() {
         .collect();
     assert_eq!(said, ["near miss (absent)", "far miss (absent)", "near miss (absent)", "far hit"]);
     assert_eq!(captured.spans("larder.call")[1].parent, Some("larder.call"));
+    // A file takes its time, which is not that of the cache before it.
+    let took = |n: usize| captured.spans("larder.call")[n].fields["cache.store_us"].clone();
+    assert!(took(1).parse::<u64>().unwrap() > 0);
+    let near: Duration = first_call(&times).iter().sum();
+    assert_eq!(took(0), near.as_micros().to_string());
+}
+
+/// What the store took of the first call, up to its answer.
+fn first_call(times: &Mutex<Vec<Option<Duration>>>) -> Vec<Duration> {
+    times.lock().unwrap().iter().copied().map_while(|time| time).collect()
 }
 
 #[tokio::test]

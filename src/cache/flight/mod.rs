@@ -68,7 +68,9 @@ impl Flights {
         patience: u32,
     ) -> Boarding {
         let boarding = self.table.board(key, bound, arrivals, join, patience);
-        if let Boarding::Lead(lead) = &boarding {
+        if Underway::IS_SEEN
+            && let Boarding::Lead(lead) = &boarding
+        {
             lead.info(|bound| bound.underway.begin());
         }
         boarding
