@@ -52,10 +52,9 @@ pub(super) mod traced {
 
     use tracing::field::Empty;
 
-    use crate::event::{
-        Observer,
-        log::{Short, TARGET},
-    };
+    #[cfg(feature = "tokio")]
+    use crate::event::log::Short;
+    use crate::event::{Observer, log::TARGET};
 
     thread_local! {
         /// What the store has taken of the call that is being polled on this thread.
