@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use tracing::{
@@ -18,6 +18,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
     util::SubscriberInitExt,
 };
+
+static EVERYWHERE: Once = Once::new();
 
 type Fields = BTreeMap<&'static str, String>;
 
@@ -51,6 +53,9 @@ pub(crate) struct Captured {
 
 impl Captured {
     pub(crate) fn begin() -> Self {
+        // While there is but one subscriber, and one thread's alone, tracing takes the word of other threads, which have none,
+        // for that nobody wants to see what they meet first.
+        EVERYWHERE.call_once(|| tracing_subscriber::registry().init());
         let seen = Arc::<Mutex<Seen>>::default();
         let subscriber = tracing_subscriber::registry().with(Keep(seen.clone()));
         Self { seen, _guard: subscriber.set_default() }
