@@ -1,7 +1,7 @@
 //! A caching reverse proxy in front of one upstream, to be copied and changed.
 //!
 //! ```sh
-//! cargo run --example gateway -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8000 \
+//! cargo run --features metrics --example gateway -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8000 \
 //!     --store redb:/var/cache/gateway.redb --policy http --expire-after 5m --admin 127.0.0.1:8081
 //! ```
 //!
@@ -91,10 +91,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), BoxError> {
+    // First of all, so that what is made below can describe its metrics.
+    let metrics = args.admin.is_some().then(admin::record).transpose()?;
     let (store, closing) = flags::open(&args.store).await?;
     let mut layer = CacheLayer::shared(store)
         .tags_from(["surrogate-key", "cache-tag"])?
-        .cache_status_header(args.name.as_str())?;
+        .cache_status_header(args.name.as_str())?
+        .named(args.name.as_str())?;
     if let Some(time) = args.expire_after {
         layer = layer.expire_after(time);
     }
@@ -127,9 +130,9 @@ async fn run(args: Args) -> Result<(), BoxError> {
 
     let end = signalled()?;
     let listener = bind("--listen", args.listen).await?;
-    if let Some(address) = args.admin {
+    if let Some((address, metrics)) = args.admin.zip(metrics) {
         let listener = bind("--admin", address).await?;
-        tokio::spawn(axum::serve(listener, admin::routes(layer.clone())).into_future());
+        tokio::spawn(axum::serve(listener, admin::routes(layer.clone(), metrics)).into_future());
     }
     serve(listener, gateway, args.timeout * 2, end).await;
     if timeout(LAST_WORDS, layer.idle()).await.is_err() {

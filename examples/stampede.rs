@@ -34,7 +34,7 @@ async fn main() -> Result<(), BoxError> {
     stampede("with the cache", &calls, cached.clone()).await?;
     stampede("and once more", &calls, cached).await?;
     let stats = layer.stats();
-    println!("\n{} calls, {} coalesced, {} hits", stats.misses, stats.coalesced, stats.hits);
+    println!("\n{} calls, {} coalesced, {} hits", stats.calls, stats.coalesced, stats.hits);
     Ok(())
 }
 

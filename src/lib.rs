@@ -34,6 +34,7 @@
 //! - [`CacheLayer`] has every setting: what is cached, the key, the expiry. [`Cache`] is the service that it makes.
 //! - [`CacheOptions`], in a request's extensions, asks for something else for that one request.
 //! - [`CacheStatus`], in every response's extensions, says what was done, and why.
+//! - [`Stats`] has the sums, and each [`Event`] goes to hooks, to `tracing` and to `metrics`: [how](#seeing-what-it-does).
 //! - [`Entries`], from [`CacheLayer::entries`], manages what is stored.
 //! - [`store`] has the stores, and the contract for one of your own; [`store::choosing`] tells them apart.
 //! - [`time`] has the clock, for tests without waiting.
@@ -116,6 +117,61 @@
 //!   as a digest, and reach neither store nor log. (In a shared cache under the HTTP rules, the response says for whom it
 //!   is, and the first two are no part of the key.)
 //!
+//! # Seeing what it does
+//!
+//! Each response tells for itself, in its [`CacheStatus`]: what was done, and why. [`CacheLayer::stats`] has the sums, without
+//! any feature. Whatever is counted there is an [`Event`] that a hook is told of as it happens:
+//!
+//! ```
+//! use larder::{CacheLayer, Event, store::Memory};
+//!
+//! let layer = CacheLayer::new(Memory::default()).on_event(|event| match event {
+//!     Event::NotStored { refusal, .. } => println!("not stored: {refusal}"),
+//!     Event::StoreFailed { operation, error, .. } => eprintln!("{operation}: {error}"),
+//!     _ => {}
+//! });
+//! ```
+//!
+//! The same events go to `tracing` and `metrics` under the features of their names; [`CacheLayer::named`] tells several
+//! caches apart there. Neither is given a URL, a header, a body or the error of an inner service. Without a hook and without
+//! these features, an event is a counter that goes up, and nothing is timed.
+//!
+//! **Tracing.** A call is a span at `DEBUG`, `larder.call`, which the spans of the inner service lie in; a refresh in the
+//! background is one too, `larder.refresh`, which follows from the call that began it. Their target, and that of all events,
+//! is `larder`. What happens when the head has been answered, such as that its body was stored, is told behind the span.
+//!
+//! | field | of a call |
+//! |---|---|
+//! | `cache.name` | which cache |
+//! | `cache.key` | the first eight digits of the [key](Key); none where the request went past the cache |
+//! | `cache.outcome` | [`hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or `only-if-cached`](Outcome) |
+//! | `cache.reason` | why, as in [`CacheStatus::reason`] |
+//! | `cache.age_ms` | the age of what came from the store, in milliseconds |
+//! | `cache.stored` | `yes`, `pending` as long as the body is on its way, or [why not](Refusal) |
+//! | `cache.store_us` | what the store has taken until the head was there, in microseconds |
+//!
+//! Events tell of decisions and of evictions at `DEBUG`, of each answer of the store at `TRACE`, and at `WARN` of faults: a
+//! store that fails or is opened anew, a damaged entry, a refresh that failed, a reader that was lost.
+//!
+//! **Metrics.** Units and descriptions are given to the recorder when a layer is applied to a service, so install it before
+//! that. All metrics have the label `cache`, save evictions, which have `store`.
+//!
+//! | metric | further labels | is |
+//! |---|---|---|
+//! | `larder_requests_total` | `outcome`, `reason` where there is one | requests, each once |
+//! | `larder_failed_requests_total` | | requests, of those, whose caller got the inner service's error |
+//! | `larder_calls_total` | `reason` | calls to the inner service, but for requests past the cache |
+//! | `larder_calls_in_flight` | | gauge: those that are under way |
+//! | `larder_refreshes_total`, `larder_failed_refreshes_total` | | refreshes in the background |
+//! | `larder_stored_entries_total`, `larder_stored_bytes_total` | | responses that were stored, and the bytes of their bodies |
+//! | `larder_refused_entries_total` | `reason` | responses to calls that were not stored |
+//! | `larder_evicted_entries_total`, `larder_evicted_bytes_total` | `store`, and no `cache` | what `Memory`, `Redb` and `Sqlite` evicted |
+//! | `larder_invalidated_entries_total` | | entries that unsafe methods removed |
+//! | `larder_corrupt_entries_total` | | damaged entries that were found |
+//! | `larder_store_errors_total` | `operation` | operations in which the store failed |
+//! | `larder_store_seconds` | [`operation`](StoreOperation) | histogram: how long the store took to answer, in seconds |
+//! | `larder_lost_bodies_total` | | bodies that broke off since their readers were slow |
+//!
 //! # Features
 //!
 //! | feature | default | brings | pulls in |
@@ -128,7 +184,8 @@
 //! | `compression` | | `store::Compressed` | zstd (C, compiled in) |
 //! | `tokio` | yes | refreshes in the background, a limit on waits | tokio (`rt`, `sync`, `time`) |
 //! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
-//! | `tracing` | | events for store faults and refusals | tracing |
+//! | `metrics` | | counters, a gauge and a histogram of the `metrics` facade | metrics |
+//! | `tracing` | | a span for each call, events for decisions and faults | tracing |
 //!
 //! The minimum Rust version is 1.90.
 
@@ -138,6 +195,7 @@ mod cache;
 mod entries;
 pub mod entry;
 mod error;
+mod event;
 mod key;
 mod options;
 mod pattern;
@@ -147,7 +205,6 @@ mod status;
 pub mod store;
 mod sync;
 pub mod time;
-mod trace;
 
 pub use self::{
     cache::{
@@ -156,6 +213,7 @@ pub use self::{
     },
     entries::{Entries, EntryInfo, Filter, Target},
     error::{BoxError, ConfigError},
+    event::{Event, StoreOperation},
     key::{Key, ParseKeyError},
     options::CacheOptions,
     policy::{Expiration, StaleLimit},

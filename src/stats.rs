@@ -2,31 +2,47 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::{event::Event, status::Outcome};
+
 /// What a layer, its clones and their services have done since the layer was made.
 ///
-/// A request is one of `hits`, `coalesced`, `bypasses`, `only_if_cached`, `stale` or `revalidated`, or the inner service
-/// answered it; `misses` are those that made a call to it, and so count some of the `stale` and `revalidated` ones again.
+/// Each request is one of the first seven, from `hits` to `only_if_cached`, once its response's head is there or the inner
+/// service has failed: their sum is [`requests`](Stats::requests). A request that its caller drops before is none of them.
+/// What was asked of the inner service is apart from that, in `calls`: a stale response may have cost a call, and a thousand
+/// coalesced ones cost but one together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Requests that were answered from the store, with a fresh response.
     pub hits: u64,
-    /// Requests that went to the inner service, since the store had no answer that was good as it was.
+    /// Requests that were answered by a call to the inner service of their own, or with the error that it brought, since
+    /// the store had nothing to answer with.
     pub misses: u64,
-    /// Requests that went past the cache.
-    pub bypasses: u64,
-    /// Requests that were answered with the response to a call that another request made.
-    pub coalesced: u64,
     /// Requests that were answered from the store with a response that is no longer fresh.
     pub stale: u64,
     /// Requests that were answered from the store after the inner service, with a 304, confirmed the response, whoever had
     /// asked it.
     pub revalidated: u64,
+    /// Requests that were answered with the response to a call that another request made.
+    pub coalesced: u64,
+    /// Requests that went past the cache.
+    pub bypasses: u64,
     /// Requests that forbade to ask the inner service, and were answered with 504.
     pub only_if_cached: u64,
+    /// Requests, of `misses` and `bypasses`, whose caller got the inner service's error.
+    pub failed: u64,
+    /// Calls to the inner service that were begun, those in the background included. Those of requests that go past the
+    /// cache do not count.
+    pub calls: u64,
+    /// Refreshes in the background that were begun; `calls` has them as well.
+    pub refreshes: u64,
+    /// Refreshes in the background that failed. [`RefreshError`](crate::RefreshError) has the reasons.
+    pub failed_refreshes: u64,
     /// Responses that were stored whole.
     pub stored: u64,
-    /// Responses to misses that were not stored, for whatever reason.
+    /// The bytes of their bodies, together.
+    pub stored_bytes: u64,
+    /// Responses to calls that were not stored, for whatever reason, and confirmations that could not be.
     pub refused: u64,
     /// Entries that were found damaged, and removed, unless the cache is read-only.
     pub corrupt: u64,
@@ -34,10 +50,6 @@ pub struct Stats {
     pub store_errors: u64,
     /// Entries that an unsafe method removed.
     pub invalidated: u64,
-    /// Refreshes in the background that were begun.
-    pub refreshes: u64,
-    /// Refreshes in the background that failed. [`RefreshError`](crate::RefreshError) has the reasons.
-    pub failed_refreshes: u64,
     /// Bodies that broke off since their readers were far behind the others of a shared response that could not be stored.
     pub lost: u64,
     /// Calls to the inner service that are under way now, their bodies included as long as they are being stored. Those of
@@ -45,71 +57,76 @@ pub struct Stats {
     pub in_flight: u64,
 }
 
-/// What is counted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Count {
-    Hit,
-    Miss,
-    Bypass,
-    Coalesced,
-    Stale,
-    Revalidated,
-    OnlyIfCached,
-    Stored,
-    Refused,
-    Corrupt,
-    StoreError,
-    Lost,
-    #[cfg(feature = "tokio")]
-    Refresh,
-    #[cfg(feature = "tokio")]
-    FailedRefresh,
+impl Stats {
+    /// All requests: those that were answered, and those that got the inner service's error.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        let from_store = self.hits + self.stale + self.revalidated;
+        from_store + self.misses + self.coalesced + self.bypasses + self.only_if_cached
+    }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     hits: AtomicU64,
     misses: AtomicU64,
-    bypasses: AtomicU64,
-    coalesced: AtomicU64,
     stale: AtomicU64,
     revalidated: AtomicU64,
+    coalesced: AtomicU64,
+    bypasses: AtomicU64,
     only_if_cached: AtomicU64,
+    failed: AtomicU64,
+    calls: AtomicU64,
+    refreshes: AtomicU64,
+    failed_refreshes: AtomicU64,
     stored: AtomicU64,
+    stored_bytes: AtomicU64,
     refused: AtomicU64,
     corrupt: AtomicU64,
     store_errors: AtomicU64,
-    lost: AtomicU64,
     invalidated: AtomicU64,
-    refreshes: AtomicU64,
-    failed_refreshes: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl Counters {
-    pub(crate) fn add(&self, count: Count) {
-        let counter = match count {
-            Count::Hit => &self.hits,
-            Count::Miss => &self.misses,
-            Count::Bypass => &self.bypasses,
-            Count::Coalesced => &self.coalesced,
-            Count::Stale => &self.stale,
-            Count::Revalidated => &self.revalidated,
-            Count::OnlyIfCached => &self.only_if_cached,
-            Count::Stored => &self.stored,
-            Count::Refused => &self.refused,
-            Count::Corrupt => &self.corrupt,
-            Count::StoreError => &self.store_errors,
-            Count::Lost => &self.lost,
-            #[cfg(feature = "tokio")]
-            Count::Refresh => &self.refreshes,
-            #[cfg(feature = "tokio")]
-            Count::FailedRefresh => &self.failed_refreshes,
+    pub(crate) fn count(&self, event: &Event<'_>) {
+        let add = |counter: &AtomicU64, count: u64| {
+            counter.fetch_add(count, Ordering::Relaxed);
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        match event {
+            Event::Answered { status } => add(self.of(status.outcome()), 1),
+            Event::Failed { outcome, .. } => {
+                add(self.of(*outcome), 1);
+                add(&self.failed, 1);
+            }
+            Event::Called { is_refresh, .. } => {
+                add(&self.calls, 1);
+                add(&self.refreshes, u64::from(*is_refresh));
+            }
+            Event::Stored { bytes, .. } => {
+                add(&self.stored, 1);
+                add(&self.stored_bytes, *bytes);
+            }
+            Event::NotStored { .. } => add(&self.refused, 1),
+            Event::StoreDone { .. } => {}
+            Event::StoreFailed { .. } => add(&self.store_errors, 1),
+            Event::Corrupt { .. } => add(&self.corrupt, 1),
+            Event::Invalidated { entries } => add(&self.invalidated, *entries),
+            Event::RefreshFailed { .. } => add(&self.failed_refreshes, 1),
+            Event::ReaderLost { .. } => add(&self.lost, 1),
+        }
     }
 
-    pub(crate) fn add_invalidated(&self, entries: u64) {
-        self.invalidated.fetch_add(entries, Ordering::Relaxed);
+    fn of(&self, outcome: Outcome) -> &AtomicU64 {
+        match outcome {
+            Outcome::Hit => &self.hits,
+            Outcome::Miss(_) => &self.misses,
+            Outcome::Stale(_) => &self.stale,
+            Outcome::Revalidated => &self.revalidated,
+            Outcome::Coalesced(_) => &self.coalesced,
+            Outcome::Bypass(_) => &self.bypasses,
+            Outcome::OnlyIfCached => &self.only_if_cached,
+        }
     }
 
     pub(crate) fn snapshot(&self, in_flight: u64) -> Stats {
@@ -118,19 +135,22 @@ impl Counters {
             in_flight,
             hits: get(&self.hits),
             misses: get(&self.misses),
-            bypasses: get(&self.bypasses),
-            coalesced: get(&self.coalesced),
             stale: get(&self.stale),
             revalidated: get(&self.revalidated),
+            coalesced: get(&self.coalesced),
+            bypasses: get(&self.bypasses),
             only_if_cached: get(&self.only_if_cached),
+            failed: get(&self.failed),
+            calls: get(&self.calls),
+            refreshes: get(&self.refreshes),
+            failed_refreshes: get(&self.failed_refreshes),
             stored: get(&self.stored),
+            stored_bytes: get(&self.stored_bytes),
             refused: get(&self.refused),
             corrupt: get(&self.corrupt),
             store_errors: get(&self.store_errors),
-            lost: get(&self.lost),
             invalidated: get(&self.invalidated),
-            refreshes: get(&self.refreshes),
-            failed_refreshes: get(&self.failed_refreshes),
+            lost: get(&self.lost),
         }
     }
 }

@@ -42,7 +42,7 @@ for file in "$engine/cli.mjs" "$engine/server/server.mjs" "$suite/tests/index.mj
 done
 [ -z "$accepted" ] || [ -f "$accepted" ] || fail "the list $accepted is missing"
 
-cargo build --quiet --example gateway --features memory,redb,tokio
+cargo build --quiet --example gateway --features memory,metrics,redb,tokio
 gateway=${CARGO_TARGET_DIR:-target}/debug/examples/gateway
 [ $# -gt 0 ] || set -- --store memory --policy http --stale-if-error 1h
 

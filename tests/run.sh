@@ -110,8 +110,8 @@ quickstart --store "redis:$redis"
 quickstart --store "mongodb:$mongodb"
 misses=1 quickstart --store memory
 # What it says of stores that are not built in; all else has been tested with all features.
-cargo build --quiet --example gateway
-cargo test --test gateway
+cargo build --quiet --features metrics --example gateway
+cargo test --features metrics --test gateway
 stampede=$(cargo run --quiet --all-features --example stampede)
 printf '\n%s\n' "$stampede"
 grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }

@@ -704,6 +704,10 @@ async fn the_oldest_entries_go_first_save_those_that_were_read() {
     assert!(store.get(&key(0)).await.unwrap().is_none());
     assert!(store.get(&key(3)).await.unwrap().is_none());
     let len = store.len().await.unwrap();
+    // All take the same, so that what has gone is known by what is left.
+    let (evicted, size) = (store.evicted(), store.size_bytes().await.unwrap());
+    assert_eq!(evicted.entries, 80 - len);
+    assert_eq!(evicted.bytes, evicted.entries * (size / len));
     store.close().await.unwrap();
     assert_eq!(rows(&path), [len, 0, 0, 0, len, 0, 0]);
 }

@@ -9,9 +9,9 @@ use http_body::Body;
 use super::{CacheLayer, ResponseBody, heal::watched};
 use crate::{
     entry::Head,
+    event::Event,
     key::Key,
     policy::{self, Part, Verdict},
-    stats::Count,
     status::CacheStatus,
     store::{Hit, Store, StoredBody},
     time::Timestamp,
@@ -74,11 +74,10 @@ pub(super) fn good<B: Store, ResBody: Body>(
     verdict: Verdict,
     now: Timestamp,
 ) -> Response<ResponseBody<ResBody>> {
-    let (count, status) = match verdict {
-        Verdict::Stale(why) => (Count::Stale, CacheStatus::stale(why, key, &hit.head, now)),
-        _ => (Count::Hit, CacheStatus::hit(key, &hit.head, now)),
+    let status = match verdict {
+        Verdict::Stale(why) => CacheStatus::stale(why, key, &hit.head, now),
+        _ => CacheStatus::hit(key, &hit.head, now),
     };
-    cache.shared.counters.add(count);
     stored(cache, request, key, hit, status)
 }
 
@@ -115,7 +114,6 @@ pub(super) fn only_if_cached<B: Store, ResBody: Body>(
     key: Option<Key>,
     why: &str,
 ) -> Response<ResponseBody<ResBody>> {
-    cache.shared.counters.add(Count::OnlyIfCached);
     let text = format!("{why}, and the request asked for a stored one only (only-if-cached).\n");
     let body = StoredBody::from(Bytes::from(text));
     let mut response = Response::new(ResponseBody::stored(body));
@@ -125,7 +123,7 @@ pub(super) fn only_if_cached<B: Store, ResBody: Body>(
     report(cache, response, CacheStatus::only_if_cached(key, cache.settings.clock.now()))
 }
 
-/// Puts `status` where the caller sees it.
+/// Puts `status` where the caller sees it, and tells it to all others. Every response passes here, once.
 pub(super) fn report<B: Store, Body>(
     cache: &CacheLayer<B>,
     mut response: Response<Body>,
@@ -136,6 +134,7 @@ pub(super) fn report<B: Store, Body>(
     {
         response.headers_mut().append(header::HeaderName::from_static("cache-status"), field);
     }
+    cache.observer().tell(&Event::Answered { status: &status });
     response.extensions_mut().insert(status);
     response
 }

@@ -12,17 +12,17 @@ use super::{
     flight::{Confirmed, Landed, Lead},
     place::{Missed, Place},
     search,
+    share::put_head,
 };
 use crate::{
     entry::Head,
+    event::{Event, StoreOperation},
     key::Key,
     options::CacheOptions,
     policy::{self, Exchange, HeadSays},
-    stats::Count,
     status::{Refusal, Stored},
-    store::{self, Hit, Store, Version, Writer},
+    store::{self, Hit, Store, Version},
     time::Timestamp,
-    trace,
 };
 
 /// A stored response as an answer of its origin has renewed it.
@@ -59,16 +59,14 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
                     Stored::Yes
                 }
                 Ok(false) => Stored::No(Refusal::Superseded),
-                Err(error) => {
-                    self.cache.shared.counters.add(Count::StoreError);
-                    trace::store_failed("update", &key, &error);
-                    Stored::No(Refusal::StoreFailed(error.kind()))
-                }
+                Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
             },
         };
         match stored {
             Stored::Yes => lead.arrived(),
-            Stored::No(refusal) => trace::not_stored(&key, refusal),
+            Stored::No(refusal) => {
+                self.cache.observer().tell(&Event::NotStored { key: &key, refusal });
+            }
             Stored::Pending => {}
         }
         lead.land(match (stored, renewed.stored) {
@@ -176,16 +174,17 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let now = self.cache.settings.clock.now();
         let response = self.updated(old, &answer.headers, now);
         let has_moved = self.varies_anew(old, &response);
-        let done = if says == HeadSays::Changed {
-            self.cache.shared.remove_seen(key, seen).await
+        let (operation, done) = if says == HeadSays::Changed {
+            (StoreOperation::Remove, self.cache.remove_seen(key, seen).await)
         } else if let Ok(head) = self.renewed(old, &response, has_moved, requested_at, now).stored {
-            self.cache.shared.store.update(key, seen, Head::clone(&head)).await
+            let update = self.cache.shared.store.update(key, seen, Head::clone(&head));
+            let operation = StoreOperation::Update;
+            (operation, self.cache.observer().timed(operation, update).await)
         } else {
             return;
         };
         if let Err(error) = done {
-            self.cache.shared.counters.add(Count::StoreError);
-            trace::store_failed("update", key, &error);
+            self.cache.observer().store_failed(operation, Some(key), &error);
         }
     }
 
@@ -223,12 +222,13 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         response: &response::Parts,
         lead: &Lead,
     ) -> store::Result<bool> {
-        let store = &self.cache.shared.store;
+        let (store, observer) = (&self.cache.shared.store, self.cache.observer());
         // It may have been removed by a tag that only the 304 has brought.
         if !lead.info(|bound| bound.removed.may_renew(key, seen, head)) {
             return Ok(false);
         }
-        if !store.update(key, seen, head.clone()).await? {
+        let update = store.update(key, seen, head.clone());
+        if !observer.asked(StoreOperation::Update, key, update).await? {
             return Ok(false);
         }
         let url = self.url.text.as_str();
@@ -240,14 +240,16 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             && let Some(list) = keys.list
             && !lead.is_doomed()
         {
-            let there = store.get(&list.primary).await?;
-            list.lay(store, there).await?;
+            let there =
+                observer.asked(StoreOperation::Get, &list.primary, store.get(&list.primary));
+            let there = there.await?;
+            list.lay(store, observer, there).await?;
         }
         if !lead.is_doomed() {
             for (key, note) in
                 search::notes(&self.cache.settings, &self.parts, &self.url, head, head.stored_at())
             {
-                store.put(&key, note).await?.finish(None).await?;
+                put_head(store, observer, &key, note).await?;
             }
         }
         Ok(true)

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     entry::Head,
+    event::Underway,
     key::{Key, RequestUrl},
     options::CacheOptions,
     policy::Verdict,
-    stats::Count,
     status::{CacheStatus, Miss, Stale, Stored},
     store::{Hit, Store, StoredBody},
 };
@@ -231,7 +231,6 @@ where
         if !self.has_waited || matches!(verdict, Verdict::Stale(_)) {
             return answer::good(&self.cache, &self.parts, key, hit, verdict, now);
         }
-        self.cache.shared.counters.add(Count::Coalesced);
         let status = CacheStatus::coalesced(reason, key, Some(&hit.head), now, Stored::Yes);
         answer::stored(&self.cache, &self.parts, key, hit, status)
     }
@@ -263,7 +262,6 @@ where
             return None;
         }
         hit.head = confirmed.head.clone();
-        self.cache.shared.counters.add(Count::Revalidated);
         let now = self.cache.settings.clock.now();
         let status = CacheStatus::revalidated(reason, key, &hit.head, now, true, confirmed.stored);
         Some(answer::stored(&self.cache, &self.parts, key, hit, status))
@@ -276,7 +274,6 @@ where
         body: SharedBody<ResBody::Error>,
         reason: Miss,
     ) -> Response<ResponseBody<ResBody>> {
-        self.cache.shared.counters.add(Count::Coalesced);
         let (head, progress) = (&carried.head, carried.progress.clone());
         let now = self.cache.settings.clock.now();
         let status = CacheStatus::coalesced(reason, carried.key, Some(head), now, progress);
@@ -393,6 +390,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
             removed: Removed::default(),
+            underway: Underway::new(self.cache.observer()),
         }
     }
 

@@ -1,7 +1,5 @@
 //! [`RefreshFailure`]: what there is to say of a refresh in the background that failed, since no response can say it.
 
-#[cfg(feature = "tokio")]
-use std::sync::Arc;
 use std::{error::Error, fmt};
 
 use http::StatusCode;
@@ -60,30 +58,6 @@ impl Error for RefreshError {}
 impl fmt::Display for RefreshFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "refresh of {}: {}", self.url, self.reason)
-    }
-}
-
-#[cfg(feature = "tokio")]
-type TellFn = Arc<dyn Fn(&RefreshFailure) + Send + Sync>;
-
-/// Who is told of failures, where there is somebody.
-#[cfg(feature = "tokio")]
-#[derive(Clone, Default)]
-pub(crate) struct OnRefreshFailure(pub(crate) Option<TellFn>);
-
-#[cfg(feature = "tokio")]
-impl OnRefreshFailure {
-    pub(crate) fn tell(&self, failure: &RefreshFailure) {
-        if let Some(tell) = &self.0 {
-            tell(failure);
-        }
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl fmt::Debug for OnRefreshFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.is_some().fmt(f)
     }
 }
 

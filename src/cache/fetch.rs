@@ -19,13 +19,12 @@ use super::{
 };
 use crate::{
     entry::Head,
+    event::Event,
     key::Key,
     policy::{self, Exchange, Verdict},
-    stats::Count,
-    status::{CacheStatus, Refusal, Stale, Stored},
+    status::{CacheStatus, Outcome, Refusal, Stale, Stored},
     store::{Hit, Store},
     time::Timestamp,
-    trace,
 };
 
 /// Waits until `inner` is ready and calls it. The clone that a request works on has not been polled before, so nothing
@@ -102,7 +101,6 @@ where
         looked: Lookup,
         lead: Lead,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
-        self.cache.shared.counters.add(Count::Miss);
         let missed = looked.missed;
         let kept = match looked.found {
             Found::Poor(key, hit) | Found::Good(key, hit, _) => Some((key, hit)),
@@ -111,16 +109,21 @@ where
         let (reason, asked_for) = (missed.reason, missed.key);
         let (settings, options) = (self.cache.settings.clone(), self.options.clone());
         let method = self.parts.method.clone();
+        let called = Event::Called { key: &asked_for, reason, is_refresh: false };
+        self.cache.observer().tell(&called);
         let stands_in =
             move |head: &Head, now| settings.rules.may_stand_in(&options, &method, head, now);
         Ok(match self.exchange(missed, kept, lead, stands_in).await {
-            Fetched::Failed(error) => return Err(error),
+            Fetched::Failed(error) => {
+                let outcome = Outcome::Miss(reason);
+                self.cache.observer().tell(&Event::Failed { key: Some(&asked_for), outcome });
+                return Err(error);
+            }
             Fetched::StandIn(key, hit, _why) => {
                 self.answer(key, hit, Verdict::Stale(Stale::IfError), reason)
             }
             Fetched::Confirmed(key, hit, stored) => {
                 background::forgive(&self.cache, &asked_for);
-                self.cache.shared.counters.add(Count::Revalidated);
                 let now = self.cache.settings.clock.now();
                 let status = CacheStatus::revalidated(reason, key, &hit.head, now, false, stored);
                 answer::stored(&self.cache, &self.parts, key, hit, status)
@@ -273,8 +276,7 @@ where
         let Admitted { entry, names, limits } = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.cache.shared.counters.add(Count::Refused);
-                trace::not_stored(&missed.key, refusal);
+                self.cache.observer().tell(&Event::NotStored { key: &missed.key, refusal });
                 let status = parts.status;
                 if status == StatusCode::NOT_MODIFIED {
                     // The caller's own condition was sent on, and tells nothing of what a whole response would be.

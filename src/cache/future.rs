@@ -11,6 +11,7 @@ use http::Response;
 use http_body::Body;
 
 use super::ResponseBody;
+use crate::event::{Observer, Spanned};
 
 type Boxed<B, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, E>> + Send>>;
 
@@ -21,14 +22,15 @@ type Boxed<B, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>,
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<B: Body, E> {
     // The bound is `ResponseBody`'s.
-    inner: Boxed<B, E>,
+    inner: Spanned<Boxed<B, E>>,
 }
 
 impl<B: Body, E> ResponseFuture<B, E> {
     pub(super) fn new(
+        observer: &Observer,
         future: impl Future<Output = Result<Response<ResponseBody<B>>, E>> + Send + 'static,
     ) -> Self {
-        Self { inner: Box::pin(future) }
+        Self { inner: Spanned::call(observer, Box::pin(future)) }
     }
 }
 
@@ -36,7 +38,7 @@ impl<B: Body, E> Future for ResponseFuture<B, E> {
     type Output = Result<Response<ResponseBody<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.inner.as_mut().poll(cx)
+        Pin::new(&mut self.inner).poll(cx)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Damaged entries are counted and removed: when they are found, or while their body is read. The next request fetches
+//! Damaged entries are told of and removed: when they are found, or while their body is read. The next request fetches
 //! the response anew, instead of breaking off at the same place forever.
 
 use std::{
@@ -11,10 +11,9 @@ use futures_core::Stream;
 
 use super::CacheLayer;
 use crate::{
+    event::StoreOperation,
     key::Key,
-    stats::Count,
     store::{Error, ErrorKind, Result, Store, StoredBody, Version},
-    trace,
 };
 
 /// The body of a hit, watched while it streams. One that is in memory cannot fail, and is left as it is.
@@ -42,7 +41,7 @@ struct Watched<B> {
 
 type Removal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Counts a damaged entry, and removes it where anything may be removed.
+/// Removes a damaged entry where anything may be removed.
 ///
 /// Of an entry whose version could be read, that version alone: by now, another may have taken its place.
 pub(super) async fn remove_damaged<B: Store>(
@@ -50,19 +49,18 @@ pub(super) async fn remove_damaged<B: Store>(
     key: Key,
     seen: Option<Version>,
 ) {
-    cache.shared.counters.add(Count::Corrupt);
     if cache.settings.rules.read_only {
         return;
     }
     let store = &cache.shared.store;
-    let removal = match seen {
-        Some(seen) => store.remove_if(&key, seen).await,
-        None => store.remove(&key).await,
+    let removal = async {
+        match seen {
+            Some(seen) => store.remove_if(&key, seen).await,
+            None => store.remove(&key).await,
+        }
     };
-    if let Err(error) = removal {
-        cache.shared.counters.add(Count::StoreError);
-        trace::store_failed("remove", &key, &error);
-    }
+    // Whether there was one, and that it failed, makes no difference here; the latter has been told.
+    drop(cache.observer().asked(StoreOperation::Remove, &key, removal).await);
 }
 
 impl<B: Store> Stream for Watched<B> {
@@ -73,9 +71,9 @@ impl<B: Store> Stream for Watched<B> {
         if this.removal.is_none() {
             match ready!(this.body.poll_chunk(cx)) {
                 Some(Err(error)) => {
-                    trace::store_failed("read", &this.key, &error);
+                    let observer = this.cache.observer();
+                    observer.store_failed(StoreOperation::Read, Some(&this.key), &error);
                     if error.kind() != ErrorKind::Corrupt {
-                        this.cache.shared.counters.add(Count::StoreError);
                         return Poll::Ready(Some(Err(error)));
                     }
                     let removal =

@@ -13,12 +13,7 @@ use tower_layer::Layer;
 #[cfg(feature = "tokio")]
 use super::background::{Backoff, Tasks};
 use super::{Cache, flight::Flights, settings::Settings};
-use crate::{
-    entries::Entries,
-    policy::Scope,
-    stats::{Counters, Stats},
-    store::Store,
-};
+use crate::{entries::Entries, event::Observer, policy::Scope, stats::Stats, store::Store};
 
 /// An HTTP response cache in front of any `Service<http::Request<_>, Response = http::Response<_>>`.
 ///
@@ -65,7 +60,6 @@ pub struct CacheLayer<B> {
 #[derive(Debug)]
 pub(crate) struct Shared<B> {
     pub(crate) store: B,
-    pub(crate) counters: Arc<Counters>,
     pub(crate) flights: Flights,
     #[cfg(feature = "tokio")]
     pub(crate) backoff: Backoff,
@@ -96,7 +90,6 @@ impl<B: Store> CacheLayer<B> {
     fn with_scope(store: B, scope: Scope) -> Self {
         let shared = Shared {
             store,
-            counters: Arc::default(),
             flights: Flights::default(),
             #[cfg(feature = "tokio")]
             backoff: Backoff::default(),
@@ -137,10 +130,15 @@ impl<B> CacheLayer<B> {
         self.shared.enabled.load(Ordering::Relaxed)
     }
 
+    /// Whom what this layer does is told to.
+    pub(crate) fn observer(&self) -> &Arc<Observer> {
+        &self.settings.observer
+    }
+
     /// What this layer, its clones and their services have done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.counters.snapshot(self.shared.flights.len())
+        self.observer().counters.snapshot(self.shared.flights.len())
     }
 }
 
@@ -171,6 +169,7 @@ impl<S, B: Store> Layer<S> for CacheLayer<B> {
     type Service = Cache<S, B>;
 
     fn layer(&self, inner: S) -> Cache<S, B> {
+        Observer::describe();
         Cache::new(inner, self.clone())
     }
 }

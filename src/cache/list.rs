@@ -4,10 +4,12 @@
 //! each tells of its own variant alone. What the list says besides is left as it is; what it does not say any more,
 //! because it was removed or evicted, stays unsaid.
 
+use super::share::put_head;
 use crate::{
     entry::Head,
+    event::{Observer, StoreOperation},
     key::Key,
-    store::{Hit, Result, Store, Writer},
+    store::{Hit, Result, Store},
     time::Timestamp,
 };
 
@@ -49,19 +51,26 @@ impl Listing {
     }
 
     /// Sees to it that the list says so. `there` is what lies in its place, as far as that is known.
-    pub(crate) async fn lay<B: Store>(self, store: &B, mut there: Option<Hit>) -> Result<()> {
+    pub(crate) async fn lay<B: Store>(
+        self,
+        store: &B,
+        observer: &Observer,
+        mut there: Option<Hit>,
+    ) -> Result<()> {
         for _ in 0..TRIES {
             let Some(hit) = there.take_if(|hit| hit.head.list().is_some()) else { break };
             if !self.is_found_by(&hit.head) {
                 return Ok(());
             }
             let Some(head) = self.over(&hit.head) else { return Ok(()) };
-            if store.update(&self.primary, hit.version, head).await? {
+            let update = store.update(&self.primary, hit.version, head);
+            if observer.asked(StoreOperation::Update, &self.primary, update).await? {
                 return Ok(());
             }
-            there = store.get(&self.primary).await?;
+            let get = store.get(&self.primary);
+            there = observer.asked(StoreOperation::Get, &self.primary, get).await?;
         }
-        store.put(&self.primary, self.head).await?.finish(None).await
+        put_head(store, observer, &self.primary, self.head).await
     }
 }
 

@@ -6,14 +6,13 @@ use http_body::Body;
 
 use super::{CacheLayer, RequestBody, heal::remove_damaged, place::Missed, search::equivalent};
 use crate::{
+    event::StoreOperation,
     key::{Key, RequestUrl},
     options::CacheOptions,
     policy::Verdict,
-    stats::Count,
     status::Miss,
     store::{ErrorKind, Hit, Store},
     time::Timestamp,
-    trace,
 };
 
 /// What the store has for a request.
@@ -187,15 +186,13 @@ fn judge<B: Store>(
 
 /// Reads one entry. What fails is a miss; what is damaged is removed as well.
 pub(super) async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>, Miss> {
-    let error = match cache.shared.store.get(key).await {
-        Ok(found) => return Ok(found),
-        Err(error) => error,
-    };
-    trace::store_failed("read", key, &error);
-    if error.kind() != ErrorKind::Corrupt {
-        cache.shared.counters.add(Count::StoreError);
-        return Err(Miss::StoreFailed(error.kind()));
+    let get = cache.shared.store.get(key);
+    match cache.observer().asked(StoreOperation::Get, key, get).await {
+        Ok(found) => Ok(found),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            remove_damaged(cache.clone(), *key, None).await;
+            Err(Miss::Corrupt)
+        }
+        Err(error) => Err(Miss::StoreFailed(error.kind())),
     }
-    remove_damaged(cache.clone(), *key, None).await;
-    Err(Miss::Corrupt)
 }

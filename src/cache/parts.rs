@@ -21,13 +21,12 @@ use super::{
     share::{Around, Entry, Limits},
 };
 use crate::{
+    event::StoreOperation,
     key::Key,
     policy::{self, Exchange, Joined, Union},
-    stats::Count,
     status::Refusal,
     store::{Hit, Store, Version},
     time::Timestamp,
-    trace,
 };
 
 /// What has become of a part.
@@ -102,9 +101,8 @@ where
             }
         }
         for (key, seen) in gone {
-            if let Err(error) = self.cache.shared.remove_seen(&key, seen).await {
-                self.cache.shared.counters.add(Count::StoreError);
-                trace::store_failed("remove", &key, &error);
+            if let Err(error) = self.cache.remove_seen(&key, seen).await {
+                self.cache.observer().store_failed(StoreOperation::Remove, Some(&key), &error);
             }
         }
     }

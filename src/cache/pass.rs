@@ -16,14 +16,13 @@ use super::{
     place::Missed,
 };
 use crate::{
+    event::{Event, StoreOperation},
     key::RequestUrl,
     options::CacheOptions,
     policy,
-    stats::Count,
-    status::{Bypass, CacheStatus},
+    status::{Bypass, CacheStatus, Outcome},
     store::{self, Store},
     time::Timestamp,
-    trace,
 };
 
 /// Sends a request past the cache.
@@ -49,7 +48,6 @@ where
     if options.only_if_cached {
         return Ok(answer::only_if_cached(&cache, None, "The cache does not answer this request"));
     }
-    cache.shared.counters.add(Count::Bypass);
     let settings = cache.settings.clone();
     let method = parts.method.clone();
     let is_at_work = reason != Bypass::Disabled && !settings.rules.read_only;
@@ -57,7 +55,8 @@ where
     let may_keep = is_at_work && settings.rules.may_keep_aside(&options, reason, &method);
     let url = (may_invalidate || may_keep).then(|| settings.recipe.url(&parts).ok()).flatten();
     let Some(url) = url else {
-        let response = call(inner, Request::from_parts(parts, body)).await?;
+        let response = call(inner, Request::from_parts(parts, body)).await;
+        let response = response.inspect_err(|_| failed(&cache, reason))?;
         return Ok(passed(&cache, reason, response));
     };
     let requested_at = settings.clock.now();
@@ -79,7 +78,8 @@ where
         aside = errand.board_aside(looked).map(|seat| (errand, seat));
     }
 
-    let response = call(inner, Request::from_parts(parts, body)).await?;
+    let response = call(inner, Request::from_parts(parts, body)).await;
+    let response = response.inspect_err(|_| failed(&cache, reason))?;
     let rules = &settings.rules;
     let kept = aside.filter(|(_, (_, lead))| {
         !lead.is_doomed()
@@ -95,6 +95,11 @@ where
         Some((errand, seat)) => Ok(errand.keep_aside(response, seat, requested_at, reason).await),
         None => Ok(passed(&cache, reason, response)),
     }
+}
+
+fn failed<B: Store>(cache: &CacheLayer<B>, reason: Bypass) {
+    let outcome = Outcome::Bypass(reason);
+    cache.observer().tell(&Event::Failed { key: None, outcome });
 }
 
 fn passed<B: Store, ResBody: Body>(
@@ -115,19 +120,16 @@ async fn invalidate<B: Store>(
     groups: &[Box<str>],
 ) {
     let recipe = &cache.settings.recipe;
-    let count = |removed: store::Result<u64>| match removed {
-        Ok(removed) => cache.shared.counters.add_invalidated(removed),
-        Err(error) => {
-            cache.shared.counters.add(Count::StoreError);
-            trace::invalidation_failed(error.kind(), &error);
-        }
+    let tell = |removed: store::Result<u64>| match removed {
+        Ok(entries) => cache.observer().tell(&Event::Invalidated { entries }),
+        Err(error) => cache.observer().store_failed(StoreOperation::Remove, None, &error),
     };
-    count(cache.shared.remove_url(recipe, &url.text).await);
+    tell(cache.remove_url(recipe, &url.text).await);
     for named in named.iter().filter_map(|named| recipe.url_of(named.clone())) {
-        count(cache.shared.remove_url(recipe, &named).await);
+        tell(cache.remove_url(recipe, &named).await);
     }
     for group in groups {
-        count(cache.shared.remove_tagged(group).await);
+        tell(cache.remove_tagged(group).await);
     }
 }
 

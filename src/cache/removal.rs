@@ -2,8 +2,9 @@
 
 use http::Method;
 
-use super::{layer::Shared, search::split};
+use super::{CacheLayer, search::split};
 use crate::{
+    event::StoreOperation,
     key::{Key, Recipe},
     store::{Result, Store, Version},
 };
@@ -11,15 +12,17 @@ use crate::{
 /// The methods whose plain keys are removed by themselves.
 pub(super) const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
 
-impl<B: Store> Shared<B> {
+impl<B: Store> CacheLayer<B> {
     /// Removes everything that is stored for `url` (normalised): every method, variant, body and user.
     pub(crate) async fn remove_url(&self, recipe: &Recipe, url: &str) -> Result<u64> {
-        self.flights.doom_url(url).await;
+        self.shared.flights.doom_url(url).await;
         let mut removed = 0;
         for method in &PLAIN {
-            removed += u64::from(self.store.remove(&recipe.plain(method, url)).await?);
+            let key = recipe.plain(method, url);
+            removed += u64::from(self.timed(self.shared.store.remove(&key)).await?);
         }
-        removed += self.store.remove_tagged(&recipe.url_tag(url)).await?;
+        let tag = recipe.url_tag(url);
+        removed += self.timed(self.shared.store.remove_tagged(&tag)).await?;
         if recipe.minds_search() {
             // A response to another query may answer this one: those of the path that may all go.
             removed += self.remove_tagged(&recipe.path_tag(split(url).0)).await?;
@@ -28,26 +31,30 @@ impl<B: Store> Shared<B> {
     }
 
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<bool> {
-        self.flights.doom_key(key).await;
-        self.store.remove(key).await
+        self.shared.flights.doom_key(key).await;
+        self.timed(self.shared.store.remove(key)).await
     }
 
     /// Removes the entry that was seen, and not the one that has taken its place.
     pub(crate) async fn remove_seen(&self, key: &Key, seen: Version) -> Result<bool> {
-        self.flights.doom_key(key).await;
-        self.store.remove_if(key, seen).await
+        self.shared.flights.doom_key(key).await;
+        self.timed(self.shared.store.remove_if(key, seen)).await
     }
 
     pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
         let mut removed = 0;
-        for (key, seen) in self.flights.doom_tag(tag).await {
-            removed += u64::from(self.store.remove_if(&key, seen).await?);
+        for (key, seen) in self.shared.flights.doom_tag(tag).await {
+            removed += u64::from(self.timed(self.shared.store.remove_if(&key, seen)).await?);
         }
-        Ok(removed + self.store.remove_tagged(tag).await?)
+        Ok(removed + self.timed(self.shared.store.remove_tagged(tag)).await?)
     }
 
     pub(crate) async fn clear(&self) -> Result<()> {
-        self.flights.doom_all().await;
-        self.store.clear().await
+        self.shared.flights.doom_all().await;
+        self.timed(self.shared.store.clear()).await
+    }
+
+    async fn timed<T>(&self, removal: impl Future<Output = Result<T>>) -> Result<T> {
+        self.observer().timed(StoreOperation::Remove, removal).await
     }
 }

@@ -70,6 +70,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         // Not `mem::replace`: nothing has been polled in here, so the clone is as good as the original, and the
         // original stays unpolled. See the type's text.
-        ResponseFuture::new(serve(self.inner.clone(), self.layer.clone(), request))
+        let answer = serve(self.inner.clone(), self.layer.clone(), request);
+        ResponseFuture::new(self.layer.observer(), answer)
     }
 }

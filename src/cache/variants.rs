@@ -8,12 +8,11 @@ use http_body::Body;
 use super::{errand::Errand, flight::Lead, lookup::read, place::Missed};
 use crate::{
     entry::{Head, Variant},
+    event::StoreOperation,
     key::Key,
     policy,
-    stats::Count,
     store::{Hit, Store},
     time::Timestamp,
-    trace,
 };
 
 impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
@@ -88,11 +87,9 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             if !lead.info(|bound| bound.removed.may_renew(key, seen, &head)) {
                 continue;
             }
-            if let Err(error) = self.cache.shared.store.update(key, seen, Head::clone(&head)).await
-            {
-                self.cache.shared.counters.add(Count::StoreError);
-                trace::store_failed("update", key, &error);
-            }
+            let update = self.cache.shared.store.update(key, seen, Head::clone(&head));
+            // What fails is told, and leaves the variant as it was.
+            drop(self.cache.observer().asked(StoreOperation::Update, key, update).await);
         }
     }
 }

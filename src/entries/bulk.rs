@@ -38,7 +38,7 @@ impl<B: Store> Entries<B> {
             read += 1;
             progress(read);
             if filter.matches(&item.head, now)
-                && self.layer.shared.remove_seen(&item.key, item.version).await?
+                && self.layer.remove_seen(&item.key, item.version).await?
             {
                 removed += u64::from(item.head.variant_names().is_none());
             }
@@ -66,7 +66,7 @@ impl<B: Store> Entries<B> {
             read += 1;
             progress(read);
             let done = match expiration.expires_at(item.head.stored_at()) {
-                None => self.layer.shared.remove_seen(&item.key, item.version).await?,
+                None => self.layer.remove_seen(&item.key, item.version).await?,
                 Some(expires_at) if item.head.variant_names().is_some() => {
                     // The list stays as long as any variant may, whenever that was stored.
                     let end = expires_at.map(|end| {

@@ -164,7 +164,7 @@ impl<B: Store> Entries<B> {
         writer.finish(trailers).await?;
         if let Some(list) = keys.list {
             let there = self.read(&list.primary).await?;
-            list.lay(self.store(), there).await?;
+            list.lay(self.store(), self.layer.observer(), there).await?;
         }
         Ok(key)
     }
@@ -180,16 +180,16 @@ impl<B: Store> Entries<B> {
     pub async fn remove(&self, target: impl Into<Target>) -> Result<u64> {
         let target = target.into();
         match &target.0 {
-            Meant::Key(key) => Ok(self.layer.shared.remove_key(key).await?.into()),
+            Meant::Key(key) => Ok(self.layer.remove_key(key).await?.into()),
             Meant::Url(parts) => {
                 let recipe = &self.layer.settings.recipe;
                 let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
-                self.layer.shared.remove_url(recipe, &url.text).await
+                self.layer.remove_url(recipe, &url.text).await
             }
             Meant::Request(..) | Meant::Invalid(_) => {
                 let (missed, found) = self.find(&target).await?;
                 let key = found.map_or(missed.key, |(key, _)| key);
-                Ok(self.layer.shared.remove_key(&key).await?.into())
+                Ok(self.layer.remove_key(&key).await?.into())
             }
         }
     }
@@ -200,7 +200,7 @@ impl<B: Store> Entries<B> {
     ///
     /// Where the store fails.
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
-        self.layer.shared.remove_tagged(tag).await
+        self.layer.remove_tagged(tag).await
     }
 
     /// Removes the entries that have expired and are of no more use, by index, and returns how many there were. What
@@ -219,7 +219,7 @@ impl<B: Store> Entries<B> {
     ///
     /// Where the store fails.
     pub async fn clear(&self) -> Result<()> {
-        self.layer.shared.clear().await
+        self.layer.clear().await
     }
 
     /// Every stored response, in no particular order, expired or not. A damaged entry is an `Err`, and the stream goes

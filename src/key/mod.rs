@@ -18,7 +18,7 @@ mod url;
 pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, Recipe, URL_TAG_PREFIX};
 pub(crate) use self::url::{RequestUrl, decode_parameter, push_without_dots};
 
-/// Under what a response is kept: 32 bytes, printed as hex.
+/// Under what a response is kept: 32 bytes, printed as hex. `{:.8}` prints the first eight digits, as logs have it.
 ///
 /// ```
 /// use larder::Key;
@@ -65,7 +65,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(&self.to_hex()).unwrap_or_default())
+        f.pad(str::from_utf8(&self.to_hex()).unwrap_or_default())
     }
 }
 

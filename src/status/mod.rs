@@ -309,6 +309,13 @@ impl CacheStatus {
         self.outcome
     }
 
+    /// Why, in a word: why the store had nothing to answer with, or had it confirmed; why a stale response was good enough;
+    /// why the request went past the cache. `None` for a hit, and where the request forbade to ask.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        self.outcome.reason().or_else(|| self.asked.map(Miss::name))
+    }
+
     /// Whether the response came from the store, fresh or not.
     #[must_use]
     pub fn is_hit(&self) -> bool {
@@ -362,8 +369,35 @@ impl CacheStatus {
     }
 }
 
+impl Outcome {
+    /// The outcome in a word, as logs and metrics have it: `hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or
+    /// `only-if-cached`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss(_) => "miss",
+            Self::Stale(_) => "stale",
+            Self::Revalidated => "revalidated",
+            Self::Coalesced(_) => "coalesced",
+            Self::Bypass(_) => "bypass",
+            Self::OnlyIfCached => "only-if-cached",
+        }
+    }
+
+    /// Why, in a word, where the outcome says it.
+    pub(crate) fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Miss(miss) | Self::Coalesced(miss) => Some(miss.name()),
+            Self::Stale(why) => Some(why.name()),
+            Self::Bypass(reason) => Some(reason.name()),
+            Self::Hit | Self::Revalidated | Self::OnlyIfCached => None,
+        }
+    }
+}
+
 impl Miss {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Absent => "absent",
             Self::Expired => "expired",
@@ -405,7 +439,7 @@ impl Bypass {
 }
 
 impl Refusal {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bypassed => "bypassed",
             Self::NotFetched => "not-fetched",
@@ -438,14 +472,9 @@ impl Refusal {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hit => f.write_str("hit"),
-            Self::Miss(miss) => write!(f, "miss ({miss})"),
-            Self::Stale(why) => write!(f, "stale ({why})"),
-            Self::Revalidated => f.write_str("revalidated"),
-            Self::Coalesced(miss) => write!(f, "coalesced ({miss})"),
-            Self::Bypass(reason) => write!(f, "bypass ({reason})"),
-            Self::OnlyIfCached => f.write_str("only if cached"),
+        match self.reason() {
+            Some(reason) => write!(f, "{} ({reason})", self.name()),
+            None => f.write_str(self.name()),
         }
     }
 }

@@ -59,6 +59,8 @@ pub mod conformance;
 #[cfg(any(feature = "redb", feature = "sqlite"))]
 mod embedded;
 mod error;
+#[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
+mod evictions;
 mod mark;
 #[cfg(feature = "memory")]
 mod memory;
@@ -85,6 +87,9 @@ pub use self::{
 #[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
 pub use self::compressed::{Compressed, CompressedWriter};
 
+#[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))))]
+pub use self::evictions::Evicted;
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use self::memory::Memory;

@@ -10,11 +10,12 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use larder::{
-    Bypass, Cache, CacheLayer, CacheOptions, CacheStatus, ConfigError, Entries, EntryInfo,
+    Bypass, Cache, CacheLayer, CacheOptions, CacheStatus, ConfigError, Entries, EntryInfo, Event,
     Expiration, Filter, Key, Miss, Outcome, ParseKeyError, RefreshError, RefreshFailure, Refusal,
-    RequestBody, ResponseBody, ResponseFuture, Stale, StaleLimit, Stats, Stored, Target,
+    RequestBody, ResponseBody, ResponseFuture, Stale, StaleLimit, Stats, StoreOperation, Stored,
+    Target,
     entry::{DecodeError, Head},
-    store::{self, ErrorKind, Hit, Memory, Scanned, StoredBody, Version},
+    store::{self, ErrorKind, Evicted, Hit, Memory, Scanned, StoredBody, Version},
     time::{ManualClock, SystemClock, Timestamp},
 };
 
@@ -71,6 +72,9 @@ fn values_are_copied_compared_and_hashed() {
     value::<RefreshError>();
     plain::<Expiration>();
     plain::<Stats>();
+    plain::<Evicted>();
+    plain::<Event<'static>>();
+    value::<StoreOperation>();
     plain::<RefreshFailure>();
 }
 

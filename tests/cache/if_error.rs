@@ -60,7 +60,7 @@ async fn an_error_is_answered_with_what_has_expired_until_the_limit() {
     stand.clock.advance(Duration::from_millis(1));
     assert_eq!(stand.error(get("/")).await, DOWN, "the very error");
     let stats = stand.layer.stats();
-    assert_eq!((stats.stale, stats.misses, stats.in_flight), (1, 3, 0));
+    assert_eq!((stats.stale, stats.misses, stats.calls, stats.in_flight), (1, 2, 3, 0));
     assert_eq!((stand.calls(), stand.len().await), (3, 1));
 }
 

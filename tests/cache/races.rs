@@ -51,7 +51,7 @@ async fn a_thousand_that_find_it_expired_share_one_question() {
     let field = "larder; fwd=stale; fwd-status=304; stored; collapsed; ttl=1";
     assert_eq!(followers[0].lines("cache-status"), [field.as_bytes()]);
     let stats = stand.layer.stats();
-    assert_eq!((stats.revalidated, stats.misses, stats.in_flight), (1000, 2, 0));
+    assert_eq!((stats.revalidated, stats.calls, stats.in_flight), (1000, 2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

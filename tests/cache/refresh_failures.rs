@@ -12,7 +12,8 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use larder::{
-    BoxError, Miss, Outcome, RefreshError, RefreshFailure, Refusal, Stale, StaleLimit, Stored,
+    BoxError, CacheLayer, Event, Miss, Outcome, RefreshError, RefreshFailure, Refusal, Stale,
+    StaleLimit, Stored,
     store::{ErrorKind, Memory, Store},
 };
 use tokio::time::Instant;
@@ -27,23 +28,29 @@ const STALE: Outcome = Outcome::Stale(Stale::WhileRevalidate);
 
 type Told = Arc<Mutex<Vec<RefreshFailure>>>;
 
+/// A hook that keeps the failures.
+fn telling<B>(layer: CacheLayer<B>, told: &Told) -> CacheLayer<B> {
+    let told = told.clone();
+    layer.on_event(move |event| {
+        if let Event::RefreshFailed { failure, .. } = event {
+            told.lock().unwrap().push(RefreshFailure::clone(failure));
+        }
+    })
+}
+
 /// A cache whose entry for `GET /` has expired and is served for ever, and what its hook was told.
 async fn expired<B: Store>(
     store: B,
     answer: impl Fn(Request<Bytes>, usize) -> Result<Response<TestBody>, Broken> + Send + Sync + 'static,
 ) -> (Stand<B>, Told) {
     let told = Told::default();
-    let tell = told.clone();
     let inner = Double::fallible(move |request, call| match call {
         1 => Ok(ok("old")),
         _ => answer(request, call),
     });
     let stand = Stand::over(store, inner).with(|layer| {
-        layer
-            .expire_after(SECOND)
-            .stale_while_revalidate(StaleLimit::Unlimited)
-            .max_body(100)
-            .on_refresh_failure(move |failure| tell.lock().unwrap().push(failure.clone()))
+        let layer = layer.expire_after(SECOND).max_body(100);
+        telling(layer.stale_while_revalidate(StaleLimit::Unlimited), &told)
     });
     stand.get("/").await;
     stand.clock.advance(SECOND);
@@ -173,7 +180,7 @@ async fn a_hook_that_panics_harms_nobody() {
         _ => Ok(ok("new")),
     })
     .await;
-    let stand = stand.with(|layer| layer.on_refresh_failure(|_| panic!("as the test wants it to")));
+    let stand = stand.with(|layer| layer.on_event(|_| panic!("as the test wants it to")));
     refresh(&stand).await;
     assert_eq!((stand.layer.stats().failed_refreshes, stand.layer.stats().in_flight), (1, 0));
     stand.clock.advance(SECOND);
@@ -201,10 +208,9 @@ async fn a_refresh_has_a_time_limit_of_its_own() {
     for (limit, seconds) in [(None, 30), (Some(SECOND * 5), 5)] {
         let (inner, gate) = Double::counting().gated();
         let told = Told::default();
-        let tell = told.clone();
         let stand = Stand::new(inner).with(|layer| {
             let layer = layer.expire_after(SECOND).stale_while_revalidate(StaleLimit::Unlimited);
-            let layer = layer.on_refresh_failure(move |it| tell.lock().unwrap().push(it.clone()));
+            let layer = telling(layer, &told);
             match limit {
                 Some(limit) => layer.refresh_timeout(limit).unwrap(),
                 None => layer,

@@ -121,6 +121,27 @@ fn purges_remove_a_url_and_what_bears_a_tag() {
 }
 
 #[test]
+fn a_scrape_finds_what_was_done() {
+    let origin = Origin::echo();
+    let gateway = Gateway::with(origin.addr, &["--expire-after", "1h", "--name", "shop"]);
+    assert_eq!(["/a", "/a", "/a", "/b"].map(|path| gateway.get(path).status()), [200; 4]);
+    let scraped = gateway.admin("GET", "/metrics");
+    assert_eq!(scraped.fields("content-type"), ["text/plain; version=0.0.4"]);
+    for line in [
+        "# HELP larder_requests_total Requests, by outcome and reason",
+        "# TYPE larder_requests_total counter",
+        "larder_requests_total{cache=\"shop\",outcome=\"hit\"} 2",
+        "larder_requests_total{cache=\"shop\",outcome=\"miss\",reason=\"absent\"} 2",
+        "larder_stored_bytes_total{cache=\"shop\"} 4",
+        "larder_calls_in_flight{cache=\"shop\"} 0",
+        "# TYPE larder_store_seconds histogram",
+        "larder_store_seconds_count{cache=\"shop\",operation=\"get\"} 4",
+    ] {
+        assert!(scraped.body.lines().any(|have| have == line), "{line}: {}", scraped.body);
+    }
+}
+
+#[test]
 fn by_the_http_rules_the_headers_decide_and_the_flag_where_they_are_silent() {
     let origin = Origin::start(|request, stream| {
         let lines = match request.path() {

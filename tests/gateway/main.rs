@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 //! `examples/gateway.rs` as a process of its own, between an origin and clients that speak over sockets. `cargo test` builds
-//! it; with `--test gateway`, it is run as it was built last: `cargo build --example gateway` first.
+//! it; with `--test gateway`, it is run as it was built last: `cargo build --features metrics --example gateway` first.
 
 mod support;
 

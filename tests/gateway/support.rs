@@ -51,7 +51,10 @@ impl Lines {
 pub(crate) fn program() -> PathBuf {
     // target/debug/deps/gateway-0123, and target/debug/examples/gateway.
     let path = env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/gateway");
-    assert!(path.exists(), "{path:?} is missing: run `cargo build --example gateway` first");
+    assert!(
+        path.exists(),
+        "{path:?} is missing: run `cargo build --features metrics --example gateway` first"
+    );
     path
 }
 

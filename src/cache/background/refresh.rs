@@ -1,10 +1,6 @@
 //! The refresh of one entry, while its stored response is served.
 
-use std::{
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    thread,
-};
+use std::{future::poll_fn, thread};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -19,12 +15,11 @@ use crate::{
         flight::{Boarding, Join, Lead},
         lookup::{Found, Lookup},
     },
+    event::{Event, Spanned},
     key::Key,
     policy,
-    stats::Count,
     status::{Refusal, Stored},
     store::Store,
-    trace,
 };
 
 /// Begins a call for what was found, unless there is one, or the last one has failed a moment ago.
@@ -56,7 +51,8 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
         shared.backoff.given_up(&key);
         return;
     };
-    shared.counters.add(Count::Refresh);
+    let called = Event::Called { key: &key, reason: looked.missed.reason, is_refresh: true };
+    errand.cache.observer().tell(&called);
     // They are about the caller's copy, and the caller has been answered.
     policy::remove_conditions(&mut errand.parts.headers);
     let tasks = errand.cache.tasks.clone();
@@ -65,10 +61,11 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
     let limit = errand.cache.settings.calls.refresh_timeout;
     // Made here: a task may be dropped before it has begun.
     let underway = Underway(Some(report));
-    tasks.spawn(async move {
+    let observer = errand.cache.observer().clone();
+    tasks.spawn(Spanned::refresh(&observer, &key, async move {
         let refreshed = tokio::time::timeout(limit, fetch(errand, looked, lead)).await;
         underway.tell(refreshed.unwrap_or(Err(RefreshError::TimedOut)));
-    });
+    }));
 }
 
 async fn fetch<S, B, ReqBody, ResBody>(
@@ -125,16 +122,8 @@ impl<B> Report<B> {
         let Self { cache, key, url } = self;
         let Err(reason) = refreshed else { return cache.shared.backoff.succeeded(&key) };
         cache.shared.backoff.failed(&key, cache.settings.clock.now());
-        cache.shared.counters.add(Count::FailedRefresh);
-        trace::refresh_failed(&key, &reason);
         let failure = RefreshFailure { key, url, reason };
-        let hook = || cache.settings.calls.on_refresh_failure.tell(&failure);
-        // It may be told of a panic while that is under way; a second one would end the process.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(hook))
-            && !thread::panicking()
-        {
-            resume_unwind(panic);
-        }
+        cache.observer().tell(&Event::RefreshFailed { failure: &failure });
     }
 }
 

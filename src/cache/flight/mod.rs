@@ -11,6 +11,7 @@ use self::lonely::Lonely;
 use super::share::{Carried, Joined, Spare};
 use crate::{
     entry::Head,
+    event::Underway,
     key::Key,
     status::{Refusal, Stored},
     store::Version,
@@ -66,7 +67,13 @@ impl Flights {
         join: Join,
         patience: u32,
     ) -> Boarding {
-        self.table.board(key, bound, arrivals, join, patience)
+        let boarding = self.table.board(key, bound, arrivals, join, patience);
+        if Underway::IS_SEEN
+            && let Boarding::Lead(lead) = &boarding
+        {
+            lead.info(|bound| bound.underway.begin());
+        }
+        boarding
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -121,6 +128,8 @@ pub(crate) struct Bound {
     pub(crate) tags: Vec<Box<str>>,
     /// What has been removed since the call began, for the response to be held against.
     pub(crate) removed: Removed,
+    /// Counts the call for as long as its flight is there.
+    pub(crate) underway: Underway,
 }
 
 /// What a call has come to.

@@ -1,15 +1,9 @@
 //! Calls to the inner service: shared, made in the background, and what stands in where they fail.
 
-#[cfg(feature = "tokio")]
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 
-#[cfg(feature = "tokio")]
-use super::OnRefreshFailure;
-#[cfg(feature = "tokio")]
-use crate::RefreshFailure;
 use crate::{CacheLayer, ConfigError, StaleLimit};
 
 /// # Calls to the origin, and stale answers
@@ -78,6 +72,7 @@ impl<B> CacheLayer<B> {
     ///
     /// There is one refresh a key at a time. One that fails leaves what is stored, and is followed by a pause: of one
     /// second, and of twice the last one with each failure after that, up to a minute. A 404 or 410 removes the entry.
+    /// [`on_event`](CacheLayer::on_event) tells of [failures](crate::Event::RefreshFailed), which no response can.
     ///
     /// It does not apply where a new response could not be kept: in a [read-only](CacheLayer::read_only) cache, and for
     /// a request with [`no_store`](crate::CacheOptions::no_store); nor outside of a tokio runtime, where the request that
@@ -162,17 +157,5 @@ impl<B> CacheLayer<B> {
             return Err(ConfigError::new("refresh_timeout", message));
         }
         Ok(self.set(|settings| settings.calls.refresh_timeout = limit))
-    }
-
-    /// Tells `tell` of each refresh in the background that failed. It is called in that refresh's task, and should be
-    /// quick. Default: nobody is told; the failures are [counted](crate::Stats::failed_refreshes) in any case.
-    #[cfg(feature = "tokio")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-    pub fn on_refresh_failure(
-        self,
-        tell: impl Fn(&RefreshFailure) + Send + Sync + 'static,
-    ) -> Self {
-        let tell = OnRefreshFailure(Some(Arc::new(tell)));
-        self.set(|settings| settings.calls.on_refresh_failure = tell)
     }
 }

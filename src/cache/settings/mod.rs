@@ -6,10 +6,9 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use super::CacheLayer;
-#[cfg(feature = "tokio")]
-use super::failure::OnRefreshFailure;
 use crate::{
     error::ConfigError,
+    event::Observer,
     key::Recipe,
     policy::{Rules, Scope},
     time::{Clock, SystemClock},
@@ -38,6 +37,8 @@ pub(crate) struct Settings {
     /// The cache's name as an sf-item.
     pub(crate) cache_status: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whom what is done is told to.
+    pub(crate) observer: Arc<Observer>,
 }
 
 /// What is set on calls to the inner service.
@@ -49,8 +50,6 @@ pub(crate) struct CallSettings {
     /// The time limit of one refresh in the background.
     #[cfg(feature = "tokio")]
     pub(crate) refresh_timeout: Duration,
-    #[cfg(feature = "tokio")]
-    pub(crate) on_refresh_failure: OnRefreshFailure,
 }
 
 impl Default for CallSettings {
@@ -60,8 +59,6 @@ impl Default for CallSettings {
             coalesce_wait: None,
             #[cfg(feature = "tokio")]
             refresh_timeout: Duration::from_secs(30),
-            #[cfg(feature = "tokio")]
-            on_refresh_failure: OnRefreshFailure::default(),
         }
     }
 }
@@ -77,6 +74,7 @@ impl Settings {
             calls: CallSettings::default(),
             cache_status: None,
             clock: Arc::new(SystemClock),
+            observer: Arc::default(),
         }
     }
 }

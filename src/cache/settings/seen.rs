@@ -1,11 +1,49 @@
-//! What the caller sees, and where the time is read.
+//! What is seen of the cache's work, by whom, and where the time is read.
 
 use std::sync::Arc;
 
-use crate::{CacheLayer, ConfigError, status, time::Clock};
+use crate::{CacheLayer, ConfigError, event::Event, status, time::Clock};
 
 /// # What is seen, and the time
+///
+/// Every response says what was done, in its [`CacheStatus`](crate::CacheStatus), and [`stats`](CacheLayer::stats) has the
+/// sums. All that is done is an [`Event`] besides, for hooks and, with the features of their names, for `tracing` and
+/// `metrics`: see [Seeing what it does](crate#seeing-what-it-does).
 impl<B> CacheLayer<B> {
+    /// Calls `hook` with each [`Event`]. Adds to the hooks that are there; they are called in the order in which they were
+    /// given. Default: none.
+    ///
+    /// It is called where the thing happens: by the task of the request, of whoever reads a body, or of a refresh. So it
+    /// has to be quick, must not wait, and sees events of many threads at once. Should it panic, the panic is caught, and
+    /// nothing else comes of it. A hook that holds the layer keeps it alive for ever.
+    ///
+    /// ```
+    /// use larder::{CacheLayer, Event, store::Memory};
+    ///
+    /// let layer = CacheLayer::new(Memory::default()).on_event(|event| match event {
+    ///     Event::Answered { status, .. } => println!("{}", status.outcome()),
+    ///     Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
+    ///     _ => {}
+    /// });
+    /// ```
+    pub fn on_event(self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.set(|settings| Arc::make_mut(&mut settings.observer).add_hook(hook))
+    }
+
+    /// What this cache is called in logs and metrics (`cache.name`, the label `cache`), to tell several in a process apart.
+    /// Default: `larder`.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is empty.
+    pub fn named(self, name: &str) -> Result<Self, ConfigError> {
+        if name.is_empty() {
+            let message = "the name is empty; write one that tells this cache from others";
+            return Err(ConfigError::new("named", message));
+        }
+        Ok(self.set(|settings| Arc::make_mut(&mut settings.observer).set_name(name)))
+    }
+
     /// Writes a `Cache-Status` field (RFC 9211) into every response, under this name. Default: none.
     ///
     /// # Errors

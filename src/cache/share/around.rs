@@ -7,11 +7,10 @@ use std::future::poll_fn;
 
 use crate::{
     cache::{CacheLayer, heal::watched},
+    event::StoreOperation,
     key::Key,
     policy::Union,
-    stats::Count,
     store::{Result, Store, Version, Writer},
-    trace,
 };
 
 /// The stored part that a body is put into, as it was seen.
@@ -33,7 +32,8 @@ impl Around {
         if len == 0 {
             return Ok(true);
         }
-        let hit = cache.shared.store.get(&self.key).await?;
+        let get = cache.shared.store.get(&self.key);
+        let hit = cache.observer().asked(StoreOperation::Get, &self.key, get).await?;
         let Some(hit) = hit.filter(|hit| hit.version == self.seen) else { return Ok(false) };
         let body = watched(hit.body, cache, self.key, hit.version);
         let mut body = body.part(first, len);
@@ -63,9 +63,8 @@ impl Around {
 
     /// Removes the part of which the whole has been made.
     pub(super) async fn remove<B: Store>(&self, cache: &CacheLayer<B>) {
-        if let Err(error) = cache.shared.store.remove_if(&self.key, self.seen).await {
-            cache.shared.counters.add(Count::StoreError);
-            trace::store_failed("remove", &self.key, &error);
-        }
+        let removal = cache.shared.store.remove_if(&self.key, self.seen);
+        // What fails is told, and leaves a part that is of no more use.
+        drop(cache.observer().asked(StoreOperation::Remove, &self.key, removal).await);
     }
 }

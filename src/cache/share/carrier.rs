@@ -22,11 +22,10 @@ use crate::{
         begun::Begun,
         flight::{Flights, Lead},
     },
+    event::{Event, Observer},
     key::Key,
-    stats::{Count, Counters},
     status::{Progress, Refusal},
     store::{ErrorKind, StoredBody},
-    trace,
 };
 
 /// How a body may end.
@@ -46,22 +45,22 @@ pub(super) struct Notice {
     pub(super) key: Key,
     pub(super) asked_for: Key,
     pub(super) progress: Progress,
-    pub(super) counters: Arc<Counters>,
+    pub(super) observer: Arc<Observer>,
     pub(super) flights: Flights,
 }
 
 impl Notice {
-    fn say(&self, verdict: Result<(), Refusal>) {
-        if self.progress.set(verdict).is_ok() {
+    /// An entry whose body has so many bytes is stored, or is not.
+    fn say(&self, verdict: Result<u64, Refusal>) {
+        if self.progress.set(verdict.map(|_| ())).is_ok() {
             match verdict {
-                Ok(()) => {
-                    self.counters.add(Count::Stored);
+                Ok(bytes) => {
+                    self.observer.tell(&Event::Stored { key: &self.key, bytes });
                     self.flights.admitted(&self.asked_for);
                 }
                 Err(refusal) => {
-                    self.counters.add(Count::Refused);
                     self.flights.refused(&self.asked_for, refusal, StatusCode::OK);
-                    trace::not_stored(&self.key, refusal);
+                    self.observer.tell(&Event::NotStored { key: &self.key, refusal });
                 }
             }
         }
@@ -162,16 +161,12 @@ impl<B: Body<Data = Bytes>> Carrier<B> {
         self.storing = None;
         self.queue.clear();
         let (verdict, copies) = match result {
-            Ok(Ok(copies)) => (Ok(()), copies),
+            Ok(Ok(copies)) => (Ok(self.received), copies),
             Ok(Err(refusal)) => (Err(refusal), Vec::new()),
             Err(error) if error.kind() == ErrorKind::TooLarge => {
                 (Err(Refusal::TooLarge), Vec::new())
             }
-            Err(error) => {
-                self.notice.counters.add(Count::StoreError);
-                trace::store_failed("write", &self.notice.key, &error);
-                (Err(Refusal::StoreFailed(error.kind())), Vec::new())
-            }
+            Err(error) => (Err(Refusal::StoreFailed(error.kind())), Vec::new()),
         };
         self.notice.say(verdict);
         if let Some(mut lead) = self.lead.take()

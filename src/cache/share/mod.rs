@@ -37,11 +37,10 @@ use super::{
 };
 use crate::{
     entry::Head,
+    event::{Event, Observer},
     key::Key,
-    stats::{Count, Counters},
     status::{Progress, Refusal},
     store::{Store, StoredBody},
-    trace,
 };
 
 mod around;
@@ -51,7 +50,12 @@ mod storing;
 mod window;
 mod work;
 
-pub(crate) use self::{around::Around, carrier::Limits, storing::Entry, window::Spare};
+pub(crate) use self::{
+    around::Around,
+    carrier::Limits,
+    storing::{Entry, put_head},
+    window::Spare,
+};
 
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
@@ -84,7 +88,7 @@ pub(crate) struct Carried {
     pub(crate) names: Option<Vec<HeaderName>>,
     /// Whether it has been stored.
     pub(crate) progress: Progress,
-    counters: Arc<Counters>,
+    observer: Arc<Observer>,
 }
 
 impl Carried {
@@ -107,7 +111,7 @@ impl Carried {
         let (key, head) = (entry.key, Arc::new(entry.head.clone()));
         let (queue, progress) = (Arc::<Queue>::default(), Progress::default());
         let error = ErrorSlot::default();
-        let (counters, flights) = (cache.shared.counters.clone(), cache.shared.flights.clone());
+        let (observer, flights) = (cache.observer().clone(), cache.shared.flights.clone());
         let flight = lead.id();
         let storing = store_entry(cache.clone(), entry, flight, queue.clone());
         let mut carrier = Carrier {
@@ -115,15 +119,15 @@ impl Carried {
             error: error.clone(),
             queue: queue.clone(),
             storing: Some(Box::pin(storing)),
-            notice: Notice { key, asked_for, progress: progress.clone(), counters, flights },
+            notice: Notice { key, asked_for, progress: progress.clone(), observer, flights },
             lead: None,
             limits,
             received: 0,
             has_ended: false,
         };
         let (core, reader) = Core::new(carrier.shape(), cache.shared.flights.spare.clone());
-        let counters = cache.shared.counters.clone();
-        let carried = Arc::new(Self { core, queue, key, head, names, progress, counters });
+        let observer = cache.observer().clone();
+        let carried = Arc::new(Self { core, queue, key, head, names, progress, observer });
         let is_sound = lead.land(Landed::Body(carried.clone()));
         let is_removed = lead.is_doomed()
             || lead.info(|bound| bound.removed.contains(&carried.key, &carried.head));
@@ -242,8 +246,8 @@ impl<E> SharedBody<E> {
                     }
                     Next::Lost => {
                         self.part = Part::Over;
-                        self.carried.counters.add(Count::Lost);
-                        trace::reader_lost(&self.carried.key);
+                        let key = &self.carried.key;
+                        self.carried.observer.tell(&Event::ReaderLost { key });
                         return Poll::Ready(Some(Err(BodyError::Coalesced(CoalescedError::LOST))));
                     }
                 },

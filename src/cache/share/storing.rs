@@ -18,10 +18,10 @@ use super::around::Around;
 use crate::{
     cache::{CacheLayer, heal::watched, list::Listing},
     entry::Head,
+    event::{Observer, StoreOperation},
     key::Key,
     status::Refusal,
     store::{self, Store, StoredBody, Writer},
-    trace,
 };
 
 /// How far the readers may be ahead of the store, in bytes; beyond it, they wait, and drive the store meanwhile. A chunk
@@ -143,7 +143,8 @@ pub(crate) struct Entry {
 pub(super) type StoringFuture =
     Pin<Box<dyn Future<Output = store::Result<Result<Vec<StoredBody>, Refusal>>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it.
+/// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it. What the store fails at is
+/// told here.
 pub(super) async fn store_entry<B: Store>(
     cache: CacheLayer<B>,
     entry: Entry,
@@ -152,7 +153,8 @@ pub(super) async fn store_entry<B: Store>(
 ) -> store::Result<Result<Vec<StoredBody>, Refusal>> {
     let Entry { key, primary, head, list, around, notes } = entry;
     let (store, given) = (&cache.shared.store, head.clone());
-    let mut writer = store.put(&key, head).await?;
+    let observer = cache.observer();
+    let mut writer = observer.asked(StoreOperation::Put, &key, store.put(&key, head)).await?;
     if let Some(around) = &around
         && !around.copy_before(&cache, &mut writer).await?
     {
@@ -163,7 +165,7 @@ pub(super) async fn store_entry<B: Store>(
         match poll_fn(|_| queue.poll_next()).await {
             Input::Chunk(chunk) => {
                 len += chunk.len() as u64;
-                writer.write(chunk).await?;
+                observer.asked(StoreOperation::Write, &key, writer.write(chunk)).await?;
             }
             Input::End(trailers) => break trailers,
             Input::Doomed(why) => return Ok(Err(why)),
@@ -179,7 +181,9 @@ pub(super) async fn store_entry<B: Store>(
     cache.shared.flights.overtake(&flight, &primary, &key).await;
     let mut there = None;
     if let Some(list) = &list
-        && let Ok(Some(hit)) = store.get(&list.primary).await
+        && let primary = &list.primary
+        && let Ok(Some(hit)) =
+            observer.asked(StoreOperation::Get, primary, store.get(primary)).await
         && hit.head.variant_names().is_some()
     {
         if !list.is_found_by(&hit.head) {
@@ -188,24 +192,25 @@ pub(super) async fn store_entry<B: Store>(
         }
         there = Some(hit);
     }
-    writer.finish(trailers.clone()).await?;
+    let finish = writer.finish(trailers.clone());
+    observer.asked(StoreOperation::Finish, &key, finish).await?;
     // The list comes last: until then, what the primary key held before keeps answering.
     if let Some(list) = list {
-        list.lay(store, there).await?;
+        list.lay(store, observer, there).await?;
     }
     let part = around.map(|around| around.union);
     if let Some(around) = around.filter(|around| around.key != key) {
         around.remove(&cache).await;
     }
     for (key, note) in notes {
-        store.put(&key, note).await?.finish(None).await?;
+        put_head(store, observer, &key, note).await?;
     }
     let wanted = queue.lock().copies;
     let mut copies = Vec::with_capacity(wanted);
     if wanted > 0 {
         let published = given.seal(part.map_or(len, |union| union.len()), trailers);
         while copies.len() < wanted {
-            match store.get(&key).await {
+            match observer.asked(StoreOperation::Get, &key, store.get(&key)).await {
                 Ok(Some(mut hit)) if *hit.head == published => {
                     hit.body = watched(hit.body, &cache, key, hit.version);
                     let body = hit.into_response().into_body();
@@ -214,14 +219,21 @@ pub(super) async fn store_entry<B: Store>(
                         None => body,
                     });
                 }
-                // Another has taken its place by now.
-                Ok(_) => break,
-                Err(error) => {
-                    trace::store_failed("read", &key, &error);
-                    break;
-                }
+                // Another has taken its place by now, or the store fails.
+                _ => break,
             }
         }
     }
     Ok(Ok(copies))
+}
+
+/// Lays the list of a URL's variants under its primary key.
+pub(crate) async fn put_head<B: Store>(
+    store: &B,
+    observer: &Observer,
+    key: &Key,
+    head: Head,
+) -> store::Result<()> {
+    let writer = observer.asked(StoreOperation::Put, key, store.put(key, head)).await?;
+    observer.asked(StoreOperation::Finish, key, writer.finish(None)).await
 }

@@ -34,7 +34,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Hit, Result, Scanned, Store, Version, turn::yield_now};
+use super::{Evicted, Hit, Result, Scanned, Store, Version, turn::yield_now};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod body;
@@ -95,6 +95,12 @@ impl Memory {
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.table.capacity
+    }
+
+    /// What had to go so far to make room for others.
+    #[must_use]
+    pub fn evicted(&self) -> Evicted {
+        self.table.evictions.read()
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use super::{
-    super::{Error, ErrorKind, Result, Version},
+    super::{
+        Error, ErrorKind, Result, Version,
+        evictions::{Evicted, Evictions},
+    },
     body::Body,
     index::Index,
 };
@@ -42,6 +45,7 @@ pub(super) struct Table {
     pub(super) capacity: u64,
     /// The most that one entry may weigh.
     pub(super) largest: u64,
+    pub(super) evictions: Evictions,
 }
 
 /// An entry as a value. The table clones it for every hit.
@@ -79,7 +83,8 @@ impl Table {
             Err(_) => Cache::with(items, weight, Weigh, DefaultHashBuilder::default(), Collect),
         };
         let largest = (entries.shard_capacity() as f64 * HOT) as u64;
-        Self { entries, index: Mutex::default(), capacity, largest }
+        let evictions = Evictions::default();
+        Self { entries, index: Mutex::default(), capacity, largest, evictions }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Index> {
@@ -113,6 +118,7 @@ impl Table {
         self.entries.insert_with_lifecycle(key, entry, &mut gone);
         index.settle(&key, &head, version, &gone);
         drop(index);
+        self.evicted(&key, version, &gone);
         Ok(())
     }
 
@@ -134,7 +140,21 @@ impl Table {
         let updated = replaced.map_err(|refused| gone.push(refused)).is_ok();
         index.settle(key, &head, version, &gone);
         drop(index);
+        self.evicted(key, version, &gone);
         Ok(updated)
+    }
+
+    /// Counts what has `gone` for what was written under `key` as `version`: all but the entry that it replaced. It may have
+    /// had to go itself.
+    fn evicted(&self, key: &Key, written: Version, gone: &[(Key, Entry)]) {
+        let mut evicted = Evicted::default();
+        for (other, entry) in gone {
+            if other != key || entry.version == written {
+                evicted.entries += 1;
+                evicted.bytes += entry.weight;
+            }
+        }
+        self.evictions.add(NAME, evicted);
     }
 
     pub(super) fn take(&self, index: &mut Index, key: &Key) -> Option<Entry> {

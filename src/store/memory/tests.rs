@@ -150,6 +150,23 @@ fn the_indexes_forget_what_was_evicted() {
 }
 
 #[test]
+fn evictions_are_counted_and_what_is_replaced_or_removed_is_none() {
+    let store = Memory::new(MIB);
+    for round in 0..100 {
+        (0..20).for_each(|number| put(&store, number, 1 << 10));
+        assert!(finish(store.remove(&key(round % 20))).unwrap());
+    }
+    finish(store.clear()).unwrap();
+    assert_eq!(store.evicted(), Evicted::default());
+    // Numbers of as many digits, for they are part of what is stored.
+    put(&store, 1_000, 4 << 10);
+    let each = size(&store);
+    (1_001..2_000).for_each(|number| put(&store, number, 4 << 10));
+    let (evicted, left) = (store.evicted(), finish(store.len()).unwrap());
+    assert_eq!((evicted.entries, evicted.bytes), (1_000 - left, (1_000 - left) * each));
+}
+
+#[test]
 fn an_entry_that_cannot_fit_is_refused_and_the_old_one_stays() {
     let store = Memory::new(4 * MIB);
     put(&store, 1, 100);

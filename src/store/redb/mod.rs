@@ -93,7 +93,7 @@ use self::{
     task::{here, off},
 };
 use super::{
-    Error, ErrorKind, Hit, Result, Scanned, Store, Version,
+    Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
     embedded::{self, Reader},
 };
 use crate::{Key, entry::Head, time::Timestamp};
@@ -205,6 +205,12 @@ impl Redb {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared().config.path
+    }
+
+    /// What had to go so far to make room for others, since this process has opened the file.
+    #[must_use]
+    pub fn evicted(&self) -> Evicted {
+        self.shared().evictions.read()
     }
 
     /// Syncs everything that was written and closes the file, for this handle and every clone of it: whatever is asked

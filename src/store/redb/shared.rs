@@ -22,12 +22,14 @@ use crate::{
     store::{
         Error, Result, Version,
         embedded::{self, Failure, Leases, Marks, Queue},
+        evictions::Evictions,
     },
 };
 
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) marks: Marks,
+    pub(super) evictions: Evictions,
     slot: RwLock<Slot>,
     snapshot: RwLock<Latest>,
     pub(super) queue: Queue<Command>,
@@ -119,6 +121,7 @@ impl Shared {
         let shared = Self {
             config,
             marks: Marks::new(),
+            evictions: Evictions::default(),
             slot: RwLock::new(Slot { state: Open::Yes(db), opening: 0 }),
             snapshot: RwLock::default(),
             queue,

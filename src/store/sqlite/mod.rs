@@ -112,7 +112,7 @@ use self::{
     scan::Scan,
     shared::{Command, Shared},
 };
-use super::{Error, ErrorKind, Hit, Result, Scanned, Store, Version, embedded};
+use super::{Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version, embedded};
 use crate::{Key, entry::Head, time::Timestamp};
 
 mod builder;
@@ -230,6 +230,12 @@ impl Sqlite {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared().config.path
+    }
+
+    /// What had to go so far to make room for others, since this process has opened the file.
+    #[must_use]
+    pub fn evicted(&self) -> Evicted {
+        self.shared().evictions.read()
     }
 
     /// Makes the file as small as it can be; how many bytes it has become smaller. It goes on in short transactions,

@@ -21,6 +21,7 @@ use crate::{
     store::{
         Result, Version,
         embedded::{self, Failure, Leases, Marks, Queue},
+        evictions::Evictions,
     },
 };
 
@@ -29,6 +30,7 @@ pub(super) type Envelope = embedded::Envelope<Command>;
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) marks: Marks,
+    pub(super) evictions: Evictions,
     pub(super) leases: Arc<Leases>,
     pub(super) queue: Queue<Command>,
     pub(super) pool: Arc<Pool>,
@@ -79,8 +81,9 @@ impl Shared {
         let (queue, commands) = Queue::new(move || fault::closed(&path));
         let sender = queue.sender();
         let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
-        let (marks, tokens) = (Marks::new(), AtomicU64::new(0));
-        (Arc::new(Self { config, marks, leases, queue, pool, tokens }), commands)
+        let (marks, evictions) = (Marks::new(), Evictions::default());
+        let tokens = AtomicU64::new(0);
+        (Arc::new(Self { config, marks, evictions, leases, queue, pool, tokens }), commands)
     }
 
     pub(super) fn incoming(&self) -> Arc<Incoming> {

@@ -19,9 +19,9 @@ use futures_core::Stream;
 use super::{ErrorKind, Hit, Result, Scanned, Store, Version};
 use crate::{
     entry::Head,
+    event,
     key::Key,
     time::{Clock, SystemClock, Timestamp},
-    trace,
 };
 
 mod copy;
@@ -181,13 +181,13 @@ impl<Near, Far> Tiered<Near, Far> {
     fn near_failed(&self, operation: &'static str, key: &Key, error: &super::Error) {
         if error.kind() != ErrorKind::TooLarge {
             self.counters.near_failures.fetch_add(1, Ordering::Relaxed);
-            trace::tier_failed("near", operation, key, error);
+            event::tier_failed("near", operation, key, error);
         }
     }
 
     fn far_failed(&self, operation: &'static str, key: &Key, error: &super::Error) {
         self.counters.far_failures.fetch_add(1, Ordering::Relaxed);
-        trace::tier_failed("far", operation, key, error);
+        event::tier_failed("far", operation, key, error);
     }
 }
 

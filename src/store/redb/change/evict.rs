@@ -99,8 +99,7 @@ impl Change<'_> {
     /// Evicts until the entries fit; `false` where more transactions are needed for it. Entries from `fresh` on were
     /// written by this very transaction and go last.
     pub(in crate::store::redb) fn evict(&mut self, marks: &Marks, fresh: u64) -> Raw<bool> {
-        let (mut visits, mut evicted) = (0, 0);
-        let mut end = fresh;
+        let (mut visits, mut end) = (0, fresh);
         while self.state.size > self.max_bytes {
             let mut rows: Vec<(u64, KeyBytes)> = Vec::new();
             if self.state.hand < end {
@@ -125,7 +124,7 @@ impl Change<'_> {
                 if self.state.size <= self.max_bytes {
                     break;
                 }
-                if visits == VISITS || evicted == ENTRIES {
+                if visits == VISITS || self.evicted.entries == ENTRIES as u64 {
                     return Ok(false);
                 }
                 visits += 1;
@@ -137,8 +136,10 @@ impl Change<'_> {
                 if let Some(found) = self.look(&key)?
                     && found.seq().is_none_or(|its| its == seq)
                 {
+                    let before = self.state.size;
                     self.remove_found(&key, &found)?;
-                    evicted += 1;
+                    self.evicted.entries += 1;
+                    self.evicted.bytes += before.saturating_sub(self.state.size);
                 }
             }
         }

@@ -18,7 +18,7 @@ use super::{
     },
 };
 use crate::{
-    store::{Error, ErrorKind},
+    store::{Error, ErrorKind, Evicted},
     time::Timestamp,
 };
 
@@ -83,6 +83,8 @@ pub(super) struct Change<'t> {
     before: State,
     max_bytes: u64,
     versions: &'t RandomState,
+    /// What had to go to make room.
+    pub(super) evicted: Evicted,
 }
 
 impl<'t> Change<'t> {
@@ -110,6 +112,7 @@ impl<'t> Change<'t> {
             before: state,
             max_bytes,
             versions,
+            evicted: Evicted::default(),
         })
     }
 

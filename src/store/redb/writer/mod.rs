@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     store::{
-        Error, ErrorKind, Result,
+        Error, ErrorKind, Evicted, Result,
         embedded::{Failure, QUEUE},
     },
     time::{Clock, SystemClock, Timestamp},
@@ -80,6 +80,7 @@ struct Done {
     touched: Touched,
     garbage: bool,
     over: bool,
+    evicted: Evicted,
     /// There is something to commit.
     edited: bool,
 }
@@ -196,6 +197,7 @@ impl Thread {
                 self.unfinished = false;
                 self.garbage = done.garbage;
                 self.over = done.over;
+                shared.evictions.add(STORE, done.evicted);
                 for (reply, outcome) in replies.into_iter().zip(done.outcomes) {
                     if let Some(outcome) = outcome {
                         answer(reply, outcome);
@@ -314,6 +316,7 @@ impl Thread {
             done.step = Some(change.purge(ongoing.purge)?);
         }
         done.over = !change.evict(&shared.marks, fresh)?;
+        done.evicted = change.evicted;
         if self.garbage || change.makes_garbage() {
             done.garbage = change.collect(collect, &shared.leases)?;
         }

@@ -10,6 +10,7 @@ use redb::Database;
 
 use super::{Thread, answer, fail, touched::Touched};
 use crate::{
+    event,
     store::{
         Result,
         embedded::{Durability, Failure},
@@ -20,7 +21,6 @@ use crate::{
             shared::{Envelope, Open},
         },
     },
-    trace,
 };
 
 /// How many bytes may be written without a sync: pages that a synced state refers to are free for others only after
@@ -86,7 +86,7 @@ impl Thread {
         let open = std::mem::replace(&mut self.shared.slot_mut().state, down);
         self.shared.changed();
         if let Open::Yes(db) = open {
-            trace::store_restarted(STORE, why.message());
+            event::restarted(STORE, why.message());
             // Closing fails for the reason for which it is done; the locks are released all the same.
             drop(catch_unwind(AssertUnwindSafe(|| db.close().ok())));
             self.open_again();

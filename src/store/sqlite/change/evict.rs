@@ -54,7 +54,8 @@ impl Change<'_> {
     /// Evicts until the entries fit; `false` where more transactions are needed for it. Entries from `fresh` on were
     /// written by this very transaction and go last.
     pub(in crate::store::sqlite) fn evict(&mut self, marks: &Marks, fresh: i64) -> Raw<bool> {
-        if self.size()? <= self.max_bytes {
+        let before = self.size()?;
+        if before <= self.max_bytes {
             return Ok(true);
         }
         let (mut visits, mut evicted) = (0, 0);
@@ -89,6 +90,8 @@ impl Change<'_> {
             }
         };
         self.execute("UPDATE state SET hand = ?1", [hand])?;
+        self.evicted.entries += evicted as u64;
+        self.evicted.bytes += before.saturating_sub(self.size()?);
         Ok(done)
     }
 

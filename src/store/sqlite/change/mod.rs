@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 use super::{fault::STORE, schema::Place};
 use crate::{
     entry::Head,
-    store::{Error, ErrorKind},
+    store::{Error, ErrorKind, Evicted},
 };
 
 mod bodies;
@@ -53,6 +53,8 @@ pub(super) struct Change<'c> {
     /// Whose unfinished bodies these are.
     owner: i64,
     max_bytes: u64,
+    /// What had to go to make room.
+    pub(super) evicted: Evicted,
 }
 
 /// Gives out versions. Random for each opening of the file: no other process gives out the same ones, and none comes
@@ -81,7 +83,7 @@ impl<'c> Change<'c> {
         owner: i64,
         max_bytes: u64,
     ) -> Self {
-        Self { conn, versions, owner, max_bytes }
+        Self { conn, versions, owner, max_bytes, evicted: Evicted::default() }
     }
 
     /// How many rows were changed by what is written here, those that triggers change aside.

@@ -19,7 +19,7 @@ use self::{
 };
 use super::{
     change::{Change, Outcome, Step},
-    fault,
+    fault::{self, STORE},
     link::Link,
     owner::Owner,
     pool::Lent,
@@ -163,6 +163,7 @@ impl Thread {
                 if done.edited {
                     self.unsynced(bytes);
                 }
+                self.shared.evictions.add(STORE, done.evicted);
                 for (reply, outcome) in replies.into_iter().zip(done.outcomes) {
                     if let Some(outcome) = outcome {
                         answer(reply, outcome);

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::bodies::Bodies;
 use crate::{
     store::{
-        Result,
+        Evicted, Result,
         sqlite::{
             change::{Change, GARBAGE_CHUNKS, Grace, Outcome, Purge, Raw, Step, Versions},
             shared::{Command, Envelope, Shared},
@@ -52,6 +52,7 @@ pub(super) enum What {
 pub(super) struct Done {
     pub(super) outcomes: Vec<Option<Outcome>>,
     pub(super) step: Option<Step>,
+    pub(super) evicted: Evicted,
     /// There was something to commit.
     pub(super) edited: bool,
 }
@@ -119,6 +120,7 @@ impl Work {
             done.step = Some(change.purge(purge)?);
         }
         self.over = !change.evict(&shared.marks, fresh)?;
+        done.evicted = change.evicted;
         self.garbage = change.has_garbage(grace, &shared.leases)?;
         self.ripens = change.next_garbage(grace)?;
         if vacuuming {

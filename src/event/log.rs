@@ -1,0 +1,138 @@
+//! Events as the crate `tracing` has them: what was decided at `DEBUG`, faults at `WARN`, times at `TRACE`.
+
+use std::fmt;
+
+use tracing::{Level, Span, debug, enabled, field::display, trace, warn};
+
+use super::{Event, span::traced::store_took};
+use crate::{
+    key::Key,
+    status::{CacheStatus, Outcome, Stored},
+};
+
+/// Whether anybody sees the span of a call.
+pub(super) fn is_on() -> bool {
+    enabled!(target: TARGET, Level::DEBUG)
+}
+
+/// What all spans and events are filed under, wherever in the crate they are made.
+pub(super) const TARGET: &str = "larder";
+
+/// A key by its first eight digits: enough to tell calls apart. The error of a store may name a damaged entry's in full.
+pub(super) struct Short(pub(super) Key);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.8}", self.0)
+    }
+}
+
+pub(super) fn event(name: &str, event: &Event<'_>) {
+    match event {
+        Event::Answered { status } => answered(status),
+        Event::Failed { key, outcome } => failed(key.copied(), *outcome),
+        Event::Called { key, reason, is_refresh } => debug!(
+            target: TARGET,
+            { cache.name = name, cache.key = %Short(**key), cache.reason = %reason, is_refresh },
+            "the inner service is asked"
+        ),
+        Event::Stored { key, bytes } => debug!(
+            target: TARGET,
+            { cache.name = name, cache.key = %Short(**key), bytes },
+            "response stored"
+        ),
+        Event::NotStored { key, refusal } => debug!(
+            target: TARGET,
+            { cache.name = name, cache.key = %Short(**key), cache.reason = %refusal },
+            "response not stored"
+        ),
+        Event::StoreDone { operation, elapsed } => {
+            store_took(*elapsed);
+            trace!(
+                target: TARGET,
+                { cache.name = name, %operation, ?elapsed },
+                "the store has answered"
+            );
+        }
+        Event::StoreFailed { operation, key, error } => warn!(
+            target: TARGET,
+            {
+                cache.name = name,
+                cache.key = key.map(|key| display(Short(*key))),
+                %operation,
+                %error
+            },
+            "the store failed; the request goes on without it"
+        ),
+        Event::Corrupt { key, error } => warn!(
+            target: TARGET,
+            { cache.name = name, cache.key = %Short(**key), %error },
+            "a stored response is damaged"
+        ),
+        Event::Invalidated { entries } => debug!(
+            target: TARGET,
+            { cache.name = name, entries },
+            "what an unsafe method has made stale is removed"
+        ),
+        // Its URL may hold secrets.
+        Event::RefreshFailed { failure } => warn!(
+            target: TARGET,
+            { cache.name = name, cache.key = %Short(failure.key), cache.reason = %failure.reason },
+            "a refresh in the background failed"
+        ),
+        Event::ReaderLost { key } => warn!(
+            target: TARGET,
+            { cache.name = name, cache.key = %Short(**key) },
+            "a slow reader of a shared response was lost: the response could not be stored"
+        ),
+    }
+}
+
+/// How a call has ended: in its span, and as an event for those who see no spans.
+fn answered(status: &CacheStatus) {
+    if !is_on() {
+        return;
+    }
+    let (outcome, reason) = (status.outcome().name(), status.reason());
+    let age_ms = status.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let stored = match status.stored() {
+        Stored::Yes => "yes",
+        Stored::Pending => "pending",
+        Stored::No(refusal) => refusal.name(),
+    };
+    let span = Span::current();
+    if let Some(key) = status.key() {
+        span.record("cache.key", display(Short(key)));
+    }
+    span.record("cache.outcome", outcome);
+    span.record("cache.reason", reason);
+    span.record("cache.age_ms", age_ms);
+    span.record("cache.stored", stored);
+    debug!(
+        target: TARGET,
+        {
+            cache.outcome = outcome,
+            cache.reason = reason,
+            cache.age_ms = age_ms,
+            cache.stored = stored
+        },
+        "answered"
+    );
+}
+
+fn failed(key: Option<Key>, outcome: Outcome) {
+    if !is_on() {
+        return;
+    }
+    let span = Span::current();
+    if let Some(key) = key {
+        span.record("cache.key", display(Short(key)));
+    }
+    span.record("cache.outcome", outcome.name());
+    span.record("cache.reason", outcome.reason());
+    debug!(
+        target: TARGET,
+        { cache.outcome = outcome.name(), cache.reason = outcome.reason() },
+        "the inner service failed, and nothing stands in"
+    );
+}

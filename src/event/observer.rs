@@ -1,0 +1,171 @@
+//! [`Observer`]: whom the events of a layer are told to.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+#[cfg(feature = "tracing")]
+use super::log;
+#[cfg(feature = "metrics")]
+use super::meter::{Meter, MeteredCall};
+use super::{Event, StoreOperation};
+use crate::{
+    key::Key,
+    stats::Counters,
+    store::{Error, ErrorKind, Result},
+};
+
+/// What a cache is called until it is given a name.
+const NAME: &str = "larder";
+
+type Hook = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+
+/// The counters that the clones of a layer share, and the listeners that each of them has for itself.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    pub(crate) counters: Arc<Counters>,
+    name: Arc<str>,
+    hooks: Vec<Hook>,
+    #[cfg(feature = "metrics")]
+    meter: Meter,
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        let name = Arc::<str>::from(NAME);
+        Self {
+            counters: Arc::default(),
+            #[cfg(feature = "metrics")]
+            meter: Meter::new(name.clone()),
+            name,
+            hooks: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer")
+            .field("counters", &self.counters)
+            .field("name", &self.name)
+            .field("hooks", &self.hooks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Observer {
+    pub(crate) fn set_name(&mut self, name: &str) {
+        self.name = name.into();
+        #[cfg(feature = "metrics")]
+        {
+            self.meter = Meter::new(self.name.clone());
+        }
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn add_hook(&mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) {
+        self.hooks.push(Arc::new(hook));
+    }
+
+    /// Gives the metrics their descriptions and units, where a recorder is there to take them.
+    pub(crate) fn describe() {
+        #[cfg(feature = "metrics")]
+        super::meter::describe();
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.counters.count(event);
+        #[cfg(feature = "metrics")]
+        self.meter.count(event);
+        #[cfg(feature = "tracing")]
+        log::event(&self.name, event);
+        for hook in &self.hooks {
+            // It is called in the middle of things, in destructors too, where a panic would break what others rely on. It
+            // has been reported by the panic hook.
+            drop(catch_unwind(AssertUnwindSafe(|| hook(event))));
+        }
+    }
+
+    /// What the store answers, its time taken where anybody wants to know.
+    pub(crate) async fn timed<F: Future>(&self, operation: StoreOperation, asked: F) -> F::Output {
+        let begun = self.is_timing().then(Instant::now);
+        let answer = asked.await;
+        if let Some(begun) = begun {
+            self.tell(&Event::StoreDone { operation, elapsed: begun.elapsed() });
+        }
+        answer
+    }
+
+    fn is_timing(&self) -> bool {
+        #[cfg(feature = "tracing")]
+        let is_logged = log::is_on();
+        #[cfg(not(feature = "tracing"))]
+        let is_logged = false;
+        cfg!(feature = "metrics") || is_logged || !self.hooks.is_empty()
+    }
+
+    /// What the store answers about the entry under `key`; its time is taken, and its failure is told.
+    pub(crate) async fn asked<T>(
+        &self,
+        operation: StoreOperation,
+        key: &Key,
+        asked: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let answer = self.timed(operation, asked).await;
+        if let Err(error) = &answer {
+            self.store_failed(operation, Some(key), error);
+        }
+        answer
+    }
+
+    /// An operation of the store failed, or met a damaged entry. That an entry is too large for it is no failure.
+    pub(crate) fn store_failed(&self, operation: StoreOperation, key: Option<&Key>, error: &Error) {
+        match (error.kind(), operation, key) {
+            (ErrorKind::TooLarge, ..) => {}
+            (ErrorKind::Corrupt, StoreOperation::Get | StoreOperation::Read, Some(key)) => {
+                self.tell(&Event::Corrupt { key, error });
+            }
+            _ => self.tell(&Event::StoreFailed { operation, key, error }),
+        }
+    }
+}
+
+/// A call to the inner service, for the gauge of those that are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Underway {
+    #[cfg(feature = "metrics")]
+    metered: std::sync::OnceLock<MeteredCall>,
+    #[cfg(feature = "metrics")]
+    observer: Option<Arc<Observer>>,
+}
+
+impl Underway {
+    /// Whether there may be anybody to see it.
+    pub(crate) const IS_SEEN: bool = cfg!(feature = "metrics");
+
+    /// One that has yet to begin.
+    pub(crate) fn new(observer: &Arc<Observer>) -> Self {
+        #[cfg(feature = "metrics")]
+        return Self { metered: Default::default(), observer: Some(observer.clone()) };
+        #[cfg(not(feature = "metrics"))]
+        {
+            let _unused = observer;
+            Self::default()
+        }
+    }
+
+    /// It counts from now on, until it is dropped.
+    pub(crate) fn begin(&self) {
+        #[cfg(feature = "metrics")]
+        if let Some(observer) = &self.observer {
+            self.metered.get_or_init(|| observer.meter.call());
+        }
+    }
+}

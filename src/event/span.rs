@@ -1,0 +1,141 @@
+//! The span of a call (feature `tracing`): entered whenever the call is polled, so that what the inner service does
+//! meanwhile lies within it. Without the feature, nothing is left of it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use super::Observer;
+
+pin_project! {
+    /// A future in a span of its own.
+    #[derive(Debug)]
+    pub(crate) struct Spanned<F> {
+        #[pin]
+        inner: F,
+        span: Span,
+    }
+}
+
+impl<F: Future> Spanned<F> {
+    /// The call of one request.
+    pub(crate) fn call(observer: &Observer, inner: F) -> Self {
+        Self { inner, span: Span::call(observer) }
+    }
+
+    /// A refresh in the background. It may outlive the request that began it, so it only follows from that one.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn refresh(observer: &Observer, key: &crate::Key, inner: F) -> Self {
+        Self { inner, span: Span::refresh(observer, key) }
+    }
+}
+
+impl<F: Future> Future for Spanned<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.span.within(|| this.inner.poll(cx))
+    }
+}
+
+#[cfg(feature = "tracing")]
+use traced::Span;
+
+#[cfg(feature = "tracing")]
+pub(super) mod traced {
+    use std::{cell::Cell, task::Poll, time::Duration};
+
+    use tracing::field::Empty;
+
+    #[cfg(feature = "tokio")]
+    use crate::event::log::Short;
+    use crate::event::{Observer, log::TARGET};
+
+    thread_local! {
+        /// What the store has taken of the call that is being polled on this thread.
+        static STORE_TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// The store has answered the call that is being polled here.
+    pub(in crate::event) fn store_took(elapsed: Duration) {
+        STORE_TIME.set(STORE_TIME.get().saturating_add(elapsed));
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Span {
+        span: tracing::Span,
+        store_time: Duration,
+    }
+
+    impl Span {
+        pub(super) fn call(observer: &Observer) -> Self {
+            let span = tracing::debug_span!(
+                target: TARGET,
+                "larder.call",
+                cache.name = observer.name(),
+                cache.key = Empty,
+                cache.outcome = Empty,
+                cache.reason = Empty,
+                cache.age_ms = Empty,
+                cache.stored = Empty,
+                cache.store_us = Empty,
+            );
+            Self { span, store_time: Duration::ZERO }
+        }
+
+        #[cfg(feature = "tokio")]
+        pub(super) fn refresh(observer: &Observer, key: &crate::Key) -> Self {
+            let span = tracing::debug_span!(
+                target: TARGET,
+                parent: None,
+                "larder.refresh",
+                cache.name = observer.name(),
+                cache.key = %Short(*key),
+                cache.store_us = Empty,
+            );
+            span.follows_from(tracing::Span::current());
+            Self { span, store_time: Duration::ZERO }
+        }
+
+        pub(super) fn within<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+            if self.span.is_disabled() {
+                return poll();
+            }
+            let _entered = self.span.enter();
+            // A cache behind this one may be polled within: to each its own time.
+            let around = STORE_TIME.replace(self.store_time);
+            let polled = poll();
+            self.store_time = STORE_TIME.replace(around);
+            if polled.is_ready() {
+                let micros = u64::try_from(self.store_time.as_micros()).unwrap_or(u64::MAX);
+                self.span.record("cache.store_us", micros);
+            }
+            polled
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+#[derive(Debug)]
+struct Span;
+
+#[cfg(not(feature = "tracing"))]
+impl Span {
+    fn call(_: &Observer) -> Self {
+        Self
+    }
+
+    #[cfg(feature = "tokio")]
+    fn refresh(_: &Observer, _: &crate::Key) -> Self {
+        Self
+    }
+
+    fn within<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        poll()
+    }
+}

@@ -1,0 +1,174 @@
+//! What a recorder is told, against what the counters say.
+
+use std::collections::BTreeMap;
+
+use larder::{CacheLayer, store::Memory};
+use metrics::Unit;
+use tower::Layer;
+
+use crate::{
+    day::{self, FAILED, OUTCOMES},
+    metered::{Metered, recorder},
+    support::{Double, Stand, empty, get, ok},
+};
+
+#[tokio::test]
+async fn metrics_and_counters_and_statuses_agree_over_a_whole_day() {
+    let recorder = recorder();
+    let (mut metered, _guard) = Metered::begin(&recorder);
+    let day = day::live(|layer| layer).await;
+
+    // Each request once, by outcome and reason.
+    let mut expected = BTreeMap::<String, f64>::new();
+    for outcome in OUTCOMES {
+        let labels = match outcome.split_once(" (") {
+            Some((outcome, reason)) => {
+                format!("cache=larder,outcome={outcome},reason={}}}", reason.trim_end_matches(')'))
+            }
+            None if outcome == "revalidated" => {
+                format!("cache=larder,outcome={outcome},reason=expired}}")
+            }
+            None => format!("cache=larder,outcome={outcome}}}"),
+        };
+        *expected.entry(labels).or_default() += 1.0;
+    }
+    assert_eq!(metered.of("larder_requests_total"), expected);
+    assert_eq!(day.sum(larder::Stats::requests), OUTCOMES.len() as u64);
+    let said = day.said.iter().flatten().map(|said| said.outcome().to_string());
+    let answered: Vec<_> = OUTCOMES
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| !FAILED.contains(n))
+        .map(|(_, outcome)| (*outcome).to_owned())
+        .collect();
+    assert_eq!(said.collect::<Vec<_>>(), answered);
+
+    // Each counter is the sum of one metric.
+    for (metric, counted) in [
+        ("larder_failed_requests_total", day.sum(|stats| stats.failed)),
+        ("larder_calls_total", day.sum(|stats| stats.calls)),
+        ("larder_refreshes_total", day.sum(|stats| stats.refreshes)),
+        ("larder_failed_refreshes_total", day.sum(|stats| stats.failed_refreshes)),
+        ("larder_stored_entries_total", day.sum(|stats| stats.stored)),
+        ("larder_stored_bytes_total", day.sum(|stats| stats.stored_bytes)),
+        ("larder_refused_entries_total", day.sum(|stats| stats.refused)),
+        ("larder_corrupt_entries_total", day.sum(|stats| stats.corrupt)),
+        ("larder_store_errors_total", day.sum(|stats| stats.store_errors)),
+        ("larder_invalidated_entries_total", day.sum(|stats| stats.invalidated)),
+    ] {
+        assert!(counted > 0, "{metric} is not tested");
+        assert_eq!(metered.sum(metric), counted as f64, "{metric}");
+    }
+    for outcome in ["hit", "miss", "stale", "revalidated", "coalesced", "bypass", "only-if-cached"]
+    {
+        let counted = day.sum(|stats| match outcome {
+            "hit" => stats.hits,
+            "miss" => stats.misses,
+            "stale" => stats.stale,
+            "revalidated" => stats.revalidated,
+            "coalesced" => stats.coalesced,
+            "bypass" => stats.bypasses,
+            _ => stats.only_if_cached,
+        });
+        let expected = OUTCOMES.iter().filter(|it| it.split(' ').next() == Some(outcome));
+        assert_eq!(counted as usize, expected.count(), "{outcome}");
+    }
+    assert_eq!(day.sum(|stats| stats.failed) as usize, FAILED.len());
+    assert_eq!((day.sum(|stats| stats.in_flight), metered.sum("larder_calls_in_flight")), (0, 0.0));
+
+    // Every operation that the store is asked for is timed.
+    for operation in ["get", "put", "write", "finish", "update", "remove"] {
+        let metric = format!("larder_store_seconds{{cache=larder,operation={operation}}}");
+        assert!(metered.value(&metric) > 0.0, "{operation}");
+    }
+    for (reason, count) in [("status", 1.0), ("body-failed", 1.0), ("store-failed", 1.0)] {
+        let metric = format!("larder_refused_entries_total{{cache=larder,reason={reason}}}");
+        assert_eq!(metered.value(&metric), count, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn calls_are_in_flight_while_they_are() {
+    let recorder = recorder();
+    let (mut metered, _guard) = Metered::begin(&recorder);
+    let (inner, gate) = Double::counting().gated();
+    let stand = Stand::new(inner.clone());
+    let calls =
+        ["/a", "/b", "/a"].map(|path| Box::pin(stand.call(get(path).body(empty()).unwrap())));
+    let calls = futures_util::future::join_all(calls);
+    let mut calls = std::pin::pin!(calls);
+    assert!(futures_util::poll!(calls.as_mut()).is_pending());
+    inner.begun(0).await;
+    assert_eq!((metered.sum("larder_calls_in_flight"), stand.layer.stats().in_flight), (2.0, 2));
+    gate.open(2);
+    drop(calls.await);
+    assert_eq!((metered.sum("larder_calls_in_flight"), stand.layer.stats().in_flight), (0.0, 0));
+
+    // Nor are those that nobody waits for any more.
+    let mut call = Box::pin(stand.call(get("/c").body(empty()).unwrap()));
+    assert!(futures_util::poll!(call.as_mut()).is_pending());
+    assert_eq!(metered.sum("larder_calls_in_flight"), 1.0);
+    drop(call);
+    assert_eq!(metered.sum("larder_calls_in_flight"), 0.0);
+}
+
+#[tokio::test]
+async fn caches_are_told_apart_by_name() {
+    let recorder = recorder();
+    let (mut metered, _guard) = Metered::begin(&recorder);
+    let stand = Stand::new(Double::counting());
+    stand.get("/").await;
+    let named = stand.clone_with(|layer| layer.named("near").unwrap());
+    named.get("/").await;
+    named.get("/").await;
+    let mut hits =
+        |name| metered.value(&format!("larder_requests_total{{cache={name},outcome=hit}}"));
+    assert_eq!((hits("larder"), hits("near")), (0.0, 2.0));
+}
+
+#[tokio::test]
+async fn evictions_are_told_by_the_store() {
+    let recorder = recorder();
+    let (mut metered, _guard) = Metered::begin(&recorder);
+    let store = Memory::new(200_000);
+    let body = "x".repeat(20_000);
+    let stand = Stand::over(store.clone(), Double::new(move |_, _| ok(body.clone())));
+    for n in 0..50 {
+        stand.get(&format!("/{n}")).await;
+    }
+    let (evicted, left) = (store.evicted(), stand.len().await);
+    assert_eq!((evicted.entries, left > 0), (50 - left, true));
+    assert!(evicted.bytes > evicted.entries * 20_000);
+    let metric = |name| format!("larder_evicted_{name}_total{{store=memory}}");
+    assert_eq!(metered.value(&metric("entries")), evicted.entries as f64);
+    assert_eq!(metered.value(&metric("bytes")), evicted.bytes as f64);
+}
+
+#[tokio::test]
+async fn every_metric_has_a_unit_and_a_description() {
+    let recorder = recorder();
+    let (mut metered, _guard) = Metered::begin(&recorder);
+    day::live(|layer| layer).await;
+    let described = metered.described();
+    assert!(described.len() >= 13, "{described:#?}");
+    for (name, (unit, is_described)) in described {
+        let expected = match name {
+            name if name.contains("_seconds") => Unit::Seconds,
+            name if name.contains("_bytes") => Unit::Bytes,
+            _ => Unit::Count,
+        };
+        assert_eq!((unit, is_described), (&Some(expected), &true), "{name}");
+    }
+}
+
+/// A layer that was made before there was a recorder is heard by it.
+#[tokio::test]
+async fn a_recorder_may_come_late() {
+    let layer = CacheLayer::new(Memory::default());
+    let stand = Stand::new(Double::counting());
+    let recorder = recorder();
+    let (mut metered, _guard) = Metered::begin(&recorder);
+    drop(layer.layer(stand.inner.clone()));
+    stand.get("/").await;
+    assert_eq!(metered.sum("larder_requests_total"), 1.0);
+}
