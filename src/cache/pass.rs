@@ -17,7 +17,6 @@ use super::{
 use crate::{
     key::RequestUrl,
     options::CacheOptions,
-    policy,
     stats::Count,
     status::{Bypass, CacheStatus},
     store::{self, Store},
@@ -52,7 +51,8 @@ where
     let settings = cache.settings.clone();
     let method = parts.method.clone();
     let is_at_work = reason != Bypass::Disabled && !settings.rules.read_only;
-    let may_invalidate = is_at_work && settings.invalidate && !policy::is_safe(&method);
+    let may_invalidate =
+        is_at_work && settings.invalidate && settings.rules.may_invalidate(&method);
     let may_keep = is_at_work && settings.rules.may_keep_aside(&options, reason, &method);
     let url = (may_invalidate || may_keep).then(|| settings.recipe.url(&parts).ok()).flatten();
     let Some(url) = url else {

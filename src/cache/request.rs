@@ -7,6 +7,7 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -14,7 +15,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{key::Content, status::Bypass};
+use super::background::within;
+use crate::{key::Content, policy::grpc::Message, status::Bypass};
 
 /// More frames than this are a body too large for the key, however short they are.
 const MAX_FRAMES: usize = 16 * 1024;
@@ -22,6 +24,10 @@ const MAX_FRAMES: usize = 16 * 1024;
 /// Chunks up to this length are copied together: each may be a slice of a read buffer many times as large, which would be
 /// held for it.
 const SMALL: usize = 4 * 1024;
+
+/// The longest that a gRPC request may pause. A unary one comes at once, message and end; one that goes on only when it has
+/// been answered must not wait here for that.
+const PAUSE: Duration = Duration::from_secs(1);
 
 pin_project! {
     /// The body of a request as the inner service receives it.
@@ -66,12 +72,17 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         Self { chunks: VecDeque::new(), trailers: None, error: None, rest }
     }
 
-    /// Reads `body` for the key, up to `limit` bytes. Whatever was read is handed on; an `Err` beside it says why the
-    /// request has to go past the cache.
-    pub(crate) async fn buffered(body: B, limit: u64) -> (Self, Result<(), Bypass>) {
+    /// Reads `body` for the key, up to `limit` bytes, and, where it is to be one gRPC `message`, no further than that.
+    /// Whatever was read is handed on; an `Err` beside it says why the request has to go past the cache.
+    pub(crate) async fn buffered(
+        body: B,
+        limit: u64,
+        mut message: Option<Message>,
+    ) -> (Self, Result<(), Bypass>) {
         if body.is_end_stream() {
+            let verdict = if message.is_none() { Ok(()) } else { Err(Bypass::NotUnary) };
             // Kept as it is, since its size hint says "nothing" best.
-            return (Self::untouched(body), Ok(()));
+            return (Self::untouched(body), verdict);
         }
         if body.size_hint().lower() > limit {
             return (Self::untouched(body), Err(Bypass::RequestBodyTooLarge));
@@ -80,8 +91,17 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         let mut this = Self::with_rest(Rest::Ended);
         let (mut len, mut frames) = (0_u64, 0);
         let mut small = BytesMut::new();
+        let pause = message.is_some().then_some(PAUSE);
         let verdict = loop {
-            match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let next = within(pause, poll_fn(|cx| body.as_mut().poll_frame(cx)));
+            let Some(next) = next.await else {
+                this.rest = Rest::Begun { body };
+                break Err(Bypass::NotUnary);
+            };
+            match next {
+                None if message.as_ref().is_some_and(|message| !message.is_whole()) => {
+                    break Err(Bypass::NotUnary);
+                }
                 None => break Ok(()),
                 Some(Err(error)) => {
                     this.error = Some(error);
@@ -91,15 +111,22 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
                     Ok(chunk) => {
                         len = len.saturating_add(chunk.len() as u64);
                         frames += 1;
+                        let is_one =
+                            message.as_mut().is_none_or(|message| message.take(&chunk).is_ok());
+                        let announced = message.as_ref().and_then(Message::len).unwrap_or(len);
                         if chunk.len() <= SMALL {
                             small.extend_from_slice(&chunk);
                         } else {
                             this.push(small.split().freeze());
                             this.push(chunk);
                         }
-                        if len > limit || frames > MAX_FRAMES {
+                        if len.max(announced) > limit || frames > MAX_FRAMES {
                             this.rest = Rest::Begun { body };
                             break Err(Bypass::RequestBodyTooLarge);
+                        }
+                        if !is_one {
+                            this.rest = Rest::Begun { body };
+                            break Err(Bypass::NotUnary);
                         }
                     }
                     Err(frame) => this.trailers = frame.into_trailers().ok(),
@@ -220,7 +247,7 @@ mod tests {
         body: B,
         limit: u64,
     ) -> (RequestBody<B>, Result<(), Bypass>) {
-        RequestBody::buffered(body, limit).now_or_never().unwrap()
+        RequestBody::buffered(body, limit, None).now_or_never().unwrap()
     }
 
     async fn read<B: Body<Data = Bytes>>(

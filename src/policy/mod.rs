@@ -10,6 +10,7 @@ use crate::status::{Miss, Stale};
 
 mod expiration;
 mod fixed;
+pub(crate) mod grpc;
 mod message;
 mod range;
 mod rfc9111;
@@ -22,7 +23,7 @@ mod vary;
 pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
-    message::{content_length, end_to_end, is_live, is_safe},
+    message::{content_length, end_to_end, is_live},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays},
     rules::{Admission, Exchange, Rules},
