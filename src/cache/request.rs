@@ -228,7 +228,7 @@ impl<B: Body> fmt::Debug for RequestBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, stream};
+    use futures_util::{FutureExt, StreamExt, stream};
     use http_body_util::{BodyExt, Full, StreamBody};
 
     use super::*;
@@ -312,6 +312,53 @@ mod tests {
         let (body, verdict) = buffered(body(chunks), 1 << 20);
         assert_eq!((verdict, body.chunks.len()), (Ok(()), 1));
         assert!(buffer.try_into_mut().is_ok(), "something holds the buffer");
+    }
+
+    fn message<B: Body<Data = Bytes>>(body: B, limit: u64) -> (RequestBody<B>, Result<(), Bypass>) {
+        RequestBody::buffered(body, limit, Some(Message::default())).now_or_never().unwrap()
+    }
+
+    #[test]
+    fn one_grpc_message_is_read_and_no_more() {
+        let whole = || [data("\0\0\0\0"), data("\x02a"), data("b")];
+        let (read_body, verdict) = message(body(whole().into()), 100);
+        assert_eq!(verdict, Ok(()));
+        assert_eq!(read(read_body).now_or_never().unwrap().0, b"\0\0\0\0\x02ab");
+
+        let endless = stream::iter(whole()).chain(stream::repeat_with(|| data("more")));
+        let (mut begun, verdict) = message(StreamBody::new(endless), u64::MAX);
+        assert_eq!(verdict, Err(Bypass::NotUnary));
+        assert_eq!(begun.content().chunks.concat(), b"\0\0\0\0\x02abmore");
+
+        for short in [vec![], vec![data("\0\0\0\0\x02a")]] {
+            let bytes = short.len() * 6;
+            let (cut, verdict) = message(body(short), 100);
+            assert_eq!(verdict, Err(Bypass::NotUnary));
+            assert_eq!(read(cut).now_or_never().unwrap().0.len(), bytes);
+        }
+        assert_eq!(message(http_body_util::Empty::<Bytes>::new(), 1).1, Err(Bypass::NotUnary));
+    }
+
+    #[test]
+    fn a_grpc_message_that_will_be_too_large_is_not_waited_for() {
+        let announced = stream::iter([data("\0\0\0\0\x60")]).chain(stream::pending());
+        let (mut body, verdict) = message(StreamBody::new(announced.boxed()), 100);
+        assert_eq!(verdict, Err(Bypass::RequestBodyTooLarge));
+        assert_eq!(body.content().chunks.concat(), b"\0\0\0\0\x60");
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test(start_paused = true)]
+    async fn a_grpc_request_that_pauses_is_let_go_with_what_was_read() {
+        for begun in [vec![], vec![data("\0\0\0\0\x01a")]] {
+            let bytes = begun.len() * 6;
+            let paused = StreamBody::new(stream::iter(begun).chain(stream::pending()));
+            let before = tokio::time::Instant::now();
+            let (mut body, verdict) =
+                RequestBody::buffered(paused, 100, Some(Message::default())).await;
+            assert_eq!((verdict, before.elapsed()), (Err(Bypass::NotUnary), PAUSE));
+            assert_eq!(body.content().chunks.concat().len(), bytes);
+        }
     }
 
     #[test]

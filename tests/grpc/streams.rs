@@ -48,6 +48,22 @@ async fn the_answers_of_a_server_are_handed_on_as_they_come() {
 }
 
 #[tokio::test]
+async fn two_who_listen_at_once_hear_the_same() {
+    let shop = Shop::new();
+    let server = shop.open().await;
+    let mut client = Client::new(cached(layer(), server.address));
+    let mut first = client.watch_item(name("tea")).await.unwrap().into_inner();
+    first.message().await.unwrap().unwrap();
+    // So far, it may yet be the only one.
+    let response = client.watch_item(name("tea")).await.unwrap();
+    assert_eq!(outcome(&response), Outcome::Coalesced(Miss::Absent));
+    let second = response.into_inner();
+    shop.release(2);
+    let (first, second) = tokio::join!(first.count(), second.count());
+    assert_eq!((first, second, shop.calls()), (2, 3, 1));
+}
+
+#[tokio::test]
 async fn a_stream_of_one_answer_is_one() {
     let shop = Shop::new();
     let server = shop.open().await;

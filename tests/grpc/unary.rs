@@ -160,6 +160,21 @@ async fn two_servers_are_told_apart_by_their_origin() {
 }
 
 #[tokio::test]
+async fn what_has_changed_is_removed_by_tag_and_by_url() {
+    let shop = Shop::new();
+    let server = shop.open().await;
+    let layer = layer().tag_with(|_request, _response| ["items"]);
+    let mut client = Client::new(cached(layer.clone(), server.address));
+    client.get_item(name("tea")).await.unwrap();
+    client.get_item(name("rice")).await.unwrap();
+    assert_eq!(layer.entries().remove_tag("items").await.unwrap(), 2);
+    client.get_item(name("tea")).await.unwrap();
+    client.get_item(name("rice")).await.unwrap();
+    assert_eq!(layer.entries().remove("/shop.Catalog/GetItem").await.unwrap(), 2);
+    assert_eq!(outcome(&client.get_item(name("tea")).await.unwrap()), ABSENT);
+}
+
+#[tokio::test]
 async fn what_a_file_keeps_is_there_in_the_next_run() {
     let shop = Shop::new();
     shop.say(&[("x-shelf", "a"), ("x-shelf", "b")]);
