@@ -2,7 +2,7 @@
 //!
 //! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name for every refusal. Nothing
 //! else in the crate knows which policy is at work: `fixed`, time alone, or `rfc9111`, the HTTP rules. What both have in
-//! common, and which of the two is asked, is in `rules`.
+//! common, and which of the two is asked, is in `rules`. What gRPC says beside HTTP, under either, is in `grpc`.
 
 use http::HeaderName;
 

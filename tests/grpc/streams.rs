@@ -61,6 +61,11 @@ async fn two_who_listen_at_once_hear_the_same() {
     shop.release(2);
     let (first, second) = tokio::join!(first.count(), second.count());
     assert_eq!((first, second, shop.calls()), (2, 3, 1));
+
+    // By now it is known that it is not.
+    let first = client.watch_item(name("tea")).await.unwrap();
+    let second = client.watch_item(name("tea")).await.unwrap();
+    assert_eq!([&first, &second].map(outcome), [Outcome::Miss(Miss::Absent); 2]);
 }
 
 #[tokio::test]

@@ -59,13 +59,13 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
     shared.counters.add(Count::Refresh);
     // They are about the caller's copy, and the caller has been answered.
     policy::remove_conditions(&mut errand.parts.headers);
-    if rules.grpc.is_some() {
-        policy::grpc::remove_timeout(&mut errand.parts.headers);
-    }
     let tasks = errand.cache.tasks.clone();
     errand.cache = errand.cache.without_tasks();
     let report = Report { cache: errand.cache.clone(), key, url: errand.url.text.clone() };
     let limit = errand.cache.settings.calls.refresh_timeout;
+    if errand.cache.settings.rules.timeout(&errand.parts.headers).is_some() {
+        policy::grpc::set_timeout(&mut errand.parts.headers, limit);
+    }
     // Made here: a task may be dropped before it has begun.
     let underway = Underway(Some(report));
     tasks.spawn(async move {

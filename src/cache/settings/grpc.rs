@@ -30,7 +30,8 @@ impl<B> CacheLayer<B> {
     ///     .map_request(|request: http::Request<_>| request.map(tonic::body::Body::new))
     ///     .service(channel);
     /// // let client = CatalogClient::new(cached);
-    /// # tonic::client::Grpc::new(cached);
+    /// # fn is_client<T: tonic::client::GrpcService<tonic::body::Body>>(_: T) {}
+    /// # is_client(cached);
     /// # }
     /// ```
     ///
@@ -38,13 +39,13 @@ impl<B> CacheLayer<B> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use larder::{CacheLayer, ConfigError, store::Memory};
+    /// # use larder::{CacheLayer, store::Memory};
     /// # use tonic::{service::Routes, transport::Server};
-    /// # fn example(catalog: Routes) -> Result<(), ConfigError> {
+    /// # async fn example(catalog: Routes) -> Result<(), Box<dyn std::error::Error>> {
     /// let layer = CacheLayer::shared(Memory::default())
     ///     .grpc(["/shop.Catalog/GetItem"])?
     ///     .expire_after(Duration::from_secs(60));
-    /// let server = Server::builder().layer(layer).add_routes(catalog);
+    /// Server::builder().layer(layer).add_routes(catalog).serve("[::1]:50051".parse()?).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -63,9 +64,9 @@ impl<B> CacheLayer<B> {
     ///   server: caches of several servers need one, or stores of their own.
     /// - **Streams pass through**: the answer [of a method](crate::Refusal::NotUnary) that sends several messages as they
     ///   come. A request that is more than one message, or pauses for a second before its end,
-    ///   [passes](crate::Bypass::NotUnary) with what has been read of it; so nothing waits for ever (save without the
-    ///   feature `tokio` or outside of its runtime, where there is no time), but a stream begins late. Messages of over
-    ///   [1 MiB](CacheLayer::max_request_body) pass at once.
+    ///   [passes](crate::Bypass::NotUnary) with what has been read of it: nothing waits for ever, but a stream begins late.
+    ///   (Without the feature `tokio`, or outside of its runtime, which must have its timers on, it waits for the end.)
+    ///   Messages of over [1 MiB](CacheLayer::max_request_body) pass at once.
     /// - **Nothing is invalidated**: no call removes what is stored for another. After a change,
     ///   [`remove_tag`](crate::Entries::remove_tag) does, of what [`tag_with`](CacheLayer::tag_with) has tagged, or
     ///   [`remove`](crate::Entries::remove) by the URL of a method.

@@ -14,7 +14,7 @@ mod timeout;
 pub(crate) use self::{
     answer::UnaryAnswer,
     message::Message,
-    timeout::{remove_timeout, set_timeout, timeout},
+    timeout::{set_timeout, timeout},
 };
 
 /// What requests differ in, beside what every key has: what they may be answered in, and what their message is
