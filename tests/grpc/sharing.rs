@@ -9,7 +9,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::{
     shop::{Item, ItemName, catalog_client::CatalogClient},
-    support::{Client, Shop, cached, channel, layer, name, outcome},
+    support::{Client, Shop, cached, channel, layer, name, outcome, soon},
 };
 
 const SLOW: &str = "slow tea";
@@ -85,7 +85,7 @@ async fn the_deadline_of_one_who_waits_is_its_own() {
 
     // The leader has all the time in the world, and its call is not answered.
     let impatient = with_timeout(Duration::from_millis(20));
-    let error = client.clone().get_item(impatient).await.unwrap_err();
+    let error = soon(client.clone().get_item(impatient)).await.unwrap_err();
     assert!(matches!(error.code(), Code::Cancelled | Code::DeadlineExceeded), "{error}");
 
     assert!(!leader.is_finished());
@@ -113,7 +113,7 @@ async fn when_the_leader_goes_another_calls_with_the_time_that_it_has_left() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     leader.abort();
     assert!(leader.await.unwrap_err().is_cancelled());
-    shop.called(2).await;
+    soon(shop.called(2)).await;
     let left = given(shop.last_seen());
     let left: u64 = left.strip_suffix('m').expect("milliseconds").parse().unwrap();
     assert!((1..60_000).contains(&left), "{left} ms");

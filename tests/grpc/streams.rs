@@ -1,14 +1,12 @@
 //! Streams, of methods that are listed and that should not be: they pass, message by message, and nothing waits for ever.
 
-use std::pin::pin;
-
 use futures_util::{Stream, StreamExt, stream};
 use larder::{Bypass, Miss, Outcome, Refusal, Stored};
 use tokio::sync::mpsc;
 
 use crate::{
     shop::ItemName,
-    support::{Client, Shop, cached, layer, name, names, outcome, status},
+    support::{Client, Shop, cached, layer, name, names, outcome, soon, status},
 };
 
 const NOT_UNARY: Outcome = Outcome::Bypass(Bypass::NotUnary);
@@ -112,7 +110,7 @@ async fn both_sides_may_wait_for_each_other_even_where_the_method_is_listed() {
         let mut client = Client::new(cached(layer, server.address));
         let (sender, names) = sent();
         sender.send(name("first")).unwrap();
-        let response = client.find_items(names).await.unwrap();
+        let response = soon(client.find_items(names)).await.unwrap();
         assert_eq!(outcome(&response), expected);
         let mut items = response.into_inner();
         assert_eq!(items.message().await.unwrap().unwrap().name, "first");
@@ -131,8 +129,7 @@ async fn a_stream_that_says_nothing_at_first_passes_too() {
     let server = shop.open().await;
     let mut client = Client::new(cached(layer(), server.address));
     let (sender, names) = sent();
-    let mut answer = pin!(client.find_items(names));
-    let response = answer.as_mut().await.unwrap();
+    let response = soon(client.find_items(names)).await.unwrap();
     assert_eq!(outcome(&response), NOT_UNARY);
     sender.send(name("late")).unwrap();
     assert_eq!(response.into_inner().message().await.unwrap().unwrap().name, "late");

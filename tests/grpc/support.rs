@@ -81,6 +81,12 @@ pub(crate) fn names(names: &[&str]) -> impl Stream<Item = ItemName> + Send + 'st
     stream::iter(names.iter().map(|it| name(it)).collect::<Vec<_>>())
 }
 
+/// What `future` comes to; a failure of the test where it seems that it never will.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, future).await.expect("something waits that should not")
+}
+
 /// A task that ends with the test.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
