@@ -99,6 +99,10 @@
 //! The [settings](CacheLayer#calls-to-the-origin-and-stale-answers) have more. What is
 //! [removed](Entries::remove) while a call for it is under way is not brought back by that call.
 //!
+//! # gRPC
+//!
+//! [`CacheLayer::grpc`] makes it a cache for gRPC: of unary calls, behind a channel or in front of a server.
+//!
 //! # What holds always
 //!
 //! - **Hits do not depend on the inner service.** The cache is always ready; only a request that needs the inner

@@ -115,6 +115,12 @@ cargo test --features metrics --test gateway
 stampede=$(cargo run --quiet --all-features --example stampede)
 printf '\n%s\n' "$stampede"
 grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }
+grpc=$(cargo run --quiet --all-features --example grpc)
+printf '\n%s\n' "$grpc"
+[ "$(grep -c '^get tea .* of call 1$' <<<"$grpc")" = 2 ] && grep -q '^get tea *hit ' <<<"$grpc" &&
+  [ "$(grep -c '^get dodo *from the server: NotFound$' <<<"$grpc")" = 2 ] &&
+  [ "$(grep -c '^watch tea *bypass (grpc-method) .* of call [45]$' <<<"$grpc")" = 4 ] ||
+  { echo "grpc: one call for the tea, and one each for all else" >&2; exit 1; }
 custom=$(cargo run --quiet --all-features --example custom_store)
 printf '\n%s\n' "$custom"
 grep -q '^Shelf keeps every promise' <<<"$custom" || { echo "custom_store: a promise is broken" >&2; exit 1; }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 /// How much is read ahead of what is there at once.
@@ -56,6 +57,11 @@ impl<B: Body<Data = Bytes>> Begun<B> {
             }
         }
         Ok(())
+    }
+
+    /// The trailers, where they have been read already.
+    pub(crate) fn trailers(&self) -> Option<&HeaderMap> {
+        self.ahead.iter().find_map(Frame::trailers_ref)
     }
 
     pub(crate) fn poll_frame(

@@ -1,5 +1,7 @@
 //! A request that a fresh entry alone does not answer: who asks the inner service for it, and what the others get.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http::{HeaderName, Request, Response, request};
 use http_body::Body;
@@ -17,7 +19,7 @@ use crate::{
     event::Underway,
     key::{Key, RequestUrl},
     options::CacheOptions,
-    policy::Verdict,
+    policy::{Verdict, grpc},
     status::{CacheStatus, Miss, Stale, Stored},
     store::{Hit, Store, StoredBody},
 };
@@ -45,6 +47,8 @@ pub(super) struct Errand<S, B, ReqBody: Body> {
     must_lead: bool,
     /// How often it has looked into the store again.
     looks: u32,
+    /// When it came.
+    came: Instant,
 }
 
 /// The calls that a request is part of, in its extensions on the way to the inner service: the flights of a layer, and a
@@ -155,7 +159,7 @@ where
             }
             Boarding::Follow(follow) => {
                 self.has_waited = true;
-                match within(self.cache.settings.calls.coalesce_wait, follow).await {
+                match within(self.patience(), follow).await {
                     Some(Followed::Lead(lead)) => return Waited::Lead(lead, looked),
                     Some(Followed::Seated(seat)) => seat,
                     Some(Followed::BoardAgain) => return Waited::Again(self.look_again().await),
@@ -208,8 +212,7 @@ where
                         Waited::Response(self.along(&carried, body, looked.missed.reason))
                     }
                     Joined::Behind(waiting) => {
-                        let limit = self.cache.settings.calls.coalesce_wait;
-                        if within(limit, waiting.settled()).await.is_none() {
+                        if within(self.patience(), waiting.settled()).await.is_none() {
                             self.is_alone = true;
                         }
                         Waited::Again(self.look_again().await)
@@ -314,6 +317,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             has_waited: false,
             must_lead: false,
             looks: 0,
+            came: Instant::now(),
         }
     }
 
@@ -333,9 +337,27 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         calls.is_some_and(|calls| calls.0.contains(&(self.cache.shared.flights.id(), *key)))
     }
 
+    /// What is left of the time that the request gives itself, where it does: gRPC calls may.
+    fn time_left(&self) -> Option<Duration> {
+        let limit = self.cache.settings.rules.timeout(&self.parts.headers)?;
+        Some(limit.saturating_sub(self.came.elapsed()))
+    }
+
+    /// The longest that it may wait for another's call.
+    fn patience(&self) -> Option<Duration> {
+        let longest = self.cache.settings.calls.coalesce_wait;
+        [longest, self.time_left()].into_iter().flatten().min()
+    }
+
     /// The request as it is sent on, marked as part of a call for `key`.
     pub(super) fn sent(&self, key: &Key) -> request::Parts {
         let mut sent = self.parts.clone();
+        if self.has_waited
+            && let Some(left) = self.time_left()
+        {
+            // Where nothing is left, the inner service says so, in its own way.
+            grpc::set_timeout(&mut sent.headers, left);
+        }
         let calls = sent.extensions.get_or_insert_default::<Calls>();
         calls.0.push((self.cache.shared.flights.id(), *key));
         sent

@@ -30,6 +30,9 @@ pub enum RefreshError {
     Call,
     /// The response has a [status](crate::CacheLayer::error_statuses) that counts as a failure.
     Status(StatusCode),
+    /// The response to a [gRPC](crate::CacheLayer::grpc) call has this `grpc-status`, with which the server says that it
+    /// failed: 2 (`UNKNOWN`), 4 (`DEADLINE_EXCEEDED`), 13 (`INTERNAL`) or 14 (`UNAVAILABLE`).
+    GrpcStatus(u8),
     /// The response's body ended in an error.
     Body,
     /// It took longer than a refresh may (`refresh_timeout`).
@@ -45,6 +48,7 @@ impl fmt::Display for RefreshError {
         match self {
             Self::Call => f.write_str("the inner service failed"),
             Self::Status(status) => write!(f, "the response has status {}", status.as_u16()),
+            Self::GrpcStatus(code) => write!(f, "the response has grpc-status {code}"),
             Self::Body => f.write_str("the response's body ended in an error"),
             Self::TimedOut => f.write_str("it took too long"),
             Self::Panicked => f.write_str("the inner service panicked"),

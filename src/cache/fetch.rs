@@ -3,7 +3,7 @@
 use std::{future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body::{Body, SizeHint};
 use tower_service::Service;
 
@@ -217,12 +217,12 @@ where
                 };
             }
         };
-        let status = response.status();
-        if self.cache.settings.rules.is_failure(status)
+        let failure = self.failure(&response);
+        if let Some(why) = failure
             && let Some((key, hit)) = stand_in.take()
         {
             lead.fail();
-            return Fetched::StandIn(key, hit, RefreshError::Status(status));
+            return Fetched::StandIn(key, hit, why);
         }
 
         let (parts, body) = response.into_parts();
@@ -230,9 +230,13 @@ where
             // Of a stream of events, the first may be long in coming.
             Some((key, hit)) if !policy::is_live(&parts.headers) => {
                 let mut begun = Begun::unread(body);
-                if begun.ahead().await.is_err() {
+                let failure = match begun.ahead().await {
+                    Err(_) => Some(RefreshError::Body),
+                    Ok(()) => begun.trailers().and_then(|fields| self.grpc_failure(fields)),
+                };
+                if let Some(why) = failure {
                     lead.fail();
-                    return Fetched::StandIn(key, hit, RefreshError::Body);
+                    return Fetched::StandIn(key, hit, why);
                 }
                 Arrived::Begun(begun)
             }
@@ -241,14 +245,26 @@ where
         if let (Some((key, seen)), Some(head)) = (asked, &of_get) {
             self.heed_head(&key, seen, head, &parts, requested_at).await;
         }
+        let is_gone = self.cache.settings.rules.is_gone(&parts);
         let kept = self.keep(&missed, parts, body, requested_at, lead);
-        if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
-            && !self.cache.settings.rules.is_personal(&self.parts.headers)
-        {
+        if is_gone && !self.cache.settings.rules.is_personal(&self.parts.headers) {
             let is_kept = matches!(kept, Kept::Underway(..));
             self.remove_gone(&missed, asked.filter(|_| !is_kept)).await;
         }
         Fetched::Response(kept)
+    }
+
+    /// How the head of a response says that the origin failed, where it does.
+    fn failure(&self, response: &Response<ResBody>) -> Option<RefreshError> {
+        let status = response.status();
+        if self.cache.settings.rules.is_failure(status) {
+            return Some(RefreshError::Status(status));
+        }
+        self.grpc_failure(response.headers())
+    }
+
+    fn grpc_failure(&self, fields: &HeaderMap) -> Option<RefreshError> {
+        self.cache.settings.rules.grpc_failure(fields).map(RefreshError::GrpcStatus)
     }
 
     /// Stores the response as its body is read, where it may be.
@@ -328,7 +344,8 @@ where
         if expected.is_some_and(|len| len > max) || least > max {
             return Err(Refusal::TooLarge);
         }
-        let limits = Limits { expected, max };
+        let grpc = rules.grpc_answer(response)?;
+        let limits = Limits { expected, max, grpc };
         let place = Place { request: &self.parts, url, missed };
         let keys = place.keys(settings, response, admission.expires_at, now)?;
         let head = place

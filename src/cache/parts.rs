@@ -160,7 +160,7 @@ where
             around,
             notes,
         };
-        let limits = Limits { expected: Some(union.new), max: settings.max_body };
+        let limits = Limits { expected: Some(union.new), max: settings.max_body, grpc: None };
         Ok(Admitted { entry, names: keys.names, limits })
     }
 }

@@ -19,7 +19,6 @@ use crate::{
     event::{Event, StoreOperation},
     key::RequestUrl,
     options::CacheOptions,
-    policy,
     status::{Bypass, CacheStatus, Outcome},
     store::{self, Store},
     time::Timestamp,
@@ -51,7 +50,8 @@ where
     let settings = cache.settings.clone();
     let method = parts.method.clone();
     let is_at_work = reason != Bypass::Disabled && !settings.rules.read_only;
-    let may_invalidate = is_at_work && settings.invalidate && !policy::is_safe(&method);
+    let may_invalidate =
+        is_at_work && settings.invalidate && settings.rules.may_invalidate(&method);
     let may_keep = is_at_work && settings.rules.may_keep_aside(&options, reason, &method);
     let url = (may_invalidate || may_keep).then(|| settings.recipe.url(&parts).ok()).flatten();
     let Some(url) = url else {

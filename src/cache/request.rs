@@ -7,6 +7,7 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -14,7 +15,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{key::Content, status::Bypass};
+use super::background::within;
+use crate::{key::Content, policy::grpc::Message, status::Bypass};
 
 /// More frames than this are a body too large for the key, however short they are.
 const MAX_FRAMES: usize = 16 * 1024;
@@ -22,6 +24,10 @@ const MAX_FRAMES: usize = 16 * 1024;
 /// Chunks up to this length are copied together: each may be a slice of a read buffer many times as large, which would be
 /// held for it.
 const SMALL: usize = 4 * 1024;
+
+/// The longest that a gRPC request may pause. A unary one comes at once, message and end; one that goes on only when it has
+/// been answered must not wait here for that.
+const PAUSE: Duration = Duration::from_secs(1);
 
 pin_project! {
     /// The body of a request as the inner service receives it.
@@ -66,12 +72,17 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         Self { chunks: VecDeque::new(), trailers: None, error: None, rest }
     }
 
-    /// Reads `body` for the key, up to `limit` bytes. Whatever was read is handed on; an `Err` beside it says why the
-    /// request has to go past the cache.
-    pub(crate) async fn buffered(body: B, limit: u64) -> (Self, Result<(), Bypass>) {
+    /// Reads `body` for the key, up to `limit` bytes, and, where it is to be one gRPC `message`, no further than that.
+    /// Whatever was read is handed on; an `Err` beside it says why the request has to go past the cache.
+    pub(crate) async fn buffered(
+        body: B,
+        limit: u64,
+        mut message: Option<Message>,
+    ) -> (Self, Result<(), Bypass>) {
         if body.is_end_stream() {
+            let verdict = if message.is_none() { Ok(()) } else { Err(Bypass::NotUnary) };
             // Kept as it is, since its size hint says "nothing" best.
-            return (Self::untouched(body), Ok(()));
+            return (Self::untouched(body), verdict);
         }
         if body.size_hint().lower() > limit {
             return (Self::untouched(body), Err(Bypass::RequestBodyTooLarge));
@@ -80,8 +91,17 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         let mut this = Self::with_rest(Rest::Ended);
         let (mut len, mut frames) = (0_u64, 0);
         let mut small = BytesMut::new();
+        let pause = message.is_some().then_some(PAUSE);
         let verdict = loop {
-            match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let next = within(pause, poll_fn(|cx| body.as_mut().poll_frame(cx)));
+            let Some(next) = next.await else {
+                this.rest = Rest::Begun { body };
+                break Err(Bypass::NotUnary);
+            };
+            match next {
+                None if message.as_ref().is_some_and(|message| !message.is_whole()) => {
+                    break Err(Bypass::NotUnary);
+                }
                 None => break Ok(()),
                 Some(Err(error)) => {
                     this.error = Some(error);
@@ -91,15 +111,22 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
                     Ok(chunk) => {
                         len = len.saturating_add(chunk.len() as u64);
                         frames += 1;
+                        let is_one =
+                            message.as_mut().is_none_or(|message| message.take(&chunk).is_ok());
+                        let announced = message.as_ref().and_then(Message::len).unwrap_or(len);
                         if chunk.len() <= SMALL {
                             small.extend_from_slice(&chunk);
                         } else {
                             this.push(small.split().freeze());
                             this.push(chunk);
                         }
-                        if len > limit || frames > MAX_FRAMES {
+                        if len.max(announced) > limit || frames > MAX_FRAMES {
                             this.rest = Rest::Begun { body };
                             break Err(Bypass::RequestBodyTooLarge);
+                        }
+                        if !is_one {
+                            this.rest = Rest::Begun { body };
+                            break Err(Bypass::NotUnary);
                         }
                     }
                     Err(frame) => this.trailers = frame.into_trailers().ok(),
@@ -201,7 +228,7 @@ impl<B: Body> fmt::Debug for RequestBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, stream};
+    use futures_util::{FutureExt, StreamExt, stream};
     use http_body_util::{BodyExt, Full, StreamBody};
 
     use super::*;
@@ -220,7 +247,7 @@ mod tests {
         body: B,
         limit: u64,
     ) -> (RequestBody<B>, Result<(), Bypass>) {
-        RequestBody::buffered(body, limit).now_or_never().unwrap()
+        RequestBody::buffered(body, limit, None).now_or_never().unwrap()
     }
 
     async fn read<B: Body<Data = Bytes>>(
@@ -285,6 +312,53 @@ mod tests {
         let (body, verdict) = buffered(body(chunks), 1 << 20);
         assert_eq!((verdict, body.chunks.len()), (Ok(()), 1));
         assert!(buffer.try_into_mut().is_ok(), "something holds the buffer");
+    }
+
+    fn message<B: Body<Data = Bytes>>(body: B, limit: u64) -> (RequestBody<B>, Result<(), Bypass>) {
+        RequestBody::buffered(body, limit, Some(Message::default())).now_or_never().unwrap()
+    }
+
+    #[test]
+    fn one_grpc_message_is_read_and_no_more() {
+        let whole = || [data("\0\0\0\0"), data("\x02a"), data("b")];
+        let (read_body, verdict) = message(body(whole().into()), 100);
+        assert_eq!(verdict, Ok(()));
+        assert_eq!(read(read_body).now_or_never().unwrap().0, b"\0\0\0\0\x02ab");
+
+        let endless = stream::iter(whole()).chain(stream::repeat_with(|| data("more")));
+        let (mut begun, verdict) = message(StreamBody::new(endless), u64::MAX);
+        assert_eq!(verdict, Err(Bypass::NotUnary));
+        assert_eq!(begun.content().chunks.concat(), b"\0\0\0\0\x02abmore");
+
+        for short in [vec![], vec![data("\0\0\0\0\x02a")]] {
+            let bytes = short.len() * 6;
+            let (cut, verdict) = message(body(short), 100);
+            assert_eq!(verdict, Err(Bypass::NotUnary));
+            assert_eq!(read(cut).now_or_never().unwrap().0.len(), bytes);
+        }
+        assert_eq!(message(http_body_util::Empty::<Bytes>::new(), 1).1, Err(Bypass::NotUnary));
+    }
+
+    #[test]
+    fn a_grpc_message_that_will_be_too_large_is_not_waited_for() {
+        let announced = stream::iter([data("\0\0\0\0\x60")]).chain(stream::pending());
+        let (mut body, verdict) = message(StreamBody::new(announced.boxed()), 100);
+        assert_eq!(verdict, Err(Bypass::RequestBodyTooLarge));
+        assert_eq!(body.content().chunks.concat(), b"\0\0\0\0\x60");
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test(start_paused = true)]
+    async fn a_grpc_request_that_pauses_is_let_go_with_what_was_read() {
+        for begun in [vec![], vec![data("\0\0\0\0\x01a")]] {
+            let bytes = begun.len() * 6;
+            let paused = StreamBody::new(stream::iter(begun).chain(stream::pending()));
+            let before = tokio::time::Instant::now();
+            let (mut body, verdict) =
+                RequestBody::buffered(paused, 100, Some(Message::default())).await;
+            assert_eq!((verdict, before.elapsed()), (Err(Bypass::NotUnary), PAUSE));
+            assert_eq!(body.content().chunks.concat().len(), bytes);
+        }
     }
 
     #[test]

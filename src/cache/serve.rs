@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     options::CacheOptions,
-    policy::{self, Part, Verdict},
+    policy::{self, Part, Verdict, grpc::Message},
     status::{Bypass, Stale},
     store::Store,
 };
@@ -52,10 +52,11 @@ where
             return Box::pin(pass(inner, cache, parts, body, options, reason)).await;
         }
     };
-    let (mut body, buffered) = if body.is_end_stream() {
+    let message = rules.grpc.is_some().then(Message::default);
+    let (mut body, buffered) = if body.is_end_stream() && message.is_none() {
         (RequestBody::untouched(body), Ok(()))
     } else {
-        Box::pin(RequestBody::buffered(body, cache.settings.max_request_body)).await
+        Box::pin(RequestBody::buffered(body, cache.settings.max_request_body, message)).await
     };
     if let Err(reason) = buffered {
         let options = asked.into_owned();

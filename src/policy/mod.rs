@@ -2,7 +2,7 @@
 //!
 //! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name for every refusal. Nothing
 //! else in the crate knows which policy is at work: `fixed`, time alone, or `rfc9111`, the HTTP rules. What both have in
-//! common, and which of the two is asked, is in `rules`.
+//! common, and which of the two is asked, is in `rules`. What gRPC says beside HTTP, under either, is in `grpc`.
 
 use http::HeaderName;
 
@@ -10,6 +10,7 @@ use crate::status::{Miss, Stale};
 
 mod expiration;
 mod fixed;
+pub(crate) mod grpc;
 mod joining;
 mod message;
 mod nomination;
@@ -25,7 +26,7 @@ pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
     expiration::ExpirationRules,
     joining::{Joined, Union, all, is_outdated, join, joined_head},
-    message::{content_length, end_to_end, is_live, is_safe},
+    message::{content_length, end_to_end, is_live},
     nomination::{can_read, chosen, conditions_of, has_tag, nominees, selects_users, strong_tag},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},

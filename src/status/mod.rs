@@ -121,6 +121,14 @@ pub enum Bypass {
     RequestBodyTooLarge,
     /// The request's body broke off.
     RequestBodyFailed,
+    /// The cache is for [gRPC](crate::CacheLayer::grpc), and the request is none: it is no `POST`, or its content type is
+    /// not `application/grpc`.
+    NotGrpc,
+    /// The gRPC method is none of those that are [cached](crate::CacheLayer::grpc).
+    GrpcMethod,
+    /// The [gRPC](crate::CacheLayer::grpc) request is not one whole message: it has several, or none, or pauses for a second
+    /// before it ends. So do streams.
+    NotUnary,
 }
 
 /// Why a response was not kept.
@@ -173,6 +181,12 @@ pub enum Refusal {
     /// The response is a stream of events or of pictures (`text/event-stream`, `multipart/x-mixed-replace`) in answer to
     /// a `GET`: it goes on for as long as anybody listens, and is no one's but the listener's.
     EventStream,
+    /// The [gRPC](crate::CacheLayer::grpc) call failed, or its response ended without a status: no `grpc-status` in its
+    /// head or trailers, or another than 0.
+    GrpcStatus,
+    /// The response to the [gRPC](crate::CacheLayer::grpc) call is not one whole message: it is a stream of several, or has
+    /// none.
+    NotUnary,
     /// The body was dropped before its end, by everybody who read it.
     Dropped,
     /// It was removed, cleared or invalidated while it was on its way.
@@ -434,6 +448,9 @@ impl Bypass {
             Self::InvalidTarget => "invalid-target",
             Self::RequestBodyTooLarge => "request-body-too-large",
             Self::RequestBodyFailed => "request-body-failed",
+            Self::NotGrpc => "not-grpc",
+            Self::GrpcMethod => "grpc-method",
+            Self::NotUnary => "not-unary",
         }
     }
 }
@@ -461,6 +478,8 @@ impl Refusal {
             Self::TooLarge => "too-large",
             Self::Length => "length",
             Self::BodyFailed => "body-failed",
+            Self::GrpcStatus => "grpc-status",
+            Self::NotUnary => "not-unary",
             Self::Dropped => "dropped",
             Self::EventStream => "event-stream",
             Self::Removed => "removed",

@@ -106,6 +106,7 @@ impl Flights {
             | Refusal::SetCookie
             | Refusal::Vary
             | Refusal::Tags
+            | Refusal::NotUnary
             | Refusal::TooLarge => true,
             _ => false,
         };

@@ -19,6 +19,7 @@ mod kept;
 mod key;
 
 mod expiry;
+mod grpc;
 mod policy;
 mod tags;
 

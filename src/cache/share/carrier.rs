@@ -24,17 +24,20 @@ use crate::{
     },
     event::{Event, Observer},
     key::Key,
+    policy::grpc::UnaryAnswer,
     status::{Progress, Refusal},
     store::{ErrorKind, StoredBody},
 };
 
 /// How a body may end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// The length that the head promises, where it does.
     pub(crate) expected: Option<u64>,
     /// The largest body that is kept.
     pub(crate) max: u64,
+    /// What is known so far of the answer to a gRPC call, where it is one.
+    pub(crate) grpc: Option<UnaryAnswer>,
 }
 
 /// Where the error goes with which the body ends. It is the leader's: the others are told that there was one.
@@ -116,6 +119,10 @@ impl<B: Body<Data = Bytes>> Carrier<B> {
                     self.abandon(Refusal::TooLarge);
                 } else if self.limits.expected.is_some_and(|expected| self.received > expected) {
                     self.abandon(Refusal::Length);
+                } else if let Some(answer) = &mut self.limits.grpc
+                    && let Err(refusal) = answer.take(&chunk)
+                {
+                    self.abandon(refusal);
                 } else if self.storing.is_some() && !chunk.is_empty() {
                     self.queue.push(chunk.clone());
                 }
@@ -140,6 +147,11 @@ impl<B: Body<Data = Bytes>> Carrier<B> {
         self.has_ended = true;
         if self.limits.expected.is_some_and(|expected| self.received != expected) {
             self.abandon(Refusal::Length);
+        }
+        if let Some(answer) = &self.limits.grpc
+            && let Err(refusal) = answer.end(trailers.as_ref())
+        {
+            self.abandon(refusal);
         }
         self.queue.end(trailers.clone());
         End::Whole(trailers)

@@ -10,6 +10,7 @@ use http::{
 
 use super::{
     Demands, ExpirationRules, Policy, Scope, StaleLimit, TagRules, Verdict, fixed,
+    grpc::GrpcMethods,
     rfc9111::{self, Fit},
 };
 use crate::{
@@ -34,6 +35,8 @@ pub(crate) struct Rules {
     pub(crate) scope: Scope,
     pub(crate) policy: Policy,
     pub(crate) methods: Vec<Method>,
+    /// In place of `methods`, where the cache is for gRPC.
+    pub(crate) grpc: Option<GrpcMethods>,
     pub(crate) statuses: Vec<StatusCode>,
     pub(crate) store_if: Option<StoreFn>,
     pub(crate) expiration: ExpirationRules,
@@ -57,6 +60,7 @@ impl Rules {
             scope,
             policy: Policy::Fixed,
             methods: vec![Method::GET, Method::HEAD],
+            grpc: None,
             statuses: vec![StatusCode::OK],
             store_if: None,
             expiration: ExpirationRules::default(),
@@ -114,8 +118,11 @@ impl Rules {
         if options.bypass && !options.only_if_cached {
             return Err(Bypass::Requested);
         }
-        if request.method == Method::CONNECT || !self.methods.contains(&request.method) {
-            return Err(Bypass::Method);
+        match &self.grpc {
+            Some(methods) => methods.gate(request)?,
+            None if request.method == Method::CONNECT => return Err(Bypass::Method),
+            None if !self.methods.contains(&request.method) => return Err(Bypass::Method),
+            None => {}
         }
         if headers.contains_key(UPGRADE) {
             return Err(Bypass::Upgrade);
@@ -221,6 +228,7 @@ impl fmt::Debug for Rules {
             .field("scope", &self.scope)
             .field("policy", &self.policy)
             .field("methods", &self.methods)
+            .field("grpc", &self.grpc)
             .field("statuses", &self.statuses)
             .field("store_if", &self.store_if.is_some())
             .field("expiration", &self.expiration)

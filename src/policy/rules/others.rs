@@ -8,7 +8,8 @@ use crate::{
     entry::Head,
     options::CacheOptions,
     policy::{
-        Policy, Scope, is_safe,
+        Policy, Scope,
+        message::is_safe,
         range::ContentRange,
         rfc9111::{self, Fit, HeadSays, UrlVariation},
     },
@@ -134,11 +135,15 @@ impl Rules {
         }
     }
 
-    /// Whether a response of `status` to a request of `method` makes what is stored for its URL stale
-    /// (RFC 9111 §4.4): an unsafe method that succeeded. A method that is itself cached is taken for a query.
+    /// Whether a request of `method` may make what is stored for its URL stale (RFC 9111 §4.4): an unsafe one. A method
+    /// that is itself cached is taken for a query; and so is every gRPC call, since each method has a URL of its own, and
+    /// what is stored there is answers to the same method.
+    pub(crate) fn may_invalidate(&self, method: &Method) -> bool {
+        self.grpc.is_none() && !self.methods.contains(method) && !is_safe(method)
+    }
+
+    /// Whether the response of `status` to such a request does: where it succeeded.
     pub(crate) fn invalidates(&self, method: &Method, status: StatusCode) -> bool {
-        (status.is_success() || status.is_redirection())
-            && !self.methods.contains(method)
-            && !is_safe(method)
+        (status.is_success() || status.is_redirection()) && self.may_invalidate(method)
     }
 }

@@ -1,0 +1,145 @@
+//! One call for many: what becomes of those who wait for it.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use larder::{CacheLayer, Miss, Outcome, store::Memory};
+use tokio::task::JoinSet;
+use tonic::{Code, Request, Response, Status};
+
+use crate::{
+    shop::{Item, ItemName, catalog_client::CatalogClient},
+    support::{Client, Shop, cached, channel, layer, name, outcome, soon},
+};
+
+const SLOW: &str = "slow tea";
+
+/// The same call, 50 times at once.
+async fn fifty<F>(ask: impl Fn() -> F, shop: &Shop) -> Vec<Response<Item>>
+where
+    F: Future<Output = Result<Response<Item>, Status>> + Send + 'static,
+{
+    let mut calls = JoinSet::new();
+    for _ in 0..50 {
+        calls.spawn(ask());
+    }
+    shop.called(1).await;
+    shop.release(50);
+    calls.join_all().await.into_iter().map(Result::unwrap).collect()
+}
+
+/// Waits until so many requests are in the cache's hands, behind the one that has called.
+async fn boarded() {
+    // They are all in this thread: what can go on has gone on.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn with_timeout(limit: Duration) -> Request<ItemName> {
+    let mut request = Request::new(name(SLOW));
+    request.set_timeout(limit);
+    request
+}
+
+#[tokio::test]
+async fn fifty_calls_at_once_are_one_behind_a_channel() {
+    let shop = Shop::new();
+    let server = shop.open().await;
+    let layer = layer();
+    let client = Client::new(cached(layer.clone(), server.address));
+    let ask = || {
+        let mut client = client.clone();
+        async move { client.get_item(name(SLOW)).await }
+    };
+    let responses = fifty(ask, &shop).await;
+    assert!(responses.iter().all(|response| response.get_ref().calls == 1));
+    let of = |expected| responses.iter().filter(|it| outcome(it) == expected).count();
+    assert_eq!(of(Outcome::Miss(Miss::Absent)), 1);
+    assert_eq!((shop.calls(), layer.stats().misses), (1, 1));
+}
+
+#[tokio::test]
+async fn fifty_calls_at_once_are_one_in_front_of_a_server() {
+    let shop = Shop::new();
+    let layer = CacheLayer::shared(Memory::default())
+        .grpc(["/shop.Catalog/GetItem"])
+        .unwrap()
+        .expire_after(Duration::from_secs(60));
+    let server = shop.open_behind(layer.clone()).await;
+    let address = server.address;
+    let ask = || async move { CatalogClient::new(channel(address)).get_item(name(SLOW)).await };
+    let responses = fifty(ask, &shop).await;
+    assert!(responses.iter().all(|response| response.get_ref().calls == 1));
+    assert_eq!((shop.calls(), layer.stats().misses), (1, 1));
+}
+
+#[tokio::test]
+async fn the_deadline_of_one_who_waits_is_its_own() {
+    let shop = Shop::new();
+    let server = shop.open().await;
+    let client = Client::new(cached(layer(), server.address));
+    let mut first = client.clone();
+    let leader = tokio::spawn(async move { first.get_item(name(SLOW)).await });
+    shop.called(1).await;
+
+    // The leader has all the time in the world, and its call is not answered.
+    let impatient = with_timeout(Duration::from_millis(20));
+    let error = soon(client.clone().get_item(impatient)).await.unwrap_err();
+    assert!(matches!(error.code(), Code::Cancelled | Code::DeadlineExceeded), "{error}");
+
+    assert!(!leader.is_finished());
+    shop.release(2);
+    assert_eq!(leader.await.unwrap().unwrap().get_ref().calls, 1);
+}
+
+#[tokio::test]
+async fn when_the_leader_goes_another_calls_with_the_time_that_it_has_left() {
+    let shop = Shop::new();
+    let server = shop.open().await;
+    let client = Client::new(cached(layer(), server.address));
+    let mut first = client.clone();
+    let leader =
+        tokio::spawn(async move { first.get_item(with_timeout(Duration::from_secs(3600))).await });
+    shop.called(1).await;
+    let given = |metadata: HeaderMap| metadata["grpc-timeout"].to_str().unwrap().to_owned();
+    assert_eq!(given(shop.last_seen()), "3600000m", "as it was sent");
+
+    let mut second = client.clone();
+    let follower =
+        tokio::spawn(async move { second.get_item(with_timeout(Duration::from_secs(60))).await });
+    boarded().await;
+    // Behind the leader for a while, in which its time has run.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    leader.abort();
+    assert!(leader.await.unwrap_err().is_cancelled());
+    soon(shop.called(2)).await;
+    let left = given(shop.last_seen());
+    let left: u64 = left.strip_suffix('m').expect("milliseconds").parse().unwrap();
+    assert!((1..60_000).contains(&left), "{left} ms");
+
+    shop.release(2);
+    let response = follower.await.unwrap().unwrap();
+    assert_eq!((response.get_ref().calls, outcome(&response)), (2, Outcome::Miss(Miss::Absent)));
+    let again = client.clone().get_item(name(SLOW)).await.unwrap();
+    assert_eq!((outcome(&again), shop.calls()), (Outcome::Hit, 2));
+}
+
+#[tokio::test]
+async fn an_error_is_no_answer_for_those_who_wait() {
+    let shop = Shop::new();
+    shop.fail_with(Code::PermissionDenied);
+    let server = shop.open().await;
+    let client = Client::new(cached(layer(), server.address));
+    let mut calls = JoinSet::new();
+    for _ in 0..5 {
+        let mut client = client.clone();
+        calls.spawn(async move { client.get_item(name(SLOW)).await });
+    }
+    shop.called(1).await;
+    boarded().await;
+    shop.release(5);
+    let errors = calls.join_all().await;
+    assert!(errors.iter().all(|it| it.as_ref().unwrap_err().code() == Code::PermissionDenied));
+    assert_eq!(shop.calls(), 5, "each has its own");
+}
