@@ -51,6 +51,25 @@ pin_project! {
     }
 }
 
+impl<B: Body> RequestBody<B> {
+    /// The caller's body, where it is still as the caller gave it: that of a request that went past the cache, and one
+    /// that is empty.
+    ///
+    /// For a client with a body type of its own, which can do more with that than with one that is wrapped: reqwest sends
+    /// its own bodies once more where a server redirects it or refuses an HTTP/2 stream.
+    ///
+    /// # Errors
+    ///
+    /// Gives this body back where the cache has read something of it, or makes the request itself, in the background.
+    pub fn try_into_inner(self) -> Result<B, Self> {
+        // A body that is untouched has nothing in front of it.
+        match self.rest {
+            Rest::Untouched { body } => Ok(body),
+            rest => Err(Self { rest, ..self }),
+        }
+    }
+}
+
 impl<B: Body<Data = Bytes>> RequestBody<B> {
     /// The body as it is.
     pub(crate) fn untouched(body: B) -> Self {
@@ -285,6 +304,24 @@ mod tests {
         let (body, verdict) = buffered(body(chunks), 1 << 20);
         assert_eq!((verdict, body.chunks.len()), (Ok(()), 1));
         assert!(buffer.try_into_mut().is_ok(), "something holds the buffer");
+    }
+
+    #[test]
+    fn an_untouched_body_is_given_back_and_a_read_one_is_not() {
+        let whole = Full::new(Bytes::from_static(b"ab"));
+        let back = RequestBody::untouched(whole.clone()).try_into_inner().ok();
+        assert_eq!(back.and_then(|body| body.size_hint().exact()), Some(2));
+        assert!(buffered(Full::new(Bytes::new()), 4).0.try_into_inner().is_ok(), "an empty one");
+
+        // Read whole, read in part, and none at all.
+        for body in [buffered(whole.clone(), 4).0, RequestBody::ended()] {
+            let len = body.size_hint().exact();
+            let body = body.try_into_inner().unwrap_err();
+            assert_eq!(body.size_hint().exact(), len);
+        }
+        let begun = buffered(body(vec![data("ab"), data("cd"), data("ef")]), 3).0;
+        let begun = begun.try_into_inner().unwrap_err();
+        assert_eq!(read(begun).now_or_never().unwrap().0, b"abcdef");
     }
 
     #[test]
