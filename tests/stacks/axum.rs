@@ -18,12 +18,13 @@ use axum::{
     routing,
 };
 use futures_util::stream;
-use http::{Request, Version};
+use http::{Request, Uri, Version, uri::Scheme};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use larder::{CacheLayer, Entries, store::Memory};
 use serde::Deserialize;
+use tower::util::MapRequestLayer;
 
-use crate::support::{Origin, Reply, fetch, len, send, shared};
+use crate::support::{Origin, Reply, fetch, https, len, send, shared};
 
 /// A handler that counts its calls.
 fn counting() -> routing::MethodRouter {
@@ -54,9 +55,8 @@ async fn a_whole_router_is_cached() {
 
 #[tokio::test]
 async fn one_route_is_cached() {
-    let routes = Router::new()
-        .route("/cached", counting().layer(shared()))
-        .route("/plain", counting());
+    let routes =
+        Router::new().route("/cached", counting().layer(shared())).route("/plain", counting());
     let server = Origin::new(routes).await;
     for (path, caches) in [("/cached", ["fwd=uri-miss", "hit"]), ("/plain", ["none", "none"])] {
         for cache in caches {
@@ -78,10 +78,11 @@ async fn the_routes_of_a_router_are_cached() {
 async fn extractors_and_extensions_come_through_the_cache() {
     #[derive(Clone)]
     struct User(&'static str);
-    let handler = async |State(state): State<&'static str>,
-                         Extension(User(user)): Extension<User>,
-                         Path(id): Path<u32>,
-                         body: Bytes| format!("{state} {user} {id} {}", body.len());
+    let handler =
+        async |State(state): State<&'static str>,
+               Extension(User(user)): Extension<User>,
+               Path(id): Path<u32>,
+               body: Bytes| format!("{state} {user} {id} {}", body.len());
     let routes = Router::new()
         .route("/{id}", routing::any(handler))
         .layer(shared())
@@ -104,6 +105,35 @@ async fn both_versions_of_http_find_the_same_entry() {
     let second = get(&server, "/").await;
     assert_eq!((second.version, &*second.cache()), (Version::HTTP_11, "hit"));
     assert!(send(&h2, Request::get(server.url("/"))).await.is_hit());
+}
+
+/// Over TLS, HTTP/2 says `https`, and HTTP/1.1 says nothing, which counts as `http`.
+#[tokio::test]
+async fn over_tls_the_versions_are_to_be_told_that_their_scheme_is_one() {
+    let outcomes = async |routes: Router| {
+        let (server, roots) = Origin::tls(routes).await;
+        let mut outcomes = Vec::new();
+        for h2 in [false, true] {
+            let client = https::<Body>(roots.clone(), h2);
+            outcomes.push(send(&client, Request::get(server.url("/"))).await.cache());
+        }
+        outcomes
+    };
+    let layer = shared();
+    let routes = Router::new().route("/", counting()).layer(layer.clone());
+    assert_eq!(outcomes(routes).await, ["fwd=uri-miss", "fwd=uri-miss"]);
+    assert_eq!(len(&layer).await, 2);
+
+    let one_scheme = MapRequestLayer::new(|mut request: Request<Body>| {
+        let mut uri = request.uri().clone().into_parts();
+        uri.scheme = uri.scheme.map(|_https| Scheme::HTTP);
+        *request.uri_mut() = Uri::from_parts(uri).expect("a URI with another scheme");
+        request
+    });
+    let layer = shared();
+    let routes = Router::new().route("/", counting()).layer(layer.clone()).layer(one_scheme);
+    assert_eq!(outcomes(routes).await, ["fwd=uri-miss", "hit"]);
+    assert_eq!(len(&layer).await, 1);
 }
 
 #[tokio::test]
@@ -222,10 +252,14 @@ async fn a_post_removes_what_is_stored_for_its_path() {
 /// A nested router sees its paths without the prefix, and so does a layer inside of it.
 #[tokio::test]
 async fn a_layer_belongs_around_what_nests_and_not_into_it() {
-    let version = |version: &'static str| Router::new().route("/x", routing::get(async move || version));
+    let version =
+        |version: &'static str| Router::new().route("/x", routing::get(async move || version));
     let ask = async |routes: Router| {
         let server = Origin::new(routes).await;
-        [get(&server, "/v1/x").await.text().to_owned(), get(&server, "/v2/x").await.text().to_owned()]
+        [
+            get(&server, "/v1/x").await.text().to_owned(),
+            get(&server, "/v2/x").await.text().to_owned(),
+        ]
     };
     let around =
         Router::new().nest("/v1", version("one")).nest("/v2", version("two")).layer(shared());

@@ -6,14 +6,13 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
-use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use larder::{RequestBody, ResponseBody, store::Memory};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
-use crate::support::{HyperClient, Origin, client, get, private};
+use crate::support::{HyperClient, Origin, client, get, https, private};
 
 fn hello() -> Router {
     Router::new().route("/", routing::get(async || "hello"))
@@ -74,20 +73,10 @@ async fn a_version_is_no_part_of_the_key() {
 
 #[tokio::test]
 async fn over_tls() {
-    for (protocol, version) in [("http/1.1", Version::HTTP_11), ("h2", Version::HTTP_2)] {
-        let (origin, roots) = Origin::tls(hello(), protocol).await;
-        let https = |roots: RootCertStore| {
-            HttpsConnectorBuilder::new()
-                .with_tls_config(
-                    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(),
-                )
-                .https_only()
-                .enable_all_versions()
-                .build()
-        };
-        let client = Client::builder(TokioExecutor::new()).build(https(roots));
+    for (h2, version) in [(false, Version::HTTP_11), (true, Version::HTTP_2)] {
+        let (origin, roots) = Origin::tls(hello()).await;
         let layer = private();
-        let cached = layer.layer(client);
+        let cached = layer.layer(https(roots, h2));
         for outcome in ["miss (absent)", "hit"] {
             let reply = get::<_, Empty<Bytes>, _>(&cached, origin.url("/")).await;
             assert_eq!((&*reply.cache(), reply.text()), (outcome, "hello"));
@@ -96,8 +85,7 @@ async fn over_tls() {
         assert_eq!(origin.asked(), ["GET /"]);
 
         // A hit needs neither connection nor trust; what is not stored needs both.
-        let client = Client::builder(TokioExecutor::new()).build(https(RootCertStore::empty()));
-        let distrusts = layer.layer(client);
+        let distrusts = layer.layer(https(RootCertStore::empty(), h2));
         assert!(get::<_, Empty<Bytes>, _>(&distrusts, origin.url("/")).await.is_hit());
         let other = Request::get(origin.url("/other")).body(Empty::<Bytes>::new()).unwrap();
         assert!(distrusts.oneshot(other).await.unwrap_err().is_connect());

@@ -14,10 +14,11 @@ use crate::{
     support::{Origin, Reply, client, get, private, send},
 };
 
-/// `/a` leads to `/b`, and `/b` to `/c`.
+/// `/a` leads to `/b` for a minute, and `/b` to `/c`.
 async fn hops() -> Origin {
+    let minute = [("cache-control", "max-age=60")];
     let routes = Router::new()
-        .route("/a", routing::get(async || Redirect::permanent("/b")))
+        .route("/a", routing::get(async move || (minute, Redirect::permanent("/b"))))
         .route("/b", routing::get(async || Redirect::temporary("/c")))
         .route("/c", routing::get(async || "there"));
     Origin::new(routes).await
@@ -25,8 +26,7 @@ async fn hops() -> Origin {
 
 /// A private cache that keeps redirects as well.
 fn with_redirects() -> CacheLayer<Memory> {
-    let [permanent, temporary] =
-        [StatusCode::PERMANENT_REDIRECT, StatusCode::TEMPORARY_REDIRECT];
+    let [permanent, temporary] = [StatusCode::PERMANENT_REDIRECT, StatusCode::TEMPORARY_REDIRECT];
     private().statuses([StatusCode::OK, permanent, temporary]).unwrap()
 }
 
@@ -63,14 +63,13 @@ async fn outside_the_redirects_are_asked_again_where_their_statuses_are_not_kept
     assert_eq!(origin.asked(), [&WAY[..], &WAY[..2]].concat());
 }
 
-/// The HTTP rules know which redirects are kept without being told (RFC 9110 §15.1), and for how long.
+/// Under the HTTP rules, a redirect is kept for as long as it says.
 #[tokio::test]
-async fn outside_the_http_rules_keep_what_is_cacheable() {
+async fn outside_the_http_rules_keep_the_redirects_that_say_for_how_long() {
     let origin = hops().await;
-    let layer = private().http_rules().expire_after(std::time::Duration::from_secs(60));
     let client = ServiceBuilder::new()
         .layer(FollowRedirectLayer::new())
-        .layer(layer)
+        .layer(private().http_rules().expire_after(std::time::Duration::from_secs(60)))
         .service(client::<RequestBody<Full<Bytes>>>());
     get(&client, origin.url("/a")).await;
     assert!(get(&client, origin.url("/a")).await.is_hit());
@@ -80,10 +79,8 @@ async fn outside_the_http_rules_keep_what_is_cacheable() {
 #[tokio::test]
 async fn inside_the_first_url_has_what_the_last_one_answered() {
     let origin = hops().await;
-    let client = ServiceBuilder::new()
-        .layer(private())
-        .layer(FollowRedirectLayer::new())
-        .service(client());
+    let client =
+        ServiceBuilder::new().layer(private()).layer(FollowRedirectLayer::new()).service(client());
     let ask = async |path| get::<_, Full<Bytes>, _>(&client, origin.url(path)).await;
     assert_eq!(ask("/a").await.extensions.get::<RequestUri>().unwrap().0.path(), "/c");
     let again = ask("/a").await;

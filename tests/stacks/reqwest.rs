@@ -20,9 +20,7 @@ use reqwest::{
     cookie::{CookieStore, Jar},
 };
 use tokio::sync::mpsc;
-use tower::{
-    Layer, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService,
-};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
 use tower_reqwest::HttpClientLayer;
 
@@ -83,8 +81,10 @@ async fn its_error_is_the_services() {
 
 /// An origin that compresses, as clients accept it.
 async fn compressing() -> Origin {
-    Origin::new(Router::new().route("/", routing::get(async || TEXT)).layer(CompressionLayer::new()))
-        .await
+    Origin::new(
+        Router::new().route("/", routing::get(async || TEXT)).layer(CompressionLayer::new()),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -144,7 +144,8 @@ async fn its_default_headers_are_no_part_of_the_key_and_a_requests_own_are() {
 #[tokio::test]
 async fn its_cookies_are_no_part_of_the_key_and_those_of_a_jar_outside_are() {
     let login = async || ([("set-cookie", "user=alice")], "welcome");
-    let (origin, layer) = (Origin::new(echo().route("/login", routing::get(login))).await, private());
+    let (origin, layer) =
+        (Origin::new(echo().route("/login", routing::get(login))).await, private());
     let client = cached(&layer, Client::builder().cookie_store(true).build().unwrap());
     let ask = async |path| get(&client, origin.url(path)).await;
     assert_eq!(ask("/before").await.text(), "/before - -");

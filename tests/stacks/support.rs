@@ -12,18 +12,15 @@ use http::{Extensions, HeaderMap, Request, Response, StatusCode, Version, reques
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use larder::{BoxError, CacheLayer, CacheStatus, store::Memory};
-use rustls::{RootCertStore, ServerConfig};
-use tokio::{
-    net::TcpListener,
-    sync::Semaphore,
-    task::JoinHandle,
-};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceExt};
 
@@ -40,6 +37,19 @@ where
     B::Data: Send,
 {
     Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// One over HTTPS that speaks HTTP/2, or HTTP/1.1.
+pub(crate) fn https<B>(roots: RootCertStore, h2: bool) -> Client<HttpsConnector<HttpConnector>, B>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+    let connector =
+        if h2 { connector.enable_http2().build() } else { connector.enable_http1().build() };
+    Client::builder(TokioExecutor::new()).build(connector)
 }
 
 /// A private cache.
@@ -85,7 +95,7 @@ impl Origin {
     }
 
     /// Over TLS, with a certificate of its own making for `localhost`, which the roots trust.
-    pub(crate) async fn tls(routes: Router, protocol: &str) -> (Self, RootCertStore) {
+    pub(crate) async fn tls(routes: Router) -> (Self, RootCertStore) {
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(own.cert.der().clone()).unwrap();
@@ -93,7 +103,7 @@ impl Origin {
             .with_no_client_auth()
             .with_single_cert(vec![own.cert.der().clone()], own.signing_key.into())
             .unwrap();
-        config.alpn_protocols = vec![protocol.into()];
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         (Self::listen(base, listener, Some(TlsAcceptor::from(Arc::new(config))), routes), roots)

@@ -53,8 +53,10 @@ async fn decompression_outside_stores_compressed_and_inside_stores_plain() {
     let accepting = accepting.body(()).unwrap();
 
     let layer = private();
-    let outside =
-        ServiceBuilder::new().layer(DecompressionLayer::new()).layer(layer.clone()).service(hyper());
+    let outside = ServiceBuilder::new()
+        .layer(DecompressionLayer::new())
+        .layer(layer.clone())
+        .service(hyper());
     for outcome in ["miss (absent)", "hit", "hit"] {
         let reply = get(&outside, origin.url("/")).await;
         assert_eq!((&*reply.cache(), reply.text()), (outcome, TEXT));
@@ -65,8 +67,10 @@ async fn decompression_outside_stores_compressed_and_inside_stores_plain() {
     assert!(stored.into_body().collect().await.unwrap().to_bytes().starts_with(&[0x1f, 0x8b]));
 
     let layer = private();
-    let inside =
-        ServiceBuilder::new().layer(layer.clone()).layer(DecompressionLayer::new()).service(client());
+    let inside = ServiceBuilder::new()
+        .layer(layer.clone())
+        .layer(DecompressionLayer::new())
+        .service(client());
     for outcome in ["miss (absent)", "hit", "hit"] {
         let reply = get::<_, Full<Bytes>, _>(&inside, origin.url("/")).await;
         assert_eq!((&*reply.cache(), reply.text()), (outcome, TEXT));
@@ -123,7 +127,8 @@ async fn a_timeout_outside_bounds_the_wait_for_anothers_call_as_well() {
     let leader = tokio::spawn(layer.layer(hyper()).oneshot(request(origin.url("/hang"))));
     origin.is_asked().await;
     let timeout = TimeoutLayer::new(Duration::from_millis(1));
-    let outside = ServiceBuilder::new().layer(timeout.clone()).layer(layer.clone()).service(hyper());
+    let outside =
+        ServiceBuilder::new().layer(timeout.clone()).layer(layer.clone()).service(hyper());
     let error = outside.oneshot(request(origin.url("/hang"))).await.unwrap_err();
     assert!(error.is::<Elapsed>());
     // Inside, there is nothing yet to bound: this one has made no call.
@@ -162,8 +167,7 @@ impl<A: Clone, B, E> Policy<Request<A>, Response<B>, E> for Again {
 #[tokio::test]
 async fn a_retry_belongs_inside() {
     let failures = Duration::from_secs(3600);
-    let layer =
-        || private().expire_status(StatusCode::SERVICE_UNAVAILABLE, failures).unwrap();
+    let layer = || private().expire_status(StatusCode::SERVICE_UNAVAILABLE, failures).unwrap();
     let flaky = || {
         let calls = Arc::new(AtomicUsize::new(1));
         Router::new().fallback(async move || match calls.fetch_add(1, Ordering::SeqCst) {
@@ -233,7 +237,8 @@ async fn a_trace_outside_sees_hits_and_inside_what_the_origin_answers() {
 /// Any body type in between: what a layer inside hands on is boxed by nobody.
 #[tokio::test]
 async fn layers_on_both_sides_at_once() {
-    let origin = Origin::new(Router::new().route("/", routing::get(async || AxumBody::from(TEXT)))).await;
+    let origin =
+        Origin::new(Router::new().route("/", routing::get(async || AxumBody::from(TEXT)))).await;
     let layer = private();
     let client = ServiceBuilder::new()
         .layer(TraceLayer::new_for_http())
