@@ -36,7 +36,53 @@
 //! - [`CacheStatus`], in every response's extensions, says what was done, and why.
 //! - [`Entries`], from [`CacheLayer::entries`], manages what is stored.
 //! - [`store`] has the stores, and the contract for one of your own; [`store::choosing`] tells them apart.
+//! - [`stacks`] has the layer with hyper, reqwest, axum, gRPC, and the layers of tower-http: which side of it each belongs on.
 //! - [`time`] has the clock, for tests without waiting.
+//!
+//! # In your stack
+//!
+//! A hyper client takes the layer as it is, and so does an axum router, whole or route by route:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use axum::{Router, routing::get};
+//! # use bytes::Bytes;
+//! # use http::Request;
+//! # use http_body_util::Empty;
+//! # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! # use larder::{CacheLayer, store::Memory};
+//! # use tower::{Layer, ServiceBuilder};
+//! let hyper = Client::builder(TokioExecutor::new()).build_http();
+//! let hyper = CacheLayer::new(Memory::default()).layer(hyper);
+//!
+//! let axum: Router = Router::new()
+//!     .route("/report", get(async || "slow to make"))
+//!     .layer(CacheLayer::shared(Memory::default()).expire_after(Duration::from_secs(60)));
+//! # fn is_service<S: tower::Service<Request<Empty<Bytes>>>>(_: &S) {}
+//! # is_service(&hyper);
+//! ```
+//!
+//! reqwest does by way of [`tower_reqwest`](https://docs.rs/tower-reqwest), and a service with one body type, such as
+//! tonic's `Channel`, by a `map_request` behind the layer:
+//!
+//! ```
+//! # use http::Request;
+//! # use larder::{CacheLayer, RequestBody, store::Memory};
+//! # use tower::ServiceBuilder;
+//! # use tower_reqwest::HttpClientLayer;
+//! let reqwest = ServiceBuilder::new()
+//!     .layer(CacheLayer::new(Memory::default()))
+//!     .map_request(|request: Request<RequestBody<_>>| {
+//!         request.map(|body| body.try_into_inner().unwrap_or_else(reqwest::Body::wrap))
+//!     })
+//!     .layer(HttpClientLayer)
+//!     .service(reqwest::Client::new());
+//! # fn is_service<S: tower::Service<Request<reqwest::Body>>>(_: &S) {}
+//! # is_service(&reqwest);
+//! ```
+//!
+//! [`stacks`] tells of each what is keyed and stored, and has the [order](stacks#the-order-of-layers) in which
+//! compression, CORS, redirects, timeouts, retries, limits and traces go around it.
 //!
 //! # One client or many users
 //!
@@ -141,6 +187,7 @@ mod key;
 mod options;
 mod pattern;
 mod policy;
+pub mod stacks;
 mod stats;
 mod status;
 pub mod store;

@@ -112,12 +112,20 @@ misses=1 quickstart --store memory
 # What it says of stores that are not built in; all else has been tested with all features.
 cargo build --quiet --example gateway
 cargo test --test gateway
-stampede=$(cargo run --quiet --all-features --example stampede)
-printf '\n%s\n' "$stampede"
-grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }
-custom=$(cargo run --quiet --all-features --example custom_store)
-printf '\n%s\n' "$custom"
-grep -q '^Shelf keeps every promise' <<<"$custom" || { echo "custom_store: a promise is broken" >&2; exit 1; }
+# Runs the example $1 with the arguments after $2, a pattern that one of the lines it prints should match.
+example() {
+  local name=$1 pattern=$2 printed
+  shift 2
+  printed=$(cargo run --quiet --all-features --example "$name" -- "$@")
+  printf '\n%s\n%s\n' "$name" "$printed"
+  grep -Eq "$pattern" <<<"$printed" || { echo "$name: no line is $pattern" >&2; exit 1; }
+}
+example hyper_client '^HTTP/2.0 200 OK, 13 bytes  hit$'
+example reqwest_client '^42  hit$'
+example axum_server '^POST /purge\?tag=news +2 removed'
+example redis_shared '^process [0-9]+: hit, 12 bytes$' --redis "$redis"
+example stampede '^1 calls, 999 coalesced, 1000 hits'
+example custom_store '^Shelf keeps every promise'
 
 say "the field's conformance suite, through the gateway"
 ./tests/http_suite.sh
