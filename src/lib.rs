@@ -73,7 +73,7 @@
 //! let reqwest = ServiceBuilder::new()
 //!     .layer(CacheLayer::new(Memory::default()))
 //!     .map_request(|request: Request<RequestBody<_>>| {
-//!         request.map(|body| body.try_into_inner().unwrap_or_else(reqwest::Body::wrap))
+//!         request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
 //!     })
 //!     .layer(HttpClientLayer)
 //!     .service(reqwest::Client::new());

@@ -54,7 +54,7 @@
 //! let client = ServiceBuilder::new()
 //!     .layer(CacheLayer::new(Memory::default()))
 //!     .map_request(|request: Request<RequestBody<_>>| {
-//!         request.map(|body| body.try_into_inner().unwrap_or_else(reqwest::Body::wrap))
+//!         request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
 //!     })
 //!     .layer(HttpClientLayer)
 //!     .service(reqwest::Client::new());
@@ -273,3 +273,8 @@
 //! tower-http's layer hands the extensions of a request on to the hops of the same origin:
 //! [`CacheOptions`](crate::CacheOptions) hold for each of them. One that names a [key](crate::CacheOptions::key) would have
 //! the first redirect answer for every hop; `preserve_extensions(false)` leaves it to the first.
+
+#![cfg_attr(
+    not(feature = "tokio"),
+    allow(rustdoc::broken_intra_doc_links, reason = "it speaks of what is not built in")
+)]

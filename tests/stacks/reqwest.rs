@@ -35,7 +35,7 @@ pub(crate) fn cached(layer: &CacheLayer<Memory>, client: Client) -> Cached {
         ServiceBuilder::new()
             .layer(layer.clone())
             .map_request(|request: Request<RequestBody<_>>| {
-                request.map(|body| body.try_into_inner().unwrap_or_else(Body::wrap))
+                request.map(|body| body.into_inner_or_else(Body::wrap))
             })
             .layer(HttpClientLayer)
             .service(client),

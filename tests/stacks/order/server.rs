@@ -98,6 +98,7 @@ async fn cors_outside_answers_each_origin_and_inside_stores_for_each() {
 }
 
 /// What a header that is no credential to HTTP lets in is stored for all.
+#[allow(clippy::result_large_err, reason = "tower-http's own type")]
 #[tokio::test]
 async fn a_check_of_requests_belongs_outside() {
     let check = || {
