@@ -37,7 +37,68 @@
 //! - [`Stats`] has the sums, and each [`Event`] goes to hooks, to `tracing` and to `metrics`: [how](#seeing-what-it-does).
 //! - [`Entries`], from [`CacheLayer::entries`], manages what is stored.
 //! - [`store`] has the stores, and the contract for one of your own; [`store::choosing`] tells them apart.
+//! - [`stacks`] has the layer with hyper, reqwest, axum, gRPC, and the layers of tower-http: which side of it each belongs on.
 //! - [`time`] has the clock, for tests without waiting.
+//!
+//! # In your stack
+//!
+//! A hyper client takes the layer as it is, and so does an axum router, whole or route by route:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use axum::{Router, routing::get};
+//! # use bytes::Bytes;
+//! # use http::Request;
+//! # use http_body_util::Empty;
+//! # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! # use larder::{CacheLayer, store::Memory};
+//! # use tower::{Layer, ServiceBuilder};
+//! let hyper = Client::builder(TokioExecutor::new()).build_http();
+//! let hyper = CacheLayer::new(Memory::default()).layer(hyper);
+//!
+//! let axum: Router = Router::new()
+//!     .route("/report", get(async || "slow to make"))
+//!     .layer(CacheLayer::shared(Memory::default()).expire_after(Duration::from_secs(60)));
+//! # fn is_service<S: tower::Service<Request<Empty<Bytes>>>>(_: &S) {}
+//! # is_service(&hyper);
+//! ```
+//!
+//! reqwest does by way of [`tower_reqwest`](https://docs.rs/tower-reqwest), with its own body handed back to it:
+//!
+//! ```
+//! # use http::Request;
+//! # use larder::{CacheLayer, RequestBody, store::Memory};
+//! # use tower::ServiceBuilder;
+//! # use tower_reqwest::HttpClientLayer;
+//! let reqwest = ServiceBuilder::new()
+//!     .layer(CacheLayer::new(Memory::default()))
+//!     .map_request(|request: Request<RequestBody<_>>| {
+//!         request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
+//!     })
+//!     .layer(HttpClientLayer)
+//!     .service(reqwest::Client::new());
+//! # fn is_service<S: tower::Service<Request<reqwest::Body>>>(_: &S) {}
+//! # is_service(&reqwest);
+//! ```
+//!
+//! A tonic channel, and any generated client over it, with the unary calls that [`CacheLayer::grpc`] lists:
+//!
+//! ```
+//! # use larder::{CacheLayer, ConfigError, store::Memory};
+//! # use tower::ServiceBuilder;
+//! # fn example(channel: tonic::transport::Channel) -> Result<(), ConfigError> {
+//! let channel = ServiceBuilder::new()
+//!     .layer(CacheLayer::new(Memory::default()).grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?)
+//!     .map_request(|request: http::Request<_>| request.map(tonic::body::Body::new))
+//!     .service(channel);
+//! // let client = CatalogClient::new(channel);
+//! # fn is_client<T: tonic::client::GrpcService<tonic::body::Body>>(_: T) {}
+//! # is_client(channel);
+//! # Ok(()) }
+//! ```
+//!
+//! [`stacks`] tells of each what is keyed and stored, and has the [order](stacks#the-order-of-layers) in which
+//! compression, CORS, redirects, timeouts, retries, limits and traces go around it.
 //!
 //! # One client or many users
 //!
@@ -98,10 +159,6 @@
 //!
 //! The [settings](CacheLayer#calls-to-the-origin-and-stale-answers) have more. What is
 //! [removed](Entries::remove) while a call for it is under way is not brought back by that call.
-//!
-//! # gRPC
-//!
-//! [`CacheLayer::grpc`] makes it a cache for gRPC: of unary calls, behind a channel or in front of a server.
 //!
 //! # What holds always
 //!
@@ -204,6 +261,7 @@ mod key;
 mod options;
 mod pattern;
 mod policy;
+pub mod stacks;
 mod stats;
 mod status;
 pub mod store;

@@ -112,18 +112,26 @@ misses=1 quickstart --store memory
 # What it says of stores that are not built in; all else has been tested with all features.
 cargo build --quiet --features metrics --example gateway
 cargo test --features metrics --test gateway
-stampede=$(cargo run --quiet --all-features --example stampede)
-printf '\n%s\n' "$stampede"
-grep -q '^1 calls, 999 coalesced, 1000 hits' <<<"$stampede" || { echo "stampede: one call should do" >&2; exit 1; }
-grpc=$(cargo run --quiet --all-features --example grpc)
-printf '\n%s\n' "$grpc"
-[ "$(grep -c '^get tea .* of call 1$' <<<"$grpc")" = 2 ] && grep -q '^get tea *hit ' <<<"$grpc" &&
-  [ "$(grep -c '^get dodo *from the server: NotFound$' <<<"$grpc")" = 2 ] &&
-  [ "$(grep -c '^watch tea *bypass (grpc-method) .* of call [45]$' <<<"$grpc")" = 4 ] ||
+# Runs the example $1 with the arguments after $2, a pattern that one of the lines it prints should match.
+printed=
+example() {
+  local name=$1 pattern=$2
+  shift 2
+  printed=$(cargo run --quiet --all-features --example "$name" -- "$@")
+  printf '\n%s\n%s\n' "$name" "$printed"
+  grep -Eq "$pattern" <<<"$printed" || { echo "$name: no line is $pattern" >&2; exit 1; }
+}
+example hyper_client '^HTTP/2.0 200 OK, 13 bytes  hit$'
+example reqwest_client '^42  hit$'
+example axum_server '^POST /purge\?tag=news +2 removed'
+example redis_shared '^process [0-9]+: hit, 12 bytes$' --redis "$redis"
+example stampede '^1 calls, 999 coalesced, 1000 hits'
+example custom_store '^Shelf keeps every promise'
+example grpc '^get tea *hit '
+[ "$(grep -c '^get tea .* of call 1$' <<<"$printed")" = 2 ] &&
+  [ "$(grep -c '^get dodo *from the server: NotFound$' <<<"$printed")" = 2 ] &&
+  [ "$(grep -c '^watch tea *bypass (grpc-method) .* of call [45]$' <<<"$printed")" = 4 ] ||
   { echo "grpc: one call for the tea, and one each for all else" >&2; exit 1; }
-custom=$(cargo run --quiet --all-features --example custom_store)
-printf '\n%s\n' "$custom"
-grep -q '^Shelf keeps every promise' <<<"$custom" || { echo "custom_store: a promise is broken" >&2; exit 1; }
 
 say "the field's conformance suite, through the gateway"
 ./tests/http_suite.sh

@@ -57,6 +57,30 @@ pin_project! {
     }
 }
 
+impl<B: Body> RequestBody<B> {
+    /// The caller's body, where it is still as the caller gave it: that of a request that went past the cache, and one
+    /// that is empty. What the cache has read something of, and what it sends by itself in the background, is made into
+    /// such a body by `wrap`.
+    ///
+    /// For a client with a body type of its own, which can do more with that than with one that is wrapped: reqwest sends
+    /// its own bodies once more where a server redirects it or refuses an HTTP/2 stream.
+    ///
+    /// ```
+    /// # use http::Request;
+    /// # use larder::RequestBody;
+    /// fn for_reqwest(request: Request<RequestBody<reqwest::Body>>) -> Request<reqwest::Body> {
+    ///     request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
+    /// }
+    /// ```
+    pub fn into_inner_or_else(self, wrap: impl FnOnce(Self) -> B) -> B {
+        // A body that is untouched has nothing in front of it.
+        match self.rest {
+            Rest::Untouched { body } => body,
+            rest => wrap(Self { rest, ..self }),
+        }
+    }
+}
+
 impl<B: Body<Data = Bytes>> RequestBody<B> {
     /// The body as it is.
     pub(crate) fn untouched(body: B) -> Self {
@@ -229,13 +253,13 @@ impl<B: Body> fmt::Debug for RequestBody<B> {
 #[cfg(test)]
 mod tests {
     use futures_util::{FutureExt, StreamExt, stream};
-    use http_body_util::{BodyExt, Full, StreamBody};
+    use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 
     use super::*;
 
     type Frames = Vec<Result<Frame<Bytes>, &'static str>>;
 
-    fn body(frames: Frames) -> impl Body<Data = Bytes, Error = &'static str> {
+    fn body(frames: Frames) -> impl Body<Data = Bytes, Error = &'static str> + Send {
         StreamBody::new(stream::iter(frames))
     }
 
@@ -359,6 +383,27 @@ mod tests {
             assert_eq!((verdict, before.elapsed()), (Err(Bypass::NotUnary), PAUSE));
             assert_eq!(body.content().chunks.concat().len(), bytes);
         }
+    }
+
+    #[test]
+    fn an_untouched_body_is_given_back_and_a_read_one_is_wrapped() {
+        type Wrapped = UnsyncBoxBody<Bytes, &'static str>;
+        let len = |body: RequestBody<Wrapped>| {
+            let mut wrapped = false;
+            let body = body.into_inner_or_else(|body| {
+                wrapped = true;
+                body.boxed_unsync()
+            });
+            (wrapped, read(body).now_or_never().unwrap().0.len())
+        };
+        let three = || body(vec![data("ab"), data("cd"), data("ef")]).boxed_unsync();
+        assert_eq!(len(RequestBody::untouched(three())), (false, 6));
+        let empty = Full::default().map_err(|never| match never {}).boxed_unsync();
+        assert_eq!(len(buffered(empty, 4).0), (false, 0));
+        // Read whole, read in part, and none at all.
+        assert_eq!(len(buffered(three(), 6).0), (true, 6));
+        assert_eq!(len(buffered(three(), 3).0), (true, 6));
+        assert_eq!(len(RequestBody::ended()), (true, 0));
     }
 
     #[test]

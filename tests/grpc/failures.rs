@@ -3,7 +3,8 @@
 use std::{sync::mpsc, time::Duration};
 
 use larder::{
-    CacheLayer, Miss, Outcome, RefreshError, Stale, StaleLimit, store::Memory, time::ManualClock,
+    CacheLayer, Event, Miss, Outcome, RefreshError, Stale, StaleLimit, store::Memory,
+    time::ManualClock,
 };
 use tonic::{Code, Request};
 
@@ -70,13 +71,11 @@ async fn a_refresh_says_how_it_failed_and_has_a_time_of_its_own() {
     let server = shop.open().await;
     let (layer, clock) = aging();
     let (sender, failures) = mpsc::channel();
-    let layer = layer
-        .stale_while_revalidate(StaleLimit::Unlimited)
-        .on_event(move |event| {
-            if let Event::RefreshFailed { failure, .. } = event {
-                sender.send(failure.reason).unwrap();
-            }
-        });
+    let layer = layer.stale_while_revalidate(StaleLimit::Unlimited).on_event(move |event| {
+        if let Event::RefreshFailed { failure, .. } = event {
+            sender.send(failure.reason).unwrap();
+        }
+    });
     let mut client = Client::new(cached(layer.clone(), server.address));
     client.get_item(name("tea")).await.unwrap();
     clock.advance(2 * MINUTE);

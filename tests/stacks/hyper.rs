@@ -1,0 +1,131 @@
+//! hyper-util's client: HTTP/1.1, HTTP/2, TLS; and what a boxed one is written as.
+
+use axum::{Router, body::Body as AxumBody, routing};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use larder::{RequestBody, ResponseBody, store::Memory};
+use rustls::RootCertStore;
+use tokio::sync::mpsc;
+use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+
+use crate::support::{HyperClient, Origin, client, get, https, private};
+
+fn hello() -> Router {
+    Router::new().route("/", routing::get(async || "hello"))
+}
+
+fn h2_client<B>() -> HyperClient<B>
+where
+    B: http_body::Body + Send,
+    B::Data: Send,
+{
+    Client::builder(TokioExecutor::new()).http2_only(true).build_http()
+}
+
+#[tokio::test]
+async fn over_http1() {
+    let origin = Origin::new(hello()).await;
+    let cached = private().layer(client::<RequestBody<Empty<Bytes>>>());
+    for outcome in ["miss (absent)", "hit"] {
+        let reply = get(&cached, origin.url("/")).await;
+        assert_eq!((&*reply.cache(), reply.text()), (outcome, "hello"));
+        assert_eq!(reply.version, Version::HTTP_11);
+    }
+    assert_eq!(origin.asked(), ["GET /"]);
+}
+
+#[tokio::test]
+async fn over_http2_with_trailers() {
+    let answer = async || {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("5"));
+        let frames = [Frame::data(Bytes::from("hello")), Frame::trailers(trailers)];
+        let frames = frames.map(Ok::<_, std::convert::Infallible>);
+        Response::new(AxumBody::new(StreamBody::new(stream::iter(frames))))
+    };
+    let origin = Origin::new(Router::new().route("/", routing::get(answer))).await;
+    let cached = private().layer(h2_client::<RequestBody<Empty<Bytes>>>());
+    for outcome in ["miss (absent)", "hit"] {
+        let reply = get(&cached, origin.url("/")).await;
+        assert_eq!((&*reply.cache(), reply.text()), (outcome, "hello"));
+        assert_eq!(reply.version, Version::HTTP_2);
+        assert_eq!(reply.trailers.unwrap()["x-sum"], "5");
+    }
+    assert_eq!(origin.asked(), ["GET /"]);
+}
+
+/// The same URL over either version is one entry; with another scheme, it is another.
+#[tokio::test]
+async fn a_version_is_no_part_of_the_key() {
+    let origin = Origin::new(hello()).await;
+    let layer = private();
+    let h1 = layer.layer(client::<RequestBody<Empty<Bytes>>>());
+    let h2 = layer.layer(h2_client::<RequestBody<Empty<Bytes>>>());
+    assert!(!get(&h1, origin.url("/")).await.is_hit());
+    assert!(get(&h2, origin.url("/")).await.is_hit());
+    let https = origin.url("/").replace("http://", "https://");
+    assert!(!layer.entries().contains(&https).await.unwrap());
+}
+
+#[tokio::test]
+async fn over_tls() {
+    for (h2, version) in [(false, Version::HTTP_11), (true, Version::HTTP_2)] {
+        let (origin, roots) = Origin::tls(hello()).await;
+        let layer = private();
+        let cached = layer.layer(https(roots, h2));
+        for outcome in ["miss (absent)", "hit"] {
+            let reply = get::<_, Empty<Bytes>, _>(&cached, origin.url("/")).await;
+            assert_eq!((&*reply.cache(), reply.text()), (outcome, "hello"));
+            assert_eq!(reply.version, version);
+        }
+        assert_eq!(origin.asked(), ["GET /"]);
+
+        // A hit needs neither connection nor trust; what is not stored needs both.
+        let distrusts = layer.layer(https(RootCertStore::empty(), h2));
+        assert!(get::<_, Empty<Bytes>, _>(&distrusts, origin.url("/")).await.is_hit());
+        let other = Request::get(origin.url("/other")).body(Empty::<Bytes>::new()).unwrap();
+        assert!(distrusts.oneshot(other).await.unwrap_err().is_connect());
+    }
+}
+
+/// Neither side is collected: each chunk is answered before the next one is sent.
+#[tokio::test]
+async fn bodies_stream_both_ways() {
+    let echo = async |request: Request<AxumBody>| Response::new(request.into_body());
+    let origin = Origin::new(Router::new().route("/", routing::post(echo))).await;
+    let layer = private();
+    let (sender, receiver) = mpsc::channel::<Bytes>(1);
+    let chunks = stream::unfold(receiver, async |mut it| Some((it.recv().await?, it)));
+    let chunks = chunks.map(|chunk| Ok::<_, std::convert::Infallible>(Frame::data(chunk)));
+    let request = Request::post(origin.url("/")).body(StreamBody::new(Box::pin(chunks)));
+    let response = layer.layer(h2_client()).oneshot(request.unwrap());
+    let mut body = response.await.unwrap().into_body();
+    for chunk in ["one", "two", "three"] {
+        sender.send(chunk.into()).await.unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), chunk);
+    }
+    drop(sender);
+    assert!(BodyExt::collect(body).await.unwrap().to_bytes().is_empty());
+}
+
+/// As a field of a struct, with a type that can be written down.
+#[tokio::test]
+async fn a_cached_client_has_a_name() {
+    struct Api {
+        http: BoxCloneSyncService<
+            Request<Full<Bytes>>,
+            Response<ResponseBody<hyper::body::Incoming>>,
+            hyper_util::client::legacy::Error,
+        >,
+        named: larder::Cache<HyperClient<RequestBody<Full<Bytes>>>, Memory>,
+    }
+    let origin = Origin::new(hello()).await;
+    let named = private().layer(client());
+    let api = Api { http: BoxCloneSyncService::new(named.clone()), named };
+    assert!(!get(&api.http, origin.url("/")).await.is_hit());
+    assert!(get(&api.named, origin.url("/")).await.is_hit());
+}

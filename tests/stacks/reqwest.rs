@@ -1,0 +1,270 @@
+//! reqwest's client, as a service by `tower_reqwest`: its bodies, and what it does beside the cache.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body as AxumBody,
+    http::{HeaderMap, Uri},
+    response::Redirect,
+    routing,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderValue, Request, Response, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use larder::{CacheLayer, CacheStatus, RequestBody, ResponseBody, store::Memory};
+use reqwest::{
+    Body, Client,
+    cookie::{CookieStore, Jar},
+};
+use tokio::sync::mpsc;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
+use tower_reqwest::HttpClientLayer;
+
+use crate::support::{Origin, Reply, TEXT, get, len, private, send};
+
+pub(crate) type Cached =
+    BoxCloneSyncService<Request<Body>, Response<ResponseBody<Body>>, reqwest::Error>;
+
+/// The three lines.
+pub(crate) fn cached(layer: &CacheLayer<Memory>, client: Client) -> Cached {
+    BoxCloneSyncService::new(
+        ServiceBuilder::new()
+            .layer(layer.clone())
+            .map_request(|request: Request<RequestBody<_>>| {
+                request.map(|body| body.into_inner_or_else(Body::wrap))
+            })
+            .layer(HttpClientLayer)
+            .service(client),
+    )
+}
+
+fn echo() -> Router {
+    let hello = async |headers: HeaderMap, uri: Uri| {
+        let value = |name| headers.get(name).map_or("-", |it: &HeaderValue| it.to_str().unwrap());
+        format!("{uri} {} {}", value(header::AUTHORIZATION), value(header::COOKIE))
+    };
+    Router::new().fallback(hello)
+}
+
+#[tokio::test]
+async fn a_repeat_is_a_hit_and_reqwests_own_response_is_to_be_had() {
+    let origin = Origin::new(Router::new().route("/", routing::get(async || "[1, 2]"))).await;
+    let client = cached(&private(), Client::new());
+    for is_hit in [false, true] {
+        let request = Request::get(origin.url("/")).body(Body::default()).unwrap();
+        let response = client.clone().oneshot(request).await.unwrap();
+        let response = reqwest::Response::from(response.map(Body::wrap));
+        assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), is_hit);
+        assert_eq!(response.content_length(), Some(6));
+        // What reqwest knows of the way is lost, the URL on the way through `http::Response`.
+        assert_eq!(response.remote_addr().is_some(), !is_hit);
+        assert_eq!(response.url().as_str(), "http://no.url.provided.local/");
+        assert_eq!(response.json::<Vec<u32>>().await.unwrap(), [1, 2]);
+    }
+    assert_eq!(origin.asked(), ["GET /"]);
+}
+
+#[tokio::test]
+async fn its_error_is_the_services() {
+    let client = cached(&private(), Client::new());
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let request = Request::get(format!("http://{unused}/")).body(Body::default()).unwrap();
+    let error: reqwest::Error = client.oneshot(request).await.unwrap_err();
+    assert!(error.is_connect());
+}
+
+// ===== Decompression =====
+
+/// An origin that compresses, as clients accept it.
+async fn compressing() -> Origin {
+    Origin::new(
+        Router::new().route("/", routing::get(async || TEXT)).layer(CompressionLayer::new()),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn what_it_decompressed_is_stored_so_and_decoded_exactly_once() {
+    let (origin, layer) = (compressing().await, private());
+    let client = cached(&layer, Client::new());
+    for outcome in ["miss (absent)", "hit"] {
+        let reply = get(&client, origin.url("/")).await;
+        assert_eq!((&*reply.cache(), reply.text()), (outcome, TEXT));
+        assert_eq!(reply.header("content-encoding"), None);
+        assert_eq!(reply.header("vary"), Some("accept-encoding"));
+    }
+    let stored = layer.entries().get(&origin.url("/")).await.unwrap().unwrap();
+    assert_eq!(BodyExt::collect(stored.into_body()).await.unwrap().to_bytes(), TEXT);
+    assert_eq!(origin.asked(), ["GET /"]);
+}
+
+/// For a store with compressed bodies: the client leaves them alone, and a layer around the cache decodes.
+#[tokio::test]
+async fn what_a_layer_outside_decompresses_is_stored_compressed_and_decoded_once_a_reply() {
+    let (origin, layer) = (compressing().await, private());
+    let client = Client::builder().no_gzip().build().unwrap();
+    let client = DecompressionLayer::new().layer(cached(&layer, client));
+    for outcome in ["miss (absent)", "hit"] {
+        let reply = get(&client, origin.url("/")).await;
+        assert_eq!((&*reply.cache(), reply.text()), (outcome, TEXT));
+        assert_eq!(reply.header("content-encoding"), None);
+    }
+    let request = Request::get(origin.url("/")).header("accept-encoding", "gzip").body(()).unwrap();
+    let stored = layer.entries().get(&request).await.unwrap().unwrap();
+    assert_eq!(stored.headers()["content-encoding"], "gzip");
+    let bytes = BodyExt::collect(stored.into_body()).await.unwrap().to_bytes();
+    assert!(bytes.starts_with(&[0x1f, 0x8b]) && bytes.len() < TEXT.len());
+}
+
+// ===== What it adds to requests is not seen =====
+
+#[tokio::test]
+async fn its_default_headers_are_no_part_of_the_key_and_a_requests_own_are() {
+    let (origin, layer) = (Origin::new(echo()).await, private());
+    let client = |token: &'static str| {
+        let headers = [(header::AUTHORIZATION, HeaderValue::from_static(token))];
+        let client = Client::builder().default_headers(HeaderMap::from_iter(headers));
+        cached(&layer, client.build().unwrap())
+    };
+    assert_eq!(get(&client("alice"), origin.url("/")).await.text(), "/ alice -");
+    assert_eq!(get(&client("bob"), origin.url("/")).await.text(), "/ alice -", "seen by no cache");
+
+    let client = cached(&layer, Client::new());
+    for (token, outcome) in [("alice", "miss (absent)"), ("bob", "miss (absent)"), ("bob", "hit")] {
+        let request = Request::get(origin.url("/own")).header("authorization", token);
+        let reply = send(&client, request).await;
+        assert_eq!((&*reply.cache(), reply.text()), (outcome, &*format!("/own {token} -")));
+    }
+}
+
+#[tokio::test]
+async fn its_cookies_are_no_part_of_the_key_and_those_of_a_jar_outside_are() {
+    let login = async || ([("set-cookie", "user=alice")], "welcome");
+    let (origin, layer) =
+        (Origin::new(echo().route("/login", routing::get(login))).await, private());
+    let client = cached(&layer, Client::builder().cookie_store(true).build().unwrap());
+    let ask = async |path| get(&client, origin.url(path)).await;
+    assert_eq!(ask("/before").await.text(), "/before - -");
+    assert_eq!(ask("/login").await.header("set-cookie"), Some("user=alice"));
+    assert_eq!(ask("/after").await.text(), "/after - user=alice");
+    assert_eq!(ask("/before").await.text(), "/before - -", "the cache does not see the cookie");
+    // Stored and replayed; the jar hears of it where the client is called, and not again.
+    let again = ask("/login").await;
+    assert!(again.is_hit() && again.header("set-cookie") == Some("user=alice"));
+
+    // A jar around the cache: its cookie is part of the key.
+    let (layer, jar) = (private(), Arc::new(Jar::default()));
+    let inner = cached(&layer, Client::new());
+    let client = service_fn(|mut request: Request<Body>| {
+        let (inner, jar) = (inner.clone(), jar.clone());
+        async move {
+            let url = request.uri().to_string().parse().unwrap();
+            request.headers_mut().extend(jar.cookies(&url).map(|it| (header::COOKIE, it)));
+            let response = inner.oneshot(request).await?;
+            jar.set_cookies(&mut response.headers().get_all(header::SET_COOKIE).iter(), &url);
+            Ok::<_, reqwest::Error>(response)
+        }
+    });
+    let ask = async |path| get(&client, origin.url(path)).await;
+    assert_eq!(ask("/before").await.text(), "/before - -");
+    assert_eq!(ask("/login").await.text(), "welcome");
+    let reply = ask("/before").await;
+    assert_eq!((&*reply.cache(), reply.text()), ("miss (absent)", "/before - user=alice"));
+    assert!(ask("/before").await.is_hit());
+}
+
+// ===== Bodies =====
+
+#[tokio::test]
+async fn bodies_stream_both_ways() {
+    let back = async |request: Request<AxumBody>| Response::new(request.into_body());
+    let origin = Origin::new(Router::new().route("/", routing::post(back))).await;
+    let client = Client::builder().http2_prior_knowledge().build().unwrap();
+    let (sender, receiver) = mpsc::channel::<Bytes>(1);
+    let chunks = stream::unfold(receiver, async |mut it| Some((it.recv().await?, it)));
+    let body = Body::wrap_stream(chunks.map(Ok::<_, std::convert::Infallible>));
+    let request = Request::post(origin.url("/")).body(body).unwrap();
+    let mut body = cached(&private(), client).oneshot(request).await.unwrap().into_body();
+    for chunk in ["one", "two", "three"] {
+        sender.send(chunk.into()).await.unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), chunk);
+    }
+    drop(sender);
+    assert!(body.collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_is_part_of_the_key_is_sent_on_whole() {
+    let back = async |request: Request<AxumBody>| Response::new(request.into_body());
+    let origin = Origin::new(Router::new().route("/", routing::post(back))).await;
+    let client = cached(&private().methods([http::Method::POST]).unwrap(), Client::new());
+    for (body, outcome) in [("a", "miss (absent)"), ("b", "miss (absent)"), ("a", "hit")] {
+        let request = Request::post(origin.url("/")).body(Body::from(body)).unwrap();
+        let reply = Reply::read(client.clone().oneshot(request).await.unwrap()).await;
+        assert_eq!((&*reply.cache(), reply.text()), (outcome, body));
+    }
+}
+
+#[tokio::test]
+async fn trailers_and_versions_come_through_and_are_stored() {
+    let answer = async || {
+        let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "5".parse().unwrap())]);
+        let frames = [Frame::data(Bytes::from("hello")), Frame::trailers(trailers)];
+        let frames = frames.map(Ok::<_, std::convert::Infallible>);
+        Response::new(AxumBody::new(StreamBody::new(stream::iter(frames))))
+    };
+    let origin = Origin::new(Router::new().route("/", routing::get(answer))).await;
+    let client = Client::builder().http2_prior_knowledge().build().unwrap();
+    let client = cached(&private(), client);
+    for is_hit in [false, true] {
+        let reply = get(&client, origin.url("/")).await;
+        assert_eq!((reply.is_hit(), reply.text()), (is_hit, "hello"));
+        assert_eq!(reply.version, http::Version::HTTP_2);
+        assert_eq!(reply.trailers.unwrap()["x-sum"], "5");
+    }
+}
+
+/// A client that sends a body once more, where a server redirects it, is to have one that it can.
+#[tokio::test]
+async fn a_body_that_the_cache_did_not_read_can_be_sent_again() {
+    let back = async |request: Request<AxumBody>| Response::new(request.into_body());
+    let routes = Router::new()
+        .route("/old", routing::any(async || Redirect::temporary("/new")))
+        .route("/new", routing::any(back));
+    let origin = Origin::new(routes).await;
+    let put = || Request::put(origin.url("/old")).body(Body::from("text")).unwrap();
+    let reply = Reply::read(cached(&private(), Client::new()).oneshot(put()).await.unwrap()).await;
+    assert_eq!((reply.status.as_u16(), reply.text()), (200, "text"));
+    assert_eq!(origin.asked(), ["PUT /old", "PUT /new"]);
+
+    // One that is wrapped cannot: the redirect is the answer.
+    let wrapping = ServiceBuilder::new()
+        .layer(private())
+        .map_request(|request: Request<_>| request.map(Body::wrap))
+        .layer(HttpClientLayer)
+        .service(Client::new());
+    assert_eq!(wrapping.oneshot(put()).await.unwrap().status(), 307);
+}
+
+#[tokio::test]
+async fn what_breaks_off_for_its_timeout_is_not_stored() {
+    let endless = async || {
+        let chunks = stream::iter([Ok::<_, std::convert::Infallible>("never")]);
+        AxumBody::from_stream(chunks.chain(stream::pending()))
+    };
+    let origin = Origin::new(Router::new().route("/", routing::get(endless))).await;
+    let layer = private();
+    let timeout = std::time::Duration::from_millis(200);
+    let client = Client::builder().timeout(timeout).build().unwrap();
+    let request = Request::get(origin.url("/")).body(Body::default()).unwrap();
+    let response = cached(&layer, client).oneshot(request).await;
+    // Where the machine is slow, the head comes too late already.
+    if let Ok(response) = response {
+        assert!(response.into_body().collect().await.is_err());
+    }
+    assert_eq!(len(&layer).await, 0);
+}
