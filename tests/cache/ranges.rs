@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder::{Bypass, CacheOptions, Outcome, Stale, StaleLimit, Stored};
+use larder::{Bypass, CacheOptions, Outcome, Stale, StaleLimit};
 
 use crate::support::*;
 
@@ -123,7 +123,7 @@ async fn a_stale_part_has_the_whole_refreshed_behind_it() {
     assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, "01"));
     stand.layer.idle().await;
     let reply = stand.get("/").await;
-    assert!(reply.is_hit() && reply.stored() == Stored::Yes);
+    assert!(reply.is_hit() && reply.stored() == larder::Stored::Yes);
     assert_eq!(reply.text(), "0123456789");
     assert_eq!(reply.headers["x-calls"], "2");
 }
