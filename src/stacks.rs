@@ -91,7 +91,7 @@
 //! ```
 //! use std::time::Duration;
 //! use axum::{Router, extract::{Query, State}, http::StatusCode, routing::{get, post}};
-//! use larder::{CacheLayer, Entries, store::Memory};
+//! use larder::{CacheLayer, Entries, store::{ErrorKind, Memory}};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct Purge {
@@ -99,6 +99,7 @@
 //!     tag: Option<String>,
 //! }
 //!
+//! /// Who may do this is for a layer around it to say.
 //! async fn purge(
 //!     State(entries): State<Entries<Memory>>,
 //!     Query(purge): Query<Purge>,
@@ -108,7 +109,11 @@
 //!         (None, Some(tag)) => entries.remove_tag(&tag).await,
 //!         _ => return Err(StatusCode::BAD_REQUEST),
 //!     };
-//!     Ok(format!("{} removed", removed.map_err(|_| StatusCode::BAD_REQUEST)?))
+//!     match removed {
+//!         Ok(removed) => Ok(format!("{removed} removed")),
+//!         Err(error) if error.kind() == ErrorKind::Invalid => Err(StatusCode::BAD_REQUEST),
+//!         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
+//!     }
 //! }
 //!
 //! # fn app() -> Result<Router, larder::ConfigError> {

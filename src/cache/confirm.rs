@@ -12,7 +12,6 @@ use super::{
     flight::{Confirmed, Landed, Lead},
     place::{Missed, Place},
     search,
-    share::put_head,
 };
 use crate::{
     entry::Head,
@@ -246,11 +245,9 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             list.lay(store, observer, there).await?;
         }
         if !lead.is_doomed() {
-            for (key, note) in
-                search::notes(&self.cache.settings, &self.parts, &self.url, head, head.stored_at())
-            {
-                put_head(store, observer, &key, note).await?;
-            }
+            let Self { cache, parts, url, .. } = &*self;
+            let notes = search::notes(&cache.settings, parts, url, head, head.stored_at());
+            search::lay(cache, notes).await;
         }
         Ok(true)
     }

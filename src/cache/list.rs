@@ -2,7 +2,7 @@
 //!
 //! Several may say something at the same time, in this process and in others, so that it is told by compare and swap, and
 //! each tells of its own variant alone. What the list says besides is left as it is; what it does not say any more,
-//! because it was removed or evicted, stays unsaid.
+//! because it was removed or evicted, is not added again.
 
 use super::share::put_head;
 use crate::{

@@ -4,7 +4,12 @@ use bytes::Bytes;
 use http::{HeaderName, Method, request};
 use http_body::Body;
 
-use super::{CacheLayer, RequestBody, heal::remove_damaged, place::Missed, search::equivalent};
+use super::{
+    CacheLayer, RequestBody,
+    heal::remove_damaged,
+    place::Missed,
+    search::{self, equivalent},
+};
 use crate::{
     event::StoreOperation,
     key::{Key, RequestUrl},
@@ -48,7 +53,7 @@ pub(super) async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
     let key = recipe.primary(&parts.method, url, parts, body.content());
     let own = look_under(cache, options, parts, key).await;
     if parts.method != Method::HEAD {
-        if matches!(own.found, Found::Good(..)) {
+        if matches!(own.found, Found::Good(..)) || !search::may_answer(cache, options, parts, url) {
             return own;
         }
         return match Box::pin(equivalent(cache, options, parts, url, body)).await {
@@ -137,6 +142,8 @@ pub(super) async fn look_under<B: Store>(
         Err(_) => None,
     };
     let Some(Hit { head: list, .. }) = list else {
+        // A key of a user's own may be that of a note.
+        let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
         return judge(cache, options, parts, missed, (primary, found), arrivals);
     };
     let names = list.variant_names().unwrap_or_default();

@@ -7,11 +7,18 @@
 //!             └─ bypass(reason) ─► inner service           └─ follower: reads along ────────► Response
 //! ```
 //!
-//! `serve` walks this way for each request, up to the fresh answer; an `errand` walks the rest of it. `flight` says who
-//! makes a call and who waits for it, `fetch` makes it, `confirm` sees to its 304, `variants` to what that says of other
-//! variants, `share` has the body that several read
-//! and the store with them, `parts` puts parts together, `background` has the calls that nobody waits for. Stores are known only through their trait, the
-//! rules only through the policy's decisions.
+//! `serve` walks this way for each request, up to the fresh answer; an `errand` walks the rest of it.
+//!
+//! - What is there: `lookup` reads it, `search` what other URLs' responses answer it, `answer` makes a response of it, `heal`
+//!   removes what is found damaged.
+//! - Calls: `flight` says who makes one and who waits for it, `fetch` makes it, `begun` reads ahead in its body, `background`
+//!   has those that nobody waits for, `pass` those that go past the cache.
+//! - What is kept: `place` says where it belongs, `list` what the list of variants says of it, `share` has the body that
+//!   several read and the store with them, `parts` puts parts together.
+//! - What a 304 says: `confirm` of what was asked about, `variants` of others.
+//! - What is removed: `removal`.
+//!
+//! Stores are known only through their trait, the rules only through the policy's decisions.
 
 mod answer;
 mod background;
@@ -32,7 +39,7 @@ mod pass;
 mod place;
 mod removal;
 mod request;
-mod search;
+pub(crate) mod search;
 mod serve;
 mod service;
 mod settings;

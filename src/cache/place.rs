@@ -46,7 +46,7 @@ impl Missed {
     /// lent by: with another one, nobody has said that it answers this request.
     pub(crate) fn is_answered_by(&self, head: &Head) -> bool {
         let lent = self.variant().filter(|variant| variant.is_lent());
-        head.variant_names().is_none()
+        head.is_response()
             && lent.is_none_or(|variant| policy::has_tag(head.headers(), &variant.tag))
     }
 
@@ -81,7 +81,7 @@ impl Place<'_> {
         let mut tags = settings.rules.tags.choose(options, self.request, response)?;
         tags.extend(settings.rules.group_tags(self.url, &response.headers)?);
         tags.extend(self.url_tag(&settings.recipe, key));
-        if settings.recipe.minds_search()
+        if settings.recipe.heeds_no_vary_search()
             && settings.rules.url_variation(&response.headers).is_some()
         {
             tags.push(settings.recipe.path_tag(split(self.url).0));

@@ -13,21 +13,23 @@ use crate::{
 pub(super) const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
 
 impl<B: Store> CacheLayer<B> {
-    /// Removes everything that is stored for `url` (normalised): every method, variant, body and user.
+    /// Removes everything that is stored for `url` (normalised): every method, variant, body and user. What fails keeps
+    /// nothing else from being removed.
     pub(crate) async fn remove_url(&self, recipe: &Recipe, url: &str) -> Result<u64> {
         self.shared.flights.doom_url(url).await;
-        let mut removed = 0;
+        let mut removed = Ok(0);
         for method in &PLAIN {
             let key = recipe.plain(method, url);
-            removed += u64::from(self.timed(self.shared.store.remove(&key)).await?);
+            let plain = self.timed(self.shared.store.remove(&key)).await;
+            removed = both(removed, plain.map(u64::from));
         }
         let tag = recipe.url_tag(url);
-        removed += self.timed(self.shared.store.remove_tagged(&tag)).await?;
-        if recipe.minds_search() {
+        removed = both(removed, self.timed(self.shared.store.remove_tagged(&tag)).await);
+        if recipe.heeds_no_vary_search() {
             // A response to another query may answer this one: those of the path that may all go.
-            removed += self.remove_tagged(&recipe.path_tag(split(url).0)).await?;
+            removed = both(removed, self.remove_tagged(&recipe.path_tag(split(url).0)).await);
         }
-        Ok(removed)
+        removed
     }
 
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<bool> {
@@ -57,4 +59,9 @@ impl<B: Store> CacheLayer<B> {
     async fn timed<T>(&self, removal: impl Future<Output = Result<T>>) -> Result<T> {
         self.observer().timed(StoreOperation::Remove, removal).await
     }
+}
+
+/// How many both have removed, or what failed first.
+fn both(one: Result<u64>, other: Result<u64>) -> Result<u64> {
+    Ok(one? + other?)
 }

@@ -13,9 +13,11 @@ use super::{
     CacheLayer, RequestBody,
     lookup::{Found, look_under, read},
     settings::Settings,
+    share::put_head,
 };
 use crate::{
     entry::Head,
+    event::StoreOperation,
     key::{Content, Key, RequestUrl},
     options::CacheOptions,
     policy::{NO_VARY_SEARCH, Verdict},
@@ -23,6 +25,19 @@ use crate::{
     store::Store,
     time::Timestamp,
 };
+
+/// Whether the response to another URL may answer this request, as far as the request tells.
+pub(super) fn may_answer<B>(
+    cache: &CacheLayer<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    url: &RequestUrl,
+) -> bool {
+    cache.settings.recipe.heeds_no_vary_search()
+        && parts.method == Method::GET
+        && !options.asks_origin()
+        && split(&url.text).1.is_some()
+}
 
 /// The response to another URL that answers this request as it is, where nothing stored for its own does. What would have
 /// to be refreshed or confirmed is left to the URL that it belongs to.
@@ -34,17 +49,16 @@ pub(super) async fn equivalent<B: Store, ReqBody: Body<Data = Bytes>>(
     body: &mut RequestBody<ReqBody>,
 ) -> Option<Found> {
     let settings = &*cache.settings;
-    let is_plain = parts.method == Method::GET && body.content().chunks.is_empty();
     let (path, Some(query)) = split(&url.text) else { return None };
-    if !is_plain || options.asks_origin() || !settings.recipe.minds_search() {
+    if !body.content().chunks.is_empty() {
         return None;
     }
     let rule = read(cache, &rule_key(settings, parts, url, path)).await.ok()??;
-    let rule = settings.rules.url_variation(rule.head.headers())?;
+    let rule = settings.rules.url_variation(rule.head.headers()).filter(|_| rule.head.is_note())?;
     let simple = rule.simplified(Some(query));
     let note = read(cache, &note_key(settings, parts, url, path, &simple)).await.ok()??;
     let target = RequestUrl { text: note.head.url().to_owned(), ..url.clone() };
-    if target.text == url.text || split(&target.text).0 != path {
+    if !note.head.is_note() || target.text == url.text || split(&target.text).0 != path {
         return None;
     }
     let key = settings.recipe.primary(&parts.method, &target, parts, Content::default());
@@ -63,7 +77,7 @@ pub(super) async fn equivalent<B: Store, ReqBody: Body<Data = Bytes>>(
 
 /// What has to be noted for the response under `head` to be found by requests for other URLs; nothing where it answers its
 /// own alone.
-pub(super) fn notes(
+pub(crate) fn notes(
     settings: &Settings,
     request: &request::Parts,
     url: &RequestUrl,
@@ -73,7 +87,7 @@ pub(super) fn notes(
     let has_own_key = CacheOptions::of(&request.extensions).key.is_some();
     // A part is found by way of the whole's place.
     let is_plain = request.method == Method::GET && head.status() != StatusCode::PARTIAL_CONTENT;
-    if !settings.recipe.minds_search() || !is_plain || has_own_key {
+    if !settings.recipe.heeds_no_vary_search() || !is_plain || has_own_key {
         return Vec::new();
     }
     let Some(rule) = settings.rules.url_variation(head.headers()) else { return Vec::new() };
@@ -81,8 +95,7 @@ pub(super) fn notes(
     let note = |url: &str, fields: HeaderMap| {
         // Whoever removes what is stored for the path removes what leads there as well.
         let tags = vec![settings.recipe.path_tag(path)];
-        Head::variants(Method::GET, url, Vec::new(), now)
-            .with_fields(fields)
+        Head::note(url, fields, now)
             .with_expires_at(head.expires_at())
             .with_keep_until(head.keep_until())
             .with_tags(tags)
@@ -94,6 +107,31 @@ pub(super) fn notes(
         (note_key(settings, request, url, path, &simple), note(&url.text, HeaderMap::new())),
         (rule_key(settings, request, url, path), note(path, fields)),
     ]
+}
+
+/// Lays the notes, but for those that say the same already. A note that is not there costs a hit and nothing else, so that
+/// what fails is told, and no more.
+pub(crate) async fn lay<B: Store>(cache: &CacheLayer<B>, notes: Vec<(Key, Head)>) {
+    let (store, observer) = (&cache.shared.store, cache.observer());
+    for (key, note) in notes {
+        match observer.asked(StoreOperation::Get, &key, store.get(&key)).await {
+            Ok(Some(there)) if says_the_same(&there.head, &note) => {}
+            _ => drop(put_head(store, observer, &key, note).await),
+        }
+    }
+}
+
+/// Whether the note that is there leads where the new one does, and for at least as long.
+fn says_the_same(there: &Head, note: &Head) -> bool {
+    let lasts = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
+        (None, _) => true,
+        (Some(one), Some(other)) => one >= other,
+        (Some(_), None) => false,
+    };
+    there.is_note()
+        && (there.url(), there.headers()) == (note.url(), note.headers())
+        && lasts(there.expires_at(), note.expires_at())
+        && lasts(there.keep_until(), note.keep_until())
 }
 
 /// Path (with all before it) and query.

@@ -37,7 +37,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let variant = policy::chosen(nominees, not_modified)?;
         let hit = read(&self.cache, &variant.entry).await.ok()??;
         let (rules, head) = (&self.cache.settings.rules, &hit.head);
-        let is_it = head.variant_names().is_none()
+        let is_it = head.is_response()
             && policy::has_tag(head.headers(), &variant.tag)
             && policy::confirms(head.headers(), not_modified)
             && policy::can_read(&self.parts.headers, head.headers())
@@ -68,7 +68,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         for variant in alike {
             let Ok(Some(hit)) = read(&self.cache, &variant.entry).await else { continue };
             let rules = &self.cache.settings.rules;
-            let is_it = hit.head.variant_names().is_none()
+            let is_it = hit.head.is_response()
                 && hit.head.method() == old.method()
                 && rules.may_be_confirmed(&self.options, &self.parts.method, &hit.head)
                 && policy::has_tag(hit.head.headers(), tag)

@@ -40,7 +40,7 @@ impl<B: Store> Entries<B> {
             if filter.matches(&item.head, now)
                 && self.layer.remove_seen(&item.key, item.version).await?
             {
-                removed += u64::from(item.head.variant_names().is_none());
+                removed += u64::from(item.head.is_response());
             }
         }
         Ok(removed)
@@ -67,7 +67,7 @@ impl<B: Store> Entries<B> {
             progress(read);
             let done = match expiration.expires_at(item.head.stored_at()) {
                 None => self.layer.remove_seen(&item.key, item.version).await?,
-                Some(expires_at) if item.head.variant_names().is_some() => {
+                Some(expires_at) if !item.head.is_response() => {
                     // The list stays as long as any variant may, whenever that was stored.
                     let end = expires_at.map(|end| {
                         end.max(
@@ -82,7 +82,7 @@ impl<B: Store> Entries<B> {
                     self.store().update(&item.key, item.version, head).await?
                 }
             };
-            changed += u64::from(done && item.head.variant_names().is_none());
+            changed += u64::from(done && item.head.is_response());
         }
         Ok(changed)
     }
@@ -97,10 +97,10 @@ impl<B: Store> Entries<B> {
             (_, None) => None,
         };
         let rules = &self.layer.settings.rules;
-        let by_rules = if head.variant_names().is_some() {
-            rules.keep_list_until(expires_at)
-        } else {
+        let by_rules = if head.is_response() {
             rules.keep_until(&CacheOptions::new(), head.headers(), expires_at, head.stored_at())
+        } else {
+            rules.keep_list_until(expires_at)
         };
         // `None` is forever.
         let keep_until = kept.zip(by_rules).map(|(kept, by_rules)| kept.max(by_rules));
@@ -151,7 +151,7 @@ impl<B: Store> Entries<B> {
             }
         }
         writer.finish(head.trailers().cloned()).await?;
-        Ok(head.variant_names().is_none())
+        Ok(head.is_response())
     }
 }
 

@@ -61,7 +61,7 @@ impl Filter {
 
     pub(super) fn matches(&self, head: &Head, now: Timestamp) -> bool {
         let url = || self.url.as_ref().is_none_or(|url| url.first_match(head.url()).is_some());
-        if head.variant_names().is_some() {
+        if !head.is_response() {
             // A list leads to variants that a condition on responses may well spare.
             return self.status.is_none()
                 && self.older_than.is_none()

@@ -41,7 +41,7 @@ impl EntryInfo {
     /// What is listed of an entry; nothing of a list of variants.
     fn of(scanned: &Scanned) -> Option<Self> {
         let head = &scanned.head;
-        if head.variant_names().is_some() {
+        if !head.is_response() {
             return None;
         }
         Some(Self {

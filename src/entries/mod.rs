@@ -9,7 +9,7 @@ use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Missed, Place},
+    cache::{CacheLayer, Missed, Place, search},
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
@@ -106,8 +106,8 @@ impl<B: Store> Entries<B> {
     /// # Errors
     ///
     /// If the target is a key alone; if the response is not to be stored (`Vary: *`, an expiration that says so, in a
-    /// shared cache none at all or a `Set-Cookie`, more tags than an entry can have); if its body fails, or has another length than its `Content-Length`;
-    /// and if the store fails. What was stored before is left then.
+    /// shared cache none at all or a `Set-Cookie`, more tags than an entry can have); if its body fails, or has another
+    /// length than its `Content-Length`; and if the store fails. What was stored before is left then.
     pub async fn insert<R>(&self, target: impl Into<Target>, response: Response<R>) -> Result<Key>
     where
         R: Body<Data = Bytes>,
@@ -144,6 +144,8 @@ impl<B: Store> Entries<B> {
             policy::content_length(&parts.headers).map_err(refused)?
         };
 
+        let notes = search::notes(settings, &request, &url, &head, now);
+
         // What is on its way from an origin is older.
         self.layer.shared.flights.doom_key(&key).await;
         let mut writer = self.store().put(&key, head).await?;
@@ -166,13 +168,14 @@ impl<B: Store> Entries<B> {
             let there = self.read(&list.primary).await?;
             list.lay(self.store(), self.layer.observer(), there).await?;
         }
+        search::lay(&self.layer, notes).await;
         Ok(key)
     }
 
     /// Removes what is meant, and returns how many entries that were: the entry of a key, the one that a request
     /// selects (with it, others lose the response that the origin has said to be theirs as well), or everything that is
-    /// stored for a URL (every method, variant, body and user). Under the HTTP rules, a URL takes with it the responses of
-    /// its path that say `No-Vary-Search`: each may be one that answers it.
+    /// stored for a URL (every method, variant, body and user; and, where it is [heeded](CacheLayer::no_vary_search), the
+    /// responses of its path that say `No-Vary-Search`, each of which may be one that answers it).
     ///
     /// # Errors
     ///

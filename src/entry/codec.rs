@@ -51,7 +51,7 @@ fn malformed<E>(what: &'static str) -> impl FnOnce(E) -> DecodeError {
 #[derive(Serialize, Deserialize)]
 struct HeadV1<'a> {
     #[serde(borrow)]
-    variants: Option<VariantsV1<'a>>,
+    kind: KindV1<'a>,
     method: &'a str,
     url: &'a str,
     status: u16,
@@ -64,6 +64,14 @@ struct HeadV1<'a> {
     tags: Vec<&'a str>,
     body_len: u64,
     trailers: Option<Vec<LineV1<'a>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum KindV1<'a> {
+    Response,
+    #[serde(borrow)]
+    Variants(VariantsV1<'a>),
+    Note,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,7 +123,11 @@ impl Head {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let wire = HeadV1 {
-            variants: self.list().map(VariantsV1::of),
+            kind: match &self.kind {
+                Kind::Response => KindV1::Response,
+                Kind::Variants(list) => KindV1::Variants(VariantsV1::of(list)),
+                Kind::Note => KindV1::Note,
+            },
             method: self.method.as_str(),
             url: &self.url,
             status: self.status.as_u16(),
@@ -166,9 +178,10 @@ impl Head {
 
 impl HeadV1<'_> {
     fn into_head(self, bytes: &Bytes) -> Result<Head, DecodeError> {
-        let kind = match self.variants {
-            None => Kind::Response,
-            Some(list) => Kind::Variants(list.into_list()?),
+        let kind = match self.kind {
+            KindV1::Response => Kind::Response,
+            KindV1::Variants(list) => Kind::Variants(list.into_list()?),
+            KindV1::Note => Kind::Note,
         };
         Ok(Head {
             kind,

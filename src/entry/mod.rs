@@ -39,6 +39,7 @@ pub struct Head {
 enum Kind {
     Response,
     Variants(Variants),
+    Note,
 }
 
 impl Head {
@@ -82,11 +83,13 @@ impl Head {
         Self { kind: Kind::Variants(Variants::new(names)), ..Self::new(method, url, response, now) }
     }
 
-    /// The same head with these header lines.
+    /// A head that stands for no response, but for what the cache has noted, under a key of its own, of the responses for
+    /// `url`: the `fields` of the latest one by which requests for other URLs find it.
     #[must_use]
-    pub(crate) fn with_fields(mut self, fields: HeaderMap) -> Self {
-        self.headers = fields;
-        self
+    pub(crate) fn note(url: impl Into<Box<str>>, fields: HeaderMap, now: Timestamp) -> Self {
+        let (mut response, ()) = http::Response::new(()).into_parts();
+        response.headers = fields;
+        Self { kind: Kind::Note, ..Self::new(Method::GET, url, response, now) }
     }
 
     /// The same head with the time at which the request was sent on.
@@ -217,6 +220,17 @@ impl Head {
         self.trailers.as_ref()
     }
 
+    /// Whether it is the head of a response; what is not leads to responses, and is never answered with.
+    #[must_use]
+    pub fn is_response(&self) -> bool {
+        matches!(self.kind, Kind::Response)
+    }
+
+    /// Whether it is a note of the cache's own.
+    pub(crate) fn is_note(&self) -> bool {
+        matches!(self.kind, Kind::Note)
+    }
+
     /// The names of the request headers that select a variant, where this head stands for a list of variants and not
     /// for a response.
     #[must_use]
@@ -227,7 +241,7 @@ impl Head {
     /// The list of variants, where this head stands for one.
     pub(crate) fn list(&self) -> Option<&Variants> {
         match &self.kind {
-            Kind::Response => None,
+            Kind::Response | Kind::Note => None,
             Kind::Variants(list) => Some(list),
         }
     }

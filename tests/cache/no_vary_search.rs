@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::Request;
-use larder::{CacheLayer, Stored, store::Memory};
+use larder::{
+    CacheLayer, Stored,
+    store::{ErrorKind, Memory, conformance::Faulty},
+};
 
 use crate::support::*;
 
@@ -30,12 +33,16 @@ fn says(rule: &'static str) -> Double {
     })
 }
 
+fn heeds<B>(layer: CacheLayer<B>) -> CacheLayer<B> {
+    layer.no_vary_search(true)
+}
+
 fn private(rule: &'static str) -> Stand {
-    Stand::new(says(rule)).with(CacheLayer::http_rules)
+    Stand::new(says(rule)).with(heeds)
 }
 
 fn shared(rule: &'static str) -> Stand {
-    Stand::shared(says(rule)).with(CacheLayer::http_rules)
+    Stand::shared(says(rule)).with(heeds)
 }
 
 #[tokio::test]
@@ -74,10 +81,16 @@ async fn what_does_not_matter_makes_no_difference() {
 }
 
 #[tokio::test]
-async fn time_alone_knows_nothing_of_it() {
-    let stand = Stand::new(says("except=()"));
-    stand.get("/?a").await;
-    assert!(!stand.get("/?b").await.is_hit());
+async fn it_counts_where_it_is_to_be_heeded() {
+    let off = |layer: CacheLayer<Memory>| layer.no_vary_search(true).no_vary_search(false);
+    for stand in [
+        Stand::new(says("except=()")),
+        Stand::new(says("except=()")).with(CacheLayer::http_rules),
+        Stand::new(says("except=()")).with(off),
+    ] {
+        stand.get("/?a").await;
+        assert!(!stand.get("/?b").await.is_hit());
+    }
 }
 
 /// The latest rule of a path is the one by which responses are found, and each is judged by its own.
@@ -161,7 +174,7 @@ async fn a_confirmed_response_goes_on_answering() {
         }
         response
     }))
-    .with(CacheLayer::http_rules);
+    .with(heeds);
     stand.get("/?a").await;
     stand.clock.advance(MINUTE * 50);
     assert_eq!(stand.get("/?a").await.text(), "1");
@@ -175,7 +188,7 @@ async fn a_confirmed_response_goes_on_answering() {
 #[tokio::test]
 async fn notes_are_no_responses() {
     let store = Memory::default();
-    let stand = Stand::over(store.clone(), says("except=()")).with(CacheLayer::http_rules);
+    let stand = Stand::over(store.clone(), says("except=()")).with(heeds);
     assert_eq!(stand.get("/?a").await.stored(), Stored::Yes);
     let mut listed = std::pin::pin!(stand.layer.entries().stream());
     let mut urls = Vec::new();
@@ -183,9 +196,48 @@ async fn notes_are_no_responses() {
         urls.push(entry.unwrap().url);
     }
     assert_eq!(urls, [url("/?a")]);
-    let other = Stand::over(store, says("")).with(CacheLayer::http_rules);
+    let other = Stand::over(store, says("")).with(heeds);
     other.clock.advance(Duration::ZERO);
     assert!(other.get("/?b").await.is_hit());
     stand.layer.entries().clear().await.unwrap();
     assert!(!other.get("/?b").await.is_hit());
+}
+
+/// What fails of the notes costs hits, and nothing else: the response is stored, and said to be.
+#[tokio::test]
+async fn notes_that_fail_leave_the_response_stored() {
+    let stored_where_it_fails_from = async |n| {
+        let store = Faulty::new(Memory::default());
+        let stand = Stand::over(store.clone(), says("except=()")).with(heeds);
+        store.fail_from(n, ErrorKind::Unavailable);
+        let stored = stand.get("/?a").await.stored();
+        let operations = store.operations();
+        store.heal();
+        let is_stored = stored == Stored::Yes;
+        assert_eq!(stand.get("/?a").await.is_hit(), is_stored, "failing from {n} on");
+        if is_stored {
+            assert_eq!(stand.get("/?b").await.is_hit(), n == usize::MAX, "from {n} on");
+        }
+        (is_stored, operations)
+    };
+    let (is_stored, operations) = stored_where_it_fails_from(usize::MAX).await;
+    assert!(is_stored);
+    let mut without_notes = 0;
+    for n in 0..operations {
+        without_notes += usize::from(stored_where_it_fails_from(n).await.0);
+    }
+    assert!(without_notes >= 4, "each note is asked for, and written: {without_notes}");
+}
+
+/// By hand as well.
+#[tokio::test]
+async fn what_is_inserted_answers_other_urls_too() {
+    let stand = private("except=()");
+    let response = http::Response::builder()
+        .header("no-vary-search", "except=()")
+        .header("cache-control", "max-age=60")
+        .body(full("by hand"))
+        .unwrap();
+    stand.layer.entries().insert(&url("/?a"), response).await.unwrap();
+    assert_eq!(stand.get("/?b").await.text(), "by hand");
 }

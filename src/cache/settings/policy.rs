@@ -40,8 +40,6 @@ impl<B> CacheLayer<B> {
     ///   is more. A part that is too small for the stored one that it touches is not kept, so that a response of more than a
     ///   MiB becomes whole from up to 33 equal parts, and not from many more.
     /// - **`Age`** is in every stored answer, and `Date` in every stored response.
-    /// - **`No-Vary-Search`**: a response that says what of its query does not matter answers requests for the other URLs
-    ///   too, save for refreshes. A miss for a URL with a query costs a read more for that.
     /// - **In a shared cache**, `Authorization` and `Cookie` are no part of the key any more, and neither keeps a request
     ///   away: §3.5 and `Vary` decide. Requests with `Authorization` have their responses kept where these say `public`,
     ///   `must-revalidate` or `s-maxage`; those with `Cookie`, where they say for how long, or `public`; `Set-Cookie` is kept,
@@ -53,7 +51,6 @@ impl<B> CacheLayer<B> {
         self.set(|settings| {
             let mut targets = Vec::new();
             settings.recipe.languages_by_weight = true;
-            settings.recipe.heeds_no_vary_search = true;
             if settings.rules.scope == Scope::Shared {
                 settings.recipe.without_credentials();
                 targets.push(HeaderName::from_static("cdn-cache-control"));
@@ -75,5 +72,24 @@ impl<B> CacheLayer<B> {
     ) -> Result<Self, ConfigError> {
         let targets = header_names("targeted_by", names)?;
         Ok(self.http_rules().set(|settings| settings.rules.policy = Policy::Http { targets }))
+    }
+
+    /// Whether a response may say, by `No-Vary-Search`, what of its query does not matter, and so answer requests for other
+    /// URLs of its path: those that differ in `utm_source`, say, or in the order of their parameters. Implies
+    /// [`http_rules`](CacheLayer::http_rules). Default: `false`, since it is a
+    /// [draft](https://datatracker.ietf.org/doc/draft-ietf-httpbis-no-vary-search/), whose later versions this setting will
+    /// follow, and since each miss for a URL with a query then reads the store once more.
+    ///
+    /// Only what is fresh answers for other URLs; what has to be revalidated or refreshed is left to requests for its own.
+    /// The removal of a URL takes with it the responses of its path that have the field: each may be one that answers it.
+    ///
+    /// ```
+    /// # use larder::{CacheLayer, store::Memory};
+    /// let gateway = CacheLayer::shared(Memory::default()).http_rules().no_vary_search(true);
+    /// ```
+    pub fn no_vary_search(self, heed: bool) -> Self {
+        let is_http = matches!(self.settings.rules.policy, Policy::Http { .. });
+        let layer = if is_http { self } else { self.http_rules() };
+        layer.set(|settings| settings.recipe.no_vary_search = heed)
     }
 }

@@ -38,7 +38,8 @@ impl Around {
         let body = watched(hit.body, cache, self.key, hit.version);
         let mut body = body.part(first, len);
         while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
-            writer.write(chunk?).await?;
+            let write = writer.write(chunk?);
+            cache.observer().asked(StoreOperation::Write, &self.key, write).await?;
         }
         Ok(true)
     }

@@ -16,7 +16,7 @@ use http::HeaderMap;
 
 use super::around::Around;
 use crate::{
-    cache::{CacheLayer, heal::watched, list::Listing},
+    cache::{CacheLayer, heal::watched, list::Listing, search},
     entry::Head,
     event::{Observer, StoreOperation},
     key::Key,
@@ -202,9 +202,7 @@ pub(super) async fn store_entry<B: Store>(
     if let Some(around) = around.filter(|around| around.key != key) {
         around.remove(&cache).await;
     }
-    for (key, note) in notes {
-        put_head(store, observer, &key, note).await?;
-    }
+    search::lay(&cache, notes).await;
     let wanted = queue.lock().copies;
     let mut copies = Vec::with_capacity(wanted);
     if wanted > 0 {
@@ -227,7 +225,7 @@ pub(super) async fn store_entry<B: Store>(
     Ok(Ok(copies))
 }
 
-/// Lays the list of a URL's variants under its primary key.
+/// Stores a head that has no body: a list of variants, or a note.
 pub(crate) async fn put_head<B: Store>(
     store: &B,
     observer: &Observer,

@@ -2,8 +2,8 @@
 //! ([draft-ietf-httpbis-no-vary-search](https://datatracker.ietf.org/doc/draft-ietf-httpbis-no-vary-search/), of which the
 //! text of July 2026 is read here).
 //!
-//! What is not exactly as the draft has it means that everything matters, which costs no more than a hit. Where its text
-//! contradicts its examples (`key-order` alone), the examples count.
+//! Anything malformed is ignored: the whole query matters then, at the cost of a hit. Where the draft's text contradicts its
+//! examples (`key-order` alone), the examples count.
 
 use http::{HeaderMap, HeaderName};
 

@@ -206,5 +206,5 @@ impl Change<'_> {
 
 /// A list of variants is no response and has no status.
 fn status(head: &Head) -> Option<u16> {
-    head.variant_names().is_none().then(|| head.status().as_u16())
+    head.is_response().then(|| head.status().as_u16())
 }
