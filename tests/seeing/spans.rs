@@ -17,7 +17,7 @@ use tracing::Level;
 use crate::{
     captured::Captured,
     day::{self, FAILED, OUTCOMES},
-    support::{Double, Faulty, Op, Stand, TestBody, empty, full, get},
+    support::{Double, Faulty, Gated, Op, Stand, TestBody, empty, full, get},
 };
 
 fn outcome(span: &crate::captured::Span) -> String {
@@ -116,6 +116,38 @@ async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_i
     let called = captured.lines("the inner service is asked");
     let spans: Vec<_> = called.iter().map(|line| line.span).collect();
     assert_eq!(spans, [Some("larder.call"), Some("larder.call")]);
+}
+
+/// What destructors tell of a call that nobody waits for any more lies within it.
+#[tokio::test]
+async fn a_call_that_is_dropped_ends_within_its_span() {
+    struct Telling;
+    impl Drop for Telling {
+        fn drop(&mut self) {
+            tracing::info!("the inner call is dropped");
+        }
+    }
+    let captured = Captured::begin();
+    let inner = tower::service_fn(|_| async {
+        let _telling = Telling;
+        std::future::pending::<Result<Response<TestBody>, Infallible>>().await
+    });
+    let layer = CacheLayer::new(Memory::default());
+    let mut call = Box::pin(layer.layer(inner).oneshot(get("/").body(empty()).unwrap()));
+    assert!(futures_util::poll!(call.as_mut()).is_pending());
+    drop(call);
+    let told = captured.lines("the inner call is dropped");
+    assert_eq!(told.iter().map(|line| line.span).collect::<Vec<_>>(), [Some("larder.call")]);
+
+    // A response that waits for its place in the store, and is then wanted no more.
+    let gated = Gated::at_finish(Memory::default());
+    let stand = Stand::over(gated, Double::counting());
+    let mut call = Box::pin(stand.call(get("/").body(empty()).unwrap()));
+    assert!(futures_util::poll!(call.as_mut()).is_pending());
+    drop(call);
+    let refused = captured.lines("response not stored");
+    assert_eq!(refused[0].fields["cache.reason"], "dropped");
+    assert_eq!(refused[0].span, Some("larder.call"));
 }
 
 #[tokio::test]
