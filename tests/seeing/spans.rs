@@ -58,11 +58,17 @@ async fn each_call_has_a_span_that_says_what_was_done_and_why() {
     let ages: Vec<_> = spans.iter().filter_map(|span| span.fields.get("cache.age_ms")).collect();
     assert!(ages.iter().any(|age| *age == "15000"), "{ages:?}");
     // For those who see no spans.
-    assert_eq!(captured.lines("answered").len(), OUTCOMES.len() - FAILED.len());
-    assert_eq!(
-        captured.lines("the inner service failed, and nothing stands in").len(),
-        FAILED.len()
-    );
+    let answered = captured.lines("answered");
+    let failed = captured.lines("the inner service failed, and nothing stands in");
+    assert_eq!(answered.len(), OUTCOMES.len() - FAILED.len());
+    assert_eq!(failed.len(), FAILED.len());
+    let (mut answered, mut failed) = (answered.iter(), failed.iter());
+    for (n, span) in spans.iter().enumerate() {
+        let line = if FAILED.contains(&n) { failed.next() } else { answered.next() };
+        for field in ["cache.name", "cache.key", "cache.outcome", "cache.reason", "cache.stored"] {
+            assert_eq!(line.unwrap().fields.get(field), span.fields.get(field), "{n}: {field}");
+        }
+    }
 }
 
 #[tokio::test]
