@@ -39,7 +39,7 @@ pub(crate) use self::{
 ///
 /// [`Stats`](crate::Stats) counts these very events. Evictions are none of them: they are a store's own, and it counts them
 /// (`Memory::evicted`, and so on).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A request was answered; its body, where it has one, is yet to be read.

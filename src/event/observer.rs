@@ -97,7 +97,10 @@ impl Observer {
         for hook in &self.hooks {
             // It is called in the middle of things, in destructors too, where a panic would break what others rely on. It
             // has been reported by the panic hook.
-            drop(catch_unwind(AssertUnwindSafe(|| hook(event))));
+            if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
+                #[cfg(feature = "tracing")]
+                log::hook_panicked(&self.name);
+            }
         }
     }
 
@@ -149,7 +152,7 @@ impl Observer {
 #[derive(Debug, Default)]
 pub(crate) struct Underway {
     #[cfg(feature = "metrics")]
-    metered: std::sync::OnceLock<MeteredCall>,
+    metered: OnceLock<MeteredCall>,
     #[cfg(feature = "metrics")]
     observer: Option<Arc<Observer>>,
 }

@@ -14,8 +14,8 @@ impl<B> CacheLayer<B> {
     /// given. Default: none.
     ///
     /// It is called where the thing happens: by the task of the request, of whoever reads a body, or of a refresh. So it
-    /// has to be quick, must not wait, and sees events of many threads at once. Should it panic, the panic is caught, and
-    /// nothing else comes of it. A hook that holds the layer keeps it alive for ever.
+    /// has to be quick, must not wait, and sees events of many threads at once. Should it panic, the panic is caught;
+    /// the feature `tracing` warns of it, and nothing else comes of it. A hook that holds the layer keeps it alive for ever.
     ///
     /// ```
     /// use larder::{CacheLayer, Event, store::Memory};
