@@ -150,9 +150,9 @@ pub enum StoreOperation {
 }
 
 impl StoreOperation {
-    /// The operation in a word, as logs and metrics have it.
+    /// The operation in a word, as logs and metrics have it: a name that stays.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
             Self::Read => "read",
