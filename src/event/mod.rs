@@ -48,8 +48,8 @@ pub enum Event<'a> {
         /// What was done and why, as in the response's extensions.
         status: &'a CacheStatus,
     },
-    /// The inner service failed, nothing stood in, and its error went to the caller. Each request that was not dropped
-    /// before is told of by this or by `Answered`, once.
+    /// The inner service failed, nothing stood in, and its error went to the caller. Every request that is not dropped first
+    /// ends in exactly one `Answered` or `Failed`.
     #[non_exhaustive]
     Failed {
         /// The key of the response that was not to come; `None` where the request went past the cache.

@@ -8,7 +8,7 @@ use crate::{CacheLayer, ConfigError, event::Event, status, time::Clock};
 ///
 /// Every response says what was done, in its [`CacheStatus`](crate::CacheStatus), and [`stats`](CacheLayer::stats) has the
 /// sums. All that is done is an [`Event`] besides, for hooks and, with the features of their names, for `tracing` and
-/// `metrics`: see [Seeing what it does](crate#seeing-what-it-does).
+/// `metrics`: [`seeing`](crate::seeing) has the names.
 impl<B> CacheLayer<B> {
     /// Calls `hook` with each [`Event`]. Adds to the hooks that are there; they are called in the order in which they were
     /// given. Default: none.
