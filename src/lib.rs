@@ -34,7 +34,7 @@
 //! - [`CacheLayer`] has every setting: what is cached, the key, the expiry. [`Cache`] is the service that it makes.
 //! - [`CacheOptions`], in a request's extensions, asks for something else for that one request.
 //! - [`CacheStatus`], in every response's extensions, says what was done, and why.
-//! - [`Stats`] has the sums, and each [`Event`] goes to hooks, to `tracing` and to `metrics`: [how](#seeing-what-it-does).
+//! - [`Stats`] has the sums, and each [`Event`] goes to hooks, to `tracing` and to `metrics`: [`seeing`] has the names.
 //! - [`Entries`], from [`CacheLayer::entries`], manages what is stored.
 //! - [`store`] has the stores, and the contract for one of your own; [`store::choosing`] tells them apart.
 //! - [`stacks`] has the layer with hyper, reqwest, axum, gRPC, and the layers of tower-http: which side of it each belongs on.
@@ -105,16 +105,7 @@
 //! [`CacheLayer::new`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, forever
 //! until told otherwise, cookies included. [`CacheLayer::shared`] makes a cache that stands in front of many users, on a
 //! server or a gateway: it keeps nothing before an expiration has been chosen, lets requests with credentials past, and
-//! does not keep responses that set cookies. An axum router takes it as it is:
-//!
-//! ```
-//! # use std::time::Duration;
-//! # use axum::{Router, routing::get};
-//! # use larder::{CacheLayer, store::Memory};
-//! let app: Router = Router::new()
-//!     .route("/report", get(|| async { "slow to make" }))
-//!     .layer(CacheLayer::shared(Memory::default()).expire_after(Duration::from_secs(60)));
-//! ```
+//! does not keep responses that set cookies.
 //!
 //! # Time, or the HTTP rules
 //!
@@ -180,8 +171,9 @@
 //!
 //! # Seeing what it does
 //!
-//! Each response tells for itself, in its [`CacheStatus`]: what was done, and why. [`CacheLayer::stats`] has the sums, without
-//! any feature. Whatever is counted there is an [`Event`] that a hook is told of as it happens:
+//! Each response tells for itself, in its [`CacheStatus`]: what was done, and why. [`CacheLayer::stats`] has the sums,
+//! without any feature. Whatever is counted there is an [`Event`] that a hook is told of as it happens, and that goes to
+//! `tracing` and `metrics` under the features of their names:
 //!
 //! ```
 //! use larder::{CacheLayer, Event, store::Memory};
@@ -193,45 +185,7 @@
 //! });
 //! ```
 //!
-//! The same events go to `tracing` and `metrics` under the features of their names; [`CacheLayer::named`] tells several
-//! caches apart there. Neither is given a URL, a header, a body or the error of an inner service. Without a hook and without
-//! these features, an event is a counter that goes up, and nothing is timed.
-//!
-//! **Tracing.** A call is a span at `DEBUG`, `larder.call`, which the spans of the inner service lie in; a refresh in the
-//! background is one too, `larder.refresh`, which follows from the call that began it. Their target, and that of all events,
-//! is `larder`. What happens when the head has been answered, such as that its body was stored, is told behind the span.
-//!
-//! | field | of a call |
-//! |---|---|
-//! | `cache.name` | which cache |
-//! | `cache.key` | the first eight digits of the [key](Key); none where the request went past the cache |
-//! | `cache.outcome` | [`hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or `only-if-cached`](Outcome) |
-//! | `cache.reason` | why, as in [`CacheStatus::reason`] |
-//! | `cache.age_ms` | the age of what came from the store, in milliseconds |
-//! | `cache.stored` | `yes`, `pending` as long as the body is on its way, or [why not](Refusal) |
-//! | `cache.store_us` | what the store has taken until the head was there, in microseconds |
-//!
-//! Events tell of decisions and of evictions at `DEBUG`, of each answer of the store at `TRACE`, and at `WARN` of faults: a
-//! store that fails or is opened anew, a damaged entry, a refresh that failed, a reader that was lost.
-//!
-//! **Metrics.** Units and descriptions are given to the recorder when a layer is applied to a service, so install it before
-//! that. All metrics have the label `cache`, save evictions, which have `store`.
-//!
-//! | metric | further labels | is |
-//! |---|---|---|
-//! | `larder_requests_total` | `outcome`, `reason` where there is one | requests, each once |
-//! | `larder_failed_requests_total` | | requests, of those, whose caller got the inner service's error |
-//! | `larder_calls_total` | `reason` | calls to the inner service, but for requests past the cache |
-//! | `larder_calls_in_flight` | | gauge: those that are under way |
-//! | `larder_refreshes_total`, `larder_failed_refreshes_total` | | refreshes in the background |
-//! | `larder_stored_entries_total`, `larder_stored_bytes_total` | | responses that were stored, and the bytes of their bodies |
-//! | `larder_refused_entries_total` | `reason` | responses to calls that were not stored |
-//! | `larder_evicted_entries_total`, `larder_evicted_bytes_total` | `store`, and no `cache` | what `Memory`, `Redb` and `Sqlite` evicted |
-//! | `larder_invalidated_entries_total` | | entries that unsafe methods removed |
-//! | `larder_corrupt_entries_total` | | damaged entries that were found |
-//! | `larder_store_errors_total` | `operation` | operations in which the store failed |
-//! | `larder_store_seconds` | [`operation`](StoreOperation) | histogram: how long the store took to answer, in seconds |
-//! | `larder_lost_bodies_total` | | bodies that broke off since their readers were slow |
+//! [`seeing`] has the fields of the spans and the names of the metrics.
 //!
 //! # Features
 //!
@@ -261,6 +215,7 @@ mod key;
 mod options;
 mod pattern;
 mod policy;
+pub mod seeing;
 pub mod stacks;
 mod stats;
 mod status;

@@ -169,7 +169,7 @@ impl<S, B: Store> Layer<S> for CacheLayer<B> {
     type Service = Cache<S, B>;
 
     fn layer(&self, inner: S) -> Cache<S, B> {
-        Observer::describe();
+        self.observer().describe();
         Cache::new(inner, self.clone())
     }
 }

@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
 
 use crate::{
-    key::{Key, URL_TAG_PREFIX},
+    key::{Key, OWN_TAG_PREFIX},
     store::{Result, Scanned},
 };
 
@@ -28,12 +28,12 @@ pub struct EntryInfo {
     /// The status of the response.
     pub status: StatusCode,
     /// The length of the body in bytes.
-    pub size: u64,
+    pub body_len: u64,
     /// When the response arrived.
-    pub created: SystemTime,
+    pub stored_at: SystemTime,
     /// When it expires; `None` is never.
-    pub expires: Option<SystemTime>,
-    /// Its tags.
+    pub expires_at: Option<SystemTime>,
+    /// Its tags, without those that the cache gives for itself.
     pub tags: Vec<String>,
 }
 
@@ -49,13 +49,13 @@ impl EntryInfo {
             method: head.method().clone(),
             url: head.url().to_owned(),
             status: head.status(),
-            size: head.body_len(),
-            created: head.stored_at().into(),
-            expires: head.expires_at().map(Into::into),
+            body_len: head.body_len(),
+            stored_at: head.stored_at().into(),
+            expires_at: head.expires_at().map(Into::into),
             tags: head
                 .tags()
                 .iter()
-                .filter(|tag| !tag.starts_with(URL_TAG_PREFIX))
+                .filter(|tag| !tag.starts_with(OWN_TAG_PREFIX))
                 .map(ToString::to_string)
                 .collect(),
         })

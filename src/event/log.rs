@@ -29,8 +29,8 @@ impl fmt::Display for Short {
 
 pub(super) fn event(name: &str, event: &Event<'_>) {
     match event {
-        Event::Answered { status } => answered(status),
-        Event::Failed { key, outcome } => failed(key.copied(), *outcome),
+        Event::Answered { status } => answered(name, status),
+        Event::Failed { key, outcome } => failed(name, key.copied(), *outcome),
         Event::Called { key, reason, is_refresh } => debug!(
             target: TARGET,
             { cache.name = name, cache.key = %Short(**key), cache.reason = %reason, is_refresh },
@@ -89,7 +89,7 @@ pub(super) fn event(name: &str, event: &Event<'_>) {
 }
 
 /// How a call has ended: in its span, and as an event for those who see no spans.
-fn answered(status: &CacheStatus) {
+fn answered(name: &str, status: &CacheStatus) {
     if !is_on() {
         return;
     }
@@ -100,10 +100,9 @@ fn answered(status: &CacheStatus) {
         Stored::Pending => "pending",
         Stored::No(refusal) => refusal.name(),
     };
+    let key = status.key().map(|key| display(Short(key)));
     let span = Span::current();
-    if let Some(key) = status.key() {
-        span.record("cache.key", display(Short(key)));
-    }
+    span.record("cache.key", &key);
     span.record("cache.outcome", outcome);
     span.record("cache.reason", reason);
     span.record("cache.age_ms", age_ms);
@@ -111,6 +110,8 @@ fn answered(status: &CacheStatus) {
     debug!(
         target: TARGET,
         {
+            cache.name = name,
+            cache.key = key,
             cache.outcome = outcome,
             cache.reason = reason,
             cache.age_ms = age_ms,
@@ -120,19 +121,28 @@ fn answered(status: &CacheStatus) {
     );
 }
 
-fn failed(key: Option<Key>, outcome: Outcome) {
+fn failed(name: &str, key: Option<Key>, outcome: Outcome) {
     if !is_on() {
         return;
     }
+    let key = key.map(|key| display(Short(key)));
     let span = Span::current();
-    if let Some(key) = key {
-        span.record("cache.key", display(Short(key)));
-    }
+    span.record("cache.key", &key);
     span.record("cache.outcome", outcome.name());
     span.record("cache.reason", outcome.reason());
     debug!(
         target: TARGET,
-        { cache.outcome = outcome.name(), cache.reason = outcome.reason() },
+        {
+            cache.name = name,
+            cache.key = key,
+            cache.outcome = outcome.name(),
+            cache.reason = outcome.reason()
+        },
         "the inner service failed, and nothing stands in"
     );
+}
+
+/// What went on beneath is the panic hook's to report.
+pub(super) fn hook_panicked(name: &str) {
+    warn!(target: TARGET, { cache.name = name }, "a hook of on_event panicked");
 }

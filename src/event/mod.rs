@@ -39,7 +39,7 @@ pub(crate) use self::{
 ///
 /// [`Stats`](crate::Stats) counts these very events. Evictions are none of them: they are a store's own, and it counts them
 /// (`Memory::evicted`, and so on).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A request was answered; its body, where it has one, is yet to be read.
@@ -48,8 +48,8 @@ pub enum Event<'a> {
         /// What was done and why, as in the response's extensions.
         status: &'a CacheStatus,
     },
-    /// The inner service failed, nothing stood in, and its error went to the caller. Each request that was not dropped
-    /// before is told of by this or by `Answered`, once.
+    /// The inner service failed, nothing stood in, and its error went to the caller. Every request that is not dropped first
+    /// ends in exactly one `Answered` or `Failed`.
     #[non_exhaustive]
     Failed {
         /// The key of the response that was not to come; `None` where the request went past the cache.
@@ -150,9 +150,9 @@ pub enum StoreOperation {
 }
 
 impl StoreOperation {
-    /// The operation in a word, as logs and metrics have it.
+    /// The operation in a word, as logs and metrics have it: a name that stays.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
             Self::Read => "read",

@@ -1,5 +1,7 @@
 //! [`Observer`]: whom the events of a layer are told to.
 
+#[cfg(feature = "metrics")]
+use std::sync::OnceLock;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,6 +33,9 @@ pub(crate) struct Observer {
     hooks: Vec<Hook>,
     #[cfg(feature = "metrics")]
     meter: Meter,
+    /// Whether the metrics have been described. The clones of a layer share it.
+    #[cfg(feature = "metrics")]
+    described: Arc<OnceLock<()>>,
 }
 
 impl Default for Observer {
@@ -40,6 +45,8 @@ impl Default for Observer {
             counters: Arc::default(),
             #[cfg(feature = "metrics")]
             meter: Meter::new(name.clone()),
+            #[cfg(feature = "metrics")]
+            described: Arc::default(),
             name,
             hooks: Vec::new(),
         }
@@ -74,10 +81,11 @@ impl Observer {
         self.hooks.push(Arc::new(hook));
     }
 
-    /// Gives the metrics their descriptions and units, where a recorder is there to take them.
-    pub(crate) fn describe() {
+    /// Gives the metrics their descriptions and units, where a recorder is there to take them. Once: there are frameworks
+    /// that apply a layer anew for each request.
+    pub(crate) fn describe(&self) {
         #[cfg(feature = "metrics")]
-        super::meter::describe();
+        self.described.get_or_init(super::meter::describe);
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
@@ -89,7 +97,10 @@ impl Observer {
         for hook in &self.hooks {
             // It is called in the middle of things, in destructors too, where a panic would break what others rely on. It
             // has been reported by the panic hook.
-            drop(catch_unwind(AssertUnwindSafe(|| hook(event))));
+            if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
+                #[cfg(feature = "tracing")]
+                log::hook_panicked(&self.name);
+            }
         }
     }
 
@@ -141,7 +152,7 @@ impl Observer {
 #[derive(Debug, Default)]
 pub(crate) struct Underway {
     #[cfg(feature = "metrics")]
-    metered: std::sync::OnceLock<MeteredCall>,
+    metered: OnceLock<MeteredCall>,
     #[cfg(feature = "metrics")]
     observer: Option<Arc<Observer>>,
 }

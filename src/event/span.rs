@@ -1,5 +1,5 @@
-//! The span of a call (feature `tracing`): entered whenever the call is polled, so that what the inner service does
-//! meanwhile lies within it. Without the feature, nothing is left of it.
+//! The span of a call (feature `tracing`): entered whenever the call is polled, and when it is dropped before its end, so
+//! that what the inner service and all destructors do meanwhile lies within it. Without the feature, nothing is left of it.
 
 use std::{
     future::Future,
@@ -15,22 +15,32 @@ pin_project! {
     /// A future in a span of its own.
     #[derive(Debug)]
     pub(crate) struct Spanned<F> {
+        // Until it has ended, or is dropped: within the span, as destructors have things to tell.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         span: Span,
+    }
+
+    impl<F> PinnedDrop for Spanned<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.inner.is_some() {
+                this.span.within(|| this.inner.set(None));
+            }
+        }
     }
 }
 
 impl<F: Future> Spanned<F> {
     /// The call of one request.
     pub(crate) fn call(observer: &Observer, inner: F) -> Self {
-        Self { inner, span: Span::call(observer) }
+        Self { inner: Some(inner), span: Span::call(observer) }
     }
 
     /// A refresh in the background. It may outlive the request that began it, so it only follows from that one.
     #[cfg(feature = "tokio")]
     pub(crate) fn refresh(observer: &Observer, key: &crate::Key, inner: F) -> Self {
-        Self { inner, span: Span::refresh(observer, key) }
+        Self { inner: Some(inner), span: Span::refresh(observer, key) }
     }
 }
 
@@ -38,8 +48,18 @@ impl<F: Future> Future for Spanned<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        this.span.within(|| this.inner.poll(cx))
+        let mut this = self.project();
+        this.span.poll(|| {
+            let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+                // It has ended; there is nothing more to come.
+                return Poll::Pending;
+            };
+            let polled = inner.poll(cx);
+            if polled.is_ready() {
+                this.inner.set(None);
+            }
+            polled
+        })
     }
 }
 
@@ -102,7 +122,11 @@ pub(super) mod traced {
             Self { span, store_time: Duration::ZERO }
         }
 
-        pub(super) fn within<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        pub(super) fn within(&self, end: impl FnOnce()) {
+            self.span.in_scope(end);
+        }
+
+        pub(super) fn poll<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
             if self.span.is_disabled() {
                 return poll();
             }
@@ -135,7 +159,11 @@ impl Span {
         Self
     }
 
-    fn within<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+    fn within(&self, end: impl FnOnce()) {
+        end();
+    }
+
+    fn poll<T>(&mut self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
         poll()
     }
 }

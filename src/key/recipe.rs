@@ -253,7 +253,7 @@ impl Recipe {
 pub(crate) const OWN_TAG_PREFIX: &str = "larder:";
 
 /// What the tags of URLs begin with.
-pub(crate) const URL_TAG_PREFIX: &str = "larder:url:";
+const URL_TAG_PREFIX: &str = "larder:url:";
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
-//! [`CacheStatus`]: what the cache did with a request and why, in every response's extensions. As a `Cache-Status` field:
-//! in `field.rs`.
+//! [`CacheStatus`]: what the cache did with a request and why, in every response's extensions. The reasons are in
+//! `reason.rs`, and what the `Cache-Status` field says of it in `field.rs`.
 
 use std::{
     fmt,
@@ -7,11 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{entry::Head, key::Key, store::ErrorKind, time::Timestamp};
+use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod field;
+mod reason;
 
 pub(crate) use self::field::cache_name;
+pub use self::reason::{Bypass, Miss, Refusal, Stale};
 
 /// What the cache did with a request, in the extensions of its response.
 ///
@@ -58,143 +60,6 @@ pub enum Outcome {
     Bypass(Bypass),
     /// From nowhere: [`only_if_cached`](crate::CacheOptions::only_if_cached) forbade to ask the inner service.
     OnlyIfCached,
-}
-
-/// Why the store had nothing to answer with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Miss {
-    /// Nothing is stored for the request.
-    Absent,
-    /// What is stored has expired.
-    Expired,
-    /// There are responses for the URL, but none for these request headers (`Vary`).
-    Variant,
-    /// The request asked for the origin's word ([`refresh`](crate::CacheOptions::refresh),
-    /// [`force_refresh`](crate::CacheOptions::force_refresh)), or its `Cache-Control` for a fresher response.
-    Refresh,
-    /// What is stored is damaged. It is removed, unless the cache is read-only.
-    Corrupt,
-    /// What is stored was kept by another layer, and the rules of this one forbid to answer with it.
-    NotAllowed,
-    /// The store failed.
-    StoreFailed(ErrorKind),
-}
-
-/// Why a response was answered with that is no longer fresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Stale {
-    /// It is refreshed in the background (`stale_while_revalidate`); where the last refresh has failed, after a pause.
-    WhileRevalidate,
-    /// The origin failed ([`stale_if_error`](crate::CacheOptions::stale_if_error)).
-    IfError,
-    /// The request forbade to ask the origin ([`only_if_cached`](crate::CacheOptions::only_if_cached)), and one of the
-    /// two limits above lets the response stand.
-    OnlyIfCached,
-    /// The request said that a stale response will do (`Cache-Control: max-stale`).
-    MaxStale,
-}
-
-/// Why a request went past the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Bypass {
-    /// The cache is [switched off](crate::CacheLayer::set_enabled).
-    Disabled,
-    /// The request [asked for it](crate::CacheOptions::bypass).
-    Requested,
-    /// The method is none of those that are [cached](crate::CacheLayer::methods).
-    Method,
-    /// The request asks for a part (`Range`), and no fresh response is stored to take it from; or for several parts.
-    Range,
-    /// The request asks for another protocol (`Upgrade`).
-    Upgrade,
-    /// The request makes a condition that only the origin can judge: `If-Match`, `If-Unmodified-Since`, and
-    /// `If-None-Match` of a method other than `GET` and `HEAD`.
-    Precondition,
-    /// The request carries credentials, and the cache is [shared](crate::CacheLayer::shared).
-    Credentials,
-    /// The request names no URL: an invalid `Host` or several, or a target that is neither a path nor an absolute URL.
-    InvalidTarget,
-    /// The request's body is larger than what is [buffered](crate::CacheLayer::max_request_body) for the key.
-    RequestBodyTooLarge,
-    /// The request's body broke off.
-    RequestBodyFailed,
-    /// The cache is for [gRPC](crate::CacheLayer::grpc), and the request is none: it is no `POST`, or its content type is
-    /// not `application/grpc`.
-    NotGrpc,
-    /// The gRPC method is none of those that are [cached](crate::CacheLayer::grpc).
-    GrpcMethod,
-    /// The [gRPC](crate::CacheLayer::grpc) request is not one whole message: it has several, or none, or pauses for a second
-    /// before it ends. So do streams.
-    NotUnary,
-}
-
-/// Why a response was not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The request went past the cache.
-    Bypassed,
-    /// The request [forbade to ask](crate::CacheOptions::only_if_cached) the inner service.
-    NotFetched,
-    /// The request [asked for it](crate::CacheOptions::no_store), or its `Cache-Control: no-store` did.
-    NoStore,
-    /// The cache is [read-only](crate::CacheLayer::read_only).
-    ReadOnly,
-    /// The status is none of those that are [kept](crate::CacheLayer::statuses).
-    Status,
-    /// [`store_if`](crate::CacheLayer::store_if) said no.
-    Predicate,
-    /// The expiration chosen for the response is [`Expiration::DoNotStore`](crate::Expiration::DoNotStore).
-    Expiration,
-    /// The cache is [shared](crate::CacheLayer::shared), and no expiration has been chosen.
-    NoExpiration,
-    /// The response says `Cache-Control: no-store`.
-    NoStoreDirective,
-    /// The response says `Cache-Control: no-cache`, and has no validator by which the origin could confirm it.
-    NoCache,
-    /// The response is for one user (`Cache-Control: private`), and the cache is [shared](crate::CacheLayer::shared).
-    Private,
-    /// The response says `Cache-Control: must-understand`, and its status is none that this cache knows.
-    MustUnderstand,
-    /// The request carries credentials, the cache is [shared](crate::CacheLayer::shared), and the response does not allow
-    /// it to be kept for others (`Cache-Control: public`, `must-revalidate` or `s-maxage`).
-    Authorization,
-    /// The response does not say for how long it is fresh, and neither its status and its `Last-Modified` let that be
-    /// guessed, nor has it a validator by which the origin could confirm it.
-    NoFreshness,
-    /// The response sets a cookie, and the cache is [shared](crate::CacheLayer::shared).
-    SetCookie,
-    /// The response varies by more than request headers (`Vary: *`).
-    Vary,
-    /// It has more or longer tags than an [entry can have](crate::CacheLayer#tags), or some that are no text. Without all
-    /// of its tags it would be served on after a removal by one of them.
-    Tags,
-    /// The body is larger than the [largest that is kept](crate::CacheLayer::max_body), or than the store takes.
-    TooLarge,
-    /// The body ended before, or after, the length that its `Content-Length` says.
-    Length,
-    /// The body ended in an error.
-    BodyFailed,
-    /// The response is a stream of events or of pictures (`text/event-stream`, `multipart/x-mixed-replace`) in answer to
-    /// a `GET`: it goes on for as long as anybody listens, and is no one's but the listener's.
-    EventStream,
-    /// The [gRPC](crate::CacheLayer::grpc) call failed, or its response ended without a status: no `grpc-status` in its
-    /// head or trailers, or another than 0.
-    GrpcStatus,
-    /// The response to the [gRPC](crate::CacheLayer::grpc) call is not one whole message: it is a stream of several, or has
-    /// none.
-    NotUnary,
-    /// The body was dropped before its end, by everybody who read it.
-    Dropped,
-    /// It was removed, cleared or invalidated while it was on its way.
-    Removed,
-    /// A response that was asked for later has taken its place; or, of one that was being confirmed, a removal.
-    Superseded,
-    /// The store failed.
-    StoreFailed(ErrorKind),
 }
 
 /// What has become of a response on its way into the store.
@@ -385,9 +250,9 @@ impl CacheStatus {
 
 impl Outcome {
     /// The outcome in a word, as logs and metrics have it: `hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or
-    /// `only-if-cached`.
+    /// `only-if-cached`. The names stay.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Miss(_) => "miss",
@@ -410,115 +275,12 @@ impl Outcome {
     }
 }
 
-impl Miss {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::Expired => "expired",
-            Self::Variant => "variant",
-            Self::Refresh => "refresh",
-            Self::Corrupt => "corrupt",
-            Self::NotAllowed => "not-allowed",
-            Self::StoreFailed(_) => "store-failed",
-        }
-    }
-}
-
-impl Stale {
-    fn name(self) -> &'static str {
-        match self {
-            Self::WhileRevalidate => "while-revalidate",
-            Self::IfError => "if-error",
-            Self::OnlyIfCached => "only-if-cached",
-            Self::MaxStale => "max-stale",
-        }
-    }
-}
-
-impl Bypass {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Requested => "requested",
-            Self::Method => "method",
-            Self::Range => "range",
-            Self::Upgrade => "upgrade",
-            Self::Precondition => "precondition",
-            Self::Credentials => "credentials",
-            Self::InvalidTarget => "invalid-target",
-            Self::RequestBodyTooLarge => "request-body-too-large",
-            Self::RequestBodyFailed => "request-body-failed",
-            Self::NotGrpc => "not-grpc",
-            Self::GrpcMethod => "grpc-method",
-            Self::NotUnary => "not-unary",
-        }
-    }
-}
-
-impl Refusal {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Bypassed => "bypassed",
-            Self::NotFetched => "not-fetched",
-            Self::NoStore => "no-store",
-            Self::ReadOnly => "read-only",
-            Self::Status => "status",
-            Self::Predicate => "predicate",
-            Self::Expiration => "expiration",
-            Self::NoExpiration => "no-expiration",
-            Self::NoStoreDirective => "no-store-directive",
-            Self::NoCache => "no-cache",
-            Self::Private => "private",
-            Self::MustUnderstand => "must-understand",
-            Self::Authorization => "authorization",
-            Self::NoFreshness => "no-freshness",
-            Self::SetCookie => "set-cookie",
-            Self::Vary => "vary",
-            Self::Tags => "tags",
-            Self::TooLarge => "too-large",
-            Self::Length => "length",
-            Self::BodyFailed => "body-failed",
-            Self::GrpcStatus => "grpc-status",
-            Self::NotUnary => "not-unary",
-            Self::Dropped => "dropped",
-            Self::EventStream => "event-stream",
-            Self::Removed => "removed",
-            Self::Superseded => "superseded",
-            Self::StoreFailed(_) => "store-failed",
-        }
-    }
-}
-
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason() {
             Some(reason) => write!(f, "{} ({reason})", self.name()),
             None => f.write_str(self.name()),
         }
-    }
-}
-
-impl fmt::Display for Miss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl fmt::Display for Stale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl fmt::Display for Bypass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use http::{Method, Request, StatusCode};
 use larder::{CacheLayer, Outcome, Refusal, Stored, store::Memory};
 
@@ -270,6 +271,9 @@ async fn a_group_is_removed_as_one() {
     for path in ["/a", "/b", "/alone"] {
         stand.get(path).await;
     }
+    let listed: Vec<_> = stand.layer.entries().stream().map(Result::unwrap).collect().await;
+    assert_eq!(listed.len(), 3);
+    assert!(listed.iter().all(|info| info.tags.is_empty()), "the cache's own are not shown");
     stand.ask(Request::post(url("/form"))).await;
     assert!(!stand.get("/a").await.is_hit() && !stand.get("/b").await.is_hit());
     assert!(stand.get("/alone").await.is_hit());

@@ -118,14 +118,14 @@ async fn the_list_tells_what_each_entry_is() {
     assert_eq!(infos.len(), 2, "a list of variants is no entry: {infos:?}");
     let [a, b] = &infos[..] else { panic!() };
     assert_eq!(
-        (a.key, &a.method, &a.url, a.status, a.size),
+        (a.key, &a.method, &a.url, a.status, a.body_len),
         (key, &Method::GET, &url("/a"), StatusCode::OK, 7)
     );
-    assert_eq!(a.created, SystemTime::from(T0));
-    assert_eq!(a.expires, Some(T0.saturating_add(SECOND).into()));
+    assert_eq!(a.stored_at, SystemTime::from(T0));
+    assert_eq!(a.expires_at, Some(T0.saturating_add(SECOND).into()));
     assert_eq!(a.tags, ["t1", "t2"], "the cache's own tag is not shown");
-    assert_eq!((&b.method, b.status, b.size), (&Method::HEAD, StatusCode::NOT_FOUND, 0));
-    assert_eq!((b.expires, b.tags.len()), (None, 0));
+    assert_eq!((&b.method, b.status, b.body_len), (&Method::HEAD, StatusCode::NOT_FOUND, 0));
+    assert_eq!((b.expires_at, b.tags.len()), (None, 0));
     // As the docs say: the list of variants is counted.
     assert_eq!(stand.len().await, 3);
     assert!(!stand.layer.entries().is_empty().await.unwrap());

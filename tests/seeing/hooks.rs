@@ -9,6 +9,7 @@ use larder::{
 };
 
 use crate::{
+    captured::Captured,
     day,
     support::{Broken, Double, Faulty, Op, Stand, get, ok, status, tagged, url},
 };
@@ -122,6 +123,7 @@ async fn hooks_add_up_and_a_clone_has_its_own() {
 async fn a_hook_that_panics_changes_nothing() {
     let told = Told::default();
     let quiet = day::live(|layer| layer).await;
+    let captured = Captured::begin();
     let day = day::live(|layer| {
         let layer = layer.on_event(|_| panic!("as the test wants it to"));
         listening(layer, &told)
@@ -132,7 +134,11 @@ async fn a_hook_that_panics_changes_nothing() {
         day.said.iter().map(|said| said.as_ref().map(|said| said.outcome())).collect()
     };
     assert_eq!(outcomes(&day), outcomes(&quiet));
-    assert!(take(&told).len() > outcomes(&day).len(), "the hook behind it is told all the same");
+    let told = take(&told).len();
+    assert!(told > outcomes(&day).len(), "the hook behind it is told all the same");
+    let warned = captured.lines("a hook of on_event panicked");
+    assert_eq!(warned.len(), told, "each panic once");
+    assert!(warned.iter().all(|line| line.level == tracing::Level::WARN));
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! What a recorder is told, against what the counters say.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use larder::{CacheLayer, store::Memory};
-use metrics::Unit;
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
 use tower::Layer;
 
 use crate::{
@@ -171,4 +174,61 @@ async fn a_recorder_may_come_late() {
     drop(layer.layer(stand.inner.clone()));
     stand.get("/").await;
     assert_eq!(metered.sum("larder_requests_total"), 1.0);
+}
+
+/// Takes descriptions, and nothing else.
+#[derive(Debug, Default)]
+struct Describing(Mutex<Vec<String>>);
+
+impl Describing {
+    fn describe(&self, name: KeyName) {
+        self.0.lock().unwrap().push(name.as_str().to_owned());
+    }
+}
+
+impl Recorder for Describing {
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(name);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(name);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(name);
+    }
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// Some frameworks apply a layer anew for each request.
+#[test]
+fn a_layer_describes_its_metrics_once_however_often_it_is_applied() {
+    let recorder = Describing::default();
+    let apply = |layer: &CacheLayer<Memory>| {
+        with_local_recorder(&recorder, || drop(layer.layer(Double::counting())));
+        std::mem::take(&mut *recorder.0.lock().unwrap())
+    };
+    let layer = CacheLayer::new(Memory::default());
+    let mut described = apply(&layer);
+    assert_eq!(described.len(), 16, "{described:?}");
+    described.sort();
+    described.dedup();
+    assert_eq!(described.len(), 16, "each once");
+    let named = layer.clone().named("near").unwrap();
+    for again in [&layer, &layer.clone(), &named] {
+        assert!(apply(again).is_empty());
+    }
+    assert_eq!(apply(&CacheLayer::new(Memory::default())).len(), 16, "another has its own");
 }

@@ -17,7 +17,7 @@ use tracing::Level;
 use crate::{
     captured::Captured,
     day::{self, FAILED, OUTCOMES},
-    support::{Double, Faulty, Op, Stand, TestBody, empty, full, get},
+    support::{Double, Faulty, Gated, Op, Stand, TestBody, empty, full, get},
 };
 
 fn outcome(span: &crate::captured::Span) -> String {
@@ -58,11 +58,17 @@ async fn each_call_has_a_span_that_says_what_was_done_and_why() {
     let ages: Vec<_> = spans.iter().filter_map(|span| span.fields.get("cache.age_ms")).collect();
     assert!(ages.iter().any(|age| *age == "15000"), "{ages:?}");
     // For those who see no spans.
-    assert_eq!(captured.lines("answered").len(), OUTCOMES.len() - FAILED.len());
-    assert_eq!(
-        captured.lines("the inner service failed, and nothing stands in").len(),
-        FAILED.len()
-    );
+    let answered = captured.lines("answered");
+    let failed = captured.lines("the inner service failed, and nothing stands in");
+    assert_eq!(answered.len(), OUTCOMES.len() - FAILED.len());
+    assert_eq!(failed.len(), FAILED.len());
+    let (mut answered, mut failed) = (answered.iter(), failed.iter());
+    for (n, span) in spans.iter().enumerate() {
+        let line = if FAILED.contains(&n) { failed.next() } else { answered.next() };
+        for field in ["cache.name", "cache.key", "cache.outcome", "cache.reason", "cache.stored"] {
+            assert_eq!(line.unwrap().fields.get(field), span.fields.get(field), "{n}: {field}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -116,6 +122,38 @@ async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_i
     let called = captured.lines("the inner service is asked");
     let spans: Vec<_> = called.iter().map(|line| line.span).collect();
     assert_eq!(spans, [Some("larder.call"), Some("larder.call")]);
+}
+
+/// What destructors tell of a call that nobody waits for any more lies within it.
+#[tokio::test]
+async fn a_call_that_is_dropped_ends_within_its_span() {
+    struct Telling;
+    impl Drop for Telling {
+        fn drop(&mut self) {
+            tracing::info!("the inner call is dropped");
+        }
+    }
+    let captured = Captured::begin();
+    let inner = tower::service_fn(|_| async {
+        let _telling = Telling;
+        std::future::pending::<Result<Response<TestBody>, Infallible>>().await
+    });
+    let layer = CacheLayer::new(Memory::default());
+    let mut call = Box::pin(layer.layer(inner).oneshot(get("/").body(empty()).unwrap()));
+    assert!(futures_util::poll!(call.as_mut()).is_pending());
+    drop(call);
+    let told = captured.lines("the inner call is dropped");
+    assert_eq!(told.iter().map(|line| line.span).collect::<Vec<_>>(), [Some("larder.call")]);
+
+    // A response that waits for its place in the store, and is then wanted no more.
+    let gated = Gated::at_finish(Memory::default());
+    let stand = Stand::over(gated, Double::counting());
+    let mut call = Box::pin(stand.call(get("/").body(empty()).unwrap()));
+    assert!(futures_util::poll!(call.as_mut()).is_pending());
+    drop(call);
+    let refused = captured.lines("response not stored");
+    assert_eq!(refused[0].fields["cache.reason"], "dropped");
+    assert_eq!(refused[0].span, Some("larder.call"));
 }
 
 #[tokio::test]

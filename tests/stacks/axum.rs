@@ -12,6 +12,7 @@ use axum::{
     Extension, Router,
     body::{Body, Bytes},
     extract::{OriginalUri, Path, Query, State},
+    handler::Handler,
     http::{Method, StatusCode, header},
     middleware::{Next, from_fn},
     response::Redirect,
@@ -63,6 +64,21 @@ async fn one_route_is_cached() {
             assert_eq!(get(&server, path).await.cache(), cache, "{path}");
         }
     }
+}
+
+/// axum applies the layer of a handler anew for each request.
+#[tokio::test]
+async fn one_handler_is_cached() {
+    let calls = Arc::new(AtomicUsize::new(1));
+    let handler = async move || calls.fetch_add(1, Ordering::SeqCst).to_string();
+    let route = routing::get(handler.layer(shared())).post(async || "posted");
+    let server = Origin::new(Router::new().route("/", route)).await;
+    for cache in ["fwd=uri-miss", "hit", "hit"] {
+        let reply = get(&server, "/").await;
+        assert_eq!((&*reply.cache(), reply.text()), (cache, "1"));
+    }
+    let posted = fetch(Request::post(server.url("/"))).await;
+    assert_eq!((&*posted.cache(), posted.text()), ("none", "posted"));
 }
 
 /// `route_layer` is not asked where no route is found, and `layer` is.

@@ -8,14 +8,14 @@ use crate::{CacheLayer, ConfigError, event::Event, status, time::Clock};
 ///
 /// Every response says what was done, in its [`CacheStatus`](crate::CacheStatus), and [`stats`](CacheLayer::stats) has the
 /// sums. All that is done is an [`Event`] besides, for hooks and, with the features of their names, for `tracing` and
-/// `metrics`: see [Seeing what it does](crate#seeing-what-it-does).
+/// `metrics`: [`seeing`](crate::seeing) has the names.
 impl<B> CacheLayer<B> {
     /// Calls `hook` with each [`Event`]. Adds to the hooks that are there; they are called in the order in which they were
     /// given. Default: none.
     ///
     /// It is called where the thing happens: by the task of the request, of whoever reads a body, or of a refresh. So it
-    /// has to be quick, must not wait, and sees events of many threads at once. Should it panic, the panic is caught, and
-    /// nothing else comes of it. A hook that holds the layer keeps it alive for ever.
+    /// has to be quick, must not wait, and sees events of many threads at once. Should it panic, the panic is caught;
+    /// the feature `tracing` warns of it, and nothing else comes of it. A hook that holds the layer keeps it alive for ever.
     ///
     /// ```
     /// use larder::{CacheLayer, Event, store::Memory};
