@@ -409,6 +409,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     pub(super) fn bound(&self, looked: &Lookup) -> Bound {
         Bound {
             primary: looked.missed.primary,
+            part: None,
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
             removed: Removed::default(),
