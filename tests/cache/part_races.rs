@@ -127,3 +127,16 @@ async fn a_whole_that_was_asked_for_after_the_parts_is_stored_over_theirs() {
     assert_eq!(soon(newer).await.text(), TEXT.to_uppercase());
     has_new(&stand).await;
 }
+
+// ===== What is counted =====
+
+#[tokio::test]
+async fn what_is_told_to_be_stored_of_parts_is_what_they_make_together() {
+    let stand = stand(Double::new(|request, _| part(&request, TEXT, "\"a\"")));
+    stand.ask(range(0, 9)).await;
+    assert_eq!(stand.layer.stats().stored_bytes, 10);
+    stand.ask(range(8, 12)).await;
+    assert_eq!(stand.layer.stats().stored_bytes, 10 + 13);
+    stand.ask(range(13, 19)).await;
+    assert_eq!(stand.layer.stats().stored_bytes, 10 + 13 + 20);
+}
