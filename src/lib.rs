@@ -204,7 +204,7 @@
 //! | field | of a call |
 //! |---|---|
 //! | `cache.name` | which cache |
-//! | `cache.key` | the first eight digits of the [key](Key); none where the request went past the cache |
+//! | `cache.key` | the first eight digits of the [key](CacheStatus::key), where there is one |
 //! | `cache.outcome` | [`hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or `only-if-cached`](Outcome) |
 //! | `cache.reason` | why, as in [`CacheStatus::reason`] |
 //! | `cache.age_ms` | the age of what came from the store, in milliseconds |

@@ -165,7 +165,7 @@ where
     fn board_alone(&self, looked: Lookup, part: Option<Key>) -> Option<(Missed, Lead)> {
         let (bound, key) = (Bound { part, ..self.bound(&looked) }, looked.missed.key);
         let flights = &self.cache.shared.flights;
-        match flights.board(&key, bound, looked.arrivals, Join::Alone, 0) {
+        match flights.board(&key, bound, looked.arrivals, Join::Aside, 0) {
             Boarding::Lead(lead) => Some((looked.missed, lead)),
             _ => None,
         }

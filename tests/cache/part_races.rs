@@ -140,3 +140,29 @@ async fn what_is_told_to_be_stored_of_parts_is_what_they_make_together() {
     stand.ask(range(13, 19)).await;
     assert_eq!(stand.layer.stats().stored_bytes, 10 + 13 + 20);
 }
+
+/// They go past the cache, whatever is kept of what they bring.
+#[tokio::test]
+async fn requests_for_parts_and_posts_are_no_calls_under_way() {
+    let (inner, gate) = Double::new(|request, _| {
+        let response = part(&request, TEXT, "\"a\"");
+        line(response, "content-location", request.uri().to_string())
+    })
+    .gated();
+    let stand = stand(inner);
+    let post = || Request::post(url("/"));
+    for request in [range(0, 9), post()] {
+        let mut asked = pin!(stand.ask(request));
+        assert!(asked.as_mut().now_or_never().is_none());
+        assert_eq!((stand.layer.stats().in_flight, stand.layer.stats().calls), (0, 0));
+        gate.open(1);
+        assert_eq!(soon(asked).await.stored(), Stored::Yes);
+    }
+    // One that does not is one.
+    let mut whole = pin!(stand.ask(get("/").header("cache-control", "no-cache")));
+    assert!(whole.as_mut().now_or_never().is_none());
+    assert_eq!((stand.layer.stats().in_flight, stand.layer.stats().calls), (1, 1));
+    gate.open(1);
+    soon(whole).await;
+    assert_eq!((stand.layer.stats().in_flight, stand.layer.stats().calls), (0, 1));
+}

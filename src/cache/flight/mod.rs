@@ -69,6 +69,7 @@ impl Flights {
     ) -> Boarding {
         let boarding = self.table.board(key, bound, arrivals, join, patience);
         if Underway::IS_SEEN
+            && join != Join::Aside
             && let Boarding::Lead(lead) = &boarding
         {
             lead.info(|bound| bound.underway.begin());
@@ -76,6 +77,7 @@ impl Flights {
         boarding
     }
 
+    /// How many calls are under way, without those of requests that go past the cache.
     pub(crate) fn len(&self) -> u64 {
         self.table.len()
     }
