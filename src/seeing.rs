@@ -36,7 +36,7 @@
 //! | field | of a call |
 //! |---|---|
 //! | `cache.name` | which cache |
-//! | `cache.key` | the first eight digits of the [key](crate::Key); none where the request went past the cache |
+//! | `cache.key` | the first eight digits of the [key](crate::CacheStatus::key), where there is one |
 //! | `cache.outcome` | [`hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or `only-if-cached`](crate::Outcome::name) |
 //! | `cache.reason` | why, as in [`CacheStatus::reason`](crate::CacheStatus::reason) |
 //! | `cache.age_ms` | the age of what came from the store, in milliseconds |

@@ -47,8 +47,8 @@ pub(super) struct Errand<S, B, ReqBody: Body> {
     must_lead: bool,
     /// How often it has looked into the store again.
     looks: u32,
-    /// When it came.
-    came: Instant,
+    /// When it came, where that is asked for.
+    came: Option<Instant>,
 }
 
 /// The calls that a request is part of, in its extensions on the way to the inner service: the flights of a layer, and a
@@ -317,8 +317,13 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             has_waited: false,
             must_lead: false,
             looks: 0,
-            came: Instant::now(),
+            came: None,
         }
+    }
+
+    /// The same, where it is known since when its time runs.
+    pub(super) fn since(self, came: Option<Instant>) -> Self {
+        Self { came, ..self }
     }
 
     /// Looks into the store again, after another's call.
@@ -340,7 +345,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     /// What is left of the time that the request gives itself, where it does: gRPC calls may.
     fn time_left(&self) -> Option<Duration> {
         let limit = self.cache.settings.rules.timeout(&self.parts.headers)?;
-        Some(limit.saturating_sub(self.came.elapsed()))
+        Some(limit.saturating_sub(self.came?.elapsed()))
     }
 
     /// The longest that it may wait for another's call.
@@ -409,6 +414,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     pub(super) fn bound(&self, looked: &Lookup) -> Bound {
         Bound {
             primary: looked.missed.primary,
+            part: None,
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
             removed: Removed::default(),

@@ -199,7 +199,9 @@ where
             if let Some((key, hit)) = confirmed {
                 return self.confirm(&missed, key, hit, &not_modified, requested_at, lead).await;
             }
-            // It speaks of another response than those that are stored (RFC 9111 §4.3.4).
+            // It speaks of another response than those that are stored (RFC 9111 §4.3.4). Of a refresh, this is no second one.
+            let (key, reason) = (&missed.key, missed.reason);
+            self.cache.observer().tell(&Event::Called { key, reason, is_refresh: false });
             let mut sent = self.sent(&missed.key);
             policy::remove_conditions(&mut sent.headers);
             response = call(self.inner.clone(), Request::from_parts(sent, again)).await;

@@ -48,13 +48,16 @@ where
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Send,
 {
-    /// Stores a part as its body is read, together with the one that is stored where they are of one response.
+    /// Stores a part as its body is read, together with the one that is stored where they are of one response. `lead` has
+    /// the place of the part, and `whole` that of the whole, which it may become: there, it meets those who have asked for
+    /// all of it, before and since.
     pub(super) async fn keep_part(
         &mut self,
         missed: &Missed,
         response: Response<ResBody>,
         requested_at: Timestamp,
         lead: Lead,
+        whole: Lead,
     ) -> KeptPart<ResBody> {
         let entry = missed.entry();
         // By now: what was there before the call may have grown since.
@@ -78,6 +81,7 @@ where
         let body = Arrived::Unread(body);
         KeptPart::Kept(match union {
             Some(union) => {
+                let lead = if union.is_whole() { whole } else { lead };
                 let stored = stored.as_ref();
                 let admitted = self.admit_union(missed, stored, &parts, union, requested_at).await;
                 self.carry(missed, parts, body, admitted, lead)

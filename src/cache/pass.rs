@@ -10,19 +10,27 @@ use super::{
     CacheLayer, RequestBody, ResponseBody, answer,
     errand::Errand,
     fetch::{Arrived, Kept, call},
-    flight::{Boarding, Join, Lead},
+    flight::{Boarding, Bound, Join, Lead},
     lookup::{Lookup, lookup, lookup_part, unread},
     parts::KeptPart,
     place::Missed,
 };
 use crate::{
     event::{Event, StoreOperation},
-    key::RequestUrl,
+    key::{Key, RequestUrl},
     options::CacheOptions,
     status::{Bypass, CacheStatus, Outcome},
     store::{self, Store},
     time::Timestamp,
 };
+
+/// The place of a response that may be kept aside.
+struct Aside {
+    missed: Missed,
+    lead: Lead,
+    /// The place of the whole, where the response is a part, which may make a whole of what is stored.
+    whole: Option<Lead>,
+}
 
 /// Sends a request past the cache.
 pub(super) async fn pass<S, B, ReqBody, ResBody>(
@@ -67,21 +75,21 @@ where
         let url = url.clone();
         let mut errand = Errand::new(inner.clone(), cache.clone(), parts, url, body, options);
         errand.parts.method = Method::GET;
-        // Before the call: what is removed while it is under way is not brought back by it.
+        // Before the call: what is removed while it is under way is not brought back by it, nor does it take the place of
+        // what is asked for later. Few answers to a `POST` speak for a `GET`, so that nothing is read for all of them.
         let Errand { cache, options, parts, url, body, .. } = &mut errand;
-        let looked = if reason == Bypass::Range {
-            lookup_part(cache, options, parts, url, body).await
-        } else {
-            // Few answers to a `POST` speak for a `GET`, so that nothing is read for all of them.
-            unread(cache, options, parts, url, body)
+        let whole = unread(cache, options, parts, url, body);
+        let part = match reason {
+            Bypass::Range => Some(lookup_part(cache, options, parts, url, body).await),
+            _ => None,
         };
-        aside = errand.board_aside(looked).map(|seat| (errand, seat));
+        aside = errand.board_aside(part, whole).map(|seat| (errand, seat));
     }
 
     let response = call(inner, Request::from_parts(parts, body)).await;
     let response = response.inspect_err(|_| failed(&cache, reason))?;
     let rules = &settings.rules;
-    let kept = aside.filter(|(_, (_, lead))| {
+    let kept = aside.filter(|(_, Aside { lead, .. })| {
         !lead.is_doomed()
             && !lead.is_superseded()
             && rules.keeps_aside(&url.text, &method, &response, requested_at)
@@ -145,11 +153,19 @@ where
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Send,
 {
-    /// Takes a place for the response, under the key that it would be kept under.
-    fn board_aside(&self, looked: Lookup) -> Option<(Missed, Lead)> {
-        let (bound, key) = (self.bound(&looked), looked.missed.key);
+    /// Takes a place for the response, under the key that it would be kept under: that of the `whole`, and of a `part`.
+    fn board_aside(&self, part: Option<Lookup>, whole: Lookup) -> Option<Aside> {
+        let part_key = part.as_ref().map(|part| part.missed.key);
+        let (missed, lead) = self.board_alone(whole, part_key)?;
+        let Some(part) = part else { return Some(Aside { missed, lead, whole: None }) };
+        let whole = Some(lead);
+        self.board_alone(part, None).map(|(missed, lead)| Aside { missed, lead, whole })
+    }
+
+    fn board_alone(&self, looked: Lookup, part: Option<Key>) -> Option<(Missed, Lead)> {
+        let (bound, key) = (Bound { part, ..self.bound(&looked) }, looked.missed.key);
         let flights = &self.cache.shared.flights;
-        match flights.board(&key, bound, looked.arrivals, Join::Alone, 0) {
+        match flights.board(&key, bound, looked.arrivals, Join::Aside, 0) {
             Boarding::Lead(lead) => Some((looked.missed, lead)),
             _ => None,
         }
@@ -159,26 +175,23 @@ where
     async fn keep_aside(
         mut self,
         response: Response<ResBody>,
-        seat: (Missed, Lead),
+        seat: Aside,
         requested_at: Timestamp,
         reason: Bypass,
     ) -> Response<ResponseBody<ResBody>> {
-        let seat = if reason == Bypass::Range {
-            Some(seat)
+        let kept = if let Aside { missed, lead, whole: Some(whole) } = seat {
+            match self.keep_part(&missed, response, requested_at, lead, whole).await {
+                KeptPart::Kept(kept) => kept,
+                KeptPart::Passed(response) => return passed(&self.cache, reason, response),
+            }
         } else {
             // What was stored for the URL, and was under way, the `POST` itself has removed.
             drop(seat);
             let Self { cache, options, parts, url, body, .. } = &mut self;
             let looked = lookup(cache, options, parts, url, body).await;
-            self.board_aside(looked)
-        };
-        let Some((missed, lead)) = seat else { return passed(&self.cache, reason, response) };
-        let kept = if reason == Bypass::Range {
-            match self.keep_part(&missed, response, requested_at, lead).await {
-                KeptPart::Kept(kept) => kept,
-                KeptPart::Passed(response) => return passed(&self.cache, reason, response),
-            }
-        } else {
+            let Some((missed, lead)) = self.board_alone(looked, None) else {
+                return passed(&self.cache, reason, response);
+            };
             let (parts, body): (response::Parts, _) = response.into_parts();
             self.keep(&missed, parts, Arrived::Unread(body), requested_at, lead)
         };

@@ -3,6 +3,8 @@
 //! Every decision is asked of the policy; here is only the order of things. Hits take the short path in [`serve`]; all
 //! else is boxed behind it, so that a hit's future stays small.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
 use http_body::Body;
@@ -39,6 +41,8 @@ where
 {
     let (parts, body) = request.into_parts();
     let rules = &cache.settings.rules;
+    // A call's time runs while its message is read. Nothing else has any that it knows of.
+    let came = rules.grpc.is_some().then(Instant::now);
     let asked = rules.asked(CacheOptions::of(&parts.extensions), &parts.headers);
     let options = &*asked;
     let passing =
@@ -89,7 +93,8 @@ where
     };
     let looked = Lookup { found, ..looked };
     let options = asked.into_owned();
-    Box::pin(Errand::new(inner, cache, parts, url, body, options).run(looked)).await
+    let errand = Errand::new(inner, cache, parts, url, body, options).since(came);
+    Box::pin(errand.run(looked)).await
 }
 
 /// Whether what was found holds the part that the request asks for, or shows that there is none. A part that is to be

@@ -64,7 +64,8 @@ pub enum Event<'a> {
         key: &'a Key,
         /// Why what is stored does not do, or soon will not.
         reason: Miss,
-        /// Whether it is a refresh in the background.
+        /// Whether a refresh in the background begins with it. One whose first call brought a 304 that speaks of nothing
+        /// that is stored makes a second call, with which none begins.
         is_refresh: bool,
     },
     /// A response was stored whole.

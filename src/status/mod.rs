@@ -207,7 +207,8 @@ impl CacheStatus {
         self.is_coalesced
     }
 
-    /// Under which key the response is, or would be, stored; `None` where the request went past the cache.
+    /// Under which key the response is, or would be, stored. `None` where the request went past the cache, unless what
+    /// came may be kept all the same: a part, or the response to a `POST` that speaks for a `GET`.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
         self.key

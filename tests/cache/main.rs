@@ -36,6 +36,7 @@ mod older_calls;
 mod on_disk;
 mod options;
 mod pace;
+mod part_races;
 mod parts;
 mod passing;
 #[cfg(feature = "tokio")]

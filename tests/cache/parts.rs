@@ -17,12 +17,12 @@ fn is_declined<B>(request: &Request<B>, tag: &str) -> bool {
 }
 
 /// An origin that has `text` under this tag, and understands ranges.
-fn origin(text: impl Into<String>, tag: &'static str) -> Double {
+pub(crate) fn origin(text: impl Into<String>, tag: &'static str) -> Double {
     let text: Arc<str> = text.into().into();
     Double::new(move |request, call| line(part(&request, &text, tag), "x-call", call.to_string()))
 }
 
-fn part<B>(request: &Request<B>, text: &str, tag: &'static str) -> Response<TestBody> {
+pub(crate) fn part<B>(request: &Request<B>, text: &str, tag: &'static str) -> Response<TestBody> {
     let asked = request.headers().get("range").filter(|_| !is_declined(request, tag));
     let response = match asked {
         None => ok(text),
@@ -40,13 +40,13 @@ fn part<B>(request: &Request<B>, text: &str, tag: &'static str) -> Response<Test
     line(line(response, "etag", tag), "cache-control", "max-age=60")
 }
 
-fn range(from: usize, to: usize) -> request::Builder {
+pub(crate) fn range(from: usize, to: usize) -> request::Builder {
     get("/").header("range", format!("bytes={from}-{to}"))
 }
 
-const TEXT: &str = "0123456789abcdefghij";
+pub(crate) const TEXT: &str = "0123456789abcdefghij";
 
-fn stand(inner: Double) -> Stand {
+pub(crate) fn stand(inner: Double) -> Stand {
     Stand::new(inner).with(CacheLayer::http_rules)
 }
 

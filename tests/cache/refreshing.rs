@@ -41,6 +41,21 @@ async fn a_refresh_is_a_revalidation_where_it_can_be_one() {
     assert_eq!((stand.calls(), stand.layer.stats().stored), (2, 1));
 }
 
+#[tokio::test]
+async fn a_refresh_that_has_to_call_twice_is_one_refresh_and_two_calls() {
+    let stand = expired(Double::new(|_, call| match call {
+        1 => line(ok("old"), "etag", "\"a\""),
+        2 => line(status(304), "etag", "\"b\""),
+        _ => line(ok("new"), "etag", "\"b\""),
+    }))
+    .await;
+    is_stale(&stand.get("/").await, "old");
+    stand.layer.idle().await;
+    assert_eq!(stand.get("/").await.text(), "new");
+    let stats = stand.layer.stats();
+    assert_eq!((stand.calls(), stats.calls, stats.refreshes), (3, 3, 1));
+}
+
 /// The stale response answers the caller's condition; the refresh is not about the caller's copy.
 #[tokio::test]
 async fn a_refresh_makes_none_of_the_callers_conditions() {

@@ -186,6 +186,7 @@ async fn a_304_that_speaks_of_another_response_leads_to_a_whole_fetch() {
     let conditions: Vec<_> = seen.iter().map(|seen| seen.conditions()).collect();
     assert_eq!(conditions, [(Some("\"a\""), None), (None, None)]);
     assert_eq!(stand.get("/").await.text(), "new");
+    assert_eq!(stand.layer.stats().calls, 3, "each that was made");
 }
 
 /// The body goes with both calls.

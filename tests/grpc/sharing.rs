@@ -1,11 +1,19 @@
 //! One call for many: what becomes of those who wait for it.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::pending, time::Duration};
 
+use bytes::Bytes;
+use futures_util::stream;
 use http::HeaderMap;
-use larder::{CacheLayer, Miss, Outcome, store::Memory};
-use tokio::task::JoinSet;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use larder::{CacheLayer, Miss, Outcome, RequestBody, store::Memory};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use tonic::{Code, Request, Response, Status};
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
     shop::{Item, ItemName, catalog_client::CatalogClient},
@@ -123,6 +131,45 @@ async fn when_the_leader_goes_another_calls_with_the_time_that_it_has_left() {
     assert_eq!((response.get_ref().calls, outcome(&response)), (2, Outcome::Miss(Miss::Absent)));
     let again = client.clone().get_item(name(SLOW)).await.unwrap();
     assert_eq!((outcome(&again), shop.calls()), (Outcome::Hit, 2));
+}
+
+/// Not when the cache has read its message.
+#[tokio::test]
+async fn the_time_of_a_call_runs_from_when_it_came() {
+    type TestBody = UnsyncBoxBody<Bytes, Infallible>;
+    const SLOWLY: Duration = Duration::from_millis(50);
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let inner = service_fn(move |request: http::Request<RequestBody<TestBody>>| {
+        sender.send(request.headers()["grpc-timeout"].to_str().unwrap().to_owned()).unwrap();
+        pending::<Result<http::Response<TestBody>, Infallible>>()
+    });
+    let cached = layer().layer(inner);
+    let call = |body: TestBody| {
+        let request = http::Request::post("http://shop/shop.Catalog/GetItem")
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", "60S")
+            .body(body);
+        tokio::spawn(cached.clone().oneshot(request.unwrap()))
+    };
+    let message = Bytes::from_static(b"\0\0\0\0\x03abc");
+    let leader = call(Full::new(message.clone()).boxed_unsync());
+    assert_eq!(soon(seen.recv()).await.unwrap(), "60S", "as it was sent");
+
+    let (sent, has_sent) = oneshot::channel();
+    let slow = async move {
+        tokio::time::sleep(SLOWLY).await;
+        sent.send(()).unwrap();
+        Ok::<_, Infallible>(Frame::data(message))
+    };
+    let follower = call(StreamBody::new(stream::once(slow)).boxed_unsync());
+    soon(has_sent).await.unwrap();
+    boarded().await;
+    leader.abort();
+    assert!(leader.await.unwrap_err().is_cancelled());
+    let left = soon(seen.recv()).await.unwrap();
+    let left: u64 = left.strip_suffix('m').expect("milliseconds").parse().unwrap();
+    assert!(Duration::from_millis(left) <= Duration::from_secs(60) - SLOWLY, "{left} ms");
+    follower.abort();
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tower::Layer;
 use crate::{
     day::{self, FAILED, OUTCOMES},
     metered::{Metered, recorder},
-    support::{Double, Stand, empty, get, ok},
+    support::{Double, Stand, empty, get, ok, url},
 };
 
 #[tokio::test]
@@ -113,6 +113,23 @@ async fn calls_are_in_flight_while_they_are() {
     assert_eq!(metered.sum("larder_calls_in_flight"), 1.0);
     drop(call);
     assert_eq!(metered.sum("larder_calls_in_flight"), 0.0);
+}
+
+/// They go past the cache, though it may keep what they bring.
+#[tokio::test]
+async fn calls_for_parts_and_posts_are_none_in_flight() {
+    let recorder = recorder();
+    let (mut metered, _guard) = Metered::begin(&recorder);
+    let (inner, _gate) = Double::counting().gated();
+    let stand = Stand::new(inner).with(CacheLayer::http_rules);
+    let part = get("/").header("range", "bytes=0-1");
+    let post = http::Request::post(url("/"));
+    let [part, post] = [part, post].map(|it| stand.call(it.body(empty()).unwrap()));
+    let mut both = std::pin::pin!(futures_util::future::join(part, post));
+    assert!(futures_util::poll!(both.as_mut()).is_pending());
+    assert_eq!(stand.calls(), 2);
+    assert_eq!((metered.sum("larder_calls_in_flight"), stand.layer.stats().in_flight), (0.0, 0));
+    assert_eq!((metered.sum("larder_calls_total"), stand.layer.stats().calls), (0.0, 0));
 }
 
 #[tokio::test]

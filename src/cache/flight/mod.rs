@@ -69,6 +69,7 @@ impl Flights {
     ) -> Boarding {
         let boarding = self.table.board(key, bound, arrivals, join, patience);
         if Underway::IS_SEEN
+            && join != Join::Aside
             && let Boarding::Lead(lead) = &boarding
         {
             lead.info(|bound| bound.underway.begin());
@@ -76,6 +77,7 @@ impl Flights {
         boarding
     }
 
+    /// How many calls are under way, without those of requests that go past the cache.
     pub(crate) fn len(&self) -> u64 {
         self.table.len()
     }
@@ -125,6 +127,8 @@ impl Flights {
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) primary: Key,
+    /// Where the part lies that the response may make a whole of; what removes that removes the whole.
+    pub(crate) part: Option<Key>,
     pub(crate) url: Box<str>,
     pub(crate) tags: Vec<Box<str>>,
     /// What has been removed since the call began, for the response to be held against.
@@ -193,14 +197,17 @@ impl table::Landing for Landed {
 }
 
 impl Bound {
-    /// Whether what this call brings would lie under `key`, or under a variant's below it.
+    /// Whether what this call brings would lie under `key`, or under a variant's below it, or is made of what lies there.
     fn is_under(&self, key: &Key, own: &Key, landed: Option<&Landed>) -> bool {
         let stored_under = match landed {
             Some(Landed::Body(carried)) => Some(&carried.key),
             Some(Landed::Confirmed(confirmed)) => Some(&confirmed.key),
             _ => None,
         };
-        *key == self.primary || key == own || stored_under == Some(key)
+        *key == self.primary
+            || key == own
+            || stored_under == Some(key)
+            || self.part.as_ref() == Some(key)
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Table<K, I, L: Landing> {
     arrivals: Box<[AtomicU64]>,
     /// How many flights there are.
     flights: AtomicU64,
+    /// How many of them are not aside.
+    calls: AtomicU64,
     next_id: AtomicU64,
 }
 
@@ -60,6 +62,8 @@ struct Flight<I, L: Landing> {
     began: u64,
     /// Whether newcomers may follow.
     open: bool,
+    /// Whether it is that of a request that goes past the cache.
+    is_aside: bool,
     /// Whether what it brings must not be stored: it was removed on its way.
     doomed: bool,
     /// Whether a response whose call began later has been stored already.
@@ -97,6 +101,9 @@ pub(crate) enum Join {
     First,
     /// It goes alone: nobody follows it.
     Alone,
+    /// The same for a request that goes past the cache: what it brings may be kept, and yet its call is none of the
+    /// cache's.
+    Aside,
 }
 
 pub(crate) enum Boarding<K: Hash + Eq + Clone, I, L: Landing> {
@@ -116,6 +123,7 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
             shards: (0..shards).map(|_| Shard { flights: Mutex::new(HashMap::new()) }).collect(),
             arrivals: (0..shards * COUNTERS).map(|_| AtomicU64::new(0)).collect(),
             flights: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         }
     }
@@ -147,7 +155,7 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
         let here = flights.entry(key.clone()).or_default();
         for flight in here.iter_mut().filter(|flight| flight.open) {
             match join {
-                Join::Alone => {}
+                Join::Alone | Join::Aside => {}
                 Join::First => flight.open = false,
                 Join::UnlessUnderway => match flight.phase {
                     Phase::Calling | Phase::Landed(_) => return Boarding::Underway,
@@ -178,7 +186,8 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             info,
             began: 0,
-            open: join != Join::Alone,
+            open: !matches!(join, Join::Alone | Join::Aside),
+            is_aside: join == Join::Aside,
             doomed: false,
             superseded: false,
             led: false,
@@ -189,6 +198,9 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
         let lead = flight.lead(self, key);
         here.push(flight);
         self.flights.fetch_add(1, Ordering::AcqRel);
+        if join != Join::Aside {
+            self.calls.fetch_add(1, Ordering::AcqRel);
+        }
         Boarding::Lead(lead)
     }
 
@@ -196,7 +208,7 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
     /// to be stored. Returns what those have come to that have landed, for the caller to see to that.
     pub(crate) fn doom(&self, matches: impl Fn(&K, &I, Option<&L>) -> bool) -> Vec<L> {
         let mut landed = Vec::new();
-        if self.len() == 0 {
+        if self.flights.load(Ordering::Acquire) == 0 {
             return landed;
         }
         for shard in &self.shards {
@@ -252,9 +264,9 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
         landed
     }
 
-    /// How many flights there are.
+    /// How many flights there are, without those [aside](Join::Aside).
     pub(crate) fn len(&self) -> u64 {
-        self.flights.load(Ordering::Acquire)
+        self.calls.load(Ordering::Acquire)
     }
 
     /// Lets `change` at one flight, and takes it out of the table where nobody is left in it. What is returned is to be
@@ -266,7 +278,10 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
         change: impl FnOnce(&mut Flight<I, L>) -> R,
     ) -> (Option<R>, Option<Flight<I, L>>) {
         let changed = self.shard(key).with(key, id, change);
-        if changed.1.is_some() {
+        if let Some(gone) = &changed.1 {
+            if !gone.is_aside {
+                self.calls.fetch_sub(1, Ordering::AcqRel);
+            }
             self.flights.fetch_sub(1, Ordering::AcqRel);
         }
         changed

@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, SizeHint};
 
 use super::{
-    storing::{Queue, StoringFuture},
+    storing::{Published, Queue, StoringFuture},
     work::{End, Shape, Step, Work},
 };
 use crate::{
@@ -173,7 +173,7 @@ impl<B: Body<Data = Bytes>> Carrier<B> {
         self.storing = None;
         self.queue.clear();
         let (verdict, copies) = match result {
-            Ok(Ok(copies)) => (Ok(self.received), copies),
+            Ok(Ok(Published { bytes, copies })) => (Ok(bytes), copies),
             Ok(Err(refusal)) => (Err(refusal), Vec::new()),
             Err(error) if error.kind() == ErrorKind::TooLarge => {
                 (Err(Refusal::TooLarge), Vec::new())

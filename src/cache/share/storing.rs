@@ -139,9 +139,17 @@ pub(crate) struct Entry {
     pub(crate) notes: Vec<(Key, Head)>,
 }
 
-/// The copies of the published body that readers wait for, fewer where the store fails; or why it was not published.
+/// An entry that is stored.
+pub(super) struct Published {
+    /// The length of its body, with what goes around the part that has come.
+    pub(super) bytes: u64,
+    /// The copies of what has come that readers wait for, fewer where the store fails.
+    pub(super) copies: Vec<StoredBody>,
+}
+
+/// What was published, or why nothing was.
 pub(super) type StoringFuture =
-    Pin<Box<dyn Future<Output = store::Result<Result<Vec<StoredBody>, Refusal>>> + Send>>;
+    Pin<Box<dyn Future<Output = store::Result<Result<Published, Refusal>>> + Send>>;
 
 /// Writes `entry` with the body that `queue` brings, then the list of variants that leads to it. What the store fails at is
 /// told here.
@@ -150,7 +158,7 @@ pub(super) async fn store_entry<B: Store>(
     entry: Entry,
     flight: (Key, u64),
     queue: Arc<Queue>,
-) -> store::Result<Result<Vec<StoredBody>, Refusal>> {
+) -> store::Result<Result<Published, Refusal>> {
     let Entry { key, primary, head, list, around, notes } = entry;
     let (store, given) = (&cache.shared.store, head.clone());
     let observer = cache.observer();
@@ -203,10 +211,11 @@ pub(super) async fn store_entry<B: Store>(
         around.remove(&cache).await;
     }
     search::lay(&cache, notes).await;
+    let bytes = part.map_or(len, |union| union.len());
     let wanted = queue.lock().copies;
     let mut copies = Vec::with_capacity(wanted);
     if wanted > 0 {
-        let published = given.seal(part.map_or(len, |union| union.len()), trailers);
+        let published = given.seal(bytes, trailers);
         while copies.len() < wanted {
             match observer.asked(StoreOperation::Get, &key, store.get(&key)).await {
                 Ok(Some(mut hit)) if *hit.head == published => {
@@ -222,7 +231,7 @@ pub(super) async fn store_entry<B: Store>(
             }
         }
     }
-    Ok(Ok(copies))
+    Ok(Ok(Published { bytes, copies }))
 }
 
 /// Stores a head that has no body: a list of variants, or a note.

@@ -1,0 +1,168 @@
+//! Parts of a response, and the whole of it, that come at the same time: what was asked for last stays.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use larder::{Outcome, Refusal, Stored};
+
+use crate::{
+    parts::{TEXT, part, range, stand},
+    support::{Double, Gate, Reply, Stand, TestBody, channel, empty, get, line, soon, url},
+};
+
+/// The response of an origin that has another one from the call `new` on, be it that it varies.
+fn changing(
+    request: &Request<Bytes>,
+    (call, new): (usize, usize),
+    varies: bool,
+) -> Response<TestBody> {
+    let response = match call < new {
+        true => part(request, TEXT, "\"a\""),
+        false => part(request, &TEXT.to_uppercase(), "\"b\""),
+    };
+    if varies { line(response, "vary", "accept-language") } else { response }
+}
+
+/// The same double, whose call of that number waits at the gate.
+fn held(inner: Double, held: usize) -> (Double, Gate) {
+    let gate = Gate::closed();
+    let inner = inner.waiting({
+        let gate = gate.clone();
+        move |call| {
+            let gate = gate.clone();
+            async move {
+                if call == held {
+                    gate.pass().await;
+                }
+            }
+        }
+    });
+    (inner, gate)
+}
+
+/// A new whole is what the cache has.
+async fn has_new(stand: &Stand) {
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, &*TEXT.to_uppercase()));
+}
+
+#[tokio::test]
+async fn parts_do_not_become_a_whole_over_one_that_was_asked_for_later() {
+    // The rest of it, or all of it in one part.
+    for (varies, first) in [(false, 10), (false, 0), (true, 10), (true, 0)] {
+        let inner = Double::new(move |request, call| changing(&request, (call, 3), varies));
+        let (inner, gate) = held(inner, 2);
+        let stand = stand(inner);
+        stand.ask(range(0, 9)).await;
+        let mut rest = pin!(stand.ask(range(first, 19)));
+        assert!(rest.as_mut().now_or_never().is_none());
+        assert_eq!(stand.get("/").await.text(), TEXT.to_uppercase());
+        gate.open(1);
+        let rest = soon(rest).await;
+        assert_eq!(rest.text(), &TEXT[first..]);
+        assert_eq!(rest.stored(), Stored::No(Refusal::Superseded), "{varies} {first}");
+        has_new(&stand).await;
+    }
+}
+
+/// The same where the part has begun to come.
+#[tokio::test]
+async fn a_whole_that_is_stored_first_stops_the_older_one_that_is_put_together() {
+    for varies in [false, true] {
+        let (sender, body) = channel();
+        let body = Arc::new(Mutex::new(Some(body)));
+        let stand = stand(Double::new(move |request, call| {
+            let response = changing(&request, (call, 3), varies);
+            match call {
+                2 => response.map(|_| body.lock().unwrap().take().unwrap()),
+                _ => response,
+            }
+        }));
+        stand.ask(range(0, 9)).await;
+        let rest = stand.call(range(10, 19).body(empty()).unwrap()).await.unwrap();
+        sender.send(&TEXT[10..12]);
+        assert_eq!(stand.get("/").await.text(), TEXT.to_uppercase());
+        sender.send(&TEXT[12..]);
+        drop(sender);
+        let rest = soon(Reply::read_any(rest)).await;
+        assert_eq!((rest.text(), rest.stored()), (&TEXT[10..], Stored::No(Refusal::Superseded)));
+        has_new(&stand).await;
+    }
+}
+
+#[tokio::test]
+async fn an_older_whole_does_not_overwrite_one_of_newer_parts() {
+    for varies in [false, true] {
+        let inner = Double::new(move |request, call| changing(&request, (call, 2), varies));
+        let (inner, gate) = held(inner, 1);
+        let stand = stand(inner);
+        let mut older = pin!(stand.get("/"));
+        assert!(older.as_mut().now_or_never().is_none());
+        stand.ask(range(0, 9)).await;
+        let rest = stand.ask(range(10, 19)).await;
+        assert_eq!((rest.text(), rest.stored()), ("ABCDEFGHIJ", Stored::Yes));
+        gate.open(1);
+        let older = soon(older).await;
+        assert!(!matches!(older.stored(), Stored::Yes), "{varies}");
+        has_new(&stand).await;
+    }
+}
+
+/// Whoever waits for a whole that another has asked for is not told of it by a part.
+#[tokio::test]
+async fn a_whole_that_was_asked_for_after_the_parts_is_stored_over_theirs() {
+    let (inner, gate) = held(Double::new(|request, call| changing(&request, (call, 3), false)), 3);
+    let stand = stand(inner);
+    stand.ask(range(0, 9)).await;
+    let mut newer = pin!(stand.ask(get("/").header("cache-control", "no-cache")));
+    stand.ask(range(10, 19)).await;
+    assert!(newer.as_mut().now_or_never().is_none());
+    assert_eq!(stand.get("/").await.text(), TEXT);
+    gate.open(1);
+    assert_eq!(soon(newer).await.text(), TEXT.to_uppercase());
+    has_new(&stand).await;
+}
+
+// ===== What is counted =====
+
+#[tokio::test]
+async fn what_is_told_to_be_stored_of_parts_is_what_they_make_together() {
+    let stand = stand(Double::new(|request, _| part(&request, TEXT, "\"a\"")));
+    stand.ask(range(0, 9)).await;
+    assert_eq!(stand.layer.stats().stored_bytes, 10);
+    stand.ask(range(8, 12)).await;
+    assert_eq!(stand.layer.stats().stored_bytes, 10 + 13);
+    stand.ask(range(13, 19)).await;
+    assert_eq!(stand.layer.stats().stored_bytes, 10 + 13 + 20);
+}
+
+/// They go past the cache, whatever is kept of what they bring.
+#[tokio::test]
+async fn requests_for_parts_and_posts_are_no_calls_under_way() {
+    let (inner, gate) = Double::new(|request, _| {
+        let response = part(&request, TEXT, "\"a\"");
+        line(response, "content-location", request.uri().to_string())
+    })
+    .gated();
+    let stand = stand(inner);
+    let post = || Request::post(url("/"));
+    for request in [range(0, 9), post()] {
+        let mut asked = pin!(stand.ask(request));
+        assert!(asked.as_mut().now_or_never().is_none());
+        assert_eq!((stand.layer.stats().in_flight, stand.layer.stats().calls), (0, 0));
+        gate.open(1);
+        assert_eq!(soon(asked).await.stored(), Stored::Yes);
+    }
+    // One that does not is one.
+    let mut whole = pin!(stand.ask(get("/").header("cache-control", "no-cache")));
+    assert!(whole.as_mut().now_or_never().is_none());
+    assert_eq!((stand.layer.stats().in_flight, stand.layer.stats().calls), (1, 1));
+    gate.open(1);
+    soon(whole).await;
+    assert_eq!((stand.layer.stats().in_flight, stand.layer.stats().calls), (0, 1));
+}
