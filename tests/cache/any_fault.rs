@@ -23,14 +23,14 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// What the origin says now: the revision of everything it has.
 #[derive(Clone, Default)]
-struct Revision(Arc<AtomicUsize>);
+pub(crate) struct Revision(Arc<AtomicUsize>);
 
 impl Revision {
-    fn next(&self) {
+    pub(crate) fn next(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn now(&self) -> usize {
+    pub(crate) fn now(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -161,14 +161,44 @@ impl<B: Store> Day<'_, B> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub(crate) enum Way {
     Fail,
     FailFrom,
     Lose,
 }
 
-/// Lives the day with each operation of `make`'s second failing in turn.
+/// What a cache lives through, over a store that may fail.
+pub(crate) trait Life<B> {
+    /// A cache over `store`, in front of an origin that says what `revision` does.
+    fn stand(store: B, revision: &Revision) -> Stand<B>;
+
+    /// Lives once; whether something may fail meanwhile is said.
+    async fn live(stand: &Stand<B>, revision: &Revision, is_faulty: bool);
+}
+
+/// By time alone.
+struct ByTime;
+
+impl<B: Store> Life<B> for ByTime {
+    fn stand(store: B, revision: &Revision) -> Stand<B> {
+        let stand = Stand::over(store, origin(revision));
+        stand.with(|layer| layer.expire_after(HOUR).keep_expired(24 * HOUR))
+    }
+
+    async fn live(stand: &Stand<B>, revision: &Revision, is_faulty: bool) {
+        Day { stand, revision, is_faulty }.live().await;
+    }
+}
+
 async fn every_fault<B: Store, X: Store>(
+    make: impl Fn() -> (B, Faulty<X>),
+    faults: &[(Way, ErrorKind)],
+) {
+    every_fault_of::<ByTime, _, _>(make, faults).await;
+}
+
+/// Lives with each operation of `make`'s second failing in turn.
+pub(crate) async fn every_fault_of<L: Life<B>, B: Store, X: Store>(
     make: impl Fn() -> (B, Faulty<X>),
     faults: &[(Way, ErrorKind)],
 ) {
@@ -179,18 +209,16 @@ async fn every_fault<B: Store, X: Store>(
             // Sometimes an operation takes a while.
             faulty.wait(pending % 3);
             let revision = Revision::default();
-            let stand = Stand::over(store, origin(&revision));
-            let stand = stand.with(|layer| layer.expire_after(HOUR).keep_expired(24 * HOUR));
+            let stand = L::stand(store, &revision);
             match way {
                 Way::Fail => faulty.fail_nth(nth, kind),
                 Way::FailFrom => faulty.fail_from(nth, kind),
                 Way::Lose => faulty.lose_nth(nth, kind),
             }
-            let day = Day { stand: &stand, revision: &revision, is_faulty: true };
-            day.live().await;
+            L::live(&stand, &revision, true).await;
             let is_over = faulty.operations() < nth;
             faulty.heal();
-            Day { is_faulty: false, ..day }.live().await;
+            L::live(&stand, &revision, false).await;
             assert_eq!(stand.layer.stats().in_flight, 0, "{way:?} {kind:?} at {nth}");
             if is_over {
                 break;
@@ -201,7 +229,7 @@ async fn every_fault<B: Store, X: Store>(
     }
 }
 
-const ALL: [(Way, ErrorKind); 6] = [
+pub(crate) const ALL: [(Way, ErrorKind); 6] = [
     (Way::Fail, ErrorKind::Unavailable),
     (Way::Fail, ErrorKind::Corrupt),
     (Way::Fail, ErrorKind::Full),
@@ -210,7 +238,7 @@ const ALL: [(Way, ErrorKind); 6] = [
     (Way::Lose, ErrorKind::Unavailable),
 ];
 
-fn around<S: Store>(store: S) -> (Faulty<S>, Faulty<S>) {
+pub(crate) fn around<S: Store>(store: S) -> (Faulty<S>, Faulty<S>) {
     let store = Faulty::new(store);
     (store.clone(), store)
 }

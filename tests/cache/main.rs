@@ -11,6 +11,7 @@ mod support;
 #[cfg(feature = "tokio")]
 mod ahead;
 mod any_fault;
+mod any_fault_http;
 mod autotraits;
 #[cfg(feature = "tokio")]
 mod background;
