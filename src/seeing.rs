@@ -45,8 +45,8 @@
 //!
 //! Events tell of decisions and of evictions at `DEBUG`, of each answer of the store at `TRACE`, and at `WARN` of faults: a
 //! store that fails or is opened anew, a damaged entry, a refresh that failed, a reader that was lost, a hook that panicked.
-//! Each has `cache.name`, save what a store tells of itself, which may be several caches' (it has `store`); those of one
-//! entry have `cache.key`.
+//! Each has `cache.name`, save what a store tells of itself, which may be several caches' (it has `store` or `tier`); those
+//! of one entry have `cache.key`.
 //!
 //! # Metrics
 //!

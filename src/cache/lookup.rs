@@ -16,7 +16,7 @@ use crate::{
     options::CacheOptions,
     policy::Verdict,
     status::Miss,
-    store::{ErrorKind, Hit, Store},
+    store::{self, Error, ErrorKind, Hit, Store},
     time::Timestamp,
 };
 
@@ -162,7 +162,7 @@ async fn look_for_variant<B: Store>(
     let entry = missed.entry();
     let found = read(cache, &entry).await;
     // A list of variants has no business under a variant's key.
-    let found = found.map(|hit| hit.filter(|hit| missed.is_answered_by(&hit.head)));
+    let found = found.map(|hit| hit.filter(|hit| missed.is_answered_by(&parts.headers, &hit.head)));
     judge(cache, options, parts, missed, (entry, found), arrivals)
 }
 
@@ -194,6 +194,7 @@ fn judge<B: Store>(
 /// Reads one entry. What fails is a miss; what is damaged is removed as well.
 pub(super) async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>, Miss> {
     let get = cache.shared.store.get(key);
+    let get = async { get.await.and_then(whole) };
     match cache.observer().asked(StoreOperation::Get, key, get).await {
         Ok(found) => Ok(found),
         Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -201,5 +202,41 @@ pub(super) async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<O
             Err(Miss::Corrupt)
         }
         Err(error) => Err(Miss::StoreFailed(error.kind())),
+    }
+}
+
+/// The entry, where its body is as long as its head says: one that is short would be served so.
+fn whole(found: Option<Hit>) -> store::Result<Option<Hit>> {
+    match found {
+        Some(hit) if hit.body.len() != hit.head.body_len() => {
+            let (len, said) = (hit.body.len(), hit.head.body_len());
+            let why = format!("the body has {len} bytes, and its head says {said}");
+            Err(Error::new(ErrorKind::Corrupt, "store", why))
+        }
+        found => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+
+    use super::*;
+    use crate::{
+        entry::Head,
+        store::{StoredBody, Version},
+    };
+
+    #[test]
+    fn a_body_of_another_length_than_its_head_says_is_damaged() {
+        let hit = |body: &'static [u8]| {
+            let parts = Response::new(()).into_parts().0;
+            let head = Head::new(Method::GET, "http://a/", parts, Timestamp::MIN).seal(3, None);
+            Hit::new(head.into(), Version::new(1), StoredBody::from(Bytes::from_static(body)))
+        };
+        assert!(whole(Some(hit(b"abc"))).is_ok() && whole(None).is_ok());
+        for body in [&b"ab"[..], b"abcd", b""] {
+            assert_eq!(whole(Some(hit(body))).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
     }
 }

@@ -64,7 +64,7 @@ where
         let stored = read(&self.cache, &entry).await.ok().flatten();
         let rules = &self.cache.settings.rules;
         let stored = stored.filter(|hit| {
-            missed.is_answered_by(&hit.head)
+            missed.is_answered_by(&self.parts.headers, &hit.head)
                 && rules.may_answer(&self.parts.method, &hit.head).is_ok()
         });
         let (parts, body): (response::Parts, _) = response.into_parts();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, Method, Response, StatusCode, request, response};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, request, response};
 
 use super::{
     list::{Listing, later},
@@ -43,11 +43,14 @@ impl Missed {
     }
 
     /// Whether the response with this head is one, and, where it is another variant's, has the tag still that it was
-    /// lent by: with another one, nobody has said that it answers this request.
-    pub(crate) fn is_answered_by(&self, head: &Head) -> bool {
+    /// lent by: with another one, nobody has said that it answers this request. And the `request` has to take its coding.
+    pub(crate) fn is_answered_by(&self, request: &HeaderMap, head: &Head) -> bool {
         let lent = self.variant().filter(|variant| variant.is_lent());
         head.is_response()
-            && lent.is_none_or(|variant| policy::has_tag(head.headers(), &variant.tag))
+            && lent.is_none_or(|variant| {
+                policy::has_tag(head.headers(), &variant.tag)
+                    && policy::can_read(request, head.headers())
+            })
     }
 
     fn variant(&self) -> Option<&Variant> {

@@ -135,7 +135,7 @@ fn says_the_same(there: &Head, note: &Head) -> bool {
 }
 
 /// Path (with all before it) and query.
-pub(super) fn split(url: &str) -> (&str, Option<&str>) {
+pub(crate) fn split(url: &str) -> (&str, Option<&str>) {
     url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)))
 }
 

@@ -48,8 +48,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     /// Renews the other variants that have the same strong tag as the one under `key`, which was `old` (RFC 9111 §4.3.4).
     /// A tag that is weak, or none, speaks of that one alone.
     ///
-    /// What fails leaves a variant as it was. Where `Authorization` or `Cookie` select the response, fields that came with
-    /// the answer to one user are not those of others.
+    /// What fails leaves a variant as it was. Where more than [negotiation](policy::is_negotiated) selects the
+    /// response, fields that came with the answer to one user are not those of others.
     pub(super) async fn renew_alike(
         &mut self,
         missed: &Missed,
@@ -59,7 +59,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         requested_at: Timestamp,
         lead: &Lead,
     ) {
-        let Some(list) = missed.list().filter(|list| !policy::selects_users(list)) else { return };
+        let Some(list) = missed.list().filter(|list| policy::is_negotiated(list)) else { return };
         let Some(tag) = policy::strong_tag(not_modified) else { return };
         if !policy::has_tag(old.headers(), tag) {
             return;

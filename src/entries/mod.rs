@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response, request};
 use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
@@ -174,7 +174,7 @@ impl<B: Store> Entries<B> {
 
     /// Removes what is meant, and returns how many entries that were: the entry of a key, the one that a request
     /// selects (with it, others lose the response that the origin has said to be theirs as well), or everything that is
-    /// stored for a URL (every method, variant, body and user; and, where it is [heeded](CacheLayer::no_vary_search), the
+    /// stored for a URL (every method, variant, body and user; and, for a URL or a request, where it is [heeded](CacheLayer::no_vary_search), the
     /// responses of its path that say `No-Vary-Search`, each of which may be one that answers it).
     ///
     /// # Errors
@@ -192,7 +192,8 @@ impl<B: Store> Entries<B> {
             Meant::Request(..) | Meant::Invalid(_) => {
                 let (missed, found) = self.find(&target).await?;
                 let key = found.map_or(missed.key, |(key, _)| key);
-                Ok(self.layer.remove_key(&key).await?.into())
+                let removed = u64::from(self.layer.remove_key(&key).await?);
+                Ok(removed + self.remove_beside(&target, &missed.primary).await?)
             }
         }
     }
@@ -265,6 +266,27 @@ impl<B: Store> Entries<B> {
         self.layer.stats()
     }
 
+    /// Removes what answers the request beside the entry under its own key: a part of the response whose primary key this
+    /// is, and what says that it answers other queries.
+    async fn remove_beside(&self, target: &Target, primary: &Key) -> Result<u64> {
+        let Meant::Request(parts, _) = &target.0 else { return Ok(0) };
+        let settings = &*self.layer.settings;
+        let mut removed = 0;
+        if settings.rules.keeps_parts() {
+            let (missed, found) =
+                self.find_under(settings.recipe.part(primary), Some(parts)).await?;
+            let key = found.map_or(missed.key, |(key, _)| key);
+            removed += u64::from(self.layer.remove_key(&key).await?);
+        }
+        if settings.recipe.heeds_no_vary_search()
+            && let Ok(url) = settings.recipe.url(parts)
+        {
+            let path = search::split(&url.text).0;
+            removed += self.layer.remove_tagged(&settings.recipe.path_tag(path)).await?;
+        }
+        Ok(removed)
+    }
+
     /// The entry under `key`; a damaged one counts as none.
     async fn read(&self, key: &Key) -> Result<Option<Hit>> {
         match self.store().get(key).await {
@@ -292,6 +314,16 @@ impl<B: Store> Entries<B> {
                 (own.unwrap_or_else(made), Some(parts))
             }
         };
+        self.find_under(primary, parts.map(|parts| &**parts)).await
+    }
+
+    /// The entry that a request with this head selects under `primary`, and where it would be.
+    async fn find_under(
+        &self,
+        primary: Key,
+        parts: Option<&request::Parts>,
+    ) -> Result<(Missed, Option<(Key, Hit)>)> {
+        let recipe = &self.layer.settings.recipe;
         let mut missed = Missed { reason: Miss::Absent, key: primary, primary, variants: None };
         let mut hit = self.read(&primary).await?;
         if let Some(found) = &hit
@@ -302,7 +334,9 @@ impl<B: Store> Entries<B> {
             missed.key = recipe.variant(&primary, names, &parts.headers);
             hit = self.read(&missed.entry()).await?;
         }
-        let hit = hit.filter(|hit| missed.is_answered_by(&hit.head));
+        let nothing = HeaderMap::new();
+        let headers = parts.map_or(&nothing, |parts| &parts.headers);
+        let hit = hit.filter(|hit| missed.is_answered_by(headers, &hit.head));
         let found = hit.map(|hit| (missed.entry(), hit));
         Ok((missed, found))
     }

@@ -3,7 +3,7 @@
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
 use std::{
-    fmt,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
@@ -97,7 +97,9 @@ impl Observer {
         for hook in &self.hooks {
             // It is called in the middle of things, in destructors too, where a panic would break what others rely on. It
             // has been reported by the panic hook.
-            if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(event))) {
+                // Its own drop might panic again, out of the guard.
+                mem::forget(payload);
                 #[cfg(feature = "tracing")]
                 log::hook_panicked(&self.name);
             }

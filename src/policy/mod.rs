@@ -27,7 +27,7 @@ pub(crate) use self::{
     expiration::ExpirationRules,
     joining::{Joined, Union, all, is_outdated, join, joined_head},
     message::{content_length, end_to_end, is_live},
-    nomination::{can_read, chosen, conditions_of, has_tag, nominees, selects_users, strong_tag},
+    nomination::{can_read, chosen, conditions_of, has_tag, is_negotiated, nominees, strong_tag},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},
     rules::{Admission, Exchange, Rules},

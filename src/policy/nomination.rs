@@ -7,7 +7,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, COOKIE},
+    header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING},
 };
 
 use super::validation::{Conditions, etag, is_weak};
@@ -26,16 +26,19 @@ pub(crate) fn strong_tag(headers: &HeaderMap) -> Option<&[u8]> {
     (!is_weak(tag) && tag.starts_with(b"\"")).then_some(tag)
 }
 
-/// Whether `Authorization` or `Cookie` select the response: each user has his own then, whatever the tags say.
-pub(crate) fn selects_users(list: &Variants) -> bool {
-    list.names.iter().any(|name| *name == AUTHORIZATION || *name == COOKIE)
+/// Whether what a client can use selects the response, and nothing else does (RFC 9110 §12.5). By any other field (`Cookie`,
+/// `Authorization`, an `X-Api-Key`), users may have responses of their own, and origins that give all of them the tag of the
+/// page are not rare: to ask by the tag of one user's response would be to hand it to another.
+pub(crate) fn is_negotiated(list: &Variants) -> bool {
+    const NEGOTIATION: [HeaderName; 4] = [ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
+    list.names.iter().all(|name| NEGOTIATION.contains(name))
 }
 
 /// The known variants by which the one of that `key` can be asked for, the latest first, one for each tag. None where they
-/// may be [other users'](selects_users).
+/// may be [other users'](is_negotiated).
 pub(crate) fn nominees<'a>(list: &'a Variants, key: &Key) -> Vec<&'a Variant> {
     let mut nominees: Vec<&Variant> = Vec::new();
-    if selects_users(list) {
+    if !is_negotiated(list) {
         return nominees;
     }
     let mut bytes = 0;
@@ -156,8 +159,8 @@ mod tests {
 
     #[test]
     fn what_others_have_by_who_they_are_is_not_named() {
-        for name in [AUTHORIZATION, COOKIE] {
-            let names = [http::header::ACCEPT, name];
+        for name in ["authorization", "cookie", "x-api-key", "origin", "user-agent"] {
+            let names = [ACCEPT, HeaderName::from_static(name)];
             assert!(nominees(&list(&names, [variant(1, "\"a\"")]), &Key::digest("2")).is_empty());
         }
     }

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, LAST_MODIFIED, RANGE},
+    header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, LAST_MODIFIED, RANGE},
 };
 
 use super::validation::{date, etag, is_weak, only};
@@ -34,6 +34,12 @@ pub(crate) struct ContentRange {
 impl ContentRange {
     /// That of a 206 with one part of bytes.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        // Each of several parts names its own range, within the body.
+        let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let several = b"multipart/byteranges";
+        if media_type.get(..several.len()).is_some_and(|it| it.eq_ignore_ascii_case(several)) {
+            return None;
+        }
         let value = only(headers, CONTENT_RANGE)?.to_str().ok()?.trim();
         let (unit, rest) = value.split_once(' ')?;
         let (range, total) = rest.trim().split_once('/')?;

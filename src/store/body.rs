@@ -65,8 +65,11 @@ impl StoredBody {
     /// `len` bytes of the body from `first` on, which it has, without its trailers.
     pub(crate) fn part(self, first: u64, len: u64) -> Self {
         match self.source {
-            // A body in memory has a length in memory.
-            Source::Bytes(bytes) => bytes.slice(first as usize..(first + len) as usize).into(),
+            Source::Bytes(bytes) => {
+                let at =
+                    |position| usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
+                bytes.slice(at(first)..at(first.saturating_add(len))).into()
+            }
             Source::Stream(_) => {
                 Self::from_stream(len, Part { whole: self, skip: first, left: len })
             }
@@ -230,6 +233,13 @@ mod tests {
         assert!(read(streamed(5, &[b"abc"])).pop().unwrap().is_err());
         assert!(read(streamed(2, &[b"abc"])).pop().unwrap().is_err());
         assert!(read(streamed(5, &[b"abc", b"", b"de"])).iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn a_part_that_the_body_has_not_is_what_it_has() {
+        let bodies = [(0, 9), (2, 9), (3, 1), (9, 9), (u64::MAX, u64::MAX)];
+        let of = |(first, len)| StoredBody::from(Bytes::from_static(b"abc")).part(first, len).len();
+        assert_eq!(bodies.map(of), [3, 1, 0, 0, 0]);
     }
 
     #[test]

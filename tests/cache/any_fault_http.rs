@@ -36,13 +36,13 @@ fn origin(revision: &Revision) -> Double {
         let response = match request.uri().path() {
             "/parts" => parts(&request, now),
             "/vary" => {
-                let text = vary(request.headers()["x-a"].to_str().unwrap(), now);
+                let text = vary(request.headers()["accept-language"].to_str().unwrap(), now);
                 let asked = request.headers().get("if-none-match");
                 let tag = format!("\"{text}\"");
                 // A cache that has several names them all.
                 let is_known = asked.is_some_and(|it| it.to_str().unwrap().contains(&tag));
                 let response = if is_known { crate::support::not_modified() } else { ok(text) };
-                line(line(response, "etag", tag), "vary", "x-a")
+                line(line(response, "etag", tag), "vary", "accept-language")
             }
             "/posted" => line(ok(format!("/posted {now}")), "content-location", url("/posted")),
             path => ok(format!("{path} {now}")),
@@ -166,7 +166,7 @@ impl<B: Store> Day<'_, B> {
 
     async fn variant(&self, page: usize, value: &str) -> Reply {
         let expected = vary(value, self.revision.now());
-        self.ask(get(&format!("/vary?{page}")).header("x-a", value), &[expected]).await
+        self.ask(get(&format!("/vary?{page}")).header("accept-language", value), &[expected]).await
     }
 
     async fn variants(&self) {

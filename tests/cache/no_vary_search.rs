@@ -153,6 +153,9 @@ async fn what_is_removed_answers_no_other_url_either() {
         assert!(stand.layer.entries().remove(&url("/?id=1")).await.unwrap() > 0);
         assert!(!stand.get("/?id=1&utm=2").await.is_hit());
         assert!(stand.get("/?id=1&utm=1").await.is_hit());
+        let removed = stand.layer.entries().remove(&get("/?id=1&utm=9").body(()).unwrap()).await;
+        assert!(removed.unwrap() > 0);
+        assert!(!stand.get("/?id=1&utm=1").await.is_hit());
         let post = Request::post(url("/?id=1&utm=3"));
         stand.ask(post).await;
         assert!(!stand.get("/?id=1&utm=1").await.is_hit());

@@ -354,3 +354,31 @@ async fn under_the_fixed_policy_no_part_is_kept() {
     }
     assert_eq!(stand.len().await, 0);
 }
+
+/// Of a body with several parts, the head names none.
+#[tokio::test]
+async fn several_parts_are_not_kept_as_one() {
+    let stand = stand(Double::new(|_, _| {
+        let body = "--x\r\ncontent-range: bytes 0-0/3\r\n\r\na\r\n--x--\r\n";
+        let response = line(ok(body), "content-type", "Multipart/ByteRanges; boundary=x");
+        let response = line(response, "content-range", format!("bytes 0-{}/{0}", body.len() - 1));
+        let mut response = line(line(response, "etag", "\"a\""), "cache-control", "max-age=60");
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        response
+    }));
+    stand.ask(get("/").header("range", "bytes=0-0,2-2")).await;
+    assert_eq!(stand.len().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_removed_for_a_request_takes_its_part_with_it() {
+    let stand = stand(origin(TEXT, "\"a\""));
+    for request in [range(0, 9), get("/")] {
+        stand.ask(range(0, 9)).await;
+        assert!(stand.ask(range(0, 9)).await.is_hit());
+        let request = request.body(()).unwrap();
+        assert_eq!(stand.layer.entries().remove(&request).await.unwrap(), 1);
+        assert_eq!(stand.ask(range(0, 9)).await.outcome(), BYPASS);
+        stand.layer.entries().clear().await.unwrap();
+    }
+}

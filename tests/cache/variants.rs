@@ -184,10 +184,29 @@ async fn nobody_gets_a_coding_that_he_cannot_read() {
     assert_eq!(stand.calls(), 4);
 }
 
+/// Nor where what was lent to him is replaced by one with the same tag.
+#[tokio::test]
+async fn what_is_lent_is_read_by_whom_it_is_lent_to() {
+    let stand = Stand::new(Double::new(|request, call| {
+        let response = match (has(&request, "\"a\""), call) {
+            (true, _) => not_modified(),
+            (_, 1) => ok("plain"),
+            _ => line(ok("compressed"), "content-encoding", "gzip"),
+        };
+        line(line(response, "etag", "\"a\""), "vary", "accept-encoding")
+    }));
+    let alice = || get("/").header("accept-encoding", "gzip");
+    stand.ask(alice()).await;
+    assert_eq!(stand.get("/").await.text(), "plain");
+    let fresh = CacheOptions::new().force_refresh(true);
+    assert_eq!(stand.ask(alice().extension(fresh)).await.text(), "compressed");
+    assert!(!stand.get("/").await.is_hit());
+}
+
 /// An origin whose tags are those of the page, whoever sees it.
 #[tokio::test]
 async fn one_users_response_is_not_lent_to_another() {
-    for name in ["cookie", "authorization"] {
+    for name in ["cookie", "authorization", "x-api-key", "x-forwarded-user", "origin"] {
         let inner = Double::new(move |request, _| {
             let user = request.headers()[name].to_str().unwrap();
             let response = if has(&request, "\"page\"") { not_modified() } else { ok(user) };
