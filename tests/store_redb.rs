@@ -916,6 +916,8 @@ async fn a_body_that_another_process_gave_up_is_not_published() {
         txn.commit().unwrap();
     }
     let other = shared(&path).open().unwrap();
+    // It is given up in the background, with the first transaction.
+    other.remove(&Key::digest("nothing")).await.unwrap();
     let error = writer.finish(None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert_eq!(get(&other, key(1)).await, None);
