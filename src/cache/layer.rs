@@ -1,4 +1,4 @@
-//! [`CacheLayer`]: the layer, its shared state and its handles. The settings are in `settings.rs`.
+//! [`CacheLayer`]: the layer, its shared state and its handles. The settings are in `settings/`.
 
 use std::{
     fmt,

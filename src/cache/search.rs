@@ -11,6 +11,7 @@ use http_body::Body;
 
 use super::{
     CacheLayer, RequestBody,
+    list::later,
     lookup::{Found, look_under, read},
     settings::Settings,
     share::put_head,
@@ -57,11 +58,11 @@ pub(super) async fn equivalent<B: Store, ReqBody: Body<Data = Bytes>>(
     let rule = settings.rules.url_variation(rule.head.headers()).filter(|_| rule.head.is_note())?;
     let simple = rule.simplified(Some(query));
     let note = read(cache, &note_key(settings, parts, url, path, &simple)).await.ok()??;
-    let target = RequestUrl { text: note.head.url().to_owned(), ..url.clone() };
-    if !note.head.is_note() || target.text == url.text || split(&target.text).0 != path {
+    let target = note.head.url();
+    if !note.head.is_note() || target == url.text || split(target).0 != path {
         return None;
     }
-    let key = settings.recipe.primary(&parts.method, &target, parts, Content::default());
+    let key = as_if_for(settings, parts, url, target.to_owned());
     let Found::Good(key, hit, verdict) = look_under(cache, options, parts, key).await.found else {
         return None;
     };
@@ -123,15 +124,11 @@ pub(crate) async fn lay<B: Store>(cache: &CacheLayer<B>, notes: Vec<(Key, Head)>
 
 /// Whether the note that is there leads where the new one does, and for at least as long.
 fn says_the_same(there: &Head, note: &Head) -> bool {
-    let lasts = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
-        (None, _) => true,
-        (Some(one), Some(other)) => one >= other,
-        (Some(_), None) => false,
-    };
+    let lasts = |end: fn(&Head) -> Option<Timestamp>| later(end(there), end(note)) == end(there);
     there.is_note()
         && (there.url(), there.headers()) == (note.url(), note.headers())
-        && lasts(there.expires_at(), note.expires_at())
-        && lasts(there.keep_until(), note.keep_until())
+        && lasts(Head::expires_at)
+        && lasts(Head::keep_until)
 }
 
 /// Path (with all before it) and query.
@@ -141,13 +138,7 @@ pub(crate) fn split(url: &str) -> (&str, Option<&str>) {
 
 /// Where the latest rule for `path` is noted, for requests that agree in everything else.
 fn rule_key(settings: &Settings, parts: &request::Parts, url: &RequestUrl, path: &str) -> Key {
-    let path = RequestUrl { text: path.to_owned(), ..url.clone() };
-    settings.recipe.search_rule(&settings.recipe.primary(
-        &Method::GET,
-        &path,
-        parts,
-        Content::default(),
-    ))
+    settings.recipe.search_rule(&as_if_for(settings, parts, url, path.to_owned()))
 }
 
 /// Where the URL of the latest response for what matters of a query is noted.
@@ -158,12 +149,11 @@ fn note_key(
     path: &str,
     simple: &str,
 ) -> Key {
-    let text = format!("{path}?{simple}");
-    let equal = RequestUrl { text, ..url.clone() };
-    settings.recipe.search(&settings.recipe.primary(
-        &Method::GET,
-        &equal,
-        parts,
-        Content::default(),
-    ))
+    settings.recipe.search(&as_if_for(settings, parts, url, format!("{path}?{simple}")))
+}
+
+/// The primary key of the request as if it were for the URL `text` of the same host and user.
+fn as_if_for(settings: &Settings, parts: &request::Parts, url: &RequestUrl, text: String) -> Key {
+    let url = RequestUrl { text, ..url.clone() };
+    settings.recipe.primary(&Method::GET, &url, parts, Content::default())
 }

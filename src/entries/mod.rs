@@ -73,7 +73,7 @@ impl<B: Store> Entries<B> {
     /// The stored response, expired or not; its [`CacheStatus`] is in the extensions.
     ///
     /// A URL means a `GET` without headers; of a URL with variants, the one that such a request selects. A damaged entry
-    /// counts as none.
+    /// counts as none, and so do a part of the response and what answers only by another URL's `No-Vary-Search`.
     ///
     /// # Errors
     ///
@@ -86,8 +86,8 @@ impl<B: Store> Entries<B> {
         Ok(Some(response))
     }
 
-    /// Whether a response is stored, expired or not. Of a URL with variants: whether there are any. A damaged entry counts
-    /// as none.
+    /// Whether a response is stored, expired or not. Of a URL with variants: whether there are any. What counts as none does
+    /// so for [`get`](Entries::get) as well.
     ///
     /// # Errors
     ///

@@ -134,6 +134,8 @@ async fn a_timeout_outside_bounds_the_wait_for_anothers_call_as_well() {
     // Inside, there is nothing yet to bound: this one has made no call.
     let inside = ServiceBuilder::new().layer(layer.clone()).layer(timeout).service(hyper());
     let mut waits = pin!(inside.oneshot(request(origin.url("/hang"))));
+    assert!(waits.as_mut().now_or_never().is_none());
+    // Long enough for the limit, were it counted.
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(waits.as_mut().now_or_never().is_none());
     assert_eq!(origin.asked(), ["GET /hang"]);
