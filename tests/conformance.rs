@@ -137,6 +137,40 @@ mod tiered {
     }
 }
 
+#[cfg(all(feature = "memory", feature = "tokio"))]
+mod timeout {
+    use std::time::Duration;
+
+    use larder::store::{AnyStore, Memory, Timeout};
+
+    use super::*;
+
+    fn limited<S>(store: S) -> Timeout<S> {
+        // Longer than a machine that is busy with other things takes.
+        Timeout::new(store, Duration::from_secs(600)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_memory_store_with_a_time_limit_keeps_every_promise() {
+        conformance::all(async || limited(Memory::default())).await;
+        conformance::all(async || AnyStore::new(limited(AnyStore::new(Memory::default())))).await;
+    }
+
+    #[tokio::test]
+    async fn clones_of_a_store_with_a_time_limit_share_everything() {
+        let store = limited(Memory::default());
+        conformance::shared(&store, &store.clone()).await;
+        conformance::isolation(&store, &limited(Memory::default())).await;
+    }
+
+    #[cfg(feature = "redb")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn redb_with_a_time_limit_keeps_every_promise() {
+        use larder::store::Redb;
+        conformance::all(async || limited(Redb::temporary().unwrap())).await;
+    }
+}
+
 #[cfg(all(feature = "compression", feature = "memory"))]
 mod compressed {
     use larder::store::{AnyStore, Compressed, Memory};

@@ -30,12 +30,12 @@
 //! [`custom_store`](https://docs.rs/crate/larder/latest/source/examples/custom_store.rs) is a store from its first line
 //! to its last, and runs the suite on itself.
 //!
-//! A store around a store ([`Tiered`], `Compressed`, [`AnyStore`], an [`Arc`]) forwards every method, and keeps every
+//! A store around a store ([`Tiered`], `Compressed`, `Timeout`, [`AnyStore`], an [`Arc`]) forwards every method, and keeps every
 //! promise itself: the versions, heads and lengths that it shows are its own, not those of what it wraps. What it needs to
 //! know of an entry it can note among the trailers, which a store keeps with the body.
 //!
 //! Requests wait for the store: a hit for [`Store::get`], the last bytes of a response for [`Writer::finish`]. What a store
-//! waits for itself, a server above all, it has to bound.
+//! waits for itself, a server above all, it has to bound; `Timeout` does it from outside.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -73,6 +73,8 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod tiered;
+#[cfg(feature = "tokio")]
+mod timeout;
 #[cfg(any(feature = "memory", feature = "compression"))]
 mod turn;
 
@@ -109,6 +111,9 @@ pub use self::redis::Redis;
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 #[doc(inline)]
 pub use self::sqlite::Sqlite;
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+pub use self::timeout::{Timeout, TimeoutWriter};
 
 /// A place where responses are kept. The [module's text](self) lists what it promises.
 ///

@@ -165,6 +165,8 @@ pub(crate) enum Way {
     Fail,
     FailFrom,
     Lose,
+    Hang,
+    HangFrom,
 }
 
 /// What a cache lives through, over a store that may fail.
@@ -214,10 +216,17 @@ pub(crate) async fn every_fault_of<L: Life<B>, B: Store, X: Store>(
                 Way::Fail => faulty.fail_nth(nth, kind),
                 Way::FailFrom => faulty.fail_from(nth, kind),
                 Way::Lose => faulty.lose_nth(nth, kind),
+                Way::Hang => faulty.hang_nth(nth),
+                Way::HangFrom => faulty.hang_from(nth),
             }
             L::live(&stand, &revision, true).await;
             let is_over = faulty.operations() < nth;
             faulty.heal();
+            #[cfg(feature = "tokio")]
+            if matches!(way, Way::Hang | Way::HangFrom) {
+                // The time for which it is spared.
+                tokio::time::sleep(LIMIT).await;
+            }
             L::live(&stand, &revision, false).await;
             assert_eq!(stand.layer.stats().in_flight, 0, "{way:?} {kind:?} at {nth}");
             if is_over {
@@ -238,6 +247,15 @@ pub(crate) const ALL: [(Way, ErrorKind); 6] = [
     (Way::Lose, ErrorKind::Unavailable),
 ];
 
+/// Of a store that is waited for so long.
+#[cfg(feature = "tokio")]
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// What the cache sees as failures; in virtual time.
+#[cfg(feature = "tokio")]
+pub(crate) const HANGS: [(Way, ErrorKind); 2] =
+    [(Way::Hang, ErrorKind::Unavailable), (Way::HangFrom, ErrorKind::Unavailable)];
+
 pub(crate) fn around<S: Store>(store: S) -> (Faulty<S>, Faulty<S>) {
     let store = Faulty::new(store);
     (store.clone(), store)
@@ -246,6 +264,19 @@ pub(crate) fn around<S: Store>(store: S) -> (Faulty<S>, Faulty<S>) {
 #[tokio::test]
 async fn of_a_store_in_memory() {
     every_fault(|| around(Memory::default()), &ALL).await;
+}
+
+#[cfg(feature = "tokio")]
+pub(crate) fn limited<S: Store>(store: S) -> (store::Timeout<Faulty<S>>, Faulty<S>) {
+    let (store, faulty) = around(store);
+    (store::Timeout::new(store, LIMIT).unwrap(), faulty)
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn of_a_store_that_is_waited_for_so_long() {
+    every_fault(|| limited(Memory::default()), &ALL).await;
+    every_fault(|| limited(Memory::default()), &HANGS).await;
 }
 
 #[cfg(feature = "redb")]

@@ -63,6 +63,8 @@ mod status;
 mod stores;
 mod streaming;
 mod tags;
+#[cfg(feature = "tokio")]
+mod timeouts;
 mod uncacheable;
 mod unsafe_methods;
 mod variants;

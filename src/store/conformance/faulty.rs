@@ -1,11 +1,11 @@
-//! [`Faulty`]: a store around a store, that fails where it is told to.
+//! [`Faulty`]: a store around a store, that fails or hangs where it is told to.
 //!
 //! The tests of the cache compile this file too, so that they need no feature for it; it names nothing but the crate's
 //! public items.
 
 use std::{
     fmt,
-    future::Future,
+    future::{self, Future},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -55,7 +55,7 @@ pub enum Operation {
     Count,
 }
 
-/// A store that does what the one inside does, until it is told to fail.
+/// A store that does what the one inside does, until it is told to fail or to hang.
 ///
 /// Operations are numbered as they come, so that a test can let the first fail, then the second, and so on, until what it
 /// does no longer has so many. Whatever fails, a cache has to answer every request, and rightly so from then on:
@@ -101,26 +101,26 @@ struct Plan {
 
 #[derive(Debug, Default)]
 struct Faults {
-    /// Every operation of this kind fails.
-    kind: Option<(Operation, ErrorKind)>,
-    /// The operation of this number fails.
-    number: Option<(usize, Way, ErrorKind)>,
+    /// Every operation of this kind meets it.
+    kind: Option<(Operation, Fault)>,
+    /// The operation of this number meets it, and all behind it do where that is said.
+    number: Option<(usize, Reach, Fault)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum Fault {
     /// It does nothing, and fails.
-    Fail,
-    /// So do all behind it.
-    FailFrom,
+    Fail(ErrorKind),
     /// It is done, and fails nevertheless.
-    Lose,
+    Lose(ErrorKind),
+    /// It does nothing, and does not end.
+    Hang,
 }
 
-enum Verdict {
-    Go,
-    Fail(Error),
-    Lose(Error),
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reach {
+    One,
+    AllFrom,
 }
 
 impl<S> Faulty<S> {
@@ -132,22 +132,38 @@ impl<S> Faulty<S> {
 
     /// From now on, every operation of this kind fails.
     pub fn fail(&self, operation: Operation, kind: ErrorKind) {
-        self.plan.faults().kind = Some((operation, kind));
+        self.plan.faults().kind = Some((operation, Fault::Fail(kind)));
+    }
+
+    /// From now on, no operation of this kind ends. One that has begun so does not go on when the store is
+    /// [healed](Faulty::heal).
+    pub fn hang(&self, operation: Operation) {
+        self.plan.faults().kind = Some((operation, Fault::Hang));
     }
 
     /// The `n`-th operation from now on, from 1, does nothing and fails.
     pub fn fail_nth(&self, n: usize, kind: ErrorKind) {
-        self.plan.arrange(n, Way::Fail, kind);
+        self.plan.arrange(n, Reach::One, Fault::Fail(kind));
     }
 
     /// The `n`-th operation from now on and all behind it fail: the store is down.
     pub fn fail_from(&self, n: usize, kind: ErrorKind) {
-        self.plan.arrange(n, Way::FailFrom, kind);
+        self.plan.arrange(n, Reach::AllFrom, Fault::Fail(kind));
     }
 
     /// The `n`-th operation from now on is done, and fails nevertheless: the answer is lost on its way.
     pub fn lose_nth(&self, n: usize, kind: ErrorKind) {
-        self.plan.arrange(n, Way::Lose, kind);
+        self.plan.arrange(n, Reach::One, Fault::Lose(kind));
+    }
+
+    /// The `n`-th operation from now on does nothing, and does not end.
+    pub fn hang_nth(&self, n: usize) {
+        self.plan.arrange(n, Reach::One, Fault::Hang);
+    }
+
+    /// The `n`-th operation from now on and all behind it do nothing, and do not end: the disk hangs.
+    pub fn hang_from(&self, n: usize) {
+        self.plan.arrange(n, Reach::AllFrom, Fault::Hang);
     }
 
     /// From now on, every operation is pending so many times before it begins.
@@ -155,7 +171,7 @@ impl<S> Faulty<S> {
         self.plan.pending.store(times, Ordering::SeqCst);
     }
 
-    /// From now on, nothing fails.
+    /// From now on, nothing fails or hangs.
     pub fn heal(&self) {
         let mut faults = self.plan.faults();
         (faults.kind, faults.number) = (None, None);
@@ -178,25 +194,21 @@ impl Plan {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn arrange(&self, n: usize, way: Way, kind: ErrorKind) {
-        self.faults().number = Some((self.done.load(Ordering::SeqCst) + n, way, kind));
+    fn arrange(&self, n: usize, reach: Reach, fault: Fault) {
+        self.faults().number = Some((self.done.load(Ordering::SeqCst) + n, reach, fault));
     }
 
-    fn meet(&self, operation: Operation) -> Verdict {
+    /// What the operation that begins now meets.
+    fn meet(&self, operation: Operation) -> Option<Fault> {
         let faults = self.faults();
-        let error = |kind| Error::new(kind, "faulty", format!("{operation:?} was told to fail"));
         let number = self.done.fetch_add(1, Ordering::SeqCst) + 1;
-        if let Some((failing, kind)) = faults.kind
+        if let Some((failing, fault)) = faults.kind
             && failing == operation
         {
-            return Verdict::Fail(error(kind));
+            return Some(fault);
         }
-        match faults.number {
-            Some((failing, Way::Fail, kind)) if number == failing => Verdict::Fail(error(kind)),
-            Some((failing, Way::FailFrom, kind)) if number >= failing => Verdict::Fail(error(kind)),
-            Some((failing, Way::Lose, kind)) if number == failing => Verdict::Lose(error(kind)),
-            _ => Verdict::Go,
-        }
+        let (first, reach, fault) = faults.number?;
+        (number == first || (reach == Reach::AllFrom && number > first)).then_some(fault)
     }
 
     /// Does `work`, or fails.
@@ -206,13 +218,15 @@ impl Plan {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         Pending(self.pending.load(Ordering::SeqCst)).await;
+        let error = |kind| Error::new(kind, "faulty", format!("{operation:?} was told to fail"));
         match self.meet(operation) {
-            Verdict::Go => work.await,
-            Verdict::Fail(error) => Err(error),
-            Verdict::Lose(error) => {
+            None => work.await,
+            Some(Fault::Fail(kind)) => Err(error(kind)),
+            Some(Fault::Lose(kind)) => {
                 work.await?;
-                Err(error)
+                Err(error(kind))
             }
+            Some(Fault::Hang) => future::pending().await,
         }
     }
 }
