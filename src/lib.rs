@@ -29,6 +29,23 @@
 //! # }
 //! ```
 //!
+//! # One client or many users
+//!
+//! [`CacheLayer::new`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, forever
+//! until told otherwise, cookies included. [`CacheLayer::shared`] makes a cache that stands in front of many users, on a
+//! server or a gateway: it keeps nothing before an expiration has been chosen, lets requests with credentials past, and
+//! does not keep responses that set cookies.
+//!
+//! # Time, or the HTTP rules
+//!
+//! By default time alone decides, and cache headers are ignored. With [`CacheLayer::http_rules`] they decide, as RFC 9111
+//! has it, for a private cache as for a shared one; what they leave open, the expirations of the layer do.
+//!
+//! ```
+//! # use larder::{CacheLayer, store::Memory};
+//! let gateway = CacheLayer::shared(Memory::default()).http_rules();
+//! ```
+//!
 //! # Where to look
 //!
 //! - [`CacheLayer`] has every setting: what is cached, the key, the expiry. [`Cache`] is the service that it makes.
@@ -100,23 +117,6 @@
 //! [`stacks`] tells of each what is keyed and stored, and has the [order](stacks#the-order-of-layers) in which
 //! compression, CORS, redirects, timeouts, retries, limits and traces go around it.
 //!
-//! # One client or many users
-//!
-//! [`CacheLayer::new`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, forever
-//! until told otherwise, cookies included. [`CacheLayer::shared`] makes a cache that stands in front of many users, on a
-//! server or a gateway: it keeps nothing before an expiration has been chosen, lets requests with credentials past, and
-//! does not keep responses that set cookies.
-//!
-//! # Time, or the HTTP rules
-//!
-//! By default time alone decides, and cache headers are ignored. With [`CacheLayer::http_rules`] they decide, as RFC 9111
-//! has it, for a private cache as for a shared one; what they leave open, the expirations of the layer do.
-//!
-//! ```
-//! # use larder::{CacheLayer, store::Memory};
-//! let gateway = CacheLayer::shared(Memory::default()).http_rules();
-//! ```
-//!
 //! # What is cached, and what is not
 //!
 //! By default the responses of status 200 to `GET` and `HEAD`, whatever their cache headers say, for as long as the
@@ -155,7 +155,9 @@
 //!
 //! - **Hits do not depend on the inner service.** The cache is always ready; only a request that needs the inner
 //!   service waits for it.
-//! - **No error is added.** The error type is the inner service's; a store that fails is a miss, or "not stored".
+//! - **No error is added.** The error type is the inner service's; a store that fails is a miss, or "not stored". One that
+//!   hangs is waited for: a server as long as its store says, a disk until it answers, or for as long as
+//!   `store::Timeout` allows.
 //! - **Bodies stream** in both directions; memory is bounded whatever their size, and however many
 //!   [read](CacheLayer::coalesce) them.
 //! - **The layer spawns nothing**, save the refreshes in the background that a setting asks for. Bodies are pulled by those
@@ -197,7 +199,7 @@
 //! | `redis` | | `store::Redis` | redis, rustls (with ring), tokio (`rt`, `sync`, `time`, `net`), futures-util |
 //! | `mongodb` | | `store::MongoDb` | mongodb with bson, rustls (with ring) and a DNS client, tokio (`rt`, `sync`, `time`, `net`), futures-util |
 //! | `compression` | | `store::Compressed` | zstd (C, compiled in) |
-//! | `tokio` | yes | refreshes in the background, a limit on waits | tokio (`rt`, `sync`, `time`) |
+//! | `tokio` | yes | refreshes in the background, limits on waits, `store::Timeout` | tokio (`rt`, `sync`, `time`) |
 //! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
 //! | `metrics` | | counters, a gauge and a histogram of the `metrics` facade | metrics |
 //! | `tracing` | | a span for each call, events for decisions and faults | tracing |

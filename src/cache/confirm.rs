@@ -173,17 +173,12 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let now = self.cache.settings.clock.now();
         let response = self.updated(old, &answer.headers, now);
         let has_moved = self.varies_anew(old, &response);
-        let (operation, done) = if says == HeadSays::Changed {
-            (StoreOperation::Remove, self.cache.remove_seen(key, seen).await)
+        // What fails is told, and leaves what was there.
+        if says == HeadSays::Changed {
+            drop(self.cache.remove_seen(key, seen).await);
         } else if let Ok(head) = self.renewed(old, &response, has_moved, requested_at, now).stored {
             let update = self.cache.shared.store.update(key, seen, Head::clone(&head));
-            let operation = StoreOperation::Update;
-            (operation, self.cache.observer().timed(operation, update).await)
-        } else {
-            return;
-        };
-        if let Err(error) = done {
-            self.cache.observer().store_failed(operation, Some(key), &error);
+            drop(self.cache.observer().asked(StoreOperation::Update, key, update).await);
         }
     }
 

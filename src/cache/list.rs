@@ -70,6 +70,9 @@ impl Listing {
             let get = store.get(&self.primary);
             there = observer.asked(StoreOperation::Get, &self.primary, get).await?;
         }
+        if there.is_some_and(|hit| hit.head.list().is_some() && !self.is_found_by(&hit.head)) {
+            return Ok(());
+        }
         put_head(store, observer, &self.primary, self.head).await
     }
 }

@@ -46,7 +46,6 @@ mod settings;
 mod share;
 mod variants;
 
-pub(crate) use self::place::{Missed, Place};
 pub use self::{
     body::{BodyError, CoalescedError, ResponseBody},
     failure::{RefreshError, RefreshFailure},
@@ -54,4 +53,8 @@ pub use self::{
     layer::CacheLayer,
     request::RequestBody,
     service::Cache,
+};
+pub(crate) use self::{
+    place::{Missed, Place},
+    removal::both,
 };

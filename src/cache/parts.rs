@@ -21,7 +21,6 @@ use super::{
     share::{Around, Entry, Limits},
 };
 use crate::{
-    event::StoreOperation,
     key::Key,
     policy::{self, Exchange, Joined, Union},
     status::Refusal,
@@ -105,9 +104,8 @@ where
             }
         }
         for (key, seen) in gone {
-            if let Err(error) = self.cache.remove_seen(&key, seen).await {
-                self.cache.observer().store_failed(StoreOperation::Remove, Some(&key), &error);
-            }
+            // What fails is told, and leaves what was there.
+            drop(self.cache.remove_seen(&key, seen).await);
         }
     }
 

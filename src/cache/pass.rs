@@ -16,7 +16,7 @@ use super::{
     place::Missed,
 };
 use crate::{
-    event::{Event, StoreOperation},
+    event::Event,
     key::{Key, RequestUrl},
     options::CacheOptions,
     status::{Bypass, CacheStatus, Outcome},
@@ -128,9 +128,11 @@ async fn invalidate<B: Store>(
     groups: &[Box<str>],
 ) {
     let recipe = &cache.settings.recipe;
-    let tell = |removed: store::Result<u64>| match removed {
-        Ok(entries) => cache.observer().tell(&Event::Invalidated { entries }),
-        Err(error) => cache.observer().store_failed(StoreOperation::Remove, None, &error),
+    // What failed has been told.
+    let tell = |removed: store::Result<u64>| {
+        if let Ok(entries) = removed {
+            cache.observer().tell(&Event::Invalidated { entries });
+        }
     };
     tell(cache.remove_url(recipe, &url.text).await);
     for named in named.iter().filter_map(|named| recipe.url_of(named.clone())) {

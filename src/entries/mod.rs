@@ -9,7 +9,7 @@ use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Missed, Place, search},
+    cache::{CacheLayer, Missed, Place, both, search},
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
@@ -101,7 +101,8 @@ impl<B: Store> Entries<B> {
     /// Stores a response that was made by hand or fetched elsewhere, in place of what is there, and returns its key.
     ///
     /// The expiration is chosen as for any response, [`CacheOptions`] in the request's extensions included; which
-    /// methods, statuses and sizes are kept is not asked.
+    /// methods, statuses and sizes are kept is not asked. It is newer than what is on its way
+    /// from an origin, and than a removal that comes before this has returned, which need not remove it.
     ///
     /// # Errors
     ///
@@ -192,8 +193,8 @@ impl<B: Store> Entries<B> {
             Meant::Request(..) | Meant::Invalid(_) => {
                 let (missed, found) = self.find(&target).await?;
                 let key = found.map_or(missed.key, |(key, _)| key);
-                let removed = u64::from(self.layer.remove_key(&key).await?);
-                Ok(removed + self.remove_beside(&target, &missed.primary).await?)
+                let removed = self.layer.remove_key(&key).await.map(u64::from);
+                both(removed, self.remove_beside(&target, &missed.primary).await)
             }
         }
     }
@@ -271,20 +272,26 @@ impl<B: Store> Entries<B> {
     async fn remove_beside(&self, target: &Target, primary: &Key) -> Result<u64> {
         let Meant::Request(parts, _) = &target.0 else { return Ok(0) };
         let settings = &*self.layer.settings;
-        let mut removed = 0;
+        let mut removed = Ok(0);
         if settings.rules.keeps_parts() {
-            let (missed, found) =
-                self.find_under(settings.recipe.part(primary), Some(parts)).await?;
-            let key = found.map_or(missed.key, |(key, _)| key);
-            removed += u64::from(self.layer.remove_key(&key).await?);
+            let found = self.find_under(settings.recipe.part(primary), Some(parts)).await;
+            let part = match found {
+                Ok((missed, found)) => {
+                    let key = found.map_or(missed.key, |(key, _)| key);
+                    self.layer.remove_key(&key).await.map(u64::from)
+                }
+                Err(error) => Err(error),
+            };
+            removed = both(removed, part);
         }
         if settings.recipe.heeds_no_vary_search()
             && let Ok(url) = settings.recipe.url(parts)
         {
             let path = search::split(&url.text).0;
-            removed += self.layer.remove_tagged(&settings.recipe.path_tag(path)).await?;
+            let tag = settings.recipe.path_tag(path);
+            removed = both(removed, self.layer.remove_tagged(&tag).await);
         }
-        Ok(removed)
+        removed
     }
 
     /// The entry under `key`; a damaged one counts as none.

@@ -7,7 +7,7 @@ use crate::key::Key;
 
 /// Which entry is meant: by [`Key`], by URL (a `GET` without headers), or by a request.
 ///
-/// Made from a `Key`, a `&str`, a `&Uri`, a `&Request<()>` or, for requests whose body is part of the key, a
+/// Made from a `Key`, a URL (`&str`, `String`, `Uri`), a `&Request<()>` or, for requests whose body is part of the key, a
 /// `&Request<Bytes>`.
 #[derive(Debug)]
 pub struct Target(pub(super) Meant);
@@ -27,6 +27,12 @@ impl From<Key> for Target {
     }
 }
 
+impl From<&Key> for Target {
+    fn from(key: &Key) -> Self {
+        Self::from(*key)
+    }
+}
+
 impl From<&str> for Target {
     fn from(url: &str) -> Self {
         match url.parse::<Uri>() {
@@ -42,11 +48,23 @@ impl From<&String> for Target {
     }
 }
 
+impl From<String> for Target {
+    fn from(url: String) -> Self {
+        Self::from(url.as_str())
+    }
+}
+
+impl From<Uri> for Target {
+    fn from(uri: Uri) -> Self {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.uri = uri;
+        Self(Meant::Url(Box::new(parts)))
+    }
+}
+
 impl From<&Uri> for Target {
     fn from(uri: &Uri) -> Self {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.uri = uri.clone();
-        Self(Meant::Url(Box::new(parts)))
+        Self::from(uri.clone())
     }
 }
 

@@ -107,7 +107,7 @@ impl Observer {
     }
 
     /// What the store answers, its time taken where anybody wants to know.
-    pub(crate) async fn timed<F: Future>(&self, operation: StoreOperation, asked: F) -> F::Output {
+    async fn timed<F: Future>(&self, operation: StoreOperation, asked: F) -> F::Output {
         let begun = self.is_timing().then(Instant::now);
         let answer = asked.await;
         if let Some(begun) = begun {
@@ -124,16 +124,16 @@ impl Observer {
         cfg!(feature = "metrics") || is_logged || !self.hooks.is_empty()
     }
 
-    /// What the store answers about the entry under `key`; its time is taken, and its failure is told.
-    pub(crate) async fn asked<T>(
+    /// What the store answers about the entry under `key`, or about several; its time is taken, and its failure is told.
+    pub(crate) async fn asked<'a, T>(
         &self,
         operation: StoreOperation,
-        key: &Key,
+        key: impl Into<Option<&'a Key>>,
         asked: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let answer = self.timed(operation, asked).await;
         if let Err(error) = &answer {
-            self.store_failed(operation, Some(key), error);
+            self.store_failed(operation, key.into(), error);
         }
         answer
     }

@@ -266,7 +266,8 @@ impl Outcome {
     }
 
     /// Why, in a word, where the outcome says it.
-    pub(crate) fn reason(self) -> Option<&'static str> {
+    #[must_use]
+    pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::Miss(miss) | Self::Coalesced(miss) => Some(miss.name()),
             Self::Stale(why) => Some(why.name()),

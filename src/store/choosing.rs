@@ -13,6 +13,7 @@
 //! | [`MongoDb`](super::MongoDb) | several machines, with a MongoDB at hand; bodies of any size, in GridFS | machines |
 //! | [`Tiered`](super::Tiered) | hot responses near (memory) before a store that is far (a file, a server) | as the far one |
 //! | [`Compressed`](super::Compressed) | more in the same room, at the cost of time: bodies as zstd | as the store inside |
+//! | [`Timeout`](super::Timeout) | a disk that may hang, and is to be done without then | as the store inside |
 //!
 //! In doubt: `Redb`, the default, for a program alone; `Redis` for many machines.
 //!
@@ -34,10 +35,12 @@
 //! and makes a write wait for the disk. A file opens again after each of these, with whole entries
 //! only, and without being read through.
 //!
-//! Where the store does not answer (a server that is down, a disk that fails), requests go to the origin as if there were no
+//! Where the store fails (a server that is down, a disk with errors), requests go to the origin as if there were no
 //! cache, for as long as that lasts: [`Miss::StoreFailed`](crate::Miss::StoreFailed) and
 //! [`Refusal::StoreFailed`](crate::Refusal::StoreFailed) say so. A server that is silent holds a request up for the
 //! [time limit](super::redis::Builder::response_timeout), 2 s by default; one that refuses to be connected to, not at all.
+//! A disk that is silent holds requests up until it answers: those that read, and the last bytes of what is being stored.
+//! [`Timeout`](super::Timeout) bounds that.
 //!
 //! # What it costs
 //!
@@ -50,6 +53,7 @@
 //! | `MongoDb` | [one round trip](super::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |
 //! | `Tiered` | the near one's; the far one's at first, and a copy | both of them, and a look-up in the far one | what the two run |
 //! | `Compressed` | the store's, and unpacking it | the store's, and packing it, in place | what the store runs |
+//! | `Timeout` | the store's, and a timer where it is waited for | the same | what the store runs |
 //!
 //! Large bodies stream from and to all of them, chunk by chunk. The modules have more:
 //! [Redis's commands](super::redis#what-an-operation-costs), [Redb's transactions](super::redb#atomicity).

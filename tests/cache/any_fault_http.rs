@@ -240,3 +240,10 @@ async fn of_a_store_that_cannot_be_reached() {
 async fn of_a_store_that_is_damaged_or_does_what_it_says_has_failed() {
     every_fault_of::<ByRules, _, _>(|| around(Memory::default()), &[ALL[1], ALL[5]]).await;
 }
+
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn of_a_store_that_hangs() {
+    use crate::any_fault::{HANGS, limited};
+    every_fault_of::<ByRules, _, _>(|| limited(Memory::default()), &HANGS).await;
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Request;
 use larder::{
     CacheLayer, Stored,
-    store::{ErrorKind, Memory, conformance::Faulty},
+    store::{ErrorKind, Memory},
 };
 
 use crate::support::*;
@@ -160,6 +160,17 @@ async fn what_is_removed_answers_no_other_url_either() {
         stand.ask(post).await;
         assert!(!stand.get("/?id=1&utm=1").await.is_hit());
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_for_one_url_is_removed_for_the_others() {
+    let store = Faulty::new(Memory::default());
+    let stand = Stand::over(store.clone(), says("params=(\"utm\")")).with(heeds);
+    stand.get("/?id=1&utm=1").await;
+    store.fail(Op::Remove, ErrorKind::Unavailable);
+    let request = get("/?id=1&utm=9").body(()).unwrap();
+    stand.layer.entries().remove(&request).await.unwrap_err();
+    assert!(!stand.get("/?id=1&utm=9").await.is_hit());
 }
 
 #[tokio::test]

@@ -6,12 +6,12 @@ use futures_util::{FutureExt, StreamExt};
 use http::{HeaderValue, Request, Response};
 use larder::{
     CacheLayer, CacheOptions, Outcome, Refusal, Stored,
-    store::{Memory, Store},
+    store::{ErrorKind, Memory, Store},
 };
 
 use crate::support::{
-    Double, Gate, Gated, Reply, Stand, TestBody, channel, chunk, empty, full, get, head, line, ok,
-    soon, tagged, url, with,
+    Double, Faulty, Gate, Gated, Op, Reply, Stand, TestBody, channel, chunk, empty, full, get,
+    head, line, ok, soon, tagged, url, with,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -365,6 +365,25 @@ async fn a_removal_while_an_entry_is_being_renewed_takes_it_out() {
         assert_eq!(reply.stored(), Stored::No(Refusal::Superseded), "{from:?}");
         assert_eq!(stand.len().await, 0, "{from:?}");
     }
+}
+
+/// What cannot be removed keeps nothing else from it.
+#[tokio::test]
+async fn a_removal_that_fails_for_the_entry_that_is_being_renewed_takes_the_others_out() {
+    let faulty = Faulty::new(Memory::default());
+    let store = Gated::at_update(faulty.clone());
+    let (stand, gate) = expired(store.clone(), From::Header).await;
+    let other = Stand::over(store.clone(), Double::counting());
+    other.ask(get("/other").extension(CacheOptions::new().tag("news"))).await;
+    gate.open(1);
+    let mut caller = pin!(stand.get("/"));
+    assert!(caller.as_mut().now_or_never().is_none());
+    faulty.fail(Op::Remove, ErrorKind::Unavailable);
+    stand.layer.entries().remove_tag("news").await.unwrap_err();
+    assert_eq!(stand.layer.stats().store_errors, 1);
+    assert!(!other.get("/other").await.is_hit());
+    store.update(1);
+    assert_eq!(soon(caller).await.text(), "whole");
 }
 
 /// What the entry has become meanwhile is not the removal's to judge.
