@@ -56,7 +56,7 @@ fn trusting_only(certificate: CertificateDer<'static>) -> Result<ClientConfig, B
 
 /// A server on this machine, and the certificate that it made for itself.
 async fn start_server() -> Result<(String, CertificateDer<'static>), BoxError> {
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
     let certificate = own.cert.der().clone();
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
@@ -65,7 +65,7 @@ async fn start_server() -> Result<(String, CertificateDer<'static>), BoxError> {
     let tls = TlsAcceptor::from(Arc::new(config));
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let origin = format!("https://localhost:{}/", listener.local_addr()?.port());
+    let origin = format!("https://{}/", listener.local_addr()?);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let tls = tls.clone();

@@ -291,6 +291,8 @@ mod redis_servers;
 
 #[cfg(feature = "redis")]
 mod redis {
+    use std::time::Duration;
+
     use larder::store::{Redis, Store, redis::Builder};
 
     use super::{
@@ -298,11 +300,17 @@ mod redis {
         *,
     };
 
+    /// With more time than a busy machine takes, or one that stands still for a while.
+    fn patient(builder: Builder) -> Builder {
+        let limit = Duration::from_secs(120);
+        builder.connect_timeout(limit).response_timeout(limit)
+    }
+
     /// Runs the suite, and leaves nothing behind on a server that is not the test's own.
     async fn all(builder: impl Fn() -> Builder) {
         let stores = std::sync::Mutex::new(Vec::new());
         conformance::all(async || {
-            let store = builder().namespace(namespace()).connect().await.unwrap();
+            let store = patient(builder()).namespace(namespace()).connect().await.unwrap();
             stores.lock().unwrap().push(store.clone());
             store
         })
@@ -323,7 +331,8 @@ mod redis {
     async fn memory_before_redis_keeps_every_promise() {
         use larder::store::{Memory, Tiered};
         let (url, _server) = any_server();
-        let connect = async || Redis::builder(&url).namespace(namespace()).connect().await.unwrap();
+        let builder = || patient(Redis::builder(&url)).namespace(namespace());
+        let connect = async || builder().connect().await.unwrap();
         let stores = std::sync::Mutex::new(Vec::new());
         conformance::all(async || {
             let store = Tiered::new(Memory::default(), connect().await);
@@ -354,8 +363,9 @@ mod redis {
         let (url, _server) = any_server();
         let namespace = namespace();
         // One is the beginning of the other.
-        let one = Redis::builder(&url).namespace(&namespace).build().unwrap();
-        let two = Redis::builder(&url).namespace(format!("{namespace}*")).build().unwrap();
+        let builder = |name: &str| patient(Redis::builder(&url)).namespace(name);
+        let one = builder(&namespace).build().unwrap();
+        let two = builder(&format!("{namespace}*")).build().unwrap();
         conformance::isolation(&one, &two).await;
         one.clear().await.unwrap();
         two.clear().await.unwrap();
@@ -365,7 +375,7 @@ mod redis {
     async fn two_connections_to_a_redis_server_share_everything() {
         let (url, _server) = any_server();
         let namespace = namespace();
-        let connect = || Redis::builder(&url).namespace(&namespace).connect();
+        let connect = || patient(Redis::builder(&url)).namespace(&namespace).connect();
         let (one, two) = (connect().await.unwrap(), connect().await.unwrap());
         conformance::shared(&one, &two).await;
         one.clear().await.unwrap();
@@ -375,7 +385,7 @@ mod redis {
     async fn what_is_on_a_redis_server_is_there_for_the_next_connection() {
         let (url, _server) = any_server();
         let namespace = namespace();
-        let connect = || Redis::builder(&url).namespace(&namespace).connect();
+        let connect = || patient(Redis::builder(&url)).namespace(&namespace).connect();
         conformance::reopen(async || connect().await.unwrap()).await;
         connect().await.unwrap().clear().await.unwrap();
     }
@@ -396,6 +406,12 @@ mod mongodb {
         *,
     };
 
+    /// With more time than a busy machine takes, or one that stands still for a while.
+    fn at(url: &str, namespace: &str) -> Builder {
+        let store = MongoDb::builder(url).database(DATABASE).namespace(namespace);
+        store.timeout(Duration::from_secs(50))
+    }
+
     /// Runs the suite, and leaves nothing behind on a server that is not the test's own.
     async fn all(builder: impl Fn(Builder) -> Builder) {
         let (url, _server) = any_server();
@@ -403,9 +419,7 @@ mod mongodb {
         conformance::all(async || {
             let namespace = namespace();
             namespaces.lock().unwrap().push(namespace.clone());
-            let store = MongoDb::builder(&url).database(DATABASE).namespace(namespace);
-            // More than a busy machine takes.
-            builder(store.timeout(Duration::from_secs(20))).connect().await.unwrap()
+            builder(at(&url, &namespace)).connect().await.unwrap()
         })
         .await;
         for namespace in namespaces.into_inner().unwrap() {
@@ -430,9 +444,8 @@ mod mongodb {
         let namespace = namespace();
         // One is the beginning of the other.
         let names = [namespace.clone(), format!("{namespace}.files")];
-        let connect = |name: &str| MongoDb::builder(&url).database(DATABASE).namespace(name);
-        let one = connect(&names[0]).connect().await.unwrap();
-        let two = connect(&names[1]).inline_limit(0).connect().await.unwrap();
+        let one = at(&url, &names[0]).connect().await.unwrap();
+        let two = at(&url, &names[1]).inline_limit(0).connect().await.unwrap();
         conformance::isolation(&one, &two).await;
         for name in names {
             drop_namespace(&url, &name).await;
@@ -443,7 +456,7 @@ mod mongodb {
     async fn two_connections_to_a_mongodb_server_share_everything() {
         let (url, _server) = any_server();
         let namespace = namespace();
-        let connect = || MongoDb::builder(&url).database(DATABASE).namespace(&namespace).connect();
+        let connect = || at(&url, &namespace).connect();
         let (one, two) = (connect().await.unwrap(), connect().await.unwrap());
         conformance::shared(&one, &two).await;
         drop_namespace(&url, &namespace).await;
@@ -453,7 +466,7 @@ mod mongodb {
     async fn what_is_on_a_mongodb_server_is_there_for_the_next_connection() {
         let (url, _server) = any_server();
         let namespace = namespace();
-        let connect = || MongoDb::builder(&url).database(DATABASE).namespace(&namespace).connect();
+        let connect = || at(&url, &namespace).connect();
         conformance::reopen(async || connect().await.unwrap()).await;
         drop_namespace(&url, &namespace).await;
     }

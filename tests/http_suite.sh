@@ -57,7 +57,7 @@ trap finish EXIT
 
 # Waits until the program of this pid writes a line that matches, and prints the number that ends it.
 port() { # pid, log, pattern
-  for _ in $(seq 300); do
+  for _ in $(seq 1200); do
     local line
     line=$(grep -m 1 -E "$3" "$2" || true)
     if [ -n "$line" ]; then grep -oE '[0-9]+/?$' <<<"$line" | tr -d /; return; fi

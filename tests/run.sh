@@ -83,7 +83,7 @@ cleanup() {
 trap cleanup EXIT
 # Until the file $1 has something in it.
 wait_for() {
-  for _ in $(seq 200); do [ -s "$1" ] || [ -S "$1" ] && return; sleep 0.1; done
+  for _ in $(seq 1200); do [ -s "$1" ] || [ -S "$1" ] && return; sleep 0.1; done
   echo "a server for the quickstart did not come up" >&2
   exit 1
 }
@@ -103,7 +103,8 @@ if [ -z "$mongodb" ]; then
   wait_for "$scratch/mongodb.uri"
   mongodb=$(cat "$scratch/mongodb.uri")
 fi
-quickstart
+# The default store lies in the temporary folder, where one of another run may lie, or be at work.
+TMPDIR=$scratch quickstart
 quickstart --store "redb:$scratch/cache.redb"
 quickstart --store "sqlite:$scratch/cache.db"
 quickstart --store "redis:$redis"
@@ -125,7 +126,11 @@ example hyper_client '^HTTP/2.0 200 OK, 13 bytes  hit$'
 example reqwest_client '^42  hit$'
 example axum_server '^POST /purge\?tag=news +2 removed'
 example redis_shared '^process [0-9]+: hit, 12 bytes$' --redis "$redis"
-example stampede '^1 calls, 999 coalesced, 1000 hits'
+example stampede '^1 calls, [0-9]+ coalesced, [0-9]+ hits$'
+# Who comes when the answer is there already, on a machine that is slow, has a hit.
+read -r _ _ coalesced _ hits _ <<<"$(grep coalesced <<<"$printed")"
+[ $((coalesced + hits)) = 1999 ] && [ "$hits" -ge 1000 ] && [ "$coalesced" -gt 0 ] ||
+  { echo "stampede: one call for the first thousand, and none for the second" >&2; exit 1; }
 example custom_store '^Shelf keeps every promise'
 example grpc '^get tea *hit '
 [ "$(grep -c '^get tea .* of call 1$' <<<"$printed")" = 2 ] &&

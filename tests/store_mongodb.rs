@@ -116,9 +116,17 @@ async fn get(store: &MongoDb, key: Key) -> Option<Bytes> {
     }
 }
 
-/// With more time than a busy machine takes.
+/// Nothing takes so long unless it never comes.
+const NEVER: Duration = Duration::from_secs(120);
+
+/// A limit with more time than a busy machine takes, or one that stands still for a while; less than what files linger.
+const PATIENT: Duration = Duration::from_secs(50);
+
+/// The same where the end of the limit is waited for, or what lingers as long.
+const BRIEF: Duration = Duration::from_secs(10);
+
 fn builder(server: &Server) -> Builder {
-    MongoDb::builder(server.url()).database(DATABASE).timeout(Duration::from_secs(20))
+    MongoDb::builder(server.url()).database(DATABASE).timeout(PATIENT)
 }
 
 /// A server of the test's own, and a store on it.
@@ -177,14 +185,30 @@ impl Seen {
         [count(&self.entries).await, count(&self.files).await, count(&self.chunks).await]
     }
 
+    /// When a file was last touched, in milliseconds.
+    async fn touched(&self, file: ObjectId) -> i64 {
+        let file = self.files.find_one(doc! { "_id": file }).await.unwrap().unwrap();
+        let touched = file.get_document("metadata").unwrap().get_datetime("touched").unwrap();
+        touched.timestamp_millis()
+    }
+
     /// Waits until so many documents are left.
     async fn settle(&self, counts: [u64; 3]) {
         let begin = Instant::now();
         while self.counts().await != counts {
             let found = self.counts().await;
-            assert!(begin.elapsed() < Duration::from_secs(60), "{found:?} stay, not {counts:?}");
+            assert!(begin.elapsed() < NEVER, "{found:?} stay, not {counts:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// Waits until `is_so`.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < NEVER, "{what}: it never came to pass");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -214,6 +238,20 @@ fn child(test: &str, word: &str) -> Command {
     command
 }
 
+/// A client by way of the proxy; and how many commands have been answered.
+async fn answering(proxy: &Proxy) -> (Client, Arc<AtomicU64>) {
+    let answered = Arc::new(AtomicU64::new(0));
+    let url = format!("mongodb://{}/?directConnection=true", proxy.address);
+    let mut options = ClientOptions::parse(url).await.unwrap();
+    let count = answered.clone();
+    options.command_event_handler = Some(EventHandler::callback(move |event| {
+        if !matches!(event, CommandEvent::Started(_)) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }));
+    (Client::with_options(options).unwrap(), answered)
+}
+
 type Fetched = (bool, Bytes);
 
 /// Requests through a layer over the store, to an origin that answers with the path and `len` bytes behind it.
@@ -239,7 +277,7 @@ async fn fetch(
 /// A store whose commands are counted, without the sweeps that it makes of its own accord.
 async fn counted_store(server: &Server) -> (MongoDb, Arc<Mutex<BTreeMap<String, u64>>>) {
     let (client, counts) = counting(server).await;
-    let store = Builder::from_client(client).database(DATABASE).timeout(Duration::from_secs(20));
+    let store = Builder::from_client(client).database(DATABASE).timeout(PATIENT);
     let store = store.linger(DAY).build().await.unwrap();
     // Makes the indexes.
     put(&store, key(0), head(), Bytes::new()).await.unwrap();
@@ -503,7 +541,7 @@ async fn collections_that_somebody_drops_get_their_indexes_again() {
 async fn the_server_removes_what_expires_and_a_sweep_its_file() {
     let server = Server::expiring();
     let seen = Seen::on(&server).await;
-    let store = builder(&server).timeout(Duration::from_secs(4)).linger(Duration::ZERO);
+    let store = builder(&server).timeout(BRIEF).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();
     for (number, len) in [(1, 9), (2, MIB), (3, 2 * MIB)] {
         put(&store, key(number), expiring(Duration::from_secs(1)), body(number, len))
@@ -514,7 +552,7 @@ async fn the_server_removes_what_expires_and_a_sweep_its_file() {
     put(&store, key(5), head(), body(5, MIB)).await.unwrap();
     let begin = Instant::now();
     while store.len().await.unwrap() > 2 {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the server removes nothing");
+        assert!(begin.elapsed() < NEVER, "the server removes nothing");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(get(&store, key(2)).await.is_none());
@@ -531,30 +569,29 @@ async fn the_server_removes_what_expires_and_a_sweep_its_file() {
 async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
-    let store = builder(&server).timeout(Duration::from_secs(3)).linger(Duration::from_secs(5));
-    let store = store.connect().await.unwrap();
+    let store = builder(&server).timeout(BRIEF).linger(BRIEF * 2).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
     let old_file = seen.file(key(1)).await;
     let mut old = store.get(&key(1)).await.unwrap().unwrap().body;
     let idle = store.get(&key(1)).await.unwrap().unwrap();
     put(&store, key(1), head(), body(2, 8 * MIB)).await.unwrap();
     assert_eq!(seen.state(old_file).await.as_deref(), Some("removed"));
-    // Slower than the body would stay by itself, by far, and now and then slower than an answer may take.
-    let mut bytes = Vec::new();
-    let mut chunks = 0;
+    let first = seen.touched(old_file).await;
+    // Slower than an answer may take. Touched anew, it stays for as long as from the beginning.
+    let mut bytes = old.next().await.unwrap().unwrap().to_vec();
+    let pause = BRIEF + Duration::from_millis(500);
+    tokio::time::sleep(pause).await;
     while let Some(chunk) = old.next().await {
         bytes.extend_from_slice(&chunk.unwrap());
-        chunks += 1;
-        let pause = if chunks % 16 == 0 { 3_200 } else { 250 };
-        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     assert_eq!(bytes, body(1, 8 * MIB));
+    let prolonged = seen.touched(old_file).await - first;
+    assert!(prolonged >= pause.as_millis() as i64, "{prolonged} ms");
+    // One that nobody reads goes.
+    seen.set_file(old_file, doc! { "metadata.touched": ago(BRIEF * 3) }).await;
+    store.remove_expired(now()).await.unwrap();
     seen.settle([1, 1, 33]).await;
-    assert_eq!(
-        read(idle).await.unwrap_err().kind(),
-        ErrorKind::Corrupt,
-        "one that nobody reads goes"
-    );
+    assert_eq!(read(idle).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 8 * MIB));
 }
 
@@ -562,7 +599,7 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
 async fn what_is_removed_leaves_nothing_behind() {
     let server = Server::start();
     let seen = Seen::on(&server).await;
-    let store = builder(&server).timeout(Duration::from_secs(4)).linger(Duration::ZERO);
+    let store = builder(&server).timeout(BRIEF).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();
     let large = |number| body(number, 600_000);
     for number in 0..6 {
@@ -590,7 +627,9 @@ async fn what_is_removed_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn what_a_process_that_died_has_left_is_swept() {
-    let (server, store) = place().await;
+    let server = Server::start();
+    // Not connected, for that would begin with a sweep, which would come upon the half of what is made here.
+    let store = builder(&server).build().await.unwrap();
     let seen = Seen::on(&server).await;
     for number in 1..=4 {
         put(&store, key(number), head(), body(number, MIB)).await.unwrap();
@@ -633,7 +672,7 @@ async fn what_a_process_that_died_has_left_is_swept() {
     let other = builder(&server).connect().await.unwrap();
     let begin = Instant::now();
     while seen.state(unused).await.as_deref() != Some("removed") {
-        assert!(begin.elapsed() < Duration::from_secs(20), "nothing is swept at connecting");
+        assert!(begin.elapsed() < NEVER, "nothing is swept at connecting");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for (file, _) in left {
@@ -671,7 +710,7 @@ async fn a_body_whose_writer_was_silent_for_too_long_is_not_stored() {
 #[tokio::test]
 async fn clearing_leaves_foreign_collections_and_unfinished_bodies_alone() {
     let server = Server::start();
-    let store = builder(&server).timeout(Duration::from_secs(4)).linger(Duration::ZERO);
+    let store = builder(&server).timeout(BRIEF).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();
     let seen = Seen::on(&server).await;
     let database = server.database().await;
@@ -824,7 +863,9 @@ async fn damaged_bodies_are_errors_before_they_are_handed_on() {
 
 #[tokio::test]
 async fn an_error_of_the_server_says_what_and_where() {
-    let (server, store) = place().await;
+    let server = Server::start();
+    // Not connected, for that would begin with a sweep, whose commands would fail in place of these.
+    let store = builder(&server).build().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     server.fail(&["find"], 1, doc! { "errorCode": 96 }).await;
     let error = store.get(&key(1)).await.map(drop).unwrap_err();
@@ -848,10 +889,7 @@ async fn an_error_of_the_server_says_what_and_where() {
         if seen.files.count_documents(state).await.unwrap() == 3 {
             break;
         }
-        assert!(
-            begin.elapsed() < Duration::from_secs(20),
-            "files of failed writes look as live ones"
-        );
+        assert!(begin.elapsed() < NEVER, "files of failed writes look as live ones");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -859,7 +897,7 @@ async fn an_error_of_the_server_says_what_and_where() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_and_a_restart_during_load_fail_no_request() {
     let mut server = Server::start();
-    let store = builder(&server).timeout(Duration::from_secs(2)).connect().await.unwrap();
+    let store = builder(&server).timeout(BRIEF).connect().await.unwrap();
     let layer = CacheLayer::new(store);
     let (stop, hits, after) = (
         Arc::new(AtomicBool::new(false)),
@@ -894,8 +932,8 @@ async fn kill_9_and_a_restart_during_load_fail_no_request() {
         })
     });
     let load: Vec<_> = load.collect();
+    until("the store is used", || hits.load(Ordering::SeqCst) > 50).await;
     for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
         server.kill();
         back.store(false, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -903,11 +941,7 @@ async fn kill_9_and_a_restart_during_load_fail_no_request() {
         tokio::task::block_in_place(|| server.run());
         after.store(0, Ordering::SeqCst);
         back.store(true, Ordering::SeqCst);
-        let begin = Instant::now();
-        while after.load(Ordering::SeqCst) < 50 {
-            assert!(begin.elapsed() < Duration::from_secs(60), "the store is not used again");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until("the store is used again", || after.load(Ordering::SeqCst) > 50).await;
     }
     stop.store(true, Ordering::SeqCst);
     for worker in load {
@@ -928,7 +962,7 @@ async fn recovered<T>(ask: impl AsyncFn() -> Result<T>) -> T {
             Ok(answer) => return answer,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-                assert!(begin.elapsed() < Duration::from_secs(60), "not used again: {error}");
+                assert!(begin.elapsed() < NEVER, "not used again: {error}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -939,7 +973,7 @@ async fn recovered<T>(ask: impl AsyncFn() -> Result<T>) -> T {
 async fn connections_that_are_cut_are_made_again() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
-    let store = through(&proxy).timeout(Duration::from_secs(4)).connect().await.unwrap();
+    let store = through(&proxy).timeout(BRIEF).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
     // Amid a body: it is read on over another connection, or ends in an error, never short.
     let mut whole = 0;
@@ -995,13 +1029,15 @@ async fn connections_that_are_cut_are_made_again() {
 async fn a_server_that_does_not_answer_is_an_error_in_time_and_then_at_once() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
-    let limit = Duration::from_millis(1_500);
+    let limit = BRIEF;
     let store = through(&proxy).timeout(limit).connect().await.unwrap();
     put(&store, key(1), tagged(&["a"]), body(1, 8 * MIB)).await.unwrap();
     let reading = store.get(&key(1)).await.unwrap().unwrap();
     let layer = CacheLayer::new(store.clone());
     fetch(&layer, 1, 100).await.unwrap();
     proxy.stall(true);
+    // Nothing comes any more, so that from here on only the limits end anything: by a time that needs no waiting.
+    tokio::time::pause();
     let all = async || {
         let (a, b, c, d) = future::join4(
             store.get(&key(1)),
@@ -1014,39 +1050,38 @@ async fn a_server_that_does_not_answer_is_an_error_in_time_and_then_at_once() {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         }
     };
-    let begin = Instant::now();
+    let begin = tokio::time::Instant::now();
     all().await;
     assert!(begin.elapsed() < limit + Duration::from_secs(1), "{:?}", begin.elapsed());
     assert_eq!(read(reading).await.unwrap_err().kind(), ErrorKind::Unavailable);
     // Once that is known, nobody waits for it.
     tokio::time::sleep(limit * 2).await;
-    let begin = Instant::now();
+    let begin = tokio::time::Instant::now();
     for _ in 0..200 {
         all().await;
     }
     assert_eq!(fetch(&layer, 1, 100).await.unwrap(), (false, body(1, 100)));
     assert!(begin.elapsed() < limit, "{:?}", begin.elapsed());
+    tokio::time::resume();
     // The old connections never come back; new ones do.
     proxy.stall(false);
     recovered(async || store.get(&key(1)).await.map(drop)).await;
     let begin = Instant::now();
     while !fetch(&layer, 1, 100).await.unwrap().0 {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the store is not used again");
+        assert!(begin.elapsed() < NEVER, "the store is not used again");
     }
 }
 
 #[tokio::test]
 async fn a_slow_command_is_an_error_in_time_and_harms_no_other() {
     let server = Server::start();
-    let limit = Duration::from_secs(1);
-    let store = builder(&server).timeout(limit).connect().await.unwrap();
+    let store = builder(&server).timeout(BRIEF / 2).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
-    let block = doc! { "blockConnection": true, "blockTimeMS": 4_000 };
+    // An answer would come in time for nobody, but come it would.
+    let block = doc! { "blockConnection": true, "blockTimeMS": 60_000 };
     server.fail(&["aggregate"], 2, block).await;
     for _ in 0..2 {
-        let begin = Instant::now();
         assert_eq!(store.size_bytes().await.unwrap_err().kind(), ErrorKind::Unavailable);
-        assert!(begin.elapsed() < limit * 3, "{:?}", begin.elapsed());
         assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 9));
     }
 }
@@ -1055,11 +1090,12 @@ async fn a_slow_command_is_an_error_in_time_and_harms_no_other() {
 async fn callers_that_go_away_or_pause_cost_no_connection() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
-    let store = through(&proxy).timeout(Duration::from_secs(2)).connect().await.unwrap();
+    let (client, answered) = answering(&proxy).await;
+    let store = Builder::from_client(client).database(DATABASE).timeout(BRIEF);
+    let store = store.build().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let before = proxy.connections();
-    for _ in 0..100 {
+    let (before, first) = (proxy.connections(), answered.load(Ordering::SeqCst));
+    for number in 1..=100 {
         let key = key(1);
         let asking = store.get(&key);
         tokio::select! {
@@ -1067,22 +1103,25 @@ async fn callers_that_go_away_or_pause_cost_no_connection() {
             _ = asking => panic!("an answer before the question"),
             () = tokio::task::yield_now() => {}
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        // One at a time: several at once take several connections.
+        until("an answer that nobody waits for", || {
+            answered.load(Ordering::SeqCst) >= first + number
+        })
+        .await;
     }
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
     let made = proxy.connections() - before;
     assert!(made < 10, "{made} connections for 100 questions");
     // What was asked and is looked at after more than the limit has come in time.
-    let (one, pause) = (key(1), Duration::from_millis(2_500));
-    let mut asking = Box::pin(store.get(&one));
-    assert!(futures_util::poll!(&mut asking).is_pending());
-    tokio::time::sleep(pause).await;
-    drop(asking.await.unwrap().unwrap());
+    let one = key(1);
     let mut writer = store.put(&key(2), head()).await.unwrap();
     {
+        let mut asking = Box::pin(store.get(&one));
+        assert!(futures_util::poll!(&mut asking).is_pending());
         let mut writing = Box::pin(writer.write(body(2, MIB)));
         assert!(futures_util::poll!(&mut writing).is_pending());
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(BRIEF + Duration::from_millis(500)).await;
+        drop(asking.await.unwrap().unwrap());
         writing.await.unwrap();
     }
     // What a call that is given up was about to send is sent by the next one, also where it was sent already.
@@ -1100,19 +1139,17 @@ async fn callers_that_go_away_or_pause_cost_no_connection() {
 async fn a_store_can_be_made_before_its_server() {
     let mut server = Server::start();
     server.kill();
-    let limit = Duration::from_secs(2);
+    let limit = BRIEF / 2;
     let error = builder(&server).timeout(limit).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains(&server.port.to_string()), "{error}");
     let store = builder(&server).timeout(limit).build().await.unwrap();
-    let begin = Instant::now();
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert!(begin.elapsed() < limit + Duration::from_secs(1));
     let begin = Instant::now();
     for _ in 0..100 {
         assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
     }
-    assert!(begin.elapsed() < limit, "each waits: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < limit * 20, "each waits: {:?}", begin.elapsed());
     tokio::task::spawn_blocking(move || {
         server.run();
         server
@@ -1135,15 +1172,16 @@ async fn a_store_can_be_made_before_its_server() {
 async fn a_client_or_a_database_that_is_there_already_will_do() {
     let server = Server::start();
     let database = server.database().await;
-    let store = Builder::from_database(database).timeout(Duration::from_secs(20));
+    let store = Builder::from_database(database).timeout(PATIENT);
     let store = store.connect().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     // One that prefers other members than the primary, too.
     let url = format!("{}&readPreference=secondary&w=1", server.url());
     let client = Client::with_uri_str(url).await.unwrap();
-    let store = Builder::from_client(client.clone()).database(DATABASE).connect().await.unwrap();
+    let store = Builder::from_client(client.clone()).database(DATABASE).timeout(PATIENT);
+    let store = store.connect().await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
-    let store = Builder::from_client(client).connect().await.unwrap();
+    let store = Builder::from_client(client).timeout(PATIENT).connect().await.unwrap();
     assert!(get(&store, key(1)).await.is_none(), "its own database is another one");
     let client = server.client().await;
     let names = client.list_database_names().await.unwrap();
@@ -1154,7 +1192,7 @@ async fn a_client_or_a_database_that_is_there_already_will_do() {
 async fn a_login_that_is_refused_says_nothing_of_the_password() {
     let server = Server::start();
     let url = format!("mongodb://user:se%20cret@127.0.0.1:{}/?directConnection=true", server.port);
-    let store = MongoDb::builder(&url).build().await.unwrap();
+    let store = MongoDb::builder(&url).timeout(PATIENT).build().await.unwrap();
     let shown = match store.get(&key(1)).await {
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
@@ -1207,7 +1245,7 @@ async fn two_processes_share_a_server() {
     let name = "two_processes_share_a_server";
     let connect = async |url: &str, namespace: &str| {
         let store = MongoDb::builder(url).database(DATABASE).namespace(namespace);
-        store.timeout(Duration::from_secs(30)).connect().await.unwrap()
+        store.timeout(PATIENT).connect().await.unwrap()
     };
     if let Ok(word) = env::var(CHILD) {
         let (namespace, url) = word.split_once(' ').unwrap();
@@ -1262,8 +1300,7 @@ async fn a_large_body_passes_through_little_memory() {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
     }
     if let Ok(url) = env::var(CHILD) {
-        let store =
-            MongoDb::builder(&url).timeout(Duration::from_secs(20)).connect().await.unwrap();
+        let store = MongoDb::builder(&url).timeout(PATIENT).connect().await.unwrap();
         let before = peak();
         let block = body(1, MIB);
         let mut writer = store.put(&key(1), head()).await.unwrap();

@@ -32,7 +32,7 @@ use http_body_util::{BodyExt, Full};
 use larder::{
     CacheLayer, CacheStatus, Key,
     entry::Head,
-    store::{ErrorKind, Redis, Result, Store, Writer},
+    store::{ErrorKind, Redis, Result, Store, Writer, redis::Builder},
     time::Timestamp,
 };
 use tower::{Layer, ServiceExt};
@@ -64,11 +64,32 @@ fn expiring(after: Duration) -> Head {
     head().with_expires_at(Some(now().saturating_add(after)))
 }
 
+/// Nothing takes so long unless it never comes.
+const NEVER: Duration = Duration::from_secs(120);
+
+/// With more time than a busy machine takes, or one that stands still for a while.
+fn patient(builder: Builder) -> Builder {
+    builder.connect_timeout(NEVER).response_timeout(NEVER)
+}
+
+fn builder(server: &Server) -> Builder {
+    patient(Redis::builder(server.url()))
+}
+
 /// A server of the test's own, and a store on it.
 async fn place() -> (Server, Redis) {
     let server = Server::start();
-    let store = Redis::connect(&server.url()).await.unwrap();
+    let store = builder(&server).connect().await.unwrap();
     (server, store)
+}
+
+/// Waits until `is_so`.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < NEVER, "{what}: it never came to pass");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Every key on the server, sorted.
@@ -210,9 +231,9 @@ async fn a_removal_by_tag_costs_what_it_removes() {
 #[tokio::test]
 async fn keys_live_for_as_long_as_they_are_of_use() {
     let server = Server::start();
-    let store = Redis::builder(server.url())
+    let store = builder(&server)
         .grace(Duration::from_secs(50))
-        .linger(Duration::from_secs(30))
+        .linger(Duration::from_secs(3_000))
         .connect()
         .await
         .unwrap();
@@ -226,12 +247,12 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
 
     put(&store, key(1), kept(100), body(1, MIB)).await.unwrap();
     assert_eq!(expiry(&entry_name(key(1))), seconds(100 + 50));
-    assert_eq!(expiry(&body_name(&server, key(1)).unwrap()), seconds(100 + 50 + 30));
+    assert_eq!(expiry(&body_name(&server, key(1)).unwrap()), seconds(100 + 50 + 3_000));
     // An update brings both along, and never is never.
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     assert!(store.update(&key(1), seen, kept(200)).await.unwrap());
     assert_eq!(expiry(&entry_name(key(1))), seconds(200 + 50));
-    assert_eq!(expiry(&body_name(&server, key(1)).unwrap()), seconds(200 + 50 + 30));
+    assert_eq!(expiry(&body_name(&server, key(1)).unwrap()), seconds(200 + 50 + 3_000));
     let seen = store.get(&key(1)).await.unwrap().unwrap().version;
     assert!(store.update(&key(1), seen, head()).await.unwrap());
     assert_eq!(expiry(&entry_name(key(1))), -1);
@@ -240,14 +261,14 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
     let old = body_name(&server, key(1)).unwrap();
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
     let left = server.ask::<i64>(&["PTTL", &old]);
-    assert!((25_000..=30_000).contains(&left), "{left}");
+    assert!((2_900_000..=3_000_000).contains(&left), "{left}");
     // What is being written goes by itself.
     let mut writer = store.put(&key(2), head()).await.unwrap();
     writer.write(body(2, MIB)).await.unwrap();
     let left = server.ask::<i64>(&["PTTL", &body_name(&server, key(2)).unwrap()]);
     assert!((500_000..=600_000).contains(&left), "{left}");
     // Without native expiry.
-    let store = Redis::builder(server.url()).grace(Duration::MAX).connect().await.unwrap();
+    let store = builder(&server).grace(Duration::MAX).connect().await.unwrap();
     put(&store, key(3), expiring(Duration::ZERO), body(3, 9)).await.unwrap();
     assert_eq!(expiry(&entry_name(key(3))), -1);
     assert_eq!(store.remove_expired(now()).await.unwrap(), 1);
@@ -256,14 +277,23 @@ async fn keys_live_for_as_long_as_they_are_of_use() {
 #[tokio::test]
 async fn what_expires_is_removed_by_the_server_and_leaves_the_indexes() {
     let server = Server::start();
-    let store = Redis::builder(server.url()).linger(Duration::ZERO).connect().await.unwrap();
-    let until = now().saturating_add(Duration::from_secs(3));
+    let store = builder(&server).linger(Duration::ZERO).connect().await.unwrap();
+    let expiring = |after| {
+        tagged(&["tag"]).with_expires_at(Some(now().saturating_add(Duration::from_secs(after))))
+    };
     for number in 0..20 {
-        let head = tagged(&["tag"]).with_expires_at(Some(until));
-        put(&store, key(number), head, body(number, 100_000)).await.unwrap();
+        put(&store, key(number), expiring(3_000), body(number, 100_000)).await.unwrap();
     }
     assert_eq!(store.len().await.unwrap(), 20);
-    tokio::time::sleep(until.saturating_since(now()) + Duration::from_millis(100)).await;
+    // However long all that has taken, they are to go soon from here on.
+    let mut last = now();
+    for number in 0..20 {
+        let seen = store.get(&key(number)).await.unwrap().unwrap().version;
+        let head = expiring(1);
+        last = head.expires_at().unwrap();
+        assert!(store.update(&key(number), seen, head).await.unwrap());
+    }
+    tokio::time::sleep(last.saturating_since(now()) + Duration::from_millis(100)).await;
     assert!(get(&store, key(1)).await.is_none());
     assert_eq!(store.len().await.unwrap(), 0);
     assert_eq!(store.remove_expired(now()).await.unwrap(), 0, "the server was first");
@@ -280,7 +310,7 @@ async fn what_expires_is_removed_by_the_server_and_leaves_the_indexes() {
 #[tokio::test]
 async fn what_is_removed_leaves_nothing_behind() {
     let server = Server::start();
-    let store = Redis::builder(server.url()).linger(Duration::ZERO).connect().await.unwrap();
+    let store = builder(&server).linger(Duration::ZERO).connect().await.unwrap();
     let tags =
         || tagged(&["a", "b"]).with_expires_at(Some(now().saturating_add(Duration::from_secs(99))));
     for number in 0..4 {
@@ -303,18 +333,14 @@ async fn what_is_removed_leaves_nothing_behind() {
     writer.write(body(2, MIB)).await.unwrap();
     assert_eq!(keys(&server).len(), 1);
     drop(writer);
-    let begin = Instant::now();
-    while !keys(&server).is_empty() {
-        assert!(begin.elapsed() < Duration::from_secs(5), "the body of a dropped writer stays");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the body of a dropped writer goes", || keys(&server).is_empty()).await;
 }
 
 #[tokio::test]
 async fn clearing_leaves_foreign_keys_and_unfinished_bodies_alone() {
     let server = Server::start();
     let namespace = "a*[b]?:";
-    let store = Redis::builder(server.url()).namespace(namespace).linger(Duration::ZERO);
+    let store = builder(&server).namespace(namespace).linger(Duration::ZERO);
     let store = store.connect().await.unwrap();
     let hex = key(1).to_string();
     let foreign = [
@@ -354,22 +380,32 @@ async fn clearing_leaves_foreign_keys_and_unfinished_bodies_alone() {
 #[tokio::test]
 async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     let server = Server::start();
-    let store = Redis::builder(server.url()).linger(Duration::from_millis(800));
-    let store = store.connect().await.unwrap();
+    let store = builder(&server).linger(Duration::from_secs(20)).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
+    let name = body_name(&server, key(1)).unwrap();
     let mut old = store.get(&key(1)).await.unwrap().unwrap().body;
-    let idle = store.get(&key(1)).await.unwrap().unwrap();
     put(&store, key(1), head(), body(2, 8 * MIB)).await.unwrap();
-    // Slower than the body would stay by itself, by far.
-    let mut bytes = Vec::new();
+    // When the server removes it: told to stay, it stays for as long as from the beginning, counted anew.
+    let end = || server.ask::<i64>(&["PEXPIRETIME", &name]);
+    let first = end();
+    let mut bytes = old.next().await.unwrap().unwrap().to_vec();
+    let pause = Duration::from_millis(5_200);
+    tokio::time::sleep(pause).await;
     while let Some(chunk) = old.next().await {
         bytes.extend_from_slice(&chunk.unwrap());
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(bytes, body(1, 8 * MIB));
-    tokio::time::sleep(Duration::from_millis(900)).await;
-    assert!(read(idle).await.is_err(), "one that nobody reads goes");
-    assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 8 * MIB));
+    let prolonged = end() - first;
+    assert!(prolonged >= pause.as_millis() as i64, "{prolonged} ms");
+
+    // One that nobody reads goes.
+    let hasty = builder(&server).linger(Duration::from_millis(10)).connect().await.unwrap();
+    let name = body_name(&server, key(1)).unwrap();
+    let idle = hasty.get(&key(1)).await.unwrap().unwrap();
+    put(&hasty, key(1), head(), body(3, 8 * MIB)).await.unwrap();
+    until("the body goes", || server.ask::<u64>(&["EXISTS", &name]) == 0).await;
+    assert_eq!(read(idle).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(3, 8 * MIB));
 }
 
 // ===== damage =====
@@ -512,8 +548,7 @@ async fn a_full_server_says_so_and_takes_more_when_there_is_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_and_a_restart_during_load_fail_no_request() {
     let mut server = Server::start();
-    let store = Redis::builder(server.url()).response_timeout(Duration::from_millis(500));
-    let layer = CacheLayer::new(store.connect().await.unwrap());
+    let layer = CacheLayer::new(builder(&server).connect().await.unwrap());
     let (stop, hits, after) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
@@ -547,8 +582,8 @@ async fn kill_9_and_a_restart_during_load_fail_no_request() {
         })
     });
     let load: Vec<_> = load.collect();
+    until("the store is used", || hits.load(Ordering::SeqCst) > 50).await;
     for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(700)).await;
         server.kill();
         back.store(false, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -556,11 +591,7 @@ async fn kill_9_and_a_restart_during_load_fail_no_request() {
         tokio::task::block_in_place(|| server.run());
         after.store(0, Ordering::SeqCst);
         back.store(true, Ordering::SeqCst);
-        let begin = Instant::now();
-        while after.load(Ordering::SeqCst) < 50 {
-            assert!(begin.elapsed() < Duration::from_secs(10), "the store is not used again");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until("the store is used again", || after.load(Ordering::SeqCst) > 50).await;
     }
     stop.store(true, Ordering::SeqCst);
     for worker in load {
@@ -573,7 +604,7 @@ async fn kill_9_and_a_restart_during_load_fail_no_request() {
 async fn a_connection_that_is_cut_is_made_again() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
-    let store = Redis::connect(&proxy.url()).await.unwrap();
+    let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
     put(&store, key(1), head(), body(1, 8 * MIB)).await.unwrap();
     // Amid a body: it is read on over another connection.
     let mut reading = store.get(&key(1)).await.unwrap().unwrap().body;
@@ -616,19 +647,16 @@ async fn a_connection_that_is_cut_is_made_again() {
 async fn a_server_that_does_not_answer_is_an_error_in_time() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
-    let store = Redis::builder(proxy.url())
-        .connect_timeout(Duration::from_millis(300))
-        .response_timeout(Duration::from_millis(300))
-        .connect()
-        .await
-        .unwrap();
+    let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
     put(&store, key(1), tagged(&["a"]), body(1, MIB)).await.unwrap();
     let reading = store.get(&key(1)).await.unwrap().unwrap();
     let layer = CacheLayer::new(store.clone());
     fetch(&layer, 1, 100).await.unwrap();
     proxy.stall(true);
+    // Nothing comes any more, so that from here on only the limits end anything: by a time that needs no waiting.
+    tokio::time::pause();
     for _ in 0..3 {
-        let begin = Instant::now();
+        let begin = tokio::time::Instant::now();
         let (a, b, c, d) = future::join4(
             store.get(&key(1)),
             put(&store, key(2), head(), body(2, 9)),
@@ -639,15 +667,17 @@ async fn a_server_that_does_not_answer_is_an_error_in_time() {
         for error in [a.map(drop), b, c.map(drop), d.map(drop)].map(Result::unwrap_err) {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         }
-        assert!(begin.elapsed() < Duration::from_millis(600), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < NEVER * 2, "{:?}", begin.elapsed());
     }
-    let begin = Instant::now();
+    let begin = tokio::time::Instant::now();
     assert!(read(reading).await.is_err());
     assert_eq!(fetch(&layer, 1, 100).await.unwrap(), (false, body(1, 100)));
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < NEVER * 10, "{:?}", begin.elapsed());
+    // What is still being connected to is given up, too.
+    tokio::time::sleep(NEVER * 2).await;
+    tokio::time::resume();
     // The old connections never come back; new ones do.
     proxy.stall(false);
-    tokio::time::sleep(Duration::from_millis(450)).await;
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
     assert!(fetch(&layer, 1, 100).await.unwrap().0);
 }
@@ -656,13 +686,13 @@ async fn a_server_that_does_not_answer_is_an_error_in_time() {
 async fn a_store_can_be_made_before_its_server() {
     let mut server = Server::start();
     server.kill();
-    let error = Redis::connect(&server.url()).await.unwrap_err();
+    let error = builder(&server).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains(&server.port.to_string()), "{error}");
-    let store = Redis::builder(server.url()).build().unwrap();
+    let store = builder(&server).build().unwrap();
     let begin = Instant::now();
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert!(begin.elapsed() < NEVER, "it does not wait for a server that is not there");
     server.run();
     tokio::time::sleep(Duration::from_millis(150)).await;
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
@@ -675,14 +705,15 @@ async fn a_store_can_be_made_before_its_server() {
 async fn a_login_is_needed_where_the_server_says_so() {
     let server = Server::start();
     server.ask::<String>(&["CONFIG", "SET", "requirepass", "sesame"]);
-    let error = Redis::connect(&server.url()).await.unwrap_err();
+    let error = builder(&server).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     let address = format!("127.0.0.1:{}", server.port);
-    let error = Redis::connect(&format!("redis://:wrong@{address}")).await.unwrap_err();
+    let connect = |url: String| patient(Redis::builder(url)).connect();
+    let error = connect(format!("redis://:wrong@{address}")).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("wrong@"), "{error:?}");
-    let store = Redis::connect(&format!("redis://:sesame@{address}")).await.unwrap();
+    let store = connect(format!("redis://:sesame@{address}")).await.unwrap();
     put(&store, key(1), head(), body(1, 9)).await.unwrap();
-    let store = Redis::builder(server.url()).login(Some("default"), "sesame").connect().await;
+    let store = builder(&server).login(Some("default"), "sesame").connect().await;
     assert_eq!(get(&store.unwrap(), key(1)).await.unwrap(), body(1, 9));
 }
 
@@ -691,12 +722,13 @@ async fn a_connection_that_was_made_already_will_do() {
     let server = Server::start();
     let client = redis::Client::open(server.url()).unwrap();
     let store = redis::aio::ConnectionManager::new(client.clone()).await.unwrap();
-    let store = larder::store::redis::Builder::from_connection_manager(store).build().unwrap();
+    let store = patient(Builder::from_connection_manager(store)).build().unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
-    let client = larder::store::redis::Builder::from_client(client).connect().await.unwrap();
+    let client = patient(Builder::from_client(client)).connect().await.unwrap();
     assert_eq!(get(&client, key(1)).await.unwrap(), body(1, MIB));
     // The older protocol, too.
-    let older = Redis::connect(&format!("{}/?protocol=resp2", server.url())).await.unwrap();
+    let older = Redis::builder(format!("{}/?protocol=resp2", server.url()));
+    let older = patient(older).connect().await.unwrap();
     assert_eq!(get(&older, key(1)).await.unwrap(), body(1, MIB));
     assert_eq!(older.scan().count().await, 1);
     assert!(older.remove(&key(1)).await.unwrap());
@@ -720,9 +752,11 @@ async fn tls_is_spoken_with_a_trusted_server_alone() {
         "no",
     ]);
     let url = format!("rediss://127.0.0.1:{tls_port}");
-    assert_eq!(Redis::connect(&url).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let distrusting = patient(Redis::builder(&url)).connect().await;
+    assert_eq!(distrusting.unwrap_err().kind(), ErrorKind::Unavailable);
     let authority = std::fs::read(file("ca.pem")).unwrap();
-    let store = Redis::builder(&url).root_certificate(authority).connect().await.unwrap();
+    let store = patient(Redis::builder(&url)).root_certificate(authority);
+    let store = store.connect().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
     drop(server);
@@ -735,34 +769,30 @@ async fn sentinels_tell_which_server_is_the_primary() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("sentinel.conf");
     let watched = format!(
-        "sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\n\
+        "sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 600000\n\
          sentinel failover-timeout main 3000\n",
         primary.port
     );
     std::fs::write(&config, watched).unwrap();
     let sentinel = Server::sentinel(&config);
-    let begin = Instant::now();
-    while !sentinel.ask::<String>(&["INFO", "sentinel"]).contains("slaves=1") {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the Sentinel finds no replica");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let store = Redis::sentinel([sentinel.url()], "main").connect().await.unwrap();
+    until("the Sentinel finds the replica", || {
+        sentinel.ask::<String>(&["INFO", "sentinel"]).contains("slaves=1")
+    })
+    .await;
+    let store = patient(Redis::sentinel([sentinel.url()], "main")).connect().await.unwrap();
     put(&store, key(1), head(), body(1, MIB)).await.unwrap();
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
-    let begin = Instant::now();
-    while replica.ask::<u64>(&["EXISTS", &entry_name(key(1))]) == 0 {
-        assert!(begin.elapsed() < Duration::from_secs(20), "the replica does not follow");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("the replica follows", || replica.ask::<u64>(&["EXISTS", &entry_name(key(1))]) == 1)
+        .await;
     primary.kill();
     assert_eq!(store.get(&key(1)).await.map(drop).unwrap_err().kind(), ErrorKind::Unavailable);
+    // Only now: a machine that stands still for a moment is no reason to have another primary.
+    let soon = ["SENTINEL", "SET", "main", "down-after-milliseconds", "500"];
+    sentinel.ask::<String>(&soon);
     let begin = Instant::now();
     while let Err(error) = put(&store, key(2), head(), body(2, 9)).await {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "the store finds no new primary: {error}"
-        );
+        assert!(begin.elapsed() < NEVER, "the store finds no new primary: {error}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, MIB));
@@ -774,7 +804,8 @@ async fn sentinels_tell_which_server_is_the_primary() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_is_cleared_on_every_node_and_foreign_keys_stay() {
     let cluster = Cluster::start();
-    let store = Redis::cluster(cluster.urls()).linger(Duration::ZERO).connect().await.unwrap();
+    let store = patient(Redis::cluster(cluster.urls())).linger(Duration::ZERO);
+    let store = store.connect().await.unwrap();
     for number in 0..60 {
         let head = expiring(Duration::from_secs(99)).with_tags(vec!["tag".into()]);
         put(&store, key(number), head, body(number, 3_000 * number as usize)).await.unwrap();
@@ -790,7 +821,7 @@ async fn a_cluster_is_cleared_on_every_node_and_foreign_keys_stay() {
     }
     assert_eq!(store.len().await.unwrap(), 60);
     assert_eq!(store.scan().count().await, 60);
-    let given = larder::store::redis::Builder::from_cluster_connection(connection);
+    let given = patient(Builder::from_cluster_connection(connection));
     assert_eq!(get(&given.build().unwrap(), key(7)).await.unwrap(), body(7, 21_000));
     store.clear().await.unwrap();
     assert_eq!(store.len().await.unwrap(), 0);
@@ -802,7 +833,7 @@ async fn a_cluster_is_cleared_on_every_node_and_foreign_keys_stay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_was_killed_is_used_again() {
     let mut cluster = Cluster::start();
-    let store = Redis::cluster(cluster.urls()).connect().await.unwrap();
+    let store = patient(Redis::cluster(cluster.urls())).connect().await.unwrap();
     let layer = CacheLayer::new(store.clone());
     for number in 0..20 {
         fetch(&layer, number, 90_000).await.unwrap();
@@ -814,7 +845,7 @@ async fn a_cluster_that_was_killed_is_used_again() {
             let begin = Instant::now();
             let (_, bytes) = fetch(&layer, number, 90_000).await.unwrap();
             assert_eq!(bytes, body(number, 90_000));
-            assert!(begin.elapsed() < Duration::from_secs(9), "{:?}", begin.elapsed());
+            assert!(begin.elapsed() < NEVER, "{:?}", begin.elapsed());
         }
         cluster.nodes[victims].iter_mut().for_each(Server::run);
         let waiting = &cluster;
@@ -822,7 +853,7 @@ async fn a_cluster_that_was_killed_is_used_again() {
         let begin = Instant::now();
         for number in 0..20 {
             while !fetch(&layer, number, 90_000).await.unwrap().0 {
-                assert!(begin.elapsed() < Duration::from_secs(20), "the store is not used again");
+                assert!(begin.elapsed() < NEVER, "the store is not used again");
             }
         }
     }
@@ -835,13 +866,13 @@ async fn two_processes_share_a_server() {
     let name = "two_processes_share_a_server";
     if let Ok(word) = env::var(CHILD) {
         let (namespace, url) = word.split_once(' ').unwrap();
-        let store = Redis::builder(url).namespace(namespace).connect().await.unwrap();
+        let store = patient(Redis::builder(url)).namespace(namespace).connect().await.unwrap();
         mixed(&store, 2, 100_000, now()).await;
         return;
     }
     let (url, _server) = any_server();
     let namespace = namespace();
-    let store = Redis::builder(&url).namespace(&namespace).connect().await.unwrap();
+    let store = patient(Redis::builder(&url)).namespace(&namespace).connect().await.unwrap();
     let mut child =
         child(name, format!("{namespace} {url}")).stdout(Stdio::inherit()).spawn().unwrap();
     mixed(&store, 1, 100_000, now()).await;
@@ -863,7 +894,7 @@ async fn two_processes_share_a_server() {
 async fn a_large_body_passes_through_little_memory() {
     let name = "a_large_body_passes_through_little_memory";
     if let Ok(url) = env::var(CHILD) {
-        let store = Redis::connect(&url).await.unwrap();
+        let store = patient(Redis::builder(&url)).connect().await.unwrap();
         let before = peak();
         let block = body(1, MIB);
         let mut writer = store.put(&key(1), head()).await.unwrap();

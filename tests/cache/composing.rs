@@ -277,7 +277,10 @@ async fn the_error_of_the_inner_service_comes_through_as_it_is() {
 
 #[tokio::test]
 async fn the_error_of_a_clients_connection_can_be_told() {
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody listens there, nor will while this is kept.
+    let kept = tokio::net::TcpSocket::new_v4().unwrap();
+    kept.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let unused = kept.local_addr().unwrap();
     let request = Request::get(format!("http://{unused}/")).body(Full::<Bytes>::default()).unwrap();
     let error: hyper_util::client::legacy::Error =
         layer().layer(client()).oneshot(request).await.unwrap_err();

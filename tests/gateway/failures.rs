@@ -1,17 +1,16 @@
 //! Upstreams that fail, hang and lie, and clients that do nothing.
 
-use std::{
-    io::{ErrorKind, Write},
-    net::TcpListener,
-};
+use std::io::{ErrorKind, Write};
 
-use crate::support::{Gate, Gateway, Origin, ok};
+use crate::support::{Gate, Gateway, Origin, nobody, ok};
+
+/// Flags of a gateway whose patience ends within a test, and yet is longer than a busy machine takes, or one that stands
+/// still for a moment.
+const PATIENCE: [&str; 4] = ["--expire-after", "1h", "--timeout", "5s"];
 
 #[test]
 fn an_upstream_that_is_not_there_is_a_502_and_the_connection_goes_on() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = nobody.local_addr().unwrap();
-    drop(nobody);
+    let (_kept, addr) = nobody();
     let gateway = Gateway::start(addr);
     let mut client = gateway.connect();
     for _ in 0..2 {
@@ -34,7 +33,7 @@ fn an_upstream_that_hangs_is_a_504_and_the_connection_goes_on() {
         }
         path => write!(stream, "{}", ok("", path)),
     });
-    let gateway = Gateway::with(origin.addr, &["--expire-after", "1h", "--timeout", "200ms"]);
+    let gateway = Gateway::with(origin.addr, &PATIENCE);
     let mut client = gateway.connect();
     let response = client.get("/hangs");
     assert_eq!(response.status(), 504);
@@ -59,7 +58,7 @@ fn a_body_that_breaks_off_breaks_the_connection_and_is_not_stored() {
         }
         Err(ErrorKind::Other.into())
     });
-    let gateway = Gateway::with(origin.addr, &["--expire-after", "1h", "--timeout", "200ms"]);
+    let gateway = Gateway::with(origin.addr, &PATIENCE);
     for path in ["/length", "/chunked", "/hangs"] {
         for _again in 0..2 {
             let mut client = gateway.connect();
@@ -111,8 +110,8 @@ fn a_request_that_the_upstream_has_seen_is_not_sent_again() {
 #[test]
 fn clients_that_do_nothing_are_let_go() {
     let origin = Origin::echo();
-    let gateway = Gateway::with(origin.addr, &["--expire-after", "1h", "--timeout", "100ms"]);
-    for unfinished in [
+    let gateway = Gateway::with(origin.addr, &PATIENCE);
+    let idle = [
         "",
         // As far as it goes, this is the preface of HTTP/2.
         "PRI * HT",
@@ -121,9 +120,16 @@ fn clients_that_do_nothing_are_let_go() {
         "GET / HTTP/1.1\r\nHost: a\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
-    ] {
+    ]
+    .map(|unfinished| {
         let mut client = gateway.connect();
         client.send(unfinished);
+        (unfinished, client)
+    });
+    // One whose time for a next request is over, too.
+    let mut served = gateway.connect();
+    assert_eq!(served.get("/").status(), 200);
+    for (unfinished, mut client) in idle {
         // What comes may be nothing, or a 4xx, or a 504, or the settings of HTTP/2; then it ends.
         let mut all = Vec::new();
         match std::io::Read::read_to_end(&mut client.0, &mut all) {
@@ -131,8 +137,5 @@ fn clients_that_do_nothing_are_let_go() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{unfinished}"),
         }
     }
-    // One whose time for a next request is over, too.
-    let mut client = gateway.connect();
-    assert_eq!(client.get("/").status(), 200);
-    assert_eq!(client.rest(), "");
+    assert_eq!(served.rest(), "");
 }

@@ -12,8 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::net::TcpSocket;
+
 /// Nothing takes so long unless it never comes.
-const NEVER: Duration = Duration::from_secs(30);
+const NEVER: Duration = Duration::from_secs(120);
 
 /// The lines that a process has written so far.
 #[derive(Clone, Default)]
@@ -46,6 +48,14 @@ impl Lines {
             lines = wakeup.wait_timeout(lines, left).unwrap().0;
         }
     }
+}
+
+/// An address where nobody listens, and nobody will while the socket is kept.
+pub(crate) fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
 }
 
 pub(crate) fn program() -> PathBuf {

@@ -71,7 +71,10 @@ async fn a_repeat_is_a_hit_and_reqwests_own_response_is_to_be_had() {
 #[tokio::test]
 async fn its_error_is_the_services() {
     let client = cached(&private(), Client::new());
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody listens there, nor will while this is kept.
+    let kept = tokio::net::TcpSocket::new_v4().unwrap();
+    kept.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let unused = kept.local_addr().unwrap();
     let request = Request::get(format!("http://{unused}/")).body(Body::default()).unwrap();
     let error: reqwest::Error = client.oneshot(request).await.unwrap_err();
     assert!(error.is_connect());

@@ -94,9 +94,10 @@ impl Origin {
         Self::listen(base, listener, None, service)
     }
 
-    /// Over TLS, with a certificate of its own making for `localhost`, which the roots trust.
+    /// Over TLS, with a certificate of its own making, which the roots trust. By its address: the name of this
+    /// machine may stand for another one first, or for none.
     pub(crate) async fn tls(routes: Router) -> (Self, RootCertStore) {
-        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(own.cert.der().clone()).unwrap();
         let mut config = ServerConfig::builder()
@@ -105,7 +106,7 @@ impl Origin {
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let base = format!("https://{}", listener.local_addr().unwrap());
         (Self::listen(base, listener, Some(TlsAcceptor::from(Arc::new(config))), routes), roots)
     }
 

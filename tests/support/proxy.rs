@@ -94,6 +94,7 @@ async fn pump(
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let len = tokio::select! {
+            biased;
             _ = cuts.changed() => return,
             read = from.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => return,

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::{
@@ -11,6 +11,8 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use redis::{Cmd, RedisError, RedisResult, ToRedisArgs, Value};
+// By the clock that the limits go by.
+use tokio::time::Instant;
 
 use super::{
     fault,
