@@ -278,7 +278,7 @@ impl<B: Store> Entries<B> {
             let key = found.map_or(missed.key, |(key, _)| key);
             removed += u64::from(self.layer.remove_key(&key).await?);
         }
-        if settings.recipe.heeds_no_vary_search()
+        if settings.heeds_no_vary_search()
             && let Ok(url) = settings.recipe.url(parts)
         {
             let path = search::split(&url.text).0;

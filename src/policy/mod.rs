@@ -47,7 +47,7 @@ pub(crate) enum Scope {
 
 /// Which rules decide.
 #[derive(Clone, Debug)]
-pub(crate) enum Policy {
+enum Policy {
     /// Time alone: cache headers are ignored.
     Fixed,
     /// The HTTP rules (RFC 9111).
@@ -55,6 +55,8 @@ pub(crate) enum Policy {
         /// The fields, in their order, of which the first that is there and valid speaks in place of `Cache-Control` and
         /// `Expires` (RFC 9213).
         targets: Vec<HeaderName>,
+        /// Whether responses may say what of a query does not matter (`No-Vary-Search`).
+        no_vary_search: bool,
     },
 }
 

@@ -93,7 +93,7 @@ impl Rules {
         let chosen = self.expiration.choose(options.expire_after, url, request, response);
         match &self.policy {
             Policy::Fixed => fixed::admit(self, response, chosen, exchange.now),
-            Policy::Http { targets } => {
+            Policy::Http { targets, .. } => {
                 let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
                 let settings = self.http_settings(targets, chosen);
                 let Exchange { requested_at, now, .. } = *exchange;

@@ -95,7 +95,7 @@ impl Rules {
     pub(super) fn stale_limits(&self, options: &CacheOptions, headers: &HeaderMap) -> StaleLimits {
         let said = match &self.policy {
             Policy::Fixed => rfc9111::StaleRules::default(),
-            Policy::Http { targets } => rfc9111::stale_rules(self.scope, targets, headers),
+            Policy::Http { targets, .. } => rfc9111::stale_rules(self.scope, targets, headers),
         };
         if said.is_forbidden {
             return StaleLimits::default();
