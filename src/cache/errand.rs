@@ -19,7 +19,7 @@ use crate::{
     event::Underway,
     key::{Key, RequestUrl},
     options::CacheOptions,
-    policy::{Verdict, grpc},
+    policy::Verdict,
     status::{CacheStatus, Miss, Stale, Stored},
     store::{Hit, Store, StoredBody},
 };
@@ -342,9 +342,9 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         calls.is_some_and(|calls| calls.0.contains(&(self.cache.shared.flights.id(), *key)))
     }
 
-    /// What is left of the time that the request gives itself, where it does: gRPC calls may.
+    /// What is left of the time that the request gives itself, where it does.
     fn time_left(&self) -> Option<Duration> {
-        let limit = self.cache.settings.rules.timeout(&self.parts.headers)?;
+        let limit = self.cache.settings.rules.time_limit(&self.parts.headers)?;
         Some(limit.saturating_sub(self.came?.elapsed()))
     }
 
@@ -361,7 +361,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             && let Some(left) = self.time_left()
         {
             // Where nothing is left, the inner service says so, in its own way.
-            grpc::set_timeout(&mut sent.headers, left);
+            self.cache.settings.rules.limit_time(&mut sent.headers, left);
         }
         let calls = sent.extensions.get_or_insert_default::<Calls>();
         calls.0.push((self.cache.shared.flights.id(), *key));

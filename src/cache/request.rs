@@ -7,7 +7,6 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::background::within;
-use crate::{key::Content, policy::grpc::Message, status::Bypass};
+use crate::{key::Content, policy::RequestCheck, status::Bypass};
 
 /// More frames than this are a body too large for the key, however short they are.
 const MAX_FRAMES: usize = 16 * 1024;
@@ -24,10 +23,6 @@ const MAX_FRAMES: usize = 16 * 1024;
 /// Chunks up to this length are copied together: each may be a slice of a read buffer many times as large, which would be
 /// held for it.
 const SMALL: usize = 4 * 1024;
-
-/// The longest that a gRPC request may pause. A unary one comes at once, message and end; one that goes on only when it has
-/// been answered must not wait here for that.
-const PAUSE: Duration = Duration::from_secs(1);
 
 pin_project! {
     /// The body of a request as the inner service receives it.
@@ -96,17 +91,16 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         Self { chunks: VecDeque::new(), trailers: None, error: None, rest }
     }
 
-    /// Reads `body` for the key, up to `limit` bytes, and, where it is to be one gRPC `message`, no further than that.
-    /// Whatever was read is handed on; an `Err` beside it says why the request has to go past the cache.
+    /// Reads `body` for the key, up to `limit` bytes, and no further than the `check` allows. Whatever was read is handed
+    /// on; an `Err` beside it says why the request has to go past the cache.
     pub(crate) async fn buffered(
         body: B,
         limit: u64,
-        mut message: Option<Message>,
+        mut check: RequestCheck,
     ) -> (Self, Result<(), Bypass>) {
         if body.is_end_stream() {
-            let verdict = if message.is_none() { Ok(()) } else { Err(Bypass::NotUnary) };
             // Kept as it is, since its size hint says "nothing" best.
-            return (Self::untouched(body), verdict);
+            return (Self::untouched(body), check.end());
         }
         if body.size_hint().lower() > limit {
             return (Self::untouched(body), Err(Bypass::RequestBodyTooLarge));
@@ -115,18 +109,15 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         let mut this = Self::with_rest(Rest::Ended);
         let (mut len, mut frames) = (0_u64, 0);
         let mut small = BytesMut::new();
-        let pause = message.is_some().then_some(PAUSE);
+        let pause = check.longest_pause();
         let verdict = loop {
             let next = within(pause, poll_fn(|cx| body.as_mut().poll_frame(cx)));
             let Some(next) = next.await else {
                 this.rest = Rest::Begun { body };
-                break Err(Bypass::NotUnary);
+                break Err(check.paused());
             };
             match next {
-                None if message.as_ref().is_some_and(|message| !message.is_whole()) => {
-                    break Err(Bypass::NotUnary);
-                }
-                None => break Ok(()),
+                None => break check.end(),
                 Some(Err(error)) => {
                     this.error = Some(error);
                     break Err(Bypass::RequestBodyFailed);
@@ -135,22 +126,20 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
                     Ok(chunk) => {
                         len = len.saturating_add(chunk.len() as u64);
                         frames += 1;
-                        let is_one =
-                            message.as_mut().is_none_or(|message| message.take(&chunk).is_ok());
-                        let announced = message.as_ref().and_then(Message::len).unwrap_or(len);
+                        let taken = check.take(&chunk);
                         if chunk.len() <= SMALL {
                             small.extend_from_slice(&chunk);
                         } else {
                             this.push(small.split().freeze());
                             this.push(chunk);
                         }
-                        if len.max(announced) > limit || frames > MAX_FRAMES {
+                        if len.max(check.announced()) > limit || frames > MAX_FRAMES {
                             this.rest = Rest::Begun { body };
                             break Err(Bypass::RequestBodyTooLarge);
                         }
-                        if !is_one {
+                        if taken.is_err() {
                             this.rest = Rest::Begun { body };
-                            break Err(Bypass::NotUnary);
+                            break taken;
                         }
                     }
                     Err(frame) => this.trailers = frame.into_trailers().ok(),
@@ -256,6 +245,7 @@ mod tests {
     use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 
     use super::*;
+    use crate::policy::{GrpcMethods, Rules, Scope};
 
     type Frames = Vec<Result<Frame<Bytes>, &'static str>>;
 
@@ -271,7 +261,7 @@ mod tests {
         body: B,
         limit: u64,
     ) -> (RequestBody<B>, Result<(), Bypass>) {
-        RequestBody::buffered(body, limit, None).now_or_never().unwrap()
+        RequestBody::buffered(body, limit, RequestCheck::default()).now_or_never().unwrap()
     }
 
     async fn read<B: Body<Data = Bytes>>(
@@ -338,8 +328,15 @@ mod tests {
         assert!(buffer.try_into_mut().is_ok(), "something holds the buffer");
     }
 
+    /// What a cache for gRPC asks of bodies.
+    fn unary() -> RequestCheck {
+        let mut rules = Rules::new(Scope::Private);
+        rules.use_grpc(GrpcMethods::new(["/**"]).unwrap());
+        rules.request_check()
+    }
+
     fn message<B: Body<Data = Bytes>>(body: B, limit: u64) -> (RequestBody<B>, Result<(), Bypass>) {
-        RequestBody::buffered(body, limit, Some(Message::default())).now_or_never().unwrap()
+        RequestBody::buffered(body, limit, unary()).now_or_never().unwrap()
     }
 
     #[test]
@@ -378,9 +375,9 @@ mod tests {
             let bytes = begun.len() * 6;
             let paused = StreamBody::new(stream::iter(begun).chain(stream::pending()));
             let before = tokio::time::Instant::now();
-            let (mut body, verdict) =
-                RequestBody::buffered(paused, 100, Some(Message::default())).await;
-            assert_eq!((verdict, before.elapsed()), (Err(Bypass::NotUnary), PAUSE));
+            let pause = unary().longest_pause().unwrap();
+            let (mut body, verdict) = RequestBody::buffered(paused, 100, unary()).await;
+            assert_eq!((verdict, before.elapsed()), (Err(Bypass::NotUnary), pause));
             assert_eq!(body.content().chunks.concat().len(), bytes);
         }
     }

@@ -10,7 +10,7 @@ use super::Rules;
 use crate::{
     entry::Head,
     options::CacheOptions,
-    policy::{Expiration, Policy, fixed, grpc::UnaryAnswer, is_live, rfc9111, validation},
+    policy::{Expiration, Policy, fixed, is_live, rfc9111, validation},
     status::Refusal,
     time::Timestamp,
 };
@@ -67,14 +67,6 @@ impl Rules {
             return Err(Refusal::Predicate);
         }
         self.admit_by_policy(exchange, is_named)
-    }
-
-    /// What the response's head says of a gRPC call, where it is one: its body and trailers have the rest.
-    pub(crate) fn grpc_answer(
-        &self,
-        response: &response::Parts,
-    ) -> Result<Option<UnaryAnswer>, Refusal> {
-        self.grpc.as_ref().map(|_| UnaryAnswer::new(&response.headers)).transpose()
     }
 
     /// Whether a response that is put there by hand may be, and until when. Methods, statuses and the user's predicate

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod admit;
+mod calls;
 mod chosen;
 mod others;
 mod stale;
@@ -37,7 +38,7 @@ pub(crate) struct Rules {
     policy: Policy,
     pub(crate) methods: Vec<Method>,
     /// In place of `methods`, where the cache is for gRPC.
-    pub(crate) grpc: Option<GrpcMethods>,
+    grpc: Option<GrpcMethods>,
     pub(crate) statuses: Vec<StatusCode>,
     pub(crate) store_if: Option<StoreFn>,
     pub(crate) expiration: ExpirationRules,
