@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header, request};
+use http::{Method, Response, StatusCode, header, request};
 use http_body::Body;
 
 use super::{CacheLayer, ResponseBody, heal::watched};
@@ -115,14 +114,8 @@ pub(super) fn only_if_cached<B: Store, ResBody: Body>(
     why: &str,
 ) -> Response<ResponseBody<ResBody>> {
     let text = format!("{why}, and the request asked for a stored one only (only-if-cached).");
-    let (headers, body) = if cache.settings.rules.grpc.is_some() {
-        (policy::grpc::unavailable(&text), StoredBody::empty())
-    } else {
-        let text_plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, text_plain)]);
-        (headers, StoredBody::from(Bytes::from(text + "\n")))
-    };
-    let mut response = Response::new(ResponseBody::stored(body));
+    let (headers, body) = cache.settings.rules.unanswerable(&text);
+    let mut response = Response::new(ResponseBody::stored(body.into()));
     *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
     *response.headers_mut() = headers;
     report(cache, response, CacheStatus::only_if_cached(key, cache.settings.clock.now()))

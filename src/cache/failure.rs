@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use http::StatusCode;
 
-use crate::{key::Key, status::Refusal};
+use crate::{key::Key, policy::Failure, status::Refusal};
 
 /// A refresh in the background that failed.
 ///
@@ -41,6 +41,15 @@ pub enum RefreshError {
     Panicked,
     /// The response came, and could not be stored.
     NotStored(Refusal),
+}
+
+impl From<Failure> for RefreshError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Status(status) => Self::Status(status),
+            Failure::Grpc(code) => Self::GrpcStatus(code),
+        }
+    }
 }
 
 impl fmt::Display for RefreshError {

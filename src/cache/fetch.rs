@@ -219,22 +219,21 @@ where
                 };
             }
         };
-        let failure = self.failure(&response);
-        if let Some(why) = failure
+        let (parts, body) = response.into_parts();
+        if let Some(failure) = self.cache.settings.rules.failure(&parts)
             && let Some((key, hit)) = stand_in.take()
         {
             lead.fail();
-            return Fetched::StandIn(key, hit, why);
+            return Fetched::StandIn(key, hit, failure.into());
         }
 
-        let (parts, body) = response.into_parts();
         let body = match stand_in {
             // Of a stream of events, the first may be long in coming.
             Some((key, hit)) if !policy::is_live(&parts.headers) => {
                 let mut begun = Begun::unread(body);
                 let failure = match begun.ahead().await {
                     Err(_) => Some(RefreshError::Body),
-                    Ok(()) => begun.trailers().and_then(|fields| self.grpc_failure(fields)),
+                    Ok(()) => begun.trailers().and_then(|fields| self.failure_behind(fields)),
                 };
                 if let Some(why) = failure {
                     lead.fail();
@@ -256,17 +255,9 @@ where
         Fetched::Response(kept)
     }
 
-    /// How the head of a response says that the origin failed, where it does.
-    fn failure(&self, response: &Response<ResBody>) -> Option<RefreshError> {
-        let status = response.status();
-        if self.cache.settings.rules.is_failure(status) {
-            return Some(RefreshError::Status(status));
-        }
-        self.grpc_failure(response.headers())
-    }
-
-    fn grpc_failure(&self, fields: &HeaderMap) -> Option<RefreshError> {
-        self.cache.settings.rules.grpc_failure(fields).map(RefreshError::GrpcStatus)
+    /// How the fields behind a body say that the origin failed, where they do.
+    fn failure_behind(&self, trailers: &HeaderMap) -> Option<RefreshError> {
+        self.cache.settings.rules.failure_behind(trailers).map(RefreshError::from)
     }
 
     /// Stores the response as its body is read, where it may be.
@@ -346,8 +337,7 @@ where
         if expected.is_some_and(|len| len > max) || least > max {
             return Err(Refusal::TooLarge);
         }
-        let grpc = rules.grpc_answer(response)?;
-        let limits = Limits { expected, max, grpc };
+        let limits = Limits { expected, max, check: rules.response_check(response)? };
         let place = Place { request: &self.parts, url, missed };
         let keys = place.keys(settings, response, admission.expires_at, now)?;
         let head = place

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     key::Key,
-    policy::{self, Exchange, Joined, Union},
+    policy::{self, Exchange, Joined, ResponseCheck, Union},
     status::Refusal,
     store::{Hit, Store, Version},
     time::Timestamp,
@@ -162,7 +162,8 @@ where
             around,
             notes,
         };
-        let limits = Limits { expected: Some(union.new), max: settings.max_body, grpc: None };
+        let (max, check) = (settings.max_body, ResponseCheck::default());
+        let limits = Limits { expected: Some(union.new), max, check };
         Ok(Admitted { entry, names: keys.names, limits })
     }
 }

@@ -84,7 +84,7 @@ impl Place<'_> {
         let mut tags = settings.rules.tags.choose(options, self.request, response)?;
         tags.extend(settings.rules.group_tags(self.url, &response.headers)?);
         tags.extend(self.url_tag(&settings.recipe, key));
-        if settings.recipe.heeds_no_vary_search()
+        if settings.heeds_no_vary_search()
             && settings.rules.url_variation(&response.headers).is_some()
         {
             tags.push(settings.recipe.path_tag(split(self.url).0));

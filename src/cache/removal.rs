@@ -25,7 +25,7 @@ impl<B: Store> CacheLayer<B> {
         }
         let tag = recipe.url_tag(url);
         removed = both(removed, self.asked(None, self.shared.store.remove_tagged(&tag)).await);
-        if recipe.heeds_no_vary_search() {
+        if self.settings.heeds_no_vary_search() {
             // A response to another query may answer this one: those of the path that may all go.
             removed = both(removed, self.remove_tagged(&recipe.path_tag(split(url).0)).await);
         }

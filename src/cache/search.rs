@@ -34,7 +34,7 @@ pub(super) fn may_answer<B>(
     parts: &request::Parts,
     url: &RequestUrl,
 ) -> bool {
-    cache.settings.recipe.heeds_no_vary_search()
+    cache.settings.heeds_no_vary_search()
         && parts.method == Method::GET
         && !options.asks_origin()
         && split(&url.text).1.is_some()
@@ -88,7 +88,7 @@ pub(crate) fn notes(
     let has_own_key = CacheOptions::of(&request.extensions).key.is_some();
     // A part is found by way of the whole's place.
     let is_plain = request.method == Method::GET && head.status() != StatusCode::PARTIAL_CONTENT;
-    if !settings.recipe.heeds_no_vary_search() || !is_plain || has_own_key {
+    if !settings.heeds_no_vary_search() || !is_plain || has_own_key {
         return Vec::new();
     }
     let Some(rule) = settings.rules.url_variation(head.headers()) else { return Vec::new() };

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     options::CacheOptions,
-    policy::{self, Part, Verdict, grpc::Message},
+    policy::{self, Part, Verdict},
     status::{Bypass, Stale},
     store::Store,
 };
@@ -41,8 +41,8 @@ where
 {
     let (parts, body) = request.into_parts();
     let rules = &cache.settings.rules;
-    // A call's time runs while its message is read. Nothing else has any that it knows of.
-    let came = rules.grpc.is_some().then(Instant::now);
+    // It runs while the body is read.
+    let came = rules.has_time_limits().then(Instant::now);
     let asked = rules.asked(CacheOptions::of(&parts.extensions), &parts.headers);
     let options = &*asked;
     let passing =
@@ -56,11 +56,11 @@ where
             return Box::pin(pass(inner, cache, parts, body, options, reason)).await;
         }
     };
-    let message = rules.grpc.is_some().then(Message::default);
-    let (mut body, buffered) = if body.is_end_stream() && message.is_none() {
+    let check = rules.request_check();
+    let (mut body, buffered) = if body.is_end_stream() && !check.needs_body() {
         (RequestBody::untouched(body), Ok(()))
     } else {
-        Box::pin(RequestBody::buffered(body, cache.settings.max_request_body, message)).await
+        Box::pin(RequestBody::buffered(body, cache.settings.max_request_body, check)).await
     };
     if let Err(reason) = buffered {
         let options = asked.into_owned();

@@ -284,7 +284,7 @@ impl<B: Store> Entries<B> {
             };
             removed = both(removed, part);
         }
-        if settings.recipe.heeds_no_vary_search()
+        if settings.heeds_no_vary_search()
             && let Ok(url) = settings.recipe.url(parts)
         {
             let path = search::split(&url.text).0;

@@ -43,8 +43,6 @@ pub(crate) struct Recipe {
     pub(crate) languages_by_weight: bool,
     /// See [`Spelling::as_sent`].
     pub(crate) as_sent: bool,
-    /// Whether responses may say what of a query does not matter.
-    pub(crate) no_vary_search: bool,
     pub(crate) custom: Option<KeyFn>,
     pub(crate) secret: Option<[u8; 32]>,
 }
@@ -60,7 +58,6 @@ impl Default for Recipe {
             sort_query: false,
             languages_by_weight: false,
             as_sent: false,
-            no_vary_search: false,
             custom: None,
             secret: None,
         }
@@ -76,7 +73,6 @@ impl fmt::Debug for Recipe {
             .field("sort_query", &self.sort_query)
             .field("languages_by_weight", &self.languages_by_weight)
             .field("as_sent", &self.as_sent)
-            .field("no_vary_search", &self.no_vary_search)
             .field("custom", &self.custom.is_some())
             .field("secret", &self.secret.is_some())
             .finish()
@@ -193,9 +189,9 @@ impl Recipe {
         self.below(Domain::Part, primary)
     }
 
-    /// Whether responses may say what of a query does not matter: not where keys are not made from URLs.
-    pub(crate) fn heeds_no_vary_search(&self) -> bool {
-        self.no_vary_search && self.custom.is_none()
+    /// Whether keys are made from URLs, and not from material of the user's own.
+    pub(crate) fn is_by_url(&self) -> bool {
+        self.custom.is_none()
     }
 
     /// Where it is noted what of queries does not matter, for the path that `primary` is the key of.

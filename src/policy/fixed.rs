@@ -171,7 +171,8 @@ mod tests {
             assert_eq!(judge(Scope::Shared, &options), Verdict::Unfit(Miss::NotAllowed));
         }
         // Nor does one that the origin confirms, or that would stand in for its failure.
-        let rules = Rules { stale_if_error: StaleLimit::Unlimited, ..Rules::new(Scope::Shared) };
+        let mut rules = Rules::new(Scope::Shared);
+        rules.stale_if_error = StaleLimit::Unlimited;
         assert!(!rules.may_be_confirmed(&NONE, &http::Method::GET, &head));
         assert!(!rules.may_stand_in(&NONE, &http::Method::GET, &head, Timestamp::MIN));
     }

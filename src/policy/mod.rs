@@ -2,15 +2,17 @@
 //!
 //! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name for every refusal. Nothing
 //! else in the crate knows which policy is at work: `fixed`, time alone, or `rfc9111`, the HTTP rules. What both have in
-//! common, and which of the two is asked, is in `rules`. What gRPC says beside HTTP, under either, is in `grpc`.
+//! common, and which of the two is asked, is in `rules`. What gRPC says beside HTTP, under either, is in `grpc`; nor does
+//! anything else know whether that is heard: bodies are judged by the `checks` that the rules give for them.
 
 use http::HeaderName;
 
 use crate::status::{Miss, Stale};
 
+mod checks;
 mod expiration;
 mod fixed;
-pub(crate) mod grpc;
+mod grpc;
 mod joining;
 mod message;
 mod nomination;
@@ -22,9 +24,10 @@ mod tags;
 mod validation;
 mod vary;
 
-pub use self::{expiration::Expiration, stale::StaleLimit};
 pub(crate) use self::{
+    checks::{Failure, RequestCheck, ResponseCheck},
     expiration::ExpirationRules,
+    grpc::{GrpcMethods, KEY_HEADERS as GRPC_KEY_HEADERS},
     joining::{Joined, Union, all, is_outdated, join, joined_head},
     message::{content_length, end_to_end, is_live},
     nomination::{can_read, chosen, conditions_of, has_tag, is_negotiated, nominees, strong_tag},
@@ -35,6 +38,7 @@ pub(crate) use self::{
     validation::{conditions, confirms, is_unmodified, not_modified_headers, remove_conditions},
     vary::{Vary, union, vary},
 };
+pub use self::{expiration::Expiration, stale::StaleLimit};
 
 /// Who shares the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +51,7 @@ pub(crate) enum Scope {
 
 /// Which rules decide.
 #[derive(Clone, Debug)]
-pub(crate) enum Policy {
+enum Policy {
     /// Time alone: cache headers are ignored.
     Fixed,
     /// The HTTP rules (RFC 9111).
@@ -55,6 +59,8 @@ pub(crate) enum Policy {
         /// The fields, in their order, of which the first that is there and valid speaks in place of `Cache-Control` and
         /// `Expires` (RFC 9213).
         targets: Vec<HeaderName>,
+        /// Whether responses may say what of a query does not matter (`No-Vary-Search`).
+        no_vary_search: bool,
     },
 }
 

@@ -307,6 +307,27 @@ async fn a_targeted_field_speaks_to_this_cache_alone() {
     assert!(!two(&shared(), get(path), get(path)).await);
 }
 
+/// Each of these settings implies `http_rules`, and none takes back what another has set.
+#[tokio::test]
+async fn the_settings_of_the_http_rules_hold_in_any_order() {
+    let targeted = |layer: CacheLayer<Memory>| layer.targeted_by(["x-our-cache-control"]).unwrap();
+    let heeding = |layer: CacheLayer<Memory>| layer.no_vary_search(true);
+    for stand in [
+        Stand::shared(says()).with(|layer| heeding(targeted(layer.http_rules()))),
+        Stand::shared(says()).with(|layer| heeding(targeted(layer)).http_rules()),
+        Stand::shared(says()).with(|layer| targeted(heeding(layer)).http_rules()),
+        Stand::shared(says()).with(|layer| targeted(heeding(layer).http_rules())),
+    ] {
+        let path = "/cache-control:no-store/x-our-cache-control:max-age=60";
+        assert!(two(&stand, get(path), get(path)).await, "the field speaks to it");
+        let path = "/cache-control:max-age=60/cdn-cache-control:no-store";
+        assert!(two(&stand, get(path), get(path)).await, "in place of the default");
+        let path = "/x-our-cache-control:max-age=60/no-vary-search:except=()";
+        let (one, other) = (format!("{path}?a"), format!("{path}?b"));
+        assert!(two(&stand, get(&one), get(&other)).await, "queries do not matter");
+    }
+}
+
 // ===== What a shared cache must not do to others =====
 
 #[tokio::test]

@@ -59,9 +59,7 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
     errand.cache = errand.cache.without_tasks();
     let report = Report { cache: errand.cache.clone(), key, url: errand.url.text.clone() };
     let limit = errand.cache.settings.calls.refresh_timeout;
-    if errand.cache.settings.rules.timeout(&errand.parts.headers).is_some() {
-        policy::grpc::set_timeout(&mut errand.parts.headers, limit);
-    }
+    errand.cache.settings.rules.limit_time(&mut errand.parts.headers, limit);
     // Made here: a task may be dropped before it has begun.
     let underway = Underway(Some(report));
     let observer = errand.cache.observer().clone();

@@ -1,6 +1,9 @@
 //! gRPC: which calls are cached.
 
-use crate::{CacheLayer, ConfigError, policy::grpc};
+use crate::{
+    CacheLayer, ConfigError,
+    policy::{GRPC_KEY_HEADERS, GrpcMethods},
+};
 
 /// # gRPC
 impl<B> CacheLayer<B> {
@@ -91,10 +94,10 @@ impl<B> CacheLayer<B> {
         methods: impl IntoIterator<Item = P>,
     ) -> Result<Self, ConfigError> {
         let methods: Vec<P> = methods.into_iter().collect();
-        let methods = grpc::GrpcMethods::new(methods.iter().map(AsRef::as_ref))?;
+        let methods = GrpcMethods::new(methods.iter().map(AsRef::as_ref))?;
         Ok(self.set(|settings| {
-            settings.rules.grpc = Some(methods);
-            for name in grpc::KEY_HEADERS {
+            settings.rules.use_grpc(methods);
+            for name in GRPC_KEY_HEADERS {
                 settings.recipe.add_header(name);
             }
         }))

@@ -78,6 +78,20 @@ impl Settings {
             observer: Arc::default(),
         }
     }
+
+    /// Lets the HTTP rules decide, and makes keys as they ask for it. What has been set of them stays.
+    fn use_http(&mut self) {
+        self.rules.use_http();
+        self.recipe.languages_by_weight = true;
+        if self.rules.scope == Scope::Shared {
+            self.recipe.without_credentials();
+        }
+    }
+
+    /// Whether responses may say what of a query does not matter: not where keys are not made from URLs.
+    pub(crate) fn heeds_no_vary_search(&self) -> bool {
+        self.rules.heeds_no_vary_search() && self.recipe.is_by_url()
+    }
 }
 
 impl<B> CacheLayer<B> {

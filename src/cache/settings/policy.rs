@@ -1,12 +1,7 @@
 //! Which policy decides: time alone, or the HTTP rules.
 
-use http::HeaderName;
-
 use super::key::header_names;
-use crate::{
-    CacheLayer, ConfigError,
-    policy::{Policy, Scope},
-};
+use crate::{CacheLayer, ConfigError};
 
 /// # The HTTP rules
 impl<B> CacheLayer<B> {
@@ -47,16 +42,10 @@ impl<B> CacheLayer<B> {
     ///   long its answers are fresh has to say for whom (`private`, `Vary: Cookie`).
     ///
     /// Layers over one store should have one policy: what one has kept by its clock, the other takes as it finds it.
+    ///
+    /// Where the HTTP rules hold already, it changes nothing: what has been set of them stays.
     pub fn http_rules(self) -> Self {
-        self.set(|settings| {
-            let mut targets = Vec::new();
-            settings.recipe.languages_by_weight = true;
-            if settings.rules.scope == Scope::Shared {
-                settings.recipe.without_credentials();
-                targets.push(HeaderName::from_static("cdn-cache-control"));
-            }
-            settings.rules.policy = Policy::Http { targets };
-        })
+        self.set(|settings| settings.use_http())
     }
 
     /// The fields, in order, that speak to this cache in place of `Cache-Control` and `Expires` (targeted cache control,
@@ -71,7 +60,7 @@ impl<B> CacheLayer<B> {
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
         let targets = header_names("targeted_by", names)?;
-        Ok(self.http_rules().set(|settings| settings.rules.policy = Policy::Http { targets }))
+        Ok(self.http_rules().set(|settings| settings.rules.set_targets(targets)))
     }
 
     /// Whether a response may say, by `No-Vary-Search`, what of its query does not matter, and so answer requests for other
@@ -88,8 +77,6 @@ impl<B> CacheLayer<B> {
     /// let gateway = CacheLayer::shared(Memory::default()).http_rules().no_vary_search(true);
     /// ```
     pub fn no_vary_search(self, heed: bool) -> Self {
-        let is_http = matches!(self.settings.rules.policy, Policy::Http { .. });
-        let layer = if is_http { self } else { self.http_rules() };
-        layer.set(|settings| settings.recipe.no_vary_search = heed)
+        self.http_rules().set(|settings| settings.rules.set_no_vary_search(heed))
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     },
     event::{Event, Observer},
     key::Key,
-    policy::grpc::UnaryAnswer,
+    policy::ResponseCheck,
     status::{Progress, Refusal},
     store::{ErrorKind, StoredBody},
 };
@@ -36,8 +36,8 @@ pub(crate) struct Limits {
     pub(crate) expected: Option<u64>,
     /// The largest body that is kept.
     pub(crate) max: u64,
-    /// What is known so far of the answer to a gRPC call, where it is one.
-    pub(crate) grpc: Option<UnaryAnswer>,
+    /// What else it has to be, and its trailers with it.
+    pub(crate) check: ResponseCheck,
 }
 
 /// Where the error goes with which the body ends. It is the leader's: the others are told that there was one.
@@ -119,9 +119,7 @@ impl<B: Body<Data = Bytes>> Carrier<B> {
                     self.abandon(Refusal::TooLarge);
                 } else if self.limits.expected.is_some_and(|expected| self.received > expected) {
                     self.abandon(Refusal::Length);
-                } else if let Some(answer) = &mut self.limits.grpc
-                    && let Err(refusal) = answer.take(&chunk)
-                {
+                } else if let Err(refusal) = self.limits.check.take(&chunk) {
                     self.abandon(refusal);
                 } else if self.storing.is_some() && !chunk.is_empty() {
                     self.queue.push(chunk.clone());
@@ -148,9 +146,7 @@ impl<B: Body<Data = Bytes>> Carrier<B> {
         if self.limits.expected.is_some_and(|expected| self.received != expected) {
             self.abandon(Refusal::Length);
         }
-        if let Some(answer) = &self.limits.grpc
-            && let Err(refusal) = answer.end(trailers.as_ref())
-        {
+        if let Err(refusal) = self.limits.check.end(trailers.as_ref()) {
             self.abandon(refusal);
         }
         self.queue.end(trailers.clone());

@@ -1,5 +1,11 @@
 //! The framing of messages: five bytes before each, whether it is compressed and how long it is.
 
+use std::time::Duration;
+
+/// The longest that a unary request may pause. It comes at once, message and end; one that goes on only when it has been
+/// answered must not wait here for that.
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+
 /// The length of what stands before a message.
 const PREFIX: usize = 5;
 

@@ -13,7 +13,7 @@ mod timeout;
 
 pub(crate) use self::{
     answer::UnaryAnswer,
-    message::Message,
+    message::{Message, PAUSE},
     timeout::{set_timeout, timeout},
 };
 

@@ -1,7 +1,44 @@
-//! Whether a stored response satisfies what the request asks for (RFC 9111 §5.2.1).
+//! Whether a stored response answers a request: as it is stored ([`may_answer`], RFC 9111 §4), and by what the request asks
+//! for ([`fits`], §5.2.1).
 
-use super::{age::current_age, demands::Demands, stale::StaleRules};
-use crate::{entry::Head, policy::StaleLimit, status::Miss, time::Timestamp};
+use http::header::SET_COOKIE;
+
+use super::{
+    age::current_age,
+    demands::Demands,
+    freshness::lifetime,
+    stale::StaleRules,
+    storable::{Settings, is_understood, may_share_cookie},
+    targeted::effective_directives,
+    withheld::{Scoped, withheld},
+};
+use crate::{
+    entry::Head,
+    policy::{Scope, StaleLimit},
+    status::Miss,
+    time::Timestamp,
+};
+
+/// Whether a stored response may be answered with by a cache with these settings, whoever stored it: another layer over
+/// the same store may have kept what this one never would.
+pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Miss> {
+    let (status, headers) = (head.status(), head.headers());
+    let (directives, is_targeted) = effective_directives(settings.targets, headers);
+    let is_shared = settings.scope == Scope::Shared;
+    let is_lifted = directives.must_understand && is_understood(status);
+    let no_cache = directives.no_cache.as_ref().map(Scoped::of);
+    let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
+    let may_share = || {
+        let at = head.stored_at();
+        let lifetime = lifetime(settings.scope, &directives, is_targeted, status, headers, at);
+        may_share_cookie(lifetime, no_cache == Some(Scoped::Whole))
+    };
+    let is_forbidden = (directives.no_store && !is_lifted)
+        || private == Some(Scoped::Whole)
+        || !withheld(headers, [no_cache, private]).is_empty()
+        || (!settings.store_set_cookie && headers.contains_key(SET_COOKIE) && !may_share());
+    if is_forbidden { Err(Miss::NotAllowed) } else { Ok(()) }
+}
 
 /// As what a stored response satisfies a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,5 +186,42 @@ mod tests {
         let forever = head("", "0").with_expires_at(None);
         assert_eq!(at(9999, "min-fresh=99999999999999999999", &forever), FRESH);
         assert_eq!(at(9999, "max-age=5", &forever), REFRESH);
+    }
+
+    #[test]
+    fn what_another_layer_has_kept_is_judged_again() {
+        let cookie = ("set-cookie", "a=1");
+        let cc = |line| ("cache-control", line);
+        let may = |scope, lines: &[(&'static str, &'static str)]| {
+            let mut response = Response::new(()).into_parts().0;
+            for (name, value) in lines {
+                response.headers.append(*name, HeaderValue::from_static(value));
+            }
+            let head = Head::new(Method::GET, "http://a/", response, secs(784_111_777));
+            may_answer(&Settings::plain(scope), &head)
+                .map_err(|miss| assert_eq!(miss, Miss::NotAllowed))
+                .is_ok()
+        };
+        for (line, private, shared) in [
+            ("", true, true),
+            ("no-store, max-age=60", false, false),
+            ("no-store, max-age=60, must-understand", true, true),
+            ("private, max-age=60", true, false),
+            ("private=\"b\", max-age=60", true, true),
+            ("private=\"a\", max-age=60", true, false),
+            ("no-cache=\"b\", max-age=60", true, true),
+            ("no-cache=\"a\", max-age=60", false, false),
+            ("private=\"vary\", max-age=60", true, false),
+            ("no-cache", true, true),
+        ] {
+            let lines = [cc(line), ("a", "1")];
+            assert_eq!(may(Scope::Private, &lines), private, "{line}");
+            assert_eq!(may(Scope::Shared, &lines), shared, "{line}");
+        }
+        for (line, shared) in [("max-age=60", true), ("max-age=0", false), ("no-cache", false)] {
+            assert!(may(Scope::Private, &[cc(line), cookie]), "{line}");
+            assert_eq!(may(Scope::Shared, &[cc(line), cookie]), shared, "{line}");
+        }
+        assert!(!may(Scope::Shared, &[cookie, ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT")]));
     }
 }

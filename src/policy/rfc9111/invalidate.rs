@@ -1,14 +1,19 @@
-//! Which URLs beside its own a successful unsafe request makes stale (RFC 9111 §4.4): those that the response names in
-//! `Location` and `Content-Location`, where they are of the same origin. Of another, they would let one site empty the
-//! cache of all the others.
+//! What the response to an unsafe request says of URLs, by `Location` and `Content-Location`: which it makes stale beside
+//! its own ([`named_urls`], RFC 9111 §4.4), and whether it is what a `GET` would bring ([`speaks_for_get`]).
+//!
+//! Only URLs of the same origin count. Those of another would let one site empty the cache of all the others.
 
 use http::{
-    HeaderMap, HeaderValue, Uri,
+    HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
     header::{CONTENT_LOCATION, LOCATION},
 };
 
-use super::origin::{Origin, host_and_port};
-use crate::key::push_without_dots;
+use super::{
+    freshness::{Lifetime, lifetime},
+    origin::{Origin, host_and_port},
+    targeted::effective_directives,
+};
+use crate::{key::push_without_dots, policy::Scope, time::Timestamp};
 
 /// The URLs that the response to a request for `target` (an absolute URL) names: of the same origin, spelled as there,
 /// without user information and fragment. Two at most, and not `target` itself.
@@ -26,8 +31,27 @@ pub(crate) fn named_urls(target: &Uri, response: &HeaderMap) -> Vec<Uri> {
     urls
 }
 
+/// Whether the 200 to a `POST` for `target` says that a `GET` would bring the same, for a time that it names (RFC 9110
+/// §9.3.3): its `Content-Location` is the URL itself.
+pub(crate) fn speaks_for_get(
+    scope: Scope,
+    targets: &[HeaderName],
+    target: &Uri,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> bool {
+    let mut lines = headers.get_all(CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    if named_url(target, line).as_ref() != Some(target) {
+        return false;
+    }
+    let (directives, is_targeted) = effective_directives(targets, headers);
+    let lifetime = lifetime(scope, &directives, is_targeted, StatusCode::OK, headers, now);
+    matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero())
+}
+
 /// The URL that `line` names, where it is of the origin of `target`.
-pub(crate) fn named_url(target: &Uri, line: &HeaderValue) -> Option<Uri> {
+fn named_url(target: &Uri, line: &HeaderValue) -> Option<Uri> {
     let reference = str::from_utf8(line.as_bytes()).ok()?.trim_ascii();
     let reference = reference.split('#').next().unwrap_or_default();
     let origin = Origin::of(target)?;
@@ -92,6 +116,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Sun, 06 Nov 1994 08:49:37 GMT.
+    const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
 
     fn named(target: &str, reference: &str) -> Option<String> {
         let line = HeaderValue::from_str(reference).unwrap();
@@ -193,6 +220,31 @@ mod tests {
         assert_eq!(of(&[x, ("location", "z")]), ["/b/x"]);
         assert!(of(&[("content-location", ""), ("location", "c")]).is_empty());
         assert!(of(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_post_speaks_for_a_get_by_its_own_url_and_a_time_that_it_names() {
+        let of = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let target = Uri::from_static("http://a/x?y");
+            speaks_for_get(Scope::Shared, &[], &target, &headers, NOW)
+        };
+        let (own, fresh) = (("content-location", "http://a/x?y"), ("cache-control", "max-age=60"));
+        assert!(of(&[own, fresh]));
+        assert!(of(&[("content-location", "/x?y"), fresh]));
+        assert!(of(&[("content-location", ""), fresh]));
+        assert!(!of(&[("content-location", "/x"), fresh]));
+        assert!(!of(&[("content-location", "http://b/x?y"), fresh]));
+        assert!(!of(&[own, own, fresh]));
+        assert!(
+            !of(&[fresh])
+                && !of(&[own])
+                && !of(&[own, ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT")])
+        );
+        assert!(!of(&[own, ("cache-control", "max-age=0")]));
     }
 
     proptest! {

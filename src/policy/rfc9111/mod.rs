@@ -15,7 +15,7 @@
 //! | §4.2.1, §4.2.2, RFC 9110 §15.1 | freshness lifetime | [`freshness::lifetime`] | `the_most_specific_lifetime_counts`, `expires_is_counted_from_date`, `a_tenth_of_the_time_unchanged_is_the_guess_for_some_statuses` |
 //! | §3, §5.2.1.5, §5.2.2.3–5.2.2.7 | what may be kept | [`storable::admit`] | `any_final_status_is_kept_where_the_origin_says_for_how_long`, `no_store_forbids_unless_the_status_is_understood`, `private_is_for_private_caches`, `what_must_be_confirmed_is_kept_where_it_can_be` |
 //! | §3.1 | fields that are not stored | [`withheld`] | `named_fields_that_are_there_are_not_stored` |
-//! | §4 | what another layer has stored | [`storable::may_answer`] | `what_another_layer_has_kept_is_judged_again` |
+//! | §4 | what another layer has stored | [`fits::may_answer`] | `what_another_layer_has_kept_is_judged_again` |
 //! | §3.5 | answers to credentials | [`storable::admit`] | `answers_to_credentials_are_shared_only_where_the_origin_allows_it` |
 //! | §7.3 | cookies in a shared cache | [`storable::admit`] | `a_cookie_is_shared_only_for_a_time_that_the_origin_says` |
 //! | §4.2.4, §5.2.2.2, §5.2.2.8, §5.2.2.10, RFC 5861 | stale use | [`stale::stale_rules`] | `what_forbids_it_forbids_it_in_any_spelling` |
@@ -53,10 +53,10 @@ pub(crate) use self::{
     age::current_age,
     cache_groups::{GROUP_TAG_PREFIX, group_tags, invalidated_group_tags},
     demands::{Demands, demands},
-    fits::{Fit, fits},
+    fits::{Fit, fits, may_answer},
     head_update::{HeadSays, head_says},
-    invalidate::named_urls,
+    invalidate::{named_urls, speaks_for_get},
     no_vary_search::{NO_VARY_SEARCH, UrlVariation, url_variation},
     stale::{StaleRules, stale_rules},
-    storable::{Settings, admit, may_answer, speaks_for_get},
+    storable::{Settings, admit},
 };

@@ -10,7 +10,7 @@ use super::Rules;
 use crate::{
     entry::Head,
     options::CacheOptions,
-    policy::{Expiration, Policy, fixed, grpc::UnaryAnswer, is_live, rfc9111, validation},
+    policy::{Expiration, Policy, fixed, is_live, rfc9111, validation},
     status::Refusal,
     time::Timestamp,
 };
@@ -69,14 +69,6 @@ impl Rules {
         self.admit_by_policy(exchange, is_named)
     }
 
-    /// What the response's head says of a gRPC call, where it is one: its body and trailers have the rest.
-    pub(crate) fn grpc_answer(
-        &self,
-        response: &response::Parts,
-    ) -> Result<Option<UnaryAnswer>, Refusal> {
-        self.grpc.as_ref().map(|_| UnaryAnswer::new(&response.headers)).transpose()
-    }
-
     /// Whether a response that is put there by hand may be, and until when. Methods, statuses and the user's predicate
     /// have nothing to say.
     pub(crate) fn admit_by_hand(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
@@ -93,7 +85,7 @@ impl Rules {
         let chosen = self.expiration.choose(options.expire_after, url, request, response);
         match &self.policy {
             Policy::Fixed => fixed::admit(self, response, chosen, exchange.now),
-            Policy::Http { targets } => {
+            Policy::Http { targets, .. } => {
                 let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
                 let settings = self.http_settings(targets, chosen);
                 let Exchange { requested_at, now, .. } = *exchange;

@@ -21,6 +21,8 @@ use crate::{
 };
 
 mod admit;
+mod calls;
+mod chosen;
 mod others;
 mod stale;
 
@@ -33,10 +35,10 @@ pub(crate) type StoreFn = Arc<dyn Fn(&request::Parts, &response::Parts) -> bool 
 #[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) scope: Scope,
-    pub(crate) policy: Policy,
+    policy: Policy,
     pub(crate) methods: Vec<Method>,
     /// In place of `methods`, where the cache is for gRPC.
-    pub(crate) grpc: Option<GrpcMethods>,
+    grpc: Option<GrpcMethods>,
     pub(crate) statuses: Vec<StatusCode>,
     pub(crate) store_if: Option<StoreFn>,
     pub(crate) expiration: ExpirationRules,
@@ -189,7 +191,7 @@ impl Rules {
         match &self.policy {
             Policy::Fixed if head.is_expired(now) => Err(Miss::Expired),
             Policy::Fixed => Ok(Fit::Fresh),
-            Policy::Http { targets } => {
+            Policy::Http { targets, .. } => {
                 let said = rfc9111::stale_rules(self.scope, targets, head.headers());
                 rfc9111::fits(&options.demands, &said, head, now)
             }
@@ -215,7 +217,7 @@ impl Rules {
         }
         match &self.policy {
             Policy::Fixed => fixed::may_answer(self, head),
-            Policy::Http { targets } => {
+            Policy::Http { targets, .. } => {
                 rfc9111::may_answer(&self.http_settings(targets, None), head)
             }
         }

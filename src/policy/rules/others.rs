@@ -73,7 +73,7 @@ impl Rules {
         response: &Response<Body>,
         now: Timestamp,
     ) -> bool {
-        let Policy::Http { targets } = &self.policy else { return false };
+        let Policy::Http { targets, .. } = &self.policy else { return false };
         let (status, headers) = (response.status(), response.headers());
         if *method == Method::POST {
             status == StatusCode::OK

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode, response};
+use http::{HeaderMap, Method};
 
 use super::Rules;
 use crate::{
     entry::Head,
     options::CacheOptions,
-    policy::{Policy, StaleLimit, grpc, rfc9111, validation},
+    policy::{Policy, StaleLimit, rfc9111, validation},
     time::Timestamp,
 };
 
@@ -33,28 +33,6 @@ impl Rules {
             && self.may_answer(method, head).is_ok()
             && !self.is_failure(head.status())
             && self.stale_limits(options, head.headers()).if_error.allows(head, now)
-    }
-
-    /// Whether a response of `status` says that the origin failed.
-    pub(crate) fn is_failure(&self, status: StatusCode) -> bool {
-        self.error_statuses.contains(&status)
-    }
-
-    /// The code of a failure of the server that these fields, of a head or of trailers, tell of, where the cache is for
-    /// gRPC.
-    pub(crate) fn grpc_failure(&self, fields: &HeaderMap) -> Option<u8> {
-        self.grpc.as_ref().and_then(|_| grpc::failure(fields))
-    }
-
-    /// How long a call with these fields may take, where the cache is for gRPC and they say so.
-    pub(crate) fn timeout(&self, request: &HeaderMap) -> Option<Duration> {
-        self.grpc.as_ref().and_then(|_| grpc::timeout(request))
-    }
-
-    /// Whether the response says that there is no such thing any more.
-    pub(crate) fn is_gone(&self, response: &response::Parts) -> bool {
-        matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE)
-            || (self.grpc.is_some() && grpc::is_gone(&response.headers))
     }
 
     /// Until when a response with these fields is of use, and so to be kept; `None` is forever. Beyond its expiry, that
@@ -95,7 +73,7 @@ impl Rules {
     pub(super) fn stale_limits(&self, options: &CacheOptions, headers: &HeaderMap) -> StaleLimits {
         let said = match &self.policy {
             Policy::Fixed => rfc9111::StaleRules::default(),
-            Policy::Http { targets } => rfc9111::stale_rules(self.scope, targets, headers),
+            Policy::Http { targets, .. } => rfc9111::stale_rules(self.scope, targets, headers),
         };
         if said.is_forbidden {
             return StaleLimits::default();

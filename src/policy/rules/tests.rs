@@ -33,6 +33,28 @@ fn connect_is_never_cached_even_when_it_is_named() {
     assert_eq!(rules.gate(&CacheOptions::new(), &parts), Err(Bypass::Method));
 }
 
+#[test]
+fn what_is_set_of_the_http_rules_stays_when_they_are_chosen_again() {
+    let targets = |rules: &Rules| match &rules.policy {
+        Policy::Fixed => panic!("time alone decides"),
+        Policy::Http { targets, .. } => targets.iter().map(|it| it.to_string()).collect::<Vec<_>>(),
+    };
+    for (scope, default) in [(Scope::Private, &[][..]), (Scope::Shared, &["cdn-cache-control"])] {
+        let mut rules = Rules::new(scope);
+        assert!(matches!(rules.policy, Policy::Fixed) && !rules.heeds_no_vary_search());
+        rules.use_http();
+        assert_eq!(targets(&rules), default);
+        rules.set_targets(vec![http::HeaderName::from_static("x-ours")]);
+        rules.set_no_vary_search(true);
+        rules.use_http();
+        assert_eq!(targets(&rules), ["x-ours"]);
+        assert!(rules.heeds_no_vary_search());
+        rules.set_targets(Vec::new());
+        rules.use_http();
+        assert!(targets(&rules).is_empty() && rules.heeds_no_vary_search());
+    }
+}
+
 /// Stored at 0 s, expires at 10 s.
 fn head(status: StatusCode, lines: &[(&'static str, &'static str)]) -> Head {
     let mut parts = http::Response::new(()).into_parts().0;

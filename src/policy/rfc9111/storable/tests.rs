@@ -1,0 +1,265 @@
+//! What is kept, and for how long; the cases of the field's suite by the names of their files.
+
+use http::{Request, Response};
+
+use super::*;
+
+/// Sun, 06 Nov 1994 08:49:37 GMT.
+const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
+const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+const ETAG: (&str, &str) = ("etag", "\"a\"");
+const YESTERDAY: (&str, &str) = ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT");
+const COOKIE: (&str, &str) = ("set-cookie", "a=1");
+
+const fn cc(line: &'static str) -> (&'static str, &'static str) {
+    ("cache-control", line)
+}
+
+type Lines<'a> = &'a [(&'static str, &'static str)];
+
+/// A request for a response of that status with these lines, both at [`NOW`].
+fn with(
+    settings: &Settings<'_>,
+    request: http::request::Builder,
+    status: u16,
+    lines: Lines<'_>,
+) -> Result<Admission, Refusal> {
+    let request = request.uri("http://a/").body(()).unwrap().into_parts().0;
+    let mut response = Response::builder().status(status);
+    for (name, value) in lines {
+        response = response.header(*name, *value);
+    }
+    let response = response.body(()).unwrap().into_parts().0;
+    admit(settings, &request, &response, NOW, NOW)
+}
+
+fn plain(scope: Scope) -> Settings<'static> {
+    Settings::plain(scope)
+}
+
+/// The lifetime that is left, in seconds, below zero where it is over.
+fn left(admitted: Result<Admission, Refusal>) -> Result<i64, Refusal> {
+    let end = admitted?.expires_at.unwrap();
+    Ok((end.as_millis() as i64 - NOW.as_millis() as i64) / 1000)
+}
+
+fn shared(status: u16, lines: Lines<'_>) -> Result<i64, Refusal> {
+    left(with(&plain(Scope::Shared), Request::builder(), status, lines))
+}
+
+fn private(status: u16, lines: Lines<'_>) -> Result<i64, Refusal> {
+    left(with(&plain(Scope::Private), Request::builder(), status, lines))
+}
+
+/// `status.mjs`, `heuristic-freshness.mjs`.
+#[test]
+fn any_final_status_is_kept_where_the_origin_says_for_how_long() {
+    for status in 200..1000 {
+        let expected = if matches!(status, 206 | 304) { Err(Refusal::Status) } else { Ok(60) };
+        assert_eq!(shared(status, &[cc("max-age=60"), DATE]), expected, "{status}");
+    }
+    assert_eq!(shared(103, &[cc("max-age=60")]), Err(Refusal::Status));
+    for (status, expected) in [(200, Ok(8_640)), (404, Ok(8_640)), (501, Ok(8_640))] {
+        assert_eq!(shared(status, &[YESTERDAY, DATE]), expected, "{status}");
+    }
+    for status in [201, 202, 302, 307, 403, 500, 502, 503, 504, 599] {
+        assert_eq!(shared(status, &[YESTERDAY, ETAG]), Err(Refusal::NoFreshness), "{status}");
+        assert_eq!(shared(status, &[YESTERDAY, DATE, cc("public")]), Ok(8_640), "{status}");
+    }
+    assert_eq!(private(201, &[ETAG, cc("private")]), Ok(0));
+    assert_eq!(shared(201, &[ETAG, cc("private=\"a\"")]), Err(Refusal::NoFreshness));
+}
+
+/// `cc-response.mjs`, `status.mjs`.
+#[test]
+fn no_store_forbids_unless_the_status_is_understood() {
+    let refused = Err(Refusal::NoStoreDirective);
+    for line in ["no-store", "No-StOrE", "max-age=10000, no-store", "no-store; x", "no-store=1"] {
+        assert_eq!(private(200, &[cc(line), ETAG]), refused, "{line}");
+    }
+    let understood = cc("max-age=60, no-store, must-understand");
+    assert_eq!(shared(200, &[understood]), Ok(60));
+    assert_eq!(shared(503, &[understood]), Ok(60));
+    for unknown in [207, 226, 299, 306, 418, 425, 451, 599] {
+        assert_eq!(shared(unknown, &[understood]), Err(Refusal::MustUnderstand), "{unknown}");
+        let alone = cc("max-age=60, must-understand");
+        assert_eq!(shared(unknown, &[alone]), Err(Refusal::MustUnderstand), "{unknown}");
+    }
+    let no_store = Request::builder().header("cache-control", "No-Store");
+    let lines = [cc("max-age=60")];
+    assert_eq!(with(&plain(Scope::Private), no_store, 200, &lines), Err(Refusal::NoStore));
+}
+
+#[test]
+fn private_is_for_private_caches() {
+    for line in ["private, max-age=60", "PRIVATE, max-age=60", "max-age=60, private=\"\""] {
+        assert_eq!(shared(200, &[cc(line)]), Err(Refusal::Private), "{line}");
+        assert_eq!(private(200, &[cc(line)]), Ok(60), "{line}");
+    }
+    assert_eq!(shared(200, &[cc("private; max-age=60"), YESTERDAY]), Err(Refusal::Private));
+}
+
+/// `authorization.mjs`.
+#[test]
+fn answers_to_credentials_are_shared_only_where_the_origin_allows_it() {
+    let of = |scope, line: &'static str| {
+        let request = Request::builder().header("authorization", "FOO");
+        left(with(&plain(scope), request, 200, &[cc(line), DATE]))
+    };
+    for line in ["max-age=3600, public", "max-age=3600, must-revalidate", "s-maxage=3600"] {
+        assert_eq!(of(Scope::Shared, line), Ok(3600), "{line}");
+    }
+    for line in ["max-age=3600", "max-age=3600, proxy-revalidate", "max-age=3600, public=1"] {
+        assert_eq!(of(Scope::Shared, line), Err(Refusal::Authorization), "{line}");
+        assert_eq!(of(Scope::Private, line), Ok(3600), "{line}");
+    }
+    let in_url = Request::get("http://me:pw@a/").body(()).unwrap().into_parts().0;
+    let response = Response::builder().header("cache-control", "max-age=5").body(()).unwrap();
+    let response = response.into_parts().0;
+    let refused = admit(&plain(Scope::Shared), &in_url, &response, NOW, NOW);
+    assert_eq!(refused, Err(Refusal::Authorization));
+}
+
+/// `other.mjs`.
+#[test]
+fn a_cookie_is_shared_only_for_a_time_that_the_origin_says() {
+    assert_eq!(shared(200, &[cc("max-age=60"), COOKIE]), Ok(60));
+    for lines in [
+        &[YESTERDAY, COOKIE, DATE][..],
+        &[ETAG, COOKIE],
+        &[cc("max-age=0"), COOKIE],
+        &[cc("public"), ETAG, COOKIE],
+        &[cc("max-age=60, no-cache"), ETAG, COOKIE],
+    ] {
+        assert_eq!(shared(200, lines), Err(Refusal::SetCookie), "{lines:?}");
+        assert!(private(200, lines).is_ok(), "{lines:?}");
+    }
+    // A cookie that is not stored is nobody's.
+    for line in ["no-cache=\"set-cookie\"", "private=\"Set-Cookie\""] {
+        assert_eq!(shared(200, &[cc(line), COOKIE, YESTERDAY, DATE]), Ok(8_640), "{line}");
+    }
+}
+
+/// `cc-response.mjs`.
+#[test]
+fn what_must_be_confirmed_is_kept_where_it_can_be() {
+    for line in ["no-cache", "max-age=10000, No-CaChE", "no-cache, no-cache=\"a\""] {
+        assert_eq!(private(200, &[cc(line), ETAG]), Ok(0), "{line}");
+        assert_eq!(private(200, &[cc(line), YESTERDAY, ("age", "500")]), Ok(0), "{line}");
+        assert_eq!(private(200, &[cc(line)]), Err(Refusal::NoCache), "{line}");
+        assert_eq!(private(404, &[cc(line), ETAG]), Err(Refusal::NoCache), "{line}");
+    }
+}
+
+#[test]
+fn what_says_nothing_is_kept_where_it_can_be_confirmed_or_the_user_says() {
+    assert_eq!(private(200, &[ETAG]), Ok(0));
+    assert_eq!(private(200, &[("last-modified", "yesterday")]), Ok(0));
+    assert_eq!(private(200, &[]), Err(Refusal::NoFreshness));
+    assert_eq!(private(404, &[ETAG]), Err(Refusal::NoFreshness));
+    let of = |fallback: Expiration, status, lines: Lines<'_>| {
+        let settings = Settings { fallback: Some(fallback), ..plain(Scope::Shared) };
+        with(&settings, Request::builder(), status, lines).map(|it| it.expires_at)
+    };
+    let five = Expiration::After(Duration::from_secs(5));
+    let in_secs = |secs| Ok(Some(NOW.saturating_add(Duration::from_secs(secs))));
+    assert_eq!(of(five, 200, &[]), in_secs(5));
+    assert_eq!(of(five, 404, &[]), in_secs(5));
+    assert_eq!(of(five, 200, &[cc("max-age=60")]), in_secs(60), "the origin knows better");
+    assert_eq!(of(five, 200, &[cc("no-cache"), ETAG]), in_secs(0));
+    assert_eq!(of(five, 200, &[COOKIE]), Err(Refusal::SetCookie));
+    assert_eq!(of(Expiration::Never, 200, &[]), Ok(None));
+    assert_eq!(of(Expiration::DoNotStore, 200, &[ETAG]), Err(Refusal::Expiration));
+}
+
+/// `cc-freshness.mjs`, `expires-freshness.mjs`.
+#[test]
+fn age_is_taken_off_the_lifetime() {
+    let age = |value| ("age", value);
+    assert_eq!(shared(200, &[cc("max-age=3600"), age("7200"), DATE]), Ok(-3600));
+    assert_eq!(shared(200, &[cc("max-age=3600"), age("600"), DATE]), Ok(3000));
+    assert_eq!(shared(200, &[cc("max-age=3600"), age("7200, 0"), DATE]), Ok(-3600));
+    assert_eq!(shared(200, &[cc("max-age=3600"), age("x"), DATE]), Ok(3600));
+    let ancient = shared(200, &[cc("max-age=3600"), age("99999999999999999999")]);
+    assert_eq!(ancient, Ok(-784_111_777));
+    let slow = ("date", "Sun, 06 Nov 1994 08:49:27 GMT");
+    let expires = ("expires", "Sun, 06 Nov 1994 08:49:47 GMT");
+    assert_eq!(shared(200, &[slow, expires, age("25")]), Ok(-5));
+    let fast = ("date", "Sun, 06 Nov 1994 08:49:47 GMT");
+    let later = ("expires", "Sun, 06 Nov 1994 08:49:57 GMT");
+    assert_eq!(shared(200, &[fast, later, age("15")]), Ok(-5));
+    let forever = cc("max-age=99999999999999999999");
+    let admitted = with(&plain(Scope::Shared), Request::builder(), 200, &[forever]);
+    assert_eq!(admitted.unwrap().expires_at, Some(Timestamp::MAX));
+}
+
+/// `cdn-cache-control.mjs`.
+#[test]
+fn a_targeted_field_decides_alone() {
+    let targets = [HeaderName::from_static("cdn-cache-control")];
+    let settings = Settings { targets: &targets, ..plain(Scope::Shared) };
+    let cdn = |line| ("cdn-cache-control", line);
+    let of = |lines: Lines<'_>| left(with(&settings, Request::builder(), 200, lines));
+    let expires = ("expires", "Sun, 06 Nov 1994 08:49:47 GMT");
+    let (long, no_store) = (cc("max-age=10000"), cc("no-store"));
+    assert_eq!(of(&[cdn("max-age=3600"), ("age", "7200"), DATE]), Ok(-3600));
+    assert_eq!(of(&[cdn("max-age=3600"), ("expires", "0"), DATE]), Ok(3600));
+    assert_eq!(of(&[cdn("max-age=0"), expires, DATE]), Ok(0));
+    assert_eq!(of(&[cdn("max-age=1"), long]), Ok(1));
+    assert_eq!(of(&[cdn("private"), long, expires, DATE]), Err(Refusal::Private));
+    assert_eq!(of(&[cdn("no-cache"), long, expires, DATE]), Err(Refusal::NoCache));
+    assert_eq!(of(&[cdn("no-store"), long, expires]), Err(Refusal::NoStoreDirective));
+    assert_eq!(of(&[cdn("max-age=10000"), no_store]), Ok(10_000));
+    for invalid in ["max-age=10000, &&&&&", "max-age=\"10000\""] {
+        assert_eq!(of(&[cdn(invalid), no_store]), Err(Refusal::NoStoreDirective), "{invalid}");
+    }
+    assert_eq!(of(&[cdn("foo"), long]), Err(Refusal::NoFreshness));
+}
+
+/// What the user has chosen goes before a guess, and behind what the origin says.
+#[test]
+fn a_fallback_is_for_what_the_origin_leaves_open() {
+    let settings = Settings {
+        fallback: Some(Expiration::After(Duration::from_secs(5))),
+        ..plain(Scope::Shared)
+    };
+    let of = |status, lines: Lines<'_>| left(with(&settings, Request::builder(), status, lines));
+    assert_eq!(of(200, &[YESTERDAY, DATE]), Ok(5));
+    assert_eq!(of(200, &[]), Ok(5));
+    assert_eq!(of(500, &[]), Ok(5));
+    assert_eq!(of(200, &[cc("max-age=60")]), Ok(60));
+    assert_eq!(of(200, &[cc("max-age=0"), ETAG]), Ok(0));
+    assert_eq!(of(200, &[cc("no-cache"), ETAG]), Ok(0));
+    assert_eq!(of(200, &[cc("private")]), Err(Refusal::Private));
+    assert_eq!(of(200, &[("set-cookie", "a=1")]), Err(Refusal::SetCookie));
+    let never = Settings { fallback: Some(Expiration::DoNotStore), ..settings };
+    let refused = with(&never, Request::builder(), 200, &[cc("max-age=60")]);
+    assert_eq!(refused, Err(Refusal::Expiration));
+}
+
+#[test]
+fn what_is_guessed_is_not_for_all_where_one_users_cookie_was_sent() {
+    let settings = Settings {
+        fallback: Some(Expiration::After(Duration::from_secs(5))),
+        ..plain(Scope::Shared)
+    };
+    let cookie = || Request::builder().header("cookie", "a=1");
+    let of = |lines: Lines<'_>| left(with(&settings, cookie(), 200, lines));
+    for lines in [&[][..], &[YESTERDAY, DATE], &[ETAG]] {
+        assert_eq!(of(lines), Err(Refusal::Authorization));
+    }
+    assert_eq!(of(&[cc("max-age=60")]), Ok(60));
+    assert_eq!(of(&[cc("public")]), Ok(5));
+    assert_eq!(left(with(&plain(Scope::Private), cookie(), 200, &[YESTERDAY, DATE])), Ok(8_640));
+}
+
+#[test]
+fn a_part_is_kept_for_who_asks_for_parts() {
+    let range = || Request::builder().header("range", "bytes=0-1");
+    let lines = [cc("max-age=60")];
+    assert_eq!(left(with(&plain(Scope::Shared), range(), 206, &lines)), Ok(60));
+    assert_eq!(
+        left(with(&plain(Scope::Shared), range().method("HEAD"), 206, &lines)),
+        Err(Refusal::Status)
+    );
+}

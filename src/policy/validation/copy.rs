@@ -1,0 +1,57 @@
+//! Telling a caller whether its own copy still holds (RFC 9111 §4.3.2), and what the 304 has that says so.
+
+use http::{
+    HeaderMap, HeaderName, Method,
+    header::{
+        AGE, CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, IF_MODIFIED_SINCE,
+        IF_NONE_MATCH, LAST_MODIFIED, VARY,
+    },
+};
+
+use super::{
+    is_conditional,
+    validators::{bytes, date, etag, only, opaque, tags},
+};
+use crate::entry::Head;
+
+/// Whether the caller's own copy still holds, by its `If-None-Match` or `If-Modified-Since` and the stored response: it
+/// is answered with 304 then (RFC 9111 §4.3.2, RFC 9110 §13.1.2, §13.1.3).
+///
+/// `If-None-Match` goes first, and `If-Modified-Since` is not looked at beside it (RFC 9110 §13.2.2). A date that is
+/// none, or more than one, is no condition. Only for `GET` and `HEAD`, and where the stored status is a success.
+pub(crate) fn is_unmodified(request: &HeaderMap, method: &Method, head: &Head) -> bool {
+    if !is_conditional(method) || !head.status().is_success() {
+        return false;
+    }
+    let stored = head.headers();
+    if request.contains_key(IF_NONE_MATCH) {
+        if only(request, IF_NONE_MATCH).is_some_and(|line| bytes(line) == b"*") {
+            return true;
+        }
+        let Some(own) = etag(stored).map(bytes) else { return false };
+        let mut tags = request.get_all(IF_NONE_MATCH).iter().flat_map(tags);
+        return tags.any(|tag| opaque(tag) == opaque(own));
+    }
+    let Some(since) = only(request, IF_MODIFIED_SINCE).and_then(date) else { return false };
+    let stored_date = |name| only(stored, name).and_then(date);
+    let modified = stored_date(LAST_MODIFIED).or_else(|| stored_date(DATE));
+    modified.unwrap_or_else(|| head.stored_at().into()) <= since
+}
+
+/// The fields of a 304 that stands for the stored response: those that RFC 9110 §15.4.5 asks for, `Last-Modified` where
+/// there is no `ETag`, and `Age`. `Access-Control-*` as well: a script that makes its own condition has the 304 itself
+/// checked.
+pub(crate) fn not_modified_headers(stored: &HeaderMap) -> HeaderMap {
+    const KEPT: [HeaderName; 7] = [AGE, CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, VARY];
+    let has_etag = stored.contains_key(ETAG);
+    let mut headers = HeaderMap::new();
+    for (name, value) in stored {
+        let is_kept = KEPT.contains(name)
+            || (*name == LAST_MODIFIED && !has_etag)
+            || name.as_str().starts_with("access-control-");
+        if is_kept {
+            headers.append(name, value.clone());
+        }
+    }
+    headers
+}

@@ -1,0 +1,59 @@
+//! The validators themselves: entity tags and dates, as header lines have them (RFC 9110 §8.8).
+
+use std::time::SystemTime;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ETAG, LAST_MODIFIED},
+};
+
+/// Whether a response with these fields can be revalidated.
+pub(in crate::policy) fn has_validator(headers: &HeaderMap) -> bool {
+    etag(headers).is_some() || only(headers, LAST_MODIFIED).is_some()
+}
+
+/// The line of that name, where there is exactly one.
+pub(in crate::policy) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next();
+    first.filter(|_| lines.next().is_none())
+}
+
+/// The stored `ETag`, where it is one tag. Without quotes it is none by the letter; but there are origins that write,
+/// and want to read, such.
+pub(in crate::policy) fn etag(headers: &HeaderMap) -> Option<&HeaderValue> {
+    only(headers, ETAG).filter(|value| match opaque(bytes(value)) {
+        [b'"', tag @ .., b'"'] => !tag.contains(&b'"'),
+        // As a condition, `*` would be met by anything, and a list by each of its members.
+        b"" | b"*" => false,
+        bare => !bare.iter().any(|byte| b"\", \t".contains(byte)),
+    })
+}
+
+pub(super) fn bytes(value: &HeaderValue) -> &[u8] {
+    value.as_bytes().trim_ascii()
+}
+
+pub(in crate::policy) fn is_weak(tag: &[u8]) -> bool {
+    tag.starts_with(b"W/")
+}
+
+/// The tag without its mark of weakness: what weak comparison compares (RFC 9110 §8.8.3.2).
+pub(super) fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// The members of a list of entity tags. A comma in quotes is part of its tag; nothing is escaped (RFC 9110 §8.8.3).
+pub(super) fn tags(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let mut is_quoted = false;
+    let members = line.as_bytes().split(move |&byte| {
+        is_quoted ^= byte == b'"';
+        byte == b',' && !is_quoted
+    });
+    members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// An HTTP date in any of its three forms (RFC 9110 §5.6.7).
+pub(in crate::policy) fn date(value: &HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?).ok()
+}
