@@ -10,7 +10,7 @@ use super::{
     errand::Errand,
     fetch::Fetched,
     flight::{Confirmed, Landed, Lead},
-    place::{Missed, Place},
+    place::{Missed, Place, path_tag},
     search,
 };
 use crate::{
@@ -116,7 +116,9 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             if has_moved {
                 return Err(Refusal::Vary);
             }
-            let tags = rules.tags.renew(&self.options, &self.parts, old, response)?;
+            let mut tags = rules.tags.renew(&self.options, &self.parts, old, response)?;
+            let path = path_tag(&self.cache.settings, url, &response.headers);
+            tags.extend(path.filter(|tag| !tags.contains(tag)));
             Ok((admission, rules.with_groups(tags, url, &response.headers)?))
         });
         let make = |fields: HeaderMap, expires_at, tags| {

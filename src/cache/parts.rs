@@ -16,7 +16,7 @@ use super::{
     fetch::{Admitted, Arrived, Kept},
     flight::Lead,
     lookup::{lookup, read},
-    place::{Missed, Place},
+    place::{Missed, Place, path_tag},
     search,
     share::{Around, Entry, Limits},
 };
@@ -149,7 +149,9 @@ where
             .with_requested_at(requested_at);
         if let Some(old) = old {
             // What one of its parts could be removed by removes all of it.
-            let tags = rules.tags.renew(&self.options, &self.parts, old, &head)?;
+            let mut tags = rules.tags.renew(&self.options, &self.parts, old, &head)?;
+            let path = path_tag(settings, url, &head.headers);
+            tags.extend(path.filter(|tag| !tags.contains(tag)));
             stored_head = stored_head.with_tags(rules.with_groups(tags, url, &head.headers)?);
         }
         let notes = search::notes(settings, &self.parts, &self.url, &stored_head, now);

@@ -43,13 +43,13 @@ impl Missed {
     }
 
     /// Whether the response with this head is one, and, where it is another variant's, has the tag still that it was
-    /// lent by: with another one, nobody has said that it answers this request. And the `request` has to take its coding.
+    /// lent by: with another one, nobody has said that it answers this request. And it has to be what the `request` asks for.
     pub(crate) fn is_answered_by(&self, request: &HeaderMap, head: &Head) -> bool {
         let lent = self.variant().filter(|variant| variant.is_lent());
         head.is_response()
             && lent.is_none_or(|variant| {
                 policy::has_tag(head.headers(), &variant.tag)
-                    && policy::can_read(request, head.headers())
+                    && policy::suits(request, head.headers())
             })
     }
 
@@ -84,11 +84,7 @@ impl Place<'_> {
         let mut tags = settings.rules.tags.choose(options, self.request, response)?;
         tags.extend(settings.rules.group_tags(self.url, &response.headers)?);
         tags.extend(self.url_tag(&settings.recipe, key));
-        if settings.heeds_no_vary_search()
-            && settings.rules.url_variation(&response.headers).is_some()
-        {
-            tags.push(settings.recipe.path_tag(split(self.url).0));
-        }
+        tags.extend(path_tag(settings, self.url, &response.headers));
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;
         stored.version = response.version;
@@ -193,6 +189,12 @@ impl Place<'_> {
         let tag = policy::strong_tag(&response.headers).filter(|_| is_whole)?;
         Variant::new(key, entry, tag)
     }
+}
+
+/// The tag by which a removal finds a response with these fields that may answer other queries of its path.
+pub(crate) fn path_tag(settings: &Settings, url: &str, fields: &HeaderMap) -> Option<Box<str>> {
+    let is_one = settings.heeds_no_vary_search() && settings.rules.url_variation(fields).is_some();
+    is_one.then(|| settings.recipe.path_tag(split(url).0))
 }
 
 /// Where a response is to be stored.

@@ -40,7 +40,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let is_it = head.is_response()
             && policy::has_tag(head.headers(), &variant.tag)
             && policy::confirms(head.headers(), not_modified)
-            && policy::can_read(&self.parts.headers, head.headers())
+            && policy::suits(&self.parts.headers, head.headers())
             && rules.may_be_confirmed(&self.options, &self.parts.method, head);
         is_it.then_some((variant.entry, hit))
     }

@@ -296,7 +296,7 @@ impl<B: Store> Entries<B> {
 
     /// The entry under `key`; a damaged one counts as none.
     async fn read(&self, key: &Key) -> Result<Option<Hit>> {
-        match self.store().get(key).await {
+        match self.store().get(key).await.and_then(|found| found.map(Hit::whole).transpose()) {
             Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
             found => found,
         }

@@ -7,7 +7,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING},
+    header::{
+        ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE,
+        VARY,
+    },
 };
 
 use super::validation::{Conditions, etag, is_weak};
@@ -30,7 +33,7 @@ pub(crate) fn strong_tag(headers: &HeaderMap) -> Option<&[u8]> {
 /// `Authorization`, an `X-Api-Key`), users may have responses of their own, and origins that give all of them the tag of the
 /// page are not rare: to ask by the tag of one user's response would be to hand it to another.
 pub(crate) fn is_negotiated(list: &Variants) -> bool {
-    const NEGOTIATION: [HeaderName; 4] = [ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
+    const NEGOTIATION: [HeaderName; 3] = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
     list.names.iter().all(|name| NEGOTIATION.contains(name))
 }
 
@@ -74,20 +77,43 @@ pub(crate) fn chosen<'a>(
     nominees.iter().find(|variant| *variant.tag == *tag).copied()
 }
 
-/// Whether the client can read the response with these stored fields: its codings are all among those that the `request`
-/// names. An origin that has one tag for the compressed body and the plain one would else hand the one out for the other.
-pub(crate) fn can_read(request: &HeaderMap, stored: &HeaderMap) -> bool {
-    let accepted = members(request, ACCEPT_ENCODING);
-    let is_accepted = |coding: &str| {
-        accepted.iter().any(|member| {
+/// Whether the client has asked for what the response with these stored fields is: its codings are all among those that
+/// the `request` names, and so are its type and its languages where the origin selects by these. Origins that have one tag
+/// for every form of a thing, be it against RFC 9110 §8.8.3, would else hand the one out for the other, and answer rightly
+/// where nobody asks them by the tag. What a wildcard would take in was not asked for.
+pub(crate) fn suits(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    let is_named = |field: &HeaderName, what: &str, suits: fn(&str, &str) -> bool| {
+        members(request, field.clone()).iter().any(|member| {
             let (name, parameters) = member.split_once(';').unwrap_or((member, ""));
-            let weight = parameters.trim().strip_prefix("q=").map(str::trim);
-            let is_refused = weight.is_some_and(|q| q.bytes().all(|byte| b"0.".contains(&byte)));
-            name.trim() == coding && !is_refused
+            let weight = parameters.split(';').find_map(|it| it.trim().strip_prefix("q="));
+            let is_refused =
+                weight.is_some_and(|q| q.trim().bytes().all(|byte| b"0.".contains(&byte)));
+            suits(name.trim(), what) && !is_refused
         })
     };
-    let codings = members(stored, CONTENT_ENCODING);
-    codings.iter().all(|coding| coding == "identity" || is_accepted(coding))
+    let selects = |field: HeaderName| members(stored, VARY).iter().any(|it| *it == field.as_str());
+    let all = |field: HeaderName, what: Vec<String>, suits: fn(&str, &str) -> bool| {
+        !what.is_empty() && what.iter().all(|what| is_named(&field, what, suits))
+    };
+    let mut codings = members(stored, CONTENT_ENCODING);
+    codings.retain(|coding| coding != "identity");
+    let mut types = members(stored, CONTENT_TYPE);
+    types.iter_mut().for_each(|it| it.truncate(it.find(';').unwrap_or(it.len())));
+    (codings.is_empty() || all(ACCEPT_ENCODING, codings, |name, coding| name == coding))
+        && (!selects(ACCEPT) || all(ACCEPT, types, is_of_type))
+        && (!selects(ACCEPT_LANGUAGE)
+            || all(ACCEPT_LANGUAGE, members(stored, CONTENT_LANGUAGE), is_of_language))
+}
+
+/// Whether a media range (RFC 9110 §12.5.1) names the type, or all of its kind.
+fn is_of_type(range: &str, of: &str) -> bool {
+    let of = of.trim_end();
+    range == of || range.strip_suffix("/*").is_some_and(|kind| of.split('/').next() == Some(kind))
+}
+
+/// Whether a language range (RFC 4647 §3.3.1) is the language, or begins it.
+fn is_of_language(range: &str, of: &str) -> bool {
+    of.strip_prefix(range).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// The members of a list, in small letters.
@@ -194,8 +220,42 @@ mod tests {
         ] {
             let request = fields(&[("accept-encoding", accepted)]);
             let stored = fields(&[("content-encoding", coding)]);
-            assert_eq!(can_read(&request, &stored), expected, "{accepted:?} {coding:?}");
+            assert_eq!(suits(&request, &stored), expected, "{accepted:?} {coding:?}");
         }
-        assert!(can_read(&HeaderMap::new(), &HeaderMap::new()));
+        assert!(suits(&HeaderMap::new(), &HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_the_origin_selects_by_has_to_be_asked_for() {
+        for (accepted, kind, expected) in [
+            ("text/html", "text/html; charset=utf-8", true),
+            ("Text/HTML;level=1;q=0.5", "text/html ;charset=utf-8", true),
+            ("text/*", "text/plain", true),
+            ("text/html, */*;q=0.8", "application/json", false),
+            ("application/json;q=0", "application/json", false),
+            ("text/html", "", false),
+            ("", "text/html", false),
+        ] {
+            let request = fields(&[("accept", accepted)]);
+            let stored = |vary| fields(&[("vary", vary), ("content-type", kind)]);
+            assert_eq!(suits(&request, &stored("origin, Accept")), expected, "{accepted:?} {kind:?}");
+            assert!(suits(&request, &stored("accept-encoding")), "it does not select by it");
+        }
+        for (accepted, language, expected) in [
+            ("en", "en", true),
+            ("en", "en-GB", true),
+            ("en-GB", "en", false),
+            ("de, en;q=0.5", "en", true),
+            ("de, *", "en", false),
+            ("de, en;q=0", "en", false),
+            ("en, de", "en, de", true),
+            ("en", "en, de", false),
+            ("en", "enx", false),
+            ("en", "", false),
+        ] {
+            let request = fields(&[("accept-language", accepted)]);
+            let stored = fields(&[("vary", "accept-language"), ("content-language", language)]);
+            assert_eq!(suits(&request, &stored), expected, "{accepted:?} {language:?}");
+        }
     }
 }

@@ -268,6 +268,16 @@ impl Hit {
         Self { head, version, body }
     }
 
+    /// The entry, where its body is as long as its head says: one that is short would be served so.
+    pub(crate) fn whole(self) -> Result<Self> {
+        let (len, said) = (self.body.len(), self.head.body_len());
+        if len == said {
+            return Ok(self);
+        }
+        let why = format!("the body has {len} bytes, and its head says {said}");
+        Err(Error::new(ErrorKind::Corrupt, "store", why))
+    }
+
     /// The response as it was stored, trailers included.
     #[must_use]
     pub fn into_response(self) -> Response<StoredBody> {
@@ -302,5 +312,25 @@ impl Scanned {
     #[must_use]
     pub fn new(key: Key, version: Version, head: Arc<Head>) -> Self {
         Self { key, version, head }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    #[test]
+    fn a_body_of_another_length_than_its_head_says_is_damaged() {
+        let hit = |body: &'static [u8]| {
+            let parts = Response::new(()).into_parts().0;
+            let head = Head::new(Method::GET, "http://a/", parts, Timestamp::MIN).seal(3, None);
+            Hit::new(head.into(), Version::new(1), StoredBody::from(Bytes::from_static(body)))
+        };
+        assert!(hit(b"abc").whole().is_ok());
+        for body in [&b"ab"[..], b"abcd", b""] {
+            assert_eq!(hit(body).whole().unwrap_err().kind(), ErrorKind::Corrupt);
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     event::StoreOperation,
     key::Key,
     policy::Union,
-    store::{Result, Store, Version, Writer},
+    store::{Hit, Result, Store, Version, Writer},
 };
 
 /// The stored part that a body is put into, as it was seen.
@@ -32,7 +32,10 @@ impl Around {
         if len == 0 {
             return Ok(true);
         }
-        let get = cache.shared.store.get(&self.key);
+        let get = async {
+            let found = cache.shared.store.get(&self.key).await?;
+            found.map(Hit::whole).transpose()
+        };
         let hit = cache.observer().asked(StoreOperation::Get, &self.key, get).await?;
         let Some(hit) = hit.filter(|hit| hit.version == self.seen) else { return Ok(false) };
         let body = watched(hit.body, cache, self.key, hit.version);

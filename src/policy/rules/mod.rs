@@ -28,6 +28,11 @@ mod stale;
 
 pub(crate) use self::admit::{Admission, Exchange};
 
+/// How far ahead of this clock an entry may have been stored, by another machine's clock or by this one before it was set:
+/// one from farther ahead has expired. Its end was counted from a time that has not come yet, and it would be fresh until
+/// long after that.
+const AHEAD: Duration = Duration::from_secs(5 * 60);
+
 /// Whether a response may be kept, by its request and its head.
 pub(crate) type StoreFn = Arc<dyn Fn(&request::Parts, &response::Parts) -> bool + Send + Sync>;
 
@@ -188,6 +193,9 @@ impl Rules {
 
     /// As what the entry satisfies the request by its own means, or why it does not.
     fn fits(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> Result<Fit, Miss> {
+        if head.stored_at().saturating_since(now) > AHEAD {
+            return Err(Miss::Expired);
+        }
         match &self.policy {
             Policy::Fixed if head.is_expired(now) => Err(Miss::Expired),
             Policy::Fixed => Ok(Fit::Fresh),
