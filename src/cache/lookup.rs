@@ -16,7 +16,7 @@ use crate::{
     options::CacheOptions,
     policy::Verdict,
     status::Miss,
-    store::{self, Error, ErrorKind, Hit, Store},
+    store::{ErrorKind, Hit, Store},
     time::Timestamp,
 };
 

@@ -111,9 +111,12 @@ fn is_of_type(range: &str, of: &str) -> bool {
     range == of || range.strip_suffix("/*").is_some_and(|kind| of.split('/').next() == Some(kind))
 }
 
-/// Whether a language range (RFC 4647 §3.3.1) is the language, or begins it.
+/// Whether a language range takes the language in (RFC 4647 §3.3.1), or falls back to it (§3.4).
 fn is_of_language(range: &str, of: &str) -> bool {
-    of.strip_prefix(range).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    let begins = |one: &str, other: &str| {
+        other.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    begins(range, of) || begins(of, range)
 }
 
 /// The members of a list, in small letters.
@@ -238,13 +241,18 @@ mod tests {
         ] {
             let request = fields(&[("accept", accepted)]);
             let stored = |vary| fields(&[("vary", vary), ("content-type", kind)]);
-            assert_eq!(suits(&request, &stored("origin, Accept")), expected, "{accepted:?} {kind:?}");
+            assert_eq!(
+                suits(&request, &stored("origin, Accept")),
+                expected,
+                "{accepted:?} {kind:?}"
+            );
             assert!(suits(&request, &stored("accept-encoding")), "it does not select by it");
         }
         for (accepted, language, expected) in [
             ("en", "en", true),
             ("en", "en-GB", true),
-            ("en-GB", "en", false),
+            ("en-GB", "en", true),
+            ("en-GB", "en-US", false),
             ("de, en;q=0.5", "en", true),
             ("de, *", "en", false),
             ("de, en;q=0", "en", false),

@@ -326,3 +326,29 @@ async fn a_list_of_variants_is_kept_as_long_as_what_it_leads_to() {
     assert_eq!(entries.remove_expired().await.unwrap(), 0);
     assert_eq!(stand.ask(of("tagged")).await.outcome(), Outcome::Miss(Miss::Expired));
 }
+
+/// What was stored while the clock was ahead would else be fresh until long after its time has come.
+#[tokio::test]
+async fn what_was_stored_by_a_clock_that_was_ahead_has_expired() {
+    for http_rules in [false, true] {
+        let stand = Stand::new(Double::new(|_, call| {
+            line(ok(call.to_string()), "cache-control", "max-age=60")
+        }));
+        let stand = stand.with(|layer| match http_rules {
+            true => layer.http_rules(),
+            false => layer.expire_after(secs(60)),
+        });
+        stand.clock.set(T0.saturating_add(secs(365 * 24 * 3600)));
+        stand.get("/").await;
+        stand.clock.set(T0);
+        let reply = stand.get("/").await;
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Expired), "2"));
+        assert!(stand.get("/").await.is_hit());
+
+        // Clocks of machines that share a store differ a little.
+        stand.clock.set(T0.saturating_add(secs(61 + 4 * 60)));
+        assert_eq!(stand.get("/").await.text(), "3");
+        stand.clock.set(T0.saturating_add(secs(61)));
+        assert!(stand.get("/").await.is_hit());
+    }
+}

@@ -198,6 +198,26 @@ async fn a_confirmed_response_goes_on_answering() {
     assert_eq!(reply.text(), "1");
 }
 
+/// It answers for the path from the 304 on that says so, and is removed with it.
+#[tokio::test]
+async fn what_a_304_has_made_answer_for_the_path_is_removed_by_any_of_its_urls() {
+    let stand = Stand::new(Double::new(|request, call| {
+        let is_asked = request.headers().contains_key("if-none-match");
+        let response = if is_asked { not_modified() } else { ok(call.to_string()) };
+        let rule = if is_asked { "params=(\"a\")" } else { "" };
+        line(line(response, "etag", "\"x\""), "no-vary-search", rule)
+    }))
+    .with(|layer| heeds(layer).expire_after(MINUTE));
+    stand.get("/?a=1").await;
+    stand.clock.advance(MINUTE);
+    assert_eq!(stand.get("/?a=1").await.text(), "1");
+    assert!(stand.get("/?a=2").await.is_hit());
+    stand.layer.entries().remove(&url("/?a=2")).await.unwrap();
+    for path in ["/?a=1", "/?a=2"] {
+        assert!(!stand.get(path).await.is_hit(), "{path}");
+    }
+}
+
 /// What the notes lead to is found by other layers over the same store, and is listed once.
 #[tokio::test]
 async fn notes_are_no_responses() {

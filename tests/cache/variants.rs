@@ -29,6 +29,7 @@ fn negotiating() -> Double {
         let tag = format!("\"{language}\"");
         let response = if has(&request, &tag) { not_modified() } else { ok(language) };
         let response = line(line(response, "etag", tag), "vary", "accept-language");
+        let response = line(response, "content-language", language);
         line(line(response, "cache-control", "max-age=10"), "x-call", call.to_string())
     })
 }
@@ -112,6 +113,33 @@ async fn what_has_gone_meanwhile_is_fetched() {
     assert!(stand.ask(lang("de-AT")).await.is_hit());
 }
 
+/// Origins that have one tag for a thing in all its forms answer rightly where nobody asks by it.
+#[tokio::test]
+async fn one_tag_for_all_forms_hands_none_of_them_out_for_another() {
+    for (field, is, forms) in [
+        ("accept", "content-type", ["application/json", "text/html"]),
+        ("accept-language", "content-language", ["de", "en"]),
+    ] {
+        let stand = Stand::new(Double::new(move |request, _| {
+            if has(&request, "\"row-42\"") {
+                return line(not_modified(), "etag", "\"row-42\"");
+            }
+            let asked = request.headers()[field].to_str().unwrap();
+            let form = asked.split(',').next().unwrap().to_owned();
+            let response = line(ok(form.clone()), "etag", "\"row-42\"");
+            line(line(response, "vary", field), is, form)
+        }));
+        for form in forms {
+            for asked in [form.to_owned(), format!("{form}, */*;q=0.1, *;q=0.1")] {
+                for _ in 0..2 {
+                    let reply = stand.ask(get("/").header(field, &asked)).await;
+                    assert_eq!(reply.text(), form, "{asked}");
+                }
+            }
+        }
+    }
+}
+
 /// The `ETag` of a 304 for a request that names the tag of another variant, and what comes of it.
 async fn answered_with(tag: Option<&'static str>) -> (Outcome, usize) {
     let stand = Stand::new(Double::new(move |request, call| {
@@ -122,10 +150,10 @@ async fn answered_with(tag: Option<&'static str>) -> (Outcome, usize) {
             },
             false => line(ok(call.to_string()), "etag", format!("\"{call}\"")),
         };
-        line(response, "vary", "accept-language")
+        line(line(response, "content-language", "de"), "vary", "accept-language")
     }));
-    stand.ask(lang("1")).await;
-    let reply = stand.ask(lang("2")).await;
+    stand.ask(lang("de")).await;
+    let reply = stand.ask(lang("de-AT")).await;
     assert_eq!(reply.status, StatusCode::OK);
     (reply.outcome(), stand.calls())
 }
@@ -247,8 +275,8 @@ fn changing(own_from: usize, tag: bool) -> Double {
     Double::new(move |request, call| {
         let text = if call < own_from { "de".to_owned() } else { language(&request) };
         let value = format!("\"{text}\"");
-        let response = if has(&request, &value) { not_modified() } else { ok(text) };
-        let response = line(response, "vary", "accept-language");
+        let response = if has(&request, &value) { not_modified() } else { ok(text.clone()) };
+        let response = line(line(response, "content-language", text), "vary", "accept-language");
         if tag || call < own_from { line(response, "etag", value) } else { response }
     })
 }
@@ -276,6 +304,7 @@ async fn what_takes_the_place_of_what_was_lent_is_not_lent() {
     let stand = Stand::new(Double::new(|request, call| {
         let tag = if call <= 2 { "\"old\"" } else { "\"new\"" };
         let response = if has(&request, tag) { not_modified() } else { ok(call.to_string()) };
+        let response = line(response, "content-language", "de");
         line(line(response, "etag", tag), "vary", "accept-language")
     }))
     .with(fixed);
