@@ -109,8 +109,19 @@ const UNTRUSTED: [&str; 9] = [
     "x-rewrite-url",
 ];
 
-const FOR_ALL: [&str; 8] =
-    ["age", "authorization", "date", "etag", "expires", "last-modified", "set-cookie", "vary"];
+/// What is for all who get the message, beside the fields of cache control. These are those that larder itself takes for such
+/// in responses (`src/policy/message.rs`), and `authorization`, since requests pass here as well.
+const FOR_ALL: [&str; 9] = [
+    "age",
+    "authorization",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "pragma",
+    "set-cookie",
+    "vary",
+];
 
 /// Takes out what belongs to one connection (RFC 9110 §7.6.1). `Trailer` stays, since the trailers do.
 pub(crate) fn end_to_end(headers: &mut HeaderMap) {
@@ -125,7 +136,7 @@ pub(crate) fn end_to_end(headers: &mut HeaderMap) {
         "transfer-encoding",
         "upgrade",
     ];
-    // What is for all who get the message, `Connection` cannot mean: without it, a cache would share what it must not.
+    // `Connection` cannot mean these: without them, a cache would share what it must not, or for longer.
     let is_for_all = |name: &HeaderName| {
         FOR_ALL.contains(&name.as_str()) || name.as_str().ends_with("cache-control")
     };

@@ -56,6 +56,27 @@ fn fields_of_one_connection_go_no_further() {
 }
 
 #[test]
+fn what_is_for_all_goes_further_whatever_connection_names() {
+    let origin = Origin::start(|_, stream| {
+        let lines = "Connection: vary, Pragma, set-cookie, cache-control, x-hop\r\nVary: a\r\nPragma: b\r\n\
+                     Set-Cookie: c=1\r\nCache-Control: no-store\r\nX-Hop: 1\r\n";
+        write!(stream, "{}", ok(lines, "a"))
+    });
+    let gateway = Gateway::start(origin.addr);
+    let lines = "Connection: authorization, Cache-Control, PRAGMA, x-hop\r\nAuthorization: a\r\n\
+                 Cache-Control: no-cache\r\nPragma: no-cache\r\nX-Hop: 1\r\n";
+    let response = gateway.connect().ask("GET", "/", &format!("{HOST}{lines}"));
+    let request = &origin.seen()[0];
+    for name in ["authorization", "cache-control", "pragma"] {
+        assert_eq!(request.fields(name).len(), 1, "{name} in {}", request.head);
+    }
+    for name in ["vary", "pragma", "set-cookie", "cache-control"] {
+        assert_eq!(response.fields(name).len(), 1, "{name}");
+    }
+    assert!(request.fields("x-hop").is_empty() && response.fields("x-hop").is_empty());
+}
+
+#[test]
 fn trailers_pass_where_the_client_takes_them_and_come_again_with_a_hit() {
     let origin = Origin::start(|_, stream| {
         let lines = "Transfer-Encoding: chunked\r\nTrailer: x-sum\r\n";

@@ -3,6 +3,7 @@
 use http::{HeaderValue, Request};
 
 use super::*;
+use crate::policy::Failure;
 
 fn gate(request: http::request::Builder) -> Result<(), Bypass> {
     let parts = request.body(()).unwrap().into_parts().0;
@@ -53,6 +54,53 @@ fn what_is_set_of_the_http_rules_stays_when_they_are_chosen_again() {
         rules.use_http();
         assert!(targets(&rules).is_empty() && rules.heeds_no_vary_search());
     }
+}
+
+/// What gRPC says counts where the cache is for it, and is a field like any other elsewhere.
+#[test]
+fn what_grpc_says_is_heard_where_the_cache_is_for_grpc() {
+    let plain = Rules::new(Scope::Private);
+    let mut grpc = plain.clone();
+    grpc.use_grpc(GrpcMethods::new(["/**"]).unwrap());
+    let answer = |status, code: &'static str| {
+        let mut parts = http::Response::new(()).into_parts().0;
+        parts.status = status;
+        parts.headers.insert("grpc-status", HeaderValue::from_static(code));
+        parts
+    };
+    let of_status = Some(Failure::Status(StatusCode::BAD_GATEWAY));
+    let (failed, gone) = (answer(StatusCode::OK, "14"), answer(StatusCode::OK, "5"));
+    for (rules, is_grpc) in [(&plain, false), (&grpc, true)] {
+        assert_eq!(rules.failure(&answer(StatusCode::BAD_GATEWAY, "14")), of_status);
+        let of_grpc = is_grpc.then_some(Failure::Grpc(14));
+        assert_eq!(rules.failure(&failed), of_grpc);
+        assert_eq!(rules.failure_behind(&failed.headers), of_grpc);
+        assert_eq!(rules.failure(&gone), None);
+        assert_eq!(rules.is_gone(&gone), is_grpc);
+        assert_eq!(rules.response_check(&gone).is_err(), is_grpc);
+        let check = rules.response_check(&answer(StatusCode::OK, "0")).unwrap();
+        assert_eq!(check.end(None).is_err(), is_grpc, "there is no message");
+        assert_eq!(rules.request_check().needs_body(), is_grpc);
+
+        let (minute, mut fields) = (Duration::from_secs(60), HeaderMap::new());
+        assert_eq!(rules.has_time_limits(), is_grpc);
+        rules.limit_time(&mut fields, minute);
+        assert!(fields.is_empty(), "a request that says nothing of it may take any time");
+        fields.insert("grpc-timeout", HeaderValue::from_static("5S"));
+        assert_eq!(rules.time_limit(&fields), is_grpc.then_some(Duration::from_secs(5)));
+        rules.limit_time(&mut fields, minute);
+        assert_eq!(fields["grpc-timeout"], if is_grpc { "60000m" } else { "5S" });
+    }
+    let (fields, body) = plain.unanswerable("No");
+    assert_eq!(
+        (&fields["content-type"], &body[..]),
+        (&"text/plain; charset=utf-8".parse().unwrap(), &b"No\n"[..])
+    );
+    let (fields, body) = grpc.unanswerable("No");
+    assert_eq!(
+        (&fields["grpc-status"], &fields["grpc-message"], body.len()),
+        (&"14".parse().unwrap(), &"No".parse().unwrap(), 0)
+    );
 }
 
 /// Stored at 0 s, expires at 10 s.
