@@ -162,26 +162,6 @@ impl Writer {
         }
         Ok(document)
     }
-
-    /// Puts the document in place of what is there. Gives the file of what was.
-    async fn publish(&self, document: &RawDocumentBuf) -> Result<Option<ObjectId>> {
-        let mut tries = 1;
-        loop {
-            let (entries, document) = (self.shared.collections.entries.clone(), document.clone());
-            let which = doc! { "_id": self.key.to_string() };
-            let replaced = async move {
-                let fields = doc! { "file": 1, "_id": 0 };
-                let replaced = entries.find_one_and_replace(which, document).upsert(true);
-                replaced.projection(fields).await
-            };
-            match self.shared.link.try_ask(replaced).await? {
-                Ok(old) => return Ok(old.and_then(|old| file_of(&old))),
-                // Two made the first entry of a key at the same moment.
-                Err(error) if fault::is_duplicate(&error) && tries < TRIES => tries += 1,
-                Err(error) => return Err(self.shared.fault(error)),
-            }
-        }
-    }
 }
 
 impl StoreWriter for Writer {
@@ -203,12 +183,7 @@ impl StoreWriter for Writer {
         let document = self.document(&head).await?;
         // From here on it may be the entry's, whatever comes back.
         let publishing = Publishing { shared: self.shared.clone(), file: self.file.take() };
-        let old = self.publish(&document).await?;
-        publishing.done();
-        // For what expires on the server.
-        self.shared.sweep_later();
-        set_aside(&self.shared, old.into_iter().collect()).await;
-        Ok(())
+        self.shared.change(&self.key, publishing.publish(self.key, document)).await
     }
 }
 
@@ -219,8 +194,33 @@ struct Publishing {
 }
 
 impl Publishing {
-    fn done(mut self) {
+    async fn publish(mut self, key: Key, document: RawDocumentBuf) -> Result<()> {
+        let old = self.replace(&key, &document).await?;
         self.file = None;
+        // For what expires on the server.
+        self.shared.sweep_later();
+        set_aside(&self.shared, old.into_iter().collect()).await;
+        Ok(())
+    }
+
+    /// Puts the document in place of what is there. Gives the file of what was.
+    async fn replace(&self, key: &Key, document: &RawDocumentBuf) -> Result<Option<ObjectId>> {
+        let mut tries = 1;
+        loop {
+            let (entries, document) = (self.shared.collections.entries.clone(), document.clone());
+            let which = doc! { "_id": key.to_string() };
+            let replaced = async move {
+                let fields = doc! { "file": 1, "_id": 0 };
+                let replaced = entries.find_one_and_replace(which, document).upsert(true);
+                replaced.projection(fields).await
+            };
+            match self.shared.link.try_ask(replaced).await? {
+                Ok(old) => return Ok(old.and_then(|old| file_of(&old))),
+                // Two made the first entry of a key at the same moment.
+                Err(error) if fault::is_duplicate(&error) && tries < TRIES => tries += 1,
+                Err(error) => return Err(self.shared.fault(error)),
+            }
+        }
     }
 }
 
