@@ -61,6 +61,8 @@ use crate::{entry::Head, key::Key, time::Timestamp};
 mod any;
 mod arc;
 mod body;
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+mod chunked;
 // A page of the documentation, without code.
 #[cfg(any(doc, doctest))]
 pub mod choosing;
@@ -79,6 +81,8 @@ mod mark;
 mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
+#[cfg(any(feature = "mongodb", feature = "redb", feature = "redis", feature = "sqlite"))]
+mod pieces;
 #[cfg(feature = "redb")]
 pub mod redb;
 #[cfg(feature = "redis")]
