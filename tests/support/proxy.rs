@@ -30,7 +30,7 @@ struct State {
     stalled: AtomicBool,
     connections: AtomicUsize,
     /// What the next message to be held back has in it.
-    word: Mutex<Option<&'static str>>,
+    word: Mutex<Option<String>>,
     /// Whether one is.
     held: watch::Sender<bool>,
 }
@@ -39,7 +39,7 @@ impl State {
     fn is_to_be_held(&self, bytes: &[u8]) -> bool {
         let mut word = self.word.lock().unwrap();
         let has = |word: &str| bytes.windows(word.len()).any(|bytes| bytes == word.as_bytes());
-        word.take_if(|word| has(word)).is_some()
+        word.take_if(|word| has(word.as_str())).is_some()
     }
 }
 
@@ -86,8 +86,8 @@ impl Proxy {
     }
 
     /// Holds back the next message that has `word` in it, and what comes over its connection behind it; all else goes on.
-    pub(crate) fn hold(&self, word: &'static str) {
-        *self.state.word.lock().unwrap() = Some(word);
+    pub(crate) fn hold(&self, word: impl Into<String>) {
+        *self.state.word.lock().unwrap() = Some(word.into());
     }
 
     /// Waits until there is such a message.

@@ -81,10 +81,10 @@
 //!
 //! A command whose caller goes away is carried out if it has been sent, and not sent, nor sent again, otherwise. All go out
 //! over one connection, on a cluster over one to each node, and a server does what comes over a connection in its order: a
-//! removal comes behind whatever was given up before it. A connection that is replaced is where that ends. What had been sent
-//! over the old one, with no answer within the time limit or before it broke, may still be on its way, and be done behind
-//! what comes over the new one: so may a write that has failed appear after a removal. And what another process removes is
-//! in no order with what is written here.
+//! removal comes behind whatever was given up before it. That ends where a connection is replaced, because it broke or was
+//! silent for long: what had been sent over the old one without an answer may still be on its way, and be done behind what
+//! comes over the new one, so that a write that has failed, or was given up, may appear after a removal. No client can
+//! know. And what another process removes is in no order with what is written here.
 //!
 //! # The keys
 //!
