@@ -35,6 +35,8 @@ enum Fault {
     RemovesTheOldEntryAtPut,
     PublishesWhatIsDropped,
     PublishesInSteps,
+    PublishesLate,
+    UpdatesLate,
     ReadsOnInTheNewBody,
     UpdatesAnyVersion,
     UpdatesWhatIsNotThere,
@@ -69,6 +71,33 @@ struct Past {
     expiries: Vec<(Timestamp, Key)>,
     tags: Vec<(Box<str>, Key)>,
     size: u64,
+    /// What was given up, and is done when an entry is asked for.
+    late: Vec<Late>,
+}
+
+#[derive(Debug)]
+enum Late {
+    Finish(<Memory as Store>::Writer),
+    Update(Key, Version, Head),
+}
+
+/// An operation on its way. Given up, it is done late.
+struct Underway {
+    past: Arc<Mutex<Past>>,
+    what: Option<Late>,
+}
+
+impl Underway {
+    async fn arrived(mut self) -> Option<Late> {
+        tokio::task::yield_now().await;
+        self.what.take()
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.past.lock().unwrap().late.extend(self.what.take());
+    }
 }
 
 impl Faulty {
@@ -90,6 +119,19 @@ impl Faulty {
             removed += u64::from(self.inner.remove(&key).await?);
         }
         Ok(removed)
+    }
+
+    async fn do_what_is_late(&self) -> Result<()> {
+        let late = std::mem::take(&mut self.past.lock().unwrap().late);
+        for late in late {
+            match late {
+                Late::Finish(writer) => writer.finish(None).await?,
+                Late::Update(key, seen, head) => {
+                    self.inner.update(&key, seen, head).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn keys_where(&self, matches: impl Fn(&Head) -> bool) -> Vec<Key> {
@@ -126,6 +168,7 @@ impl Store for Faulty {
     type Writer = FaultyWriter;
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
+        self.do_what_is_late().await?;
         let key = self.key(key);
         let Some(mut hit) = self.inner.get(&key).await? else {
             return Ok(None);
@@ -200,11 +243,16 @@ impl Store for Faulty {
             _ => None,
         };
         let inner = Some(self.inner.put(&key, head).await?);
-        Ok(FaultyWriter { inner, empty, fault: self.fault, left: length })
+        let past = self.past.clone();
+        Ok(FaultyWriter { inner, empty, fault: self.fault, left: length, past })
     }
 
     async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
         let key = self.key(key);
+        if self.fault == Fault::UpdatesLate {
+            let what = Some(Late::Update(key, seen, head.clone()));
+            Underway { past: self.past.clone(), what }.arrived().await;
+        }
         let Some(hit) = self.inner.get(&key).await? else {
             if self.fault == Fault::UpdatesWhatIsNotThere {
                 self.inner.put(&key, head).await?.finish(None).await?;
@@ -323,6 +371,7 @@ struct FaultyWriter {
     empty: Option<<Memory as Store>::Writer>,
     fault: Fault,
     left: Option<usize>,
+    past: Arc<Mutex<Past>>,
 }
 
 impl Writer for FaultyWriter {
@@ -345,6 +394,12 @@ impl Writer for FaultyWriter {
         if let Some(empty) = self.empty.take() {
             empty.finish(None).await?;
             tokio::task::yield_now().await;
+        }
+        if self.fault == Fault::PublishesLate {
+            let what = self.inner.take().map(Late::Finish);
+            let arrived = Underway { past: self.past.clone(), what }.arrived().await;
+            let Some(Late::Finish(inner)) = arrived else { panic!("not finished") };
+            return inner.finish(trailers).await;
         }
         self.inner.take().expect("not finished").finish(trailers).await
     }
@@ -387,6 +442,9 @@ caught_by! {
     RemovesTheOldEntryAtPut: an_entry_stays_until_its_replacement_is_finished
     PublishesWhatIsDropped: a_dropped_writer_leaves_nothing
     PublishesInSteps: an_operation_that_is_given_up_is_done_or_not
+    PublishesLate: what_was_given_up_does_not_come_behind_a_removal
+    UpdatesLate: what_was_given_up_does_not_come_behind_a_removal
+    PublishesLate: what_was_given_up_does_not_replace_a_later_write
     ReadsOnInTheNewBody: a_reader_never_sees_a_mixture
     UpdatesAnyVersion: an_update_of_another_version_is_refused
     UpdatesAnyVersion: one_of_many_concurrent_updates_succeeds

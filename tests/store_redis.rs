@@ -643,6 +643,43 @@ async fn a_connection_that_is_cut_is_made_again() {
     assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 8 * MIB));
 }
 
+/// One connection keeps the order: over another one, what begins later would come to the server first.
+#[tokio::test]
+async fn what_was_given_up_is_done_before_what_begins_later() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let limit = Duration::from_secs(20);
+    let store = Redis::builder(proxy.url()).response_timeout(limit).connect().await.unwrap();
+    // So that the server knows the scripts.
+    put(&store, key(1), tagged(&["a"]), body(1, MIB)).await.unwrap();
+    for len in [9, MIB] {
+        for later in ["remove", "remove_tagged", "clear", "write"] {
+            // What publishes the entry is the first to name it.
+            proxy.hold(format!("{}\r\n", entry_name(key(1))));
+            tokio::select! {
+                biased;
+                _ = put(&store, key(1), tagged(&["a"]), body(2, len)) => panic!("it is held back"),
+                () = proxy.held() => {}
+            }
+            let going_on = async {
+                match later {
+                    "remove" => store.remove(&key(1)).await.map(drop),
+                    "remove_tagged" => store.remove_tagged("a").await.map(drop),
+                    "clear" => store.clear().await,
+                    _ => put(&store, key(1), head(), body(3, len)).await,
+                }
+            };
+            let release = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                proxy.release();
+            };
+            future::join(going_on, release).await.0.unwrap();
+            let expected = (later == "write").then(|| body(3, len));
+            assert_eq!(get(&store, key(1)).await, expected, "{later}, {len} bytes");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_an_error_in_time() {
     let server = Server::start();

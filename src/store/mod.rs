@@ -20,6 +20,11 @@
 //!    proportion to what they remove.
 //! 6. **A store may forget.** Eviction, a restart, an operator's flush: each is a miss, never an error.
 //! 7. **A clone is another handle to the same data.** The last handle that is dropped releases files and connections.
+//! 8. **What was given up does not come back.** Whoever waits for an operation may stop waiting, by dropping its future.
+//!    Then it is done or it is not; but a write or an update that is done all the same is done before any write or removal
+//!    that begins later with this handle or a clone of it, of the same key, by a tag, by expiry or of all. What was removed
+//!    stays away, and what was written last is there. A removal that was given up may take what is written after it, as a
+//!    store may forget.
 //!
 //! The suite `store::conformance` (feature `conformance`) holds each of these promises against any store.
 //!
@@ -33,6 +38,14 @@
 //! A store around a store ([`Tiered`], `Compressed`, `Timeout`, [`AnyStore`], an [`Arc`]) forwards every method, and keeps every
 //! promise itself: the versions, heads and lengths that it shows are its own, not those of what it wraps. What it needs to
 //! know of an entry it can note among the trailers, which a store keeps with the body.
+//!
+//! Promise 8 is kept by itself where nothing goes on without its caller, and where all changes take one way, a queue or a
+//! connection that keeps their order. A store that carries them out in tasks of their own, or over several connections, has
+//! to let what begins later wait for what was given up. A store around a store gives up what it was waiting for inside
+//! when it is given up itself, and leaves the rest to the one inside: so does `Timeout` with a step that takes too long,
+//! and a removal that succeeds later has the last word. Where it ends is on a server: what that is still at when the
+//! connection breaks, or when the store waits no longer, may be done behind a removal, and no client can know. The stores
+//! on servers say when.
 //!
 //! Requests wait for the store: a hit for [`Store::get`], the last bytes of a response for [`Writer::finish`]. What a store
 //! waits for itself, a server above all, it has to bound; `Timeout` does it from outside.
@@ -48,6 +61,8 @@ use crate::{entry::Head, key::Key, time::Timestamp};
 mod any;
 mod arc;
 mod body;
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+mod chunked;
 // A page of the documentation, without code.
 #[cfg(any(doc, doctest))]
 pub mod choosing;
@@ -66,6 +81,8 @@ mod mark;
 mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
+#[cfg(any(feature = "mongodb", feature = "redb", feature = "redis", feature = "sqlite"))]
+mod pieces;
 #[cfg(feature = "redb")]
 pub mod redb;
 #[cfg(feature = "redis")]
@@ -221,7 +238,8 @@ pub trait Writer: Send + 'static {
     /// Where the store fails or the entry grows too large for it; the writer is of no use afterwards.
     fn write(&mut self, chunk: Bytes) -> impl Future<Output = Result<()>> + Send;
 
-    /// Publishes the entry in place of whatever was under its key.
+    /// Publishes the entry in place of whatever was under its key. Where the future is dropped before it is done, the entry
+    /// may be published or not, but not behind a write or a removal that begins later.
     ///
     /// # Errors
     ///

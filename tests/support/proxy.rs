@@ -1,11 +1,11 @@
-//! A way to a server that can be cut or stalled.
+//! A way to a server that can be cut or stalled, and on which a message can be held back.
 
 #![allow(dead_code)]
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -29,6 +29,18 @@ struct State {
     refusing: AtomicBool,
     stalled: AtomicBool,
     connections: AtomicUsize,
+    /// What the next message to be held back has in it.
+    word: Mutex<Option<String>>,
+    /// Whether one is.
+    held: watch::Sender<bool>,
+}
+
+impl State {
+    fn is_to_be_held(&self, bytes: &[u8]) -> bool {
+        let mut word = self.word.lock().unwrap();
+        let has = |word: &str| bytes.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+        word.take_if(|word| has(word.as_str())).is_some()
+    }
 }
 
 impl Proxy {
@@ -73,6 +85,21 @@ impl Proxy {
         self.state.stalled.store(stall, Ordering::SeqCst);
     }
 
+    /// Holds back the next message that has `word` in it, and what comes over its connection behind it; all else goes on.
+    pub(crate) fn hold(&self, word: impl Into<String>) {
+        *self.state.word.lock().unwrap() = Some(word.into());
+    }
+
+    /// Waits until there is such a message.
+    pub(crate) async fn held(&self) {
+        self.state.held.subscribe().wait_for(|held| *held).await.unwrap();
+    }
+
+    /// Lets go of it.
+    pub(crate) fn release(&self) {
+        self.state.held.send_replace(false);
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
@@ -105,6 +132,14 @@ async fn pump(
             // As a host that is not there any more: nobody is told.
             let _never = cuts.changed().await;
             return;
+        }
+        if state.is_to_be_held(&buffer[..len]) {
+            let mut held = state.held.subscribe();
+            state.held.send_replace(true);
+            tokio::select! {
+                _ = cuts.changed() => return,
+                _ = held.wait_for(|held| !held) => {}
+            }
         }
         if to.write_all(&buffer[..len]).await.is_err() {
             return;

@@ -45,6 +45,7 @@
 use super::Store;
 
 mod faulty;
+mod given_up;
 mod handles;
 mod heads;
 mod listing;
@@ -55,6 +56,7 @@ mod support;
 
 pub use self::{
     faulty::{Faulty, FaultyWriter, Operation},
+    given_up::*,
     handles::*,
     heads::*,
     listing::*,
@@ -112,11 +114,14 @@ every! {
     the_writer_that_finishes_last_wins
     concurrent_writers_of_one_key_leave_one_whole_entry
     concurrent_writers_of_many_keys_leave_all_of_them
-    an_operation_that_is_given_up_is_done_or_not
     an_open_writer_holds_up_no_one
     an_open_reader_holds_up_no_one
     a_body_may_be_dropped_midway
     two_readers_read_one_large_body
+    // Whoever waits may stop waiting.
+    an_operation_that_is_given_up_is_done_or_not
+    what_was_given_up_does_not_come_behind_a_removal
+    what_was_given_up_does_not_replace_a_later_write
     // An update compares and swaps.
     an_update_leaves_the_body_alone
     an_update_of_another_version_is_refused

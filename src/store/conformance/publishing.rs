@@ -182,46 +182,6 @@ pub async fn concurrent_writers_of_many_keys_leave_all_of_them<S: Store>(store: 
     }
 }
 
-/// Whoever waits for an operation may stop waiting, at any point of it: then it is done, or it is not.
-pub async fn an_operation_that_is_given_up_is_done_or_not<S: Store>(store: &S) {
-    let (old, new) = (Pattern::new(1), Pattern::new(2));
-    for (number, len) in [10, 2 << 20].into_iter().enumerate() {
-        for polls in 0..6 {
-            let key = key(format!("{number} {polls}"));
-            old.store(store, &key, tagged("old", &["tag"]), 100, 100).await;
-            // What is there, whole: asked several times, for what was given up may still be done.
-            let is_whole = async |names: &[&str]| {
-                for _ in 0..3 {
-                    let Some(hit) = try_get(store, &key).await else {
-                        assert!(
-                            names.contains(&"nothing"),
-                            "the entry is gone, with {names:?} due"
-                        );
-                        continue;
-                    };
-                    assert!(names.contains(&name_of(&hit.head)), "one of {names:?} must be there");
-                    let (pattern, len) =
-                        if name_of(&hit.head) == "new" { (&new, len) } else { (&old, 100) };
-                    assert_eq!(hit.head.body_len(), len, "head and body must belong together");
-                    if let Some(body) = try_read(hit.body).await {
-                        assert!(pattern.is(&body, len), "head and body must belong together");
-                    }
-                    yield_now().await;
-                }
-            };
-            let seen = version(store, &key).await;
-            give_up(store.update(&key, seen, head("updated")), polls).await;
-            is_whole(&["old", "updated"]).await;
-            let mut writer = store.put(&key, head("new")).await.expect("`put` must take an entry");
-            new.write(&mut writer, 0, len, 100_000).await;
-            give_up(writer.finish(None), polls).await;
-            is_whole(&["old", "updated", "new"]).await;
-            give_up(store.remove(&key), polls).await;
-            is_whole(&["old", "updated", "new", "nothing"]).await;
-        }
-    }
-}
-
 /// While one entry is being written, by a slow peer perhaps, every other operation goes on.
 pub async fn an_open_writer_holds_up_no_one<S: Store>(store: &S) {
     let pattern = Pattern::new(1);

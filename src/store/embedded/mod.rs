@@ -5,7 +5,6 @@ mod durability;
 mod failure;
 mod leases;
 mod marks;
-mod pieces;
 mod place;
 mod queue;
 #[cfg(feature = "redb")]
@@ -20,7 +19,6 @@ pub(super) use self::{
     failure::Failure,
     leases::{Lease, Leases},
     marks::Marks,
-    pieces::Pieces,
     place::{in_cache_dir, io_kind, temporary},
     queue::{Envelope, QUEUE, Queue},
     task::{Task, here, off},

@@ -18,6 +18,7 @@ use super::{
     collections::{Collections, check_database, check_namespace},
     fault::{self, STORE, invalid},
     link::Link,
+    order::Order,
 };
 use crate::store::{Error, ErrorKind, Result};
 
@@ -171,6 +172,7 @@ impl Builder {
                 grace: self.grace,
                 linger: self.linger,
                 indexed: OnceCell::new(),
+                order: Order::default(),
                 sweeper: AtomicU8::default(),
             }),
         })

@@ -1,8 +1,8 @@
 //! The body that is coming in: kept while it is small, sent chunk by chunk to a file of its own once it is not.
 
-use std::{fmt, mem, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use mongodb::bson::{RawDocumentBuf, doc, oid::ObjectId};
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{Result, Writer as StoreWriter},
+    store::{Error, ErrorKind, Result, Writer as StoreWriter, chunked::Chunked},
 };
 
 /// How often the entry is published anew where another writer made one under the same key at the same moment.
@@ -28,10 +28,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     key: Key,
     head: Option<Head>,
-    /// What came before `rest` and is not sent yet.
-    buffer: BytesMut,
-    /// The last piece, left as it came: a body of one piece is never copied here.
-    rest: Bytes,
+    body: Chunked,
     /// The body on the server, once there is one.
     file: Option<File>,
 }
@@ -40,61 +37,29 @@ struct File {
     id: ObjectId,
     begun: bool,
     touched: Instant,
-    /// Bytes and chunks that were sent.
-    sent: u64,
-    chunks: u32,
-    /// What is being sent; it is sent again where the call was cancelled.
-    sending: Option<Bytes>,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, key: Key, head: Head) -> Self {
-        let (buffer, rest) = (BytesMut::new(), Bytes::new());
-        Self { shared, key, head: Some(head), buffer, rest, file: None }
-    }
-
-    fn held(&self) -> usize {
-        self.buffer.len() + self.rest.len()
-    }
-
-    fn len(&self) -> u64 {
-        let sending = |file: &File| file.sending.as_ref().map_or(0, Bytes::len) as u64;
-        let sent = self.file.as_ref().map_or(0, |file| file.sent + sending(file));
-        sent + self.held() as u64
+        let body = Chunked::new(shared.inline_limit, shared.chunk_size);
+        Self { shared, key, head: Some(head), body, file: None }
     }
 
     /// Sends chunks while there are whole ones. It can be cancelled anywhere and called again.
     async fn drain(&mut self) -> Result<()> {
-        let chunk = self.shared.chunk_size;
-        loop {
-            self.send().await?;
-            let limit = if self.file.is_some() { 0 } else { self.shared.inline_limit };
-            if self.held() <= limit || self.held() < chunk {
-                return Ok(());
-            }
-            self.stage(chunk);
+        while let Some((number, payload)) = self.body.next_chunk() {
+            self.send(number, &payload).await?;
         }
+        Ok(())
     }
 
-    /// Sets the next `len` bytes apart as a chunk.
-    fn stage(&mut self, len: usize) {
-        let payload = self.take(len);
+    async fn send(&mut self, number: u64, payload: &[u8]) -> Result<()> {
         let file = self.file.get_or_insert_with(|| File {
             // Its own for each body: what becomes of one upload touches no other.
             id: ObjectId::new(),
             begun: false,
             touched: Instant::now(),
-            sent: 0,
-            chunks: 0,
-            sending: None,
         });
-        file.sending = Some(payload);
-    }
-
-    /// Sends the chunk that was set apart.
-    async fn send(&mut self) -> Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let Some(payload) = &file.sending else { return Ok(()) };
         if !file.begun {
             self.shared.indexed().await?;
             self.shared.begin_file(&self.key, file.id).await?;
@@ -103,49 +68,32 @@ impl Writer {
             file.touched = Instant::now();
             self.shared.touch_file(file.id).await?;
         }
-        let next = file.chunks.checked_add(1).filter(|&next| next < i32::MAX as u32);
-        let next = next.ok_or_else(|| {
+        let number = u32::try_from(number).ok().filter(|&number| number < i32::MAX as u32);
+        let number = number.ok_or_else(|| {
             let message = format!(
                 "the body for key {} has more chunks than a file can have; raise chunk_size",
                 self.key
             );
-            crate::store::Error::new(crate::store::ErrorKind::TooLarge, fault::STORE, message)
+            Error::new(ErrorKind::TooLarge, fault::STORE, message)
         })?;
-        self.shared.write_chunk(file.id, file.chunks, payload).await?;
-        file.sent += payload.len() as u64;
-        file.chunks = next;
-        file.sending = None;
+        self.shared.write_chunk(file.id, number, payload).await?;
+        self.body.sent();
         Ok(())
-    }
-
-    /// The next `len` bytes, of which there are so many.
-    fn take(&mut self, len: usize) -> Bytes {
-        if self.buffer.is_empty() {
-            return self.rest.split_to(len);
-        }
-        if self.buffer.len() >= len {
-            return self.buffer.split_to(len).freeze();
-        }
-        let missing = self.rest.split_to(len - self.buffer.len());
-        self.buffer.extend_from_slice(&missing);
-        mem::take(&mut self.buffer).freeze()
     }
 
     /// The document, with the body in it where it fits.
     async fn document(&mut self, head: &Head) -> Result<RawDocumentBuf> {
-        if self.file.is_none() && self.held() <= self.shared.inline_limit {
-            let body = self.take(self.held());
+        if let Some(body) = self.body.inline() {
             let location = Location::Inline { checksum: crc32fast::hash(&body) };
             let document = encode(&self.key, fresh(), head, location, &body);
             if document.as_bytes().len() <= MAX_DOCUMENT {
                 return Ok(document);
             }
             // A large head leaves less room.
-            self.rest = body;
+            self.body.spill();
         }
-        while self.held() > 0 {
-            self.stage(self.held().min(self.shared.chunk_size));
-            self.send().await?;
+        while let Some((number, payload)) = self.body.last_chunk() {
+            self.send(number, &payload).await?;
         }
         let chunk = self.shared.chunk_size as u32;
         let location = match &self.file {
@@ -162,13 +110,50 @@ impl Writer {
         }
         Ok(document)
     }
+}
+
+impl StoreWriter for Writer {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        // What a cancelled call has left.
+        self.drain().await?;
+        self.body.push(chunk);
+        self.drain().await
+    }
+
+    async fn finish(mut self, trailers: Option<HeaderMap>) -> Result<()> {
+        self.drain().await?;
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let head = head.seal(self.body.len(), trailers);
+        self.shared.indexed().await?;
+        let document = self.document(&head).await?;
+        // From here on it may be the entry's, whatever comes back.
+        let publishing = Publishing { shared: self.shared.clone(), file: self.file.take() };
+        self.shared.change(&self.key, publishing.publish(self.key, document)).await
+    }
+}
+
+/// A file that is being published. Where it is not known what became of that, it is looked at soon.
+struct Publishing {
+    shared: Arc<Shared>,
+    file: Option<File>,
+}
+
+impl Publishing {
+    async fn publish(mut self, key: Key, document: RawDocumentBuf) -> Result<()> {
+        let old = self.replace(&key, &document).await?;
+        self.file = None;
+        // For what expires on the server.
+        self.shared.sweep_later();
+        set_aside(&self.shared, old.into_iter().collect()).await;
+        Ok(())
+    }
 
     /// Puts the document in place of what is there. Gives the file of what was.
-    async fn publish(&self, document: &RawDocumentBuf) -> Result<Option<ObjectId>> {
+    async fn replace(&self, key: &Key, document: &RawDocumentBuf) -> Result<Option<ObjectId>> {
         let mut tries = 1;
         loop {
             let (entries, document) = (self.shared.collections.entries.clone(), document.clone());
-            let which = doc! { "_id": self.key.to_string() };
+            let which = doc! { "_id": key.to_string() };
             let replaced = async move {
                 let fields = doc! { "file": 1, "_id": 0 };
                 let replaced = entries.find_one_and_replace(which, document).upsert(true);
@@ -181,46 +166,6 @@ impl Writer {
                 Err(error) => return Err(self.shared.fault(error)),
             }
         }
-    }
-}
-
-impl StoreWriter for Writer {
-    async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        // What a cancelled call has left.
-        self.drain().await?;
-        if !self.rest.is_empty() {
-            self.buffer.extend_from_slice(&self.rest);
-        }
-        self.rest = chunk;
-        self.drain().await
-    }
-
-    async fn finish(mut self, trailers: Option<HeaderMap>) -> Result<()> {
-        self.drain().await?;
-        let Some(head) = self.head.take() else { return Ok(()) };
-        let head = head.seal(self.len(), trailers);
-        self.shared.indexed().await?;
-        let document = self.document(&head).await?;
-        // From here on it may be the entry's, whatever comes back.
-        let publishing = Publishing { shared: self.shared.clone(), file: self.file.take() };
-        let old = self.publish(&document).await?;
-        publishing.done();
-        // For what expires on the server.
-        self.shared.sweep_later();
-        set_aside(&self.shared, old.into_iter().collect()).await;
-        Ok(())
-    }
-}
-
-/// A file that is being published. Where it is not known what became of that, it is looked at soon.
-struct Publishing {
-    shared: Arc<Shared>,
-    file: Option<File>,
-}
-
-impl Publishing {
-    fn done(mut self) {
-        self.file = None;
     }
 }
 
@@ -257,7 +202,7 @@ impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
             .field("key", &self.key)
-            .field("len", &self.len())
+            .field("len", &self.body.len())
             .finish_non_exhaustive()
     }
 }

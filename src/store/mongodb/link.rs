@@ -2,7 +2,8 @@
 //! once.
 //!
 //! Each command runs in a task of its own, to its end or the limit. A caller that goes away amid it breaks no connection,
-//! as the driver would, and one that pauses finds the answer, not a limit that passed while nobody looked.
+//! as the driver would, and one that pauses finds the answer, not a limit that passed while nobody looked. What changes an
+//! entry keeps its place in the order nevertheless: see `order`.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -96,7 +97,7 @@ impl Link {
     }
 
     /// Refuses at once while no server answers, and sees to it that somebody finds out when one does again.
-    fn gate(&self) -> Result<()> {
+    pub(super) fn gate(&self) -> Result<()> {
         let Some(why) = self.state().down.clone() else { return Ok(()) };
         self.probe();
         let message = format!("{} cannot be reached: {why}", self.place());

@@ -105,6 +105,14 @@
 //! [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt) before any of it is handed out. There are up to ten connections to
 //! each server, or `maxPoolSize` in the URL.
 //!
+//! # What is given up
+//!
+//! A command whose caller goes away is carried out all the same. What begins later waits for it, up to the time limit: with
+//! this store or a clone of it, every change of the same entry, and each removal by tag, by expiry or of all. So nothing
+//! that was removed comes back behind the removal, save in two cases that a client cannot know of: where the connection
+//! broke or the time limit passed amid a write, which has then failed or was given up, the server may still be at it; and
+//! what another process removes is in no order with what is written here.
+//!
 //! # Servers
 //!
 //! Tested against SecantusDB 0.7.0b3, an implementation of MongoDB's protocol, alone, over a plain connection; the
@@ -121,7 +129,7 @@ use futures_core::Stream;
 use mongodb::bson::oid::ObjectId;
 use tokio::sync::OnceCell;
 
-use self::{collections::Collections, link::Link};
+use self::{collections::Collections, link::Link, order::Order};
 use super::{Error, Hit, Result, Scanned, Store, Version};
 use crate::{Key, entry::Head, time::Timestamp};
 
@@ -133,6 +141,7 @@ mod files;
 mod incoming;
 mod link;
 mod listing;
+mod order;
 mod record;
 mod removal;
 mod sweep;
@@ -161,6 +170,8 @@ struct Shared {
     linger: Duration,
     /// Whether the indexes are there.
     indexed: OnceCell<()>,
+    /// What was left to itself.
+    order: Order,
     /// Whether a sweep is coming.
     sweeper: AtomicU8,
 }

@@ -25,9 +25,13 @@ pub(super) async fn remove(shared: &Arc<Shared>, key: &Key, seen: Option<Version
         let fields = doc! { "file": 1, "_id": 0 };
         entries.find_one_and_delete(which).projection(fields).await
     };
-    let Some(removed) = shared.link.ask(removed).await? else { return Ok(false) };
-    set_aside(shared, file_of(&removed).into_iter().collect()).await;
-    Ok(true)
+    let ours = shared.clone();
+    let removing = async move {
+        let Some(removed) = ours.link.ask(removed).await? else { return Ok(false) };
+        set_aside(&ours, file_of(&removed).into_iter().collect()).await;
+        Ok(true)
+    };
+    shared.change(key, removing).await
 }
 
 pub(super) async fn remove_expired(shared: &Arc<Shared>, now: Timestamp) -> Result<u64> {
@@ -48,6 +52,7 @@ pub(super) async fn clear(shared: &Arc<Shared>) -> Result<()> {
 
 /// Removes the entries that fit `which`, and those alone, also where they change meanwhile.
 async fn remove_all(shared: &Arc<Shared>, which: Document) -> Result<u64> {
+    shared.in_order(None).await?;
     let mut removed = 0;
     loop {
         let (entries, page) = (shared.collections.entries.clone(), which.clone());

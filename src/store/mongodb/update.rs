@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -19,7 +20,12 @@ use crate::{
 };
 
 /// Puts `head` before the body of the entry that was `seen`.
-pub(super) async fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> Result<bool> {
+pub(super) async fn update(
+    shared: &Arc<Shared>,
+    key: &Key,
+    seen: Version,
+    head: Head,
+) -> Result<bool> {
     check_head(key, &head)?;
     shared.indexed().await?;
     let Some(old) = shared.record(key).await? else { return Ok(false) };
@@ -39,8 +45,12 @@ pub(super) async fn update(shared: &Shared, key: &Key, seen: Version, head: Head
     }
     let entries = shared.collections.entries.clone();
     let which = doc! { "_id": key.to_string(), "version": seen.get() as i64 };
-    let updated = async move { entries.update_one(which, change).await };
-    Ok(shared.link.ask(updated).await?.matched_count == 1)
+    let link = shared.link.clone();
+    let updating = async move {
+        let updated = async move { entries.update_one(which, change).await };
+        Ok(link.ask(updated).await?.matched_count == 1)
+    };
+    shared.change(key, updating).await
 }
 
 /// A number that no other writer comes upon, on this machine or another.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{Error, ErrorKind, Result, Writer as StoreWriter, embedded::Pieces},
+    store::{Error, ErrorKind, Result, Writer as StoreWriter, pieces::Pieces},
 };
 
 /// Takes the body of one entry of a [`Redb`](super::Redb). It holds at most one chunk of 128 KiB beside the last

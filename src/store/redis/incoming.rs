@@ -3,12 +3,11 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    mem,
     sync::Arc,
     time::SystemTime,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use redis::Value;
 
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{Error, ErrorKind, Result, Writer as StoreWriter},
+    store::{Error, ErrorKind, Result, Writer as StoreWriter, chunked::Chunked},
     time::Timestamp,
 };
 
@@ -36,10 +35,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     key: Key,
     head: Option<Head>,
-    /// What came before `rest` and is not sent yet.
-    buffer: BytesMut,
-    /// The last piece, left as it came: a body of one piece is never copied here.
-    rest: Bytes,
+    body: Chunked,
     /// The body on the server, once there is one.
     staged: Option<Staged>,
 }
@@ -47,78 +43,33 @@ pub struct Writer {
 struct Staged {
     generation: Generation,
     name: Vec<u8>,
-    /// Bytes and chunks that were sent.
-    sent: u64,
-    chunks: u64,
-    /// What is being sent; it is sent again where the call was cancelled.
-    sending: Option<Bytes>,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, key: Key, head: Head) -> Self {
-        let (buffer, rest) = (BytesMut::new(), Bytes::new());
-        Self { shared, key, head: Some(head), buffer, rest, staged: None }
-    }
-
-    fn held(&self) -> usize {
-        self.buffer.len() + self.rest.len()
-    }
-
-    fn len(&self) -> u64 {
-        let sending = |staged: &Staged| staged.sending.as_ref().map_or(0, Bytes::len) as u64;
-        let sent = self.staged.as_ref().map_or(0, |staged| staged.sent + sending(staged));
-        sent + self.held() as u64
+        let body = Chunked::new(shared.inline_limit, shared.chunk_size);
+        Self { shared, key, head: Some(head), body, staged: None }
     }
 
     /// Sends chunks while there are whole ones. It can be cancelled anywhere and called again.
     async fn drain(&mut self) -> Result<()> {
-        let chunk = self.shared.chunk_size;
-        loop {
-            self.send().await?;
-            let limit = if self.staged.is_some() { 0 } else { self.shared.inline_limit };
-            if self.held() <= limit || self.held() < chunk {
-                return Ok(());
-            }
-            self.stage(chunk);
+        while let Some((number, payload)) = self.body.next_chunk() {
+            self.send(number, &payload).await?;
         }
-    }
-
-    /// Sets the next `len` bytes apart as a chunk.
-    fn stage(&mut self, len: usize) {
-        let payload = self.take(len);
-        let staged = self.staged.get_or_insert_with(|| {
-            let generation = generation(fresh());
-            let name = self.shared.names.staged(&self.key, &generation);
-            Staged { generation, name, sent: 0, chunks: 0, sending: None }
-        });
-        staged.sending = Some(payload);
-    }
-
-    /// Sends the chunk that was set apart.
-    async fn send(&mut self) -> Result<()> {
-        let Some(staged) = &mut self.staged else { return Ok(()) };
-        let Some(payload) = &staged.sending else { return Ok(()) };
-        let chunk = seal_chunk(&staged.generation, staged.chunks, payload);
-        let index = staged.chunks.to_string();
-        let args = [index.as_bytes(), &chunk, STAGED];
-        self.shared.link.run(&scripts::STAGE, &[&staged.name], &args).await?;
-        staged.sent += payload.len() as u64;
-        staged.chunks += 1;
-        staged.sending = None;
         Ok(())
     }
 
-    /// The next `len` bytes, of which there are so many.
-    fn take(&mut self, len: usize) -> Bytes {
-        if self.buffer.is_empty() {
-            return self.rest.split_to(len);
-        }
-        if self.buffer.len() >= len {
-            return self.buffer.split_to(len).freeze();
-        }
-        let missing = self.rest.split_to(len - self.buffer.len());
-        self.buffer.extend_from_slice(&missing);
-        mem::take(&mut self.buffer).freeze()
+    async fn send(&mut self, number: u64, payload: &[u8]) -> Result<()> {
+        let staged = self.staged.get_or_insert_with(|| {
+            let generation = generation(fresh());
+            Staged { generation, name: self.shared.names.staged(&self.key, &generation) }
+        });
+        let chunk = seal_chunk(&staged.generation, number, payload);
+        let index = number.to_string();
+        let args = [index.as_bytes(), &chunk, STAGED];
+        self.shared.link.run(&scripts::STAGE, &[&staged.name], &args).await?;
+        self.body.sent();
+        Ok(())
     }
 
     async fn publish(&self, header: &Header, head: &Head, tail: &[u8]) -> Result<Value> {
@@ -134,7 +85,7 @@ impl Writer {
                 shared.link.try_run(&scripts::PUBLISH, &[&entry], &args).await?
             }
             Some(staged) => {
-                let chunks = staged.chunks.to_string();
+                let chunks = self.body.chunks().to_string();
                 let body = shared.names.body(&self.key, &staged.generation);
                 let args = [
                     &record,
@@ -165,21 +116,17 @@ impl StoreWriter for Writer {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         // What a cancelled call has left.
         self.drain().await?;
-        if !self.rest.is_empty() {
-            self.buffer.extend_from_slice(&self.rest);
-        }
-        self.rest = chunk;
+        self.body.push(chunk);
         self.drain().await
     }
 
     async fn finish(mut self, trailers: Option<HeaderMap>) -> Result<()> {
         self.drain().await?;
-        let len = self.len();
-        if self.held() > 0 && (self.staged.is_some() || self.held() > self.shared.inline_limit) {
-            self.stage(self.held());
-            self.send().await?;
+        let len = self.body.len();
+        while let Some((number, payload)) = self.body.last_chunk() {
+            self.send(number, &payload).await?;
         }
-        let tail = self.take(self.held());
+        let tail = self.body.inline().unwrap_or_default();
         let Some(head) = self.head.take() else { return Ok(()) };
         let head = head.seal(len, trailers);
         let body = match &self.staged {
@@ -216,7 +163,7 @@ impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
             .field("key", &self.key)
-            .field("len", &self.len())
+            .field("len", &self.body.len())
             .finish_non_exhaustive()
     }
 }

@@ -77,6 +77,15 @@
 //! for a tenth of a second. Headers, heads, bodies and chunks have checksums; what does not match, or is something else
 //! altogether, is an error of kind [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt) before any of it is handed out.
 //!
+//! # What is given up
+//!
+//! A command whose caller goes away is carried out if it has been sent, and not sent, nor sent again, otherwise. All go out
+//! over one connection, on a cluster over one to each node, and a server does what comes over a connection in its order: a
+//! removal comes behind whatever was given up before it. That ends where a connection is replaced, because it broke or was
+//! silent for long: what had been sent over the old one without an answer may still be on its way, and be done behind what
+//! comes over the new one, so that a write that has failed, or was given up, may appear after a removal. No client can
+//! know. And what another process removes is in no order with what is written here.
+//!
 //! # The keys
 //!
 //! | name | type | holds |

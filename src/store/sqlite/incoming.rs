@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{Result, Writer as StoreWriter, embedded::Pieces},
+    store::{Result, Writer as StoreWriter, pieces::Pieces},
 };
 
 /// Takes the body of one entry of a [`Sqlite`](super::Sqlite). It holds at most one chunk of 128 KiB beside the last

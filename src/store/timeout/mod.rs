@@ -46,7 +46,8 @@ mod limit;
 /// once, so that not every request waits. Removals are tried nevertheless.
 ///
 /// A step that was given up may be done later. What was to be published may so become visible after all, and what was to
-/// be removed may go; that is why a removal that fails is to be tried again.
+/// be removed may go; that is why a removal that fails is to be tried again. One that succeeds has the last word: the store
+/// inside [promises](super) that what was given up before it does not come behind it.
 ///
 /// # Where it does nothing
 ///

@@ -6,20 +6,20 @@ use bytes::{Bytes, BytesMut};
 
 /// What of a body came in and was not taken yet.
 #[derive(Default)]
-pub(in crate::store) struct Pieces {
-    /// What came before `rest`, less than a chunk where whoever pushes takes chunks.
+pub(super) struct Pieces {
+    /// What came before `rest`.
     buffer: BytesMut,
     /// The last piece, left as it came: a body of one piece is never copied here.
     rest: Bytes,
 }
 
 impl Pieces {
-    pub(in crate::store) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.buffer.len() + self.rest.len()
     }
 
     /// Appends `piece`. Of what is there already, up to `chunk` bytes are made room for.
-    pub(in crate::store) fn push(&mut self, piece: Bytes, chunk: usize) {
+    pub(super) fn push(&mut self, piece: Bytes, chunk: usize) {
         if !self.rest.is_empty() {
             if self.buffer.is_empty() {
                 self.buffer.reserve((self.rest.len() + piece.len()).min(chunk));
@@ -30,9 +30,12 @@ impl Pieces {
     }
 
     /// The next `len` bytes, of which there are so many.
-    pub(in crate::store) fn take(&mut self, len: usize) -> Bytes {
+    pub(super) fn take(&mut self, len: usize) -> Bytes {
         if self.buffer.is_empty() {
             return self.rest.split_to(len);
+        }
+        if self.buffer.len() >= len {
+            return self.buffer.split_to(len).freeze();
         }
         let missing = self.rest.split_to(len - self.buffer.len());
         self.buffer.extend_from_slice(&missing);
@@ -40,7 +43,7 @@ impl Pieces {
     }
 
     /// All that is left.
-    pub(in crate::store) fn take_all(&mut self) -> Bytes {
+    pub(super) fn take_all(&mut self) -> Bytes {
         self.take(self.len())
     }
 }
@@ -60,5 +63,11 @@ mod tests {
         pieces.push(Bytes::new(), 4);
         assert_eq!(pieces.take_all(), "h");
         assert_eq!(pieces.take_all(), "");
+        for piece in ["abc", "def", "gh"] {
+            pieces.push(Bytes::from_static(piece.as_bytes()), 4);
+        }
+        assert_eq!(pieces.take(4), "abcd");
+        assert_eq!(pieces.take(1), "e");
+        assert_eq!(pieces.take_all(), "fgh");
     }
 }
