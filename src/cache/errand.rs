@@ -10,13 +10,12 @@ use tower_service::Service;
 use super::{
     CacheLayer, RequestBody, ResponseBody, answer,
     background::{self, within},
-    flight::{Boarding, Bound, Confirmed, Followed, Join, Lead, Removed, Seat},
+    flight::{Boarding, Bound, Confirmed, Followed, Join, Lead, Removed, Seat, Uncounted},
     lookup::{Found, Lookup, look_by_names, lookup},
     share::{Carried, Joined, SharedBody},
 };
 use crate::{
     entry::Head,
-    event::Underway,
     key::{Key, RequestUrl},
     options::CacheOptions,
     policy::{Verdict, grpc},
@@ -147,7 +146,7 @@ where
         let (key, arrivals) = (looked.missed.key, looked.arrivals);
         let flights = &self.cache.shared.flights;
         let seat = match flights.board(&key, self.bound(&looked), arrivals, join, patience) {
-            Boarding::Lead(lead) => return Waited::Lead(lead, looked),
+            Boarding::Lead(lead) => return Waited::Lead(self.counted(lead), looked),
             // The call began before this request came.
             Boarding::Seated(seat) if self.options.refresh || self.is_old(&seat) => {
                 self.must_lead = true;
@@ -160,7 +159,9 @@ where
             Boarding::Follow(follow) => {
                 self.has_waited = true;
                 match within(self.patience(), follow).await {
-                    Some(Followed::Lead(lead)) => return Waited::Lead(lead, looked),
+                    Some(Followed::Lead(lead)) => {
+                        return Waited::Lead(self.counted(lead), looked);
+                    }
                     Some(Followed::Seated(seat)) => seat,
                     Some(Followed::BoardAgain) => return Waited::Again(self.look_again().await),
                     Some(Followed::Failed) => return self.stand_in(looked),
@@ -418,8 +419,12 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
             removed: Removed::default(),
-            underway: Underway::new(self.cache.observer()),
         }
+    }
+
+    /// It is this request that makes the call, which is under way from now on.
+    fn counted(&self, lead: Uncounted) -> Lead {
+        Lead::counted(lead, self.cache.observer())
     }
 
     /// The names that select the response on its way, where it is not this request's.

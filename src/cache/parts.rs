@@ -156,14 +156,7 @@ where
         }
         let notes = search::notes(settings, &self.parts, &self.url, &stored_head, now);
         let around = stored.map(|hit| Around { key: own, seen: hit.version, union });
-        let entry = Entry {
-            key: keys.key,
-            primary: missed.primary,
-            head: stored_head,
-            list: keys.list,
-            around,
-            notes,
-        };
+        let entry = Entry { key: keys.key, head: stored_head, list: keys.list, around, notes };
         let limits = Limits { expected: Some(union.new), max: settings.max_body, grpc: None };
         Ok(Admitted { entry, names: keys.names, limits })
     }
