@@ -58,9 +58,11 @@ pub(crate) struct Table<I, L: Landing> {
 }
 
 struct Shard<I, L: Landing> {
-    /// The flights of each group.
-    flights: Mutex<HashMap<L::Key, Vec<Flight<I, L>>>>,
+    flights: Mutex<Groups<I, L>>,
 }
+
+/// The flights of each group.
+type Groups<I, L> = HashMap<<L as Landing>::Key, Vec<Flight<I, L>>>;
 
 /// How many places there are to count arrivals in, for each shard.
 const COUNTERS: usize = 64;
@@ -271,7 +273,7 @@ fn fold(key: &impl Hash) -> usize {
 }
 
 impl<I, L: Landing> Shard<I, L> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<L::Key, Vec<Flight<I, L>>>> {
+    fn lock(&self) -> MutexGuard<'_, Groups<I, L>> {
         // The state is whole between any two statements under the lock.
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
