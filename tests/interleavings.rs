@@ -13,10 +13,10 @@ mod sync {
     };
 }
 
-#[path = "../src/cache/share/core.rs"]
+#[path = "../src/cache/share/core/mod.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod readers;
-#[path = "../src/cache/flight/table.rs"]
+#[path = "../src/cache/flight/table/mod.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod table;
 #[path = "../src/cache/share/window.rs"]

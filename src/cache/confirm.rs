@@ -223,6 +223,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         if !lead.info(|bound| bound.removed.may_renew(key, seen, head)) {
             return Ok(false);
         }
+        self.cache.shared.flights.overtake(&lead.id(), key).await;
         let update = store.update(key, seen, head.clone());
         if !observer.asked(StoreOperation::Update, key, update).await? {
             return Ok(false);

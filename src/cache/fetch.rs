@@ -344,8 +344,7 @@ where
             .head(settings, &keys.key, response, &admission, now)?
             .with_requested_at(requested_at);
         let notes = search::notes(settings, &self.parts, &self.url, &head, now);
-        let (key, primary) = (keys.key, missed.primary);
-        let entry = Entry { key, primary, head, list: keys.list, around: None, notes };
+        let entry = Entry { key: keys.key, head, list: keys.list, around: None, notes };
         Ok(Admitted { entry, names: keys.names, limits })
     }
 }

@@ -156,14 +156,7 @@ where
         }
         let notes = search::notes(settings, &self.parts, &self.url, &stored_head, now);
         let around = stored.map(|hit| Around { key: own, seen: hit.version, union });
-        let entry = Entry {
-            key: keys.key,
-            primary: missed.primary,
-            head: stored_head,
-            list: keys.list,
-            around,
-            notes,
-        };
+        let entry = Entry { key: keys.key, head: stored_head, list: keys.list, around, notes };
         let (max, check) = (settings.max_body, ResponseCheck::default());
         let limits = Limits { expected: Some(union.new), max, check };
         Ok(Admitted { entry, names: keys.names, limits })

@@ -168,7 +168,7 @@ where
         let (bound, key) = (Bound { part, ..self.bound(&looked) }, looked.missed.key);
         let flights = &self.cache.shared.flights;
         match flights.board(&key, bound, looked.arrivals, Join::Aside, 0) {
-            Boarding::Lead(lead) => Some((looked.missed, lead)),
+            Boarding::Lead(lead) => Some((looked.missed, Lead::aside(lead))),
             _ => None,
         }
     }

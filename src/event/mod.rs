@@ -30,7 +30,7 @@ pub(crate) use self::stores::evicted;
 #[cfg(feature = "redb")]
 pub(crate) use self::stores::restarted;
 pub(crate) use self::{
-    observer::{Observer, Underway},
+    observer::{CallGauge, Observer},
     span::Spanned,
     stores::tier_failed,
 };

@@ -106,6 +106,14 @@ impl Observer {
         }
     }
 
+    /// A call to the inner service begins, for what may be stored.
+    pub(crate) fn call_begins(&self) -> CallGauge {
+        CallGauge {
+            #[cfg(feature = "metrics")]
+            _metered: self.meter.call(),
+        }
+    }
+
     /// What the store answers, its time taken where anybody wants to know.
     async fn timed<F: Future>(&self, operation: StoreOperation, asked: F) -> F::Output {
         let begun = self.is_timing().then(Instant::now);
@@ -150,35 +158,9 @@ impl Observer {
     }
 }
 
-/// A call to the inner service, for the gauge of those that are under way.
-#[derive(Debug, Default)]
-pub(crate) struct Underway {
+/// Counts a call to the inner service in the gauge of those that are under way, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct CallGauge {
     #[cfg(feature = "metrics")]
-    metered: OnceLock<MeteredCall>,
-    #[cfg(feature = "metrics")]
-    observer: Option<Arc<Observer>>,
-}
-
-impl Underway {
-    /// Whether there may be anybody to see it.
-    pub(crate) const IS_SEEN: bool = cfg!(feature = "metrics");
-
-    /// One that has yet to begin.
-    pub(crate) fn new(observer: &Arc<Observer>) -> Self {
-        #[cfg(feature = "metrics")]
-        return Self { metered: Default::default(), observer: Some(observer.clone()) };
-        #[cfg(not(feature = "metrics"))]
-        {
-            let _unused = observer;
-            Self::default()
-        }
-    }
-
-    /// It counts from now on, until it is dropped.
-    pub(crate) fn begin(&self) {
-        #[cfg(feature = "metrics")]
-        if let Some(observer) = &self.observer {
-            self.metered.get_or_init(|| observer.meter.call());
-        }
-    }
+    _metered: MeteredCall,
 }

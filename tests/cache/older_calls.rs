@@ -3,12 +3,12 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::FutureExt;
-use larder::{CacheOptions, Refusal, Stored};
+use larder::{CacheOptions, Outcome, Refusal, Stored, store::Memory};
 use tower::{Layer, ServiceExt};
 
 use crate::{
     streaming::{call, fed},
-    support::{Double, Gate, Reply, Stand, empty, get, line, ok, soon},
+    support::{Double, Gate, Gated, Reply, Stand, empty, get, line, ok, soon, tagged},
 };
 
 #[tokio::test]
@@ -110,6 +110,78 @@ async fn an_older_call_does_not_overwrite_a_variant_that_a_later_one_has_stored(
     assert_eq!(soon(older).await.text(), "1");
     assert_eq!(stand.ask(ask("1")).await.text(), "3");
     assert_eq!(stand.ask(ask("2")).await.text(), "2");
+}
+
+/// Nor where the origin has ceased to vary its response, or varies it by what is part of the key anyway: it lies in the
+/// place of all then, whatever the place was that its request was looked for in.
+#[tokio::test]
+async fn an_older_call_for_a_variant_does_not_overwrite_what_does_not_vary_any_more() {
+    for (n, vary) in (0..8).flat_map(|n| [(n, None), (n, Some("authorization"))]) {
+        let gate = Gate::closed();
+        let behind = gate.clone();
+        let inner = Double::new(move |_, call| match if call == 1 { Some("x-a") } else { vary } {
+            Some(vary) => line(ok(call.to_string()), "vary", vary),
+            None => ok(call.to_string()),
+        });
+        let inner = inner.waiting(move |call| {
+            let gate = behind.clone();
+            async move {
+                if call == 2 {
+                    gate.pass().await;
+                }
+            }
+        });
+        let stand = Stand::new(inner).with(|layer| layer.expire_after(Duration::from_secs(10)));
+        let ask = |value: usize| get("/").header("x-a", value.to_string());
+        assert_eq!(stand.ask(ask(n)).await.stored(), Stored::Yes);
+        stand.clock.advance(Duration::from_secs(10));
+        let mut older = pin!(stand.ask(ask(n)));
+        assert!(older.as_mut().now_or_never().is_none());
+        let alone = CacheOptions::new().coalesce(false);
+        assert_eq!(stand.ask(ask(n + 1).extension(alone)).await.text(), "3");
+        gate.open(1);
+        let older = soon(older).await;
+        assert_eq!((older.text(), older.stored()), ("2", Stored::No(Refusal::Superseded)));
+        assert_eq!(stand.ask(ask(n)).await.text(), "3", "{n}, {vary:?}");
+    }
+}
+
+/// What an older call brings comes neither over what a later one has renewed, nor in between.
+#[tokio::test]
+async fn an_older_call_does_not_overwrite_what_a_later_one_finds_confirmed() {
+    let gate = Gate::closed();
+    let behind = gate.clone();
+    let inner = Double::new(|request, call| match call {
+        2 => line(ok("2"), "etag", "\"b\""),
+        _ => tagged(&request, "\"a\"", &call.to_string()),
+    });
+    let inner = inner.waiting(move |call| {
+        let gate = behind.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    });
+    let store = Gated::at_update(Memory::default());
+    let stand =
+        Stand::over(store.clone(), inner).with(|layer| layer.expire_after(Duration::from_secs(10)));
+    assert_eq!(stand.get("/").await.stored(), Stored::Yes);
+    stand.clock.advance(Duration::from_secs(10));
+    let mut older = pin!(stand.get("/"));
+    assert!(older.as_mut().now_or_never().is_none());
+    let alone = CacheOptions::new().coalesce(false);
+    let mut newer = pin!(stand.ask(get("/").extension(alone)));
+    assert!(newer.as_mut().now_or_never().is_none(), "it waits for the store");
+    gate.open(1);
+    let older = soon(older).await;
+    assert_eq!((older.text(), older.stored()), ("2", Stored::No(Refusal::Superseded)));
+    store.update(1);
+    let newer = soon(newer).await;
+    assert_eq!((newer.text(), newer.stored()), ("1", Stored::Yes));
+    assert_eq!(newer.outcome(), Outcome::Revalidated);
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit() && reply.text() == "1");
 }
 
 /// A response that was found to vary by less is not to hide those that vary by more.

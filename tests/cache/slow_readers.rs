@@ -26,6 +26,9 @@ const LEN: usize = 3 << 20;
 /// What all bodies together may hold beside their windows.
 const SPARE: usize = 16 << 20;
 
+/// What each may hold for those who come, or are behind.
+const WINDOW: usize = 256 << 10;
+
 /// An inner service with this body, in these chunks.
 fn giving(chunks: &[Bytes]) -> Double {
     let chunks = chunks.to_vec();
@@ -146,37 +149,83 @@ fn endless() -> (Double, Arc<AtomicUsize>) {
     (inner, held)
 }
 
+/// So many chunks more, none of which has to be waited for.
+fn read_on(body: &mut ResponseBody<TestBody>, chunks: usize) {
+    for n in 0..chunks {
+        assert!(chunk(body).now_or_never().flatten().is_some(), "chunk {n} has to wait");
+    }
+}
+
+/// One that reads fast, and one that has read nothing yet, of the body under `path`.
+async fn fast_and_slow(
+    stand: &Stand,
+    path: &str,
+) -> (ResponseBody<TestBody>, ResponseBody<TestBody>) {
+    let request = || get(path).body(empty()).unwrap();
+    let fast = stand.call(request()).await.unwrap().into_body();
+    let slow = stand.call(request()).await.unwrap().into_body();
+    (fast, slow)
+}
+
 /// Whether the readers that are behind read anything at all, or have left a waker behind, makes no difference.
 #[tokio::test]
 async fn slow_readers_hold_the_window_and_no_more_and_nobody_waits_for_them() {
-    const MOST: usize = (256 * 1024 + SPARE) / CHUNK + 3;
+    const MOST: usize = (WINDOW + SPARE) / CHUNK + 3;
     let (inner, held) = endless();
     let stand = Stand::new(inner);
     let mut fast = call(&stand).await.into_body();
     let mut slow = Vec::new();
     for chunks in 0..4 {
         let mut body = call(&stand).await.into_body();
-        for _ in 0..chunks {
-            chunk(&mut body).await.unwrap();
-        }
+        read_on(&mut body, chunks);
         slow.push(body);
     }
     for n in 0..3 * SPARE / CHUNK {
-        assert!(chunk(&mut fast).now_or_never().is_some(), "chunk {n} has to wait");
+        read_on(&mut fast, 1);
         let held = held.load(Ordering::SeqCst);
         assert!(held <= MOST, "{held} chunks are held after {n}");
     }
     assert_eq!(stand.calls(), 1);
-    // What is to spare is spent: the slow readers of another body hold a window, and no more.
+    drop((fast, slow));
+    assert_eq!(held.load(Ordering::SeqCst), 0);
+}
+
+/// Where what is to spare is spent on one body, the slow readers of others hold a window each, and take nothing from those
+/// who have it.
+#[tokio::test]
+async fn slow_readers_of_all_bodies_share_what_is_to_spare() {
+    let (inner, held) = endless();
+    let stand = Stand::new(inner);
+    let (mut fast, mut slow) = fast_and_slow(&stand, "/").await;
+    read_on(&mut fast, SPARE / CHUNK);
+    let (mut fast_there, slow_there) = fast_and_slow(&stand, "/other").await;
     let before = held.load(Ordering::SeqCst);
-    let other = || get("/other").body(empty()).unwrap();
-    let mut fast_there = stand.call(other()).await.unwrap().into_body();
-    let slow_there = stand.call(other()).await.unwrap().into_body();
+    assert!(before >= SPARE / CHUNK, "the slow one is behind, and has all of it");
     for n in 0..100 {
-        assert!(chunk(&mut fast_there).now_or_never().is_some(), "chunk {n} has to wait");
-        let held = held.load(Ordering::SeqCst) - before;
-        assert!(held <= 256 * 1024 / CHUNK + 3, "{held} chunks are held after {n}");
+        read_on(&mut fast_there, 1);
+        let held = held.load(Ordering::SeqCst);
+        assert!(held <= (2 * WINDOW + SPARE) / CHUNK + 3, "{held} chunks are held after {n}");
     }
+    read_on(&mut slow, SPARE / CHUNK);
+    drop((fast, slow, fast_there, slow_there));
+    assert_eq!(held.load(Ordering::SeqCst), 0);
+}
+
+/// It reads on from the store, and not from the memory: there, others may read what it has let go of.
+#[tokio::test]
+async fn a_reader_that_has_fallen_out_of_memory_holds_none_while_the_rest_is_being_stored() {
+    let (inner, held) = endless();
+    let stand = Stand::new(inner);
+    let response = call(&stand).await;
+    let status = response.extensions().get::<larder::CacheStatus>().unwrap().clone();
+    let (mut fast, slow) = (response.into_body(), call(&stand).await.into_body());
+    read_on(&mut fast, 2 * SPARE / CHUNK);
+    assert_eq!(status.stored(), Stored::Pending);
+    assert!(held.load(Ordering::SeqCst) <= 1, "the newest chunk at most");
+    // A slow reader of another body may have all of it.
+    let (mut fast_there, mut slow_there) = fast_and_slow(&stand, "/other").await;
+    read_on(&mut fast_there, SPARE / CHUNK);
+    read_on(&mut slow_there, SPARE / CHUNK);
     drop((fast, slow, fast_there, slow_there));
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
@@ -193,7 +242,7 @@ async fn where_the_store_has_failed_the_memory_is_bounded_by_the_largest_body() 
     let mut slow = call(&stand).await.into_body();
     for _ in 0..3 * MAX / CHUNK {
         chunk(&mut fast).now_or_never().expect("it does not wait").unwrap();
-        assert!(held.load(Ordering::SeqCst) <= (256 * 1024 + MAX) / CHUNK + 3);
+        assert!(held.load(Ordering::SeqCst) <= (WINDOW + MAX) / CHUNK + 3);
     }
     let error = slow.frame().await.unwrap().unwrap_err();
     assert!(matches!(error, BodyError::Coalesced(_)), "an error, not a short body: {error:?}");

@@ -1,8 +1,11 @@
 //! Who leads, who follows, and what is left.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use shuttle::{
@@ -15,58 +18,94 @@ use shuttle::{
 use super::{explore, explore_in_turn, poll_once};
 use crate::table::{Boarding, Followed, Join, Landing, Lead, Table};
 
+/// The key of most of them, alone in its group.
 const KEY: u8 = 7;
 
 /// A response on its way into the store.
 #[derive(Clone)]
 struct Landed {
-    response: Arc<Mutex<Stage>>,
+    stage: Arc<Mutex<Stage>>,
+    /// Where it is to lie.
+    place: Option<u8>,
     /// Whether it has seats.
     shared: bool,
+    /// How often somebody asked where it is to lie.
+    looks: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Stage {
     Underway,
     Doomed,
+    /// It is being stored, and there is no way back.
+    Committing,
     Stored,
 }
 
 impl Landing for Landed {
+    type Key = u8;
     type Seat = ();
 
     fn seat(&self) -> Option<()> {
         self.shared.then_some(())
     }
 
-    fn supersede(&self, _newer: &Self) {
-        self.doom();
+    fn place(&self) -> Option<&u8> {
+        self.looks.fetch_add(1, SeqCst);
+        self.place.as_ref()
     }
 }
 
 impl Landed {
-    fn new(shared: bool) -> Self {
-        Self { response: Arc::new(Mutex::new(Stage::Underway)), shared }
+    fn at(place: u8) -> Self {
+        Self { place: Some(place), shared: true, ..Self::alone() }
     }
 
+    /// One that is for its caller alone.
+    fn alone() -> Self {
+        let stage = Arc::new(Mutex::new(Stage::Underway));
+        Self { stage, place: None, shared: false, looks: Arc::default() }
+    }
+
+    /// Sees to it that it is not stored from now on; where it is just being stored, waits for that.
     fn doom(&self) {
-        let mut stage = self.response.lock().unwrap();
-        if *stage == Stage::Underway {
-            *stage = Stage::Doomed;
+        loop {
+            let mut stage = self.stage.lock().unwrap();
+            match *stage {
+                Stage::Underway => *stage = Stage::Doomed,
+                Stage::Committing => {
+                    drop(stage);
+                    thread::yield_now();
+                    continue;
+                }
+                Stage::Doomed | Stage::Stored => {}
+            }
+            return;
         }
+    }
+
+    /// Whether it may be stored, which is to follow.
+    fn commit(&self) -> bool {
+        let mut stage = self.stage.lock().unwrap();
+        let may = *stage == Stage::Underway;
+        if may {
+            *stage = Stage::Committing;
+        }
+        may
     }
 }
 
-/// A table, a store of one entry, and what is counted.
+/// A table, a store, and what is counted.
 struct World {
-    table: Arc<Table<u8, (), Landed>>,
-    stored: Mutex<bool>,
+    table: Arc<Table<(), Landed>>,
+    /// When the calls began that brought what is stored.
+    stored: Mutex<BTreeMap<u8, u64>>,
     calls: AtomicUsize,
     leading: AtomicUsize,
     answered: AtomicUsize,
 }
 
-type OwnLead = Lead<u8, (), Landed>;
+type OwnLead = Lead<(), Landed>;
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,8 +120,8 @@ enum End {
 impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            table: Arc::new(Table::new(1)),
-            stored: Mutex::new(false),
+            table: Arc::new(Table::new(2)),
+            stored: Mutex::default(),
             calls: AtomicUsize::new(0),
             leading: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
@@ -93,10 +132,10 @@ impl World {
     fn ask(&self, patience: u32, end: impl Fn() -> End) {
         loop {
             let arrivals = self.table.arrivals(&KEY);
-            if *self.stored.lock().unwrap() {
+            if self.stored.lock().unwrap().contains_key(&KEY) {
                 break;
             }
-            let lead = match self.table.board(&KEY, (), arrivals, Join::Either, patience) {
+            let lead = match self.table.board(&KEY, &KEY, (), arrivals, Join::Either, patience) {
                 Boarding::Lead(lead) => lead,
                 Boarding::Seated(()) => break,
                 Boarding::LookAgain => continue,
@@ -128,27 +167,30 @@ impl World {
             End::Failed => lead.fail(),
             End::Cancelled => drop(lead),
             End::NoSeat => {
-                lead.land(Landed::new(false));
+                lead.land(Landed::alone());
             }
             End::Stored => {
-                assert!(self.land_and_store(lead));
+                assert!(self.land_and_store(lead, KEY));
             }
         }
     }
 
-    /// Whether it was stored.
-    fn land_and_store(&self, mut lead: OwnLead) -> bool {
-        let landed = Landed::new(true);
+    /// Whether it was stored. What was asked for earlier never comes in its place.
+    fn land_and_store(&self, mut lead: OwnLead, place: u8) -> bool {
+        let landed = Landed::at(place);
         if !lead.land(landed.clone()) {
             landed.doom();
         }
-        let mut stage = landed.response.lock().unwrap();
-        if *stage == Stage::Doomed {
+        if !landed.commit() {
             return false;
         }
-        *self.stored.lock().unwrap() = true;
-        *stage = Stage::Stored;
-        drop(stage);
+        let call = lead.id();
+        for older in self.table.overtake(&call, &place) {
+            older.doom();
+        }
+        let there = self.stored.lock().unwrap().insert(place, call.began);
+        assert!(there.is_none_or(|there| there < call.began), "a newer one was overwritten");
+        *landed.stage.lock().unwrap() = Stage::Stored;
         lead.arrived();
         true
     }
@@ -207,7 +249,7 @@ fn followers_that_go_or_fall_asleep_strand_nobody() {
         let unsteady = |sleeps: bool| {
             world.spawn(move |world| {
                 let arrivals = world.table.arrivals(&KEY);
-                match world.table.board(&KEY, (), arrivals, Join::Either, 2) {
+                match world.table.board(&KEY, &KEY, (), arrivals, Join::Either, 2) {
                     Boarding::Lead(lead) => world.call(lead, End::Cancelled),
                     Boarding::Follow(mut follow) => {
                         let followed = block_on(poll_once(&mut follow));
@@ -240,40 +282,104 @@ fn steady_caller(world: &Arc<World>) -> JoinHandle<()> {
 }
 
 /// What was under way when it was removed is not stored afterwards, however the two meet.
-fn removal(callers: usize) {
+fn removal() {
     let world = World::new();
     let boarded = Arc::new(AtomicBool::new(false));
-    let calling = (0..callers).map(|_| {
-        let boarded = boarded.clone();
-        world.spawn(move |world| {
-            let arrivals = world.table.arrivals(&KEY);
-            if let Boarding::Lead(lead) = world.table.board(&KEY, (), arrivals, Join::Alone, 0) {
-                boarded.store(true, SeqCst);
-                world.land_and_store(lead);
-            }
-        })
+    let noted = boarded.clone();
+    let calling = world.spawn(move |world| {
+        let arrivals = world.table.arrivals(&KEY);
+        if let Boarding::Lead(lead) = world.table.board(&KEY, &KEY, (), arrivals, Join::Alone, 0) {
+            noted.store(true, SeqCst);
+            world.land_and_store(lead, KEY);
+        }
     });
-    let mut threads: Vec<_> = calling.collect();
-    let (was_under_way, seen) = (Arc::new(AtomicBool::new(false)), boarded);
+    let was_under_way = Arc::new(AtomicBool::new(false));
     let noted = was_under_way.clone();
-    threads.push(world.spawn(move |world| {
-        noted.store(seen.load(SeqCst), SeqCst);
+    let removing = world.spawn(move |world| {
+        noted.store(boarded.load(SeqCst), SeqCst);
         for landed in world.table.doom(|_, (), _| true) {
             landed.doom();
         }
-        *world.stored.lock().unwrap() = false;
-    }));
-    join(threads);
-    if callers == 1 && was_under_way.load(SeqCst) {
-        assert!(!*world.stored.lock().unwrap(), "it was brought back");
+        world.stored.lock().unwrap().clear();
+    });
+    join([calling, removing]);
+    if was_under_way.load(SeqCst) {
+        assert!(world.stored.lock().unwrap().is_empty(), "it was brought back");
     }
     assert_eq!(world.table.len(), 0);
 }
 
 #[test]
 fn what_is_removed_on_its_way_is_not_brought_back() {
-    explore_in_turn(|| removal(1));
-    explore(|| removal(1));
+    explore_in_turn(removal);
+    explore(removal);
+}
+
+/// Of the responses that belong in one place, the one that was asked for last stays there, wherever in its group its
+/// request was looked for, and in whichever order they come.
+fn newest(callers: usize) {
+    /// Two groups of three places.
+    const PLACES: [[u8; 3]; 2] = [[10, 11, 12], [20, 21, 22]];
+
+    let world = World::new();
+    let last = Arc::new(Mutex::new([0; PLACES.len()]));
+    let caller = |_| {
+        let last = last.clone();
+        world.spawn(move |world| {
+            let random = |below| thread_rng().gen_range(0..below);
+            let group = random(PLACES.len());
+            let [looked_for, place] = [(); 2].map(|()| PLACES[group][random(3)]);
+            let join = [Join::Alone, Join::First][random(2)];
+            let arrivals = world.table.arrivals(&looked_for);
+            let boarding = world.table.board(&PLACES[group][0], &looked_for, (), arrivals, join, 0);
+            let Boarding::Lead(lead) = boarding else { panic!("it does not follow") };
+            let mut last = last.lock().unwrap();
+            last[group] = lead.id().began.max(last[group]);
+            drop(last);
+            world.land_and_store(lead, place);
+        })
+    };
+    join((0..callers).map(caller).collect::<Vec<_>>());
+    let stored = world.stored.lock().unwrap();
+    for (places, last) in PLACES.iter().zip(*last.lock().unwrap()) {
+        let newest = places.iter().filter_map(|place| stored.get(place)).max();
+        assert_eq!(newest.copied().unwrap_or_default(), last, "nothing is newer than the last");
+    }
+    assert_eq!(world.table.len(), 0);
+}
+
+#[test]
+fn what_was_asked_for_earlier_is_never_stored_over_what_was_asked_for_later() {
+    explore(|| newest(2));
+    explore(|| newest(4));
+}
+
+/// However many calls there are for other things.
+#[test]
+fn what_is_stored_is_held_against_its_own_group_alone() {
+    explore_in_turn(|| {
+        let world = World::new();
+        let lead = |group: u8, key: u8| {
+            let arrivals = world.table.arrivals(&key);
+            match world.table.board(&group, &key, (), arrivals, Join::Alone, 0) {
+                Boarding::Lead(lead) => lead,
+                _ => panic!("it does not follow"),
+            }
+        };
+        let looks = Arc::<AtomicUsize>::default();
+        let on_their_way: Vec<_> = (0..100)
+            .map(|group| {
+                let mut lead = lead(group, group);
+                lead.land(Landed { looks: looks.clone(), ..Landed::at(group) });
+                lead
+            })
+            .collect();
+        let newer = lead(KEY, 200);
+        let before = looks.load(SeqCst);
+        assert_eq!(world.table.overtake(&newer.id(), &KEY).len(), 1);
+        assert_eq!(looks.load(SeqCst) - before, 1);
+        drop(on_their_way);
+    });
 }
 
 /// A flight that others may follow, whatever was under way: those before it end as well.
@@ -284,7 +390,7 @@ fn flights_side_by_side_all_end() {
         let first = |join| {
             world.spawn(move |world| {
                 let arrivals = world.table.arrivals(&KEY);
-                let lead = match world.table.board(&KEY, (), arrivals, join, 1) {
+                let lead = match world.table.board(&KEY, &KEY, (), arrivals, join, 1) {
                     Boarding::Lead(lead) => lead,
                     Boarding::Follow(follow) => match block_on(follow) {
                         Followed::Lead(lead) => lead,
@@ -295,7 +401,7 @@ fn flights_side_by_side_all_end() {
                 match thread_rng().gen_range(0..3) {
                     0 => lead.fail(),
                     1 => drop(lead),
-                    _ => drop(world.land_and_store(lead)),
+                    _ => drop(world.land_and_store(lead, KEY)),
                 }
             })
         };

@@ -115,6 +115,27 @@ async fn calls_are_in_flight_while_they_are() {
     assert_eq!(metered.sum("larder_calls_in_flight"), 0.0);
 }
 
+/// A leader that goes leaves its call to a follower, which makes another.
+#[tokio::test]
+async fn a_call_that_a_follower_has_taken_over_is_in_flight() {
+    let recorder = recorder();
+    let (mut metered, _guard) = Metered::begin(&recorder);
+    let (inner, gate) = Double::counting().gated();
+    let stand = Stand::new(inner.clone());
+    let ask = || Box::pin(stand.call(get("/").body(empty()).unwrap()));
+    let (mut leader, mut follower) = (ask(), ask());
+    assert!(futures_util::poll!(leader.as_mut()).is_pending());
+    assert!(futures_util::poll!(follower.as_mut()).is_pending());
+    assert_eq!(inner.calls(), 1);
+    drop(leader);
+    assert!(futures_util::poll!(follower.as_mut()).is_pending());
+    assert_eq!(inner.calls(), 2);
+    assert_eq!((metered.sum("larder_calls_in_flight"), stand.layer.stats().in_flight), (1.0, 1));
+    gate.open(1);
+    drop(follower.await);
+    assert_eq!((metered.sum("larder_calls_in_flight"), stand.layer.stats().in_flight), (0.0, 0));
+}
+
 /// They go past the cache, though it may keep what they bring.
 #[tokio::test]
 async fn calls_for_parts_and_posts_are_none_in_flight() {

@@ -51,6 +51,7 @@ pub(in crate::cache) fn refresh<S, B, ReqBody, ResBody>(
         shared.backoff.given_up(&key);
         return;
     };
+    let lead = Lead::counted(lead, errand.cache.observer());
     let called = Event::Called { key: &key, reason: looked.missed.reason, is_refresh: true };
     errand.cache.observer().tell(&called);
     // They are about the caller's copy, and the caller has been answered.

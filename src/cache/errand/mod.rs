@@ -11,11 +11,10 @@ use tower_service::Service;
 use self::waiting::Waited;
 use super::{
     CacheLayer, RequestBody, ResponseBody, answer, background,
-    flight::{Bound, Removed},
+    flight::{Bound, Lead, Removed, Uncounted},
     lookup::{Found, Lookup},
 };
 use crate::{
-    event::Underway,
     key::{Key, RequestUrl},
     options::CacheOptions,
     policy::Verdict,
@@ -226,7 +225,11 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
             removed: Removed::default(),
-            underway: Underway::new(self.cache.observer()),
         }
+    }
+
+    /// It is this request that makes the call, which is under way from now on.
+    fn counted(&self, lead: Uncounted) -> Lead {
+        Lead::counted(lead, self.cache.observer())
     }
 }

@@ -61,7 +61,7 @@ where
         let (key, arrivals) = (looked.missed.key, looked.arrivals);
         let flights = &self.cache.shared.flights;
         let seat = match flights.board(&key, self.bound(&looked), arrivals, join, patience) {
-            Boarding::Lead(lead) => return Waited::Lead(lead, looked),
+            Boarding::Lead(lead) => return Waited::Lead(self.counted(lead), looked),
             // The call began before this request came.
             Boarding::Seated(seat) if self.options.refresh || self.is_old(&seat) => {
                 self.must_lead = true;
@@ -74,7 +74,9 @@ where
             Boarding::Follow(follow) => {
                 self.has_waited = true;
                 match within(self.patience(), follow).await {
-                    Some(Followed::Lead(lead)) => return Waited::Lead(lead, looked),
+                    Some(Followed::Lead(lead)) => {
+                        return Waited::Lead(self.counted(lead), looked);
+                    }
                     Some(Followed::Seated(seat)) => seat,
                     Some(Followed::BoardAgain) => return Waited::Again(self.look_again().await),
                     Some(Followed::Failed) => return self.stand_in(looked),

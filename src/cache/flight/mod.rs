@@ -11,22 +11,24 @@ use self::lonely::Lonely;
 use super::share::{Carried, Joined, Spare};
 use crate::{
     entry::Head,
-    event::Underway,
     key::Key,
     status::{Refusal, Stored},
     store::Version,
 };
 
+mod lead;
 mod lonely;
 mod removed;
 mod table;
 
-pub(crate) use self::{removed::Removed, table::Join};
+pub(crate) use self::{lead::Lead, removed::Removed, table::Join};
 
-type Table = table::Table<Key, Bound, Landed>;
-pub(crate) type Lead = table::Lead<Key, Bound, Landed>;
-pub(crate) type Boarding = table::Boarding<Key, Bound, Landed>;
-pub(crate) type Followed = table::Followed<Key, Bound, Landed>;
+type Table = table::Table<Bound, Landed>;
+/// A lead as the table gives it, to be made a [`Lead`] of.
+pub(crate) type Uncounted = table::Lead<Bound, Landed>;
+pub(crate) type Boarding = table::Boarding<Bound, Landed>;
+pub(crate) type Followed = table::Followed<Bound, Landed>;
+pub(crate) type CallId = table::CallId<Key>;
 
 /// How many locks the flights are spread over.
 const SHARDS: usize = 64;
@@ -67,14 +69,9 @@ impl Flights {
         join: Join,
         patience: u32,
     ) -> Boarding {
-        let boarding = self.table.board(key, bound, arrivals, join, patience);
-        if Underway::IS_SEEN
-            && join != Join::Aside
-            && let Boarding::Lead(lead) = &boarding
-        {
-            lead.info(|bound| bound.underway.begin());
-        }
-        boarding
+        // Whatever the response turns out to vary by, it lies under the primary key, or below it.
+        let group = bound.primary;
+        self.table.board(&group, key, bound, arrivals, join, patience)
     }
 
     /// How many calls are under way, without those of requests that go past the cache.
@@ -133,8 +130,6 @@ pub(crate) struct Bound {
     pub(crate) tags: Vec<Box<str>>,
     /// What has been removed since the call began, for the response to be held against.
     pub(crate) removed: Removed,
-    /// Counts the call for as long as its flight is there.
-    pub(crate) underway: Underway,
 }
 
 /// What a call has come to.
@@ -171,6 +166,7 @@ pub(crate) enum Seat {
 }
 
 impl table::Landing for Landed {
+    type Key = Key;
     type Seat = Seat;
 
     fn seat(&self) -> Option<Seat> {
@@ -182,16 +178,11 @@ impl table::Landing for Landed {
         }
     }
 
-    fn supersede(&self, newer: &Self) {
-        let place = |landed: &Self| match landed {
-            Self::Body(carried) => Some(carried.key),
-            Self::Confirmed(confirmed) => Some(confirmed.key),
-            Self::Alone | Self::LookAgain => None,
-        };
-        if let Self::Body(carried) = self
-            && place(self) == place(newer)
-        {
-            carried.supersede();
+    fn place(&self) -> Option<&Key> {
+        match self {
+            Self::Body(carried) => Some(&carried.key),
+            // It is stored by now, and by compare and swap.
+            Self::Confirmed(_) | Self::Alone | Self::LookAgain => None,
         }
     }
 }
@@ -250,25 +241,10 @@ impl Flights {
         renewed
     }
 
-    /// Nothing that was asked for before the flight `own` began is stored over its response, which is about to be stored
-    /// under `key`, for a request with this primary key. Returns when what was just being stored has been.
-    pub(crate) async fn overtake(&self, own: &(Key, u64), primary: &Key, key: &Key) {
-        let (place, flight) = own;
-        let varies = key != primary;
-        let older =
-            self.table.overtake(place, *flight, varies, |other, bound, landed| match landed {
-                Some(Landed::Body(carried)) => carried.key == *key,
-                Some(_) => false,
-                None if other == place => true,
-                None => {
-                    // It may come to lie there, or elsewhere.
-                    if bound.primary == *primary {
-                        bound.removed.add_key(*key);
-                    }
-                    false
-                }
-            });
-        for landed in older {
+    /// Nothing that was asked for before `call` is stored over what it has brought, which is about to be stored under
+    /// `key`. Returns when what was just being stored there has been.
+    pub(crate) async fn overtake(&self, call: &CallId, key: &Key) {
+        for landed in self.table.overtake(call, key) {
             if let Landed::Body(carried) = landed {
                 carried.overtaken().await;
             }

@@ -112,8 +112,7 @@ impl Carried {
         let (queue, progress) = (Arc::<Queue>::default(), Progress::default());
         let error = ErrorSlot::default();
         let (observer, flights) = (cache.observer().clone(), cache.shared.flights.clone());
-        let flight = lead.id();
-        let storing = store_entry(cache.clone(), entry, flight, queue.clone());
+        let storing = store_entry(cache.clone(), entry, lead.id(), queue.clone());
         let mut carrier = Carrier {
             body,
             error: error.clone(),
@@ -146,11 +145,6 @@ impl Carried {
             Seat::Reader(reader) => Joined::Along(reader),
             Seat::Late(reader) => Joined::Behind(Waiting(reader)),
         })
-    }
-
-    /// A newer response is stored in its place: it is not stored any more, unless it is just being published.
-    pub(crate) fn supersede(&self) {
-        self.queue.doom(Refusal::Superseded);
     }
 
     /// A newer response is about to be stored in its place; returns when this one cannot come after it any more.

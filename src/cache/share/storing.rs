@@ -16,7 +16,7 @@ use http::HeaderMap;
 
 use super::around::Around;
 use crate::{
-    cache::{CacheLayer, heal::watched, list::Listing, search},
+    cache::{CacheLayer, flight::CallId, heal::watched, list::Listing, search},
     entry::Head,
     event::{Observer, StoreOperation},
     key::Key,
@@ -129,9 +129,7 @@ fn cost(chunk: &Bytes) -> usize {
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) head: Head,
-    /// The primary key, below which variants lie.
-    pub(crate) primary: Key,
-    /// What the list of variants there has to say, where it does not yet.
+    /// What the list of variants under the primary key has to say, where it does not yet.
     pub(crate) list: Option<Listing>,
     /// What is stored already, and goes before and behind the body.
     pub(crate) around: Option<Around>,
@@ -156,10 +154,10 @@ pub(super) type StoringFuture =
 pub(super) async fn store_entry<B: Store>(
     cache: CacheLayer<B>,
     entry: Entry,
-    flight: (Key, u64),
+    call: CallId,
     queue: Arc<Queue>,
 ) -> store::Result<Result<Published, Refusal>> {
-    let Entry { key, primary, head, list, around, notes } = entry;
+    let Entry { key, head, list, around, notes } = entry;
     let (store, given) = (&cache.shared.store, head.clone());
     let observer = cache.observer();
     let mut writer = observer.asked(StoreOperation::Put, &key, store.put(&key, head)).await?;
@@ -186,7 +184,7 @@ pub(super) async fn store_entry<B: Store>(
         // They are of the one part.
         trailers = None;
     }
-    cache.shared.flights.overtake(&flight, &primary, &key).await;
+    cache.shared.flights.overtake(&call, &key).await;
     let mut there = None;
     if let Some(list) = &list
         && let primary = &list.primary

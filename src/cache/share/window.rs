@@ -81,14 +81,17 @@ impl Window {
 
     /// Forgets what nobody wants any more, save the beginning while it is `open` to newcomers and whole; and what is
     /// wanted as well where the rest is more than a window and nothing is left of `all` that may be spared. The newest
-    /// chunk stays.
-    pub(crate) fn trim(&mut self, open: bool, all: u64) {
+    /// chunk stays. `true` where something has gone that was wanted: there are readers who have to be
+    /// [removed](Self::remove_reader).
+    pub(crate) fn trim(&mut self, open: bool, all: u64) -> bool {
+        let mut has_lost = false;
         let keeps_beginning = open && self.is_whole() && self.cost <= WINDOW;
         while let Some(oldest) = self.chunks.front() {
             let (is_wanted, cost) = (oldest.wanted > 0, oldest.chunk.len() as u64 + OVERHEAD);
             if keeps_beginning || (is_wanted && (self.chunks.len() == 1 || self.fits(all))) {
                 break;
             }
+            has_lost |= is_wanted;
             self.cost -= cost;
             self.first += 1;
             self.chunks.pop_front();
@@ -96,6 +99,7 @@ impl Window {
         let surplus = self.taken.saturating_sub(self.cost.saturating_sub(WINDOW));
         self.spare.give_back(surplus);
         self.taken -= surplus;
+        has_lost
     }
 
     /// Whether what is held is within the window and what can be had of the spare memory.

@@ -14,7 +14,6 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::SizeHint;
 use slab::Slab;
 
 use super::{
@@ -22,6 +21,10 @@ use super::{
     work::{End, Shape, Step, Work},
 };
 use crate::sync::{Mutex, MutexGuard};
+
+mod reader;
+
+pub(crate) use self::reader::Reader;
 
 /// The body as its readers share it.
 pub(crate) struct Core<W: Work> {
@@ -48,10 +51,20 @@ struct Reading {
     next: u64,
     /// How many bytes it has read.
     offset: u64,
-    /// Whether it reads from the window. One that is not waits for the store.
-    is_attached: bool,
+    place: Place,
     has_ended: bool,
     waker: Option<Waker>,
+}
+
+/// Where a reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It reads from the window.
+    Window,
+    /// It has fallen out of the window, and holds nothing there any more. It waits for the store's copy, or is lost.
+    Behind,
+    /// It reads nothing, and waits for the store.
+    Watching,
 }
 
 /// What a reader reads.
@@ -90,7 +103,7 @@ impl<W: Work> Core<W> {
             readers: Slab::with_capacity(1),
             attached: 0,
         };
-        let id = state.add(true);
+        let id = state.add(Place::Window);
         let core = Arc::new(Self { state: Mutex::new(state) });
         (core.clone(), Reader { core, id })
     }
@@ -113,20 +126,21 @@ impl<W: Work> Core<W> {
         if state.readers.is_empty() || !state.shape.is_storing {
             return None;
         }
-        let is_attached = state.window.is_whole();
-        if !is_attached && state.end.is_none() && !state.shape.has_length {
+        let is_whole = state.window.is_whole();
+        if !is_whole && state.end.is_none() && !state.shape.has_length {
             return None;
         }
-        let reader = Reader { core: self.clone(), id: state.add(is_attached) };
+        let place = if is_whole { Place::Window } else { Place::Watching };
+        let reader = Reader { core: self.clone(), id: state.add(place) };
         drop(state);
-        Some(if is_attached { Seat::Reader(reader) } else { Seat::Late(reader) })
+        Some(if is_whole { Seat::Reader(reader) } else { Seat::Late(reader) })
     }
 
     /// Somebody who wants to know when the store's part is over, and helps it along; `None` where it is.
     pub(crate) fn watch(self: &Arc<Self>) -> Option<Reader<W>> {
         let mut state = self.lock();
         let is_over = state.readers.is_empty() || !state.shape.is_storing;
-        (!is_over).then(|| Reader { core: self.clone(), id: state.add(false) })
+        (!is_over).then(|| Reader { core: self.clone(), id: state.add(Place::Watching) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<W>> {
@@ -216,18 +230,12 @@ impl<W: Work> Drop for Unwinding<'_, W> {
 }
 
 impl<W: Work> State<W> {
-    fn add(&mut self, is_attached: bool) -> usize {
-        if is_attached {
+    fn add(&mut self, place: Place) -> usize {
+        if place == Place::Window {
             self.attached += 1;
             self.window.add_reader();
         }
-        self.readers.insert(Reading {
-            next: 0,
-            offset: 0,
-            is_attached,
-            has_ended: false,
-            waker: None,
-        })
+        self.readers.insert(Reading { next: 0, offset: 0, place, has_ended: false, waker: None })
     }
 
     /// Returns the waker that was there, to be dropped behind the lock.
@@ -253,14 +261,12 @@ impl<W: Work> State<W> {
         if self.end.is_none() {
             return 0;
         }
-        let is_behind =
-            |reading: &Reading| reading.is_attached && self.window.is_past(reading.next);
-        self.readers.iter().filter(|(_, reading)| is_behind(reading)).count()
+        self.readers.iter().filter(|(_, reading)| reading.place == Place::Behind).count()
     }
 
     /// Takes in what a step has brought.
     fn advance(&mut self, step: Step<W::Copy>, shape: Shape) {
-        let was_storing = mem::replace(&mut self.shape, shape).is_storing;
+        self.shape = shape;
         if let Some(chunk) = step.chunk {
             self.window.push(chunk, self.attached);
         }
@@ -268,205 +274,34 @@ impl<W: Work> State<W> {
             self.end = step.end;
         }
         self.trim();
-        if was_storing && !self.shape.is_storing {
-            // Those who have fallen out of the window read no more from it: they have a copy, or are lost.
-            for (_, reading) in &mut self.readers {
-                if reading.is_attached && self.window.is_past(reading.next) {
-                    reading.is_attached = false;
-                    self.attached -= 1;
-                    self.window.remove_reader(reading.next);
-                }
-            }
-            self.trim();
-        }
         self.copies.extend(step.copies);
     }
 
+    /// Forgets what need not be held any more. Whoever falls out of the window by that goes on from the store: what others
+    /// have to spare is not held for one that will not read it.
     fn trim(&mut self) {
         // Where no copy will come, there may be more of it: as much as one body that could be stored.
         let all = if self.shape.is_storing { SPARE } else { self.shape.limit.max(SPARE) };
+        if !self.window.trim(self.shape.is_storing, all) {
+            return;
+        }
+        for (_, reading) in &mut self.readers {
+            if reading.place == Place::Window && self.window.is_past(reading.next) {
+                reading.place = Place::Behind;
+                self.attached -= 1;
+                self.window.remove_reader(reading.next);
+            }
+        }
+        // Nobody falls out by this: it takes what they alone wanted.
         self.window.trim(self.shape.is_storing, all);
     }
 
     fn detach(&mut self, id: usize) {
         let reading = &mut self.readers[id];
-        if mem::replace(&mut reading.is_attached, false) {
+        if mem::replace(&mut reading.place, Place::Watching) == Place::Window {
             self.attached -= 1;
             self.window.remove_reader(reading.next);
             self.trim();
         }
-    }
-}
-
-// ===== The readers =====
-
-/// One of those who read a body. When the last one is dropped, the work is dropped with it.
-pub(crate) struct Reader<W: Work> {
-    core: Arc<Core<W>>,
-    id: usize,
-}
-
-/// What a reader has to do for what it reads next.
-enum Turn<C> {
-    Take(Next<C>),
-    /// Go on with the work, for lack of anything to read.
-    Drive,
-    /// Go on with the work once, for the end may be there: nobody may come to look for it any more behind what comes
-    /// next.
-    LookForEnd,
-}
-
-/// Of how many chunks a body is read ahead, at most: what says how short it is may still be a lie, or never end.
-const AHEAD_CHUNKS: u64 = 64;
-
-/// How many steps a reader takes in one go, before it lets other tasks have their turn: one that waits for the end of a
-/// body that is all there would not pause otherwise.
-const STEPS: usize = 128;
-
-/// How often a reader looks for an end that is due: it may stand behind an empty chunk or two.
-const LOOKS: usize = 4;
-
-impl<W: Work> Reader<W> {
-    /// What comes next. Pending where it has to come yet, or has not been stored yet: the last chunk and the end are not
-    /// handed out before the entry is published or given up.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<W::Copy>> {
-        let mut looks = 0;
-        for _ in 0..STEPS {
-            match self.turn(looks < LOOKS) {
-                Turn::Take(next) => return Poll::Ready(next),
-                Turn::LookForEnd => {
-                    looks += 1;
-                    if !self.core.drive(self.id, cx) {
-                        looks = LOOKS;
-                    }
-                }
-                Turn::Drive => {
-                    if !self.core.drive(self.id, cx) {
-                        return Poll::Pending;
-                    }
-                }
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn turn(&mut self, may_look: bool) -> Turn<W::Copy> {
-        let mut guard = self.core.lock();
-        let state = &mut *guard;
-        let reading = &mut state.readers[self.id];
-        if reading.has_ended {
-            return Turn::Take(Next::End);
-        }
-        if !reading.is_attached || state.window.is_past(reading.next) {
-            if state.shape.is_storing {
-                return Turn::Drive;
-            }
-            reading.has_ended = true;
-            let offset = reading.offset;
-            let next = state.copies.pop().map_or(Next::Lost, |copy| Next::Copy(copy, offset));
-            state.detach(self.id);
-            return Turn::Take(next);
-        }
-        if reading.next < state.window.end() {
-            if state.shape.is_storing && state.window.is_last(reading.next) {
-                if state.end.is_some() {
-                    return Turn::Drive;
-                }
-                if state.shape.is_complete && may_look && !state.is_polled {
-                    return Turn::LookForEnd;
-                }
-            }
-            let Some(chunk) = state.window.read(reading.next) else { return Turn::Drive };
-            reading.next += 1;
-            reading.offset += chunk.len() as u64;
-            state.trim();
-            return Turn::Take(Next::Chunk(chunk));
-        }
-        if state.end.is_none() || state.shape.is_storing {
-            return Turn::Drive;
-        }
-        reading.has_ended = true;
-        Turn::Take(match &state.end {
-            Some(End::Whole(Some(trailers))) => Next::Trailers(trailers.clone()),
-            Some(End::Whole(None)) | None => Next::End,
-            Some(End::Failed) => Next::Failed,
-        })
-    }
-
-    /// Ready when the entry has been published or given up. Until then, it goes on with the work.
-    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..STEPS {
-            if !self.core.lock().shape.is_storing {
-                return Poll::Ready(());
-            }
-            if !self.core.drive(self.id, cx) {
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Reads ahead what is there at once, up to about `bytes`; ready when that is it, or when the whole body is stored.
-    pub(crate) fn poll_ahead(&mut self, bytes: u64, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let has_ended = {
-                let state = self.core.lock();
-                let is_enough =
-                    state.window.received() >= bytes || state.window.end() >= AHEAD_CHUNKS;
-                let has_ended = state.end.is_some();
-                if !state.shape.is_storing || (is_enough && !has_ended) {
-                    return Poll::Ready(());
-                }
-                has_ended
-            };
-            if !self.core.drive(self.id, cx) {
-                return if has_ended { Poll::Pending } else { Poll::Ready(()) };
-            }
-        }
-    }
-
-    /// Whether there is nothing more to read.
-    pub(crate) fn is_end_stream(&self) -> bool {
-        let state = self.core.lock();
-        let reading = &state.readers[self.id];
-        let has_read_all = reading.is_attached && reading.next == state.window.end();
-        reading.has_ended
-            || (has_read_all
-                && !state.shape.is_storing
-                && matches!(state.end, Some(End::Whole(None))))
-    }
-
-    /// How many bytes are still to come.
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        let state = self.core.lock();
-        let reading = &state.readers[self.id];
-        let unread = state.window.received().saturating_sub(reading.offset);
-        let rest = match &state.end {
-            _ if reading.has_ended => return SizeHint::with_exact(0),
-            None => state.shape.rest,
-            Some(End::Whole(_)) => SizeHint::with_exact(0),
-            Some(End::Failed) => SizeHint::new(),
-        };
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(unread));
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(unread)) {
-            hint.set_upper(upper);
-        }
-        hint
-    }
-}
-
-impl<W: Work> Drop for Reader<W> {
-    fn drop(&mut self) {
-        let mut guard = self.core.lock();
-        let state = &mut *guard;
-        state.detach(self.id);
-        let left = state.readers.remove(self.id);
-        // The last one takes the work along, and with it what was written of the entry.
-        let work = if state.readers.is_empty() { state.work.take() } else { None };
-        drop(guard);
-        drop((left, work));
     }
 }
