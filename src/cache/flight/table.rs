@@ -229,6 +229,21 @@ impl<K: Hash + Eq + Clone, I, L: Landing> Table<K, I, L> {
         landed
     }
 
+    /// Closes the flights that have not landed yet and that `matches` says yes to: those who follow them do so on, and nobody
+    /// else. What they bring may be stored.
+    pub(crate) fn close(&self, matches: impl Fn(&I) -> bool) {
+        if self.flights.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        for shard in &self.shards {
+            for flight in shard.lock().values_mut().flatten() {
+                if matches!(flight.phase, Phase::Calling | Phase::Vacant) && matches(&flight.info) {
+                    flight.open = false;
+                }
+            }
+        }
+    }
+
     /// The flight's response is about to be stored: what was asked for earlier is not to be stored over it. Of the flights
     /// whose calls began before this one's, in this key's place or, where it `varies`, in all, `matches` tells which those
     /// are. Returns what those have come to that have landed.
