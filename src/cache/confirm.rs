@@ -164,6 +164,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         old: &Head,
         answer: &response::Parts,
         requested_at: Timestamp,
+        lead: &Lead,
     ) {
         let rules = &self.cache.settings.rules;
         let says = rules.head_says(old, answer);
@@ -178,7 +179,10 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         // What fails is told, and leaves what was there.
         if says == HeadSays::Changed {
             drop(self.cache.remove_seen(key, seen).await);
-        } else if let Ok(head) = self.renewed(old, &response, has_moved, requested_at, now).stored {
+        } else if let Ok(head) = self.renewed(old, &response, has_moved, requested_at, now).stored
+            // It may have been removed by a tag that only this answer has brought.
+            && lead.info(|bound| bound.removed.may_renew(key, seen, &head))
+        {
             let update = self.cache.shared.store.update(key, seen, Head::clone(&head));
             drop(self.cache.observer().asked(StoreOperation::Update, key, update).await);
         }
@@ -219,8 +223,9 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         lead: &Lead,
     ) -> store::Result<bool> {
         let (store, observer) = (&self.cache.shared.store, self.cache.observer());
-        // It may have been removed by a tag that only the 304 has brought.
-        if !lead.info(|bound| bound.removed.may_renew(key, seen, head)) {
+        // It may have been removed by a tag that only the 304 has brought. And where what the request has asked for was
+        // removed, nothing is to answer it by the list: who removes that from now on is told of the entry.
+        if !lead.info(|bound| bound.removed.may_renew(key, seen, head)) || lead.is_doomed() {
             return Ok(false);
         }
         self.cache.shared.flights.overtake(&lead.id(), key).await;

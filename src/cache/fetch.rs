@@ -244,7 +244,7 @@ where
             _ => Arrived::Unread(body),
         };
         if let (Some((key, seen)), Some(head)) = (asked, &of_get) {
-            self.heed_head(&key, seen, head, &parts, requested_at).await;
+            self.heed_head(&key, seen, head, &parts, requested_at, &lead).await;
         }
         let is_gone = self.cache.settings.rules.is_gone(&parts);
         let kept = self.keep(&missed, parts, body, requested_at, lead);

@@ -55,6 +55,7 @@ pub use self::{
     service::Cache,
 };
 pub(crate) use self::{
+    flight::Renewing,
     place::{Missed, Place},
     removal::both,
 };

@@ -10,7 +10,7 @@ use super::{
     CacheLayer, RequestBody, ResponseBody, answer,
     errand::Errand,
     fetch::{Arrived, Kept, call},
-    flight::{Boarding, Bound, Join, Lead},
+    flight::{Boarding, Bound, Join, Lead, Removed},
     lookup::{Lookup, lookup, lookup_part, unread},
     parts::KeptPart,
     place::Missed,
@@ -97,7 +97,9 @@ where
     if may_invalidate && rules.invalidates(&method, response.status()) {
         let named = rules.named_urls(&url.text, response.headers());
         let groups = rules.named_groups(&url.text, response.headers());
-        invalidate(&cache, &url, &named, &groups).await;
+        // What is kept of this very response is no older than it.
+        let own = kept.as_ref().map(|(_, seat)| seat.lead.info(|bound| bound.removed.clone()));
+        invalidate(&cache, &url, &named, &groups, own.as_ref()).await;
     }
     match kept {
         Some((errand, seat)) => Ok(errand.keep_aside(response, seat, requested_at, reason).await),
@@ -120,12 +122,13 @@ fn passed<B: Store, ResBody: Body>(
 }
 
 /// Removes what a successful unsafe request has made stale: what is stored for its URL, for those that its response has
-/// `named`, and what is in the `groups` that it names.
+/// `named`, and what is in the `groups` that it names; nothing of what its `own` call brings.
 async fn invalidate<B: Store>(
     cache: &CacheLayer<B>,
     url: &RequestUrl,
     named: &[Uri],
     groups: &[Box<str>],
+    own: Option<&Removed>,
 ) {
     let recipe = &cache.settings.recipe;
     // What failed has been told.
@@ -134,12 +137,12 @@ async fn invalidate<B: Store>(
             cache.observer().tell(&Event::Invalidated { entries });
         }
     };
-    tell(cache.remove_url(recipe, &url.text).await);
+    tell(cache.remove_url(recipe, &url.text, own).await);
     for named in named.iter().filter_map(|named| recipe.url_of(named.clone())) {
-        tell(cache.remove_url(recipe, &named).await);
+        tell(cache.remove_url(recipe, &named, own).await);
     }
     for group in groups {
-        tell(cache.remove_tagged(group).await);
+        tell(cache.remove_group(group, &url.text, own).await);
     }
 }
 
@@ -181,19 +184,16 @@ where
         requested_at: Timestamp,
         reason: Bypass,
     ) -> Response<ResponseBody<ResBody>> {
-        let kept = if let Aside { missed, lead, whole: Some(whole) } = seat {
+        let Aside { missed, lead, whole } = seat;
+        let kept = if let Some(whole) = whole {
             match self.keep_part(&missed, response, requested_at, lead, whole).await {
                 KeptPart::Kept(kept) => kept,
                 KeptPart::Passed(response) => return passed(&self.cache, reason, response),
             }
         } else {
-            // What was stored for the URL, and was under way, the `POST` itself has removed.
-            drop(seat);
+            // By now: the `POST` itself has removed what was there.
             let Self { cache, options, parts, url, body, .. } = &mut self;
-            let looked = lookup(cache, options, parts, url, body).await;
-            let Some((missed, lead)) = self.board_alone(looked, None) else {
-                return passed(&self.cache, reason, response);
-            };
+            let Lookup { missed, .. } = lookup(cache, options, parts, url, body).await;
             let (parts, body): (response::Parts, _) = response.into_parts();
             self.keep(&missed, parts, Arrived::Unread(body), requested_at, lead)
         };

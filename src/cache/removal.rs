@@ -3,7 +3,7 @@
 
 use http::Method;
 
-use super::{CacheLayer, search::split};
+use super::{CacheLayer, flight::Removed, search::split};
 use crate::{
     event::StoreOperation,
     key::{Key, Recipe},
@@ -14,9 +14,15 @@ use crate::{
 pub(super) const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
 
 impl<B: Store> CacheLayer<B> {
-    /// Removes everything that is stored for `url` (normalised): every method, variant, body and user.
-    pub(crate) async fn remove_url(&self, recipe: &Recipe, url: &str) -> Result<u64> {
-        self.shared.flights.doom_url(url).await;
+    /// Removes everything that is stored for `url` (normalised): every method, variant, body and user. The call on whose
+    /// behalf that is done may be `spared`.
+    pub(crate) async fn remove_url(
+        &self,
+        recipe: &Recipe,
+        url: &str,
+        spared: Option<&Removed>,
+    ) -> Result<u64> {
+        self.shared.flights.doom_url(url, spared).await;
         let mut removed = Ok(0);
         for method in &PLAIN {
             let key = recipe.plain(method, url);
@@ -27,27 +33,77 @@ impl<B: Store> CacheLayer<B> {
         removed = both(removed, self.asked(None, self.shared.store.remove_tagged(&tag)).await);
         if self.settings.heeds_no_vary_search() {
             // A response to another query may answer this one: those of the path that may all go.
-            removed = both(removed, self.remove_tagged(&recipe.path_tag(split(url).0)).await);
+            removed = both(removed, self.remove_path(recipe, url, spared).await);
         }
         removed
     }
 
-    pub(crate) async fn remove_key(&self, key: &Key) -> Result<bool> {
+    /// Removes what is stored for the path of `url` and need not be for its query alone.
+    pub(crate) async fn remove_path(
+        &self,
+        recipe: &Recipe,
+        url: &str,
+        spared: Option<&Removed>,
+    ) -> Result<u64> {
+        let path = split(url).0;
+        self.remove_tagged_near(&recipe.path_tag(path), |url| split(url).0 == path, spared).await
+    }
+
+    /// Removes what lies under `key`, whatever it is for.
+    pub(crate) async fn remove_key(&self, key: &Key) -> Result<u64> {
+        // What a call without a response brings may turn out to lie there.
+        self.shared.flights.close(|_| true);
+        let renewed = self.shared.flights.doom_key(key).await;
+        let mut removed = self.remove_entry(key).await;
+        for renewed in renewed.iter().filter(|renewed| renewed.entry != *key) {
+            removed = both(removed, self.remove_entry(&renewed.entry).await);
+        }
+        removed
+    }
+
+    /// Removes what lies under `key`; calls have been told by what else they can be known by.
+    pub(crate) async fn remove_entry(&self, key: &Key) -> Result<u64> {
         self.shared.flights.doom_key(key).await;
-        self.asked(key, self.shared.store.remove(key)).await
+        self.asked(key, self.shared.store.remove(key)).await.map(u64::from)
     }
 
     /// Removes the entry that was seen, and not the one that has taken its place.
     pub(crate) async fn remove_seen(&self, key: &Key, seen: Version) -> Result<bool> {
         self.shared.flights.doom_key(key).await;
+        self.remove_if(key, seen).await
+    }
+
+    /// The same, where calls have been told.
+    pub(crate) async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
         self.asked(key, self.shared.store.remove_if(key, seen)).await
     }
 
     pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        self.remove_tagged_near(tag, |_| true, None).await
+    }
+
+    /// Removes what carries the tag of a group, which is one of the origin of `url`.
+    pub(crate) async fn remove_group(
+        &self,
+        tag: &str,
+        url: &str,
+        spared: Option<&Removed>,
+    ) -> Result<u64> {
+        let own = origin(url);
+        self.remove_tagged_near(tag, |url| origin(url) == own, spared).await
+    }
+
+    /// Removes what carries `tag`, which nothing can but for a URL that `is_near`.
+    async fn remove_tagged_near(
+        &self,
+        tag: &str,
+        is_near: impl Fn(&str) -> bool,
+        spared: Option<&Removed>,
+    ) -> Result<u64> {
+        self.shared.flights.close(is_near);
         let mut removed = Ok(0);
-        for (key, seen) in self.shared.flights.doom_tag(tag).await {
-            let renewed = self.asked(&key, self.shared.store.remove_if(&key, seen)).await;
-            removed = both(removed, renewed.map(u64::from));
+        for (key, seen) in self.shared.flights.doom_tag(tag, spared).await {
+            removed = both(removed, self.remove_if(&key, seen).await.map(u64::from));
         }
         both(removed, self.asked(None, self.shared.store.remove_tagged(tag)).await)
     }
@@ -64,6 +120,12 @@ impl<B: Store> CacheLayer<B> {
     ) -> Result<T> {
         self.observer().asked(StoreOperation::Remove, key, removal).await
     }
+}
+
+/// Scheme and authority of a normalised URL.
+fn origin(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |end| end + 3);
+    url[authority..].find('/').map_or(url, |end| &url[..authority + end])
 }
 
 /// How many both have removed, or what failed first.

@@ -22,6 +22,10 @@ impl<B: Store> Entries<B> {
     /// Removes the entries that `filter` matches, and returns how many there were. It reads every head; `progress` is
     /// told how many it has read.
     ///
+    /// What is on its way as this begins, and matches, is not stored. Of a response that has not begun, the URL alone is
+    /// known: any status may come, so that of calls for a URL that matches none is stored, unless the filter is about
+    /// what has [expired](Filter::expired) or is [older](Filter::older_than) than something.
+    ///
     /// # Errors
     ///
     /// Where the store fails; what was removed until then stays removed. Damaged entries are passed over.
@@ -31,6 +35,8 @@ impl<B: Store> Entries<B> {
         mut progress: impl FnMut(u64),
     ) -> Result<u64> {
         let now = self.now();
+        let flights = &self.layer.shared.flights;
+        flights.doom_where(|url| filter.may_match(url), |head| filter.matches(head, now)).await;
         let mut removed = 0;
         let mut scan = pin!(self.store().scan());
         let mut read = 0;
@@ -38,7 +44,7 @@ impl<B: Store> Entries<B> {
             read += 1;
             progress(read);
             if filter.matches(&item.head, now)
-                && self.layer.remove_seen(&item.key, item.version).await?
+                && self.layer.remove_if(&item.key, item.version).await?
             {
                 removed += u64::from(item.head.is_response());
             }

@@ -59,8 +59,17 @@ impl Filter {
         self
     }
 
+    /// Whether a response for `url` that has yet to come may match.
+    pub(super) fn may_match(&self, url: &str) -> bool {
+        self.older_than.is_none() && self.expired != Some(true) && self.matches_url(url)
+    }
+
+    fn matches_url(&self, url: &str) -> bool {
+        self.url.as_ref().is_none_or(|patterns| patterns.first_match(url).is_some())
+    }
+
     pub(super) fn matches(&self, head: &Head, now: Timestamp) -> bool {
-        let url = || self.url.as_ref().is_none_or(|url| url.first_match(head.url()).is_some());
+        let url = || self.matches_url(head.url());
         if !head.is_response() {
             // A list leads to variants that a condition on responses may well spare.
             return self.status.is_none()

@@ -4,12 +4,12 @@ use std::{future::poll_fn, pin::pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, Method, Response, request};
+use http::{HeaderMap, HeaderName, Method, Response, request};
 use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Missed, Place, both, search},
+    cache::{CacheLayer, Missed, Place, Renewing, both, search},
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
@@ -178,28 +178,37 @@ impl<B: Store> Entries<B> {
     /// stored for a URL (every method, variant, body and user; and, for a URL or a request, where it is [heeded](CacheLayer::no_vary_search), the
     /// responses of its path that say `No-Vary-Search`, each of which may be one that answers it).
     ///
+    /// Nothing that is on its way as this begins brings back what was removed: calls for the URL, or for
+    /// what the request selects, are not stored and not joined by later requests. A key alone may turn out to be that of any call
+    /// that has no response yet; see [`remove_tag`](Entries::remove_tag) for what that costs.
+    ///
+    /// Which variant a request selects is said by the list of the URL's variants. Where a store has evicted that alone,
+    /// the variant is not found by a request until another one has laid the list anew: what must not come back even then
+    /// is removed by URL.
+    ///
     /// # Errors
     ///
     /// For a target that is no URL, and where the store fails.
     pub async fn remove(&self, target: impl Into<Target>) -> Result<u64> {
         let target = target.into();
         match &target.0 {
-            Meant::Key(key) => Ok(self.layer.remove_key(key).await?.into()),
+            Meant::Key(key) => self.layer.remove_key(key).await,
             Meant::Url(parts) => {
                 let recipe = &self.layer.settings.recipe;
                 let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
-                self.layer.remove_url(recipe, &url.text).await
+                self.layer.remove_url(recipe, &url.text, None).await
             }
-            Meant::Request(..) | Meant::Invalid(_) => {
-                let (missed, found) = self.find(&target).await?;
-                let key = found.map_or(missed.key, |(key, _)| key);
-                let removed = self.layer.remove_key(&key).await.map(u64::from);
-                both(removed, self.remove_beside(&target, &missed.primary).await)
-            }
+            Meant::Request(parts, _) => self.remove_selected(self.primary(&target)?, parts).await,
+            Meant::Invalid(message) => Err(invalid(message)),
         }
     }
 
     /// Removes the entries that carry `tag`, by index, and returns how many there were.
+    ///
+    /// What is on its way and turns out to carry it is not stored. Whether it does is known when its head comes, so that
+    /// requests which begin after this has returned do not join a call that has none by then: they make one of their own,
+    /// and the other requests join that one. For each key that is being fetched at the moment, a removal costs one more
+    /// call at most; what is stored is served on.
     ///
     /// # Errors
     ///
@@ -267,29 +276,40 @@ impl<B: Store> Entries<B> {
         self.layer.stats()
     }
 
-    /// Removes what answers the request beside the entry under its own key: a part of the response whose primary key this
-    /// is, and what says that it answers other queries.
-    async fn remove_beside(&self, target: &Target, primary: &Key) -> Result<u64> {
-        let Meant::Request(parts, _) = &target.0 else { return Ok(0) };
+    /// Removes what answers the request whose primary key this is: the entry that it selects, a part of that, and what
+    /// says that it answers other queries.
+    async fn remove_selected(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
         let settings = &*self.layer.settings;
-        let mut removed = Ok(0);
-        if settings.rules.keeps_parts() {
-            let found = self.find_under(settings.recipe.part(primary), Some(parts)).await;
-            let part = match found {
-                Ok((missed, found)) => {
-                    let key = found.map_or(missed.key, |(key, _)| key);
-                    self.layer.remove_key(&key).await.map(u64::from)
-                }
-                Err(error) => Err(error),
-            };
-            removed = both(removed, part);
+        let (rules, recipe) = (&settings.rules, &settings.recipe);
+        let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+        let mut removed = self.remove_under(primary, parts).await;
+        if rules.keeps_parts() {
+            removed = both(removed, self.remove_under(recipe.part(&primary), parts).await);
         }
-        if settings.heeds_no_vary_search()
-            && let Ok(url) = settings.recipe.url(parts)
-        {
-            let path = search::split(&url.text).0;
-            let tag = settings.recipe.path_tag(path);
-            removed = both(removed, self.layer.remove_tagged(&tag).await);
+        if settings.heeds_no_vary_search() {
+            removed = both(removed, self.layer.remove_path(recipe, &url.text, None).await);
+        }
+        removed
+    }
+
+    /// Removes the entry that a request with this head selects under `primary`, and what it would be stored over.
+    async fn remove_under(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
+        let (recipe, flights) = (&self.layer.settings.recipe, &self.layer.shared.flights);
+        let key = self.find_under(primary, Some(parts)).await?.0.key;
+        let variant = |names: &[HeaderName]| recipe.variant(&primary, names, &parts.headers);
+        let renewed = flights.doom_selected(&primary, &key, variant).await;
+        // What was just being published is there by now, and so is what the list of variants was just being told.
+        let (missed, found) = self.find_under(primary, Some(parts)).await?;
+        let mut keys = vec![missed.key];
+        keys.extend(found.map(|(key, _)| key));
+        // Another variant's response is about to be lent to the request, and the list is about to say so.
+        let is_lent = |renewed: &Renewing| [missed.key, key, primary].contains(&renewed.asked_for);
+        keys.extend(renewed.into_iter().filter(is_lent).map(|renewed| renewed.entry));
+        keys.sort_unstable();
+        keys.dedup();
+        let mut removed = Ok(0);
+        for key in &keys {
+            removed = both(removed, self.layer.remove_entry(key).await);
         }
         removed
     }
@@ -304,11 +324,20 @@ impl<B: Store> Entries<B> {
 
     /// The entry that `target` means, and where it would be.
     async fn find(&self, target: &Target) -> Result<(Missed, Option<(Key, Hit)>)> {
+        let parts = match &target.0 {
+            Meant::Url(parts) | Meant::Request(parts, _) => Some(&**parts),
+            Meant::Key(_) | Meant::Invalid(_) => None,
+        };
+        self.find_under(self.primary(target)?, parts).await
+    }
+
+    /// The primary key that `target` means.
+    fn primary(&self, target: &Target) -> Result<Key> {
         let recipe = &self.layer.settings.recipe;
         let nothing: &[Bytes] = &[];
-        let (primary, parts) = match &target.0 {
-            Meant::Invalid(message) => return Err(invalid(message)),
-            Meant::Key(key) => (*key, None),
+        match &target.0 {
+            Meant::Invalid(message) => Err(invalid(message)),
+            Meant::Key(key) => Ok(*key),
             Meant::Url(parts) | Meant::Request(parts, _) => {
                 let chunks = match &target.0 {
                     Meant::Request(_, body) if !body.is_empty() => std::slice::from_ref(body),
@@ -318,10 +347,9 @@ impl<B: Store> Entries<B> {
                 let content = Content { chunks, trailers: None };
                 let own = CacheOptions::of(&parts.extensions).key;
                 let made = || recipe.primary(&parts.method, &url, parts, content);
-                (own.unwrap_or_else(made), Some(parts))
+                Ok(own.unwrap_or_else(made))
             }
-        };
-        self.find_under(primary, parts.map(|parts| &**parts)).await
+        }
     }
 
     /// The entry that a request with this head selects under `primary`, and where it would be.

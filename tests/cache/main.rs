@@ -31,6 +31,7 @@ mod leaders;
 mod long_bodies;
 mod management;
 mod negative;
+mod newcomers;
 mod no_vary_search;
 mod older_calls;
 #[cfg(feature = "redb")]
@@ -51,6 +52,7 @@ mod refresh;
 mod refresh_failures;
 #[cfg(feature = "tokio")]
 mod refreshing;
+mod removal_races;
 mod removal_wins;
 mod revalidation;
 mod settings;

@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, fmt, sync::Arc};
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 use self::lonely::Lonely;
 use super::share::{Carried, Joined, Spare};
@@ -156,6 +156,13 @@ pub(crate) struct Confirmed {
     pub(crate) stored: Stored,
 }
 
+/// An entry that a call is about to give a new head, be it to lend it to a request of another key.
+pub(crate) struct Renewing {
+    /// The key that the call is for.
+    pub(crate) asked_for: Key,
+    pub(crate) entry: Key,
+}
+
 /// What a follower gets.
 pub(crate) enum Seat {
     Body(Arc<Carried>, Joined),
@@ -200,6 +207,10 @@ impl Bound {
             || stored_under == Some(key)
             || self.part.as_ref() == Some(key)
     }
+
+    fn is_spared(&self, spared: Option<&Removed>) -> bool {
+        spared.is_some_and(|spared| self.removed.is(spared))
+    }
 }
 
 /// # Removal wins
@@ -208,27 +219,79 @@ impl Bound {
 /// known under which key that will lie, and with which tags: such a call remembers what was removed.
 ///
 /// An entry that is being renewed by a 304 lies in the store meanwhile, where it can be removed by what it is there. By a
-/// tag that it has only from now on, it cannot: `doom_tag` names it, and who removes takes it out as well.
+/// tag that it has only from now on, it cannot: `doom_tag` names it, and who removes takes it out as well. Nor can it by a
+/// key of which nobody knows yet that it answers for it: that is named by `doom_key`.
 impl Flights {
-    pub(crate) async fn doom_key(&self, key: &Key) {
-        settle(self.table.doom(|own, bound, landed| {
+    /// Who comes from now on joins no call that has no response yet and is for a URL that `is_near`: what it brings may be
+    /// of what is about to be removed. To be asked for before that is told: what lands in between is known by then.
+    pub(crate) fn close(&self, is_near: impl Fn(&str) -> bool) {
+        self.table.close(|bound| is_near(&bound.url));
+    }
+
+    /// Returns the entries that are being renewed for requests under `key`, each with the key that its call is for.
+    pub(crate) async fn doom_key(&self, key: &Key) -> Vec<Renewing> {
+        let renewed = RefCell::new(Vec::new());
+        let landed = self.table.doom(|own, bound, landed| {
+            let is_under = bound.is_under(key, own, landed);
             if landed.is_none() {
-                bound.removed.add_key(*key);
+                bound.removed.add_key(key);
+                let entry = bound.removed.renewed().filter(|_| is_under);
+                renewed.borrow_mut().extend(entry.map(|entry| Renewing { asked_for: *own, entry }));
             }
-            bound.is_under(key, own, landed)
-        }))
-        .await;
+            is_under
+        });
+        let renewed = renewed.into_inner();
+        settle(landed).await;
+        renewed
     }
 
-    pub(crate) async fn doom_url(&self, url: &str) {
-        settle(self.table.doom(|_, bound, _| *bound.url == *url)).await;
+    /// The calls whose response a request selects that has this `primary` key: under `key`, as far as is known, and by
+    /// the names that select a response on its way, under what `variant` makes of them. Returns what `doom_key` does.
+    pub(crate) async fn doom_selected(
+        &self,
+        primary: &Key,
+        key: &Key,
+        variant: impl Fn(&[HeaderName]) -> Key,
+    ) -> Vec<Renewing> {
+        let renewed = RefCell::new(Vec::new());
+        let landed = self.table.doom(|own, bound, landed| {
+            let is_selected = bound.primary == *primary
+                && match landed {
+                    Some(Landed::Body(carried)) => match &carried.names {
+                        Some(names) => carried.key == variant(names),
+                        None => true,
+                    },
+                    // Where no variants are known, any may be the one.
+                    _ => own == key || own == primary || key == primary,
+                };
+            if landed.is_none() && bound.primary == *primary {
+                bound.removed.add_key(key);
+                let entry = bound.removed.renewed().filter(|_| is_selected);
+                renewed.borrow_mut().extend(entry.map(|entry| Renewing { asked_for: *own, entry }));
+            }
+            is_selected || bound.is_under(key, own, landed) || bound.part == Some(*primary)
+        });
+        let renewed = renewed.into_inner();
+        settle(landed).await;
+        renewed
     }
 
-    /// Returns the entries that are being renewed with `tag`, and need not carry it yet.
-    pub(crate) async fn doom_tag(&self, tag: &str) -> Vec<(Key, Version)> {
+    /// All but the call that is `spared`.
+    pub(crate) async fn doom_url(&self, url: &str, spared: Option<&Removed>) {
+        let landed = self.table.doom(|_, bound, _| *bound.url == *url && !bound.is_spared(spared));
+        settle(landed).await;
+    }
+
+    /// All but the call that is `spared`. Returns the entries that are being renewed with `tag`, and need not carry it yet.
+    pub(crate) async fn doom_tag(
+        &self,
+        tag: &str,
+        spared: Option<&Removed>,
+    ) -> Vec<(Key, Version)> {
         let is_tagged = |tags: &[Box<str>]| tags.iter().any(|own| **own == *tag);
         let renewed = RefCell::new(Vec::new());
         let landed = self.table.doom(|_, bound, landed| match landed {
+            _ if bound.is_spared(spared) => false,
             Some(Landed::Body(carried)) => is_tagged(carried.head.tags()),
             Some(Landed::Confirmed(confirmed)) => is_tagged(confirmed.head.tags()),
             _ => {
@@ -249,6 +312,21 @@ impl Flights {
                 carried.overtaken().await;
             }
         }
+    }
+
+    /// Those whose response `matches`, and of those that have none yet, the ones for a URL for which it `may_match`.
+    pub(crate) async fn doom_where(
+        &self,
+        may_match: impl Fn(&str) -> bool,
+        matches: impl Fn(&Head) -> bool,
+    ) {
+        let landed = self.table.doom(|_, bound, landed| match landed {
+            Some(Landed::Body(carried)) => matches(&carried.head),
+            Some(Landed::Confirmed(confirmed)) => matches(&confirmed.head),
+            Some(Landed::Alone | Landed::LookAgain) => false,
+            None => may_match(&bound.url),
+        });
+        settle(landed).await;
     }
 
     pub(crate) async fn doom_all(&self) {

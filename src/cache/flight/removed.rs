@@ -1,23 +1,24 @@
 //! What is removed while a call has no response yet.
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{entry::Head, key::Key, store::Version};
 
-/// More removals than this are as good as a removal of everything.
-const MOST: usize = 64;
+/// More removals than this are as good as a removal of everything. They take 8 KiB for each call that they meet.
+const MOST: usize = 1024;
 
 /// Keys and tags that were removed since a call began.
-#[derive(Debug, Default)]
-pub(crate) struct Removed(Mutex<State>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Removed(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    keys: Vec<Key>,
-    tags: Vec<Box<str>>,
+    /// A mark for each key and each tag, in order.
+    marks: Vec<u64>,
     everything: bool,
     renewal: Option<Renewal>,
 }
@@ -36,14 +37,24 @@ impl Removed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add_key(&self, key: Key) {
-        self.lock().add(|state| state.keys.push(key));
+    /// Whether this is what one call and no other has.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(super) fn add_key(&self, key: &Key) {
+        self.lock().add(mark(key));
+    }
+
+    /// The entry that is being renewed.
+    pub(super) fn renewed(&self) -> Option<Key> {
+        self.lock().renewal.as_ref().map(|renewal| renewal.key)
     }
 
     /// The entry that is being renewed with this tag is returned: it may not carry it yet.
     pub(super) fn add_tag(&self, tag: &str) -> Option<(Key, Version)> {
         let mut state = self.lock();
-        state.add(|state| state.tags.push(tag.into()));
+        state.add(mark(tag));
         let renewal = state.renewal.as_ref()?;
         let carries = renewal.tags.iter().any(|own| **own == *tag);
         carries.then_some((renewal.key, renewal.seen))
@@ -67,21 +78,33 @@ impl Removed {
 impl State {
     fn contains(&self, key: &Key, head: &Head) -> bool {
         self.everything
-            || self.keys.contains(key)
-            || head.tags().iter().any(|tag| self.tags.contains(tag))
+            || self.has(mark(key))
+            || head.tags().iter().any(|tag| self.has(mark(&**tag)))
     }
 
-    fn add(&mut self, add: impl FnOnce(&mut Self)) {
+    fn has(&self, mark: u64) -> bool {
+        self.marks.binary_search(&mark).is_ok()
+    }
+
+    fn add(&mut self, mark: u64) {
         if self.everything {
             return;
         }
-        add(self);
-        if self.keys.len() + self.tags.len() > MOST {
-            *self = Self { everything: true, ..mem::take(self) };
-            self.keys.clear();
-            self.tags.clear();
+        if let Err(place) = self.marks.binary_search(&mark) {
+            self.marks.insert(place, mark);
+        }
+        if self.marks.len() > MOST {
+            self.everything = true;
+            drop(mem::take(&mut self.marks));
         }
     }
+}
+
+/// A number for a key or a tag. Where two have the same one, a response is not stored that could have been.
+fn mark(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -101,10 +124,14 @@ mod tests {
         let removed = Removed::default();
         let (one, other) = (Key::digest("1"), Key::digest("2"));
         assert!(!removed.contains(&one, &head("a")));
-        removed.add_key(one);
+        removed.add_key(&one);
         removed.add_tag("a");
         assert!(removed.contains(&one, &head("b")) && removed.contains(&other, &head("a")));
         assert!(!removed.contains(&other, &head("b")));
+        for _ in 0..=MOST {
+            removed.add_tag("a");
+        }
+        assert!(!removed.contains(&other, &head("b")), "what is removed again is nothing new");
         for n in 0..MOST {
             removed.add_tag(&n.to_string());
         }

@@ -88,6 +88,10 @@ impl<B> CacheLayer<B> {
 
     /// Whether a successful unsafe method (`POST`, `PUT`, `DELETE`, ...) removes what is stored for its URL, all
     /// variants (RFC 9111 §4.4). Default: `true`.
+    ///
+    /// That is done before the response is returned, by the future that returns it: where the caller drops that once the
+    /// inner service has answered, what was not removed by then stays until it expires. A server that must not depend on
+    /// its clients for that runs such requests in a task of its own.
     pub fn invalidate_on_unsafe(self, invalidate: bool) -> Self {
         self.set(|settings| settings.invalidate = invalidate)
     }

@@ -59,13 +59,14 @@ pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// A store whose writes each pass a gate that is closed at first, or whose publications or updates do.
+/// A store whose writes each pass a gate that is closed at first, or whose publications, updates or removals by tag do.
 #[derive(Clone, Debug)]
 pub(crate) struct Gated<S> {
     inner: S,
     writes: Gate,
     finishes: Gate,
     updates: Gate,
+    tags: Gate,
     written: Arc<AtomicU64>,
 }
 
@@ -84,9 +85,14 @@ impl<S> Gated<S> {
         Self { updates: Gate::closed(), ..Self::open_wide(inner) }
     }
 
+    /// One that waits before it removes by tag.
+    pub(crate) fn at_tag(inner: S) -> Self {
+        Self { tags: Gate::closed(), ..Self::open_wide(inner) }
+    }
+
     fn open_wide(inner: S) -> Self {
-        let gate = Gate::wide_open;
-        Self { inner, writes: gate(), finishes: gate(), updates: gate(), written: Arc::default() }
+        let [writes, finishes, updates, tags] = std::array::from_fn(|_| Gate::wide_open());
+        Self { inner, writes, finishes, updates, tags, written: Arc::default() }
     }
 
     /// Lets `writes` more through.
@@ -102,6 +108,11 @@ impl<S> Gated<S> {
     /// Lets so many more entries be updated.
     pub(crate) fn update(&self, entries: usize) {
         self.updates.open(entries);
+    }
+
+    /// Lets so many more removals by tag through.
+    pub(crate) fn remove(&self, removals: usize) {
+        self.tags.open(removals);
     }
 
     /// How many bytes have come through.
@@ -148,6 +159,7 @@ impl<S: Store> Store for Gated<S> {
     }
 
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        self.tags.pass().await;
         self.inner.remove_tagged(tag).await
     }
 

@@ -8,7 +8,7 @@ use super::{CallId, Follow, Join, Landing, Lead, Table};
 use crate::sync::Ordering;
 
 /// Of how many keys a flight remembers that something newer lies there. More are as good as all.
-const MOST_SUPERSEDED: usize = 64;
+const MOST_SUPERSEDED: usize = 256;
 
 pub(super) struct Flight<I, L: Landing> {
     pub(super) id: u64,

@@ -203,6 +203,21 @@ impl<I, L: Landing> Table<I, L> {
         landed
     }
 
+    /// Closes the flights that have not landed yet and that `matches` says yes to: those who follow them do so on, and nobody
+    /// else. What they bring may be stored.
+    pub(crate) fn close(&self, matches: impl Fn(&I) -> bool) {
+        if self.flights.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        for shard in &self.shards {
+            for flight in shard.lock().values_mut().flatten() {
+                if matches!(flight.phase, Phase::Calling | Phase::Vacant) && matches(&flight.info) {
+                    flight.open = false;
+                }
+            }
+        }
+    }
+
     /// What `call` has brought is about to be stored under `key`, which is of its group: what was asked for earlier is not
     /// to be stored over it. Returns what is on its way there, for the caller to see to that; a flight that has yet to
     /// land is told when it does.

@@ -1,0 +1,236 @@
+//! Removals that meet a call of which nobody knows yet what it brings: who comes after the removal does not get that.
+
+use std::{pin::Pin, time::Duration};
+
+use futures_util::FutureExt;
+use http::{Request, StatusCode};
+use larder::{CacheOptions, Filter, Key, Refusal, Stored, store::Memory};
+
+use crate::support::{Double, Gate, Gated, Reply, Stand, get, line, ok, soon, status, url, with};
+
+type Asking<'a> = Pin<Box<dyn Future<Output = Reply> + 'a>>;
+
+/// How something is removed of which the calls under way may turn out to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Tag,
+    Group,
+    Path,
+    Key,
+}
+
+/// The first GET waits at `gate`; what comes can be removed in each of these ways. Answers with the number of the GET.
+fn stand(gate: &Gate) -> Stand {
+    let gets = std::sync::atomic::AtomicUsize::new(0);
+    let inner = Double::new(move |request, _| {
+        if request.method() == http::Method::POST {
+            return line(ok(""), "cache-group-invalidation", "\"a\"");
+        }
+        let get = gets.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+        let response = line(ok(get.to_string()), "cache-control", "max-age=60");
+        let response = line(response, "no-vary-search", "params=(\"a\")");
+        line(line(response, "cache-groups", "\"a\""), "surrogate-key", "news")
+    });
+    Stand::shared(inner.first_behind(gate))
+        .with(|layer| layer.http_rules().no_vary_search(true).tags_from(["surrogate-key"]).unwrap())
+}
+
+async fn remove(stand: &Stand, way: Way) {
+    let entries = stand.layer.entries();
+    match way {
+        Way::Tag => drop(entries.remove_tag("news").await.unwrap()),
+        Way::Group => drop(stand.ask(Request::post(url("/other"))).await),
+        Way::Path => drop(entries.remove(&url("/p?a=2")).await.unwrap()),
+        Way::Key => drop(entries.remove(Key::digest("what it may come to lie under")).await),
+    }
+}
+
+fn begun<'a>(stand: &'a Stand, path: &'static str) -> Asking<'a> {
+    let mut asking: Asking<'a> = Box::pin(stand.get(path));
+    assert!(asking.as_mut().now_or_never().is_none());
+    asking
+}
+
+#[tokio::test]
+async fn who_comes_after_a_removal_does_not_join_a_call_that_began_before_it() {
+    for way in [Way::Tag, Way::Group, Way::Path, Way::Key] {
+        let gate = Gate::closed();
+        let stand = stand(&gate);
+        let leader = begun(&stand, "/p?a=1");
+        let follower = begun(&stand, "/p?a=1");
+        remove(&stand, way).await;
+        let newcomer = stand.get("/p?a=1").now_or_never().expect("it makes its own call");
+        assert_eq!(newcomer.stored(), Stored::Yes, "{way:?}");
+        let newest = newcomer.text().to_owned();
+        gate.open(1);
+        let older = [soon(leader).await, soon(follower).await];
+        // Who came before the removal has its seat.
+        assert_eq!(older[0].text(), older[1].text(), "{way:?}");
+        assert!(older.iter().all(|reply| reply.text() != newest), "{way:?}");
+        let next = stand.get("/p?a=1").await;
+        assert!(next.is_hit() && next.text() == newest, "{way:?}");
+        let posts = usize::from(way == Way::Group);
+        assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2 + posts, 0), "{way:?}");
+    }
+}
+
+/// What is removed for one path, or in groups of one origin, is no matter of calls for others.
+#[tokio::test]
+async fn calls_that_a_removal_cannot_be_about_are_joined_as_before() {
+    for (way, elsewhere) in [
+        (Way::Path, "http://example.com/q?a=1"),
+        (Way::Group, "http://example.com:81/p?a=1"),
+        (Way::Group, "http://example.community/p?a=1"),
+    ] {
+        let gate = Gate::closed();
+        let stand = stand(&gate);
+        let ask = || Box::pin(stand.ask(Request::get(elsewhere)));
+        let mut leader = ask();
+        assert!(leader.as_mut().now_or_never().is_none());
+        remove(&stand, way).await;
+        let mut newcomer = ask();
+        assert!(newcomer.as_mut().now_or_never().is_none(), "{way:?}: it waits");
+        gate.open(1);
+        assert_eq!(soon(leader).await.text(), soon(newcomer).await.text(), "{way:?}");
+    }
+}
+
+/// Where a call that nobody joins any more fails, those behind it begin anew, and are joined by nobody either.
+#[tokio::test]
+async fn who_waits_behind_such_a_call_takes_it_over() {
+    let gate = Gate::closed();
+    let stand = stand(&gate);
+    let (leader, follower) = (begun(&stand, "/"), begun(&stand, "/"));
+    stand.layer.entries().remove_tag("news").await.unwrap();
+    drop(leader);
+    let reply = soon(follower).await;
+    assert_eq!((reply.text(), reply.stored()), ("1", Stored::Yes), "its call began behind it");
+    assert!(stand.get("/").await.is_hit());
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn who_comes_after_a_removal_does_not_join_a_refresh_that_began_before_it() {
+    let gate = Gate::closed();
+    let waits = gate.clone();
+    let inner = Double::new(|_, call| line(ok(call.to_string()), "surrogate-key", "news"));
+    let inner = inner.waiting(move |call| {
+        let gate = waits.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    });
+    let secs = Duration::from_secs;
+    let stand = Stand::new(inner).with(|layer| {
+        let layer = layer.tags_from(["surrogate-key"]).unwrap();
+        layer.expire_after(secs(10)).stale_while_revalidate(secs(60))
+    });
+    stand.get("/").await;
+    stand.clock.advance(secs(20));
+    assert_eq!(stand.get("/").await.text(), "1", "it is served while it is refreshed");
+    soon(stand.inner.begun(2)).await;
+    stand.layer.entries().remove_tag("news").await.unwrap();
+    let newcomer = stand.get("/").now_or_never().expect("it makes its own call");
+    assert_eq!((newcomer.text(), newcomer.stored()), ("3", Stored::Yes));
+    gate.open(1);
+    while stand.layer.stats().in_flight > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stand.get("/").await.text(), "3");
+}
+
+// ===== Removals by a filter =====
+
+/// Of a call without a response, the URL alone is known, and that nothing of it has expired, or is old.
+#[tokio::test]
+async fn a_filter_removes_what_is_on_its_way_as_far_as_it_may_match() {
+    let secs = Duration::from_secs;
+    for (filter, is_stored) in [
+        (Filter::new(), false),
+        (Filter::new().url("*/news").unwrap(), false),
+        (Filter::new().status(StatusCode::NOT_FOUND), false),
+        (Filter::new().expired(false), false),
+        (Filter::new().url("*/sport").unwrap(), true),
+        (Filter::new().older_than(secs(0)), true),
+        (Filter::new().expired(true), true),
+    ] {
+        let gate = Gate::closed();
+        let stand = Stand::new(Double::counting().first_behind(&gate));
+        let mut caller = Box::pin(stand.get("/news"));
+        assert!(caller.as_mut().now_or_never().is_none());
+        stand.layer.entries().remove_where(&filter, |_| ()).await.unwrap();
+        gate.open(1);
+        let stored = if is_stored { Stored::Yes } else { Stored::No(Refusal::Removed) };
+        assert_eq!(soon(caller).await.stored(), stored, "{filter:?}");
+    }
+}
+
+/// Of one whose response has come, its head is.
+#[tokio::test]
+async fn a_filter_removes_what_is_being_stored_where_it_matches() {
+    for (filter, is_removed) in [
+        (Filter::new().status(StatusCode::NOT_FOUND), true),
+        (Filter::new().status(StatusCode::OK), false),
+    ] {
+        let store = Gated::at_finish(Memory::default());
+        let stand = Stand::over(store.clone(), Double::new(|_, _| status(404)))
+            .with(|layer| layer.statuses([StatusCode::NOT_FOUND]).unwrap());
+        let mut caller = Box::pin(stand.get("/"));
+        assert!(caller.as_mut().now_or_never().is_none(), "it is being published");
+        let entries = stand.layer.entries();
+        let mut removing = Box::pin(entries.remove_where(&filter, |_| ()));
+        assert_eq!(removing.as_mut().now_or_never().is_none(), is_removed, "it waits for that");
+        store.publish(1);
+        if is_removed {
+            assert_eq!(soon(removing).await.unwrap(), 1);
+        }
+        soon(caller).await;
+        assert_eq!(stand.len().await, u64::from(!is_removed), "{filter:?}");
+    }
+}
+
+// ===== Many removals =====
+
+#[tokio::test]
+async fn many_removals_of_other_things_do_no_harm() {
+    let gate = Gate::closed();
+    let stand = Stand::new(Double::counting().first_behind(&gate));
+    let mut caller = Box::pin(stand.ask(with(CacheOptions::new().tag("news"))));
+    assert!(caller.as_mut().now_or_never().is_none());
+    let entries = stand.layer.entries();
+    for n in 0..300 {
+        entries.remove_tag(&format!("sport {n}")).await.unwrap();
+        entries.remove(Key::digest(n.to_string())).await.unwrap();
+    }
+    gate.open(1);
+    assert_eq!(soon(caller).await.stored(), Stored::Yes);
+}
+
+/// Each of them is newer than the one that is on its way, and lies elsewhere.
+#[tokio::test]
+async fn many_variants_that_are_stored_meanwhile_do_no_harm() {
+    let gate = Gate::closed();
+    let waits = gate.clone();
+    let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a"));
+    let inner = inner.waiting(move |call| {
+        let gate = waits.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    });
+    let stand = Stand::new(inner);
+    stand.ask(get("/").header("x-a", "first")).await;
+    let mut caller = Box::pin(stand.ask(get("/").header("x-a", "slow")));
+    assert!(caller.as_mut().now_or_never().is_none());
+    for n in 0..100 {
+        let alone = CacheOptions::new().coalesce(false);
+        stand.ask(get("/").header("x-a", n).extension(alone)).await;
+    }
+    gate.open(1);
+    assert_eq!(soon(caller).await.stored(), Stored::Yes);
+    assert!(stand.ask(get("/").header("x-a", "slow")).await.is_hit());
+}

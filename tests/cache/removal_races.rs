@@ -1,0 +1,260 @@
+//! Removals that fall between two steps of a call, or of another removal.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Method, Request, request};
+use larder::{
+    CacheOptions, Refusal, Stored,
+    store::{Memory, Store},
+};
+
+use crate::support::{Double, Gate, Gated, Stand, get, head, line, not_modified, ok, soon, url};
+
+/// An origin whose response is of the version that it is told.
+#[derive(Clone, Default)]
+struct Versions(Arc<AtomicUsize>);
+
+impl Versions {
+    fn change(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Every language has the same response, by one strong tag for each version.
+    fn origin(&self) -> Double {
+        let versions = self.0.clone();
+        Double::new(move |request: Request<Bytes>, _| {
+            let version = versions.load(Ordering::SeqCst);
+            let tag = format!("\"{version}\"");
+            let is_known = request
+                .headers()
+                .get("if-none-match")
+                .is_some_and(|tags| tags.to_str().unwrap().split(", ").any(|known| known == tag));
+            let mut response = match request.headers().get("range") {
+                _ if is_known => not_modified(),
+                Some(_) => {
+                    let mut part = line(ok(format!("{version}-")), "content-range", "bytes 0-1/4");
+                    *part.status_mut() = http::StatusCode::PARTIAL_CONTENT;
+                    part
+                }
+                None => ok(format!("{version}-{version}-")),
+            };
+            response = line(response, "cache-control", "max-age=600");
+            line(line(response, "vary", "accept-language"), "etag", tag)
+        })
+    }
+}
+
+fn over<B: Store>(store: B, inner: Double) -> Stand<B> {
+    Stand::over(store, inner).with(|layer| layer.http_rules())
+}
+
+fn asking(language: &str) -> request::Builder {
+    get("/").header("accept-language", language)
+}
+
+// ===== By request: told before it is looked =====
+
+#[tokio::test]
+async fn a_variant_that_is_just_being_published_is_removed_by_its_request() {
+    for range in [None, Some("bytes=0-1")] {
+        let ask = |language| match range {
+            Some(range) => asking(language).header("range", range),
+            None => asking(language),
+        };
+        let (versions, store) = (Versions::default(), Gated::at_finish(Memory::default()));
+        let stand = over(store.clone(), versions.origin());
+        let mut caller = Box::pin(stand.ask(ask("b")));
+        assert!(caller.as_mut().now_or_never().is_none(), "it is being published");
+        versions.change();
+        let (entries, request) = (stand.layer.entries(), asking("b").body(()).unwrap());
+        let mut removing = Box::pin(entries.remove(&request));
+        assert!(removing.as_mut().now_or_never().is_none(), "it waits for that");
+        store.publish(100);
+        assert_eq!(soon(removing).await.unwrap(), 1);
+        assert!(soon(caller).await.text().starts_with('0'));
+        // It tells again where variants lie.
+        stand.ask(ask("a")).await;
+        let reply = stand.ask(ask("b")).await;
+        assert!(reply.text().starts_with('1'), "{range:?}: {}", reply.text());
+    }
+}
+
+/// A call for another variant goes on.
+#[tokio::test]
+async fn by_request_no_other_variant_is_removed() {
+    let gate = Gate::closed();
+    let waits = gate.clone();
+    let inner = Double::new(|_, call| line(ok(call.to_string()), "vary", "accept-language"));
+    let inner = inner.waiting(move |call| {
+        let gate = waits.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    });
+    let stand = Stand::new(inner);
+    stand.ask(asking("a")).await;
+    let mut caller = Box::pin(stand.ask(asking("b")));
+    assert!(caller.as_mut().now_or_never().is_none());
+    let entries = stand.layer.entries();
+    assert_eq!(entries.remove(&asking("a").body(()).unwrap()).await.unwrap(), 1);
+    gate.open(1);
+    assert_eq!(soon(caller).await.stored(), Stored::Yes);
+    assert!(stand.ask(asking("b")).await.is_hit());
+}
+
+// ===== By request: what another variant's response answers =====
+
+/// Both go: the response that was lent, and what is on its way to take its place.
+#[tokio::test]
+async fn a_variant_that_is_lent_a_response_is_removed_under_both_keys() {
+    let gate = Gate::closed();
+    let (versions, waits) = (Versions::default(), gate.clone());
+    let inner = versions.origin().waiting(move |call| {
+        let gate = waits.clone();
+        async move {
+            if call == 3 {
+                gate.pass().await;
+            }
+        }
+    });
+    let stand = over(Memory::default(), inner);
+    stand.ask(asking("a")).await;
+    stand.ask(asking("b")).await;
+    assert!(stand.ask(asking("b")).await.is_hit(), "it is lent");
+    versions.change();
+    let refresh = CacheOptions::new().refresh(true);
+    let mut caller = Box::pin(stand.ask(asking("b").extension(refresh)));
+    assert!(caller.as_mut().now_or_never().is_none());
+    let entries = stand.layer.entries();
+    assert_eq!(entries.remove(&asking("b").body(()).unwrap()).await.unwrap(), 1);
+    gate.open(1);
+    let caller = soon(caller).await;
+    assert_eq!((caller.text(), caller.stored()), ("1-1-", Stored::No(Refusal::Removed)));
+    versions.change();
+    assert_eq!(stand.ask(asking("b")).await.text(), "2-2-");
+}
+
+/// The list does not say yet that it is lent.
+#[tokio::test]
+async fn a_variant_is_lent_nothing_once_it_was_removed() {
+    for step in 0..2 {
+        let (versions, store) = (Versions::default(), Gated::at_update(Memory::default()));
+        let stand = over(store.clone(), versions.origin());
+        stand.ask(asking("a")).await;
+        stand.clock.advance(Duration::from_secs(5));
+        store.update(step);
+        let mut caller = Box::pin(stand.ask(asking("b")));
+        assert!(caller.as_mut().now_or_never().is_none(), "it waits to tell of the loan");
+        versions.change();
+        let (entries, request) = (stand.layer.entries(), asking("b").body(()).unwrap());
+        entries.remove(&request).now_or_never().expect("nothing to wait for").unwrap();
+        store.update(100);
+        assert_eq!(soon(caller).await.text(), "0-0-", "it began before that");
+        let reply = stand.ask(asking("b")).await;
+        assert_eq!(reply.text(), "1-1-", "at step {step}");
+    }
+}
+
+// ===== What a POST says that a GET would bring =====
+
+/// Answers a POST with what a GET would be answered with.
+fn speaking() -> Double {
+    Double::new(|request, call| {
+        let response = line(ok(call.to_string()), "cache-control", "max-age=600");
+        if *request.method() == Method::POST {
+            line(response, "content-location", url("/"))
+        } else {
+            response
+        }
+    })
+}
+
+#[tokio::test]
+async fn what_a_post_says_of_its_url_is_stored_after_its_own_removal() {
+    let stand = over(Memory::default(), speaking());
+    stand.get("/").await;
+    assert_eq!(stand.ask(Request::post(url("/"))).await.stored(), Stored::Yes);
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit() && reply.text() == "2");
+}
+
+#[tokio::test]
+async fn what_a_post_says_of_its_url_does_not_come_back_after_a_removal() {
+    for by_clear in [false, true] {
+        let store = Gated::at_tag(Memory::default());
+        let stand = over(store.clone(), speaking());
+        let mut post = Box::pin(stand.ask(Request::post(url("/"))));
+        assert!(post.as_mut().now_or_never().is_none(), "it removes what is stored for its URL");
+        let entries = stand.layer.entries();
+        if by_clear {
+            soon(entries.clear()).await.unwrap();
+        } else {
+            let target = url("/");
+            let mut removing = pin!(entries.remove(&target));
+            assert!(removing.as_mut().now_or_never().is_none());
+            store.remove(2);
+            soon(removing).await.unwrap();
+        }
+        store.remove(100);
+        let post = soon(post).await;
+        assert_eq!((post.text(), post.stored()), ("1", Stored::No(Refusal::Removed)));
+        assert_eq!(stand.get("/").await.text(), "2");
+    }
+}
+
+#[tokio::test]
+async fn what_a_post_says_of_its_url_is_not_stored_over_what_was_asked_for_later() {
+    let store = Gated::at_tag(Memory::default());
+    let stand = over(store.clone(), speaking());
+    let mut post = Box::pin(stand.ask(Request::post(url("/"))));
+    assert!(post.as_mut().now_or_never().is_none(), "it removes what is stored for its URL");
+    let newer = stand.get("/").await;
+    assert_eq!((newer.text(), newer.stored()), ("2", Stored::Yes));
+    store.remove(100);
+    assert_eq!(soon(post).await.stored(), Stored::No(Refusal::Superseded));
+    let reply = stand.get("/").await;
+    assert!(reply.is_hit() && reply.text() == "2");
+}
+
+// ===== What a HEAD says of a stored response =====
+
+#[tokio::test]
+async fn a_tag_that_a_head_brings_and_that_was_removed_meanwhile_is_not_given_to_what_is_stored() {
+    let gate = Gate::closed();
+    let waits = gate.clone();
+    let inner = Double::new(|_, call| {
+        let (age, tag) = if call == 1 { ("max-age=1", "one") } else { ("max-age=600", "other") };
+        let response = line(ok(if call < 3 { "old" } else { "new" }), "cache-control", age);
+        let entity = if call < 3 { "\"a\"" } else { "\"b\"" };
+        line(line(response, "surrogate-key", tag), "etag", entity)
+    });
+    let inner = inner.waiting(move |call| {
+        let gate = waits.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    });
+    let stand =
+        over(Memory::default(), inner).with(|layer| layer.tags_from(["surrogate-key"]).unwrap());
+    stand.get("/").await;
+    stand.clock.advance(Duration::from_secs(5));
+    let mut caller = Box::pin(stand.ask(head("/")));
+    assert!(caller.as_mut().now_or_never().is_none());
+    stand.layer.entries().remove_tag("other").await.unwrap();
+    gate.open(1);
+    soon(caller).await;
+    assert_eq!(stand.get("/").await.text(), "new");
+}
