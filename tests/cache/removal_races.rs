@@ -47,7 +47,8 @@ impl Versions {
                 }
                 None => ok(format!("{version}-{version}-")),
             };
-            response = line(response, "cache-control", "max-age=600");
+            response =
+                line(line(response, "cache-control", "max-age=600"), "content-language", "de");
             line(line(response, "vary", "accept-language"), "etag", tag)
         })
     }
@@ -58,7 +59,7 @@ fn over<B: Store>(store: B, inner: Double) -> Stand<B> {
 }
 
 fn asking(language: &str) -> request::Builder {
-    get("/").header("accept-language", language)
+    get("/").header("accept-language", format!("de-{language}"))
 }
 
 // ===== By request: told before it is looked =====
