@@ -68,7 +68,8 @@ impl CacheOptions {
     }
 
     /// Ask the origin, however fresh the stored response is: whether it still holds, where it has a validator (`ETag`,
-    /// `Last-Modified`), else for a new one.
+    /// `Last-Modified`), else for a new one. A call for it that is under way and has no response yet answers this request
+    /// too; with [`force_refresh`](CacheOptions::force_refresh), it does not.
     pub fn refresh(mut self, refresh: bool) -> Self {
         self.refresh = refresh;
         self

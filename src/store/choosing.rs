@@ -70,7 +70,8 @@
 //! | `Tiered` | as each of the two | as the far one; copies of at most [`max_near_body`](super::Tiered::max_near_body) | as each of the two |
 //! | `Compressed` | as the store inside, which counts what is kept | as the store inside | as the store inside |
 //!
-//! No body over the layer's [`max_body`](crate::CacheLayer::max_body), 64 MiB by default, comes to any of them. The files
+//! No body over the layer's [`max_body`](crate::CacheLayer::max_body), 64 MiB by default, comes to any of them. Those that
+//! are still being written come on top of these bounds. The files
 //! are for local disks, not for network file systems.
 //!
 //! # `Memory`

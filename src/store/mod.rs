@@ -47,7 +47,9 @@
 //! connection breaks, or when the store waits no longer, may be done behind a removal, and no client can know. The stores
 //! on servers say when.
 //!
-//! Requests wait for the store: a hit for [`Store::get`], the last bytes of a response for [`Writer::finish`]. What a store
+//! Requests wait for the store: all for [`Store::get`], those that miss for [`Store::put`], [`Writer::write`] and, before the
+//! last bytes of the response, [`Writer::finish`], those that revalidate for [`Store::update`], and those that make stale what
+//! is stored for its removal. What a store
 //! waits for itself, a server above all, it has to bound; `Timeout` does it from outside.
 
 use std::{fmt, future::Future, sync::Arc};

@@ -30,7 +30,9 @@ impl Builder {
     }
 
     /// How many bytes the entries may take before old ones are evicted: keys, heads and bodies, without the indexes
-    /// and the room that redb leaves in its pages, so the file may become about twice as large. Default 4 GiB;
+    /// and the room that redb leaves in its pages, so the file may become about twice as large. Bodies that are
+    /// still being written are not counted: each may take as much as the layer's
+    /// [`max_body`](crate::CacheLayer::max_body) beside this, and the file does not shrink. Default 4 GiB;
     /// `u64::MAX` is no bound; 0 is refused by [`open`](Builder::open). An entry larger than this is refused.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;

@@ -50,7 +50,8 @@ impl Builder {
 
     /// How many bytes the entries may take before old ones are evicted: heads, URLs and bodies, and some 200 bytes for
     /// each entry's row, without what SQLite's pages leave unused. The file may become larger by a few per cent, by up
-    /// to 64 MiB of bodies that are not removed yet, and by the log. Default 4 GiB; `u64::MAX` is no bound; 0 is refused
+    /// to 64 MiB of bodies that are not removed yet, by bodies that are still being written (each up to the layer's
+    /// [`max_body`](crate::CacheLayer::max_body)), and by the log. Default 4 GiB; `u64::MAX` is no bound; 0 is refused
     /// by [`open`](Builder::open). An entry larger than this is refused. Each process that shares the file keeps to its
     /// own bound.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
