@@ -31,6 +31,7 @@ impl Chunked {
     }
 
     /// How many chunks were sent.
+    #[cfg(any(feature = "redis", test))]
     pub(super) fn chunks(&self) -> u64 {
         self.chunks
     }
