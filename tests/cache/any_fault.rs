@@ -163,6 +163,7 @@ impl<B: Store> Day<'_, B> {
     }
 }
 
+#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     Fail,
