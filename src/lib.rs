@@ -138,14 +138,12 @@
 //! ```
 //! # use std::time::Duration;
 //! # use larder::{CacheLayer, store::Memory};
-//! # #[cfg(feature = "tokio")] {
 //! let layer = CacheLayer::new(Memory::default())
 //!     .expire_after(Duration::from_secs(60))
 //!     // For an hour after that, the old response at once, while a new one is fetched in the background;
 //!     .stale_while_revalidate(Duration::from_secs(3600))
 //!     // for a day, where the origin is down.
 //!     .stale_if_error(Duration::from_secs(24 * 3600));
-//! # }
 //! ```
 //!
 //! The [settings](CacheLayer#calls-to-the-origin-and-stale-answers) have more. What is
@@ -194,15 +192,18 @@
 //! | feature | default | brings | pulls in |
 //! |---|---|---|---|
 //! | `memory` | yes | `store::Memory` | quick_cache |
-//! | `redb` | yes | `store::Redb` | redb, tokio (`rt`, `sync`), etcetera, tempfile |
-//! | `sqlite` | | `store::Sqlite` | rusqlite with SQLite itself (C, compiled in), tokio (`rt`, `sync`), etcetera, tempfile |
-//! | `redis` | | `store::Redis` | redis, rustls (with ring), tokio (`rt`, `sync`, `time`, `net`), futures-util |
-//! | `mongodb` | | `store::MongoDb` | mongodb with bson, rustls (with ring) and a DNS client, tokio (`rt`, `sync`, `time`, `net`), futures-util |
+//! | `redb` | yes | `store::Redb` | redb, etcetera, tempfile |
+//! | `sqlite` | | `store::Sqlite` | rusqlite with SQLite itself (C, compiled in), etcetera, tempfile |
+//! | `redis` | | `store::Redis` | redis, rustls (with ring), tokio's `net`, futures-util |
+//! | `mongodb` | | `store::MongoDb` | mongodb with bson, rustls (with ring) and a DNS client, tokio's `net`, futures-util |
 //! | `compression` | | `store::Compressed` | zstd (C, compiled in) |
-//! | `tokio` | yes | refreshes in the background, limits on waits, `store::Timeout` | tokio (`rt`, `sync`, `time`) |
 //! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
 //! | `metrics` | | counters, a gauge and a histogram of the `metrics` facade | metrics |
 //! | `tracing` | | a span for each call, events for decisions and faults | tracing |
+//!
+//! tokio (`rt`, `sync`, `time`) is a plain dependency. The layer, `Memory` and the embedded stores
+//! also work outside of a tokio runtime: a refresh is then made in the foreground, and a limit on a
+//! wait does nothing. `Redis` and `MongoDb` need a runtime, and return an error without one.
 //!
 //! The minimum Rust version is 1.90.
 
@@ -217,6 +218,7 @@ mod key;
 mod options;
 mod pattern;
 mod policy;
+mod runtime;
 pub mod seeing;
 pub mod stacks;
 mod stats;

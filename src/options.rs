@@ -106,8 +106,6 @@ impl CacheOptions {
     /// How long after its expiry the stored response may answer this request, while a new one is fetched in the
     /// background. What is stored of the response to this request is kept that much longer. Default: the
     /// [layer's](crate::CacheLayer::stale_while_revalidate).
-    #[cfg(feature = "tokio")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn stale_while_revalidate(mut self, limit: impl Into<StaleLimit>) -> Self {
         self.stale_while_revalidate = Some(limit.into());
         self

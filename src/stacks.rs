@@ -289,8 +289,3 @@
 //! tower-http's layer hands the extensions of a request on to the hops of the same origin:
 //! [`CacheOptions`](crate::CacheOptions) hold for each of them. One that names a [key](crate::CacheOptions::key) would have
 //! the first redirect answer for every hop; `preserve_extensions(false)` leaves it to the first.
-
-#![cfg_attr(
-    not(feature = "tokio"),
-    allow(rustdoc::broken_intra_doc_links, reason = "it speaks of what is not built in")
-)]

@@ -137,7 +137,7 @@ mod tiered {
     }
 }
 
-#[cfg(all(feature = "memory", feature = "tokio"))]
+#[cfg(feature = "memory")]
 mod timeout {
     use std::time::Duration;
 

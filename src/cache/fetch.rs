@@ -8,7 +8,7 @@ use http_body::{Body, SizeHint};
 use tower_service::Service;
 
 use super::{
-    RefreshError, RequestBody, ResponseBody, answer, background,
+    RefreshError, RequestBody, ResponseBody, answer,
     begun::Begun,
     errand::Errand,
     flight::{Landed, Lead},
@@ -123,7 +123,7 @@ where
                 self.answer(key, hit, Verdict::Stale(Stale::IfError), reason)
             }
             Fetched::Confirmed(key, hit, stored) => {
-                background::forgive(&self.cache, &asked_for);
+                self.cache.shared.backoff.forgive(&asked_for);
                 let now = self.cache.settings.clock.now();
                 let status = CacheStatus::revalidated(reason, key, &hit.head, now, false, stored);
                 answer::stored(&self.cache, &self.parts, key, hit, status)
@@ -134,7 +134,7 @@ where
                 answer::report(&self.cache, Response::from_parts(parts, body), status)
             }
             Fetched::Response(Kept::Underway(parts, carried, mut body)) => {
-                background::forgive(&self.cache, &asked_for);
+                self.cache.shared.backoff.forgive(&asked_for);
                 let (head, progress) = (&carried.head, carried.progress.clone());
                 let status = CacheStatus::storing(reason, carried.key, head, progress);
                 body.settle().await;

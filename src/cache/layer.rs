@@ -10,7 +10,6 @@ use std::{
 
 use tower_layer::Layer;
 
-#[cfg(feature = "tokio")]
 use super::background::{Backoff, Tasks};
 use super::{Cache, flight::Flights, settings::Settings};
 use crate::{entries::Entries, event::Observer, policy::Scope, stats::Stats, store::Store};
@@ -52,7 +51,6 @@ use crate::{entries::Entries, event::Observer, policy::Scope, stats::Stats, stor
 pub struct CacheLayer<B> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shared: Arc<Shared<B>>,
-    #[cfg(feature = "tokio")]
     pub(crate) tasks: Tasks,
 }
 
@@ -61,7 +59,6 @@ pub struct CacheLayer<B> {
 pub(crate) struct Shared<B> {
     pub(crate) store: B,
     pub(crate) flights: Flights,
-    #[cfg(feature = "tokio")]
     pub(crate) backoff: Backoff,
     enabled: AtomicBool,
 }
@@ -91,14 +88,12 @@ impl<B: Store> CacheLayer<B> {
         let shared = Shared {
             store,
             flights: Flights::default(),
-            #[cfg(feature = "tokio")]
             backoff: Backoff::default(),
             enabled: AtomicBool::new(true),
         };
         Self {
             settings: Arc::new(Settings::new(scope)),
             shared: Arc::new(shared),
-            #[cfg(feature = "tokio")]
             tasks: Tasks::default(),
         }
     }
@@ -143,8 +138,6 @@ impl<B> CacheLayer<B> {
 }
 
 /// # Calls in the background
-#[cfg(feature = "tokio")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 impl<B> CacheLayer<B> {
     /// Waits until no refresh is under way in the background, of this layer, its clones and their services. Nothing keeps
     /// others from beginning meanwhile: before a program ends, its services come first.
@@ -179,7 +172,6 @@ impl<B> Clone for CacheLayer<B> {
         Self {
             settings: self.settings.clone(),
             shared: self.shared.clone(),
-            #[cfg(feature = "tokio")]
             tasks: self.tasks.clone(),
         }
     }

@@ -11,7 +11,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    CacheLayer, RequestBody, ResponseBody, answer, background,
+    CacheLayer, RequestBody, ResponseBody, answer,
     errand::Errand,
     lookup::{Found, Lookup, lookup, lookup_part},
     pass::pass,
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     options::CacheOptions,
     policy::{self, Part, Verdict},
+    runtime::has_timers,
     status::{Bypass, Stale},
     store::Store,
 };
@@ -85,7 +86,7 @@ where
         Found::Good(key, hit, verdict)
             if verdict == Verdict::Fresh
                 || hit.head.status() == StatusCode::PARTIAL_CONTENT
-                || !background::is_due(&cache, &looked.missed.key, looked.now) =>
+                || !cache.shared.backoff.is_due(&looked.missed.key, looked.now) =>
         {
             return Ok(answer::good(&cache, &parts, key, hit, verdict, looked.now));
         }
@@ -104,7 +105,7 @@ fn has_part(looked: &Lookup, parts: &request::Parts) -> bool {
     let is_stale = *verdict == Verdict::Stale(Stale::WhileRevalidate);
     let is_part = hit.head.status() == StatusCode::PARTIAL_CONTENT;
     policy::part(&parts.headers, &hit.head) != Part::Other
-        && !(is_stale && (is_part || !background::is_possible()))
+        && !(is_stale && (is_part || !has_timers()))
 }
 
 /// Whether the `part` is of another response than the `whole`, expired by now, that has come after it.

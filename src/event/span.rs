@@ -38,7 +38,6 @@ impl<F: Future> Spanned<F> {
     }
 
     /// A refresh in the background. It may outlive the request that began it, so it only follows from that one.
-    #[cfg(feature = "tokio")]
     pub(crate) fn refresh(observer: &Observer, key: &crate::Key, inner: F) -> Self {
         Self { inner: Some(inner), span: Span::refresh(observer, key) }
     }
@@ -72,7 +71,6 @@ pub(super) mod traced {
 
     use tracing::field::Empty;
 
-    #[cfg(feature = "tokio")]
     use crate::event::log::Short;
     use crate::event::{Observer, log::TARGET};
 
@@ -108,7 +106,6 @@ pub(super) mod traced {
             Self { span, store_time: Duration::ZERO }
         }
 
-        #[cfg(feature = "tokio")]
         pub(super) fn refresh(observer: &Observer, key: &crate::Key) -> Self {
             let span = tracing::debug_span!(
                 target: TARGET,
@@ -154,7 +151,6 @@ impl Span {
         Self
     }
 
-    #[cfg(feature = "tokio")]
     fn refresh(_: &Observer, _: &crate::Key) -> Self {
         Self
     }

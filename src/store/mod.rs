@@ -83,6 +83,8 @@ mod mark;
 mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+mod needs_runtime;
 #[cfg(any(feature = "mongodb", feature = "redb", feature = "redis", feature = "sqlite"))]
 mod pieces;
 #[cfg(feature = "redb")]
@@ -92,7 +94,6 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod tiered;
-#[cfg(feature = "tokio")]
 mod timeout;
 #[cfg(any(feature = "memory", feature = "compression"))]
 mod turn;
@@ -130,8 +131,6 @@ pub use self::redis::Redis;
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 #[doc(inline)]
 pub use self::sqlite::Sqlite;
-#[cfg(feature = "tokio")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 pub use self::timeout::{Timeout, TimeoutWriter};
 
 /// A place where responses are kept. The [module's text](self) lists what it promises.

@@ -163,7 +163,6 @@ impl<B: Store> Day<'_, B> {
     }
 }
 
-#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     Fail,
@@ -226,7 +225,6 @@ pub(crate) async fn every_fault_of<L: Life<B>, B: Store, X: Store>(
             L::live(&stand, &revision, true).await;
             let is_over = faulty.operations() < nth;
             faulty.heal();
-            #[cfg(feature = "tokio")]
             if matches!(way, Way::Hang | Way::HangFrom) {
                 // The time for which it is spared.
                 tokio::time::sleep(LIMIT).await;
@@ -252,11 +250,9 @@ pub(crate) const ALL: [(Way, ErrorKind); 6] = [
 ];
 
 /// Of a store that is waited for so long.
-#[cfg(feature = "tokio")]
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// What the cache sees as failures; in virtual time.
-#[cfg(feature = "tokio")]
 pub(crate) const HANGS: [(Way, ErrorKind); 2] =
     [(Way::Hang, ErrorKind::Unavailable), (Way::HangFrom, ErrorKind::Unavailable)];
 
@@ -270,13 +266,11 @@ async fn of_a_store_in_memory() {
     every_fault(|| around(Memory::default()), &ALL).await;
 }
 
-#[cfg(feature = "tokio")]
 pub(crate) fn limited<S: Store>(store: S) -> (store::Timeout<Faulty<S>>, Faulty<S>) {
     let (store, faulty) = around(store);
     (store::Timeout::new(store, LIMIT).unwrap(), faulty)
 }
 
-#[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn of_a_store_that_is_waited_for_so_long() {
     every_fault(|| limited(Memory::default()), &ALL).await;

@@ -175,7 +175,6 @@ async fn a_request_that_does_not_share_is_neither_led_nor_followed() {
     assert_eq!(texts, ["1", "2", "3"]);
 }
 
-#[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn a_follower_waits_no_longer_than_it_is_told_to() {
     use std::time::Duration;

@@ -468,7 +468,6 @@ async fn a_part_never_takes_the_place_of_the_whole() {
     stand.clock.advance(MINUTE);
     let reply = stand.ask(get("/").header("range", "bytes=0-1")).await;
     assert_eq!(reply.status, StatusCode::PARTIAL_CONTENT);
-    #[cfg(feature = "tokio")]
     stand.layer.idle().await;
     let reply = stand.get("/").await;
     assert_eq!(reply.status, StatusCode::OK);

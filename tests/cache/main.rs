@@ -8,12 +8,10 @@ use larder::{Key, entry, store, time};
 
 mod support;
 
-#[cfg(feature = "tokio")]
 mod ahead;
 mod any_fault;
 mod any_fault_http;
 mod autotraits;
-#[cfg(feature = "tokio")]
 mod background;
 mod caching;
 mod collapsed;
@@ -41,16 +39,13 @@ mod pace;
 mod part_races;
 mod parts;
 mod passing;
-#[cfg(feature = "tokio")]
 mod pauses;
 mod publishing;
 mod races;
 mod ranges;
 mod readiness;
 mod refresh;
-#[cfg(feature = "tokio")]
 mod refresh_failures;
-#[cfg(feature = "tokio")]
 mod refreshing;
 mod removal_races;
 mod removal_wins;
@@ -65,11 +60,9 @@ mod status;
 mod stores;
 mod streaming;
 mod tags;
-#[cfg(feature = "tokio")]
 mod timeouts;
 mod uncacheable;
 mod unsafe_methods;
 mod variants;
 mod vary;
-#[cfg(feature = "tokio")]
 mod while_revalidate;

@@ -108,7 +108,6 @@ async fn who_waits_behind_such_a_call_takes_it_over() {
     assert!(stand.get("/").await.is_hit());
 }
 
-#[cfg(feature = "tokio")]
 #[tokio::test]
 async fn who_comes_after_a_removal_does_not_join_a_refresh_that_began_before_it() {
     let gate = Gate::closed();

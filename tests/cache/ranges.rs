@@ -111,7 +111,6 @@ async fn what_has_expired_has_no_parts_unless_a_limit_lets_it_stand() {
 }
 
 /// What refreshes the entry is a request for the whole of it.
-#[cfg(feature = "tokio")]
 #[tokio::test]
 async fn a_stale_part_has_the_whole_refreshed_behind_it() {
     let day = Duration::from_secs(24 * 3600);

@@ -104,7 +104,6 @@ async fn a_forced_refresh_has_followers() {
 async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody() {
     for set in [
         |options: CacheOptions| options.stale_if_error(SECOND * 5),
-        #[cfg(feature = "tokio")]
         |options: CacheOptions| options.stale_while_revalidate(SECOND * 5),
     ] {
         let stand = stand().with(|layer| layer.cache_status_header("larder").unwrap());
@@ -150,7 +149,6 @@ async fn a_request_that_does_not_store_is_answered_by_the_304_and_renews_nothing
 #[tokio::test]
 async fn switched_off_the_cache_asks_on_nobodys_behalf() {
     let stand = stand().with(|layer| layer.stale_if_error(StaleLimit::Unlimited));
-    #[cfg(feature = "tokio")]
     let stand = stand.with(|layer| layer.stale_while_revalidate(StaleLimit::Unlimited));
     stand.get("/").await;
     stand.clock.advance(SECOND * 10);
@@ -166,7 +164,6 @@ async fn switched_off_the_cache_asks_on_nobodys_behalf() {
 #[tokio::test]
 async fn what_goes_past_the_cache_is_never_answered_stale() {
     let stand = stand().with(|layer| layer.stale_if_error(StaleLimit::Unlimited));
-    #[cfg(feature = "tokio")]
     let stand = stand.with(|layer| layer.stale_while_revalidate(StaleLimit::Unlimited));
     stand.get("/").await;
     stand.clock.advance(SECOND * 10);

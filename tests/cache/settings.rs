@@ -92,7 +92,6 @@ fn statuses_that_are_no_failures() {
     assert!(layer().error_statuses(others).is_ok());
 }
 
-#[cfg(feature = "tokio")]
 #[test]
 fn times_and_fractions_in_which_nothing_happens() {
     use std::time::Duration;

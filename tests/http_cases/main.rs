@@ -11,7 +11,7 @@
 //!
 //! Passing them all is no aim of itself: [`accepted`] says which are not passed, and why.
 
-#![cfg(all(feature = "memory", feature = "tokio"))]
+#![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used)]
 
 mod accepted;

@@ -18,6 +18,7 @@ use crate::{
     key::{Key, RequestUrl},
     options::CacheOptions,
     policy::Verdict,
+    runtime::has_timers,
     status::{CacheStatus, Miss, Stale, Stored},
     store::{Hit, Store, StoredBody},
 };
@@ -103,8 +104,7 @@ where
             return FromStore::Nothing(looked);
         };
         match verdict {
-            Verdict::Ending | Verdict::Stale(Stale::WhileRevalidate)
-                if background::is_possible() => {}
+            Verdict::Ending | Verdict::Stale(Stale::WhileRevalidate) if has_timers() => {}
             // Nobody is there to refresh it: the caller waits for a fresh one.
             Verdict::Stale(Stale::WhileRevalidate) => {
                 return FromStore::Nothing(Lookup { found: Found::Poor(key, hit), ..looked });

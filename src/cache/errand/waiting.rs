@@ -11,13 +11,13 @@ use super::Errand;
 use crate::{
     cache::{
         RequestBody, ResponseBody, answer,
-        background::within,
         flight::{Boarding, Confirmed, Followed, Join, Lead, Seat},
         lookup::{Found, Lookup, look_by_names, lookup},
         share::{Carried, Joined, SharedBody},
     },
     entry::Head,
     policy::Verdict,
+    runtime::within,
     status::{CacheStatus, Miss, Stale},
     store::{Hit, Store},
 };

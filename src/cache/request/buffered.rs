@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 
 use super::{RequestBody, Rest};
-use crate::{cache::background::within, policy::RequestCheck, status::Bypass};
+use crate::{policy::RequestCheck, runtime::within, status::Bypass};
 
 /// More frames than this are a body too large for the key, however short they are.
 const MAX_FRAMES: usize = 16 * 1024;

@@ -125,7 +125,6 @@ fn a_grpc_message_that_will_be_too_large_is_not_waited_for() {
     assert_eq!(body.content().chunks.concat(), b"\0\0\0\0\x60");
 }
 
-#[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn a_grpc_request_that_pauses_is_let_go_with_what_was_read() {
     for begun in [vec![], vec![data("\0\0\0\0\x01a")]] {

@@ -57,8 +57,6 @@ impl<B> CacheLayer<B> {
     /// # Errors
     ///
     /// For zero, which is no wait.
-    #[cfg(feature = "tokio")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn coalesce_wait(self, longest: Duration) -> Result<Self, ConfigError> {
         if longest.is_zero() {
             let message = "a wait of zero is none; use coalesce(false)";
@@ -77,8 +75,6 @@ impl<B> CacheLayer<B> {
     /// It does not apply where a new response could not be kept: in a [read-only](CacheLayer::read_only) cache, and for
     /// a request with [`no_store`](crate::CacheOptions::no_store); nor outside of a tokio runtime, where the request that
     /// finds it stale waits for a new one. The runtime must have its timers on (`enable_time`).
-    #[cfg(feature = "tokio")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn stale_while_revalidate(self, limit: impl Into<StaleLimit>) -> Self {
         let limit = limit.into();
         self.set(|settings| settings.rules.stale_while_revalidate = limit)
@@ -134,8 +130,6 @@ impl<B> CacheLayer<B> {
     /// # Errors
     ///
     /// Unless it is greater than 0 and less than 1.
-    #[cfg(feature = "tokio")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn refresh_ahead(self, fraction: f64) -> Result<Self, ConfigError> {
         if !(fraction > 0.0 && fraction < 1.0) {
             let message = format!("{fraction} is no part of a lifetime; write one, such as 0.2");
@@ -149,8 +143,6 @@ impl<B> CacheLayer<B> {
     /// # Errors
     ///
     /// For zero, in which nothing can be refreshed.
-    #[cfg(feature = "tokio")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn refresh_timeout(self, limit: Duration) -> Result<Self, ConfigError> {
         if limit.is_zero() {
             let message = "nothing is refreshed in no time; write a longer one, such as 30 s";

@@ -49,18 +49,12 @@ pub(crate) struct CallSettings {
     /// The longest wait for another request's call.
     pub(crate) coalesce_wait: Option<Duration>,
     /// The time limit of one refresh in the background.
-    #[cfg(feature = "tokio")]
     pub(crate) refresh_timeout: Duration,
 }
 
 impl Default for CallSettings {
     fn default() -> Self {
-        Self {
-            coalesce: true,
-            coalesce_wait: None,
-            #[cfg(feature = "tokio")]
-            refresh_timeout: Duration::from_secs(30),
-        }
+        Self { coalesce: true, coalesce_wait: None, refresh_timeout: Duration::from_secs(30) }
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     link::Link,
     order::Order,
 };
-use crate::store::{Error, ErrorKind, Result};
+use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
 /// The database where neither the URL nor the settings name one.
 const DATABASE: &str = "larder";
@@ -146,15 +146,16 @@ impl Builder {
 
     /// Makes the store, which connects when it is first asked something, and makes the indexes before it first writes. A
     /// server that is down is no error here: each operation fails, and for the cache is a miss, until the server is
-    /// there. It is to be called in a tokio runtime, in which the driver runs. It waits for nothing but the DNS, and for
+    /// there. It waits for nothing but the DNS, and for
     /// that only where the URL is one of `mongodb+srv://`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, [`ErrorKind::Unavailable`] where the DNS does not
-    /// answer. No message has a password in it.
+    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, and outside of a tokio runtime with timers and
+    /// I/O (`enable_all`), which the driver needs; [`ErrorKind::Unavailable`] where the DNS does not answer. No message has a password in it.
     pub async fn build(self) -> Result<MongoDb> {
         self.check()?;
+        needs_runtime::when_made(STORE)?;
         let (database, place) = self.open().await?;
         let unacknowledged = Some(Acknowledgment::Nodes(0));
         if database.write_concern().is_some_and(|concern| concern.w == unacknowledged) {
@@ -284,10 +285,41 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::store::Store;
 
     fn builder(url: &str) -> Builder {
         MongoDb::builder(url)
+    }
+
+    #[test]
+    fn the_store_needs_a_runtime_with_timers() {
+        let runtime = |all| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            if all { runtime.enable_all() } else { &mut runtime }.build().unwrap()
+        };
+        let build = || builder("mongodb://127.0.0.1:1").build();
+        let refused = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains("enable_all()"), "{error}");
+        };
+        refused(build().now_or_never().unwrap().unwrap_err());
+        refused(runtime(false).block_on(build()).unwrap_err());
+
+        let made = runtime(true);
+        let store = made.block_on(build()).unwrap();
+        let failed = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.to_string().contains("outside of a tokio runtime"), "{error}");
+        };
+        let key = crate::Key::digest("a");
+        failed(store.get(&key).now_or_never().unwrap().unwrap_err());
+        failed(store.remove(&key).now_or_never().unwrap().unwrap_err());
+        failed(store.remove_tagged("a").now_or_never().unwrap().unwrap_err());
+        failed(store.clear().now_or_never().unwrap().unwrap_err());
+        failed(runtime(false).block_on(store.len()).unwrap_err());
     }
 
     #[tokio::test]

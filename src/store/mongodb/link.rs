@@ -13,7 +13,7 @@ use std::{
 use mongodb::{Database, bson::doc, error::Result as MongoResult};
 
 use super::fault;
-use crate::store::{Error, ErrorKind, Result};
+use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
 /// For how long no new attempt is made after one has failed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -98,6 +98,7 @@ impl Link {
 
     /// Refuses at once while no server answers, and sees to it that somebody finds out when one does again.
     pub(super) fn gate(&self) -> Result<()> {
+        needs_runtime::when_used(fault::STORE)?;
         let Some(why) = self.state().down.clone() else { return Ok(()) };
         self.probe();
         let message = format!("{} cannot be reached: {why}", self.place());

@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::{Shared, fault};
-use crate::{Key, store::Result};
+use crate::{
+    Key,
+    store::{Result, needs_runtime},
+};
 
 /// The changes that were left to themselves, of all handles.
 #[derive(Default)]
@@ -57,6 +60,7 @@ impl Shared {
         key: &Key,
         change: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        needs_runtime::when_used(fault::STORE)?;
         self.in_order(Some(key)).await?;
         let (running, left) = watch::channel(());
         let left = Some(Left { key: *key, running: left });

@@ -18,7 +18,7 @@ use super::{
     names::Names,
     target::{Connection, Target, nobody, with_protocol},
 };
-use crate::store::{Error, ErrorKind, Result};
+use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
 /// Settings of a [`Redis`]; [`Redis::builder`] and its neighbours make one.
 #[derive(Clone)]
@@ -177,7 +177,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense. No message has a password in it.
+    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, and outside of a tokio runtime with timers and
+    /// I/O (`enable_all`), which the store needs. No message has a password in it.
     pub fn build(self) -> Result<Redis> {
         if self.namespace.is_empty() || self.namespace.contains(['{', '}']) {
             return Err(invalid(format!(
@@ -206,6 +207,7 @@ impl Builder {
             }
         }
         let (target, place) = self.target()?;
+        needs_runtime::when_made(STORE)?;
         let link = Link::new(target, place, self.connect_timeout, self.response_timeout);
         Ok(Redis::start(Shared {
             link,
@@ -391,14 +393,17 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::store::Store;
 
     fn builder(url: &str) -> Builder {
         Redis::builder(url)
     }
 
-    #[test]
-    fn the_defaults_are_as_documented() {
+    #[tokio::test]
+    async fn the_defaults_are_as_documented() {
         let store = builder("redis://localhost").build().unwrap();
         let shared = &store.shared;
         assert_eq!(shared.names.namespace(), "larder:");
@@ -432,7 +437,53 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_has_no_password() {
+    fn a_store_is_made_in_a_runtime_with_timers() {
+        let build = || Redis::builder("redis://127.0.0.1:1").build();
+        let refused = |built: Result<Redis>| {
+            let error = built.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains("enable_all()"), "{error}");
+        };
+        refused(build());
+        let runtime = |timers| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            if timers { runtime.enable_time() } else { &mut runtime }.build().unwrap()
+        };
+        refused(runtime(false).block_on(async { build() }));
+        assert!(runtime(true).block_on(async { build() }).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_is_used_outside_of_a_runtime_fails() {
+        let runtime = |all| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            if all { runtime.enable_all() } else { &mut runtime }.build().unwrap()
+        };
+        let made = runtime(true);
+        let store = made.block_on(async { Redis::builder("redis://127.0.0.1:1").build() }).unwrap();
+        let failed = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.to_string().contains("outside of a tokio runtime"), "{error}");
+        };
+        let key = crate::Key::digest("a");
+        failed(store.get(&key).now_or_never().unwrap().unwrap_err());
+        failed(store.remove(&key).now_or_never().unwrap().unwrap_err());
+        failed(store.remove_tagged("a").now_or_never().unwrap().unwrap_err());
+        failed(store.clear().now_or_never().unwrap().unwrap_err());
+        failed(runtime(false).block_on(store.len()).unwrap_err());
+    }
+
+    #[test]
+    fn a_runtime_without_sockets_is_an_error_and_no_panic() {
+        let timed = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let connect = async { Redis::builder("redis://127.0.0.1:1").connect().await };
+        let error = timed.block_on(connect).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(format!("{error:?}").contains("enable_all"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_shown_has_no_password() {
         let url = "redis://user:secret@localhost:1";
         let shown = [
             format!("{:?}", builder(url)),

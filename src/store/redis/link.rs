@@ -19,7 +19,7 @@ use super::{
     scripts::Script,
     target::{Connection, Node, Target},
 };
-use crate::store::Result;
+use crate::store::{Result, needs_runtime};
 
 /// For how long nothing is tried after a connection could not be made: those who come meanwhile hear of it at once.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -97,17 +97,15 @@ impl Link {
             cmd.arg(script).arg(keys.len()).arg(keys).arg(args);
             cmd
         };
-        let running = async {
+        self.try_within(async {
             match self.attempt(&command("EVALSHA", &script.hash), false).await {
                 Err(error) if fault::is_unknown_script(&error) => {
                     self.attempt(&command("EVAL", &script.text), false).await
                 }
                 answer => answer,
             }
-        };
-        tokio::time::timeout(self.response_timeout, running)
-            .await
-            .map_err(|_| fault::slow(&self.place, self.response_timeout))
+        })
+        .await
     }
 
     /// Asks every node that has keys.
@@ -138,10 +136,18 @@ impl Link {
     }
 
     async fn within<T>(&self, asking: impl Future<Output = RedisResult<T>>) -> Result<T> {
-        match tokio::time::timeout(self.response_timeout, asking).await {
-            Ok(answer) => answer.map_err(|error| fault::error(&self.place, error)),
-            Err(_) => Err(fault::slow(&self.place, self.response_timeout)),
-        }
+        self.try_within(asking).await?.map_err(|error| fault::error(&self.place, error))
+    }
+
+    /// As [`within`](Self::within), with what the server answers left to the caller to judge.
+    async fn try_within<T>(
+        &self,
+        asking: impl Future<Output = RedisResult<T>>,
+    ) -> Result<RedisResult<T>> {
+        needs_runtime::when_used(fault::STORE)?;
+        tokio::time::timeout(self.response_timeout, asking)
+            .await
+            .map_err(|_| fault::slow(&self.place, self.response_timeout))
     }
 
     async fn attempt(&self, cmd: &Cmd, again: bool) -> RedisResult<Value> {
@@ -223,8 +229,12 @@ impl Link {
         let (target, limit) = (self.target.clone(), self.connect_timeout);
         let task = tokio::spawn(async move { target.connect(limit).await });
         let connected = async {
-            let stopped = |_| RedisError::from(std::io::Error::other("the runtime has stopped"));
-            task.await.map_err(stopped)?
+            task.await.map_err(|error| {
+                RedisError::from(std::io::Error::other(match error.is_panic() {
+                    true => "connecting panicked; the tokio runtime needs I/O (enable_all)",
+                    false => "the runtime has stopped",
+                }))
+            })?
         };
         connected.boxed().shared()
     }

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::{Sleep, sleep};
 
-use super::limit::{Limit, is_possible};
+use super::limit::Limit;
 use crate::{
     key::Key,
+    runtime::has_timers,
     store::{Result, StoredBody},
 };
 
@@ -43,7 +44,7 @@ impl Stream for Bounded {
             (this.sleep, this.is_second) = (None, false);
             return Poll::Ready(chunk);
         }
-        if !is_possible() {
+        if !has_timers() {
             return Poll::Pending;
         }
         let half = this.limit.time() / 2;

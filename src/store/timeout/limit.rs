@@ -11,13 +11,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     key::Key,
+    runtime::has_timers,
     store::{Error, ErrorKind, Result},
 };
 
@@ -74,7 +72,7 @@ impl Limit {
         if let Poll::Ready(answer) = first {
             return answer;
         }
-        if !is_possible() {
+        if !has_timers() {
             return step.await;
         }
         match timeout(self.time, step).await {
@@ -101,9 +99,4 @@ impl Spared {
     fn now(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// Whether there is a timer.
-pub(super) fn is_possible() -> bool {
-    Handle::try_current().is_ok()
 }

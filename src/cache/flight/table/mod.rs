@@ -83,7 +83,6 @@ pub(crate) enum Join {
     /// It follows where there is a flight, and leads where there is none.
     Either,
     /// It leads where there is no flight, and is not needed where there is one.
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only the background does so"))]
     UnlessUnderway,
     /// It leads a flight that others may follow, whatever is under way.
     First,

@@ -1,0 +1,94 @@
+//! The tokio runtime that a call runs in: whether there is one, and time limits that need one.
+//!
+//! The layer works without a runtime: a refresh is then made in the foreground, and a time limit does
+//! nothing. The stores on a server need a runtime, and return an error where there is none.
+
+use std::{
+    cell::Cell,
+    panic,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Handle, Id},
+    time::{sleep, timeout},
+};
+
+/// How many runtimes without timers are remembered. A program has one by mistake, not many.
+const MOST: usize = 16;
+
+/// The runtimes that were found to have no timers.
+static TIMERLESS: Mutex<Vec<Id>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The runtime with timers that this thread last asked about.
+    static LAST: Cell<Option<Id>> = const { Cell::new(None) };
+}
+
+/// Whether the caller is in a tokio runtime that has its timers on (`enable_time`, `enable_all`).
+///
+/// tokio has no function that tells. A timer that is created in a runtime without timers panics, so
+/// one is created, the panic is caught, and each runtime is asked once. The panic hook prints
+/// tokio's message, which names the setting that is missing.
+pub(crate) fn has_timers() -> bool {
+    let Ok(runtime) = Handle::try_current() else { return false };
+    let id = runtime.id();
+    if LAST.get() == Some(id) {
+        return true;
+    }
+    // The list is whole between any two statements under the lock.
+    let mut timerless = TIMERLESS.lock().unwrap_or_else(PoisonError::into_inner);
+    if timerless.contains(&id) {
+        return false;
+    }
+    if panic::catch_unwind(|| drop(sleep(Duration::ZERO))).is_ok() {
+        LAST.set(Some(id));
+        return true;
+    }
+    if timerless.len() == MOST {
+        timerless.remove(0);
+    }
+    timerless.push(id);
+    false
+}
+
+/// The output of `future`, or `None` if that takes longer than `limit`. Without timers, the limit
+/// does nothing.
+pub(crate) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) if has_timers() => timeout(limit, future).await.ok(),
+        _ => Some(future.await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures_util::FutureExt;
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn timers_need_a_runtime_that_has_them_on() {
+        assert!(!has_timers());
+        let timed = Builder::new_current_thread().enable_time().build().unwrap();
+        let timerless = Builder::new_current_thread().build().unwrap();
+        for _ in 0..2 {
+            assert!(timed.block_on(async { has_timers() }));
+            assert!(!timerless.block_on(async { has_timers() }));
+        }
+        assert!(!has_timers(), "the thread has left the runtime");
+    }
+
+    #[test]
+    fn a_limit_needs_timers() {
+        let short = Some(Duration::from_millis(1));
+        let timed = Builder::new_current_thread().enable_time().build().unwrap();
+        assert_eq!(timed.block_on(within(short, pending::<()>())), None);
+        assert_eq!(within(short, async { 1 }).now_or_never(), Some(Some(1)));
+        assert_eq!(within(short, pending::<()>()).now_or_never(), None);
+    }
+}
