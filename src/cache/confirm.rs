@@ -53,10 +53,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let stored = match &renewed.stored {
             Err(refusal) => Stored::No(*refusal),
             Ok(head) => match self.renew(missed, &key, hit.version, head, &response, &lead).await {
-                Ok(true) => {
-                    self.renew_alike(missed, &key, &old, not_modified, requested_at, &lead).await;
-                    Stored::Yes
-                }
+                Ok(true) => Stored::Yes,
                 Ok(false) => Stored::No(Refusal::Superseded),
                 Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
             },
@@ -212,7 +209,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         vary(old.headers()) != vary(&response.headers)
     }
 
-    /// Puts the new head in the old one's place; the list of variants that leads there lives on with it.
+    /// Puts the new head in the old one's place, and raises the ends of the list of variants that leads there.
     async fn renew(
         &mut self,
         missed: &Missed,
@@ -223,8 +220,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         lead: &Lead,
     ) -> store::Result<bool> {
         let (store, observer) = (&self.cache.shared.store, self.cache.observer());
-        // It may have been removed by a tag that only the 304 has brought. And where what the request has asked for was
-        // removed, nothing is to answer it by the list: who removes that from now on is told of the entry.
+        // It may have been removed by a tag that only the 304 has brought; who removes such a tag from now on is told of
+        // the entry.
         if !lead.info(|bound| bound.removed.may_renew(key, seen, head)) || lead.is_doomed() {
             return Ok(false);
         }
@@ -236,9 +233,9 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let url = self.url.text.as_str();
         let place = Place { request: &self.parts, url, missed };
         let (expires_at, now) = (head.expires_at(), head.stored_at());
-        let keys = place.keys_with(&self.cache.settings, response, expires_at, now, Some(key));
+        let keys = place.keys(&self.cache.settings, response, expires_at, now);
         if let Ok(keys) = keys
-            && (keys.key == *key || missed.knows(key))
+            && keys.key == *key
             && let Some(list) = keys.list
             && !lead.is_doomed()
         {

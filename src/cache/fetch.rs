@@ -167,9 +167,8 @@ where
             .filter(|(_, hit)| rules.may_be_confirmed(&self.options, method, &hit.head))
             .and_then(|(_, hit)| policy::conditions(&hit.head, method));
         let is_asked = conditions.is_some();
-        let nominees = if is_asked { Vec::new() } else { self.nominees(&missed) };
         let mut sent = self.sent(&missed.key);
-        match conditions.or_else(|| policy::conditions_of(&nominees)) {
+        match conditions {
             Some(conditions) => conditions.apply(&mut sent.headers),
             // A 304 to the caller's own condition could not be stored. It is answered here.
             None if self.may_keep(&missed.key) => policy::remove_conditions(&mut sent.headers),
@@ -183,23 +182,20 @@ where
             .filter(|(_, hit)| *hit.head.method() != self.parts.method)
             .map(|(_, hit)| hit.head.clone());
         let not_modified = match &response {
-            Ok(answer) if answer.status() == StatusCode::NOT_MODIFIED => {
-                (is_asked || !nominees.is_empty()).then(|| answer.headers().clone())
+            Ok(answer) if is_asked && answer.status() == StatusCode::NOT_MODIFIED => {
+                Some(answer.headers().clone())
             }
             _ => None,
         };
         if let Some(not_modified) = not_modified {
             // It has no body.
             drop(response);
-            let confirmed = if is_asked {
-                kept.take_if(|(_, hit)| policy::confirms(hit.head.headers(), &not_modified))
-            } else {
-                self.chosen(&nominees, &not_modified).await
-            };
+            let confirmed =
+                kept.take_if(|(_, hit)| policy::confirms(hit.head.headers(), &not_modified));
             if let Some((key, hit)) = confirmed {
                 return self.confirm(&missed, key, hit, &not_modified, requested_at, lead).await;
             }
-            // It speaks of another response than those that are stored (RFC 9111 §4.3.4). Of a refresh, this is no second one.
+            // It speaks of another response than the stored one (RFC 9111 §4.3.4). Of a refresh, this is no second one.
             let (key, reason) = (&missed.key, missed.reason);
             self.cache.observer().tell(&Event::Called { key, reason, is_refresh: false });
             let mut sent = self.sent(&missed.key);

@@ -159,11 +159,11 @@ async fn look_for_variant<B: Store>(
     missed: Missed,
 ) -> Lookup {
     let arrivals = cache.shared.flights.arrivals(&missed.key);
-    let entry = missed.entry();
-    let found = read(cache, &entry).await;
+    let key = missed.key;
+    let found = read(cache, &key).await;
     // A list of variants has no business under a variant's key.
-    let found = found.map(|hit| hit.filter(|hit| missed.is_answered_by(&parts.headers, &hit.head)));
-    judge(cache, options, parts, missed, (entry, found), arrivals)
+    let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
+    judge(cache, options, parts, missed, (key, found), arrivals)
 }
 
 fn judge<B: Store>(

@@ -13,9 +13,9 @@
 //!   removes what is found damaged.
 //! - Calls: `flight` says who makes one and who waits for it, `fetch` makes it, `begun` reads ahead in its body, `background`
 //!   has those that nobody waits for, `pass` those that go past the cache.
-//! - What is kept: `place` says where it belongs, `list` what the list of variants says of it, `share` has the body that
+//! - What is kept: `place` says where it belongs, `list` the list of variants that leads to it, `share` has the body that
 //!   several read and the store with them, `parts` puts parts together.
-//! - What a 304 says: `confirm` of what was asked about, `variants` of others.
+//! - What a 304 says of what was asked about: `confirm`.
 //! - What is removed: `removal`.
 //!
 //! Stores are known only through their trait, the rules only through the policy's decisions.
@@ -44,7 +44,6 @@ mod serve;
 mod service;
 mod settings;
 mod share;
-mod variants;
 
 pub use self::{
     body::{BodyError, CoalescedError, ResponseBody},
@@ -55,7 +54,6 @@ pub use self::{
     service::Cache,
 };
 pub(crate) use self::{
-    flight::Renewing,
     place::{Missed, Place},
     removal::both,
 };

@@ -58,13 +58,11 @@ where
         lead: Lead,
         whole: Lead,
     ) -> KeptPart<ResBody> {
-        let entry = missed.entry();
         // By now: what was there before the call may have grown since.
-        let stored = read(&self.cache, &entry).await.ok().flatten();
+        let stored = read(&self.cache, &missed.key).await.ok().flatten();
         let rules = &self.cache.settings.rules;
         let stored = stored.filter(|hit| {
-            missed.is_answered_by(&self.parts.headers, &hit.head)
-                && rules.may_answer(&self.parts.method, &hit.head).is_ok()
+            hit.head.is_response() && rules.may_answer(&self.parts.method, &hit.head).is_ok()
         });
         let (parts, body): (response::Parts, _) = response.into_parts();
         let max = self.cache.settings.max_body;
@@ -120,7 +118,7 @@ where
     ) -> Result<Admitted, Refusal> {
         let old = stored.map(|hit| &*hit.head);
         let head = policy::joined_head(old, new, &union);
-        let own = missed.entry();
+        let own = missed.key;
         let of_whole;
         let missed = if union.is_whole() {
             let Self { cache, options, parts, url, body, .. } = &mut *self;

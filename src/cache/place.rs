@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, request, response};
+use http::{HeaderMap, HeaderName, Response, request, response};
 
 use super::{
     list::{Listing, later},
@@ -11,7 +11,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    entry::{Head, Variant, Variants},
+    entry::Head,
     key::{Key, Recipe},
     options::CacheOptions,
     policy::{self, Admission, Vary},
@@ -32,34 +32,9 @@ pub(crate) struct Missed {
 }
 
 impl Missed {
-    /// The list of variants, where there is one.
-    pub(crate) fn list(&self) -> Option<&Variants> {
-        self.variants.as_deref().and_then(Head::list)
-    }
-
-    /// Where the response lies that answers the request: under its own key, or that of another variant.
-    pub(crate) fn entry(&self) -> Key {
-        self.variant().map_or(self.key, |variant| variant.entry)
-    }
-
-    /// Whether the response with this head is one, and, where it is another variant's, has the tag still that it was
-    /// lent by: with another one, nobody has said that it answers this request. And it has to be what the `request` asks for.
-    pub(crate) fn is_answered_by(&self, request: &HeaderMap, head: &Head) -> bool {
-        let lent = self.variant().filter(|variant| variant.is_lent());
-        head.is_response()
-            && lent.is_none_or(|variant| {
-                policy::has_tag(head.headers(), &variant.tag)
-                    && policy::suits(request, head.headers())
-            })
-    }
-
-    fn variant(&self) -> Option<&Variant> {
-        self.list().and_then(|list| list.of(&self.key))
-    }
-
-    /// Whether the response under `entry` is that of a known variant.
-    pub(crate) fn knows(&self, entry: &Key) -> bool {
-        self.list().is_some_and(|list| list.known().iter().any(|it| it.entry == *entry))
+    /// The names that select a variant, where the responses vary.
+    fn names(&self) -> &[HeaderName] {
+        self.variants.as_deref().and_then(Head::variant_names).unwrap_or_default()
     }
 }
 
@@ -125,25 +100,13 @@ impl Place<'_> {
         (!is_plain).then(|| recipe.url_tag(self.url))
     }
 
-    /// The key for `response`, and what the list of variants under the primary key has to say for it to be found.
+    /// The key for `response`, and the list of variants that leads to it.
     pub(crate) fn keys(
         &self,
         settings: &Settings,
         response: &response::Parts,
         expires_at: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Keys, Refusal> {
-        self.keys_with(settings, response, expires_at, now, None)
-    }
-
-    /// The same, where the response lies under the key `entry` already, be it that of another variant.
-    pub(crate) fn keys_with(
-        &self,
-        settings: &Settings,
-        response: &response::Parts,
-        expires_at: Option<Timestamp>,
-        now: Timestamp,
-        entry: Option<&Key>,
     ) -> Result<Keys, Refusal> {
         let Missed { primary, variants: known, .. } = self.missed;
         let names = match policy::vary(&response.headers, &settings.recipe.ignored_headers) {
@@ -157,37 +120,24 @@ impl Place<'_> {
         if names.is_empty() {
             return Ok(Keys::primary(*primary));
         }
-        let known_names = known.as_ref().and_then(|head| head.variant_names()).unwrap_or_default();
+        let known_names = self.missed.names();
         let names = policy::union(&names, known_names);
         let key = settings.recipe.variant(primary, &names, &self.request.headers);
-        let variant = self.variant(key, entry.copied().unwrap_or(key), response);
-        let is_known = self.missed.list().and_then(|list| list.of(&key)) == variant.as_ref();
         // The list lives, and is kept, as long as the longest-lived variant that it leads to.
         let known_ends = known.as_ref().map(|head| (head.expires_at(), head.keep_until()));
         let keep_until = self.keep_until(settings, response, expires_at, now);
         let ends = known_ends.map_or((expires_at, keep_until), |(end, keep)| {
             (later(end, expires_at), later(keep, keep_until))
         });
-        if known_names == names && known_ends == Some(ends) && is_known {
+        if known_names == names && known_ends == Some(ends) {
             return Ok(Keys { key, names: Some(names), list: None });
         }
-        let list = Variants::new(names.clone()).with_known(variant);
-        let head = Head::variants(self.request.method.clone(), self.url, Vec::new(), now)
-            .with_list(list)
+        let head = Head::variants(self.request.method.clone(), self.url, names.clone(), now)
             .with_expires_at(ends.0)
             .with_keep_until(ends.1)
             .with_tags(self.url_tag(&settings.recipe, primary).into_iter().collect());
-        let list = Listing { primary: *primary, head, about: key };
+        let list = Listing { primary: *primary, head };
         Ok(Keys { key, names: Some(names), list: Some(list) })
-    }
-
-    /// What can be known of the variant of that `key`, whose `response` lies under `entry`: a whole response with a tag.
-    fn variant(&self, key: Key, entry: Key, response: &response::Parts) -> Option<Variant> {
-        let is_whole = self.request.method == Method::GET
-            && response.status.is_success()
-            && response.status != StatusCode::PARTIAL_CONTENT;
-        let tag = policy::strong_tag(&response.headers).filter(|_| is_whole)?;
-        Variant::new(key, entry, tag)
     }
 }
 
@@ -202,7 +152,7 @@ pub(crate) struct Keys {
     pub(crate) key: Key,
     /// The request headers that select it, where it varies.
     pub(crate) names: Option<Vec<HeaderName>>,
-    /// What the list of variants under the primary key has to say for it to be found, where it does not yet.
+    /// The list of variants under the primary key, where it does not lead there yet.
     pub(crate) list: Option<Listing>,
 }
 

@@ -53,12 +53,7 @@ impl<B: Store> CacheLayer<B> {
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<u64> {
         // What a call without a response brings may turn out to lie there.
         self.shared.flights.close(|_| true);
-        let renewed = self.shared.flights.doom_key(key).await;
-        let mut removed = self.remove_entry(key).await;
-        for renewed in renewed.iter().filter(|renewed| renewed.entry != *key) {
-            removed = both(removed, self.remove_entry(&renewed.entry).await);
-        }
-        removed
+        self.remove_entry(key).await
     }
 
     /// Removes what lies under `key`; calls have been told by what else they can be known by.

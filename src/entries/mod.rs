@@ -4,12 +4,12 @@ use std::{future::poll_fn, pin::pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, HeaderName, Method, Response, request};
+use http::{HeaderName, Method, Response, request};
 use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Missed, Place, Renewing, both, search},
+    cache::{CacheLayer, Missed, Place, both, search},
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
@@ -174,9 +174,9 @@ impl<B: Store> Entries<B> {
     }
 
     /// Removes what is meant, and returns how many entries that were: the entry of a key, the one that a request
-    /// selects (with it, others lose the response that the origin has said to be theirs as well), or everything that is
-    /// stored for a URL (every method, variant, body and user; and, for a URL or a request, where it is [heeded](CacheLayer::no_vary_search), the
-    /// responses of its path that say `No-Vary-Search`, each of which may be one that answers it).
+    /// selects, or everything that is stored for a URL (every method, variant, body and user; and, for a URL or a request,
+    /// where it is [heeded](CacheLayer::no_vary_search), the responses of its path that say `No-Vary-Search`, each of which
+    /// may be one that answers it).
     ///
     /// Nothing that is on its way as this begins brings back what was removed: calls for the URL, or for
     /// what the request selects, are not stored and not joined by later requests. A key alone may turn out to be that of any call
@@ -297,21 +297,10 @@ impl<B: Store> Entries<B> {
         let (recipe, flights) = (&self.layer.settings.recipe, &self.layer.shared.flights);
         let key = self.find_under(primary, Some(parts)).await?.0.key;
         let variant = |names: &[HeaderName]| recipe.variant(&primary, names, &parts.headers);
-        let renewed = flights.doom_selected(&primary, &key, variant).await;
-        // What was just being published is there by now, and so is what the list of variants was just being told.
-        let (missed, found) = self.find_under(primary, Some(parts)).await?;
-        let mut keys = vec![missed.key];
-        keys.extend(found.map(|(key, _)| key));
-        // Another variant's response is about to be lent to the request, and the list is about to say so.
-        let is_lent = |renewed: &Renewing| [missed.key, key, primary].contains(&renewed.asked_for);
-        keys.extend(renewed.into_iter().filter(is_lent).map(|renewed| renewed.entry));
-        keys.sort_unstable();
-        keys.dedup();
-        let mut removed = Ok(0);
-        for key in &keys {
-            removed = both(removed, self.layer.remove_entry(key).await);
-        }
-        removed
+        flights.doom_selected(&primary, &key, variant).await;
+        // What was just being published is there by now, and the list of variants leads to it.
+        let key = self.find_under(primary, Some(parts)).await?.0.key;
+        self.layer.remove_entry(&key).await
     }
 
     /// The entry under `key`; a damaged one counts as none.
@@ -367,12 +356,9 @@ impl<B: Store> Entries<B> {
             missed.variants = Some(found.head.clone());
             let Some(parts) = parts else { return Ok((missed, None)) };
             missed.key = recipe.variant(&primary, names, &parts.headers);
-            hit = self.read(&missed.entry()).await?;
+            hit = self.read(&missed.key).await?;
         }
-        let nothing = HeaderMap::new();
-        let headers = parts.map_or(&nothing, |parts| &parts.headers);
-        let hit = hit.filter(|hit| missed.is_answered_by(headers, &hit.head));
-        let found = hit.map(|hit| (missed.entry(), hit));
+        let found = hit.filter(|hit| hit.head.is_response()).map(|hit| (missed.key, hit));
         Ok((missed, found))
     }
 }

@@ -9,10 +9,8 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version, response};
 use crate::time::Timestamp;
 
 mod codec;
-mod variants;
 
 pub use self::codec::DecodeError;
-pub(crate) use self::variants::{Variant, Variants};
 
 /// The head of a stored response: status, version and header lines as they were received, and the cache's attributes.
 ///
@@ -38,7 +36,7 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Response,
-    Variants(Variants),
+    Variants(Vec<HeaderName>),
     Note,
 }
 
@@ -70,8 +68,7 @@ impl Head {
     }
 
     /// A head that stands for no response, but for the names of the request headers that select one (RFC 9111 §4.1):
-    /// it lies under the primary key of a URL whose responses vary, each of which has a key of its own. The cache notes
-    /// there, too, by which entity tags it can ask for the latest of them.
+    /// it lies under the primary key of a URL whose responses vary, each of which has a key of its own.
     #[must_use]
     pub fn variants(
         method: Method,
@@ -80,7 +77,7 @@ impl Head {
         now: Timestamp,
     ) -> Self {
         let (response, ()) = http::Response::new(()).into_parts();
-        Self { kind: Kind::Variants(Variants::new(names)), ..Self::new(method, url, response, now) }
+        Self { kind: Kind::Variants(names), ..Self::new(method, url, response, now) }
     }
 
     /// A head that stands for no response, but for what the cache has noted, under a key of its own, of the responses for
@@ -235,21 +232,10 @@ impl Head {
     /// for a response.
     #[must_use]
     pub fn variant_names(&self) -> Option<&[HeaderName]> {
-        self.list().map(|list| &*list.names)
-    }
-
-    /// The list of variants, where this head stands for one.
-    pub(crate) fn list(&self) -> Option<&Variants> {
         match &self.kind {
             Kind::Response | Kind::Note => None,
-            Kind::Variants(list) => Some(list),
+            Kind::Variants(names) => Some(names),
         }
-    }
-
-    /// The same head, standing for this list of variants.
-    pub(crate) fn with_list(mut self, list: Variants) -> Self {
-        self.kind = Kind::Variants(list);
-        self
     }
 
     /// The same head with `copy` made of its header lines and of its trailers.
@@ -275,10 +261,8 @@ impl Head {
             .flatten()
             .map(|name| mem::size_of::<HeaderName>() + name.as_str().len())
             .sum();
-        let known = self.list().map(Variants::known).unwrap_or_default();
-        let known: usize = known.iter().map(|it| mem::size_of::<Variant>() + it.tag.len()).sum();
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
-        let lists = trailers + names + known + tags;
+        let lists = trailers + names + tags;
         mem::size_of::<Self>() + self.url.len() + map_size(&self.headers) + lists
     }
 }

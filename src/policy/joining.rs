@@ -10,7 +10,7 @@ use http::{
     response,
 };
 
-use super::{content_length, end_to_end, nomination::strong_tag, range::ContentRange};
+use super::{content_length, end_to_end, range::ContentRange, validation::strong_tag};
 use crate::entry::Head;
 
 /// So many stored bytes are copied for each that has come, or this many at least: a response that comes in up to 32 equal

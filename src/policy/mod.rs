@@ -15,7 +15,6 @@ mod fixed;
 mod grpc;
 mod joining;
 mod message;
-mod nomination;
 mod range;
 mod rfc9111;
 mod rules;
@@ -30,7 +29,6 @@ pub(crate) use self::{
     grpc::{GrpcMethods, KEY_HEADERS as GRPC_KEY_HEADERS},
     joining::{Joined, Union, all, is_outdated, join, joined_head},
     message::{content_length, end_to_end, is_live},
-    nomination::{chosen, conditions_of, has_tag, is_negotiated, nominees, strong_tag, suits},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},
     rules::{Admission, Exchange, Rules},

@@ -114,11 +114,10 @@ async fn by_request_no_other_variant_is_removed() {
     assert!(stand.ask(asking("b")).await.is_hit());
 }
 
-// ===== By request: what another variant's response answers =====
+// ===== By request: a variant that is being freshened =====
 
-/// Both go: the response that was lent, and what is on its way to take its place.
 #[tokio::test]
-async fn a_variant_that_is_lent_a_response_is_removed_under_both_keys() {
+async fn a_variant_that_is_removed_while_it_is_asked_about_stays_removed() {
     let gate = Gate::closed();
     let (versions, waits) = (Versions::default(), gate.clone());
     let inner = versions.origin().waiting(move |call| {
@@ -132,7 +131,6 @@ async fn a_variant_that_is_lent_a_response_is_removed_under_both_keys() {
     let stand = over(Memory::default(), inner);
     stand.ask(asking("a")).await;
     stand.ask(asking("b")).await;
-    assert!(stand.ask(asking("b")).await.is_hit(), "it is lent");
     versions.change();
     let refresh = CacheOptions::new().refresh(true);
     let mut caller = Box::pin(stand.ask(asking("b").extension(refresh)));
@@ -144,19 +142,20 @@ async fn a_variant_that_is_lent_a_response_is_removed_under_both_keys() {
     assert_eq!((caller.text(), caller.stored()), ("1-1-", Stored::No(Refusal::Removed)));
     versions.change();
     assert_eq!(stand.ask(asking("b")).await.text(), "2-2-");
+    assert!(stand.ask(asking("a")).await.is_hit(), "the other variant is not removed");
 }
 
-/// The list does not say yet that it is lent.
 #[tokio::test]
-async fn a_variant_is_lent_nothing_once_it_was_removed() {
+async fn a_variant_that_is_removed_while_its_head_is_updated_stays_removed() {
     for step in 0..2 {
         let (versions, store) = (Versions::default(), Gated::at_update(Memory::default()));
         let stand = over(store.clone(), versions.origin());
         stand.ask(asking("a")).await;
-        stand.clock.advance(Duration::from_secs(5));
+        stand.ask(asking("b")).await;
+        stand.clock.advance(Duration::from_secs(601));
         store.update(step);
         let mut caller = Box::pin(stand.ask(asking("b")));
-        assert!(caller.as_mut().now_or_never().is_none(), "it waits to tell of the loan");
+        assert!(caller.as_mut().now_or_never().is_none(), "it waits to update a head");
         versions.change();
         let (entries, request) = (stand.layer.entries(), asking("b").body(()).unwrap());
         entries.remove(&request).now_or_never().expect("nothing to wait for").unwrap();

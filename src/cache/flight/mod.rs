@@ -156,13 +156,6 @@ pub(crate) struct Confirmed {
     pub(crate) stored: Stored,
 }
 
-/// An entry that a call is about to give a new head, be it to lend it to a request of another key.
-pub(crate) struct Renewing {
-    /// The key that the call is for.
-    pub(crate) asked_for: Key,
-    pub(crate) entry: Key,
-}
-
 /// What a follower gets.
 pub(crate) enum Seat {
     Body(Arc<Carried>, Joined),
@@ -218,9 +211,9 @@ impl Bound {
 /// Each returns when nothing of what was on its way can be stored any more. Of a call that has no response yet, it is not
 /// known under which key that will lie, and with which tags: such a call remembers what was removed.
 ///
-/// An entry that is being renewed by a 304 lies in the store meanwhile, where it can be removed by what it is there. By a
-/// tag that it has only from now on, it cannot: `doom_tag` names it, and who removes takes it out as well. Nor can it by a
-/// key of which nobody knows yet that it answers for it: that is named by `doom_key`.
+/// An entry that is being freshened by a 304 stays in the store meanwhile, where it can be removed by
+/// its key and by the tags that it has. It cannot be removed by a tag that only the 304 brings:
+/// `doom_tag` returns such entries, and the removal takes them out as well.
 impl Flights {
     /// Who comes from now on joins no call that has no response yet and is for a URL that `is_near`: what it brings may be
     /// of what is about to be removed. To be asked for before that is told: what lands in between is known by then.
@@ -228,32 +221,25 @@ impl Flights {
         self.table.close(|bound| is_near(&bound.url));
     }
 
-    /// Returns the entries that are being renewed for requests under `key`, each with the key that its call is for.
-    pub(crate) async fn doom_key(&self, key: &Key) -> Vec<Renewing> {
-        let renewed = RefCell::new(Vec::new());
+    /// The calls whose response lies under `key`, or may turn out to.
+    pub(crate) async fn doom_key(&self, key: &Key) {
         let landed = self.table.doom(|own, bound, landed| {
-            let is_under = bound.is_under(key, own, landed);
             if landed.is_none() {
                 bound.removed.add_key(key);
-                let entry = bound.removed.renewed().filter(|_| is_under);
-                renewed.borrow_mut().extend(entry.map(|entry| Renewing { asked_for: *own, entry }));
             }
-            is_under
+            bound.is_under(key, own, landed)
         });
-        let renewed = renewed.into_inner();
         settle(landed).await;
-        renewed
     }
 
     /// The calls whose response a request selects that has this `primary` key: under `key`, as far as is known, and by
-    /// the names that select a response on its way, under what `variant` makes of them. Returns what `doom_key` does.
+    /// the names that select a response on its way, under what `variant` makes of them.
     pub(crate) async fn doom_selected(
         &self,
         primary: &Key,
         key: &Key,
         variant: impl Fn(&[HeaderName]) -> Key,
-    ) -> Vec<Renewing> {
-        let renewed = RefCell::new(Vec::new());
+    ) {
         let landed = self.table.doom(|own, bound, landed| {
             let is_selected = bound.primary == *primary
                 && match landed {
@@ -266,14 +252,10 @@ impl Flights {
                 };
             if landed.is_none() && bound.primary == *primary {
                 bound.removed.add_key(key);
-                let entry = bound.removed.renewed().filter(|_| is_selected);
-                renewed.borrow_mut().extend(entry.map(|entry| Renewing { asked_for: *own, entry }));
             }
             is_selected || bound.is_under(key, own, landed) || bound.part == Some(*primary)
         });
-        let renewed = renewed.into_inner();
         settle(landed).await;
-        renewed
     }
 
     /// All but the call that is `spared`.

@@ -46,11 +46,6 @@ impl Removed {
         self.lock().add(mark(key));
     }
 
-    /// The entry that is being renewed.
-    pub(super) fn renewed(&self) -> Option<Key> {
-        self.lock().renewal.as_ref().map(|renewal| renewal.key)
-    }
-
     /// The entry that is being renewed with this tag is returned: it may not carry it yet.
     pub(super) fn add_tag(&self, tag: &str) -> Option<(Key, Version)> {
         let mut state = self.lock();

@@ -21,8 +21,7 @@
 //! | §4.2.4, §5.2.2.2, §5.2.2.8, §5.2.2.10, RFC 5861 | stale use | [`stale::stale_rules`] | `what_forbids_it_forbids_it_in_any_spelling` |
 //! | §5.2.1.1–5.2.1.4, RFC 8246 §2 | what a request demands | [`fits::fits`] | `each_demand_is_met_to_the_second`, `what_is_immutable_is_not_asked_for_again_while_it_is_fresh` |
 //! | §4.1 | selecting fields | `key::selection` | `what_is_opaque_stays_apart`, `languages_are_ordered_by_weight` |
-//! | §4.3.1, §4.3.4 | asking by the tags of other variants | `policy::nomination` | `the_latest_of_others_are_named_each_tag_once_and_not_too_many`, `a_304_chooses_by_a_strong_tag_alone` |
-//! | §4.3.4 | what a 304 renews | `policy::validation`, `cache::variants` | `a_304_confirms_what_it_names`; in `tests/cache`: `a_304_renews_every_variant_with_its_strong_tag` |
+//! | §4.3.4 | what a 304 renews | `policy::validation` | `a_304_confirms_what_it_names`; in `tests/cache`: `a_304_freshens_only_the_variant_that_was_asked_about` |
 //! | §3.4, RFC 9110 §15.3.7.3 | parts that become one, or the whole | `policy::joining` | `what_may_be_of_two_responses_is_not_joined`, `the_union_has_each_byte_at_its_place` |
 //! | §4.3.5 | what a `HEAD` says | [`head_update::head_says`] | `what_agrees_is_the_same_and_anything_else_is_not` |
 //! | §4.4 | what else an unsafe request makes stale | [`invalidate::named_urls`] | `another_origin_is_ignored` |

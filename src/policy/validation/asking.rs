@@ -22,11 +22,6 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    /// That the response has none of these tags.
-    pub(in crate::policy) fn tags(tags: HeaderValue) -> Self {
-        Self { etag: Some(tags), last_modified: None }
-    }
-
     /// Puts the conditions in place of the caller's own: a 304 is then about the stored response and no other (RFC 9111
     /// §4.3.1).
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {

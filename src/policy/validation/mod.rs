@@ -13,8 +13,8 @@ mod tests;
 mod validators;
 
 pub(in crate::policy) use self::{
-    asking::{Conditions, merged},
-    validators::{date, etag, has_validator, is_weak, only},
+    asking::merged,
+    validators::{date, etag, has_validator, is_weak, only, strong_tag},
 };
 pub(crate) use self::{
     asking::{conditions, confirms, remove_conditions},

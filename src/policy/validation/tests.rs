@@ -86,6 +86,15 @@ fn only_a_success_and_only_get_and_head_are_asked_about() {
 }
 
 #[test]
+fn a_strong_tag_has_quotes_and_no_mark() {
+    let of = |value| strong_tag(&map(&[("etag", value)])).is_some();
+    assert!(of("\"a\"") && of(" \"\" "));
+    for other in ["W/\"a\"", "a", "*", "\"a\", \"b\"", ""] {
+        assert!(!of(other), "{other}");
+    }
+}
+
+#[test]
 fn a_304_confirms_what_it_names() {
     let tag = |value| map(&[("etag", value)]);
     let dated = |value| map(&[("last-modified", value)]);

@@ -30,6 +30,12 @@ pub(in crate::policy) fn etag(headers: &HeaderMap) -> Option<&HeaderValue> {
     })
 }
 
+/// The strong entity tag of a response with these fields, in quotes as it has to be.
+pub(in crate::policy) fn strong_tag(headers: &HeaderMap) -> Option<&[u8]> {
+    let tag = bytes(etag(headers)?);
+    (!is_weak(tag) && tag.starts_with(b"\"")).then_some(tag)
+}
+
 pub(super) fn bytes(value: &HeaderValue) -> &[u8] {
     value.as_bytes().trim_ascii()
 }
