@@ -51,7 +51,14 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         hit.head = renewed.head;
 
         let stored = match &renewed.stored {
-            Err(refusal) => Stored::No(*refusal),
+            Err(refusal) => {
+                let rules = &self.cache.settings.rules;
+                if rules.ends_by_304(&old, &response.headers, *refusal) {
+                    // What fails is told, and leaves what was there.
+                    drop(self.cache.remove_seen(&key, hit.version).await);
+                }
+                Stored::No(*refusal)
+            }
             Ok(head) => match self.renew(missed, &key, hit.version, head, &response, &lead).await {
                 Ok(true) => Stored::Yes,
                 Ok(false) => Stored::No(Refusal::Superseded),

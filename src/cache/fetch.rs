@@ -242,11 +242,24 @@ where
         if let (Some((key, seen)), Some(head)) = (asked, &of_get) {
             self.heed_head(&key, seen, head, &parts, requested_at, &lead).await;
         }
-        let is_gone = self.cache.settings.rules.is_gone(&parts);
+        let knows_refusals = self.cache.shared.flights.is_lonely(&missed.key);
         let kept = self.keep(&missed, parts, body, requested_at, lead);
-        if is_gone && !self.cache.settings.rules.is_personal(&self.parts.headers) {
-            let is_kept = matches!(kept, Kept::Underway(..));
-            self.remove_gone(&missed, asked.filter(|_| !is_kept)).await;
+        let rules = &self.cache.settings.rules;
+        match &kept {
+            Kept::No(parts, _, _, refusal)
+                if rules.ends(&self.parts.headers, parts, Some(*refusal)) =>
+            {
+                // Most responses that are refused were refused before, and left nothing to look for.
+                if asked.is_some() || !knows_refusals {
+                    self.remove_superseded(&missed, asked, requested_at).await;
+                }
+            }
+            Kept::Underway(parts, carried, _) if rules.ends(&self.parts.headers, parts, None) => {
+                // What is stored under the same key is replaced when the body has ended.
+                let elsewhere = asked.filter(|(key, _)| *key != carried.key);
+                self.remove_superseded(&missed, elsewhere, requested_at).await;
+            }
+            _ => {}
         }
         Fetched::Response(kept)
     }
@@ -284,8 +297,7 @@ where
                 self.cache.observer().tell(&Event::NotStored { key: &missed.key, refusal });
                 let status = parts.status;
                 if status == StatusCode::NOT_MODIFIED {
-                    // The caller's own condition was sent on, and tells nothing of what a whole response would be.
-                    self.cache.shared.flights.admitted(&missed.key);
+                    self.cache.shared.flights.not_modified(&missed.key);
                 } else if self.cache.settings.rules.may_keep(&self.options) {
                     self.cache.shared.flights.refused(&missed.key, refusal, status);
                 }
@@ -307,7 +319,7 @@ where
     }
 
     /// Whether the response, whose body has at least so many bytes, may be stored, and as what.
-    fn admit(
+    pub(super) fn admit(
         &self,
         missed: &Missed,
         response: &response::Parts,

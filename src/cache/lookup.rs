@@ -30,6 +30,13 @@ pub(super) struct Lookup {
     pub(super) now: Timestamp,
 }
 
+impl Lookup {
+    /// What was found, and the rest.
+    pub(super) fn take(self) -> (Found, Self) {
+        (self.found, Self { found: Found::Nothing, ..self })
+    }
+}
+
 pub(super) enum Found {
     /// An entry that the request can be answered with.
     Good(Key, Hit, Verdict),
@@ -70,6 +77,9 @@ pub(super) async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
         }
         (Found::Good(..), _) => true,
         (_, Found::Good(..)) => false,
+        // What the origin says to a HEAD is about the response to a GET, where that is stored.
+        (_, Found::Poor(..)) => false,
+        (Found::Poor(..), _) => true,
         // What is said of the GET's says more than that there is none of the HEAD's.
         _ => own.missed.reason != Miss::Absent,
     };

@@ -13,6 +13,7 @@
 //!   removes what is found damaged.
 //! - Calls: `flight` says who makes one and who waits for it, `fetch` makes it, `begun` reads ahead in its body, `background`
 //!   has those that nobody waits for, `pass` those that go past the cache.
+//! - Parts: `part` asks the origin for one.
 //! - What is kept: `place` says where it belongs, `list` the list of variants that leads to it, `share` has the body that
 //!   several read and the store with them, `parts` puts parts together.
 //! - What a 304 says of what was asked about: `confirm`.
@@ -34,6 +35,7 @@ mod heal;
 mod layer;
 mod list;
 mod lookup;
+mod part;
 mod parts;
 mod pass;
 mod place;

@@ -21,7 +21,7 @@ use super::{
     share::{Around, Entry, Limits},
 };
 use crate::{
-    key::Key,
+    key::{Content, Key},
     policy::{self, Exchange, Joined, ResponseCheck, Union},
     status::Refusal,
     store::{Hit, Store, Version},
@@ -87,23 +87,37 @@ where
         })
     }
 
-    /// The origin says that there is no such thing any more: to serve it on, or a part of it, would be no service.
-    pub(super) async fn remove_gone(&mut self, missed: &Missed, asked: Option<(Key, Version)>) {
-        let rules = &self.cache.settings.rules;
-        if rules.read_only {
-            return;
+    /// Removes the response that an answer supersedes: the one that was `asked` about, a part of it, and what a HEAD has
+    /// brought for a GET. What was asked for later than the answer stays.
+    pub(super) async fn remove_superseded(
+        &mut self,
+        missed: &Missed,
+        asked: Option<(Key, Version)>,
+        requested_at: Timestamp,
+    ) {
+        // What fails is told, and leaves what was there.
+        if let Some((key, seen)) = asked {
+            drop(self.cache.remove_seen(&key, seen).await);
         }
-        let mut gone = Vec::from_iter(asked);
-        if rules.keeps_parts() && self.parts.method == Method::GET {
-            let part = self.cache.settings.recipe.part(&missed.primary);
-            // Most have none, and to look costs less than to remove.
-            if let Ok(Some(hit)) = read(&self.cache, &part).await {
-                gone.push((part, hit.version));
+        let recipe = &self.cache.settings.recipe;
+        let is_read = matches!(self.parts.method, Method::GET | Method::HEAD);
+        let mut others = Vec::new();
+        if is_read && self.options.key.is_none() {
+            let of = |method| recipe.primary(method, &self.url, &self.parts, Content::default());
+            let is_get = self.parts.method == Method::GET;
+            if self.cache.settings.rules.keeps_parts() {
+                others.push(recipe.part(&if is_get { missed.primary } else { of(&Method::GET) }));
+            }
+            if is_get {
+                others.push(of(&Method::HEAD));
             }
         }
-        for (key, seen) in gone {
-            // What fails is told, and leaves what was there.
-            drop(self.cache.remove_seen(&key, seen).await);
+        for key in others {
+            // Most have none, and to look costs less than to remove.
+            let Ok(Some(hit)) = read(&self.cache, &key).await else { continue };
+            if hit.head.requested_at() <= requested_at {
+                drop(self.cache.remove_seen(&key, hit.version).await);
+            }
         }
     }
 

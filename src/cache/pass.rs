@@ -1,5 +1,5 @@
-//! Requests that go past the cache: what they make stale is removed, and what comes is kept where it answers other
-//! requests than the one that brought it.
+//! Requests that go past the cache: what they make stale is removed, and what a `POST` says that a `GET` would bring is
+//! kept.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri, request, response};
@@ -11,8 +11,7 @@ use super::{
     errand::Errand,
     fetch::{Arrived, Kept, call},
     flight::{Boarding, Bound, Join, Lead, Removed},
-    lookup::{Lookup, lookup, lookup_part, unread},
-    parts::KeptPart,
+    lookup::{Lookup, lookup, unread},
     place::Missed,
 };
 use crate::{
@@ -25,11 +24,23 @@ use crate::{
 };
 
 /// The place of a response that may be kept aside.
-struct Aside {
-    missed: Missed,
-    lead: Lead,
+pub(super) struct Aside {
+    pub(super) missed: Missed,
+    pub(super) lead: Lead,
     /// The place of the whole, where the response is a part, which may make a whole of what is stored.
-    whole: Option<Lead>,
+    pub(super) whole: Option<Lead>,
+}
+
+impl Aside {
+    /// The lead that has the place of the whole.
+    pub(super) fn into_whole(self) -> Lead {
+        self.whole.unwrap_or(self.lead)
+    }
+
+    /// Whether what comes may be stored there: it was neither removed nor superseded.
+    pub(super) fn is_current(&self) -> bool {
+        !self.lead.is_doomed() && !self.lead.is_superseded()
+    }
 }
 
 /// Sends a request past the cache.
@@ -79,20 +90,14 @@ where
         // what is asked for later. Few answers to a `POST` speak for a `GET`, so that nothing is read for all of them.
         let Errand { cache, options, parts, url, body, .. } = &mut errand;
         let whole = unread(cache, options, parts, url, body);
-        let part = match reason {
-            Bypass::Range => Some(lookup_part(cache, options, parts, url, body).await),
-            _ => None,
-        };
-        aside = errand.board_aside(part, whole).map(|seat| (errand, seat));
+        aside = errand.board_aside(None, whole).map(|seat| (errand, seat));
     }
 
     let response = call(inner, Request::from_parts(parts, body)).await;
     let response = response.inspect_err(|_| failed(&cache, reason))?;
     let rules = &settings.rules;
-    let kept = aside.filter(|(_, Aside { lead, .. })| {
-        !lead.is_doomed()
-            && !lead.is_superseded()
-            && rules.keeps_aside(&url.text, &method, &response, requested_at)
+    let kept = aside.filter(|(_, aside)| {
+        aside.is_current() && rules.keeps_aside(&url.text, &method, &response, requested_at)
     });
     if may_invalidate && rules.invalidates(&method, response.status()) {
         let named = rules.named_urls(&url.text, response.headers());
@@ -107,12 +112,12 @@ where
     }
 }
 
-fn failed<B: Store>(cache: &CacheLayer<B>, reason: Bypass) {
+pub(super) fn failed<B: Store>(cache: &CacheLayer<B>, reason: Bypass) {
     let outcome = Outcome::Bypass(reason);
     cache.observer().tell(&Event::Failed { key: None, outcome });
 }
 
-fn passed<B: Store, ResBody: Body>(
+pub(super) fn passed<B: Store, ResBody: Body>(
     cache: &CacheLayer<B>,
     reason: Bypass,
     response: Response<ResBody>,
@@ -159,7 +164,7 @@ where
     ResBody::Error: Send,
 {
     /// Takes a place for the response, under the key that it would be kept under: that of the `whole`, and of a `part`.
-    fn board_aside(&self, part: Option<Lookup>, whole: Lookup) -> Option<Aside> {
+    pub(super) fn board_aside(&self, part: Option<Lookup>, whole: Lookup) -> Option<Aside> {
         let part_key = part.as_ref().map(|part| part.missed.key);
         let (missed, lead) = self.board_alone(whole, part_key)?;
         let Some(part) = part else { return Some(Aside { missed, lead, whole: None }) };
@@ -176,7 +181,7 @@ where
         }
     }
 
-    /// Keeps a response beside the place that its own request has: a part, or what a `POST` says a `GET` would bring.
+    /// Keeps what a `POST` says that a `GET` would bring.
     async fn keep_aside(
         mut self,
         response: Response<ResBody>,
@@ -184,29 +189,31 @@ where
         requested_at: Timestamp,
         reason: Bypass,
     ) -> Response<ResponseBody<ResBody>> {
-        let Aside { missed, lead, whole } = seat;
-        let kept = if let Some(whole) = whole {
-            match self.keep_part(&missed, response, requested_at, lead, whole).await {
-                KeptPart::Kept(kept) => kept,
-                KeptPart::Passed(response) => return passed(&self.cache, reason, response),
-            }
-        } else {
-            // By now: the `POST` itself has removed what was there.
-            let Self { cache, options, parts, url, body, .. } = &mut self;
-            let Lookup { missed, .. } = lookup(cache, options, parts, url, body).await;
-            let (parts, body): (response::Parts, _) = response.into_parts();
-            self.keep(&missed, parts, Arrived::Unread(body), requested_at, lead)
-        };
+        // By now: the `POST` itself has removed what was there.
+        let Self { cache, options, parts, url, body, .. } = &mut self;
+        let Lookup { missed, .. } = lookup(cache, options, parts, url, body).await;
+        let (parts, body): (response::Parts, _) = response.into_parts();
+        let kept = self.keep(&missed, parts, Arrived::Unread(body), requested_at, seat.lead);
+        self.answer_aside(kept, reason).await
+    }
+
+    /// The response to a request that went past the cache, with what has become of it there.
+    pub(super) async fn answer_aside(
+        self,
+        kept: Kept<ResBody>,
+        reason: Bypass,
+    ) -> Response<ResponseBody<ResBody>> {
         let status = CacheStatus::bypass(reason, self.cache.settings.clock.now());
         match kept {
             Kept::Underway(parts, carried, mut body) => {
-                let status = status.storing_at(carried.key, carried.progress.clone());
+                let status =
+                    status.storing_at(carried.key, &carried.head, carried.progress.clone());
                 body.settle().await;
                 let response = Response::from_parts(parts, ResponseBody::shared(body));
                 answer::report(&self.cache, response, status)
             }
             Kept::No(parts, body, key, refusal) => {
-                let status = status.storing_at(key, refusal);
+                let status = status.refused_at(key, refusal);
                 answer::report(&self.cache, Response::from_parts(parts, body), status)
             }
         }

@@ -70,17 +70,20 @@ where
 
     let mut looked = lookup(&cache, options, &parts, &url, &mut body).await;
     if policy::asks_for_part(&parts.method, &parts.headers) && !has_part(&looked, &parts) {
+        let mut part = None;
         if rules.keeps_parts() {
-            let whole = looked.found;
-            looked = Box::pin(lookup_part(&cache, options, &parts, &url, &mut body)).await;
-            if is_outdated(&looked.found, &whole) {
-                looked.found = Found::Nothing;
+            let looked_part = Box::pin(lookup_part(&cache, options, &parts, &url, &mut body)).await;
+            let is_outdated = is_outdated(&looked_part.found, &looked.found);
+            part = Some(looked_part).filter(|part| !is_outdated && has_part(part, &parts));
+        }
+        looked = match part {
+            Some(part) => part,
+            None => {
+                let options = asked.into_owned();
+                let errand = Errand::new(inner, cache, parts, url, body, options);
+                return Box::pin(errand.fetch_part(looked)).await;
             }
-        }
-        if !has_part(&looked, &parts) {
-            let options = asked.into_owned();
-            return Box::pin(pass(inner, cache, parts, body, options, Bypass::Range)).await;
-        }
+        };
     }
     let found = match looked.found {
         Found::Good(key, hit, verdict)
@@ -104,8 +107,9 @@ fn has_part(looked: &Lookup, parts: &request::Parts) -> bool {
     let Found::Good(_, hit, verdict) = &looked.found else { return false };
     let is_stale = *verdict == Verdict::Stale(Stale::WhileRevalidate);
     let is_part = hit.head.status() == StatusCode::PARTIAL_CONTENT;
-    policy::part(&parts.headers, &hit.head) != Part::Other
-        && !(is_stale && (is_part || !has_timers()))
+    // Several parts, or what is not understood, is answered with the whole (RFC 9110 §14.2).
+    let is_answer = !is_part || policy::part(&parts.headers, &hit.head) != Part::Other;
+    is_answer && !(is_stale && (is_part || !has_timers()))
 }
 
 /// Whether the `part` is of another response than the `whole`, expired by now, that has come after it.

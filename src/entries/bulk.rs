@@ -13,9 +13,18 @@ use crate::{
     key::Key,
     options::CacheOptions,
     policy::Expiration,
-    store::{ErrorKind, Hit, Result, Scanned, Store, Writer},
+    store::{Error, ErrorKind, Hit, Result, Scanned, Store, Writer},
     time::Timestamp,
 };
+
+/// How often a change of an entry is tried while others change it.
+const CHANGES: usize = 64;
+
+/// What is done to an entry.
+enum Change {
+    Removal,
+    Head(Box<Head>),
+}
 
 /// # All entries
 impl<B: Store> Entries<B> {
@@ -43,11 +52,12 @@ impl<B: Store> Entries<B> {
         while let Some(item) = next_sound(scan.as_mut()).await? {
             read += 1;
             progress(read);
-            if filter.matches(&item.head, now)
-                && self.layer.remove_if(&item.key, item.version).await?
-            {
-                removed += u64::from(item.head.is_response());
-            }
+            let is_response = item.head.is_response();
+            let changed = self.change(item, |item| {
+                let matches = filter.matches(&item.head, now);
+                matches.then_some(Change::Removal)
+            });
+            removed += u64::from(changed.await? && is_response);
         }
         Ok(removed)
     }
@@ -65,32 +75,63 @@ impl<B: Store> Entries<B> {
         mut progress: impl FnMut(u64),
     ) -> Result<u64> {
         let expiration = expiration.into();
+        if expiration == Expiration::DoNotStore {
+            // As by a removal of everything: what is on its way is not stored.
+            self.layer.shared.flights.doom_all().await;
+        }
         let mut changed = 0;
         let mut scan = pin!(self.store().scan());
         let mut read = 0;
         while let Some(item) = next_sound(scan.as_mut()).await? {
             read += 1;
             progress(read);
-            let done = match expiration.expires_at(item.head.stored_at()) {
-                None => self.layer.remove_seen(&item.key, item.version).await?,
-                Some(expires_at) if !item.head.is_response() => {
-                    // The list stays as long as any variant may, whenever that was stored.
-                    let end = expires_at.map(|end| {
-                        end.max(
-                            self.now().saturating_add(end.saturating_since(item.head.stored_at())),
-                        )
-                    });
-                    let head = self.with_new_expiry(&item.head, end);
-                    self.store().update(&item.key, item.version, head).await?
-                }
-                Some(expires_at) => {
-                    let head = self.with_new_expiry(&item.head, expires_at);
-                    self.store().update(&item.key, item.version, head).await?
-                }
-            };
-            changed += u64::from(done && item.head.is_response());
+            let is_response = item.head.is_response();
+            let done = self.change(item, |item| {
+                let stored_at = item.head.stored_at();
+                Some(match expiration.expires_at(stored_at) {
+                    None => Change::Removal,
+                    Some(expires_at) if !item.head.is_response() => {
+                        // The list stays as long as any variant may, whenever that was stored.
+                        let end = expires_at.map(|end| {
+                            let lifetime = end.saturating_since(stored_at);
+                            end.max(self.now().saturating_add(lifetime))
+                        });
+                        Change::Head(Box::new(self.with_new_expiry(&item.head, end)))
+                    }
+                    Some(expires_at) => {
+                        Change::Head(Box::new(self.with_new_expiry(&item.head, expires_at)))
+                    }
+                })
+            });
+            changed += u64::from(done.await? && is_response);
         }
         Ok(changed)
+    }
+
+    /// Changes an entry as `choose` says. An entry that was changed meanwhile, such as by a 304, is read and judged again:
+    /// a change that lost is no success.
+    async fn change(
+        &self,
+        mut item: Scanned,
+        choose: impl Fn(&Scanned) -> Option<Change>,
+    ) -> Result<bool> {
+        for _ in 0..CHANGES {
+            let Scanned { key, version, .. } = item;
+            let done = match choose(&item) {
+                None => return Ok(false),
+                Some(Change::Removal) => self.layer.remove_if(&key, version).await?,
+                Some(Change::Head(head)) => self.store().update(&key, version, *head).await?,
+            };
+            if done {
+                return Ok(true);
+            }
+            match self.read(&key).await? {
+                Some(hit) => item = Scanned::new(key, hit.version, hit.head),
+                None => return Ok(false),
+            }
+        }
+        let message = format!("the entry of key {} was changed each time it was read", item.key);
+        Err(Error::new(ErrorKind::Unavailable, "entries", message))
     }
 
     /// `head` with another expiry, and what it is kept beyond that.

@@ -1,5 +1,7 @@
 //! [`Target`]: which entry is meant.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{Request, Uri, request};
 
@@ -9,16 +11,35 @@ use crate::key::Key;
 ///
 /// Made from a `Key`, a URL (`&str`, `String`, `Uri`), a `&Request<()>` or, for requests whose body is part of the key, a
 /// `&Request<Bytes>`.
-#[derive(Debug)]
+///
+/// Its `Debug` form shows no user information, query or header: each may be a secret.
 pub struct Target(pub(super) Meant);
 
-#[derive(Debug)]
 pub(super) enum Meant {
     Key(Key),
     Url(Box<request::Parts>),
     Request(Box<request::Parts>, Bytes),
     /// No URL at all; said when the target is used.
     Invalid(String),
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = |name, parts: &request::Parts, f: &mut fmt::Formatter<'_>| {
+            let uri = &parts.uri;
+            f.debug_struct(name)
+                .field("method", &parts.method)
+                .field("host", &uri.host())
+                .field("path", &uri.path())
+                .finish_non_exhaustive()
+        };
+        match &self.0 {
+            Meant::Key(key) => f.debug_tuple("Target::Key").field(key).finish(),
+            Meant::Url(url) => parts("Target::Url", url, f),
+            Meant::Request(request, _) => parts("Target::Request", request, f),
+            Meant::Invalid(message) => f.debug_tuple("Target::Invalid").field(message).finish(),
+        }
+    }
 }
 
 impl From<Key> for Target {
@@ -37,7 +58,15 @@ impl From<&str> for Target {
     fn from(url: &str) -> Self {
         match url.parse::<Uri>() {
             Ok(uri) => Self::from(&uri),
-            Err(error) => Self(Meant::Invalid(format!("{url:?} is no URL ({error})"))),
+            // The text is not repeated: it may hold a password or a token.
+            Err(error) => {
+                let message = format!(
+                    "the target, a text of {} bytes, is not a URL ({error}); it looks like \
+                     http://example.com/path?query",
+                    url.len()
+                );
+                Self(Meant::Invalid(message))
+            }
         }
     }
 }

@@ -3,29 +3,15 @@
 //! A shared cache keeps nothing that may be one user's alone: no answer to a request with credentials, none that sets a
 //! cookie, and none at all before somebody has said for how long.
 
-use http::{
-    header::{AUTHORIZATION, COOKIE, SET_COOKIE},
-    request, response,
-};
+use http::{header::SET_COOKIE, response};
 
 use super::{Admission, Rules, Scope};
 use crate::{
     entry::Head,
     policy::Expiration,
-    status::{Bypass, Miss, Refusal},
+    status::{Miss, Refusal},
     time::Timestamp,
 };
-
-pub(super) fn gate(rules: &Rules, request: &request::Parts) -> Result<(), Bypass> {
-    let in_url = || request.uri.authority().is_some_and(|it| it.as_str().contains('@'));
-    let has_credentials = request.headers.contains_key(AUTHORIZATION)
-        || request.headers.contains_key(COOKIE)
-        || in_url();
-    if has_credentials && !rules.store_credentialed {
-        return Err(Bypass::Credentials);
-    }
-    Ok(())
-}
 
 pub(super) fn may_answer(rules: &Rules, head: &Head) -> Result<(), Miss> {
     // Another layer over the same store may have kept what this one never would.
@@ -57,12 +43,13 @@ pub(super) fn admit(
 mod tests {
     use std::time::Duration;
 
-    use http::{Request, Response};
+    use http::{Request, Response, request};
 
     use super::*;
     use crate::{
         options::CacheOptions,
         policy::{Exchange, StaleLimit, Verdict},
+        status::Bypass,
     };
 
     const NONE: CacheOptions = CacheOptions::new();
@@ -97,7 +84,7 @@ mod tests {
         let no_store = Response::builder().header("cache-control", "no-store");
         assert_eq!(admit_plain(&rules, no_store), Ok(None));
         let auth = request(Request::get("http://a/").header("authorization", "x"));
-        assert_eq!(gate(&rules, &auth), Ok(()));
+        assert_eq!(rules.gate(&NONE, &auth), Ok(()));
     }
 
     #[test]
@@ -124,10 +111,10 @@ mod tests {
             request(Request::get("http://me:pw@a/")),
         ];
         for request in &requests {
-            assert_eq!(gate(&rules, request), Err(Bypass::Credentials));
+            assert_eq!(rules.gate(&NONE, request), Err(Bypass::Credentials));
         }
-        rules.store_credentialed = true;
-        assert!(requests.iter().all(|request| gate(&rules, request).is_ok()));
+        rules.store_credentialed = Some(true);
+        assert!(requests.iter().all(|request| rules.gate(&NONE, request).is_ok()));
     }
 
     #[test]

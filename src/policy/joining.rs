@@ -10,7 +10,9 @@ use http::{
     response,
 };
 
-use super::{content_length, end_to_end, range::ContentRange, validation::strong_tag};
+use super::{
+    content_length, end_to_end, range::ContentRange, remove_fields, validation::strong_tag,
+};
 use crate::entry::Head;
 
 /// So many stored bytes are copied for each that has come, or this many at least: a response that comes in up to 32 equal
@@ -125,9 +127,7 @@ pub(crate) fn joined_head(
     ];
     let mut joined = new.clone();
     joined.headers = end_to_end(&new.headers);
-    for name in OF_ONE_PART.iter().filter(|name| **name != AGE) {
-        joined.headers.remove(name);
-    }
+    remove_fields(&mut joined.headers, |name| *name != AGE && OF_ONE_PART.contains(name));
     for (name, value) in stored.into_iter().flat_map(Head::headers) {
         if !new.headers.contains_key(name) && !OF_ONE_PART.contains(name) {
             // Beyond the names that a map can hold, there is no more to say.

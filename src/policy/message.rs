@@ -3,9 +3,8 @@
 use http::{
     HeaderMap, HeaderName, Method,
     header::{
-        AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, EXPIRES,
-        LAST_MODIFIED, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
-        TRANSFER_ENCODING, UPGRADE, VARY,
+        AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPIRES, PRAGMA,
+        PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VARY,
     },
 };
 
@@ -49,12 +48,24 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// Whether the field is for all who get the response, so that `Connection` cannot mean it (RFC 9110 §7.6.1): without it,
-/// what is stored would be for others, or for longer. Only responses come here; a proxy that passes requests on, as the
-/// example `gateway` does, has to keep `Authorization` besides.
+/// Removes the fields that `is_removed` says. The other lines keep their order, which [`HeaderMap::remove`] changes.
+pub(crate) fn remove_fields(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(&is_removed) {
+        return;
+    }
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers.iter().filter(|(name, _)| !is_removed(name)) {
+        kept.append(name, value.clone());
+    }
+    *headers = kept;
+}
+
+/// Whether the field says for whom, or for how long, the response is. It is meant for all who get the response, so that
+/// `Connection` cannot mean it (RFC 9110 §7.6.1): without it, what is stored would be for others, or for longer. Only
+/// responses come here; a proxy that passes requests on, as the example `gateway` does, has to keep `Authorization`
+/// besides.
 fn is_for_all(name: &HeaderName) -> bool {
-    const FOR_ALL: [HeaderName; 9] =
-        [AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA, SET_COOKIE, VARY];
+    const FOR_ALL: [HeaderName; 6] = [AGE, CACHE_CONTROL, DATE, EXPIRES, PRAGMA, VARY];
     FOR_ALL.contains(name) || name.as_str().ends_with("cache-control")
 }
 
@@ -153,8 +164,10 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let kept = end_to_end(&headers);
-        assert_eq!(kept.len(), 4);
-        assert!(!kept.contains_key("x-hop") && !kept.contains_key(CONNECTION));
+        assert_eq!(kept.len(), 3);
+        for name in ["x-hop", "set-cookie", "connection"] {
+            assert!(!kept.contains_key(name), "{name}");
+        }
     }
 
     #[test]

@@ -28,12 +28,15 @@ pub(crate) use self::{
     expiration::ExpirationRules,
     grpc::{GrpcMethods, KEY_HEADERS as GRPC_KEY_HEADERS},
     joining::{Joined, Union, all, is_outdated, join, joined_head},
-    message::{content_length, end_to_end, is_live},
+    message::{content_length, end_to_end, is_live, remove_fields},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},
     rules::{Admission, Exchange, Rules},
     tags::TagRules,
-    validation::{conditions, confirms, is_unmodified, not_modified_headers, remove_conditions},
+    validation::{
+        conditions, confirms, has_conditions, is_unmodified, not_modified_headers,
+        remove_conditions,
+    },
     vary::{Vary, union, vary},
 };
 pub use self::{expiration::Expiration, stale::StaleLimit};

@@ -5,7 +5,10 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, LAST_MODIFIED, RANGE},
 };
 
-use super::validation::{date, etag, is_weak, only};
+use super::{
+    remove_fields,
+    validation::{date, etag, is_weak, only},
+};
 use crate::entry::Head;
 
 /// What of a stored response answers a request for a part.
@@ -73,8 +76,7 @@ pub(crate) fn asks_for_part(method: &Method, request: &HeaderMap) -> bool {
 
 /// Asks for the whole instead.
 pub(crate) fn remove_range(request: &mut HeaderMap) {
-    request.remove(RANGE);
-    request.remove(IF_RANGE);
+    remove_fields(request, |name| *name == RANGE || *name == IF_RANGE);
 }
 
 /// What of the response under `head` answers a `GET` with these fields, which has a `Range`.
@@ -98,8 +100,7 @@ pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
 pub(crate) fn part_headers(headers: &mut HeaderMap, len: u64, range: ContentRange) {
     headers.insert(CONTENT_LENGTH, len.into());
     // They are of the whole (RFC 9530 §2).
-    headers.remove("content-digest");
-    headers.remove("content-md5");
+    remove_fields(headers, |name| matches!(name.as_str(), "content-digest" | "content-md5"));
     range.insert(headers);
 }
 

@@ -165,9 +165,14 @@ impl CacheStatus {
         Self::new(Outcome::Bypass(reason), None, now, Refusal::Bypassed)
     }
 
-    /// The same, of a response that is kept, or is not, under `key`.
-    pub(crate) fn storing_at(self, key: Key, storing: impl Into<Storing>) -> Self {
-        Self { key: Some(key), storing: storing.into(), ..self }
+    /// The same, of a response that is not stored under `key`.
+    pub(crate) fn refused_at(self, key: Key, refusal: Refusal) -> Self {
+        Self { key: Some(key), storing: refusal.into(), ..self }
+    }
+
+    /// The same, of a response that is being stored under `key`.
+    pub(crate) fn storing_at(self, key: Key, head: &Head, progress: Progress) -> Self {
+        Self { key: Some(key), storing: progress.into(), ..self.of(head) }
     }
 
     pub(crate) fn only_if_cached(key: Option<Key>, now: Timestamp) -> Self {

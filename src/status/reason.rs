@@ -104,9 +104,16 @@ pub enum Refusal {
     Private,
     /// The response says `Cache-Control: must-understand`, and its status is none that this cache knows.
     MustUnderstand,
-    /// The request carries credentials, the cache is [shared](crate::CacheLayer::shared), and the response does not allow
-    /// it to be kept for others (`Cache-Control: public`, `must-revalidate` or `s-maxage`).
+    /// The request has `Authorization`, or user information in its URL, the cache is
+    /// [shared](crate::CacheLayer::shared), and the response does not allow to store it for others. An origin allows it by
+    /// `Cache-Control: public`, `must-revalidate` or `s-maxage` (RFC 9111 §3.5).
     Authorization,
+    /// The request has a `Cookie`, the cache is [shared](crate::CacheLayer::shared) by the
+    /// [HTTP rules](crate::CacheLayer::http_rules), and the response says neither for how long it is fresh nor that it is
+    /// `public`: it may be for the user whose cookie was sent. An origin allows it by `Cache-Control: max-age`, `s-maxage`
+    /// or `public`, or by `Expires`. A user of the cache can take cookies that make no difference out of the request before
+    /// it reaches the cache.
+    Cookie,
     /// The response does not say for how long it is fresh, and neither its status and its `Last-Modified` let that be
     /// guessed, nor has it a validator by which the origin could confirm it.
     NoFreshness,
@@ -211,6 +218,7 @@ impl Refusal {
             Self::Private => "private",
             Self::MustUnderstand => "must-understand",
             Self::Authorization => "authorization",
+            Self::Cookie => "cookie",
             Self::NoFreshness => "no-freshness",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",

@@ -74,7 +74,8 @@ struct ByRules;
 
 impl<B: Store> Life<B> for ByRules {
     fn stand(store: B, revision: &Revision) -> Stand<B> {
-        Stand::over(store, origin(revision)).with(CacheLayer::http_rules)
+        Stand::over(store, origin(revision))
+            .with(|layer| layer.http_rules().reuse_post_for_get(true))
     }
 
     async fn live(stand: &Stand<B>, revision: &Revision, is_faulty: bool) {

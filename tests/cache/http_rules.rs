@@ -158,9 +158,13 @@ async fn what_a_post_says_of_a_get_answers_it_and_is_removed_with_it() {
     });
     let stand = Stand::shared(inner).with(CacheLayer::http_rules);
     stand.ask(Request::post(url(path))).await;
+    assert_eq!(stand.get(path).await.text(), "2", "a POST is not stored by default");
+    stand.layer.entries().clear().await.unwrap();
+    let stand = stand.with(|layer| layer.reuse_post_for_get(true));
+    stand.ask(Request::post(url(path))).await;
     let reply = stand.get(path).await;
     assert!(reply.is_hit());
-    assert_eq!(reply.text(), "1");
+    assert_eq!(reply.text(), "3");
     assert_eq!(stand.layer.entries().remove(url(path).as_str()).await.unwrap(), 1);
     assert!(!stand.get(path).await.is_hit());
     // The response to another URL does not speak for this one, but of it: what is stored is stale.

@@ -149,7 +149,7 @@ async fn requests_for_parts_and_posts_are_no_calls_under_way() {
         line(response, "content-location", request.uri().to_string())
     })
     .gated();
-    let stand = stand(inner);
+    let stand = stand(inner).with(|layer| layer.reuse_post_for_get(true));
     let post = || Request::post(url("/"));
     for request in [range(0, 9), post()] {
         let mut asked = pin!(stand.ask(request));

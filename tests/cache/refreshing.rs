@@ -72,7 +72,7 @@ async fn a_refresh_makes_none_of_the_callers_conditions() {
 #[tokio::test]
 async fn a_refresh_makes_none_of_the_callers_conditions_after_one_that_was_refused() {
     let inner = Double::new(|_, call| match call {
-        2 => status(403),
+        2 => status(400),
         _ => ok(call.to_string()),
     });
     let stand = expired(inner).await;

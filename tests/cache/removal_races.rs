@@ -55,7 +55,7 @@ impl Versions {
 }
 
 fn over<B: Store>(store: B, inner: Double) -> Stand<B> {
-    Stand::over(store, inner).with(|layer| layer.http_rules())
+    Stand::over(store, inner).with(|layer| layer.http_rules().reuse_post_for_get(true))
 }
 
 fn asking(language: &str) -> request::Builder {

@@ -87,7 +87,11 @@ async fn play_cached<B: Store>(
 /// As a gateway has it: the headers decide, and a stale response may stand in where the origin cannot be reached. The
 /// original asks for that before it asks when it must not.
 fn gateway<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
-    layer.http_rules().stale_if_error(Duration::from_secs(3600))
+    layer
+        .http_rules()
+        .stale_if_error(Duration::from_secs(3600))
+        .store_set_cookie(true)
+        .reuse_post_for_get(true)
 }
 
 /// The score by section; and where cases are not passed that are not accepted, or the other way round, a panic.

@@ -43,6 +43,8 @@ pub(super) struct Errand<S, B, ReqBody: Body> {
     looks: u32,
     /// When it came, where that is asked for.
     came: Option<Instant>,
+    /// What the store had to say before it waited for another's call.
+    first_reason: Option<Miss>,
 }
 
 /// The calls that a request is part of, in its extensions on the way to the inner service: the flights of a layer, and a
@@ -78,6 +80,7 @@ where
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
         self.is_alone = !self.may_share(&looked.missed.key);
         self.must_lead = self.options.force_refresh;
+        self.first_reason = Some(looked.missed.reason);
         loop {
             looked = match self.answer_from_store(looked) {
                 FromStore::Response(response) => return Ok(response),
@@ -132,6 +135,7 @@ where
         if !self.has_waited || matches!(verdict, Verdict::Stale(_)) {
             return answer::good(&self.cache, &self.parts, key, hit, verdict, now);
         }
+        let reason = self.first_reason.unwrap_or(reason);
         let status = CacheStatus::coalesced(reason, key, Some(&hit.head), now, Stored::Yes);
         answer::stored(&self.cache, &self.parts, key, hit, status)
     }
@@ -169,6 +173,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
             must_lead: false,
             looks: 0,
             came: None,
+            first_reason: None,
         }
     }
 

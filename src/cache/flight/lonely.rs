@@ -7,6 +7,11 @@ use crate::key::Key;
 /// How many keys are remembered, at most; each has one place, which it may lose to another.
 const PLACES: usize = 4096;
 
+/// Each mark has this bit.
+const MARKED: u64 = 1;
+/// The mark of a response that was refused for its status has this bit as well.
+const BY_STATUS: u64 = 2;
+
 /// The keys whose last response could not be stored.
 ///
 /// A guess is enough here: a key that is remembered wrongly costs a call that could have been shared, one that is
@@ -25,23 +30,32 @@ impl Lonely {
         let bytes = key.as_bytes();
         let place = usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % self.0.len();
         let mark = bytes[2..10].iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte));
-        (&self.0[place], mark | 1)
+        (&self.0[place], (mark | MARKED) & !BY_STATUS)
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {
         let (place, mark) = self.place(key);
-        place.load(Ordering::Relaxed) == mark
+        place.load(Ordering::Relaxed) & !BY_STATUS == mark
     }
 
-    pub(crate) fn insert(&self, key: &Key) {
+    /// `by_status` is whether the response was refused for its status.
+    pub(crate) fn insert(&self, key: &Key, by_status: bool) {
         let (place, mark) = self.place(key);
-        place.store(mark, Ordering::Relaxed);
+        place.store(if by_status { mark | BY_STATUS } else { mark }, Ordering::Relaxed);
     }
 
     pub(crate) fn remove(&self, key: &Key) {
         let (place, mark) = self.place(key);
         // Of two that race for the place, either may have it.
-        if place.load(Ordering::Relaxed) == mark {
+        if place.load(Ordering::Relaxed) & !BY_STATUS == mark {
+            place.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets the key if its response was refused for its status.
+    pub(crate) fn remove_by_status(&self, key: &Key) {
+        let (place, mark) = self.place(key);
+        if place.load(Ordering::Relaxed) == mark | BY_STATUS {
             place.store(0, Ordering::Relaxed);
         }
     }
@@ -55,11 +69,17 @@ mod tests {
     fn a_key_is_remembered_until_it_is_taken_back() {
         let (lonely, key) = (Lonely::default(), Key::digest("a"));
         assert!(!lonely.contains(&key));
-        lonely.insert(&key);
+        lonely.insert(&key, false);
         assert!(lonely.contains(&key) && !lonely.contains(&Key::digest("b")));
+        lonely.remove_by_status(&key);
+        assert!(lonely.contains(&key));
         lonely.remove(&Key::digest("b"));
         assert!(lonely.contains(&key));
         lonely.remove(&key);
+        assert!(!lonely.contains(&key));
+        lonely.insert(&key, true);
+        assert!(lonely.contains(&key));
+        lonely.remove_by_status(&key);
         assert!(!lonely.contains(&key));
     }
 }

@@ -110,11 +110,17 @@ impl Flights {
             _ => false,
         };
         if is_lasting {
-            self.lonely.insert(key);
+            self.lonely.insert(key, refusal == Refusal::Status);
         }
     }
 
-    /// A response for `key` was stored, or may be.
+    /// The origin answers 304 to a caller's own condition for `key`. There is a success, so a status that was refused is
+    /// outdated; of anything else that was refused, a 304 says nothing new.
+    pub(crate) fn not_modified(&self, key: &Key) {
+        self.lonely.remove_by_status(key);
+    }
+
+    /// A response for `key` was stored.
     pub(crate) fn admitted(&self, key: &Key) {
         self.lonely.remove(key);
     }

@@ -70,10 +70,19 @@ impl<B> CacheLayer<B> {
         self.set(|settings| settings.rules.read_only = read_only)
     }
 
-    /// Keep responses with `Set-Cookie`, and replay the cookie to whoever asks. Default: `true` for a private cache,
-    /// `false` for a shared one, where it hands one user's session to another.
+    /// Store responses with `Set-Cookie`, and replay the cookie to whoever asks. Default: `true` for a private cache,
+    /// `false` for a shared one, where it would hand one user's session to another. It holds under both policies: RFC 9111
+    /// §7.3 lets a shared cache store such responses, and leaves it to the cache.
     pub fn store_set_cookie(self, store: bool) -> Self {
         self.set(|settings| settings.rules.store_set_cookie = store)
+    }
+
+    /// Store the response to a `POST` as the answer to later `GET`s, where the response says that it is one: by a
+    /// `Content-Location` that names the URL of the request, and by how long it is fresh (RFC 9110 §9.3.3). Default:
+    /// `false`. It counts under the [HTTP rules](CacheLayer::http_rules), and where `POST` is not one of the
+    /// [`methods`](CacheLayer::methods) itself.
+    pub fn reuse_post_for_get(self, reuse: bool) -> Self {
+        self.set(|settings| settings.rules.reuse_post_for_get = reuse)
     }
 
     /// Let requests with credentials (`Authorization`, `Cookie`, user information in the URL) use the cache. Default:
@@ -81,9 +90,10 @@ impl<B> CacheLayer<B> {
     ///
     /// Requests with different credentials still never share a response, unless
     /// [`ignore_headers`](CacheLayer::ignore_headers) names the header that carries them. Under the
-    /// [HTTP rules](CacheLayer::http_rules) this setting says nothing: there the response does.
+    /// [HTTP rules](CacheLayer::http_rules), the response says for whom it is: there the default is `true` for a shared
+    /// cache as well, and `false` lets such requests pass.
     pub fn store_credentialed(self, store: bool) -> Self {
-        self.set(|settings| settings.rules.store_credentialed = store)
+        self.set(|settings| settings.rules.store_credentialed = Some(store))
     }
 
     /// Whether a successful unsafe method (`POST`, `PUT`, `DELETE`, ...) removes what is stored for its URL, all

@@ -37,8 +37,8 @@ impl<B> CacheLayer<B> {
     /// - **`Age`** is in every stored answer, and `Date` in every stored response.
     /// - **In a shared cache**, `Authorization` and `Cookie` are no part of the key any more, and neither keeps a request
     ///   away: §3.5 and `Vary` decide. Requests with `Authorization` have their responses kept where these say `public`,
-    ///   `must-revalidate` or `s-maxage`; those with `Cookie`, where they say for how long, or `public`; `Set-Cookie` is kept,
-    ///   and replayed, where the response says for how long. An origin that answers each user differently and says how
+    ///   `must-revalidate` or `s-maxage`; those with `Cookie`, where they say for how long, or `public`. Responses with
+    ///   `Set-Cookie` are stored only with [`store_set_cookie(true)`](CacheLayer::store_set_cookie). An origin that answers each user differently and says how
     ///   long its answers are fresh has to say for whom (`private`, `Vary: Cookie`).
     ///
     /// Layers over one store should have one policy: what one has kept by its clock, the other takes as it finds it.

@@ -6,9 +6,8 @@ use http::header::SET_COOKIE;
 use super::{
     age::current_age,
     demands::Demands,
-    freshness::lifetime,
     stale::StaleRules,
-    storable::{Settings, is_understood, may_share_cookie},
+    storable::{Settings, is_understood},
     targeted::effective_directives,
     withheld::{Scoped, withheld},
 };
@@ -23,20 +22,15 @@ use crate::{
 /// the same store may have kept what this one never would.
 pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Miss> {
     let (status, headers) = (head.status(), head.headers());
-    let (directives, is_targeted) = effective_directives(settings.targets, headers);
+    let (directives, _) = effective_directives(settings.targets, headers);
     let is_shared = settings.scope == Scope::Shared;
     let is_lifted = directives.must_understand && is_understood(status);
     let no_cache = directives.no_cache.as_ref().map(Scoped::of);
     let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
-    let may_share = || {
-        let at = head.stored_at();
-        let lifetime = lifetime(settings.scope, &directives, is_targeted, status, headers, at);
-        may_share_cookie(lifetime, no_cache == Some(Scoped::Whole))
-    };
     let is_forbidden = (directives.no_store && !is_lifted)
         || private == Some(Scoped::Whole)
         || !withheld(headers, [no_cache, private]).is_empty()
-        || (!settings.store_set_cookie && headers.contains_key(SET_COOKIE) && !may_share());
+        || (!settings.store_set_cookie && headers.contains_key(SET_COOKIE));
     if is_forbidden { Err(Miss::NotAllowed) } else { Ok(()) }
 }
 
@@ -218,10 +212,9 @@ mod tests {
             assert_eq!(may(Scope::Private, &lines), private, "{line}");
             assert_eq!(may(Scope::Shared, &lines), shared, "{line}");
         }
-        for (line, shared) in [("max-age=60", true), ("max-age=0", false), ("no-cache", false)] {
+        for line in ["max-age=60", "max-age=0", "public, max-age=60", "no-cache"] {
             assert!(may(Scope::Private, &[cc(line), cookie]), "{line}");
-            assert_eq!(may(Scope::Shared, &[cc(line), cookie]), shared, "{line}");
+            assert!(!may(Scope::Shared, &[cc(line), cookie]), "{line}");
         }
-        assert!(!may(Scope::Shared, &[cookie, ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT")]));
     }
 }

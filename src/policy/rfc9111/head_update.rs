@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{ETAG, LAST_MODIFIED},
+    header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED},
     response,
 };
 
@@ -15,14 +15,17 @@ pub(crate) enum HeadSays {
     Same,
     /// It is another by now: to be taken for stale, and not confirmed by its own validators.
     Changed,
-    /// Nothing: only a 200 does.
+    /// Nothing: it is no 200, or has nothing that could be compared.
     Nothing,
 }
 
 /// What the answer to a `HEAD` says of the stored response: that it is the same where the validators that the answer
-/// has, and its `Content-Length`, are those of the stored response. What cannot be compared counts as another.
+/// has, and its `Content-Length`, are those of the stored response. What cannot be compared counts as another; an answer
+/// with none of the three says nothing.
 pub(crate) fn head_says(stored: &Head, answer: &response::Parts) -> HeadSays {
-    if answer.status != StatusCode::OK {
+    let is_comparable =
+        [ETAG, LAST_MODIFIED, CONTENT_LENGTH].iter().any(|name| answer.headers.contains_key(name));
+    if answer.status != StatusCode::OK || !is_comparable {
         return HeadSays::Nothing;
     }
     let is_same_length = match content_length(&answer.headers) {
@@ -75,8 +78,8 @@ mod tests {
     fn what_agrees_is_the_same_and_anything_else_is_not() {
         let length = |value| ("content-length", value);
         for (stored, answer, expected) in [
-            (&[][..], &[][..], HeadSays::Same),
-            (&[TAG, DATE], &[], HeadSays::Same),
+            (&[][..], &[][..], HeadSays::Nothing),
+            (&[TAG, DATE], &[], HeadSays::Nothing),
             (&[TAG, DATE], &[TAG], HeadSays::Same),
             (&[TAG, DATE], &[TAG, DATE, length("5")], HeadSays::Same),
             (&[], &[length("5"), length("5")], HeadSays::Same),

@@ -17,7 +17,7 @@
 //! | §3.1 | fields that are not stored | [`withheld`] | `named_fields_that_are_there_are_not_stored` |
 //! | §4 | what another layer has stored | [`fits::may_answer`] | `what_another_layer_has_kept_is_judged_again` |
 //! | §3.5 | answers to credentials | [`storable::admit`] | `answers_to_credentials_are_shared_only_where_the_origin_allows_it` |
-//! | §7.3 | cookies in a shared cache | [`storable::admit`] | `a_cookie_is_shared_only_for_a_time_that_the_origin_says` |
+//! | §7.3 | cookies in a shared cache | [`storable::admit`] | `a_shared_cache_stores_cookies_only_where_a_setting_says_so` |
 //! | §4.2.4, §5.2.2.2, §5.2.2.8, §5.2.2.10, RFC 5861 | stale use | [`stale::stale_rules`] | `what_forbids_it_forbids_it_in_any_spelling` |
 //! | §5.2.1.1–5.2.1.4, RFC 8246 §2 | what a request demands | [`fits::fits`] | `each_demand_is_met_to_the_second`, `what_is_immutable_is_not_asked_for_again_while_it_is_fresh` |
 //! | §4.1 | selecting fields | `key::selection` | `what_is_opaque_stays_apart`, `languages_are_ordered_by_weight` |
@@ -57,5 +57,5 @@ pub(crate) use self::{
     invalidate::{named_urls, speaks_for_get},
     no_vary_search::{NO_VARY_SEARCH, UrlVariation, url_variation},
     stale::{StaleRules, stale_rules},
-    storable::{Settings, admit},
+    storable::{Settings, admit, allows_authorization},
 };

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What stands behind a directive's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +40,25 @@ pub(super) fn delta_seconds(text: &[u8]) -> Option<u64> {
 }
 
 /// Calls `see` with each directive of the field `name`, all its lines in order.
+///
+/// The lines are one list (RFC 9110 §5.3), so that a string whose quote is not closed in its line may go on in the next
+/// one. Which words stand in it depends on the order of the lines, so each word of each line then counts as a directive
+/// whose argument is invalid: it may forbid, and never allows.
 pub(super) fn each_directive(
     headers: &HeaderMap,
     name: &HeaderName,
     mut see: impl FnMut(&[u8], Argument<'_>),
 ) {
-    for line in headers.get_all(name) {
-        let mut rest = line.as_bytes();
+    let all = headers.get_all(name);
+    let lines = || all.iter().map(HeaderValue::as_bytes);
+    if lines().nth(1).is_some() && lines().any(has_open_quote) {
+        for line in lines() {
+            see_words(line, b"", &mut see);
+        }
+        return;
+    }
+    for line in lines() {
+        let mut rest = line;
         while !rest.is_empty() {
             rest = first_member(rest, &mut see);
         }
@@ -90,6 +102,20 @@ fn see_words<'a>(
     let words = member.split(|&byte| !is_tchar(byte)).filter(|word| !word.is_empty());
     words.for_each(|word| see(word, Argument::Invalid));
     rest
+}
+
+/// Whether the line ends within a quoted string.
+fn has_open_quote(line: &[u8]) -> bool {
+    let (mut is_open, mut is_escaped) = (false, false);
+    for &byte in line {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_open => is_escaped = true,
+            b'"' => is_open = !is_open,
+            _ => {}
+        }
+    }
+    is_open
 }
 
 /// The text up to the closing quote, without its escapes (RFC 9110 §5.6.4), and what is behind that quote.
@@ -159,6 +185,30 @@ mod tests {
             });
         });
         all
+    }
+
+    #[test]
+    fn a_quote_that_is_open_at_the_end_of_a_line_makes_every_word_of_all_lines_invalid() {
+        let read = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CACHE_CONTROL, HeaderValue::from_static(line));
+            }
+            let mut all = Vec::new();
+            each_directive(&headers, &CACHE_CONTROL, |name, argument| {
+                let is_invalid = argument == Argument::Invalid;
+                all.push((String::from_utf8_lossy(name).into_owned(), is_invalid));
+            });
+            all
+        };
+        let invalid = |words: &[&str]| -> Vec<_> {
+            words.iter().map(|word| ((*word).to_owned(), true)).collect()
+        };
+        assert_eq!(read(&["x=\"a", "public\""]), invalid(&["x", "a", "public"]));
+        assert_eq!(read(&["public", "x=\"a"]), invalid(&["public", "x", "a"]));
+        assert_eq!(read(&["x=\"a\\\"", "b"]), invalid(&["x", "a", "b"]));
+        assert_eq!(read(&["public", "x=\"a\""]).len(), 2, "each line is closed");
+        assert!(!read(&["public", "x=\"a\""])[0].1);
     }
 
     #[test]

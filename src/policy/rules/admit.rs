@@ -1,7 +1,7 @@
 //! Step 7: whether a response may be kept, until when, and what of it.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{AGE, DATE},
     request, response,
 };
@@ -10,7 +10,9 @@ use super::Rules;
 use crate::{
     entry::Head,
     options::CacheOptions,
-    policy::{Expiration, Policy, fixed, is_live, rfc9111, validation},
+    policy::{
+        Expiration, Policy, asks_for_part, fixed, is_live, remove_fields, rfc9111, validation,
+    },
     status::Refusal,
     time::Timestamp,
 };
@@ -37,6 +39,14 @@ pub(crate) struct Admission {
 
 /// From then on there is no way to write a date (RFC 9110 §5.6.7).
 const YEAR_10_000: Timestamp = Timestamp::from_millis(253_402_300_800_000);
+
+/// Whether the status is one of a response: a final one, that speaks of the response itself, and is no part that was not
+/// asked for (RFC 9111 §3). Nothing else is stored, whoever brings it.
+fn is_complete(status: StatusCode, is_part: bool) -> bool {
+    !status.is_informational()
+        && (is_part || status != StatusCode::PARTIAL_CONTENT)
+        && status != StatusCode::NOT_MODIFIED
+}
 
 impl Rules {
     /// Whether any response to the request may be kept, as far as that is known before there is one.
@@ -82,6 +92,10 @@ impl Rules {
         is_named: bool,
     ) -> Result<Admission, Refusal> {
         let Exchange { options, url, request, response, .. } = *exchange;
+        let is_part = self.keeps_parts() && asks_for_part(&request.method, &request.headers);
+        if !is_complete(response.status, is_part) {
+            return Err(Refusal::Status);
+        }
         let chosen = self.expiration.choose(options.expire_after, url, request, response);
         match &self.policy {
             Policy::Fixed => fixed::admit(self, response, chosen, exchange.now),
@@ -102,9 +116,7 @@ impl Rules {
         admission: &Admission,
         now: Timestamp,
     ) -> HeaderMap {
-        for name in &admission.withheld {
-            fields.remove(name);
-        }
+        remove_fields(&mut fields, |name| admission.withheld.contains(name));
         // The first counts (RFC 9111 §5.1); each hit would have to take the others out again.
         if matches!(self.policy, Policy::Http { .. }) && fields.get_all(AGE).iter().count() > 1 {
             let mut first = HeaderMap::with_capacity(fields.keys_len());

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, Method, StatusCode,
-    header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
+    header::{AUTHORIZATION, COOKIE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE},
     request, response,
 };
 
@@ -25,12 +25,13 @@ mod calls;
 mod chosen;
 mod others;
 mod stale;
+mod superseded;
 
 pub(crate) use self::admit::{Admission, Exchange};
 
 /// How far ahead of this clock an entry may have been stored, by another machine's clock or by this one before it was set:
 /// one from farther ahead has expired. Its end was counted from a time that has not come yet, and it would be fresh until
-/// long after that.
+/// long after that. An entry that never expires has no end that could be wrong.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// Whether a response may be kept, by its request and its head.
@@ -58,7 +59,10 @@ pub(crate) struct Rules {
     pub(crate) keep_expired: Duration,
     pub(crate) read_only: bool,
     pub(crate) store_set_cookie: bool,
-    pub(crate) store_credentialed: bool,
+    /// Whether a response to a `POST` that names itself is stored for `GET`.
+    pub(crate) reuse_post_for_get: bool,
+    /// Whether requests with credentials use the cache; `None` where that was left to scope and policy.
+    pub(crate) store_credentialed: Option<bool>,
 }
 
 impl Rules {
@@ -84,7 +88,8 @@ impl Rules {
             keep_expired: Duration::from_secs(3600),
             read_only: false,
             store_set_cookie: scope == Scope::Private,
-            store_credentialed: scope == Scope::Private,
+            reuse_post_for_get: false,
+            store_credentialed: None,
         }
     }
 
@@ -146,11 +151,15 @@ impl Rules {
         {
             return Err(Bypass::Precondition);
         }
-        match self.policy {
-            Policy::Fixed => fixed::gate(self, request),
-            // By the responses it is decided whose they are.
-            Policy::Http { .. } => Ok(()),
+        let allows_credentials = self.store_credentialed.unwrap_or(match self.policy {
+            Policy::Fixed => self.scope == Scope::Private,
+            // The response says for whom it is.
+            Policy::Http { .. } => true,
+        });
+        if !allows_credentials && has_credentials(request) {
+            return Err(Bypass::Credentials);
         }
+        Ok(())
     }
 
     /// Step 4: what the entry with this head is good for, for a request of `method` at `now`.
@@ -193,7 +202,7 @@ impl Rules {
 
     /// As what the entry satisfies the request by its own means, or why it does not.
     fn fits(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> Result<Fit, Miss> {
-        if head.stored_at().saturating_since(now) > AHEAD {
+        if head.expires_at().is_some() && head.stored_at().saturating_since(now) > AHEAD {
             return Err(Miss::Expired);
         }
         match &self.policy {
@@ -232,6 +241,12 @@ impl Rules {
     }
 }
 
+/// Whether the request says who asks.
+fn has_credentials(request: &request::Parts) -> bool {
+    let in_url = || request.uri.authority().is_some_and(|it| it.as_str().contains('@'));
+    request.headers.contains_key(AUTHORIZATION) || request.headers.contains_key(COOKIE) || in_url()
+}
+
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
@@ -250,6 +265,7 @@ impl fmt::Debug for Rules {
             .field("keep_expired", &self.keep_expired)
             .field("read_only", &self.read_only)
             .field("store_set_cookie", &self.store_set_cookie)
+            .field("reuse_post_for_get", &self.reuse_post_for_get)
             .field("store_credentialed", &self.store_credentialed)
             .finish()
     }

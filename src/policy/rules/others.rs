@@ -59,7 +59,7 @@ impl Rules {
     ) -> bool {
         let is_of_use = match reason {
             Bypass::Range => *method == Method::GET,
-            Bypass::Method => *method == Method::POST,
+            Bypass::Method => *method == Method::POST && self.reuse_post_for_get,
             _ => false,
         };
         is_of_use && matches!(self.policy, Policy::Http { .. }) && self.may_keep(options)

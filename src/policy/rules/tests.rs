@@ -3,7 +3,7 @@
 use http::{HeaderValue, Request};
 
 use super::*;
-use crate::policy::Failure;
+use crate::{policy::Failure, status::Refusal};
 
 fn gate(request: http::request::Builder) -> Result<(), Bypass> {
     let parts = request.body(()).unwrap().into_parts().0;
@@ -24,6 +24,42 @@ fn each_bypass_has_its_reason() {
     assert_eq!(gate(get("if-none-match")), Ok(()));
     let asked = Request::get("http://a/").extension(CacheOptions::new().bypass(true));
     assert_eq!(gate(asked), Err(Bypass::Requested));
+}
+
+/// One function refuses them for whoever brings a response, by hand as well.
+#[test]
+fn interim_not_modified_and_unasked_partial_responses_are_stored_at_no_door() {
+    let door = |is_http, range: Option<&str>, status: u16| {
+        let mut rules = Rules::new(Scope::Private);
+        if is_http {
+            rules.use_http();
+        }
+        rules.expiration.layer = Some(Duration::from_secs(60).into());
+        let mut request = Request::get("http://a/");
+        if let Some(range) = range {
+            request = request.header("range", range);
+        }
+        let request = request.body(()).unwrap().into_parts().0;
+        let mut response = http::Response::new(()).into_parts().0;
+        response.status = status.try_into().unwrap();
+        let exchange = Exchange {
+            options: &CacheOptions::new(),
+            url: "http://a/",
+            request: &request,
+            response: &response,
+            requested_at: Timestamp::MIN,
+            now: Timestamp::MIN,
+        };
+        rules.admit_by_hand(&exchange).map(drop)
+    };
+    for is_http in [false, true] {
+        for status in [100, 103, 206, 304] {
+            assert_eq!(door(is_http, None, status), Err(Refusal::Status), "{status}");
+        }
+        assert_eq!(door(is_http, None, 200), Ok(()));
+    }
+    assert_eq!(door(true, Some("bytes=0-1"), 206), Ok(()), "a part that was asked for");
+    assert_eq!(door(false, Some("bytes=0-1"), 206), Err(Refusal::Status));
 }
 
 #[test]

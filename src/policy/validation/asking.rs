@@ -12,7 +12,10 @@ use super::{
     is_conditional,
     validators::{bytes, date, etag, has_validator, is_weak, only, opaque},
 };
-use crate::{entry::Head, policy::end_to_end};
+use crate::{
+    entry::Head,
+    policy::{end_to_end, remove_fields},
+};
 
 /// What makes a request conditional: the validators of a stored response, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,20 +28,27 @@ impl Conditions {
     /// Puts the conditions in place of the caller's own: a 304 is then about the stored response and no other (RFC 9111
     /// §4.3.1).
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+        remove_fields(headers, |name| {
+            (*name == IF_NONE_MATCH && self.etag.is_none())
+                || (*name == IF_MODIFIED_SINCE && self.last_modified.is_none())
+        });
         for (name, value) in [(IF_NONE_MATCH, &self.etag), (IF_MODIFIED_SINCE, &self.last_modified)]
         {
-            match value {
-                Some(value) => drop(headers.insert(name, value.clone())),
-                None => drop(headers.remove(name)),
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
             }
         }
     }
 }
 
+/// Whether the caller makes conditions of its own.
+pub(crate) fn has_conditions(headers: &HeaderMap) -> bool {
+    headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE)
+}
+
 /// Removes the caller's own conditions: what comes is then a whole response, which can be stored.
 pub(crate) fn remove_conditions(headers: &mut HeaderMap) {
-    headers.remove(IF_NONE_MATCH);
-    headers.remove(IF_MODIFIED_SINCE);
+    remove_fields(headers, |name| *name == IF_NONE_MATCH || *name == IF_MODIFIED_SINCE);
 }
 
 /// The conditions under which the origin may answer a request of `method` with "what is stored still holds". `None`

@@ -1,11 +1,12 @@
 //! Whether a response may be kept, and for how long it is fresh (RFC 9111 §3).
 //!
-//! Of the conditions in §3, two are judged elsewhere: the method by the settings of the cache, `Vary` by the key.
+//! Of the conditions in §3, three are judged elsewhere: the method by the settings of the cache, a final status by what both
+//! policies share, `Vary` by the key.
 
 use std::time::Duration;
 
 use http::{
-    HeaderName, StatusCode,
+    HeaderMap, HeaderName, StatusCode,
     header::{AUTHORIZATION, COOKIE, SET_COOKIE},
     request, response,
 };
@@ -19,7 +20,7 @@ use super::{
     withheld::{Scoped, withheld},
 };
 use crate::{
-    policy::{Admission, Expiration, Scope, asks_for_part, validation::has_validator},
+    policy::{Admission, Expiration, Scope, validation::has_validator},
     status::Refusal,
     time::Timestamp,
 };
@@ -32,7 +33,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) targets: &'a [HeaderName],
     /// How long a response is kept that says nothing of it. It goes before any guess.
     pub(crate) fallback: Option<Expiration>,
-    /// Whether a shared cache keeps cookies without the origin's leave.
+    /// Whether responses with `Set-Cookie` are stored (§7.3 leaves that to the cache).
     pub(crate) store_set_cookie: bool,
 }
 
@@ -52,10 +53,6 @@ pub(crate) fn admit(
     // §5.2.1.5.
     if demands(&request.headers).no_store {
         return Err(Refusal::NoStore);
-    }
-    let is_part = asks_for_part(&request.method, &request.headers);
-    if !is_complete(status, is_part) {
-        return Err(Refusal::Status);
     }
     if fallback == Some(Expiration::DoNotStore) {
         return Err(Refusal::Expiration);
@@ -83,12 +80,12 @@ pub(crate) fn admit(
     // §7.3: what the origin has said nothing about may be for the one whose cookie it got.
     let is_said = matches!(lifetime, Lifetime::Explicit(_)) || directives.public;
     if is_shared && request.headers.contains_key(COOKIE) && !is_said {
-        return Err(Refusal::Authorization);
+        return Err(Refusal::Cookie);
     }
     let withheld = withheld(headers, [no_cache, private]);
     let has_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
     let is_no_cache = no_cache == Some(Scoped::Whole);
-    if has_cookie && !store_set_cookie && !may_share_cookie(lifetime, is_no_cache) {
+    if has_cookie && !store_set_cookie {
         return Err(Refusal::SetCookie);
     }
     let can_be_confirmed = status.is_success() && has_validator(headers);
@@ -110,16 +107,10 @@ pub(crate) fn admit(
     Ok(Admission { expires_at, withheld })
 }
 
-/// Whether one user's cookie may go to all (§7.3): the origin must have said for how long, and not by saying never.
-pub(super) fn may_share_cookie(lifetime: Lifetime, is_no_cache: bool) -> bool {
-    matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero()) && !is_no_cache
-}
-
-/// §3: a final status, and none that speaks of no response, or of a part of one that was not asked for.
-fn is_complete(status: StatusCode, is_part: bool) -> bool {
-    !status.is_informational()
-        && (is_part || status != StatusCode::PARTIAL_CONTENT)
-        && status != StatusCode::NOT_MODIFIED
+/// §3.5: whether the origin lets a shared cache store a response with these fields although its request had
+/// `Authorization`.
+pub(crate) fn allows_authorization(targets: &[HeaderName], response: &HeaderMap) -> bool {
+    effective_directives(targets, response).0.allows_authorization
 }
 
 /// The statuses of RFC 9110 §15 whose rules for caches are all implemented here: that is every one but 206 and 304.

@@ -1,0 +1,413 @@
+//! The latest answer of the origin ends what it said before.
+
+use std::time::Duration;
+
+use larder::{CacheLayer, StaleLimit, store::AnyStore};
+
+use super::{Scenario, Under, play};
+use crate::run::plain;
+
+fn stale_if_error(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
+    layer.stale_if_error(StaleLimit::Unlimited)
+}
+
+fn while_revalidate(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
+    layer.stale_while_revalidate(Duration::from_secs(3600))
+}
+
+fn no_large_bodies(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
+    layer.max_body(5).stale_if_error(StaleLimit::Unlimited)
+}
+
+/// A 304 speaks of the stored response, whoever asked (RFC 9111 §4.3.4).
+const BY_A_304: &[Scenario] = &[
+    Scenario {
+        name: "a 304 that says private, in a shared cache",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            GET / {cache-control: no-cache} -> sees {if-none-match: "e"} 304 {cache-control: private} {etag: "e"} => 200 old : revalidated, private
+            GET / -> sees no if-none-match 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a 304 that says private, to a private cache",
+        under: &[Under::PrivateHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            GET / {cache-control: no-cache} -> 304 {cache-control: private, max-age=60} {etag: "e"} => 200 old : revalidated, stored
+            GET / -> - => 200 old : hit
+        "#,
+    },
+    Scenario {
+        name: "a 304 that says no-store",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            GET / {cache-control: no-cache} -> 304 {cache-control: no-store} {etag: "e"} => 200 old : revalidated, no-store-directive
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a 304 that says no-store is ignored by time alone",
+        under: Under::FIXED,
+        set: plain,
+        script: r#"
+            GET / -> 200 {etag: "e"} old => 200 old : miss, stored
+            +60 GET / -> 304 {cache-control: no-store} {etag: "e"} => 200 old : revalidated, stored
+            GET / -> - => 200 old : hit
+        "#,
+    },
+    Scenario {
+        name: "a 304 that says no-store in a targeted field",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            GET / {cache-control: no-cache} -> 304 {cdn-cache-control: no-store} {etag: "e"} => 200 old : revalidated
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a 304 that says Vary: *",
+        under: Under::ALL,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            +60 GET / -> 304 {cache-control: max-age=60} {vary: *} {etag: "e"} => 200 old : revalidated, vary
+            GET / -> sees no if-none-match 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a 304 with a malformed Vary",
+        under: Under::ALL,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            +60 GET / -> 304 {cache-control: max-age=60} {vary: a b} {etag: "e"} => 200 old : revalidated, vary
+            GET / -> sees no if-none-match 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a 304 that adds a Vary",
+        under: Under::ALL,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            +60 GET / -> 304 {cache-control: max-age=60} {vary: accept} {etag: "e"} => 200 old : revalidated, vary
+            GET / -> sees no if-none-match 200 {cache-control: max-age=60} {vary: accept} {etag: "e"} new => 200 new : miss, stored
+            GET / -> - => 200 new : hit
+        "#,
+    },
+    Scenario {
+        name: "a 304 that forbids storing ends stale use too",
+        under: &[Under::SharedHttp],
+        set: stale_if_error,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            +60 GET / -> 304 {cache-control: private} {etag: "e"} => 200 old : revalidated, private
+            GET / -> error => error
+        "#,
+    },
+    Scenario {
+        name: "a 304 to a refresh in the background",
+        under: &[Under::SharedHttp],
+        set: while_revalidate,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            +60 GET / -> 304 {cache-control: private} {etag: "e"} => 200 old : stale
+            settle
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a 304 to a HEAD",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            HEAD / {cache-control: no-cache} -> sees {if-none-match: "e"} 304 {cache-control: private} {etag: "e"} => 200 : revalidated, private
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a 304 that takes back the leave to share an answer to Authorization",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / {authorization: alice} -> 200 {cache-control: public, max-age=60} {etag: "e"} alice => 200 alice : miss, stored
+            +60 GET / {authorization: alice} -> 304 {cache-control: max-age=60} {etag: "e"} => 200 alice : revalidated, authorization
+            GET / {authorization: bob} -> 200 {cache-control: max-age=60} bob => 200 bob : miss
+            GET / -> 200 {cache-control: max-age=60} all => 200 all : miss
+        "#,
+    },
+    Scenario {
+        name: "a 304 to a user of what was stored for all",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} all => 200 all : miss, stored
+            GET / {authorization: alice} {cache-control: no-cache} -> 304 {cache-control: max-age=60} {etag: "e"} => 200 all : revalidated
+            GET / -> - => 200 all : hit
+        "#,
+    },
+    Scenario {
+        name: "a 304 that sets one user's cookie",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} all => 200 all : miss, stored
+            GET / {cache-control: no-cache} {cookie: sid=1} -> 304 {set-cookie: sid=2} {etag: "e"} => 200 {set-cookie: sid=2} all : revalidated
+            GET / -> - => 200 {set-cookie: none} all : hit
+        "#,
+    },
+];
+
+/// A full answer that may not be stored ends what it supersedes.
+const BY_A_FULL_ANSWER: &[Scenario] = &[
+    Scenario {
+        name: "an answer that says no-store",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            GET / {cache-control: no-cache} -> 200 {cache-control: no-store} new => 200 new : miss, no-store-directive
+            GET / -> 200 {cache-control: max-age=60} newer => 200 newer : miss
+        "#,
+    },
+    Scenario {
+        name: "an answer that says private, no-cache, nothing of freshness, or sets a cookie",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET /a -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            GET /a {cache-control: no-cache} -> 200 {cache-control: private} new => 200 new : miss, private
+            GET /a -> 200 newer => 200 newer : miss
+            GET /b -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +1 GET /b {cache-control: max-age=0} -> 200 {cache-control: no-cache} new => 200 new : miss, no-cache
+            GET /b -> 200 newer => 200 newer : miss
+            GET /c -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            GET /c {cache-control: no-cache} -> 200 new => 200 new : miss, no-freshness
+            GET /c -> 200 newer => 200 newer : miss
+            GET /d -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            GET /d {cache-control: no-cache} -> 200 {set-cookie: a=1} {cache-control: max-age=60} new => 200 new : miss, set-cookie
+            GET /d -> 200 newer => 200 newer : miss
+        "#,
+    },
+    Scenario {
+        name: "an answer that varies by everything",
+        under: Under::ALL,
+        set: stale_if_error,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET / -> 200 {cache-control: max-age=60} {vary: *} new => 200 new : miss, vary
+            GET / -> error => error
+        "#,
+    },
+    Scenario {
+        name: "a redirect, a refusal of entry, or the end of the resource",
+        under: Under::ALL,
+        set: stale_if_error,
+        script: r#"
+            GET /301 -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /301 -> 301 {location: /b} {cache-control: no-store} => 301 : miss
+            GET /301 -> error => error
+            GET /302 -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /302 -> 302 {location: /b} => 302 : miss
+            GET /302 -> error => error
+            GET /401 -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /401 -> 401 {cache-control: no-store} no => 401 no : miss
+            GET /401 -> error => error
+            GET /403 -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /403 -> 403 no => 403 no : miss
+            GET /403 -> error => error
+            GET /404 -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /404 -> 404 {cache-control: no-store} no => 404 no : miss
+            GET /404 -> error => error
+            GET /410 -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /410 -> 410 {cache-control: no-store} no => 410 no : miss
+            GET /410 -> error => error
+            GET /451 -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /451 -> 451 {cache-control: no-store} no => 451 no : miss
+            GET /451 -> error => error
+        "#,
+    },
+    Scenario {
+        name: "answers that leave the stored response for stale use",
+        under: Under::ALL,
+        set: stale_if_error,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET / -> 400 {cache-control: no-store} no => 400 no : miss
+            GET / -> error => 200 old : stale
+            GET / -> 408 {cache-control: no-store} no => 408 no : miss
+            GET / -> error => 200 old : stale
+            GET / -> 425 {cache-control: no-store} no => 425 no : miss
+            GET / -> error => 200 old : stale
+            GET / -> 429 {cache-control: no-store} no => 429 no : miss
+            GET / -> error => 200 old : stale
+            GET / -> 501 {cache-control: no-store} no => 501 no : miss
+            GET / -> 503 {cache-control: no-store} no => 200 old : stale
+            GET / -> error => 200 old : stale
+        "#,
+    },
+    Scenario {
+        name: "a refusal that is the user's own leaves the stored response",
+        under: Under::ALL,
+        set: no_large_bodies,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET / -> 200 {cache-control: max-age=60} larger => 200 larger : miss, too-large
+            GET / -> error => 200 old : stale
+        "#,
+    },
+    Scenario {
+        name: "a refresh in the background that may not be stored",
+        under: &[Under::SharedHttp],
+        set: while_revalidate,
+        script: r#"
+            GET /a -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /a -> 200 {cache-control: private} new => 200 old : stale
+            settle
+            GET /a -> 200 {cache-control: max-age=60} newer => 200 newer : miss
+            GET /b -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            +60 GET /b -> 403 no => 200 old : stale
+            settle
+            GET /b -> 200 {cache-control: max-age=60} newer => 200 newer : miss
+        "#,
+    },
+    Scenario {
+        name: "an answer to bad credentials, in a shared cache",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} all => 200 all : miss, stored
+            GET / {authorization: wrong} {cache-control: no-cache} -> 401 {cache-control: no-store} no => 401 no : miss
+            GET / {authorization: wrong} {cache-control: no-cache} -> 403 no => 403 no : miss
+            GET / {authorization: right} {cache-control: no-cache} -> 200 {cache-control: private} mine => 200 mine : miss
+            GET / -> - => 200 all : hit
+        "#,
+    },
+];
+
+/// What a HEAD shows of the stored response to a GET (RFC 9111 §4.3.5).
+const BY_A_HEAD: &[Scenario] = &[
+    Scenario {
+        name: "a HEAD that asks anew shows another representation",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "a"} old => 200 old : miss, stored
+            HEAD / {cache-control: no-cache} -> 200 {etag: "b"} {cache-control: max-age=60} => 200 : miss
+            GET / -> 200 {cache-control: max-age=60} {etag: "b"} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a HEAD to something that is gone",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "a"} old => 200 old : miss, stored
+            HEAD / {pragma: no-cache} -> 404 {cache-control: no-store} => 404 : miss
+            GET / -> 404 {cache-control: no-store} no => 404 no : miss
+        "#,
+    },
+    Scenario {
+        name: "a HEAD with nothing to compare says nothing",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {x: old} old => 200 old : miss, stored
+            +60 HEAD / -> 200 {cache-control: max-age=60} {x: new} => 200 {x: new} : miss
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a HEAD with the same validator freshens",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "a"} old => 200 old : miss, stored
+            +60 HEAD / -> 200 {cache-control: max-age=60} {etag: "a"} => 200 : miss
+            GET / -> - => 200 old : hit
+        "#,
+    },
+];
+
+/// Requests for a part beside an expired whole.
+const PARTS: &[Scenario] = &[
+    Scenario {
+        name: "a part of an expired whole where the origin fails",
+        under: Under::ALL,
+        set: stale_if_error,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} 0123456789 => 200 0123456789 : miss, stored
+            +60 GET / -> error => 200 0123456789 : stale
+            GET / {range: bytes=2-4} -> error => 206 {content-range: bytes 2-4/10} 234 : stale
+            GET / {range: bytes=2-4} -> 503 down => 206 234 : stale
+        "#,
+    },
+    Scenario {
+        name: "a part of an expired whole that the origin confirms",
+        under: Under::ALL,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "a"} 0123456789 => 200 0123456789 : miss, stored
+            +60 GET / {range: bytes=2-4} -> sees {if-none-match: "a"} 304 {etag: "a"} {cache-control: max-age=60} => 206 {content-range: bytes 2-4/10} 234 : revalidated
+            GET / -> - => 200 0123456789 : hit
+        "#,
+    },
+    Scenario {
+        name: "several parts, an unknown unit and an invalid range beside a fresh whole",
+        under: Under::ALL,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} 0123456789 => 200 0123456789 : miss, stored
+            GET / {range: bytes=0-1,3-4} -> - => 200 0123456789 : hit
+            GET / {range: lines=0-1} -> - => 200 0123456789 : hit
+            GET / {range: bytes=4-2} -> - => 200 0123456789 : hit
+            GET / {range: bytes=2-4} -> - => 206 234 : hit
+        "#,
+    },
+];
+
+/// A client's own condition, where the response is not stored.
+const OWN_CONDITIONS: &[Scenario] = &[Scenario {
+    name: "a client's own condition gets its 304 each time",
+    under: Under::HTTP,
+    set: plain,
+    script: r#"
+        GET / -> 200 {cache-control: no-store} {etag: "a"} x => 200 x : miss
+        GET / {if-none-match: "a"} -> sees {if-none-match: "a"} 304 {etag: "a"} {cache-control: no-store} => 304 : miss
+        GET / {if-none-match: "a"} -> sees {if-none-match: "a"} 304 {etag: "a"} {cache-control: no-store} => 304 : miss
+        GET / {if-none-match: "a"} -> sees {if-none-match: "a"} 304 {etag: "a"} {cache-control: no-store} => 304 : miss
+    "#,
+}];
+
+#[tokio::test]
+async fn a_304_that_forbids_storing_or_reuse_ends_the_stored_response() {
+    play(BY_A_304).await;
+}
+
+#[tokio::test]
+async fn a_full_answer_ends_the_response_that_it_supersedes() {
+    play(BY_A_FULL_ANSWER).await;
+}
+
+#[tokio::test]
+async fn a_head_ends_or_freshens_by_what_it_can_compare() {
+    play(BY_A_HEAD).await;
+}
+
+#[tokio::test]
+async fn parts_are_answered_from_the_whole() {
+    play(PARTS).await;
+}
+
+#[tokio::test]
+async fn own_conditions_reach_the_origin_of_what_is_not_stored() {
+    play(OWN_CONDITIONS).await;
+}

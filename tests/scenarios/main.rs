@@ -1,0 +1,10 @@
+//! The scenario table: one line per exchange, under both policies and in both scopes, over each
+//! store that is built in. [`script`] has the language of the lines, [`run`] plays them.
+
+#![cfg(feature = "memory")]
+
+mod latest_answer;
+mod run;
+mod script;
+
+use self::run::{Scenario, Under, play};
