@@ -4,7 +4,7 @@ mod body;
 mod double;
 /// `larder::store::conformance::Faulty`, compiled here so that these tests need no feature for it.
 #[allow(unreachable_pub)] // It is public there.
-#[cfg_attr(not(feature = "tokio"), allow(dead_code))] // Nothing that hangs can be waited for then.
+#[allow(dead_code)] // Not every test that includes this module uses all of it.
 #[path = "../../../src/store/conformance/faulty.rs"]
 mod faulty;
 mod gate;

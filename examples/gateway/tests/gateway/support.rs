@@ -2,10 +2,9 @@
 //! is sockets; waits end when what is waited for is there, or with the test.
 
 use std::{
-    env, fs,
+    fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread,
@@ -58,15 +57,8 @@ pub(crate) fn nobody() -> (TcpSocket, SocketAddr) {
     (socket, addr)
 }
 
-pub(crate) fn program() -> PathBuf {
-    // target/debug/deps/gateway-0123, and target/debug/examples/gateway.
-    let path = env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/gateway");
-    assert!(
-        path.exists(),
-        "{path:?} is missing: run `cargo build --features metrics --example gateway` first"
-    );
-    path
-}
+/// The program under test, which cargo builds for its tests.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_gateway");
 
 /// A gateway that runs.
 pub(crate) struct Gateway {
@@ -93,7 +85,7 @@ impl Gateway {
     }
 
     fn spawn(upstream: SocketAddr, flags: &[&str]) -> Self {
-        let mut child = Command::new(program())
+        let mut child = Command::new(PROGRAM)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", &format!("http://{upstream}")])
             .args(flags)
@@ -152,7 +144,7 @@ impl Drop for Gateway {
 
 /// What becomes of a gateway with these flags, which refuses them.
 pub(crate) fn refused(flags: &[&str]) -> String {
-    let Output { status, stderr, .. } = Command::new(program()).args(flags).output().unwrap();
+    let Output { status, stderr, .. } = Command::new(PROGRAM).args(flags).output().unwrap();
     assert!(!status.success());
     String::from_utf8(stderr).unwrap()
 }

@@ -4,7 +4,7 @@
 //!
 //! ```ignore
 //! let files = protox::compile(["shop.proto"], ["."])?;
-//! tonic_prost_build::configure().generate_default_stubs(true).out_dir(".").compile_fds(files)?;
+//! tonic_prost_build::configure().generate_default_stubs(true).out_dir("src").compile_fds(files)?;
 //! ```
 
 #![allow(dead_code, unreachable_pub, clippy::all)]

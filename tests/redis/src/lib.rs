@@ -1,16 +1,16 @@
 //! What only a server can show: commands, keys and times to live on it, faults of the network and of the server, other
 //! processes, a cluster, Sentinels. What every store promises is tested by the conformance suite.
 
-#![cfg(feature = "redis")]
+#![cfg(test)]
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/child.rs"]
+#[path = "../../support/child.rs"]
 mod child;
-#[path = "support/entries.rs"]
+#[path = "../../support/entries.rs"]
 mod entries;
-#[path = "support/proxy.rs"]
+#[path = "../../support/proxy.rs"]
 mod proxy;
-#[path = "support/redis.rs"]
+#[path = "../../support/redis.rs"]
 mod servers;
 
 use std::{
@@ -773,7 +773,7 @@ async fn a_connection_that_was_made_already_will_do() {
 
 #[tokio::test]
 async fn tls_is_spoken_with_a_trusted_server_alone() {
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/redis-tls");
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tls");
     let file = |name: &str| format!("{data}/{name}");
     let tls_port = servers::free_port();
     let server = Server::start_with(&[

@@ -48,19 +48,12 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
-#[path = "gateway/access.rs"]
 mod access;
-#[path = "gateway/admin.rs"]
 mod admin;
-#[path = "gateway/failure.rs"]
 mod failure;
-#[path = "gateway/flags.rs"]
 mod flags;
-#[path = "gateway/hop.rs"]
 mod hop;
-#[path = "gateway/interim.rs"]
 mod interim;
-#[path = "gateway/patience.rs"]
 mod patience;
 
 use access::Line;

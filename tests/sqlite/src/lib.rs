@@ -1,12 +1,12 @@
 //! What only a file shows that other processes and people may open: opening, crashes, damage, locks, a full disk. What
 //! every store promises is tested by the conformance suite.
 
-#![cfg(feature = "sqlite")]
+#![cfg(test)]
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/child.rs"]
+#[path = "../../support/child.rs"]
 mod child;
-#[path = "support/entries.rs"]
+#[path = "../../support/entries.rs"]
 mod entries;
 
 use std::{

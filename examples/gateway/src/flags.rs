@@ -76,9 +76,7 @@ async fn choose(store: &str) -> Result<(AnyStore, Closing), BoxError> {
         return Err(format!("{kind} keeps a file; write {kind}:PATH").into());
     }
     Ok(match kind {
-        #[cfg(feature = "memory")]
         "memory" => (AnyStore::new(store::Memory::default()), Box::pin(async { Ok(()) })),
-        #[cfg(feature = "redb")]
         "redb" => {
             let store = store::Redb::open(place)?;
             (AnyStore::new(store.clone()), Box::pin(async move { store.close().await }))
@@ -101,7 +99,7 @@ async fn choose(store: &str) -> Result<(AnyStore, Closing), BoxError> {
             let feature = ["redis", "mongodb"].into_iter().find(|name| kind.starts_with(name));
             let feature = feature.unwrap_or(kind);
             return Err(match feature {
-                "memory" | "redb" | "sqlite" | "redis" | "mongodb" => {
+                "sqlite" | "redis" | "mongodb" => {
                     format!("built without `{feature}`; add --features {feature}").into()
                 }
                 _ => "write memory, redb:PATH, sqlite:PATH, redis://... or mongodb://...".into(),

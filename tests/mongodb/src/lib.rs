@@ -1,12 +1,12 @@
-#![cfg(feature = "mongodb")]
-#![allow(clippy::unwrap_used)]
-
 //! What only a server can show: documents, files and indexes on it, the commands that it is sent, faults of the network and
 //! of the server, other processes. What every store promises is tested by the conformance suite.
 
-#[path = "support/proxy.rs"]
+#![cfg(test)]
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../support/proxy.rs"]
 mod proxy;
-#[path = "support/mongodb.rs"]
+#[path = "../../support/mongodb.rs"]
 mod servers;
 
 use std::{

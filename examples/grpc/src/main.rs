@@ -25,7 +25,6 @@ use self::shop::{
     catalog_server::{Catalog, CatalogServer},
 };
 
-#[path = "grpc/shop.rs"]
 mod shop;
 
 #[tokio::main]

@@ -1,0 +1,1 @@
+//! Compares the code in the documentation with the examples.
