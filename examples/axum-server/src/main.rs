@@ -1,8 +1,8 @@
 //! An [axum](https://docs.rs/axum) server whose responses are cached, and purged by URL and by tag.
 //!
 //! ```sh
-//! cargo run --example axum_server                               # asks itself a few things, and ends
-//! cargo run --example axum_server -- --listen 127.0.0.1:8080    # goes on serving
+//! cargo run -p axum-server                               # sends itself a few requests and ends
+//! cargo run -p axum-server -- --listen 127.0.0.1:8080    # serves until it is stopped
 //! curl -i http://127.0.0.1:8080/news/1
 //! curl -X POST 'http://127.0.0.1:8080/purge?tag=news'
 //! ```
@@ -32,7 +32,7 @@ fn routes(layer: CacheLayer<Memory>) -> Router {
     let purges = Router::new().route("/purge", routing::post(purge)).with_state(layer.entries());
     Router::new()
         .route("/news/{id}", routing::get(news))
-        // What stands above is cached, and what stands below is not.
+        // The layer caches the routes above it, and none below it.
         .layer(layer)
         .route("/now", routing::get(made))
         .merge(purges)
@@ -55,7 +55,7 @@ struct Purge {
     tag: Option<String>,
 }
 
-/// `POST /purge?url=URL` or `POST /purge?tag=TAG`. Who may do this is for a layer around it to say.
+/// `POST /purge?url=URL` or `POST /purge?tag=TAG`. A layer around it has to check who may do this.
 async fn purge(
     State(entries): State<Entries<Memory>>,
     Query(purge): Query<Purge>,

@@ -1,7 +1,7 @@
 //! A store of one's own: a map behind a lock, with the two indexes that the contract asks for, judged by the suite.
 //!
 //! ```sh
-//! cargo run --features conformance --example custom_store
+//! cargo run -p custom-store
 //! ```
 
 use std::{

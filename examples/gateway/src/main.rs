@@ -1,12 +1,12 @@
 //! A caching reverse proxy in front of one upstream, to be copied and changed.
 //!
 //! ```sh
-//! cargo run --features metrics --example gateway -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8000 \
-//!     --store redb:/var/cache/gateway.redb --policy http --expire-after 5m --admin 127.0.0.1:8081
+//! cargo run --release -p gateway -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8000 \
+//!     --store redb:gateway.redb --policy http --expire-after 5m --admin 127.0.0.1:8081
 //! ```
 //!
 //! From top to bottom: the parts put together, the way of a request out and of its response back, the connections and
-//! their end. Beside it, in `gateway/`, one idea a file: the flags and the store that they name, what a hop does to the
+//! their end. Beside it, one idea a file: the flags and the store that they name, what a hop does to the
 //! heads that pass it, interim responses, limits to silence, failures, the access log, the admin address.
 //!
 //! `Host` is passed on as it came, and is part of every key. TLS is for what stands in front, which may well add to

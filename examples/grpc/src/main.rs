@@ -1,7 +1,8 @@
-//! gRPC calls from the cache: a tonic server, and a client of it that asks everything twice.
+//! gRPC calls from the cache: behind a tonic client that asks everything twice, and in front of a
+//! tonic server.
 //!
 //! ```sh
-//! cargo run --example grpc
+//! cargo run -p grpc
 //! ```
 
 use std::{
@@ -34,14 +35,15 @@ async fn main() -> Result<(), BoxError> {
     let server = Server::builder().add_service(CatalogServer::new(Shop::default()));
     tokio::spawn(server.serve_with_incoming(incoming));
 
+    let channel = Channel::from_shared(address)?.connect().await?;
     let layer = CacheLayer::new(Memory::default())
-        .grpc(["/shop.Catalog/GetItem"])?
+        .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
         .expire_after(Duration::from_secs(60));
-    let channel = ServiceBuilder::new()
+    let cached = ServiceBuilder::new()
         .layer(layer)
         .map_request(|request: http::Request<_>| request.map(Body::new))
-        .service(Channel::from_shared(address)?.connect().await?);
-    let mut client = CatalogClient::new(channel);
+        .service(channel);
+    let mut client = CatalogClient::new(cached);
 
     for name in ["tea", "tea", "dodo", "dodo"] {
         match client.get_item(ItemName { name: name.into() }).await {
@@ -56,6 +58,28 @@ async fn main() -> Result<(), BoxError> {
         while let Some(item) = items.message().await? {
             println!("watch tea   {}", told(&response, &item));
         }
+    }
+    in_front_of_a_server().await
+}
+
+/// One cache for all clients of a server. They see what it did in a field of the metadata.
+async fn in_front_of_a_server() -> Result<(), BoxError> {
+    let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?;
+    let address = format!("http://{}", incoming.local_addr()?);
+    let catalog = CatalogServer::new(Shop::default());
+
+    let layer = CacheLayer::shared(Memory::default())
+        .grpc(["/shop.Catalog/GetItem"])?
+        .expire_after(Duration::from_secs(60))
+        .cache_status_header("larder")?;
+    let server = Server::builder().layer(layer).add_service(catalog);
+
+    tokio::spawn(server.serve_with_incoming(incoming));
+    for _ in 0..2 {
+        let mut client = CatalogClient::connect(address.clone()).await?;
+        let item = client.get_item(ItemName { name: "tea".into() }).await?;
+        let cache = item.metadata().get("cache-status").ok_or("no cache")?.to_str()?;
+        println!("get tea     {cache}");
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A cached [hyper](https://docs.rs/hyper-util) client, over HTTPS.
 //!
 //! ```sh
-//! cargo run --example hyper_client
+//! cargo run -p hyper-client
 //! ```
 
 use std::{convert::Infallible, sync::Arc};
@@ -24,20 +24,21 @@ use tower::{ServiceBuilder, ServiceExt};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let (origin, certificate) = start_server().await?;
+    let (url, certificate) = start_server().await?;
+    let tls = trusting_only(certificate)?;
 
-    let connector = HttpsConnectorBuilder::new()
-        // Out in the world: `.with_webpki_roots()` or `.with_platform_verifier()`.
-        .with_tls_config(trusting_only(certificate)?)
+    let https = HttpsConnectorBuilder::new()
+        // Or `.with_webpki_roots()` or `.with_platform_verifier()`, with the features of these names.
+        .with_tls_config(tls)
         .https_or_http()
         .enable_all_versions()
         .build();
     let client = ServiceBuilder::new()
         .layer(CacheLayer::new(Memory::default()))
-        .service(Client::builder(TokioExecutor::new()).build(connector));
+        .service(Client::builder(TokioExecutor::new()).build(https));
 
     for _ in 0..2 {
-        let request = Request::get(&origin).body(Empty::<Bytes>::new())?;
+        let request = Request::get(&url).body(Empty::<Bytes>::new())?;
         let response = client.clone().oneshot(request).await?;
         let (status, version) = (response.status(), response.version());
         let cache = response.extensions().get::<CacheStatus>().map(CacheStatus::outcome);

@@ -1,7 +1,7 @@
 //! Two processes, one cache: what the first has fetched, the second finds.
 //!
 //! ```sh
-//! cargo run --features redis --example redis_shared -- --redis redis://127.0.0.1
+//! cargo run -p redis-shared -- --redis redis://127.0.0.1
 //! ```
 
 use std::{env, process::Command, time::Duration};

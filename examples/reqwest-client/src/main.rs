@@ -1,7 +1,7 @@
 //! A cached [reqwest](https://docs.rs/reqwest) client.
 //!
 //! ```sh
-//! cargo run --example reqwest_client
+//! cargo run -p reqwest-client
 //! ```
 
 use axum::{Router, routing};
@@ -14,7 +14,7 @@ use tower_reqwest::HttpClientLayer;
 async fn main() -> Result<(), BoxError> {
     let origin = start_server().await?;
 
-    // `tower_reqwest` makes the client a service; the line before it hands it bodies of its own type.
+    // `HttpClientLayer` makes the client a service. `map_request` turns the body into reqwest's own.
     let client = ServiceBuilder::new()
         .layer(CacheLayer::new(Memory::default()))
         .map_request(|request: Request<RequestBody<_>>| {
@@ -26,7 +26,7 @@ async fn main() -> Result<(), BoxError> {
     for _ in 0..2 {
         let request = Request::get(format!("{origin}/answer")).body(reqwest::Body::default())?;
         let response = client.clone().oneshot(request).await?;
-        // Back to reqwest's own response, for what it can do.
+        // Back to reqwest's own response, for `json`, `text`, `error_for_status` and the like.
         let response = reqwest::Response::from(response.map(reqwest::Body::wrap));
         let cache = response.extensions().get::<CacheStatus>().map(CacheStatus::outcome);
         let outcome = cache.ok_or("no cache")?.to_string();

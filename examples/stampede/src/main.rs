@@ -1,7 +1,7 @@
 //! A thousand requests for the same slow thing at once, without the cache and with it.
 //!
 //! ```sh
-//! cargo run --example stampede
+//! cargo run -p stampede
 //! ```
 
 use std::{
