@@ -32,8 +32,9 @@ fn routes(layer: CacheLayer<Memory>) -> Router {
     let purges = Router::new().route("/purge", routing::post(purge)).with_state(layer.entries());
     Router::new()
         .route("/news/{id}", routing::get(news))
-        // The layer caches the routes above it, and none below it.
-        .layer(layer)
+        // The layer caches the routes above it. Of those below it, it caches only `/report`.
+        .layer(layer.clone())
+        .route("/report", routing::get(made).layer(layer))
         .route("/now", routing::get(made))
         .merge(purges)
 }
@@ -88,7 +89,7 @@ async fn main() -> Result<(), BoxError> {
     }
     tokio::spawn(serving.into_future());
 
-    for path in ["/news/1", "/news/1", "/news/2", "/now", "/now"] {
+    for path in ["/news/1", "/news/1", "/news/2", "/report", "/report", "/now", "/now"] {
         ask(Method::GET, &server, path).await?;
     }
     ask(Method::POST, &server, &format!("/purge?url={server}/news/1")).await?;

@@ -28,7 +28,7 @@ async fn main() -> Result<(), BoxError> {
     let tls = trusting_only(certificate)?;
 
     let https = HttpsConnectorBuilder::new()
-        // Or `.with_webpki_roots()` or `.with_platform_verifier()`, with the features of these names.
+        // Or `.with_webpki_roots()`, with the feature `webpki-tokio`.
         .with_tls_config(tls)
         .https_or_http()
         .enable_all_versions()

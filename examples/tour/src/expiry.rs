@@ -1,6 +1,6 @@
 //! How long a response is kept.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -11,7 +11,9 @@ use tower::{Layer, service_fn};
 use crate::{ask, origin};
 
 pub(crate) async fn by_time() -> Result<(), BoxError> {
-    use http::StatusCode;
+    use std::time::Duration;
+
+    use http::{Request, StatusCode};
     use larder::{CacheLayer, CacheOptions, Expiration, store::Memory};
 
     let layer = CacheLayer::new(Memory::default())
@@ -54,6 +56,8 @@ pub(crate) async fn by_time() -> Result<(), BoxError> {
 }
 
 pub(crate) async fn by_headers() -> Result<(), BoxError> {
+    use std::time::Duration;
+
     use larder::{CacheLayer, store::Memory};
 
     let browser = CacheLayer::new(Memory::default()).http_rules();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
-use larder::{BoxError, CacheStatus, Outcome};
+use larder::BoxError;
 use tower::{Layer, ServiceExt};
 
 use crate::origin;
@@ -44,13 +44,13 @@ pub(crate) async fn by_example() -> Result<(), BoxError> {
 }
 
 fn see<B>(response: &Response<B>) {
-    use larder::Stored;
+    use larder::{CacheStatus, Outcome};
 
     let status = response.extensions().get::<CacheStatus>().expect("every response has one");
     match status.outcome() {
         Outcome::Hit => println!("stored {:?} ago", status.age()),
         Outcome::Miss(why) => {
-            println!("fetched: {why}; is stored: {}", status.stored() == Stored::Yes)
+            println!("fetched: {why}; stored: {:?}", status.stored())
         }
         Outcome::Bypass(why) => println!("went past the cache: {why}"),
         other => println!("{other}"),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
 use larder::{
     BoxError,
@@ -20,8 +20,10 @@ use tower::{Layer, service_fn};
 use crate::ask;
 
 pub(crate) async fn served() -> Result<(), BoxError> {
-    use larder::{CacheLayer, StaleLimit, store::Memory};
     use std::time::Duration;
+
+    use http::StatusCode;
+    use larder::{CacheLayer, StaleLimit, store::Memory};
 
     let layer = CacheLayer::new(Memory::default())
         .expire_after(Duration::from_secs(60))

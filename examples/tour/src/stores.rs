@@ -1,16 +1,19 @@
 //! Where responses are kept.
 
 use http::Request;
-use larder::{BoxError, CacheLayer, store::Store};
+use larder::{BoxError, store::Store};
 use tower::Layer;
 
 use crate::{ask, origin};
 
 pub(crate) async fn in_this_process_and_in_files() -> Result<(), BoxError> {
-    use larder::store::{Memory, Redb};
+    use larder::{
+        CacheLayer,
+        store::{Memory, Redb},
+    };
 
     let in_memory = CacheLayer::new(Memory::new(512 * 1024 * 1024));
-    let in_a_file = CacheLayer::new(Redb::open("another-cache.redb")?);
+    let in_a_file = CacheLayer::new(Redb::open("http-cache.redb")?);
     let with_settings = CacheLayer::new(
         Redb::builder("large-cache.redb").max_bytes(10 * 1024 * 1024 * 1024).open()?,
     );
@@ -21,7 +24,10 @@ pub(crate) async fn in_this_process_and_in_files() -> Result<(), BoxError> {
 }
 
 pub(crate) async fn around_stores() -> Result<(), BoxError> {
-    use larder::store::{Compressed, Memory, Redb, Tiered};
+    use larder::{
+        CacheLayer,
+        store::{Compressed, Memory, Redb, Tiered},
+    };
 
     let store = Tiered::new(Memory::default(), Compressed::new(Redb::open("tiered.redb")?));
     let layer = CacheLayer::new(store.clone()).max_body(256 * 1024 * 1024);
@@ -35,7 +41,7 @@ pub(crate) async fn around_stores() -> Result<(), BoxError> {
 #[cfg(feature = "redis")]
 #[expect(dead_code, reason = "it needs servers")]
 async fn on_redis() -> Result<(), BoxError> {
-    use larder::store::Redis;
+    use larder::{CacheLayer, store::Redis};
 
     let on_a_server =
         CacheLayer::shared(Redis::connect("redis://:password@cache.example.com").await?);
@@ -54,7 +60,7 @@ async fn on_redis() -> Result<(), BoxError> {
 #[cfg(feature = "mongodb")]
 #[expect(dead_code, reason = "it needs a server")]
 async fn on_mongodb() -> Result<(), BoxError> {
-    use larder::store::MongoDb;
+    use larder::{CacheLayer, store::MongoDb};
 
     let in_documents = CacheLayer::shared(
         MongoDb::builder("mongodb://user:password@cache.example.com/shop")
@@ -67,7 +73,7 @@ async fn on_mongodb() -> Result<(), BoxError> {
 }
 
 /// Asks for the same URL twice through a cache over this store.
-async fn twice<B: Store>(name: &str, layer: CacheLayer<B>) -> Result<(), BoxError> {
+async fn twice<B: Store>(name: &str, layer: larder::CacheLayer<B>) -> Result<(), BoxError> {
     let client = layer.layer(origin());
     let first = ask(&client, Request::get("http://example.com/")).await?;
     let second = ask(&client, Request::get("http://example.com/")).await?;
