@@ -49,9 +49,7 @@ fn see<B>(response: &Response<B>) {
     let status = response.extensions().get::<CacheStatus>().expect("every response has one");
     match status.outcome() {
         Outcome::Hit => println!("stored {:?} ago", status.age()),
-        Outcome::Miss(why) => {
-            println!("fetched: {why}; stored: {:?}", status.stored())
-        }
+        Outcome::Miss(why) => println!("fetched: {why}; stored: {:?}", status.stored()),
         Outcome::Bypass(why) => println!("went past the cache: {why}"),
         other => println!("{other}"),
     }
