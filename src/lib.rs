@@ -78,19 +78,19 @@
 //!
 //! ```rust,ignore
 //! fn routes(layer: CacheLayer<Memory>) -> Router {
-//!     let purges = Router::new().route("/purge", routing::post(purge)).with_state(layer.entries());
+//!     let purges = Router::new().route("/purge", post(purge)).with_state(layer.entries());
 //!     Router::new()
-//!         .route("/news/{id}", routing::get(news))
+//!         .route("/news/{id}", get(news))
 //!         // The layer caches the routes above it. Of those below it, it caches only `/report`.
 //!         .layer(layer.clone())
-//!         .route("/report", routing::get(made).layer(layer))
-//!         .route("/now", routing::get(made))
+//!         .route("/report", get(made).layer(layer))
+//!         .route("/now", get(made))
 //!         .merge(purges)
 //! }
 //! ```
 //!
-//! reqwest does by way of [`tower_reqwest`](https://docs.rs/tower-reqwest), with its own body handed back to it
-//! (`examples/reqwest-client` in the repository):
+//! reqwest does by way of [`tower_reqwest`](https://docs.rs/tower-reqwest), with its own body handed
+//! back to it (`examples/reqwest-client` in the repository):
 //!
 //! ```rust,ignore
 //! let client = ServiceBuilder::new()
@@ -102,8 +102,8 @@
 //!     .service(reqwest::Client::new());
 //! ```
 //!
-//! A tonic channel, and any generated client over it, with the unary calls that [`CacheLayer::grpc`] lists
-//! (`examples/grpc` in the repository):
+//! A tonic channel, and any generated client over it, with the unary calls that
+//! [`CacheLayer::grpc`] lists (`examples/grpc` in the repository):
 //!
 //! ```rust,ignore
 //! let layer = CacheLayer::new(Memory::default())

@@ -2,7 +2,8 @@
 //!
 //! The layer is generic over services and bodies, so that most stacks take it as it is. What each of them is written as,
 //! what is keyed and stored there, and what it cannot see, is told here; which side of it other layers belong on is a
-//! [table](#the-order-of-layers). The code on this page comes from programs in `examples/` in the repository.
+//! [table](#the-order-of-layers). The code on this page comes from programs in
+//! `examples/` in the repository.
 //!
 //! # hyper
 //!
@@ -71,13 +72,13 @@
 //!
 //! ```rust,ignore
 //! fn routes(layer: CacheLayer<Memory>) -> Router {
-//!     let purges = Router::new().route("/purge", routing::post(purge)).with_state(layer.entries());
+//!     let purges = Router::new().route("/purge", post(purge)).with_state(layer.entries());
 //!     Router::new()
-//!         .route("/news/{id}", routing::get(news))
+//!         .route("/news/{id}", get(news))
 //!         // The layer caches the routes above it. Of those below it, it caches only `/report`.
 //!         .layer(layer.clone())
-//!         .route("/report", routing::get(made).layer(layer))
-//!         .route("/now", routing::get(made))
+//!         .route("/report", get(made).layer(layer))
+//!         .route("/now", get(made))
 //!         .merge(purges)
 //! }
 //! ```
@@ -90,7 +91,7 @@
 //!     tag: Option<String>,
 //! }
 //!
-//! /// `POST /purge?url=URL` or `POST /purge?tag=TAG`. A layer around it has to check who may do this.
+//! /// `POST /purge?url=URL` or `POST /purge?tag=TAG`. A layer around it has to check who may do so.
 //! async fn purge(
 //!     State(entries): State<Entries<Memory>>,
 //!     Query(purge): Query<Purge>,

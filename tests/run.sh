@@ -50,7 +50,7 @@ if ! .mongo-venv/bin/python -c 'import secantus' 2>/dev/null; then
 fi
 
 say "tests, all features"
-# The programs of the examples are built with the profile and the features of the tests, so that nothing is built twice.
+# The examples are built with the profile and the features of the tests, so nothing is built twice.
 cargo build --profile test --workspace --all-features --bins --tests
 cargo test --workspace --all-features
 programs=${CARGO_TARGET_DIR:-target}/debug
@@ -64,7 +64,7 @@ for store in redb sqlite redis mongodb; do
 done
 
 say "examples"
-# Runs the command twice: the first run should miss once, and the second run as often as $misses says.
+# Runs the command twice. The first run should miss once, the second run as often as $misses says.
 quickstart() {
   local first again
   first=$("$@" --fresh)

@@ -50,8 +50,8 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Whether the field is for all who get the response, so that `Connection` cannot mean it (RFC 9110 §7.6.1): without it,
-/// what is stored would be for others, or for longer. Only responses come here; a proxy that passes requests on, as
-/// `examples/gateway` in the repository does, has to keep `Authorization` besides.
+/// what is stored would be for others, or for longer. Only responses come here; a proxy that passes requests
+/// on, as `examples/gateway` in the repository does, has to keep `Authorization` besides.
 fn is_for_all(name: &HeaderName) -> bool {
     const FOR_ALL: [HeaderName; 9] =
         [AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA, SET_COOKIE, VARY];

@@ -16,7 +16,7 @@ use axum::{
     Router,
     extract::{Path, Query, State},
     http::StatusCode,
-    routing,
+    routing::{get, post},
 };
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
@@ -29,13 +29,13 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 
 fn routes(layer: CacheLayer<Memory>) -> Router {
-    let purges = Router::new().route("/purge", routing::post(purge)).with_state(layer.entries());
+    let purges = Router::new().route("/purge", post(purge)).with_state(layer.entries());
     Router::new()
-        .route("/news/{id}", routing::get(news))
+        .route("/news/{id}", get(news))
         // The layer caches the routes above it. Of those below it, it caches only `/report`.
         .layer(layer.clone())
-        .route("/report", routing::get(made).layer(layer))
-        .route("/now", routing::get(made))
+        .route("/report", get(made).layer(layer))
+        .route("/now", get(made))
         .merge(purges)
 }
 
@@ -56,7 +56,7 @@ struct Purge {
     tag: Option<String>,
 }
 
-/// `POST /purge?url=URL` or `POST /purge?tag=TAG`. A layer around it has to check who may do this.
+/// `POST /purge?url=URL` or `POST /purge?tag=TAG`. A layer around it has to check who may do so.
 async fn purge(
     State(entries): State<Entries<Memory>>,
     Query(purge): Query<Purge>,

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! From top to bottom: the parts put together, the way of a request out and of its response back, the connections and
-//! their end. Beside it, one idea a file: the flags and the store that they name, what a hop does to the
-//! heads that pass it, interim responses, limits to silence, failures, the access log, the admin address.
+//! their end. Beside it, one idea a file: the flags and the store that they name, what a hop does
+//! to the heads that pass it, interim responses, limits to silence, failures, the access log, the
+//! admin address.
 //!
 //! `Host` is passed on as it came, and is part of every key. TLS is for what stands in front, which may well add to
 //! `Forwarded`, as this does; other fields about the client, such as `X-Forwarded-For`, pass as they came.

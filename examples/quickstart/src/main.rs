@@ -4,9 +4,9 @@
 //!
 //! ```sh
 //! cargo run -p quickstart
-//! cargo run -p quickstart -- --fresh                                   # removes what is stored first
-//! cargo run -p quickstart -- --store redb:cache.redb                   # over another file
-//! cargo run -p quickstart --features sqlite -- --store sqlite:cache.db # over another store
+//! cargo run -p quickstart -- --fresh                  # removes what is stored first
+//! cargo run -p quickstart -- --store redb:cache.redb  # in another file
+//! cargo run -p quickstart --features sqlite -- --store sqlite:cache.db
 //! ```
 //!
 //! The other stores are `memory`, which keeps nothing for the second run, `redis://...` with the

@@ -14,7 +14,7 @@ use tower_reqwest::HttpClientLayer;
 async fn main() -> Result<(), BoxError> {
     let origin = start_server().await?;
 
-    // `HttpClientLayer` makes the client a service. `map_request` turns the body into reqwest's own.
+    // `HttpClientLayer` makes the client a service, and `map_request` gives it bodies of its type.
     let client = ServiceBuilder::new()
         .layer(CacheLayer::new(Memory::default()))
         .map_request(|request: Request<RequestBody<_>>| {
