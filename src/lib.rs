@@ -59,59 +59,61 @@
 //!
 //! # In your stack
 //!
-//! A hyper client takes the layer as it is, and so does an axum router, whole or route by route:
+//! A hyper client takes the layer as it is:
 //!
 //! ```
-//! # use std::time::Duration;
-//! # use axum::{Router, routing::get};
 //! # use bytes::Bytes;
 //! # use http::Request;
 //! # use http_body_util::Empty;
 //! # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 //! # use larder::{CacheLayer, store::Memory};
-//! # use tower::{Layer, ServiceBuilder};
+//! # use tower::Layer;
 //! let hyper = Client::builder(TokioExecutor::new()).build_http();
 //! let hyper = CacheLayer::new(Memory::default()).layer(hyper);
-//!
-//! let axum: Router = Router::new()
-//!     .route("/report", get(async || "slow to make"))
-//!     .layer(CacheLayer::shared(Memory::default()).expire_after(Duration::from_secs(60)));
 //! # fn is_service<S: tower::Service<Request<Empty<Bytes>>>>(_: &S) {}
 //! # is_service(&hyper);
 //! ```
 //!
-//! reqwest does by way of [`tower_reqwest`](https://docs.rs/tower-reqwest), with its own body handed back to it:
+//! An axum router takes it for all routes or for some (`examples/axum-server` in the repository):
 //!
+//! ```rust,ignore
+//! fn routes(layer: CacheLayer<Memory>) -> Router {
+//!     let purges = Router::new().route("/purge", post(purge)).with_state(layer.entries());
+//!     Router::new()
+//!         .route("/news/{id}", get(news))
+//!         // The layer caches the routes above it. Of those below it, it caches only `/report`.
+//!         .layer(layer.clone())
+//!         .route("/report", get(made).layer(layer))
+//!         .route("/now", get(made))
+//!         .merge(purges)
+//! }
 //! ```
-//! # use http::Request;
-//! # use larder::{CacheLayer, RequestBody, store::Memory};
-//! # use tower::ServiceBuilder;
-//! # use tower_reqwest::HttpClientLayer;
-//! let reqwest = ServiceBuilder::new()
+//!
+//! reqwest does by way of [`tower_reqwest`](https://docs.rs/tower-reqwest), with its own body handed
+//! back to it (`examples/reqwest-client` in the repository):
+//!
+//! ```rust,ignore
+//! let client = ServiceBuilder::new()
 //!     .layer(CacheLayer::new(Memory::default()))
 //!     .map_request(|request: Request<RequestBody<_>>| {
 //!         request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
 //!     })
 //!     .layer(HttpClientLayer)
 //!     .service(reqwest::Client::new());
-//! # fn is_service<S: tower::Service<Request<reqwest::Body>>>(_: &S) {}
-//! # is_service(&reqwest);
 //! ```
 //!
-//! A tonic channel, and any generated client over it, with the unary calls that [`CacheLayer::grpc`] lists:
+//! A tonic channel, and any generated client over it, with the unary calls that
+//! [`CacheLayer::grpc`] lists (`examples/grpc` in the repository):
 //!
-//! ```
-//! # use larder::{CacheLayer, ConfigError, store::Memory};
-//! # use tower::ServiceBuilder;
-//! # fn example(channel: tonic::transport::Channel) -> Result<(), ConfigError> {
-//! let channel = ServiceBuilder::new()
-//!     .layer(CacheLayer::new(Memory::default()).grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?)
-//!     .map_request(|request: http::Request<_>| request.map(tonic::body::Body::new))
+//! ```rust,ignore
+//! let layer = CacheLayer::new(Memory::default())
+//!     .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
+//!     .expire_after(Duration::from_secs(60));
+//! let cached = ServiceBuilder::new()
+//!     .layer(layer)
+//!     .map_request(|request: http::Request<_>| request.map(Body::new))
 //!     .service(channel);
-//! // let client = CatalogClient::new(channel);
-//! # fn is_client<T: tonic::client::GrpcService<tonic::body::Body>>(_: T) {}
-//! # is_client(channel);
-//! # Ok(()) }
+//! let mut client = CatalogClient::new(cached);
 //! ```
 //!
 //! [`stacks`] tells of each what is keyed and stored, and has the [order](stacks#the-order-of-layers) in which
@@ -241,8 +243,3 @@ pub use self::{
     stats::Stats,
     status::{Bypass, CacheStatus, Miss, Outcome, Refusal, Stale, Stored},
 };
-
-/// The README's code, compiled and run with the other examples.
-#[cfg(all(doctest, feature = "memory", feature = "redb"))]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -2,34 +2,23 @@
 //!
 //! The layer is generic over services and bodies, so that most stacks take it as it is. What each of them is written as,
 //! what is keyed and stored there, and what it cannot see, is told here; which side of it other layers belong on is a
-//! [table](#the-order-of-layers). The examples of the repository run.
+//! [table](#the-order-of-layers). The code on this page comes from programs in
+//! `examples/` in the repository.
 //!
 //! # hyper
 //!
 //! The client of hyper-util, over HTTP/1.1, HTTP/2 and TLS:
 //!
-//! ```no_run
-//! use bytes::Bytes;
-//! use http::Request;
-//! use http_body_util::{BodyExt, Empty};
-//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-//! use larder::{CacheLayer, store::Memory};
-//! use tower::{ServiceBuilder, ServiceExt};
-//!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! let https = hyper_rustls::HttpsConnectorBuilder::new()
-//!     .with_webpki_roots()
+//! ```rust,ignore
+//! let https = HttpsConnectorBuilder::new()
+//!     // Or `.with_webpki_roots()`, with the feature `webpki-tokio`.
+//!     .with_tls_config(tls)
 //!     .https_or_http()
 //!     .enable_all_versions()
 //!     .build();
 //! let client = ServiceBuilder::new()
 //!     .layer(CacheLayer::new(Memory::default()))
 //!     .service(Client::builder(TokioExecutor::new()).build(https));
-//!
-//! let request = Request::get("https://example.com/").body(Empty::<Bytes>::new())?;
-//! let body = client.clone().oneshot(request).await?.into_body().collect().await?.to_bytes();
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! - The version is no part of the key: what came over HTTP/2 answers over HTTP/1.1. A hit has the version that the
@@ -44,13 +33,7 @@
 //! [`tower_reqwest`](https://docs.rs/tower-reqwest) makes a `reqwest::Client` a service of `http::Request`. It takes
 //! bodies of reqwest's own type:
 //!
-//! ```no_run
-//! use http::Request;
-//! use larder::{CacheLayer, RequestBody, store::Memory};
-//! use tower::{ServiceBuilder, ServiceExt};
-//! use tower_reqwest::HttpClientLayer;
-//!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! ```rust,ignore
 //! let client = ServiceBuilder::new()
 //!     .layer(CacheLayer::new(Memory::default()))
 //!     .map_request(|request: Request<RequestBody<_>>| {
@@ -58,14 +41,13 @@
 //!     })
 //!     .layer(HttpClientLayer)
 //!     .service(reqwest::Client::new());
+//! ```
 //!
-//! let request = Request::get("https://example.com/").body(reqwest::Body::default())?;
+//! ```rust,ignore
+//! let request = Request::get(format!("{origin}/answer")).body(reqwest::Body::default())?;
 //! let response = client.clone().oneshot(request).await?;
-//! // For `json`, `text`, `error_for_status` and their like.
+//! // Back to reqwest's own response, for `json`, `text`, `error_for_status` and the like.
 //! let response = reqwest::Response::from(response.map(reqwest::Body::wrap));
-//! let text = response.error_for_status()?.text().await?;
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! Bodies stream in both directions, trailers and versions come through, the error is `reqwest::Error`, and the
@@ -88,51 +70,43 @@
 //! [`CacheLayer::shared`](crate::CacheLayer::shared), with an expiration or the [HTTP
 //! rules](crate::CacheLayer::http_rules). Handlers purge by URL and by tag with the [handle](crate::Entries):
 //!
+//! ```rust,ignore
+//! fn routes(layer: CacheLayer<Memory>) -> Router {
+//!     let purges = Router::new().route("/purge", post(purge)).with_state(layer.entries());
+//!     Router::new()
+//!         .route("/news/{id}", get(news))
+//!         // The layer caches the routes above it. Of those below it, it caches only `/report`.
+//!         .layer(layer.clone())
+//!         .route("/report", get(made).layer(layer))
+//!         .route("/now", get(made))
+//!         .merge(purges)
+//! }
 //! ```
-//! use std::time::Duration;
-//! use axum::{Router, extract::{Query, State}, http::StatusCode, routing::{get, post}};
-//! use larder::{CacheLayer, Entries, store::{ErrorKind, Memory}};
 //!
-//! #[derive(serde::Deserialize)]
+//! ```rust,ignore
+//! #[derive(Deserialize)]
 //! struct Purge {
+//!     /// As clients write it, with the host that they name.
 //!     url: Option<String>,
 //!     tag: Option<String>,
 //! }
 //!
-//! /// Who may do this is for a layer around it to say.
+//! /// `POST /purge?url=URL` or `POST /purge?tag=TAG`. A layer around it has to check who may do so.
 //! async fn purge(
 //!     State(entries): State<Entries<Memory>>,
 //!     Query(purge): Query<Purge>,
-//! ) -> Result<String, StatusCode> {
+//! ) -> Result<String, (StatusCode, String)> {
 //!     let removed = match (purge.url, purge.tag) {
 //!         (Some(url), None) => entries.remove(&url).await,
 //!         (None, Some(tag)) => entries.remove_tag(&tag).await,
-//!         _ => return Err(StatusCode::BAD_REQUEST),
+//!         _ => return Err((StatusCode::BAD_REQUEST, "write ?url=URL or ?tag=TAG\n".to_owned())),
 //!     };
-//!     match removed {
-//!         Ok(removed) => Ok(format!("{removed} removed")),
-//!         Err(error) if error.kind() == ErrorKind::Invalid => Err(StatusCode::BAD_REQUEST),
-//!         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
-//!     }
+//!     let removed = removed.map_err(|error| match error.kind() {
+//!         ErrorKind::Invalid => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+//!         _ => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+//!     })?;
+//!     Ok(format!("{removed} removed\n"))
 //! }
-//!
-//! # fn app() -> Result<Router, larder::ConfigError> {
-//! let layer = CacheLayer::shared(Memory::default())
-//!     .expire_after(Duration::from_secs(60))
-//!     .tags_from(["surrogate-key"])?;
-//! let purges = Router::new().route("/purge", post(purge)).with_state(layer.entries());
-//! let app = Router::new()
-//!     .route("/news", get(async || ([("surrogate-key", "news")], "what is new")))
-//!     .route("/weather", get(async || "rain"))
-//!     // Of what stands above, all is cached; of what stands below, one route.
-//!     .layer(layer.clone())
-//!     .route("/report", get(async || "slow to make").layer(layer))
-//!     .route("/now", get(async || "new each time"))
-//!     .merge(purges);
-//! # Ok(app)
-//! # }
-//! # app()?;
-//! # Ok::<(), larder::ConfigError>(())
 //! ```
 //!
 //! - **The URL** that is keyed, and that a purge names, has the host that the client names, and `http`: an HTTP/1.1
@@ -140,7 +114,7 @@
 //!   a `POST` removes as well. Where a server speaks both, a `map_request` outside makes them one:
 //!
 //!   ```
-//!   # use axum::body::Body;
+//!   # type Body = http_body_util::Full<bytes::Bytes>;
 //!   # use http::{Request, Uri, uri::Scheme};
 //!   use tower::util::MapRequestLayer;
 //!
@@ -163,12 +137,7 @@
 //! [`CacheLayer::grpc`](crate::CacheLayer::grpc) caches the unary calls that it lists; all else passes. Behind a client,
 //! tonic's `Channel` takes one type of body, as does any boxed service, so that `map_request` goes between:
 //!
-//! ```
-//! # use std::time::Duration;
-//! # use larder::{CacheLayer, ConfigError, store::Memory};
-//! # use tonic::{body::Body, transport::Channel};
-//! # use tower::ServiceBuilder;
-//! # fn example(channel: Channel) -> Result<(), ConfigError> {
+//! ```rust,ignore
 //! let layer = CacheLayer::new(Memory::default())
 //!     .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
 //!     .expire_after(Duration::from_secs(60));
@@ -176,17 +145,14 @@
 //!     .layer(layer)
 //!     .map_request(|request: http::Request<_>| request.map(Body::new))
 //!     .service(channel);
-//! // let mut client = CatalogClient::with_origin(cached, "http://shop.example".parse()?);
-//! # fn is_client<T: tonic::client::GrpcService<Body>>(_: T) {}
-//! # is_client(cached);
-//! # Ok(()) }
+//! let mut client = CatalogClient::new(cached);
 //! ```
 //!
 //! In front of a server, a shared layer goes into `Server::builder().layer(layer)` as it is, inside of `GrpcWebLayer`
 //! where there is one. An interceptor that adds credentials goes around the cache (`InterceptedService::new(cached, ..)`):
 //! they are then part of the key. Timeouts on the `Channel` bound the calls, and a call's own `grpc-timeout` its wait for
 //! another's. `CacheStatus` is in `tonic::Response::extensions`; `CacheOptions` go into
-//! `tonic::Request::extensions_mut`. The example `grpc` is whole.
+//! `tonic::Request::extensions_mut`. `examples/grpc` in the repository is a whole program.
 //!
 //! # The order of layers
 //!
@@ -213,16 +179,7 @@
 //!
 //! A client with most of them:
 //!
-//! ```
-//! # use std::time::Duration;
-//! # use bytes::Bytes;
-//! # use http::Request;
-//! # use http_body_util::Full;
-//! # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-//! # use larder::{CacheLayer, store::Memory};
-//! # use tower::{ServiceBuilder, limit::ConcurrencyLimitLayer, timeout::TimeoutLayer};
-//! # use tower_http::{auth::AddAuthorizationLayer, decompression::DecompressionLayer, trace::TraceLayer};
-//! # let client = Client::builder(TokioExecutor::new()).build_http();
+//! ```rust,ignore
 //! let client = ServiceBuilder::new()
 //!     .layer(TraceLayer::new_for_http())
 //!     .layer(AddAuthorizationLayer::bearer("token"))
@@ -231,22 +188,20 @@
 //!     .layer(ConcurrencyLimitLayer::new(100))
 //!     .layer(DecompressionLayer::new())
 //!     .service(client);
-//! # fn is_service<S: tower::Service<Request<Full<Bytes>>>>(_: &S) {}
-//! # is_service(&client);
 //! ```
 //!
 //! And a server, from the inside out:
 //!
-//! ```
-//! # use std::time::Duration;
-//! # use axum::{Router, http::StatusCode, routing::get};
-//! # use larder::{CacheLayer, store::Memory};
-//! # use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer, timeout::TimeoutLayer, trace::TraceLayer};
-//! let app: Router = Router::new()
-//!     .route("/report", get(async || "slow to make"))
+//! ```rust,ignore
+//! let app = Router::new()
+//!     .route("/report", get(async || "slow to make, ".repeat(20)))
+//!     .route("/moved", get(async || Redirect::permanent("/report")))
 //!     .layer(CatchPanicLayer::new())
-//!     .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(10)))
-//!     .layer(CacheLayer::shared(Memory::default()).expire_after(Duration::from_secs(60)))
+//!     .layer(ServerTimeoutLayer::with_status_code(
+//!         StatusCode::GATEWAY_TIMEOUT,
+//!         Duration::from_secs(10),
+//!     ))
+//!     .layer(layer)
 //!     .layer(CompressionLayer::new())
 //!     .layer(CorsLayer::permissive())
 //!     .layer(TraceLayer::new_for_http());
@@ -262,16 +217,7 @@
 //! begins, as far as its response is kept: redirects are so where their statuses are named, or, under the HTTP rules,
 //! where they say for how long.
 //!
-//! ```
-//! # use bytes::Bytes;
-//! # use http::{Request, StatusCode};
-//! # use http_body_util::Full;
-//! # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-//! # use larder::{CacheLayer, store::Memory};
-//! # use tower::ServiceBuilder;
-//! use tower_http::follow_redirect::FollowRedirectLayer;
-//!
-//! # let client = Client::builder(TokioExecutor::new()).build_http();
+//! ```rust,ignore
 //! let layer = CacheLayer::new(Memory::default()).statuses([
 //!     StatusCode::OK,
 //!     StatusCode::MOVED_PERMANENTLY,
@@ -279,11 +225,8 @@
 //! ])?;
 //! let client = ServiceBuilder::new()
 //!     .layer(FollowRedirectLayer::new())
-//!     .layer(layer)
+//!     .layer(layer.clone())
 //!     .service(client);
-//! # fn is_service<S: tower::Service<Request<Full<Bytes>>>>(_: &S) {}
-//! # is_service(&client);
-//! # Ok::<(), larder::ConfigError>(())
 //! ```
 //!
 //! tower-http's layer hands the extensions of a request on to the hops of the same origin:

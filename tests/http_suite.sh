@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs the field's conformance suite (https://github.com/http-tests/cache-tests) through the gateway example, and
+# Runs the field's conformance suite (https://github.com/http-tests/cache-tests) through the example `gateway`, and
 # compares what is not passed with a written list. Needs Node.js and npm, and about a minute.
 #
 #   tests/http_suite.sh [FLAG...]   flags of the gateway; by default: --store memory --policy http --stale-if-error 1h
 #
 #   SUITE=DIR      a checkout of the suite, its packages installed; by default the npm package, fetched into target/
 #   ACCEPTED=FILE  the list, of lines "id reason"; by default that of the package, and none for a checkout
+#   GATEWAY=FILE   the program; by default the example, built for this
 #   RESULTS=FILE   where the suite's own results go, as JSON
 #
 # tests/http_cases/ plays the same cases without connections, in a second or two.
@@ -42,8 +43,11 @@ for file in "$engine/cli.mjs" "$engine/server/server.mjs" "$suite/tests/index.mj
 done
 [ -z "$accepted" ] || [ -f "$accepted" ] || fail "the list $accepted is missing"
 
-cargo build --quiet --example gateway --features memory,metrics,redb,tokio
-gateway=${CARGO_TARGET_DIR:-target}/debug/examples/gateway
+gateway=${GATEWAY:-}
+if [ -z "$gateway" ]; then
+  cargo build --quiet -p gateway
+  gateway=${CARGO_TARGET_DIR:-target}/debug/gateway
+fi
 [ $# -gt 0 ] || set -- --store memory --policy http --stale-if-error 1h
 
 work=$(mktemp -d)

@@ -50,7 +50,10 @@ if ! .mongo-venv/bin/python -c 'import secantus' 2>/dev/null; then
 fi
 
 say "tests, all features"
-cargo test --all-features
+# The examples are built with the profile and the features of the tests, so nothing is built twice.
+cargo build --profile test --workspace --all-features --bins --tests
+cargo test --workspace --all-features
+programs=${CARGO_TARGET_DIR:-target}/debug
 
 say "tests, with memory alone and with nothing; each other store alone is built, and tested above"
 cargo test --no-default-features --lib
@@ -61,18 +64,15 @@ for store in redb sqlite redis mongodb; do
 done
 
 say "examples"
-# Twice, with these arguments: the first run should miss once, and the second never; or as often as $misses says.
+# Runs the command twice. The first run should miss once, the second run as often as $misses says.
 quickstart() {
-  local first again run=(cargo run --quiet --example quickstart)
-  # Any other store than the default one needs its feature; with all of them, it is built already.
-  if [ $# != 0 ]; then run+=(--all-features); fi
-  run+=(--)
-  first=$("${run[@]}" "$@" --fresh)
-  again=$("${run[@]}" "$@")
-  printf '\nquickstart %s\n%s\n\n%s\n' "$*" "$first" "$again"
-  grep -q '^9 hits, 1 misses' <<<"$first" || { echo "quickstart $*: the first run should miss once" >&2; exit 1; }
+  local first again
+  first=$("$@" --fresh)
+  again=$("$@")
+  printf '\n%s\n%s\n\n%s\n' "$*" "$first" "$again"
+  grep -q '^9 hits, 1 misses' <<<"$first" || { echo "$*: the first run should miss once" >&2; exit 1; }
   grep -q "^$((10 - ${misses:-0})) hits, ${misses:-0} misses" <<<"$again" ||
-    { echo "quickstart $*: the second run should miss ${misses:-0} times" >&2; exit 1; }
+    { echo "$*: the second run should miss ${misses:-0} times" >&2; exit 1; }
 }
 scratch=$(mktemp -d)
 servers=()
@@ -103,40 +103,49 @@ if [ -z "$mongodb" ]; then
   wait_for "$scratch/mongodb.uri"
   mongodb=$(cat "$scratch/mongodb.uri")
 fi
-# The default store lies in the temporary folder, where one of another run may lie, or be at work.
-TMPDIR=$scratch quickstart
-quickstart --store "redb:$scratch/cache.redb"
-quickstart --store "sqlite:$scratch/cache.db"
-quickstart --store "redis:$redis"
-quickstart --store "mongodb:$mongodb"
-misses=1 quickstart --store memory
-# What it says of stores that are not built in; all else has been tested with all features.
-cargo build --quiet --features metrics --example gateway
-cargo test --features metrics --test gateway
+quickstart "$programs/quickstart" --store "redb:$scratch/cache.redb"
+quickstart "$programs/quickstart" --store "sqlite:$scratch/cache.db"
+quickstart "$programs/quickstart" --store "$redis"
+quickstart "$programs/quickstart" --store "$mongodb"
+misses=1 quickstart "$programs/quickstart" --store memory
 # Runs the example $1 with the arguments after $2, a pattern that one of the lines it prints should match.
 printed=
 example() {
   local name=$1 pattern=$2
   shift 2
-  printed=$(cargo run --quiet --all-features --example "$name" -- "$@")
+  printed=$("$programs/$name" "$@")
   printf '\n%s\n%s\n' "$name" "$printed"
   grep -Eq "$pattern" <<<"$printed" || { echo "$name: no line is $pattern" >&2; exit 1; }
 }
-example hyper_client '^HTTP/2.0 200 OK, 13 bytes  hit$'
-example reqwest_client '^42  hit$'
-example axum_server '^POST /purge\?tag=news +2 removed'
-example redis_shared '^process [0-9]+: hit, 12 bytes$' --redis "$redis"
+example hyper-client '^HTTP/2.0 200 OK, 13 bytes  hit$'
+example reqwest-client '^42  hit$'
+example axum-server '^POST /purge\?tag=news +2 removed'
+example redis-shared '^process [0-9]+: hit, 12 bytes$' --redis "$redis"
 example stampede '^1 calls, [0-9]+ coalesced, [0-9]+ hits$'
 # Who comes when the answer is there already, on a machine that is slow, has a hit.
 read -r _ _ coalesced _ hits _ <<<"$(grep coalesced <<<"$printed")"
 [ $((coalesced + hits)) = 1999 ] && [ "$hits" -ge 1000 ] && [ "$coalesced" -gt 0 ] ||
   { echo "stampede: one call for the first thousand, and none for the second" >&2; exit 1; }
-example custom_store '^Shelf keeps every promise'
+example custom-store '^Shelf keeps every promise'
 example grpc '^get tea *hit '
 [ "$(grep -c '^get tea .* of call 1$' <<<"$printed")" = 2 ] &&
   [ "$(grep -c '^get dodo *from the server: NotFound$' <<<"$printed")" = 2 ] &&
   [ "$(grep -c '^watch tea *bypass (grpc-method) .* of call [45]$' <<<"$printed")" = 4 ] ||
   { echo "grpc: one call for the tea, and one each for all else" >&2; exit 1; }
+grep -q '^get tea *larder; hit' <<<"$printed" || { echo "grpc: no hit in front of the server" >&2; exit 1; }
+example layers '^server: larder; hit; ttl=[0-9]+, content-encoding: gzip$'
+grep -q '^2 calls for the redirect and its target$' <<<"$printed" || { echo "layers: two calls" >&2; exit 1; }
+example tour '^ +1000 s later: stale \(if-error\)$'
+for line in '/static/logo.png +never expires' 'gateway /private +miss' 'Tiered +miss \(absent\), hit' 'removed by tag: 2' \
+  '1 of 2 requests were hits'; do
+  grep -Eq "^  .*$line" <<<"$printed" || { echo "tour: no line has $line" >&2; exit 1; }
+done
 
 say "the field's conformance suite, through the gateway"
-./tests/http_suite.sh
+GATEWAY=$programs/gateway ./tests/http_suite.sh
+
+say "what users build: the quickstart as the README has it, and a gateway without the stores that are features"
+# Its file lies in the user's cache directory, which is another one here.
+XDG_CACHE_HOME=$scratch quickstart cargo run --quiet -p quickstart --
+[ -s "$scratch/larder-quickstart/http-cache.redb" ] || { echo "quickstart: no file in the cache directory" >&2; exit 1; }
+cargo test -p gateway --test gateway

@@ -62,8 +62,8 @@ pub(crate) fn remove_fields(headers: &mut HeaderMap, is_removed: impl Fn(&Header
 
 /// Whether the field says for whom, or for how long, the response is. It is meant for all who get the response, so that
 /// `Connection` cannot mean it (RFC 9110 §7.6.1): without it, what is stored would be for others, or for longer. Only
-/// responses come here; a proxy that passes requests on, as the example `gateway` does, has to keep `Authorization`
-/// besides.
+/// responses come here; a proxy that passes requests on, as `examples/gateway` in the repository does, has to keep
+/// `Authorization` besides.
 fn is_for_all(name: &HeaderName) -> bool {
     const FOR_ALL: [HeaderName; 6] = [AGE, CACHE_CONTROL, DATE, EXPIRES, PRAGMA, VARY];
     FOR_ALL.contains(name) || name.as_str().ends_with("cache-control")

@@ -31,9 +31,8 @@
 //! # Writing a store
 //!
 //! Implement [`Store`] and [`Writer`]. Keep the bytes of [`Head::encode`] as they are; [`Head::seal`] completes a head
-//! with what is known only at the end of its body. The example
-//! [`custom_store`](https://docs.rs/crate/larder/latest/source/examples/custom_store.rs) is a store from its first line
-//! to its last, and runs the suite on itself.
+//! with what is known only at the end of its body. `examples/custom-store` in the
+//! repository is a whole store that runs the suite on itself.
 //!
 //! A store around a store ([`Tiered`], `Compressed`, `Timeout`, [`AnyStore`], an [`Arc`]) forwards every method, and keeps every
 //! promise itself: the versions, heads and lengths that it shows are its own, not those of what it wraps. What it needs to

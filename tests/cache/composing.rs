@@ -2,7 +2,6 @@
 
 use std::{convert::Infallible, future::Future, time::Duration};
 
-use axum::{Router, routing};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -20,7 +19,7 @@ use tower::{
 
 use crate::support::{
     Broken, Double, NotSync, NotUnpin, Origin, Reply, TestBody, client, empty, frames, full, get,
-    ok, raw_exchange, serve,
+    ok,
 };
 
 fn layer() -> CacheLayer<Memory> {
@@ -87,49 +86,6 @@ async fn inside_boxes() {
     let service = || layer().layer(Double::counting());
     misses_then_hits(BoxCloneService::new(service())).await;
     misses_then_hits(BoxCloneSyncService::new(service())).await;
-}
-
-// ===== axum =====
-
-/// Asks over a socket, twice, and counts what the handler saw.
-async fn served(routes: impl Fn(CacheLayer<Memory>) -> Router, path: &str, cached: bool) {
-    let layer = layer().cache_status_header("larder").unwrap();
-    let address = serve(routes(layer)).await;
-    let ask = async || {
-        let head = format!("GET {path} HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\n\r\n");
-        raw_exchange(address, &head).await
-    };
-    let (first, second) = (ask().await, ask().await);
-    assert!(first.starts_with("HTTP/1.1 200 OK"), "{first}");
-    assert_eq!(first.contains("cache-status: larder; fwd=uri-miss; stored"), cached, "{first}");
-    assert_eq!(second.contains("cache-status: larder; hit"), cached, "{second}");
-    assert!(!second.contains("transfer-encoding"), "a stored length is known: {second}");
-}
-
-async fn hello() -> &'static str {
-    "hello"
-}
-
-#[tokio::test]
-async fn around_an_axum_router() {
-    served(|layer| Router::new().route("/", routing::get(hello)).layer(layer), "/", true).await;
-}
-
-#[tokio::test]
-async fn around_the_routes_of_an_axum_router() {
-    let routes = |layer| Router::new().route("/{name}", routing::get(hello)).route_layer(layer);
-    served(routes, "/a", true).await;
-}
-
-#[tokio::test]
-async fn around_one_method_router_without_an_error_handler() {
-    let routes = |layer| {
-        Router::new()
-            .route("/cached", routing::get(hello).post(hello).layer(layer))
-            .route("/plain", routing::get(hello))
-    };
-    served(routes, "/cached", true).await;
-    served(routes, "/plain", false).await;
 }
 
 // ===== tower's layers on either side =====

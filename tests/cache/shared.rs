@@ -1,9 +1,12 @@
 //! Who shares the cache: what a shared one does not keep, and that no user ever sees another's response.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use http::request;
-use larder::{Bypass, CacheOptions, Expiration, Outcome, Refusal, Stored};
+use http::{Request, Uri, request};
+use larder::{
+    Bypass, CacheLayer, CacheOptions, Expiration, Outcome, Refusal, Stored, store::Memory,
+};
+use tower::{Layer, service_fn};
 
 use crate::support::{Double, Stand, get, line, ok, raw_exchange, serve, with};
 
@@ -162,11 +165,15 @@ async fn both_scopes_see_the_same_entries_in_one_store() {
 /// A server that routes the path as it stands, as axum does, and has a page with the words of whoever asks.
 #[tokio::test]
 async fn nobody_can_put_their_words_under_anothers_url() {
-    let app = axum::Router::new()
-        .route("/home", axum::routing::get(async || "home"))
-        .fallback(async |uri: http::Uri| format!("you said {uri}"))
-        .layer(larder::CacheLayer::shared(larder::store::Memory::default()).expire_after(SECOND));
-    let address = serve(app).await;
+    let app = service_fn(async |request: Request<_>| {
+        let uri: &Uri = request.uri();
+        Ok::<_, Infallible>(match uri.path() {
+            "/home" => ok("home"),
+            _ => ok(format!("you said {uri}")),
+        })
+    });
+    let layer = CacheLayer::shared(Memory::default()).expire_after(SECOND);
+    let address = serve(layer.layer(app)).await;
     let ask = async |target: &str| {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = raw_exchange(address, &request).await;

@@ -103,7 +103,8 @@ impl Server {
 
     /// Waits until it says that it listens; `false` where it has ended.
     fn try_run(&mut self) -> bool {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = here.ancestors().find(|folder| folder.join("tests/support").exists()).unwrap();
         let mut command = Command::new(root.join(".mongo-venv/bin/python"));
         command.arg(root.join("tests/support/mongodb.py")).arg(self.folder.path());
         command.args([&self.port.to_string(), self.sweep]);

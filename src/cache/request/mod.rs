@@ -52,12 +52,10 @@ impl<B: Body> RequestBody<B> {
     /// For a client with a body type of its own, which can do more with that than with one that is wrapped: reqwest sends
     /// its own bodies once more where a server redirects it or refuses an HTTP/2 stream.
     ///
-    /// ```
-    /// # use http::Request;
-    /// # use larder::RequestBody;
-    /// fn for_reqwest(request: Request<RequestBody<reqwest::Body>>) -> Request<reqwest::Body> {
+    /// ```rust,ignore
+    /// .map_request(|request: Request<RequestBody<_>>| {
     ///     request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
-    /// }
+    /// })
     /// ```
     pub fn into_inner_or_else(self, wrap: impl FnOnce(Self) -> B) -> B {
         // A body that is untouched has nothing in front of it.

@@ -23,34 +23,22 @@ impl<B> CacheLayer<B> {
     ///
     /// Around a tonic `Channel`, for any generated client:
     ///
-    /// ```
-    /// # use larder::{CacheLayer, store::Memory};
-    /// # use tonic::transport::Channel;
-    /// # use tower::ServiceBuilder;
-    /// # fn example(layer: CacheLayer<Memory>, channel: Channel) {
+    /// ```rust,ignore
     /// let cached = ServiceBuilder::new()
     ///     .layer(layer)
-    ///     .map_request(|request: http::Request<_>| request.map(tonic::body::Body::new))
+    ///     .map_request(|request: http::Request<_>| request.map(Body::new))
     ///     .service(channel);
-    /// // let client = CatalogClient::new(cached);
-    /// # fn is_client<T: tonic::client::GrpcService<tonic::body::Body>>(_: T) {}
-    /// # is_client(cached);
-    /// # }
+    /// let mut client = CatalogClient::new(cached);
     /// ```
     ///
     /// In front of a server, as a [shared](CacheLayer::shared) cache:
     ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use larder::{CacheLayer, store::Memory};
-    /// # use tonic::{service::Routes, transport::Server};
-    /// # async fn example(catalog: Routes) -> Result<(), Box<dyn std::error::Error>> {
+    /// ```rust,ignore
     /// let layer = CacheLayer::shared(Memory::default())
     ///     .grpc(["/shop.Catalog/GetItem"])?
-    ///     .expire_after(Duration::from_secs(60));
-    /// Server::builder().layer(layer).add_routes(catalog).serve("[::1]:50051".parse()?).await?;
-    /// # Ok(())
-    /// # }
+    ///     .expire_after(Duration::from_secs(60))
+    ///     .cache_status_header("larder")?;
+    /// let server = Server::builder().layer(layer).add_service(catalog);
     /// ```
     ///
     /// - **Which requests**: `POST` with the content type `application/grpc`. All others

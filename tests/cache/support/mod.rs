@@ -4,6 +4,7 @@ mod body;
 mod double;
 /// `larder::store::conformance::Faulty`, compiled here so that these tests need no feature for it.
 #[allow(unreachable_pub)] // It is public there.
+#[allow(dead_code)] // Not every test that includes this module uses all of it.
 #[path = "../../../src/store/conformance/faulty.rs"]
 mod faulty;
 mod gate;

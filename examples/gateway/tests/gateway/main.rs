@@ -1,0 +1,12 @@
+#![allow(clippy::unwrap_used)]
+
+//! The gateway as a process of its own, between an origin and clients that speak over sockets.
+
+mod support;
+
+mod caching;
+mod failures;
+mod hops;
+mod interims;
+mod running;
+mod streams;

@@ -1,0 +1,155 @@
+//! Ten requests to a server that takes a second for each, through a cache on disk.
+//!
+//! Run it twice. The first run waits for one second, the second run does not wait:
+//!
+//! ```sh
+//! cargo run -p quickstart
+//! cargo run -p quickstart -- --fresh                  # removes what is stored first
+//! cargo run -p quickstart -- --store redb:cache.redb  # in another file
+//! cargo run -p quickstart --features sqlite -- --store sqlite:cache.db
+//! ```
+//!
+//! The other stores are `memory`, which keeps nothing for the second run, `redis://...` with the
+//! feature `redis`, and `mongodb://...` with the feature `mongodb`.
+
+use std::{
+    convert::Infallible,
+    env,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+};
+use larder::{
+    BoxError, CacheLayer, CacheStatus,
+    store::{AnyStore, Memory, Redb},
+};
+use tokio::net::TcpListener;
+use tower::{ServiceBuilder, ServiceExt};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let wanted = args.iter().skip_while(|arg| *arg != "--store").nth(1);
+    let origin = start_server().await?;
+
+    // The cache: a store, how long it keeps responses, and one line around the client.
+    let store = open(wanted.map(String::as_str)).await?;
+    let layer = CacheLayer::new(store).expire_after(Duration::from_secs(3600));
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = ServiceBuilder::new().layer(layer.clone()).service(client);
+
+    if args.iter().any(|arg| arg == "--fresh") {
+        layer.entries().clear().await?;
+    }
+
+    let all = Instant::now();
+    for number in 1..=10 {
+        let one = Instant::now();
+        let url = format!("http://{origin}/delay/1");
+        let request = Request::get(url).body(Empty::<Bytes>::new())?;
+        let response = client.clone().oneshot(request).await?;
+        let status = response.status();
+        let cache = response.extensions().get::<CacheStatus>().map(CacheStatus::outcome);
+        let outcome = cache.ok_or("no cache")?.to_string();
+        let body = response.into_body().collect().await?.to_bytes();
+        let (len, time) = (body.len(), one.elapsed());
+        println!("{number:>2}  {status}  {len:>3} bytes  {time:>9.1?}  {outcome}");
+    }
+    let stats = layer.stats();
+    println!("{} hits, {} misses, {:.1?} in all", stats.hits, stats.misses, all.elapsed());
+    // The last handle writes the file out when it is dropped. `close` of the store does the same
+    // and returns the error, if there is one.
+    Ok(())
+}
+
+/// Opens the store that `--store` names, or else a file in the user's cache directory.
+///
+/// A program with one store needs one line: `Redb::in_cache_dir("my-app")?`.
+async fn open(wanted: Option<&str>) -> Result<AnyStore, BoxError> {
+    let Some(wanted) = wanted else {
+        let store = Redb::in_cache_dir("larder-quickstart")?;
+        println!("The cache is {}", store.path().display());
+        return Ok(AnyStore::new(store));
+    };
+    let store = match wanted.split_once(':').unwrap_or((wanted, "")) {
+        ("memory", "") => AnyStore::new(Memory::default()),
+        ("redb", path) if !path.is_empty() => AnyStore::new(Redb::open(path)?),
+        #[cfg(feature = "sqlite")]
+        ("sqlite", path) if !path.is_empty() => AnyStore::new(larder::store::Sqlite::open(path)?),
+        #[cfg(feature = "redis")]
+        ("redis" | "rediss" | "redis+unix", _) => {
+            let server = larder::store::Redis::builder(wanted);
+            AnyStore::new(server.namespace("quickstart:").connect().await?)
+        }
+        #[cfg(feature = "mongodb")]
+        ("mongodb" | "mongodb+srv", _) => {
+            let server = larder::store::MongoDb::builder(wanted);
+            AnyStore::new(server.namespace("quickstart").connect().await?)
+        }
+        (kind, _) => return Err(refuse(kind).into()),
+    };
+    // A URL may contain a password, so only its scheme is printed.
+    match wanted.split_once("://") {
+        Some((scheme, _)) => println!("The cache is on the {scheme} server"),
+        None => println!("The cache is {wanted}"),
+    }
+    Ok(store)
+}
+
+/// Says which feature is missing, or which forms `--store` takes.
+fn refuse(kind: &str) -> String {
+    let (feature, form) = match kind {
+        "sqlite" => ("sqlite", "sqlite:PATH"),
+        "redis" | "rediss" | "redis+unix" => ("redis", "redis://..."),
+        "mongodb" | "mongodb+srv" => ("mongodb", "mongodb://..."),
+        _ => ("", ""),
+    };
+    let is_built_in = match feature {
+        "sqlite" => cfg!(feature = "sqlite"),
+        "redis" => cfg!(feature = "redis"),
+        "mongodb" => cfg!(feature = "mongodb"),
+        _ => true,
+    };
+    if is_built_in {
+        return "write --store memory, redb:PATH, sqlite:PATH, redis://... or mongodb://..."
+            .to_owned();
+    }
+    format!(
+        "this program was built without {feature}; write: \
+         cargo run -p quickstart --features {feature} -- --store {form}"
+    )
+}
+
+/// Starts a server on this machine that answers `/delay/N` after N seconds.
+///
+/// The URL is part of the key, so the port is the same in each run, unless another program has it.
+/// No system gives this port to outgoing connections.
+async fn start_server() -> std::io::Result<SocketAddr> {
+    let listener = match TcpListener::bind("127.0.0.1:17470").await {
+        Ok(listener) => listener,
+        Err(_taken) => TcpListener::bind("127.0.0.1:0").await?,
+    };
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let connection =
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(delay));
+            tokio::spawn(connection);
+        }
+    });
+    Ok(address)
+}
+
+async fn delay(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let seconds = request.uri().path().strip_prefix("/delay/").and_then(|n| n.parse().ok());
+    tokio::time::sleep(Duration::from_secs(seconds.unwrap_or(0))).await;
+    Ok(Response::new(Full::new(Bytes::from_static(b"worth waiting for once\n"))))
+}

@@ -1,0 +1,28 @@
+//! What a cache tells of its work.
+
+use http::Request;
+use larder::BoxError;
+use tower::Layer;
+
+use crate::{ask, origin};
+
+pub(crate) async fn events() -> Result<(), BoxError> {
+    use larder::{CacheLayer, Event, store::Memory};
+
+    let layer = CacheLayer::new(Memory::default()).named("shop")?.on_event(|event| match event {
+        // Such as `miss (absent)`.
+        Event::Answered { status, .. } => println!("  {}", status.outcome()),
+        Event::NotStored { refusal, .. } => println!("  not stored: {refusal}"),
+        // No response says so.
+        Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
+        Event::StoreFailed { operation, error, .. } => eprintln!("{operation}: {error}"),
+        _ => {}
+    });
+
+    let client = layer.clone().layer(origin());
+    for _ in 0..2 {
+        ask(&client, Request::get("http://example.com/")).await?;
+    }
+    println!("  {} of {} requests were hits", layer.stats().hits, layer.stats().requests());
+    Ok(())
+}

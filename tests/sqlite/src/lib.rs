@@ -1,0 +1,1332 @@
+//! What only a file shows that other processes and people may open: opening, crashes, damage, locks, a full disk. What
+//! every store promises is tested by the conformance suite.
+
+#![cfg(test)]
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../support/child.rs"]
+mod child;
+#[path = "../../support/entries.rs"]
+mod entries;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::{Command, Stdio},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future::join_all};
+use http::{HeaderName, Method, Response};
+use larder::{
+    entry::Head,
+    store::{ErrorKind, Result, Sqlite, Store, Version, Writer, sqlite::Durability},
+    time::Timestamp,
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+#[cfg(target_os = "linux")]
+use self::child::peak;
+use self::{
+    child::{CHILD, child, child_path, hear, say},
+    entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
+};
+
+const CHUNK: usize = 128 * 1024;
+const PAGE: usize = 8 * 1024;
+
+// ===== support =====
+
+/// Nothing takes so long unless it never comes. Also as long as one who writes waits for others, where they may stand still
+/// for a while with the machine.
+const NEVER: Duration = Duration::from_secs(120);
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.db");
+    (directory, path)
+}
+
+fn head() -> Head {
+    head_at(Timestamp::from_millis(1_000))
+}
+
+fn tagged(tags: &[&str], expires_at: Option<u64>) -> Head {
+    head()
+        .with_tags(tags.iter().map(|&tag| tag.into()).collect())
+        .with_expires_at(expires_at.map(Timestamp::from_millis))
+}
+
+/// Where other processes write as well.
+fn patient(path: &Path) -> Sqlite {
+    Sqlite::builder(path).busy_timeout(NEVER).open().unwrap()
+}
+
+/// The file as any other program sees it.
+fn plain(path: &Path) -> Connection {
+    let conn = Connection::open(path).unwrap();
+    conn.busy_timeout(NEVER).unwrap();
+    conn
+}
+
+fn number(conn: &Connection, sql: &str) -> i64 {
+    conn.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// How many rows there are: entries, chunks, tags, unfinished, garbage.
+fn rows(path: &Path) -> [i64; 5] {
+    let conn = plain(path);
+    assert_eq!(
+        (
+            number(&conn, "SELECT entries FROM state"),
+            number(&conn, "SELECT bytes FROM state"),
+            number(&conn, "SELECT count(*) FROM tags WHERE entry NOT IN (SELECT id FROM entries)"),
+        ),
+        (
+            number(&conn, "SELECT count(*) FROM entries"),
+            number(&conn, "SELECT coalesce(sum(size), 0) FROM entries"),
+            0,
+        ),
+        "the sums"
+    );
+    let check: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok");
+    ["entries", "chunks", "tags", "unfinished", "garbage"]
+        .map(|table| number(&conn, &format!("SELECT count(*) FROM {table}")))
+}
+
+/// Lets what was left to readers be removed at once, then counts.
+async fn settled_rows(path: &Path) -> [i64; 5] {
+    let store = Sqlite::open(path).unwrap();
+    store.vacuum().await.unwrap();
+    store.close().await.unwrap();
+    rows(path)
+}
+
+// ===== opening =====
+
+#[tokio::test]
+async fn a_missing_file_is_made_with_the_directories_above_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a/b/c/cache.db");
+    let store = Sqlite::open(&path).unwrap();
+    assert_eq!(store.path(), path);
+    assert!(path.is_file());
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+    put(&store, key(2), head(), body(1, 300_000)).await.unwrap();
+    let files = || path.parent().unwrap().read_dir().unwrap().map(Result::unwrap);
+    #[cfg(unix)]
+    for file in files() {
+        use std::os::unix::fs::PermissionsExt;
+        let name = file.file_name().into_string().unwrap();
+        if !name.contains("-writer-") {
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "responses may be private: {name}");
+        }
+    }
+    drop(store);
+    let left: Vec<_> = files().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[tokio::test]
+async fn reopening_keeps_the_entries() {
+    let (_directory, path) = place();
+    let sizes = [0, 1, 10_000, 32 * 1024, 32 * 1024 + 1, CHUNK, CHUNK + 1, 700_000];
+    {
+        let store = Sqlite::open(&path).unwrap();
+        for (number, len) in sizes.into_iter().enumerate() {
+            let number = number as u64;
+            put(&store, key(number), head(), body(number, len)).await.unwrap();
+        }
+        // Dropped without a word: that syncs as well.
+    }
+    let store = Sqlite::open(&path).unwrap();
+    assert_eq!(store.len().await.unwrap(), sizes.len() as u64);
+    assert!(store.size_bytes().await.unwrap() > sizes.iter().sum::<usize>() as u64);
+    for (number, len) in sizes.into_iter().enumerate() {
+        let number = number as u64;
+        assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len), "{len} bytes");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_cache_is_refused_and_left_alone() {
+    let (directory, path) = place();
+
+    for text in ["a precious text file, not a database".to_owned(), "precious ".repeat(2_000)] {
+        std::fs::write(&path, &text).unwrap();
+        let error = Sqlite::open(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(error.to_string().contains("choose another path"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    let error = Sqlite::open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("is a directory"), "{error}");
+
+    // A file where a directory would have to be.
+    let below = path.join("cache.db");
+    let error = Sqlite::open(&below).unwrap_err();
+    assert!(error.to_string().contains(&format!("cannot make {}", below.display())), "{error}");
+
+    assert_eq!(Sqlite::builder(&path).max_bytes(0).open().unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(Sqlite::in_memory(0).unwrap_err().kind(), ErrorKind::Invalid);
+    for name in ["", ".", "..", "a/b", "a\\b"] {
+        assert_eq!(Sqlite::in_cache_dir(name).unwrap_err().kind(), ErrorKind::Invalid, "{name:?}");
+    }
+}
+
+#[test]
+fn another_programs_database_is_refused_and_left_alone() {
+    let (_directory, path) = place();
+    let conn = plain(&path);
+    conn.execute_batch("CREATE TABLE entries (a); INSERT INTO entries VALUES ('b')").unwrap();
+    drop(conn);
+    let before = std::fs::read(&path).unwrap();
+    let error = Sqlite::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("not a larder cache"), "{error}");
+    assert!(std::fs::read(&path).unwrap() == before);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_written_is_refused() {
+    let (_directory, path) = place();
+    drop(Sqlite::open(&path).unwrap());
+    let mut permissions = path.metadata().unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    // Root may write it all the same, but not what the kernel shows.
+    let root = std::fs::OpenOptions::new().write(true).open(&path).is_ok();
+    let path = if root { PathBuf::from("/sys/kernel/notes") } else { path };
+    assert!(path.exists(), "{} is needed, or a user who is not root", path.display());
+    let error = Sqlite::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert!(error.to_string().contains("check that the file can be written"), "{error}");
+    let error = Sqlite::open("/proc/version").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert!(error.to_string().contains("/proc/version"), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_an_older_one_emptied() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 200_000)).await.unwrap();
+    store.close().await.unwrap();
+
+    plain(&path).execute_batch("PRAGMA user_version = 7").unwrap();
+    let error = Sqlite::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    let text = error.to_string();
+    assert!(text.contains("version 7") && text.contains("reads 1"), "{text}");
+    assert!(text.contains(path.to_str().unwrap()), "{text}");
+    assert_eq!(rows(&path)[0], 1);
+
+    // With a table of somebody else's in it, which is none of our business.
+    plain(&path)
+        .execute_batch(
+            "PRAGMA user_version = 0; CREATE TABLE notes (a); INSERT INTO notes VALUES (1)",
+        )
+        .unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+    store.clear().await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [0; 5]);
+    assert_eq!(number(&plain(&path), "SELECT count(*) FROM notes"), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_lacks_a_table_is_refused() {
+    let (_directory, path) = place();
+    Sqlite::open(&path).unwrap().close().await.unwrap();
+    plain(&path).execute_batch("DROP TABLE garbage").unwrap();
+    let error = Sqlite::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("remove it and the cache starts empty"), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_file_becomes_a_cache() {
+    let (_directory, path) = place();
+    std::fs::write(&path, "").unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+}
+
+/// Names that mean something to SQLite are names of files here.
+#[tokio::test]
+async fn a_path_is_taken_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in [":memory:", "file:a?mode=memory", "a b%20c#d"] {
+        let path = directory.path().join(name);
+        let store = Sqlite::open(&path).unwrap();
+        put(&store, key(1), head(), body(1, 10)).await.unwrap();
+        store.close().await.unwrap();
+        assert!(path.metadata().unwrap().len() > 0, "{name}");
+    }
+    if child_path().is_none() {
+        // And relative ones.
+        let mut command = child("a_path_is_taken_as_it_is", directory.path());
+        let status = command.current_dir(directory.path()).stdout(Stdio::null()).status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    for name in [":memory:", "file:a?mode=memory"] {
+        let store = Sqlite::open(name).unwrap();
+        assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 10), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_temporary_store_removes_its_file() {
+    let store = Sqlite::temporary().unwrap();
+    let path = store.path().to_owned();
+    let clone = store.clone();
+    put(&store, key(1), head(), body(1, 300_000)).await.unwrap();
+    drop(store);
+    assert_eq!(get(&clone, key(1)).await.unwrap(), body(1, 300_000));
+    drop(clone);
+    assert!(!path.exists() && !path.parent().unwrap().exists());
+}
+
+#[tokio::test]
+async fn a_store_in_the_cache_directory_lies_under_the_applications_name() {
+    if let Some(path) = child_path() {
+        let store = Sqlite::in_cache_dir("larder-test").unwrap();
+        assert_eq!(store.path(), path.join("larder-test/http-cache.db"));
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let name = "a_store_in_the_cache_directory_lies_under_the_applications_name";
+    let mut command = child(name, directory.path());
+    command.env("XDG_CACHE_HOME", directory.path()).stdout(Stdio::null());
+    assert!(command.status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_that_it_is_closed() {
+    let (_directory, path) = place();
+    for store in [Sqlite::open(&path).unwrap(), Sqlite::in_memory(1 << 30).unwrap()] {
+        put(&store, key(1), head(), body(1, 500_000)).await.unwrap();
+        let mut writing = store.put(&key(2), head()).await.unwrap();
+        writing.write(body(2, 500_000)).await.unwrap();
+        let reading = store.get(&key(1)).await.unwrap().unwrap();
+        let clone = store.clone();
+        store.close().await.unwrap();
+        clone.close().await.unwrap();
+
+        let closed = |error: larder::store::Error| {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            assert!(error.to_string().contains("is closed"), "{error}");
+        };
+        closed(clone.get(&key(1)).await.unwrap_err());
+        closed(clone.put(&key(1), head()).await.unwrap_err());
+        closed(clone.update(&key(1), Version::new(1), head()).await.unwrap_err());
+        closed(clone.remove(&key(1)).await.unwrap_err());
+        closed(clone.remove_expired(Timestamp::MAX).await.unwrap_err());
+        closed(clone.remove_tagged("a").await.unwrap_err());
+        closed(clone.clear().await.unwrap_err());
+        closed(clone.vacuum().await.unwrap_err());
+        closed(clone.len().await.unwrap_err());
+        closed(clone.size_bytes().await.unwrap_err());
+        closed(Box::pin(clone.scan()).next().await.unwrap().unwrap_err());
+        closed(writing.finish(None).await.unwrap_err());
+        closed(read(reading).await.unwrap_err());
+    }
+    // What the writer had sent is given up by closing.
+    let after = rows(&path);
+    assert_eq!((after[0], after[3], after[4]), (1, 0, 1));
+    assert_eq!(settled_rows(&path).await, [1, 4, 0, 0, 0]);
+}
+
+// ===== people =====
+
+#[tokio::test]
+async fn people_can_read_the_file_while_it_is_in_use() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    let response =
+        |status: u16| Response::builder().status(status).body(()).unwrap().into_parts().0;
+    let at = Timestamp::from_millis(1_700_000_000_123);
+    let one = Head::new(Method::GET, "http://example.com/a?b=c", response(200), at)
+        .with_tags(vec!["news".into(), "front".into()])
+        .with_expires_at(Some(Timestamp::from_millis(1_700_000_060_000)));
+    put(&store, key(1), one, body(1, 10)).await.unwrap();
+    let two = Head::new(Method::HEAD, "http://example.com/gone", response(404), at);
+    put(&store, key(2), two, body(2, 300_000)).await.unwrap();
+    let names = vec![HeaderName::from_static("accept")];
+    let list = Head::variants(Method::GET, "http://example.com/varies", names, at);
+    put(&store, key(3), list, Bytes::new()).await.unwrap();
+
+    let conn = plain(&path);
+    let mut select = conn
+        .prepare(
+            "SELECT method || ' ' || url || ' ' || status || ' ' || stored_at || ' '
+                 || coalesce(expires_at, 'never') || ' ' || body_bytes || ' ' || coalesce(tags, '-')
+             FROM responses ORDER BY url",
+        )
+        .unwrap();
+    let lines: Vec<String> =
+        select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET http://example.com/a?b=c 200 2023-11-14T22:13:20.123Z 2023-11-14T22:14:20.000Z 10 front news",
+            "HEAD http://example.com/gone 404 2023-11-14T22:13:20.123Z never 300000 -",
+        ]
+    );
+    let hex: String = conn
+        .query_row("SELECT key FROM responses WHERE status = 200", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(hex, key(1).to_string());
+    let small: Vec<u8> = conn
+        .query_row("SELECT content FROM entries WHERE url LIKE '%/a?%'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(small, body(1, 10));
+
+    // What a 304 changes is seen as well.
+    let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+    let newer = Head::new(Method::GET, "http://example.com/a?b=c", response(203), at);
+    assert!(store.update(&key(1), seen, newer).await.unwrap());
+    assert_eq!(number(&conn, "SELECT status FROM responses WHERE method = 'GET'"), 203);
+}
+
+#[tokio::test]
+async fn entries_can_be_deleted_by_hand() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    for number in 0..10 {
+        put(&store, key(number), tagged(&["a", "b"], Some(number)), body(number, 150_000))
+            .await
+            .unwrap();
+    }
+    let deleted = plain(&path).execute("DELETE FROM entries WHERE expires_at < 8", []).unwrap();
+    assert_eq!(deleted, 8);
+    assert!(store.get(&key(1)).await.unwrap().is_none());
+    assert_eq!(get(&store, key(9)).await.unwrap(), body(9, 150_000));
+    assert_eq!(store.len().await.unwrap(), 2);
+    assert_eq!(store.remove_tagged("a").await.unwrap(), 2);
+    assert_eq!(store.size_bytes().await.unwrap(), 0);
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [0; 5]);
+}
+
+// ===== entries and their rows =====
+
+#[tokio::test]
+async fn replacing_and_removing_leave_no_rows() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    put(&store, key(1), tagged(&["a", "b", "a"], Some(5)), body(1, 400_000)).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [1, 4, 2, 0, 0]);
+
+    let store = Sqlite::open(&path).unwrap();
+    put(&store, key(1), tagged(&["b", "c", "d"], None), body(2, 10)).await.unwrap();
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 10));
+    assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
+    assert_eq!(store.remove_expired(Timestamp::MAX).await.unwrap(), 0);
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [1, 4, 3, 0, 1]);
+    assert_eq!(settled_rows(&path).await, [1, 0, 3, 0, 0]);
+
+    let store = Sqlite::open(&path).unwrap();
+    assert!(store.remove(&key(1)).await.unwrap());
+    assert!(!store.remove(&key(1)).await.unwrap());
+    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [0; 5]);
+}
+
+#[tokio::test]
+async fn a_dropped_writer_leaves_no_rows() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    let mut writer = store.put(&key(1), tagged(&["a"], Some(5))).await.unwrap();
+    for piece in pieces(&body(1, 2 * MIB)) {
+        writer.write(piece).await.unwrap();
+    }
+    drop(writer);
+    assert_eq!(get(&store, key(1)).await, None);
+    // At once, while the store stays open.
+    let begin = Instant::now();
+    while rows(&path) != [0; 5] {
+        assert!(begin.elapsed() < NEVER, "{:?}", rows(&path));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_update_replaces_the_head_alone_and_only_of_what_was_seen() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    for (number, len) in [(1, 100), (2, 300_000)] {
+        let key = key(number);
+        put(&store, key, tagged(&["a", "b"], Some(5)), body(number, len)).await.unwrap();
+        let seen = store.get(&key).await.unwrap().unwrap().version;
+        assert!(store.update(&key, seen, tagged(&["b", "c"], Some(9))).await.unwrap());
+        assert!(!store.update(&key, seen, tagged(&["d"], None)).await.unwrap());
+        let hit = store.get(&key).await.unwrap().unwrap();
+        assert_ne!(hit.version, seen);
+        assert_eq!(hit.head.expires_at(), Some(Timestamp::from_millis(9)));
+        assert_eq!(hit.head.body_len(), len as u64);
+        assert_eq!(read(hit).await.unwrap(), body(number, len));
+    }
+    assert_eq!(store.remove_expired(Timestamp::from_millis(8)).await.unwrap(), 0);
+    assert_eq!(store.remove_tagged("a").await.unwrap(), 0);
+    assert_eq!(rows(&path), [2, 3, 4, 0, 0]);
+    assert_eq!(store.remove_tagged("c").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_reader_reads_the_old_body_to_its_end() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 3 * MIB)).await.unwrap();
+    let replaced = store.get(&key(1)).await.unwrap().unwrap();
+    put(&store, key(1), head(), body(2, 3 * MIB)).await.unwrap();
+    let removed = store.get(&key(1)).await.unwrap().unwrap();
+    store.remove(&key(1)).await.unwrap();
+    // Enough for pages to be used again, if they were free.
+    for number in 10..40 {
+        put(&store, key(number), head(), body(number, MIB)).await.unwrap();
+    }
+    store.clear().await.unwrap();
+    store.vacuum().await.unwrap();
+    assert_eq!(read(replaced).await.unwrap(), body(1, 3 * MIB));
+    assert_eq!(read(removed).await.unwrap(), body(2, 3 * MIB));
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [0; 5]);
+}
+
+#[tokio::test]
+async fn clearing_leaves_unfinished_bodies_alone() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    put(&store, key(1), tagged(&["a"], Some(5)), body(1, MIB)).await.unwrap();
+    let mut writer = store.put(&key(2), head()).await.unwrap();
+    writer.write(body(2, MIB)).await.unwrap();
+    store.clear().await.unwrap();
+    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
+    writer.finish(None).await.unwrap();
+    assert_eq!(get(&store, key(1)).await, None);
+    assert_eq!(get(&store, key(2)).await.unwrap(), body(2, MIB));
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [1, 8, 0, 0, 0]);
+    // The triggers are back.
+    plain(&path).execute("DELETE FROM entries", []).unwrap();
+    assert_eq!(settled_rows(&path).await, [0; 5]);
+}
+
+#[tokio::test]
+async fn writes_that_arrive_together_are_all_there() {
+    let store = Sqlite::temporary().unwrap();
+    let writes = (0..500).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            put(&store, key(number % 250), head(), body(number, 3_000)).await.unwrap();
+            assert!(get(&store, key(number % 250)).await.is_some());
+        })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.unwrap();
+    }
+    assert_eq!(store.len().await.unwrap(), 250);
+}
+
+#[test]
+fn outside_of_a_runtime_it_works_as_well() {
+    let store = Sqlite::temporary().unwrap();
+    futures_util::future::FutureExt::now_or_never(store.get(&key(1))).unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn every_setting_finds_the_same() {
+    let (directory, _) = place();
+    let builder = |name| Sqlite::builder(directory.path().join(name));
+    for builder in [
+        builder("inline").inline_reads(true),
+        builder("synced").durability(Durability::EachCommit),
+        builder("at once").durability(Durability::Every(Duration::ZERO)),
+        builder("no cache").cache_bytes(0),
+        builder("no patience").busy_timeout(Duration::ZERO),
+        builder("small").incremental_vacuum(true),
+    ] {
+        let store = builder.open().unwrap();
+        for (number, len) in [(1, 100), (2, 700_000)] {
+            put(&store, key(number), head(), body(number, len)).await.unwrap();
+            assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len), "{store:?}");
+        }
+    }
+}
+
+#[test]
+fn debug_output_is_short() {
+    let store = Sqlite::temporary().unwrap();
+    let text = format!("{store:?}");
+    assert!(text.starts_with("Sqlite { path: ") && text.len() < 300, "{text}");
+}
+
+// ===== damage =====
+
+#[tokio::test]
+async fn damage_to_a_row_is_an_error_of_that_entry_alone() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    let other = key(1_000);
+    put(&store, other, head(), body(5, 200_000)).await.unwrap();
+    for (number, damage) in [
+        "head = zeroblob(length(head))",
+        "head = substr(head, 1, length(head) - 1)",
+        "head = 'text'",
+        "content = zeroblob(40)",
+        "content = substr(content, 2)",
+        "content = NULL",
+        "content_checksum = content_checksum + 1",
+        "content_checksum = -1",
+        "checksum = checksum + 1",
+        "checksum = 'text'",
+        "body_bytes = 41",
+        "body_bytes = -1",
+        "body = 1",
+        "version = 'text'",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = key(number as u64);
+        put(&store, key, tagged(&["a"], Some(5)), body(1, 40)).await.unwrap();
+        let sql = format!("UPDATE entries SET {damage} WHERE key = ?1");
+        assert_eq!(plain(&path).execute(&sql, [key.as_bytes()]).unwrap(), 1);
+        let error = store.get(&key).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
+        assert!(error.to_string().contains(&key.to_string()), "{damage}: {error}");
+        assert!(store.remove(&key).await.unwrap(), "{damage}");
+        assert!(store.get(&key).await.unwrap().is_none());
+    }
+    assert_eq!(store.remove_expired(Timestamp::MAX).await.unwrap(), 0);
+    assert_eq!(get(&store, other).await.unwrap(), body(5, 200_000));
+}
+
+#[tokio::test]
+async fn a_row_under_another_key_is_an_error() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 40)).await.unwrap();
+    put(&store, key(2), head(), body(2, 40)).await.unwrap();
+    plain(&path)
+        .execute_batch(
+            "CREATE TABLE swap AS SELECT key FROM entries WHERE id = 1;
+             UPDATE entries SET key = zeroblob(32) WHERE id = 1;
+             UPDATE entries SET key = (SELECT key FROM swap) WHERE id = 2; DROP TABLE swap",
+        )
+        .unwrap();
+    assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    put(&store, key(1), head(), body(3, 40)).await.unwrap();
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(3, 40));
+}
+
+#[tokio::test]
+async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
+    let (_directory, path) = place();
+    let whole = body(1, 6 * CHUNK);
+    let store = Sqlite::open(&path).unwrap();
+    for damage in [
+        "UPDATE chunks SET data = zeroblob(131072) WHERE number = 3",
+        "UPDATE chunks SET data = substr(data, 2) WHERE number = 3",
+        "DELETE FROM chunks WHERE number = 3",
+    ] {
+        put(&store, key(1), head(), whole.clone()).await.unwrap();
+        store.vacuum().await.unwrap();
+        plain(&path).execute(damage, []).unwrap();
+        let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
+        let mut before = Vec::new();
+        let error = loop {
+            match body.next().await.unwrap() {
+                Ok(chunk) => before.extend_from_slice(&chunk),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains(&key(1).to_string()), "{error}");
+        assert_eq!(before, whole[..3 * CHUNK]);
+    }
+    // The first chunk is looked at before the hit is a hit.
+    plain(&path).execute("DELETE FROM chunks WHERE number = 0", []).unwrap();
+    assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(store.remove(&key(1)).await.unwrap());
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [0; 5]);
+}
+
+#[tokio::test]
+async fn scanning_lists_every_entry_once_and_passes_over_damage() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    join_all((0..700).map(async |number| {
+        put(&store, key(number), head(), body(number, 100)).await.unwrap();
+    }))
+    .await;
+    plain(&path)
+        .execute("UPDATE entries SET head = zeroblob(60) WHERE key = ?1", [key(350).as_bytes()])
+        .unwrap();
+    let items: Vec<_> = store.scan().collect().await;
+    assert_eq!(items.len(), 700);
+    let mut keys: Vec<_> = items.iter().flatten().map(|item| item.key).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 699);
+    let error = items.into_iter().find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains(&key(350).to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    let len = |number: u64| [10, 3_000, 20_000, 200_000][number as usize % 4];
+    for number in 0..40 {
+        let head = tagged(&["a"], Some(number));
+        put(&store, key(number), head, body(number, len(number))).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let (mut right, mut wrong) = (0, 0);
+    for round in 0..80_usize {
+        let mut damaged = whole.clone();
+        match round {
+            0 => damaged.truncate(whole.len() / 2),
+            1 => damaged.truncate(4_000),
+            _ => {
+                // Mostly in the first bytes of pages, where their structure is.
+                let page =
+                    if round < 20 { round - 2 } else { (round * 7_919) % (whole.len() / PAGE) };
+                for at in 0..16 {
+                    damaged[page * PAGE + at] ^= (round * 31 + at * 17) as u8;
+                }
+            }
+        }
+        std::fs::write(&path, &damaged).unwrap();
+        let store = match Sqlite::open(&path) {
+            Ok(store) => store,
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("remove it") || text.contains("another path"), "{text}");
+                wrong += 1;
+                continue;
+            }
+        };
+        for number in 0..40 {
+            let read = match store.get(&key(number)).await {
+                Ok(Some(hit)) => read(hit).await,
+                Ok(None) => continue,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(bytes) => {
+                    assert!(bytes == body(number, len(number)), "round {round}, entry {number}");
+                    right += 1;
+                }
+                Err(_) => wrong += 1,
+            }
+        }
+        // These may fail as well, but they end.
+        drop(put(&store, key(100), head(), body(100, 300_000)).await);
+        drop(store.remove_tagged("a").await);
+        drop(store.vacuum().await);
+        drop(store.close().await);
+        drop(store);
+        for beside in ["-wal", "-shm"] {
+            drop(std::fs::remove_file(format!("{}{beside}", path.display())));
+        }
+    }
+    assert!(right > 0 && wrong > 0, "{right} {wrong}");
+}
+
+// ===== expiry, eviction, room =====
+
+#[tokio::test]
+async fn expired_and_tagged_entries_are_removed_by_the_thousand() {
+    let store = Sqlite::temporary().unwrap();
+    join_all((0..2_500).map(async |number| {
+        let head = tagged(&["all"], Some(if number < 2_300 { number } else { 10_000 }));
+        put(&store, key(number), head, body(number, 10)).await.unwrap();
+    }))
+    .await;
+    assert_eq!(store.remove_expired(Timestamp::from_millis(2_200)).await.unwrap(), 2_201);
+    assert_eq!(store.len().await.unwrap(), 299);
+    assert_eq!(store.remove_tagged("none").await.unwrap(), 0);
+    assert_eq!(store.remove_tagged("all").await.unwrap(), 299);
+    assert_eq!((store.len().await.unwrap(), store.size_bytes().await.unwrap()), (0, 0));
+}
+
+/// What the store's statements look at, by SQLite's own account.
+#[tokio::test]
+async fn removal_goes_by_index() {
+    let (_directory, path) = place();
+    let _store = Sqlite::open(&path).unwrap();
+    let conn = plain(&path);
+    for sql in [
+        "DELETE FROM entries WHERE id IN
+             (SELECT id FROM entries WHERE keep_until <= 5 ORDER BY keep_until LIMIT 9)",
+        "DELETE FROM entries WHERE id IN (SELECT entry FROM tags WHERE tag = 'a' LIMIT 9)",
+        "DELETE FROM tags WHERE entry = 5",
+        "SELECT id, key FROM entries WHERE id >= 5 AND id < 9 ORDER BY id LIMIT 256",
+        "SELECT body FROM garbage WHERE since <= 5 ORDER BY since LIMIT 1 OFFSET 2",
+        "DELETE FROM chunks WHERE id IN (SELECT id FROM chunks WHERE body = 5 LIMIT 9)",
+    ] {
+        let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let plan: Vec<String> =
+            explain.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(plan.iter().any(|step| step.contains("SEARCH")), "{sql}: {plan:?}");
+        assert!(
+            !plan.iter().any(|step| step.contains("SCAN") || step.contains("TEMP")),
+            "{sql}: {plan:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_entries_go_first_save_those_that_were_read() {
+    let (_directory, path) = place();
+    let store = Sqlite::builder(&path).max_bytes(200_000).open().unwrap();
+    for number in 0..18 {
+        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
+    }
+    assert_eq!(store.len().await.unwrap(), 18);
+    for number in [0, 3] {
+        assert!(get(&store, key(number)).await.is_some());
+    }
+    for number in 18..24 {
+        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
+    }
+    assert!(store.size_bytes().await.unwrap() <= 200_000);
+    let mut there = Vec::new();
+    for item in store.scan().collect::<Vec<_>>().await {
+        there.push(item.unwrap().key);
+    }
+    assert!(there.contains(&key(0)) && there.contains(&key(3)));
+    for number in [1, 2, 4] {
+        assert!(!there.contains(&key(number)), "{number}");
+    }
+    assert!(there.contains(&key(23)));
+
+    // Not read again, they go when the hand comes round, which it does as it passes over others that were read.
+    for number in 24..80 {
+        put(&store, key(number), head(), body(number, 10_000)).await.unwrap();
+        assert!(get(&store, key(number)).await.is_some());
+    }
+    assert!(store.get(&key(0)).await.unwrap().is_none());
+    assert!(store.get(&key(3)).await.unwrap().is_none());
+    let len = store.len().await.unwrap() as i64;
+    // All take the same, so that what has gone is known by what is left.
+    let (evicted, size) = (store.evicted(), store.size_bytes().await.unwrap());
+    assert_eq!(evicted.entries, 80 - len as u64);
+    assert_eq!(evicted.bytes, evicted.entries * (size / len as u64));
+    store.close().await.unwrap();
+    assert_eq!(rows(&path), [len, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn eviction_ends_where_the_sum_is_wrong() {
+    let (_directory, path) = place();
+    let store = Sqlite::builder(&path).max_bytes(100_000).open().unwrap();
+    put(&store, key(1), head(), body(1, 1_000)).await.unwrap();
+    plain(&path).execute("UPDATE state SET bytes = 1 << 40", []).unwrap();
+    put(&store, key(2), head(), body(2, 1_000)).await.unwrap();
+    put(&store, key(3), head(), body(3, 1_000)).await.unwrap();
+    assert_eq!(get(&store, key(3)).await.unwrap(), body(3, 1_000));
+    rows(&path);
+}
+
+#[tokio::test]
+async fn large_bodies_make_room_by_their_size_and_never_fit_beyond_it() {
+    let (_directory, path) = place();
+    let store = Sqlite::builder(&path).max_bytes(3 * MIB as u64).open().unwrap();
+    for number in 0..30 {
+        put(&store, key(number), head(), body(number, 20_000)).await.unwrap();
+    }
+    put(&store, key(100), head(), body(100, 2 * MIB + MIB / 2)).await.unwrap();
+    assert!(store.size_bytes().await.unwrap() <= 3 * MIB as u64);
+    assert_eq!(get(&store, key(100)).await.unwrap(), body(100, 2 * MIB + MIB / 2));
+    assert!(store.len().await.unwrap() > 20);
+
+    let error = put(&store, key(101), head(), body(101, 4 * MIB)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    // By its head alone as well.
+    let parts = Response::builder()
+        .header("x-long", vec![b'a'; 4 * MIB].as_slice())
+        .body(())
+        .unwrap()
+        .into_parts();
+    let long = Head::new(Method::GET, "/", parts.0, Timestamp::MIN);
+    let error = put(&store, key(102), long, body(102, 300_000)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(get(&store, key(100)).await.is_some());
+    let len = store.len().await.unwrap() as i64;
+    store.close().await.unwrap();
+    assert_eq!(settled_rows(&path).await, [len, 20, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn vacuum_gives_the_room_back_and_incremental_vacuum_does_it_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    for incremental in [false, true] {
+        let path = directory.path().join(incremental.to_string());
+        let store = Sqlite::builder(&path).incremental_vacuum(incremental).open().unwrap();
+        for number in 0..24 {
+            put(&store, key(number), head(), body(number, MIB)).await.unwrap();
+            put(&store, key(100 + number), head(), body(number, 20_000)).await.unwrap();
+        }
+        let size = || {
+            let pages = number(&plain(&path), "PRAGMA page_count");
+            pages * number(&plain(&path), "PRAGMA page_size")
+        };
+        assert_eq!(number(&plain(&path), "PRAGMA page_size"), PAGE as i64);
+        let before = size();
+        assert!(before > 24 * MIB as i64);
+        for number in 0..24 {
+            store.remove(&key(number)).await.unwrap();
+        }
+        // Past the minute that bodies are left to readers in other processes.
+        plain(&path).execute("UPDATE garbage SET since = 0", []).unwrap();
+        let begin = Instant::now();
+        while number(&plain(&path), "SELECT count(*) FROM chunks") > 0
+            || (incremental && size() > 4 * MIB as i64)
+        {
+            assert!(begin.elapsed() < NEVER, "{} bytes", size());
+            // Each is a transaction, and takes a step of the background along.
+            store.remove(&key(9_999)).await.unwrap();
+        }
+        if !incremental {
+            assert!(size() > 20 * MIB as i64, "unused room is kept");
+            let given_back = store.vacuum().await.unwrap();
+            assert!(given_back > 20 * MIB as u64, "{given_back}");
+            assert_eq!(size(), before - given_back as i64);
+            assert!(path.metadata().unwrap().len() < 2 * MIB as u64, "on the disk as well");
+        }
+        for number in 0..24 {
+            assert_eq!(get(&store, key(100 + number)).await.unwrap(), body(number, 20_000));
+        }
+        store.close().await.unwrap();
+        assert_eq!(rows(&path), [24, 0, 0, 0, 0]);
+    }
+}
+
+// ===== crashes and other processes =====
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_do_ten_thousand_operations_each() {
+    let name = "two_processes_do_ten_thousand_operations_each";
+    if let Some(path) = child_path() {
+        let store = patient(&path);
+        mixed(&store, 2, 300_000, Timestamp::from_millis(1_000)).await;
+        store.close().await.unwrap();
+        return;
+    }
+    let (_directory, path) = place();
+    let store = patient(&path);
+    let mut child = child(name, &path).stdout(Stdio::null()).spawn().unwrap();
+    mixed(&store, 1, 300_000, Timestamp::from_millis(1_000)).await;
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    assert!(status.success());
+    let entries = store.len().await.unwrap();
+    assert_eq!(store.scan().count().await as u64, entries);
+    let mut removed = store.remove_tagged("updated").await.unwrap();
+    for tag in 0..20 {
+        removed += store.remove_tagged(&format!("tag {tag}")).await.unwrap();
+    }
+    assert_eq!(removed, entries, "the indexes know of every entry");
+    store.close().await.unwrap();
+}
+
+/// Nobody meets "database is locked": two processes, 25 tasks in each, reading, writing, updating and removing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_with_many_tasks_write_at_once() {
+    const ROUNDS: u64 = 30;
+    let name = "two_processes_with_many_tasks_write_at_once";
+    async fn hammer(path: &Path, own: u64) {
+        let store = patient(path);
+        let tasks = (0..25).map(|task| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for round in 0..ROUNDS {
+                    let mine = key(own + task * 100 + round);
+                    let len = if round % 10 == 0 { 300_000 } else { 2_000 };
+                    put(&store, mine, tagged(&["all"], Some(round)), body(round, len))
+                        .await
+                        .unwrap();
+                    assert_eq!(get(&store, mine).await.unwrap(), body(round, len));
+                    // And what both write.
+                    let shared = key(round % 5);
+                    put(&store, shared, head(), body(round % 5, 1_000)).await.unwrap();
+                    if let Some(hit) = store.get(&shared).await.unwrap() {
+                        store.update(&shared, hit.version, tagged(&["both"], None)).await.unwrap();
+                    }
+                    if round % 7 == 0 {
+                        store.remove(&shared).await.unwrap();
+                        store.remove_tagged("both").await.unwrap();
+                    }
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        store.close().await.unwrap();
+    }
+    if let Some(path) = child_path() {
+        hammer(&path, 1_000_000).await;
+        return;
+    }
+    let (_directory, path) = place();
+    let mut child = child(name, &path).stdout(Stdio::null()).spawn().unwrap();
+    hammer(&path, 2_000_000).await;
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    assert!(status.success());
+    let store = patient(&path);
+    for own in [1_000_000, 2_000_000] {
+        for task in 0..25 {
+            for round in 0..ROUNDS {
+                let len = if round % 10 == 0 { 300_000 } else { 2_000 };
+                let found = get(&store, key(own + task * 100 + round)).await;
+                assert!(found.unwrap() == body(round, len));
+            }
+        }
+    }
+    store.close().await.unwrap();
+    rows(&path);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_waited_for_within_bounds() {
+    let (_directory, path) = place();
+    // The hasty one first, before there is anybody to wait for.
+    let hasty = Sqlite::builder(&path).busy_timeout(Duration::from_millis(50)).open().unwrap();
+    let patient = patient(&path);
+    put(&patient, key(1), head(), body(1, 10)).await.unwrap();
+    let conn = plain(&path);
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = put(&hasty, key(2), head(), body(2, 10)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("busy_timeout"), "{error}");
+    // Reading waits for nobody.
+    assert_eq!(get(&hasty, key(1)).await.unwrap(), body(1, 10));
+    let waiting = tokio::spawn({
+        let patient = patient.clone();
+        async move { put(&patient, key(2), head(), body(2, 10)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
+    conn.execute_batch("COMMIT").unwrap();
+    waiting.await.unwrap().unwrap();
+    // What it has to do behind its answer would be waited for as well.
+    patient.close().await.unwrap();
+    put(&hasty, key(3), head(), body(3, 10)).await.unwrap();
+    assert_eq!(get(&hasty, key(2)).await.unwrap(), body(2, 10));
+}
+
+#[tokio::test]
+async fn orphans_are_swept_at_the_next_opening_and_what_lives_is_left_alone() {
+    let name = "orphans_are_swept_at_the_next_opening_and_what_lives_is_left_alone";
+    if let Some(path) = child_path() {
+        let store = Sqlite::open(path).unwrap();
+        let mut writer = store.put(&key(1), head()).await.unwrap();
+        writer.write(body(1, 2 * MIB)).await.unwrap();
+        // Acknowledged after what was written before it.
+        put(&store, key(2), head(), body(2, 10)).await.unwrap();
+        say("written");
+        std::future::pending::<()>().await;
+    }
+    let (directory, path) = place();
+    // Another process has the file open all the time, and is writing as well.
+    let store = Sqlite::open(&path).unwrap();
+    let mut writer = store.put(&key(3), head()).await.unwrap();
+    writer.write(body(3, MIB)).await.unwrap();
+    put(&store, key(4), head(), body(4, 10)).await.unwrap();
+
+    let mut child = child(name, &path).spawn().unwrap();
+    hear(&mut child, "written", 1);
+    // While it lives, its body is nobody's business.
+    drop(Sqlite::open(&path).unwrap());
+    let alive = rows(&path);
+    assert_eq!((alive[0], alive[1], alive[3], alive[4]), (2, 15 + 7, 2, 0));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let next = Sqlite::open(&path).unwrap();
+    next.vacuum().await.unwrap();
+    assert_eq!(rows(&path), [2, 7, 0, 1, 0]);
+    writer.finish(None).await.unwrap();
+    assert_eq!(get(&next, key(3)).await.unwrap(), body(3, MIB));
+    drop((store, next));
+    let left: Vec<_> = directory.path().read_dir().unwrap().map(Result::unwrap).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_leaves_whole_entries_only() {
+    let name = "kill_9_leaves_whole_entries_only";
+    if let Some(path) = child_path() {
+        let store = Sqlite::builder(path)
+            .durability(Durability::Every(Duration::from_millis(3)))
+            .max_bytes(20 * MIB as u64)
+            .open()
+            .unwrap();
+        for seed in 0_u64.. {
+            let len = [100, 5_000, 40_000, 600_000][(seed % 4) as usize];
+            // The body's first bytes say which one it is.
+            let mut bytes = seed.to_le_bytes().to_vec();
+            bytes.extend_from_slice(&body(seed, len));
+            let head = tagged(&["all"], Some(seed));
+            put(&store, key(seed % 101), head, bytes.into()).await.unwrap();
+            say(&format!("wrote {seed}."));
+        }
+    }
+    let (directory, path) = place();
+    let mut entries = 0;
+    for round in 0..6 {
+        let mut child = child(name, &path).spawn().unwrap();
+        hear(&mut child, "wrote", 40 + 31 * round);
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let store = Sqlite::builder(&path).max_bytes(20 * MIB as u64).open().unwrap();
+        let items: Vec<_> = store.scan().collect().await;
+        for item in items {
+            let hit = store.get(&item.unwrap().key).await.unwrap().unwrap();
+            let bytes = read(hit).await.unwrap();
+            let seed = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+            let len = [100, 5_000, 40_000, 600_000][(seed % 4) as usize];
+            assert!(bytes[8..] == body(seed, len));
+            entries += 1;
+        }
+        // What was acknowledged is there: it is the power that must not fail.
+        let last = (39 + 31 * round) as u64;
+        let found = get(&store, key(last % 101)).await.unwrap();
+        assert!(u64::from_le_bytes(found[..8].try_into().unwrap()) >= last);
+        assert!(store.size_bytes().await.unwrap() <= 20 * MIB as u64);
+        let len = store.len().await.unwrap() as i64;
+        store.close().await.unwrap();
+        let rows = settled_rows(&path).await;
+        assert_eq!((rows[0], rows[2], rows[3], rows[4]), (len, len, 0, 0));
+    }
+    assert!(entries > 0);
+    let left: Vec<_> = directory.path().read_dir().unwrap().map(Result::unwrap).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[tokio::test]
+async fn a_body_is_left_to_readers_of_other_processes_for_a_while() {
+    let (_directory, path) = place();
+    // Two openings know no more of each other than two processes.
+    let (reader, writer) = (Sqlite::open(&path).unwrap(), Sqlite::open(&path).unwrap());
+    put(&writer, key(1), head(), body(1, 3 * MIB)).await.unwrap();
+    let first = reader.get(&key(1)).await.unwrap().unwrap();
+    let late = reader.get(&key(1)).await.unwrap().unwrap();
+    put(&writer, key(1), head(), body(2, 3 * MIB)).await.unwrap();
+    for number in 10..20 {
+        put(&writer, key(number), head(), body(number, 10)).await.unwrap();
+    }
+    assert!(read(first).await.unwrap() == body(1, 3 * MIB));
+    // After that, an error and not another's bytes.
+    writer.vacuum().await.unwrap();
+    let error = read(late).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("another process removed"), "{error}");
+    assert!(get(&reader, key(1)).await.unwrap() == body(2, 3 * MIB));
+}
+
+#[tokio::test]
+async fn a_body_that_was_given_up_is_not_published() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    let mut writer = store.put(&key(1), head()).await.unwrap();
+    writer.write(body(1, 500_000)).await.unwrap();
+    put(&store, key(2), head(), body(2, 10)).await.unwrap();
+    plain(&path).execute("DELETE FROM unfinished", []).unwrap();
+    let error = writer.finish(None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(get(&store, key(1)).await, None);
+    put(&store, key(1), head(), body(1, 500_000)).await.unwrap();
+}
+
+/// Whatever it is for which a transaction fails: a trigger of somebody's here.
+#[tokio::test]
+async fn what_fails_leaves_nothing_and_holds_up_nothing() {
+    let (_directory, path) = place();
+    let store = Sqlite::open(&path).unwrap();
+    plain(&path)
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE INSERT ON entries WHEN new.method = 'PUT' BEGIN
+                 SELECT RAISE(ABORT, 'not this one');
+             END",
+        )
+        .unwrap();
+    let (parts, ()) = Response::new(()).into_parts();
+    let refused = Head::new(Method::PUT, "http://example.com/", parts, Timestamp::MIN);
+    let mut other = store.put(&key(3), head()).await.unwrap();
+    other.write(body(3, MIB)).await.unwrap();
+    // In a transaction of its own: one that fails takes all with it that it holds.
+    put(&store, key(2), head(), body(2, 10)).await.unwrap();
+    for len in [10, 500_000] {
+        let error = put(&store, key(1), refused.clone(), body(1, len)).await.unwrap_err();
+        assert!(error.to_string().contains("not this one"), "{error}");
+        assert_eq!(get(&store, key(1)).await, None);
+        put(&store, key(2), head(), body(2, len)).await.unwrap();
+    }
+    other.finish(None).await.unwrap();
+    assert_eq!(get(&store, key(3)).await.unwrap(), body(3, MIB));
+    store.vacuum().await.unwrap();
+    assert_eq!(rows(&path), [2, 4 + 8, 0, 0, 0]);
+}
+
+// ===== limits of the machine =====
+
+/// A file may not grow beyond a limit here, which is what a full disk comes to.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_room_is_used_again() {
+    let name = "a_full_disk_is_an_error_and_room_is_used_again";
+    if let Some(path) = child_path() {
+        let store = Sqlite::open(path).unwrap();
+        put(&store, key(0), head(), body(0, 100_000)).await.unwrap();
+        let mut number = 0;
+        let error = loop {
+            number += 1;
+            assert!(number < 1_000, "the limit was never met");
+            if let Err(error) = put(&store, key(number), head(), body(number, 200_000)).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        assert!(error.to_string().contains("make room"), "{error}");
+        // What failed is not there, and nothing is there in part.
+        assert_eq!(get(&store, key(number)).await, None);
+        for item in store.scan().collect::<Vec<_>>().await {
+            let key = item.unwrap().key;
+            assert!(get(&store, key).await.is_some());
+        }
+        // Still full.
+        let error = put(&store, key(9_999), head(), body(1, 9 * MIB)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+
+        let pid = std::process::id().to_string();
+        let raised =
+            Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
+        assert!(raised.success());
+        for number in 2_000..2_100 {
+            put(&store, key(number), head(), body(number, 200_000)).await.unwrap();
+        }
+        assert_eq!(get(&store, key(2_050)).await.unwrap(), body(2_050, 200_000));
+        store.close().await.unwrap();
+        say("survived");
+        return;
+    }
+    let (_directory, path) = place();
+    // The signal that goes with the limit would end the process; ignored, it is an error of the call. 512 bytes each.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 16384; exec \"$0\" --exact \"$1\" --nocapture"])
+        .arg(env::current_exe().unwrap())
+        .arg(name)
+        .env(CHILD, &path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("survived"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let store = Sqlite::open(&path).unwrap();
+    assert_eq!(get(&store, key(2_099)).await.unwrap(), body(2_099, 200_000));
+    store.close().await.unwrap();
+    let rows = settled_rows(&path).await;
+    // No chunk belongs to nobody.
+    assert_eq!((rows[1], rows[3], rows[4]), (rows[0] * 2 - 1, 0, 0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_large_body_passes_through_little_memory() {
+    let name = "a_large_body_passes_through_little_memory";
+    if let Some(path) = child_path() {
+        let store = Sqlite::open(path).unwrap();
+        let before = peak();
+        let block = body(1, MIB);
+        let mut writer = store.put(&key(1), head()).await.unwrap();
+        for _ in 0..256 {
+            // A memory of its own each time, as from a socket.
+            writer.write(Bytes::copy_from_slice(&block)).await.unwrap();
+        }
+        writer.finish(None).await.unwrap();
+        let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
+        let mut len = 0;
+        while let Some(chunk) = body.next().await {
+            len += chunk.unwrap().len();
+        }
+        assert_eq!(len, 256 * MIB);
+        let grown = peak() - before;
+        say(&format!("grown by {} KiB", grown / 1_024));
+        assert!(grown < 48 * MIB as u64, "{} KiB", grown / 1_024);
+        return;
+    }
+    let (_directory, path) = place();
+    let output = child(name, &path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("grown by"), "{text}");
+    println!("{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_stopped_reading_makes_neither_file_nor_log_grow() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.db");
+    let store = Sqlite::builder(&path).max_bytes(8 * MIB as u64).open().unwrap();
+    put(&store, key(0), head(), body(0, 2 * MIB)).await.unwrap();
+    let mut stalled = store.get(&key(0)).await.unwrap().unwrap().body;
+    let first = stalled.next().await.unwrap().unwrap();
+    assert!(store.remove(&key(0)).await.unwrap());
+    for number in 1..320 {
+        put(&store, key(number), head(), body(number, MIB)).await.unwrap();
+    }
+    // The entries, what is left to readers of other processes for a while, and the log.
+    assert!(path.metadata().unwrap().len() < 96 * MIB as u64);
+    let log = directory.path().join("cache.db-wal").metadata().unwrap().len();
+    assert!(log < 64 * MIB as u64, "{log}");
+    // Its entry has long gone, and its body is whole all the same.
+    let mut bytes = first.to_vec();
+    while let Some(chunk) = stalled.next().await {
+        bytes.extend_from_slice(&chunk.unwrap());
+    }
+    assert!(bytes == body(0, 2 * MIB));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_that_nobody_polls_hold_no_other_up() {
+    let store = Sqlite::temporary().unwrap();
+    let mut stalled = Vec::new();
+    for number in 0..64 {
+        let store = store.clone();
+        let mut writing = Box::pin(async move {
+            let mut writer = store.put(&key(number), head()).await.unwrap();
+            for _ in 0..1_000 {
+                writer.write(Bytes::from(vec![1; MIB])).await.unwrap();
+            }
+        });
+        // Polled until it waits for room once, and then never again.
+        std::future::poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx).is_pending())).await;
+        stalled.push(writing as Pin<Box<dyn Future<Output = ()>>>);
+    }
+    put(&store, key(1_000), head(), body(1, 32 * MIB)).await.unwrap();
+    assert!(store.get(&key(1_000)).await.unwrap().is_some());
+    store.clear().await.unwrap();
+}
