@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request};
 use larder::{
-    CacheLayer, Miss, Outcome,
+    Miss, Outcome,
     store::{self, Memory, Store},
 };
 
