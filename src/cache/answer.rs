@@ -29,7 +29,12 @@ pub(super) fn stored<B: Store, ResBody: Body>(
     let mut response = if let Some(response) = not_modified(request, &hit.head) {
         response
     } else if request.method == Method::HEAD {
-        hit.into_response().map(|_unread| ResponseBody::stored(StoredBody::empty()))
+        // A `HEAD`'s own response tells the length only if the inner service gave it a body, as axum's handlers do.
+        let len = hit.head.body_len();
+        let len = Some(len).filter(|len| *len > 0 || *hit.head.method() == Method::GET);
+        hit.into_response().map(|_unread| ResponseBody::absent(len))
+    } else if hit.head.status() == StatusCode::NO_CONTENT {
+        hit.into_response().map(|_empty| ResponseBody::absent(None))
     } else {
         // Watched first: the trailers then go behind the body that is handed out.
         hit.body = watched(hit.body, cache, key, hit.version);
@@ -88,7 +93,7 @@ pub(super) fn not_modified<ResBody: Body>(
     if !policy::is_unmodified(&request.headers, &request.method, head) {
         return None;
     }
-    let mut response = Response::new(ResponseBody::stored(StoredBody::empty()));
+    let mut response = Response::new(ResponseBody::absent(None));
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     *response.version_mut() = head.version();
     *response.headers_mut() = policy::not_modified_headers(head.headers());

@@ -21,7 +21,8 @@ pin_project! {
     /// The body of a response as the caller receives it.
     ///
     /// From the store, its length is exact, and it ends with [`BodyError::Store`] if it could not be read to its end, never
-    /// silently short. From the inner service, it is that service's body, trailers and error included.
+    /// silently short. A stored response to a `HEAD` has no body, and the size of the `GET`'s where that is known, since
+    /// servers make its `Content-Length` of that. From the inner service, it is that service's body, trailers and error included.
     ///
     /// A body that is being stored is published before its end is told, so that whoever has read it to the end finds it
     /// stored. The store may be behind by 256 KiB; one that is slower than that slows its readers down. Several callers
@@ -41,6 +42,7 @@ pin_project! {
         Begun { begun: Begun<B> },
         Shared { body: SharedBody<B::Error> },
         Stored { #[pin] body: StoredBody },
+        Absent { len: Option<u64> },
     }
 }
 
@@ -58,6 +60,12 @@ impl<B: Body> ResponseBody<B> {
     /// The inner service's body on its way into the store, read along.
     pub(crate) fn shared(body: SharedBody<B::Error>) -> Self {
         Self { inner: Inner::Shared { body } }
+    }
+
+    /// The body of a response that has none: to a `HEAD`, or of a status such as 304. `len` is that of the body that a
+    /// `GET` would have, where it is known: a server that makes a `Content-Length` of the size hint says nothing else.
+    pub(crate) fn absent(len: Option<u64>) -> Self {
+        Self { inner: Inner::Absent { len } }
     }
 
     /// A body from the store, or one of the cache's own making.
@@ -79,6 +87,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             InnerProj::Begun { begun } => begun.poll_frame(cx).map_err(BodyError::Inner),
             InnerProj::Shared { body } => body.poll_frame(cx),
             InnerProj::Stored { body } => body.poll_frame(cx).map_err(BodyError::Store),
+            InnerProj::Absent { .. } => Poll::Ready(None),
         }
     }
 
@@ -88,6 +97,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             Inner::Begun { begun } => begun.is_end_stream(),
             Inner::Shared { body } => body.is_end_stream(),
             Inner::Stored { body } => body.is_end_stream(),
+            Inner::Absent { .. } => true,
         }
     }
 
@@ -97,6 +107,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             Inner::Begun { begun } => begun.size_hint(),
             Inner::Shared { body } => body.size_hint(),
             Inner::Stored { body } => body.size_hint(),
+            Inner::Absent { len } => len.map(SizeHint::with_exact).unwrap_or_default(),
         }
     }
 }
@@ -114,6 +125,7 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
             Inner::Begun { .. } => "ResponseBody::Begun",
             Inner::Shared { .. } => "ResponseBody::Shared",
             Inner::Stored { .. } => "ResponseBody::Stored",
+            Inner::Absent { .. } => "ResponseBody::Absent",
         })
     }
 }

@@ -4,14 +4,14 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use tower_layer::Layer;
 
 use super::background::{Backoff, Tasks};
-use super::{Cache, flight::Flights, settings::Settings};
+use super::{Cache, flight::Flights, request::Budget, settings::Settings};
 use crate::{entries::Entries, event::Observer, policy::Scope, stats::Stats, store::Store};
 
 /// An HTTP response cache in front of any `Service<http::Request<_>, Response = http::Response<_>>`.
@@ -59,6 +59,8 @@ pub struct CacheLayer<B> {
 pub(crate) struct Shared<B> {
     pub(crate) store: B,
     pub(crate) flights: Flights,
+    /// How many bytes of request bodies are held for keys.
+    request_bytes: Arc<AtomicU64>,
     pub(crate) backoff: Backoff,
     enabled: AtomicBool,
 }
@@ -88,6 +90,7 @@ impl<B: Store> CacheLayer<B> {
         let shared = Shared {
             store,
             flights: Flights::default(),
+            request_bytes: Arc::default(),
             backoff: Backoff::default(),
             enabled: AtomicBool::new(true),
         };
@@ -123,6 +126,11 @@ impl<B> CacheLayer<B> {
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.shared.enabled.load(Ordering::Relaxed)
+    }
+
+    /// The bound of all request bodies that are read for keys.
+    pub(super) fn request_budget(&self) -> Budget {
+        Budget { held: self.shared.request_bytes.clone(), limit: self.settings.max_request_bodies }
     }
 
     /// Whom what this layer does is told to.

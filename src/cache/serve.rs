@@ -61,7 +61,9 @@ where
     let (mut body, buffered) = if body.is_end_stream() && !check.needs_body() {
         (RequestBody::untouched(body), Ok(()))
     } else {
-        Box::pin(RequestBody::buffered(body, cache.settings.max_request_body, check)).await
+        let budget = cache.request_budget();
+        let limit = cache.settings.max_request_body;
+        Box::pin(RequestBody::buffered(body, limit, &budget, check)).await
     };
     if let Err(reason) = buffered {
         let options = asked.into_owned();

@@ -332,7 +332,11 @@ impl<B: Store> Entries<B> {
                     Meant::Request(_, body) if !body.is_empty() => std::slice::from_ref(body),
                     _ => nothing,
                 };
-                let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+                let mut url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+                if matches!(&target.0, Meant::Url(_)) {
+                    // A URL means what is stored for it in its one spelling.
+                    url.sent_host = None;
+                }
                 let content = Content { chunks, trailers: None };
                 let own = CacheOptions::of(&parts.extensions).key;
                 let made = || recipe.primary(&parts.method, &url, parts, content);

@@ -157,6 +157,7 @@ pub(crate) enum Field {
     Primary = 11,
     Name = 12,
     Host = 13,
+    SentHost = 14,
 }
 
 /// Digests typed, length-prefixed fields, keyed where there is a secret.

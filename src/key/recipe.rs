@@ -145,6 +145,9 @@ impl Recipe {
         if let Some(host) = &url.other_host {
             hasher.field(Field::Host, host.as_bytes());
         }
+        if let Some(host) = &url.sent_host {
+            hasher.field(Field::SentHost, host.as_bytes());
+        }
         for name in &self.headers {
             self.add_present(&mut hasher, name, &request.headers);
         }

@@ -5,9 +5,11 @@
 //! takes its authority from `Host` and the scheme `http`. Case in paths, a trailing slash, an empty query and the order
 //! of parameters are significant: origins tell them apart.
 //!
-//! In a shared cache, path and query stay [as they were sent](Spelling::as_sent). Many a server routes the path as it
-//! stands, so that `/search/../home` is a search there, with the words of whoever sent it: under one key with `/home`, it
-//! would be served to everybody.
+//! In a shared cache, path and query stay [as they were sent](Spelling::as_sent). Many servers route the path as it
+//! stands, so that `/search/../home` is a search there, with the words of whoever sent it. Under one key with `/home`, it
+//! would be served to everybody. The text of the URL has the host in its one spelling there too, so that a removal of
+//! `example.com` takes `Example.com:80` along. But servers see the host and port as they were sent, and write them into
+//! redirects, so the key tells them apart.
 
 use http::{HeaderMap, Uri, header::HOST, uri::Authority};
 
@@ -21,6 +23,8 @@ pub(crate) struct RequestUrl {
     /// A `Host` that names another host than the URI does, as clients of virtual hosts send it, and attackers. The
     /// origin may well go by it, so it is part of the key.
     pub(crate) other_host: Option<String>,
+    /// The host and port as they were sent, where that matters and is not their one spelling. It goes into the key.
+    pub(crate) sent_host: Option<String>,
 }
 
 /// How URLs are spelled in keys.
@@ -72,12 +76,20 @@ impl RequestUrl {
             None => (None, authority),
         };
 
-        let host = without_default_port(scheme, host);
-        let other_host = host_field
-            .as_ref()
-            .map(|other| without_default_port(scheme, other.as_str()))
-            .filter(|other| !other.eq_ignore_ascii_case(host))
-            .map(str::to_ascii_lowercase);
+        let sent = host;
+        let host = without_default_port(scheme, sent);
+        let has_upper = host.bytes().any(|byte| byte.is_ascii_uppercase());
+        let is_other_spelling = spelling.as_sent && (sent.len() != host.len() || has_upper);
+        let sent_host = is_other_spelling.then(|| sent.to_owned());
+        let other_host = host_field.as_ref().map(Authority::as_str);
+        let other_host = if spelling.as_sent {
+            other_host.filter(|other| *other != sent).map(str::to_owned)
+        } else {
+            other_host
+                .map(|other| without_default_port(scheme, other))
+                .filter(|other| !other.eq_ignore_ascii_case(host))
+                .map(str::to_ascii_lowercase)
+        };
 
         let path = uri.path();
         let query = uri.query();
@@ -90,7 +102,7 @@ impl RequestUrl {
         if let Some(query) = query {
             push_query(&mut text, query, spelling);
         }
-        Ok(Self { text, userinfo, other_host })
+        Ok(Self { text, userinfo, other_host, sent_host })
     }
 }
 
@@ -381,6 +393,25 @@ mod tests {
         assert_eq!(other("http://a/", "a:81"), Ok(Some("a:81".into())));
         assert_eq!(other("http://a/", "b c"), Err(InvalidTarget));
         assert_eq!(other("/", "b"), Ok(None));
+    }
+
+    #[test]
+    fn a_host_as_it_was_sent_is_kept_where_spellings_matter() {
+        let of = |uri: &str, host: &'static str, as_sent| {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+            let spelling = Spelling { as_sent, ..Spelling::default() };
+            let url = RequestUrl::new(&uri.parse().unwrap(), &headers, spelling).unwrap();
+            assert!(url.text.starts_with("http://a/"), "the text has one spelling: {}", url.text);
+            (url.sent_host, url.other_host)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        for host in ["A", "a:80", "a:", "A:80"] {
+            assert_eq!(of("/", host, true), (some(host), None));
+            assert_eq!(of("/", host, false), (None, None));
+            assert_eq!(of("http://a/", host, true), (None, some(host)));
+        }
+        assert_eq!(of("/", "a", true), (None, None));
+        assert_eq!(of("http://A:80/", "A:80", true), (some("A:80"), None));
     }
 
     #[test]

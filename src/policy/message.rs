@@ -102,6 +102,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lines_keep_their_order_where_fields_are_removed() {
+        let names = ["a", "b", "c", "a", "d", "e"];
+        let line =
+            |name: &&'static str| (HeaderName::from_static(name), HeaderValue::from_static("x"));
+        let mut headers = HeaderMap::new();
+        for (name, value) in names.iter().map(line) {
+            headers.append(name, value);
+        }
+        remove_fields(&mut headers, |name| *name == "b");
+        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!((left, headers.len()), (vec!["a", "c", "d", "e"], 5));
+        remove_fields(&mut headers, |name| *name == "none");
+        assert_eq!(headers.len(), 5);
+    }
+
+    #[test]
     fn a_length_is_digits_and_one_number() {
         let of = |lines: &[&'static str]| {
             let mut headers = HeaderMap::new();

@@ -64,6 +64,9 @@ pub enum Bypass {
     InvalidTarget,
     /// The request's body is larger than what is [buffered](crate::CacheLayer::max_request_body) for the key.
     RequestBodyTooLarge,
+    /// The bodies of all requests that are read for keys are larger, together, than what the layer
+    /// [holds](crate::CacheLayer::max_request_bodies).
+    RequestBodiesFull,
     /// The request's body broke off.
     RequestBodyFailed,
     /// The cache is for [gRPC](crate::CacheLayer::grpc), and the request is none: it is no `POST`, or its content type is
@@ -192,6 +195,7 @@ impl Bypass {
             Self::Credentials => "credentials",
             Self::InvalidTarget => "invalid-target",
             Self::RequestBodyTooLarge => "request-body-too-large",
+            Self::RequestBodiesFull => "request-bodies-full",
             Self::RequestBodyFailed => "request-body-failed",
             Self::NotGrpc => "not-grpc",
             Self::GrpcMethod => "grpc-method",

@@ -4,6 +4,7 @@
 #![cfg(feature = "memory")]
 
 mod latest_answer;
+mod one_door;
 mod run;
 mod script;
 

@@ -1,12 +1,12 @@
 //! Reading the body of a request for the key: up to a limit, and in a form that holds no more memory than the body has
 //! bytes.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 
-use super::{RequestBody, Rest};
+use super::{Budget, RequestBody, Rest};
 use crate::{policy::RequestCheck, runtime::within, status::Bypass};
 
 /// More frames than this are a body too large for the key, however short they are.
@@ -17,11 +17,12 @@ const MAX_FRAMES: usize = 16 * 1024;
 const SMALL: usize = 4 * 1024;
 
 impl<B: Body<Data = Bytes>> RequestBody<B> {
-    /// Reads `body` for the key, up to `limit` bytes, and no further than the `check` allows. Whatever was read is handed
-    /// on; an `Err` beside it says why the request has to go past the cache.
+    /// Reads `body` for the key, up to `limit` bytes and what is left of the `budget`, and no further than the `check`
+    /// allows. Whatever was read is handed on; an `Err` beside it says why the request has to go past the cache.
     pub(crate) async fn buffered(
         body: B,
         limit: u64,
+        budget: &Budget,
         mut check: RequestCheck,
     ) -> (Self, Result<(), Bypass>) {
         if body.is_end_stream() {
@@ -35,6 +36,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         let mut this = Self::with_rest(Rest::Ended);
         let (mut len, mut frames) = (0_u64, 0);
         let mut small = BytesMut::new();
+        let mut share = budget.share();
         let pause = check.longest_pause();
         let verdict = loop {
             let next = within(pause, poll_fn(|cx| body.as_mut().poll_frame(cx)));
@@ -52,6 +54,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
                     Ok(chunk) => {
                         len = len.saturating_add(chunk.len() as u64);
                         frames += 1;
+                        let is_within_budget = budget.take(&mut share, chunk.len() as u64);
                         let taken = check.take(&chunk);
                         if chunk.len() <= SMALL {
                             small.extend_from_slice(&chunk);
@@ -63,6 +66,10 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
                             this.rest = Rest::Begun { body };
                             break Err(Bypass::RequestBodyTooLarge);
                         }
+                        if !is_within_budget {
+                            this.rest = Rest::Begun { body };
+                            break Err(Bypass::RequestBodiesFull);
+                        }
                         if taken.is_err() {
                             this.rest = Rest::Begun { body };
                             break taken;
@@ -73,6 +80,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
             }
         };
         this.push(small.freeze());
+        this.share = Some(Arc::new(share));
         (this, verdict)
     }
 }

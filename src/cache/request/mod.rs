@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt, mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +15,11 @@ use pin_project_lite::pin_project;
 
 use crate::key::Content;
 
+mod budget;
 mod buffered;
+
+pub(crate) use self::budget::Budget;
+use self::budget::Share;
 
 pin_project! {
     /// The body of a request as the inner service receives it.
@@ -28,6 +33,7 @@ pin_project! {
         chunks: VecDeque<Bytes>,
         trailers: Option<HeaderMap>,
         error: Option<B::Error>,
+        share: Option<Arc<Share>>,
         #[pin]
         rest: Rest<B>,
     }
@@ -78,7 +84,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
     }
 
     fn with_rest(rest: Rest<B>) -> Self {
-        Self { chunks: VecDeque::new(), trailers: None, error: None, rest }
+        Self { chunks: VecDeque::new(), trailers: None, error: None, share: None, rest }
     }
 
     /// The body for a call, and the same once more, should that be needed.
@@ -86,6 +92,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         let mut again = Self::ended();
         again.chunks.clone_from(&self.chunks);
         again.trailers.clone_from(&self.trailers);
+        again.share.clone_from(&self.share);
         (mem::replace(self, Self::ended()), again)
     }
 

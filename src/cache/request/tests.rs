@@ -20,7 +20,33 @@ fn data(text: &'static str) -> Result<Frame<Bytes>, &'static str> {
 }
 
 fn buffered<B: Body<Data = Bytes>>(body: B, limit: u64) -> (RequestBody<B>, Result<(), Bypass>) {
-    RequestBody::buffered(body, limit, RequestCheck::default()).now_or_never().unwrap()
+    RequestBody::buffered(body, limit, &plenty(), RequestCheck::default()).now_or_never().unwrap()
+}
+
+fn plenty() -> Budget {
+    Budget { held: Arc::default(), limit: u64::MAX }
+}
+
+#[test]
+fn all_bodies_together_are_bounded_until_they_are_dropped() {
+    let budget = Budget { held: Arc::default(), limit: 10 };
+    let ask = |bytes: usize| {
+        let chunk = "x".repeat(bytes);
+        let body = body(vec![data(chunk.leak())]);
+        let check = RequestCheck::default();
+        RequestBody::buffered(body, 100, &budget, check).now_or_never().unwrap()
+    };
+    let (mut first, verdict) = ask(6);
+    assert_eq!(verdict, Ok(()));
+    let (second, verdict) = ask(6);
+    assert_eq!(verdict, Err(Bypass::RequestBodiesFull));
+    assert_eq!(read(second).now_or_never().unwrap().0, b"xxxxxx", "it is handed on whole");
+    assert_eq!(ask(4).1, Ok(()));
+    let (sent, again) = first.take_for_call();
+    drop((first, sent));
+    assert_eq!(ask(6).1, Err(Bypass::RequestBodiesFull), "a copy holds the bytes");
+    drop(again);
+    assert_eq!(ask(10).1, Ok(()));
 }
 
 async fn read<B: Body<Data = Bytes>>(body: B) -> (Vec<u8>, Option<HeaderMap>, Option<B::Error>) {
@@ -93,7 +119,7 @@ fn unary() -> RequestCheck {
 }
 
 fn message<B: Body<Data = Bytes>>(body: B, limit: u64) -> (RequestBody<B>, Result<(), Bypass>) {
-    RequestBody::buffered(body, limit, unary()).now_or_never().unwrap()
+    RequestBody::buffered(body, limit, &plenty(), unary()).now_or_never().unwrap()
 }
 
 #[test]
@@ -132,7 +158,7 @@ async fn a_grpc_request_that_pauses_is_let_go_with_what_was_read() {
         let paused = StreamBody::new(stream::iter(begun).chain(stream::pending()));
         let before = tokio::time::Instant::now();
         let pause = unary().longest_pause().unwrap();
-        let (mut body, verdict) = RequestBody::buffered(paused, 100, unary()).await;
+        let (mut body, verdict) = RequestBody::buffered(paused, 100, &plenty(), unary()).await;
         assert_eq!((verdict, before.elapsed()), (Err(Bypass::NotUnary), pause));
         assert_eq!(body.content().chunks.concat().len(), bytes);
     }

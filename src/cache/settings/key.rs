@@ -108,6 +108,12 @@ impl<B> CacheLayer<B> {
     pub fn max_request_body(self, bytes: u64) -> Self {
         self.set(|settings| settings.max_request_body = bytes)
     }
+
+    /// The largest sum of all request bodies that the layer and its clones hold for keys at one time, in bytes. Default:
+    /// 64 MiB. A request whose body would exceed it goes past the cache, streaming, and never waits.
+    pub fn max_request_bodies(self, bytes: u64) -> Self {
+        self.set(|settings| settings.max_request_bodies = bytes)
+    }
 }
 
 pub(super) fn header_names<N: AsRef<str>>(

@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) recipe: Recipe,
     pub(crate) max_body: u64,
     pub(crate) max_request_body: u64,
+    pub(crate) max_request_bodies: u64,
     pub(crate) invalidate: bool,
     pub(crate) calls: CallSettings,
     /// The cache's name as an sf-item.
@@ -65,6 +66,7 @@ impl Settings {
             recipe: Recipe { as_sent: scope == Scope::Shared, ..Recipe::default() },
             max_body: 64 * 1024 * 1024,
             max_request_body: 1024 * 1024,
+            max_request_bodies: 64 * 1024 * 1024,
             invalidate: true,
             calls: CallSettings::default(),
             cache_status: None,

@@ -19,7 +19,10 @@ pub(crate) struct Directives {
     pub(crate) public: bool,
     pub(crate) must_revalidate: bool,
     pub(crate) proxy_revalidate: bool,
+    /// Without an argument: it lifts `no-store` from a status that is understood.
     pub(crate) must_understand: bool,
+    /// In any spelling: a status that is not understood is not stored.
+    pub(crate) needs_understanding: bool,
     pub(crate) immutable: bool,
     pub(crate) stale_while_revalidate: Option<u64>,
     pub(crate) stale_if_error: Option<u64>,
@@ -105,6 +108,7 @@ impl Directives {
             self.proxy_revalidate = true;
         } else if is("must-understand") {
             self.must_understand |= is_bare;
+            self.needs_understanding = true;
         } else if is("immutable") {
             self.immutable |= is_bare;
         } else if is("stale-while-revalidate") {
@@ -151,6 +155,7 @@ mod tests {
             must_revalidate: true,
             proxy_revalidate: true,
             must_understand: true,
+            needs_understanding: true,
             immutable: true,
             stale_while_revalidate: Some(3),
             stale_if_error: Some(4),
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_well_forbids_and_does_not_allow() {
+    fn malformed_directives_are_treated_as_restrictive() {
         let read = of(&["private; max-age=600"]);
         assert_eq!((read.private, read.max_age), (Some(Fields::All), Some(0)));
         for line in
@@ -208,7 +213,8 @@ mod tests {
             assert!(of(&[line]).no_store, "{line}");
         }
         let sloppy = of(&["public=1, must-understand=1, immutable=1, public; x, s-maxage=x"]);
-        let expected = Directives { s_maxage: Some(0), ..Directives::default() };
+        let expected =
+            Directives { s_maxage: Some(0), needs_understanding: true, ..Directives::default() };
         assert_eq!(sloppy, expected);
         let sloppy = of(&["must-revalidate=1"]);
         assert!(sloppy.must_revalidate && !sloppy.allows_authorization);

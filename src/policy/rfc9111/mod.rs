@@ -7,7 +7,7 @@
 //! | clause | rule | where | tests |
 //! |---|---|---|---|
 //! | RFC 9111 §1.2.2, §5.2 | syntax of `Cache-Control`, delta-seconds | [`syntax`] | its own |
-//! | §5.2.2, §4.2.1 | response directives, conflicts, what is not valid | [`directives::response_directives`] | `a_lifetime_is_a_number_or_over`, `what_is_not_written_well_forbids_and_does_not_allow` |
+//! | §5.2.2, §4.2.1 | response directives, conflicts, what is not valid | [`directives::response_directives`] | `a_lifetime_is_a_number_or_over`, `malformed_directives_are_treated_as_restrictive` |
 //! | §5.2.1, §5.4 | request directives, `Pragma` | [`demands::demands`] | `a_request_asks_for_what_it_says_and_no_less`, `pragma_counts_alone` |
 //! | RFC 9213 §2 | targeted fields | [`targeted::effective_directives`] | `a_valid_field_replaces_cache_control`, `an_invalid_field_is_ignored` |
 //! | RFC 9110 §5.6.7, RFC 9111 §4.2, §5.3 | dates | [`dates::date`] | `all_three_forms_and_any_case_are_dates`, `everything_else_is_none` |

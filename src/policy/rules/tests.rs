@@ -63,6 +63,21 @@ fn interim_not_modified_and_unasked_partial_responses_are_stored_at_no_door() {
 }
 
 #[test]
+fn a_clock_that_is_behind_ends_only_what_has_an_end() {
+    let parts = http::Response::new(()).into_parts().0;
+    let stored_at = Timestamp::from_millis(1_000_000_000);
+    let head = Head::new(Method::GET, "http://a/", parts, stored_at);
+    let long_before = Timestamp::MIN;
+    let judge = |head: &Head| {
+        let rules = Rules::new(Scope::Private);
+        rules.judge(&CacheOptions::new(), &Method::GET, head, long_before)
+    };
+    assert_eq!(judge(&head), Verdict::Fresh, "it never expires");
+    let ends = head.with_expires_at(Some(stored_at.saturating_add(Duration::from_secs(1))));
+    assert_eq!(judge(&ends), Verdict::Unfit(Miss::Expired));
+}
+
+#[test]
 fn connect_is_never_cached_even_when_it_is_named() {
     let mut rules = Rules::new(Scope::Private);
     rules.methods.push(Method::CONNECT);

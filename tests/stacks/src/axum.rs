@@ -123,6 +123,39 @@ async fn both_versions_of_http_find_the_same_entry() {
     assert!(send(&h2, Request::get(server.url("/"))).await.is_hit());
 }
 
+/// A server makes a `Content-Length` of the size of the body, so a response without a body of its own must not say 0.
+#[tokio::test]
+async fn a_response_without_a_body_of_its_own_has_the_length_of_the_get() {
+    let handler = routing::get(async || ([(header::ETAG, "\"a\"")], "hello there"));
+    let gone = routing::get(async || StatusCode::NO_CONTENT);
+    let layer = shared().statuses([StatusCode::OK, StatusCode::NO_CONTENT]).unwrap();
+    let routes = Router::new().route("/", handler).route("/none", gone).layer(layer);
+    let server = Origin::new(routes).await;
+    let h1 = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let h2 = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
+    for client in [h1, h2] {
+        for _ in 0..2 {
+            let head = send(&client, Request::head(server.url("/"))).await;
+            assert_eq!((head.header("content-length"), head.text()), (Some("11"), ""));
+        }
+        let get = send(&client, Request::get(server.url("/"))).await;
+        assert_eq!((get.header("content-length"), get.text()), (Some("11"), "hello there"));
+        let head = send(&client, Request::head(server.url("/"))).await;
+        assert_eq!((head.header("content-length"), head.text()), (Some("11"), ""));
+        let unmodified = Request::get(server.url("/")).header("if-none-match", "\"a\"");
+        let unmodified = send(&client, unmodified).await;
+        assert_eq!(unmodified.status, StatusCode::NOT_MODIFIED);
+        assert_ne!(unmodified.header("content-length"), Some("0"));
+        for _ in 0..2 {
+            let none = send(&client, Request::get(server.url("/none"))).await;
+            assert_eq!(
+                (none.status, none.header("content-length")),
+                (StatusCode::NO_CONTENT, None)
+            );
+        }
+    }
+}
+
 /// Over TLS, HTTP/2 says `https`, and HTTP/1.1 says nothing, which counts as `http`.
 #[tokio::test]
 async fn over_tls_the_versions_are_to_be_told_that_their_scheme_is_one() {

@@ -59,10 +59,11 @@ pub(crate) fn admit(
     }
     let (directives, is_targeted) = effective_directives(targets, headers);
     // §5.2.2.3: a status that is understood lifts `no-store`, another one is as good as `no-store`.
-    match (directives.must_understand, is_understood(status)) {
-        (true, false) => return Err(Refusal::MustUnderstand),
-        (false, _) if directives.no_store => return Err(Refusal::NoStoreDirective),
-        _ => {}
+    if directives.needs_understanding && !is_understood(status) {
+        return Err(Refusal::MustUnderstand);
+    }
+    if directives.no_store && !directives.must_understand {
+        return Err(Refusal::NoStoreDirective);
     }
     let no_cache = directives.no_cache.as_ref().map(Scoped::of);
     let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
