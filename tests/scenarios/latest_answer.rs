@@ -198,6 +198,43 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
+        name: "an answer to a request that asks anew by its options",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET /a -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            GET /a !refresh -> sees {if-none-match: "e"} 200 {cache-control: no-store} new => 200 new : miss, no-store-directive
+            GET /a -> 200 {cache-control: max-age=60} newer => 200 newer : miss
+            GET /b -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            GET /b !force-refresh -> sees no if-none-match 200 {cache-control: no-store} new => 200 new : miss, no-store-directive
+            GET /b -> 200 {cache-control: max-age=60} newer => 200 newer : miss
+        "#,
+    },
+    Scenario {
+        name: "an answer that is not stored because the request asks for that",
+        under: Under::ALL,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            GET / !refresh !no-store -> 200 {cache-control: max-age=60} new => 200 new : miss, no-store
+            GET / -> - => 200 old : hit
+        "#,
+    },
+    Scenario {
+        name: "the end of a resource ends what a HEAD and a part have brought",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            HEAD / -> 200 {cache-control: max-age=60} {etag: "a"} => 200 : miss, stored
+            GET / {range: bytes=0-1} -> 206 {cache-control: max-age=60} {etag: "a"} {content-range: bytes 0-1/4} ab => 206 ab : bypass, stored
+            HEAD / -> - => 200 : hit
+            GET / {range: bytes=0-1} -> - => 206 ab : hit
+            GET / -> 404 {cache-control: no-store} no => 404 no : miss
+            HEAD / -> 404 {cache-control: no-store} => 404 : miss
+            GET / {range: bytes=0-1} -> 404 {cache-control: no-store} no => 404 no : bypass
+        "#,
+    },
+    Scenario {
         name: "an answer that varies by everything",
         under: Under::ALL,
         set: stale_if_error,
@@ -358,6 +395,32 @@ const PARTS: &[Scenario] = &[
             GET / -> 200 {cache-control: max-age=60} {etag: "a"} 0123456789 => 200 0123456789 : miss, stored
             +60 GET / {range: bytes=2-4} -> sees {if-none-match: "a"} 304 {etag: "a"} {cache-control: max-age=60} => 206 {content-range: bytes 2-4/10} 234 : revalidated
             GET / -> - => 200 0123456789 : hit
+        "#,
+    },
+    Scenario {
+        name: "an answer to a request for a part that ends the whole",
+        under: Under::ALL,
+        set: stale_if_error,
+        script: r#"
+            GET /a -> 200 {cache-control: max-age=60} 0123456789 => 200 0123456789 : miss, stored
+            +60 GET /a {range: bytes=2-4} -> 404 {cache-control: no-store} no => 404 no : bypass
+            GET /a -> error => error
+            GET /b -> 200 {cache-control: max-age=60} 0123456789 => 200 0123456789 : miss, stored
+            +60 GET /b {range: bytes=2-4} -> 200 {cache-control: max-age=60} {vary: *} new => 200 new : bypass
+            GET /b -> error => error
+            GET /c -> 200 {cache-control: max-age=60} 0123456789 => 200 0123456789 : miss, stored
+            +60 GET /c {range: bytes=2-4} -> 429 {cache-control: no-store} no => 429 no : bypass
+            GET /c -> error => 200 0123456789 : stale
+        "#,
+    },
+    Scenario {
+        name: "a 304 to a request for a part that forbids storing",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "a"} 0123456789 => 200 0123456789 : miss, stored
+            +60 GET / {range: bytes=2-4} -> 304 {etag: "a"} {cache-control: private} => 206 234 : revalidated, private
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
         "#,
     },
     Scenario {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use larder::{
-    CacheLayer, CacheStatus, Stored,
+    CacheLayer, CacheOptions, CacheStatus, Stored,
     store::{AnyStore, Memory},
     time::{ManualClock, Timestamp},
 };
@@ -139,6 +139,16 @@ async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<
         for (name, value) in &exchange.fields {
             request = request.header(name, value);
         }
+        let mut options = CacheOptions::new();
+        for option in &exchange.options {
+            options = match &**option {
+                "!refresh" => options.refresh(true),
+                "!force-refresh" => options.force_refresh(true),
+                "!no-store" => options.no_store(true),
+                other => panic!("{other} is not an option: {line}"),
+            };
+        }
+        request = request.extension(options);
         let reply = service.clone().oneshot(request.body(Full::default()).unwrap()).await;
         let got = match reply {
             Ok(reply) => read(reply).await,

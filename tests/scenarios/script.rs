@@ -11,6 +11,7 @@
 //! `ORIGIN` is `-` (the origin is not asked), `error` (the call fails), or the origin's answer: a
 //! status, fields and a body. `sees {field: value}` and `sees no FIELD` before it say what the
 //! request has that reaches the origin. A field that is expected with the value `none` is absent.
+//! `!refresh`, `!force-refresh` and `!no-store` behind the path are options of the request.
 //! `OUTCOME` is an outcome as [`larder::Outcome`] prints it, or its first word. `STORED` is `stored`
 //! or the name of a refusal.
 
@@ -44,6 +45,7 @@ pub(crate) struct Exchange {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) fields: Vec<Field>,
+    pub(crate) options: Vec<String>,
     pub(crate) sees: Vec<(String, Option<String>)>,
     pub(crate) origin: Origin,
     pub(crate) expected: Message,
@@ -91,6 +93,7 @@ fn step(line: &str) -> Option<Step> {
         method,
         path,
         fields,
+        options: words.collect(),
         sees,
         origin,
         expected: message(expected)?,
