@@ -13,11 +13,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, Request, request};
 use larder::{
-    CacheOptions, Refusal, Stored,
+    CacheOptions, Expiration, Filter, Refusal, Stored,
     store::{Memory, Store},
 };
 
-use crate::support::{Double, Gate, Gated, Stand, get, head, line, not_modified, ok, soon, url};
+use crate::support::{
+    Double, Gate, Gated, Stand, get, head, line, not_modified, ok, soon, tagged, url,
+};
 
 /// An origin whose response is of the version that it is told.
 #[derive(Clone, Default)]
@@ -163,6 +165,43 @@ async fn a_variant_that_is_removed_while_its_head_is_updated_stays_removed() {
         assert_eq!(soon(caller).await.text(), "0-0-", "it began before that");
         let reply = stand.ask(asking("b")).await;
         assert_eq!(reply.text(), "1-1-", "at step {step}");
+    }
+}
+
+// ===== All entries: an entry that is being freshened =====
+
+/// A 304 writes its head between the scan and the change of the entry that was scanned: a change that loses the compare
+/// and swap is made again.
+#[tokio::test]
+async fn a_change_of_all_entries_wins_over_a_head_that_is_being_updated() {
+    for change in ["remove_where", "do not store", "a new expiry"] {
+        let store = Gated::at_change(Memory::default());
+        let inner = Double::new(|request, call| {
+            let response = if call < 3 { tagged(&request, "\"a\"", "old") } else { ok("new") };
+            line(response, "cache-control", "max-age=600")
+        });
+        let stand = over(store.clone(), inner);
+        stand.get("/").await;
+        stand.clock.advance(Duration::from_secs(601));
+        let mut caller = Box::pin(stand.get("/"));
+        assert!(caller.as_mut().now_or_never().is_none(), "it waits to update the head");
+        let entries = stand.layer.entries();
+        let filter = Filter::new().status(http::StatusCode::OK);
+        let mut changing = Box::pin(async {
+            match change {
+                "remove_where" => entries.remove_where(&filter, |_| {}).await,
+                "do not store" => entries.reset_expiration(Expiration::DoNotStore, |_| {}).await,
+                _ => entries.reset_expiration(Duration::from_secs(1), |_| {}).await,
+            }
+        });
+        assert!(changing.as_mut().now_or_never().is_none(), "it waits to change what it scanned");
+        store.update(1);
+        assert_eq!(soon(caller).await.text(), "old", "the head of the 304 comes first");
+        store.update(100);
+        store.remove_versions(100);
+        assert_eq!(soon(changing).await.unwrap(), 1, "{change}");
+        stand.clock.advance(Duration::from_secs(1));
+        assert_eq!(stand.get("/").await.text(), "new", "{change}");
     }
 }
 

@@ -59,13 +59,15 @@ pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// A store whose writes each pass a gate that is closed at first, or whose publications, updates or removals by tag do.
+/// A store whose writes each pass a gate that is closed at first, or whose publications, updates, removals by version or
+/// removals by tag do.
 #[derive(Clone, Debug)]
 pub(crate) struct Gated<S> {
     inner: S,
     writes: Gate,
     finishes: Gate,
     updates: Gate,
+    versions: Gate,
     tags: Gate,
     written: Arc<AtomicU64>,
 }
@@ -85,14 +87,20 @@ impl<S> Gated<S> {
         Self { updates: Gate::closed(), ..Self::open_wide(inner) }
     }
 
+    /// One that waits before it updates, and before it removes by version.
+    pub(crate) fn at_change(inner: S) -> Self {
+        Self { updates: Gate::closed(), versions: Gate::closed(), ..Self::open_wide(inner) }
+    }
+
     /// One that waits before it removes by tag.
     pub(crate) fn at_tag(inner: S) -> Self {
         Self { tags: Gate::closed(), ..Self::open_wide(inner) }
     }
 
     fn open_wide(inner: S) -> Self {
-        let [writes, finishes, updates, tags] = std::array::from_fn(|_| Gate::wide_open());
-        Self { inner, writes, finishes, updates, tags, written: Arc::default() }
+        let [writes, finishes, updates, versions, tags] =
+            std::array::from_fn(|_| Gate::wide_open());
+        Self { inner, writes, finishes, updates, versions, tags, written: Arc::default() }
     }
 
     /// Lets `writes` more through.
@@ -108,6 +116,11 @@ impl<S> Gated<S> {
     /// Lets so many more entries be updated.
     pub(crate) fn update(&self, entries: usize) {
         self.updates.open(entries);
+    }
+
+    /// Lets so many more removals by version through.
+    pub(crate) fn remove_versions(&self, removals: usize) {
+        self.versions.open(removals);
     }
 
     /// Lets so many more removals by tag through.
@@ -151,6 +164,7 @@ impl<S: Store> Store for Gated<S> {
     }
 
     async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        self.versions.pass().await;
         self.inner.remove_if(key, seen).await
     }
 
