@@ -204,8 +204,9 @@
 //! | `tracing` | | a span for each call, events for decisions and faults | tracing |
 //!
 //! tokio (`rt`, `sync`, `time`) is a plain dependency. The layer, `Memory` and the embedded stores
-//! also work outside of a tokio runtime: a refresh is then made in the foreground, and a limit on a
-//! wait does nothing. `Redis` and `MongoDb` need a runtime, and return an error without one.
+//! also work outside of a tokio runtime, or in one without timers: nothing is then refreshed in the
+//! background, so that a request that finds a stale response waits for a new one, and limits on
+//! waits do nothing. `Redis` and `MongoDb` need a runtime, and return an error without one.
 //!
 //! The minimum Rust version is 1.90.
 

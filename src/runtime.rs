@@ -1,12 +1,12 @@
 //! The tokio runtime that a call runs in: whether there is one, and time limits that need one.
 //!
-//! The layer works without a runtime: a refresh is then made in the foreground, and a time limit does
-//! nothing. The stores on a server need a runtime, and return an error where there is none.
+//! The layer works without a runtime: nothing is then refreshed in the background, and a time limit
+//! does nothing. The stores on a server need a runtime, and return an error where there is none.
 
 use std::{
     cell::Cell,
     panic,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -30,27 +30,33 @@ thread_local! {
 ///
 /// tokio has no function that tells. A timer that is created in a runtime without timers panics, so
 /// one is created, the panic is caught, and each runtime is asked once. The panic hook prints
-/// tokio's message, which names the setting that is missing.
+/// tokio's message, which names the setting that is missing; a program whose panics abort ends
+/// there. Runtimes are told apart by their ids, which tokio does not use twice in one process.
 pub(crate) fn has_timers() -> bool {
     let Ok(runtime) = Handle::try_current() else { return false };
     let id = runtime.id();
     if LAST.get() == Some(id) {
         return true;
     }
-    // The list is whole between any two statements under the lock.
-    let mut timerless = TIMERLESS.lock().unwrap_or_else(PoisonError::into_inner);
-    if timerless.contains(&id) {
+    if timerless().contains(&id) {
         return false;
     }
+    // Not under the lock: a panic hook may do anything.
     if panic::catch_unwind(|| drop(sleep(Duration::ZERO))).is_ok() {
         LAST.set(Some(id));
         return true;
     }
+    let mut timerless = timerless();
     if timerless.len() == MOST {
         timerless.remove(0);
     }
     timerless.push(id);
     false
+}
+
+fn timerless() -> MutexGuard<'static, Vec<Id>> {
+    // The list is whole between any two statements under the lock.
+    TIMERLESS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The output of `future`, or `None` if that takes longer than `limit`. Without timers, the limit
@@ -90,5 +96,7 @@ mod tests {
         assert_eq!(timed.block_on(within(short, pending::<()>())), None);
         assert_eq!(within(short, async { 1 }).now_or_never(), Some(Some(1)));
         assert_eq!(within(short, pending::<()>()).now_or_never(), None);
+        let timerless = Builder::new_current_thread().build().unwrap();
+        assert_eq!(timerless.block_on(within(short, async { 1 })), Some(1));
     }
 }

@@ -227,8 +227,8 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         lead: &Lead,
     ) -> store::Result<bool> {
         let (store, observer) = (&self.cache.shared.store, self.cache.observer());
-        // It may have been removed by a tag that only the 304 has brought; who removes such a tag from now on is told of
-        // the entry.
+        // It may have been removed by a tag that only the 304 has brought. From here on, a removal by such a tag also
+        // removes this entry.
         if !lead.info(|bound| bound.removed.may_renew(key, seen, head)) || lead.is_doomed() {
             return Ok(false);
         }

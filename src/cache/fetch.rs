@@ -195,7 +195,8 @@ where
             if let Some((key, hit)) = confirmed {
                 return self.confirm(&missed, key, hit, &not_modified, requested_at, lead).await;
             }
-            // It speaks of another response than the stored one (RFC 9111 §4.3.4). Of a refresh, this is no second one.
+            // It speaks of another response than the stored one (RFC 9111 §4.3.4). The second call counts as a call, not as
+            // another refresh.
             let (key, reason) = (&missed.key, missed.reason);
             self.cache.observer().tell(&Event::Called { key, reason, is_refresh: false });
             let mut sent = self.sent(&missed.key);

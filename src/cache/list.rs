@@ -44,7 +44,7 @@ impl Listing {
         (!is_said).then(|| self.head.clone().with_expires_at(ends.0).with_keep_until(ends.1))
     }
 
-    /// Sees to it that the list says so. `there` is what lies in its place, as far as that is known.
+    /// Writes the list, unless `there`, which lies in its place, leads to the variant.
     pub(crate) async fn lay<B: Store>(
         self,
         store: &B,

@@ -154,7 +154,7 @@ pub(super) async fn look_under<B: Store>(
     let Some(Hit { head: list, .. }) = list else {
         // A key of a user's own may be that of a note.
         let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
-        return judge(cache, options, parts, missed, (primary, found), arrivals);
+        return judge(cache, options, parts, missed, found, arrivals);
     };
     let names = list.variant_names().unwrap_or_default();
     let key = cache.settings.recipe.variant(&primary, names, &parts.headers);
@@ -169,11 +169,10 @@ async fn look_for_variant<B: Store>(
     missed: Missed,
 ) -> Lookup {
     let arrivals = cache.shared.flights.arrivals(&missed.key);
-    let key = missed.key;
-    let found = read(cache, &key).await;
+    let found = read(cache, &missed.key).await;
     // A list of variants has no business under a variant's key.
     let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
-    judge(cache, options, parts, missed, (key, found), arrivals)
+    judge(cache, options, parts, missed, found, arrivals)
 }
 
 fn judge<B: Store>(
@@ -181,10 +180,10 @@ fn judge<B: Store>(
     options: &CacheOptions,
     parts: &request::Parts,
     missed: Missed,
-    (entry, found): (Key, Result<Option<Hit>, Miss>),
+    found: Result<Option<Hit>, Miss>,
     arrivals: u64,
 ) -> Lookup {
-    let now = cache.settings.clock.now();
+    let (now, entry) = (cache.settings.clock.now(), missed.key);
     let (found, reason) = match found {
         Ok(Some(hit)) => match cache.settings.rules.judge(options, &parts.method, &hit.head, now) {
             Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {

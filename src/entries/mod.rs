@@ -79,8 +79,8 @@ impl<B: Store> Entries<B> {
     ///
     /// If the target is not a URL, and if the store fails.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
-        let Some((key, hit)) = self.find(&target.into()).await?.1 else { return Ok(None) };
-        let status = CacheStatus::hit(key, &hit.head, self.now());
+        let (missed, Some(hit)) = self.find(&target.into()).await? else { return Ok(None) };
+        let status = CacheStatus::hit(missed.key, &hit.head, self.now());
         let mut response = hit.into_response();
         response.extensions_mut().insert(status);
         Ok(Some(response))
@@ -292,7 +292,7 @@ impl<B: Store> Entries<B> {
         removed
     }
 
-    /// Removes the entry that a request with this head selects under `primary`, and what it would be stored over.
+    /// Removes the entry that a request with this head selects under `primary`.
     async fn remove_under(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
         let (recipe, flights) = (&self.layer.settings.recipe, &self.layer.shared.flights);
         let key = self.find_under(primary, Some(parts)).await?.0.key;
@@ -312,7 +312,7 @@ impl<B: Store> Entries<B> {
     }
 
     /// The entry that `target` means, and where it would be.
-    async fn find(&self, target: &Target) -> Result<(Missed, Option<(Key, Hit)>)> {
+    async fn find(&self, target: &Target) -> Result<(Missed, Option<Hit>)> {
         let parts = match &target.0 {
             Meant::Url(parts) | Meant::Request(parts, _) => Some(&**parts),
             Meant::Key(_) | Meant::Invalid(_) => None,
@@ -350,7 +350,7 @@ impl<B: Store> Entries<B> {
         &self,
         primary: Key,
         parts: Option<&request::Parts>,
-    ) -> Result<(Missed, Option<(Key, Hit)>)> {
+    ) -> Result<(Missed, Option<Hit>)> {
         let recipe = &self.layer.settings.recipe;
         let mut missed = Missed { reason: Miss::Absent, key: primary, primary, variants: None };
         let mut hit = self.read(&primary).await?;
@@ -362,8 +362,7 @@ impl<B: Store> Entries<B> {
             missed.key = recipe.variant(&primary, names, &parts.headers);
             hit = self.read(&missed.key).await?;
         }
-        let found = hit.filter(|hit| hit.head.is_response()).map(|hit| (missed.key, hit));
-        Ok((missed, found))
+        Ok((missed, hit.filter(|hit| hit.head.is_response())))
     }
 }
 

@@ -1,5 +1,9 @@
 //! The tokio runtime that the stores on a server need, for their sockets, time limits and tasks.
 
+use std::{net, panic};
+
+use tokio::net::UdpSocket;
+
 use super::{Error, ErrorKind, Result};
 use crate::runtime::has_timers;
 
@@ -7,11 +11,12 @@ use crate::runtime::has_timers;
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] outside of a tokio runtime, and in one without timers.
+/// [`ErrorKind::Invalid`] outside of a tokio runtime, and in one without timers or I/O.
 pub(super) fn when_made(store: &'static str) -> Result<()> {
     let what = "the store has to be made in a tokio runtime with timers and I/O: inside \
                 #[tokio::main], or a runtime whose builder has enable_all()";
-    if has_timers() { Ok(()) } else { Err(Error::new(ErrorKind::Invalid, store, what)) }
+    let is_usable = has_timers() && has_io();
+    if is_usable { Ok(()) } else { Err(Error::new(ErrorKind::Invalid, store, what)) }
 }
 
 /// Checks the runtime before each operation: it may be another one than the `store` was made in.
@@ -23,4 +28,67 @@ pub(super) fn when_used(store: &'static str) -> Result<()> {
     let what = "the store was used outside of a tokio runtime, or in one without timers; use it in \
                 a runtime like the one that it was made in";
     if has_timers() { Ok(()) } else { Err(Error::new(ErrorKind::Unavailable, store, what)) }
+}
+
+/// Whether the runtime has its I/O on (`enable_io`). As with [timers](has_timers), tokio has no
+/// function that tells, and panics where a socket is registered without it.
+fn has_io() -> bool {
+    let bind = || {
+        let socket = net::UdpSocket::bind((net::Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_nonblocking(true)?;
+        Ok::<_, std::io::Error>(socket)
+    };
+    // A system that gives no socket says nothing of the runtime.
+    let Ok(socket) = bind() else { return true };
+    panic::catch_unwind(|| UdpSocket::from_std(socket).is_ok()).unwrap_or(false)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::{Key, store::Store};
+
+    fn runtime(has_timers: bool, has_io: bool) -> Runtime {
+        let mut builder = Builder::new_current_thread();
+        if has_timers {
+            builder.enable_time();
+        }
+        if has_io {
+            builder.enable_io();
+        }
+        builder.build().unwrap()
+    }
+
+    /// Each store that needs a runtime is made and used with and without one.
+    pub(in crate::store) fn a_runtime_is_needed<S, F>(make: impl Fn() -> F)
+    where
+        S: Store,
+        F: Future<Output = Result<S>>,
+    {
+        use futures_util::FutureExt;
+
+        let refused = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains("enable_all()"), "{error}");
+        };
+        refused(make().now_or_never().unwrap().err().unwrap());
+        for (has_timers, has_io) in [(false, false), (false, true), (true, false)] {
+            refused(runtime(has_timers, has_io).block_on(make()).err().unwrap());
+        }
+
+        let made = runtime(true, true);
+        let store = made.block_on(make()).ok().unwrap();
+        let failed = |error: Error| {
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.to_string().contains("outside of a tokio runtime"), "{error}");
+        };
+        let key = Key::digest("a");
+        failed(store.get(&key).now_or_never().unwrap().err().unwrap());
+        failed(store.remove(&key).now_or_never().unwrap().unwrap_err());
+        failed(store.remove_tagged("a").now_or_never().unwrap().unwrap_err());
+        failed(store.clear().now_or_never().unwrap().unwrap_err());
+        failed(runtime(false, false).block_on(store.len()).unwrap_err());
+    }
 }

@@ -121,28 +121,6 @@ async fn one_tag_for_all_variants_hands_none_of_them_out_for_another() {
     }
 }
 
-#[tokio::test]
-async fn a_variant_that_is_removed_while_another_is_freshened_stays_removed() {
-    let (inner, gate) = origin().gated();
-    gate.open(3);
-    let stand = Stand::new(inner).with(fixed);
-    for language in ["de", "en", "fr"] {
-        stand.ask(lang(language)).await;
-    }
-    stand.clock.advance(SECOND * 10);
-    let asking = stand.ask(lang("de"));
-    let removing = async {
-        stand.inner.begun(4).await;
-        stand.layer.entries().remove(&lang("en").body(()).unwrap()).await.unwrap();
-        gate.open(1);
-    };
-    let (reply, ()) = join(asking, removing).await;
-    assert_eq!(reply.outcome(), Outcome::Revalidated);
-    let entries = stand.layer.entries();
-    assert!(!entries.contains(&lang("en").body(()).unwrap()).await.unwrap());
-    assert!(entries.contains(&lang("fr").body(()).unwrap()).await.unwrap());
-}
-
 // ===== The list of variants =====
 
 #[tokio::test]

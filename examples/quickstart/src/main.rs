@@ -34,19 +34,20 @@ use larder::{
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, ServiceExt};
 
+const STORES: &str = "write --store memory, redb:PATH, sqlite:PATH, redis://... or mongodb://...";
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let args: Vec<String> = env::args().skip(1).collect();
-    let wanted = args.iter().skip_while(|arg| *arg != "--store").nth(1);
+    let (wanted, is_fresh) = arguments(env::args().skip(1))?;
     let origin = start_server().await?;
 
     // The cache: a store, how long it keeps responses, and one line around the client.
-    let store = open(wanted.map(String::as_str)).await?;
+    let store = open(wanted.as_deref()).await?;
     let layer = CacheLayer::new(store).expire_after(Duration::from_secs(3600));
     let client = Client::builder(TokioExecutor::new()).build_http();
     let client = ServiceBuilder::new().layer(layer.clone()).service(client);
 
-    if args.iter().any(|arg| arg == "--fresh") {
+    if is_fresh {
         layer.entries().clear().await?;
     }
 
@@ -68,6 +69,21 @@ async fn main() -> Result<(), BoxError> {
     // The last handle writes the file out when it is dropped. `close` of the store does the same
     // and returns the error, if there is one.
     Ok(())
+}
+
+/// What follows `--store`, and whether `--fresh` is there.
+fn arguments(
+    mut args: impl Iterator<Item = String>,
+) -> Result<(Option<String>, bool), &'static str> {
+    let (mut store, mut is_fresh) = (None, false);
+    while let Some(arg) = args.next() {
+        match &*arg {
+            "--fresh" => is_fresh = true,
+            "--store" => store = Some(args.next().ok_or(STORES)?),
+            _ => return Err("the arguments are --fresh and --store STORE"),
+        }
+    }
+    Ok((store, is_fresh))
 }
 
 /// Opens the store that `--store` names, or else a file in the user's cache directory.
@@ -119,8 +135,7 @@ fn refuse(kind: &str) -> String {
         _ => true,
     };
     if is_built_in {
-        return "write --store memory, redb:PATH, sqlite:PATH, redis://... or mongodb://..."
-            .to_owned();
+        return STORES.to_owned();
     }
     format!(
         "this program was built without {feature}; write: \
@@ -131,7 +146,7 @@ fn refuse(kind: &str) -> String {
 /// Starts a server on this machine that answers `/delay/N` after N seconds.
 ///
 /// The URL is part of the key, so the port is the same in each run, unless another program has it.
-/// No system gives this port to outgoing connections.
+/// Linux, macOS and Windows do not use this port for outgoing connections by default.
 async fn start_server() -> std::io::Result<SocketAddr> {
     let listener = match TcpListener::bind("127.0.0.1:17470").await {
         Ok(listener) => listener,

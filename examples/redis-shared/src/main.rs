@@ -41,7 +41,7 @@ async fn main() -> Result<(), BoxError> {
 }
 
 async fn ask(redis: &str, url: &str) -> Result<(), BoxError> {
-    let store = Redis::builder(redis).namespace("redis_shared:").connect().await?;
+    let store = Redis::builder(redis).namespace("redis-shared:").connect().await?;
     let client = ServiceBuilder::new()
         .layer(CacheLayer::new(store.clone()).expire_after(Duration::from_secs(60)))
         .service(Client::builder(TokioExecutor::new()).build_http());

@@ -13,7 +13,7 @@ pub(crate) async fn events() -> Result<(), BoxError> {
         // Such as `miss (absent)`.
         Event::Answered { status, .. } => println!("  {}", status.outcome()),
         Event::NotStored { refusal, .. } => println!("  not stored: {refusal}"),
-        // No response says so.
+        // No response reports these two.
         Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
         Event::StoreFailed { operation, error, .. } => eprintln!("{operation}: {error}"),
         _ => {}

@@ -19,7 +19,6 @@ use crate::{CacheLayer, ConfigError, StaleLimit};
 /// | has expired | at once; refreshed in the background | `stale_while_revalidate` |
 /// | has expired, the origin fails | in the failure's place | [`stale_if_error`](CacheLayer::stale_if_error) |
 /// | has expired, has a validator | after the origin's 304 | [`keep_expired`](CacheLayer::keep_expired) |
-/// | is another variant with a strong `ETag` | after the origin's 304 that names it | |
 ///
 /// These settings count for what is stored from then on: an entry is kept no longer than it was stored for.
 impl<B> CacheLayer<B> {
@@ -125,7 +124,8 @@ impl<B> CacheLayer<B> {
     }
 
     /// Refreshes what is asked for in the background when less than this fraction of its lifetime is left, so that what
-    /// is in demand never expires: 0.2 is the last fifth. Default: not at all.
+    /// is in demand never expires: 0.2 is the last fifth. Default: not at all. It does nothing outside of a tokio runtime,
+    /// or in one without timers.
     ///
     /// # Errors
     ///

@@ -56,7 +56,7 @@ impl<B> CacheLayer<B> {
     /// - **Streams pass through**: the answer [of a method](crate::Refusal::NotUnary) that sends several messages as they
     ///   come. A request that is more than one message, or pauses for a second before its end,
     ///   [passes](crate::Bypass::NotUnary) with what has been read of it: nothing waits for ever, but a stream begins late.
-    ///   (Without the feature `tokio`, or outside of its runtime, which must have its timers on, it waits for the end.)
+    ///   (Outside of a tokio runtime, or in one without timers, it waits for the end.)
     ///   Messages of over [1 MiB](CacheLayer::max_request_body) pass at once.
     /// - **Nothing is invalidated**: no call removes what is stored for another. After a change,
     ///   [`remove_tag`](crate::Entries::remove_tag) does, of what [`tag_with`](CacheLayer::tag_with) has tagged, or

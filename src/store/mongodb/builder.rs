@@ -144,15 +144,17 @@ impl Builder {
         Ok(store)
     }
 
-    /// Makes the store, which connects when it is first asked something, and makes the indexes before it first writes. A
-    /// server that is down is no error here: each operation fails, and for the cache is a miss, until the server is
-    /// there. It waits for nothing but the DNS, and for
-    /// that only where the URL is one of `mongodb+srv://`.
+    /// Makes the store, which connects when it is first asked something, and makes the indexes before
+    /// it first writes. A server that is down is no error here: each operation fails, and for the
+    /// cache is a miss, until the server is there. The driver runs in the tokio runtime in which the
+    /// store is made, so that runtime has to outlive the store. This waits for nothing but the DNS,
+    /// and for that only where the URL is one of `mongodb+srv://`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, and outside of a tokio runtime with timers and
-    /// I/O (`enable_all`), which the driver needs; [`ErrorKind::Unavailable`] where the DNS does not answer. No message has a password in it.
+    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, and outside of a tokio runtime
+    /// with timers and I/O (`enable_all`); [`ErrorKind::Unavailable`] where the DNS does not answer. No
+    /// message has a password in it.
     pub async fn build(self) -> Result<MongoDb> {
         self.check()?;
         needs_runtime::when_made(STORE)?;
@@ -285,41 +287,15 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
-    use crate::store::Store;
 
     fn builder(url: &str) -> Builder {
         MongoDb::builder(url)
     }
 
     #[test]
-    fn the_store_needs_a_runtime_with_timers() {
-        let runtime = |all| {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            if all { runtime.enable_all() } else { &mut runtime }.build().unwrap()
-        };
-        let build = || builder("mongodb://127.0.0.1:1").build();
-        let refused = |error: Error| {
-            assert_eq!(error.kind(), ErrorKind::Invalid);
-            assert!(error.to_string().contains("enable_all()"), "{error}");
-        };
-        refused(build().now_or_never().unwrap().unwrap_err());
-        refused(runtime(false).block_on(build()).unwrap_err());
-
-        let made = runtime(true);
-        let store = made.block_on(build()).unwrap();
-        let failed = |error: Error| {
-            assert_eq!(error.kind(), ErrorKind::Unavailable);
-            assert!(error.to_string().contains("outside of a tokio runtime"), "{error}");
-        };
-        let key = crate::Key::digest("a");
-        failed(store.get(&key).now_or_never().unwrap().unwrap_err());
-        failed(store.remove(&key).now_or_never().unwrap().unwrap_err());
-        failed(store.remove_tagged("a").now_or_never().unwrap().unwrap_err());
-        failed(store.clear().now_or_never().unwrap().unwrap_err());
-        failed(runtime(false).block_on(store.len()).unwrap_err());
+    fn the_store_needs_a_runtime() {
+        needs_runtime::tests::a_runtime_is_needed(|| builder("mongodb://127.0.0.1:1").build());
     }
 
     #[tokio::test]

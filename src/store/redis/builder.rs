@@ -393,10 +393,7 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
-    use crate::store::Store;
 
     fn builder(url: &str) -> Builder {
         Redis::builder(url)
@@ -437,49 +434,10 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_made_in_a_runtime_with_timers() {
-        let build = || Redis::builder("redis://127.0.0.1:1").build();
-        let refused = |built: Result<Redis>| {
-            let error = built.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Invalid);
-            assert!(error.to_string().contains("enable_all()"), "{error}");
-        };
-        refused(build());
-        let runtime = |timers| {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            if timers { runtime.enable_time() } else { &mut runtime }.build().unwrap()
-        };
-        refused(runtime(false).block_on(async { build() }));
-        assert!(runtime(true).block_on(async { build() }).is_ok());
-    }
-
-    #[test]
-    fn a_store_that_is_used_outside_of_a_runtime_fails() {
-        let runtime = |all| {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            if all { runtime.enable_all() } else { &mut runtime }.build().unwrap()
-        };
-        let made = runtime(true);
-        let store = made.block_on(async { Redis::builder("redis://127.0.0.1:1").build() }).unwrap();
-        let failed = |error: Error| {
-            assert_eq!(error.kind(), ErrorKind::Unavailable);
-            assert!(error.to_string().contains("outside of a tokio runtime"), "{error}");
-        };
-        let key = crate::Key::digest("a");
-        failed(store.get(&key).now_or_never().unwrap().unwrap_err());
-        failed(store.remove(&key).now_or_never().unwrap().unwrap_err());
-        failed(store.remove_tagged("a").now_or_never().unwrap().unwrap_err());
-        failed(store.clear().now_or_never().unwrap().unwrap_err());
-        failed(runtime(false).block_on(store.len()).unwrap_err());
-    }
-
-    #[test]
-    fn a_runtime_without_sockets_is_an_error_and_no_panic() {
-        let timed = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let connect = async { Redis::builder("redis://127.0.0.1:1").connect().await };
-        let error = timed.block_on(connect).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
-        assert!(format!("{error:?}").contains("enable_all"), "{error:?}");
+    fn the_store_needs_a_runtime() {
+        needs_runtime::tests::a_runtime_is_needed(|| async {
+            Redis::builder("redis://127.0.0.1:1").build()
+        });
     }
 
     #[tokio::test]

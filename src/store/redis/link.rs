@@ -139,7 +139,7 @@ impl Link {
         self.try_within(asking).await?.map_err(|error| fault::error(&self.place, error))
     }
 
-    /// As [`within`](Self::within), with what the server answers left to the caller to judge.
+    /// Like [`within`](Self::within), but returns the server's error unchanged.
     async fn try_within<T>(
         &self,
         asking: impl Future<Output = RedisResult<T>>,
@@ -231,7 +231,7 @@ impl Link {
         let connected = async {
             task.await.map_err(|error| {
                 RedisError::from(std::io::Error::other(match error.is_panic() {
-                    true => "connecting panicked; the tokio runtime needs I/O (enable_all)",
+                    true => "the driver has panicked",
                     false => "the runtime has stopped",
                 }))
             })?
