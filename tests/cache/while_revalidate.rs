@@ -273,13 +273,18 @@ async fn there_is_one_refresh_where_callers_share_nothing() {
 // ===== Without a runtime =====
 
 #[tokio::test]
-async fn outside_of_a_runtime_the_caller_waits() {
-    let stand = expired(Double::counting()).await;
-    let answer = std::thread::spawn(move || {
-        let reply = stand.get("/").now_or_never().expect("nothing to wait for");
-        (stand, reply)
-    });
-    let (stand, reply) = answer.join().expect("no panic");
-    assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Expired), "2"));
-    assert_eq!((reply.stored(), stand.layer.stats().refreshes), (Stored::Yes, 0));
+async fn outside_of_a_runtime_and_in_one_without_timers_the_caller_waits() {
+    for is_timerless in [false, true] {
+        let stand = expired(Double::counting()).await;
+        let stand = stand.with(|layer| layer.coalesce_wait(SECOND).unwrap());
+        let answer = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let _entered = is_timerless.then(|| runtime.enter());
+            let reply = stand.get("/").now_or_never().expect("nothing to wait for");
+            (stand, reply)
+        });
+        let (stand, reply) = answer.join().expect("no panic");
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Expired), "2"));
+        assert_eq!((reply.stored(), stand.layer.stats().refreshes), (Stored::Yes, 0));
+    }
 }
