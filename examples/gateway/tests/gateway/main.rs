@@ -5,6 +5,7 @@
 mod support;
 
 mod caching;
+mod exchanges;
 mod failures;
 mod hops;
 mod interims;

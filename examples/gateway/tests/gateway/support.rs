@@ -2,6 +2,7 @@
 //! is sockets; waits end when what is waited for is there, or with the test.
 
 use std::{
+    error::Error,
     fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -11,6 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http_body::Body;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpSocket;
 
 /// Nothing takes so long unless it never comes.
@@ -175,10 +179,12 @@ impl Gate {
     }
 }
 
-/// A request as the origin has it: its head, and the number of its connection.
+/// A request as the origin has it: its head, the bytes of its body where the origin reads them, and
+/// the number of its connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) head: String,
+    pub(crate) body: String,
     pub(crate) connection: usize,
 }
 
@@ -215,6 +221,21 @@ impl Origin {
         Self { addr, seen }
     }
 
+    /// One that reads the body of each request first, as its framing says, and answers with these
+    /// bytes.
+    pub(crate) fn reads(answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Self {
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let all = seen.clone();
+        let origin = Self::start(move |request, stream| {
+            let body = body(&request.head, stream);
+            let seen = Seen { body: body.0, ..request.clone() };
+            all.lock().unwrap().push(seen.clone());
+            body.1?;
+            write!(stream, "{}", answer(&seen))
+        });
+        Self { seen, ..origin }
+    }
+
     /// One that answers every request with its path.
     pub(crate) fn echo() -> Self {
         Self::start(|request, stream| write!(stream, "{}", ok("", request.path())))
@@ -234,7 +255,7 @@ fn serve(
     // It ends with an error as soon as either side has had enough.
     let mut next = || -> io::Result<()> {
         let head = head(&mut stream)?;
-        let seen = Seen { head, connection };
+        let seen = Seen { head, body: String::new(), connection };
         all.lock().unwrap().push(seen.clone());
         answer(&seen, &mut stream)
     };
@@ -250,6 +271,27 @@ pub(crate) fn head(stream: &mut impl Read) -> io::Result<String> {
         head.extend(byte);
     }
     Ok(String::from_utf8(head).unwrap())
+}
+
+/// The bytes of a body, framing included, as far as they come, and whether all of them came.
+fn body(head: &str, stream: &mut impl Read) -> (String, io::Result<()>) {
+    let (mut all, mut byte) = (Vec::new(), [0]);
+    let length = fields(head, "content-length").first().map(|length| length.parse().unwrap());
+    let is_chunked = fields(head, "transfer-encoding") == ["chunked"];
+    let is_whole = |all: &[u8]| match length {
+        _ if is_chunked => {
+            // The last chunk, and trailers behind it.
+            let text = String::from_utf8_lossy(all);
+            text.ends_with("\r\n\r\n") && (text.starts_with("0\r\n") || text.contains("\r\n0\r\n"))
+        }
+        Some(length) => all.len() == length,
+        None => true,
+    };
+    let mut read = Ok(());
+    while read.is_ok() && !is_whole(&all) {
+        read = stream.read_exact(&mut byte).map(|()| all.extend(byte));
+    }
+    (String::from_utf8(all).unwrap(), read)
 }
 
 /// A response with these further lines.
@@ -377,6 +419,20 @@ impl Client {
             _ => String::from_utf8(rest).unwrap(),
         }
     }
+}
+
+/// A connection over HTTP/2, in clear.
+pub(crate) async fn http2<B>(addr: SocketAddr) -> SendRequest<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
 }
 
 /// A path for a store, in a folder that goes with it.
