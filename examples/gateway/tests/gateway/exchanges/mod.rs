@@ -20,7 +20,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// A gateway in front of an origin that answers every request with these bytes.
 fn pair(answer: &'static str) -> (Origin, Gateway) {
     let origin = Origin::reads(move |_| answer.to_owned());
-    let gateway = Gateway::start(origin.addr);
+    let gateway = Gateway::by_http(origin.addr, &["--expire-after", "1h"]);
     (origin, gateway)
 }
 
