@@ -8,8 +8,8 @@
 //! The way of a request, from top to bottom: `serve` accepts its connection, `gateway` answers it,
 //! and `upstream` sends it on if the cache has no answer. Below them, one idea a file: what a hop does
 //! to the heads that pass it (`hop`, `forwarded`), bodies, interim responses, failures, the time that
-//! a client may take (`allowance`) and an upstream may keep silent (`patience`), the places for
-//! connections, the log. Beside them: the flags and the store that they name, and the admin address.
+//! a client may take (`allowance`) and an upstream may keep silent (`patience`), answers that come
+//! early (`last_word`), the places for connections, the log. Beside them: the flags and the store that they name, and the admin address.
 //!
 //! # What happens to the fields of a message
 //!
@@ -53,6 +53,7 @@ mod forwarded;
 mod gateway;
 mod hop;
 mod interim;
+mod last_word;
 mod log;
 mod patience;
 mod places;

@@ -26,6 +26,7 @@ use crate::{
     body::ClientBody,
     failure::causes,
     hop,
+    last_word::LastWord,
     patience::{History, Patience},
 };
 
@@ -54,7 +55,7 @@ pub(crate) fn upstream(
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(silence));
     let tcp = tcp.map_response(move |io: TokioIo<TcpStream>| {
-        TokioIo::new(Patience::new(io.into_inner(), silence))
+        TokioIo::new(LastWord::new(Patience::new(io.into_inner(), silence)))
     });
     let mut builder: Builder = Client::builder(TokioExecutor::new());
     builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);

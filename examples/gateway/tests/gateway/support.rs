@@ -7,7 +7,10 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -21,25 +24,37 @@ use tokio::net::TcpSocket;
 const NEVER: Duration = Duration::from_secs(120);
 
 /// The lines that a process has written so far.
-#[derive(Clone, Default)]
-struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+#[derive(Clone)]
+struct Lines {
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    is_wanted: Arc<AtomicBool>,
+    thread: Arc<thread::JoinHandle<()>>,
+}
 
 impl Lines {
     fn collect(from: impl Read + Send + 'static) -> Self {
-        let lines = Self::default();
-        let all = lines.clone();
-        thread::spawn(move || {
+        let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
+        let is_wanted = Arc::new(AtomicBool::new(true));
+        let (all, goes_on) = (lines.clone(), is_wanted.clone());
+        let thread = thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
-                all.0.0.lock().unwrap().push(line);
-                all.0.1.notify_all();
+                all.0.lock().unwrap().push(line);
+                all.1.notify_all();
+                if !goes_on.load(Ordering::Relaxed) {
+                    break;
+                }
             }
         });
-        lines
+        Self { lines, is_wanted, thread: Arc::new(thread) }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// The first line in which `find` finds something, once it is there.
     fn find<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
-        let (lines, wakeup) = &*self.0;
+        let (lines, wakeup) = &*self.lines;
         let mut lines = lines.lock().unwrap();
         let end = Instant::now() + NEVER;
         loop {
@@ -70,6 +85,7 @@ pub(crate) struct Gateway {
     pub(crate) addr: SocketAddr,
     pub(crate) admin: SocketAddr,
     access: Lines,
+    errors: Lines,
 }
 
 impl Gateway {
@@ -89,7 +105,18 @@ impl Gateway {
     }
 
     fn spawn(upstream: SocketAddr, flags: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
+        Self::listen(&mut Command::new(PROGRAM), upstream, flags)
+    }
+
+    /// One that may have so many files open.
+    pub(crate) fn with_files(upstream: SocketAddr, files: usize) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), PROGRAM]);
+        Self::listen(&mut shell, upstream, &["--policy", "fixed", "--expire-after", "1h"])
+    }
+
+    fn listen(command: &mut Command, upstream: SocketAddr, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", &format!("http://{upstream}")])
             .args(flags)
@@ -104,7 +131,18 @@ impl Gateway {
             errors.find(&start, |line| line.strip_prefix(&start)?.parse().ok())
         };
         let (addr, admin) = (address("--listen"), address("--admin"));
-        Self { child, addr, admin, access }
+        Self { child, addr, admin, access, errors }
+    }
+
+    /// Closes the other ends of its standard output and its standard error.
+    pub(crate) fn stop_listening(&self) {
+        for lines in [&self.access, &self.errors] {
+            lines.is_wanted.store(false, Ordering::Relaxed);
+        }
+        // The next line of each is the last one that is read.
+        self.get("/last-lines");
+        self.connect().send("no line of HTTP\r\n\r\n");
+        until(|| [&self.access, &self.errors].iter().all(|lines| lines.is_closed()));
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -127,9 +165,28 @@ impl Gateway {
         self.access.find(text, |line| line.contains(text).then(|| line.to_owned()))
     }
 
+    /// The line on standard error with `text` in it.
+    pub(crate) fn said(&self, text: &str) -> String {
+        self.errors.find(text, |line| line.contains(text).then(|| line.to_owned()))
+    }
+
+    /// The lines on standard error so far.
+    pub(crate) fn all_said(&self) -> Vec<String> {
+        self.errors.lines.0.lock().unwrap().clone()
+    }
+
+    /// Whether a line on standard error has `text` in it so far.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.all_said().iter().any(|line| line.contains(text))
+    }
+
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     pub(crate) fn wait(mut self) -> ExitStatus {
@@ -337,6 +394,19 @@ pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
 impl Client {
     pub(crate) fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(NEVER)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Connects from another address of this machine.
+    pub(crate) fn connect_from(from: [u8; 4], addr: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((from, 0).into()).unwrap();
+            socket.connect(addr).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(NEVER)).unwrap();
         Self(BufReader::new(stream))
     }
