@@ -99,6 +99,7 @@ fn a_safe_request_is_sent_once_more_where_its_pooled_connection_is_closed() {
         "/broken" => Err(ErrorKind::Other.into()),
         // The first request on a connection is answered.
         path => match firsts.lock().unwrap().insert(request.connection) {
+            true if path == "/head" => write!(stream, "HTTP/1.1 204 No Content\r\n\r\n"),
             true => write!(stream, "{}", ok("", path)),
             false => Err(ErrorKind::Other.into()),
         },
@@ -106,6 +107,7 @@ fn a_safe_request_is_sent_once_more_where_its_pooled_connection_is_closed() {
     let cases = [
         // method, path, lines, status, times at the upstream
         ("GET", "/get", "", 200, 2),
+        ("HEAD", "/head", "", 204, 2),
         ("OPTIONS", "/options", "", 200, 2),
         ("GET", "/broken", "", 502, 2),
         ("POST", "/post", "Content-Length: 0\r\n", 502, 1),

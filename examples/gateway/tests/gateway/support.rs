@@ -336,10 +336,11 @@ fn body(head: &str, stream: &mut impl Read) -> (String, io::Result<()>) {
     let length = fields(head, "content-length").first().map(|length| length.parse().unwrap());
     let is_chunked = fields(head, "transfer-encoding") == ["chunked"];
     let is_whole = |all: &[u8]| match length {
+        // The last chunk, and trailers behind it.
         _ if is_chunked => {
-            // The last chunk, and trailers behind it.
-            let text = String::from_utf8_lossy(all);
-            text.ends_with("\r\n\r\n") && (text.starts_with("0\r\n") || text.contains("\r\n0\r\n"))
+            let tail = String::from_utf8_lossy(&all[all.len().saturating_sub(100)..]);
+            let last = tail.rfind("\r\n0\r\n").map_or(0, |start| start + 2);
+            tail[last..].starts_with("0\r\n") && tail.ends_with("\r\n\r\n")
         }
         Some(length) => all.len() == length,
         None => true,

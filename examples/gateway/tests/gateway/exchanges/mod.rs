@@ -1,9 +1,11 @@
 //! The table of raw exchanges: bytes from the client, bytes at the upstream, bytes to the client.
 
-mod http1;
-mod http2;
+mod over_http1;
+mod over_http2;
 
-use crate::support::{Gateway, Origin, Seen, until};
+use http::Request;
+
+use crate::support::{Gateway, Origin, Seen, http2, until};
 
 /// What the upstream gets of a request.
 enum Upstream {
@@ -14,6 +16,7 @@ enum Upstream {
 }
 
 use Upstream::{Gets, GetsNoWhole};
+use over_http2::OfUnknownLength;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -59,4 +62,29 @@ fn steady(response: &str) -> String {
     let is_steady =
         |line: &&str| !line.starts_with("date: ") && !line.starts_with("cache-status: ");
     response.split_inclusive('\n').filter(is_steady).collect()
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_for_the_key_passes_whole() {
+    // More than the cache reads for a key.
+    let body = "0123456789".repeat(150_000);
+    for method in ["GET", "HEAD", "POST"] {
+        let (origin, gateway) = pair("HTTP/1.1 204 No Content\r\n\r\n");
+        let mut client = gateway.connect();
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.send(&format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+        assert_eq!(client.response().status(), 204);
+        let request = Request::builder().method(method).uri("http://a/");
+        let mut client = http2(gateway.addr).await;
+        let request = request.body(OfUnknownLength::new(body.clone())).unwrap();
+        assert_eq!(client.send_request(request).await.unwrap().status(), 204);
+        assert_eq!(origin.seen().len(), 2);
+        for request in origin.seen() {
+            assert_eq!(request.fields("transfer-encoding"), ["chunked"], "{method}");
+            let lines = request.body.split("\r\n");
+            // Chunks are the lines that are not the size of one.
+            let chunks: String = lines.skip(1).step_by(2).collect();
+            assert!(chunks == body, "{method}: {} bytes", chunks.len());
+        }
+    }
 }

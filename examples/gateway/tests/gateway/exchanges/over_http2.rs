@@ -27,7 +27,13 @@ struct Row {
 }
 
 /// A body of which nobody knows the length before it has ended.
-struct OfUnknownLength(Option<Bytes>);
+pub(super) struct OfUnknownLength(Option<Bytes>);
+
+impl OfUnknownLength {
+    pub(super) fn new(text: String) -> Self {
+        Self((!text.is_empty()).then(|| text.into()))
+    }
+}
 
 impl Body for OfUnknownLength {
     type Data = Bytes;
@@ -137,7 +143,7 @@ async fn each_row_holds() {
         for (name, value) in row.lines {
             request = request.header(*name, *value);
         }
-        let body = OfUnknownLength((!row.body.is_empty()).then(|| row.body.into()));
+        let body = OfUnknownLength::new(row.body.to_owned());
         let mut client = http2(gateway.addr).await;
         let response = client.send_request(request.body(body).unwrap()).await.expect(row.what);
         let (parts, body) = response.into_parts();
