@@ -3,6 +3,7 @@
 # compares what is not passed with a written list. Needs Node.js and npm, and about a minute.
 #
 #   tests/http_suite.sh [FLAG...]   flags of the gateway; by default: --store memory --policy http --stale-if-error 1h
+#                                   --store-set-cookie --reuse-post, since the suite counts both of these as optimal
 #
 #   SUITE=DIR      a checkout of the suite, its packages installed; by default the npm package, fetched into target/
 #   ACCEPTED=FILE  the list, of lines "id reason"; by default that of the package, and none for a checkout
@@ -48,7 +49,7 @@ if [ -z "$gateway" ]; then
   cargo build --quiet -p gateway
   gateway=${CARGO_TARGET_DIR:-target}/debug/gateway
 fi
-[ $# -gt 0 ] || set -- --store memory --policy http --stale-if-error 1h
+[ $# -gt 0 ] || set -- --store memory --policy http --stale-if-error 1h --store-set-cookie --reuse-post
 
 work=$(mktemp -d)
 pids=()

@@ -1,17 +1,16 @@
 //! The access log: [`Line`].
 
-use std::{
-    io::{self, Write},
-    net::IpAddr,
-    time::Instant,
-};
+use std::{net::IpAddr, time::Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body::Frame;
 use larder::{CacheStatus, Outcome, Stored};
 
-/// A line of the access log. It is written when it goes out of use: with the last byte of the response, or with the client.
+use crate::log;
+
+/// A line of the access log. It is written when it goes out of use: with the last byte of the
+/// response, or with the client.
 pub(crate) struct Line {
     began: Instant,
     client: IpAddr,
@@ -46,9 +45,6 @@ impl Drop for Line {
             }
             Some((outcome, _)) => outcome.to_string(),
         };
-        let line = format!("{client} {method} {path} {status} {bytes}B {ms:.3}ms {cache}\n");
-        if let Err(error) = io::stdout().write_all(line.as_bytes()) {
-            eprintln!("gateway: the access log: {error}");
-        }
+        log::access(&format_args!("{client} {method} {path} {status} {bytes}B {ms:.3}ms {cache}"));
     }
 }

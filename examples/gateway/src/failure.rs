@@ -1,24 +1,46 @@
-//! Errors, as the client and as the log are told of them.
+//! Errors, as the client and as the log get them.
 
-use std::{error::Error, io, iter};
+use std::{error::Error, io, iter, net::IpAddr};
 
 use http::StatusCode;
 
-use crate::hop::Refusal;
+use crate::{
+    body::{Upload, UploadError},
+    hop::Refusal,
+    log,
+};
 
-/// What an upstream that failed is to the client.
-pub(crate) fn failure(error: &AnError) -> Refusal {
-    eprintln!("gateway: upstream: {}", told(error));
+/// What the failure of a request is to its client: the client's own fault, or the upstream's.
+pub(crate) fn failure(error: &AnError, client: IpAddr, upload: &Upload) -> Refusal {
     let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
-    match causes(error).any(|error| error.downcast_ref().is_some_and(is_late)) {
+    let is_late = causes(error).any(|error| error.downcast_ref().is_some_and(is_late));
+    let fault = upload.fault();
+    // Nothing goes to the upstream while nothing comes from the client.
+    let fault = fault.or((is_late && upload.is_awaited()).then_some(UploadError::TooSlow));
+    if let Some(fault) = fault {
+        return bad_upload(&fault, client);
+    }
+    log::say(&format_args!("upstream: {}", told(error)));
+    match is_late {
         true => (StatusCode::GATEWAY_TIMEOUT, "the upstream took too long"),
         false => (StatusCode::BAD_GATEWAY, "the upstream gave no answer of use"),
     }
 }
 
+/// What a body that ended early is to its client.
+pub(crate) fn bad_upload(fault: &UploadError, client: IpAddr) -> Refusal {
+    log::say(&format_args!("client {client}: {}", told(fault)));
+    match fault {
+        UploadError::Broken(_) => (StatusCode::BAD_REQUEST, "the request's body is broken"),
+        UploadError::TooSlow => {
+            (StatusCode::REQUEST_TIMEOUT, "the request's body comes too slowly")
+        }
+    }
+}
+
 type AnError = dyn Error + 'static;
 
-fn causes(error: &AnError) -> impl Iterator<Item = &AnError> {
+pub(crate) fn causes(error: &AnError) -> impl Iterator<Item = &AnError> {
     iter::successors(Some(error), |&error| error.source())
 }
 

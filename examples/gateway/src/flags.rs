@@ -1,6 +1,6 @@
 //! The flags, and the store that one of them names.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
+use std::{future::Future, net::SocketAddr, num::NonZeroUsize, pin::Pin, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use http::{HeaderName, Uri, uri::Authority};
@@ -30,9 +30,23 @@ pub(crate) struct Args {
     /// How long after its expiry a response may stand in where the upstream fails
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) stale_if_error: Option<Duration>,
-    /// How long the upstream may keep silent; clients, twice as long
+    /// How long the upstream may keep silent. The gateway waits for a client twice as long
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
     pub(crate) timeout: Duration,
+    /// Store responses that set cookies, and replay the cookies to everybody
+    #[arg(long)]
+    pub(crate) store_set_cookie: bool,
+    /// Answer a GET from the response to a POST whose Content-Location names the same URL
+    #[arg(long)]
+    pub(crate) reuse_post: bool,
+    /// Let Forwarded and X-Forwarded-* of clients pass; for a gateway behind another one that writes
+    /// or removes them
+    #[arg(long)]
+    pub(crate) trust_forwarded: bool,
+    /// The most connections of one client address, or one IPv6 network of 64 bits; no limit with
+    /// --trust-forwarded
+    #[arg(long, value_name = "N", default_value = "512")]
+    pub(crate) connections_per_client: NonZeroUsize,
     /// The name of this gateway in Via and Cache-Status; a request that bears it already is refused as a loop
     #[arg(long, default_value = "larder")]
     pub(crate) name: HeaderName,

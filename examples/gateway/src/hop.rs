@@ -1,30 +1,42 @@
-//! What a hop does to the heads that pass it: of requests, [`prepare`]; of responses, [`finish`]; of both, [`end_to_end`].
+//! What a hop does to the heads that pass it: of requests, [`prepare`]; of responses, [`finish`];
+//! of both, [`end_to_end`].
 
-use std::net::IpAddr;
+use std::{mem, net::IpAddr};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, VIA,
+        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, VIA,
     },
     request,
     uri::Authority,
 };
 use http_body::Body;
 
+use crate::forwarded;
+
 /// The status with which a message is refused, and why.
 pub(crate) type Refusal = (StatusCode, &'static str);
 
-/// Makes of a request what the next hop is to see. The cache sees it so, too, and selects by it where it varies.
+/// What the hops on both sides of this gateway are.
+#[derive(Clone)]
+pub(crate) struct Hops {
+    /// The name of this gateway in `Via`.
+    pub(crate) name: HeaderName,
+    /// The host of requests over HTTP/1.0 that name none.
+    pub(crate) upstream: Authority,
+    /// Whether clients are gateways, and their word on where a request comes from is trusted.
+    pub(crate) trust_forwarded: bool,
+}
+
+/// Makes of a request what the next hop is to see. The cache sees it so, too, and selects by it
+/// where a response varies.
 pub(crate) fn prepare(
     parts: &mut request::Parts,
     client: IpAddr,
-    upstream: &Authority,
-    name: &HeaderName,
+    hops: &Hops,
 ) -> Result<(), Refusal> {
-    if [Method::CONNECT, Method::TRACE].contains(&parts.method) || parts.uri.path() == "*" {
-        return Err((StatusCode::NOT_IMPLEMENTED, "this gateway does not pass it on"));
-    }
+    check_target(parts)?;
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     if !list(&parts.headers, &TRANSFER_ENCODING).all(is_chunked) {
         return Err((
@@ -34,7 +46,7 @@ pub(crate) fn prepare(
     }
     let is_mine = |hop: &[u8]| {
         let mut words = hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(name.as_ref()))
+        words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(hops.name.as_ref()))
     };
     if list(&parts.headers, &VIA).any(is_mine) {
         return Err((StatusCode::LOOP_DETECTED, "it has been here before; see Via"));
@@ -45,7 +57,7 @@ pub(crate) fn prepare(
         (_, _, Some(_)) => return Err(bad_host),
         (Some(authority), _, None) => authority.clone(),
         (None, Some(host), None) => Authority::try_from(host.as_bytes()).map_err(|_| bad_host)?,
-        (None, None, None) if parts.version < Version::HTTP_11 => upstream.clone(),
+        (None, None, None) if parts.version < Version::HTTP_11 => hops.upstream.clone(),
         (None, None, None) => return Err(bad_host),
     };
     if host.as_str().contains('@') {
@@ -58,27 +70,49 @@ pub(crate) fn prepare(
     let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
     let takes_trailers = list(&parts.headers, &TE).any(is_trailers);
     end_to_end(&mut parts.headers);
+    // hyper has answered `Expect`, or will when the body is read.
+    retain(&mut parts.headers, |name| {
+        name != EXPECT && forwarded::may_pass(name, hops.trust_forwarded)
+    });
     if takes_trailers {
         parts.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    // hyper has answered it, or will when the body is read.
-    parts.headers.remove(EXPECT);
-    let client = match client {
-        IpAddr::V4(client) => client.to_string(),
-        IpAddr::V6(client) => format!("\"[{client}]\""),
-    };
-    let forwarded = format!("for={client};host=\"{host}\";proto=http");
-    // What a client says of others on its way is no part of the key, and an upstream that builds links from it would have
-    // them stored for everybody. Behind another gateway, leave in what that one writes.
-    for name in UNTRUSTED {
-        parts.headers.remove(name);
-    }
-    parts.headers.insert(FORWARDED, forwarded.try_into().map_err(|_| bad_host)?);
-    parts.headers.append(VIA, via(parts.version, name));
+    join_cookies(&mut parts.headers);
+    forwarded::add_hop(&mut parts.headers, client, &host).map_err(|_| bad_host)?;
+    parts.headers.append(VIA, via(parts.version, &hops.name));
     parts.headers.insert(HOST, host.as_str().try_into().map_err(|_| bad_host)?);
     parts.uri = uri;
     parts.version = Version::HTTP_11;
     Ok(())
+}
+
+/// Refuses what is for this gateway alone, and a form of the target that its method does not have
+/// (RFC 9112 §3.2).
+fn check_target(parts: &request::Parts) -> Result<(), Refusal> {
+    let uri = &parts.uri;
+    if [Method::CONNECT, Method::TRACE].contains(&parts.method)
+        || parts.method == Method::OPTIONS && uri.path() == "*"
+    {
+        return Err((StatusCode::NOT_IMPLEMENTED, "this gateway does not pass it on"));
+    }
+    let is_good = match uri.scheme_str() {
+        Some(scheme) => ["http", "https"].contains(&scheme),
+        None => uri.authority().is_none() && uri.path() != "*",
+    };
+    match is_good {
+        true => Ok(()),
+        false => Err((StatusCode::BAD_REQUEST, "write a path, or an absolute URL")),
+    }
+}
+
+/// Makes one line of the cookies, which HTTP/2 has in several (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(line) = HeaderValue::from_bytes(&lines.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, line);
+    }
 }
 
 /// Makes of a response what a client of this version of HTTP is to see.
@@ -88,29 +122,50 @@ pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, name: 
         response.headers().contains_key(TRAILER) && !response.body().is_end_stream();
     // Each hop speaks its own version (RFC 9110 §6.2).
     *response.version_mut() = client;
+    let status = response.status();
     let headers = response.headers_mut();
+    remove_length(headers, status);
     headers.append(VIA, via);
     if may_end_in_trailers && client == Version::HTTP_11 && !headers.contains_key(CONTENT_LENGTH) {
-        // hyper would take a length that is known, such as that of a stored body, and leave no room for them.
+        // hyper would take a length that is known, such as that of a stored body, and leave no room
+        // for the trailers.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
-/// What upstreams take for the word of a gateway.
-const UNTRUSTED: [&str; 9] = [
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-host",
-    "x-original-url",
-    "x-rewrite-url",
-];
+/// Takes out the length of a response that has none (RFC 9110 §8.6).
+pub(crate) fn remove_length(headers: &mut HeaderMap, status: StatusCode) {
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        retain(headers, |name| name != CONTENT_LENGTH);
+    }
+}
 
-/// What is for all who get the message, beside the fields of cache control. These are those that larder itself takes for such
-/// in responses (`src/policy/message.rs`), and `authorization`, since requests pass here as well.
+/// The most lines that a head of so many bytes can have.
+pub(crate) fn max_lines(bytes: usize) -> usize {
+    // The shortest has a name of one letter and no value.
+    bytes / "a:\r\n".len()
+}
+
+/// Takes out the fields that are not to be kept. The others stay in their order, which
+/// `HeaderMap::remove` does not leave as it is.
+fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    if headers.keys().all(&keep) {
+        return;
+    }
+    let mut kept = None;
+    for (name, value) in mem::take(headers) {
+        if let Some(name) = name {
+            kept = Some(name).filter(&keep);
+        }
+        if let Some(name) = &kept {
+            headers.append(name.clone(), value);
+        }
+    }
+}
+
+/// What is for all who get the message, beside the fields of cache control. These are those that
+/// larder itself takes for such in responses (`src/policy/message.rs`), and `authorization`, since
+/// requests pass here as well.
 const FOR_ALL: [&str; 9] = [
     "age",
     "authorization",
@@ -140,21 +195,21 @@ pub(crate) fn end_to_end(headers: &mut HeaderMap) {
     let is_for_all = |name: &HeaderName| {
         FOR_ALL.contains(&name.as_str()) || name.as_str().ends_with("cache-control")
     };
-    let named = list(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
-    for name in named.filter(|name| !is_for_all(name)).collect::<Vec<_>>() {
-        headers.remove(name);
-    }
+    let named: Vec<_> = list(headers, &CONNECTION)
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !is_for_all(name))
+        .collect();
     // A body in chunks has no other length (RFC 9112 §6.3).
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(CONTENT_LENGTH);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
+    let is_chunked = headers.contains_key(TRANSFER_ENCODING);
+    retain(headers, |name| {
+        !HOP_BY_HOP.contains(&name.as_str())
+            && !named.contains(name)
+            && !(is_chunked && name == CONTENT_LENGTH)
+    });
 }
 
-/// Whether a message was compressed for its transfer alone, which would be forgotten with `Transfer-Encoding`. What
-/// stands there and is no coding at all is.
+/// Whether a message was compressed for its transfer alone, which would be forgotten with
+/// `Transfer-Encoding`. A name there that is no coding at all makes no difference.
 pub(crate) fn is_compressed(headers: &HeaderMap) -> bool {
     const CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
     let is = |given: &[u8]| CODINGS.iter().any(|name| given.eq_ignore_ascii_case(name.as_bytes()));

@@ -28,7 +28,7 @@ use http::{HeaderMap, Request, StatusCode, Version};
 use hyper::ext::on_informational;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::hop::end_to_end;
+use crate::hop::{end_to_end, remove_length};
 
 /// The most that waits to be written, in bytes.
 const MAX_WAITING: usize = 64 * 1024;
@@ -63,9 +63,8 @@ pub(crate) struct Turn {
 }
 
 impl<T> Interim<T> {
-    pub(crate) fn new(io: T) -> (Self, Shared) {
-        let shared = Shared::default();
-        (Self { io, shared: shared.clone() }, shared)
+    pub(crate) fn new(io: T, shared: Shared) -> Self {
+        Self { io, shared }
     }
 }
 
@@ -98,6 +97,7 @@ impl Turn {
             return;
         }
         end_to_end(&mut headers);
+        remove_length(&mut headers, status);
         let mut head = format!("HTTP/1.1 {status}\r\n").into_bytes();
         for (name, value) in &headers {
             head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());

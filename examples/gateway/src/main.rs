@@ -5,80 +5,84 @@
 //!     --store redb:gateway.redb --policy http --expire-after 5m --admin 127.0.0.1:8081
 //! ```
 //!
-//! From top to bottom: the parts put together, the way of a request out and of its response back, the connections and
-//! their end. Beside it, one idea a file: the flags and the store that they name, what a hop does
-//! to the heads that pass it, interim responses, limits to silence, failures, the access log, the
-//! admin address.
+//! To follow a request from top to bottom: `serve` accepts its connection, `gateway` answers it, and
+//! `upstream` sends it on if the cache has no answer. Each file below has one idea: what a hop does to
+//! heads (`hop`, `forwarded`), bodies, interim responses, failures, the time that a client may take
+//! (`allowance`) and that an upstream may keep silent (`patience`), answers that come early
+//! (`last_word`), the places for connections, the log. The flags, with the store that one of them
+//! names, and the admin address stand beside this path.
 //!
-//! `Host` is passed on as it came, and is part of every key. TLS is for what stands in front, which may well add to
-//! `Forwarded`, as this does; other fields about the client, such as `X-Forwarded-For`, pass as they came.
+//! # What happens to the fields of a message
+//!
+//! - `Host` passes unchanged, and is part of every key.
+//! - Fields of one connection go no further: `Connection` and the fields it names, `Keep-Alive`,
+//!   `Upgrade`, `Transfer-Encoding` and the like. Each message gets the framing that the next hop
+//!   needs. All other lines keep their order.
+//! - Fields that say where a request comes from, or that replace its URL or method, do not pass, since
+//!   no key has them: `Forwarded`, all of `X-Forwarded-*`, `Front-End-Https`, client addresses such as
+//!   `X-Real-IP` and `True-Client-IP`, other URLs and hosts such as `X-Original-URL` and `X-Host`, and
+//!   other methods such as `X-HTTP-Method-Override`. An underscore in a name counts as a dash. The
+//!   gateway writes `Forwarded`, `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` itself.
+//! - With `--trust-forwarded`, `Forwarded` and `X-Forwarded-*` pass. The gateway adds its own hop to
+//!   them. Those that a response may depend on are part of every key. An upstream that redirects plain
+//!   HTTP to HTTPS needs this flag: without it, every request looks like plain HTTP, and the redirects
+//!   never end. The gateway in front should write or remove both families, and nobody else should
+//!   reach this one.
+//! - `Via` and `Cache-Status` get a member for this gateway.
+//! - Lines of `Cookie` are joined to one. A 204 or an interim response has no `Content-Length`.
+//!
+//! # What a client can hold
+//!
+//! The gateway waits for a client for twice `--timeout`: for the next request, for a body, and for the
+//! client to read. A client gets time back for the bytes that it sends or reads. One address may have
+//! `--connections-per-client` connections; with `--trust-forwarded` there is no such limit, since all
+//! clients come from the address of the gateway in front.
+//!
+//! The gateway speaks no TLS; the one in front does.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    io,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
-use bytes::Bytes;
+use std::{future::Future, io, net::SocketAddr, process::ExitCode};
+
 use clap::Parser;
-use http::{
-    HeaderName, HeaderValue, Request, Response,
-    header::{CONNECTION, TE},
-    uri::Authority,
-};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{Connect, HttpConnector},
-    },
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
-use larder::{BoxError, CacheLayer, RequestBody, ResponseBody};
-use tokio::{
-    net::TcpListener,
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
-use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+use larder::{BoxError, CacheLayer};
+use tokio::{net::TcpListener, time::timeout};
+use tower::{Layer, util::BoxCloneSyncService};
 
 mod access;
 mod admin;
+mod allowance;
+mod awake;
+mod body;
 mod failure;
 mod flags;
+mod forwarded;
+mod gateway;
 mod hop;
 mod interim;
+mod last_word;
+mod log;
 mod patience;
+mod places;
+mod serve;
+mod upstream;
 
-use access::Line;
-use failure::{failure, told};
+use failure::told;
 use flags::{Args, Policy};
-use interim::Interim;
-use patience::Patience;
+use gateway::Gateway;
+use hop::Hops;
+use serve::{LAST_WORDS, Limits, serve};
+use upstream::upstream;
 
-/// The largest head of a message, and the most connections from clients at a time.
+/// The largest head of a message, in bytes.
 const MAX_HEAD: u32 = 64 * 1024;
-const MAX_CONNECTIONS: usize = 4096;
-/// Shorter than what common servers keep an idle connection for: one that they are about to close fails a request.
-const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
-/// How long what is under way may go on after a signal to end.
-const LAST_WORDS: Duration = Duration::from_secs(20);
-
-// ===== the parts put together =====
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gateway: {}", told(&*error));
+            log::say(&told(&*error));
             ExitCode::FAILURE
         }
     }
@@ -87,39 +91,45 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), BoxError> {
     // First of all, so that what is made below can describe its metrics.
     let metrics = args.admin.is_some().then(admin::record).transpose()?;
+    awake::start();
     let (store, closing) = flags::open(&args.store).await?;
     let mut layer = CacheLayer::shared(store)
         .tags_from(["surrogate-key", "cache-tag"])?
         .cache_status_header(args.name.as_str())?
-        .named(args.name.as_str())?;
+        .named(args.name.as_str())?
+        .reuse_post_for_get(args.reuse_post);
     if let Some(time) = args.expire_after {
         layer = layer.expire_after(time);
     }
     if let Some(limit) = args.stale_if_error {
         layer = layer.stale_if_error(limit);
     }
+    if args.store_set_cookie {
+        layer = layer.store_set_cookie(true);
+    }
+    if args.trust_forwarded {
+        layer = layer.key_headers(forwarded::KEYED)?;
+    }
     let layer = match args.policy {
         Policy::Fixed => layer,
         Policy::Http => layer.http_rules(),
     };
 
-    let mut tcp = HttpConnector::new();
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(args.timeout));
-    let patient = move |io: TokioIo<_>| TokioIo::new(Patience::new(io.into_inner(), args.timeout));
-    // Should a pooled connection close before anything of a request was written to it, that takes another. No request is
-    // written twice.
-    let client = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(UPSTREAM_IDLE)
-        .http1_max_buf_size(MAX_HEAD as usize)
-        .build(tcp.map_response(patient));
-    let to = args.upstream.clone();
-    let upstream = tower::service_fn(move |request| forward(client.clone(), to.clone(), request));
+    let upstream_of_cache = upstream(args.upstream.clone(), args.timeout, MAX_HEAD as usize);
+    let forward = tower::service_fn(move |request| upstream_of_cache.clone().forward(request));
     let gateway = Gateway {
-        cache: BoxCloneSyncService::new(layer.layer(upstream)),
-        upstream: args.upstream,
-        name: args.name,
+        cache: BoxCloneSyncService::new(layer.layer(forward)),
+        hops: Hops {
+            name: args.name,
+            upstream: args.upstream,
+            trust_forwarded: args.trust_forwarded,
+        },
+    };
+    let limits = Limits {
+        max_head: MAX_HEAD,
+        patience: args.timeout * 2,
+        // All clients of a front come from its address.
+        share: if args.trust_forwarded { usize::MAX } else { args.connections_per_client.get() },
     };
 
     let end = signalled()?;
@@ -128,9 +138,9 @@ async fn run(args: Args) -> Result<(), BoxError> {
         let listener = bind("--admin", address).await?;
         tokio::spawn(axum::serve(listener, admin::routes(layer.clone(), metrics)).into_future());
     }
-    serve(listener, gateway, args.timeout * 2, end).await;
+    serve(listener, gateway, limits, end).await;
     if timeout(LAST_WORDS, layer.idle()).await.is_err() {
-        eprintln!("gateway: refreshes in the background are cut off");
+        log::say(&"refreshes in the background are cut off");
     }
     Ok(closing.await?)
 }
@@ -138,129 +148,8 @@ async fn run(args: Args) -> Result<(), BoxError> {
 async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, BoxError> {
     let listener =
         TcpListener::bind(address).await.map_err(|error| format!("{flag} {address}: {error}"))?;
-    eprintln!("gateway: {flag} {}", listener.local_addr()?);
+    log::say(&format_args!("{flag} {}", listener.local_addr()?));
     Ok(listener)
-}
-
-// ===== the way of a request, and of its response =====
-
-type Body = UnsyncBoxBody<Bytes, BoxError>;
-
-#[derive(Clone)]
-struct Gateway {
-    cache: BoxCloneSyncService<Request<Incoming>, Response<ResponseBody<Incoming>>, BoxError>,
-    upstream: Authority,
-    name: HeaderName,
-}
-
-impl Gateway {
-    /// Answers a request: from the cache, from the upstream through the cache, or with the reason why not.
-    async fn answer(
-        self,
-        client: IpAddr,
-        interim: interim::Shared,
-        mut request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
-        let mut line = Line::new(client, &request);
-        let (turn, version) = (interim.begin(&mut request), request.version());
-        let (mut parts, body) = request.into_parts();
-        let answer = match hop::prepare(&mut parts, client, &self.upstream, &self.name) {
-            Ok(()) => {
-                let answer = self.cache.oneshot(Request::from_parts(parts, body)).await;
-                // Mapped out here: the cache is to see an error, in whose place a stale response may stand.
-                answer.map_err(|error| failure(&*error))
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let mut response = match answer {
-            Ok(response) => response.map(|body| body.map_err(BoxError::from).boxed_unsync()),
-            Err((status, text)) => {
-                let text = Full::from(format!("{status}: {text}\n"));
-                let mut response = Response::new(text.map_err(BoxError::from).boxed_unsync());
-                *response.status_mut() = status;
-                response
-            }
-        };
-        turn.end().await;
-        hop::finish(&mut response, version, &self.name);
-        line.status = Some(response.status());
-        line.cache = response.extensions_mut().remove();
-        Ok(response.map(|body| body.inspect_frame(move |frame| line.count(frame)).boxed_unsync()))
-    }
-}
-
-/// What the cache calls on a miss: sends the request to the upstream.
-async fn forward<C: Connect + Clone + Send + Sync + 'static>(
-    client: Client<C, RequestBody<Incoming>>,
-    upstream: Authority,
-    mut request: Request<RequestBody<Incoming>>,
-) -> Result<Response<Incoming>, BoxError> {
-    let mut uri = request.uri().clone().into_parts();
-    uri.authority = Some(upstream);
-    *request.uri_mut() = uri.try_into()?;
-    if request.headers().contains_key(TE) {
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
-    }
-    let mut response = client.request(request).await?;
-    if response.status().is_informational() {
-        return Err("the upstream switches protocols, and was not asked to".into());
-    }
-    if hop::is_compressed(response.headers()) {
-        return Err("the upstream compresses what it transfers, and was not asked to".into());
-    }
-    hop::end_to_end(response.headers_mut());
-    Ok(response)
-}
-
-// ===== the connections, and their end =====
-
-/// Serves until `end`, and then what is under way.
-async fn serve(
-    listener: TcpListener,
-    gateway: Gateway,
-    silence: Duration,
-    end: impl Future<Output = ()>,
-) {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).max_buf_size(MAX_HEAD as usize);
-    server.http1().header_read_timeout(silence);
-    server.http2().timer(TokioTimer::new()).max_header_list_size(MAX_HEAD);
-    let (graceful, seats) = (GracefulShutdown::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
-    let mut end = pin!(end);
-    loop {
-        let next = async { (seats.clone().acquire_owned().await, listener.accept().await) };
-        let (seat, (stream, client)) = tokio::select! {
-            () = &mut end => break,
-            (seat, accepted) = next => match accepted {
-                Ok(accepted) => (seat, accepted),
-                // Such as too many open files: it is over when others close.
-                Err(error) => {
-                    eprintln!("gateway: no connection: {error}");
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            eprintln!("gateway: the connection of {client}: {error}");
-        }
-        let (io, interim) = Interim::new(Patience::new(stream, silence));
-        let (gateway, ip) = (gateway.clone(), client.ip().to_canonical());
-        let answer =
-            service_fn(move |request| gateway.clone().answer(ip, interim.clone(), request));
-        let connection = server.serve_connection(TokioIo::new(io), answer).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _seat = seat;
-            if let Err(error) = connection.await {
-                eprintln!("gateway: the connection of {client}: {}", told(&*error));
-            }
-        });
-    }
-    drop(listener);
-    if timeout(LAST_WORDS, graceful.shutdown()).await.is_err() {
-        eprintln!("gateway: what is still under way is cut off");
-    }
 }
 
 /// Ends with the first signal to end.
@@ -276,6 +165,6 @@ fn signalled() -> io::Result<impl Future<Output = ()>> {
 
 #[cfg(not(unix))]
 fn signalled() -> io::Result<impl Future<Output = ()>> {
-    let told = |error| eprintln!("gateway: {error}");
+    let told = |error| log::say(&error);
     Ok(async move { tokio::signal::ctrl_c().await.unwrap_or_else(told) })
 }

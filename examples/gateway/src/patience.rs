@@ -1,36 +1,56 @@
-//! [`Patience`]: a connection that is given up after a silence.
+//! [`Patience`]: a connection to the upstream that is given up after a silence.
 //!
-//! hyper limits the time that a request's head may take, and no other: not the bytes that come before it knows which
-//! version of HTTP they are, nor a body that stops coming, nor a peer that does not read what it is sent. Here is one limit
-//! for all of these, on either side: nothing read and nothing written for so long is an error of kind `TimedOut`.
+//! hyper has no limit to the time that an upstream may keep silent. Here is one for all of it:
+//! nothing read and nothing written for so long is an error of kind `TimedOut`.
 
 use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-#[derive(Debug)]
+use crate::awake;
+
 pub(crate) struct Patience<T> {
     io: T,
     limit: Duration,
     /// When something was last read or written.
-    heard: Instant,
+    heard: Duration,
     /// Ends no later than `limit` after that. It is put off when it ends, not with every byte.
-    silence: Pin<Box<Sleep>>,
+    silence: Pin<Box<dyn Future<Output = ()> + Send>>,
+    history: History,
+}
+
+/// What is known of a connection. It is an extension of the responses that came over it, and of
+/// errors' [`Connected`].
+#[derive(Clone, Default)]
+pub(crate) struct History(Arc<AtomicBool>);
+
+impl History {
+    /// Notes that a response came over the connection.
+    pub(crate) fn note_response(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a request on it was not the first one.
+    pub(crate) fn has_response(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl<T> Patience<T> {
     pub(crate) fn new(io: T, limit: Duration) -> Self {
-        Self { io, limit, heard: Instant::now(), silence: Box::pin(sleep(limit)) }
+        let silence = Box::pin(awake::sleep(limit));
+        Self { io, limit, heard: awake::now(), silence, history: History::default() }
     }
 
     /// What came of reading or writing: progress, or the end of patience.
@@ -40,21 +60,20 @@ impl<T> Patience<T> {
         polled: Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         if polled.is_ready() {
-            self.heard = Instant::now();
+            self.heard = awake::now();
             return polled;
         }
         while self.silence.as_mut().poll(cx).is_ready() {
-            let end = self.heard + self.limit;
-            if end <= Instant::now() {
+            let left = (self.heard + self.limit).saturating_sub(awake::now());
+            if left.is_zero() {
                 let message = format!("nothing came and nothing went for {:?}", self.limit);
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)));
             }
-            self.silence.as_mut().reset(end);
+            self.silence = Box::pin(awake::sleep(left));
         }
         Poll::Pending
     }
 }
-
 impl<T: AsyncRead + Unpin> AsyncRead for Patience<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -102,6 +121,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patience<T> {
 
 impl<T: Connection> Connection for Patience<T> {
     fn connected(&self) -> Connected {
-        self.io.connected()
+        self.io.connected().extra(self.history.clone())
     }
 }

@@ -1,6 +1,10 @@
 //! Upstreams that fail, hang and lie, and clients that do nothing.
 
-use std::io::{ErrorKind, Write};
+use std::{
+    collections::HashSet,
+    io::{ErrorKind, Write},
+    sync::Mutex,
+};
 
 use crate::support::{Gate, Gateway, Origin, nobody, ok};
 
@@ -89,22 +93,49 @@ fn a_connection_on_which_more_came_than_was_promised_is_not_used_again() {
 }
 
 #[test]
-fn a_request_that_the_upstream_has_seen_is_not_sent_again() {
-    let origin = Origin::start(|request, stream| match request.path() {
-        "/first" => write!(stream, "{}", ok("", "a")),
-        _ => Err(ErrorKind::Other.into()),
+fn a_safe_request_is_sent_once_more_where_its_pooled_connection_is_closed() {
+    let firsts = Mutex::new(HashSet::new());
+    let origin = Origin::start(move |request, stream| match request.path() {
+        "/broken" => Err(ErrorKind::Other.into()),
+        // The first request on a connection is answered.
+        path => match firsts.lock().unwrap().insert(request.connection) {
+            true if path == "/head" => write!(stream, "HTTP/1.1 204 No Content\r\n\r\n"),
+            true => write!(stream, "{}", ok("", path)),
+            false => Err(ErrorKind::Other.into()),
+        },
     });
-    let gateway = Gateway::start(origin.addr);
-    let mut client = gateway.connect();
-    for (method, path) in [("GET", "/get"), ("POST", "/post"), ("GET", "/another")] {
-        // A connection that is kept, for the next to be sent on.
-        gateway.admin("POST", "/purge?url=http://example.com/first");
-        assert_eq!(client.get("/first").status(), 200);
-        let lines = "Host: example.com\r\nContent-Length: 0\r\n";
-        assert_eq!(client.ask(method, path, lines).status(), 502);
-        let seen = origin.seen();
-        assert_eq!(seen.iter().filter(|seen| seen.path() == path).count(), 1);
+    let cases = [
+        // method, path, lines, status, times at the upstream
+        ("GET", "/get", "", 200, 2),
+        ("HEAD", "/head", "", 204, 2),
+        ("OPTIONS", "/options", "", 200, 2),
+        ("GET", "/broken", "", 502, 2),
+        ("POST", "/post", "Content-Length: 0\r\n", 502, 1),
+        ("PUT", "/put", "Content-Length: 0\r\n", 502, 1),
+        ("DELETE", "/delete", "", 502, 1),
+        ("GET", "/body", "If-Match: *\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", 502, 1),
+    ];
+    for (method, path, lines, status, times) in cases {
+        let gateway = Gateway::start(origin.addr);
+        let mut client = gateway.connect();
+        let before = origin.seen().len();
+        // A connection that is kept, for the next request.
+        client.get("/first");
+        let pooled = origin.seen()[before].connection;
+        assert_eq!(client.ask(method, path, &format!("Host: a\r\n{lines}")).status(), status);
+        let seen = origin.seen().split_off(before + 1);
+        assert_eq!(seen.len(), times, "{method} {path}: {seen:#?}");
+        assert_eq!(seen[0].connection, pooled);
+        assert!(seen[1..].iter().all(|request| request.connection != pooled));
     }
+}
+
+#[test]
+fn a_request_is_not_sent_again_where_its_connection_was_new() {
+    let origin = Origin::start(|_, _| Err(ErrorKind::Other.into()));
+    let gateway = Gateway::start(origin.addr);
+    assert_eq!(gateway.get("/").status(), 502);
+    assert_eq!(origin.seen().len(), 1);
 }
 
 #[test]

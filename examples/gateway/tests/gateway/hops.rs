@@ -110,7 +110,7 @@ fn the_way_is_written_down_in_both_directions() {
     assert_eq!(request.fields("via"), ["1.0 first", "1.1 near"]);
     let own = "for=127.0.0.1;host=\"example.com:8080\";proto=http";
     assert_eq!(request.fields("forwarded"), [own], "a client's word is not the gateway's");
-    assert!(request.fields("x-forwarded-host").is_empty());
+    assert_eq!(request.fields("x-forwarded-host"), ["example.com:8080"]);
     assert!(request.fields("x-original-url").is_empty());
     assert_eq!(request.fields("host"), ["example.com:8080"]);
 }

@@ -5,8 +5,13 @@
 mod support;
 
 mod caching;
+mod exchanges;
 mod failures;
 mod hops;
 mod interims;
+mod limits;
+mod logs;
 mod running;
 mod streams;
+mod trust;
+mod uploads;

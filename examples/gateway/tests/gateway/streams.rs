@@ -5,9 +5,8 @@ use std::io::{Read, Write};
 use bytes::Bytes;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use crate::support::{Gate, Gateway, Origin};
+use crate::support::{Gate, Gateway, Origin, http2};
 
 #[test]
 fn the_first_chunk_comes_before_the_last_is_sent() {
@@ -87,10 +86,7 @@ async fn http2_in_clear_shares_what_http1_has_stored() {
     let gateway = Gateway::start(origin.addr);
     assert!(!gateway.get("/a").is_hit());
 
-    let stream = tokio::net::TcpStream::connect(gateway.addr).await.unwrap();
-    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
+    let mut sender = http2(gateway.addr).await;
     let mut ask = async |path: &str| {
         let url = format!("http://example.com{path}");
         let request = Request::get(url).version(Version::HTTP_2);

@@ -2,40 +2,59 @@
 //! is sockets; waits end when what is waited for is there, or with the test.
 
 use std::{
+    error::Error,
     fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use http_body::Body;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpSocket;
 
 /// Nothing takes so long unless it never comes.
 const NEVER: Duration = Duration::from_secs(120);
 
 /// The lines that a process has written so far.
-#[derive(Clone, Default)]
-struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+#[derive(Clone)]
+struct Lines {
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    is_wanted: Arc<AtomicBool>,
+    thread: Arc<thread::JoinHandle<()>>,
+}
 
 impl Lines {
     fn collect(from: impl Read + Send + 'static) -> Self {
-        let lines = Self::default();
-        let all = lines.clone();
-        thread::spawn(move || {
+        let lines = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
+        let is_wanted = Arc::new(AtomicBool::new(true));
+        let (all, goes_on) = (lines.clone(), is_wanted.clone());
+        let thread = thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
-                all.0.0.lock().unwrap().push(line);
-                all.0.1.notify_all();
+                all.0.lock().unwrap().push(line);
+                all.1.notify_all();
+                if !goes_on.load(Ordering::Relaxed) {
+                    break;
+                }
             }
         });
-        lines
+        Self { lines, is_wanted, thread: Arc::new(thread) }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// The first line in which `find` finds something, once it is there.
     fn find<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
-        let (lines, wakeup) = &*self.0;
+        let (lines, wakeup) = &*self.lines;
         let mut lines = lines.lock().unwrap();
         let end = Instant::now() + NEVER;
         loop {
@@ -66,6 +85,7 @@ pub(crate) struct Gateway {
     pub(crate) addr: SocketAddr,
     pub(crate) admin: SocketAddr,
     access: Lines,
+    errors: Lines,
 }
 
 impl Gateway {
@@ -85,7 +105,18 @@ impl Gateway {
     }
 
     fn spawn(upstream: SocketAddr, flags: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
+        Self::listen(&mut Command::new(PROGRAM), upstream, flags)
+    }
+
+    /// One that may have so many files open.
+    pub(crate) fn with_files(upstream: SocketAddr, files: usize) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), PROGRAM]);
+        Self::listen(&mut shell, upstream, &["--policy", "fixed", "--expire-after", "1h"])
+    }
+
+    fn listen(command: &mut Command, upstream: SocketAddr, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", &format!("http://{upstream}")])
             .args(flags)
@@ -100,7 +131,18 @@ impl Gateway {
             errors.find(&start, |line| line.strip_prefix(&start)?.parse().ok())
         };
         let (addr, admin) = (address("--listen"), address("--admin"));
-        Self { child, addr, admin, access }
+        Self { child, addr, admin, access, errors }
+    }
+
+    /// Closes the other ends of its standard output and its standard error.
+    pub(crate) fn stop_listening(&self) {
+        for lines in [&self.access, &self.errors] {
+            lines.is_wanted.store(false, Ordering::Relaxed);
+        }
+        // The next line of each is the last one that is read.
+        self.get("/last-lines");
+        self.connect().send("no line of HTTP\r\n\r\n");
+        until(|| [&self.access, &self.errors].iter().all(|lines| lines.is_closed()));
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -123,9 +165,28 @@ impl Gateway {
         self.access.find(text, |line| line.contains(text).then(|| line.to_owned()))
     }
 
+    /// The line on standard error with `text` in it.
+    pub(crate) fn said(&self, text: &str) -> String {
+        self.errors.find(text, |line| line.contains(text).then(|| line.to_owned()))
+    }
+
+    /// The lines on standard error so far.
+    pub(crate) fn all_said(&self) -> Vec<String> {
+        self.errors.lines.0.lock().unwrap().clone()
+    }
+
+    /// Whether a line on standard error has `text` in it so far.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.all_said().iter().any(|line| line.contains(text))
+    }
+
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     pub(crate) fn wait(mut self) -> ExitStatus {
@@ -175,10 +236,12 @@ impl Gate {
     }
 }
 
-/// A request as the origin has it: its head, and the number of its connection.
+/// A request as the origin has it: its head, the bytes of its body where the origin reads them, and
+/// the number of its connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) head: String,
+    pub(crate) body: String,
     pub(crate) connection: usize,
 }
 
@@ -215,6 +278,21 @@ impl Origin {
         Self { addr, seen }
     }
 
+    /// One that reads the body of each request first, as its framing says, and answers with these
+    /// bytes.
+    pub(crate) fn reads(answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Self {
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let all = seen.clone();
+        let origin = Self::start(move |request, stream| {
+            let body = body(&request.head, stream);
+            let seen = Seen { body: body.0, ..request.clone() };
+            all.lock().unwrap().push(seen.clone());
+            body.1?;
+            write!(stream, "{}", answer(&seen))
+        });
+        Self { seen, ..origin }
+    }
+
     /// One that answers every request with its path.
     pub(crate) fn echo() -> Self {
         Self::start(|request, stream| write!(stream, "{}", ok("", request.path())))
@@ -234,7 +312,7 @@ fn serve(
     // It ends with an error as soon as either side has had enough.
     let mut next = || -> io::Result<()> {
         let head = head(&mut stream)?;
-        let seen = Seen { head, connection };
+        let seen = Seen { head, body: String::new(), connection };
         all.lock().unwrap().push(seen.clone());
         answer(&seen, &mut stream)
     };
@@ -250,6 +328,28 @@ pub(crate) fn head(stream: &mut impl Read) -> io::Result<String> {
         head.extend(byte);
     }
     Ok(String::from_utf8(head).unwrap())
+}
+
+/// The bytes of a body, framing included, as far as they come, and whether all of them came.
+fn body(head: &str, stream: &mut impl Read) -> (String, io::Result<()>) {
+    let (mut all, mut byte) = (Vec::new(), [0]);
+    let length = fields(head, "content-length").first().map(|length| length.parse().unwrap());
+    let is_chunked = fields(head, "transfer-encoding") == ["chunked"];
+    let is_whole = |all: &[u8]| match length {
+        // The last chunk, and trailers behind it.
+        _ if is_chunked => {
+            let tail = String::from_utf8_lossy(&all[all.len().saturating_sub(100)..]);
+            let last = tail.rfind("\r\n0\r\n").map_or(0, |start| start + 2);
+            tail[last..].starts_with("0\r\n") && tail.ends_with("\r\n\r\n")
+        }
+        Some(length) => all.len() == length,
+        None => true,
+    };
+    let mut read = Ok(());
+    while read.is_ok() && !is_whole(&all) {
+        read = stream.read_exact(&mut byte).map(|()| all.extend(byte));
+    }
+    (String::from_utf8(all).unwrap(), read)
 }
 
 /// A response with these further lines.
@@ -295,6 +395,19 @@ pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
 impl Client {
     pub(crate) fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(NEVER)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Connects from another address of this machine.
+    pub(crate) fn connect_from(from: [u8; 4], addr: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((from, 0).into()).unwrap();
+            socket.connect(addr).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(NEVER)).unwrap();
         Self(BufReader::new(stream))
     }
@@ -377,6 +490,20 @@ impl Client {
             _ => String::from_utf8(rest).unwrap(),
         }
     }
+}
+
+/// A connection over HTTP/2, in clear.
+pub(crate) async fn http2<B>(addr: SocketAddr) -> SendRequest<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
 }
 
 /// A path for a store, in a folder that goes with it.

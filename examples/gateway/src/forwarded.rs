@@ -1,0 +1,237 @@
+//! The fields that say where a request comes from, and what it is really for.
+//!
+//! Upstreams take these for the word of a gateway: they build links, decide on redirects and log
+//! client addresses by them. No such field is part of a key, so a response that depends on one would
+//! be stored for everybody. A client's fields of these families are removed, and the gateway says
+//! what it knows itself, in `Forwarded` (RFC 7239), `X-Forwarded-For`, `X-Forwarded-Host` and
+//! `X-Forwarded-Proto`.
+//!
+//! With `--trust-forwarded`, `Forwarded` and `X-Forwarded-*` pass, and the gateway adds its own hop.
+//! Those that responses may depend on, [`KEYED`], are then part of every key.
+
+use std::net::IpAddr;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{FORWARDED, InvalidHeaderValue},
+    uri::Authority,
+};
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The fields of a trusted front that a response may depend on, for everybody alike.
+pub(crate) const KEYED: [&str; 9] = [
+    "x-forwarded-host",
+    "x-forwarded-path",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-protocol",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
+];
+
+/// Whether a request may bring this field to the upstream.
+pub(crate) fn may_pass(name: &HeaderName, is_trusted: bool) -> bool {
+    let name = name.as_str();
+    !is_claim(name) || is_trusted && (name == "forwarded" || name.starts_with("x-forwarded-"))
+}
+
+/// Whether upstreams take this field for the word of a gateway, or for another method than the
+/// request's. Many servers do not tell an underscore from a dash.
+fn is_claim(name: &str) -> bool {
+    const PARTS: [&str; 2] = ["forwarded", "-override"];
+    const STARTS: [&str; 4] = ["x-original-", "x-real-", "x-rewrite-", "x-remote-"];
+    const ENDS: [&str; 8] = [
+        "client-ip",
+        "clientip",
+        "connecting-ip",
+        "connecting-ipv6",
+        "originating-ip",
+        "real-ip",
+        "remote-addr",
+        "user-ip",
+    ];
+    const NAMES: [&str; 15] = [
+        "front-end-https",
+        // CGI hands it on as `HTTP_PROXY`, which some clients in a script take for their own proxy.
+        "proxy",
+        "wl-proxy-ssl",
+        "x-azure-socketip",
+        "x-envoy-external-address",
+        "x-front-end-https",
+        "x-host",
+        "x-http-method",
+        "x-https",
+        "x-method",
+        "x-port",
+        "x-proto",
+        "x-remote",
+        "x-scheme",
+        "x-url-scheme",
+    ];
+    let dashed;
+    let name = match name.contains('_') {
+        true => {
+            dashed = name.replace('_', "-");
+            &*dashed
+        }
+        false => name,
+    };
+    PARTS.iter().any(|part| name.contains(part))
+        || STARTS.iter().any(|start| name.starts_with(start))
+        || ENDS.iter().any(|end| name.ends_with(end))
+        || NAMES.contains(&name)
+}
+
+/// Adds what the gateway knows of a request for `host` to what has passed.
+pub(crate) fn add_hop(
+    headers: &mut HeaderMap,
+    client: IpAddr,
+    host: &Authority,
+) -> Result<(), InvalidHeaderValue> {
+    // The front may write either family. What it says in one of them holds for both.
+    let first = headers.get(FORWARDED).map_or(First::default(), First::parse);
+    let own = |value: &str| HeaderValue::try_from(value);
+    let text = |headers: &HeaderMap, name| Some(headers.get(name)?.to_str().ok()?.to_owned());
+    let proto = text(headers, PROTO).or(first.proto).unwrap_or("http".to_owned());
+    let said_host = text(headers, HOST).or(first.host).unwrap_or(host.to_string());
+
+    let hop = match (client, headers.contains_key(FORWARDED)) {
+        (IpAddr::V4(client), true) => format!("for={client};host=\"{host}\";proto=http"),
+        (IpAddr::V6(client), true) => format!("for=\"[{client}]\";host=\"{host}\";proto=http"),
+        (IpAddr::V4(client), false) => format!("for={client};{}", facts(&said_host, &proto)),
+        (IpAddr::V6(client), false) => format!("for=\"[{client}]\";{}", facts(&said_host, &proto)),
+    };
+    extend(headers, FORWARDED, &hop)?;
+    extend(headers, FOR, &client.to_string())?;
+    for (name, value) in [(HOST, said_host), (PROTO, proto)] {
+        if !headers.contains_key(&name) {
+            headers.insert(name, own(&value)?);
+        }
+    }
+    Ok(())
+}
+
+/// Parameters of an element of `Forwarded`.
+fn facts(host: &str, proto: &str) -> String {
+    // Of several hops, the first one's.
+    let [host, proto] = [host, proto].map(|text| text.split(',').next().unwrap_or(text).trim());
+    let quoted = host.replace('\\', "\\\\").replace('"', "\\\"");
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let proto = if proto.bytes().all(is_token) && !proto.is_empty() { proto } else { "http" };
+    format!("host=\"{quoted}\";proto={proto}")
+}
+
+/// Adds a member to a list in one line.
+fn extend(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    member: &str,
+) -> Result<(), InvalidHeaderValue> {
+    let lines = headers.get_all(&name).iter().map(HeaderValue::as_bytes);
+    let list = lines.chain([member.as_bytes()]).collect::<Vec<_>>().join(&b", "[..]);
+    headers.insert(name, HeaderValue::from_bytes(&list)?);
+    Ok(())
+}
+
+/// What the first hop in `Forwarded` says about a request.
+#[derive(Default)]
+struct First {
+    host: Option<String>,
+    proto: Option<String>,
+}
+
+impl First {
+    fn parse(line: &HeaderValue) -> Self {
+        let mut first = Self::default();
+        let (mut is_quoted, mut is_escaped) = (false, false);
+        let (mut name, mut value) = (String::new(), None::<String>);
+        for char in line.to_str().unwrap_or_default().chars().chain([',']) {
+            let is_literal = std::mem::take(&mut is_escaped);
+            match char {
+                '"' if !is_literal => is_quoted = !is_quoted,
+                '\\' if is_quoted && !is_literal => is_escaped = true,
+                ';' | ',' if !is_quoted => {
+                    let value = value.take().map(|value| value.trim().to_owned());
+                    match name.trim() {
+                        name if name.eq_ignore_ascii_case("host") => first.host = value,
+                        name if name.eq_ignore_ascii_case("proto") => first.proto = value,
+                        _ => {}
+                    }
+                    name.clear();
+                    if char == ',' {
+                        break;
+                    }
+                }
+                '=' if value.is_none() => value = Some(String::new()),
+                _ => value.as_mut().unwrap_or(&mut name).push(char),
+            }
+        }
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn hop(lines: &[(&'static str, &str)], client: &str) -> [String; 4] {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let host = Authority::from_static("in.example");
+        add_hop(&mut headers, client.parse().unwrap(), &host).unwrap();
+        [FORWARDED, FOR, HOST, PROTO].map(|name| {
+            assert_eq!(headers.get_all(&name).iter().count(), 1, "{name}");
+            headers[name].to_str().unwrap().to_owned()
+        })
+    }
+
+    #[test]
+    fn a_hop_is_added_to_each_family() {
+        assert_eq!(
+            hop(&[], "::1"),
+            ["for=\"[::1]\";host=\"in.example\";proto=http", "::1", "in.example", "http"]
+        );
+        let both = [
+            ("forwarded", "for=9.9.9.9;proto=https"),
+            ("x-forwarded-for", "9.9.9.9"),
+            ("x-forwarded-for", "8.8.8.8"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "out.example"),
+        ];
+        assert_eq!(
+            hop(&both, "1.2.3.4"),
+            [
+                "for=9.9.9.9;proto=https, for=1.2.3.4;host=\"in.example\";proto=http",
+                "9.9.9.9, 8.8.8.8, 1.2.3.4",
+                "out.example",
+                "https"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_one_family_says_holds_for_the_other() {
+        let lines = [("x-forwarded-proto", "https, http"), ("x-forwarded-host", "out.example")];
+        let own = "for=1.2.3.4;host=\"out.example\";proto=https";
+        assert_eq!(hop(&lines, "1.2.3.4")[0], own);
+        for line in [
+            "For=\"[::1]:1\";Proto=https; host=out.example, for=2;proto=http;host=b",
+            "host=\"out\\.example\" ;by=\"a,b;host=c\";proto=\"https\"",
+        ] {
+            let [_, _, host, proto] = hop(&[("forwarded", line)], "1.2.3.4");
+            assert_eq!((&*host, &*proto), ("out.example", "https"), "{line}");
+        }
+        for line in ["", ";,=", "host", "\"", "\\", "host=\"open"] {
+            hop(&[("forwarded", line)], "1.2.3.4");
+        }
+    }
+}
