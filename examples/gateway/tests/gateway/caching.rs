@@ -36,7 +36,7 @@ fn each_host_that_clients_ask_for_has_keys_of_its_own() {
     let other = ask("http://B.example:80/", "Host: a.example\r\n");
     assert!(!other.is_hit() && other.body == "B.example:80", "{other:?}");
     assert_eq!(ask("http://c.example?q", "Host: a.example\r\n").body, "c.example");
-    assert_eq!(origin.seen()[2].path(), "/?q");
+    assert_eq!(origin.seen()[3].path(), "/?q");
 }
 
 #[test]
