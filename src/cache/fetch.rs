@@ -246,21 +246,22 @@ where
         let knows_refusals = self.cache.shared.flights.is_lonely(&missed.key);
         let kept = self.keep(&missed, parts, body, requested_at, lead);
         let rules = &self.cache.settings.rules;
-        match &kept {
-            Kept::No(parts, _, _, refusal)
-                if rules.ends(&self.parts.headers, parts, Some(*refusal)) =>
-            {
-                // Most responses that are refused were refused before, and left nothing to look for.
-                if asked.is_some() || !knows_refusals {
-                    self.remove_superseded(&missed, asked, requested_at).await;
-                }
+        let ends = match &kept {
+            Kept::No(parts, _, _, refusal) => {
+                rules.ends(&self.parts.headers, parts, Some(*refusal))
+                    // Most responses that are refused were refused before, and left nothing to look for.
+                    && (asked.is_some() || !knows_refusals)
             }
-            Kept::Underway(parts, carried, _) if rules.ends(&self.parts.headers, parts, None) => {
-                // What is stored under the same key is replaced when the body has ended.
-                let elsewhere = asked.filter(|(key, _)| *key != carried.key);
-                self.remove_superseded(&missed, elsewhere, requested_at).await;
-            }
-            _ => {}
+            Kept::Underway(parts, ..) => rules.ends(&self.parts.headers, parts, None),
+        };
+        if ends {
+            let stored_under = match &kept {
+                Kept::Underway(_, carried, _) => Some(carried.key),
+                Kept::No(..) => None,
+            };
+            // What is stored under the same key is replaced when the body has ended.
+            let elsewhere = asked.filter(|(key, _)| Some(*key) != stored_under);
+            self.remove_superseded(&missed, elsewhere, requested_at).await;
         }
         Fetched::Response(kept)
     }

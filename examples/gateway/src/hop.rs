@@ -202,9 +202,8 @@ pub(crate) fn end_to_end(headers: &mut HeaderMap) {
     // A body in chunks has no other length (RFC 9112 §6.3).
     let is_chunked = headers.contains_key(TRANSFER_ENCODING);
     retain(headers, |name| {
-        !HOP_BY_HOP.contains(&name.as_str())
-            && !named.contains(name)
-            && !(is_chunked && name == CONTENT_LENGTH)
+        let is_of_the_hop = HOP_BY_HOP.contains(&name.as_str()) || named.contains(name);
+        !is_of_the_hop && (!is_chunked || name != CONTENT_LENGTH)
     });
 }
 

@@ -15,7 +15,9 @@
 use std::{
     convert::Infallible,
     env,
+    io::{self, Write},
     net::SocketAddr,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -37,12 +39,27 @@ use tower::{ServiceBuilder, ServiceExt};
 const STORES: &str = "write --store memory, redb:PATH, sqlite:PATH, redis://... or mongodb://...";
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let (wanted, is_fresh) = arguments(env::args().skip(1))?;
-    let origin = start_server().await?;
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        line += &format!(": {error}");
+        source = error.source();
+    }
+    // Nobody may read it any more.
+    let _ignored = writeln!(io::stderr(), "quickstart: {line}");
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), BoxError> {
+    let mut out = io::stdout();
+    let args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    let (wanted, is_fresh) = arguments(args)?;
+    let origin = start_server(&mut out).await?;
 
     // The cache: a store, how long it keeps responses, and one line around the client.
-    let store = open(wanted.as_deref()).await?;
+    let store = open(wanted.as_deref(), &mut out).await?;
     let layer = CacheLayer::new(store).expire_after(Duration::from_secs(3600));
     let client = Client::builder(TokioExecutor::new()).build_http();
     let client = ServiceBuilder::new().layer(layer.clone()).service(client);
@@ -62,10 +79,11 @@ async fn main() -> Result<(), BoxError> {
         let outcome = cache.ok_or("no cache")?.to_string();
         let body = response.into_body().collect().await?.to_bytes();
         let (len, time) = (body.len(), one.elapsed());
-        println!("{number:>2}  {status}  {len:>3} bytes  {time:>9.1?}  {outcome}");
+        writeln!(out, "{number:>2}  {status}  {len:>3} bytes  {time:>9.1?}  {outcome}")?;
     }
     let stats = layer.stats();
-    println!("{} hits, {} misses, {:.1?} in all", stats.hits, stats.misses, all.elapsed());
+    let time = all.elapsed();
+    writeln!(out, "{} hits, {} misses, {time:.1?} in all", stats.hits, stats.misses)?;
     // The last handle writes the file out when it is dropped. `close` of the store does the same
     // and returns the error, if there is one.
     Ok(())
@@ -89,10 +107,10 @@ fn arguments(
 /// Opens the store that `--store` names, or else a file in the user's cache directory.
 ///
 /// A program with one store needs one line: `Redb::in_cache_dir("my-app")?`.
-async fn open(wanted: Option<&str>) -> Result<AnyStore, BoxError> {
+async fn open(wanted: Option<&str>, out: &mut impl Write) -> Result<AnyStore, BoxError> {
     let Some(wanted) = wanted else {
         let store = Redb::in_cache_dir("larder-quickstart")?;
-        println!("The cache is {}", store.path().display());
+        writeln!(out, "The cache is {}", store.path().display())?;
         return Ok(AnyStore::new(store));
     };
     let store = match wanted.split_once(':').unwrap_or((wanted, "")) {
@@ -114,8 +132,8 @@ async fn open(wanted: Option<&str>) -> Result<AnyStore, BoxError> {
     };
     // A URL may contain a password, so only its scheme is printed.
     match wanted.split_once("://") {
-        Some((scheme, _)) => println!("The cache is on the {scheme} server"),
-        None => println!("The cache is {wanted}"),
+        Some((scheme, _)) => writeln!(out, "The cache is on the {scheme} server")?,
+        None => writeln!(out, "The cache is {wanted}")?,
     }
     Ok(store)
 }
@@ -147,10 +165,13 @@ fn refuse(kind: &str) -> String {
 ///
 /// The URL is part of the key, so the port is the same in each run, unless another program has it.
 /// Linux, macOS and Windows do not use this port for outgoing connections by default.
-async fn start_server() -> std::io::Result<SocketAddr> {
+async fn start_server(out: &mut impl Write) -> io::Result<SocketAddr> {
     let listener = match TcpListener::bind("127.0.0.1:17470").await {
         Ok(listener) => listener,
-        Err(_taken) => TcpListener::bind("127.0.0.1:0").await?,
+        Err(_taken) => {
+            writeln!(out, "Port 17470 is taken: the URL is another one, and is not stored yet")?;
+            TcpListener::bind("127.0.0.1:0").await?
+        }
     };
     let address = listener.local_addr()?;
     tokio::spawn(async move {

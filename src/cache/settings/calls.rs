@@ -138,7 +138,8 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.rules.refresh_ahead = Some(fraction)))
     }
 
-    /// The time limit of one refresh in the background, body included. Default: 30 seconds.
+    /// The time limit of one refresh in the background, body included. Default: 30 seconds. A refresh that a request makes
+    /// in the foreground has none.
     ///
     /// # Errors
     ///

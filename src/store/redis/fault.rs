@@ -77,7 +77,11 @@ pub(super) fn breaks_connection(error: &RedisError) -> bool {
 
 /// Whether the connections to the nodes of a cluster are of no use after this error, all of them.
 pub(super) fn breaks_cluster(error: &RedisError) -> bool {
+    // The driver's own task has ended, with the runtime that it was spawned in.
+    let has_ended =
+        || error.is_io_error() && error.to_string().contains("redis_cluster: Unable to");
     error.is_timeout()
+        || has_ended()
         || matches!(error.retry_method(), RetryMethod::ReconnectFromInitialConnections)
 }
 

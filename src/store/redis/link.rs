@@ -8,11 +8,11 @@ use std::{
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{self, BoxFuture, Shared},
 };
 use redis::{Cmd, RedisError, RedisResult, ToRedisArgs, Value};
 // By the clock that the limits go by.
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     fault,
@@ -227,7 +227,12 @@ impl Link {
     /// Connects in a task of its own, so that it does not matter which of those who wait goes away.
     fn start(&self) -> Shared<BoxFuture<'static, RedisResult<Connection>>> {
         let (target, limit) = (self.target.clone(), self.connect_timeout);
-        let task = tokio::spawn(async move { target.connect(limit).await });
+        // A body may be read on outside of the runtime in which it was begun.
+        let Ok(runtime) = Handle::try_current() else {
+            let error = std::io::Error::other("connecting needs a tokio runtime");
+            return future::ready(Err(error.into())).boxed().shared();
+        };
+        let task = runtime.spawn(async move { target.connect(limit).await });
         let connected = async {
             task.await.map_err(|error| {
                 RedisError::from(std::io::Error::other(match error.is_panic() {

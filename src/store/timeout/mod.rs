@@ -51,9 +51,9 @@ mod limit;
 ///
 /// # Where it does nothing
 ///
-/// Outside of a tokio runtime, which must have its timers on (`enable_time`). What is there at the first look, as in
-/// [`Memory`](super::Memory), needs no timer. [`Redis`](super::Redis) and [`MongoDb`](super::MongoDb) have limits of their
-/// own, which know more: they tell a server that is down from one that is slow.
+/// Outside of a tokio runtime, and in one without timers. What is there at the first look, as in `store::Memory`, needs no
+/// timer. `store::Redis` and `store::MongoDb` have limits of their own, which know more: they tell a server that is down
+/// from one that is slow.
 ///
 /// # Clone
 ///
