@@ -80,12 +80,14 @@ const MAX_HEAD: u32 = 64 * 1024;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let ended = run(Args::parse()).await;
+    if let Err(error) = &ended {
+        log::say(&told(&**error));
+    }
+    log::flush();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::say(&told(&*error));
-            ExitCode::FAILURE
-        }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

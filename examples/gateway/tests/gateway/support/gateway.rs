@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
-        Arc, Condvar, Mutex,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -115,6 +115,11 @@ impl Gateway {
         };
         let (addr, admin) = (address("--listen"), address("--admin"));
         Self { child, addr, admin, access, errors }
+    }
+
+    /// Reads nothing of its output while the result is kept.
+    pub(crate) fn hold_output(&self) -> [MutexGuard<'_, Vec<String>>; 2] {
+        [&self.access, &self.errors].map(|lines| lines.lines.0.lock().unwrap())
     }
 
     /// Closes the other ends of its standard output and its standard error.
