@@ -203,8 +203,8 @@ pub(crate) fn end_to_end(headers: &mut HeaderMap) {
     // A body in chunks has no other length (RFC 9112 §6.3).
     let is_chunked = headers.contains_key(TRANSFER_ENCODING);
     retain(headers, |name| {
-        let is_length_of_chunks = is_chunked && name == CONTENT_LENGTH;
-        !(HOP_BY_HOP.contains(&name.as_str()) || named.contains(name) || is_length_of_chunks)
+        let is_of_the_hop = HOP_BY_HOP.contains(&name.as_str()) || named.contains(name);
+        !is_of_the_hop && (!is_chunked || name != CONTENT_LENGTH)
     });
 }
 
