@@ -9,13 +9,13 @@ use larder::{CacheStatus, Outcome, Stored};
 
 use crate::log;
 
-/// A line of the access log. It is written when it goes out of use: with the last byte of the
-/// response, or with the client.
+/// A line of the access log. It is written when it is dropped: after the last byte of the response,
+/// or when the client is gone.
 pub(crate) struct Line {
     began: Instant,
     client: IpAddr,
     method: Method,
-    /// Without the query, in which there may be secrets.
+    /// The path without its query, which may have secrets.
     path: String,
     pub(crate) status: Option<StatusCode>,
     bytes: usize,

@@ -1,11 +1,11 @@
 //! [`Allowance`]: the time that a client may take.
 //!
-//! A connection holds one of the gateway's places. It costs its client nothing to hold it: to send
-//! nothing, a byte now and then, or pings of HTTP/2, or not to read. So the gateway counts the time
-//! in which it waits for the client: for the head of a request while none is in flight, for a part
-//! of a request's body, or for the client to take a part of a response. A client may take
-//! `limit` of that. It gets time back for each byte, at [`RATE`], and all of it for each request.
-//! Time in which the gateway waits for the upstream does not count.
+//! A connection holds one of the gateway's places. A client holds it at no cost: it sends nothing,
+//! or a byte now and then, or pings of HTTP/2, or it does not read. So the gateway counts the time
+//! for which it waits for the client: for the head of a request while none is in flight, for a part
+//! of a request's body, or for the client to take a part of a response. A client may take `limit`
+//! of that. It gets time back for each byte, at [`RATE`], and all of it for each request. Time in
+//! which the gateway waits for the upstream does not count.
 
 use std::{
     collections::HashMap,
@@ -30,11 +30,11 @@ struct Shared {
 
 struct State {
     left: Duration,
-    /// What has passed by then is taken from `left`.
+    /// The time up to which `left` is settled.
     since: Duration,
     /// How many requests are in flight.
     requests: usize,
-    /// What the gateway waits for while requests are in flight, and who is told that it is over.
+    /// The waits for the client, and the task to wake when the client has no time left.
     waits: HashMap<u64, Option<Waker>>,
     next_wait: u64,
     is_over: bool,

@@ -48,7 +48,7 @@ pub(crate) async fn sleep(duration: Duration) {
         if left.is_zero() {
             return;
         }
-        // What is left of it when the ticks lag behind is less than two of them.
+        // The clock may lag behind by a tick. This does not ask it too often.
         tokio::time::sleep(left.max(TICK / 10)).await;
     }
 }

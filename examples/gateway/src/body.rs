@@ -33,11 +33,11 @@ pub(crate) struct ClientBody {
     unread: Unread,
 }
 
-/// How a request's body fares, for those who do not hold the body.
+/// The state of a request's body, for those who do not hold the body.
 #[derive(Clone, Default)]
 pub(crate) struct Upload(Arc<AtomicU8>);
 
-/// The client sent no frame since the last one was read.
+/// Somebody waits for the next frame.
 const AWAITED: u8 = 1;
 const BROKEN: u8 = 2;
 const TOO_SLOW: u8 = 3;
@@ -163,7 +163,7 @@ const PART: usize = 16 * 1024;
 /// The body of a response.
 pub(crate) struct Outgoing<B> {
     body: B,
-    /// What is left of the last frame.
+    /// The rest of the last frame.
     rest: Bytes,
     line: Line,
     request: Arc<InFlight>,

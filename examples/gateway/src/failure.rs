@@ -10,7 +10,7 @@ use crate::{
     log,
 };
 
-/// What the failure of a request is to its client: the client's own fault, or the upstream's.
+/// Logs why a request failed, and returns the answer for its client.
 pub(crate) fn failure(error: &AnError, client: IpAddr, upload: &Upload) -> Refusal {
     let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
     let is_late = causes(error).any(|error| error.downcast_ref().is_some_and(is_late));
@@ -27,7 +27,7 @@ pub(crate) fn failure(error: &AnError, client: IpAddr, upload: &Upload) -> Refus
     }
 }
 
-/// What a body that ended early is to its client.
+/// Logs why a request's body ended early, and returns the answer for its client.
 pub(crate) fn bad_upload(fault: &UploadError, client: IpAddr) -> Refusal {
     log::say(&format_args!("client {client}: {}", told(fault)));
     match fault {

@@ -24,13 +24,14 @@ pub(crate) struct Args {
     /// What decides how long responses are kept: their HTTP headers, or --expire-after alone
     #[arg(long, value_enum)]
     pub(crate) policy: Policy,
-    /// How long responses are kept, such as 90s, 5m or 1h; by HTTP: those whose headers say nothing of it
+    /// How long responses are kept, such as 90s, 5m or 1h; by HTTP: those whose headers do not say
+    /// it
     #[arg(long, value_name = "DURATION", value_parser = duration, required_if_eq("policy", "fixed"))]
     pub(crate) expire_after: Option<Duration>,
     /// How long after its expiry a response may stand in where the upstream fails
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) stale_if_error: Option<Duration>,
-    /// How long the upstream may keep silent. The gateway waits for a client twice as long
+    /// How long the upstream may keep silent; the gateway waits for a client twice as long
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
     pub(crate) timeout: Duration,
     /// Store responses that set cookies, and replay the cookies to everybody
@@ -39,15 +40,15 @@ pub(crate) struct Args {
     /// Answer a GET from the response to a POST whose Content-Location names the same URL
     #[arg(long)]
     pub(crate) reuse_post: bool,
-    /// Let Forwarded and X-Forwarded-* of clients pass; for a gateway behind another one that writes
-    /// or removes them
+    /// Let Forwarded and X-Forwarded-* of clients pass; needs a gateway in front that writes or
+    /// removes them
     #[arg(long)]
     pub(crate) trust_forwarded: bool,
     /// The most connections of one client address, or one IPv6 network of 64 bits; no limit with
     /// --trust-forwarded
     #[arg(long, value_name = "N", default_value = "512")]
     pub(crate) connections_per_client: NonZeroUsize,
-    /// The name of this gateway in Via and Cache-Status; a request that bears it already is refused as a loop
+    /// The name of this gateway in Via and Cache-Status; a request with this name in Via is a loop
     #[arg(long, default_value = "larder")]
     pub(crate) name: HeaderName,
     /// The address for purges and figures; whoever reaches it may purge

@@ -1,13 +1,12 @@
-//! The fields that say where a request comes from, and what it is really for.
+//! The fields that say where a request comes from, or that replace its URL or method.
 //!
-//! Upstreams take these for the word of a gateway: they build links, decide on redirects and log
-//! client addresses by them. No such field is part of a key, so a response that depends on one would
-//! be stored for everybody. A client's fields of these families are removed, and the gateway says
-//! what it knows itself, in `Forwarded` (RFC 7239), `X-Forwarded-For`, `X-Forwarded-Host` and
-//! `X-Forwarded-Proto`.
+//! Upstreams build links by these fields, decide on redirects and log client addresses. No key has
+//! them, so a response that depends on one would be stored for everybody. The gateway removes a
+//! client's fields of these families. It writes its own knowledge in `Forwarded` (RFC 7239),
+//! `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
 //!
-//! With `--trust-forwarded`, `Forwarded` and `X-Forwarded-*` pass, and the gateway adds its own hop.
-//! Those that responses may depend on, [`KEYED`], are then part of every key.
+//! With `--trust-forwarded`, `Forwarded` and `X-Forwarded-*` pass, and the gateway adds its own
+//! hop. The fields in [`KEYED`] are then part of every key.
 
 use std::net::IpAddr;
 
@@ -21,7 +20,7 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The fields of a trusted front that a response may depend on, for everybody alike.
+/// Fields of a trusted gateway in front that a response for everybody may depend on.
 pub(crate) const KEYED: [&str; 9] = [
     "x-forwarded-host",
     "x-forwarded-path",
@@ -87,13 +86,13 @@ fn is_claim(name: &str) -> bool {
         || NAMES.contains(&name)
 }
 
-/// Adds what the gateway knows of a request for `host` to what has passed.
+/// Adds this hop of a request for `host` to the fields that have passed.
 pub(crate) fn add_hop(
     headers: &mut HeaderMap,
     client: IpAddr,
     host: &Authority,
 ) -> Result<(), InvalidHeaderValue> {
-    // The front may write either family. What it says in one of them holds for both.
+    // The gateway in front may write one family alone. Its word holds for both.
     let first = headers.get(FORWARDED).map_or(First::default(), First::parse);
     let own = |value: &str| HeaderValue::try_from(value);
     let text = |headers: &HeaderMap, name| Some(headers.get(name)?.to_str().ok()?.to_owned());
@@ -118,7 +117,7 @@ pub(crate) fn add_hop(
 
 /// Parameters of an element of `Forwarded`.
 fn facts(host: &str, proto: &str) -> String {
-    // Of several hops, the first one's.
+    // A list has a member for each hop. The first hop knows the client.
     let [host, proto] = [host, proto].map(|text| text.split(',').next().unwrap_or(text).trim());
     let quoted = host.replace('\\', "\\\\").replace('"', "\\\"");
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -138,7 +137,7 @@ fn extend(
     Ok(())
 }
 
-/// What the first hop in `Forwarded` says about a request.
+/// The parameters of the first hop in `Forwarded`.
 #[derive(Default)]
 struct First {
     host: Option<String>,

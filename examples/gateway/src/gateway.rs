@@ -20,7 +20,7 @@ use crate::{
 
 pub(crate) type Body = Outgoing<UnsyncBoxBody<Bytes, BoxError>>;
 
-/// What the requests of one connection have in common.
+/// The client of one connection.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) ip: IpAddr,
@@ -54,10 +54,10 @@ impl Gateway {
             Ok(()) => {
                 let answer = self.cache.oneshot(Request::from_parts(parts, body)).await;
                 match (answer, upload.fault()) {
-                    // A stale response may stand in for the error.
+                    // The cache may have served a stale response instead of the error.
                     (Ok(_), Some(fault)) => Err(bad_upload(&fault, client.ip)),
-                    // Mapped out here, since the cache is to see an error, in whose place a stale
-                    // response may stand.
+                    // The cache has seen the error, and has had its chance to serve a stale
+                    // response.
                     (answer, _) => answer.map_err(|error| failure(&*error, client.ip, &upload)),
                 }
             }
@@ -75,7 +75,7 @@ impl Gateway {
         turn.end().await;
         hop::finish(&mut response, version, &self.hops.name);
         if upload.fault().is_some() && version == Version::HTTP_11 {
-            // Where the next request would begin, nobody can tell.
+            // Nobody can tell where the next request would begin.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         line.status = Some(response.status());

@@ -1,5 +1,5 @@
-//! What a hop does to the heads that pass it: of requests, [`prepare`]; of responses, [`finish`];
-//! of both, [`end_to_end`].
+//! The heads of messages at this hop: [`prepare`] is for requests, [`finish`] for responses,
+//! [`end_to_end`] for both.
 
 use std::{mem, net::IpAddr};
 
@@ -18,19 +18,19 @@ use crate::forwarded;
 /// The status with which a message is refused, and why.
 pub(crate) type Refusal = (StatusCode, &'static str);
 
-/// What the hops on both sides of this gateway are.
+/// This gateway and its neighbours.
 #[derive(Clone)]
 pub(crate) struct Hops {
     /// The name of this gateway in `Via`.
     pub(crate) name: HeaderName,
     /// The host of requests over HTTP/1.0 that name none.
     pub(crate) upstream: Authority,
-    /// Whether clients are gateways, and their word on where a request comes from is trusted.
+    /// Whether clients are gateways that are trusted to say where a request comes from.
     pub(crate) trust_forwarded: bool,
 }
 
-/// Makes of a request what the next hop is to see. The cache sees it so, too, and selects by it
-/// where a response varies.
+/// Prepares the head of a request for the next hop. The cache sees the same head, and selects
+/// variants by it.
 pub(crate) fn prepare(
     parts: &mut request::Parts,
     client: IpAddr,
@@ -86,7 +86,7 @@ pub(crate) fn prepare(
     Ok(())
 }
 
-/// Refuses what is for this gateway alone, and a form of the target that its method does not have
+/// Refuses a request for this gateway itself, and a form of target that its method does not have
 /// (RFC 9112 §3.2).
 fn check_target(parts: &request::Parts) -> Result<(), Refusal> {
     let uri = &parts.uri;
@@ -105,7 +105,7 @@ fn check_target(parts: &request::Parts) -> Result<(), Refusal> {
     }
 }
 
-/// Makes one line of the cookies, which HTTP/2 has in several (RFC 9113 §8.2.3).
+/// Joins the lines of `Cookie`. HTTP/2 may split them (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if lines.len() > 1
@@ -115,7 +115,7 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes of a response what a client of this version of HTTP is to see.
+/// Prepares the head of a response for a client of this version of HTTP.
 pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, name: &HeaderName) {
     let via = via(response.version(), name);
     let may_end_in_trailers =
@@ -133,7 +133,7 @@ pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, name: 
     }
 }
 
-/// Takes out the length of a response that has none (RFC 9110 §8.6).
+/// Removes `Content-Length` from a response that must not have it (RFC 9110 §8.6).
 pub(crate) fn remove_length(headers: &mut HeaderMap, status: StatusCode) {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         retain(headers, |name| name != CONTENT_LENGTH);
@@ -146,8 +146,8 @@ pub(crate) fn max_lines(bytes: usize) -> usize {
     bytes / "a:\r\n".len()
 }
 
-/// Takes out the fields that are not to be kept. The others stay in their order, which
-/// `HeaderMap::remove` does not leave as it is.
+/// Removes the fields for which `keep` is false. The others keep their order; `HeaderMap::remove`
+/// would change it.
 fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
     if headers.keys().all(&keep) {
         return;
@@ -163,9 +163,9 @@ fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// What is for all who get the message, beside the fields of cache control. These are those that
-/// larder itself takes for such in responses (`src/policy/message.rs`), and `authorization`, since
-/// requests pass here as well.
+/// Fields for everybody who gets the message, beside those of cache control. larder has the same
+/// list for responses (`src/policy/message.rs`). `authorization` is here, since requests pass as
+/// well.
 const FOR_ALL: [&str; 9] = [
     "age",
     "authorization",
@@ -178,7 +178,7 @@ const FOR_ALL: [&str; 9] = [
     "vary",
 ];
 
-/// Takes out what belongs to one connection (RFC 9110 §7.6.1). `Trailer` stays, since the trailers do.
+/// Removes the fields of one connection (RFC 9110 §7.6.1). `Trailer` stays, since the trailers do.
 pub(crate) fn end_to_end(headers: &mut HeaderMap) {
     const HOP_BY_HOP: [&str; 9] = [
         "connection",
@@ -191,7 +191,8 @@ pub(crate) fn end_to_end(headers: &mut HeaderMap) {
         "transfer-encoding",
         "upgrade",
     ];
-    // `Connection` cannot mean these: without them, a cache would share what it must not, or for longer.
+    // `Connection` cannot mean these: without them, a cache would share a response that it must not
+    // share, or for longer.
     let is_for_all = |name: &HeaderName| {
         FOR_ALL.contains(&name.as_str()) || name.as_str().ends_with("cache-control")
     };

@@ -1,19 +1,21 @@
-//! Interim responses (1xx, such as 103 Early Hints) on their way to a client over HTTP/1.1. RFC 9110 §15.2 asks a gateway
-//! to pass them on; hyper tells of those that the upstream sends, and has no way to send any.
+//! Interim responses (1xx, such as 103 Early Hints) on their way to a client over HTTP/1.1.
 //!
-//! So they are written past hyper, into the connection below it, by [`Interim`]. Nothing of another response may be torn
-//! apart by that, though hyper buffers what it writes, and though requests may be pipelined. Three things that hyper does
-//! make it safe:
+//! RFC 9110 §15.2 asks a gateway to pass them on. hyper reports those that the upstream sends, and
+//! has no way to send any. So [`Interim`] writes them past hyper, into the connection below it.
+//! This must not tear another response apart, though hyper buffers what it writes and requests may
+//! be pipelined. Three things that hyper does make it safe:
 //!
-//! 1. It hands a request to the service only when the whole response before it is encoded, and it encodes a response only
-//!    when the service has returned it. Between [`begin`](Interim::begin) and the return from [`end`](Turn::end), no part
-//!    of a response is added to its buffer. (A `100 Continue` of its own may be, always whole.)
-//! 2. It flushes the connection only when its buffer is empty. So once it has done that in a turn, all that came before
-//!    is out.
-//! 3. It flushes whenever its task has run, and so soon after [`announce`](Turn::announce) has woken it.
+//! 1. It hands a request to the service only when the whole response before it is encoded, and it
+//!    encodes a response only when the service has returned it. Between [`begin`](Shared::begin)
+//!    and the return from [`end`](Turn::end), it adds no part of a response to its buffer. (It may
+//!    add a `100 Continue` of its own, always whole.)
+//! 2. It flushes the connection only when its buffer is empty. After a flush in a turn, all earlier
+//!    bytes are out.
+//! 3. It flushes whenever its task has run, and so soon after [`announce`](Turn::announce) has
+//!    woken it.
 //!
-//! An interim response is therefore written when, within a turn, the last thing that hyper did to the connection was to
-//! flush it. What an upstream sends too late, or too much of, is left out.
+//! An interim response is written within a turn, if the last thing that hyper did to the connection
+//! was a flush. One that comes too late, or is too large, is left out.
 
 use std::{
     future::poll_fn,
@@ -73,11 +75,12 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has what the upstream announces of its response to `request` passed on, where the client can take it.
+    /// Begins a turn. Interim responses to `request` are passed on, if the client can take them.
     pub(crate) fn begin<B>(&self, request: &mut Request<B>) -> Turn {
         let mut state = self.state();
         state.turn += 1;
-        // HTTP/1.0 knows no interim responses; the connection of HTTP/2 is written by many at a time.
+        // HTTP/1.0 knows no interim responses. Many requests write to a connection of HTTP/2 at
+        // once.
         state.is_open = request.version() == Version::HTTP_11;
         state.is_clear = false;
         let turn = Turn { shared: self.clone(), number: state.turn };

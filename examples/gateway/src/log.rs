@@ -1,30 +1,69 @@
 //! Lines on standard output and standard error.
 //!
-//! A printing macro panics where nobody reads the stream, such as after `2>&1 | head -1`, and a
-//! panic on the way of a request leaves that request without an answer. A line that cannot be
-//! written is left out.
+//! A printing macro panics if nobody reads the stream, such as after `2>&1 | head -1`, and it waits
+//! while a reader does not go on. Either leaves requests without an answer. So a thread of its own
+//! writes the lines. A line is left out if it cannot be written, or if too many wait.
 
 use std::{
     fmt::{self, Display, Write as _},
     io::{self, Write},
+    sync::{
+        LazyLock,
+        mpsc::{self, SyncSender},
+    },
+    thread,
+    time::Duration,
 };
+
+/// The most lines that wait.
+const MAX_WAITING: usize = 1_000;
+/// How long the process waits for its last lines before it ends.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+enum Line {
+    Access(String),
+    Own(String),
+    /// Asks for a word when all lines before it are written.
+    Flush(SyncSender<()>),
+}
+
+/// The way to the thread that writes.
+static LINES: LazyLock<SyncSender<Line>> = LazyLock::new(|| {
+    let (sender, lines) = mpsc::sync_channel(MAX_WAITING);
+    let write = move || {
+        for line in lines {
+            // Nobody can be told that a line cannot be written.
+            let _ = match line {
+                Line::Access(line) => io::stdout().write_all(line.as_bytes()),
+                Line::Own(line) => io::stderr().write_all(line.as_bytes()),
+                Line::Flush(done) => {
+                    let _ = done.try_send(());
+                    Ok(())
+                }
+            };
+        }
+    };
+    // Without the thread, each line is left out.
+    let _ = thread::Builder::new().name("log".to_owned()).spawn(write);
+    sender
+});
 
 /// Writes a line of the access log to standard output.
 pub(crate) fn access(line: &impl Display) {
-    write(io::stdout(), format_args!("{line}"));
+    let _ = LINES.try_send(Line::Access(format!("{}\n", OneLine(&line.to_string()))));
 }
 
 /// Writes a line about the gateway itself to standard error.
 pub(crate) fn say(line: &impl Display) {
-    write(io::stderr(), format_args!("gateway: {line}"));
+    let _ = LINES.try_send(Line::Own(format!("gateway: {}\n", OneLine(&line.to_string()))));
 }
 
-fn write(mut stream: impl Write, line: fmt::Arguments<'_>) {
-    let mut text = String::new();
-    // Writing to a string fails only where an implementation of `Display` does.
-    let _ = write!(text, "{}", OneLine(&line.to_string()));
-    text.push('\n');
-    let _ = stream.write_all(text.as_bytes());
+/// Waits until the lines so far are written. Does not wait long.
+pub(crate) fn flush() {
+    let (done, is_done) = mpsc::sync_channel(1);
+    if LINES.try_send(Line::Flush(done)).is_ok() {
+        let _ = is_done.recv_timeout(LAST_LINES);
+    }
 }
 
 /// A text in which nothing ends the line, moves the cursor or turns the direction of reading.

@@ -5,12 +5,12 @@
 //!     --store redb:gateway.redb --policy http --expire-after 5m --admin 127.0.0.1:8081
 //! ```
 //!
-//! To follow a request from top to bottom: `serve` accepts its connection, `gateway` answers it, and
-//! `upstream` sends it on if the cache has no answer. Each file below has one idea: what a hop does to
-//! heads (`hop`, `forwarded`), bodies, interim responses, failures, the time that a client may take
-//! (`allowance`) and that an upstream may keep silent (`patience`), answers that come early
-//! (`last_word`), the places for connections, the log. The flags, with the store that one of them
-//! names, and the admin address stand beside this path.
+//! To follow a request from top to bottom: `serve` accepts its connection, `gateway` answers it,
+//! and `upstream` sends it on if the cache has no answer. Each file below has one idea: what a hop
+//! does to heads (`hop`, `forwarded`), bodies, interim responses, failures, the time that a client
+//! may take (`allowance`) and that an upstream may keep silent (`patience`), answers that come
+//! early (`last_word`), the places for connections, the log. The flags, with the store that one of
+//! them names, and the admin address stand beside this path.
 //!
 //! # What happens to the fields of a message
 //!
@@ -18,25 +18,26 @@
 //! - Fields of one connection go no further: `Connection` and the fields it names, `Keep-Alive`,
 //!   `Upgrade`, `Transfer-Encoding` and the like. Each message gets the framing that the next hop
 //!   needs. All other lines keep their order.
-//! - Fields that say where a request comes from, or that replace its URL or method, do not pass, since
-//!   no key has them: `Forwarded`, all of `X-Forwarded-*`, `Front-End-Https`, client addresses such as
-//!   `X-Real-IP` and `True-Client-IP`, other URLs and hosts such as `X-Original-URL` and `X-Host`, and
-//!   other methods such as `X-HTTP-Method-Override`. An underscore in a name counts as a dash. The
-//!   gateway writes `Forwarded`, `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` itself.
-//! - With `--trust-forwarded`, `Forwarded` and `X-Forwarded-*` pass. The gateway adds its own hop to
-//!   them. Those that a response may depend on are part of every key. An upstream that redirects plain
-//!   HTTP to HTTPS needs this flag: without it, every request looks like plain HTTP, and the redirects
-//!   never end. The gateway in front should write or remove both families, and nobody else should
-//!   reach this one.
+//! - Fields that say where a request comes from, or that replace its URL or method, do not pass,
+//!   since no key has them: `Forwarded`, all of `X-Forwarded-*`, `Front-End-Https`, client
+//!   addresses such as `X-Real-IP` and `True-Client-IP`, other URLs and hosts such as
+//!   `X-Original-URL` and `X-Host`, and other methods such as `X-HTTP-Method-Override`. An
+//!   underscore in a name counts as a dash. The gateway writes `Forwarded`, `X-Forwarded-For`,
+//!   `X-Forwarded-Host` and `X-Forwarded-Proto` itself.
+//! - With `--trust-forwarded`, `Forwarded` and `X-Forwarded-*` pass. The gateway adds its own hop
+//!   to them. Those that a response may depend on are part of every key. An upstream that redirects
+//!   plain HTTP to HTTPS needs this flag: without it, every request looks like plain HTTP, and the
+//!   redirects never end. The gateway in front should write or remove both families, and nobody
+//!   else should reach this one.
 //! - `Via` and `Cache-Status` get a member for this gateway.
 //! - Lines of `Cookie` are joined to one. A 204 or an interim response has no `Content-Length`.
 //!
 //! # What a client can hold
 //!
-//! The gateway waits for a client for twice `--timeout`: for the next request, for a body, and for the
-//! client to read. A client gets time back for the bytes that it sends or reads. One address may have
-//! `--connections-per-client` connections; with `--trust-forwarded` there is no such limit, since all
-//! clients come from the address of the gateway in front.
+//! The gateway waits for a client for twice `--timeout`: for the next request, for a body, and for
+//! the client to read. A client gets time back for the bytes that it sends or reads. One address
+//! may have `--connections-per-client` connections; with `--trust-forwarded` there is no such
+//! limit, since all clients come from the address of the gateway in front.
 //!
 //! The gateway speaks no TLS; the one in front does.
 
@@ -79,12 +80,14 @@ const MAX_HEAD: u32 = 64 * 1024;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let ended = run(Args::parse()).await;
+    if let Err(error) = &ended {
+        log::say(&told(&**error));
+    }
+    log::flush();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::say(&told(&*error));
-            ExitCode::FAILURE
-        }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Patience`]: a connection to the upstream that is given up after a silence.
 //!
-//! hyper has no limit to the time that an upstream may keep silent. Here is one for all of it:
-//! nothing read and nothing written for so long is an error of kind `TimedOut`.
+//! hyper does not limit how long an upstream may keep silent. This does: if nothing is read and
+//! nothing is written for that long, the result is an error of kind `TimedOut`.
 
 use std::{
     future::Future,
@@ -25,13 +25,13 @@ pub(crate) struct Patience<T> {
     limit: Duration,
     /// When something was last read or written.
     heard: Duration,
-    /// Ends no later than `limit` after that. It is put off when it ends, not with every byte.
+    /// Ends at most `limit` after that. It is set anew when it ends, not with every byte.
     silence: Pin<Box<dyn Future<Output = ()> + Send>>,
     history: History,
 }
 
-/// What is known of a connection. It is an extension of the responses that came over it, and of
-/// errors' [`Connected`].
+/// The history of a connection. hyper-util hands it on with the [`Connected`] of an error, and in
+/// the extensions of a response.
 #[derive(Clone, Default)]
 pub(crate) struct History(Arc<AtomicBool>);
 
@@ -41,7 +41,7 @@ impl History {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a request on it was not the first one.
+    /// Whether a response has come over the connection.
     pub(crate) fn has_response(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -53,7 +53,7 @@ impl<T> Patience<T> {
         Self { io, limit, heard: awake::now(), silence, history: History::default() }
     }
 
-    /// What came of reading or writing: progress, or the end of patience.
+    /// Notes progress, or fails if there was none for too long.
     fn judge<R>(
         &mut self,
         cx: &mut Context<'_>,

@@ -38,14 +38,14 @@ use crate::{
 
 /// The most connections at a time.
 const MAX_CONNECTIONS: usize = 4096;
-/// How long what is under way may go on after a signal to end.
+/// How long requests in flight may go on after a signal to end.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(20);
 /// How long an answer may take that says why a connection ends.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a client may go on with a body that nobody reads, in all and between two parts.
 const LINGER: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(2)];
 
-/// What clients may do.
+/// Limits for clients.
 pub(crate) struct Limits {
     /// The most bytes of a request's head.
     pub(crate) max_head: u32,
@@ -77,7 +77,7 @@ pub(crate) async fn serve(
             () = &mut end => break,
             next = next => match next {
                 (Some(permit), Ok(accepted)) => (permit, accepted),
-                // Such as too many open files: it is over when others close.
+                // An example is too many open files. It is over when others close.
                 (_, Err(error)) => {
                     log::say(&format_args!("no connection: {error}"));
                     sleep(Duration::from_millis(100)).await;
@@ -145,15 +145,14 @@ async fn connection(
                 () = &mut spent => {
                     allowance.end_waits();
                     connection.as_mut().graceful_shutdown();
-                    // Nobody waits for an answer on an idle connection; a client that does not read
-                    // gets none.
+                    // A request with a slow body gets its answer in this time.
                     break timeout(GRACE, connection).await.unwrap_or(Ok(()));
                 }
             }
         }
     };
-    // To close a connection with unread bytes is to reset it, and then the client may lose the answer
-    // that says why.
+    // The system resets a connection that is closed with unread bytes. The client could then not
+    // send the rest, and may lose the answer that says why.
     if served.is_err() || unread.is_any() {
         linger(read).await;
     }
@@ -170,7 +169,7 @@ async fn linger(Reader(read): Reader) {
     let _ = timeout(LINGER[0], all).await;
 }
 
-/// The half of a connection that is read, shared with who reads the rest of it.
+/// The half of a connection that is read. hyper has it first, and [`linger`] reads the rest.
 #[derive(Clone)]
 struct Reader(Arc<Mutex<OwnedReadHalf>>);
 
@@ -180,7 +179,7 @@ impl Reader {
     }
 }
 
-/// A connection as hyper has it. Dropped, it ends what is written.
+/// A connection as hyper has it. Its drop ends the written half.
 struct Io {
     read: Reader,
     write: OwnedWriteHalf,

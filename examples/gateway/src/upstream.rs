@@ -89,8 +89,8 @@ impl<C: Connect + Clone + Send + Sync + 'static> Upstream<C> {
         Ok(response)
     }
 
-    /// Sends a request, and a safe one without a body once more if the pooled connection that it was
-    /// sent on turns out to be closed.
+    /// Sends a request, and a safe one without a body once more if the pooled connection that it
+    /// was sent on turns out to be closed.
     async fn send(
         &self,
         request: Request<RequestBody<ClientBody>>,
@@ -135,7 +135,8 @@ fn was_closed(error: &Error) -> bool {
         })
 }
 
-/// Puts back the framing that the hop before has removed, where hyper would send a body without any.
+/// Puts back the framing that the hop before has removed, where hyper would send a body without
+/// any.
 fn frame(request: &mut Request<RequestBody<ClientBody>>) {
     if request.headers().contains_key(CONTENT_LENGTH) {
         return;

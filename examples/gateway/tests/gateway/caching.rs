@@ -156,7 +156,8 @@ fn by_the_http_rules_the_headers_decide_and_the_flag_where_they_are_silent() {
     });
     let gateway = Gateway::by_http(origin.addr, &[]);
     let status = |gateway: &Gateway, path| gateway.get(path).fields("cache-status").concat();
-    // What is stored, and for how many seconds: somewhat fewer than were meant, where the answer took some time.
+    // What is stored, and for how many seconds: somewhat fewer than were meant, where the answer
+    // took some time.
     let ttl = |status: String| -> u64 {
         let (_, ttl) = status.split_once("; stored; ttl=").expect(&status);
         ttl.parse().unwrap()

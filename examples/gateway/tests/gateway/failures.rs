@@ -8,8 +8,8 @@ use std::{
 
 use crate::support::{Gate, Gateway, Origin, nobody, ok};
 
-/// Flags of a gateway whose patience ends within a test, and yet is longer than a busy machine takes, or one that stands
-/// still for a moment.
+/// Flags of a gateway whose patience ends within a test, and yet is longer than a busy machine
+/// takes, or one that stands still for a moment.
 const PATIENCE: [&str; 4] = ["--expire-after", "1h", "--timeout", "5s"];
 
 #[test]

@@ -1,4 +1,5 @@
-//! What is of one connection and what goes further, in both directions; and what does not pass at all.
+//! What is of one connection and what goes further, in both directions; and what does not pass at
+//! all.
 
 use std::io::Write;
 

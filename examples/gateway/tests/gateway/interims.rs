@@ -51,7 +51,8 @@ fn an_interim_response_in_one_piece_with_the_final_one_comes_first() {
 
 #[test]
 fn an_interim_response_tears_nothing_apart_that_is_pipelined_before_it() {
-    // More than the sockets take. When the next request is taken up, hyper still holds the end of it.
+    // More than the sockets take. When the next request is taken up, hyper still holds the end of
+    // it.
     let body = "0123456789".repeat(2_000_000);
     let (sent, gate) = (body.clone(), Gate::default());
     let opened = gate.clone();
@@ -138,7 +139,8 @@ fn what_a_refresh_in_the_background_announces_is_in_nobodys_response() {
     client.send("GET /stale HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.head(), HINTS);
     assert_eq!(client.response().body, "/stale");
-    // Stale, and refreshed behind the response: the hints of that come while the next request is under way.
+    // Stale, and refreshed behind the response: the hints of that come while the next request is
+    // under way.
     client.send("GET /stale HTTP/1.1\r\nHost: a\r\n\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     let stale = client.response();
     assert!(stale.is_hit() && stale.fields("link").is_empty(), "{stale:?}");

@@ -30,8 +30,8 @@ fn headers(method: u8, flags: u8, stream: u8) -> Vec<u8> {
 const GET: u8 = 0x82;
 const POST: u8 = 0x83;
 
-/// Sends `first`, and then `drip` again and again, until the gateway ends the connection. Returns what
-/// has come until then.
+/// Sends `first`, and then `drip` again and again, until the gateway ends the connection. Returns
+/// what has come until then.
 fn drip(gateway: &Gateway, first: &[u8], drip: &[u8]) -> Vec<u8> {
     let mut client = gateway.connect();
     let stream = client.0.get_mut();

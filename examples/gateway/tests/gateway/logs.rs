@@ -28,6 +28,23 @@ fn requests_are_answered_while_nobody_reads_the_output() {
 }
 
 #[test]
+fn requests_are_answered_while_a_reader_of_the_output_does_not_go_on() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(origin.addr);
+    let held = gateway.hold_output();
+    // More lines than the pipe takes.
+    let path = format!("/{}", "a".repeat(10_000));
+    let mut client = gateway.connect();
+    for _ in 0..50 {
+        assert_eq!(client.get(&path).body, path);
+        assert_eq!(gateway.connect().ask("GET", "*", "Host: a\r\n").status(), 400);
+    }
+    drop(held);
+    gateway.terminate();
+    assert!(gateway.wait().success());
+}
+
+#[test]
 fn connections_are_accepted_again_after_too_many_files_were_open() {
     let origin = Origin::echo();
     for is_read in [true, false] {

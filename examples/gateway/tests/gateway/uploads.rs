@@ -15,8 +15,8 @@ use crate::support::{Gate, Gateway, Origin, http2, ok};
 
 const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n";
 
-/// Sends a large body, and reads what comes. Returns the answer, and whether the gateway took all of
-/// the body.
+/// Sends a large body, and reads what comes. Returns the answer, and whether the gateway took all
+/// of the body.
 fn upload(gateway: &Gateway, framing: &str, part: &[u8]) -> (String, bool) {
     let mut client = gateway.connect();
     let mut stream: TcpStream = client.0.get_ref().try_clone().unwrap();
