@@ -18,6 +18,9 @@
 /// A header field.
 pub(crate) type Field = (String, String);
 
+/// A field of the request that reaches the origin; `None` where it has to be absent.
+pub(crate) type Sight = (String, Option<String>);
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) status: u16,
@@ -46,7 +49,7 @@ pub(crate) struct Exchange {
     pub(crate) path: String,
     pub(crate) fields: Vec<Field>,
     pub(crate) options: Vec<String>,
-    pub(crate) sees: Vec<(String, Option<String>)>,
+    pub(crate) sees: Vec<Sight>,
     pub(crate) origin: Origin,
     pub(crate) expected: Message,
     pub(crate) outcome: String,
@@ -102,7 +105,7 @@ fn step(line: &str) -> Option<Step> {
     })))
 }
 
-fn origin_of(mut text: &str) -> Option<(Vec<(String, Option<String>)>, Origin)> {
+fn origin_of(mut text: &str) -> Option<(Vec<Sight>, Origin)> {
     let mut sees = Vec::new();
     while let Some(rest) = text.strip_prefix("sees ") {
         if let Some(rest) = rest.strip_prefix("no ") {
