@@ -164,8 +164,8 @@
 //!   who read them. What a store runs is the store's own.
 //! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their
 //!   repeats, body and trailers. What belongs to the connection (RFC 9110 §7.6.1) is not part of it.
-//! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding); in a shared cache, path and
-//!   query stay as they were sent. A request that names no scheme, as all that a server receives over HTTP/1.1, counts as
+//! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding); in a shared cache, host,
+//!   path and query stay as they were sent. A request that names no scheme, as all that a server receives over HTTP/1.1, counts as
 //!   `http`.
 //! - **Credentials separate and never leak**: `Authorization`, `Cookie` and user information in URLs are part of the key
 //!   as a digest, and reach neither store nor log. (In a shared cache under the HTTP rules, the response says for whom it

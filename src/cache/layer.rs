@@ -79,8 +79,8 @@ impl<B: Store> CacheLayer<B> {
     /// It keeps nothing before an expiration has been chosen ([`expire_after`](CacheLayer::expire_after) and its
     /// siblings). Requests with credentials (`Authorization`, `Cookie`, user information in the URL) go past it, and
     /// responses with `Set-Cookie` are not kept, unless [`store_credentialed`](CacheLayer::store_credentialed) and
-    /// [`store_set_cookie`](CacheLayer::store_set_cookie) say otherwise. Paths and queries that are spelled differently
-    /// (`/a/../b`, `/%62`) are different, since the services behind may well tell them apart. With
+    /// [`store_set_cookie`](CacheLayer::store_set_cookie) say otherwise. Hosts, paths and queries that are spelled
+    /// differently (`A:80`, `/a/../b`, `/%62`) are different, since the services behind may well tell them apart. With
     /// [`http_rules`](CacheLayer::http_rules), the cache headers say what is kept, for how long and for whom.
     pub fn shared(store: B) -> Self {
         Self::with_scope(store, Scope::Shared)

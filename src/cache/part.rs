@@ -57,8 +57,8 @@ where
             Found::Nothing => None,
         };
         let (reason, whole) = (looked.missed.reason, looked.missed.clone());
-        // Before the call: what is removed while it is under way is not brought back by it, nor does it take the place of
-        // what is asked for later.
+        // The places are taken before the call, so that it neither brings back what is removed
+        // meanwhile nor replaces what is asked for later.
         let mut has_part = false;
         let part = if rules.may_keep_aside(&self.options, REASON, &Method::GET) {
             let Self { cache, options, parts, url, body, .. } = &mut self;

@@ -108,8 +108,8 @@ impl<B: Store> Entries<B> {
         Ok(changed)
     }
 
-    /// Changes an entry as `choose` says. An entry that was changed meanwhile, such as by a 304, is read and judged again:
-    /// a change that lost is no success.
+    /// Changes an entry as `choose` says, and returns whether it did. An entry that was changed
+    /// meanwhile, such as by a 304, is read and judged again.
     async fn change(
         &self,
         mut item: Scanned,
