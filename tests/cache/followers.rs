@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use larder::{BodyError, CacheOptions, CacheStatus, Key, Outcome, Stored};
+use larder::{BodyError, CacheOptions, CacheStatus, Filter, Key, Outcome, Stored};
 use tower::{Layer, ServiceExt};
 
 use crate::{
@@ -244,4 +244,34 @@ async fn services_with_bodies_of_other_types_share_calls_over_one_layer() {
         (stand.calls(), ask().await.extensions().get::<CacheStatus>().unwrap().is_hit()),
         (2, true)
     );
+}
+
+#[tokio::test]
+async fn a_follower_that_asks_the_origin_asks_it_when_the_call_fails_during_a_removal() {
+    let gate = Gate::closed();
+    let second = gate.clone();
+    let inner = Double::fallible(|_, call| match call {
+        2 => Err(Broken("down")),
+        _ => Ok(ok(call.to_string())),
+    });
+    let stand = Stand::new(inner.waiting(move |call| {
+        let gate = second.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    }));
+    assert_eq!(stand.get("/").await.text(), "1");
+    let ask = || with(CacheOptions::new().refresh(true));
+    let mut leader = pin!(stand.error(ask()));
+    assert!(leader.as_mut().now_or_never().is_none());
+    let mut follower = pin!(stand.ask(ask()));
+    assert!(follower.as_mut().now_or_never().is_none());
+    // It removes nothing that is stored, and may mean what is on its way.
+    let missing = Filter::new().status(StatusCode::NOT_FOUND);
+    assert_eq!(stand.layer.entries().remove_where(&missing, |_| {}).await.unwrap(), 0);
+    gate.open(1);
+    assert_eq!(soon(leader).await, Broken("down"));
+    assert_eq!(soon(follower).await.text(), "3");
 }

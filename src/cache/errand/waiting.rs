@@ -78,7 +78,10 @@ where
                         return Waited::Lead(self.counted(lead), looked);
                     }
                     Some(Followed::Seated(seat)) => seat,
-                    Some(Followed::BoardAgain) => return Waited::Again(self.look_again().await),
+                    Some(Followed::BoardAgain) => {
+                        // Nothing was fetched that would be as new as this request asks for.
+                        return Waited::Again(self.look().await);
+                    }
                     Some(Followed::Failed) => return self.stand_in(looked),
                     // It has waited long enough.
                     None => {
@@ -190,10 +193,15 @@ where
 impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
     /// Looks into the store again, after another's call.
     async fn look_again(&mut self) -> Lookup {
-        self.looks += 1;
-        self.is_alone |= self.looks > LOOKS;
         // What another has fetched since this request came is as new as it asked for.
         self.options.refresh &= !self.has_waited;
+        self.look().await
+    }
+
+    /// Looks into the store again, for what the request asked for.
+    async fn look(&mut self) -> Lookup {
+        self.looks += 1;
+        self.is_alone |= self.looks > LOOKS;
         lookup(&self.cache, &self.options, &self.parts, &self.url, &mut self.body).await
     }
 
