@@ -55,7 +55,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
                 let rules = &self.cache.settings.rules;
                 if rules.ends_by_304(&old, &response.headers, *refusal) {
                     // What fails is told, and leaves what was there.
-                    drop(self.cache.remove_seen(&key, hit.version).await);
+                    drop(self.cache.remove_seen(&key, hit.version, requested_at).await);
                 }
                 Stored::No(*refusal)
             }
@@ -182,7 +182,7 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
         let has_moved = self.varies_anew(old, &response);
         // What fails is told, and leaves what was there.
         if says == HeadSays::Changed {
-            drop(self.cache.remove_seen(key, seen).await);
+            drop(self.cache.remove_seen(key, seen, requested_at).await);
         } else if let Ok(head) = self.renewed(old, &response, has_moved, requested_at, now).stored
             // It may have been removed by a tag that only this answer has brought.
             && lead.info(|bound| bound.removed.may_renew(key, seen, &head))

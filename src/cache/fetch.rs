@@ -101,7 +101,7 @@ where
         looked: Lookup,
         lead: Lead,
     ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
-        let missed = looked.missed;
+        let (missed, arrivals) = (looked.missed, looked.arrivals);
         let kept = match looked.found {
             Found::Poor(key, hit) | Found::Good(key, hit, _) => Some((key, hit)),
             Found::Nothing => None,
@@ -113,7 +113,7 @@ where
         self.cache.observer().tell(&called);
         let stands_in =
             move |head: &Head, now| settings.rules.may_stand_in(&options, &method, head, now);
-        Ok(match self.exchange(missed, kept, lead, stands_in).await {
+        Ok(match self.exchange(missed, kept, arrivals, lead, stands_in).await {
             Fetched::Failed(error) => {
                 let outcome = Outcome::Miss(reason);
                 self.cache.observer().tell(&Event::Failed { key: Some(&asked_for), outcome });
@@ -150,11 +150,12 @@ where
     }
 
     /// Asks the inner service, and whether what is `kept` still holds where that can be asked. Where that `stands_in` for
-    /// a failure, a failing status is one, and so is a body that breaks off at once.
+    /// a failure, a failing status is one, and so is a body that breaks off at once. `arrivals` are those of the lookup.
     pub(super) async fn exchange(
         &mut self,
         missed: Missed,
         mut kept: Option<(Key, Hit)>,
+        arrivals: u64,
         lead: Lead,
         stands_in: impl FnOnce(&Head, Timestamp) -> bool,
     ) -> Fetched<ResBody, S::Error> {
@@ -243,25 +244,29 @@ where
         if let (Some((key, seen)), Some(head)) = (asked, &of_get) {
             self.heed_head(&key, seen, head, &parts, requested_at, &lead).await;
         }
-        let knows_refusals = self.cache.shared.flights.is_lonely(&missed.key);
+        let flights = &self.cache.shared.flights;
+        let has_stored = flights.arrivals(&missed.key) != arrivals;
+        let knows_refusals = flights.is_lonely(&missed.key) && !has_stored;
+        let call = lead.id();
         let kept = self.keep(&missed, parts, body, requested_at, lead);
         let rules = &self.cache.settings.rules;
-        let ends = match &kept {
-            Kept::No(parts, _, _, refusal) => {
-                rules.ends(&self.parts.headers, parts, Some(*refusal))
-                    // Most responses that are refused were refused before, and left nothing to look for.
-                    && (asked.is_some() || !knows_refusals)
+        match &kept {
+            Kept::No(parts, _, _, refusal)
+                if rules.ends(&self.parts.headers, parts, Some(*refusal)) =>
+            {
+                let is_met = self.overtake_superseded(&missed, &call).await;
+                // Most responses that are refused were refused before, and left nothing to look for.
+                if asked.is_some() || is_met || !knows_refusals {
+                    self.remove_superseded(&missed, asked, None, requested_at).await;
+                }
             }
-            Kept::Underway(parts, ..) => rules.ends(&self.parts.headers, parts, None),
-        };
-        if ends {
-            let stored_under = match &kept {
-                Kept::Underway(_, carried, _) => Some(carried.key),
-                Kept::No(..) => None,
-            };
-            // What is stored under the same key is replaced when the body has ended.
-            let elsewhere = asked.filter(|(key, _)| Some(*key) != stored_under);
-            self.remove_superseded(&missed, elsewhere, requested_at).await;
+            Kept::Underway(parts, carried, _) if rules.ends(&self.parts.headers, parts, None) => {
+                // What is stored under the same key is replaced when the body has ended.
+                let elsewhere = asked.filter(|(key, _)| *key != carried.key);
+                let own = Some(carried.key);
+                self.remove_superseded(&missed, elsewhere, own, requested_at).await;
+            }
+            _ => {}
         }
         Fetched::Response(kept)
     }

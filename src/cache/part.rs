@@ -13,15 +13,17 @@ use super::{
     RequestBody, ResponseBody, answer,
     errand::Errand,
     fetch::{Fetched, Kept, call},
+    flight::CallId,
     lookup::{Found, Lookup, lookup_part},
     parts::KeptPart,
     pass::{Aside, failed, passed},
+    place::Missed,
 };
 use crate::{
     key::Key,
     policy::{self, Verdict},
     status::{Bypass, CacheStatus, Refusal, Stale},
-    store::{Hit, Store},
+    store::{Hit, Store, Version},
     time::Timestamp,
 };
 
@@ -59,18 +61,15 @@ where
         let (reason, whole) = (looked.missed.reason, looked.missed.clone());
         // The places are taken before the call, so that it neither brings back what is removed
         // meanwhile nor replaces what is asked for later.
-        let mut has_part = false;
         let part = if rules.may_keep_aside(&self.options, REASON, &Method::GET) {
             let Self { cache, options, parts, url, body, .. } = &mut self;
-            let part = lookup_part(cache, options, parts, url, body).await;
-            has_part = !matches!(part.found, Found::Nothing);
-            Some(part)
+            Some(lookup_part(cache, options, parts, url, body).await)
         } else {
             None
         };
         let is_kept = part.is_some();
-        let mut aside =
-            if is_kept || stale.is_some() { self.board_aside(part, looked) } else { None };
+        let mut aside = self.board_aside(part, looked);
+        let own_call = aside.as_ref().map(Aside::call);
 
         let mut sent = self.parts.clone();
         let conditions = stale
@@ -143,10 +142,9 @@ where
                 KeptPart::Passed(response) => passed(&self.cache, REASON, response),
                 KeptPart::Kept(kept) => {
                     if let Kept::No(parts, _, _, refusal) = &kept
-                        && (asked.is_some() || has_part)
                         && rules.ends(&self.parts.headers, parts, Some(*refusal))
                     {
-                        self.remove_superseded(&whole, asked, requested_at).await;
+                        self.end_by_part(&whole, own_call, asked, requested_at).await;
                     }
                     self.answer_aside(kept, REASON).await
                 }
@@ -158,10 +156,24 @@ where
         } else {
             Some(Refusal::Status)
         };
-        if (asked.is_some() || has_part) && rules.ends(&self.parts.headers, &parts, refusal) {
-            self.remove_superseded(&whole, asked, requested_at).await;
+        if rules.ends(&self.parts.headers, &parts, refusal) {
+            self.end_by_part(&whole, own_call, asked, requested_at).await;
         }
         Ok(passed(&self.cache, REASON, Response::from_parts(parts, body)))
+    }
+
+    /// Ends what the answer to a request for a part supersedes.
+    async fn end_by_part(
+        &mut self,
+        whole: &Missed,
+        call: Option<CallId>,
+        asked: Option<(Key, Version)>,
+        requested_at: Timestamp,
+    ) {
+        if let Some(call) = call {
+            self.overtake_superseded(whole, &call).await;
+        }
+        self.remove_superseded(whole, asked, None, requested_at).await;
     }
 
     /// The part of the stale response, in place of the origin's failure.

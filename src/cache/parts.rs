@@ -14,7 +14,7 @@ use super::{
     RequestBody,
     errand::Errand,
     fetch::{Admitted, Arrived, Kept},
-    flight::Lead,
+    flight::{CallId, Lead},
     lookup::{lookup, read},
     place::{Missed, Place, path_tag},
     search,
@@ -87,38 +87,59 @@ where
         })
     }
 
-    /// Removes the response that an answer supersedes: the one that was `asked` about, a part of it, and what a HEAD has
-    /// brought for a GET. What was asked for later than the answer stays.
+    /// Keeps out of the store what was requested before an answer that supersedes it, and whose body
+    /// is still on its way. Returns whether anything was.
+    pub(super) async fn overtake_superseded(&mut self, missed: &Missed, call: &CallId) -> bool {
+        let Self { cache, parts, .. } = &*self;
+        let recipe = &cache.settings.recipe;
+        let variant = |names: &[_]| recipe.variant(&missed.primary, names, &parts.headers);
+        cache.shared.flights.overtake_selected(call, &missed.key, variant).await
+    }
+
+    /// Removes the responses that an answer supersedes: the one that was `asked` about, or what has
+    /// taken its place since, a part of it, and the answers to the other one of GET and HEAD. What
+    /// was requested later than the answer stays, and so does what lies under the `spared` key.
     pub(super) async fn remove_superseded(
         &mut self,
         missed: &Missed,
         asked: Option<(Key, Version)>,
+        spared: Option<Key>,
         requested_at: Timestamp,
     ) {
         // What fails is told, and leaves what was there.
         if let Some((key, seen)) = asked {
-            drop(self.cache.remove_seen(&key, seen).await);
+            drop(self.cache.remove_seen(&key, seen, requested_at).await);
         }
         let recipe = &self.cache.settings.recipe;
         let is_read = matches!(self.parts.method, Method::GET | Method::HEAD);
-        let mut others = Vec::new();
+        let mut primaries = vec![missed.primary];
         if is_read && self.options.key.is_none() {
             let of = |method| recipe.primary(method, &self.url, &self.parts, Content::default());
             let is_get = self.parts.method == Method::GET;
+            let get = if is_get { missed.primary } else { of(&Method::GET) };
             if self.cache.settings.rules.keeps_parts() {
-                others.push(recipe.part(&if is_get { missed.primary } else { of(&Method::GET) }));
+                primaries.push(recipe.part(&get));
             }
-            if is_get {
-                others.push(of(&Method::HEAD));
-            }
+            primaries.push(if is_get { of(&Method::HEAD) } else { get });
         }
-        for key in others {
+        for primary in primaries {
             // Most have none, and to look costs less than to remove.
-            let Ok(Some(hit)) = read(&self.cache, &key).await else { continue };
-            if hit.head.requested_at() <= requested_at {
-                drop(self.cache.remove_seen(&key, hit.version).await);
+            let Some((key, seen, asked_at)) = self.selected(primary).await else { continue };
+            if asked_at <= requested_at && spared != Some(key) {
+                drop(self.cache.remove_seen(&key, seen, requested_at).await);
             }
         }
+    }
+
+    /// The entry that the request selects under a primary key, and when it was requested.
+    async fn selected(&mut self, primary: Key) -> Option<(Key, Version, Timestamp)> {
+        let (cache, mut key) = (&self.cache, primary);
+        let mut hit = read(cache, &key).await.ok()??;
+        if let Some(names) = hit.head.variant_names() {
+            key = cache.settings.recipe.variant(&primary, names, &self.parts.headers);
+            hit = read(cache, &key).await.ok()??;
+        }
+        Some((key, hit.version, hit.head.requested_at()))
     }
 
     /// Whether the union of the stored part and the one that has come may be stored, and as what.

@@ -10,7 +10,7 @@ use super::{
     CacheLayer, RequestBody, ResponseBody, answer,
     errand::Errand,
     fetch::{Arrived, Kept, call},
-    flight::{Boarding, Bound, Join, Lead, Removed},
+    flight::{Boarding, Bound, CallId, Join, Lead, Removed},
     lookup::{Lookup, lookup, unread},
     place::Missed,
 };
@@ -35,6 +35,11 @@ impl Aside {
     /// The lead that has the place of the whole.
     pub(super) fn into_whole(self) -> Lead {
         self.whole.unwrap_or(self.lead)
+    }
+
+    /// Identifies its call among those for the whole.
+    pub(super) fn call(&self) -> CallId {
+        self.whole.as_ref().unwrap_or(&self.lead).id()
     }
 
     /// Whether what comes may be stored there: it was neither removed nor superseded.

@@ -7,11 +7,15 @@ use super::{CacheLayer, flight::Removed, search::split};
 use crate::{
     event::StoreOperation,
     key::{Key, Recipe},
-    store::{Result, Store, Version},
+    store::{Hit, Result, Store, Version},
+    time::Timestamp,
 };
 
 /// The methods whose plain keys are removed by themselves.
 pub(super) const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
+
+/// How often a removal is tried while others change the entry.
+const TRIES: usize = 8;
 
 impl<B: Store> CacheLayer<B> {
     /// Removes everything that is stored for `url` (normalised): every method, variant, body and user. The call on whose
@@ -62,13 +66,33 @@ impl<B: Store> CacheLayer<B> {
         self.asked(key, self.shared.store.remove(key)).await.map(u64::from)
     }
 
-    /// Removes the entry that was seen, and not the one that has taken its place.
-    pub(crate) async fn remove_seen(&self, key: &Key, seen: Version) -> Result<bool> {
+    /// Removes the entry that was seen, or what an answer requested no later than `requested_at` has
+    /// made of it since. A removal that loses to such a change is no success.
+    pub(crate) async fn remove_seen(
+        &self,
+        key: &Key,
+        mut seen: Version,
+        requested_at: Timestamp,
+    ) -> Result<bool> {
         self.shared.flights.doom_key(key).await;
-        self.remove_if(key, seen).await
+        for _ in 0..TRIES {
+            if self.remove_if(key, seen).await? {
+                return Ok(true);
+            }
+            match self.shared.store.get(key).await? {
+                Some(Hit { head, version, .. })
+                    if head.is_response() && head.requested_at() <= requested_at =>
+                {
+                    seen = version;
+                }
+                _ => break,
+            }
+        }
+        Ok(false)
     }
 
-    /// The same, where calls have been told.
+    /// Removes the entry that was seen, and not the one that has taken its place. Calls have been
+    /// told.
     pub(crate) async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
         self.asked(key, self.shared.store.remove_if(key, seen)).await
     }

@@ -59,6 +59,7 @@ mod sockets;
 mod status;
 mod stores;
 mod streaming;
+mod superseded_races;
 mod tags;
 mod timeouts;
 mod uncacheable;

@@ -353,6 +353,17 @@ const BY_A_HEAD: &[Scenario] = &[
         "#,
     },
     Scenario {
+        name: "a HEAD to something that is gone ends the answer to an earlier HEAD",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            HEAD / -> 200 {cache-control: max-age=60} {etag: "a"} => 200 : miss, stored
+            GET / -> 200 {cache-control: max-age=60} {etag: "a"} a => 200 a : miss, stored
+            HEAD / {cache-control: no-cache} -> 404 {cache-control: no-store} => 404 : miss
+            HEAD / -> 200 {etag: "b"} => 200 {etag: "b"} : miss
+        "#,
+    },
+    Scenario {
         name: "a HEAD with nothing to compare says nothing",
         under: Under::HTTP,
         set: plain,

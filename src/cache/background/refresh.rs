@@ -88,7 +88,8 @@ where
 {
     let Found::Poor(key, hit) = looked.found else { return Ok(()) };
     // Whatever fails, what is stored is served on.
-    let fetched = errand.exchange(looked.missed, Some((key, hit)), lead, |_, _| true).await;
+    let fetched =
+        errand.exchange(looked.missed, Some((key, hit)), looked.arrivals, lead, |_, _| true).await;
     let stored = match fetched {
         Fetched::Failed(_) => return Err(RefreshError::Call),
         Fetched::StandIn(_, _, why) => return Err(why),

@@ -258,6 +258,8 @@ impl Flights {
                 };
             if landed.is_none() && bound.primary == *primary {
                 bound.removed.add_key(key);
+                // A response that does not vary is selected as well.
+                bound.removed.add_key(primary);
             }
             is_selected || bound.is_under(key, own, landed) || bound.part == Some(*primary)
         });
@@ -294,12 +296,38 @@ impl Flights {
 
     /// Nothing that was asked for before `call` is stored over what it has brought, which is about to be stored under
     /// `key`. Returns when what was just being stored there has been.
+    ///
+    /// A response that does not vary speaks for all variants. One that does has a list of variants
+    /// under the primary key, which an older response there would hide it from.
     pub(crate) async fn overtake(&self, call: &CallId, key: &Key) {
-        for landed in self.table.overtake(call, key) {
-            if let Landed::Body(carried) = landed {
-                carried.overtaken().await;
-            }
+        if *key == call.group {
+            overtaken(self.table.overtake_all(call)).await;
+        } else {
+            overtaken(self.table.overtake(call, key)).await;
+            overtaken(self.table.overtake(call, &call.group)).await;
         }
+    }
+
+    /// Supersedes the calls that began before `call` and whose response its request selects: the
+    /// response lies under `key`, or under the key that `variant` makes of the names that select it.
+    /// Waits for those that are just being stored. Returns whether there were any.
+    pub(crate) async fn overtake_selected(
+        &self,
+        call: &CallId,
+        key: &Key,
+        variant: impl Fn(&[HeaderName]) -> Key,
+    ) -> bool {
+        let is_selected = |landed: &Landed| match landed {
+            Landed::Body(carried) => match &carried.names {
+                Some(names) => carried.key == variant(names),
+                None => carried.key == *key || carried.key == call.group,
+            },
+            _ => false,
+        };
+        let landed = self.table.overtake_where(call, key, is_selected);
+        let is_met = !landed.is_empty();
+        overtaken(landed).await;
+        is_met
     }
 
     /// Those whose response `matches`, and of those that have none yet, the ones for a URL for which it `may_match`.
@@ -326,6 +354,14 @@ async fn settle(landed: Vec<Landed>) {
     for landed in landed {
         if let Landed::Body(carried) = landed {
             carried.doom().await;
+        }
+    }
+}
+
+async fn overtaken(landed: Vec<Landed>) {
+    for landed in landed {
+        if let Landed::Body(carried) = landed {
+            carried.overtaken().await;
         }
     }
 }

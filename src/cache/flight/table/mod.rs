@@ -70,7 +70,7 @@ const COUNTERS: usize = 64;
 /// What tells a call from all others.
 #[derive(Clone, Debug)]
 pub(crate) struct CallId<K> {
-    group: K,
+    pub(crate) group: K,
     key: K,
     flight: u64,
     /// When it began, in the order of the table's numbers: that of one flight may have begun anew.
@@ -221,20 +221,53 @@ impl<I, L: Landing> Table<I, L> {
     /// to be stored over it. Returns what is on its way there, for the caller to see to that; a flight that has yet to
     /// land is told when it does.
     pub(crate) fn overtake(&self, call: &CallId<L::Key>, key: &L::Key) -> Vec<L> {
+        self.overtake_where(call, key, |landing| landing.place() == Some(key))
+    }
+
+    /// The same, where `is_there` says whether what has landed lies there.
+    pub(crate) fn overtake_where(
+        &self,
+        call: &CallId<L::Key>,
+        key: &L::Key,
+        is_there: impl Fn(&L) -> bool,
+    ) -> Vec<L> {
+        self.overtake_each(call, |older| match &older.phase {
+            Phase::Landed(landing) => is_there(landing),
+            // As far as is known, both speak for the same requests.
+            _ if older.key == call.key => true,
+            // It may come to lie there, or elsewhere.
+            _ => {
+                older.supersede_at(key);
+                false
+            }
+        })
+    }
+
+    /// What `call` has brought is about to be stored for all requests of its group. Nothing that was
+    /// requested earlier is stored in that group any more. Returns what is on its way there.
+    pub(crate) fn overtake_all(&self, call: &CallId<L::Key>) -> Vec<L> {
+        self.overtake_each(call, |older| match &older.phase {
+            Phase::Landed(landing) => landing.place().is_some(),
+            _ => true,
+        })
+    }
+
+    /// Supersedes the older flights of the group that `is_meant` selects. Returns what they have
+    /// landed with.
+    fn overtake_each(
+        &self,
+        call: &CallId<L::Key>,
+        mut is_meant: impl FnMut(&mut Flight<I, L>) -> bool,
+    ) -> Vec<L> {
         let mut landed = Vec::new();
         let mut flights = self.shard(&call.group).lock();
         let group = flights.get_mut(&call.group).into_iter().flatten();
         for older in group.filter(|flight| flight.began < call.began) {
-            match &older.phase {
-                Phase::Landed(landing) if landing.place() == Some(key) => {
+            if is_meant(older) {
+                if let Phase::Landed(landing) = &older.phase {
                     landed.push(landing.clone());
-                    older.supersede();
                 }
-                Phase::Landed(_) => {}
-                // As far as is known, both speak for the same requests.
-                _ if older.key == call.key => older.supersede(),
-                // It may come to lie there, or elsewhere.
-                _ => older.supersede_at(key),
+                older.supersede();
             }
         }
         landed
