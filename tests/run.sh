@@ -3,8 +3,18 @@
 # SecantusDB, a server of MongoDB's protocol, into .mongo-venv. The tests start servers of their own with them, each in a
 # temporary folder, and end them. REDIS_URL and MONGODB_URI name servers of yours for those that need but some server; they
 # keep to namespaces of their own there.
+#
+# The tests draw random numbers. LARDER_MODEL_SEED repeats what the model did, PROPTEST_RNG_SEED what the properties did.
+# With --long, the model makes a million steps over each store instead of ten thousand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+long=
+case "$*" in
+  "") ;;
+  --long) long=1 ;;
+  *) echo "usage: tests/run.sh [--long]" >&2; exit 2 ;;
+esac
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -54,6 +64,11 @@ say "tests, all features"
 cargo build --profile test --workspace --all-features --bins --tests
 cargo test --workspace --all-features
 programs=${CARGO_TARGET_DIR:-target}/debug
+
+if [ -n "$long" ]; then
+  say "the model, a million steps over each store"
+  LARDER_MODEL_STEPS=1000000 cargo test --release --all-features --test model
+fi
 
 say "tests, with memory alone and with nothing; each other store alone is built, and tested above"
 cargo test --no-default-features --lib

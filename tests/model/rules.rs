@@ -1,0 +1,243 @@
+//! What an answer of the origin means, in the plainest words: whether it may be stored, for how
+//! long it is fresh, and which responses it ends.
+
+use crate::{
+    history::{Answer, CacheControl, History, Kind, Moment, Vary, Version},
+    plan::{Ask, Demand, FIXED_LIFETIME, Method, Settings},
+};
+
+/// Why an answer is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The origin says so.
+    ByOrigin,
+    /// For another reason.
+    Otherwise,
+}
+
+/// How long after its expiry a response is of use, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StaleUse {
+    /// Whether a request may ask for it.
+    pub(crate) by_request: bool,
+    pub(crate) while_revalidate: u64,
+    pub(crate) if_error: u64,
+}
+
+impl History {
+    /// The answer's status: that of the response which it confirms, if it is a 304.
+    pub(crate) fn status(&self, answer: &Answer) -> Option<u16> {
+        answer.version().map(|version| self.versions[version].status)
+    }
+
+    /// Why the answer, or what it confirms, is not stored.
+    pub(crate) fn refused(&self, settings: &Settings, answer: &Answer) -> Option<Refused> {
+        let (Some(version), Some(status)) = (answer.version(), self.status(answer)) else {
+            return Some(Refused::Otherwise);
+        };
+        let said = answer.said;
+        let is_user = answer.selects.user.is_some();
+        let can_be_confirmed = status == 200 && (said.etag || said.last_modified);
+        let has_moved = matches!(answer.kind, Kind::NotModified(_))
+            && said.vary != self.born(version).said.vary;
+        if self.asks[answer.ask].ask.demand == Demand::NoStore && settings.http {
+            return Some(Refused::Otherwise);
+        }
+        if answer.method == Method::Post || (settings.shared && !settings.http && is_user) {
+            return Some(Refused::Otherwise);
+        }
+        if !settings.http && status != 200 {
+            return Some(Refused::Otherwise);
+        }
+        let by_words = match said.cache {
+            _ if !settings.http => false,
+            CacheControl::NoStore => true,
+            CacheControl::Private(_) => settings.shared,
+            CacheControl::NoCache | CacheControl::Nothing => !can_be_confirmed,
+            CacheControl::SharedMaxAge(_) => !settings.shared && !can_be_confirmed,
+            _ => false,
+        };
+        if by_words {
+            return Some(Refused::ByOrigin);
+        }
+        if settings.http && settings.shared && is_user && !allows_users(said.cache) {
+            return Some(Refused::Otherwise);
+        }
+        if settings.shared && said.sets_cookie {
+            // The cookie of a 304 is the caller's. What is stored for all has none.
+            let is_full = !matches!(answer.kind, Kind::NotModified(_));
+            return Some(if is_full { Refused::ByOrigin } else { Refused::Otherwise });
+        }
+        if said.vary == Vary::Anything || has_moved {
+            return Some(Refused::ByOrigin);
+        }
+        None
+    }
+
+    /// For how long it is fresh from its arrival, in seconds.
+    pub(crate) fn lifetime(&self, settings: &Settings, answer: &Answer) -> u64 {
+        if !settings.http {
+            return FIXED_LIFETIME;
+        }
+        match answer.said.cache {
+            CacheControl::MaxAge(age)
+            | CacheControl::Public(age)
+            | CacheControl::MustRevalidate(age)
+            | CacheControl::StaleWhileRevalidate(age, _)
+            | CacheControl::StaleIfError(age, _)
+            | CacheControl::Private(age) => age,
+            CacheControl::SharedMaxAge(age) if settings.shared => age,
+            _ => 0,
+        }
+    }
+
+    /// How long it is of use beyond that.
+    pub(crate) fn stale_use(&self, settings: &Settings, answer: &Answer) -> StaleUse {
+        let while_revalidate = settings.while_revalidate.unwrap_or(0);
+        let if_error = settings.if_error.unwrap_or(0);
+        let by_settings = StaleUse { by_request: settings.http, while_revalidate, if_error };
+        match answer.said.cache {
+            _ if !settings.http => by_settings,
+            CacheControl::MustRevalidate(_) | CacheControl::NoCache => StaleUse::default(),
+            CacheControl::SharedMaxAge(_) if settings.shared => StaleUse::default(),
+            CacheControl::StaleWhileRevalidate(_, limit) => {
+                StaleUse { while_revalidate: limit, ..by_settings }
+            }
+            CacheControl::StaleIfError(_, limit) => StaleUse { if_error: limit, ..by_settings },
+            _ => by_settings,
+        }
+    }
+
+    /// Whether the answer ends the response that `said` comes from: what an earlier answer said of
+    /// the same version, or of an older one.
+    pub(crate) fn ends(&self, settings: &Settings, answer: &Answer, said: &Answer) -> bool {
+        let (Some(old), Some(version)) = (said.version(), answer.version()) else { return false };
+        let is_selected =
+            said.said.vary == Vary::Nothing || said.selects.accept == answer.selects.accept;
+        let is_same_user = settings.shared || said.selects.user == answer.selects.user;
+        if said.path != answer.path || !is_selected || !is_same_user {
+            return false;
+        }
+        // A HEAD does not meet a GET whose body is still on its way.
+        let is_on_its_way = !matches!(said.kind, Kind::NotModified(_))
+            && said.complete.is_none_or(|complete| complete > self.asks[answer.ask].at);
+        if answer.method != said.method && is_on_its_way {
+            return false;
+        }
+        if answer.method == Method::Get
+            && said.method == Method::Head
+            && self.is_refused_again(settings, answer)
+        {
+            return false;
+        }
+        if settings.shared && answer.selects.user.is_some() {
+            // Who has bad credentials ends nothing; but what was shared is not, any more.
+            return settings.http
+                && answer.kind == Kind::NotModified(old)
+                && self.refused(settings, answer) == Some(Refused::ByOrigin);
+        }
+        let refused = self.refused(settings, answer);
+        let is_of_get = self.born(old).method == Method::Get;
+        let status = self.versions[version].status;
+        match answer.kind {
+            Kind::Error | Kind::Part(_) => false,
+            Kind::NotModified(version) => version == old && refused == Some(Refused::ByOrigin),
+            Kind::Full(_) if answer.method == Method::Post => false,
+            // One that is stored takes its place when its body has come.
+            Kind::Full(_) if refused.is_none() && answer.method == Method::Get => false,
+            Kind::Full(_) if [301, 401, 403, 404, 410, 451].contains(&status) => true,
+            // A body that breaks is a failure.
+            Kind::Full(version) if status != 200 || self.versions[version].breaks => false,
+            Kind::Full(_) if refused == Some(Refused::ByOrigin) => true,
+            // Another representation.
+            Kind::Full(version) if answer.method == Method::Head && is_of_get => {
+                settings.http && refused.is_none() && version != old
+            }
+            Kind::Full(_) => false,
+        }
+    }
+
+    /// Whether an earlier answer to a `GET` was not stored either. Then the cache does not look for
+    /// answers to a `HEAD`.
+    fn is_refused_again(&self, settings: &Settings, answer: &Answer) -> bool {
+        self.answers.iter().any(|other| {
+            other.path == answer.path
+                && other.method == Method::Get
+                && other.answered < answer.answered
+                && self.refused(settings, other).is_some()
+        })
+    }
+
+    /// Whether the answer, once it is stored, has the place of the response that `said` comes from.
+    /// The request selects both.
+    pub(crate) fn replaces(
+        &self,
+        settings: &Settings,
+        answer: &Answer,
+        said: &Answer,
+        request: &Ask,
+    ) -> bool {
+        let Kind::Full(version) = answer.kind else { return false };
+        let Some(old) = said.version() else { return false };
+        // A part lies beside the whole, and does not go with it.
+        // The whole that comes where a part was asked for is not stored.
+        let is_aside = self.asks[answer.ask].ask.range.is_some();
+        let is_part = self.answers.iter().any(|part| part.kind == Kind::Part(old));
+        old != version
+            && !is_part
+            && !is_aside
+            && !self.may_be_hidden(settings, answer)
+            && self.refused(settings, answer).is_none()
+            && answer.method
+                == if request.method == Method::Get { Method::Get } else { said.method }
+            && answer.path == said.path
+            && answer.selects.user == said.selects.user
+            && answer.selects.accept == said.selects.accept
+            && (answer.said.vary == Vary::Nothing
+                || answer.selects.accept == request.selects.accept)
+    }
+}
+
+impl History {
+    /// Whether a response that varies may have been hidden from requests for a while: it lies below
+    /// a list of variants, in whose place lies a response that does not vary, or which was removed
+    /// while the response was on its way. When a list is there again, so is what was hidden.
+    pub(crate) fn may_be_hidden(&self, settings: &Settings, said: &Answer) -> bool {
+        // The list is looked for before the origin is asked.
+        let looked = self.asks[said.ask].at;
+        let is_hidden_by = |answer: &Answer| {
+            answer.path == said.path
+                && answer.complete.is_none_or(|complete| complete > looked)
+                && (answer.method == Method::Post
+                    || (answer.said.vary == Vary::Nothing
+                        && self.refused(settings, answer).is_none()))
+        };
+        let end = said.complete.unwrap_or(Moment::MAX);
+        said.said.vary == Vary::Accept
+            && (self.answers.iter().any(is_hidden_by)
+                || self
+                    .removals
+                    .iter()
+                    .any(|removal| removal.from < end && removal.to.is_none_or(|to| to > looked)))
+    }
+}
+
+/// Whether a shared cache may give others what was answered to a user.
+pub(crate) fn allows_users(cache: CacheControl) -> bool {
+    matches!(
+        cache,
+        CacheControl::Public(_) | CacheControl::SharedMaxAge(_) | CacheControl::MustRevalidate(_)
+    )
+}
+
+/// Whether the status is a failure of the origin.
+pub(crate) fn is_failure(history: &History, answer: &Answer) -> bool {
+    match answer.kind {
+        Kind::Error => true,
+        Kind::Full(version) => {
+            let content: &_ = &history.versions[version as Version];
+            content.status >= 500 || content.breaks
+        }
+        Kind::Part(_) | Kind::NotModified(_) => false,
+    }
+}
