@@ -221,6 +221,16 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
+        name: "an answer that forbids storing, to a request that does so too",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            GET / {cache-control: no-cache, no-store} -> 200 {cache-control: no-store} new => 200 new : miss, no-store-directive
+            GET / -> 200 {cache-control: max-age=60} newer => 200 newer : miss
+        "#,
+    },
+    Scenario {
         name: "the end of a resource ends what a HEAD and a part have brought",
         under: Under::HTTP,
         set: plain,

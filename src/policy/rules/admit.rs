@@ -61,9 +61,6 @@ impl Rules {
         if self.read_only {
             return Err(Refusal::ReadOnly);
         }
-        if options.no_store {
-            return Err(Refusal::NoStore);
-        }
         // Under the HTTP rules, any status may say for how long it may be kept.
         let is_named = self.statuses.contains(&response.status)
             || self.expiration.names_status(response.status);
@@ -76,7 +73,12 @@ impl Rules {
         if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {
             return Err(Refusal::Predicate);
         }
-        self.admit_by_policy(exchange, is_named)
+        let admission = self.admit_by_policy(exchange, is_named)?;
+        // Comes last: what the origin says of the response also counts for what is stored already.
+        if options.no_store {
+            return Err(Refusal::NoStore);
+        }
+        Ok(admission)
     }
 
     /// Whether a response that is put there by hand may be, and until when. Methods, statuses and the user's predicate

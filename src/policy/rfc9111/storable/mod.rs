@@ -50,10 +50,6 @@ pub(crate) fn admit(
     let &Settings { scope, targets, fallback, store_set_cookie } = settings;
     let (status, headers) = (response.status, &response.headers);
     let is_shared = scope == Scope::Shared;
-    // §5.2.1.5.
-    if demands(&request.headers).no_store {
-        return Err(Refusal::NoStore);
-    }
     if fallback == Some(Expiration::DoNotStore) {
         return Err(Refusal::Expiration);
     }
@@ -105,6 +101,10 @@ pub(crate) fn admit(
             (None, _) => return Err(Refusal::NoFreshness),
         },
     };
+    // §5.2.1.5. The request comes last: the words of the origin also count for what is stored already.
+    if demands(&request.headers).no_store {
+        return Err(Refusal::NoStore);
+    }
     Ok(Admission { expires_at, withheld })
 }
 
