@@ -85,7 +85,7 @@ impl Rules {
 }
 
 /// Whether the origin's own words keep a response from being stored.
-fn is_said_by_origin(refusal: Refusal) -> bool {
+pub(super) fn is_said_by_origin(refusal: Refusal) -> bool {
     match refusal {
         Refusal::NoStoreDirective
         | Refusal::NoCache
