@@ -232,7 +232,7 @@ pub mod time;
 
 pub use self::{
     cache::{
-        BodyError, Cache, CacheLayer, CoalescedError, RefreshError, RefreshFailure, RequestBody,
+        BodyError, BodyErrorKind, Cache, CacheLayer, RefreshError, RefreshFailure, RequestBody,
         ResponseBody, ResponseFuture,
     },
     entries::{Entries, EntryInfo, Filter, Target},

@@ -13,22 +13,25 @@ mod sync {
     };
 }
 
-#[path = "../src/cache/share/core/mod.rs"]
+#[path = "../src/cache/coalesce/call.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod call;
+#[path = "../src/cache/tee/drive.rs"]
+mod drive;
+#[path = "../src/cache/tee/shared.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod readers;
-#[path = "../src/cache/flight/table/mod.rs"]
+#[path = "../src/cache/tee/replay_buffer.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod replay_buffer;
+#[path = "../src/cache/coalesce/table.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod table;
-#[path = "../src/cache/share/window.rs"]
-#[allow(dead_code, reason = "not all of it is of use here")]
-mod window;
-#[path = "../src/cache/share/work.rs"]
-mod work;
 
 #[path = "interleavings/bodies.rs"]
 mod bodies;
-#[path = "interleavings/flights.rs"]
-mod flights;
+#[path = "interleavings/calls.rs"]
+mod calls;
 
 use std::{
     future::poll_fn,

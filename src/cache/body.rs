@@ -1,5 +1,4 @@
-//! [`ResponseBody`]: what the caller receives: the inner service's body, on its way into the store or not, or a stored one;
-//! and [`BodyError`], how it may break off.
+//! [`ResponseBody`]: the body that the caller receives.
 
 use std::{
     fmt,
@@ -11,27 +10,35 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{begun::Begun, share::SharedBody};
-use crate::{
-    error::BoxError,
-    store::{self, StoredBody},
+use super::{
+    error::{BodyError, BrokenBody},
+    peeked::Peeked,
+    tee::SharedBody,
 };
+use crate::{error::BoxError, store::StoredBody};
 
 pin_project! {
     /// The body of a response as the caller receives it.
     ///
-    /// From the store, its length is exact, and it ends with [`BodyError::Store`] if it could not be read to its end, never
-    /// silently short. A stored response to a `HEAD` has no body, and the size of the `GET`'s where that is known, since
-    /// servers make its `Content-Length` of that. From the inner service, it is that service's body, trailers and error included.
+    /// A stored body has an exact length. If it cannot be read to its end, it ends with a
+    /// [`BodyError`] of kind [`Store`](crate::BodyErrorKind::Store), and is never silently short. A
+    /// stored response to a `HEAD` has no body. Its size is that of the `GET`'s body where that is
+    /// known, since servers make a `Content-Length` of it. A body of the inner service comes with its
+    /// trailers and its error.
     ///
-    /// A body that is being stored is published before its end is told, so that whoever has read it to the end finds it
-    /// stored. The store may be behind by 256 KiB; one that is slower than that slows its readers down. Several callers
-    /// may read the same body: each at its own pace, whoever is hungry asks the inner body for more. One that is far
-    /// behind [may have to wait](crate::CacheLayer::coalesce) until the response is stored, and goes on from there.
+    /// A body that is being stored is published before its end is handed out: a caller that has read
+    /// it to the end finds it stored. The store may be 256 KiB behind its readers. A slower store
+    /// slows them down. Several callers may read the same body, each at its own pace: the reader that
+    /// needs more polls the inner body. A reader that is far behind
+    /// [may have to wait](crate::CacheLayer::coalesce) until the response is stored, and continues
+    /// from there.
     pub struct ResponseBody<B: Body> {
-        // The bound stands here because the inner body's error waits for its turn behind what came before it.
+        // `inner` needs the bound: an error of the inner body waits there behind earlier chunks.
         #[pin]
         inner: Inner<B>,
+        // Taken where the error is known to become a `BoxError`. As a bound of `impl Body`, that would keep
+        // the compiler from seeing that a task which reads a body with boxed errors is `Send`.
+        into_box: Option<fn(B::Error) -> BoxError>,
     }
 }
 
@@ -39,62 +46,67 @@ pin_project! {
     #[project = InnerProj]
     enum Inner<B: Body> {
         Passthrough { #[pin] body: B },
-        Begun { begun: Begun<B> },
+        Peeked { peeked: Peeked<B> },
         Shared { body: SharedBody<B::Error> },
         Stored { #[pin] body: StoredBody },
         Absent { len: Option<u64> },
     }
 }
 
-impl<B: Body> ResponseBody<B> {
-    /// The inner service's body, untouched.
+impl<B: Body<Error: Into<BoxError>>> ResponseBody<B> {
+    /// The inner service's body, unread.
     pub(crate) fn passthrough(body: B) -> Self {
-        Self { inner: Inner::Passthrough { body } }
+        Self { inner: Inner::Passthrough { body }, into_box: Some(Into::into) }
     }
 
-    /// The inner service's body, of which something has been read, untouched.
-    pub(crate) fn begun(begun: Begun<B>) -> Self {
-        Self { inner: Inner::Begun { begun } }
+    /// The inner service's body, of which something has been read.
+    pub(crate) fn peeked(peeked: Peeked<B>) -> Self {
+        Self { inner: Inner::Peeked { peeked }, into_box: Some(Into::into) }
     }
 
-    /// The inner service's body on its way into the store, read along.
+    /// The inner service's body on its way into the store.
     pub(crate) fn shared(body: SharedBody<B::Error>) -> Self {
-        Self { inner: Inner::Shared { body } }
+        Self { inner: Inner::Shared { body }, into_box: Some(Into::into) }
     }
+}
 
-    /// The body of a response that has none: to a `HEAD`, or of a status such as 304. `len` is that of the body that a
-    /// `GET` would have, where it is known: a server that makes a `Content-Length` of the size hint says nothing else.
+impl<B: Body> ResponseBody<B> {
+    /// The body of a response that has none: to a `HEAD`, or of a status such as 304. `len` is the
+    /// length of the `GET`'s body if that is known. A server that makes a `Content-Length` of the size
+    /// hint then names that length.
     pub(crate) fn absent(len: Option<u64>) -> Self {
-        Self { inner: Inner::Absent { len } }
+        Self { inner: Inner::Absent { len }, into_box: None }
     }
 
-    /// A body from the store, or one of the cache's own making.
+    /// A body from the store, or one that the cache has made.
     pub(crate) fn stored(body: StoredBody) -> Self {
-        Self { inner: Inner::Stored { body } }
+        Self { inner: Inner::Stored { body }, into_box: None }
     }
 }
 
 impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     type Data = Bytes;
-    type Error = BodyError<B::Error>;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.project().inner.project() {
-            InnerProj::Passthrough { body } => body.poll_frame(cx).map_err(BodyError::Inner),
-            InnerProj::Begun { begun } => begun.poll_frame(cx).map_err(BodyError::Inner),
+        let this = self.project();
+        let frame = match this.inner.project() {
+            InnerProj::Passthrough { body } => body.poll_frame(cx).map_err(BrokenBody::Inner),
+            InnerProj::Peeked { peeked } => peeked.poll_frame(cx).map_err(BrokenBody::Inner),
             InnerProj::Shared { body } => body.poll_frame(cx),
-            InnerProj::Stored { body } => body.poll_frame(cx).map_err(BodyError::Store),
+            InnerProj::Stored { body } => body.poll_frame(cx).map_err(BrokenBody::Store),
             InnerProj::Absent { .. } => Poll::Ready(None),
-        }
+        };
+        frame.map_err(|broken| BodyError::new(broken, *this.into_box))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.inner {
             Inner::Passthrough { body } => body.is_end_stream(),
-            Inner::Begun { begun } => begun.is_end_stream(),
+            Inner::Peeked { peeked } => peeked.is_end_stream(),
             Inner::Shared { body } => body.is_end_stream(),
             Inner::Stored { body } => body.is_end_stream(),
             Inner::Absent { .. } => true,
@@ -104,7 +116,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Inner::Passthrough { body } => body.size_hint(),
-            Inner::Begun { begun } => begun.size_hint(),
+            Inner::Peeked { peeked } => peeked.size_hint(),
             Inner::Shared { body } => body.size_hint(),
             Inner::Stored { body } => body.size_hint(),
             Inner::Absent { len } => len.map(SizeHint::with_exact).unwrap_or_default(),
@@ -112,7 +124,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     }
 }
 
-impl<B: Body + Default> Default for ResponseBody<B> {
+impl<B: Body<Error: Into<BoxError>> + Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::passthrough(B::default())
     }
@@ -122,70 +134,10 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.inner {
             Inner::Passthrough { .. } => "ResponseBody::Passthrough",
-            Inner::Begun { .. } => "ResponseBody::Begun",
+            Inner::Peeked { .. } => "ResponseBody::Peeked",
             Inner::Shared { .. } => "ResponseBody::Shared",
             Inner::Stored { .. } => "ResponseBody::Stored",
             Inner::Absent { .. } => "ResponseBody::Absent",
         })
-    }
-}
-
-/// Why the body of a response broke off.
-///
-/// It becomes a [`BoxError`] wherever one is asked for, and is then the error inside, to be downcast to. It is no
-/// [`Error`](std::error::Error) itself: inner services whose own error is a box could not be told apart from others then.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BodyError<E> {
-    /// The inner service's body failed, with this error.
-    Inner(E),
-    /// The stored body could not be read to its end.
-    Store(store::Error),
-    /// The body, which several requests read, broke off for this one.
-    Coalesced(CoalescedError),
-}
-
-/// The body of a response that several requests [share](crate::CacheLayer::coalesce) broke off for one of them.
-///
-/// Either the inner service's body failed: its error is told to the request that made the call, and this one to the
-/// others. Or the reader was so far behind the others that what it was to read next had left memory, and the response
-/// could not be stored after all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CoalescedError(&'static str);
-
-impl CoalescedError {
-    pub(super) const FAILED: Self =
-        Self("the response was shared with another request, and its body broke off");
-    pub(super) const LOST: Self = Self(
-        "the response was shared with other requests; this one was far behind them, and the response was not stored, \
-         to go on from there",
-    );
-}
-
-impl fmt::Display for CoalescedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for CoalescedError {}
-
-impl<E: fmt::Display> fmt::Display for BodyError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inner(error) => error.fmt(f),
-            Self::Store(error) => error.fmt(f),
-            Self::Coalesced(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: Into<BoxError>> From<BodyError<E>> for BoxError {
-    fn from(error: BodyError<E>) -> Self {
-        match error {
-            BodyError::Inner(error) => error.into(),
-            BodyError::Store(error) => error.into(),
-            BodyError::Coalesced(error) => error.into(),
-        }
     }
 }

@@ -1,365 +1,377 @@
-//! Steps 6 to 8: asks the inner service, judges what it says, and keeps it where the policy lets it.
+//! Fetches a response from the origin: asks, judges the answer, and stores it if that is allowed.
 
-use std::{future::poll_fn, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, response};
+use http::{HeaderMap, Request, Response, StatusCode, request, response};
 use http_body::{Body, SizeHint};
-use tower_service::Service;
 
 use super::{
-    RefreshError, RequestBody, ResponseBody, answer,
-    begun::Begun,
-    errand::Errand,
-    flight::{Landed, Lead},
-    lookup::{Found, Lookup},
-    place::{Missed, Place},
-    search,
-    share::{Carried, Entry, Limits, SharedBody},
+    body::ResponseBody,
+    context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
+    error::RefreshError,
+    lookup::{Lookup, LookupKey, Selected},
+    outcome::{Leader, Outcome, Permit},
+    peeked::Peeked,
+    respond,
+    store::StoragePlan,
+    tee::{Entry, Limits, SharedBody, Splice, Tee},
 };
 use crate::{
     entry::Head,
     event::Event,
     key::Key,
-    policy::{self, Exchange, Verdict},
-    status::{CacheStatus, Outcome, Refusal, Stale, Stored},
-    store::{Hit, Store},
+    policy::{self, Conditions, Verdict},
+    status::{self, CacheStatus, Miss, Refusal, Stale, Stored},
+    store::{Store, Version},
     time::Timestamp,
 };
 
-/// Waits until `inner` is ready and calls it. The clone that a request works on has not been polled before, so nothing
-/// is held by a clone left behind.
-pub(super) async fn call<S, Request>(
-    mut inner: S,
-    request: Request,
-) -> Result<S::Response, S::Error>
-where
-    S: Service<Request>,
-{
-    poll_fn(|cx| inner.poll_ready(cx)).await?;
-    inner.call(request).await
-}
-
-/// What a call has brought.
+/// What a call has come to.
 pub(super) enum Fetched<ResBody: Body, E> {
-    /// The inner service's error, for which nothing stands in.
+    /// The inner service failed, and no stale response may be served.
     Failed(E),
-    /// Nothing of use; the stored response stands in for it.
-    StandIn(Key, Hit, RefreshError),
-    /// What is stored still holds; and whether the store has it with its new head.
-    Confirmed(Key, Hit, Stored),
-    /// A response.
-    Response(Kept<ResBody>),
+    /// The origin failed. The stale response is served.
+    StaleIfError(Selected, RefreshError),
+    /// The stored response was freshened. It says whether the store has the new head.
+    Freshened(Selected, Stored),
+    Received(Received<ResBody>),
 }
 
-/// What has become of a response.
-pub(super) enum Kept<ResBody: Body> {
-    /// It is not stored.
-    No(response::Parts, ResponseBody<ResBody>, Key, Refusal),
+/// What became of a response.
+pub(super) enum Received<ResBody: Body> {
+    NotStored(response::Parts, ResponseBody<ResBody>, Key, Refusal),
     /// It is on its way into the store.
-    Underway(response::Parts, Arc<Carried>, SharedBody<ResBody::Error>),
+    Storing(response::Parts, Arc<Tee>, SharedBody<ResBody::Error>),
 }
 
-/// That a response may be stored, and as what.
-pub(super) struct Admitted {
-    pub(super) entry: Entry,
-    /// The request headers that select it, where it varies.
-    pub(super) names: Option<Vec<http::HeaderName>>,
+/// What the origin answers.
+pub(super) enum Answer<ResBody, E> {
+    /// The stored response is still valid. These are the fields of the 304.
+    NotModified(Selected, HeaderMap),
+    Response(Response<ResBody>),
+    Failed(E),
+}
+
+/// The stored response that a call was made for: its key, version and head.
+pub(super) type Seen = (Key, Version, Arc<Head>);
+
+/// A response that may be stored.
+pub(super) struct StorageDecision {
+    pub(super) plan: StoragePlan,
+    pub(super) splice: Option<Splice>,
     pub(super) limits: Limits,
 }
 
-/// The body of a response, and whether something of it has been read to see whether it breaks off.
-pub(super) enum Arrived<ResBody: Body> {
+/// The body of a response. Its start may have been read to see whether it fails at once.
+pub(super) enum Arrived<ResBody> {
     Unread(ResBody),
-    Begun(Begun<ResBody>),
+    Peeked(Peeked<ResBody>),
 }
 
-impl<ResBody: Body<Data = Bytes>> Arrived<ResBody> {
-    fn size_hint(&self) -> SizeHint {
+impl<ResBody: OriginBody> Arrived<ResBody> {
+    /// The body as the caller receives it.
+    pub(super) fn into_body(self) -> ResponseBody<ResBody> {
+        match self {
+            Self::Unread(body) => ResponseBody::passthrough(body),
+            Self::Peeked(peeked) => ResponseBody::peeked(peeked),
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Unread(body) => body.size_hint(),
-            Self::Begun(begun) => begun.size_hint(),
+            Self::Peeked(peeked) => peeked.size_hint(),
         }
     }
 }
 
-impl<S, B, ReqBody, ResBody> Errand<S, B, ReqBody>
-where
-    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send,
-    B: Store,
-    ReqBody: Body<Data = Bytes> + Send + 'static,
-    ReqBody::Error: Send,
-    ResBody: Body<Data = Bytes> + Send + 'static,
-    ResBody::Error: Send,
-{
-    /// Makes the call, and answers with what it brings, or with what is stored where it fails.
-    pub(super) async fn fetch(
+impl<B: Store> RequestContext<B> {
+    /// Calls the origin, and answers with what it brings, or with the stale response if it fails.
+    pub(super) async fn fetch<S: Origin<ReqBody>, ReqBody: AnyBody>(
         mut self,
-        looked: Lookup,
-        lead: Lead,
-    ) -> Result<Response<ResponseBody<ResBody>>, S::Error> {
-        let (missed, arrivals) = (looked.missed, looked.arrivals);
-        let kept = match looked.found {
-            Found::Poor(key, hit) | Found::Good(key, hit, _) => Some((key, hit)),
-            Found::Nothing => None,
-        };
-        let (reason, asked_for) = (missed.reason, missed.key);
-        let (settings, options) = (self.cache.settings.clone(), self.options.clone());
+        upstream: Upstream<S, ReqBody>,
+        lookup: Lookup,
+        leader: Leader,
+    ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {
+        let (reason, key) = (lookup.reason, lookup.key.key);
+        self.report_call(&key, reason);
+        let (cache, options) = (self.cache.clone(), self.options.clone());
         let method = self.parts.method.clone();
-        let called = Event::Called { key: &asked_for, reason, is_refresh: false };
-        self.cache.observer().tell(&called);
-        let stands_in =
-            move |head: &Head, now| settings.rules.may_stand_in(&options, &method, head, now);
-        Ok(match self.exchange(missed, kept, arrivals, lead, stands_in).await {
+        let serves_stale =
+            move |head: &Head, now| cache.settings.rules.may_stand_in(&options, &method, head, now);
+        Ok(match self.call_origin(upstream, lookup, leader, serves_stale).await {
             Fetched::Failed(error) => {
-                let outcome = Outcome::Miss(reason);
-                self.cache.observer().tell(&Event::Failed { key: Some(&asked_for), outcome });
+                let outcome = status::Outcome::Miss(reason);
+                self.cache.observer().tell(&Event::Failed { key: Some(&key), outcome });
                 return Err(error);
             }
-            Fetched::StandIn(key, hit, _why) => {
-                self.answer(key, hit, Verdict::Stale(Stale::IfError), reason)
+            Fetched::StaleIfError(selected, _why) => {
+                respond::from_store(&self, selected, Verdict::Stale(Stale::IfError), reason)
             }
-            Fetched::Confirmed(key, hit, stored) => {
-                self.cache.shared.backoff.forgive(&asked_for);
-                let now = self.cache.settings.clock.now();
-                let status = CacheStatus::revalidated(reason, key, &hit.head, now, false, stored);
-                answer::stored(&self.cache, &self.parts, key, hit, status)
+            Fetched::Freshened(selected, stored) => {
+                self.cache.shared.backoff.forgive(&key);
+                respond::freshened(&self, selected, reason, stored)
             }
-            Fetched::Response(Kept::No(parts, body, key, refusal)) => {
+            Fetched::Received(Received::NotStored(parts, body, key, refusal)) => {
                 let now = self.cache.settings.clock.now();
                 let status = CacheStatus::refused(reason, refusal, key, now);
-                answer::report(&self.cache, Response::from_parts(parts, body), status)
+                respond::report(&self.cache, Response::from_parts(parts, body), status)
             }
-            Fetched::Response(Kept::Underway(parts, carried, mut body)) => {
-                self.cache.shared.backoff.forgive(&asked_for);
-                let (head, progress) = (&carried.head, carried.progress.clone());
-                let status = CacheStatus::storing(reason, carried.key, head, progress);
-                body.settle().await;
-                // A caller that gets no body reads none, so what is not stored by now would not be.
+            Fetched::Received(Received::Storing(parts, tee, mut body)) => {
+                self.cache.shared.backoff.forgive(&key);
+                let status = CacheStatus::storing(reason, tee.key, &tee.head, tee.progress.clone());
+                body.read_ahead().await;
+                // A caller that receives no body reads none, so what is not stored by now would
+                // not be stored.
                 let is_stored = status.stored() == Stored::Yes;
                 let not_modified =
-                    is_stored.then(|| answer::not_modified(&self.parts, head)).flatten();
+                    is_stored.then(|| respond::not_modified(&self.parts, &tee.head)).flatten();
                 let response = not_modified
                     .unwrap_or_else(|| Response::from_parts(parts, ResponseBody::shared(body)));
-                answer::report(&self.cache, response, status)
+                respond::report(&self.cache, response, status)
             }
         })
     }
 
-    /// Asks the inner service, and whether what is `kept` still holds where that can be asked. Where that `stands_in` for
-    /// a failure, a failing status is one, and so is a body that breaks off at once. `arrivals` are those of the lookup.
-    pub(super) async fn exchange(
+    /// Calls the origin, and revalidates the stored response if that is possible. If the stored
+    /// response `serves_stale` requests, a status that counts as a failure is one, and so is a body
+    /// that fails at once.
+    pub(super) async fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
-        missed: Missed,
-        mut kept: Option<(Key, Hit)>,
-        arrivals: u64,
-        lead: Lead,
-        stands_in: impl FnOnce(&Head, Timestamp) -> bool,
-    ) -> Fetched<ResBody, S::Error> {
+        upstream: Upstream<S, ReqBody>,
+        lookup: Lookup,
+        leader: Leader,
+        serves_stale: impl FnOnce(&Head, Timestamp) -> bool,
+    ) -> Fetched<S::Body, S::Error> {
         let requested_at = self.cache.settings.clock.now();
-        // What has its place under this key is the whole; parts go past it.
+        let (stored, lookup) = lookup.take_selected();
+        let Lookup { key, generation, .. } = lookup;
+        // The key is that of the whole response. Requests for parts bypass it.
         policy::remove_range(&mut self.parts.headers);
-        let (rules, method) = (&self.cache.settings.rules, &self.parts.method);
-        let conditions = kept
+        let rules = &self.cache.settings.rules;
+        let conditions = stored
             .as_ref()
-            .filter(|(_, hit)| rules.may_be_confirmed(&self.options, method, &hit.head))
-            .and_then(|(_, hit)| policy::conditions(&hit.head, method));
-        let is_asked = conditions.is_some();
-        let mut sent = self.sent(&missed.key);
-        match conditions {
-            Some(conditions) => conditions.apply(&mut sent.headers),
+            .map(|selected| &*selected.hit.head)
+            .filter(|head| rules.may_be_confirmed(&self.options, &self.parts.method, head))
+            .and_then(|head| policy::conditions(head, &self.parts.method));
+        let mut forwarded = self.forwarded(&key.key);
+        if conditions.is_none() && self.may_store(&key.key) {
             // A 304 to the caller's own condition could not be stored. It is answered here.
-            None if self.may_keep(&missed.key) => policy::remove_conditions(&mut sent.headers),
-            None => {}
+            policy::remove_conditions(&mut forwarded.headers);
         }
-        let (body, again) = self.body.take_for_call();
-        let mut response = call(self.inner.clone(), Request::from_parts(sent, body)).await;
-        let asked = kept.as_ref().map(|(key, hit)| (*key, hit.version));
-        let of_get = kept
-            .as_ref()
-            .filter(|(_, hit)| *hit.head.method() != self.parts.method)
-            .map(|(_, hit)| hit.head.clone());
-        let not_modified = match &response {
-            Ok(answer) if is_asked && answer.status() == StatusCode::NOT_MODIFIED => {
-                Some(answer.headers().clone())
-            }
-            _ => None,
-        };
-        if let Some(not_modified) = not_modified {
-            // It has no body.
-            drop(response);
-            let confirmed =
-                kept.take_if(|(_, hit)| policy::confirms(hit.head.headers(), &not_modified));
-            if let Some((key, hit)) = confirmed {
-                return self.confirm(&missed, key, hit, &not_modified, requested_at, lead).await;
-            }
-            // It speaks of another response than the stored one (RFC 9111 §4.3.4). The second call counts as a call, not as
-            // another refresh.
-            let (key, reason) = (&missed.key, missed.reason);
-            self.cache.observer().tell(&Event::Called { key, reason, is_refresh: false });
-            let mut sent = self.sent(&missed.key);
-            policy::remove_conditions(&mut sent.headers);
-            response = call(self.inner.clone(), Request::from_parts(sent, again)).await;
-        }
-
+        let seen =
+            stored.as_ref().map(|Selected { key, hit }| (*key, hit.version, hit.head.clone()));
+        let asked = (key.key, lookup.reason);
+        let (answer, stale) = self.ask(upstream, forwarded, conditions, stored, Some(asked)).await;
         let now = self.cache.settings.clock.now();
-        let mut stand_in = kept.filter(|(_, hit)| stands_in(&hit.head, now));
-        let response = match response {
-            Ok(response) => response,
-            Err(error) => {
-                lead.fail();
-                return match stand_in {
-                    Some((key, hit)) => Fetched::StandIn(key, hit, RefreshError::Call),
+        let mut stale = stale.filter(|selected| serves_stale(&selected.hit.head, now));
+        let response = match answer {
+            Answer::NotModified(selected, fields) => {
+                let (selected, stored) =
+                    self.freshen(&key, selected, &fields, requested_at, leader).await;
+                return Fetched::Freshened(selected, stored);
+            }
+            Answer::Failed(error) => {
+                leader.fail();
+                return match stale {
+                    Some(selected) => Fetched::StaleIfError(selected, RefreshError::Call),
                     None => Fetched::Failed(error),
                 };
             }
+            Answer::Response(response) => response,
         };
-        let (parts, body) = response.into_parts();
-        if let Some(failure) = self.cache.settings.rules.failure(&parts)
-            && let Some((key, hit)) = stand_in.take()
+        let (response, body) = response.into_parts();
+        let body = match self.check_for_failure(&response, body, &mut stale).await {
+            Ok(body) => body,
+            Err((selected, why)) => {
+                leader.fail();
+                return Fetched::StaleIfError(selected, why);
+            }
+        };
+        if let Some((of, seen, head)) = &seen
+            && *head.method() != self.parts.method
         {
-            lead.fail();
-            return Fetched::StandIn(key, hit, failure.into());
+            self.update_by_head(of, *seen, head, &response, requested_at, &leader).await;
         }
-
-        let body = match stand_in {
-            // Of a stream of events, the first may be long in coming.
-            Some((key, hit)) if !policy::is_live(&parts.headers) => {
-                let mut begun = Begun::unread(body);
-                let failure = match begun.ahead().await {
-                    Err(_) => Some(RefreshError::Body),
-                    Ok(()) => begun.trailers().and_then(|fields| self.failure_behind(fields)),
-                };
-                if let Some(why) = failure {
-                    lead.fail();
-                    return Fetched::StandIn(key, hit, why);
-                }
-                Arrived::Begun(begun)
-            }
-            _ => Arrived::Unread(body),
-        };
-        if let (Some((key, seen)), Some(head)) = (asked, &of_get) {
-            self.heed_head(&key, seen, head, &parts, requested_at, &lead).await;
-        }
-        let flights = &self.cache.shared.flights;
-        let has_stored = flights.arrivals(&missed.key) != arrivals;
-        let knows_refusals = flights.is_lonely(&missed.key) && !has_stored;
-        let call = lead.id();
-        let kept = self.keep(&missed, parts, body, requested_at, lead);
+        let call = leader.id();
+        let calls = &self.cache.shared.calls;
+        let has_stored = calls.generation(&key.key) != generation;
+        let was_refused = calls.is_hit_for_miss(&key.key) && !has_stored;
+        let received = self.receive(&key, response, body, requested_at, leader);
         let rules = &self.cache.settings.rules;
-        match &kept {
-            Kept::No(parts, _, _, refusal)
-                if rules.ends(&self.parts.headers, parts, Some(*refusal)) =>
+        match &received {
+            Received::NotStored(response, _, _, refusal)
+                if rules.ends(&self.parts.headers, response, Some(*refusal)) =>
             {
-                let is_met = self.overtake_superseded(&missed, &call).await;
-                // Most responses that are refused were refused before, and left nothing to look for.
-                if asked.is_some() || is_met || !knows_refusals {
-                    self.remove_superseded(&missed, asked, None, requested_at).await;
+                let is_any = self.view().supersede_in_flight(&key, &call).await;
+                if let Some((of, seen, head)) = &seen {
+                    self.view().remove_superseded(of, *seen, head, requested_at).await;
+                }
+                // Most responses that are refused were refused before, and left nothing to remove.
+                if seen.is_some() || is_any || !was_refused {
+                    self.view().remove_ended(&key, None, requested_at).await;
                 }
             }
-            Kept::Underway(parts, carried, _) if rules.ends(&self.parts.headers, parts, None) => {
+            Received::Storing(response, tee, _)
+                if rules.ends(&self.parts.headers, response, None) =>
+            {
                 // What is stored under the same key is replaced when the body has ended.
-                let elsewhere = asked.filter(|(key, _)| *key != carried.key);
-                let own = Some(carried.key);
-                self.remove_superseded(&missed, elsewhere, own, requested_at).await;
+                if let Some((of, seen, head)) = seen.filter(|(of, ..)| *of != tee.key) {
+                    self.view().remove_superseded(&of, seen, &head, requested_at).await;
+                }
+                self.view().remove_ended(&key, Some(tee.key), requested_at).await;
             }
             _ => {}
         }
-        Fetched::Response(kept)
+        Fetched::Received(received)
     }
 
-    /// How the fields behind a body say that the origin failed, where they do.
-    fn failure_behind(&self, trailers: &HeaderMap) -> Option<RefreshError> {
-        self.cache.settings.rules.failure_behind(trailers).map(RefreshError::from)
+    /// Sends the request with `conditions` for the stored response. A 304 about another response is
+    /// followed by a second call without conditions (RFC 9111 §4.3.4), which the observer hears of.
+    /// Returns the stored response too, unless the answer has it.
+    pub(super) async fn ask<S: Origin<ReqBody>, ReqBody: AnyBody>(
+        &self,
+        upstream: Upstream<S, ReqBody>,
+        mut forwarded: request::Parts,
+        conditions: Option<Conditions>,
+        mut stored: Option<Selected>,
+        observed: Option<(Key, Miss)>,
+    ) -> (Answer<S::Body, S::Error>, Option<Selected>) {
+        let Upstream { inner, body } = upstream;
+        let again = body.for_another_call();
+        let unconditional = conditions.map(|conditions| {
+            let mut unconditional = forwarded.clone();
+            policy::remove_conditions(&mut unconditional.headers);
+            conditions.apply(&mut forwarded.headers);
+            unconditional
+        });
+        let mut answer = inner.clone().send(Request::from_parts(forwarded, body)).await;
+        if let Ok(response) = &answer
+            && let Some(unconditional) = unconditional
+            && response.status() == StatusCode::NOT_MODIFIED
+        {
+            let fields = response.headers();
+            let valid = stored.take_if(|it| policy::confirms(it.hit.head.headers(), fields));
+            if let Some(selected) = valid {
+                return (Answer::NotModified(selected, fields.clone()), None);
+            }
+            // A 304 has no body. It goes before the second call begins.
+            drop(answer);
+            if let Some((key, reason)) = &observed {
+                self.report_call(key, *reason);
+            }
+            answer = inner.send(Request::from_parts(unconditional, again)).await;
+        }
+        let answer = match answer {
+            Ok(response) => Answer::Response(response),
+            Err(error) => Answer::Failed(error),
+        };
+        (answer, stored)
     }
 
-    /// Stores the response as its body is read, where it may be.
-    pub(super) fn keep(
-        &mut self,
-        missed: &Missed,
-        parts: response::Parts,
+    /// Whether the response is a failure for which the `stale` response is served. Returns its body
+    /// otherwise, whose start may have been read.
+    pub(super) async fn check_for_failure<ResBody: OriginBody>(
+        &self,
+        response: &response::Parts,
+        body: ResBody,
+        stale: &mut Option<Selected>,
+    ) -> Result<Arrived<ResBody>, (Selected, RefreshError)> {
+        if stale.is_none() {
+            return Ok(Arrived::Unread(body));
+        }
+        let rules = &self.cache.settings.rules;
+        if let Some(failure) = rules.failure(response)
+            && let Some(selected) = stale.take()
+        {
+            return Err((selected, failure.into()));
+        }
+        // The first event of a stream of events may take long.
+        if policy::is_live(&response.headers) {
+            return Ok(Arrived::Unread(body));
+        }
+        let mut peeked = Peeked::unread(body);
+        let failure = match peeked.peek().await {
+            Err(_) => Some(RefreshError::Body),
+            Ok(()) => peeked
+                .trailers()
+                .and_then(|fields| rules.failure_behind(fields))
+                .map(RefreshError::from),
+        };
+        match failure.and_then(|why| Some((stale.take()?, why))) {
+            Some(failed) => Err(failed),
+            None => Ok(Arrived::Peeked(peeked)),
+        }
+    }
+
+    /// Stores the response as its body is read, if that is allowed.
+    pub(super) fn receive<ResBody: OriginBody>(
+        &self,
+        key: &LookupKey,
+        response: response::Parts,
         body: Arrived<ResBody>,
         requested_at: Timestamp,
-        lead: Lead,
-    ) -> Kept<ResBody> {
-        let admitted = self.admit(missed, &parts, body.size_hint().lower(), requested_at);
-        self.carry(missed, parts, body, admitted, lead)
-    }
-
-    /// Stores the response as its body is read, where it was `admitted`.
-    pub(super) fn carry(
-        &mut self,
-        missed: &Missed,
-        parts: response::Parts,
-        body: Arrived<ResBody>,
-        admitted: Result<Admitted, Refusal>,
-        mut lead: Lead,
-    ) -> Kept<ResBody> {
-        let Admitted { entry, names, limits } = match admitted {
-            Ok(admitted) => admitted,
-            Err(refusal) => {
-                self.cache.observer().tell(&Event::NotStored { key: &missed.key, refusal });
-                let status = parts.status;
-                if status == StatusCode::NOT_MODIFIED {
-                    self.cache.shared.flights.not_modified(&missed.key);
-                } else if self.cache.settings.rules.may_keep(&self.options) {
-                    self.cache.shared.flights.refused(&missed.key, refusal, status);
-                }
-                lead.land(Landed::Alone);
-                let body = match body {
-                    Arrived::Unread(body) => ResponseBody::passthrough(body),
-                    Arrived::Begun(begun) => ResponseBody::begun(begun),
-                };
-                return Kept::No(parts, body, missed.key, refusal);
-            }
-        };
-        let body = match body {
-            Arrived::Unread(body) => Begun::unread(body),
-            Arrived::Begun(begun) => begun,
-        };
-        let (carried, body) =
-            Carried::begin(&self.cache, missed.key, entry, names, body, limits, lead);
-        Kept::Underway(parts, carried, body)
+        leader: Leader,
+    ) -> Received<ResBody> {
+        let least = body.size_hint().lower();
+        let decision = self.storable(key, &response, least, requested_at);
+        self.receive_as(key, response, body, decision, leader)
     }
 
     /// Whether the response, whose body has at least so many bytes, may be stored, and as what.
-    pub(super) fn admit(
+    pub(super) fn storable(
         &self,
-        missed: &Missed,
+        key: &LookupKey,
         response: &response::Parts,
         least: u64,
         requested_at: Timestamp,
-    ) -> Result<Admitted, Refusal> {
-        let settings = &*self.cache.settings;
-        let (rules, url) = (&settings.rules, self.url.text.as_str());
-        let now = settings.clock.now();
-        let admission = rules.admit(&Exchange {
-            options: &self.options,
-            url,
-            request: &self.parts,
-            response,
-            requested_at,
-            now,
-        })?;
-        // The length that a HEAD's response names is not its own.
-        let has_no_body =
-            self.parts.method == Method::HEAD || response.status == StatusCode::NO_CONTENT;
-        let expected = if has_no_body { None } else { policy::content_length(&response.headers)? };
-        let max = settings.max_body;
-        if expected.is_some_and(|len| len > max) || least > max {
-            return Err(Refusal::TooLarge);
-        }
-        let limits = Limits { expected, max, check: rules.response_check(response)? };
-        let place = Place { request: &self.parts, url, missed };
-        let keys = place.keys(settings, response, admission.expires_at, now)?;
-        let head = place
-            .head(settings, &keys.key, response, &admission, now)?
-            .with_requested_at(requested_at);
-        let notes = search::notes(settings, &self.parts, &self.url, &head, now);
-        let entry = Entry { key: keys.key, head, list: keys.list, around: None, notes };
-        Ok(Admitted { entry, names: keys.names, limits })
+    ) -> Result<StorageDecision, Refusal> {
+        let now = self.cache.settings.clock.now();
+        let candidate = self.candidate(key, response, requested_at, now);
+        let plan = candidate.storable()?;
+        let limits = candidate.limits(least)?;
+        Ok(StorageDecision { plan, splice: None, limits })
+    }
+
+    /// Stores the response as its body is read, as decided.
+    pub(super) fn receive_as<ResBody: OriginBody>(
+        &self,
+        key: &LookupKey,
+        response: response::Parts,
+        body: Arrived<ResBody>,
+        decision: Result<StorageDecision, Refusal>,
+        mut leader: Leader,
+    ) -> Received<ResBody> {
+        let cache = &self.cache;
+        let (calls, observer) = (&cache.shared.calls, cache.observer());
+        let StorageDecision { plan, splice, limits } = match decision {
+            Ok(decision) => decision,
+            Err(refusal) => {
+                observer.tell(&Event::NotStored { key: &key.key, refusal });
+                let status = response.status;
+                if status == StatusCode::NOT_MODIFIED {
+                    calls.not_modified(&key.key);
+                } else if cache.settings.rules.may_keep(&self.options) {
+                    calls.refused(&key.key, refusal, status);
+                }
+                leader.settle(Outcome::Independent);
+                return Received::NotStored(response, body.into_body(), key.key, refusal);
+            }
+        };
+        let body = match body {
+            Arrived::Unread(body) => Peeked::unread(body),
+            Arrived::Peeked(peeked) => peeked,
+        };
+        let StoragePlan { key: stored_under, head, names, record, annotations } = plan;
+        let entry = Entry { key: stored_under, head, record, splice, annotations };
+        let (handle, budget) = (cache.handle.clone(), cache.shared.overflow.clone());
+        let unstarted = Tee::new(handle, budget, entry, names, body, limits);
+        let tee = unstarted.tee.clone();
+        let permit = Permit::settle(leader, &tee, calls.clone(), observer.clone(), key.key);
+        Received::Storing(response, tee, unstarted.start(permit))
+    }
+
+    fn report_call(&self, key: &Key, reason: Miss) {
+        self.cache.observer().tell(&Event::Called { key, reason, is_refresh: false });
     }
 }

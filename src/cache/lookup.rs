@@ -1,219 +1,208 @@
-//! What the store has for a request, and whether it is good.
+//! What the store has for a request, and whether that may answer it.
+//!
+//! One lookup serves requests and [`Entries`](crate::Entries): a read under the primary key, and, where
+//! responses vary, a read under the key of the variant.
 
-use bytes::Bytes;
-use http::{HeaderName, Method, request};
-use http_body::Body;
+use std::sync::Arc;
 
-use super::{
-    CacheLayer, RequestBody,
-    heal::remove_damaged,
-    place::Missed,
-    search::{self, equivalent},
-};
+use http::{HeaderMap, HeaderName, Method};
+
+use super::{context::RequestRef, layer::Inner};
 use crate::{
-    event::StoreOperation,
-    key::{Key, RequestUrl},
-    options::CacheOptions,
+    entry::Head,
+    key::Key,
     policy::Verdict,
     status::Miss,
-    store::{ErrorKind, Hit, Store},
+    store::{Error, ErrorKind, Hit, Result, Store},
     time::Timestamp,
 };
+
+/// A stored response that the request selects, and the key that it lies under.
+pub(super) struct Selected {
+    pub(super) key: Key,
+    pub(super) hit: Hit,
+}
 
 /// What the store has for a request.
 pub(super) struct Lookup {
     pub(super) found: Found,
-    /// Where the response to come has its place.
-    pub(super) missed: Missed,
-    /// How many flights had arrived when this was looked up.
-    pub(super) arrivals: u64,
+    pub(super) key: LookupKey,
+    /// Why the request is a miss, where nothing usable was found.
+    pub(super) reason: Miss,
+    /// The generation of calls before the store was read.
+    pub(super) generation: u64,
     pub(super) now: Timestamp,
 }
 
-impl Lookup {
-    /// What was found, and the rest.
-    pub(super) fn take(self) -> (Found, Self) {
-        (self.found, Self { found: Found::Nothing, ..self })
-    }
-}
-
 pub(super) enum Found {
-    /// An entry that the request can be answered with.
-    Good(Key, Hit, Verdict),
-    /// One that it cannot be answered with as it is: expired, or a new one is asked for.
-    Poor(Key, Hit),
-    Nothing,
+    /// A stored response that may answer the request.
+    Usable(Selected, Verdict),
+    /// Stored, but not usable without revalidation: it is stale, or the request demands a fresh
+    /// response.
+    Stale(Selected),
+    Absent,
 }
 
-/// What the store has for the request with this head, URL and body.
-pub(super) async fn lookup<B: Store, ReqBody: Body<Data = Bytes>>(
-    cache: &CacheLayer<B>,
-    options: &CacheOptions,
-    parts: &request::Parts,
-    url: &RequestUrl,
-    body: &mut RequestBody<ReqBody>,
-) -> Lookup {
-    if let Some(key) = options.key {
-        return look_under(cache, options, parts, key).await;
+/// The keys that a request was looked up under.
+#[derive(Clone, Debug)]
+pub(crate) struct LookupKey {
+    /// The key that was read last. A response that does not vary is stored under it.
+    pub(crate) key: Key,
+    /// The primary key of the request. Variants lie below it.
+    pub(crate) primary: Key,
+    /// The variance record under the primary key, if there is one.
+    pub(crate) record: Option<Arc<Head>>,
+}
+
+impl LookupKey {
+    pub(crate) fn primary(primary: Key) -> Self {
+        Self { key: primary, primary, record: None }
     }
-    let recipe = &cache.settings.recipe;
-    let key = recipe.primary(&parts.method, url, parts, body.content());
-    let own = look_under(cache, options, parts, key).await;
-    if parts.method != Method::HEAD {
-        if matches!(own.found, Found::Good(..)) || !search::may_answer(cache, options, parts, url) {
+
+    /// The names that select a variant.
+    pub(super) fn names(&self) -> &[HeaderName] {
+        self.record.as_deref().and_then(Head::variant_names).unwrap_or_default()
+    }
+}
+
+impl Lookup {
+    /// Separates the stored response from the rest, which is left as if nothing was found.
+    pub(super) fn take_selected(self) -> (Option<Selected>, Self) {
+        let selected = match self.found {
+            Found::Usable(selected, _) | Found::Stale(selected) => Some(selected),
+            Found::Absent => None,
+        };
+        (selected, Self { found: Found::Absent, ..self })
+    }
+}
+
+/// What was read under a primary key.
+pub(crate) struct Read {
+    pub(crate) key: LookupKey,
+    pub(crate) found: Result<Option<Hit>>,
+    /// The generation of calls before the store was read.
+    generation: u64,
+}
+
+/// Reads the response under a primary key. If responses vary there, it is the variant that a request
+/// with these headers selects, or none without headers.
+pub(crate) async fn read<B: Store>(
+    cache: &Inner<B>,
+    primary: Key,
+    headers: Option<&HeaderMap>,
+) -> Read {
+    let mut key = LookupKey::primary(primary);
+    let generation = cache.shared.calls.generation(&primary);
+    let found = cache.handle.get(&primary).await;
+    let Ok(Some(hit)) = &found else { return Read { key, found, generation } };
+    if hit.head.variant_names().is_none() {
+        // A key of the user's own may be the key of an annotation.
+        let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
+        return Read { key, found, generation };
+    }
+    key.record = Some(hit.head.clone());
+    let Some(headers) = headers else { return Read { key, found: Ok(None), generation } };
+    key.key = cache.settings.recipe.variant(&primary, key.names(), headers);
+    read_variant(cache, key).await
+}
+
+async fn read_variant<B: Store>(cache: &Inner<B>, key: LookupKey) -> Read {
+    let generation = cache.shared.calls.generation(&key.key);
+    let found = cache.handle.get(&key.key).await;
+    // A record has no place under the key of a variant.
+    let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
+    Read { key, found, generation }
+}
+
+impl<B: Store> RequestRef<'_, B> {
+    /// What the store has for the request.
+    pub(super) async fn lookup(self) -> Lookup {
+        let Self { options, parts, .. } = self;
+        let own = self.lookup_under(self.primary(&parts.method)).await;
+        if options.key.is_some() || parts.method != Method::HEAD {
             return own;
         }
-        return match Box::pin(equivalent(cache, options, parts, url, body)).await {
-            Some(found) => Lookup { found, ..own },
-            None => own,
-        };
-    }
-    // The response to a GET answers a HEAD as well (RFC 9111 §4); of two that do, the newer one.
-    let get = recipe.primary(&Method::GET, url, parts, body.content());
-    let get = look_under(cache, options, parts, get).await;
-    let is_better = match (&own.found, &get.found) {
-        (Found::Good(_, own, _), Found::Good(_, get, _)) => {
-            own.head.stored_at() > get.head.stored_at()
-        }
-        (Found::Good(..), _) => true,
-        (_, Found::Good(..)) => false,
-        // What the origin says to a HEAD is about the response to a GET, where that is stored.
-        (_, Found::Poor(..)) => false,
-        (Found::Poor(..), _) => true,
-        // What is said of the GET's says more than that there is none of the HEAD's.
-        _ => own.missed.reason != Miss::Absent,
-    };
-    if is_better {
-        return own;
-    }
-    // A response to a HEAD has its place under the HEAD's key, whatever stands in for it until then.
-    let missed = Missed { reason: get.missed.reason, ..own.missed };
-    Lookup { found: get.found, missed, ..own }
-}
-
-/// What the store has of the response to a request in part.
-pub(super) async fn lookup_part<B: Store, ReqBody: Body<Data = Bytes>>(
-    cache: &CacheLayer<B>,
-    options: &CacheOptions,
-    parts: &request::Parts,
-    url: &RequestUrl,
-    body: &mut RequestBody<ReqBody>,
-) -> Lookup {
-    let recipe = &cache.settings.recipe;
-    let whole =
-        options.key.unwrap_or_else(|| recipe.primary(&parts.method, url, parts, body.content()));
-    look_under(cache, options, parts, recipe.part(&whole)).await
-}
-
-/// The place of the response to a `GET` of the same URL, with nothing read there.
-pub(super) fn unread<B: Store, ReqBody: Body<Data = Bytes>>(
-    cache: &CacheLayer<B>,
-    options: &CacheOptions,
-    parts: &request::Parts,
-    url: &RequestUrl,
-    body: &mut RequestBody<ReqBody>,
-) -> Lookup {
-    let recipe = &cache.settings.recipe;
-    let key =
-        options.key.unwrap_or_else(|| recipe.primary(&Method::GET, url, parts, body.content()));
-    Lookup {
-        found: Found::Nothing,
-        missed: Missed { reason: Miss::Absent, key, primary: key, variants: None },
-        arrivals: cache.shared.flights.arrivals(&key),
-        now: cache.settings.clock.now(),
-    }
-}
-
-/// Looks where a response on its way to others has shown this request's place to be.
-pub(super) async fn look_by_names<B: Store>(
-    cache: &CacheLayer<B>,
-    options: &CacheOptions,
-    parts: &request::Parts,
-    missed: Missed,
-    names: &[HeaderName],
-) -> Lookup {
-    let key = cache.settings.recipe.variant(&missed.primary, names, &parts.headers);
-    let missed = Missed { reason: Miss::Variant, key, ..missed };
-    look_for_variant(cache, options, parts, missed).await
-}
-
-/// Looks under one primary key, and from there under the variant's.
-pub(super) async fn look_under<B: Store>(
-    cache: &CacheLayer<B>,
-    options: &CacheOptions,
-    parts: &request::Parts,
-    primary: Key,
-) -> Lookup {
-    let missed = Missed { reason: Miss::Absent, key: primary, primary, variants: None };
-    let arrivals = cache.shared.flights.arrivals(&primary);
-    let mut found = read(cache, &primary).await;
-    let list = match &mut found {
-        Ok(hit) => hit.take_if(|hit| hit.head.variant_names().is_some()),
-        Err(_) => None,
-    };
-    let Some(Hit { head: list, .. }) = list else {
-        // A key of a user's own may be that of a note.
-        let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
-        return judge(cache, options, parts, missed, found, arrivals);
-    };
-    let names = list.variant_names().unwrap_or_default();
-    let key = cache.settings.recipe.variant(&primary, names, &parts.headers);
-    let missed = Missed { reason: Miss::Variant, key, variants: Some(list), ..missed };
-    look_for_variant(cache, options, parts, missed).await
-}
-
-async fn look_for_variant<B: Store>(
-    cache: &CacheLayer<B>,
-    options: &CacheOptions,
-    parts: &request::Parts,
-    missed: Missed,
-) -> Lookup {
-    let arrivals = cache.shared.flights.arrivals(&missed.key);
-    let found = read(cache, &missed.key).await;
-    // A list of variants has no business under a variant's key.
-    let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
-    judge(cache, options, parts, missed, found, arrivals)
-}
-
-fn judge<B: Store>(
-    cache: &CacheLayer<B>,
-    options: &CacheOptions,
-    parts: &request::Parts,
-    missed: Missed,
-    found: Result<Option<Hit>, Miss>,
-    arrivals: u64,
-) -> Lookup {
-    let (now, entry) = (cache.settings.clock.now(), missed.key);
-    let (found, reason) = match found {
-        Ok(Some(hit)) => match cache.settings.rules.judge(options, &parts.method, &hit.head, now) {
-            Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {
-                (Found::Poor(entry, hit), reason)
+        // The response to a GET answers a HEAD as well (RFC 9111 §4). If both do, the newer one.
+        let get = self.lookup_under(self.primary(&Method::GET)).await;
+        let prefers_own = match (&own.found, &get.found) {
+            (Found::Usable(own, _), Found::Usable(get, _)) => {
+                own.hit.head.stored_at() > get.hit.head.stored_at()
             }
-            // Another method's, or another layer's, which this one has no use for.
-            Verdict::Unfit(reason) => (Found::Nothing, reason),
-            verdict => (Found::Good(entry, hit, verdict), Miss::Expired),
-        },
-        Ok(None) if options.asks_origin() => (Found::Nothing, Miss::Refresh),
-        Ok(None) => (Found::Nothing, missed.reason),
-        Err(reason) => (Found::Nothing, reason),
-    };
-    Lookup { found, missed: Missed { reason, ..missed }, arrivals, now }
+            (Found::Usable(..), _) => true,
+            (_, Found::Usable(..)) => false,
+            // What the origin says to a HEAD is about the response to a GET, where that is stored.
+            (_, Found::Stale(_)) => false,
+            (Found::Stale(_), _) => true,
+            // That there is a response to a GET says more than that there is none to a HEAD.
+            _ => own.reason != Miss::Absent,
+        };
+        if prefers_own {
+            return own;
+        }
+        // The response to a HEAD is stored under the key of the HEAD.
+        Lookup { found: get.found, reason: get.reason, ..own }
+    }
+
+    /// What the store has of the response to a request for a part.
+    pub(super) async fn lookup_part(self) -> Lookup {
+        let whole = self.primary(&self.parts.method);
+        self.lookup_under(self.cache.settings.recipe.part(&whole)).await
+    }
+
+    /// The lookup of a `GET` for the same URL, without a read.
+    pub(super) fn unread_get(self) -> Lookup {
+        let key = self.primary(&Method::GET);
+        Lookup {
+            found: Found::Absent,
+            key: LookupKey::primary(key),
+            reason: Miss::Absent,
+            generation: self.cache.shared.calls.generation(&key),
+            now: self.cache.settings.clock.now(),
+        }
+    }
+
+    /// Looks up the variant that the request selects by these names, which a response in flight has
+    /// shown.
+    pub(super) async fn lookup_variant(self, key: LookupKey, names: &[HeaderName]) -> Lookup {
+        let key = LookupKey { key: self.variant(&key.primary, names), ..key };
+        self.judge(read_variant(self.cache, key).await, Miss::Variant)
+    }
+
+    pub(super) async fn lookup_under(self, primary: Key) -> Lookup {
+        let read = read(self.cache, primary, Some(&self.parts.headers)).await;
+        let reason = if read.key.record.is_some() { Miss::Variant } else { Miss::Absent };
+        self.judge(read, reason)
+    }
+
+    /// Judges what was read. `absent` is the reason for a miss where that is nothing.
+    fn judge(self, read: Read, absent: Miss) -> Lookup {
+        let Self { cache, options, parts, .. } = self;
+        let Read { key, found, generation } = read;
+        let now = cache.settings.clock.now();
+        let (found, reason) = match found {
+            Ok(Some(hit)) => {
+                let verdict = cache.settings.rules.judge(options, &parts.method, &hit.head, now);
+                let selected = Selected { key: key.key, hit };
+                match verdict {
+                    Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {
+                        (Found::Stale(selected), reason)
+                    }
+                    // It belongs to another method or another layer, and is of no use here.
+                    Verdict::Unfit(reason) => (Found::Absent, reason),
+                    verdict => (Found::Usable(selected, verdict), Miss::Expired),
+                }
+            }
+            Ok(None) if options.asks_origin() => (Found::Absent, Miss::Refresh),
+            Ok(None) => (Found::Absent, absent),
+            Err(error) => (Found::Absent, miss(&error)),
+        };
+        Lookup { found, key, reason, generation, now }
+    }
 }
 
-/// Reads one entry. What fails is a miss; what is damaged is removed as well.
-pub(super) async fn read<B: Store>(cache: &CacheLayer<B>, key: &Key) -> Result<Option<Hit>, Miss> {
-    let mut seen = None;
-    let get = async {
-        let Some(hit) = cache.shared.store.get(key).await? else { return Ok(None) };
-        seen = Some(hit.version);
-        hit.whole().map(Some)
-    };
-    match cache.observer().asked(StoreOperation::Get, key, get).await {
-        Ok(found) => Ok(found),
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            remove_damaged(cache.clone(), *key, seen).await;
-            Err(Miss::Corrupt)
-        }
-        Err(error) => Err(Miss::StoreFailed(error.kind())),
+fn miss(error: &Error) -> Miss {
+    match error.kind() {
+        ErrorKind::Corrupt => Miss::Corrupt,
+        kind => Miss::StoreFailed(kind),
     }
 }

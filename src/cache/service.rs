@@ -1,20 +1,31 @@
-//! [`Cache`]: the service that a layer makes.
+//! [`Cache`]: the service that a layer makes. [`ResponseFuture`]: what its calls return.
 
-use std::task::{Context, Poll};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{CacheLayer, RequestBody, ResponseBody, ResponseFuture, serve::serve};
-use crate::store::Store;
+use super::{body::ResponseBody, layer::CacheLayer, pipeline::serve, request_body::RequestBody};
+use crate::{
+    error::BoxError,
+    event::{Observer, Spanned},
+    store::Store,
+};
 
-/// Answers repeats from a store, and asks the inner service for the rest.
+/// Answers repeated requests from a store, and asks the inner service for the rest.
 ///
-/// It is always ready: a hit does not depend on the inner service. A request that does works on a clone of the inner
-/// service, waits for that clone's readiness, and calls it, all within its own future; the instance inside here is never
-/// polled, so it holds no permit while it waits. Dropping the future of a call drops the inner call with it.
+/// It is always ready: a hit does not depend on the inner service. Any other request works on a clone
+/// of the inner service: it waits until the clone is ready, and calls it, within its own future. The
+/// instance in here is never polled, so it holds no permit. Dropping the future of a call drops the
+/// inner call with it.
 #[derive(Clone, Debug)]
 pub struct Cache<S, B> {
     inner: S,
@@ -22,10 +33,6 @@ pub struct Cache<S, B> {
 }
 
 impl<S, B> Cache<S, B> {
-    pub(super) fn new(inner: S, layer: CacheLayer<B>) -> Self {
-        Self { inner, layer }
-    }
-
     /// The layer that made this service: its settings, store and handles.
     pub fn layer(&self) -> &CacheLayer<B> {
         &self.layer
@@ -45,6 +52,29 @@ impl<S, B> Cache<S, B> {
     pub fn into_inner(self) -> S {
         self.inner
     }
+
+    /// Sends one request, as [`call`](Service::call) does, by `&self`.
+    ///
+    /// Its bounds are those of the [`Service`]. Where the inner service does not meet one, this names it.
+    pub fn request<ReqBody, ResBody>(
+        &self,
+        request: Request<ReqBody>,
+    ) -> ResponseFuture<ResBody, S::Error>
+    where
+        S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
+        S: Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        B: Store,
+        ReqBody: Body<Data = Bytes> + Send + 'static,
+        ReqBody::Error: Send,
+        ResBody: Body<Data = Bytes> + Send + 'static,
+        ResBody::Error: Into<BoxError> + Send,
+    {
+        // Nothing in here has been polled, so a clone is as good as the original.
+        let response = serve(self.inner.clone(), self.layer.inner.clone(), request);
+        ResponseFuture::new(self.layer.inner.observer(), response)
+    }
 }
 
 impl<S, B, ReqBody, ResBody> Service<Request<ReqBody>> for Cache<S, B>
@@ -57,7 +87,7 @@ where
     ReqBody: Body<Data = Bytes> + Send + 'static,
     ReqBody::Error: Send,
     ResBody: Body<Data = Bytes> + Send + 'static,
-    ResBody::Error: Send,
+    ResBody::Error: Into<BoxError> + Send,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
@@ -68,9 +98,50 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // Not `mem::replace`: nothing has been polled in here, so the clone is as good as the original, and the
-        // original stays unpolled. See the type's text.
-        let answer = serve(self.inner.clone(), self.layer.clone(), request);
-        ResponseFuture::new(self.layer.observer(), answer)
+        self.request(request)
+    }
+}
+
+impl<S, B: Store> Layer<S> for CacheLayer<B> {
+    type Service = Cache<S, B>;
+
+    fn layer(&self, inner: S) -> Cache<S, B> {
+        self.inner.observer().describe();
+        Cache { inner, layer: self.clone() }
+    }
+}
+
+type Boxed<B, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, E>> + Send>>;
+
+/// The future of a response.
+///
+/// It is boxed inside: stores return futures without a name, and what the cache does may change
+/// without a change of this type.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<B: Body, E> {
+    // `ResponseBody` needs the bound.
+    inner: Spanned<Boxed<B, E>>,
+}
+
+impl<B: Body, E> ResponseFuture<B, E> {
+    fn new(
+        observer: &Observer,
+        future: impl Future<Output = Result<Response<ResponseBody<B>>, E>> + Send + 'static,
+    ) -> Self {
+        Self { inner: Spanned::call(observer, Box::pin(future)) }
+    }
+}
+
+impl<B: Body, E> Future for ResponseFuture<B, E> {
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.inner).poll(cx)
+    }
+}
+
+impl<B: Body, E> fmt::Debug for ResponseFuture<B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

@@ -9,22 +9,14 @@ use futures_core::Stream;
 
 use super::{Entries, Filter};
 use crate::{
+    cache::Change,
     entry::Head,
     key::Key,
     options::CacheOptions,
     policy::Expiration,
-    store::{Error, ErrorKind, Hit, Result, Scanned, Store, Writer},
+    store::{ErrorKind, Hit, Result, Scanned, Store, Writer},
     time::Timestamp,
 };
-
-/// How often a change of an entry is tried while others change it.
-const CHANGES: usize = 64;
-
-/// What is done to an entry.
-enum Change {
-    Removal,
-    Head(Box<Head>),
-}
 
 /// # All entries
 impl<B: Store> Entries<B> {
@@ -44,8 +36,8 @@ impl<B: Store> Entries<B> {
         mut progress: impl FnMut(u64),
     ) -> Result<u64> {
         let now = self.now();
-        let flights = &self.layer.shared.flights;
-        flights.doom_where(|url| filter.may_match(url), |head| filter.matches(head, now)).await;
+        let calls = &self.layer.inner.shared.calls;
+        calls.invalidate_where(|url| filter.may_match(url), |head| filter.matches(head, now)).await;
         let mut removed = 0;
         let mut scan = pin!(self.store().scan());
         let mut read = 0;
@@ -53,9 +45,8 @@ impl<B: Store> Entries<B> {
             read += 1;
             progress(read);
             let is_response = item.head.is_response();
-            let changed = self.change(item, |item| {
-                let matches = filter.matches(&item.head, now);
-                matches.then_some(Change::Removal)
+            let changed = self.layer.inner.change(&item.key, item.version, item.head, |head| {
+                filter.matches(head, now).then_some(Change::Removal)
             });
             removed += u64::from(changed.await? && is_response);
         }
@@ -77,7 +68,7 @@ impl<B: Store> Entries<B> {
         let expiration = expiration.into();
         if expiration == Expiration::DoNotStore {
             // As by a removal of everything: what is on its way is not stored.
-            self.layer.shared.flights.doom_all().await;
+            self.layer.inner.shared.calls.invalidate_all().await;
         }
         let mut changed = 0;
         let mut scan = pin!(self.store().scan());
@@ -86,52 +77,26 @@ impl<B: Store> Entries<B> {
             read += 1;
             progress(read);
             let is_response = item.head.is_response();
-            let done = self.change(item, |item| {
-                let stored_at = item.head.stored_at();
+            let done = self.layer.inner.change(&item.key, item.version, item.head, |head| {
+                let stored_at = head.stored_at();
                 Some(match expiration.expires_at(stored_at) {
                     None => Change::Removal,
-                    Some(expires_at) if !item.head.is_response() => {
+                    Some(expires_at) if !head.is_response() => {
                         // The list stays as long as any variant may, whenever that was stored.
                         let end = expires_at.map(|end| {
                             let lifetime = end.saturating_since(stored_at);
                             end.max(self.now().saturating_add(lifetime))
                         });
-                        Change::Head(Box::new(self.with_new_expiry(&item.head, end)))
+                        Change::Head(Box::new(self.with_new_expiry(head, end)))
                     }
                     Some(expires_at) => {
-                        Change::Head(Box::new(self.with_new_expiry(&item.head, expires_at)))
+                        Change::Head(Box::new(self.with_new_expiry(head, expires_at)))
                     }
                 })
             });
             changed += u64::from(done.await? && is_response);
         }
         Ok(changed)
-    }
-
-    /// Changes an entry as `choose` says, and returns whether it did. An entry that was changed
-    /// meanwhile, such as by a 304, is read and judged again.
-    async fn change(
-        &self,
-        mut item: Scanned,
-        choose: impl Fn(&Scanned) -> Option<Change>,
-    ) -> Result<bool> {
-        for _ in 0..CHANGES {
-            let Scanned { key, version, .. } = item;
-            let done = match choose(&item) {
-                None => return Ok(false),
-                Some(Change::Removal) => self.layer.remove_if(&key, version).await?,
-                Some(Change::Head(head)) => self.store().update(&key, version, *head).await?,
-            };
-            if done {
-                return Ok(true);
-            }
-            match self.read(&key).await? {
-                Some(hit) => item = Scanned::new(key, hit.version, hit.head),
-                None => return Ok(false),
-            }
-        }
-        let message = format!("the entry of key {} was changed each time it was read", item.key);
-        Err(Error::new(ErrorKind::Unavailable, "entries", message))
     }
 
     /// `head` with another expiry, and what it is kept beyond that.
@@ -143,7 +108,7 @@ impl<B: Store> Entries<B> {
             (None, expires_at) => expires_at,
             (_, None) => None,
         };
-        let rules = &self.layer.settings.rules;
+        let rules = &self.layer.inner.settings.rules;
         let by_rules = if head.is_response() {
             rules.keep_until(&CacheOptions::new(), head.headers(), expires_at, head.stored_at())
         } else {
@@ -186,8 +151,11 @@ impl<B: Store> Entries<B> {
 
     /// Copies one entry; whether it is still there, whole, and a response.
     async fn copy_entry<C: Store>(&self, key: &Key, other: &C) -> Result<bool> {
-        let Some(Hit { head, mut body, .. }) = self.read(key).await? else {
-            return Ok(false);
+        let (head, mut body) = match self.layer.inner.handle.get(key).await {
+            Ok(Some(Hit { head, body, .. })) => (head, body),
+            Ok(None) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
+            Err(error) => return Err(error),
         };
         let mut writer = other.put(key, Head::clone(&head)).await?;
         while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {

@@ -9,13 +9,13 @@ use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Missed, Place, both, search},
+    cache::{CacheLayer, Candidate, From, LookupKey, both, read},
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
     policy::{self, Exchange},
     stats::Stats,
-    status::{CacheStatus, Miss, Refusal},
+    status::{CacheStatus, Refusal},
     store::{Error, ErrorKind, Hit, Result, Store, StoredBody, Writer},
     time::Timestamp,
 };
@@ -57,17 +57,22 @@ pub struct Entries<B> {
     layer: CacheLayer<B>,
 }
 
-impl<B: Store> Entries<B> {
-    pub(crate) fn new(layer: CacheLayer<B>) -> Self {
-        Self { layer }
+impl<B: Store> CacheLayer<B> {
+    /// A handle to look at, add and remove what is stored. It stays good when the layer has moved into a
+    /// stack.
+    #[must_use]
+    pub fn entries(&self) -> Entries<B> {
+        Entries { layer: self.clone() }
     }
+}
 
+impl<B: Store> Entries<B> {
     fn store(&self) -> &B {
-        &self.layer.shared.store
+        self.layer.inner.handle.store()
     }
 
     fn now(&self) -> Timestamp {
-        self.layer.settings.clock.now()
+        self.layer.inner.settings.clock.now()
     }
 
     /// The stored response, expired or not; its [`CacheStatus`] is in the extensions.
@@ -79,8 +84,8 @@ impl<B: Store> Entries<B> {
     ///
     /// If the target is not a URL, and if the store fails.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
-        let (missed, Some(hit)) = self.find(&target.into()).await? else { return Ok(None) };
-        let status = CacheStatus::hit(missed.key, &hit.head, self.now());
+        let (key, Some(hit)) = self.find(&target.into()).await? else { return Ok(None) };
+        let status = CacheStatus::hit(key.key, &hit.head, self.now());
         let mut response = hit.into_response();
         response.extensions_mut().insert(status);
         Ok(Some(response))
@@ -94,8 +99,8 @@ impl<B: Store> Entries<B> {
     /// If the target is not a URL, and if the store fails.
     pub async fn contains(&self, target: impl Into<Target>) -> Result<bool> {
         let target = target.into();
-        let (missed, found) = self.find(&target).await?;
-        Ok(found.is_some() || (matches!(target.0, Meant::Url(_)) && missed.variants.is_some()))
+        let (key, found) = self.find(&target).await?;
+        Ok(found.is_some() || (matches!(target.0, Meant::Url(_)) && key.record.is_some()))
     }
 
     /// Stores a response that was made by hand or fetched elsewhere, in place of what is there, and returns its key.
@@ -115,11 +120,11 @@ impl<B: Store> Entries<B> {
         R::Error: Into<BoxError>,
     {
         let target = target.into();
-        let (missed, _) = self.find(&target).await?;
+        let (lookup_key, _) = self.find(&target).await?;
         let (Meant::Url(request) | Meant::Request(request, _)) = target.0 else {
             return Err(invalid("a response is inserted for a request or a URL, not for a key"));
         };
-        let settings = &*self.layer.settings;
+        let settings = &self.layer.inner.settings;
         let url = settings.recipe.url(&request).map_err(|_| invalid("the Host is no authority"))?;
         let options = CacheOptions::of(&request.extensions);
         let now = self.now();
@@ -134,22 +139,19 @@ impl<B: Store> Entries<B> {
             requested_at: now,
             now,
         };
-        let admission = settings.rules.admit_by_hand(&exchange).map_err(refused)?;
-        let place = Place { request: &request, url: &url.text, missed: &missed };
-        let keys = place.keys(settings, &parts, admission.expires_at, now).map_err(refused)?;
-        let key = keys.key;
-        let head = place.head(settings, &key, &parts, &admission, now).map_err(refused)?;
+        let candidate =
+            Candidate { settings, url: &url, exchange, key: &lookup_key, from: From::User };
+        let plan = candidate.storable().map_err(refused)?;
+        let key = plan.key;
         let expected = if request.method == Method::HEAD {
             None
         } else {
             policy::content_length(&parts.headers).map_err(refused)?
         };
 
-        let notes = search::notes(settings, &request, &url, &head, now);
-
-        // What is on its way from an origin is older.
-        self.layer.shared.flights.doom_key(&key).await;
-        let mut writer = self.store().put(&key, head).await?;
+        // The responses in flight are older.
+        self.layer.inner.shared.calls.invalidate_key(&key).await;
+        let mut writer = self.store().put(&key, plan.head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             let frame = frame.map_err(|error| invalid("its body failed").with_source(error))?;
@@ -165,11 +167,11 @@ impl<B: Store> Entries<B> {
             return Err(invalid("its body has another length than its Content-Length says"));
         }
         writer.finish(trailers).await?;
-        if let Some(list) = keys.list {
-            let there = self.read(&list.primary).await?;
-            list.lay(self.store(), self.layer.observer(), there).await?;
+        if let Some(record) = plan.record {
+            let stored = record.stored(&self.layer.inner.handle).await;
+            record.write(&self.layer.inner.handle, stored).await?;
         }
-        search::lay(&self.layer, notes).await;
+        self.layer.inner.handle.put_annotations(plan.annotations).await;
         Ok(key)
     }
 
@@ -192,11 +194,11 @@ impl<B: Store> Entries<B> {
     pub async fn remove(&self, target: impl Into<Target>) -> Result<u64> {
         let target = target.into();
         match &target.0 {
-            Meant::Key(key) => self.layer.remove_key(key).await,
+            Meant::Key(key) => self.layer.inner.remove_key(key).await,
             Meant::Url(parts) => {
-                let recipe = &self.layer.settings.recipe;
+                let recipe = &self.layer.inner.settings.recipe;
                 let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
-                self.layer.remove_url(recipe, &url.text, None).await
+                self.layer.inner.remove_url(recipe, &url.text, None).await
             }
             Meant::Request(parts, _) => self.remove_selected(self.primary(&target)?, parts).await,
             Meant::Invalid(message) => Err(invalid(message)),
@@ -214,7 +216,7 @@ impl<B: Store> Entries<B> {
     ///
     /// Where the store fails.
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
-        self.layer.remove_tagged(tag).await
+        self.layer.inner.remove_tagged(tag).await
     }
 
     /// Removes the entries that have expired and are of no more use, by index, and returns how many there were. What
@@ -233,7 +235,7 @@ impl<B: Store> Entries<B> {
     ///
     /// Where the store fails.
     pub async fn clear(&self) -> Result<()> {
-        self.layer.clear().await
+        self.layer.inner.clear().await
     }
 
     /// Every stored response, in no particular order, expired or not. A damaged entry is an `Err`, and the stream goes
@@ -273,46 +275,38 @@ impl<B: Store> Entries<B> {
     /// What the layer has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.layer.stats()
+        self.layer.inner.stats()
     }
 
     /// Removes what answers the request whose primary key this is: the entry that it selects, a part of that, and what
     /// says that it answers other queries.
     async fn remove_selected(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
-        let settings = &*self.layer.settings;
+        let settings = &self.layer.inner.settings;
         let (rules, recipe) = (&settings.rules, &settings.recipe);
         let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
         let mut removed = self.remove_under(primary, parts).await;
         if rules.keeps_parts() {
             removed = both(removed, self.remove_under(recipe.part(&primary), parts).await);
         }
-        if settings.heeds_no_vary_search() {
-            removed = both(removed, self.layer.remove_path(recipe, &url.text, None).await);
+        if settings.uses_no_vary_search() {
+            removed = both(removed, self.layer.inner.remove_path(recipe, &url.text, None).await);
         }
         removed
     }
 
     /// Removes the entry that a request with this head selects under `primary`.
     async fn remove_under(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
-        let (recipe, flights) = (&self.layer.settings.recipe, &self.layer.shared.flights);
+        let (recipe, calls) = (&self.layer.inner.settings.recipe, &self.layer.inner.shared.calls);
         let key = self.find_under(primary, Some(parts)).await?.0.key;
         let variant = |names: &[HeaderName]| recipe.variant(&primary, names, &parts.headers);
-        flights.doom_selected(&primary, &key, variant).await;
-        // What was just being published is there by now, and the list of variants leads to it.
+        calls.invalidate_selected(&primary, &key, variant).await;
+        // A response that was just being published is stored by now, and its record too.
         let key = self.find_under(primary, Some(parts)).await?.0.key;
-        self.layer.remove_entry(&key).await
-    }
-
-    /// The entry under `key`; a damaged one counts as none.
-    async fn read(&self, key: &Key) -> Result<Option<Hit>> {
-        match self.store().get(key).await.and_then(|found| found.map(Hit::whole).transpose()) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
-            found => found,
-        }
+        self.layer.inner.remove_entry(&key).await
     }
 
     /// The entry that `target` means, and where it would be.
-    async fn find(&self, target: &Target) -> Result<(Missed, Option<Hit>)> {
+    async fn find(&self, target: &Target) -> Result<(LookupKey, Option<Hit>)> {
         let parts = match &target.0 {
             Meant::Url(parts) | Meant::Request(parts, _) => Some(&**parts),
             Meant::Key(_) | Meant::Invalid(_) => None,
@@ -322,7 +316,7 @@ impl<B: Store> Entries<B> {
 
     /// The primary key that `target` means.
     fn primary(&self, target: &Target) -> Result<Key> {
-        let recipe = &self.layer.settings.recipe;
+        let recipe = &self.layer.inner.settings.recipe;
         let nothing: &[Bytes] = &[];
         match &target.0 {
             Meant::Invalid(message) => Err(invalid(message)),
@@ -350,19 +344,12 @@ impl<B: Store> Entries<B> {
         &self,
         primary: Key,
         parts: Option<&request::Parts>,
-    ) -> Result<(Missed, Option<Hit>)> {
-        let recipe = &self.layer.settings.recipe;
-        let mut missed = Missed { reason: Miss::Absent, key: primary, primary, variants: None };
-        let mut hit = self.read(&primary).await?;
-        if let Some(found) = &hit
-            && let Some(names) = found.head.variant_names()
-        {
-            missed.variants = Some(found.head.clone());
-            let Some(parts) = parts else { return Ok((missed, None)) };
-            missed.key = recipe.variant(&primary, names, &parts.headers);
-            hit = self.read(&missed.key).await?;
+    ) -> Result<(LookupKey, Option<Hit>)> {
+        let read = read(&self.layer.inner, primary, parts.map(|parts| &parts.headers)).await;
+        match read.found {
+            Err(error) if error.kind() != ErrorKind::Corrupt => Err(error),
+            found => Ok((read.key, found.ok().flatten())),
         }
-        Ok((missed, hit.filter(|hit| hit.head.is_response())))
     }
 }
 

@@ -277,6 +277,11 @@ fn allowed(byte: u8) -> bool {
     ALLOWED[usize::from(byte)]
 }
 
+/// The path of a URL, with all that precedes it, and its query.
+pub(crate) fn split_query(url: &str) -> (&str, Option<&str>) {
+    url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)))
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

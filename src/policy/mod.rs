@@ -34,7 +34,7 @@ pub(crate) use self::{
     rules::{Admission, Exchange, Rules},
     tags::TagRules,
     validation::{
-        conditions, confirms, has_conditions, is_unmodified, not_modified_headers,
+        Conditions, conditions, confirms, has_conditions, is_unmodified, not_modified_headers,
         remove_conditions,
     },
     vary::{Vary, union, vary},

@@ -205,6 +205,27 @@ impl Bypass {
 }
 
 impl Refusal {
+    /// Whether the next response for the same key will hardly be stored either.
+    pub(crate) fn is_persistent(self) -> bool {
+        matches!(
+            self,
+            Self::Status
+                | Self::Predicate
+                | Self::Expiration
+                | Self::NoExpiration
+                | Self::NoStoreDirective
+                | Self::NoCache
+                | Self::Private
+                | Self::MustUnderstand
+                | Self::NoFreshness
+                | Self::SetCookie
+                | Self::Vary
+                | Self::Tags
+                | Self::NotUnary
+                | Self::TooLarge
+        )
+    }
+
     /// The refusal in a word, as logs and metrics have it: a name that stays.
     #[must_use]
     pub const fn name(self) -> &'static str {

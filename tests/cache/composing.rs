@@ -5,7 +5,7 @@ use std::{convert::Infallible, future::Future, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
-use larder::{BodyError, BoxError, CacheLayer, CacheStatus, Outcome, store::Memory};
+use larder::{BodyErrorKind, BoxError, CacheLayer, CacheStatus, Outcome, store::Memory};
 use tower::{
     Layer, Service, ServiceBuilder, ServiceExt,
     buffer::BufferLayer,
@@ -251,8 +251,9 @@ async fn the_error_of_a_body_can_be_downcast() {
         let response =
             layer().layer(inner()).oneshot(request.body(empty()).unwrap()).await.unwrap();
         let error = response.into_body().collect().await.unwrap_err();
-        assert!(matches!(error, BodyError::Inner(_)));
-        assert_eq!(BoxError::from(error).downcast_ref(), Some(&Broken("cut")));
+        assert_eq!(error.kind(), BodyErrorKind::Inner);
+        let source = error.into_source().unwrap();
+        assert_eq!(source.downcast_ref(), Some(&Broken("cut")));
     }
 }
 

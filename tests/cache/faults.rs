@@ -249,10 +249,10 @@ async fn the_handle_reports_what_fails() {
     let kind = |result: Result<bool, store::Error>| result.map_err(|error| error.kind());
     store.fail(Op::Get, ErrorKind::Unavailable);
     assert_eq!(kind(entries.contains(&url("/")).await), Err(ErrorKind::Unavailable));
-    // What is damaged counts as none, and can be removed and replaced.
+    // A damaged entry counts as none, and is evicted.
     store.fail(Op::Get, ErrorKind::Corrupt);
     assert!(entries.get(&url("/")).await.unwrap().is_none());
-    assert_eq!(entries.remove(&get("/").body(()).unwrap()).await.unwrap(), 1);
+    assert_eq!(entries.remove(&get("/").body(()).unwrap()).await.unwrap(), 0);
     entries.insert(&url("/"), ok("healed")).await.unwrap();
     store.fail(Op::RemoveTagged, ErrorKind::Unavailable);
     assert!(entries.remove(&url("/")).await.is_err());

@@ -20,8 +20,8 @@ use shuttle::{
 
 use super::{explore, explore_in_turn, once};
 use crate::{
-    readers::{Core, Next, Reader, Seat},
-    work::{End, Shape, Step, Work},
+    drive::{Drive, End, SourceState, Step},
+    readers::{NewReader, Next, Reader, Shared},
 };
 
 const PANIC: &str = "on purpose";
@@ -65,7 +65,7 @@ impl Drop for Guard {
     }
 }
 
-impl Work for Carrier {
+impl Drive for Carrier {
     /// Its length.
     type Copy = usize;
 
@@ -96,8 +96,8 @@ impl Work for Carrier {
         Poll::Pending
     }
 
-    fn shape(&self) -> Shape {
-        Shape {
+    fn state(&self) -> SourceState {
+        SourceState {
             rest: SizeHint::new(),
             is_storing: self.is_storing,
             is_complete: false,
@@ -109,7 +109,7 @@ impl Work for Carrier {
 
 /// A body of so many chunks, what feeds it, and what is counted.
 struct World {
-    core: Arc<Core<Carrier>>,
+    core: Arc<Shared<Carrier>>,
     feed: Arc<Mutex<Feed>>,
     chunks: usize,
     len: usize,
@@ -130,7 +130,7 @@ impl World {
             is_storing: true,
             _guard: guard,
         };
-        let (core, reader) = Core::new(carrier.shape(), Arc::default());
+        let (core, reader) = Shared::new(carrier.state(), Arc::default());
         core.begin(carrier);
         let done = AtomicUsize::new(0);
         (Arc::new(Self { core, feed, chunks, len, is_dropped, done }), reader)
@@ -215,7 +215,7 @@ impl World {
 
     fn reader(&self) -> Reader<Carrier> {
         match self.core.join() {
-            Some(Seat::Reader(reader)) => reader,
+            Some(NewReader::FromStart(reader)) => reader,
             _ => panic!("nothing has been read yet"),
         }
     }
@@ -304,8 +304,8 @@ fn newcomers_read_along_or_wait_or_find_it_published() {
         let (world, first) = World::new(4, LARGE, false);
         let newcomer = || {
             world.spawn(|world| match world.core.join() {
-                Some(Seat::Reader(reader)) => world.read(reader),
-                Some(Seat::Late(mut reader)) => {
+                Some(NewReader::FromStart(reader)) => world.read(reader),
+                Some(NewReader::Late(mut reader)) => {
                     block_on(std::future::poll_fn(|cx| reader.poll_settled(cx)));
                     assert!(world.feed.lock().unwrap().is_published);
                 }

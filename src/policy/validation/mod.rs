@@ -17,7 +17,7 @@ pub(in crate::policy) use self::{
     validators::{date, etag, has_validator, is_weak, only, strong_tag},
 };
 pub(crate) use self::{
-    asking::{conditions, confirms, has_conditions, remove_conditions},
+    asking::{Conditions, conditions, confirms, has_conditions, remove_conditions},
     copy::{is_unmodified, not_modified_headers},
 };
 

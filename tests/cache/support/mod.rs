@@ -10,13 +10,16 @@ mod faulty;
 mod gate;
 mod origin;
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use larder::{
-    BoxError, Cache, CacheLayer, CacheOptions, CacheStatus, Outcome, ResponseBody, Stored,
+    BodyError, BoxError, Cache, CacheLayer, CacheOptions, CacheStatus, Outcome, ResponseBody,
+    Stored,
     store::{Memory, Store},
     time::{ManualClock, Timestamp},
 };
@@ -152,6 +155,15 @@ impl<B: Store> Stand<B> {
     }
 }
 
+/// The error behind a [`BodyError`], where there is one.
+fn cause(error: BoxError) -> BoxError {
+    match error.downcast::<BodyError>() {
+        Ok(error) if error.source().is_some() => error.into_source().unwrap(),
+        Ok(error) => error,
+        Err(error) => error,
+    }
+}
+
 /// A response that was read to its end, or to the error it ended with.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -160,6 +172,7 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
+    /// What the body ended with: what is behind a [`BodyError`], where there is something.
     pub(crate) error: Option<BoxError>,
     pub(crate) cache: CacheStatus,
 }
@@ -195,7 +208,7 @@ impl Reply {
             match frame.map(Frame::into_data) {
                 Ok(Ok(chunk)) => read.extend_from_slice(&chunk),
                 Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
-                Err(failed) => error = Some(failed.into()),
+                Err(failed) => error = Some(cause(failed.into())),
             }
         }
         (read.into(), trailers, error)

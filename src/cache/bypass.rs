@@ -1,0 +1,190 @@
+//! Requests that bypass the cache: what they make stale is removed, and a response to a `POST` that
+//! speaks for a `GET` is stored.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, Uri, request, response};
+use http_body::Body;
+
+use super::{
+    body::ResponseBody,
+    coalesce::{CallInfo, Join, PendingInvalidations},
+    context::{AnyBody, Origin, OriginBody, RequestContext},
+    fetch::{Arrived, Received},
+    layer::Inner,
+    lookup::{Lookup, LookupKey},
+    outcome::{Joined, Leader},
+    request_body::RequestBody,
+    respond,
+};
+use crate::{
+    event::Event,
+    key::{Content, Key, RequestUrl},
+    options::CacheOptions,
+    status::{self, Bypass, CacheStatus},
+    store::{self, Store},
+    time::Timestamp,
+};
+
+/// A call of a request that bypasses the cache. Its response may be stored.
+pub(super) struct DetachedCall {
+    pub(super) key: LookupKey,
+    pub(super) leader: Leader,
+}
+
+impl DetachedCall {
+    /// Whether its response may be stored: it was neither removed nor superseded.
+    pub(super) fn is_current(&self) -> bool {
+        !self.leader.is_invalidated() && !self.leader.is_superseded()
+    }
+}
+
+/// Sends a request past the cache.
+pub(super) async fn bypass<S, B, ReqBody>(
+    inner: S,
+    cache: Arc<Inner<B>>,
+    parts: request::Parts,
+    body: RequestBody<ReqBody>,
+    options: CacheOptions,
+    reason: Bypass,
+) -> Result<Response<ResponseBody<S::Body>>, S::Error>
+where
+    S: Origin<ReqBody>,
+    B: Store,
+    ReqBody: AnyBody,
+{
+    if options.only_if_cached {
+        let why = "The cache does not answer this request";
+        return Ok(respond::gateway_timeout(&cache, None, why));
+    }
+    let (settings, method) = (&cache.settings, parts.method.clone());
+    let rules = &settings.rules;
+    let is_active = reason != Bypass::Disabled && !rules.read_only;
+    let may_invalidate = is_active && settings.invalidate && rules.may_invalidate(&method);
+    let may_store = is_active && rules.may_keep_aside(&options, reason, &method);
+    let url = (may_invalidate || may_store).then(|| settings.recipe.url(&parts).ok()).flatten();
+    let Some(url) = url else {
+        let response = inner.send(Request::from_parts(parts, body)).await;
+        let response = response.inspect_err(|_| report_failure(&cache, reason))?;
+        return Ok(passed(&cache, reason, response.map(ResponseBody::passthrough)));
+    };
+    let requested_at = settings.clock.now();
+    let mut detached = None;
+    if may_store {
+        let (parts, url, content) = (parts.clone(), url.clone(), Content::default());
+        let mut ctx = RequestContext::new(cache.clone(), parts, url, options, content);
+        ctx.parts.method = Method::GET;
+        // Before the call: its response must not bring back what is removed meanwhile, nor replace
+        // what is requested later. Few responses to a POST speak for a GET, so nothing is read.
+        let get = ctx.view().unread_get();
+        detached = ctx.detached_call(get, None).map(|call| (ctx, call));
+    }
+
+    let response = inner.send(Request::from_parts(parts, body)).await;
+    let response = response.inspect_err(|_| report_failure(&cache, reason))?;
+    let detached = detached.filter(|(_, call)| {
+        call.is_current() && rules.keeps_aside(&url.text, &method, &response, requested_at)
+    });
+    if may_invalidate && rules.invalidates(&method, response.status()) {
+        let named = rules.named_urls(&url.text, response.headers());
+        let groups = rules.named_groups(&url.text, response.headers());
+        // What is stored of this very response is no older than it.
+        let own = detached.as_ref().map(|(_, call)| call.leader.info(|info| info.removed.clone()));
+        invalidate(&cache, &url, &named, &groups, own.as_ref()).await;
+    }
+    match detached {
+        Some((ctx, call)) => Ok(ctx.store_detached(response, call, requested_at, reason).await),
+        None => Ok(passed(&cache, reason, response.map(ResponseBody::passthrough))),
+    }
+}
+
+pub(super) fn report_failure<B>(cache: &Inner<B>, reason: Bypass) {
+    let outcome = status::Outcome::Bypass(reason);
+    cache.observer().tell(&Event::Failed { key: None, outcome });
+}
+
+/// The response to a request that bypassed the cache. It is not stored.
+pub(super) fn passed<B: Store, ResBody: Body>(
+    cache: &Inner<B>,
+    reason: Bypass,
+    response: Response<ResponseBody<ResBody>>,
+) -> Response<ResponseBody<ResBody>> {
+    let status = CacheStatus::bypass(reason, cache.settings.clock.now());
+    respond::report(cache, response, status)
+}
+
+/// Removes what a successful unsafe request has made stale: what is stored for its URL, for the URLs
+/// that its response names, and in the groups that it names. The response of its own call stays.
+async fn invalidate<B: Store>(
+    cache: &Inner<B>,
+    url: &RequestUrl,
+    named: &[Uri],
+    groups: &[Box<str>],
+    own: Option<&PendingInvalidations>,
+) {
+    let recipe = &cache.settings.recipe;
+    // The observer has heard of a failure.
+    let report = |removed: store::Result<u64>| {
+        if let Ok(entries) = removed {
+            cache.observer().tell(&Event::Invalidated { entries });
+        }
+    };
+    report(cache.remove_url(recipe, &url.text, own).await);
+    for named in named.iter().filter_map(|named| recipe.url_of(named.clone())) {
+        report(cache.remove_url(recipe, &named, own).await);
+    }
+    for group in groups {
+        report(cache.remove_group(group, &url.text, own).await);
+    }
+}
+
+impl<B: Store> RequestContext<B> {
+    /// Begins a call whose response may be stored under the key of the lookup. `part` is the key of
+    /// the stored part that the response may complete.
+    pub(super) fn detached_call(&self, lookup: Lookup, part: Option<Key>) -> Option<DetachedCall> {
+        let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.key);
+        let calls = &self.cache.shared.calls;
+        match calls.join(&key, info, lookup.generation, Join::Detached, 0) {
+            Joined::Leader(leader) => {
+                Some(DetachedCall { key: lookup.key, leader: Leader::detached(leader) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Stores the response to a `POST` that speaks for a `GET`.
+    async fn store_detached<ResBody: OriginBody>(
+        self,
+        response: Response<ResBody>,
+        call: DetachedCall,
+        requested_at: Timestamp,
+        reason: Bypass,
+    ) -> Response<ResponseBody<ResBody>> {
+        // Looked up now: the POST itself has removed what was there.
+        let Lookup { key, .. } = self.view().lookup().await;
+        let (parts, body): (response::Parts, _) = response.into_parts();
+        let received = self.receive(&key, parts, Arrived::Unread(body), requested_at, call.leader);
+        self.respond_detached(received, reason).await
+    }
+
+    /// The response to a request that bypassed the cache, which says what became of it.
+    pub(super) async fn respond_detached<ResBody: OriginBody>(
+        &self,
+        received: Received<ResBody>,
+        reason: Bypass,
+    ) -> Response<ResponseBody<ResBody>> {
+        let status = CacheStatus::bypass(reason, self.cache.settings.clock.now());
+        match received {
+            Received::Storing(parts, tee, mut body) => {
+                let status = status.storing_at(tee.key, &tee.head, tee.progress.clone());
+                body.read_ahead().await;
+                let response = Response::from_parts(parts, ResponseBody::shared(body));
+                respond::report(&self.cache, response, status)
+            }
+            Received::NotStored(parts, body, key, refusal) => {
+                let status = status.refused_at(key, refusal);
+                respond::report(&self.cache, Response::from_parts(parts, body), status)
+            }
+        }
+    }
+}

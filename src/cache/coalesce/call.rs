@@ -1,0 +1,120 @@
+//! The state of one call in flight: who leads it, who waits for it, and what must not be stored of it.
+
+use std::{mem, task::Waker};
+
+use slab::Slab;
+
+/// For how many keys a call remembers that a newer response lies there. More count as all keys.
+const MOST_SUPERSEDED: usize = 256;
+
+pub(super) struct Call<I, O, K, S> {
+    pub(super) id: u64,
+    pub(super) key: K,
+    /// What is known of the call from its request.
+    pub(super) info: I,
+    /// When its last leader began, in the order of the table's numbers.
+    pub(super) began: u64,
+    /// Whether newcomers may join.
+    pub(super) is_open: bool,
+    /// Whether it is the call of a request that bypasses the cache.
+    pub(super) is_detached: bool,
+    /// Whether its response must not be stored, because it was removed in flight.
+    pub(super) is_invalidated: bool,
+    /// Whether a call that began later has brought a response in place of all that this one may
+    /// bring.
+    pub(super) is_superseded: bool,
+    /// The keys of the responses that calls which began later have brought.
+    pub(super) superseded_at: Vec<K>,
+    pub(super) has_leader: bool,
+    pub(super) phase: Phase<O>,
+    /// How many of its leaders have failed.
+    pub(super) failures: u32,
+    pub(super) waiting: Slab<Waiting<S>>,
+}
+
+pub(super) enum Phase<O> {
+    Calling,
+    /// It has no leader.
+    Vacant,
+    Settled(O),
+    Over,
+}
+
+pub(super) struct Waiting<S> {
+    pub(super) waker: Option<Waker>,
+    /// `Some(None)` where the outcome cannot be shared with this follower.
+    pub(super) share: Option<Option<S>>,
+}
+
+impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
+    /// A call without a leader.
+    pub(super) fn new(id: u64, key: K, info: I, is_open: bool, is_detached: bool) -> Self {
+        Self {
+            id,
+            key,
+            info,
+            began: 0,
+            is_open,
+            is_detached,
+            is_invalidated: false,
+            is_superseded: false,
+            superseded_at: Vec::new(),
+            has_leader: false,
+            phase: Phase::Vacant,
+            failures: 0,
+            waiting: Slab::new(),
+        }
+    }
+
+    /// A new leader begins at the number `began`.
+    pub(super) fn begin(&mut self, began: u64) {
+        self.has_leader = true;
+        self.phase = Phase::Calling;
+        self.began = began;
+        self.is_superseded = false;
+        self.superseded_at.clear();
+    }
+
+    /// Returns the place of a new follower, and after how many failures of leaders it gives up.
+    pub(super) fn add_follower(&mut self, max_failures: u32) -> (usize, u32) {
+        let place = self.waiting.insert(Waiting { waker: None, share: None });
+        (place, self.failures.saturating_add(max_failures))
+    }
+
+    /// Keeps its response out of the store: there is a newer one.
+    pub(super) fn supersede(&mut self) {
+        self.is_open = false;
+        self.is_superseded = true;
+    }
+
+    /// Keeps its response out of the store if it turns out to belong under `key`.
+    pub(super) fn supersede_at(&mut self, key: &K) {
+        if self.is_superseded || self.superseded_at.contains(key) {
+            return;
+        }
+        if self.superseded_at.len() < MOST_SUPERSEDED {
+            self.superseded_at.push(key.clone());
+        } else {
+            self.is_superseded = true;
+        }
+    }
+
+    pub(super) fn is_superseded_at(&self, key: Option<&K>) -> bool {
+        self.is_superseded || key.is_some_and(|key| self.superseded_at.contains(key))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        !self.has_leader && self.waiting.is_empty()
+    }
+
+    pub(super) fn settle(&mut self, outcome: O, share: impl Fn(&O) -> Option<S>) -> Phase<O> {
+        for (_, waiting) in &mut self.waiting {
+            waiting.share = Some(share(&outcome));
+        }
+        mem::replace(&mut self.phase, Phase::Settled(outcome))
+    }
+
+    pub(super) fn wakers(&mut self) -> Vec<Waker> {
+        self.waiting.iter_mut().filter_map(|(_, waiting)| waiting.waker.take()).collect()
+    }
+}

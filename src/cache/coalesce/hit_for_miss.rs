@@ -1,0 +1,87 @@
+//! [`HitForMiss`]: the keys whose last response was not stored. Requests for such a key do not wait
+//! for each other, since nothing will come of it for them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::key::Key;
+
+/// How many keys are remembered at most. Each has one place, which it may lose to another key.
+const PLACES: usize = 4096;
+
+/// Each mark has this bit.
+const MARKED: u64 = 1;
+/// The mark of a response that was not stored because of its status has this bit too.
+const BY_STATUS: u64 = 2;
+
+/// The keys whose last response was not stored.
+///
+/// A guess is enough here. A key that is remembered wrongly costs a call that could have been shared.
+/// A key that is forgotten costs a wait for nothing.
+pub(crate) struct HitForMiss(Box<[AtomicU64]>);
+
+impl Default for HitForMiss {
+    fn default() -> Self {
+        Self((0..PLACES).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl HitForMiss {
+    /// The key's place, and its mark there, which is never zero. The key is a digest: any of its bytes
+    /// will do.
+    fn place(&self, key: &Key) -> (&AtomicU64, u64) {
+        let bytes = key.as_bytes();
+        let place = usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % self.0.len();
+        let mark = bytes[2..10].iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte));
+        (&self.0[place], (mark | MARKED) & !BY_STATUS)
+    }
+
+    pub(crate) fn contains(&self, key: &Key) -> bool {
+        let (place, mark) = self.place(key);
+        place.load(Ordering::Relaxed) & !BY_STATUS == mark
+    }
+
+    /// `by_status` is whether the response was not stored because of its status.
+    pub(crate) fn insert(&self, key: &Key, by_status: bool) {
+        let (place, mark) = self.place(key);
+        place.store(if by_status { mark | BY_STATUS } else { mark }, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove(&self, key: &Key) {
+        let (place, mark) = self.place(key);
+        // Of two keys that race for the place, either may have it.
+        if place.load(Ordering::Relaxed) & !BY_STATUS == mark {
+            place.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets the key if its response was not stored because of its status.
+    pub(crate) fn remove_by_status(&self, key: &Key) {
+        let (place, mark) = self.place(key);
+        if place.load(Ordering::Relaxed) == mark | BY_STATUS {
+            place.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_remembered_until_it_is_taken_back() {
+        let (marks, key) = (HitForMiss::default(), Key::digest("a"));
+        assert!(!marks.contains(&key));
+        marks.insert(&key, false);
+        assert!(marks.contains(&key) && !marks.contains(&Key::digest("b")));
+        marks.remove_by_status(&key);
+        assert!(marks.contains(&key));
+        marks.remove(&Key::digest("b"));
+        assert!(marks.contains(&key));
+        marks.remove(&key);
+        assert!(!marks.contains(&key));
+        marks.insert(&key, true);
+        assert!(marks.contains(&key));
+        marks.remove_by_status(&key);
+        assert!(!marks.contains(&key));
+    }
+}

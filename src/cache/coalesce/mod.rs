@@ -1,0 +1,385 @@
+//! Coalescing: requests for the same response at the same time share one call to the origin.
+//!
+//! Every call that may store a response is registered here, shared or not. A removal finds it here,
+//! so that the call does not bring back what was removed. A later answer finds it here, so that an
+//! older response is not stored over a newer one.
+//!
+//! What a call comes to is a parameter ([`CallOutcome`]).
+
+use std::{cell::RefCell, fmt, sync::Arc};
+
+use http::{HeaderName, StatusCode};
+
+use self::hit_for_miss::HitForMiss;
+use crate::{
+    entry::Head,
+    event::{CallGauge, Observer},
+    key::Key,
+    status::Refusal,
+    store::Version,
+};
+
+mod call;
+mod hit_for_miss;
+mod invalidations;
+mod table;
+
+pub(crate) use self::{
+    invalidations::PendingInvalidations,
+    table::{Join, Shareable},
+};
+
+/// A leader that is not counted yet.
+pub(crate) type Uncounted<O> = table::Leader<CallInfo, O>;
+pub(crate) type Joined<O> = table::Joined<CallInfo, O>;
+pub(crate) type Followed<O> = table::Followed<CallInfo, O>;
+pub(crate) type CallId = table::CallId<Key>;
+
+/// What a call comes to, as removals and later calls see it.
+pub(crate) trait CallOutcome: Shareable<Key = Key> {
+    fn view(&self) -> View<'_>;
+
+    /// Keeps the response out of the store, for this reason. Returns when it cannot be stored any
+    /// more, or has been stored.
+    fn keep_out(&self, why: Refusal) -> impl Future<Output = ()> + Send;
+}
+
+/// The response that a call has brought.
+pub(crate) enum View<'a> {
+    /// It is on its way into the store. `names` are the request headers that select it, if it varies.
+    Storing { key: &'a Key, head: &'a Head, names: Option<&'a [HeaderName]> },
+    /// A stored response was freshened.
+    Freshened { key: &'a Key, head: &'a Head },
+    /// Nothing that is stored.
+    Nothing,
+}
+
+impl View<'_> {
+    fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Storing { key, .. } | Self::Freshened { key, .. } => Some(key),
+            Self::Nothing => None,
+        }
+    }
+
+    fn head(&self) -> Option<&Head> {
+        match self {
+            Self::Storing { head, .. } | Self::Freshened { head, .. } => Some(head),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// What is known of a call from its request.
+#[derive(Debug)]
+pub(crate) struct CallInfo {
+    pub(crate) primary: Key,
+    /// The key of the stored part that the response may complete to the whole. What removes that
+    /// part removes the whole.
+    pub(crate) part: Option<Key>,
+    pub(crate) url: Box<str>,
+    pub(crate) tags: Vec<Box<str>>,
+    /// What was removed since the call began. The response is checked against it.
+    pub(crate) removed: PendingInvalidations,
+}
+
+/// How many locks guard the calls.
+const SHARDS: usize = 64;
+
+/// The calls that a layer and its clones have in flight.
+pub(crate) struct Calls<O: CallOutcome> {
+    table: Arc<table::Table<CallInfo, O>>,
+    hit_for_miss: Arc<HitForMiss>,
+}
+
+impl<O: CallOutcome> Clone for Calls<O> {
+    fn clone(&self) -> Self {
+        Self { table: self.table.clone(), hit_for_miss: self.hit_for_miss.clone() }
+    }
+}
+
+impl<O: CallOutcome> Default for Calls<O> {
+    fn default() -> Self {
+        Self { table: Arc::new(table::Table::new(SHARDS)), hit_for_miss: Arc::default() }
+    }
+}
+
+impl<O: CallOutcome> fmt::Debug for Calls<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calls").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<O: CallOutcome> Calls<O> {
+    /// Is read before the store is read for `key`, and given to [`join`](Self::join).
+    pub(crate) fn generation(&self, key: &Key) -> u64 {
+        self.table.generation(key)
+    }
+
+    /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders have
+    /// failed.
+    pub(crate) fn join(
+        &self,
+        key: &Key,
+        info: CallInfo,
+        generation: u64,
+        join: Join,
+        max_failures: u32,
+    ) -> Joined<O> {
+        // Whatever the response turns out to vary by, it lies under the primary key, or below it.
+        let group = info.primary;
+        self.table.join(&group, key, info, generation, join, max_failures)
+    }
+
+    /// How many calls are in flight, without those of requests that bypass the cache.
+    pub(crate) fn len(&self) -> u64 {
+        self.table.len()
+    }
+
+    /// Identifies the calls of this layer among those of other layers.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.table).addr()
+    }
+
+    /// Whether the last response for `key` was not stored, and the next one will hardly be.
+    pub(crate) fn is_hit_for_miss(&self, key: &Key) -> bool {
+        self.hit_for_miss.contains(key)
+    }
+
+    /// A response for `key` was not stored. If the reason persists, the next requests do not wait for
+    /// each other only to learn it again.
+    pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
+        let is_passing = refusal == Refusal::Status && status.is_server_error();
+        if refusal.is_persistent() && !is_passing {
+            self.hit_for_miss.insert(key, refusal == Refusal::Status);
+        }
+    }
+
+    /// The origin has answered 304 to a caller's own condition for `key`. So the status of the last
+    /// response does not count any more. About any other refusal, a 304 says nothing new.
+    pub(crate) fn not_modified(&self, key: &Key) {
+        self.hit_for_miss.remove_by_status(key);
+    }
+
+    /// A response for `key` was stored.
+    pub(crate) fn stored(&self, key: &Key) {
+        self.hit_for_miss.remove(key);
+    }
+}
+
+impl CallInfo {
+    /// Whether the response of this call lies under `key`, or under a variant's key below it, or is
+    /// made of what lies there.
+    fn is_under(&self, key: &Key, own: &Key, outcome: Option<&impl CallOutcome>) -> bool {
+        *key == self.primary
+            || key == own
+            || outcome.is_some_and(|outcome| outcome.view().key() == Some(key))
+            || self.part.as_ref() == Some(key)
+    }
+
+    fn is_spared(&self, spared: Option<&PendingInvalidations>) -> bool {
+        spared.is_some_and(|spared| self.removed.is_same(spared))
+    }
+}
+
+/// # A removal wins
+///
+/// Each of these returns when nothing that was in flight can be stored any more. The key and the tags
+/// of a call without a response are not known yet: such a call remembers what was removed.
+///
+/// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there by
+/// its key and by the tags that it has, but not by a tag that only the 304 brings. `invalidate_tag`
+/// returns such entries, and the removal takes them out as well.
+impl<O: CallOutcome> Calls<O> {
+    /// Prevents new requests from joining calls for matching URLs that have no response yet. Comes
+    /// before the invalidation: a response that arrives in between is known by then.
+    pub(crate) fn fence(&self, matches: impl Fn(&str) -> bool) {
+        self.table.fence(|info| matches(&info.url));
+    }
+
+    /// The calls whose response lies under `key`, or may turn out to.
+    pub(crate) async fn invalidate_key(&self, key: &Key) {
+        let settled = self.table.invalidate(|own, info, outcome| {
+            if outcome.is_none() {
+                info.removed.add_key(key);
+            }
+            info.is_under(key, own, outcome)
+        });
+        keep_out(settled, Refusal::Removed).await;
+    }
+
+    /// The calls whose response is selected by a request with this `primary` key: the response lies
+    /// under `key`, or under the key that `variant` makes of the names that select it.
+    pub(crate) async fn invalidate_selected(
+        &self,
+        primary: &Key,
+        key: &Key,
+        variant: impl Fn(&[HeaderName]) -> Key,
+    ) {
+        let settled = self.table.invalidate(|own, info, outcome| {
+            let is_selected = info.primary == *primary
+                && match outcome.map(CallOutcome::view) {
+                    Some(View::Storing { key, names: Some(names), .. }) => *key == variant(names),
+                    Some(View::Storing { names: None, .. }) => true,
+                    // Where no variants are known, any response may be selected.
+                    _ => own == key || own == primary || key == primary,
+                };
+            if outcome.is_none() && info.primary == *primary {
+                info.removed.add_key(key);
+                // A response that does not vary is selected as well.
+                info.removed.add_key(primary);
+            }
+            is_selected || info.is_under(key, own, outcome) || info.part == Some(*primary)
+        });
+        keep_out(settled, Refusal::Removed).await;
+    }
+
+    /// The calls for `url`, except the spared one.
+    pub(crate) async fn invalidate_url(&self, url: &str, spared: Option<&PendingInvalidations>) {
+        let settled =
+            self.table.invalidate(|_, info, _| *info.url == *url && !info.is_spared(spared));
+        keep_out(settled, Refusal::Removed).await;
+    }
+
+    /// The calls whose response carries `tag`, except the spared one. Returns the entries that are
+    /// being freshened with `tag`, and may not carry it yet.
+    pub(crate) async fn invalidate_tag(
+        &self,
+        tag: &str,
+        spared: Option<&PendingInvalidations>,
+    ) -> Vec<(Key, Version)> {
+        let is_tagged = |tags: &[Box<str>]| tags.iter().any(|own| **own == *tag);
+        let freshening = RefCell::new(Vec::new());
+        let settled = self.table.invalidate(|_, info, outcome| {
+            if info.is_spared(spared) {
+                return false;
+            }
+            if let Some(head) = outcome.map(CallOutcome::view).as_ref().and_then(View::head) {
+                return is_tagged(head.tags());
+            }
+            freshening.borrow_mut().extend(info.removed.add_tag(tag));
+            is_tagged(&info.tags)
+        });
+        let freshening = freshening.into_inner();
+        keep_out(settled, Refusal::Removed).await;
+        freshening
+    }
+
+    /// The calls whose response matches, and the calls without a response whose URL may match.
+    pub(crate) async fn invalidate_where(
+        &self,
+        may_match: impl Fn(&str) -> bool,
+        matches: impl Fn(&Head) -> bool,
+    ) {
+        let settled = self.table.invalidate(|_, info, outcome| match outcome {
+            Some(outcome) => outcome.view().head().is_some_and(&matches),
+            None => may_match(&info.url),
+        });
+        keep_out(settled, Refusal::Removed).await;
+    }
+
+    pub(crate) async fn invalidate_all(&self) {
+        keep_out(self.table.invalidate(|_, _, _| true), Refusal::Removed).await;
+    }
+}
+
+/// # The latest answer wins
+///
+/// Each of these keeps the responses of older calls out of the store, and returns when none of them
+/// can be stored any more.
+impl<O: CallOutcome> Calls<O> {
+    /// The response of `call` is about to be stored under `key`.
+    ///
+    /// A response that does not vary speaks for all variants. A variant has a record under the
+    /// primary key, and an older response there would hide it.
+    pub(crate) async fn supersede(&self, call: &CallId, key: &Key) {
+        if *key == call.group {
+            keep_out(self.table.supersede_all(call), Refusal::Superseded).await;
+        } else {
+            keep_out(self.table.supersede(call, key), Refusal::Superseded).await;
+            keep_out(self.table.supersede(call, &call.group), Refusal::Superseded).await;
+        }
+    }
+
+    /// The answer of `call` ends the responses that its request selects: the response lies under
+    /// `key`, or under the key that `variant` makes of the names that select it. Returns whether any
+    /// was in flight.
+    pub(crate) async fn supersede_selected(
+        &self,
+        call: &CallId,
+        key: &Key,
+        variant: impl Fn(&[HeaderName]) -> Key,
+    ) -> bool {
+        let is_selected = |outcome: &O| match outcome.view() {
+            View::Storing { key: own, names: Some(names), .. } => *own == variant(names),
+            View::Storing { key: own, names: None, .. } => own == key || *own == call.group,
+            _ => false,
+        };
+        let settled = self.table.supersede_where(call, key, is_selected);
+        let is_any = !settled.is_empty();
+        keep_out(settled, Refusal::Superseded).await;
+        is_any
+    }
+}
+
+async fn keep_out(settled: Vec<impl CallOutcome>, why: Refusal) {
+    for outcome in settled {
+        outcome.keep_out(why).await;
+    }
+}
+
+/// The request that makes a call. Dropped before it has settled or failed, it leaves the call to a
+/// follower.
+///
+/// The gauge is kept here, and not in the call: a call may go on with another leader, and is looked at
+/// under a lock, where no metrics recorder may be called.
+pub(crate) struct Leader<O: CallOutcome> {
+    leader: Uncounted<O>,
+    _gauge: Option<CallGauge>,
+}
+
+impl<O: CallOutcome> Leader<O> {
+    /// The leader of a call that counts as in flight from now on, until this is dropped.
+    pub(crate) fn counted(leader: Uncounted<O>, observer: &Observer) -> Self {
+        Self { leader, _gauge: Some(observer.call_begins()) }
+    }
+
+    /// The leader of a call that is not counted: its request bypasses the cache.
+    pub(crate) fn detached(leader: Uncounted<O>) -> Self {
+        Self { leader, _gauge: None }
+    }
+
+    /// See [`Uncounted::settle`].
+    pub(crate) fn settle(&mut self, outcome: O) -> bool {
+        self.leader.settle(outcome)
+    }
+
+    /// Reports that the call failed.
+    pub(crate) fn fail(self) {
+        self.leader.fail();
+    }
+
+    /// See [`Uncounted::has_stored`].
+    pub(crate) fn has_stored(&mut self) {
+        self.leader.has_stored();
+    }
+
+    /// What is known of the call.
+    pub(crate) fn info<R>(&self, look: impl FnOnce(&CallInfo) -> R) -> R {
+        self.leader.info(look)
+    }
+
+    pub(crate) fn id(&self) -> CallId {
+        self.leader.id()
+    }
+
+    /// Whether its response was removed in flight.
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.leader.is_invalidated()
+    }
+
+    /// See [`Uncounted::is_superseded`].
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.leader.is_superseded()
+    }
+}

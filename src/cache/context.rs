@@ -1,0 +1,198 @@
+//! [`RequestContext`]: a request on its way through the pipeline. [`Upstream`]: what calling the inner
+//! service for it needs. [`Origin`]: the inner service, with every bound that the cache puts on it.
+
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, Request, Response, request};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{layer::Inner, request_body::RequestBody};
+use crate::{
+    error::BoxError,
+    key::{Content, Key, RequestUrl},
+    options::CacheOptions,
+    status::Miss,
+};
+
+/// A body that the cache can read and hand on.
+pub(super) trait AnyBody: Body<Data = Bytes, Error: Send> + Send + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Send> + Send + 'static> AnyBody for B {}
+
+/// A body of the inner service's responses.
+pub(super) trait OriginBody: AnyBody<Error: Into<BoxError>> {}
+
+impl<B: AnyBody<Error: Into<BoxError>>> OriginBody for B {}
+
+/// The inner service.
+pub(super) trait Origin<ReqBody: Body>: Clone + Send + 'static {
+    type Body: OriginBody;
+    type Error: Send;
+
+    /// Waits until this clone of the inner service is ready, and calls it. It has not been polled
+    /// before, so that a clone left behind holds no permit.
+    fn send(
+        self,
+        request: Request<RequestBody<ReqBody>>,
+    ) -> impl Future<Output = Result<Response<Self::Body>, Self::Error>> + Send;
+}
+
+impl<S, ReqBody, ResBody> Origin<ReqBody> for S
+where
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    ReqBody: AnyBody,
+    ResBody: OriginBody,
+{
+    type Body = ResBody;
+    type Error = S::Error;
+
+    async fn send(
+        mut self,
+        request: Request<RequestBody<ReqBody>>,
+    ) -> Result<Response<ResBody>, S::Error> {
+        poll_fn(|cx| self.poll_ready(cx)).await?;
+        self.call(request).await
+    }
+}
+
+/// What a request needs to call the inner service.
+pub(super) struct Upstream<S, ReqBody: Body> {
+    pub(super) inner: S,
+    pub(super) body: RequestBody<ReqBody>,
+}
+
+/// A request, and all that is needed to answer it from the store. It knows no type of the inner service.
+pub(super) struct RequestContext<B> {
+    pub(super) cache: Arc<Inner<B>>,
+    pub(super) parts: request::Parts,
+    pub(super) url: RequestUrl,
+    pub(super) options: CacheOptions,
+    /// What was read of its body for the key.
+    content: (Vec<Bytes>, Option<HeaderMap>),
+    /// When the request arrived. `None` where no time limit depends on it.
+    pub(super) arrived: Option<Instant>,
+    /// Whether it has waited for another request's call.
+    pub(super) has_waited: bool,
+    /// The reason for the miss before it waited for another request's call.
+    pub(super) first_reason: Option<Miss>,
+}
+
+/// The calls that a request is part of, in the extensions of what the inner service receives. Where
+/// one layer stands in a stack twice, the inner one finds the call of the outer one here.
+#[derive(Clone, Default)]
+struct OuterCalls(Vec<(usize, Key)>);
+
+impl<B> RequestContext<B> {
+    pub(super) fn new(
+        cache: Arc<Inner<B>>,
+        parts: request::Parts,
+        url: RequestUrl,
+        options: CacheOptions,
+        content: Content<'_>,
+    ) -> Self {
+        let content = (content.chunks.to_vec(), content.trailers.cloned());
+        Self {
+            cache,
+            parts,
+            url,
+            options,
+            content,
+            arrived: None,
+            has_waited: false,
+            first_reason: None,
+        }
+    }
+
+    /// What is looked up for it.
+    pub(super) fn view(&self) -> RequestRef<'_, B> {
+        RequestRef {
+            cache: &self.cache,
+            options: &self.options,
+            parts: &self.parts,
+            url: &self.url,
+            content: Content { chunks: &self.content.0, trailers: self.content.1.as_ref() },
+        }
+    }
+
+    /// Whether it is part of a call that this very layer makes for `key`. Waiting for that call, it
+    /// would wait for itself.
+    pub(super) fn is_inside_call(&self, key: &Key) -> bool {
+        let calls: Option<&OuterCalls> = self.parts.extensions.get();
+        calls.is_some_and(|calls| calls.0.contains(&(self.cache.shared.calls.id(), *key)))
+    }
+
+    /// What is left of the time that the request gives itself, where it names a limit.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let limit = self.cache.settings.rules.time_limit(&self.parts.headers)?;
+        Some(limit.saturating_sub(self.arrived?.elapsed()))
+    }
+
+    /// The head of the request as the origin receives it, marked as part of the call for `key`.
+    pub(super) fn forwarded(&self, key: &Key) -> request::Parts {
+        let mut forwarded = self.parts.clone();
+        if self.has_waited
+            && let Some(left) = self.time_left()
+        {
+            // Where no time is left, the inner service reports it in its own way.
+            self.cache.settings.rules.limit_time(&mut forwarded.headers, left);
+        }
+        let calls = forwarded.extensions.get_or_insert_default::<OuterCalls>();
+        calls.0.push((self.cache.shared.calls.id(), *key));
+        forwarded
+    }
+
+    /// Whether the request may wait for another request's call, and others for its own.
+    pub(super) fn may_coalesce(&self, key: &Key) -> bool {
+        let settings = &self.cache.settings;
+        self.options.coalesce.unwrap_or(settings.calls.coalesce)
+            && self.may_store(key)
+            && !settings.rules.is_personal(&self.parts.headers)
+    }
+
+    /// Whether the response can be expected to be stored: the request allows it, and the last
+    /// response was not refused.
+    pub(super) fn may_store(&self, key: &Key) -> bool {
+        self.cache.settings.rules.may_keep(&self.options)
+            && !self.cache.shared.calls.is_hit_for_miss(key)
+    }
+}
+
+/// What is looked up for a request.
+pub(super) struct RequestRef<'a, B> {
+    pub(super) cache: &'a Inner<B>,
+    pub(super) options: &'a CacheOptions,
+    pub(super) parts: &'a request::Parts,
+    pub(super) url: &'a RequestUrl,
+    pub(super) content: Content<'a>,
+}
+
+impl<B> Clone for RequestRef<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for RequestRef<'_, B> {}
+
+impl<B> RequestRef<'_, B> {
+    /// The primary key of a request with this method for the same URL.
+    pub(super) fn primary(&self, method: &Method) -> Key {
+        let Self { cache, options, parts, url, content } = self;
+        let recipe = &cache.settings.recipe;
+        options.key.unwrap_or_else(|| recipe.primary(method, url, parts, *content))
+    }
+
+    /// The key of the variant that the request selects by these names.
+    pub(super) fn variant(&self, primary: &Key, names: &[HeaderName]) -> Key {
+        self.cache.settings.recipe.variant(primary, names, &self.parts.headers)
+    }
+}

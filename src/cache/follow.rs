@@ -1,0 +1,279 @@
+//! Joins a call in flight, and what a follower does with its outcome.
+
+use std::time::Duration;
+
+use http::{HeaderName, Response};
+use http_body::Body;
+
+use super::{
+    body::ResponseBody,
+    coalesce::{CallInfo, Join, PendingInvalidations},
+    context::{OriginBody, RequestContext},
+    lookup::{Found, Lookup, Selected},
+    no_vary_search,
+    outcome::{self, Followed, Freshened, Leader, Share},
+    respond,
+    tee::{self, SharedBody, Tee},
+};
+use crate::{
+    entry::Head,
+    policy::Verdict,
+    runtime::within,
+    status::{CacheStatus, Miss, Stale},
+    store::Store,
+};
+
+/// How many calls that fail a request waits for, one after the other, before it makes its own.
+const MAX_FAILURES: u32 = 2;
+
+/// How often a request looks into the store again because something was stored meanwhile. After that
+/// it makes its own call: what is stored is of no use to it.
+const MAX_LOOKUPS: u32 = 8;
+
+/// How a request takes part in coalescing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It makes its own call, which nobody joins.
+    Independent,
+    /// It joins a call in flight, or makes one that others may join. It has looked into the store
+    /// again so often.
+    MayJoin { lookups: u32 },
+    /// It makes its own call, which others may join.
+    MustLead,
+}
+
+impl Mode {
+    pub(super) fn of<B>(ctx: &RequestContext<B>, lookup: &Lookup) -> Self {
+        match () {
+            () if !ctx.may_coalesce(&lookup.key.key) => Self::Independent,
+            () if ctx.options.force_refresh => Self::MustLead,
+            () => Self::MayJoin { lookups: 0 },
+        }
+    }
+
+    /// The mode after another look into the store.
+    fn after_lookup(self) -> Self {
+        match self {
+            Self::MayJoin { lookups: MAX_LOOKUPS } => Self::Independent,
+            Self::MayJoin { lookups } => Self::MayJoin { lookups: lookups + 1 },
+            mode => mode,
+        }
+    }
+}
+
+/// What comes of joining.
+pub(super) enum Joined<ResBody: Body> {
+    /// The request makes the call.
+    Leader(Leader, Lookup),
+    Response(Response<ResponseBody<ResBody>>),
+    /// The request goes on with this.
+    Retry(Mode, Lookup),
+}
+
+impl<B: Store> RequestContext<B> {
+    /// Joins the call in flight for the request, or begins one.
+    pub(super) async fn join<ResBody: OriginBody>(
+        &mut self,
+        lookup: Lookup,
+        mode: Mode,
+    ) -> Joined<ResBody> {
+        let key = lookup.key.key;
+        let join = match mode {
+            _ if self.is_inside_call(&key) => Join::Independent,
+            Mode::Independent => Join::Independent,
+            Mode::MustLead => Join::MustLead,
+            Mode::MayJoin { .. } => Join::Either,
+        };
+        let max_failures = if self.serves_stale_if_error(&lookup) { 1 } else { MAX_FAILURES };
+        let (calls, info) = (&self.cache.shared.calls, self.call_info(&lookup));
+        let share = match calls.join(&key, info, lookup.generation, join, max_failures) {
+            outcome::Joined::Leader(leader) => return Joined::Leader(self.counted(leader), lookup),
+            // The call began before this request arrived.
+            outcome::Joined::Share(share) if self.options.refresh || self.has_expired(&share) => {
+                return Joined::Retry(Mode::MustLead, lookup);
+            }
+            outcome::Joined::Share(share) => share,
+            outcome::Joined::LookAgain | outcome::Joined::InFlight => {
+                return self.look_again(mode).await;
+            }
+            outcome::Joined::Follower(follower) => {
+                self.has_waited = true;
+                match within(self.longest_wait(), follower).await {
+                    Some(Followed::Leader(leader)) => {
+                        return Joined::Leader(self.counted(leader), lookup);
+                    }
+                    Some(Followed::Share(share)) => share,
+                    // Nothing was fetched that is as new as this request demands.
+                    Some(Followed::JoinAgain) => return self.look_for(mode).await,
+                    Some(Followed::Failed) => return self.stale_or_own_call(lookup),
+                    // It has waited long enough.
+                    None => return Joined::Retry(Mode::Independent, lookup),
+                }
+            }
+        };
+        self.has_waited = true;
+        self.take_share(share, lookup, mode).await
+    }
+
+    /// Answers with the share of another request's call.
+    async fn take_share<ResBody: OriginBody>(
+        &mut self,
+        share: Share,
+        lookup: Lookup,
+        mode: Mode,
+    ) -> Joined<ResBody> {
+        match share {
+            Share::Independent => Joined::Retry(Mode::Independent, lookup),
+            Share::LookAgain => self.look_again(mode).await,
+            Share::Freshened(freshened) if !self.may_follow(&freshened.head) => {
+                Joined::Retry(Mode::Independent, lookup)
+            }
+            Share::Freshened(freshened) => match self.freshened(&freshened, lookup) {
+                Some(response) => Joined::Response(response),
+                None => self.look_again(mode).await,
+            },
+            // A key of the user's own may serve several methods. Another clone of the layer may store
+            // what the rules of this one forbid.
+            Share::Body(tee, _) if !self.may_be_answered_by(&tee) => {
+                Joined::Retry(Mode::Independent, lookup)
+            }
+            Share::Body(tee, joined) => {
+                if let Some(names) = self.names_of_another_variant(&tee, &lookup) {
+                    let lookup = self.view().lookup_variant(lookup.key, &names).await;
+                    return Joined::Retry(mode.after_lookup(), lookup);
+                }
+                match joined {
+                    tee::Joined::FromStart(reader) => {
+                        let body = SharedBody::follow(tee.clone(), reader);
+                        Joined::Response(self.shared(&tee, body, lookup.reason))
+                    }
+                    tee::Joined::Late(settling) => {
+                        let settled = within(self.longest_wait(), settling.settled()).await;
+                        let mode = if settled.is_none() { Mode::Independent } else { mode };
+                        self.look_again(mode).await
+                    }
+                }
+            }
+        }
+    }
+
+    /// As many calls have failed as this request waits for. It is answered with the stale response,
+    /// or makes its own call.
+    fn stale_or_own_call<ResBody: OriginBody>(&self, lookup: Lookup) -> Joined<ResBody> {
+        match lookup.found {
+            Found::Stale(selected) if self.serves_stale(&selected) => {
+                let verdict = Verdict::Stale(Stale::IfError);
+                Joined::Response(respond::from_store(self, selected, verdict, lookup.reason))
+            }
+            found => Joined::Retry(Mode::Independent, Lookup { found, ..lookup }),
+        }
+    }
+
+    /// The stored response that this request has found, with the head that another request's call has
+    /// freshened. `None` if that was another entry.
+    fn freshened<ResBody: OriginBody>(
+        &self,
+        freshened: &Freshened,
+        lookup: Lookup,
+    ) -> Option<Response<ResponseBody<ResBody>>> {
+        let Found::Stale(mut selected) = lookup.found else { return None };
+        let reason = self.first_reason.unwrap_or(lookup.reason);
+        let Selected { key, hit } = &mut selected;
+        if *key != freshened.key || hit.version != freshened.version {
+            return None;
+        }
+        hit.head = freshened.head.clone();
+        let now = self.cache.settings.clock.now();
+        let status = CacheStatus::revalidated(reason, *key, &hit.head, now, true, freshened.stored);
+        Some(respond::stored(&self.cache, &self.parts, selected, status))
+    }
+
+    /// A response in flight.
+    fn shared<ResBody: OriginBody>(
+        &self,
+        tee: &Tee,
+        body: SharedBody<ResBody::Error>,
+        reason: Miss,
+    ) -> Response<ResponseBody<ResBody>> {
+        let (head, progress) = (&tee.head, tee.progress.clone());
+        let now = self.cache.settings.clock.now();
+        let reason = self.first_reason.unwrap_or(reason);
+        let status = CacheStatus::coalesced(reason, tee.key, Some(head), now, progress);
+        let response = respond::not_modified(&self.parts, head)
+            .unwrap_or_else(|| respond::shared(head, ResponseBody::shared(body)));
+        respond::report(&self.cache, response, status)
+    }
+
+    /// Looks into the store again, after another request's call.
+    async fn look_again<ResBody: OriginBody>(&mut self, mode: Mode) -> Joined<ResBody> {
+        // What was fetched since this request arrived is as new as it demands.
+        self.options.refresh &= !self.has_waited;
+        self.look_for(mode).await
+    }
+
+    /// Looks into the store again, for what the request demands.
+    async fn look_for<ResBody: OriginBody>(&self, mode: Mode) -> Joined<ResBody> {
+        Joined::Retry(mode.after_lookup(), no_vary_search::lookup(self.view()).await)
+    }
+}
+
+impl<B: Store> RequestContext<B> {
+    /// What is known of a call for the request.
+    pub(super) fn call_info(&self, lookup: &Lookup) -> CallInfo {
+        CallInfo {
+            primary: lookup.key.primary,
+            part: None,
+            url: self.url.text.as_str().into(),
+            tags: self.options.tags.clone(),
+            removed: PendingInvalidations::default(),
+        }
+    }
+
+    fn counted(&self, leader: outcome::Uncounted) -> Leader {
+        Leader::counted(leader, self.cache.observer())
+    }
+
+    /// The longest that the request waits for another request's call.
+    fn longest_wait(&self) -> Option<Duration> {
+        let longest = self.cache.settings.calls.coalesce_wait;
+        [longest, self.time_left()].into_iter().flatten().min()
+    }
+
+    /// Whether the response in flight has expired already: its body may go on for long.
+    fn has_expired(&self, share: &Share) -> bool {
+        let now = self.cache.settings.clock.now();
+        matches!(share, Share::Body(tee, _) if tee.head.is_expired(now))
+    }
+
+    /// Whether the response in flight may answer this request by this layer's own rules.
+    fn may_be_answered_by(&self, tee: &Tee) -> bool {
+        *tee.head.method() == self.parts.method
+            && self.cache.settings.rules.may_answer(&self.parts.method, &tee.head).is_ok()
+            && self.may_follow(&tee.head)
+    }
+
+    /// Whether a response with this head, which another request's call has brought, may answer this
+    /// request.
+    fn may_follow(&self, head: &Head) -> bool {
+        let now = self.cache.settings.clock.now();
+        self.cache.settings.rules.may_follow(&self.options, head, now)
+    }
+
+    /// Whether a stale response was found that may be served if the origin fails.
+    fn serves_stale_if_error(&self, lookup: &Lookup) -> bool {
+        matches!(&lookup.found, Found::Stale(selected) if self.serves_stale(selected))
+    }
+
+    fn serves_stale(&self, selected: &Selected) -> bool {
+        let now = self.cache.settings.clock.now();
+        let rules = &self.cache.settings.rules;
+        rules.may_stand_in(&self.options, &self.parts.method, &selected.hit.head, now)
+    }
+
+    /// The names that select the response in flight, if it is another variant than this request's.
+    fn names_of_another_variant(&self, tee: &Tee, lookup: &Lookup) -> Option<Vec<HeaderName>> {
+        let names = tee.names.as_ref()?;
+        let key = self.view().variant(&lookup.key.primary, names);
+        (key != tee.key).then(|| names.clone())
+    }
+}

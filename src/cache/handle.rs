@@ -1,0 +1,189 @@
+//! [`Handle`]: the store of a layer. Its observer hears of each operation, and damaged entries are
+//! evicted when they are found, or while their body is read. The next request then fetches the
+//! response anew, instead of failing at the same place for ever.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use crate::{
+    entry::Head,
+    event::{Observer, StoreOperation},
+    key::Key,
+    store::{Error, ErrorKind, Hit, Result, Store, StoredBody, Version, Writer},
+    time::Timestamp,
+};
+
+/// The store of a layer, and who observes it.
+#[derive(Debug)]
+pub(crate) struct Handle<B> {
+    store: Arc<B>,
+    pub(super) observer: Arc<Observer>,
+    /// Whether nothing may be removed, not even what is damaged.
+    pub(super) is_read_only: bool,
+}
+
+impl<B> Clone for Handle<B> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            observer: self.observer.clone(),
+            is_read_only: self.is_read_only,
+        }
+    }
+}
+
+impl<B> Handle<B> {
+    pub(super) fn new(store: B) -> Self {
+        Self { store: Arc::new(store), observer: Arc::default(), is_read_only: false }
+    }
+
+    pub(crate) fn store(&self) -> &B {
+        &self.store
+    }
+}
+
+impl<B: Store> Handle<B> {
+    /// Reads an entry. A damaged entry is evicted, and is an error.
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Hit>> {
+        let mut seen = None;
+        let get = async {
+            let Some(hit) = self.store.get(key).await? else { return Ok(None) };
+            seen = Some(hit.version);
+            hit.whole().map(Some)
+        };
+        let found = self.observer.asked(StoreOperation::Get, key, get).await;
+        if let Err(error) = &found
+            && error.kind() == ErrorKind::Corrupt
+        {
+            self.evict(key, seen).await;
+        }
+        found
+    }
+
+    /// Begins to write an entry.
+    pub(crate) async fn put(&self, key: &Key, head: Head) -> Result<B::Writer> {
+        self.observer.asked(StoreOperation::Put, key, self.store.put(key, head)).await
+    }
+
+    /// Writes an entry that has no body.
+    pub(crate) async fn put_head(&self, key: &Key, head: Head) -> Result<()> {
+        let writer = self.put(key, head).await?;
+        self.observer.asked(StoreOperation::Finish, key, writer.finish(None)).await
+    }
+
+    /// Replaces the head of the entry that was seen. `false` if there is another entry by now.
+    pub(crate) async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
+        let update = self.store.update(key, seen, head);
+        self.observer.asked(StoreOperation::Update, key, update).await
+    }
+
+    pub(crate) async fn remove(&self, key: &Key) -> Result<bool> {
+        self.observer.asked(StoreOperation::Remove, key, self.store.remove(key)).await
+    }
+
+    /// Removes the entry that was seen. `false` if there is another entry by now.
+    pub(crate) async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        self.observer.asked(StoreOperation::Remove, key, self.store.remove_if(key, seen)).await
+    }
+
+    pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        self.observer.asked(StoreOperation::Remove, None, self.store.remove_tagged(tag)).await
+    }
+
+    pub(crate) async fn clear(&self) -> Result<()> {
+        self.observer.asked(StoreOperation::Remove, None, self.store.clear()).await
+    }
+
+    /// Writes heads that lead to a response, except those that are stored already. Where one is
+    /// missing, a request for another URL is a miss, so a failure is reported and no more.
+    pub(crate) async fn put_annotations(&self, annotations: Vec<(Key, Head)>) {
+        for (key, head) in annotations {
+            match self.get(&key).await {
+                Ok(Some(stored)) if says_the_same(&stored.head, &head) => {}
+                _ => drop(self.put_head(&key, head).await),
+            }
+        }
+    }
+
+    /// The body of a hit. A body that is read from the store as it streams is watched for damage.
+    pub(crate) fn watch(&self, body: StoredBody, key: Key, seen: Version) -> StoredBody {
+        if !body.is_streamed() {
+            return body;
+        }
+        let len = body.len();
+        let watched = Watched { body, handle: self.clone(), key, seen, eviction: None };
+        StoredBody::from_stream(len, watched)
+    }
+
+    /// Removes a damaged entry. If its version could be read, only that version is removed: by now,
+    /// another may have taken its place.
+    async fn evict(&self, key: &Key, seen: Option<Version>) {
+        if self.is_read_only {
+            return;
+        }
+        // The observer hears of a failure, and a missing entry is no failure.
+        drop(match seen {
+            Some(seen) => self.remove_if(key, seen).await,
+            None => self.remove(key).await,
+        });
+    }
+}
+
+/// Whether the stored annotation leads where the new one leads, for at least as long.
+fn says_the_same(stored: &Head, new: &Head) -> bool {
+    let lasts = |end: fn(&Head) -> Option<Timestamp>| later(end(stored), end(new)) == end(stored);
+    stored.is_note()
+        && (stored.url(), stored.headers()) == (new.url(), new.headers())
+        && lasts(Head::expires_at)
+        && lasts(Head::keep_until)
+}
+
+/// The later of two ends. `None` is never.
+pub(crate) fn later(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    Some(one?.max(other?))
+}
+
+/// A stored body that is being read.
+struct Watched<B> {
+    body: StoredBody,
+    handle: Handle<B>,
+    key: Key,
+    seen: Version,
+    /// The damage that was found, and the eviction that precedes its report.
+    eviction: Option<(Error, Eviction)>,
+}
+
+type Eviction = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl<B: Store> Stream for Watched<B> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.eviction.is_none() {
+            match ready!(this.body.poll_chunk(cx)) {
+                Some(Err(error)) => {
+                    let Handle { observer, .. } = &this.handle;
+                    observer.store_failed(StoreOperation::Read, Some(&this.key), &error);
+                    if error.kind() != ErrorKind::Corrupt {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    let (handle, key, seen) = (this.handle.clone(), this.key, this.seen);
+                    let eviction = Box::pin(async move { handle.evict(&key, Some(seen)).await });
+                    this.eviction = Some((error, eviction));
+                }
+                chunk => return Poll::Ready(chunk),
+            }
+        }
+        if let Some((_, eviction)) = &mut this.eviction {
+            ready!(eviction.as_mut().poll(cx));
+        }
+        Poll::Ready(this.eviction.take().map(|(error, _)| Err(error)))
+    }
+}

@@ -1,0 +1,216 @@
+//! Removals: by key, URL, tag and group, and what an answer of the origin ends.
+//!
+//! What is removed stays removed: calls in flight are invalidated first, so that none of them brings it
+//! back. The observer hears of the store's failures. A failure keeps nothing else from being removed.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{
+    coalesce::{CallId, PendingInvalidations},
+    context::RequestRef,
+    layer::Inner,
+    lookup::{LookupKey, read},
+};
+use crate::{
+    entry::Head,
+    key::{Key, Recipe, split_query},
+    store::{Error, ErrorKind, Hit, Result, Store, Version},
+    time::Timestamp,
+};
+
+/// The methods whose plain keys a removal by URL removes without an index.
+pub(super) const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
+
+/// How often a change of an entry is tried while others change it.
+const TRIES: usize = 64;
+
+/// A change of an entry.
+pub(crate) enum Change {
+    Removal,
+    Head(Box<Head>),
+}
+
+/// # By key, URL, tag and group
+impl<B: Store> Inner<B> {
+    /// Removes everything that is stored for `url` (normalised): every method, variant, body and user.
+    /// The call that the removal belongs to may be spared.
+    pub(crate) async fn remove_url(
+        &self,
+        recipe: &Recipe,
+        url: &str,
+        spared: Option<&PendingInvalidations>,
+    ) -> Result<u64> {
+        self.shared.calls.invalidate_url(url, spared).await;
+        let mut removed = Ok(0);
+        for method in &PLAIN {
+            let plain = self.handle.remove(&recipe.plain(method, url)).await;
+            removed = both(removed, plain.map(u64::from));
+        }
+        removed = both(removed, self.handle.remove_tagged(&recipe.url_tag(url)).await);
+        if self.settings.uses_no_vary_search() {
+            // The response to another query may answer this one: all of the path that may are removed.
+            removed = both(removed, self.remove_path(recipe, url, spared).await);
+        }
+        removed
+    }
+
+    /// Removes the responses for the path of `url` that may answer other queries.
+    pub(crate) async fn remove_path(
+        &self,
+        recipe: &Recipe,
+        url: &str,
+        spared: Option<&PendingInvalidations>,
+    ) -> Result<u64> {
+        let path = split_query(url).0;
+        let matches = |url: &str| split_query(url).0 == path;
+        self.remove_tagged_where(&recipe.path_tag(path), matches, spared).await
+    }
+
+    /// Removes what lies under `key`, whatever it belongs to.
+    pub(crate) async fn remove_key(&self, key: &Key) -> Result<u64> {
+        // The response of any call may turn out to lie there.
+        self.shared.calls.fence(|_| true);
+        self.remove_entry(key).await
+    }
+
+    /// Removes what lies under `key`, and the calls that are known to bring it.
+    pub(crate) async fn remove_entry(&self, key: &Key) -> Result<u64> {
+        self.shared.calls.invalidate_key(key).await;
+        self.handle.remove(key).await.map(u64::from)
+    }
+
+    pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        self.remove_tagged_where(tag, |_| true, None).await
+    }
+
+    /// Removes what carries the tag of a group, which belongs to the origin of `url`.
+    pub(crate) async fn remove_group(
+        &self,
+        tag: &str,
+        url: &str,
+        spared: Option<&PendingInvalidations>,
+    ) -> Result<u64> {
+        let own = origin(url);
+        self.remove_tagged_where(tag, |url| origin(url) == own, spared).await
+    }
+
+    /// Removes what carries `tag`, which only responses for matching URLs can.
+    async fn remove_tagged_where(
+        &self,
+        tag: &str,
+        matches: impl Fn(&str) -> bool,
+        spared: Option<&PendingInvalidations>,
+    ) -> Result<u64> {
+        let calls = &self.shared.calls;
+        calls.fence(matches);
+        let mut removed = Ok(0);
+        for (key, seen) in calls.invalidate_tag(tag, spared).await {
+            removed = both(removed, self.handle.remove_if(&key, seen).await.map(u64::from));
+        }
+        both(removed, self.handle.remove_tagged(tag).await)
+    }
+
+    pub(crate) async fn clear(&self) -> Result<()> {
+        self.shared.calls.invalidate_all().await;
+        self.handle.clear().await
+    }
+
+    /// Changes the entry that was seen as `choose` says, and returns whether it did. An entry that was
+    /// changed meanwhile, such as by a 304, is read and judged again.
+    pub(crate) async fn change(
+        &self,
+        key: &Key,
+        mut seen: Version,
+        mut head: Arc<Head>,
+        choose: impl Fn(&Head) -> Option<Change>,
+    ) -> Result<bool> {
+        for _ in 0..TRIES {
+            let is_done = match choose(&head) {
+                None => return Ok(false),
+                Some(Change::Removal) => self.handle.remove_if(key, seen).await?,
+                Some(Change::Head(head)) => self.handle.update(key, seen, *head).await?,
+            };
+            if is_done {
+                return Ok(true);
+            }
+            match self.handle.get(key).await {
+                Ok(Some(Hit { head: now, version, .. })) => (head, seen) = (now, version),
+                Ok(None) => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        let message = format!("the entry of key {key} kept changing; it was tried {TRIES} times");
+        Err(Error::new(ErrorKind::Unavailable, "entries", message))
+    }
+}
+
+/// # What an answer ends
+impl<B: Store> RequestRef<'_, B> {
+    /// Keeps the responses of older calls out of the store that the request selects. Returns whether
+    /// there were any.
+    pub(super) async fn supersede_in_flight(self, key: &LookupKey, call: &CallId) -> bool {
+        let variant = |names: &[_]| self.variant(&key.primary, names);
+        self.cache.shared.calls.supersede_selected(call, &key.key, variant).await
+    }
+
+    /// Removes the entry that was seen, or what an answer to a request no later than `requested_at`
+    /// has made of it since.
+    pub(super) async fn remove_superseded(
+        self,
+        key: &Key,
+        seen: Version,
+        head: &Arc<Head>,
+        requested_at: Timestamp,
+    ) {
+        let is_older = |head: &Head| head.is_response() && head.requested_at() <= requested_at;
+        let removal = |head: &Head| is_older(head).then_some(Change::Removal);
+        // The observer hears of a failure, and what was there stays.
+        drop(self.cache.change(key, seen, head.clone(), removal).await);
+    }
+
+    /// Removes what an answer to the request ends: the response that it selects, the stored part of
+    /// that, and the answers to the other one of GET and HEAD. What was requested later than the
+    /// answer stays, and so does what lies under the `spared` key.
+    pub(super) async fn remove_ended(
+        self,
+        key: &LookupKey,
+        spared: Option<Key>,
+        requested_at: Timestamp,
+    ) {
+        let Self { cache, options, parts, content, .. } = self;
+        let recipe = &cache.settings.recipe;
+        let mut primaries = vec![key.primary];
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        // Requests with bodies are told apart by them, and the other method has none.
+        if is_read && options.key.is_none() && content.chunks.is_empty() {
+            let is_get = parts.method == Method::GET;
+            let get = if is_get { key.primary } else { self.primary(&Method::GET) };
+            if cache.settings.rules.keeps_parts() {
+                primaries.push(recipe.part(&get));
+            }
+            primaries.push(if is_get { self.primary(&Method::HEAD) } else { get });
+        }
+        for primary in primaries {
+            // Most keys have nothing, and a read costs less than a removal.
+            let read = read(cache, primary, Some(&parts.headers)).await;
+            let Ok(Some(hit)) = read.found else { continue };
+            if spared != Some(read.key.key) {
+                self.remove_superseded(&read.key.key, hit.version, &hit.head, requested_at).await;
+            }
+        }
+    }
+}
+
+/// Scheme and authority of a normalised URL.
+fn origin(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |end| end + 3);
+    url[authority..].find('/').map_or(url, |end| &url[..authority + end])
+}
+
+/// How many entries both have removed, or the first error.
+pub(crate) fn both(one: Result<u64>, other: Result<u64>) -> Result<u64> {
+    Ok(one? + other?)
+}

@@ -1,0 +1,154 @@
+//! [`Outcome`]: what a call comes to, and what each of its followers receives.
+
+use std::sync::Arc;
+
+use super::{
+    coalesce::{self, CallId, CallOutcome, Shareable, View},
+    tee::{self, Tee},
+};
+use crate::{
+    entry::Head,
+    event::{Event, Observer},
+    key::Key,
+    status::{Refusal, Stored},
+    store::Version,
+};
+use http::StatusCode;
+
+pub(crate) type Calls = coalesce::Calls<Outcome>;
+pub(crate) type Leader = coalesce::Leader<Outcome>;
+pub(crate) type Uncounted = coalesce::Uncounted<Outcome>;
+pub(crate) type Joined = coalesce::Joined<Outcome>;
+pub(crate) type Followed = coalesce::Followed<Outcome>;
+
+/// What a call comes to.
+#[derive(Clone)]
+pub(crate) enum Outcome {
+    /// A response whose body is on its way into the store.
+    Body(Arc<Tee>),
+    /// The stored response was freshened.
+    Freshened(Arc<Freshened>),
+    /// A response that cannot be shared.
+    Independent,
+    /// The store has something newer, or nothing any more.
+    LookAgain,
+}
+
+/// A stored response with the head that a 304 made of it.
+#[derive(Debug)]
+pub(crate) struct Freshened {
+    pub(crate) key: Key,
+    /// The version of the entry that was revalidated.
+    pub(crate) version: Version,
+    pub(crate) head: Arc<Head>,
+    /// Whether the store has the new head.
+    pub(crate) stored: Stored,
+}
+
+/// What a follower receives.
+pub(crate) enum Share {
+    Body(Arc<Tee>, tee::Joined),
+    Freshened(Arc<Freshened>),
+    /// The follower makes its own call.
+    Independent,
+    LookAgain,
+}
+
+impl Shareable for Outcome {
+    type Key = Key;
+    type Share = Share;
+
+    fn share(&self) -> Option<Share> {
+        match self {
+            Self::Body(tee) => tee.join().map(|joined| Share::Body(tee.clone(), joined)),
+            Self::Freshened(freshened) => Some(Share::Freshened(freshened.clone())),
+            Self::Independent => Some(Share::Independent),
+            Self::LookAgain => Some(Share::LookAgain),
+        }
+    }
+
+    fn storage_key(&self) -> Option<&Key> {
+        match self {
+            Self::Body(tee) => Some(&tee.key),
+            // A freshened response is stored already, by compare and swap.
+            Self::Freshened(_) | Self::Independent | Self::LookAgain => None,
+        }
+    }
+}
+
+impl CallOutcome for Outcome {
+    fn view(&self) -> View<'_> {
+        match self {
+            Self::Body(tee) => {
+                View::Storing { key: &tee.key, head: &tee.head, names: tee.names.as_deref() }
+            }
+            Self::Freshened(it) => View::Freshened { key: &it.key, head: &it.head },
+            Self::Independent | Self::LookAgain => View::Nothing,
+        }
+    }
+
+    async fn keep_out(&self, why: Refusal) {
+        if let Self::Body(tee) = self {
+            tee.keep_out(why).await;
+        }
+    }
+}
+
+/// The leader's permission to store the response of its call.
+pub(crate) struct Permit {
+    leader: Leader,
+    calls: Calls,
+    observer: Arc<Observer>,
+    /// The key that the response is stored under.
+    key: Key,
+    /// The key that the request was looked up under. It is another one if the response varies, and
+    /// nobody knew.
+    lookup_key: Key,
+}
+
+impl Permit {
+    /// Settles the call with the response, whose body is about to start. Forbids to store it if it
+    /// was removed in flight, or is superseded.
+    pub(crate) fn settle(
+        mut leader: Leader,
+        tee: &Arc<Tee>,
+        calls: Calls,
+        observer: Arc<Observer>,
+        lookup_key: Key,
+    ) -> Self {
+        let may_store = leader.settle(Outcome::Body(tee.clone()));
+        let is_removed = leader.is_invalidated()
+            || leader.info(|call| call.removed.contains(&tee.key, &tee.head));
+        if is_removed {
+            tee.forbid(Refusal::Removed);
+        } else if !may_store {
+            tee.forbid(Refusal::Superseded);
+        }
+        Self { leader, calls, observer, key: tee.key, lookup_key }
+    }
+
+    fn call(&self) -> CallId {
+        self.leader.id()
+    }
+}
+
+impl tee::Permit for Permit {
+    fn supersede(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (calls, call, key) = (self.calls.clone(), self.call(), self.key);
+        async move { calls.supersede(&call, &key).await }
+    }
+
+    fn finish(mut self, stored: Result<u64, Refusal>) {
+        match stored {
+            Ok(bytes) => {
+                self.observer.tell(&Event::Stored { key: &self.key, bytes });
+                self.calls.stored(&self.lookup_key);
+                self.leader.has_stored();
+            }
+            Err(refusal) => {
+                self.calls.refused(&self.lookup_key, refusal, StatusCode::OK);
+                self.observer.tell(&Event::NotStored { key: &self.key, refusal });
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! [`Peeked`]: a response body whose start may have been read already, to see whether it fails at once
+//! while a stale response can still be served instead.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+/// How many bytes are read ahead at most.
+const AHEAD: usize = 64 * 1024;
+
+/// How many frames are read ahead at most.
+const AHEAD_FRAMES: usize = 64;
+
+/// A body of the inner service, and the frames that were read of it.
+pub(crate) struct Peeked<B> {
+    peeked: VecDeque<Frame<Bytes>>,
+    body: Pin<Box<B>>,
+    has_ended: bool,
+}
+
+impl<B: Body<Data = Bytes>> Peeked<B> {
+    /// A body that has not been read.
+    pub(crate) fn unread(body: B) -> Self {
+        let has_ended = body.is_end_stream();
+        Self { peeked: VecDeque::new(), body: Box::pin(body), has_ended }
+    }
+
+    /// Waits for the first frame, and reads what is there at once after it.
+    ///
+    /// # Errors
+    ///
+    /// If the body fails within that.
+    pub(crate) async fn peek(&mut self) -> Result<(), B::Error> {
+        let mut read = 0;
+        while !self.has_ended && read < AHEAD && self.peeked.len() < AHEAD_FRAMES {
+            let has_first = !self.peeked.is_empty();
+            let next = poll_fn(|cx| match self.body.as_mut().poll_frame(cx) {
+                Poll::Pending if has_first => Poll::Ready(None),
+                frame => frame.map(Some),
+            });
+            match next.await {
+                None => break,
+                Some(None) => self.has_ended = true,
+                Some(Some(Err(error))) => return Err(error),
+                Some(Some(Ok(frame))) => {
+                    read += frame.data_ref().map_or(0, Bytes::len);
+                    self.has_ended = self.body.is_end_stream();
+                    self.peeked.push_back(frame);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The trailers, if they have been read already.
+    pub(crate) fn trailers(&self) -> Option<&HeaderMap> {
+        self.peeked.iter().find_map(Frame::trailers_ref)
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.peeked.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None if self.has_ended => Poll::Ready(None),
+            None => self.body.as_mut().poll_frame(cx),
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.peeked.is_empty() && (self.has_ended || self.body.is_end_stream())
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let peeked: u64 =
+            self.peeked.iter().filter_map(Frame::data_ref).map(|chunk| chunk.len() as u64).sum();
+        let rest = if self.has_ended { SizeHint::with_exact(0) } else { self.body.size_hint() };
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(peeked));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(peeked)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+}

@@ -1,0 +1,137 @@
+//! Refreshes a stored response in the background, while it is served.
+//!
+//! The tasks belong to the layer: [`CacheLayer::idle`](super::CacheLayer::idle) waits for them, and
+//! dropping its last handle stops them. The cache spawns nothing else. Without a tokio runtime there is
+//! no refresh in the background: requests then call the origin themselves.
+
+use std::{future::poll_fn, sync::Arc, thread};
+
+use super::{
+    coalesce::Join,
+    context::{AnyBody, Origin, RequestContext, Upstream},
+    error::{RefreshError, RefreshFailure},
+    fetch::{Fetched, Received},
+    layer::Inner,
+    lookup::Lookup,
+    outcome::{Joined, Leader},
+};
+use crate::{
+    event::{Event, Spanned},
+    key::Key,
+    policy,
+    status::{Refusal, Stored},
+    store::Store,
+};
+
+/// Begins a call for the stale response, unless one is in flight, or the last one failed a moment ago.
+pub(super) fn start<S, B, ReqBody>(
+    mut ctx: RequestContext<B>,
+    upstream: Upstream<S, ReqBody>,
+    lookup: Lookup,
+) where
+    S: Origin<ReqBody>,
+    B: Store,
+    ReqBody: AnyBody,
+{
+    let key = lookup.key.key;
+    let cache = ctx.cache.clone();
+    let (shared, rules) = (&cache.shared, &cache.settings.rules);
+    if rules.read_only || rules.is_personal(&ctx.parts.headers) {
+        return;
+    }
+    if !shared.backoff.begin(key, lookup.now) {
+        return;
+    }
+    let info = ctx.call_info(&lookup);
+    let joined = shared.calls.join(&key, info, lookup.generation, Join::UnlessInFlight, 0);
+    let Joined::Leader(leader) = joined else {
+        shared.backoff.abandoned(&key);
+        return;
+    };
+    let leader = Leader::counted(leader, cache.observer());
+    cache.observer().tell(&Event::Called { key: &key, reason: lookup.reason, is_refresh: true });
+    // The conditions are about the caller's copy, and the caller has been answered.
+    policy::remove_conditions(&mut ctx.parts.headers);
+    let limit = cache.settings.calls.refresh_timeout;
+    rules.limit_time(&mut ctx.parts.headers, limit);
+    // Made here: a task may be dropped before it begins.
+    let report = Report { cache: cache.clone(), key, url: ctx.url.text.clone() };
+    let running = Running(Some(report));
+    cache.tasks.spawn(Spanned::refresh(cache.observer(), &key, async move {
+        let refreshed = tokio::time::timeout(limit, refresh(ctx, upstream, lookup, leader)).await;
+        running.report(refreshed.unwrap_or(Err(RefreshError::TimedOut)));
+    }));
+}
+
+async fn refresh<S, B, ReqBody>(
+    mut ctx: RequestContext<B>,
+    upstream: Upstream<S, ReqBody>,
+    lookup: Lookup,
+    leader: Leader,
+) -> Result<(), RefreshError>
+where
+    S: Origin<ReqBody>,
+    B: Store,
+    ReqBody: AnyBody,
+{
+    // Whatever fails, the stored response is served on.
+    let stored = match ctx.call_origin(upstream, lookup, leader, |_, _| true).await {
+        Fetched::Failed(_) => return Err(RefreshError::Call),
+        Fetched::StaleIfError(_, why) => return Err(why),
+        Fetched::Freshened(_, stored) => stored,
+        Fetched::Received(Received::NotStored(_, _, _, refusal)) => Stored::No(refusal),
+        Fetched::Received(Received::Storing(_, tee, mut body)) => {
+            while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
+                frame.map_err(|_| RefreshError::Body)?;
+            }
+            match tee.progress.get() {
+                Some(Err(refusal)) => Stored::No(*refusal),
+                _ => Stored::Yes,
+            }
+        }
+    };
+    match stored {
+        // A newer response, or a removal, is as good as a refresh.
+        Stored::Yes | Stored::Pending => Ok(()),
+        Stored::No(Refusal::Superseded | Refusal::Removed) => Ok(()),
+        Stored::No(refusal) => Err(RefreshError::NotStored(refusal)),
+    }
+}
+
+/// Reports how a refresh ended.
+struct Report<B> {
+    cache: Arc<Inner<B>>,
+    key: Key,
+    url: String,
+}
+
+impl<B> Report<B> {
+    fn report(self, refreshed: Result<(), RefreshError>) {
+        let Self { cache, key, url } = self;
+        let Err(reason) = refreshed else { return cache.shared.backoff.succeeded(&key) };
+        cache.shared.backoff.failed(&key, cache.settings.clock.now());
+        let failure = RefreshFailure { key, url, reason };
+        cache.observer().tell(&Event::RefreshFailed { failure: &failure });
+    }
+}
+
+/// Reports a refresh that panics, too. A refresh that is stopped has nothing to report.
+struct Running<B>(Option<Report<B>>);
+
+impl<B> Running<B> {
+    fn report(mut self, refreshed: Result<(), RefreshError>) {
+        if let Some(report) = self.0.take() {
+            report.report(refreshed);
+        }
+    }
+}
+
+impl<B> Drop for Running<B> {
+    fn drop(&mut self) {
+        match self.0.take() {
+            Some(report) if thread::panicking() => report.report(Err(RefreshError::Panicked)),
+            Some(Report { cache, key, .. }) => cache.shared.backoff.abandoned(&key),
+            None => {}
+        }
+    }
+}

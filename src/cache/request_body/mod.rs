@@ -1,0 +1,183 @@
+//! [`RequestBody`]: what the inner service receives: the caller's body, or what was read of it for the key and the rest.
+
+use std::{
+    fmt, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::key::Content;
+
+mod budget;
+mod buffered;
+
+pub(crate) use self::budget::Budget;
+use self::budget::Share;
+
+pin_project! {
+    /// The body of a request as the inner service receives it.
+    ///
+    /// Where the cache has nothing to do with a request, this is the caller's body, untouched and unbuffered. Where the
+    /// body is part of the key, this is what was read of it, then the rest, or the error with which it ended: the same
+    /// bytes, trailers and error that the caller's body gives.
+    #[derive(Clone)]
+    pub struct RequestBody<B: Body> {
+        // The bound stands here because the error, whose type is the body's, waits here for its turn.
+        chunks: Vec<Bytes>,
+        // How many of the chunks have been handed on.
+        sent: usize,
+        trailers: Option<HeaderMap>,
+        error: Option<B::Error>,
+        share: Option<Arc<Share>>,
+        #[pin]
+        rest: Rest<B>,
+    }
+}
+
+pin_project! {
+    #[project = RestProj]
+    #[derive(Clone)]
+    enum Rest<B> {
+        Ended,
+        Untouched { #[pin] body: B },
+        // A body that has been polled may not move any more, so it was boxed before it was.
+        Begun { body: Pin<Box<B>> },
+    }
+}
+
+impl<B: Body> RequestBody<B> {
+    /// The caller's body, where it is still as the caller gave it: that of a request that went past the cache, and one
+    /// that is empty. What the cache has read something of, and what it sends by itself in the background, is made into
+    /// such a body by `wrap`.
+    ///
+    /// For a client with a body type of its own, which can do more with that than with one that is wrapped: reqwest sends
+    /// its own bodies once more where a server redirects it or refuses an HTTP/2 stream.
+    ///
+    /// ```rust,ignore
+    /// .map_request(|request: Request<RequestBody<_>>| {
+    ///     request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
+    /// })
+    /// ```
+    pub fn into_inner_or_else(self, wrap: impl FnOnce(Self) -> B) -> B {
+        // A body that is untouched has nothing in front of it.
+        match self.rest {
+            Rest::Untouched { body } => body,
+            rest => wrap(Self { rest, ..self }),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> RequestBody<B> {
+    /// The body as it is.
+    pub(crate) fn untouched(body: B) -> Self {
+        Self::with_rest(Rest::Untouched { body })
+    }
+
+    /// A body that has ended.
+    pub(crate) fn ended() -> Self {
+        Self::with_rest(Rest::Ended)
+    }
+
+    fn with_rest(rest: Rest<B>) -> Self {
+        Self { chunks: Vec::new(), sent: 0, trailers: None, error: None, share: None, rest }
+    }
+
+    /// The same body for another call. It has what was read for the key.
+    pub(crate) fn for_another_call(&self) -> Self {
+        let mut again = Self::ended();
+        again.chunks.clone_from(&self.chunks);
+        again.trailers.clone_from(&self.trailers);
+        again.share.clone_from(&self.share);
+        again
+    }
+
+    fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.chunks.push(chunk);
+        }
+    }
+
+    /// What was read, for the key.
+    pub(crate) fn content(&self) -> Content<'_> {
+        Content { chunks: &self.chunks, trailers: self.trailers.as_ref() }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        if let Some(chunk) = this.chunks.get_mut(*this.sent).map(mem::take) {
+            *this.sent += 1;
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if let Some(trailers) = this.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        if let Some(error) = this.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let frame = match this.rest.as_mut().project() {
+            RestProj::Ended => return Poll::Ready(None),
+            RestProj::Untouched { body } => return body.poll_frame(cx),
+            RestProj::Begun { body } => ready!(body.as_mut().poll_frame(cx)),
+        };
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent == self.chunks.len()
+            && self.trailers.is_none()
+            && self.error.is_none()
+            && match &self.rest {
+                Rest::Ended => true,
+                Rest::Untouched { body } => body.is_end_stream(),
+                Rest::Begun { body } => body.is_end_stream(),
+            }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read: u64 = self.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        let rest = match &self.rest {
+            Rest::Ended if self.error.is_none() => SizeHint::with_exact(0),
+            Rest::Ended => SizeHint::new(),
+            Rest::Untouched { body } => body.size_hint(),
+            Rest::Begun { body } => body.size_hint(),
+        };
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(read));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+}
+
+impl<B: Body<Data = Bytes> + Default> Default for RequestBody<B> {
+    fn default() -> Self {
+        Self::untouched(B::default())
+    }
+}
+
+impl<B: Body> fmt::Debug for RequestBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the bytes: a request body may well be a password.
+        f.debug_struct("RequestBody")
+            .field("chunks_read", &self.chunks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

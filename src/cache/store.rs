@@ -1,0 +1,201 @@
+//! Whether a response may be stored, and as what: one decision for whole responses, for responses
+//! combined from parts, and for [`Entries::insert`](crate::Entries::insert).
+
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, request, response};
+
+use super::{
+    handle::later, invalidate::PLAIN, lookup::LookupKey, no_vary_search, settings::Settings,
+    tee::Limits, variance::Record,
+};
+use crate::{
+    entry::Head,
+    key::{Key, Recipe, RequestUrl, split_query},
+    options::CacheOptions,
+    policy::{self, Admission, Exchange, Vary},
+    status::Refusal,
+    time::Timestamp,
+};
+
+/// A response that may be stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) url: &'a RequestUrl,
+    pub(crate) exchange: Exchange<'a>,
+    pub(crate) key: &'a LookupKey,
+    /// Who brings it.
+    pub(crate) from: From<'a>,
+}
+
+/// Who brings a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum From<'a> {
+    Origin,
+    /// It is combined of the stored part with this head and the part from the origin.
+    Parts(Option<&'a Head>),
+    /// The user. The settings of methods, statuses and the predicate do not apply.
+    User,
+}
+
+/// What is stored of a response, and where.
+#[derive(Debug)]
+pub(crate) struct StoragePlan {
+    pub(crate) key: Key,
+    pub(crate) head: Head,
+    /// The request headers that select it, if it varies.
+    pub(crate) names: Option<Vec<HeaderName>>,
+    /// The variance record that leads to it, if it has to be written.
+    pub(crate) record: Option<Record>,
+    /// What leads to it from other URLs.
+    pub(crate) annotations: Vec<(Key, Head)>,
+}
+
+impl Candidate<'_> {
+    /// Whether the response may be stored, and as what.
+    pub(crate) fn storable(&self) -> Result<StoragePlan, Refusal> {
+        let Self { settings, exchange, .. } = *self;
+        let Exchange { options, request, response, now, .. } = exchange;
+        let rules = &settings.rules;
+        let admission = match self.from {
+            From::User => rules.admit_by_hand(&exchange)?,
+            From::Origin | From::Parts(_) => rules.admit(&exchange)?,
+        };
+        let keys = self.keys(admission.expires_at)?;
+        let head = self.head(&keys.key, &admission)?;
+        let head = match self.from {
+            From::Parts(Some(old)) => {
+                // Each tag of a part removes the whole.
+                let mut tags = rules.tags.renew(options, request, old, response)?;
+                let path = path_tag(settings, exchange.url, &response.headers);
+                tags.extend(path.filter(|tag| !tags.contains(tag)));
+                head.with_tags(rules.with_groups(tags, exchange.url, &response.headers)?)
+            }
+            _ => head,
+        };
+        let annotations = no_vary_search::annotations(settings, request, self.url, &head, now);
+        let StorageKeys { key, names, record } = keys;
+        Ok(StoragePlan { key, head, names, record, annotations })
+    }
+
+    /// How the body of the response may end, if it has at least so many bytes.
+    pub(crate) fn limits(&self, least: u64) -> Result<Limits, Refusal> {
+        let Self { settings, exchange: Exchange { request, response, .. }, .. } = *self;
+        // The length that the response to a HEAD names is that of another body.
+        let has_no_body =
+            request.method == Method::HEAD || response.status == StatusCode::NO_CONTENT;
+        let expected = if has_no_body { None } else { policy::content_length(&response.headers)? };
+        let max = settings.max_body;
+        if expected.is_some_and(|len| len > max) || least > max {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(Limits { expected, max, check: settings.rules.response_check(response)? })
+    }
+
+    /// The head that the response is stored with.
+    fn head(&self, key: &Key, admission: &Admission) -> Result<Head, Refusal> {
+        let Self { settings, exchange, .. } = *self;
+        let Exchange { url, request, response, requested_at, now, .. } = exchange;
+        let mut tags = settings.rules.tags.choose(own_options(request), request, response)?;
+        tags.extend(settings.rules.group_tags(url, &response.headers)?);
+        tags.extend(url_tag(&settings.recipe, key, &request.method, url));
+        tags.extend(path_tag(settings, url, &response.headers));
+        let (mut stored, ()) = Response::new(()).into_parts();
+        stored.status = response.status;
+        stored.version = response.version;
+        let fields = policy::end_to_end(&response.headers);
+        stored.headers = settings.rules.stored_fields(fields, admission, now);
+        Ok(Head::new(request.method.clone(), url, stored, now)
+            .with_expires_at(admission.expires_at)
+            .with_keep_until(self.keep_until(admission.expires_at))
+            .with_tags(tags)
+            .with_requested_at(requested_at))
+    }
+
+    /// Until when the response is of use. `None` is forever.
+    fn keep_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+        let Exchange { request, response, now, .. } = self.exchange;
+        let rules = &self.settings.rules;
+        rules.keep_until(own_options(request), &response.headers, expires_at, now)
+    }
+
+    /// The keys of the response, which expires at this time.
+    pub(super) fn keys(&self, expires_at: Option<Timestamp>) -> Result<StorageKeys, Refusal> {
+        let Self { settings, exchange, key: lookup_key, .. } = *self;
+        let Exchange { url, request, response, now, .. } = exchange;
+        let recipe = &settings.recipe;
+        let primary = &lookup_key.primary;
+        let names = match policy::vary(&response.headers, &recipe.ignored_headers) {
+            Vary::Anything => return Err(Refusal::Vary),
+            Vary::Nothing => return Ok(StorageKeys::primary(*primary)),
+            Vary::Names(names) => names,
+        };
+        // A header that is part of the primary key selects no variant: each hit would cost a second
+        // read.
+        let names: Vec<_> =
+            names.into_iter().filter(|name| !is_in_key(recipe, request, name)).collect();
+        if names.is_empty() {
+            return Ok(StorageKeys::primary(*primary));
+        }
+        let names = policy::union(&names, lookup_key.names());
+        let key = recipe.variant(primary, &names, &request.headers);
+        // The record is kept as long as the longest-lived variant that it leads to.
+        let known = lookup_key.record.as_ref().map(|head| (head.expires_at(), head.keep_until()));
+        let keep_until = self.keep_until(expires_at);
+        let ends = known.map_or((expires_at, keep_until), |(end, keep)| {
+            (later(end, expires_at), later(keep, keep_until))
+        });
+        if lookup_key.names() == names && known == Some(ends) {
+            return Ok(StorageKeys { key, names: Some(names), record: None });
+        }
+        let tag = url_tag(recipe, primary, &request.method, url);
+        let head = Head::variants(request.method.clone(), url, names.clone(), now)
+            .with_expires_at(ends.0)
+            .with_keep_until(ends.1)
+            .with_tags(tag.into_iter().collect());
+        let record = Some(Record { primary: *primary, head });
+        Ok(StorageKeys { key, names: Some(names), record })
+    }
+}
+
+/// Where a response is stored.
+pub(super) struct StorageKeys {
+    pub(super) key: Key,
+    pub(super) names: Option<Vec<HeaderName>>,
+    pub(super) record: Option<Record>,
+}
+
+impl StorageKeys {
+    fn primary(key: Key) -> Self {
+        Self { key, names: None, record: None }
+    }
+}
+
+fn own_options(request: &request::Parts) -> &CacheOptions {
+    CacheOptions::of(&request.extensions)
+}
+
+/// Whether requests that differ in the header `name` have different primary keys anyway.
+fn is_in_key(recipe: &Recipe, request: &request::Parts, name: &HeaderName) -> bool {
+    let is_made_from_headers = recipe.custom.is_none() && own_options(request).key.is_none();
+    is_made_from_headers && recipe.headers.contains(name)
+}
+
+/// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row for
+/// every entry would cost a store as much as the entry itself.
+fn url_tag(recipe: &Recipe, key: &Key, method: &Method, url: &str) -> Option<Box<str>> {
+    let is_plain = PLAIN.contains(method) && recipe.plain(method, url) == *key;
+    (!is_plain).then(|| recipe.url_tag(url))
+}
+
+/// The tag by which a removal finds a response with these fields that may answer other queries of its
+/// path.
+pub(super) fn path_tag(settings: &Settings, url: &str, fields: &HeaderMap) -> Option<Box<str>> {
+    let varies = settings.uses_no_vary_search() && settings.rules.url_variation(fields).is_some();
+    varies.then(|| settings.recipe.path_tag(split_query(url).0))
+}
+
+/// Whether a response with these fields varies by other headers than the stored one.
+pub(super) fn varies_anew(settings: &Settings, old: &Head, response: &response::Parts) -> bool {
+    let vary = |headers| policy::vary(headers, &settings.recipe.ignored_headers);
+    vary(old.headers()) != vary(&response.headers)
+}

@@ -1,0 +1,233 @@
+//! [`Source`]: reads the origin's body, and feeds the store with it.
+//!
+//! Nothing is spawned. The writer is a future ([`write_entry`](super::writer::write_entry)) that takes
+//! chunks from a [`Queue`]. The source puts them there and polls that future itself, whenever a reader
+//! needs more. So what nobody reads is not read from the origin either.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, SizeHint};
+
+use super::{
+    drive::{Drive, End, SourceState, Step},
+    writer::{Published, Queue, WriteFuture},
+};
+use crate::{
+    cache::peeked::Peeked,
+    policy::ResponseCheck,
+    status::{Progress, Refusal},
+    store::{ErrorKind, StoredBody},
+};
+
+/// The permission to store the response of a call.
+pub(crate) trait Permit: Send + 'static {
+    /// Keeps older responses out of the entry that is about to be published. Returns when none of
+    /// them can be stored any more.
+    fn supersede(&self) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Reports what became of the entry: the length of its body, or why it was not stored. Until
+    /// this, others may join the call.
+    fn finish(self, stored: Result<u64, Refusal>);
+}
+
+/// How a body may end.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// The length that the head names, if it names one.
+    pub(crate) expected: Option<u64>,
+    /// The length of the largest body that is stored.
+    pub(crate) max: u64,
+    /// What the policy checks of the body and its trailers.
+    pub(crate) check: ResponseCheck,
+}
+
+/// Holds the error that the body ends with. Only the leader receives it: it cannot be cloned.
+pub(crate) type ErrorSlot<E> = Arc<Mutex<Option<E>>>;
+
+/// The origin's body on its way to the readers and the store.
+pub(super) struct Source<B: Body, P: Permit> {
+    pub(super) body: Peeked<B>,
+    pub(super) error: ErrorSlot<B::Error>,
+    pub(super) queue: Arc<Queue>,
+    /// `None` once the entry is stored, or is given up.
+    pub(super) write: Option<WriteFuture>,
+    pub(super) progress: Progress,
+    pub(super) permit: Option<P>,
+    pub(super) limits: Limits,
+    pub(super) received: u64,
+    pub(super) has_ended: bool,
+}
+
+impl<B: Body, P: Permit> Source<B, P> {
+    /// Reports what became of the entry, once.
+    fn report(&mut self, stored: Result<u64, Refusal>) {
+        let is_first = self.progress.set(stored.map(|_| ())).is_ok();
+        if let Some(permit) = self.permit.take().filter(|_| is_first) {
+            permit.finish(stored);
+        }
+    }
+}
+
+impl<B: Body, P: Permit> Drop for Source<B, P> {
+    fn drop(&mut self) {
+        // What was written goes first: others may join the call until then.
+        self.write = None;
+        self.report(Err(Refusal::Dropped));
+    }
+}
+
+impl<B, P> Source<B, P>
+where
+    B: Body<Data = Bytes, Error: Send> + 'static,
+    P: Permit,
+{
+    /// Takes the next frame of the origin's body, counts it, and queues it for the store.
+    fn take(
+        &mut self,
+        frame: Option<Result<http_body::Frame<Bytes>, B::Error>>,
+    ) -> Step<StoredBody> {
+        let mut step = Step::default();
+        let frame = match frame {
+            None => {
+                step.end = Some(self.end(None));
+                return step;
+            }
+            Some(Err(error)) => {
+                self.abandon(Refusal::BodyFailed);
+                *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                self.has_ended = true;
+                step.end = Some(End::Failed);
+                return step;
+            }
+            Some(Ok(frame)) => frame,
+        };
+        match frame.into_data() {
+            Ok(chunk) => {
+                self.received = self.received.saturating_add(chunk.len() as u64);
+                if self.received > self.limits.max {
+                    self.abandon(Refusal::TooLarge);
+                } else if self.limits.expected.is_some_and(|expected| self.received > expected) {
+                    self.abandon(Refusal::Length);
+                } else if let Err(refusal) = self.limits.check.take(&chunk) {
+                    self.abandon(refusal);
+                } else if self.write.is_some() && !chunk.is_empty() {
+                    self.queue.push(chunk.clone());
+                }
+                step.chunk = Some(chunk);
+                if self.body.is_end_stream() {
+                    // As good as a `None`: a body says so only if no more will come.
+                    step.end = Some(self.end(None));
+                }
+            }
+            // There are no other frames than data and trailers yet.
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    step.end = Some(self.end(Some(trailers)));
+                }
+            }
+        }
+        step
+    }
+
+    /// The origin's body has ended.
+    fn end(&mut self, trailers: Option<HeaderMap>) -> End {
+        self.has_ended = true;
+        if self.limits.expected.is_some_and(|expected| self.received != expected) {
+            self.abandon(Refusal::Length);
+        }
+        if let Err(refusal) = self.limits.check.end(trailers.as_ref()) {
+            self.abandon(refusal);
+        }
+        self.queue.end(trailers.clone());
+        End::Whole(trailers)
+    }
+
+    /// Gives up storing the response.
+    fn abandon(&mut self, refusal: Refusal) {
+        if self.write.take().is_some() {
+            self.queue.clear();
+            self.report(Err(refusal));
+        }
+    }
+
+    /// Drives the writer. Ready with the copies when it has ended.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Vec<StoredBody>> {
+        let Some(write) = &mut self.write else { return Poll::Pending };
+        let Poll::Ready(result) = write.as_mut().poll(cx) else { return Poll::Pending };
+        self.write = None;
+        self.queue.clear();
+        let (verdict, copies) = match result {
+            Ok(Ok(Published { bytes, copies })) => (Ok(bytes), copies),
+            Ok(Err(refusal)) => (Err(refusal), Vec::new()),
+            Err(error) if error.kind() == ErrorKind::TooLarge => {
+                (Err(Refusal::TooLarge), Vec::new())
+            }
+            Err(error) => (Err(Refusal::StoreFailed(error.kind())), Vec::new()),
+        };
+        self.report(verdict);
+        Poll::Ready(copies)
+    }
+}
+
+impl<B, P> Drive for Source<B, P>
+where
+    B: Body<Data = Bytes, Error: Send> + Send + 'static,
+    P: Permit,
+{
+    type Copy = StoredBody;
+
+    fn poll_step(&mut self, behind: usize, cx: &mut Context<'_>) -> Poll<Step<StoredBody>> {
+        if self.write.is_some() {
+            self.queue.want_copies(behind);
+            if let Poll::Ready(copies) = self.poll_write(cx) {
+                return Poll::Ready(Step { copies, ..Step::default() });
+            }
+            if self.queue.is_full() {
+                return Poll::Pending;
+            }
+        }
+        if self.has_ended {
+            return Poll::Pending;
+        }
+        let Poll::Ready(frame) = self.body.poll_frame(cx) else { return Poll::Pending };
+        let mut step = self.take(frame);
+        // The store begins at once. If it has to wait, the next step finds it further.
+        if self.write.is_some()
+            && step.end.is_none()
+            && let Poll::Ready(copies) = self.poll_write(cx)
+        {
+            step.copies = copies;
+        }
+        Poll::Ready(step)
+    }
+
+    fn state(&self) -> SourceState {
+        let rest = if self.has_ended { SizeHint::with_exact(0) } else { self.body.size_hint() };
+        SourceState {
+            rest,
+            is_storing: self.write.is_some(),
+            is_complete: self.limits.expected.is_some_and(|expected| self.received >= expected),
+            has_length: self.limits.expected.is_some(),
+            limit: self.limits.max,
+        }
+    }
+}
+
+/// The state of a source before its first step.
+pub(super) fn initial_state<B: Body<Data = Bytes>>(
+    body: &Peeked<B>,
+    limits: &Limits,
+) -> SourceState {
+    SourceState {
+        rest: body.size_hint(),
+        is_storing: true,
+        is_complete: limits.expected == Some(0),
+        has_length: limits.expected.is_some(),
+        limit: limits.max,
+    }
+}

@@ -1,0 +1,415 @@
+//! Who leads, who follows, and what is left.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use shuttle::{
+    future::block_on,
+    rand::{Rng, thread_rng},
+    sync::Mutex,
+    thread::{self, JoinHandle},
+};
+
+use super::{explore, explore_in_turn, poll_once};
+use crate::table::{Followed, Join, Joined, Leader, Shareable, Table};
+
+/// The key of most of them, alone in its group.
+const KEY: u8 = 7;
+
+/// A response on its way into the store.
+#[derive(Clone)]
+struct Landing {
+    stage: Arc<Mutex<Stage>>,
+    /// Where it is to lie.
+    place: Option<u8>,
+    /// whether it can be shared.
+    shared: bool,
+    /// How often somebody asked where it is to lie.
+    looks: Arc<AtomicUsize>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Underway,
+    Doomed,
+    /// It is being stored, and there is no way back.
+    Committing,
+    Stored,
+}
+
+impl Shareable for Landing {
+    type Key = u8;
+    type Share = ();
+
+    fn share(&self) -> Option<()> {
+        self.shared.then_some(())
+    }
+
+    fn storage_key(&self) -> Option<&u8> {
+        self.looks.fetch_add(1, SeqCst);
+        self.place.as_ref()
+    }
+}
+
+impl Landing {
+    fn at(place: u8) -> Self {
+        Self { place: Some(place), shared: true, ..Self::alone() }
+    }
+
+    /// One that is for its caller alone.
+    fn alone() -> Self {
+        let stage = Arc::new(Mutex::new(Stage::Underway));
+        Self { stage, place: None, shared: false, looks: Arc::default() }
+    }
+
+    /// Sees to it that it is not stored from now on; where it is just being stored, waits for that.
+    fn doom(&self) {
+        loop {
+            let mut stage = self.stage.lock().unwrap();
+            match *stage {
+                Stage::Underway => *stage = Stage::Doomed,
+                Stage::Committing => {
+                    drop(stage);
+                    thread::yield_now();
+                    continue;
+                }
+                Stage::Doomed | Stage::Stored => {}
+            }
+            return;
+        }
+    }
+
+    /// Whether it may be stored, which is to follow.
+    fn commit(&self) -> bool {
+        let mut stage = self.stage.lock().unwrap();
+        let may = *stage == Stage::Underway;
+        if may {
+            *stage = Stage::Committing;
+        }
+        may
+    }
+}
+
+/// A table, a store, and what is counted.
+struct World {
+    table: Arc<Table<(), Landing>>,
+    /// When the calls began that brought what is stored.
+    stored: Mutex<BTreeMap<u8, u64>>,
+    calls: AtomicUsize,
+    leading: AtomicUsize,
+    answered: AtomicUsize,
+}
+
+type OwnLead = Leader<(), Landing>;
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Stored,
+    Failed,
+    Cancelled,
+    /// A response that is for its caller alone.
+    NoSeat,
+}
+
+impl World {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            table: Arc::new(Table::new(2)),
+            stored: Mutex::default(),
+            calls: AtomicUsize::new(0),
+            leading: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+        })
+    }
+
+    /// A caller that goes on until it is answered.
+    fn ask(&self, patience: u32, end: impl Fn() -> End) {
+        loop {
+            let arrivals = self.table.generation(&KEY);
+            if self.stored.lock().unwrap().contains_key(&KEY) {
+                break;
+            }
+            let lead = match self.table.join(&KEY, &KEY, (), arrivals, Join::Either, patience) {
+                Joined::Leader(lead) => lead,
+                Joined::Share(()) => break,
+                Joined::LookAgain => continue,
+                Joined::InFlight => panic!("it did not ask for that"),
+                Joined::Follower(follow) => match block_on(follow) {
+                    Followed::Share(()) => break,
+                    Followed::Leader(lead) => lead,
+                    Followed::JoinAgain => continue,
+                    // It makes a call of its own, beside those of others.
+                    Followed::Failed => break,
+                },
+            };
+            let end = end();
+            self.call(lead, end);
+            if end != End::Cancelled {
+                break;
+            }
+        }
+        self.answered.fetch_add(1, SeqCst);
+    }
+
+    /// A call, while nobody else makes one.
+    fn call(&self, mut lead: OwnLead, end: End) {
+        assert_eq!(self.leading.fetch_add(1, SeqCst), 0, "there is one leader at a time");
+        self.calls.fetch_add(1, SeqCst);
+        thread::yield_now();
+        self.leading.fetch_sub(1, SeqCst);
+        match end {
+            End::Failed => lead.fail(),
+            End::Cancelled => drop(lead),
+            End::NoSeat => {
+                lead.settle(Landing::alone());
+            }
+            End::Stored => {
+                assert!(self.land_and_store(lead, KEY));
+            }
+        }
+    }
+
+    /// Whether it was stored. What was asked for earlier never comes in its place.
+    fn land_and_store(&self, mut lead: OwnLead, place: u8) -> bool {
+        let landed = Landing::at(place);
+        if !lead.settle(landed.clone()) {
+            landed.doom();
+        }
+        if !landed.commit() {
+            return false;
+        }
+        let call = lead.id();
+        for older in self.table.supersede(&call, &place) {
+            older.doom();
+        }
+        let there = self.stored.lock().unwrap().insert(place, call.began);
+        assert!(there.is_none_or(|there| there < call.began), "a newer one was overwritten");
+        *landed.stage.lock().unwrap() = Stage::Stored;
+        lead.has_stored();
+        true
+    }
+
+    fn spawn(self: &Arc<Self>, task: impl Fn(&Self) + Send + 'static) -> JoinHandle<()> {
+        let world = self.clone();
+        thread::spawn(move || task(&world))
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+fn one_call(callers: usize) {
+    let world = World::new();
+    join(
+        (0..callers).map(|_| world.spawn(|world| world.ask(2, || End::Stored))).collect::<Vec<_>>(),
+    );
+    assert_eq!((world.calls.load(SeqCst), world.answered.load(SeqCst)), (1, callers));
+    assert_eq!(world.table.len(), 0);
+}
+
+#[test]
+fn callers_at_any_moment_make_one_call() {
+    explore(|| one_call(4));
+}
+
+#[test]
+fn two_callers_make_one_call_in_each_order() {
+    explore_in_turn(|| one_call(2));
+}
+
+#[test]
+fn whatever_becomes_of_the_leaders_every_caller_is_answered_and_nothing_is_left() {
+    explore(|| {
+        let world = World::new();
+        let ends = [End::Stored, End::Failed, End::Cancelled, End::NoSeat];
+        let caller = |_| {
+            world.spawn(move |world| {
+                let end = || ends[thread_rng().gen_range(0..ends.len())];
+                // A call whose outcome cannot be shared stays in the table while it looks for the next.
+                world.ask(2, end);
+            })
+        };
+        join((0..4).map(caller).collect::<Vec<_>>());
+        assert_eq!((world.answered.load(SeqCst), world.table.len()), (4, 0));
+    });
+}
+
+/// Followers that are dropped, or never polled again, at any moment: the others go on.
+#[test]
+fn followers_that_go_or_fall_asleep_strand_nobody() {
+    explore(|| {
+        let world = World::new();
+        let unsteady = |sleeps: bool| {
+            world.spawn(move |world| {
+                let arrivals = world.table.generation(&KEY);
+                match world.table.join(&KEY, &KEY, (), arrivals, Join::Either, 2) {
+                    Joined::Leader(lead) => world.call(lead, End::Cancelled),
+                    Joined::Follower(mut follow) => {
+                        let followed = block_on(poll_once(&mut follow));
+                        if let std::task::Poll::Ready(Followed::Leader(lead)) = followed {
+                            world.call(lead, End::Failed);
+                        } else if sleeps {
+                            // Until everybody else is done.
+                            while world.answered.load(SeqCst) < 2 {
+                                thread::yield_now();
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            })
+        };
+        let threads = [unsteady(false), unsteady(true)];
+        // The sleeper never ends before these do.
+        let callers = [steady_caller(&world), steady_caller(&world)];
+        join(callers);
+        join(threads);
+        assert_eq!((world.answered.load(SeqCst), world.table.len()), (2, 0));
+    });
+}
+
+fn steady_caller(world: &Arc<World>) -> JoinHandle<()> {
+    world.spawn(|world| {
+        world.ask(9, || if thread_rng().gen_bool(0.5) { End::Stored } else { End::Failed });
+    })
+}
+
+/// What was under way when it was removed is not stored afterwards, however the two meet.
+fn removal() {
+    let world = World::new();
+    let boarded = Arc::new(AtomicBool::new(false));
+    let noted = boarded.clone();
+    let calling = world.spawn(move |world| {
+        let arrivals = world.table.generation(&KEY);
+        if let Joined::Leader(lead) =
+            world.table.join(&KEY, &KEY, (), arrivals, Join::Independent, 0)
+        {
+            noted.store(true, SeqCst);
+            world.land_and_store(lead, KEY);
+        }
+    });
+    let was_under_way = Arc::new(AtomicBool::new(false));
+    let noted = was_under_way.clone();
+    let removing = world.spawn(move |world| {
+        noted.store(boarded.load(SeqCst), SeqCst);
+        for landed in world.table.invalidate(|_, (), _| true) {
+            landed.doom();
+        }
+        world.stored.lock().unwrap().clear();
+    });
+    join([calling, removing]);
+    if was_under_way.load(SeqCst) {
+        assert!(world.stored.lock().unwrap().is_empty(), "it was brought back");
+    }
+    assert_eq!(world.table.len(), 0);
+}
+
+#[test]
+fn what_is_removed_on_its_way_is_not_brought_back() {
+    explore_in_turn(removal);
+    explore(removal);
+}
+
+/// Of the responses that belong in one place, the one that was asked for last stays there, wherever in its group its
+/// request was looked for, and in whichever order they come.
+fn newest(callers: usize) {
+    /// Two groups of three places.
+    const PLACES: [[u8; 3]; 2] = [[10, 11, 12], [20, 21, 22]];
+
+    let world = World::new();
+    let last = Arc::new(Mutex::new([0; PLACES.len()]));
+    let caller = |_| {
+        let last = last.clone();
+        world.spawn(move |world| {
+            let random = |below| thread_rng().gen_range(0..below);
+            let group = random(PLACES.len());
+            let [looked_for, place] = [(); 2].map(|()| PLACES[group][random(3)]);
+            let join = [Join::Independent, Join::MustLead][random(2)];
+            let arrivals = world.table.generation(&looked_for);
+            let boarding = world.table.join(&PLACES[group][0], &looked_for, (), arrivals, join, 0);
+            let Joined::Leader(lead) = boarding else { panic!("it does not follow") };
+            let mut last = last.lock().unwrap();
+            last[group] = lead.id().began.max(last[group]);
+            drop(last);
+            world.land_and_store(lead, place);
+        })
+    };
+    join((0..callers).map(caller).collect::<Vec<_>>());
+    let stored = world.stored.lock().unwrap();
+    for (places, last) in PLACES.iter().zip(*last.lock().unwrap()) {
+        let newest = places.iter().filter_map(|place| stored.get(place)).max();
+        assert_eq!(newest.copied().unwrap_or_default(), last, "nothing is newer than the last");
+    }
+    assert_eq!(world.table.len(), 0);
+}
+
+#[test]
+fn what_was_asked_for_earlier_is_never_stored_over_what_was_asked_for_later() {
+    explore(|| newest(2));
+    explore(|| newest(4));
+}
+
+/// However many calls there are for other things.
+#[test]
+fn what_is_stored_is_held_against_its_own_group_alone() {
+    explore_in_turn(|| {
+        let world = World::new();
+        let lead = |group: u8, key: u8| {
+            let arrivals = world.table.generation(&key);
+            match world.table.join(&group, &key, (), arrivals, Join::Independent, 0) {
+                Joined::Leader(lead) => lead,
+                _ => panic!("it does not follow"),
+            }
+        };
+        let looks = Arc::<AtomicUsize>::default();
+        let on_their_way: Vec<_> = (0..100)
+            .map(|group| {
+                let mut lead = lead(group, group);
+                lead.settle(Landing { looks: looks.clone(), ..Landing::at(group) });
+                lead
+            })
+            .collect();
+        let newer = lead(KEY, 200);
+        let before = looks.load(SeqCst);
+        assert_eq!(world.table.supersede(&newer.id(), &KEY).len(), 1);
+        assert_eq!(looks.load(SeqCst) - before, 1);
+        drop(on_their_way);
+    });
+}
+
+/// A call that others may join, whatever was in flight: those before it end as well.
+#[test]
+fn calls_side_by_side_all_end() {
+    explore(|| {
+        let world = World::new();
+        let first = |join| {
+            world.spawn(move |world| {
+                let arrivals = world.table.generation(&KEY);
+                let lead = match world.table.join(&KEY, &KEY, (), arrivals, join, 1) {
+                    Joined::Leader(lead) => lead,
+                    Joined::Follower(follow) => match block_on(follow) {
+                        Followed::Leader(lead) => lead,
+                        _ => return,
+                    },
+                    _ => return,
+                };
+                match thread_rng().gen_range(0..3) {
+                    0 => lead.fail(),
+                    1 => drop(lead),
+                    _ => drop(world.land_and_store(lead, KEY)),
+                }
+            })
+        };
+        let joins =
+            [Join::Either, Join::MustLead, Join::Either, Join::MustLead, Join::UnlessInFlight];
+        join(joins.map(first));
+        assert_eq!(world.table.len(), 0);
+    });
+}
