@@ -20,9 +20,11 @@ use crate::{
 pin_project! {
     /// The body of a response as the caller receives it.
     ///
-    /// From the store, its length is exact, and it ends with [`BodyError::Store`] if it could not be read to its end, never
-    /// silently short. A stored response to a `HEAD` has no body, and the size of the `GET`'s where that is known, since
-    /// servers make its `Content-Length` of that. From the inner service, it is that service's body, trailers and error included.
+    /// From the store, its length is exact, and it ends with [`BodyError::Store`] if it could not
+    /// be read to its end, never silently short. The answer to a `HEAD` from the store has no body.
+    /// Its size hint is the length of the `GET`'s body, if that is known: servers make the
+    /// `Content-Length` from it. From the inner service, it is that service's body, trailers and
+    /// error included.
     ///
     /// A body that is being stored is published before its end is told, so that whoever has read it to the end finds it
     /// stored. The store may be behind by 256 KiB; one that is slower than that slows its readers down. Several callers
@@ -62,8 +64,9 @@ impl<B: Body> ResponseBody<B> {
         Self { inner: Inner::Shared { body } }
     }
 
-    /// The body of a response that has none: to a `HEAD`, or of a status such as 304. `len` is that of the body that a
-    /// `GET` would have, where it is known: a server that makes a `Content-Length` of the size hint says nothing else.
+    /// The body of a response that has none: the answer to a `HEAD`, or a status such as 304. `len`
+    /// is the length of the `GET`'s body, if it is known. It becomes the size hint, from which a
+    /// server makes the `Content-Length`.
     pub(crate) fn absent(len: Option<u64>) -> Self {
         Self { inner: Inner::Absent { len } }
     }

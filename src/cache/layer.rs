@@ -59,7 +59,7 @@ pub struct CacheLayer<B> {
 pub(crate) struct Shared<B> {
     pub(crate) store: B,
     pub(crate) flights: Flights,
-    /// How many bytes of request bodies are held for keys.
+    /// How many bytes of request bodies are buffered for keys.
     request_bytes: Arc<AtomicU64>,
     pub(crate) backoff: Backoff,
     enabled: AtomicBool,
@@ -128,7 +128,7 @@ impl<B> CacheLayer<B> {
         self.shared.enabled.load(Ordering::Relaxed)
     }
 
-    /// The bound of all request bodies that are read for keys.
+    /// The budget of all request bodies that are buffered for keys.
     pub(super) fn request_budget(&self) -> Budget {
         Budget { held: self.shared.request_bytes.clone(), limit: self.settings.max_request_bodies }
     }

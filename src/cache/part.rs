@@ -1,8 +1,8 @@
-//! A request for a part that nothing stored answers as it is: the origin gives the part.
+//! Sends a request for a part (`Range`) to the origin if no stored response answers it.
 //!
-//! A whole response that is stale is not fetched again for a part of it. It is asked about with the
-//! request for the part, and gives the part after a 304, or where the origin fails. A part that
-//! comes is stored beside the place of the whole ([`parts`](super::parts)).
+//! If a stale whole response is stored, the request carries its validators. After a 304, or if the
+//! origin fails and stale use is allowed, the part is taken from the stored response. A 206 is
+//! stored under a key of its own, beside that of the whole ([`parts`](super::parts)).
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -41,7 +41,7 @@ where
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Send,
 {
-    /// Sends a request for a part on. `looked` is what is stored of the whole.
+    /// Sends the request to the origin. `looked` is the lookup of the whole response.
     pub(super) async fn fetch_part(
         mut self,
         looked: Lookup,
@@ -59,8 +59,8 @@ where
             Found::Nothing => None,
         };
         let (reason, whole) = (looked.missed.reason, looked.missed.clone());
-        // The places are taken before the call, so that it neither brings back what is removed
-        // meanwhile nor replaces what is asked for later.
+        // The call is registered before it is made. So its response neither brings back what is
+        // removed meanwhile nor replaces what was requested later.
         let part = if rules.may_keep_aside(&self.options, REASON, &Method::GET) {
             let Self { cache, options, parts, url, body, .. } = &mut self;
             Some(lookup_part(cache, options, parts, url, body).await)
@@ -162,7 +162,7 @@ where
         Ok(passed(&self.cache, REASON, Response::from_parts(parts, body)))
     }
 
-    /// Ends what the answer to a request for a part supersedes.
+    /// Removes what the answer supersedes, and keeps older responses from being stored.
     async fn end_by_part(
         &mut self,
         whole: &Missed,
@@ -176,7 +176,7 @@ where
         self.remove_superseded(whole, asked, None, requested_at).await;
     }
 
-    /// The part of the stale response, in place of the origin's failure.
+    /// Answers with the part of the stale response, since the origin failed.
     fn stand_in_for_part(
         &self,
         (key, hit): (Key, Hit),

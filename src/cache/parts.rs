@@ -87,8 +87,8 @@ where
         })
     }
 
-    /// Keeps out of the store what was requested before an answer that supersedes it, and whose body
-    /// is still on its way. Returns whether anything was.
+    /// Keeps older responses whose body is still on its way out of the store, since the answer to
+    /// `call` supersedes them. Returns whether there were any.
     pub(super) async fn overtake_superseded(&mut self, missed: &Missed, call: &CallId) -> bool {
         let Self { cache, parts, .. } = &*self;
         let recipe = &cache.settings.recipe;
@@ -96,9 +96,9 @@ where
         cache.shared.flights.overtake_selected(call, &missed.key, variant).await
     }
 
-    /// Removes the responses that an answer supersedes: the one that was `asked` about, or what has
-    /// taken its place since, a part of it, and the answers to the other one of GET and HEAD. What
-    /// was requested later than the answer stays, and so does what lies under the `spared` key.
+    /// Removes what an answer supersedes: the response that was `asked` about or its replacement,
+    /// the stored part of it, and the response to the same request as a GET or a HEAD. A response
+    /// stays if it was requested later than the answer, or if it lies under the `spared` key.
     pub(super) async fn remove_superseded(
         &mut self,
         missed: &Missed,
@@ -123,7 +123,7 @@ where
             primaries.push(if is_get { of(&Method::HEAD) } else { get });
         }
         for primary in primaries {
-            // Most have none, and to look costs less than to remove.
+            // Most keys have no entry, and a lookup costs less than a removal.
             let Some((key, seen, asked_at)) = self.selected(primary).await else { continue };
             if asked_at <= requested_at && spared != Some(key) {
                 drop(self.cache.remove_seen(&key, seen, requested_at).await);
@@ -131,7 +131,7 @@ where
         }
     }
 
-    /// The entry that the request selects under a primary key, and when it was requested.
+    /// The key and the version of the entry that the request selects, and when that was requested.
     async fn selected(&mut self, primary: Key) -> Option<(Key, Version, Timestamp)> {
         let (cache, mut key) = (&self.cache, primary);
         let mut hit = read(cache, &key).await.ok()??;

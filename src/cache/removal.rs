@@ -14,7 +14,7 @@ use crate::{
 /// The methods whose plain keys are removed by themselves.
 pub(super) const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
 
-/// How often a removal is tried while others change the entry.
+/// How often a removal is tried again because the entry was changed.
 const TRIES: usize = 8;
 
 impl<B: Store> CacheLayer<B> {
@@ -66,8 +66,8 @@ impl<B: Store> CacheLayer<B> {
         self.asked(key, self.shared.store.remove(key)).await.map(u64::from)
     }
 
-    /// Removes the entry that was seen, or what an answer requested no later than `requested_at` has
-    /// made of it since. A removal that loses to such a change is no success.
+    /// Removes the entry that was seen. If it was changed since by an answer that was requested no
+    /// later than `requested_at`, the changed entry is removed.
     pub(crate) async fn remove_seen(
         &self,
         key: &Key,
@@ -91,8 +91,8 @@ impl<B: Store> CacheLayer<B> {
         Ok(false)
     }
 
-    /// Removes the entry that was seen, and not the one that has taken its place. Calls have been
-    /// told.
+    /// Removes the entry that was seen, unless it was changed since. The caller has dealt with
+    /// calls on their way.
     pub(crate) async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
         self.asked(key, self.shared.store.remove_if(key, seen)).await
     }

@@ -17,7 +17,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// How often a change of an entry is tried while others change it.
+/// How often a change is tried again because the entry was changed meanwhile.
 const CHANGES: usize = 64;
 
 /// What is done to an entry.
@@ -76,7 +76,7 @@ impl<B: Store> Entries<B> {
     ) -> Result<u64> {
         let expiration = expiration.into();
         if expiration == Expiration::DoNotStore {
-            // As by a removal of everything: what is on its way is not stored.
+            // Responses on their way are not stored either, as with a removal of everything.
             self.layer.shared.flights.doom_all().await;
         }
         let mut changed = 0;
@@ -108,8 +108,8 @@ impl<B: Store> Entries<B> {
         Ok(changed)
     }
 
-    /// Changes an entry as `choose` says, and returns whether it did. An entry that was changed
-    /// meanwhile, such as by a 304, is read and judged again.
+    /// Changes an entry as `choose` says, and returns whether it did. If the entry was changed
+    /// meanwhile, such as by a 304, it is read again and `choose` decides again.
     async fn change(
         &self,
         mut item: Scanned,

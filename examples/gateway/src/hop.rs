@@ -163,9 +163,8 @@ fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// Fields for everybody who gets the message, beside those of cache control. larder has the same
-/// list for responses (`src/policy/message.rs`). `authorization` is here, since requests pass as
-/// well.
+/// Fields for everybody who gets the message, beside those of cache control. larder has a shorter
+/// list for responses (`src/policy/message.rs`). `authorization` is here because requests pass too.
 const FOR_ALL: [&str; 9] = [
     "age",
     "authorization",

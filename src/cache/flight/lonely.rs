@@ -7,9 +7,9 @@ use crate::key::Key;
 /// How many keys are remembered, at most; each has one place, which it may lose to another.
 const PLACES: usize = 4096;
 
-/// Each mark has this bit.
+/// Set in every mark, so that no mark is zero.
 const MARKED: u64 = 1;
-/// The mark of a response that was refused for its status has this bit as well.
+/// Set in the mark of a key whose response was refused for its status.
 const BY_STATUS: u64 = 2;
 
 /// The keys whose last response could not be stored.

@@ -114,8 +114,9 @@ impl Flights {
         }
     }
 
-    /// The origin answers 304 to a caller's own condition for `key`. There is a success, so a status that was refused is
-    /// outdated; of anything else that was refused, a 304 says nothing new.
+    /// The origin answered 304 to a caller's own condition for `key`. A refusal by status is then
+    /// outdated, since the resource has a response with 200. Other refusals stay remembered: a 304
+    /// says nothing new of them.
     pub(crate) fn not_modified(&self, key: &Key) {
         self.lonely.remove_by_status(key);
     }
@@ -217,9 +218,9 @@ impl Bound {
 /// Each returns when nothing of what was on its way can be stored any more. Of a call that has no response yet, it is not
 /// known under which key that will lie, and with which tags: such a call remembers what was removed.
 ///
-/// An entry that is being freshened by a 304 stays in the store meanwhile, where it can be removed by
-/// its key and by the tags that it has. It cannot be removed by a tag that only the 304 brings:
-/// `doom_tag` returns such entries, and the removal takes them out as well.
+/// While a 304 freshens an entry, the store can still remove it by its key and its old tags, but
+/// not by a tag that only the 304 brings. `doom_tag` returns such entries, and the removal removes
+/// them too.
 impl Flights {
     /// Who comes from now on joins no call that has no response yet and is for a URL that `is_near`: what it brings may be
     /// of what is about to be removed. To be asked for before that is told: what lands in between is known by then.
@@ -297,8 +298,8 @@ impl Flights {
     /// Nothing that was asked for before `call` is stored over what it has brought, which is about to be stored under
     /// `key`. Returns when what was just being stored there has been.
     ///
-    /// A response that does not vary speaks for all variants. One that does has a list of variants
-    /// under the primary key, which an older response there would hide it from.
+    /// A response that does not vary replaces all variants. A variant is found by the list under
+    /// the primary key, and an older response under that key would hide it.
     pub(crate) async fn overtake(&self, call: &CallId, key: &Key) {
         if *key == call.group {
             overtaken(self.table.overtake_all(call)).await;
@@ -308,9 +309,9 @@ impl Flights {
         }
     }
 
-    /// Supersedes the calls that began before `call` and whose response its request selects: the
-    /// response lies under `key`, or under the key that `variant` makes of the names that select it.
-    /// Waits for those that are just being stored. Returns whether there were any.
+    /// Supersedes older calls whose response the request of `call` selects: it lies under `key`, or
+    /// under the key that `variant` makes of the names that select it. Waits for those that are
+    /// being published. Returns whether there were any.
     pub(crate) async fn overtake_selected(
         &self,
         call: &CallId,

@@ -40,8 +40,8 @@ pub(crate) struct Admission {
 /// From then on there is no way to write a date (RFC 9110 §5.6.7).
 const YEAR_10_000: Timestamp = Timestamp::from_millis(253_402_300_800_000);
 
-/// Whether the status is one of a response: a final one, that speaks of the response itself, and is no part that was not
-/// asked for (RFC 9111 §3). Nothing else is stored, whoever brings it.
+/// Whether a response with this status may be stored at all (RFC 9111 §3). A 1xx, a 304, and a 206
+/// to a request that asks for no part may not, by any way into the cache.
 fn is_complete(status: StatusCode, is_part: bool) -> bool {
     !status.is_informational()
         && (is_part || status != StatusCode::PARTIAL_CONTENT)
@@ -74,15 +74,15 @@ impl Rules {
             return Err(Refusal::Predicate);
         }
         let admission = self.admit_by_policy(exchange, is_named)?;
-        // Comes last: what the origin says of the response also counts for what is stored already.
+        // This comes last: if the origin forbids storing, the stored response ends as well.
         if options.no_store {
             return Err(Refusal::NoStore);
         }
         Ok(admission)
     }
 
-    /// Whether a response that is put there by hand may be, and until when. Methods, statuses and the user's predicate
-    /// have nothing to say.
+    /// Whether a response that [`Entries::insert`](crate::Entries::insert) brings may be stored,
+    /// and until when. The user's methods, statuses and predicate do not apply.
     pub(crate) fn admit_by_hand(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
         self.admit_by_policy(exchange, true)
     }

@@ -1,17 +1,19 @@
-//! What the latest answer of the origin ends: the response that was stored before it.
+//! Whether an answer of the origin ends the stored response that it supersedes.
 //!
 //! | answer | ends the stored response |
 //! |---|---|
-//! | 3xx but 304, 401, 403, 404, 410, 451 | yes, stored or refused |
-//! | 2xx, refused for what the origin says of it | yes |
-//! | 2xx, refused by a setting, a limit or the store | no |
-//! | 304 that confirms it, refused for what the origin says | yes, whoever asked |
-//! | a failure of the origin, 408, 425, 429, other 4xx, 5xx | no |
+//! | 3xx except 304, 401, 403, 404, 410, 451 | yes, whether it is stored or refused |
+//! | 2xx that the origin's own words keep from being stored | yes |
+//! | 2xx that a setting, a limit or the store refuses | no |
+//! | 304 that confirms it, and whose words forbid storing it | yes, whoever asked |
+//! | 304 that sets a cookie | no: the cookie is the caller's |
+//! | other 4xx, 5xx, failures of the origin | no |
 //!
-//! What the origin says is the same under both policies, except that time alone ignores all cache
-//! fields but `Vary`, and so refuses nothing for them. A response that is left serves stale use.
-//! In a shared cache, a full answer to a request with `Authorization` ends nothing: nobody can end a
-//! public response with bad credentials. A read-only cache ends nothing.
+//! Both policies use this table. The fixed policy ignores all cache fields except `Vary`, so it
+//! never refuses a response for one of the others. A stored response that is not ended can still be
+//! served stale. In a shared cache under the HTTP rules, a full answer to a request with
+//! `Authorization` ends nothing: otherwise a client with bad credentials could end a public
+//! response. A read-only cache ends nothing.
 
 use http::{HeaderMap, StatusCode, response};
 
@@ -23,8 +25,8 @@ use crate::{
 };
 
 impl Rules {
-    /// Whether a full answer to a request with these fields ends the stored response. `refusal` is
-    /// why the answer is not stored, where it is not.
+    /// Whether a full answer to a request with these fields ends the stored response. `refusal`
+    /// says why the answer is not stored; it is `None` if the answer is stored.
     pub(crate) fn ends(
         &self,
         request: &HeaderMap,
@@ -49,8 +51,8 @@ impl Rules {
         }
     }
 
-    /// Whether a 304 ends the `stored` response that it confirms. `refusal` is why the response with
-    /// the fields of the 304 is not stored.
+    /// Whether a 304 ends the `stored` response that it confirms. `refusal` says why the freshened
+    /// response is not stored.
     pub(crate) fn ends_by_304(
         &self,
         stored: &Head,
@@ -61,10 +63,10 @@ impl Rules {
             return false;
         }
         match refusal {
-            // The cookie is the caller's. What is stored for all has none.
+            // The cookie is the caller's. The stored response has none.
             Refusal::SetCookie => false,
-            // A response that the origin allows to be shared may answer anybody. One that it does not
-            // allow any more was an answer to somebody's credentials.
+            // The stored response may have answered a request with credentials, and the origin no
+            // longer allows sharing it.
             Refusal::Authorization => {
                 self.allows_authorization(stored.headers()) && !self.allows_authorization(freshened)
             }
@@ -84,7 +86,7 @@ impl Rules {
     }
 }
 
-/// Whether the origin's own words keep a response from being stored.
+/// Whether the refusal is for what the origin says of the response.
 fn is_said_by_origin(refusal: Refusal) -> bool {
     match refusal {
         Refusal::NoStoreDirective
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_ends_the_stored_response_whether_it_is_stored_or_refused() {
+    fn redirects_and_final_refusals_end_the_stored_response_even_if_refused() {
         let nothing = HeaderMap::new();
         for refusal in [None, Some(Refusal::Status), Some(Refusal::NoStoreDirective)] {
             let ends = |status| shared_http().ends(&nothing, &answer(status), refusal);
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_ends_it_where_the_origin_forbids_storing() {
+    fn a_2xx_that_the_origin_forbids_storing_ends_the_stored_response() {
         let nothing = HeaderMap::new();
         let ends = |refusal| Rules::new(Scope::Private).ends(&nothing, &answer(200), refusal);
         assert!(ends(Some(Refusal::Private)) && ends(Some(Refusal::Vary)));
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_say_what_is_stored_ends_nothing() {
+    fn credentials_read_only_caches_and_failures_end_nothing() {
         let own = HeaderMap::from_iter([(AUTHORIZATION, "x".parse().unwrap())]);
         assert!(!shared_http().ends(&own, &answer(403), Some(Refusal::Status)));
         let mut read_only = shared_http();

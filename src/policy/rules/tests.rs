@@ -26,9 +26,9 @@ fn each_bypass_has_its_reason() {
     assert_eq!(gate(asked), Err(Bypass::Requested));
 }
 
-/// One function refuses them for whoever brings a response, by hand as well.
+/// `Entries::insert` asks this function, and so does the answer to a request.
 #[test]
-fn interim_not_modified_and_unasked_partial_responses_are_stored_at_no_door() {
+fn a_1xx_a_304_and_a_206_without_a_range_request_are_refused() {
     let door = |is_http, range: Option<&str>, status: u16| {
         let mut rules = Rules::new(Scope::Private);
         if is_http {

@@ -224,7 +224,7 @@ impl<I, L: Landing> Table<I, L> {
         self.overtake_where(call, key, |landing| landing.place() == Some(key))
     }
 
-    /// The same, where `is_there` says whether what has landed lies there.
+    /// The same, but `is_there` decides whether a landed flight is meant.
     pub(crate) fn overtake_where(
         &self,
         call: &CallId<L::Key>,
@@ -243,8 +243,8 @@ impl<I, L: Landing> Table<I, L> {
         })
     }
 
-    /// What `call` has brought is about to be stored for all requests of its group. Nothing that was
-    /// requested earlier is stored in that group any more. Returns what is on its way there.
+    /// The response of `call` is about to be stored for all requests of its group. Supersedes all
+    /// older flights of the group, and returns what is on its way there.
     pub(crate) fn overtake_all(&self, call: &CallId<L::Key>) -> Vec<L> {
         self.overtake_each(call, |older| match &older.phase {
             Phase::Landed(landing) => landing.place().is_some(),

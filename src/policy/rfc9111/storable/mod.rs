@@ -101,7 +101,7 @@ pub(crate) fn admit(
             (None, _) => return Err(Refusal::NoFreshness),
         },
     };
-    // §5.2.1.5. The request comes last: the words of the origin also count for what is stored already.
+    // §5.2.1.5. This comes last: if the origin forbids storing, the stored response ends as well.
     if demands(&request.headers).no_store {
         return Err(Refusal::NoStore);
     }
