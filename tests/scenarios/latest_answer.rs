@@ -1,4 +1,4 @@
-//! The latest answer of the origin ends what it said before.
+//! The latest answer of the origin ends the stored response that it supersedes.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn no_large_bodies(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer.max_body(5).stale_if_error(StaleLimit::Unlimited)
 }
 
-/// A 304 speaks of the stored response, whoever asked (RFC 9111 §4.3.4).
+/// A 304 is about the stored response, no matter who asked (RFC 9111 §4.3.4).
 const BY_A_304: &[Scenario] = &[
     Scenario {
         name: "a 304 that says private, in a shared cache",
@@ -134,7 +134,7 @@ const BY_A_304: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a 304 that takes back the leave to share an answer to Authorization",
+        name: "a 304 that no longer allows sharing an answer to Authorization",
         under: &[Under::SharedHttp],
         set: plain,
         script: r#"
@@ -145,7 +145,7 @@ const BY_A_304: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a 304 to a user of what was stored for all",
+        name: "a 304 to a user does not end what is stored for all",
         under: &[Under::SharedHttp],
         set: plain,
         script: r#"
@@ -155,7 +155,7 @@ const BY_A_304: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a 304 that sets one user's cookie",
+        name: "a 304 that sets a cookie does not store it",
         under: &[Under::SharedHttp],
         set: plain,
         script: r#"
@@ -198,7 +198,7 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "an answer to a request that asks anew by its options",
+        name: "an answer to a request with the option refresh or force_refresh",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -231,7 +231,7 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "the end of a resource ends what a HEAD and a part have brought",
+        name: "a 404 ends the stored answer to a HEAD and the stored part",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -255,7 +255,7 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a redirect, a refusal of entry, or the end of the resource",
+        name: "a redirect, a 401, 403, 404, 410 or 451",
         under: Under::ALL,
         set: stale_if_error,
         script: r#"
@@ -343,7 +343,7 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
 /// What a HEAD shows of the stored response to a GET (RFC 9111 §4.3.5).
 const BY_A_HEAD: &[Scenario] = &[
     Scenario {
-        name: "a HEAD that asks anew shows another representation",
+        name: "a HEAD with no-cache that shows another ETag ends the stored GET",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -353,7 +353,7 @@ const BY_A_HEAD: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a HEAD to something that is gone",
+        name: "a HEAD that gets 404 ends the stored GET",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -363,7 +363,7 @@ const BY_A_HEAD: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a HEAD to something that is gone ends the answer to an earlier HEAD",
+        name: "a HEAD that gets 404 ends the stored answer to an earlier HEAD",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -482,7 +482,7 @@ async fn a_full_answer_ends_the_response_that_it_supersedes() {
 }
 
 #[tokio::test]
-async fn a_head_ends_or_freshens_by_what_it_can_compare() {
+async fn a_head_ends_or_freshens_the_stored_get_by_validators_and_length() {
     play(BY_A_HEAD).await;
 }
 
@@ -492,6 +492,6 @@ async fn parts_are_answered_from_the_whole() {
 }
 
 #[tokio::test]
-async fn own_conditions_reach_the_origin_of_what_is_not_stored() {
+async fn a_clients_conditions_reach_the_origin_if_nothing_is_stored() {
     play(OWN_CONDITIONS).await;
 }

@@ -1,4 +1,4 @@
-//! Plays the scenarios, and says which lines came out otherwise.
+//! Plays the scenarios, and reports the lines that do not match.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -68,11 +68,12 @@ fn stores() -> Vec<(&'static str, AnyStore)> {
     ]
 }
 
-/// Plays each scenario everywhere, and fails with the lines that came out otherwise.
+/// Plays each scenario under each policy and store it names, and fails with the lines that do not
+/// match.
 pub(crate) async fn play(table: &[Scenario]) {
     let mut failures = String::new();
     for scenario in table {
-        // The same failure is told once, with the places where it was seen.
+        // Each failure is reported once, with the places where it was seen.
         let mut seen = BTreeMap::<String, Vec<String>>::new();
         for under in scenario.under {
             for (name, store) in stores() {
@@ -85,10 +86,10 @@ pub(crate) async fn play(table: &[Scenario]) {
             failures += &format!("\n{} ({})\n{failure}\n", scenario.name, places.join(", "));
         }
     }
-    assert!(failures.is_empty(), "these came out otherwise:\n{failures}");
+    assert!(failures.is_empty(), "these lines do not match:\n{failures}");
 }
 
-/// What the origin is to say, and what it was asked.
+/// The answers that the origin will give, and the requests that it got.
 #[derive(Default)]
 struct Script {
     answers: VecDeque<Option<Message>>,

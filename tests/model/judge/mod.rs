@@ -1,5 +1,5 @@
-//! Whether the cache may have given an answer: whether the rules allowed it at some moment between
-//! the request's begin and its end.
+//! Whether the cache may give an answer: whether the rules allowed it at some moment between the
+//! start and the end of the request.
 
 mod removed;
 

@@ -51,7 +51,7 @@ fn an_upstream_behind_tls_answers_where_the_front_is_trusted() {
 }
 
 #[test]
-fn an_untrusted_client_has_no_say() {
+fn forwarded_fields_of_an_untrusted_client_are_ignored() {
     let origin = behind_tls();
     let gateway = Gateway::start(origin.addr);
     for lines in [
@@ -69,7 +69,7 @@ fn an_untrusted_client_has_no_say() {
 }
 
 #[test]
-fn a_trusted_hop_is_kept_and_the_own_one_is_added() {
+fn forwarded_fields_of_a_trusted_hop_are_kept_and_extended() {
     let origin = Origin::echo();
     let gateway = Gateway::with(origin.addr, &TRUST);
     let lines = "Host: a\r\nForwarded: for=9.9.9.9;proto=https\r\nX-Forwarded-For: 9.9.9.9\r\n\
