@@ -124,12 +124,12 @@ where
 }
 
 fn cached<B: Store>(store: B, size: usize) -> Cache<Origin, B> {
-    CacheLayer::new(store).layer(Origin(vec![b'x'; size].into()))
+    CacheLayer::private(store).layer(Origin(vec![b'x'; size].into()))
 }
 
 /// A cache that goes by the HTTP rules, whose item 0 is stored.
 fn warm_by_rules<B: Store>(store: B, size: usize) -> Cache<Origin, B> {
-    let mut cached = CacheLayer::new(store).http_rules().layer(Origin(vec![b'x'; size].into()));
+    let mut cached = CacheLayer::private(store).http_rules().layer(Origin(vec![b'x'; size].into()));
     RUNTIME.block_on(call(&mut cached, request(0)));
     cached
 }

@@ -16,7 +16,7 @@
 //! #     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello"))))
 //! # });
 //! let client = ServiceBuilder::new()
-//!     .layer(CacheLayer::new(Memory::default()).expire_after(Duration::from_secs(3600)))
+//!     .layer(CacheLayer::private(Memory::default()).expire_after(Duration::from_secs(3600)))
 //!     .service(client);
 //!
 //! for is_hit in [false, true] {
@@ -31,7 +31,7 @@
 //!
 //! # One client or many users
 //!
-//! [`CacheLayer::new`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, forever
+//! [`CacheLayer::private`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, forever
 //! until told otherwise, cookies included. [`CacheLayer::shared`] makes a cache that stands in front of many users, on a
 //! server or a gateway: it keeps nothing before an expiration has been chosen, lets requests with credentials past, and
 //! does not keep responses that set cookies.
@@ -69,7 +69,7 @@
 //! # use larder::{CacheLayer, store::Memory};
 //! # use tower::Layer;
 //! let hyper = Client::builder(TokioExecutor::new()).build_http();
-//! let hyper = CacheLayer::new(Memory::default()).layer(hyper);
+//! let hyper = CacheLayer::private(Memory::default()).layer(hyper);
 //! # fn is_service<S: tower::Service<Request<Empty<Bytes>>>>(_: &S) {}
 //! # is_service(&hyper);
 //! ```
@@ -94,7 +94,7 @@
 //!
 //! ```rust,ignore
 //! let client = ServiceBuilder::new()
-//!     .layer(CacheLayer::new(Memory::default()))
+//!     .layer(CacheLayer::private(Memory::default()))
 //!     .map_request(|request: Request<RequestBody<_>>| {
 //!         request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
 //!     })
@@ -106,7 +106,7 @@
 //! [`CacheLayer::grpc`] lists (`examples/grpc` in the repository):
 //!
 //! ```rust,ignore
-//! let layer = CacheLayer::new(Memory::default())
+//! let layer = CacheLayer::private(Memory::default())
 //!     .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
 //!     .expire_after(Duration::from_secs(60));
 //! let cached = ServiceBuilder::new()
@@ -140,7 +140,7 @@
 //! ```
 //! # use std::time::Duration;
 //! # use larder::{CacheLayer, store::Memory};
-//! let layer = CacheLayer::new(Memory::default())
+//! let layer = CacheLayer::private(Memory::default())
 //!     .expire_after(Duration::from_secs(60))
 //!     // For an hour after that, the old response at once, while a new one is fetched in the background;
 //!     .stale_while_revalidate(Duration::from_secs(3600))
@@ -180,7 +180,7 @@
 //! ```
 //! use larder::{CacheLayer, Event, store::Memory};
 //!
-//! let layer = CacheLayer::new(Memory::default()).on_event(|event| match event {
+//! let layer = CacheLayer::private(Memory::default()).on_event(|event| match event {
 //!     Event::NotStored { refusal, .. } => println!("not stored: {refusal}"),
 //!     Event::StoreFailed { operation, error, .. } => eprintln!("{operation}: {error}"),
 //!     _ => {}

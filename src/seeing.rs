@@ -9,7 +9,7 @@
 //! ```
 //! use larder::{CacheLayer, Event, store::Memory};
 //!
-//! let layer = CacheLayer::new(Memory::default()).named("shop")?.on_event(|event| match event {
+//! let layer = CacheLayer::private(Memory::default()).named("shop")?.on_event(|event| match event {
 //!     Event::Answered { status, .. } => println!("{}", status.outcome()),
 //!     Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
 //!     _ => {}

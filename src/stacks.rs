@@ -17,7 +17,7 @@
 //!     .enable_all_versions()
 //!     .build();
 //! let client = ServiceBuilder::new()
-//!     .layer(CacheLayer::new(Memory::default()))
+//!     .layer(CacheLayer::private(Memory::default()))
 //!     .service(Client::builder(TokioExecutor::new()).build(https));
 //! ```
 //!
@@ -35,7 +35,7 @@
 //!
 //! ```rust,ignore
 //! let client = ServiceBuilder::new()
-//!     .layer(CacheLayer::new(Memory::default()))
+//!     .layer(CacheLayer::private(Memory::default()))
 //!     .map_request(|request: Request<RequestBody<_>>| {
 //!         request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
 //!     })
@@ -138,7 +138,7 @@
 //! tonic's `Channel` takes one type of body, as does any boxed service, so that `map_request` goes between:
 //!
 //! ```rust,ignore
-//! let layer = CacheLayer::new(Memory::default())
+//! let layer = CacheLayer::private(Memory::default())
 //!     .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
 //!     .expire_after(Duration::from_secs(60));
 //! let cached = ServiceBuilder::new()
@@ -183,7 +183,7 @@
 //! let client = ServiceBuilder::new()
 //!     .layer(TraceLayer::new_for_http())
 //!     .layer(AddAuthorizationLayer::bearer("token"))
-//!     .layer(CacheLayer::new(Memory::default()))
+//!     .layer(CacheLayer::private(Memory::default()))
 //!     .layer(TimeoutLayer::new(Duration::from_secs(10)))
 //!     .layer(ConcurrencyLimitLayer::new(100))
 //!     .layer(DecompressionLayer::new())
@@ -218,7 +218,7 @@
 //! where they say for how long.
 //!
 //! ```rust,ignore
-//! let layer = CacheLayer::new(Memory::default()).statuses([
+//! let layer = CacheLayer::private(Memory::default()).statuses([
 //!     StatusCode::OK,
 //!     StatusCode::MOVED_PERMANENTLY,
 //!     StatusCode::PERMANENT_REDIRECT,

@@ -58,7 +58,7 @@ async fn fifty_readers_of_one_large_body_hold_little_of_it() {
         });
         async move { Ok::<_, Infallible>(Response::new(StreamBody::new(stream::iter(chunks)))) }
     });
-    let layer = CacheLayer::new(Redb::temporary().unwrap()).max_body(2 * LEN as u64);
+    let layer = CacheLayer::private(Redb::temporary().unwrap()).max_body(2 * LEN as u64);
     let service = layer.layer(inner);
     let before = ALLOCATOR.allocated();
     let begin = Instant::now();

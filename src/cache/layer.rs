@@ -16,9 +16,9 @@ use crate::{entries::Entries, event::Observer, policy::Scope, stats::Stats, stor
 
 /// An HTTP response cache in front of any `Service<http::Request<_>, Response = http::Response<_>>`.
 ///
-/// A layer made by [`new`](CacheLayer::new) is *private*, for one client: it keeps whatever its methods and statuses
-/// allow, forever, until told otherwise. One made by [`shared`](CacheLayer::shared) stands in front of many users: it
-/// keeps nothing before an expiration has been chosen, and nothing that may be one user's alone.
+/// A layer made by [`private`](CacheLayer::private) is for one client: it stores whatever its methods and statuses allow,
+/// forever, until told otherwise. A layer made by [`shared`](CacheLayer::shared) stands in front of many users: it stores
+/// nothing before an expiration has been chosen, and nothing that may be one user's alone.
 ///
 /// Clones share the store, the switch and the counters; settings made on a clone are the clone's own.
 ///
@@ -36,7 +36,7 @@ use crate::{entries::Entries, event::Observer, policy::Scope, stats::Stats, stor
 ///     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("slow to get"))))
 /// });
 /// let cached = ServiceBuilder::new()
-///     .layer(CacheLayer::new(Memory::default()).expire_after(Duration::from_secs(3600)))
+///     .layer(CacheLayer::private(Memory::default()).expire_after(Duration::from_secs(3600)))
 ///     .service(client);
 ///
 /// for expected in [false, true] {
@@ -70,7 +70,7 @@ impl<B: Store> CacheLayer<B> {
     ///
     /// It keeps the responses of status 200 to `GET` and `HEAD` forever, `Set-Cookie` included, whatever their cache
     /// headers say. Requests that differ in `Authorization` or `Cookie` never share a response.
-    pub fn new(store: B) -> Self {
+    pub fn private(store: B) -> Self {
         Self::with_scope(store, Scope::Private)
     }
 

@@ -42,7 +42,7 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), larder::store::Error> {
-/// let layer = CacheLayer::new(Memory::default());
+/// let layer = CacheLayer::private(Memory::default());
 /// let entries = layer.entries();
 ///
 /// let request = Request::get("http://example.com/hello").body(()).unwrap();

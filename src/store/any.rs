@@ -24,7 +24,7 @@ use crate::{entry::Head, key::Key, time::Timestamp};
 ///         _ => AnyStore::new(Memory::default()),
 ///     })
 /// }
-/// let layer = CacheLayer::new(store("memory").unwrap());
+/// let layer = CacheLayer::private(store("memory").unwrap());
 /// # }
 /// ```
 ///

@@ -82,7 +82,7 @@
 //! use larder::{CacheLayer, store::Memory};
 //!
 //! let store = Memory::new(64 << 20); // bytes
-//! let layer = CacheLayer::new(store);
+//! let layer = CacheLayer::private(store);
 //! # Ok(())
 //! # }
 //! ```
@@ -95,7 +95,7 @@
 //! use larder::{CacheLayer, store::Redb};
 //!
 //! let store = Redb::builder("cache.redb").max_bytes(1 << 30).open()?;
-//! let layer = CacheLayer::new(store);
+//! let layer = CacheLayer::private(store);
 //! # Ok(())
 //! # }
 //! ```
@@ -108,7 +108,7 @@
 //! use larder::{CacheLayer, store::Sqlite};
 //!
 //! let store = Sqlite::open("cache.db")?;
-//! let layer = CacheLayer::new(store);
+//! let layer = CacheLayer::private(store);
 //! # Ok(())
 //! # }
 //! ```
@@ -134,7 +134,7 @@
 //! use larder::{CacheLayer, store::{AnyStore, Redb}};
 //!
 //! let store = AnyStore::new(Redb::open("cache.redb")?);
-//! let layer = CacheLayer::new(store);
+//! let layer = CacheLayer::private(store);
 //! # Ok(())
 //! # }
 //! ```
@@ -160,7 +160,7 @@
 //! use larder::{CacheLayer, store::{Compressed, Memory, Redb, Tiered}};
 //!
 //! let store = Tiered::new(Memory::new(64 << 20), Compressed::new(Redb::open("cache.redb")?));
-//! let layer = CacheLayer::new(store);
+//! let layer = CacheLayer::private(store);
 //! # Ok(())
 //! # }
 //! ```

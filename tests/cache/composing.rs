@@ -23,7 +23,7 @@ use crate::support::{
 };
 
 fn layer() -> CacheLayer<Memory> {
-    CacheLayer::new(Memory::default())
+    CacheLayer::private(Memory::default())
 }
 
 /// Asks the same of `service` twice: a miss, then a hit with the same body.

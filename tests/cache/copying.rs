@@ -94,7 +94,7 @@ async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
     store.fail(Op::Body, ErrorKind::Corrupt);
     let fresh = Memory::default();
     assert_eq!(entries.copy_to(&fresh, |_| ()).await.unwrap(), 0);
-    assert_eq!(CacheLayer::new(fresh).entries().len().await.unwrap(), 0, "no half copies");
+    assert_eq!(CacheLayer::private(fresh).entries().len().await.unwrap(), 0, "no half copies");
     store.heal();
     other.fail(Op::Finish, ErrorKind::Full);
     assert_eq!(kind(entries.copy_to(&other, |_| ()).await), ErrorKind::Full);

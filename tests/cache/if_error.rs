@@ -109,7 +109,7 @@ async fn beyond_the_limit_a_failing_response_comes_as_it_is() {
 #[tokio::test(start_paused = true)]
 async fn a_time_limit_of_an_inner_layer_is_an_error_like_any() {
     let clock = ManualClock::new(T0);
-    let layer = CacheLayer::new(Memory::default())
+    let layer = CacheLayer::private(Memory::default())
         .clock(clock.clone())
         .expire_after(SECOND * 10)
         .stale_if_error(SECOND * 5);

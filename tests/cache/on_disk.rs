@@ -30,14 +30,14 @@ async fn a_repeat_is_answered_in_the_next_run_even_when_the_origin_has_gone() {
     let origin = Origin::new(|_, n| async move { ok(format!("answer {n}")) }).await;
     let url = origin.url("/news?page=2");
     {
-        let layer = CacheLayer::new(Redb::open(&path).unwrap());
+        let layer = CacheLayer::private(Redb::open(&path).unwrap());
         assert_eq!(fetch(&layer, url.clone()).await.text(), "answer 1");
         let again = fetch(&layer, url.clone()).await;
         assert_eq!((again.outcome(), again.text()), (Outcome::Hit, "answer 1"));
         assert_eq!(origin.requests(), 1);
     }
     drop(origin);
-    let layer = CacheLayer::new(Redb::open(&path).unwrap());
+    let layer = CacheLayer::private(Redb::open(&path).unwrap());
     let later = fetch(&layer, url).await;
     assert_eq!((later.outcome(), later.text()), (Outcome::Hit, "answer 1"));
     assert_eq!(later.lines("content-length"), [b"8"]);
@@ -52,7 +52,7 @@ async fn a_large_body_streams_through_a_file_and_back() {
         body
     };
     let origin = Origin::new(move |_, _| async move { Response::new(blocks()) }).await;
-    let layer = CacheLayer::new(Redb::temporary().unwrap());
+    let layer = CacheLayer::private(Redb::temporary().unwrap());
     let expected: Vec<u8> = (0..BLOCKS).flat_map(block).collect();
     for outcome in [false, true] {
         let client = ServiceBuilder::new().layer(layer.clone()).service(client());
@@ -70,7 +70,7 @@ async fn a_large_body_streams_through_a_file_and_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_that_is_dropped_midway_leaves_nothing_in_the_file() {
-    let layer = CacheLayer::new(Redb::temporary().unwrap());
+    let layer = CacheLayer::private(Redb::temporary().unwrap());
     let (sender, body) = channel();
     let body = std::sync::Mutex::new(Some(body));
     let double = Double::new(move |_, _| Response::new(body.lock().unwrap().take().unwrap()));

@@ -217,7 +217,7 @@ async fn nothing_of_the_cache_reaches_the_origin() {
     let bare = request().body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();
     client().oneshot(bare).await.unwrap();
 
-    let layer = larder::CacheLayer::new(larder::store::Memory::default())
+    let layer = larder::CacheLayer::private(larder::store::Memory::default())
         .cache_status_header("larder")
         .unwrap()
         .key_secret([1; 32])

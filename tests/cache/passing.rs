@@ -20,7 +20,7 @@ use crate::support::{
 };
 
 fn layer() -> CacheLayer<Memory> {
-    CacheLayer::new(Memory::default())
+    CacheLayer::private(Memory::default())
 }
 
 #[tokio::test]

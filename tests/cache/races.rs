@@ -189,7 +189,7 @@ async fn a_removal_wins_against_a_304() {
 async fn of_two_that_confirm_the_same_one_writes_and_both_answer() {
     let (stand, gate) = expired(Memory::default()).await;
     let other = Stand {
-        layer: larder::CacheLayer::new(stand.layer.store().clone())
+        layer: larder::CacheLayer::private(stand.layer.store().clone())
             .clock(stand.clock.clone())
             .expire_after(SECOND),
         inner: stand.inner.clone(),

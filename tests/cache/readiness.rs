@@ -22,7 +22,7 @@ use crate::support::{Broken, Double, Reply, TestBody, empty, get, ok};
 
 /// A layer that has the response to `GET /` in its store.
 async fn filled() -> CacheLayer<Memory> {
-    let layer = CacheLayer::new(Memory::default());
+    let layer = CacheLayer::private(Memory::default());
     let request = get("/").body(empty()).unwrap();
     Reply::read(layer.layer(Double::counting()).oneshot(request).await.unwrap()).await;
     layer
@@ -127,7 +127,7 @@ async fn a_hit_is_served_while_a_hanging_call_holds_the_only_permit() {
 /// A service made ready and left behind would hold its permit forever.
 #[tokio::test]
 async fn what_a_call_leaves_behind_holds_no_permit() {
-    let layer = CacheLayer::new(Memory::default());
+    let layer = CacheLayer::private(Memory::default());
     let inner =
         ServiceBuilder::new().layer(ConcurrencyLimitLayer::new(1)).service(Double::counting());
     // Each of these stays, made ready for a next call that never comes.
@@ -183,7 +183,7 @@ impl<B> Service<Request<B>> for OnTheWay {
 #[tokio::test]
 async fn dropping_a_call_drops_the_call_inside_it() {
     let inner = OnTheWay::default();
-    let cached = CacheLayer::new(Memory::default()).layer(inner.clone());
+    let cached = CacheLayer::private(Memory::default()).layer(inner.clone());
     for method in ["GET", "POST"] {
         let request = Request::builder().method(method).uri("http://example.com/");
         let mut call = cached.clone().oneshot(request.body(empty()).unwrap());
@@ -199,7 +199,7 @@ async fn dropping_a_call_drops_the_call_inside_it() {
 /// Nothing is fetched before the future is polled, and nothing of it needs a runtime.
 #[test]
 fn a_miss_and_a_hit_need_no_runtime() {
-    let layer = CacheLayer::new(Memory::default());
+    let layer = CacheLayer::private(Memory::default());
     let mut cached = layer.layer(service_fn(|_: Request<_>| async { Ok::<_, Broken>(ok("x")) }));
     let unpolled = cached.call(get("/").body(empty()).unwrap());
     drop(unpolled);

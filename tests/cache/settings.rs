@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use larder::{CacheLayer, ConfigError, Expiration, Filter, store::Memory};
 
 fn layer() -> CacheLayer<Memory> {
-    CacheLayer::new(Memory::default())
+    CacheLayer::private(Memory::default())
 }
 
 /// That the setting was refused by its name, and with a message that has all of `parts` in it.

@@ -21,7 +21,7 @@ type Client<B> = hyper_util::client::legacy::Client<
 >;
 
 fn layer() -> CacheLayer<Memory> {
-    CacheLayer::new(Memory::default())
+    CacheLayer::private(Memory::default())
 }
 
 async fn ask(client: &Cache<Client<Full<Bytes>>, Memory>, url: String) -> Reply {

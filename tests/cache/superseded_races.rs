@@ -1,10 +1,10 @@
 //! The latest answer wins while older responses are on their way into the store.
 
-use std::{pin::pin, sync::Mutex};
+use std::{pin::pin, sync::Mutex, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
 use http::{Response, request};
-use larder::{CacheOptions, Refusal, Stored};
+use larder::{CacheOptions, Refusal, StaleLimit, Stored};
 
 use crate::support::{
     Double, Gate, Reply, Sender, Stand, TestBody, channel, empty, get, line, ok, soon, status,
@@ -161,4 +161,50 @@ async fn a_removal_by_request_meets_calls_whose_response_turns_out_not_to_vary()
     gate.open(1);
     assert_eq!(soon(older).await.stored(), Stored::No(Refusal::Removed));
     assert_eq!(stand.ask(ask("1")).await.text(), "3");
+}
+
+#[tokio::test]
+async fn an_answer_that_several_requests_share_ends_the_response() {
+    let gate = Gate::closed();
+    let second = gate.clone();
+    let inner = Double::new(|_, call| match call {
+        1 => line(ok("old"), "cache-control", "max-age=60"),
+        2 => line(ok("private"), "cache-control", "private, max-age=60"),
+        _ => line(ok(call.to_string()), "cache-control", "max-age=60"),
+    });
+    let inner = inner.waiting(move |call| {
+        let gate = second.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    });
+    let stand =
+        Stand::shared(inner).with(|layer| layer.http_rules().stale_if_error(StaleLimit::Unlimited));
+    assert_eq!(stand.get("/").await.text(), "old");
+    stand.clock.advance(Duration::from_secs(60));
+    let mut burst = pin!(join_all((0..3).map(|_| stand.get("/"))));
+    assert!(burst.as_mut().now_or_never().is_none());
+    gate.open(1);
+    // A private response is the leader's alone. The followers ask for themselves.
+    let texts: Vec<_> = soon(burst).await.iter().map(|reply| reply.text().to_owned()).collect();
+    assert_eq!(texts[0], "private");
+    assert!(texts.iter().all(|text| text != "old"), "{texts:?}");
+    assert_ne!(stand.get("/").await.text(), "old");
+}
+
+#[tokio::test]
+async fn a_read_only_cache_ends_nothing() {
+    for code in [301, 403, 404] {
+        let stand = Stand::new(Double::new(move |_, call| match call {
+            1 => ok("old"),
+            _ => status(code),
+        }));
+        assert_eq!(stand.get("/").await.text(), "old");
+        let reader = stand.clone_with(|layer| layer.read_only(true));
+        assert_eq!(reader.ask(anew()).await.status, code);
+        assert_eq!(reader.ask(get("/").header("range", "bytes=9-")).await.status, 416);
+        assert_eq!((reader.get("/").await.text(), reader.calls()), ("old", 2));
+    }
 }

@@ -144,7 +144,7 @@ async fn a_response_with_more_tags_than_can_be_kept_is_not_stored() {
             assert_eq!((reply.text(), reply.stored()), ("whole", Stored::No(Refusal::Tags)));
         }
         assert_eq!((stand.len().await, stand.layer.stats().refused), (0, 2));
-        let plain = stand.clone_with(|_| CacheLayer::new(Memory::default()));
+        let plain = stand.clone_with(|_| CacheLayer::private(Memory::default()));
         assert_eq!(plain.get("/").await.stored(), Stored::Yes, "without the setting");
     }
 }

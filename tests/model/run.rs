@@ -88,7 +88,7 @@ impl Stage {
     fn new(settings: Settings, store: AnyStore) -> Self {
         let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
         let layer =
-            if settings.shared { CacheLayer::shared(store) } else { CacheLayer::new(store) };
+            if settings.shared { CacheLayer::shared(store) } else { CacheLayer::private(store) };
         let mut layer = layer.clock(clock.clone()).tags_from(["surrogate-key"]).unwrap();
         let secs = Duration::from_secs;
         if let Some(limit) = settings.while_revalidate {

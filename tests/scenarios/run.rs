@@ -37,9 +37,9 @@ impl Under {
     fn layer(self, store: AnyStore) -> CacheLayer<AnyStore> {
         let minute = Duration::from_secs(60);
         match self {
-            Self::PrivateFixed => CacheLayer::new(store).expire_after(minute),
+            Self::PrivateFixed => CacheLayer::private(store).expire_after(minute),
             Self::SharedFixed => CacheLayer::shared(store).expire_after(minute),
-            Self::PrivateHttp => CacheLayer::new(store).http_rules(),
+            Self::PrivateHttp => CacheLayer::private(store).http_rules(),
             Self::SharedHttp => CacheLayer::shared(store).http_rules(),
         }
     }

@@ -36,7 +36,7 @@ async fn main() -> Result<(), BoxError> {
     tokio::spawn(server.serve_with_incoming(incoming));
 
     let channel = Channel::from_shared(address)?.connect().await?;
-    let layer = CacheLayer::new(Memory::default())
+    let layer = CacheLayer::private(Memory::default())
         .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
         .expire_after(Duration::from_secs(60));
     let cached = ServiceBuilder::new()

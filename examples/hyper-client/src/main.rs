@@ -34,7 +34,7 @@ async fn main() -> Result<(), BoxError> {
         .enable_all_versions()
         .build();
     let client = ServiceBuilder::new()
-        .layer(CacheLayer::new(Memory::default()))
+        .layer(CacheLayer::private(Memory::default()))
         .service(Client::builder(TokioExecutor::new()).build(https));
 
     for _ in 0..2 {

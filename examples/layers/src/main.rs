@@ -34,7 +34,7 @@ async fn main() -> Result<(), BoxError> {
     let client = ServiceBuilder::new()
         .layer(TraceLayer::new_for_http())
         .layer(AddAuthorizationLayer::bearer("token"))
-        .layer(CacheLayer::new(Memory::default()))
+        .layer(CacheLayer::private(Memory::default()))
         .layer(TimeoutLayer::new(Duration::from_secs(10)))
         .layer(ConcurrencyLimitLayer::new(100))
         .layer(DecompressionLayer::new())
@@ -45,7 +45,7 @@ async fn main() -> Result<(), BoxError> {
 
     let client = Client::builder(TokioExecutor::new()).build_http();
     // Redirects are stored as well, so a repeated one is a hit.
-    let layer = CacheLayer::new(Memory::default()).statuses([
+    let layer = CacheLayer::private(Memory::default()).statuses([
         StatusCode::OK,
         StatusCode::MOVED_PERMANENTLY,
         StatusCode::PERMANENT_REDIRECT,

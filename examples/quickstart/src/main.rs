@@ -60,7 +60,7 @@ async fn run() -> Result<(), BoxError> {
 
     // The cache: a store, how long it keeps responses, and one line around the client.
     let store = open(wanted.as_deref(), &mut out).await?;
-    let layer = CacheLayer::new(store).expire_after(Duration::from_secs(3600));
+    let layer = CacheLayer::private(store).expire_after(Duration::from_secs(3600));
     let client = Client::builder(TokioExecutor::new()).build_http();
     let client = ServiceBuilder::new().layer(layer.clone()).service(client);
 

@@ -43,7 +43,7 @@ async fn main() -> Result<(), BoxError> {
 async fn ask(redis: &str, url: &str) -> Result<(), BoxError> {
     let store = Redis::builder(redis).namespace("redis-shared:").connect().await?;
     let client = ServiceBuilder::new()
-        .layer(CacheLayer::new(store.clone()).expire_after(Duration::from_secs(60)))
+        .layer(CacheLayer::private(store.clone()).expire_after(Duration::from_secs(60)))
         .service(Client::builder(TokioExecutor::new()).build_http());
     let request = Request::get(url).body(Empty::<Bytes>::new())?;
     let response = client.oneshot(request).await?;

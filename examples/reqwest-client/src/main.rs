@@ -16,7 +16,7 @@ async fn main() -> Result<(), BoxError> {
 
     // `HttpClientLayer` makes the client a service, and `map_request` gives it bodies of its type.
     let client = ServiceBuilder::new()
-        .layer(CacheLayer::new(Memory::default()))
+        .layer(CacheLayer::private(Memory::default()))
         .map_request(|request: Request<RequestBody<_>>| {
             request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
         })

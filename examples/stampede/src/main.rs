@@ -25,7 +25,7 @@ const REQUESTS: usize = 1000;
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let calls = Arc::<AtomicUsize>::default();
-    let layer = CacheLayer::new(Memory::default());
+    let layer = CacheLayer::private(Memory::default());
     let direct = origin(calls.clone());
     let cached = layer.layer(origin(calls.clone()));
 

@@ -31,7 +31,7 @@ pub(crate) async fn after() -> Result<(), BoxError> {
     let start = Instant::now();
     let client = Client::builder(TokioExecutor::new()).build_http();
     let client = ServiceBuilder::new()
-        .layer(CacheLayer::new(Redb::open("http-cache.redb")?))
+        .layer(CacheLayer::private(Redb::open("http-cache.redb")?))
         .service(client);
     for _ in 0..60 {
         let request = Request::get(&url).body(Empty::<Bytes>::new())?;

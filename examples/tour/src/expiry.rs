@@ -16,7 +16,7 @@ pub(crate) async fn by_time() -> Result<(), BoxError> {
     use http::{Request, StatusCode};
     use larder::{CacheLayer, CacheOptions, Expiration, store::Memory};
 
-    let layer = CacheLayer::new(Memory::default())
+    let layer = CacheLayer::private(Memory::default())
         // 5. For all responses that nothing below matches.
         .expire_after(Duration::from_secs(3600))
         // 4. By status. A status that is named here is stored, as 200 is.
@@ -60,13 +60,13 @@ pub(crate) async fn by_headers() -> Result<(), BoxError> {
 
     use larder::{CacheLayer, store::Memory};
 
-    let browser = CacheLayer::new(Memory::default()).http_rules();
+    let browser = CacheLayer::private(Memory::default()).http_rules();
     let gateway = CacheLayer::shared(Memory::default())
         .http_rules()
         .stale_if_error(Duration::from_secs(3600));
     // The headers first. An hour for responses whose headers name no lifetime.
     let both =
-        CacheLayer::new(Memory::default()).http_rules().expire_after(Duration::from_secs(3600));
+        CacheLayer::private(Memory::default()).http_rules().expire_after(Duration::from_secs(3600));
 
     let origin = service_fn(async |request: Request<_>| {
         let mut response = Response::new(Full::new(Bytes::from("slow to make")));

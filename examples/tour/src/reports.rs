@@ -9,15 +9,16 @@ use crate::{ask, origin};
 pub(crate) async fn events() -> Result<(), BoxError> {
     use larder::{CacheLayer, Event, store::Memory};
 
-    let layer = CacheLayer::new(Memory::default()).named("shop")?.on_event(|event| match event {
-        // Such as `miss (absent)`.
-        Event::Answered { status, .. } => println!("  {}", status.outcome()),
-        Event::NotStored { refusal, .. } => println!("  not stored: {refusal}"),
-        // No response reports these two.
-        Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
-        Event::StoreFailed { operation, error, .. } => eprintln!("{operation}: {error}"),
-        _ => {}
-    });
+    let layer =
+        CacheLayer::private(Memory::default()).named("shop")?.on_event(|event| match event {
+            // Such as `miss (absent)`.
+            Event::Answered { status, .. } => println!("  {}", status.outcome()),
+            Event::NotStored { refusal, .. } => println!("  not stored: {refusal}"),
+            // No response reports these two.
+            Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
+            Event::StoreFailed { operation, error, .. } => eprintln!("{operation}: {error}"),
+            _ => {}
+        });
 
     let client = layer.clone().layer(origin());
     for _ in 0..2 {

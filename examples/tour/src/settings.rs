@@ -12,7 +12,7 @@ pub(crate) async fn by_example() -> Result<(), BoxError> {
     use http::{Method, StatusCode};
     use larder::{CacheLayer, store::Memory};
 
-    let layer = CacheLayer::new(Memory::default())
+    let layer = CacheLayer::private(Memory::default())
         // What is stored. The body of a POST is part of its key.
         .methods([Method::GET, Method::HEAD, Method::POST])?
         .statuses([StatusCode::OK, StatusCode::MOVED_PERMANENTLY])?

@@ -25,7 +25,7 @@ pub(crate) async fn served() -> Result<(), BoxError> {
     use http::StatusCode;
     use larder::{CacheLayer, StaleLimit, store::Memory};
 
-    let layer = CacheLayer::new(Memory::default())
+    let layer = CacheLayer::private(Memory::default())
         .expire_after(Duration::from_secs(60))
         // Serves the stale response at once and fetches a new one in the background.
         .stale_while_revalidate(Duration::from_secs(600))

@@ -12,9 +12,9 @@ pub(crate) async fn in_this_process_and_in_files() -> Result<(), BoxError> {
         store::{Memory, Redb},
     };
 
-    let in_memory = CacheLayer::new(Memory::new(512 * 1024 * 1024));
-    let in_a_file = CacheLayer::new(Redb::open("http-cache.redb")?);
-    let with_settings = CacheLayer::new(
+    let in_memory = CacheLayer::private(Memory::new(512 * 1024 * 1024));
+    let in_a_file = CacheLayer::private(Redb::open("http-cache.redb")?);
+    let with_settings = CacheLayer::private(
         Redb::builder("large-cache.redb").max_bytes(10 * 1024 * 1024 * 1024).open()?,
     );
 
@@ -30,7 +30,7 @@ pub(crate) async fn around_stores() -> Result<(), BoxError> {
     };
 
     let store = Tiered::new(Memory::default(), Compressed::new(Redb::open("tiered.redb")?));
-    let layer = CacheLayer::new(store.clone()).max_body(256 * 1024 * 1024);
+    let layer = CacheLayer::private(store.clone()).max_body(256 * 1024 * 1024);
 
     twice("Tiered", layer).await?;
     println!("  near hits: {}", store.stats().near_hits);

@@ -46,7 +46,7 @@ impl<B> CacheLayer<B> {
     /// ```
     /// # use std::time::Duration;
     /// # use larder::{CacheLayer, Expiration, store::Memory};
-    /// let layer = CacheLayer::new(Memory::default()).expire_urls([
+    /// let layer = CacheLayer::private(Memory::default()).expire_urls([
     ///     ("*.example.com/api/**", Duration::from_secs(60).into()),
     ///     ("/static/**", Expiration::Never),
     ///     ("**", Expiration::DoNotStore),

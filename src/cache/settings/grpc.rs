@@ -15,7 +15,7 @@ impl<B> CacheLayer<B> {
     /// ```
     /// # use std::time::Duration;
     /// # use larder::{CacheLayer, store::Memory};
-    /// let layer = CacheLayer::new(Memory::default())
+    /// let layer = CacheLayer::private(Memory::default())
     ///     .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
     ///     .expire_after(Duration::from_secs(60));
     /// # Ok::<(), larder::ConfigError>(())

@@ -12,11 +12,11 @@ impl<B> CacheLayer<B> {
     /// # use std::time::Duration;
     /// # use larder::{CacheLayer, store::Memory};
     /// // A browser's cache, and a gateway's.
-    /// let private = CacheLayer::new(Memory::default()).http_rules();
+    /// let private = CacheLayer::private(Memory::default()).http_rules();
     /// let shared = CacheLayer::shared(Memory::default()).http_rules();
     ///
     /// // The headers first, and where they say nothing, an hour.
-    /// let both = CacheLayer::new(Memory::default())
+    /// let both = CacheLayer::private(Memory::default())
     ///     .http_rules()
     ///     .expire_after(Duration::from_secs(3600));
     /// ```

@@ -20,7 +20,7 @@ impl<B> CacheLayer<B> {
     /// ```
     /// use larder::{CacheLayer, Event, store::Memory};
     ///
-    /// let layer = CacheLayer::new(Memory::default()).on_event(|event| match event {
+    /// let layer = CacheLayer::private(Memory::default()).on_event(|event| match event {
     ///     Event::Answered { status, .. } => println!("{}", status.outcome()),
     ///     Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
     ///     _ => {}

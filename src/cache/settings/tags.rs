@@ -31,7 +31,7 @@ impl<B> CacheLayer<B> {
     /// # use std::time::Duration;
     /// # use larder::{CacheLayer, store::Memory};
     /// // The first segment of the path.
-    /// let layer = CacheLayer::new(Memory::default()).tag_with(|request, _response| {
+    /// let layer = CacheLayer::private(Memory::default()).tag_with(|request, _response| {
     ///     request.uri.path().split('/').nth(1).map(|segment| format!("section:{segment}"))
     /// });
     /// # async fn purge(layer: CacheLayer<Memory>) -> larder::store::Result<()> {
@@ -62,7 +62,7 @@ impl<B> CacheLayer<B> {
     ///
     /// ```
     /// # use larder::{CacheLayer, store::Memory};
-    /// let layer = CacheLayer::new(Memory::default()).tags_from(["surrogate-key", "cache-tag"])?;
+    /// let layer = CacheLayer::private(Memory::default()).tags_from(["surrogate-key", "cache-tag"])?;
     /// # Ok::<(), larder::ConfigError>(())
     /// ```
     ///

@@ -6,7 +6,7 @@ use http::{
     request, response,
 };
 
-use super::Rules;
+use super::{Rules, superseded::is_said_by_origin};
 use crate::{
     entry::Head,
     options::CacheOptions,
@@ -64,6 +64,11 @@ impl Rules {
         // Under the HTTP rules, any status may say for how long it may be kept.
         let is_named = self.statuses.contains(&response.status)
             || self.expiration.names_status(response.status);
+        if options.no_store {
+            // What the origin says of the response also counts for what is stored already.
+            let said = self.admit_by_policy(exchange, is_named).err();
+            return Err(said.filter(|said| is_said_by_origin(*said)).unwrap_or(Refusal::NoStore));
+        }
         if !is_named && matches!(self.policy, Policy::Fixed) {
             return Err(Refusal::Status);
         }
@@ -73,12 +78,7 @@ impl Rules {
         if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {
             return Err(Refusal::Predicate);
         }
-        let admission = self.admit_by_policy(exchange, is_named)?;
-        // This comes last: if the origin forbids storing, the stored response ends as well.
-        if options.no_store {
-            return Err(Refusal::NoStore);
-        }
-        Ok(admission)
+        self.admit_by_policy(exchange, is_named)
     }
 
     /// Whether a response that [`Entries::insert`](crate::Entries::insert) brings may be stored,

@@ -86,8 +86,8 @@ impl Rules {
     }
 }
 
-/// Whether the refusal is for what the origin says of the response.
-fn is_said_by_origin(refusal: Refusal) -> bool {
+/// Whether the origin's own words keep a response from being stored.
+pub(super) fn is_said_by_origin(refusal: Refusal) -> bool {
     match refusal {
         Refusal::NoStoreDirective
         | Refusal::NoCache

@@ -51,7 +51,7 @@ const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 /// # fn open() -> Result<(), Box<dyn std::error::Error>> {
 /// use larder::{CacheLayer, store::{Compressed, Redb}};
 ///
-/// let layer = CacheLayer::new(Compressed::new(Redb::open("http-cache.redb")?).level(6)?);
+/// let layer = CacheLayer::private(Compressed::new(Redb::open("http-cache.redb")?).level(6)?);
 /// # Ok(())
 /// # }
 /// ```

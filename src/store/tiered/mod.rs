@@ -50,7 +50,7 @@ const NAME: &str = "tiered";
 /// // In front of a server that other machines write to as well:
 /// # let far = Memory::default();
 /// let shared = Tiered::new(Memory::default(), far).near_ttl(Duration::from_secs(10));
-/// # let layer = CacheLayer::new(store);
+/// # let layer = CacheLayer::private(store);
 /// # Ok(())
 /// # }
 /// ```

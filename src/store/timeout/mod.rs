@@ -29,7 +29,7 @@ mod limit;
 /// use larder::{CacheLayer, store::{Redb, Timeout}};
 ///
 /// let store = Timeout::new(Redb::open("http-cache.redb")?, Duration::from_secs(2))?;
-/// let layer = CacheLayer::new(store);
+/// let layer = CacheLayer::private(store);
 /// # Ok(())
 /// # }
 /// ```

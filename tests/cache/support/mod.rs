@@ -94,7 +94,7 @@ impl<B: Store> Stand<B> {
     /// A private cache over `store`.
     pub(crate) fn over(store: B, inner: Double) -> Self {
         let clock = ManualClock::new(T0);
-        Self { layer: CacheLayer::new(store).clock(clock.clone()), inner, clock }
+        Self { layer: CacheLayer::private(store).clock(clock.clone()), inner, clock }
     }
 
     pub(crate) fn with(self, set: impl FnOnce(CacheLayer<B>) -> CacheLayer<B>) -> Self {

@@ -57,7 +57,7 @@ pub(crate) fn channel(address: SocketAddr) -> Channel {
 
 /// The layer that most tests have: every method is listed, whether it is unary or not.
 pub(crate) fn layer() -> CacheLayer<Memory> {
-    CacheLayer::new(Memory::default()).grpc(["/shop.Catalog/*"]).unwrap()
+    CacheLayer::private(Memory::default()).grpc(["/shop.Catalog/*"]).unwrap()
 }
 
 pub(crate) fn clock() -> ManualClock {

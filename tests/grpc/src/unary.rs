@@ -183,7 +183,7 @@ async fn what_a_file_keeps_is_there_in_the_next_run() {
     let path = folder.path().join("grpc.redb");
     let mut seen = Vec::new();
     for expected in [ABSENT, Outcome::Hit] {
-        let layer = CacheLayer::new(Redb::open(&path).unwrap()).grpc(["/shop.Catalog/GetItem"]);
+        let layer = CacheLayer::private(Redb::open(&path).unwrap()).grpc(["/shop.Catalog/GetItem"]);
         let mut client = Client::new(cached(layer.unwrap(), server.address));
         let response = client.get_item(name("tea")).await.unwrap();
         assert_eq!(outcome(&response), expected);

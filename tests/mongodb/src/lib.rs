@@ -801,7 +801,7 @@ async fn damaged_documents_are_misses_that_are_removed() {
     assert_eq!(store.get(&key(3)).await.unwrap_err().kind(), ErrorKind::Corrupt);
     store.clear().await.unwrap();
     // Through the cache.
-    let layer = CacheLayer::new(store.clone());
+    let layer = CacheLayer::private(store.clone());
     assert!(!fetch(&layer, 7, 50).await.unwrap().0);
     seen.entries.update_one(doc! {}, doc! { "$set": { "head": "a text" } }).await.unwrap();
     assert_eq!(fetch(&layer, 7, 50).await.unwrap(), (false, body(7, 50)));
@@ -899,7 +899,7 @@ async fn an_error_of_the_server_says_what_and_where() {
 async fn kill_9_and_a_restart_during_load_fail_no_request() {
     let mut server = Server::start();
     let store = builder(&server).timeout(BRIEF).connect().await.unwrap();
-    let layer = CacheLayer::new(store);
+    let layer = CacheLayer::private(store);
     let (stop, hits, after) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
@@ -1034,7 +1034,7 @@ async fn a_server_that_does_not_answer_is_an_error_in_time_and_then_at_once() {
     let store = through(&proxy).timeout(limit).connect().await.unwrap();
     put(&store, key(1), tagged(&["a"]), body(1, 8 * MIB)).await.unwrap();
     let reading = store.get(&key(1)).await.unwrap().unwrap();
-    let layer = CacheLayer::new(store.clone());
+    let layer = CacheLayer::private(store.clone());
     fetch(&layer, 1, 100).await.unwrap();
     proxy.stall(true);
     // Nothing comes any more, so that from here on only the limits end anything: by a time that needs no waiting.

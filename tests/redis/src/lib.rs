@@ -486,7 +486,7 @@ async fn damaged_bodies_are_errors_before_they_are_handed_on() {
 async fn wrong_types_are_misses_that_are_removed() {
     let (server, store) = place().await;
     let name = entry_name(key(1));
-    let layer = CacheLayer::new(store.clone());
+    let layer = CacheLayer::private(store.clone());
     for wrong in
         [["SADD", "m"].as_slice(), &["HSET", "f", "v"], &["LPUSH", "v"], &["ZADD", "1", "m"]]
     {
@@ -548,7 +548,7 @@ async fn a_full_server_says_so_and_takes_more_when_there_is_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_and_a_restart_during_load_fail_no_request() {
     let mut server = Server::start();
-    let layer = CacheLayer::new(builder(&server).connect().await.unwrap());
+    let layer = CacheLayer::private(builder(&server).connect().await.unwrap());
     let (stop, hits, after) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
@@ -687,7 +687,7 @@ async fn a_server_that_does_not_answer_is_an_error_in_time() {
     let store = patient(Redis::builder(proxy.url())).connect().await.unwrap();
     put(&store, key(1), tagged(&["a"]), body(1, MIB)).await.unwrap();
     let reading = store.get(&key(1)).await.unwrap().unwrap();
-    let layer = CacheLayer::new(store.clone());
+    let layer = CacheLayer::private(store.clone());
     fetch(&layer, 1, 100).await.unwrap();
     proxy.stall(true);
     // Nothing comes any more, so that from here on only the limits end anything: by a time that needs no waiting.
@@ -871,7 +871,7 @@ async fn a_cluster_is_cleared_on_every_node_and_foreign_keys_stay() {
 async fn a_cluster_that_was_killed_is_used_again() {
     let mut cluster = Cluster::start();
     let store = patient(Redis::cluster(cluster.urls())).connect().await.unwrap();
-    let layer = CacheLayer::new(store.clone());
+    let layer = CacheLayer::private(store.clone());
     for number in 0..20 {
         fetch(&layer, number, 90_000).await.unwrap();
         assert_eq!(fetch(&layer, number, 90_000).await.unwrap(), (true, body(number, 90_000)));

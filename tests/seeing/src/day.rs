@@ -147,13 +147,13 @@ pub(crate) async fn live(
         let clock = ManualClock::new(T0);
         Stand { layer: with(layer).clock(clock.clone()), inner: inner.clone(), clock }
     };
-    let private = CacheLayer::new(store.clone())
+    let private = CacheLayer::private(store.clone())
         .expire_after(SECOND * 10)
         .max_request_body(9)
         .methods([Method::GET, Method::PUT])
         .unwrap();
     let shared = CacheLayer::shared(store.clone()).expire_after(SECOND * 10);
-    let http = CacheLayer::new(store.clone()).http_rules();
+    let http = CacheLayer::private(store.clone()).http_rules();
     let (private, shared, http) = (stand(private), stand(shared), stand(http));
 
     let mut living = Living { store, is_down, said: Vec::new() };

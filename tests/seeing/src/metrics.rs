@@ -205,7 +205,7 @@ async fn every_metric_has_a_unit_and_a_description() {
 /// A layer that was made before there was a recorder is heard by it.
 #[tokio::test]
 async fn a_recorder_may_come_late() {
-    let layer = CacheLayer::new(Memory::default());
+    let layer = CacheLayer::private(Memory::default());
     let stand = Stand::new(Double::counting());
     let recorder = recorder();
     let (mut metered, _guard) = Metered::begin(&recorder);
@@ -258,7 +258,7 @@ fn a_layer_describes_its_metrics_once_however_often_it_is_applied() {
         with_local_recorder(&recorder, || drop(layer.layer(Double::counting())));
         std::mem::take(&mut *recorder.0.lock().unwrap())
     };
-    let layer = CacheLayer::new(Memory::default());
+    let layer = CacheLayer::private(Memory::default());
     let mut described = apply(&layer);
     assert_eq!(described.len(), 16, "{described:?}");
     described.sort();
@@ -268,5 +268,5 @@ fn a_layer_describes_its_metrics_once_however_often_it_is_applied() {
     for again in [&layer, &layer.clone(), &named] {
         assert!(apply(again).is_empty());
     }
-    assert_eq!(apply(&CacheLayer::new(Memory::default())).len(), 16, "another has its own");
+    assert_eq!(apply(&CacheLayer::private(Memory::default())).len(), 16, "another has its own");
 }

@@ -101,7 +101,7 @@ async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_i
         Ok::<Response<TestBody>, Infallible>(Response::new(full("text")))
     });
     let clock = larder::time::ManualClock::new(crate::support::T0);
-    let layer = CacheLayer::new(Memory::default())
+    let layer = CacheLayer::private(Memory::default())
         .clock(clock.clone())
         .expire_after(second)
         .stale_while_revalidate(second * 60);
@@ -138,7 +138,7 @@ async fn a_call_that_is_dropped_ends_within_its_span() {
         let _telling = Telling;
         std::future::pending::<Result<Response<TestBody>, Infallible>>().await
     });
-    let layer = CacheLayer::new(Memory::default());
+    let layer = CacheLayer::private(Memory::default());
     let mut call = Box::pin(layer.layer(inner).oneshot(get("/").body(empty()).unwrap()));
     assert!(futures_util::poll!(call.as_mut()).is_pending());
     drop(call);
@@ -162,14 +162,14 @@ async fn caches_behind_each_other_have_their_own_spans() {
     let times = Arc::<Mutex<Vec<Option<Duration>>>>::default();
     let near_times = times.clone();
     let near =
-        CacheLayer::new(Memory::default()).named("near").unwrap().on_event(
-            move |event| match event {
+        CacheLayer::private(Memory::default()).named("near").unwrap().on_event(move |event| {
+            match event {
                 Event::Answered { .. } => near_times.lock().unwrap().push(None),
                 Event::StoreDone { elapsed, .. } => near_times.lock().unwrap().push(Some(*elapsed)),
                 _ => {}
-            },
-        );
-    let far = CacheLayer::new(Redb::temporary().unwrap()).named("far").unwrap();
+            }
+        });
+    let far = CacheLayer::private(Redb::temporary().unwrap()).named("far").unwrap();
     let stack = near.layer(far.layer(Double::counting()));
     for _ in 0..2 {
         stack.clone().oneshot(get("/").body(empty()).unwrap()).await.unwrap();
@@ -217,6 +217,6 @@ async fn faults_are_warnings_and_decisions_are_not() {
 
 #[test]
 fn a_name_that_is_none_is_refused() {
-    let error = CacheLayer::new(Memory::default()).named("").unwrap_err();
+    let error = CacheLayer::private(Memory::default()).named("").unwrap_err();
     assert_eq!(error.setting(), "named");
 }

@@ -54,7 +54,7 @@ where
 
 /// A private cache.
 pub(crate) fn private() -> CacheLayer<Memory> {
-    CacheLayer::new(Memory::default())
+    CacheLayer::private(Memory::default())
 }
 
 /// A shared cache that says what it did to those who ask over a socket.
