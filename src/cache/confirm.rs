@@ -52,8 +52,15 @@ impl<S, B: Store, ReqBody: Body<Data = Bytes>> Errand<S, B, ReqBody> {
 
         let stored = match &renewed.stored {
             Err(refusal) => {
-                let rules = &self.cache.settings.rules;
-                if rules.ends_by_304(&old, &response.headers, *refusal) {
+                let exchange = Exchange {
+                    options: &self.options,
+                    url: &self.url.text,
+                    request: &self.parts,
+                    response: &response,
+                    requested_at,
+                    now,
+                };
+                if self.cache.settings.rules.ends_by_304(&old, &exchange, has_moved) {
                     // What fails is told, and leaves what was there.
                     drop(self.cache.remove_seen(&key, hit.version, requested_at).await);
                 }

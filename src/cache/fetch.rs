@@ -250,17 +250,25 @@ where
         let call = lead.id();
         let kept = self.keep(&missed, parts, body, requested_at, lead);
         let rules = &self.cache.settings.rules;
+        let ends = |response| {
+            rules.ends(&Exchange {
+                options: &self.options,
+                url: &self.url.text,
+                request: &self.parts,
+                response,
+                requested_at,
+                now,
+            })
+        };
         match &kept {
-            Kept::No(parts, _, _, refusal)
-                if rules.ends(&self.parts.headers, parts, Some(*refusal)) =>
-            {
+            Kept::No(parts, ..) if ends(parts) => {
                 let is_met = self.overtake_superseded(&missed, &call).await;
                 // Most responses that are refused were refused before, and left nothing to look for.
                 if asked.is_some() || is_met || !knows_refusals {
                     self.remove_superseded(&missed, asked, None, requested_at).await;
                 }
             }
-            Kept::Underway(parts, carried, _) if rules.ends(&self.parts.headers, parts, None) => {
+            Kept::Underway(parts, carried, _) if ends(parts) => {
                 // What is stored under the same key is replaced when the body has ended.
                 let elsewhere = asked.filter(|(key, _)| *key != carried.key);
                 let own = Some(carried.key);

@@ -5,7 +5,7 @@
 //! stored under a key of its own, beside that of the whole ([`parts`](super::parts)).
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     key::Key,
-    policy::{self, Verdict},
-    status::{Bypass, CacheStatus, Refusal, Stale},
+    policy::{self, Exchange, Verdict},
+    status::{Bypass, CacheStatus, Stale},
     store::{Hit, Store, Version},
     time::Timestamp,
 };
@@ -141,8 +141,8 @@ where
             return Ok(match kept {
                 KeptPart::Passed(response) => passed(&self.cache, REASON, response),
                 KeptPart::Kept(kept) => {
-                    if let Kept::No(parts, _, _, refusal) = &kept
-                        && rules.ends(&self.parts.headers, parts, Some(*refusal))
+                    if let Kept::No(parts, ..) = &kept
+                        && self.ends(parts, requested_at, now)
                     {
                         self.end_by_part(&whole, own_call, asked, requested_at).await;
                     }
@@ -151,15 +151,23 @@ where
             });
         }
         let (parts, body) = response.into_parts();
-        let refusal = if parts.status.is_success() {
-            self.admit(&whole, &parts, body.size_hint().lower(), requested_at).err()
-        } else {
-            Some(Refusal::Status)
-        };
-        if rules.ends(&self.parts.headers, &parts, refusal) {
+        if self.ends(&parts, requested_at, now) {
             self.end_by_part(&whole, own_call, asked, requested_at).await;
         }
         Ok(passed(&self.cache, REASON, Response::from_parts(parts, body)))
+    }
+
+    /// Whether the answer ends what is stored.
+    fn ends(&self, response: &response::Parts, requested_at: Timestamp, now: Timestamp) -> bool {
+        let rules = &self.cache.settings.rules;
+        rules.ends(&Exchange {
+            options: &self.options,
+            url: &self.url.text,
+            request: &self.parts,
+            response,
+            requested_at,
+            now,
+        })
     }
 
     /// Removes what the answer supersedes, and keeps older responses from being stored.

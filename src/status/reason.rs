@@ -245,6 +245,77 @@ impl Refusal {
             Self::StoreFailed(_) => "store-failed",
         }
     }
+
+    /// Whether the origin's own words keep the response from being stored. They also count for
+    /// what is stored already.
+    pub(crate) const fn is_by_origin(self) -> bool {
+        match self {
+            Self::NoStoreDirective
+            | Self::NoCache
+            | Self::Private
+            | Self::MustUnderstand
+            | Self::NoFreshness
+            | Self::SetCookie
+            | Self::Vary => true,
+            Self::Bypassed
+            | Self::NotFetched
+            | Self::NoStore
+            | Self::ReadOnly
+            | Self::Status
+            | Self::Predicate
+            | Self::Expiration
+            | Self::NoExpiration
+            | Self::Authorization
+            | Self::Cookie
+            | Self::Tags
+            | Self::TooLarge
+            | Self::Length
+            | Self::BodyFailed
+            | Self::EventStream
+            | Self::GrpcStatus
+            | Self::NotUnary
+            | Self::Dropped
+            | Self::Removed
+            | Self::Superseded
+            | Self::StoreFailed(_) => false,
+        }
+    }
+
+    /// Whether the next response for the same key is likely to be refused for the same reason, so
+    /// that requests for it need not wait for each other. A status that is a failure of the origin
+    /// is an exception, which the caller knows.
+    pub(crate) const fn is_persistent(self) -> bool {
+        match self {
+            Self::Status
+            | Self::Predicate
+            | Self::Expiration
+            | Self::NoExpiration
+            | Self::NoStoreDirective
+            | Self::NoCache
+            | Self::Private
+            | Self::MustUnderstand
+            | Self::NoFreshness
+            | Self::SetCookie
+            | Self::Vary
+            | Self::Tags
+            | Self::NotUnary
+            | Self::TooLarge => true,
+            Self::Bypassed
+            | Self::NotFetched
+            | Self::NoStore
+            | Self::ReadOnly
+            | Self::Authorization
+            | Self::Cookie
+            | Self::Length
+            | Self::BodyFailed
+            | Self::EventStream
+            | Self::GrpcStatus
+            | Self::Dropped
+            | Self::Removed
+            | Self::Superseded
+            | Self::StoreFailed(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Miss {

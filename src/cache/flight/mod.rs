@@ -92,24 +92,8 @@ impl Flights {
     /// A response for `key` was not stored. Where that was no accident, the next requests do not wait for each other only
     /// to learn it again.
     pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
-        let is_lasting = match refusal {
-            Refusal::Status => !status.is_server_error(),
-            Refusal::Predicate
-            | Refusal::Expiration
-            | Refusal::NoExpiration
-            | Refusal::NoStoreDirective
-            | Refusal::NoCache
-            | Refusal::Private
-            | Refusal::MustUnderstand
-            | Refusal::NoFreshness
-            | Refusal::SetCookie
-            | Refusal::Vary
-            | Refusal::Tags
-            | Refusal::NotUnary
-            | Refusal::TooLarge => true,
-            _ => false,
-        };
-        if is_lasting {
+        let is_failure = refusal == Refusal::Status && status.is_server_error();
+        if refusal.is_persistent() && !is_failure {
             self.lonely.insert(key, refusal == Refusal::Status);
         }
     }

@@ -6,7 +6,7 @@ use http::{
     request, response,
 };
 
-use super::{Rules, superseded::is_said_by_origin};
+use super::Rules;
 use crate::{
     entry::Head,
     options::CacheOptions,
@@ -61,13 +61,11 @@ impl Rules {
         if self.read_only {
             return Err(Refusal::ReadOnly);
         }
-        // Under the HTTP rules, any status may say for how long it may be kept.
-        let is_named = self.statuses.contains(&response.status)
-            || self.expiration.names_status(response.status);
+        let is_named = self.names(response.status);
         if options.no_store {
-            // What the origin says of the response also counts for what is stored already.
+            // What the origin says tells more than the request's own wish.
             let said = self.admit_by_policy(exchange, is_named).err();
-            return Err(said.filter(|said| is_said_by_origin(*said)).unwrap_or(Refusal::NoStore));
+            return Err(said.filter(|said| said.is_by_origin()).unwrap_or(Refusal::NoStore));
         }
         if !is_named && matches!(self.policy, Policy::Fixed) {
             return Err(Refusal::Status);
@@ -93,21 +91,41 @@ impl Rules {
         exchange: &Exchange<'_>,
         is_named: bool,
     ) -> Result<Admission, Refusal> {
-        let Exchange { options, url, request, response, .. } = *exchange;
+        let Exchange { request, response, .. } = *exchange;
         let is_part = self.keeps_parts() && asks_for_part(&request.method, &request.headers);
         if !is_complete(response.status, is_part) {
             return Err(Refusal::Status);
         }
-        let chosen = self.expiration.choose(options.expire_after, url, request, response);
         match &self.policy {
-            Policy::Fixed => fixed::admit(self, response, chosen, exchange.now),
+            Policy::Fixed => fixed::admit(self, response, self.chosen(exchange), exchange.now),
             Policy::Http { targets, .. } => {
-                let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
-                let settings = self.http_settings(targets, chosen);
-                let Exchange { requested_at, now, .. } = *exchange;
-                rfc9111::admit(&settings, request, response, requested_at, now)
+                self.judge_by_http(targets, exchange, is_named).admission()
             }
         }
+    }
+
+    /// Whether the user's expirations are meant for this status. Under the HTTP rules, a response
+    /// of any status may say for how long it may be kept.
+    pub(super) fn names(&self, status: StatusCode) -> bool {
+        self.statuses.contains(&status) || self.expiration.names_status(status)
+    }
+
+    fn chosen(&self, exchange: &Exchange<'_>) -> Option<Expiration> {
+        let Exchange { options, url, request, response, .. } = *exchange;
+        self.expiration.choose(options.expire_after, url, request, response)
+    }
+
+    pub(super) fn judge_by_http(
+        &self,
+        targets: &[HeaderName],
+        exchange: &Exchange<'_>,
+        is_named: bool,
+    ) -> rfc9111::Judged {
+        let chosen = self.chosen(exchange);
+        let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
+        let settings = self.http_settings(targets, chosen);
+        let Exchange { request, response, requested_at, now, .. } = *exchange;
+        rfc9111::judge(&settings, request, response, requested_at, now)
     }
 
     /// The fields of a response as they are stored: without those that may not be, and, under the HTTP rules, with the

@@ -3,7 +3,10 @@
 use http::{HeaderValue, Request};
 
 use super::*;
-use crate::{policy::Failure, status::Refusal};
+use crate::{
+    policy::{Expiration, Failure},
+    status::Refusal,
+};
 
 fn gate(request: http::request::Builder) -> Result<(), Bypass> {
     let parts = request.body(()).unwrap().into_parts().0;
@@ -334,4 +337,41 @@ fn only_a_successful_unsafe_method_that_is_not_cached_invalidates() {
     }
     rules.methods.push(Method::POST);
     assert!(!rules.invalidates(&Method::POST, StatusCode::OK));
+}
+
+/// Of several reasons, users see the first in this order. Each row removes the reason before it.
+#[test]
+fn the_order_of_the_reasons_is_fixed() {
+    let admit = |rules: &Rules, options: &CacheOptions, status: u16, lines: &[(&str, &str)]| {
+        let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
+        let mut response = http::Response::builder().status(status);
+        for (name, value) in lines {
+            response = response.header(*name, *value);
+        }
+        let response = response.body(()).unwrap().into_parts().0;
+        let (requested_at, now) = (Timestamp::MIN, Timestamp::MIN);
+        let (request, response, url) = (&request, &response, "http://a/");
+        rules.admit(&Exchange { options, url, request, response, requested_at, now }).map(drop)
+    };
+    let mut rules = Rules::new(Scope::Shared);
+    rules.store_if = Some(Arc::new(|_, _| false));
+    rules.read_only = true;
+    let stream = [("content-type", "text/event-stream"), ("set-cookie", "a=1")];
+    let no_store = NEW().no_store(true);
+    assert_eq!(admit(&rules, &no_store, 404, &stream), Err(Refusal::ReadOnly));
+    rules.read_only = false;
+    assert_eq!(admit(&rules, &no_store, 404, &stream), Err(Refusal::SetCookie));
+    assert_eq!(admit(&rules, &no_store, 404, &[]), Err(Refusal::NoStore));
+    assert_eq!(admit(&rules, &NEW(), 404, &stream), Err(Refusal::Status));
+    assert_eq!(admit(&rules, &NEW(), 200, &stream), Err(Refusal::EventStream));
+    assert_eq!(admit(&rules, &NEW(), 200, &stream[1..]), Err(Refusal::Predicate));
+    rules.store_if = None;
+    assert_eq!(admit(&rules, &NEW(), 200, &stream[1..]), Err(Refusal::SetCookie));
+    assert_eq!(admit(&rules, &NEW(), 200, &[]), Err(Refusal::NoExpiration));
+    let never = NEW().expire_after(Expiration::DoNotStore);
+    assert_eq!(admit(&rules, &never, 200, &[]), Err(Refusal::Expiration));
+    rules.use_http();
+    rules.store_if = Some(Arc::new(|_, _| false));
+    assert_eq!(admit(&rules, &NEW(), 404, &stream[1..]), Err(Refusal::Predicate));
+    assert_eq!(admit(&rules, &no_store, 404, &stream[1..]), Err(Refusal::SetCookie));
 }
