@@ -80,8 +80,12 @@ impl Rules {
     }
 
     /// Whether a response that [`Entries::insert`](crate::Entries::insert) brings may be stored,
-    /// and until when. The user's methods, statuses and predicate do not apply.
+    /// and until when. The user's methods, statuses and predicate do not apply. A part is refused
+    /// even if the request asks for one: it would lie in the place of the whole response.
     pub(crate) fn admit_by_hand(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
+        if exchange.response.status == StatusCode::PARTIAL_CONTENT {
+            return Err(Refusal::Status);
+        }
         self.admit_by_policy(exchange, true)
     }
 
