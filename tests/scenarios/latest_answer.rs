@@ -15,6 +15,10 @@ fn while_revalidate(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer.stale_while_revalidate(Duration::from_secs(3600))
 }
 
+fn key_without_credentials(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
+    layer.store_credentialed(true).key_with(|request, _body| request.uri.to_string())
+}
+
 fn no_large_bodies(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer.max_body(5).stale_if_error(StaleLimit::Unlimited)
 }
@@ -100,6 +104,28 @@ const BY_A_304: &[Scenario] = &[
             +60 GET / -> 304 {cache-control: max-age=60} {vary: accept} {etag: "e"} => 200 old : revalidated, vary
             GET / -> sees no if-none-match 200 {cache-control: max-age=60} {vary: accept} {etag: "e"} new => 200 new : miss, stored
             GET / -> - => 200 new : hit
+        "#,
+    },
+    Scenario {
+        name: "a 304 that sets a cookie, by time alone",
+        under: &[Under::SharedFixed],
+        set: plain,
+        script: r#"
+            GET / -> 200 {etag: "e"} all => 200 all : miss, stored
+            +60 GET / -> 304 {set-cookie: sid=2} {etag: "e"} => 200 {set-cookie: sid=2} all : revalidated, set-cookie
+            GET / -> sees {if-none-match: "e"} 304 {etag: "e"} => 200 {set-cookie: none} all : revalidated, stored
+            GET / -> - => 200 {set-cookie: none} all : hit
+        "#,
+    },
+    Scenario {
+        name: "a 304 that forbids storing ends stale use by max-stale too",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            +70 GET / {cache-control: max-stale=20} -> - => 200 old : stale (max-stale)
+            GET / {cache-control: max-stale=5} -> 304 {cache-control: private} {etag: "e"} => 200 old : revalidated, private
+            GET / {cache-control: max-stale=20} -> 200 {cache-control: max-age=60} new => 200 new : miss
         "#,
     },
     Scenario {
@@ -195,6 +221,17 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
             GET /d -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
             GET /d {cache-control: no-cache} -> 200 {set-cookie: a=1} {cache-control: max-age=60} new => 200 new : miss, set-cookie
             GET /d -> 200 newer => 200 newer : miss
+        "#,
+    },
+    Scenario {
+        name: "an answer with must-understand and a status that is unknown",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            GET / {cache-control: no-cache} -> 299 {cache-control: max-age=60, must-understand} new => 299 new : miss, must-understand
+            GET / -> 200 {cache-control: no-store, must-understand, max-age=60} newer => 200 newer : miss, stored
+            GET / -> - => 200 newer : hit
         "#,
     },
     Scenario {
@@ -338,6 +375,30 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
             GET / -> - => 200 all : hit
         "#,
     },
+    Scenario {
+        name: "an answer to bad credentials, in a shared cache whose key is without them",
+        under: &[Under::SharedFixed, Under::SharedHttp],
+        set: key_without_credentials,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} all => 200 all : miss, stored
+            GET / !refresh {authorization: wrong} -> 401 no => 401 no : miss
+            GET / !refresh {authorization: wrong} -> 404 no => 404 no : miss
+            GET / -> - => 200 all : hit
+        "#,
+    },
+    Scenario {
+        name: "an answer to a bad cookie, in a shared cache",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} all => 200 all : miss, stored
+            GET / {cookie: sid=bad} {cache-control: no-cache} -> 401 no => 401 no : miss
+            GET / {cookie: sid=bad} {cache-control: no-cache} -> 403 {cache-control: no-store} no => 403 no : miss
+            GET / -> - => 200 all : hit
+            GET / {cookie: sid=bad} {cache-control: no-cache} -> 404 gone => 404 gone : miss
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
 ];
 
 /// What a HEAD shows of the stored response to a GET (RFC 9111 §4.3.5).
@@ -381,6 +442,38 @@ const BY_A_HEAD: &[Scenario] = &[
             GET / -> 200 {cache-control: max-age=60} {x: old} old => 200 old : miss, stored
             +60 HEAD / -> 200 {cache-control: max-age=60} {x: new} => 200 {x: new} : miss
             GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a HEAD that says nothing at all leaves the stored GET",
+        under: Under::ALL,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "a"} old => 200 old : miss, stored
+            HEAD / !refresh -> 200 => 200 : miss
+            GET / -> - => 200 old : hit
+        "#,
+    },
+    Scenario {
+        name: "a HEAD that forbids storing ends the stored GET",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            HEAD / !refresh -> 200 {cache-control: no-store} => 200 : miss, no-store-directive
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a HEAD that shows another ETag says nothing to time alone, and a 404 does",
+        under: Under::FIXED,
+        set: plain,
+        script: r#"
+            GET / -> 200 {etag: "a"} old => 200 old : miss, stored
+            HEAD / !refresh -> 200 {etag: "b"} => 200 {etag: "b"} : miss, stored
+            GET / -> - => 200 old : hit
+            HEAD / !refresh -> 404 => 404 : miss, status
+            GET / -> 200 new => 200 new : miss
         "#,
     },
     Scenario {
@@ -432,6 +525,16 @@ const PARTS: &[Scenario] = &[
             GET /c -> 200 {cache-control: max-age=60} 0123456789 => 200 0123456789 : miss, stored
             +60 GET /c {range: bytes=2-4} -> 429 {cache-control: no-store} no => 429 no : bypass
             GET /c -> error => 200 0123456789 : stale
+        "#,
+    },
+    Scenario {
+        name: "a part that says nothing of freshness leaves the whole",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {etag: "a"} 0123456789 => 200 0123456789 : miss, stored
+            GET / {range: bytes=2-4} -> 206 {etag: "a"} {content-range: bytes 2-4/10} 234 => 206 234 : bypass
+            GET / -> sees {if-none-match: "a"} 304 {etag: "a"} => 200 0123456789 : revalidated
         "#,
     },
     Scenario {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use larder::{
-    CacheLayer, CacheOptions, CacheStatus, Stored,
+    CacheLayer, CacheOptions, CacheStatus, Expiration, Stored,
     store::{AnyStore, Memory},
     time::{ManualClock, Timestamp},
 };
@@ -89,6 +89,29 @@ pub(crate) async fn play(table: &[Scenario]) {
     assert!(failures.is_empty(), "these lines do not match:\n{failures}");
 }
 
+/// The store, and what makes it full or lets it take responses again.
+type Breakable = (AnyStore, Box<dyn Fn(bool)>);
+
+#[cfg(feature = "conformance")]
+fn breakable(store: AnyStore) -> Breakable {
+    use larder::store::{
+        ErrorKind,
+        conformance::{Faulty, Operation},
+    };
+    let faulty = Faulty::new(store);
+    let store = AnyStore::new(faulty.clone());
+    let set_full = move |is_full| match is_full {
+        true => faulty.fail(Operation::Put, ErrorKind::Full),
+        false => faulty.heal(),
+    };
+    (store, Box::new(set_full))
+}
+
+#[cfg(not(feature = "conformance"))]
+fn breakable(store: AnyStore) -> Breakable {
+    (store, Box::new(|_| panic!("a full store takes the feature `conformance`")))
+}
+
 /// The answers that the origin will give, and the requests that it got.
 #[derive(Default)]
 struct Script {
@@ -97,7 +120,9 @@ struct Script {
 }
 
 async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<(), String> {
-    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let mut now = 1_700_000_000_u64;
+    let clock = ManualClock::new(Timestamp::from_millis(now * 1000));
+    let (store, set_full) = breakable(store);
     let layer = (scenario.set)(under.layer(store)).clock(clock.clone());
     let origin = Arc::new(Mutex::new(Script::default()));
     let said = origin.clone();
@@ -112,7 +137,8 @@ async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<
             }
         }
     });
-    let service = layer.layer(inner);
+    let service = layer.layer(inner.clone());
+    let reader = layer.clone().read_only(true).layer(inner);
     for (line, step) in parse(scenario.script) {
         let exchange = match step {
             Step::Settle => {
@@ -123,9 +149,14 @@ async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<
                 layer.entries().remove(format!("http://a{path}")).await.unwrap();
                 continue;
             }
+            Step::StoreIsFull(is_full) => {
+                set_full(is_full);
+                continue;
+            }
             Step::Exchange(exchange) => exchange,
         };
-        clock.advance(Duration::from_secs(exchange.wait));
+        now = now.checked_add_signed(exchange.wait).unwrap();
+        clock.set(Timestamp::from_millis(now * 1000));
         {
             let mut origin = origin.lock().unwrap();
             origin.seen.clear();
@@ -140,17 +171,22 @@ async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<
         for (name, value) in &exchange.fields {
             request = request.header(name, value);
         }
-        let mut options = CacheOptions::new();
+        let (mut options, mut service) = (CacheOptions::new(), service.clone());
         for option in &exchange.options {
             options = match &**option {
                 "!refresh" => options.refresh(true),
                 "!force-refresh" => options.force_refresh(true),
                 "!no-store" => options.no_store(true),
+                "!do-not-store" => options.expire_after(Expiration::DoNotStore),
+                "!read-only" => {
+                    service = reader.clone();
+                    options
+                }
                 other => panic!("{other} is not an option: {line}"),
             };
         }
         request = request.extension(options);
-        let reply = service.clone().oneshot(request.body(Full::default()).unwrap()).await;
+        let reply = service.oneshot(request.body(Full::default()).unwrap()).await;
         let got = match reply {
             Ok(reply) => read(reply).await,
             Err(error) => Got { text: error.to_owned(), ..Got::default() },
