@@ -125,7 +125,8 @@ impl<B: Store> Entries<B> {
         let now = self.now();
 
         let (parts, body) = response.into_parts();
-        let refused = |refusal: Refusal| invalid(format!("it is not to be stored ({refusal})"));
+        let refused =
+            |refusal: Refusal| invalid(format!("the response must not be stored ({refusal})"));
         let exchange = Exchange {
             options,
             url: &url.text,

@@ -190,6 +190,23 @@ async fn what_was_inserted_with_vary_is_a_variant() {
     assert!(!stand.ask(of("fr")).await.is_hit());
 }
 
+/// It would lie in the place of the whole response, and answer requests for all of it.
+#[tokio::test]
+async fn a_part_is_not_inserted_even_for_a_request_that_asks_for_one() {
+    for is_http in [false, true] {
+        let stand = Stand::new(Double::counting());
+        let stand = if is_http { stand.with(|layer| layer.http_rules()) } else { stand };
+        let request = get("/").header("range", "bytes=0-1").body(()).unwrap();
+        let part = line(ok("ab"), "content-range", "bytes 0-1/4");
+        let mut part = line(part, "cache-control", "max-age=60");
+        *part.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let error = stand.layer.entries().insert(&request, part).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("must not be stored (status)"), "{error}");
+        assert_eq!(stand.get("/").await.text(), "1");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_inserted_is_refused_and_leaves_what_was_there() {
     let entries = Stand::new(Double::counting()).layer.entries();
