@@ -130,7 +130,8 @@ impl<B: Store> Entries<B> {
                 None => return Ok(false),
             }
         }
-        let message = format!("the entry of key {} was changed each time it was read", item.key);
+        let message =
+            format!("the entry of key {} kept changing; it was tried {CHANGES} times", item.key);
         Err(Error::new(ErrorKind::Unavailable, "entries", message))
     }
 
