@@ -269,8 +269,8 @@ impl Judge<'_> {
         if is_new {
             return Ok(());
         }
-        let must_ask =
-            demand == Demand::Refresh || (demand == Demand::NoCache && self.settings.http);
+        let is_no_cache = matches!(demand, Demand::NoCache | Demand::NoCacheAndNoStore);
+        let must_ask = demand == Demand::Refresh || (is_no_cache && self.settings.http);
         let stale_use = self.history.stale_use(self.settings, said);
         let ends = self.lifetimes(said);
         let arrived = self.arrived(said);
