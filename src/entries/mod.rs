@@ -106,10 +106,10 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// If the target is a key alone; if the response must not be stored (a 206, a 304 or a 1xx, `Vary: *`, an expiration
-    /// that says so, in a
-    /// shared cache none at all or a `Set-Cookie`, more tags than an entry can have); if its body fails, or has another
-    /// length than its `Content-Length`; and if the store fails. What was stored before is left then.
+    /// If the target is a key alone; if the response must not be stored (a 206, a 304 or a 1xx,
+    /// `Vary: *`, an expiration that says so, in a shared cache none at all or a `Set-Cookie`, more
+    /// tags than an entry can have); if its body fails, or has another length than its
+    /// `Content-Length`; and if the store fails. What was stored before is left then.
     pub async fn insert<R>(&self, target: impl Into<Target>, response: Response<R>) -> Result<Key>
     where
         R: Body<Data = Bytes>,
