@@ -57,7 +57,7 @@ fn connections_are_accepted_again_after_too_many_files_were_open() {
         // It waits in the queue of the listener.
         last.send("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         if is_read {
-            gateway.said("gateway: no connection: ");
+            gateway.said("gateway: cannot accept a connection: ");
         }
         drop(many);
         assert_eq!(last.response().body, "/last");
