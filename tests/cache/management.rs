@@ -342,3 +342,34 @@ async fn the_handle_works_whatever_the_switches_say() {
     assert!(entries.contains(&url("/")).await.unwrap());
     assert_eq!(entries.remove(&url("/")).await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn a_target_and_its_errors_show_no_secret() {
+    const SECRETS: [&str; 4] = ["alice", "hunter2", "t0ken", "b3arer"];
+    let shows_none = |text: &str| {
+        assert!(!SECRETS.iter().any(|secret| text.contains(secret)), "{text}");
+    };
+    let secret = "http://alice:hunter2@example.com/path?key=t0ken";
+    let request =
+        || Request::get(secret).header("authorization", "b3arer").header("cookie", "t0ken");
+    for target in [
+        Target::from(secret),
+        Target::from(&request().body(()).unwrap()),
+        Target::from(&request().body(Bytes::from("t0ken")).unwrap()),
+    ] {
+        let text = format!("{target:?}");
+        shows_none(&text);
+        assert!(text.contains("example.com") && text.contains("/path"), "{text}");
+    }
+
+    let entries = Stand::new(Double::counting()).layer.entries();
+    let invalid = "http://alice:hunter2@a b/?key=t0ken";
+    shows_none(&format!("{:?}", Target::from(invalid)));
+    let error = entries.contains(invalid).await.unwrap_err();
+    shows_none(&format!("{error} {error:?}"));
+    let expected = format!("the target ({} bytes) is not a URL: ", invalid.len());
+    assert!(error.to_string().contains(&expected), "{error}");
+    let hostless = Request::get("/path?key=t0ken").header("host", "alice hunter2");
+    let error = entries.contains(&hostless.body(()).unwrap()).await.unwrap_err();
+    shows_none(&format!("{error} {error:?}"));
+}
