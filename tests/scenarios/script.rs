@@ -1,7 +1,8 @@
 //! The language of the table.
 //!
 //! ```text
-//! [SECONDS] METHOD PATH [{field: value}...] -> ORIGIN => STATUS [{field: value}...] [BODY] : OUTCOME[, STORED]
+//! [SECONDS] METHOD PATH [{field: value}...] -> ORIGIN
+//!     => STATUS [{field: value}...] [BODY] : OUTCOME[, STORED]     (on one line)
 //! [SECONDS] METHOD PATH [{field: value}...] -> error => error
 //! purge PATH        removes the URL
 //! settle            waits for refreshes in the background
@@ -10,12 +11,13 @@
 //! # comment
 //! ```
 //!
-//! `SECONDS` is the time that passes before the request, as `+60`, or `-60` if the clock is set back.
+//! `SECONDS` is the time that passes before the request: `+60`, or `-60` if the clock is set back.
 //! `ORIGIN` is `-` (the origin is not asked), `error` (the call fails), or the origin's answer: a
 //! status, fields and a body. `sees {field: value}` and `sees no FIELD` before it say what the
 //! request has that reaches the origin. A field that is expected with the value `none` is absent.
-//! `!refresh`, `!force-refresh`, `!no-store` and `!do-not-store` (an expiration) behind the path are
-//! options of the request; with `!read-only`, it is sent to a layer over the same store that is so.
+//! Options of the request stand behind the path: `!refresh`, `!force-refresh`, `!no-store` and
+//! `!do-not-store` (an expiration). With `!read-only`, the request is sent to a layer over the same
+//! store that is read-only.
 //! `OUTCOME` is an outcome as [`larder::Outcome`] prints it, or its first word. `STORED` is `stored`
 //! or the name of a refusal.
 

@@ -247,7 +247,8 @@ proptest! {
         let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
         response.headers = headers.clone();
         let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
-        let admitted = storable::judge(&settings, &request, &response, requested_at, received_at).admission();
+        let judged = storable::judge(&settings, &request, &response, requested_at, received_at);
+        let admitted = judged.admission();
         let expires_at = admitted.ok().and_then(|admitted| admitted.expires_at);
         let head = Head::new(request.method.clone(), "http://a/b", response.clone(), received_at)
             .with_requested_at(requested_at)

@@ -56,8 +56,8 @@ fn fields_of_one_connection_go_no_further() {
     }
 }
 
-/// Without the fields that say for whom or for how long a message may be used, the cache would share
-/// what it must not. Every other field that `Connection` names is of one connection (RFC 9110
+/// Without the fields that say for whom or for how long a message may be used, the cache would
+/// share what it must not. Every other field that `Connection` names is of one connection (RFC 9110
 /// §7.6.1).
 #[test]
 fn connection_removes_the_fields_it_names_except_those_that_limit_reuse() {

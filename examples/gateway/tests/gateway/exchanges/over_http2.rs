@@ -52,8 +52,8 @@ impl Body for OfUnknownLength {
     }
 }
 
-/// A body of four bytes that its field says has ten. It ends there, or with an error that resets the
-/// stream.
+/// A body of four bytes, where `Content-Length` says ten. It ends there, or with an error that
+/// resets the stream.
 struct TooShort {
     data: Option<Bytes>,
     is_reset: bool,
