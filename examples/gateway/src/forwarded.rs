@@ -5,10 +5,10 @@
 //! client's fields of these families. It writes its own knowledge in `Forwarded` (RFC 7239),
 //! `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
 //!
-//! With `--trust-forwarded`, the fields in [`KEYED`] and [`NOT_KEYED`] pass, and the gateway adds its
-//! own hop. The fields in [`KEYED`] are then part of every key. Others, such as `X-Forwarded-User`
-//! and `X-Forwarded-Access-Token`, still do not pass: a page that depends on one of them is for one
-//! user, and would be stored for everybody.
+//! With `--trust-forwarded`, the fields in [`KEYED`] and [`NOT_KEYED`] pass, and the gateway adds
+//! its own hop. The fields in [`KEYED`] are then part of every key. Others, such as
+//! `X-Forwarded-User` and `X-Forwarded-Access-Token`, still do not pass: a page that depends on one
+//! of them is for one user, and would be stored for everybody.
 
 use std::net::IpAddr;
 
