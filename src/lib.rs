@@ -164,6 +164,10 @@
 //!   who read them. What a store runs is the store's own.
 //! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their
 //!   repeats, body and trailers. What belongs to the connection (RFC 9110 §7.6.1) is not part of it.
+//! - **The latest answer wins.** An answer that forbids storing, a 3xx, 401, 403, 404, 410 or 451
+//!   ends the stored response that it supersedes; failures leave it for stale use. In a shared
+//!   cache, bad credentials end nothing: no full answer to a request with `Authorization` does,
+//!   nor, under the HTTP rules, a 401 or 403 to one with a `Cookie`.
 //! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding); in a shared cache, host,
 //!   path and query stay as they were sent. A request that names no scheme, as all that a server receives over HTTP/1.1, counts as
 //!   `http`.

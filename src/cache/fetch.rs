@@ -197,33 +197,37 @@ impl<B: Store> RequestContext<B> {
         let calls = &self.cache.shared.calls;
         let has_stored = calls.generation(&key.key) != generation;
         let was_refused = calls.is_hit_for_miss(&key.key) && !has_stored;
+        let ends = self.cache.settings.rules.ends(&self.exchange(&response, requested_at, now));
         let received = self.receive(&key, response, body, requested_at, leader);
-        let rules = &self.cache.settings.rules;
-        match &received {
-            Received::NotStored(response, _, _, refusal)
-                if rules.ends(&self.parts.headers, response, Some(*refusal)) =>
-            {
-                let is_any = self.view().supersede_in_flight(&key, &call).await;
-                if let Some((of, seen, head)) = &seen {
-                    self.view().remove_superseded(of, *seen, head, requested_at).await;
-                }
-                // Most responses that are refused were refused before, and left nothing to remove.
-                if seen.is_some() || is_any || !was_refused {
-                    self.view().remove_ended(&key, None, requested_at).await;
-                }
+        if ends {
+            let stored_under = match &received {
+                Received::NotStored(..) => None,
+                Received::Storing(_, tee, _) => Some(tee.key),
+            };
+            // The writer of a response that is stored supersedes the older ones.
+            let is_any =
+                stored_under.is_none() && self.view().supersede_in_flight(&key, &call).await;
+            // Most responses that are refused were refused before, and left nothing to remove.
+            if seen.is_some() || is_any || stored_under.is_some() || !was_refused {
+                self.end(&key, seen, stored_under, requested_at).await;
             }
-            Received::Storing(response, tee, _)
-                if rules.ends(&self.parts.headers, response, None) =>
-            {
-                // What is stored under the same key is replaced when the body has ended.
-                if let Some((of, seen, head)) = seen.filter(|(of, ..)| *of != tee.key) {
-                    self.view().remove_superseded(&of, seen, &head, requested_at).await;
-                }
-                self.view().remove_ended(&key, Some(tee.key), requested_at).await;
-            }
-            _ => {}
         }
         Fetched::Received(received)
+    }
+
+    /// Removes what an answer ends: the response that the call was made for, whatever becomes of the
+    /// answer, and the others. The answer itself may be stored under a key already.
+    pub(super) async fn end(
+        &self,
+        key: &LookupKey,
+        seen: Option<Seen>,
+        stored_under: Option<Key>,
+        requested_at: Timestamp,
+    ) {
+        if let Some((of, seen, head)) = seen {
+            self.view().remove_superseded(&of, seen, &head, requested_at).await;
+        }
+        self.view().remove_ended(key, stored_under, requested_at).await;
     }
 
     /// Sends the request with `conditions` for the stored response. A 304 about another response is

@@ -4,22 +4,22 @@
 //! the part, and gives the part after a 304, or if the origin fails. A part that arrives is stored
 //! under a key beside that of the whole ([`partial`](super::partial)).
 
-use http::{Method, Response, StatusCode, request};
+use http::{Method, Response, StatusCode, request, response};
 
 use super::{
     body::ResponseBody,
     bypass::{DetachedCall, passed, report_failure},
-    coalesce::CallId,
     context::{AnyBody, Origin, RequestContext, Upstream},
-    fetch::{Answer, Received, Seen},
-    lookup::{Found, Lookup, LookupKey, Selected},
+    fetch::Answer,
+    lookup::{Found, Lookup, Selected},
     partial::ReceivedPart,
     respond,
 };
 use crate::{
+    entry::Head,
     policy::{self, Part, Verdict},
     runtime::has_timers,
-    status::{Bypass, Refusal, Stale},
+    status::{Bypass, Stale},
     store::Store,
     time::Timestamp,
 };
@@ -85,6 +85,7 @@ impl<B: Store> RequestContext<B> {
             .and_then(|head| policy::conditions(head, &self.parts.method));
         let seen =
             stored.as_ref().map(|Selected { key, hit }| (*key, hit.version, hit.head.clone()));
+        let stored_head = seen.as_ref().map(|(_, _, head)| head.clone());
         let (answer, stale) =
             self.ask(upstream, self.parts.clone(), conditions, stored, None).await;
         let now = settings.clock.now();
@@ -116,9 +117,14 @@ impl<B: Store> RequestContext<B> {
         let head = Response::from_parts(response, ());
         let is_stored = rules.keeps_aside(&self.url.text, &Method::GET, &head, requested_at);
         let (response, ()) = head.into_parts();
-        let ends = |request: &Self, response: &_, refusal| {
-            rules.ends(&request.parts.headers, response, refusal)
-        };
+        let is_new = stored_head.is_some_and(|head| self.is_another(&head, &response));
+        let ends = rules.ends(&self.exchange(&response, requested_at, now));
+        if ends || is_new {
+            if let Some(call) = own_call {
+                self.view().supersede_in_flight(&whole_key, &call).await;
+            }
+            self.end(&whole_key, seen, None, requested_at).await;
+        }
         if is_stored
             && let Some(PartCalls { part: Some(part), whole }) = calls
             && part.is_current()
@@ -129,49 +135,31 @@ impl<B: Store> RequestContext<B> {
                 self.receive_part(&key, response, body, requested_at, leader, whole).await;
             return Ok(match received {
                 ReceivedPart::TooSmall(response) => passed(&cache, REASON, response),
-                ReceivedPart::Received(received) => {
-                    if let Received::NotStored(response, _, _, refusal) = &received
-                        && ends(&self, response, Some(*refusal))
-                    {
-                        self.end_whole(&whole_key, own_call, seen, requested_at).await;
-                    }
-                    self.respond_detached(received, REASON).await
-                }
+                ReceivedPart::Received(received) => self.respond_detached(received, REASON).await,
             });
         }
-        let least = body.size_hint().lower();
-        let refusal = if response.status.is_success() {
-            self.storable(&whole_key, &response, least, requested_at).err()
-        } else {
-            Some(Refusal::Status)
-        };
-        if ends(&self, &response, refusal) {
-            self.end_whole(&whole_key, own_call, seen, requested_at).await;
-        }
         Ok(passed(&cache, REASON, Response::from_parts(response, body.into_body())))
+    }
+
+    /// Whether the answer shows that the origin has another representation than the stored whole
+    /// response: a whole response that is not stored here, or a part with another strong tag.
+    fn is_another(&self, stored: &Head, answer: &response::Parts) -> bool {
+        let rules = &self.cache.settings.rules;
+        let may_decide = rules.may_keep(&self.options) && !rules.is_personal(&self.parts.headers);
+        may_decide
+            && match answer.status {
+                StatusCode::OK => !policy::is_same_tag(stored.headers(), &answer.headers),
+                StatusCode::PARTIAL_CONTENT => {
+                    policy::is_another_tag(stored.headers(), &answer.headers)
+                }
+                _ => false,
+            }
     }
 
     fn part_calls(&self, part: Option<Lookup>, whole: Lookup) -> Option<PartCalls> {
         let whole = self.detached_call(whole, part.as_ref().map(|part| part.key.key))?;
         let part = part.and_then(|part| self.detached_call(part, None));
         Some(PartCalls { part, whole })
-    }
-
-    /// Removes what the answer to a request for a part ends.
-    async fn end_whole(
-        &self,
-        whole: &LookupKey,
-        call: Option<CallId>,
-        seen: Option<Seen>,
-        requested_at: Timestamp,
-    ) {
-        if let Some(call) = call {
-            self.view().supersede_in_flight(whole, &call).await;
-        }
-        if let Some((key, seen, head)) = seen {
-            self.view().remove_superseded(&key, seen, &head, requested_at).await;
-        }
-        self.view().remove_ended(whole, None, requested_at).await;
     }
 
     /// The part of the stale response, instead of the origin's failure.

@@ -55,7 +55,8 @@ impl<B: Store> RequestContext<B> {
 
         let stored = match &new.stored {
             Err(refusal) => {
-                if self.cache.settings.rules.ends_by_304(&old, &response.headers, *refusal) {
+                let exchange = self.exchange(&response, requested_at, now);
+                if self.cache.settings.rules.ends_by_304(&old, &exchange, has_moved) {
                     self.view().supersede_in_flight(lookup_key, &leader.id()).await;
                     let request = self.view();
                     request.remove_superseded(key, hit.version, &old, requested_at).await;
@@ -139,7 +140,7 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    fn exchange<'a>(
+    pub(super) fn exchange<'a>(
         &'a self,
         response: &'a response::Parts,
         requested_at: Timestamp,

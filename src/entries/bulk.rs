@@ -67,7 +67,7 @@ impl<B: Store> Entries<B> {
     ) -> Result<u64> {
         let expiration = expiration.into();
         if expiration == Expiration::DoNotStore {
-            // As by a removal of everything: what is on its way is not stored.
+            // Responses in flight are not stored either, as with a removal of everything.
             self.layer.inner.shared.calls.invalidate_all().await;
         }
         let mut changed = 0;

@@ -111,9 +111,10 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// If the target is a key alone; if the response is not to be stored (`Vary: *`, an expiration that says so, in a
-    /// shared cache none at all or a `Set-Cookie`, more tags than an entry can have); if its body fails, or has another
-    /// length than its `Content-Length`; and if the store fails. What was stored before is left then.
+    /// If the target is a key alone; if the response must not be stored (a 206, a 304 or a 1xx,
+    /// `Vary: *`, an expiration that says so, in a shared cache none at all or a `Set-Cookie`, more
+    /// tags than an entry can have); if its body fails, or has another length than its
+    /// `Content-Length`; and if the store fails. What was stored before is left then.
     pub async fn insert<R>(&self, target: impl Into<Target>, response: Response<R>) -> Result<Key>
     where
         R: Body<Data = Bytes>,
@@ -130,7 +131,8 @@ impl<B: Store> Entries<B> {
         let now = self.now();
 
         let (parts, body) = response.into_parts();
-        let refused = |refusal: Refusal| invalid(format!("it is not to be stored ({refusal})"));
+        let refused =
+            |refusal: Refusal| invalid(format!("the response must not be stored ({refusal})"));
         let exchange = Exchange {
             options,
             url: &url.text,

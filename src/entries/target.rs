@@ -61,7 +61,7 @@ impl From<&str> for Target {
             // The text is not repeated: it may hold a password or a token.
             Err(error) => {
                 let message = format!(
-                    "the target, a text of {} bytes, is not a URL ({error}); it looks like \
+                    "the target ({} bytes) is not a URL: {error}; write one such as \
                      http://example.com/path?query",
                     url.len()
                 );

@@ -23,7 +23,8 @@ pub(crate) struct RequestUrl {
     /// A `Host` that names another host than the URI does, as clients of virtual hosts send it, and attackers. The
     /// origin may well go by it, so it is part of the key.
     pub(crate) other_host: Option<String>,
-    /// The host and port as they were sent, where that matters and is not their one spelling. It goes into the key.
+    /// The host and port as they were sent, if spellings matter and this is not the normalised one.
+    /// Part of the key.
     pub(crate) sent_host: Option<String>,
 }
 

@@ -27,8 +27,8 @@ pub(super) fn admit(
     chosen: Option<Expiration>,
     now: Timestamp,
 ) -> Result<Admission, Refusal> {
-    if response.headers.contains_key(SET_COOKIE) && !rules.store_set_cookie {
-        return Err(Refusal::SetCookie);
+    if let Some(refusal) = refused_by_origin(rules, response) {
+        return Err(refusal);
     }
     let expiration = match (chosen, rules.scope) {
         (Some(expiration), _) => expiration,
@@ -37,6 +37,12 @@ pub(super) fn admit(
     };
     let expires_at = expiration.expires_at(now).ok_or(Refusal::Expiration)?;
     Ok(Admission { expires_at, withheld: Vec::new() })
+}
+
+/// What the origin says against storing the response. `Vary` is judged for both policies at once.
+pub(super) fn refused_by_origin(rules: &Rules, response: &response::Parts) -> Option<Refusal> {
+    let sets_cookie = response.headers.contains_key(SET_COOKIE);
+    (sets_cookie && !rules.store_set_cookie).then_some(Refusal::SetCookie)
 }
 
 #[cfg(test)]

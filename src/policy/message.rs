@@ -48,7 +48,8 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// Removes the fields that `is_removed` says. The other lines keep their order, which [`HeaderMap::remove`] changes.
+/// Removes the fields for which `is_removed` is true. The other lines keep their order;
+/// [`HeaderMap::remove`] would change it.
 pub(crate) fn remove_fields(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
     if !headers.keys().any(&is_removed) {
         return;
@@ -60,10 +61,10 @@ pub(crate) fn remove_fields(headers: &mut HeaderMap, is_removed: impl Fn(&Header
     *headers = kept;
 }
 
-/// Whether the field says for whom, or for how long, the response is. It is meant for all who get the response, so that
-/// `Connection` cannot mean it (RFC 9110 §7.6.1): without it, what is stored would be for others, or for longer. Only
-/// responses come here; a proxy that passes requests on, as `examples/gateway` in the repository does, has to keep
-/// `Authorization` besides.
+/// Whether the field says for whom, or for how long, the response may be used. `Connection` must
+/// not name such a field (RFC 9110 §7.6.1), and it is kept even so: without it, the response would
+/// be stored for others, or for longer. This function sees responses only. A proxy that passes
+/// requests on, as `examples/gateway` does, keeps `Authorization` too.
 fn is_for_all(name: &HeaderName) -> bool {
     const FOR_ALL: [HeaderName; 6] = [AGE, CACHE_CONTROL, DATE, EXPIRES, PRAGMA, VARY];
     FOR_ALL.contains(name) || name.as_str().ends_with("cache-control")

@@ -34,8 +34,8 @@ pub(crate) use self::{
     rules::{Admission, Exchange, Rules},
     tags::TagRules,
     validation::{
-        Conditions, conditions, confirms, has_conditions, is_unmodified, not_modified_headers,
-        remove_conditions,
+        Conditions, conditions, confirms, has_conditions, is_another_tag, is_same_tag,
+        is_unmodified, not_modified_headers, remove_conditions,
     },
     vary::{Vary, union, vary},
 };

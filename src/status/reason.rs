@@ -51,21 +51,24 @@ pub enum Bypass {
     Requested,
     /// The method is none of those that are [cached](crate::CacheLayer::methods).
     Method,
-    /// The request asks for a part (`Range`), and no fresh response is stored to take it from; or for several parts.
+    /// The request asks for a part or several (`Range`), and no stored response answers it. A
+    /// method other than `GET` with a `Range` goes past the cache as well.
     Range,
     /// The request asks for another protocol (`Upgrade`).
     Upgrade,
     /// The request makes a condition that only the origin can judge: `If-Match`, `If-Unmodified-Since`, and
     /// `If-None-Match` of a method other than `GET` and `HEAD`.
     Precondition,
-    /// The request carries credentials, and the cache is [shared](crate::CacheLayer::shared).
+    /// The request carries credentials, and
+    /// [`store_credentialed`](crate::CacheLayer::store_credentialed) is off, as it is by default in
+    /// a shared cache that goes by time alone.
     Credentials,
     /// The request names no URL: an invalid `Host` or several, or a target that is neither a path nor an absolute URL.
     InvalidTarget,
     /// The request's body is larger than what is [buffered](crate::CacheLayer::max_request_body) for the key.
     RequestBodyTooLarge,
-    /// The bodies of all requests that are read for keys are larger, together, than what the layer
-    /// [holds](crate::CacheLayer::max_request_bodies).
+    /// With this request's body, all request bodies that are buffered for keys would exceed the
+    /// [limit for the layer](crate::CacheLayer::max_request_bodies).
     RequestBodiesFull,
     /// The request's body broke off.
     RequestBodyFailed,
@@ -108,21 +111,24 @@ pub enum Refusal {
     /// The response says `Cache-Control: must-understand`, and its status is none that this cache knows.
     MustUnderstand,
     /// The request has `Authorization`, or user information in its URL, the cache is
-    /// [shared](crate::CacheLayer::shared), and the response does not allow to store it for others. An origin allows it by
-    /// `Cache-Control: public`, `must-revalidate` or `s-maxage` (RFC 9111 §3.5).
+    /// [shared](crate::CacheLayer::shared), and the response does not allow storing it for others.
+    /// An origin allows it by `Cache-Control: public`, `must-revalidate` or `s-maxage` (RFC 9111
+    /// §3.5).
     Authorization,
     /// The request has a `Cookie`, the cache is [shared](crate::CacheLayer::shared) by the
     /// [HTTP rules](crate::CacheLayer::http_rules), and the response says neither for how long it is fresh nor that it is
     /// `public`: it may be for the user whose cookie was sent. An origin allows it by `Cache-Control: max-age`, `s-maxage`
-    /// or `public`, or by `Expires`. A user of the cache can take cookies that make no difference out of the request before
-    /// it reaches the cache.
+    /// or `public`, or by `Expires`. Where the cookies make no difference to the response, a layer
+    /// in front of the cache can remove them from the request.
     Cookie,
     /// The response does not say for how long it is fresh, and neither its status and its `Last-Modified` let that be
     /// guessed, nor has it a validator by which the origin could confirm it.
     NoFreshness,
-    /// The response sets a cookie, and the cache is [shared](crate::CacheLayer::shared).
+    /// The response sets a cookie, and [`store_set_cookie`](crate::CacheLayer::store_set_cookie) is
+    /// off, as it is by default in a shared cache.
     SetCookie,
-    /// The response varies by more than request headers (`Vary: *`).
+    /// The response varies by more than request headers (`Vary: *`), its `Vary` is malformed, or a
+    /// 304 has changed its `Vary`.
     Vary,
     /// It has more or longer tags than an [entry can have](crate::CacheLayer#tags), or some that are no text. Without all
     /// of its tags it would be served on after a removal by one of them.
@@ -205,27 +211,6 @@ impl Bypass {
 }
 
 impl Refusal {
-    /// Whether the next response for the same key will hardly be stored either.
-    pub(crate) fn is_persistent(self) -> bool {
-        matches!(
-            self,
-            Self::Status
-                | Self::Predicate
-                | Self::Expiration
-                | Self::NoExpiration
-                | Self::NoStoreDirective
-                | Self::NoCache
-                | Self::Private
-                | Self::MustUnderstand
-                | Self::NoFreshness
-                | Self::SetCookie
-                | Self::Vary
-                | Self::Tags
-                | Self::NotUnary
-                | Self::TooLarge
-        )
-    }
-
     /// The refusal in a word, as logs and metrics have it: a name that stays.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -258,6 +243,77 @@ impl Refusal {
             Self::Removed => "removed",
             Self::Superseded => "superseded",
             Self::StoreFailed(_) => "store-failed",
+        }
+    }
+
+    /// Whether the origin's own words keep the response from being stored. They also count for
+    /// what is stored already.
+    pub(crate) const fn is_by_origin(self) -> bool {
+        match self {
+            Self::NoStoreDirective
+            | Self::NoCache
+            | Self::Private
+            | Self::MustUnderstand
+            | Self::NoFreshness
+            | Self::SetCookie
+            | Self::Vary => true,
+            Self::Bypassed
+            | Self::NotFetched
+            | Self::NoStore
+            | Self::ReadOnly
+            | Self::Status
+            | Self::Predicate
+            | Self::Expiration
+            | Self::NoExpiration
+            | Self::Authorization
+            | Self::Cookie
+            | Self::Tags
+            | Self::TooLarge
+            | Self::Length
+            | Self::BodyFailed
+            | Self::EventStream
+            | Self::GrpcStatus
+            | Self::NotUnary
+            | Self::Dropped
+            | Self::Removed
+            | Self::Superseded
+            | Self::StoreFailed(_) => false,
+        }
+    }
+
+    /// Whether the next response for the same key is likely to be refused for the same reason, so
+    /// that requests for it need not wait for each other. A status that is a failure of the origin
+    /// is an exception, which the caller knows.
+    pub(crate) const fn is_persistent(self) -> bool {
+        match self {
+            Self::Status
+            | Self::Predicate
+            | Self::Expiration
+            | Self::NoExpiration
+            | Self::NoStoreDirective
+            | Self::NoCache
+            | Self::Private
+            | Self::MustUnderstand
+            | Self::NoFreshness
+            | Self::SetCookie
+            | Self::Vary
+            | Self::Tags
+            | Self::NotUnary
+            | Self::TooLarge => true,
+            Self::Bypassed
+            | Self::NotFetched
+            | Self::NoStore
+            | Self::ReadOnly
+            | Self::Authorization
+            | Self::Cookie
+            | Self::Length
+            | Self::BodyFailed
+            | Self::EventStream
+            | Self::GrpcStatus
+            | Self::Dropped
+            | Self::Removed
+            | Self::Superseded
+            | Self::StoreFailed(_) => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What followers are told: their status, and the field.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Mutex};
 
 use futures_util::{FutureExt, future::join_all};
 use http::Response;
@@ -11,7 +11,7 @@ use larder::{
 
 use crate::{
     streaming::{call, fed, stored},
-    support::{Broken, Double, Faulty, Gate, Op, Reply, Stand, chunk, frames, soon},
+    support::{Broken, Double, Faulty, Gate, Op, Reply, Stand, channel, chunk, frames, line, soon},
 };
 
 #[tokio::test]
@@ -83,4 +83,31 @@ async fn a_follower_says_why_it_missed_and_that_nothing_was_stored() {
     assert_eq!(chunk(&mut body).await, None);
     let full = Refusal::StoreFailed(ErrorKind::Full);
     assert_eq!((status.stored(), stored(&leader)), (Stored::No(full), Stored::No(full)));
+}
+
+/// It comes too late to read along, waits until the response is stored, and finds it in the store.
+#[tokio::test]
+async fn a_follower_that_waited_for_the_stored_copy_says_that_nothing_was_stored_before() {
+    const CHUNK: usize = 256 << 10;
+    let (sender, body) = channel();
+    let body = Mutex::new(Some(body));
+    let inner = Double::new(move |_, _| {
+        let body = body.lock().unwrap().take().unwrap();
+        line(Response::new(body), "content-length", (4 * CHUNK).to_string())
+    });
+    let stand = Stand::new(inner).with(|layer| layer.cache_status_header("larder").unwrap());
+    let mut leader = call(&stand).await.into_body();
+    for _ in 0..4 {
+        sender.send(vec![b'x'; CHUNK]);
+        assert_eq!(chunk(&mut leader).await.unwrap().len(), CHUNK);
+    }
+    let mut follower = pin!(stand.get("/"));
+    assert!(follower.as_mut().now_or_never().is_none(), "its beginning is gone");
+    drop(sender);
+    assert_eq!(chunk(&mut leader).await, None);
+    let follower = soon(follower).await;
+    assert_eq!(follower.outcome(), Outcome::Coalesced(Miss::Absent));
+    let lines = follower.lines("cache-status");
+    assert_eq!(lines, [b"larder; fwd=uri-miss; stored; collapsed"]);
+    assert_eq!((follower.body.len(), stand.calls()), (4 * CHUNK, 1));
 }

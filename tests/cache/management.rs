@@ -190,6 +190,23 @@ async fn what_was_inserted_with_vary_is_a_variant() {
     assert!(!stand.ask(of("fr")).await.is_hit());
 }
 
+/// It would lie in the place of the whole response, and answer requests for all of it.
+#[tokio::test]
+async fn a_part_is_not_inserted_even_for_a_request_that_asks_for_one() {
+    for is_http in [false, true] {
+        let stand = Stand::new(Double::counting());
+        let stand = if is_http { stand.with(|layer| layer.http_rules()) } else { stand };
+        let request = get("/").header("range", "bytes=0-1").body(()).unwrap();
+        let part = line(ok("ab"), "content-range", "bytes 0-1/4");
+        let mut part = line(part, "cache-control", "max-age=60");
+        *part.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let error = stand.layer.entries().insert(&request, part).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("must not be stored (status)"), "{error}");
+        assert_eq!(stand.get("/").await.text(), "1");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_inserted_is_refused_and_leaves_what_was_there() {
     let entries = Stand::new(Double::counting()).layer.entries();
@@ -324,4 +341,35 @@ async fn the_handle_works_whatever_the_switches_say() {
     entries.insert(&url("/"), ok("x")).await.unwrap();
     assert!(entries.contains(&url("/")).await.unwrap());
     assert_eq!(entries.remove(&url("/")).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_target_and_its_errors_show_no_secret() {
+    const SECRETS: [&str; 4] = ["alice", "hunter2", "t0ken", "b3arer"];
+    let shows_none = |text: &str| {
+        assert!(!SECRETS.iter().any(|secret| text.contains(secret)), "{text}");
+    };
+    let secret = "http://alice:hunter2@example.com/path?key=t0ken";
+    let request =
+        || Request::get(secret).header("authorization", "b3arer").header("cookie", "t0ken");
+    for target in [
+        Target::from(secret),
+        Target::from(&request().body(()).unwrap()),
+        Target::from(&request().body(Bytes::from("t0ken")).unwrap()),
+    ] {
+        let text = format!("{target:?}");
+        shows_none(&text);
+        assert!(text.contains("example.com") && text.contains("/path"), "{text}");
+    }
+
+    let entries = Stand::new(Double::counting()).layer.entries();
+    let invalid = "http://alice:hunter2@a b/?key=t0ken";
+    shows_none(&format!("{:?}", Target::from(invalid)));
+    let error = entries.contains(invalid).await.unwrap_err();
+    shows_none(&format!("{error} {error:?}"));
+    let expected = format!("the target ({} bytes) is not a URL: ", invalid.len());
+    assert!(error.to_string().contains(&expected), "{error}");
+    let hostless = Request::get("/path?key=t0ken").header("host", "alice hunter2");
+    let error = entries.contains(&hostless.body(()).unwrap()).await.unwrap_err();
+    shows_none(&format!("{error} {error:?}"));
 }

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join;
-use http::{Request, Response, StatusCode, request};
-use larder::{Bypass, CacheLayer, CacheOptions, Outcome, store::Store};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request};
+use larder::{Bypass, CacheLayer, CacheOptions, Outcome, Refusal, Stored, store::Store};
 
-use crate::support::{Double, Stand, TestBody, channel, full, get, line, ok, status, url};
+use crate::support::{Double, Stand, T0, TestBody, channel, full, get, line, ok, status, url};
 
 const BYPASS: Outcome = Outcome::Bypass(Bypass::Range);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -381,4 +381,73 @@ async fn what_is_removed_for_a_request_takes_its_part_with_it() {
         assert_eq!(stand.ask(range(0, 9)).await.outcome(), BYPASS);
         stand.layer.entries().clear().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_stored_part_says_when_it_was_stored_and_when_it_expires() {
+    let stand = stand(origin(TEXT, "\"a\""));
+    let expected = (Some(T0.into()), Some(T0.saturating_add(MINUTE).into()));
+    for outcome in [BYPASS, Outcome::Hit] {
+        let reply = stand.ask(range(0, 4)).await;
+        assert_eq!((reply.outcome(), reply.text()), (outcome, &TEXT[..5]));
+        assert_eq!((reply.cache.stored_at(), reply.cache.expires_at()), expected, "{outcome}");
+        assert!(reply.cache.key().is_some());
+    }
+    // One that is not stored has no times.
+    let part = |request: &Request<_>| line(part(request, TEXT, "\"a\""), "vary", "*");
+    let refused = self::stand(Double::new(move |request, _| part(&request)));
+    let reply = refused.ask(range(0, 4)).await;
+    assert_eq!(reply.stored(), Stored::No(Refusal::Vary));
+    assert_eq!((reply.cache.stored_at(), reply.cache.expires_at()), (None, None));
+}
+
+/// The names, in order, of the lines that begin with `x-`.
+fn order(headers: &HeaderMap) -> Vec<&str> {
+    headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with("x-")).collect()
+}
+
+#[tokio::test]
+async fn the_lines_of_a_stored_part_keep_their_order() {
+    const LINES: [(&str, &str); 12] = [
+        ("x-1", "1"),
+        ("connection", "x-gone"),
+        ("x-2", "1"),
+        ("x-gone", "1"),
+        ("content-range", "bytes 0-4/20"),
+        ("x-3", "1"),
+        ("etag", "\"a\""),
+        ("x-4", "1"),
+        ("content-length", "5"),
+        ("cache-control", "max-age=60"),
+        ("x-5", "1"),
+        ("x-6", "1"),
+    ];
+    let stand = stand(Double::new(|_, _| {
+        let mut response = Response::new(full(&TEXT[..5]));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        LINES.into_iter().fold(response, |response, (name, value)| line(response, name, value))
+    }));
+    assert_eq!(stand.ask(range(0, 4)).await.outcome(), BYPASS);
+    for (from, to) in [(0, 4), (1, 2)] {
+        let reply = stand.ask(range(from, to)).await;
+        assert_eq!((reply.outcome(), reply.text()), (Outcome::Hit, &TEXT[from..=to]));
+        assert_eq!(order(&reply.headers), ["x-1", "x-2", "x-3", "x-4", "x-5", "x-6"]);
+    }
+}
+
+#[tokio::test]
+async fn the_lines_of_a_request_whose_conditions_are_removed_keep_their_order() {
+    let stand = Stand::new(Double::counting());
+    let request = get("/")
+        .header("x-1", "1")
+        .header("if-none-match", "\"a\"")
+        .header("x-2", "1")
+        .header("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")
+        .header("x-3", "1")
+        .header("x-4", "1")
+        .header("x-5", "1");
+    stand.ask(request).await;
+    let seen = stand.inner.take_seen();
+    assert_eq!(seen[0].conditions(), (None, None));
+    assert_eq!(order(&seen[0].headers), ["x-1", "x-2", "x-3", "x-4", "x-5"]);
 }

@@ -1,7 +1,8 @@
 //! What the cache says it did: the extension on every response, the field, and the counters.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use larder::{
     Bypass, CacheOptions, CacheStatus, Expiration, Miss, Outcome, Refusal, Stored,
@@ -9,7 +10,8 @@ use larder::{
 };
 
 use crate::support::{
-    Broken, Double, Faulty, Op, Reply, Stand, T0, channel, empty, frames, get, line, ok, url, with,
+    Broken, Double, Faulty, Op, Reply, Stand, T0, channel, empty, frames, get, line, ok, soon, url,
+    with,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -237,4 +239,29 @@ async fn a_response_of_trailers_alone_is_counted_as_stored() {
         Stand::new(Double::new(|_, _| Response::new(frames([], Some(Ok(HeaderMap::new()))))));
     assert_eq!(stand.get("/").await.stored(), Stored::Yes);
     assert_eq!(stand.layer.stats().stored, 1);
+}
+
+#[tokio::test]
+async fn request_bodies_over_the_limit_of_the_layer_pass_until_there_is_room_again() {
+    let (inner, gate) = Double::new(|request, _| ok(request.into_body().len().to_string())).gated();
+    let stand =
+        Stand::new(inner).with(|layer| layer.methods([Method::PUT]).unwrap().max_request_bodies(4));
+    let put = |path| Request::put(url(path));
+    let mut first = pin!(stand.send(put("/a"), "abc"));
+    assert!(first.as_mut().now_or_never().is_none());
+    // By a clone of the layer: the limit is for both.
+    let clone = stand.clone_with(|layer| layer);
+    let mut second = pin!(clone.send(put("/b"), "xyz"));
+    assert!(second.as_mut().now_or_never().is_none(), "it waits for the origin alone");
+    gate.open(2);
+    let (first, second) = (soon(first).await, soon(second).await);
+    assert_eq!((first.outcome(), first.text()), (Outcome::Miss(Miss::Absent), "3"));
+    let full = Outcome::Bypass(Bypass::RequestBodiesFull);
+    assert_eq!((second.outcome(), second.text()), (full, "3"));
+    assert_eq!(second.stored(), Stored::No(Refusal::Bypassed));
+
+    gate.open(1);
+    let third = stand.send(put("/b"), "xyz").await;
+    assert_eq!((third.outcome(), third.stored()), (Outcome::Miss(Miss::Absent), Stored::Yes));
+    assert!(stand.send(put("/b"), "xyz").await.is_hit());
 }

@@ -125,7 +125,7 @@ async fn what_is_put_there_by_hand_is_tagged_like_any_other() {
     assert_eq!(tags(&stand).await, [["request", "closure", "header"]]);
     let many = (0..1_001).map(|n| format!("{n} ")).collect::<String>();
     let error = entries.insert(&request, keyed(ok("b"), many)).await.unwrap_err();
-    assert!(error.to_string().contains("not to be stored (tags)"), "{error}");
+    assert!(error.to_string().contains("must not be stored (tags)"), "{error}");
     assert!(entries.contains(&request).await.unwrap(), "what was there stays");
 }
 

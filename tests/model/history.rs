@@ -112,7 +112,7 @@ pub(crate) enum Vary {
     Anything,
 }
 
-/// A removal, from its begin to its end.
+/// A removal, from its start to its end.
 pub(crate) struct Removed {
     pub(crate) what: Removal,
     /// What lies there, where it was removed by key.

@@ -1,6 +1,6 @@
 //! Random exchanges, held against a model that remembers everything the origin said and everything
 //! that was removed. An answer of the cache is right if the rules allowed it at some moment between
-//! the request's begin and its end.
+//! the start and the end of the request.
 //!
 //! `LARDER_MODEL_SEED` repeats a run: its first steps are those that failed. `LARDER_MODEL_STEPS`
 //! says how many steps there are for each store.

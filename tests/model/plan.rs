@@ -89,6 +89,8 @@ pub(crate) enum Demand {
     MaxStale(u64),
     /// `Cache-Control: no-store`.
     NoStore,
+    /// `Cache-Control: no-cache, no-store`.
+    NoCacheAndNoStore,
     /// The option of this name, and those that follow.
     Refresh,
     ForceRefresh,
@@ -172,11 +174,12 @@ impl Ask {
     fn random(rng: &mut Rng, path: u8) -> Self {
         let method = rng.weighted(&[(80, Method::Get), (15, Method::Head), (5, Method::Post)]);
         let demand = rng.weighted(&[
-            (62, Demand::Nothing),
+            (59, Demand::Nothing),
             (12, Demand::NoCache),
             (3, Demand::MaxAge(4)),
             (4, Demand::MaxStale(40)),
             (2, Demand::NoStore),
+            (3, Demand::NoCacheAndNoStore),
             (8, Demand::Refresh),
             (4, Demand::ForceRefresh),
             (5, Demand::OnlyIfCached),

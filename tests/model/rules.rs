@@ -30,48 +30,60 @@ impl History {
         answer.version().map(|version| self.versions[version].status)
     }
 
-    /// Why the answer, or what it confirms, is not stored.
+    /// Why the answer, or what it confirms, is not stored. If the origin forbids it, that counts,
+    /// whatever else keeps the answer from being stored.
     pub(crate) fn refused(&self, settings: &Settings, answer: &Answer) -> Option<Refused> {
         let (Some(version), Some(status)) = (answer.version(), self.status(answer)) else {
             return Some(Refused::Otherwise);
         };
+        if self.is_forbidden(settings, answer, version) {
+            return Some(Refused::ByOrigin);
+        }
         let said = answer.said;
         let is_user = answer.selects.user.is_some();
-        let can_be_confirmed = status == 200 && (said.etag || said.last_modified);
-        let has_moved = matches!(answer.kind, Kind::NotModified(_))
-            && said.vary != self.born(version).said.vary;
-        if self.asks[answer.ask].ask.demand == Demand::NoStore && settings.http {
-            return Some(Refused::Otherwise);
-        }
-        if answer.method == Method::Post || (settings.shared && !settings.http && is_user) {
-            return Some(Refused::Otherwise);
-        }
-        if !settings.http && status != 200 {
-            return Some(Refused::Otherwise);
-        }
-        let by_words = match said.cache {
+        let asks_for_it =
+            matches!(self.asks[answer.ask].ask.demand, Demand::NoStore | Demand::NoCacheAndNoStore);
+        let is_refused = (asks_for_it && settings.http)
+            || answer.method == Method::Post
+            || (settings.shared && !settings.http && is_user)
+            || (!settings.http && status != 200)
+            || self.lacks_freshness(settings, answer)
+            || (settings.http && settings.shared && is_user && !allows_users(said.cache))
+            || (settings.shared && said.sets_cookie);
+        is_refused.then_some(Refused::Otherwise)
+    }
+
+    /// Whether the origin's own words keep the answer, or what it confirms, from being stored.
+    fn is_forbidden(&self, settings: &Settings, answer: &Answer, version: Version) -> bool {
+        let said = answer.said;
+        let is_confirmed = matches!(answer.kind, Kind::NotModified(_));
+        let has_moved = is_confirmed && said.vary != self.born(version).said.vary;
+        let by_directive = match said.cache {
             _ if !settings.http => false,
             CacheControl::NoStore => true,
             CacheControl::Private(_) => settings.shared,
-            CacheControl::NoCache | CacheControl::Nothing => !can_be_confirmed,
-            CacheControl::SharedMaxAge(_) => !settings.shared && !can_be_confirmed,
+            CacheControl::NoCache => !self.can_be_confirmed(answer),
             _ => false,
         };
-        if by_words {
-            return Some(Refused::ByOrigin);
-        }
-        if settings.http && settings.shared && is_user && !allows_users(said.cache) {
-            return Some(Refused::Otherwise);
-        }
-        if settings.shared && said.sets_cookie {
-            // The cookie of a 304 is the caller's. What is stored for all has none.
-            let is_full = !matches!(answer.kind, Kind::NotModified(_));
-            return Some(if is_full { Refused::ByOrigin } else { Refused::Otherwise });
-        }
-        if said.vary == Vary::Anything || has_moved {
-            return Some(Refused::ByOrigin);
-        }
-        None
+        // An answer to a HEAD may leave out what that to a GET says of freshness.
+        let by_silence = answer.method != Method::Head && self.lacks_freshness(settings, answer);
+        // The cookie of a 304 is the caller's. What is stored for all has none.
+        let by_cookie = settings.shared && said.sets_cookie && !is_confirmed;
+        by_directive || by_silence || by_cookie || said.vary == Vary::Anything || has_moved
+    }
+
+    fn can_be_confirmed(&self, answer: &Answer) -> bool {
+        let has_validator = answer.said.etag || answer.said.last_modified;
+        self.status(answer) == Some(200) && has_validator
+    }
+
+    fn lacks_freshness(&self, settings: &Settings, answer: &Answer) -> bool {
+        let says_nothing = match answer.said.cache {
+            CacheControl::Nothing => true,
+            CacheControl::SharedMaxAge(_) => !settings.shared,
+            _ => false,
+        };
+        settings.http && says_nothing && !self.can_be_confirmed(answer)
     }
 
     /// For how long it is fresh from its arrival, in seconds.
@@ -131,10 +143,11 @@ impl History {
             return false;
         }
         if settings.shared && answer.selects.user.is_some() {
-            // Who has bad credentials ends nothing; but what was shared is not, any more.
-            return settings.http
-                && answer.kind == Kind::NotModified(old)
-                && self.refused(settings, answer) == Some(Refused::ByOrigin);
+            // A full answer to bad credentials ends nothing. A 304 is about the stored response: it
+            // may forbid storing it, or no longer allow sharing it.
+            let is_unshared = allows_users(said.said.cache) && !allows_users(answer.said.cache);
+            let is_ended = self.refused(settings, answer) == Some(Refused::ByOrigin) || is_unshared;
+            return settings.http && answer.kind == Kind::NotModified(old) && is_ended;
         }
         let refused = self.refused(settings, answer);
         let is_of_get = self.born(old).method == Method::Get;

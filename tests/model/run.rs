@@ -202,6 +202,7 @@ impl Stage {
             Demand::MaxAge(seconds) => Some(format!("max-age={seconds}")),
             Demand::MaxStale(seconds) => Some(format!("max-stale={seconds}")),
             Demand::NoStore => Some("no-store".to_owned()),
+            Demand::NoCacheAndNoStore => Some("no-cache, no-store".to_owned()),
             _ => None,
         };
         if let Some(line) = line {

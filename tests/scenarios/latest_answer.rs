@@ -1,4 +1,4 @@
-//! The latest answer of the origin ends what it said before.
+//! The latest answer of the origin ends the stored response that it supersedes.
 
 use std::time::Duration;
 
@@ -15,11 +15,15 @@ fn while_revalidate(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer.stale_while_revalidate(Duration::from_secs(3600))
 }
 
+fn key_without_credentials(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
+    layer.store_credentialed(true).key_with(|request, _body| request.uri.to_string())
+}
+
 fn no_large_bodies(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer.max_body(5).stale_if_error(StaleLimit::Unlimited)
 }
 
-/// A 304 speaks of the stored response, whoever asked (RFC 9111 §4.3.4).
+/// A 304 is about the stored response, no matter who asked (RFC 9111 §4.3.4).
 const BY_A_304: &[Scenario] = &[
     Scenario {
         name: "a 304 that says private, in a shared cache",
@@ -103,6 +107,28 @@ const BY_A_304: &[Scenario] = &[
         "#,
     },
     Scenario {
+        name: "a 304 that sets a cookie, by time alone",
+        under: &[Under::SharedFixed],
+        set: plain,
+        script: r#"
+            GET / -> 200 {etag: "e"} all => 200 all : miss, stored
+            +60 GET / -> 304 {set-cookie: sid=2} {etag: "e"} => 200 {set-cookie: sid=2} all : revalidated, set-cookie
+            GET / -> sees {if-none-match: "e"} 304 {etag: "e"} => 200 {set-cookie: none} all : revalidated, stored
+            GET / -> - => 200 {set-cookie: none} all : hit
+        "#,
+    },
+    Scenario {
+        name: "a 304 that forbids storing ends stale use by max-stale too",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "e"} old => 200 old : miss, stored
+            +70 GET / {cache-control: max-stale=20} -> - => 200 old : stale (max-stale)
+            GET / {cache-control: max-stale=5} -> 304 {cache-control: private} {etag: "e"} => 200 old : revalidated, private
+            GET / {cache-control: max-stale=20} -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
         name: "a 304 that forbids storing ends stale use too",
         under: &[Under::SharedHttp],
         set: stale_if_error,
@@ -134,7 +160,7 @@ const BY_A_304: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a 304 that takes back the leave to share an answer to Authorization",
+        name: "a 304 that no longer allows sharing an answer to Authorization",
         under: &[Under::SharedHttp],
         set: plain,
         script: r#"
@@ -145,7 +171,7 @@ const BY_A_304: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a 304 to a user of what was stored for all",
+        name: "a 304 to a user does not end what is stored for all",
         under: &[Under::SharedHttp],
         set: plain,
         script: r#"
@@ -155,7 +181,7 @@ const BY_A_304: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a 304 that sets one user's cookie",
+        name: "a 304 that sets a cookie does not store it",
         under: &[Under::SharedHttp],
         set: plain,
         script: r#"
@@ -198,7 +224,18 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "an answer to a request that asks anew by its options",
+        name: "an answer with must-understand and a status that is unknown",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            GET / {cache-control: no-cache} -> 299 {cache-control: max-age=60, must-understand} new => 299 new : miss, must-understand
+            GET / -> 200 {cache-control: no-store, must-understand, max-age=60} newer => 200 newer : miss, stored
+            GET / -> - => 200 newer : hit
+        "#,
+    },
+    Scenario {
+        name: "an answer to a request with the option refresh or force_refresh",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -231,7 +268,7 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "the end of a resource ends what a HEAD and a part have brought",
+        name: "a 404 ends the stored answer to a HEAD and the stored part",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -255,7 +292,7 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a redirect, a refusal of entry, or the end of the resource",
+        name: "a redirect, a 401, 403, 404, 410 or 451",
         under: Under::ALL,
         set: stale_if_error,
         script: r#"
@@ -338,12 +375,36 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
             GET / -> - => 200 all : hit
         "#,
     },
+    Scenario {
+        name: "an answer to bad credentials, in a shared cache whose key is without them",
+        under: &[Under::SharedFixed, Under::SharedHttp],
+        set: key_without_credentials,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} all => 200 all : miss, stored
+            GET / !refresh {authorization: wrong} -> 401 no => 401 no : miss
+            GET / !refresh {authorization: wrong} -> 404 no => 404 no : miss
+            GET / -> - => 200 all : hit
+        "#,
+    },
+    Scenario {
+        name: "an answer to a bad cookie, in a shared cache",
+        under: &[Under::SharedHttp],
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} all => 200 all : miss, stored
+            GET / {cookie: sid=bad} {cache-control: no-cache} -> 401 no => 401 no : miss
+            GET / {cookie: sid=bad} {cache-control: no-cache} -> 403 {cache-control: no-store} no => 403 no : miss
+            GET / -> - => 200 all : hit
+            GET / {cookie: sid=bad} {cache-control: no-cache} -> 404 gone => 404 gone : miss
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
 ];
 
 /// What a HEAD shows of the stored response to a GET (RFC 9111 §4.3.5).
 const BY_A_HEAD: &[Scenario] = &[
     Scenario {
-        name: "a HEAD that asks anew shows another representation",
+        name: "a HEAD with no-cache that shows another ETag ends the stored GET",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -353,7 +414,7 @@ const BY_A_HEAD: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a HEAD to something that is gone",
+        name: "a HEAD that gets 404 ends the stored GET",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -363,7 +424,7 @@ const BY_A_HEAD: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a HEAD to something that is gone ends the answer to an earlier HEAD",
+        name: "a HEAD that gets 404 ends the stored answer to an earlier HEAD",
         under: Under::HTTP,
         set: plain,
         script: r#"
@@ -381,6 +442,38 @@ const BY_A_HEAD: &[Scenario] = &[
             GET / -> 200 {cache-control: max-age=60} {x: old} old => 200 old : miss, stored
             +60 HEAD / -> 200 {cache-control: max-age=60} {x: new} => 200 {x: new} : miss
             GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a HEAD that says nothing at all leaves the stored GET",
+        under: Under::ALL,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} {etag: "a"} old => 200 old : miss, stored
+            HEAD / !refresh -> 200 => 200 : miss
+            GET / -> - => 200 old : hit
+        "#,
+    },
+    Scenario {
+        name: "a HEAD that forbids storing ends the stored GET",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
+            HEAD / !refresh -> 200 {cache-control: no-store} => 200 : miss, no-store-directive
+            GET / -> 200 {cache-control: max-age=60} new => 200 new : miss
+        "#,
+    },
+    Scenario {
+        name: "a HEAD that shows another ETag says nothing to time alone, and a 404 does",
+        under: Under::FIXED,
+        set: plain,
+        script: r#"
+            GET / -> 200 {etag: "a"} old => 200 old : miss, stored
+            HEAD / !refresh -> 200 {etag: "b"} => 200 {etag: "b"} : miss, stored
+            GET / -> - => 200 old : hit
+            HEAD / !refresh -> 404 => 404 : miss, status
+            GET / -> 200 new => 200 new : miss
         "#,
     },
     Scenario {
@@ -435,6 +528,16 @@ const PARTS: &[Scenario] = &[
         "#,
     },
     Scenario {
+        name: "a part that says nothing of freshness leaves the whole",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / -> 200 {etag: "a"} 0123456789 => 200 0123456789 : miss, stored
+            GET / {range: bytes=2-4} -> 206 {etag: "a"} {content-range: bytes 2-4/10} 234 => 206 234 : bypass
+            GET / -> sees {if-none-match: "a"} 304 {etag: "a"} => 200 0123456789 : revalidated
+        "#,
+    },
+    Scenario {
         name: "a 304 to a request for a part that forbids storing",
         under: &[Under::SharedHttp],
         set: plain,
@@ -482,7 +585,7 @@ async fn a_full_answer_ends_the_response_that_it_supersedes() {
 }
 
 #[tokio::test]
-async fn a_head_ends_or_freshens_by_what_it_can_compare() {
+async fn a_head_ends_or_freshens_the_stored_get_by_validators_and_length() {
     play(BY_A_HEAD).await;
 }
 
@@ -492,6 +595,6 @@ async fn parts_are_answered_from_the_whole() {
 }
 
 #[tokio::test]
-async fn own_conditions_reach_the_origin_of_what_is_not_stored() {
+async fn a_clients_conditions_reach_the_origin_if_nothing_is_stored() {
     play(OWN_CONDITIONS).await;
 }

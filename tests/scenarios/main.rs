@@ -6,6 +6,7 @@
 
 mod latest_answer;
 mod one_door;
+mod other_reasons;
 mod run;
 mod script;
 

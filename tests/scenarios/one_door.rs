@@ -1,4 +1,4 @@
-//! What is stored at all, and for whom: one rule at every door.
+//! Which responses are stored, and which requests they answer.
 
 use larder::{CacheLayer, store::AnyStore};
 
@@ -60,7 +60,7 @@ const STORED: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "requests with credentials pass a cache that is set so",
+        name: "requests with credentials go past a cache with store_credentialed(false)",
         under: Under::ALL,
         set: no_credentials,
         script: r#"
@@ -71,7 +71,7 @@ const STORED: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a request with a cookie, of which the origin says nothing",
+        name: "a request with a cookie, and a response that says nothing of freshness",
         under: &[Under::SharedHttp],
         set: plain,
         script: r#"
@@ -97,7 +97,7 @@ const STORED: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a POST that names itself is no answer to a GET",
+        name: "a POST whose Content-Location names its URL does not answer a GET by default",
         under: Under::ALL,
         set: plain,
         script: r#"
@@ -106,7 +106,7 @@ const STORED: &[Scenario] = &[
         "#,
     },
     Scenario {
-        name: "a POST that names itself answers a GET by a setting",
+        name: "a POST whose Content-Location names its URL answers a GET with reuse_post_for_get",
         under: Under::HTTP,
         set: reuse_post,
         script: r#"
@@ -116,7 +116,7 @@ const STORED: &[Scenario] = &[
     },
 ];
 
-/// What is one key is one request to the origin.
+/// Requests with one key send the same request to the origin.
 const KEYS: &[Scenario] = &[
     Scenario {
         name: "spellings of the host, in a shared cache",
@@ -146,11 +146,11 @@ const KEYS: &[Scenario] = &[
 ];
 
 #[tokio::test]
-async fn what_is_stored_is_decided_in_one_place() {
+async fn refusals_cookies_and_credentials_follow_the_settings() {
     play(STORED).await;
 }
 
 #[tokio::test]
-async fn what_is_one_key_is_one_request_to_the_origin() {
+async fn requests_with_one_key_are_the_same_request_to_the_origin() {
     play(KEYS).await;
 }

@@ -1,4 +1,4 @@
-//! Plays the scenarios, and says which lines came out otherwise.
+//! Plays the scenarios, and reports the lines that do not match.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use larder::{
-    CacheLayer, CacheOptions, CacheStatus, Stored,
+    CacheLayer, CacheOptions, CacheStatus, Expiration, Stored,
     store::{AnyStore, Memory},
     time::{ManualClock, Timestamp},
 };
@@ -68,11 +68,12 @@ fn stores() -> Vec<(&'static str, AnyStore)> {
     ]
 }
 
-/// Plays each scenario everywhere, and fails with the lines that came out otherwise.
+/// Plays each scenario under each policy and store it names, and fails with the lines that do not
+/// match.
 pub(crate) async fn play(table: &[Scenario]) {
     let mut failures = String::new();
     for scenario in table {
-        // The same failure is told once, with the places where it was seen.
+        // Each failure is reported once, with the places where it was seen.
         let mut seen = BTreeMap::<String, Vec<String>>::new();
         for under in scenario.under {
             for (name, store) in stores() {
@@ -85,10 +86,33 @@ pub(crate) async fn play(table: &[Scenario]) {
             failures += &format!("\n{} ({})\n{failure}\n", scenario.name, places.join(", "));
         }
     }
-    assert!(failures.is_empty(), "these came out otherwise:\n{failures}");
+    assert!(failures.is_empty(), "these lines do not match:\n{failures}");
 }
 
-/// What the origin is to say, and what it was asked.
+/// The store, and what makes it full or lets it take responses again.
+type Breakable = (AnyStore, Box<dyn Fn(bool)>);
+
+#[cfg(feature = "conformance")]
+fn breakable(store: AnyStore) -> Breakable {
+    use larder::store::{
+        ErrorKind,
+        conformance::{Faulty, Operation},
+    };
+    let faulty = Faulty::new(store);
+    let store = AnyStore::new(faulty.clone());
+    let set_full = move |is_full| match is_full {
+        true => faulty.fail(Operation::Put, ErrorKind::Full),
+        false => faulty.heal(),
+    };
+    (store, Box::new(set_full))
+}
+
+#[cfg(not(feature = "conformance"))]
+fn breakable(store: AnyStore) -> Breakable {
+    (store, Box::new(|_| panic!("a full store takes the feature `conformance`")))
+}
+
+/// The answers that the origin will give, and the requests that it got.
 #[derive(Default)]
 struct Script {
     answers: VecDeque<Option<Message>>,
@@ -96,7 +120,9 @@ struct Script {
 }
 
 async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<(), String> {
-    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let mut now = 1_700_000_000_u64;
+    let clock = ManualClock::new(Timestamp::from_millis(now * 1000));
+    let (store, set_full) = breakable(store);
     let layer = (scenario.set)(under.layer(store)).clock(clock.clone());
     let origin = Arc::new(Mutex::new(Script::default()));
     let said = origin.clone();
@@ -111,7 +137,8 @@ async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<
             }
         }
     });
-    let service = layer.layer(inner);
+    let service = layer.layer(inner.clone());
+    let reader = layer.clone().read_only(true).layer(inner);
     for (line, step) in parse(scenario.script) {
         let exchange = match step {
             Step::Settle => {
@@ -122,9 +149,14 @@ async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<
                 layer.entries().remove(format!("http://a{path}")).await.unwrap();
                 continue;
             }
+            Step::StoreIsFull(is_full) => {
+                set_full(is_full);
+                continue;
+            }
             Step::Exchange(exchange) => exchange,
         };
-        clock.advance(Duration::from_secs(exchange.wait));
+        now = now.checked_add_signed(exchange.wait).unwrap();
+        clock.set(Timestamp::from_millis(now * 1000));
         {
             let mut origin = origin.lock().unwrap();
             origin.seen.clear();
@@ -139,17 +171,22 @@ async fn play_one(scenario: &Scenario, under: Under, store: AnyStore) -> Result<
         for (name, value) in &exchange.fields {
             request = request.header(name, value);
         }
-        let mut options = CacheOptions::new();
+        let (mut options, mut service) = (CacheOptions::new(), service.clone());
         for option in &exchange.options {
             options = match &**option {
                 "!refresh" => options.refresh(true),
                 "!force-refresh" => options.force_refresh(true),
                 "!no-store" => options.no_store(true),
+                "!do-not-store" => options.expire_after(Expiration::DoNotStore),
+                "!read-only" => {
+                    service = reader.clone();
+                    options
+                }
                 other => panic!("{other} is not an option: {line}"),
             };
         }
         request = request.extension(options);
-        let reply = service.clone().oneshot(request.body(Full::default()).unwrap()).await;
+        let reply = service.oneshot(request.body(Full::default()).unwrap()).await;
         let got = match reply {
             Ok(reply) => read(reply).await,
             Err(error) => Got { text: error.to_owned(), ..Got::default() },

@@ -1,17 +1,23 @@
 //! The language of the table.
 //!
 //! ```text
-//! [+SECONDS] METHOD PATH [{field: value}...] -> ORIGIN => STATUS [{field: value}...] [BODY] : OUTCOME[, STORED]
-//! [+SECONDS] METHOD PATH [{field: value}...] -> error => error
+//! [SECONDS] METHOD PATH [{field: value}...] -> ORIGIN
+//!     => STATUS [{field: value}...] [BODY] : OUTCOME[, STORED]     (on one line)
+//! [SECONDS] METHOD PATH [{field: value}...] -> error => error
 //! purge PATH        removes the URL
 //! settle            waits for refreshes in the background
+//! store full        from now on, the store takes nothing new
+//! store works       the store takes new responses again
 //! # comment
 //! ```
 //!
+//! `SECONDS` is the time that passes before the request: `+60`, or `-60` if the clock is set back.
 //! `ORIGIN` is `-` (the origin is not asked), `error` (the call fails), or the origin's answer: a
 //! status, fields and a body. `sees {field: value}` and `sees no FIELD` before it say what the
 //! request has that reaches the origin. A field that is expected with the value `none` is absent.
-//! `!refresh`, `!force-refresh` and `!no-store` behind the path are options of the request.
+//! Options of the request stand behind the path: `!refresh`, `!force-refresh`, `!no-store` and
+//! `!do-not-store` (an expiration). With `!read-only`, the request is sent to a layer over the same
+//! store that is read-only.
 //! `OUTCOME` is an outcome as [`larder::Outcome`] prints it, or its first word. `STORED` is `stored`
 //! or the name of a refusal.
 
@@ -39,12 +45,14 @@ pub(crate) enum Origin {
 pub(crate) enum Step {
     Purge(String),
     Settle,
+    /// The store takes nothing new, or does again.
+    StoreIsFull(bool),
     Exchange(Box<Exchange>),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
-    pub(crate) wait: u64,
+    pub(crate) wait: i64,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) fields: Vec<Field>,
@@ -69,6 +77,13 @@ fn step(line: &str) -> Option<Step> {
     if line == "settle" {
         return Some(Step::Settle);
     }
+    if let Some(state) = line.strip_prefix("store ") {
+        return match state {
+            "full" => Some(Step::StoreIsFull(true)),
+            "works" => Some(Step::StoreIsFull(false)),
+            _ => None,
+        };
+    }
     if let Some(path) = line.strip_prefix("purge ") {
         return Some(Step::Purge(path.trim().to_owned()));
     }
@@ -85,8 +100,8 @@ fn step(line: &str) -> Option<Step> {
 
     let (words, fields) = tokens(request)?;
     let mut words = words.into_iter().peekable();
-    let wait = match words.next_if(|word| word.starts_with('+')) {
-        Some(wait) => wait[1..].parse().ok()?,
+    let wait = match words.next_if(|word| word.starts_with(['+', '-'])) {
+        Some(wait) => wait.parse().ok()?,
         None => 0,
     };
     let (method, path) = (words.next()?, words.next()?);

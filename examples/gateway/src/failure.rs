@@ -23,7 +23,7 @@ pub(crate) fn failure(error: &AnError, client: IpAddr, upload: &Upload) -> Refus
     log::say(&format_args!("upstream: {}", told(error)));
     match is_late {
         true => (StatusCode::GATEWAY_TIMEOUT, "the upstream took too long"),
-        false => (StatusCode::BAD_GATEWAY, "the upstream gave no answer of use"),
+        false => (StatusCode::BAD_GATEWAY, "the upstream gave no usable answer"),
     }
 }
 

@@ -40,8 +40,8 @@ pub(crate) struct Args {
     /// Answer a GET from the response to a POST whose Content-Location names the same URL
     #[arg(long)]
     pub(crate) reuse_post: bool,
-    /// Let Forwarded and X-Forwarded-* of clients pass; needs a gateway in front that writes or
-    /// removes them
+    /// Let Forwarded of clients pass, and those X-Forwarded-* that say where a request comes from;
+    /// needs a gateway in front that writes or removes them
     #[arg(long)]
     pub(crate) trust_forwarded: bool,
     /// The most connections of one client address, or one IPv6 network of 64 bits; no limit with

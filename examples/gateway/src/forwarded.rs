@@ -5,8 +5,10 @@
 //! client's fields of these families. It writes its own knowledge in `Forwarded` (RFC 7239),
 //! `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
 //!
-//! With `--trust-forwarded`, `Forwarded` and `X-Forwarded-*` pass, and the gateway adds its own
-//! hop. The fields in [`KEYED`] are then part of every key.
+//! With `--trust-forwarded`, the fields in [`KEYED`] and [`NOT_KEYED`] pass, and the gateway adds
+//! its own hop. The fields in [`KEYED`] are then part of every key. Others, such as
+//! `X-Forwarded-User` and `X-Forwarded-Access-Token`, still do not pass: a page that depends on one
+//! of them is for one user, and would be stored for everybody.
 
 use std::net::IpAddr;
 
@@ -33,17 +35,22 @@ pub(crate) const KEYED: [&str; 9] = [
     "x-forwarded-uri",
 ];
 
+/// Fields of a trusted gateway in front that say who asks by way of whom. No response for everybody
+/// depends on them.
+const NOT_KEYED: [&str; 4] =
+    ["forwarded", "x-forwarded-by", "x-forwarded-for", "x-forwarded-server"];
+
 /// Whether a request may bring this field to the upstream.
 pub(crate) fn may_pass(name: &HeaderName, is_trusted: bool) -> bool {
     let name = name.as_str();
-    !is_claim(name) || is_trusted && (name == "forwarded" || name.starts_with("x-forwarded-"))
+    !is_claim(name) || is_trusted && (KEYED.contains(&name) || NOT_KEYED.contains(&name))
 }
 
 /// Whether upstreams take this field for the word of a gateway, or for another method than the
 /// request's. Many servers do not tell an underscore from a dash.
 fn is_claim(name: &str) -> bool {
     const PARTS: [&str; 2] = ["forwarded", "-override"];
-    const STARTS: [&str; 4] = ["x-original-", "x-real-", "x-rewrite-", "x-remote-"];
+    const STARTS: [&str; 5] = ["x-forward-", "x-original-", "x-real-", "x-rewrite-", "x-remote-"];
     const ENDS: [&str; 8] = [
         "client-ip",
         "clientip",
@@ -54,12 +61,16 @@ fn is_claim(name: &str) -> bool {
         "remote-addr",
         "user-ip",
     ];
-    const NAMES: [&str; 15] = [
+    const NAMES: [&str; 21] = [
+        "cf-visitor",
         "front-end-https",
         // CGI hands it on as `HTTP_PROXY`, which some clients in a script take for their own proxy.
         "proxy",
         "wl-proxy-ssl",
+        "x-arr-ssl",
         "x-azure-socketip",
+        "x-client-host",
+        "x-client-proto",
         "x-envoy-external-address",
         "x-front-end-https",
         "x-host",
@@ -70,6 +81,8 @@ fn is_claim(name: &str) -> bool {
         "x-proto",
         "x-remote",
         "x-scheme",
+        "x-secure",
+        "x-ssl",
         "x-url-scheme",
     ];
     let dashed;

@@ -39,19 +39,19 @@ pub(crate) fn prepare(
     check_target(parts)?;
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     if !list(&parts.headers, &TRANSFER_ENCODING).all(is_chunked) {
-        return Err((
-            StatusCode::NOT_IMPLEMENTED,
-            "of the transfer codings, it takes chunked alone",
-        ));
+        return Err((StatusCode::NOT_IMPLEMENTED, "the only supported transfer coding is chunked"));
     }
     let is_mine = |hop: &[u8]| {
         let mut words = hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(hops.name.as_ref()))
     };
     if list(&parts.headers, &VIA).any(is_mine) {
-        return Err((StatusCode::LOOP_DETECTED, "it has been here before; see Via"));
+        return Err((
+            StatusCode::LOOP_DETECTED,
+            "the request has passed this gateway before (see Via)",
+        ));
     }
-    let bad_host = (StatusCode::BAD_REQUEST, "name one host, in Host");
+    let bad_host = (StatusCode::BAD_REQUEST, "send exactly one Host");
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (parts.uri.authority(), hosts.next(), hosts.next()) {
         (_, _, Some(_)) => return Err(bad_host),
@@ -101,7 +101,7 @@ fn check_target(parts: &request::Parts) -> Result<(), Refusal> {
     };
     match is_good {
         true => Ok(()),
-        false => Err((StatusCode::BAD_REQUEST, "write a path, or an absolute URL")),
+        false => Err((StatusCode::BAD_REQUEST, "the target must be a path or an absolute URL")),
     }
 }
 
@@ -163,20 +163,10 @@ fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// Fields for everybody who gets the message, beside those of cache control. larder has the same
-/// list for responses (`src/policy/message.rs`). `authorization` is here, since requests pass as
-/// well.
-const FOR_ALL: [&str; 9] = [
-    "age",
-    "authorization",
-    "date",
-    "etag",
-    "expires",
-    "last-modified",
-    "pragma",
-    "set-cookie",
-    "vary",
-];
+/// Fields that say for whom, or for how long, a response may be used, beside those of cache
+/// control: the list that larder has for responses (`src/policy/message.rs`), and `authorization`,
+/// since requests pass too.
+const FOR_ALL: [&str; 6] = ["age", "authorization", "date", "expires", "pragma", "vary"];
 
 /// Removes the fields of one connection (RFC 9110 §7.6.1). `Trailer` stays, since the trailers do.
 pub(crate) fn end_to_end(headers: &mut HeaderMap) {

@@ -19,16 +19,19 @@
 //!   `Upgrade`, `Transfer-Encoding` and the like. Each message gets the framing that the next hop
 //!   needs. All other lines keep their order.
 //! - Fields that say where a request comes from, or that replace its URL or method, do not pass,
-//!   since no key has them: `Forwarded`, all of `X-Forwarded-*`, `Front-End-Https`, client
-//!   addresses such as `X-Real-IP` and `True-Client-IP`, other URLs and hosts such as
-//!   `X-Original-URL` and `X-Host`, and other methods such as `X-HTTP-Method-Override`. An
-//!   underscore in a name counts as a dash. The gateway writes `Forwarded`, `X-Forwarded-For`,
-//!   `X-Forwarded-Host` and `X-Forwarded-Proto` itself.
-//! - With `--trust-forwarded`, `Forwarded` and `X-Forwarded-*` pass. The gateway adds its own hop
-//!   to them. Those that a response may depend on are part of every key. An upstream that redirects
-//!   plain HTTP to HTTPS needs this flag: without it, every request looks like plain HTTP, and the
-//!   redirects never end. The gateway in front should write or remove both families, and nobody
-//!   else should reach this one.
+//!   since no key has them: `Forwarded`, all of `X-Forwarded-*`, other words on TLS such as
+//!   `Front-End-Https`, `X-SSL` and `CF-Visitor`, client addresses such as `X-Real-IP` and
+//!   `True-Client-IP`, other URLs and hosts such as `X-Original-URL` and `X-Host`, and other
+//!   methods such as `X-HTTP-Method-Override`. An underscore in a name counts as a dash. The
+//!   gateway writes `Forwarded`, `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`
+//!   itself.
+//! - With `--trust-forwarded`, these pass: `Forwarded`, `X-Forwarded-For`, `-By` and `-Server`,
+//!   and, as part of every key, `X-Forwarded-Host`, `-Path`, `-Port`, `-Prefix`, `-Proto`,
+//!   `-Protocol`, `-Scheme`, `-SSL` and `-Uri`. The gateway adds its own hop. Others do not pass,
+//!   such as `X-Forwarded-User`: one user's page would be stored for everybody. An upstream that
+//!   redirects plain HTTP to HTTPS needs this flag: without it, every request looks like plain
+//!   HTTP, and the redirects never end. The gateway in front should write or remove both families,
+//!   and nobody else should reach this one.
 //! - `Via` and `Cache-Status` get a member for this gateway.
 //! - Lines of `Cookie` are joined to one. A 204 or an interim response has no `Content-Length`.
 //!

@@ -66,7 +66,7 @@ impl<T> Patience<T> {
         while self.silence.as_mut().poll(cx).is_ready() {
             let left = (self.heard + self.limit).saturating_sub(awake::now());
             if left.is_zero() {
-                let message = format!("nothing came and nothing went for {:?}", self.limit);
+                let message = format!("no bytes were read or written for {:?}", self.limit);
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)));
             }
             self.silence = Box::pin(awake::sleep(left));

@@ -79,7 +79,7 @@ pub(crate) async fn serve(
                 (Some(permit), Ok(accepted)) => (permit, accepted),
                 // An example is too many open files. It is over when others close.
                 (_, Err(error)) => {
-                    log::say(&format_args!("no connection: {error}"));
+                    log::say(&format_args!("cannot accept a connection: {error}"));
                     sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -113,7 +113,7 @@ pub(crate) async fn serve(
     drop((listener, watching));
     let _ = ending.send(());
     if timeout(LAST_WORDS, ending.closed()).await.is_err() {
-        log::say(&"what is still under way is cut off");
+        log::say(&"requests in flight are cut off");
     }
 }
 

@@ -80,10 +80,10 @@ impl<C: Connect + Clone + Send + Sync + 'static> Upstream<C> {
         frame(&mut request);
         let mut response = self.send(request).await?;
         if response.status().is_informational() {
-            return Err("the upstream switches protocols, and was not asked to".into());
+            return Err("the upstream switched protocols without being asked".into());
         }
         if hop::is_compressed(response.headers()) {
-            return Err("the upstream compresses what it transfers, and was not asked to".into());
+            return Err("the upstream compressed the transfer without being asked".into());
         }
         hop::end_to_end(response.headers_mut());
         Ok(response)

@@ -67,9 +67,11 @@ impl<B> CacheLayer<B> {
     /// How long after its expiry a stored response is served while a new one is fetched in the background (RFC 5861
     /// §3). Default: not at all.
     ///
-    /// There is one refresh a key at a time. One that fails leaves what is stored, and is followed by a pause: of one
-    /// second, and of twice the last one with each failure after that, up to a minute. A 404 or 410 removes the entry.
-    /// [`on_event`](CacheLayer::on_event) tells of [failures](crate::Event::RefreshFailed), which no response can.
+    /// There is one refresh a key at a time. One that fails leaves what is stored, and is followed
+    /// by a pause: of one second, and of twice the last one with each failure after that, up to a
+    /// minute. An answer that ends the stored response removes it: one that forbids storing, a 3xx,
+    /// 401, 403, 404, 410 or 451. [`on_event`](CacheLayer::on_event) tells of
+    /// [failures](crate::Event::RefreshFailed), which no response can.
     ///
     /// It does not apply where a new response could not be kept: in a [read-only](CacheLayer::read_only) cache, and for
     /// a request with [`no_store`](crate::CacheOptions::no_store); nor outside of a tokio runtime, where the request that
@@ -81,6 +83,9 @@ impl<B> CacheLayer<B> {
 
     /// How long after its expiry a stored response is served where the origin fails: with an error, or with one of the
     /// [`error_statuses`](CacheLayer::error_statuses) (RFC 5861 §4). Default: not at all.
+    ///
+    /// Other answers end the stored response, which then answers nothing any more: a 304 or 2xx
+    /// that forbids storing, a 3xx, 401, 403, 404, 410 or 451.
     ///
     /// A body that breaks off before anything of it was handed on is such an error. To see it, the head of a response that
     /// a stored one could stand in for is not handed on before its body has begun.

@@ -72,16 +72,16 @@ impl<B> CacheLayer<B> {
     }
 
     /// Store responses with `Set-Cookie`, and replay the cookie to whoever asks. Default: `true` for a private cache,
-    /// `false` for a shared one, where it would hand one user's session to another. It holds under both policies: RFC 9111
-    /// §7.3 lets a shared cache store such responses, and leaves it to the cache.
+    /// `false` for a shared one, where it would hand one user's session to another. It applies under
+    /// both policies; RFC 9111 §7.3 leaves the choice to the cache.
     pub fn store_set_cookie(self, store: bool) -> Self {
         self.set(|settings| settings.rules.store_set_cookie = store)
     }
 
-    /// Store the response to a `POST` as the answer to later `GET`s, where the response says that it is one: by a
-    /// `Content-Location` that names the URL of the request, and by how long it is fresh (RFC 9110 §9.3.3). Default:
-    /// `false`. It counts under the [HTTP rules](CacheLayer::http_rules), and where `POST` is not one of the
-    /// [`methods`](CacheLayer::methods) itself.
+    /// Store the response to a `POST` as the answer to later `GET`s, if its `Content-Location`
+    /// names the URL of the request and it says how long it is fresh (RFC 9110 §9.3.3). Default:
+    /// `false`. It applies under the [HTTP rules](CacheLayer::http_rules), unless `POST` is one of
+    /// the [`methods`](CacheLayer::methods) itself.
     pub fn reuse_post_for_get(self, reuse: bool) -> Self {
         self.set(|settings| settings.rules.reuse_post_for_get = reuse)
     }
@@ -91,8 +91,9 @@ impl<B> CacheLayer<B> {
     ///
     /// Requests with different credentials still never share a response, unless
     /// [`ignore_headers`](CacheLayer::ignore_headers) names the header that carries them. Under the
-    /// [HTTP rules](CacheLayer::http_rules), the response says for whom it is: there the default is `true` for a shared
-    /// cache as well, and `false` lets such requests pass.
+    /// [HTTP rules](CacheLayer::http_rules), the response says for whom it is: there the default is
+    /// `true` for a shared cache as well. With `false`, requests with credentials go past the
+    /// cache, under either policy.
     pub fn store_credentialed(self, store: bool) -> Self {
         self.set(|settings| settings.rules.store_credentialed = Some(store))
     }

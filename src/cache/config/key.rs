@@ -109,8 +109,9 @@ impl<B> CacheLayer<B> {
         self.set(|settings| settings.max_request_body = bytes)
     }
 
-    /// The largest sum of all request bodies that the layer and its clones hold for keys at one time, in bytes. Default:
-    /// 64 MiB. A request whose body would exceed it goes past the cache, streaming, and never waits.
+    /// The most bytes of request bodies that the layer and its clones buffer for keys at one time,
+    /// all together. Default: 64 MiB. A request whose body would exceed that goes past the cache at
+    /// once, streaming ([`Bypass::RequestBodiesFull`](crate::Bypass::RequestBodiesFull)).
     pub fn max_request_bodies(self, bytes: u64) -> Self {
         self.set(|settings| settings.max_request_bodies = bytes)
     }

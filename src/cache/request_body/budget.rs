@@ -1,21 +1,21 @@
-//! The memory of all request bodies that a layer has read for keys at one time.
+//! The bound on the memory of all request bodies that a layer holds for keys at one time.
 //!
-//! Each body is bounded by itself. Without a bound of their sum, many requests that never end would
-//! hold as much memory as they are.
+//! Each body has a bound of its own. Without a bound on their sum, many requests that never end
+//! could hold any amount of memory.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// How many bytes are held, for a layer and its clones, and how many may be.
+/// How many bytes a layer and its clones hold, and how many they may hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     pub(crate) held: Arc<AtomicU64>,
     pub(crate) limit: u64,
 }
 
-/// The share of one body. It is given back when the body is dropped.
+/// The bytes that one body holds. Dropping the body gives them back.
 #[derive(Debug)]
 pub(super) struct Share {
     held: Arc<AtomicU64>,
@@ -27,7 +27,8 @@ impl Budget {
         Share { held: self.held.clone(), bytes: 0 }
     }
 
-    /// Adds `bytes` to the share of a body. `false` if all bodies together would be over the limit.
+    /// Adds `bytes` to the share of a body. Returns `false` if all bodies together exceed the
+    /// limit.
     pub(super) fn take(&self, share: &mut Share, bytes: u64) -> bool {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
         share.bytes += bytes;

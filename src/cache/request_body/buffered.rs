@@ -17,8 +17,9 @@ const MAX_FRAMES: usize = 16 * 1024;
 const SMALL: usize = 4 * 1024;
 
 impl<B: Body<Data = Bytes>> RequestBody<B> {
-    /// Reads `body` for the key, up to `limit` bytes and what is left of the `budget`, and no further than the `check`
-    /// allows. Whatever was read is handed on; an `Err` beside it says why the request has to go past the cache.
+    /// Reads `body` for the key, up to `limit` bytes, the rest of the `budget`, and as far as the
+    /// `check` allows. Whatever was read is handed on; an `Err` beside it says why the request has
+    /// to go past the cache.
     pub(crate) async fn buffered(
         body: B,
         limit: u64,

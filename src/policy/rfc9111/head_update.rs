@@ -15,7 +15,7 @@ pub(crate) enum HeadSays {
     Same,
     /// It is another by now: to be taken for stale, and not confirmed by its own validators.
     Changed,
-    /// Nothing: it is no 200, or has nothing that could be compared.
+    /// Nothing: it is not a 200, or it has no field to compare.
     Nothing,
 }
 

@@ -57,5 +57,5 @@ pub(crate) use self::{
     invalidate::{named_urls, speaks_for_get},
     no_vary_search::{NO_VARY_SEARCH, UrlVariation, url_variation},
     stale::{StaleRules, stale_rules},
-    storable::{Settings, admit, allows_authorization},
+    storable::{Judged, Settings, allows_authorization, has_authorization, judge},
 };

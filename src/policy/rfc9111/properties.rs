@@ -10,7 +10,7 @@ use super::{
     head_update::head_says,
     invalidate::named_urls,
     stale::stale_rules,
-    storable::{Settings, admit},
+    storable::{self, Settings},
 };
 use crate::{
     entry::Head,
@@ -109,7 +109,7 @@ fn judge(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Admission, Re
     let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
     response.headers = headers.clone();
     let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
-    admit(&settings, &request, &response, NOW, NOW)
+    storable::judge(&settings, &request, &response, NOW, NOW).admission()
 }
 
 /// Until when the response is fresh; not at all where it is not kept.
@@ -247,7 +247,8 @@ proptest! {
         let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
         response.headers = headers.clone();
         let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
-        let admitted = admit(&settings, &request, &response, requested_at, received_at);
+        let judged = storable::judge(&settings, &request, &response, requested_at, received_at);
+        let admitted = judged.admission();
         let expires_at = admitted.ok().and_then(|admitted| admitted.expires_at);
         let head = Head::new(request.method.clone(), "http://a/b", response.clone(), received_at)
             .with_requested_at(requested_at)

@@ -41,9 +41,10 @@ pub(super) fn delta_seconds(text: &[u8]) -> Option<u64> {
 
 /// Calls `see` with each directive of the field `name`, all its lines in order.
 ///
-/// The lines are one list (RFC 9110 §5.3), so that a string whose quote is not closed in its line may go on in the next
-/// one. Which words stand in it depends on the order of the lines, so each word of each line then counts as a directive
-/// whose argument is invalid: it may forbid, and never allows.
+/// The lines are one list (RFC 9110 §5.3), so a quoted string that is open at the end of a line may
+/// go on in the next one. Which words are in the string then depends on the order of the lines. So
+/// each word of each line counts as a directive with an invalid argument: it can forbid, and never
+/// allows.
 pub(super) fn each_directive(
     headers: &HeaderMap,
     name: &HeaderName,

@@ -65,7 +65,7 @@ mod tests {
     use crate::{
         policy::{
             Scope,
-            rfc9111::storable::{Settings, admit},
+            rfc9111::storable::{Settings, judge},
             rules::Admission,
         },
         status::Refusal,
@@ -81,7 +81,7 @@ mod tests {
             .header("b", "3");
         let response = response.body(()).unwrap().into_parts().0;
         let settings = Settings::plain(scope);
-        admit(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN)
+        judge(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN).admission()
     }
 
     #[test]

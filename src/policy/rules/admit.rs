@@ -6,7 +6,7 @@ use http::{
     request, response,
 };
 
-use super::{Rules, superseded::is_said_by_origin};
+use super::Rules;
 use crate::{
     entry::Head,
     options::CacheOptions,
@@ -40,8 +40,8 @@ pub(crate) struct Admission {
 /// From then on there is no way to write a date (RFC 9110 §5.6.7).
 const YEAR_10_000: Timestamp = Timestamp::from_millis(253_402_300_800_000);
 
-/// Whether the status is one of a response: a final one, that speaks of the response itself, and is no part that was not
-/// asked for (RFC 9111 §3). Nothing else is stored, whoever brings it.
+/// Whether a response with this status may be stored at all (RFC 9111 §3). A 1xx, a 304, and a 206
+/// to a request that asks for no part may not, by any way into the cache.
 fn is_complete(status: StatusCode, is_part: bool) -> bool {
     !status.is_informational()
         && (is_part || status != StatusCode::PARTIAL_CONTENT)
@@ -61,13 +61,11 @@ impl Rules {
         if self.read_only {
             return Err(Refusal::ReadOnly);
         }
-        // Under the HTTP rules, any status may say for how long it may be kept.
-        let is_named = self.statuses.contains(&response.status)
-            || self.expiration.names_status(response.status);
+        let is_named = self.names(response.status);
         if options.no_store {
-            // What the origin says of the response also counts for what is stored already.
+            // What the origin says tells more than the request's own wish.
             let said = self.admit_by_policy(exchange, is_named).err();
-            return Err(said.filter(|said| is_said_by_origin(*said)).unwrap_or(Refusal::NoStore));
+            return Err(said.filter(|said| said.is_by_origin()).unwrap_or(Refusal::NoStore));
         }
         if !is_named && matches!(self.policy, Policy::Fixed) {
             return Err(Refusal::Status);
@@ -81,9 +79,13 @@ impl Rules {
         self.admit_by_policy(exchange, is_named)
     }
 
-    /// Whether a response that is put there by hand may be, and until when. Methods, statuses and the user's predicate
-    /// have nothing to say.
+    /// Whether a response that [`Entries::insert`](crate::Entries::insert) brings may be stored,
+    /// and until when. The user's methods, statuses and predicate do not apply. A part is refused
+    /// even if the request asks for one: it would lie in the place of the whole response.
     pub(crate) fn admit_by_hand(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
+        if exchange.response.status == StatusCode::PARTIAL_CONTENT {
+            return Err(Refusal::Status);
+        }
         self.admit_by_policy(exchange, true)
     }
 
@@ -93,21 +95,41 @@ impl Rules {
         exchange: &Exchange<'_>,
         is_named: bool,
     ) -> Result<Admission, Refusal> {
-        let Exchange { options, url, request, response, .. } = *exchange;
+        let Exchange { request, response, .. } = *exchange;
         let is_part = self.keeps_parts() && asks_for_part(&request.method, &request.headers);
         if !is_complete(response.status, is_part) {
             return Err(Refusal::Status);
         }
-        let chosen = self.expiration.choose(options.expire_after, url, request, response);
         match &self.policy {
-            Policy::Fixed => fixed::admit(self, response, chosen, exchange.now),
+            Policy::Fixed => fixed::admit(self, response, self.chosen(exchange), exchange.now),
             Policy::Http { targets, .. } => {
-                let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
-                let settings = self.http_settings(targets, chosen);
-                let Exchange { requested_at, now, .. } = *exchange;
-                rfc9111::admit(&settings, request, response, requested_at, now)
+                self.judge_by_http(targets, exchange, is_named).admission()
             }
         }
+    }
+
+    /// Whether the user's expirations are meant for this status. Under the HTTP rules, a response
+    /// of any status may say for how long it may be kept.
+    pub(super) fn names(&self, status: StatusCode) -> bool {
+        self.statuses.contains(&status) || self.expiration.names_status(status)
+    }
+
+    fn chosen(&self, exchange: &Exchange<'_>) -> Option<Expiration> {
+        let Exchange { options, url, request, response, .. } = *exchange;
+        self.expiration.choose(options.expire_after, url, request, response)
+    }
+
+    pub(super) fn judge_by_http(
+        &self,
+        targets: &[HeaderName],
+        exchange: &Exchange<'_>,
+        is_named: bool,
+    ) -> rfc9111::Judged {
+        let chosen = self.chosen(exchange);
+        let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
+        let settings = self.http_settings(targets, chosen);
+        let Exchange { request, response, requested_at, now, .. } = *exchange;
+        rfc9111::judge(&settings, request, response, requested_at, now)
     }
 
     /// The fields of a response as they are stored: without those that may not be, and, under the HTTP rules, with the

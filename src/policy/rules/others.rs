@@ -85,7 +85,8 @@ impl Rules {
         }
     }
 
-    /// What the answer to a `HEAD` says of the stored response to a `GET` (RFC 9111 §4.3.5).
+    /// What the answer to a `HEAD` says of the stored response to a `GET` (RFC 9111 §4.3.5). To the
+    /// fixed policy, it says nothing: there, only time ends a response, or what ends it for both.
     pub(crate) fn head_says(&self, stored: &Head, answer: &response::Parts) -> HeadSays {
         match self.policy {
             Policy::Fixed => HeadSays::Nothing,

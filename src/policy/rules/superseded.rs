@@ -1,37 +1,46 @@
-//! What the latest answer of the origin ends: the response that was stored before it.
+//! Whether an answer of the origin ends the stored response that it supersedes.
 //!
 //! | answer | ends the stored response |
 //! |---|---|
-//! | 3xx but 304, 401, 403, 404, 410, 451 | yes, stored or refused |
-//! | 2xx, refused for what the origin says of it | yes |
-//! | 2xx, refused by a setting, a limit or the store | no |
-//! | 304 that confirms it, refused for what the origin says | yes, whoever asked |
-//! | a failure of the origin, 408, 425, 429, other 4xx, 5xx | no |
+//! | 3xx except 304, 401, 403, 404, 410, 451 | yes, whether it is stored or refused |
+//! | 2xx that the origin's own words keep from being stored | yes |
+//! | 2xx that only a setting, a limit, the request or the store refuses | no |
+//! | 304 that confirms it, and whose words forbid storing it | yes, whoever asked |
+//! | 304 that sets a cookie | no: the cookie is the caller's |
+//! | other 4xx, 5xx, failures of the origin | no |
 //!
-//! What the origin says is the same under both policies, except that time alone ignores all cache
-//! fields but `Vary`, and so refuses nothing for them. A response that is left serves stale use.
-//! In a shared cache, a full answer to a request with `Authorization` ends nothing: nobody can end a
-//! public response with bad credentials. A read-only cache ends nothing.
+//! The origin's own words are its directives, what it says of freshness, `Set-Cookie` where such
+//! responses are not stored, and `Vary`. They count whatever else keeps the answer from being
+//! stored, and so even if another reason is the one that is reported. An answer to a `HEAD` and a
+//! 206 may leave out what an answer to a `GET` says of freshness (RFC 9110 §9.3.2, §15.3.7): if it
+//! does, it says nothing.
+//!
+//! Both policies use this table. The fixed policy ignores all cache fields except `Vary`, so it
+//! never refuses a response for one of the others, and a `HEAD` that shows another `ETag` says
+//! nothing to it. A stored response that is not ended can still be served stale.
+//!
+//! Bad credentials must not end what is stored for everybody. In a shared cache, a full answer to a
+//! request with `Authorization`, or with user information in its URL, ends nothing. Under the HTTP
+//! rules, where a cookie is not part of the key either, a 401 or 403 to a request with a `Cookie`
+//! ends nothing. A read-only cache ends nothing.
 
-use http::{HeaderMap, StatusCode, response};
+use http::{HeaderMap, Method, StatusCode, header::COOKIE};
 
-use super::Rules;
+use super::{Exchange, Rules};
 use crate::{
     entry::Head,
-    policy::{Policy, Scope, rfc9111},
+    policy::{
+        Policy, Scope, fixed, rfc9111,
+        vary::{Vary, vary},
+    },
     status::Refusal,
 };
 
 impl Rules {
-    /// Whether a full answer to a request with these fields ends the stored response. `refusal` is
-    /// why the answer is not stored, where it is not.
-    pub(crate) fn ends(
-        &self,
-        request: &HeaderMap,
-        answer: &response::Parts,
-        refusal: Option<Refusal>,
-    ) -> bool {
-        if self.read_only || self.is_personal(request) || self.is_failure(answer.status) {
+    /// Whether a full answer ends the stored response, whether it is itself stored or not.
+    pub(crate) fn ends(&self, exchange: &Exchange<'_>) -> bool {
+        let answer = exchange.response;
+        if self.read_only || self.failure(answer).is_some() || self.depends_on_who_asked(exchange) {
             return false;
         }
         match answer.status {
@@ -43,33 +52,77 @@ impl Rules {
             | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => true,
             status if status.is_redirection() => true,
             status if status.is_success() => {
-                refusal.is_some_and(is_said_by_origin) || self.is_gone(answer)
+                // A gRPC call that failed is about its request, as a 4xx is.
+                let is_good = self.response_check(answer).is_ok();
+                self.is_gone(answer) || (is_good && self.is_forbidden(exchange))
             }
             _ => false,
         }
     }
 
-    /// Whether a 304 ends the `stored` response that it confirms. `refusal` is why the response with
-    /// the fields of the 304 is not stored.
+    /// Whether a 304 ends the `stored` response that it confirms. The response of `exchange` is the
+    /// stored one with the fields of the 304. `has_moved` says that the 304 has changed its `Vary`,
+    /// so that requests find it which it may not answer.
     pub(crate) fn ends_by_304(
         &self,
         stored: &Head,
-        freshened: &HeaderMap,
-        refusal: Refusal,
+        exchange: &Exchange<'_>,
+        has_moved: bool,
     ) -> bool {
-        if self.read_only {
-            return false;
-        }
-        match refusal {
-            // The cookie is the caller's. What is stored for all has none.
-            Refusal::SetCookie => false,
-            // A response that the origin allows to be shared may answer anybody. One that it does not
-            // allow any more was an answer to somebody's credentials.
-            Refusal::Authorization => {
-                self.allows_authorization(stored.headers()) && !self.allows_authorization(freshened)
+        // The cookie of a 304 is the caller's. The stored response has none.
+        let is_forbidden = || {
+            self.refused_by_origin(exchange).iter().any(|refusal| *refusal != Refusal::SetCookie)
+        };
+        !self.read_only && (has_moved || is_forbidden() || self.is_unshared(stored, exchange))
+    }
+
+    /// Whether the origin's words keep a full answer from being stored.
+    fn is_forbidden(&self, exchange: &Exchange<'_>) -> bool {
+        let is_part = exchange.response.status == StatusCode::PARTIAL_CONTENT;
+        let is_head = exchange.request.method == Method::HEAD;
+        self.refused_by_origin(exchange).iter().any(|refusal| match refusal {
+            Refusal::NoFreshness => !is_part && !is_head,
+            // This is about the status, and that of the whole is another.
+            Refusal::MustUnderstand => !is_part,
+            _ => true,
+        })
+    }
+
+    /// All that the origin says against storing the response.
+    fn refused_by_origin(&self, exchange: &Exchange<'_>) -> Vec<Refusal> {
+        let response = exchange.response;
+        let mut refusals = match &self.policy {
+            Policy::Fixed => Vec::from_iter(fixed::refused_by_origin(self, response)),
+            Policy::Http { targets, .. } => {
+                let is_named = self.names(response.status);
+                let judged = self.judge_by_http(targets, exchange, is_named);
+                judged.refusals().filter(|refusal| refusal.is_by_origin()).collect()
             }
-            refusal => is_said_by_origin(refusal),
+        };
+        // A list of names that is too long even without those that are ignored is refused. With
+        // them, it is not worth keeping the older response for.
+        if vary(&response.headers, &[]) == Vary::Anything {
+            refusals.push(Refusal::Vary);
         }
+        refusals
+    }
+
+    /// Whether the answer may say more of who asked than of what was asked for.
+    fn depends_on_who_asked(&self, exchange: &Exchange<'_>) -> bool {
+        let Exchange { request, response, .. } = *exchange;
+        let is_http = matches!(self.policy, Policy::Http { .. });
+        let is_denied = matches!(response.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        self.scope == Scope::Shared
+            && (rfc9111::has_authorization(request)
+                || (is_http && is_denied && request.headers.contains_key(COOKIE)))
+    }
+
+    /// Whether the stored response may have answered a request with `Authorization`, and the origin
+    /// no longer allows sharing it.
+    fn is_unshared(&self, stored: &Head, exchange: &Exchange<'_>) -> bool {
+        rfc9111::has_authorization(exchange.request)
+            && self.allows_authorization(stored.headers())
+            && !self.allows_authorization(&exchange.response.headers)
     }
 
     /// Whether a response with these fields may be stored although its request has `Authorization`
@@ -84,49 +137,20 @@ impl Rules {
     }
 }
 
-/// Whether the origin's own words keep a response from being stored.
-pub(super) fn is_said_by_origin(refusal: Refusal) -> bool {
-    match refusal {
-        Refusal::NoStoreDirective
-        | Refusal::NoCache
-        | Refusal::Private
-        | Refusal::MustUnderstand
-        | Refusal::NoFreshness
-        | Refusal::SetCookie
-        | Refusal::Vary => true,
-        Refusal::Bypassed
-        | Refusal::NotFetched
-        | Refusal::NoStore
-        | Refusal::ReadOnly
-        | Refusal::Status
-        | Refusal::Predicate
-        | Refusal::Expiration
-        | Refusal::NoExpiration
-        | Refusal::Authorization
-        | Refusal::Cookie
-        | Refusal::Tags
-        | Refusal::TooLarge
-        | Refusal::Length
-        | Refusal::BodyFailed
-        | Refusal::EventStream
-        | Refusal::GrpcStatus
-        | Refusal::NotUnary
-        | Refusal::Dropped
-        | Refusal::Removed
-        | Refusal::Superseded
-        | Refusal::StoreFailed(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http::{Response, header::AUTHORIZATION};
+    use std::{sync::Arc, time::Duration};
+
+    use http::{Request, Response, response};
 
     use super::*;
+    use crate::{options::CacheOptions, policy::Expiration, time::Timestamp};
 
-    fn answer(status: u16) -> response::Parts {
-        Response::builder().status(status).body(()).unwrap().into_parts().0
-    }
+    type Lines<'a> = &'a [(&'static str, &'static str)];
+
+    const NONE: CacheOptions = CacheOptions::new();
+    const FRESH: (&str, &str) = ("cache-control", "max-age=60");
+    const TAG: (&str, &str) = ("etag", "\"e\"");
 
     fn shared_http() -> Rules {
         let mut rules = Rules::new(Scope::Shared);
@@ -134,11 +158,61 @@ mod tests {
         rules
     }
 
+    fn private_http() -> Rules {
+        let mut rules = Rules::new(Scope::Private);
+        rules.use_http();
+        rules
+    }
+
+    fn response(status: u16, lines: Lines<'_>) -> response::Parts {
+        let mut response = Response::builder().status(status);
+        for (name, value) in lines {
+            response = response.header(*name, *value);
+        }
+        response.body(()).unwrap().into_parts().0
+    }
+
+    /// Calls `judge` with a request with those lines and its answer.
+    fn with<T>(
+        method: Method,
+        options: &CacheOptions,
+        asked: Lines<'_>,
+        response: &response::Parts,
+        judge: impl Fn(&Exchange<'_>) -> T,
+    ) -> T {
+        let mut request = Request::builder().method(method).uri("http://a/");
+        for (name, value) in asked {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).unwrap().into_parts().0;
+        let (requested_at, now) = (Timestamp::MIN, Timestamp::MIN);
+        judge(&Exchange {
+            options,
+            url: "http://a/",
+            request: &request,
+            response,
+            requested_at,
+            now,
+        })
+    }
+
+    fn ends(rules: &Rules, asked: Lines<'_>, status: u16, lines: Lines<'_>) -> bool {
+        with(Method::GET, &NONE, asked, &response(status, lines), |exchange| rules.ends(exchange))
+    }
+
+    /// Whether a 304 that makes a stored response with the `old` lines one with the `new` ones ends
+    /// it.
+    fn by_304(rules: &Rules, asked: Lines<'_>, old: Lines<'_>, new: Lines<'_>) -> bool {
+        let stored = Head::new(Method::GET, "http://a/", response(200, old), Timestamp::MIN);
+        with(Method::GET, &NONE, asked, &response(200, new), |exchange| {
+            rules.ends_by_304(&stored, exchange, false)
+        })
+    }
+
     #[test]
-    fn a_status_ends_the_stored_response_whether_it_is_stored_or_refused() {
-        let nothing = HeaderMap::new();
-        for refusal in [None, Some(Refusal::Status), Some(Refusal::NoStoreDirective)] {
-            let ends = |status| shared_http().ends(&nothing, &answer(status), refusal);
+    fn redirects_and_final_refusals_end_the_stored_response_even_if_refused() {
+        for lines in [&[][..], &[FRESH], &[("cache-control", "no-store")]] {
+            let ends = |status| ends(&shared_http(), &[], status, lines);
             for status in [300, 301, 302, 303, 307, 308, 401, 403, 404, 410, 451] {
                 assert!(ends(status), "{status}");
             }
@@ -148,25 +222,129 @@ mod tests {
         }
     }
 
+    /// What the origin says against storing its answer, by scope and policy.
+    const WORDS: [(Lines<'_>, [bool; 4]); 10] = [
+        // Private and fixed, shared and fixed, private and HTTP, shared and HTTP.
+        (&[FRESH], [false, false, false, false]),
+        (&[FRESH, ("vary", "*")], [true, true, true, true]),
+        (&[FRESH, ("vary", "a b")], [true, true, true, true]),
+        (&[FRESH, ("vary", "a, b")], [false, false, false, false]),
+        (&[FRESH, ("set-cookie", "a=1")], [false, true, false, true]),
+        (&[("cache-control", "no-store")], [false, false, true, true]),
+        (&[("cache-control", "max-age=60, private")], [false, false, false, true]),
+        (&[("cache-control", "no-cache")], [false, false, true, true]),
+        (&[("cache-control", "no-cache"), TAG], [false, false, false, false]),
+        (&[], [false, false, true, true]),
+    ];
+
+    fn all_rules() -> [Rules; 4] {
+        [Rules::new(Scope::Private), Rules::new(Scope::Shared), private_http(), shared_http()]
+    }
+
     #[test]
-    fn a_success_ends_it_where_the_origin_forbids_storing() {
-        let nothing = HeaderMap::new();
-        let ends = |refusal| Rules::new(Scope::Private).ends(&nothing, &answer(200), refusal);
-        assert!(ends(Some(Refusal::Private)) && ends(Some(Refusal::Vary)));
-        for refusal in [None, Some(Refusal::TooLarge), Some(Refusal::Predicate)] {
-            assert!(!ends(refusal), "{refusal:?}");
+    fn a_2xx_that_the_origin_forbids_storing_ends_the_stored_response() {
+        for (lines, expected) in WORDS {
+            let ended = all_rules().map(|rules| ends(&rules, &[], 200, lines));
+            assert_eq!(ended, expected, "{lines:?}");
         }
     }
 
     #[test]
-    fn who_may_not_say_what_is_stored_ends_nothing() {
-        let own = HeaderMap::from_iter([(AUTHORIZATION, "x".parse().unwrap())]);
-        assert!(!shared_http().ends(&own, &answer(403), Some(Refusal::Status)));
-        let mut read_only = shared_http();
-        read_only.read_only = true;
-        assert!(!read_only.ends(&HeaderMap::new(), &answer(404), None));
+    fn the_origins_words_count_whatever_else_refuses_the_answer() {
+        for (lines, expected) in WORDS {
+            let ended = all_rules().map(|mut rules| {
+                rules.store_if = Some(Arc::new(|_, _| false));
+                rules.expiration.layer = Some(Duration::from_secs(60).into());
+                ends(&rules, &[("cache-control", "no-store"), ("cookie", "a=1")], 200, lines)
+            });
+            // With an expiration of the user's own, nothing need be said of freshness.
+            let expected = if lines.is_empty() { [false; 4] } else { expected };
+            assert_eq!(ended, expected, "{lines:?}");
+            let options = NONE.no_store(true).expire_after(Expiration::DoNotStore);
+            let ended = all_rules().map(|rules| {
+                with(Method::GET, &options, &[], &response(200, lines), |it| rules.ends(it))
+            });
+            assert_eq!(ended, expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_304_ends_by_the_same_words_whoever_asked_except_by_its_cookie() {
+        let users: [Lines<'_>; 3] =
+            [&[], &[("authorization", "x"), ("cookie", "a=1")], &[("cache-control", "no-store")]];
+        for asked in users {
+            for (lines, expected) in WORDS {
+                let ended = all_rules().map(|rules| by_304(&rules, asked, &[FRESH, TAG], lines));
+                let sets_cookie = lines.iter().any(|(name, _)| *name == "set-cookie");
+                let expected = if sets_cookie { [false; 4] } else { expected };
+                assert_eq!(ended, expected, "{asked:?} {lines:?}");
+            }
+            let both = [FRESH, TAG, ("set-cookie", "a=1"), ("vary", "*")];
+            assert!(by_304(&shared_http(), asked, &[FRESH, TAG], &both), "{asked:?}");
+        }
+        let read_only = Rules { read_only: true, ..shared_http() };
+        assert!(!by_304(&read_only, &[], &[FRESH, TAG], &[("vary", "*")]));
+    }
+
+    #[test]
+    fn a_304_ends_what_has_moved_or_is_no_longer_shared() {
+        let public = [("cache-control", "public, max-age=60"), TAG];
+        let user = [("authorization", "x")];
+        assert!(by_304(&shared_http(), &user, &public, &[FRESH, TAG]));
+        assert!(!by_304(&shared_http(), &user, &public, &public));
+        assert!(!by_304(&shared_http(), &[], &public, &[FRESH, TAG]));
+        assert!(!by_304(&private_http(), &user, &public, &[FRESH, TAG]));
+        let stored = Head::new(Method::GET, "http://a/", response(200, &[FRESH]), Timestamp::MIN);
+        for rules in all_rules() {
+            let has_moved = with(Method::GET, &NONE, &[], &response(200, &[FRESH]), |exchange| {
+                rules.ends_by_304(&stored, exchange, true)
+            });
+            assert!(has_moved);
+        }
+    }
+
+    #[test]
+    fn credentials_read_only_caches_and_failures_end_nothing() {
+        for user in [("authorization", "x"), ("cookie", "a=1")] {
+            let is_cookie = user.0 == "cookie";
+            for rules in [shared_http(), Rules::new(Scope::Shared)] {
+                let is_ended = is_cookie && matches!(rules.policy, Policy::Fixed);
+                for status in [401, 403] {
+                    assert_eq!(ends(&rules, &[user], status, &[]), is_ended, "{user:?} {rules:?}");
+                }
+                assert_eq!(ends(&rules, &[user], 404, &[]), is_cookie);
+                assert_eq!(ends(&rules, &[user], 200, &[("vary", "*")]), is_cookie);
+            }
+            for rules in [private_http(), Rules::new(Scope::Private)] {
+                assert!(ends(&rules, &[user], 403, &[]));
+            }
+        }
+        let read_only = Rules { read_only: true, ..shared_http() };
+        assert!(!ends(&read_only, &[], 404, &[]));
         let mut failing = shared_http();
         failing.error_statuses.push(StatusCode::NOT_FOUND);
-        assert!(!failing.ends(&HeaderMap::new(), &answer(404), None), "a failure ends nothing");
+        assert!(!ends(&failing, &[], 404, &[]), "a failure ends nothing");
+    }
+
+    #[test]
+    fn a_head_or_a_part_that_says_nothing_of_freshness_ends_nothing() {
+        let of = |method: Method, status, lines| {
+            with(method, &NONE, &[], &response(status, lines), |it| shared_http().ends(it))
+        };
+        assert!(of(Method::GET, 200, &[]));
+        assert!(!of(Method::HEAD, 200, &[]) && !of(Method::GET, 206, &[TAG]));
+        assert!(!of(Method::GET, 206, &[("cache-control", "max-age=60, must-understand")]));
+        for lines in [&[("cache-control", "no-store")][..], &[("vary", "*")]] {
+            assert!(of(Method::HEAD, 200, lines) && of(Method::GET, 206, lines), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_grpc_call_that_fails_ends_nothing_unless_its_subject_is_gone() {
+        let mut rules = private_http();
+        rules.use_grpc(crate::policy::GrpcMethods::new(["/**"]).unwrap());
+        for (code, expected) in [("0", true), ("3", false), ("14", false), ("5", true)] {
+            assert_eq!(ends(&rules, &[], 200, &[("grpc-status", code)]), expected, "{code}");
+        }
     }
 }

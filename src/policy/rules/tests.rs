@@ -3,7 +3,10 @@
 use http::{HeaderValue, Request};
 
 use super::*;
-use crate::{policy::Failure, status::Refusal};
+use crate::{
+    policy::{Expiration, Failure},
+    status::Refusal,
+};
 
 fn gate(request: http::request::Builder) -> Result<(), Bypass> {
     let parts = request.body(()).unwrap().into_parts().0;
@@ -26,9 +29,9 @@ fn each_bypass_has_its_reason() {
     assert_eq!(gate(asked), Err(Bypass::Requested));
 }
 
-/// One function refuses them for whoever brings a response, by hand as well.
+/// `Entries::insert` asks this function, and so does the answer to a request.
 #[test]
-fn interim_not_modified_and_unasked_partial_responses_are_stored_at_no_door() {
+fn a_1xx_a_304_and_a_206_are_not_inserted() {
     let door = |is_http, range: Option<&str>, status: u16| {
         let mut rules = Rules::new(Scope::Private);
         if is_http {
@@ -58,8 +61,10 @@ fn interim_not_modified_and_unasked_partial_responses_are_stored_at_no_door() {
         }
         assert_eq!(door(is_http, None, 200), Ok(()));
     }
-    assert_eq!(door(true, Some("bytes=0-1"), 206), Ok(()), "a part that was asked for");
-    assert_eq!(door(false, Some("bytes=0-1"), 206), Err(Refusal::Status));
+    for is_http in [false, true] {
+        let by_hand = door(is_http, Some("bytes=0-1"), 206);
+        assert_eq!(by_hand, Err(Refusal::Status), "a part would lie in the place of the whole");
+    }
 }
 
 #[test]
@@ -334,4 +339,41 @@ fn only_a_successful_unsafe_method_that_is_not_cached_invalidates() {
     }
     rules.methods.push(Method::POST);
     assert!(!rules.invalidates(&Method::POST, StatusCode::OK));
+}
+
+/// Of several reasons, users see the first in this order. Each row removes the reason before it.
+#[test]
+fn the_order_of_the_reasons_is_fixed() {
+    let admit = |rules: &Rules, options: &CacheOptions, status: u16, lines: &[(&str, &str)]| {
+        let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
+        let mut response = http::Response::builder().status(status);
+        for (name, value) in lines {
+            response = response.header(*name, *value);
+        }
+        let response = response.body(()).unwrap().into_parts().0;
+        let (requested_at, now) = (Timestamp::MIN, Timestamp::MIN);
+        let (request, response, url) = (&request, &response, "http://a/");
+        rules.admit(&Exchange { options, url, request, response, requested_at, now }).map(drop)
+    };
+    let mut rules = Rules::new(Scope::Shared);
+    rules.store_if = Some(Arc::new(|_, _| false));
+    rules.read_only = true;
+    let stream = [("content-type", "text/event-stream"), ("set-cookie", "a=1")];
+    let no_store = NEW().no_store(true);
+    assert_eq!(admit(&rules, &no_store, 404, &stream), Err(Refusal::ReadOnly));
+    rules.read_only = false;
+    assert_eq!(admit(&rules, &no_store, 404, &stream), Err(Refusal::SetCookie));
+    assert_eq!(admit(&rules, &no_store, 404, &[]), Err(Refusal::NoStore));
+    assert_eq!(admit(&rules, &NEW(), 404, &stream), Err(Refusal::Status));
+    assert_eq!(admit(&rules, &NEW(), 200, &stream), Err(Refusal::EventStream));
+    assert_eq!(admit(&rules, &NEW(), 200, &stream[1..]), Err(Refusal::Predicate));
+    rules.store_if = None;
+    assert_eq!(admit(&rules, &NEW(), 200, &stream[1..]), Err(Refusal::SetCookie));
+    assert_eq!(admit(&rules, &NEW(), 200, &[]), Err(Refusal::NoExpiration));
+    let never = NEW().expire_after(Expiration::DoNotStore);
+    assert_eq!(admit(&rules, &never, 200, &[]), Err(Refusal::Expiration));
+    rules.use_http();
+    rules.store_if = Some(Arc::new(|_, _| false));
+    assert_eq!(admit(&rules, &NEW(), 404, &stream[1..]), Err(Refusal::Predicate));
+    assert_eq!(admit(&rules, &no_store, 404, &stream[1..]), Err(Refusal::SetCookie));
 }

@@ -1,5 +1,5 @@
-//! Whether the cache may have given an answer: whether the rules allowed it at some moment between
-//! the request's begin and its end.
+//! Whether the cache may give an answer: whether the rules allowed it at some moment between the
+//! start and the end of the request.
 
 mod removed;
 
@@ -269,8 +269,8 @@ impl Judge<'_> {
         if is_new {
             return Ok(());
         }
-        let must_ask =
-            demand == Demand::Refresh || (demand == Demand::NoCache && self.settings.http);
+        let is_no_cache = matches!(demand, Demand::NoCache | Demand::NoCacheAndNoStore);
+        let must_ask = demand == Demand::Refresh || (is_no_cache && self.settings.http);
         let stale_use = self.history.stale_use(self.settings, said);
         let ends = self.lifetimes(said);
         let arrived = self.arrived(said);

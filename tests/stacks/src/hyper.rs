@@ -1,9 +1,11 @@
 //! hyper-util's client: HTTP/1.1, HTTP/2, TLS; and what a boxed one is written as.
 
+use std::convert::Infallible;
+
 use axum::{Router, body::Body as AxumBody, routing};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -12,7 +14,7 @@ use rustls::RootCertStore;
 use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
-use crate::support::{HyperClient, Origin, client, get, https, private};
+use crate::support::{HyperClient, Origin, Reply, client, get, https, private, send, shared};
 
 fn hello() -> Router {
     Router::new().route("/", routing::get(async || "hello"))
@@ -128,4 +130,41 @@ async fn a_cached_client_has_a_name() {
     let api = Api { http: BoxCloneSyncService::new(named.clone()), named };
     assert!(!get(&api.http, origin.url("/")).await.is_hit());
     assert!(get(&api.named, origin.url("/")).await.is_hit());
+}
+
+/// hyper makes a `Content-Length` of the size of the body where there is none.
+#[tokio::test]
+async fn its_server_frames_a_response_without_a_body_of_its_own() {
+    let inner = tower::service_fn(|request: Request<RequestBody<AxumBody>>| async move {
+        let mut response = Response::builder().header("etag", "\"a\"");
+        // A handler need not say how long the body is.
+        if request.uri().path() != "/silent" {
+            response = response.header("content-length", "11");
+        }
+        let body = if request.method() == Method::HEAD { "" } else { "hello there" };
+        Ok::<_, Infallible>(response.body(Full::<Bytes>::from(body)).unwrap())
+    });
+    let server = Origin::new(shared().layer(inner)).await;
+    let length = |reply: &Reply| reply.header("content-length").map(str::to_owned);
+    for client in [client::<AxumBody>(), h2_client::<AxumBody>()] {
+        for _ in 0..2 {
+            let head = send(&client, Request::head(server.url("/"))).await;
+            assert_eq!((length(&head).as_deref(), head.text()), (Some("11"), ""));
+        }
+        for _ in 0..2 {
+            let get = send(&client, Request::get(server.url("/"))).await;
+            assert_eq!((length(&get).as_deref(), get.text()), (Some("11"), "hello there"));
+        }
+        // From the stored response to the GET.
+        let head = send(&client, Request::head(server.url("/"))).await;
+        assert_eq!((head.is_hit(), length(&head).as_deref(), head.text()), (true, Some("11"), ""));
+        let unmodified = Request::get(server.url("/")).header("if-none-match", "\"a\"");
+        let unmodified = send(&client, unmodified).await;
+        assert_eq!(unmodified.status, StatusCode::NOT_MODIFIED);
+        assert_ne!(length(&unmodified).as_deref(), Some("0"));
+        let get = send(&client, Request::get(server.url("/silent"))).await;
+        assert_eq!((length(&get).as_deref(), get.text()), (Some("11"), "hello there"));
+        let head = send(&client, Request::head(server.url("/silent"))).await;
+        assert!(head.is_hit() && length(&head).as_deref() != Some("0"), "{head:?}");
+    }
 }

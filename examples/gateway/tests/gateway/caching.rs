@@ -1,7 +1,11 @@
 //! What is kept, under which key, for how long, and how it is removed.
 
-use crate::support::{Gateway, Origin, ok, place};
 use std::io::Write;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+
+use crate::support::{Gateway, Origin, http2, ok, place};
 
 #[test]
 fn the_second_request_is_answered_from_the_store() {
@@ -175,4 +179,42 @@ fn by_the_http_rules_the_headers_decide_and_the_flag_where_they_are_silent() {
     assert!((3_300..=3_600).contains(&ttl(status(&gateway, "/silent"))));
     assert!((300..=600).contains(&ttl(status(&gateway, "/minutes"))));
     assert!(status(&gateway, "/never").contains("detail="));
+}
+
+/// Each response has the length of the whole, whoever asks and how.
+#[tokio::test]
+async fn a_head_from_the_store_has_the_length_of_the_get() {
+    let origin = Origin::start(|request, stream| {
+        let head = "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 11\r\n\r\n";
+        let body = if request.head.starts_with("HEAD") { "" } else { "hello there" };
+        write!(stream, "{head}{body}")
+    });
+    for of_get in [false, true] {
+        let gateway = Gateway::start(origin.addr);
+        let method = if of_get { "GET" } else { "HEAD" };
+        let mut first = gateway.connect();
+        first.send(&format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        first.rest();
+        let mut client = gateway.connect();
+        client.send("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let response = client.rest();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("larder; hit") && body.is_empty(), "{method}: {response}");
+        assert!(head.contains("content-length: 11"), "{method}: {head}");
+
+        let request = http::Request::head("http://a/").body(Empty::<Bytes>::new()).unwrap();
+        let response = http2(gateway.addr).await.send_request(request).await.unwrap();
+        let line = |name| response.headers()[name].to_str().unwrap().to_owned();
+        assert!(line("cache-status").starts_with("larder; hit"), "{method}: {response:?}");
+        assert_eq!(line("content-length"), "11", "{method}");
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+
+        let lines = "Host: a\r\nIf-None-Match: \"a\"\r\nConnection: close\r\n";
+        let mut client = gateway.connect();
+        client.send(&format!("GET / HTTP/1.1\r\n{lines}\r\n"));
+        let response = client.rest();
+        let expected = if of_get { "304" } else { "200" };
+        assert!(response.starts_with(&format!("HTTP/1.1 {expected}")), "{response}");
+        assert!(!response.contains("content-length: 0"), "{response}");
+    }
 }

@@ -20,7 +20,7 @@ fn an_upstream_that_is_not_there_is_a_502_and_the_connection_goes_on() {
     for _ in 0..2 {
         let response = client.get("/");
         assert_eq!(response.status(), 502);
-        assert_eq!(response.body, "502 Bad Gateway: the upstream gave no answer of use\n");
+        assert_eq!(response.body, "502 Bad Gateway: the upstream gave no usable answer\n");
     }
     let line = gateway.logged("GET / 502");
     assert!(line.ends_with(" -"), "{line}");

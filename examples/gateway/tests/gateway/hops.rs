@@ -56,11 +56,17 @@ fn fields_of_one_connection_go_no_further() {
     }
 }
 
+/// Without the fields that say for whom or for how long a message may be used, the cache would
+/// share what it must not. Every other field that `Connection` names is of one connection (RFC 9110
+/// §7.6.1).
 #[test]
-fn what_is_for_all_goes_further_whatever_connection_names() {
+fn connection_removes_the_fields_it_names_except_those_that_limit_reuse() {
     let origin = Origin::start(|_, stream| {
-        let lines = "Connection: vary, Pragma, set-cookie, cache-control, x-hop\r\nVary: a\r\nPragma: b\r\n\
-                     Set-Cookie: c=1\r\nCache-Control: no-store\r\nX-Hop: 1\r\n";
+        let lines = "Connection: age, vary, Pragma, cache-control, cdn-cache-control, expires\r\n\
+                     Connection: set-cookie, etag, Last-Modified, x-hop\r\nAge: 0\r\nVary: a\r\n\
+                     Pragma: b\r\nCache-Control: no-store\r\nCDN-Cache-Control: no-store\r\n\
+                     Expires: 0\r\nSet-Cookie: c=1\r\nETag: \"e\"\r\n\
+                     Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Hop: 1\r\n";
         write!(stream, "{}", ok(lines, "a"))
     });
     let gateway = Gateway::start(origin.addr);
@@ -71,10 +77,13 @@ fn what_is_for_all_goes_further_whatever_connection_names() {
     for name in ["authorization", "cache-control", "pragma"] {
         assert_eq!(request.fields(name).len(), 1, "{name} in {}", request.head);
     }
-    for name in ["vary", "pragma", "set-cookie", "cache-control"] {
+    for name in ["age", "vary", "pragma", "cache-control", "cdn-cache-control", "expires"] {
         assert_eq!(response.fields(name).len(), 1, "{name}");
     }
-    assert!(request.fields("x-hop").is_empty() && response.fields("x-hop").is_empty());
+    for name in ["set-cookie", "etag", "last-modified", "x-hop"] {
+        assert!(response.fields(name).is_empty(), "{name}");
+    }
+    assert!(request.fields("x-hop").is_empty());
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn drip(gateway: &Gateway, first: &[u8], drip: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_client_that_drips_is_let_go() {
+fn a_client_that_sends_a_byte_now_and_then_is_disconnected() {
     // More than the windows of HTTP/2 and the buffers of the sockets take.
     let body = "0123456789".repeat(1_000_000);
     let origin = Origin::reads(move |_| ok("", &body));
@@ -120,7 +120,7 @@ fn a_client_that_drips_is_let_go() {
 }
 
 #[test]
-fn who_is_slow_and_steady_is_served() {
+fn a_slow_but_steady_client_is_served() {
     let body = "0123456789".repeat(1_000_000);
     let large = body.clone();
     let origin = Origin::start(move |request, stream| match request.path() {
@@ -164,7 +164,7 @@ fn who_is_slow_and_steady_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_was_stopped_cuts_nobody_when_it_continues() {
+async fn a_stopped_process_keeps_its_connections_when_it_continues() {
     let gate = Gate::default();
     let opened = gate.clone();
     let origin = Origin::reads(move |request| {
@@ -230,7 +230,7 @@ fn one_address_has_a_share_of_the_places() {
 }
 
 #[test]
-fn a_trusted_front_may_have_all_of_the_places() {
+fn a_trusted_gateway_in_front_has_no_connection_limit() {
     let origin = Origin::echo();
     let flags = ["--expire-after", "1h", "--connections-per-client", "2", "--trust-forwarded"];
     let gateway = Gateway::with(origin.addr, &flags);

@@ -28,7 +28,7 @@ fn requests_are_answered_while_nobody_reads_the_output() {
 }
 
 #[test]
-fn requests_are_answered_while_a_reader_of_the_output_does_not_go_on() {
+fn requests_are_answered_while_the_reader_of_the_output_stalls() {
     let origin = Origin::echo();
     let gateway = Gateway::start(origin.addr);
     let held = gateway.hold_output();
@@ -57,7 +57,7 @@ fn connections_are_accepted_again_after_too_many_files_were_open() {
         // It waits in the queue of the listener.
         last.send("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         if is_read {
-            gateway.said("gateway: no connection: ");
+            gateway.said("gateway: cannot accept a connection: ");
         }
         drop(many);
         assert_eq!(last.response().body, "/last");
@@ -85,7 +85,7 @@ fn a_path_cannot_forge_the_log() {
 }
 
 #[test]
-fn a_clients_fault_is_not_said_to_be_the_upstreams() {
+fn a_broken_request_body_is_logged_as_the_clients_fault() {
     let origin = Origin::reads(|_| ok("", "a"));
     let gateway = Gateway::start(origin.addr);
     for method in ["GET", "POST"] {

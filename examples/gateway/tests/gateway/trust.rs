@@ -51,7 +51,7 @@ fn an_upstream_behind_tls_answers_where_the_front_is_trusted() {
 }
 
 #[test]
-fn an_untrusted_client_has_no_say() {
+fn forwarded_fields_of_an_untrusted_client_are_ignored() {
     let origin = behind_tls();
     let gateway = Gateway::start(origin.addr);
     for lines in [
@@ -69,13 +69,16 @@ fn an_untrusted_client_has_no_say() {
 }
 
 #[test]
-fn a_trusted_hop_is_kept_and_the_own_one_is_added() {
+fn forwarded_fields_of_a_trusted_hop_are_kept_and_extended() {
     let origin = Origin::echo();
     let gateway = Gateway::with(origin.addr, &TRUST);
     let lines = "Host: a\r\nForwarded: for=9.9.9.9;proto=https\r\nX-Forwarded-For: 9.9.9.9\r\n\
                  X-Forwarded-Proto: https\r\nX-Forwarded-SSL: on\r\nX-Forwarded-Prefix: /p\r\n\
                  X_Forwarded_Host: evil\r\nX-Real-IP: 6.6.6.6\r\nFront-End-Https: on\r\n\
-                 X-HTTP-Method-Override: DELETE\r\nX-Original-URL: /admin\r\n";
+                 X-HTTP-Method-Override: DELETE\r\nX-Original-URL: /admin\r\n\
+                 X-Forwarded-By: 8.8.8.8\r\nX-Forwarded-Server: front\r\n\
+                 X-Forwarded-User: alice\r\nX-Forwarded-Email: a@b\r\nX-Forwarded-Groups: g\r\n\
+                 X-Forwarded-Preferred-Username: alice\r\nX-Forwarded-Access-Token: secret\r\n";
     assert_eq!(gateway.connect().ask("GET", "/", lines).status(), 200);
     let request = &origin.seen()[0];
     for (name, values) in [
@@ -85,11 +88,38 @@ fn a_trusted_hop_is_kept_and_the_own_one_is_added() {
         ("x-forwarded-host", "a"),
         ("x-forwarded-ssl", "on"),
         ("x-forwarded-prefix", "/p"),
+        ("x-forwarded-by", "8.8.8.8"),
+        ("x-forwarded-server", "front"),
     ] {
         assert_eq!(request.fields(name), [values], "{name}");
     }
-    for name in ["x_forwarded_host", "x-real-ip", "front-end-https", "x-original-url"] {
+    for name in [
+        "x_forwarded_host",
+        "x-real-ip",
+        "front-end-https",
+        "x-original-url",
+        "x-forwarded-user",
+        "x-forwarded-email",
+        "x-forwarded-groups",
+        "x-forwarded-preferred-username",
+        "x-forwarded-access-token",
+    ] {
         assert!(request.fields(name).is_empty(), "{name}");
     }
     assert!(request.fields("x-http-method-override").is_empty());
+}
+
+/// A gateway in front that signs users in, such as oauth2-proxy, says by such fields who they are.
+#[test]
+fn a_page_of_one_user_behind_a_trusted_front_is_not_stored_for_all() {
+    let origin = Origin::start(|request, stream| {
+        write!(stream, "{}", ok("", &format!("[{}]", request.fields("x-forwarded-user").concat())))
+    });
+    for policy in [Gateway::by_http, Gateway::with] {
+        let gateway = policy(origin.addr, &TRUST);
+        for user in ["alice", "bob"] {
+            let lines = format!("Host: a\r\nX-Forwarded-User: {user}\r\n");
+            assert_eq!(gateway.connect().ask("GET", "/", &lines).body, "[]", "{user}");
+        }
+    }
 }

@@ -37,75 +37,87 @@ pub(crate) struct Settings<'a> {
     pub(crate) store_set_cookie: bool,
 }
 
+/// Everything that keeps a response from being stored, and how it is stored if nothing does.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    /// The reasons, in the order in which users see them: the first one is reported.
+    refusals: [Option<Refusal>; 10],
+    admission: Admission,
+}
+
+impl Judged {
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = Refusal> + '_ {
+        self.refusals.iter().copied().flatten()
+    }
+
+    pub(crate) fn admission(self) -> Result<Admission, Refusal> {
+        let refusal = self.refusals().next();
+        refusal.map_or(Ok(self.admission), Err)
+    }
+}
+
 /// Whether the response may be kept, and how. Its end may be in the past, by as much as the response is stale; what must be
 /// confirmed before each use is over on arrival. Not stored are the arguments of `no-cache` and, in a shared cache, of
 /// `private` (RFC 9111 §3.1).
-pub(crate) fn admit(
+///
+/// All reasons are judged, not only the first: what the origin says also counts for what is stored
+/// already, whatever else keeps this response from being stored.
+pub(crate) fn judge(
     settings: &Settings<'_>,
     request: &request::Parts,
     response: &response::Parts,
     requested_at: Timestamp,
     received_at: Timestamp,
-) -> Result<Admission, Refusal> {
+) -> Judged {
     let &Settings { scope, targets, fallback, store_set_cookie } = settings;
     let (status, headers) = (response.status, &response.headers);
     let is_shared = scope == Scope::Shared;
-    if fallback == Some(Expiration::DoNotStore) {
-        return Err(Refusal::Expiration);
-    }
     let (directives, is_targeted) = effective_directives(targets, headers);
-    // §5.2.2.3: a status that is understood lifts `no-store`, another one is as good as `no-store`.
-    if directives.needs_understanding && !is_understood(status) {
-        return Err(Refusal::MustUnderstand);
-    }
-    if directives.no_store && !directives.must_understand {
-        return Err(Refusal::NoStoreDirective);
-    }
     let no_cache = directives.no_cache.as_ref().map(Scoped::of);
     let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
-    if private == Some(Scoped::Whole) {
-        return Err(Refusal::Private);
-    }
-    // §3.5.
-    if is_shared && has_credentials(request) && !directives.allows_authorization {
-        return Err(Refusal::Authorization);
-    }
     let lifetime = lifetime(scope, &directives, is_targeted, status, headers, received_at);
-    if fallback.is_none() && !is_cacheable(scope, &directives, status, lifetime) {
-        return Err(Refusal::NoFreshness);
-    }
-    // §7.3: what the origin has said nothing about may be for the one whose cookie it got.
     let is_said = matches!(lifetime, Lifetime::Explicit(_)) || directives.public;
-    if is_shared && request.headers.contains_key(COOKIE) && !is_said {
-        return Err(Refusal::Cookie);
-    }
     let withheld = withheld(headers, [no_cache, private]);
-    let has_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
-    let is_no_cache = no_cache == Some(Scoped::Whole);
-    if has_cookie && !store_set_cookie {
-        return Err(Refusal::SetCookie);
-    }
+    let sets_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
     let can_be_confirmed = status.is_success() && has_validator(headers);
     let end_of =
         |lifetime| end(received_at, lifetime, initial_age(headers, requested_at, received_at));
-    let expires_at = match lifetime {
+    let end = match (lifetime, fallback) {
         // §5.2.2.4.
-        _ if is_no_cache => {
-            Some(received_at).filter(|_| can_be_confirmed).ok_or(Refusal::NoCache).map(Some)?
+        _ if no_cache == Some(Scoped::Whole) => {
+            Some(received_at).filter(|_| can_be_confirmed).ok_or(Refusal::NoCache).map(Some)
         }
-        Lifetime::Explicit(lifetime) => Some(end_of(lifetime)),
-        Lifetime::Heuristic(_) | Lifetime::Unknown => match (fallback, lifetime) {
-            (Some(fallback), _) => fallback.expires_at(received_at).ok_or(Refusal::Expiration)?,
-            (None, Lifetime::Heuristic(lifetime)) => Some(end_of(lifetime)),
-            (None, _) if can_be_confirmed => Some(received_at),
-            (None, _) => return Err(Refusal::NoFreshness),
-        },
+        (Lifetime::Explicit(lifetime), _) => Ok(Some(end_of(lifetime))),
+        (_, Some(fallback)) => fallback.expires_at(received_at).ok_or(Refusal::Expiration),
+        (Lifetime::Heuristic(lifetime), None) => Ok(Some(end_of(lifetime))),
+        (Lifetime::Unknown, None) if can_be_confirmed => Ok(Some(received_at)),
+        (Lifetime::Unknown, None) => Err(Refusal::NoFreshness),
     };
-    // §5.2.1.5. The request comes last: the words of the origin also count for what is stored already.
-    if demands(&request.headers).no_store {
-        return Err(Refusal::NoStore);
-    }
-    Ok(Admission { expires_at, withheld })
+    let when = |applies: bool, refusal| applies.then_some(refusal);
+    let refusals = [
+        when(fallback == Some(Expiration::DoNotStore), Refusal::Expiration),
+        // §5.2.2.3: a status that is understood lifts `no-store`, another one is as good as
+        // `no-store`.
+        when(directives.needs_understanding && !is_understood(status), Refusal::MustUnderstand),
+        when(directives.no_store && !directives.must_understand, Refusal::NoStoreDirective),
+        when(private == Some(Scoped::Whole), Refusal::Private),
+        // §3.5.
+        when(
+            is_shared && has_authorization(request) && !directives.allows_authorization,
+            Refusal::Authorization,
+        ),
+        when(
+            fallback.is_none() && !is_cacheable(scope, &directives, status, lifetime),
+            Refusal::NoFreshness,
+        ),
+        // §7.3: what the origin has said nothing about may be for the one whose cookie it got.
+        when(is_shared && request.headers.contains_key(COOKIE) && !is_said, Refusal::Cookie),
+        when(sets_cookie && !store_set_cookie, Refusal::SetCookie),
+        end.err(),
+        // §5.2.1.5.
+        when(demands(&request.headers).no_store, Refusal::NoStore),
+    ];
+    Judged { refusals, admission: Admission { expires_at: end.ok().flatten(), withheld } }
 }
 
 /// §3.5: whether the origin lets a shared cache store a response with these fields although its request had
@@ -136,7 +148,7 @@ fn is_cacheable(
 }
 
 /// `Authorization`, or its like in the URL, which a client makes one of.
-fn has_credentials(request: &request::Parts) -> bool {
+pub(crate) fn has_authorization(request: &request::Parts) -> bool {
     let in_url = || request.uri.authority().is_some_and(|it| it.as_str().contains('@'));
     request.headers.contains_key(AUTHORIZATION) || in_url()
 }

@@ -33,6 +33,16 @@ fn with(
     admit(settings, &request, &response, NOW, NOW)
 }
 
+fn admit(
+    settings: &Settings<'_>,
+    request: &request::Parts,
+    response: &response::Parts,
+    requested_at: Timestamp,
+    received_at: Timestamp,
+) -> Result<Admission, Refusal> {
+    judge(settings, request, response, requested_at, received_at).admission()
+}
+
 fn plain(scope: Scope) -> Settings<'static> {
     Settings::plain(scope)
 }
@@ -252,4 +262,46 @@ fn what_is_guessed_is_not_for_all_where_one_users_cookie_was_sent() {
     assert_eq!(of(&[cc("max-age=60")]), Ok(60));
     assert_eq!(of(&[cc("public")]), Ok(5));
     assert_eq!(left(with(&plain(Scope::Private), cookie(), 200, &[YESTERDAY, DATE])), Ok(8_640));
+}
+
+/// Of several reasons, users see the first in this order. Each row removes the reason before it.
+#[test]
+fn the_order_of_the_reasons_is_fixed() {
+    let user = || {
+        Request::builder()
+            .header("authorization", "x")
+            .header("cookie", "a=1")
+            .header("cache-control", "no-store")
+    };
+    let never = Settings { fallback: Some(Expiration::DoNotStore), ..plain(Scope::Shared) };
+    let all = cc("must-understand, no-store, private, no-cache");
+    let rows: [(Settings<'_>, u16, Lines<'_>, Refusal); 10] = [
+        (never, 299, &[all, cc("no-store=1"), COOKIE], Refusal::Expiration),
+        (plain(Scope::Shared), 299, &[all, COOKIE], Refusal::MustUnderstand),
+        (
+            plain(Scope::Shared),
+            299,
+            &[cc("no-store, private, no-cache"), COOKIE],
+            Refusal::NoStoreDirective,
+        ),
+        (plain(Scope::Shared), 299, &[cc("private, no-cache"), COOKIE], Refusal::Private),
+        (plain(Scope::Shared), 299, &[cc("no-cache"), COOKIE], Refusal::Authorization),
+        (
+            plain(Scope::Shared),
+            299,
+            &[cc("no-cache, must-revalidate"), COOKIE],
+            Refusal::NoFreshness,
+        ),
+        (plain(Scope::Shared), 200, &[cc("no-cache, must-revalidate"), COOKIE], Refusal::Cookie),
+        (plain(Scope::Shared), 200, &[cc("no-cache, public"), COOKIE], Refusal::SetCookie),
+        (plain(Scope::Shared), 200, &[cc("no-cache, public")], Refusal::NoCache),
+        (plain(Scope::Shared), 200, &[cc("public, max-age=60")], Refusal::NoStore),
+    ];
+    for (settings, status, lines, expected) in rows {
+        assert_eq!(with(&settings, user(), status, lines), Err(expected), "{lines:?}");
+    }
+    let refused = with(&plain(Scope::Shared), user(), 200, &[cc("public")]);
+    assert_eq!(refused, Err(Refusal::NoFreshness), "before the request's own no-store");
+    let user = Request::builder().header("authorization", "x").header("cookie", "a=1");
+    assert!(with(&plain(Scope::Shared), user, 200, &[cc("public, max-age=60")]).is_ok());
 }

@@ -29,7 +29,6 @@ fn pair(answer: &'static str) -> (Origin, Gateway) {
 
 /// Compares what came to the upstream with what should. `version` is that of the client.
 fn compare(what: &str, origin: &Origin, upstream: &Upstream, version: &str) {
-    let seen = origin.seen();
     match upstream {
         Gets(expected) => {
             let own = format!(
@@ -40,15 +39,18 @@ fn compare(what: &str, origin: &Origin, upstream: &Upstream, version: &str) {
             let got: Vec<_> = origin.seen().iter().map(bytes).collect();
             assert_eq!(got, [expected.replace("{own}", &own)], "{what}");
         }
-        GetsNoWhole => {
-            for request in seen {
-                let is_chunked = request.fields("transfer-encoding") == ["chunked"];
-                let length = request.fields("content-length").first().map(|text| text.parse());
-                let is_short = length.is_some_and(|length| length != Ok(request.body.len()));
-                let is_open = is_chunked && !request.body.ends_with("0\r\n\r\n");
-                assert!(is_short || is_open, "{what}: {request:?}");
-            }
-        }
+        GetsNoWhole => compare_no_whole(what, &origin.seen()),
+    }
+}
+
+/// Compares what came to the upstream with nothing, or a request that it can tell is not whole.
+fn compare_no_whole(what: &str, seen: &[Seen]) {
+    for request in seen {
+        let is_chunked = request.fields("transfer-encoding") == ["chunked"];
+        let length = request.fields("content-length").first().map(|text| text.parse());
+        let is_short = length.is_some_and(|length| length != Ok(request.body.len()));
+        let is_open = is_chunked && !request.body.ends_with("0\r\n\r\n");
+        assert!(is_short || is_open, "{what}: {request:?}");
     }
 }
 

@@ -24,7 +24,8 @@ const OUT_HEAD: &str =
 const BAD_BODY: &str = "HTTP/1.1 400 Bad Request\r\nvia: 1.1 larder\r\nconnection: close\r\n\
                         content-length: 46\r\n\r\n400 Bad Request: the request's body is broken\n";
 const BAD_TARGET: &str = "HTTP/1.1 400 Bad Request\r\nvia: 1.1 larder\r\nconnection: close\r\n\
-                          content-length: 50\r\n\r\n400 Bad Request: write a path, or an absolute URL\n";
+                          content-length: 62\r\n\r\n\
+                          400 Bad Request: the target must be a path or an absolute URL\n";
 
 const ROWS: &[Row] = &[
     // ----- the framing of a request's body -----
@@ -184,6 +185,9 @@ const ROWS: &[Row] = &[
                  X-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\nX-Original-Host: evil\r\n\
                  X-Host: evil\r\nX-HTTP-Host-Override: evil\r\nX-HTTP-Method-Override: DELETE\r\n\
                  X-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\nProxy: evil\r\n\
+                 CF-Visitor: {}\r\nX-ARR-SSL: 1\r\nX-SSL: 1\r\nX-Secure: 1\r\n\
+                 X-Forward-For: 1\r\nX_Forward_Proto: https\r\nX-Client-Host: evil\r\n\
+                 X-Client-Proto: https\r\nX-Forwarded-User: evil\r\n\
                  Host: a\r\nX-Last: 1\r\nConnection: close\r\n\r\n",
         upstream: Gets("GET / HTTP/1.1\r\nx-first: 1\r\nhost: a\r\nx-last: 1\r\n{own}\r\n"),
         ..ROW

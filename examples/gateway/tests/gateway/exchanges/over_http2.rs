@@ -2,16 +2,17 @@
 
 use std::{
     convert::Infallible,
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 
-use super::{Gets, OK, Upstream, compare, pair};
+use super::{Gets, OK, Upstream, compare, compare_no_whole, pair};
 use crate::support::http2;
 
 struct Row {
@@ -48,6 +49,28 @@ impl Body for OfUnknownLength {
 
     fn is_end_stream(&self) -> bool {
         self.0.is_none()
+    }
+}
+
+/// A body of four bytes, where `Content-Length` says ten. It ends there, or with an error that
+/// resets the stream.
+struct TooShort {
+    data: Option<Bytes>,
+    is_reset: bool,
+}
+
+impl Body for TooShort {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Poll::Ready(match self.data.take() {
+            Some(data) => Some(Ok(Frame::data(data))),
+            None => self.is_reset.then(|| Err(io::Error::other("the client goes away"))),
+        })
     }
 }
 
@@ -152,5 +175,41 @@ async fn each_row_holds() {
         let out = (parts.status.as_u16(), &*names, std::str::from_utf8(&body).unwrap());
         assert_eq!(out, row.out, "{}", row.what);
         compare(row.what, &origin, &row.upstream, "2");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_reset_or_too_short_is_no_whole_request_to_the_upstream() {
+    for (method, lines) in [
+        ("POST", &[][..]),
+        ("GET", &[("if-match", "*")]),
+        // It is read for the key.
+        ("GET", &[]),
+    ] {
+        for (is_reset, has_length) in [(true, true), (true, false), (false, true)] {
+            let what = format!("{method} {lines:?}, reset: {is_reset}, length: {has_length}");
+            let (origin, gateway) = pair(OK);
+            let mut request = Request::builder().method(method).uri("http://a/");
+            for (name, value) in lines {
+                request = request.header(*name, *value);
+            }
+            if has_length {
+                request = request.header("content-length", "10");
+            }
+            let data = Some(Bytes::from("body"));
+            let request = request.body(TooShort { data, is_reset }).unwrap();
+            // hyper resets the stream of a body that is too short. The client need not get a
+            // response, but it never gets the upstream's.
+            let response = http2(gateway.addr).await.send_request(request).await;
+            let is_good = |status: StatusCode| status == StatusCode::BAD_REQUEST;
+            assert!(response.is_err() || response.is_ok_and(|it| is_good(it.status())), "{what}");
+            // The gateway has dealt with the request when it has answered another one.
+            assert_eq!(gateway.get("/next").status(), 200, "{what}");
+            let whole: Vec<_> =
+                origin.seen().into_iter().filter(|seen| seen.path() != "/next").collect();
+            assert!(whole.len() <= 1, "{what}: {whole:?}");
+            compare_no_whole(&what, &whole);
+            assert!(!gateway.has_said("upstream: "), "{what}: {:?}", gateway.all_said());
+        }
     }
 }
