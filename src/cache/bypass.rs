@@ -62,7 +62,13 @@ where
     let is_active = reason != Bypass::Disabled && !rules.read_only;
     let may_invalidate = is_active && settings.invalidate && rules.may_invalidate(&method);
     let may_store = is_active && rules.may_keep_aside(&options, reason, &method);
-    let url = (may_invalidate || may_store).then(|| settings.recipe.url(&parts).ok()).flatten();
+    // Such a request is about the same resource as one that the cache answers.
+    let may_end = is_active
+        && matches!(method, Method::GET | Method::HEAD)
+        && matches!(reason, Bypass::Precondition | Bypass::Range | Bypass::Upgrade);
+    let url = (may_invalidate || may_store || may_end)
+        .then(|| settings.recipe.url(&parts).ok())
+        .flatten();
     let Some(url) = url else {
         let response = inner.send(Request::from_parts(parts, body)).await;
         let response = response.inspect_err(|_| report_failure(&cache, reason))?;
@@ -70,6 +76,10 @@ where
     };
     let requested_at = settings.clock.now();
     let mut detached = None;
+    let ending = may_end.then(|| {
+        let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
+        RequestContext::new(cache.clone(), parts, url, options, Content::default())
+    });
     if may_store {
         let (parts, url, content) = (parts.clone(), url.clone(), Content::default());
         let mut ctx = RequestContext::new(cache.clone(), parts, url, options, content);
@@ -91,6 +101,12 @@ where
         // What is stored of this very response is no older than it.
         let own = detached.as_ref().map(|(_, call)| call.leader.info(|info| info.removed.clone()));
         invalidate(&cache, &url, &named, &groups, own.as_ref()).await;
+    }
+    if let Some(ctx) = ending {
+        let (mut answer, ()) = Response::new(()).into_parts();
+        answer.status = response.status();
+        answer.headers = response.headers().clone();
+        ctx.end_by(&answer, requested_at).await;
     }
     match detached {
         Some((ctx, call)) => Ok(ctx.store_detached(response, call, requested_at, reason).await),
@@ -149,6 +165,15 @@ impl<B: Store> RequestContext<B> {
                 Some(DetachedCall { key: lookup.key, leader: Leader::detached(leader) })
             }
             _ => None,
+        }
+    }
+
+    /// Removes what the answer to a request that bypassed the cache ends.
+    async fn end_by(&self, answer: &response::Parts, requested_at: Timestamp) {
+        let now = self.cache.settings.clock.now();
+        if self.cache.settings.rules.ends(&self.exchange(answer, requested_at, now)) {
+            let Lookup { key, .. } = self.view().lookup().await;
+            self.end(&key, None, None, requested_at).await;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode, request, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request, response};
 use http_body::{Body, SizeHint};
 
 use super::{
@@ -371,7 +371,11 @@ impl<B: Store> RequestContext<B> {
         let (handle, budget) = (cache.handle.clone(), cache.shared.overflow.clone());
         let unstarted = Tee::new(handle, budget, entry, names, body, limits);
         let tee = unstarted.tee.clone();
-        let permit = Permit::settle(leader, &tee, calls.clone(), observer.clone(), key.key);
+        let is_of_get =
+            self.parts.method == Method::HEAD || tee.head.status() == StatusCode::PARTIAL_CONTENT;
+        let of_get = is_of_get.then(|| self.view().primary(&Method::GET));
+        let (calls, observer) = (calls.clone(), observer.clone());
+        let permit = Permit::settle(leader, &tee, calls, observer, key.key, of_get);
         Received::Storing(response, tee, unstarted.start(permit))
     }
 

@@ -11,11 +11,13 @@ use super::{
     coalesce::{CallId, PendingInvalidations},
     context::RequestRef,
     layer::Inner,
-    lookup::{LookupKey, read},
+    lookup::{LookupKey, Selected, read},
+    no_vary_search,
 };
 use crate::{
     entry::Head,
     key::{Key, Recipe, split_query},
+    options::CacheOptions,
     store::{Error, ErrorKind, Hit, Result, Store, Version},
     time::Timestamp,
 };
@@ -200,6 +202,12 @@ impl<B: Store> RequestRef<'_, B> {
             if spared != Some(read.key.key) {
                 self.remove_superseded(&read.key.key, hit.version, &hit.head, requested_at).await;
             }
+        }
+        // The response to another query may answer the request, too.
+        let options = &CacheOptions::new();
+        let request = RequestRef { options, ..self };
+        if let Some(Selected { key, hit }) = no_vary_search::equivalent(request).await {
+            self.remove_superseded(&key, hit.version, &hit.head, requested_at).await;
         }
     }
 }

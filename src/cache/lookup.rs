@@ -11,7 +11,7 @@ use super::{context::RequestRef, layer::Inner};
 use crate::{
     entry::Head,
     key::Key,
-    policy::Verdict,
+    policy::{self, Verdict},
     status::Miss,
     store::{Error, ErrorKind, Hit, Result, Store},
     time::Timestamp,
@@ -127,6 +127,10 @@ impl<B: Store> RequestRef<'_, B> {
         let prefers_own = match (&own.found, &get.found) {
             (Found::Usable(own, _), Found::Usable(get, _)) => {
                 own.hit.head.stored_at() > get.hit.head.stored_at()
+            }
+            // A GET that arrived later and is stale by now may have shown another representation.
+            (Found::Usable(own, _), Found::Stale(get)) => {
+                !policy::is_outdated(&own.hit.head, &get.hit.head)
             }
             (Found::Usable(..), _) => true,
             (_, Found::Usable(..)) => false,

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 
 use super::{
     context::RequestRef,
-    lookup::{Found, Lookup},
+    lookup::{Found, Lookup, Selected},
     settings::Settings,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub(super) async fn lookup<B: Store>(request: RequestRef<'_, B>) -> Lookup {
     if matches!(own.found, Found::Usable(..)) || !may_answer(&request) {
         return own;
     }
-    match Box::pin(equivalent(request)).await {
+    match Box::pin(find(request)).await {
         Some(found) => Lookup { found, ..own },
         None => own,
     }
@@ -48,9 +48,20 @@ fn may_answer<B>(request: &RequestRef<'_, B>) -> bool {
         && split_query(&url.text).1.is_some()
 }
 
-/// The response to another URL that answers the request as it is. What would have to be refreshed or
-/// revalidated is left to its own URL.
-async fn equivalent<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
+/// The response to another URL that answers the request as it is.
+pub(super) async fn equivalent<B: Store>(request: RequestRef<'_, B>) -> Option<Selected> {
+    if !may_answer(&request) {
+        return None;
+    }
+    match Box::pin(find(request)).await? {
+        Found::Usable(selected, _) => Some(selected),
+        _ => None,
+    }
+}
+
+/// Finds such a response by the annotations. What would have to be refreshed or revalidated is left to
+/// its own URL.
+async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     let RequestRef { cache, parts, url, .. } = request;
     let settings = &cache.settings;
     let (path, Some(query)) = split_query(&url.text) else { return None };

@@ -104,6 +104,9 @@ pub(crate) struct Permit {
     /// The key that the request was looked up under. It is another one if the response varies, and
     /// nobody knew.
     lookup_key: Key,
+    /// The key of the `GET` of the whole response, if this is a part of it, or the response to a
+    /// `HEAD`.
+    of_get: Option<Key>,
 }
 
 impl Permit {
@@ -115,6 +118,7 @@ impl Permit {
         calls: Calls,
         observer: Arc<Observer>,
         lookup_key: Key,
+        of_get: Option<Key>,
     ) -> Self {
         let may_store = leader.settle(Outcome::Body(tee.clone()));
         let is_removed = leader.is_invalidated()
@@ -124,7 +128,7 @@ impl Permit {
         } else if !may_store {
             tee.forbid(Refusal::Superseded);
         }
-        Self { leader, calls, observer, key: tee.key, lookup_key }
+        Self { leader, calls, observer, key: tee.key, lookup_key, of_get }
     }
 
     fn call(&self) -> CallId {
@@ -143,6 +147,8 @@ impl tee::Permit for Permit {
             Ok(bytes) => {
                 self.observer.tell(&Event::Stored { key: &self.key, bytes });
                 self.calls.stored(&self.lookup_key);
+                // Answers to such a GET may end this response.
+                self.of_get.iter().for_each(|key| self.calls.stored(key));
                 self.leader.has_stored();
             }
             Err(refusal) => {

@@ -141,19 +141,14 @@ impl<B: Store> RequestContext<B> {
         Ok(passed(&cache, REASON, Response::from_parts(response, body.into_body())))
     }
 
-    /// Whether the answer shows that the origin has another representation than the stored whole
-    /// response: a whole response that is not stored here, or a part with another strong tag.
+    /// Whether the answer shows that the stored whole response is another representation by now: a whole
+    /// response, which is not stored here, or a part of another one.
     fn is_another(&self, stored: &Head, answer: &response::Parts) -> bool {
         let rules = &self.cache.settings.rules;
         let may_decide = rules.may_keep(&self.options) && !rules.is_personal(&self.parts.headers);
-        may_decide
-            && match answer.status {
-                StatusCode::OK => !policy::is_same_tag(stored.headers(), &answer.headers),
-                StatusCode::PARTIAL_CONTENT => {
-                    policy::is_another_tag(stored.headers(), &answer.headers)
-                }
-                _ => false,
-            }
+        let is_new_whole = answer.status == StatusCode::OK
+            && !policy::is_same_tag(stored.headers(), &answer.headers);
+        may_decide && (is_new_whole || policy::is_of_another(answer, stored))
     }
 
     fn part_calls(&self, part: Option<Lookup>, whole: Lookup) -> Option<PartCalls> {

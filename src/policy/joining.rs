@@ -143,11 +143,22 @@ pub(crate) fn joined_head(
     joined
 }
 
-/// Whether the stored part is of another response than the whole that was stored after it.
+/// Whether the stored part, or response to a `HEAD`, belongs to another representation than the whole
+/// response that was stored after it.
 pub(crate) fn is_outdated(part: &Head, whole: &Head) -> bool {
     let tag = strong_tag(part.headers());
     let is_same = tag.is_some() && tag == strong_tag(whole.headers());
     part.stored_at() < whole.stored_at() && !is_same
+}
+
+/// Whether an arriving part shows that the stored `whole` is another representation: it has another
+/// strong tag, or is part of another length.
+pub(crate) fn is_of_another(part: &response::Parts, whole: &Head) -> bool {
+    let tags = strong_tag(&part.headers).zip(strong_tag(whole.headers()));
+    let total = ContentRange::of(&part.headers).and_then(|range| range.total);
+    is_part(part.status)
+        && (tags.is_some_and(|(own, other)| own != other)
+            || total.is_some_and(|total| total != whole.body_len()))
 }
 
 #[cfg(test)]

@@ -27,15 +27,15 @@ pub(crate) use self::{
     checks::{Failure, RequestCheck, ResponseCheck},
     expiration::ExpirationRules,
     grpc::{GrpcMethods, KEY_HEADERS as GRPC_KEY_HEADERS},
-    joining::{Joined, Union, all, is_outdated, join, joined_head},
+    joining::{Joined, Union, all, is_of_another, is_outdated, join, joined_head},
     message::{content_length, end_to_end, is_live, remove_fields},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},
     rules::{Admission, Exchange, Rules},
     tags::TagRules,
     validation::{
-        Conditions, conditions, confirms, has_conditions, is_another_tag, is_same_tag,
-        is_unmodified, not_modified_headers, remove_conditions,
+        Conditions, conditions, confirms, has_conditions, is_same_tag, is_unmodified,
+        not_modified_headers, remove_conditions,
     },
     vary::{Vary, union, vary},
 };

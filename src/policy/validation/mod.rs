@@ -19,7 +19,7 @@ pub(in crate::policy) use self::{
 pub(crate) use self::{
     asking::{Conditions, conditions, confirms, has_conditions, remove_conditions},
     copy::{is_unmodified, not_modified_headers},
-    validators::{is_another_tag, is_same_tag},
+    validators::is_same_tag,
 };
 
 /// The methods whose preconditions of freshness mean anything (RFC 9110 §13.1.2, §13.1.3).

@@ -41,11 +41,6 @@ pub(crate) fn is_same_tag(stored: &HeaderMap, answer: &HeaderMap) -> bool {
     strong_tag(stored).is_some_and(|tag| strong_tag(answer) == Some(tag))
 }
 
-/// Whether both responses have a strong tag, and not the same: they are different representations.
-pub(crate) fn is_another_tag(stored: &HeaderMap, answer: &HeaderMap) -> bool {
-    matches!((strong_tag(stored), strong_tag(answer)), (Some(one), Some(other)) if one != other)
-}
-
 pub(super) fn bytes(value: &HeaderValue) -> &[u8] {
     value.as_bytes().trim_ascii()
 }
