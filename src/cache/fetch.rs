@@ -332,8 +332,7 @@ impl<B: Store> RequestContext<B> {
     ) -> Result<StorageDecision, Refusal> {
         let now = self.cache.settings.clock.now();
         let candidate = self.candidate(key, response, requested_at, now);
-        let plan = candidate.storable()?;
-        let limits = candidate.limits(least)?;
+        let (plan, limits) = candidate.storable_with_body(least)?;
         Ok(StorageDecision { plan, splice: None, limits })
     }
 

@@ -3,7 +3,7 @@
 //! What is removed stays removed: calls in flight are invalidated first, so that none of them brings it
 //! back. The observer hears of the store's failures. A failure keeps nothing else from being removed.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use http::Method;
 
@@ -126,7 +126,7 @@ impl<B: Store> Inner<B> {
         key: &Key,
         mut seen: Version,
         mut head: Arc<Head>,
-        choose: impl Fn(&Head) -> Option<Change>,
+        mut choose: impl FnMut(&Head) -> Option<Change>,
     ) -> Result<bool> {
         for _ in 0..TRIES {
             let is_done = match choose(&head) {
@@ -167,8 +167,12 @@ impl<B: Store> RequestRef<'_, B> {
         head: &Arc<Head>,
         requested_at: Timestamp,
     ) {
-        let is_older = |head: &Head| head.is_response() && head.requested_at() <= requested_at;
-        let removal = |head: &Head| is_older(head).then_some(Change::Removal);
+        let mut is_seen = true;
+        let removal = |head: &Head| {
+            let is_older = head.is_response() && head.requested_at() <= requested_at;
+            // The entry that was seen goes whatever the clock said then.
+            (mem::replace(&mut is_seen, false) || is_older).then_some(Change::Removal)
+        };
         // The observer hears of a failure, and what was there stays.
         drop(self.cache.change(key, seen, head.clone(), removal).await);
     }
@@ -199,14 +203,16 @@ impl<B: Store> RequestRef<'_, B> {
             // Most keys have nothing, and a read costs less than a removal.
             let read = read(cache, primary, Some(&parts.headers)).await;
             let Ok(Some(hit)) = read.found else { continue };
-            if spared != Some(read.key.key) {
+            if hit.head.requested_at() <= requested_at && spared != Some(read.key.key) {
                 self.remove_superseded(&read.key.key, hit.version, &hit.head, requested_at).await;
             }
         }
         // The response to another query may answer the request, too.
         let options = &CacheOptions::new();
         let request = RequestRef { options, ..self };
-        if let Some(Selected { key, hit }) = no_vary_search::equivalent(request).await {
+        if let Some(Selected { key, hit }) = no_vary_search::equivalent(request).await
+            && hit.head.requested_at() <= requested_at
+        {
             self.remove_superseded(&key, hit.version, &hit.head, requested_at).await;
         }
     }

@@ -114,12 +114,21 @@ impl<B: Store> RequestContext<B> {
         let has_moved = varies_anew(&self.cache.settings, old, &response);
         if says == HeadSays::Changed {
             self.view().remove_superseded(key, seen, old, requested_at).await;
-        } else if let Ok(head) = self.new_head(old, &response, has_moved, requested_at, now).stored
+            return;
+        }
+        match self.new_head(old, &response, has_moved, requested_at, now).stored {
             // It may have been removed by a tag that only this answer has brought.
-            && leader.info(|call| call.removed.may_freshen(key, seen, &head))
-        {
-            // The observer hears of a failure, and what was there stays.
-            drop(self.cache.handle.update(key, seen, Head::clone(&head)).await);
+            Ok(head) if leader.info(|call| call.removed.may_freshen(key, seen, &head)) => {
+                // The observer hears of a failure, and what was there stays.
+                drop(self.cache.handle.update(key, seen, Head::clone(&head)).await);
+            }
+            Ok(_) => {}
+            Err(_) => {
+                let exchange = self.exchange(&response, requested_at, now);
+                if rules.ends_by_304(old, &exchange, has_moved) {
+                    self.view().remove_superseded(key, seen, old, requested_at).await;
+                }
+            }
         }
     }
 

@@ -53,15 +53,30 @@ pub(crate) struct StoragePlan {
 impl Candidate<'_> {
     /// Whether the response may be stored, and as what.
     pub(crate) fn storable(&self) -> Result<StoragePlan, Refusal> {
+        self.plan(&self.admit()?)
+    }
+
+    /// The same for a response whose body has at least so many bytes, and how that may end.
+    pub(super) fn storable_with_body(&self, least: u64) -> Result<(StoragePlan, Limits), Refusal> {
+        let admission = self.admit()?;
+        let limits = self.limits(least)?;
+        Ok((self.plan(&admission)?, limits))
+    }
+
+    fn admit(&self) -> Result<Admission, Refusal> {
+        let rules = &self.settings.rules;
+        match self.from {
+            From::User => rules.admit_by_hand(&self.exchange),
+            From::Origin | From::Parts(_) => rules.admit(&self.exchange),
+        }
+    }
+
+    fn plan(&self, admission: &Admission) -> Result<StoragePlan, Refusal> {
         let Self { settings, exchange, .. } = *self;
         let Exchange { options, request, response, now, .. } = exchange;
         let rules = &settings.rules;
-        let admission = match self.from {
-            From::User => rules.admit_by_hand(&exchange)?,
-            From::Origin | From::Parts(_) => rules.admit(&exchange)?,
-        };
         let keys = self.keys(admission.expires_at)?;
-        let head = self.head(&keys.key, &admission)?;
+        let head = self.head(&keys.key, admission)?;
         let head = match self.from {
             From::Parts(Some(old)) => {
                 // Each tag of a part removes the whole.
@@ -77,8 +92,7 @@ impl Candidate<'_> {
         Ok(StoragePlan { key, head, names, record, annotations })
     }
 
-    /// How the body of the response may end, if it has at least so many bytes.
-    pub(crate) fn limits(&self, least: u64) -> Result<Limits, Refusal> {
+    fn limits(&self, least: u64) -> Result<Limits, Refusal> {
         let Self { settings, exchange: Exchange { request, response, .. }, .. } = *self;
         // The length that the response to a HEAD names is that of another body.
         let has_no_body =

@@ -4,6 +4,7 @@
 #![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used)] // A test that unwraps says where it failed.
 
+mod beside;
 mod latest_answer;
 mod one_door;
 mod other_reasons;

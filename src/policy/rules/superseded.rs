@@ -6,6 +6,7 @@
 //! | 2xx that the origin's own words keep from being stored | yes |
 //! | 2xx that only a setting, a limit, the request or the store refuses | no |
 //! | 304 that confirms it, and whose words forbid storing it | yes, whoever asked |
+//! | 304 that forbids reuse, and is not stored for another reason | yes, whoever asked |
 //! | 304 that sets a cookie | no: the cookie is the caller's |
 //! | other 4xx, 5xx, failures of the origin | no |
 //!
@@ -73,7 +74,22 @@ impl Rules {
         let is_forbidden = || {
             self.refused_by_origin(exchange).iter().any(|refusal| *refusal != Refusal::SetCookie)
         };
-        !self.read_only && (has_moved || is_forbidden() || self.is_unshared(stored, exchange))
+        !self.read_only
+            && (has_moved
+                || is_forbidden()
+                || self.is_unshared(stored, exchange)
+                || self.forbids_reuse(stored, exchange))
+    }
+
+    /// Whether a 304 forbids using the stored response without revalidation. It is not stored, so
+    /// the stored response would stay as fresh as it was.
+    fn forbids_reuse(&self, stored: &Head, exchange: &Exchange<'_>) -> bool {
+        match &self.policy {
+            Policy::Fixed => false,
+            Policy::Http { targets, .. } => self
+                .judge_by_http(targets, exchange, self.names(exchange.response.status))
+                .forbids_reuse(!stored.is_expired(exchange.now), exchange.now),
+        }
     }
 
     /// Whether the origin's words keep a full answer from being stored.

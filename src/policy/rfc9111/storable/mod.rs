@@ -43,9 +43,19 @@ pub(crate) struct Judged {
     /// The reasons, in the order in which users see them: the first one is reported.
     refusals: [Option<Refusal>; 10],
     admission: Admission,
+    /// Whether `no-cache` forbids each use without revalidation.
+    is_no_cache: bool,
 }
 
 impl Judged {
+    /// Whether the response, whatever refuses it, may not be used at `now` without revalidation.
+    /// `was_fresh` is whether the stored response that it freshens may: an expiry in the past says
+    /// nothing new of one that may not.
+    pub(crate) fn forbids_reuse(&self, was_fresh: bool, now: Timestamp) -> bool {
+        let is_over = self.admission.expires_at.is_some_and(|end| end <= now);
+        self.is_no_cache || (was_fresh && is_over)
+    }
+
     pub(crate) fn refusals(&self) -> impl Iterator<Item = Refusal> + '_ {
         self.refusals.iter().copied().flatten()
     }
@@ -117,7 +127,8 @@ pub(crate) fn judge(
         // §5.2.1.5.
         when(demands(&request.headers).no_store, Refusal::NoStore),
     ];
-    Judged { refusals, admission: Admission { expires_at: end.ok().flatten(), withheld } }
+    let admission = Admission { expires_at: end.ok().flatten(), withheld };
+    Judged { refusals, admission, is_no_cache: no_cache == Some(Scoped::Whole) }
 }
 
 /// §3.5: whether the origin lets a shared cache store a response with these fields although its request had
