@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use larder::BoxError;
@@ -21,6 +22,7 @@ use larder::BoxError;
 use crate::{
     access::Line,
     allowance::{Allowance, InFlight, Wait},
+    hop,
 };
 
 /// The body of a request.
@@ -133,7 +135,7 @@ impl Body for ClientBody {
                 }
                 note(if matches!(frame, Some(Err(_))) { BROKEN } else { 0 });
                 let broken = |error| UploadError::Broken(Some(error));
-                Poll::Ready(frame.map(|frame| frame.map_err(broken)))
+                Poll::Ready(frame.map(|frame| frame.map(without_claims).map_err(broken)))
             }
         }
     }
@@ -145,6 +147,17 @@ impl Body for ClientBody {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// A frame whose trailers have only fields that a client may bring.
+fn without_claims(frame: Frame<Bytes>) -> Frame<Bytes> {
+    frame.into_trailers().map_or_else(
+        |data| data,
+        |mut trailers: HeaderMap| {
+            hop::prepare_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        },
+    )
 }
 
 impl Drop for ClientBody {

@@ -43,11 +43,15 @@ const NOT_KEYED: [&str; 4] =
 /// Whether a request may bring this field to the upstream.
 pub(crate) fn may_pass(name: &HeaderName, is_trusted: bool) -> bool {
     let name = name.as_str();
+    // To many servers it is another spelling of a name with dashes, which a key or `Vary` may have.
+    if name.contains('_') {
+        return false;
+    }
     !is_claim(name) || is_trusted && (KEYED.contains(&name) || NOT_KEYED.contains(&name))
 }
 
 /// Whether upstreams take this field for the word of a gateway, or for another method than the
-/// request's. Many servers do not tell an underscore from a dash.
+/// request's.
 fn is_claim(name: &str) -> bool {
     const PARTS: [&str; 2] = ["forwarded", "-override"];
     const STARTS: [&str; 5] = ["x-forward-", "x-original-", "x-real-", "x-rewrite-", "x-remote-"];
@@ -61,11 +65,13 @@ fn is_claim(name: &str) -> bool {
         "remote-addr",
         "user-ip",
     ];
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 26] = [
         "cf-visitor",
         "front-end-https",
+        "https",
         // CGI hands it on as `HTTP_PROXY`, which some clients in a script take for their own proxy.
         "proxy",
+        "request-uri",
         "wl-proxy-ssl",
         "x-arr-ssl",
         "x-azure-socketip",
@@ -74,6 +80,8 @@ fn is_claim(name: &str) -> bool {
         "x-envoy-external-address",
         "x-front-end-https",
         "x-host",
+        "x-http-destinationurl",
+        "x-http-host",
         "x-http-method",
         "x-https",
         "x-method",
@@ -83,16 +91,9 @@ fn is_claim(name: &str) -> bool {
         "x-scheme",
         "x-secure",
         "x-ssl",
+        "x-url",
         "x-url-scheme",
     ];
-    let dashed;
-    let name = match name.contains('_') {
-        true => {
-            dashed = name.replace('_', "-");
-            &*dashed
-        }
-        false => name,
-    };
     PARTS.iter().any(|part| name.contains(part))
         || STARTS.iter().any(|start| name.starts_with(start))
         || ENDS.iter().any(|end| name.ends_with(end))

@@ -86,6 +86,13 @@ pub(crate) fn prepare(
     Ok(())
 }
 
+/// Prepares the trailers of a request. Some servers take them for fields of its head, and no front
+/// is trusted with those that say where it comes from.
+pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
+    end_to_end(trailers);
+    retain(trailers, |name| forwarded::may_pass(name, false));
+}
+
 /// Refuses a request for this gateway itself, and a form of target that its method does not have
 /// (RFC 9112 §3.2).
 fn check_target(parts: &request::Parts) -> Result<(), Refusal> {
@@ -97,9 +104,9 @@ fn check_target(parts: &request::Parts) -> Result<(), Refusal> {
     }
     let is_good = match uri.scheme_str() {
         Some(scheme) => ["http", "https"].contains(&scheme),
-        None => uri.authority().is_none() && uri.path() != "*",
+        None => uri.authority().is_none(),
     };
-    match is_good {
+    match is_good && uri.path() != "*" {
         true => Ok(()),
         false => Err((StatusCode::BAD_REQUEST, "the target must be a path or an absolute URL")),
     }

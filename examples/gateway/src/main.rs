@@ -22,9 +22,10 @@
 //!   since no key has them: `Forwarded`, all of `X-Forwarded-*`, other words on TLS such as
 //!   `Front-End-Https`, `X-SSL` and `CF-Visitor`, client addresses such as `X-Real-IP` and
 //!   `True-Client-IP`, other URLs and hosts such as `X-Original-URL` and `X-Host`, and other
-//!   methods such as `X-HTTP-Method-Override`. An underscore in a name counts as a dash. The
-//!   gateway writes `Forwarded`, `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`
-//!   itself.
+//!   methods such as `X-HTTP-Method-Override`. A name with an underscore
+//!   does not pass either: many servers take it for a dash, so it would be a field that neither a
+//!   key nor `Vary` knows. The same holds for trailers. The gateway writes `Forwarded`,
+//!   `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` itself.
 //! - With `--trust-forwarded`, these pass: `Forwarded`, `X-Forwarded-For`, `-By` and `-Server`,
 //!   and, as part of every key, `X-Forwarded-Host`, `-Path`, `-Port`, `-Prefix`, `-Proto`,
 //!   `-Protocol`, `-Scheme`, `-SSL` and `-Uri`. The gateway adds its own hop. Others do not pass,

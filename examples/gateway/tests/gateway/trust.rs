@@ -69,6 +69,20 @@ fn forwarded_fields_of_an_untrusted_client_are_ignored() {
 }
 
 #[test]
+fn a_name_with_an_underscore_does_not_pass() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(origin.addr);
+    let names = ["Accept_Language", "If_None_Match", "Content_Length", "X_Any"];
+    let lines = names.map(|name| format!("{name}: 5\r\n")).concat();
+    gateway.connect().ask("GET", "/", &format!("Host: a\r\nX-Other: 5\r\n{lines}"));
+    let request = &origin.seen()[0];
+    assert_eq!(request.fields("x-other"), ["5"]);
+    for name in names {
+        assert!(request.fields(&name.to_ascii_lowercase()).is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn forwarded_fields_of_a_trusted_hop_are_kept_and_extended() {
     let origin = Origin::echo();
     let gateway = Gateway::with(origin.addr, &TRUST);

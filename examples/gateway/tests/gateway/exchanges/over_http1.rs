@@ -90,6 +90,18 @@ const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        what: "trailers that say where a request comes from do not pass",
+        client: "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                 Trailer: x-sum, x-forwarded-for, accept_language\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\
+                 x-forwarded-for: 6.6.6.6\r\naccept_language: de\r\nx-sum: 1\r\n\r\n",
+        upstream: Gets(
+            "POST / HTTP/1.1\r\nhost: a\r\ntrailer: x-sum, x-forwarded-for, accept_language\r\n{own}\
+             transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nx-sum: 1\r\n\r\n",
+        ),
+        ..ROW
+    },
+    Row {
         what: "the trailers of a GET that is read for the key pass",
         client: "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTrailer: x-sum\r\n\
                  Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n",
