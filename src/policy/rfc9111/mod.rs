@@ -13,11 +13,11 @@
 //! | RFC 9110 §5.6.7, RFC 9111 §4.2, §5.3 | dates | [`dates::date`] | `all_three_forms_and_any_case_are_dates`, `everything_else_is_none` |
 //! | §4.2.3, §5.1 | age | [`age::initial_age`], [`age::current_age`] | `the_first_member_counts_where_it_is_a_number`, `the_greater_of_two_ages_counts` |
 //! | §4.2.1, §4.2.2, RFC 9110 §15.1 | freshness lifetime | [`freshness::lifetime`] | `the_most_specific_lifetime_counts`, `expires_is_counted_from_date`, `a_tenth_of_the_time_unchanged_is_the_guess_for_some_statuses` |
-//! | §3, §5.2.1.5, §5.2.2.3–5.2.2.7 | what may be kept | [`storable::admit`] | `any_final_status_is_kept_where_the_origin_says_for_how_long`, `no_store_forbids_unless_the_status_is_understood`, `private_is_for_private_caches`, `what_must_be_confirmed_is_kept_where_it_can_be` |
+//! | §3, §5.2.1.5, §5.2.2.3–5.2.2.7 | what may be kept | [`storable::judge`] | `any_final_status_is_kept_where_the_origin_says_for_how_long`, `no_store_forbids_unless_the_status_is_understood`, `private_is_for_private_caches`, `what_must_be_confirmed_is_kept_where_it_can_be` |
 //! | §3.1 | fields that are not stored | [`withheld`] | `named_fields_that_are_there_are_not_stored` |
 //! | §4 | what another layer has stored | [`fits::may_answer`] | `what_another_layer_has_kept_is_judged_again` |
-//! | §3.5 | answers to credentials | [`storable::admit`] | `answers_to_credentials_are_shared_only_where_the_origin_allows_it` |
-//! | §7.3 | cookies in a shared cache | [`storable::admit`] | `a_shared_cache_stores_cookies_only_where_a_setting_says_so` |
+//! | §3.5 | answers to credentials | [`storable::judge`] | `answers_to_credentials_are_shared_only_where_the_origin_allows_it` |
+//! | §7.3 | cookies in a shared cache | [`storable::judge`] | `a_shared_cache_stores_cookies_only_where_a_setting_says_so` |
 //! | §4.2.4, §5.2.2.2, §5.2.2.8, §5.2.2.10, RFC 5861 | stale use | [`stale::stale_rules`] | `what_forbids_it_forbids_it_in_any_spelling` |
 //! | §5.2.1.1–5.2.1.4, RFC 8246 §2 | what a request demands | [`fits::fits`] | `each_demand_is_met_to_the_second`, `what_is_immutable_is_not_asked_for_again_while_it_is_fresh` |
 //! | §4.1 | selecting fields | `key::selection` | `what_is_opaque_stays_apart`, `languages_are_ordered_by_weight` |
