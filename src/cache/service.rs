@@ -26,6 +26,13 @@ use crate::{
 /// of the inner service: it waits until the clone is ready, and calls it, within its own future. The
 /// instance in here is never polled, so it holds no permit. Dropping the future of a call drops the
 /// inner call with it.
+///
+/// # "implementation of `Clone` is not general enough"
+///
+/// The compiler says this of a spawned task that calls the cache through a combinator such as
+/// `oneshot`, if a closure below the cache holds a reference such as a `&'static str`. It is a
+/// limitation of the compiler ([rust#102211](https://github.com/rust-lang/rust/issues/102211)). Call
+/// [`request`](Cache::request) instead, or let the closure own a `String` or an `Arc<str>`.
 #[derive(Clone, Debug)]
 pub struct Cache<S, B> {
     inner: S,

@@ -342,3 +342,19 @@ async fn a_cache_over_boxed_errors_and_over_a_cache_can_be_spawned() {
     });
     assert_eq!(answer.await.unwrap(), "body");
 }
+
+/// Through `oneshot`, the compiler does not see that this task is `Send`: it asks for `Clone` of a
+/// reference with any lifetime.
+#[tokio::test]
+async fn a_task_can_send_a_request_through_a_closure_that_holds_a_reference() {
+    let greeting: &'static str = "hello";
+    let inner = service_fn(move |_: Request<_>| async move {
+        Ok::<_, Infallible>(Response::new(full(greeting.to_owned())))
+    });
+    let cached = layer().layer(inner);
+    let task = tokio::spawn(async move {
+        let request = get("/").body(Full::<Bytes>::default()).unwrap();
+        cached.request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+    });
+    assert_eq!(task.await.unwrap(), "hello");
+}

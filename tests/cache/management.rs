@@ -373,3 +373,16 @@ async fn a_target_and_its_errors_show_no_secret() {
     let error = entries.contains(&hostless.body(()).unwrap()).await.unwrap_err();
     shows_none(&format!("{error} {error:?}"));
 }
+
+/// A plain request would get it for the whole.
+#[tokio::test]
+async fn a_part_cannot_be_inserted_even_for_a_request_that_asks_for_one() {
+    let stand = Stand::new(Double::counting());
+    let entries = stand.layer.clone().http_rules().entries();
+    let mut part = line(ok("ab"), "content-range", "bytes 0-1/4");
+    *part.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let part = line(part, "cache-control", "max-age=60");
+    let request = get("/").header("range", "bytes=0-1").body(()).unwrap();
+    assert_eq!(kind(entries.insert(&request, part).await), ErrorKind::Invalid);
+    assert!(!entries.contains(&url("/")).await.unwrap());
+}
