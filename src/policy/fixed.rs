@@ -5,7 +5,7 @@
 
 use http::{header::SET_COOKIE, response};
 
-use super::{Admission, Rules, Scope};
+use super::{Admission, Scope};
 use crate::{
     entry::Head,
     policy::Expiration,
@@ -13,24 +13,25 @@ use crate::{
     time::Timestamp,
 };
 
-pub(super) fn may_answer(rules: &Rules, head: &Head) -> Result<(), Miss> {
+pub(super) fn may_answer(store_set_cookie: bool, head: &Head) -> Result<(), Miss> {
     // Another layer over the same store may have kept what this one never would.
-    if head.headers().contains_key(SET_COOKIE) && !rules.store_set_cookie {
+    if head.headers().contains_key(SET_COOKIE) && !store_set_cookie {
         return Err(Miss::NotAllowed);
     }
     Ok(())
 }
 
 pub(super) fn admit(
-    rules: &Rules,
+    scope: Scope,
+    store_set_cookie: bool,
     response: &response::Parts,
     chosen: Option<Expiration>,
     now: Timestamp,
 ) -> Result<Admission, Refusal> {
-    if let Some(refusal) = refused_by_origin(rules, response) {
+    if let Some(refusal) = refused_by_origin(store_set_cookie, response) {
         return Err(refusal);
     }
-    let expiration = match (chosen, rules.scope) {
+    let expiration = match (chosen, scope) {
         (Some(expiration), _) => expiration,
         (None, Scope::Private) => Expiration::Never,
         (None, Scope::Shared) => return Err(Refusal::NoExpiration),
@@ -40,9 +41,12 @@ pub(super) fn admit(
 }
 
 /// What the origin says against storing the response. `Vary` is judged for both policies at once.
-pub(super) fn refused_by_origin(rules: &Rules, response: &response::Parts) -> Option<Refusal> {
+pub(super) fn refused_by_origin(
+    store_set_cookie: bool,
+    response: &response::Parts,
+) -> Option<Refusal> {
     let sets_cookie = response.headers.contains_key(SET_COOKIE);
-    (sets_cookie && !rules.store_set_cookie).then_some(Refusal::SetCookie)
+    (sets_cookie && !store_set_cookie).then_some(Refusal::SetCookie)
 }
 
 #[cfg(test)]
@@ -54,7 +58,7 @@ mod tests {
     use super::*;
     use crate::{
         options::CacheOptions,
-        policy::{Exchange, StaleLimit, Verdict},
+        policy::{Exchange, Rules, StaleLimit, Verdict},
         status::Bypass,
     };
 

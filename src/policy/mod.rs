@@ -10,6 +10,7 @@ use http::HeaderName;
 use crate::status::{Miss, Stale};
 
 mod checks;
+mod exchange;
 mod expiration;
 mod fixed;
 mod grpc;
@@ -25,13 +26,14 @@ mod vary;
 
 pub(crate) use self::{
     checks::{Failure, RequestCheck, ResponseCheck},
+    exchange::{Admission, Exchange},
     expiration::ExpirationRules,
     grpc::{GrpcMethods, KEY_HEADERS as GRPC_KEY_HEADERS},
     joining::{Joined, Union, all, is_of_another, is_outdated, join, joined_head},
     message::{content_length, end_to_end, is_live, remove_fields},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},
-    rules::{Admission, Exchange, Rules},
+    rules::Rules,
     tags::TagRules,
     validation::{
         Conditions, conditions, confirms, has_conditions, is_same_tag, is_unmodified,

@@ -64,9 +64,8 @@ mod tests {
 
     use crate::{
         policy::{
-            Scope,
+            Admission, Scope,
             rfc9111::storable::{Settings, judge},
-            rules::Admission,
         },
         status::Refusal,
         time::Timestamp,

@@ -3,7 +3,6 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{AGE, DATE},
-    request, response,
 };
 
 use super::Rules;
@@ -11,31 +10,12 @@ use crate::{
     entry::Head,
     options::CacheOptions,
     policy::{
-        Expiration, Policy, asks_for_part, fixed, is_live, remove_fields, rfc9111, validation,
+        Admission, Exchange, Expiration, Policy, asks_for_part, fixed, is_live, remove_fields,
+        rfc9111, validation,
     },
     status::Refusal,
     time::Timestamp,
 };
-
-/// A response that has come, and all that the decision to keep it depends on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Exchange<'a> {
-    pub(crate) options: &'a CacheOptions,
-    pub(crate) url: &'a str,
-    pub(crate) request: &'a request::Parts,
-    pub(crate) response: &'a response::Parts,
-    pub(crate) requested_at: Timestamp,
-    pub(crate) now: Timestamp,
-}
-
-/// That a response may be kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Admission {
-    /// `None` is forever.
-    pub(crate) expires_at: Option<Timestamp>,
-    /// The fields of it that may not.
-    pub(crate) withheld: Vec<HeaderName>,
-}
 
 /// From then on there is no way to write a date (RFC 9110 §5.6.7).
 const YEAR_10_000: Timestamp = Timestamp::from_millis(253_402_300_800_000);
@@ -101,7 +81,10 @@ impl Rules {
             return Err(Refusal::Status);
         }
         match &self.policy {
-            Policy::Fixed => fixed::admit(self, response, self.chosen(exchange), exchange.now),
+            Policy::Fixed => {
+                let chosen = self.chosen(exchange);
+                fixed::admit(self.scope, self.store_set_cookie, response, chosen, exchange.now)
+            }
             Policy::Http { targets, .. } => {
                 self.judge_by_http(targets, exchange, is_named).admission()
             }

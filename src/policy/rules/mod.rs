@@ -27,8 +27,6 @@ mod others;
 mod stale;
 mod superseded;
 
-pub(crate) use self::admit::{Admission, Exchange};
-
 /// How far ahead of this clock an entry may have been stored, by another machine's clock or by this one before it was set:
 /// one from farther ahead has expired. Its end was counted from a time that has not come yet, and it would be fresh until
 /// long after that. An entry that never expires has no end that could be wrong.
@@ -233,7 +231,7 @@ impl Rules {
             return Err(Miss::Absent);
         }
         match &self.policy {
-            Policy::Fixed => fixed::may_answer(self, head),
+            Policy::Fixed => fixed::may_answer(self.store_set_cookie, head),
             Policy::Http { targets, .. } => {
                 rfc9111::may_answer(&self.http_settings(targets, None), head)
             }

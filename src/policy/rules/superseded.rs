@@ -27,11 +27,11 @@
 
 use http::{HeaderMap, Method, StatusCode, header::COOKIE};
 
-use super::{Exchange, Rules};
+use super::Rules;
 use crate::{
     entry::Head,
     policy::{
-        Policy, Scope, fixed, rfc9111,
+        Exchange, Policy, Scope, fixed, rfc9111,
         vary::{Vary, vary},
     },
     status::Refusal,
@@ -61,7 +61,7 @@ impl Rules {
         }
     }
 
-    /// Whether a 304 ends the `stored` response that it confirms. The response of `exchange` is the
+    /// Whether a 304 that is not stored ends the `stored` response that it confirms. The response of `exchange` is the
     /// stored one with the fields of the 304. `has_moved` says that the 304 has changed its `Vary`,
     /// so that requests find it which it may not answer.
     pub(crate) fn ends_by_304(
@@ -108,7 +108,9 @@ impl Rules {
     fn refused_by_origin(&self, exchange: &Exchange<'_>) -> Vec<Refusal> {
         let response = exchange.response;
         let mut refusals = match &self.policy {
-            Policy::Fixed => Vec::from_iter(fixed::refused_by_origin(self, response)),
+            Policy::Fixed => {
+                Vec::from_iter(fixed::refused_by_origin(self.store_set_cookie, response))
+            }
             Policy::Http { targets, .. } => {
                 let is_named = self.names(response.status);
                 let judged = self.judge_by_http(targets, exchange, is_named);
@@ -292,7 +294,13 @@ mod tests {
             for (lines, expected) in WORDS {
                 let ended = all_rules().map(|rules| by_304(&rules, asked, &[FRESH, TAG], lines));
                 let sets_cookie = lines.iter().any(|(name, _)| *name == "set-cookie");
-                let expected = if sets_cookie { [false; 4] } else { expected };
+                // It is asked of a 304 that is not stored, such as for its request.
+                let forbids_reuse = lines.contains(&("cache-control", "no-cache"));
+                let expected = match (sets_cookie, forbids_reuse) {
+                    (true, _) => [false; 4],
+                    (_, true) => [false, false, true, true],
+                    _ => expected,
+                };
                 assert_eq!(ended, expected, "{asked:?} {lines:?}");
             }
             let both = [FRESH, TAG, ("set-cookie", "a=1"), ("vary", "*")];

@@ -4,7 +4,7 @@ use http::{HeaderValue, Request};
 
 use super::*;
 use crate::{
-    policy::{Expiration, Failure},
+    policy::{Exchange, Expiration, Failure},
     status::Refusal,
 };
 
