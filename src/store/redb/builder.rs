@@ -1,11 +1,11 @@
-//! How a [`Redb`] is set up before it is opened.
+//! How a [`Redb`](super::Redb) is set up before it is opened.
 
 use std::path::PathBuf;
 
-use super::{Redb, fault::STORE, open::Config};
+use super::{fault::STORE, open::Config};
 use crate::store::{Error, ErrorKind, Result, embedded::Durability};
 
-/// Settings of a [`Redb`] that is to be opened; [`Redb::builder`] makes one.
+/// Settings of a [`Redb`](super::Redb) that is to be opened; [`Redb::builder`](super::Redb::builder) makes one.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct Builder {
@@ -70,16 +70,8 @@ impl Builder {
         self
     }
 
-    /// Opens the file, making it and the directories above it where they are missing. It blocks: for some milliseconds
-    /// as a rule, longer after a crash that redb has to repair.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Unavailable`] where another handle or another process has the file open,
-    /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
-    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written, and
-    /// [`ErrorKind::Invalid`] for settings or a path that make no sense. Each message names the path.
-    pub fn open(self) -> Result<Redb> {
+    /// Refuses settings that make no sense.
+    pub(super) fn check(&self) -> Result<()> {
         if self.max_bytes == 0 {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -87,7 +79,7 @@ impl Builder {
                 "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing",
             ));
         }
-        Redb::start(self.into_config(), None)
+        Ok(())
     }
 
     pub(super) fn into_config(self) -> Config {

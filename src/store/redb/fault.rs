@@ -6,6 +6,9 @@ use crate::store::{Error, ErrorKind, embedded::io_kind};
 
 pub(super) const STORE: &str = "redb";
 
+/// The result of a step of a transaction; its error is redb's, and ends the transaction.
+pub(super) type Raw<T> = Result<T, redb::Error>;
+
 /// The error of this store with redb's as its source. `doing` is what could not be done: `"cannot write to"`.
 pub(super) fn error(doing: &str, path: &Path, error: redb::Error) -> Error {
     let kind = kind(&error);

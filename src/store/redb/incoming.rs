@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
-    Inner,
     change::{Body, Entry, too_large},
     fault::STORE,
+    inner::Inner,
     record::{Location, MAX_TAGS, cost},
     schema::{CHUNK, INLINE, digests},
     shared::{Command, Incoming},

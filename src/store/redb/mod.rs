@@ -76,8 +76,8 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex},
+    thread,
 };
 
 use futures_core::Stream;
@@ -86,6 +86,7 @@ use tempfile::TempDir;
 use self::{
     change::Purge,
     fault::STORE,
+    inner::Inner,
     open::Config,
     read::Scan,
     schema::{digests, tag_digest},
@@ -102,6 +103,7 @@ mod builder;
 mod change;
 mod fault;
 mod incoming;
+mod inner;
 mod open;
 mod read;
 mod record;
@@ -128,15 +130,6 @@ pub use super::embedded::Durability;
 #[derive(Clone)]
 pub struct Redb {
     inner: Arc<Inner>,
-}
-
-/// What is shared by all handles, and ends with the last of them.
-struct Inner {
-    shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    reader: Reader,
-    /// Removed after the file was closed.
-    _directory: Option<TempDir>,
 }
 
 impl Redb {
@@ -231,14 +224,19 @@ impl Redb {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // The thread syncs and closes first; `close` is for those who want to hear how that went.
-        drop(self.shared.close());
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            drop(thread.join());
-        }
+impl Builder {
+    /// Opens the file, making it and the directories above it where they are missing. It blocks: for some milliseconds
+    /// as a rule, longer after a crash that redb has to repair.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] where another handle or another process has the file open,
+    /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
+    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written, and
+    /// [`ErrorKind::Invalid`] for settings or a path that make no sense. Each message names the path.
+    pub fn open(self) -> Result<Redb> {
+        self.check()?;
+        Redb::start(self.into_config(), None)
     }
 }
 

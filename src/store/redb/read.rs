@@ -14,7 +14,8 @@ use futures_core::Stream;
 use redb::{ReadOnlyTable, ReadableTableMetadata};
 
 use super::{
-    Inner, fault,
+    fault,
+    inner::Inner,
     record::{Location, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,

@@ -1,11 +1,11 @@
-//! How a [`Sqlite`] is set up before it is opened.
+//! How a [`Sqlite`](super::Sqlite) is set up before it is opened.
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Sqlite, fault::STORE};
+use super::fault::STORE;
 use crate::store::{Error, ErrorKind, Result, embedded::Durability};
 
-/// Settings of a [`Sqlite`] that is to be opened; [`Sqlite::builder`] makes one.
+/// Settings of a [`Sqlite`](super::Sqlite) that is to be opened; [`Sqlite::builder`](super::Sqlite::builder) makes one.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct Builder {
@@ -91,26 +91,13 @@ impl Builder {
 
     /// Whether the file is made smaller as entries go: once more than an eighth of it is unused, some pages are given
     /// back with every transaction. Default `false`: unused room is kept for what comes next, which is quicker, until
-    /// [`Sqlite::vacuum`] is called.
+    /// [`Sqlite::vacuum`](super::Sqlite::vacuum) is called.
     pub fn incremental_vacuum(mut self, incremental: bool) -> Self {
         self.incremental_vacuum = incremental;
         self
     }
 
-    /// Opens the file, making it and the directories above it where they are missing. It blocks: for some milliseconds
-    /// as a rule, longer after a crash, and for up to [`busy_timeout`](Builder::busy_timeout) where others write.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
-    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written,
-    /// [`ErrorKind::Unavailable`] where another program keeps it locked, and [`ErrorKind::Invalid`] for settings or a
-    /// path that make no sense. Each message names the path.
-    pub fn open(self) -> Result<Sqlite> {
-        self.check()?;
-        Sqlite::start(self.into_config(), None)
-    }
-
+    /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
         if self.max_bytes == 0 {
             return Err(Error::new(

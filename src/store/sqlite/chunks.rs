@@ -12,12 +12,12 @@ use futures_core::Stream;
 use rusqlite::params;
 
 use super::{
-    Inner,
-    fault::STORE,
+    fault::{STORE, corrupt_entry},
+    inner::Inner,
     link::Link,
-    read::{corrupt_entry, entry_fault, reading},
     schema::{CHUNK, Damage, chunk_checksum, chunk_count, chunk_len},
     shared::Shared,
+    task::reading,
 };
 use crate::{
     Key,
@@ -74,7 +74,7 @@ impl Chunks {
                 }
                 Ok(chunks)
             })
-            .map_err(|error| entry_fault(shared, &self.key, error))?;
+            .map_err(|error| shared.entry_fault(&self.key, error))?;
         let mut whole = VecDeque::with_capacity(rows.len());
         for (number, checksum, data) in rows {
             match self.check(number, checksum, &data) {

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::store::{Error, ErrorKind};
+use crate::{
+    Key,
+    store::{Error, ErrorKind},
+};
 
 pub(super) const STORE: &str = "sqlite";
 
@@ -88,6 +91,10 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, STORE, message)
+}
+
+pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
+    corrupt(format!("the entry of key {key} has {what}"))
 }
 
 pub(super) fn closed(path: &Path) -> Error {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
-    Inner,
     change::{Body, Entry, too_large},
+    inner::Inner,
     schema::{CHUNK, INLINE, cost},
     shared::{Command, Incoming},
 };

@@ -95,8 +95,8 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex},
+    thread,
 };
 
 use futures_core::Stream;
@@ -106,11 +106,12 @@ use self::{
     builder::Config,
     change::Purge,
     fault::STORE,
+    inner::Inner,
     owner::Owner,
     pool::Pool,
-    read::{off, reading},
     scan::Scan,
     shared::{Command, Shared},
+    task::{off, reading},
 };
 use super::{Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version, embedded};
 use crate::{Key, entry::Head, time::Timestamp};
@@ -120,6 +121,7 @@ mod change;
 mod chunks;
 mod fault;
 mod incoming;
+mod inner;
 mod link;
 mod open;
 mod owner;
@@ -128,6 +130,7 @@ mod read;
 mod scan;
 mod schema;
 mod shared;
+mod task;
 mod writer;
 
 pub use self::{builder::Builder, incoming::Writer};
@@ -148,14 +151,6 @@ pub use super::embedded::Durability;
 #[derive(Clone)]
 pub struct Sqlite {
     inner: Arc<Inner>,
-}
-
-/// What is shared by all handles, and ends with the last of them.
-struct Inner {
-    shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    /// Removed after the file was closed.
-    _directory: Option<TempDir>,
 }
 
 impl Sqlite {
@@ -268,14 +263,19 @@ impl Sqlite {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // The thread syncs and closes first; `close` is for those who want to hear how that went.
-        drop(self.shared.queue.close(Command::Close));
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            drop(thread.join());
-        }
+impl Builder {
+    /// Opens the file, making it and the directories above it where they are missing. It blocks: for some milliseconds
+    /// as a rule, longer after a crash, and for up to [`busy_timeout`](Builder::busy_timeout) where others write.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
+    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written,
+    /// [`ErrorKind::Unavailable`] where another program keeps it locked, and [`ErrorKind::Invalid`] for settings or a
+    /// path that make no sense. Each message names the path.
+    pub fn open(self) -> Result<Sqlite> {
+        self.check()?;
+        Sqlite::start(self.into_config(), None)
     }
 }
 

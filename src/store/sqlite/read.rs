@@ -7,10 +7,10 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 
 use super::{
-    Inner,
     change::{Raw, place},
     chunks::{Body, Chunks},
-    fault::{self, STORE},
+    fault::corrupt_entry,
+    inner::Inner,
     link::Link,
     schema::Place,
     shared::Shared,
@@ -18,35 +18,11 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{
-        Error, Hit, Result, StoredBody, Version,
-        embedded::{self, Task},
-    },
+    store::{Hit, Result, StoredBody, Version},
 };
 
 /// How often a look-up begins again that is overtaken by the removal of what it found.
 const OVERTAKEN: usize = 10;
-
-/// Runs `work` where it may wait for the disk.
-pub(super) fn off<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-) -> Task<T> {
-    let shared = shared.clone();
-    embedded::off(STORE, move || work(&shared))
-}
-
-/// Runs `work` where reading is done, as the settings say.
-pub(super) fn reading<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-) -> Task<T> {
-    if shared.config.inline_reads {
-        embedded::here(STORE, || work(shared))
-    } else {
-        off(shared, work)
-    }
-}
 
 // ===== look-ups =====
 
@@ -123,7 +99,7 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
             .query_row([key.as_bytes()], entry_row)
             .optional()
         })
-        .map_err(|error| entry_fault(shared, key, error))?;
+        .map_err(|error| shared.entry_fault(key, error))?;
     let Some(entry) = found else { return Ok(Look::Nothing) };
     let place = entry.place;
     let head = decode(key, entry.checksum, &place, entry.head)?;
@@ -166,18 +142,6 @@ pub(super) fn decode(key: &Key, checksum: u32, place: &Place, head: Bytes) -> Re
         return Err(corrupt_entry(key, "a row that does not match its checksum"));
     }
     Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
-}
-
-pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
-    fault::corrupt(format!("the entry of key {key} has {what}"))
-}
-
-/// A column of the wrong type is damage to that entry, not to the file.
-pub(super) fn entry_fault(shared: &Shared, key: &Key, error: rusqlite::Error) -> Error {
-    match error.sqlite_error_code() {
-        None => corrupt_entry(key, "a row that does not decode").with_source(error),
-        Some(_) => shared.read_fault(error),
-    }
 }
 
 // ===== counting =====

@@ -12,12 +12,13 @@ use futures_core::Stream;
 use rusqlite::{Row, params};
 
 use super::{
-    Inner,
     change::{Raw, place},
     fault,
-    read::{decode, off},
+    inner::Inner,
+    read::decode,
     schema::key_of,
     shared::Shared,
+    task::off,
 };
 use crate::store::{Result, Scanned, Version, embedded::Task};
 

@@ -107,4 +107,13 @@ impl Shared {
     pub(super) fn read_fault(&self, error: rusqlite::Error) -> crate::store::Error {
         fault::error("cannot read", &self.config.path, error)
     }
+
+    /// As [`read_fault`](Self::read_fault) for one entry: a column of the wrong type is damage to that entry, not to the
+    /// file.
+    pub(super) fn entry_fault(&self, key: &Key, error: rusqlite::Error) -> crate::store::Error {
+        match error.sqlite_error_code() {
+            None => fault::corrupt_entry(key, "a row that does not decode").with_source(error),
+            Some(_) => self.read_fault(error),
+        }
+    }
 }

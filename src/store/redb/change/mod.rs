@@ -10,7 +10,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use self::table::Lazy;
 use super::{
-    fault::STORE,
+    fault::{Raw, STORE},
     record::{Header, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, EXPIRY, ExpiryKey, GARBAGE, KeyBytes, META, META_STATE, ORDER,
@@ -28,8 +28,6 @@ mod evict;
 mod table;
 
 pub(super) use self::evict::{GARBAGE_CHUNKS, Purge, Step};
-
-type Raw<T> = Result<T, redb::Error>;
 
 /// What an operation on its own came to: a number (a count, or 0 and 1 for no and yes), or why it was refused.
 pub(super) type Outcome = Result<u64, Error>;

@@ -2,7 +2,7 @@
 
 use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
-use super::Raw;
+use crate::store::redb::fault::Raw;
 
 /// A table that is opened when it is first needed: each opening is a look-up, and few transactions need all of them.
 pub(super) struct Lazy<'t, K: Key + 'static, V: Value + 'static> {

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use self::{recover::Unsynced, touched::Touched};
+use self::{touched::Touched, unsynced::Unsynced};
 use super::{
     change::{Change, GARBAGE_CHUNKS, Outcome, Purge, given_up},
     fault::{self, STORE},
@@ -36,6 +36,7 @@ const HEARTBEAT: Duration = Duration::from_secs(60);
 
 mod recover;
 mod touched;
+mod unsynced;
 
 pub(super) struct Thread {
     shared: Arc<Shared>,

@@ -30,18 +30,6 @@ const UNSYNCED: usize = 64 << 20;
 /// How long a file that could not be opened is left in peace.
 const PEACE: Duration = Duration::from_millis(100);
 
-pub(super) struct Unsynced {
-    pub(super) since: Instant,
-    pub(super) bytes: usize,
-    pub(super) touched: Touched,
-}
-
-impl Unsynced {
-    pub(super) fn begin() -> Self {
-        Self { since: Instant::now(), bytes: 0, touched: Touched::default() }
-    }
-}
-
 impl Thread {
     pub(super) fn syncs_each_commit(&self) -> bool {
         let config = &self.shared.config;

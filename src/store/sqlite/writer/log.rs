@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Row;
 
-use super::{Thread, lend};
+use super::{Thread, lend, unsynced::Unsynced};
 use crate::store::{Result, embedded::Durability, sqlite::fault};
 
 /// How many bytes may be written without a sync.
@@ -24,13 +24,6 @@ const LEISURE: Duration = Duration::from_millis(500);
 
 /// How long a file that could not be written is left in peace.
 const PEACE: Duration = Duration::from_secs(1);
-
-pub(super) struct Unsynced {
-    since: Instant,
-    bytes: usize,
-    /// The last attempt came to nothing; the next one is to wait for so long.
-    again: Option<Duration>,
-}
 
 /// What became of a checkpoint.
 struct Log {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use self::{
     bodies::Bodies,
-    log::Unsynced,
+    unsynced::Unsynced,
     work::{Done, Job, What, Work},
 };
 use super::{
@@ -35,6 +35,7 @@ use crate::{
 
 mod bodies;
 mod log;
+mod unsynced;
 mod work;
 
 /// How many commands go into one transaction.
