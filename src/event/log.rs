@@ -1,10 +1,12 @@
 //! Events as the crate `tracing` has them: what was decided at `DEBUG`, faults at `WARN`, times at `TRACE`.
 
-use std::fmt;
-
 use tracing::{Level, Span, debug, enabled, field::display, trace, warn};
 
-use super::{Event, span::traced::store_took};
+use super::{
+    Event,
+    names::{Short, TARGET},
+    store_time::store_took,
+};
 use crate::{
     key::Key,
     status::{CacheStatus, Outcome, Stored},
@@ -13,18 +15,6 @@ use crate::{
 /// Whether anybody sees the span of a call.
 pub(super) fn is_on() -> bool {
     enabled!(target: TARGET, Level::DEBUG)
-}
-
-/// What all spans and events are filed under, wherever in the crate they are made.
-pub(super) const TARGET: &str = "larder";
-
-/// A key by its first eight digits: enough to tell calls apart. The error of a store may name a damaged entry's in full.
-pub(super) struct Short(pub(super) Key);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.8}", self.0)
-    }
 }
 
 pub(super) fn event(name: &str, event: &Event<'_>) {

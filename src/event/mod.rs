@@ -21,8 +21,12 @@ use crate::{
 mod log;
 #[cfg(feature = "metrics")]
 mod meter;
+#[cfg(feature = "tracing")]
+mod names;
 mod observer;
 mod span;
+#[cfg(feature = "tracing")]
+mod store_time;
 mod stores;
 
 #[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]

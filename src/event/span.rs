@@ -9,7 +9,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::Observer;
+use super::observer::Observer;
 
 pin_project! {
     /// A future in a span of its own.
@@ -66,23 +66,16 @@ impl<F: Future> Future for Spanned<F> {
 use traced::Span;
 
 #[cfg(feature = "tracing")]
-pub(super) mod traced {
-    use std::{cell::Cell, task::Poll, time::Duration};
+mod traced {
+    use std::{task::Poll, time::Duration};
 
     use tracing::field::Empty;
 
-    use crate::event::log::Short;
-    use crate::event::{Observer, log::TARGET};
-
-    thread_local! {
-        /// What the store has taken of the call that is being polled on this thread.
-        static STORE_TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    }
-
-    /// The store has answered the call that is being polled here.
-    pub(in crate::event) fn store_took(elapsed: Duration) {
-        STORE_TIME.set(STORE_TIME.get().saturating_add(elapsed));
-    }
+    use crate::event::{
+        names::{Short, TARGET},
+        observer::Observer,
+        store_time,
+    };
 
     #[derive(Debug)]
     pub(super) struct Span {
@@ -129,9 +122,9 @@ pub(super) mod traced {
             }
             let _entered = self.span.enter();
             // A cache behind this one may be polled within: to each its own time.
-            let around = STORE_TIME.replace(self.store_time);
+            let around = store_time::replace(self.store_time);
             let polled = poll();
-            self.store_time = STORE_TIME.replace(around);
+            self.store_time = store_time::replace(around);
             if polled.is_ready() {
                 let micros = u64::try_from(self.store_time.as_micros()).unwrap_or(u64::MAX);
                 self.span.record("cache.store_us", micros);

@@ -1,7 +1,7 @@
 //! What stores tell of themselves. They know no layer and no hook; what they tell goes to `tracing` and `metrics` alone.
 
 #[cfg(feature = "tracing")]
-use super::log::{Short, TARGET};
+use super::names::{Short, TARGET};
 use crate::{key::Key, store::Error};
 
 /// One tier of a store failed, and the other one did what was asked.

@@ -11,32 +11,21 @@
 //! * **Memory** does not grow with a body. A writer holds the first 64 KiB and then an encoder of one to four megabytes,
 //!   by its level; a reader of a body of more than 256 KiB holds a decoder of half a megabyte.
 //! * **Damage** is found by zstd's own checksum, before the last bytes are handed out. A body that yields more than its
-//!   noted length, less, or needs a larger window than this wrapper writes is [`ErrorKind::Corrupt`], and no more of it
+//!   noted length, less, or needs a larger window than this wrapper writes is [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt), and no more of it
 //!   is unpacked than was asked for.
-
-use std::sync::Arc;
 
 use futures_core::Stream;
 
-use super::{Error, ErrorKind, Hit, Result, Scanned, Store, Version, mark::Mark};
+use self::format::unmarked;
+use super::{Hit, Result, Scanned, Store, Version};
 use crate::{entry::Head, error::ConfigError, key::Key, time::Timestamp};
 
+mod format;
 mod scan;
 mod unpack;
 mod writer;
 
 pub use self::writer::CompressedWriter;
-
-const NAME: &str = "compressed";
-
-const MARK: Mark = Mark { name: "larder-compressed", store: NAME };
-
-/// How far back a match may lie, as a power of two: what an encoder and a decoder hold of a body. Bodies are read and
-/// written in parts, many at a time, and 256 KiB is what the cache holds of each as well.
-const WINDOW_LOG: u32 = 18;
-
-/// How much is compressed, or unpacked, in one go.
-const PIECE: usize = 64 << 10;
 
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 
@@ -115,28 +104,6 @@ impl<S> Compressed<S> {
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
-}
-
-/// The head as it was given, and the length of its body where that is compressed.
-fn unmarked(key: &Key, head: Arc<Head>) -> Result<(Arc<Head>, Option<u64>)> {
-    let Some((note, trailers)) = MARK.take(key, &head)? else { return Ok((head, None)) };
-    let kept = head.body_len();
-    let len = match note.split_once(' ') {
-        Some(("zstd", len)) => Some(len.parse().map_err(|_| {
-            Error::new(
-                ErrorKind::Corrupt,
-                NAME,
-                format!("the entry of key {key} has a damaged note"),
-            )
-        })?),
-        None if note == "as-it-is" => None,
-        _ => {
-            let message = format!("the entry of key {key} is compressed in an unknown way");
-            return Err(Error::new(ErrorKind::Corrupt, NAME, message));
-        }
-    };
-    let head = Arc::unwrap_or_clone(head).seal(len.unwrap_or(kept), trailers);
-    Ok((Arc::new(head), len))
 }
 
 impl<S: Store> Store for Compressed<S> {

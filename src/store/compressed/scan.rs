@@ -8,7 +8,7 @@ use std::{
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use super::unmarked;
+use super::format::unmarked;
 use crate::store::{Result, Scanned};
 
 pin_project! {

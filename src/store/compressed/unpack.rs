@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-use super::{NAME, PIECE, WINDOW_LOG};
+use super::format::{NAME, PIECE, WINDOW_LOG};
 use crate::{
     key::Key,
     store::{Error, ErrorKind, Result, StoredBody},

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
-use super::{MARK, NAME, PIECE, WINDOW_LOG};
+use super::format::{MARK, NAME, PIECE, WINDOW_LOG};
 use crate::{
     key::Key,
     store::{Error, ErrorKind, Result, Writer, turn::yield_now},

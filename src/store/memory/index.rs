@@ -7,7 +7,7 @@ use std::{
     ops::Bound,
 };
 
-use super::{super::Version, table::Entry};
+use super::super::Version;
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 const FIRST: Key = Key::from_bytes([0; 32]);
@@ -42,29 +42,6 @@ impl Index {
     pub(super) fn next_version(&mut self) -> Version {
         self.version += 1;
         Version::new(self.version)
-    }
-
-    /// Follows a write of `head` under `key` as `version`, for which the table has let go of `gone`. That may include
-    /// what was written.
-    pub(super) fn settle(
-        &mut self,
-        key: &Key,
-        head: &Head,
-        version: Version,
-        gone: &[(Key, Entry)],
-    ) {
-        let mut kept = true;
-        // First what has gone: the entry that was replaced may have had the same rows as the new one.
-        for (key, entry) in gone {
-            if entry.version == version {
-                kept = false;
-            } else {
-                self.remove(key, &entry.head);
-            }
-        }
-        if kept {
-            self.insert(key, head);
-        }
     }
 
     pub(super) fn insert(&mut self, key: &Key, head: &Head) {

@@ -116,7 +116,7 @@ impl Table {
         let head = Arc::new(head);
         let entry = Entry { head: head.clone(), body, version, weight };
         self.entries.insert_with_lifecycle(key, entry, &mut gone);
-        index.settle(&key, &head, version, &gone);
+        settle(&mut index, &key, &head, version, &gone);
         drop(index);
         self.evicted(&key, version, &gone);
         Ok(())
@@ -138,7 +138,7 @@ impl Table {
         // `soft`: to be revalidated is not to be used.
         let replaced = self.entries.replace_with_lifecycle(*key, entry, true, &mut gone);
         let updated = replaced.map_err(|refused| gone.push(refused)).is_ok();
-        index.settle(key, &head, version, &gone);
+        settle(&mut index, key, &head, version, &gone);
         drop(index);
         self.evicted(key, version, &gone);
         Ok(updated)
@@ -161,6 +161,23 @@ impl Table {
         let (_, entry) = self.entries.remove(key)?;
         index.remove(key, &entry.head);
         Some(entry)
+    }
+}
+
+/// Follows a write of `head` under `key` as `version`, for which the table has let go of `gone`. That may include
+/// what was written.
+fn settle(index: &mut Index, key: &Key, head: &Head, version: Version, gone: &[(Key, Entry)]) {
+    let mut kept = true;
+    // First what has gone: the entry that was replaced may have had the same rows as the new one.
+    for (key, entry) in gone {
+        if entry.version == version {
+            kept = false;
+        } else {
+            index.remove(key, &entry.head);
+        }
+    }
+    if kept {
+        index.insert(key, head);
     }
 }
 

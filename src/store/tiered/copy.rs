@@ -6,27 +6,26 @@
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
-    mem,
+    future::poll_fn,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::{Tiered, ledger::Ticket, note::Note};
+use super::{
+    ledger::Ticket,
+    note::Note,
+    tiers::Tiered,
+    unfinished::{Copying, Unfinished},
+};
 use crate::{
     entry::Head,
     key::Key,
     store::{Hit, Result, Store, StoredBody, Version, Writer},
 };
-
-type Copying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a copy is given; `None` where more is to come.
 #[derive(Debug, Default)]
@@ -182,46 +181,5 @@ impl Stream for Copied {
             }
         }
         Poll::Ready(chunk)
-    }
-}
-
-/// How many copies may wait to be finished; each holds a body.
-const MOST: usize = 32;
-
-/// Copies whose readers have all they want, and which wait for the near tier.
-#[derive(Default)]
-pub(super) struct Unfinished {
-    count: AtomicUsize,
-    copies: Mutex<Vec<Copying>>,
-}
-
-impl Unfinished {
-    fn lock(&self) -> MutexGuard<'_, Vec<Copying>> {
-        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, copy: Copying) {
-        let mut copies = self.lock();
-        if copies.len() < MOST {
-            copies.push(copy);
-        }
-        self.count.store(copies.len(), Ordering::SeqCst);
-    }
-
-    /// Lets the copies go on as far as they can at once.
-    pub(super) async fn drive(&self) {
-        if self.count.load(Ordering::SeqCst) == 0 {
-            return;
-        }
-        // Not polled under the lock.
-        let mut copies = mem::take(&mut *self.lock());
-        poll_fn(|cx| {
-            copies.retain_mut(|copy| copy.as_mut().poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        let mut waiting = self.lock();
-        waiting.append(&mut copies);
-        self.count.store(waiting.len(), Ordering::SeqCst);
     }
 }

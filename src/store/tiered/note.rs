@@ -8,7 +8,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-use super::NAME;
+/// The store, as its errors name it.
+pub(super) const NAME: &str = "tiered";
 
 const MARK: Mark = Mark { name: "larder-tier", store: NAME };
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    Tiered,
     note::{Near, Note},
+    tiers::Tiered,
 };
 use crate::{
     key::Key,

@@ -1,0 +1,42 @@
+//! How a compressed body is kept, and what is noted with it.
+
+use std::sync::Arc;
+
+use crate::{
+    entry::Head,
+    key::Key,
+    store::{Error, ErrorKind, Result, mark::Mark},
+};
+
+pub(super) const NAME: &str = "compressed";
+
+pub(super) const MARK: Mark = Mark { name: "larder-compressed", store: NAME };
+
+/// How far back a match may lie, as a power of two: what an encoder and a decoder hold of a body. Bodies are read and
+/// written in parts, many at a time, and 256 KiB is what the cache holds of each as well.
+pub(super) const WINDOW_LOG: u32 = 18;
+
+/// How much is compressed, or unpacked, in one go.
+pub(super) const PIECE: usize = 64 << 10;
+
+/// The head as it was given, and the length of its body where that is compressed.
+pub(super) fn unmarked(key: &Key, head: Arc<Head>) -> Result<(Arc<Head>, Option<u64>)> {
+    let Some((note, trailers)) = MARK.take(key, &head)? else { return Ok((head, None)) };
+    let kept = head.body_len();
+    let len = match note.split_once(' ') {
+        Some(("zstd", len)) => Some(len.parse().map_err(|_| {
+            Error::new(
+                ErrorKind::Corrupt,
+                NAME,
+                format!("the entry of key {key} has a damaged note"),
+            )
+        })?),
+        None if note == "as-it-is" => None,
+        _ => {
+            let message = format!("the entry of key {key} is compressed in an unknown way");
+            return Err(Error::new(ErrorKind::Corrupt, NAME, message));
+        }
+    };
+    let head = Arc::unwrap_or_clone(head).seal(len.unwrap_or(kept), trailers);
+    Ok((Arc::new(head), len))
+}
