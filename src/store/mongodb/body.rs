@@ -10,10 +10,11 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use mongodb::bson::{RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
-    Shared, fault,
+    fault,
     files::chunk_checksum,
     listing::damaged,
     record::{Location, Record},
+    shared::Shared,
     sweep::all,
 };
 use crate::{

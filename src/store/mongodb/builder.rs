@@ -1,10 +1,6 @@
-//! How a [`MongoDb`] is set up before it is asked anything.
+//! How a [`MongoDb`](super::MongoDb) is set up before it is asked anything.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicU8},
-    time::Duration,
-};
+use std::{fmt, sync::atomic::AtomicU8, time::Duration};
 
 use mongodb::{
     Client, Database,
@@ -14,11 +10,11 @@ use mongodb::{
 use tokio::sync::OnceCell;
 
 use super::{
-    MongoDb, Shared,
     collections::{Collections, check_database, check_namespace},
     fault::{self, STORE, invalid},
     link::Link,
     order::Order,
+    shared::Shared,
 };
 use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
@@ -28,7 +24,7 @@ const DATABASE: &str = "larder";
 /// The largest body that is sure to leave room for an ordinary head in a document.
 const LARGEST_INLINE: usize = 15 << 20;
 
-/// Settings of a [`MongoDb`]; [`MongoDb::builder`] makes one, and so do [`from_client`](Builder::from_client) and
+/// Settings of a [`MongoDb`](super::MongoDb); [`MongoDb::builder`](super::MongoDb::builder) makes one, and so do [`from_client`](Builder::from_client) and
 /// [`from_database`](Builder::from_database).
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `connect` or `build` is called"]
@@ -130,32 +126,8 @@ impl Builder {
         self
     }
 
-    /// Makes the store, connects, makes the indexes that are not there or have other options, and removes bodies that
-    /// processes have left behind.
-    ///
-    /// # Errors
-    ///
-    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`] where no server answers or the login is refused.
-    pub async fn connect(self) -> Result<MongoDb> {
-        let store = self.build().await?;
-        store.shared.indexed().await?;
-        // Much may have to go; nobody need wait for it.
-        store.shared.sweep_now();
-        Ok(store)
-    }
-
-    /// Makes the store, which connects when it is first asked something, and makes the indexes before
-    /// it first writes. A server that is down is no error here: each operation fails, and for the
-    /// cache is a miss, until the server is there. The driver runs in the tokio runtime in which the
-    /// store is made, so that runtime has to outlive the store. This waits for nothing but the DNS,
-    /// and for that only where the URL is one of `mongodb+srv://`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, and outside of a tokio runtime
-    /// with timers and I/O (`enable_all`); [`ErrorKind::Unavailable`] where the DNS does not answer. No
-    /// message has a password in it.
-    pub async fn build(self) -> Result<MongoDb> {
+    /// Checks the settings, and makes what all handles share.
+    pub(super) async fn into_shared(self) -> Result<Shared> {
         self.check()?;
         needs_runtime::when_made(STORE)?;
         let (database, place) = self.open().await?;
@@ -166,18 +138,16 @@ impl Builder {
             ));
         }
         let collections = Collections::new(&database, self.namespace);
-        Ok(MongoDb {
-            shared: Arc::new(Shared {
-                link: Link::new(database, place, self.timeout),
-                collections,
-                inline_limit: self.inline_limit,
-                chunk_size: self.chunk_size,
-                grace: self.grace,
-                linger: self.linger,
-                indexed: OnceCell::new(),
-                order: Order::default(),
-                sweeper: AtomicU8::default(),
-            }),
+        Ok(Shared {
+            link: Link::new(database, place, self.timeout),
+            collections,
+            inline_limit: self.inline_limit,
+            chunk_size: self.chunk_size,
+            grace: self.grace,
+            linger: self.linger,
+            indexed: OnceCell::new(),
+            order: Order::default(),
+            sweeper: AtomicU8::default(),
         })
     }
 
@@ -287,7 +257,7 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::MongoDb, *};
 
     fn builder(url: &str) -> Builder {
         MongoDb::builder(url)

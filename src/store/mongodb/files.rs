@@ -20,8 +20,9 @@ use mongodb::{
 };
 
 use super::{
-    Shared, fault,
+    fault,
     record::{binary, date},
+    shared::Shared,
 };
 use crate::{
     Key,

@@ -7,11 +7,11 @@ use http::HeaderMap;
 use mongodb::bson::{RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
-    Shared, fault, file_of,
-    record::{Location, MAX_DOCUMENT, encode},
+    fault,
+    record::{Location, MAX_DOCUMENT, encode, file_of, fresh},
     removal::set_aside,
+    shared::Shared,
     sweep::LEASE,
-    update::fresh,
 };
 use crate::{
     Key,
@@ -205,13 +205,4 @@ impl fmt::Debug for Writer {
             .field("len", &self.body.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Refuses what cannot fit into a document, before its body comes.
-pub(super) fn check_head(key: &Key, head: &Head) -> Result<()> {
-    // A head takes more in memory than encoded, so that few have to be encoded to know.
-    if head.size() > MAX_DOCUMENT / 2 && head.encode().len() > MAX_DOCUMENT {
-        return Err(fault::too_large(key));
-    }
-    Ok(())
 }

@@ -7,8 +7,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::{
-    Shared, fault,
+    fault,
     record::{Damage, Record, parse_key},
+    shared::Shared,
     sweep::all,
 };
 use crate::{

@@ -119,18 +119,12 @@
 //! commands are those of MongoDB 4.4 and later. On a sharded cluster, `entries` can be sharded by `_id` and `chunks` by
 //! `files_id`. The checksums are against damage, not against those who write to the server on purpose.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicU8},
-    time::Duration,
-};
+use std::{fmt, sync::Arc};
 
 use futures_core::Stream;
-use mongodb::bson::oid::ObjectId;
-use tokio::sync::OnceCell;
 
-use self::{collections::Collections, link::Link, order::Order};
-use super::{Error, Hit, Result, Scanned, Store, Version};
+use self::shared::Shared;
+use super::{Hit, Result, Scanned, Store, Version};
 use crate::{Key, entry::Head, time::Timestamp};
 
 mod body;
@@ -144,6 +138,7 @@ mod listing;
 mod order;
 mod record;
 mod removal;
+mod shared;
 mod sweep;
 mod update;
 
@@ -158,34 +153,6 @@ pub use self::{builder::Builder, incoming::Writer};
 #[derive(Clone)]
 pub struct MongoDb {
     shared: Arc<Shared>,
-}
-
-/// What all handles share.
-struct Shared {
-    link: Link,
-    collections: Collections,
-    inline_limit: usize,
-    chunk_size: usize,
-    grace: Duration,
-    linger: Duration,
-    /// Whether the indexes are there.
-    indexed: OnceCell<()>,
-    /// What was left to itself.
-    order: Order,
-    /// Whether a sweep is coming.
-    sweeper: AtomicU8,
-}
-
-impl Shared {
-    /// Makes the indexes, before anything is written that they should find.
-    async fn indexed(&self) -> Result<()> {
-        let index = || self.collections.index(&self.link, self.grace);
-        self.indexed.get_or_try_init(index).await.map(drop)
-    }
-
-    fn fault(&self, error: mongodb::error::Error) -> Error {
-        fault::error(self.link.place(), error)
-    }
 }
 
 impl MongoDb {
@@ -214,6 +181,37 @@ impl MongoDb {
     }
 }
 
+impl Builder {
+    /// Makes the store, connects, makes the indexes that are not there or have other options, and removes bodies that
+    /// processes have left behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable) where no server answers or the login is refused.
+    pub async fn connect(self) -> Result<MongoDb> {
+        let store = self.build().await?;
+        store.shared.indexed().await?;
+        // Much may have to go; nobody need wait for it.
+        store.shared.sweep_now();
+        Ok(store)
+    }
+
+    /// Makes the store, which connects when it is first asked something, and makes the indexes before
+    /// it first writes. A server that is down is no error here: each operation fails, and for the
+    /// cache is a miss, until the server is there. The driver runs in the tokio runtime in which the
+    /// store is made, so that runtime has to outlive the store. This waits for nothing but the DNS,
+    /// and for that only where the URL is one of `mongodb+srv://`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](super::ErrorKind::Invalid) for URLs or settings that make no sense, and outside of a tokio runtime
+    /// with timers and I/O (`enable_all`); [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable) where the DNS does not answer. No
+    /// message has a password in it.
+    pub async fn build(self) -> Result<MongoDb> {
+        Ok(MongoDb { shared: Arc::new(self.into_shared().await?) })
+    }
+}
+
 impl fmt::Debug for MongoDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoDb")
@@ -232,7 +230,7 @@ impl Store for MongoDb {
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
-        incoming::check_head(key, &head)?;
+        record::check_head(key, &head)?;
         Ok(Writer::new(self.shared.clone(), *key, head))
     }
 
@@ -271,9 +269,4 @@ impl Store for MongoDb {
     async fn size_bytes(&self) -> Result<u64> {
         listing::size(&self.shared).await
     }
-}
-
-/// The file that a document points to, if it does.
-fn file_of(document: &mongodb::bson::RawDocument) -> Option<ObjectId> {
-    document.get_object_id("file").ok()
 }

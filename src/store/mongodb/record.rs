@@ -4,6 +4,11 @@
 //! what the head says. The checksum `check` is over the entry's key as well, so that a document that was copied can never
 //! be served under another key.
 
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::SystemTime,
+};
+
 use bytes::Bytes;
 use mongodb::bson::{
     Binary, Bson, DateTime, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc,
@@ -12,9 +17,11 @@ use mongodb::bson::{
     spec::BinarySubtype,
 };
 
+use super::fault;
 use crate::{
     Key,
     entry::{DecodeError, Head},
+    store::Result as StoreResult,
     time::Timestamp,
 };
 
@@ -206,6 +213,26 @@ impl Record {
         };
         Ok(Self { version, head, body, inline })
     }
+}
+
+/// A number that no other writer comes upon, on this machine or another.
+pub(super) fn fresh() -> u64 {
+    // The standard library seeds it from the system's randomness.
+    RandomState::new().hash_one(SystemTime::now())
+}
+
+/// Refuses what cannot fit into a document, before its body comes.
+pub(super) fn check_head(key: &Key, head: &Head) -> StoreResult<()> {
+    // A head takes more in memory than encoded, so that few have to be encoded to know.
+    if head.size() > MAX_DOCUMENT / 2 && head.encode().len() > MAX_DOCUMENT {
+        return Err(fault::too_large(key));
+    }
+    Ok(())
+}
+
+/// The file that a document points to, if it does.
+pub(super) fn file_of(document: &RawDocument) -> Option<ObjectId> {
+    document.get_object_id("file").ok()
 }
 
 #[cfg(test)]

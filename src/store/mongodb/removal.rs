@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc, oid::ObjectId};
 
-use super::{Shared, file_of, record::date, sweep::all};
+use super::{
+    record::{date, file_of},
+    shared::Shared,
+    sweep::all,
+};
 use crate::{
     Key,
     store::{Result, Version},

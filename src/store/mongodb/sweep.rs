@@ -13,9 +13,10 @@ use std::{
 use mongodb::bson::{Bson, DateTime, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
-    Shared, fault,
+    fault,
     files::{DELETING, LIVE, PENDING, REMOVED, touched},
     record::date,
+    shared::Shared,
 };
 use crate::{store::Result, time::Timestamp};
 

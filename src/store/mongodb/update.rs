@@ -1,17 +1,13 @@
 //! Another head before the same body: compared and swapped by the version that was seen, in one step on the server.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::sync::Arc;
 
 use mongodb::bson::doc;
 
 use super::{
-    Shared, fault,
-    incoming::check_head,
-    record::{Location, MAX_DOCUMENT, change},
+    fault,
+    record::{Location, MAX_DOCUMENT, change, check_head, fresh},
+    shared::Shared,
 };
 use crate::{
     Key,
@@ -51,10 +47,4 @@ pub(super) async fn update(
         Ok(link.ask(updated).await?.matched_count == 1)
     };
     shared.change(key, updating).await
-}
-
-/// A number that no other writer comes upon, on this machine or another.
-pub(super) fn fresh() -> u64 {
-    // The standard library seeds it from the system's randomness.
-    RandomState::new().hash_one(SystemTime::now())
 }

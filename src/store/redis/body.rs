@@ -16,10 +16,12 @@ use futures_util::{
 };
 
 use super::{
-    Shared, fault,
+    fault,
     names::Generation,
     record::{Damage, Location, Record, open_chunk},
-    scripts, value,
+    scripts,
+    shared::Shared,
+    value,
 };
 use crate::{
     Key,

@@ -1,4 +1,4 @@
-//! How a [`Redis`] is set up before it is asked anything.
+//! How a [`Redis`](super::Redis) is set up before it is asked anything.
 
 use std::{fmt, time::Duration};
 
@@ -12,15 +12,15 @@ use redis::{
 };
 
 use super::{
-    Redis, Shared,
     fault::{STORE, invalid},
     link::Link,
     names::Names,
+    shared::Shared,
     target::{Connection, Target, nobody, with_protocol},
 };
 use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
-/// Settings of a [`Redis`]; [`Redis::builder`] and its neighbours make one.
+/// Settings of a [`Redis`](super::Redis); [`Redis::builder`](super::Redis::builder) and its neighbours make one.
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `connect` or `build` is called"]
 pub struct Builder {
@@ -161,25 +161,8 @@ impl Builder {
         self
     }
 
-    /// Makes the store and the connection.
-    ///
-    /// # Errors
-    ///
-    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`] where no server answers or the login is refused.
-    pub async fn connect(self) -> Result<Redis> {
-        let store = self.build()?;
-        store.shared.link.connect().await?;
-        Ok(store)
-    }
-
-    /// Makes the store, which connects when it is first asked something. A server that is down is no error here: each
-    /// operation fails, and for the cache is a miss, until the server is there.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, and outside of a tokio runtime with timers and
-    /// I/O (`enable_all`), which the store needs. No message has a password in it.
-    pub fn build(self) -> Result<Redis> {
+    /// Checks the settings, and makes what all handles share.
+    pub(super) fn into_shared(self) -> Result<Shared> {
         if self.namespace.is_empty() || self.namespace.contains(['{', '}']) {
             return Err(invalid(format!(
                 "{:?} cannot be a namespace; take a name that is not empty and has no braces, such \
@@ -209,14 +192,14 @@ impl Builder {
         let (target, place) = self.target()?;
         needs_runtime::when_made(STORE)?;
         let link = Link::new(target, place, self.connect_timeout, self.response_timeout);
-        Ok(Redis::start(Shared {
+        Ok(Shared {
             link,
             names: Names::new(self.namespace),
             inline_limit: self.inline_limit,
             chunk_size: self.chunk_size,
             grace: self.grace,
             linger: self.linger,
-        }))
+        })
     }
 
     fn target(&self) -> Result<(Target, String)> {
@@ -393,7 +376,7 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Redis, *};
 
     fn builder(url: &str) -> Builder {
         Redis::builder(url)

@@ -12,12 +12,12 @@ use http::HeaderMap;
 use redis::Value;
 
 use super::{
-    Shared, fault,
-    fault::STORE,
+    fault::{self, STORE},
     index::{announce, deadline, forget_one, header_of},
     names::{Generation, digests, generation},
     record::{Header, Location, MAX_TAGS, seal_chunk},
     scripts,
+    shared::Shared,
 };
 use crate::{
     Key,

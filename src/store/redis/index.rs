@@ -15,10 +15,11 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use redis::Value;
 
 use super::{
-    Shared,
     names::{EXPIRY_SHARDS, TagDigest, digest},
     record::Header,
-    scripts, value,
+    scripts,
+    shared::Shared,
+    value,
 };
 use crate::{
     Key,

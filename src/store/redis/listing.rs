@@ -10,10 +10,11 @@ use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Shared, fault,
+    fault,
     index::{all, forget, remove, sweep},
     names::Name,
     record::{FIXED, Header, Location, Record},
+    shared::Shared,
     target::Node,
     value,
 };

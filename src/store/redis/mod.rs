@@ -104,12 +104,12 @@
 //! protocol; the scripts build the names of bodies from those of entries, which some servers have to be told to allow.
 //! Replicas are not read. The checksums are against damage, not against those who write to the server on purpose.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use futures_core::Stream;
 
-use self::{builder::Source, link::Link, names::Names};
-use super::{Error, Hit, Result, Scanned, Store, Version};
+use self::{builder::Source, shared::Shared};
+use super::{Hit, Result, Scanned, Store, Version};
 use crate::{Key, entry::Head, time::Timestamp};
 
 mod body;
@@ -122,6 +122,7 @@ mod listing;
 mod names;
 mod record;
 mod scripts;
+mod shared;
 mod target;
 mod value;
 
@@ -143,27 +144,6 @@ pub use self::{builder::Builder, incoming::Writer};
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
-}
-
-/// What all handles share.
-struct Shared {
-    link: Link,
-    names: Names,
-    inline_limit: usize,
-    chunk_size: usize,
-    grace: Duration,
-    linger: Duration,
-}
-
-impl Shared {
-    fn linger_millis(&self) -> String {
-        // The server adds it to its time; a year is more than anybody reads.
-        self.linger.min(Duration::from_secs(366 * 24 * 3600)).as_millis().to_string()
-    }
-
-    fn strange(&self) -> Error {
-        fault::strange(self.link.place())
-    }
 }
 
 impl Redis {
@@ -206,9 +186,29 @@ impl Redis {
     pub fn namespace(&self) -> &str {
         self.shared.names.namespace()
     }
+}
 
-    fn start(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared) }
+impl Builder {
+    /// Makes the store and the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable) where no server answers or the login is refused.
+    pub async fn connect(self) -> Result<Redis> {
+        let store = self.build()?;
+        store.shared.link.connect().await?;
+        Ok(store)
+    }
+
+    /// Makes the store, which connects when it is first asked something. A server that is down is no error here: each
+    /// operation fails, and for the cache is a miss, until the server is there.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](super::ErrorKind::Invalid) for URLs or settings that make no sense, and outside of a tokio runtime with timers and
+    /// I/O (`enable_all`), which the store needs. No message has a password in it.
+    pub fn build(self) -> Result<Redis> {
+        Ok(Redis { shared: Arc::new(self.into_shared()?) })
     }
 }
 
