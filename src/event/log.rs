@@ -50,13 +50,13 @@ pub(super) fn event(name: &str, event: &Event<'_>) {
                 cache.name = name,
                 cache.key = key.map(|key| display(Short(*key))),
                 %operation,
-                %error
+                error = %format_args!("{error:#}")
             },
             "the store failed; the request goes on without it"
         ),
         Event::Corrupt { key, error } => warn!(
             target: TARGET,
-            { cache.name = name, cache.key = %Short(**key), %error },
+            { cache.name = name, cache.key = %Short(**key), error = %format_args!("{error:#}") },
             "a stored response is damaged"
         ),
         Event::Invalidated { entries } => debug!(

@@ -9,7 +9,7 @@ pub(crate) fn tier_failed(tier: &'static str, operation: &'static str, key: &Key
     #[cfg(feature = "tracing")]
     tracing::warn!(
         target: TARGET,
-        { tier, operation, cache.key = %Short(*key), %error },
+        { tier, operation, cache.key = %Short(*key), error = %format_args!("{error:#}") },
         "a tier of the store failed"
     );
     #[cfg(not(feature = "tracing"))]

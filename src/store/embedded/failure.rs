@@ -19,7 +19,7 @@ impl Failure {
     }
 
     pub(in crate::store) fn of(error: &Error) -> Self {
-        let text = error.to_string();
+        let text = format!("{error:#}");
         let own = text.strip_prefix(error.store()).and_then(|text| text.strip_prefix(": "));
         Self::new(error.kind(), error.store(), own.unwrap_or(&text))
     }

@@ -36,11 +36,10 @@ pub(in crate::store) fn temporary(store: &'static str) -> Result<TempDir> {
 
 pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
     match kind {
-        io::ErrorKind::StorageFull
-        | io::ErrorKind::FileTooLarge
-        | io::ErrorKind::QuotaExceeded
-        | io::ErrorKind::ReadOnlyFilesystem
-        | io::ErrorKind::PermissionDenied => ErrorKind::Full,
+        io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded => {
+            ErrorKind::Full
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
         _ => ErrorKind::Unavailable,
     }
 }

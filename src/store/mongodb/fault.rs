@@ -14,6 +14,8 @@ pub(super) const STORE: &str = "mongodb";
 const DUPLICATE_KEY: i32 = 11_000;
 const TOO_LARGE: [i32; 3] = [10_334, 17_419, 17_420];
 const FULL: [i32; 2] = [14_031, 12_501];
+/// `Unauthorized` and `AuthenticationFailed`.
+const DENIED: [i32; 2] = [13, 18];
 const INDEX_CONFLICT: [i32; 2] = [85, 86];
 const NOT_THERE: [i32; 2] = [26, 27];
 
@@ -22,6 +24,9 @@ pub(super) fn error(place: &str, error: MongoError) -> Error {
     let kind = kind(&error);
     let message = match kind {
         ErrorKind::Full => format!("{place} takes no more; make room on its disk"),
+        ErrorKind::Denied => {
+            format!("{place} refused access; check the login and the rights that it has")
+        }
         ErrorKind::TooLarge => format!("{place} takes no document of that size"),
         ErrorKind::Invalid => format!("{place} cannot be asked with these settings"),
         ErrorKind::Incompatible => {
@@ -36,12 +41,14 @@ fn kind(error: &MongoError) -> ErrorKind {
     match code(error) {
         Some(code) if TOO_LARGE.contains(&code) => return ErrorKind::TooLarge,
         Some(code) if FULL.contains(&code) => return ErrorKind::Full,
+        Some(code) if DENIED.contains(&code) => return ErrorKind::Denied,
         _ => {}
     }
     match &*error.kind {
         MongoKind::InvalidArgument { .. } | MongoKind::InvalidTlsConfig { .. } => {
             ErrorKind::Invalid
         }
+        MongoKind::Authentication { .. } => ErrorKind::Denied,
         MongoKind::IncompatibleServer { .. } => ErrorKind::Incompatible,
         _ => ErrorKind::Unavailable,
     }

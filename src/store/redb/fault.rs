@@ -13,7 +13,8 @@ pub(super) type Raw<T> = Result<T, redb::Error>;
 pub(super) fn error(doing: &str, path: &Path, error: redb::Error) -> Error {
     let kind = kind(&error);
     let advice = match kind {
-        ErrorKind::Full => "; make room on the disk, or check that the file can be written",
+        ErrorKind::Full => "; make room on the disk",
+        ErrorKind::Denied => "; check that the file can be written",
         ErrorKind::Corrupt => "; the file is damaged, remove it and the cache starts empty",
         _ => "",
     };

@@ -232,7 +232,7 @@ impl Builder {
     ///
     /// [`ErrorKind::Unavailable`] where another handle or another process has the file open,
     /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
-    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written, and
+    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Denied`] where it cannot be written, and
     /// [`ErrorKind::Invalid`] for settings or a path that make no sense. Each message names the path.
     pub fn open(self) -> Result<Redb> {
         self.check()?;

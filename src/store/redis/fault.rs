@@ -17,6 +17,9 @@ pub(super) fn error(place: &str, error: RedisError) -> Error {
         ErrorKind::Full => format!(
             "{place} takes no more; raise its maxmemory, let it evict, or make room on its disk"
         ),
+        ErrorKind::Denied => {
+            format!("{place} refused access; check the login and the rights that it has")
+        }
         ErrorKind::Corrupt => format!("{place} has something else under a key of the cache"),
         ErrorKind::Invalid => format!("{place} cannot be asked with these settings"),
         ErrorKind::Incompatible => {
@@ -31,9 +34,12 @@ fn kind(error: &RedisError) -> ErrorKind {
     match code(error).as_deref() {
         Some("WRONGTYPE") => return ErrorKind::Corrupt,
         Some("OOM" | "MISCONF") => return ErrorKind::Full,
+        // The last one is a server in protected mode.
+        Some("NOPERM" | "NOAUTH" | "WRONGPASS" | "DENIED") => return ErrorKind::Denied,
         _ => {}
     }
     match error.kind() {
+        RedisKind::AuthenticationFailed => ErrorKind::Denied,
         RedisKind::InvalidClientConfig | RedisKind::EmptySentinelList => ErrorKind::Invalid,
         RedisKind::RESP3NotSupported => ErrorKind::Incompatible,
         _ => ErrorKind::Unavailable,
@@ -46,7 +52,7 @@ fn code(error: &RedisError) -> Option<String> {
     // An error of a command within a script is told as that of the script; by Redis 6, as a place in the script.
     if (code == "ERR" || code.starts_with('@'))
         && let Some(detail) = error.detail()
-        && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "READONLY"]
+        && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "NOPERM", "READONLY"]
             .into_iter()
             .find(|code| detail.contains(code))
     {
@@ -129,6 +135,10 @@ mod tests {
             ("ERR", "Error running script: @user_script:18: -OOM command not", ErrorKind::Full),
             ("@user_script:", "18: -OOM command not allowed when used memory", ErrorKind::Full),
             ("@user_script:", "3: WRONGTYPE Operation against a key", ErrorKind::Corrupt),
+            ("@user_script:", "3: -NOPERM this user has no permissions", ErrorKind::Denied),
+            ("NOPERM", "this user has no permissions to run", ErrorKind::Denied),
+            ("NOAUTH", "Authentication required.", ErrorKind::Denied),
+            ("WRONGPASS", "invalid username-password pair", ErrorKind::Denied),
             ("ERR", "unknown command", ErrorKind::Unavailable),
         ] {
             let error = make_extension_error(code.to_owned(), Some(detail.to_owned()));

@@ -193,7 +193,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable) where no server answers or the login is refused.
+    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable) where no server answers,
+    /// and [`ErrorKind::Denied`](super::ErrorKind::Denied) where the login is refused.
     pub async fn connect(self) -> Result<Redis> {
         let store = self.build()?;
         store.shared.link.connect().await?;

@@ -16,10 +16,11 @@ pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
     let kind = kind(&error);
     let advice = match kind {
         // The log is made when it is first needed, beside the file.
-        ErrorKind::Full if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+        ErrorKind::Denied if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
             "; check that the file and its directory can be read and written"
         }
-        ErrorKind::Full => "; make room on the disk, or check that the file can be written",
+        ErrorKind::Denied => "; check that the file can be written",
+        ErrorKind::Full => "; make room on the disk",
         ErrorKind::Corrupt => "; the file is damaged, remove it and the cache starts empty",
         ErrorKind::Unavailable if is_busy(&error) => {
             "; another process has it locked for longer than busy_timeout"
@@ -39,12 +40,14 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
             | ErrorCode::OutOfMemory
             | ErrorCode::OperationInterrupted,
         ) => ErrorKind::Unavailable,
+        Some(ErrorCode::DiskFull) => ErrorKind::Full,
         Some(
-            ErrorCode::DiskFull
-            | ErrorCode::ReadOnly
+            ErrorCode::ReadOnly
             | ErrorCode::PermissionDenied
+            | ErrorCode::AuthorizationForStatementDenied
+            // SQLite names no reason; as a rule, the file or its directory may not be written.
             | ErrorCode::CannotOpen,
-        ) => ErrorKind::Full,
+        ) => ErrorKind::Denied,
         Some(ErrorCode::SystemIoFailure) => io_kind(error),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(ErrorCode::TooBig) => ErrorKind::TooLarge,
@@ -72,6 +75,7 @@ fn io_kind(error: &rusqlite::Error) -> ErrorKind {
             | ffi::SQLITE_IOERR_SHMSIZE
             | ffi::SQLITE_IOERR_SHMOPEN,
         ) => ErrorKind::Full,
+        Some(ffi::SQLITE_IOERR_ACCESS | ffi::SQLITE_IOERR_AUTH) => ErrorKind::Denied,
         Some(ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA) => ErrorKind::Corrupt,
         _ => ErrorKind::Unavailable,
     }

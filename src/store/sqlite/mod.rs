@@ -270,7 +270,7 @@ impl Builder {
     /// # Errors
     ///
     /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
-    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written,
+    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Denied`] where it cannot be written,
     /// [`ErrorKind::Unavailable`] where another program keeps it locked, and [`ErrorKind::Invalid`] for settings or a
     /// path that make no sense. Each message names the path.
     pub fn open(self) -> Result<Sqlite> {

@@ -872,6 +872,9 @@ async fn an_error_of_the_server_says_what_and_where() {
     let error = store.get(&key(1)).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains(&server.port.to_string()), "{error}");
+    server.fail(&["find"], 1, doc! { "errorCode": 13 }).await;
+    let error = store.get(&key(1)).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "the login lacks a right: {error}");
     // A write that fails leaves what was there, and in time nothing else.
     for (commands, code) in
         [("insert", 96), ("findAndModify", 96), ("update", 96), ("insert", 14_031)]
@@ -1281,7 +1284,7 @@ async fn a_login_that_is_refused_says_nothing_of_the_password() {
     let store = MongoDb::builder(&url).timeout(PATIENT).build().await.unwrap();
     let shown = match store.get(&key(1)).await {
         Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
             format!("{error} {error:?} {store:?}")
         }
         Ok(_) => panic!("a server that knows no users lets this one in"),

@@ -743,7 +743,7 @@ async fn a_login_is_needed_where_the_server_says_so() {
     let server = Server::start();
     server.ask::<String>(&["CONFIG", "SET", "requirepass", "sesame"]);
     let error = builder(&server).connect().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     let address = format!("127.0.0.1:{}", server.port);
     let connect = |url: String| patient(Redis::builder(url)).connect();
     let error = connect(format!("redis://:wrong@{address}")).await.unwrap_err();

@@ -209,10 +209,10 @@ fn a_file_that_cannot_be_written_is_refused() {
     let path = if root { PathBuf::from("/sys/kernel/notes") } else { path };
     assert!(path.exists(), "{} is needed, or a user who is not root", path.display());
     let error = Sqlite::open(&path).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     assert!(error.to_string().contains("check that the file can be written"), "{error}");
     let error = Sqlite::open("/proc/version").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     assert!(error.to_string().contains("/proc/version"), "{error}");
 }
 
@@ -1183,7 +1183,7 @@ async fn what_fails_leaves_nothing_and_holds_up_nothing() {
     put(&store, key(2), head(), body(2, 10)).await.unwrap();
     for len in [10, 500_000] {
         let error = put(&store, key(1), refused.clone(), body(1, len)).await.unwrap_err();
-        assert!(error.to_string().contains("not this one"), "{error}");
+        assert!(format!("{error:#}").contains("not this one"), "{error:#}");
         assert_eq!(get(&store, key(1)).await, None);
         put(&store, key(2), head(), body(2, len)).await.unwrap();
     }

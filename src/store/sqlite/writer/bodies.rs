@@ -5,8 +5,8 @@ use std::{collections::HashMap, mem, sync::Arc};
 use crate::{
     Key,
     store::{
-        Error, ErrorKind,
-        embedded::Failure,
+        Error,
+        embedded::{Failure, io_kind},
         sqlite::{
             change::{Change, Entry, Outcome, Raw, given_up},
             fault::STORE,
@@ -58,7 +58,8 @@ impl Bodies {
             None => {
                 if let Err(error) = self.owner.appear(self.in_memory) {
                     let message = "cannot make a file beside the database, which large bodies need";
-                    let error = Error::new(ErrorKind::Full, STORE, message).with_source(error);
+                    let kind = io_kind(error.kind());
+                    let error = Error::new(kind, STORE, message).with_source(error);
                     fail(incoming, Failure::of(&error));
                     return Ok(());
                 }
