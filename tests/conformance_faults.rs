@@ -34,6 +34,7 @@ enum Fault {
     ShowsUnfinishedEntries,
     RemovesTheOldEntryAtPut,
     PublishesWhatIsDropped,
+    PublishesWhatIsAborted,
     PublishesInSteps,
     PublishesLate,
     UpdatesLate,
@@ -160,8 +161,7 @@ fn with_headers(head: &Head, headers: HeaderMap) -> Head {
 }
 
 async fn body_of(hit: Hit) -> Vec<u8> {
-    let chunks: Vec<_> = hit.body.collect().await;
-    chunks.into_iter().flatten().collect::<Vec<_>>().concat()
+    hit.body.bytes().await.unwrap_or_default().to_vec()
 }
 
 impl Store for Faulty {
@@ -178,8 +178,8 @@ impl Store for Faulty {
             Fault::HasOneVersionForAll => hit.version = Version::new(1),
             Fault::LosesTheLastByteOfLargeBodies if len > 1 << 20 => {
                 hit.body = StoredBody::from_stream(len - 1, {
-                    let mut left = len - 1;
-                    hit.body.map(move |chunk| {
+                    let (mut left, mut body) = (len - 1, hit.body);
+                    stream::poll_fn(move |cx| body.poll_chunk(cx)).map(move |chunk| {
                         let chunk = chunk?;
                         let chunk = chunk.slice(..chunk.len().min(left as usize));
                         left -= chunk.len() as u64;
@@ -403,6 +403,14 @@ impl Writer for FaultyWriter {
         }
         self.inner.take().expect("not finished").finish(trailers).await
     }
+
+    async fn abort(mut self) {
+        if self.fault == Fault::PublishesWhatIsAborted
+            && let Some(inner) = self.inner.take()
+        {
+            inner.finish(None).await.expect("it fits");
+        }
+    }
 }
 
 impl Drop for FaultyWriter {
@@ -441,6 +449,7 @@ caught_by! {
     ShowsUnfinishedEntries: nothing_is_visible_before_finish
     RemovesTheOldEntryAtPut: an_entry_stays_until_its_replacement_is_finished
     PublishesWhatIsDropped: a_dropped_writer_leaves_nothing
+    PublishesWhatIsAborted: an_aborted_writer_leaves_nothing
     PublishesInSteps: an_operation_that_is_given_up_is_done_or_not
     PublishesLate: what_was_given_up_does_not_come_behind_a_removal
     UpdatesLate: what_was_given_up_does_not_come_behind_a_removal

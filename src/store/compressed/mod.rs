@@ -17,8 +17,8 @@
 use futures_core::Stream;
 
 use self::format::unmarked;
-use super::{Hit, Result, Scanned, Store, Version};
-use crate::{entry::Head, error::ConfigError, key::Key, time::Timestamp};
+use super::{Hit, Result, Scanned, Store, forward::forward};
+use crate::{entry::Head, error::ConfigError, key::Key};
 
 mod format;
 mod scan;
@@ -109,6 +109,10 @@ impl<S> Compressed<S> {
 impl<S: Store> Store for Compressed<S> {
     type Writer = CompressedWriter<S::Writer>;
 
+    // An update leaves the trailers unchanged, and with them the annotation.
+    forward!(get_ref: update, remove, remove_if, remove_expired, remove_tagged, clear, len);
+    forward!(get_ref: size_bytes);
+
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let Some(hit) = self.inner.get(key).await? else { return Ok(None) };
         let (head, len) = unmarked(key, hit.head)?;
@@ -124,40 +128,7 @@ impl<S: Store> Store for Compressed<S> {
         Ok(CompressedWriter::new(inner, *key, self.level, self.min_len))
     }
 
-    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        // The note stands among the trailers, which an update leaves alone.
-        self.inner.update(key, seen, head).await
-    }
-
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        self.inner.remove(key).await
-    }
-
-    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        self.inner.remove_if(key, seen).await
-    }
-
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.inner.remove_expired(now).await
-    }
-
-    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.inner.remove_tagged(tag).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        self.inner.clear().await
-    }
-
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
         scan::Unmarked::new(self.inner.scan())
-    }
-
-    async fn len(&self) -> Result<u64> {
-        self.inner.len().await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        self.inner.size_bytes().await
     }
 }

@@ -189,8 +189,9 @@ mod tests {
             let chunks = [start, checksum].map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
             let len = (start.len() + checksum.len()) as u64;
             let body = StoredBody::from_stream(len, stream::iter(chunks));
-            let body = unpacked(&Key::from_bytes([0; 32]), body, text.len() as u64).unwrap();
-            let pieces: Vec<_> = body.collect().now_or_never().unwrap();
+            let mut body = unpacked(&Key::from_bytes([0; 32]), body, text.len() as u64).unwrap();
+            let pieces = stream::poll_fn(|cx| body.poll_chunk(cx)).collect::<Vec<_>>();
+            let pieces = pieces.now_or_never().unwrap();
             assert_eq!(pieces.iter().all(Result::is_ok), is_whole);
             let read: usize = pieces.iter().flatten().map(Bytes::len).sum();
             assert_eq!(read == text.len(), is_whole);

@@ -159,6 +159,10 @@ impl<W: Writer> Writer for CompressedWriter<W> {
         };
         self.inner.finish(trailers).await
     }
+
+    async fn abort(self) {
+        self.inner.abort().await;
+    }
 }
 
 impl<W> fmt::Debug for CompressedWriter<W> {

@@ -273,7 +273,9 @@ impl<S: Store> Store for Faulty<S> {
         let Some(mut hit) = found else { return Ok(None) };
         let (plan, len) = (self.plan.clone(), hit.body.len());
         // Of each chunk, half comes, then the fault where there is one, then the rest.
-        let halves = hit.body.flat_map(|chunk| {
+        let mut body = hit.body;
+        let chunks = stream::poll_fn(move |cx| body.poll_chunk(cx));
+        let halves = chunks.flat_map(|chunk| {
             let halves = match chunk {
                 Ok(mut chunk) => {
                     let first = chunk.split_to(chunk.len() / 2);
@@ -351,5 +353,9 @@ impl<W: Writer> Writer for FaultyWriter<W> {
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         let Self { inner, plan } = self;
         plan.run(Operation::Finish, inner.finish(trailers)).await
+    }
+
+    async fn abort(self) {
+        self.inner.abort().await;
     }
 }

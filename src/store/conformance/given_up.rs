@@ -87,7 +87,9 @@ pub async fn what_was_given_up_does_not_come_behind_a_removal<S: Store>(store: &
                     &["old", "new"]
                 }
                 _ => {
-                    store.clear().await.expect("`clear` must answer");
+                    if !clear(store).await {
+                        continue;
+                    }
                     &["old", "new"]
                 }
             };

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use futures_util::{StreamExt, future};
+use futures_util::future;
 use http::{HeaderMap, HeaderValue};
 
 use super::{
@@ -37,7 +37,7 @@ pub async fn an_update_leaves_the_body_alone<S: Store>(store: &S) {
         assert_ne!(hit.version, seen, "an update must give a new version");
         pattern.check(hit.body, len).await;
     }
-    assert_eq!(len(store).await, 4, "an update adds no entry");
+    assert_len!(store, 4, "an update adds no entry");
 }
 
 /// An update for a version that is no longer there changes nothing: after another update, after a replacement, and
@@ -88,7 +88,7 @@ pub async fn a_removal_of_another_version_is_refused<S: Store>(store: &S) {
     assert!(!remove_if(second).await, "an update gives another version");
     assert!(remove_if(version(store, &key).await).await, "what was seen is still there");
     assert!(!remove_if(second).await, "there is nothing to remove");
-    assert_eq!(store.len().await.expect("the store counts"), 0);
+    assert_len!(store, 0);
 }
 
 /// An update of an entry that has gone, or never was, is refused and brings nothing into being.
@@ -101,7 +101,7 @@ pub async fn an_update_of_nothing_is_refused<S: Store>(store: &S) {
         assert!(!update(store, &key(name), seen, head).await, "nothing is there to update");
         assert!(!has(store, name).await, "a refused update must bring nothing into being");
     }
-    assert_eq!(len(store).await, 0);
+    assert_len!(store, 0);
     assert_eq!(remove_tagged(store, "tag").await, 0, "a refused update must leave no tag");
     assert_eq!(remove_expired(store, NOW).await, 0, "a refused update must leave no expiry");
 }
@@ -116,7 +116,9 @@ pub async fn every_write_gives_a_new_version<S: Store>(store: &S) {
         let written = version(store, &key).await;
         assert!(seen.insert(written), "a finished write must give a new version");
         assert_eq!(version(store, &key).await, written, "reading must give no new version");
-        assert_eq!(scan(store).await[0].version, written, "a scan must show the same version");
+        if let Some(listed) = scan(store).await {
+            assert_eq!(listed[0].version, written, "a scan must show the same version");
+        }
         assert!(update(store, &key, written, head("same")).await);
         assert!(seen.insert(version(store, &key).await), "an update must give a new version");
         if round % 3 == 0 {
@@ -155,7 +157,7 @@ pub async fn an_update_during_a_read_leaves_no_mixture<S: Store>(store: &S) {
     let mut body = hit.body;
     let mut offset = 0;
     let mut updated = false;
-    while let Some(Ok(chunk)) = body.next().await {
+    while let Some(Ok(chunk)) = body.chunk().await {
         assert!(pattern.matches(offset, &chunk), "an update must not change the body");
         offset += chunk.len() as u64;
         if !updated {

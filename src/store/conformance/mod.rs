@@ -65,7 +65,7 @@ pub use self::{
     round_trip::*,
 };
 
-/// Names the case that is running, should it panic.
+/// Prints the name of the case that is running if it panics.
 struct Running(&'static str);
 
 impl Drop for Running {
@@ -76,21 +76,42 @@ impl Drop for Running {
     }
 }
 
+/// Each case, and in parentheses the methods with a default that it is about.
 macro_rules! every {
-    ($($case:ident)*) => {
+    ($($case:ident $(($($needs:ident),+))?)*) => {
         /// The names of the cases that [`all`] runs, in its order.
         pub const CASES: &[&str] = &[$(stringify!($case)),*];
 
-        /// Runs every case but [`isolation`], [`shared`] and [`reopen`], each with a store of its own from `factory`.
+        /// Runs every case except [`isolation`], [`shared`] and [`reopen`], each with a new store from
+        /// `factory`.
+        ///
+        /// If the store does not implement a method with a default, the cases about that method are
+        /// skipped, and the other cases check nothing with it. Standard error says which.
         ///
         /// # Panics
         ///
-        /// At the first promise that is not kept; the name of the case is on standard error.
+        /// At the first promise that the store does not keep. The name of the case is printed on
+        /// standard error.
         pub async fn all<S: Store>(factory: impl AsyncFn() -> S) {
+            let unsupported = support::unsupported(&factory().await).await;
+            let mut skipped = Vec::new();
             $({
-                let _running = Running(stringify!($case));
-                $case(&factory().await).await;
+                let needs: &[&str] = &[$($(stringify!($needs)),+)?];
+                if needs.iter().any(|method| unsupported.contains(method)) {
+                    skipped.push(stringify!($case));
+                } else {
+                    let _running = Running(stringify!($case));
+                    $case(&factory().await).await;
+                }
             })*
+            if !unsupported.is_empty() {
+                eprintln!(
+                    "store::conformance: the store does not implement {}. Cases that were skipped: {}. \
+                     The other cases checked nothing with these methods.",
+                    unsupported.join(", "),
+                    skipped.join(", "),
+                );
+            }
         }
     };
 }
@@ -109,6 +130,7 @@ every! {
     // Nothing half-written is visible, and replacing is atomic.
     nothing_is_visible_before_finish
     a_dropped_writer_leaves_nothing
+    an_aborted_writer_leaves_nothing
     an_entry_stays_until_its_replacement_is_finished
     a_reader_never_sees_a_mixture
     the_writer_that_finishes_last_wins
@@ -138,14 +160,14 @@ every! {
     a_tag_removes_what_carries_it_and_nothing_else
     tags_of_any_characters_are_told_apart
     the_tag_index_follows_replacement_update_and_removal
-    a_cleared_store_is_like_a_new_one
+    a_cleared_store_is_like_a_new_one (clear)
     a_thousand_of_ten_thousand_expire
     // What there is.
-    a_scan_sees_each_entry_once
-    a_scan_during_changes_sees_what_stays_once
-    a_scan_may_be_dropped_midway
-    len_counts_finished_entries
-    the_size_grows_and_shrinks
+    a_scan_sees_each_entry_once (scan)
+    a_scan_during_changes_sees_what_stays_once (scan)
+    a_scan_may_be_dropped_midway (scan)
+    len_counts_finished_entries (len)
+    the_size_grows_and_shrinks (size_bytes)
     // Handles.
     a_clone_is_the_same_store
 }

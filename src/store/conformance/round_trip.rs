@@ -230,7 +230,7 @@ pub async fn keys_that_differ_in_one_bit_are_different<S: Store>(store: &S) {
     for key in &keys {
         store_at(store, key, head("key"), key.to_string()).await;
     }
-    assert_eq!(len(store).await, keys.len() as u64, "each key must be an entry");
+    assert_len!(store, keys.len() as u64, "each key must be an entry");
     for key in &keys {
         let body = read(get(store, key).await.body).await;
         assert_eq!(body, key.to_string().as_bytes(), "each key must have its own entry");

@@ -8,10 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method, Response};
 
-use super::super::{Hit, Scanned, Store, StoredBody, Version, Writer};
+use super::super::{ErrorKind, Hit, Result, Scanned, Store, StoredBody, Version, Writer};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 /// 2100-01-01. Far ahead, so that a server that expires entries by its own clock keeps these.
@@ -100,17 +100,62 @@ pub(super) async fn remove_tagged<S: Store>(store: &S, tag: &str) -> u64 {
     store.remove_tagged(tag).await.expect("`remove_tagged` must answer")
 }
 
-pub(super) async fn len<S: Store>(store: &S) -> u64 {
-    store.len().await.expect("`len` must answer")
+/// Returns `None` if the store does not implement the operation.
+fn supported<T>(outcome: Result<T>, method: &str) -> Option<T> {
+    match outcome {
+        Ok(value) => Some(value),
+        Err(error) if error.kind() == ErrorKind::Unsupported => None,
+        Err(error) => panic!("`{method}` must answer: {error:#}"),
+    }
 }
 
-pub(super) async fn size<S: Store>(store: &S) -> u64 {
-    store.size_bytes().await.expect("`size_bytes` must answer")
+pub(super) async fn len<S: Store>(store: &S) -> Option<u64> {
+    supported(store.len().await, "len")
 }
 
-pub(super) async fn scan<S: Store>(store: &S) -> Vec<Scanned> {
-    let items: Vec<_> = store.scan().collect().await;
-    items.into_iter().map(|item| item.expect("a scan of sound entries has no errors")).collect()
+/// Checks the number of entries, if the store implements `len`.
+macro_rules! assert_len {
+    ($store:expr, $expected:expr $(, $($message:tt)+)?) => {
+        if let Some(len) = $crate::store::conformance::support::len($store).await {
+            assert_eq!(len, $expected $(, $($message)+)?);
+        }
+    };
+}
+
+/// Checks the number of items of a scan, if the store implements `scan`.
+macro_rules! assert_listed {
+    ($store:expr, $expected:expr, $($message:tt)+) => {
+        if let Some(listed) = $crate::store::conformance::support::scan($store).await {
+            assert_eq!(listed.len(), $expected, $($message)+);
+        }
+    };
+}
+
+pub(super) use {assert_len, assert_listed};
+
+pub(super) async fn size<S: Store>(store: &S) -> Option<u64> {
+    supported(store.size_bytes().await, "size_bytes")
+}
+
+/// Clears the store. Returns `false` if the store does not implement it.
+pub(super) async fn clear<S: Store>(store: &S) -> bool {
+    supported(store.clear().await, "clear").is_some()
+}
+
+pub(super) async fn scan<S: Store>(store: &S) -> Option<Vec<Scanned>> {
+    let items: Result<Vec<_>> = store.scan().try_collect().await;
+    supported(items, "scan")
+}
+
+/// The methods with a default that the store, which is empty, does not implement.
+pub(super) async fn unsupported<S: Store>(store: &S) -> Vec<&'static str> {
+    let supported = [
+        ("clear", clear(store).await),
+        ("scan", scan(store).await.is_some()),
+        ("len", len(store).await.is_some()),
+        ("size_bytes", size(store).await.is_some()),
+    ];
+    supported.into_iter().filter(|(_, is_there)| !is_there).map(|(method, _)| method).collect()
 }
 
 pub(super) async fn read(body: StoredBody) -> Vec<u8> {
@@ -123,7 +168,7 @@ pub(super) async fn read(body: StoredBody) -> Vec<u8> {
 /// The whole body, or `None` where reading it failed.
 pub(super) async fn try_read(mut body: StoredBody) -> Option<Vec<u8>> {
     let mut read = Vec::new();
-    while let Some(chunk) = body.next().await {
+    while let Some(chunk) = body.chunk().await {
         read.extend_from_slice(&chunk.ok()?);
         yield_now().await;
     }
@@ -242,7 +287,7 @@ impl Pattern {
     pub(super) async fn check(&self, mut body: StoredBody, len: u64) {
         assert_eq!(body.len(), len, "a body's `len` must be its length before it is read");
         let mut offset = 0;
-        while let Some(chunk) = body.next().await {
+        while let Some(chunk) = body.chunk().await {
             let chunk = chunk.expect("a body that nobody touches must be read to its end");
             assert!(!chunk.is_empty(), "a body yields no empty chunks");
             assert!(

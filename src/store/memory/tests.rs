@@ -59,7 +59,7 @@ fn get(store: &Memory, number: u64) -> Option<Hit> {
 }
 
 fn read(body: StoredBody) -> Vec<u8> {
-    now(body.map(Result::unwrap).collect::<Vec<_>>()).concat()
+    now(body.bytes()).unwrap().to_vec()
 }
 
 fn size(store: &Memory) -> u64 {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{Error, ErrorKind, Result, Writer as StoreWriter, chunked::Chunked},
+    store::{Error, ErrorKind, Result, Writer as StoreWriter, chunked::Chunked, needs_runtime},
 };
 
 /// How often the entry is published anew where another writer made one under the same key at the same moment.
@@ -129,6 +129,16 @@ impl StoreWriter for Writer {
         // From here on it may be the entry's, whatever comes back.
         let publishing = Publishing { shared: self.shared.clone(), file: self.file.take() };
         self.shared.change(&self.key, publishing.publish(self.key, document)).await
+    }
+
+    async fn abort(mut self) {
+        // The drop retires it if this future is dropped amid its work.
+        if let Some(file) = &self.file
+            && needs_runtime::when_used(fault::STORE).is_ok()
+        {
+            set_aside(&self.shared, vec![file.id]).await;
+            self.file = None;
+        }
     }
 }
 

@@ -144,19 +144,30 @@ impl StoreWriter for Writer {
         forget_one(&self.shared, &self.key, header_of(&self.key, old)).await;
         Ok(())
     }
+
+    async fn abort(mut self) {
+        // The drop removes it if this future is dropped amid its work.
+        if let Some(staged) = &self.staged {
+            remove_staged(&self.shared, staged).await;
+            self.staged = None;
+        }
+    }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         let Some(staged) = self.staged.take() else { return };
-        // Without a runtime, or where the server is not reached, the body goes by itself.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let shared = self.shared.clone();
-            runtime.spawn(async move {
-                drop(shared.link.ask(redis::cmd("UNLINK").arg(&staged.name)).await);
-            });
+            runtime.spawn(async move { remove_staged(&shared, &staged).await });
         }
     }
+}
+
+/// Removes a body that will not be published. Without a runtime, or if the server cannot be reached,
+/// the body expires.
+async fn remove_staged(shared: &Shared, staged: &Staged) {
+    drop(shared.link.ask(redis::cmd("UNLINK").arg(&staged.name)).await);
 }
 
 impl fmt::Debug for Writer {

@@ -60,8 +60,10 @@ fn used_up() -> Error {
 impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         self.len = self.len.saturating_add(chunk.len() as u64);
-        if self.len > self.tiers.max_body {
-            self.near = None;
+        if self.len > self.tiers.max_body
+            && let Some(near) = self.near.take()
+        {
+            near.abort().await;
         }
         if let Some(near) = &mut self.near
             && let Err(error) = near.write(chunk.clone()).await
@@ -77,6 +79,15 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
         match &mut self.far {
             Err(error) if self.near.is_none() => Err(std::mem::replace(error, used_up())),
             _ => Ok(()),
+        }
+    }
+
+    async fn abort(self) {
+        if let Some(near) = self.near {
+            near.abort().await;
+        }
+        if let Ok(far) = self.far {
+            far.abort().await;
         }
     }
 

@@ -9,12 +9,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_core::Stream;
 use http::HeaderMap;
 
 use self::limit::Limit;
-use super::{Hit, Result, Scanned, Store, StoredBody, Version, Writer};
-use crate::{entry::Head, error::ConfigError, key::Key, time::Timestamp};
+use super::{Hit, Result, Store, StoredBody, Version, Writer, forward::forward};
+use crate::{entry::Head, error::ConfigError, key::Key};
 
 mod body;
 mod limit;
@@ -87,6 +86,9 @@ impl<S> Timeout<S> {
 impl<S: Store> Store for Timeout<S> {
     type Writer = TimeoutWriter<S::Writer>;
 
+    // No request waits for these.
+    forward!(get_ref: remove_expired, clear, scan<S>, len, size_bytes);
+
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         self.limit.check()?;
         let found = self.limit.bound("reading", Some(key), self.inner.get(key)).await?;
@@ -112,28 +114,8 @@ impl<S: Store> Store for Timeout<S> {
         self.limit.bound("removing", Some(key), self.inner.remove_if(key, seen)).await
     }
 
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.inner.remove_expired(now).await
-    }
-
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
         self.limit.bound("removing", None, self.inner.remove_tagged(tag)).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        self.inner.clear().await
-    }
-
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
-        self.inner.scan()
-    }
-
-    async fn len(&self) -> Result<u64> {
-        self.inner.len().await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        self.inner.size_bytes().await
     }
 }
 
@@ -163,5 +145,14 @@ impl<W: Writer> Writer for TimeoutWriter<W> {
 
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         self.limit.bound("writing", Some(&self.key), self.inner.finish(trailers)).await
+    }
+
+    async fn abort(self) {
+        let step = async {
+            self.inner.abort().await;
+            Ok(())
+        };
+        // If it takes too long, it is dropped, which gives the entry up as well.
+        let _late = self.limit.bound("removing", Some(&self.key), step).await;
     }
 }
