@@ -4,10 +4,11 @@ use std::fmt;
 
 use crate::key::Key;
 
-/// What all spans and events are filed under, wherever in the crate they are made.
+/// The target of every span and event of this crate, whichever file makes it.
 pub(super) const TARGET: &str = "larder";
 
-/// A key by its first eight digits: enough to tell calls apart. The error of a store may name a damaged entry's in full.
+/// The first eight digits of a key, which are enough to tell calls apart. The error of a store may
+/// contain the full key of a damaged entry.
 pub(super) struct Short(pub(super) Key);
 
 impl fmt::Display for Short {

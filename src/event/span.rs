@@ -1,5 +1,6 @@
-//! The span of a call (feature `tracing`): entered whenever the call is polled, and when it is dropped before its end, so
-//! that what the inner service and all destructors do meanwhile lies within it. Without the feature, nothing is left of it.
+//! The span of a call (feature `tracing`). It is entered whenever the call is polled, and when the
+//! call is dropped before its end, so that everything that the inner service and destructors do
+//! lies within the span. Without the feature, this file compiles to nothing.
 
 use std::{
     future::Future,
@@ -15,7 +16,8 @@ pin_project! {
     /// A future in a span of its own.
     #[derive(Debug)]
     pub(crate) struct Spanned<F> {
-        // Until it has ended, or is dropped: within the span, as destructors have things to tell.
+        // Set to `None` at the end. A drop before that happens within the span, since destructors
+        // log too.
         #[pin]
         inner: Option<F>,
         span: Span,
@@ -37,7 +39,8 @@ impl<F: Future> Spanned<F> {
         Self { inner: Some(inner), span: Span::call(observer) }
     }
 
-    /// A refresh in the background. It may outlive the request that began it, so it only follows from that one.
+    /// A background refresh. It may outlive the request that began it, so its span follows from the
+    /// span of that request.
     pub(crate) fn refresh(observer: &Observer, key: &crate::Key, inner: F) -> Self {
         Self { inner: Some(inner), span: Span::refresh(observer, key) }
     }
@@ -50,7 +53,7 @@ impl<F: Future> Future for Spanned<F> {
         let mut this = self.project();
         this.span.poll(|| {
             let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-                // It has ended; there is nothing more to come.
+                // The future has ended.
                 return Poll::Pending;
             };
             let polled = inner.poll(cx);
@@ -121,7 +124,7 @@ mod traced {
                 return poll();
             }
             let _entered = self.span.enter();
-            // A cache behind this one may be polled within: to each its own time.
+            // The inner service may contain another cache, whose store time is its own.
             let around = store_time::replace(self.store_time);
             let polled = poll();
             self.store_time = store_time::replace(around);

@@ -1,18 +1,19 @@
-//! How long the store has taken for the call that is being polled.
+//! How much time the store has taken of the call that is being polled.
 
 use std::{cell::Cell, time::Duration};
 
 thread_local! {
-    /// Of the call that is being polled on this thread.
+    /// The store time of the call that this thread is polling.
     static STORE_TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// The store has answered the call that is being polled here.
+/// Adds to the store time of the call that this thread is polling.
 pub(super) fn store_took(elapsed: Duration) {
     STORE_TIME.set(STORE_TIME.get().saturating_add(elapsed));
 }
 
-/// Puts the time of another call in place of the one that is being polled here, which it returns.
+/// Sets the store time of the call that this thread polls from now on. Returns the time of the call
+/// before it.
 pub(super) fn replace(time: Duration) -> Duration {
     STORE_TIME.replace(time)
 }

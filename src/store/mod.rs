@@ -85,6 +85,7 @@ mod body;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod chunked;
 // Documentation only.
+mod annotation;
 #[cfg(any(doc, doctest))]
 pub mod choosing;
 #[cfg(feature = "compression")]
@@ -98,7 +99,6 @@ mod error;
 #[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
 mod evictions;
 mod forward;
-mod mark;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "mongodb")]
@@ -116,7 +116,7 @@ pub mod sqlite;
 mod tiered;
 mod timeout;
 #[cfg(any(feature = "memory", feature = "compression"))]
-mod turn;
+mod yield_now;
 
 pub use self::{
     any::{AnyStore, AnyWriter},

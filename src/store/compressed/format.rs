@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crate::{
     entry::Head,
     key::Key,
-    store::{Error, ErrorKind, Result, mark::Mark},
+    store::{Error, ErrorKind, Result, annotation::Annotator},
 };
 
 pub(super) const NAME: &str = "compressed";
 
-pub(super) const MARK: Mark = Mark { name: "larder-compressed", store: NAME };
+pub(super) const ANNOTATOR: Annotator = Annotator { name: "larder-compressed", store: NAME };
 
 /// How far back a match may lie, as a power of two: what an encoder and a decoder hold of a body. Bodies are read and
 /// written in parts, many at a time, and 256 KiB is what the cache holds of each as well.
@@ -20,18 +20,20 @@ pub(super) const WINDOW_LOG: u32 = 18;
 pub(super) const PIECE: usize = 64 << 10;
 
 /// The head as it was given, and the length of its body where that is compressed.
-pub(super) fn unmarked(key: &Key, head: Arc<Head>) -> Result<(Arc<Head>, Option<u64>)> {
-    let Some((note, trailers)) = MARK.take(key, &head)? else { return Ok((head, None)) };
+pub(super) fn without_annotation(key: &Key, head: Arc<Head>) -> Result<(Arc<Head>, Option<u64>)> {
+    let Some((annotation, trailers)) = ANNOTATOR.split(key, &head)? else {
+        return Ok((head, None));
+    };
     let kept = head.body_len();
-    let len = match note.split_once(' ') {
+    let len = match annotation.split_once(' ') {
         Some(("zstd", len)) => Some(len.parse().map_err(|_| {
             Error::new(
                 ErrorKind::Corrupt,
                 NAME,
-                format!("the entry of key {key} has a damaged note"),
+                format!("the entry of key {key} has a damaged annotation"),
             )
         })?),
-        None if note == "as-it-is" => None,
+        None if annotation == "as-it-is" => None,
         _ => {
             let message = format!("the entry of key {key} is compressed in an unknown way");
             return Err(Error::new(ErrorKind::Corrupt, NAME, message));

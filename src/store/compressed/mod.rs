@@ -16,7 +16,7 @@
 
 use futures_core::Stream;
 
-use self::format::unmarked;
+use self::format::without_annotation;
 use super::{Hit, Result, Scanned, Store, forward::forward};
 use crate::{entry::Head, error::ConfigError, key::Key};
 
@@ -115,7 +115,7 @@ impl<S: Store> Store for Compressed<S> {
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let Some(hit) = self.inner.get(key).await? else { return Ok(None) };
-        let (head, len) = unmarked(key, hit.head)?;
+        let (head, len) = without_annotation(key, hit.head)?;
         let body = match len {
             Some(len) => unpack::unpacked(key, hit.body, len)?,
             None => hit.body,
@@ -129,6 +129,6 @@ impl<S: Store> Store for Compressed<S> {
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
-        scan::Unmarked::new(self.inner.scan())
+        scan::WithoutAnnotations::new(self.inner.scan())
     }
 }

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use http::HeaderMap;
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
-use super::format::{MARK, NAME, PIECE, WINDOW_LOG};
+use super::format::{ANNOTATOR, NAME, PIECE, WINDOW_LOG};
 use crate::{
     key::Key,
-    store::{Error, ErrorKind, Result, Writer, turn::yield_now},
+    store::{Error, ErrorKind, Result, Writer, yield_now::yield_now},
 };
 
-/// What the note takes.
-const NOTE: usize = 48;
+/// What the annotation takes.
+const ANNOTATION: usize = 48;
 
 /// Compresses the body of one entry for the writer of the wrapped store.
 pub struct CompressedWriter<W> {
@@ -88,7 +88,7 @@ impl<W: Writer> CompressedWriter<W> {
             Ok(packed)
         });
         let packed = packed.map_err(|error| self.failed(error))?;
-        Ok(is_worth_it(whole.len(), packed.len() + NOTE).then_some(packed))
+        Ok(is_worth_it(whole.len(), packed.len() + ANNOTATION).then_some(packed))
     }
 
     async fn write_packed(&mut self, packed: Vec<u8>) -> Result<()> {
@@ -151,9 +151,9 @@ impl<W: Writer> Writer for CompressedWriter<W> {
             }
         };
         let trailers = if is_packed {
-            Some(MARK.put(trailers, &format!("zstd {}", self.len))?)
-        } else if MARK.is_in(trailers.as_ref()) {
-            Some(MARK.put(trailers, "as-it-is")?)
+            Some(ANNOTATOR.add(trailers, &format!("zstd {}", self.len))?)
+        } else if ANNOTATOR.is_in(trailers.as_ref()) {
+            Some(ANNOTATOR.add(trailers, "as-it-is")?)
         } else {
             trailers
         };

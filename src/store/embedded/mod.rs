@@ -4,13 +4,13 @@
 mod durability;
 mod failure;
 mod leases;
-mod marks;
-mod place;
+mod paths;
 mod queue;
 #[cfg(feature = "redb")]
 mod reader;
-mod room;
 mod task;
+mod visited;
+mod write_budget;
 
 pub use self::durability::Durability;
 #[cfg(feature = "redb")]
@@ -18,8 +18,8 @@ pub(super) use self::reader::Reader;
 pub(super) use self::{
     failure::Failure,
     leases::{Lease, Leases},
-    marks::Marks,
-    place::{in_cache_dir, io_kind, temporary},
+    paths::{in_cache_dir, io_kind, temporary},
     queue::{Envelope, QUEUE, Queue},
     task::{Task, here, off},
+    visited::Visited,
 };

@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 
 use tokio::sync::oneshot;
 
-use super::room::{Gate, Room};
+use super::write_budget::{Permit, WriteBudget};
 use crate::store::{Error, Result};
 
 /// How many bytes may wait for the writer thread or be in its transaction; who has more waits.
@@ -18,20 +18,20 @@ pub(in crate::store) struct Envelope<C> {
     pub(in crate::store) command: C,
     pub(in crate::store) reply: Option<oneshot::Sender<Result<u64>>>,
     /// Given back when the command has been carried out.
-    pub(in crate::store) room: Option<Room>,
+    pub(in crate::store) permit: Option<Permit>,
 }
 
 impl<C> Envelope<C> {
     /// A command whose outcome nobody waits for.
     pub(in crate::store) fn new(command: C) -> Self {
-        Self { command, reply: None, room: None }
+        Self { command, reply: None, permit: None }
     }
 }
 
 /// A sender of commands to one thread.
 pub(in crate::store) struct Queue<C> {
     sender: mpsc::Sender<Envelope<C>>,
-    gate: Arc<Gate>,
+    budget: Arc<WriteBudget>,
     /// What it means that the thread has ended.
     closed: Box<dyn Fn() -> Error + Send + Sync>,
 }
@@ -41,7 +41,7 @@ impl<C> Queue<C> {
         closed: impl Fn() -> Error + Send + Sync + 'static,
     ) -> (Self, mpsc::Receiver<Envelope<C>>) {
         let (sender, commands) = mpsc::channel();
-        (Self { sender, gate: Gate::new(QUEUE), closed: Box::new(closed) }, commands)
+        (Self { sender, budget: WriteBudget::new(QUEUE), closed: Box::new(closed) }, commands)
     }
 
     /// A sender for those who need no room.
@@ -55,8 +55,8 @@ impl<C> Queue<C> {
     }
 
     /// Waits for room in the queue for a command that carries `bytes`.
-    pub(in crate::store) async fn room(&self, bytes: usize) -> Room {
-        self.gate.enter(bytes.clamp(COMMAND, QUEUE)).await
+    pub(in crate::store) async fn permit(&self, bytes: usize) -> Permit {
+        self.budget.acquire(bytes.clamp(COMMAND, QUEUE)).await
     }
 
     /// Gives a command, having waited for room.
@@ -64,28 +64,30 @@ impl<C> Queue<C> {
         &self,
         command: C,
         reply: Option<oneshot::Sender<Result<u64>>>,
-        room: Room,
+        permit: Permit,
     ) -> Result<()> {
-        self.sender.send(Envelope { command, reply, room: Some(room) }).map_err(|_| (self.closed)())
+        self.sender
+            .send(Envelope { command, reply, permit: Some(permit) })
+            .map_err(|_| (self.closed)())
     }
 
     /// Gives a command and waits for its outcome.
     pub(in crate::store) async fn ask(&self, command: C, bytes: usize) -> Result<u64> {
-        let room = self.room(bytes).await;
-        self.ask_with(command, room).await
+        let permit = self.permit(bytes).await;
+        self.ask_with(command, permit).await
     }
 
     /// As [`ask`](Queue::ask), having waited for room.
-    pub(in crate::store) async fn ask_with(&self, command: C, room: Room) -> Result<u64> {
+    pub(in crate::store) async fn ask_with(&self, command: C, permit: Permit) -> Result<u64> {
         let (reply, outcome) = oneshot::channel();
-        self.send(command, Some(reply), room)?;
+        self.send(command, Some(reply), permit)?;
         outcome.await.unwrap_or_else(|_| Err((self.closed)()))
     }
 
     /// Gives the last command, past all that wait for room; `None` where the thread has ended already.
     pub(in crate::store) fn close(&self, command: C) -> Option<oneshot::Receiver<Result<u64>>> {
         let (reply, outcome) = oneshot::channel();
-        let envelope = Envelope { command, reply: Some(reply), room: None };
+        let envelope = Envelope { command, reply: Some(reply), permit: None };
         self.sender.send(envelope).is_ok().then_some(outcome)
     }
 }

@@ -34,7 +34,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Evicted, Hit, Result, Scanned, Store, Version, turn::yield_now};
+use super::{Evicted, Hit, Result, Scanned, Store, Version, yield_now::yield_now};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod body;

@@ -53,7 +53,7 @@ pub(super) async fn get(shared: &Arc<Shared>, key: &Key) -> Result<Option<Hit>> 
         };
         return Ok(Some(Hit::new(Arc::new(record.head), version, body)));
     }
-    Err(last.map_or_else(|| fault::strange(shared.link.place()), |(_, error)| error))
+    Err(last.map_or_else(|| fault::strange(shared.link.server()), |(_, error)| error))
 }
 
 async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<StoredBody> {

@@ -71,7 +71,7 @@ impl Builder {
         Self::new(Source::Database(database))
     }
 
-    /// The database, in place of the one that the URL names behind the hosts. Default `larder`.
+    /// The database, in server of the one that the URL names behind the hosts. Default `larder`.
     pub fn database(mut self, name: impl Into<String>) -> Self {
         self.database = Some(name.into());
         self
@@ -130,7 +130,7 @@ impl Builder {
     pub(super) async fn into_shared(self) -> Result<Shared> {
         self.check()?;
         needs_runtime::when_made(STORE)?;
-        let (database, place) = self.open().await?;
+        let (database, server) = self.open().await?;
         let unacknowledged = Some(Acknowledgment::Nodes(0));
         if database.write_concern().is_some_and(|concern| concern.w == unacknowledged) {
             return Err(invalid(
@@ -139,7 +139,7 @@ impl Builder {
         }
         let collections = Collections::new(&database, self.namespace);
         Ok(Shared {
-            link: Link::new(database, place, self.timeout),
+            link: Link::new(database, server, self.timeout),
             collections,
             inline_limit: self.inline_limit,
             chunk_size: self.chunk_size,
@@ -175,10 +175,10 @@ impl Builder {
         let (client, given) = match &self.source {
             Source::Url(url) => {
                 let options = self.options(url).await?;
-                let place: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
+                let server: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
                 let client = Client::with_options(options).map_err(|error| refused(url, error))?;
                 let database = self.choose(&client, client.default_database().as_ref())?;
-                return Ok((database, place.join(",")));
+                return Ok((database, server.join(",")));
             }
             Source::Client(client) => (client, client.default_database()),
             Source::Database(database) => (database.client(), Some(database.clone())),
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!((shared.inline_limit, shared.chunk_size), (256 * 1024, 255 * 1024));
         assert_eq!((shared.grace, shared.linger), (Duration::ZERO, Duration::from_secs(60)));
         assert_eq!(shared.link.limit(), Duration::from_secs(2));
-        assert_eq!(shared.link.place(), "localhost:27017");
+        assert_eq!(shared.link.server(), "localhost:27017");
         let names = [&shared.collections.entries, &shared.collections.files]
             .map(|collection| collection.name().to_owned());
         assert_eq!(names, ["larder.entries", "larder.files"]);

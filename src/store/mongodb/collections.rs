@@ -53,7 +53,7 @@ impl Collections {
     pub(super) async fn restore(&self, link: &Link, grace: Duration) -> Result<()> {
         match self.create_expiry(link, seconds(grace)).await? {
             Err(error) if !fault::is_index_conflict(&error) => {
-                return Err(fault::error(link.place(), error));
+                return Err(fault::error(link.server(), error));
             }
             _ => {}
         }
@@ -99,7 +99,7 @@ impl Collections {
         let seconds = seconds(grace);
         let Err(conflict) = self.create_expiry(link, seconds).await? else { return Ok(()) };
         if !fault::is_index_conflict(&conflict) {
-            return Err(fault::error(link.place(), conflict));
+            return Err(fault::error(link.server(), conflict));
         }
         if let Some(seconds) = seconds {
             let change = doc! {
@@ -120,11 +120,11 @@ impl Collections {
             if let Err(error) = dropped
                 && !fault::is_not_there(&error)
             {
-                return Err(fault::error(link.place(), error));
+                return Err(fault::error(link.server(), error));
             }
         }
         let created = self.create_expiry(link, seconds).await?;
-        created.map_err(|error| fault::error(link.place(), error))
+        created.map_err(|error| fault::error(link.server(), error))
     }
 
     async fn create_expiry(&self, link: &Link, seconds: Option<u64>) -> Result<MongoResult<()>> {
@@ -144,7 +144,7 @@ impl Collections {
         let answer = link.ask(async move { database.run_command(list).await }).await?;
         let indexes =
             answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        let indexes = indexes.map_err(|_| fault::strange(link.place()))?;
+        let indexes = indexes.map_err(|_| fault::strange(link.server()))?;
         let names = indexes.iter().filter_map(|index| {
             let index = index.as_document()?;
             let name = index.get_str("name").ok()?;

@@ -19,20 +19,20 @@ const DENIED: [i32; 2] = [13, 18];
 const INDEX_CONFLICT: [i32; 2] = [85, 86];
 const NOT_THERE: [i32; 2] = [26, 27];
 
-/// The error of this store with the driver's as its source. `place` is the server, without credentials.
-pub(super) fn error(place: &str, error: MongoError) -> Error {
+/// The error of this store with the driver's as its source. `server` is the server, without credentials.
+pub(super) fn error(server: &str, error: MongoError) -> Error {
     let kind = kind(&error);
     let message = match kind {
-        ErrorKind::Full => format!("{place} takes no more; make room on its disk"),
+        ErrorKind::Full => format!("{server} takes no more; make room on its disk"),
         ErrorKind::Denied => {
-            format!("{place} refused access; check the login and the rights that it has")
+            format!("{server} refused access; check the login and the rights that it has")
         }
-        ErrorKind::TooLarge => format!("{place} takes no document of that size"),
-        ErrorKind::Invalid => format!("{place} cannot be asked with these settings"),
+        ErrorKind::TooLarge => format!("{server} takes no document of that size"),
+        ErrorKind::Invalid => format!("{server} cannot be asked with these settings"),
         ErrorKind::Incompatible => {
-            format!("{place} speaks a protocol that the driver does not know")
+            format!("{server} speaks a protocol that the driver does not know")
         }
-        _ => format!("{place} cannot be asked now"),
+        _ => format!("{server} cannot be asked now"),
     };
     Error::new(kind, STORE, message).with_source(error)
 }
@@ -63,7 +63,7 @@ fn code(error: &MongoError) -> Option<i32> {
     }
 }
 
-/// Whether another document has the same `_id`, or the same place in a file.
+/// Whether another document has the same `_id`, or the same server in a file.
 pub(super) fn is_duplicate(error: &MongoError) -> bool {
     code(error) == Some(DUPLICATE_KEY)
 }
@@ -88,8 +88,8 @@ pub(super) fn is_broken(error: &MongoError) -> bool {
     matches!(&*error.kind, MongoKind::Io(_) | MongoKind::ConnectionPoolCleared { .. })
 }
 
-pub(super) fn slow(place: &str, limit: std::time::Duration) -> Error {
-    let message = format!("{place} did not answer within {limit:?}");
+pub(super) fn slow(server: &str, limit: std::time::Duration) -> Error {
+    let message = format!("{server} did not answer within {limit:?}");
     Error::new(ErrorKind::Unavailable, STORE, message)
 }
 
@@ -122,7 +122,7 @@ pub(super) fn too_large(key: &Key) -> Error {
 }
 
 /// The server answered something that no server should.
-pub(super) fn strange(place: &str) -> Error {
-    let message = format!("{place} gave an answer that makes no sense; is it a MongoDB server?");
+pub(super) fn strange(server: &str) -> Error {
+    let message = format!("{server} gave an answer that makes no sense; is it a MongoDB server?");
     Error::new(ErrorKind::Other, STORE, message)
 }

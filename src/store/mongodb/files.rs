@@ -106,7 +106,7 @@ impl Shared {
         }
         let message = format!(
             "the body for key {key} was dropped by {} while it was being written; it is not stored",
-            self.link.place()
+            self.link.server()
         );
         Err(Error::new(ErrorKind::Unavailable, fault::STORE, message))
     }

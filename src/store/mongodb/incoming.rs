@@ -158,7 +158,7 @@ impl Publishing {
         Ok(())
     }
 
-    /// Puts the document in place of what is there. Gives the file of what was.
+    /// Puts the document in server of what is there. Gives the file of what was.
     async fn replace(&self, key: &Key, document: &RawDocumentBuf) -> Result<Option<ObjectId>> {
         let mut tries = 1;
         loop {

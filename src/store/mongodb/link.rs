@@ -3,7 +3,7 @@
 //!
 //! Each command runs in a task of its own, to its end or the limit. A caller that goes away amid it breaks no connection,
 //! as the driver would, and one that pauses finds the answer, not a limit that passed while nobody looked. What changes an
-//! entry keeps its place in the order nevertheless: see `order`.
+//! entry keeps its server in the order nevertheless: see `order`.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,7 +25,7 @@ pub(super) struct Link(Arc<Inner>);
 struct Inner {
     database: Database,
     /// The server as messages name it.
-    place: String,
+    server: String,
     limit: Duration,
     state: Mutex<State>,
 }
@@ -41,12 +41,12 @@ struct State {
 }
 
 impl Link {
-    pub(super) fn new(database: Database, place: String, limit: Duration) -> Self {
-        Self(Arc::new(Inner { database, place, limit, state: Mutex::default() }))
+    pub(super) fn new(database: Database, server: String, limit: Duration) -> Self {
+        Self(Arc::new(Inner { database, server, limit, state: Mutex::default() }))
     }
 
-    pub(super) fn place(&self) -> &str {
-        &self.0.place
+    pub(super) fn server(&self) -> &str {
+        &self.0.server
     }
 
     pub(super) fn limit(&self) -> Duration {
@@ -61,7 +61,7 @@ impl Link {
         &self,
         asking: impl Future<Output = MongoResult<T>> + Send + 'static,
     ) -> Result<T> {
-        self.try_ask(asking).await?.map_err(|error| fault::error(self.place(), error))
+        self.try_ask(asking).await?.map_err(|error| fault::error(self.server(), error))
     }
 
     /// As [`ask`](Self::ask), with what the driver says left to the caller to judge.
@@ -69,7 +69,7 @@ impl Link {
         &self,
         asking: impl Future<Output = MongoResult<T>> + Send + 'static,
     ) -> Result<MongoResult<T>> {
-        self.gate()?;
+        self.check_reachable()?;
         let link = self.clone();
         // Not ended where the caller goes away: that would cost the connection.
         let task = tokio::spawn(async move { link.attempt(asking).await });
@@ -83,7 +83,7 @@ impl Link {
         let Ok(answer) = tokio::time::timeout(self.limit(), asking).await else {
             // One command may be slow, and the server still there.
             self.probe();
-            return Err(fault::slow(self.place(), self.limit()));
+            return Err(fault::slow(self.server(), self.limit()));
         };
         match &answer {
             Err(error) if fault::is_no_server(error) => {
@@ -97,11 +97,11 @@ impl Link {
     }
 
     /// Refuses at once while no server answers, and sees to it that somebody finds out when one does again.
-    pub(super) fn gate(&self) -> Result<()> {
+    pub(super) fn check_reachable(&self) -> Result<()> {
         needs_runtime::when_used(fault::STORE)?;
         let Some(why) = self.state().down.clone() else { return Ok(()) };
         self.probe();
-        let message = format!("{} cannot be reached: {why}", self.place());
+        let message = format!("{} cannot be reached: {why}", self.server());
         Err(Error::new(ErrorKind::Unavailable, fault::STORE, message))
     }
 

@@ -124,5 +124,5 @@ pub(super) async fn size(shared: &Shared) -> Result<u64> {
         Bson::Double(sum) => Some(*sum as u64),
         _ => None,
     };
-    sum.ok_or_else(|| fault::strange(shared.link.place()))
+    sum.ok_or_else(|| fault::strange(shared.link.server()))
 }

@@ -216,7 +216,7 @@ impl Builder {
 impl fmt::Debug for MongoDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoDb")
-            .field("server", &self.shared.link.place())
+            .field("server", &self.shared.link.server())
             .field("database", &self.shared.link.database().name())
             .field("namespace", &self.namespace())
             .finish_non_exhaustive()

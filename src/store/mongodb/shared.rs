@@ -42,7 +42,7 @@ impl Shared {
     }
 
     pub(super) fn fault(&self, error: mongodb::error::Error) -> Error {
-        fault::error(self.link.place(), error)
+        fault::error(self.link.server(), error)
     }
 }
 
@@ -78,7 +78,7 @@ impl Shared {
         if before.is_empty() {
             return Ok(());
         }
-        self.link.gate()?;
+        self.link.check_reachable()?;
         let ended = async {
             for mut running in before {
                 // Nothing is ever sent: this is its end.
@@ -86,7 +86,7 @@ impl Shared {
             }
         };
         let limit = self.link.limit();
-        let late = |_| fault::slow(self.link.place(), limit);
+        let late = |_| fault::slow(self.link.server(), limit);
         tokio::time::timeout(limit, ended).await.map_err(late)
     }
 }

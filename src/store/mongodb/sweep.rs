@@ -244,7 +244,7 @@ impl Shared {
         let hello = self.link.ask(async move { database.run_command(doc! { "hello": 1 }).await });
         match hello.await?.get("localTime") {
             Some(Bson::DateTime(time)) => Ok(from_date(*time)),
-            _ => Err(fault::strange(self.link.place())),
+            _ => Err(fault::strange(self.link.server())),
         }
     }
 }

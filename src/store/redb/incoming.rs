@@ -66,11 +66,11 @@ impl Writer {
     /// called again.
     async fn drain(&mut self) -> Result<()> {
         while self.pieces.len() > CHUNK {
-            let room = self.inner.shared.queue.room(CHUNK).await;
+            let permit = self.inner.shared.queue.permit(CHUNK).await;
             let payload = self.pieces.take(CHUNK);
             let body = self.body.get_or_insert_with(|| self.inner.shared.incoming());
             let command = Command::Chunk { body: body.clone(), index: self.index, payload };
-            self.inner.shared.queue.send(command, None, room)?;
+            self.inner.shared.queue.send(command, None, permit)?;
             self.sent += CHUNK as u64;
             let next = self.index.checked_add(1);
             self.index = next.ok_or_else(|| too_large(self.len(), u64::from(u32::MAX)))?;
@@ -108,11 +108,11 @@ impl StoreWriter for Writer {
         };
         check_tags(&head)?;
         let bytes = entry.head.len() + CHUNK.min(len as usize);
-        let room = self.inner.shared.queue.room(bytes).await;
+        let permit = self.inner.shared.queue.permit(bytes).await;
         // From here on the thread sees to the body, whatever comes of the entry.
         let command =
             Command::Put { key: self.key, entry: Box::new(entry), body: self.body.take() };
-        self.inner.shared.queue.ask_with(command, room).await.map(drop)
+        self.inner.shared.queue.ask_with(command, permit).await.map(drop)
     }
 }
 

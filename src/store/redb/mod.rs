@@ -70,7 +70,7 @@
 //! newer layout is refused, one of an older layout emptied, any other redb database left alone. redb trusts the structure of its pages and can panic where that is damaged; the panic is caught
 //! and becomes such an error too (not in a program built with `panic = "abort"`).
 //!
-//! A new file can be read and written by its owner alone: responses may be private. It takes up to about twice the size
+//! A new file can be read and written by its writer_id alone: responses may be private. It takes up to about twice the size
 //! of its entries (redb's pages are powers of two), does not shrink when entries go, and uses the room again.
 
 use std::{
@@ -172,10 +172,10 @@ impl Redb {
     }
 
     fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
-        let owner = writer::owner();
+        let writer_id = writer::writer_id();
         let (db, left) = open::open(&config)?;
         let (shared, commands) = Shared::new(config, db);
-        let writer = writer::Thread::new(shared.clone(), commands, owner, left);
+        let writer = writer::Thread::new(shared.clone(), commands, writer_id, left);
         let thread = thread::Builder::new()
             .name("larder-redb".to_owned())
             .spawn(move || writer.run())

@@ -108,7 +108,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
     if len != head.body_len() {
         return Err(corrupt_entry(key, "a body of another length than its head says"));
     }
-    shared.marks.set(key.as_bytes());
+    shared.visited.set(key.as_bytes());
     let version = Version::new(record.header.version);
     Ok(Some(Found { head: Arc::new(head), version, body }))
 }

@@ -21,14 +21,14 @@ use crate::{
     entry::Head,
     store::{
         Error, Result, Version,
-        embedded::{self, Failure, Leases, Marks, Queue},
+        embedded::{self, Failure, Leases, Queue, Visited},
         evictions::Evictions,
     },
 };
 
 pub(super) struct Shared {
     pub(super) config: Config,
-    pub(super) marks: Marks,
+    pub(super) visited: Visited,
     pub(super) evictions: Evictions,
     slot: RwLock<Slot>,
     snapshot: RwLock<Latest>,
@@ -120,7 +120,7 @@ impl Shared {
         let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
         let shared = Self {
             config,
-            marks: Marks::new(),
+            visited: Visited::new(),
             evictions: Evictions::default(),
             slot: RwLock::new(Slot { state: Open::Yes(db), opening: 0 }),
             snapshot: RwLock::default(),

@@ -132,20 +132,20 @@ impl Builder {
         self
     }
 
-    /// Under which name, if any, and with which password the servers are asked, in place of what the URL says. With
+    /// Under which name, if any, and with which password the servers are asked, in server of what the URL says. With
     /// Sentinels, what their URLs say is for them alone, and this is for the servers that they name.
     pub fn login(mut self, user: Option<&str>, password: impl Into<String>) -> Self {
         self.login = Some((user.map(str::to_owned), password.into()));
         self
     }
 
-    /// The number of the database, in place of the URL's. Default 0, the only one that a cluster has.
+    /// The number of the database, in server of the URL's. Default 0, the only one that a cluster has.
     pub fn database(mut self, number: u32) -> Self {
         self.database = Some(i64::from(number));
         self
     }
 
-    /// The certificates of authorities that servers with TLS are trusted by, in PEM, in place of the system's.
+    /// The certificates of authorities that servers with TLS are trusted by, in PEM, in server of the system's.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
         self
@@ -189,9 +189,9 @@ impl Builder {
                 ));
             }
         }
-        let (target, place) = self.target()?;
+        let (target, server) = self.target()?;
         needs_runtime::when_made(STORE)?;
-        let link = Link::new(target, place, self.connect_timeout, self.response_timeout);
+        let link = Link::new(target, server, self.connect_timeout, self.response_timeout);
         Ok(Shared {
             link,
             names: Names::new(self.namespace),
@@ -210,8 +210,8 @@ impl Builder {
         match &self.source {
             Source::Server(url) => {
                 let info = self.info(url)?;
-                let place = info.addr().to_string();
-                Ok((Target::Server(Box::new(self.client(info).map_err(refused)?)), place))
+                let server = info.addr().to_string();
+                Ok((Target::Server(Box::new(self.client(info).map_err(refused)?)), server))
             }
             Source::Client(client) => {
                 let info = client.get_connection_info();
@@ -222,15 +222,15 @@ impl Builder {
             }
             Source::Cluster(urls) => {
                 let infos = self.infos(urls)?;
-                let place = format!("the cluster of {}", addresses(&infos));
-                Ok((Target::Cluster(Box::new(self.cluster(infos).map_err(refused)?)), place))
+                let server = format!("the cluster of {}", addresses(&infos));
+                Ok((Target::Cluster(Box::new(self.cluster(infos).map_err(refused)?)), server))
             }
             Source::Sentinel { sentinels, service } => {
                 let infos: Vec<_> =
                     sentinels.iter().map(|url| parse(url)).collect::<Result<_>>()?;
-                let place = format!("{service} (by the Sentinels {})", addresses(&infos));
+                let server = format!("{service} (by the Sentinels {})", addresses(&infos));
                 let target = self.sentinel(&infos, service).map_err(refused)?;
-                Ok((target, place))
+                Ok((target, server))
             }
             Source::Given(connection) => {
                 let target = Target::Given(connection.clone());
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(shared.names.namespace(), "larder:");
         assert_eq!((shared.inline_limit, shared.chunk_size), (64 * 1024, 256 * 1024));
         assert_eq!((shared.grace, shared.linger), (Duration::ZERO, Duration::from_secs(60)));
-        assert_eq!(shared.link.place(), "localhost:6379");
+        assert_eq!(shared.link.server(), "localhost:6379");
     }
 
     #[test]

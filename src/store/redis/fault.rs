@@ -10,22 +10,22 @@ use crate::{
 
 pub(super) const STORE: &str = "redis";
 
-/// The error of this store with the driver's as its source. `place` is the server, without credentials.
-pub(super) fn error(place: &str, error: RedisError) -> Error {
+/// The error of this store with the driver's as its source. `server` is the server, without credentials.
+pub(super) fn error(server: &str, error: RedisError) -> Error {
     let kind = kind(&error);
     let message = match kind {
         ErrorKind::Full => format!(
-            "{place} takes no more; raise its maxmemory, let it evict, or make room on its disk"
+            "{server} takes no more; raise its maxmemory, let it evict, or make room on its disk"
         ),
         ErrorKind::Denied => {
-            format!("{place} refused access; check the login and the rights that it has")
+            format!("{server} refused access; check the login and the rights that it has")
         }
-        ErrorKind::Corrupt => format!("{place} has something else under a key of the cache"),
-        ErrorKind::Invalid => format!("{place} cannot be asked with these settings"),
+        ErrorKind::Corrupt => format!("{server} has something else under a key of the cache"),
+        ErrorKind::Invalid => format!("{server} cannot be asked with these settings"),
         ErrorKind::Incompatible => {
-            format!("{place} speaks an older protocol; add ?protocol=resp2 to the URL")
+            format!("{server} speaks an older protocol; add ?protocol=resp2 to the URL")
         }
-        _ => format!("{place} cannot be asked now"),
+        _ => format!("{server} cannot be asked now"),
     };
     Error::new(kind, STORE, message).with_source(error)
 }
@@ -49,7 +49,7 @@ fn kind(error: &RedisError) -> ErrorKind {
 /// The first word of what the server answered.
 fn code(error: &RedisError) -> Option<String> {
     let code = error.code()?;
-    // An error of a command within a script is told as that of the script; by Redis 6, as a place in the script.
+    // An error of a command within a script is told as that of the script; by Redis 6, as a server in the script.
     if (code == "ERR" || code.starts_with('@'))
         && let Some(detail) = error.detail()
         && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "NOPERM", "READONLY"]
@@ -96,8 +96,8 @@ pub(super) fn is_demoted(error: &RedisError) -> bool {
     code(error).as_deref() == Some("READONLY")
 }
 
-pub(super) fn slow(place: &str, limit: std::time::Duration) -> Error {
-    let message = format!("{place} did not answer within {limit:?}");
+pub(super) fn slow(server: &str, limit: std::time::Duration) -> Error {
+    let message = format!("{server} did not answer within {limit:?}");
     Error::new(ErrorKind::Unavailable, STORE, message)
 }
 
@@ -117,8 +117,8 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
 }
 
 /// The server answered something that no server should.
-pub(super) fn strange(place: &str) -> Error {
-    let message = format!("{place} gave an answer that makes no sense; is it a Redis server?");
+pub(super) fn strange(server: &str) -> Error {
+    let message = format!("{server} gave an answer that makes no sense; is it a Redis server?");
     Error::new(ErrorKind::Other, STORE, message)
 }
 

@@ -103,11 +103,11 @@ impl Writer {
                 let message = format!(
                     "the body for key {} was dropped by {} while it was being written; it is not stored",
                     self.key,
-                    shared.link.place()
+                    shared.link.server()
                 );
                 return Error::new(ErrorKind::Unavailable, STORE, message);
             }
-            fault::error(shared.link.place(), error)
+            fault::error(shared.link.server(), error)
         })
     }
 }

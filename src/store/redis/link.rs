@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Link {
     target: Target,
     /// The server as messages name it.
-    place: String,
+    server: String,
     connect_timeout: Duration,
     response_timeout: Duration,
     state: Mutex<State>,
@@ -49,7 +49,7 @@ enum Stage {
 impl Link {
     pub(super) fn new(
         target: Target,
-        place: String,
+        server: String,
         connect_timeout: Duration,
         response_timeout: Duration,
     ) -> Self {
@@ -58,11 +58,11 @@ impl Link {
             _ => Stage::Idle,
         };
         let state = Mutex::new(State { number: 0, stage });
-        Self { target, place, connect_timeout, response_timeout, state }
+        Self { target, server, connect_timeout, response_timeout, state }
     }
 
-    pub(super) fn place(&self) -> &str {
-        &self.place
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
     /// Asks once. Where the connection breaks, whether the command was done is not known.
@@ -82,7 +82,7 @@ impl Link {
         keys: &[&[u8]],
         args: &[A],
     ) -> Result<Value> {
-        self.try_run(script, keys, args).await?.map_err(|error| fault::error(&self.place, error))
+        self.try_run(script, keys, args).await?.map_err(|error| fault::error(&self.server, error))
     }
 
     /// As [`run`](Self::run), with what the server answers left to the caller to judge.
@@ -136,7 +136,7 @@ impl Link {
     }
 
     async fn within<T>(&self, asking: impl Future<Output = RedisResult<T>>) -> Result<T> {
-        self.try_within(asking).await?.map_err(|error| fault::error(&self.place, error))
+        self.try_within(asking).await?.map_err(|error| fault::error(&self.server, error))
     }
 
     /// Like [`within`](Self::within), but returns the server's error unchanged.
@@ -147,7 +147,7 @@ impl Link {
         needs_runtime::when_used(fault::STORE)?;
         tokio::time::timeout(self.response_timeout, asking)
             .await
-            .map_err(|_| fault::slow(&self.place, self.response_timeout))
+            .map_err(|_| fault::slow(&self.server, self.response_timeout))
     }
 
     async fn attempt(&self, cmd: &Cmd, again: bool) -> RedisResult<Value> {

@@ -216,7 +216,7 @@ impl Builder {
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
-            .field("server", &self.shared.link.place())
+            .field("server", &self.shared.link.server())
             .field("namespace", &self.namespace())
             .finish_non_exhaustive()
     }

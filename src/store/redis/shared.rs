@@ -22,6 +22,6 @@ impl Shared {
     }
 
     pub(super) fn strange(&self) -> Error {
-        fault::strange(self.link.place())
+        fault::strange(self.link.server())
     }
 }

@@ -58,11 +58,11 @@ impl Writer {
     async fn drain(&mut self) -> Result<()> {
         let queue = &self.inner.shared.queue;
         while self.pieces.len() > CHUNK {
-            let room = queue.room(CHUNK).await;
+            let permit = queue.permit(CHUNK).await;
             let data = self.pieces.take(CHUNK);
             let body = self.body.get_or_insert_with(|| self.inner.shared.incoming());
             let command = Command::Chunk { body: body.clone(), number: self.number, data };
-            queue.send(command, None, room)?;
+            queue.send(command, None, permit)?;
             self.sent += CHUNK as u64;
             let next = self.number.checked_add(1);
             self.number = next.ok_or_else(|| too_large(self.sent, u64::from(u32::MAX)))?;
@@ -94,11 +94,11 @@ impl StoreWriter for Writer {
         };
         let entry = Entry { encoded: head.encode(), head, body };
         let bytes = entry.encoded.len() + CHUNK.min(len as usize);
-        let room = self.inner.shared.queue.room(bytes).await;
+        let permit = self.inner.shared.queue.permit(bytes).await;
         // From here on the thread sees to the body, whatever comes of the entry.
         let command =
             Command::Put { key: self.key, entry: Box::new(entry), body: self.body.take() };
-        self.inner.shared.queue.ask_with(command, room).await.map(drop)
+        self.inner.shared.queue.ask_with(command, permit).await.map(drop)
     }
 }
 

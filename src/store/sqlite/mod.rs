@@ -107,7 +107,7 @@ use self::{
     change::Purge,
     fault::STORE,
     inner::Inner,
-    owner::Owner,
+    lock_file::LockFile,
     pool::Pool,
     scan::Scan,
     shared::{Command, Shared},
@@ -123,8 +123,8 @@ mod fault;
 mod incoming;
 mod inner;
 mod link;
+mod lock_file;
 mod open;
-mod owner;
 mod pool;
 mod read;
 mod scan;
@@ -207,9 +207,9 @@ impl Sqlite {
 
     fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
         let opened = open::open(&config)?;
-        let owner = Owner::new(&opened.path);
+        let lock_file = LockFile::new(&opened.path);
         let (shared, commands) = Shared::new(config, Pool::new(opened.readers));
-        let writer = writer::Thread::new(shared.clone(), commands, opened.writer, owner);
+        let writer = writer::Thread::new(shared.clone(), commands, opened.writer, lock_file);
         let thread = thread::Builder::new()
             .name("larder-sqlite".to_owned())
             .spawn(move || writer.run())

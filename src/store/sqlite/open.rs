@@ -12,7 +12,7 @@ use super::{
     change::{Change, Raw, Versions},
     fault::{self, STORE},
     link::{Link, Role},
-    owner::{self, Grave},
+    lock_file::{self, StaleLock},
     pool::READERS,
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
 };
@@ -206,9 +206,10 @@ fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
         let mut select = conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
         select.query_map([], |row| row.get(0))?.collect()
     })?;
-    let graves = owner::graves(path);
-    let is_dead =
-        |id: &i64| graves.iter().any(|grave| grave.id == *id) || owner::is_gone(path, *id);
+    let stale_locks = lock_file::stale_locks(path);
+    let is_dead = |id: &i64| {
+        stale_locks.iter().any(|stale_lock| stale_lock.id == *id) || lock_file::is_gone(path, *id)
+    };
     let dead: Vec<i64> = owners.into_iter().filter(is_dead).collect();
     if !dead.is_empty() {
         let txn = link.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -218,7 +219,7 @@ fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
         }
         txn.commit()?;
     }
-    graves.into_iter().for_each(Grave::close);
+    stale_locks.into_iter().for_each(StaleLock::close);
     Ok(())
 }
 

@@ -131,7 +131,7 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
         }
         (None, None) => return Err(corrupt_entry(key, "no body")),
     };
-    shared.marks.set(key.as_bytes());
+    shared.visited.set(key.as_bytes());
     let version = Version::new(entry.version as u64);
     Ok(Look::Found(Box::new(Found { head: Arc::new(head), version, body })))
 }

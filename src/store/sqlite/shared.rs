@@ -20,7 +20,7 @@ use crate::{
     entry::Head,
     store::{
         Result, Version,
-        embedded::{self, Failure, Leases, Marks, Queue},
+        embedded::{self, Failure, Leases, Queue, Visited},
         evictions::Evictions,
     },
 };
@@ -29,7 +29,7 @@ pub(super) type Envelope = embedded::Envelope<Command>;
 
 pub(super) struct Shared {
     pub(super) config: Config,
-    pub(super) marks: Marks,
+    pub(super) visited: Visited,
     pub(super) evictions: Evictions,
     pub(super) leases: Arc<Leases>,
     pub(super) queue: Queue<Command>,
@@ -81,9 +81,9 @@ impl Shared {
         let (queue, commands) = Queue::new(move || fault::closed(&path));
         let sender = queue.sender();
         let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
-        let (marks, evictions) = (Marks::new(), Evictions::default());
+        let (visited, evictions) = (Visited::new(), Evictions::default());
         let tokens = AtomicU64::new(0);
-        (Arc::new(Self { config, marks, evictions, leases, queue, pool, tokens }), commands)
+        (Arc::new(Self { config, visited, evictions, leases, queue, pool, tokens }), commands)
     }
 
     pub(super) fn incoming(&self) -> Arc<Incoming> {

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use super::{
-    ledger::Ticket,
-    note::Note,
+    annotation::Annotation,
+    generations::Ticket,
     tiers::Tiered,
     unfinished::{Copying, Unfinished},
 };
@@ -85,9 +85,9 @@ impl<N: Store, F: Store> Tiered<N, F> {
 
     /// What a copy needs. It must not hold the list of those that are unfinished, in which it may come to lie.
     fn near_only(&self) -> Tiered<N, ()> {
-        let Self { near, max_body, ttl, clock, ledger, counters, .. } = self.clone();
+        let Self { near, max_body, ttl, clock, generations, counters, .. } = self.clone();
         let unfinished = Arc::default();
-        Tiered { near, far: (), max_body, ttl, clock, ledger, unfinished, counters }
+        Tiered { near, far: (), max_body, ttl, clock, generations, unfinished, counters }
     }
 }
 
@@ -135,8 +135,9 @@ impl<N: Store, F> Tiered<N, F> {
         far: Option<Version>,
         ticket: &mut Ticket,
     ) -> Result<bool> {
-        let (instance, number, at) = (self.ledger.instance(), ticket.number(), self.clock.now());
-        let trailers = Note { far, instance, number, at }.put(trailers)?;
+        let (instance, number, at) =
+            (self.generations.instance(), ticket.number(), self.clock.now());
+        let trailers = Annotation { far, instance, number, at }.add_to(trailers)?;
         if !ticket.counts() {
             return Ok(false);
         }
@@ -144,10 +145,10 @@ impl<N: Store, F> Tiered<N, F> {
         let finished = writer.finish(Some(trailers)).await;
         ticket.settled();
         finished?;
-        let change = self.ledger.changed(key);
+        let change = self.generations.changed(key);
         if ticket.counts() {
             // It has taken the place of what did not count.
-            self.ledger.cleaned(key, change);
+            self.generations.cleaned(key, change);
             return Ok(true);
         }
         // Outdated while it was published: gone before anybody else has to meet it.

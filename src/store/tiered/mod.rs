@@ -2,7 +2,7 @@
 //!
 //! The far tier is the truth, the near one holds copies of it. A copy carries the version that the far tier has for the
 //! entry, so that both speak of the same state: what is read near is updated and removed far, by that version. See
-//! `ledger` for what keeps an outdated copy from being read.
+//! `generations` for what keeps an outdated copy from being read.
 //!
 //! * **Durability** is the far tier's. What the far tier did not take is in the near one alone, and as durable as that.
 //! * **Atomicity** is the tiers' own: an entry is read from one of them, never from both.
@@ -13,9 +13,9 @@ use futures_core::Stream;
 use super::{Hit, Result, Scanned, Store, Version};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
+mod annotation;
 mod copy;
-mod ledger;
-mod note;
+mod generations;
 mod read;
 mod scan;
 mod stats;
@@ -82,28 +82,28 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
         let near = self.near.remove_expired(now).await;
         let far = self.far.remove_expired(now).await;
-        self.ledger.change_under_way();
+        self.generations.change_under_way();
         Self::removed(far, near, self.near.remove_expired(now).await)
     }
 
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
         let near = self.near.remove_tagged(tag).await;
         let far = self.far.remove_tagged(tag).await;
-        self.ledger.change_under_way();
+        self.generations.change_under_way();
         Self::removed(far, near, self.near.remove_tagged(tag).await)
     }
 
     async fn clear(&self) -> Result<()> {
-        self.ledger.change_all();
+        self.generations.change_all();
         let near = self.near.clear().await;
         let far = self.far.clear().await;
-        self.ledger.change_all();
+        self.generations.change_all();
         let again = self.near.clear().await;
         far.and(near.or(again))
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<Near, Far> {
-        scan::Both::new(self.near.scan(), self.far.scan(), self.ledger.clone())
+        scan::Both::new(self.near.scan(), self.far.scan(), self.generations.clone())
     }
 
     async fn len(&self) -> Result<u64> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    note::{Near, Note},
+    annotation::{Annotation, Near},
     tiers::Tiered,
 };
 use crate::{
@@ -19,7 +19,7 @@ impl<N: Store, F: Store> Tiered<N, F> {
             near => near,
         };
         // Before the far tier is asked: what changes there from now on outdates the copy.
-        let mut ticket = self.ledger.copy(key);
+        let mut ticket = self.generations.copy(key);
         let far = match (self.far.get(key).await, near) {
             (Ok(far), None) => far,
             (Err(error), None) => return Err(error),
@@ -67,7 +67,9 @@ impl<N: Store, F: Store> Tiered<N, F> {
         let Some(ttl) = self.ttl else { return true };
         let now = self.clock.now();
         // A copy from the future is one of before the clock was set.
-        near.note.is_some_and(|note| note.at <= now && now.saturating_since(note.at) < ttl)
+        near.annotation.is_some_and(|annotation| {
+            annotation.at <= now && now.saturating_since(annotation.at) < ttl
+        })
     }
 
     /// Removes an entry that is in the near tier alone, and the older one that it has hidden in the far tier.
@@ -88,17 +90,17 @@ impl<N: Store, F: Store> Tiered<N, F> {
 impl<N: Store, F> Tiered<N, F> {
     /// The near entry of `key` that counts. One that does not is removed, and so is a damaged one.
     pub(super) async fn near_entry(&self, key: &Key) -> Option<Near> {
-        let change = self.ledger.changed(key);
+        let change = self.generations.changed(key);
         let found = match self.near.get(key).await {
             Ok(found) => found.map(|hit| Near::new(key, hit)).transpose(),
             Err(error) => Err(error),
         };
         let removed = match found {
             Ok(None) => {
-                self.ledger.cleaned(key, change);
+                self.generations.cleaned(key, change);
                 return None;
             }
-            Ok(Some(near)) if self.counts(key, near.note.as_ref()) => return Some(near),
+            Ok(Some(near)) if self.counts(key, near.annotation.as_ref()) => return Some(near),
             Ok(Some(near)) => self.near.remove_if(key, near.version).await,
             Err(error) => {
                 self.near_failed("get", key, &error);
@@ -109,7 +111,7 @@ impl<N: Store, F> Tiered<N, F> {
             }
         };
         match removed {
-            Ok(true) => self.ledger.cleaned(key, change),
+            Ok(true) => self.generations.cleaned(key, change),
             // Something else is there by now.
             Ok(false) => {}
             Err(error) => self.near_failed("remove", key, &error),
@@ -117,10 +119,10 @@ impl<N: Store, F> Tiered<N, F> {
         None
     }
 
-    fn counts(&self, key: &Key, note: Option<&Note>) -> bool {
-        match note {
-            Some(note) => self.ledger.counts(key, note),
-            None => self.ledger.changed(key) == 0,
+    fn counts(&self, key: &Key, annotation: Option<&Annotation>) -> bool {
+        match annotation {
+            Some(annotation) => self.generations.counts(key, annotation),
+            None => self.generations.changed(key) == 0,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    ledger::Ledger,
+    generations::Generations,
     stats::{Counters, TieredStats},
     unfinished::Unfinished,
 };
@@ -87,7 +87,7 @@ pub struct Tiered<Near, Far> {
     pub(super) max_body: u64,
     pub(super) ttl: Option<Duration>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) generations: Arc<Generations>,
     pub(super) unfinished: Arc<Unfinished>,
     pub(super) counters: Arc<Counters>,
 }
@@ -102,7 +102,7 @@ impl<Near, Far> Tiered<Near, Far> {
             max_body: 1 << 20,
             ttl: None,
             clock: Arc::new(SystemClock),
-            ledger: Arc::new(Ledger::new()),
+            generations: Arc::new(Generations::new()),
             unfinished: Arc::default(),
             counters: Arc::default(),
         }
@@ -175,11 +175,11 @@ impl<Near, Far> Tiered<Near, Far> {
 impl<Near: Store, Far: Store> Tiered<Near, Far> {
     /// Removes the near entry of `key`, whatever it is; nothing that is copied until now counts any more.
     pub(super) async fn forget(&self, key: &Key) -> Result<bool> {
-        self.ledger.change(key);
-        let change = self.ledger.changed(key);
+        self.generations.change(key);
+        let change = self.generations.changed(key);
         let removed = self.near.remove(key).await;
         match &removed {
-            Ok(_) => self.ledger.cleaned(key, change),
+            Ok(_) => self.generations.cleaned(key, change),
             Err(error) => self.near_failed("remove", key, error),
         }
         removed

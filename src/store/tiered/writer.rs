@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{note::NAME, tiers::Tiered};
+use super::{annotation::NAME, tiers::Tiered};
 use crate::{
     entry::Head,
     key::Key,
@@ -94,7 +94,7 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         let Self { tiers, key, head, near, far, len } = self;
         // Until this is settled, what the near tier has may be older than what is found in the far one.
-        let (mut ticket, before) = tiers.ledger.write(&key);
+        let (mut ticket, before) = tiers.generations.write(&key);
         // Whether the far tier may have published the entry, whatever it answers.
         let may_be_far = far.is_ok();
         let far = match far {

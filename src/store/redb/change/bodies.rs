@@ -18,11 +18,11 @@ impl Change<'_> {
     /// Gives out the id of a new body. `touched` is now.
     pub(in crate::store::redb) fn begin_body(
         &mut self,
-        owner: u64,
+        writer_id: u64,
         touched: Timestamp,
     ) -> Raw<u64> {
         let id = self.state.number();
-        self.pending.edit()?.insert(id, (owner, touched.as_millis()))?;
+        self.pending.edit()?.insert(id, (writer_id, touched.as_millis()))?;
         Ok(id)
     }
 
@@ -30,14 +30,14 @@ impl Change<'_> {
     pub(in crate::store::redb) fn touch_body(
         &mut self,
         id: u64,
-        owner: u64,
+        writer_id: u64,
         touched: Option<Timestamp>,
     ) -> Raw<bool> {
         if self.pending.open()?.get(id)?.is_none() {
             return Ok(false);
         }
         if let Some(touched) = touched {
-            self.pending.edit()?.insert(id, (owner, touched.as_millis()))?;
+            self.pending.edit()?.insert(id, (writer_id, touched.as_millis()))?;
         }
         Ok(true)
     }
@@ -64,7 +64,7 @@ impl Change<'_> {
     /// this very process's own from before it had to open the file again.
     pub(in crate::store::redb) fn abandon_dead(
         &mut self,
-        owner: u64,
+        writer_id: u64,
         alone: bool,
         now: Timestamp,
     ) -> Raw<()> {
@@ -73,7 +73,7 @@ impl Change<'_> {
             let (body, row) = row?;
             let (writer, touched) = row.value();
             let age = now.saturating_since(Timestamp::from_millis(touched));
-            if alone || writer == owner || age >= ABANDONED {
+            if alone || writer == writer_id || age >= ABANDONED {
                 dead.push(body.value());
             }
         }

@@ -11,7 +11,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::{Change, Found, Raw};
 use crate::{
     store::{
-        embedded::{Leases, Marks},
+        embedded::{Leases, Visited},
         redb::schema::{
             ChunkKey, ExpiryKey, KeyBytes, TagDigest, TagKey, chunk_key, expiry_key,
             split_chunk_key, split_expiry_key, tag_key, tag_key_key,
@@ -98,7 +98,7 @@ impl Change<'_> {
 
     /// Evicts until the entries fit; `false` where more transactions are needed for it. Entries from `fresh` on were
     /// written by this very transaction and go last.
-    pub(in crate::store::redb) fn evict(&mut self, marks: &Marks, fresh: u64) -> Raw<bool> {
+    pub(in crate::store::redb) fn evict(&mut self, visited: &Visited, fresh: u64) -> Raw<bool> {
         let (mut visits, mut end) = (0, fresh);
         while self.state.size > self.max_bytes {
             let mut rows: Vec<(u64, KeyBytes)> = Vec::new();
@@ -129,7 +129,7 @@ impl Change<'_> {
                 }
                 visits += 1;
                 self.state.hand = seq + 1;
-                if marks.take(&key) {
+                if visited.take(&key) {
                     continue;
                 }
                 self.order.edit()?.remove(seq)?;
@@ -303,9 +303,9 @@ mod tests {
         let (_directory, db) = database();
         fill(&db, 5_000, |_| entry(1, "tag"));
         let size = change(&db, u64::MAX, |change| change.state.size);
-        let marks = Marks::new();
+        let visited = Visited::new();
         let mut steps = 0;
-        while !change(&db, size / 2, |change| change.evict(&marks, u64::MAX).unwrap()) {
+        while !change(&db, size / 2, |change| change.evict(&visited, u64::MAX).unwrap()) {
             steps += 1;
         }
         assert_eq!(steps, 2);
@@ -320,8 +320,8 @@ mod tests {
         let (_directory, db) = database();
         fill(&db, 10, |_| entry(1, "tag"));
         change(&db, u64::MAX, |change| change.state.size = 1 << 40);
-        let marks = Marks::new();
-        assert!(change(&db, 1_000, |change| change.evict(&marks, 0).unwrap()));
+        let visited = Visited::new();
+        assert!(change(&db, 1_000, |change| change.evict(&visited, 0).unwrap()));
         assert_eq!(change(&db, u64::MAX, |change| change.state.size), 0);
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Thread {
     shared: Arc<Shared>,
     commands: Receiver<Envelope>,
     /// This process's name for itself in the table of unfinished bodies.
-    owner: u64,
+    writer_id: u64,
     versions: RandomState,
     bodies: HashMap<u64, OpenBody>,
     purges: VecDeque<Ongoing>,
@@ -86,7 +86,7 @@ struct Done {
     edited: bool,
 }
 
-pub(super) fn owner() -> u64 {
+pub(super) fn writer_id() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
@@ -94,13 +94,13 @@ impl Thread {
     pub(super) fn new(
         shared: Arc<Shared>,
         commands: Receiver<Envelope>,
-        owner: u64,
+        writer_id: u64,
         left: Leftovers,
     ) -> Self {
         Self {
             shared,
             commands,
-            owner,
+            writer_id,
             versions: RandomState::new(),
             bodies: HashMap::new(),
             purges: VecDeque::new(),
@@ -157,7 +157,7 @@ impl Thread {
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(envelope) = next {
-            bytes += envelope.room.as_ref().map_or(0, |room| room.bytes());
+            bytes += envelope.permit.as_ref().map_or(0, |permit| permit.bytes());
             let closing = matches!(envelope.command, Command::Close);
             group.push(envelope);
             if closing || group.len() == GROUP || bytes >= QUEUE / 2 {
@@ -173,8 +173,8 @@ impl Thread {
         self.resting = false;
         let mut replies: Vec<_> = group.iter_mut().map(|envelope| envelope.reply.take()).collect();
         let bytes: usize =
-            group.iter().filter_map(|e| e.room.as_ref()).map(|room| room.bytes()).sum();
-        let mut room: Vec<_> = group.iter_mut().map(|envelope| envelope.room.take()).collect();
+            group.iter().filter_map(|e| e.permit.as_ref()).map(|permit| permit.bytes()).sum();
+        let mut permits: Vec<_> = group.iter_mut().map(|envelope| envelope.permit.take()).collect();
         let mut purges = Vec::new();
         for (envelope, reply) in group.iter().zip(&mut replies) {
             if let Command::Purge(purge) = envelope.command {
@@ -187,7 +187,7 @@ impl Thread {
         let result = catch_unwind(AssertUnwindSafe(|| self.transact(group)));
         let result = result.unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())));
         // What waits for room may go on before the answers are out.
-        room.clear();
+        permits.clear();
         match result {
             Ok(done) => {
                 if done.edited && !self.syncs_each_commit() {
@@ -279,10 +279,10 @@ impl Thread {
         let mut collect = GARBAGE_CHUNKS;
         if self.unfinished {
             let alone = !shared.config.multi_process;
-            change.abandon_dead(self.owner, alone, SystemClock.now())?;
+            change.abandon_dead(self.writer_id, alone, SystemClock.now())?;
         }
         for envelope in group {
-            done.touched.note(&envelope.command);
+            done.touched.add(&envelope.command);
             let outcome = match envelope.command {
                 Command::Chunk { body, index, payload } => {
                     // What comes in must not outrun what goes out.
@@ -313,10 +313,10 @@ impl Thread {
             done.outcomes.push(outcome);
         }
         if let Some(ongoing) = self.purges.front() {
-            done.touched.note_purge(ongoing.purge);
+            done.touched.add_purge(ongoing.purge);
             done.step = Some(change.purge(ongoing.purge)?);
         }
-        done.over = !change.evict(&shared.marks, fresh)?;
+        done.over = !change.evict(&shared.visited, fresh)?;
         done.evicted = change.evicted;
         if self.garbage || change.makes_garbage() {
             done.garbage = change.collect(collect, &shared.leases)?;
@@ -342,7 +342,7 @@ impl Thread {
                 if silent {
                     body.touched = now;
                 }
-                if !change.touch_body(body.id, self.owner, silent.then_some(now))? {
+                if !change.touch_body(body.id, self.writer_id, silent.then_some(now))? {
                     self.bodies.remove(&incoming.token);
                     fail(incoming, Failure::of(&given_up()));
                     return Ok(());
@@ -350,7 +350,7 @@ impl Thread {
                 body.id
             }
             None => {
-                let id = change.begin_body(self.owner, now)?;
+                let id = change.begin_body(self.writer_id, now)?;
                 let body = OpenBody { incoming: incoming.clone(), id, touched: now };
                 self.bodies.insert(incoming.token, body);
                 id

@@ -23,7 +23,7 @@ impl Touched {
         self.keys.is_empty() && self.tags.is_empty() && !self.all
     }
 
-    pub(super) fn note(&mut self, command: &Command) {
+    pub(super) fn add(&mut self, command: &Command) {
         match command {
             Command::Put { key, .. }
             | Command::Update { key, .. }
@@ -41,7 +41,7 @@ impl Touched {
     }
 
     /// What has expired is of no use to anybody when it comes back, and goes with the next purge.
-    pub(super) fn note_purge(&mut self, purge: Purge) {
+    pub(super) fn add_purge(&mut self, purge: Purge) {
         match purge {
             Purge::Tagged(tag) => {
                 self.tags.insert(tag);

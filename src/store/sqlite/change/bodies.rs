@@ -15,21 +15,21 @@ impl Change<'_> {
     /// Gives out the number of a new body.
     pub(in crate::store::sqlite) fn begin_body(&mut self) -> Raw<i64> {
         let body = self.next_body()?;
-        self.execute("INSERT INTO unfinished (body, owner) VALUES (?1, ?2)", [body, self.owner])?;
+        self.execute("INSERT INTO unfinished (body, owner) VALUES (?1, ?2)", [body, self.lock_id])?;
         Ok(body)
     }
 
     /// Whether body `body` has not been given up meanwhile.
     pub(in crate::store::sqlite) fn is_unfinished(&self, body: i64) -> Raw<bool> {
         let sql = "SELECT count(*) FROM unfinished WHERE body = ?1 AND owner = ?2";
-        Ok(self.number(sql, [body, self.owner])? == 1)
+        Ok(self.number(sql, [body, self.lock_id])? == 1)
     }
 
     /// Takes body `body` from the unfinished ones; `false` where it is not among them. A number that was given out in a
     /// transaction that failed may be another process's by now.
     pub(super) fn end_body(&mut self, body: i64) -> Raw<bool> {
         let sql = "DELETE FROM unfinished WHERE body = ?1 AND owner = ?2";
-        Ok(self.execute(sql, [body, self.owner])? == 1)
+        Ok(self.execute(sql, [body, self.lock_id])? == 1)
     }
 
     pub(in crate::store::sqlite) fn chunk(
@@ -57,9 +57,9 @@ impl Change<'_> {
     pub(in crate::store::sqlite) fn abandon_all(&mut self) -> Raw<()> {
         self.execute(
             "INSERT OR REPLACE INTO garbage SELECT body, 0, 0 FROM unfinished WHERE owner = ?1",
-            [self.owner],
+            [self.lock_id],
         )?;
-        self.execute("DELETE FROM unfinished WHERE owner = ?1", [self.owner])?;
+        self.execute("DELETE FROM unfinished WHERE owner = ?1", [self.lock_id])?;
         Ok(())
     }
 }

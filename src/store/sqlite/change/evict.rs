@@ -9,7 +9,7 @@ use rusqlite::params;
 
 use super::{Change, Raw};
 use crate::{
-    store::{embedded::Marks, sqlite::schema::millis},
+    store::{embedded::Visited, sqlite::schema::millis},
     time::Timestamp,
 };
 
@@ -53,7 +53,7 @@ impl Change<'_> {
 
     /// Evicts until the entries fit; `false` where more transactions are needed for it. Entries from `fresh` on were
     /// written by this very transaction and go last.
-    pub(in crate::store::sqlite) fn evict(&mut self, marks: &Marks, fresh: i64) -> Raw<bool> {
+    pub(in crate::store::sqlite) fn evict(&mut self, visited: &Visited, fresh: i64) -> Raw<bool> {
         let before = self.size()?;
         if before <= self.max_bytes {
             return Ok(true);
@@ -83,7 +83,7 @@ impl Change<'_> {
                 }
                 visits += 1;
                 hand = id.saturating_add(1);
-                if key.is_some_and(|key| marks.take(&key)) {
+                if key.is_some_and(|key| visited.take(&key)) {
                     continue;
                 }
                 evicted += self.execute("DELETE FROM entries WHERE id = ?1", [id])?;

@@ -51,7 +51,7 @@ pub(super) struct Change<'c> {
     conn: &'c Connection,
     versions: &'c mut Versions,
     /// Whose unfinished bodies these are.
-    owner: i64,
+    lock_id: i64,
     max_bytes: u64,
     /// What had to go to make room.
     pub(super) evicted: Evicted,
@@ -80,10 +80,10 @@ impl<'c> Change<'c> {
     pub(super) fn new(
         conn: &'c Connection,
         versions: &'c mut Versions,
-        owner: i64,
+        lock_id: i64,
         max_bytes: u64,
     ) -> Self {
-        Self { conn, versions, owner, max_bytes, evicted: Evicted::default() }
+        Self { conn, versions, lock_id, max_bytes, evicted: Evicted::default() }
     }
 
     /// How many rows were changed by what is written here, those that triggers change aside.

@@ -10,14 +10,14 @@ use crate::{
         sqlite::{
             change::{Change, Entry, Outcome, Raw, given_up},
             fault::STORE,
-            owner::Owner,
+            lock_file::LockFile,
             shared::Incoming,
         },
     },
 };
 
 pub(super) struct Bodies {
-    owner: Owner,
+    lock_file: LockFile,
     in_memory: bool,
     open: HashMap<u64, OpenBody>,
     /// Those that the transaction has to do with.
@@ -32,9 +32,9 @@ struct OpenBody {
 }
 
 impl Bodies {
-    pub(super) fn new(owner: Owner, in_memory: bool) -> Self {
+    pub(super) fn new(lock_file: LockFile, in_memory: bool) -> Self {
         let (open, touched, orphans) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { owner, in_memory, open, touched, orphans }
+        Self { lock_file, in_memory, open, touched, orphans }
     }
 
     pub(super) fn chunk(
@@ -56,7 +56,7 @@ impl Bodies {
                 return Ok(());
             }
             None => {
-                if let Err(error) = self.owner.appear(self.in_memory) {
+                if let Err(error) = self.lock_file.create(self.in_memory) {
                     let message = "cannot make a file beside the database, which large bodies need";
                     let kind = io_kind(error.kind());
                     let error = Error::new(kind, STORE, message).with_source(error);
@@ -103,8 +103,8 @@ impl Bodies {
     }
 
     /// This opening, as the table of unfinished bodies has it.
-    pub(super) fn owner(&self) -> i64 {
-        self.owner.id
+    pub(super) fn lock_id(&self) -> i64 {
+        self.lock_file.id
     }
 
     /// Whether nothing of ours is in that table.

@@ -21,7 +21,7 @@ use super::{
     change::{Change, Outcome, Step},
     fault::{self, STORE},
     link::Link,
-    owner::Owner,
+    lock_file::LockFile,
     pool::Lent,
     shared::{Command, Envelope, Shared},
 };
@@ -63,9 +63,9 @@ impl Thread {
         shared: Arc<Shared>,
         commands: Receiver<Envelope>,
         link: Option<Link>,
-        owner: Owner,
+        lock_file: LockFile,
     ) -> Self {
-        let work = Work::new(Bodies::new(owner, shared.config.in_memory));
+        let work = Work::new(Bodies::new(lock_file, shared.config.in_memory));
         Self { shared, commands, link, work, resting: false, busy: None, unsynced: None }
     }
 
@@ -105,7 +105,7 @@ impl Thread {
         self.busy.get_or_insert_with(Instant::now);
         let mut bytes = 0;
         while let Some(envelope) = next {
-            bytes += envelope.room.as_ref().map_or(0, |room| room.bytes());
+            bytes += envelope.permit.as_ref().map_or(0, |permit| permit.bytes());
             let closing = matches!(envelope.command, Command::Close);
             group.push(envelope);
             if closing || group.len() == GROUP || bytes >= QUEUE / 2 {
@@ -146,8 +146,8 @@ impl Thread {
     fn commit(&mut self, mut group: Vec<Envelope>) {
         self.resting = false;
         let mut replies: Vec<_> = group.iter_mut().map(|envelope| envelope.reply.take()).collect();
-        let mut room: Vec<_> = group.iter_mut().filter_map(|each| each.room.take()).collect();
-        let bytes: usize = room.iter().map(|room| room.bytes()).sum();
+        let mut permits: Vec<_> = group.iter_mut().filter_map(|each| each.permit.take()).collect();
+        let bytes: usize = permits.iter().map(|permit| permit.bytes()).sum();
         for (envelope, reply) in group.iter_mut().zip(&mut replies) {
             let what = match &envelope.command {
                 Command::Purge(purge) => What::Purge(purge.clone()),
@@ -158,7 +158,7 @@ impl Thread {
         }
         let result = self.transact(group);
         // What waits for room may go on before the answers are out.
-        room.clear();
+        permits.clear();
         match result {
             Ok(done) => {
                 if done.edited {
@@ -256,8 +256,8 @@ impl Thread {
         let lent = lend(&self.link, &shared)?;
         let result = lent.patiently(|conn| {
             let txn = conn.unchecked_transaction()?;
-            let owner = work.bodies.owner();
-            Change::new(&txn, &mut work.versions, owner, u64::MAX).abandon_all()?;
+            let lock_id = work.bodies.lock_id();
+            Change::new(&txn, &mut work.versions, lock_id, u64::MAX).abandon_all()?;
             txn.commit()
         });
         result.map_err(|error| fault::error("cannot write to", &shared.config.path, error))

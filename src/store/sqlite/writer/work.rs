@@ -85,8 +85,8 @@ impl Work {
     ) -> Raw<Done> {
         let config = &shared.config;
         let before = conn.total_changes();
-        let owner = self.bodies.owner();
-        let mut change = Change::new(conn, &mut self.versions, owner, config.max_bytes);
+        let lock_id = self.bodies.lock_id();
+        let mut change = Change::new(conn, &mut self.versions, lock_id, config.max_bytes);
         let mut done = Done::default();
         let vacuuming = matches!(self.jobs.front(), Some(Job { what: What::Vacuum, .. }));
         let grace = if vacuuming { Grace::NONE } else { change.grace(SystemClock.now())? };
@@ -119,7 +119,7 @@ impl Work {
         if let Some(Job { what: What::Purge(purge), .. }) = self.jobs.front() {
             done.step = Some(change.purge(purge)?);
         }
-        self.over = !change.evict(&shared.marks, fresh)?;
+        self.over = !change.evict(&shared.visited, fresh)?;
         done.evicted = change.evicted;
         self.garbage = change.has_garbage(grace, &shared.leases)?;
         self.ripens = change.next_garbage(grace)?;

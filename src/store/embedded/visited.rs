@@ -6,9 +6,9 @@ const BITS: usize = 1 << 20;
 
 /// A bit for each of 2^20 classes of keys (128 KiB). Keys are digests, so their first bits spread evenly; with more
 /// entries than bits some share one, and an entry may be kept for its neighbour's sake once in a while.
-pub(in crate::store) struct Marks(Box<[AtomicU64]>);
+pub(in crate::store) struct Visited(Box<[AtomicU64]>);
 
-impl Marks {
+impl Visited {
     pub(in crate::store) fn new() -> Self {
         Self((0..BITS / 64).map(|_| AtomicU64::new(0)).collect())
     }
@@ -40,12 +40,12 @@ mod tests {
 
     #[test]
     fn a_mark_lasts_until_it_is_taken() {
-        let marks = Marks::new();
+        let visited = Visited::new();
         let (one, other) = ([0xff; 32], [0xfe; 32]);
-        marks.set(&one);
-        marks.set(&one);
-        assert!(!marks.take(&other));
-        assert!(marks.take(&one));
-        assert!(!marks.take(&one));
+        visited.set(&one);
+        visited.set(&one);
+        assert!(!visited.take(&other));
+        assert!(visited.take(&one));
+        assert!(!visited.take(&one));
     }
 }

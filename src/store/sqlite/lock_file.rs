@@ -13,14 +13,14 @@ use std::{
 const SUFFIX: &str = "-writer-";
 
 /// This opening of the database, as a writer of large bodies.
-pub(super) struct Owner {
+pub(super) struct LockFile {
     /// What stands in the table of unfinished bodies.
     pub(super) id: i64,
     path: PathBuf,
     lock: Option<File>,
 }
 
-impl Owner {
+impl LockFile {
     /// `database` is the real path of the file.
     pub(super) fn new(database: &Path) -> Self {
         let id = (RandomState::new().hash_one(std::process::id()) >> 1) as i64;
@@ -29,7 +29,7 @@ impl Owner {
 
     /// Makes the file and locks it, before the first unfinished body is in the database. In memory there is no other
     /// process to tell.
-    pub(super) fn appear(&mut self, in_memory: bool) -> io::Result<()> {
+    pub(super) fn create(&mut self, in_memory: bool) -> io::Result<()> {
         while self.lock.is_none() && !in_memory {
             let file = File::create(&self.path)?;
             file.lock()?;
@@ -42,7 +42,7 @@ impl Owner {
     }
 }
 
-impl Drop for Owner {
+impl Drop for LockFile {
     fn drop(&mut self) {
         if let Some(lock) = self.lock.take() {
             drop(fs::remove_file(&self.path));
@@ -63,13 +63,13 @@ pub(super) fn is_gone(database: &Path, id: i64) -> bool {
 }
 
 /// The file of an opening that has ended and could not remove it, locked.
-pub(super) struct Grave {
+pub(super) struct StaleLock {
     pub(super) id: i64,
     path: PathBuf,
     lock: File,
 }
 
-impl Grave {
+impl StaleLock {
     /// Removes the file, when nothing in the database speaks of it any more.
     pub(super) fn close(self) {
         drop(fs::remove_file(&self.path));
@@ -78,19 +78,19 @@ impl Grave {
 }
 
 /// The files of openings that have ended. Where there are no locks to be had, nobody can be said to have.
-pub(super) fn graves(database: &Path) -> Vec<Grave> {
+pub(super) fn stale_locks(database: &Path) -> Vec<StaleLock> {
     let (Some(directory), Some(name)) = (database.parent(), database.file_name()) else {
         return Vec::new();
     };
     let Ok(files) = fs::read_dir(directory) else { return Vec::new() };
-    let grave = |file: io::Result<fs::DirEntry>| {
+    let stale_lock = |file: io::Result<fs::DirEntry>| {
         let file = file.ok()?;
         let id = id_of(name, &file.file_name())?;
         let lock = File::open(file.path()).ok()?;
         lock.try_lock().ok()?;
-        Some(Grave { id, path: file.path(), lock })
+        Some(StaleLock { id, path: file.path(), lock })
     };
-    files.filter_map(grave).collect()
+    files.filter_map(stale_lock).collect()
 }
 
 fn id_of(database: &OsStr, file: &OsStr) -> Option<i64> {
@@ -107,19 +107,21 @@ mod tests {
     fn the_living_are_told_from_the_dead() {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("a.db");
-        let ids = || graves(&database).into_iter().map(|grave| grave.id).collect::<Vec<_>>();
-        let mut alive = Owner::new(&database);
+        let ids = || {
+            stale_locks(&database).into_iter().map(|stale_lock| stale_lock.id).collect::<Vec<_>>()
+        };
+        let mut alive = LockFile::new(&database);
         assert!(is_gone(&database, alive.id));
-        alive.appear(false).unwrap();
+        alive.create(false).unwrap();
         assert!(ids().is_empty() && !is_gone(&database, alive.id));
 
-        let mut dead = Owner::new(&database);
-        dead.appear(false).unwrap();
+        let mut dead = LockFile::new(&database);
+        dead.create(false).unwrap();
         // As its process would leave it.
         drop(dead.lock.take());
         assert_eq!(ids(), [dead.id]);
-        assert!(graves(&directory.path().join("b.db")).is_empty());
-        graves(&database).into_iter().for_each(Grave::close);
+        assert!(stale_locks(&directory.path().join("b.db")).is_empty());
+        stale_locks(&database).into_iter().for_each(StaleLock::close);
         assert!(ids().is_empty() && is_gone(&database, dead.id));
 
         let id = alive.id;

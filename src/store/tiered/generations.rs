@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use super::note::Note;
+use super::annotation::Annotation;
 use crate::key::Key;
 
 const SHARDS: usize = 16;
@@ -25,7 +25,7 @@ const SHARDS: usize = 16;
 const REMEMBERED: usize = 1024;
 
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct Generations {
     /// Tells the copies of these handles from those of an earlier run, and of other processes.
     instance: u64,
     next: AtomicU64,
@@ -55,7 +55,7 @@ impl Row {
     }
 }
 
-impl Ledger {
+impl Generations {
     pub(super) fn new() -> Self {
         // Random, by the one source of randomness that the standard library has.
         let instance = RandomState::new().build_hasher().finish();
@@ -84,11 +84,15 @@ impl Ledger {
         changed.max(self.wide.load(Ordering::SeqCst))
     }
 
-    /// Whether the copy with this note counts. Those of an earlier run do until something is changed: none of them is
+    /// Whether the copy with this annotation counts. Those of an earlier run do until something is changed: none of them is
     /// under way any more.
-    pub(super) fn counts(&self, key: &Key, note: &Note) -> bool {
+    pub(super) fn counts(&self, key: &Key, annotation: &Annotation) -> bool {
         let changed = self.changed(key);
-        if note.instance == self.instance { note.number > changed } else { changed == 0 }
+        if annotation.instance == self.instance {
+            annotation.number > changed
+        } else {
+            changed == 0
+        }
     }
 
     /// From now on no copy of `key` counts that was begun before.
@@ -138,7 +142,12 @@ impl Ledger {
             return None;
         }
         row.under_way = 1;
-        Some(Ticket { ledger: self.clone(), key: *key, number: self.number(), state: State::Idle })
+        Some(Ticket {
+            generations: self.clone(),
+            key: *key,
+            number: self.number(),
+            state: State::Idle,
+        })
     }
 
     /// A write that is about to be published in the far tier: no copy counts any more, nor does any begin. It is
@@ -150,8 +159,12 @@ impl Ledger {
         row.under_way += 1;
         row.changed = self.number();
         row.is_dirty = true;
-        let ticket =
-            Ticket { ledger: self.clone(), key: *key, number: row.changed, state: State::Writing };
+        let ticket = Ticket {
+            generations: self.clone(),
+            key: *key,
+            number: row.changed,
+            state: State::Writing,
+        };
         (ticket, before)
     }
 }
@@ -165,7 +178,7 @@ pub(super) struct Before {
 /// A copy or a write that is under way.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    ledger: Arc<Ledger>,
+    generations: Arc<Generations>,
     key: Key,
     number: u64,
     state: State,
@@ -186,18 +199,18 @@ impl Ticket {
     }
 
     pub(super) fn counts(&self) -> bool {
-        self.number > self.ledger.changed(&self.key)
+        self.number > self.generations.changed(&self.key)
     }
 
     /// The write is in the far tier: what was copied until now does not count, and what this one copies does.
     pub(super) fn renew(&mut self) {
-        self.ledger.change(&self.key);
-        self.number = self.ledger.number();
+        self.generations.change(&self.key);
+        self.number = self.generations.number();
     }
 
     /// The write has come to nothing: what counted before counts again.
     pub(super) fn undo(self, before: &Before) {
-        let mut shard = self.ledger.shard(&self.key);
+        let mut shard = self.generations.shard(&self.key);
         if let Some(row) = shard.get_mut(&self.key)
             && row.changed <= self.number
         {
@@ -218,7 +231,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut shard = self.ledger.shard(&self.key);
+        let mut shard = self.generations.shard(&self.key);
         let Some(row) = shard.get_mut(&self.key) else { return };
         row.under_way = row.under_way.saturating_sub(1);
         match self.state {
@@ -231,7 +244,7 @@ impl Drop for Ticket {
         } else if shard.len() > REMEMBERED
             && shard.values().filter(|row| row.under_way == 0).count() > REMEMBERED
         {
-            self.ledger.change_all();
+            self.generations.change_all();
             shard.retain(|_, row| row.under_way > 0);
         }
     }
@@ -243,46 +256,49 @@ mod tests {
 
     const KEY: Key = Key::from_bytes([7; 32]);
 
-    fn note(ledger: &Ledger, number: u64) -> Note {
-        Note { far: None, instance: ledger.instance(), number, at: Default::default() }
+    fn annotation(generations: &Generations, number: u64) -> Annotation {
+        Annotation { far: None, instance: generations.instance(), number, at: Default::default() }
     }
 
-    fn rows(ledger: &Ledger) -> usize {
-        ledger.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
+    fn rows(generations: &Generations) -> usize {
+        generations.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
     }
 
     #[test]
     fn a_change_outdates_what_was_begun_before_it_and_nothing_else() {
-        let ledger = Arc::new(Ledger::new());
-        let copy = ledger.copy(&KEY).unwrap();
-        assert!(copy.counts() && ledger.copy(&KEY).is_none(), "one at a time");
-        ledger.change(&KEY);
-        assert!(!copy.counts() && !ledger.counts(&KEY, &note(&ledger, copy.number())));
+        let generations = Arc::new(Generations::new());
+        let copy = generations.copy(&KEY).unwrap();
+        assert!(copy.counts() && generations.copy(&KEY).is_none(), "one at a time");
+        generations.change(&KEY);
+        assert!(
+            !copy.counts() && !generations.counts(&KEY, &annotation(&generations, copy.number()))
+        );
         drop(copy);
-        let next = ledger.copy(&KEY).unwrap();
+        let next = generations.copy(&KEY).unwrap();
         assert!(next.counts());
-        ledger.change_under_way();
+        generations.change_under_way();
         assert!(!next.counts());
         drop(next);
-        ledger.cleaned(&KEY, ledger.changed(&KEY));
-        assert_eq!(rows(&ledger), 0, "nothing is remembered for longer than it matters");
-        let foreign = Note { instance: !ledger.instance(), ..note(&ledger, 0) };
-        assert!(ledger.counts(&KEY, &foreign));
+        generations.cleaned(&KEY, generations.changed(&KEY));
+        assert_eq!(rows(&generations), 0, "nothing is remembered for longer than it matters");
+        let foreign =
+            Annotation { instance: !generations.instance(), ..annotation(&generations, 0) };
+        assert!(generations.counts(&KEY, &foreign));
     }
 
     #[test]
     fn a_write_outdates_what_came_between_and_can_be_undone() {
-        let ledger = Arc::new(Ledger::new());
-        let kept = ledger.copy(&KEY).unwrap().number();
-        let (mut first, before) = ledger.write(&KEY);
+        let generations = Arc::new(Generations::new());
+        let kept = generations.copy(&KEY).unwrap().number();
+        let (mut first, before) = generations.write(&KEY);
         first.settled();
-        assert!(!ledger.counts(&KEY, &note(&ledger, kept)));
+        assert!(!generations.counts(&KEY, &annotation(&generations, kept)));
         first.undo(&before);
-        assert!(ledger.counts(&KEY, &note(&ledger, kept)));
-        assert_eq!(rows(&ledger), 0);
+        assert!(generations.counts(&KEY, &annotation(&generations, kept)));
+        assert_eq!(rows(&generations), 0);
 
-        let (mut one, _) = ledger.write(&KEY);
-        let (mut two, before) = ledger.write(&KEY);
+        let (mut one, _) = generations.write(&KEY);
+        let (mut two, before) = generations.write(&KEY);
         one.settled();
         one.renew();
         assert!(one.counts());
@@ -296,33 +312,33 @@ mod tests {
 
     #[test]
     fn nothing_is_copied_while_a_write_may_yet_be_taken() {
-        let ledger = Arc::new(Ledger::new());
-        drop(ledger.write(&KEY));
-        ledger.cleaned(&KEY, ledger.changed(&KEY));
-        assert!(ledger.copy(&KEY).is_none());
-        ledger.change(&KEY);
-        ledger.cleaned(&KEY, ledger.changed(&KEY));
-        assert!(ledger.copy(&KEY).is_some());
-        assert_eq!(rows(&ledger), 0);
+        let generations = Arc::new(Generations::new());
+        drop(generations.write(&KEY));
+        generations.cleaned(&KEY, generations.changed(&KEY));
+        assert!(generations.copy(&KEY).is_none());
+        generations.change(&KEY);
+        generations.cleaned(&KEY, generations.changed(&KEY));
+        assert!(generations.copy(&KEY).is_some());
+        assert_eq!(rows(&generations), 0);
     }
 
     #[test]
     fn what_may_have_been_published_is_remembered_until_all_is_given_up() {
-        let ledger = Arc::new(Ledger::new());
-        let mut lost = ledger.copy(&KEY).unwrap();
+        let generations = Arc::new(Generations::new());
+        let mut lost = generations.copy(&KEY).unwrap();
         let number = lost.number();
         lost.publishes();
         drop(lost);
-        ledger.change(&KEY);
-        ledger.cleaned(&KEY, ledger.changed(&KEY));
-        assert!(!ledger.counts(&KEY, &note(&ledger, number)));
+        generations.change(&KEY);
+        generations.cleaned(&KEY, generations.changed(&KEY));
+        assert!(!generations.counts(&KEY, &annotation(&generations, number)));
         for n in 0..=2 * REMEMBERED as u64 {
             let mut key = [7; 32];
             key[8..16].copy_from_slice(&n.to_le_bytes());
-            let mut lost = ledger.copy(&Key::from_bytes(key)).unwrap();
+            let mut lost = generations.copy(&Key::from_bytes(key)).unwrap();
             lost.publishes();
         }
-        assert!(rows(&ledger) <= REMEMBERED);
-        assert!(!ledger.counts(&KEY, &note(&ledger, number)));
+        assert!(rows(&generations) <= REMEMBERED);
+        assert!(!generations.counts(&KEY, &annotation(&generations, number)));
     }
 }

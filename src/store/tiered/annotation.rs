@@ -3,7 +3,7 @@
 use crate::{
     entry::Head,
     key::Key,
-    store::{Error, ErrorKind, Hit, Result, Version, mark::Mark},
+    store::{Error, ErrorKind, Hit, Result, Version, annotation::Annotator},
     time::Timestamp,
 };
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use std::sync::Arc;
 /// The store, as its errors name it.
 pub(super) const NAME: &str = "tiered";
 
-const MARK: Mark = Mark { name: "larder-tier", store: NAME };
+const ANNOTATOR: Annotator = Annotator { name: "larder-tier", store: NAME };
 
 /// What sets the versions of entries that are in the near tier alone apart from the far tier's.
 const OWN: u64 = 1 << 63;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Note {
+pub(super) struct Annotation {
     /// The version in the far tier that this is a copy of; `None` where the far tier has not taken the entry.
     pub(super) far: Option<Version>,
     /// Whose copy it is, and which one of them.
@@ -27,16 +27,16 @@ pub(super) struct Note {
     pub(super) at: Timestamp,
 }
 
-impl Note {
+impl Annotation {
     /// The trailers of a near entry.
-    pub(super) fn put(self, trailers: Option<http::HeaderMap>) -> Result<http::HeaderMap> {
+    pub(super) fn add_to(self, trailers: Option<http::HeaderMap>) -> Result<http::HeaderMap> {
         let Self { far, instance, number, at } = self;
         let far = far.map_or("own".to_owned(), |version| format!("{:x}", version.get()));
-        MARK.put(trailers, &format!("{far} {instance:x} {number:x} {:x}", at.as_millis()))
+        ANNOTATOR.add(trailers, &format!("{far} {instance:x} {number:x} {:x}", at.as_millis()))
     }
 
-    fn parse(note: &str) -> Option<Self> {
-        let mut parts = note.split(' ');
+    fn parse(annotation: &str) -> Option<Self> {
+        let mut parts = annotation.split(' ');
         let far = match parts.next()? {
             "own" => None,
             far => Some(Version::new(u64::from_str_radix(far, 16).ok()?)),
@@ -55,36 +55,41 @@ pub(super) struct Near {
     /// The near tier's own version.
     pub(super) version: Version,
     /// `None` for what was put into the near tier by another.
-    pub(super) note: Option<Note>,
+    pub(super) annotation: Option<Annotation>,
 }
 
 impl Near {
     pub(super) fn new(key: &Key, hit: Hit) -> Result<Self> {
-        let (head, note) = unmarked(key, hit.head)?;
-        let version = shown(note, hit.version);
-        Ok(Self { hit: Hit::new(head, version, hit.body), version: hit.version, note })
+        let (head, annotation) = without_annotation(key, hit.head)?;
+        let version = shown(annotation, hit.version);
+        Ok(Self { hit: Hit::new(head, version, hit.body), version: hit.version, annotation })
     }
 
     /// Whether it is in the near tier alone.
     pub(super) fn is_own(&self) -> bool {
-        self.note.is_none_or(|note| note.far.is_none())
+        self.annotation.is_none_or(|annotation| annotation.far.is_none())
     }
 }
 
 /// The version that is shown for a near entry: a copy's is the far tier's.
-pub(super) fn shown(note: Option<Note>, near: Version) -> Version {
-    note.and_then(|note| note.far).unwrap_or(Version::new(near.get() | OWN))
+pub(super) fn shown(annotation: Option<Annotation>, near: Version) -> Version {
+    annotation.and_then(|annotation| annotation.far).unwrap_or(Version::new(near.get() | OWN))
 }
 
-/// The head of a near entry as it was given, and the note behind it.
-pub(super) fn unmarked(key: &Key, head: Arc<Head>) -> Result<(Arc<Head>, Option<Note>)> {
-    let Some((note, trailers)) = MARK.take(key, &head)? else { return Ok((head, None)) };
-    let note = Note::parse(&note).ok_or_else(|| {
-        let message = format!("the near entry of key {key} has a damaged note");
+/// The head of a near entry as it was given, and the annotation behind it.
+pub(super) fn without_annotation(
+    key: &Key,
+    head: Arc<Head>,
+) -> Result<(Arc<Head>, Option<Annotation>)> {
+    let Some((annotation, trailers)) = ANNOTATOR.split(key, &head)? else {
+        return Ok((head, None));
+    };
+    let annotation = Annotation::parse(&annotation).ok_or_else(|| {
+        let message = format!("the near entry of key {key} has a damaged annotation");
         Error::new(ErrorKind::Corrupt, NAME, message)
     })?;
     let len = head.body_len();
-    Ok((Arc::new(Arc::unwrap_or_clone(head).seal(len, trailers)), Some(note)))
+    Ok((Arc::new(Arc::unwrap_or_clone(head).seal(len, trailers)), Some(annotation)))
 }
 
 #[cfg(test)]
@@ -95,13 +100,13 @@ mod tests {
     fn notes_come_back_and_others_are_none() {
         for far in [None, Some(Version::new(0)), Some(Version::new(u64::MAX))] {
             let at = Timestamp::from_millis(1_700_000_000_000);
-            let note = Note { far, instance: u64::MAX, number: 7, at };
-            let trailers = note.put(None).unwrap();
+            let annotation = Annotation { far, instance: u64::MAX, number: 7, at };
+            let trailers = annotation.add_to(None).unwrap();
             let line = trailers["larder-tier"].to_str().unwrap().strip_prefix("0 ").unwrap();
-            assert_eq!(Note::parse(line), Some(note));
+            assert_eq!(Annotation::parse(line), Some(annotation));
         }
         for other in ["", "own", "own 1 2", "x 1 2 3", "own 1 2 g"] {
-            assert_eq!(Note::parse(other), None, "{other}");
+            assert_eq!(Annotation::parse(other), None, "{other}");
         }
     }
 }
