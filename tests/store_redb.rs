@@ -215,7 +215,7 @@ fn what_is_not_a_cache_is_refused_and_left_alone() {
     // A file where a directory would have to be.
     let below = path.join("cache.redb");
     let error = Redb::open(&below).unwrap_err();
-    assert!(error.to_string().contains(&format!("cannot make {}", below.display())), "{error}");
+    assert!(error.to_string().contains(&format!("cannot create {}", below.display())), "{error}");
 
     assert_eq!(Redb::builder(&path).max_bytes(0).open().unwrap_err().kind(), ErrorKind::Invalid);
     for name in ["", ".", "..", "a/b", "a\\b"] {

@@ -35,7 +35,7 @@ impl Annotator {
         // Whether there were trailers is noted too: none and an empty map of them are not the same.
         let line = format!("{} {annotation}", u8::from(trailers.is_some()));
         let full = || {
-            let message = "the trailers leave no room for a line of the store's own";
+            let message = "the trailers leave no room for the store's annotation";
             Error::new(ErrorKind::TooLarge, self.store, message)
         };
         let value = HeaderValue::try_from(line).map_err(|_| full())?;

@@ -117,7 +117,7 @@ impl StoredBody {
     ///
     /// # Errors
     ///
-    /// If the store fails, or the body has another length than its head says.
+    /// If the store fails, or the body has a different length than its head says.
     pub async fn bytes(mut self) -> Result<Bytes> {
         let first = match self.chunk().await {
             Some(chunk) => chunk?,
@@ -140,7 +140,7 @@ impl StoredBody {
     ///
     /// # Errors
     ///
-    /// If the store fails, or the body has another length than its head says. Nothing comes after an
+    /// If the store fails, or the body has a different length than its head says. Nothing comes after an
     /// error.
     pub async fn chunk(&mut self) -> Option<Result<Bytes>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
@@ -170,7 +170,7 @@ impl StoredBody {
                     }
                     Some(Ok(_)) => Err(wrong_length("is longer than its head says")),
                     Some(Err(error)) => Err(error),
-                    None => Err(wrong_length("ends before the length its head says")),
+                    None => Err(wrong_length("ends before the length that its head says")),
                 };
                 self.source = Source::Ended;
                 return Poll::Ready(Some(chunk));

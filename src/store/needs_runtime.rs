@@ -13,8 +13,8 @@ use crate::runtime::has_timers;
 ///
 /// [`ErrorKind::Invalid`] outside of a tokio runtime, and in one without timers or I/O.
 pub(super) fn when_made(store: &'static str) -> Result<()> {
-    let what = "the store has to be made in a tokio runtime with timers and I/O: inside \
-                #[tokio::main], or a runtime whose builder has enable_all()";
+    let what = "create the store in a tokio runtime with timers and I/O: inside #[tokio::main], or in \
+                a runtime whose builder called enable_all()";
     let is_usable = has_timers() && has_io();
     if is_usable { Ok(()) } else { Err(Error::new(ErrorKind::Invalid, store, what)) }
 }
@@ -26,7 +26,7 @@ pub(super) fn when_made(store: &'static str) -> Result<()> {
 /// [`ErrorKind::Unavailable`] outside of a tokio runtime, and in one without timers.
 pub(super) fn when_used(store: &'static str) -> Result<()> {
     let what = "the store was used outside of a tokio runtime, or in one without timers; use it in \
-                a runtime like the one that it was made in";
+                a runtime like the one that it was created in";
     if has_timers() { Ok(()) } else { Err(Error::new(ErrorKind::Unavailable, store, what)) }
 }
 

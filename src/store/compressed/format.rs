@@ -35,7 +35,7 @@ pub(super) fn without_annotation(key: &Key, head: Arc<Head>) -> Result<(Arc<Head
         })?),
         None if annotation == "as-it-is" => None,
         _ => {
-            let message = format!("the entry of key {key} is compressed in an unknown way");
+            let message = format!("the entry of key {key} has an unknown compression");
             return Err(Error::new(ErrorKind::Corrupt, NAME, message));
         }
     };

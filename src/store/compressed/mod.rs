@@ -88,7 +88,8 @@ impl<S> Compressed<S> {
     pub fn level(self, level: i32) -> Result<Self, ConfigError> {
         if !LEVELS.contains(&level) {
             let (first, last) = (LEVELS.start(), LEVELS.end());
-            let message = format!("{level} is no level; choose one from {first} to {last}");
+            let message =
+                format!("level {level} is out of range; choose one from {first} to {last}");
             return Err(ConfigError::new("level", message));
         }
         Ok(Self { level, ..self })

@@ -34,7 +34,7 @@ pub(super) fn unpacked(key: &Key, packed: StoredBody, len: u64) -> Result<Stored
         whole.extend_from_slice(&piece?);
     }
     if whole.len() as u64 != len {
-        return Err(body.unpacking.damaged("ends before the length its head says"));
+        return Err(body.unpacking.damaged("ends before the length that its head says"));
     }
     Ok(Bytes::from(whole).into())
 }
@@ -88,7 +88,7 @@ impl Unpacking {
             Ok(decoder)
         });
         let decoder = decoder.map_err(|error| {
-            Error::new(ErrorKind::Other, NAME, "no decoder could be made").with_source(error)
+            Error::new(ErrorKind::Other, NAME, "cannot create a zstd decoder").with_source(error)
         })?;
         // With room for one byte more than is to come, so that one too many is seen.
         let room = usize::try_from(len).map_or(PIECE, |len| len.min(PIECE)) + 1;
@@ -113,7 +113,7 @@ impl Unpacking {
     /// Takes what comes behind all that was taken before, which has been read.
     fn feed(&mut self, input: Bytes) -> Result<()> {
         if self.is_complete {
-            return Err(self.damaged("goes on behind its end"));
+            return Err(self.damaged("continues after its end"));
         }
         self.input = input;
         Ok(())
@@ -148,7 +148,7 @@ impl Unpacking {
         let mut output = OutBuffer::around(&mut self.output[self.filled..end]);
         let hint = self.decoder.run(&mut input, &mut output);
         let (read, written) = (input.pos(), output.pos());
-        let hint = hint.map_err(|error| self.damaged("does not unpack").with_source(error))?;
+        let hint = hint.map_err(|error| self.damaged("does not decompress").with_source(error))?;
         self.input = self.input.slice(read..);
         self.filled += written;
         self.is_full = self.filled == end;
@@ -158,10 +158,10 @@ impl Unpacking {
         self.left = left;
         self.is_complete = hint == 0;
         if self.is_complete && (left > 0 || !self.input.is_empty()) {
-            return Err(self.damaged("has another length than its head says"));
+            return Err(self.damaged("has a different length than its head says"));
         }
         if !self.is_complete && read == 0 && written == 0 && self.is_all {
-            return Err(self.damaged("ends before the length its head says"));
+            return Err(self.damaged("ends before the length that its head says"));
         }
         Ok(())
     }

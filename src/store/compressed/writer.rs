@@ -38,7 +38,7 @@ impl<W: Writer> CompressedWriter<W> {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        let message = format!("the body of key {} could not be compressed", self.key);
+        let message = format!("cannot compress the body of key {}", self.key);
         Error::new(ErrorKind::Other, NAME, message).with_source(error)
     }
 

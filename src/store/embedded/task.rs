@@ -59,7 +59,7 @@ impl<T> Future for Task<T> {
         match &mut self.state {
             State::Running(task) => {
                 Poll::Ready(ready!(Pin::new(task).poll(cx)).unwrap_or_else(|error| {
-                    let lost = lost("the runtime shut down while the store was being read");
+                    let lost = lost("the tokio runtime shut down during a read");
                     Err(lost.with_source(error))
                 }))
             }

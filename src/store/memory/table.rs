@@ -101,8 +101,8 @@ impl Table {
             ErrorKind::TooLarge,
             NAME,
             format!(
-                "the entry {key} takes more than {largest} bytes, the most that one entry may take \
-                 of a capacity of {capacity}"
+                "the entry of key {key} takes more than {largest} bytes, the limit for one entry in \
+                 a store of {capacity} bytes"
             ),
         ))
     }

@@ -61,7 +61,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
     match record.body {
         Location::Inline { checksum } => {
             if record.inline.len() as u64 != len {
-                return Err(fault::corrupt(key, "a body of another length than its head says"));
+                return Err(fault::corrupt(key, "a body whose length differs from its head's"));
             }
             if crc32fast::hash(&record.inline) != checksum {
                 return Err(fault::corrupt(key, "a body that does not match its checksum"));
@@ -109,7 +109,7 @@ impl Reader {
         let end = (start + count).min(self.count());
         let numbers = i32::try_from(start).ok().zip(i32::try_from(end).ok());
         let Some((from, to)) = numbers else {
-            return Err(fault::corrupt(&self.key, "a body of more chunks than there can be"));
+            return Err(fault::corrupt(&self.key, "a body with an impossible number of chunks"));
         };
         let chunks = self.shared.collections.chunks.clone();
         let which = doc! { "files_id": self.id, "n": { "$gte": from, "$lt": to } };
@@ -141,15 +141,14 @@ impl Reader {
     fn open(&self, n: u64, chunk: Option<RawDocumentBuf>) -> Result<Bytes> {
         let corrupt = |what| fault::corrupt(&self.key, what);
         let chunk = chunk.filter(|chunk| chunk.get_i32("n").is_ok_and(|found| found as u64 == n));
-        let bytes = Bytes::from(
-            chunk.ok_or_else(|| corrupt("a body of which a chunk is missing"))?.into_bytes(),
-        );
+        let bytes =
+            Bytes::from(chunk.ok_or_else(|| corrupt("a body with a missing chunk"))?.into_bytes());
         let shape = |_| corrupt("a chunk without the fields of one");
         let chunk = mongodb::bson::RawDocument::from_bytes(&bytes).map_err(shape)?;
         let data = chunk.get_binary("data").map_err(shape)?.bytes;
         let crc = chunk.get_i64("crc").map_err(shape)?;
         if data.len() as u64 != (self.len - n * self.chunk).min(self.chunk) {
-            return Err(corrupt("a chunk of another length"));
+            return Err(corrupt("a chunk with a wrong length"));
         }
         if i64::from(chunk_checksum(self.id, n as u32, data)) != crc {
             return Err(corrupt("a chunk that does not match its checksum"));

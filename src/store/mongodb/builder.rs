@@ -134,7 +134,8 @@ impl Builder {
         let unacknowledged = Some(Acknowledgment::Nodes(0));
         if database.write_concern().is_some_and(|concern| concern.w == unacknowledged) {
             return Err(invalid(
-                "with the write concern w=0 nobody knows what was stored; take w=1 or w=majority",
+                "the write concern w=0 is not supported: the server would not confirm writes; use w=1 or \
+                 w=majority",
             ));
         }
         let collections = Collections::new(&database, self.namespace);
@@ -157,15 +158,15 @@ impl Builder {
             check_database(name)?;
         }
         if !(1 << 10..=8 << 20).contains(&self.chunk_size) {
-            return Err(invalid("chunk_size takes 1 KiB to 8 MiB"));
+            return Err(invalid("chunk_size must be from 1 KiB to 8 MiB"));
         }
         if self.inline_limit > LARGEST_INLINE {
             return Err(invalid(
-                "inline_limit takes up to 15 MiB, for a document takes no more than 16 MiB",
+                "inline_limit must be at most 15 MiB, because a document is limited to 16 MiB",
             ));
         }
         if self.timeout.is_zero() {
-            return Err(invalid("a time limit of zero leaves no time for any answer"));
+            return Err(invalid("the timeout must not be zero"));
         }
         Ok(())
     }
@@ -227,13 +228,13 @@ fn refused(url: &str, error: MongoError) -> Error {
     let secret = ["@", "assword", "roperties"].iter().any(|sign| url.contains(sign));
     let (kind, message) = match &*error.kind {
         MongoKind::DnsResolve { .. } | MongoKind::Io(_) => {
-            (ErrorKind::Unavailable, "the servers' names cannot be found")
+            (ErrorKind::Unavailable, "cannot resolve the host names of the servers")
         }
         _ => (
             ErrorKind::Invalid,
-            "the URL of the servers cannot be understood; it looks like \
-             mongodb://user:password@host:27017/database, with what is special in the name and the \
-             password percent-encoded",
+            "invalid server URL; write one like \
+             mongodb://user:password@host:27017/database, and percent-encode special characters in \
+             the name and the password",
         ),
     };
     let refused = Error::new(kind, STORE, message);

@@ -175,7 +175,7 @@ pub(super) fn check_namespace(namespace: &str) -> Result<()> {
         return Ok(());
     }
     Err(invalid(format!(
-        "{namespace:?} cannot be a namespace; take a name of up to 120 bytes without `$` that \
+        "invalid namespace {namespace:?}; use a name of up to 120 bytes without `$` that \
          neither begins nor ends with a dot nor begins with \"system.\", such as \"larder\""
     )))
 }
@@ -187,7 +187,7 @@ pub(super) fn check_database(name: &str) -> Result<()> {
         return Ok(());
     }
     Err(invalid(format!(
-        "{name:?} cannot be a database; take a name of up to 63 bytes without dots, blanks and \
-         signs, such as \"larder\""
+        "invalid database name {name:?}; use a name of up to 63 bytes without dots, blanks and \
+         special characters, such as \"larder\""
     )))
 }

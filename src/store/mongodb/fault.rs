@@ -23,16 +23,16 @@ const NOT_THERE: [i32; 2] = [26, 27];
 pub(super) fn error(server: &str, error: MongoError) -> Error {
     let kind = kind(&error);
     let message = match kind {
-        ErrorKind::Full => format!("{server} takes no more; make room on its disk"),
+        ErrorKind::Full => format!("{server} is full; make room on its disk"),
         ErrorKind::Denied => {
-            format!("{server} refused access; check the login and the rights that it has")
+            format!("{server} refused access; check the login and its rights")
         }
-        ErrorKind::TooLarge => format!("{server} takes no document of that size"),
-        ErrorKind::Invalid => format!("{server} cannot be asked with these settings"),
+        ErrorKind::TooLarge => format!("{server} does not accept a document of that size"),
+        ErrorKind::Invalid => format!("{server} cannot be used with these settings"),
         ErrorKind::Incompatible => {
-            format!("{server} speaks a protocol that the driver does not know")
+            format!("{server} uses a protocol version that the driver does not support")
         }
-        _ => format!("{server} cannot be asked now"),
+        _ => format!("{server} is unavailable"),
     };
     Error::new(kind, STORE, message).with_source(error)
 }
@@ -96,8 +96,8 @@ pub(super) fn slow(server: &str, limit: std::time::Duration) -> Error {
 /// A task has ended that asks the server.
 pub(super) fn ended(error: tokio::task::JoinError) -> Error {
     let (kind, why) = match error.is_panic() {
-        true => (ErrorKind::Other, "the driver has panicked"),
-        false => (ErrorKind::Unavailable, "the runtime has stopped"),
+        true => (ErrorKind::Other, "the driver panicked"),
+        false => (ErrorKind::Unavailable, "the tokio runtime has stopped"),
     };
     Error::new(kind, STORE, why).with_source(error)
 }
@@ -116,13 +116,13 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
 
 pub(super) fn too_large(key: &Key) -> Error {
     let message = format!(
-        "the head for key {key} does not fit into a document, which MongoDB limits to 16 MiB"
+        "the head of key {key} does not fit into a document, which MongoDB limits to 16 MiB"
     );
     Error::new(ErrorKind::TooLarge, STORE, message)
 }
 
 /// The server answered something that no server should.
 pub(super) fn strange(server: &str) -> Error {
-    let message = format!("{server} gave an answer that makes no sense; is it a MongoDB server?");
+    let message = format!("{server} sent an unexpected answer; is it a MongoDB server?");
     Error::new(ErrorKind::Other, STORE, message)
 }

@@ -105,7 +105,7 @@ impl Shared {
             return Ok(());
         }
         let message = format!(
-            "the body for key {key} was dropped by {} while it was being written; it is not stored",
+            "{} removed the body of key {key} while it was being written; the entry is not stored",
             self.link.server()
         );
         Err(Error::new(ErrorKind::Unavailable, fault::STORE, message))

@@ -71,7 +71,7 @@ impl Writer {
         let number = u32::try_from(number).ok().filter(|&number| number < i32::MAX as u32);
         let number = number.ok_or_else(|| {
             let message = format!(
-                "the body for key {} has more chunks than a file can have; raise chunk_size",
+                "the body of key {} has more chunks than a file can have; raise chunk_size",
                 self.key
             );
             Error::new(ErrorKind::TooLarge, fault::STORE, message)

@@ -93,7 +93,7 @@ fn scanned(document: RawDocumentBuf) -> Result<Scanned> {
     let id: Option<Bson> = document.get("_id").ok().flatten().and_then(|id| id.try_into().ok());
     let Some(key) = id.as_ref().and_then(Bson::as_str).and_then(parse_key) else {
         let id = id.unwrap_or(Bson::Null);
-        let message = format!("the document with the _id {id} is no entry of the cache");
+        let message = format!("the document with the _id {id} is not an entry of the cache");
         return Err(Error::new(ErrorKind::Corrupt, fault::STORE, message));
     };
     let record = Record::parse(&key, document).map_err(|damage| damaged(&key, damage))?;

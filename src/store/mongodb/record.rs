@@ -195,7 +195,7 @@ impl Record {
             Ok(id) => {
                 let chunk = document.get_i32("chunk_size").ok();
                 let chunk = chunk.and_then(|chunk| u32::try_from(chunk).ok()).filter(|&c| c > 0);
-                let chunk = chunk.ok_or(Damage::Shape("a body in chunks of nothing"))?;
+                let chunk = chunk.ok_or(Damage::Shape("a body with an invalid chunk size"))?;
                 Location::File { id, chunk }
             }
             Err(_) => {

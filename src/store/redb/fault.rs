@@ -68,8 +68,5 @@ pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> Error {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    corrupt(format!(
-        "{} cannot be understood, remove it and the cache starts empty: {text}",
-        path.display()
-    ))
+    corrupt(format!("{} is damaged, remove it and the cache starts empty: {text}", path.display()))
 }

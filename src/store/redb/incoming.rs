@@ -135,7 +135,8 @@ impl fmt::Debug for Writer {
 
 pub(super) fn check_tags(head: &Head) -> Result<()> {
     if head.tags().len() > MAX_TAGS {
-        let message = format!("an entry can have {MAX_TAGS} tags, not {}", head.tags().len());
+        let message =
+            format!("an entry can have at most {MAX_TAGS} tags, not {}", head.tags().len());
         return Err(Error::new(ErrorKind::TooLarge, STORE, message));
     }
     Ok(())

@@ -180,7 +180,7 @@ impl Redb {
             .name("larder-redb".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| {
-                Error::new(ErrorKind::Unavailable, STORE, "cannot start a thread for writing")
+                Error::new(ErrorKind::Unavailable, STORE, "cannot start the writer thread")
                     .with_source(error)
             })?;
         let thread = Mutex::new(Some(thread));

@@ -77,7 +77,7 @@ fn prepare(config: &Config) -> Result<()> {
     let path = &config.path;
     let failed = |error: io::Error| {
         let message =
-            format!("cannot make {}; choose a path where this process may write", path.display());
+            format!("cannot create {}; choose a path where this process may write", path.display());
         Error::new(io_kind(error.kind()), STORE, message).with_source(error)
     };
     match fs::metadata(path) {
@@ -101,7 +101,7 @@ fn prepare(config: &Config) -> Result<()> {
         .map_err(failed)?
         .into_temp_path();
     let db = open_file(config, &fresh)?;
-    let wrong = |error: redb::Error| fault::error("cannot make", path, error);
+    let wrong = |error: redb::Error| fault::error("cannot create", path, error);
     write(&db, initialise).map_err(wrong)?;
     db.close().map_err(|error| wrong(error.into()))?;
     match fresh.persist_noclobber(path) {
@@ -150,7 +150,7 @@ fn open_file(config: &Config, path: &Path) -> Result<Database> {
 }
 
 fn not_ours(path: &Path) -> String {
-    format!("{} is not a larder cache and is left as it is; choose another path", path.display())
+    format!("{} is not a larder cache and was not changed; choose another path", path.display())
 }
 
 /// What a database holds.

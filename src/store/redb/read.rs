@@ -106,7 +106,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
         FoundBody::Chunks { len, .. } => *len,
     };
     if len != head.body_len() {
-        return Err(corrupt_entry(key, "a body of another length than its head says"));
+        return Err(corrupt_entry(key, "a body whose length differs from its head's"));
     }
     shared.visited.set(key.as_bytes());
     let version = Version::new(record.header.version);
@@ -147,12 +147,12 @@ impl Chunks {
             return Ok(None);
         }
         let index = u32::try_from(self.next)
-            .map_err(|_| corrupt_entry(&self.key, "a body of an impossible length"))?;
+            .map_err(|_| corrupt_entry(&self.key, "a body with an impossible length"))?;
         let row = chunk_key(self.id, index);
         let value = table
             .get(&row)
             .map_err(|error| shared.read_fault(error.into(), self.opening))?
-            .ok_or_else(|| corrupt_entry(&self.key, "a body of which a chunk is missing"))?;
+            .ok_or_else(|| corrupt_entry(&self.key, "a body with a missing chunk"))?;
         let payload = read_chunk(&row, value.value(), chunk_len(self.len, index))
             .map_err(|damage| corrupt_entry(&self.key, &damage.to_string()))?;
         self.next += 1;

@@ -102,7 +102,7 @@ fn header_checksum(key: &KeyBytes, header: &[u8]) -> u32 {
 impl<'a> Record<'a> {
     /// Reads the header of a record and checks it; neither the head nor an inline body is looked at.
     pub(super) fn parse(key: &KeyBytes, bytes: &'a [u8]) -> Result<Self, Damage> {
-        let short = Damage("a record that is cut short");
+        let short = Damage("a truncated record");
         let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
         if fixed[0] != RECORD_VERSION {
             return Err(Damage("a record of an unknown version"));
@@ -120,13 +120,13 @@ impl<'a> Record<'a> {
         let len = number(4);
         let body = if fixed[1] & CHUNKED != 0 {
             if inline != 0 {
-                return Err(Damage("a record with something behind its head"));
+                return Err(Damage("a record with extra bytes after its head"));
             }
             Location::Chunks { id: number(5), len }
         } else {
             let checksum = u32::from_le_bytes([fixed[48], fixed[49], fixed[50], fixed[51]]);
             if inline as u64 != len {
-                return Err(Damage("a record whose body has another length"));
+                return Err(Damage("a record whose body has a wrong length"));
             }
             Location::Inline { len: inline as u32, checksum }
         };

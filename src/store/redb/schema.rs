@@ -181,10 +181,10 @@ pub(super) fn read_chunk<'a>(
     len: usize,
 ) -> Result<&'a [u8], Damage> {
     let Some((checksum, payload)) = value.split_first_chunk::<CHECKSUM>() else {
-        return Err(Damage("a chunk that is cut short"));
+        return Err(Damage("a truncated chunk"));
     };
     if payload.len() != len {
-        return Err(Damage("a chunk of another length"));
+        return Err(Damage("a chunk with a wrong length"));
     }
     if chunk_checksum(row, payload) != u32::from_le_bytes(*checksum) {
         return Err(Damage("a chunk that does not match its checksum"));

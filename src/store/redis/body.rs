@@ -66,7 +66,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
     match record.header.body {
         Location::Inline { checksum } => {
             if record.inline.len() as u64 != len {
-                return Err(fault::corrupt(key, "a body of another length than its head says"));
+                return Err(fault::corrupt(key, "a body whose length differs from its head's"));
             }
             if crc32fast::hash(&record.inline) != checksum {
                 return Err(fault::corrupt(key, "a body that does not match its checksum"));
@@ -75,7 +75,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
         }
         Location::Chunks { generation, chunk } => {
             if chunk == 0 {
-                return Err(fault::corrupt(key, "a body in chunks of nothing"));
+                return Err(fault::corrupt(key, "a body with an invalid chunk size"));
             }
             let chunks = Chunks {
                 shared: shared.clone(),
@@ -133,7 +133,7 @@ impl Chunks {
         let mut ready = VecDeque::with_capacity(values.len());
         for (index, value) in (self.next..end).zip(values) {
             let bytes = value::bytes(value)
-                .ok_or_else(|| fault::corrupt(&self.key, "a body of which a chunk is missing"))?;
+                .ok_or_else(|| fault::corrupt(&self.key, "a body with a missing chunk"))?;
             let len = (self.len - index * self.chunk).min(self.chunk) as usize;
             let chunk = open_chunk(&self.generation, index, len, bytes)
                 .map_err(|Damage(what)| fault::corrupt(&self.key, what))?;

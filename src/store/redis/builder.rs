@@ -165,28 +165,26 @@ impl Builder {
     pub(super) fn into_shared(self) -> Result<Shared> {
         if self.namespace.is_empty() || self.namespace.contains(['{', '}']) {
             return Err(invalid(format!(
-                "{:?} cannot be a namespace; take a name that is not empty and has no braces, such \
+                "invalid namespace {:?}; use a name that is not empty and has no braces, such \
                  as \"larder:\"",
                 self.namespace
             )));
         }
         if !(1 << 10..=64 << 20).contains(&self.chunk_size) {
-            return Err(invalid("chunk_size takes 1 KiB to 64 MiB"));
+            return Err(invalid("chunk_size must be from 1 KiB to 64 MiB"));
         }
         if self.inline_limit > 64 << 20 {
-            return Err(invalid("inline_limit takes up to 64 MiB"));
+            return Err(invalid("inline_limit must be at most 64 MiB"));
         }
         if self.connect_timeout.is_zero() || self.response_timeout.is_zero() {
-            return Err(invalid("a time limit of zero leaves no time for any answer"));
+            return Err(invalid("the timeout must not be zero"));
         }
         // The driver would take none for trust in nobody, and fail only when it connects.
         let pem =
             self.root_certificate.iter().chain(self.client_certificate.as_ref().map(|c| &c.0));
         for pem in pem {
             if !pem.windows(17).any(|words| words == b"BEGIN CERTIFICATE") {
-                return Err(invalid(
-                    "there is no certificate in what was given as one; it has to be PEM",
-                ));
+                return Err(invalid("the certificate is not in PEM format"));
             }
         }
         let (target, server) = self.target()?;
@@ -204,7 +202,7 @@ impl Builder {
 
     fn target(&self) -> Result<(Target, String)> {
         let refused = |error: RedisError| {
-            let message = "the connection cannot be set up with these settings";
+            let message = "cannot create a client with these settings";
             Error::new(ErrorKind::Invalid, STORE, message).with_source(error)
         };
         match &self.source {
@@ -335,7 +333,7 @@ impl Builder {
 fn parse(url: &str) -> Result<ConnectionInfo> {
     let info = url.into_connection_info().map_err(|error| {
         invalid(
-            "the URL of a server cannot be understood; it looks like \
+            "invalid server URL; write one like \
              redis://user:password@host:6379/0, or rediss:// for TLS",
         )
         .with_source(error)

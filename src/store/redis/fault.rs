@@ -14,18 +14,20 @@ pub(super) const STORE: &str = "redis";
 pub(super) fn error(server: &str, error: RedisError) -> Error {
     let kind = kind(&error);
     let message = match kind {
-        ErrorKind::Full => format!(
-            "{server} takes no more; raise its maxmemory, let it evict, or make room on its disk"
-        ),
+        ErrorKind::Full => {
+            format!("{server} is full; raise maxmemory, allow eviction, or make room on its disk")
+        }
         ErrorKind::Denied => {
-            format!("{server} refused access; check the login and the rights that it has")
+            format!("{server} refused access; check the login and its rights")
         }
-        ErrorKind::Corrupt => format!("{server} has something else under a key of the cache"),
-        ErrorKind::Invalid => format!("{server} cannot be asked with these settings"),
+        ErrorKind::Corrupt => {
+            format!("{server} has a value of another type under a key of the cache")
+        }
+        ErrorKind::Invalid => format!("{server} cannot be used with these settings"),
         ErrorKind::Incompatible => {
-            format!("{server} speaks an older protocol; add ?protocol=resp2 to the URL")
+            format!("{server} does not support RESP3; add ?protocol=resp2 to the URL")
         }
-        _ => format!("{server} cannot be asked now"),
+        _ => format!("{server} is unavailable"),
     };
     Error::new(kind, STORE, message).with_source(error)
 }
@@ -118,7 +120,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
 
 /// The server answered something that no server should.
 pub(super) fn strange(server: &str) -> Error {
-    let message = format!("{server} gave an answer that makes no sense; is it a Redis server?");
+    let message = format!("{server} sent an unexpected answer; is it a Redis server?");
     Error::new(ErrorKind::Other, STORE, message)
 }
 

@@ -101,9 +101,9 @@ impl Writer {
         answer.map_err(|error| {
             if fault::is_gone(&error) {
                 let message = format!(
-                    "the body for key {} was dropped by {} while it was being written; it is not stored",
-                    self.key,
-                    shared.link.server()
+                    "{} removed the body of key {} while it was being written; the entry is not stored",
+                    shared.link.server(),
+                    self.key
                 );
                 return Error::new(ErrorKind::Unavailable, STORE, message);
             }
@@ -218,7 +218,8 @@ fn header(head: &Head, body: Location, body_len: u64) -> Result<Header> {
 
 pub(super) fn check_tags(head: &Head) -> Result<()> {
     if head.tags().len() > MAX_TAGS {
-        let message = format!("an entry can have {MAX_TAGS} tags, not {}", head.tags().len());
+        let message =
+            format!("an entry can have at most {MAX_TAGS} tags, not {}", head.tags().len());
         return Err(Error::new(ErrorKind::TooLarge, STORE, message));
     }
     Ok(())

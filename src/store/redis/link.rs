@@ -236,8 +236,8 @@ impl Link {
         let connected = async {
             task.await.map_err(|error| {
                 RedisError::from(std::io::Error::other(match error.is_panic() {
-                    true => "the driver has panicked",
-                    false => "the runtime has stopped",
+                    true => "the driver panicked",
+                    false => "the tokio runtime has stopped",
                 }))
             })?
         };

@@ -72,7 +72,7 @@ impl Header {
 
     /// Reads the header of a record and checks it; gives the length of the head behind it too.
     pub(super) fn parse(key: &Key, bytes: &[u8]) -> Result<(Self, usize), Damage> {
-        let short = Damage("a record that is cut short");
+        let short = Damage("a truncated record");
         let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
         if fixed[0] != RECORD_VERSION {
             return Err(Damage("a record of an unknown version"));
@@ -140,10 +140,10 @@ impl Record {
         let (header, head_len) = Header::parse(key, bytes)?;
         let start = header.len();
         let end = start.checked_add(head_len).filter(|&end| end <= bytes.len());
-        let end = end.ok_or(Damage("a record that is cut short"))?;
+        let end = end.ok_or(Damage("a truncated record"))?;
         let head = Head::decode(bytes.slice(start..end)).map_err(RecordError::Head)?;
         if head.body_len() != header.body_len {
-            return Err(Damage("a body of another length than its head says").into());
+            return Err(Damage("a body whose length differs from its head's").into());
         }
         Ok(Self { header, head, inline: bytes.slice(end..) })
     }
@@ -181,10 +181,10 @@ pub(super) fn open_chunk(
     mut bytes: Bytes,
 ) -> Result<Bytes, Damage> {
     let checksum = bytes.first_chunk::<CHECKSUM>().copied();
-    let checksum = checksum.ok_or(Damage("a chunk that is cut short"))?;
+    let checksum = checksum.ok_or(Damage("a truncated chunk"))?;
     let payload = bytes.split_off(CHECKSUM);
     if payload.len() != len {
-        return Err(Damage("a chunk of another length"));
+        return Err(Damage("a chunk with a wrong length"));
     }
     if chunk_checksum(generation, index, &payload) != u32::from_le_bytes(checksum) {
         return Err(Damage("a chunk that does not match its checksum"));

@@ -142,5 +142,5 @@ pub(super) fn with_protocol(info: ConnectionInfo, protocol: ProtocolVersion) -> 
 
 /// What the driver says where there is no server to ask.
 pub(super) fn nobody() -> RedisError {
-    (ErrorKind::InvalidClientConfig, "no server is named").into()
+    (ErrorKind::InvalidClientConfig, "no server is given").into()
 }

@@ -94,9 +94,10 @@ impl Chunks {
         if number != self.next || number >= self.count {
             return Err(None);
         }
-        let number = u32::try_from(number).map_err(|_| Damage("a body of an impossible length"))?;
+        let number =
+            u32::try_from(number).map_err(|_| Damage("a body with an impossible length"))?;
         if data.len() != chunk_len(self.len, number) {
-            return Err(Some(Damage("a chunk of another length")));
+            return Err(Some(Damage("a chunk with a wrong length")));
         }
         if chunk_checksum(self.body, number, data) != checksum {
             return Err(Some(Damage("a chunk that does not match its checksum")));
@@ -129,7 +130,7 @@ impl Chunks {
                 );
                 Error::new(ErrorKind::Unavailable, STORE, message)
             }
-            Ok(_) => corrupt_entry(&self.key, "a body of which a chunk is missing"),
+            Ok(_) => corrupt_entry(&self.key, "a body with a missing chunk"),
             Err(error) => shared.read_fault(error),
         }
     }

@@ -23,7 +23,7 @@ pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
         ErrorKind::Full => "; make room on the disk",
         ErrorKind::Corrupt => "; the file is damaged, remove it and the cache starts empty",
         ErrorKind::Unavailable if is_busy(&error) => {
-            "; another process has it locked for longer than busy_timeout"
+            "; another process held its lock for longer than busy_timeout"
         }
         _ => "",
     };

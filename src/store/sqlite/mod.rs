@@ -214,7 +214,7 @@ impl Sqlite {
             .name("larder-sqlite".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| {
-                Error::new(ErrorKind::Unavailable, STORE, "cannot start a thread for writing")
+                Error::new(ErrorKind::Unavailable, STORE, "cannot start the writer thread")
                     .with_source(error)
             })?;
         let thread = Mutex::new(Some(thread));

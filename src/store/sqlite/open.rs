@@ -29,7 +29,7 @@ pub(super) struct Opened {
 
 pub(super) fn open(config: &Config) -> Result<Opened> {
     if config.in_memory {
-        let wrong = |error| fault::error("cannot make", &config.path, error);
+        let wrong = |error| fault::error("cannot create", &config.path, error);
         let mut link = Link::open(config, &config.path, Role::Only, 1).map_err(wrong)?;
         prepare_pages(&link.conn).map_err(wrong)?;
         settle(&mut link, config)?;
@@ -57,7 +57,7 @@ fn prepare(config: &Config) -> Result<PathBuf> {
     let path = &config.path;
     let failed = |error: io::Error| {
         let message =
-            format!("cannot make {}; choose a path where this process may write", path.display());
+            format!("cannot create {}; choose a path where this process may write", path.display());
         Error::new(io_kind(error.kind()), STORE, message).with_source(error)
     };
     match fs::metadata(path) {
@@ -160,8 +160,8 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
         if mode != "wal" {
             return Err(refuse(
                 ErrorKind::Invalid,
-                " is where SQLite can keep no log that processes share; choose a path on a local \
-                 disk"
+                " is on a file system where SQLite cannot share its log between processes; choose a \
+                 path on a local disk"
                     .to_owned(),
             ));
         }
@@ -224,7 +224,7 @@ fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
 }
 
 fn not_ours() -> String {
-    " is not a larder cache and is left as it is; choose another path".to_owned()
+    " is not a larder cache and was not changed; choose another path".to_owned()
 }
 
 /// What cannot be taken for a database is somebody else's, and no damaged one of ours.

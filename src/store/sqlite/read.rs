@@ -79,7 +79,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
             Look::Overtaken => {}
         }
     }
-    Err(corrupt_entry(key, "a body of which a chunk is missing"))
+    Err(corrupt_entry(key, "a body with a missing chunk"))
 }
 
 enum Look {
@@ -104,7 +104,7 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
     let place = entry.place;
     let head = decode(key, entry.checksum, &place, entry.head)?;
     if place.len != head.body_len() {
-        return Err(corrupt_entry(key, "a body of another length than its head says"));
+        return Err(corrupt_entry(key, "a body whose length differs from its head's"));
     }
     let body = match (place.body, entry.content) {
         (None, Some(content)) => {

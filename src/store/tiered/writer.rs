@@ -54,7 +54,7 @@ impl<N: Store, F: Store> TieredWriter<N, F> {
 
 /// A writer that has failed is of no use.
 fn used_up() -> Error {
-    Error::new(ErrorKind::Other, NAME, "the writer has failed before")
+    Error::new(ErrorKind::Other, NAME, "the writer failed before")
 }
 
 impl<N: Store, F: Store> Writer for TieredWriter<N, F> {

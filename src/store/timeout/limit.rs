@@ -53,7 +53,7 @@ impl Limit {
             return Ok(());
         }
         let message = format!(
-            "the store took longer than {:?} a moment ago, and is not asked again yet",
+            "the store took longer than {:?} a moment ago, and is not used again yet",
             self.time
         );
         Err(Error::new(ErrorKind::Unavailable, NAME, message))

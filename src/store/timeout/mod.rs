@@ -71,7 +71,7 @@ impl<S> Timeout<S> {
     /// For zero, in which nothing can be done.
     pub fn new(store: S, limit: Duration) -> Result<Self, ConfigError> {
         if limit.is_zero() {
-            let message = "no store answers in no time; write a longer one, such as 2 s";
+            let message = "the limit must not be zero; write a longer one, such as 2 s";
             return Err(ConfigError::new("limit", message));
         }
         Ok(Self { inner: store, limit: Limit::new(limit) })

@@ -209,7 +209,8 @@ async fn faults_are_warnings_and_decisions_are_not() {
     assert_eq!(level("response not stored"), Level::DEBUG);
     assert_eq!(level("request answered"), Level::DEBUG);
     assert_eq!(level("store operation finished"), Level::TRACE);
-    let failed = &captured.lines("store operation failed; the request goes on without the store")[0].fields;
+    let failed =
+        &captured.lines("store operation failed; the request goes on without the store")[0].fields;
     let key = stand.get("/").await.cache.key().unwrap().to_string();
     assert_eq!((&*failed["operation"], &*failed["cache.key"]), ("finish", &key[..8]));
     assert_eq!(captured.lines("response not stored")[0].fields["cache.reason"], "store-failed");

@@ -163,6 +163,6 @@ pub(super) fn given_up() -> Error {
     Error::new(
         ErrorKind::Unavailable,
         STORE,
-        "the body took so long that another process gave it up",
+        "another process removed the unfinished body, because its writer was silent for an hour",
     )
 }

@@ -238,7 +238,7 @@ impl Thread {
         let asked =
             |envelope: &Envelope| matches!(envelope.command, Command::Reopen(o) if o == opening);
         if group.iter().any(asked) && shared.is_open() {
-            let message = format!("{} had to be opened again", config.path.display());
+            let message = format!("{} was reopened after an error", config.path.display());
             self.reopen(&Failure::new(ErrorKind::Unavailable, STORE, message));
         } else if !shared.is_open() {
             self.open_again();

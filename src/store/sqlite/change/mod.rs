@@ -129,5 +129,5 @@ pub(super) fn too_large(bytes: u64, max_bytes: u64) -> Error {
 }
 
 pub(super) fn given_up() -> Error {
-    Error::new(ErrorKind::Unavailable, STORE, "the body was given up by another process")
+    Error::new(ErrorKind::Unavailable, STORE, "another process removed the unfinished body")
 }

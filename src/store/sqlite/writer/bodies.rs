@@ -57,7 +57,8 @@ impl Bodies {
             }
             None => {
                 if let Err(error) = self.lock_file.create(self.in_memory) {
-                    let message = "cannot make a file beside the database, which large bodies need";
+                    let message =
+                        "cannot create the lock file beside the database, which large bodies need";
                     let kind = io_kind(error.kind());
                     let error = Error::new(kind, STORE, message).with_source(error);
                     fail(incoming, Failure::of(&error));
