@@ -1,21 +1,23 @@
-//! What a wrapper annotations of an entry in the store that it wraps: one line behind the trailers of the body.
+//! Annotations: what a wrapping store keeps with an entry in the store that it wraps, as one line
+//! at the end of the trailers.
 //!
-//! Trailers are what a store takes at the end of a body, keeps through every update of the head, and gives back with the
-//! head; so a annotation there needs no room of its own in any store, and is published with the entry. An origin may send a
-//! trailer of the same name: the annotation is the last one, and an entry without a annotation of its own gets one where such a
-//! trailer would be taken for it.
+//! A store takes trailers at the end of a body, keeps them through every update of the head, and
+//! returns them with the head. An annotation among them therefore needs no extra field in any
+//! store, and is published with the entry. An origin may send a trailer of the same name: the
+//! annotation is the last line of that name, and an entry whose trailers could be taken for
+//! annotated ones always gets an annotation.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Error, ErrorKind, Result};
 use crate::{entry::Head, key::Key};
 
-/// A wrapper's line.
+/// Adds a wrapper's annotation to the trailers of an entry, and takes it off again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Annotator {
-    /// In lower case.
+    /// The name of the line, in lower case.
     pub(super) name: &'static str,
-    /// The wrapper, as its errors name it.
+    /// The wrapper's name in errors.
     pub(super) store: &'static str,
 }
 
@@ -30,9 +32,9 @@ impl Annotator {
         trailers.is_some_and(|trailers| trailers.contains_key(self.name))
     }
 
-    /// `trailers` with `annotation` behind them.
+    /// Returns `trailers` with `annotation` at the end.
     pub(super) fn add(self, trailers: Option<HeaderMap>, annotation: &str) -> Result<HeaderMap> {
-        // Whether there were trailers is noted too: none and an empty map of them are not the same.
+        // The line also says whether there were trailers: `None` and an empty map differ.
         let line = format!("{} {annotation}", u8::from(trailers.is_some()));
         let full = || {
             let message = "the trailers leave no room for the store's annotation";
@@ -44,7 +46,8 @@ impl Annotator {
         Ok(trailers)
     }
 
-    /// The annotation of the head under `key`, and the trailers that it stands behind; `None` where there is no annotation.
+    /// Returns the annotation of the head under `key`, and the trailers without it. Returns `None`
+    /// if the head has no annotation.
     pub(super) fn split(
         self,
         key: &Key,
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_marked_comes_back_with_its_note() {
+    fn annotations_and_trailers_come_back() {
         for trailers in [
             None,
             Some(HeaderMap::new()),
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_notes_are_told() {
+    fn damaged_annotations_are_corrupt() {
         for (name, line) in
             [("x-annotation", "annotation"), ("x-annotation", "2 annotation"), ("x-annotation", "")]
         {

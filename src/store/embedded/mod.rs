@@ -1,5 +1,5 @@
-//! What the stores in one file have in common: a thread that does the writing, with a bounded queue before it, readers
-//! that wait for the disk elsewhere, and bodies that outlive their entry while they are being read.
+//! What the stores in one file have in common: a writer thread with a bounded queue, reads that may
+//! wait for the disk elsewhere, and bodies that outlive their entry while they are being read.
 
 mod durability;
 mod failure;

@@ -1,4 +1,4 @@
-//! Where a store's file lies, where nobody says.
+//! Paths for stores whose user gives none, and what an I/O error means.
 
 use std::{io, path::PathBuf};
 
@@ -26,7 +26,7 @@ pub(in crate::store) fn in_cache_dir(
     Ok(strategy.cache_dir().join(app).join(file))
 }
 
-/// A directory of its own under the system's temporary one.
+/// Creates a new directory in the system's temporary directory.
 pub(in crate::store) fn temporary(store: &'static str) -> Result<TempDir> {
     tempfile::Builder::new().prefix("larder-").tempdir().map_err(|error| {
         let message = "cannot create a temporary directory; set TMPDIR, or choose a path";
@@ -34,6 +34,7 @@ pub(in crate::store) fn temporary(store: &'static str) -> Result<TempDir> {
     })
 }
 
+/// What an I/O error means for the caller.
 pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded => {

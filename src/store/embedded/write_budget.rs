@@ -1,4 +1,5 @@
-//! Permit in the writer thread's queue, so that a fast producer cannot fill the memory.
+//! The write budget: how many bytes may wait for the writer thread, so that a fast producer cannot
+//! fill the memory.
 
 use std::sync::{
     Arc,
@@ -7,11 +8,11 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-/// How many bytes may be under way, and who waits for there to be fewer.
+/// The number of bytes that may be in flight, and the futures that wait for some.
 ///
-/// Permit is taken by a future at the moment it is polled, and never kept ready for one that waits, as a semaphore would:
-/// a response body that its caller has stopped reading is a future that nobody polls, and what it was granted would be
-/// lost to all others.
+/// A future takes its permit at the moment when it is polled. A semaphore would reserve permits for
+/// waiting futures instead: a response body that its caller stopped reading is a future that nobody
+/// polls, and its permits would be lost to all others.
 pub(in crate::store) struct WriteBudget {
     free: AtomicUsize,
     freed: Notify,
@@ -22,10 +23,10 @@ impl WriteBudget {
         Arc::new(Self { free: AtomicUsize::new(bytes), freed: Notify::new() })
     }
 
-    /// Waits for room. There must be as much in an empty queue.
+    /// Waits for a permit for `bytes`, which must not exceed the whole budget.
     pub(in crate::store) async fn acquire(self: &Arc<Self>, bytes: usize) -> Permit {
         loop {
-            // Made before the look, so that what is freed after it is not missed.
+            // Registered before the check, so that no release is missed.
             let freed = self.freed.notified();
             let taken = self
                 .free
@@ -38,7 +39,7 @@ impl WriteBudget {
     }
 }
 
-/// Permit that was taken; given back when it is dropped.
+/// A part of the budget. It is returned when it is dropped.
 pub(in crate::store) struct Permit {
     budget: Arc<WriteBudget>,
     bytes: usize,
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_waiter_that_nobody_polls_holds_nothing_up() {
+    async fn a_waiter_that_nobody_polls_blocks_no_other() {
         let budget = WriteBudget::new(10);
         let first = budget.acquire(8).await;
         let mut stalled = pin!(budget.acquire(8));
@@ -77,7 +78,7 @@ mod tests {
         }
         assert!(waits!());
         drop(first);
-        // Permit that is there is anybody's, though another waited first.
+        // Free bytes go to whoever asks, even if another future waited first.
         let other = budget.acquire(8).now_or_never().expect("there is room");
         assert!(waits!());
         drop(other);
