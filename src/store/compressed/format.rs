@@ -1,4 +1,4 @@
-//! How a compressed body is kept, and what is noted with it.
+//! How a compressed body is stored, and its annotation.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ pub(super) const NAME: &str = "compressed";
 
 pub(super) const ANNOTATOR: Annotator = Annotator { name: "larder-compressed", store: NAME };
 
-/// How far back a match may lie, as a power of two: what an encoder and a decoder hold of a body. Bodies are read and
-/// written in parts, many at a time, and 256 KiB is what the cache holds of each as well.
+/// The window of a match, as a power of two: what an encoder and a decoder hold of a body. Many
+/// bodies are read and written at a time, and the cache holds 256 KiB of each as well.
 pub(super) const WINDOW_LOG: u32 = 18;
 
-/// How much is compressed, or unpacked, in one go.
+/// How many bytes are compressed or decompressed at a time.
 pub(super) const PIECE: usize = 64 << 10;
 
-/// The head as it was given, and the length of its body where that is compressed.
+/// Returns the head without the annotation, and the original length if the body is compressed.
 pub(super) fn without_annotation(key: &Key, head: Arc<Head>) -> Result<(Arc<Head>, Option<u64>)> {
     let Some((annotation, trailers)) = ANNOTATOR.split(key, &head)? else {
         return Ok((head, None));

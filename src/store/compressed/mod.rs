@@ -1,18 +1,21 @@
-//! [`Compressed`]: a store around a store, whose bodies are kept compressed with zstd.
+//! [`Compressed`]: a store around a store, which compresses bodies with zstd.
 //!
-//! What goes in comes out, byte by byte; that a body is compressed is known to this wrapper alone. It notes so behind
-//! the entry's trailers, with the body's own length: what a store indexes of a head stays what it was, and entries that
-//! were written without the wrapper are read as they are. The bodies that the wrapped store sees, counts and bounds are
-//! the compressed ones.
+//! A body comes out byte by byte as it went in. Only this wrapper knows that it is compressed: it
+//! annotates the entry with that and with the body's own length. What a store indexes of a head
+//! stays the same, and entries that were written without the wrapper can be read. The wrapped store
+//! sees, counts and bounds compressed bodies.
 //!
-//! * **What is compressed** is found by trying: the first 64 KiB. A body that they do not make smaller by an eighth is kept
-//!   as it is, and so is one of less than [`min_len`](Compressed::min_len). No header is asked: images, videos and what
-//!   has a `Content-Encoding` do not shrink.
-//! * **Memory** does not grow with a body. A writer holds the first 64 KiB and then an encoder of one to four megabytes,
-//!   by its level; a reader of a body of more than 256 KiB holds a decoder of half a megabyte.
-//! * **Damage** is found by zstd's own checksum, before the last bytes are handed out. A body that yields more than its
-//!   noted length, less, or needs a larger window than this wrapper writes is [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt), and no more of it
-//!   is unpacked than was asked for.
+//! * **Which bodies** are compressed is decided by trying the first 64 KiB. A body that does not
+//!   become smaller by an eighth is kept as it is, and so is a body of less than
+//!   [`min_len`](Compressed::min_len). Headers are not considered: images, videos and bodies with a
+//!   `Content-Encoding` do not shrink anyway.
+//! * **Memory** does not grow with a body. A writer holds the first 64 KiB and then an encoder of
+//!   one to four megabytes, depending on its level. A reader of a body of more than 256 KiB holds a
+//!   decoder of half a megabyte.
+//! * **Damage** is found by zstd's checksum, before the last bytes are returned. A body that is
+//!   longer or shorter than its annotation says, or that needs a larger window than this wrapper
+//!   writes, is an error of kind [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt). No more of it
+//!   is decompressed than was requested.
 
 use futures_core::Stream;
 
@@ -27,13 +30,14 @@ mod writer;
 
 pub use self::writer::CompressedWriter;
 
+/// The compression levels that can be chosen.
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 
-/// A store whose bodies are kept compressed, where that makes them smaller.
+/// A store that compresses bodies if that makes them smaller.
 ///
-/// For stores where bytes count: a file that is to hold more, a server across a network. Text shrinks to a fifth or so,
-/// and the time it takes is small beside that of a disk or a network; in front of `Memory`, every hit pays
-/// for it.
+/// Use it if bytes matter: for a file that must hold more, or a server across a network. Text
+/// shrinks to about a fifth, and the time that this takes is small beside that of a disk or a
+/// network. In front of `Memory`, every hit pays for it.
 ///
 /// ```
 /// # #[cfg(feature = "redb")]
@@ -47,20 +51,21 @@ const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 ///
 /// # What it costs
 ///
-/// It compresses and unpacks where the store is called, 64 KiB at a time, and lets the other tasks of the thread have a
-/// turn in between: a fifth of a millisecond each at level 3, tens of milliseconds at level 19; a tenth of a millisecond
-/// to unpack. A body of up to 256 KiB is unpacked before a hit is returned where the wrapped store has it in memory,
-/// one of more while it is read.
+/// It compresses and decompresses in the task that calls the store, 64 KiB at a time, and yields to
+/// other tasks in between. Compressing 64 KiB takes a fifth of a millisecond at level 3, and tens
+/// of milliseconds at level 19; decompressing takes a tenth of a millisecond. A body of up to 256
+/// KiB that the wrapped store has in memory is decompressed before a hit is returned. A larger body
+/// is decompressed while it is read.
 ///
 /// # Sizes
 ///
-/// [`size_bytes`](Store::size_bytes) and the bounds of the wrapped store count what is kept, that is, compressed bodies.
-/// [`Head::body_len`] is the length of the body as it was given.
+/// [`size_bytes`](Store::size_bytes) and the limits of the wrapped store count compressed bodies.
+/// [`Head::body_len`] is the length of the original body.
 ///
-/// # Reading it without the wrapper
+/// # Reading without the wrapper
 ///
-/// A store that was written through this wrapper has to be read through it: else the bodies come as they are kept. The
-/// other way round, a store that was written without it can be wrapped at any time.
+/// Read a store that was written through this wrapper through it as well. Otherwise, its bodies are
+/// returned compressed. A store that was written without the wrapper can be wrapped at any time.
 ///
 /// # Clone
 ///
@@ -73,18 +78,18 @@ pub struct Compressed<S> {
 }
 
 impl<S> Compressed<S> {
-    /// `store` with compressed bodies: level 3, those of 512 bytes and more.
+    /// Wraps `store`. Compresses bodies of 512 bytes and more at level 3.
     #[must_use]
     pub fn new(store: S) -> Self {
         Self { inner: store, level: 3, min_len: 512 }
     }
 
-    /// How hard to try, from 1 (fast) to 19 (small); 3 at first. It matters to what is written from now on; all levels
-    /// are read alike, at the same speed.
+    /// Sets the compression level, from 1 (fast) to 19 (small); 3 by default. It applies to new
+    /// bodies. All levels are decompressed at the same speed.
     ///
     /// # Errors
     ///
-    /// For a level out of range.
+    /// If the level is out of range.
     pub fn level(self, level: i32) -> Result<Self, ConfigError> {
         if !LEVELS.contains(&level) {
             let (first, last) = (LEVELS.start(), LEVELS.end());
@@ -95,13 +100,14 @@ impl<S> Compressed<S> {
         Ok(Self { level, ..self })
     }
 
-    /// Bodies of less than so many bytes are kept as they are; 512 at first. One of 64 KiB or more is tried in any case.
+    /// Keeps bodies of less than `bytes` bytes as they are; 512 by default. A body of 64 KiB or
+    /// more is always tried.
     #[must_use]
     pub fn min_len(self, bytes: u64) -> Self {
         Self { min_len: bytes, ..self }
     }
 
-    /// The store that is wrapped. Bodies that are read from it may be compressed.
+    /// The wrapped store. Bodies that are read from it may be compressed.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }

@@ -1,4 +1,4 @@
-//! Listing: the heads as they were given.
+//! Scans: heads without annotations.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use super::format::without_annotation;
 use crate::store::{Result, Scanned};
 
 pin_project! {
-    /// The items of a scan without the wrapper's notes.
+    /// The items of a scan without the wrapper's annotations.
     pub(super) struct WithoutAnnotations<T> {
         #[pin]
         scan: T,

@@ -1,4 +1,4 @@
-//! Reading: from compressed bytes to those that were given, and never more than were given.
+//! Reading: decompresses a body, and never more of it than was requested.
 
 use std::{
     pin::Pin,
@@ -15,11 +15,11 @@ use crate::{
     store::{Error, ErrorKind, Result, StoredBody},
 };
 
-/// A body of up to so many bytes is unpacked at once where it is in memory, so that damage is a miss and not a body that
-/// breaks off.
+/// A body of up to this many bytes that is in memory is decompressed at once, so that damage is a
+/// miss and not a body that ends in an error.
 const AT_ONCE: u64 = 256 << 10;
 
-/// The body of `len` bytes that `packed` holds.
+/// Returns the decompressed body of `len` bytes.
 pub(super) fn unpacked(key: &Key, packed: StoredBody, len: u64) -> Result<StoredBody> {
     let unpacking = Unpacking::new(*key, len)?;
     let is_here = !packed.is_streamed() && len <= AT_ONCE;
@@ -28,7 +28,7 @@ pub(super) fn unpacked(key: &Key, packed: StoredBody, len: u64) -> Result<Stored
         return Ok(StoredBody::from_stream(len, body));
     }
     let mut whole = Vec::with_capacity(len as usize);
-    // What is in memory never waits.
+    // A body in memory never waits.
     let mut cx = Context::from_waker(Waker::noop());
     while let Poll::Ready(Some(piece)) = Pin::new(&mut body).poll_next(&mut cx) {
         whole.extend_from_slice(&piece?);
@@ -64,20 +64,20 @@ impl Stream for Unpacked {
     }
 }
 
-/// A decoder, with what it has not read yet and what it has yielded.
+/// A decoder with its pending input and output.
 struct Unpacking {
     key: Key,
     decoder: Decoder<'static>,
     input: Bytes,
-    /// Whether nothing comes behind `input`.
+    /// Whether nothing comes after `input`.
     is_all: bool,
     output: Box<[u8]>,
     filled: usize,
-    /// Whether the decoder has more to yield than there was room for.
+    /// Whether the decoder has more output than there was space for.
     is_full: bool,
     /// How many bytes are still to come, beside those in `output`.
     left: u64,
-    /// Whether the end was seen, and the checksum held.
+    /// Whether the end was reached and the checksum matched.
     is_complete: bool,
 }
 
@@ -90,7 +90,7 @@ impl Unpacking {
         let decoder = decoder.map_err(|error| {
             Error::new(ErrorKind::Other, NAME, "cannot create a zstd decoder").with_source(error)
         })?;
-        // With room for one byte more than is to come, so that one too many is seen.
+        // One byte more than expected, so that a body that is too long is noticed.
         let room = usize::try_from(len).map_or(PIECE, |len| len.min(PIECE)) + 1;
         Ok(Self {
             key,
@@ -110,7 +110,7 @@ impl Unpacking {
         Error::new(ErrorKind::Corrupt, NAME, message)
     }
 
-    /// Takes what comes behind all that was taken before, which has been read.
+    /// Takes more input. The input before it must have been used up.
     fn feed(&mut self, input: Bytes) -> Result<()> {
         if self.is_complete {
             return Err(self.damaged("continues after its end"));
@@ -119,8 +119,8 @@ impl Unpacking {
         Ok(())
     }
 
-    /// The next piece; `None` where that needs more input, and behind the last one. The last one is handed out when nothing
-    /// is behind it.
+    /// Returns the next piece. Returns `None` if it needs more input, and after the last piece. The
+    /// last piece is returned only when nothing comes after it.
     fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             let is_last = self.is_complete && self.is_all;
@@ -140,7 +140,7 @@ impl Unpacking {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let end = match left {
             0 => self.filled + 1,
-            // Full of what is good before it is full of what may be too much.
+            // Expected bytes fill the buffer before bytes that may be too many.
             left => self.filled.saturating_add(left).saturating_add(1).min(PIECE),
         };
         let end = end.min(self.output.len());
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// The end of a frame may come in a chunk of its own, behind all that it unpacks to.
+    /// The end of a frame may come in a chunk of its own, after all its bytes.
     #[test]
     fn the_last_bytes_wait_for_the_checksum() {
         let text = b"again and again, ".repeat(20_000);

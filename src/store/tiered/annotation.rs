@@ -1,4 +1,4 @@
-//! What is noted with an entry in the near tier.
+//! The annotation of an entry in the near tier.
 
 use crate::{
     entry::Head,
@@ -8,27 +8,29 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The store, as its errors name it.
+/// The store's name in errors.
 pub(super) const NAME: &str = "tiered";
 
 const ANNOTATOR: Annotator = Annotator { name: "larder-tier", store: NAME };
 
-/// What sets the versions of entries that are in the near tier alone apart from the far tier's.
+/// The bit that marks versions of entries that only the near tier has.
 const OWN: u64 = 1 << 63;
 
+/// What the near tier keeps with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Annotation {
-    /// The version in the far tier that this is a copy of; `None` where the far tier has not taken the entry.
+    /// The version of the original in the far tier; `None` if the far tier did not accept the
+    /// entry.
     pub(super) far: Option<Version>,
-    /// Whose copy it is, and which one of them.
+    /// Who made the copy, and the number of the copy.
     pub(super) instance: u64,
     pub(super) number: u64,
-    /// When it was made.
+    /// When the copy was made.
     pub(super) at: Timestamp,
 }
 
 impl Annotation {
-    /// The trailers of a near entry.
+    /// Adds the annotation to the trailers of a near entry.
     pub(super) fn add_to(self, trailers: Option<http::HeaderMap>) -> Result<http::HeaderMap> {
         let Self { far, instance, number, at } = self;
         let far = far.map_or("own".to_owned(), |version| format!("{:x}", version.get()));
@@ -50,11 +52,12 @@ impl Annotation {
 /// An entry of the near tier.
 #[derive(Debug)]
 pub(super) struct Near {
-    /// As it was given to the tiers; its version is the one that [`Tiered`](super::Tiered) shows.
+    /// The entry as it was given to the tiers. Its version is the one that
+    /// [`Tiered`](super::Tiered) shows.
     pub(super) hit: Hit,
     /// The near tier's own version.
     pub(super) version: Version,
-    /// `None` for what was put into the near tier by another.
+    /// `None` for an entry that was written to the near tier directly.
     pub(super) annotation: Option<Annotation>,
 }
 
@@ -65,18 +68,18 @@ impl Near {
         Ok(Self { hit: Hit::new(head, version, hit.body), version: hit.version, annotation })
     }
 
-    /// Whether it is in the near tier alone.
+    /// Whether only the near tier has the entry.
     pub(super) fn is_own(&self) -> bool {
         self.annotation.is_none_or(|annotation| annotation.far.is_none())
     }
 }
 
-/// The version that is shown for a near entry: a copy's is the far tier's.
+/// The version that is shown for a near entry. For a copy, it is the far tier's.
 pub(super) fn shown(annotation: Option<Annotation>, near: Version) -> Version {
     annotation.and_then(|annotation| annotation.far).unwrap_or(Version::new(near.get() | OWN))
 }
 
-/// The head of a near entry as it was given, and the annotation behind it.
+/// Returns the original head of a near entry, and its annotation.
 pub(super) fn without_annotation(
     key: &Key,
     head: Arc<Head>,
@@ -97,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_come_back_and_others_are_none() {
+    fn annotations_come_back_and_other_text_is_refused() {
         for far in [None, Some(Version::new(0)), Some(Version::new(u64::MAX))] {
             let at = Timestamp::from_millis(1_700_000_000_000);
             let annotation = Annotation { far, instance: u64::MAX, number: 7, at };

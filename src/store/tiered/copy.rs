@@ -1,8 +1,9 @@
 //! Copies, made while the far entry is read.
 //!
-//! A copy is a future that is fed by the reader and polled by it, and by nobody else as long as the body is on its way:
-//! where the near tier is slow, the chunks wait, never the reader. Behind the last chunk nobody may ask the body again, so
-//! a copy that is not done by then is left to whoever uses the store next.
+//! A copy is a future. The reader feeds it and polls it while the body is being read, and nobody
+//! else does: if the near tier is slow, the chunks wait, and the reader does not. After the last
+//! chunk, nobody may poll the body again, so a copy that is not done by then is handed to the next
+//! user of the store.
 
 use std::{
     collections::VecDeque,
@@ -27,7 +28,7 @@ use crate::{
     store::{Hit, Result, Store, StoredBody, Version, Writer},
 };
 
-/// What a copy is given; `None` where more is to come.
+/// The chunks for a copy, and whether the last one is among them.
 #[derive(Debug, Default)]
 struct Queue(Mutex<(VecDeque<Bytes>, bool)>);
 
@@ -42,7 +43,8 @@ impl Queue {
         state.1 = is_last;
     }
 
-    /// The next chunk, or `None` behind the last. No waker is kept: who fills the queue polls the copy right after.
+    /// Returns the next chunk, or `None` after the last. It keeps no waker: whoever fills the queue
+    /// polls the copy right afterwards.
     fn poll_next(&self) -> Poll<Option<Bytes>> {
         let mut state = self.lock();
         match state.0.pop_front() {
@@ -54,7 +56,7 @@ impl Queue {
 }
 
 impl<N: Store, F: Store> Tiered<N, F> {
-    /// `far`, which is copied while it is read.
+    /// Returns `far`, which is copied while it is read.
     pub(super) async fn copied(&self, key: Key, mut far: Hit, ticket: Ticket) -> Hit {
         let queue = Arc::<Queue>::default();
         let head = Head::clone(&far.head);
@@ -67,7 +69,7 @@ impl<N: Store, F: Store> Tiered<N, F> {
             far.body = StoredBody::from_stream(len, body);
             return far;
         }
-        // In memory already, so that the copy needs nobody to read it.
+        // A body in memory is copied without a reader.
         let mut whole = Bytes::new();
         if let Poll::Ready(Some(Ok(chunk))) =
             far.body.poll_chunk(&mut Context::from_waker(Waker::noop()))
@@ -83,7 +85,7 @@ impl<N: Store, F: Store> Tiered<N, F> {
         far
     }
 
-    /// What a copy needs. It must not hold the list of those that are unfinished, in which it may come to lie.
+    /// What a copy needs. It must not hold the list of unfinished copies, which may hold the copy.
     fn near_only(&self) -> Tiered<N, ()> {
         let Self { near, max_body, ttl, clock, generations, counters, .. } = self.clone();
         let unfinished = Arc::default();
@@ -126,7 +128,8 @@ impl<N: Store> Tiered<N, ()> {
 }
 
 impl<N: Store, F> Tiered<N, F> {
-    /// Publishes a near entry, unless it is outdated by now; whether it was and is not.
+    /// Publishes a near entry, unless it is outdated. Returns whether it was published and still
+    /// counts.
     pub(super) async fn publish(
         &self,
         key: &Key,
@@ -147,17 +150,17 @@ impl<N: Store, F> Tiered<N, F> {
         finished?;
         let change = self.generations.changed(key);
         if ticket.counts() {
-            // It has taken the place of what did not count.
+            // It replaced an entry that did not count.
             self.generations.cleaned(key, change);
             return Ok(true);
         }
-        // Outdated while it was published: gone before anybody else has to meet it.
+        // It was outdated while it was published. Remove it before anybody reads it.
         let _current = self.near_entry(key).await;
         Ok(false)
     }
 }
 
-/// A body that feeds a copy while it is read. Dropped before its end, it takes the copy with it.
+/// A body that feeds a copy while it is read. If it is dropped before its end, it drops the copy.
 struct Copied {
     body: StoredBody,
     copy: Option<(Copying, Arc<Queue>)>,
@@ -175,7 +178,7 @@ impl Stream for Copied {
             let is_last = this.body.is_empty();
             queue.push(chunk.clone(), is_last);
             match copy.as_mut().poll(cx) {
-                // Done, or given up.
+                // Done or failed.
                 Poll::Ready(()) => {}
                 Poll::Pending if is_last => this.unfinished.add(copy),
                 Poll::Pending => this.copy = Some((copy, queue)),

@@ -1,10 +1,12 @@
 //! Which copies in the near tier count.
 //!
-//! A copy takes its time: it is read from the far tier, written to the near one, and published there at last. What is
-//! removed or replaced meanwhile must not come back with it, and who removes must not have to wait for it either, for it
-//! moves only as its reader does. So every copy has a number, noted with it, and every change of an entry a number as
-//! well, remembered here: a copy with a number below that of the last change does not count, published or not, and goes
-//! when it is met. A change is forgotten once nothing is under way for its key and the near tier is rid of old copies.
+//! A copy takes time: it is read from the far tier, written to the near one, and published at the
+//! end. An entry that is removed or replaced meanwhile must not come back with it, and a removal
+//! cannot wait for a copy, which only moves with its reader. So every copy has a number, which its
+//! annotation contains, and every change of an entry has a number, which is remembered here. A copy
+//! with a lower number than the last change does not count, published or not, and is removed when
+//! it is met. A change is forgotten once nothing is in progress for its key and the near tier has
+//! no old copy of it.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -20,13 +22,16 @@ use crate::key::Key;
 
 const SHARDS: usize = 16;
 
-/// How many changes a shard remembers for keys that nothing is under way for. They are those whose old copy could not
-/// be removed, or whose new one may yet appear; beyond it, all copies made until then are given up.
+/// How many changes a shard remembers for keys without anything in progress: those whose old copy
+/// could not be removed, or whose new copy may still appear. With more, all earlier copies are
+/// invalidated.
 const REMEMBERED: usize = 1024;
 
+/// The numbers of copies and changes.
 #[derive(Debug)]
 pub(super) struct Generations {
-    /// Tells the copies of these handles from those of an earlier run, and of other processes.
+    /// Distinguishes the copies of these handles from those of an earlier run, and of other
+    /// processes.
     instance: u64,
     next: AtomicU64,
     /// Copies up to this number do not count, whatever their key.
@@ -38,14 +43,14 @@ pub(super) struct Generations {
 struct Row {
     /// Copies up to this number do not count.
     changed: u64,
-    /// How many copies and changes are under way.
+    /// How many copies and changes are in progress.
     under_way: u32,
-    /// Whether a copy that does not count may be in the near tier.
+    /// Whether the near tier may have a copy that does not count.
     is_dirty: bool,
-    /// Whether the publication of a copy was given up midway: it may appear at any time.
+    /// Whether the publication of a copy was abandoned: the copy may appear at any time.
     is_lost: bool,
-    /// Whether a write was given up midway: the far tier may take it at any time, so that nothing is copied from there until
-    /// the next change.
+    /// Whether a write was abandoned: the far tier may accept it at any time, so nothing is copied
+    /// from there until the next change.
     is_doubtful: bool,
 }
 
@@ -57,7 +62,7 @@ impl Row {
 
 impl Generations {
     pub(super) fn new() -> Self {
-        // Random, by the one source of randomness that the standard library has.
+        // Random: the standard library's only source of randomness.
         let instance = RandomState::new().build_hasher().finish();
         let (next, wide) = (AtomicU64::new(1), AtomicU64::new(0));
         Self { instance, next, wide, shards: Default::default() }
@@ -72,20 +77,20 @@ impl Generations {
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Row>> {
-        // A digest: its first byte is as good as any.
+        // A key is a digest, so its first byte is evenly spread.
         let shard = &self.shards[usize::from(key.as_bytes()[0]) % SHARDS];
-        // The table is whole between any two statements under the lock.
+        // The map is consistent between any two statements under the lock.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Up to which number copies of `key` do not count.
+    /// Copies of `key` up to this number do not count.
     pub(super) fn changed(&self, key: &Key) -> u64 {
         let changed = self.shard(key).get(key).map_or(0, |row| row.changed);
         changed.max(self.wide.load(Ordering::SeqCst))
     }
 
-    /// Whether the copy with this annotation counts. Those of an earlier run do until something is changed: none of them is
-    /// under way any more.
+    /// Whether the copy with this annotation counts. A copy of an earlier run counts until
+    /// something changes: none of them is in progress any more.
     pub(super) fn counts(&self, key: &Key, annotation: &Annotation) -> bool {
         let changed = self.changed(key);
         if annotation.instance == self.instance {
@@ -95,7 +100,7 @@ impl Generations {
         }
     }
 
-    /// From now on no copy of `key` counts that was begun before.
+    /// Invalidates the copies of `key` that were begun before.
     pub(super) fn change(&self, key: &Key) {
         let mut shard = self.shard(key);
         let row = shard.entry(*key).or_default();
@@ -104,7 +109,7 @@ impl Generations {
         row.is_doubtful = false;
     }
 
-    /// From now on no copy counts that is under way.
+    /// Invalidates the copies in progress.
     pub(super) fn change_under_way(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,13 +120,13 @@ impl Generations {
         }
     }
 
-    /// From now on no copy counts that was begun before.
+    /// Invalidates all copies that were begun before.
     pub(super) fn change_all(&self) {
         let number = self.number();
         self.wide.fetch_max(number, Ordering::SeqCst);
     }
 
-    /// The near tier has no copy of `key` any more that does not count by the change that was the last one `then`.
+    /// The near tier has no copy of `key` that the change `then` invalidated.
     pub(super) fn cleaned(&self, key: &Key, then: u64) {
         let mut shard = self.shard(key);
         if let Some(row) = shard.get_mut(key)
@@ -134,7 +139,7 @@ impl Generations {
         }
     }
 
-    /// A copy of `key` that begins; `None` where something is under way for it, or may be.
+    /// Begins a copy of `key`. Returns `None` if something is, or may be, in progress for it.
     pub(super) fn copy(self: &Arc<Self>, key: &Key) -> Option<Ticket> {
         let mut shard = self.shard(key);
         let row = shard.entry(*key).or_default();
@@ -150,8 +155,8 @@ impl Generations {
         })
     }
 
-    /// A write that is about to be published in the far tier: no copy counts any more, nor does any begin. It is
-    /// [settled](Ticket::settled) when the far tier has answered.
+    /// Begins a write that is about to be published in the far tier: no copy counts any more, and
+    /// none can begin. It is [settled](Ticket::settled) when the far tier has answered.
     pub(super) fn write(self: &Arc<Self>, key: &Key) -> (Ticket, Before) {
         let mut shard = self.shard(key);
         let row = shard.entry(*key).or_default();
@@ -169,13 +174,13 @@ impl Generations {
     }
 }
 
-/// What was known of a key before a write that came to nothing.
+/// The state of a key before a write, for a write that fails.
 pub(super) struct Before {
     changed: u64,
     is_dirty: bool,
 }
 
-/// A copy or a write that is under way.
+/// A copy or a write in progress.
 #[derive(Debug)]
 pub(super) struct Ticket {
     generations: Arc<Generations>,
@@ -187,9 +192,9 @@ pub(super) struct Ticket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Idle,
-    /// The far tier may or may not have taken it.
+    /// The far tier may have accepted the write or not.
     Writing,
-    /// It may or may not have been published.
+    /// The copy may have been published or not.
     Publishing,
 }
 
@@ -202,13 +207,14 @@ impl Ticket {
         self.number > self.generations.changed(&self.key)
     }
 
-    /// The write is in the far tier: what was copied until now does not count, and what this one copies does.
+    /// The far tier has accepted the write: earlier copies do not count, and the copy of this write
+    /// does.
     pub(super) fn renew(&mut self) {
         self.generations.change(&self.key);
         self.number = self.generations.number();
     }
 
-    /// The write has come to nothing: what counted before counts again.
+    /// The write has failed without an effect: the copies that counted before it count again.
     pub(super) fn undo(self, before: &Before) {
         let mut shard = self.generations.shard(&self.key);
         if let Some(row) = shard.get_mut(&self.key)
@@ -223,7 +229,7 @@ impl Ticket {
         self.state = State::Publishing;
     }
 
-    /// Whether it was taken or not, published or not, there is no doubt of it.
+    /// The outcome is known.
     pub(super) fn settled(&mut self) {
         self.state = State::Idle;
     }
@@ -265,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_outdates_what_was_begun_before_it_and_nothing_else() {
+    fn changes_invalidate_only_earlier_copies() {
         let generations = Arc::new(Generations::new());
         let copy = generations.copy(&KEY).unwrap();
         assert!(copy.counts() && generations.copy(&KEY).is_none(), "one at a time");
@@ -287,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_outdates_what_came_between_and_can_be_undone() {
+    fn writes_invalidate_copies_and_can_be_undone() {
         let generations = Arc::new(Generations::new());
         let kept = generations.copy(&KEY).unwrap().number();
         let (mut first, before) = generations.write(&KEY);
@@ -311,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_copied_while_a_write_may_yet_be_taken() {
+    fn no_copy_begins_while_a_write_is_in_doubt() {
         let generations = Arc::new(Generations::new());
         drop(generations.write(&KEY));
         generations.cleaned(&KEY, generations.changed(&KEY));
@@ -323,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_published_is_remembered_until_all_is_given_up() {
+    fn lost_copies_are_remembered_until_all_copies_are_invalidated() {
         let generations = Arc::new(Generations::new());
         let mut lost = generations.copy(&KEY).unwrap();
         let number = lost.number();

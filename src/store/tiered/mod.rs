@@ -1,12 +1,14 @@
-//! [`Tiered`]: a small and near store in front of a large and far one.
+//! [`Tiered`]: a small, near store in front of a large, far one.
 //!
-//! The far tier is the truth, the near one holds copies of it. A copy carries the version that the far tier has for the
-//! entry, so that both speak of the same state: what is read near is updated and removed far, by that version. See
-//! `generations` for what keeps an outdated copy from being read.
+//! The far tier is authoritative, and the near tier holds copies of its entries. A copy has the
+//! version that the far tier has for the entry, so that both mean the same state: an entry that was
+//! read near is updated and removed far, by that version. `generations` keeps an outdated copy from
+//! being read.
 //!
-//! * **Durability** is the far tier's. What the far tier did not take is in the near one alone, and as durable as that.
-//! * **Atomicity** is the tiers' own: an entry is read from one of them, never from both.
-//! * **Expiry**: both tiers are told, each removes by its own index.
+//! * **Durability** is that of the far tier. An entry that the far tier did not accept is only in
+//!   the near tier, and as durable as that.
+//! * **Atomicity** is that of the tiers: an entry is read from one tier, never from both.
+//! * **Expiry**: each tier removes expired entries by its own index.
 
 use futures_core::Stream;
 
@@ -41,7 +43,7 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
     async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
         let near = self.near_entry(key).await;
         if let Some(near) = near.as_ref().filter(|near| near.is_own()) {
-            // The far tier has an older entry, if any.
+            // The far tier has an older entry, or none.
             return match near.hit.version == seen {
                 true => self.near.update(key, near.version, head).await,
                 false => Ok(false),
@@ -57,7 +59,7 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
     async fn remove(&self, key: &Key) -> Result<bool> {
         let near = self.forget(key).await;
         let far = self.far.remove(key).await;
-        // Meanwhile it may have been copied once more.
+        // It may have been copied again meanwhile.
         let again = self.forget(key).await;
         Ok(far? | near.unwrap_or(false) | again?)
     }

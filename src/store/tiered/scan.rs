@@ -1,4 +1,4 @@
-//! Listing: what is in the near tier alone, and then the far tier.
+//! Scans: first the entries that only the near tier has, then the far tier.
 
 use std::{
     collections::HashSet,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 pin_project! {
-    /// Each key once. Copies are passed over: the far tier lists what they are copies of.
+    /// Lists each key once. Copies are skipped, since the far tier lists their originals.
     pub(super) struct Both<N, F> {
         #[pin]
         near: N,
@@ -28,7 +28,7 @@ pin_project! {
         far: F,
         is_near_done: bool,
         generations: Arc<Generations>,
-        // Keys of entries that are in the near tier alone, and hide what the far one has.
+        // Keys of entries that only the near tier has, and that hide entries of the far tier.
         own: HashSet<Key>,
     }
 }
@@ -60,7 +60,7 @@ where
                     this.own.insert(item.key);
                     return Poll::Ready(Some(Ok(item)));
                 }
-                // Not read either: what the far tier has is.
+                // A damaged copy is not read either; the far tier has the original.
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
@@ -74,7 +74,7 @@ where
     }
 }
 
-/// The item as it is read, where it is in the near tier alone.
+/// Returns the item without its annotation, if only the near tier has the entry.
 fn own(generations: &Generations, item: Scanned) -> Result<Option<Scanned>> {
     let Scanned { key, version, head, .. } = item;
     let (head, annotation) = without_annotation(&key, head)?;

@@ -1,4 +1,4 @@
-//! The two tiers with what is known of their copies.
+//! The two tiers, with what is known of their copies.
 
 use std::{
     fmt,
@@ -18,8 +18,8 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
-/// A near store in front of a far one: entries in use are answered from `Memory`, all of them are kept
-/// in a file or on a server.
+/// A near store in front of a far one: `Memory` answers requests for entries in use, and a file or
+/// a server keeps all entries.
 ///
 /// ```
 /// # #[cfg(all(feature = "memory", feature = "redb"))]
@@ -38,48 +38,54 @@ use crate::{
 ///
 /// # Reading
 ///
-/// The near tier is asked first. What is found in the far one is copied while it is read: the copy is made of the very
-/// chunks that the reader gets, never delays it, and counts once the body has come to its end. One copy of a key is made
-/// at a time. A body of more than [`max_near_body`](Self::max_near_body) is read from the far tier every time.
+/// The near tier is asked first. An entry of the far tier is copied while it is read: the copy is
+/// made of the chunks that the reader gets, never delays the reader, and counts once the whole body
+/// was read. One copy of a key is made at a time. A body of more than
+/// [`max_near_body`](Self::max_near_body) is always read from the far tier.
 ///
 /// # Writing
 ///
-/// A write goes to both tiers, and the far one is asked for its version at the end: one look-up more than the far tier
-/// alone. Where the near tier refuses or fails, the far one has the entry, and what the near one had is removed. Where
-/// **the far tier fails**, the near one keeps the entry alone; the write succeeds, the failure is
-/// [counted](Self::stats) and logged. That entry is forgotten when the near tier needs its room, and what the far tier had
-/// under its key until then is what is found, as after any write that failed. It does not reach the far tier later on.
+/// A write goes to both tiers. At its end, the far tier is asked for the version: one lookup more
+/// than without a near tier. If the near tier refuses or fails, the far tier has the entry, and the
+/// near tier's older entry is removed. If **the far tier fails**, only the near tier keeps the
+/// entry; the write succeeds, and the failure is [counted](Self::stats) and logged. That entry is
+/// lost when the near tier evicts it, and the older entry of the far tier is then found again, as
+/// after any failed write. The entry is not written to the far tier later.
 ///
-/// An update and [`remove_if`](Store::remove_if) are decided by the far tier, where it has the entry. A copy of what was updated goes; the
-/// next reader makes another.
+/// The far tier decides an update and a [`remove_if`](Store::remove_if) of an entry that it has.
+/// The near copy of an updated entry is removed; the next reader makes another.
 ///
 /// # Removing
 ///
-/// Both tiers remove, whatever becomes of the other. A removal that one of them did not do is an error; the near copies do
-/// not count any more nevertheless. A copy under way does not bring back what was removed.
+/// A removal is sent to both tiers, even if one of them fails. If one fails, the removal is an
+/// error, but near copies are not used any more. A copy in progress does not bring a removed entry
+/// back.
 ///
 /// # When the far tier is down
 ///
-/// Copies in the near tier are served on. What is not there is an error, which the cache treats as a miss, and what it
-/// fetches then is kept in the near tier.
+/// Copies in the near tier are still served. Any other entry is an error, which the cache treats as
+/// a miss. What the cache then fetches is kept in the near tier.
 ///
 /// # Other machines
 ///
-/// What others write to a far tier that is shared, or remove from it, is not seen here as long as there is a copy: until
-/// the copy expires, or for [`near_ttl`](Self::near_ttl), which limits how long a copy is used before the far tier is asked
-/// again. Set it where machines share the far tier, above all if entries do not expire. Two processes should not share a
-/// near tier; where it outlives a crash, a write that was under way may leave an outdated copy in it, for as long.
+/// If other machines write to the far tier, or remove from it, this value does not see that while
+/// it has a copy: until the copy expires, or for [`near_ttl`](Self::near_ttl), which limits how
+/// long a copy is used before the far tier is asked again. Set it if machines share the far tier,
+/// above all if entries do not expire. Two processes should not share a near tier. If a near tier
+/// outlives a crash, a write that was in progress may leave an outdated copy in it, for as long.
 ///
 /// # Counting and listing
 ///
-/// [`len`](Store::len) and [`size_bytes`](Store::size_bytes) are the far tier's. [`scan`](Store::scan) lists what the far tier
-/// has and what is in the near one alone, each key once; it remembers the keys of the latter meanwhile. `remove_expired` and
-/// `remove_tagged` count what the far tier removed, or the near one where that is more.
+/// [`len`](Store::len) and [`size_bytes`](Store::size_bytes) are those of the far tier.
+/// [`scan`](Store::scan) lists the far tier's entries and those that are only in the near tier,
+/// each key once. It remembers the keys of the latter meanwhile. `remove_expired` and
+/// `remove_tagged` return the number of entries that the far tier removed, or the near tier if it
+/// removed more.
 ///
 /// # Clone
 ///
-/// A clone is another handle to the same tiers. Two values that were made separately of the same stores do not know of
-/// each other's writes: see above.
+/// A clone is another handle to the same tiers. Two values that were created separately from the
+/// same stores do not know of each other's writes, like two machines.
 #[derive(Clone)]
 pub struct Tiered<Near, Far> {
     pub(super) near: Near,
@@ -93,7 +99,8 @@ pub struct Tiered<Near, Far> {
 }
 
 impl<Near, Far> Tiered<Near, Far> {
-    /// `near` in front of `far`: copies of bodies of up to 1 MiB, used until they expire or are removed.
+    /// Puts `near` in front of `far`. Copies bodies of up to 1 MiB, and uses copies until they
+    /// expire or are removed.
     #[must_use]
     pub fn new(near: Near, far: Far) -> Self {
         Self {
@@ -108,29 +115,31 @@ impl<Near, Far> Tiered<Near, Far> {
         }
     }
 
-    /// The longest body, in bytes, that is kept in the near tier; 1 MiB at first. So much of each body on its way is held
-    /// beside it, where the near tier gathers bodies in memory.
+    /// Sets the longest body, in bytes, that the near tier keeps; 1 MiB by default. If the near
+    /// tier collects bodies in memory, it holds up to this much of each body in progress.
     #[must_use]
     pub fn max_near_body(self, bytes: u64) -> Self {
         Self { max_body: bytes, ..self }
     }
 
-    /// How long a copy is used before the far tier is asked again; without a limit at first. At zero, the far tier is
-    /// asked every time.
+    /// Limits how long a copy is used before the far tier is asked again; no limit by default. With
+    /// zero, the far tier is always asked.
     ///
-    /// Where the far tier does not answer, the copy is used nevertheless.
+    /// If the far tier does not answer, the copy is used nevertheless.
     #[must_use]
     pub fn near_ttl(self, limit: Duration) -> Self {
         Self { ttl: Some(limit), ..self }
     }
 
-    /// What the age of copies is read from; the system's clock at first. For tests.
+    /// Sets the clock that the age of copies is read from; the system's clock by default. For
+    /// tests.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// The near tier. What is written to it, or removed from it, around this value may hide what the far tier has.
+    /// The near tier. A write to it or a removal from it, not through this value, may hide an entry
+    /// of the far tier.
     pub fn near(&self) -> &Near {
         &self.near
     }
@@ -173,7 +182,8 @@ impl<Near, Far> Tiered<Near, Far> {
 }
 
 impl<Near: Store, Far: Store> Tiered<Near, Far> {
-    /// Removes the near entry of `key`, whatever it is; nothing that is copied until now counts any more.
+    /// Removes the near entry of `key`, whatever it is. Copies that were begun before do not count
+    /// any more.
     pub(super) async fn forget(&self, key: &Key) -> Result<bool> {
         self.generations.change(key);
         let change = self.generations.changed(key);
@@ -185,13 +195,15 @@ impl<Near: Store, Far: Store> Tiered<Near, Far> {
         removed
     }
 
-    /// The far tier has another entry by now, or none. Where the near one fails, its copy does not count all the same.
+    /// The far tier has another entry by now, or none. If the near tier fails, its copy does not
+    /// count nevertheless.
     pub(super) async fn outdate(&self, key: &Key) {
-        // Told where it happened; to whom the far tier has answered it is no failure.
+        // `forget` has reported the failure. For the caller, whose far tier has answered, it is
+        // none.
         let _told = self.forget(key).await;
     }
 
-    /// How many were removed, by what each tier says of it.
+    /// The number of removed entries, from what each tier returned.
     pub(super) fn removed(far: Result<u64>, near: Result<u64>, again: Result<u64>) -> Result<u64> {
         Ok(far?.max(near.unwrap_or(0).saturating_add(again?)))
     }

@@ -1,4 +1,4 @@
-//! Copies that outlive the reading of what they copy.
+//! Copies that are not done when their body has been read.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,13 +11,13 @@ use std::{
     task::Poll,
 };
 
-/// A copy that is being made.
+/// A copy in progress.
 pub(super) type Copying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How many copies may wait to be finished; each holds a body.
+/// How many unfinished copies may wait. Each holds a body.
 const MOST: usize = 32;
 
-/// Copies whose readers have all they want, and which wait for the near tier.
+/// Copies that wait for the near tier after their readers are done.
 #[derive(Default)]
 pub(super) struct Unfinished {
     count: AtomicUsize,
@@ -37,12 +37,12 @@ impl Unfinished {
         self.count.store(copies.len(), Ordering::SeqCst);
     }
 
-    /// Lets the copies go on as far as they can at once.
+    /// Polls each copy once.
     pub(super) async fn drive(&self) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        // Not polled under the lock.
+        // The copies are not polled under the lock.
         let mut copies = mem::take(&mut *self.lock());
         poll_fn(|cx| {
             copies.retain_mut(|copy| copy.as_mut().poll(cx).is_pending());
