@@ -1,4 +1,5 @@
-//! The writer thread: whatever has been asked for goes into one transaction, and is answered when that is committed.
+//! The writer thread: all commands that wait go into one transaction, and are answered when it is
+//! committed.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,7 +32,7 @@ use crate::{
 /// How many commands go into one transaction.
 const GROUP: usize = 1_024;
 
-/// How often the writer of a body says that it is alive. The row is too old after an hour.
+/// How often the writer of a body reports that it is alive. Its row is too old after an hour.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 mod recover;
@@ -46,18 +47,19 @@ pub(super) struct Thread {
     versions: RandomState,
     bodies: HashMap<u64, OpenBody>,
     purges: VecDeque<Ongoing>,
-    /// Unfinished bodies were there when the file was opened; those whose writers are gone are to be given up.
+    /// There were unfinished bodies when the file was opened. Those whose writers are gone are to
+    /// be abandoned.
     unfinished: bool,
-    /// Bodies are left to remove.
+    /// There are bodies to remove.
     garbage: bool,
     /// The entries take more than they may.
     over: bool,
-    /// The last transaction failed: nothing is done in the background until somebody asks for something.
+    /// The last transaction failed: nothing is done in the background until the next command.
     resting: bool,
     unsynced: Option<Unsynced>,
-    /// What opening the file again is about to bring back, and must not.
+    /// Changes that reopening the file would undo, and that must be redone.
     undone: Touched,
-    /// When the file could not be opened again.
+    /// When the file could not be reopened.
     failed_at: Option<Instant>,
 }
 
@@ -73,7 +75,7 @@ struct Ongoing {
     reply: Option<oneshot::Sender<Result<u64>>>,
 }
 
-/// What a transaction came to, to be made known when it is committed.
+/// The results of a transaction, to be reported when it is committed.
 #[derive(Default)]
 struct Done {
     outcomes: Vec<Option<Outcome>>,
@@ -138,7 +140,8 @@ impl Thread {
         !self.resting && (self.unfinished || self.garbage || self.over || !self.purges.is_empty())
     }
 
-    /// Waits for a command, unless there is something else to do, and takes whatever else is there.
+    /// Waits for a command, unless there is something else to do, and takes all others that are
+    /// waiting.
     fn group(&mut self) -> Vec<Envelope> {
         let mut group = Vec::new();
         let first = if self.has_background() {
@@ -150,7 +153,8 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => Some(close()),
             }
         } else {
-            // The thread holds a sender itself, so this waits until there is something; a `Close` ends the thread.
+            // The thread holds a sender itself, so this waits for a command; `Close` ends the
+            // thread.
             Some(self.commands.recv().unwrap_or_else(|_| close()))
         };
         let Some(first) = first else { return group };
@@ -168,7 +172,7 @@ impl Thread {
         group
     }
 
-    /// Carries a group out in one transaction, together with a step of what goes on in the background.
+    /// Runs a group of commands in one transaction, together with a step of background work.
     fn commit(&mut self, mut group: Vec<Envelope>) {
         self.resting = false;
         let mut replies: Vec<_> = group.iter_mut().map(|envelope| envelope.reply.take()).collect();
@@ -186,7 +190,7 @@ impl Thread {
         let path = &shared.config.path;
         let result = catch_unwind(AssertUnwindSafe(|| self.transact(group)));
         let result = result.unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())));
-        // What waits for room may go on before the answers are out.
+        // Waiting commands may continue before the replies are sent.
         permits.clear();
         match result {
             Ok(done) => {
@@ -218,7 +222,7 @@ impl Thread {
             Err(error) => {
                 let failure = Failure::of(&error);
                 self.resting = true;
-                // Before the answers: whoever gets one finds the store at work again.
+                // Before the replies: whoever gets one finds the store working again.
                 self.reopen(&failure);
                 let mut error = Some(error);
                 let ongoing = std::mem::take(&mut self.purges);
@@ -251,7 +255,8 @@ impl Thread {
         };
         let sync = self.syncs_each_commit();
         if sync {
-            // With the allocator's state saved, the file needs no repair after a crash: that would read all of it.
+            // With the allocator's state saved, a crash needs no repair, which would read the whole
+            // file.
             txn.set_quick_repair(true);
         } else {
             txn.set_durability(redb::Durability::None).map_err(|error| wrong(error.into()))?;
@@ -285,7 +290,7 @@ impl Thread {
             done.touched.add(&envelope.command);
             let outcome = match envelope.command {
                 Command::Chunk { body, index, payload } => {
-                    // What comes in must not outrun what goes out.
+                    // Removal must keep up with writing.
                     collect += 2;
                     self.chunk(&mut change, &body, index, &payload)?;
                     None
@@ -381,7 +386,7 @@ fn close() -> Envelope {
     Envelope::new(Command::Close)
 }
 
-/// Who asked may have gone away meanwhile; what was asked for is done all the same.
+/// The caller may be gone; its command is done nevertheless.
 fn answer(reply: Option<oneshot::Sender<Result<u64, Error>>>, outcome: Outcome) {
     if let Some(reply) = reply {
         drop(reply.send(outcome));
