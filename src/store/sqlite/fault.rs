@@ -1,4 +1,5 @@
-//! SQLite's errors as the store's: what each means for the caller, with the path and what to do.
+//! SQLite's errors as errors of the store: what each means for the caller, with the path and what
+//! to do.
 
 use std::path::Path;
 
@@ -11,11 +12,12 @@ use crate::{
 
 pub(super) const STORE: &str = "sqlite";
 
-/// The error of this store with SQLite's as its source. `doing` is what could not be done: `"cannot write to"`.
+/// Creates an error of the store with SQLite's error as its source. `doing` is what failed, such as
+/// `"cannot write to"`.
 pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
     let kind = kind(&error);
     let advice = match kind {
-        // The log is made when it is first needed, beside the file.
+        // The log is created beside the file when it is first needed.
         ErrorKind::Denied if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
             "; check that the file and its directory can be read and written"
         }
@@ -53,7 +55,7 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
         Some(ErrorCode::TooBig) => ErrorKind::TooLarge,
         Some(_) => ErrorKind::Other,
         None => match error {
-            // A row of ours holds something else than what was written.
+            // One of our rows contains something else than what was written.
             E::InvalidColumnType(..)
             | E::FromSqlConversionFailure(..)
             | E::IntegralValueOutOfRange(..)
@@ -64,7 +66,7 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
     }
 }
 
-/// SQLite says which call failed, and not why. What writes and fails is out of room as a rule, or out of a quota.
+/// SQLite says which call failed, and not why. A failed write usually means a full disk or quota.
 fn io_kind(error: &rusqlite::Error) -> ErrorKind {
     match error.sqlite_error().map(|error| error.extended_code) {
         Some(
@@ -81,7 +83,7 @@ fn io_kind(error: &rusqlite::Error) -> ErrorKind {
     }
 }
 
-/// Whether somebody else stands in the way, and may soon be gone.
+/// Whether another process is in the way, and may soon be gone.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),

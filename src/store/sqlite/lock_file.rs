@@ -1,6 +1,7 @@
-//! Who writes a body, and whether that process is still alive: it has a file of its own, beside the database, and a lock
-//! on it that ends with the process, however that ends. A row with a time in it would have to be renewed, and its writer
-//! be waited for.
+//! Lock files: who writes a body, and whether that process is alive. A process has a file of its
+//! own beside the database, and a lock on it that ends with the process, however that ends. A row
+//! with a time in it would have to be renewed, and others would have to wait before they can
+//! consider its writer dead.
 
 use std::{
     ffi::OsStr,
@@ -12,9 +13,9 @@ use std::{
 
 const SUFFIX: &str = "-writer-";
 
-/// This opening of the database, as a writer of large bodies.
+/// The lock file of this opening of the database, as a writer of large bodies.
 pub(super) struct LockFile {
-    /// What stands in the table of unfinished bodies.
+    /// The id in the table of unfinished bodies.
     pub(super) id: i64,
     path: PathBuf,
     lock: Option<File>,
@@ -27,13 +28,13 @@ impl LockFile {
         Self { id, path: path(database, id), lock: None }
     }
 
-    /// Makes the file and locks it, before the first unfinished body is in the database. In memory there is no other
-    /// process to tell.
+    /// Creates and locks the file, before the first unfinished body is in the database. In memory,
+    /// no other process needs it.
     pub(super) fn create(&mut self, in_memory: bool) -> io::Result<()> {
         while self.lock.is_none() && !in_memory {
             let file = File::create(&self.path)?;
             file.lock()?;
-            // Before it was locked, it looked like a dead one's and may have been removed.
+            // Before it was locked, it looked stale and may have been removed.
             if self.path.try_exists()? {
                 self.lock = Some(file);
             }
@@ -57,12 +58,12 @@ fn path(database: &Path, id: i64) -> PathBuf {
     name.into()
 }
 
-/// Whether the opening `id` has left no file: then it has ended.
+/// Whether the opening `id` has left no file, which means that it has ended.
 pub(super) fn is_gone(database: &Path, id: i64) -> bool {
     path(database, id).try_exists().is_ok_and(|exists| !exists)
 }
 
-/// The file of an opening that has ended and could not remove it, locked.
+/// The file of an opening that has ended and could not remove it, locked by us.
 pub(super) struct StaleLock {
     pub(super) id: i64,
     path: PathBuf,
@@ -70,14 +71,15 @@ pub(super) struct StaleLock {
 }
 
 impl StaleLock {
-    /// Removes the file, when nothing in the database speaks of it any more.
+    /// Removes the file, when nothing in the database refers to it any more.
     pub(super) fn close(self) {
         drop(fs::remove_file(&self.path));
         drop(self.lock);
     }
 }
 
-/// The files of openings that have ended. Where there are no locks to be had, nobody can be said to have.
+/// The files of openings that have ended. If the file system has no locks, none is known to have
+/// ended.
 pub(super) fn stale_locks(database: &Path) -> Vec<StaleLock> {
     let (Some(directory), Some(name)) = (database.parent(), database.file_name()) else {
         return Vec::new();
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_living_are_told_from_the_dead() {
+    fn stale_locks_are_told_from_live_ones() {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("a.db");
         let ids = || {
@@ -117,7 +119,7 @@ mod tests {
 
         let mut dead = LockFile::new(&database);
         dead.create(false).unwrap();
-        // As its process would leave it.
+        // A process that dies leaves it so.
         drop(dead.lock.take());
         assert_eq!(ids(), [dead.id]);
         assert!(stale_locks(&directory.path().join("b.db")).is_empty());

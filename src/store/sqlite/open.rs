@@ -1,4 +1,5 @@
-//! Opening the file: making it, refusing what is not ours, and sweeping up what dead processes have left.
+//! Opens the file: creates it, refuses files that are not ours, and removes what dead processes
+//! have left.
 
 use std::{
     fs, io,
@@ -23,7 +24,7 @@ pub(super) struct Opened {
     /// `None` in memory, where the readers' one connection writes as well.
     pub(super) writer: Option<Link>,
     pub(super) readers: Vec<Link>,
-    /// The real path of the file, whatever becomes of the current directory and of links.
+    /// The real path of the file, whatever happens to the current directory and to links.
     pub(super) path: PathBuf,
 }
 
@@ -48,11 +49,11 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
     Ok(Opened { writer: Some(writer), readers, path })
 }
 
-/// Makes the directories and, where there is no file, an empty one, which its owner alone can read: responses may be
-/// private. SQLite gives its other files the same permissions.
+/// Creates the directories and, if there is no file, an empty one, which only its owner can read:
+/// responses may be private. SQLite gives its other files the same permissions.
 ///
-/// A file that is there is not opened here, for closing it would release the locks that SQLite holds on it in this
-/// process.
+/// An existing file is not opened here, since closing it would release the locks that SQLite holds
+/// on it in this process.
 fn prepare(config: &Config) -> Result<PathBuf> {
     let path = &config.path;
     let failed = |error: io::Error| {
@@ -89,14 +90,14 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a database holds.
+/// What a database contains.
 enum Content {
     Ours,
     Nothing,
     Older,
     Newer(i32),
     Foreign,
-    /// Ours, with tables missing.
+    /// Ours, but tables are missing.
     Damaged,
 }
 
@@ -126,7 +127,7 @@ fn has_all(conn: &Connection) -> Raw<bool> {
     Ok(true)
 }
 
-/// Refuses what is not ours, and makes or renews what is to become ours.
+/// Refuses a database that is not ours, and creates or renews the tables.
 fn settle(link: &mut Link, config: &Config) -> Result<()> {
     let path = &config.path;
     let refuse = |kind, what: String| Error::new(kind, STORE, format!("{}{what}", path.display()));
@@ -167,24 +168,26 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
         }
     }
     match content {
-        // Looking on takes no lock.
+        // No lock is needed.
         Content::Ours => Ok(()),
         _ => renew(&mut link.conn).map_err(wrong),
     }
 }
 
-/// Settings that only an empty file takes. Unused pages can be given back, which costs nothing that can be measured; and
-/// pages of twice the usual size, with which large bodies are written in half the time and small ones in no more.
+/// Settings that only an empty file accepts. Unused pages can be released, which costs nothing
+/// measurable. Pages have twice the usual size, which halves the time to write large bodies and
+/// does not slow down small ones.
 fn prepare_pages(conn: &Connection) -> Raw<()> {
     conn.execute_batch("PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL")
 }
 
-/// Makes the tables where they are missing or old; looking again, since another process may have been faster.
+/// Creates the tables if they are missing or old. Checks again, since another process may have been
+/// faster.
 fn renew(conn: &mut Connection) -> Raw<()> {
     let txn = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     match inspect(&txn)? {
         Content::Nothing => {}
-        // It is a cache: what an older version wrote is fetched again.
+        // It is a cache: entries of an older version are fetched again.
         Content::Older => {
             for (kind, name) in OBJECTS {
                 txn.execute_batch(&format!("DROP {kind} IF EXISTS {name}"))?;
@@ -200,7 +203,8 @@ fn renew(conn: &mut Connection) -> Raw<()> {
     txn.commit()
 }
 
-/// Turns unfinished bodies whose writer is gone into garbage, which the writer thread then removes bit by bit.
+/// Turns unfinished bodies whose writer is gone into garbage, which the writer thread removes bit
+/// by bit.
 fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
     let owners: Vec<i64> = link.patiently(|conn| {
         let mut select = conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
@@ -227,7 +231,7 @@ fn not_ours() -> String {
     " is not a larder cache and was not changed; choose another path".to_owned()
 }
 
-/// What cannot be taken for a database is somebody else's, and no damaged one of ours.
+/// A file that is not a database is foreign, not a damaged one of ours.
 fn not_a_database(config: &Config, doing: &str, error: rusqlite::Error) -> Error {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
         let message = format!("{}{}", config.path.display(), not_ours());

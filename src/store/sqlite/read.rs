@@ -1,5 +1,6 @@
-//! Reading: look-ups and counting. Each look, each few chunks of a body and each page of a listing is read on a
-//! connection that is given back at once, so that no reader keeps the log from being written to the file.
+//! Reads: lookups and counts. Each lookup, each few chunks of a body and each page of a scan uses a
+//! connection that is returned at once, so that no reader keeps the log from being written to the
+//! file.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -21,12 +22,12 @@ use crate::{
     store::{Hit, Result, StoredBody, Version},
 };
 
-/// How often a look-up begins again that is overtaken by the removal of what it found.
+/// How often a lookup is repeated because the found body is being removed.
 const OVERTAKEN: usize = 10;
 
 // ===== look-ups =====
 
-/// An entry as it was found, with its body in memory or the way to it.
+/// An entry that was found, with its body in memory or the way to it.
 pub(super) struct Found {
     head: Arc<Head>,
     version: Version,
@@ -50,7 +51,7 @@ impl Found {
     }
 }
 
-/// What there is in an entry's row.
+/// The columns of an entry's row.
 struct EntryRow {
     version: i64,
     checksum: u32,
@@ -118,7 +119,7 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
         (Some(body), _) => {
             let Some(lease) = shared.leases.take(body as u64) else { return Ok(Look::Overtaken) };
             let mut rest = Chunks::new(*key, body, place.len, lease);
-            // The first alone: whoever wants the head only should not wait for more.
+            // Only the first: a caller that wants the head only should not wait for more.
             let Some(mut first) = rest.read(shared, link, 1)? else { return Ok(Look::Overtaken) };
             match (first.pop_front(), first.is_empty() && rest.is_read()) {
                 (Some(only), true) => FoundBody::Here(only),
@@ -136,7 +137,7 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
     Ok(Look::Found(Box::new(Found { head: Arc::new(head), version, body })))
 }
 
-/// The head in a row, checked.
+/// Returns the checked head of a row.
 pub(super) fn decode(key: &Key, checksum: u32, place: &Place, head: Bytes) -> Result<Head> {
     if place.checksum(key.as_bytes(), &head) != checksum {
         return Err(corrupt_entry(key, "a row that does not match its checksum"));

@@ -1,5 +1,4 @@
-//! What every handle, every reader and the writer thread have in common: the readers' connections and the way to the
-//! thread.
+//! What all handles, readers and the writer thread share: the readers' connections and the queue.
 
 use std::sync::{
     Arc, OnceLock,
@@ -63,7 +62,7 @@ pub(super) enum Command {
     Purge(Purge),
     Clear,
     Vacuum,
-    /// A body that could not be collected, since it was being read, can be now.
+    /// A body that could not be collected because of a reader can be collected now.
     Collect,
     Close,
 }
@@ -103,13 +102,13 @@ impl Shared {
         self.pool.take().ok_or_else(|| fault::closed(&self.config.path))
     }
 
-    /// What a reader's error from SQLite is to the caller.
+    /// Turns a reader's error from SQLite into an error of the store.
     pub(super) fn read_fault(&self, error: rusqlite::Error) -> crate::store::Error {
         fault::error("cannot read", &self.config.path, error)
     }
 
-    /// As [`read_fault`](Self::read_fault) for one entry: a column of the wrong type is damage to that entry, not to the
-    /// file.
+    /// Like [`read_fault`](Self::read_fault) for one entry: a column of the wrong type is damage to
+    /// that entry, not to the file.
     pub(super) fn entry_fault(&self, key: &Key, error: rusqlite::Error) -> crate::store::Error {
         match error.sqlite_error_code() {
             None => fault::corrupt_entry(key, "a row that does not decode").with_source(error),

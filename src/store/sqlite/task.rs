@@ -1,4 +1,4 @@
-//! Reading, where it may wait for the disk.
+//! Runs reads that may wait for the disk.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::store::{
     embedded::{self, Task},
 };
 
-/// Runs `work` where it may wait for the disk.
+/// Runs `work` on a blocking thread.
 pub(super) fn off<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
@@ -17,7 +17,7 @@ pub(super) fn off<T: Send + 'static>(
     embedded::off(STORE, move || work(&shared))
 }
 
-/// Runs `work` where reading is done, as the settings say.
+/// Runs `work` where the settings say that reads run.
 pub(super) fn reading<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,

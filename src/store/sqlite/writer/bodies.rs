@@ -1,4 +1,4 @@
-//! The bodies that are being written by this opening of the file.
+//! The bodies that this opening of the file is writing.
 
 use std::{collections::HashMap, mem, sync::Arc};
 
@@ -20,9 +20,9 @@ pub(super) struct Bodies {
     lock_file: LockFile,
     in_memory: bool,
     open: HashMap<u64, OpenBody>,
-    /// Those that the transaction has to do with.
+    /// Bodies that the transaction has changed.
     touched: Vec<Arc<Incoming>>,
-    /// Bodies of transactions that failed: what is in the file of them is to go.
+    /// Bodies of failed transactions, to be removed from the file.
     orphans: Vec<i64>,
 }
 
@@ -86,7 +86,8 @@ impl Bodies {
         }
         let Some(body) = self.open.remove(&incoming.token) else { return Ok(Err(given_up())) };
         let number = body.number;
-        // Until the transaction is committed: should it fail, the chunks of earlier ones are to go.
+        // Until the transaction is committed: if it fails, the chunks of earlier ones must be
+        // removed.
         self.touched.push(incoming.clone());
         self.orphans.push(number);
         change.put(key, entry, Some(number))
@@ -98,17 +99,17 @@ impl Bodies {
         change.abandon(body.number)
     }
 
-    /// What transactions that failed have left is given up.
+    /// Abandons what failed transactions have left.
     pub(super) fn abandon_orphans(&mut self, change: &mut Change<'_>) -> Raw<()> {
         self.orphans.iter().try_for_each(|body| change.abandon(*body))
     }
 
-    /// This opening, as the table of unfinished bodies has it.
+    /// This opening's id in the table of unfinished bodies.
     pub(super) fn lock_id(&self) -> i64 {
         self.lock_file.id
     }
 
-    /// Whether nothing of ours is in that table.
+    /// Whether that table has nothing of ours.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.orphans.is_empty()
     }
@@ -118,7 +119,7 @@ impl Bodies {
         self.orphans.clear();
     }
 
-    /// The transaction has failed for this reason: the bodies that it had to do with lack a chunk now.
+    /// The transaction has failed for this reason: the bodies that it changed lack a chunk now.
     pub(super) fn rolled_back(&mut self, why: &Failure) {
         for incoming in mem::take(&mut self.touched) {
             fail(&incoming, why.clone());

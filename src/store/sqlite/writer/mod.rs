@@ -1,4 +1,5 @@
-//! The writer thread: whatever has been asked for goes into one transaction, and is answered when that is committed.
+//! The writer thread: all commands that wait go into one transaction, and are answered when it is
+//! committed.
 
 use std::{
     ops::Deref,
@@ -41,17 +42,18 @@ mod work;
 /// How many commands go into one transaction.
 const GROUP: usize = 1_024;
 
-/// After writing for so long without a pause, the file is left to other processes for a moment: they ask for it every
-/// millisecond or so, and between two transactions there is no time for that.
-const TURN: Duration = Duration::from_millis(50);
-const MOMENT: Duration = Duration::from_millis(2);
+/// After writing for this long without a pause, the thread leaves the file to other processes for a
+/// moment. They try every millisecond or so, and the time between two transactions is too short for
+/// that.
+const BUSY_LIMIT: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) struct Thread {
     shared: Arc<Shared>,
     commands: Receiver<Envelope>,
     link: Option<Link>,
     work: Work,
-    /// The last transaction failed: nothing is done in the background until somebody asks for something.
+    /// The last transaction failed: nothing is done in the background until the next command.
     resting: bool,
     /// Since when there was no pause.
     busy: Option<Instant>,
@@ -86,7 +88,7 @@ impl Thread {
             if self.sync_is_due() {
                 self.sync();
             }
-            self.take_turns();
+            self.pause_for_others();
         }
     }
 
@@ -94,7 +96,8 @@ impl Thread {
         !self.resting && self.work.is_left()
     }
 
-    /// Waits for a command, unless there is something else to do, and takes whatever else is there.
+    /// Waits for a command, unless there is something else to do, and takes all others that are
+    /// waiting.
     fn group(&mut self) -> Vec<Envelope> {
         let mut group = Vec::new();
         let mut next = self.commands.try_recv().ok();
@@ -119,7 +122,8 @@ impl Thread {
     fn wait(&mut self) -> Option<Envelope> {
         let ripens = self.work.ripens.map(|ripens| ripens.saturating_since(SystemClock.now()));
         let Some(left) = self.until_sync().into_iter().chain(ripens).min() else {
-            // The thread holds a sender itself, so this waits until there is something; a `Close` ends the thread.
+            // The thread holds a sender itself, so this waits for a command; `Close` ends the
+            // thread.
             return Some(self.commands.recv().unwrap_or_else(|_| Envelope::new(Command::Close)));
         };
         match self.commands.recv_timeout(left) {
@@ -135,14 +139,14 @@ impl Thread {
         }
     }
 
-    fn take_turns(&mut self) {
-        if self.link.is_some() && self.busy.is_some_and(|since| since.elapsed() >= TURN) {
-            thread::sleep(MOMENT);
+    fn pause_for_others(&mut self) {
+        if self.link.is_some() && self.busy.is_some_and(|since| since.elapsed() >= BUSY_LIMIT) {
+            thread::sleep(PAUSE);
             self.busy = None;
         }
     }
 
-    /// Carries a group out in one transaction, together with a step of what goes on in the background.
+    /// Runs a group of commands in one transaction, together with a step of background work.
     fn commit(&mut self, mut group: Vec<Envelope>) {
         self.resting = false;
         let mut replies: Vec<_> = group.iter_mut().map(|envelope| envelope.reply.take()).collect();
@@ -157,7 +161,7 @@ impl Thread {
             self.work.jobs.push_back(Job { what, done: 0, reply: reply.take() });
         }
         let result = self.transact(group);
-        // What waits for room may go on before the answers are out.
+        // Waiting commands may continue before the replies are sent.
         permits.clear();
         match result {
             Ok(done) => {
@@ -179,7 +183,7 @@ impl Thread {
                 self.resting = true;
                 self.work.bodies.rolled_back(&failure);
                 if failure.kind() == ErrorKind::Full {
-                    // The log may have what room there is.
+                    // The log may hold the space that is missing.
                     self.shorten_log();
                 }
                 let mut error = Some(error);
@@ -192,7 +196,7 @@ impl Thread {
         }
     }
 
-    /// The first job has come a step further.
+    /// The first job has advanced by one step.
     fn stepped(&mut self, step: Step) {
         let Some(mut job) = self.work.jobs.pop_front() else { return };
         job.done += step.removed;
@@ -201,7 +205,7 @@ impl Thread {
             return;
         }
         if matches!(job.what, What::Vacuum) {
-            // The pages are taken from the file when it is written, and not from the log.
+            // Pages are released when the file is written, not when the log is.
             self.shorten_log();
         }
         answer(job.reply, Ok(job.done));
@@ -222,7 +226,7 @@ impl Thread {
                 Ok(done)
             }
             Err(error) => {
-                // Some errors have ended it already.
+                // Some errors have ended the transaction already.
                 if !lent.conn.is_autocommit() {
                     drop(lent.conn.execute_batch("ROLLBACK"));
                 }
@@ -246,7 +250,7 @@ impl Thread {
         answer(envelope.reply, result.map(|()| 0));
     }
 
-    /// Bodies that are being written will not be finished.
+    /// Abandons the bodies that are being written.
     fn give_up(&mut self) -> Result<()> {
         let shared = self.shared.clone();
         let work = &mut self.work;
@@ -264,7 +268,7 @@ impl Thread {
     }
 }
 
-/// The connection that writes: the thread's own, or in memory the only one there is.
+/// The connection that writes: the thread's own, or in memory the only one.
 enum Writing<'t> {
     Own(&'t Link),
     Shared(Lent),
@@ -288,7 +292,7 @@ fn lend<'t>(own: &'t Option<Link>, shared: &Shared) -> Result<Writing<'t>> {
     }
 }
 
-/// Who asked may have gone away meanwhile; what was asked for is done all the same.
+/// The caller may be gone; its command is done nevertheless.
 fn answer(reply: Option<oneshot::Sender<Result<u64>>>, outcome: Outcome) {
     if let Some(reply) = reply {
         drop(reply.send(outcome));

@@ -5,6 +5,6 @@ use std::time::{Duration, Instant};
 pub(super) struct Unsynced {
     pub(super) since: Instant,
     pub(super) bytes: usize,
-    /// The last attempt came to nothing; the next one is to wait for so long.
+    /// Set after a failed attempt: how long the next one must wait.
     pub(super) again: Option<Duration>,
 }
