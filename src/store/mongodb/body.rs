@@ -1,4 +1,4 @@
-//! Reading: look-ups, and the chunks of large bodies.
+//! Reads: lookups, and the chunks of large bodies.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -22,10 +22,11 @@ use crate::{
     store::{Error, ErrorKind, Hit, Result, StoredBody, Version},
 };
 
-/// How many bytes of chunks are asked for in one command, where chunks are smaller; as many again are read ahead.
+/// How many bytes of chunks one command requests, if chunks are smaller. As many again are read
+/// ahead.
 const AHEAD: u64 = 512 << 10;
 
-/// How often a look-up begins again because the entry was replaced meanwhile.
+/// How often a lookup is repeated because the entry was replaced meanwhile.
 const TRIES: usize = 3;
 
 pub(super) async fn get(shared: &Arc<Shared>, key: &Key) -> Result<Option<Hit>> {
@@ -73,7 +74,8 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
             let reader = Reader { shared, key: *key, id, len, chunk: u64::from(chunk), touched };
             let reader = Arc::new(reader);
             let step = (AHEAD / reader.chunk).max(1);
-            // The first bytes show whether the body is there at all, while there is still time to miss.
+            // The first bytes show whether the body is there at all, while the lookup can still be
+            // a miss.
             let first = reader.clone().read(0, step).await?;
             let starts = (1..).map(move |page| page * step).take_while({
                 let count = reader.count();
@@ -95,7 +97,7 @@ struct Reader {
     id: ObjectId,
     len: u64,
     chunk: u64,
-    /// When it was last made sure that the file stays.
+    /// When the file was last kept from being deleted.
     touched: Mutex<Instant>,
 }
 
@@ -104,7 +106,7 @@ impl Reader {
         self.len.div_ceil(self.chunk)
     }
 
-    /// Up to so many chunks from `start` on.
+    /// Reads up to `count` chunks from `start` on.
     async fn read(self: Arc<Self>, start: u64, count: u64) -> Result<Vec<Bytes>> {
         let end = (start + count).min(self.count());
         let numbers = i32::try_from(start).ok().zip(i32::try_from(end).ok());
@@ -126,18 +128,18 @@ impl Reader {
         (start..end).map(|n| self.open(n, found.next())).collect()
     }
 
-    /// Whether the file is to be touched again, so that it stays though its entry may have gone.
+    /// Whether to touch the file again, so that it stays even if its entry is gone.
     fn is_due(&self) -> bool {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         let due = touched.elapsed() > self.shared.lingering() / 4;
         if due {
-            // Before the answer, which may be looked at much later.
+            // Before the answer, which may be read much later.
             *touched = Instant::now();
         }
         due
     }
 
-    /// The bytes of the chunk `n`.
+    /// Returns the checked bytes of chunk `n`.
     fn open(&self, n: u64, chunk: Option<RawDocumentBuf>) -> Result<Bytes> {
         let corrupt = |what| fault::corrupt(&self.key, what);
         let chunk = chunk.filter(|chunk| chunk.get_i32("n").is_ok_and(|found| found as u64 == n));

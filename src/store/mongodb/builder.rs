@@ -1,4 +1,4 @@
-//! How a [`MongoDb`](super::MongoDb) is set up before it is asked anything.
+//! The settings of a [`MongoDb`](super::MongoDb).
 
 use std::{fmt, sync::atomic::AtomicU8, time::Duration};
 
@@ -18,13 +18,14 @@ use super::{
 };
 use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
-/// The database where neither the URL nor the settings name one.
+/// The database if neither the URL nor the settings name one.
 const DATABASE: &str = "larder";
 
-/// The largest body that is sure to leave room for an ordinary head in a document.
+/// The largest body that surely leaves room for an ordinary head in a document.
 const LARGEST_INLINE: usize = 15 << 20;
 
-/// Settings of a [`MongoDb`](super::MongoDb); [`MongoDb::builder`](super::MongoDb::builder) makes one, and so do [`from_client`](Builder::from_client) and
+/// The settings of a [`MongoDb`](super::MongoDb). [`MongoDb::builder`](super::MongoDb::builder)
+/// creates them, and so do [`from_client`](Builder::from_client) and
 /// [`from_database`](Builder::from_database).
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `connect` or `build` is called"]
@@ -60,73 +61,79 @@ impl Builder {
         }
     }
 
-    /// Settings for a store behind a client of one's own, in its default database, or `larder`. It reads from primaries,
-    /// whatever the client prefers; the store's [`timeout`](Builder::timeout) bounds whatever the client waits for.
+    /// Creates the settings for a store with your client, in its default database, or `larder`. The
+    /// store reads from primaries, whatever the client prefers. [`timeout`](Builder::timeout)
+    /// bounds whatever the client waits for.
     pub fn from_client(client: Client) -> Self {
         Self::new(Source::Client(client))
     }
 
-    /// Settings for a store in a database of one's own. As [`from_client`](Builder::from_client) otherwise.
+    /// Creates the settings for a store in your database. Otherwise like
+    /// [`from_client`](Builder::from_client).
     pub fn from_database(database: Database) -> Self {
         Self::new(Source::Database(database))
     }
 
-    /// The database, in server of the one that the URL names behind the hosts. Default `larder`.
+    /// Sets the database, instead of the one that the URL names after the hosts; `larder` by
+    /// default.
     pub fn database(mut self, name: impl Into<String>) -> Self {
         self.database = Some(name.into());
         self
     }
 
-    /// What the name of every collection begins with, so that several caches and other data can share a database: entries
-    /// are in `<namespace>.entries`, and `<namespace>` is the name of the GridFS bucket. Default `larder`.
+    /// Sets the prefix of the names of all collections, so that several caches and other data can
+    /// share a database; `larder` by default. Entries are in `<namespace>.entries`, and
+    /// `<namespace>` is the name of the GridFS bucket.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// Up to how many bytes a body is kept with its head, in one document, and read in one round trip. Default 256 KiB,
-    /// about what would be one chunk in GridFS; up to 15 MiB, for a document takes 16 MiB and the head needs room. 0
-    /// puts every body that is not empty into GridFS. A body beside a head so large that both do not fit into a
-    /// document goes there too.
+    /// Sets up to how many bytes a body is kept with its head, in one document, and read in one
+    /// round trip; 256 KiB by default, about one chunk in GridFS. The maximum is 15 MiB, since a
+    /// document is limited to 16 MiB and the head needs room. With 0, every body that is not empty
+    /// goes into GridFS. A body whose head is too large for one document with it goes there too.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
         self.inline_limit = bytes;
         self
     }
 
-    /// In chunks of how many bytes a larger body is written and read. Default 255 KiB, as is GridFS's own; from 1 KiB to
-    /// 8 MiB. A body takes about eight such chunks of memory while it is read, or 2 MiB, and three while it is written.
+    /// Sets the size of the chunks in which a larger body is written and read; 255 KiB by default,
+    /// as in GridFS, from 1 KiB to 8 MiB. A body takes about eight chunks of memory while it is
+    /// read, or 2 MiB, and three while it is written.
     pub fn chunk_size(mut self, bytes: usize) -> Self {
         self.chunk_size = bytes;
         self
     }
 
-    /// How long the answer to one command may take, with all that is needed to get it: to find a server, to connect, to
-    /// wait for a connection that is free. Default 2 s. Beyond it, the operation is an error of kind
-    /// [`ErrorKind::Unavailable`]. A large body is many commands, one for each step.
+    /// Sets how long the answer to one command may take, including finding a server, connecting,
+    /// and waiting for a free connection; 2 s by default. After that, the operation fails with
+    /// [`ErrorKind::Unavailable`]. A large body takes many commands, one for each step.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// For how long the server keeps an entry beyond the time until which the cache wants it
-    /// [kept](crate::entry::Head::keep_until): the expiry, or later where stale responses are of use. Default none; whole
-    /// seconds, rounded up. More than 68 years, such as `Duration::MAX`, leaves all removing to
-    /// [`remove_expired`](crate::store::Store::remove_expired). It is a property of the index, and so of the namespace:
-    /// who connects last sets it.
+    /// Sets for how long the server keeps an entry beyond the time until which the cache wants to
+    /// [keep](crate::entry::Head::keep_until) it, which is its expiry, or later if stale responses
+    /// are useful. Zero by default; whole seconds, rounded up. With more than 68 years, such as
+    /// `Duration::MAX`, only [`remove_expired`](crate::store::Store::remove_expired) removes
+    /// expired entries. It is a property of the index, and so of the namespace: the last store that
+    /// connects sets it.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// For how long a body in GridFS stays after its entry was replaced, removed or expired, counted from the last time
-    /// that somebody read of it. Default 60 s, and never less than [`timeout`](Builder::timeout). A reader that pauses
-    /// for longer gets an error.
+    /// Sets for how long a body in GridFS stays after its entry was replaced, removed or expired,
+    /// counted from the last read of it; 60 s by default, and never less than
+    /// [`timeout`](Builder::timeout). A reader that pauses for longer gets an error.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
     }
 
-    /// Checks the settings, and makes what all handles share.
+    /// Checks the settings, and creates what all handles share.
     pub(super) async fn into_shared(self) -> Result<Shared> {
         self.check()?;
         needs_runtime::when_made(STORE)?;
@@ -171,7 +178,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The database, and the servers as messages name them.
+    /// Returns the database, and the name of the servers in messages.
     async fn open(&self) -> Result<(Database, String)> {
         let (client, given) = match &self.source {
             Source::Url(url) => {
@@ -188,8 +195,8 @@ impl Builder {
         Ok((database, "the server of the given client".to_owned()))
     }
 
-    /// The database by its name, with the concerns of the one that is `given`. What is read comes from primaries: on
-    /// another an entry may be there before its body is.
+    /// Selects the database by its name, with the concerns of the one that is `given`. Reads go to
+    /// primaries: on a secondary, an entry may appear before its body.
     fn choose(&self, client: &Client, given: Option<&Database>) -> Result<Database> {
         let name = self.database.as_deref().or(given.map(Database::name)).unwrap_or(DATABASE);
         check_database(name)?;
@@ -207,14 +214,14 @@ impl Builder {
             return Err(fault::slow("the DNS", self.timeout));
         };
         let mut options = parsed.map_err(|error| refused(url, error))?;
-        // So that the driver says why before the limit passes.
+        // Shorter than the limit, so that the driver's error comes first.
         let waits = self.timeout.mul_f64(0.75);
         let at_most = |limit: Duration, given: Option<Duration>| {
             Some(given.map_or(limit, |given| given.min(limit)))
         };
         options.server_selection_timeout = at_most(waits, options.server_selection_timeout);
         options.connect_timeout = at_most(self.timeout, options.connect_timeout);
-        // A server that is silent is noticed after this time and that of a connection attempt.
+        // A silent server is noticed after this time and that of a connection attempt.
         let often = self.timeout.clamp(Duration::from_millis(500), Duration::from_secs(10));
         options.heartbeat_freq = options.heartbeat_freq.or(Some(often));
         options.app_name = options.app_name.or_else(|| Some("larder".to_owned()));
@@ -222,7 +229,8 @@ impl Builder {
     }
 }
 
-/// What is wrong with a URL. Where it may hold a secret, the driver's words, which repeat parts of it, are left out.
+/// What is wrong with a URL. If it may contain a secret, the driver's message, which repeats parts
+/// of it, is left out.
 fn refused(url: &str, error: MongoError) -> Error {
     use mongodb::error::ErrorKind as MongoKind;
     let secret = ["@", "assword", "roperties"].iter().any(|sign| url.contains(sign));
@@ -241,7 +249,7 @@ fn refused(url: &str, error: MongoError) -> Error {
     if secret { refused } else { refused.with_source(error) }
 }
 
-/// Without the source, which may have credentials.
+/// Without the source, which may contain credentials.
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -285,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_database_is_the_one_that_is_named_last() {
+    async fn settings_override_the_database_of_the_url() {
         let name = async |builder: Builder| {
             builder.build().await.unwrap().shared.link.database().name().to_owned()
         };
@@ -297,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_makes_no_sense_is_refused_without_a_word_of_the_password() {
+    async fn invalid_settings_are_refused_without_the_password() {
         let cases = [
             builder("http://user:secret@localhost"),
             builder("mongodb://user:secret@localhost:port"),
@@ -328,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_shown_has_no_password() {
+    async fn debug_output_has_no_password() {
         let url = "mongodb://user:secret@localhost:1/?authSource=admin";
         let client = Client::with_uri_str(url).await.unwrap();
         let shown = [

@@ -1,4 +1,4 @@
-//! The three collections of a namespace, and the indexes on them.
+//! The three collections of a namespace, and their indexes.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use super::{
 };
 use crate::store::Result;
 
-/// The name of the index by which entries expire.
+/// The name of the index that expires entries.
 const EXPIRY: &str = "keep_until_1";
 
-/// The longest time that servers take for an index to wait.
+/// The longest delay of a TTL index.
 const LONGEST: u64 = i32::MAX as u64;
 
 #[derive(Clone)]
 pub(super) struct Collections {
     namespace: String,
     pub(super) entries: Collection<RawDocumentBuf>,
-    /// Of GridFS, as are the chunks.
+    /// GridFS files; `chunks` are their chunks.
     pub(super) files: Collection<RawDocumentBuf>,
     pub(super) chunks: Collection<RawDocumentBuf>,
 }
@@ -42,14 +42,14 @@ impl Collections {
         &self.namespace
     }
 
-    /// Makes the indexes, where they are not there yet, and brings the time to live in step with `grace`.
+    /// Creates missing indexes, and sets the time to live to `grace`.
     pub(super) async fn index(&self, link: &Link, grace: Duration) -> Result<()> {
         self.index_expiry(link, grace).await?;
         self.index_others(link).await
     }
 
-    /// Makes the indexes, where they are not there any more: who flushes a cache may drop its collections. What another
-    /// process has settled otherwise stays.
+    /// Creates missing indexes: flushing a cache may drop its collections. Keeps an index that
+    /// another process has created with other options.
     pub(super) async fn restore(&self, link: &Link, grace: Duration) -> Result<()> {
         match self.create_expiry(link, seconds(grace)).await? {
             Err(error) if !fault::is_index_conflict(&error) => {
@@ -108,7 +108,7 @@ impl Collections {
             };
             let database = link.database().clone();
             let changed = link.try_ask(async move { database.run_command(change).await }).await?;
-            // Something else may have the name, or the index other options still.
+            // Another index may have the name, or the index may still have other options.
             if changed.is_ok() && self.create_expiry(link, Some(seconds)).await?.is_ok() {
                 return Ok(());
             }
@@ -116,7 +116,7 @@ impl Collections {
         for name in self.expiry_indexes(link).await? {
             let entries = self.entries.clone();
             let dropped = link.try_ask(async move { entries.drop_index(name).await }).await?;
-            // Another process may have been at it too.
+            // Another process may have dropped it too.
             if let Err(error) = dropped
                 && !fault::is_not_there(&error)
             {
@@ -137,7 +137,7 @@ impl Collections {
         link.try_ask(async move { entries.create_index(index).await.map(drop) }).await
     }
 
-    /// The indexes that stand in the way of ours.
+    /// The indexes that conflict with ours.
     async fn expiry_indexes(&self, link: &Link) -> Result<Vec<String>> {
         let list = doc! { "listIndexes": self.entries.name() };
         let database = link.database().clone();
@@ -156,14 +156,14 @@ impl Collections {
     }
 }
 
-/// For how long the index waits; `None` is for ever.
+/// The delay of the TTL index; `None` means forever.
 fn seconds(grace: Duration) -> Option<u64> {
-    // Rounded up: no entry goes early.
+    // Rounded up, so that no entry expires early.
     let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
     (seconds <= LONGEST).then_some(seconds)
 }
 
-/// Refuses what no server takes as the beginning of a collection's name.
+/// Refuses a prefix that servers do not accept in a name of a collection.
 pub(super) fn check_namespace(namespace: &str) -> Result<()> {
     let good = !namespace.is_empty()
         && namespace.len() <= 120
@@ -180,7 +180,7 @@ pub(super) fn check_namespace(namespace: &str) -> Result<()> {
     )))
 }
 
-/// Refuses what no server takes as a database's name.
+/// Refuses a name that servers do not accept for a database.
 pub(super) fn check_database(name: &str) -> Result<()> {
     let bad = ['/', '\\', '.', ' ', '"', '$', '*', '<', '>', ':', '|', '?', '\0'];
     if !name.is_empty() && name.len() < 64 && !name.contains(bad) {

@@ -1,4 +1,5 @@
-//! The driver's errors as the store's: what each means for the caller, with the server and what to do.
+//! The driver's errors as errors of the store: what each means for the caller, with the server and
+//! what to do.
 
 use mongodb::error::{Error as MongoError, ErrorKind as MongoKind, WriteFailure};
 
@@ -10,7 +11,7 @@ use crate::{
 
 pub(super) const STORE: &str = "mongodb";
 
-/// Codes that servers give.
+/// Error codes of servers.
 const DUPLICATE_KEY: i32 = 11_000;
 const TOO_LARGE: [i32; 3] = [10_334, 17_419, 17_420];
 const FULL: [i32; 2] = [14_031, 12_501];
@@ -19,7 +20,8 @@ const DENIED: [i32; 2] = [13, 18];
 const INDEX_CONFLICT: [i32; 2] = [85, 86];
 const NOT_THERE: [i32; 2] = [26, 27];
 
-/// The error of this store with the driver's as its source. `server` is the server, without credentials.
+/// Creates an error of the store with the driver's error as its source. `server` names the server,
+/// without credentials.
 pub(super) fn error(server: &str, error: MongoError) -> Error {
     let kind = kind(&error);
     let message = match kind {
@@ -54,7 +56,7 @@ fn kind(error: &MongoError) -> ErrorKind {
     }
 }
 
-/// The number by which the server tells what is wrong.
+/// The server's error code.
 fn code(error: &MongoError) -> Option<i32> {
     match &*error.kind {
         MongoKind::Command(error) => Some(error.code),
@@ -63,27 +65,27 @@ fn code(error: &MongoError) -> Option<i32> {
     }
 }
 
-/// Whether another document has the same `_id`, or the same server in a file.
+/// Whether another document has the same `_id`, or the same position in a file.
 pub(super) fn is_duplicate(error: &MongoError) -> bool {
     code(error) == Some(DUPLICATE_KEY)
 }
 
-/// Whether there is an index with the same keys or the same name, but not the same options.
+/// Whether an index with the same keys or the same name has other options.
 pub(super) fn is_index_conflict(error: &MongoError) -> bool {
     code(error).is_some_and(|code| INDEX_CONFLICT.contains(&code))
 }
 
-/// Whether the collection or the index that was spoken of does not exist.
+/// Whether the collection or the index does not exist.
 pub(super) fn is_not_there(error: &MongoError) -> bool {
     code(error).is_some_and(|code| NOT_THERE.contains(&code))
 }
 
-/// Whether there is no server to ask, as far as the driver knows after having waited for one.
+/// Whether the driver found no server after waiting for one.
 pub(super) fn is_no_server(error: &MongoError) -> bool {
     matches!(&*error.kind, MongoKind::ServerSelection { .. })
 }
 
-/// Whether the way to the server broke.
+/// Whether the connection broke.
 pub(super) fn is_broken(error: &MongoError) -> bool {
     matches!(&*error.kind, MongoKind::Io(_) | MongoKind::ConnectionPoolCleared { .. })
 }
@@ -93,7 +95,7 @@ pub(super) fn slow(server: &str, limit: std::time::Duration) -> Error {
     Error::new(ErrorKind::Unavailable, STORE, message)
 }
 
-/// A task has ended that asks the server.
+/// A task that runs a command has ended without a result.
 pub(super) fn ended(error: tokio::task::JoinError) -> Error {
     let (kind, why) = match error.is_panic() {
         true => (ErrorKind::Other, "the driver panicked"),
@@ -121,7 +123,7 @@ pub(super) fn too_large(key: &Key) -> Error {
     Error::new(ErrorKind::TooLarge, STORE, message)
 }
 
-/// The server answered something that no server should.
+/// The server answered something unexpected.
 pub(super) fn strange(server: &str) -> Error {
     let message = format!("{server} sent an unexpected answer; is it a MongoDB server?");
     Error::new(ErrorKind::Other, STORE, message)

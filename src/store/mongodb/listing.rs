@@ -1,4 +1,4 @@
-//! What there is: heads, their number, and what they take.
+//! Scans and counts.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -17,23 +17,23 @@ use crate::{
     store::{Error, ErrorKind, Result, Scanned, Version},
 };
 
-/// How many heads are asked for in one go.
+/// How many heads are read at a time.
 const PAGE: i64 = 100;
 
-/// Where a walk over the entries is, in the order of their `_id`s. It holds nothing on the server, and so may pause for as
-/// long as it likes.
+/// The position of a walk over the entries, in the order of their `_id`s. It holds nothing on the
+/// server, so it may pause for any time.
 #[derive(Clone)]
 enum At {
     Begin,
-    /// After this one, of those whose `_id` is a text.
+    /// After this `_id`, among those that are strings.
     After(String),
-    /// Behind them, where no entry is: something else may be there.
+    /// After them, where no entry is, but other documents may be.
     Foreign,
     End,
 }
 
 impl Shared {
-    /// The next documents of a walk, without bodies.
+    /// Returns the next documents of a walk, without bodies.
     async fn page(&self, at: &At) -> Result<(Vec<RawDocumentBuf>, At)> {
         let which = match at {
             At::Begin => doc! { "_id": { "$gte": "" } },
@@ -47,7 +47,7 @@ impl Shared {
             all(page.projection(doc! { "body": 0 }).await?).await
         };
         let page = self.link.ask(page).await?;
-        // A page may be short, for answers have a limit of size.
+        // A page may be short, since answers have a size limit.
         let next = match (at, page.last().and_then(|last| last.get_str("_id").ok())) {
             (At::Foreign | At::End, _) => At::End,
             (_, Some(id)) => At::After(id.to_owned()),
@@ -56,7 +56,7 @@ impl Shared {
         Ok((page, next))
     }
 
-    /// The entry of `key` without its body.
+    /// Returns the entry of `key` without its body.
     pub(super) async fn record(&self, key: &Key) -> Result<Option<Record>> {
         let entries = self.collections.entries.clone();
         let which = doc! { "_id": key.to_string() };
@@ -73,7 +73,7 @@ pub(super) fn damaged(key: &Key, damage: Damage) -> Error {
     }
 }
 
-/// Every entry's head.
+/// Lists every entry's head.
 pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> + Send {
     let walk = Some((shared, At::Begin));
     let pages = stream::try_unfold(walk, |walk| async {
@@ -105,7 +105,7 @@ pub(super) async fn len(shared: &Shared) -> Result<u64> {
     shared.link.ask(async move { entries.estimated_document_count().await }).await
 }
 
-/// The sum of what the entries say they take, which the index over it answers.
+/// Returns the sum of the sizes in the entries, which an index answers.
 pub(super) async fn size(shared: &Shared) -> Result<u64> {
     let entries = shared.collections.entries.clone();
     let sum = [

@@ -1,10 +1,12 @@
-//! Changes that nobody waits for any more, and the changes after them.
+//! Abandoned changes, and the changes after them.
 //!
-//! The driver has several connections, and a server takes what comes over them in no order. Whoever waits for an answer
-//! keeps the order by waiting. But a caller may go away amid a change, which goes on in its task; a removal that begins
-//! after that would go out over another connection, and what it has removed could come back behind it. So a change whose
-//! caller has gone away is noted here, and what begins later waits until it has ended: every change of the same key, and
-//! every removal by an index. Nobody waits for a change that is still waited for, and where none was left, nothing waits.
+//! The driver has several connections, and a server handles commands of different connections in
+//! any order. A caller that waits for an answer keeps the order by waiting. But a caller may go
+//! away during a change, which continues in its task. A removal that begins later would use another
+//! connection, and the removed entry could come back after it. So a change whose caller has gone
+//! away is registered here, and later operations wait until it has ended: every change of the same
+//! key, and every removal by an index. Nobody waits for a change whose caller is still waiting, and
+//! without an abandoned change nothing waits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,10 +14,11 @@ use tokio::sync::watch;
 
 use crate::Key;
 
-/// The changes that were left to themselves, of all handles.
+/// The abandoned changes of all handles.
 #[derive(Default)]
 pub(super) struct Order(Mutex<Vec<Left>>);
 
+/// An abandoned change.
 pub(super) struct Left {
     pub(super) key: Key,
     /// Closed when the change has ended.
@@ -39,7 +42,7 @@ impl Order {
         all.push(left);
     }
 
-    /// Those that are under way for `key`, or for any where it is `None`.
+    /// Returns the abandoned changes of `key`, or of any key if it is `None`.
     pub(super) fn running(&self, key: Option<&Key>) -> Vec<watch::Receiver<()>> {
         let mut all = self.lock();
         all.retain(|left| !left.has_ended());
@@ -48,7 +51,8 @@ impl Order {
     }
 }
 
-/// Who waits for a change. Dropped before it has ended, it leaves the change to itself.
+/// A caller that waits for a change. If it is dropped before the change has ended, the change is
+/// abandoned.
 pub(super) struct Waiting<'a> {
     pub(super) order: &'a Order,
     pub(super) left: Option<Left>,

@@ -1,4 +1,4 @@
-//! What all handles of a store share: the way to the server, the settings, and the order of changes.
+//! What all handles of a store share: the connection, the settings, and the order of changes.
 
 use std::{
     sync::{Arc, atomic::AtomicU8},
@@ -26,16 +26,16 @@ pub(super) struct Shared {
     pub(super) chunk_size: usize,
     pub(super) grace: Duration,
     pub(super) linger: Duration,
-    /// Whether the indexes are there.
+    /// Whether the indexes exist.
     pub(super) indexed: OnceCell<()>,
-    /// What was left to itself.
+    /// Abandoned changes.
     pub(super) order: Order,
-    /// Whether a sweep is coming.
+    /// Whether a sweep is scheduled.
     pub(super) sweeper: AtomicU8,
 }
 
 impl Shared {
-    /// Makes the indexes, before anything is written that they should find.
+    /// Creates the indexes, before the first write that they must find.
     pub(super) async fn indexed(&self) -> Result<()> {
         let index = || self.collections.index(&self.link, self.grace);
         self.indexed.get_or_try_init(index).await.map(drop)
@@ -47,8 +47,8 @@ impl Shared {
 }
 
 impl Shared {
-    /// Carries out a change of the entry of `key`, after those that were left to themselves, and to its end whether or
-    /// not anybody waits for that.
+    /// Changes the entry of `key`, after abandoned changes of it. The change runs to its end even
+    /// if the caller goes away.
     pub(super) async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         key: &Key,
@@ -68,11 +68,12 @@ impl Shared {
         answer.map_err(fault::ended)?
     }
 
-    /// Waits for the changes of `key`, or of any where it is `None`, that were left to themselves until now.
+    /// Waits for the changes of `key`, or of any key if it is `None`, that were abandoned before
+    /// now.
     ///
     /// # Errors
     ///
-    /// Where no server is reached, and where one of them takes longer than the time limit.
+    /// If no server can be reached, or one of the changes takes longer than the time limit.
     pub(super) async fn in_order(&self, key: Option<&Key>) -> Result<()> {
         let before = self.order.running(key);
         if before.is_empty() {
@@ -81,7 +82,7 @@ impl Shared {
         self.link.check_reachable()?;
         let ended = async {
             for mut running in before {
-                // Nothing is ever sent: this is its end.
+                // Nothing is ever sent: the channel closes at the end.
                 while running.changed().await.is_ok() {}
             }
         };

@@ -1,4 +1,4 @@
-//! Another head before the same body: compared and swapped by the version that was seen, in one step on the server.
+//! Updates of a head: compared and swapped by the version that was seen, in one step on the server.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     store::{Result, Version},
 };
 
-/// Puts `head` before the body of the entry that was `seen`.
+/// Replaces the head of the entry if it has the version `seen`.
 pub(super) async fn update(
     shared: &Arc<Shared>,
     key: &Key,
@@ -34,7 +34,7 @@ pub(super) async fn update(
         Location::Inline { .. } => head.body_len() as usize,
         Location::File { .. } => 0,
     };
-    // The URL and the tags stand in it twice; the rest are small fields.
+    // The document contains the URL and the tags twice. The other fields are small.
     let tags: usize = head.tags().iter().map(|tag| tag.len() + 16).sum();
     if head_len + head.url().len() + tags + body_len + 1024 > MAX_DOCUMENT {
         return Err(fault::too_large(key));

@@ -1,4 +1,5 @@
-//! The driver's errors as the store's: what each means for the caller, with the server and what to do.
+//! The driver's errors as errors of the store: what each means for the caller, with the server and
+//! what to do.
 
 use redis::{ErrorKind as RedisKind, RedisError, RetryMethod, ServerErrorKind};
 
@@ -10,7 +11,8 @@ use crate::{
 
 pub(super) const STORE: &str = "redis";
 
-/// The error of this store with the driver's as its source. `server` is the server, without credentials.
+/// Creates an error of the store with the driver's error as its source. `server` names the server,
+/// without credentials.
 pub(super) fn error(server: &str, error: RedisError) -> Error {
     let kind = kind(&error);
     let message = match kind {
@@ -36,7 +38,7 @@ fn kind(error: &RedisError) -> ErrorKind {
     match code(error).as_deref() {
         Some("WRONGTYPE") => return ErrorKind::Corrupt,
         Some("OOM" | "MISCONF") => return ErrorKind::Full,
-        // The last one is a server in protected mode.
+        // `DENIED` comes from a server in protected mode.
         Some("NOPERM" | "NOAUTH" | "WRONGPASS" | "DENIED") => return ErrorKind::Denied,
         _ => {}
     }
@@ -48,10 +50,11 @@ fn kind(error: &RedisError) -> ErrorKind {
     }
 }
 
-/// The first word of what the server answered.
+/// The error code of the server's answer.
 fn code(error: &RedisError) -> Option<String> {
     let code = error.code()?;
-    // An error of a command within a script is told as that of the script; by Redis 6, as a server in the script.
+    // An error of a command in a script is reported as the script's; Redis 6 reports it as a
+    // position in the script.
     if (code == "ERR" || code.starts_with('@'))
         && let Some(detail) = error.detail()
         && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "NOPERM", "READONLY"]
@@ -63,17 +66,17 @@ fn code(error: &RedisError) -> Option<String> {
     Some(code.to_owned())
 }
 
-/// Whether the server does not know the script that it was asked to run by its digest.
+/// Whether the server does not know the script of the digest that it was sent.
 pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == RedisKind::Server(ServerErrorKind::NoScript)
 }
 
-/// Whether the body that was to be published has gone.
+/// Whether the body that was to be published is gone.
 pub(super) fn is_gone(error: &RedisError) -> bool {
     error.code() == Some("LARDERGONE")
 }
 
-/// Whether the connection is of no use after this error.
+/// Whether the connection cannot be used after this error.
 pub(super) fn breaks_connection(error: &RedisError) -> bool {
     error.is_io_error()
         || is_demoted(error)
@@ -83,7 +86,7 @@ pub(super) fn breaks_connection(error: &RedisError) -> bool {
         )
 }
 
-/// Whether the connections to the nodes of a cluster are of no use after this error, all of them.
+/// Whether none of the connections to the nodes of a cluster can be used after this error.
 pub(super) fn breaks_cluster(error: &RedisError) -> bool {
     // The driver's own task has ended, with the runtime that it was spawned in.
     let has_ended =
@@ -93,7 +96,8 @@ pub(super) fn breaks_cluster(error: &RedisError) -> bool {
         || matches!(error.retry_method(), RetryMethod::ReconnectFromInitialConnections)
 }
 
-/// Whether the server takes no writes, being a replica now. The command was not done.
+/// Whether the server accepts no writes because it is a replica now. The command was not carried
+/// out.
 pub(super) fn is_demoted(error: &RedisError) -> bool {
     code(error).as_deref() == Some("READONLY")
 }
@@ -118,7 +122,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, STORE, message)
 }
 
-/// The server answered something that no server should.
+/// The server answered something unexpected.
 pub(super) fn strange(server: &str) -> Error {
     let message = format!("{server} sent an unexpected answer; is it a Redis server?");
     Error::new(ErrorKind::Other, STORE, message)
@@ -131,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_wrong_within_a_script_is_known() {
+    fn error_codes_are_recognised_inside_scripts_too() {
         for (code, detail, expected) in [
             ("OOM", "command not allowed", ErrorKind::Full),
             ("ERR", "Error running script: @user_script:18: -OOM command not", ErrorKind::Full),

@@ -1,4 +1,5 @@
-//! The body that is coming in: kept while it is small, sent chunk by chunk to a key of its own once it is not.
+//! The writer of an entry: it keeps the body while it is small, else sends it to a key of its own
+//! in chunks.
 
 use std::{
     fmt,
@@ -29,8 +30,8 @@ use crate::{
 /// How long an unfinished body stays after its last chunk, in milliseconds: ten minutes.
 const STAGED: &[u8] = b"600000";
 
-/// Takes the body of one entry of a [`Redis`](super::Redis). It holds at most one chunk, or what is kept in one piece
-/// with the head, beside the last [`Bytes`] it was given.
+/// Writes the body of one entry of a [`Redis`](super::Redis). It holds at most one chunk, or what
+/// is kept in one piece with the head, beside the last [`Bytes`] that it received.
 pub struct Writer {
     shared: Arc<Shared>,
     key: Key,
@@ -114,7 +115,7 @@ impl Writer {
 
 impl StoreWriter for Writer {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        // What a cancelled call has left.
+        // Chunks that a cancelled call has left.
         self.drain().await?;
         self.body.push(chunk);
         self.drain().await
@@ -139,14 +140,14 @@ impl StoreWriter for Writer {
         let header = header(&head, body, len)?;
         announce(&self.shared, &self.key, &header, head.keep_until()).await?;
         let old = self.publish(&header, &head, &tail).await?;
-        // The body is the entry's from here on.
+        // From here on, the body belongs to the entry.
         self.staged = None;
         forget_one(&self.shared, &self.key, header_of(&self.key, old)).await;
         Ok(())
     }
 
     async fn abort(mut self) {
-        // The drop removes it if this future is dropped amid its work.
+        // If this future is dropped before it is done, the drop of the writer removes the body.
         if let Some(staged) = &self.staged {
             remove_staged(&self.shared, staged).await;
             self.staged = None;
@@ -179,7 +180,7 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// Puts `head` before the body of the entry that was `seen`.
+/// Replaces the head of the entry if it has the version `seen`.
 pub(super) async fn update(shared: &Shared, key: &Key, seen: u64, head: Head) -> Result<bool> {
     check_tags(&head)?;
     let Some(old) = shared.record(key).await? else { return Ok(false) };
@@ -203,7 +204,7 @@ pub(super) async fn update(shared: &Shared, key: &Key, seen: u64, head: Head) ->
     Ok(updated)
 }
 
-/// The header of a new version.
+/// Creates the header of a new version.
 fn header(head: &Head, body: Location, body_len: u64) -> Result<Header> {
     check_tags(head)?;
     Ok(Header {
@@ -225,7 +226,7 @@ pub(super) fn check_tags(head: &Head) -> Result<()> {
     Ok(())
 }
 
-/// A number that no other writer comes upon, on this machine or another.
+/// A number that no other writer creates, on this machine or another.
 fn fresh() -> u64 {
     // The standard library seeds it from the system's randomness.
     RandomState::new().hash_one(SystemTime::now())
@@ -236,10 +237,10 @@ pub(super) fn deadline_text(at: Option<u64>) -> String {
 }
 
 impl Shared {
-    /// When entry and body go by themselves, as the scripts take it.
+    /// When entry and body expire on the server, as the scripts expect it.
     fn deadlines(&self, keep_until: Option<Timestamp>) -> (String, String) {
         let entry = deadline(keep_until, self.grace);
-        // The body stays for those who began to read it before.
+        // The body stays for readers that began before.
         let body = deadline(keep_until, self.grace.saturating_add(self.linger));
         (deadline_text(entry), deadline_text(body.filter(|_| entry.is_some())))
     }

@@ -1,4 +1,4 @@
-//! What all handles of a store share: the way to the server, and the settings.
+//! What all handles of a store share: the connection and the settings.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn linger_millis(&self) -> String {
-        // The server adds it to its time; a year is more than anybody reads.
+        // The server adds it to its time. A year is longer than any read.
         self.linger.min(Duration::from_secs(366 * 24 * 3600)).as_millis().to_string()
     }
 
