@@ -444,16 +444,16 @@ caught_by! {
     SortsLines: heads_come_back_exactly
     LosesTheLastByteOfLargeBodies: a_body_of_64_mib_comes_back
     LosesSmallChunks: many_tiny_chunks_are_one_body
-    BelievesContentLength: a_content_length_is_not_believed
+    BelievesContentLength: content_length_is_ignored
     IgnoresTheLastBitOfKeys: keys_that_differ_in_one_bit_are_different
     ShowsUnfinishedEntries: nothing_is_visible_before_finish
     RemovesTheOldEntryAtPut: an_entry_stays_until_its_replacement_is_finished
     PublishesWhatIsDropped: a_dropped_writer_leaves_nothing
     PublishesWhatIsAborted: an_aborted_writer_leaves_nothing
-    PublishesInSteps: an_operation_that_is_given_up_is_done_or_not
-    PublishesLate: what_was_given_up_does_not_come_behind_a_removal
-    UpdatesLate: what_was_given_up_does_not_come_behind_a_removal
-    PublishesLate: what_was_given_up_does_not_replace_a_later_write
+    PublishesInSteps: abandoned_operations_are_done_or_not
+    PublishesLate: abandoned_writes_do_not_come_after_a_removal
+    UpdatesLate: abandoned_writes_do_not_come_after_a_removal
+    PublishesLate: abandoned_writes_do_not_replace_a_later_write
     ReadsOnInTheNewBody: a_reader_never_sees_a_mixture
     UpdatesAnyVersion: an_update_of_another_version_is_refused
     UpdatesAnyVersion: one_of_many_concurrent_updates_succeeds

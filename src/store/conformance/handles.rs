@@ -1,11 +1,11 @@
-//! Several handles: to the same data, or to data of their own.
+//! Several handles: to the same data, or to separate data.
 
 use super::{
     super::{Store, Writer},
     support::*,
 };
 
-/// A clone sees what the other wrote, and the other way round; it outlives the handle it came from.
+/// A clone and its original see what the other writes. A clone may outlive its original.
 pub async fn a_clone_is_the_same_store<S: Store>(store: &S) {
     let clone = store.clone();
     same_data(store, &clone).await;
@@ -19,8 +19,8 @@ pub async fn a_clone_is_the_same_store<S: Store>(store: &S) {
     assert!(has(store, "late").await);
 }
 
-/// Two handles that were opened separately on the same data (two connections, two openings of one file) see each
-/// other's finished entries, updates and removals. Not part of [`all`](super::all).
+/// Two handles that were opened separately on the same data (two connections, two openings of one
+/// file) see each other's finished entries, updates and removals. Not part of [`all`](super::all).
 pub async fn shared<A: Store, B: Store>(one: &A, two: &B) {
     same_data(one, two).await;
     same_data(two, one).await;
@@ -46,9 +46,9 @@ async fn same_data<A: Store, B: Store>(one: &A, two: &B) {
     assert!(try_get(two, &key).await.is_none(), "the other must see a removal");
 }
 
-/// Two stores that have nothing to do with each other do not see, count, list, expire or clear each other's entries,
-/// though they use the same keys. Not part of [`all`](super::all): it is for two files, namespaces or databases, and for
-/// two values of a store in memory.
+/// Two separate stores do not see, count, list, expire or clear each other's entries, even under
+/// the same keys. Not part of [`all`](super::all): it is for two files, namespaces or databases,
+/// and for two values of a store in memory.
 pub async fn isolation<A: Store, B: Store>(one: &A, two: &B) {
     let pattern = Pattern::new(1);
     let entry = |name: &str| tagged(name, &["tag"]).with_expires_at(Some(at(-1)));
@@ -78,8 +78,9 @@ pub async fn isolation<A: Store, B: Store>(one: &A, two: &B) {
     pattern.check(get(two, &key("large")).await.body, 1 << 20).await;
 }
 
-/// What was finished before the last handle was dropped is there when `open` opens the same data again, with indexes
-/// and versions that still hold; what was not finished is not. Not part of [`all`](super::all).
+/// Entries that were finished before the last handle was dropped are there when `open` opens the
+/// same data again, with valid indexes and versions. Unfinished entries are not. Not part of
+/// [`all`](super::all).
 pub async fn reopen<S: Store>(open: impl AsyncFn() -> S) {
     let pattern = Pattern::new(1);
     let store = open().await;

@@ -1,4 +1,4 @@
-//! What there is: scans, the count and the size.
+//! Scans, counts and sizes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,8 @@ use super::{
     support::*,
 };
 
-/// A scan shows each finished entry once, with the head and the version that a `get` shows, the expired ones as well.
+/// A scan lists each finished entry once, expired ones included, with the head and the version that
+/// `get` returns.
 pub async fn a_scan_sees_each_entry_once<S: Store>(store: &S) {
     let Some(empty) = scan(store).await else { return };
     assert!(empty.is_empty(), "an empty store lists nothing");
@@ -34,7 +35,8 @@ pub async fn a_scan_sees_each_entry_once<S: Store>(store: &S) {
     }
 }
 
-/// While entries come, go and change during a scan, those that stay are listed, and none is listed twice.
+/// If entries are added, removed and changed during a scan, those that stay are listed, and none is
+/// listed twice.
 pub async fn a_scan_during_changes_sees_what_stays_once<S: Store>(store: &S) {
     if scan(store).await.is_none() {
         return;
@@ -63,7 +65,7 @@ pub async fn a_scan_during_changes_sees_what_stays_once<S: Store>(store: &S) {
     }
 }
 
-/// A scan that is given up leaves nothing in the way.
+/// An abandoned scan blocks nothing.
 pub async fn a_scan_may_be_dropped_midway<S: Store>(store: &S) {
     if scan(store).await.is_none() {
         return;
@@ -81,7 +83,7 @@ pub async fn a_scan_may_be_dropped_midway<S: Store>(store: &S) {
     assert_listed!(store, 301, "an abandoned scan must change nothing");
 }
 
-/// `len` counts finished entries, the expired ones as well, each key once.
+/// `len` counts finished entries, expired ones included, each key once.
 pub async fn len_counts_finished_entries<S: Store>(store: &S) {
     assert_len!(store, 0, "an empty store has no entries");
     for number in 0..50 {
@@ -97,9 +99,10 @@ pub async fn len_counts_finished_entries<S: Store>(store: &S) {
     assert_len!(store, 49, "removing takes one away");
 }
 
-/// `size_bytes` is at least that of the bodies, and goes down again with what is replaced by less or removed.
+/// `size_bytes` includes the bodies, and shrinks when an entry is removed or replaced by a smaller
+/// one.
 pub async fn the_size_grows_and_shrinks<S: Store>(store: &S) {
-    // Which no store can keep in less.
+    // Noise cannot be compressed.
     let write = async |name: &str, len| {
         store_at(store, &key(name), head(name), Pattern::noise(len)).await;
     };

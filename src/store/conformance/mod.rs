@@ -1,9 +1,9 @@
-//! The suite that judges any [`Store`]: each promise of the [contract](super) is a case here.
+//! The suite that tests any [`Store`]: each promise of the [contract](super) is a case here.
 //!
-//! Every store of this crate passes it, and so can yours. A case is a function that takes an empty store and panics
-//! where a promise is broken, with a sentence that says which; [`all`] runs every one, each with a fresh store from your
-//! factory, and prints the name of a case that fails. The suite needs no particular runtime: call it from whatever
-//! drives your store.
+//! Every store of this crate passes it, and yours should. A case is a function that takes an empty
+//! store. It panics if the store breaks a promise, and its message says which. [`all`] runs every
+//! case, each with a new store from your factory, and prints the name of a case that fails. The
+//! suite needs no particular runtime: run it on whatever runs your store.
 //!
 //! ```
 //! # #[cfg(feature = "memory")] {
@@ -20,32 +20,41 @@
 //! # }
 //! ```
 //!
-//! Three cases are not in [`all`], for not every store has what they are about: [`isolation`] for two stores that must
-//! not see each other (two files, two namespaces of one server), [`shared`] for two handles that were opened
-//! separately on the same data, and [`reopen`] for data that outlive the handle.
+//! [`all`] does not run three cases that do not apply to every store: [`isolation`] for two stores
+//! that must not see each other (two files, two namespaces of one server), [`shared`] for two
+//! handles that were opened separately on the same data, and [`reopen`] for data that outlives its
+//! handle.
 //!
-//! # What is asked of the store under test
+//! # Requirements
 //!
-//! * It is empty, and nobody else uses it meanwhile.
-//! * It has room for 256 MiB, and forgets nothing of what is put into it: eviction is allowed by the contract, but here
-//!   it would look like a loss.
-//! * Times are around the year 2100, so that an engine that expires entries by a clock of its own finds none to expire.
+//! * The store is empty, and nobody else uses it meanwhile.
+//! * It has room for 256 MiB and forgets nothing. The contract allows eviction, but here it would
+//!   look like a loss.
+//! * Times are around the year 2100, so that an engine that expires entries by its own clock finds
+//!   none to expire.
+//!
+//! # Methods with a default
+//!
+//! A store that does not implement [`clear`](Store::clear), [`scan`](Store::scan),
+//! [`len`](Store::len) or [`size_bytes`](Store::size_bytes) passes without the cases about these
+//! methods. The other cases then check less: without `len`, for example, they do not notice an
+//! entry that is counted but cannot be found.
 //!
 //! # Stores that fail
 //!
-//! What is promised of a store that fails is promised by the one who uses it: a cache answers every request all the same.
-//! [`Faulty`] is any store that fails at its n-th operation, for tests of a cache, or of a store around stores: with each
-//! n in turn, until what is tested has no more operations.
+//! A cache must answer every request even if its store fails. That is the cache's promise, and not
+//! the store's. [`Faulty`] is any store that fails at its n-th operation, for tests of a cache, or
+//! of a store around stores: with each n in turn, until what is tested has no more operations.
 //!
 //! # Stability
 //!
-//! This module is **not** part of the crate's promises of stability: a new release, however small, may add cases, and a
-//! store that passed may fail then, for a promise that was not tested before.
+//! This module is **not** covered by the crate's stability promises. A new release, however small,
+//! may add cases, and a store that passed may then fail for a promise that was not tested before.
 
 use super::Store;
 
+mod abandoned;
 mod faulty;
-mod given_up;
 mod handles;
 mod heads;
 mod listing;
@@ -55,8 +64,8 @@ mod round_trip;
 mod support;
 
 pub use self::{
+    abandoned::*,
     faulty::{Faulty, FaultyWriter, Operation},
-    given_up::*,
     handles::*,
     heads::*,
     listing::*,
@@ -121,11 +130,11 @@ every! {
     heads_come_back_exactly
     bodies_of_every_length_come_back
     many_tiny_chunks_are_one_body
-    empty_chunks_are_nothing
+    empty_chunks_add_nothing
     a_body_of_64_mib_comes_back
     trailers_come_back
-    a_content_length_is_not_believed
-    what_a_head_says_of_another_body_is_not_believed
+    content_length_is_ignored
+    length_and_trailers_of_another_body_are_ignored
     keys_that_differ_in_one_bit_are_different
     // Nothing half-written is visible, and replacing is atomic.
     nothing_is_visible_before_finish
@@ -136,14 +145,14 @@ every! {
     the_writer_that_finishes_last_wins
     concurrent_writers_of_one_key_leave_one_whole_entry
     concurrent_writers_of_many_keys_leave_all_of_them
-    an_open_writer_holds_up_no_one
-    an_open_reader_holds_up_no_one
+    an_open_writer_blocks_nothing
+    an_open_reader_blocks_nothing
     a_body_may_be_dropped_midway
     two_readers_read_one_large_body
     // Whoever waits may stop waiting.
-    an_operation_that_is_given_up_is_done_or_not
-    what_was_given_up_does_not_come_behind_a_removal
-    what_was_given_up_does_not_replace_a_later_write
+    abandoned_operations_are_done_or_not
+    abandoned_writes_do_not_come_after_a_removal
+    abandoned_writes_do_not_replace_a_later_write
     // An update compares and swaps.
     an_update_leaves_the_body_alone
     an_update_of_another_version_is_refused

@@ -1,4 +1,4 @@
-//! What the cases have in common: heads, bodies by pattern, and short ways to write and read.
+//! Shared by the cases: heads, patterned bodies, and short ways to write and read.
 
 use std::{
     future::{Future, poll_fn},
@@ -14,10 +14,10 @@ use http::{HeaderMap, HeaderValue, Method, Response};
 use super::super::{ErrorKind, Hit, Result, Scanned, Store, StoredBody, Version, Writer};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
-/// 2100-01-01. Far ahead, so that a server that expires entries by its own clock keeps these.
+/// 2100-01-01: far ahead, so that a server that expires entries by its own clock keeps these.
 pub(super) const NOW: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 
-/// `millis` after [`NOW`], or before.
+/// `millis` after [`NOW`], or before it.
 pub(super) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(NOW.as_millis().saturating_add_signed(millis))
 }
@@ -26,7 +26,7 @@ pub(super) fn key(name: impl AsRef<[u8]>) -> Key {
     Key::digest(name)
 }
 
-/// A plain head, with `name` in its URL and in one of its lines.
+/// A plain head, with `name` in its URL and in a header.
 pub(super) fn head(name: &str) -> Head {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
@@ -48,7 +48,7 @@ pub(super) fn expiring(name: &str, expires_at: Timestamp) -> Head {
     head(name).with_expires_at(Some(expires_at))
 }
 
-/// The `x-name` line of a head, by which cases tell whose it is.
+/// The `x-name` header, by which cases identify a head.
 pub(super) fn name_of(head: &Head) -> &str {
     head.headers().get("x-name").and_then(|name| name.to_str().ok()).unwrap_or("(no x-name)")
 }
@@ -165,7 +165,7 @@ pub(super) async fn read(body: StoredBody) -> Vec<u8> {
     read
 }
 
-/// The whole body, or `None` where reading it failed.
+/// Reads the whole body. Returns `None` if that fails.
 pub(super) async fn try_read(mut body: StoredBody) -> Option<Vec<u8>> {
     let mut read = Vec::new();
     while let Some(chunk) = body.chunk().await {
@@ -175,8 +175,8 @@ pub(super) async fn try_read(mut body: StoredBody) -> Option<Vec<u8>> {
     Some(read)
 }
 
-/// Polls `future` so often, and drops it.
-pub(super) async fn give_up<F: Future>(future: F, polls: usize) {
+/// Polls `future` this many times, and drops it.
+pub(super) async fn abandon<F: Future>(future: F, polls: usize) {
     let mut future = pin!(future);
     for _ in 0..polls {
         if poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await {
@@ -186,7 +186,7 @@ pub(super) async fn give_up<F: Future>(future: F, polls: usize) {
     }
 }
 
-/// Gives those that run beside this case a turn, so that their steps mix.
+/// Lets the other futures of this case run, so that their steps mix.
 pub(super) async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
@@ -199,17 +199,19 @@ pub(super) async fn yield_now() {
     .await;
 }
 
-/// The bytes of a body of any length, each known by its position, so that a large body can be judged in pieces.
+/// The bytes of a body of any length. Each is known by its position, so that a large body can be
+/// checked in pieces.
 pub(super) struct Pattern {
     block: Vec<u8>,
 }
 
 impl Pattern {
-    /// A prime: no store's chunks begin at the same place of the block, so none can be taken for another.
+    /// A prime: chunks of a store never begin at the same position of the block, so that no two
+    /// look alike.
     const PERIOD: usize = 65_521;
 
-    /// A pattern that differs from that of every other seed: noise for odd ones, half of which can be told for even ones,
-    /// so that a store which compresses does so.
+    /// Creates a pattern that differs for every seed. Odd seeds give noise. Even seeds give half as
+    /// much entropy, so that a store that compresses does so.
     pub(super) fn new(seed: u64) -> Self {
         let mut state = seed;
         let mask = if seed.is_multiple_of(2) { 0x0f } else { 0xff };
@@ -223,7 +225,7 @@ impl Pattern {
         Self { block: block.flatten().map(|byte| byte & mask).take(Self::PERIOD).collect() }
     }
 
-    /// `len` bytes that nothing makes smaller.
+    /// `len` bytes that cannot be compressed.
     pub(super) fn noise(len: u64) -> Bytes {
         let blocks = (0..).map(|number| Self::new(2 * number + 1).block);
         blocks.flatten().take(len as usize).collect()
@@ -236,7 +238,7 @@ impl Pattern {
         bytes.into()
     }
 
-    /// Whether `bytes` are those from `offset` on.
+    /// Whether `bytes` are the pattern from `offset` on.
     pub(super) fn matches(&self, offset: u64, bytes: &[u8]) -> bool {
         let mut matches = true;
         self.pieces(offset, bytes.len(), |at, piece| {
@@ -283,7 +285,7 @@ impl Pattern {
         }
     }
 
-    /// Reads `body` to its end, chunk by chunk; it must be the first `len` bytes of the pattern.
+    /// Reads `body` to its end, chunk by chunk. It must be the first `len` bytes of the pattern.
     pub(super) async fn check(&self, mut body: StoredBody, len: u64) {
         assert_eq!(body.len(), len, "a body's `len` must be its length before it is read");
         let mut offset = 0;

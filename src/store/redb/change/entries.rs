@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::{Body, Change, Entry, Found, Outcome, Raw, given_up, too_large};
+use super::{Body, Change, Entry, Found, Outcome, Raw, abandoned, too_large};
 use crate::{
     entry::Head,
     store::{
@@ -51,7 +51,7 @@ impl Change<'_> {
         if let Some(id) = body
             && self.pending.edit()?.remove(id)?.is_none()
         {
-            return Ok(Err(given_up()));
+            return Ok(Err(abandoned()));
         }
         if let (Location::Chunks { id, .. }, Body::Chunks { last, tail, .. }) =
             (location, &entry.body)

@@ -161,7 +161,7 @@ pub(super) fn too_large(bytes: u64, max_bytes: u64) -> Error {
     )
 }
 
-pub(super) fn given_up() -> Error {
+pub(super) fn abandoned() -> Error {
     Error::new(
         ErrorKind::Unavailable,
         STORE,

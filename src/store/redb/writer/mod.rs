@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use self::{touched::Touched, unsynced::Unsynced};
 use super::{
-    change::{Change, GARBAGE_CHUNKS, Outcome, Purge, given_up},
+    change::{Change, GARBAGE_CHUNKS, Outcome, Purge, abandoned},
     fault::{self, STORE},
     open::Leftovers,
     shared::{Command, Envelope, Incoming, Open, Shared},
@@ -349,7 +349,7 @@ impl Thread {
                 }
                 if !change.touch_body(body.id, self.writer_id, silent.then_some(now))? {
                     self.bodies.remove(&incoming.token);
-                    fail(incoming, Failure::of(&given_up()));
+                    fail(incoming, Failure::of(&abandoned()));
                     return Ok(());
                 }
                 body.id
@@ -377,7 +377,7 @@ impl Thread {
         }
         match self.bodies.remove(&incoming.token) {
             Some(body) => change.put(key, entry, Some(body.id)),
-            None => Ok(Err(given_up())),
+            None => Ok(Err(abandoned())),
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{params, types::Value};
 
-use super::{Body, Change, Entry, Outcome, Raw, given_up, place, too_large};
+use super::{Body, Change, Entry, Outcome, Raw, abandoned, place, too_large};
 use crate::{
     Key,
     entry::Head,
@@ -36,7 +36,7 @@ impl Change<'_> {
         if let Some(body) = body
             && !self.end_body(body)?
         {
-            return Ok(Err(given_up()));
+            return Ok(Err(abandoned()));
         }
         let (body, content) = match &entry.body {
             Body::Inline(bytes) => (None, Some(&bytes[..])),

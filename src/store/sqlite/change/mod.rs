@@ -130,6 +130,6 @@ pub(super) fn too_large(bytes: u64, max_bytes: u64) -> Error {
     )
 }
 
-pub(super) fn given_up() -> Error {
+pub(super) fn abandoned() -> Error {
     Error::new(ErrorKind::Unavailable, STORE, "another process removed the unfinished body")
 }

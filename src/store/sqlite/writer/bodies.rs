@@ -8,7 +8,7 @@ use crate::{
         Error,
         embedded::{Failure, io_kind},
         sqlite::{
-            change::{Change, Entry, Outcome, Raw, given_up},
+            change::{Change, Entry, Outcome, Raw, abandoned},
             fault::STORE,
             lock_file::LockFile,
             shared::Incoming,
@@ -52,7 +52,7 @@ impl Bodies {
             Some(body) if change.is_unfinished(body.number)? => body.number,
             Some(_) => {
                 self.open.remove(&incoming.token);
-                fail(incoming, Failure::of(&given_up()));
+                fail(incoming, Failure::of(&abandoned()));
                 return Ok(());
             }
             None => {
@@ -84,7 +84,7 @@ impl Bodies {
         if let Some(failure) = incoming.failed.get() {
             return Ok(Err(failure.error()));
         }
-        let Some(body) = self.open.remove(&incoming.token) else { return Ok(Err(given_up())) };
+        let Some(body) = self.open.remove(&incoming.token) else { return Ok(Err(abandoned())) };
         let number = body.number;
         // Until the transaction is committed: if it fails, the chunks of earlier ones must be
         // removed.
