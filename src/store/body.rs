@@ -1,5 +1,5 @@
-//! The body of a stored entry: one chunk if it is small or in memory, else a stream of chunks with a
-//! known length.
+//! The body of a stored entry: one chunk if it is small or in memory, else a stream of chunks with
+//! a known length.
 
 use std::{
     fmt,
@@ -24,11 +24,13 @@ const MOST_RESERVED: usize = 1 << 20;
 /// The body of a stored entry. It can be read once.
 ///
 /// A `StoredBody` is a [`Body`]: it yields the bytes, then the trailers if there are any.
-/// [`bytes`](StoredBody::bytes) reads it whole, and [`chunk`](StoredBody::chunk) reads the next chunk.
+/// [`bytes`](StoredBody::bytes) reads it whole, and [`chunk`](StoredBody::chunk) reads the next
+/// chunk.
 ///
-/// It yields exactly [`len`](StoredBody::len) bytes, or an error. If the store's stream ends early or
-/// yields too much, the body ends in an error of kind [`ErrorKind::Corrupt`], so that a short body is
-/// never taken for a whole one. A body that is in memory is one [`Bytes`] and is not copied.
+/// It yields exactly [`len`](StoredBody::len) bytes, or an error. If the store's stream ends early
+/// or yields too much, the body ends in an error of kind [`ErrorKind::Corrupt`], so that a short
+/// body is never taken for a whole one. A body that is in memory is one [`Bytes`] and is not
+/// copied.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -71,15 +73,16 @@ impl StoredBody {
         }
     }
 
-    /// Returns the same body with these trailers after it. A store need not call this: the cache takes the
-    /// trailers from the head.
+    /// Returns the same body with these trailers after it. A store need not call this: the cache
+    /// takes the trailers from the head.
     #[must_use]
     pub fn with_trailers(mut self, trailers: Option<HeaderMap>) -> Self {
         self.trailers = trailers.map(Box::new);
         self
     }
 
-    /// Returns `len` bytes of the body from `first` on, without the trailers. The body must have them.
+    /// Returns `len` bytes of the body from `first` on, without the trailers. The body must have
+    /// them.
     pub(crate) fn part(self, first: u64, len: u64) -> Self {
         match self.source {
             Source::Bytes(bytes) => {
@@ -140,8 +143,8 @@ impl StoredBody {
     ///
     /// # Errors
     ///
-    /// If the store fails, or the body has a different length than its head says. Nothing comes after an
-    /// error.
+    /// If the store fails, or the body has a different length than its head says. Nothing comes
+    /// after an error.
     pub async fn chunk(&mut self) -> Option<Result<Bytes>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }

@@ -10,8 +10,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why an operation of a store failed: a [kind](Error::kind) to decide by, and a sentence to read.
 ///
 /// The sentence names the key, the path or the server, and says what to do. The error of the
-/// database driver, if there is one, is the [`source`](StdError::source). It can be downcast, but its
-/// type is not part of this crate's promises.
+/// database driver, if there is one, is the [`source`](StdError::source). It can be downcast, but
+/// its type is not part of this crate's promises.
 ///
 /// # Display
 ///
@@ -49,8 +49,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The disk or the server's memory is full.
     Full,
-    /// The store refused access: file permissions, a read-only file system, a failed login, or a login
-    /// that lacks the rights for the command.
+    /// The store refused access: file permissions, a read-only file system, a failed login, or a
+    /// login that lacks the rights for the command.
     Denied,
     /// An argument or a setting makes no sense: an invalid URL, a number out of range.
     Invalid,
@@ -61,8 +61,8 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// Creates an error of `store`, the store's name as users know it, such as `"redb"`. `message` says
-    /// what happened, to which key, path or server, and what to do.
+    /// Creates an error of `store`, the store's name as users know it, such as `"redb"`. `message`
+    /// says what happened, to which key, path or server, and what to do.
     pub fn new(kind: ErrorKind, store: &'static str, message: impl Into<String>) -> Self {
         Self { kind, store, message: message.into(), source: None }
     }

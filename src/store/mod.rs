@@ -2,41 +2,43 @@
 //! what it survives and what it costs.
 //!
 //! A store keeps *entries*. Under a [`Key`], an entry has a [`Head`] (status, header fields and the
-//! cache's own attributes), a body, and trailers if the response had any. **The store keeps, the cache
-//! decides**: a store knows no freshness, no `Vary` and no other rule of HTTP. It receives plain
-//! attributes (expiry, tags, sizes) that its engine can index.
+//! cache's own attributes), a body, and trailers if the response had any. **The store keeps, the
+//! cache decides**: a store knows no freshness, no `Vary` and no other rule of HTTP. It receives
+//! plain attributes (expiry, tags, sizes) that its engine can index.
 //!
 //! # What a store promises
 //!
 //! 1. **Nothing half-written is visible.** [`Writer::finish`] publishes head, body and trailers
-//!    together. A writer that is dropped before that leaves nothing, or nothing that outlives the next
-//!    opening of the store.
-//! 2. **Replacing is atomic.** A reader that began on the old entry reads the old body to its end, or
-//!    gets an error. It never gets a mixture.
+//!    together. A writer that is dropped before that leaves nothing, or nothing that outlives the
+//!    next opening of the store.
+//! 2. **Replacing is atomic.** A reader that began on the old entry reads the old body to its end,
+//!    or gets an error. It never gets a mixture.
 //! 3. **[`Store::update`] compares and swaps.** It replaces only the head, and only of the entry
-//!    version that the caller saw. [`Store::remove_if`] removes only that version. Every finished write
-//!    and every update gives the entry a new [`Version`].
-//! 4. **What comes back is what was given**: every header line in order and every byte of the body, or
-//!    an error. Data that does not decode is an error of kind [`ErrorKind::Corrupt`]. The cache treats
-//!    that as a miss and removes the entry.
+//!    version that the caller saw. [`Store::remove_if`] removes only that version. Every finished
+//!    write and every update gives the entry a new [`Version`].
+//! 4. **What comes back is what was given**: every header line in order and every byte of the body,
+//!    or an error. Data that does not decode is an error of kind [`ErrorKind::Corrupt`]. The cache
+//!    treats that as a miss and removes the entry.
 //! 5. **Removal uses an index.** [`Store::remove_expired`] and [`Store::remove_tagged`] do work in
 //!    proportion to what they remove.
-//! 6. **A store may forget.** An eviction, a restart or an operator's flush is a miss, never an error.
+//! 6. **A store may forget.** An eviction, a restart or an operator's flush is a miss, never an
+//!    error.
 //! 7. **A clone is another handle to the same data.** Dropping the last handle releases files and
 //!    connections.
 //! 8. **An abandoned operation does not come back.** A caller may stop waiting for an operation by
 //!    dropping its future. The operation is then either done or not done. If an abandoned write or
-//!    update is done, it is done before any write or removal that begins later, with this handle or a
-//!    clone of it, of the same key, by a tag, by expiry or of all entries. A removed entry stays away,
-//!    and the entry that was written last is there. An abandoned removal may remove an entry that is
-//!    written after it, as a store may forget.
+//!    update is done, it is done before any write or removal that begins later, with this handle or
+//!    a clone of it, of the same key, by a tag, by expiry or of all entries. A removed entry stays
+//!    away, and the entry that was written last is there. An abandoned removal may remove an entry
+//!    that is written after it, as a store may forget.
 //!
 //! A store need not implement [`Store::clear`], [`Store::scan`], [`Store::len`] and
-//! [`Store::size_bytes`]: their defaults return an error of kind [`ErrorKind::Unsupported`]. The cache
-//! answers requests without them; the methods of [`Entries`](crate::Entries) that need them return
-//! that error.
+//! [`Store::size_bytes`]: their defaults return an error of kind [`ErrorKind::Unsupported`]. The
+//! cache answers requests without them; the methods of [`Entries`](crate::Entries) that need them
+//! return that error.
 //!
-//! The suite `store::conformance` (feature `conformance`) tests each of these promises on any store.
+//! The suite `store::conformance` (feature `conformance`) tests each of these promises on any
+//! store.
 //!
 //! # Writing a store
 //!
@@ -44,25 +46,25 @@
 //! completes a head with what is known only at the end of its body. `examples/custom-store` in the
 //! repository is a whole store that runs the suite on itself.
 //!
-//! A store that wraps another store ([`Tiered`], `Compressed`, [`Timeout`], [`AnyStore`], an [`Arc`])
-//! implements every method, also those with a default, and keeps every promise itself: the versions,
-//! heads and lengths that it shows are its own, not those of the wrapped store. It can keep an
-//! annotation of its own among the trailers, which a store keeps with the body.
+//! A store that wraps another store ([`Tiered`], `Compressed`, [`Timeout`], [`AnyStore`], an
+//! [`Arc`]) implements every method, also those with a default, and keeps every promise itself: the
+//! versions, heads and lengths that it shows are its own, not those of the wrapped store. It can
+//! keep an annotation of its own among the trailers, which a store keeps with the body.
 //!
-//! Promise 8 needs no work in a store that does nothing without its caller, or that sends all changes
-//! through one ordered queue or connection. A store that runs changes in separate tasks, or over several
-//! connections, must make later operations wait for abandoned ones. When a caller abandons an operation
-//! of a wrapping store, the wrapping store abandons its operation on the wrapped store, which keeps the
-//! promise. `Timeout` does the same with a step that takes too long, so a removal that succeeds later
-//! has the last word. The promise ends at a server: if the connection breaks, or the store stops
-//! waiting, the server may still carry out a change after a later removal, and no client can know. The
-//! documentation of the stores on servers says when.
+//! Promise 8 needs no work in a store that does nothing without its caller, or that sends all
+//! changes through one ordered queue or connection. A store that runs changes in separate tasks, or
+//! over several connections, must make later operations wait for abandoned ones. When a caller
+//! abandons an operation of a wrapping store, the wrapping store abandons its operation on the
+//! wrapped store, which keeps the promise. `Timeout` does the same with a step that takes too long,
+//! so a removal that succeeds later has the last word. The promise ends at a server: if the
+//! connection breaks, or the store stops waiting, the server may still carry out a change after a
+//! later removal, and no client can know. The documentation of the stores on servers says when.
 //!
 //! Requests wait for the store. Every request waits for [`Store::get`]. A miss waits for
-//! [`Store::put`], [`Writer::write`] and, before the last bytes of the response, [`Writer::finish`]. A
-//! revalidation waits for [`Store::update`], and a request that makes stored responses stale waits for
-//! their removal. A store must bound the time that it waits itself, above all for a server. `Timeout`
-//! bounds it from outside.
+//! [`Store::put`], [`Writer::write`] and, before the last bytes of the response,
+//! [`Writer::finish`]. A revalidation waits for [`Store::update`], and a request that makes stored
+//! responses stale waits for their removal. A store must bound the time that it waits itself, above
+//! all for a server. `Timeout` bounds it from outside.
 
 use std::{
     fmt,
@@ -158,7 +160,8 @@ pub use self::timeout::{Timeout, TimeoutWriter};
 /// # Clone
 ///
 /// A clone is another handle to the same data.
-// No `is_empty`: a store is counted by its operators, and an implementor should have little to write.
+// No `is_empty`: a store is counted by its operators, and an implementor should have little to
+// write.
 #[allow(clippy::len_without_is_empty)]
 pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
     /// Writes the body of one entry.
@@ -168,23 +171,24 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`] if the entry does not decode, [`ErrorKind::Unavailable`] if the store does
-    /// not answer.
+    /// [`ErrorKind::Corrupt`] if the entry does not decode, [`ErrorKind::Unavailable`] if the store
+    /// does not answer.
     fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Hit>>> + Send;
 
-    /// Begins an entry. Nothing is visible under `key` before [`Writer::finish`]. An older entry stays
-    /// there until then.
+    /// Begins an entry. Nothing is visible under `key` before [`Writer::finish`]. An older entry
+    /// stays there until then.
     ///
     /// # Errors
     ///
     /// If the store knows already that it will not take the entry.
     fn put(&self, key: &Key, head: Head) -> impl Future<Output = Result<Self::Writer>> + Send;
 
-    /// Replaces the head of the entry, if the entry still has the version `seen`, and leaves its body
-    /// unchanged. Returns `false`, and changes nothing, if the entry is gone or has another version.
+    /// Replaces the head of the entry, if the entry still has the version `seen`, and leaves its
+    /// body unchanged. Returns `false`, and changes nothing, if the entry is gone or has another
+    /// version.
     ///
-    /// The body's length and the trailers are part of the body. An implementation takes them from the
-    /// stored entry ([`Head::carry_body`]), not from `head`.
+    /// The body's length and the trailers are part of the body. An implementation takes them from
+    /// the stored entry ([`Head::carry_body`]), not from `head`.
     ///
     /// # Errors
     ///
@@ -196,35 +200,38 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
         head: Head,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Removes the entry under `key`, also one that does not decode. Returns whether there was an entry.
+    /// Removes the entry under `key`, also one that does not decode. Returns whether there was an
+    /// entry.
     ///
     /// # Errors
     ///
     /// If the store does not answer or cannot write.
     fn remove(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Removes the entry under `key`, if it still has the version `seen`. Returns `false`, and changes
-    /// nothing, if the entry is gone or has another version. A caller that decides by what it read of an
-    /// entry thus removes that entry, and not the one that replaced it.
+    /// Removes the entry under `key`, if it still has the version `seen`. Returns `false`, and
+    /// changes nothing, if the entry is gone or has another version. A caller that decides by what
+    /// it read of an entry thus removes that entry, and not the one that replaced it.
     ///
     /// # Errors
     ///
     /// If the store does not answer or cannot write.
     fn remove_if(&self, key: &Key, seen: Version) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Removes, by index, every entry that is to be [kept until](Head::keep_until) `now` or an earlier
-    /// time. Returns the number of removed entries.
+    /// Removes, by index, every entry that is to be [kept until](Head::keep_until) `now` or an
+    /// earlier time. Returns the number of removed entries.
     ///
     /// # Errors
     ///
-    /// If the store does not answer or cannot write. Entries that were removed until then stay removed.
+    /// If the store does not answer or cannot write. Entries that were removed until then stay
+    /// removed.
     fn remove_expired(&self, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;
 
     /// Removes, by index, every entry that has `tag`. Returns the number of removed entries.
     ///
     /// # Errors
     ///
-    /// If the store does not answer or cannot write. Entries that were removed until then stay removed.
+    /// If the store does not answer or cannot write. Entries that were removed until then stay
+    /// removed.
     fn remove_tagged(&self, tag: &str) -> impl Future<Output = Result<u64>> + Send;
 
     /// Removes every entry of this store, and nothing that belongs to others.
@@ -236,9 +243,9 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
         ready(Err(Error::unsupported("clear")))
     }
 
-    /// Lists the head of every entry, in no particular order. Each item is consistent in itself. An entry
-    /// that is added or removed during the scan may be listed or not. An entry that does not decode is an
-    /// `Err`, and the stream continues after it.
+    /// Lists the head of every entry, in no particular order. Each item is consistent in itself. An
+    /// entry that is added or removed during the scan may be listed or not. An entry that does not
+    /// decode is an `Err`, and the stream continues after it.
     ///
     /// By default, the stream consists of one error of kind [`ErrorKind::Unsupported`].
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<Self> {
@@ -286,13 +293,14 @@ pub trait Writer: Send + 'static {
     ///
     /// # Errors
     ///
-    /// If the store fails or the entry grows too large for it. The writer cannot be used afterwards.
+    /// If the store fails or the entry grows too large for it. The writer cannot be used
+    /// afterwards.
     fn write(&mut self, chunk: Bytes) -> impl Future<Output = Result<()>> + Send;
 
     /// Publishes the entry and replaces an older one under its key.
     ///
-    /// If the future is dropped before it is done, the entry may be published or not, but not after a
-    /// write or a removal that begins later.
+    /// If the future is dropped before it is done, the entry may be published or not, but not after
+    /// a write or a removal that begins later.
     ///
     /// # Errors
     ///
@@ -302,8 +310,8 @@ pub trait Writer: Send + 'static {
     /// Gives the entry up, and waits until the store has removed what was written of it.
     ///
     /// Dropping the writer gives the entry up as well. A writer that was writing to a server then
-    /// removes its chunks in a spawned task; `abort` does so in place. If the removal fails, the store
-    /// removes the chunks later, as after a drop.
+    /// removes its chunks in a spawned task; `abort` does so in place. If the removal fails, the
+    /// store removes the chunks later, as after a drop.
     ///
     /// By default, `abort` drops the writer.
     fn abort(self) -> impl Future<Output = ()> + Send
@@ -354,7 +362,8 @@ impl Hit {
         Self { head, version, body }
     }
 
-    /// Checks that the body is as long as its head says. A short body would be served as a whole one.
+    /// Checks that the body is as long as its head says. A short body would be served as a whole
+    /// one.
     pub(crate) fn whole(self) -> Result<Self> {
         let (len, said) = (self.body.len(), self.head.body_len());
         if len == said {

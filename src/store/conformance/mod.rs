@@ -91,8 +91,8 @@ macro_rules! every {
         /// The names of the cases that [`all`] runs, in its order.
         pub const CASES: &[&str] = &[$(stringify!($case)),*];
 
-        /// Runs every case except [`isolation`], [`shared`] and [`reopen`], each with a new store from
-        /// `factory`.
+        /// Runs every case except [`isolation`], [`shared`] and [`reopen`], each with a new store
+        /// from `factory`.
         ///
         /// If the store does not implement a method with a default, the cases about that method are
         /// skipped, and the other cases check nothing with it. Standard error says which.

@@ -479,8 +479,8 @@ impl Model {
     }
 }
 
-/// Takes `steps` in both, and holds the store against the model after each. A store that evicts may have less than the
-/// model, and nothing else than it.
+/// Takes `steps` in both, and holds the store against the model after each. A store that evicts may
+/// have less than the model, and nothing else than it.
 fn run(steps: Vec<Step>, store: &Memory, evicts: bool) -> Result<(), TestCaseError> {
     let mut model = Model::default();
     let with = |name: usize, expires_at: Option<u64>, tags: Vec<u8>| {

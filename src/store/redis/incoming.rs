@@ -165,8 +165,8 @@ impl Drop for Writer {
     }
 }
 
-/// Removes a body that will not be published. Without a runtime, or if the server cannot be reached,
-/// the body expires.
+/// Removes a body that will not be published. Without a runtime, or if the server cannot be
+/// reached, the body expires.
 async fn remove_staged(shared: &Shared, staged: &Staged) {
     drop(shared.link.ask(redis::cmd("UNLINK").arg(&staged.name)).await);
 }

@@ -5,7 +5,10 @@
 //! # async fn example() -> Result<(), larder::store::Error> {
 //! use larder::{CacheLayer, store::Redis};
 //!
-//! let store = Redis::builder("redis://:password@cache.example.com").namespace("shop:").connect().await?;
+//! let store = Redis::builder("redis://:password@cache.example.com")
+//!     .namespace("shop:")
+//!     .connect()
+//!     .await?;
 //! let layer = CacheLayer::shared(store);
 //! # Ok(())
 //! # }
