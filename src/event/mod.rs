@@ -111,7 +111,7 @@ pub enum Event<'a> {
         operation: StoreOperation,
         /// The key of the entry; `None` if the operation was about several entries.
         key: Option<&'a Key>,
-        /// Why it failed.
+        /// Why it failed. `{error:#}` prints its sources too.
         error: &'a Error,
     },
     /// The cache found a damaged entry. It removes the entry, unless the cache is read-only.
@@ -119,7 +119,7 @@ pub enum Event<'a> {
     Corrupt {
         /// The entry's key.
         key: &'a Key,
-        /// What is wrong with the entry.
+        /// What is wrong with the entry. `{error:#}` prints its sources too.
         error: &'a Error,
     },
     /// A successful request with an unsafe method removed the stored responses of a URL or a group.

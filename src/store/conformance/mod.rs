@@ -149,11 +149,11 @@ every! {
     an_open_reader_blocks_nothing
     a_body_may_be_dropped_midway
     two_readers_read_one_large_body
-    // Whoever waits may stop waiting.
+    // Abandoned operations.
     abandoned_operations_are_done_or_not
     abandoned_writes_do_not_come_after_a_removal
     abandoned_writes_do_not_replace_a_later_write
-    // An update compares and swaps.
+    // Updates compare and swap.
     an_update_leaves_the_body_alone
     an_update_of_another_version_is_refused
     an_update_of_nothing_is_refused
@@ -161,7 +161,7 @@ every! {
     every_write_gives_a_new_version
     one_of_many_concurrent_updates_succeeds
     an_update_during_a_read_leaves_no_mixture
-    // By index.
+    // Removals.
     a_removed_entry_is_gone
     an_entry_expires_at_its_very_time
     an_entry_is_kept_beyond_its_expiry_where_its_head_says_so
@@ -171,7 +171,7 @@ every! {
     the_tag_index_follows_replacement_update_and_removal
     a_cleared_store_is_like_a_new_one (clear)
     a_thousand_of_ten_thousand_expire
-    // What there is.
+    // Scans, counts and sizes.
     a_scan_sees_each_entry_once (scan)
     a_scan_during_changes_sees_what_stays_once (scan)
     a_scan_may_be_dropped_midway (scan)

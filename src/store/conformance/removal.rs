@@ -215,7 +215,7 @@ pub async fn tags_of_any_characters_are_told_apart<S: Store>(store: &S) {
     }
 }
 
-/// An entry's tags are those of its present head.
+/// An entry's tags are those of its current head.
 pub async fn the_tag_index_follows_replacement_update_and_removal<S: Store>(store: &S) {
     store_at(store, &key("replaced"), tagged("replaced", &["old", "both"]), "body").await;
     store_at(store, &key("replaced"), tagged("replaced", &["new", "both"]), "body").await;
@@ -234,7 +234,7 @@ pub async fn the_tag_index_follows_replacement_update_and_removal<S: Store>(stor
     assert_len!(store, 0);
 }
 
-/// After `clear` nothing is there, no index remembers anything, and the store can be used.
+/// After `clear`, the store is empty, no index remembers anything, and the store can be used.
 pub async fn a_cleared_store_is_like_a_new_one<S: Store>(store: &S) {
     let empty = size(store).await;
     if !clear(store).await {

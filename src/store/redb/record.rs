@@ -219,7 +219,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _either = Record::parse(&KEY, &bytes);
-            // Past the first checks, so that the layout itself meets them as well.
+            // Passes the first checks, so that the others are reached.
             if bytes.len() > FIXED {
                 bytes[0] = RECORD_VERSION;
                 bytes[2] %= 16;

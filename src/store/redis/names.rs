@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_what_they_are() {
+    fn names_round_trip() {
         let names = Names::new("a*[b]:".into());
         let key = Key::digest("key");
         let number = generation(u64::MAX);

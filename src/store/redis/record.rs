@@ -270,7 +270,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _either = Record::parse(&key(), &Bytes::from(bytes.clone()));
-            // Past the first checks, so that the layout itself meets them as well.
+            // Passes the first checks, so that the others are reached.
             if bytes.len() > FIXED {
                 (bytes[0], bytes[58], bytes[59]) = (RECORD_VERSION, bytes[58] % 16, 0);
                 let header = (FIXED + usize::from(bytes[58]) * TAG).min(bytes.len());

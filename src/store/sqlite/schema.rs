@@ -40,7 +40,7 @@ pub(super) const OBJECTS: [(&str, &str); 14] = [
     ("table", "garbage"),
     ("table", "entries"),
     ("table", "state"),
-    // The unique keys of `entries` and `chunks` are of SQLite's naming and go with their tables.
+    // SQLite names the indexes of unique keys, and drops them with their tables.
     ("index", "garbage_since"),
 ];
 

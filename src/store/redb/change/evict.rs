@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn purging_looks_at_what_it_removes_and_at_nothing_else() {
+    fn purges_read_only_the_rows_that_they_remove() {
         let (_directory, db) = database();
         fill(&db, 20_000, |number| {
             entry(if number < 1_500 { 10 } else { 1_000 }, if number < 7 { "few" } else { "many" })
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn eviction_ends_where_the_sum_is_wrong() {
+    fn eviction_ends_if_the_sum_is_wrong() {
         let (_directory, db) = database();
         fill(&db, 10, |_| entry(1, "tag"));
         change(&db, u64::MAX, |change| change.state.size = 1 << 40);
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_being_read_is_not_collected_before_its_readers_have_gone() {
+    fn bodies_are_not_collected_while_they_are_read() {
         let (_directory, db) = database();
         let id = change(&db, u64::MAX, |change| {
             let id = change.begin_body(1, Timestamp::MIN).unwrap();

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn purging_takes_as_many_steps_however_many_entries_there_are() {
+    fn purges_take_the_same_steps_with_any_number_of_entries() {
         for (sql, what) in [(TAGGED, &"few" as &dyn rusqlite::ToSql), (EXPIRED, &5)] {
             assert_eq!(steps(100, sql, what), steps(100_000, sql, what), "{sql}");
         }
