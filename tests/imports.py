@@ -238,9 +238,14 @@ def self_test():
             Path(folder, name).write_text(text)
         found = list(faults(Path(folder)))
         assert found == ["a.rs -> b.rs -> a.rs"], found
+        print("found the circle that was made on purpose:", *found)
         Path(folder, "b.rs").write_text("pub struct B; #[cfg(test)] mod tests { use crate::a::A; }")
         assert list(faults(Path(folder))) == []
-    print("a circle made on purpose is found: a.rs -> b.rs -> a.rs")
+        Path(folder, "cache.rs").write_text("pub struct C;")
+        Path(folder, "policy.rs").write_text("fn f() -> crate::cache::C { crate::cache::C }")
+        found = list(faults(Path(folder)))
+        assert found == ["policy.rs imports cache.rs, which lies above policy"], found
+        print("found the import that was made to point up:", *found)
 
 
 if __name__ == "__main__":
