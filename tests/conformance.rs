@@ -44,6 +44,76 @@ mod memory {
     }
 }
 
+/// A store that implements only the methods without a default.
+#[cfg(feature = "memory")]
+mod bare {
+    use futures_util::StreamExt;
+    use larder::{
+        CacheLayer, Key,
+        entry::Head,
+        store::{ErrorKind, Hit, Memory, Result, Store, Version},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    #[derive(Clone, Debug, Default)]
+    struct Bare(Memory);
+
+    impl Store for Bare {
+        type Writer = <Memory as Store>::Writer;
+
+        async fn get(&self, key: &Key) -> Result<Option<Hit>> {
+            self.0.get(key).await
+        }
+
+        async fn put(&self, key: &Key, head: Head) -> Result<Self::Writer> {
+            self.0.put(key, head).await
+        }
+
+        async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
+            self.0.update(key, seen, head).await
+        }
+
+        async fn remove(&self, key: &Key) -> Result<bool> {
+            self.0.remove(key).await
+        }
+
+        async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+            self.0.remove_if(key, seen).await
+        }
+
+        async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+            self.0.remove_expired(now).await
+        }
+
+        async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+            self.0.remove_tagged(tag).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_without_scan_and_counts_keeps_the_other_promises() {
+        conformance::all(async || Bare::default()).await;
+        conformance::isolation(&Bare::default(), &Bare::default()).await;
+    }
+
+    #[tokio::test]
+    async fn methods_with_a_default_are_unsupported() {
+        let store = Bare::default();
+        let unsupported = Some(ErrorKind::Unsupported);
+        assert_eq!(store.clear().await.err().map(|error| error.kind()), unsupported);
+        assert_eq!(store.len().await.err().map(|error| error.kind()), unsupported);
+        assert_eq!(store.size_bytes().await.err().map(|error| error.kind()), unsupported);
+        let scanned: Vec<_> = store.scan().collect().await;
+        assert_eq!(scanned.len(), 1);
+        assert_eq!(scanned[0].as_ref().unwrap_err().kind(), ErrorKind::Unsupported);
+        let entries = CacheLayer::private(store).entries();
+        assert_eq!(entries.len().await.err().map(|error| error.kind()), unsupported);
+        assert_eq!(entries.clear().await.err().map(|error| error.kind()), unsupported);
+    }
+}
+
 #[cfg(feature = "memory")]
 mod tiered {
     use std::time::Duration;

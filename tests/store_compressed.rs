@@ -30,12 +30,8 @@ async fn put<S: Store>(store: &S, body: &[u8], chunk: usize, trailers: Option<He
     writer.finish(trailers).await.unwrap();
 }
 
-async fn read(mut body: StoredBody) -> Result<Vec<u8>> {
-    let mut read = Vec::new();
-    while let Some(chunk) = body.next().await {
-        read.extend_from_slice(&chunk?);
-    }
-    Ok(read)
+async fn read(body: StoredBody) -> Result<Vec<u8>> {
+    body.bytes().await.map(|bytes| bytes.to_vec())
 }
 
 async fn get<S: Store>(store: &S) -> Result<(Head, Vec<u8>)> {

@@ -204,7 +204,7 @@ fn what_is_not_a_cache_is_refused_and_left_alone() {
     let locked = Path::new("/sys/kernel/notes");
     if locked.exists() {
         let error = Redb::open(locked).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
         assert!(error.to_string().contains("check that the file can be written"), "{error}");
     }
 
@@ -215,7 +215,7 @@ fn what_is_not_a_cache_is_refused_and_left_alone() {
     // A file where a directory would have to be.
     let below = path.join("cache.redb");
     let error = Redb::open(&below).unwrap_err();
-    assert!(error.to_string().contains(&format!("cannot make {}", below.display())), "{error}");
+    assert!(error.to_string().contains(&format!("cannot create {}", below.display())), "{error}");
 
     assert_eq!(Redb::builder(&path).max_bytes(0).open().unwrap_err().kind(), ErrorKind::Invalid);
     for name in ["", ".", "..", "a/b", "a\\b"] {
@@ -578,7 +578,7 @@ async fn a_damaged_chunk_is_an_error_before_it_is_handed_on() {
     let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
     let mut before = Vec::new();
     let error = loop {
-        match body.next().await.unwrap() {
+        match body.chunk().await.unwrap() {
             Ok(chunk) => before.extend_from_slice(&chunk),
             Err(error) => break error,
         }
@@ -1057,7 +1057,7 @@ async fn a_large_body_passes_through_little_memory() {
         writer.finish(None).await.unwrap();
         let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
         let mut len = 0;
-        while let Some(chunk) = body.next().await {
+        while let Some(chunk) = body.chunk().await {
             len += chunk.unwrap().len();
         }
         assert_eq!(len, 256 * MIB);
@@ -1080,7 +1080,7 @@ async fn a_reader_that_has_stopped_reading_does_not_make_the_file_grow() {
     let store = Redb::builder(&path).max_bytes(8 * MIB as u64).open().unwrap();
     put(&store, key(0), head(), body(0, 2 * MIB)).await.unwrap();
     let mut stalled = store.get(&key(0)).await.unwrap().unwrap().body;
-    let first = stalled.next().await.unwrap().unwrap();
+    let first = stalled.chunk().await.unwrap().unwrap();
     assert!(store.remove(&key(0)).await.unwrap());
     for number in 1..120 {
         put(&store, key(number), head(), body(number, MIB)).await.unwrap();
@@ -1088,7 +1088,7 @@ async fn a_reader_that_has_stopped_reading_does_not_make_the_file_grow() {
     assert!(std::fs::metadata(&path).unwrap().len() < 64 * MIB as u64);
     // Its entry has long gone, and its body is whole all the same.
     let mut bytes = first.to_vec();
-    while let Some(chunk) = stalled.next().await {
+    while let Some(chunk) = stalled.chunk().await {
         bytes.extend_from_slice(&chunk.unwrap());
     }
     assert!(bytes == body(0, 2 * MIB));

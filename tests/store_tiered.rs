@@ -67,12 +67,8 @@ async fn store<S: Store>(store: &S, name: &str, len: usize) {
     try_store(store, name, T0, len).await.unwrap();
 }
 
-async fn read(mut body: StoredBody) -> Vec<u8> {
-    let mut read = Vec::new();
-    while let Some(chunk) = body.next().await {
-        read.extend_from_slice(&chunk.unwrap());
-    }
-    read
+async fn read(body: StoredBody) -> Vec<u8> {
+    body.bytes().await.unwrap().to_vec()
 }
 
 /// The name of the entry that is there, whose body is its own.
@@ -108,7 +104,7 @@ async fn what_was_read_far_is_near_from_then_on() {
         if len == LARGE {
             // A body that was not read is not copied, nor is half of one.
             let mut body = tiers.get(&KEY).await.unwrap().unwrap().body;
-            body.next().await.unwrap().unwrap();
+            body.chunk().await.unwrap().unwrap();
             drop(body);
             assert_eq!((tiers.near().len().await.unwrap(), tiers.stats().copies), (0, 0));
             assert_eq!(there(&tiers).await.unwrap(), "old");
@@ -261,7 +257,7 @@ async fn what_is_changed_while_it_is_read_does_not_come_back() {
             let tiers = far_only(LARGE).await;
             let mut body = tiers.get(&KEY).await.unwrap().unwrap().body;
             for _ in 0..chunks {
-                body.next().await.unwrap().unwrap();
+                body.chunk().await.unwrap().unwrap();
             }
             change.apply(&tiers).await;
             read(body).await;

@@ -1,30 +1,20 @@
-//! Events as the crate `tracing` has them: what was decided at `DEBUG`, faults at `WARN`, times at `TRACE`.
-
-use std::fmt;
+//! Events for `tracing`: decisions at `DEBUG`, faults at `WARN`, timings at `TRACE`.
 
 use tracing::{Level, Span, debug, enabled, field::display, trace, warn};
 
-use super::{Event, span::traced::store_took};
+use super::{
+    Event,
+    names::{Short, TARGET},
+    store_time::store_took,
+};
 use crate::{
     key::Key,
     status::{CacheStatus, Outcome, Stored},
 };
 
-/// Whether anybody sees the span of a call.
+/// Whether a subscriber wants the span of a call.
 pub(super) fn is_on() -> bool {
     enabled!(target: TARGET, Level::DEBUG)
-}
-
-/// What all spans and events are filed under, wherever in the crate they are made.
-pub(super) const TARGET: &str = "larder";
-
-/// A key by its first eight digits: enough to tell calls apart. The error of a store may name a damaged entry's in full.
-pub(super) struct Short(pub(super) Key);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.8}", self.0)
-    }
 }
 
 pub(super) fn event(name: &str, event: &Event<'_>) {
@@ -34,7 +24,7 @@ pub(super) fn event(name: &str, event: &Event<'_>) {
         Event::Called { key, reason, is_refresh } => debug!(
             target: TARGET,
             { cache.name = name, cache.key = %Short(**key), cache.reason = %reason, is_refresh },
-            "the inner service is asked"
+            "inner service called"
         ),
         Event::Stored { key, bytes } => debug!(
             target: TARGET,
@@ -51,7 +41,7 @@ pub(super) fn event(name: &str, event: &Event<'_>) {
             trace!(
                 target: TARGET,
                 { cache.name = name, %operation, ?elapsed },
-                "the store has answered"
+                "store operation finished"
             );
         }
         Event::StoreFailed { operation, key, error } => warn!(
@@ -60,35 +50,35 @@ pub(super) fn event(name: &str, event: &Event<'_>) {
                 cache.name = name,
                 cache.key = key.map(|key| display(Short(*key))),
                 %operation,
-                %error
+                error = %format_args!("{error:#}")
             },
-            "the store failed; the request goes on without it"
+            "store operation failed; the request goes on without the store"
         ),
         Event::Corrupt { key, error } => warn!(
             target: TARGET,
-            { cache.name = name, cache.key = %Short(**key), %error },
-            "a stored response is damaged"
+            { cache.name = name, cache.key = %Short(**key), error = %format_args!("{error:#}") },
+            "stored response is damaged"
         ),
         Event::Invalidated { entries } => debug!(
             target: TARGET,
             { cache.name = name, entries },
-            "what an unsafe method has made stale is removed"
+            "stored responses invalidated by an unsafe method"
         ),
-        // Its URL may hold secrets.
+        // Without the URL, which may hold secrets.
         Event::RefreshFailed { failure } => warn!(
             target: TARGET,
             { cache.name = name, cache.key = %Short(failure.key), cache.reason = %failure.reason },
-            "a refresh in the background failed"
+            "background refresh failed"
         ),
         Event::ReaderLost { key } => warn!(
             target: TARGET,
             { cache.name = name, cache.key = %Short(**key) },
-            "a slow reader of a shared response was lost: the response could not be stored"
+            "body of a slow reader ended in an error: the shared response could not be stored"
         ),
     }
 }
 
-/// How a call has ended: in its span, and as an event for those who see no spans.
+/// Records how a call ended: in its span, and as an event for subscribers without spans.
 fn answered(name: &str, status: &CacheStatus) {
     if !is_on() {
         return;
@@ -117,7 +107,7 @@ fn answered(name: &str, status: &CacheStatus) {
             cache.age_ms = age_ms,
             cache.stored = stored
         },
-        "answered"
+        "request answered"
     );
 }
 
@@ -138,11 +128,11 @@ fn failed(name: &str, key: Option<Key>, outcome: Outcome) {
             cache.outcome = outcome.name(),
             cache.reason = outcome.reason()
         },
-        "the inner service failed, and nothing stands in"
+        "inner service failed; no stale response to serve"
     );
 }
 
-/// What went on beneath is the panic hook's to report.
+/// The panic hook has printed the panic itself.
 pub(super) fn hook_panicked(name: &str) {
-    warn!(target: TARGET, { cache.name = name }, "a hook of on_event panicked");
+    warn!(target: TARGET, { cache.name = name }, "on_event hook panicked");
 }

@@ -1,7 +1,7 @@
-//! Events as the facade `metrics` has them: the names, what they count, and in what unit.
+//! Events for the `metrics` facade: the names of the metrics, what they count, and their units.
 //!
-//! Nothing is registered before it is counted: a recorder that is installed after the layer was made, or for one thread
-//! alone, is told as any other.
+//! A metric is registered when it is first counted, so that a recorder that is installed after the
+//! layer was made, or for one thread only, receives it too.
 
 use std::sync::Arc;
 
@@ -29,22 +29,22 @@ const STORE_ERRORS: &str = "larder_store_errors_total";
 const STORE_SECONDS: &str = "larder_store_seconds";
 const LOST: &str = "larder_lost_bodies_total";
 
-/// What each counter counts, as a scrape shows it.
+/// The counters with their units and descriptions.
 const COUNTERS: [(&str, Unit, &str); 14] = [
     (REQUESTS, Unit::Count, "Requests, by outcome and reason"),
-    (FAILED, Unit::Count, "Requests that were answered with the inner service's error"),
-    (CALLS, Unit::Count, "Calls to the inner service for what may be stored, by reason"),
-    (REFRESHES, Unit::Count, "Refreshes in the background that were begun"),
-    (FAILED_REFRESHES, Unit::Count, "Refreshes in the background that failed"),
-    (STORED, Unit::Count, "Responses that were stored"),
-    (STORED_BYTES, Unit::Bytes, "Bytes of the bodies that were stored"),
+    (FAILED, Unit::Count, "Requests that got the inner service's error"),
+    (CALLS, Unit::Count, "Calls to the inner service for responses that may be stored, by reason"),
+    (REFRESHES, Unit::Count, "Background refreshes"),
+    (FAILED_REFRESHES, Unit::Count, "Background refreshes that failed"),
+    (STORED, Unit::Count, "Stored responses"),
+    (STORED_BYTES, Unit::Bytes, "Bytes of stored bodies"),
     (REFUSED, Unit::Count, "Responses that were not stored, by reason"),
-    (CORRUPT, Unit::Count, "Stored responses that were found damaged"),
+    (CORRUPT, Unit::Count, "Damaged stored responses"),
     (INVALIDATED, Unit::Count, "Entries that unsafe methods removed"),
     (EVICTED, Unit::Count, "Entries that a store evicted"),
     (EVICTED_BYTES, Unit::Bytes, "Bytes of the entries that a store evicted"),
-    (STORE_ERRORS, Unit::Count, "Operations in which the store failed, by operation"),
-    (LOST, Unit::Count, "Bodies that broke off since their readers were slow"),
+    (STORE_ERRORS, Unit::Count, "Failed operations of the store, by operation"),
+    (LOST, Unit::Count, "Bodies that ended in an error because their readers were slow"),
 ];
 
 pub(super) fn describe() {
@@ -52,14 +52,14 @@ pub(super) fn describe() {
         for (name, unit, text) in COUNTERS {
             recorder.describe_counter(name.into(), Some(unit), text.into());
         }
-        let text = "Calls to the inner service that are under way for what may be stored";
+        let text = "Calls to the inner service in flight for responses that may be stored";
         recorder.describe_gauge(IN_FLIGHT.into(), Some(Unit::Count), text.into());
-        let text = "How long the store took to answer, by operation";
+        let text = "Time that the store took to answer, by operation";
         recorder.describe_histogram(STORE_SECONDS.into(), Some(Unit::Seconds), text.into());
     });
 }
 
-/// What a cache is called in its metrics. The keys that every hit counts under are made once.
+/// The name of a cache in its metrics, and the metric keys that every hit uses, made once.
 #[derive(Clone)]
 pub(super) struct Meter {
     cache: SharedString,
@@ -130,7 +130,7 @@ impl Meter {
         add(&key(&self.cache, name, pairs), count);
     }
 
-    /// One more call that is under way.
+    /// Counts a call in flight.
     pub(super) fn call(&self) -> MeteredCall {
         let key = key(&self.cache, IN_FLIGHT, &[]);
         let gauge = with_recorder(|recorder| recorder.register_gauge(&key, &METADATA));
@@ -139,7 +139,7 @@ impl Meter {
     }
 }
 
-/// Keeps the gauge that it has raised: the recorder may be another one by the end of the call.
+/// Keeps the gauge that it has raised: another recorder may be installed when the call ends.
 #[derive(Debug)]
 pub(super) struct MeteredCall(Gauge);
 
@@ -156,7 +156,7 @@ pub(super) fn evicted(store: &'static str, entries: u64, bytes: u64) {
     }
 }
 
-/// A label and its value.
+/// The name of a label and its value.
 type Pair = (&'static str, &'static str);
 
 fn key(cache: &SharedString, name: &'static str, pairs: &[Pair]) -> Key {

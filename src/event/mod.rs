@@ -1,12 +1,16 @@
-//! [`Event`]: what a cache tells of its work, made in one place and told to all: the counters of [`Stats`](crate::Stats),
-//! the hooks of [`CacheLayer::on_event`](crate::CacheLayer::on_event), and the crates `tracing` and `metrics`.
+//! [`Event`]: what a cache reports about its work. Each event is made in one place and goes to the
+//! counters of [`Stats`](crate::Stats), to the hooks of
+//! [`CacheLayer::on_event`](crate::CacheLayer::on_event), and to the crates `tracing` and
+//! `metrics`.
 //!
-//! - `observer`: whom a layer tells, and the time that its store takes;
-//! - `log`: events as `tracing` has them, and `span` the one of each call;
-//! - `meter`: events as `metrics` has them.
+//! - `observer`: the receivers of a layer's events, and the timing of its store;
+//! - `log`: events for `tracing`; `span`: the span of each call; `names`: what both have in common;
+//! - `meter`: events for `metrics`;
+//! - `stores`: what stores report about themselves.
 //!
-//! Nothing else knows whether the features `tracing` and `metrics` are on. What they are given holds names, numbers and
-//! the beginnings of keys; never a URL, a header or a body, which may be secret.
+//! No other module knows whether the features `tracing` and `metrics` are on. Logs and metrics
+//! contain names, numbers and the beginnings of keys. They never contain a URL, a header or a body,
+//! which may be secret.
 
 use std::{fmt, time::Duration};
 
@@ -21,8 +25,12 @@ use crate::{
 mod log;
 #[cfg(feature = "metrics")]
 mod meter;
+#[cfg(feature = "tracing")]
+mod names;
 mod observer;
 mod span;
+#[cfg(feature = "tracing")]
+mod store_time;
 mod stores;
 
 #[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
@@ -37,92 +45,98 @@ pub(crate) use self::{
 
 /// Something that a cache has done, for [`CacheLayer::on_event`](crate::CacheLayer::on_event).
 ///
-/// [`Stats`](crate::Stats) counts these very events. Evictions are none of them: they are a store's own, and it counts them
-/// (`Memory::evicted`, and so on).
+/// [`Stats`](crate::Stats) counts these events. Evictions are not events: a store evicts by itself
+/// and counts its evictions (`Memory::evicted` and so on).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A request was answered; its body, where it has one, is yet to be read.
+    /// The head of a response was returned. Its body, if it has one, has not been read yet.
     #[non_exhaustive]
     Answered {
-        /// What was done and why, as in the response's extensions.
+        /// What was done and why: the value in the response's extensions.
         status: &'a CacheStatus,
     },
-    /// The inner service failed, nothing stood in, and its error went to the caller. Every request that is not dropped first
-    /// ends in exactly one `Answered` or `Failed`.
+    /// The inner service failed, there was no stale response to serve, and the caller got the inner
+    /// service's error. Every request ends in exactly one `Answered` or `Failed`, unless its caller
+    /// drops it first.
     #[non_exhaustive]
     Failed {
-        /// The key of the response that was not to come; `None` where the request went past the cache.
+        /// The key of the response that the request waited for; `None` if the request bypassed the
+        /// cache.
         key: Option<&'a Key>,
         /// What the outcome would have been: a miss or a bypass.
         outcome: Outcome,
     },
-    /// A call to the inner service begins, for a response that may be stored. Calls past the cache are not told of.
+    /// A call to the inner service begins, for a response that may be stored. Calls of requests
+    /// that bypass the cache are not events.
     #[non_exhaustive]
     Called {
-        /// The key of the response to come.
+        /// The key of the expected response.
         key: &'a Key,
-        /// Why what is stored does not do, or soon will not.
+        /// Why the stored response cannot be used, or soon cannot be used any more.
         reason: Miss,
-        /// Whether a refresh in the background begins with it. One whose first call brought a 304 that speaks of nothing
-        /// that is stored makes a second call, with which none begins.
+        /// Whether this call begins a background refresh. If the first call of a refresh brings a
+        /// 304 that matches no stored response, the refresh makes a second call, for which this is
+        /// `false`.
         is_refresh: bool,
     },
     /// A response was stored whole.
     #[non_exhaustive]
     Stored {
-        /// The key that it is stored under.
+        /// The key of the stored response.
         key: &'a Key,
-        /// The length of its body.
+        /// The length of its body in bytes.
         bytes: u64,
     },
-    /// A response was not stored, or what is stored was confirmed and could not be renewed.
+    /// A response was not stored, or a 304 could not be written to the stored response.
     #[non_exhaustive]
     NotStored {
-        /// The key that it would have been stored under.
+        /// The key that the response would have had.
         key: &'a Key,
-        /// Why not.
+        /// Why it was not stored.
         refusal: Refusal,
     },
-    /// The store has answered, well or not.
+    /// The store answered, with a result or an error.
     #[non_exhaustive]
     StoreDone {
-        /// What it was asked for.
+        /// The operation.
         operation: StoreOperation,
-        /// How long that took, by the machine's clock.
+        /// How long the operation took, by the machine's monotonic clock.
         elapsed: Duration,
     },
     /// The store failed, and the request goes on without it.
     #[non_exhaustive]
     StoreFailed {
-        /// What it was asked for.
+        /// The operation.
         operation: StoreOperation,
-        /// The key of the entry; `None` where there are several.
+        /// The key of the entry; `None` if the operation was about several entries.
         key: Option<&'a Key>,
-        /// Why it failed.
+        /// Why it failed. `{error:#}` prints its sources too.
         error: &'a Error,
     },
-    /// A damaged entry was found. It is removed, unless the cache is read-only.
+    /// The cache found a damaged entry. It removes the entry, unless the cache is read-only.
     #[non_exhaustive]
     Corrupt {
         /// The entry's key.
         key: &'a Key,
-        /// What is wrong with it.
+        /// What is wrong with the entry. `{error:#}` prints its sources too.
         error: &'a Error,
     },
-    /// A successful unsafe method removed what was stored for a URL, or in a group.
+    /// A successful request with an unsafe method removed the stored responses of a URL or a group.
     #[non_exhaustive]
     Invalidated {
-        /// How many entries that were; there may have been none.
+        /// The number of removed entries, which may be zero.
         entries: u64,
     },
-    /// A refresh in the background failed.
+    /// A background refresh failed.
     #[non_exhaustive]
     RefreshFailed {
-        /// Of what, and why. It has the URL: mind who reads what is made of it.
+        /// The URL, and why the refresh failed. The URL may be secret: take care where it is
+        /// written.
         failure: &'a RefreshFailure,
     },
-    /// A body broke off: its reader was far behind the others of a shared response, which could not be stored.
+    /// A body ended in an error: its reader was far behind the other readers of a shared response,
+    /// and that response could not be stored.
     #[non_exhaustive]
     ReaderLost {
         /// The key of the response.
@@ -130,28 +144,30 @@ pub enum Event<'a> {
     },
 }
 
-/// What a cache asks of its store: for requests, and to remove what its [`Entries`](crate::Entries) are told to.
+/// What a cache asks of its store: operations of requests, and the removals of its
+/// [`Entries`](crate::Entries).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreOperation {
-    /// To find an entry.
+    /// Find an entry.
     Get,
-    /// To read on in a body. Only its failures are told of: its time is that of whoever reads.
+    /// Read the body of an entry. Only failures are reported: the time depends on the body's
+    /// reader.
     Read,
-    /// To begin an entry.
+    /// Begin an entry.
     Put,
-    /// To take a chunk of a body.
+    /// Write a chunk of a body.
     Write,
-    /// To publish an entry.
+    /// Publish an entry.
     Finish,
-    /// To renew the head of an entry.
+    /// Replace the head of an entry.
     Update,
-    /// To remove entries.
+    /// Remove entries.
     Remove,
 }
 
 impl StoreOperation {
-    /// The operation in a word, as logs and metrics have it: a name that stays.
+    /// The name of the operation in logs and metrics. It does not change between versions.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! [`Observer`]: whom the events of a layer are told to.
+//! [`Observer`]: the receiver of a layer's events.
 
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
@@ -20,12 +20,12 @@ use crate::{
     store::{Error, ErrorKind, Result},
 };
 
-/// What a cache is called until it is given a name.
+/// The name of a cache that was given none.
 const NAME: &str = "larder";
 
 type Hook = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
-/// The counters that the clones of a layer share, and the listeners that each of them has for itself.
+/// The counters, which all clones of a layer share, and the hooks, which each clone has for itself.
 #[derive(Clone)]
 pub(crate) struct Observer {
     pub(crate) counters: Arc<Counters>,
@@ -81,8 +81,8 @@ impl Observer {
         self.hooks.push(Arc::new(hook));
     }
 
-    /// Gives the metrics their descriptions and units, where a recorder is there to take them. Once: there are frameworks
-    /// that apply a layer anew for each request.
+    /// Gives the recorder the descriptions and units of the metrics. It does so once, since some
+    /// frameworks apply a layer anew for each request.
     pub(crate) fn describe(&self) {
         #[cfg(feature = "metrics")]
         self.described.get_or_init(super::meter::describe);
@@ -95,10 +95,10 @@ impl Observer {
         #[cfg(feature = "tracing")]
         log::event(&self.name, event);
         for hook in &self.hooks {
-            // It is called in the middle of things, in destructors too, where a panic would break what others rely on. It
-            // has been reported by the panic hook.
+            // Hooks run in the middle of other work, in destructors too, where a panic would break
+            // invariants. The panic hook has reported the panic already.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(event))) {
-                // Its own drop might panic again, out of the guard.
+                // The payload may panic when it is dropped, which this guard does not catch.
                 mem::forget(payload);
                 #[cfg(feature = "tracing")]
                 log::hook_panicked(&self.name);
@@ -106,7 +106,7 @@ impl Observer {
         }
     }
 
-    /// A call to the inner service begins, for what may be stored.
+    /// Counts a call to the inner service for a response that may be stored.
     pub(crate) fn call_begins(&self) -> CallGauge {
         CallGauge {
             #[cfg(feature = "metrics")]
@@ -114,7 +114,7 @@ impl Observer {
         }
     }
 
-    /// What the store answers, its time taken where anybody wants to know.
+    /// Runs an operation of the store, and reports how long it took if anything listens.
     async fn timed<F: Future>(&self, operation: StoreOperation, asked: F) -> F::Output {
         let begun = self.is_timing().then(Instant::now);
         let answer = asked.await;
@@ -132,7 +132,8 @@ impl Observer {
         cfg!(feature = "metrics") || is_logged || !self.hooks.is_empty()
     }
 
-    /// What the store answers about the entry under `key`, or about several; its time is taken, and its failure is told.
+    /// Runs an operation of the store on the entry under `key`, or on several entries. Reports its
+    /// time and its failure.
     pub(crate) async fn asked<'a, T>(
         &self,
         operation: StoreOperation,
@@ -146,7 +147,8 @@ impl Observer {
         answer
     }
 
-    /// An operation of the store failed, or met a damaged entry. That an entry is too large for it is no failure.
+    /// Reports a failed operation of the store, or a damaged entry. An entry that is too large for
+    /// the store is not a failure.
     pub(crate) fn store_failed(&self, operation: StoreOperation, key: Option<&Key>, error: &Error) {
         match (error.kind(), operation, key) {
             (ErrorKind::TooLarge, ..) => {}
@@ -158,7 +160,7 @@ impl Observer {
     }
 }
 
-/// Counts a call to the inner service in the gauge of those that are under way, until it is dropped.
+/// Counts a call in the gauge of calls in flight until it is dropped.
 #[derive(Debug)]
 pub(crate) struct CallGauge {
     #[cfg(feature = "metrics")]

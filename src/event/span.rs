@@ -1,5 +1,6 @@
-//! The span of a call (feature `tracing`): entered whenever the call is polled, and when it is dropped before its end, so
-//! that what the inner service and all destructors do meanwhile lies within it. Without the feature, nothing is left of it.
+//! The span of a call (feature `tracing`). It is entered whenever the call is polled, and when the
+//! call is dropped before its end, so that everything that the inner service and destructors do
+//! lies within the span. Without the feature, this file compiles to nothing.
 
 use std::{
     future::Future,
@@ -9,13 +10,14 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::Observer;
+use super::observer::Observer;
 
 pin_project! {
     /// A future in a span of its own.
     #[derive(Debug)]
     pub(crate) struct Spanned<F> {
-        // Until it has ended, or is dropped: within the span, as destructors have things to tell.
+        // Set to `None` at the end. A drop before that happens within the span, since destructors
+        // log too.
         #[pin]
         inner: Option<F>,
         span: Span,
@@ -37,7 +39,8 @@ impl<F: Future> Spanned<F> {
         Self { inner: Some(inner), span: Span::call(observer) }
     }
 
-    /// A refresh in the background. It may outlive the request that began it, so it only follows from that one.
+    /// A background refresh. It may outlive the request that began it, so its span follows from the
+    /// span of that request.
     pub(crate) fn refresh(observer: &Observer, key: &crate::Key, inner: F) -> Self {
         Self { inner: Some(inner), span: Span::refresh(observer, key) }
     }
@@ -50,7 +53,7 @@ impl<F: Future> Future for Spanned<F> {
         let mut this = self.project();
         this.span.poll(|| {
             let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-                // It has ended; there is nothing more to come.
+                // The future has ended.
                 return Poll::Pending;
             };
             let polled = inner.poll(cx);
@@ -66,23 +69,16 @@ impl<F: Future> Future for Spanned<F> {
 use traced::Span;
 
 #[cfg(feature = "tracing")]
-pub(super) mod traced {
-    use std::{cell::Cell, task::Poll, time::Duration};
+mod traced {
+    use std::{task::Poll, time::Duration};
 
     use tracing::field::Empty;
 
-    use crate::event::log::Short;
-    use crate::event::{Observer, log::TARGET};
-
-    thread_local! {
-        /// What the store has taken of the call that is being polled on this thread.
-        static STORE_TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    }
-
-    /// The store has answered the call that is being polled here.
-    pub(in crate::event) fn store_took(elapsed: Duration) {
-        STORE_TIME.set(STORE_TIME.get().saturating_add(elapsed));
-    }
+    use crate::event::{
+        names::{Short, TARGET},
+        observer::Observer,
+        store_time,
+    };
 
     #[derive(Debug)]
     pub(super) struct Span {
@@ -128,10 +124,10 @@ pub(super) mod traced {
                 return poll();
             }
             let _entered = self.span.enter();
-            // A cache behind this one may be polled within: to each its own time.
-            let around = STORE_TIME.replace(self.store_time);
+            // The inner service may contain another cache, whose store time is its own.
+            let around = store_time::replace(self.store_time);
             let polled = poll();
-            self.store_time = STORE_TIME.replace(around);
+            self.store_time = store_time::replace(around);
             if polled.is_ready() {
                 let micros = u64::try_from(self.store_time.as_micros()).unwrap_or(u64::MAX);
                 self.span.record("cache.store_us", micros);

@@ -1,31 +1,32 @@
-//! What stores tell of themselves. They know no layer and no hook; what they tell goes to `tracing` and `metrics` alone.
+//! What stores report about themselves. A store knows no layer and no hook, so its reports go only
+//! to `tracing` and `metrics`.
 
 #[cfg(feature = "tracing")]
-use super::log::{Short, TARGET};
+use super::names::{Short, TARGET};
 use crate::{key::Key, store::Error};
 
-/// One tier of a store failed, and the other one did what was asked.
+/// One tier of a store failed, and the other tier did what was asked.
 pub(crate) fn tier_failed(tier: &'static str, operation: &'static str, key: &Key, error: &Error) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
         target: TARGET,
-        { tier, operation, cache.key = %Short(*key), %error },
-        "a tier of the store failed"
+        { tier, operation, cache.key = %Short(*key), error = %format_args!("{error:#}") },
+        "tier of the store failed"
     );
     #[cfg(not(feature = "tracing"))]
     let _unused = (tier, operation, key, error);
 }
 
-/// A store had to begin anew after a fault: what it had not synced is gone.
+/// A store reopened its file after an error. Data that was not synced is lost.
 #[cfg(feature = "redb")]
 pub(crate) fn restarted(store: &'static str, reason: &str) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: TARGET, { store, reason }, "the store is opened again; what was not synced is lost");
+    tracing::warn!(target: TARGET, { store, reason }, "store reopened after an error; unsynced data is lost");
     #[cfg(not(feature = "tracing"))]
     let _unused = (store, reason);
 }
 
-/// A store has made room for others.
+/// A store evicted entries to make room.
 #[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
 pub(crate) fn evicted(store: &'static str, entries: u64, bytes: u64) {
     #[cfg(feature = "tracing")]

@@ -1,4 +1,4 @@
-//! [`AnyStore`]: a store whose type is chosen at run time, by a flag or a configuration file.
+//! [`AnyStore`]: a store whose type is chosen at run time, for example by a configuration file.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -6,12 +6,12 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::HeaderMap;
 
-use super::{Hit, Result, Scanned, Store, Version, Writer};
+use super::{Hit, Result, Scanned, Store, Version, Writer, forward::forward};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
-/// Any store, its type erased.
+/// A store of any type, chosen at run time.
 ///
-/// It costs a boxed future an operation, and nothing else.
+/// Each operation allocates its future. There is no other cost.
 ///
 /// ```
 /// # #[cfg(all(feature = "memory", feature = "redb", feature = "sqlite"))] {
@@ -35,9 +35,13 @@ use crate::{entry::Head, key::Key, time::Timestamp};
 pub struct AnyStore(Arc<dyn DynStore>);
 
 impl AnyStore {
-    /// `store`, its type erased.
+    /// Erases the type of `store`.
     pub fn new(store: impl Store) -> Self {
         Self(Arc::new(store))
+    }
+
+    fn inner(&self) -> &dyn DynStore {
+        &*self.0
     }
 }
 
@@ -47,7 +51,7 @@ impl fmt::Debug for AnyStore {
     }
 }
 
-/// Takes the body of one entry of an [`AnyStore`].
+/// Writes the body of one entry of an [`AnyStore`].
 pub struct AnyWriter(Box<dyn DynWriter>);
 
 impl fmt::Debug for AnyWriter {
@@ -58,7 +62,7 @@ impl fmt::Debug for AnyWriter {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// [`Store`] as a trait object has it: the same methods, their futures boxed.
+/// [`Store`] as a trait object: the same methods with boxed futures.
 trait DynStore: fmt::Debug + Send + Sync {
     fn get<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Hit>>;
     fn put<'a>(&'a self, key: &'a Key, head: Head) -> Boxed<'a, AnyWriter>;
@@ -122,6 +126,7 @@ impl<S: Store> DynStore for S {
 trait DynWriter: Send {
     fn write(&mut self, chunk: Bytes) -> Boxed<'_, ()>;
     fn finish(self: Box<Self>, trailers: Option<HeaderMap>) -> Boxed<'static, ()>;
+    fn abort(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 impl<W: Writer> DynWriter for W {
@@ -132,54 +137,17 @@ impl<W: Writer> DynWriter for W {
     fn finish(self: Box<Self>, trailers: Option<HeaderMap>) -> Boxed<'static, ()> {
         Box::pin(Writer::finish(*self, trailers))
     }
+
+    fn abort(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(Writer::abort(*self))
+    }
 }
 
 impl Store for AnyStore {
     type Writer = AnyWriter;
 
-    async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        self.0.get(key).await
-    }
-
-    async fn put(&self, key: &Key, head: Head) -> Result<AnyWriter> {
-        self.0.put(key, head).await
-    }
-
-    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        self.0.update(key, seen, head).await
-    }
-
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        self.0.remove(key).await
-    }
-
-    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        self.0.remove_if(key, seen).await
-    }
-
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.0.remove_expired(now).await
-    }
-
-    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.0.remove_tagged(tag).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        self.0.clear().await
-    }
-
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        self.0.scan()
-    }
-
-    async fn len(&self) -> Result<u64> {
-        self.0.len().await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        self.0.size_bytes().await
-    }
+    forward!(inner: get, put, update, remove, remove_if, remove_expired, remove_tagged);
+    forward!(inner: clear, scan<>, len, size_bytes);
 }
 
 impl Writer for AnyWriter {
@@ -189,5 +157,9 @@ impl Writer for AnyWriter {
 
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         self.0.finish(trailers).await
+    }
+
+    async fn abort(self) {
+        self.0.abort().await;
     }
 }

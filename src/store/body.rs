@@ -1,12 +1,14 @@
-//! The body of a stored entry: one chunk where it is small or in memory, else a stream of chunks with a known length.
+//! The body of a stored entry: one chunk if it is small or in memory, else a stream of chunks with
+//! a known length.
 
 use std::{
     fmt,
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_core::Stream;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -16,13 +18,29 @@ use super::{Error, ErrorKind, Result};
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// The body of a stored entry, to be read once as a stream of chunks.
+/// How much memory [`StoredBody::bytes`] reserves at once for bytes that have not come yet.
+const MOST_RESERVED: usize = 1 << 20;
+
+/// The body of a stored entry. It can be read once.
 ///
-/// It yields exactly [`len`](StoredBody::len) bytes or an error: a store whose stream ends early or runs on is caught
-/// here, so that a short body never passes for a whole one. Cheap for what is in memory already: a [`Bytes`] is handed
-/// on as it is.
+/// A `StoredBody` is a [`Body`]: it yields the bytes, then the trailers if there are any.
+/// [`bytes`](StoredBody::bytes) reads it whole, and [`chunk`](StoredBody::chunk) reads the next
+/// chunk.
 ///
-/// It is a [`Stream`] of its bytes, for stores, and a [`Body`] with its trailers behind them, for those who read it.
+/// It yields exactly [`len`](StoredBody::len) bytes, or an error. If the store's stream ends early
+/// or yields too much, the body ends in an error of kind [`ErrorKind::Corrupt`], so that a short
+/// body is never taken for a whole one. A body that is in memory is one [`Bytes`] and is not
+/// copied.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use larder::store::StoredBody;
+///
+/// let body = StoredBody::from(bytes::Bytes::from("a body"));
+/// assert_eq!(body.bytes().await?, "a body");
+/// # Ok::<(), larder::store::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct StoredBody {
     left: u64,
     source: Source,
@@ -31,19 +49,19 @@ pub struct StoredBody {
 
 enum Source {
     Bytes(Bytes),
-    // `Sync` costs nothing here and lets the response body be `Sync` where the inner service's is.
+    // The wrapper makes the body `Sync`, so that a response body can be.
     Stream(SyncWrapper<Chunks>),
     Ended,
 }
 
 impl StoredBody {
-    /// An empty body.
+    /// Creates an empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self { left: 0, source: Source::Ended, trailers: None }
     }
 
-    /// A body of `len` bytes that `chunks` will yield. Empty chunks are passed over.
+    /// Creates a body of `len` bytes from a stream of chunks. Empty chunks are skipped.
     pub fn from_stream(
         len: u64,
         chunks: impl Stream<Item = Result<Bytes>> + Send + 'static,
@@ -55,14 +73,16 @@ impl StoredBody {
         }
     }
 
-    /// The same body with these trailers behind it. A store need not care: the cache takes them from the head.
+    /// Returns the same body with these trailers after it. A store need not call this: the cache
+    /// takes the trailers from the head.
     #[must_use]
     pub fn with_trailers(mut self, trailers: Option<HeaderMap>) -> Self {
         self.trailers = trailers.map(Box::new);
         self
     }
 
-    /// `len` bytes of the body from `first` on, which it has, without its trailers.
+    /// Returns `len` bytes of the body from `first` on, without the trailers. The body must have
+    /// them.
     pub(crate) fn part(self, first: u64, len: u64) -> Self {
         match self.source {
             Source::Bytes(bytes) => {
@@ -77,13 +97,13 @@ impl StoredBody {
         }
     }
 
-    /// How many bytes are still to come.
+    /// How many bytes have not been read yet.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.left
     }
 
-    /// Whether no bytes are to come.
+    /// Whether all bytes have been read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.left == 0
@@ -94,7 +114,42 @@ impl StoredBody {
         matches!(self.source, Source::Stream(_))
     }
 
-    /// The next chunk, never an empty one; `None` once every byte has been yielded.
+    /// Reads the whole body.
+    ///
+    /// The result is held in memory. It is copied only if the body consists of several chunks.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or the body has a different length than its head says.
+    pub async fn bytes(mut self) -> Result<Bytes> {
+        let first = match self.chunk().await {
+            Some(chunk) => chunk?,
+            None => return Ok(Bytes::new()),
+        };
+        if self.is_empty() {
+            return Ok(first);
+        }
+        // The length is the store's word, and may be wrong.
+        let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(MOST_RESERVED);
+        let mut whole = BytesMut::with_capacity(first.len() + len);
+        whole.extend_from_slice(&first);
+        while let Some(chunk) = self.chunk().await {
+            whole.extend_from_slice(&chunk?);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Reads the next chunk, which is never empty. Returns `None` after the last byte.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or the body has a different length than its head says. Nothing comes
+    /// after an error.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Polls for the next chunk, which is never empty. Returns `None` after the last byte.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         match &mut self.source {
             Source::Ended => Poll::Ready(None),
@@ -106,7 +161,7 @@ impl StoredBody {
             }
             Source::Stream(chunks) => loop {
                 if self.left == 0 {
-                    // Anything behind the last byte would be the store's fault; nobody waits to find out.
+                    // Whether the store has more is not looked at: that may take a read.
                     self.source = Source::Ended;
                     return Poll::Ready(None);
                 }
@@ -118,7 +173,7 @@ impl StoredBody {
                     }
                     Some(Ok(_)) => Err(wrong_length("is longer than its head says")),
                     Some(Err(error)) => Err(error),
-                    None => Err(wrong_length("ends before the length its head says")),
+                    None => Err(wrong_length("ends before the length that its head says")),
                 };
                 self.source = Source::Ended;
                 return Poll::Ready(Some(chunk));
@@ -127,7 +182,7 @@ impl StoredBody {
     }
 }
 
-/// Some of the bytes of a body. Those before them are read and passed over, those behind them are not read.
+/// A part of a body. Bytes before it are read and skipped, and bytes after it are not read.
 struct Part {
     whole: StoredBody,
     skip: u64,
@@ -169,14 +224,6 @@ impl From<Bytes> for StoredBody {
     }
 }
 
-impl Stream for StoredBody {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_chunk(cx)
-    }
-}
-
 impl Body for StoredBody {
     type Data = Bytes;
     type Error = Error;
@@ -188,7 +235,7 @@ impl Body for StoredBody {
         Poll::Ready(match ready!(self.poll_chunk(cx)) {
             Some(Ok(chunk)) => Some(Ok(Frame::data(chunk))),
             Some(Err(error)) => {
-                // A body that broke off has no end for trailers to stand behind.
+                // A body that failed has no end, so it has no trailers.
                 self.trailers = None;
                 Some(Err(error))
             }
@@ -217,8 +264,8 @@ mod tests {
 
     use super::*;
 
-    fn read(body: StoredBody) -> Vec<Result<Bytes>> {
-        body.collect().now_or_never().expect("in-memory bodies never wait")
+    fn read(mut body: StoredBody) -> Vec<Result<Bytes>> {
+        stream::poll_fn(|cx| body.poll_chunk(cx)).collect().now_or_never().unwrap()
     }
 
     fn streamed(len: u64, chunks: &'static [&'static [u8]]) -> StoredBody {
@@ -229,21 +276,21 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_ends_early_or_late_is_an_error() {
+    fn bodies_that_end_early_or_late_end_in_an_error() {
         assert!(read(streamed(5, &[b"abc"])).pop().unwrap().is_err());
         assert!(read(streamed(2, &[b"abc"])).pop().unwrap().is_err());
         assert!(read(streamed(5, &[b"abc", b"", b"de"])).iter().all(Result::is_ok));
     }
 
     #[test]
-    fn a_part_that_the_body_has_not_is_what_it_has() {
+    fn parts_are_cut_to_what_the_body_has() {
         let bodies = [(0, 9), (2, 9), (3, 1), (9, 9), (u64::MAX, u64::MAX)];
         let of = |(first, len)| StoredBody::from(Bytes::from_static(b"abc")).part(first, len).len();
         assert_eq!(bodies.map(of), [3, 1, 0, 0, 0]);
     }
 
     #[test]
-    fn a_part_is_those_bytes_and_no_more() {
+    fn parts_are_exactly_the_requested_bytes() {
         let whole = b"abcdefghij";
         let bodies = || {
             [
@@ -262,7 +309,7 @@ mod tests {
                 }
             }
         }
-        // What breaks before the part ends is an error, what breaks behind it is not met.
+        // A failure before the end of the part is an error; a failure after it is not met.
         assert!(read(streamed(10, &[b"abc"]).part(2, 2)).pop().unwrap().is_err());
         assert!(read(streamed(10, &[b"abcd"]).part(2, 2)).iter().all(Result::is_ok));
     }
@@ -270,7 +317,29 @@ mod tests {
     #[test]
     fn nothing_comes_after_an_error() {
         let mut body = streamed(2, &[b"abc"]);
-        assert!(body.next().now_or_never().flatten().unwrap().is_err());
-        assert!(body.next().now_or_never().flatten().is_none());
+        assert!(body.chunk().now_or_never().unwrap().unwrap().is_err());
+        assert!(body.chunk().now_or_never().unwrap().is_none());
+    }
+
+    #[test]
+    fn bytes_reads_the_whole_body_or_fails() {
+        let bytes = |body: StoredBody| body.bytes().now_or_never().unwrap();
+        assert_eq!(bytes(StoredBody::empty()).unwrap(), "");
+        let one = Bytes::from_static(b"abc");
+        assert_eq!(bytes(one.clone().into()).unwrap().as_ptr(), one.as_ptr(), "no copy");
+        assert_eq!(bytes(streamed(5, &[b"abc", b"", b"de"])).unwrap(), "abcde");
+        assert_eq!(bytes(streamed(5, &[b"abc"])).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(bytes(streamed(u64::MAX, &[b"abc"])).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    /// `collect` is ambiguous on a type that is both a `Stream` and a `Body`.
+    #[test]
+    fn both_extension_traits_can_be_in_scope() {
+        use http_body_util::BodyExt;
+
+        let body = streamed(5, &[b"abc", b"de"]).with_trailers(Some(HeaderMap::new()));
+        let collected = body.collect().now_or_never().unwrap().unwrap();
+        assert!(collected.trailers().is_some());
+        assert_eq!(collected.to_bytes(), "abcde");
     }
 }

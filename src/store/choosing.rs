@@ -1,8 +1,9 @@
 //! Choosing a store: what each is for, what survives what, what it costs, and where it ends.
 //!
-//! All of them keep the [same promises](super#what-a-store-promises), proven by the same suite, and a program moves from one
-//! to another by the line that makes the store; [`Entries::copy_to`](crate::Entries::copy_to) takes along what is stored.
-//! Where the choice is made when the program starts, [`AnyStore`](super::AnyStore) holds whichever it is.
+//! All of them keep the [same promises](super#what-a-store-promises), proven by the same suite, and
+//! a program moves from one to another by the line that makes the store;
+//! [`Entries::copy_to`](crate::Entries::copy_to) takes along what is stored. Where the choice is
+//! made when the program starts, [`AnyStore`](super::AnyStore) holds whichever it is.
 //!
 //! | store | for | shared by |
 //! |---|---|---|
@@ -13,7 +14,7 @@
 //! | [`MongoDb`](super::MongoDb) | several machines, with a MongoDB at hand; bodies of any size, in GridFS | machines |
 //! | [`Tiered`](super::Tiered) | hot responses near (memory) before a store that is far (a file, a server) | as the far one |
 //! | [`Compressed`](super::Compressed) | more in the same room, at the cost of time: bodies as zstd | as the store inside |
-//! | [`Timeout`](super::Timeout) | a disk that may hang, and is to be done without then | as the store inside |
+//! | [`Timeout`](super::Timeout) | a slow or hanging store: after the timeout, the request is treated as a miss | as the store inside |
 //!
 //! In doubt: `Redb`, the default, for a program alone; `Redis` for many machines.
 //!
@@ -31,15 +32,17 @@
 //! | `Tiered` | what the far store keeps | what the far store keeps | what the far store keeps | as each of the two; what only the near one took is lost with it |
 //! | `Compressed` | as the store inside | as the store inside | as the store inside | as the store inside |
 //!
-//! The half second is [`Durability`](super::redb::Durability)'s default; `EachCommit` loses nothing that was acknowledged,
-//! and makes a write wait for the disk. A file opens again after each of these, with whole entries
-//! only, and without being read through.
+//! The half second is [`Durability`](super::redb::Durability)'s default; `EachCommit` loses nothing
+//! that was acknowledged, and makes a write wait for the disk. A file opens again after each of
+//! these, with whole entries only, and without being read through.
 //!
-//! Where the store fails (a server that is down, a disk with errors), requests go to the origin as if there were no
-//! cache, for as long as that lasts: [`Miss::StoreFailed`](crate::Miss::StoreFailed) and
-//! [`Refusal::StoreFailed`](crate::Refusal::StoreFailed) say so. A server that is silent holds a request up for the
-//! [time limit](super::redis::Builder::response_timeout), 2 s by default; one that refuses to be connected to, not at all.
-//! A disk that is silent holds requests up until it answers: those that read, and the last bytes of what is being stored.
+//! Where the store fails (a server that is down, a disk with errors), requests go to the origin as
+//! if there were no cache, for as long as that lasts:
+//! [`Miss::StoreFailed`](crate::Miss::StoreFailed) and
+//! [`Refusal::StoreFailed`](crate::Refusal::StoreFailed) say so. A server that is silent holds a
+//! request up for the [time limit](super::redis::Builder::response_timeout), 2 s by default; one
+//! that refuses to be connected to, not at all. A disk that is silent holds requests up until it
+//! answers: those that read, and the last bytes of what is being stored.
 //! [`Timeout`](super::Timeout) bounds that.
 //!
 //! # What it costs
@@ -55,8 +58,8 @@
 //! | `Compressed` | the store's, and unpacking it | the store's, and packing it, in place | what the store runs |
 //! | `Timeout` | the store's, and a timer where it is waited for | the same | what the store runs |
 //!
-//! Large bodies stream from and to all of them, chunk by chunk. The modules have more:
-//! [Redis's commands](super::redis#what-an-operation-costs), [Redb's transactions](super::redb#atomicity).
+//! Large bodies stream from and to all of them, chunk by chunk. The modules have more: [Redis's
+//! commands](super::redis#what-an-operation-costs), [Redb's transactions](super::redb#atomicity).
 //!
 //! # Where it ends
 //!
@@ -70,9 +73,9 @@
 //! | `Tiered` | as each of the two | as the far one; copies of at most [`max_near_body`](super::Tiered::max_near_body) | as each of the two |
 //! | `Compressed` | as the store inside, which counts what is kept | as the store inside | as the store inside |
 //!
-//! No body over the layer's [`max_body`](crate::CacheLayer::max_body), 64 MiB by default, comes to any of them. Those that
-//! are still being written come on top of these bounds. The files
-//! are for local disks, not for network file systems.
+//! No body over the layer's [`max_body`](crate::CacheLayer::max_body), 64 MiB by default, comes to
+//! any of them. Those that are still being written come on top of these bounds. The files are for
+//! local disks, not for network file systems.
 //!
 //! # `Memory`
 //!
@@ -146,7 +149,10 @@
 //! # async fn example() -> larder::store::Result<()> {
 //! use larder::{CacheLayer, store::MongoDb};
 //!
-//! let store = MongoDb::builder("mongodb://cache.example.com/shop").inline_limit(64 * 1024).connect().await?;
+//! let store = MongoDb::builder("mongodb://cache.example.com/shop")
+//!     .inline_limit(64 * 1024)
+//!     .connect()
+//!     .await?;
 //! let layer = CacheLayer::shared(store);
 //! # Ok(())
 //! # }

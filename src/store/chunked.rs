@@ -1,20 +1,21 @@
-//! A body on its way to a server: kept with the head while it is small, cut into chunks once it is not.
+//! Collects a body that is written to a server: kept with the head while it is small, else cut into
+//! chunks.
 
 use bytes::Bytes;
 
 use super::pieces::Pieces;
 
-/// What of a body came in, and what of it was sent.
+/// A body that arrives, and how much of it was sent.
 ///
-/// It says which chunk is to be sent, and says the same one again until it hears that it [was](Self::sent): whoever
-/// sends can be cancelled anywhere, and called again.
+/// [`next_chunk`](Self::next_chunk) returns the same chunk until it is reported as
+/// [sent](Self::sent), so that the sender can be cancelled anywhere and called again.
 pub(super) struct Chunked {
     pieces: Pieces,
-    /// A body of up to so many bytes goes with the head.
+    /// A body of up to this many bytes is kept with the head.
     inline_limit: usize,
     chunk: usize,
     sending: Option<Bytes>,
-    /// Bytes and chunks that were sent.
+    /// The bytes and chunks that were sent.
     sent: u64,
     chunks: u64,
 }
@@ -25,24 +26,24 @@ impl Chunked {
         Self { pieces, inline_limit, chunk, sending: None, sent: 0, chunks: 0 }
     }
 
-    /// How many bytes came in.
+    /// The number of bytes that have arrived.
     pub(super) fn len(&self) -> u64 {
         self.sent + (self.sending.as_ref().map_or(0, Bytes::len) + self.pieces.len()) as u64
     }
 
-    /// How many chunks were sent.
+    /// The number of chunks that were sent.
     #[cfg(any(feature = "redis", test))]
     pub(super) fn chunks(&self) -> u64 {
         self.chunks
     }
 
-    /// Appends `piece`. What is not sent yet should be [sent](Self::next_chunk) before.
+    /// Appends `piece`. Send the [next chunks](Self::next_chunk) first, if there are any.
     pub(super) fn push(&mut self, piece: Bytes) {
         self.pieces.push(piece, self.chunk);
     }
 
-    /// The next chunk to be sent, and its number; `None` where what is there may go with the head, or is less than a
-    /// chunk.
+    /// Returns the next chunk to send, and its number. Returns `None` if the body may still be kept
+    /// with the head, or if less than a chunk is waiting.
     pub(super) fn next_chunk(&mut self) -> Option<(u64, Bytes)> {
         if self.pieces.len() >= self.chunk {
             self.stage();
@@ -50,13 +51,14 @@ impl Chunked {
         Some((self.chunks, self.sending.clone()?))
     }
 
-    /// As [`next_chunk`](Self::next_chunk), where nothing more comes in: also what is less than a chunk.
+    /// Like [`next_chunk`](Self::next_chunk) at the end of the body: also returns a part of a
+    /// chunk.
     pub(super) fn last_chunk(&mut self) -> Option<(u64, Bytes)> {
         self.stage();
         Some((self.chunks, self.sending.clone()?))
     }
 
-    /// Sets a chunk apart, unless one is, or there is nothing to be sent.
+    /// Selects the next chunk, unless one is selected already or nothing is to be sent.
     fn stage(&mut self) {
         let held = self.pieces.len();
         if self.sending.is_none() && held > 0 && !self.is_inline() {
@@ -68,7 +70,7 @@ impl Chunked {
         self.chunks == 0 && self.sending.is_none() && self.pieces.len() <= self.inline_limit
     }
 
-    /// The chunk that was to be sent was.
+    /// Reports that the selected chunk was sent.
     pub(super) fn sent(&mut self) {
         if let Some(sent) = self.sending.take() {
             self.sent += sent.len() as u64;
@@ -76,7 +78,7 @@ impl Chunked {
         }
     }
 
-    /// The body as it is until now, where it goes with the head.
+    /// Returns the body so far, if it is kept with the head.
     pub(super) fn inline(&mut self) -> Option<Bytes> {
         if !self.is_inline() {
             return None;
@@ -86,7 +88,7 @@ impl Chunked {
         Some(body)
     }
 
-    /// It does not go with the head, however small it is.
+    /// Keeps the body in chunks, however small it is.
     #[cfg(feature = "mongodb")]
     pub(super) fn spill(&mut self) {
         self.inline_limit = 0;
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_small_goes_with_the_head() {
+    fn small_bodies_are_kept_with_the_head() {
         let mut body = body("abcdef", 6);
         assert_eq!((body.next_chunk(), body.last_chunk(), body.len()), (None, None, 6));
         assert_eq!(body.inline().unwrap(), "abcdef");
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_the_next_until_it_was_sent() {
+    fn a_chunk_is_returned_until_it_was_sent() {
         let mut body = body("abcdefghij", 1);
         assert_eq!(
             (body.next_chunk(), body.next_chunk(), body.len()),
@@ -142,7 +144,7 @@ mod tests {
 
     #[cfg(feature = "mongodb")]
     #[test]
-    fn what_has_no_room_with_the_head_goes_in_chunks() {
+    fn spilled_bodies_go_in_chunks() {
         let mut body = body("abcdef", 100);
         assert_eq!(body.inline().unwrap(), "abcdef");
         body.spill();

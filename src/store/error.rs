@@ -1,4 +1,4 @@
-//! The one error of every store: a kind to decide by, a sentence to read, and the driver's own error as its source.
+//! The error that every store returns.
 
 use std::{error::Error as StdError, fmt};
 
@@ -7,10 +7,25 @@ use crate::error::BoxError;
 /// The result of a store's operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong in a store.
+/// Why an operation of a store failed: a [kind](Error::kind) to decide by, and a sentence to read.
 ///
-/// The driver's error, where there is one, is the [`source`](StdError::source); it can be downcast, but its type is no
-/// part of this crate's promises.
+/// The sentence names the key, the path or the server, and says what to do. The error of the
+/// database driver, if there is one, is the [`source`](StdError::source). It can be downcast, but
+/// its type is not part of this crate's promises.
+///
+/// # Display
+///
+/// `{}` prints the error without its source, so that a reporter that prints the whole chain prints
+/// nothing twice. `{:#}` prints the error and every source, separated by colons.
+///
+/// ```
+/// use larder::store::{Error, ErrorKind};
+///
+/// let source = std::io::Error::other("the disk is on fire");
+/// let error = Error::new(ErrorKind::Other, "files", "cannot read a.cache").with_source(source);
+/// assert_eq!(error.to_string(), "files: cannot read a.cache");
+/// assert_eq!(format!("{error:#}"), "files: cannot read a.cache: the disk is on fire");
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -19,34 +34,46 @@ pub struct Error {
     source: Option<BoxError>,
 }
 
-/// What an [`Error`] means for the one who meets it.
+/// What an [`Error`] means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The store cannot be reached or does not answer now; the same call may succeed later.
+    /// The store cannot be reached or does not answer now. The same call may succeed later.
     Unavailable,
-    /// What is stored does not decode or does not match its checksum. The cache treats it as a miss and removes it.
+    /// Stored data does not decode or does not match its checksum. The cache treats the entry as a
+    /// miss and removes it.
     Corrupt,
-    /// The file or server holds data of a newer version of this crate, or of something else.
+    /// The file or server holds data of a newer version of this crate, or of another program.
     Incompatible,
     /// The entry does not fit into the store.
     TooLarge,
-    /// The disk or the server's memory is full, or the file cannot be written.
+    /// The disk or the server's memory is full.
     Full,
-    /// What was asked for makes no sense: an invalid URL, a setting out of range.
+    /// The store refused access: file permissions, a read-only file system, a failed login, or a
+    /// login that lacks the rights for the command.
+    Denied,
+    /// An argument or a setting makes no sense: an invalid URL, a number out of range.
     Invalid,
+    /// The store does not implement the operation.
+    Unsupported,
     /// Anything else.
     Other,
 }
 
 impl Error {
-    /// An error of `store` (its name as a user knows it, `"redb"`), with a sentence that says what happened, to which
-    /// key or path, and what to do.
+    /// Creates an error of `store`, the store's name as users know it, such as `"redb"`. `message`
+    /// says what happened, to which key, path or server, and what to do.
     pub fn new(kind: ErrorKind, store: &'static str, message: impl Into<String>) -> Self {
         Self { kind, store, message: message.into(), source: None }
     }
 
-    /// The same error with the driver's own one as its source.
+    /// Creates the error of a store that does not implement `method`.
+    pub(crate) fn unsupported(method: &str) -> Self {
+        let message = format!("the store does not implement `{method}`");
+        Self::new(ErrorKind::Unsupported, "store", message)
+    }
+
+    /// Returns the same error with the driver's error as its source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
@@ -69,19 +96,19 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.store, self.message)?;
-        match &self.source {
-            // The chain is short and a log line is often all there is, so the cause stands in the message too.
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
+        if f.alternate() {
+            let mut source = self.source();
+            while let Some(error) = source {
+                write!(f, ": {error}")?;
+                source = error.source();
+            }
         }
+        Ok(())
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.source {
-            Some(source) => Some(source.as_ref()),
-            None => None,
-        }
+        self.source.as_deref().map(|source| source as _)
     }
 }

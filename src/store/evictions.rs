@@ -1,20 +1,23 @@
-//! [`Evicted`]: what a store has let go of to make room.
+//! [`Evicted`]: what a store evicted to make room.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event;
 
-/// What a store has evicted since it was opened here, to stay within its bytes. What was removed, replaced or purged is
-/// none of it, nor what another process evicted from a file that both use.
+/// What a store evicted since this process opened it, to stay within its size limit.
+///
+/// Removed, replaced and purged entries do not count, and neither do entries that another process
+/// evicted from a shared file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evicted {
-    /// How many entries.
+    /// The number of entries.
     pub entries: u64,
-    /// How many bytes they took, as the store counts them.
+    /// The bytes that they took, as the store counts them.
     pub bytes: u64,
 }
 
+/// The counters behind [`Evicted`].
 #[derive(Debug, Default)]
 pub(in crate::store) struct Evictions {
     entries: AtomicU64,
@@ -22,7 +25,7 @@ pub(in crate::store) struct Evictions {
 }
 
 impl Evictions {
-    /// Counts what `store` has evicted, and tells of it, where there is anything.
+    /// Counts what `store` evicted, and reports it if there is anything.
     pub(in crate::store) fn add(&self, store: &'static str, evicted: Evicted) {
         let Evicted { entries, bytes } = evicted;
         if entries > 0 {

@@ -1,57 +1,79 @@
-//! The store contract, and the stores that keep it. Which of them is for what, what each survives and costs, is told in
-//! `store::choosing`.
+//! The store contract, and the stores that keep it. `store::choosing` says what each store is for,
+//! what it survives and what it costs.
 //!
-//! A store keeps *entries*: under a [`Key`] one [`Head`] (status, header lines and the cache's own attributes), a body,
-//! and trailers where there were some. **The store keeps, the cache decides**: no store knows freshness, `Vary` or any
-//! other rule of HTTP. It is given plain attributes (expiry, tags, sizes) that its engine can index.
+//! A store keeps *entries*. Under a [`Key`], an entry has a [`Head`] (status, header fields and the
+//! cache's own attributes), a body, and trailers if the response had any. **The store keeps, the
+//! cache decides**: a store knows no freshness, no `Vary` and no other rule of HTTP. It receives
+//! plain attributes (expiry, tags, sizes) that its engine can index.
 //!
 //! # What a store promises
 //!
-//! 1. **Nothing half-written is visible.** [`Writer::finish`] publishes head, body and trailers together; a writer
-//!    dropped before has left nothing behind, or nothing that outlives the next opening of the store.
-//! 2. **Replacing is atomic.** A reader that began on the old entry reads the old body to its end, or gets an error;
-//!    never a mixture.
-//! 3. **[`Store::update`] compares and swaps.** It replaces the head, and nothing else, of exactly the entry that was
-//!    seen, and [`Store::remove_if`] removes that one alone; every finished write and every update gives the entry a new
-//!    [`Version`].
-//! 4. **What comes back is what was given**: every header line in order, every byte of the body, or an error. Data that
-//!    does not decode is an error of kind [`ErrorKind::Corrupt`], which the cache treats as a miss and removes.
-//! 5. **By index, not by reading everything**: [`Store::remove_expired`] and [`Store::remove_tagged`] do work in
+//! 1. **Nothing half-written is visible.** [`Writer::finish`] publishes head, body and trailers
+//!    together. A writer that is dropped before that leaves nothing, or nothing that outlives the
+//!    next opening of the store.
+//! 2. **Replacing is atomic.** A reader that began on the old entry reads the old body to its end,
+//!    or gets an error. It never gets a mixture.
+//! 3. **[`Store::update`] compares and swaps.** It replaces only the head, and only of the entry
+//!    version that the caller saw. [`Store::remove_if`] removes only that version. Every finished
+//!    write and every update gives the entry a new [`Version`].
+//! 4. **What comes back is what was given**: every header line in order and every byte of the body,
+//!    or an error. Data that does not decode is an error of kind [`ErrorKind::Corrupt`]. The cache
+//!    treats that as a miss and removes the entry.
+//! 5. **Removal uses an index.** [`Store::remove_expired`] and [`Store::remove_tagged`] do work in
 //!    proportion to what they remove.
-//! 6. **A store may forget.** Eviction, a restart, an operator's flush: each is a miss, never an error.
-//! 7. **A clone is another handle to the same data.** The last handle that is dropped releases files and connections.
-//! 8. **What was given up does not come back.** Whoever waits for an operation may stop waiting, by dropping its future.
-//!    Then it is done or it is not; but a write or an update that is done all the same is done before any write or removal
-//!    that begins later with this handle or a clone of it, of the same key, by a tag, by expiry or of all. What was removed
-//!    stays away, and what was written last is there. A removal that was given up may take what is written after it, as a
-//!    store may forget.
+//! 6. **A store may forget.** An eviction, a restart or an operator's flush is a miss, never an
+//!    error.
+//! 7. **A clone is another handle to the same data.** Dropping the last handle releases files and
+//!    connections.
+//! 8. **An abandoned operation does not come back.** A caller may stop waiting for an operation by
+//!    dropping its future. The operation is then either done or not done. If an abandoned write or
+//!    update is done, it is done before any write or removal that begins later, with this handle or
+//!    a clone of it, of the same key, by a tag, by expiry or of all entries. A removed entry stays
+//!    away, and the entry that was written last is there. An abandoned removal may remove an entry
+//!    that is written after it, as a store may forget.
 //!
-//! The suite `store::conformance` (feature `conformance`) holds each of these promises against any store.
+//! A store need not implement [`Store::clear`], [`Store::scan`], [`Store::len`] and
+//! [`Store::size_bytes`]: their defaults return an error of kind [`ErrorKind::Unsupported`]. The
+//! cache answers requests without them; the methods of [`Entries`](crate::Entries) that need them
+//! return that error.
+//!
+//! The suite `store::conformance` (feature `conformance`) tests each of these promises on any
+//! store.
 //!
 //! # Writing a store
 //!
-//! Implement [`Store`] and [`Writer`]. Keep the bytes of [`Head::encode`] as they are; [`Head::seal`] completes a head
-//! with what is known only at the end of its body. `examples/custom-store` in the
+//! Implement [`Store`] and [`Writer`]. Keep the bytes of [`Head::encode`] unchanged. [`Head::seal`]
+//! completes a head with what is known only at the end of its body. `examples/custom-store` in the
 //! repository is a whole store that runs the suite on itself.
 //!
-//! A store around a store ([`Tiered`], `Compressed`, `Timeout`, [`AnyStore`], an [`Arc`]) forwards every method, and keeps every
-//! promise itself: the versions, heads and lengths that it shows are its own, not those of what it wraps. What it needs to
-//! know of an entry it can note among the trailers, which a store keeps with the body.
+//! A store that wraps another store ([`Tiered`], `Compressed`, [`Timeout`], [`AnyStore`], an
+//! [`Arc`]) implements every method, also those with a default, and keeps every promise itself: the
+//! versions, heads and lengths that it shows are its own, not those of the wrapped store. It can
+//! keep an annotation of its own among the trailers, which a store keeps with the body.
 //!
-//! Promise 8 is kept by itself where nothing goes on without its caller, and where all changes take one way, a queue or a
-//! connection that keeps their order. A store that carries them out in tasks of their own, or over several connections, has
-//! to let what begins later wait for what was given up. A store around a store gives up what it was waiting for inside
-//! when it is given up itself, and leaves the rest to the one inside: so does `Timeout` with a step that takes too long,
-//! and a removal that succeeds later has the last word. Where it ends is on a server: what that is still at when the
-//! connection breaks, or when the store waits no longer, may be done behind a removal, and no client can know. The stores
-//! on servers say when.
+//! Promise 8 needs no work in a store that does nothing without its caller, or that sends all
+//! changes through one ordered queue or connection. A store that runs changes in separate tasks, or
+//! over several connections, must make later operations wait for abandoned ones. When a caller
+//! abandons an operation of a wrapping store, the wrapping store abandons its operation on the
+//! wrapped store, which keeps the promise. `Timeout` does the same with a step that takes too long,
+//! so a removal that succeeds later has the last word. The promise ends at a server: if the
+//! connection breaks, or the store stops waiting, the server may still carry out a change after a
+//! later removal, and no client can know. The documentation of the stores on servers says when.
 //!
-//! Requests wait for the store: all for [`Store::get`], those that miss for [`Store::put`], [`Writer::write`] and, before the
-//! last bytes of the response, [`Writer::finish`], those that revalidate for [`Store::update`], and those that make stale what
-//! is stored for its removal. What a store
-//! waits for itself, a server above all, it has to bound; `Timeout` does it from outside.
+//! Requests wait for the store. Every request waits for [`Store::get`]. A miss waits for
+//! [`Store::put`], [`Writer::write`] and, before the last bytes of the response,
+//! [`Writer::finish`]. A revalidation waits for [`Store::update`], and a request that makes stored
+//! responses stale waits for their removal. A store must bound the time that it waits itself, above
+//! all for a server. `Timeout` bounds it from outside.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, ready},
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -64,7 +86,8 @@ mod arc;
 mod body;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod chunked;
-// A page of the documentation, without code.
+// Documentation only.
+mod annotation;
 #[cfg(any(doc, doctest))]
 pub mod choosing;
 #[cfg(feature = "compression")]
@@ -77,7 +100,7 @@ mod embedded;
 mod error;
 #[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
 mod evictions;
-mod mark;
+mod forward;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "mongodb")]
@@ -95,7 +118,7 @@ pub mod sqlite;
 mod tiered;
 mod timeout;
 #[cfg(any(feature = "memory", feature = "compression"))]
-mod turn;
+mod yield_now;
 
 pub use self::{
     any::{AnyStore, AnyWriter},
@@ -132,40 +155,44 @@ pub use self::redis::Redis;
 pub use self::sqlite::Sqlite;
 pub use self::timeout::{Timeout, TimeoutWriter};
 
-/// A place where responses are kept. The [module's text](self) lists what it promises.
+/// A place that keeps responses. The [module documentation](self) lists what it promises.
 ///
 /// # Clone
 ///
 /// A clone is another handle to the same data.
-// No `is_empty`: a store is counted by those who look after it, and an implementor should have little to write.
+// No `is_empty`: a store is counted by its operators, and an implementor should have little to
+// write.
 #[allow(clippy::len_without_is_empty)]
 pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
-    /// What takes the body of an entry that is being written.
+    /// Writes the body of one entry.
     type Writer: Writer;
 
-    /// The entry under `key`, expired or not; `None` where there is none.
+    /// Returns the entry under `key`, expired or not, or `None` if there is no entry.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`] for what does not decode, [`ErrorKind::Unavailable`] where the store does not answer.
+    /// [`ErrorKind::Corrupt`] if the entry does not decode, [`ErrorKind::Unavailable`] if the store
+    /// does not answer.
     fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Hit>>> + Send;
 
-    /// Begins an entry. Nothing is visible under `key` before [`Writer::finish`]; what is there until then stays.
+    /// Begins an entry. Nothing is visible under `key` before [`Writer::finish`]. An older entry
+    /// stays there until then.
     ///
     /// # Errors
     ///
-    /// Where the store can tell already that it will not take the entry.
+    /// If the store knows already that it will not take the entry.
     fn put(&self, key: &Key, head: Head) -> impl Future<Output = Result<Self::Writer>> + Send;
 
-    /// Replaces the head of the entry that was `seen`, leaving its body as it is. `false`, with nothing changed, where
-    /// the entry has gone or has another version by now.
+    /// Replaces the head of the entry, if the entry still has the version `seen`, and leaves its
+    /// body unchanged. Returns `false`, and changes nothing, if the entry is gone or has another
+    /// version.
     ///
-    /// The body's length and the trailers are part of the body: an implementation takes them from the entry that is
-    /// there ([`Head::carry_body`]), not from `head`.
+    /// The body's length and the trailers are part of the body. An implementation takes them from
+    /// the stored entry ([`Head::carry_body`]), not from `head`.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer or cannot write.
+    /// If the store does not answer or cannot write.
     fn update(
         &self,
         key: &Key,
@@ -173,88 +200,137 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
         head: Head,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Removes the entry under `key`; whether there was one. An entry that does not decode is removed as well.
+    /// Removes the entry under `key`, also one that does not decode. Returns whether there was an
+    /// entry.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer or cannot write.
+    /// If the store does not answer or cannot write.
     fn remove(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Removes the entry that was `seen`. `false`, with nothing changed, if it has gone or has another version by now: who
-    /// decides by what was read of an entry removes that one, and not the one that took its place.
+    /// Removes the entry under `key`, if it still has the version `seen`. Returns `false`, and
+    /// changes nothing, if the entry is gone or has another version. A caller that decides by what
+    /// it read of an entry thus removes that entry, and not the one that replaced it.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer or cannot write.
+    /// If the store does not answer or cannot write.
     fn remove_if(&self, key: &Key, seen: Version) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Removes every entry that is to be [kept until](Head::keep_until) `now` or a time before it, by index; how many
-    /// there were.
+    /// Removes, by index, every entry that is to be [kept until](Head::keep_until) `now` or an
+    /// earlier time. Returns the number of removed entries.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer or cannot write; what was removed until then stays removed.
+    /// If the store does not answer or cannot write. Entries that were removed until then stay
+    /// removed.
     fn remove_expired(&self, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;
 
-    /// Removes every entry that carries `tag`, by index; how many there were.
+    /// Removes, by index, every entry that has `tag`. Returns the number of removed entries.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer or cannot write; what was removed until then stays removed.
+    /// If the store does not answer or cannot write. Entries that were removed until then stay
+    /// removed.
     fn remove_tagged(&self, tag: &str) -> impl Future<Output = Result<u64>> + Send;
 
-    /// Removes every entry of this store, and nothing that is not its own.
+    /// Removes every entry of this store, and nothing that belongs to others.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer or cannot write.
-    fn clear(&self) -> impl Future<Output = Result<()>> + Send;
+    /// If the store does not answer or cannot write. By default, [`ErrorKind::Unsupported`].
+    fn clear(&self) -> impl Future<Output = Result<()>> + Send {
+        ready(Err(Error::unsupported("clear")))
+    }
 
-    /// Every entry's head, in no particular order. Each item is consistent in itself; entries that come or go
-    /// meanwhile may be there or not. An entry that does not decode is an `Err`, and the stream goes on after it.
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<Self>;
+    /// Lists the head of every entry, in no particular order. Each item is consistent in itself. An
+    /// entry that is added or removed during the scan may be listed or not. An entry that does not
+    /// decode is an `Err`, and the stream continues after it.
+    ///
+    /// By default, the stream consists of one error of kind [`ErrorKind::Unsupported`].
+    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<Self> {
+        UnsupportedScan { is_done: false }
+    }
 
-    /// How many entries there are, expired ones included.
+    /// Returns the number of entries, expired ones included.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer.
-    fn len(&self) -> impl Future<Output = Result<u64>> + Send;
+    /// If the store does not answer. By default, [`ErrorKind::Unsupported`].
+    fn len(&self) -> impl Future<Output = Result<u64>> + Send {
+        ready(Err(Error::unsupported("len")))
+    }
 
-    /// How many bytes the entries take, as the store counts them.
+    /// Returns how many bytes the entries take, as the store counts them.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer.
-    fn size_bytes(&self) -> impl Future<Output = Result<u64>> + Send;
+    /// If the store does not answer. By default, [`ErrorKind::Unsupported`].
+    fn size_bytes(&self) -> impl Future<Output = Result<u64>> + Send {
+        ready(Err(Error::unsupported("size_bytes")))
+    }
 }
 
-/// Takes the body of one entry. Dropped before [`finish`](Writer::finish), it leaves nothing behind.
+/// The scan of a store that does not implement [`Store::scan`]: one error.
+struct UnsupportedScan {
+    is_done: bool,
+}
+
+impl Stream for UnsupportedScan {
+    type Item = Result<Scanned>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let was_done = mem::replace(&mut self.is_done, true);
+        Poll::Ready((!was_done).then(|| Err(Error::unsupported("scan"))))
+    }
+}
+
+/// Writes the body of one entry. A writer that is dropped before [`finish`](Writer::finish) leaves
+/// nothing in the store.
 pub trait Writer: Send + 'static {
-    /// Appends `chunk` to the body. A writer holds a bounded part of the body in memory where the store can.
+    /// Appends `chunk` to the body. A writer holds only a bounded part of the body in memory if the
+    /// store allows it.
     ///
     /// # Errors
     ///
-    /// Where the store fails or the entry grows too large for it; the writer is of no use afterwards.
+    /// If the store fails or the entry grows too large for it. The writer cannot be used
+    /// afterwards.
     fn write(&mut self, chunk: Bytes) -> impl Future<Output = Result<()>> + Send;
 
-    /// Publishes the entry in place of whatever was under its key. Where the future is dropped before it is done, the entry
-    /// may be published or not, but not behind a write or a removal that begins later.
+    /// Publishes the entry and replaces an older one under its key.
+    ///
+    /// If the future is dropped before it is done, the entry may be published or not, but not after
+    /// a write or a removal that begins later.
     ///
     /// # Errors
     ///
-    /// Where the store fails; nothing has become visible then.
+    /// If the store fails. The entry is then not visible.
     fn finish(self, trailers: Option<HeaderMap>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Gives the entry up, and waits until the store has removed what was written of it.
+    ///
+    /// Dropping the writer gives the entry up as well. A writer that was writing to a server then
+    /// removes its chunks in a spawned task; `abort` does so in place. If the removal fails, the
+    /// store removes the chunks later, as after a drop.
+    ///
+    /// By default, `abort` drops the writer.
+    fn abort(self) -> impl Future<Output = ()> + Send
+    where
+        Self: Sized,
+    {
+        drop(self);
+        ready(())
+    }
 }
 
-/// Which state of an entry was seen: every finished write and every update gives a new one.
+/// The version of an entry. Every finished write and every update gives the entry a new one.
 ///
-/// Only equality means something.
+/// Versions can only be compared for equality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version(u64);
 
 impl Version {
-    /// A version from the number a store keeps for it.
+    /// Creates a version from the number that a store keeps for it.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
@@ -267,40 +343,41 @@ impl Version {
     }
 }
 
-/// A stored entry: the head, to be shared, and the body, to be read.
+/// A stored entry: a shared head, and a body to read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Hit {
-    /// Status, header lines and attributes.
+    /// Status, header fields and attributes.
     pub head: Arc<Head>,
-    /// The state that was found, for [`Store::update`].
+    /// The version of the entry, for [`Store::update`] and [`Store::remove_if`].
     pub version: Version,
-    /// The body, to be read once.
+    /// The body, which can be read once.
     pub body: StoredBody,
 }
 
 impl Hit {
-    /// An entry as a store hands it out.
+    /// Creates the result of [`Store::get`].
     #[must_use]
     pub fn new(head: Arc<Head>, version: Version, body: StoredBody) -> Self {
         Self { head, version, body }
     }
 
-    /// The entry, where its body is as long as its head says: one that is short would be served so.
+    /// Checks that the body is as long as its head says. A short body would be served as a whole
+    /// one.
     pub(crate) fn whole(self) -> Result<Self> {
         let (len, said) = (self.body.len(), self.head.body_len());
         if len == said {
             return Ok(self);
         }
-        let why = format!("the body has {len} bytes, and its head says {said}");
+        let why = format!("the body has {len} bytes, but its head says {said}");
         Err(Error::new(ErrorKind::Corrupt, "store", why))
     }
 
-    /// The response as it was stored, trailers included.
+    /// Returns the response as it was stored, with its trailers.
     #[must_use]
     pub fn into_response(self) -> Response<StoredBody> {
         let (status, version) = (self.head.status(), self.head.version());
-        // A head that was decoded for this hit alone is taken apart; a shared one is left as it is.
+        // A head that no other handle shares is taken apart without a copy.
         let (headers, trailers) = match Arc::try_unwrap(self.head) {
             Ok(head) => head.into_fields(),
             Err(head) => (head.headers().clone(), head.trailers().cloned()),
@@ -319,14 +396,14 @@ impl Hit {
 pub struct Scanned {
     /// The key of the entry.
     pub key: Key,
-    /// The state that was found, for [`Store::update`].
+    /// The version of the entry, for [`Store::update`] and [`Store::remove_if`].
     pub version: Version,
-    /// Status, header lines and attributes.
+    /// Status, header fields and attributes.
     pub head: Arc<Head>,
 }
 
 impl Scanned {
-    /// An item as a store lists it.
+    /// Creates an item of [`Store::scan`].
     #[must_use]
     pub fn new(key: Key, version: Version, head: Arc<Head>) -> Self {
         Self { key, version, head }
@@ -340,7 +417,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_of_another_length_than_its_head_says_is_damaged() {
+    fn bodies_with_a_wrong_length_are_corrupt() {
         let hit = |body: &'static [u8]| {
             let parts = Response::new(()).into_parts().0;
             let head = Head::new(Method::GET, "http://a/", parts, Timestamp::MIN).seal(3, None);

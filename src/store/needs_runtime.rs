@@ -1,4 +1,5 @@
-//! The tokio runtime that the stores on a server need, for their sockets, time limits and tasks.
+//! Checks for the tokio runtime that the stores on servers need, for their sockets, timeouts and
+//! tasks.
 
 use std::{net, panic};
 
@@ -7,38 +8,39 @@ use tokio::net::UdpSocket;
 use super::{Error, ErrorKind, Result};
 use crate::runtime::has_timers;
 
-/// Checks the runtime when the `store` is made.
+/// Checks the runtime when `store` is created.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`] outside of a tokio runtime, and in one without timers or I/O.
+/// [`ErrorKind::Invalid`] outside of a tokio runtime, and in a runtime without timers or I/O.
 pub(super) fn when_made(store: &'static str) -> Result<()> {
-    let what = "the store has to be made in a tokio runtime with timers and I/O: inside \
-                #[tokio::main], or a runtime whose builder has enable_all()";
+    let what = "create the store in a tokio runtime with timers and I/O: inside #[tokio::main], or in \
+                a runtime whose builder called enable_all()";
     let is_usable = has_timers() && has_io();
     if is_usable { Ok(()) } else { Err(Error::new(ErrorKind::Invalid, store, what)) }
 }
 
-/// Checks the runtime before each operation: it may be another one than the `store` was made in.
+/// Checks the runtime before an operation: it may be another runtime than the one that `store` was
+/// created in.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Unavailable`] outside of a tokio runtime, and in one without timers.
+/// [`ErrorKind::Unavailable`] outside of a tokio runtime, and in a runtime without timers.
 pub(super) fn when_used(store: &'static str) -> Result<()> {
     let what = "the store was used outside of a tokio runtime, or in one without timers; use it in \
-                a runtime like the one that it was made in";
+                a runtime like the one that it was created in";
     if has_timers() { Ok(()) } else { Err(Error::new(ErrorKind::Unavailable, store, what)) }
 }
 
-/// Whether the runtime has its I/O on (`enable_io`). As with [timers](has_timers), tokio has no
-/// function that tells, and panics where a socket is registered without it.
+/// Whether the runtime has its I/O enabled (`enable_io`). As for [timers](has_timers), tokio has no
+/// function that says so: it panics when a socket is registered without I/O.
 fn has_io() -> bool {
     let bind = || {
         let socket = net::UdpSocket::bind((net::Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
         Ok::<_, std::io::Error>(socket)
     };
-    // A system that gives no socket says nothing of the runtime.
+    // Without a socket, nothing is known about the runtime.
     let Ok(socket) = bind() else { return true };
     panic::catch_unwind(|| UdpSocket::from_std(socket).is_ok()).unwrap_or(false)
 }
@@ -61,7 +63,7 @@ pub(super) mod tests {
         builder.build().unwrap()
     }
 
-    /// Each store that needs a runtime is made and used with and without one.
+    /// Creates and uses a store with and without a runtime.
     pub(in crate::store) fn a_runtime_is_needed<S, F>(make: impl Fn() -> F)
     where
         S: Store,

@@ -1,15 +1,15 @@
-//! A body as it comes in, cut into pieces of the size that a store wants.
+//! Collects a body as it arrives, and cuts it into pieces of the size that a store wants.
 
 use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
-/// What of a body came in and was not taken yet.
+/// The bytes that have arrived and were not taken yet.
 #[derive(Default)]
 pub(super) struct Pieces {
-    /// What came before `rest`.
+    /// The bytes before `rest`.
     buffer: BytesMut,
-    /// The last piece, left as it came: a body of one piece is never copied here.
+    /// The last piece, as it arrived. A body of one piece is never copied.
     rest: Bytes,
 }
 
@@ -18,7 +18,7 @@ impl Pieces {
         self.buffer.len() + self.rest.len()
     }
 
-    /// Appends `piece`. Of what is there already, up to `chunk` bytes are made room for.
+    /// Appends `piece`. If bytes are waiting already, reserves room for up to `chunk` bytes.
     pub(super) fn push(&mut self, piece: Bytes, chunk: usize) {
         if !self.rest.is_empty() {
             if self.buffer.is_empty() {
@@ -29,7 +29,7 @@ impl Pieces {
         self.rest = piece;
     }
 
-    /// The next `len` bytes, of which there are so many.
+    /// Takes the next `len` bytes. There must be that many.
     pub(super) fn take(&mut self, len: usize) -> Bytes {
         if self.buffer.is_empty() {
             return self.rest.split_to(len);
@@ -42,7 +42,7 @@ impl Pieces {
         mem::take(&mut self.buffer).freeze()
     }
 
-    /// All that is left.
+    /// Takes all bytes that are left.
     pub(super) fn take_all(&mut self) -> Bytes {
         self.take(self.len())
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_put_together_and_cut() {
+    fn pieces_are_joined_and_cut() {
         let mut pieces = Pieces::default();
         pieces.push(Bytes::from_static(b"abc"), 4);
         pieces.push(Bytes::from_static(b"defgh"), 4);

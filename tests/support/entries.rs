@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+
 use http::{Method, Response};
 use larder::{
     Key,
@@ -53,12 +53,7 @@ pub(crate) async fn put(store: &impl Store, key: Key, head: Head, body: Bytes) -
 }
 
 pub(crate) async fn read(hit: Hit) -> Result<Bytes> {
-    let mut body = hit.body;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
-    }
-    Ok(bytes.into())
+    hit.body.bytes().await
 }
 
 pub(crate) async fn get(store: &impl Store, key: Key) -> Option<Bytes> {

@@ -1,4 +1,5 @@
-//! A store of one's own: a map behind a lock, with the two indexes that the contract asks for, judged by the suite.
+//! A custom store: a map behind a lock, with the two indexes that the contract needs, tested by the
+//! conformance suite.
 //!
 //! ```sh
 //! cargo run -p custom-store
@@ -19,14 +20,15 @@ use larder::{
     time::Timestamp,
 };
 
-/// A handle: clones share the shelf.
+/// A handle. Clones share the entries.
 #[derive(Clone, Debug, Default)]
 struct Shelf(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
     entries: BTreeMap<Key, Entry>,
-    /// When entries may go. Removing by expiry or tag is to cost what it removes, not what there is.
+    /// When entries may be removed. A removal by expiry or tag must do work in proportion to what
+    /// it removes.
     ends: BTreeSet<(Timestamp, Key)>,
     tags: BTreeSet<(Box<str>, Key)>,
     version: u64,
@@ -46,7 +48,7 @@ impl Shelf {
 }
 
 impl Inner {
-    /// Puts an entry in place of what is there, under a version that never was.
+    /// Replaces the entry under `key`, under a version that never existed before.
     fn insert(&mut self, key: Key, head: Head, body: Bytes) {
         self.remove(&key);
         self.version += 1;
@@ -75,7 +77,7 @@ impl Store for Shelf {
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<ShelfWriter> {
-        // Nothing is visible yet: the writer has it all until it is finished.
+        // Nothing is visible yet: the writer holds everything until it is finished.
         Ok(ShelfWriter { shelf: self.clone(), key: *key, head, body: BytesMut::new() })
     }
 
@@ -112,15 +114,18 @@ impl Store for Shelf {
         Ok(gone.iter().filter(|key| inner.remove(key)).count() as u64)
     }
 
+    // The contract has defaults for the methods from here on. A store that does not implement them
+    // serves a cache as well, but cannot be cleared, listed or counted.
+
     async fn clear(&self) -> Result<()> {
         let mut inner = self.lock();
-        // Versions go on: one that was seen before must never come to life again.
+        // Versions continue: an old version must never be valid again.
         *inner = Inner { version: inner.version, ..Inner::default() };
         Ok(())
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        // A map of this size can be listed at once; a larger store lists page by page.
+        // A small map can be listed at once. A larger store lists page by page.
         let inner = self.lock();
         let item = |(key, entry): (&Key, &Entry)| {
             Ok(Scanned::new(*key, entry.version, entry.head.clone()))

@@ -49,7 +49,7 @@ pub(crate) fn routes(layer: CacheLayer<AnyStore>, metrics: PrometheusHandle) -> 
             Err(error) if error.kind() == ErrorKind::Invalid => {
                 Err((StatusCode::BAD_REQUEST, format!("{error}\n")))
             }
-            Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))),
+            Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}\n"))),
         }
     };
     let stats = async move || format!("{:#?}\n", layer.stats());

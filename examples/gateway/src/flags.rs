@@ -82,7 +82,7 @@ pub(crate) type Closing = Pin<Box<dyn Future<Output = store::Result<()>>>>;
 
 /// The store that `--store` names, and what closes it.
 pub(crate) async fn open(store: &str) -> Result<(AnyStore, Closing), BoxError> {
-    choose(store).await.map_err(|error| format!("--store: {error}").into())
+    choose(store).await.map_err(|error| format!("--store: {error:#}").into())
 }
 
 async fn choose(store: &str) -> Result<(AnyStore, Closing), BoxError> {

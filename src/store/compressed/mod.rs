@@ -1,50 +1,43 @@
-//! [`Compressed`]: a store around a store, whose bodies are kept compressed with zstd.
+//! [`Compressed`]: a store around a store, which compresses bodies with zstd.
 //!
-//! What goes in comes out, byte by byte; that a body is compressed is known to this wrapper alone. It notes so behind
-//! the entry's trailers, with the body's own length: what a store indexes of a head stays what it was, and entries that
-//! were written without the wrapper are read as they are. The bodies that the wrapped store sees, counts and bounds are
-//! the compressed ones.
+//! A body comes out byte by byte as it went in. Only this wrapper knows that it is compressed: it
+//! annotates the entry with that and with the body's own length. What a store indexes of a head
+//! stays the same, and entries that were written without the wrapper can be read. The wrapped store
+//! sees, counts and bounds compressed bodies.
 //!
-//! * **What is compressed** is found by trying: the first 64 KiB. A body that they do not make smaller by an eighth is kept
-//!   as it is, and so is one of less than [`min_len`](Compressed::min_len). No header is asked: images, videos and what
-//!   has a `Content-Encoding` do not shrink.
-//! * **Memory** does not grow with a body. A writer holds the first 64 KiB and then an encoder of one to four megabytes,
-//!   by its level; a reader of a body of more than 256 KiB holds a decoder of half a megabyte.
-//! * **Damage** is found by zstd's own checksum, before the last bytes are handed out. A body that yields more than its
-//!   noted length, less, or needs a larger window than this wrapper writes is [`ErrorKind::Corrupt`], and no more of it
-//!   is unpacked than was asked for.
-
-use std::sync::Arc;
+//! * **Which bodies** are compressed is decided by trying the first 64 KiB. A body that does not
+//!   become smaller by an eighth is kept as it is, and so is a body of less than
+//!   [`min_len`](Compressed::min_len). Headers are not considered: images, videos and bodies with a
+//!   `Content-Encoding` do not shrink anyway.
+//! * **Memory** does not grow with a body. A writer holds the first 64 KiB and then an encoder of
+//!   one to four megabytes, depending on its level. A reader of a body of more than 256 KiB holds a
+//!   decoder of half a megabyte.
+//! * **Damage** is found by zstd's checksum, before the last bytes are returned. A body that is
+//!   longer or shorter than its annotation says, or that needs a larger window than this wrapper
+//!   writes, is an error of kind [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt). No more of it
+//!   is decompressed than was requested.
 
 use futures_core::Stream;
 
-use super::{Error, ErrorKind, Hit, Result, Scanned, Store, Version, mark::Mark};
-use crate::{entry::Head, error::ConfigError, key::Key, time::Timestamp};
+use self::format::without_annotation;
+use super::{Hit, Result, Scanned, Store, forward::forward};
+use crate::{entry::Head, error::ConfigError, key::Key};
 
+mod format;
 mod scan;
 mod unpack;
 mod writer;
 
 pub use self::writer::CompressedWriter;
 
-const NAME: &str = "compressed";
-
-const MARK: Mark = Mark { name: "larder-compressed", store: NAME };
-
-/// How far back a match may lie, as a power of two: what an encoder and a decoder hold of a body. Bodies are read and
-/// written in parts, many at a time, and 256 KiB is what the cache holds of each as well.
-const WINDOW_LOG: u32 = 18;
-
-/// How much is compressed, or unpacked, in one go.
-const PIECE: usize = 64 << 10;
-
+/// The compression levels that can be chosen.
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 
-/// A store whose bodies are kept compressed, where that makes them smaller.
+/// A store that compresses bodies if that makes them smaller.
 ///
-/// For stores where bytes count: a file that is to hold more, a server across a network. Text shrinks to a fifth or so,
-/// and the time it takes is small beside that of a disk or a network; in front of `Memory`, every hit pays
-/// for it.
+/// Use it if bytes matter: for a file that must hold more, or a server across a network. Text
+/// shrinks to about a fifth, and the time that this takes is small beside that of a disk or a
+/// network. In front of `Memory`, every hit pays for it.
 ///
 /// ```
 /// # #[cfg(feature = "redb")]
@@ -58,20 +51,21 @@ const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 ///
 /// # What it costs
 ///
-/// It compresses and unpacks where the store is called, 64 KiB at a time, and lets the other tasks of the thread have a
-/// turn in between: a fifth of a millisecond each at level 3, tens of milliseconds at level 19; a tenth of a millisecond
-/// to unpack. A body of up to 256 KiB is unpacked before a hit is returned where the wrapped store has it in memory,
-/// one of more while it is read.
+/// It compresses and decompresses in the task that calls the store, 64 KiB at a time, and yields to
+/// other tasks in between. Compressing 64 KiB takes a fifth of a millisecond at level 3, and tens
+/// of milliseconds at level 19; decompressing takes a tenth of a millisecond. A body of up to 256
+/// KiB that the wrapped store has in memory is decompressed before a hit is returned. A larger body
+/// is decompressed while it is read.
 ///
 /// # Sizes
 ///
-/// [`size_bytes`](Store::size_bytes) and the bounds of the wrapped store count what is kept, that is, compressed bodies.
-/// [`Head::body_len`] is the length of the body as it was given.
+/// [`size_bytes`](Store::size_bytes) and the limits of the wrapped store count compressed bodies.
+/// [`Head::body_len`] is the length of the original body.
 ///
-/// # Reading it without the wrapper
+/// # Reading without the wrapper
 ///
-/// A store that was written through this wrapper has to be read through it: else the bodies come as they are kept. The
-/// other way round, a store that was written without it can be wrapped at any time.
+/// Read a store that was written through this wrapper through it as well. Otherwise, its bodies are
+/// returned compressed. A store that was written without the wrapper can be wrapped at any time.
 ///
 /// # Clone
 ///
@@ -84,67 +78,51 @@ pub struct Compressed<S> {
 }
 
 impl<S> Compressed<S> {
-    /// `store` with compressed bodies: level 3, those of 512 bytes and more.
+    /// Wraps `store`. Compresses bodies of 512 bytes and more at level 3.
     #[must_use]
     pub fn new(store: S) -> Self {
         Self { inner: store, level: 3, min_len: 512 }
     }
 
-    /// How hard to try, from 1 (fast) to 19 (small); 3 at first. It matters to what is written from now on; all levels
-    /// are read alike, at the same speed.
+    /// Sets the compression level, from 1 (fast) to 19 (small); 3 by default. It applies to new
+    /// bodies. All levels are decompressed at the same speed.
     ///
     /// # Errors
     ///
-    /// For a level out of range.
+    /// If the level is out of range.
     pub fn level(self, level: i32) -> Result<Self, ConfigError> {
         if !LEVELS.contains(&level) {
             let (first, last) = (LEVELS.start(), LEVELS.end());
-            let message = format!("{level} is no level; choose one from {first} to {last}");
+            let message =
+                format!("level {level} is out of range; choose one from {first} to {last}");
             return Err(ConfigError::new("level", message));
         }
         Ok(Self { level, ..self })
     }
 
-    /// Bodies of less than so many bytes are kept as they are; 512 at first. One of 64 KiB or more is tried in any case.
+    /// Keeps bodies of less than `bytes` bytes as they are; 512 by default. A body of 64 KiB or
+    /// more is always tried.
     #[must_use]
     pub fn min_len(self, bytes: u64) -> Self {
         Self { min_len: bytes, ..self }
     }
 
-    /// The store that is wrapped. Bodies that are read from it may be compressed.
+    /// The wrapped store. Bodies that are read from it may be compressed.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 }
 
-/// The head as it was given, and the length of its body where that is compressed.
-fn unmarked(key: &Key, head: Arc<Head>) -> Result<(Arc<Head>, Option<u64>)> {
-    let Some((note, trailers)) = MARK.take(key, &head)? else { return Ok((head, None)) };
-    let kept = head.body_len();
-    let len = match note.split_once(' ') {
-        Some(("zstd", len)) => Some(len.parse().map_err(|_| {
-            Error::new(
-                ErrorKind::Corrupt,
-                NAME,
-                format!("the entry of key {key} has a damaged note"),
-            )
-        })?),
-        None if note == "as-it-is" => None,
-        _ => {
-            let message = format!("the entry of key {key} is compressed in an unknown way");
-            return Err(Error::new(ErrorKind::Corrupt, NAME, message));
-        }
-    };
-    let head = Arc::unwrap_or_clone(head).seal(len.unwrap_or(kept), trailers);
-    Ok((Arc::new(head), len))
-}
-
 impl<S: Store> Store for Compressed<S> {
     type Writer = CompressedWriter<S::Writer>;
 
+    // An update leaves the trailers unchanged, and with them the annotation.
+    forward!(get_ref: update, remove, remove_if, remove_expired, remove_tagged, clear, len);
+    forward!(get_ref: size_bytes);
+
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let Some(hit) = self.inner.get(key).await? else { return Ok(None) };
-        let (head, len) = unmarked(key, hit.head)?;
+        let (head, len) = without_annotation(key, hit.head)?;
         let body = match len {
             Some(len) => unpack::unpacked(key, hit.body, len)?,
             None => hit.body,
@@ -157,40 +135,7 @@ impl<S: Store> Store for Compressed<S> {
         Ok(CompressedWriter::new(inner, *key, self.level, self.min_len))
     }
 
-    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        // The note stands among the trailers, which an update leaves alone.
-        self.inner.update(key, seen, head).await
-    }
-
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        self.inner.remove(key).await
-    }
-
-    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        self.inner.remove_if(key, seen).await
-    }
-
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.inner.remove_expired(now).await
-    }
-
-    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.inner.remove_tagged(tag).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        self.inner.clear().await
-    }
-
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
-        scan::Unmarked::new(self.inner.scan())
-    }
-
-    async fn len(&self) -> Result<u64> {
-        self.inner.len().await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        self.inner.size_bytes().await
+        scan::WithoutAnnotations::new(self.inner.scan())
     }
 }

@@ -1,4 +1,4 @@
-//! Listing: the heads as they were given.
+//! Scans: heads without annotations.
 
 use std::{
     pin::Pin,
@@ -8,31 +8,31 @@ use std::{
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use super::unmarked;
+use super::format::without_annotation;
 use crate::store::{Result, Scanned};
 
 pin_project! {
-    /// The items of a scan without the wrapper's notes.
-    pub(super) struct Unmarked<T> {
+    /// The items of a scan without the wrapper's annotations.
+    pub(super) struct WithoutAnnotations<T> {
         #[pin]
         scan: T,
     }
 }
 
-impl<T> Unmarked<T> {
+impl<T> WithoutAnnotations<T> {
     pub(super) fn new(scan: T) -> Self {
         Self { scan }
     }
 }
 
-impl<T: Stream<Item = Result<Scanned>>> Stream for Unmarked<T> {
+impl<T: Stream<Item = Result<Scanned>>> Stream for WithoutAnnotations<T> {
     type Item = Result<Scanned>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = ready!(self.project().scan.poll_next(cx));
         Poll::Ready(item.map(|item| {
             let Scanned { key, version, head, .. } = item?;
-            Ok(Scanned::new(key, version, unmarked(&key, head)?.0))
+            Ok(Scanned::new(key, version, without_annotation(&key, head)?.0))
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! Reading: from compressed bytes to those that were given, and never more than were given.
+//! Reading: decompresses a body, and never more of it than was requested.
 
 use std::{
     pin::Pin,
@@ -9,17 +9,17 @@ use bytes::Bytes;
 use futures_core::Stream;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-use super::{NAME, PIECE, WINDOW_LOG};
+use super::format::{NAME, PIECE, WINDOW_LOG};
 use crate::{
     key::Key,
     store::{Error, ErrorKind, Result, StoredBody},
 };
 
-/// A body of up to so many bytes is unpacked at once where it is in memory, so that damage is a miss and not a body that
-/// breaks off.
+/// A body of up to this many bytes that is in memory is decompressed at once, so that damage is a
+/// miss and not a body that ends in an error.
 const AT_ONCE: u64 = 256 << 10;
 
-/// The body of `len` bytes that `packed` holds.
+/// Returns the decompressed body of `len` bytes.
 pub(super) fn unpacked(key: &Key, packed: StoredBody, len: u64) -> Result<StoredBody> {
     let unpacking = Unpacking::new(*key, len)?;
     let is_here = !packed.is_streamed() && len <= AT_ONCE;
@@ -28,13 +28,13 @@ pub(super) fn unpacked(key: &Key, packed: StoredBody, len: u64) -> Result<Stored
         return Ok(StoredBody::from_stream(len, body));
     }
     let mut whole = Vec::with_capacity(len as usize);
-    // What is in memory never waits.
+    // A body in memory never waits.
     let mut cx = Context::from_waker(Waker::noop());
     while let Poll::Ready(Some(piece)) = Pin::new(&mut body).poll_next(&mut cx) {
         whole.extend_from_slice(&piece?);
     }
     if whole.len() as u64 != len {
-        return Err(body.unpacking.damaged("ends before the length its head says"));
+        return Err(body.unpacking.damaged("ends before the length that its head says"));
     }
     Ok(Bytes::from(whole).into())
 }
@@ -64,20 +64,20 @@ impl Stream for Unpacked {
     }
 }
 
-/// A decoder, with what it has not read yet and what it has yielded.
+/// A decoder with its pending input and output.
 struct Unpacking {
     key: Key,
     decoder: Decoder<'static>,
     input: Bytes,
-    /// Whether nothing comes behind `input`.
+    /// Whether nothing comes after `input`.
     is_all: bool,
     output: Box<[u8]>,
     filled: usize,
-    /// Whether the decoder has more to yield than there was room for.
+    /// Whether the decoder has more output than there was space for.
     is_full: bool,
     /// How many bytes are still to come, beside those in `output`.
     left: u64,
-    /// Whether the end was seen, and the checksum held.
+    /// Whether the end was reached and the checksum matched.
     is_complete: bool,
 }
 
@@ -88,9 +88,9 @@ impl Unpacking {
             Ok(decoder)
         });
         let decoder = decoder.map_err(|error| {
-            Error::new(ErrorKind::Other, NAME, "no decoder could be made").with_source(error)
+            Error::new(ErrorKind::Other, NAME, "cannot create a zstd decoder").with_source(error)
         })?;
-        // With room for one byte more than is to come, so that one too many is seen.
+        // One byte more than expected, so that a body that is too long is noticed.
         let room = usize::try_from(len).map_or(PIECE, |len| len.min(PIECE)) + 1;
         Ok(Self {
             key,
@@ -110,17 +110,17 @@ impl Unpacking {
         Error::new(ErrorKind::Corrupt, NAME, message)
     }
 
-    /// Takes what comes behind all that was taken before, which has been read.
+    /// Takes more input. The input before it must have been used up.
     fn feed(&mut self, input: Bytes) -> Result<()> {
         if self.is_complete {
-            return Err(self.damaged("goes on behind its end"));
+            return Err(self.damaged("continues after its end"));
         }
         self.input = input;
         Ok(())
     }
 
-    /// The next piece; `None` where that needs more input, and behind the last one. The last one is handed out when nothing
-    /// is behind it.
+    /// Returns the next piece. Returns `None` if it needs more input, and after the last piece. The
+    /// last piece is returned only when nothing comes after it.
     fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             let is_last = self.is_complete && self.is_all;
@@ -140,7 +140,7 @@ impl Unpacking {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let end = match left {
             0 => self.filled + 1,
-            // Full of what is good before it is full of what may be too much.
+            // Expected bytes fill the buffer before bytes that may be too many.
             left => self.filled.saturating_add(left).saturating_add(1).min(PIECE),
         };
         let end = end.min(self.output.len());
@@ -148,7 +148,7 @@ impl Unpacking {
         let mut output = OutBuffer::around(&mut self.output[self.filled..end]);
         let hint = self.decoder.run(&mut input, &mut output);
         let (read, written) = (input.pos(), output.pos());
-        let hint = hint.map_err(|error| self.damaged("does not unpack").with_source(error))?;
+        let hint = hint.map_err(|error| self.damaged("does not decompress").with_source(error))?;
         self.input = self.input.slice(read..);
         self.filled += written;
         self.is_full = self.filled == end;
@@ -158,10 +158,10 @@ impl Unpacking {
         self.left = left;
         self.is_complete = hint == 0;
         if self.is_complete && (left > 0 || !self.input.is_empty()) {
-            return Err(self.damaged("has another length than its head says"));
+            return Err(self.damaged("has a different length than its head says"));
         }
         if !self.is_complete && read == 0 && written == 0 && self.is_all {
-            return Err(self.damaged("ends before the length its head says"));
+            return Err(self.damaged("ends before the length that its head says"));
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// The end of a frame may come in a chunk of its own, behind all that it unpacks to.
+    /// The end of a frame may come in a chunk of its own, after all its bytes.
     #[test]
     fn the_last_bytes_wait_for_the_checksum() {
         let text = b"again and again, ".repeat(20_000);
@@ -189,8 +189,9 @@ mod tests {
             let chunks = [start, checksum].map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
             let len = (start.len() + checksum.len()) as u64;
             let body = StoredBody::from_stream(len, stream::iter(chunks));
-            let body = unpacked(&Key::from_bytes([0; 32]), body, text.len() as u64).unwrap();
-            let pieces: Vec<_> = body.collect().now_or_never().unwrap();
+            let mut body = unpacked(&Key::from_bytes([0; 32]), body, text.len() as u64).unwrap();
+            let pieces = stream::poll_fn(|cx| body.poll_chunk(cx)).collect::<Vec<_>>();
+            let pieces = pieces.now_or_never().unwrap();
             assert_eq!(pieces.iter().all(Result::is_ok), is_whole);
             let read: usize = pieces.iter().flatten().map(Bytes::len).sum();
             assert_eq!(read == text.len(), is_whole);

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use http::HeaderMap;
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
-use super::{MARK, NAME, PIECE, WINDOW_LOG};
+use super::format::{ANNOTATOR, NAME, PIECE, WINDOW_LOG};
 use crate::{
     key::Key,
-    store::{Error, ErrorKind, Result, Writer, turn::yield_now},
+    store::{Error, ErrorKind, Result, Writer, yield_now::yield_now},
 };
 
-/// What the note takes.
-const NOTE: usize = 48;
+/// The size of the annotation.
+const ANNOTATION: usize = 48;
 
 /// Compresses the body of one entry for the writer of the wrapped store.
 pub struct CompressedWriter<W> {
@@ -26,7 +26,7 @@ pub struct CompressedWriter<W> {
 }
 
 enum Stage {
-    /// What came so far, less than a piece.
+    /// The bytes so far, less than a piece.
     First(Vec<u8>),
     AsItIs,
     Packed(Packing),
@@ -38,7 +38,7 @@ impl<W: Writer> CompressedWriter<W> {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        let message = format!("the body of key {} could not be compressed", self.key);
+        let message = format!("cannot compress the body of key {}", self.key);
         Error::new(ErrorKind::Other, NAME, message).with_source(error)
     }
 
@@ -60,7 +60,7 @@ impl<W: Writer> CompressedWriter<W> {
         }
     }
 
-    /// Writes the first piece, of which there is more to come, as it is better kept.
+    /// Writes the first piece of a longer body, compressed if that makes it smaller.
     async fn decide(&mut self, first: Vec<u8>) -> Result<()> {
         self.stage = Stage::AsItIs;
         let packed = Packing::new(self.level, None).and_then(|mut packing| {
@@ -77,7 +77,7 @@ impl<W: Writer> CompressedWriter<W> {
         }
     }
 
-    /// The whole body, of less than a piece, compressed where that is worth it.
+    /// Compresses a whole body of less than a piece, if that makes it smaller.
     fn pack(&self, whole: &[u8]) -> Result<Option<Vec<u8>>> {
         if whole.is_empty() || self.min_len > self.len {
             return Ok(None);
@@ -88,7 +88,7 @@ impl<W: Writer> CompressedWriter<W> {
             Ok(packed)
         });
         let packed = packed.map_err(|error| self.failed(error))?;
-        Ok(is_worth_it(whole.len(), packed.len() + NOTE).then_some(packed))
+        Ok(is_worth_it(whole.len(), packed.len() + ANNOTATION).then_some(packed))
     }
 
     async fn write_packed(&mut self, packed: Vec<u8>) -> Result<()> {
@@ -99,7 +99,8 @@ impl<W: Writer> CompressedWriter<W> {
     }
 }
 
-/// Whether a body of `len` bytes that takes `packed` is to be compressed: reading it costs time, which an eighth is worth.
+/// Whether to compress a body of `len` bytes to `packed`: an eighth is worth the time to decompress
+/// it.
 fn is_worth_it(len: usize, packed: usize) -> bool {
     packed <= len - len / 8
 }
@@ -109,7 +110,7 @@ impl<W: Writer> Writer for CompressedWriter<W> {
     ///
     /// # Errors
     ///
-    /// Where the wrapped store fails, or takes no more.
+    /// If the wrapped store fails or accepts no more.
     async fn write(&mut self, mut chunk: Bytes) -> Result<()> {
         self.len = self.len.saturating_add(chunk.len() as u64);
         if matches!(self.stage, Stage::AsItIs) {
@@ -151,13 +152,17 @@ impl<W: Writer> Writer for CompressedWriter<W> {
             }
         };
         let trailers = if is_packed {
-            Some(MARK.put(trailers, &format!("zstd {}", self.len))?)
-        } else if MARK.is_in(trailers.as_ref()) {
-            Some(MARK.put(trailers, "as-it-is")?)
+            Some(ANNOTATOR.add(trailers, &format!("zstd {}", self.len))?)
+        } else if ANNOTATOR.is_in(trailers.as_ref()) {
+            Some(ANNOTATOR.add(trailers, "as-it-is")?)
         } else {
             trailers
         };
         self.inner.finish(trailers).await
+    }
+
+    async fn abort(self) {
+        self.inner.abort().await;
     }
 }
 
@@ -170,7 +175,7 @@ impl<W> fmt::Debug for CompressedWriter<W> {
     }
 }
 
-/// An encoder of one frame, with a checksum at its end.
+/// An encoder of one frame with a checksum at its end.
 struct Packing(Encoder<'static>);
 
 impl Packing {
@@ -182,7 +187,7 @@ impl Packing {
         Ok(Self(encoder))
     }
 
-    /// Takes `input`, and gives what there is of the frame by now, which may be nothing.
+    /// Takes `input`. Returns the compressed bytes so far, which may be none.
     fn push(&mut self, input: &[u8]) -> io::Result<Vec<u8>> {
         let mut packed = Vec::new();
         let mut input = InBuffer::around(input);
@@ -192,7 +197,7 @@ impl Packing {
         Ok(packed)
     }
 
-    /// All that was taken is part of what `packed` then holds.
+    /// Appends to `packed` all that was taken.
     fn flush(&mut self, packed: &mut Vec<u8>) -> io::Result<()> {
         while self.0.flush(&mut room(packed))? > 0 {}
         Ok(())
@@ -205,7 +210,7 @@ impl Packing {
     }
 }
 
-/// Room behind what is there.
+/// Reserves space at the end.
 fn room(packed: &mut Vec<u8>) -> OutBuffer<'_, Vec<u8>> {
     packed.reserve(PIECE / 8);
     let end = packed.len();

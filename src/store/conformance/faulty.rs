@@ -1,7 +1,7 @@
-//! [`Faulty`]: a store around a store, that fails or hangs where it is told to.
+//! [`Faulty`]: a store around a store that fails or hangs on demand.
 //!
-//! The tests of the cache compile this file too, so that they need no feature for it; it names nothing but the crate's
-//! public items.
+//! The tests of the cache compile this file too, so that they need no feature for it. It uses only
+//! the crate's public items.
 
 use std::{
     fmt,
@@ -31,7 +31,7 @@ use crate::{
 pub enum Operation {
     /// [`Store::get`].
     Get,
-    /// The reading of half a chunk of a body that `get` has returned.
+    /// Reading half a chunk of a body that `get` has returned.
     Body,
     /// [`Store::put`].
     Put,
@@ -55,10 +55,11 @@ pub enum Operation {
     Count,
 }
 
-/// A store that does what the one inside does, until it is told to fail or to hang.
+/// A store that does what the wrapped store does, until it is told to fail or to hang.
 ///
-/// Operations are numbered as they come, so that a test can let the first fail, then the second, and so on, until what it
-/// does no longer has so many. Whatever fails, a cache has to answer every request, and rightly so from then on:
+/// Operations are numbered as they come. A test can let the first one fail, then the second, and so
+/// on, until what it does has no more operations. Whatever fails, a cache must answer every
+/// request, and answer correctly from then on:
 ///
 /// ```
 /// # #[cfg(feature = "memory")] {
@@ -70,7 +71,7 @@ pub enum Operation {
 /// loop {
 ///     let store = Faulty::new(Memory::default());
 ///     store.fail_nth(nth, ErrorKind::Unavailable);
-///     // Here goes what is tested; this stands for it.
+///     // The code under test goes here; this stands for it.
 ///     let failed = store.len().await.is_err();
 ///     assert_eq!(failed, nth == 1);
 ///     if store.operations() < nth {
@@ -101,19 +102,19 @@ struct Plan {
 
 #[derive(Debug, Default)]
 struct Faults {
-    /// Every operation of this kind meets it.
+    /// Every operation of this kind has this fault.
     kind: Option<(Operation, Fault)>,
-    /// The operation of this number meets it, and all behind it do where that is said.
+    /// The operation with this number has this fault, and with `Reach::AllFrom` all later ones.
     number: Option<(usize, Reach, Fault)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// It does nothing, and fails.
+    /// It does nothing and fails.
     Fail(ErrorKind),
-    /// It is done, and fails nevertheless.
+    /// It is done, but fails.
     Lose(ErrorKind),
-    /// It does nothing, and does not end.
+    /// It does nothing and never ends.
     Hang,
 }
 
@@ -124,7 +125,7 @@ enum Reach {
 }
 
 impl<S> Faulty<S> {
-    /// `store`, which does not fail as yet.
+    /// Wraps `store`. Nothing fails at first.
     #[must_use]
     pub fn new(store: S) -> Self {
         Self { inner: store, plan: Arc::default() }
@@ -135,38 +136,39 @@ impl<S> Faulty<S> {
         self.plan.faults().kind = Some((operation, Fault::Fail(kind)));
     }
 
-    /// From now on, no operation of this kind ends. One that has begun so does not go on when the store is
-    /// [healed](Faulty::heal).
+    /// From now on, no operation of this kind ends. An operation that hangs does not continue when
+    /// the store is [healed](Faulty::heal).
     pub fn hang(&self, operation: Operation) {
         self.plan.faults().kind = Some((operation, Fault::Hang));
     }
 
-    /// The `n`-th operation from now on, from 1, does nothing and fails.
+    /// The `n`-th operation from now on, counted from 1, does nothing and fails.
     pub fn fail_nth(&self, n: usize, kind: ErrorKind) {
         self.plan.arrange(n, Reach::One, Fault::Fail(kind));
     }
 
-    /// The `n`-th operation from now on and all behind it fail: the store is down.
+    /// The `n`-th operation from now on and all later ones fail: the store is down.
     pub fn fail_from(&self, n: usize, kind: ErrorKind) {
         self.plan.arrange(n, Reach::AllFrom, Fault::Fail(kind));
     }
 
-    /// The `n`-th operation from now on is done, and fails nevertheless: the answer is lost on its way.
+    /// The `n`-th operation from now on is done, but fails: the answer is lost.
     pub fn lose_nth(&self, n: usize, kind: ErrorKind) {
         self.plan.arrange(n, Reach::One, Fault::Lose(kind));
     }
 
-    /// The `n`-th operation from now on does nothing, and does not end.
+    /// The `n`-th operation from now on does nothing and never ends.
     pub fn hang_nth(&self, n: usize) {
         self.plan.arrange(n, Reach::One, Fault::Hang);
     }
 
-    /// The `n`-th operation from now on and all behind it do nothing, and do not end: the disk hangs.
+    /// The `n`-th operation from now on and all later ones do nothing and never end: the disk
+    /// hangs.
     pub fn hang_from(&self, n: usize) {
         self.plan.arrange(n, Reach::AllFrom, Fault::Hang);
     }
 
-    /// From now on, every operation is pending so many times before it begins.
+    /// From now on, every operation is pending this many times before it begins.
     pub fn wait(&self, times: usize) {
         self.plan.pending.store(times, Ordering::SeqCst);
     }
@@ -177,13 +179,13 @@ impl<S> Faulty<S> {
         (faults.kind, faults.number) = (None, None);
     }
 
-    /// How many operations there have been, failed ones included.
+    /// The number of operations so far, failed ones included.
     #[must_use]
     pub fn operations(&self) -> usize {
         self.plan.done.load(Ordering::SeqCst)
     }
 
-    /// The store inside.
+    /// The wrapped store.
     pub fn inner(&self) -> &S {
         &self.inner
     }
@@ -198,7 +200,7 @@ impl Plan {
         self.faults().number = Some((self.done.load(Ordering::SeqCst) + n, reach, fault));
     }
 
-    /// What the operation that begins now meets.
+    /// The fault of the operation that begins now.
     fn meet(&self, operation: Operation) -> Option<Fault> {
         let faults = self.faults();
         let number = self.done.fetch_add(1, Ordering::SeqCst) + 1;
@@ -211,7 +213,7 @@ impl Plan {
         (number == first || (reach == Reach::AllFrom && number > first)).then_some(fault)
     }
 
-    /// Does `work`, or fails.
+    /// Runs `work`, or fails.
     async fn run<T>(
         &self,
         operation: Operation,
@@ -231,7 +233,7 @@ impl Plan {
     }
 }
 
-/// Pending so many times.
+/// A future that is pending this many times.
 struct Pending(usize);
 
 impl Future for Pending {
@@ -253,7 +255,7 @@ impl<S: fmt::Debug> fmt::Debug for Faulty<S> {
     }
 }
 
-/// Takes the body of one entry of a [`Faulty`] store.
+/// Writes the body of one entry of a [`Faulty`] store.
 pub struct FaultyWriter<W> {
     inner: W,
     plan: Arc<Plan>,
@@ -272,8 +274,11 @@ impl<S: Store> Store for Faulty<S> {
         let found = self.plan.run(Operation::Get, self.inner.get(key)).await?;
         let Some(mut hit) = found else { return Ok(None) };
         let (plan, len) = (self.plan.clone(), hit.body.len());
-        // Of each chunk, half comes, then the fault where there is one, then the rest.
-        let halves = hit.body.flat_map(|chunk| {
+        // Each chunk is split: its first half comes, then the fault if there is one, then its
+        // second half.
+        let mut body = hit.body;
+        let chunks = stream::poll_fn(move |cx| body.poll_chunk(cx));
+        let halves = chunks.flat_map(|chunk| {
             let halves = match chunk {
                 Ok(mut chunk) => {
                     let first = chunk.split_to(chunk.len() / 2);
@@ -351,5 +356,9 @@ impl<W: Writer> Writer for FaultyWriter<W> {
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         let Self { inner, plan } = self;
         plan.run(Operation::Finish, inner.finish(trailers)).await
+    }
+
+    async fn abort(self) {
+        self.inner.abort().await;
     }
 }

@@ -1,11 +1,11 @@
-//! Several handles: to the same data, or to data of their own.
+//! Several handles: to the same data, or to separate data.
 
 use super::{
     super::{Store, Writer},
     support::*,
 };
 
-/// A clone sees what the other wrote, and the other way round; it outlives the handle it came from.
+/// A clone and its original see what the other writes. A clone may outlive its original.
 pub async fn a_clone_is_the_same_store<S: Store>(store: &S) {
     let clone = store.clone();
     same_data(store, &clone).await;
@@ -19,8 +19,8 @@ pub async fn a_clone_is_the_same_store<S: Store>(store: &S) {
     assert!(has(store, "late").await);
 }
 
-/// Two handles that were opened separately on the same data (two connections, two openings of one file) see each
-/// other's finished entries, updates and removals. Not part of [`all`](super::all).
+/// Two handles that were opened separately on the same data (two connections, two openings of one
+/// file) see each other's finished entries, updates and removals. Not part of [`all`](super::all).
 pub async fn shared<A: Store, B: Store>(one: &A, two: &B) {
     same_data(one, two).await;
     same_data(two, one).await;
@@ -46,39 +46,41 @@ async fn same_data<A: Store, B: Store>(one: &A, two: &B) {
     assert!(try_get(two, &key).await.is_none(), "the other must see a removal");
 }
 
-/// Two stores that have nothing to do with each other do not see, count, list, expire or clear each other's entries,
-/// though they use the same keys. Not part of [`all`](super::all): it is for two files, namespaces or databases, and for
-/// two values of a store in memory.
+/// Two separate stores do not see, count, list, expire or clear each other's entries, even under
+/// the same keys. Not part of [`all`](super::all): it is for two files, namespaces or databases,
+/// and for two values of a store in memory.
 pub async fn isolation<A: Store, B: Store>(one: &A, two: &B) {
     let pattern = Pattern::new(1);
     let entry = |name: &str| tagged(name, &["tag"]).with_expires_at(Some(at(-1)));
     store_at(one, &key("same"), entry("one"), "one").await;
     assert!(try_get(two, &key("same")).await.is_none(), "another store's entry is not there");
-    assert_eq!(len(two).await, 0, "another store's entries do not count");
+    assert_len!(two, 0, "another store's entries do not count");
     store_at(two, &key("same"), entry("two"), "two").await;
     pattern.store(two, &key("large"), head("large"), 1 << 20, 100_000).await;
 
     let hit = get(one, &key("same")).await;
     assert_eq!(name_of(&hit.head), "one", "each store must keep its own");
     assert_eq!(read(hit.body).await, b"one", "each store must keep its own");
-    assert_eq!((len(one).await, len(two).await), (1, 2), "each store must count its own");
-    assert_eq!(scan(one).await.len(), 1, "each store must list its own");
+    assert_len!(one, 1, "each store must count its own");
+    assert_len!(two, 2, "each store must count its own");
+    assert_listed!(one, 1, "each store must list its own");
     assert!(!remove(one, &key("large")).await, "another store's entry cannot be removed");
     assert_eq!(remove_tagged(one, "tag").await, 1, "a tag must remove in its own store");
-    assert_eq!(len(two).await, 2, "a tag must not remove in another store");
+    assert_len!(two, 2, "a tag must not remove in another store");
     store_at(one, &key("same"), entry("one"), "one").await;
     assert_eq!(remove_expired(one, NOW).await, 1, "expiry must remove in its own store");
-    assert_eq!(len(two).await, 2, "expiry must not remove in another store");
+    assert_len!(two, 2, "expiry must not remove in another store");
     store_named(one, "one").await;
-    one.clear().await.expect("`clear` must succeed");
-    assert_eq!(len(two).await, 2, "`clear` must not remove in another store");
+    clear(one).await;
+    assert_len!(two, 2, "`clear` must not remove in another store");
     let hit = get(two, &key("same")).await;
     assert_eq!(read(hit.body).await, b"two", "another store's entry must stay as it is");
     pattern.check(get(two, &key("large")).await.body, 1 << 20).await;
 }
 
-/// What was finished before the last handle was dropped is there when `open` opens the same data again, with indexes
-/// and versions that still hold; what was not finished is not. Not part of [`all`](super::all).
+/// Entries that were finished before the last handle was dropped are there when `open` opens the
+/// same data again, with valid indexes and versions. Unfinished entries are not. Not part of
+/// [`all`](super::all).
 pub async fn reopen<S: Store>(open: impl AsyncFn() -> S) {
     let pattern = Pattern::new(1);
     let store = open().await;
@@ -97,7 +99,7 @@ pub async fn reopen<S: Store>(open: impl AsyncFn() -> S) {
     drop(store);
 
     let store = open().await;
-    assert_eq!(len(&store).await, 4, "what was finished must be there, and nothing else");
+    assert_len!(&store, 4, "what was finished must be there, and nothing else");
     assert_eq!(size(&store).await, size_before, "the size must be what it was");
     assert!(!has(&store, "removed").await && !has(&store, "unfinished").await);
     pattern.check(get(&store, &key("large")).await.body, 2 << 20).await;

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{entry::Head, key::Key, time::Timestamp};
 
-/// Every part of a head comes back: status, version, method, URL, times, tags, and every header line in order, with
-/// repeats, empty values and values that are not UTF-8.
+/// Every part of a head comes back: status, version, method, URL, times, tags, and every header
+/// line in order, including repeated lines, empty values and values that are not UTF-8.
 pub async fn heads_come_back_exactly<S: Store>(store: &S) {
     let heads: Vec<_> = heads().collect();
     for (number, head) in heads.iter().enumerate() {
@@ -25,7 +25,7 @@ pub async fn heads_come_back_exactly<S: Store>(store: &S) {
         let lines = |head: &Head| -> Vec<_> {
             head.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect()
         };
-        // Two maps are equal with their names in another order; the order counts here.
+        // Maps are equal even if their names are in another order, but the order matters here.
         assert_eq!(lines(&hit.head), lines(&head), "the header lines of {url} must come back");
         assert_eq!(*hit.head, head, "the head of {url} must come back");
         assert_eq!(read(hit.body).await, b"a body", "the body of {url} must come back");
@@ -107,8 +107,8 @@ fn many_lines() -> HeaderMap {
     map
 }
 
-/// Bodies come back byte by byte, whatever their length and the chunks they were written in; the lengths lie around
-/// those at which stores change how they keep a body.
+/// Bodies come back byte by byte, whatever their length and chunks. The lengths are around those at
+/// which stores change how they keep a body.
 pub async fn bodies_of_every_length_come_back<S: Store>(store: &S) {
     const KIB: u64 = 1 << 10;
     let edges = [4 * KIB, 32 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB];
@@ -140,8 +140,8 @@ pub async fn many_tiny_chunks_are_one_body<S: Store>(store: &S) {
     pattern.check(get(store, &key).await.body, offset).await;
 }
 
-/// An empty chunk adds nothing, wherever it stands.
-pub async fn empty_chunks_are_nothing<S: Store>(store: &S) {
+/// An empty chunk adds nothing, at any position.
+pub async fn empty_chunks_add_nothing<S: Store>(store: &S) {
     for (name, chunks) in
         [("only", &["", ""][..]), ("around", &["", "one", "", "", "two", ""]), ("none", &[])]
     {
@@ -157,7 +157,7 @@ pub async fn empty_chunks_are_nothing<S: Store>(store: &S) {
     }
 }
 
-/// A body of 64 MiB comes back; it is written and read in pieces, so that the suite itself never holds it.
+/// A body of 64 MiB comes back. It is written and read in pieces, so that the suite never holds it.
 pub async fn a_body_of_64_mib_comes_back<S: Store>(store: &S) {
     const LEN: u64 = 64 << 20;
     let key = key("large");
@@ -168,7 +168,7 @@ pub async fn a_body_of_64_mib_comes_back<S: Store>(store: &S) {
     pattern.check(hit.body, LEN).await;
 }
 
-/// Trailers come back with the head, behind an empty body as well as behind a large one.
+/// Trailers come back with the head, after an empty body and after a large one.
 pub async fn trailers_come_back<S: Store>(store: &S) {
     let pattern = Pattern::new(3);
     for len in [0, 5, 300_000] {
@@ -186,9 +186,9 @@ pub async fn trailers_come_back<S: Store>(store: &S) {
     assert_eq!(hit.head.trailers(), None, "where no trailers were, none come back");
 }
 
-/// What a `Content-Length` says is a header line like any other: the network may lie, and the answer to a `HEAD` has
-/// one without a body.
-pub async fn a_content_length_is_not_believed<S: Store>(store: &S) {
+/// `Content-Length` is a header line like any other: the network may be wrong, and the response to
+/// a `HEAD` has one without a body.
+pub async fn content_length_is_ignored<S: Store>(store: &S) {
     for length in ["0", "2", "100000", "70000000", "18446744073709551615", "many", "-1"] {
         let mut headers = HeaderMap::new();
         headers.insert("content-length", HeaderValue::from_static(length));
@@ -207,9 +207,9 @@ pub async fn a_content_length_is_not_believed<S: Store>(store: &S) {
     }
 }
 
-/// A head that comes from another entry, with that one's length and trailers, stands before the body that was written
-/// behind it.
-pub async fn what_a_head_says_of_another_body_is_not_believed<S: Store>(store: &S) {
+/// A head from another entry, with the length and trailers of that entry, gets those of the body
+/// that is written after it.
+pub async fn length_and_trailers_of_another_body_are_ignored<S: Store>(store: &S) {
     let key = key("copied");
     store_at(store, &key, head("copied").seal(99, Some(odd_lines())), "three").await;
     let hit = get(store, &key).await;
@@ -218,7 +218,7 @@ pub async fn what_a_head_says_of_another_body_is_not_believed<S: Store>(store: &
     assert_eq!(read(hit.body).await, b"three");
 }
 
-/// Every bit of a key counts, and any bytes are a key.
+/// Every bit of a key counts, and any 32 bytes are a key.
 pub async fn keys_that_differ_in_one_bit_are_different<S: Store>(store: &S) {
     let one_bit = (0..256).map(|bit| {
         let mut bytes = [0; 32];
@@ -230,7 +230,7 @@ pub async fn keys_that_differ_in_one_bit_are_different<S: Store>(store: &S) {
     for key in &keys {
         store_at(store, key, head("key"), key.to_string()).await;
     }
-    assert_eq!(len(store).await, keys.len() as u64, "each key must be an entry");
+    assert_len!(store, keys.len() as u64, "each key must be an entry");
     for key in &keys {
         let body = read(get(store, key).await.body).await;
         assert_eq!(body, key.to_string().as_bytes(), "each key must have its own entry");

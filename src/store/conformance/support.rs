@@ -1,4 +1,4 @@
-//! What the cases have in common: heads, bodies by pattern, and short ways to write and read.
+//! Shared by the cases: heads, patterned bodies, and short ways to write and read.
 
 use std::{
     future::{Future, poll_fn},
@@ -8,16 +8,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method, Response};
 
-use super::super::{Hit, Scanned, Store, StoredBody, Version, Writer};
+use super::super::{ErrorKind, Hit, Result, Scanned, Store, StoredBody, Version, Writer};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
-/// 2100-01-01. Far ahead, so that a server that expires entries by its own clock keeps these.
+/// 2100-01-01: far ahead, so that a server that expires entries by its own clock keeps these.
 pub(super) const NOW: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 
-/// `millis` after [`NOW`], or before.
+/// `millis` after [`NOW`], or before it.
 pub(super) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(NOW.as_millis().saturating_add_signed(millis))
 }
@@ -26,7 +26,7 @@ pub(super) fn key(name: impl AsRef<[u8]>) -> Key {
     Key::digest(name)
 }
 
-/// A plain head, with `name` in its URL and in one of its lines.
+/// A plain head, with `name` in its URL and in a header.
 pub(super) fn head(name: &str) -> Head {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
@@ -48,7 +48,7 @@ pub(super) fn expiring(name: &str, expires_at: Timestamp) -> Head {
     head(name).with_expires_at(Some(expires_at))
 }
 
-/// The `x-name` line of a head, by which cases tell whose it is.
+/// The `x-name` header, by which cases identify a head.
 pub(super) fn name_of(head: &Head) -> &str {
     head.headers().get("x-name").and_then(|name| name.to_str().ok()).unwrap_or("(no x-name)")
 }
@@ -100,17 +100,62 @@ pub(super) async fn remove_tagged<S: Store>(store: &S, tag: &str) -> u64 {
     store.remove_tagged(tag).await.expect("`remove_tagged` must answer")
 }
 
-pub(super) async fn len<S: Store>(store: &S) -> u64 {
-    store.len().await.expect("`len` must answer")
+/// Returns `None` if the store does not implement the operation.
+fn supported<T>(outcome: Result<T>, method: &str) -> Option<T> {
+    match outcome {
+        Ok(value) => Some(value),
+        Err(error) if error.kind() == ErrorKind::Unsupported => None,
+        Err(error) => panic!("`{method}` must answer: {error:#}"),
+    }
 }
 
-pub(super) async fn size<S: Store>(store: &S) -> u64 {
-    store.size_bytes().await.expect("`size_bytes` must answer")
+pub(super) async fn len<S: Store>(store: &S) -> Option<u64> {
+    supported(store.len().await, "len")
 }
 
-pub(super) async fn scan<S: Store>(store: &S) -> Vec<Scanned> {
-    let items: Vec<_> = store.scan().collect().await;
-    items.into_iter().map(|item| item.expect("a scan of sound entries has no errors")).collect()
+/// Checks the number of entries, if the store implements `len`.
+macro_rules! assert_len {
+    ($store:expr, $expected:expr $(, $($message:tt)+)?) => {
+        if let Some(len) = $crate::store::conformance::support::len($store).await {
+            assert_eq!(len, $expected $(, $($message)+)?);
+        }
+    };
+}
+
+/// Checks the number of items of a scan, if the store implements `scan`.
+macro_rules! assert_listed {
+    ($store:expr, $expected:expr, $($message:tt)+) => {
+        if let Some(listed) = $crate::store::conformance::support::scan($store).await {
+            assert_eq!(listed.len(), $expected, $($message)+);
+        }
+    };
+}
+
+pub(super) use {assert_len, assert_listed};
+
+pub(super) async fn size<S: Store>(store: &S) -> Option<u64> {
+    supported(store.size_bytes().await, "size_bytes")
+}
+
+/// Clears the store. Returns `false` if the store does not implement it.
+pub(super) async fn clear<S: Store>(store: &S) -> bool {
+    supported(store.clear().await, "clear").is_some()
+}
+
+pub(super) async fn scan<S: Store>(store: &S) -> Option<Vec<Scanned>> {
+    let items: Result<Vec<_>> = store.scan().try_collect().await;
+    supported(items, "scan")
+}
+
+/// The methods with a default that the store, which is empty, does not implement.
+pub(super) async fn unsupported<S: Store>(store: &S) -> Vec<&'static str> {
+    let supported = [
+        ("clear", clear(store).await),
+        ("scan", scan(store).await.is_some()),
+        ("len", len(store).await.is_some()),
+        ("size_bytes", size(store).await.is_some()),
+    ];
+    supported.into_iter().filter(|(_, is_there)| !is_there).map(|(method, _)| method).collect()
 }
 
 pub(super) async fn read(body: StoredBody) -> Vec<u8> {
@@ -120,18 +165,18 @@ pub(super) async fn read(body: StoredBody) -> Vec<u8> {
     read
 }
 
-/// The whole body, or `None` where reading it failed.
+/// Reads the whole body. Returns `None` if that fails.
 pub(super) async fn try_read(mut body: StoredBody) -> Option<Vec<u8>> {
     let mut read = Vec::new();
-    while let Some(chunk) = body.next().await {
+    while let Some(chunk) = body.chunk().await {
         read.extend_from_slice(&chunk.ok()?);
         yield_now().await;
     }
     Some(read)
 }
 
-/// Polls `future` so often, and drops it.
-pub(super) async fn give_up<F: Future>(future: F, polls: usize) {
+/// Polls `future` this many times, and drops it.
+pub(super) async fn abandon<F: Future>(future: F, polls: usize) {
     let mut future = pin!(future);
     for _ in 0..polls {
         if poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await {
@@ -141,7 +186,7 @@ pub(super) async fn give_up<F: Future>(future: F, polls: usize) {
     }
 }
 
-/// Gives those that run beside this case a turn, so that their steps mix.
+/// Lets the other futures of this case run, so that their steps mix.
 pub(super) async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
@@ -154,17 +199,19 @@ pub(super) async fn yield_now() {
     .await;
 }
 
-/// The bytes of a body of any length, each known by its position, so that a large body can be judged in pieces.
+/// The bytes of a body of any length. Each is known by its position, so that a large body can be
+/// checked in pieces.
 pub(super) struct Pattern {
     block: Vec<u8>,
 }
 
 impl Pattern {
-    /// A prime: no store's chunks begin at the same place of the block, so none can be taken for another.
+    /// A prime: chunks of a store never begin at the same position of the block, so that no two
+    /// look alike.
     const PERIOD: usize = 65_521;
 
-    /// A pattern that differs from that of every other seed: noise for odd ones, half of which can be told for even ones,
-    /// so that a store which compresses does so.
+    /// Creates a pattern that differs for every seed. Odd seeds give noise. Even seeds give half as
+    /// much entropy, so that a store that compresses does so.
     pub(super) fn new(seed: u64) -> Self {
         let mut state = seed;
         let mask = if seed.is_multiple_of(2) { 0x0f } else { 0xff };
@@ -178,7 +225,7 @@ impl Pattern {
         Self { block: block.flatten().map(|byte| byte & mask).take(Self::PERIOD).collect() }
     }
 
-    /// `len` bytes that nothing makes smaller.
+    /// `len` bytes that cannot be compressed.
     pub(super) fn noise(len: u64) -> Bytes {
         let blocks = (0..).map(|number| Self::new(2 * number + 1).block);
         blocks.flatten().take(len as usize).collect()
@@ -191,7 +238,7 @@ impl Pattern {
         bytes.into()
     }
 
-    /// Whether `bytes` are those from `offset` on.
+    /// Whether `bytes` are the pattern from `offset` on.
     pub(super) fn matches(&self, offset: u64, bytes: &[u8]) -> bool {
         let mut matches = true;
         self.pieces(offset, bytes.len(), |at, piece| {
@@ -238,11 +285,11 @@ impl Pattern {
         }
     }
 
-    /// Reads `body` to its end, chunk by chunk; it must be the first `len` bytes of the pattern.
+    /// Reads `body` to its end, chunk by chunk. It must be the first `len` bytes of the pattern.
     pub(super) async fn check(&self, mut body: StoredBody, len: u64) {
         assert_eq!(body.len(), len, "a body's `len` must be its length before it is read");
         let mut offset = 0;
-        while let Some(chunk) = body.next().await {
+        while let Some(chunk) = body.chunk().await {
             let chunk = chunk.expect("a body that nobody touches must be read to its end");
             assert!(!chunk.is_empty(), "a body yields no empty chunks");
             assert!(

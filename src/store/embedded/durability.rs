@@ -1,24 +1,27 @@
-//! When what was written is safe from a power cut.
+//! When written data is safe from a power cut.
 
 use std::time::Duration;
 
-/// When what was written is safe from a power cut. A crash of the process alone, `kill -9` included, loses the same or
-/// less. Neither ever damages the file. What is lost may be a removal: what was removed is there again then. (A disk that
-/// is full or fails while the process lives brings nothing back.)
+/// When written data is safe from a power cut.
+///
+/// A crash of the process alone, such as `kill -9`, loses the same data or less. Neither damages
+/// the file. A lost change may be a removal: the removed entry is then there again. A disk that is
+/// full or fails while the process lives brings no removed entry back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Writes are acknowledged when every reader of this process sees them, and synced to the disk together: at least
-    /// this often while something is unsynced, and sooner where much was written. At most what was written in the last
-    /// such while is lost. `Duration::ZERO` syncs after every group of writes, behind the acknowledgement.
+    /// A write is acknowledged when every reader of this process sees it. Writes are synced to the
+    /// disk together, at this interval while anything is unsynced, and sooner after many bytes. A
+    /// power cut loses at most the writes of the last interval. `Duration::ZERO` syncs after every
+    /// group of writes, after the acknowledgement.
     Every(Duration),
-    /// Writes are acknowledged when they are synced; those that arrive together share one sync. A write then takes as
-    /// long as the disk takes to sync, once or twice.
+    /// A write is acknowledged when it is synced. Writes that arrive together share one sync. A
+    /// write takes as long as the disk needs for one or two syncs.
     EachCommit,
 }
 
 impl Default for Durability {
-    /// `Every` half a second.
+    /// Half a second.
     fn default() -> Self {
         Self::Every(Duration::from_millis(500))
     }

@@ -1,7 +1,8 @@
-//! What a failure meant, for those to whom it is told later or more than once: an [`Error`] cannot be cloned.
+//! A failure that is reported later or more than once. An [`Error`] cannot be cloned.
 
 use crate::store::{Error, ErrorKind};
 
+/// What an [`Error`] said, with its sources in the message.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Failure {
     kind: ErrorKind,
@@ -19,7 +20,7 @@ impl Failure {
     }
 
     pub(in crate::store) fn of(error: &Error) -> Self {
-        let text = error.to_string();
+        let text = format!("{error:#}");
         let own = text.strip_prefix(error.store()).and_then(|text| text.strip_prefix(": "));
         Self::new(error.kind(), error.store(), own.unwrap_or(&text))
     }
@@ -38,7 +39,7 @@ impl Failure {
         Error::new(self.kind, self.store, self.message.clone())
     }
 
-    /// The same for one who only reads.
+    /// The same failure, for a reader.
     #[cfg(feature = "redb")]
     pub(in crate::store) fn as_unavailable(&self) -> Error {
         Error::new(ErrorKind::Unavailable, self.store, self.message.clone())

@@ -1,26 +1,28 @@
-//! Bodies that are being read: their chunks are not collected before the last reader has gone.
+//! Leases on bodies that are being read. The chunks of a body are not removed before its last
+//! reader is gone.
 //!
-//! Were a snapshot of the file held open for a reader instead, no page that is freed meanwhile could be used again: one
-//! client that stops reading would make the file grow by all that is written.
+//! Holding a snapshot of the file for each reader would do as well, but then no freed page could be
+//! reused: one client that stops reading would make the file grow by everything that is written.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// The leases of all readers of a file.
 pub(in crate::store) struct Leases {
     state: Mutex<State>,
-    /// Says that what could not be collected can be now.
+    /// Reports that a body that could not be collected can be collected now.
     collect: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
 struct State {
-    /// How many readers a body has.
+    /// The number of readers of each body.
     held: HashMap<u64, usize>,
-    /// Bodies that were passed over for their readers.
+    /// Bodies that were not collected because of their readers.
     waiting: HashSet<u64>,
-    /// Bodies of which chunks were removed in the last transaction, which may not be committed yet.
+    /// Bodies whose chunks the last transaction removed. It may not be committed yet.
     collecting: HashSet<u64>,
 }
 
@@ -33,7 +35,7 @@ impl Leases {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the chunks of body `id`; `None` where they are being removed already.
+    /// Keeps the chunks of body `id`. Returns `None` if they are being removed already.
     pub(in crate::store) fn take(self: &Arc<Self>, id: u64) -> Option<Lease> {
         let mut state = self.lock();
         if state.collecting.contains(&id) {
@@ -43,12 +45,13 @@ impl Leases {
         Some(Lease { leases: self.clone(), id })
     }
 
-    /// A transaction begins to collect; those before it have ended.
+    /// A transaction begins to collect. All earlier ones have ended.
     pub(in crate::store) fn begin_collecting(&self) {
         self.lock().collecting.clear();
     }
 
-    /// Whether the chunks of body `id` may be removed; nobody can take a lease on it from then on.
+    /// Whether the chunks of body `id` may be removed. If so, nobody can take a lease on it any
+    /// more.
     pub(in crate::store) fn may_collect(&self, id: u64) -> bool {
         let mut state = self.lock();
         if state.held.contains_key(&id) {
@@ -59,7 +62,7 @@ impl Leases {
         true
     }
 
-    /// Whether nobody reads body `id`. Where somebody does, the last to go says so.
+    /// Whether body `id` has no reader. If it has one, the last reader to leave reports it.
     #[cfg(feature = "sqlite")]
     pub(in crate::store) fn is_free(&self, id: u64) -> bool {
         let mut state = self.lock();
@@ -71,7 +74,7 @@ impl Leases {
     }
 }
 
-/// A reader's hold on the chunks of a body.
+/// Keeps the chunks of a body while it is read.
 pub(in crate::store) struct Lease {
     leases: Arc<Leases>,
     id: u64,
@@ -88,7 +91,7 @@ impl Drop for Lease {
         }
         state.held.remove(&self.id);
         if state.waiting.remove(&self.id) {
-            // Where the writer thread has ended, the next opening of the file collects.
+            // If the writer thread has ended, the next opening of the file collects the body.
             (self.leases.collect)();
         }
     }

@@ -1,4 +1,4 @@
-//! A thread of the store's own that reads.
+//! A thread of the store that reads.
 
 use std::{
     sync::{OnceLock, mpsc},
@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 use super::task::{Task, queued};
 use crate::store::Result;
 
-/// The thread that reads the chunks of large bodies, all of them: it is started with the first.
+/// The thread that reads the chunks of all large bodies. It starts with the first of them.
 ///
-/// Pages that are read stay in the engine's cache, and memory that one thread has taken from the allocator and another
-/// gave back is of little use to a third. On tokio's blocking threads, which take turns, a large body would make the
-/// process grow by the size of the cache for each of them. One thread reads as fast as a disk gives what is asked for
-/// piece by piece.
+/// Pages that are read stay in the engine's cache, and an allocator cannot well reuse memory that
+/// one thread allocated and another freed. On tokio's blocking threads, which take turns, a large
+/// body would make the process grow by the size of that cache for each thread. One thread reads as
+/// fast as a disk delivers a body that is requested piece by piece.
 pub(in crate::store) struct Reader {
     store: &'static str,
     jobs: OnceLock<Option<mpsc::Sender<Job>>>,
@@ -33,7 +33,7 @@ impl Reader {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Task<T> {
         let (result, task) = oneshot::channel();
-        // Who asked may have gone away meanwhile.
+        // The caller may be gone.
         let job: Job = Box::new(move || drop(result.send(work())));
         match self.jobs.get_or_init(|| start(self.store)) {
             Some(jobs) => match jobs.send(job) {
@@ -46,7 +46,7 @@ impl Reader {
     }
 }
 
-/// `None` where there are no threads to be had; then who asks reads.
+/// Returns `None` if no thread can be started. The caller then reads itself.
 fn start(store: &'static str) -> Option<mpsc::Sender<Job>> {
     let (jobs, queue) = mpsc::channel::<Job>();
     let reading = thread::Builder::new().name(format!("larder-{store}-read"));

@@ -1,4 +1,5 @@
-//! Where reading waits for the disk: on tokio's blocking threads, on a thread of the store's own, or in place.
+//! Runs reads that may wait for the disk: on tokio's blocking threads, on a thread of the store, or
+//! in place.
 
 use std::{
     pin::Pin,
@@ -11,7 +12,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::store::{Error, ErrorKind, Result};
 
-/// Work that runs elsewhere, or what it came to.
+/// Work that runs elsewhere, or its result.
 pub(in crate::store) struct Task<T> {
     /// The name of the store, for errors.
     store: &'static str,
@@ -25,7 +26,7 @@ enum State<T> {
     Done(Option<Result<T>>),
 }
 
-/// Runs `work` where it may wait for the disk. Outside of a tokio runtime that is here.
+/// Runs `work` on a blocking thread. Outside of a tokio runtime, runs it in place.
 pub(in crate::store) fn off<T: Send + 'static>(
     store: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -41,7 +42,7 @@ pub(in crate::store) fn here<T>(store: &'static str, work: impl FnOnce() -> Resu
     Task { store, state: State::Done(Some(work())) }
 }
 
-/// The result of work that was given to a thread of the store's own.
+/// The result of work that a thread of the store runs.
 #[cfg(feature = "redb")]
 pub(in crate::store) fn queued<T>(
     store: &'static str,
@@ -59,7 +60,7 @@ impl<T> Future for Task<T> {
         match &mut self.state {
             State::Running(task) => {
                 Poll::Ready(ready!(Pin::new(task).poll(cx)).unwrap_or_else(|error| {
-                    let lost = lost("the runtime shut down while the store was being read");
+                    let lost = lost("the tokio runtime shut down during a read");
                     Err(lost.with_source(error))
                 }))
             }
@@ -75,5 +76,5 @@ impl<T> Future for Task<T> {
     }
 }
 
-// Nothing in it is pinned: the result is handed out by value.
+// Nothing in it is pinned: the result is returned by value.
 impl<T> Unpin for Task<T> {}

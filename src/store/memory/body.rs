@@ -1,4 +1,4 @@
-//! Bodies in memory of their own: how they are gathered, and how they are handed out.
+//! Bodies in memory of exactly their size: how they are collected, and how they are read.
 
 use std::{
     pin::Pin,
@@ -13,18 +13,18 @@ use http::header::CONTENT_LENGTH;
 use super::super::{Result, StoredBody};
 use crate::entry::Head;
 
-/// How much of a body is gathered in one piece. Large enough that most bodies are one piece and that handing out the
-/// next costs nothing in comparison; small enough that what is reserved on the word of a `Content-Length`, and what is
-/// copied when a body of unknown length ends, does not matter.
+/// The size of a segment of a body. It is large enough that most bodies are one segment and that
+/// the cost of the next one does not matter. It is small enough that the reservation for a
+/// `Content-Length`, and the copy at the end of a body of unknown length, do not matter.
 pub(super) const SEGMENT: usize = 256 << 10;
 
-/// What a piece takes beside its bytes: a handle, a count with an owner, and two allocations.
+/// What a segment takes beside its bytes: a handle, a counter with an owner, and two allocations.
 const SEGMENT_OVERHEAD: u64 = size_of::<Bytes>() as u64 + 64;
 
-/// A body that is kept.
+/// A stored body.
 #[derive(Clone)]
 pub(super) enum Body {
-    /// In one piece, which is handed out as it is.
+    /// In one segment, which a hit returns without a copy.
     Whole(Bytes),
     Segments(Arc<[Bytes]>),
 }
@@ -32,7 +32,7 @@ pub(super) enum Body {
 impl Body {
     pub(super) const EMPTY: Self = Self::Whole(Bytes::new());
 
-    /// What the body takes, with all that holds it together.
+    /// The memory that the body takes.
     pub(super) fn size(&self) -> u64 {
         let segments = match self {
             Self::Whole(bytes) => std::slice::from_ref(bytes),
@@ -68,14 +68,14 @@ impl Stream for Segments {
 
 /// A body that is being written.
 ///
-/// It is never concatenated: that would hold all of it twice. Chunks are copied into segments, so that many small ones
-/// do not keep a network buffer each, and full segments are left alone.
+/// It is never concatenated, which would hold all of it twice. Chunks are copied into segments, so
+/// that many small ones do not keep a network buffer each. Full segments are not touched again.
 #[derive(Default)]
 pub(super) struct Gather {
     full: Vec<Bytes>,
     open: Vec<u8>,
-    /// What is still to come by the head's `Content-Length`, or nothing. The network may lie, so it is only ever a
-    /// hint for a reservation of at most one segment.
+    /// The rest of the `Content-Length`, or zero. The header may be wrong, so it is only a hint for
+    /// reserving at most one segment.
     expected: u64,
 }
 
@@ -89,7 +89,7 @@ impl Gather {
     pub(super) fn push(&mut self, mut chunk: &[u8]) {
         while !chunk.is_empty() {
             if self.open.is_empty() && chunk.len() >= SEGMENT {
-                // Its length is known, and the caller had no trouble with that much in one piece either.
+                // Its length is known, and the caller held that much in one piece as well.
                 self.expected = self.expected.saturating_sub(chunk.len() as u64);
                 self.full.push(exact(chunk.into()));
                 return;
@@ -105,8 +105,8 @@ impl Gather {
         }
     }
 
-    /// Makes room for `additional` bytes in the open segment: all that is expected, else twice what there is, and never
-    /// more than a segment takes.
+    /// Reserves `additional` bytes in the open segment: all that is expected, else twice the
+    /// current size, and never more than a segment.
     fn reserve(&mut self, additional: usize) {
         let needed = self.open.len() + additional;
         if needed <= self.open.capacity() {
@@ -137,7 +137,8 @@ impl Gather {
     }
 }
 
-/// Memory of exactly this size. Not `Bytes::from`: that would allocate its count at the first clone, which is a hit.
+/// Memory of exactly this size. `Bytes::from` would allocate its counter at the first clone, which
+/// is a hit.
 pub(super) fn exact(bytes: Box<[u8]>) -> Bytes {
     Bytes::from_owner(bytes)
 }

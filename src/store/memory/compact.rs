@@ -1,19 +1,20 @@
-//! Heads in memory of their own. A header value off the network is a slice of the connection's read buffer: kept as it
-//! is, a line of ten bytes would hold on to ten or a hundred kilobytes that no one counts.
+//! Heads in memory of their own. A header value from the network is a slice of the connection's
+//! read buffer: a value of ten bytes would keep ten or a hundred kilobytes alive that nobody
+//! counts.
 
 use http::{HeaderMap, HeaderValue, header::MaxSizeReached};
 
 use super::body::exact;
 use crate::entry::Head;
 
-/// The same head with nothing of the memory that it came in.
+/// Returns the same head without the memory that it arrived in.
 pub(super) fn compact(head: Head) -> Head {
     head.map_fields(map)
 }
 
-/// The same lines in the same order, all values in one piece of memory.
+/// Returns the same lines in the same order, with all values in one allocation.
 pub(super) fn map(map: &HeaderMap) -> HeaderMap {
-    // There is nothing to reach the limit of a map with that was not in a map already.
+    // The copy cannot exceed a limit that the original map kept.
     rebuild(map).unwrap_or_else(|_| map.clone())
 }
 

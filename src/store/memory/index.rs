@@ -1,5 +1,5 @@
-//! Which entries there are, when they expire and which tags they carry: rows of numbers, for entries that are found by
-//! something else than their key.
+//! The indexes of the table: keys, expiries and tags, for entries that are found by something else
+//! than their key.
 
 use std::{
     collections::{BTreeSet, hash_map::RandomState},
@@ -7,29 +7,32 @@ use std::{
     ops::Bound,
 };
 
-use super::{super::Version, table::Entry};
+use super::super::Version;
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 const FIRST: Key = Key::from_bytes([0; 32]);
 const LAST: Key = Key::from_bytes([0xff; 32]);
 
-/// Has one row of `keys` for each entry, one of `expiries` where it expires, and one of `tags` for each of its tags.
+/// One row of `keys` for each entry, one row of `expiries` if it expires, and one row of `tags` for
+/// each tag.
 #[derive(Default)]
 pub(super) struct Index {
     keys: BTreeSet<Key>,
     expiries: BTreeSet<(Timestamp, Key)>,
-    /// A tag as its hash: rows of one size that are compared as numbers. Whoever reads them asks the head whether it is
-    /// the tag in question or another with the same hash; the hash's seed is random, so that nobody can make many.
+    /// A tag is stored as its hash, so that rows have one size and compare as numbers. The reader
+    /// checks the head, since two tags may have the same hash. The seed of the hash is random, so
+    /// that nobody can cause many collisions.
     tags: BTreeSet<(u64, Key)>,
     hasher: RandomState,
     version: u64,
-    /// How many rows of tags have been asked for.
+    /// How many rows of tags were requested.
     #[cfg(test)]
     pub(super) asked: std::cell::Cell<u64>,
 }
 
 impl Index {
-    /// What the rows for `head` take. A B-tree that is filled in order is half empty, and has its nodes' links besides.
+    /// The memory of the rows for `head`. A B-tree that is filled in order is half empty, and has
+    /// links too.
     pub(super) fn size(head: &Head) -> u64 {
         const fn row<T>() -> u64 {
             size_of::<T>() as u64 * 5 / 2
@@ -42,29 +45,6 @@ impl Index {
     pub(super) fn next_version(&mut self) -> Version {
         self.version += 1;
         Version::new(self.version)
-    }
-
-    /// Follows a write of `head` under `key` as `version`, for which the table has let go of `gone`. That may include
-    /// what was written.
-    pub(super) fn settle(
-        &mut self,
-        key: &Key,
-        head: &Head,
-        version: Version,
-        gone: &[(Key, Entry)],
-    ) {
-        let mut kept = true;
-        // First what has gone: the entry that was replaced may have had the same rows as the new one.
-        for (key, entry) in gone {
-            if entry.version == version {
-                kept = false;
-            } else {
-                self.remove(key, &entry.head);
-            }
-        }
-        if kept {
-            self.insert(key, head);
-        }
     }
 
     pub(super) fn insert(&mut self, key: &Key, head: &Head) {
@@ -85,18 +65,19 @@ impl Index {
         }
     }
 
-    /// Takes out the row of some entry.
+    /// Removes and returns one key.
     pub(super) fn pop(&mut self) -> Option<Key> {
         self.keys.pop_first()
     }
 
-    /// Takes out the row of the entry that expires first, if that is at or before `now`.
+    /// Removes and returns the key that expires first, if that is at or before `now`.
     pub(super) fn pop_expired(&mut self, now: Timestamp) -> Option<Key> {
         self.expiries.first().filter(|(expires_at, _)| *expires_at <= now)?;
         self.expiries.pop_first().map(|(_, key)| key)
     }
 
-    /// The first key behind `after` that has a row for `tag`, or for a tag with the same hash.
+    /// Returns the first key after `after` that has a row for `tag`, or for another tag with the
+    /// same hash.
     pub(super) fn tagged(&self, tag: &str, after: Option<Key>) -> Option<Key> {
         #[cfg(test)]
         self.asked.set(self.asked.get() + 1);
@@ -108,7 +89,7 @@ impl Index {
         self.tags.range((from, Bound::Included((hash, LAST)))).next().map(|(_, key)| *key)
     }
 
-    /// Up to `len` keys behind `from`, in order.
+    /// Returns up to `len` keys from `from` on, in order.
     pub(super) fn page(&self, from: Bound<Key>, len: usize) -> Vec<Key> {
         self.keys.range((from, Bound::Unbounded)).take(len).copied().collect()
     }

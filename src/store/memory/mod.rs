@@ -1,27 +1,32 @@
 //! [`Memory`]: entries as values in this process, bounded by bytes.
 //!
-//! * **Durability**: none; the last handle that is dropped takes everything with it. Another process sees nothing.
-//! * **Atomicity**: an entry becomes visible as one value, and what readers hold is never changed. A body that is being
-//!   read stays whole in memory until its reader is gone, replaced or evicted in the meantime or not.
-//! * **Expiry**: an expired entry stays until it is removed, replaced or evicted; the store reads no clock.
-//! * **Reads** take one shard's lock, shared, for a lookup. Nothing is decoded or copied: a hit is a clone of an [`Arc`]
-//!   and of a [`Bytes`](bytes::Bytes); only a body of more than one segment (256 KiB) costs one small allocation.
-//! * **Writes** go one after another through the lock that keeps entries and indexes together; bodies are gathered
-//!   outside of it, each in its own writer.
+//! * **Durability**: none. Dropping the last handle drops every entry. Other processes see nothing.
+//! * **Atomicity**: an entry becomes visible as one value, and values that readers hold never
+//!   change. A body that is being read stays in memory until its reader is gone, even if the entry
+//!   is replaced or evicted.
+//! * **Expiry**: an expired entry stays until it is removed, replaced or evicted. The store reads
+//!   no clock.
+//! * **Reads** take a shared lock on one shard for a lookup. Nothing is decoded or copied: a hit
+//!   clones an [`Arc`] and a [`Bytes`](bytes::Bytes). Only a body of several segments (of 256 KiB)
+//!   costs one small allocation.
+//! * **Writes** take turns on the lock that keeps entries and indexes consistent. Each writer
+//!   collects its body outside of that lock.
 //!
 //! # What is counted
 //!
-//! The bound is on the weight of the entries: heads, bodies, trailers, index rows and slots of the table, with less than
-//! 2 % of the capacity set aside for what the table remembers of entries that have gone. So that this is also what is
-//! held, nothing of the caller's memory is kept: a header line or a chunk that was sliced from a network buffer would
-//! keep all of that buffer alive, so both are copied into memory of exactly their size. A body is in memory once, in
-//! segments of at most 256 KiB unless it came in larger chunks, and there is never a second copy of the whole. Not
-//! counted are the bodies of writers that have not finished, and what readers hold of entries that have gone.
+//! The limit bounds the weight of the entries: heads, bodies, trailers, index rows and table slots.
+//! Less than 2 % of the capacity is reserved for what the table remembers of evicted entries. To
+//! make the count true, the store keeps no memory of its caller: a header value or a chunk that is
+//! a slice of a network buffer would keep the whole buffer alive, so both are copied into memory of
+//! exactly their size. A body is in memory once, in segments of at most 256 KiB unless it arrived
+//! in larger chunks, and there is never a second copy of the whole. Two things are not counted: the
+//! bodies of unfinished writers, and what readers hold of entries that are gone.
 //!
 //! # Eviction
 //!
-//! The table is `quick_cache`'s, whose Clock-PRO resists scans: an entry that nobody has asked for twice goes before
-//! those that are asked for again and again, however many of its kind pass through.
+//! The table is `quick_cache`'s. Its Clock-PRO policy resists scans: an entry that was not
+//! requested twice is evicted before entries that are requested again and again, however many such
+//! entries pass through.
 
 use std::{
     fmt,
@@ -34,7 +39,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Evicted, Hit, Result, Scanned, Store, Version, turn::yield_now};
+use super::{Evicted, Hit, Result, Scanned, Store, Version, yield_now::yield_now};
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod body;
@@ -50,23 +55,25 @@ use self::{
     writer::MemoryWriter,
 };
 
-/// What [`Memory::default`] may take: 256 MiB.
+/// The capacity of [`Memory::default`]: 256 MiB.
 const DEFAULT_CAPACITY: u64 = 256 << 20;
 
-/// How many entries are removed or listed under one taking of the lock.
+/// How many entries are removed or listed at a time under the lock.
 const BATCH: usize = 256;
 
 /// A store in this process's memory, bounded by bytes; 256 MiB by [default](Memory::default).
 ///
-/// What it counts is what it holds: heads, bodies, trailers, index rows and slots of the table. When it is full, the entries
-/// go that are used least; an entry that is read again and again outlives any number of entries that are read once.
-/// A hit decodes nothing and copies nothing. Nothing outlives the process.
+/// The limit includes heads, bodies, trailers, index rows and table slots. A full store evicts the
+/// entries that are used least: an entry that is read again and again outlives any number of
+/// entries that are read once. A hit decodes nothing and copies nothing. No entry outlives the
+/// process.
 ///
 /// # Limits
 ///
-/// The capacity is divided among shards of at least 128 MiB (up to sixteen of them), and one entry may take 97 % of a
-/// shard: about 122 MiB of the default store. A larger one is refused with [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) by its writer, as
-/// soon as more has been written than could be kept; what is stored under its key until then stays.
+/// The capacity is divided into up to sixteen shards of at least 128 MiB. One entry may take 97 %
+/// of a shard, which is about 122 MiB of the default store. The writer of a larger entry fails with
+/// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) as soon as too much has been written. An
+/// older entry under its key stays.
 ///
 /// # Clone
 ///
@@ -84,8 +91,9 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// An empty store for up to `capacity` bytes of entries. Nothing is allocated in advance. A capacity of
-    /// less than eight kilobytes or so holds no entry at all: each is [too large](super::ErrorKind::TooLarge).
+    /// Creates an empty store for up to `capacity` bytes of entries. It allocates nothing in
+    /// advance. A store of less than about eight kilobytes holds no entry: each is [too
+    /// large](super::ErrorKind::TooLarge).
     #[must_use]
     pub fn new(capacity: u64) -> Self {
         Self { table: Arc::new(Table::new(capacity)) }
@@ -97,7 +105,7 @@ impl Memory {
         self.table.capacity
     }
 
-    /// What had to go so far to make room for others.
+    /// What the store has evicted so far to make room.
     #[must_use]
     pub fn evicted(&self) -> Evicted {
         self.table.evictions.read()
@@ -105,7 +113,7 @@ impl Memory {
 }
 
 impl Default for Memory {
-    /// A store for up to 256 MiB of entries.
+    /// Creates a store for up to 256 MiB of entries.
     fn default() -> Self {
         Self::new(DEFAULT_CAPACITY)
     }
@@ -135,16 +143,17 @@ impl Store for Memory {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) where the head alone does not fit.
+    /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) if the head alone does not fit.
     async fn put(&self, key: &Key, head: Head) -> Result<MemoryWriter> {
         MemoryWriter::new(self.table.clone(), *key, compact(head))
     }
 
-    /// Replaces the head. The entry keeps its place in the order of eviction.
+    /// Replaces the head. The entry keeps its place in the eviction order.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) where the entry with its new head does not fit; nothing has changed then.
+    /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) if the entry does not fit with its new
+    /// head. The entry is then unchanged.
     async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
         self.table.update(key, seen, compact(head))
     }
@@ -169,7 +178,7 @@ impl Store for Memory {
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
         let mut after = None;
         let next = |table: &Table, index: &mut Index| {
-            // The index has hashes of tags; the head has the word.
+            // The index has hashes of tags; the head has the tags.
             let carries = |entry: Entry| entry.head.tags().iter().any(|other| **other == *tag);
             while let Some(key) = index.tagged(tag, after) {
                 after = Some(key);
@@ -201,8 +210,8 @@ impl Store for Memory {
 }
 
 impl Memory {
-    /// Removes what `next` names, until it names nothing more; how many there were. Between batches the lock is
-    /// released, and other tasks of this thread have a turn.
+    /// Removes the entries that `next` returns, until it returns `None`. Returns their number.
+    /// Between batches, the lock is released and other tasks of this thread run.
     async fn remove_each(
         &self,
         mut next: impl FnMut(&Table, &mut Index) -> Option<Key> + Send,
@@ -230,8 +239,8 @@ impl Memory {
     }
 }
 
-/// Lists by the order of keys, a page at a time: each entry is met once however many come and go, and the lock is held
-/// for no longer than it takes to copy a page of keys.
+/// Lists entries in the order of their keys, page by page. Each entry is listed once, whatever is
+/// added or removed meanwhile, and the lock is held only while a page of keys is copied.
 struct Scan {
     table: Arc<Table>,
     after: Option<Key>,
@@ -244,7 +253,7 @@ impl Stream for Scan {
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             while let Some(key) = self.page.next() {
-                // Not `get`: to be listed is not to be used.
+                // `get` would count as a use of the entry.
                 if let Some(entry) = self.table.entries.peek(&key) {
                     return Poll::Ready(Some(Ok(Scanned::new(key, entry.version, entry.head))));
                 }

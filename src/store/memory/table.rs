@@ -1,4 +1,4 @@
-//! The table of entries, and the one lock that keeps it and its indexes together.
+//! The table of entries, and the lock that keeps it and its indexes consistent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,34 +16,36 @@ use crate::{entry::Head, key::Key};
 
 const NAME: &str = "memory";
 
-/// The least a shard is given: an entry must fit into one shard, and bodies of 64 MiB are to fit into the default store.
+/// The minimum size of a shard. An entry must fit into one shard, and the default store must hold
+/// bodies of 64 MiB.
 const SHARD: u64 = 128 << 20;
 const MAX_SHARDS: u64 = 16;
 
-/// The part of a shard that one entry may take, which is what the table keeps for entries in lasting use. The rest is
-/// where new entries prove themselves.
+/// The part of a shard that one entry may take: the part that the table keeps for entries in
+/// lasting use. New entries use the rest.
 const HOT: f64 = 0.97;
 
-/// What an entry is guessed to take. The table remembers half as many evicted keys as this lets it expect entries; one
-/// of them that comes again is known to be wanted. At 8 KiB that memory is below 2 % of the capacity, and set aside.
+/// The assumed size of an entry. The table remembers half as many evicted keys as it expects
+/// entries, so that an evicted key that is requested again is known. At 8 KiB, that takes less than
+/// 2 % of the capacity, which is reserved for it.
 const TYPICAL_ENTRY: u64 = 8 << 10;
 
 /// A slot of the table and its place in the map, both twice, for a table that has just doubled.
 const SLOT: u64 = 2 * (size_of::<(Key, Entry)>() as u64 + 24 + 6);
 
-/// What an entry costs beyond its head, its body and its index rows: its slot, and some sixteen bytes for each of the
-/// allocations it consists of.
+/// The cost of an entry beside its head, body and index rows: its slot, and about sixteen bytes for
+/// each of its allocations.
 const ENTRY_OVERHEAD: u64 = SLOT + 128;
 
-/// All entries, and the indexes that lead to them.
+/// All entries and their indexes.
 pub(super) struct Table {
     pub(super) entries: Cache<Key, Entry, Weigh, DefaultHashBuilder, Collect>,
-    /// Taken by writes only, and held while `entries` changes, so that the two always agree. Entries that had to go are
-    /// dropped after it is released: giving back a large body takes the allocator a while.
+    /// Locked by writes only, while `entries` changes, so that both always agree. Evicted entries
+    /// are dropped after the lock is released, since freeing a large body takes time.
     index: Mutex<Index>,
-    /// What the user asked for, in bytes.
+    /// The capacity that the user asked for, in bytes.
     pub(super) capacity: u64,
-    /// The most that one entry may weigh.
+    /// The largest weight of one entry.
     pub(super) largest: u64,
     pub(super) evictions: Evictions,
 }
@@ -54,18 +56,20 @@ pub(super) struct Entry {
     pub(super) head: Arc<Head>,
     pub(super) body: Body,
     pub(super) version: Version,
-    /// Counted once; the table asks for it again and again.
+    /// Computed once, since the table asks for it often.
     weight: u64,
 }
 
 impl Table {
     pub(super) fn new(capacity: u64) -> Self {
-        // The last power of two that is not above: the table would round up, and make the shards smaller than meant.
+        // The largest power of two that is not above it: the table would round up, and make the
+        // shards too small.
         let shards = 1 << (capacity / SHARD).clamp(1, MAX_SHARDS).ilog2();
-        // With fewer than 32 entries expected for each, the table would make fewer shards.
+        // With fewer than 32 expected entries for each shard, the table would make fewer shards.
         let items = (capacity / TYPICAL_ENTRY).max(32 * shards);
         let weight = capacity.saturating_sub(items / 2 * SLOT);
-        // The table rounds a shard's part up; rounding down first keeps the sum within the capacity.
+        // The table rounds a shard's part up. Rounding down first keeps the sum within the
+        // capacity.
         let weight = weight - weight % shards;
         let items = usize::try_from(items).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
@@ -78,8 +82,8 @@ impl Table {
             Ok(options) => {
                 Cache::with_options(options, Weigh, DefaultHashBuilder::default(), Collect)
             }
-            // `build` asks for nothing that is not given above. With shards of the table's own choice, the store would
-            // take smaller entries only, but be as right.
+            // All that `build` needs is given above. With shards of its own choice, the table would
+            // only accept smaller entries.
             Err(_) => Cache::with(items, weight, Weigh, DefaultHashBuilder::default(), Collect),
         };
         let largest = (entries.shard_capacity() as f64 * HOT) as u64;
@@ -88,7 +92,7 @@ impl Table {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Index> {
-        // Nothing panics while the lock is held, so there is no half-done work to be afraid of.
+        // Nothing panics while the lock is held, so a poisoned lock guards consistent data.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,8 +105,8 @@ impl Table {
             ErrorKind::TooLarge,
             NAME,
             format!(
-                "the entry {key} takes more than {largest} bytes, the most that one entry may take \
-                 of a capacity of {capacity}"
+                "the entry of key {key} takes more than {largest} bytes, the limit for one entry in \
+                 a store of {capacity} bytes"
             ),
         ))
     }
@@ -116,7 +120,7 @@ impl Table {
         let head = Arc::new(head);
         let entry = Entry { head: head.clone(), body, version, weight };
         self.entries.insert_with_lifecycle(key, entry, &mut gone);
-        index.settle(&key, &head, version, &gone);
+        settle(&mut index, &key, &head, version, &gone);
         drop(index);
         self.evicted(&key, version, &gone);
         Ok(())
@@ -125,7 +129,8 @@ impl Table {
     pub(super) fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
         let mut gone = Vec::new();
         let mut index = self.lock();
-        // Nothing that changes entries gets between this look and the replacement: all of it takes the lock.
+        // No other change can come between this check and the replacement: every change takes the
+        // lock.
         let Some(old) = self.entries.peek(key).filter(|old| old.version == seen) else {
             return Ok(false);
         };
@@ -135,17 +140,17 @@ impl Table {
         let version = index.next_version();
         let head = Arc::new(head);
         let entry = Entry { head: head.clone(), body: old.body, version, weight };
-        // `soft`: to be revalidated is not to be used.
+        // `soft`: a revalidation is not a use.
         let replaced = self.entries.replace_with_lifecycle(*key, entry, true, &mut gone);
         let updated = replaced.map_err(|refused| gone.push(refused)).is_ok();
-        index.settle(key, &head, version, &gone);
+        settle(&mut index, key, &head, version, &gone);
         drop(index);
         self.evicted(key, version, &gone);
         Ok(updated)
     }
 
-    /// Counts what has `gone` for what was written under `key` as `version`: all but the entry that it replaced. It may have
-    /// had to go itself.
+    /// Counts the entries in `gone` after a write under `key` as `version`, except the entry that
+    /// it replaced. The written entry may be among them.
     fn evicted(&self, key: &Key, written: Version, gone: &[(Key, Entry)]) {
         let mut evicted = Evicted::default();
         for (other, entry) in gone {
@@ -164,7 +169,24 @@ impl Table {
     }
 }
 
-/// What an entry of these takes, everything told.
+/// Updates the index after a write of `head` under `key` as `version`. `gone` is what the table
+/// removed for it, which may include the written entry.
+fn settle(index: &mut Index, key: &Key, head: &Head, version: Version, gone: &[(Key, Entry)]) {
+    let mut kept = true;
+    // Removed rows first: the replaced entry may have had the same rows as the new one.
+    for (key, entry) in gone {
+        if entry.version == version {
+            kept = false;
+        } else {
+            index.remove(key, &entry.head);
+        }
+    }
+    if kept {
+        index.insert(key, head);
+    }
+}
+
+/// The weight of an entry.
 pub(super) fn weight(head: &Head, body: &Body) -> u64 {
     head.size() as u64 + body.size() + Index::size(head) + ENTRY_OVERHEAD
 }
@@ -178,7 +200,7 @@ impl Weighter<Key, Entry> for Weigh {
     }
 }
 
-/// Collects what the table lets go of: evicted entries, and the one that was replaced.
+/// Collects what the table removes: evicted entries, and the replaced one.
 #[derive(Clone)]
 pub(super) struct Collect;
 

@@ -16,12 +16,12 @@ use super::{
 
 const MIB: u64 = 1 << 20;
 
-/// For what does not give others a turn, which is all but removals of more than a batch.
+/// Runs an operation that does not yield: every one but a removal of more than a batch.
 fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing in memory waits")
 }
 
-/// For what does.
+/// Runs an operation that may yield.
 fn finish<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
@@ -59,20 +59,20 @@ fn get(store: &Memory, number: u64) -> Option<Hit> {
 }
 
 fn read(body: StoredBody) -> Vec<u8> {
-    now(body.map(Result::unwrap).collect::<Vec<_>>()).concat()
+    now(body.bytes()).unwrap().to_vec()
 }
 
 fn size(store: &Memory) -> u64 {
     now(store.size_bytes()).unwrap()
 }
 
-/// Rows for keys, expiries and tags, and the entries that there are.
+/// The rows for keys, expiries and tags, and the number of entries.
 fn rows(store: &Memory) -> ((usize, usize, usize), usize) {
     (store.table.lock().rows(), now(store.len()).unwrap() as usize)
 }
 
 #[test]
-fn the_shards_are_as_large_as_the_capacity_allows_and_add_up_to_less() {
+fn shards_add_up_to_less_than_the_capacity() {
     for (capacity, shards) in [
         (0, 1),
         (1, 1),
@@ -112,12 +112,12 @@ fn a_full_store_stays_within_its_bytes() {
     }
 }
 
-/// The promise of the eviction policy, and the reason not to take a plain least-recently-used list.
+/// The promise of the eviction policy, and why it is not a plain least-recently-used list.
 #[test]
 fn entries_in_use_survive_a_scan_of_many_others() {
     const USED: u64 = 500;
     let store = Memory::new(8 * MIB);
-    // The harder case: they come into a store that is full already.
+    // The harder case: the entries come into a store that is full already.
     (10_000..14_000).for_each(|number| put(&store, number, 4 << 10));
     for number in 0..USED {
         put(&store, number, 4 << 10);
@@ -132,12 +132,12 @@ fn entries_in_use_survive_a_scan_of_many_others() {
 }
 
 #[test]
-fn the_indexes_forget_what_was_evicted() {
+fn indexes_forget_evicted_entries() {
     let store = Memory::new(MIB);
     for number in 0..100_000_u64 {
         let tags = vec![format!("own {number}").into(), "all".into()];
         let head = head(number).with_tags(tags).with_expires_at(Some(at(number)));
-        // Each tenth replaces an entry that may have been evicted or not.
+        // Each tenth replaces an entry that may have been evicted.
         let key = key(if number % 10 == 0 { number / 20 } else { number });
         try_put(&store, key, head, vec![0; (number % 3_000) as usize]).unwrap();
     }
@@ -150,7 +150,7 @@ fn the_indexes_forget_what_was_evicted() {
 }
 
 #[test]
-fn evictions_are_counted_and_what_is_replaced_or_removed_is_none() {
+fn only_evictions_are_counted_as_evicted() {
     let store = Memory::new(MIB);
     for round in 0..100 {
         (0..20).for_each(|number| put(&store, number, 1 << 10));
@@ -158,7 +158,7 @@ fn evictions_are_counted_and_what_is_replaced_or_removed_is_none() {
     }
     finish(store.clear()).unwrap();
     assert_eq!(store.evicted(), Evicted::default());
-    // Numbers of as many digits, for they are part of what is stored.
+    // Numbers with the same number of digits, since they are stored.
     put(&store, 1_000, 4 << 10);
     let each = size(&store);
     (1_001..2_000).for_each(|number| put(&store, number, 4 << 10));
@@ -167,7 +167,7 @@ fn evictions_are_counted_and_what_is_replaced_or_removed_is_none() {
 }
 
 #[test]
-fn an_entry_that_cannot_fit_is_refused_and_the_old_one_stays() {
+fn entries_that_cannot_fit_are_refused_and_the_old_one_stays() {
     let store = Memory::new(4 * MIB);
     put(&store, 1, 100);
     let overhead = weight(&compact(head(1)), &Body::Whole(Bytes::from_static(b"x"))) - 1;
@@ -219,14 +219,14 @@ fn a_head_or_trailers_that_cannot_fit_are_refused() {
 }
 
 #[test]
-fn an_update_is_no_use_of_an_entry() {
+fn updates_do_not_count_as_uses() {
     let store = Memory::new(MIB);
     let fill = |from: u64| (from..from + 2_000).for_each(|number| put(&store, number, 4 << 10));
     fill(10_000);
-    // As large as the others, lest it fits where they do not.
+    // As large as the others, so that it fits only where they do.
     put(&store, 15_000, 4 << 10);
     for _ in 0..5 {
-        // Not `get`: that would be a use.
+        // `get` would count as a use.
         let seen = store.table.entries.peek(&key(15_000)).unwrap().version;
         assert!(now(store.update(&key(15_000), seen, head(15_000))).unwrap());
     }
@@ -241,7 +241,7 @@ fn an_update_that_grows_the_head_makes_room() {
     let listed: Vec<_> = now(store.scan().map(Result::unwrap).collect());
     for item in listed {
         let tags = (0..20).map(|number| format!("tag {number}").into()).collect();
-        // May have been evicted by now to make room for others.
+        // It may have been evicted by now.
         now(store.update(&item.key, item.version, head(0).with_tags(tags))).unwrap();
         assert!(size(&store) <= MIB);
     }
@@ -251,7 +251,7 @@ fn an_update_that_grows_the_head_makes_room() {
 }
 
 #[test]
-fn a_removal_by_tag_asks_for_what_it_removes_and_for_nothing_else() {
+fn removals_by_tag_read_only_the_rows_that_they_remove() {
     let store = Memory::new(1 << 30);
     for number in 0..100_000 {
         let tag = if number % 10_000 == 0 { "few" } else { "many" };
@@ -270,7 +270,7 @@ fn another_tag_with_the_same_hash_removes_nothing() {
         let tag = if number % 2 == 0 { "even" } else { "odd" };
         let head = head(number).with_tags(vec![tag.into()]);
         try_put(&store, key(number), head, vec![]).unwrap();
-        // As if both had the same hash.
+        // As if both tags had the same hash.
         store.table.lock().insert(&key(number), &head_with_both_tags());
     }
     assert_eq!(finish(store.remove_tagged("even")).unwrap(), 300);
@@ -282,7 +282,7 @@ fn head_with_both_tags() -> Head {
 }
 
 #[test]
-fn rows_without_entries_end_a_removal_all_the_same() {
+fn removals_end_even_with_rows_without_entries() {
     let store = Memory::default();
     let stray = head(0).with_expires_at(Some(at(1))).with_tags(vec!["tag".into()]);
     for number in 0..1_000 {
@@ -309,7 +309,7 @@ fn bodies_are_kept_in_pieces_of_their_exact_size() {
         (&[SEGMENT], &[SEGMENT]),
         (&[SEGMENT - 1, 1], &[SEGMENT]),
         (&[SEGMENT - 1, 2], &[SEGMENT, 1]),
-        // What comes in one large piece stays in one; what does not is divided evenly.
+        // A large chunk stays in one piece; smaller ones are divided evenly.
         (&[5 * SEGMENT + 3], &[5 * SEGMENT + 3]),
         (&[7, 3 * SEGMENT, 1], &[SEGMENT, 2 * SEGMENT + 7, 1]),
     ];
@@ -332,7 +332,7 @@ fn bodies_are_kept_in_pieces_of_their_exact_size() {
 }
 
 #[test]
-fn a_compact_head_is_the_same_head() {
+fn compact_heads_are_equal() {
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = http::StatusCode::NOT_FOUND;
     parts.version = http::Version::HTTP_10;
@@ -358,7 +358,7 @@ fn a_compact_head_is_the_same_head() {
 }
 
 #[test]
-fn debug_tells_sizes_and_no_contents() {
+fn debug_output_has_sizes_and_no_contents() {
     let store = Memory::new(MIB);
     assert_eq!(format!("{store:?}"), "Memory { capacity: 1048576, entries: 0, bytes: 0 }");
     put(&store, 1, 100);
@@ -366,9 +366,9 @@ fn debug_tells_sizes_and_no_contents() {
     assert!(shown.contains("entries: 1") && !shown.contains("example"), "{shown}");
 }
 
-/// Readers and writers of few keys on several threads, in a store that evicts all the while.
+/// Readers and writers of few keys on several threads, in a store that evicts all the time.
 #[test]
-fn threads_leave_entries_and_indexes_in_agreement() {
+fn entries_and_indexes_agree_after_concurrent_use() {
     let store = Memory::new(MIB);
     let barrier = Barrier::new(4);
     thread::scope(|scope| {
@@ -479,8 +479,8 @@ impl Model {
     }
 }
 
-/// Takes `steps` in both, and holds the store against the model after each. A store that evicts may have less than the
-/// model, and nothing else than it.
+/// Takes `steps` in both, and holds the store against the model after each. A store that evicts may
+/// have less than the model, and nothing else than it.
 fn run(steps: Vec<Step>, store: &Memory, evicts: bool) -> Result<(), TestCaseError> {
     let mut model = Model::default();
     let with = |name: usize, expires_at: Option<u64>, tags: Vec<u8>| {
@@ -560,12 +560,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_sequence_of_steps_leaves_what_the_model_has(steps in steps()) {
+    fn any_sequence_of_steps_agrees_with_the_model(steps in steps()) {
         run(steps, &Memory::default(), false)?;
     }
 
     #[test]
-    fn any_sequence_of_steps_leaves_nothing_else_where_entries_are_evicted(steps in steps()) {
+    fn any_sequence_of_steps_agrees_with_the_model_except_for_evictions(steps in steps()) {
         run(steps, &Memory::new(MIB), true)?;
     }
 }

@@ -1,4 +1,4 @@
-//! How an entry comes to be.
+//! The writer of an entry in memory.
 
 use std::{fmt, sync::Arc};
 
@@ -13,13 +13,13 @@ use super::{
 };
 use crate::{entry::Head, key::Key};
 
-/// Gathers the body of an entry for [`Memory`](super::Memory), and holds all of it until it is finished; dropped before,
-/// it gives the memory back and has touched nothing else.
+/// Collects the body of an entry for [`Memory`](super::Memory), and holds all of it until it is
+/// finished. A writer that is dropped frees its memory and changes nothing else.
 pub struct MemoryWriter {
     table: Arc<Table>,
     key: Key,
     head: Head,
-    /// Of the head alone.
+    /// The weight of the head alone.
     weight: u64,
     body: Gather,
     written: u64,
@@ -33,20 +33,21 @@ impl MemoryWriter {
         Ok(Self { table, key, head, weight, body, written: 0 })
     }
 
-    /// Refuses what could not be kept, before it is gathered.
+    /// Refuses an entry that is too large, before more of it is collected.
     fn check(&self) -> Result<()> {
         self.table.check(&self.key, self.weight.saturating_add(self.written))
     }
 }
 
 impl Writer for MemoryWriter {
-    /// Copies `chunk` behind what was written before.
+    /// Copies `chunk` to the end of the body.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`](crate::store::ErrorKind::TooLarge) with the first byte that could not be kept; all memory is given back then.
+    /// [`ErrorKind::TooLarge`](crate::store::ErrorKind::TooLarge) at the first byte that does not
+    /// fit. The writer then frees its memory.
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        // Counted even when refused: what follows a refused chunk must be refused as well.
+        // A refused chunk counts too, so that what follows it is refused as well.
         self.written = self.written.saturating_add(chunk.len() as u64);
         if let Err(error) = self.check() {
             self.body = Gather::default();
@@ -56,12 +57,13 @@ impl Writer for MemoryWriter {
         Ok(())
     }
 
-    /// Publishes the entry and makes room for it. Where the store is full of entries in use, it may soon be the one
-    /// that has to go.
+    /// Publishes the entry and evicts others to make room. In a store that is full of entries in
+    /// use, the new entry may soon be evicted itself.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`](crate::store::ErrorKind::TooLarge) where the entry does not fit; what was stored under its key stays.
+    /// [`ErrorKind::TooLarge`](crate::store::ErrorKind::TooLarge) if the entry does not fit. An
+    /// older entry under its key stays.
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         self.check()?;
         let trailers = trailers.as_ref().map(compact::map);

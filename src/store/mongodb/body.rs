@@ -1,4 +1,4 @@
-//! Reading: look-ups, and the chunks of large bodies.
+//! Reads: lookups, and the chunks of large bodies.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,10 +10,11 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use mongodb::bson::{RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
-    Shared, fault,
+    fault,
     files::chunk_checksum,
     listing::damaged,
     record::{Location, Record},
+    shared::Shared,
     sweep::all,
 };
 use crate::{
@@ -21,10 +22,11 @@ use crate::{
     store::{Error, ErrorKind, Hit, Result, StoredBody, Version},
 };
 
-/// How many bytes of chunks are asked for in one command, where chunks are smaller; as many again are read ahead.
+/// How many bytes of chunks one command requests, if chunks are smaller. As many again are read
+/// ahead.
 const AHEAD: u64 = 512 << 10;
 
-/// How often a look-up begins again because the entry was replaced meanwhile.
+/// How often a lookup is repeated because the entry was replaced meanwhile.
 const TRIES: usize = 3;
 
 pub(super) async fn get(shared: &Arc<Shared>, key: &Key) -> Result<Option<Hit>> {
@@ -52,7 +54,7 @@ pub(super) async fn get(shared: &Arc<Shared>, key: &Key) -> Result<Option<Hit>> 
         };
         return Ok(Some(Hit::new(Arc::new(record.head), version, body)));
     }
-    Err(last.map_or_else(|| fault::strange(shared.link.place()), |(_, error)| error))
+    Err(last.map_or_else(|| fault::strange(shared.link.server()), |(_, error)| error))
 }
 
 async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<StoredBody> {
@@ -60,7 +62,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
     match record.body {
         Location::Inline { checksum } => {
             if record.inline.len() as u64 != len {
-                return Err(fault::corrupt(key, "a body of another length than its head says"));
+                return Err(fault::corrupt(key, "a body whose length differs from its head's"));
             }
             if crc32fast::hash(&record.inline) != checksum {
                 return Err(fault::corrupt(key, "a body that does not match its checksum"));
@@ -72,7 +74,8 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
             let reader = Reader { shared, key: *key, id, len, chunk: u64::from(chunk), touched };
             let reader = Arc::new(reader);
             let step = (AHEAD / reader.chunk).max(1);
-            // The first bytes show whether the body is there at all, while there is still time to miss.
+            // The first bytes show whether the body is there at all, while the lookup can still be
+            // a miss.
             let first = reader.clone().read(0, step).await?;
             let starts = (1..).map(move |page| page * step).take_while({
                 let count = reader.count();
@@ -94,7 +97,7 @@ struct Reader {
     id: ObjectId,
     len: u64,
     chunk: u64,
-    /// When it was last made sure that the file stays.
+    /// When the file was last kept from being deleted.
     touched: Mutex<Instant>,
 }
 
@@ -103,12 +106,12 @@ impl Reader {
         self.len.div_ceil(self.chunk)
     }
 
-    /// Up to so many chunks from `start` on.
+    /// Reads up to `count` chunks from `start` on.
     async fn read(self: Arc<Self>, start: u64, count: u64) -> Result<Vec<Bytes>> {
         let end = (start + count).min(self.count());
         let numbers = i32::try_from(start).ok().zip(i32::try_from(end).ok());
         let Some((from, to)) = numbers else {
-            return Err(fault::corrupt(&self.key, "a body of more chunks than there can be"));
+            return Err(fault::corrupt(&self.key, "a body with an impossible number of chunks"));
         };
         let chunks = self.shared.collections.chunks.clone();
         let which = doc! { "files_id": self.id, "n": { "$gte": from, "$lt": to } };
@@ -125,30 +128,29 @@ impl Reader {
         (start..end).map(|n| self.open(n, found.next())).collect()
     }
 
-    /// Whether the file is to be touched again, so that it stays though its entry may have gone.
+    /// Whether to touch the file again, so that it stays even if its entry is gone.
     fn is_due(&self) -> bool {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         let due = touched.elapsed() > self.shared.lingering() / 4;
         if due {
-            // Before the answer, which may be looked at much later.
+            // Before the answer, which may be read much later.
             *touched = Instant::now();
         }
         due
     }
 
-    /// The bytes of the chunk `n`.
+    /// Returns the checked bytes of chunk `n`.
     fn open(&self, n: u64, chunk: Option<RawDocumentBuf>) -> Result<Bytes> {
         let corrupt = |what| fault::corrupt(&self.key, what);
         let chunk = chunk.filter(|chunk| chunk.get_i32("n").is_ok_and(|found| found as u64 == n));
-        let bytes = Bytes::from(
-            chunk.ok_or_else(|| corrupt("a body of which a chunk is missing"))?.into_bytes(),
-        );
+        let bytes =
+            Bytes::from(chunk.ok_or_else(|| corrupt("a body with a missing chunk"))?.into_bytes());
         let shape = |_| corrupt("a chunk without the fields of one");
         let chunk = mongodb::bson::RawDocument::from_bytes(&bytes).map_err(shape)?;
         let data = chunk.get_binary("data").map_err(shape)?.bytes;
         let crc = chunk.get_i64("crc").map_err(shape)?;
         if data.len() as u64 != (self.len - n * self.chunk).min(self.chunk) {
-            return Err(corrupt("a chunk of another length"));
+            return Err(corrupt("a chunk with a wrong length"));
         }
         if i64::from(chunk_checksum(self.id, n as u32, data)) != crc {
             return Err(corrupt("a chunk that does not match its checksum"));

@@ -1,10 +1,6 @@
-//! How a [`MongoDb`] is set up before it is asked anything.
+//! The settings of a [`MongoDb`](super::MongoDb).
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicU8},
-    time::Duration,
-};
+use std::{fmt, sync::atomic::AtomicU8, time::Duration};
 
 use mongodb::{
     Client, Database,
@@ -14,21 +10,22 @@ use mongodb::{
 use tokio::sync::OnceCell;
 
 use super::{
-    MongoDb, Shared,
     collections::{Collections, check_database, check_namespace},
     fault::{self, STORE, invalid},
     link::Link,
     order::Order,
+    shared::Shared,
 };
 use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
-/// The database where neither the URL nor the settings name one.
+/// The database if neither the URL nor the settings name one.
 const DATABASE: &str = "larder";
 
-/// The largest body that is sure to leave room for an ordinary head in a document.
+/// The largest body that surely leaves room for an ordinary head in a document.
 const LARGEST_INLINE: usize = 15 << 20;
 
-/// Settings of a [`MongoDb`]; [`MongoDb::builder`] makes one, and so do [`from_client`](Builder::from_client) and
+/// The settings of a [`MongoDb`](super::MongoDb). [`MongoDb::builder`](super::MongoDb::builder)
+/// creates them, and so do [`from_client`](Builder::from_client) and
 /// [`from_database`](Builder::from_database).
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `connect` or `build` is called"]
@@ -64,120 +61,101 @@ impl Builder {
         }
     }
 
-    /// Settings for a store behind a client of one's own, in its default database, or `larder`. It reads from primaries,
-    /// whatever the client prefers; the store's [`timeout`](Builder::timeout) bounds whatever the client waits for.
+    /// Creates the settings for a store with your client, in its default database, or `larder`. The
+    /// store reads from primaries, whatever the client prefers. [`timeout`](Builder::timeout)
+    /// bounds whatever the client waits for.
     pub fn from_client(client: Client) -> Self {
         Self::new(Source::Client(client))
     }
 
-    /// Settings for a store in a database of one's own. As [`from_client`](Builder::from_client) otherwise.
+    /// Creates the settings for a store in your database. Otherwise like
+    /// [`from_client`](Builder::from_client).
     pub fn from_database(database: Database) -> Self {
         Self::new(Source::Database(database))
     }
 
-    /// The database, in place of the one that the URL names behind the hosts. Default `larder`.
+    /// Sets the database, instead of the one that the URL names after the hosts; `larder` by
+    /// default.
     pub fn database(mut self, name: impl Into<String>) -> Self {
         self.database = Some(name.into());
         self
     }
 
-    /// What the name of every collection begins with, so that several caches and other data can share a database: entries
-    /// are in `<namespace>.entries`, and `<namespace>` is the name of the GridFS bucket. Default `larder`.
+    /// Sets the prefix of the names of all collections, so that several caches and other data can
+    /// share a database; `larder` by default. Entries are in `<namespace>.entries`, and
+    /// `<namespace>` is the name of the GridFS bucket.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// Up to how many bytes a body is kept with its head, in one document, and read in one round trip. Default 256 KiB,
-    /// about what would be one chunk in GridFS; up to 15 MiB, for a document takes 16 MiB and the head needs room. 0
-    /// puts every body that is not empty into GridFS. A body beside a head so large that both do not fit into a
-    /// document goes there too.
+    /// Sets up to how many bytes a body is kept with its head, in one document, and read in one
+    /// round trip; 256 KiB by default, about one chunk in GridFS. The maximum is 15 MiB, since a
+    /// document is limited to 16 MiB and the head needs room. With 0, every body that is not empty
+    /// goes into GridFS. A body whose head is too large for one document with it goes there too.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
         self.inline_limit = bytes;
         self
     }
 
-    /// In chunks of how many bytes a larger body is written and read. Default 255 KiB, as is GridFS's own; from 1 KiB to
-    /// 8 MiB. A body takes about eight such chunks of memory while it is read, or 2 MiB, and three while it is written.
+    /// Sets the size of the chunks in which a larger body is written and read; 255 KiB by default,
+    /// as in GridFS, from 1 KiB to 8 MiB. A body takes about eight chunks of memory while it is
+    /// read, or 2 MiB, and three while it is written.
     pub fn chunk_size(mut self, bytes: usize) -> Self {
         self.chunk_size = bytes;
         self
     }
 
-    /// How long the answer to one command may take, with all that is needed to get it: to find a server, to connect, to
-    /// wait for a connection that is free. Default 2 s. Beyond it, the operation is an error of kind
-    /// [`ErrorKind::Unavailable`]. A large body is many commands, one for each step.
+    /// Sets how long the answer to one command may take, including finding a server, connecting,
+    /// and waiting for a free connection; 2 s by default. After that, the operation fails with
+    /// [`ErrorKind::Unavailable`]. A large body takes many commands, one for each step.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// For how long the server keeps an entry beyond the time until which the cache wants it
-    /// [kept](crate::entry::Head::keep_until): the expiry, or later where stale responses are of use. Default none; whole
-    /// seconds, rounded up. More than 68 years, such as `Duration::MAX`, leaves all removing to
-    /// [`remove_expired`](crate::store::Store::remove_expired). It is a property of the index, and so of the namespace:
-    /// who connects last sets it.
+    /// Sets for how long the server keeps an entry beyond the time until which the cache wants to
+    /// [keep](crate::entry::Head::keep_until) it, which is its expiry, or later if stale responses
+    /// are useful. Zero by default; whole seconds, rounded up. With more than 68 years, such as
+    /// `Duration::MAX`, only [`remove_expired`](crate::store::Store::remove_expired) removes
+    /// expired entries. It is a property of the index, and so of the namespace: the last store that
+    /// connects sets it.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// For how long a body in GridFS stays after its entry was replaced, removed or expired, counted from the last time
-    /// that somebody read of it. Default 60 s, and never less than [`timeout`](Builder::timeout). A reader that pauses
-    /// for longer gets an error.
+    /// Sets for how long a body in GridFS stays after its entry was replaced, removed or expired,
+    /// counted from the last read of it; 60 s by default, and never less than
+    /// [`timeout`](Builder::timeout). A reader that pauses for longer gets an error.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
     }
 
-    /// Makes the store, connects, makes the indexes that are not there or have other options, and removes bodies that
-    /// processes have left behind.
-    ///
-    /// # Errors
-    ///
-    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`] where no server answers or the login is refused.
-    pub async fn connect(self) -> Result<MongoDb> {
-        let store = self.build().await?;
-        store.shared.indexed().await?;
-        // Much may have to go; nobody need wait for it.
-        store.shared.sweep_now();
-        Ok(store)
-    }
-
-    /// Makes the store, which connects when it is first asked something, and makes the indexes before
-    /// it first writes. A server that is down is no error here: each operation fails, and for the
-    /// cache is a miss, until the server is there. The driver runs in the tokio runtime in which the
-    /// store is made, so that runtime has to outlive the store. This waits for nothing but the DNS,
-    /// and for that only where the URL is one of `mongodb+srv://`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, and outside of a tokio runtime
-    /// with timers and I/O (`enable_all`); [`ErrorKind::Unavailable`] where the DNS does not answer. No
-    /// message has a password in it.
-    pub async fn build(self) -> Result<MongoDb> {
+    /// Checks the settings, and creates what all handles share.
+    pub(super) async fn into_shared(self) -> Result<Shared> {
         self.check()?;
         needs_runtime::when_made(STORE)?;
-        let (database, place) = self.open().await?;
+        let (database, server) = self.open().await?;
         let unacknowledged = Some(Acknowledgment::Nodes(0));
         if database.write_concern().is_some_and(|concern| concern.w == unacknowledged) {
             return Err(invalid(
-                "with the write concern w=0 nobody knows what was stored; take w=1 or w=majority",
+                "the write concern w=0 is not supported: the server would not confirm writes; use w=1 or \
+                 w=majority",
             ));
         }
         let collections = Collections::new(&database, self.namespace);
-        Ok(MongoDb {
-            shared: Arc::new(Shared {
-                link: Link::new(database, place, self.timeout),
-                collections,
-                inline_limit: self.inline_limit,
-                chunk_size: self.chunk_size,
-                grace: self.grace,
-                linger: self.linger,
-                indexed: OnceCell::new(),
-                order: Order::default(),
-                sweeper: AtomicU8::default(),
-            }),
+        Ok(Shared {
+            link: Link::new(database, server, self.timeout),
+            collections,
+            inline_limit: self.inline_limit,
+            chunk_size: self.chunk_size,
+            grace: self.grace,
+            linger: self.linger,
+            indexed: OnceCell::new(),
+            order: Order::default(),
+            sweeper: AtomicU8::default(),
         })
     }
 
@@ -187,28 +165,28 @@ impl Builder {
             check_database(name)?;
         }
         if !(1 << 10..=8 << 20).contains(&self.chunk_size) {
-            return Err(invalid("chunk_size takes 1 KiB to 8 MiB"));
+            return Err(invalid("chunk_size must be from 1 KiB to 8 MiB"));
         }
         if self.inline_limit > LARGEST_INLINE {
             return Err(invalid(
-                "inline_limit takes up to 15 MiB, for a document takes no more than 16 MiB",
+                "inline_limit must be at most 15 MiB, because a document is limited to 16 MiB",
             ));
         }
         if self.timeout.is_zero() {
-            return Err(invalid("a time limit of zero leaves no time for any answer"));
+            return Err(invalid("the timeout must not be zero"));
         }
         Ok(())
     }
 
-    /// The database, and the servers as messages name them.
+    /// Returns the database, and the name of the servers in messages.
     async fn open(&self) -> Result<(Database, String)> {
         let (client, given) = match &self.source {
             Source::Url(url) => {
                 let options = self.options(url).await?;
-                let place: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
+                let server: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
                 let client = Client::with_options(options).map_err(|error| refused(url, error))?;
                 let database = self.choose(&client, client.default_database().as_ref())?;
-                return Ok((database, place.join(",")));
+                return Ok((database, server.join(",")));
             }
             Source::Client(client) => (client, client.default_database()),
             Source::Database(database) => (database.client(), Some(database.clone())),
@@ -217,8 +195,8 @@ impl Builder {
         Ok((database, "the server of the given client".to_owned()))
     }
 
-    /// The database by its name, with the concerns of the one that is `given`. What is read comes from primaries: on
-    /// another an entry may be there before its body is.
+    /// Selects the database by its name, with the concerns of the one that is `given`. Reads go to
+    /// primaries: on a secondary, an entry may appear before its body.
     fn choose(&self, client: &Client, given: Option<&Database>) -> Result<Database> {
         let name = self.database.as_deref().or(given.map(Database::name)).unwrap_or(DATABASE);
         check_database(name)?;
@@ -236,14 +214,14 @@ impl Builder {
             return Err(fault::slow("the DNS", self.timeout));
         };
         let mut options = parsed.map_err(|error| refused(url, error))?;
-        // So that the driver says why before the limit passes.
+        // Shorter than the limit, so that the driver's error comes first.
         let waits = self.timeout.mul_f64(0.75);
         let at_most = |limit: Duration, given: Option<Duration>| {
             Some(given.map_or(limit, |given| given.min(limit)))
         };
         options.server_selection_timeout = at_most(waits, options.server_selection_timeout);
         options.connect_timeout = at_most(self.timeout, options.connect_timeout);
-        // A server that is silent is noticed after this time and that of a connection attempt.
+        // A silent server is noticed after this time and that of a connection attempt.
         let often = self.timeout.clamp(Duration::from_millis(500), Duration::from_secs(10));
         options.heartbeat_freq = options.heartbeat_freq.or(Some(often));
         options.app_name = options.app_name.or_else(|| Some("larder".to_owned()));
@@ -251,26 +229,27 @@ impl Builder {
     }
 }
 
-/// What is wrong with a URL. Where it may hold a secret, the driver's words, which repeat parts of it, are left out.
+/// What is wrong with a URL. If it may contain a secret, the driver's message, which repeats parts
+/// of it, is left out.
 fn refused(url: &str, error: MongoError) -> Error {
     use mongodb::error::ErrorKind as MongoKind;
     let secret = ["@", "assword", "roperties"].iter().any(|sign| url.contains(sign));
     let (kind, message) = match &*error.kind {
         MongoKind::DnsResolve { .. } | MongoKind::Io(_) => {
-            (ErrorKind::Unavailable, "the servers' names cannot be found")
+            (ErrorKind::Unavailable, "cannot resolve the host names of the servers")
         }
         _ => (
             ErrorKind::Invalid,
-            "the URL of the servers cannot be understood; it looks like \
-             mongodb://user:password@host:27017/database, with what is special in the name and the \
-             password percent-encoded",
+            "invalid server URL; write one like \
+             mongodb://user:password@host:27017/database, and percent-encode special characters in \
+             the name and the password",
         ),
     };
     let refused = Error::new(kind, STORE, message);
     if secret { refused } else { refused.with_source(error) }
 }
 
-/// Without the source, which may have credentials.
+/// Without the source, which may contain credentials.
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -287,7 +266,7 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::MongoDb, *};
 
     fn builder(url: &str) -> Builder {
         MongoDb::builder(url)
@@ -307,14 +286,14 @@ mod tests {
         assert_eq!((shared.inline_limit, shared.chunk_size), (256 * 1024, 255 * 1024));
         assert_eq!((shared.grace, shared.linger), (Duration::ZERO, Duration::from_secs(60)));
         assert_eq!(shared.link.limit(), Duration::from_secs(2));
-        assert_eq!(shared.link.place(), "localhost:27017");
+        assert_eq!(shared.link.server(), "localhost:27017");
         let names = [&shared.collections.entries, &shared.collections.files]
             .map(|collection| collection.name().to_owned());
         assert_eq!(names, ["larder.entries", "larder.files"]);
     }
 
     #[tokio::test]
-    async fn the_database_is_the_one_that_is_named_last() {
+    async fn settings_override_the_database_of_the_url() {
         let name = async |builder: Builder| {
             builder.build().await.unwrap().shared.link.database().name().to_owned()
         };
@@ -326,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_makes_no_sense_is_refused_without_a_word_of_the_password() {
+    async fn invalid_settings_are_refused_without_the_password() {
         let cases = [
             builder("http://user:secret@localhost"),
             builder("mongodb://user:secret@localhost:port"),
@@ -357,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_shown_has_no_password() {
+    async fn debug_output_has_no_password() {
         let url = "mongodb://user:secret@localhost:1/?authSource=admin";
         let client = Client::with_uri_str(url).await.unwrap();
         let shown = [

@@ -1,4 +1,4 @@
-//! The three collections of a namespace, and the indexes on them.
+//! The three collections of a namespace, and their indexes.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use super::{
 };
 use crate::store::Result;
 
-/// The name of the index by which entries expire.
+/// The name of the index that expires entries.
 const EXPIRY: &str = "keep_until_1";
 
-/// The longest time that servers take for an index to wait.
+/// The longest delay of a TTL index.
 const LONGEST: u64 = i32::MAX as u64;
 
 #[derive(Clone)]
 pub(super) struct Collections {
     namespace: String,
     pub(super) entries: Collection<RawDocumentBuf>,
-    /// Of GridFS, as are the chunks.
+    /// GridFS files; `chunks` are their chunks.
     pub(super) files: Collection<RawDocumentBuf>,
     pub(super) chunks: Collection<RawDocumentBuf>,
 }
@@ -42,18 +42,18 @@ impl Collections {
         &self.namespace
     }
 
-    /// Makes the indexes, where they are not there yet, and brings the time to live in step with `grace`.
+    /// Creates missing indexes, and sets the time to live to `grace`.
     pub(super) async fn index(&self, link: &Link, grace: Duration) -> Result<()> {
         self.index_expiry(link, grace).await?;
         self.index_others(link).await
     }
 
-    /// Makes the indexes, where they are not there any more: who flushes a cache may drop its collections. What another
-    /// process has settled otherwise stays.
+    /// Creates missing indexes: flushing a cache may drop its collections. Keeps an index that
+    /// another process has created with other options.
     pub(super) async fn restore(&self, link: &Link, grace: Duration) -> Result<()> {
         match self.create_expiry(link, seconds(grace)).await? {
             Err(error) if !fault::is_index_conflict(&error) => {
-                return Err(fault::error(link.place(), error));
+                return Err(fault::error(link.server(), error));
             }
             _ => {}
         }
@@ -99,7 +99,7 @@ impl Collections {
         let seconds = seconds(grace);
         let Err(conflict) = self.create_expiry(link, seconds).await? else { return Ok(()) };
         if !fault::is_index_conflict(&conflict) {
-            return Err(fault::error(link.place(), conflict));
+            return Err(fault::error(link.server(), conflict));
         }
         if let Some(seconds) = seconds {
             let change = doc! {
@@ -108,7 +108,7 @@ impl Collections {
             };
             let database = link.database().clone();
             let changed = link.try_ask(async move { database.run_command(change).await }).await?;
-            // Something else may have the name, or the index other options still.
+            // Another index may have the name, or the index may still have other options.
             if changed.is_ok() && self.create_expiry(link, Some(seconds)).await?.is_ok() {
                 return Ok(());
             }
@@ -116,15 +116,15 @@ impl Collections {
         for name in self.expiry_indexes(link).await? {
             let entries = self.entries.clone();
             let dropped = link.try_ask(async move { entries.drop_index(name).await }).await?;
-            // Another process may have been at it too.
+            // Another process may have dropped it too.
             if let Err(error) = dropped
                 && !fault::is_not_there(&error)
             {
-                return Err(fault::error(link.place(), error));
+                return Err(fault::error(link.server(), error));
             }
         }
         let created = self.create_expiry(link, seconds).await?;
-        created.map_err(|error| fault::error(link.place(), error))
+        created.map_err(|error| fault::error(link.server(), error))
     }
 
     async fn create_expiry(&self, link: &Link, seconds: Option<u64>) -> Result<MongoResult<()>> {
@@ -137,14 +137,14 @@ impl Collections {
         link.try_ask(async move { entries.create_index(index).await.map(drop) }).await
     }
 
-    /// The indexes that stand in the way of ours.
+    /// The indexes that conflict with ours.
     async fn expiry_indexes(&self, link: &Link) -> Result<Vec<String>> {
         let list = doc! { "listIndexes": self.entries.name() };
         let database = link.database().clone();
         let answer = link.ask(async move { database.run_command(list).await }).await?;
         let indexes =
             answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        let indexes = indexes.map_err(|_| fault::strange(link.place()))?;
+        let indexes = indexes.map_err(|_| fault::strange(link.server()))?;
         let names = indexes.iter().filter_map(|index| {
             let index = index.as_document()?;
             let name = index.get_str("name").ok()?;
@@ -156,14 +156,14 @@ impl Collections {
     }
 }
 
-/// For how long the index waits; `None` is for ever.
+/// The delay of the TTL index; `None` means forever.
 fn seconds(grace: Duration) -> Option<u64> {
-    // Rounded up: no entry goes early.
+    // Rounded up, so that no entry expires early.
     let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
     (seconds <= LONGEST).then_some(seconds)
 }
 
-/// Refuses what no server takes as the beginning of a collection's name.
+/// Refuses a prefix that servers do not accept in a name of a collection.
 pub(super) fn check_namespace(namespace: &str) -> Result<()> {
     let good = !namespace.is_empty()
         && namespace.len() <= 120
@@ -175,19 +175,19 @@ pub(super) fn check_namespace(namespace: &str) -> Result<()> {
         return Ok(());
     }
     Err(invalid(format!(
-        "{namespace:?} cannot be a namespace; take a name of up to 120 bytes without `$` that \
+        "invalid namespace {namespace:?}; use a name of up to 120 bytes without `$` that \
          neither begins nor ends with a dot nor begins with \"system.\", such as \"larder\""
     )))
 }
 
-/// Refuses what no server takes as a database's name.
+/// Refuses a name that servers do not accept for a database.
 pub(super) fn check_database(name: &str) -> Result<()> {
     let bad = ['/', '\\', '.', ' ', '"', '$', '*', '<', '>', ':', '|', '?', '\0'];
     if !name.is_empty() && name.len() < 64 && !name.contains(bad) {
         return Ok(());
     }
     Err(invalid(format!(
-        "{name:?} cannot be a database; take a name of up to 63 bytes without dots, blanks and \
-         signs, such as \"larder\""
+        "invalid database name {name:?}; use a name of up to 63 bytes without dots, blanks and \
+         special characters, such as \"larder\""
     )))
 }

@@ -1,4 +1,5 @@
-//! The driver's errors as the store's: what each means for the caller, with the server and what to do.
+//! The driver's errors as errors of the store: what each means for the caller, with the server and
+//! what to do.
 
 use mongodb::error::{Error as MongoError, ErrorKind as MongoKind, WriteFailure};
 
@@ -10,24 +11,30 @@ use crate::{
 
 pub(super) const STORE: &str = "mongodb";
 
-/// Codes that servers give.
+/// Error codes of servers.
 const DUPLICATE_KEY: i32 = 11_000;
 const TOO_LARGE: [i32; 3] = [10_334, 17_419, 17_420];
 const FULL: [i32; 2] = [14_031, 12_501];
+/// `Unauthorized` and `AuthenticationFailed`.
+const DENIED: [i32; 2] = [13, 18];
 const INDEX_CONFLICT: [i32; 2] = [85, 86];
 const NOT_THERE: [i32; 2] = [26, 27];
 
-/// The error of this store with the driver's as its source. `place` is the server, without credentials.
-pub(super) fn error(place: &str, error: MongoError) -> Error {
+/// Creates an error of the store with the driver's error as its source. `server` names the server,
+/// without credentials.
+pub(super) fn error(server: &str, error: MongoError) -> Error {
     let kind = kind(&error);
     let message = match kind {
-        ErrorKind::Full => format!("{place} takes no more; make room on its disk"),
-        ErrorKind::TooLarge => format!("{place} takes no document of that size"),
-        ErrorKind::Invalid => format!("{place} cannot be asked with these settings"),
-        ErrorKind::Incompatible => {
-            format!("{place} speaks a protocol that the driver does not know")
+        ErrorKind::Full => format!("{server} is full; make room on its disk"),
+        ErrorKind::Denied => {
+            format!("{server} refused access; check the login and its rights")
         }
-        _ => format!("{place} cannot be asked now"),
+        ErrorKind::TooLarge => format!("{server} does not accept a document of that size"),
+        ErrorKind::Invalid => format!("{server} cannot be used with these settings"),
+        ErrorKind::Incompatible => {
+            format!("{server} uses a protocol version that the driver does not support")
+        }
+        _ => format!("{server} is unavailable"),
     };
     Error::new(kind, STORE, message).with_source(error)
 }
@@ -36,18 +43,20 @@ fn kind(error: &MongoError) -> ErrorKind {
     match code(error) {
         Some(code) if TOO_LARGE.contains(&code) => return ErrorKind::TooLarge,
         Some(code) if FULL.contains(&code) => return ErrorKind::Full,
+        Some(code) if DENIED.contains(&code) => return ErrorKind::Denied,
         _ => {}
     }
     match &*error.kind {
         MongoKind::InvalidArgument { .. } | MongoKind::InvalidTlsConfig { .. } => {
             ErrorKind::Invalid
         }
+        MongoKind::Authentication { .. } => ErrorKind::Denied,
         MongoKind::IncompatibleServer { .. } => ErrorKind::Incompatible,
         _ => ErrorKind::Unavailable,
     }
 }
 
-/// The number by which the server tells what is wrong.
+/// The server's error code.
 fn code(error: &MongoError) -> Option<i32> {
     match &*error.kind {
         MongoKind::Command(error) => Some(error.code),
@@ -56,41 +65,41 @@ fn code(error: &MongoError) -> Option<i32> {
     }
 }
 
-/// Whether another document has the same `_id`, or the same place in a file.
+/// Whether another document has the same `_id`, or the same position in a file.
 pub(super) fn is_duplicate(error: &MongoError) -> bool {
     code(error) == Some(DUPLICATE_KEY)
 }
 
-/// Whether there is an index with the same keys or the same name, but not the same options.
+/// Whether an index with the same keys or the same name has other options.
 pub(super) fn is_index_conflict(error: &MongoError) -> bool {
     code(error).is_some_and(|code| INDEX_CONFLICT.contains(&code))
 }
 
-/// Whether the collection or the index that was spoken of does not exist.
+/// Whether the collection or the index does not exist.
 pub(super) fn is_not_there(error: &MongoError) -> bool {
     code(error).is_some_and(|code| NOT_THERE.contains(&code))
 }
 
-/// Whether there is no server to ask, as far as the driver knows after having waited for one.
+/// Whether the driver found no server after waiting for one.
 pub(super) fn is_no_server(error: &MongoError) -> bool {
     matches!(&*error.kind, MongoKind::ServerSelection { .. })
 }
 
-/// Whether the way to the server broke.
+/// Whether the connection broke.
 pub(super) fn is_broken(error: &MongoError) -> bool {
     matches!(&*error.kind, MongoKind::Io(_) | MongoKind::ConnectionPoolCleared { .. })
 }
 
-pub(super) fn slow(place: &str, limit: std::time::Duration) -> Error {
-    let message = format!("{place} did not answer within {limit:?}");
+pub(super) fn slow(server: &str, limit: std::time::Duration) -> Error {
+    let message = format!("{server} did not answer within {limit:?}");
     Error::new(ErrorKind::Unavailable, STORE, message)
 }
 
-/// A task has ended that asks the server.
+/// A task that runs a command has ended without a result.
 pub(super) fn ended(error: tokio::task::JoinError) -> Error {
     let (kind, why) = match error.is_panic() {
-        true => (ErrorKind::Other, "the driver has panicked"),
-        false => (ErrorKind::Unavailable, "the runtime has stopped"),
+        true => (ErrorKind::Other, "the driver panicked"),
+        false => (ErrorKind::Unavailable, "the tokio runtime has stopped"),
     };
     Error::new(kind, STORE, why).with_source(error)
 }
@@ -109,13 +118,13 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
 
 pub(super) fn too_large(key: &Key) -> Error {
     let message = format!(
-        "the head for key {key} does not fit into a document, which MongoDB limits to 16 MiB"
+        "the head of key {key} does not fit into a document, which MongoDB limits to 16 MiB"
     );
     Error::new(ErrorKind::TooLarge, STORE, message)
 }
 
-/// The server answered something that no server should.
-pub(super) fn strange(place: &str) -> Error {
-    let message = format!("{place} gave an answer that makes no sense; is it a MongoDB server?");
+/// The server answered something unexpected.
+pub(super) fn strange(server: &str) -> Error {
+    let message = format!("{server} sent an unexpected answer; is it a MongoDB server?");
     Error::new(ErrorKind::Other, STORE, message)
 }

@@ -1,18 +1,19 @@
-//! Bodies as files of GridFS: the documents of `files`, and what becomes of them.
+//! Bodies as GridFS files: the documents of `files`, and their states.
 //!
-//! The store keeps to GridFS's own format, so that any reader of it can read them, but drives the collections itself: the
-//! driver's bucket reads ahead as much as a server sends in one go (16 MiB), has no checksums, and removes the chunks of
-//! another's file when it fails on an id that exists. Beside what GridFS asks for, a file has in `metadata` a state and
-//! when it was last touched by who has to do with it, by the server's clock:
+//! The store uses GridFS's own format, so that any GridFS reader can read its files, but does not
+//! use the driver's bucket. That bucket reads ahead as much as a server sends at once (16 MiB), has
+//! no checksums, and removes the chunks of another file if its upload fails on an existing id. In
+//! addition to GridFS's fields, `metadata` has the state of a file, and when it was last touched,
+//! by the server's clock:
 //!
-//! | state | is | goes |
+//! | state | meaning | deleted |
 //! |---|---|---|
-//! | `pending` | being written | ten minutes after its last touch, unless an entry has it |
-//! | `live` | of an entry, or about to be | becomes `removed` when a sweep finds that no entry has it |
-//! | `removed` | of no entry any more, and perhaps still being read | after its time to linger, unless an entry has it |
-//! | `deleting` | on its way out | at once |
+//! | `pending` | being written | ten minutes after the last touch, unless an entry has it |
+//! | `live` | an entry has it or is about to | becomes `removed` when a sweep finds that no entry has it |
+//! | `removed` | no entry has it, and it may still be read | after its time to linger, unless an entry has it |
+//! | `deleting` | being deleted | at once |
 //!
-//! Whether a file is in use is what entries say, and nothing else; a state says only when to look.
+//! Only the entries decide whether a file is in use. A state only says when to check.
 
 use mongodb::{
     bson::{Document, RawDocumentBuf, doc, oid::ObjectId, raw::cstr},
@@ -20,8 +21,9 @@ use mongodb::{
 };
 
 use super::{
-    Shared, fault,
+    fault,
     record::{binary, date},
+    shared::Shared,
 };
 use crate::{
     Key,
@@ -35,10 +37,10 @@ pub(super) const LIVE: &str = "live";
 pub(super) const REMOVED: &str = "removed";
 pub(super) const DELETING: &str = "deleting";
 
-/// How many chunks are deleted in one go.
+/// How many chunks are deleted at a time.
 const AT_ONCE: i32 = 256;
 
-/// The field of a file's metadata that tells when it was touched; the server fills it in.
+/// The field of a file's metadata with the time of the last touch. The server fills it in.
 pub(super) fn touched() -> Document {
     doc! { "metadata.touched": true }
 }
@@ -60,7 +62,7 @@ impl Shared {
         self.link.ask(begun).await.map(drop)
     }
 
-    /// Writes a chunk. It may be there already, from a call that was given up.
+    /// Writes a chunk. It may exist already, from an abandoned call.
     pub(super) async fn write_chunk(&self, id: ObjectId, n: u32, payload: &[u8]) -> Result<()> {
         let mut chunk = RawDocumentBuf::new();
         chunk.append(cstr!("_id"), ObjectId::new());
@@ -75,7 +77,7 @@ impl Shared {
         }
     }
 
-    /// Says that a file is still being written, or is still being read.
+    /// Reports that a file is still being written or read.
     pub(super) async fn touch_file(&self, id: ObjectId) -> Result<()> {
         let files = self.collections.files.clone();
         let touch = doc! { "$currentDate": touched() };
@@ -83,7 +85,7 @@ impl Shared {
         self.link.ask(touching).await.map(drop)
     }
 
-    /// Completes a file that is about to be an entry's.
+    /// Completes a file that an entry is about to refer to.
     pub(super) async fn complete_file(
         &self,
         key: &Key,
@@ -96,7 +98,7 @@ impl Shared {
             set.insert("metadata.keep_until", date(keep_until));
         }
         let change = doc! { "$set": set, "$currentDate": touched() };
-        // Live already, where a call was given up.
+        // It may be live already, after an abandoned call.
         let ours = doc! { "_id": id, "metadata.state": { "$in": [PENDING, LIVE] } };
         let files = self.collections.files.clone();
         let done = self.link.ask(async move { files.update_one(ours, change).await }).await?;
@@ -104,18 +106,19 @@ impl Shared {
             return Ok(());
         }
         let message = format!(
-            "the body for key {key} was dropped by {} while it was being written; it is not stored",
-            self.link.place()
+            "{} removed the body of key {key} while it was being written; the entry is not stored",
+            self.link.server()
         );
         Err(Error::new(ErrorKind::Unavailable, fault::STORE, message))
     }
 
-    /// Sets files aside that no entry has any more. They stay for a while, for those who read them.
+    /// Sets files aside that no entry has. They stay for a while, for their readers.
     pub(super) async fn retire(&self, ids: Vec<ObjectId>) -> Result<()> {
         self.set_state(ids, REMOVED).await
     }
 
-    /// Has it looked at soon whether an entry has the file, which was to be published.
+    /// Schedules a check whether an entry has the file, after a publication with an unknown
+    /// outcome.
     pub(super) async fn doubt(&self, id: ObjectId) -> Result<()> {
         self.set_state(vec![id], PENDING).await
     }
@@ -130,7 +133,8 @@ impl Shared {
         self.link.ask(async move { files.update_many(which, change).await }).await.map(drop)
     }
 
-    /// Claims a file that was found in `state`, not touched since `before`, to be deleted. Whether it is ours.
+    /// Claims a file for deletion, if it is still in `state` and was not touched since `before`.
+    /// Returns whether that succeeded.
     pub(super) async fn claim(&self, id: ObjectId, state: &str, before: Timestamp) -> Result<bool> {
         let which = doc! {
             "_id": id,
@@ -149,8 +153,8 @@ impl Shared {
         Ok(self.link.ask(claimed).await?.is_some())
     }
 
-    /// Deletes a file that is [claimed](Self::claim): its chunks, some at a time from the last one on, then what tells of
-    /// them, so that who comes after a crash goes on.
+    /// Deletes a [claimed](Self::claim) file: first its chunks, some at a time from the last one
+    /// on, then the file document, so that another process can continue after a crash.
     pub(super) async fn delete_file(&self, id: ObjectId) -> Result<()> {
         loop {
             let chunks = self.collections.chunks.clone();
@@ -160,7 +164,7 @@ impl Shared {
             };
             let Some(last) = self.link.ask(last).await? else { break };
             let mut which = doc! { "files_id": id };
-            // One without a number is none of ours, and goes with the rest.
+            // A chunk without a number is not ours, and is deleted with the rest.
             if let Ok(last) = last.get_i32("n") {
                 which.insert("n", doc! { "$gt": last.saturating_sub(AT_ONCE) });
             }
@@ -172,7 +176,7 @@ impl Shared {
     }
 }
 
-/// Over what says where the chunk belongs, too.
+/// Covers the chunk's position too.
 pub(super) fn chunk_checksum(id: ObjectId, n: u32, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&id.bytes());

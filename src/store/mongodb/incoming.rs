@@ -1,4 +1,5 @@
-//! The body that is coming in: kept while it is small, sent chunk by chunk to a file of its own once it is not.
+//! The writer of an entry: it keeps the body while it is small, else sends it to a file of its own
+//! in chunks.
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -7,23 +8,24 @@ use http::HeaderMap;
 use mongodb::bson::{RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
-    Shared, fault, file_of,
-    record::{Location, MAX_DOCUMENT, encode},
+    fault,
+    record::{Location, MAX_DOCUMENT, encode, file_of, fresh},
     removal::set_aside,
+    shared::Shared,
     sweep::LEASE,
-    update::fresh,
 };
 use crate::{
     Key,
     entry::Head,
-    store::{Error, ErrorKind, Result, Writer as StoreWriter, chunked::Chunked},
+    store::{Error, ErrorKind, Result, Writer as StoreWriter, chunked::Chunked, needs_runtime},
 };
 
-/// How often the entry is published anew where another writer made one under the same key at the same moment.
+/// How often an entry is published again because another writer created one under the same key at
+/// the same moment.
 const TRIES: usize = 5;
 
-/// Takes the body of one entry of a [`MongoDb`](super::MongoDb). It holds at most one chunk, or what is kept in one
-/// document with the head, beside the last [`Bytes`] it was given.
+/// Writes the body of one entry of a [`MongoDb`](super::MongoDb). It holds at most one chunk, or
+/// what is kept in one document with the head, beside the last [`Bytes`] that it received.
 pub struct Writer {
     shared: Arc<Shared>,
     key: Key,
@@ -55,7 +57,7 @@ impl Writer {
 
     async fn send(&mut self, number: u64, payload: &[u8]) -> Result<()> {
         let file = self.file.get_or_insert_with(|| File {
-            // Its own for each body: what becomes of one upload touches no other.
+            // Each body has its own id, so that uploads are independent.
             id: ObjectId::new(),
             begun: false,
             touched: Instant::now(),
@@ -71,7 +73,7 @@ impl Writer {
         let number = u32::try_from(number).ok().filter(|&number| number < i32::MAX as u32);
         let number = number.ok_or_else(|| {
             let message = format!(
-                "the body for key {} has more chunks than a file can have; raise chunk_size",
+                "the body of key {} has more chunks than a file can have; raise chunk_size",
                 self.key
             );
             Error::new(ErrorKind::TooLarge, fault::STORE, message)
@@ -81,7 +83,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The document, with the body in it where it fits.
+    /// Creates the document, with the body if it fits.
     async fn document(&mut self, head: &Head) -> Result<RawDocumentBuf> {
         if let Some(body) = self.body.inline() {
             let location = Location::Inline { checksum: crc32fast::hash(&body) };
@@ -114,7 +116,7 @@ impl Writer {
 
 impl StoreWriter for Writer {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        // What a cancelled call has left.
+        // Chunks that a cancelled call has left.
         self.drain().await?;
         self.body.push(chunk);
         self.drain().await
@@ -126,13 +128,23 @@ impl StoreWriter for Writer {
         let head = head.seal(self.body.len(), trailers);
         self.shared.indexed().await?;
         let document = self.document(&head).await?;
-        // From here on it may be the entry's, whatever comes back.
+        // From here on, an entry may refer to the file, whatever the server answers.
         let publishing = Publishing { shared: self.shared.clone(), file: self.file.take() };
         self.shared.change(&self.key, publishing.publish(self.key, document)).await
     }
+
+    async fn abort(mut self) {
+        // If this future is dropped before it is done, the drop of the writer retires the file.
+        if let Some(file) = &self.file
+            && needs_runtime::when_used(fault::STORE).is_ok()
+        {
+            set_aside(&self.shared, vec![file.id]).await;
+            self.file = None;
+        }
+    }
 }
 
-/// A file that is being published. Where it is not known what became of that, it is looked at soon.
+/// A file that is being published. If the outcome is unknown, the file is checked soon.
 struct Publishing {
     shared: Arc<Shared>,
     file: Option<File>,
@@ -142,13 +154,13 @@ impl Publishing {
     async fn publish(mut self, key: Key, document: RawDocumentBuf) -> Result<()> {
         let old = self.replace(&key, &document).await?;
         self.file = None;
-        // For what expires on the server.
+        // For entries that the server expires.
         self.shared.sweep_later();
         set_aside(&self.shared, old.into_iter().collect()).await;
         Ok(())
     }
 
-    /// Puts the document in place of what is there. Gives the file of what was.
+    /// Replaces the document under the key. Returns the file of the old entry.
     async fn replace(&self, key: &Key, document: &RawDocumentBuf) -> Result<Option<ObjectId>> {
         let mut tries = 1;
         loop {
@@ -161,7 +173,7 @@ impl Publishing {
             };
             match self.shared.link.try_ask(replaced).await? {
                 Ok(old) => return Ok(old.and_then(|old| file_of(&old))),
-                // Two made the first entry of a key at the same moment.
+                // Two writers created the first entry of a key at the same moment.
                 Err(error) if fault::is_duplicate(&error) && tries < TRIES => tries += 1,
                 Err(error) => return Err(self.shared.fault(error)),
             }
@@ -183,7 +195,8 @@ impl Drop for Writer {
     }
 }
 
-/// Does what need not be waited for. Without a runtime, or where the server is not reached, the file goes by itself.
+/// Runs `act` in a task. Without a runtime, or if the server cannot be reached, a sweep deletes the
+/// file later.
 fn in_background<F>(shared: &Arc<Shared>, act: impl FnOnce(Arc<Shared>) -> F)
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -205,13 +218,4 @@ impl fmt::Debug for Writer {
             .field("len", &self.body.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Refuses what cannot fit into a document, before its body comes.
-pub(super) fn check_head(key: &Key, head: &Head) -> Result<()> {
-    // A head takes more in memory than encoded, so that few have to be encoded to know.
-    if head.size() > MAX_DOCUMENT / 2 && head.encode().len() > MAX_DOCUMENT {
-        return Err(fault::too_large(key));
-    }
-    Ok(())
 }

@@ -1,9 +1,10 @@
-//! The way to the server: whatever is asked is answered, or an error, within a limit; and while no server answers, at
-//! once.
+//! The connection to the server. Every request ends in an answer or an error within a limit, and in
+//! an error at once while no server answers.
 //!
-//! Each command runs in a task of its own, to its end or the limit. A caller that goes away amid it breaks no connection,
-//! as the driver would, and one that pauses finds the answer, not a limit that passed while nobody looked. What changes an
-//! entry keeps its place in the order nevertheless: see `order`.
+//! Each command runs in a task of its own, to its end or the limit. A caller that goes away
+//! therefore breaks no connection, as it would with the driver alone, and a caller that pauses
+//! finds the answer, and not a time limit that passed meanwhile. Changes of an entry keep their
+//! order nevertheless: see `order`.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,38 +16,38 @@ use mongodb::{Database, bson::doc, error::Result as MongoResult};
 use super::fault;
 use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
-/// For how long no new attempt is made after one has failed.
+/// For how long no new attempt is made after a failed one.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// To be shared by cloning.
+/// A shared handle.
 #[derive(Clone)]
 pub(super) struct Link(Arc<Inner>);
 
 struct Inner {
     database: Database,
-    /// The server as messages name it.
-    place: String,
+    /// The name of the server in messages.
+    server: String,
     limit: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Why no server can be asked, while none can.
+    /// Why no server can be reached, while that is so.
     down: Option<String>,
-    /// Whether a task is finding out.
+    /// Whether a task is checking that.
     probing: bool,
-    /// When the last one did.
+    /// When the last check ended.
     probed: Option<Instant>,
 }
 
 impl Link {
-    pub(super) fn new(database: Database, place: String, limit: Duration) -> Self {
-        Self(Arc::new(Inner { database, place, limit, state: Mutex::default() }))
+    pub(super) fn new(database: Database, server: String, limit: Duration) -> Self {
+        Self(Arc::new(Inner { database, server, limit, state: Mutex::default() }))
     }
 
-    pub(super) fn place(&self) -> &str {
-        &self.0.place
+    pub(super) fn server(&self) -> &str {
+        &self.0.server
     }
 
     pub(super) fn limit(&self) -> Duration {
@@ -61,17 +62,17 @@ impl Link {
         &self,
         asking: impl Future<Output = MongoResult<T>> + Send + 'static,
     ) -> Result<T> {
-        self.try_ask(asking).await?.map_err(|error| fault::error(self.place(), error))
+        self.try_ask(asking).await?.map_err(|error| fault::error(self.server(), error))
     }
 
-    /// As [`ask`](Self::ask), with what the driver says left to the caller to judge.
+    /// Like [`ask`](Self::ask), but returns the driver's error unchanged.
     pub(super) async fn try_ask<T: Send + 'static>(
         &self,
         asking: impl Future<Output = MongoResult<T>> + Send + 'static,
     ) -> Result<MongoResult<T>> {
-        self.gate()?;
+        self.check_reachable()?;
         let link = self.clone();
-        // Not ended where the caller goes away: that would cost the connection.
+        // A task, since dropping the command would cost the connection.
         let task = tokio::spawn(async move { link.attempt(asking).await });
         task.await.map_err(fault::ended)?
     }
@@ -81,9 +82,9 @@ impl Link {
         asking: impl Future<Output = MongoResult<T>>,
     ) -> Result<MongoResult<T>> {
         let Ok(answer) = tokio::time::timeout(self.limit(), asking).await else {
-            // One command may be slow, and the server still there.
+            // One command may be slow while the server is up.
             self.probe();
-            return Err(fault::slow(self.place(), self.limit()));
+            return Err(fault::slow(self.server(), self.limit()));
         };
         match &answer {
             Err(error) if fault::is_no_server(error) => {
@@ -96,16 +97,16 @@ impl Link {
         Ok(answer)
     }
 
-    /// Refuses at once while no server answers, and sees to it that somebody finds out when one does again.
-    pub(super) fn gate(&self) -> Result<()> {
+    /// Fails at once while no server answers, and starts a check whether one does again.
+    pub(super) fn check_reachable(&self) -> Result<()> {
         needs_runtime::when_used(fault::STORE)?;
         let Some(why) = self.state().down.clone() else { return Ok(()) };
         self.probe();
-        let message = format!("{} cannot be reached: {why}", self.place());
+        let message = format!("{} cannot be reached: {why}", self.server());
         Err(Error::new(ErrorKind::Unavailable, fault::STORE, message))
     }
 
-    /// Finds out in the background whether the server answers, unless somebody is at it.
+    /// Checks in the background whether the server answers, unless a check is running.
     fn probe(&self) {
         let mut state = self.state();
         if state.probing || state.probed.is_some_and(|at| at.elapsed() < PAUSE) {
@@ -118,7 +119,7 @@ impl Link {
             let ping = link.database().run_command(doc! { "ping": 1 });
             let down = match tokio::time::timeout(link.limit(), ping).await {
                 Ok(Ok(_)) => None,
-                // It answers, if only with a refusal.
+                // The server answers, even if only with a refusal.
                 Ok(Err(error)) if !fault::is_no_server(&error) && !fault::is_broken(&error) => None,
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(_) => Some(format!("no answer within {:?}", link.limit())),

@@ -1,4 +1,4 @@
-//! What there is: heads, their number, and what they take.
+//! Scans and counts.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -7,8 +7,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::{
-    Shared, fault,
+    fault,
     record::{Damage, Record, parse_key},
+    shared::Shared,
     sweep::all,
 };
 use crate::{
@@ -16,23 +17,23 @@ use crate::{
     store::{Error, ErrorKind, Result, Scanned, Version},
 };
 
-/// How many heads are asked for in one go.
+/// How many heads are read at a time.
 const PAGE: i64 = 100;
 
-/// Where a walk over the entries is, in the order of their `_id`s. It holds nothing on the server, and so may pause for as
-/// long as it likes.
+/// The position of a walk over the entries, in the order of their `_id`s. It holds nothing on the
+/// server, so it may pause for any time.
 #[derive(Clone)]
 enum At {
     Begin,
-    /// After this one, of those whose `_id` is a text.
+    /// After this `_id`, among those that are strings.
     After(String),
-    /// Behind them, where no entry is: something else may be there.
+    /// After them, where no entry is, but other documents may be.
     Foreign,
     End,
 }
 
 impl Shared {
-    /// The next documents of a walk, without bodies.
+    /// Returns the next documents of a walk, without bodies.
     async fn page(&self, at: &At) -> Result<(Vec<RawDocumentBuf>, At)> {
         let which = match at {
             At::Begin => doc! { "_id": { "$gte": "" } },
@@ -46,7 +47,7 @@ impl Shared {
             all(page.projection(doc! { "body": 0 }).await?).await
         };
         let page = self.link.ask(page).await?;
-        // A page may be short, for answers have a limit of size.
+        // A page may be short, since answers have a size limit.
         let next = match (at, page.last().and_then(|last| last.get_str("_id").ok())) {
             (At::Foreign | At::End, _) => At::End,
             (_, Some(id)) => At::After(id.to_owned()),
@@ -55,7 +56,7 @@ impl Shared {
         Ok((page, next))
     }
 
-    /// The entry of `key` without its body.
+    /// Returns the entry of `key` without its body.
     pub(super) async fn record(&self, key: &Key) -> Result<Option<Record>> {
         let entries = self.collections.entries.clone();
         let which = doc! { "_id": key.to_string() };
@@ -72,7 +73,7 @@ pub(super) fn damaged(key: &Key, damage: Damage) -> Error {
     }
 }
 
-/// Every entry's head.
+/// Lists every entry's head.
 pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> + Send {
     let walk = Some((shared, At::Begin));
     let pages = stream::try_unfold(walk, |walk| async {
@@ -92,7 +93,7 @@ fn scanned(document: RawDocumentBuf) -> Result<Scanned> {
     let id: Option<Bson> = document.get("_id").ok().flatten().and_then(|id| id.try_into().ok());
     let Some(key) = id.as_ref().and_then(Bson::as_str).and_then(parse_key) else {
         let id = id.unwrap_or(Bson::Null);
-        let message = format!("the document with the _id {id} is no entry of the cache");
+        let message = format!("the document with the _id {id} is not an entry of the cache");
         return Err(Error::new(ErrorKind::Corrupt, fault::STORE, message));
     };
     let record = Record::parse(&key, document).map_err(|damage| damaged(&key, damage))?;
@@ -104,7 +105,7 @@ pub(super) async fn len(shared: &Shared) -> Result<u64> {
     shared.link.ask(async move { entries.estimated_document_count().await }).await
 }
 
-/// The sum of what the entries say they take, which the index over it answers.
+/// Returns the sum of the sizes in the entries, which an index answers.
 pub(super) async fn size(shared: &Shared) -> Result<u64> {
     let entries = shared.collections.entries.clone();
     let sum = [
@@ -123,5 +124,5 @@ pub(super) async fn size(shared: &Shared) -> Result<u64> {
         Bson::Double(sum) => Some(*sum as u64),
         _ => None,
     };
-    sum.ok_or_else(|| fault::strange(shared.link.place()))
+    sum.ok_or_else(|| fault::strange(shared.link.server()))
 }

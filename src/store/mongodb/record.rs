@@ -1,8 +1,14 @@
-//! The document of an entry: fields that people and indexes read, the encoded head, and the body where it is small.
+//! The document of an entry: fields for people and indexes, the encoded head, and the body if it is
+//! small.
 //!
-//! What is served comes from the head, the body and their checksums alone; `method`, `url`, the dates and the like repeat
-//! what the head says. The checksum `check` is over the entry's key as well, so that a document that was copied can never
-//! be served under another key.
+//! Only the head, the body and their checksums are used to serve an entry. `method`, `url`, the
+//! dates and other fields repeat what the head says. The checksum `check` covers the entry's key
+//! too, so that a copied document is never served under another key.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use mongodb::bson::{
@@ -12,19 +18,22 @@ use mongodb::bson::{
     spec::BinarySubtype,
 };
 
+use super::fault;
 use crate::{
     Key,
     entry::{DecodeError, Head},
+    store::Result as StoreResult,
     time::Timestamp,
 };
 
-/// The layout of documents and files. With another one it gets another number.
+/// The layout of documents and files. Every change of the layout has a new number.
 const FORMAT: i32 = 1;
 
-/// How large a document may be: the servers' limit, with some room for what they add.
+/// The largest document: the servers' limit, with some room for what they add.
 pub(super) const MAX_DOCUMENT: usize = (16 << 20) - (16 << 10);
 
-/// The last time that every tool can show, the end of the year 9999. What is later is shown as this.
+/// The last time that every tool can show, the end of the year 9999. Later times are shown as this
+/// one.
 const LATEST: u64 = 253_402_300_799_999;
 
 /// Where an entry's body is.
@@ -32,21 +41,21 @@ const LATEST: u64 = 253_402_300_799_999;
 pub(super) enum Location {
     /// In the document.
     Inline { checksum: u32 },
-    /// In a file of GridFS, in chunks of so many bytes.
+    /// In a GridFS file, in chunks of this size.
     File { id: ObjectId, chunk: u32 },
 }
 
-/// A document as the server gave it, read and checked.
+/// A document from the server, decoded and checked.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) version: u64,
     pub(super) head: Head,
     pub(super) body: Location,
-    /// The body that stands in the document; empty where there is none or it was not asked for.
+    /// The body in the document; empty if there is none or it was not requested.
     pub(super) inline: Bytes,
 }
 
-/// Why a document is no entry.
+/// Why a document is not an entry.
 #[derive(Debug)]
 pub(super) enum Damage {
     Shape(&'static str),
@@ -58,14 +67,14 @@ pub(super) fn date(time: Timestamp) -> DateTime {
     DateTime::from_millis(time.as_millis().min(LATEST) as i64)
 }
 
-/// The key of a document whose `_id` is `id`.
+/// The key of a document with this `_id`.
 pub(super) fn parse_key(id: &str) -> Option<Key> {
     let key: Key = id.parse().ok()?;
-    // One spelling alone, for the index knows no other.
+    // Only one spelling is valid, since the index compares strings.
     (key.to_string() == id).then_some(key)
 }
 
-/// The document of an entry.
+/// Creates the document of an entry.
 pub(super) fn encode(
     key: &Key,
     version: u64,
@@ -109,7 +118,8 @@ pub(super) fn encode(
     document
 }
 
-/// What an update changes in the document: all but the body. Gives the length of the encoded head too.
+/// Creates the update of everything in the document but the body. Also returns the length of the
+/// encoded head.
 pub(super) fn change(
     key: &Key,
     version: u64,
@@ -144,7 +154,7 @@ pub(super) fn change(
     (change, len)
 }
 
-/// What an entry takes, head and body: its own count.
+/// The size of an entry: head and body.
 fn size(head_bytes: &[u8], head: &Head) -> i64 {
     i64::try_from(head.body_len().saturating_add(head_bytes.len() as u64)).unwrap_or(i64::MAX)
 }
@@ -173,7 +183,7 @@ fn check(key: &Key, version: u64, head: &[u8], location: Location) -> u32 {
 }
 
 impl Record {
-    /// Reads the document of `key`, which may be without its body.
+    /// Reads the document of `key`, which may lack its body.
     pub(super) fn parse(key: &Key, document: RawDocumentBuf) -> Result<Self, Damage> {
         let bytes = Bytes::from(document.into_bytes());
         let document = RawDocument::from_bytes(&bytes).map_err(|_| Damage::Shape("no fields"))?;
@@ -188,7 +198,7 @@ impl Record {
             Ok(id) => {
                 let chunk = document.get_i32("chunk_size").ok();
                 let chunk = chunk.and_then(|chunk| u32::try_from(chunk).ok()).filter(|&c| c > 0);
-                let chunk = chunk.ok_or(Damage::Shape("a body in chunks of nothing"))?;
+                let chunk = chunk.ok_or(Damage::Shape("a body with an invalid chunk size"))?;
                 Location::File { id, chunk }
             }
             Err(_) => {
@@ -206,6 +216,26 @@ impl Record {
         };
         Ok(Self { version, head, body, inline })
     }
+}
+
+/// A number that no other writer creates, on this machine or another.
+pub(super) fn fresh() -> u64 {
+    // The standard library seeds it from the system's randomness.
+    RandomState::new().hash_one(SystemTime::now())
+}
+
+/// Refuses a head that cannot fit into a document, before its body arrives.
+pub(super) fn check_head(key: &Key, head: &Head) -> StoreResult<()> {
+    // A head takes more memory than its encoding, so only few heads are encoded to find out.
+    if head.size() > MAX_DOCUMENT / 2 && head.encode().len() > MAX_DOCUMENT {
+        return Err(fault::too_large(key));
+    }
+    Ok(())
+}
+
+/// The file that a document refers to, if any.
+pub(super) fn file_of(document: &RawDocument) -> Option<ObjectId> {
+    document.get_object_id("file").ok()
 }
 
 #[cfg(test)]
@@ -230,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn documents_round_trip() {
         let inline = Location::Inline { checksum: crc32fast::hash(b"body") };
         for (location, body) in [(inline, &b"body"[..]), (file(), b"")] {
             let head = head().seal(4, None);
@@ -257,14 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn times_beyond_the_tools_are_shown_as_the_last_one() {
+    fn very_late_times_are_shown_as_the_last_one() {
         let document = encode(&key(), 1, &head(), file(), b"");
         let shown = document.get_datetime("keep_until").unwrap();
         assert_eq!(shown.try_to_rfc3339_string().unwrap(), "9999-12-31T23:59:59.999Z");
     }
 
     #[test]
-    fn what_decides_cannot_be_changed_unnoticed() {
+    fn changes_of_checked_fields_are_noticed() {
         let document = encode(&key(), 8, &head(), file(), b"");
         assert!(Record::parse(&Key::from_bytes([8; 32]), document.clone()).is_err());
         let good = Document::try_from(&*document).unwrap();
@@ -294,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_spelling_is_a_key() {
+    fn keys_have_one_spelling() {
         assert_eq!(parse_key(&key().to_string()), Some(key()));
         let large = Key::from_bytes([0xab; 32]).to_string().to_uppercase();
         assert_eq!(parse_key(&large), None);

@@ -1,18 +1,22 @@
-//! Removing entries: one, or all that an index finds, some at a time so that each step is within the time limit. The files
-//! of what went are set aside.
+//! Removes entries: one, or all that an index finds, some at a time so that each step is within the
+//! time limit. The files of removed entries are set aside.
 
 use std::sync::Arc;
 
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc, oid::ObjectId};
 
-use super::{Shared, file_of, record::date, sweep::all};
+use super::{
+    record::{date, file_of},
+    shared::Shared,
+    sweep::all,
+};
 use crate::{
     Key,
     store::{Result, Version},
     time::Timestamp,
 };
 
-/// How many entries are removed in one go.
+/// How many entries are removed at a time.
 const PAGE: i64 = 100;
 
 pub(super) async fn remove(shared: &Arc<Shared>, key: &Key, seen: Option<Version>) -> Result<bool> {
@@ -45,12 +49,12 @@ pub(super) async fn remove_tagged(shared: &Arc<Shared>, tag: &str) -> Result<u64
     remove_all(shared, doc! { "tags": tag }).await
 }
 
-/// Removes all entries, and what else stands among them.
+/// Removes all entries, and foreign documents among them.
 pub(super) async fn clear(shared: &Arc<Shared>) -> Result<()> {
     remove_all(shared, doc! {}).await.map(drop)
 }
 
-/// Removes the entries that fit `which`, and those alone, also where they change meanwhile.
+/// Removes the entries that match `which`, and only those, even if they change meanwhile.
 async fn remove_all(shared: &Arc<Shared>, which: Document) -> Result<u64> {
     shared.in_order(None).await?;
     let mut removed = 0;
@@ -66,7 +70,8 @@ async fn remove_all(shared: &Arc<Shared>, which: Document) -> Result<u64> {
         }
         let all_of = |name| page.iter().map(|entry| field(entry, name)).collect::<Vec<_>>();
         let files: Vec<ObjectId> = page.iter().filter_map(|entry| file_of(entry)).collect();
-        // Of these versions, for another has another file; what was replaced is met again.
+        // Only these versions, since another version has another file. A replaced entry is met
+        // again.
         let mut gone = which.clone();
         gone.insert("_id", doc! { "$in": all_of("_id") });
         gone.insert("version", doc! { "$in": all_of("version") });
@@ -77,13 +82,13 @@ async fn remove_all(shared: &Arc<Shared>, which: Document) -> Result<u64> {
     }
 }
 
-/// A field as it is. One that is not there is null, which servers take for the same.
+/// Returns a field as it is. A missing field is null, which servers treat the same.
 fn field(document: &RawDocumentBuf, name: &str) -> Bson {
     let value: Option<RawBsonRef<'_>> = document.get(name).ok().flatten();
     value.and_then(|value| value.try_into().ok()).unwrap_or(Bson::Null)
 }
 
-/// Sets files aside whose entries have gone. Where that fails, a sweep finds them by itself, within a day.
+/// Sets aside files whose entries are gone. If that fails, a sweep finds them within a day.
 pub(super) async fn set_aside(shared: &Arc<Shared>, files: Vec<ObjectId>) {
     if files.is_empty() {
         return;

@@ -1,9 +1,10 @@
-//! Removes the files that no entry has: of entries that were replaced, removed or expired, of writers that were dropped,
-//! and of processes that died between two steps.
+//! Removes files that no entry has: of entries that were replaced, removed or expired, of writers
+//! that were dropped, and of processes that died between two steps.
 //!
-//! A sweep is led by the index over the files' states, and does work in proportion to what it removes, but for a look at
-//! each live file once a day. It runs in a task of its own, some time after something was written or set aside, so that a
-//! store which is used keeps itself clean; at [connecting](super::Builder::connect); and at `remove_expired`.
+//! A sweep uses the index over the files' states, and does work in proportion to what it removes,
+//! except that it checks each live file once a day. It runs in a task of its own, some time after a
+//! write or a removal, so that a store in use stays clean; at
+//! [connecting](super::Builder::connect); and at `remove_expired`.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -13,31 +14,33 @@ use std::{
 use mongodb::bson::{Bson, DateTime, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
-    Shared, fault,
+    fault,
     files::{DELETING, LIVE, PENDING, REMOVED, touched},
     record::date,
+    shared::Shared,
 };
 use crate::{store::Result, time::Timestamp};
 
 /// How long an unfinished file stays after its last touch.
 pub(super) const LEASE: Duration = Duration::from_secs(600);
 
-/// How often it is made sure that an entry has a live file.
+/// How often a live file is checked.
 const RECHECK: Duration = Duration::from_secs(24 * 3600);
 
-/// How long the wait for an expiry is at most. What is set aside meanwhile waits as long.
+/// The longest wait for an expiry. Files that are set aside meanwhile wait as long.
 const LONG: Duration = Duration::from_secs(60);
 
-/// How much later than the files may go a sweep comes.
+/// How much later than the files become due a sweep comes.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// How many files are looked at in one go.
+/// How many files are checked at a time.
 const PAGE: i64 = 100;
 
-/// How many pages of each kind a sweep of its own accord looks at.
+/// How many pages of each kind a background sweep checks.
 const PAGES: usize = 100;
 
-/// Whether a sweep of its own accord is coming: none, one, or one that has more to do than those before it knew.
+/// Whether a background sweep is scheduled: none, one, or one that has more to do than those before
+/// it knew.
 const IDLE: u8 = 0;
 const COMING: u8 = 1;
 const AGAIN: u8 = 2;
@@ -46,11 +49,11 @@ const AGAIN: u8 = 2;
 struct Kind {
     state: &'static str,
     untouched_since: Timestamp,
-    /// Only those whose entries were to be kept until this time or one before it.
+    /// Only files whose entries were to be kept until this time or an earlier one.
     expired_at: Option<Timestamp>,
 }
 
-/// A file that is due to be looked at.
+/// A file that is due to be checked.
 struct Due {
     id: ObjectId,
     /// The key of the entry, in hexadecimal digits.
@@ -58,7 +61,7 @@ struct Due {
 }
 
 impl Shared {
-    /// Sweeps without anybody waiting for it, and again when there is something to do.
+    /// Sweeps in the background, and again when there is something to do.
     pub(super) fn sweep_now(self: &Arc<Self>) {
         let shared = self.clone();
         tokio::spawn(async move {
@@ -68,8 +71,8 @@ impl Shared {
         });
     }
 
-    /// Sees to it that a sweep is coming that begins when what is set aside now may go, and others after it for as long as
-    /// there is something to wait for.
+    /// Schedules a sweep for when files that are set aside now may be deleted, and more sweeps
+    /// while there is anything to wait for.
     pub(super) fn sweep_later(self: &Arc<Self>) {
         if self.sweeper.swap(AGAIN, Ordering::AcqRel) != IDLE {
             return;
@@ -79,7 +82,7 @@ impl Shared {
             loop {
                 tokio::time::sleep(delay.saturating_add(MARGIN)).await;
                 let Some(shared) = shared.upgrade() else { return };
-                // What is set aside from here on is for the next one.
+                // Files that are set aside from here on are for the next sweep.
                 shared.sweeper.store(COMING, Ordering::Release);
                 delay = match shared.sweep_on().await {
                     Ok(Some(delay)) => delay,
@@ -99,7 +102,7 @@ impl Shared {
         });
     }
 
-    /// Sweeps, and tells after what time there is something to do again.
+    /// Sweeps. Returns after what time there is something to do again.
     async fn sweep_on(self: &Arc<Self>) -> Result<Option<Duration>> {
         let now = self.sweep(PAGES).await?;
         let files = self.collections.files.clone();
@@ -108,7 +111,7 @@ impl Shared {
         if self.link.ask(aside).await?.is_some() {
             return Ok(Some(self.lingering()));
         }
-        // The one whose entry the server removes first.
+        // The file whose entry the server removes first.
         let files = self.collections.files.clone();
         let expiring = doc! { "metadata.state": LIVE, "metadata.keep_until": { "$gte": date(Timestamp::MIN) } };
         let first = async move {
@@ -123,13 +126,14 @@ impl Shared {
         Ok(wait.map(|wait| wait.min(LONG).max(self.lingering())))
     }
 
-    /// For how long a file that was set aside stays. No shorter than a command may be under way: a chunk that is still
-    /// coming in must not outlive its file.
+    /// For how long a file that was set aside stays. It is not shorter than a command may take: a
+    /// chunk that is still being written must not outlive its file.
     pub(super) fn lingering(&self) -> Duration {
         self.linger.max(self.link.limit())
     }
 
-    /// Removes what files are due, up to so many pages of each kind. Gives the server's time at the beginning.
+    /// Deletes files that are due, up to `pages` pages of each kind. Returns the server's time at
+    /// the beginning.
     pub(super) async fn sweep(self: &Arc<Self>, pages: usize) -> Result<Timestamp> {
         self.collections.restore(&self.link, self.grace).await?;
         let now = self.server_time().await?;
@@ -142,8 +146,8 @@ impl Shared {
             kind(DELETING, Duration::ZERO),
             kind(PENDING, LEASE),
             kind(REMOVED, self.lingering()),
-            // Of entries that the server has expired: they are found by the time until which those were kept, once nobody
-            // can be just about to publish them.
+            // Files of entries that the server has expired. They are found by the time until which
+            // the entries were kept, once nobody can still be publishing them.
             Kind { expired_at: Some(ago(self.grace)), ..kind(LIVE, self.lingering()) },
             kind(LIVE, RECHECK),
         ];
@@ -181,7 +185,7 @@ impl Shared {
         Ok(due.collect())
     }
 
-    /// Sees to it that files which are due are so no more.
+    /// Handles files that are due, so that they are not due any more.
     async fn settle(self: &Arc<Self>, kind: &Kind, due: Vec<Due>) -> Result<()> {
         if kind.state == DELETING {
             for file in due {
@@ -191,7 +195,7 @@ impl Shared {
         }
         let unused = self.unused(due).await?;
         if kind.state == LIVE {
-            // Somebody may have begun to read it while there was an entry.
+            // Somebody may have begun to read it while it had an entry.
             if !unused.is_empty() {
                 self.retire(unused.iter().map(|file| file.id).collect()).await?;
                 self.sweep_later();
@@ -206,7 +210,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Those of the files that no entry has. The others are live, and get the times of their entries.
+    /// Returns the files that no entry has. The others become live, with the times of their
+    /// entries.
     async fn unused(&self, due: Vec<Due>) -> Result<Vec<Due>> {
         let names: Vec<_> = due.iter().map(|file| file.filename.clone()).collect();
         let ids: Vec<_> = due.iter().map(|file| file.id).collect();
@@ -237,13 +242,13 @@ impl Shared {
         Ok(due.into_iter().filter(|file| !used.contains(&file.id)).collect())
     }
 
-    /// The time on the server, by which files are touched.
+    /// The time of the server, which touches files.
     async fn server_time(&self) -> Result<Timestamp> {
         let database = self.link.database().clone();
         let hello = self.link.ask(async move { database.run_command(doc! { "hello": 1 }).await });
         match hello.await?.get("localTime") {
             Some(Bson::DateTime(time)) => Ok(from_date(*time)),
-            _ => Err(fault::strange(self.link.place())),
+            _ => Err(fault::strange(self.link.server())),
         }
     }
 }
@@ -252,7 +257,7 @@ fn from_date(date: DateTime) -> Timestamp {
     Timestamp::from_millis(u64::try_from(date.timestamp_millis()).unwrap_or_default())
 }
 
-/// Everything that a cursor yields. For queries that have a limit.
+/// Everything that a cursor returns, for queries with a limit.
 pub(super) async fn all(
     mut cursor: mongodb::Cursor<RawDocumentBuf>,
 ) -> mongodb::error::Result<Vec<RawDocumentBuf>> {

@@ -1,17 +1,13 @@
-//! Another head before the same body: compared and swapped by the version that was seen, in one step on the server.
+//! Updates of a head: compared and swapped by the version that was seen, in one step on the server.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::sync::Arc;
 
 use mongodb::bson::doc;
 
 use super::{
-    Shared, fault,
-    incoming::check_head,
-    record::{Location, MAX_DOCUMENT, change},
+    fault,
+    record::{Location, MAX_DOCUMENT, change, check_head, fresh},
+    shared::Shared,
 };
 use crate::{
     Key,
@@ -19,7 +15,7 @@ use crate::{
     store::{Result, Version},
 };
 
-/// Puts `head` before the body of the entry that was `seen`.
+/// Replaces the head of the entry if it has the version `seen`.
 pub(super) async fn update(
     shared: &Arc<Shared>,
     key: &Key,
@@ -38,7 +34,7 @@ pub(super) async fn update(
         Location::Inline { .. } => head.body_len() as usize,
         Location::File { .. } => 0,
     };
-    // The URL and the tags stand in it twice; the rest are small fields.
+    // The document contains the URL and the tags twice. The other fields are small.
     let tags: usize = head.tags().iter().map(|tag| tag.len() + 16).sum();
     if head_len + head.url().len() + tags + body_len + 1024 > MAX_DOCUMENT {
         return Err(fault::too_large(key));
@@ -51,10 +47,4 @@ pub(super) async fn update(
         Ok(link.ask(updated).await?.matched_count == 1)
     };
     shared.change(key, updating).await
-}
-
-/// A number that no other writer comes upon, on this machine or another.
-pub(super) fn fresh() -> u64 {
-    // The standard library seeds it from the system's randomness.
-    RandomState::new().hash_one(SystemTime::now())
 }

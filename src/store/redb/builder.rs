@@ -1,11 +1,12 @@
-//! How a [`Redb`] is set up before it is opened.
+//! The settings of a [`Redb`](super::Redb).
 
 use std::path::PathBuf;
 
-use super::{Redb, fault::STORE, open::Config};
+use super::{fault::STORE, open::Config};
 use crate::store::{Error, ErrorKind, Result, embedded::Durability};
 
-/// Settings of a [`Redb`] that is to be opened; [`Redb::builder`] makes one.
+/// The settings of a [`Redb`](super::Redb) to be opened. [`Redb::builder`](super::Redb::builder)
+/// creates them.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct Builder {
@@ -29,57 +30,52 @@ impl Builder {
         }
     }
 
-    /// How many bytes the entries may take before old ones are evicted: keys, heads and bodies, without the indexes
-    /// and the room that redb leaves in its pages, so the file may become about twice as large. Bodies that are
-    /// still being written are not counted: each may take as much as the layer's
-    /// [`max_body`](crate::CacheLayer::max_body) beside this, and the file does not shrink. Default 4 GiB;
-    /// `u64::MAX` is no bound; 0 is refused by [`open`](Builder::open). An entry larger than this is refused.
+    /// Sets how many bytes the entries may take before old ones are evicted; 4 GiB by default. It
+    /// counts keys, heads and bodies, but not the indexes and the unused space in redb's pages, so
+    /// the file may become about twice as large. Bodies that are still being written are not
+    /// counted: each may take as much as the layer's [`max_body`](crate::CacheLayer::max_body) in
+    /// addition. The file does not shrink. `u64::MAX` means no limit, and [`open`](Builder::open)
+    /// refuses 0. An entry that is larger than the limit is refused.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// When writes are synced to the disk. Default [`Durability::Every`] 500 ms, and after every 64 MiB. Has no effect
-    /// with [`multi_process`](Builder::multi_process), where every commit is synced.
+    /// Sets when writes are synced to the disk; [`Durability::Every`] 500 ms by default, and after
+    /// every 64 MiB. It has no effect with [`multi_process`](Builder::multi_process), which syncs
+    /// every commit.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// How many bytes of pages are kept in memory, for reading and for what is not written yet. Default 16 MiB, with
-    /// which a body of any size passes through the process in less than 48 MiB; the operating system caches the file
-    /// as well. Smaller is slower, down to 0.
+    /// Sets how many bytes of pages are kept in memory, for reads and for unwritten pages; 16 MiB
+    /// by default. With that, a body of any size passes through the process in less than 48 MiB.
+    /// The operating system caches the file as well. Smaller values, down to 0, are slower.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// Whether other processes may have the file open too; all of them must say so. Default `false`: the first to open
-    /// the file has it alone. The [module's text](super) says what it costs.
+    /// Sets whether other processes may have the file open too; `false` by default. All of them
+    /// must set it. By default, the first process to open the file has it alone. The [module
+    /// documentation](super) says what sharing costs.
     pub fn multi_process(mut self, shared: bool) -> Self {
         self.multi_process = shared;
         self
     }
 
-    /// Whether reading is done in place, on the thread that asks. Default `false`: look-ups hop to a blocking thread, and
-    /// the chunks of large bodies behind the first are read on a thread of the store's own. In place saves the hop, and
-    /// is right where the disk is fast or the file is in memory anyway: what has to wait for the disk holds up whatever
-    /// else runs on that thread.
+    /// Sets whether reads run on the calling thread; `false` by default. By default, lookups run on
+    /// a blocking thread, and the chunks of a large body after the first are read on a thread of
+    /// the store. Reads in place save that hop. They are right if the disk is fast or the file is
+    /// in memory anyway; a read that waits for the disk blocks everything else on its thread.
     pub fn inline_reads(mut self, inline: bool) -> Self {
         self.inline_reads = inline;
         self
     }
 
-    /// Opens the file, making it and the directories above it where they are missing. It blocks: for some milliseconds
-    /// as a rule, longer after a crash that redb has to repair.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Unavailable`] where another handle or another process has the file open,
-    /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
-    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written, and
-    /// [`ErrorKind::Invalid`] for settings or a path that make no sense. Each message names the path.
-    pub fn open(self) -> Result<Redb> {
+    /// Refuses settings that make no sense.
+    pub(super) fn check(&self) -> Result<()> {
         if self.max_bytes == 0 {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -87,7 +83,7 @@ impl Builder {
                 "max_bytes(0) leaves no room for any entry; leave the store out to cache nothing",
             ));
         }
-        Redb::start(self.into_config(), None)
+        Ok(())
     }
 
     pub(super) fn into_config(self) -> Config {

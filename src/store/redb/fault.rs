@@ -1,4 +1,5 @@
-//! redb's errors as the store's: what each means for the caller, with the path and what to do.
+//! redb's errors as errors of the store: what each means for the caller, with the path and what to
+//! do.
 
 use std::{any::Any, path::Path};
 
@@ -6,11 +7,16 @@ use crate::store::{Error, ErrorKind, embedded::io_kind};
 
 pub(super) const STORE: &str = "redb";
 
-/// The error of this store with redb's as its source. `doing` is what could not be done: `"cannot write to"`.
+/// The result of a step of a transaction. Its error is redb's, and ends the transaction.
+pub(super) type Raw<T> = Result<T, redb::Error>;
+
+/// Creates an error of the store with redb's error as its source. `doing` is what failed, such as
+/// `"cannot write to"`.
 pub(super) fn error(doing: &str, path: &Path, error: redb::Error) -> Error {
     let kind = kind(&error);
     let advice = match kind {
-        ErrorKind::Full => "; make room on the disk, or check that the file can be written",
+        ErrorKind::Full => "; make room on the disk",
+        ErrorKind::Denied => "; check that the file can be written",
         ErrorKind::Corrupt => "; the file is damaged, remove it and the cache starts empty",
         _ => "",
     };
@@ -37,7 +43,7 @@ pub(super) fn kind(error: &redb::Error) -> ErrorKind {
     }
 }
 
-/// Whether redb refuses everything after this error until the file is opened again.
+/// Whether redb refuses everything after this error until the file is reopened.
 pub(super) fn needs_reopening(error: &redb::Error) -> bool {
     matches!(
         error,
@@ -56,16 +62,13 @@ pub(super) fn closed(path: &Path) -> Error {
     Error::new(ErrorKind::Unavailable, STORE, format!("{} is closed", path.display()))
 }
 
-/// redb trusts the structure of its pages, so a file damaged in the wrong place can make it panic; for a cache that is
-/// one more error.
+/// redb trusts the structure of its pages, so a file that is damaged in the wrong place can make it
+/// panic. For a cache, that is one more error.
 pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> Error {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    corrupt(format!(
-        "{} cannot be understood, remove it and the cache starts empty: {text}",
-        path.display()
-    ))
+    corrupt(format!("{} is damaged, remove it and the cache starts empty: {text}", path.display()))
 }

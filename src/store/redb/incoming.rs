@@ -1,4 +1,5 @@
-//! The body that is coming in: kept while it is small, sent to the writer thread chunk by chunk once it is not.
+//! The writer of an entry: it keeps the body while it is small, else sends it to the writer thread
+//! in chunks.
 
 use std::{fmt, sync::Arc};
 
@@ -6,9 +7,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
-    Inner,
     change::{Body, Entry, too_large},
     fault::STORE,
+    inner::Inner,
     record::{Location, MAX_TAGS, cost},
     schema::{CHUNK, INLINE, digests},
     shared::{Command, Incoming},
@@ -19,14 +20,14 @@ use crate::{
     store::{Error, ErrorKind, Result, Writer as StoreWriter, pieces::Pieces},
 };
 
-/// Takes the body of one entry of a [`Redb`](super::Redb). It holds at most one chunk of 128 KiB beside the last
-/// [`Bytes`] it was given.
+/// Writes the body of one entry of a [`Redb`](super::Redb). It holds at most one chunk of 128 KiB
+/// beside the last [`Bytes`] that it received.
 pub struct Writer {
     inner: Arc<Inner>,
     key: Key,
     head: Option<Head>,
     pieces: Pieces,
-    /// Bytes that were sent.
+    /// The bytes that were sent.
     sent: u64,
     index: u32,
     body: Option<Arc<Incoming>>,
@@ -53,7 +54,7 @@ impl Writer {
         if let Some(failure) = self.body.as_ref().and_then(|body| body.failed.get()) {
             return Err(failure.error());
         }
-        // The head counts as well; what it comes to is known, and looked at, in the end.
+        // The head counts too; its size is known, and checked, at the end.
         let max_bytes = self.inner.shared.config.max_bytes;
         let bytes = cost(0, Location::Chunks { id: 0, len: self.len() });
         if bytes > max_bytes {
@@ -62,15 +63,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends chunks until no more than one is left: the last one goes with the entry. It can be cancelled anywhere and
-    /// called again.
+    /// Sends chunks until at most one is left: the last one goes with the entry. It can be
+    /// cancelled anywhere and called again.
     async fn drain(&mut self) -> Result<()> {
         while self.pieces.len() > CHUNK {
-            let room = self.inner.shared.queue.room(CHUNK).await;
+            let permit = self.inner.shared.queue.permit(CHUNK).await;
             let payload = self.pieces.take(CHUNK);
             let body = self.body.get_or_insert_with(|| self.inner.shared.incoming());
             let command = Command::Chunk { body: body.clone(), index: self.index, payload };
-            self.inner.shared.queue.send(command, None, room)?;
+            self.inner.shared.queue.send(command, None, permit)?;
             self.sent += CHUNK as u64;
             let next = self.index.checked_add(1);
             self.index = next.ok_or_else(|| too_large(self.len(), u64::from(u32::MAX)))?;
@@ -81,7 +82,7 @@ impl Writer {
 
 impl StoreWriter for Writer {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        // What a cancelled call has left.
+        // Chunks that a cancelled call has left.
         self.drain().await?;
         self.pieces.push(chunk, CHUNK);
         self.check()?;
@@ -108,11 +109,11 @@ impl StoreWriter for Writer {
         };
         check_tags(&head)?;
         let bytes = entry.head.len() + CHUNK.min(len as usize);
-        let room = self.inner.shared.queue.room(bytes).await;
-        // From here on the thread sees to the body, whatever comes of the entry.
+        let permit = self.inner.shared.queue.permit(bytes).await;
+        // From here on, the thread owns the body, whatever happens to the entry.
         let command =
             Command::Put { key: self.key, entry: Box::new(entry), body: self.body.take() };
-        self.inner.shared.queue.ask_with(command, room).await.map(drop)
+        self.inner.shared.queue.ask_with(command, permit).await.map(drop)
     }
 }
 
@@ -135,7 +136,8 @@ impl fmt::Debug for Writer {
 
 pub(super) fn check_tags(head: &Head) -> Result<()> {
     if head.tags().len() > MAX_TAGS {
-        let message = format!("an entry can have {MAX_TAGS} tags, not {}", head.tags().len());
+        let message =
+            format!("an entry can have at most {MAX_TAGS} tags, not {}", head.tags().len());
         return Err(Error::new(ErrorKind::TooLarge, STORE, message));
     }
     Ok(())

@@ -16,68 +16,78 @@
 //!
 //! # Durability
 //!
-//! A write is acknowledged when every reader of this process sees it. By default it is synced to the disk together
-//! with others within half a second; [`Durability`] says otherwise. A crash or a power cut loses what was not synced,
-//! and nothing else: whenever the process dies, `kill -9` included, the file opens again, with whole entries only, and
-//! without a repair that would have to read all of it. [`Redb::close`], and dropping the last handle, sync.
+//! A write is acknowledged when every reader of this process sees it. By default, writes are synced
+//! to the disk together, within half a second; [`Durability`] changes that. A crash or a power cut
+//! loses only what was not synced. Whenever the process dies, even by `kill -9`, the file opens
+//! again with whole entries only, and without a repair that would read all of it. [`Redb::close`]
+//! syncs, and so does dropping the last handle.
 //!
 //! # Atomicity
 //!
-//! One thread for each database does all the writing. Whatever has been asked for meanwhile goes into one transaction
-//! and is acknowledged when that is committed; an entry is published with all its index rows by one transaction. A
-//! body of more than 32 KiB is written in chunks while it comes in, in earlier transactions, under a number that no
-//! entry refers to yet; what becomes of the chunks is decided with the entry. Where the writer goes away before, they
-//! are removed, and where the process does, at the next opening. A large body is read to its end while its entry is
-//! replaced, removed or evicted: its chunks stay until the last reader has gone.
+//! One thread for each database does all its writing. All commands that wait for it go into one
+//! transaction, and are acknowledged when that is committed. One transaction publishes an entry
+//! with all its index rows. A body of more than 32 KiB is written in chunks while it arrives, in
+//! earlier transactions, under a number that no entry refers to yet; the entry's transaction
+//! decides what becomes of the chunks. If the writer is dropped before, the chunks are removed. If
+//! the process dies, they are removed at the next opening. A reader of a large body can read it to
+//! its end while the entry is replaced, removed or evicted: its chunks stay until the last reader
+//! is gone.
 //!
-//! A transaction that fails (a full disk) is an error for all that was in it and leaves nothing behind. redb refuses
-//! all work after an I/O error, so the file is then opened again, which undoes what was not synced and ends bodies that
-//! are being read or written with an error; the store goes on as soon as the disk does.
+//! If a transaction fails (a full disk), all its commands fail, and nothing of it remains. redb
+//! refuses all work after an I/O error, so the store then reopens the file. That undoes unsynced
+//! writes, and ends bodies that are being read or written with an error. The store works again as
+//! soon as the disk does.
 //!
 //! # Expiry and eviction
 //!
-//! Expired entries stay until they are replaced, [removed](crate::store::Store::remove_expired) (by an index, so at a
-//! cost in proportion to what has expired) or evicted. Over [`max_bytes`](Builder::max_bytes) entries are evicted in
-//! the order in which they came, save those that were read since they were last considered (the SIEVE policy); which
-//! ones were read is kept in memory, so reading writes nothing, and is forgotten when the file is closed.
+//! An expired entry stays until it is replaced, [removed](crate::store::Store::remove_expired) or
+//! evicted. The removal uses an index and costs work in proportion to what has expired. Over
+//! [`max_bytes`](Builder::max_bytes), entries are evicted in the order in which they were added,
+//! except those that were read since they were last considered (the SIEVE policy). Which entries
+//! were read is kept in memory, so a read writes nothing, and is forgotten when the file is closed.
 //!
 //! # What another process sees
 //!
-//! Nothing, as a rule: the first to open the file has it alone, and the next is told so. With
-//! [`multi_process(true)`](Builder::multi_process) in each of them, processes on one machine (not over a network file
-//! system) share the file, and each sees what another has written as soon as that is acknowledged. They write in turn,
-//! and each transaction is synced, twice, whatever [`Durability`] says; each look-up takes a file lock. An unfinished
-//! body is then left alone by the others until its writer has been silent for an hour, and is removed by the next
-//! process that opens the file; a writer that was silent for so long but lives gets an error. Which entries were read
-//! is known to each process for itself. A large body that is being read holds a snapshot of the file then, since the
-//! others know nothing of its reader: while it is left unread, the file grows by what is written.
+//! By default, nothing: the first process to open the file has it alone, and the next gets an
+//! error. If every process sets [`multi_process(true)`](Builder::multi_process), processes on one
+//! machine (not over a network file system) share the file, and each sees what another has written
+//! as soon as that is acknowledged. They take turns to write, and each transaction is synced twice,
+//! whatever [`Durability`] says. Each lookup takes a file lock. The other processes leave an
+//! unfinished body alone until its writer has been silent for an hour; the next process that opens
+//! the file then removes it, and a writer that is still alive gets an error. Each process knows
+//! only its own reads for eviction. A large body that is being read holds a snapshot of the file in
+//! this mode, since the other processes know nothing of its reader. While the body is not read on,
+//! the file grows by everything that is written.
 //!
 //! # The file
 //!
-//! Tables, all of them named `larder.*`:
+//! Its tables, all named `larder.*`:
 //!
 //! | table | row |
 //! |---|---|
-//! | `meta` | `format` version of the layout; `state` sum of sizes, next number, place of the eviction's hand |
-//! | `entries` | key → record: version, place in the queue, expiry, tags' digests, head, body where it is small |
+//! | `meta` | `format` version of the layout; `state` sum of sizes, next number, position of the eviction's hand |
+//! | `entries` | key → record: version, position in the queue, expiry, digests of tags, head, body if it is small |
 //! | `chunks` | body number and index → checksum, up to 128 KiB of the body |
-//! | `expiry`, `tags` | expiry or tag's digest, with the key |
-//! | `order` | place in the eviction queue → key |
-//! | `pending`, `garbage` | bodies that are being written, and bodies that are to be removed |
+//! | `expiry`, `tags` | expiry or digest of a tag, with the key |
+//! | `order` | position in the eviction queue → key |
+//! | `pending`, `garbage` | bodies that are being written, and bodies to be removed |
 //!
-//! Record header, head, inline body and each chunk have a checksum of their own, which redb's pages do not when they
-//! are read. What does not match is an error of kind [`ErrorKind::Corrupt`] before any of it is handed out. A file of a
-//! newer layout is refused, one of an older layout emptied, any other redb database left alone. redb trusts the structure of its pages and can panic where that is damaged; the panic is caught
-//! and becomes such an error too (not in a program built with `panic = "abort"`).
+//! Record header, head, inline body and each chunk have their own checksums, since redb does not
+//! check its pages when they are read. Data that does not match is an error of kind
+//! [`ErrorKind::Corrupt`] before any of it is returned. A file with a newer layout is refused, a
+//! file with an older layout is emptied, and any other redb database is left alone. redb trusts the
+//! structure of its pages and can panic if that is damaged. The panic is caught and becomes such an
+//! error too, except in a program built with `panic = "abort"`.
 //!
-//! A new file can be read and written by its owner alone: responses may be private. It takes up to about twice the size
-//! of its entries (redb's pages are powers of two), does not shrink when entries go, and uses the room again.
+//! Only its owner can read and write a new file, since responses may be private. The file takes up
+//! to about twice the size of its entries (redb's pages are powers of two). It does not shrink when
+//! entries are removed, and reuses the space.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex},
+    thread,
 };
 
 use futures_core::Stream;
@@ -86,6 +96,7 @@ use tempfile::TempDir;
 use self::{
     change::Purge,
     fault::STORE,
+    inner::Inner,
     open::Config,
     read::Scan,
     schema::{digests, tag_digest},
@@ -102,6 +113,7 @@ mod builder;
 mod change;
 mod fault;
 mod incoming;
+mod inner;
 mod open;
 mod read;
 mod record;
@@ -113,35 +125,28 @@ mod writer;
 pub use self::{builder::Builder, incoming::Writer};
 pub use super::embedded::Durability;
 
-/// A store in one database file. The [module's text](self) says what it promises.
+/// A store in one database file. The [module documentation](self) says what it promises.
 ///
 /// # Limits
 ///
-/// The entries take up to [`max_bytes`](Builder::max_bytes), 4 GiB by default, and one entry may take all of it; a larger
-/// one is refused with [`ErrorKind::TooLarge`]. The file takes up to about twice as much and does not shrink. One process
-/// has it, unless [all say otherwise](Builder::multi_process); it belongs on a local disk.
+/// The entries take up to [`max_bytes`](Builder::max_bytes), 4 GiB by default, and one entry may
+/// take all of it. A larger entry is refused with [`ErrorKind::TooLarge`]. The file takes up to
+/// about twice as much and does not shrink. One process has the file, unless [all processes share
+/// it](Builder::multi_process). It belongs on a local disk.
 ///
 /// # Clone
 ///
-/// A clone is another handle to the same file. Dropping the last one syncs and closes the file and waits for that; a
-/// body that is being read or written counts as a handle.
+/// A clone is another handle to the same file. Dropping the last handle syncs and closes the file,
+/// and waits for that. A body that is being read or written counts as a handle.
 #[derive(Clone)]
 pub struct Redb {
     inner: Arc<Inner>,
 }
 
-/// What is shared by all handles, and ends with the last of them.
-struct Inner {
-    shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    reader: Reader,
-    /// Removed after the file was closed.
-    _directory: Option<TempDir>,
-}
-
 impl Redb {
-    /// Opens the file at `path` with the defaults of [`builder`](Redb::builder), making it and the directories above
-    /// it where they are missing. The path is taken as it is. It blocks briefly.
+    /// Opens the file at `path` with the defaults of [`builder`](Redb::builder). Creates the file
+    /// and its parent directories if they are missing. The path is used as it is. This blocks
+    /// briefly.
     ///
     /// # Errors
     ///
@@ -150,44 +155,46 @@ impl Redb {
         Self::builder(path).open()
     }
 
-    /// Settings for a store at `path`, to be [opened](Builder::open).
+    /// Creates the settings for a store at `path`. Call [`open`](Builder::open) to open it.
     pub fn builder(path: impl Into<PathBuf>) -> Builder {
         Builder::new(path.into())
     }
 
-    /// A store of this process alone, in a directory of its own under the system's temporary one. It is removed when
-    /// the last handle is dropped; a process that is killed leaves it to the system. It blocks briefly.
+    /// Creates a store for this process alone, in a new directory in the system's temporary
+    /// directory. Dropping the last handle removes the directory; a process that is killed leaves
+    /// it to the system. This blocks briefly.
     ///
     /// # Errors
     ///
-    /// As [`Builder::open`], and where there is no such directory.
+    /// As [`Builder::open`], and if the directory cannot be created.
     pub fn temporary() -> Result<Self> {
         let directory = embedded::temporary(STORE)?;
         let config = Self::builder(directory.path().join("http-cache.redb")).into_config();
         Self::start(config, Some(directory))
     }
 
-    /// Opens `http-cache.redb` in the directory `app` of the user's cache directory: `$XDG_CACHE_HOME` or `~/.cache`,
-    /// and on Windows the local application data. It blocks briefly.
+    /// Opens `http-cache.redb` in the directory `app` of the user's cache directory:
+    /// `$XDG_CACHE_HOME` or `~/.cache`, and on Windows the local application data. This blocks
+    /// briefly.
     ///
     /// # Errors
     ///
-    /// As [`Builder::open`], and of kind [`ErrorKind::Invalid`] where `app` is not the name of a directory, or the
-    /// user has no home.
+    /// As [`Builder::open`]. [`ErrorKind::Invalid`] if `app` is not a directory name, or the user
+    /// has no home directory.
     pub fn in_cache_dir(app: &str) -> Result<Self> {
         Self::open(embedded::in_cache_dir(STORE, app, "http-cache.redb")?)
     }
 
     fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
-        let owner = writer::owner();
+        let writer_id = writer::writer_id();
         let (db, left) = open::open(&config)?;
         let (shared, commands) = Shared::new(config, db);
-        let writer = writer::Thread::new(shared.clone(), commands, owner, left);
+        let writer = writer::Thread::new(shared.clone(), commands, writer_id, left);
         let thread = thread::Builder::new()
             .name("larder-redb".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| {
-                Error::new(ErrorKind::Unavailable, STORE, "cannot start a thread for writing")
+                Error::new(ErrorKind::Unavailable, STORE, "cannot start the writer thread")
                     .with_source(error)
             })?;
         let thread = Mutex::new(Some(thread));
@@ -207,22 +214,22 @@ impl Redb {
         &self.shared().config.path
     }
 
-    /// What had to go so far to make room for others, since this process has opened the file.
+    /// What this process has evicted to make room since it opened the file.
     #[must_use]
     pub fn evicted(&self) -> Evicted {
         self.shared().evictions.read()
     }
 
-    /// Syncs everything that was written and closes the file, for this handle and every clone of it: whatever is asked
-    /// of them later is an error of kind [`ErrorKind::Unavailable`]. What was asked for before is done first. Another
-    /// process can have the file from then on. Closing what is closed does nothing.
+    /// Syncs and closes the file, for this handle and every clone of it. Earlier operations are
+    /// done first. Later operations fail with [`ErrorKind::Unavailable`]. Another process can then
+    /// open the file. Closing a closed store does nothing.
     ///
     /// # Errors
     ///
-    /// Where the last sync fails; the file is closed all the same.
+    /// If the last sync fails. The file is closed nevertheless.
     pub async fn close(&self) -> Result<()> {
         let Some(outcome) = self.shared().close() else { return Ok(()) };
-        // Where another call came first, the thread has ended without an answer for this one.
+        // If another call closed the store first, the thread has ended without a reply to this one.
         outcome.await.unwrap_or(Ok(0)).map(drop)
     }
 
@@ -231,14 +238,20 @@ impl Redb {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // The thread syncs and closes first; `close` is for those who want to hear how that went.
-        drop(self.shared.close());
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            drop(thread.join());
-        }
+impl Builder {
+    /// Opens the file, and creates it and its parent directories if they are missing. This blocks:
+    /// usually for some milliseconds, longer after a crash that redb must repair.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] if another handle or another process has the file open,
+    /// [`ErrorKind::Incompatible`] if the file is not a cache of this crate or has a newer format,
+    /// [`ErrorKind::Corrupt`] if it is damaged, [`ErrorKind::Denied`] if it may not be written, and
+    /// [`ErrorKind::Invalid`] for settings or a path that make no sense. Each message names the
+    /// path.
+    pub fn open(self) -> Result<Redb> {
+        self.check()?;
+        Redb::start(self.into_config(), None)
     }
 }
 

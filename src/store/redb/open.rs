@@ -1,4 +1,4 @@
-//! Opening the file: making it, refusing what is not ours, and seeing what a crash has left.
+//! Opens the file: creates it, refuses files that are not ours, and finds what a crash has left.
 
 use std::{
     fs, io,
@@ -34,8 +34,8 @@ pub(super) struct Config {
     pub(super) inline_reads: bool,
 }
 
-/// What a file holds that nobody needs, for the writer thread to remove: nothing of it keeps the file from being read, so
-/// a disk without room for the removal does not either.
+/// What a file holds that nobody needs, for the writer thread to remove. It does not prevent reads,
+/// so neither does a disk that has no space for its removal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leftovers {
     /// There are unfinished bodies, whose writers may be gone.
@@ -44,7 +44,7 @@ pub(super) struct Leftovers {
     pub(super) garbage: bool,
 }
 
-/// Opens or makes the file, and says what is left to be removed from it.
+/// Opens or creates the file. Returns what is left to be removed from it.
 pub(super) fn open(config: &Config) -> Result<(Database, Leftovers)> {
     let path = &config.path;
     catch_unwind(AssertUnwindSafe(|| {
@@ -69,15 +69,16 @@ fn redb_builder(config: &Config) -> redb::Builder {
     builder
 }
 
-/// Makes the directories and, where there is no file, the file.
+/// Creates the directories and, if there is no file, the file.
 ///
-/// It is made under another name and then put in place: redb writes its magic number last, so a process that dies
-/// while making the file would leave one behind that nobody can tell from a stranger's.
+/// It is created under another name and then renamed. redb writes its magic number last, so a
+/// process that dies while it creates the file would leave one that cannot be told from a foreign
+/// file.
 fn prepare(config: &Config) -> Result<()> {
     let path = &config.path;
     let failed = |error: io::Error| {
         let message =
-            format!("cannot make {}; choose a path where this process may write", path.display());
+            format!("cannot create {}; choose a path where this process may write", path.display());
         Error::new(io_kind(error.kind()), STORE, message).with_source(error)
     };
     match fs::metadata(path) {
@@ -101,7 +102,7 @@ fn prepare(config: &Config) -> Result<()> {
         .map_err(failed)?
         .into_temp_path();
     let db = open_file(config, &fresh)?;
-    let wrong = |error: redb::Error| fault::error("cannot make", path, error);
+    let wrong = |error: redb::Error| fault::error("cannot create", path, error);
     write(&db, initialise).map_err(wrong)?;
     db.close().map_err(|error| wrong(error.into()))?;
     match fresh.persist_noclobber(path) {
@@ -150,10 +151,10 @@ fn open_file(config: &Config, path: &Path) -> Result<Database> {
 }
 
 fn not_ours(path: &Path) -> String {
-    format!("{} is not a larder cache and is left as it is; choose another path", path.display())
+    format!("{} is not a larder cache and was not changed; choose another path", path.display())
 }
 
-/// What a database holds.
+/// What a database contains.
 enum Content {
     Ours,
     Nothing,
@@ -189,7 +190,7 @@ fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
     match what {
         Content::Ours => Ok(()),
         Content::Nothing => write(db, initialise).map_err(wrong),
-        // It is a cache: what an older version wrote is fetched again.
+        // It is a cache: entries of an older version are fetched again.
         Content::Older => write(db, |txn| {
             let ours: Vec<_> =
                 txn.list_tables()?.filter(|table| table.name().starts_with(PREFIX)).collect();
@@ -212,7 +213,7 @@ fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
     }
 }
 
-/// Every table, so that no reader meets a missing one.
+/// Creates every table, so that no reader meets a missing one.
 fn initialise(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(ENTRIES)?;
     txn.open_table(CHUNKS)?;
@@ -235,7 +236,7 @@ fn leftovers(db: &Database) -> Result<Leftovers, redb::Error> {
     })
 }
 
-/// A transaction of its own, synced.
+/// Runs a transaction of its own, synced.
 pub(super) fn write(
     db: &Database,
     work: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,

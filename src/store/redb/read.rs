@@ -1,5 +1,5 @@
-//! Reading: look-ups, the chunks of large bodies and listing. Each look, each few chunks and each page is read in the
-//! latest snapshot of redb's, which no write disturbs and which is let go at once.
+//! Reads: lookups, chunks of large bodies, and scans. Each lookup, each few chunks and each page is
+//! read in redb's latest snapshot, which no write disturbs and which is released at once.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,8 @@ use futures_core::Stream;
 use redb::{ReadOnlyTable, ReadableTableMetadata};
 
 use super::{
-    Inner, fault,
+    fault,
+    inner::Inner,
     record::{Location, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
@@ -32,16 +33,16 @@ use crate::{
     },
 };
 
-/// How many chunks are read in one go; as many again are read ahead.
+/// How many chunks are read at a time. As many again are read ahead.
 const AHEAD: usize = 4;
 
-/// How many entries are listed in one go, and how many bytes of heads at most.
+/// How many entries are listed at a time, and at most how many bytes of heads.
 const PAGE: usize = 256;
 const PAGE_BYTES: usize = 1 << 20;
 
 // ===== look-ups =====
 
-/// An entry as it was found, with its body in memory or the way to it.
+/// An entry that was found, with its body in memory or the way to it.
 pub(super) struct Found {
     head: Arc<Head>,
     version: Version,
@@ -73,7 +74,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
     let Some(value) = found else { return Ok(None) };
     let record = Record::parse(key.as_bytes(), value.value())
         .map_err(|damage| corrupt_entry(key, &damage.to_string()))?;
-    // The one copy: head and body share it.
+    // The only copy: head and body share it.
     let bytes = Bytes::copy_from_slice(record.rest);
     let head = Head::decode(bytes.slice(..record.head_len))
         .map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))?;
@@ -88,7 +89,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
         Location::Chunks { id, len } => {
             let table = snapshot.txn.open_table(CHUNKS).map_err(|error| wrong(error.into()))?;
             let count = chunk_count(len);
-            // Other processes know nothing of the leases that are taken in this one.
+            // Other processes know nothing of the leases of this one.
             let lease = if shared.config.multi_process { None } else { shared.leases.take(id) };
             let mut rest = Chunks { hold: None, key: *key, id, len, next: 0, count, opening };
             let first = rest.read(shared, &table)?;
@@ -105,9 +106,9 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
         FoundBody::Chunks { len, .. } => *len,
     };
     if len != head.body_len() {
-        return Err(corrupt_entry(key, "a body of another length than its head says"));
+        return Err(corrupt_entry(key, "a body whose length differs from its head's"));
     }
-    shared.marks.set(key.as_bytes());
+    shared.visited.set(key.as_bytes());
     let version = Version::new(record.header.version);
     Ok(Some(Found { head: Arc::new(head), version, body }))
 }
@@ -131,12 +132,12 @@ struct Chunks {
 
 type Table = ReadOnlyTable<&'static ChunkKey, &'static [u8]>;
 
-/// What keeps the chunks where they are, whatever becomes of the entry.
+/// What keeps the chunks in the file, whatever happens to the entry.
 enum Hold {
-    /// They are not collected. Each look is into the latest state of the file.
+    /// The chunks are not collected. Each read uses the latest state of the file.
     Lease { _lease: Lease },
-    /// The state of the file in which the entry was found, where they are being collected already or another process may
-    /// do so.
+    /// The state of the file in which the entry was found, if the chunks are being collected
+    /// already or another process may collect them.
     Snapshot(Table),
 }
 
@@ -146,12 +147,12 @@ impl Chunks {
             return Ok(None);
         }
         let index = u32::try_from(self.next)
-            .map_err(|_| corrupt_entry(&self.key, "a body of an impossible length"))?;
+            .map_err(|_| corrupt_entry(&self.key, "a body with an impossible length"))?;
         let row = chunk_key(self.id, index);
         let value = table
             .get(&row)
             .map_err(|error| shared.read_fault(error.into(), self.opening))?
-            .ok_or_else(|| corrupt_entry(&self.key, "a body of which a chunk is missing"))?;
+            .ok_or_else(|| corrupt_entry(&self.key, "a body with a missing chunk"))?;
         let payload = read_chunk(&row, value.value(), chunk_len(self.len, index))
             .map_err(|damage| corrupt_entry(&self.key, &damage.to_string()))?;
         self.next += 1;
@@ -178,7 +179,7 @@ impl Chunks {
             match self.read(shared, table) {
                 Ok(Some(chunk)) => chunks.push_back(chunk),
                 Ok(None) => return Ok((None, chunks)),
-                // What is whole is handed out first; the error comes up again next time.
+                // The valid chunks are returned first; the error occurs again next time.
                 Err(_) if !chunks.is_empty() => break,
                 Err(error) => return Err(error),
             }
@@ -188,7 +189,7 @@ impl Chunks {
     }
 }
 
-/// What there is still to read, and what was read.
+/// What is left to read, and what was read.
 type Ahead = (Option<Box<Chunks>>, VecDeque<Bytes>);
 
 /// A large body as a stream. It keeps the store open until it is dropped.
@@ -211,7 +212,7 @@ impl Stream for Body {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            // Reading goes on while the caller is busy with what it has.
+            // The next chunks are read while the caller uses these.
             if let Some(rest) = this.rest.take() {
                 let inner = &this.inner;
                 this.ahead = Some(if inner.shared.config.inline_reads {
@@ -236,7 +237,8 @@ impl Stream for Body {
 
 // ===== listing and counting =====
 
-/// Every entry's head, page by page, each page in a snapshot of its own: a slow reader holds nothing up.
+/// Lists every entry's head, page by page, each page in its own snapshot, so that a slow reader
+/// blocks nothing.
 pub(super) struct Scan {
     inner: Arc<Inner>,
     ready: VecDeque<Result<Scanned>>,
@@ -244,7 +246,7 @@ pub(super) struct Scan {
     after: Option<Bound<KeyBytes>>,
 }
 
-/// Where the next page begins, and this one.
+/// Where the next page begins, and the current page.
 type Page = (Option<Bound<KeyBytes>>, VecDeque<Result<Scanned>>);
 
 impl Scan {

@@ -1,8 +1,8 @@
-//! The bytes of a record: `fixed header | tag digests | encoded head | inline body`.
+//! The bytes of a record: `fixed header | digests of tags | encoded head | inline body`.
 //!
-//! The header carries a checksum of its own, over the entry's key as well, so that an entry can be removed with all its
-//! index rows without decoding the head, and so that a record can never be served under another key. Numbers are
-//! little-endian. The layout is pinned by [`FORMAT`](super::schema::FORMAT).
+//! The header has its own checksum, which covers the entry's key as well. An entry can therefore be
+//! removed with all its index rows without decoding the head, and a record is never served under
+//! another key. Numbers are little-endian. [`FORMAT`](super::schema::FORMAT) pins the layout.
 
 use super::schema::{CHECKSUM, ChunkKey, Damage, KeyBytes, TagDigest, chunk_count};
 use crate::time::Timestamp;
@@ -10,9 +10,9 @@ use crate::time::Timestamp;
 /// Where an entry's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Location {
-    /// Behind the head, in the record.
+    /// After the head, in the record.
     Inline { len: u32, checksum: u32 },
-    /// In chunks of the body `id`.
+    /// In the chunks of body `id`.
     Chunks { id: u64, len: u64 },
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Location {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) version: u64,
-    /// The entry's place in the eviction queue.
+    /// The entry's position in the eviction queue.
     pub(super) seq: u64,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) body: Location,
@@ -31,7 +31,7 @@ pub(super) struct Header {
 pub(super) struct Record<'a> {
     pub(super) header: Header,
     pub(super) tags: &'a [TagDigest],
-    /// The encoded head and the inline body behind it.
+    /// The encoded head, and the inline body after it.
     pub(super) rest: &'a [u8],
     pub(super) head_len: usize,
 }
@@ -42,7 +42,7 @@ const CHUNKED: u8 = 2;
 const FIXED: usize = 56;
 const TAG: usize = size_of::<TagDigest>();
 
-/// How many tags fit into a record.
+/// The largest number of tags in a record.
 pub(super) const MAX_TAGS: usize = u16::MAX as usize;
 
 impl Header {
@@ -55,8 +55,8 @@ impl Header {
         FIXED + size_of_val(tags) + head.len() + inline
     }
 
-    /// Writes the record into `out`, which has [`record_len`](Header::record_len) bytes. There are at most
-    /// [`MAX_TAGS`] tags.
+    /// Writes the record into `out`, which has [`record_len`](Header::record_len) bytes. There are
+    /// at most [`MAX_TAGS`] tags.
     pub(super) fn write(
         &self,
         key: &KeyBytes,
@@ -90,7 +90,7 @@ impl Header {
     }
 }
 
-/// Over the key and the header, leaving out where it stands itself.
+/// The checksum over the key and the header, without the checksum itself.
 fn header_checksum(key: &KeyBytes, header: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key);
@@ -100,9 +100,9 @@ fn header_checksum(key: &KeyBytes, header: &[u8]) -> u32 {
 }
 
 impl<'a> Record<'a> {
-    /// Reads the header of a record and checks it; neither the head nor an inline body is looked at.
+    /// Reads and checks the header of a record. It does not read the head or an inline body.
     pub(super) fn parse(key: &KeyBytes, bytes: &'a [u8]) -> Result<Self, Damage> {
-        let short = Damage("a record that is cut short");
+        let short = Damage("a truncated record");
         let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
         if fixed[0] != RECORD_VERSION {
             return Err(Damage("a record of an unknown version"));
@@ -120,13 +120,13 @@ impl<'a> Record<'a> {
         let len = number(4);
         let body = if fixed[1] & CHUNKED != 0 {
             if inline != 0 {
-                return Err(Damage("a record with something behind its head"));
+                return Err(Damage("a record with extra bytes after its head"));
             }
             Location::Chunks { id: number(5), len }
         } else {
             let checksum = u32::from_le_bytes([fixed[48], fixed[49], fixed[50], fixed[51]]);
             if inline as u64 != len {
-                return Err(Damage("a record whose body has another length"));
+                return Err(Damage("a record whose body has a wrong length"));
             }
             Location::Inline { len: inline as u32, checksum }
         };
@@ -137,8 +137,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// How many bytes an entry counts for: its key, its record and its chunks. What the indexes and redb's pages take
-/// beside that is not counted.
+/// How many bytes an entry counts for: its key, its record and its chunks, but not the indexes and
+/// the unused space in redb's pages.
 pub(super) fn cost(record: usize, body: Location) -> u64 {
     let chunks = match body {
         Location::Inline { .. } => 0,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn records_round_trip() {
         let bytes = inline();
         let record = Record::parse(&KEY, &bytes).unwrap();
         assert_eq!((record.header.version, record.header.seq), (1, 2));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_to_a_header_and_another_key_are_noticed() {
+    fn damaged_headers_and_other_keys_are_refused() {
         let bytes = inline();
         for position in 0..FIXED + 2 * TAG {
             let mut damaged = bytes.clone();
@@ -219,7 +219,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _either = Record::parse(&KEY, &bytes);
-            // Past the first checks, so that the layout itself meets them as well.
+            // Passes the first checks, so that the others are reached.
             if bytes.len() > FIXED {
                 bytes[0] = RECORD_VERSION;
                 bytes[2] %= 16;

@@ -1,7 +1,7 @@
 //! The tables of the file, their keys, and the bytes of a chunk.
 //!
-//! Numbers are big-endian in keys, where bytes are compared, and little-endian elsewhere. The layout is pinned by
-//! [`FORMAT`]: it is never changed without a new number.
+//! Numbers are big-endian in keys, which compare as bytes, and little-endian elsewhere. [`FORMAT`]
+//! pins the layout: every change of the layout has a new number.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::{Key, time::Timestamp};
 /// The version of everything in this file: tables, keys, records.
 pub(super) const FORMAT: u32 = 1;
 
-/// Every table of ours starts with this; others are somebody else's.
+/// The prefix of our tables. Other tables belong to others.
 pub(super) const PREFIX: &str = "larder.";
 
 pub(super) type KeyBytes = [u8; 32];
@@ -35,35 +35,37 @@ pub(super) const EXPIRY: TableDefinition<'_, &ExpiryKey, ()> =
     TableDefinition::new("larder.expiry");
 /// Tag and key.
 pub(super) const TAGS: TableDefinition<'_, &TagKey, ()> = TableDefinition::new("larder.tags");
-/// Place in the eviction queue to key.
+/// Position in the eviction queue to key.
 pub(super) const ORDER: TableDefinition<'_, u64, &KeyBytes> = TableDefinition::new("larder.order");
-/// Bodies that are being written: who writes, and when (milliseconds) it last said that it is alive.
+/// Bodies that are being written: the writer, and when (in milliseconds) it last reported that it
+/// is alive.
 pub(super) const PENDING: TableDefinition<'_, u64, (u64, u64)> =
     TableDefinition::new("larder.pending");
-/// Bodies that belong to no entry any more and whose chunks are still to be removed.
+/// Bodies without an entry, whose chunks are to be removed.
 pub(super) const GARBAGE: TableDefinition<'_, u64, ()> = TableDefinition::new("larder.garbage");
 
 pub(super) const META_FORMAT: &str = "format";
 pub(super) const META_STATE: &str = "state";
 
-/// A body up to this length stands in its entry's record: one look-up, one copy.
+/// A body up to this length is in its entry's record: one lookup, one copy.
 pub(super) const INLINE: usize = 32 * 1024;
 
-/// The payload of a chunk. redb gives a large value pages of its own, their number rounded up to a power of two; with
-/// the checksum, the key and the page's own header this is just under 128 KiB, where 128 KiB itself would take twice
-/// the room.
+/// The payload of a chunk. redb stores a large value in pages of its own, whose number is rounded
+/// up to a power of two. With the checksum, the key and the page header, this is just under 128
+/// KiB; a payload of 128 KiB would take twice the space.
 pub(super) const CHUNK: usize = 128 * 1024 - 64;
 
 pub(super) const CHECKSUM: usize = size_of::<u32>();
 
-/// What the store counts about itself, kept in one row and written by the transaction that changes it.
+/// What the store counts about itself. It is kept in one row, which the transaction that changes it
+/// writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
-    /// Bytes of all entries, as [`cost`] counts them.
+    /// The bytes of all entries, as [`cost`](super::record::cost) counts them.
     pub(super) size: u64,
-    /// The next number to give out: to bodies, and to places in the eviction queue.
+    /// The next number for a body or a position in the eviction queue.
     pub(super) next: u64,
-    /// Where in the eviction queue the hand stands.
+    /// The position of the hand in the eviction queue.
     pub(super) hand: u64,
 }
 
@@ -107,7 +109,8 @@ pub(super) fn split_expiry_key(row: &ExpiryKey) -> (Timestamp, KeyBytes) {
     (Timestamp::from_millis(u64::from_be_bytes(millis)), key)
 }
 
-/// Tags are kept as digests: rows of one width, whatever a tag's length, and nothing of it in clear beside the head.
+/// Tags are stored as digests: rows have one width, whatever the length of a tag, and only the head
+/// has the tag in clear.
 pub(super) fn tag_digest(tag: &str) -> TagDigest {
     let digest: [u8; 32] = Sha256::digest(tag.as_bytes()).into();
     let mut short = [0; 16];
@@ -143,19 +146,19 @@ pub(super) fn split_chunk_key(row: &ChunkKey) -> (u64, u32) {
     (u64::from_be_bytes(body), u32::from_be_bytes(index))
 }
 
-/// How many chunks a body of `len` bytes has.
+/// The number of chunks of a body of `len` bytes.
 pub(super) fn chunk_count(len: u64) -> u64 {
     len.div_ceil(CHUNK as u64)
 }
 
-/// How long chunk `index` of a body of `len` bytes is.
+/// The length of chunk `index` of a body of `len` bytes.
 pub(super) fn chunk_len(len: u64, index: u32) -> usize {
     let left = len.saturating_sub(u64::from(index) * CHUNK as u64);
     // At most `CHUNK`, so it fits.
     left.min(CHUNK as u64) as usize
 }
 
-/// The checksum stands over the row's key too, so that no chunk can be read in another's place.
+/// The checksum covers the row's key too, so that no chunk is read in place of another.
 pub(super) fn chunk_checksum(row: &ChunkKey, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(row);
@@ -174,17 +177,17 @@ pub(super) fn write_chunk(value: &mut [u8], checksum: u32, payload: &[u8]) {
     }
 }
 
-/// The payload of a chunk's value, checked.
+/// Returns the checked payload of a chunk's value.
 pub(super) fn read_chunk<'a>(
     row: &ChunkKey,
     value: &'a [u8],
     len: usize,
 ) -> Result<&'a [u8], Damage> {
     let Some((checksum, payload)) = value.split_first_chunk::<CHECKSUM>() else {
-        return Err(Damage("a chunk that is cut short"));
+        return Err(Damage("a truncated chunk"));
     };
     if payload.len() != len {
-        return Err(Damage("a chunk of another length"));
+        return Err(Damage("a chunk with a wrong length"));
     }
     if chunk_checksum(row, payload) != u32::from_le_bytes(*checksum) {
         return Err(Damage("a chunk that does not match its checksum"));
@@ -218,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_keys_come_apart_again_and_sort_by_number_first() {
+    fn row_keys_round_trip_and_sort_by_number_first() {
         let key = [9; 32];
         let early = expiry_key(Timestamp::from_millis(255), &[0xff; 32]);
         let late = expiry_key(Timestamp::from_millis(256), &key);
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_chunk_has_what_is_left() {
+    fn the_last_chunk_has_the_rest() {
         let chunk = CHUNK as u64;
         for (len, count, last) in
             [(1, 1, 1), (chunk, 1, CHUNK), (chunk + 1, 2, 1), (3 * chunk - 1, 3, CHUNK - 1)]
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_known_by_its_place() {
+    fn chunks_are_valid_only_in_their_place() {
         let row = chunk_key(1, 2);
         let mut value = vec![0; chunk_value_len(b"payload")];
         write_chunk(&mut value, chunk_checksum(&row, b"payload"), b"payload");
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_of_tags_are_without_repeats() {
+    fn digests_of_tags_are_unique() {
         assert_eq!(digests(&["b".into(), "a".into(), "b".into()]).len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! What every handle, every reader and the writer thread have in common: the open database and the way to the thread.
+//! What all handles, readers and the writer thread share: the open database and the queue.
 
 use std::sync::{
     Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -21,14 +21,14 @@ use crate::{
     entry::Head,
     store::{
         Error, Result, Version,
-        embedded::{self, Failure, Leases, Marks, Queue},
+        embedded::{self, Failure, Leases, Queue, Visited},
         evictions::Evictions,
     },
 };
 
 pub(super) struct Shared {
     pub(super) config: Config,
-    pub(super) marks: Marks,
+    pub(super) visited: Visited,
     pub(super) evictions: Evictions,
     slot: RwLock<Slot>,
     snapshot: RwLock<Latest>,
@@ -38,35 +38,35 @@ pub(super) struct Shared {
     poked: AtomicBool,
 }
 
-/// The database, which an I/O error makes the writer thread open anew.
+/// The database, which the writer thread reopens after an I/O error.
 pub(super) struct Slot {
     pub(super) state: Open,
-    /// Which opening this is.
+    /// The number of this opening.
     pub(super) opening: u64,
 }
 
 pub(super) enum Open {
     Yes(Database),
-    /// It could not be opened again; the next command tries.
+    /// It could not be reopened; the next command tries again.
     Down(Failure),
     Closed,
 }
 
-/// The state of the file after the last commit, kept open between look-ups: beginning a transaction and finding the
-/// table takes as long as the look-up itself.
+/// The state of the file after the last commit, kept open between lookups: beginning a transaction
+/// and opening the table takes as long as the lookup itself.
 #[derive(Default)]
 struct Latest {
-    /// How many commits and openings there were. A reader that began before the last of them does not leave its
-    /// snapshot here.
+    /// The number of commits and openings. A reader that began before the last of them does not
+    /// leave its snapshot here.
     changes: u64,
     snapshot: Option<Arc<Snapshot>>,
 }
 
-/// A read transaction with the table that every look-up begins with.
+/// A read transaction with the table that every lookup begins with.
 pub(super) struct Snapshot {
     pub(super) txn: ReadTransaction,
     pub(super) entries: ReadOnlyTable<&'static KeyBytes, &'static [u8]>,
-    /// In which opening of the file it was begun.
+    /// The opening of the file in which it was begun.
     pub(super) opening: u64,
 }
 
@@ -98,9 +98,9 @@ pub(super) enum Command {
     },
     Purge(Purge),
     Clear,
-    /// A body that could not be collected, since it was being read, can be now.
+    /// A body that could not be collected because of a reader can be collected now.
     Collect,
-    /// A reader met an error that only opening anew can end, in this opening.
+    /// A reader met an error, in this opening, that only reopening can end.
     Reopen(u64),
     Close,
 }
@@ -120,7 +120,7 @@ impl Shared {
         let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
         let shared = Self {
             config,
-            marks: Marks::new(),
+            visited: Visited::new(),
             evictions: Evictions::default(),
             slot: RwLock::new(Slot { state: Open::Yes(db), opening: 0 }),
             snapshot: RwLock::default(),
@@ -132,7 +132,7 @@ impl Shared {
         (Arc::new(shared), commands)
     }
 
-    // Nothing panics while it holds the lock, and a poisoned one would still guard a whole value.
+    // Nothing panics while it holds the lock, so a poisoned lock guards a consistent value.
     pub(super) fn slot(&self) -> RwLockReadGuard<'_, Slot> {
         self.slot.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,7 +141,7 @@ impl Shared {
         self.slot.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which opening of the file this is.
+    /// The number of the current opening of the file.
     pub(super) fn opening(&self) -> u64 {
         self.slot().opening
     }
@@ -162,7 +162,7 @@ impl Shared {
         }
     }
 
-    /// Begins a read transaction; says in which opening.
+    /// Begins a read transaction. Returns it with the number of the opening.
     pub(super) fn begin_read(&self) -> Result<(ReadTransaction, u64)> {
         let (result, opening) = {
             let slot = self.slot();
@@ -183,7 +183,7 @@ impl Shared {
         }
     }
 
-    /// The state of the file after the last commit.
+    /// Returns the state of the file after the last commit.
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         let changes = {
             let latest = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
@@ -196,7 +196,7 @@ impl Shared {
         let entries =
             txn.open_table(ENTRIES).map_err(|error| self.read_fault(error.into(), opening))?;
         let snapshot = Arc::new(Snapshot { txn, entries, opening });
-        // What other processes commit is not known here.
+        // Commits of other processes are unknown here.
         if !self.config.multi_process {
             let mut latest = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
             if latest.changes == changes {
@@ -206,18 +206,20 @@ impl Shared {
         Ok(snapshot)
     }
 
-    /// The file has changed, or is about to be closed: what was kept open is let go, so that it holds no page back.
+    /// The file has changed, or is about to be closed: releases the snapshot, so that it holds no
+    /// page back.
     pub(super) fn changed(&self) {
         let snapshot = {
             let mut latest = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
             latest.changes += 1;
             latest.snapshot.take()
         };
-        // Outside the lock: the last reference ends a transaction.
+        // Outside of the lock: dropping the last reference ends a transaction.
         drop(snapshot);
     }
 
-    /// What a reader's error from redb is to the caller. Where only opening anew helps, the thread is told to.
+    /// Turns a reader's error from redb into an error of the store. If only reopening helps, tells
+    /// the thread.
     pub(super) fn read_fault(&self, error: redb::Error, opening: u64) -> Error {
         if fault::needs_reopening(&error) {
             let slot = self.slot();
@@ -237,12 +239,12 @@ impl Shared {
         }
     }
 
-    /// The thread has seen to what it was told last.
+    /// The thread has handled what it was told last.
     pub(super) fn poked(&self) {
         self.poked.store(false, Ordering::Relaxed);
     }
 
-    /// Asks the thread to sync, close the file and end; `None` where it has ended already.
+    /// Asks the thread to sync, close the file and end. Returns `None` if it has ended already.
     pub(super) fn close(&self) -> Option<oneshot::Receiver<Result<u64>>> {
         self.queue.close(Command::Close)
     }

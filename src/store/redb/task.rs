@@ -1,4 +1,4 @@
-//! Reading, where it may wait for the disk. redb's panics are caught here.
+//! Runs reads that may wait for the disk, and catches redb's panics.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,7 +14,7 @@ use crate::store::{
     embedded::{self, Reader, Task},
 };
 
-/// Runs `work` where it may wait for the disk. Outside of a tokio runtime that is here.
+/// Runs `work` on a blocking thread. Outside of a tokio runtime, runs it in place.
 pub(super) fn off<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
@@ -40,7 +40,7 @@ pub(super) fn read<T: Send + 'static>(
 
 fn guarded<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(|| work(shared))).unwrap_or_else(|panic| {
-        // It may have left redb's locks poisoned.
+        // The panic may have poisoned redb's locks.
         shared.poke(shared.opening());
         Err(fault::panicked(&shared.config.path, panic.as_ref()))
     })

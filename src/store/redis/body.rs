@@ -1,4 +1,4 @@
-//! Reading: look-ups, and the chunks of large bodies.
+//! Reads: lookups, and the chunks of large bodies.
 
 use std::{
     collections::VecDeque,
@@ -16,20 +16,23 @@ use futures_util::{
 };
 
 use super::{
-    Shared, fault,
+    fault,
     names::Generation,
     record::{Damage, Location, Record, open_chunk},
-    scripts, value,
+    scripts,
+    shared::Shared,
+    value,
 };
 use crate::{
     Key,
     store::{Error, ErrorKind, Hit, Result, StoredBody, Version},
 };
 
-/// How many bytes of chunks are asked for in one command, where chunks are smaller; as many again are read ahead.
+/// How many bytes of chunks one command requests, if chunks are smaller. As many again are read
+/// ahead.
 const AHEAD: u64 = 512 << 10;
 
-/// How often a look-up begins again because the entry was replaced meanwhile.
+/// How often a lookup is repeated because the entry was replaced meanwhile.
 const TRIES: usize = 3;
 
 pub(super) async fn get(shared: &Arc<Shared>, key: &Key) -> Result<Option<Hit>> {
@@ -64,7 +67,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
     match record.header.body {
         Location::Inline { checksum } => {
             if record.inline.len() as u64 != len {
-                return Err(fault::corrupt(key, "a body of another length than its head says"));
+                return Err(fault::corrupt(key, "a body whose length differs from its head's"));
             }
             if crc32fast::hash(&record.inline) != checksum {
                 return Err(fault::corrupt(key, "a body that does not match its checksum"));
@@ -73,7 +76,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
         }
         Location::Chunks { generation, chunk } => {
             if chunk == 0 {
-                return Err(fault::corrupt(key, "a body in chunks of nothing"));
+                return Err(fault::corrupt(key, "a body with an invalid chunk size"));
             }
             let chunks = Chunks {
                 shared: shared.clone(),
@@ -85,7 +88,8 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
                 next: 0,
                 touched: Instant::now(),
             };
-            // The first bytes show whether the body is there at all, while there is still time to miss.
+            // The first bytes show whether the body is there at all, while the lookup can still be
+            // a miss.
             let (rest, ready) = chunks.read().await?;
             Ok(StoredBody::from_stream(
                 len,
@@ -95,7 +99,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
     }
 }
 
-/// The chunks of a body that are still to be read.
+/// The unread chunks of a body.
 struct Chunks {
     shared: Arc<Shared>,
     key: Key,
@@ -104,7 +108,7 @@ struct Chunks {
     len: u64,
     chunk: u64,
     next: u64,
-    /// When it was last made sure that the body stays.
+    /// When the body was last kept from expiring.
     touched: Instant,
 }
 
@@ -121,7 +125,7 @@ impl Chunks {
             cmd.arg(index);
         }
         let answer = if self.touched.elapsed() > self.shared.linger / 4 {
-            // Before the answer, which may be looked at much later.
+            // Before the answer, which may be read much later.
             self.touched = Instant::now();
             future::try_join(self.shared.link.read(&cmd), self.touch()).await?.0
         } else {
@@ -131,7 +135,7 @@ impl Chunks {
         let mut ready = VecDeque::with_capacity(values.len());
         for (index, value) in (self.next..end).zip(values) {
             let bytes = value::bytes(value)
-                .ok_or_else(|| fault::corrupt(&self.key, "a body of which a chunk is missing"))?;
+                .ok_or_else(|| fault::corrupt(&self.key, "a body with a missing chunk"))?;
             let len = (self.len - index * self.chunk).min(self.chunk) as usize;
             let chunk = open_chunk(&self.generation, index, len, bytes)
                 .map_err(|Damage(what)| fault::corrupt(&self.key, what))?;
@@ -141,7 +145,7 @@ impl Chunks {
         Ok((self, ready))
     }
 
-    /// Makes sure that a body whose entry has been replaced stays for as long as it is being read.
+    /// Keeps a body whose entry has been replaced for as long as it is being read.
     async fn touch(&self) -> Result<()> {
         let linger = self.shared.linger_millis();
         self.shared.link.run(&scripts::TOUCH, &[&self.name], &[linger.as_bytes()]).await.map(drop)
@@ -150,7 +154,7 @@ impl Chunks {
 
 type Ahead = Result<(Chunks, VecDeque<Bytes>)>;
 
-/// A large body as a stream, the next chunks asked for while the last ones are being used.
+/// A large body as a stream. The next chunks are requested while the last ones are used.
 struct Body {
     ready: VecDeque<Bytes>,
     rest: Option<Chunks>,
@@ -167,7 +171,7 @@ impl Stream for Body {
             if let Some(rest) = this.rest.take_if(|rest| rest.next < rest.count()) {
                 this.ahead = Some(rest.read().boxed());
             }
-            // Polled once, the question is on its way.
+            // Polling once sends the request.
             if let Some(ahead) = &mut this.ahead
                 && let Poll::Ready(read) = ahead.poll_unpin(cx)
             {

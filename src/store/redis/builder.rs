@@ -1,4 +1,4 @@
-//! How a [`Redis`] is set up before it is asked anything.
+//! The settings of a [`Redis`](super::Redis).
 
 use std::{fmt, time::Duration};
 
@@ -12,15 +12,16 @@ use redis::{
 };
 
 use super::{
-    Redis, Shared,
     fault::{STORE, invalid},
     link::Link,
     names::Names,
+    shared::Shared,
     target::{Connection, Target, nobody, with_protocol},
 };
 use crate::store::{Error, ErrorKind, Result, needs_runtime};
 
-/// Settings of a [`Redis`]; [`Redis::builder`] and its neighbours make one.
+/// The settings of a [`Redis`](super::Redis). [`Redis::builder`](super::Redis::builder) and its
+/// neighbours create them.
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `connect` or `build` is called"]
 pub struct Builder {
@@ -65,93 +66,101 @@ impl Builder {
         }
     }
 
-    /// Settings for a store behind a client of one's own. Its address, credentials and protocol are used; the store makes a
-    /// connection of its own.
+    /// Creates the settings for a store with your client. The store uses its address, credentials
+    /// and protocol, and makes a connection of its own.
     pub fn from_client(client: Client) -> Self {
         Self::new(Source::Client(Box::new(client)))
     }
 
-    /// Settings for a store behind a connection that was made already. It reconnects as it was told to; the store's
-    /// [`response_timeout`](Builder::response_timeout) bounds what that takes.
+    /// Creates the settings for a store with your connection. It reconnects as you configured it;
+    /// [`response_timeout`](Builder::response_timeout) bounds how long that takes.
     pub fn from_connection_manager(connection: ConnectionManager) -> Self {
         Self::new(Source::Given(Connection::Managed(connection)))
     }
 
-    /// Settings for a store behind a connection to a cluster that was made already.
+    /// Creates the settings for a store with your connection to a cluster.
     pub fn from_cluster_connection(connection: ClusterConnection) -> Self {
         Self::new(Source::Given(Connection::Cluster(connection)))
     }
 
-    /// What the name of every key begins with, so that several caches and other data can share a server. Default
-    /// `larder:`. Not empty and without braces, in which the name of the node's slot stands.
+    /// Sets the prefix of the names of all keys, so that several caches and other data can share a
+    /// server; `larder:` by default. It must not be empty or contain braces, which mark the slot of
+    /// a key.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// Up to how many bytes a body is kept with its head, in one key, and read in one round trip. Default 64 KiB; 0 gives
-    /// each body that is not empty a key of its own.
+    /// Sets up to how many bytes a body is kept with its head, in one key, and read in one round
+    /// trip; 64 KiB by default. With 0, each body that is not empty has its own key.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
         self.inline_limit = bytes;
         self
     }
 
-    /// In pieces of how many bytes a larger body is written and read. Default 256 KiB, from 1 KiB to 64 MiB. A body takes
-    /// about four such pieces of memory while it is read, and two while it is written.
+    /// Sets the size of the chunks in which a larger body is written and read; 256 KiB by default,
+    /// from 1 KiB to 64 MiB. A body takes about four chunks of memory while it is read, and two
+    /// while it is written.
     pub fn chunk_size(mut self, bytes: usize) -> Self {
         self.chunk_size = bytes;
         self
     }
 
-    /// How long making a connection may take. Default 2 s. A request that has to wait for it waits no longer than
-    /// [`response_timeout`](Builder::response_timeout) in all.
+    /// Sets how long connecting may take; 2 s by default. A request that waits for a connection
+    /// waits no longer than [`response_timeout`](Builder::response_timeout) in all.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
     }
 
-    /// How long the answer to one command may take, with all that is needed to get it. Default 2 s. Beyond it, the
-    /// operation is an error of kind [`ErrorKind::Unavailable`].
+    /// Sets how long the answer to one command may take, including everything needed to get it; 2 s
+    /// by default. After that, the operation fails with [`ErrorKind::Unavailable`].
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.response_timeout = limit;
         self
     }
 
-    /// For how long the server keeps an entry beyond the time until which the cache wants it
-    /// [kept](crate::entry::Head::keep_until): the expiry, or later where stale responses are of use. Default none.
-    /// `Duration::MAX` leaves all removing to [`remove_expired`](crate::store::Store::remove_expired).
+    /// Sets for how long the server keeps an entry beyond the time until which the cache wants to
+    /// [keep](crate::entry::Head::keep_until) it, which is its expiry, or later if stale responses
+    /// are useful. Zero by default. With `Duration::MAX`, only
+    /// [`remove_expired`](crate::store::Store::remove_expired) removes expired entries.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// For how long a large body stays after its entry was replaced, removed or expired, counted from the last time that
-    /// somebody read of it. Default 60 s. A reader that pauses for longer gets an error.
+    /// Sets for how long a large body stays after its entry was replaced, removed or expired,
+    /// counted from the last read of it; 60 s by default. A reader that pauses for longer gets an
+    /// error.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
     }
 
-    /// Under which name, if any, and with which password the servers are asked, in place of what the URL says. With
-    /// Sentinels, what their URLs say is for them alone, and this is for the servers that they name.
+    /// Sets the user name, if any, and the password for the servers, instead of those in the URL.
+    /// With Sentinels, the URLs' credentials are for the Sentinels only, and these are for the
+    /// servers that they name.
     pub fn login(mut self, user: Option<&str>, password: impl Into<String>) -> Self {
         self.login = Some((user.map(str::to_owned), password.into()));
         self
     }
 
-    /// The number of the database, in place of the URL's. Default 0, the only one that a cluster has.
+    /// Sets the number of the database, instead of the URL's; 0 by default, the only one that a
+    /// cluster has.
     pub fn database(mut self, number: u32) -> Self {
         self.database = Some(i64::from(number));
         self
     }
 
-    /// The certificates of authorities that servers with TLS are trusted by, in PEM, in place of the system's.
+    /// Sets the certificates of the authorities that sign the servers' TLS certificates, in PEM,
+    /// instead of the system's.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
         self
     }
 
-    /// The certificate chain and the private key that are shown to servers with TLS, each in PEM.
+    /// Sets the certificate chain and the private key that are presented to servers with TLS, each
+    /// in PEM.
     pub fn client_certificate(
         mut self,
         chain_pem: impl Into<Vec<u8>>,
@@ -161,74 +170,55 @@ impl Builder {
         self
     }
 
-    /// Makes the store and the connection.
-    ///
-    /// # Errors
-    ///
-    /// As [`build`](Builder::build), and [`ErrorKind::Unavailable`] where no server answers or the login is refused.
-    pub async fn connect(self) -> Result<Redis> {
-        let store = self.build()?;
-        store.shared.link.connect().await?;
-        Ok(store)
-    }
-
-    /// Makes the store, which connects when it is first asked something. A server that is down is no error here: each
-    /// operation fails, and for the cache is a miss, until the server is there.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] for URLs or settings that make no sense, and outside of a tokio runtime with timers and
-    /// I/O (`enable_all`), which the store needs. No message has a password in it.
-    pub fn build(self) -> Result<Redis> {
+    /// Checks the settings, and creates what all handles share.
+    pub(super) fn into_shared(self) -> Result<Shared> {
         if self.namespace.is_empty() || self.namespace.contains(['{', '}']) {
             return Err(invalid(format!(
-                "{:?} cannot be a namespace; take a name that is not empty and has no braces, such \
+                "invalid namespace {:?}; use a name that is not empty and has no braces, such \
                  as \"larder:\"",
                 self.namespace
             )));
         }
         if !(1 << 10..=64 << 20).contains(&self.chunk_size) {
-            return Err(invalid("chunk_size takes 1 KiB to 64 MiB"));
+            return Err(invalid("chunk_size must be from 1 KiB to 64 MiB"));
         }
         if self.inline_limit > 64 << 20 {
-            return Err(invalid("inline_limit takes up to 64 MiB"));
+            return Err(invalid("inline_limit must be at most 64 MiB"));
         }
         if self.connect_timeout.is_zero() || self.response_timeout.is_zero() {
-            return Err(invalid("a time limit of zero leaves no time for any answer"));
+            return Err(invalid("the timeout must not be zero"));
         }
-        // The driver would take none for trust in nobody, and fail only when it connects.
+        // Without this check, the driver would trust nobody, and only fail when it connects.
         let pem =
             self.root_certificate.iter().chain(self.client_certificate.as_ref().map(|c| &c.0));
         for pem in pem {
             if !pem.windows(17).any(|words| words == b"BEGIN CERTIFICATE") {
-                return Err(invalid(
-                    "there is no certificate in what was given as one; it has to be PEM",
-                ));
+                return Err(invalid("the certificate is not in PEM format"));
             }
         }
-        let (target, place) = self.target()?;
+        let (target, server) = self.target()?;
         needs_runtime::when_made(STORE)?;
-        let link = Link::new(target, place, self.connect_timeout, self.response_timeout);
-        Ok(Redis::start(Shared {
+        let link = Link::new(target, server, self.connect_timeout, self.response_timeout);
+        Ok(Shared {
             link,
             names: Names::new(self.namespace),
             inline_limit: self.inline_limit,
             chunk_size: self.chunk_size,
             grace: self.grace,
             linger: self.linger,
-        }))
+        })
     }
 
     fn target(&self) -> Result<(Target, String)> {
         let refused = |error: RedisError| {
-            let message = "the connection cannot be set up with these settings";
+            let message = "cannot create a client with these settings";
             Error::new(ErrorKind::Invalid, STORE, message).with_source(error)
         };
         match &self.source {
             Source::Server(url) => {
                 let info = self.info(url)?;
-                let place = info.addr().to_string();
-                Ok((Target::Server(Box::new(self.client(info).map_err(refused)?)), place))
+                let server = info.addr().to_string();
+                Ok((Target::Server(Box::new(self.client(info).map_err(refused)?)), server))
             }
             Source::Client(client) => {
                 let info = client.get_connection_info();
@@ -239,15 +229,15 @@ impl Builder {
             }
             Source::Cluster(urls) => {
                 let infos = self.infos(urls)?;
-                let place = format!("the cluster of {}", addresses(&infos));
-                Ok((Target::Cluster(Box::new(self.cluster(infos).map_err(refused)?)), place))
+                let server = format!("the cluster of {}", addresses(&infos));
+                Ok((Target::Cluster(Box::new(self.cluster(infos).map_err(refused)?)), server))
             }
             Source::Sentinel { sentinels, service } => {
                 let infos: Vec<_> =
                     sentinels.iter().map(|url| parse(url)).collect::<Result<_>>()?;
-                let place = format!("{service} (by the Sentinels {})", addresses(&infos));
+                let server = format!("{service} (by the Sentinels {})", addresses(&infos));
                 let target = self.sentinel(&infos, service).map_err(refused)?;
-                Ok((target, place))
+                Ok((target, server))
             }
             Source::Given(connection) => {
                 let target = Target::Given(connection.clone());
@@ -279,7 +269,7 @@ impl Builder {
             .use_protocol(protocol)
             .connection_timeout(self.connect_timeout)
             .response_timeout(self.response_timeout)
-            // The link has a limit over all tries.
+            // The link has a limit over all attempts.
             .retries(4)
             .min_retry_wait(10)
             .max_retry_wait(250);
@@ -326,7 +316,7 @@ impl Builder {
         urls.iter().map(|url| self.info(url)).collect()
     }
 
-    /// What a server's URL says, and the settings that stand above it.
+    /// Returns the URL's connection settings, overridden by those of the builder.
     fn info(&self, url: &str) -> Result<ConnectionInfo> {
         let mut info = parse(url)?;
         let mut settings = info.redis_settings().clone();
@@ -340,7 +330,7 @@ impl Builder {
             settings = settings.set_db(database);
         }
         info = info.set_redis_settings(settings);
-        // The driver speaks the older protocol unless it is told otherwise.
+        // The driver uses RESP2 by default.
         if !url.contains("protocol=") {
             info = with_protocol(info, ProtocolVersion::RESP3);
         }
@@ -348,11 +338,11 @@ impl Builder {
     }
 }
 
-/// What a URL says. Errors do not repeat it, for it may have a password in it.
+/// Parses a URL. Errors do not repeat it, since it may contain a password.
 fn parse(url: &str) -> Result<ConnectionInfo> {
     let info = url.into_connection_info().map_err(|error| {
         invalid(
-            "the URL of a server cannot be understood; it looks like \
+            "invalid server URL; write one like \
              redis://user:password@host:6379/0, or rediss:// for TLS",
         )
         .with_source(error)
@@ -368,15 +358,16 @@ fn addresses(infos: &[ConnectionInfo]) -> String {
     addresses.join(", ")
 }
 
-/// rustls asks for one way of doing its cryptography for the whole process. One that was chosen before stays.
+/// rustls needs one cryptography provider for the whole process. A provider that was installed
+/// before stays.
 fn provide_cryptography() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Where two come at the same time, the other's is as good.
+        // If two threads install one at the same time, either is fine.
         drop(rustls::crypto::ring::default_provider().install_default());
     }
 }
 
-/// Without credentials, of which every part of the source may have some.
+/// Without credentials, which every part of the source may contain.
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -393,7 +384,7 @@ impl fmt::Debug for Builder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Redis, *};
 
     fn builder(url: &str) -> Builder {
         Redis::builder(url)
@@ -406,11 +397,11 @@ mod tests {
         assert_eq!(shared.names.namespace(), "larder:");
         assert_eq!((shared.inline_limit, shared.chunk_size), (64 * 1024, 256 * 1024));
         assert_eq!((shared.grace, shared.linger), (Duration::ZERO, Duration::from_secs(60)));
-        assert_eq!(shared.link.place(), "localhost:6379");
+        assert_eq!(shared.link.server(), "localhost:6379");
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_without_a_word_of_the_password() {
+    fn invalid_settings_are_refused_without_the_password() {
         let cases = [
             builder("http://user:secret@localhost"),
             builder("redis://user:secret@localhost/first"),
@@ -441,7 +432,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_shown_has_no_password() {
+    async fn debug_output_has_no_password() {
         let url = "redis://user:secret@localhost:1";
         let shown = [
             format!("{:?}", builder(url)),

@@ -1,4 +1,5 @@
-//! The driver's errors as the store's: what each means for the caller, with the server and what to do.
+//! The driver's errors as errors of the store: what each means for the caller, with the server and
+//! what to do.
 
 use redis::{ErrorKind as RedisKind, RedisError, RetryMethod, ServerErrorKind};
 
@@ -10,19 +11,25 @@ use crate::{
 
 pub(super) const STORE: &str = "redis";
 
-/// The error of this store with the driver's as its source. `place` is the server, without credentials.
-pub(super) fn error(place: &str, error: RedisError) -> Error {
+/// Creates an error of the store with the driver's error as its source. `server` names the server,
+/// without credentials.
+pub(super) fn error(server: &str, error: RedisError) -> Error {
     let kind = kind(&error);
     let message = match kind {
-        ErrorKind::Full => format!(
-            "{place} takes no more; raise its maxmemory, let it evict, or make room on its disk"
-        ),
-        ErrorKind::Corrupt => format!("{place} has something else under a key of the cache"),
-        ErrorKind::Invalid => format!("{place} cannot be asked with these settings"),
-        ErrorKind::Incompatible => {
-            format!("{place} speaks an older protocol; add ?protocol=resp2 to the URL")
+        ErrorKind::Full => {
+            format!("{server} is full; raise maxmemory, allow eviction, or make room on its disk")
         }
-        _ => format!("{place} cannot be asked now"),
+        ErrorKind::Denied => {
+            format!("{server} refused access; check the login and its rights")
+        }
+        ErrorKind::Corrupt => {
+            format!("{server} has a value of another type under a key of the cache")
+        }
+        ErrorKind::Invalid => format!("{server} cannot be used with these settings"),
+        ErrorKind::Incompatible => {
+            format!("{server} does not support RESP3; add ?protocol=resp2 to the URL")
+        }
+        _ => format!("{server} is unavailable"),
     };
     Error::new(kind, STORE, message).with_source(error)
 }
@@ -31,22 +38,26 @@ fn kind(error: &RedisError) -> ErrorKind {
     match code(error).as_deref() {
         Some("WRONGTYPE") => return ErrorKind::Corrupt,
         Some("OOM" | "MISCONF") => return ErrorKind::Full,
+        // `DENIED` comes from a server in protected mode.
+        Some("NOPERM" | "NOAUTH" | "WRONGPASS" | "DENIED") => return ErrorKind::Denied,
         _ => {}
     }
     match error.kind() {
+        RedisKind::AuthenticationFailed => ErrorKind::Denied,
         RedisKind::InvalidClientConfig | RedisKind::EmptySentinelList => ErrorKind::Invalid,
         RedisKind::RESP3NotSupported => ErrorKind::Incompatible,
         _ => ErrorKind::Unavailable,
     }
 }
 
-/// The first word of what the server answered.
+/// The error code of the server's answer.
 fn code(error: &RedisError) -> Option<String> {
     let code = error.code()?;
-    // An error of a command within a script is told as that of the script; by Redis 6, as a place in the script.
+    // An error of a command in a script is reported as the script's; Redis 6 reports it as a
+    // position in the script.
     if (code == "ERR" || code.starts_with('@'))
         && let Some(detail) = error.detail()
-        && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "READONLY"]
+        && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "NOPERM", "READONLY"]
             .into_iter()
             .find(|code| detail.contains(code))
     {
@@ -55,17 +66,17 @@ fn code(error: &RedisError) -> Option<String> {
     Some(code.to_owned())
 }
 
-/// Whether the server does not know the script that it was asked to run by its digest.
+/// Whether the server does not know the script of the digest that it was sent.
 pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == RedisKind::Server(ServerErrorKind::NoScript)
 }
 
-/// Whether the body that was to be published has gone.
+/// Whether the body that was to be published is gone.
 pub(super) fn is_gone(error: &RedisError) -> bool {
     error.code() == Some("LARDERGONE")
 }
 
-/// Whether the connection is of no use after this error.
+/// Whether the connection cannot be used after this error.
 pub(super) fn breaks_connection(error: &RedisError) -> bool {
     error.is_io_error()
         || is_demoted(error)
@@ -75,7 +86,7 @@ pub(super) fn breaks_connection(error: &RedisError) -> bool {
         )
 }
 
-/// Whether the connections to the nodes of a cluster are of no use after this error, all of them.
+/// Whether none of the connections to the nodes of a cluster can be used after this error.
 pub(super) fn breaks_cluster(error: &RedisError) -> bool {
     // The driver's own task has ended, with the runtime that it was spawned in.
     let has_ended =
@@ -85,13 +96,14 @@ pub(super) fn breaks_cluster(error: &RedisError) -> bool {
         || matches!(error.retry_method(), RetryMethod::ReconnectFromInitialConnections)
 }
 
-/// Whether the server takes no writes, being a replica now. The command was not done.
+/// Whether the server accepts no writes because it is a replica now. The command was not carried
+/// out.
 pub(super) fn is_demoted(error: &RedisError) -> bool {
     code(error).as_deref() == Some("READONLY")
 }
 
-pub(super) fn slow(place: &str, limit: std::time::Duration) -> Error {
-    let message = format!("{place} did not answer within {limit:?}");
+pub(super) fn slow(server: &str, limit: std::time::Duration) -> Error {
+    let message = format!("{server} did not answer within {limit:?}");
     Error::new(ErrorKind::Unavailable, STORE, message)
 }
 
@@ -110,9 +122,9 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, STORE, message)
 }
 
-/// The server answered something that no server should.
-pub(super) fn strange(place: &str) -> Error {
-    let message = format!("{place} gave an answer that makes no sense; is it a Redis server?");
+/// The server answered something unexpected.
+pub(super) fn strange(server: &str) -> Error {
+    let message = format!("{server} sent an unexpected answer; is it a Redis server?");
     Error::new(ErrorKind::Other, STORE, message)
 }
 
@@ -123,12 +135,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_wrong_within_a_script_is_known() {
+    fn error_codes_are_recognised_inside_scripts_too() {
         for (code, detail, expected) in [
             ("OOM", "command not allowed", ErrorKind::Full),
             ("ERR", "Error running script: @user_script:18: -OOM command not", ErrorKind::Full),
             ("@user_script:", "18: -OOM command not allowed when used memory", ErrorKind::Full),
             ("@user_script:", "3: WRONGTYPE Operation against a key", ErrorKind::Corrupt),
+            ("@user_script:", "3: -NOPERM this user has no permissions", ErrorKind::Denied),
+            ("NOPERM", "this user has no permissions to run", ErrorKind::Denied),
+            ("NOAUTH", "Authentication required.", ErrorKind::Denied),
+            ("WRONGPASS", "invalid username-password pair", ErrorKind::Denied),
             ("ERR", "unknown command", ErrorKind::Unavailable),
         ] {
             let error = make_extension_error(code.to_owned(), Some(detail.to_owned()));

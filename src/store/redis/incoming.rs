@@ -1,4 +1,5 @@
-//! The body that is coming in: kept while it is small, sent chunk by chunk to a key of its own once it is not.
+//! The writer of an entry: it keeps the body while it is small, else sends it to a key of its own
+//! in chunks.
 
 use std::{
     fmt,
@@ -12,12 +13,12 @@ use http::HeaderMap;
 use redis::Value;
 
 use super::{
-    Shared, fault,
-    fault::STORE,
+    fault::{self, STORE},
     index::{announce, deadline, forget_one, header_of},
     names::{Generation, digests, generation},
     record::{Header, Location, MAX_TAGS, seal_chunk},
     scripts,
+    shared::Shared,
 };
 use crate::{
     Key,
@@ -29,8 +30,8 @@ use crate::{
 /// How long an unfinished body stays after its last chunk, in milliseconds: ten minutes.
 const STAGED: &[u8] = b"600000";
 
-/// Takes the body of one entry of a [`Redis`](super::Redis). It holds at most one chunk, or what is kept in one piece
-/// with the head, beside the last [`Bytes`] it was given.
+/// Writes the body of one entry of a [`Redis`](super::Redis). It holds at most one chunk, or what
+/// is kept in one piece with the head, beside the last [`Bytes`] that it received.
 pub struct Writer {
     shared: Arc<Shared>,
     key: Key,
@@ -101,20 +102,20 @@ impl Writer {
         answer.map_err(|error| {
             if fault::is_gone(&error) {
                 let message = format!(
-                    "the body for key {} was dropped by {} while it was being written; it is not stored",
-                    self.key,
-                    shared.link.place()
+                    "{} removed the body of key {} while it was being written; the entry is not stored",
+                    shared.link.server(),
+                    self.key
                 );
                 return Error::new(ErrorKind::Unavailable, STORE, message);
             }
-            fault::error(shared.link.place(), error)
+            fault::error(shared.link.server(), error)
         })
     }
 }
 
 impl StoreWriter for Writer {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        // What a cancelled call has left.
+        // Chunks that a cancelled call has left.
         self.drain().await?;
         self.body.push(chunk);
         self.drain().await
@@ -139,24 +140,35 @@ impl StoreWriter for Writer {
         let header = header(&head, body, len)?;
         announce(&self.shared, &self.key, &header, head.keep_until()).await?;
         let old = self.publish(&header, &head, &tail).await?;
-        // The body is the entry's from here on.
+        // From here on, the body belongs to the entry.
         self.staged = None;
         forget_one(&self.shared, &self.key, header_of(&self.key, old)).await;
         Ok(())
+    }
+
+    async fn abort(mut self) {
+        // If this future is dropped before it is done, the drop of the writer removes the body.
+        if let Some(staged) = &self.staged {
+            remove_staged(&self.shared, staged).await;
+            self.staged = None;
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         let Some(staged) = self.staged.take() else { return };
-        // Without a runtime, or where the server is not reached, the body goes by itself.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let shared = self.shared.clone();
-            runtime.spawn(async move {
-                drop(shared.link.ask(redis::cmd("UNLINK").arg(&staged.name)).await);
-            });
+            runtime.spawn(async move { remove_staged(&shared, &staged).await });
         }
     }
+}
+
+/// Removes a body that will not be published. Without a runtime, or if the server cannot be
+/// reached, the body expires.
+async fn remove_staged(shared: &Shared, staged: &Staged) {
+    drop(shared.link.ask(redis::cmd("UNLINK").arg(&staged.name)).await);
 }
 
 impl fmt::Debug for Writer {
@@ -168,7 +180,7 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// Puts `head` before the body of the entry that was `seen`.
+/// Replaces the head of the entry if it has the version `seen`.
 pub(super) async fn update(shared: &Shared, key: &Key, seen: u64, head: Head) -> Result<bool> {
     check_tags(&head)?;
     let Some(old) = shared.record(key).await? else { return Ok(false) };
@@ -192,7 +204,7 @@ pub(super) async fn update(shared: &Shared, key: &Key, seen: u64, head: Head) ->
     Ok(updated)
 }
 
-/// The header of a new version.
+/// Creates the header of a new version.
 fn header(head: &Head, body: Location, body_len: u64) -> Result<Header> {
     check_tags(head)?;
     Ok(Header {
@@ -207,13 +219,14 @@ fn header(head: &Head, body: Location, body_len: u64) -> Result<Header> {
 
 pub(super) fn check_tags(head: &Head) -> Result<()> {
     if head.tags().len() > MAX_TAGS {
-        let message = format!("an entry can have {MAX_TAGS} tags, not {}", head.tags().len());
+        let message =
+            format!("an entry can have at most {MAX_TAGS} tags, not {}", head.tags().len());
         return Err(Error::new(ErrorKind::TooLarge, STORE, message));
     }
     Ok(())
 }
 
-/// A number that no other writer comes upon, on this machine or another.
+/// A number that no other writer creates, on this machine or another.
 fn fresh() -> u64 {
     // The standard library seeds it from the system's randomness.
     RandomState::new().hash_one(SystemTime::now())
@@ -224,10 +237,10 @@ pub(super) fn deadline_text(at: Option<u64>) -> String {
 }
 
 impl Shared {
-    /// When entry and body go by themselves, as the scripts take it.
+    /// When entry and body expire on the server, as the scripts expect it.
     fn deadlines(&self, keep_until: Option<Timestamp>) -> (String, String) {
         let entry = deadline(keep_until, self.grace);
-        // The body stays for those who began to read it before.
+        // The body stays for readers that began before.
         let body = deadline(keep_until, self.grace.saturating_add(self.linger));
         (deadline_text(entry), deadline_text(body.filter(|_| entry.is_some())))
     }

@@ -1,10 +1,11 @@
-//! What finds entries by expiry and by tag: sorted sets in slots of their own, which no server can change in one step with
-//! an entry on another node of a cluster.
+//! Indexes by expiry and by tag: sorted sets in slots of their own, which no server can change in
+//! one step with an entry on another node of a cluster.
 //!
-//! So they hold *hints*. A hint names one version of one entry; it is written before that version can be seen, and
-//! dropped after that version has gone, by who made it go. There may be hints for what is not there, never anything
-//! without its hints; whoever follows one asks for the removal of that very version. What leads nowhere is dropped once
-//! it is older than any write can be under way.
+//! They therefore hold *hints*. A hint names one version of one entry. Whoever writes the version
+//! writes the hint before the version can be seen, and whoever removes the version drops the hint
+//! afterwards. A hint may lead nowhere, but no entry is without its hints. Whoever follows a hint
+//! requests the removal of that version only. A hint that leads nowhere is dropped once it is older
+//! than any write can take.
 
 use std::{
     collections::HashMap,
@@ -15,10 +16,11 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use redis::Value;
 
 use super::{
-    Shared,
     names::{EXPIRY_SHARDS, TagDigest, digest},
     record::Header,
-    scripts, value,
+    scripts,
+    shared::Shared,
+    value,
 };
 use crate::{
     Key,
@@ -26,19 +28,20 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many members are looked at or dropped in one go.
+/// How many members are read or dropped at a time.
 const PAGE: usize = 500;
 
-/// How many commands are under way at a time.
+/// How many commands are in progress at a time.
 const AT_A_TIME: usize = 64;
 
-/// After this time a hint that leads nowhere is no writer's any more.
+/// After this time, no writer of a hint can be in progress any more.
 const STALE: Duration = Duration::from_secs(3600);
 
-/// Beyond this, numbers of milliseconds are not exact on the server; what is to be kept longer is kept for ever.
+/// Larger numbers of milliseconds are not exact on the server. An entry with a later time is kept
+/// forever.
 const LATEST: u64 = 1 << 53;
 
-/// A hint: which version of which entry, and when it was written.
+/// A hint: the version of an entry, and when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hint {
     key: Key,
@@ -72,19 +75,20 @@ impl Hint {
     }
 }
 
-/// When the server removes by itself what is to be kept until `keep_until`, in milliseconds since 1970; `None` is never.
+/// When the server removes an entry with this `keep_until`, in milliseconds since 1970; `None`
+/// means never.
 pub(super) fn deadline(keep_until: Option<Timestamp>, grace: Duration) -> Option<u64> {
     let at = keep_until?.saturating_add(grace).as_millis();
     (at <= LATEST).then_some(at)
 }
 
-/// What has to be added to the scores of an index to get when the server removes by itself.
+/// What to add to an index's scores to get the time of the removal by the server.
 fn grace_of(shared: &Shared, expiry: bool) -> String {
-    // The scores of tags have it in them.
+    // The scores of tags include it.
     if expiry { grace_millis(shared.grace) } else { "0".to_owned() }
 }
 
-/// The grace as the scripts know it.
+/// The grace as the scripts expect it.
 fn grace_millis(grace: Duration) -> String {
     match u64::try_from(grace.as_millis()) {
         Ok(millis) if millis <= LATEST => millis.to_string(),
@@ -92,8 +96,9 @@ fn grace_millis(grace: Duration) -> String {
     }
 }
 
-/// What the futures come to, in no particular order, or the first error. Some are under way at the same time.
-// A vector, for a stream that makes them one by one has a type that the compiler cannot tell to be `Send`.
+/// Runs the futures, some at the same time. Returns their results in no particular order, or the
+/// first error.
+// A vector: for a stream that makes them one by one, the compiler cannot prove `Send`.
 pub(super) async fn all<T, F: Future<Output = Result<T>>>(futures: Vec<F>) -> Result<Vec<T>> {
     stream::iter(futures).buffer_unordered(AT_A_TIME).try_collect().await
 }
@@ -123,14 +128,15 @@ pub(super) async fn announce(
     future::try_join(expiry, tags).await.map(drop)
 }
 
-/// Drops the hints for a version that has gone. What is done is done: a hint that stays is dropped in time.
+/// Drops the hints for a version that is gone. A failure is ignored: a hint that stays is dropped
+/// later.
 pub(super) async fn forget_one(shared: &Shared, key: &Key, gone: Option<Header>) {
     if let Some(header) = gone {
         drop(forget(shared, &[(*key, header)]).await);
     }
 }
 
-/// Drops the hints for versions that have gone.
+/// Drops the hints for versions that are gone.
 pub(super) async fn forget(shared: &Shared, gone: &[(Key, Header)]) -> Result<()> {
     let mut hints: HashMap<(Vec<u8>, bool), Vec<[u8; 48]>> = HashMap::new();
     for (key, header) in gone {
@@ -162,7 +168,7 @@ async fn drop_hints<H: AsRef<[u8]>>(
     Ok(())
 }
 
-/// Removes what is to be kept until `now` at most.
+/// Removes entries that are to be kept until `now` or an earlier time.
 pub(super) async fn remove_expired(shared: &Shared, now: Timestamp) -> Result<u64> {
     let (grace, until) = (grace_of(shared, true), now.as_millis().to_string());
     let mut removed = 0;
@@ -177,16 +183,16 @@ pub(super) async fn remove_tagged(shared: &Shared, tag: &str) -> Result<u64> {
     follow(shared, &shared.names.tag(&tag), &grace_of(shared, false), "+inf").await
 }
 
-/// Removes all that the index `name` leads to, and what leads nowhere from the index.
+/// Removes all entries that the index `name` leads to, and its hints that lead nowhere.
 pub(super) async fn sweep(shared: &Shared, name: &[u8], expiry: bool) -> Result<()> {
     match follow(shared, name, &grace_of(shared, expiry), "+inf").await {
-        // It is no index, and has been removed.
+        // It is not an index, and has been removed.
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(()),
         followed => followed.map(drop),
     }
 }
 
-/// Removes what the hints up to the score `until` lead to; how many entries that were.
+/// Removes the entries that the hints up to the score `until` lead to. Returns their number.
 async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Result<u64> {
     let (mut removed, mut passed) = (0, 0);
     loop {
@@ -195,7 +201,7 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
             Ok(page) => page,
             Err(error) => {
                 if error.kind() == ErrorKind::Corrupt {
-                    // Something else lies under the index's name. The next write makes the index anew.
+                    // Another value has the index's name. The next write creates the index anew.
                     shared.link.ask(redis::cmd("UNLINK").arg(name)).await?;
                 }
                 return Err(error);
@@ -214,7 +220,7 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
             match (hint, outcome) {
                 (Some(hint), Some(header)) => {
                     removed += 1;
-                    // Dropped here even if the header has been damaged since.
+                    // Dropped even if the header has been damaged since.
                     stale.push(member);
                     gone.extend(header.map(|header| (hint.key, header)));
                 }
@@ -230,7 +236,8 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
     }
 }
 
-/// Removes an entry, of the version that was `seen` or of any. `None` where there is none; the header, if it can be read.
+/// Removes an entry, if it has the version `seen` or `seen` is `None`. Returns `None` if there is
+/// none, else its header if that can be read.
 pub(super) async fn remove(
     shared: &Shared,
     key: &Key,
@@ -246,7 +253,7 @@ pub(super) async fn remove(
     })
 }
 
-/// The header that a script gave.
+/// The header that a script returned.
 pub(super) fn header_of(key: &Key, given: Value) -> Option<Header> {
     let bytes = value::bytes(given)?;
     Header::parse(key, &bytes).ok().map(|(header, _)| header)
@@ -257,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hints_come_back() {
+    fn hints_round_trip() {
         let hint = Hint { key: Key::digest("key"), version: u64::MAX - 1, written: 7 };
         assert_eq!(Hint::decode(&hint.encode()), Some(hint));
         assert_eq!(Hint::decode(b"short"), None);
@@ -265,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_for_very_long_is_kept_for_ever() {
+    fn very_late_deadlines_become_never() {
         let at = |millis| Some(Timestamp::from_millis(millis));
         assert_eq!(deadline(at(5_000), Duration::from_secs(1)), Some(6_000));
         assert_eq!(deadline(at(5_000), Duration::MAX), None);

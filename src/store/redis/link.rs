@@ -1,5 +1,5 @@
-//! The way to the server: one connection that is made when it is needed, shared by all, and replaced when it breaks.
-//! Whatever is asked is answered, or an error, within a limit.
+//! The connection to the server: made when it is needed, shared by all, and replaced when it
+//! breaks. Every request ends in an answer or an error within a limit.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,7 +11,7 @@ use futures_util::{
     future::{self, BoxFuture, Shared},
 };
 use redis::{Cmd, RedisError, RedisResult, ToRedisArgs, Value};
-// By the clock that the limits go by.
+// The clock that the limits use.
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
@@ -21,20 +21,21 @@ use super::{
 };
 use crate::store::{Result, needs_runtime};
 
-/// For how long nothing is tried after a connection could not be made: those who come meanwhile hear of it at once.
+/// For how long no connection is attempted after a failed attempt. Requests in that time fail at
+/// once.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Link {
     target: Target,
-    /// The server as messages name it.
-    place: String,
+    /// The name of the server in messages.
+    server: String,
     connect_timeout: Duration,
     response_timeout: Duration,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Grows with each connection, so that one that broke is not taken for the one after it.
+    /// Grows with each connection, so that a broken one is not taken for the next one.
     number: u64,
     stage: Stage,
 }
@@ -49,7 +50,7 @@ enum Stage {
 impl Link {
     pub(super) fn new(
         target: Target,
-        place: String,
+        server: String,
         connect_timeout: Duration,
         response_timeout: Duration,
     ) -> Self {
@@ -58,34 +59,37 @@ impl Link {
             _ => Stage::Idle,
         };
         let state = Mutex::new(State { number: 0, stage });
-        Self { target, place, connect_timeout, response_timeout, state }
+        Self { target, server, connect_timeout, response_timeout, state }
     }
 
-    pub(super) fn place(&self) -> &str {
-        &self.place
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
-    /// Asks once. Where the connection breaks, whether the command was done is not known.
+    /// Sends a command once. If the connection breaks, it is unknown whether the command was
+    /// carried out.
     pub(super) async fn ask(&self, cmd: &Cmd) -> Result<Value> {
         self.within(self.attempt(cmd, false)).await
     }
 
-    /// Asks what may be asked again: where the connection turns out to be broken, over a new one.
+    /// Sends a command that may be repeated: if the connection turns out to be broken, it is sent
+    /// over a new one.
     pub(super) async fn read(&self, cmd: &Cmd) -> Result<Value> {
         self.within(self.attempt(cmd, true)).await
     }
 
-    /// Runs a script on `keys`. It is sent by its digest, and whole to a server that does not know it.
+    /// Runs a script on `keys`. It is sent by its digest, and in full to a server that does not
+    /// know it.
     pub(super) async fn run<A: ToRedisArgs + Sync>(
         &self,
         script: &Script,
         keys: &[&[u8]],
         args: &[A],
     ) -> Result<Value> {
-        self.try_run(script, keys, args).await?.map_err(|error| fault::error(&self.place, error))
+        self.try_run(script, keys, args).await?.map_err(|error| fault::error(&self.server, error))
     }
 
-    /// As [`run`](Self::run), with what the server answers left to the caller to judge.
+    /// Like [`run`](Self::run), but returns the server's error unchanged.
     pub(super) async fn try_run<A: ToRedisArgs + Sync>(
         &self,
         script: &Script,
@@ -108,7 +112,7 @@ impl Link {
         .await
     }
 
-    /// Asks every node that has keys.
+    /// Sends a command to every node that has keys.
     pub(super) async fn read_everywhere(&self, cmd: &Cmd) -> Result<Vec<(Option<Node>, Value)>> {
         self.within(async {
             let (mut connection, number) = self.connection().await?;
@@ -119,7 +123,7 @@ impl Link {
         .await
     }
 
-    /// Asks one of those that [`read_everywhere`](Self::read_everywhere) found.
+    /// Sends a command to a node that [`read_everywhere`](Self::read_everywhere) returned.
     pub(super) async fn read_from(&self, node: Option<&Node>, cmd: &Cmd) -> Result<Value> {
         self.within(async {
             let (mut connection, number) = self.connection().await?;
@@ -130,13 +134,13 @@ impl Link {
         .await
     }
 
-    /// Connects now, if it is not done.
+    /// Connects now, if there is no connection.
     pub(super) async fn connect(&self) -> Result<()> {
         self.within(async { self.attempt(&redis::cmd("PING"), true).await }).await.map(drop)
     }
 
     async fn within<T>(&self, asking: impl Future<Output = RedisResult<T>>) -> Result<T> {
-        self.try_within(asking).await?.map_err(|error| fault::error(&self.place, error))
+        self.try_within(asking).await?.map_err(|error| fault::error(&self.server, error))
     }
 
     /// Like [`within`](Self::within), but returns the server's error unchanged.
@@ -147,7 +151,7 @@ impl Link {
         needs_runtime::when_used(fault::STORE)?;
         tokio::time::timeout(self.response_timeout, asking)
             .await
-            .map_err(|_| fault::slow(&self.place, self.response_timeout))
+            .map_err(|_| fault::slow(&self.server, self.response_timeout))
     }
 
     async fn attempt(&self, cmd: &Cmd, again: bool) -> RedisResult<Value> {
@@ -160,13 +164,13 @@ impl Link {
         }
     }
 
-    /// The answer, and whether it was the connection that failed, after it had been made.
+    /// Returns the answer, and whether an established connection failed.
     async fn attempt_once(&self, cmd: &Cmd) -> (RedisResult<Value>, bool) {
         let (mut connection, number) = match self.connection().await {
             Ok(connected) => connected,
             Err(error) => return (Err(error), false),
         };
-        // Whoever gives up waiting, at the limit or because nobody wants to know any more, leaves this behind.
+        // A caller that stops waiting, at the limit or before, leaves this behind.
         let mut watch = Watch { link: self, number, since: Instant::now(), answered: false };
         let answer = connection.send(cmd).await;
         watch.answered = true;
@@ -174,11 +178,12 @@ impl Link {
         (answer, broken)
     }
 
-    /// Lets go of a connection that `answer` says is broken.
+    /// Releases a connection that `answer` shows to be broken.
     fn look_at<T>(&self, answer: &RedisResult<T>, number: u64) -> bool {
         let broken = match answer {
             Ok(_) => false,
-            // The driver mends the connection to each node by itself, save those that are just silent.
+            // The driver repairs the connection to each node by itself, except those that are only
+            // silent.
             Err(error) if self.target.is_cluster() => fault::breaks_cluster(error),
             Err(error) => fault::breaks_connection(error),
         };
@@ -224,10 +229,10 @@ impl Link {
         connected.map(|connection| (connection, number))
     }
 
-    /// Connects in a task of its own, so that it does not matter which of those who wait goes away.
+    /// Connects in a task of its own, so that any waiting caller may go away.
     fn start(&self) -> Shared<BoxFuture<'static, RedisResult<Connection>>> {
         let (target, limit) = (self.target.clone(), self.connect_timeout);
-        // A body may be read on outside of the runtime in which it was begun.
+        // A body may be read outside of the runtime in which it was begun.
         let Ok(runtime) = Handle::try_current() else {
             let error = std::io::Error::other("connecting needs a tokio runtime");
             return future::ready(Err(error.into())).boxed().shared();
@@ -236,8 +241,8 @@ impl Link {
         let connected = async {
             task.await.map_err(|error| {
                 RedisError::from(std::io::Error::other(match error.is_panic() {
-                    true => "the driver has panicked",
-                    false => "the runtime has stopped",
+                    true => "the driver panicked",
+                    false => "the tokio runtime has stopped",
                 }))
             })?
         };
@@ -249,8 +254,8 @@ impl Link {
     }
 }
 
-/// Notices a command that was given up after the time that an answer may take: a connection that has been silent for so
-/// long is not used again, for it may be one that nobody has told that the server is gone.
+/// Notices a command that was abandoned after the time limit of an answer. A connection that has
+/// been silent for so long is not used again, since the server may be gone without a notice.
 struct Watch<'a> {
     link: &'a Link,
     number: u64,
@@ -260,7 +265,7 @@ struct Watch<'a> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        // A part of the time may have gone into connecting.
+        // Some of the time may have been spent on connecting.
         if !self.answered && self.since.elapsed() * 2 >= self.link.response_timeout {
             self.link.let_go(self.number);
         }

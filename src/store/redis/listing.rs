@@ -1,4 +1,5 @@
-//! What there is: the keys of the namespace by `SCAN`, on every node that has some, and what is done with all of them.
+//! Scans, counts and `clear`: they find the keys of the namespace by `SCAN`, on every node that has
+//! some.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -10,10 +11,11 @@ use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Shared, fault,
+    fault,
     index::{all, forget, remove, sweep},
     names::Name,
     record::{FIXED, Header, Location, Record},
+    shared::Shared,
     target::Node,
     value,
 };
@@ -22,19 +24,20 @@ use crate::{
     store::{Result, Scanned, Version},
 };
 
-/// How many keys the server looks at for one answer.
+/// How many keys the server visits for one answer.
 const PAGE: usize = 1000;
 
-/// How many bytes of a record are asked for first. Few heads are longer.
+/// How many bytes of a record are read first. Few heads are longer.
 const FRONT: usize = 8192;
 
-/// A walk over the names that fit a pattern, answer by answer. The server may name one twice.
+/// A walk over the names that match a pattern, answer by answer. The server may return a name
+/// twice.
 struct Walk {
     shared: Arc<Shared>,
     pattern: Vec<u8>,
-    /// Where there is more, and from where on; `None` before the first answer.
+    /// The nodes with more names, and their cursors; `None` before the first answer.
     nodes: Option<VecDeque<(Option<Node>, Bytes)>>,
-    /// Answers that are there already.
+    /// Answers that have arrived.
     ready: VecDeque<Vec<Bytes>>,
 }
 
@@ -54,7 +57,7 @@ impl Walk {
         Some((value::bytes(cursor)?, value::all_bytes(names)?))
     }
 
-    /// The names of the next answer, which may be none; `None` at the end.
+    /// Returns the names of the next answer, which may be none, or `None` at the end.
     async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
         if self.nodes.is_none() {
             let answers = self.shared.link.read_everywhere(&self.command(b"0")).await?;
@@ -114,7 +117,7 @@ pub(super) struct Front {
 }
 
 impl Shared {
-    /// Header and head of an entry, without its body.
+    /// Reads header and head of an entry, without its body.
     pub(super) async fn record(&self, key: &Key) -> Result<Option<Front>> {
         let name = self.names.entry(key);
         let mut len = FRONT;
@@ -126,7 +129,7 @@ impl Shared {
                 return Ok(None);
             }
             let cut = bytes.len() == len;
-            // A record with very many tags has even its header beyond the first part.
+            // If a record has very many tags, even its header is longer than the first part.
             let parsed = Header::parse(key, &bytes);
             if cut {
                 let needed = match &parsed {
@@ -146,7 +149,7 @@ impl Shared {
     }
 }
 
-/// Every entry's head.
+/// Lists every entry's head.
 pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> + Send {
     let entries = Some(Entries::new(&shared));
     let pages = stream::unfold(entries, |entries| async {
@@ -154,25 +157,25 @@ pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> +
         match heads(&mut entries).await {
             Ok(Some(page)) => Some((page, Some(entries))),
             Ok(None) => None,
-            // From here on nothing is known that could be gone on from.
+            // After an error, the position is unknown.
             Err(error) => Some((vec![Err(error)], None)),
         }
     });
     pages.flat_map(stream::iter)
 }
 
-/// The heads of the next keys; `None` at the end.
+/// Returns the heads of the next keys, or `None` at the end.
 async fn heads(entries: &mut Entries) -> Result<Option<Vec<Result<Scanned>>>> {
     let Some(keys) = entries.next().await? else { return Ok(None) };
     let shared = entries.walk.shared.clone();
-    // Each with its own outcome: one that is damaged does not end the listing.
+    // Each with its own result: a damaged entry does not end the scan.
     let heads = keys.iter().map(|key| async { Ok((*key, shared.record(key).await)) });
     let scanned = all(heads.collect()).await?.into_iter().filter_map(|head| match head {
         (key, Ok(Some(front))) => {
             let version = Version::new(front.header.version);
             Some(Ok(Scanned::new(key, version, Arc::new(front.head))))
         }
-        // It has gone meanwhile.
+        // It is gone meanwhile.
         (_, Ok(None)) => None,
         (_, Err(error)) => Some(Err(error)),
     });
@@ -185,7 +188,7 @@ pub(super) async fn len(shared: &Arc<Shared>) -> Result<u64> {
     Ok(entries.seen.len() as u64)
 }
 
-/// What the entries take: keys, records and bodies.
+/// The bytes of all entries: keys, records and bodies.
 pub(super) async fn size(shared: &Arc<Shared>) -> Result<u64> {
     let mut entries = Entries::new(shared);
     let mut sum = 0;
@@ -203,7 +206,7 @@ async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
     record.arg(&name);
     let asked = futures_util::future::try_join(shared.link.read(&front), shared.link.read(&record));
     let Ok((front, record)) = asked.await else {
-        // Something else under the key of an entry: it has no size that counts.
+        // Another value under the key of an entry counts nothing.
         return Ok(0);
     };
     let body = value::bytes(front).and_then(|bytes| Header::parse(key, &bytes).ok()).map_or(
@@ -214,13 +217,13 @@ async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
         },
     );
     match value::integer(&record).unwrap_or_default() {
-        // It has gone meanwhile.
+        // It is gone meanwhile.
         0 => Ok(0),
         record => Ok(name.len() as u64 + record + body),
     }
 }
 
-/// Removes everything that is the namespace's, save the bodies that are being written.
+/// Removes everything in the namespace, except bodies that are being written.
 pub(super) async fn clear(shared: &Arc<Shared>) -> Result<()> {
     let mut walk = Walk::new(shared, shared.names.pattern());
     while let Some(names) = walk.next().await? {
@@ -231,14 +234,15 @@ pub(super) async fn clear(shared: &Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
-/// Removes what `name` stands for. Gives what there are hints for in the indexes.
+/// Removes what `name` stands for. Returns the entry whose hints must be dropped.
 async fn clear_name(shared: &Shared, name: &Bytes) -> Result<Option<(Key, Header)>> {
     match shared.names.parse(name) {
         Some(Name::Entry(key)) => {
             let removed = remove(shared, &key, None).await?;
             return Ok(removed.flatten().map(|header| (key, header)));
         }
-        // Its entry may have gone in some other way, and then nobody else would remove it. It may be being read, too.
+        // Its entry may be gone in another way, and then nobody else would remove the body. It may
+        // also have a reader.
         Some(Name::Body) => {
             let mut cmd = redis::cmd("PEXPIRE");
             cmd.arg(&name[..]).arg(shared.linger_millis());

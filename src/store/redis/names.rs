@@ -1,14 +1,14 @@
-//! The names of the keys on the server. All of them begin with `namespace{`, and what stands in the braces decides on a
-//! cluster's node: everything of one entry is on one node.
+//! The names of the keys on the server. All of them begin with `namespace{`, and the text in the
+//! braces selects a cluster's node: everything of one entry is on one node.
 
 use sha2::{Digest, Sha256};
 
 use crate::Key;
 
-/// How many indexes of expiries there are, so that on a cluster no one node is told of every write.
+/// How many expiry indexes there are, so that no single node of a cluster handles every write.
 pub(super) const EXPIRY_SHARDS: u8 = 16;
 
-/// The digest that stands for a tag: names stay short whatever is in a tag.
+/// The digest of a tag: names stay short, whatever a tag contains.
 pub(super) type TagDigest = [u8; 16];
 
 /// The number of a body, as 16 hexadecimal digits.
@@ -52,7 +52,7 @@ impl Names {
         [&self.entry(key), &b"~"[..], generation].concat()
     }
 
-    /// The index of the expiry of entries with such a `key`.
+    /// The expiry index for entries with `key`.
     pub(super) fn expiry_of(&self, key: &Key) -> Vec<u8> {
         self.expiry(key.as_bytes()[0] % EXPIRY_SHARDS)
     }
@@ -65,7 +65,7 @@ impl Names {
         [self.namespace.as_bytes(), b"{tag.", &hex(tag), b"}"].concat()
     }
 
-    /// The glob that fits the names of entries, and few others.
+    /// The glob that matches the names of entries, and few others.
     pub(super) fn entries_pattern(&self) -> Vec<u8> {
         let mut pattern = self.escaped();
         pattern.push(b'{');
@@ -74,7 +74,7 @@ impl Names {
         pattern
     }
 
-    /// The glob that fits every name of the namespace.
+    /// The glob that matches every name of the namespace.
     pub(super) fn pattern(&self) -> Vec<u8> {
         let mut pattern = self.escaped();
         pattern.extend(b"{*");
@@ -92,7 +92,7 @@ impl Names {
         escaped
     }
 
-    /// What `name` stands for; `None` where it is none of ours.
+    /// Returns what `name` stands for, or `None` if it is not ours.
     pub(super) fn parse(&self, name: &[u8]) -> Option<Name> {
         let rest = name.strip_prefix(self.namespace.as_bytes())?.strip_prefix(b"{")?;
         let end = rest.iter().position(|&byte| byte == b'}')?;
@@ -104,7 +104,7 @@ impl Names {
             return rest.is_empty().then_some(Name::Tag);
         }
         let key: Key = tag.parse().ok()?;
-        // Hexadecimal digits may be read in either case; ours are small.
+        // Upper-case digits parse too, but our names have lower-case ones.
         if key.to_string() != tag {
             return None;
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_what_they_are() {
+    fn names_round_trip() {
         let names = Names::new("a*[b]:".into());
         let key = Key::digest("key");
         let number = generation(u64::MAX);

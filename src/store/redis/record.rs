@@ -1,19 +1,19 @@
-//! The bytes of an entry's record: `fixed header | tag digests | encoded head | inline body`.
+//! The bytes of an entry's record: `fixed header | digests of tags | encoded head | inline body`.
 //!
-//! The scripts read the fixed header at the places that are named below, and nothing behind the tags. It has a checksum of
-//! its own, over the entry's key as well, so that a record can never be served under another key. Numbers are
-//! little-endian.
+//! The scripts read the fixed header at the offsets below, and nothing after the tags. The header
+//! has its own checksum, which covers the entry's key as well, so that a record is never served
+//! under another key. Numbers are little-endian.
 
 use bytes::Bytes;
 
 use super::names::{Generation, TagDigest};
 use crate::{Key, entry::Head};
 
-/// The first byte of a record. With another layout it gets another number.
+/// The first byte of a record. Every change of the layout has a new number.
 const RECORD_VERSION: u8 = 1;
-/// How long the fixed header is. The scripts know it too.
+/// The length of the fixed header. The scripts contain it too.
 pub(super) const FIXED: usize = 64;
-/// How many tags fit into a record.
+/// The largest number of tags in a record.
 pub(super) const MAX_TAGS: usize = u16::MAX as usize;
 const TAG: usize = size_of::<TagDigest>();
 const EXPIRES: u8 = 1;
@@ -21,7 +21,7 @@ const EXPIRES: u8 = 1;
 /// Where an entry's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Location {
-    /// Behind the head, in the record.
+    /// After the head, in the record.
     Inline { checksum: u32 },
     /// In the chunks of a key of its own.
     Chunks { generation: Generation, chunk: u32 },
@@ -31,7 +31,7 @@ pub(super) enum Location {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) version: u64,
-    /// When this version was written, by the clock of who wrote it: milliseconds since 1970.
+    /// When this version was written, by the clock of its writer: milliseconds since 1970.
     pub(super) written: u64,
     pub(super) body: Location,
     pub(super) body_len: u64,
@@ -70,9 +70,9 @@ impl Header {
         bytes
     }
 
-    /// Reads the header of a record and checks it; gives the length of the head behind it too.
+    /// Reads and checks the header of a record. Also returns the length of the head after it.
     pub(super) fn parse(key: &Key, bytes: &[u8]) -> Result<(Self, usize), Damage> {
-        let short = Damage("a record that is cut short");
+        let short = Damage("a truncated record");
         let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
         if fixed[0] != RECORD_VERSION {
             return Err(Damage("a record of an unknown version"));
@@ -102,7 +102,7 @@ impl Header {
         Ok((parsed, u32_at(fixed, 50) as usize))
     }
 
-    /// How many bytes stand before the head.
+    /// The number of bytes before the head.
     pub(super) fn len(&self) -> usize {
         FIXED + self.tags.len() * TAG
     }
@@ -116,7 +116,7 @@ fn u64_at(fixed: &[u8; FIXED], at: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|index| fixed[at + index]))
 }
 
-/// Over the key and the header, leaving out where it stands itself.
+/// The checksum over the key and the header, without the checksum itself.
 fn header_checksum(key: &Key, header: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key.as_bytes());
@@ -125,25 +125,25 @@ fn header_checksum(key: &Key, header: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// A record as the server gave it, its header and head read.
+/// A record from the server, with its header and head decoded.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) header: Header,
     pub(super) head: Head,
-    /// What is behind the head.
+    /// The bytes after the head.
     pub(super) inline: Bytes,
 }
 
 impl Record {
-    /// Reads `bytes`, which may end behind the head.
+    /// Reads `bytes`, which may end after the head.
     pub(super) fn parse(key: &Key, bytes: &Bytes) -> Result<Self, RecordError> {
         let (header, head_len) = Header::parse(key, bytes)?;
         let start = header.len();
         let end = start.checked_add(head_len).filter(|&end| end <= bytes.len());
-        let end = end.ok_or(Damage("a record that is cut short"))?;
+        let end = end.ok_or(Damage("a truncated record"))?;
         let head = Head::decode(bytes.slice(start..end)).map_err(RecordError::Head)?;
         if head.body_len() != header.body_len {
-            return Err(Damage("a body of another length than its head says").into());
+            return Err(Damage("a body whose length differs from its head's").into());
         }
         Ok(Self { header, head, inline: bytes.slice(end..) })
     }
@@ -173,7 +173,7 @@ pub(super) fn seal_chunk(generation: &Generation, index: u64, payload: &[u8]) ->
     bytes
 }
 
-/// The bytes of a stored chunk, of which there must be `len`.
+/// Returns the checked bytes of a stored chunk, which must be `len`.
 pub(super) fn open_chunk(
     generation: &Generation,
     index: u64,
@@ -181,10 +181,10 @@ pub(super) fn open_chunk(
     mut bytes: Bytes,
 ) -> Result<Bytes, Damage> {
     let checksum = bytes.first_chunk::<CHECKSUM>().copied();
-    let checksum = checksum.ok_or(Damage("a chunk that is cut short"))?;
+    let checksum = checksum.ok_or(Damage("a truncated chunk"))?;
     let payload = bytes.split_off(CHECKSUM);
     if payload.len() != len {
-        return Err(Damage("a chunk of another length"));
+        return Err(Damage("a chunk with a wrong length"));
     }
     if chunk_checksum(generation, index, &payload) != u32::from_le_bytes(checksum) {
         return Err(Damage("a chunk that does not match its checksum"));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn records_round_trip() {
         for body in [header().body, Location::Inline { checksum: 9 }] {
             let header = Header { body, ..header() };
             let bytes = header.encode(&key(), b"head");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_to_a_header_and_another_key_are_noticed() {
+    fn damaged_headers_and_other_keys_are_refused() {
         let bytes = header().encode(&key(), b"");
         for position in 0..bytes.len() {
             let mut damaged = bytes.clone();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_good_in_its_place_alone() {
+    fn chunks_are_valid_only_in_their_place() {
         let number = *b"0000000000000001";
         let chunk = Bytes::from(seal_chunk(&number, 3, b"bytes"));
         assert_eq!(open_chunk(&number, 3, 5, chunk.clone()).unwrap(), "bytes");
@@ -270,7 +270,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _either = Record::parse(&key(), &Bytes::from(bytes.clone()));
-            // Past the first checks, so that the layout itself meets them as well.
+            // Passes the first checks, so that the others are reached.
             if bytes.len() > FIXED {
                 (bytes[0], bytes[58], bytes[59]) = (RECORD_VERSION, bytes[58] % 16, 0);
                 let header = (FIXED + usize::from(bytes[58]) * TAG).min(bytes.len());

@@ -1,9 +1,9 @@
-//! What the server does in one step. Each script touches the keys of one entry, or one index: what a cluster has on one
-//! node.
+//! The scripts: what the server does in one step. Each script uses the keys of one entry, or one
+//! index, which a cluster has on one node.
 
 use std::sync::LazyLock;
 
-/// A script, and by what the server remembers it.
+/// A script and its digest.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) text: String,
@@ -36,7 +36,7 @@ scripts! {
     PAGE: INDEX PAGE_TEXT;
 }
 
-/// Reading a record's header (`record.rs` has the places) and minding the times to live.
+/// Reads a record's header (`record.rs` has the offsets) and sets times to live.
 const RECORD: &str = r"
 local function header(key)
   local h = redis.pcall('GETRANGE', key, 0, 63)
@@ -58,7 +58,7 @@ local function linger(key, h, ms)
 end
 ";
 
-/// Makes `record` the entry's, and the staged body its body. Gives the header of what it replaced.
+/// Publishes `record` and the staged body as the entry. Returns the header of the replaced entry.
 const PUBLISH_TEXT: &str = r"
 local record, at, body_at, ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if KEYS[2] and redis.call('HLEN', KEYS[2]) ~= tonumber(ARGV[5]) then
@@ -76,7 +76,8 @@ linger(KEYS[1], old, ms)
 return old
 ";
 
-/// Puts another header and head before the same body, if the entry has the version that was seen. Gives the old header.
+/// Replaces header and head of the entry, if it has the version that was seen. Returns the old
+/// header.
 const UPDATE_TEXT: &str = r"
 local seen, front, at, body_at, inline = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local old = header(KEYS[1])
@@ -92,7 +93,8 @@ keep(KEYS[1], at)
 return old
 ";
 
-/// Removes the entry, if it has the version that was seen or any will do. Gives its header, empty if it has none.
+/// Removes the entry, if it has the version that was seen or any is accepted. Returns its header,
+/// empty if it has none.
 const REMOVE_TEXT: &str = r"
 local seen, ms = ARGV[1], ARGV[2]
 local old = header(KEYS[1])
@@ -109,15 +111,15 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 ";
 
-/// Lets a body stay that is to go while it is being read.
+/// Keeps an expiring body while it is being read.
 const TOUCH_TEXT: &str = r"
 local left = redis.call('PTTL', KEYS[1])
 if left >= 0 and left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return left
 ";
 
-/// An index is a sorted set. It forgets what the server has expired by itself for a minute, and goes an hour after the
-/// last of its members does. A grace of -1 is for ever.
+/// An index is a sorted set. It drops entries that the server expired more than a minute ago, and
+/// expires an hour after the last of its members. A grace of -1 means forever.
 const INDEX: &str = r"
 local function tidy(key, grace)
   local t = redis.call('TIME')

@@ -1,5 +1,5 @@
-//! What there is to connect to: a server, a group of servers that Sentinels watch, a cluster, or a connection that
-//! somebody else has made.
+//! What to connect to: a server, a group of servers that Sentinels watch, a cluster, or a
+//! connection that the user has made.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-/// A connection, shared by all who ask at the same time.
+/// A connection that all concurrent callers share.
 #[derive(Clone)]
 pub(super) enum Connection {
     Server(MultiplexedConnection),
@@ -39,7 +39,7 @@ impl Connection {
         answer?.extract_error()
     }
 
-    /// Asks every node that has keys; a server alone is no node of anything.
+    /// Sends a command to every node that has keys. A single server has no node.
     pub(super) async fn send_to_all(
         &mut self,
         cmd: &Cmd,
@@ -65,7 +65,7 @@ impl Connection {
             .collect()
     }
 
-    /// Asks one of those that [`send_to_all`](Self::send_to_all) found.
+    /// Sends a command to a node that [`send_to_all`](Self::send_to_all) returned.
     pub(super) async fn send_to(&mut self, node: Option<&Node>, cmd: &Cmd) -> RedisResult<Value> {
         match (self, node) {
             (Self::Cluster(connection), Some(Node { host, port })) => {
@@ -94,7 +94,7 @@ impl Target {
             match self {
                 Self::Server(client) => connect(client, limit).await.map(Connection::Server),
                 Self::Sentinel(sentinel) => {
-                    // Each time anew: which server is the primary may have changed.
+                    // Asked each time: the primary may have changed.
                     let client = sentinel.lock().await.async_get_client().await?;
                     connect(&client, limit).await.map(Connection::Server)
                 }
@@ -114,19 +114,19 @@ impl Target {
         matches!(self, Self::Cluster(_))
     }
 
-    /// Whether the connection mends itself.
+    /// Whether the connection repairs itself.
     pub(super) fn mends_itself(&self) -> bool {
         matches!(self, Self::Given(_))
     }
 }
 
 async fn connect(client: &Client, limit: Duration) -> RedisResult<MultiplexedConnection> {
-    // How long an answer may take is the link's business.
+    // The link limits how long an answer may take.
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(None);
     let connected = client.get_multiplexed_async_connection_with_config(&config).await;
     match connected {
-        // A server before Redis 6.
+        // A server older than Redis 6.
         Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
             let info = with_protocol(client.get_connection_info().clone(), ProtocolVersion::RESP2);
             Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
@@ -140,7 +140,7 @@ pub(super) fn with_protocol(info: ConnectionInfo, protocol: ProtocolVersion) -> 
     info.set_redis_settings(settings)
 }
 
-/// What the driver says where there is no server to ask.
+/// The driver's error if no server is given.
 pub(super) fn nobody() -> RedisError {
-    (ErrorKind::InvalidClientConfig, "no server is named").into()
+    (ErrorKind::InvalidClientConfig, "no server is given").into()
 }

@@ -1,9 +1,9 @@
-//! What the server answers, as what is expected.
+//! Conversions of the server's answers.
 
 use bytes::Bytes;
 use redis::Value;
 
-/// Bytes; `None` for nothing, and for whatever else.
+/// Returns bytes, or `None` for nil and any other type.
 pub(super) fn bytes(value: Value) -> Option<Bytes> {
     match value {
         Value::BulkString(bytes) => Some(bytes.into()),

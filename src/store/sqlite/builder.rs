@@ -1,11 +1,12 @@
-//! How a [`Sqlite`] is set up before it is opened.
+//! The settings of a [`Sqlite`](super::Sqlite).
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Sqlite, fault::STORE};
+use super::fault::STORE;
 use crate::store::{Error, ErrorKind, Result, embedded::Durability};
 
-/// Settings of a [`Sqlite`] that is to be opened; [`Sqlite::builder`] makes one.
+/// The settings of a [`Sqlite`](super::Sqlite) to be opened.
+/// [`Sqlite::builder`](super::Sqlite::builder) creates them.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct Builder {
@@ -21,7 +22,7 @@ pub struct Builder {
 /// The settings of an open store.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    /// As it was given, for errors.
+    /// The path as it was given, for errors.
     pub(super) path: PathBuf,
     pub(super) in_memory: bool,
     pub(super) max_bytes: u64,
@@ -32,7 +33,7 @@ pub(super) struct Config {
     pub(super) incremental_vacuum: bool,
 }
 
-/// Longer than anybody waits, and short enough for every clock.
+/// Longer than any caller waits, and short enough for every clock.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Builder {
@@ -48,69 +49,60 @@ impl Builder {
         }
     }
 
-    /// How many bytes the entries may take before old ones are evicted: heads, URLs and bodies, and some 200 bytes for
-    /// each entry's row, without what SQLite's pages leave unused. The file may become larger by a few per cent, by up
-    /// to 64 MiB of bodies that are not removed yet, by bodies that are still being written (each up to the layer's
-    /// [`max_body`](crate::CacheLayer::max_body)), and by the log. Default 4 GiB; `u64::MAX` is no bound; 0 is refused
-    /// by [`open`](Builder::open). An entry larger than this is refused. Each process that shares the file keeps to its
-    /// own bound.
+    /// Sets how many bytes the entries may take before old ones are evicted; 4 GiB by default. It
+    /// counts heads, URLs and bodies, and about 200 bytes for each entry's row, but not the unused
+    /// space in SQLite's pages. The file may become larger by a few per cent, by up to 64 MiB of
+    /// bodies that are not removed yet, by bodies that are still being written (each up to the
+    /// layer's [`max_body`](crate::CacheLayer::max_body)), and by the log. `u64::MAX` means no
+    /// limit, and [`open`](Builder::open) refuses 0. An entry that is larger than the limit is
+    /// refused. Each process that shares the file keeps to its own limit.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// When writes are synced to the disk. Default [`Durability::Every`] 500 ms, and after every 32 MiB. With
-    /// [`Durability::EachCommit`] each transaction is synced once, to the log.
+    /// Sets when writes are synced to the disk; [`Durability::Every`] 500 ms by default, and after
+    /// every 32 MiB. With [`Durability::EachCommit`], each transaction is synced once, to the log.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// How many bytes of pages are kept in memory, for reading and for writing together. Default 16 MiB; the operating
-    /// system caches the file as well. Smaller is slower.
+    /// Sets how many bytes of pages are kept in memory, for reads and writes together; 16 MiB by
+    /// default. The operating system caches the file as well. Smaller values are slower.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// How long to wait for another process that is writing. Then what was asked for fails with
-    /// [`ErrorKind::Unavailable`]. Default 10 s; at most a day. Processes that use this crate take turns of a few dozen
-    /// milliseconds; other programs may hold the lock for as long as they like.
+    /// Sets how long to wait for another process that is writing; 10 s by default, and at most a
+    /// day. After that, the operation fails with [`ErrorKind::Unavailable`]. Processes that use
+    /// this crate write for a few dozen milliseconds at a time; other programs may hold the lock
+    /// for longer.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout.min(LONGEST);
         self
     }
 
-    /// Whether reading is done in place, on the thread that asks. Default `false`: look-ups hop to a blocking thread, and
-    /// so do the chunks of large bodies. In place saves the hop, and is right where the disk is fast or the file is in
-    /// memory anyway: what has to wait for the disk holds up whatever else runs on that thread.
+    /// Sets whether reads run on the calling thread; `false` by default. By default, lookups and
+    /// the chunks of large bodies are read on a blocking thread. Reads in place save that hop. They
+    /// are right if the disk is fast or the file is in memory anyway; a read that waits for the
+    /// disk blocks everything else on its thread.
     pub fn inline_reads(mut self, inline: bool) -> Self {
         self.inline_reads = inline;
         self
     }
 
-    /// Whether the file is made smaller as entries go: once more than an eighth of it is unused, some pages are given
-    /// back with every transaction. Default `false`: unused room is kept for what comes next, which is quicker, until
-    /// [`Sqlite::vacuum`] is called.
+    /// Sets whether the file shrinks as entries are removed; `false` by default. If set, every
+    /// transaction releases some pages once more than an eighth of the file is unused. By default,
+    /// unused space is kept for new entries, which is faster, until
+    /// [`Sqlite::vacuum`](super::Sqlite::vacuum) is called.
     pub fn incremental_vacuum(mut self, incremental: bool) -> Self {
         self.incremental_vacuum = incremental;
         self
     }
 
-    /// Opens the file, making it and the directories above it where they are missing. It blocks: for some milliseconds
-    /// as a rule, longer after a crash, and for up to [`busy_timeout`](Builder::busy_timeout) where others write.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Incompatible`] for a file that is no cache of this crate or one of a newer version,
-    /// [`ErrorKind::Corrupt`] for a damaged one, [`ErrorKind::Full`] where it cannot be written,
-    /// [`ErrorKind::Unavailable`] where another program keeps it locked, and [`ErrorKind::Invalid`] for settings or a
-    /// path that make no sense. Each message names the path.
-    pub fn open(self) -> Result<Sqlite> {
-        self.check()?;
-        Sqlite::start(self.into_config(), None)
-    }
-
+    /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
         if self.max_bytes == 0 {
             return Err(Error::new(

@@ -1,4 +1,4 @@
-//! Large bodies: read some chunks at a time, as the reader goes on.
+//! Large bodies: some chunks are read at a time, while the reader goes on.
 
 use std::{
     collections::VecDeque,
@@ -12,12 +12,12 @@ use futures_core::Stream;
 use rusqlite::params;
 
 use super::{
-    Inner,
-    fault::STORE,
+    fault::{STORE, corrupt_entry},
+    inner::Inner,
     link::Link,
-    read::{corrupt_entry, entry_fault, reading},
     schema::{CHUNK, Damage, chunk_checksum, chunk_count, chunk_len},
     shared::Shared,
+    task::reading,
 };
 use crate::{
     Key,
@@ -27,10 +27,10 @@ use crate::{
     },
 };
 
-/// How many chunks are read in one go; as many again are read ahead.
+/// How many chunks are read at a time. As many again are read ahead.
 const AHEAD: usize = 4;
 
-// What is copied at once stays small.
+// A read copies little at a time.
 const _: () = assert!(AHEAD * CHUNK <= 1 << 20);
 
 /// The chunks of a body whose entry was found.
@@ -40,7 +40,8 @@ pub(super) struct Chunks {
     len: u64,
     next: u64,
     count: u64,
-    /// They are not collected, whatever becomes of the entry. Other processes know nothing of it.
+    /// The chunks are not collected, whatever happens to the entry. Other processes know nothing of
+    /// it.
     _lease: Lease,
 }
 
@@ -53,7 +54,7 @@ impl Chunks {
         self.next == self.count
     }
 
-    /// The next chunks, `limit` at most; `None` where the next one is not there.
+    /// Reads the next chunks, at most `limit`. Returns `None` if the next one is missing.
     pub(super) fn read(
         &mut self,
         shared: &Shared,
@@ -74,13 +75,13 @@ impl Chunks {
                 }
                 Ok(chunks)
             })
-            .map_err(|error| entry_fault(shared, &self.key, error))?;
+            .map_err(|error| shared.entry_fault(&self.key, error))?;
         let mut whole = VecDeque::with_capacity(rows.len());
         for (number, checksum, data) in rows {
             match self.check(number, checksum, &data) {
                 Ok(()) => whole.push_back(data),
                 Err(None) => break,
-                // What is whole is handed out first; the error comes up again next time.
+                // The valid chunks are returned first; the error occurs again next time.
                 Err(Some(_)) if !whole.is_empty() => break,
                 Err(Some(damage)) => return Err(corrupt_entry(&self.key, damage.0)),
             }
@@ -89,14 +90,15 @@ impl Chunks {
         Ok((!whole.is_empty() || self.is_read()).then_some(whole))
     }
 
-    /// `Err(None)` where it is not the next one.
+    /// Returns `Err(None)` if it is not the next chunk.
     fn check(&self, number: u64, checksum: u32, data: &[u8]) -> Result<(), Option<Damage>> {
         if number != self.next || number >= self.count {
             return Err(None);
         }
-        let number = u32::try_from(number).map_err(|_| Damage("a body of an impossible length"))?;
+        let number =
+            u32::try_from(number).map_err(|_| Damage("a body with an impossible length"))?;
         if data.len() != chunk_len(self.len, number) {
-            return Err(Some(Damage("a chunk of another length")));
+            return Err(Some(Damage("a chunk with a wrong length")));
         }
         if chunk_checksum(self.body, number, data) != checksum {
             return Err(Some(Damage("a chunk that does not match its checksum")));
@@ -115,7 +117,7 @@ impl Chunks {
         }
     }
 
-    /// Why the next chunk is not there.
+    /// Returns why the next chunk is missing.
     fn missing(&self, shared: &Shared, link: &Link) -> Error {
         let sql = "SELECT count(*) FROM entries WHERE key = ?1 AND body = ?2";
         let count = link.patiently(|conn| {
@@ -129,13 +131,13 @@ impl Chunks {
                 );
                 Error::new(ErrorKind::Unavailable, STORE, message)
             }
-            Ok(_) => corrupt_entry(&self.key, "a body of which a chunk is missing"),
+            Ok(_) => corrupt_entry(&self.key, "a body with a missing chunk"),
             Err(error) => shared.read_fault(error),
         }
     }
 }
 
-/// What there is still to read, and what was read.
+/// What is left to read, and what was read.
 type Ahead = (Option<Chunks>, VecDeque<Bytes>);
 
 /// A large body as a stream. It keeps the store open until it is dropped.
@@ -158,7 +160,7 @@ impl Stream for Body {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            // Reading goes on while the caller is busy with what it has.
+            // The next chunks are read while the caller uses these.
             if let Some(rest) = this.rest.take() {
                 let work = move |shared: &Shared| rest.read_some(shared);
                 this.ahead = Some(reading(&this.inner.shared, work));

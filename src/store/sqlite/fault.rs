@@ -1,25 +1,31 @@
-//! SQLite's errors as the store's: what each means for the caller, with the path and what to do.
+//! SQLite's errors as errors of the store: what each means for the caller, with the path and what
+//! to do.
 
 use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::store::{Error, ErrorKind};
+use crate::{
+    Key,
+    store::{Error, ErrorKind},
+};
 
 pub(super) const STORE: &str = "sqlite";
 
-/// The error of this store with SQLite's as its source. `doing` is what could not be done: `"cannot write to"`.
+/// Creates an error of the store with SQLite's error as its source. `doing` is what failed, such as
+/// `"cannot write to"`.
 pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
     let kind = kind(&error);
     let advice = match kind {
-        // The log is made when it is first needed, beside the file.
-        ErrorKind::Full if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+        // The log is created beside the file when it is first needed.
+        ErrorKind::Denied if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
             "; check that the file and its directory can be read and written"
         }
-        ErrorKind::Full => "; make room on the disk, or check that the file can be written",
+        ErrorKind::Denied => "; check that the file can be written",
+        ErrorKind::Full => "; make room on the disk",
         ErrorKind::Corrupt => "; the file is damaged, remove it and the cache starts empty",
         ErrorKind::Unavailable if is_busy(&error) => {
-            "; another process has it locked for longer than busy_timeout"
+            "; another process held its lock for longer than busy_timeout"
         }
         _ => "",
     };
@@ -36,18 +42,20 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
             | ErrorCode::OutOfMemory
             | ErrorCode::OperationInterrupted,
         ) => ErrorKind::Unavailable,
+        Some(ErrorCode::DiskFull) => ErrorKind::Full,
         Some(
-            ErrorCode::DiskFull
-            | ErrorCode::ReadOnly
+            ErrorCode::ReadOnly
             | ErrorCode::PermissionDenied
+            | ErrorCode::AuthorizationForStatementDenied
+            // SQLite names no reason; as a rule, the file or its directory may not be written.
             | ErrorCode::CannotOpen,
-        ) => ErrorKind::Full,
+        ) => ErrorKind::Denied,
         Some(ErrorCode::SystemIoFailure) => io_kind(error),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(ErrorCode::TooBig) => ErrorKind::TooLarge,
         Some(_) => ErrorKind::Other,
         None => match error {
-            // A row of ours holds something else than what was written.
+            // One of our rows contains something else than what was written.
             E::InvalidColumnType(..)
             | E::FromSqlConversionFailure(..)
             | E::IntegralValueOutOfRange(..)
@@ -58,7 +66,7 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
     }
 }
 
-/// SQLite says which call failed, and not why. What writes and fails is out of room as a rule, or out of a quota.
+/// SQLite says which call failed, and not why. A failed write usually means a full disk or quota.
 fn io_kind(error: &rusqlite::Error) -> ErrorKind {
     match error.sqlite_error().map(|error| error.extended_code) {
         Some(
@@ -69,12 +77,13 @@ fn io_kind(error: &rusqlite::Error) -> ErrorKind {
             | ffi::SQLITE_IOERR_SHMSIZE
             | ffi::SQLITE_IOERR_SHMOPEN,
         ) => ErrorKind::Full,
+        Some(ffi::SQLITE_IOERR_ACCESS | ffi::SQLITE_IOERR_AUTH) => ErrorKind::Denied,
         Some(ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA) => ErrorKind::Corrupt,
         _ => ErrorKind::Unavailable,
     }
 }
 
-/// Whether somebody else stands in the way, and may soon be gone.
+/// Whether another process is in the way, and may soon be gone.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -88,6 +97,10 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, STORE, message)
+}
+
+pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
+    corrupt(format!("the entry of key {key} has {what}"))
 }
 
 pub(super) fn closed(path: &Path) -> Error {

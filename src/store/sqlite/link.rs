@@ -1,4 +1,4 @@
-//! A connection to the file, and the patience that it takes to share it.
+//! A connection to the file, and how it waits for others.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -16,13 +16,13 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, ffi};
 use super::{builder::Config, fault};
 use crate::store::embedded::Durability;
 
-/// How many statements a connection keeps prepared; more than there are.
+/// How many prepared statements a connection keeps; more than there are.
 const STATEMENTS: usize = 64;
 
-/// How large the log may stay once it was written to the file.
+/// How large the log may stay after it was written to the file.
 const LOG: u64 = 48 << 20;
 
-/// A connection, set up.
+/// A configured connection.
 pub(super) struct Link {
     pub(super) conn: Connection,
     /// For how many milliseconds it waits for others.
@@ -39,8 +39,8 @@ pub(super) enum Role {
 }
 
 impl Link {
-    /// Connects to the file at `path`, which is there. Nothing is written. `share` is this connection's part of the memory
-    /// for pages, as one in so many.
+    /// Connects to the existing file at `path`. Writes nothing. This connection gets one part in
+    /// `share` of the page memory.
     pub(super) fn open(
         config: &Config,
         path: &Path,
@@ -52,13 +52,13 @@ impl Link {
             Role::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
             Role::Only => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         };
-        // One thread at a time has it, by its type.
+        // Only one thread at a time has the connection, by its type.
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = match role {
             Role::Only => Connection::open_in_memory_with_flags(flags)?,
             Role::Read | Role::Write => Connection::open_with_flags(path, flags)?,
         };
-        // SQLite takes what it cannot write for something to be read.
+        // SQLite opens a file that it cannot write for reading only.
         if role == Role::Write && conn.is_readonly(MAIN_DB)? {
             let error = ffi::Error::new(ffi::SQLITE_READONLY);
             return Err(rusqlite::Error::SqliteFailure(error, None));
@@ -71,7 +71,8 @@ impl Link {
             Durability::EachCommit => "FULL",
         };
         let kibibytes = config.cache_bytes / share / 1_024;
-        // What it reads is not trusted: no functions in a schema but SQLite's own harmless ones, and pages are checked.
+        // The file is not trusted: a schema may only use SQLite's own harmless functions, and pages
+        // are checked.
         conn.execute_batch(&format!(
             "PRAGMA trusted_schema = OFF;
              PRAGMA cell_size_check = ON;
@@ -84,8 +85,8 @@ impl Link {
         Ok(Self { conn, patience })
     }
 
-    /// Does `work`, again and again while others are in the way. SQLite's own waiting covers most cases; in some it gives
-    /// up at once.
+    /// Runs `work`, and repeats it while others are in the way. SQLite's own waiting covers most
+    /// cases; in some it gives up at once.
     pub(super) fn patiently<T>(
         &self,
         mut work: impl FnMut(&Connection) -> rusqlite::Result<T>,
@@ -102,7 +103,7 @@ impl Link {
         }
     }
 
-    /// Does `work` with other patience than usual.
+    /// Runs `work` with another patience.
     pub(super) fn within<T>(&self, patience: Duration, work: impl FnOnce(&Connection) -> T) -> T {
         let usual = self.patience.swap(patience.as_millis() as u64, Ordering::Relaxed);
         let result = work(&self.conn);
@@ -111,9 +112,9 @@ impl Link {
     }
 }
 
-/// What SQLite calls while a lock is held by others: it asks again every millisecond or two. SQLite's own way is to ask
-/// ever more rarely, down to ten times a second, which never meets the moment between two transactions of a process that
-/// writes all the time.
+/// SQLite calls this while others hold a lock. It retries every millisecond or two. SQLite's own
+/// handler retries ever more rarely, down to ten times a second, and never meets the moment between
+/// two transactions of a process that writes all the time.
 fn waiting(patience: Arc<AtomicU64>) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut since = Instant::now();
     let random = RandomState::new();
@@ -124,7 +125,7 @@ fn waiting(patience: Arc<AtomicU64>) -> impl FnMut(i32) -> bool + Send + 'static
         if since.elapsed() >= Duration::from_millis(patience.load(Ordering::Relaxed)) {
             return false;
         }
-        // Those who wait should not keep step.
+        // Waiting processes should not keep step.
         thread::sleep(Duration::from_micros(500 + random.hash_one(count) % 1_000));
         true
     }

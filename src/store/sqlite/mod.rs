@@ -1,5 +1,5 @@
-//! [`Sqlite`]: entries in one [SQLite](https://sqlite.org) file, shared by the processes of one machine, kept between runs,
-//! and readable with any SQLite tool.
+//! [`Sqlite`]: entries in one [SQLite](https://sqlite.org) file, shared by the processes of one
+//! machine, kept between runs, and readable with any SQLite tool.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -15,53 +15,61 @@
 //! # }
 //! ```
 //!
-//! SQLite itself is compiled in, through [rusqlite](https://docs.rs/rusqlite): blocking, and close to SQLite's own
-//! interface. The asynchronous drivers put a thread and a channel before each connection; here one thread writes for
-//! all, which is how writes are grouped, and reads need no more than a blocking thread.
+//! SQLite itself is compiled in, through [rusqlite](https://docs.rs/rusqlite), which is blocking
+//! and close to SQLite's own interface. The asynchronous drivers put a thread and a channel in
+//! front of each connection. This store has one thread that writes for all, which is how it groups
+//! writes, and its reads need only a blocking thread.
 //!
 //! # Durability
 //!
-//! A write is acknowledged when every reader, of this process and of others, sees it. By default it is synced to the
-//! disk together with others within half a second; [`Durability`] says otherwise. A crash of the process, `kill -9`
-//! included, loses what was not acknowledged, and a power cut what was not synced. Either way the file opens again, with
-//! whole entries only. [`Sqlite::close`], and dropping the last handle, sync.
+//! A write is acknowledged when every reader, of this process and of others, sees it. By default,
+//! writes are synced to the disk together, within half a second; [`Durability`] changes that. A
+//! crash of the process, even `kill -9`, loses what was not acknowledged. A power cut loses what
+//! was not synced. In both cases, the file opens again with whole entries only. [`Sqlite::close`]
+//! syncs, and so does dropping the last handle.
 //!
 //! # Atomicity
 //!
-//! One thread for each opening of the file does all its writing. Whatever has been asked for meanwhile goes into one
-//! transaction and is acknowledged when that is committed; an entry is published with all its rows by one transaction.
-//! A body of more than 32 KiB is written in chunks while it comes in, in earlier transactions, under a number that no
-//! entry refers to yet. Where the writer goes away before the end, the chunks are removed at once, and where the process
-//! dies, when the file is next opened by whatever process.
+//! One thread for each opening of the file does all its writing. All commands that wait for it go
+//! into one transaction, and are acknowledged when that is committed. One transaction publishes an
+//! entry with all its rows. A body of more than 32 KiB is written in chunks while it arrives, in
+//! earlier transactions, under a number that no entry refers to yet. If the writer is dropped
+//! before the end, the chunks are removed at once. If the process dies, they are removed when any
+//! process next opens the file.
 //!
-//! A large body is read to its end while its entry is replaced, removed or evicted by this process. Where another one
-//! does that, the body stays for a minute, or until 64 MiB of such bodies have gathered; who reads for longer gets an
-//! error. Reading never holds the log back: a reader that has stopped reading does not make it grow. Other programs can: a
-//! transaction that one of them keeps open lets the log grow, and puts off what of it is synced.
+//! A reader of a large body can read it to its end while this process replaces, removes or evicts
+//! the entry. If another process does that, the body stays for a minute, or until 64 MiB of such
+//! bodies have gathered; a reader that takes longer gets an error. A read never holds the log back:
+//! a reader that has stopped does not make the log grow. Other programs can make it grow: while one
+//! of them keeps a transaction open, the log grows and parts of it are not synced.
 //!
-//! A transaction that fails (a full disk) is an error for all that was in it and leaves nothing behind; the store goes on
-//! as soon as the disk does.
+//! If a transaction fails (a full disk), all its commands fail, and nothing of it remains. The
+//! store works again as soon as the disk does.
 //!
 //! # Expiry and eviction
 //!
-//! Expired entries stay until they are replaced, [removed](crate::store::Store::remove_expired) (by an index, so at a
-//! cost in proportion to what has expired) or evicted. Over [`max_bytes`](Builder::max_bytes) entries are evicted in
-//! the order in which they came, save those that this process has read since they were last considered (the SIEVE
-//! policy, as in `store::Redb`); which ones were read is kept in memory, so reading writes nothing, and is forgotten when
-//! the file is closed. To write down each reading would make every hit a write, and hits of other processes wait.
+//! An expired entry stays until it is replaced, [removed](crate::store::Store::remove_expired) or
+//! evicted. The removal uses an index and costs work in proportion to what has expired. Over
+//! [`max_bytes`](Builder::max_bytes), entries are evicted in the order in which they were added,
+//! except those that this process has read since they were last considered (the SIEVE policy, as in
+//! `store::Redb`). Which entries were read is kept in memory, so a read writes nothing, and is
+//! forgotten when the file is closed. Writing each read down would make every hit a write, and make
+//! hits of other processes wait.
 //!
 //! # Several processes
 //!
-//! Any number of processes on one machine can have the file open (not over a network file system, which SQLite's shared
-//! log cannot do), and several handles of one process as well. Each sees what another has written as soon as that is
-//! acknowledged. Readers wait for nobody. Writers take turns: a transaction waits for the others for up to
-//! [`busy_timeout`](Builder::busy_timeout), asks every millisecond or so, and one that has written for 50 ms without a
-//! pause leaves the file alone for a moment. SQLite's "database is locked" becomes an error (of kind
-//! [`ErrorKind::Unavailable`]) where some other program keeps the lock for longer than that, and never otherwise.
+//! Any number of processes on one machine can have the file open, and so can several handles of one
+//! process. A network file system does not work, since SQLite's shared log does not. Each process
+//! sees what another has written as soon as that is acknowledged. Readers wait for nobody. Writers
+//! take turns: a transaction waits for others for up to [`busy_timeout`](Builder::busy_timeout) and
+//! tries every millisecond or so, and a process that has written for 50 ms without a pause leaves
+//! the file to others for a moment. SQLite's "database is locked" becomes an error of kind
+//! [`ErrorKind::Unavailable`] only if another program keeps the lock for longer than that timeout.
 //!
-//! Beside the file lie SQLite's `-wal` (the log) and `-shm` while it is open, and, for each process that has written a
-//! large body, a `-writer-…` file by which others know that it lives. Copy a file that is in use with SQLite's `.backup`,
-//! and remove it with these.
+//! While the file is open, SQLite's `-wal` (the log) and `-shm` files lie beside it, and for each
+//! process that has written a large body, a `-writer-…` lock file by which others know that the
+//! process is alive. Copy a file that is in use with SQLite's `.backup`, and remove the file
+//! together with these.
 //!
 //! # The file, for people
 //!
@@ -69,34 +77,37 @@
 //! sqlite3 http-cache.db "select url, status, stored_at from responses order by size desc limit 10"
 //! ```
 //!
-//! | view or table | what stands there |
+//! | view or table | contents |
 //! |---|---|
-//! | `responses` | a view: `key` (hex), `method`, `url`, `status`, `stored_at`, `expires_at` and `keep_until` (UTC, ISO 8601; null is never), `body_bytes`, `size` (what counts towards `max_bytes`), `tags` |
-//! | `entries` | the same and all else of an entry. Times are milliseconds since 1970; `status` is null where it stands for a list of variants; `head` is what the cache reads, in an encoding of its own; a small body is in `content`, and of a large one `body` has the number |
+//! | `responses` | a view: `key` (hex), `method`, `url`, `status`, `stored_at`, `expires_at` and `keep_until` (UTC, ISO 8601; null means never), `body_bytes`, `size` (what counts towards `max_bytes`), `tags` |
+//! | `entries` | the same, and everything else of an entry. Times are milliseconds since 1970; `status` is null if the entry is a list of variants; `head` is what the cache reads, in its own encoding; `content` has a small body, and `body` the number of a large one |
 //! | `chunks` | `body`, `number`, `checksum`, `data`: up to 128 KiB of a large body each |
 //! | `tags` | `entry`, `tag` |
-//! | `state` | one row: how many entries, the sum of their sizes, the last number of a body, the place of the eviction's hand |
-//! | `unfinished`, `garbage` | bodies that are being written, and bodies that are to be removed |
+//! | `state` | one row: the number of entries, the sum of their sizes, the last number of a body, the position of the eviction's hand |
+//! | `unfinished`, `garbage` | bodies that are being written, and bodies to be removed |
 //!
-//! Reading does no harm. Entries may be deleted by hand (`delete from entries where url like '%/v1/%'`): triggers see to
-//! the rest, and a store that has the file open goes on. What else is changed is damage: row, head, small body and each
-//! chunk have checksums, over the key or place as well, and what does not match is an error of kind
-//! [`ErrorKind::Corrupt`] before any of it is handed out. URLs are readable as they are, so the file is as private as they
-//! are: a new one can be read and written by its owner alone.
+//! Reading the file does no harm. You may delete entries by hand (`delete from entries where url
+//! like '%/v1/%'`): triggers do the rest, and a store that has the file open goes on. Any other
+//! change is damage. Row, head, small body and each chunk have checksums, which cover the key or
+//! position as well, and data that does not match is an error of kind [`ErrorKind::Corrupt`] before
+//! any of it is returned. URLs are readable, so the file is as private as they are: only its owner
+//! can read and write a new file.
 //!
-//! The file's `application_id` is `lrdr` and its `user_version` the version of the layout. A file of a newer layout is
-//! refused, one of an older layout emptied, any other database or file left alone. One that is damaged so that it cannot
-//! be opened is refused, with the advice to remove it.
+//! The file's `application_id` is `lrdr`, and its `user_version` is the version of the layout. A
+//! file with a newer layout is refused, a file with an older layout is emptied, and any other
+//! database or file is left alone. A file that is too damaged to be opened is refused, with the
+//! advice to remove it.
 //!
-//! The file does not shrink when entries go, and uses the room again; [`Sqlite::vacuum`] makes it as small as it can be,
-//! and [`incremental_vacuum`](Builder::incremental_vacuum) keeps it so. When its directory is removed under it, the store
-//! goes on with what it has open until it is closed.
+//! The file does not shrink when entries are removed, and reuses the space. [`Sqlite::vacuum`]
+//! makes it as small as possible, and [`incremental_vacuum`](Builder::incremental_vacuum) keeps it
+//! small. If its directory is removed while the store is open, the store goes on with its open
+//! files until it is closed.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex},
+    thread,
 };
 
 use futures_core::Stream;
@@ -106,11 +117,12 @@ use self::{
     builder::Config,
     change::Purge,
     fault::STORE,
-    owner::Owner,
+    inner::Inner,
+    lock_file::LockFile,
     pool::Pool,
-    read::{off, reading},
     scan::Scan,
     shared::{Command, Shared},
+    task::{off, reading},
 };
 use super::{Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version, embedded};
 use crate::{Key, entry::Head, time::Timestamp};
@@ -120,47 +132,43 @@ mod change;
 mod chunks;
 mod fault;
 mod incoming;
+mod inner;
 mod link;
+mod lock_file;
 mod open;
-mod owner;
 mod pool;
 mod read;
 mod scan;
 mod schema;
 mod shared;
+mod task;
 mod writer;
 
 pub use self::{builder::Builder, incoming::Writer};
 pub use super::embedded::Durability;
 
-/// A store in one SQLite file. The [module's text](self) says what it promises.
+/// A store in one SQLite file. The [module documentation](self) says what it promises.
 ///
 /// # Limits
 ///
-/// The entries take up to [`max_bytes`](Builder::max_bytes), 4 GiB by default, and one entry may take all of it; a larger
-/// one is refused with [`ErrorKind::TooLarge`]. The file is a few per cent larger, and shrinks by
-/// [`vacuum`](Sqlite::vacuum). Processes of one machine share it; it belongs on a local disk.
+/// The entries take up to [`max_bytes`](Builder::max_bytes), 4 GiB by default, and one entry may
+/// take all of it. A larger entry is refused with [`ErrorKind::TooLarge`]. The file is a few per
+/// cent larger, and [`vacuum`](Sqlite::vacuum) shrinks it. Processes of one machine share it. It
+/// belongs on a local disk.
 ///
 /// # Clone
 ///
-/// A clone is another handle to the same file. Dropping the last one syncs and closes the file and waits for that; a
-/// body that is being read or written counts as a handle.
+/// A clone is another handle to the same file. Dropping the last handle syncs and closes the file,
+/// and waits for that. A body that is being read or written counts as a handle.
 #[derive(Clone)]
 pub struct Sqlite {
     inner: Arc<Inner>,
 }
 
-/// What is shared by all handles, and ends with the last of them.
-struct Inner {
-    shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    /// Removed after the file was closed.
-    _directory: Option<TempDir>,
-}
-
 impl Sqlite {
-    /// Opens the file at `path` with the defaults of [`builder`](Sqlite::builder), making it and the directories above
-    /// it where they are missing. The path is taken as it is. It blocks briefly.
+    /// Opens the file at `path` with the defaults of [`builder`](Sqlite::builder). Creates the file
+    /// and its parent directories if they are missing. The path is used as it is. This blocks
+    /// briefly.
     ///
     /// # Errors
     ///
@@ -169,97 +177,100 @@ impl Sqlite {
         Self::builder(path).open()
     }
 
-    /// Settings for a store at `path`, to be [opened](Builder::open).
+    /// Creates the settings for a store at `path`. Call [`open`](Builder::open) to open it.
     pub fn builder(path: impl Into<PathBuf>) -> Builder {
         Builder::new(path.into())
     }
 
-    /// A store of this process alone, in a directory of its own under the system's temporary one. It is removed when
-    /// the last handle is dropped; a process that is killed leaves it to the system. It blocks briefly.
+    /// Creates a store for this process alone, in a new directory in the system's temporary
+    /// directory. Dropping the last handle removes the directory; a process that is killed leaves
+    /// it to the system. This blocks briefly.
     ///
     /// # Errors
     ///
-    /// As [`Builder::open`], and where there is no such directory.
+    /// As [`Builder::open`], and if the directory cannot be created.
     pub fn temporary() -> Result<Self> {
         let directory = embedded::temporary(STORE)?;
         let config = Self::builder(directory.path().join("http-cache.db")).into_config();
         Self::start(config, Some(directory))
     }
 
-    /// A store in this process's memory, for entries of up to `max_bytes`, which are evicted beyond that. Reading and
-    /// writing take turns on one connection: it is there for tests and for those who want SQLite's ways without a file;
-    /// `store::Memory` is faster by far.
+    /// Creates a store in this process's memory, for up to `max_bytes` of entries; beyond that, it
+    /// evicts. Reads and writes take turns on one connection. It is meant for tests, and for
+    /// SQLite's behaviour without a file; `store::Memory` is much faster.
     ///
     /// # Errors
     ///
-    /// Of kind [`ErrorKind::Invalid`] where `max_bytes` is 0.
+    /// [`ErrorKind::Invalid`] if `max_bytes` is 0.
     pub fn in_memory(max_bytes: u64) -> Result<Self> {
         let builder = Self::builder(":memory:").max_bytes(max_bytes);
         builder.check()?;
         Self::start(Config { in_memory: true, ..builder.into_config() }, None)
     }
 
-    /// Opens `http-cache.db` in the directory `app` of the user's cache directory: `$XDG_CACHE_HOME` or `~/.cache`,
-    /// and on Windows the local application data. It blocks briefly.
+    /// Opens `http-cache.db` in the directory `app` of the user's cache directory:
+    /// `$XDG_CACHE_HOME` or `~/.cache`, and on Windows the local application data. This blocks
+    /// briefly.
     ///
     /// # Errors
     ///
-    /// As [`Builder::open`], and of kind [`ErrorKind::Invalid`] where `app` is not the name of a directory, or the
-    /// user has no home.
+    /// As [`Builder::open`]. [`ErrorKind::Invalid`] if `app` is not a directory name, or the user
+    /// has no home directory.
     pub fn in_cache_dir(app: &str) -> Result<Self> {
         Self::open(embedded::in_cache_dir(STORE, app, "http-cache.db")?)
     }
 
     fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
         let opened = open::open(&config)?;
-        let owner = Owner::new(&opened.path);
+        let lock_file = LockFile::new(&opened.path);
         let (shared, commands) = Shared::new(config, Pool::new(opened.readers));
-        let writer = writer::Thread::new(shared.clone(), commands, opened.writer, owner);
+        let writer = writer::Thread::new(shared.clone(), commands, opened.writer, lock_file);
         let thread = thread::Builder::new()
             .name("larder-sqlite".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| {
-                Error::new(ErrorKind::Unavailable, STORE, "cannot start a thread for writing")
+                Error::new(ErrorKind::Unavailable, STORE, "cannot start the writer thread")
                     .with_source(error)
             })?;
         let thread = Mutex::new(Some(thread));
         Ok(Self { inner: Arc::new(Inner { shared, thread, _directory: directory }) })
     }
 
-    /// The path of the file; `:memory:` where there is none.
+    /// The path of the file; `:memory:` if there is no file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared().config.path
     }
 
-    /// What had to go so far to make room for others, since this process has opened the file.
+    /// What this process has evicted to make room since it opened the file.
     #[must_use]
     pub fn evicted(&self) -> Evicted {
         self.shared().evictions.read()
     }
 
-    /// Makes the file as small as it can be; how many bytes it has become smaller. It goes on in short transactions,
-    /// between which everybody else has a turn, and needs no room beside the file. It also removes at once what
-    /// replaced and removed entries have left for those who still read them; who reads such a body in another process
-    /// gets an error.
+    /// Makes the file as small as possible. Returns by how many bytes it has shrunk.
+    ///
+    /// It works in short transactions, between which other callers and processes run, and needs no
+    /// space beside the file. It also removes at once the bodies that replaced and removed entries
+    /// have left for their readers; a reader of such a body in another process gets an error.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be written; it may have become smaller by then.
+    /// If the file cannot be written. It may have become smaller by then.
     pub async fn vacuum(&self) -> Result<u64> {
         self.shared().queue.ask(Command::Vacuum, 0).await
     }
 
-    /// Syncs everything that was written and closes the file, for this handle and every clone of it: whatever is asked
-    /// of them later is an error of kind [`ErrorKind::Unavailable`]. What was asked for before is done first. Closing
-    /// what is closed does nothing.
+    /// Syncs and closes the file, for this handle and every clone of it. Earlier operations are
+    /// done first. Later operations fail with [`ErrorKind::Unavailable`]. Closing a closed store
+    /// does nothing.
     ///
     /// # Errors
     ///
-    /// Where the last sync fails; the file is closed all the same.
+    /// If the last sync fails. The file is closed nevertheless.
     pub async fn close(&self) -> Result<()> {
         let Some(outcome) = self.shared().queue.close(Command::Close) else { return Ok(()) };
-        // Where another call came first, the thread has ended without an answer for this one.
+        // If another call closed the store first, the thread has ended without a reply to this one.
         outcome.await.unwrap_or(Ok(0)).map(drop)
     }
 
@@ -268,14 +279,20 @@ impl Sqlite {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // The thread syncs and closes first; `close` is for those who want to hear how that went.
-        drop(self.shared.queue.close(Command::Close));
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            drop(thread.join());
-        }
+impl Builder {
+    /// Opens the file, and creates it and its parent directories if they are missing. This blocks:
+    /// usually for some milliseconds, longer after a crash, and for up to
+    /// [`busy_timeout`](Builder::busy_timeout) while others write.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Incompatible`] if the file is not a cache of this crate or has a newer format,
+    /// [`ErrorKind::Corrupt`] if it is damaged, [`ErrorKind::Denied`] if it may not be written,
+    /// [`ErrorKind::Unavailable`] if another program keeps it locked, and [`ErrorKind::Invalid`]
+    /// for settings or a path that make no sense. Each message names the path.
+    pub fn open(self) -> Result<Sqlite> {
+        self.check()?;
+        Sqlite::start(self.into_config(), None)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Opening the file: making it, refusing what is not ours, and sweeping up what dead processes have left.
+//! Opens the file: creates it, refuses files that are not ours, and removes what dead processes
+//! have left.
 
 use std::{
     fs, io,
@@ -12,7 +13,7 @@ use super::{
     change::{Change, Raw, Versions},
     fault::{self, STORE},
     link::{Link, Role},
-    owner::{self, Grave},
+    lock_file::{self, StaleLock},
     pool::READERS,
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
 };
@@ -23,13 +24,13 @@ pub(super) struct Opened {
     /// `None` in memory, where the readers' one connection writes as well.
     pub(super) writer: Option<Link>,
     pub(super) readers: Vec<Link>,
-    /// The real path of the file, whatever becomes of the current directory and of links.
+    /// The real path of the file, whatever happens to the current directory and to links.
     pub(super) path: PathBuf,
 }
 
 pub(super) fn open(config: &Config) -> Result<Opened> {
     if config.in_memory {
-        let wrong = |error| fault::error("cannot make", &config.path, error);
+        let wrong = |error| fault::error("cannot create", &config.path, error);
         let mut link = Link::open(config, &config.path, Role::Only, 1).map_err(wrong)?;
         prepare_pages(&link.conn).map_err(wrong)?;
         settle(&mut link, config)?;
@@ -48,16 +49,16 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
     Ok(Opened { writer: Some(writer), readers, path })
 }
 
-/// Makes the directories and, where there is no file, an empty one, which its owner alone can read: responses may be
-/// private. SQLite gives its other files the same permissions.
+/// Creates the directories and, if there is no file, an empty one, which only its owner can read:
+/// responses may be private. SQLite gives its other files the same permissions.
 ///
-/// A file that is there is not opened here, for closing it would release the locks that SQLite holds on it in this
-/// process.
+/// An existing file is not opened here, since closing it would release the locks that SQLite holds
+/// on it in this process.
 fn prepare(config: &Config) -> Result<PathBuf> {
     let path = &config.path;
     let failed = |error: io::Error| {
         let message =
-            format!("cannot make {}; choose a path where this process may write", path.display());
+            format!("cannot create {}; choose a path where this process may write", path.display());
         Error::new(io_kind(error.kind()), STORE, message).with_source(error)
     };
     match fs::metadata(path) {
@@ -89,14 +90,14 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a database holds.
+/// What a database contains.
 enum Content {
     Ours,
     Nothing,
     Older,
     Newer(i32),
     Foreign,
-    /// Ours, with tables missing.
+    /// Ours, but tables are missing.
     Damaged,
 }
 
@@ -126,7 +127,7 @@ fn has_all(conn: &Connection) -> Raw<bool> {
     Ok(true)
 }
 
-/// Refuses what is not ours, and makes or renews what is to become ours.
+/// Refuses a database that is not ours, and creates or renews the tables.
 fn settle(link: &mut Link, config: &Config) -> Result<()> {
     let path = &config.path;
     let refuse = |kind, what: String| Error::new(kind, STORE, format!("{}{what}", path.display()));
@@ -160,31 +161,33 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
         if mode != "wal" {
             return Err(refuse(
                 ErrorKind::Invalid,
-                " is where SQLite can keep no log that processes share; choose a path on a local \
-                 disk"
+                " is on a file system where SQLite cannot share its log between processes; choose a \
+                 path on a local disk"
                     .to_owned(),
             ));
         }
     }
     match content {
-        // Looking on takes no lock.
+        // No lock is needed.
         Content::Ours => Ok(()),
         _ => renew(&mut link.conn).map_err(wrong),
     }
 }
 
-/// Settings that only an empty file takes. Unused pages can be given back, which costs nothing that can be measured; and
-/// pages of twice the usual size, with which large bodies are written in half the time and small ones in no more.
+/// Settings that only an empty file accepts. Unused pages can be released, which costs nothing
+/// measurable. Pages have twice the usual size, which halves the time to write large bodies and
+/// does not slow down small ones.
 fn prepare_pages(conn: &Connection) -> Raw<()> {
     conn.execute_batch("PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL")
 }
 
-/// Makes the tables where they are missing or old; looking again, since another process may have been faster.
+/// Creates the tables if they are missing or old. Checks again, since another process may have been
+/// faster.
 fn renew(conn: &mut Connection) -> Raw<()> {
     let txn = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     match inspect(&txn)? {
         Content::Nothing => {}
-        // It is a cache: what an older version wrote is fetched again.
+        // It is a cache: entries of an older version are fetched again.
         Content::Older => {
             for (kind, name) in OBJECTS {
                 txn.execute_batch(&format!("DROP {kind} IF EXISTS {name}"))?;
@@ -200,15 +203,17 @@ fn renew(conn: &mut Connection) -> Raw<()> {
     txn.commit()
 }
 
-/// Turns unfinished bodies whose writer is gone into garbage, which the writer thread then removes bit by bit.
+/// Turns unfinished bodies whose writer is gone into garbage, which the writer thread removes bit
+/// by bit.
 fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
     let owners: Vec<i64> = link.patiently(|conn| {
         let mut select = conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
         select.query_map([], |row| row.get(0))?.collect()
     })?;
-    let graves = owner::graves(path);
-    let is_dead =
-        |id: &i64| graves.iter().any(|grave| grave.id == *id) || owner::is_gone(path, *id);
+    let stale_locks = lock_file::stale_locks(path);
+    let is_dead = |id: &i64| {
+        stale_locks.iter().any(|stale_lock| stale_lock.id == *id) || lock_file::is_gone(path, *id)
+    };
     let dead: Vec<i64> = owners.into_iter().filter(is_dead).collect();
     if !dead.is_empty() {
         let txn = link.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -218,15 +223,15 @@ fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
         }
         txn.commit()?;
     }
-    graves.into_iter().for_each(Grave::close);
+    stale_locks.into_iter().for_each(StaleLock::close);
     Ok(())
 }
 
 fn not_ours() -> String {
-    " is not a larder cache and is left as it is; choose another path".to_owned()
+    " is not a larder cache and was not changed; choose another path".to_owned()
 }
 
-/// What cannot be taken for a database is somebody else's, and no damaged one of ours.
+/// A file that is not a database is foreign, not a damaged one of ours.
 fn not_a_database(config: &Config, doing: &str, error: rusqlite::Error) -> Error {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
         let message = format!("{}{}", config.path.display(), not_ours());

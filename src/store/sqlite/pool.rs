@@ -12,9 +12,9 @@ pub(super) const READERS: usize = 6;
 
 pub(super) struct Pool {
     state: Mutex<State>,
-    /// For those who want a connection.
+    /// For threads that want a connection.
     returned: Condvar,
-    /// For the one who closes.
+    /// For the thread that closes.
     settled: Condvar,
 }
 
@@ -25,7 +25,8 @@ struct State {
 }
 
 impl Pool {
-    /// All of them are open from the start: a file that is removed or moved while it is in use stays what it is for all.
+    /// All connections are open from the start: if the file is removed or moved while it is in use,
+    /// it stays the same file for all.
     pub(super) fn new(links: Vec<Link>) -> Arc<Self> {
         let state = State { idle: links, lent: 0, closed: false };
         let (returned, settled) = (Condvar::new(), Condvar::new());
@@ -37,7 +38,8 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a connection, which nobody holds for longer than a few rows take; `None` where the pool is closed.
+    /// Waits for a connection, which nobody holds for longer than a few rows take. Returns `None`
+    /// if the pool is closed.
     pub(super) fn take(self: &Arc<Self>) -> Option<Lent> {
         let mut state = self.lock();
         loop {
@@ -56,7 +58,7 @@ impl Pool {
         self.lock().closed
     }
 
-    /// Lends nothing from now on, waits for what is lent, and closes all.
+    /// Lends nothing from now on, waits for lent connections, and closes all.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -70,7 +72,7 @@ impl Pool {
     }
 }
 
-/// A connection that is given back when it is dropped.
+/// A connection that is returned when it is dropped.
 pub(super) struct Lent {
     pool: Arc<Pool>,
     link: Option<Link>,
@@ -82,8 +84,8 @@ impl Deref for Lent {
     fn deref(&self) -> &Link {
         match &self.link {
             Some(link) => link,
-            // It is taken out when this is dropped, and not before.
-            None => unreachable!("a connection is there until it is given back"),
+            // It is taken out only by the drop.
+            None => unreachable!("a connection is there until it is returned"),
         }
     }
 }

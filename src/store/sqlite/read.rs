@@ -1,5 +1,6 @@
-//! Reading: look-ups and counting. Each look, each few chunks of a body and each page of a listing is read on a
-//! connection that is given back at once, so that no reader keeps the log from being written to the file.
+//! Reads: lookups and counts. Each lookup, each few chunks of a body and each page of a scan uses a
+//! connection that is returned at once, so that no reader keeps the log from being written to the
+//! file.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -7,10 +8,10 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 
 use super::{
-    Inner,
     change::{Raw, place},
     chunks::{Body, Chunks},
-    fault::{self, STORE},
+    fault::corrupt_entry,
+    inner::Inner,
     link::Link,
     schema::Place,
     shared::Shared,
@@ -18,39 +19,15 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{
-        Error, Hit, Result, StoredBody, Version,
-        embedded::{self, Task},
-    },
+    store::{Hit, Result, StoredBody, Version},
 };
 
-/// How often a look-up begins again that is overtaken by the removal of what it found.
+/// How often a lookup is repeated because the found body is being removed.
 const OVERTAKEN: usize = 10;
-
-/// Runs `work` where it may wait for the disk.
-pub(super) fn off<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-) -> Task<T> {
-    let shared = shared.clone();
-    embedded::off(STORE, move || work(&shared))
-}
-
-/// Runs `work` where reading is done, as the settings say.
-pub(super) fn reading<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-) -> Task<T> {
-    if shared.config.inline_reads {
-        embedded::here(STORE, || work(shared))
-    } else {
-        off(shared, work)
-    }
-}
 
 // ===== look-ups =====
 
-/// An entry as it was found, with its body in memory or the way to it.
+/// An entry that was found, with its body in memory or the way to it.
 pub(super) struct Found {
     head: Arc<Head>,
     version: Version,
@@ -74,7 +51,7 @@ impl Found {
     }
 }
 
-/// What there is in an entry's row.
+/// The columns of an entry's row.
 struct EntryRow {
     version: i64,
     checksum: u32,
@@ -103,7 +80,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
             Look::Overtaken => {}
         }
     }
-    Err(corrupt_entry(key, "a body of which a chunk is missing"))
+    Err(corrupt_entry(key, "a body with a missing chunk"))
 }
 
 enum Look {
@@ -123,12 +100,12 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
             .query_row([key.as_bytes()], entry_row)
             .optional()
         })
-        .map_err(|error| entry_fault(shared, key, error))?;
+        .map_err(|error| shared.entry_fault(key, error))?;
     let Some(entry) = found else { return Ok(Look::Nothing) };
     let place = entry.place;
     let head = decode(key, entry.checksum, &place, entry.head)?;
     if place.len != head.body_len() {
-        return Err(corrupt_entry(key, "a body of another length than its head says"));
+        return Err(corrupt_entry(key, "a body whose length differs from its head's"));
     }
     let body = match (place.body, entry.content) {
         (None, Some(content)) => {
@@ -142,7 +119,7 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
         (Some(body), _) => {
             let Some(lease) = shared.leases.take(body as u64) else { return Ok(Look::Overtaken) };
             let mut rest = Chunks::new(*key, body, place.len, lease);
-            // The first alone: whoever wants the head only should not wait for more.
+            // Only the first: a caller that wants the head only should not wait for more.
             let Some(mut first) = rest.read(shared, link, 1)? else { return Ok(Look::Overtaken) };
             match (first.pop_front(), first.is_empty() && rest.is_read()) {
                 (Some(only), true) => FoundBody::Here(only),
@@ -155,29 +132,17 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
         }
         (None, None) => return Err(corrupt_entry(key, "no body")),
     };
-    shared.marks.set(key.as_bytes());
+    shared.visited.set(key.as_bytes());
     let version = Version::new(entry.version as u64);
     Ok(Look::Found(Box::new(Found { head: Arc::new(head), version, body })))
 }
 
-/// The head in a row, checked.
+/// Returns the checked head of a row.
 pub(super) fn decode(key: &Key, checksum: u32, place: &Place, head: Bytes) -> Result<Head> {
     if place.checksum(key.as_bytes(), &head) != checksum {
         return Err(corrupt_entry(key, "a row that does not match its checksum"));
     }
     Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
-}
-
-pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
-    fault::corrupt(format!("the entry of key {key} has {what}"))
-}
-
-/// A column of the wrong type is damage to that entry, not to the file.
-pub(super) fn entry_fault(shared: &Shared, key: &Key, error: rusqlite::Error) -> Error {
-    match error.sqlite_error_code() {
-        None => corrupt_entry(key, "a row that does not decode").with_source(error),
-        Some(_) => shared.read_fault(error),
-    }
 }
 
 // ===== counting =====

@@ -1,4 +1,5 @@
-//! Listing: every entry's head, page by page, each page read on its own: a slow reader holds nothing up.
+//! Scans: every entry's head, page by page. Each page is read on its own, so that a slow reader
+//! blocks nothing.
 
 use std::{
     collections::VecDeque,
@@ -12,20 +13,21 @@ use futures_core::Stream;
 use rusqlite::{Row, params};
 
 use super::{
-    Inner,
     change::{Raw, place},
     fault,
-    read::{decode, off},
+    inner::Inner,
+    read::decode,
     schema::key_of,
     shared::Shared,
+    task::off,
 };
 use crate::store::{Result, Scanned, Version, embedded::Task};
 
-/// How many entries are listed in one go, and how many bytes of heads at most.
+/// How many entries are listed at a time, and at most how many bytes of heads.
 const PAGE: usize = 256;
 const PAGE_BYTES: usize = 1 << 20;
 
-/// The entries in the order in which they came; what is replaced or updated meanwhile keeps its place.
+/// The entries in the order in which they were added. A replaced or updated entry keeps its place.
 pub(super) struct Scan {
     inner: Arc<Inner>,
     ready: VecDeque<Result<Scanned>>,
@@ -33,7 +35,7 @@ pub(super) struct Scan {
     after: Option<i64>,
 }
 
-/// After which entry the next page begins, and this one.
+/// The entry after which the next page begins, and the current page.
 type Page = (Option<i64>, VecDeque<Result<Scanned>>);
 
 impl Scan {

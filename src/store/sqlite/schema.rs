@@ -1,6 +1,6 @@
-//! The tables of the file, and what goes into their columns.
+//! The tables of the file, and the contents of their columns.
 //!
-//! The layout is pinned by [`FORMAT`]: it is never changed without a new number.
+//! [`FORMAT`] pins the layout: every change of the layout has a new number.
 
 use std::fmt;
 
@@ -9,22 +9,23 @@ use crate::{Key, time::Timestamp};
 /// The version of everything in this file; the database's `user_version`.
 pub(super) const FORMAT: i32 = 1;
 
-/// What tells our files from others: the database's `application_id`, `lrdr`.
+/// Marks our files: the database's `application_id`, `lrdr`.
 pub(super) const APPLICATION: i32 = i32::from_be_bytes(*b"lrdr");
 
-/// A body up to this length stands in its entry's row: one look-up.
+/// A body up to this length is in its entry's row: one lookup.
 pub(super) const INLINE: usize = 32 * 1024;
 
-/// How much of a body there is in one row of `chunks`.
+/// How much of a body is in one row of `chunks`.
 pub(super) const CHUNK: usize = 128 * 1024;
 
-/// What an entry counts for beside its head, its URL and its body: key, numbers, index rows.
+/// What an entry counts for beside its head, URL and body: key, numbers, index rows.
 const ROW: u64 = 192;
 
 /// What a chunk counts for beside its bytes.
 const CHUNK_ROW: u64 = 32;
 
-/// Every table, index, trigger and view of ours, as `sqlite_schema` names them; SQLite's own indexes are not among them.
+/// Our tables, indexes, triggers and views, as `sqlite_schema` names them, without SQLite's own
+/// indexes.
 pub(super) const OBJECTS: [(&str, &str); 14] = [
     ("view", "responses"),
     ("trigger", "entry_added"),
@@ -39,11 +40,11 @@ pub(super) const OBJECTS: [(&str, &str); 14] = [
     ("table", "garbage"),
     ("table", "entries"),
     ("table", "state"),
-    // The unique keys of `entries` and `chunks` are of SQLite's naming and go with their tables.
+    // SQLite names the indexes of unique keys, and drops them with their tables.
     ("index", "garbage_since"),
 ];
 
-/// In SQL that tools of ten years ago understand, so that whatever is at hand can show the file.
+/// In SQL that tools of ten years ago understand, so that any tool at hand can show the file.
 pub(super) const TABLES: &str = "
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -118,7 +119,7 @@ CREATE VIEW responses AS SELECT
 FROM entries WHERE status IS NOT NULL;
 ";
 
-/// Apart from the others, since clearing does without it.
+/// Separate from the others, since clearing works without it.
 pub(super) const ENTRY_REMOVED: &str = "
 CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
     UPDATE state SET entries = entries - 1, bytes = bytes - old.size;
@@ -128,41 +129,42 @@ CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
 END;
 ";
 
-/// Milliseconds as SQLite's signed integers have them.
+/// Milliseconds as SQLite's signed integers.
 pub(super) fn millis(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How many bytes an entry counts for. What the indexes and SQLite's pages take beside that is not counted.
+/// How many bytes an entry counts for, without the indexes and the unused space in SQLite's pages.
 pub(super) fn cost(head: usize, url: usize, body: u64, chunked: bool) -> u64 {
     let chunks = if chunked { chunk_count(body) } else { 0 };
     ROW + (head + url) as u64 + body + chunks * CHUNK_ROW
 }
 
-/// How many chunks a body of `len` bytes has.
+/// The number of chunks of a body of `len` bytes.
 pub(super) fn chunk_count(len: u64) -> u64 {
     len.div_ceil(CHUNK as u64)
 }
 
-/// How long chunk `number` of a body of `len` bytes is.
+/// The length of chunk `number` of a body of `len` bytes.
 pub(super) fn chunk_len(len: u64, number: u32) -> usize {
     let left = len.saturating_sub(u64::from(number) * CHUNK as u64);
     // At most `CHUNK`, so it fits.
     left.min(CHUNK as u64) as usize
 }
 
-/// What stands in the columns of an entry that the cache reads, beside the head.
+/// The columns of an entry that the cache reads, beside the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The number of the body in `chunks`; `None` where it stands in the row.
+    /// The number of the body in `chunks`; `None` if the body is in the row.
     pub(super) body: Option<i64>,
     pub(super) len: u64,
-    /// Of the body in the row.
+    /// The checksum of a body in the row.
     pub(super) content_checksum: Option<u32>,
 }
 
 impl Place {
-    /// Over the key too, so that no row is read as another's; not over what is there to be looked at alone.
+    /// Covers the key too, so that no row is read as another. Does not cover columns that are only
+    /// there for people.
     pub(super) fn checksum(&self, key: &[u8], head: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(key);
@@ -174,7 +176,7 @@ impl Place {
     }
 }
 
-/// Over the chunk's place too, so that no chunk is read as another's.
+/// Covers the position of the chunk too, so that no chunk is read as another.
 pub(super) fn chunk_checksum(body: i64, number: u32, data: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&body.to_le_bytes());
@@ -202,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_chunk_has_what_is_left() {
+    fn the_last_chunk_has_the_rest() {
         let chunk = CHUNK as u64;
         for (len, count, last) in
             [(1, 1, 1), (chunk, 1, CHUNK), (chunk + 1, 2, 1), (3 * chunk - 1, 3, CHUNK - 1)]
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn times_beyond_what_sqlite_can_keep_are_the_latest() {
+    fn times_that_sqlite_cannot_store_become_the_latest() {
         assert_eq!(millis(Timestamp::MAX), i64::MAX);
         assert_eq!(millis(Timestamp::from_millis(5)), 5);
     }

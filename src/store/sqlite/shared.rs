@@ -1,5 +1,4 @@
-//! What every handle, every reader and the writer thread have in common: the readers' connections and the way to the
-//! thread.
+//! What all handles, readers and the writer thread share: the readers' connections and the queue.
 
 use std::sync::{
     Arc, OnceLock,
@@ -20,7 +19,7 @@ use crate::{
     entry::Head,
     store::{
         Result, Version,
-        embedded::{self, Failure, Leases, Marks, Queue},
+        embedded::{self, Failure, Leases, Queue, Visited},
         evictions::Evictions,
     },
 };
@@ -29,7 +28,7 @@ pub(super) type Envelope = embedded::Envelope<Command>;
 
 pub(super) struct Shared {
     pub(super) config: Config,
-    pub(super) marks: Marks,
+    pub(super) visited: Visited,
     pub(super) evictions: Evictions,
     pub(super) leases: Arc<Leases>,
     pub(super) queue: Queue<Command>,
@@ -63,7 +62,7 @@ pub(super) enum Command {
     Purge(Purge),
     Clear,
     Vacuum,
-    /// A body that could not be collected, since it was being read, can be now.
+    /// A body that could not be collected because of a reader can be collected now.
     Collect,
     Close,
 }
@@ -81,9 +80,9 @@ impl Shared {
         let (queue, commands) = Queue::new(move || fault::closed(&path));
         let sender = queue.sender();
         let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
-        let (marks, evictions) = (Marks::new(), Evictions::default());
+        let (visited, evictions) = (Visited::new(), Evictions::default());
         let tokens = AtomicU64::new(0);
-        (Arc::new(Self { config, marks, evictions, leases, queue, pool, tokens }), commands)
+        (Arc::new(Self { config, visited, evictions, leases, queue, pool, tokens }), commands)
     }
 
     pub(super) fn incoming(&self) -> Arc<Incoming> {
@@ -103,8 +102,17 @@ impl Shared {
         self.pool.take().ok_or_else(|| fault::closed(&self.config.path))
     }
 
-    /// What a reader's error from SQLite is to the caller.
+    /// Turns a reader's error from SQLite into an error of the store.
     pub(super) fn read_fault(&self, error: rusqlite::Error) -> crate::store::Error {
         fault::error("cannot read", &self.config.path, error)
+    }
+
+    /// Like [`read_fault`](Self::read_fault) for one entry: a column of the wrong type is damage to
+    /// that entry, not to the file.
+    pub(super) fn entry_fault(&self, key: &Key, error: rusqlite::Error) -> crate::store::Error {
+        match error.sqlite_error_code() {
+            None => fault::corrupt_entry(key, "a row that does not decode").with_source(error),
+            Some(_) => self.read_fault(error),
+        }
     }
 }

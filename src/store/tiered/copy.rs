@@ -1,34 +1,34 @@
 //! Copies, made while the far entry is read.
 //!
-//! A copy is a future that is fed by the reader and polled by it, and by nobody else as long as the body is on its way:
-//! where the near tier is slow, the chunks wait, never the reader. Behind the last chunk nobody may ask the body again, so
-//! a copy that is not done by then is left to whoever uses the store next.
+//! A copy is a future. The reader feeds it and polls it while the body is being read, and nobody
+//! else does: if the near tier is slow, the chunks wait, and the reader does not. After the last
+//! chunk, nobody may poll the body again, so a copy that is not done by then is handed to the next
+//! user of the store.
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
-    mem,
+    future::poll_fn,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::{Tiered, ledger::Ticket, note::Note};
+use super::{
+    annotation::Annotation,
+    generations::Ticket,
+    tiers::Tiered,
+    unfinished::{Copying, Unfinished},
+};
 use crate::{
     entry::Head,
     key::Key,
     store::{Hit, Result, Store, StoredBody, Version, Writer},
 };
 
-type Copying = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// What a copy is given; `None` where more is to come.
+/// The chunks for a copy, and whether the last one is among them.
 #[derive(Debug, Default)]
 struct Queue(Mutex<(VecDeque<Bytes>, bool)>);
 
@@ -43,7 +43,8 @@ impl Queue {
         state.1 = is_last;
     }
 
-    /// The next chunk, or `None` behind the last. No waker is kept: who fills the queue polls the copy right after.
+    /// Returns the next chunk, or `None` after the last. It keeps no waker: whoever fills the queue
+    /// polls the copy right afterwards.
     fn poll_next(&self) -> Poll<Option<Bytes>> {
         let mut state = self.lock();
         match state.0.pop_front() {
@@ -55,7 +56,7 @@ impl Queue {
 }
 
 impl<N: Store, F: Store> Tiered<N, F> {
-    /// `far`, which is copied while it is read.
+    /// Returns `far`, which is copied while it is read.
     pub(super) async fn copied(&self, key: Key, mut far: Hit, ticket: Ticket) -> Hit {
         let queue = Arc::<Queue>::default();
         let head = Head::clone(&far.head);
@@ -68,7 +69,7 @@ impl<N: Store, F: Store> Tiered<N, F> {
             far.body = StoredBody::from_stream(len, body);
             return far;
         }
-        // In memory already, so that the copy needs nobody to read it.
+        // A body in memory is copied without a reader.
         let mut whole = Bytes::new();
         if let Poll::Ready(Some(Ok(chunk))) =
             far.body.poll_chunk(&mut Context::from_waker(Waker::noop()))
@@ -84,11 +85,11 @@ impl<N: Store, F: Store> Tiered<N, F> {
         far
     }
 
-    /// What a copy needs. It must not hold the list of those that are unfinished, in which it may come to lie.
+    /// What a copy needs. It must not hold the list of unfinished copies, which may hold the copy.
     fn near_only(&self) -> Tiered<N, ()> {
-        let Self { near, max_body, ttl, clock, ledger, counters, .. } = self.clone();
+        let Self { near, max_body, ttl, clock, generations, counters, .. } = self.clone();
         let unfinished = Arc::default();
-        Tiered { near, far: (), max_body, ttl, clock, ledger, unfinished, counters }
+        Tiered { near, far: (), max_body, ttl, clock, generations, unfinished, counters }
     }
 }
 
@@ -127,7 +128,8 @@ impl<N: Store> Tiered<N, ()> {
 }
 
 impl<N: Store, F> Tiered<N, F> {
-    /// Publishes a near entry, unless it is outdated by now; whether it was and is not.
+    /// Publishes a near entry, unless it is outdated. Returns whether it was published and still
+    /// counts.
     pub(super) async fn publish(
         &self,
         key: &Key,
@@ -136,8 +138,9 @@ impl<N: Store, F> Tiered<N, F> {
         far: Option<Version>,
         ticket: &mut Ticket,
     ) -> Result<bool> {
-        let (instance, number, at) = (self.ledger.instance(), ticket.number(), self.clock.now());
-        let trailers = Note { far, instance, number, at }.put(trailers)?;
+        let (instance, number, at) =
+            (self.generations.instance(), ticket.number(), self.clock.now());
+        let trailers = Annotation { far, instance, number, at }.add_to(trailers)?;
         if !ticket.counts() {
             return Ok(false);
         }
@@ -145,19 +148,19 @@ impl<N: Store, F> Tiered<N, F> {
         let finished = writer.finish(Some(trailers)).await;
         ticket.settled();
         finished?;
-        let change = self.ledger.changed(key);
+        let change = self.generations.changed(key);
         if ticket.counts() {
-            // It has taken the place of what did not count.
-            self.ledger.cleaned(key, change);
+            // It replaced an entry that did not count.
+            self.generations.cleaned(key, change);
             return Ok(true);
         }
-        // Outdated while it was published: gone before anybody else has to meet it.
+        // It was outdated while it was published. Remove it before anybody reads it.
         let _current = self.near_entry(key).await;
         Ok(false)
     }
 }
 
-/// A body that feeds a copy while it is read. Dropped before its end, it takes the copy with it.
+/// A body that feeds a copy while it is read. If it is dropped before its end, it drops the copy.
 struct Copied {
     body: StoredBody,
     copy: Option<(Copying, Arc<Queue>)>,
@@ -175,53 +178,12 @@ impl Stream for Copied {
             let is_last = this.body.is_empty();
             queue.push(chunk.clone(), is_last);
             match copy.as_mut().poll(cx) {
-                // Done, or given up.
+                // Done or failed.
                 Poll::Ready(()) => {}
                 Poll::Pending if is_last => this.unfinished.add(copy),
                 Poll::Pending => this.copy = Some((copy, queue)),
             }
         }
         Poll::Ready(chunk)
-    }
-}
-
-/// How many copies may wait to be finished; each holds a body.
-const MOST: usize = 32;
-
-/// Copies whose readers have all they want, and which wait for the near tier.
-#[derive(Default)]
-pub(super) struct Unfinished {
-    count: AtomicUsize,
-    copies: Mutex<Vec<Copying>>,
-}
-
-impl Unfinished {
-    fn lock(&self) -> MutexGuard<'_, Vec<Copying>> {
-        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, copy: Copying) {
-        let mut copies = self.lock();
-        if copies.len() < MOST {
-            copies.push(copy);
-        }
-        self.count.store(copies.len(), Ordering::SeqCst);
-    }
-
-    /// Lets the copies go on as far as they can at once.
-    pub(super) async fn drive(&self) {
-        if self.count.load(Ordering::SeqCst) == 0 {
-            return;
-        }
-        // Not polled under the lock.
-        let mut copies = mem::take(&mut *self.lock());
-        poll_fn(|cx| {
-            copies.retain_mut(|copy| copy.as_mut().poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        let mut waiting = self.lock();
-        waiting.append(&mut copies);
-        self.count.store(waiting.len(), Ordering::SeqCst);
     }
 }

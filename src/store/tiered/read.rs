@@ -1,10 +1,10 @@
-//! Reading: near, then far, with a copy on the way.
+//! Reading: first the near tier, then the far tier, with a copy on the way.
 
 use std::sync::atomic::Ordering;
 
 use super::{
-    Tiered,
-    note::{Near, Note},
+    annotation::{Annotation, Near},
+    tiers::Tiered,
 };
 use crate::{
     key::Key,
@@ -18,19 +18,19 @@ impl<N: Store, F: Store> Tiered<N, F> {
             Some(near) if self.is_recent(&near) => return Ok(Some(self.near_hit(near))),
             near => near,
         };
-        // Before the far tier is asked: what changes there from now on outdates the copy.
-        let mut ticket = self.ledger.copy(key);
+        // Begun before the far tier is asked, so that later changes there outdate the copy.
+        let mut ticket = self.generations.copy(key);
         let far = match (self.far.get(key).await, near) {
             (Ok(far), None) => far,
             (Err(error), None) => return Err(error),
-            // A copy that has been used for long; better than nothing.
+            // The copy has exceeded its time, but is better than nothing.
             (Err(error), Some(near)) => {
                 self.far_failed("get", key, &error);
                 return Ok(Some(self.near_hit(near)));
             }
             (Ok(Some(far)), Some(near)) => {
                 if near.is_own() && far.head.stored_at() <= near.hit.head.stored_at() {
-                    // The far tier has what it had when it did not take this one.
+                    // The far tier still has the entry from before it refused this one.
                     return Ok(Some(self.near_hit(near)));
                 }
                 if near.hit.version != far.version {
@@ -66,11 +66,14 @@ impl<N: Store, F: Store> Tiered<N, F> {
     fn is_recent(&self, near: &Near) -> bool {
         let Some(ttl) = self.ttl else { return true };
         let now = self.clock.now();
-        // A copy from the future is one of before the clock was set.
-        near.note.is_some_and(|note| note.at <= now && now.saturating_since(note.at) < ttl)
+        // A copy from the future was made before the clock was set back.
+        near.annotation.is_some_and(|annotation| {
+            annotation.at <= now && now.saturating_since(annotation.at) < ttl
+        })
     }
 
-    /// Removes an entry that is in the near tier alone, and the older one that it has hidden in the far tier.
+    /// Removes an entry that only the near tier has, and the older entry of the far tier that it
+    /// hid.
     pub(super) async fn remove_own(&self, key: &Key, near: &Near) -> Result<bool> {
         if !self.near.remove_if(key, near.version).await? {
             return Ok(false);
@@ -86,19 +89,19 @@ impl<N: Store, F: Store> Tiered<N, F> {
 }
 
 impl<N: Store, F> Tiered<N, F> {
-    /// The near entry of `key` that counts. One that does not is removed, and so is a damaged one.
+    /// Returns the near entry of `key` if it counts. Removes one that does not count or is damaged.
     pub(super) async fn near_entry(&self, key: &Key) -> Option<Near> {
-        let change = self.ledger.changed(key);
+        let change = self.generations.changed(key);
         let found = match self.near.get(key).await {
             Ok(found) => found.map(|hit| Near::new(key, hit)).transpose(),
             Err(error) => Err(error),
         };
         let removed = match found {
             Ok(None) => {
-                self.ledger.cleaned(key, change);
+                self.generations.cleaned(key, change);
                 return None;
             }
-            Ok(Some(near)) if self.counts(key, near.note.as_ref()) => return Some(near),
+            Ok(Some(near)) if self.counts(key, near.annotation.as_ref()) => return Some(near),
             Ok(Some(near)) => self.near.remove_if(key, near.version).await,
             Err(error) => {
                 self.near_failed("get", key, &error);
@@ -109,18 +112,18 @@ impl<N: Store, F> Tiered<N, F> {
             }
         };
         match removed {
-            Ok(true) => self.ledger.cleaned(key, change),
-            // Something else is there by now.
+            Ok(true) => self.generations.cleaned(key, change),
+            // Another entry is there by now.
             Ok(false) => {}
             Err(error) => self.near_failed("remove", key, &error),
         }
         None
     }
 
-    fn counts(&self, key: &Key, note: Option<&Note>) -> bool {
-        match note {
-            Some(note) => self.ledger.counts(key, note),
-            None => self.ledger.changed(key) == 0,
+    fn counts(&self, key: &Key, annotation: Option<&Annotation>) -> bool {
+        match annotation {
+            Some(annotation) => self.generations.counts(key, annotation),
+            None => self.generations.changed(key) == 0,
         }
     }
 }

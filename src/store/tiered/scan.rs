@@ -1,4 +1,4 @@
-//! Listing: what is in the near tier alone, and then the far tier.
+//! Scans: first the entries that only the near tier has, then the far tier.
 
 use std::{
     collections::HashSet,
@@ -11,8 +11,8 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use super::{
-    ledger::Ledger,
-    note::{shown, unmarked},
+    annotation::{shown, without_annotation},
+    generations::Generations,
 };
 use crate::{
     key::Key,
@@ -20,22 +20,22 @@ use crate::{
 };
 
 pin_project! {
-    /// Each key once. Copies are passed over: the far tier lists what they are copies of.
+    /// Lists each key once. Copies are skipped, since the far tier lists their originals.
     pub(super) struct Both<N, F> {
         #[pin]
         near: N,
         #[pin]
         far: F,
         is_near_done: bool,
-        ledger: Arc<Ledger>,
-        // Keys of entries that are in the near tier alone, and hide what the far one has.
+        generations: Arc<Generations>,
+        // Keys of entries that only the near tier has, and that hide entries of the far tier.
         own: HashSet<Key>,
     }
 }
 
 impl<N, F> Both<N, F> {
-    pub(super) fn new(near: N, far: F, ledger: Arc<Ledger>) -> Self {
-        Self { near, far, is_near_done: false, ledger, own: HashSet::new() }
+    pub(super) fn new(near: N, far: F, generations: Arc<Generations>) -> Self {
+        Self { near, far, is_near_done: false, generations, own: HashSet::new() }
     }
 }
 
@@ -53,14 +53,14 @@ where
                 *this.is_near_done = true;
                 break;
             };
-            let own = item.and_then(|item| own(this.ledger, item));
+            let own = item.and_then(|item| own(this.generations, item));
             match own {
                 Ok(None) => {}
                 Ok(Some(item)) => {
                     this.own.insert(item.key);
                     return Poll::Ready(Some(Ok(item)));
                 }
-                // Not read either: what the far tier has is.
+                // A damaged copy is not read either; the far tier has the original.
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
@@ -74,13 +74,13 @@ where
     }
 }
 
-/// The item as it is read, where it is in the near tier alone.
-fn own(ledger: &Ledger, item: Scanned) -> Result<Option<Scanned>> {
+/// Returns the item without its annotation, if only the near tier has the entry.
+fn own(generations: &Generations, item: Scanned) -> Result<Option<Scanned>> {
     let Scanned { key, version, head, .. } = item;
-    let (head, note) = unmarked(&key, head)?;
-    let is_own = match &note {
-        Some(note) => note.far.is_none() && ledger.counts(&key, note),
-        None => ledger.changed(&key) == 0,
+    let (head, annotation) = without_annotation(&key, head)?;
+    let is_own = match &annotation {
+        Some(annotation) => annotation.far.is_none() && generations.counts(&key, annotation),
+        None => generations.changed(&key) == 0,
     };
-    Ok(is_own.then(|| Scanned::new(key, shown(note, version), head)))
+    Ok(is_own.then(|| Scanned::new(key, shown(annotation, version), head)))
 }

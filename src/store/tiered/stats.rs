@@ -1,4 +1,4 @@
-//! What the tiers have done.
+//! Counters of the tiers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,12 +10,12 @@ pub struct TieredStats {
     pub near_hits: u64,
     /// Entries that were read from the far tier.
     pub far_hits: u64,
-    /// Entries that were copied to the near tier when they were read from the far one.
+    /// Entries that were copied to the near tier while they were read.
     pub copies: u64,
-    /// Operations that the near tier failed at; entries that are too large for it are none.
+    /// Operations that failed in the near tier. An entry that is too large for it is not a failure.
     pub near_failures: u64,
-    /// Operations that the far tier failed at and the near one was there for: writes that are in the near tier alone,
-    /// and entries that were read there though they were to be asked for.
+    /// Operations that failed in the far tier and succeeded in the near one: writes that only the
+    /// near tier has, and copies that were read because the far tier did not answer.
     pub far_failures: u64,
 }
 

@@ -1,18 +1,18 @@
-//! Writing to both tiers, or to the one that takes it.
+//! Writing to both tiers, or to the one that accepts the entry.
 
 use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::Tiered;
+use super::{annotation::NAME, tiers::Tiered};
 use crate::{
     entry::Head,
     key::Key,
     store::{Error, ErrorKind, Result, Store, Version, Writer},
 };
 
-/// Takes the body of one entry for both tiers.
+/// Writes the body of one entry to both tiers.
 pub struct TieredWriter<Near: Store, Far: Store> {
     tiers: Tiered<Near, Far>,
     key: Key,
@@ -38,8 +38,8 @@ impl<N: Store, F: Store> TieredWriter<N, F> {
         }
     }
 
-    /// The version under which the far tier has just published the entry with this head; `None` where that is not known, or
-    /// another has taken its place.
+    /// Returns the version under which the far tier has published the entry with this head. Returns
+    /// `None` if that is unknown, or another entry has replaced it.
     async fn published(tiers: &Tiered<N, F>, key: &Key, head: &Head) -> Option<Version> {
         match tiers.far.get(key).await {
             Ok(Some(hit)) if *hit.head == *head => Some(hit.version),
@@ -52,16 +52,18 @@ impl<N: Store, F: Store> TieredWriter<N, F> {
     }
 }
 
-/// A writer that has failed is of no use.
+/// The error of a writer that has failed before.
 fn used_up() -> Error {
-    Error::new(ErrorKind::Other, super::NAME, "the writer has failed before")
+    Error::new(ErrorKind::Other, NAME, "the writer failed before")
 }
 
 impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         self.len = self.len.saturating_add(chunk.len() as u64);
-        if self.len > self.tiers.max_body {
-            self.near = None;
+        if self.len > self.tiers.max_body
+            && let Some(near) = self.near.take()
+        {
+            near.abort().await;
         }
         if let Some(near) = &mut self.near
             && let Err(error) = near.write(chunk.clone()).await
@@ -80,11 +82,20 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
         }
     }
 
+    async fn abort(self) {
+        if let Some(near) = self.near {
+            near.abort().await;
+        }
+        if let Ok(far) = self.far {
+            far.abort().await;
+        }
+    }
+
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         let Self { tiers, key, head, near, far, len } = self;
-        // Until this is settled, what the near tier has may be older than what is found in the far one.
-        let (mut ticket, before) = tiers.ledger.write(&key);
-        // Whether the far tier may have published the entry, whatever it answers.
+        // Until the outcome is known, the near entry may be older than the far one.
+        let (mut ticket, before) = tiers.generations.write(&key);
+        // Whether the far tier may have published the entry, whatever it returns.
         let may_be_far = far.is_ok();
         let far = match far {
             Ok(far) => far.finish(trailers.clone()).await,

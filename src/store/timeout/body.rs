@@ -1,4 +1,4 @@
-//! A body that is read, each chunk of it in its time.
+//! A body with a time limit for each chunk.
 
 use std::{
     pin::Pin,
@@ -18,13 +18,14 @@ use crate::{
 
 /// The chunks of a body.
 ///
-/// A body is read when its reader likes. A store that does its work while it is polled has had no chance as long as nobody
-/// came; so the time is measured in two halves, and the second counts only where the reader is there when it ends.
+/// A body is read at the pace of its reader. A store that works while it is polled cannot work
+/// while nobody polls it. The time is therefore measured in two halves, and the second half counts
+/// only if the reader is there when it ends.
 pub(super) struct Bounded {
     body: StoredBody,
     key: Key,
     limit: Limit,
-    /// Of the half that is running.
+    /// The timer of the current half.
     sleep: Option<Pin<Box<Sleep>>>,
     is_second: bool,
 }
@@ -54,7 +55,7 @@ impl Stream for Bounded {
             let is_late = timer.deadline().elapsed() > half / 2;
             this.sleep = None;
             if std::mem::replace(&mut this.is_second, true) && !is_late {
-                // Nothing more is asked of it.
+                // The body is not read any more.
                 this.body = StoredBody::empty();
                 return Poll::Ready(Some(Err(this.limit.passed("reading", Some(&this.key)))));
             }

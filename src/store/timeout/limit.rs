@@ -1,4 +1,4 @@
-//! The limit itself, and the time for which a store that went beyond it is spared.
+//! The time limit, and the time for which a store that exceeded it is spared.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,19 +21,20 @@ use crate::{
 
 const NAME: &str = "timeout";
 
-/// How long one step may take. Its clones share for how long the store is spared.
+/// The limit for one step. Clones share the time until which the store is spared.
 #[derive(Clone, Debug)]
 pub(super) struct Limit {
     time: Duration,
     spared: Arc<Spared>,
 }
 
-/// Until when the store is not asked.
+/// Until when the store is not used.
 #[derive(Debug)]
 struct Spared {
-    /// What the other is counted from.
+    /// The time that `until` is counted from.
     origin: Instant,
-    /// In milliseconds; zero, where nobody needs to read the clock, as long as it has always been in time.
+    /// In milliseconds. Zero while the store has always been in time, so that nobody needs to read
+    /// the clock.
     until: AtomicU64,
 }
 
@@ -53,13 +54,13 @@ impl Limit {
             return Ok(());
         }
         let message = format!(
-            "the store took longer than {:?} a moment ago, and is not asked again yet",
+            "the store took longer than {:?} a moment ago, and is not used again yet",
             self.time
         );
         Err(Error::new(ErrorKind::Unavailable, NAME, message))
     }
 
-    /// What `step` comes to, unless it takes too long. `doing` and `key` are for the message.
+    /// Waits for `step` up to the limit. `doing` and `key` are for the message.
     pub(super) async fn bound<T>(
         &self,
         doing: &'static str,
@@ -67,7 +68,7 @@ impl Limit {
         step: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let mut step = pin!(step);
-        // What is there at once needs no timer.
+        // A step that is ready at once needs no timer.
         let first = poll_fn(|cx| Poll::Ready(step.as_mut().poll(cx))).await;
         if let Poll::Ready(answer) = first {
             return answer;
@@ -81,7 +82,7 @@ impl Limit {
         }
     }
 
-    /// The store has taken too long.
+    /// The error for a step that took too long. The store is spared from now on.
     pub(super) fn passed(&self, doing: &'static str, key: Option<&Key>) -> Error {
         let spare = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX).max(1);
         self.spared.until.fetch_max(self.spared.now().saturating_add(spare), Ordering::Relaxed);

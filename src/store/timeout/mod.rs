@@ -1,25 +1,26 @@
-//! [`Timeout`]: a store around a store, that waits for it so long and no longer.
+//! [`Timeout`]: a store around a store, which waits for it only for a limited time.
 //!
-//! Servers are bounded by the stores that speak to them. This is for the rest: a disk that hangs, a file that another
-//! process holds locked, a store of one's own.
+//! The stores on servers bound their waits themselves. `Timeout` is for the others: a disk that
+//! hangs, a file that another process keeps locked, a store of your own.
 //!
-//! What is bounded is what a request waits for. Maintenance (`remove_expired`, `clear`, `scan`, and counting) takes as long as it
-//! takes: it does work in proportion to what is stored, and nobody's response waits for it.
+//! It bounds what a request waits for. Maintenance (`remove_expired`, `clear`, `scan`, and
+//! counting) is not bounded: it does work in proportion to what is stored, and no response waits
+//! for it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_core::Stream;
 use http::HeaderMap;
 
 use self::limit::Limit;
-use super::{Hit, Result, Scanned, Store, StoredBody, Version, Writer};
-use crate::{entry::Head, error::ConfigError, key::Key, time::Timestamp};
+use super::{Hit, Result, Store, StoredBody, Version, Writer, forward::forward};
+use crate::{entry::Head, error::ConfigError, key::Key};
 
 mod body;
 mod limit;
 
-/// A store that is waited for so long and no longer; beyond, it has failed, and the cache does without it.
+/// A slow or hanging store: after the limit, an operation fails, and the cache goes on without the
+/// store.
 ///
 /// ```
 /// # #[cfg(feature = "redb")]
@@ -36,24 +37,26 @@ mod limit;
 ///
 /// # What is bounded
 ///
-/// Each single step that a request waits for: finding an entry, each chunk of a body that is read or written, the
-/// publishing of an entry, a new head, a removal by key or by tag. One that takes longer is an error of kind
-/// [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable); a body that was being read ends in it. The rest
-/// ([`remove_expired`](Store::remove_expired), [`clear`](Store::clear), [`scan`](Store::scan), [`len`](Store::len),
-/// [`size_bytes`](Store::size_bytes)) is not.
+/// Each single step that a request waits for: finding an entry, reading or writing one chunk of a
+/// body, publishing an entry, replacing a head, removing by key or by tag. A step that takes longer
+/// is an error of kind [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable). A body that is
+/// being read ends in that error. The other operations ([`remove_expired`](Store::remove_expired),
+/// [`clear`](Store::clear), [`scan`](Store::scan), [`len`](Store::len),
+/// [`size_bytes`](Store::size_bytes)) are not bounded.
 ///
-/// After such an error, the store is spared for as long again: until then, reads and writes that would begin fail at
-/// once, so that not every request waits. Removals are tried nevertheless.
+/// After such an error, the store is spared for as long as the limit: new reads and writes fail at
+/// once, so that not every request waits. Removals are still attempted.
 ///
-/// A step that was given up may be done later. What was to be published may so become visible after all, and what was to
-/// be removed may go; that is why a removal that fails is to be tried again. One that succeeds has the last word: the store
-/// inside [promises](super) that what was given up before it does not come behind it.
+/// An abandoned step may still be done later. An entry may become visible after its write has
+/// failed, and an entry may disappear after its removal has failed: repeat a removal that fails. A
+/// removal that succeeds has the last word, since the wrapped store [promises](super) that nothing
+/// abandoned before it is done after it.
 ///
-/// # Where it does nothing
+/// # When it does nothing
 ///
-/// Outside of a tokio runtime, and in one without timers. What is there at the first look, as in `store::Memory`, needs no
-/// timer. `store::Redis` and `store::MongoDb` have limits of their own, which know more: they tell a server that is down
-/// from one that is slow.
+/// Outside of a tokio runtime, and in a runtime without timers. An operation that is ready at the
+/// first poll, as in `store::Memory`, needs no timer. `store::Redis` and `store::MongoDb` have
+/// limits of their own, which are more precise: they tell a server that is down from a slow one.
 ///
 /// # Clone
 ///
@@ -65,20 +68,20 @@ pub struct Timeout<S> {
 }
 
 impl<S> Timeout<S> {
-    /// `store`, each step of which may take `limit`.
+    /// Wraps `store`. Each step may take up to `limit`.
     ///
     /// # Errors
     ///
-    /// For zero, in which nothing can be done.
+    /// If `limit` is zero.
     pub fn new(store: S, limit: Duration) -> Result<Self, ConfigError> {
         if limit.is_zero() {
-            let message = "no store answers in no time; write a longer one, such as 2 s";
+            let message = "the limit must not be zero; write a longer one, such as 2 s";
             return Err(ConfigError::new("limit", message));
         }
         Ok(Self { inner: store, limit: Limit::new(limit) })
     }
 
-    /// The store that is wrapped.
+    /// The wrapped store.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
@@ -86,6 +89,9 @@ impl<S> Timeout<S> {
 
 impl<S: Store> Store for Timeout<S> {
     type Writer = TimeoutWriter<S::Writer>;
+
+    // No request waits for these.
+    forward!(get_ref: remove_expired, clear, scan<S>, len, size_bytes);
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         self.limit.check()?;
@@ -112,33 +118,13 @@ impl<S: Store> Store for Timeout<S> {
         self.limit.bound("removing", Some(key), self.inner.remove_if(key, seen)).await
     }
 
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.inner.remove_expired(now).await
-    }
-
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
         self.limit.bound("removing", None, self.inner.remove_tagged(tag)).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        self.inner.clear().await
-    }
-
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
-        self.inner.scan()
-    }
-
-    async fn len(&self) -> Result<u64> {
-        self.inner.len().await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        self.inner.size_bytes().await
     }
 }
 
 impl<S> Timeout<S> {
-    /// The body, each chunk of which may take as long. What is in memory has come already.
+    /// Returns the body with a limit for each chunk. A body in memory needs none.
     fn bounded(&self, key: &Key, body: StoredBody) -> StoredBody {
         if body.is_streamed() {
             StoredBody::from_stream(body.len(), body::Bounded::new(body, *key, self.limit.clone()))
@@ -148,7 +134,7 @@ impl<S> Timeout<S> {
     }
 }
 
-/// Takes the body of one entry of a [`Timeout`] store.
+/// Writes the body of one entry of a [`Timeout`] store.
 #[derive(Debug)]
 pub struct TimeoutWriter<W> {
     inner: W,
@@ -163,5 +149,14 @@ impl<W: Writer> Writer for TimeoutWriter<W> {
 
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         self.limit.bound("writing", Some(&self.key), self.inner.finish(trailers)).await
+    }
+
+    async fn abort(self) {
+        let step = async {
+            self.inner.abort().await;
+            Ok(())
+        };
+        // If it takes too long, the writer is dropped, which gives the entry up as well.
+        let _late = self.limit.bound("removing", Some(&self.key), step).await;
     }
 }

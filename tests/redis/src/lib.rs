@@ -388,10 +388,10 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     // When the server removes it: told to stay, it stays for as long as from the beginning, counted anew.
     let end = || server.ask::<i64>(&["PEXPIRETIME", &name]);
     let first = end();
-    let mut bytes = old.next().await.unwrap().unwrap().to_vec();
+    let mut bytes = old.chunk().await.unwrap().unwrap().to_vec();
     let pause = Duration::from_millis(5_200);
     tokio::time::sleep(pause).await;
-    while let Some(chunk) = old.next().await {
+    while let Some(chunk) = old.chunk().await {
         bytes.extend_from_slice(&chunk.unwrap());
     }
     assert_eq!(bytes, body(1, 8 * MIB));
@@ -610,7 +610,7 @@ async fn a_connection_that_is_cut_is_made_again() {
     let mut reading = store.get(&key(1)).await.unwrap().unwrap().body;
     let mut bytes = Vec::new();
     let mut chunks = 0;
-    while let Some(chunk) = reading.next().await {
+    while let Some(chunk) = reading.chunk().await {
         bytes.extend_from_slice(&chunk.unwrap());
         chunks += 1;
         if chunks % 8 == 0 {
@@ -743,7 +743,7 @@ async fn a_login_is_needed_where_the_server_says_so() {
     let server = Server::start();
     server.ask::<String>(&["CONFIG", "SET", "requirepass", "sesame"]);
     let error = builder(&server).connect().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     let address = format!("127.0.0.1:{}", server.port);
     let connect = |url: String| patient(Redis::builder(url)).connect();
     let error = connect(format!("redis://:wrong@{address}")).await.unwrap_err();
@@ -942,7 +942,7 @@ async fn a_large_body_passes_through_little_memory() {
         writer.finish(None).await.unwrap();
         let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
         let mut len = 0;
-        while let Some(chunk) = body.next().await {
+        while let Some(chunk) = body.chunk().await {
             len += chunk.unwrap().len();
         }
         assert_eq!(len, 100 * MIB);

@@ -137,7 +137,7 @@ async fn a_hook_that_panics_changes_nothing() {
     assert_eq!(outcomes(&day), outcomes(&quiet));
     let told = take(&told).len();
     assert!(told > outcomes(&day).len(), "the hook behind it is told all the same");
-    let warned = captured.lines("a hook of on_event panicked");
+    let warned = captured.lines("on_event hook panicked");
     assert_eq!(warned.len(), told, "each panic once");
     assert!(warned.iter().all(|line| line.level == tracing::Level::WARN));
 }

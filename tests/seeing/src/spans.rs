@@ -58,8 +58,8 @@ async fn each_call_has_a_span_that_says_what_was_done_and_why() {
     let ages: Vec<_> = spans.iter().filter_map(|span| span.fields.get("cache.age_ms")).collect();
     assert!(ages.iter().any(|age| *age == "15000"), "{ages:?}");
     // For those who see no spans.
-    let answered = captured.lines("answered");
-    let failed = captured.lines("the inner service failed, and nothing stands in");
+    let answered = captured.lines("request answered");
+    let failed = captured.lines("inner service failed; no stale response to serve");
     assert_eq!(answered.len(), OUTCOMES.len() - FAILED.len());
     assert_eq!(failed.len(), FAILED.len());
     let (mut answered, mut failed) = (answered.iter(), failed.iter());
@@ -119,7 +119,7 @@ async fn what_the_inner_service_does_lies_within_the_call_and_a_refresh_beside_i
     assert_eq!(parents("larder.refresh"), [None]);
     let (call, refresh) = (captured.spans("larder.call"), captured.spans("larder.refresh"));
     assert_eq!(call[1].fields["cache.key"], refresh[0].fields["cache.key"]);
-    let called = captured.lines("the inner service is asked");
+    let called = captured.lines("inner service called");
     let spans: Vec<_> = called.iter().map(|line| line.span).collect();
     assert_eq!(spans, [Some("larder.call"), Some("larder.call")]);
 }
@@ -204,12 +204,13 @@ async fn faults_are_warnings_and_decisions_are_not() {
     store.fail(Op::Get, ErrorKind::Corrupt);
     stand.get("/").await;
     let level = |message| captured.lines(message)[0].level;
-    assert_eq!(level("the store failed; the request goes on without it"), Level::WARN);
-    assert_eq!(level("a stored response is damaged"), Level::WARN);
+    assert_eq!(level("store operation failed; the request goes on without the store"), Level::WARN);
+    assert_eq!(level("stored response is damaged"), Level::WARN);
     assert_eq!(level("response not stored"), Level::DEBUG);
-    assert_eq!(level("answered"), Level::DEBUG);
-    assert_eq!(level("the store has answered"), Level::TRACE);
-    let failed = &captured.lines("the store failed; the request goes on without it")[0].fields;
+    assert_eq!(level("request answered"), Level::DEBUG);
+    assert_eq!(level("store operation finished"), Level::TRACE);
+    let failed =
+        &captured.lines("store operation failed; the request goes on without the store")[0].fields;
     let key = stand.get("/").await.cache.key().unwrap().to_string();
     assert_eq!((&*failed["operation"], &*failed["cache.key"]), ("finish", &key[..8]));
     assert_eq!(captured.lines("response not stored")[0].fields["cache.reason"], "store-failed");

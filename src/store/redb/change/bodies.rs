@@ -1,4 +1,4 @@
-//! Bodies that are being written, before there is an entry for them.
+//! Bodies that are being written, before they have an entry.
 
 use std::time::Duration;
 
@@ -10,34 +10,35 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long the writer of a body may be silent before another process takes it for dead. Live ones renew their row
-/// long before.
+/// How long the writer of a body may be silent before another process considers it dead. A live
+/// writer renews its row long before.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 impl Change<'_> {
-    /// Gives out the id of a new body. `touched` is now.
+    /// Creates the id of a new body. `touched` is now.
     pub(in crate::store::redb) fn begin_body(
         &mut self,
-        owner: u64,
+        writer_id: u64,
         touched: Timestamp,
     ) -> Raw<u64> {
         let id = self.state.number();
-        self.pending.edit()?.insert(id, (owner, touched.as_millis()))?;
+        self.pending.edit()?.insert(id, (writer_id, touched.as_millis()))?;
         Ok(id)
     }
 
-    /// Says that the writer of body `id` lives; `false` where the body has been given up meanwhile.
+    /// Reports that the writer of body `id` is alive. Returns `false` if the body was abandoned
+    /// meanwhile.
     pub(in crate::store::redb) fn touch_body(
         &mut self,
         id: u64,
-        owner: u64,
+        writer_id: u64,
         touched: Option<Timestamp>,
     ) -> Raw<bool> {
         if self.pending.open()?.get(id)?.is_none() {
             return Ok(false);
         }
         if let Some(touched) = touched {
-            self.pending.edit()?.insert(id, (owner, touched.as_millis()))?;
+            self.pending.edit()?.insert(id, (writer_id, touched.as_millis()))?;
         }
         Ok(true)
     }
@@ -50,7 +51,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Gives body `id` up.
+    /// Abandons body `id`.
     pub(in crate::store::redb) fn abandon(&mut self, id: u64) -> Raw<()> {
         if self.pending.edit()?.remove(id)?.is_some() {
             self.garbage.edit()?.insert(id, ())?;
@@ -58,13 +59,15 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Gives every body up whose writer is gone, before this opening of the file has begun one of its own.
+    /// Abandons every body whose writer is gone, before this opening of the file has begun one of
+    /// its own.
     ///
-    /// Alone with the file, nobody else can be writing. With others, a body is given up when its row is an hour old, or
-    /// this very process's own from before it had to open the file again.
+    /// A process that is alone with the file abandons all bodies, since nobody else can be writing.
+    /// If the file is shared, it abandons bodies whose row is an hour old, and its own bodies from
+    /// before it had to reopen the file.
     pub(in crate::store::redb) fn abandon_dead(
         &mut self,
-        owner: u64,
+        writer_id: u64,
         alone: bool,
         now: Timestamp,
     ) -> Raw<()> {
@@ -73,7 +76,7 @@ impl Change<'_> {
             let (body, row) = row?;
             let (writer, touched) = row.value();
             let age = now.saturating_since(Timestamp::from_millis(touched));
-            if alone || writer == owner || age >= ABANDONED {
+            if alone || writer == writer_id || age >= ABANDONED {
                 dead.push(body.value());
             }
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::{Body, Change, Entry, Found, Outcome, Raw, given_up, too_large};
+use super::{Body, Change, Entry, Found, Outcome, Raw, abandoned, too_large};
 use crate::{
     entry::Head,
     store::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl Change<'_> {
-    /// Publishes an entry. `body` is the id under which all chunks but the last were written, where there were some.
+    /// Publishes an entry. `body` is the id of all chunks but the last, if there are any.
     pub(in crate::store::redb) fn put(
         &mut self,
         key: &KeyBytes,
@@ -51,7 +51,7 @@ impl Change<'_> {
         if let Some(id) = body
             && self.pending.edit()?.remove(id)?.is_none()
         {
-            return Ok(Err(given_up()));
+            return Ok(Err(abandoned()));
         }
         if let (Location::Chunks { id, .. }, Body::Chunks { last, tail, .. }) =
             (location, &entry.body)
@@ -69,10 +69,10 @@ impl Change<'_> {
         Ok(Ok(0))
     }
 
-    /// Writes a record in place of `old`, giving it a version, and sets the indexes right.
+    /// Writes a record in place of `old`, gives it a version, and updates the indexes.
     ///
-    /// An entry that is replaced keeps its place in the eviction queue: it saves two rows, and what is fetched again
-    /// is in use, which the mark that the look-up before it has left says as well.
+    /// An entry that is replaced keeps its position in the eviction queue. That saves two rows, and
+    /// an entry that is fetched again is in use, which its `visited` bit says as well.
     fn write(
         &mut self,
         key: &KeyBytes,
@@ -125,7 +125,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Replaces the head of the entry that was `seen`.
+    /// Replaces the head of the entry if it has the version `seen`.
     pub(in crate::store::redb) fn update(
         &mut self,
         key: &KeyBytes,
@@ -207,14 +207,15 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Of a damaged entry only the record's own length is known; chunks it had are lost until the store is cleared.
+    /// Of a damaged entry, only the record's length is known. Its chunks are lost until the store
+    /// is cleared.
     fn forget_damaged(&mut self, len: usize) {
         let body = Location::Inline { len: 0, checksum: 0 };
         self.state.size = self.state.size.saturating_sub(cost(len, body));
     }
 
-    /// Removes every entry. Bodies that are being written stay; all others become garbage, found by hopping from one
-    /// to the next.
+    /// Removes every entry. Bodies that are being written stay. All others become garbage; they are
+    /// found by hopping from one to the next.
     pub(in crate::store::redb) fn clear(&mut self) -> Raw<Outcome> {
         self.entries.reset()?;
         self.expiry.reset()?;

@@ -1,17 +1,18 @@
-//! Removing many entries, a bounded number in each transaction: what has expired, what carries a tag, what no longer
-//! fits, and the chunks of bodies that nobody needs.
+//! Removes many entries, a bounded number in each transaction: expired ones, tagged ones, those
+//! that do not fit any more, and the chunks of bodies that nobody needs.
 //!
-//! Eviction is SIEVE (Zhang et al., NSDI 2024): entries stand in the order in which they came, and a hand moves from
-//! the oldest to the newest and round again. An entry that was read since the hand last passed loses its mark and
-//! stays where it is; any other goes. Against moving survivors to the end (second chance), nothing is written for
-//! them, and what came once and was never asked for again goes before what has proved itself.
+//! Eviction is SIEVE (Zhang et al., NSDI 2024). Entries stand in the order in which they were
+//! added, and a hand moves from the oldest to the newest and round again. An entry that was read
+//! since the hand last passed loses its `visited` bit and stays where it is; any other entry is
+//! evicted. Unlike second chance, which moves survivors to the end, SIEVE writes nothing for them,
+//! and evicts an entry that was never requested again before one that has proved useful.
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::{Change, Found, Raw};
 use crate::{
     store::{
-        embedded::{Leases, Marks},
+        embedded::{Leases, Visited},
         redb::schema::{
             ChunkKey, ExpiryKey, KeyBytes, TagDigest, TagKey, chunk_key, expiry_key,
             split_chunk_key, split_expiry_key, tag_key, tag_key_key,
@@ -22,12 +23,12 @@ use crate::{
 
 /// How many entries are removed in one transaction.
 pub(in crate::store::redb) const ENTRIES: usize = 1_000;
-/// How many places the hand visits in one transaction.
+/// How many positions the hand visits in one transaction.
 const VISITS: usize = 4_096;
-/// How many chunks are removed in one transaction beside those that it writes.
+/// How many chunks are removed in one transaction, in addition to those that it writes.
 pub(in crate::store::redb) const GARBAGE_CHUNKS: u32 = 16;
 
-/// What is to be removed.
+/// What to remove.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store::redb) enum Purge {
     Expired(Timestamp),
@@ -38,7 +39,7 @@ pub(in crate::store::redb) enum Purge {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::store::redb) struct Step {
     pub(in crate::store::redb) removed: u64,
-    /// How many index rows were looked at.
+    /// How many index rows were read.
     pub(in crate::store::redb) visited: u64,
     pub(in crate::store::redb) done: bool,
 }
@@ -61,7 +62,7 @@ impl Change<'_> {
         for row in rows {
             step.visited += 1;
             let (expires_at, key) = split_expiry_key(&row);
-            // Before the entry, which may not know the row any more: damage can leave one behind.
+            // Before the entry, which may not know this row: damage can leave one.
             self.expiry.edit()?.remove(&row)?;
             match self.look(&key)? {
                 Some(found) if found.expires_at().is_none_or(|at| at == Some(expires_at)) => {
@@ -96,9 +97,9 @@ impl Change<'_> {
         Ok(step)
     }
 
-    /// Evicts until the entries fit; `false` where more transactions are needed for it. Entries from `fresh` on were
-    /// written by this very transaction and go last.
-    pub(in crate::store::redb) fn evict(&mut self, marks: &Marks, fresh: u64) -> Raw<bool> {
+    /// Evicts until the entries fit. Returns `false` if that takes more transactions. Entries from
+    /// `fresh` on were written by this transaction and are evicted last.
+    pub(in crate::store::redb) fn evict(&mut self, visited: &Visited, fresh: u64) -> Raw<bool> {
         let (mut visits, mut end) = (0, fresh);
         while self.state.size > self.max_bytes {
             let mut rows: Vec<(u64, KeyBytes)> = Vec::new();
@@ -114,7 +115,7 @@ impl Change<'_> {
                 } else if end < u64::MAX {
                     end = u64::MAX;
                 } else {
-                    // Nothing is left that could go: the sum was wrong, which takes damage.
+                    // Nothing is left to evict: damage has made the sum wrong.
                     self.recount()?;
                     return Ok(true);
                 }
@@ -129,7 +130,7 @@ impl Change<'_> {
                 }
                 visits += 1;
                 self.state.hand = seq + 1;
-                if marks.take(&key) {
+                if visited.take(&key) {
                     continue;
                 }
                 self.order.edit()?.remove(seq)?;
@@ -146,7 +147,7 @@ impl Change<'_> {
         Ok(true)
     }
 
-    /// The sum of what there is, by reading it: only where nothing is left to evict, so there is little.
+    /// Recomputes the sum, only if nothing is left to evict, so that there is little to read.
     fn recount(&mut self) -> Raw<()> {
         if self.entries.open()?.is_empty()? {
             self.state.size = 0;
@@ -154,8 +155,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Removes up to `limit` chunks of bodies that nobody needs; whether more are left that can go. Bodies that are being
-    /// read stay until their readers have gone.
+    /// Removes up to `limit` chunks of bodies that nobody needs. Returns whether more can be
+    /// removed. Bodies that are being read stay until their readers are gone.
     pub(in crate::store::redb) fn collect(&mut self, limit: u32, leases: &Leases) -> Raw<bool> {
         leases.begin_collecting();
         let (mut left, mut from) = (limit, 0);
@@ -182,7 +183,7 @@ impl Change<'_> {
                 continue;
             };
             let (_, index) = split_chunk_key(&first);
-            // No further than what may go: passing a chunk over means reading it.
+            // No further than the limit: skipping a chunk would mean reading it.
             let last = chunk_key(id, index.saturating_add(left - 1));
             let mut removed = 0;
             chunks.retain_in::<&ChunkKey, _>(&first..=&last, |_, _| {
@@ -194,7 +195,8 @@ impl Change<'_> {
     }
 }
 
-/// What is known of an entry; of a damaged one nothing is, and an index row that leads to it speaks for its removal.
+/// What is known of an entry. Of a damaged entry nothing is known, and an index row that leads to
+/// it justifies its removal.
 impl Found {
     fn expires_at(&self) -> Option<Option<Timestamp>> {
         match self {
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn purging_looks_at_what_it_removes_and_at_nothing_else() {
+    fn purges_read_only_the_rows_that_they_remove() {
         let (_directory, db) = database();
         fill(&db, 20_000, |number| {
             entry(if number < 1_500 { 10 } else { 1_000 }, if number < 7 { "few" } else { "many" })
@@ -303,9 +305,9 @@ mod tests {
         let (_directory, db) = database();
         fill(&db, 5_000, |_| entry(1, "tag"));
         let size = change(&db, u64::MAX, |change| change.state.size);
-        let marks = Marks::new();
+        let visited = Visited::new();
         let mut steps = 0;
-        while !change(&db, size / 2, |change| change.evict(&marks, u64::MAX).unwrap()) {
+        while !change(&db, size / 2, |change| change.evict(&visited, u64::MAX).unwrap()) {
             steps += 1;
         }
         assert_eq!(steps, 2);
@@ -316,12 +318,12 @@ mod tests {
     }
 
     #[test]
-    fn eviction_ends_where_the_sum_is_wrong() {
+    fn eviction_ends_if_the_sum_is_wrong() {
         let (_directory, db) = database();
         fill(&db, 10, |_| entry(1, "tag"));
         change(&db, u64::MAX, |change| change.state.size = 1 << 40);
-        let marks = Marks::new();
-        assert!(change(&db, 1_000, |change| change.evict(&marks, 0).unwrap()));
+        let visited = Visited::new();
+        assert!(change(&db, 1_000, |change| change.evict(&visited, 0).unwrap()));
         assert_eq!(change(&db, u64::MAX, |change| change.state.size), 0);
     }
 
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_being_read_is_not_collected_before_its_readers_have_gone() {
+    fn bodies_are_not_collected_while_they_are_read() {
         let (_directory, db) = database();
         let id = change(&db, u64::MAX, |change| {
             let id = change.begin_body(1, Timestamp::MIN).unwrap();
@@ -374,7 +376,7 @@ mod tests {
         let readers = [leases.take(id).unwrap(), leases.take(id).unwrap()];
         assert_eq!(collect(), (1, false));
         drop(readers);
-        // The last one says so, once.
+        // The last reader reports it once.
         assert!(commands.try_recv().is_ok() && commands.try_recv().is_err());
         assert_eq!(collect(), (0, false));
         assert!(leases.take(id).is_none(), "its chunks may be gone");

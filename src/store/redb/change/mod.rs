@@ -1,7 +1,7 @@
 //! What a write transaction does to the tables.
 //!
-//! An `Err` here is redb's and ends the whole transaction; what concerns one operation alone is an [`Outcome`] inside
-//! the `Ok`.
+//! An `Err` here is redb's and ends the whole transaction. The failure of one operation alone is an
+//! [`Outcome`] inside the `Ok`.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -10,7 +10,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use self::table::Lazy;
 use super::{
-    fault::STORE,
+    fault::{Raw, STORE},
     record::{Header, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, EXPIRY, ExpiryKey, GARBAGE, KeyBytes, META, META_STATE, ORDER,
@@ -29,12 +29,11 @@ mod table;
 
 pub(super) use self::evict::{GARBAGE_CHUNKS, Purge, Step};
 
-type Raw<T> = Result<T, redb::Error>;
-
-/// What an operation on its own came to: a number (a count, or 0 and 1 for no and yes), or why it was refused.
+/// The outcome of one operation: a number (a count, or 0 and 1 for no and yes), or why it was
+/// refused.
 pub(super) type Outcome = Result<u64, Error>;
 
-/// An entry, ready to be written.
+/// An entry that is ready to be written.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) head: Vec<u8>,
@@ -49,7 +48,7 @@ pub(super) enum Body {
         bytes: Bytes,
         checksum: u32,
     },
-    /// `len` bytes in all, the last of which come with the entry.
+    /// `len` bytes in all. The last of them come with the entry.
     Chunks {
         len: u64,
         last: u32,
@@ -57,14 +56,14 @@ pub(super) enum Body {
     },
 }
 
-/// What the tables say about an entry that is there.
+/// What the tables say about an existing entry.
 enum Found {
     Whole {
         header: Header,
         tags: Vec<TagDigest>,
         len: usize,
     },
-    /// Its index rows cannot be known; they are removed when they are met.
+    /// Its index rows are unknown; they are removed when they are met.
     Damaged {
         len: usize,
     },
@@ -83,13 +82,14 @@ pub(super) struct Change<'t> {
     before: State,
     max_bytes: u64,
     versions: &'t RandomState,
-    /// What had to go to make room.
+    /// What was evicted to make room.
     pub(super) evicted: Evicted,
 }
 
 impl<'t> Change<'t> {
-    /// `versions` is random for each opening of the file: a version is a number and what that makes of it, so that a
-    /// number given out again, after a crash has undone the first use of it or by another process, is another version.
+    /// `versions` is random for each opening of the file. A version is a hash of a number: a number
+    /// that is given out again, after a crash has undone its first use or by another process, is
+    /// another version.
     pub(super) fn begin(
         txn: &'t WriteTransaction,
         versions: &'t RandomState,
@@ -116,7 +116,7 @@ impl<'t> Change<'t> {
         })
     }
 
-    /// Writes the counters; the transaction can be committed then, where it has anything to commit.
+    /// Writes the counters. Returns whether there is anything to commit.
     pub(super) fn finish(mut self) -> Raw<bool> {
         if self.state != self.before {
             self.meta.edit()?.insert(META_STATE, self.state.encode().as_slice())?;
@@ -131,7 +131,7 @@ impl<'t> Change<'t> {
             || self.garbage.is_edited())
     }
 
-    /// Whether this transaction has given a body up, or has been removing some.
+    /// Whether this transaction has abandoned a body, or has removed some.
     pub(super) fn makes_garbage(&self) -> bool {
         self.garbage.is_edited()
     }
@@ -161,10 +161,10 @@ pub(super) fn too_large(bytes: u64, max_bytes: u64) -> Error {
     )
 }
 
-pub(super) fn given_up() -> Error {
+pub(super) fn abandoned() -> Error {
     Error::new(
         ErrorKind::Unavailable,
         STORE,
-        "the body took so long that another process gave it up",
+        "another process removed the unfinished body, because its writer was silent for an hour",
     )
 }

@@ -2,9 +2,10 @@
 
 use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
-use super::Raw;
+use crate::store::redb::fault::Raw;
 
-/// A table that is opened when it is first needed: each opening is a look-up, and few transactions need all of them.
+/// A table that is opened when it is first needed: each opening is a lookup, and few transactions
+/// need all tables.
 pub(super) struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
     txn: &'t WriteTransaction,
     definition: TableDefinition<'static, K, V>,
@@ -20,12 +21,12 @@ impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
         Self { txn, definition, table: None, edited: false }
     }
 
-    /// The table, to be read.
+    /// The table, for reading.
     pub(super) fn open(&mut self) -> Raw<&Table<'t, K, V>> {
         self.table().map(|table| &*table)
     }
 
-    /// The table, to be changed.
+    /// The table, for changes.
     pub(super) fn edit(&mut self) -> Raw<&mut Table<'t, K, V>> {
         self.edited = true;
         self.table()

@@ -1,4 +1,5 @@
-//! The writer thread: whatever has been asked for goes into one transaction, and is answered when that is committed.
+//! The writer thread: all commands that wait go into one transaction, and are answered when it is
+//! committed.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,9 +14,9 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use self::{recover::Unsynced, touched::Touched};
+use self::{touched::Touched, unsynced::Unsynced};
 use super::{
-    change::{Change, GARBAGE_CHUNKS, Outcome, Purge, given_up},
+    change::{Change, GARBAGE_CHUNKS, Outcome, Purge, abandoned},
     fault::{self, STORE},
     open::Leftovers,
     shared::{Command, Envelope, Incoming, Open, Shared},
@@ -31,32 +32,34 @@ use crate::{
 /// How many commands go into one transaction.
 const GROUP: usize = 1_024;
 
-/// How often the writer of a body says that it is alive. The row is too old after an hour.
+/// How often the writer of a body reports that it is alive. Its row is too old after an hour.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 mod recover;
 mod touched;
+mod unsynced;
 
 pub(super) struct Thread {
     shared: Arc<Shared>,
     commands: Receiver<Envelope>,
     /// This process's name for itself in the table of unfinished bodies.
-    owner: u64,
+    writer_id: u64,
     versions: RandomState,
     bodies: HashMap<u64, OpenBody>,
     purges: VecDeque<Ongoing>,
-    /// Unfinished bodies were there when the file was opened; those whose writers are gone are to be given up.
+    /// There were unfinished bodies when the file was opened. Those whose writers are gone are to
+    /// be abandoned.
     unfinished: bool,
-    /// Bodies are left to remove.
+    /// There are bodies to remove.
     garbage: bool,
     /// The entries take more than they may.
     over: bool,
-    /// The last transaction failed: nothing is done in the background until somebody asks for something.
+    /// The last transaction failed: nothing is done in the background until the next command.
     resting: bool,
     unsynced: Option<Unsynced>,
-    /// What opening the file again is about to bring back, and must not.
+    /// Changes that reopening the file would undo, and that must be redone.
     undone: Touched,
-    /// When the file could not be opened again.
+    /// When the file could not be reopened.
     failed_at: Option<Instant>,
 }
 
@@ -72,7 +75,7 @@ struct Ongoing {
     reply: Option<oneshot::Sender<Result<u64>>>,
 }
 
-/// What a transaction came to, to be made known when it is committed.
+/// The results of a transaction, to be reported when it is committed.
 #[derive(Default)]
 struct Done {
     outcomes: Vec<Option<Outcome>>,
@@ -85,7 +88,7 @@ struct Done {
     edited: bool,
 }
 
-pub(super) fn owner() -> u64 {
+pub(super) fn writer_id() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
@@ -93,13 +96,13 @@ impl Thread {
     pub(super) fn new(
         shared: Arc<Shared>,
         commands: Receiver<Envelope>,
-        owner: u64,
+        writer_id: u64,
         left: Leftovers,
     ) -> Self {
         Self {
             shared,
             commands,
-            owner,
+            writer_id,
             versions: RandomState::new(),
             bodies: HashMap::new(),
             purges: VecDeque::new(),
@@ -137,7 +140,8 @@ impl Thread {
         !self.resting && (self.unfinished || self.garbage || self.over || !self.purges.is_empty())
     }
 
-    /// Waits for a command, unless there is something else to do, and takes whatever else is there.
+    /// Waits for a command, unless there is something else to do, and takes all others that are
+    /// waiting.
     fn group(&mut self) -> Vec<Envelope> {
         let mut group = Vec::new();
         let first = if self.has_background() {
@@ -149,14 +153,15 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => Some(close()),
             }
         } else {
-            // The thread holds a sender itself, so this waits until there is something; a `Close` ends the thread.
+            // The thread holds a sender itself, so this waits for a command; `Close` ends the
+            // thread.
             Some(self.commands.recv().unwrap_or_else(|_| close()))
         };
         let Some(first) = first else { return group };
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(envelope) = next {
-            bytes += envelope.room.as_ref().map_or(0, |room| room.bytes());
+            bytes += envelope.permit.as_ref().map_or(0, |permit| permit.bytes());
             let closing = matches!(envelope.command, Command::Close);
             group.push(envelope);
             if closing || group.len() == GROUP || bytes >= QUEUE / 2 {
@@ -167,13 +172,13 @@ impl Thread {
         group
     }
 
-    /// Carries a group out in one transaction, together with a step of what goes on in the background.
+    /// Runs a group of commands in one transaction, together with a step of background work.
     fn commit(&mut self, mut group: Vec<Envelope>) {
         self.resting = false;
         let mut replies: Vec<_> = group.iter_mut().map(|envelope| envelope.reply.take()).collect();
         let bytes: usize =
-            group.iter().filter_map(|e| e.room.as_ref()).map(|room| room.bytes()).sum();
-        let mut room: Vec<_> = group.iter_mut().map(|envelope| envelope.room.take()).collect();
+            group.iter().filter_map(|e| e.permit.as_ref()).map(|permit| permit.bytes()).sum();
+        let mut permits: Vec<_> = group.iter_mut().map(|envelope| envelope.permit.take()).collect();
         let mut purges = Vec::new();
         for (envelope, reply) in group.iter().zip(&mut replies) {
             if let Command::Purge(purge) = envelope.command {
@@ -185,8 +190,8 @@ impl Thread {
         let path = &shared.config.path;
         let result = catch_unwind(AssertUnwindSafe(|| self.transact(group)));
         let result = result.unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())));
-        // What waits for room may go on before the answers are out.
-        room.clear();
+        // Waiting commands may continue before the replies are sent.
+        permits.clear();
         match result {
             Ok(done) => {
                 if done.edited && !self.syncs_each_commit() {
@@ -217,7 +222,7 @@ impl Thread {
             Err(error) => {
                 let failure = Failure::of(&error);
                 self.resting = true;
-                // Before the answers: whoever gets one finds the store at work again.
+                // Before the replies: whoever gets one finds the store working again.
                 self.reopen(&failure);
                 let mut error = Some(error);
                 let ongoing = std::mem::take(&mut self.purges);
@@ -237,7 +242,7 @@ impl Thread {
         let asked =
             |envelope: &Envelope| matches!(envelope.command, Command::Reopen(o) if o == opening);
         if group.iter().any(asked) && shared.is_open() {
-            let message = format!("{} had to be opened again", config.path.display());
+            let message = format!("{} was reopened after an error", config.path.display());
             self.reopen(&Failure::new(ErrorKind::Unavailable, STORE, message));
         } else if !shared.is_open() {
             self.open_again();
@@ -250,7 +255,8 @@ impl Thread {
         };
         let sync = self.syncs_each_commit();
         if sync {
-            // With the allocator's state saved, the file needs no repair after a crash: that would read all of it.
+            // With the allocator's state saved, a crash needs no repair, which would read the whole
+            // file.
             txn.set_quick_repair(true);
         } else {
             txn.set_durability(redb::Durability::None).map_err(|error| wrong(error.into()))?;
@@ -278,13 +284,13 @@ impl Thread {
         let mut collect = GARBAGE_CHUNKS;
         if self.unfinished {
             let alone = !shared.config.multi_process;
-            change.abandon_dead(self.owner, alone, SystemClock.now())?;
+            change.abandon_dead(self.writer_id, alone, SystemClock.now())?;
         }
         for envelope in group {
-            done.touched.note(&envelope.command);
+            done.touched.add(&envelope.command);
             let outcome = match envelope.command {
                 Command::Chunk { body, index, payload } => {
-                    // What comes in must not outrun what goes out.
+                    // Removal must keep up with writing.
                     collect += 2;
                     self.chunk(&mut change, &body, index, &payload)?;
                     None
@@ -312,10 +318,10 @@ impl Thread {
             done.outcomes.push(outcome);
         }
         if let Some(ongoing) = self.purges.front() {
-            done.touched.note_purge(ongoing.purge);
+            done.touched.add_purge(ongoing.purge);
             done.step = Some(change.purge(ongoing.purge)?);
         }
-        done.over = !change.evict(&shared.marks, fresh)?;
+        done.over = !change.evict(&shared.visited, fresh)?;
         done.evicted = change.evicted;
         if self.garbage || change.makes_garbage() {
             done.garbage = change.collect(collect, &shared.leases)?;
@@ -341,15 +347,15 @@ impl Thread {
                 if silent {
                     body.touched = now;
                 }
-                if !change.touch_body(body.id, self.owner, silent.then_some(now))? {
+                if !change.touch_body(body.id, self.writer_id, silent.then_some(now))? {
                     self.bodies.remove(&incoming.token);
-                    fail(incoming, Failure::of(&given_up()));
+                    fail(incoming, Failure::of(&abandoned()));
                     return Ok(());
                 }
                 body.id
             }
             None => {
-                let id = change.begin_body(self.owner, now)?;
+                let id = change.begin_body(self.writer_id, now)?;
                 let body = OpenBody { incoming: incoming.clone(), id, touched: now };
                 self.bodies.insert(incoming.token, body);
                 id
@@ -371,7 +377,7 @@ impl Thread {
         }
         match self.bodies.remove(&incoming.token) {
             Some(body) => change.put(key, entry, Some(body.id)),
-            None => Ok(Err(given_up())),
+            None => Ok(Err(abandoned())),
         }
     }
 }
@@ -380,7 +386,7 @@ fn close() -> Envelope {
     Envelope::new(Command::Close)
 }
 
-/// Who asked may have gone away meanwhile; what was asked for is done all the same.
+/// The caller may be gone; its command is done nevertheless.
 fn answer(reply: Option<oneshot::Sender<Result<u64, Error>>>, outcome: Outcome) {
     if let Some(reply) = reply {
         drop(reply.send(outcome));

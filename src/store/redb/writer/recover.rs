@@ -1,4 +1,4 @@
-//! When the writer thread syncs, and what it does when redb will not go on.
+//! When the writer thread syncs, and how it recovers when redb refuses to continue.
 
 use std::{
     hash::RandomState,
@@ -23,24 +23,12 @@ use crate::{
     },
 };
 
-/// How many bytes may be written without a sync: pages that a synced state refers to are free for others only after
-/// the next sync, so a busy store without one would make its file grow.
+/// How many bytes may be written without a sync. Pages of a synced state are reusable only after
+/// the next sync, so a busy store that does not sync would make its file grow.
 const UNSYNCED: usize = 64 << 20;
 
-/// How long a file that could not be opened is left in peace.
+/// How long to wait before another attempt to open the file.
 const PEACE: Duration = Duration::from_millis(100);
-
-pub(super) struct Unsynced {
-    pub(super) since: Instant,
-    pub(super) bytes: usize,
-    pub(super) touched: Touched,
-}
-
-impl Unsynced {
-    pub(super) fn begin() -> Self {
-        Self { since: Instant::now(), bytes: 0, touched: Touched::default() }
-    }
-}
 
 impl Thread {
     pub(super) fn syncs_each_commit(&self) -> bool {
@@ -48,7 +36,7 @@ impl Thread {
         config.multi_process || config.durability == Durability::EachCommit
     }
 
-    /// How long there is until what is unsynced must be synced; `None` where nothing is.
+    /// How long until the next sync; `None` if nothing is unsynced.
     pub(super) fn until_sync(&self) -> Option<Duration> {
         let unsynced = self.unsynced.as_ref()?;
         match self.shared.config.durability {
@@ -76,8 +64,9 @@ impl Thread {
         }
     }
 
-    /// Closes the file and opens it again, which is what redb wants after an I/O error. What was not synced is undone
-    /// by that, save that what was removed or replaced stays so, and whoever was writing a body has to stop.
+    /// Closes the file and opens it again, which redb requires after an I/O error. That undoes
+    /// unsynced writes, except that removed and replaced entries stay away. Writers of bodies get
+    /// an error.
     pub(super) fn reopen(&mut self, why: &Failure) {
         if let Some(unsynced) = self.unsynced.take() {
             self.undone.extend(unsynced.touched);
@@ -87,23 +76,23 @@ impl Thread {
         self.shared.changed();
         if let Open::Yes(db) = open {
             event::restarted(STORE, why.message());
-            // Closing fails for the reason for which it is done; the locks are released all the same.
+            // Closing may fail for the same reason. The locks are released nevertheless.
             drop(catch_unwind(AssertUnwindSafe(|| db.close().ok())));
             self.open_again();
         }
-        // Last, so that who is told so finds the store at work again.
+        // Last, so that whoever gets the error finds the store working again.
         for (_, body) in self.bodies.drain() {
             fail(&body.incoming, why.clone());
         }
     }
 
-    /// Where the last time failed just now, it is not tried again.
+    /// Does nothing if the last attempt failed just now.
     pub(super) fn open_again(&mut self) {
         if self.failed_at.is_some_and(|at| at.elapsed() < PEACE) {
             return;
         }
         self.versions = RandomState::new();
-        // Before anybody can read it.
+        // Before anybody can read the file.
         let opened = open::open(&self.shared.config)
             .and_then(|(db, left)| self.remove_undone(&db).map(|()| (db, left)));
         let mut slot = self.shared.slot_mut();
@@ -111,7 +100,7 @@ impl Thread {
         slot.state = match opened {
             Ok((db, left)) => {
                 self.unfinished = left.unfinished;
-                // What was undone may have had bodies.
+                // The undone writes may have had bodies.
                 self.garbage = true;
                 self.failed_at = None;
                 Open::Yes(db)
@@ -123,7 +112,8 @@ impl Thread {
         };
     }
 
-    /// Removes again what opening the file has brought back. Where that fails, nothing of the file is to be read.
+    /// Removes again what reopening the file has brought back. If that fails, nothing of the file
+    /// may be read.
     fn remove_undone(&mut self, db: &Database) -> Result<()> {
         if self.undone.is_empty() {
             return Ok(());
@@ -169,7 +159,7 @@ impl Thread {
     }
 }
 
-/// An empty synced commit takes all unsynced ones before it along.
+/// An empty synced commit includes all unsynced ones before it.
 fn sync(db: &Database) -> Result<(), redb::Error> {
     let mut txn = db.begin_write()?;
     txn.set_quick_repair(true);

@@ -1,5 +1,5 @@
-//! What was written since the last sync. Opening the file again undoes it, and what comes back by that is old: an entry
-//! that somebody removed, or the one that stood in the place of a newer one.
+//! What was written since the last sync. Reopening the file undoes it, and what that brings back is
+//! outdated: an entry that was removed, or the older version of an entry.
 
 use std::collections::HashSet;
 
@@ -9,8 +9,8 @@ use crate::store::redb::{
     shared::Command,
 };
 
-/// The keys whose entries were written or removed, and the tags that were purged. How many there are is bounded by how
-/// much is written between two syncs.
+/// The keys of entries that were written or removed, and the purged tags. Their number is bounded
+/// by how much is written between two syncs.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
     keys: HashSet<KeyBytes>,
@@ -23,7 +23,7 @@ impl Touched {
         self.keys.is_empty() && self.tags.is_empty() && !self.all
     }
 
-    pub(super) fn note(&mut self, command: &Command) {
+    pub(super) fn add(&mut self, command: &Command) {
         match command {
             Command::Put { key, .. }
             | Command::Update { key, .. }
@@ -40,8 +40,8 @@ impl Touched {
         }
     }
 
-    /// What has expired is of no use to anybody when it comes back, and goes with the next purge.
-    pub(super) fn note_purge(&mut self, purge: Purge) {
+    /// An expired entry that comes back does no harm, and is removed by the next purge.
+    pub(super) fn add_purge(&mut self, purge: Purge) {
         match purge {
             Purge::Tagged(tag) => {
                 self.tags.insert(tag);
@@ -59,9 +59,9 @@ impl Touched {
         }
     }
 
-    /// Removes from the state of the last sync what was touched after it.
+    /// Removes from the state of the last sync what was changed after it.
     pub(super) fn remove(&self, change: &mut Change<'_>) -> Result<(), redb::Error> {
-        // Whether there was anything is nobody's question.
+        // The number of removed entries does not matter.
         if self.all {
             return change.clear().map(drop);
         }

@@ -1,4 +1,4 @@
-//! Bodies that are being written, before there is an entry for them.
+//! Bodies that are being written, before they have an entry.
 
 use rusqlite::params;
 
@@ -12,24 +12,24 @@ impl Change<'_> {
         self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0))
     }
 
-    /// Gives out the number of a new body.
+    /// Creates the number of a new body.
     pub(in crate::store::sqlite) fn begin_body(&mut self) -> Raw<i64> {
         let body = self.next_body()?;
-        self.execute("INSERT INTO unfinished (body, owner) VALUES (?1, ?2)", [body, self.owner])?;
+        self.execute("INSERT INTO unfinished (body, owner) VALUES (?1, ?2)", [body, self.lock_id])?;
         Ok(body)
     }
 
-    /// Whether body `body` has not been given up meanwhile.
+    /// Whether body `body` has not been abandoned meanwhile.
     pub(in crate::store::sqlite) fn is_unfinished(&self, body: i64) -> Raw<bool> {
         let sql = "SELECT count(*) FROM unfinished WHERE body = ?1 AND owner = ?2";
-        Ok(self.number(sql, [body, self.owner])? == 1)
+        Ok(self.number(sql, [body, self.lock_id])? == 1)
     }
 
-    /// Takes body `body` from the unfinished ones; `false` where it is not among them. A number that was given out in a
-    /// transaction that failed may be another process's by now.
+    /// Removes body `body` from the unfinished ones. Returns `false` if it is not among them:
+    /// another process may have got a number that a failed transaction had created.
     pub(super) fn end_body(&mut self, body: i64) -> Raw<bool> {
         let sql = "DELETE FROM unfinished WHERE body = ?1 AND owner = ?2";
-        Ok(self.execute(sql, [body, self.owner])? == 1)
+        Ok(self.execute(sql, [body, self.lock_id])? == 1)
     }
 
     pub(in crate::store::sqlite) fn chunk(
@@ -45,7 +45,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Gives body `body` up. Nobody reads it, so there is nothing to wait for.
+    /// Abandons body `body`. It has no readers, so it can be removed at once.
     pub(in crate::store::sqlite) fn abandon(&mut self, body: i64) -> Raw<()> {
         if self.end_body(body)? {
             self.execute("INSERT OR REPLACE INTO garbage VALUES (?1, 0, 0)", [body])?;
@@ -53,13 +53,13 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Gives up all unfinished bodies.
+    /// Abandons all unfinished bodies.
     pub(in crate::store::sqlite) fn abandon_all(&mut self) -> Raw<()> {
         self.execute(
             "INSERT OR REPLACE INTO garbage SELECT body, 0, 0 FROM unfinished WHERE owner = ?1",
-            [self.owner],
+            [self.lock_id],
         )?;
-        self.execute("DELETE FROM unfinished WHERE owner = ?1", [self.owner])?;
+        self.execute("DELETE FROM unfinished WHERE owner = ?1", [self.lock_id])?;
         Ok(())
     }
 }

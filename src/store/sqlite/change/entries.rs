@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{params, types::Value};
 
-use super::{Body, Change, Entry, Outcome, Raw, given_up, place, too_large};
+use super::{Body, Change, Entry, Outcome, Raw, abandoned, place, too_large};
 use crate::{
     Key,
     entry::Head,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Change<'_> {
-    /// Publishes an entry. `body` is the number under which all chunks but the last were written, where there were some.
+    /// Publishes an entry. `body` is the number of all chunks but the last, if there are any.
     pub(in crate::store::sqlite) fn put(
         &mut self,
         key: &Key,
@@ -36,7 +36,7 @@ impl Change<'_> {
         if let Some(body) = body
             && !self.end_body(body)?
         {
-            return Ok(Err(given_up()));
+            return Ok(Err(abandoned()));
         }
         let (body, content) = match &entry.body {
             Body::Inline(bytes) => (None, Some(&bytes[..])),
@@ -89,7 +89,7 @@ impl Change<'_> {
         Ok(Ok(0))
     }
 
-    /// Gives the entry the tags of its head, and no others.
+    /// Gives the entry exactly the tags of its head.
     fn tag(&mut self, id: i64, head: &Head) -> Raw<()> {
         let mut missing: Vec<&str> = head.tags().iter().map(|tag| &**tag).collect();
         missing.sort_unstable();
@@ -98,7 +98,7 @@ impl Change<'_> {
         let mut extra = Vec::new();
         let mut rows = select.query([id])?;
         while let Some(row) = rows.next()? {
-            // As it is: damage can have made anything of it.
+            // Of any type: damage may have changed it.
             let value: Value = row.get(0)?;
             let known = match &value {
                 Value::Text(tag) => missing.iter().position(|other| other == tag),
@@ -118,7 +118,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Replaces the head of the entry that was `seen`.
+    /// Replaces the head of the entry if it has the version `seen`.
     pub(in crate::store::sqlite) fn update(
         &mut self,
         key: &Key,
@@ -188,8 +188,8 @@ impl Change<'_> {
         Ok(Ok(removed as u64))
     }
 
-    /// Removes every entry. Bodies that are being written stay; all others become garbage. Without the trigger, SQLite
-    /// drops the tables' pages as they are, and looks at no row.
+    /// Removes every entry. Bodies that are being written stay; all others become garbage. Without
+    /// the trigger, SQLite drops the tables' pages and reads no row.
     pub(in crate::store::sqlite) fn clear(&mut self) -> Raw<Outcome> {
         self.conn.execute_batch(&format!(
             "DROP TRIGGER entry_removed;

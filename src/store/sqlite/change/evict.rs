@@ -1,24 +1,25 @@
-//! Removing many entries, a bounded number in each transaction: what has expired, what carries a tag, what no longer
-//! fits.
+//! Removes many entries, a bounded number in each transaction: expired ones, tagged ones, and those
+//! that do not fit any more.
 //!
-//! Eviction is SIEVE (Zhang et al., NSDI 2024): entries stand in the order in which they came, which is that of their
-//! numbers, and a hand moves from the oldest to the newest and round again. An entry that was read since the hand last
-//! passed loses its mark and stays where it is; any other goes.
+//! Eviction is SIEVE (Zhang et al., NSDI 2024). Entries stand in the order in which they were
+//! added, which is that of their numbers, and a hand moves from the oldest to the newest and round
+//! again. An entry that was read since the hand last passed loses its `visited` bit and stays where
+//! it is; any other entry is evicted.
 
 use rusqlite::params;
 
 use super::{Change, Raw};
 use crate::{
-    store::{embedded::Marks, sqlite::schema::millis},
+    store::{embedded::Visited, sqlite::schema::millis},
     time::Timestamp,
 };
 
 /// How many entries are removed in one transaction.
 const ENTRIES: usize = 1_000;
-/// How many places the hand visits in one transaction.
+/// How many positions the hand visits in one transaction.
 const VISITS: usize = 4_096;
 
-/// What is to be removed.
+/// What to remove.
 #[derive(Clone, Debug)]
 pub(in crate::store::sqlite) enum Purge {
     Expired(Timestamp),
@@ -46,14 +47,14 @@ impl Change<'_> {
         Ok(Step { removed: removed as u64, done: removed < ENTRIES })
     }
 
-    /// The number that the next new entry gets, or a lower one.
+    /// The number of the next new entry, or a lower one.
     pub(in crate::store::sqlite) fn next_entry(&self) -> Raw<i64> {
         Ok(self.number("SELECT max(id) FROM entries", [])?.saturating_add(1))
     }
 
-    /// Evicts until the entries fit; `false` where more transactions are needed for it. Entries from `fresh` on were
-    /// written by this very transaction and go last.
-    pub(in crate::store::sqlite) fn evict(&mut self, marks: &Marks, fresh: i64) -> Raw<bool> {
+    /// Evicts until the entries fit. Returns `false` if that takes more transactions. Entries from
+    /// `fresh` on were written by this transaction and are evicted last.
+    pub(in crate::store::sqlite) fn evict(&mut self, visited: &Visited, fresh: i64) -> Raw<bool> {
         let before = self.size()?;
         if before <= self.max_bytes {
             return Ok(true);
@@ -68,7 +69,7 @@ impl Change<'_> {
                 } else if end < i64::MAX {
                     end = i64::MAX;
                 } else {
-                    // Nothing is left that could go: the sum was wrong, which takes damage.
+                    // Nothing is left to evict: damage has made the sum wrong.
                     self.recount()?;
                     break true;
                 }
@@ -83,7 +84,7 @@ impl Change<'_> {
                 }
                 visits += 1;
                 hand = id.saturating_add(1);
-                if key.is_some_and(|key| marks.take(&key)) {
+                if key.is_some_and(|key| visited.take(&key)) {
                     continue;
                 }
                 evicted += self.execute("DELETE FROM entries WHERE id = ?1", [id])?;
@@ -95,7 +96,8 @@ impl Change<'_> {
         Ok(done)
     }
 
-    /// Entries in the order in which they came: number, and key unless it is damaged.
+    /// The entries in the order in which they were added: the number, and the key unless it is
+    /// damaged.
     fn places(&self, from: i64, end: i64) -> Raw<Vec<(i64, Option<[u8; 32]>)>> {
         let mut select = self.conn.prepare_cached(
             "SELECT id, key FROM entries WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 256",
@@ -109,7 +111,7 @@ impl Change<'_> {
         Ok(places)
     }
 
-    /// The sums of what there is, by reading it.
+    /// Recomputes the sums by reading all entries.
     fn recount(&mut self) -> Raw<()> {
         self.execute(
             "UPDATE state SET entries = (SELECT count(*) FROM entries),
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn purging_takes_as_many_steps_however_many_entries_there_are() {
+    fn purges_take_the_same_steps_with_any_number_of_entries() {
         for (sql, what) in [(TAGGED, &"few" as &dyn rusqlite::ToSql), (EXPIRED, &5)] {
             assert_eq!(steps(100, sql, what), steps(100_000, sql, what), "{sql}");
         }

@@ -1,7 +1,7 @@
-//! The chunks of bodies that have lost their entry, and the pages that nobody uses.
+//! Removes the chunks of bodies that have lost their entry, and unused pages.
 //!
-//! A body that was published may be being read. In this process its readers hold leases; of those in others nothing is
-//! known, so it is left alone for a while, unless there is much of it.
+//! A published body may have readers. Those of this process hold leases. Nothing is known of
+//! readers in other processes, so the body is left alone for a while, unless there is much of it.
 
 use super::{Change, Raw};
 use crate::{
@@ -9,21 +9,21 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many chunks are removed in one transaction beside those that it writes.
+/// How many chunks are removed in one transaction, in addition to those that it writes.
 pub(in crate::store::sqlite) const GARBAGE_CHUNKS: u32 = 64;
 
 /// For how many milliseconds a body is left to its readers in other processes.
 const GRACE: i64 = 60_000;
 
-/// How many bytes of such bodies there may be.
+/// How many bytes of such bodies may gather.
 const PATIENCE: i64 = 64 << 20;
 
-/// Up to when garbage may be collected.
+/// Up to which time garbage may be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store::sqlite) struct Grace(i64);
 
 impl Grace {
-    /// All of it.
+    /// All garbage.
     pub(in crate::store::sqlite) const NONE: Self = Self(i64::MAX);
 }
 
@@ -34,7 +34,7 @@ impl Change<'_> {
         Ok(if bytes > PATIENCE { Grace::NONE } else { Grace(millis(now).saturating_sub(GRACE)) })
     }
 
-    /// When the next garbage may be collected that may not yet be.
+    /// When the next garbage may be collected that must still wait.
     pub(in crate::store::sqlite) fn next_garbage(&self, grace: Grace) -> Raw<Option<Timestamp>> {
         let since: Option<i64> = self
             .one("SELECT min(since) FROM garbage WHERE since > ?1", [grace.0], |row| row.get(0))?
@@ -49,10 +49,10 @@ impl Change<'_> {
         self.one(sql, [grace.0, skip], |row| row.get(0))
     }
 
-    /// Removes up to `limit` chunks. Bodies that are being read stay until their readers have gone.
+    /// Removes up to `limit` chunks. Bodies that are being read stay until their readers are gone.
     ///
-    /// It comes first in a transaction: what became garbage in the same one could still be found by readers before it is
-    /// committed.
+    /// It comes first in a transaction: readers could still find what became garbage in the same
+    /// transaction before that is committed.
     pub(in crate::store::sqlite) fn collect(
         &mut self,
         limit: u32,
@@ -74,13 +74,13 @@ impl Change<'_> {
             if removed < left {
                 self.execute("DELETE FROM garbage WHERE body = ?1", [body])?;
             }
-            // An empty body counts as well, so that no transaction goes on for long.
+            // An empty body counts too, so that no transaction takes long.
             left -= removed.clamp(1, left);
         }
         Ok(())
     }
 
-    /// Whether there is something to collect.
+    /// Whether there is anything to collect.
     pub(in crate::store::sqlite) fn has_garbage(&self, grace: Grace, leases: &Leases) -> Raw<bool> {
         let mut skip = 0;
         while let Some(body) = self.ripe(grace, skip)? {
@@ -104,10 +104,10 @@ impl Change<'_> {
         self.number("PRAGMA freelist_count", [])
     }
 
-    /// Takes up to `limit` unused pages out of the file, moving others into their places.
+    /// Releases up to `limit` unused pages from the file, and moves others into their places.
     pub(in crate::store::sqlite) fn shrink(&mut self, limit: i64) -> Raw<()> {
         let mut shrink = self.conn.prepare(&format!("PRAGMA incremental_vacuum({limit})"))?;
-        // A row a page.
+        // One row for each page.
         let mut rows = shrink.query([])?;
         while rows.next()?.is_some() {}
         Ok(())

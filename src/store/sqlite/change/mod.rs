@@ -1,7 +1,8 @@
 //! What a write transaction does to the tables.
 //!
-//! An `Err` here is SQLite's and ends the whole transaction; what concerns one operation alone is an [`Outcome`] inside
-//! the `Ok`. Triggers keep the sums, remove tags and turn bodies that lose their entry into garbage.
+//! An `Err` here is SQLite's and ends the whole transaction. The failure of one operation alone is
+//! an [`Outcome`] inside the `Ok`. Triggers keep the sums, remove tags, and turn bodies that lose
+//! their entry into garbage.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -26,10 +27,11 @@ pub(super) use self::{
 
 pub(super) type Raw<T> = Result<T, rusqlite::Error>;
 
-/// What an operation on its own came to: a number (a count, or 0 and 1 for no and yes), or why it was refused.
+/// The outcome of one operation: a number (a count, or 0 and 1 for no and yes), or why it was
+/// refused.
 pub(super) type Outcome = Result<u64, Error>;
 
-/// An entry, ready to be written.
+/// An entry that is ready to be written.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) head: Head,
@@ -40,7 +42,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum Body {
     Inline(Bytes),
-    /// The last chunk comes with the entry, the others before.
+    /// The last chunk comes with the entry, the others before it.
     Chunks {
         last: u32,
         tail: Bytes,
@@ -50,15 +52,15 @@ pub(super) enum Body {
 pub(super) struct Change<'c> {
     conn: &'c Connection,
     versions: &'c mut Versions,
-    /// Whose unfinished bodies these are.
-    owner: i64,
+    /// The lock file of the writer of these unfinished bodies.
+    lock_id: i64,
     max_bytes: u64,
-    /// What had to go to make room.
+    /// What was evicted to make room.
     pub(super) evicted: Evicted,
 }
 
-/// Gives out versions. Random for each opening of the file: no other process gives out the same ones, and none comes
-/// back after a crash has undone the first use of it.
+/// Creates versions. They are random for each opening of the file: no other process creates the
+/// same ones, and none returns after a crash has undone its first use.
 pub(super) struct Versions {
     random: RandomState,
     given: u64,
@@ -80,13 +82,13 @@ impl<'c> Change<'c> {
     pub(super) fn new(
         conn: &'c Connection,
         versions: &'c mut Versions,
-        owner: i64,
+        lock_id: i64,
         max_bytes: u64,
     ) -> Self {
-        Self { conn, versions, owner, max_bytes, evicted: Evicted::default() }
+        Self { conn, versions, lock_id, max_bytes, evicted: Evicted::default() }
     }
 
-    /// How many rows were changed by what is written here, those that triggers change aside.
+    /// Returns how many rows the statement changed, without those that triggers change.
     fn execute(&self, sql: &str, params: impl Params) -> Raw<usize> {
         self.conn.prepare_cached(sql)?.execute(params)
     }
@@ -100,7 +102,7 @@ impl<'c> Change<'c> {
         self.conn.prepare_cached(sql)?.query_row(params, read).optional()
     }
 
-    /// The one number that `sql` asks for; 0 where there is none.
+    /// Returns the one number that `sql` selects; 0 if there is none.
     fn number(&self, sql: &str, params: impl Params) -> Raw<i64> {
         Ok(self.one(sql, params, |row| row.get::<_, Option<i64>>(0))?.flatten().unwrap_or(0))
     }
@@ -111,7 +113,7 @@ impl<'c> Change<'c> {
     }
 }
 
-/// The columns `body, body_bytes, content_checksum`, from `first` on.
+/// Reads the columns `body, body_bytes, content_checksum`, from `first` on.
 pub(super) fn place(row: &Row<'_>, first: usize) -> Raw<Place> {
     Ok(Place {
         body: row.get(first)?,
@@ -128,6 +130,6 @@ pub(super) fn too_large(bytes: u64, max_bytes: u64) -> Error {
     )
 }
 
-pub(super) fn given_up() -> Error {
-    Error::new(ErrorKind::Unavailable, STORE, "the body was given up by another process")
+pub(super) fn abandoned() -> Error {
+    Error::new(ErrorKind::Unavailable, STORE, "another process removed the unfinished body")
 }

@@ -1,28 +1,28 @@
-//! The bodies that are being written by this opening of the file.
+//! The bodies that this opening of the file is writing.
 
 use std::{collections::HashMap, mem, sync::Arc};
 
 use crate::{
     Key,
     store::{
-        Error, ErrorKind,
-        embedded::Failure,
+        Error,
+        embedded::{Failure, io_kind},
         sqlite::{
-            change::{Change, Entry, Outcome, Raw, given_up},
+            change::{Change, Entry, Outcome, Raw, abandoned},
             fault::STORE,
-            owner::Owner,
+            lock_file::LockFile,
             shared::Incoming,
         },
     },
 };
 
 pub(super) struct Bodies {
-    owner: Owner,
+    lock_file: LockFile,
     in_memory: bool,
     open: HashMap<u64, OpenBody>,
-    /// Those that the transaction has to do with.
+    /// Bodies that the transaction has changed.
     touched: Vec<Arc<Incoming>>,
-    /// Bodies of transactions that failed: what is in the file of them is to go.
+    /// Bodies of failed transactions, to be removed from the file.
     orphans: Vec<i64>,
 }
 
@@ -32,9 +32,9 @@ struct OpenBody {
 }
 
 impl Bodies {
-    pub(super) fn new(owner: Owner, in_memory: bool) -> Self {
+    pub(super) fn new(lock_file: LockFile, in_memory: bool) -> Self {
         let (open, touched, orphans) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { owner, in_memory, open, touched, orphans }
+        Self { lock_file, in_memory, open, touched, orphans }
     }
 
     pub(super) fn chunk(
@@ -52,13 +52,15 @@ impl Bodies {
             Some(body) if change.is_unfinished(body.number)? => body.number,
             Some(_) => {
                 self.open.remove(&incoming.token);
-                fail(incoming, Failure::of(&given_up()));
+                fail(incoming, Failure::of(&abandoned()));
                 return Ok(());
             }
             None => {
-                if let Err(error) = self.owner.appear(self.in_memory) {
-                    let message = "cannot make a file beside the database, which large bodies need";
-                    let error = Error::new(ErrorKind::Full, STORE, message).with_source(error);
+                if let Err(error) = self.lock_file.create(self.in_memory) {
+                    let message =
+                        "cannot create the lock file beside the database, which large bodies need";
+                    let kind = io_kind(error.kind());
+                    let error = Error::new(kind, STORE, message).with_source(error);
                     fail(incoming, Failure::of(&error));
                     return Ok(());
                 }
@@ -82,9 +84,10 @@ impl Bodies {
         if let Some(failure) = incoming.failed.get() {
             return Ok(Err(failure.error()));
         }
-        let Some(body) = self.open.remove(&incoming.token) else { return Ok(Err(given_up())) };
+        let Some(body) = self.open.remove(&incoming.token) else { return Ok(Err(abandoned())) };
         let number = body.number;
-        // Until the transaction is committed: should it fail, the chunks of earlier ones are to go.
+        // Until the transaction is committed: if it fails, the chunks of earlier ones must be
+        // removed.
         self.touched.push(incoming.clone());
         self.orphans.push(number);
         change.put(key, entry, Some(number))
@@ -96,17 +99,17 @@ impl Bodies {
         change.abandon(body.number)
     }
 
-    /// What transactions that failed have left is given up.
+    /// Abandons what failed transactions have left.
     pub(super) fn abandon_orphans(&mut self, change: &mut Change<'_>) -> Raw<()> {
         self.orphans.iter().try_for_each(|body| change.abandon(*body))
     }
 
-    /// This opening, as the table of unfinished bodies has it.
-    pub(super) fn owner(&self) -> i64 {
-        self.owner.id
+    /// This opening's id in the table of unfinished bodies.
+    pub(super) fn lock_id(&self) -> i64 {
+        self.lock_file.id
     }
 
-    /// Whether nothing of ours is in that table.
+    /// Whether that table has nothing of ours.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.orphans.is_empty()
     }
@@ -116,7 +119,7 @@ impl Bodies {
         self.orphans.clear();
     }
 
-    /// The transaction has failed for this reason: the bodies that it had to do with lack a chunk now.
+    /// The transaction has failed for this reason: the bodies that it changed lack a chunk now.
     pub(super) fn rolled_back(&mut self, why: &Failure) {
         for incoming in mem::take(&mut self.touched) {
             fail(&incoming, why.clone());

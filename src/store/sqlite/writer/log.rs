@@ -1,47 +1,40 @@
-//! When the log is synced and written to the file, and that it does not grow.
+//! When the log is synced and written to the file, and how it is kept short.
 //!
-//! A commit appends to the log (SQLite's WAL); it is the checkpoint that syncs the log and writes it to the file. All of
-//! that is done here, on the writer thread, and by no reader.
+//! A commit appends to the log (SQLite's WAL). A checkpoint syncs the log and writes it to the
+//! file. Checkpoints run here, on the writer thread, and on no reader.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::Row;
 
-use super::{Thread, lend};
+use super::{Thread, lend, unsynced::Unsynced};
 use crate::store::{Result, embedded::Durability, sqlite::fault};
 
 /// How many bytes may be written without a sync.
 const UNSYNCED: usize = 32 << 20;
 
-/// How many pages the log may have before readers are made to let go of its beginning.
+/// How many pages the log may have before readers must release its beginning.
 const LONG: i64 = 8_192;
 
-/// For how long readers are waited for then.
+/// How long to wait for readers then.
 const BRIEFLY: Duration = Duration::from_millis(100);
 
-/// Where every commit is synced, the log is still to be written to the file once in a while.
+/// If every commit is synced, how often the log is still written to the file.
 const LEISURE: Duration = Duration::from_millis(500);
 
-/// How long a file that could not be written is left in peace.
+/// How long to wait after a failed write to the file.
 const PEACE: Duration = Duration::from_secs(1);
 
-pub(super) struct Unsynced {
-    since: Instant,
-    bytes: usize,
-    /// The last attempt came to nothing; the next one is to wait for so long.
-    again: Option<Duration>,
-}
-
-/// What became of a checkpoint.
+/// The result of a checkpoint.
 struct Log {
     /// Others were in the way.
     busy: bool,
-    /// How many pages the log has.
+    /// The number of pages in the log.
     pages: i64,
 }
 
 impl Thread {
-    /// Something was committed, of about so many bytes.
+    /// About `bytes` bytes were committed.
     pub(super) fn unsynced(&mut self, bytes: usize) {
         if self.link.is_none() {
             return;
@@ -54,7 +47,7 @@ impl Thread {
         unsynced.bytes += bytes;
     }
 
-    /// How long there is until what is unsynced must be synced; `None` where nothing is.
+    /// How long until the next sync; `None` if nothing is unsynced.
     pub(super) fn until_sync(&self) -> Option<Duration> {
         let unsynced = self.unsynced.as_ref()?;
         if let Some(again) = unsynced.again {
@@ -74,7 +67,7 @@ impl Thread {
         self.until_sync().is_some_and(|left| left.is_zero())
     }
 
-    /// Makes everything so far durable. Where that fails, it is tried again after a while.
+    /// Makes everything so far durable. If that fails, it is tried again after a while.
     pub(super) fn sync(&mut self) {
         let again = match self.checkpoint("PASSIVE", None) {
             Ok(Log { busy: false, pages }) => {
@@ -83,7 +76,7 @@ impl Thread {
                 }
                 None
             }
-            // Another process is at it, and may have begun before the last commit.
+            // Another process is writing the log, and may have begun before the last commit.
             Ok(Log { busy: true, .. }) => Some(BRIEFLY),
             Err(_) => Some(PEACE),
         };
@@ -91,14 +84,14 @@ impl Thread {
         self.unsynced = again.map(|again| Unsynced { since, bytes: 0, again: Some(again) });
     }
 
-    /// Writes the log to the file and leaves nothing of it, if that can be done at once.
+    /// Writes the log to the file and truncates it, if that can be done at once.
     pub(super) fn shorten_log(&mut self) {
         drop(self.checkpoint("TRUNCATE", Some(BRIEFLY)));
     }
 
     fn checkpoint(&self, how: &str, patience: Option<Duration>) -> Result<Log> {
         let shared = &self.shared;
-        // In memory there is no log.
+        // In memory, there is no log.
         if self.link.is_none() {
             return Ok(Log { busy: false, pages: 0 });
         }

@@ -1,4 +1,5 @@
-//! The writer thread: whatever has been asked for goes into one transaction, and is answered when that is committed.
+//! The writer thread: all commands that wait go into one transaction, and are answered when it is
+//! committed.
 
 use std::{
     ops::Deref,
@@ -14,14 +15,14 @@ use tokio::sync::oneshot;
 
 use self::{
     bodies::Bodies,
-    log::Unsynced,
+    unsynced::Unsynced,
     work::{Done, Job, What, Work},
 };
 use super::{
     change::{Change, Outcome, Step},
     fault::{self, STORE},
     link::Link,
-    owner::Owner,
+    lock_file::LockFile,
     pool::Lent,
     shared::{Command, Envelope, Shared},
 };
@@ -35,22 +36,24 @@ use crate::{
 
 mod bodies;
 mod log;
+mod unsynced;
 mod work;
 
 /// How many commands go into one transaction.
 const GROUP: usize = 1_024;
 
-/// After writing for so long without a pause, the file is left to other processes for a moment: they ask for it every
-/// millisecond or so, and between two transactions there is no time for that.
-const TURN: Duration = Duration::from_millis(50);
-const MOMENT: Duration = Duration::from_millis(2);
+/// After writing for this long without a pause, the thread leaves the file to other processes for a
+/// moment. They try every millisecond or so, and the time between two transactions is too short for
+/// that.
+const BUSY_LIMIT: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) struct Thread {
     shared: Arc<Shared>,
     commands: Receiver<Envelope>,
     link: Option<Link>,
     work: Work,
-    /// The last transaction failed: nothing is done in the background until somebody asks for something.
+    /// The last transaction failed: nothing is done in the background until the next command.
     resting: bool,
     /// Since when there was no pause.
     busy: Option<Instant>,
@@ -62,9 +65,9 @@ impl Thread {
         shared: Arc<Shared>,
         commands: Receiver<Envelope>,
         link: Option<Link>,
-        owner: Owner,
+        lock_file: LockFile,
     ) -> Self {
-        let work = Work::new(Bodies::new(owner, shared.config.in_memory));
+        let work = Work::new(Bodies::new(lock_file, shared.config.in_memory));
         Self { shared, commands, link, work, resting: false, busy: None, unsynced: None }
     }
 
@@ -85,7 +88,7 @@ impl Thread {
             if self.sync_is_due() {
                 self.sync();
             }
-            self.take_turns();
+            self.pause_for_others();
         }
     }
 
@@ -93,7 +96,8 @@ impl Thread {
         !self.resting && self.work.is_left()
     }
 
-    /// Waits for a command, unless there is something else to do, and takes whatever else is there.
+    /// Waits for a command, unless there is something else to do, and takes all others that are
+    /// waiting.
     fn group(&mut self) -> Vec<Envelope> {
         let mut group = Vec::new();
         let mut next = self.commands.try_recv().ok();
@@ -104,7 +108,7 @@ impl Thread {
         self.busy.get_or_insert_with(Instant::now);
         let mut bytes = 0;
         while let Some(envelope) = next {
-            bytes += envelope.room.as_ref().map_or(0, |room| room.bytes());
+            bytes += envelope.permit.as_ref().map_or(0, |permit| permit.bytes());
             let closing = matches!(envelope.command, Command::Close);
             group.push(envelope);
             if closing || group.len() == GROUP || bytes >= QUEUE / 2 {
@@ -118,7 +122,8 @@ impl Thread {
     fn wait(&mut self) -> Option<Envelope> {
         let ripens = self.work.ripens.map(|ripens| ripens.saturating_since(SystemClock.now()));
         let Some(left) = self.until_sync().into_iter().chain(ripens).min() else {
-            // The thread holds a sender itself, so this waits until there is something; a `Close` ends the thread.
+            // The thread holds a sender itself, so this waits for a command; `Close` ends the
+            // thread.
             return Some(self.commands.recv().unwrap_or_else(|_| Envelope::new(Command::Close)));
         };
         match self.commands.recv_timeout(left) {
@@ -134,19 +139,19 @@ impl Thread {
         }
     }
 
-    fn take_turns(&mut self) {
-        if self.link.is_some() && self.busy.is_some_and(|since| since.elapsed() >= TURN) {
-            thread::sleep(MOMENT);
+    fn pause_for_others(&mut self) {
+        if self.link.is_some() && self.busy.is_some_and(|since| since.elapsed() >= BUSY_LIMIT) {
+            thread::sleep(PAUSE);
             self.busy = None;
         }
     }
 
-    /// Carries a group out in one transaction, together with a step of what goes on in the background.
+    /// Runs a group of commands in one transaction, together with a step of background work.
     fn commit(&mut self, mut group: Vec<Envelope>) {
         self.resting = false;
         let mut replies: Vec<_> = group.iter_mut().map(|envelope| envelope.reply.take()).collect();
-        let mut room: Vec<_> = group.iter_mut().filter_map(|each| each.room.take()).collect();
-        let bytes: usize = room.iter().map(|room| room.bytes()).sum();
+        let mut permits: Vec<_> = group.iter_mut().filter_map(|each| each.permit.take()).collect();
+        let bytes: usize = permits.iter().map(|permit| permit.bytes()).sum();
         for (envelope, reply) in group.iter_mut().zip(&mut replies) {
             let what = match &envelope.command {
                 Command::Purge(purge) => What::Purge(purge.clone()),
@@ -156,8 +161,8 @@ impl Thread {
             self.work.jobs.push_back(Job { what, done: 0, reply: reply.take() });
         }
         let result = self.transact(group);
-        // What waits for room may go on before the answers are out.
-        room.clear();
+        // Waiting commands may continue before the replies are sent.
+        permits.clear();
         match result {
             Ok(done) => {
                 if done.edited {
@@ -178,7 +183,7 @@ impl Thread {
                 self.resting = true;
                 self.work.bodies.rolled_back(&failure);
                 if failure.kind() == ErrorKind::Full {
-                    // The log may have what room there is.
+                    // The log may hold the space that is missing.
                     self.shorten_log();
                 }
                 let mut error = Some(error);
@@ -191,7 +196,7 @@ impl Thread {
         }
     }
 
-    /// The first job has come a step further.
+    /// The first job has advanced by one step.
     fn stepped(&mut self, step: Step) {
         let Some(mut job) = self.work.jobs.pop_front() else { return };
         job.done += step.removed;
@@ -200,7 +205,7 @@ impl Thread {
             return;
         }
         if matches!(job.what, What::Vacuum) {
-            // The pages are taken from the file when it is written, and not from the log.
+            // Pages are released when the file is written, not when the log is.
             self.shorten_log();
         }
         answer(job.reply, Ok(job.done));
@@ -221,7 +226,7 @@ impl Thread {
                 Ok(done)
             }
             Err(error) => {
-                // Some errors have ended it already.
+                // Some errors have ended the transaction already.
                 if !lent.conn.is_autocommit() {
                     drop(lent.conn.execute_batch("ROLLBACK"));
                 }
@@ -245,7 +250,7 @@ impl Thread {
         answer(envelope.reply, result.map(|()| 0));
     }
 
-    /// Bodies that are being written will not be finished.
+    /// Abandons the bodies that are being written.
     fn give_up(&mut self) -> Result<()> {
         let shared = self.shared.clone();
         let work = &mut self.work;
@@ -255,15 +260,15 @@ impl Thread {
         let lent = lend(&self.link, &shared)?;
         let result = lent.patiently(|conn| {
             let txn = conn.unchecked_transaction()?;
-            let owner = work.bodies.owner();
-            Change::new(&txn, &mut work.versions, owner, u64::MAX).abandon_all()?;
+            let lock_id = work.bodies.lock_id();
+            Change::new(&txn, &mut work.versions, lock_id, u64::MAX).abandon_all()?;
             txn.commit()
         });
         result.map_err(|error| fault::error("cannot write to", &shared.config.path, error))
     }
 }
 
-/// The connection that writes: the thread's own, or in memory the only one there is.
+/// The connection that writes: the thread's own, or in memory the only one.
 enum Writing<'t> {
     Own(&'t Link),
     Shared(Lent),
@@ -287,7 +292,7 @@ fn lend<'t>(own: &'t Option<Link>, shared: &Shared) -> Result<Writing<'t>> {
     }
 }
 
-/// Who asked may have gone away meanwhile; what was asked for is done all the same.
+/// The caller may be gone; its command is done nevertheless.
 fn answer(reply: Option<oneshot::Sender<Result<u64>>>, outcome: Outcome) {
     if let Some(reply) = reply {
         drop(reply.send(outcome));

@@ -1,4 +1,4 @@
-//! What is done in one transaction: what was asked for, and a step of what goes on in the background.
+//! What is done in one transaction: commands, and a step of background work.
 
 use std::collections::VecDeque;
 
@@ -17,10 +17,10 @@ use crate::{
     time::{Clock, SystemClock, Timestamp},
 };
 
-/// How many pages are taken out of the file in one transaction.
+/// How many pages are released from the file in one transaction.
 const PAGES: i64 = 1_024;
 
-/// What there is to do, and the state that a transaction changes.
+/// The pending work, and the state that a transaction changes.
 pub(super) struct Work {
     pub(super) bodies: Bodies,
     pub(super) versions: Versions,
@@ -35,7 +35,7 @@ pub(super) struct Work {
     pub(super) slack: bool,
 }
 
-/// What takes several transactions.
+/// Work that takes several transactions.
 pub(super) struct Job {
     pub(super) what: What,
     pub(super) done: u64,
@@ -47,7 +47,7 @@ pub(super) enum What {
     Vacuum,
 }
 
-/// What a transaction came to, to be made known when it is committed.
+/// The results of a transaction, to be reported when it is committed.
 #[derive(Default)]
 pub(super) struct Done {
     pub(super) outcomes: Vec<Option<Outcome>>,
@@ -63,7 +63,7 @@ impl Work {
             bodies,
             versions: Versions::new(),
             jobs: VecDeque::new(),
-            // What the last opening has left, if anything.
+            // What the last opening may have left.
             garbage: true,
             ripens: None,
             over: false,
@@ -71,12 +71,12 @@ impl Work {
         }
     }
 
-    /// Whether something is left to do that nobody has to ask for.
+    /// Whether there is background work.
     pub(super) fn is_left(&self) -> bool {
         self.garbage || self.over || self.slack || !self.jobs.is_empty()
     }
 
-    /// Carries out a group of commands and a step of what goes on in the background. `conn` is in a transaction.
+    /// Runs a group of commands and a step of background work. `conn` is in a transaction.
     pub(super) fn apply(
         &mut self,
         conn: &Connection,
@@ -85,12 +85,12 @@ impl Work {
     ) -> Raw<Done> {
         let config = &shared.config;
         let before = conn.total_changes();
-        let owner = self.bodies.owner();
-        let mut change = Change::new(conn, &mut self.versions, owner, config.max_bytes);
+        let lock_id = self.bodies.lock_id();
+        let mut change = Change::new(conn, &mut self.versions, lock_id, config.max_bytes);
         let mut done = Done::default();
         let vacuuming = matches!(self.jobs.front(), Some(Job { what: What::Vacuum, .. }));
         let grace = if vacuuming { Grace::NONE } else { change.grace(SystemClock.now())? };
-        // What comes in must not outrun what goes out.
+        // Removal must keep up with writing.
         let chunks = |each: &&Envelope| matches!(each.command, Command::Chunk { .. });
         let limit = GARBAGE_CHUNKS + 2 * group.iter().filter(chunks).count() as u32;
         change.collect(limit, grace, &shared.leases)?;
@@ -119,7 +119,7 @@ impl Work {
         if let Some(Job { what: What::Purge(purge), .. }) = self.jobs.front() {
             done.step = Some(change.purge(purge)?);
         }
-        self.over = !change.evict(&shared.marks, fresh)?;
+        self.over = !change.evict(&shared.visited, fresh)?;
         done.evicted = change.evicted;
         self.garbage = change.has_garbage(grace, &shared.leases)?;
         self.ripens = change.next_garbage(grace)?;
@@ -134,17 +134,17 @@ impl Work {
     }
 }
 
-/// One step of making the file as small as it can be; what was removed is in bytes.
+/// One step of making the file as small as possible. `removed` is in bytes.
 fn vacuum(change: &mut Change<'_>, garbage: bool) -> Raw<Step> {
     let pages = change.pages()?;
     change.shrink(PAGES)?;
     let removed = (pages - change.pages()?).max(0) * change.page_size()?;
-    // Where a step removes nothing, none will: the file is of a kind that cannot be made smaller.
+    // If a step removes nothing, none will: the file cannot be made smaller.
     let done = !garbage && (change.unused_pages()? == 0 || removed == 0);
     Ok(Step { removed: removed as u64, done })
 }
 
-/// Makes the file smaller where much of it is unused; whether more is to be done.
+/// Makes the file smaller if much of it is unused. Returns whether more is to be done.
 fn give_back(change: &mut Change<'_>) -> Raw<bool> {
     let too_many = |change: &Change<'_>| -> Raw<i64> {
         Ok(change.unused_pages()? - change.pages()? / 8 - PAGES / 4)

@@ -1,6 +1,7 @@
-//! Who writes a body, and whether that process is still alive: it has a file of its own, beside the database, and a lock
-//! on it that ends with the process, however that ends. A row with a time in it would have to be renewed, and its writer
-//! be waited for.
+//! Lock files: who writes a body, and whether that process is alive. A process has a file of its
+//! own beside the database, and a lock on it that ends with the process, however that ends. A row
+//! with a time in it would have to be renewed, and others would have to wait before they can
+//! consider its writer dead.
 
 use std::{
     ffi::OsStr,
@@ -12,28 +13,28 @@ use std::{
 
 const SUFFIX: &str = "-writer-";
 
-/// This opening of the database, as a writer of large bodies.
-pub(super) struct Owner {
-    /// What stands in the table of unfinished bodies.
+/// The lock file of this opening of the database, as a writer of large bodies.
+pub(super) struct LockFile {
+    /// The id in the table of unfinished bodies.
     pub(super) id: i64,
     path: PathBuf,
     lock: Option<File>,
 }
 
-impl Owner {
+impl LockFile {
     /// `database` is the real path of the file.
     pub(super) fn new(database: &Path) -> Self {
         let id = (RandomState::new().hash_one(std::process::id()) >> 1) as i64;
         Self { id, path: path(database, id), lock: None }
     }
 
-    /// Makes the file and locks it, before the first unfinished body is in the database. In memory there is no other
-    /// process to tell.
-    pub(super) fn appear(&mut self, in_memory: bool) -> io::Result<()> {
+    /// Creates and locks the file, before the first unfinished body is in the database. In memory,
+    /// no other process needs it.
+    pub(super) fn create(&mut self, in_memory: bool) -> io::Result<()> {
         while self.lock.is_none() && !in_memory {
             let file = File::create(&self.path)?;
             file.lock()?;
-            // Before it was locked, it looked like a dead one's and may have been removed.
+            // Before it was locked, it looked stale and may have been removed.
             if self.path.try_exists()? {
                 self.lock = Some(file);
             }
@@ -42,7 +43,7 @@ impl Owner {
     }
 }
 
-impl Drop for Owner {
+impl Drop for LockFile {
     fn drop(&mut self) {
         if let Some(lock) = self.lock.take() {
             drop(fs::remove_file(&self.path));
@@ -57,40 +58,41 @@ fn path(database: &Path, id: i64) -> PathBuf {
     name.into()
 }
 
-/// Whether the opening `id` has left no file: then it has ended.
+/// Whether the opening `id` has left no file, which means that it has ended.
 pub(super) fn is_gone(database: &Path, id: i64) -> bool {
     path(database, id).try_exists().is_ok_and(|exists| !exists)
 }
 
-/// The file of an opening that has ended and could not remove it, locked.
-pub(super) struct Grave {
+/// The file of an opening that has ended and could not remove it, locked by us.
+pub(super) struct StaleLock {
     pub(super) id: i64,
     path: PathBuf,
     lock: File,
 }
 
-impl Grave {
-    /// Removes the file, when nothing in the database speaks of it any more.
+impl StaleLock {
+    /// Removes the file, when nothing in the database refers to it any more.
     pub(super) fn close(self) {
         drop(fs::remove_file(&self.path));
         drop(self.lock);
     }
 }
 
-/// The files of openings that have ended. Where there are no locks to be had, nobody can be said to have.
-pub(super) fn graves(database: &Path) -> Vec<Grave> {
+/// The files of openings that have ended. If the file system has no locks, none is known to have
+/// ended.
+pub(super) fn stale_locks(database: &Path) -> Vec<StaleLock> {
     let (Some(directory), Some(name)) = (database.parent(), database.file_name()) else {
         return Vec::new();
     };
     let Ok(files) = fs::read_dir(directory) else { return Vec::new() };
-    let grave = |file: io::Result<fs::DirEntry>| {
+    let stale_lock = |file: io::Result<fs::DirEntry>| {
         let file = file.ok()?;
         let id = id_of(name, &file.file_name())?;
         let lock = File::open(file.path()).ok()?;
         lock.try_lock().ok()?;
-        Some(Grave { id, path: file.path(), lock })
+        Some(StaleLock { id, path: file.path(), lock })
     };
-    files.filter_map(grave).collect()
+    files.filter_map(stale_lock).collect()
 }
 
 fn id_of(database: &OsStr, file: &OsStr) -> Option<i64> {
@@ -104,22 +106,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_living_are_told_from_the_dead() {
+    fn stale_locks_are_told_from_live_ones() {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("a.db");
-        let ids = || graves(&database).into_iter().map(|grave| grave.id).collect::<Vec<_>>();
-        let mut alive = Owner::new(&database);
+        let ids = || {
+            stale_locks(&database).into_iter().map(|stale_lock| stale_lock.id).collect::<Vec<_>>()
+        };
+        let mut alive = LockFile::new(&database);
         assert!(is_gone(&database, alive.id));
-        alive.appear(false).unwrap();
+        alive.create(false).unwrap();
         assert!(ids().is_empty() && !is_gone(&database, alive.id));
 
-        let mut dead = Owner::new(&database);
-        dead.appear(false).unwrap();
-        // As its process would leave it.
+        let mut dead = LockFile::new(&database);
+        dead.create(false).unwrap();
+        // A process that dies leaves it so.
         drop(dead.lock.take());
         assert_eq!(ids(), [dead.id]);
-        assert!(graves(&directory.path().join("b.db")).is_empty());
-        graves(&database).into_iter().for_each(Grave::close);
+        assert!(stale_locks(&directory.path().join("b.db")).is_empty());
+        stale_locks(&database).into_iter().for_each(StaleLock::close);
         assert!(ids().is_empty() && is_gone(&database, dead.id));
 
         let id = alive.id;

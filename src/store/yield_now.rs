@@ -1,8 +1,8 @@
-//! Work that takes long, in steps: the other tasks of the thread have a turn in between.
+//! Long work runs in steps, and yields to other tasks between them.
 
 use std::{future::poll_fn, mem, task::Poll};
 
-/// Lets the other tasks of this thread have a turn.
+/// Lets the other tasks of this thread run.
 pub(super) async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
