@@ -88,12 +88,23 @@ where
     }
 
     /// Keeps older responses whose body is still on its way out of the store, since the answer to
-    /// `call` supersedes them. Returns whether there were any.
+    /// `call` supersedes them: those that this request selects, and parts of them. Returns whether
+    /// there were any.
     pub(super) async fn overtake_superseded(&mut self, missed: &Missed, call: &CallId) -> bool {
-        let Self { cache, parts, .. } = &*self;
-        let recipe = &cache.settings.recipe;
+        let Self { cache, parts, options, url, .. } = &*self;
+        let (recipe, flights) = (&cache.settings.recipe, &cache.shared.flights);
         let variant = |names: &[_]| recipe.variant(&missed.primary, names, &parts.headers);
-        cache.shared.flights.overtake_selected(call, &missed.key, variant).await
+        let is_met = flights.overtake_selected(call, &missed.key, variant).await;
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        if !is_read || options.key.is_some() || !cache.settings.rules.keeps_parts() {
+            return is_met;
+        }
+        let part = recipe.part(&match parts.method {
+            Method::GET => missed.primary,
+            _ => recipe.primary(&Method::GET, url, parts, Content::default()),
+        });
+        let variant = |names: &[_]| recipe.variant(&part, names, &parts.headers);
+        is_met | flights.overtake_selected(&call.beside(part), &part, variant).await
     }
 
     /// Removes what an answer supersedes: the response that was `asked` about or its replacement,

@@ -77,6 +77,13 @@ pub(crate) struct CallId<K> {
     pub(crate) began: u64,
 }
 
+impl<K: Clone> CallId<K> {
+    /// The same call, to be held against those of another group, whose key is `group` as well.
+    pub(crate) fn beside(&self, group: K) -> Self {
+        Self { key: group.clone(), group, ..*self }
+    }
+}
+
 /// How a request comes to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Join {
