@@ -151,11 +151,24 @@ impl<B: Store> Inner<B> {
 
 /// # What an answer ends
 impl<B: Store> RequestRef<'_, B> {
-    /// Keeps the responses of older calls out of the store that the request selects. Returns whether
-    /// there were any.
+    /// Keeps the responses of older calls out of the store that the request selects, and parts of
+    /// them. Returns whether there were any.
     pub(super) async fn supersede_in_flight(self, key: &LookupKey, call: &CallId) -> bool {
         let variant = |names: &[_]| self.variant(&key.primary, names);
-        self.cache.shared.calls.supersede_selected(call, &key.key, variant).await
+        let is_any = self.cache.shared.calls.supersede_selected(call, &key.key, variant).await;
+        self.supersede_parts_in_flight(call).await || is_any
+    }
+
+    /// Keeps the parts that older calls bring out of the store.
+    pub(super) async fn supersede_parts_in_flight(self, call: &CallId) -> bool {
+        let Self { cache, options, parts, .. } = self;
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        if !is_read || options.key.is_some() || !cache.settings.rules.keeps_parts() {
+            return false;
+        }
+        let part = cache.settings.recipe.part(&self.primary(&Method::GET));
+        let variant = |names: &[_]| self.variant(&part, names);
+        cache.shared.calls.supersede_selected(&call.in_group(part), &part, variant).await
     }
 
     /// Removes the entry that was seen, or what an answer to a request no later than `requested_at`

@@ -104,9 +104,8 @@ impl<B: Store> RequestContext<B> {
     ) {
         let rules = &self.cache.settings.rules;
         let says = rules.head_says(old, answer);
-        // A request whose response must not be stored does not decide about what is stored.
-        let may_decide = rules.may_keep(&self.options) && !rules.is_personal(&self.parts.headers);
-        if says == HeadSays::Nothing || !may_decide {
+        // Bad credentials must not decide about what is stored for all.
+        if says == HeadSays::Nothing || rules.read_only || rules.is_personal(&self.parts.headers) {
             return;
         }
         let now = self.cache.settings.clock.now();

@@ -12,7 +12,9 @@ use larder::{Outcome, Refusal, Stored};
 
 use crate::{
     parts::{TEXT, part, range, stand},
-    support::{Double, Gate, Reply, Stand, TestBody, channel, empty, get, line, soon, url},
+    support::{
+        Double, Gate, Reply, Stand, TestBody, channel, empty, get, head, line, ok, soon, url,
+    },
 };
 
 /// The response of an origin that has another one from the call `new` on, be it that it varies.
@@ -165,4 +167,40 @@ async fn requests_for_parts_and_posts_are_no_calls_under_way() {
     gate.open(1);
     soon(whole).await;
     assert_eq!((stand.layer.stats().in_flight, stand.layer.stats().calls), (0, 1));
+}
+
+#[tokio::test]
+async fn a_part_on_its_way_is_not_stored_after_a_newer_answer_that_forbids_storing() {
+    for varies in [false, true] {
+        for newer in [get, head] {
+            for has_begun in [false, true] {
+                let (sender, body) = channel();
+                let body = Mutex::new(Some(body));
+                let inner = Double::new(move |request, call| match call {
+                    1 => {
+                        let body = body.lock().unwrap().take().unwrap();
+                        changing(&request, (call, 2), varies).map(|_| body)
+                    }
+                    _ => line(ok("new"), "cache-control", "no-store"),
+                });
+                let (inner, gate) = held(inner, 1);
+                let stand = stand(inner);
+                if has_begun {
+                    gate.open(1);
+                }
+                let mut part = pin!(stand.ask(range(0, 4)));
+                assert!(part.as_mut().now_or_never().is_none());
+                let newer = stand.ask(newer("/")).await;
+                assert_eq!(newer.stored(), Stored::No(Refusal::NoStoreDirective));
+                gate.open(1);
+                sender.send(&TEXT[..5]);
+                drop(sender);
+                let part = soon(part).await;
+                assert_eq!(part.text(), &TEXT[..5]);
+                let refusal = if has_begun { Refusal::Superseded } else { Refusal::Bypassed };
+                assert_eq!(part.stored(), Stored::No(refusal), "{varies} {has_begun}");
+                assert!(!stand.ask(range(0, 4)).await.is_hit());
+            }
+        }
+    }
 }

@@ -187,7 +187,7 @@ const BESIDE: &[Scenario] = &[
         script: r#"
             GET /a -> 200 {cache-control: max-age=60} {etag: "a"} old => 200 old : miss, stored
             HEAD /a {cache-control: no-cache, no-store} -> 200 {cache-control: no-cache} {etag: "a"} => 200 : miss
-            GET /a -> - => 200 old : hit
+            GET /a -> 200 {cache-control: max-age=60} new => 200 new : miss
             GET /b -> 200 {cache-control: max-age=60} {etag: "a"} old => 200 old : miss, stored
             HEAD /b {cache-control: no-cache} -> 200 {cache-control: max-age=60} {etag: "a"} {vary: accept} => 200 : miss
             GET /b {accept: x} -> 200 {cache-control: max-age=60} {vary: accept} new => 200 new : miss

@@ -76,6 +76,13 @@ pub(crate) struct CallId<K> {
     pub(crate) began: u64,
 }
 
+impl<K: Clone> CallId<K> {
+    /// The same call, compared with the calls of another group, whose primary key this is.
+    pub(crate) fn in_group(&self, group: K) -> Self {
+        Self { key: group.clone(), group, ..*self }
+    }
+}
+
 /// How a request joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Join {
