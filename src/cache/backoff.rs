@@ -19,8 +19,8 @@ const KEYS: usize = 4096;
 
 /// Which refreshes are running, and which have failed and are not tried again yet.
 ///
-/// A refresh counts as running until it is known how it ended, which is after its call has settled. So
-/// no other begins in between.
+/// A refresh counts as running until it is known how it ended, which is after its call has settled.
+/// So no other begins in between.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff(Mutex<HashMap<Key, Refreshing>>);
 
@@ -51,7 +51,8 @@ impl Backoff {
         self.lock().get(key).is_none_or(|refreshing| refreshing.is_due(now))
     }
 
-    /// Begins a refresh of `key`. One of the three functions below ends it. `false` if it must wait.
+    /// Begins a refresh of `key`. One of the three functions below ends it. `false` if it must
+    /// wait.
     pub(crate) fn begin(&self, key: Key, now: Timestamp) -> bool {
         let mut keys = self.lock();
         if keys.get(&key).is_some_and(|refreshing| !refreshing.is_due(now)) {

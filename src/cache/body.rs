@@ -23,21 +23,21 @@ pin_project! {
     /// A stored body has an exact length. If it cannot be read to its end, it ends with a
     /// [`BodyError`] of kind [`Store`](crate::BodyErrorKind::Store), and is never silently short. A
     /// stored response to a `HEAD` has no body. Its size is that of the `GET`'s body where that is
-    /// known, since servers make a `Content-Length` of it. A body of the inner service comes with its
-    /// trailers and its error.
+    /// known, since servers make a `Content-Length` of it. A body of the inner service comes with
+    /// its trailers and its error.
     ///
-    /// A body that is being stored is published before its end is handed out: a caller that has read
-    /// it to the end finds it stored. The store may be 256 KiB behind its readers. A slower store
-    /// slows them down. Several callers may read the same body, each at its own pace: the reader that
-    /// needs more polls the inner body. A reader that is far behind
-    /// [may have to wait](crate::CacheLayer::coalesce) until the response is stored, and continues
-    /// from there.
+    /// A body that is being stored is published before its end is handed out: a caller that has
+    /// read it to the end finds it stored. The store may be 256 KiB behind its readers. A slower
+    /// store slows them down. Several callers may read the same body, each at its own pace: the
+    /// reader that needs more polls the inner body. A reader that is far behind [may have to
+    /// wait](crate::CacheLayer::coalesce) until the response is stored, and continues from there.
     pub struct ResponseBody<B: Body> {
         // `inner` needs the bound: an error of the inner body waits there behind earlier chunks.
         #[pin]
         inner: Inner<B>,
-        // Taken where the error is known to become a `BoxError`. As a bound of `impl Body`, that would keep
-        // the compiler from seeing that a task which reads a body with boxed errors is `Send`.
+        // Taken where the error is known to become a `BoxError`. As a bound of `impl Body`, that
+        // would keep the compiler from seeing that a task which reads a body with boxed errors is
+        // `Send`.
         into_box: Option<fn(B::Error) -> BoxError>,
     }
 }
@@ -72,8 +72,8 @@ impl<B: Body<Error: Into<BoxError>>> ResponseBody<B> {
 
 impl<B: Body> ResponseBody<B> {
     /// The body of a response that has none: to a `HEAD`, or of a status such as 304. `len` is the
-    /// length of the `GET`'s body if that is known. A server that makes a `Content-Length` of the size
-    /// hint then names that length.
+    /// length of the `GET`'s body if that is known. A server that makes a `Content-Length` of the
+    /// size hint then names that length.
     pub(crate) fn absent(len: Option<u64>) -> Self {
         Self { inner: Inner::Absent { len }, into_box: None }
     }

@@ -129,8 +129,9 @@ pub(super) fn passed<B: Store, ResBody: Body>(
     respond::report(cache, response, status)
 }
 
-/// Removes what a successful unsafe request has made stale: what is stored for its URL, for the URLs
-/// that its response names, and in the groups that it names. The response of its own call stays.
+/// Removes what a successful unsafe request has made stale: what is stored for its URL, for the
+/// URLs that its response names, and in the groups that it names. The response of its own call
+/// stays.
 async fn invalidate<B: Store>(
     cache: &Inner<B>,
     url: &RequestUrl,

@@ -1,5 +1,6 @@
-//! [`RequestContext`]: a request on its way through the pipeline. [`Upstream`]: what calling the inner
-//! service for it needs. [`Origin`]: the inner service, with every bound that the cache puts on it.
+//! [`RequestContext`]: a request on its way through the pipeline. [`Upstream`]: what calling the
+//! inner service for it needs. [`Origin`]: the inner service, with every bound that the cache puts
+//! on it.
 
 use std::{
     future::{Future, poll_fn},
@@ -70,7 +71,8 @@ pub(super) struct Upstream<S, ReqBody: Body> {
     pub(super) body: RequestBody<ReqBody>,
 }
 
-/// A request, and all that is needed to answer it from the store. It knows no type of the inner service.
+/// A request, and all that is needed to answer it from the store. It knows no type of the inner
+/// service.
 pub(super) struct RequestContext<B> {
     pub(super) cache: Arc<Inner<B>>,
     pub(super) parts: request::Parts,

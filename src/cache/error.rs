@@ -96,8 +96,9 @@ impl BodyError {
 
 /// A refresh in the background that failed.
 ///
-/// The stored response stays as it was. Requests that find it stale, or due for refresh, begin another
-/// refresh after a pause: one second, twice as long after each further failure, up to a minute.
+/// The stored response stays as it was. Requests that find it stale, or due for refresh, begin
+/// another refresh after a pause: one second, twice as long after each further failure, up to a
+/// minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefreshFailure {

@@ -217,8 +217,8 @@ impl<B: Store> RequestContext<B> {
         Fetched::Received(received)
     }
 
-    /// Removes what an answer ends: the response that the call was made for, whatever becomes of the
-    /// answer, and the others. The answer itself may be stored under a key already.
+    /// Removes what an answer ends: the response that the call was made for, whatever becomes of
+    /// the answer, and the others. The answer itself may be stored under a key already.
     pub(super) async fn end(
         &self,
         key: &LookupKey,

@@ -26,8 +26,8 @@ use crate::{
 /// How many calls that fail a request waits for, one after the other, before it makes its own.
 const MAX_FAILURES: u32 = 2;
 
-/// How often a request looks into the store again because something was stored meanwhile. After that
-/// it makes its own call: what is stored is of no use to it.
+/// How often a request looks into the store again because something was stored meanwhile. After
+/// that it makes its own call: what is stored is of no use to it.
 const MAX_LOOKUPS: u32 = 8;
 
 /// How a request takes part in coalescing.
@@ -132,8 +132,8 @@ impl<B: Store> RequestContext<B> {
                 Some(response) => Joined::Response(response),
                 None => self.look_again(mode).await,
             },
-            // A key of the user's own may serve several methods. Another clone of the layer may store
-            // what the rules of this one forbid.
+            // A key of the user's own may serve several methods. Another clone of the layer may
+            // store what the rules of this one forbid.
             Share::Body(tee, _) if !self.may_be_answered_by(&tee) => {
                 Joined::Retry(Mode::Independent, lookup)
             }
@@ -169,8 +169,8 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// The stored response that this request has found, with the head that another request's call has
-    /// freshened. `None` if that was another entry.
+    /// The stored response that this request has found, with the head that another request's call
+    /// has freshened. `None` if that was another entry.
     fn freshened<ResBody: OriginBody>(
         &self,
         freshened: &Freshened,

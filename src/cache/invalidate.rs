@@ -1,7 +1,8 @@
 //! Removals: by key, URL, tag and group, and what an answer of the origin ends.
 //!
-//! What is removed stays removed: calls in flight are invalidated first, so that none of them brings it
-//! back. The observer hears of the store's failures. A failure keeps nothing else from being removed.
+//! What is removed stays removed: calls in flight are invalidated first, so that none of them
+//! brings it back. The observer hears of the store's failures. A failure keeps nothing else from
+//! being removed.
 
 use std::{mem, sync::Arc};
 
@@ -36,8 +37,8 @@ pub(crate) enum Change {
 
 /// # By key, URL, tag and group
 impl<B: Store> Inner<B> {
-    /// Removes everything that is stored for `url` (normalised): every method, variant, body and user.
-    /// The call that the removal belongs to may be spared.
+    /// Removes everything that is stored for `url` (normalised): every method, variant, body and
+    /// user. The call that the removal belongs to may be spared.
     pub(crate) async fn remove_url(
         &self,
         recipe: &Recipe,
@@ -52,7 +53,8 @@ impl<B: Store> Inner<B> {
         }
         removed = both(removed, self.handle.remove_tagged(&recipe.url_tag(url)).await);
         if self.settings.uses_no_vary_search() {
-            // The response to another query may answer this one: all of the path that may are removed.
+            // The response to another query may answer this one: all of the path that may are
+            // removed.
             removed = both(removed, self.remove_path(recipe, url, spared).await);
         }
         removed
@@ -119,8 +121,8 @@ impl<B: Store> Inner<B> {
         self.handle.clear().await
     }
 
-    /// Changes the entry that was seen as `choose` says, and returns whether it did. An entry that was
-    /// changed meanwhile, such as by a 304, is read and judged again.
+    /// Changes the entry that was seen as `choose` says, and returns whether it did. An entry that
+    /// was changed meanwhile, such as by a 304, is read and judged again.
     pub(crate) async fn change(
         &self,
         key: &Key,

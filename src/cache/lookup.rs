@@ -1,7 +1,7 @@
 //! What the store has for a request, and whether that may answer it.
 //!
-//! One lookup serves requests and [`Entries`](crate::Entries): a read under the primary key, and, where
-//! responses vary, a read under the key of the variant.
+//! One lookup serves requests and [`Entries`](crate::Entries): a read under the primary key, and,
+//! where responses vary, a read under the key of the variant.
 
 use std::sync::Arc;
 
@@ -84,8 +84,8 @@ pub(crate) struct Read {
     generation: u64,
 }
 
-/// Reads the response under a primary key. If responses vary there, it is the variant that a request
-/// with these headers selects, or none without headers.
+/// Reads the response under a primary key. If responses vary there, it is the variant that a
+/// request with these headers selects, or none without headers.
 pub(crate) async fn read<B: Store>(
     cache: &Inner<B>,
     primary: Key,

@@ -1,11 +1,11 @@
 //! Responses to other queries: with `No-Vary-Search`, the response to one URL answers requests for
 //! other URLs of its path.
 //!
-//! Two annotations lead from a request to such a response, as the draft proposes for caches. Under the
-//! path lies the field of the latest response that had one. Under the part of a query that matters by
-//! it lies the URL of the latest response for that part. The response itself lies under its own key,
-//! where requests for its own URL find it with one read. Its own field decides whether it answers
-//! others, whatever the annotations say. An annotation that leads nowhere is a miss.
+//! Two annotations lead from a request to such a response, as the draft proposes for caches. Under
+//! the path lies the field of the latest response that had one. Under the part of a query that
+//! matters by it lies the URL of the latest response for that part. The response itself lies under
+//! its own key, where requests for its own URL find it with one read. Its own field decides whether
+//! it answers others, whatever the annotations say. An annotation that leads nowhere is a miss.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 
@@ -24,8 +24,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// What the store has for the request: for its own URL, or else for another one whose response answers
-/// it.
+/// What the store has for the request: for its own URL, or else for another one whose response
+/// answers it.
 pub(super) async fn lookup<B: Store>(request: RequestRef<'_, B>) -> Lookup {
     let own = request.lookup().await;
     if matches!(own.found, Found::Usable(..)) || !may_answer(&request) {
@@ -59,8 +59,8 @@ pub(super) async fn equivalent<B: Store>(request: RequestRef<'_, B>) -> Option<S
     }
 }
 
-/// Finds such a response by the annotations. What would have to be refreshed or revalidated is left to
-/// its own URL.
+/// Finds such a response by the annotations. What would have to be refreshed or revalidated is left
+/// to its own URL.
 async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     let RequestRef { cache, parts, url, .. } = request;
     let settings = &cache.settings;

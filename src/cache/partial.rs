@@ -1,11 +1,11 @@
-//! Combines a part that has arrived with the stored one (RFC 9111 §3.4): both become one part, or the
-//! whole if they are all of it.
+//! Combines a part that has arrived with the stored one (RFC 9111 §3.4): both become one part, or
+//! the whole if they are all of it.
 //!
 //! One part of each response is stored. A part that touches it makes it grow. A part that lies
-//! elsewhere, or belongs to another response, replaces it. The stored part is copied into the new entry
-//! while the new bytes arrive, and is never held in memory. [`policy::join`] bounds how much is copied
-//! for how few new bytes. Of two parts that arrive at the same time, the last one wins: the next
-//! request fetches what is missing then.
+//! elsewhere, or belongs to another response, replaces it. The stored part is copied into the new
+//! entry while the new bytes arrive, and is never held in memory. [`policy::join`] bounds how much
+//! is copied for how few new bytes. Of two parts that arrive at the same time, the last one wins:
+//! the next request fetches what is missing then.
 
 use http::{Response, response};
 use http_body::Body;
@@ -35,8 +35,8 @@ pub(super) enum ReceivedPart<ResBody: Body> {
 
 impl<B: Store> RequestContext<B> {
     /// Stores a part as its body is read, combined with the stored part of the same response. The
-    /// leader `part` has its key. `whole` has the key of the whole response, which it may become: the
-    /// requests for the whole meet it there.
+    /// leader `part` has its key. `whole` has the key of the whole response, which it may become:
+    /// the requests for the whole meet it there.
     pub(super) async fn receive_part<ResBody: OriginBody>(
         &self,
         key: &LookupKey,

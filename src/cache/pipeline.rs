@@ -1,7 +1,7 @@
 //! The way of a request, from top to bottom: gate, key, lookup, judge, join, fetch.
 //!
-//! Every decision is asked of the policy. Here is only the order of the steps. A hit takes the short way
-//! through [`serve`]. All else is boxed, so that the future of a hit stays small.
+//! Every decision is asked of the policy. Here is only the order of the steps. A hit takes the
+//! short way through [`serve`]. All else is boxed, so that the future of a hit stays small.
 
 use std::{sync::Arc, time::Instant};
 
@@ -117,8 +117,8 @@ where
     Box::pin(miss(ctx, Upstream { inner, body }, lookup)).await
 }
 
-/// Answers a request for which no fresh response is stored: serves a stale one, joins a call in flight,
-/// or calls the origin.
+/// Answers a request for which no fresh response is stored: serves a stale one, joins a call in
+/// flight, or calls the origin.
 async fn miss<S, B, ReqBody>(
     mut ctx: RequestContext<B>,
     upstream: Upstream<S, ReqBody>,

@@ -1,8 +1,8 @@
 //! A request for a part that nothing stored answers as it is: the origin gives the part.
 //!
-//! A stale whole response is not fetched again for a part of it. It is revalidated with the request for
-//! the part, and gives the part after a 304, or if the origin fails. A part that arrives is stored
-//! under a key beside that of the whole ([`partial`](super::partial)).
+//! A stale whole response is not fetched again for a part of it. It is revalidated with the request
+//! for the part, and gives the part after a 304, or if the origin fails. A part that arrives is
+//! stored under a key beside that of the whole ([`partial`](super::partial)).
 
 use http::{Method, Response, StatusCode, request, response};
 
@@ -26,9 +26,9 @@ use crate::{
 
 const REASON: Bypass = Bypass::Range;
 
-/// Whether what was found holds the part that the request asks for, or shows that there is none. A part
-/// that has to be refreshed is the origin's to give, and so is a part of a whole that cannot be
-/// refreshed in the background.
+/// Whether what was found holds the part that the request asks for, or shows that there is none. A
+/// part that has to be refreshed is the origin's to give, and so is a part of a whole that cannot
+/// be refreshed in the background.
 pub(super) fn has_part(lookup: &Lookup, request: &request::Parts) -> bool {
     let Found::Usable(Selected { hit, .. }, verdict) = &lookup.found else { return false };
     let is_stale = *verdict == Verdict::Stale(Stale::WhileRevalidate);
@@ -67,8 +67,8 @@ impl<B: Store> RequestContext<B> {
         let requested_at = settings.clock.now();
         let (stored, whole) = whole.take_selected();
         let (reason, whole_key) = (whole.reason, whole.key.clone());
-        // The calls begin before the request is sent: its response must not bring back what is removed
-        // meanwhile, nor replace what is requested later.
+        // The calls begin before the request is sent: its response must not bring back what is
+        // removed meanwhile, nor replace what is requested later.
         let part = part.filter(|_| rules.may_keep_aside(&self.options, REASON, &Method::GET));
         let mut calls = self.part_calls(part, whole);
         let own_call = calls.as_ref().map(|calls| calls.whole.leader.id());
@@ -141,8 +141,8 @@ impl<B: Store> RequestContext<B> {
         Ok(passed(&cache, REASON, Response::from_parts(response, body.into_body())))
     }
 
-    /// Whether the answer shows that the stored whole response is another representation by now: a whole
-    /// response, which is not stored here, or a part of another one.
+    /// Whether the answer shows that the stored whole response is another representation by now: a
+    /// whole response, which is not stored here, or a part of another one.
     fn is_another(&self, stored: &Head, answer: &response::Parts) -> bool {
         let rules = &self.cache.settings.rules;
         let may_decide = rules.may_keep(&self.options) && !rules.is_personal(&self.parts.headers);

@@ -1,8 +1,8 @@
 //! Refreshes a stored response in the background, while it is served.
 //!
 //! The tasks belong to the layer: [`CacheLayer::idle`](super::CacheLayer::idle) waits for them, and
-//! dropping its last handle stops them. The cache spawns nothing else. Without a tokio runtime there is
-//! no refresh in the background: requests then call the origin themselves.
+//! dropping its last handle stops them. The cache spawns nothing else. Without a tokio runtime
+//! there is no refresh in the background: requests then call the origin themselves.
 
 use std::{future::poll_fn, sync::Arc, thread};
 
@@ -23,7 +23,8 @@ use crate::{
     store::Store,
 };
 
-/// Begins a call for the stale response, unless one is in flight, or the last one failed a moment ago.
+/// Begins a call for the stale response, unless one is in flight, or the last one failed a moment
+/// ago.
 pub(super) fn start<S, B, ReqBody>(
     mut ctx: RequestContext<B>,
     upstream: Upstream<S, ReqBody>,

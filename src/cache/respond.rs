@@ -29,8 +29,8 @@ pub(super) fn stored<B: Store, ResBody: Body>(
     let mut response = if let Some(response) = not_modified(request, &hit.head) {
         response
     } else if request.method == Method::HEAD {
-        // The response to a HEAD names the length only if the inner service gave it a body, as axum's
-        // handlers do.
+        // The response to a HEAD names the length only if the inner service gave it a body, as
+        // axum's handlers do.
         let len = hit.head.body_len();
         let len = Some(len).filter(|len| *len > 0 || *hit.head.method() == Method::GET);
         hit.into_response().map(|_unread| ResponseBody::absent(len))

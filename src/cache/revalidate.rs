@@ -1,6 +1,6 @@
 //! Freshens a stored response: after a 304 (RFC 9111 §4.3.4), and after the response to a `HEAD`
-//! (§4.3.5). A new head replaces the old one by compare and swap, and the body stays. What has taken
-//! the entry's place meanwhile is newer, and a removal stays one.
+//! (§4.3.5). A new head replaces the old one by compare and swap, and the body stays. What has
+//! taken the entry's place meanwhile is newer, and a removal stays one.
 
 use std::sync::Arc;
 
@@ -91,8 +91,8 @@ impl<B: Store> RequestContext<B> {
         (selected, stored)
     }
 
-    /// Applies the response to a `HEAD` to the stored response to a `GET`: freshens it, or removes it
-    /// if there is another representation by now.
+    /// Applies the response to a `HEAD` to the stored response to a `GET`: freshens it, or removes
+    /// it if there is another representation by now.
     pub(super) async fn update_by_head(
         &self,
         key: &Key,
@@ -240,8 +240,8 @@ impl<B: Store> RequestContext<B> {
         leader: &Leader,
     ) -> store::Result<bool> {
         let handle = &self.cache.handle;
-        // It may have been removed by a tag that only the 304 has brought. From here on, a removal by
-        // such a tag also removes this entry.
+        // It may have been removed by a tag that only the 304 has brought. From here on, a removal
+        // by such a tag also removes this entry.
         if !leader.info(|call| call.removed.may_freshen(key, seen, head)) || leader.is_invalidated()
         {
             return Ok(false);

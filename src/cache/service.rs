@@ -22,17 +22,17 @@ use crate::{
 
 /// Answers repeated requests from a store, and asks the inner service for the rest.
 ///
-/// It is always ready: a hit does not depend on the inner service. Any other request works on a clone
-/// of the inner service: it waits until the clone is ready, and calls it, within its own future. The
-/// instance in here is never polled, so it holds no permit. Dropping the future of a call drops the
-/// inner call with it.
+/// It is always ready: a hit does not depend on the inner service. Any other request works on a
+/// clone of the inner service: it waits until the clone is ready, and calls it, within its own
+/// future. The instance in here is never polled, so it holds no permit. Dropping the future of a
+/// call drops the inner call with it.
 ///
 /// # "implementation of `Clone` is not general enough"
 ///
 /// The compiler says this of a spawned task that calls the cache through a combinator such as
 /// `oneshot`, if a closure below the cache holds a reference such as a `&'static str`. It is a
-/// limitation of the compiler ([rust#102211](https://github.com/rust-lang/rust/issues/102211)). Call
-/// [`request`](Cache::request) instead, or let the closure own a `String` or an `Arc<str>`.
+/// limitation of the compiler ([rust#102211](https://github.com/rust-lang/rust/issues/102211)).
+/// Call [`request`](Cache::request) instead, or let the closure own a `String` or an `Arc<str>`.
 #[derive(Clone, Debug)]
 pub struct Cache<S, B> {
     inner: S,
@@ -62,7 +62,8 @@ impl<S, B> Cache<S, B> {
 
     /// Sends one request, as [`call`](Service::call) does, by `&self`.
     ///
-    /// Its bounds are those of the [`Service`]. Where the inner service does not meet one, this names it.
+    /// Its bounds are those of the [`Service`]. Where the inner service does not meet one, this
+    /// names it.
     pub fn request<ReqBody, ResBody>(
         &self,
         request: Request<ReqBody>,

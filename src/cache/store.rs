@@ -194,15 +194,15 @@ fn is_in_key(recipe: &Recipe, request: &request::Parts, name: &HeaderName) -> bo
     is_made_from_headers && recipe.headers.contains(name)
 }
 
-/// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row for
-/// every entry would cost a store as much as the entry itself.
+/// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row
+/// for every entry would cost a store as much as the entry itself.
 fn url_tag(recipe: &Recipe, key: &Key, method: &Method, url: &str) -> Option<Box<str>> {
     let is_plain = PLAIN.contains(method) && recipe.plain(method, url) == *key;
     (!is_plain).then(|| recipe.url_tag(url))
 }
 
-/// The tag by which a removal finds a response with these fields that may answer other queries of its
-/// path.
+/// The tag by which a removal finds a response with these fields that may answer other queries of
+/// its path.
 pub(super) fn path_tag(settings: &Settings, url: &str, fields: &HeaderMap) -> Option<Box<str>> {
     let varies = settings.uses_no_vary_search() && settings.rules.url_variation(fields).is_some();
     varies.then(|| settings.recipe.path_tag(split_query(url).0))

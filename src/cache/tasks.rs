@@ -1,4 +1,5 @@
-//! [`Tasks`]: the tasks of a layer in the background. They are counted, waited for, and stopped with it.
+//! [`Tasks`]: the tasks of a layer in the background. They are counted, waited for, and stopped
+//! with it.
 
 use std::{
     collections::HashMap,

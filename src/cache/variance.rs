@@ -1,12 +1,12 @@
 //! Which responses a primary key leads to.
 //!
-//! A response that does not vary lies under the primary key. Where responses vary, a [`Record`] lies
-//! there: the names of the request headers that select a variant. Each variant lies under a key made of
-//! the primary key, those names, and the request's values (RFC 9111 §4.1).
+//! A response that does not vary lies under the primary key. Where responses vary, a [`Record`]
+//! lies there: the names of the request headers that select a variant. Each variant lies under a
+//! key made of the primary key, those names, and the request's values (RFC 9111 §4.1).
 //!
 //! Several calls may write the record at the same time, in this process and in others, so it is
-//! changed by compare and swap. A record whose names are not all among the new ones is left as it is:
-//! requests go by its names, and would not find the new variant.
+//! changed by compare and swap. A record whose names are not all among the new ones is left as it
+//! is: requests go by its names, and would not find the new variant.
 
 use crate::{
     cache::handle::{Handle, later},

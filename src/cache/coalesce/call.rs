@@ -1,4 +1,5 @@
-//! The state of one call in flight: who leads it, who waits for it, and what must not be stored of it.
+//! The state of one call in flight: who leads it, who waits for it, and what must not be stored of
+//! it.
 
 use std::{mem, task::Waker};
 

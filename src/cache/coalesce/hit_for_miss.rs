@@ -15,8 +15,8 @@ const BY_STATUS: u64 = 2;
 
 /// The keys whose last response was not stored.
 ///
-/// A guess is enough here. A key that is remembered wrongly costs a call that could have been shared.
-/// A key that is forgotten costs a wait for nothing.
+/// A guess is enough here. A key that is remembered wrongly costs a call that could have been
+/// shared. A key that is forgotten costs a wait for nothing.
 pub(crate) struct HitForMiss(Box<[AtomicU64]>);
 
 impl Default for HitForMiss {
@@ -26,8 +26,8 @@ impl Default for HitForMiss {
 }
 
 impl HitForMiss {
-    /// The key's place, and its mark there, which is never zero. The key is a digest: any of its bytes
-    /// will do.
+    /// The key's place, and its mark there, which is never zero. The key is a digest: any of its
+    /// bytes will do.
     fn place(&self, key: &Key) -> (&AtomicU64, u64) {
         let bytes = key.as_bytes();
         let place = usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % self.0.len();

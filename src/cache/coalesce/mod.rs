@@ -46,7 +46,8 @@ pub(crate) trait CallOutcome: Shareable<Key = Key> {
 
 /// The response that a call has brought.
 pub(crate) enum View<'a> {
-    /// It is on its way into the store. `names` are the request headers that select it, if it varies.
+    /// It is on its way into the store. `names` are the request headers that select it, if it
+    /// varies.
     Storing { key: &'a Key, head: &'a Head, names: Option<&'a [HeaderName]> },
     /// A stored response was freshened.
     Freshened { key: &'a Key, head: &'a Head },
@@ -116,8 +117,8 @@ impl<O: CallOutcome> Calls<O> {
         self.table.generation(key)
     }
 
-    /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders have
-    /// failed.
+    /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders
+    /// have failed.
     pub(crate) fn join(
         &self,
         key: &Key,
@@ -146,8 +147,8 @@ impl<O: CallOutcome> Calls<O> {
         self.hit_for_miss.contains(key)
     }
 
-    /// A response for `key` was not stored. If the reason persists, the next requests do not wait for
-    /// each other only to learn it again.
+    /// A response for `key` was not stored. If the reason persists, the next requests do not wait
+    /// for each other only to learn it again.
     pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
         let is_passing = refusal == Refusal::Status && status.is_server_error();
         if refusal.is_persistent() && !is_passing {
@@ -184,12 +185,12 @@ impl CallInfo {
 
 /// # A removal wins
 ///
-/// Each of these returns when nothing that was in flight can be stored any more. The key and the tags
-/// of a call without a response are not known yet: such a call remembers what was removed.
+/// Each of these returns when nothing that was in flight can be stored any more. The key and the
+/// tags of a call without a response are not known yet: such a call remembers what was removed.
 ///
-/// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there by
-/// its key and by the tags that it has, but not by a tag that only the 304 brings. `invalidate_tag`
-/// returns such entries, and the removal takes them out as well.
+/// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there
+/// by its key and by the tags that it has, but not by a tag that only the 304 brings.
+/// `invalidate_tag` returns such entries, and the removal takes them out as well.
 impl<O: CallOutcome> Calls<O> {
     /// Prevents new requests from joining calls for matching URLs that have no response yet. Comes
     /// before the invalidation: a response that arrives in between is known by then.
@@ -302,8 +303,8 @@ impl<O: CallOutcome> Calls<O> {
     }
 
     /// The answer of `call` ends the responses that its request selects: the response lies under
-    /// `key`, or under the key that `variant` makes of the names that select it. Returns whether any
-    /// was in flight.
+    /// `key`, or under the key that `variant` makes of the names that select it. Returns whether
+    /// any was in flight.
     pub(crate) async fn supersede_selected(
         &self,
         call: &CallId,
@@ -331,8 +332,8 @@ async fn keep_out(settled: Vec<impl CallOutcome>, why: Refusal) {
 /// The request that makes a call. Dropped before it has settled or failed, it leaves the call to a
 /// follower.
 ///
-/// The gauge is kept here, and not in the call: a call may go on with another leader, and is looked at
-/// under a lock, where no metrics recorder may be called.
+/// The gauge is kept here, and not in the call: a call may go on with another leader, and is looked
+/// at under a lock, where no metrics recorder may be called.
 pub(crate) struct Leader<O: CallOutcome> {
     leader: Uncounted<O>,
     _gauge: Option<CallGauge>,

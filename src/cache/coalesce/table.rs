@@ -1,17 +1,19 @@
 //! The table of calls in flight: at most one open call for a key, its leader, and its followers.
 //!
 //! A leader that [settles](Leader::settle) its call gives every follower a share of the outcome. A
-//! leader that fails, or is dropped before that (its request was cancelled, it panicked), leaves the
-//! call to the first follower that looks. A call is in the table as long as it has a leader or
+//! leader that fails, or is dropped before that (its request was cancelled, it panicked), leaves
+//! the call to the first follower that looks. A call is in the table as long as it has a leader or
 //! followers.
 //!
 //! Keys come in groups: a response may turn out to belong under another key than the one that its
-//! request was looked up under, always of the same group. The calls of a group are kept together, so
-//! that a call finds the older ones that it [supersedes](Table::supersede) without looking at others.
+//! request was looked up under, always of the same group. The calls of a group are kept together,
+//! so that a call finds the older ones that it [supersedes](Table::supersede) without looking at
+//! others.
 //!
 //! The table knows neither HTTP nor stores. Keys, what is known of a call, and outcomes are
 //! parameters. One lock guards all calls of a shard. No foreign code that could come back here runs
-//! under it: what a call leaves behind is dropped, and wakers are woken, after the lock is released.
+//! under it: what a call leaves behind is dropped, and wakers are woken, after the lock is
+//! released.
 
 use std::{
     collections::HashMap,
@@ -214,7 +216,8 @@ impl<I, O: Shareable> Table<I, O> {
     }
 
     /// Closes the calls that match: nobody joins them, and their responses must not be stored.
-    /// Returns the outcomes of those that have settled, which the caller has to keep out of the store.
+    /// Returns the outcomes of those that have settled, which the caller has to keep out of the
+    /// store.
     pub(crate) fn invalidate(&self, matches: impl Fn(&O::Key, &I, Option<&O>) -> bool) -> Vec<O> {
         let mut settled = Vec::new();
         if self.calls.load(Ordering::Acquire) == 0 {
@@ -251,9 +254,9 @@ impl<I, O: Shareable> Table<I, O> {
         }
     }
 
-    /// Keeps older responses of the group out of the entry under `key`, where the response of `call`
-    /// is about to be stored. Returns the outcomes that are on their way there, which the caller has
-    /// to keep out of the store. A call without an outcome is told when it settles.
+    /// Keeps older responses of the group out of the entry under `key`, where the response of
+    /// `call` is about to be stored. Returns the outcomes that are on their way there, which the
+    /// caller has to keep out of the store. A call without an outcome is told when it settles.
     pub(crate) fn supersede(&self, call: &CallId<O::Key>, key: &O::Key) -> Vec<O> {
         self.supersede_where(call, key, |outcome| outcome.storage_key() == Some(key))
     }
@@ -382,8 +385,8 @@ impl<I, O: Shareable> Shard<I, O> {
     }
 }
 
-/// The request that makes the call. Dropped before it has settled or failed, it leaves the call to a
-/// follower.
+/// The request that makes the call. Dropped before it has settled or failed, it leaves the call to
+/// a follower.
 pub(crate) struct Leader<I, O: Shareable> {
     table: Arc<Table<I, O>>,
     id: CallId<O::Key>,
@@ -432,8 +435,8 @@ impl<I, O: Shareable> Leader<I, O> {
         self.change(|call| call.is_invalidated).0
     }
 
-    /// Whether a call that began after this one has brought a response in place of all that this one
-    /// may bring.
+    /// Whether a call that began after this one has brought a response in place of all that this
+    /// one may bring.
     pub(crate) fn is_superseded(&self) -> bool {
         self.change(|call| call.is_superseded).0
     }

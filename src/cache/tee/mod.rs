@@ -7,9 +7,9 @@
 //! - `writer`: writes the entry.
 //! - `splice`: copies the stored part around a body that continues it.
 //!
-//! The end is not handed out before the entry is published: a reader that has seen the end finds the
-//! response stored. If the end is known with the last chunk, that chunk waits as well. So a caller that
-//! stops polling after `Content-Length` bytes, as servers do, has stored it too.
+//! The end is not handed out before the entry is published: a reader that has seen the end finds
+//! the response stored. If the end is known with the last chunk, that chunk waits as well. So a
+//! caller that stops polling after `Content-Length` bytes, as servers do, has stored it too.
 
 use std::{
     fmt,
@@ -55,8 +55,8 @@ pub(crate) use self::{
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
 
-/// Any source. A type of its own: as an alias, its hidden lifetime keeps the compiler from seeing that
-/// futures around it are `Send`.
+/// Any source. A type of its own: as an alias, its hidden lifetime keeps the compiler from seeing
+/// that futures around it are `Send`.
 pub(crate) struct AnySource(Box<dyn Drive<Copy = StoredBody>>);
 
 impl Drive for AnySource {
@@ -210,8 +210,8 @@ impl<E> SharedBody<E> {
         Self { part: Part::Shared(reader), tee, error: None }
     }
 
-    /// Reads what is there at once of a small body, and stores it if that is all of it. So a response
-    /// that arrived in one piece is stored even if its body is never read.
+    /// Reads what is there at once of a small body, and stores it if that is all of it. So a
+    /// response that arrived in one piece is stored even if its body is never read.
     pub(crate) async fn read_ahead(&mut self) {
         if let Part::Shared(reader) = &mut self.part
             && reader.size_hint().upper().is_some_and(|upper| upper <= EAGER)

@@ -1,5 +1,5 @@
-//! [`ReplayBuffer`]: what is in memory of a body in flight. That is the chunks that some reader has not
-//! read yet, and the first chunks for readers that join.
+//! [`ReplayBuffer`]: what is in memory of a body in flight. That is the chunks that some reader has
+//! not read yet, and the first chunks for readers that join.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -13,8 +13,8 @@ pub(crate) const REPLAY: u64 = 256 * 1024;
 /// How much more all bodies together may keep for slow readers, in bytes.
 pub(crate) const OVERFLOW: u64 = 16 * 1024 * 1024;
 
-/// Chunks up to this length are copied: a chunk may be a slice of a read buffer many times its size,
-/// which would be held with it.
+/// Chunks up to this length are copied: a chunk may be a slice of a read buffer many times its
+/// size, which would be held with it.
 const SMALL: usize = 4 * 1024;
 
 /// What a chunk costs in addition to its bytes.

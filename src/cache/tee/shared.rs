@@ -1,11 +1,11 @@
 //! [`Shared`]: one body with many readers. The reader that needs more drives the source for all.
 //!
-//! The source (which reads the origin and feeds the store) is taken out while a reader drives it, so
-//! that the lock is never held while foreign code runs. It is polled with a waker that wakes every
-//! waiting reader: a reader that is dropped, or never polled again, leaves nobody waiting.
+//! The source (which reads the origin and feeds the store) is taken out while a reader drives it,
+//! so that the lock is never held while foreign code runs. It is polled with a waker that wakes
+//! every waiting reader: a reader that is dropped, or never polled again, leaves nobody waiting.
 //!
-//! No reader waits for a slower one. A reader that falls behind the replay buffer continues from the
-//! stored copy once the entry is published.
+//! No reader waits for a slower one. A reader that falls behind the replay buffer continues from
+//! the stored copy once the entry is published.
 
 use std::{
     mem,
@@ -121,8 +121,8 @@ impl<D: Drive> Shared<D> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Adds a reader. `None` if the body has been published or given up, or if its start is gone and
-    /// its end may never come.
+    /// Adds a reader. `None` if the body has been published or given up, or if its start is gone
+    /// and its end may never come.
     pub(crate) fn join(self: &Arc<Self>) -> Option<NewReader<D>> {
         let mut state = self.lock();
         if state.readers.is_empty() || !state.source_state.is_storing {
@@ -150,8 +150,8 @@ impl<D: Drive> Shared<D> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drives the source one step on behalf of the reader `id`. `false` if that has to wait, for the
-    /// source or for another reader that drives it. The reader's waker is registered then.
+    /// Drives the source one step on behalf of the reader `id`. `false` if that has to wait, for
+    /// the source or for another reader that drives it. The reader's waker is registered then.
     fn drive(self: &Arc<Self>, id: usize, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         // Registered before the source is polled: it may wake at once.
@@ -279,8 +279,8 @@ impl<D: Drive> State<D> {
         self.copies.extend(step.copies);
     }
 
-    /// Drops the chunks that need not be held any more. A reader that falls behind by that continues
-    /// from the stored copy, and holds nothing of the budget any more.
+    /// Drops the chunks that need not be held any more. A reader that falls behind by that
+    /// continues from the stored copy, and holds nothing of the budget any more.
     fn trim(&mut self) {
         // If no copy will come, more may be held: as much as one body that could be stored.
         let all = if self.source_state.is_storing {
@@ -328,20 +328,20 @@ enum Turn<C> {
     LookForEnd,
 }
 
-/// How many chunks of a body are read ahead at most. A body that says it is short may not be, or may
-/// never end.
+/// How many chunks of a body are read ahead at most. A body that says it is short may not be, or
+/// may never end.
 const AHEAD_CHUNKS: u64 = 64;
 
-/// How many steps a reader takes before it yields to other tasks. A reader that waits for the end of a
-/// body that is all there would not pause otherwise.
+/// How many steps a reader takes before it yields to other tasks. A reader that waits for the end
+/// of a body that is all there would not pause otherwise.
 const STEPS: usize = 128;
 
 /// How often a reader looks for an end that is due: it may follow an empty chunk or two.
 const LOOKS: usize = 4;
 
 impl<D: Drive> Reader<D> {
-    /// Reads on. Pending while nothing has arrived, and while it has not been stored: the last chunk
-    /// and the end are not handed out before the entry is published or given up.
+    /// Reads on. Pending while nothing has arrived, and while it has not been stored: the last
+    /// chunk and the end are not handed out before the entry is published or given up.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<D::Copy>> {
         let mut looks = 0;
         for _ in 0..STEPS {
@@ -420,8 +420,8 @@ impl<D: Drive> Reader<D> {
         Poll::Pending
     }
 
-    /// Reads ahead what is there at once, up to about `bytes`. Ready when no more is there, or when the
-    /// whole body is stored.
+    /// Reads ahead what is there at once, up to about `bytes`. Ready when no more is there, or when
+    /// the whole body is stored.
     pub(crate) fn poll_ahead(&mut self, bytes: u64, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let has_ended = {

@@ -1,7 +1,7 @@
 //! [`Splice`]: a stored part, copied around a body that continues it (RFC 9111 §3.4).
 //!
-//! The stored part is read when it is its turn, chunk by chunk, and only while it is the one that was
-//! seen when the body arrived. Another entry in its place may be of another response.
+//! The stored part is read when it is its turn, chunk by chunk, and only while it is the one that
+//! was seen when the body arrived. Another entry in its place may be of another response.
 
 use std::future::poll_fn;
 

@@ -1,7 +1,7 @@
 //! Writes an entry into the store while its body arrives.
 //!
-//! The [`Queue`] has one consumer and keeps no waker: whoever fills it polls the writer right after.
-//! That is the [`Source`](super::source::Source), and nobody else.
+//! The [`Queue`] has one consumer and keeps no waker: whoever fills it polls the writer right
+//! after. That is the [`Source`](super::source::Source), and nobody else.
 
 use std::{
     collections::VecDeque,
@@ -24,8 +24,8 @@ use crate::{
     store::{self, Store, StoredBody, Writer},
 };
 
-/// How far the readers may be ahead of the store, in bytes. Beyond that, they wait, and drive the store
-/// meanwhile. A chunk is never split, so the queue may hold one of any size in addition.
+/// How far the readers may be ahead of the store, in bytes. Beyond that, they wait, and drive the
+/// store meanwhile. A chunk is never split, so the queue may hold one of any size in addition.
 const BACKLOG: usize = 256 * 1024;
 
 /// The chunks that wait to be written.
@@ -142,8 +142,8 @@ pub(crate) struct Entry {
 pub(super) struct Published {
     /// The length of its body, with the stored part around it.
     pub(super) bytes: u64,
-    /// Copies of the body that arrived, for readers that fell behind. Fewer than needed if the store
-    /// fails.
+    /// Copies of the body that arrived, for readers that fell behind. Fewer than needed if the
+    /// store fails.
     pub(super) copies: Vec<StoredBody>,
 }
 
