@@ -174,7 +174,7 @@ impl<B: Store> RequestContext<B> {
         let now = self.cache.settings.clock.now();
         if self.cache.settings.rules.ends(&self.exchange(answer, requested_at, now)) {
             let Lookup { key, .. } = self.view().lookup().await;
-            self.end(&key, None, None, requested_at).await;
+            self.end(&key, None, None, true, requested_at).await;
         }
     }
 

@@ -211,7 +211,7 @@ impl<B: Store> RequestContext<B> {
             };
             // Most responses that are refused were refused before, and left nothing to remove.
             if seen.is_some() || is_any || stored_under.is_some() || !was_refused {
-                self.end(&key, seen, stored_under, requested_at).await;
+                self.end(&key, seen, stored_under, has_stored, requested_at).await;
             }
         }
         Fetched::Received(received)
@@ -224,12 +224,13 @@ impl<B: Store> RequestContext<B> {
         key: &LookupKey,
         seen: Option<Seen>,
         stored_under: Option<Key>,
+        has_stored: bool,
         requested_at: Timestamp,
     ) {
         if let Some((of, seen, head)) = seen {
             self.view().remove_superseded(&of, seen, &head, requested_at).await;
         }
-        self.view().remove_ended(key, stored_under, requested_at).await;
+        self.view().remove_ended(key, stored_under, has_stored, requested_at).await;
     }
 
     /// Sends the request with `conditions` for the stored response. A 304 about another response is

@@ -194,16 +194,20 @@ impl<B: Store> RequestRef<'_, B> {
 
     /// Removes what an answer to the request ends: the response that it selects, the stored part of
     /// that, and the answers to the other one of GET and HEAD. What was requested later than the
-    /// answer stays, and so does what lies under the `spared` key.
+    /// answer stays, and so does what lies under the `spared` key. `has_stored` is whether a
+    /// response may have been stored under the key since its lookup.
     pub(super) async fn remove_ended(
         self,
         key: &LookupKey,
         spared: Option<Key>,
+        has_stored: bool,
         requested_at: Timestamp,
     ) {
         let Self { cache, options, parts, content, .. } = self;
         let recipe = &cache.settings.recipe;
-        let mut primaries = vec![key.primary];
+        // A lookup has read the key, unless a HEAD has found the response to a GET instead.
+        let reads_own = has_stored || parts.method == Method::HEAD;
+        let mut primaries = Vec::from_iter(reads_own.then_some(key.primary));
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         // Requests with bodies are told apart by them, and the other method has none.
         if is_read && options.key.is_none() && content.chunks.is_empty() {

@@ -123,7 +123,7 @@ impl<B: Store> RequestContext<B> {
             if let Some(call) = own_call {
                 self.view().supersede_in_flight(&whole_key, &call).await;
             }
-            self.end(&whole_key, seen, None, requested_at).await;
+            self.end(&whole_key, seen, None, true, requested_at).await;
         }
         if is_stored
             && let Some(PartCalls { part: Some(part), whole }) = calls

@@ -247,10 +247,10 @@ pub(crate) fn allows_users(cache: CacheControl) -> bool {
 pub(crate) fn is_failure(history: &History, answer: &Answer) -> bool {
     match answer.kind {
         Kind::Error => true,
-        Kind::Full(version) => {
+        Kind::Full(version) | Kind::Part(version) => {
             let content: &_ = &history.versions[version as Version];
             content.status >= 500 || content.breaks
         }
-        Kind::Part(_) | Kind::NotModified(_) => false,
+        Kind::NotModified(_) => false,
     }
 }
