@@ -51,7 +51,7 @@ impl Backoff {
         self.lock().get(key).is_none_or(|refreshing| refreshing.is_due(now))
     }
 
-    /// Begins a refresh of `key`. One of the three functions below ends it. `false` if it must
+    /// Begins a refresh of `key`. `failed`, `succeeded` or `abandoned` ends it. `false` if it must
     /// wait.
     pub(crate) fn begin(&self, key: Key, now: Timestamp) -> bool {
         let mut keys = self.lock();

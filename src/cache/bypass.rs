@@ -12,7 +12,7 @@ use super::{
     context::{AnyBody, Origin, OriginBody, RequestContext},
     fetch::{Arrived, Received},
     layer::Inner,
-    lookup::{Lookup, LookupKey},
+    lookup::{Lookup, LookupKeys},
     outcome::{Joined, Leader},
     request_body::RequestBody,
     respond,
@@ -28,7 +28,7 @@ use crate::{
 
 /// A call of a request that bypasses the cache. Its response may be stored.
 pub(super) struct DetachedCall {
-    pub(super) key: LookupKey,
+    pub(super) key: LookupKeys,
     pub(super) leader: Leader,
 }
 
@@ -159,7 +159,7 @@ impl<B: Store> RequestContext<B> {
     /// Begins a call whose response may be stored under the key of the lookup. `part` is the key of
     /// the stored part that the response may complete.
     pub(super) fn detached_call(&self, lookup: Lookup, part: Option<Key>) -> Option<DetachedCall> {
-        let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.key);
+        let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.current);
         let calls = &self.cache.shared.calls;
         match calls.join(&key, info, lookup.generation, Join::Detached, 0) {
             Joined::Leader(leader) => {

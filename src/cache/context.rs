@@ -71,8 +71,7 @@ pub(super) struct Upstream<S, ReqBody: Body> {
     pub(super) body: RequestBody<ReqBody>,
 }
 
-/// A request, and all that is needed to answer it from the store. It knows no type of the inner
-/// service.
+/// A request on its way. It knows no type of the inner service.
 pub(super) struct RequestContext<B> {
     pub(super) cache: Arc<Inner<B>>,
     pub(super) parts: request::Parts,
@@ -168,7 +167,7 @@ impl<B> RequestContext<B> {
     }
 }
 
-/// What is looked up for a request.
+/// What a lookup, and a removal, needs of a request.
 pub(super) struct RequestRef<'a, B> {
     pub(super) cache: &'a Inner<B>,
     pub(super) options: &'a CacheOptions,

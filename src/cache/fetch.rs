@@ -9,7 +9,7 @@ use super::{
     body::ResponseBody,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
     error::RefreshError,
-    lookup::{Lookup, LookupKey, Selected},
+    lookup::{Lookup, LookupKeys, Selected},
     outcome::{Leader, Outcome, Permit},
     peeked::Peeked,
     respond,
@@ -55,7 +55,7 @@ pub(super) enum Answer<ResBody, E> {
 /// The stored response that a call was made for: its key, version and head.
 pub(super) type Seen = (Key, Version, Arc<Head>);
 
-/// A response that may be stored.
+/// How a response is stored.
 pub(super) struct StorageDecision {
     pub(super) plan: StoragePlan,
     pub(super) splice: Option<Splice>,
@@ -93,7 +93,7 @@ impl<B: Store> RequestContext<B> {
         lookup: Lookup,
         leader: Leader,
     ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {
-        let (reason, key) = (lookup.reason, lookup.key.key);
+        let (reason, key) = (lookup.reason, lookup.key.current);
         self.report_call(&key, reason);
         let (cache, options) = (self.cache.clone(), self.options.clone());
         let method = self.parts.method.clone();
@@ -146,7 +146,7 @@ impl<B: Store> RequestContext<B> {
         let requested_at = self.cache.settings.clock.now();
         let (stored, lookup) = lookup.take_selected();
         let Lookup { key, generation, .. } = lookup;
-        // The key is that of the whole response. Requests for parts bypass it.
+        // The key is that of the whole response. So the origin is asked for the whole.
         policy::remove_range(&mut self.parts.headers);
         let rules = &self.cache.settings.rules;
         let conditions = stored
@@ -154,14 +154,14 @@ impl<B: Store> RequestContext<B> {
             .map(|selected| &*selected.hit.head)
             .filter(|head| rules.may_be_confirmed(&self.options, &self.parts.method, head))
             .and_then(|head| policy::conditions(head, &self.parts.method));
-        let mut forwarded = self.forwarded(&key.key);
-        if conditions.is_none() && self.may_store(&key.key) {
+        let mut forwarded = self.forwarded(&key.current);
+        if conditions.is_none() && self.may_store(&key.current) {
             // A 304 to the caller's own condition could not be stored. It is answered here.
             policy::remove_conditions(&mut forwarded.headers);
         }
         let seen =
             stored.as_ref().map(|Selected { key, hit }| (*key, hit.version, hit.head.clone()));
-        let asked = (key.key, lookup.reason);
+        let asked = (key.current, lookup.reason);
         let (answer, stale) = self.ask(upstream, forwarded, conditions, stored, Some(asked)).await;
         let now = self.cache.settings.clock.now();
         let mut stale = stale.filter(|selected| serves_stale(&selected.hit.head, now));
@@ -195,8 +195,8 @@ impl<B: Store> RequestContext<B> {
         }
         let call = leader.id();
         let calls = &self.cache.shared.calls;
-        let has_stored = calls.generation(&key.key) != generation;
-        let was_refused = calls.is_hit_for_miss(&key.key) && !has_stored;
+        let has_stored = calls.generation(&key.current) != generation;
+        let was_refused = calls.is_hit_for_miss(&key.current) && !has_stored;
         let ends = self.cache.settings.rules.ends(&self.exchange(&response, requested_at, now));
         let received = self.receive(&key, response, body, requested_at, leader);
         if ends {
@@ -221,7 +221,7 @@ impl<B: Store> RequestContext<B> {
     /// the answer, and the others. The answer itself may be stored under a key already.
     pub(super) async fn end(
         &self,
-        key: &LookupKey,
+        key: &LookupKeys,
         seen: Option<Seen>,
         stored_under: Option<Key>,
         has_stored: bool,
@@ -234,8 +234,8 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Sends the request with `conditions` for the stored response. A 304 about another response is
-    /// followed by a second call without conditions (RFC 9111 §4.3.4), which the observer hears of.
-    /// Returns the stored response too, unless the answer has it.
+    /// followed by a second call without conditions (RFC 9111 §4.3.4). The observer hears of that
+    /// call if it is `observed`. Returns the stored response too, unless the answer has it.
     pub(super) async fn ask<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &self,
         upstream: Upstream<S, ReqBody>,
@@ -314,7 +314,7 @@ impl<B: Store> RequestContext<B> {
     /// Stores the response as its body is read, if that is allowed.
     pub(super) fn receive<ResBody: OriginBody>(
         &self,
-        key: &LookupKey,
+        key: &LookupKeys,
         response: response::Parts,
         body: Arrived<ResBody>,
         requested_at: Timestamp,
@@ -328,7 +328,7 @@ impl<B: Store> RequestContext<B> {
     /// Whether the response, whose body has at least so many bytes, may be stored, and as what.
     pub(super) fn storable(
         &self,
-        key: &LookupKey,
+        key: &LookupKeys,
         response: &response::Parts,
         least: u64,
         requested_at: Timestamp,
@@ -342,7 +342,7 @@ impl<B: Store> RequestContext<B> {
     /// Stores the response as its body is read, as decided.
     pub(super) fn receive_as<ResBody: OriginBody>(
         &self,
-        key: &LookupKey,
+        key: &LookupKeys,
         response: response::Parts,
         body: Arrived<ResBody>,
         decision: Result<StorageDecision, Refusal>,
@@ -353,15 +353,15 @@ impl<B: Store> RequestContext<B> {
         let StorageDecision { plan, splice, limits } = match decision {
             Ok(decision) => decision,
             Err(refusal) => {
-                observer.tell(&Event::NotStored { key: &key.key, refusal });
+                observer.tell(&Event::NotStored { key: &key.current, refusal });
                 let status = response.status;
                 if status == StatusCode::NOT_MODIFIED {
-                    calls.not_modified(&key.key);
+                    calls.not_modified(&key.current);
                 } else if cache.settings.rules.may_keep(&self.options) {
-                    calls.refused(&key.key, refusal, status);
+                    calls.refused(&key.current, refusal, status);
                 }
                 leader.settle(Outcome::Independent);
-                return Received::NotStored(response, body.into_body(), key.key, refusal);
+                return Received::NotStored(response, body.into_body(), key.current, refusal);
             }
         };
         let body = match body {
@@ -377,7 +377,7 @@ impl<B: Store> RequestContext<B> {
             self.parts.method == Method::HEAD || tee.head.status() == StatusCode::PARTIAL_CONTENT;
         let of_get = is_of_get.then(|| self.view().primary(&Method::GET));
         let (calls, observer) = (calls.clone(), observer.clone());
-        let permit = Permit::settle(leader, &tee, calls, observer, key.key, of_get);
+        let permit = Permit::settle(leader, &tee, calls, observer, key.current, of_get);
         Received::Storing(response, tee, unstarted.start(permit))
     }
 

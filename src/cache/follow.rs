@@ -45,7 +45,7 @@ pub(super) enum Mode {
 impl Mode {
     pub(super) fn of<B>(ctx: &RequestContext<B>, lookup: &Lookup) -> Self {
         match () {
-            () if !ctx.may_coalesce(&lookup.key.key) => Self::Independent,
+            () if !ctx.may_coalesce(&lookup.key.current) => Self::Independent,
             () if ctx.options.force_refresh => Self::MustLead,
             () => Self::MayJoin { lookups: 0 },
         }
@@ -77,7 +77,7 @@ impl<B: Store> RequestContext<B> {
         lookup: Lookup,
         mode: Mode,
     ) -> Joined<ResBody> {
-        let key = lookup.key.key;
+        let key = lookup.key.current;
         let join = match mode {
             _ if self.is_inside_call(&key) => Join::Independent,
             Mode::Independent => Join::Independent,

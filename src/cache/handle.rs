@@ -24,8 +24,8 @@ use crate::{
 pub(crate) struct Handle<B> {
     store: Arc<B>,
     pub(super) observer: Arc<Observer>,
-    /// Whether nothing may be removed, not even what is damaged.
-    pub(super) is_read_only: bool,
+    /// Whether damaged entries stay: the cache is read-only.
+    pub(super) keeps_damaged: bool,
 }
 
 impl<B> Clone for Handle<B> {
@@ -33,14 +33,14 @@ impl<B> Clone for Handle<B> {
         Self {
             store: self.store.clone(),
             observer: self.observer.clone(),
-            is_read_only: self.is_read_only,
+            keeps_damaged: self.keeps_damaged,
         }
     }
 }
 
 impl<B> Handle<B> {
     pub(super) fn new(store: B) -> Self {
-        Self { store: Arc::new(store), observer: Arc::default(), is_read_only: false }
+        Self { store: Arc::new(store), observer: Arc::default(), keeps_damaged: false }
     }
 
     pub(crate) fn store(&self) -> &B {
@@ -124,7 +124,7 @@ impl<B: Store> Handle<B> {
     /// Removes a damaged entry. If its version could be read, only that version is removed: by now,
     /// another may have taken its place.
     async fn evict(&self, key: &Key, seen: Option<Version>) {
-        if self.is_read_only {
+        if self.keeps_damaged {
             return;
         }
         // The observer hears of a failure, and a missing entry is no failure.

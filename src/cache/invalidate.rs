@@ -12,19 +12,16 @@ use super::{
     coalesce::{CallId, PendingInvalidations},
     context::RequestRef,
     layer::Inner,
-    lookup::{LookupKey, Selected, read},
+    lookup::{LookupKeys, Selected, read},
     no_vary_search,
 };
 use crate::{
     entry::Head,
-    key::{Key, Recipe, split_query},
+    key::{Key, PLAIN_METHODS, Recipe, split_query},
     options::CacheOptions,
     store::{Error, ErrorKind, Hit, Result, Store, Version},
     time::Timestamp,
 };
-
-/// The methods whose plain keys a removal by URL removes without an index.
-pub(super) const PLAIN: [Method; 2] = [Method::GET, Method::HEAD];
 
 /// How often a change of an entry is tried while others change it.
 const TRIES: usize = 64;
@@ -47,15 +44,15 @@ impl<B: Store> Inner<B> {
     ) -> Result<u64> {
         self.shared.calls.invalidate_url(url, spared).await;
         let mut removed = Ok(0);
-        for method in &PLAIN {
+        for method in &PLAIN_METHODS {
             let plain = self.handle.remove(&recipe.plain(method, url)).await;
-            removed = both(removed, plain.map(u64::from));
+            removed = add_removed(removed, plain.map(u64::from));
         }
-        removed = both(removed, self.handle.remove_tagged(&recipe.url_tag(url)).await);
+        removed = add_removed(removed, self.handle.remove_tagged(&recipe.url_tag(url)).await);
         if self.settings.uses_no_vary_search() {
             // The response to another query may answer this one: all of the path that may are
             // removed.
-            removed = both(removed, self.remove_path(recipe, url, spared).await);
+            removed = add_removed(removed, self.remove_path(recipe, url, spared).await);
         }
         removed
     }
@@ -111,9 +108,9 @@ impl<B: Store> Inner<B> {
         calls.fence(matches);
         let mut removed = Ok(0);
         for (key, seen) in calls.invalidate_tag(tag, spared).await {
-            removed = both(removed, self.handle.remove_if(&key, seen).await.map(u64::from));
+            removed = add_removed(removed, self.handle.remove_if(&key, seen).await.map(u64::from));
         }
-        both(removed, self.handle.remove_tagged(tag).await)
+        add_removed(removed, self.handle.remove_tagged(tag).await)
     }
 
     pub(crate) async fn clear(&self) -> Result<()> {
@@ -155,9 +152,9 @@ impl<B: Store> Inner<B> {
 impl<B: Store> RequestRef<'_, B> {
     /// Keeps the responses of older calls out of the store that the request selects, and parts of
     /// them. Returns whether there were any.
-    pub(super) async fn supersede_in_flight(self, key: &LookupKey, call: &CallId) -> bool {
+    pub(super) async fn supersede_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let variant = |names: &[_]| self.variant(&key.primary, names);
-        let is_any = self.cache.shared.calls.supersede_selected(call, &key.key, variant).await;
+        let is_any = self.cache.shared.calls.supersede_selected(call, &key.current, variant).await;
         self.supersede_parts_in_flight(call).await || is_any
     }
 
@@ -198,7 +195,7 @@ impl<B: Store> RequestRef<'_, B> {
     /// response may have been stored under the key since its lookup.
     pub(super) async fn remove_ended(
         self,
-        key: &LookupKey,
+        key: &LookupKeys,
         spared: Option<Key>,
         has_stored: bool,
         requested_at: Timestamp,
@@ -222,8 +219,9 @@ impl<B: Store> RequestRef<'_, B> {
             // Most keys have nothing, and a read costs less than a removal.
             let read = read(cache, primary, Some(&parts.headers)).await;
             let Ok(Some(hit)) = read.found else { continue };
-            if hit.head.requested_at() <= requested_at && spared != Some(read.key.key) {
-                self.remove_superseded(&read.key.key, hit.version, &hit.head, requested_at).await;
+            if hit.head.requested_at() <= requested_at && spared != Some(read.key.current) {
+                self.remove_superseded(&read.key.current, hit.version, &hit.head, requested_at)
+                    .await;
             }
         }
         // The response to another query may answer the request, too.
@@ -244,6 +242,6 @@ fn origin(url: &str) -> &str {
 }
 
 /// How many entries both have removed, or the first error.
-pub(crate) fn both(one: Result<u64>, other: Result<u64>) -> Result<u64> {
+pub(crate) fn add_removed(one: Result<u64>, other: Result<u64>) -> Result<u64> {
     Ok(one? + other?)
 }

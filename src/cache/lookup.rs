@@ -26,8 +26,8 @@ pub(super) struct Selected {
 /// What the store has for a request.
 pub(super) struct Lookup {
     pub(super) found: Found,
-    pub(super) key: LookupKey,
-    /// Why the request is a miss, where nothing usable was found.
+    pub(super) key: LookupKeys,
+    /// Why the request would be a miss: what events and the status report if the origin is asked.
     pub(super) reason: Miss,
     /// The generation of calls before the store was read.
     pub(super) generation: u64,
@@ -45,18 +45,19 @@ pub(super) enum Found {
 
 /// The keys that a request was looked up under.
 #[derive(Clone, Debug)]
-pub(crate) struct LookupKey {
-    /// The key that was read last. A response that does not vary is stored under it.
-    pub(crate) key: Key,
-    /// The primary key of the request. Variants lie below it.
+pub(crate) struct LookupKeys {
+    /// The key that was read last: that of the variant where there is a record, or the primary key.
+    pub(crate) current: Key,
+    /// The primary key of the request. A response that does not vary is stored under it, and
+    /// variants below it.
     pub(crate) primary: Key,
     /// The variance record under the primary key, if there is one.
     pub(crate) record: Option<Arc<Head>>,
 }
 
-impl LookupKey {
+impl LookupKeys {
     pub(crate) fn primary(primary: Key) -> Self {
-        Self { key: primary, primary, record: None }
+        Self { current: primary, primary, record: None }
     }
 
     /// The names that select a variant.
@@ -78,7 +79,7 @@ impl Lookup {
 
 /// What was read under a primary key.
 pub(crate) struct Read {
-    pub(crate) key: LookupKey,
+    pub(crate) key: LookupKeys,
     pub(crate) found: Result<Option<Hit>>,
     /// The generation of calls before the store was read.
     generation: u64,
@@ -91,7 +92,7 @@ pub(crate) async fn read<B: Store>(
     primary: Key,
     headers: Option<&HeaderMap>,
 ) -> Read {
-    let mut key = LookupKey::primary(primary);
+    let mut key = LookupKeys::primary(primary);
     let generation = cache.shared.calls.generation(&primary);
     let found = cache.handle.get(&primary).await;
     let Ok(Some(hit)) = &found else { return Read { key, found, generation } };
@@ -102,13 +103,13 @@ pub(crate) async fn read<B: Store>(
     }
     key.record = Some(hit.head.clone());
     let Some(headers) = headers else { return Read { key, found: Ok(None), generation } };
-    key.key = cache.settings.recipe.variant(&primary, key.names(), headers);
+    key.current = cache.settings.recipe.variant(&primary, key.names(), headers);
     read_variant(cache, key).await
 }
 
-async fn read_variant<B: Store>(cache: &Inner<B>, key: LookupKey) -> Read {
-    let generation = cache.shared.calls.generation(&key.key);
-    let found = cache.handle.get(&key.key).await;
+async fn read_variant<B: Store>(cache: &Inner<B>, key: LookupKeys) -> Read {
+    let generation = cache.shared.calls.generation(&key.current);
+    let found = cache.handle.get(&key.current).await;
     // A record has no place under the key of a variant.
     let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
     Read { key, found, generation }
@@ -158,7 +159,7 @@ impl<B: Store> RequestRef<'_, B> {
         let key = self.primary(&Method::GET);
         Lookup {
             found: Found::Absent,
-            key: LookupKey::primary(key),
+            key: LookupKeys::primary(key),
             reason: Miss::Absent,
             generation: self.cache.shared.calls.generation(&key),
             now: self.cache.settings.clock.now(),
@@ -167,8 +168,8 @@ impl<B: Store> RequestRef<'_, B> {
 
     /// Looks up the variant that the request selects by these names, which a response in flight has
     /// shown.
-    pub(super) async fn lookup_variant(self, key: LookupKey, names: &[HeaderName]) -> Lookup {
-        let key = LookupKey { key: self.variant(&key.primary, names), ..key };
+    pub(super) async fn lookup_variant(self, key: LookupKeys, names: &[HeaderName]) -> Lookup {
+        let key = LookupKeys { current: self.variant(&key.primary, names), ..key };
         self.judge(read_variant(self.cache, key).await, Miss::Variant)
     }
 
@@ -186,7 +187,7 @@ impl<B: Store> RequestRef<'_, B> {
         let (found, reason) = match found {
             Ok(Some(hit)) => {
                 let verdict = cache.settings.rules.judge(options, &parts.method, &hit.head, now);
-                let selected = Selected { key: key.key, hit };
+                let selected = Selected { key: key.current, hit };
                 match verdict {
                     Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {
                         (Found::Stale(selected), reason)

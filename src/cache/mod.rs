@@ -7,22 +7,36 @@
 //!             └─ bypass ─► origin                        └─ follower: shares it ──► response
 //! ```
 //!
-//! `pipeline` has these steps in this order. Each step is a call into one file below it:
+//! `pipeline` has these steps in this order. Each step is a call into one file below it. A file
+//! imports only from files further down this list, and `tests/imports.py` fails on a circle:
 //!
-//! - `bypass` sends a request past the cache, `range` fetches a part, `refresh` works in the
-//!   background.
-//! - `follow` joins a call in flight. `fetch` calls the origin, judges its answer and stores it.
-//! - `revalidate` freshens a stored response. `partial` combines parts. `invalidate` removes.
-//! - `lookup` reads the store, `no_vary_search` finds responses to other queries, `respond` makes
-//!   responses, `store` decides what may be stored and as what.
-//! - `context` is the request on its way. `layer` is what its clones share. `config` has the
-//!   setters.
-//! - `tee` is a body that several read and the store with them. `coalesce` has the calls in flight.
-//!   `outcome` says what a call comes to, and joins the two.
+//! - `service` is the service and its future. `pipeline` is the way of a request.
+//! - `range` asks the origin for a part. `bypass` sends a request past the cache. `refresh` works
+//!   in the background. `follow` joins a call in flight.
+//! - `partial` combines parts. `fetch` calls the origin, judges its answer and stores it.
+//!   `revalidate` freshens a stored response.
+//! - `invalidate` removes. `store` decides what may be stored, and as what. `respond` makes
+//!   responses.
+//! - `no_vary_search` finds responses to other queries. `lookup` reads the store.
+//! - `context` is the request on its way. `layer` is what clones of a layer share, and `config` has
+//!   its setters.
+//! - `outcome` says what a call comes to. It joins `tee`, a body that several read and the store
+//!   with them, and `coalesce`, the calls in flight.
+//! - `body` is what the caller receives, and `request_body` what the origin receives.
 //! - `variance` is what a primary key leads to. `handle` is the store with its observer.
+//! - `settings`, `tasks`, `backoff`, `peeked` and `error` import none of these.
 //!
-//! A file imports only from files further down this list. Stores are known by their trait alone,
-//! and the rules by the policy's decisions.
+//! Stores are known by their trait alone, and the rules by the policy's decisions.
+//!
+//! # Where to look
+//!
+//! | question | answer |
+//! |---|---|
+//! | Is a response too large? | `store::Candidate::limits` by its head, `tee::source` by its body |
+//! | Why was a response not stored? | `policy` and `store::Candidate`; `tee` for its body; `Refusal` |
+//! | Where does a 304 update the stored response? | `revalidate::RequestContext::freshen` |
+//! | Where is stale-if-error decided? | `fetch::RequestContext::check_for_failure`, `follow` |
+//! | What does a purge do to calls in flight? | `invalidate`, then `coalesce::Calls::invalidate_url` |
 //!
 //! # Glossary
 //!
@@ -40,9 +54,9 @@
 //! | generation | counts stored responses, so that a request notices one after its lookup |
 //! | fence | keeps new requests from joining calls that a removal may concern |
 //! | detached | a call whose request bypasses the cache |
-//! | hit-for-miss | a key whose last response was not stored; its requests call for themselves |
+//! | hit-for-miss | a key whose responses are not stored; its requests call for themselves |
 //! | tee | a body that several read, and the store with them |
-//! | peeked | a body whose start has been read |
+//! | peeked | a body whose start may have been read |
 //! | splice | a stored part, copied around the part that continues it |
 
 mod backoff;
@@ -83,7 +97,7 @@ pub use self::{
     service::{Cache, ResponseFuture},
 };
 pub(crate) use self::{
-    invalidate::{Change, both},
-    lookup::{LookupKey, read},
-    store::{Candidate, From},
+    invalidate::{Change, add_removed},
+    lookup::{LookupKeys, read},
+    store::{BroughtBy, Candidate},
 };

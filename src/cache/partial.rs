@@ -14,9 +14,9 @@ use super::{
     body::ResponseBody,
     context::{OriginBody, RequestContext},
     fetch::{Arrived, Received, StorageDecision},
-    lookup::{Lookup, LookupKey},
+    lookup::{Lookup, LookupKeys},
     outcome::Leader,
-    store::{From, varies_anew},
+    store::{BroughtBy, varies_anew},
     tee::{Limits, Splice},
 };
 use crate::{
@@ -39,7 +39,7 @@ impl<B: Store> RequestContext<B> {
     /// the requests for the whole meet it there.
     pub(super) async fn receive_part<ResBody: OriginBody>(
         &self,
-        key: &LookupKey,
+        key: &LookupKeys,
         parts: response::Parts,
         body: Arrived<ResBody>,
         requested_at: Timestamp,
@@ -47,7 +47,7 @@ impl<B: Store> RequestContext<B> {
         whole: Leader,
     ) -> ReceivedPart<ResBody> {
         // Read now: the part may have grown since the call began.
-        let stored = self.cache.handle.get(&key.key).await.ok().flatten();
+        let stored = self.cache.handle.get(&key.current).await.ok().flatten();
         let rules = &self.cache.settings.rules;
         let stored = stored.filter(|hit| {
             hit.head.is_response() && rules.may_answer(&self.parts.method, &hit.head).is_ok()
@@ -79,7 +79,7 @@ impl<B: Store> RequestContext<B> {
     /// Whether the union of the stored part and the new one may be stored, and as what.
     async fn storable_union(
         &self,
-        key: &LookupKey,
+        key: &LookupKeys,
         stored: Option<&Hit>,
         new: &response::Parts,
         union: Union,
@@ -87,7 +87,7 @@ impl<B: Store> RequestContext<B> {
     ) -> Result<StorageDecision, Refusal> {
         let old = stored.map(|hit| &*hit.head);
         let head = policy::joined_head(old, new, &union);
-        let own = key.key;
+        let own = key.current;
         let of_whole;
         let key = if union.is_whole() {
             let Lookup { key, .. } = self.view().lookup().await;
@@ -98,7 +98,7 @@ impl<B: Store> RequestContext<B> {
         };
         let now = self.cache.settings.clock.now();
         let mut candidate = self.candidate(key, &head, requested_at, now);
-        candidate.from = From::Parts(old);
+        candidate.by = BroughtBy::Parts(old);
         let plan = candidate.storable()?;
         if !union.is_whole() && plan.key != own {
             return Err(Refusal::Vary);

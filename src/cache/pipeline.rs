@@ -99,12 +99,12 @@ where
         }
     }
 
-    // Judge.
+    // Judge. A response whose refresh runs already, or waits after failures, begins no other.
     let found = match lookup.found {
         Found::Usable(selected, verdict)
             if verdict == Verdict::Fresh
                 || selected.hit.head.status() == StatusCode::PARTIAL_CONTENT
-                || !cache.shared.backoff.is_due(&lookup.key.key, lookup.now) =>
+                || !cache.shared.backoff.is_due(&lookup.key.current, lookup.now) =>
         {
             return Ok(respond::hit(&cache, &parts, selected, verdict, lookup.now));
         }
@@ -133,7 +133,7 @@ where
     ctx.first_reason = Some(lookup.reason);
     loop {
         lookup = match judge(lookup) {
-            Judged::Fresh(selected, verdict, reason) => {
+            Judged::Answers(selected, verdict, reason) => {
                 return Ok(respond::from_store(&ctx, selected, verdict, reason));
             }
             Judged::DueForRefresh(selected, verdict, lookup) => {
@@ -144,7 +144,7 @@ where
             Judged::NeedsOrigin(lookup) => lookup,
         };
         if ctx.options.only_if_cached {
-            let (key, why) = (Some(lookup.key.key), why_not_stored(lookup.reason));
+            let (key, why) = (Some(lookup.key.current), why_not_stored(lookup.reason));
             return Ok(respond::gateway_timeout(&ctx.cache, key, why));
         }
         (mode, lookup) = match ctx.join(lookup, mode).await {
@@ -157,8 +157,8 @@ where
 
 /// What the stored response is good for.
 enum Judged {
-    /// It answers the request.
-    Fresh(Selected, Verdict, Miss),
+    /// It answers the request: it is fresh, or may be served stale.
+    Answers(Selected, Verdict, Miss),
     /// It answers the request, and is refreshed in the background.
     DueForRefresh(Selected, Verdict, Lookup),
     /// It does not answer the request.
@@ -175,7 +175,7 @@ fn judge(lookup: Lookup) -> Judged {
         Verdict::Stale(Stale::WhileRevalidate) => {
             return Judged::NeedsOrigin(Lookup { found: Found::Stale(selected), ..lookup });
         }
-        _ => return Judged::Fresh(selected, verdict, lookup.reason),
+        _ => return Judged::Answers(selected, verdict, lookup.reason),
     }
     // The refresh needs the entry without its body.
     let Selected { key, hit } = &selected;

@@ -34,7 +34,7 @@ pub(super) fn start<S, B, ReqBody>(
     B: Store,
     ReqBody: AnyBody,
 {
-    let key = lookup.key.key;
+    let key = lookup.key.current;
     let cache = ctx.cache.clone();
     let (shared, rules) = (&cache.shared, &cache.settings.rules);
     if rules.read_only || rules.is_personal(&ctx.parts.headers) {

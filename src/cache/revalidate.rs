@@ -8,17 +8,17 @@ use http::{HeaderMap, Response, response};
 
 use super::{
     context::RequestContext,
-    lookup::{LookupKey, Selected},
+    lookup::{LookupKeys, Selected},
     no_vary_search,
     outcome::{Freshened, Leader, Outcome},
-    store::{Candidate, From, path_tag, varies_anew},
+    store::{Candidate, path_tag, varies_anew},
 };
 use crate::{
     entry::Head,
     event::Event,
     key::Key,
     options::CacheOptions,
-    policy::{Exchange, HeadSays},
+    policy::HeadSays,
     status::{Refusal, Stored},
     store::{self, Store, Version},
     time::Timestamp,
@@ -37,7 +37,7 @@ impl<B: Store> RequestContext<B> {
     /// Returns the response as the request receives it, and whether the store has it so.
     pub(super) async fn freshen(
         &self,
-        lookup_key: &LookupKey,
+        lookup_key: &LookupKeys,
         mut selected: Selected,
         not_modified: &HeaderMap,
         requested_at: Timestamp,
@@ -117,7 +117,7 @@ impl<B: Store> RequestContext<B> {
         }
         match self.new_head(old, &response, has_moved, requested_at, now).stored {
             // It may have been removed by a tag that only this answer has brought.
-            Ok(head) if leader.info(|call| call.removed.may_freshen(key, seen, &head)) => {
+            Ok(head) if leader.info(|call| call.removed.begin_freshening(key, seen, &head)) => {
                 // The observer hears of a failure, and what was there stays.
                 drop(self.cache.handle.update(key, seen, Head::clone(&head)).await);
             }
@@ -128,39 +128,6 @@ impl<B: Store> RequestContext<B> {
                     self.view().remove_superseded(key, seen, old, requested_at).await;
                 }
             }
-        }
-    }
-
-    /// What the response would be stored as.
-    pub(super) fn candidate<'a>(
-        &'a self,
-        key: &'a LookupKey,
-        response: &'a response::Parts,
-        requested_at: Timestamp,
-        now: Timestamp,
-    ) -> Candidate<'a> {
-        Candidate {
-            settings: &self.cache.settings,
-            url: &self.url,
-            exchange: self.exchange(response, requested_at, now),
-            key,
-            from: From::Origin,
-        }
-    }
-
-    pub(super) fn exchange<'a>(
-        &'a self,
-        response: &'a response::Parts,
-        requested_at: Timestamp,
-        now: Timestamp,
-    ) -> Exchange<'a> {
-        Exchange {
-            options: &self.options,
-            url: &self.url.text,
-            request: &self.parts,
-            response,
-            requested_at,
-            now,
         }
     }
 
@@ -242,7 +209,8 @@ impl<B: Store> RequestContext<B> {
         let handle = &self.cache.handle;
         // It may have been removed by a tag that only the 304 has brought. From here on, a removal
         // by such a tag also removes this entry.
-        if !leader.info(|call| call.removed.may_freshen(key, seen, head)) || leader.is_invalidated()
+        if !leader.info(|call| call.removed.begin_freshening(key, seen, head))
+            || leader.is_invalidated()
         {
             return Ok(false);
         }

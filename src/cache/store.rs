@@ -4,32 +4,32 @@
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, request, response};
 
 use super::{
-    handle::later, invalidate::PLAIN, lookup::LookupKey, no_vary_search, settings::Settings,
+    context::RequestContext, handle::later, lookup::LookupKeys, no_vary_search, settings::Settings,
     tee::Limits, variance::Record,
 };
 use crate::{
     entry::Head,
-    key::{Key, Recipe, RequestUrl, split_query},
+    key::{Key, PLAIN_METHODS, Recipe, RequestUrl, split_query},
     options::CacheOptions,
     policy::{self, Admission, Exchange, Vary},
     status::Refusal,
     time::Timestamp,
 };
 
-/// A response that may be stored.
+/// A response about which [`storable`](Self::storable) decides.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) url: &'a RequestUrl,
     pub(crate) exchange: Exchange<'a>,
-    pub(crate) key: &'a LookupKey,
+    pub(crate) key: &'a LookupKeys,
     /// Who brings it.
-    pub(crate) from: From<'a>,
+    pub(crate) by: BroughtBy<'a>,
 }
 
 /// Who brings a response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum From<'a> {
+pub(crate) enum BroughtBy<'a> {
     Origin,
     /// It is combined of the stored part with this head and the part from the origin.
     Parts(Option<&'a Head>),
@@ -50,6 +50,41 @@ pub(crate) struct StoragePlan {
     pub(crate) annotations: Vec<(Key, Head)>,
 }
 
+impl<B> RequestContext<B> {
+    /// The response of the origin, about which to decide.
+    pub(super) fn candidate<'a>(
+        &'a self,
+        key: &'a LookupKeys,
+        response: &'a response::Parts,
+        requested_at: Timestamp,
+        now: Timestamp,
+    ) -> Candidate<'a> {
+        Candidate {
+            settings: &self.cache.settings,
+            url: &self.url,
+            exchange: self.exchange(response, requested_at, now),
+            key,
+            by: BroughtBy::Origin,
+        }
+    }
+
+    pub(super) fn exchange<'a>(
+        &'a self,
+        response: &'a response::Parts,
+        requested_at: Timestamp,
+        now: Timestamp,
+    ) -> Exchange<'a> {
+        Exchange {
+            options: &self.options,
+            url: &self.url.text,
+            request: &self.parts,
+            response,
+            requested_at,
+            now,
+        }
+    }
+}
+
 impl Candidate<'_> {
     /// Whether the response may be stored, and as what.
     pub(crate) fn storable(&self) -> Result<StoragePlan, Refusal> {
@@ -65,9 +100,9 @@ impl Candidate<'_> {
 
     fn admit(&self) -> Result<Admission, Refusal> {
         let rules = &self.settings.rules;
-        match self.from {
-            From::User => rules.admit_by_hand(&self.exchange),
-            From::Origin | From::Parts(_) => rules.admit(&self.exchange),
+        match self.by {
+            BroughtBy::User => rules.admit_by_hand(&self.exchange),
+            BroughtBy::Origin | BroughtBy::Parts(_) => rules.admit(&self.exchange),
         }
     }
 
@@ -77,8 +112,8 @@ impl Candidate<'_> {
         let rules = &settings.rules;
         let keys = self.keys(admission.expires_at)?;
         let head = self.head(&keys.key, admission)?;
-        let head = match self.from {
-            From::Parts(Some(old)) => {
+        let head = match self.by {
+            BroughtBy::Parts(Some(old)) => {
                 // Each tag of a part removes the whole.
                 let mut tags = rules.tags.renew(options, request, old, response)?;
                 let path = path_tag(settings, exchange.url, &response.headers);
@@ -197,7 +232,7 @@ fn is_in_key(recipe: &Recipe, request: &request::Parts, name: &HeaderName) -> bo
 /// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row
 /// for every entry would cost a store as much as the entry itself.
 fn url_tag(recipe: &Recipe, key: &Key, method: &Method, url: &str) -> Option<Box<str>> {
-    let is_plain = PLAIN.contains(method) && recipe.plain(method, url) == *key;
+    let is_plain = PLAIN_METHODS.contains(method) && recipe.plain(method, url) == *key;
     (!is_plain).then(|| recipe.url_tag(url))
 }
 

@@ -51,7 +51,8 @@ impl Record {
         hit.filter(|hit| hit.head.variant_names().is_some())
     }
 
-    /// Writes the record, unless the `stored` one leads to the variant.
+    /// Writes the record, unless the `stored` one leads to the variant, or selects by a name that
+    /// this one lacks.
     pub(crate) async fn write<B: Store>(
         self,
         handle: &Handle<B>,

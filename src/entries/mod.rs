@@ -9,7 +9,7 @@ use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{CacheLayer, Candidate, From, LookupKey, both, read},
+    cache::{BroughtBy, CacheLayer, Candidate, LookupKeys, add_removed, read},
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
@@ -85,7 +85,7 @@ impl<B: Store> Entries<B> {
     /// If the target is not a URL, and if the store fails.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
         let (key, Some(hit)) = self.find(&target.into()).await? else { return Ok(None) };
-        let status = CacheStatus::hit(key.key, &hit.head, self.now());
+        let status = CacheStatus::hit(key.current, &hit.head, self.now());
         let mut response = hit.into_response();
         response.extensions_mut().insert(status);
         Ok(Some(response))
@@ -142,7 +142,7 @@ impl<B: Store> Entries<B> {
             now,
         };
         let candidate =
-            Candidate { settings, url: &url, exchange, key: &lookup_key, from: From::User };
+            Candidate { settings, url: &url, exchange, key: &lookup_key, by: BroughtBy::User };
         let plan = candidate.storable().map_err(refused)?;
         let key = plan.key;
         let expected = if request.method == Method::HEAD {
@@ -288,10 +288,11 @@ impl<B: Store> Entries<B> {
         let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
         let mut removed = self.remove_under(primary, parts).await;
         if rules.keeps_parts() {
-            removed = both(removed, self.remove_under(recipe.part(&primary), parts).await);
+            removed = add_removed(removed, self.remove_under(recipe.part(&primary), parts).await);
         }
         if settings.uses_no_vary_search() {
-            removed = both(removed, self.layer.inner.remove_path(recipe, &url.text, None).await);
+            removed =
+                add_removed(removed, self.layer.inner.remove_path(recipe, &url.text, None).await);
         }
         removed
     }
@@ -299,16 +300,16 @@ impl<B: Store> Entries<B> {
     /// Removes the entry that a request with this head selects under `primary`.
     async fn remove_under(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
         let (recipe, calls) = (&self.layer.inner.settings.recipe, &self.layer.inner.shared.calls);
-        let key = self.find_under(primary, Some(parts)).await?.0.key;
+        let key = self.find_under(primary, Some(parts)).await?.0.current;
         let variant = |names: &[HeaderName]| recipe.variant(&primary, names, &parts.headers);
         calls.invalidate_selected(&primary, &key, variant).await;
         // A response that was just being published is stored by now, and its record too.
-        let key = self.find_under(primary, Some(parts)).await?.0.key;
+        let key = self.find_under(primary, Some(parts)).await?.0.current;
         self.layer.inner.remove_entry(&key).await
     }
 
     /// The entry that `target` means, and where it would be.
-    async fn find(&self, target: &Target) -> Result<(LookupKey, Option<Hit>)> {
+    async fn find(&self, target: &Target) -> Result<(LookupKeys, Option<Hit>)> {
         let parts = match &target.0 {
             Meant::Url(parts) | Meant::Request(parts, _) => Some(&**parts),
             Meant::Key(_) | Meant::Invalid(_) => None,
@@ -346,7 +347,7 @@ impl<B: Store> Entries<B> {
         &self,
         primary: Key,
         parts: Option<&request::Parts>,
-    ) -> Result<(LookupKey, Option<Hit>)> {
+    ) -> Result<(LookupKeys, Option<Hit>)> {
         let read = read(&self.layer.inner, primary, parts.map(|parts| &parts.headers)).await;
         match read.found {
             Err(error) if error.kind() != ErrorKind::Corrupt => Err(error),

@@ -15,7 +15,7 @@ mod recipe;
 mod selection;
 mod url;
 
-pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, Recipe};
+pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::url::{RequestUrl, decode_parameter, push_without_dots, split_query};
 
 /// Under what a response is kept: 32 bytes, printed as hex. `{:.8}` prints the first eight digits, as logs have it.

@@ -26,6 +26,9 @@ pub(crate) struct Content<'a> {
     pub(crate) trailers: Option<&'a HeaderMap>,
 }
 
+/// The methods whose plain keys a removal by URL removes without an index.
+pub(crate) const PLAIN_METHODS: [Method; 2] = [Method::GET, Method::HEAD];
+
 /// How keys are made. Equal settings make equal keys, in every process and release with the same key version.
 #[derive(Clone)]
 pub(crate) struct Recipe {

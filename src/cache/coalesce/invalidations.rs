@@ -62,7 +62,7 @@ impl PendingInvalidations {
 
     /// Whether the entry `seen` under `key` may be given this head. `false` if a response with this
     /// head was removed. From now on, [`add_tag`](Self::add_tag) returns the entry for its tags.
-    pub(crate) fn may_freshen(&self, key: &Key, seen: Version, head: &Head) -> bool {
+    pub(crate) fn begin_freshening(&self, key: &Key, seen: Version, head: &Head) -> bool {
         let mut state = self.lock();
         let may = !state.contains(key, head);
         state.freshening = may.then(|| Freshening { key: *key, seen, tags: head.tags().to_vec() });
@@ -139,9 +139,9 @@ mod tests {
         let removed = PendingInvalidations::default();
         let (key, seen) = (Key::digest("1"), Version::new(7));
         removed.add_tag("a");
-        assert!(!removed.may_freshen(&key, seen, &head("a")));
+        assert!(!removed.begin_freshening(&key, seen, &head("a")));
         assert_eq!(removed.add_tag("a"), None);
-        assert!(removed.may_freshen(&key, seen, &head("b")));
+        assert!(removed.begin_freshening(&key, seen, &head("b")));
         assert_eq!((removed.add_tag("c"), removed.add_tag("b")), (None, Some((key, seen))));
         for n in 0..MOST {
             assert_eq!(removed.add_tag(&n.to_string()), None);

@@ -67,7 +67,7 @@ impl<B> CacheLayer<B> {
 
     /// Serve what is stored, and never write or remove anything. Default: `false`.
     pub fn read_only(self, read_only: bool) -> Self {
-        self.set_handle(|handle| handle.is_read_only = read_only)
+        self.set_handle(|handle| handle.keeps_damaged = read_only)
             .set(|settings| settings.rules.read_only = read_only)
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Shared<D: Drive> {
 }
 
 struct State<D: Drive> {
-    /// `None` while a reader drives it, and when it is done.
+    /// `None` before it is given, while a reader drives it, and when it is done.
     source: Option<D>,
     is_polled: bool,
     /// Whether the source woke while it was polled.

@@ -1,7 +1,7 @@
 //! Writes an entry into the store while its body arrives.
 //!
-//! The [`Queue`] has one consumer and keeps no waker: whoever fills it polls the writer right
-//! after. That is the [`Source`](super::source::Source), and nobody else.
+//! The [`Queue`] has one consumer and keeps no waker: the [`Source`](super::source::Source) fills
+//! it, and polls the writer with each step.
 
 use std::{
     collections::VecDeque,
@@ -196,7 +196,8 @@ pub(super) async fn write_entry<B: Store>(
     }
     let finish = writer.finish(trailers.clone());
     observer.asked(StoreOperation::Finish, &key, finish).await?;
-    // The record comes last: until then, the former response under the primary key answers.
+    // The record comes after the entry: until then, the former response under the primary key
+    // answers.
     if let Some(record) = record {
         record.write(&handle, stored_record).await?;
     }
