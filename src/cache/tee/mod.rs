@@ -98,7 +98,7 @@ pub(crate) struct Unstarted<S, B> {
 
 impl Tee {
     /// A tee that stores `body` as `entry`.
-    pub(crate) fn new<S: Store, B: Body<Data = Bytes>>(
+    pub(crate) fn prepare<S: Store, B: Body<Data = Bytes>>(
         handle: Handle<S>,
         budget: Arc<OverflowBudget>,
         entry: Entry,
