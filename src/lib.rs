@@ -236,8 +236,7 @@ pub mod time;
 
 pub use self::{
     cache::{
-        BodyError, BodyErrorKind, Cache, CacheLayer, RefreshError, RefreshFailure, RequestBody,
-        ResponseBody, ResponseFuture,
+        BodyError, BodyErrorKind, Cache, CacheLayer, RequestBody, ResponseBody, ResponseFuture,
     },
     entries::{Entries, EntryInfo, Filter, Target},
     error::{BoxError, ConfigError},
@@ -246,5 +245,7 @@ pub use self::{
     options::CacheOptions,
     policy::{Expiration, StaleLimit},
     stats::Stats,
-    status::{Bypass, CacheStatus, Miss, Outcome, Refusal, Stale, Stored},
+    status::{
+        Bypass, CacheStatus, Miss, Outcome, RefreshError, RefreshFailure, Refusal, Stale, Stored,
+    },
 };

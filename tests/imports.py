@@ -22,6 +22,8 @@ FLOORS = {
     "policy": ["cache", "entries", "store"],
     "key": ["cache", "entries", "store"],
     "entry": ["cache", "entries", "store"],
+    "status": ["cache", "entries", "event", "policy"],
+    "event": ["cache", "entries", "policy"],
     "store": ["cache", "entries", "policy"],
 }
 CONTRACT = {"store/mod.rs", "store/error.rs", "store/body.rs"}

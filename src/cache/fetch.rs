@@ -8,7 +8,6 @@ use http_body::{Body, SizeHint};
 use super::{
     body::ResponseBody,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
-    error::RefreshError,
     lookup::{Lookup, LookupKeys, Selected},
     outcome::{Leader, Outcome, Permit},
     peeked::Peeked,
@@ -21,7 +20,7 @@ use crate::{
     event::Event,
     key::Key,
     policy::{self, Conditions, Verdict},
-    status::{self, CacheStatus, Miss, Refusal, Stale, Stored},
+    status::{self, CacheStatus, Miss, RefreshError, Refusal, Stale, Stored},
     store::{Store, Version},
     time::Timestamp,
 };
@@ -211,6 +210,8 @@ impl<B: Store> RequestContext<B> {
             };
             // Most responses that are refused were refused before, and left nothing to remove.
             if seen.is_some() || is_any || stored_under.is_some() || !was_refused {
+                // What was in flight may have been stored before it could be kept out.
+                let has_stored = is_any || calls.generation(&key.current) != generation;
                 self.end(&key, seen, stored_under, has_stored, requested_at).await;
             }
         }

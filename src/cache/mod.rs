@@ -91,7 +91,7 @@ mod variance;
 
 pub use self::{
     body::ResponseBody,
-    error::{BodyError, BodyErrorKind, RefreshError, RefreshFailure},
+    error::{BodyError, BodyErrorKind},
     layer::CacheLayer,
     request_body::RequestBody,
     service::{Cache, ResponseFuture},

@@ -9,7 +9,6 @@ use std::{future::poll_fn, sync::Arc, thread};
 use super::{
     coalesce::Join,
     context::{AnyBody, Origin, RequestContext, Upstream},
-    error::{RefreshError, RefreshFailure},
     fetch::{Fetched, Received},
     layer::Inner,
     lookup::Lookup,
@@ -19,7 +18,7 @@ use crate::{
     event::{Event, Spanned},
     key::Key,
     policy,
-    status::{Refusal, Stored},
+    status::{RefreshError, RefreshFailure, Refusal, Stored},
     store::Store,
 };
 

@@ -15,9 +15,8 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    RefreshFailure,
     key::Key,
-    status::{CacheStatus, Miss, Outcome, Refusal},
+    status::{CacheStatus, Miss, Outcome, RefreshFailure, Refusal},
     store::Error,
 };
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 use super::grpc;
-use crate::status::{Bypass, Refusal};
+use crate::status::{Bypass, RefreshError, Refusal};
 
 /// Whether the body of a request can be part of a key, judged as it is read. By default, anything can.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +84,15 @@ pub(crate) enum Failure {
     Status(StatusCode),
     /// By its `grpc-status`.
     Grpc(u8),
+}
+
+impl From<Failure> for RefreshError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Status(status) => Self::Status(status),
+            Failure::Grpc(code) => Self::GrpcStatus(code),
+        }
+    }
 }
 
 #[cfg(test)]

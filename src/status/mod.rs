@@ -9,11 +9,15 @@ use std::{
 
 use crate::{entry::Head, key::Key, time::Timestamp};
 
+mod failure;
 mod field;
 mod reason;
 
 pub(crate) use self::field::cache_name;
-pub use self::reason::{Bypass, Miss, Refusal, Stale};
+pub use self::{
+    failure::{RefreshError, RefreshFailure},
+    reason::{Bypass, Miss, Refusal, Stale},
+};
 
 /// What the cache did with a request, in the extensions of its response.
 ///
