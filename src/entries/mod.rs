@@ -123,10 +123,13 @@ impl<B: Store> Entries<B> {
         let target = target.into();
         let (lookup_key, _) = self.find(&target).await?;
         let (Meant::Url(request) | Meant::Request(request, _)) = target.0 else {
-            return Err(invalid("a response is inserted for a request or a URL, not for a key"));
+            return Err(invalid("the target is a key; pass a URL or a request"));
         };
         let settings = &self.layer.inner.settings;
-        let url = settings.recipe.url(&request).map_err(|_| invalid("the Host is no authority"))?;
+        let url = settings
+            .recipe
+            .url(&request)
+            .map_err(|_| invalid("the target's URL or Host is invalid"))?;
         let options = CacheOptions::of(&request.extensions);
         let now = self.now();
 
@@ -156,7 +159,7 @@ impl<B: Store> Entries<B> {
         let mut writer = self.store().put(&key, plan.head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            let frame = frame.map_err(|error| invalid("its body failed").with_source(error))?;
+            let frame = frame.map_err(|error| invalid("the body failed").with_source(error))?;
             match frame.into_data() {
                 Ok(chunk) => {
                     len += chunk.len() as u64;
@@ -166,7 +169,7 @@ impl<B: Store> Entries<B> {
             }
         }
         if expected.is_some_and(|expected| expected != len) {
-            return Err(invalid("its body has another length than its Content-Length says"));
+            return Err(invalid("the length of the body differs from its Content-Length"));
         }
         writer.finish(trailers).await?;
         if let Some(record) = plan.record {
@@ -199,7 +202,9 @@ impl<B: Store> Entries<B> {
             Meant::Key(key) => self.layer.inner.remove_key(key).await,
             Meant::Url(parts) => {
                 let recipe = &self.layer.inner.settings.recipe;
-                let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+                let url = recipe
+                    .url(parts)
+                    .map_err(|_| invalid("the target's URL or Host is invalid"))?;
                 self.layer.inner.remove_url(recipe, &url.text, None).await
             }
             Meant::Request(parts, _) => self.remove_selected(self.primary(&target)?, parts).await,
@@ -285,7 +290,7 @@ impl<B: Store> Entries<B> {
     async fn remove_selected(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
         let settings = &self.layer.inner.settings;
         let (rules, recipe) = (&settings.rules, &settings.recipe);
-        let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+        let url = recipe.url(parts).map_err(|_| invalid("the target's URL or Host is invalid"))?;
         let mut removed = self.remove_under(primary, parts).await;
         if rules.keeps_parts() {
             removed = both(removed, self.remove_under(recipe.part(&primary), parts).await);
@@ -328,7 +333,9 @@ impl<B: Store> Entries<B> {
                     Meant::Request(_, body) if !body.is_empty() => std::slice::from_ref(body),
                     _ => nothing,
                 };
-                let mut url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+                let mut url = recipe
+                    .url(parts)
+                    .map_err(|_| invalid("the target's URL or Host is invalid"))?;
                 if matches!(&target.0, Meant::Url(_)) {
                     // A URL means what is stored for it in its one spelling.
                     url.sent_host = None;

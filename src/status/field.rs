@@ -95,7 +95,7 @@ pub(crate) fn cache_name(name: &str) -> Result<String, ConfigError> {
         }
         _ => Err(ConfigError::new(
             "cache_status_header",
-            format!("{name:?} is no name of a cache; write printable ASCII, such as \"larder\""),
+            format!("{name:?} is not a cache name; write printable ASCII, such as \"larder\""),
         )),
     }
 }

@@ -58,7 +58,7 @@ impl<B> CacheLayer<B> {
     /// For zero, which is no wait.
     pub fn coalesce_wait(self, longest: Duration) -> Result<Self, ConfigError> {
         if longest.is_zero() {
-            let message = "a wait of zero is none; use coalesce(false)";
+            let message = "the wait must not be zero; to share no calls, use coalesce(false)";
             return Err(ConfigError::new("coalesce_wait", message));
         }
         Ok(self.set(|settings| settings.calls.coalesce_wait = Some(longest)))
@@ -109,7 +109,7 @@ impl<B> CacheLayer<B> {
         let statuses: Vec<StatusCode> = statuses.into_iter().collect();
         let refuse = |message: String| Err(ConfigError::new("error_statuses", message));
         if statuses.is_empty() {
-            let message = "no status would be a failure; name at least one, or leave \
+            let message = "the list of statuses is empty; name at least one, or leave \
                            stale_if_error at StaleLimit::None";
             return refuse(message.into());
         }
@@ -117,7 +117,7 @@ impl<B> CacheLayer<B> {
             status.is_informational() || status.is_success() || **status == StatusCode::NOT_MODIFIED
         };
         match statuses.iter().find(is_none) {
-            Some(status) => refuse(format!("{} is no failure; leave it out", status.as_u16())),
+            Some(status) => refuse(format!("{} is not a failure; leave it out", status.as_u16())),
             None => Ok(self.set(|settings| settings.rules.error_statuses = statuses)),
         }
     }
@@ -137,7 +137,9 @@ impl<B> CacheLayer<B> {
     /// Unless it is greater than 0 and less than 1.
     pub fn refresh_ahead(self, fraction: f64) -> Result<Self, ConfigError> {
         if !(fraction > 0.0 && fraction < 1.0) {
-            let message = format!("{fraction} is no part of a lifetime; write one, such as 0.2");
+            let message = format!(
+                "the fraction must be greater than 0 and less than 1, such as 0.2; it is {fraction}"
+            );
             return Err(ConfigError::new("refresh_ahead", message));
         }
         Ok(self.set(|settings| settings.rules.refresh_ahead = Some(fraction)))
@@ -151,7 +153,7 @@ impl<B> CacheLayer<B> {
     /// For zero, in which nothing can be refreshed.
     pub fn refresh_timeout(self, limit: Duration) -> Result<Self, ConfigError> {
         if limit.is_zero() {
-            let message = "nothing is refreshed in no time; write a longer one, such as 30 s";
+            let message = "the refresh timeout must not be zero; write a longer one, such as 30 s";
             return Err(ConfigError::new("refresh_timeout", message));
         }
         Ok(self.set(|settings| settings.calls.refresh_timeout = limit))

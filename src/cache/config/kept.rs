@@ -20,7 +20,8 @@ impl<B> CacheLayer<B> {
     pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Result<Self, ConfigError> {
         let methods: Vec<Method> = methods.into_iter().collect();
         if methods.is_empty() {
-            let message = "no method would be cached; name at least one, or use set_enabled(false)";
+            let message =
+                "the list of methods is empty; name at least one, or use set_enabled(false)";
             return Err(ConfigError::new("methods", message));
         }
         if methods.contains(&Method::CONNECT) {
@@ -40,7 +41,8 @@ impl<B> CacheLayer<B> {
     ) -> Result<Self, ConfigError> {
         let statuses: Vec<StatusCode> = statuses.into_iter().collect();
         if statuses.is_empty() {
-            let message = "no status would be kept; name at least one, or use read_only(true)";
+            let message =
+                "the list of statuses is empty; name at least one, or use read_only(true)";
             return Err(ConfigError::new("statuses", message));
         }
         for status in &statuses {

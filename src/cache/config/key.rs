@@ -60,11 +60,11 @@ impl<B> CacheLayer<B> {
                 Err(ConfigError::new("ignore_query", format!("the pattern {name:?} {message}")))
             };
             if name.is_empty() {
-                return error("is empty; write \"*\" for every parameter".into());
+                return error("is empty; to ignore every parameter, write \"*\"".into());
             }
             match GlobBuilder::new(name).backslash_escape(true).build() {
                 Ok(glob) => patterns.push(glob),
-                Err(problem) => return error(format!("is no glob: {}", problem.kind())),
+                Err(problem) => return error(format!("is not a valid glob: {}", problem.kind())),
             }
         }
         let mut set = GlobSetBuilder::new();
@@ -124,7 +124,8 @@ pub(super) fn header_names<N: AsRef<str>>(
     let parse = |name: N| {
         let name = name.as_ref();
         HeaderName::try_from(name).map_err(|_| {
-            let message = format!("{name:?} is no header name; write one like \"accept-language\"");
+            let message =
+                format!("{name:?} is not a header name; write one like \"accept-language\"");
             ConfigError::new(setting, message)
         })
     };

@@ -20,8 +20,8 @@ mod seen;
 /// Whether responses of this status can be stored at all.
 fn check_status(setting: &'static str, status: StatusCode) -> Result<(), ConfigError> {
     let why = match status {
-        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED => "is no whole response",
-        _ if status.is_informational() => "is no final status",
+        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED => "is not a whole response",
+        _ if status.is_informational() => "is not a final status",
         _ => return Ok(()),
     };
     let message = format!("{} {why} and cannot be replayed; leave it out", status.as_u16());

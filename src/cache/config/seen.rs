@@ -38,7 +38,7 @@ impl<B> CacheLayer<B> {
     /// Where the name is empty.
     pub fn named(self, name: &str) -> Result<Self, ConfigError> {
         if name.is_empty() {
-            let message = "the name is empty; write one that tells this cache from others";
+            let message = "the name is empty; write one that distinguishes this cache from others";
             return Err(ConfigError::new("named", message));
         }
         Ok(self.set_handle(|handle| Arc::make_mut(&mut handle.observer).set_name(name)))
