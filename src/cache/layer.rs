@@ -148,7 +148,7 @@ impl<B> CacheLayer<B> {
         self.inner.is_enabled()
     }
 
-    /// Counts what this layer, its clones and their services have done so far.
+    /// Returns the counters of this layer, its clones and their services.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.stats()
@@ -157,8 +157,8 @@ impl<B> CacheLayer<B> {
     /// Waits until no background refresh of this layer, its clones and their services is in flight.
     /// New refreshes may begin in the meantime, so a program that ends drops its services first.
     ///
-    /// When the last handle and service of the layer is dropped, its remaining refreshes are
-    /// stopped. A refresh that is stopped stores nothing.
+    /// Dropping the last of the layer's handles and services stops every refresh that nobody waits
+    /// for. A refresh that is stopped stores nothing.
     pub async fn idle(&self) {
         self.tasks.idle().await;
     }
