@@ -38,15 +38,15 @@ impl<B> CacheLayer<B> {
     ///   receive the leader's error. After two failed calls, the remaining followers make their own
     ///   calls in parallel. A follower that may be served a [stale](CacheLayer::stale_if_error)
     ///   response receives it after the first failed call.
-    /// - A request can join while the beginning of the body is in memory, which holds 256 KiB of
-    ///   it. A request that comes later waits until the response is stored, if its length is known.
-    ///   Otherwise it makes its own call.
+    /// - A request can join and read the body from its start while that start is in memory (256 KiB
+    ///   stay there for newcomers). A request that comes later waits until the response is stored,
+    ///   if the length of the body is known. Otherwise it makes its own call.
     /// - A slow reader continues from memory as far as memory reaches: 256 KiB for each response,
     ///   and another 16 MiB for all responses together. Beyond that, it waits until the response is
     ///   stored, and continues from the store. If the response cannot be stored after all, memory
     ///   holds what the slow readers have not read yet, up to [`max_body`](CacheLayer::max_body)
-    ///   for all readers of the response together. If a reader needs a part that has already left
-    ///   memory, its body ends in a [`BodyError`](crate::BodyError).
+    ///   for all such readers together. If a reader needs a part that has left memory, its body
+    ///   ends in a [`BodyError`](crate::BodyError).
     /// - A stored response is not overwritten by a response whose call began earlier.
     ///
     /// The leader's future makes the call. If it is neither polled nor dropped, its followers wait.
