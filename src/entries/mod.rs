@@ -118,14 +118,14 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// - If the target is a key alone.
+    /// - If the target is a key alone, or is not a URL.
     /// - If the response must not be stored: a 206, a 304 or a 1xx, `Vary: *`, an expiration of
     ///   `DoNotStore`, or more tags than an entry can have. In a shared cache, also a response
     ///   without an expiration, or with `Set-Cookie`.
     /// - If the body fails, or differs in length from its `Content-Length`.
     /// - If the store fails.
     ///
-    /// The entry that was stored before stays in these cases.
+    /// In these cases, the entry that was stored before stays.
     pub async fn insert<R>(&self, target: impl Into<Target>, response: Response<R>) -> Result<Key>
     where
         R: Body<Data = Bytes>,
