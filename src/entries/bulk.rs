@@ -20,13 +20,13 @@ use crate::{
 
 /// # All entries
 impl<B: Store> Entries<B> {
-    /// Removes the entries that `filter` matches, and returns how many they were. It reads every
-    /// head. It calls `progress` with the number of heads that it has read.
+    /// Removes the entries that `filter` matches, and returns their number. It reads every head,
+    /// and calls `progress` with the number of heads that it has read.
     ///
-    /// A response in flight that matches is not stored. Before the head of a response arrives, only
-    /// its URL is known. The response could have any status, so no response of such a call is
-    /// stored if its URL matches. A filter for [expired](Filter::expired) entries, or for entries
-    /// [older](Filter::older_than) than some age, does not affect these calls.
+    /// A response in flight that matches is not stored. If its head has not arrived yet, only its
+    /// URL is known, and any status may follow. Such a response is not stored if its URL matches.
+    /// It is stored if the filter selects [expired](Filter::expired) entries, or entries
+    /// [older](Filter::older_than) than some age, since the response is new.
     ///
     /// # Errors
     ///
@@ -55,9 +55,9 @@ impl<B: Store> Entries<B> {
         Ok(removed)
     }
 
-    /// Gives every stored response a new expiry, counted from the time when it was stored, and
-    /// returns how many they were. It reads every head. It calls `progress` with the number of
-    /// heads that it has read.
+    /// Gives every stored response a new expiry, and returns the number of responses. The expiry
+    /// counts from the time when the response was stored. The method reads every head, and calls
+    /// `progress` with the number of heads that it has read.
     ///
     /// An entry may stay in the store after its expiry. It then stays for the same time after the
     /// new expiry, or for the time that the layer's settings give now, whichever is longer.
@@ -128,8 +128,8 @@ impl<B: Store> Entries<B> {
     }
 
     /// Copies every entry that has not expired into `other`, which may be any other store, and
-    /// returns how many responses were copied. A copy replaces the entry under the same key. Bodies
-    /// stream. It calls `progress` with the number of copied responses after each one.
+    /// returns the number of copied responses. A copy replaces the entry under the same key. Bodies
+    /// stream. The method calls `progress` with the number of responses that it has copied.
     ///
     /// The keys stay the same: a layer over `other` with equal key settings finds the same
     /// responses as a layer over this store.

@@ -26,12 +26,12 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// All entries.
+    /// A filter that selects all entries.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Entries whose URL matches this pattern, written as for
+    /// Selects entries whose URL matches this pattern, written as for
     /// [`expire_urls`](crate::CacheLayer::expire_urls).
     ///
     /// # Errors
@@ -42,19 +42,19 @@ impl Filter {
         Ok(self)
     }
 
-    /// Entries of this status.
+    /// Selects entries with this status.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Entries that were stored longer ago than this.
+    /// Selects entries that were stored longer ago than this.
     pub fn older_than(mut self, age: Duration) -> Self {
         self.older_than = Some(age);
         self
     }
 
-    /// Entries that have expired (`true`), or have not (`false`).
+    /// Selects entries that have expired (`true`), or have not (`false`).
     pub fn expired(mut self, expired: bool) -> Self {
         self.expired = Some(expired);
         self

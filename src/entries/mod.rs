@@ -32,9 +32,9 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 /// It works after the layer has moved into a stack. It also works while the cache is switched off
 /// or read-only.
 ///
-/// Some methods count the entries that they remove by an index: [`remove`](Entries::remove) by URL,
-/// [`remove_tag`](Entries::remove_tag) and [`remove_expired`](Entries::remove_expired). They count
-/// the record of a URL's variants as one entry, and so does [`len`](Entries::len).
+/// [`remove`](Entries::remove) by URL, [`remove_tag`](Entries::remove_tag) and
+/// [`remove_expired`](Entries::remove_expired) count the removed entries by an index. There, the
+/// record of a URL's variants counts as one entry, as it does in [`len`](Entries::len).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -107,7 +107,7 @@ impl<B: Store> Entries<B> {
     }
 
     /// Stores a response that was made by hand or fetched elsewhere, and returns its key. It
-    /// replaces the stored response.
+    /// replaces the response that is stored for the target.
     ///
     /// The cache chooses the expiration as for any response, by the settings and by the
     /// [`CacheOptions`] in the request's extensions. The settings for methods, statuses and sizes
@@ -191,7 +191,7 @@ impl<B: Store> Entries<B> {
         Ok(key)
     }
 
-    /// Removes the entries that `target` means, and returns how many they were.
+    /// Removes the entries that `target` means, and returns their number.
     ///
     /// - A key means the entry under this key.
     /// - A request means the entry that it selects.
@@ -228,7 +228,7 @@ impl<B: Store> Entries<B> {
         }
     }
 
-    /// Removes the entries with `tag`, by an index, and returns how many they were.
+    /// Removes the entries with `tag`, by an index, and returns their number.
     ///
     /// If a response in flight turns out to have the tag, it is not stored. The cache knows that
     /// only when the head of the response arrives. So requests that begin after this method has
@@ -244,8 +244,8 @@ impl<B: Store> Entries<B> {
     }
 
     /// Removes the entries that have expired and cannot be used any more, by an index, and returns
-    /// how many they were. An entry that may be [revalidated](CacheLayer::keep_expired) or served
-    /// after its expiry is removed once that time is over too.
+    /// their number. An entry that may be [revalidated](CacheLayer::keep_expired) or served after
+    /// its expiry is removed once that time is over too.
     ///
     /// # Errors
     ///
