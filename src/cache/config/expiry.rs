@@ -20,8 +20,9 @@ use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 /// | 5 | the layer: [`expire_after`](CacheLayer::expire_after) |
 /// | 6 | the scope: in a private cache responses never expire, a shared cache stores none |
 ///
-/// The cache decides when a response arrives. A later change of the settings does not change the
-/// expiry of stored entries; [`Entries::reset_expiration`](crate::Entries::reset_expiration) does.
+/// The cache makes this decision once, when a response arrives. A later change of the settings does
+/// not change the expiry of stored entries;
+/// [`Entries::reset_expiration`](crate::Entries::reset_expiration) does.
 impl<B> CacheLayer<B> {
     /// When responses expire, unless a more specific setting applies. Default: never in a private
     /// cache. A shared cache stores no responses by default.

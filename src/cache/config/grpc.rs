@@ -53,8 +53,8 @@ impl<B> CacheLayer<B> {
     ///   not, with its leading and trailing metadata.
     /// - **The key**: the method, the authority, the message, its encoding, the encodings that the
     ///   client accepts, `Authorization` and `Cookie`. If the server depends on other metadata,
-    ///   [name it](CacheLayer::key_headers). Deadlines, traces and other metadata make no
-    ///   difference. A `Channel` whose client has no
+    ///   [name it](CacheLayer::key_headers). Deadlines, traces and other metadata that is not named
+    ///   make no difference. A `Channel` whose client has no
     ///   [origin](https://docs.rs/tonic/latest/tonic/client/struct.Grpc.html#method.with_origin)
     ///   does not name its server. To cache several servers, give each client an origin, or each
     ///   cache its own store.
@@ -69,13 +69,13 @@ impl<B> CacheLayer<B> {
     ///   change, remove responses by [tag](crate::Entries::remove_tag), if
     ///   [`tag_with`](CacheLayer::tag_with) has tagged them, or by the URL of a method
     ///   ([`remove`](crate::Entries::remove)).
-    /// - **Deadlines**: a call waits for another call for as long as its own `grpc-timeout` allows.
-    ///   It makes its own call with the time that is left. Background refreshes have [their own
-    ///   limit](CacheLayer#calls-to-the-origin-and-stale-answers) instead.
+    /// - **Deadlines**: a call waits for another call only as long as its own `grpc-timeout`
+    ///   allows. If it then makes its own call, that call has the time that is left. Background
+    ///   refreshes have [their own limit](CacheLayer::refresh_timeout) instead.
     /// - **Stale responses**: `UNKNOWN`, `DEADLINE_EXCEEDED`, `INTERNAL` and `UNAVAILABLE` are
     ///   failures of the server if they come before any message.
     ///   [`stale_if_error`](CacheLayer::stale_if_error) applies to them. `NOT_FOUND` removes the
-    ///   entry that was to be refreshed.
+    ///   entry that the call was to refresh.
     /// - **With [`http_rules`](CacheLayer::http_rules)**, the `cache-control` in the response's
     ///   metadata says how long it is fresh. The cache also obeys the `cache-control` of the
     ///   request.

@@ -26,8 +26,8 @@ use crate::{CacheLayer, ConfigError};
 /// with more is [not stored](crate::Refusal::Tags). Without some of its tags, it would still be
 /// served after a removal by one of them.
 ///
-/// When a 304 freshens an entry, the closure and the headers give it new tags, with the fields of
-/// the 304 in place. Tags that requests have asked for stay.
+/// When a 304 freshens an entry, the closure and the headers decide anew which tags it has. They
+/// see the fields of the 304. Tags that requests have asked for stay.
 impl<B> CacheLayer<B> {
     /// Tags responses by a closure over the heads of request and response. A later closure replaces
     /// an earlier one.
