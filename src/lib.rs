@@ -99,8 +99,9 @@
 //! }
 //! ```
 //!
-//! reqwest needs [`tower_reqwest`](https://docs.rs/tower-reqwest) as an adapter. `into_inner_or_else`
-//! gives reqwest its own body back (`examples/reqwest-client` in the repository):
+//! reqwest needs [`tower_reqwest`](https://docs.rs/tower-reqwest) as an adapter.
+//! `into_inner_or_else` gives reqwest its own body back (`examples/reqwest-client` in the
+//! repository):
 //!
 //! ```rust,ignore
 //! let client = ServiceBuilder::new()
@@ -183,8 +184,8 @@
 //!   limits these waits.
 //! - **Bodies stream** in both directions. Memory is bounded, however large a body is and however
 //!   many requests [read](CacheLayer::coalesce) it.
-//! - **The layer spawns only the background refreshes** that a setting asks for. Whoever
-//!   reads a body drives it. A store may have tasks of its own.
+//! - **The layer spawns only the background refreshes** that a setting asks for. Whoever reads a
+//!   body drives it. A store may have tasks of its own.
 //! - **A response is stored whole or not at all.** It comes back as it was: status, version, header
 //!   lines with their repeats, body and trailers. Fields that belong to the connection (RFC 9110
 //!   §7.6.1) are not stored.
