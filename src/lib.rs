@@ -37,8 +37,8 @@
 //! you set an expiration.
 //!
 //! [`CacheLayer::shared`] makes a *shared* cache, for a server or a gateway in front of many users.
-//! It stores nothing until you set an expiration. Requests with credentials bypass it. It does not
-//! store responses that set cookies.
+//! It stores nothing until you set an expiration. By default, requests with credentials bypass it,
+//! and it does not store responses that set cookies.
 //!
 //! # Time, or the HTTP rules
 //!

@@ -38,9 +38,9 @@ impl<B> CacheLayer<B> {
     ///   receive the leader's error. After two failed calls, the remaining followers make their own
     ///   calls in parallel. A follower that may be served a [stale](CacheLayer::stale_if_error)
     ///   response receives it after the first failed call.
-    /// - A request can join and read the body from its start while that start is in memory (256 KiB
-    ///   stay there for newcomers). A request that comes later waits until the response is stored,
-    ///   if the length of the body is known. Otherwise it makes its own call.
+    /// - A follower reads the body from its start, which stays in memory until 256 KiB of the body
+    ///   have arrived. A request that comes later waits until the response is stored, if the length
+    ///   of the body is known. Otherwise it makes its own call.
     /// - A slow reader continues from memory as far as memory reaches: 256 KiB for each response,
     ///   and another 16 MiB for all responses together. Beyond that, it waits until the response is
     ///   stored, and continues from the store. If the response cannot be stored after all, memory
@@ -78,9 +78,9 @@ impl<B> CacheLayer<B> {
     /// How long after its expiry a stored response is served while a new one is fetched in the
     /// background (RFC 5861 §3). Default: not at all.
     ///
-    /// The cache runs one refresh for each key at a time. A refresh that fails leaves the stored
-    /// response as it is. After it, the cache pauses refreshes of that key: for one second, and
-    /// twice as long after each further failure, up to a minute. No response can report such a
+    /// The cache runs at most one refresh for each key at a time. A refresh that fails leaves the
+    /// stored response as it is. After it, the cache pauses refreshes of that key: for one second,
+    /// and twice as long after each further failure, up to a minute. No response can report such a
     /// failure, but [`on_event`](CacheLayer::on_event) does
     /// ([`RefreshFailed`](crate::Event::RefreshFailed)).
     ///

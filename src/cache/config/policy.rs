@@ -22,7 +22,7 @@ impl<B> CacheLayer<B> {
     ///     .expire_after(Duration::from_secs(3600));
     /// ```
     ///
-    /// - **Any status** is stored. A response is fresh for as long as it says (`s-maxage`,
+    /// - **Any status** can be stored. A response is fresh for as long as it says (`s-maxage`,
     ///   `max-age`, `Expires`). If it does not say, the [expirations](CacheLayer#expiry) of the
     ///   layer decide, for the [statuses](CacheLayer::statuses) that they apply to. Without an
     ///   expiration, the heuristic of §4.2.2 decides: a tenth of the time since `Last-Modified`.
@@ -85,7 +85,7 @@ impl<B> CacheLayer<B> {
     /// once more.
     ///
     /// Only a fresh response answers for other URLs. A response that must be revalidated or
-    /// refreshed waits for requests for its own URL. The removal of a URL also removes every
+    /// refreshed answers only requests for its own URL. The removal of a URL also removes every
     /// response of the same path that has the field, since each of them may answer that URL.
     ///
     /// ```
