@@ -192,8 +192,8 @@
 //! - **The latest answer wins.** An answer that forbids storing, a 3xx, 401, 403, 404, 410 or 451
 //!   ends the stored response that it supersedes. A failure leaves the stored response for stale
 //!   use. In a shared cache, bad credentials end nothing: no full answer to a request with
-//!   `Authorization` ends a stored response. Under the HTTP rules, a 401 or 403 to a request with a
-//!   `Cookie` ends none either.
+//!   `Authorization` ends a stored response. In a shared cache under the HTTP rules, a 401 or 403
+//!   to a request with a `Cookie` ends none either.
 //! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding). In a
 //!   shared cache, host, path and query stay as they were sent. A request without a scheme counts
 //!   as `http`. All requests that a server receives over HTTP/1.1 are of this kind.
