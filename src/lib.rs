@@ -1,6 +1,7 @@
 //! An HTTP response cache for [tower](https://docs.rs/tower): one layer in front of any
-//! `Service<http::Request<_>, Response = http::Response<_>>`, and every repeated request is answered from a store, in
-//! this run and the next.
+//! `Service<http::Request<_>, Response = http::Response<_>>`. It stores responses and answers
+//! repeated requests from the store. With a store on disk or on a server, later runs of the program
+//! use the same responses.
 //!
 //! ```
 //! use std::{convert::Infallible, time::Duration};
@@ -31,15 +32,19 @@
 //!
 //! # One client or many users
 //!
-//! [`CacheLayer::private`] makes a *private* cache, for one client: it keeps what its methods and statuses allow, forever
-//! until told otherwise, cookies included. [`CacheLayer::shared`] makes a cache that stands in front of many users, on a
-//! server or a gateway: it keeps nothing before an expiration has been chosen, lets requests with credentials past, and
-//! does not keep responses that set cookies.
+//! [`CacheLayer::private`] makes a *private* cache, for one client. It stores every response that
+//! its methods and statuses allow, including responses that set cookies. They never expire unless
+//! you set an expiration.
+//!
+//! [`CacheLayer::shared`] makes a *shared* cache, for a server or a gateway in front of many users.
+//! It stores nothing until you set an expiration. By default, requests with credentials bypass it,
+//! and it does not store responses that set cookies.
 //!
 //! # Time, or the HTTP rules
 //!
-//! By default time alone decides, and cache headers are ignored. With [`CacheLayer::http_rules`] they decide, as RFC 9111
-//! has it, for a private cache as for a shared one; what they leave open, the expirations of the layer do.
+//! By default, time alone decides, and the cache ignores cache headers. With
+//! [`CacheLayer::http_rules`], the cache headers decide, as RFC 9111 defines, in a private and in a
+//! shared cache. If the headers leave a question open, the expirations of the layer decide.
 //!
 //! ```
 //! # use larder::{CacheLayer, store::Memory};
@@ -48,18 +53,22 @@
 //!
 //! # Where to look
 //!
-//! - [`CacheLayer`] has every setting: what is cached, the key, the expiry. [`Cache`] is the service that it makes.
-//! - [`CacheOptions`], in a request's extensions, asks for something else for that one request.
-//! - [`CacheStatus`], in every response's extensions, says what was done, and why.
-//! - [`Stats`] has the sums, and each [`Event`] goes to hooks, to `tracing` and to `metrics`: [`seeing`] has the names.
-//! - [`Entries`], from [`CacheLayer::entries`], manages what is stored.
-//! - [`store`] has the stores, and the contract for one of your own; [`store::choosing`] tells them apart.
-//! - [`stacks`] has the layer with hyper, reqwest, axum, gRPC, and the layers of tower-http: which side of it each belongs on.
-//! - [`time`] has the clock, for tests without waiting.
+//! - [`CacheLayer`] has every setting: what is cached, the key, the expiry. [`Cache`] is the
+//!   service that it makes.
+//! - [`CacheOptions`] changes settings for one request. It goes into the request's extensions.
+//! - [`CacheStatus`] reports what the cache did and why. It is in every response's extensions.
+//! - [`Stats`] has the totals. Each [`Event`] goes to hooks, to `tracing` and to `metrics`;
+//!   [`seeing`] lists the names.
+//! - [`Entries`], from [`CacheLayer::entries`], manages the stored responses.
+//! - [`store`] has the stores, and the contract for a store of your own. [`store::choosing`]
+//!   compares them.
+//! - [`stacks`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http, and
+//!   on which side of it each layer belongs.
+//! - [`time`] has the clock, so that tests need not wait.
 //!
 //! # In your stack
 //!
-//! A hyper client takes the layer as it is:
+//! The layer wraps a hyper client directly:
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -74,7 +83,8 @@
 //! # is_service(&hyper);
 //! ```
 //!
-//! An axum router takes it for all routes or for some (`examples/axum-server` in the repository):
+//! In an axum router, it wraps all routes or some of them (`examples/axum-server` in the
+//! repository):
 //!
 //! ```rust,ignore
 //! fn routes(layer: CacheLayer<Memory>) -> Router {
@@ -89,8 +99,9 @@
 //! }
 //! ```
 //!
-//! reqwest does by way of [`tower_reqwest`](https://docs.rs/tower-reqwest), with its own body handed
-//! back to it (`examples/reqwest-client` in the repository):
+//! reqwest needs [`tower_reqwest`](https://docs.rs/tower-reqwest) as an adapter.
+//! `into_inner_or_else` gives reqwest its own body back (`examples/reqwest-client` in the
+//! repository):
 //!
 //! ```rust,ignore
 //! let client = ServiceBuilder::new()
@@ -102,8 +113,8 @@
 //!     .service(reqwest::Client::new());
 //! ```
 //!
-//! A tonic channel, and any generated client over it, with the unary calls that
-//! [`CacheLayer::grpc`] lists (`examples/grpc` in the repository):
+//! A tonic channel takes the layer too, for any generated client over it. The cache stores the
+//! unary calls that [`CacheLayer::grpc`] lists (`examples/grpc` in the repository):
 //!
 //! ```rust,ignore
 //! let layer = CacheLayer::private(Memory::default())
@@ -116,70 +127,87 @@
 //! let mut client = CatalogClient::new(cached);
 //! ```
 //!
-//! [`stacks`] tells of each what is keyed and stored, and has the [order](stacks#the-order-of-layers) in which
-//! compression, CORS, redirects, timeouts, retries, limits and traces go around it.
+//! For each of these, [`stacks`] describes what is part of the key and what is stored. It also
+//! gives the [order](stacks#the-order-of-layers) of the layers around the cache: compression, CORS,
+//! redirects, timeouts, retries, limits and traces.
 //!
 //! # What is cached, and what is not
 //!
-//! By default the responses of status 200 to `GET` and `HEAD`, whatever their cache headers say, for as long as the
-//! [expiry table](CacheLayer#expiry) gives; with [`http_rules`](CacheLayer::http_rules), what the cache headers say
-//! (RFC 9111). A part (`Range`) is taken from what is stored whole; with the HTTP rules, parts are stored too, until
-//! those of one response are all of it. Not cached are upgrades and tunnels, bodies over
-//! [64 MiB](CacheLayer::max_body), bodies that broke off or that were dropped on their way, and what varies by `*`. Each
-//! refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
+//! By default, the cache stores responses of status 200 to `GET` and `HEAD`, whatever their cache
+//! headers say, for as long as the [expiry table](CacheLayer#expiry) gives. With
+//! [`http_rules`](CacheLayer::http_rules), the cache headers decide what is stored (RFC 9111).
 //!
-//! A request that already holds a copy (`If-None-Match`, `If-Modified-Since`) is answered with 304 where that copy is as
-//! good as the stored one. The origin is not told of it: what it sends is the whole response, to be stored.
+//! A request for a part (`Range`) is answered from a response that is stored whole. With the HTTP
+//! rules, the cache also stores parts, and combines those of one response until they are the whole.
 //!
-//! # One call for many, and stale answers
+//! The cache does not store:
 //!
-//! Requests that miss for the same thing at the same time share one call, and its body as it comes; so do those that ask
-//! whether an expired response still holds. Where the first caller goes away, the others read on; where its call fails,
-//! one of them makes the next. What an origin sends that is not to be stored, each fetches for itself.
+//! - upgrades and tunnels,
+//! - bodies larger than [64 MiB](CacheLayer::max_body),
+//! - bodies that broke off, or that were dropped before their end,
+//! - responses that vary by `*`.
+//!
+//! Each refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
+//!
+//! A caller may hold a copy of its own and send `If-None-Match` or `If-Modified-Since`. If that
+//! copy is as good as the stored response, the cache answers 304. The cache does not forward these
+//! conditions: the origin sends the whole response, so that it can be stored.
+//!
+//! # Shared calls and stale responses
+//!
+//! Requests that miss for the same response at the same time share one call to the origin, and read
+//! its body as it arrives. Requests that revalidate the same stale response share one call too. If
+//! the first caller goes away, the others read on. If its call fails, one of the others makes the
+//! next call. If the origin's response may not be stored, each request makes its own call.
 //!
 //! ```
 //! # use std::time::Duration;
 //! # use larder::{CacheLayer, store::Memory};
 //! let layer = CacheLayer::private(Memory::default())
 //!     .expire_after(Duration::from_secs(60))
-//!     // For an hour after that, the old response at once, while a new one is fetched in the background;
+//!     // For an hour after expiry, serve the stale response and fetch a new one in the background.
 //!     .stale_while_revalidate(Duration::from_secs(3600))
-//!     // for a day, where the origin is down.
+//!     // For a day after expiry, serve the stale response if the origin fails.
 //!     .stale_if_error(Duration::from_secs(24 * 3600));
 //! ```
 //!
-//! The [settings](CacheLayer#calls-to-the-origin-and-stale-answers) have more. What is
-//! [removed](Entries::remove) while a call for it is under way is not brought back by that call.
+//! The [settings](CacheLayer#calls-to-the-origin-and-stale-answers) have more. If a response is
+//! [removed](Entries::remove) while a call for it is in flight, that call does not bring it back.
 //!
-//! # What holds always
+//! # Guarantees
 //!
-//! - **Hits do not depend on the inner service.** The cache is always ready; only a request that needs the inner
-//!   service waits for it.
-//! - **No error is added.** The error type is the inner service's; a store that fails is a miss, or "not stored". One that
-//!   hangs is waited for: a server as long as its store says, a disk until it answers, or for as long as
-//!   `store::Timeout` allows.
-//! - **Bodies stream** in both directions; memory is bounded whatever their size, and however many
-//!   [read](CacheLayer::coalesce) them.
-//! - **The layer spawns nothing**, save the refreshes in the background that a setting asks for. Bodies are pulled by those
-//!   who read them. What a store runs is the store's own.
-//! - **A response is stored whole or not at all**, and comes back as it was: status, version, header lines with their
-//!   repeats, body and trailers. What belongs to the connection (RFC 9110 §7.6.1) is not part of it.
+//! - **Hits do not depend on the inner service.** The cache is always ready. Only a request that
+//!   needs the inner service waits for it.
+//! - **The cache adds no error.** Its error type is the inner service's. If the store fails, the
+//!   request is a miss, or the response is not stored. If the store hangs, the request waits: for a
+//!   server as long as its store's settings allow, for a disk until it answers. `store::Timeout`
+//!   limits these waits.
+//! - **Bodies stream** in both directions. Memory is bounded, however large a body is and however
+//!   many requests [read](CacheLayer::coalesce) it.
+//! - **The layer spawns only the background refreshes** that a setting asks for. Whoever reads a
+//!   body drives it. A store may have tasks of its own.
+//! - **A response is stored whole or not at all.** It comes back as it was: status, version, header
+//!   lines with their repeats, body and trailers. Fields that belong to the connection (RFC 9110
+//!   §7.6.1) are not stored.
 //! - **The latest answer wins.** An answer that forbids storing, a 3xx, 401, 403, 404, 410 or 451
-//!   ends the stored response that it supersedes; failures leave it for stale use. In a shared
-//!   cache, bad credentials end nothing: no full answer to a request with `Authorization` does,
-//!   nor, under the HTTP rules, a 401 or 403 to one with a `Cookie`.
-//! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding); in a shared cache, host,
-//!   path and query stay as they were sent. A request that names no scheme, as all that a server receives over HTTP/1.1, counts as
-//!   `http`.
-//! - **Credentials separate and never leak**: `Authorization`, `Cookie` and user information in URLs are part of the key
-//!   as a digest, and reach neither store nor log. (In a shared cache under the HTTP rules, the response says for whom it
-//!   is, and the first two are no part of the key.)
+//!   ends the stored response that it supersedes. A failure leaves the stored response for stale
+//!   use. In a shared cache, bad credentials end nothing: no full answer to a request with
+//!   `Authorization` ends a stored response. In a shared cache under the HTTP rules, a 401 or 403
+//!   to a request with a `Cookie` ends none either.
+//! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding). In a
+//!   shared cache, host, path and query stay as they were sent. A request without a scheme counts
+//!   as `http`. All requests that a server receives over HTTP/1.1 are of this kind.
+//! - **Credentials separate responses and never leak.** `Authorization`, `Cookie` and user
+//!   information in URLs are part of the key as a digest. They reach neither the store nor a log.
+//!   (In a shared cache under the HTTP rules, the response says for whom it is, and `Authorization`
+//!   and `Cookie` are not part of the key.)
 //!
-//! # Seeing what it does
+//! # Observability
 //!
-//! Each response tells for itself, in its [`CacheStatus`]: what was done, and why. [`CacheLayer::stats`] has the sums,
-//! without any feature. Whatever is counted there is an [`Event`] that a hook is told of as it happens, and that goes to
-//! `tracing` and `metrics` under the features of their names:
+//! Each response carries a [`CacheStatus`], which reports what the cache did and why.
+//! [`CacheLayer::stats`] has the totals and needs no feature. Everything that it counts is also an
+//! [`Event`]. Hooks receive each event as it happens, and so do `tracing` and `metrics` if the
+//! feature of that name is on:
 //!
 //! ```
 //! use larder::{CacheLayer, Event, store::Memory};
@@ -191,7 +219,7 @@
 //! });
 //! ```
 //!
-//! [`seeing`] has the fields of the spans and the names of the metrics.
+//! [`seeing`] lists the fields of the spans and the names of the metrics.
 //!
 //! # Features
 //!
@@ -208,9 +236,9 @@
 //! | `tracing` | | a span for each call, events for decisions and faults | tracing |
 //!
 //! tokio (`rt`, `sync`, `time`) is a plain dependency. The layer, `Memory` and the embedded stores
-//! also work outside of a tokio runtime, or in one without timers: nothing is then refreshed in the
-//! background, so that a request that finds a stale response waits for a new one, and limits on
-//! waits do nothing. `Redis` and `MongoDb` need a runtime, and return an error without one.
+//! also work outside of a tokio runtime, or in one without timers. Then nothing is refreshed in the
+//! background: a request that finds a stale response waits for a new one. Limits on waits have no
+//! effect. `Redis` and `MongoDb` need a runtime, and return an error without one.
 //!
 //! The minimum Rust version is 1.90.
 

@@ -1,4 +1,4 @@
-//! [`CacheOptions`]: what one request asks of the cache, in its extensions.
+//! [`CacheOptions`]: settings for one request, in its extensions.
 
 use http::Extensions;
 
@@ -7,9 +7,9 @@ use crate::{
     policy::{Demands, Expiration, StaleLimit},
 };
 
-/// What one request asks of the cache: put it into the request's extensions.
+/// Settings for one request. Put them into the request's extensions.
 ///
-/// Nothing of it is sent to the origin. What is not set is left to the layer.
+/// They are not sent to the origin. An option that is not set leaves the decision to the layer.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,7 +35,7 @@ pub struct CacheOptions {
     pub(crate) stale_if_error: Option<StaleLimit>,
     pub(crate) key: Option<Key>,
     pub(crate) tags: Vec<Box<str>>,
-    /// What the request's own fields ask for, where the policy reads them.
+    /// The request's own directives, if the policy reads them.
     pub(crate) demands: Demands,
 }
 
@@ -60,92 +60,104 @@ impl CacheOptions {
         }
     }
 
-    /// How long the response to this request is kept, before every rule of the layer. An entry that is there already
-    /// keeps the expiry it was stored with.
+    /// When the response to this request expires. Takes precedence over every setting of the layer.
+    /// An entry that is already stored keeps its expiry.
     pub fn expire_after(mut self, expiration: impl Into<Expiration>) -> Self {
         self.expire_after = Some(expiration.into());
         self
     }
 
-    /// Ask the origin, however fresh the stored response is: whether it still holds, where it has a validator (`ETag`,
-    /// `Last-Modified`), else for a new one. A call for it that is under way and has no response yet answers this request
-    /// too; with [`force_refresh`](CacheOptions::force_refresh), it does not.
+    /// Whether to ask the origin even if the stored response is fresh. If the stored response has a
+    /// validator (`ETag`, `Last-Modified`), the request revalidates it. Otherwise the request
+    /// fetches a new response.
+    ///
+    /// The request may join a call in flight that has no response yet. With
+    /// [`force_refresh`](CacheOptions::force_refresh), it joins none.
     pub fn refresh(mut self, refresh: bool) -> Self {
         self.refresh = refresh;
         self
     }
 
-    /// Fetch the whole response, and replace what is stored. The request sends no validator of the cache's, is never
-    /// answered by a call that another request made before, and gets the origin's failure as it is. Goes before
+    /// Whether to fetch the whole response and replace the stored one. Takes precedence over
     /// [`refresh`](Self::refresh).
+    ///
+    /// The cache adds no validator to the request. A call that another request made before never
+    /// answers it. If the origin fails, the caller receives the failure unchanged.
     pub fn force_refresh(mut self, force_refresh: bool) -> Self {
         self.force_refresh = force_refresh;
         self
     }
 
-    /// Never call the inner service: without an entry that is fresh, or that a stale limit allows, the answer is `504
-    /// Gateway Timeout` (RFC 9111 §5.2.1.7), with a body that says why. Goes before [`refresh`](Self::refresh),
-    /// [`force_refresh`](Self::force_refresh) and [`bypass`](Self::bypass).
+    /// Whether to never call the inner service. If no fresh response is stored, and no stale
+    /// response that a limit allows, the answer is `504 Gateway Timeout` (RFC 9111 §5.2.1.7). Its
+    /// body says why.
+    ///
+    /// Takes precedence over [`refresh`](Self::refresh), [`force_refresh`](Self::force_refresh) and
+    /// [`bypass`](Self::bypass).
     pub fn only_if_cached(mut self, only_if_cached: bool) -> Self {
         self.only_if_cached = only_if_cached;
         self
     }
 
-    /// Answer from the store where it can, but do not keep the response.
+    /// Whether to leave the response out of the store. A stored response may still answer the
+    /// request.
     pub fn no_store(mut self, no_store: bool) -> Self {
         self.no_store = no_store;
         self
     }
 
-    /// Leave the store alone: neither read nor write it. A successful unsafe method still removes what it makes stale.
+    /// Whether to bypass the store: neither read nor write it. A successful request with an unsafe
+    /// method still removes the responses that it makes stale.
     pub fn bypass(mut self, bypass: bool) -> Self {
         self.bypass = bypass;
         self
     }
 
-    /// How long after its expiry the stored response may answer this request, while a new one is fetched in the
-    /// background. What is stored of the response to this request is kept that much longer. Default: the
-    /// [layer's](crate::CacheLayer::stale_while_revalidate).
+    /// How long after its expiry the stored response may answer this request while a new one is
+    /// fetched in the background. The response to this request stays stored for that time after its
+    /// expiry. Default: the [layer's](crate::CacheLayer::stale_while_revalidate) limit.
     pub fn stale_while_revalidate(mut self, limit: impl Into<StaleLimit>) -> Self {
         self.stale_while_revalidate = Some(limit.into());
         self
     }
 
-    /// How long after its expiry the stored response may answer this request where the origin fails. What is stored of
-    /// the response to this request is kept that much longer. Default: the
-    /// [layer's](crate::CacheLayer::stale_if_error).
+    /// How long after its expiry the stored response may answer this request if the origin fails.
+    /// The response to this request stays stored for that time after its expiry. Default: the
+    /// [layer's](crate::CacheLayer::stale_if_error) limit.
     pub fn stale_if_error(mut self, limit: impl Into<StaleLimit>) -> Self {
         self.stale_if_error = Some(limit.into());
         self
     }
 
-    /// Whether this request may share a call to the inner service with others. Default: the
-    /// [layer's](crate::CacheLayer::coalesce).
+    /// Whether this request may share a call to the inner service with other requests. Default: the
+    /// [layer's](crate::CacheLayer::coalesce) setting.
     pub fn coalesce(mut self, coalesce: bool) -> Self {
         self.coalesce = Some(coalesce);
         self
     }
 
-    /// Use this key instead of the one made from the request. Requests of one method that share a key share a response,
-    /// whatever their URLs and credentials; `Vary` is still honoured below it.
+    /// Replaces the key that is made from the request. Requests of one method with the same key
+    /// share a response, even if their URLs and credentials differ. `Vary` still applies.
     pub fn key(mut self, key: Key) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// Adds a tag to the stored response, by which it can be [removed](crate::Entries::remove_tag), beside those that the
-    /// [layer](crate::CacheLayer#tags) gives it. Tags that begin with `larder:` are the cache's own, and are left out.
+    /// Adds a tag to the stored response, in addition to the tags that the
+    /// [layer](crate::CacheLayer#tags) gives it. The response can be
+    /// [removed](crate::Entries::remove_tag) by it. Tags that begin with `larder:` are left out:
+    /// the cache uses them itself.
     pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
         self.tags.push(tag.into());
         self
     }
 
-    /// Whether the request wants the origin's word, whatever is stored.
+    /// Whether the request asks the origin even if the stored response is fresh.
     pub(crate) fn asks_origin(&self) -> bool {
         self.refresh || self.force_refresh
     }
 
-    /// The options in `extensions`, or those that leave everything to the layer.
+    /// The options in `extensions`, or options that leave everything to the layer.
     pub(crate) fn of(extensions: &Extensions) -> &Self {
         extensions.get().unwrap_or(&NONE)
     }

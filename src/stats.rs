@@ -1,4 +1,4 @@
-//! [`Stats`]: what a layer has done so far, counted without any feature.
+//! [`Stats`]: counters of what a layer has done. They need no feature.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,59 +6,65 @@ use crate::{event::Event, status::Outcome};
 
 /// What a layer, its clones and their services have done since the layer was made.
 ///
-/// Each request is one of the first seven, from `hits` to `only_if_cached`, once its response's head is there or the inner
-/// service has failed: their sum is [`requests`](Stats::requests). A request that its caller drops before is none of them.
-/// What was asked of the inner service is apart from that, in `calls`: a stale response may have cost a call, and a thousand
-/// coalesced ones cost but one together.
+/// Each request counts once in the first seven counters, from `hits` to `only_if_cached`. It counts
+/// when the head of its response is there, or when the inner service has failed. The sum of these
+/// seven is [`requests`](Stats::requests). A request that its caller drops earlier does not count.
+///
+/// `calls` counts the calls to the inner service separately. A stale response may have cost a call,
+/// and a thousand coalesced requests cost one call together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests that were answered from the store, with a fresh response.
+    /// Requests that were answered from the store with a fresh response.
     pub hits: u64,
-    /// Requests that were answered by a call to the inner service of their own, or with the error that it brought, since
-    /// the store had nothing to answer with.
+    /// Requests that made a call of their own to the inner service, since no stored response could
+    /// answer. They were answered with its response, or failed with its error.
     pub misses: u64,
-    /// Requests that were answered from the store with a response that is no longer fresh.
+    /// Requests that were answered from the store with a response that is not fresh any more.
     pub stale: u64,
-    /// Requests that were answered from the store after the inner service, with a 304, confirmed the response, whoever had
-    /// asked it.
+    /// Requests that were answered from the store after a 304 freshened the response. The call may
+    /// have been another request's.
     pub revalidated: u64,
-    /// Requests that were answered with the response to a call that another request made.
+    /// Requests that were answered with the response to another request's call.
     pub coalesced: u64,
-    /// Requests that went past the cache.
+    /// Requests that bypassed the cache.
     pub bypasses: u64,
-    /// Requests that forbade to ask the inner service, and were answered with 504.
+    /// Requests that forbade a call to the inner service, and were answered with 504.
     pub only_if_cached: u64,
-    /// Requests, of `misses` and `bypasses`, whose caller got the inner service's error.
+    /// Requests whose caller got the inner service's error. They also count in `misses` or
+    /// `bypasses`.
     pub failed: u64,
-    /// Calls to the inner service that were begun, those in the background included. Those of requests that go past the
-    /// cache do not count.
+    /// Calls to the inner service that have begun, including those of background refreshes. Calls
+    /// of requests that bypass the cache do not count.
     pub calls: u64,
-    /// Refreshes in the background that were begun; `calls` has them as well.
+    /// Background refreshes that have begun. They also count in `calls`.
     pub refreshes: u64,
-    /// Refreshes in the background that failed. [`RefreshError`](crate::RefreshError) has the reasons.
+    /// Background refreshes that failed. [`RefreshError`](crate::RefreshError) has the reasons.
     pub failed_refreshes: u64,
     /// Responses that were stored whole.
     pub stored: u64,
-    /// The bytes of their bodies, together.
+    /// The total size of the bodies of the stored responses, in bytes.
     pub stored_bytes: u64,
-    /// Responses to calls that were not stored, for whatever reason, and confirmations that could not be.
+    /// Responses to calls that were not stored, for any reason. A 304 that could not be written to
+    /// the stored response counts too.
     pub refused: u64,
-    /// Entries that were found damaged, and removed, unless the cache is read-only.
+    /// Damaged entries that were found. They are removed, unless the cache is read-only.
     pub corrupt: u64,
-    /// Operations in which the store failed.
+    /// Store operations that failed.
     pub store_errors: u64,
-    /// Entries that an unsafe method removed.
+    /// Entries that requests with unsafe methods removed.
     pub invalidated: u64,
-    /// Bodies that broke off since their readers were far behind the others of a shared response that could not be stored.
+    /// Bodies that broke off because their reader was too far behind the other readers of a shared
+    /// response, and the response could not be stored.
     pub lost: u64,
-    /// Calls to the inner service that are under way now, their bodies included as long as they are being stored. Those of
-    /// requests that go past the cache do not count.
+    /// Calls to the inner service that are in flight now. A call counts until its response body is
+    /// no longer being stored. Calls of requests that bypass the cache do not count.
     pub in_flight: u64,
 }
 
 impl Stats {
-    /// All requests: those that were answered, and those that got the inner service's error.
+    /// All requests: those that were answered, and those that failed with the inner service's
+    /// error.
     #[must_use]
     pub fn requests(&self) -> u64 {
         let from_store = self.hits + self.stale + self.revalidated;

@@ -1,4 +1,5 @@
-//! [`CacheLayer`]: the layer, and what its clones and services share. The setters are in `config/`.
+//! [`CacheLayer`]: the layer, and the state that its clones and services share. The setters are in
+//! `config/`.
 
 use std::{
     fmt,
@@ -19,13 +20,17 @@ use super::{
 };
 use crate::{event::Observer, policy::Scope, stats::Stats, store::Store};
 
-/// An HTTP response cache in front of any `Service<http::Request<_>, Response = http::Response<_>>`.
+/// An HTTP response cache in front of any
+/// `Service<http::Request<_>, Response = http::Response<_>>`.
 ///
-/// A layer made by [`private`](CacheLayer::private) is for one client: it stores whatever its methods and statuses allow,
-/// forever, until told otherwise. A layer made by [`shared`](CacheLayer::shared) stands in front of many users: it stores
-/// nothing before an expiration has been chosen, and nothing that may be one user's alone.
+/// [`private`](CacheLayer::private) makes a cache for one client. It stores every response that its
+/// methods and statuses allow. Responses never expire unless an expiration is set.
 ///
-/// Clones share the store, the switch and the counters; settings made on a clone are the clone's own.
+/// [`shared`](CacheLayer::shared) makes a cache in front of many users. It stores nothing until an
+/// expiration is set, and no response that may be meant for one user alone.
+///
+/// Clones share the store, the on/off switch and the counters. A setting that is changed on a clone
+/// applies to that clone only.
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -55,11 +60,11 @@ use crate::{event::Observer, policy::Scope, stats::Stats, store::Store};
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct CacheLayer<B> {
     pub(crate) inner: Arc<Inner<B>>,
-    /// Stops the tasks in the background when the last handle is dropped.
+    /// Stops the background tasks when the last handle is dropped.
     tasks: Tasks,
 }
 
-/// A layer as its requests and tasks hold it.
+/// The state of a layer, as its requests and tasks hold it.
 #[derive(Debug)]
 pub(crate) struct Inner<B> {
     pub(crate) settings: Settings,
@@ -68,7 +73,7 @@ pub(crate) struct Inner<B> {
     pub(crate) tasks: WeakTasks,
 }
 
-/// What the clones of a layer share in addition to the store.
+/// The state that the clones of a layer share, besides the store.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) calls: Calls,
@@ -83,23 +88,28 @@ pub(crate) struct Shared {
 impl<B: Store> CacheLayer<B> {
     /// A private cache over `store`, for one client.
     ///
-    /// It stores the responses of status 200 to `GET` and `HEAD` forever, `Set-Cookie` included,
-    /// whatever their cache headers say. Requests that differ in `Authorization` or `Cookie` never
-    /// share a response.
+    /// It stores responses of status 200 to `GET` and `HEAD`, whatever their cache headers say.
+    /// They never expire by default. Responses with `Set-Cookie` are stored too. Requests that
+    /// differ in `Authorization` or `Cookie` never share a response.
     pub fn private(store: B) -> Self {
         Self::with_scope(store, Scope::Private)
     }
 
     /// A shared cache over `store`, in front of many users: for a server's routes or a gateway.
     ///
-    /// It stores nothing before an expiration has been chosen
-    /// ([`expire_after`](CacheLayer::expire_after) and its siblings). Requests with credentials
-    /// (`Authorization`, `Cookie`, user information in the URL) bypass it, and responses with
-    /// `Set-Cookie` are not stored, unless [`store_credentialed`](CacheLayer::store_credentialed) and
-    /// [`store_set_cookie`](CacheLayer::store_set_cookie) say otherwise. Hosts, paths and queries that
-    /// are spelled differently (`A:80`, `/a/../b`, `/%62`) are different, since the services behind
-    /// may tell them apart. With [`http_rules`](CacheLayer::http_rules), the cache headers decide what
-    /// is stored, for how long and for whom.
+    /// It stores nothing until an expiration is set ([`expire_after`](CacheLayer::expire_after) and
+    /// its siblings).
+    ///
+    /// By default, requests with credentials (`Authorization`, `Cookie`, user information in the
+    /// URL) bypass it, and responses with `Set-Cookie` are not stored.
+    /// [`store_credentialed`](CacheLayer::store_credentialed) and
+    /// [`store_set_cookie`](CacheLayer::store_set_cookie) change that.
+    ///
+    /// Hosts, paths and queries that are spelled differently (`A:80`, `/a/../b`, `/%62`) are
+    /// different, since the services behind the cache may tell them apart.
+    ///
+    /// With [`http_rules`](CacheLayer::http_rules), the cache headers decide what is stored, for
+    /// how long and for whom.
     pub fn shared(store: B) -> Self {
         Self::with_scope(store, Scope::Shared)
     }
@@ -115,7 +125,7 @@ impl<B: Store> CacheLayer<B> {
         Self { inner: Arc::new(inner), tasks }
     }
 
-    /// The store that the responses are kept in.
+    /// The store that holds the responses.
     #[must_use]
     pub fn store(&self) -> &B {
         self.inner.handle.store()
@@ -123,9 +133,11 @@ impl<B: Store> CacheLayer<B> {
 }
 
 impl<B> CacheLayer<B> {
-    /// Switches the cache off or on, for this layer and all its clones and services. Switched off, it
-    /// neither reads nor writes the store, and removes nothing from it: every request goes to the
-    /// inner service, except those that [forbid](crate::CacheOptions::only_if_cached) it.
+    /// Switches the cache on or off, for this layer and all its clones and services.
+    ///
+    /// While it is off, the cache does not read, write or remove anything in the store. Every
+    /// request goes to the inner service, except requests with
+    /// [`only_if_cached`](crate::CacheOptions::only_if_cached).
     pub fn set_enabled(&self, enabled: bool) {
         self.inner.shared.is_disabled.store(!enabled, Ordering::Relaxed);
     }
@@ -136,17 +148,17 @@ impl<B> CacheLayer<B> {
         self.inner.is_enabled()
     }
 
-    /// What this layer, its clones and their services have done so far.
+    /// Returns the counters of this layer, its clones and their services.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.stats()
     }
 
-    /// Waits until no refresh is in flight in the background, for this layer, its clones and their
-    /// services. New ones may begin meanwhile, so a program that ends drops its services first.
+    /// Waits until no background refresh of this layer, its clones and their services is in flight.
+    /// New refreshes may begin in the meantime, so a program that ends drops its services first.
     ///
-    /// A refresh that nobody waits for is stopped when the last of the layer's handles and services is
-    /// dropped. Nothing of it is stored then.
+    /// Dropping the last of the layer's handles and services stops every refresh that nobody waits
+    /// for. A refresh that is stopped stores nothing.
     pub async fn idle(&self) {
         self.tasks.idle().await;
     }
@@ -167,7 +179,7 @@ impl<B> Inner<B> {
         !self.shared.is_disabled.load(Ordering::Relaxed)
     }
 
-    /// The bound of all request bodies that are read for keys.
+    /// The limit on the sum of all request bodies that are read for keys.
     pub(super) fn request_budget(&self) -> Budget {
         Budget { held: self.shared.request_bytes.clone(), limit: self.settings.max_request_bodies }
     }

@@ -1,4 +1,4 @@
-//! What reads every entry: removing by a filter, new expiries, copies.
+//! Operations that read every entry: removal by a filter, new expiries, copies.
 
 use std::{
     future::poll_fn,
@@ -20,16 +20,18 @@ use crate::{
 
 /// # All entries
 impl<B: Store> Entries<B> {
-    /// Removes the entries that `filter` matches, and returns how many there were. It reads every head; `progress` is
-    /// told how many it has read.
+    /// Removes the entries that `filter` matches, and returns their number. It reads every head,
+    /// and calls `progress` with the number of heads that it has read.
     ///
-    /// What is on its way as this begins, and matches, is not stored. Of a response that has not begun, the URL alone is
-    /// known: any status may come, so that of calls for a URL that matches none is stored, unless the filter is about
-    /// what has [expired](Filter::expired) or is [older](Filter::older_than) than something.
+    /// A response in flight that matches is not stored. If its head has not arrived yet, only its
+    /// URL is known, and any status may follow. Such a response is not stored if its URL matches.
+    /// It is stored if the filter selects [expired](Filter::expired) entries, or entries
+    /// [older](Filter::older_than) than some age, since the response is new.
     ///
     /// # Errors
     ///
-    /// Where the store fails; what was removed until then stays removed. Damaged entries are passed over.
+    /// If the store fails. Entries that are removed by then stay removed. Damaged entries are
+    /// skipped.
     pub async fn remove_where(
         &self,
         filter: &Filter,
@@ -53,13 +55,18 @@ impl<B: Store> Entries<B> {
         Ok(removed)
     }
 
-    /// Gives every stored response a new expiry, counted from when it was stored, and returns how many there were. What
-    /// was kept beyond its expiry is kept as long beyond the new one, or as long as the layer would keep it now.
-    /// [`Expiration::DoNotStore`] removes them. It reads every head; `progress` is told how many it has read.
+    /// Gives every stored response a new expiry, and returns the number of responses. The expiry
+    /// counts from the time when the response was stored. The method reads every head, and calls
+    /// `progress` with the number of heads that it has read.
+    ///
+    /// An entry may stay in the store after its expiry. It then stays for the same time after the
+    /// new expiry, or for the time that the layer's settings give now, whichever is longer.
+    ///
+    /// [`Expiration::DoNotStore`] removes the entries.
     ///
     /// # Errors
     ///
-    /// Where the store fails; what was changed until then stays changed.
+    /// If the store fails. Entries that are changed by then stay changed.
     pub async fn reset_expiration(
         &self,
         expiration: impl Into<Expiration>,
@@ -67,7 +74,7 @@ impl<B: Store> Entries<B> {
     ) -> Result<u64> {
         let expiration = expiration.into();
         if expiration == Expiration::DoNotStore {
-            // Responses in flight are not stored either, as with a removal of everything.
+            // Responses in flight are not stored either, as when everything is removed.
             self.layer.inner.shared.calls.invalidate_all().await;
         }
         let mut changed = 0;
@@ -82,7 +89,8 @@ impl<B: Store> Entries<B> {
                 Some(match expiration.expires_at(stored_at) {
                     None => Change::Removal,
                     Some(expires_at) if !head.is_response() => {
-                        // The list stays as long as any variant may, whenever that was stored.
+                        // The record stays stored as long as any variant may, whenever the variant
+                        // was stored.
                         let end = expires_at.map(|end| {
                             let lifetime = end.saturating_since(stored_at);
                             end.max(self.now().saturating_add(lifetime))
@@ -99,7 +107,7 @@ impl<B: Store> Entries<B> {
         Ok(changed)
     }
 
-    /// `head` with another expiry, and what it is kept beyond that.
+    /// `head` with another expiry, and with the time that it stays stored after that.
     fn with_new_expiry(&self, head: &Head, expires_at: Option<Timestamp>) -> Head {
         let old = head.expires_at().map(|end| (end, head.keep_until()));
         let kept = match (old, expires_at) {
@@ -114,20 +122,22 @@ impl<B: Store> Entries<B> {
         } else {
             rules.keep_list_until(expires_at)
         };
-        // `None` is forever.
+        // `None` means forever.
         let keep_until = kept.zip(by_rules).map(|(kept, by_rules)| kept.max(by_rules));
         head.clone().with_expires_at(expires_at).with_keep_until(keep_until)
     }
 
-    /// Copies every entry that has not expired into `other`, any other store, in place of what is there under the same
-    /// key, and returns how many responses were copied. Bodies stream. `progress` is told that number as it grows.
+    /// Copies every entry that has not expired into `other`, which may be any other store, and
+    /// returns the number of copied responses. A copy replaces the entry under the same key. Bodies
+    /// stream. The method calls `progress` with the number of responses that it has copied.
     ///
-    /// The keys are the same, so a layer over `other` with equal key settings finds what a layer over this one does.
+    /// The keys stay the same: a layer over `other` with equal key settings finds the same
+    /// responses as a layer over this store.
     ///
     /// # Errors
     ///
-    /// If either store fails; what was copied until then stays copied. Damaged entries are passed over, and so are those
-    /// that are too large for `other`.
+    /// If either store fails. Entries that are copied by then stay copied. Damaged entries are
+    /// skipped, and so are entries that are too large for `other`.
     pub async fn copy_to<C: Store>(&self, other: &C, mut progress: impl FnMut(u64)) -> Result<u64> {
         let now = self.now();
         let mut copied = 0;
@@ -149,7 +159,7 @@ impl<B: Store> Entries<B> {
         Ok(copied)
     }
 
-    /// Copies one entry; whether it is still there, whole, and a response.
+    /// Copies one entry. Returns whether it was copied whole and is a response.
     async fn copy_entry<C: Store>(&self, key: &Key, other: &C) -> Result<bool> {
         let (head, mut body) = match self.layer.inner.handle.get(key).await {
             Ok(Some(Hit { head, body, .. })) => (head, body),

@@ -1,4 +1,4 @@
-//! [`Filter`]: which entries are meant, by what can be seen of them.
+//! [`Filter`]: selects entries by conditions on their heads.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::{entry::Head, error::ConfigError, pattern::UrlPatterns, time::Timestamp};
 
-/// Which entries are meant: those that meet every condition. Without one, all.
+/// Selects the entries that meet every condition. A filter without conditions selects all entries.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,40 +26,41 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// All entries.
+    /// A filter that selects all entries.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Entries whose URL matches this pattern, written as for [`expire_urls`](crate::CacheLayer::expire_urls).
+    /// Selects entries whose URL matches this pattern, written as for
+    /// [`expire_urls`](crate::CacheLayer::expire_urls).
     ///
     /// # Errors
     ///
-    /// Where the pattern is empty, has a scheme, or is no glob.
+    /// If the pattern is empty, has a scheme, or is not a valid glob.
     pub fn url(mut self, pattern: &str) -> Result<Self, ConfigError> {
         self.url = Some(UrlPatterns::new("url", [pattern])?);
         Ok(self)
     }
 
-    /// Entries of this status.
+    /// Selects entries with this status.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Entries that were stored longer ago than this.
+    /// Selects entries that were stored longer ago than this.
     pub fn older_than(mut self, age: Duration) -> Self {
         self.older_than = Some(age);
         self
     }
 
-    /// Entries that have expired (`true`), or have not (`false`).
+    /// Selects entries that have expired (`true`), or have not (`false`).
     pub fn expired(mut self, expired: bool) -> Self {
         self.expired = Some(expired);
         self
     }
 
-    /// Whether a response for `url` that has yet to come may match.
+    /// Whether a response for `url` that has not arrived yet may match.
     pub(super) fn may_match(&self, url: &str) -> bool {
         self.older_than.is_none() && self.expired != Some(true) && self.matches_url(url)
     }
@@ -71,7 +72,7 @@ impl Filter {
     pub(super) fn matches(&self, head: &Head, now: Timestamp) -> bool {
         let url = || self.matches_url(head.url());
         if !head.is_response() {
-            // A list leads to variants that a condition on responses may well spare.
+            // A record may lead to variants that a condition on responses does not match.
             return self.status.is_none()
                 && self.older_than.is_none()
                 && self.expired.is_none()

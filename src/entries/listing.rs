@@ -1,4 +1,4 @@
-//! [`EntryInfo`]: what is listed of a stored response, and the listing itself.
+//! [`EntryInfo`]: the description of a stored response, and the listing of them all.
 
 use std::{
     pin::Pin,
@@ -23,7 +23,7 @@ pub struct EntryInfo {
     pub key: Key,
     /// The method of the request.
     pub method: Method,
-    /// The normalised URL of the request, without what is never stored.
+    /// The normalised URL of the request, without user information and ignored parameters.
     pub url: String,
     /// The status of the response.
     pub status: StatusCode,
@@ -31,14 +31,14 @@ pub struct EntryInfo {
     pub body_len: u64,
     /// When the response arrived.
     pub stored_at: SystemTime,
-    /// When it expires; `None` is never.
+    /// When it expires; `None` means never.
     pub expires_at: Option<SystemTime>,
-    /// Its tags, without those that the cache gives for itself.
+    /// Its tags, without the tags that the cache uses itself.
     pub tags: Vec<String>,
 }
 
 impl EntryInfo {
-    /// What is listed of an entry; nothing of a list of variants.
+    /// The description of an entry; `None` for a record or an annotation.
     fn of(scanned: &Scanned) -> Option<Self> {
         let head = &scanned.head;
         if !head.is_response() {
@@ -63,7 +63,7 @@ impl EntryInfo {
 }
 
 pin_project! {
-    /// A scan without the lists of variants.
+    /// A scan without records and annotations.
     pub(super) struct Listing<S> {
         #[pin]
         pub(super) scan: S,

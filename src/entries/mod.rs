@@ -1,4 +1,4 @@
-//! [`Entries`]: the management handle: look at what is stored, add to it, remove from it, copy it elsewhere.
+//! [`Entries`]: the management handle, which reads, adds, removes and copies stored entries.
 
 use std::{future::poll_fn, pin::pin};
 
@@ -27,12 +27,14 @@ mod target;
 
 pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 
-/// A handle to what a layer has stored. It stays good when the layer has moved into a stack, and works whether the cache
-/// is switched on, read-only or neither.
+/// A handle to the entries that a layer has stored.
 ///
-/// Where removed entries are counted by an index ([`remove`](Entries::remove) by URL, [`remove_tag`](Entries::remove_tag),
-/// [`remove_expired`](Entries::remove_expired)), the list of a URL's variants counts as one, as it does for
-/// [`len`](Entries::len).
+/// It works after the layer has moved into a stack. It also works while the cache is switched off
+/// or read-only.
+///
+/// [`remove`](Entries::remove) by URL, [`remove_tag`](Entries::remove_tag) and
+/// [`remove_expired`](Entries::remove_expired) count the removed entries by an index. There, the
+/// record of a URL's variants counts as one entry, as it does in [`len`](Entries::len).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -58,8 +60,8 @@ pub struct Entries<B> {
 }
 
 impl<B: Store> CacheLayer<B> {
-    /// A handle to look at, add and remove what is stored. It stays good when the layer has moved into a
-    /// stack.
+    /// A handle that reads, adds and removes stored entries. It works after the layer has moved
+    /// into a stack.
     #[must_use]
     pub fn entries(&self) -> Entries<B> {
         Entries { layer: self.clone() }
@@ -75,14 +77,15 @@ impl<B: Store> Entries<B> {
         self.layer.inner.settings.clock.now()
     }
 
-    /// The stored response, expired or not; its [`CacheStatus`] is in the extensions.
+    /// The stored response, expired or not. Its [`CacheStatus`] is in the extensions.
     ///
-    /// A URL means a `GET` without headers; of a URL with variants, the one that such a request selects. A damaged entry
-    /// counts as none, and so do a part of the response and what answers only by another URL's `No-Vary-Search`.
+    /// A URL means a `GET` without headers. If the URL has variants, this is the variant that such
+    /// a request selects. Three things count as no entry: a damaged entry, a part of the response,
+    /// and a response that answers only by another URL's `No-Vary-Search`.
     ///
     /// # Errors
     ///
-    /// If the target is not a URL, and if the store fails.
+    /// If the target is not a URL, or if the store fails.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
         let (key, Some(hit)) = self.find(&target.into()).await? else { return Ok(None) };
         let status = CacheStatus::hit(key.current, &hit.head, self.now());
@@ -91,30 +94,38 @@ impl<B: Store> Entries<B> {
         Ok(Some(response))
     }
 
-    /// Whether a response is stored, expired or not. Of a URL with variants: whether there are any. What counts as none does
-    /// so for [`get`](Entries::get) as well.
+    /// Whether a response is stored, expired or not. For a URL with variants: whether any variant
+    /// is stored. What counts as no entry for [`get`](Entries::get) counts as none here too.
     ///
     /// # Errors
     ///
-    /// If the target is not a URL, and if the store fails.
+    /// If the target is not a URL, or if the store fails.
     pub async fn contains(&self, target: impl Into<Target>) -> Result<bool> {
         let target = target.into();
         let (key, found) = self.find(&target).await?;
         Ok(found.is_some() || (matches!(target.0, Meant::Url(_)) && key.record.is_some()))
     }
 
-    /// Stores a response that was made by hand or fetched elsewhere, in place of what is there, and returns its key.
+    /// Stores a response that was made by hand or fetched elsewhere, and returns its key. It
+    /// replaces the response that is stored for the target.
     ///
-    /// The expiration is chosen as for any response, [`CacheOptions`] in the request's extensions included; which
-    /// methods, statuses and sizes are kept is not asked. It is newer than what is on its way
-    /// from an origin, and than a removal that comes before this has returned, which need not remove it.
+    /// The cache chooses the expiration as for any response, by the settings and by the
+    /// [`CacheOptions`] in the request's extensions. The settings for methods, statuses and sizes
+    /// do not apply.
+    ///
+    /// The inserted response is newer than responses in flight. It is also newer than a removal
+    /// that begins before this method has returned: such a removal need not remove it.
     ///
     /// # Errors
     ///
-    /// If the target is a key alone; if the response must not be stored (a 206, a 304 or a 1xx,
-    /// `Vary: *`, an expiration that says so, in a shared cache none at all or a `Set-Cookie`, more
-    /// tags than an entry can have); if its body fails, or has another length than its
-    /// `Content-Length`; and if the store fails. What was stored before is left then.
+    /// - If the target is a key alone, or is not a URL.
+    /// - If the response must not be stored: a 206, a 304 or a 1xx, `Vary: *`, an expiration of
+    ///   `DoNotStore`, or more tags than an entry can have. In a shared cache, also a response
+    ///   without an expiration, or with `Set-Cookie`.
+    /// - If the body fails, or differs in length from its `Content-Length`.
+    /// - If the store fails.
+    ///
+    /// In these cases, the entry that was stored before stays.
     pub async fn insert<R>(&self, target: impl Into<Target>, response: Response<R>) -> Result<Key>
     where
         R: Body<Data = Bytes>,
@@ -123,10 +134,13 @@ impl<B: Store> Entries<B> {
         let target = target.into();
         let (lookup_key, _) = self.find(&target).await?;
         let (Meant::Url(request) | Meant::Request(request, _)) = target.0 else {
-            return Err(invalid("a response is inserted for a request or a URL, not for a key"));
+            return Err(invalid("the target is a key; pass a URL or a request"));
         };
         let settings = &self.layer.inner.settings;
-        let url = settings.recipe.url(&request).map_err(|_| invalid("the Host is no authority"))?;
+        let url = settings
+            .recipe
+            .url(&request)
+            .map_err(|_| invalid("the target's URL or Host is invalid"))?;
         let options = CacheOptions::of(&request.extensions);
         let now = self.now();
 
@@ -156,7 +170,7 @@ impl<B: Store> Entries<B> {
         let mut writer = self.store().put(&key, plan.head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            let frame = frame.map_err(|error| invalid("its body failed").with_source(error))?;
+            let frame = frame.map_err(|error| invalid("the body failed").with_source(error))?;
             match frame.into_data() {
                 Ok(chunk) => {
                     len += chunk.len() as u64;
@@ -166,7 +180,7 @@ impl<B: Store> Entries<B> {
             }
         }
         if expected.is_some_and(|expected| expected != len) {
-            return Err(invalid("its body has another length than its Content-Length says"));
+            return Err(invalid("the length of the body differs from its Content-Length"));
         }
         writer.finish(trailers).await?;
         if let Some(record) = plan.record {
@@ -177,29 +191,36 @@ impl<B: Store> Entries<B> {
         Ok(key)
     }
 
-    /// Removes what is meant, and returns how many entries that were: the entry of a key, the one that a request
-    /// selects, or everything that is stored for a URL (every method, variant, body and user; and, for a URL or a request,
-    /// where it is [heeded](CacheLayer::no_vary_search), the responses of its path that say `No-Vary-Search`, each of which
-    /// may be one that answers it).
+    /// Removes the entries that `target` means, and returns their number.
     ///
-    /// Nothing that is on its way as this begins brings back what was removed: calls for the URL, or for
-    /// what the request selects, are not stored and not joined by later requests. A key alone may turn out to be that of any call
-    /// that has no response yet; see [`remove_tag`](Entries::remove_tag) for what that costs.
+    /// - A key means the entry under this key.
+    /// - A request means the entry that it selects.
+    /// - A URL means every stored response of the URL: every method, variant, body and user.
+    /// - With [`no_vary_search`](CacheLayer::no_vary_search), a URL or a request also means the
+    ///   responses of the same path that have a `No-Vary-Search` field, since each of them may
+    ///   answer it.
     ///
-    /// Which variant a request selects is said by the list of the URL's variants. Where a store has evicted that alone,
-    /// the variant is not found by a request until another one has laid the list anew: what must not come back even then
-    /// is removed by URL.
+    /// No call in flight brings a removed entry back. If a call is for the URL, or for the entry
+    /// that the request selects, its response is not stored, and later requests do not join it. If
+    /// the target is a key alone, every call without a response may turn out to be for that key.
+    /// See [`remove_tag`](Entries::remove_tag) for the cost of that.
+    ///
+    /// The record of a URL's variants says which variant a request selects. If the store has
+    /// evicted this record alone, a request does not find the variant until another request has
+    /// written the record anew. To remove a variant even then, remove it by URL.
     ///
     /// # Errors
     ///
-    /// For a target that is no URL, and where the store fails.
+    /// If the target is not a URL, or if the store fails.
     pub async fn remove(&self, target: impl Into<Target>) -> Result<u64> {
         let target = target.into();
         match &target.0 {
             Meant::Key(key) => self.layer.inner.remove_key(key).await,
             Meant::Url(parts) => {
                 let recipe = &self.layer.inner.settings.recipe;
-                let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+                let url = recipe
+                    .url(parts)
+                    .map_err(|_| invalid("the target's URL or Host is invalid"))?;
                 self.layer.inner.remove_url(recipe, &url.text, None).await
             }
             Meant::Request(parts, _) => self.remove_selected(self.primary(&target)?, parts).await,
@@ -207,85 +228,89 @@ impl<B: Store> Entries<B> {
         }
     }
 
-    /// Removes the entries that carry `tag`, by index, and returns how many there were.
+    /// Removes the entries with `tag`, by an index, and returns their number.
     ///
-    /// What is on its way and turns out to carry it is not stored. Whether it does is known when its head comes, so that
-    /// requests which begin after this has returned do not join a call that has none by then: they make one of their own,
-    /// and the other requests join that one. For each key that is being fetched at the moment, a removal costs one more
-    /// call at most; what is stored is served on.
+    /// If a response in flight turns out to have the tag, it is not stored. The cache knows that
+    /// only when the head of the response arrives. So requests that begin after this method has
+    /// returned do not join a call whose head has not arrived by then. The first of them makes a
+    /// new call, and the others join that one. For each key that is being fetched at the moment, a
+    /// removal thus costs at most one more call. Hits are not affected.
     ///
     /// # Errors
     ///
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn remove_tag(&self, tag: &str) -> Result<u64> {
         self.layer.inner.remove_tagged(tag).await
     }
 
-    /// Removes the entries that have expired and are of no more use, by index, and returns how many there were. What
-    /// may be [revalidated](CacheLayer::keep_expired) or served beyond its expiry goes when that time is over as well.
+    /// Removes the entries that have expired and cannot be used any more, by an index, and returns
+    /// their number. An entry that may be [revalidated](CacheLayer::keep_expired) or served after
+    /// its expiry is removed once that time is over too.
     ///
     /// # Errors
     ///
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn remove_expired(&self) -> Result<u64> {
         self.store().remove_expired(self.now()).await
     }
 
-    /// Removes everything.
+    /// Removes every entry.
     ///
     /// # Errors
     ///
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn clear(&self) -> Result<()> {
         self.layer.inner.clear().await
     }
 
-    /// Every stored response, in no particular order, expired or not. A damaged entry is an `Err`, and the stream goes
-    /// on after it.
+    /// Lists every stored response, expired or not, in no particular order. A damaged entry is an
+    /// `Err`, and the stream continues after it.
     pub fn stream(&self) -> impl Stream<Item = Result<EntryInfo>> + Send + use<B> {
         Listing { scan: self.store().scan() }
     }
 
-    /// How many entries there are, expired ones included. A URL whose responses vary has one more than it has responses:
-    /// the list of its variants. A response with `No-Vary-Search` has two more, the notes that lead to it.
+    /// The number of entries, including expired ones.
+    ///
+    /// If the responses of a URL vary, the URL has one more entry than responses: the record of its
+    /// variants. A response with `No-Vary-Search` has two more: the annotations that lead to it.
     ///
     /// # Errors
     ///
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn len(&self) -> Result<u64> {
         self.store().len().await
     }
 
-    /// Whether nothing is stored.
+    /// Whether the store has no entries.
     ///
     /// # Errors
     ///
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn is_empty(&self) -> Result<bool> {
         Ok(self.len().await? == 0)
     }
 
-    /// How many bytes the entries take, as the store counts them.
+    /// The size of the entries in bytes, as the store counts them.
     ///
     /// # Errors
     ///
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn size_bytes(&self) -> Result<u64> {
         self.store().size_bytes().await
     }
 
-    /// What the layer has done so far.
+    /// Returns the counters of the layer.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.layer.inner.stats()
     }
 
-    /// Removes what answers the request whose primary key this is: the entry that it selects, a part of that, and what
-    /// says that it answers other queries.
+    /// Removes the responses that answer the request with this primary key: the entry that it
+    /// selects, a stored part of that, and the responses of the path that may answer other queries.
     async fn remove_selected(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
         let settings = &self.layer.inner.settings;
         let (rules, recipe) = (&settings.rules, &settings.recipe);
-        let url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+        let url = recipe.url(parts).map_err(|_| invalid("the target's URL or Host is invalid"))?;
         let mut removed = self.remove_under(primary, parts).await;
         if rules.keeps_parts() {
             removed = add_removed(removed, self.remove_under(recipe.part(&primary), parts).await);
@@ -308,7 +333,7 @@ impl<B: Store> Entries<B> {
         self.layer.inner.remove_entry(&key).await
     }
 
-    /// The entry that `target` means, and where it would be.
+    /// The lookup key of `target`, and the entry under it.
     async fn find(&self, target: &Target) -> Result<(LookupKeys, Option<Hit>)> {
         let parts = match &target.0 {
             Meant::Url(parts) | Meant::Request(parts, _) => Some(&**parts),
@@ -317,7 +342,7 @@ impl<B: Store> Entries<B> {
         self.find_under(self.primary(target)?, parts).await
     }
 
-    /// The primary key that `target` means.
+    /// The primary key of `target`.
     fn primary(&self, target: &Target) -> Result<Key> {
         let recipe = &self.layer.inner.settings.recipe;
         let nothing: &[Bytes] = &[];
@@ -329,9 +354,11 @@ impl<B: Store> Entries<B> {
                     Meant::Request(_, body) if !body.is_empty() => std::slice::from_ref(body),
                     _ => nothing,
                 };
-                let mut url = recipe.url(parts).map_err(|_| invalid("the Host is no authority"))?;
+                let mut url = recipe
+                    .url(parts)
+                    .map_err(|_| invalid("the target's URL or Host is invalid"))?;
                 if matches!(&target.0, Meant::Url(_)) {
-                    // A URL means what is stored for it in its one spelling.
+                    // A URL means the responses that are stored under its normalised spelling.
                     url.sent_host = None;
                 }
                 let content = Content { chunks, trailers: None };
@@ -342,7 +369,7 @@ impl<B: Store> Entries<B> {
         }
     }
 
-    /// The entry that a request with this head selects under `primary`, and where it would be.
+    /// The lookup key of a request with this head under `primary`, and the entry that it selects.
     async fn find_under(
         &self,
         primary: Key,

@@ -1,4 +1,4 @@
-//! [`Target`]: which entry is meant.
+//! [`Target`]: names the entry that an operation is about.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use http::{Request, Uri, request};
 
 use crate::key::Key;
 
-/// Which entry is meant: by [`Key`], by URL (a `GET` without headers), or by a request.
+/// Names an entry: by [`Key`], by URL (a `GET` without headers), or by a request.
 ///
-/// Made from a `Key`, a URL (`&str`, `String`, `Uri`), a `&Request<()>` or, for requests whose body is part of the key, a
-/// `&Request<Bytes>`.
+/// It is made from a `Key`, a URL (`&str`, `String`, `Uri`), a `&Request<()>` or a
+/// `&Request<Bytes>`. The last is for requests whose body is part of the key.
 ///
-/// Its `Debug` form shows no user information, query or header: each may be a secret.
+/// Its `Debug` output shows no user information, query or header, since each may be a secret.
 pub struct Target(pub(super) Meant);
 
 pub(super) enum Meant {
     Key(Key),
     Url(Box<request::Parts>),
     Request(Box<request::Parts>, Bytes),
-    /// No URL at all; said when the target is used.
+    /// Not a URL. The error is returned when the target is used.
     Invalid(String),
 }
 
@@ -58,7 +58,7 @@ impl From<&str> for Target {
     fn from(url: &str) -> Self {
         match url.parse::<Uri>() {
             Ok(uri) => Self::from(&uri),
-            // The text is not repeated: it may hold a password or a token.
+            // The message does not repeat the text, which may contain a password or a token.
             Err(error) => {
                 let message = format!(
                     "the target ({} bytes) is not a URL: {error}; write one such as \

@@ -14,7 +14,7 @@ impl CacheStatus {
             | Outcome::Stale(Stale::WhileRevalidate | Stale::OnlyIfCached | Stale::MaxStale) => {
                 "; hit"
             }
-            // What was forwarded is no hit, whatever it was answered with (RFC 9211 §2.1).
+            // A forwarded request is not a hit, whatever answers it (RFC 9211 §2.1).
             Outcome::Stale(Stale::IfError) => match self.times {
                 Some((_, Some(expires_at))) if expires_at <= self.now => "; fwd=stale",
                 _ => "; fwd=request",
@@ -69,7 +69,7 @@ impl CacheStatus {
     }
 }
 
-/// Why a request was forwarded, in the words of RFC 9211 §2.2.
+/// Why a request was forwarded, as RFC 9211 §2.2 names it.
 fn forwarded(miss: Miss) -> &'static str {
     match miss {
         Miss::Absent | Miss::Corrupt => "; fwd=uri-miss",
@@ -80,7 +80,8 @@ fn forwarded(miss: Miss) -> &'static str {
     }
 }
 
-/// The name of a cache as an sf-item: a token where it can be one, else a string (RFC 9651 §3.3.3, §3.3.4).
+/// The name of a cache as an sf-item: a token if possible, otherwise a string (RFC 9651 §3.3.3,
+/// §3.3.4).
 pub(crate) fn cache_name(name: &str) -> Result<String, ConfigError> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
     match name.as_bytes() {
@@ -95,7 +96,7 @@ pub(crate) fn cache_name(name: &str) -> Result<String, ConfigError> {
         }
         _ => Err(ConfigError::new(
             "cache_status_header",
-            format!("{name:?} is no name of a cache; write printable ASCII, such as \"larder\""),
+            format!("{name:?} is not a cache name; write printable ASCII, such as \"larder\""),
         )),
     }
 }

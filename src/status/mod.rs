@@ -1,5 +1,5 @@
-//! [`CacheStatus`]: what the cache did with a request and why, in every response's extensions. The reasons are in
-//! `reason.rs`, and what the `Cache-Status` field says of it in `field.rs`.
+//! [`CacheStatus`]: what the cache did with a request and why, in every response's extensions. The
+//! reasons are in `reason.rs`, and the `Cache-Status` field is in `field.rs`.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ pub use self::{
     reason::{Bypass, Miss, Refusal, Stale},
 };
 
-/// What the cache did with a request, in the extensions of its response.
+/// What the cache did with a request. It is in the extensions of the response.
 ///
 /// ```
 /// # use http::Response;
@@ -37,7 +37,7 @@ pub use self::{
 #[derive(Clone, Debug)]
 pub struct CacheStatus {
     outcome: Outcome,
-    /// Why the inner service was asked to confirm what is stored, where it did.
+    /// Why the cache revalidated the stored response, if it did.
     asked: Option<Miss>,
     is_coalesced: bool,
     key: Option<Key>,
@@ -50,23 +50,24 @@ pub struct CacheStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// From the store, fresh; the inner service was not touched.
+    /// From the store, fresh. The inner service was not called.
     Hit,
-    /// From the inner service, since the store had nothing to answer with.
+    /// From the inner service: no stored response could answer.
     Miss(Miss),
-    /// From the store, though it has expired, or should have been confirmed and could not be.
+    /// From the store, although it is stale, or had to be revalidated and could not be.
     Stale(Stale),
-    /// From the store, after the inner service confirmed it.
+    /// From the store, after a 304 of the inner service freshened it.
     Revalidated,
-    /// From the inner service, through the call that another request made, since the store had nothing to answer with.
+    /// From the inner service, by another request's call: no stored response could answer.
     Coalesced(Miss),
-    /// From the inner service, past the cache.
+    /// From the inner service. The request bypassed the cache.
     Bypass(Bypass),
-    /// From nowhere: [`only_if_cached`](crate::CacheOptions::only_if_cached) forbade to ask the inner service.
+    /// From the cache itself, with status 504:
+    /// [`only_if_cached`](crate::CacheOptions::only_if_cached) forbade a call to the inner service.
     OnlyIfCached,
 }
 
-/// What has become of a response on its way into the store.
+/// Whether a response is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stored {
@@ -78,7 +79,7 @@ pub enum Stored {
     No(Refusal),
 }
 
-/// The outcome of a body on its way, written once by the side that stores it.
+/// Whether a response is stored. The tee that stores a body in flight sets the result once.
 #[derive(Clone, Debug)]
 pub(crate) enum Storing {
     Known(Stored),
@@ -106,7 +107,7 @@ impl From<Progress> for Storing {
 }
 
 impl CacheStatus {
-    /// A status at `now` of a response that is not known to be stored anywhere.
+    /// The status at `now` of a response that is not known to be stored.
     fn new(
         outcome: Outcome,
         key: Option<Key>,
@@ -122,7 +123,7 @@ impl CacheStatus {
         Self { times: Some((head.stored_at(), head.expires_at())), ..self }
     }
 
-    /// When the response was answered with.
+    /// When the response was returned.
     pub(crate) fn now(&self) -> Timestamp {
         self.now
     }
@@ -135,8 +136,9 @@ impl CacheStatus {
         Self::new(Outcome::Stale(why), Some(key), now, Stored::Yes).of(head)
     }
 
-    /// The stored response with the head that it has after a 304, which `miss` was the reason to ask for. `stored` is
-    /// whether that head is; `is_coalesced`, whether another request asked.
+    /// The status of the stored response with the head that it has after a 304. `miss` is the
+    /// reason for the revalidation. `stored` says whether that head is stored. `is_coalesced` says
+    /// whether another request made the call.
     pub(crate) fn revalidated(
         miss: Miss,
         key: Key,
@@ -149,7 +151,8 @@ impl CacheStatus {
         Self { asked: Some(miss), is_coalesced, ..status }
     }
 
-    /// The response to another request's call. `head` is what is, or is being, stored of it, where that is so.
+    /// The status of the response to another request's call. `head` is the stored head, if the
+    /// response is stored or is being stored.
     pub(crate) fn coalesced(
         miss: Miss,
         key: Key,
@@ -169,12 +172,12 @@ impl CacheStatus {
         Self::new(Outcome::Bypass(reason), None, now, Refusal::Bypassed)
     }
 
-    /// The same, of a response that is not stored under `key`.
+    /// The same status, of a response that is not stored under `key`.
     pub(crate) fn refused_at(self, key: Key, refusal: Refusal) -> Self {
         Self { key: Some(key), storing: refusal.into(), ..self }
     }
 
-    /// The same, of a response that is being stored under `key`.
+    /// The same status, of a response that is being stored under `key`.
     pub(crate) fn storing_at(self, key: Key, head: &Head, progress: Progress) -> Self {
         Self { key: Some(key), storing: progress.into(), ..self.of(head) }
     }
@@ -197,54 +200,60 @@ impl CacheStatus {
         self.outcome
     }
 
-    /// Why, in a word: why the store had nothing to answer with, or had it confirmed; why a stale response was good enough;
-    /// why the request went past the cache. `None` for a hit, and where the request forbade to ask.
+    /// The reason for the outcome, in a word: why no stored response could answer, or why it was
+    /// revalidated; why a stale response was served; why the request bypassed the cache. `None` for
+    /// a hit, and if the request forbade a call to the inner service.
     #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
         self.outcome.reason().or_else(|| self.asked.map(Miss::name))
     }
 
-    /// Whether the response came from the store, fresh or not.
+    /// Whether the response came from the store: fresh, stale or freshened by a 304.
     #[must_use]
     pub fn is_hit(&self) -> bool {
         matches!(self.outcome, Outcome::Hit | Outcome::Stale(_) | Outcome::Revalidated)
     }
 
-    /// Whether another request's call answered this one: with its response, or with the confirmation of what is stored.
+    /// Whether another request's call answered this request: with its response, or with a 304 that
+    /// freshened the stored response.
     #[must_use]
     pub fn is_coalesced(&self) -> bool {
         self.is_coalesced
     }
 
-    /// Under which key the response is, or would be, stored. `None` where the request went past the cache, unless what
-    /// came may be kept all the same: a part, or the response to a `POST` that speaks for a `GET`.
+    /// The key under which the response is stored, or would be stored.
+    ///
+    /// `None` if the request bypassed the cache. Two responses have a key even then, since they may
+    /// be stored: a part, and the response to a `POST` that may answer a `GET`.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
         self.key
     }
 
-    /// How long the response had been in the store when it was answered with, counted from when it was last confirmed;
-    /// `None` where it did not come from the store.
+    /// How long the response had been stored when it was served, counted from the time when it was
+    /// last freshened. `None` if it did not come from the store.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         let (stored_at, _) = self.times.filter(|_| self.is_hit())?;
         Some(self.now.saturating_since(stored_at))
     }
 
-    /// When the response arrived or was last confirmed, where it is, or is being, stored.
+    /// When the response arrived or was last freshened. `None` if it is not stored and not being
+    /// stored.
     #[must_use]
     pub fn stored_at(&self) -> Option<SystemTime> {
         self.times.map(|(stored_at, _)| stored_at.into())
     }
 
-    /// When the response expires, where it is, or is being, stored and does expire.
+    /// When the response expires. `None` if it never expires, or is not stored and not being
+    /// stored.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.times.and_then(|(_, expires_at)| expires_at).map(Into::into)
     }
 
-    /// Whether the response is stored, by now: the answer for a response that is being stored changes when its body has
-    /// been read to the end, or dropped.
+    /// Whether the response is stored at the moment. The answer for a response that is being stored
+    /// changes when its body has been read to the end, or dropped.
     #[must_use]
     pub fn stored(&self) -> Stored {
         match &self.storing {
@@ -259,8 +268,8 @@ impl CacheStatus {
 }
 
 impl Outcome {
-    /// The outcome in a word, as logs and metrics have it: `hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or
-    /// `only-if-cached`. The names stay.
+    /// The name of the outcome in logs and metrics: `hit`, `miss`, `stale`, `revalidated`,
+    /// `coalesced`, `bypass` or `only-if-cached`. These names do not change.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -274,7 +283,7 @@ impl Outcome {
         }
     }
 
-    /// Why, in a word, where the outcome says it.
+    /// The reason in a word, if the outcome has one.
     #[must_use]
     pub fn reason(self) -> Option<&'static str> {
         match self {

@@ -1,47 +1,51 @@
-//! Why: [`Miss`], [`Stale`], [`Bypass`] and [`Refusal`], each reason with its name for logs and metrics. The names are
-//! relied on by whoever counts or filters by them: a new reason gets a new one, and none changes.
+//! The reasons [`Miss`], [`Stale`], [`Bypass`] and [`Refusal`]. Each has a name for logs and
+//! metrics. Users count and filter by these names: a new reason gets a new name, and no name
+//! changes.
 
 use std::fmt;
 
 use crate::store::ErrorKind;
 
-/// Why the store had nothing to answer with.
+/// Why no stored response could answer a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Miss {
     /// Nothing is stored for the request.
     Absent,
-    /// What is stored has expired.
+    /// The stored response has expired.
     Expired,
-    /// There are responses for the URL, but none for these request headers (`Vary`).
+    /// Responses are stored for the URL, but none for these request headers (`Vary`).
     Variant,
-    /// The request asked for the origin's word ([`refresh`](crate::CacheOptions::refresh),
-    /// [`force_refresh`](crate::CacheOptions::force_refresh)), or its `Cache-Control` for a fresher response.
+    /// The request asked for a call to the origin ([`refresh`](crate::CacheOptions::refresh),
+    /// [`force_refresh`](crate::CacheOptions::force_refresh)), or its `Cache-Control` asked for a
+    /// fresher response.
     Refresh,
-    /// What is stored is damaged. It is removed, unless the cache is read-only.
+    /// The stored entry is damaged. It is removed, unless the cache is read-only.
     Corrupt,
-    /// What is stored was kept by another layer, and the rules of this one forbid to answer with it.
+    /// Another layer stored the response, and the settings of this layer forbid serving it.
     NotAllowed,
     /// The store failed.
     StoreFailed(ErrorKind),
 }
 
-/// Why a response was answered with that is no longer fresh.
+/// Why a response was served that is not fresh any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stale {
-    /// It is refreshed in the background (`stale_while_revalidate`); where the last refresh has failed, after a pause.
+    /// It is refreshed in the background (`stale_while_revalidate`). If the last refresh failed,
+    /// the next one begins after a pause.
     WhileRevalidate,
     /// The origin failed ([`stale_if_error`](crate::CacheOptions::stale_if_error)).
     IfError,
-    /// The request forbade to ask the origin ([`only_if_cached`](crate::CacheOptions::only_if_cached)), and one of the
-    /// two limits above lets the response stand.
+    /// The request forbade a call to the origin
+    /// ([`only_if_cached`](crate::CacheOptions::only_if_cached)), and one of the two limits above
+    /// allows the stale response.
     OnlyIfCached,
-    /// The request said that a stale response will do (`Cache-Control: max-stale`).
+    /// The request accepts a stale response (`Cache-Control: max-stale`).
     MaxStale,
 }
 
-/// Why a request went past the cache.
+/// Why a request bypassed the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bypass {
@@ -49,117 +53,125 @@ pub enum Bypass {
     Disabled,
     /// The request [asked for it](crate::CacheOptions::bypass).
     Requested,
-    /// The method is none of those that are [cached](crate::CacheLayer::methods).
+    /// The method is not one of those that are [cached](crate::CacheLayer::methods).
     Method,
-    /// The request asks for a part or several (`Range`), and no stored response answers it. A
-    /// method other than `GET` with a `Range` goes past the cache as well.
+    /// The request asks for one or more parts (`Range`), and no stored response answers it. A
+    /// request with a `Range` and a method other than `GET` bypasses the cache too.
     Range,
     /// The request asks for another protocol (`Upgrade`).
     Upgrade,
-    /// The request makes a condition that only the origin can judge: `If-Match`, `If-Unmodified-Since`, and
-    /// `If-None-Match` of a method other than `GET` and `HEAD`.
+    /// The request has a condition that only the origin can judge: `If-Match`,
+    /// `If-Unmodified-Since`, or `If-None-Match` with a method other than `GET` and `HEAD`.
     Precondition,
-    /// The request carries credentials, and
-    /// [`store_credentialed`](crate::CacheLayer::store_credentialed) is off, as it is by default in
-    /// a shared cache that goes by time alone.
+    /// The request has credentials, and
+    /// [`store_credentialed`](crate::CacheLayer::store_credentialed) is `false`. That is the
+    /// default in a shared cache where time alone decides.
     Credentials,
-    /// The request names no URL: an invalid `Host` or several, or a target that is neither a path nor an absolute URL.
+    /// The request names no URL: its `Host` is invalid or occurs several times, or its target is
+    /// neither a path nor an absolute URL.
     InvalidTarget,
-    /// The request's body is larger than what is [buffered](crate::CacheLayer::max_request_body) for the key.
+    /// The request's body is larger than the limit up to which the cache
+    /// [buffers](crate::CacheLayer::max_request_body) it for the key.
     RequestBodyTooLarge,
     /// With this request's body, all request bodies that are buffered for keys would exceed the
     /// [limit for the layer](crate::CacheLayer::max_request_bodies).
     RequestBodiesFull,
-    /// The request's body broke off.
+    /// The request's body failed before its end.
     RequestBodyFailed,
-    /// The cache is for [gRPC](crate::CacheLayer::grpc), and the request is none: it is no `POST`, or its content type is
-    /// not `application/grpc`.
+    /// The cache is for [gRPC](crate::CacheLayer::grpc), and the request is not gRPC: it is not a
+    /// `POST`, or its content type is not `application/grpc`.
     NotGrpc,
-    /// The gRPC method is none of those that are [cached](crate::CacheLayer::grpc).
+    /// The gRPC method is not one of those that are [cached](crate::CacheLayer::grpc).
     GrpcMethod,
-    /// The [gRPC](crate::CacheLayer::grpc) request is not one whole message: it has several, or none, or pauses for a second
-    /// before it ends. So do streams.
+    /// The [gRPC](crate::CacheLayer::grpc) request is not one whole message: it has several
+    /// messages or none, or pauses for a second before it ends, as a stream may.
     NotUnary,
 }
 
-/// Why a response was not kept.
+/// Why a response was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The request went past the cache.
+    /// The request bypassed the cache.
     Bypassed,
-    /// The request [forbade to ask](crate::CacheOptions::only_if_cached) the inner service.
+    /// The request [forbade a call](crate::CacheOptions::only_if_cached) to the inner service.
     NotFetched,
-    /// The request [asked for it](crate::CacheOptions::no_store), or its `Cache-Control: no-store` did.
+    /// The request [asked for it](crate::CacheOptions::no_store), or has `Cache-Control: no-store`.
     NoStore,
     /// The cache is [read-only](crate::CacheLayer::read_only).
     ReadOnly,
-    /// The status is none of those that are [kept](crate::CacheLayer::statuses).
+    /// The status is not one of those that are [stored](crate::CacheLayer::statuses).
     Status,
-    /// [`store_if`](crate::CacheLayer::store_if) said no.
+    /// The predicate of [`store_if`](crate::CacheLayer::store_if) returned `false`.
     Predicate,
-    /// The expiration chosen for the response is [`Expiration::DoNotStore`](crate::Expiration::DoNotStore).
+    /// The expiration of the response is [`Expiration::DoNotStore`](crate::Expiration::DoNotStore).
     Expiration,
-    /// The cache is [shared](crate::CacheLayer::shared), and no expiration has been chosen.
+    /// The cache is [shared](crate::CacheLayer::shared), and no expiration is set.
     NoExpiration,
     /// The response says `Cache-Control: no-store`.
     NoStoreDirective,
-    /// The response says `Cache-Control: no-cache`, and has no validator by which the origin could confirm it.
+    /// The response says `Cache-Control: no-cache`, and has no validator to revalidate it with.
     NoCache,
-    /// The response is for one user (`Cache-Control: private`), and the cache is [shared](crate::CacheLayer::shared).
+    /// The response is for one user (`Cache-Control: private`), and the cache is
+    /// [shared](crate::CacheLayer::shared).
     Private,
-    /// The response says `Cache-Control: must-understand`, and its status is none that this cache knows.
+    /// The response says `Cache-Control: must-understand`, and this cache does not know its status.
     MustUnderstand,
     /// The request has `Authorization`, or user information in its URL, the cache is
     /// [shared](crate::CacheLayer::shared), and the response does not allow storing it for others.
     /// An origin allows it by `Cache-Control: public`, `must-revalidate` or `s-maxage` (RFC 9111
     /// §3.5).
     Authorization,
-    /// The request has a `Cookie`, the cache is [shared](crate::CacheLayer::shared) by the
-    /// [HTTP rules](crate::CacheLayer::http_rules), and the response says neither for how long it is fresh nor that it is
-    /// `public`: it may be for the user whose cookie was sent. An origin allows it by `Cache-Control: max-age`, `s-maxage`
-    /// or `public`, or by `Expires`. Where the cookies make no difference to the response, a layer
-    /// in front of the cache can remove them from the request.
+    /// The request has a `Cookie`, and the cache is [shared](crate::CacheLayer::shared) under the
+    /// [HTTP rules](crate::CacheLayer::http_rules). The response says neither how long it is fresh
+    /// nor that it is `public`, so it may be meant only for the user who sent the cookie. An origin
+    /// allows storing by `Cache-Control: max-age`, `s-maxage` or `public`, or by `Expires`. If the
+    /// cookies do not affect the response, a layer in front of the cache can remove them from the
+    /// request.
     Cookie,
-    /// The response does not say for how long it is fresh, and neither its status and its `Last-Modified` let that be
-    /// guessed, nor has it a validator by which the origin could confirm it.
+    /// The response does not say how long it is fresh. The cache cannot estimate it from the status
+    /// and `Last-Modified`, and the response has no validator to revalidate it with.
     NoFreshness,
     /// The response sets a cookie, and [`store_set_cookie`](crate::CacheLayer::store_set_cookie) is
-    /// off, as it is by default in a shared cache.
+    /// `false`. That is the default in a shared cache.
     SetCookie,
     /// The response varies by more than request headers (`Vary: *`), its `Vary` is malformed, or a
     /// 304 has changed its `Vary`.
     Vary,
-    /// It has more or longer tags than an [entry can have](crate::CacheLayer#tags), or some that are no text. Without all
-    /// of its tags it would be served on after a removal by one of them.
+    /// The response has more or longer tags than an [entry can have](crate::CacheLayer#tags), or
+    /// tags that are not text. Without all of its tags, it would still be served after a removal by
+    /// one of them.
     Tags,
-    /// The body is larger than the [largest that is kept](crate::CacheLayer::max_body), or than the store takes.
+    /// The body is larger than the [largest that is stored](crate::CacheLayer::max_body), or than
+    /// the store accepts.
     TooLarge,
-    /// The body ended before, or after, the length that its `Content-Length` says.
+    /// The body is shorter or longer than its `Content-Length`.
     Length,
     /// The body ended in an error.
     BodyFailed,
-    /// The response is a stream of events or of pictures (`text/event-stream`, `multipart/x-mixed-replace`) in answer to
-    /// a `GET`: it goes on for as long as anybody listens, and is no one's but the listener's.
+    /// The response to a `GET` is a stream of events or pictures (`text/event-stream`,
+    /// `multipart/x-mixed-replace`). Such a stream lasts as long as its listener, and is meant for
+    /// that listener alone.
     EventStream,
-    /// The [gRPC](crate::CacheLayer::grpc) call failed, or its response ended without a status: no `grpc-status` in its
-    /// head or trailers, or another than 0.
+    /// The [gRPC](crate::CacheLayer::grpc) call failed, or its response ended without a status:
+    /// `grpc-status` is not 0, or is neither in the head nor in the trailers.
     GrpcStatus,
-    /// The response to the [gRPC](crate::CacheLayer::grpc) call is not one whole message: it is a stream of several, or has
-    /// none.
+    /// The response to the [gRPC](crate::CacheLayer::grpc) call is not one whole message: it has
+    /// several messages, or none.
     NotUnary,
-    /// The body was dropped before its end, by everybody who read it.
+    /// Every reader dropped the body before its end.
     Dropped,
-    /// It was removed, cleared or invalidated while it was on its way.
+    /// It was removed, cleared or invalidated while its call was in flight.
     Removed,
-    /// A response that was asked for later has taken its place; or, of one that was being confirmed, a removal.
+    /// A response that was requested later has replaced it. For a response that a 304 was
+    /// freshening, the cause may also be a removal.
     Superseded,
     /// The store failed.
     StoreFailed(ErrorKind),
 }
 
 impl Miss {
-    /// The reason in a word, as logs and metrics have it: a name that stays.
+    /// The name of the reason in logs and metrics. It does not change.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -175,7 +187,7 @@ impl Miss {
 }
 
 impl Stale {
-    /// The reason in a word, as logs and metrics have it: a name that stays.
+    /// The name of the reason in logs and metrics. It does not change.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -188,7 +200,7 @@ impl Stale {
 }
 
 impl Bypass {
-    /// The reason in a word, as logs and metrics have it: a name that stays.
+    /// The name of the reason in logs and metrics. It does not change.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -211,7 +223,7 @@ impl Bypass {
 }
 
 impl Refusal {
-    /// The refusal in a word, as logs and metrics have it: a name that stays.
+    /// The name of the refusal in logs and metrics. It does not change.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -246,8 +258,8 @@ impl Refusal {
         }
     }
 
-    /// Whether the origin's own words keep the response from being stored. They also count for
-    /// what is stored already.
+    /// Whether the origin's own response says that it must not be stored. That also applies to the
+    /// response that is already stored.
     pub(crate) const fn is_by_origin(self) -> bool {
         match self {
             Self::NoStoreDirective
@@ -281,9 +293,9 @@ impl Refusal {
         }
     }
 
-    /// Whether the next response for the same key is likely to be refused for the same reason, so
-    /// that requests for it need not wait for each other. A status that is a failure of the origin
-    /// is an exception, which the caller knows.
+    /// Whether the next response for the same key is likely to be refused for the same reason. Then
+    /// requests for the key need not wait for each other. The caller handles one exception: a
+    /// status that counts as a failure of the origin.
     pub(crate) const fn is_persistent(self) -> bool {
         match self {
             Self::Status

@@ -31,10 +31,10 @@ fn methods_that_cannot_be_cached() {
 fn statuses_that_cannot_be_replayed() {
     refused(layer().statuses([]), "statuses", &["name at least one", "read_only(true)"]);
     for (status, why) in [
-        (StatusCode::PARTIAL_CONTENT, "206 is no whole response"),
-        (StatusCode::NOT_MODIFIED, "304 is no whole response"),
-        (StatusCode::CONTINUE, "100 is no final status"),
-        (StatusCode::SWITCHING_PROTOCOLS, "101 is no final status"),
+        (StatusCode::PARTIAL_CONTENT, "206 is not a whole response"),
+        (StatusCode::NOT_MODIFIED, "304 is not a whole response"),
+        (StatusCode::CONTINUE, "100 is not a final status"),
+        (StatusCode::SWITCHING_PROTOCOLS, "101 is not a final status"),
     ] {
         refused(layer().statuses([StatusCode::OK, status]), "statuses", &[why]);
         refused(layer().expire_status(status, Expiration::Never), "expire_status", &[why]);
@@ -55,7 +55,11 @@ fn names_that_are_no_header_names() {
 #[test]
 fn parameter_patterns_that_are_no_globs() {
     refused(layer().ignore_query([""]), "ignore_query", &["is empty", "\"*\""]);
-    refused(layer().ignore_query(["utm_*", "a[z"]), "ignore_query", &["\"a[z\"", "no glob"]);
+    refused(
+        layer().ignore_query(["utm_*", "a[z"]),
+        "ignore_query",
+        &["\"a[z\"", "not a valid glob"],
+    );
     assert!(layer().ignore_query(["utm_*", "{a,b}", "*"]).is_ok());
 }
 
@@ -85,7 +89,7 @@ fn statuses_that_are_no_failures() {
     refused(layer().error_statuses([]), "error_statuses", &["name at least one", "stale_if_error"]);
     for status in [100, 200, 206, 299, 304] {
         let statuses = [StatusCode::BAD_GATEWAY, StatusCode::from_u16(status).unwrap()];
-        let why = format!("{status} is no failure");
+        let why = format!("{status} is not a failure");
         refused(layer().error_statuses(statuses), "error_statuses", &[&why, "leave it out"]);
     }
     let others = [302, 404, 429, 500, 599].map(|status| StatusCode::from_u16(status).unwrap());

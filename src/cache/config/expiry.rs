@@ -1,4 +1,4 @@
-//! How long responses are kept.
+//! When responses expire.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 
 /// # Expiry
 ///
-/// Who decides how long a response is kept, the first that has an opinion:
+/// The first of these settings that gives an expiration decides when a response expires:
 ///
 /// | | set by |
 /// |---|---|
@@ -18,30 +18,31 @@ use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 /// | 3 | the URL: [`expire_urls`](CacheLayer::expire_urls), the first pattern that matches |
 /// | 4 | the status: [`expire_status`](CacheLayer::expire_status) |
 /// | 5 | the layer: [`expire_after`](CacheLayer::expire_after) |
-/// | 6 | the scope: a private cache keeps forever, a shared one not at all |
+/// | 6 | the scope: in a private cache responses never expire, a shared cache stores none |
 ///
-/// It is decided when a response arrives. An entry keeps the expiry it was stored with; see
-/// [`Entries::reset_expiration`](crate::Entries::reset_expiration).
+/// The cache makes this decision once, when a response arrives. A later change of the settings does
+/// not change the expiry of stored entries;
+/// [`Entries::reset_expiration`](crate::Entries::reset_expiration) does.
 impl<B> CacheLayer<B> {
-    /// How long responses are kept where nothing more particular applies. Default: forever in a private cache, not at
-    /// all in a shared one.
+    /// When responses expire, unless a more specific setting applies. Default: never in a private
+    /// cache. A shared cache stores no responses by default.
     pub fn expire_after(self, expiration: impl Into<Expiration>) -> Self {
         let expiration = expiration.into();
         self.set(|settings| settings.rules.expiration.layer = Some(expiration))
     }
 
-    /// How long responses are kept by URL: pairs of a pattern and an expiration, of which the first match counts.
-    /// Replaces what was set before.
+    /// When responses expire, by URL: pairs of a pattern and an expiration. The first pattern that
+    /// matches decides. Replaces earlier pairs.
     ///
-    /// Patterns are globs on host and path; scheme and query take no part.
+    /// Patterns are globs on host and path. Scheme and query are not compared.
     ///
     /// | pattern | matches |
     /// |---|---|
     /// | `api.example.com` | everything on that host |
     /// | `*.example.com/api/**` | everything below `/api/` on any subdomain |
-    /// | `example.com/*/feed` | one segment in the star's place |
+    /// | `example.com/*/feed` | one path segment in place of the star |
     /// | `/static/**` | everything below `/static/` on any host |
-    /// | `localhost:8080/**` | that port only; without a port, any port matches |
+    /// | `localhost:8080/**` | that port only; a pattern without a port matches any port |
     ///
     /// ```
     /// # use std::time::Duration;
@@ -56,7 +57,7 @@ impl<B> CacheLayer<B> {
     ///
     /// # Errors
     ///
-    /// Where a pattern is empty, has a scheme, or is no glob.
+    /// If a pattern is empty, has a scheme, or is not a valid glob.
     pub fn expire_urls<P, E>(
         self,
         rules: impl IntoIterator<Item = (P, E)>,
@@ -71,12 +72,12 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.rules.expiration.urls = Some((patterns, expirations))))
     }
 
-    /// How long responses of one status are kept; they are kept then, whether [`statuses`](CacheLayer::statuses) names the
-    /// status or not.
+    /// When responses of one status expire. They are stored even if
+    /// [`statuses`](CacheLayer::statuses) does not name the status.
     ///
     /// # Errors
     ///
-    /// For what is no final status (1xx), and for 206 and 304, which are no whole responses.
+    /// If the status is not final (1xx), or is 206 or 304, which are not whole responses.
     pub fn expire_status(
         self,
         status: StatusCode,
@@ -91,8 +92,8 @@ impl<B> CacheLayer<B> {
         }))
     }
 
-    /// How long responses are kept by a closure over the heads of request and response; `None` leaves it to the
-    /// settings after it.
+    /// When responses expire, by a closure over the heads of request and response. If it returns
+    /// `None`, the settings after it decide.
     pub fn expire_with(
         self,
         expiration: impl Fn(&request::Parts, &response::Parts) -> Option<Expiration>

@@ -7,10 +7,11 @@ use crate::{
 
 /// # gRPC
 impl<B> CacheLayer<B> {
-    /// Makes this a cache for gRPC (over HTTP/2): it keeps the answers to unary calls of these `methods`, and nothing else.
+    /// Makes this a cache for gRPC (over HTTP/2). It stores the responses to unary calls of these
+    /// `methods`, and nothing else.
     ///
-    /// Methods are named by their paths, `/package.Service/Method`, or by globs on them, `/package.Service/*`. Only those
-    /// belong here that change nothing and are unary.
+    /// A method is named by its path, `/package.Service/Method`, or by a glob,
+    /// `/package.Service/*`. Name only methods that are unary and change nothing.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -41,42 +42,52 @@ impl<B> CacheLayer<B> {
     /// let server = Server::builder().layer(layer).add_service(catalog);
     /// ```
     ///
-    /// - **Which requests**: `POST` with the content type `application/grpc`. All others
-    ///   [pass](crate::Bypass::NotGrpc), as do calls of [other methods](crate::Bypass::GrpcMethod);
-    ///   [`methods`](CacheLayer::methods) says nothing. gRPC-Web passes as well: a layer that translates it goes around the
+    /// - **Which requests**: `POST` with the content type `application/grpc`. All other requests
+    ///   [bypass](crate::Bypass::NotGrpc) the cache, and so do calls of [other
+    ///   methods](crate::Bypass::GrpcMethod). [`methods`](CacheLayer::methods) has no effect.
+    ///   gRPC-Web requests bypass the cache too: a layer that translates them goes around the
     ///   cache.
-    /// - **What is kept**: an answer of one message with the `grpc-status` 0, in the trailers or in the head. What failed,
-    ///   and what broke off before its status, [is not](crate::Refusal::GrpcStatus). The message comes back byte for byte,
-    ///   compressed or not, with the metadata before and behind it.
-    /// - **What tells calls apart**: the method, the authority, the message, its encoding and those that the client accepts,
-    ///   `Authorization` and `Cookie`. Metadata besides that the server looks at has to be
-    ///   [named](CacheLayer::key_headers); deadlines, traces and the like make no difference. A `Channel` whose client has
-    ///   no [origin](https://docs.rs/tonic/latest/tonic/client/struct.Grpc.html#method.with_origin) says nothing of the
-    ///   server: caches of several servers need one, or stores of their own.
-    /// - **Streams pass through**: the answer [of a method](crate::Refusal::NotUnary) that sends several messages as they
-    ///   come. A request that is more than one message, or pauses for a second before its end,
-    ///   [passes](crate::Bypass::NotUnary) with what has been read of it: nothing waits for ever, but a stream begins late.
-    ///   (Outside of a tokio runtime, or in one without timers, it waits for the end.)
-    ///   Messages of over [1 MiB](CacheLayer::max_request_body) pass at once.
-    /// - **Nothing is invalidated**: no call removes what is stored for another. After a change,
-    ///   [`remove_tag`](crate::Entries::remove_tag) does, of what [`tag_with`](CacheLayer::tag_with) has tagged, or
-    ///   [`remove`](crate::Entries::remove) by the URL of a method.
-    /// - **Deadlines**: a call that waits for another's does so for as long as its `grpc-timeout` allows, and makes its own
-    ///   with what is left. Refreshes in the background have [their limit](CacheLayer#calls-to-the-origin-and-stale-answers)
-    ///   instead.
-    /// - **Stale answers**: `UNKNOWN`, `DEADLINE_EXCEEDED`, `INTERNAL` and `UNAVAILABLE` are failures of the server, for
-    ///   which [`stale_if_error`](CacheLayer::stale_if_error) stands in, where they come before any message. `NOT_FOUND`
-    ///   removes the entry that was to be refreshed.
-    /// - **With [`http_rules`](CacheLayer::http_rules)**, the `cache-control` in the metadata of the answer says for how long
-    ///   it is kept, and that of the request is heard.
+    /// - **What is stored**: a response of one message with the `grpc-status` 0, in the trailers or
+    ///   in the head. A call that failed, or broke off before its status, is [not
+    ///   stored](crate::Refusal::GrpcStatus). The message comes back byte for byte, compressed or
+    ///   not, with its leading and trailing metadata.
+    /// - **The key**: the method, the authority, the message, its encoding, the encodings that the
+    ///   client accepts, `Authorization` and `Cookie`. If the server depends on other metadata,
+    ///   [name it](CacheLayer::key_headers). Deadlines, traces and other metadata that is not named
+    ///   make no difference. A `Channel` whose client has no
+    ///   [origin](https://docs.rs/tonic/latest/tonic/client/struct.Grpc.html#method.with_origin)
+    ///   does not name its server. To cache several servers, give each client an origin, or each
+    ///   cache its own store.
+    /// - **Streams pass through**. A response of several messages reaches the caller as it arrives,
+    ///   and is [not stored](crate::Refusal::NotUnary). A request
+    ///   [bypasses](crate::Bypass::NotUnary) the cache if it has more than one message, or pauses
+    ///   for a second before its end. The part that the cache has read goes with it. So no request
+    ///   waits forever, but a stream begins late. (Outside of a tokio runtime, or in one without
+    ///   timers, the cache waits for the end of the request.) Messages of more than [1
+    ///   MiB](CacheLayer::max_request_body) bypass the cache at once.
+    /// - **Nothing is invalidated**: no call removes the stored response to another. After a
+    ///   change, remove responses by [tag](crate::Entries::remove_tag), if
+    ///   [`tag_with`](CacheLayer::tag_with) has tagged them, or by the URL of a method
+    ///   ([`remove`](crate::Entries::remove)).
+    /// - **Deadlines**: a call waits for another call only as long as its own `grpc-timeout`
+    ///   allows. If it then makes its own call, that call has the time that is left. Background
+    ///   refreshes have [their own limit](CacheLayer::refresh_timeout) instead.
+    /// - **Stale responses**: `UNKNOWN`, `DEADLINE_EXCEEDED`, `INTERNAL` and `UNAVAILABLE` are
+    ///   failures of the server if they come before any message.
+    ///   [`stale_if_error`](CacheLayer::stale_if_error) applies to them. `NOT_FOUND` removes the
+    ///   entry that the call was to refresh.
+    /// - **With [`http_rules`](CacheLayer::http_rules)**, the `cache-control` in the response's
+    ///   metadata says how long it is fresh. The cache also obeys the `cache-control` of the
+    ///   request.
     ///
     /// [`CacheStatus`](crate::CacheStatus) is in the extensions of `tonic::Response`, and
-    /// [`CacheOptions`](crate::CacheOptions) go into those of `tonic::Request`. A request that
-    /// [forbids](crate::CacheOptions::only_if_cached) to ask the server, and finds nothing, gets the status `UNAVAILABLE`.
+    /// [`CacheOptions`](crate::CacheOptions) go into those of `tonic::Request`. A request with
+    /// [`only_if_cached`](crate::CacheOptions::only_if_cached) that finds no stored response gets
+    /// the status `UNAVAILABLE`.
     ///
     /// # Errors
     ///
-    /// Where there are none, and where one is no path of a method or no glob.
+    /// If the list is empty, or if an item is not the path of a method or not a valid glob.
     pub fn grpc<P: AsRef<str>>(
         self,
         methods: impl IntoIterator<Item = P>,

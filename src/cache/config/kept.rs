@@ -1,4 +1,4 @@
-//! What is kept, and what not.
+//! Which responses are stored, and which are not.
 
 use std::sync::Arc;
 
@@ -9,18 +9,20 @@ use crate::{CacheLayer, ConfigError};
 
 /// # What is cached
 impl<B> CacheLayer<B> {
-    /// The methods whose responses are kept. Default: `GET` and `HEAD`.
+    /// The methods whose responses are stored. Default: `GET` and `HEAD`.
     ///
-    /// A `HEAD` is answered from the stored response to a `GET` as well. A method that is named here is taken for a
-    /// query: its body is part of the key, and it removes nothing that is stored for its URL.
+    /// A stored response to `GET` also answers `HEAD`. The cache treats every method that is named
+    /// here as a query: the request body is part of the key, and the request removes no stored
+    /// response of its URL.
     ///
     /// # Errors
     ///
-    /// Where there are none, or `CONNECT`, whose responses are tunnels.
+    /// If the list is empty, or contains `CONNECT`, whose responses are tunnels.
     pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Result<Self, ConfigError> {
         let methods: Vec<Method> = methods.into_iter().collect();
         if methods.is_empty() {
-            let message = "no method would be cached; name at least one, or use set_enabled(false)";
+            let message =
+                "the list of methods is empty; name at least one, or use set_enabled(false)";
             return Err(ConfigError::new("methods", message));
         }
         if methods.contains(&Method::CONNECT) {
@@ -29,18 +31,20 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.rules.methods = methods))
     }
 
-    /// The statuses whose responses are kept. Default: 200.
+    /// The statuses whose responses are stored. Default: 200.
     ///
     /// # Errors
     ///
-    /// Where there are none; where one is no final status (1xx); and for 206 and 304, which are no whole responses.
+    /// If the list is empty, or contains a status that is not final (1xx), or 206 or 304, which are
+    /// not whole responses.
     pub fn statuses(
         self,
         statuses: impl IntoIterator<Item = StatusCode>,
     ) -> Result<Self, ConfigError> {
         let statuses: Vec<StatusCode> = statuses.into_iter().collect();
         if statuses.is_empty() {
-            let message = "no status would be kept; name at least one, or use read_only(true)";
+            let message =
+                "the list of statuses is empty; name at least one, or use read_only(true)";
             return Err(ConfigError::new("statuses", message));
         }
         for status in &statuses {
@@ -49,8 +53,8 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.rules.statuses = statuses))
     }
 
-    /// Keep only responses for which `predicate` says yes, by the heads of request and response. Default: all that the
-    /// other settings allow.
+    /// Stores only responses for which `predicate` returns `true`, by the heads of request and
+    /// response. Default: every response that the other settings allow.
     pub fn store_if(
         self,
         predicate: impl Fn(&request::Parts, &response::Parts) -> bool + Send + Sync + 'static,
@@ -58,52 +62,59 @@ impl<B> CacheLayer<B> {
         self.set(|settings| settings.rules.store_if = Some(Arc::new(predicate)))
     }
 
-    /// The largest response body that is kept, in bytes. Default: 64 MiB.
+    /// The largest response body that is stored, in bytes. Default: 64 MiB.
     ///
-    /// It is counted while the body streams; a larger one reaches the caller whole, and is not stored.
+    /// The cache counts the bytes while the body streams. A larger body reaches the caller whole,
+    /// and is not stored.
     pub fn max_body(self, bytes: u64) -> Self {
         self.set(|settings| settings.max_body = bytes)
     }
 
-    /// Serve what is stored, and never write or remove anything. Default: `false`.
+    /// Whether the cache only serves stored responses, and never writes or removes any. Default:
+    /// `false`.
     pub fn read_only(self, read_only: bool) -> Self {
         self.set_handle(|handle| handle.keeps_damaged = read_only)
             .set(|settings| settings.rules.read_only = read_only)
     }
 
-    /// Store responses with `Set-Cookie`, and replay the cookie to whoever asks. Default: `true` for a private cache,
-    /// `false` for a shared one, where it would hand one user's session to another. It applies under
-    /// both policies; RFC 9111 §7.3 leaves the choice to the cache.
+    /// Whether to store responses with `Set-Cookie`, and to replay the cookie with every hit.
+    /// Default: `true` for a private cache. `false` for a shared cache, where a replayed cookie
+    /// would hand one user's session to another. The setting applies under both policies; RFC 9111
+    /// §7.3 leaves the choice to the cache.
     pub fn store_set_cookie(self, store: bool) -> Self {
         self.set(|settings| settings.rules.store_set_cookie = store)
     }
 
-    /// Store the response to a `POST` as the answer to later `GET`s, if its `Content-Location`
-    /// names the URL of the request and it says how long it is fresh (RFC 9110 §9.3.3). Default:
-    /// `false`. It applies under the [HTTP rules](CacheLayer::http_rules), unless `POST` is one of
-    /// the [`methods`](CacheLayer::methods) itself.
+    /// Whether to store the response to a `POST` as the response to later `GET`s (RFC 9110
+    /// §9.3.3). Default: `false`.
+    ///
+    /// The response must name the URL of the request in its `Content-Location`, and say how long it
+    /// is fresh. The setting applies under the [HTTP rules](CacheLayer::http_rules), unless `POST`
+    /// is one of the [`methods`](CacheLayer::methods) itself.
     pub fn reuse_post_for_get(self, reuse: bool) -> Self {
         self.set(|settings| settings.rules.reuse_post_for_get = reuse)
     }
 
-    /// Let requests with credentials (`Authorization`, `Cookie`, user information in the URL) use the cache. Default:
-    /// `true` for a private cache, `false` for a shared one.
+    /// Whether requests with credentials (`Authorization`, `Cookie`, user information in the URL)
+    /// use the cache. With `false`, they bypass it, under either policy.
+    ///
+    /// Default: `true` for a private cache. For a shared cache, `false`, or `true` under the [HTTP
+    /// rules](CacheLayer::http_rules), where the response says for whom it is.
     ///
     /// Requests with different credentials still never share a response, unless
-    /// [`ignore_headers`](CacheLayer::ignore_headers) names the header that carries them. Under the
-    /// [HTTP rules](CacheLayer::http_rules), the response says for whom it is: there the default is
-    /// `true` for a shared cache as well. With `false`, requests with credentials go past the
-    /// cache, under either policy.
+    /// [`ignore_headers`](CacheLayer::ignore_headers) names the header that carries them. (Under
+    /// the HTTP rules in a shared cache, the response decides.)
     pub fn store_credentialed(self, store: bool) -> Self {
         self.set(|settings| settings.rules.store_credentialed = Some(store))
     }
 
-    /// Whether a successful unsafe method (`POST`, `PUT`, `DELETE`, ...) removes what is stored for its URL, all
-    /// variants (RFC 9111 §4.4). Default: `true`.
+    /// Whether a successful request with an unsafe method (`POST`, `PUT`, `DELETE`, ...) removes
+    /// all stored responses of its URL, in all variants (RFC 9111 §4.4). Default: `true`.
     ///
-    /// That is done before the response is returned, by the future that returns it: where the caller drops that once the
-    /// inner service has answered, what was not removed by then stays until it expires. A server that must not depend on
-    /// its clients for that runs such requests in a task of its own.
+    /// The future of the response removes them before it returns the response. If the caller drops
+    /// that future after the inner service has answered, entries that are not removed yet stay
+    /// until they expire. If a server must not depend on its clients here, it runs such requests in
+    /// a task of its own.
     pub fn invalidate_on_unsafe(self, invalidate: bool) -> Self {
         self.set(|settings| settings.invalidate = invalidate)
     }

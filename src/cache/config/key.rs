@@ -1,4 +1,4 @@
-//! What tells requests apart.
+//! The key: what distinguishes requests.
 
 use std::sync::Arc;
 
@@ -9,12 +9,13 @@ use crate::{CacheLayer, ConfigError};
 
 /// # The key
 impl<B> CacheLayer<B> {
-    /// Adds request headers to the key: requests that differ in them do not share a response. `Authorization` and
-    /// `Cookie` are part of it already, save in a shared cache under the [HTTP rules](CacheLayer::http_rules).
+    /// Adds request headers to the key: requests that differ in them do not share a response.
+    /// `Authorization` and `Cookie` are part of the key already, except in a shared cache under the
+    /// [HTTP rules](CacheLayer::http_rules).
     ///
     /// # Errors
     ///
-    /// Where a name is no header name.
+    /// If a name is not a valid header name.
     pub fn key_headers<N: AsRef<str>>(
         self,
         names: impl IntoIterator<Item = N>,
@@ -25,12 +26,13 @@ impl<B> CacheLayer<B> {
         }))
     }
 
-    /// Takes request headers out of the key, the default `Authorization` and `Cookie` included, and out of what `Vary`
-    /// selects by, where `Authorization` and `Cookie` stay.
+    /// Removes request headers from the key, including `Authorization` and `Cookie`, which are part
+    /// of it by default. `Vary` does not select by these headers either, except by `Authorization`
+    /// and `Cookie`.
     ///
     /// # Errors
     ///
-    /// Where a name is no header name.
+    /// If a name is not a valid header name.
     pub fn ignore_headers<N: AsRef<str>>(
         self,
         names: impl IntoIterator<Item = N>,
@@ -41,14 +43,16 @@ impl<B> CacheLayer<B> {
         }))
     }
 
-    /// Query parameters that make no difference: they are neither part of the key nor of the stored URL. `*` stands for
-    /// any number of characters; names are compared percent-decoded, and in their case. Adds to what is ignored already.
+    /// Ignores query parameters: they are part neither of the key nor of the stored URL. Adds to
+    /// the parameters that are ignored already.
     ///
-    /// Name here the parameters that carry secrets as well: they never reach the store.
+    /// `*` stands for any number of characters. Names are compared percent-decoded and
+    /// case-sensitively. Name parameters that carry secrets here too: ignored parameters never
+    /// reach the store.
     ///
     /// # Errors
     ///
-    /// Where a pattern is empty or no glob.
+    /// If a pattern is empty, or is not a valid glob.
     pub fn ignore_query<N: AsRef<str>>(
         self,
         names: impl IntoIterator<Item = N>,
@@ -60,11 +64,11 @@ impl<B> CacheLayer<B> {
                 Err(ConfigError::new("ignore_query", format!("the pattern {name:?} {message}")))
             };
             if name.is_empty() {
-                return error("is empty; write \"*\" for every parameter".into());
+                return error("is empty; to ignore every parameter, write \"*\"".into());
             }
             match GlobBuilder::new(name).backslash_escape(true).build() {
                 Ok(glob) => patterns.push(glob),
-                Err(problem) => return error(format!("is no glob: {}", problem.kind())),
+                Err(problem) => return error(format!("is not a valid glob: {}", problem.kind())),
             }
         }
         let mut set = GlobSetBuilder::new();
@@ -76,17 +80,18 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.recipe.ignored_query = (patterns, Some(set))))
     }
 
-    /// Whether the order of query parameters makes no difference. Default: `false`, it does. Parameters of one name keep
-    /// their order.
+    /// Whether to ignore the order of query parameters. Default: `false`. Parameters of the same
+    /// name keep their order.
     pub fn sort_query(self, sort: bool) -> Self {
         self.set(|settings| settings.recipe.sort_query = sort)
     }
 
-    /// Makes the key from what `material` returns for the head and the whole body of a request, in place of URL,
-    /// headers and body. The method stays part of it.
+    /// Makes the key from the value that `material` returns for the head and the whole body of a
+    /// request. This value replaces the URL, headers and body in the key. The method stays part of
+    /// the key.
     ///
-    /// Requests with equal material share a response, so take up whatever tells users apart. The body is buffered up to
-    /// [`max_request_body`](CacheLayer::max_request_body).
+    /// Requests with equal material share a response, so include everything that distinguishes
+    /// users. The body is buffered up to [`max_request_body`](CacheLayer::max_request_body).
     pub fn key_with<K: Into<Vec<u8>>>(
         self,
         material: impl Fn(&request::Parts, &[u8]) -> K + Send + Sync + 'static,
@@ -97,21 +102,23 @@ impl<B> CacheLayer<B> {
         })
     }
 
-    /// Keys the digest with a secret (HMAC-SHA-256), so that whoever reads the store cannot test guesses of what a key
-    /// was made from. What was stored under another secret, or none, is not found any more. Default: none.
+    /// Makes keys with a secret (HMAC-SHA-256). Without the secret, a reader of the store cannot
+    /// test guesses of what a key was made from. Responses that were stored under another secret,
+    /// or without one, are not found any more. Default: none.
     pub fn key_secret(self, secret: [u8; 32]) -> Self {
         self.set(|settings| settings.recipe.secret = Some(secret))
     }
 
-    /// The largest request body that is buffered for the key, in bytes. Default: 1 MiB. Requests with a larger one go
-    /// past the cache, streaming.
+    /// The largest request body that is buffered for the key, in bytes. Default: 1 MiB. Requests
+    /// with a larger body bypass the cache and stream.
     pub fn max_request_body(self, bytes: u64) -> Self {
         self.set(|settings| settings.max_request_body = bytes)
     }
 
     /// The most bytes of request bodies that the layer and its clones buffer for keys at one time,
-    /// all together. Default: 64 MiB. A request whose body would exceed that goes past the cache at
-    /// once, streaming ([`Bypass::RequestBodiesFull`](crate::Bypass::RequestBodiesFull)).
+    /// in total. Default: 64 MiB. If a request's body would exceed this limit, the request bypasses
+    /// the cache at once and streams
+    /// ([`Bypass::RequestBodiesFull`](crate::Bypass::RequestBodiesFull)).
     pub fn max_request_bodies(self, bytes: u64) -> Self {
         self.set(|settings| settings.max_request_bodies = bytes)
     }
@@ -124,7 +131,8 @@ pub(super) fn header_names<N: AsRef<str>>(
     let parse = |name: N| {
         let name = name.as_ref();
         HeaderName::try_from(name).map_err(|_| {
-            let message = format!("{name:?} is no header name; write one like \"accept-language\"");
+            let message =
+                format!("{name:?} is not a header name; write one like \"accept-language\"");
             ConfigError::new(setting, message)
         })
     };

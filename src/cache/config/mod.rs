@@ -1,5 +1,4 @@
-//! The setters of a layer, a file for each section of them. A setting that makes no sense is refused
-//! when it is given.
+//! The setters of a layer, one file for each section. A setter refuses a value that makes no sense.
 
 use http::StatusCode;
 
@@ -17,11 +16,11 @@ mod tags;
 mod calls;
 mod seen;
 
-/// Whether responses of this status can be stored at all.
+/// Returns an error if responses of this status can never be stored.
 fn check_status(setting: &'static str, status: StatusCode) -> Result<(), ConfigError> {
     let why = match status {
-        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED => "is no whole response",
-        _ if status.is_informational() => "is no final status",
+        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED => "is not a whole response",
+        _ if status.is_informational() => "is not a final status",
         _ => return Ok(()),
     };
     let message = format!("{} {why} and cannot be replayed; leave it out", status.as_u16());

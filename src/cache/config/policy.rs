@@ -1,60 +1,72 @@
-//! Which policy decides: time alone, or the HTTP rules.
+//! The policy: time alone, or the HTTP rules.
 
 use super::key::header_names;
 use crate::{CacheLayer, ConfigError};
 
 /// # The HTTP rules
 impl<B> CacheLayer<B> {
-    /// Lets the cache headers decide (RFC 9111) in place of time alone: what may be stored, for how long it is fresh, when
-    /// it has to be revalidated, what a request accepts, which unsafe methods make it stale.
+    /// Lets the cache headers decide (RFC 9111) instead of time alone. They decide what may be
+    /// stored, how long it is fresh, when it must be revalidated, what a request accepts, and which
+    /// unsafe methods make it stale.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use larder::{CacheLayer, store::Memory};
-    /// // A browser's cache, and a gateway's.
+    /// // The cache of a browser, and of a gateway.
     /// let private = CacheLayer::private(Memory::default()).http_rules();
     /// let shared = CacheLayer::shared(Memory::default()).http_rules();
     ///
-    /// // The headers first, and where they say nothing, an hour.
+    /// // The headers decide. If they give no lifetime, responses expire after an hour.
     /// let both = CacheLayer::private(Memory::default())
     ///     .http_rules()
     ///     .expire_after(Duration::from_secs(3600));
     /// ```
     ///
-    /// - **Any status** is kept for as long as its response says (`s-maxage`, `max-age`, `Expires`). Where it says nothing,
-    ///   the [expirations](CacheLayer#expiry) of the layer decide for the [statuses](CacheLayer::statuses) that they are
-    ///   meant for, and without any the heuristic of §4.2.2: a tenth of the time since `Last-Modified`.
-    ///   [`Expiration::DoNotStore`](crate::Expiration::DoNotStore) holds in any case.
-    /// - **Stale** responses are served within the limits that they name (`stale-while-revalidate`, `stale-if-error`, RFC
-    ///   5861), else within those of the layer, and never where `must-revalidate`, `no-cache`, or in a shared cache
-    ///   `proxy-revalidate` or `s-maxage` forbid it.
-    /// - **Requests** are heard: `no-cache`, `no-store`, `max-age`, `min-fresh`, `max-stale`, `only-if-cached`.
-    /// - **Parts** (`Range`) are kept by themselves, one of each response. Two of the same strong `ETag` and the same complete
-    ///   length that overlap or touch become one, and the whole response where they are all of it; one that lies elsewhere
-    ///   takes the other's place. What is stored is copied for that: for each byte that comes, 32 at most, or a MiB if that
-    ///   is more. A part that is too small for the stored one that it touches is not kept, so that a response of more than a
-    ///   MiB becomes whole from up to 33 equal parts, and not from many more.
-    /// - **`Age`** is in every stored answer, and `Date` in every stored response.
-    /// - **In a shared cache**, `Authorization` and `Cookie` are no part of the key any more, and neither keeps a request
-    ///   away: §3.5 and `Vary` decide. Requests with `Authorization` have their responses kept where these say `public`,
-    ///   `must-revalidate` or `s-maxage`; those with `Cookie`, where they say for how long, or `public`. Responses with
-    ///   `Set-Cookie` are stored only with [`store_set_cookie(true)`](CacheLayer::store_set_cookie). An origin that answers each user differently and says how
-    ///   long its answers are fresh has to say for whom (`private`, `Vary: Cookie`).
+    /// - **Any status** can be stored. A response is fresh for as long as it says (`s-maxage`,
+    ///   `max-age`, `Expires`). If it does not say, the [expirations](CacheLayer#expiry) of the
+    ///   layer decide, for the [statuses](CacheLayer::statuses) that they apply to. Without an
+    ///   expiration, the heuristic of §4.2.2 decides: a tenth of the time since `Last-Modified`.
+    ///   [`Expiration::DoNotStore`](crate::Expiration::DoNotStore) applies in any case.
+    /// - **Stale** responses are served within the limits that they name (`stale-while-revalidate`,
+    ///   `stale-if-error`, RFC 5861). If they name none, the limits of the layer apply. They are
+    ///   never served if `must-revalidate` or `no-cache` forbids it, or, in a shared cache,
+    ///   `proxy-revalidate` or `s-maxage`.
+    /// - **Requests** can use the directives `no-cache`, `no-store`, `max-age`, `min-fresh`,
+    ///   `max-stale` and `only-if-cached`.
+    /// - **Parts** (`Range`) are stored by themselves, one part of each response. Two parts are
+    ///   combined if they have the same strong `ETag` and the same complete length, and overlap or
+    ///   touch. If they then cover the whole response, it is stored as a whole. A new part that
+    ///   lies elsewhere replaces the stored part. Combining copies stored bytes: at most 32 for
+    ///   each byte that arrives, or 1 MiB if that is more. If a part is too small for the stored
+    ///   part that it touches, it is not stored. So a response of more than 1 MiB becomes whole
+    ///   from up to 33 equal parts, but not from many more.
+    /// - **`Age`** is in every response from the store, and `Date` in every stored response.
+    /// - **In a shared cache**, `Authorization` and `Cookie` are not part of the key any more, and
+    ///   requests with them do not bypass the cache: §3.5 and `Vary` decide. The response to a
+    ///   request with `Authorization` is stored if it says `public`, `must-revalidate` or
+    ///   `s-maxage`. The response to a request with `Cookie` is stored if it says how long it is
+    ///   fresh, or `public`. Responses with `Set-Cookie` are stored only with
+    ///   [`store_set_cookie(true)`](CacheLayer::store_set_cookie). If an origin answers each user
+    ///   differently and says how long its responses are fresh, it must also say for whom they are
+    ///   (`private`, `Vary: Cookie`).
     ///
-    /// Layers over one store should have one policy: what one has kept by its clock, the other takes as it finds it.
+    /// Layers over one store should have the same policy: each layer uses the expiry that another
+    /// layer gave an entry.
     ///
-    /// Where the HTTP rules hold already, it changes nothing: what has been set of them stays.
+    /// If the HTTP rules apply already, this method changes nothing: their settings stay as they
+    /// are.
     pub fn http_rules(self) -> Self {
         self.set(|settings| settings.use_http())
     }
 
-    /// The fields, in order, that speak to this cache in place of `Cache-Control` and `Expires` (targeted cache control,
-    /// RFC 9213): the first that is there and valid decides alone. Implies [`http_rules`](CacheLayer::http_rules).
-    /// Default: `CDN-Cache-Control` in a shared cache, none in a private one.
+    /// The response fields that replace `Cache-Control` and `Expires` for this cache (targeted
+    /// cache control, RFC 9213), in order. The first field that is present and valid decides alone.
+    /// Implies [`http_rules`](CacheLayer::http_rules). Default: `CDN-Cache-Control` in a shared
+    /// cache, none in a private one.
     ///
     /// # Errors
     ///
-    /// Where a name is no header name.
+    /// If a name is not a valid header name.
     pub fn targeted_by<N: AsRef<str>>(
         self,
         names: impl IntoIterator<Item = N>,
@@ -63,14 +75,18 @@ impl<B> CacheLayer<B> {
         Ok(self.http_rules().set(|settings| settings.rules.set_targets(targets)))
     }
 
-    /// Whether a response may say, by `No-Vary-Search`, what of its query does not matter, and so answer requests for other
-    /// URLs of its path: those that differ in `utm_source`, say, or in the order of their parameters. Implies
-    /// [`http_rules`](CacheLayer::http_rules). Default: `false`, since it is a
-    /// [draft](https://datatracker.ietf.org/doc/draft-ietf-httpbis-no-vary-search/), whose later versions this setting will
-    /// follow, and since each miss for a URL with a query then reads the store once more.
+    /// Whether a response may answer requests for other URLs of its path, if its `No-Vary-Search`
+    /// field says which differences in the query do not matter: a parameter such as `utm_source`,
+    /// or the order of the parameters. Implies [`http_rules`](CacheLayer::http_rules).
     ///
-    /// Only what is fresh answers for other URLs; what has to be revalidated or refreshed is left to requests for its own.
-    /// The removal of a URL takes with it the responses of its path that have the field: each may be one that answers it.
+    /// Default: `false`, for two reasons. The field is a
+    /// [draft](https://datatracker.ietf.org/doc/draft-ietf-httpbis-no-vary-search/), and this
+    /// setting will follow its later versions. And each miss for a URL with a query reads the store
+    /// once more.
+    ///
+    /// Only a fresh response answers for other URLs. A response that must be revalidated or
+    /// refreshed answers only requests for its own URL. The removal of a URL also removes every
+    /// response of the same path that has the field, since each of them may answer that URL.
     ///
     /// ```
     /// # use larder::{CacheLayer, store::Memory};

@@ -1,21 +1,23 @@
-//! What is seen of the cache's work, by whom, and where the time is read.
+//! Hooks, names, the `Cache-Status` field and the clock.
 
 use std::sync::Arc;
 
 use crate::{CacheLayer, ConfigError, event::Event, status, time::Clock};
 
-/// # What is seen, and the time
+/// # Observability and the clock
 ///
-/// Every response says what was done, in its [`CacheStatus`](crate::CacheStatus), and [`stats`](CacheLayer::stats) has the
-/// sums. All that is done is an [`Event`] besides, for hooks and, with the features of their names, for `tracing` and
-/// `metrics`: [`seeing`](crate::seeing) has the names.
+/// Every response reports what the cache did, in its [`CacheStatus`](crate::CacheStatus), and
+/// [`stats`](CacheLayer::stats) has the totals. Everything that the cache does is also an
+/// [`Event`], for hooks and, with the features of these names, for `tracing` and `metrics`.
+/// [`seeing`](crate::seeing) lists the names.
 impl<B> CacheLayer<B> {
-    /// Calls `hook` with each [`Event`]. Adds to the hooks that are there; they are called in the order in which they were
-    /// given. Default: none.
+    /// Calls `hook` with each [`Event`]. Adds to earlier hooks; the cache calls them in the order
+    /// in which they were added. Default: none.
     ///
-    /// It is called where the thing happens: by the task of the request, of whoever reads a body, or of a refresh. So it
-    /// has to be quick, must not wait, and sees events of many threads at once. Should it panic, the panic is caught;
-    /// the feature `tracing` warns of it, and nothing else comes of it. A hook that holds the layer keeps it alive for ever.
+    /// The cache calls the hook where the event happens: in the task of the request, of a reader of
+    /// a body, or of a refresh. So the hook must be quick and must not block, and it receives
+    /// events from many threads at once. If it panics, the cache catches the panic, and warns if
+    /// the feature `tracing` is on. A hook that holds the layer keeps it alive forever.
     ///
     /// ```
     /// use larder::{CacheLayer, Event, store::Memory};
@@ -30,31 +32,31 @@ impl<B> CacheLayer<B> {
         self.set_handle(|handle| Arc::make_mut(&mut handle.observer).add_hook(hook))
     }
 
-    /// What this cache is called in logs and metrics (`cache.name`, the label `cache`), to tell several in a process apart.
-    /// Default: `larder`.
+    /// The name of this cache in logs and metrics (`cache.name`, the label `cache`). It
+    /// distinguishes several caches in one process. Default: `larder`.
     ///
     /// # Errors
     ///
-    /// Where the name is empty.
+    /// If the name is empty.
     pub fn named(self, name: &str) -> Result<Self, ConfigError> {
         if name.is_empty() {
-            let message = "the name is empty; write one that tells this cache from others";
+            let message = "the name is empty; write one that distinguishes this cache from others";
             return Err(ConfigError::new("named", message));
         }
         Ok(self.set_handle(|handle| Arc::make_mut(&mut handle.observer).set_name(name)))
     }
 
-    /// Writes a `Cache-Status` field (RFC 9211) into every response, under this name. Default: none.
+    /// Writes a `Cache-Status` field (RFC 9211) with this name into every response. Default: none.
     ///
     /// # Errors
     ///
-    /// Where the name is empty or not printable ASCII.
+    /// If the name is empty or not printable ASCII.
     pub fn cache_status_header(self, name: &str) -> Result<Self, ConfigError> {
         let name = status::cache_name(name)?;
         Ok(self.set(|settings| settings.cache_status = Some(name)))
     }
 
-    /// Where the time is read. Default: [`SystemClock`](crate::time::SystemClock).
+    /// The clock used for ages and expiry. Default: [`SystemClock`](crate::time::SystemClock).
     pub fn clock(self, clock: impl Clock) -> Self {
         self.set(|settings| settings.clock = Arc::new(clock))
     }

@@ -1,4 +1,4 @@
-//! By what else than its key and its URL a stored response is removed.
+//! Tags, by which stored responses are removed together.
 
 use std::sync::Arc;
 
@@ -9,23 +9,28 @@ use crate::{CacheLayer, ConfigError};
 
 /// # Tags
 ///
-/// A tag is a name that entries share, so that they can be [removed together](crate::Entries::remove_tag): by an index, at
-/// the cost of what is removed, whatever else is stored. An entry has the tags that its request
-/// [asks for](crate::CacheOptions::tag), those that the closure of [`tag_with`](CacheLayer::tag_with) gives, and those that
-/// the headers named by [`tags_from`](CacheLayer::tags_from) bear, each once; variants, and responses to `HEAD`, as any
-/// other. [`EntryInfo`](crate::EntryInfo) lists them.
+/// A tag is a name that entries share, so that they can be [removed
+/// together](crate::Entries::remove_tag). The removal uses an index: its cost depends on the
+/// entries that it removes, not on the size of the store.
 ///
-/// They are compared as they are, in their case. They are stored in clear, so they are no place for secrets. Empty ones,
-/// and those that begin with `larder:`, which are the cache's own, are left out.
+/// An entry has the tags that its request [asks for](crate::CacheOptions::tag), the tags that the
+/// closure of [`tag_with`](CacheLayer::tag_with) returns, and the tags in the headers that
+/// [`tags_from`](CacheLayer::tags_from) names, each once. Variants and responses to `HEAD` have
+/// tags like any other entry. [`EntryInfo`](crate::EntryInfo) lists them.
 ///
-/// An entry can have 1,000 tags of at most 1,024 bytes, of 16 KiB together. A response that has more is
-/// [not stored](crate::Refusal::Tags): with some of its tags missing, it would be served on after a removal by one of
-/// them.
+/// Tags are compared byte for byte, case included. They are stored in clear, so they must not
+/// contain secrets. Empty tags are left out, and so are tags that begin with `larder:`, which the
+/// cache uses itself.
 ///
-/// What a 304 confirms has the tags that the closure and the headers give it with the 304's fields in place; those that
-/// requests have asked for, it keeps.
+/// An entry can have 1,000 tags of at most 1,024 bytes each, and of 16 KiB together. A response
+/// with more is [not stored](crate::Refusal::Tags). Without some of its tags, it would still be
+/// served after a removal by one of them.
+///
+/// When a 304 freshens an entry, the closure and the headers decide anew which tags it has. They
+/// see the fields of the 304. Tags that requests have asked for stay.
 impl<B> CacheLayer<B> {
-    /// Tags responses by a closure over the heads of request and response. Of two closures, the later one counts.
+    /// Tags responses by a closure over the heads of request and response. A later closure replaces
+    /// an earlier one.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -53,12 +58,14 @@ impl<B> CacheLayer<B> {
         })
     }
 
-    /// Takes tags from these response headers, such as Fastly's `Surrogate-Key`, Cloudflare's `Cache-Tag` or Akamai's
-    /// `Edge-Cache-Tag`. Adds to those that are named already. Default: none.
+    /// Takes tags from these response headers, such as Fastly's `Surrogate-Key`, Cloudflare's
+    /// `Cache-Tag` or Akamai's `Edge-Cache-Tag`. Adds to the headers that are already named.
+    /// Default: none.
     ///
-    /// All lines of a name count. Tags are separated by commas, spaces or both. A value that is not UTF-8 has no tags that
-    /// could be removed by: such a response is [not stored](crate::Refusal::Tags). The headers reach the caller as they
-    /// came, on hits as well; a layer around this one takes them out where that is not wanted.
+    /// All lines of a header count. Tags are separated by commas, spaces or both. A response with a
+    /// value that is not UTF-8 is [not stored](crate::Refusal::Tags), since it could not be removed
+    /// by its tags. The headers reach the caller unchanged, on hits too. If the caller should not
+    /// see them, a layer around this one removes them.
     ///
     /// ```
     /// # use larder::{CacheLayer, store::Memory};
@@ -68,7 +75,7 @@ impl<B> CacheLayer<B> {
     ///
     /// # Errors
     ///
-    /// Where a name is no header name.
+    /// If a name is not a valid header name.
     pub fn tags_from<N: AsRef<str>>(
         self,
         names: impl IntoIterator<Item = N>,

@@ -1,6 +1,6 @@
-//! The bound on the memory of all request bodies that a layer holds for keys at one time.
+//! The limit on the memory of all request bodies that a layer holds for keys at one time.
 //!
-//! Each body has a bound of its own. Without a bound on their sum, many requests that never end
+//! Each body has a limit of its own. Without a limit on their sum, many requests that never end
 //! could hold any amount of memory.
 
 use std::sync::{

@@ -1,5 +1,5 @@
-//! Reading the body of a request for the key: up to a limit, and in a form that holds no more memory than the body has
-//! bytes.
+//! Reads the body of a request for the key, up to a limit. The result holds no more memory than the
+//! body has bytes.
 
 use std::{future::poll_fn, sync::Arc};
 
@@ -9,17 +9,17 @@ use http_body::Body;
 use super::{Budget, RequestBody, Rest};
 use crate::{policy::RequestCheck, runtime::within, status::Bypass};
 
-/// More frames than this are a body too large for the key, however short they are.
+/// A body with more frames than this is too large for the key, however short the frames are.
 const MAX_FRAMES: usize = 16 * 1024;
 
-/// Chunks up to this length are copied together: each may be a slice of a read buffer many times as large, which would be
-/// held for it.
+/// Chunks of up to this length are copied together. A small chunk may be a slice of a much larger
+/// read buffer, and would keep that whole buffer in memory.
 const SMALL: usize = 4 * 1024;
 
 impl<B: Body<Data = Bytes>> RequestBody<B> {
-    /// Reads `body` for the key, up to `limit` bytes, the rest of the `budget`, and as far as the
-    /// `check` allows. Whatever was read is handed on; an `Err` beside it says why the request has
-    /// to go past the cache.
+    /// Reads `body` for the key: up to `limit` bytes, up to the rest of the `budget`, and as far as
+    /// the `check` allows. The returned body contains everything that was read. An `Err` says why
+    /// the request must bypass the cache.
     pub(crate) async fn buffered(
         body: B,
         limit: u64,
@@ -27,7 +27,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         mut check: RequestCheck,
     ) -> (Self, Result<(), Bypass>) {
         if body.is_end_stream() {
-            // Kept as it is, since its size hint says "nothing" best.
+            // The body stays as it is, since its size hint best says that it is empty.
             return (Self::untouched(body), check.end());
         }
         if body.size_hint().lower() > limit {

@@ -1,4 +1,5 @@
-//! [`RequestBody`]: what the inner service receives: the caller's body, or what was read of it for the key and the rest.
+//! [`RequestBody`]: the body that the inner service receives. It is the caller's body, or the part
+//! that was read for the key, followed by the rest.
 
 use std::{
     fmt, mem,
@@ -23,14 +24,15 @@ use self::budget::Share;
 pin_project! {
     /// The body of a request as the inner service receives it.
     ///
-    /// Where the cache has nothing to do with a request, this is the caller's body, untouched and unbuffered. Where the
-    /// body is part of the key, this is what was read of it, then the rest, or the error with which it ended: the same
-    /// bytes, trailers and error that the caller's body gives.
+    /// If the cache does not need the body, this is the caller's body, untouched and unbuffered. If
+    /// the body is part of the key, this is the part that the cache has read, followed by the rest,
+    /// or by the error with which the body ended. The inner service receives the same bytes,
+    /// trailers and error that the caller's body gives.
     #[derive(Clone)]
     pub struct RequestBody<B: Body> {
-        // The bound stands here because the error, whose type is the body's, waits here for its turn.
+        // The bound is here because the struct holds the body's error until its turn.
         chunks: Vec<Bytes>,
-        // How many of the chunks have been handed on.
+        // How many of the chunks have been passed on.
         sent: usize,
         trailers: Option<HeaderMap>,
         error: Option<B::Error>,
@@ -46,18 +48,19 @@ pin_project! {
     enum Rest<B> {
         Ended,
         Untouched { #[pin] body: B },
-        // A body that has been polled may not move any more, so it was boxed before it was.
+        // A body that has been polled may not move any more, so it was boxed before that.
         Begun { body: Pin<Box<B>> },
     }
 }
 
 impl<B: Body> RequestBody<B> {
-    /// The caller's body, where it is still as the caller gave it: that of a request that went past the cache, and one
-    /// that is empty. What the cache has read something of, and what it sends by itself in the background, is made into
-    /// such a body by `wrap`.
+    /// The caller's body, if the cache has not touched it: the request bypassed the cache, or the
+    /// body is empty. Otherwise `wrap` makes such a body. That is the case for a body that the
+    /// cache has read from, and for a request that the cache itself sends in the background.
     ///
-    /// For a client with a body type of its own, which can do more with that than with one that is wrapped: reqwest sends
-    /// its own bodies once more where a server redirects it or refuses an HTTP/2 stream.
+    /// This is for clients with a body type of their own, which can do more with their own body
+    /// than with a wrapped one. For example, reqwest sends its own body again after a redirect, or
+    /// when a server refuses an HTTP/2 stream.
     ///
     /// ```rust,ignore
     /// .map_request(|request: Request<RequestBody<_>>| {
@@ -65,7 +68,7 @@ impl<B: Body> RequestBody<B> {
     /// })
     /// ```
     pub fn into_inner_or_else(self, wrap: impl FnOnce(Self) -> B) -> B {
-        // A body that is untouched has nothing in front of it.
+        // Nothing was read from an untouched body.
         match self.rest {
             Rest::Untouched { body } => body,
             rest => wrap(Self { rest, ..self }),
@@ -74,7 +77,7 @@ impl<B: Body> RequestBody<B> {
 }
 
 impl<B: Body<Data = Bytes>> RequestBody<B> {
-    /// The body as it is.
+    /// The caller's body, unread.
     pub(crate) fn untouched(body: B) -> Self {
         Self::with_rest(Rest::Untouched { body })
     }
@@ -88,7 +91,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         Self { chunks: Vec::new(), sent: 0, trailers: None, error: None, share: None, rest }
     }
 
-    /// The same body for another call. It has what was read for the key.
+    /// The same body for another call. It contains what was read for the key.
     pub(crate) fn for_another_call(&self) -> Self {
         let mut again = Self::ended();
         again.chunks.clone_from(&self.chunks);
@@ -103,7 +106,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         }
     }
 
-    /// What was read, for the key.
+    /// The content that was read for the key.
     pub(crate) fn content(&self) -> Content<'_> {
         Content { chunks: &self.chunks, trailers: self.trailers.as_ref() }
     }
@@ -172,7 +175,7 @@ impl<B: Body<Data = Bytes> + Default> Default for RequestBody<B> {
 
 impl<B: Body> fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never the bytes: a request body may well be a password.
+        // Never the bytes, since a request body may be a password.
         f.debug_struct("RequestBody")
             .field("chunks_read", &self.chunks.len())
             .finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! What is read for the key is handed on as it came.
+//! A body that was read for the key is passed on unchanged.
 
 use futures_util::{FutureExt, StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -112,7 +112,7 @@ fn short_chunks_do_not_hold_on_to_the_buffers_they_came_in() {
     assert!(buffer.try_into_mut().is_ok(), "something holds the buffer");
 }
 
-/// What a cache for gRPC asks of bodies.
+/// The check that a cache for gRPC makes of request bodies.
 fn unary() -> RequestCheck {
     let mut rules = Rules::new(Scope::Private);
     rules.use_grpc(GrpcMethods::new(["/**"]).unwrap());
