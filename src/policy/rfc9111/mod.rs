@@ -19,7 +19,7 @@
 //! | §7.3 | cookies in a shared cache | [`storable::judge`] | `a_shared_cache_stores_cookies_only_by_setting` |
 //! | §4.2.4, §5.2.2.2, §5.2.2.8, §5.2.2.10, RFC 5861 | stale use | [`stale::stale_rules`] | `stale_use_is_forbidden_in_any_spelling` |
 //! | §5.2.1.1–5.2.1.4, RFC 8246 §2 | request directives against a stored response | [`fits::fits`] | `request_directives_apply_to_the_second`, `fresh_immutable_responses_satisfy_any_max_age` |
-//! | §4.1 | selecting fields | `key::selection` | `what_is_opaque_stays_apart`, `languages_are_ordered_by_weight` |
+//! | §4.1 | selecting fields | `key::selection` | `opaque_values_stay_distinct`, `languages_are_ordered_by_weight` |
 //! | §4.3.4 | what a 304 freshens | `policy::validation` | `a_304_refers_to_responses_with_its_validators`; in `tests/cache`: `a_304_freshens_only_the_variant_that_was_asked_about` |
 //! | §3.4, RFC 9110 §15.3.7.3 | combining parts | `policy::joining` | `parts_of_possibly_different_responses_do_not_combine`, `combined_parts_have_each_byte_at_its_position` |
 //! | §4.3.5 | what a `HEAD` says of a stored `GET` | [`head_update::head_says`] | `only_agreeing_fields_show_the_same_representation` |
