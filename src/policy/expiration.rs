@@ -10,7 +10,7 @@ use http::{StatusCode, request, response};
 
 use crate::{pattern::UrlPatterns, time::Timestamp};
 
-/// How long a response is stored and fresh.
+/// How long a response is fresh, and whether it is stored at all.
 ///
 /// Every setting that takes an expiration also takes a `Duration` or a `SystemTime`.
 ///
@@ -23,7 +23,7 @@ use crate::{pattern::UrlPatterns, time::Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expiration {
-    /// The response never expires.
+    /// The response never expires. The store may still evict it.
     Never,
     /// The response expires this long after its head arrived. With zero, it is stored and expires
     /// at once.

@@ -63,8 +63,8 @@ pub(crate) fn remove_fields(headers: &mut HeaderMap, is_removed: impl Fn(&Header
     *headers = kept;
 }
 
-/// Whether the field says for whom, or for how long, the response may be used. `Connection` must
-/// not name such a field (RFC 9110 §7.6.1). If it does, the field stays: without it, the response
+/// Whether the field restricts who may receive the response, or for how long. `Connection` must not
+/// name such a field (RFC 9110 §7.6.1). If it does, the field stays: without it, the response
 /// would be stored for others, or for longer. This function sees responses only. A proxy that
 /// passes requests on, as `examples/gateway` does, keeps `Authorization` too.
 fn is_for_all(name: &HeaderName) -> bool {

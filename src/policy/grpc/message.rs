@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// The longest pause in a unary request. A unary request sends its message and its end without
-/// waiting. A client that sends more only after an answer must not be made to wait longer here.
+/// waiting. A client that waits for an answer before it sends more must not be held here.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// The length of the prefix of a message.

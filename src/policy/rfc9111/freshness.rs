@@ -65,8 +65,8 @@ pub(crate) fn lifetime(
 }
 
 /// Whether a response with this status may have a heuristic lifetime (RFC 9110 §15.1). The RFC
-/// also allows it for 206; here, a part never has one by its status. A response with any other
-/// final status may be stored if something states its lifetime.
+/// also lists 206, which is excluded here. A response with any other final status may be stored if
+/// something states its lifetime.
 pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }

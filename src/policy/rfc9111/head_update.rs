@@ -1,4 +1,4 @@
-//! What the response to a `HEAD` says of the stored response to a `GET` (RFC 9111 §4.3.5).
+//! The effect of the response to a `HEAD` on the stored response to a `GET` (RFC 9111 §4.3.5).
 
 use http::{
     HeaderMap, HeaderName, StatusCode,

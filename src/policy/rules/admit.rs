@@ -44,7 +44,7 @@ impl Rules {
         }
         let is_named = self.names(response.status);
         if options.no_store {
-            // The origin's reason tells more than the request's own wish.
+            // The origin's reason is more useful to report than the request's own.
             let said = self.admit_by_policy(exchange, is_named).err();
             return Err(said.filter(|said| said.is_by_origin()).unwrap_or(Refusal::NoStore));
         }
@@ -160,8 +160,8 @@ impl Rules {
         update: &HeaderMap,
         now: Timestamp,
     ) -> HeaderMap {
-        // If the 304 has no `Date`, the stored `Date` would make the freshened response as old as
-        // before.
+        // A 304 without a `Date` gets the time of receipt. With the stored `Date`, the freshened
+        // response would be as old as before.
         validation::merged(stored, &self.dated(update.clone(), now))
     }
 

@@ -159,7 +159,7 @@ impl Rules {
         }
         let allows_credentials = self.store_credentialed.unwrap_or(match self.policy {
             Policy::Fixed => self.scope == Scope::Private,
-            // The directives of the response say for whom it is.
+            // The directives of the response decide who may receive it.
             Policy::Http { .. } => true,
         });
         if !allows_credentials && has_credentials(request) {
@@ -172,8 +172,8 @@ impl Rules {
     /// `now`.
     ///
     /// A response is refreshed ahead, or served while it is revalidated, only if the new response
-    /// may be stored and the request may reach the origin. A request that may not reach the origin
-    /// gets a stale response if either stale limit allows it.
+    /// may be stored and the request is not `only_if_cached`. An `only_if_cached` request gets a
+    /// stale response if either stale limit allows it.
     pub(crate) fn judge(
         &self,
         options: &CacheOptions,

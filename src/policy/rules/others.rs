@@ -1,5 +1,5 @@
-//! The effects of a request or response beyond its own answer: on requests that wait for it, on
-//! other stored responses, and on what is stored beside the response itself.
+//! The effects of a request or response on others: on requests that wait for it, on stored
+//! responses, and on further URLs and groups.
 
 use http::{HeaderMap, Method, Response, StatusCode, Uri, header::AUTHORIZATION, response};
 
@@ -31,7 +31,7 @@ impl Rules {
 
     /// Whether the response to this request may depend on who asked. In a shared cache under the
     /// HTTP rules, this is a request with `Authorization`. Such a request does not wait for others,
-    /// and others do not wait for it. Its response does not affect what is stored.
+    /// and others do not wait for it. Its response does not affect stored responses.
     pub(crate) fn is_personal(&self, request: &HeaderMap) -> bool {
         self.scope == Scope::Shared
             && matches!(self.policy, Policy::Http { .. })
@@ -69,7 +69,8 @@ impl Rules {
         is_of_use && matches!(self.policy, Policy::Http { .. }) && self.may_keep(options)
     }
 
-    /// Whether this response, for the URL `url`, is of one of those two kinds.
+    /// Whether this response, for the URL `url`, is of one of the two kinds that
+    /// [`may_keep_aside`](Self::may_keep_aside) describes.
     pub(crate) fn keeps_aside<Body>(
         &self,
         url: &str,
@@ -89,9 +90,8 @@ impl Rules {
         }
     }
 
-    /// What the response to a `HEAD` says of the stored response to a `GET` (RFC 9111 §4.3.5).
-    /// Under the fixed policy, it says nothing: a `HEAD` does not change what is stored for a
-    /// `GET`.
+    /// The effect of the response to a `HEAD` on the stored response to a `GET` (RFC 9111 §4.3.5).
+    /// Under the fixed policy, it has none.
     pub(crate) fn head_says(&self, stored: &Head, answer: &response::Parts) -> HeadSays {
         match self.policy {
             Policy::Fixed => HeadSays::Nothing,
@@ -144,8 +144,8 @@ impl Rules {
         }
     }
 
-    /// Whether a request of `method` may invalidate what is stored for its URL (RFC 9111 §4.4).
-    /// Only unsafe methods do. Methods that are cached count as queries. A gRPC call never
+    /// Whether a request of `method` may invalidate the stored responses for its URL (RFC 9111
+    /// §4.4). Only unsafe methods do. Methods that are cached count as queries. A gRPC call never
     /// invalidates: each gRPC method has its own URL, and only responses to the same method are
     /// stored there.
     pub(crate) fn may_invalidate(&self, method: &Method) -> bool {

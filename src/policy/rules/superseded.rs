@@ -5,8 +5,8 @@
 //! | 3xx except 304, 401, 403, 404, 410, 451 | yes, whether it is stored or refused |
 //! | 2xx that its own fields keep from being stored | yes |
 //! | 2xx that only a setting, a limit, the request or the store refuses | no |
-//! | 304 that freshens it, and whose fields forbid storing it | yes, whoever asked |
-//! | 304 that forbids reuse, and is not stored for another reason | yes, whoever asked |
+//! | 304 that refers to it and forbids storing it | yes, whoever asked |
+//! | 304 that forbids reuse and is not stored for another reason | yes, whoever asked |
 //! | 304 that sets a cookie | no: the cookie is the caller's |
 //! | other 4xx, 5xx, failures of the origin | no |
 //!
@@ -62,7 +62,7 @@ impl Rules {
         }
     }
 
-    /// Whether a 304 that is not stored ends the `stored` response that it confirms. The response
+    /// Whether a 304 that is not stored ends the `stored` response that it refers to. The response
     /// of `exchange` is the stored one with the fields of the 304. `has_moved` says that the 304
     /// changed the `Vary` of the response, so that requests that it may not answer would find it.
     pub(crate) fn ends_by_304(
@@ -119,9 +119,9 @@ impl Rules {
                 judged.refusals().filter(|refusal| refusal.is_by_origin()).collect()
             }
         };
-        // `vary` gets no ignored names here. A list of names that is too long without the ignored
-        // names is refused. If it is too long only with them, the older response ends too: keeping
-        // it would gain too little.
+        // No names are ignored here. A list of names that is too long even without the ignored
+        // names is refused. If it is too long only with them, the older response still ends: it is
+        // not worth keeping.
         if vary(&response.headers, &[]) == Vary::Anything {
             refusals.push(Refusal::Vary);
         }

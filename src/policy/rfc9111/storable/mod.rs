@@ -71,8 +71,8 @@ impl Judged {
 /// The fields that `no-cache` names are omitted, and in a shared cache those that `private` names
 /// (RFC 9111 §3.1).
 ///
-/// All reasons are judged, not only the first: what the origin says also applies to the response
-/// that is already stored, even if another reason keeps this one from being stored.
+/// All reasons are judged, not only the first. Reasons from the origin also apply to the response
+/// that is already stored, even if another reason is the one that is reported.
 pub(crate) fn judge(
     settings: &Settings<'_>,
     request: &request::Parts,

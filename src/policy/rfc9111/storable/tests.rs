@@ -1,5 +1,5 @@
-//! Tests of what is stored, and for how long. Comments name the files of the cache-tests suite that
-//! the cases come from.
+//! Tests of storable responses and their expiry. Comments name the files of the cache-tests suite
+//! that the cases come from.
 
 use http::{Request, Response};
 
