@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-/// A setting is invalid. The message names the setting and says what to write instead.
+/// A setting is invalid. The message names the setting and suggests a valid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,

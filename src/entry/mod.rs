@@ -138,8 +138,8 @@ impl Head {
         self
     }
 
-    /// Takes the length of the body and the trailers from `old`, since this head replaces it before
-    /// the same body.
+    /// Takes the length of the body and the trailers from `old`. Call it if this head replaces
+    /// `old` for the same body.
     #[must_use]
     pub fn carry_body(mut self, old: &Self) -> Self {
         self.body_len = old.body_len;

@@ -93,7 +93,7 @@ impl Recipe {
         self.order_headers();
     }
 
-    /// Leaves credentials out of the key by default: the responses say for whom they are.
+    /// Leaves credentials out of the key by default: the response decides who may receive it.
     pub(crate) fn without_credentials(&mut self) {
         self.with_credentials = false;
         self.order_headers();
