@@ -14,8 +14,8 @@ pub(crate) enum HeadSays {
     /// The stored response is still current. The fields of the answer freshen it, as those of a 304
     /// do.
     Same,
-    /// The representation has changed. The stored response counts as stale, and its validators must
-    /// not freshen it.
+    /// The representation has changed. The stored response counts as stale, and a 304 to its own
+    /// validators must not freshen it.
     Changed,
     /// No effect: the answer is not a 200, or it has no field to compare.
     Nothing,

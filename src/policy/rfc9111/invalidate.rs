@@ -1,6 +1,6 @@
 //! What the `Location` and `Content-Location` of the response to an unsafe request mean.
-//! [`named_urls`] returns the further URLs that it invalidates (RFC 9111 §4.4). [`speaks_for_get`]
-//! says whether it may be stored for a `GET`.
+//! [`named_urls`] returns the further URLs that the response invalidates (RFC 9111 §4.4).
+//! [`speaks_for_get`] says whether the response to a `POST` may be stored for a `GET`.
 //!
 //! Only URLs of the same origin count. Otherwise one site could empty the cache of all others.
 
@@ -17,8 +17,8 @@ use super::{
 use crate::{key::push_without_dots, policy::Scope, time::Timestamp};
 
 /// The URLs of the same origin that the response to a request for `target` (an absolute URL) names.
-/// They have the spelling of the field, without user information and fragment. There are at most
-/// two, and `target` is not among them.
+/// Their scheme, host and port are spelled as in `target`. They have no user information and no
+/// fragment. There are at most two, and `target` is not among them.
 pub(crate) fn named_urls(target: &Uri, response: &HeaderMap) -> Vec<Uri> {
     let mut urls: Vec<Uri> = Vec::new();
     // These fields have one value. The first line counts.

@@ -68,8 +68,8 @@ impl Judged {
 
 /// Judges whether the response may be stored, and how. Its expiry may be in the past, by as much as
 /// the response is stale. A response that must be revalidated before each use expires on arrival.
-/// The fields that `no-cache` names are omitted, and in a shared cache those that `private` names
-/// (RFC 9111 §3.1).
+/// The fields that `no-cache` names are omitted. A shared cache also omits the fields that
+/// `private` names (RFC 9111 §3.1).
 ///
 /// All reasons are judged, not only the first. Reasons from the origin also apply to the response
 /// that is already stored, even if another reason is the one that is reported.
@@ -107,8 +107,8 @@ pub(crate) fn judge(
     let when = |applies: bool, refusal| applies.then_some(refusal);
     let refusals = [
         when(fallback == Some(Expiration::DoNotStore), Refusal::Expiration),
-        // §5.2.2.3: with `must-understand`, a status that is understood lifts `no-store`. Any
-        // other status counts as `no-store`.
+        // §5.2.2.3: if the status is understood, `must-understand` lifts `no-store`. If not, it
+        // has the effect of `no-store`.
         when(directives.needs_understanding && !is_understood(status), Refusal::MustUnderstand),
         when(directives.no_store && !directives.must_understand, Refusal::NoStoreDirective),
         when(private == Some(Scoped::Whole), Refusal::Private),
@@ -121,8 +121,8 @@ pub(crate) fn judge(
             fallback.is_none() && !is_cacheable(scope, &directives, status, lifetime),
             Refusal::NoFreshness,
         ),
-        // §7.3: if the origin states no lifetime, the response may be only for the user whose
-        // cookie was sent.
+        // §7.3: if the origin states neither a lifetime nor `public`, the response may be only for
+        // the user whose cookie was sent.
         when(is_shared && request.headers.contains_key(COOKIE) && !is_said, Refusal::Cookie),
         when(sets_cookie && !store_set_cookie, Refusal::SetCookie),
         end.err(),
