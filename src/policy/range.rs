@@ -101,7 +101,7 @@ pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
 /// The fields of a 206 with `len` bytes (RFC 9110 §15.3.7).
 pub(crate) fn part_headers(headers: &mut HeaderMap, len: u64, range: ContentRange) {
     headers.insert(CONTENT_LENGTH, len.into());
-    // These digests cover the whole message (RFC 9530 §2).
+    // These digests are of the whole response (RFC 9530 §2).
     remove_fields(headers, |name| matches!(name.as_str(), "content-digest" | "content-md5"));
     range.insert(headers);
 }
