@@ -1,8 +1,8 @@
-//! [`ConfigError`]: a setting that makes no sense, refused when it is given.
+//! [`ConfigError`]: the error for an invalid setting.
 
 use std::{error::Error, fmt};
 
-/// A setting was refused. The message names it and says what to write instead.
+/// A setting is invalid. The message names the setting and suggests a valid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,
@@ -14,7 +14,7 @@ impl ConfigError {
         Self { setting, message: message.into() }
     }
 
-    /// The name of the setting, as the method that takes it.
+    /// The name of the setting, which is the name of the method that takes it.
     #[must_use]
     pub fn setting(&self) -> &'static str {
         self.setting
@@ -29,5 +29,5 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// Any error, as the bodies of responses carry it.
+/// Any error, as response bodies carry it.
 pub type BoxError = Box<dyn Error + Send + Sync>;

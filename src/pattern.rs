@@ -1,22 +1,23 @@
-//! URL patterns: globs on host and path, compiled and checked when they are given.
+//! URL patterns: globs that match host and path. They are compiled and checked when they are set.
 //!
 //! | pattern | matches |
 //! |---|---|
 //! | `api.example.com` | everything on that host |
 //! | `*.example.com/api/**` | everything below `/api/` on any subdomain |
-//! | `example.com/*/feed` | one segment in the star's place |
+//! | `example.com/*/feed` | exactly one segment at the star |
 //! | `/static/**` | everything below `/static/` on any host |
 //! | `localhost:8080/**` | that port only; without a port, any port matches |
 //!
-//! `*` stays within one path segment (but crosses the dots of a host), `**` crosses segments, `?` is one character,
-//! `{a,b}` and `[a-z]` are choices. Scheme and query take no part. Hosts match in any case, paths as they are
-//! normalised (percent-encoding only where it is needed, in upper case).
+//! `*` matches within one path segment, but matches dots in a host. `**` matches across segments.
+//! `?` matches one character. `{a,b}` and `[a-z]` are alternatives. Scheme and query are not
+//! matched. Hosts match in any case. Paths match in their normalised form: percent-encoded only
+//! where necessary, in upper case.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::error::ConfigError;
 
-/// Patterns in order, of which the first match counts.
+/// URL patterns in order. The first match counts.
 #[derive(Clone, Debug)]
 pub(crate) struct UrlPatterns(GlobSet);
 
@@ -32,7 +33,7 @@ impl UrlPatterns {
                 Err(ConfigError::new(setting, format!("the URL pattern {pattern:?} {message}")))
             };
             if let Some((_, rest)) = pattern.split_once("://") {
-                return error(format!("has a scheme; schemes take no part, write {rest:?}"));
+                return error(format!("has a scheme; schemes are not matched, write {rest:?}"));
             }
             if pattern.is_empty() {
                 return error("is empty; write \"**\" for every URL".into());
@@ -40,14 +41,14 @@ impl UrlPatterns {
             if let Some((url, query)) = pattern.split_once('?')
                 && query.contains('=')
             {
-                return error(format!("has a query; queries take no part, write {url:?}"));
+                return error(format!("has a query; queries are not matched, write {url:?}"));
             }
             let full = match pattern.split_once('/') {
                 Some((host, path)) => format!("{}/{path}", host.to_ascii_lowercase()),
                 None if pattern == "**" => pattern.into(),
                 None => format!("{}/**", pattern.to_ascii_lowercase()),
             };
-            // The brackets of an IPv6 address are no choice of characters.
+            // The brackets of an IPv6 address are not a class of characters.
             let full = match full.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
                 Some((address, rest)) if address.contains(':') => format!("[[]{address}[]]{rest}"),
                 _ => full,
@@ -57,7 +58,7 @@ impl UrlPatterns {
                 Err(problem) => {
                     let kind = problem.kind();
                     return error(format!(
-                        "is no glob: {kind}; write one like \"*.example.com/api/**\""
+                        "is not a valid glob: {kind}; write one like \"*.example.com/api/**\""
                     ));
                 }
             };
@@ -139,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_what_to_write() {
+    fn invalid_patterns_are_refused_with_a_suggestion() {
         let error = |pattern| UrlPatterns::new("expire_urls", [pattern]).unwrap_err().to_string();
         assert_eq!(
             error("https://a/**"),
-            "expire_urls: the URL pattern \"https://a/**\" has a scheme; schemes take no part, write \"a/**\""
+            "expire_urls: the URL pattern \"https://a/**\" has a scheme; schemes are not matched, write \"a/**\""
         );
         assert!(error("").contains("\"**\""));
-        assert!(error("a/[z").contains("is no glob"));
+        assert!(error("a/[z").contains("is not a valid glob"));
         assert!(error("a/b?page=1").ends_with("write \"a/b\""));
     }
 }

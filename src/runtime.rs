@@ -1,7 +1,7 @@
-//! The tokio runtime that a call runs in: whether there is one, and time limits that need one.
+//! The tokio runtime of the current call: whether it exists, and time limits that need its timers.
 //!
-//! The layer works without a runtime: nothing is then refreshed in the background, and a time limit
-//! does nothing. The stores on a server need a runtime, and return an error where there is none.
+//! The layer works without a runtime. Without one, it refreshes nothing in the background, and time
+//! limits have no effect. The stores on a server need a runtime, and return an error without one.
 
 use std::{
     cell::Cell,
@@ -15,23 +15,23 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How many runtimes without timers are remembered. A program has one by mistake, not many.
+/// How many runtimes without timers are remembered. A program creates one by mistake, not many.
 const MOST: usize = 16;
 
-/// The runtimes that were found to have no timers.
+/// The runtimes that are known to have no timers.
 static TIMERLESS: Mutex<Vec<Id>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The runtime with timers that this thread last asked about.
+    /// The last runtime with timers that this thread checked.
     static LAST: Cell<Option<Id>> = const { Cell::new(None) };
 }
 
-/// Whether the caller is in a tokio runtime that has its timers on (`enable_time`, `enable_all`).
+/// Whether the caller is in a tokio runtime with timers (`enable_time`, `enable_all`).
 ///
-/// tokio has no function that tells. A timer that is created in a runtime without timers panics, so
-/// one is created, the panic is caught, and each runtime is asked once. The panic hook prints
-/// tokio's message, which names the setting that is missing; a program whose panics abort ends
-/// there. Runtimes are told apart by their ids, which tokio does not use twice in one process.
+/// tokio has no function for this. Creating a timer in a runtime without timers panics. This
+/// function creates one, catches the panic, and checks each runtime once. The panic hook prints
+/// tokio's message, which names the missing setting. A program that aborts on panics ends there.
+/// Runtimes are identified by their ids, which tokio does not reuse within a process.
 pub(crate) fn has_timers() -> bool {
     let Ok(runtime) = Handle::try_current() else { return false };
     let id = runtime.id();
@@ -41,7 +41,7 @@ pub(crate) fn has_timers() -> bool {
     if timerless().contains(&id) {
         return false;
     }
-    // Not under the lock: a panic hook may do anything.
+    // The lock is not held here, since a panic hook may run any code.
     if panic::catch_unwind(|| drop(sleep(Duration::ZERO))).is_ok() {
         LAST.set(Some(id));
         return true;
@@ -55,12 +55,12 @@ pub(crate) fn has_timers() -> bool {
 }
 
 fn timerless() -> MutexGuard<'static, Vec<Id>> {
-    // The list is whole between any two statements under the lock.
+    // A poisoned lock is safe to use: the list is valid between any two statements under the lock.
     TIMERLESS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The output of `future`, or `None` if that takes longer than `limit`. Without timers, the limit
-/// does nothing.
+/// The output of `future`, or `None` if it takes longer than `limit`. Without timers, the limit has
+/// no effect.
 pub(crate) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
     match limit {
         Some(limit) if has_timers() => timeout(limit, future).await.ok(),

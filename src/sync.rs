@@ -1,5 +1,5 @@
-//! The locks and counters of what many tasks share. Named in one place, so that the checker of interleavings in
-//! `tests/interleavings.rs` can put its own in their stead.
+//! The locks and counters that tasks share. All code imports them from here, so that the
+//! interleaving checker in `tests/interleavings.rs` can replace them.
 
 pub(crate) use std::sync::{
     Mutex, MutexGuard,

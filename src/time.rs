@@ -1,7 +1,7 @@
-//! Time as the cache sees it: wall-clock milliseconds, read from an injected [`Clock`].
+//! The cache's time: wall-clock milliseconds, read from an injected [`Clock`].
 //!
-//! Stored heads carry [`Timestamp`]s, so that processes sharing a store agree on what has expired; nothing in the
-//! crate but [`SystemClock`] reads the system's time, so that tests need no sleeping.
+//! Stored heads contain [`Timestamp`]s, so that processes that share a store agree on what has
+//! expired. Only [`SystemClock`] reads the system's time, so tests need not sleep.
 
 use std::{
     fmt,
@@ -14,14 +14,15 @@ use std::{
 
 /// A point in time: milliseconds since the Unix epoch, in UTC.
 ///
-/// Arithmetic saturates. Times before 1970 become [`Timestamp::MIN`], times too far ahead [`Timestamp::MAX`].
+/// Arithmetic saturates. Times before 1970 become [`Timestamp::MIN`]. Times that are too late
+/// become [`Timestamp::MAX`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The Unix epoch, the earliest time there is.
+    /// The earliest time: the Unix epoch.
     pub const MIN: Self = Self(0);
-    /// The latest time there is.
+    /// The latest time.
     pub const MAX: Self = Self(u64::MAX);
 
     /// The time `millis` milliseconds after the Unix epoch.
@@ -43,7 +44,7 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
-    /// How long after `earlier` this time is; zero when it is not after it.
+    /// The duration from `earlier` to this time; zero if this time is not later.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -57,7 +58,7 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl From<Timestamp> for SystemTime {
-    /// Times later than the platform can represent become some later time than any that is met.
+    /// A time that the platform cannot represent becomes a time in the far future.
     fn from(time: Timestamp) -> Self {
         let mut since = Duration::from_millis(time.0);
         loop {
@@ -69,9 +70,10 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// Where the cache reads the time.
+/// The clock used for ages and expiry.
 ///
-/// Implementations must be cheap: the clock is read once for a hit, and a few times for a miss.
+/// Implementations must be cheap. The cache reads the clock once for a hit, and a few times for a
+/// miss.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;
@@ -93,7 +95,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves when it is told to, for tests. Clones show the same time.
+/// A clock for tests that moves only when it is set. Clones show the same time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -107,7 +109,7 @@ impl Clock for SystemClock {
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// A clock that shows `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         Self(Arc::new(AtomicU64::new(now.0)))
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_timestamp_becomes_some_system_time() {
+    fn the_latest_timestamp_converts_to_a_future_system_time() {
         assert!(SystemTime::from(Timestamp::MAX) > SystemTime::now());
         let exact = Timestamp::from_millis(1_700_000_000_123);
         assert_eq!(Timestamp::from(SystemTime::from(exact)), exact);

@@ -1,8 +1,9 @@
-//! Heads as bytes: `version byte | postcard | CRC-32 of all before it, little-endian`.
+//! Encodes heads as bytes: `version byte | postcard | CRC-32 of all before it, little-endian`.
 //!
-//! The version comes first, so that another layout is told from this one before anything else is
-//! read. A change of the layout raises the version, and golden bytes in the tests pin the layout.
-//! Bytes that do not decode are a [`DecodeError`], never a panic: to the cache they are a miss.
+//! The version comes first, so that a reader recognizes another layout before it reads anything
+//! else. A change of the layout raises the version, and golden bytes in the tests pin the layout.
+//! Bytes that cannot be decoded give a [`DecodeError`] and never a panic. The cache treats them as
+//! a miss.
 
 use std::{error::Error, fmt};
 
@@ -16,7 +17,7 @@ use crate::time::Timestamp;
 const VERSION: u8 = 2;
 const CHECKSUM: usize = size_of::<u32>();
 
-/// Why bytes are not a head.
+/// The reason why bytes cannot be decoded as a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError(Reason);
 
@@ -77,7 +78,7 @@ enum WireKind<'a> {
 #[derive(Serialize, Deserialize)]
 struct WireLine<'a>(&'a str, #[serde(borrow)] Raw<'a>);
 
-/// Bytes that serde handles as bytes, where `&[u8]` would be written element by element.
+/// Bytes that serde writes as one byte string. It would write `&[u8]` element by element.
 struct Raw<'a>(&'a [u8]);
 
 impl Serialize for Raw<'_> {
@@ -103,7 +104,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 }
 
 impl Head {
-    /// The head as versioned, checksummed bytes, for stores that keep bytes.
+    /// Encodes the head as versioned, checksummed bytes, for stores that hold bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let wire = WireHead {
@@ -129,17 +130,17 @@ impl Head {
         };
         let mut bytes = Vec::with_capacity(256 + self.size() / 2);
         bytes.push(VERSION);
-        // Writing numbers, strings and sequences of known length into a `Vec` has no way to fail.
+        // Writing numbers, strings and sequences of known length into a `Vec` cannot fail.
         let mut bytes = postcard::to_extend(&wire, bytes).unwrap_or_default();
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         bytes
     }
 
-    /// The head that [`encode`](Head::encode) gave `bytes` for. Header values share the memory of `bytes`.
+    /// Decodes the result of [`encode`](Head::encode). Header values share the memory of `bytes`.
     ///
     /// # Errors
     ///
-    /// Where `bytes` are of an unknown version, damaged, or not a head at all.
+    /// Returns an error if `bytes` have an unknown version, are damaged, or are not a head.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         let Some((body, checksum)) = bytes.split_last_chunk::<CHECKSUM>() else {
             return Err(DecodeError(Reason::Short));
@@ -195,7 +196,7 @@ fn lines(map: &HeaderMap) -> Vec<WireLine<'_>> {
 }
 
 fn header_map(lines: &[WireLine<'_>], bytes: &Bytes) -> Result<HeaderMap, DecodeError> {
-    // Many lines may be few names, and only of names is there a limit.
+    // The limit of a map is the number of names, not of lines.
     let mut map = HeaderMap::with_capacity(lines.len().min(64));
     for WireLine(name, Raw(value)) in lines {
         let name = HeaderName::try_from(*name).map_err(malformed("header name"))?;
@@ -212,7 +213,7 @@ fn version_number(version: Version) -> u8 {
         Version::HTTP_10 => 10,
         Version::HTTP_2 => 20,
         Version::HTTP_3 => 30,
-        // `http::Version` has no others today; 1.1 is what an unknown one can be replayed as.
+        // `http::Version` has no other versions today. An unknown one can be replayed as 1.1.
         _ => 11,
     }
 }
@@ -263,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn everything_comes_back_as_it_was() {
+    fn decoding_restores_everything() {
         let head = head();
         assert_eq!(Head::decode(head.encode().into()), Ok(head));
         let list = list();
         assert_eq!(Head::decode(list.encode().into()), Ok(list));
     }
 
-    /// A list of variants.
+    /// A variance record.
     fn list() -> Head {
         let names = vec![http::header::ACCEPT_ENCODING, http::header::ACCEPT];
         Head::variants(Method::GET, "http://example.com/", names, Timestamp::MAX)
@@ -282,13 +283,13 @@ mod tests {
             (head(), &include_bytes!("../../tests/data/head-v2.bin")[..]),
             (list(), include_bytes!("../../tests/data/list-v2.bin")),
         ] {
-            assert_eq!(head.encode(), golden, "a change of the layout needs another version");
+            assert_eq!(head.encode(), golden, "a change of the layout needs a new version");
             assert_eq!(Head::decode(Bytes::from_static(golden)), Ok(head));
         }
     }
 
     #[test]
-    fn any_flipped_bit_and_any_cut_is_an_error() {
+    fn flipped_bits_and_truncation_are_errors() {
         for bytes in [head().encode(), list().encode()] {
             damage(&bytes);
         }
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_lines_of_one_name_come_back_as_there_were() {
+    fn many_lines_of_one_name_are_restored() {
         let (mut response, ()) = Response::new(()).into_parts();
         for _ in 0..40_000 {
             response.headers.append("set-cookie", HeaderValue::from_static("a=1"));
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_version_says_so() {
+    fn unknown_versions_are_named_in_the_error() {
         let mut bytes = head().encode();
         bytes[0] = 7;
         let error = Head::decode(bytes.into()).unwrap_err();
@@ -325,7 +326,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             prop_assert!(Head::decode(bytes.clone().into()).is_err());
-            // Past the checksum, so that the layout itself meets them as well.
+            // With a valid checksum, so that the bytes also reach the decoder of the layout.
             bytes.insert(0, VERSION);
             bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
             let _either = Head::decode(bytes.into());

@@ -1,6 +1,8 @@
-//! What is stored beside a body: the [`Head`] of a response, with the attributes by which the cache judges it.
+//! [`Head`]: everything that is stored with a body. It is the head of a response, with the cache's
+//! attributes.
 //!
-//! [`codec`](self) (in its own file) turns a head into versioned bytes and back; nothing here does I/O or reads a clock.
+//! [`codec`](self) (in its own file) encodes a head as versioned bytes and decodes it. Nothing here
+//! does I/O or reads a clock.
 
 use std::mem;
 
@@ -12,10 +14,12 @@ mod codec;
 
 pub use self::codec::DecodeError;
 
-/// The head of a stored response: status, version and header lines as they were received, and the cache's attributes.
+/// The head of a stored response: status, version and header lines as received, and the cache's
+/// attributes.
 ///
-/// Of the request it keeps the method and the normalised URL (without user information and without the parameters that
-/// [`ignore_query`](crate::CacheLayer::ignore_query) names), and no header: credentials never reach a store.
+/// It holds the method and the normalised URL of the request. The URL has no user information and
+/// no parameters that [`ignore_query`](crate::CacheLayer::ignore_query) names. Request headers are
+/// not stored, so credentials never reach a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     kind: Kind,
@@ -41,8 +45,8 @@ enum Kind {
 }
 
 impl Head {
-    /// The head of the response to a request of `method` for `url`, received at `now`. It never expires and has no tags
-    /// until told otherwise.
+    /// The head of the response to a request of `method` for `url`, received at `now`. It has no
+    /// expiry and no tags yet.
     #[must_use]
     pub fn new(
         method: Method,
@@ -67,8 +71,9 @@ impl Head {
         }
     }
 
-    /// A head that stands for no response, but for the names of the request headers that select one (RFC 9111 §4.1):
-    /// it lies under the primary key of a URL whose responses vary, each of which has a key of its own.
+    /// A variance record, which is no response: the names of the request headers that select one
+    /// (RFC 9111 §4.1). It is stored under the primary key of a URL whose responses vary. Each of
+    /// these responses has its own key.
     #[must_use]
     pub fn variants(
         method: Method,
@@ -80,8 +85,9 @@ impl Head {
         Self { kind: Kind::Variants(names), ..Self::new(method, url, response, now) }
     }
 
-    /// A head that stands for no response, but for what the cache has noted, under a key of its own, of the responses for
-    /// `url`: the `fields` of the latest one by which requests for other URLs find it.
+    /// An annotation, which is no response. The cache stores it under a key of its own for the
+    /// responses for `url`. Its `fields` are those of the latest response by which requests for
+    /// other URLs find it.
     #[must_use]
     pub(crate) fn note(url: impl Into<Box<str>>, fields: HeaderMap, now: Timestamp) -> Self {
         let (mut response, ()) = http::Response::new(()).into_parts();
@@ -89,14 +95,14 @@ impl Head {
         Self { kind: Kind::Note, ..Self::new(Method::GET, url, response, now) }
     }
 
-    /// The same head with the time at which the request was sent on.
+    /// Sets the time at which the request was sent to the origin.
     #[must_use]
     pub fn with_requested_at(mut self, requested_at: Timestamp) -> Self {
         self.requested_at = requested_at;
         self
     }
 
-    /// The same head with an expiry; `None` is never. It is kept until then, too.
+    /// Sets the expiry, which is also the time until which the head stays stored. `None` is never.
     #[must_use]
     pub fn with_expires_at(mut self, expires_at: Option<Timestamp>) -> Self {
         self.expires_at = expires_at;
@@ -104,8 +110,9 @@ impl Head {
         self
     }
 
-    /// The same head, to be kept beyond its expiry: an expired response may still be revalidated, or served where the
-    /// origin fails. Not before the expiry; `None` is forever.
+    /// Keeps the head stored beyond its expiry, so that an expired response can still be
+    /// revalidated, or served if the origin fails. A time before the expiry becomes the expiry.
+    /// `None` is forever.
     #[must_use]
     pub fn with_keep_until(mut self, keep_until: Option<Timestamp>) -> Self {
         self.keep_until = match (keep_until, self.expires_at) {
@@ -115,14 +122,15 @@ impl Head {
         self
     }
 
-    /// The same head with these tags.
+    /// Sets the tags.
     #[must_use]
     pub fn with_tags(mut self, tags: Vec<Box<str>>) -> Self {
         self.tags = tags;
         self
     }
 
-    /// Completes the head with what is known only at the end of the body. A store calls it before it publishes.
+    /// Completes the head with the length of the body and the trailers, which are known at the end
+    /// of the body. A store calls it before it publishes the entry.
     #[must_use]
     pub fn seal(mut self, body_len: u64, trailers: Option<HeaderMap>) -> Self {
         self.body_len = body_len;
@@ -130,7 +138,8 @@ impl Head {
         self
     }
 
-    /// Takes the body's length and the trailers from `old`: this head is to stand before the same body.
+    /// Takes the length of the body and the trailers from `old`. Call it if this head replaces
+    /// `old` for the same body.
     #[must_use]
     pub fn carry_body(mut self, old: &Self) -> Self {
         self.body_len = old.body_len;
@@ -144,7 +153,7 @@ impl Head {
         &self.method
     }
 
-    /// The normalised URL of the request, without what is never stored.
+    /// The normalised URL of the request, without user information and ignored parameters.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -168,7 +177,7 @@ impl Head {
         &self.headers
     }
 
-    /// When the request was sent on; where age is counted from (RFC 9111 §4.2.3).
+    /// When the request was sent to the origin. The age counts from this time (RFC 9111 §4.2.3).
     #[must_use]
     pub fn requested_at(&self) -> Timestamp {
         self.requested_at
@@ -180,14 +189,15 @@ impl Head {
         self.stored_at
     }
 
-    /// When the response stops being fresh; `None` is never. At this very time it has expired.
+    /// When the response expires. At exactly this time it has expired. `None` is never.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
 
-    /// When a store may remove the entry: its expiry, or later where it is of use beyond that; `None` is never. What a
-    /// store indexes, or hands to its engine as the time to live, is this.
+    /// When a store may remove the entry: its expiry, or later if the entry is usable after that.
+    /// `None` is never. Stores use this time for their index, or as the time to live of their
+    /// engine.
     #[must_use]
     pub fn keep_until(&self) -> Option<Timestamp> {
         self.keep_until
@@ -199,7 +209,7 @@ impl Head {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 
-    /// The tags under which the entry can be removed. The cache may add one of its own for the URL.
+    /// The tags by which the entry can be removed. The cache may add its own tag for the URL.
     #[must_use]
     pub fn tags(&self) -> &[Box<str>] {
         &self.tags
@@ -211,25 +221,25 @@ impl Head {
         self.body_len
     }
 
-    /// The trailers behind the body, where there were some.
+    /// The trailers after the body, if any.
     #[must_use]
     pub fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_ref()
     }
 
-    /// Whether it is the head of a response; what is not leads to responses, and is never answered with.
+    /// Whether this is the head of a response. Other heads lead to responses and never answer a
+    /// request.
     #[must_use]
     pub fn is_response(&self) -> bool {
         matches!(self.kind, Kind::Response)
     }
 
-    /// Whether it is a note of the cache's own.
+    /// Whether this is an annotation.
     pub(crate) fn is_note(&self) -> bool {
         matches!(self.kind, Kind::Note)
     }
 
-    /// The names of the request headers that select a variant, where this head stands for a list of variants and not
-    /// for a response.
+    /// The names of the request headers that select a variant, if this head is a variance record.
     #[must_use]
     pub fn variant_names(&self) -> Option<&[HeaderName]> {
         match &self.kind {
@@ -238,7 +248,7 @@ impl Head {
         }
     }
 
-    /// The same head with `copy` made of its header lines and of its trailers.
+    /// Replaces the header lines and the trailers by the results of `copy`.
     #[cfg(feature = "memory")]
     pub(crate) fn map_fields(mut self, copy: impl Fn(&HeaderMap) -> HeaderMap) -> Self {
         self.headers = copy(&self.headers);
@@ -251,7 +261,7 @@ impl Head {
         (self.headers, self.trailers)
     }
 
-    /// About how many bytes the head takes in memory, for stores that bound it.
+    /// The approximate size of the head in memory, for stores with a size limit.
     #[must_use]
     pub fn size(&self) -> usize {
         let trailers = self.trailers.as_ref().map_or(0, map_size);
@@ -267,7 +277,8 @@ impl Head {
     }
 }
 
-/// A header map holds one slot a line (name, value, hash, links), beside an index of eight bytes or less a line.
+/// A header map holds one slot per line (name, value, hash, links), and an index with at most eight
+/// bytes per line.
 fn map_size(map: &HeaderMap) -> usize {
     const SLOT: usize = mem::size_of::<HeaderName>() + mem::size_of::<http::HeaderValue>() + 40;
     let text: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();

@@ -1,10 +1,11 @@
-//! [`Key`]: under what a response is kept, and how it is made from a request.
+//! [`Key`]: the key of a stored response, and how it is made from a request.
 //!
-//! A key is a SHA-256 digest over a domain string that carries the key version, then over typed, length-prefixed
-//! fields, so that no two different requests have the same bytes to digest: `a=1&b=2` in one value is not two fields, a
-//! body is not a header. With a secret the digest is keyed (HMAC-SHA-256), so that whoever reads the store cannot test
-//! guesses of what went into it. The golden vectors in this module's tests pin the format: a key never changes without
-//! a new version number in the domain.
+//! A key is a SHA-256 digest over a domain string, which includes the key version, and typed,
+//! length-prefixed fields. Different requests therefore never give the same input to the digest:
+//! `a=1&b=2` in one value is not two fields, and a body is not a header. With a secret the digest
+//! is keyed (HMAC-SHA-256), so that a reader of the store cannot test guesses of the input. The
+//! golden vectors in this module's tests pin the format: a key never changes without a new version
+//! number in the domain.
 
 use std::{fmt, str::FromStr};
 
@@ -18,7 +19,8 @@ mod url;
 pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::url::{RequestUrl, decode_parameter, push_without_dots, split_query};
 
-/// Under what a response is kept: 32 bytes, printed as hex. `{:.8}` prints the first eight digits, as logs have it.
+/// The key of a stored response: 32 bytes, printed as hex. `{:.8}` prints the first eight digits,
+/// as the logs do.
 ///
 /// ```
 /// use larder::Key;
@@ -30,7 +32,7 @@ pub(crate) use self::url::{RequestUrl, decode_parameter, push_without_dots, spli
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key that consists of these bytes.
+    /// The key with these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -53,8 +55,8 @@ impl Key {
         hex
     }
 
-    /// A key of one's own making, for [`CacheOptions::key`](crate::CacheOptions::key): the digest of `name`. It is
-    /// different from every key that the cache makes from a request.
+    /// A custom key for [`CacheOptions::key`](crate::CacheOptions::key): the digest of `name`. It
+    /// differs from every key that the cache makes from a request.
     #[must_use]
     pub fn digest(name: impl AsRef<[u8]>) -> Self {
         let mut hasher = Hasher::new(Domain::Named, None);
@@ -92,7 +94,7 @@ impl FromStr for Key {
     }
 }
 
-/// The text is not a key: 64 hexadecimal digits.
+/// The text is not a key. A key is 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseKeyError(());
 
@@ -104,7 +106,7 @@ impl fmt::Display for ParseKeyError {
 
 impl std::error::Error for ParseKeyError {}
 
-/// What a digest is for; digests of different domains never meet.
+/// The purpose of a digest. Digests of different domains never collide.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Domain {
     /// The primary key of a request.
@@ -113,15 +115,16 @@ pub(crate) enum Domain {
     Variant,
     /// A part of the response under a primary key (RFC 9111 §3.3).
     Part,
-    /// Where it is noted which parameters of a path's queries do not matter.
+    /// The annotation of the query parameters that do not matter for a path.
     SearchRule,
-    /// Where it is noted which URL has the response for those that are equal in what matters.
+    /// The annotation of the URL whose response answers all queries that are equal in the
+    /// parameters that matter.
     Search,
-    /// A key by a name of the user's own.
+    /// A key made from a name that the user chose.
     Named,
-    /// The tag that every entry of a URL carries.
+    /// The tag of every entry for a URL.
     UrlTag,
-    /// The tag that the entries of a path carry for which some parameters do not matter.
+    /// The tag of the entries for a path whose responses ignore some parameters.
     PathTag,
 }
 
@@ -140,7 +143,7 @@ impl Domain {
     }
 }
 
-/// What the bytes of a field are. The numbers are part of the key format.
+/// The type of a field. The numbers are part of the key format.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(crate) enum Field {
@@ -160,7 +163,7 @@ pub(crate) enum Field {
     SentHost = 14,
 }
 
-/// Digests typed, length-prefixed fields, keyed where there is a secret.
+/// Digests typed, length-prefixed fields, with a key if there is a secret.
 #[derive(Debug)]
 pub(crate) struct Hasher(State);
 
@@ -175,7 +178,8 @@ impl Hasher {
         let mut hasher = Self(match secret {
             None => State::Plain(Sha256::new()),
             Some(secret) => {
-                // HMAC fills a short key up with zeros to the digest's block; done here, nothing can fail.
+                // HMAC pads a short key with zeros to the block size of the digest. Padding it here
+                // leaves no error case.
                 let mut block = [0; 64];
                 block[..32].copy_from_slice(secret);
                 State::Keyed(Box::new(Hmac::new(&block.into())))
@@ -190,7 +194,7 @@ impl Hasher {
         self.bytes(value);
     }
 
-    /// Begins a field of `len` bytes that [`bytes`](Hasher::bytes) then brings in pieces.
+    /// Begins a field of `len` bytes. [`bytes`](Hasher::bytes) then adds them in chunks.
     pub(crate) fn begin(&mut self, field: Field, len: u64) {
         let mut frame = [field as u8; 9];
         frame[1..].copy_from_slice(&len.to_le_bytes());
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_gives_other_keys() {
+    fn keys_depend_on_the_secret() {
         let plain = Hasher::new(Domain::Request, None).finish();
         let keyed = Hasher::new(Domain::Request, Some(&[1; 32])).finish();
         let other = Hasher::new(Domain::Request, Some(&[2; 32])).finish();

@@ -1,4 +1,4 @@
-//! [`Recipe`]: the settings by which a request becomes a key, and the making itself.
+//! [`Recipe`]: the settings of keys, and the functions that make keys from requests.
 
 use std::{fmt, sync::Arc};
 
@@ -16,10 +16,10 @@ use super::{
     url::{InvalidTarget, RequestUrl, Spelling},
 };
 
-/// A user's own key material, in place of URL, headers and body.
+/// The user's closure, whose result replaces URL, headers and body in the key.
 pub(crate) type KeyFn = Arc<dyn Fn(&request::Parts, &[u8]) -> Vec<u8> + Send + Sync>;
 
-/// A request body that is at hand in full.
+/// A request body that has been read completely.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Content<'a> {
     pub(crate) chunks: &'a [Bytes],
@@ -29,20 +29,22 @@ pub(crate) struct Content<'a> {
 /// The methods whose plain keys a removal by URL removes without an index.
 pub(crate) const PLAIN_METHODS: [Method; 2] = [Method::GET, Method::HEAD];
 
-/// How keys are made. Equal settings make equal keys, in every process and release with the same key version.
+/// How keys are made. Equal settings make equal keys in every process, and in every release with
+/// the same key version.
 #[derive(Clone)]
 pub(crate) struct Recipe {
-    /// The names whose values are part of the key, in a fixed order, so that the order of settings does not matter.
+    /// The headers whose values are part of the key. They are sorted, so that the order of settings
+    /// does not matter.
     pub(crate) headers: Vec<HeaderName>,
-    /// Those of them that a setting names.
+    /// The headers among them that a setting names.
     pub(crate) named: Vec<HeaderName>,
-    /// Whether `Authorization` and `Cookie` are among them unasked.
+    /// Whether `Authorization` and `Cookie` are among them by default.
     pub(crate) with_credentials: bool,
     pub(crate) ignored_headers: Vec<HeaderName>,
-    /// The patterns as given, and all of them compiled.
+    /// The patterns as given, and all of them compiled into one set.
     pub(crate) ignored_query: (Vec<Glob>, Option<GlobSet>),
     pub(crate) sort_query: bool,
-    /// Whether the order of languages makes no difference, but their weights.
+    /// Whether only the weights of languages matter, and not their order.
     pub(crate) languages_by_weight: bool,
     /// See [`Spelling::as_sent`].
     pub(crate) as_sent: bool,
@@ -94,7 +96,7 @@ impl Recipe {
         self.order_headers();
     }
 
-    /// Leaves it to the responses to say whose they are.
+    /// Leaves credentials out of the key by default: the response decides who may receive it.
     pub(crate) fn without_credentials(&mut self) {
         self.with_credentials = false;
         self.order_headers();
@@ -156,7 +158,7 @@ impl Recipe {
         }
         let len: u64 = content.chunks.iter().map(|chunk| chunk.len() as u64).sum();
         if len > 0 {
-            // The same text is another request as a form than as JSON.
+            // The same text means something else as a form than as JSON.
             self.add_present(&mut hasher, &CONTENT_TYPE, &request.headers);
             self.add_present(&mut hasher, &CONTENT_ENCODING, &request.headers);
             hasher.begin(Field::Body, len);
@@ -176,7 +178,7 @@ impl Recipe {
         }
     }
 
-    /// The key of the variant that `headers` select below `primary`.
+    /// The key of the variant of `primary` that `headers` select.
     pub(crate) fn variant(&self, primary: &Key, names: &[HeaderName], headers: &HeaderMap) -> Key {
         let mut hasher = Hasher::new(Domain::Variant, self.secret.as_ref());
         hasher.field(Field::Primary, primary.as_bytes());
@@ -190,22 +192,24 @@ impl Recipe {
         hasher.finish()
     }
 
-    /// The primary key of what is stored of a response in part, whose whole has its place under `primary`.
+    /// The primary key of the stored parts of the response whose whole is stored under `primary`.
     pub(crate) fn part(&self, primary: &Key) -> Key {
         self.below(Domain::Part, primary)
     }
 
-    /// Whether keys are made from URLs, and not from material of the user's own.
+    /// Whether keys are made from URLs, and not by the user's closure.
     pub(crate) fn is_by_url(&self) -> bool {
         self.custom.is_none()
     }
 
-    /// Where it is noted what of queries does not matter, for the path that `primary` is the key of.
+    /// The key of the annotation for a path, where `primary` is the key of that path. It says which
+    /// query parameters do not matter.
     pub(crate) fn search_rule(&self, primary: &Key) -> Key {
         self.below(Domain::SearchRule, primary)
     }
 
-    /// Where it is noted whose response answers the query that `primary` is the key of.
+    /// The key of the annotation for a query, where `primary` is the key of that query. It names
+    /// the URL whose response answers the query.
     pub(crate) fn search(&self, primary: &Key) -> Key {
         self.below(Domain::Search, primary)
     }
@@ -216,14 +220,15 @@ impl Recipe {
         hasher.finish()
     }
 
-    /// What `url`, which a response names, is for these settings; `None` where it is no URL of a request.
+    /// Normalises `url`, which a response names, by these settings. `None` if no request can have
+    /// this URL.
     pub(crate) fn url_of(&self, url: Uri) -> Option<String> {
         let request = Request::get(url).body(()).ok()?;
         Some(self.url(&request.into_parts().0).ok()?.text)
     }
 
-    /// The key of a request of `method` for `url` (normalised) that has nothing else to be told apart by: no selected
-    /// header, no body, no material of the user's own.
+    /// The key of a plain request of `method` for `url` (normalised): a request without selected
+    /// headers, body or custom key material.
     pub(crate) fn plain(&self, method: &Method, url: &str) -> Key {
         let mut hasher = Hasher::new(Domain::Request, self.secret.as_ref());
         hasher.field(Field::Method, method.as_str().as_bytes());
@@ -231,13 +236,14 @@ impl Recipe {
         hasher.finish()
     }
 
-    /// The tag that entries for `url` (normalised) carry, whatever their method, headers and body; those under a
-    /// [plain](Recipe::plain) key can do without.
+    /// The tag of all entries for `url` (normalised), whatever their method, headers and body.
+    /// Entries under a [plain](Recipe::plain) key do not need it.
     pub(crate) fn url_tag(&self, url: &str) -> Box<str> {
         self.tag(Domain::UrlTag, url)
     }
 
-    /// The tag that entries for `path` (a normalised URL without its query) carry where not all of their query matters.
+    /// The tag of entries for `path` (a normalised URL without its query) whose responses ignore a
+    /// part of the query.
     pub(crate) fn path_tag(&self, path: &str) -> Box<str> {
         self.tag(Domain::PathTag, path)
     }
@@ -246,15 +252,16 @@ impl Recipe {
         let mut hasher = Hasher::new(domain, self.secret.as_ref());
         hasher.field(Field::Url, url.as_bytes());
         let digest = hasher.finish().to_string();
-        // 128 bits tell URLs apart well enough for a removal, and halve what every entry carries.
+        // 128 bits are enough to distinguish URLs for a removal, and halve the size of the tag in
+        // each entry.
         format!("{URL_TAG_PREFIX}{}", &digest[..32]).into_boxed_str()
     }
 }
 
-/// What the cache's own tags begin with; no tag of a user's may.
+/// The prefix of the cache's own tags. A user's tag never has it.
 pub(crate) const OWN_TAG_PREFIX: &str = "larder:";
 
-/// What the tags of URLs begin with.
+/// The prefix of the tags of URLs.
 const URL_TAG_PREFIX: &str = "larder:url:";
 
 #[cfg(test)]
@@ -279,7 +286,8 @@ mod tests {
         key_of(&Recipe::default(), request, "")
     }
 
-    /// The key format, version 1. These never change; another format is another version in the domain strings.
+    /// The key format, version 1. These vectors never change. Another format needs another version
+    /// in the domain strings.
     #[test]
     fn golden_vectors() {
         let recipe = Recipe { secret: Some([7; 32]), ..Recipe::default() };
@@ -339,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_with_nothing_else_has_the_plain_key() {
+    fn requests_without_headers_and_body_have_the_plain_key() {
         for secret in [None, Some([7; 32])] {
             let recipe = Recipe { secret, ..Recipe::default() };
             let plain = recipe.plain(&Method::GET, "http://a/x");
@@ -350,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn two_users_never_share_and_header_case_never_matters() {
+    fn keys_differ_by_user_and_not_by_the_case_of_header_names() {
         let get = || Request::get("http://a/");
         assert_ne!(
             key(get().header("authorization", "Bearer alice")),
@@ -378,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_in_pieces_is_the_same_body() {
+    fn chunking_does_not_change_the_key() {
         let parts = parts(Request::post("http://a/"));
         let recipe = Recipe::default();
         let url = recipe.url(&parts).unwrap();
@@ -391,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_do_not_run_into_each_other() {
+    fn fields_are_separate_in_the_key() {
         assert_ne!(
             key(Request::get("http://a/").header("cookie", "x")),
             key(Request::get("http://a/x"))
@@ -413,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn negotiation_fields_are_compared_without_case_and_spaces() {
+    fn negotiation_fields_ignore_case_and_spaces() {
         let variant = |value: &str| {
             let headers = parts(Request::get("/").header("accept-encoding", value)).headers;
             Recipe::default().variant(&Key::digest(""), &[header::ACCEPT_ENCODING], &headers)

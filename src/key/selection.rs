@@ -1,8 +1,9 @@
 //! The value of a header field that is part of a key, in one spelling (RFC 9111 §4.1).
 //!
-//! Two values become one only where they mean the same to every origin: lines of one name are one list, white space around
-//! its commas is none, and of the negotiation fields case does not count either. White space within a member stays, since
-//! what is no language range (`e n`) must not get, nor leave, the response for one that is. Credentials are not touched.
+//! Two values get the same spelling only if they mean the same to every origin. Lines of one name
+//! form one list. Whitespace around commas does not count. In the negotiation fields, case does not
+//! count either. Whitespace within a member does count: `e n` is no language range, and must not
+//! share a response with the range `en`. Credentials are not changed.
 
 use std::borrow::Cow;
 
@@ -14,9 +15,9 @@ use http::{
     },
 };
 
-/// The value of the field `name` in one spelling; `None` where it is absent, which is another selection than empty.
-/// `by_weight` is whether of languages the weight alone counts, as RFC 9110 §12.5.4 has it, and not their order, which some
-/// origins take for a preference all the same.
+/// The value of the field `name` in one spelling. `None` if it is absent, which selects differently
+/// from an empty value. `by_weight` says that only the weights of languages count, as RFC 9110
+/// §12.5.4 defines, and not their order. Some origins take the order for a preference.
 pub(crate) fn selecting_value<'a>(
     name: &HeaderName,
     headers: &'a HeaderMap,
@@ -38,7 +39,7 @@ pub(crate) fn selecting_value<'a>(
     Some(closed_up(value, b","))
 }
 
-/// All lines as one value, without the white space at their ends.
+/// All lines as one value. Each line is trimmed.
 fn combined<'a>(
     name: &HeaderName,
     headers: &'a HeaderMap,
@@ -54,8 +55,8 @@ fn combined<'a>(
     Some(value)
 }
 
-/// The value without white space beside `delimiters`, save in quoted strings, of which one that does not end has all of the
-/// rest.
+/// The value without whitespace beside `delimiters`. Quoted strings are not changed. An open string
+/// extends to the end of the value.
 fn closed_up<'a>(value: Cow<'a, [u8]>, delimiters: &[u8]) -> Cow<'a, [u8]> {
     if !value.iter().any(|byte| delimiters.contains(byte)) {
         return value;
@@ -81,9 +82,9 @@ fn closed_up<'a>(value: Cow<'a, [u8]>, delimiters: &[u8]) -> Cow<'a, [u8]> {
     closed.into()
 }
 
-/// An `Accept-Language` value (RFC 9110 §12.5.4) with the preferred ranges first, equal ones in alphabetical order: the
-/// order says nothing, the weights do. `None` where a member is no language range. Without white space and in lower case
-/// the value must be already.
+/// Sorts an `Accept-Language` value (RFC 9110 §12.5.4) by weight, the highest first, and equal
+/// weights alphabetically. Only the weights have a meaning, not the order. `None` if a member is no
+/// language range. The value must be in lower case and without whitespace.
 fn by_preference(value: &[u8]) -> Option<Vec<u8>> {
     let members = value.split(|&byte| byte == b',').filter(|member| !member.is_empty());
     let mut ranges = members.map(weighted).collect::<Option<Vec<_>>>()?;
@@ -96,7 +97,8 @@ fn by_preference(value: &[u8]) -> Option<Vec<u8>> {
             ordered.push(b',');
         }
         ordered.extend_from_slice(range);
-        // In the syntax of the field, so that no value which has none of it looks like this one.
+        // The result has the syntax of the field. A value that is no valid list therefore never
+        // equals it.
         match weight {
             1000 => {}
             0 => ordered.extend_from_slice(b";q=0"),
@@ -158,7 +160,7 @@ mod tests {
 
     /// `vary.mjs`: `vary-normalise-combine`, `vary-normalise-space`.
     #[test]
-    fn lines_and_white_space_around_commas_do_not_count() {
+    fn line_breaks_and_whitespace_around_commas_do_not_count() {
         one("foo", &[&["1,2"], &["1, 2"], &[" 1 ,\t2 "], &["1", "2"], &["1 ", " 2"]], "1,2");
         one("foo", &[&["a b"], &[" a b "]], "a b");
         one("foo", &[&["a  b , c"], &["a  b", "c"]], "a  b,c");
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_opaque_stays_apart() {
+    fn opaque_values_stay_distinct() {
         for (one, other) in [
             (&["1, 2"][..], &["1", "3"][..]),
             (&["1,2"], &["2,1"]),
@@ -207,7 +209,7 @@ mod tests {
             "de,fr;q=0.5",
         );
         one("accept-language", &[&["*;q=0, en-GB;q=0.001"]], "en-gb;q=0.001,*;q=0");
-        // What is no language range, or no weight, is left in its order.
+        // A value with an invalid language range or weight keeps its order.
         for invalid in [
             "en,d e",
             "en,de;q=2",
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn codings_are_told_apart_by_name_and_order() {
+    fn codings_differ_by_name_and_order() {
         one("accept-encoding", &[&["gzip, BR"], &["GZIP ,br"], &["gzip", "br"]], "gzip,br");
         one("accept-encoding", &[&["gzip ; q=0.5"], &["gzip;q=0.5"]], "gzip;q=0.5");
         assert_ne!(of("accept-encoding", &["gzip, br"]), of("accept-encoding", &["br, gzip"]));
@@ -235,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_spelling_is_its_own(
+        fn normalising_twice_changes_nothing(
             value in "[aB\", ;q=01.*\\\\-]{0,30}",
             name in prop_oneof![Just("foo"), Just("accept-language"), Just("accept-encoding")],
         ) {
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_are_read_in_one_go() {
+    fn long_hostile_lines_are_read() {
         for piece in ["a,", "\"", "a=\"", ",", " ,", "\\", ";", "a;q=0.5,"] {
             let line = HeaderValue::from_str(&piece.repeat(200_000 / piece.len())).unwrap();
             for name in [ACCEPT_LANGUAGE, ACCEPT_ENCODING, http::header::USER_AGENT] {

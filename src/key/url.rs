@@ -1,46 +1,51 @@
-//! The URL of a request in one spelling: RFC 3986 §6.2.2 syntax normalisation and §6.2.3 default ports.
+//! The URL of a request in one spelling: RFC 3986 §6.2.2 syntax normalisation and §6.2.3 default
+//! ports.
 //!
-//! Scheme and host in lower case; no user information, default port, dot segments or fragment; percent-encoding only
-//! where it is needed, with upper-case digits. An origin-form target (`/path`, all that a server sees over HTTP/1.1)
-//! takes its authority from `Host` and the scheme `http`. Case in paths, a trailing slash, an empty query and the order
-//! of parameters are significant: origins tell them apart.
+//! Scheme and host are in lower case. User information, default port, dot segments and fragment are
+//! removed. Characters are percent-encoded only where necessary, with upper-case digits. A server
+//! sees only an origin-form target (`/path`) over HTTP/1.1. Such a target takes its authority from
+//! `Host`, and gets the scheme `http`. Case in paths, a trailing slash, an empty query and the
+//! order of parameters are significant, since origins distinguish them.
 //!
-//! In a shared cache, path and query stay [as they were sent](Spelling::as_sent). Many servers route the path as it
-//! stands, so that `/search/../home` is a search there, with the words of whoever sent it. Under one key with `/home`, it
-//! would be served to everybody. The text of the URL has the host in its one spelling there too, so that a removal of
-//! `example.com` takes `Example.com:80` along. But servers see the host and port as they were sent, and write them into
-//! redirects, so the key tells them apart.
+//! In a shared cache, path and query stay [as they were sent](Spelling::as_sent). Many servers
+//! route the path without normalising it. To them, `/search/../home` is a search, and its result
+//! contains the words of the requester. If it shared a key with `/home`, everybody would receive
+//! that result. The text of the URL still has its host in one spelling, so that a removal of
+//! `example.com` also removes `Example.com:80`. But servers see the host and port as they were
+//! sent, and write them into redirects. The key therefore includes both as sent.
 
 use http::{HeaderMap, Uri, header::HOST, uri::Authority};
 
 /// The normalised URL of a request, and the credentials that were written into it.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestUrl {
-    /// Without user information, and without the ignored parameters.
+    /// The URL without user information and without the ignored parameters.
     pub(crate) text: String,
-    /// `user:password` before the host. It goes into the key, as a digest, and nowhere else.
+    /// `user:password` before the host. Only a digest of it goes into the key, and nothing else
+    /// uses it.
     pub(crate) userinfo: Option<String>,
-    /// A `Host` that names another host than the URI does, as clients of virtual hosts send it, and attackers. The
-    /// origin may well go by it, so it is part of the key.
+    /// The host in `Host`, if it differs from the host in the URI. Clients of virtual hosts send
+    /// such requests, and attackers do. It is part of the key, since the origin may use either
+    /// host.
     pub(crate) other_host: Option<String>,
     /// The host and port as they were sent, if spellings matter and this is not the normalised one.
-    /// Part of the key.
+    /// It is part of the key.
     pub(crate) sent_host: Option<String>,
 }
 
 /// How URLs are spelled in keys.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Spelling<'a> {
-    /// Says of a decoded parameter name whether it stays.
+    /// Whether a parameter stays, by its decoded name.
     pub(crate) keep: Option<&'a dyn Fn(&str) -> bool>,
-    /// Orders the parameters by name, and leaves equal names in their order.
+    /// Sorts the parameters by name. Parameters with equal names keep their order.
     pub(crate) sort: bool,
-    /// Leaves path and query as they were sent, but for the two settings above.
+    /// Leaves path and query as they were sent, except for the two settings above.
     pub(crate) as_sent: bool,
 }
 
-/// The request names no URL: a `Host` that is no authority, or several of them; a target that is neither a path nor an
-/// absolute URL (RFC 9112 §3.2.3, §3.2.4).
+/// The request has no valid URL: `Host` is no authority or occurs several times, or the target is
+/// neither a path nor an absolute URL (RFC 9112 §3.2.3, §3.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidTarget;
 
@@ -60,7 +65,7 @@ impl RequestUrl {
         let host_field = match (hosts.next(), hosts.next()) {
             (None, _) => None,
             (Some(host), None) if host.is_empty() => None,
-            // User information has no place in `Host` (RFC 9110 §7.2).
+            // User information is not allowed in `Host` (RFC 9110 §7.2).
             (Some(host), None) if host.as_bytes().contains(&b'@') => return Err(InvalidTarget),
             (Some(host), None) => {
                 Some(Authority::try_from(host.as_bytes()).map_err(|_| InvalidTarget)?)
@@ -114,7 +119,7 @@ fn push_lower(out: &mut String, text: &str) {
 }
 
 fn without_default_port<'a>(scheme: &str, host: &'a str) -> &'a str {
-    // An IPv6 literal has colons of its own, but nothing after its bracket looks like a port by chance.
+    // An IPv6 literal contains colons, but they are inside its brackets.
     let Some((name, port)) = host.rsplit_once(':') else { return host };
     if port.ends_with(']') {
         return host;
@@ -127,7 +132,8 @@ fn without_default_port<'a>(scheme: &str, host: &'a str) -> &'a str {
     if port.is_empty() || port == default { name } else { host }
 }
 
-/// RFC 3986 §5.2.4 after §6.2.2.2: an encoded dot is a dot before the segments are looked at.
+/// Applies RFC 3986 §6.2.2.2, then §5.2.4: encoded dots are decoded before dot segments are
+/// removed.
 fn push_path(out: &mut String, path: &str, spelling: Spelling<'_>) {
     let start = out.len();
     if !path.starts_with('/') {
@@ -195,7 +201,7 @@ fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) {
     }
 }
 
-/// A parameter's name or value as it is meant: percent-decoded, with `+` for a space.
+/// A decoded name or value of a parameter: percent-decoded, with `+` as a space.
 pub(crate) fn decode_parameter(name: &str) -> String {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
@@ -216,7 +222,8 @@ pub(crate) fn decode_parameter(name: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Decodes what needs no encoding (RFC 3986 §2.3), encodes what may not stand there, writes hex digits in upper case.
+/// Decodes characters that need no encoding (RFC 3986 §2.3), encodes characters that are not
+/// allowed, and writes hex digits in upper case.
 fn push_normal(out: &mut String, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let bytes = text.as_bytes();
@@ -260,7 +267,8 @@ const fn unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// What may stand in a path or a query as it is: unreserved, sub-delims, and the delimiters of these two parts.
+/// Whether a byte may appear unencoded in a path or a query: unreserved characters, sub-delims, and
+/// the delimiters of these two parts.
 fn allowed(byte: u8) -> bool {
     const ALLOWED: [bool; 256] = {
         let mut table = [false; 256];
@@ -278,7 +286,7 @@ fn allowed(byte: u8) -> bool {
     ALLOWED[usize::from(byte)]
 }
 
-/// The path of a URL, with all that precedes it, and its query.
+/// Splits a URL into its path, with everything before it, and its query.
 pub(crate) fn split_query(url: &str) -> (&str, Option<&str>) {
     url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)))
 }
@@ -318,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_origins_tell_apart_stays_apart() {
+    fn urls_that_origins_distinguish_stay_distinct() {
         let urls = [
             "http://a/b",
             "http://a/b/",
@@ -345,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_as_it_was_sent_keeps_its_spelling_and_its_host_does_not() {
+    fn as_sent_urls_keep_the_path_and_normalise_the_host() {
         let spelling = Spelling { as_sent: true, ..Spelling::default() };
         for (given, expected) in [
             ("HTTP://A:80/b/../%7e?%61", "http://a/b/../%7e?%61"),
@@ -358,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_no_url_is_refused() {
+    fn invalid_targets_are_refused() {
         for target in ["*", "example.com", "example.com:80"] {
             let url =
                 RequestUrl::new(&target.parse().unwrap(), &HeaderMap::new(), Spelling::default());
@@ -386,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_another_than_the_uris_is_kept() {
+    fn a_host_field_that_differs_from_the_uri_is_recorded() {
         let other = |uri: &str, host: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static(host));
@@ -402,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_as_it_was_sent_is_kept_where_spellings_matter() {
+    fn the_sent_host_is_recorded_if_spellings_matter() {
         let of = |uri: &str, host: &'static str, as_sent| {
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
             let spelling = Spelling { as_sent, ..Spelling::default() };
@@ -421,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_in_the_url_are_set_apart() {
+    fn credentials_in_the_url_are_separated() {
         let uri = "http://me:secret@a/x".parse().unwrap();
         let url = RequestUrl::new(&uri, &HeaderMap::new(), Spelling::default()).unwrap();
         assert_eq!(url.text, "http://a/x");
@@ -429,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_dropped_by_their_decoded_name_and_sorted_stably() {
+    fn ignored_parameters_are_matched_decoded_and_sorting_is_stable() {
         let keep = &|name: &str| name != "token";
         let uri: Uri = "http://a/?b=2&to%6ben=s&a=2&%74oken&a=1&token=".parse().unwrap();
         let url = |sort, as_sent| {

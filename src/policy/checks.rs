@@ -1,8 +1,8 @@
-//! What is judged piece by piece, while bodies come: [`RequestCheck`] and [`ResponseCheck`]. And [`Failure`]: how a
-//! response says that the server failed.
+//! Checks of bodies, applied to each chunk as it arrives: [`RequestCheck`] and [`ResponseCheck`].
+//! [`Failure`] is how a response reports a failure of the server.
 //!
-//! HTTP itself asks nothing of bodies; gRPC does ([`grpc`]). Whoever reads a body asks the check that [`Rules`](super::Rules)
-//! gives for it, and need not know which of the two it is.
+//! Plain HTTP puts no conditions on bodies; gRPC does ([`grpc`]). A reader of a body calls the
+//! check that [`Rules`](super::Rules) returns. It need not know which protocol applies.
 
 use std::time::Duration;
 
@@ -11,43 +11,46 @@ use http::{HeaderMap, StatusCode};
 use super::grpc;
 use crate::status::{Bypass, RefreshError, Refusal};
 
-/// Whether the body of a request can be part of a key, judged as it is read. By default, anything can.
+/// Checks, while a request body is read, whether it can be part of a key. The default check accepts
+/// any body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestCheck(Option<grpc::Message>);
 
 impl RequestCheck {
-    /// That the body is one message.
+    /// Requires the body to be one gRPC message.
     pub(super) fn unary() -> Self {
         Self(Some(grpc::Message::default()))
     }
 
-    /// Whether there has to be a body.
+    /// Whether the request must have a body.
     pub(crate) fn needs_body(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The longest that the body may pause before it is let go with [`paused`](Self::paused); `None` is for ever.
+    /// The longest pause in the body. After a longer one, the request bypasses the cache for the
+    /// reason [`paused`](Self::paused). `None` is no limit.
     pub(crate) fn longest_pause(&self) -> Option<Duration> {
         self.0.as_ref().map(|_| grpc::PAUSE)
     }
 
-    /// What a body is that pauses for longer.
+    /// The reason to bypass the cache after a pause that is too long.
     pub(crate) fn paused(&self) -> Bypass {
         Bypass::NotUnary
     }
 
-    /// Judges the next piece.
+    /// Judges the next chunk.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), Bypass> {
         let Some(message) = &mut self.0 else { return Ok(()) };
         message.take(chunk).map_err(|_| Bypass::NotUnary)
     }
 
-    /// How many bytes the body says that it will have at least; 0 where it has not said so.
+    /// The least length of the body in bytes, as announced by the body itself; 0 if it announces
+    /// none.
     pub(crate) fn announced(&self) -> u64 {
         self.0.as_ref().and_then(grpc::Message::len).unwrap_or(0)
     }
 
-    /// Judges the whole, once the body has ended.
+    /// Judges the whole body after its end.
     pub(crate) fn end(&self) -> Result<(), Bypass> {
         match &self.0 {
             Some(message) if !message.is_whole() => Err(Bypass::NotUnary),
@@ -56,28 +59,30 @@ impl RequestCheck {
     }
 }
 
-/// Whether a response may be kept, as far as its body and its trailers tell. By default, all may.
+/// Checks, while a response is read, whether its body and trailers allow storing it. The default
+/// check accepts any response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResponseCheck(Option<grpc::UnaryAnswer>);
 
 impl ResponseCheck {
-    /// That it is the answer to a unary call, and the call succeeded; so far as the `head` tells.
+    /// Requires the response to answer a unary call successfully. Returns an error if its `head`
+    /// already shows that it does not.
     pub(super) fn unary(head: &HeaderMap) -> Result<Self, Refusal> {
         Ok(Self(Some(grpc::UnaryAnswer::new(head)?)))
     }
 
-    /// Judges the next piece of the body.
+    /// Judges the next chunk of the body.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         self.0.as_mut().map_or(Ok(()), |answer| answer.take(chunk))
     }
 
-    /// Judges the whole, once the body has ended.
+    /// Judges the whole body after its end.
     pub(crate) fn end(&self, trailers: Option<&HeaderMap>) -> Result<(), Refusal> {
         self.0.as_ref().map_or(Ok(()), |answer| answer.end(trailers))
     }
 }
 
-/// How a response says that the server failed.
+/// How a response reports a failure of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// By its status.
@@ -102,7 +107,7 @@ mod tests {
     const ONE: &[u8] = b"\0\0\0\0\x01a";
 
     #[test]
-    fn without_a_protocol_of_their_own_bodies_may_be_anything() {
+    fn default_checks_accept_any_body() {
         let mut request = RequestCheck::default();
         assert!(!request.needs_body() && request.longest_pause().is_none());
         for chunk in [&b"x"[..], &ONE.repeat(2)] {
@@ -114,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unary_request_is_one_message_that_is_soon_there() {
+    fn unary_requests_are_one_message_without_long_pauses() {
         let mut check = RequestCheck::unary();
         assert!(check.needs_body() && check.longest_pause().is_some());
         assert_eq!((check.end(), check.announced()), (Err(Bypass::NotUnary), 0));
@@ -126,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unary_answer_is_one_message_and_a_good_status() {
+    fn unary_answers_are_one_message_and_a_status_of_success() {
         let status = |value: &str| {
             let mut fields = HeaderMap::new();
             fields.insert("grpc-status", value.parse().unwrap());

@@ -1,10 +1,10 @@
-//! [`Exchange`]: a response that may be stored. [`Admission`]: how it may be.
+//! [`Exchange`]: a response to be judged. [`Admission`]: how it may be stored.
 
 use http::{HeaderName, request, response};
 
 use crate::{options::CacheOptions, time::Timestamp};
 
-/// A response, and all that the decision to store it depends on.
+/// A response and everything that the decision to store it depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) options: &'a CacheOptions,
@@ -15,11 +15,11 @@ pub(crate) struct Exchange<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// How a response may be stored.
+/// How a storable response is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Admission {
-    /// `None` is forever.
+    /// When the response expires. `None` is never.
     pub(crate) expires_at: Option<Timestamp>,
-    /// The fields that must not be stored (RFC 9111 §3.1).
+    /// The omitted fields (RFC 9111 §3.1).
     pub(crate) withheld: Vec<HeaderName>,
 }

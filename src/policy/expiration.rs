@@ -1,4 +1,4 @@
-//! [`Expiration`], and the table that decides which one a response gets.
+//! [`Expiration`], and the rules that choose one for a response.
 
 use std::{
     fmt,
@@ -10,9 +10,9 @@ use http::{StatusCode, request, response};
 
 use crate::{pattern::UrlPatterns, time::Timestamp};
 
-/// How long a response is kept.
+/// How long a response is fresh, and whether it is stored at all.
 ///
-/// A `Duration` or a `SystemTime` can be given wherever an expiration is asked for.
+/// Every setting that takes an expiration also takes a `Duration` or a `SystemTime`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,18 +23,21 @@ use crate::{pattern::UrlPatterns, time::Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expiration {
-    /// For as long as the store holds it.
+    /// The response never expires. The store may still evict it.
     Never,
-    /// For this long after the response's head arrived. Zero is stored, and has expired at once.
+    /// The response expires this long after its head arrived. With zero, it is stored and expires
+    /// at once.
     After(Duration),
-    /// Until this time. A time in the past is stored, and has expired at once.
+    /// The response expires at this time. With a time in the past, it is stored and expires at
+    /// once.
     At(SystemTime),
-    /// Not at all.
+    /// The response is not stored.
     DoNotStore,
 }
 
 impl Expiration {
-    /// When a response that arrives at `now` expires: `None` is not to be stored, `Some(None)` is never.
+    /// When a response that arrives at `now` expires. `None`: it is not stored. `Some(None)`: it
+    /// never expires.
     pub(crate) fn expires_at(self, now: Timestamp) -> Option<Option<Timestamp>> {
         match self {
             Self::Never => Some(None),
@@ -57,11 +60,13 @@ impl From<SystemTime> for Expiration {
     }
 }
 
-/// A user's own choice by request and response; `None` leaves it to the rules after it.
+/// The user's closure, which chooses by request and response. `None` leaves the choice to the rules
+/// after it.
 pub(crate) type ExpireFn =
     Arc<dyn Fn(&request::Parts, &response::Parts) -> Option<Expiration> + Send + Sync>;
 
-/// Who decides, the first that has an opinion: the request's own options, the closure, the URL, the status, the layer.
+/// The rules that choose an expiration. The first one that returns a value decides, in this order:
+/// the options of the request, the closure, the URL, the status, the layer.
 #[derive(Clone, Default)]
 pub(crate) struct ExpirationRules {
     pub(crate) with: Option<ExpireFn>,
@@ -92,7 +97,7 @@ impl ExpirationRules {
             .or(self.layer)
     }
 
-    /// Whether there is a rule for this very status, which is as much as saying that it may be kept.
+    /// Whether there is a rule for this status. Such a rule also makes the status storable.
     pub(crate) fn names_status(&self, status: StatusCode) -> bool {
         self.statuses.iter().any(|(named, _)| *named == status)
     }
@@ -119,9 +124,10 @@ mod tests {
         Expiration::After(Duration::from_secs(secs))
     }
 
-    /// Request 5, closure 4, URL 3, status 2, layer 1: every combination, and the highest there is wins.
+    /// Request 5, closure 4, URL 3, status 2, layer 1. In every combination, the highest one
+    /// present wins.
     #[test]
-    fn the_first_with_an_opinion_decides() {
+    fn the_first_rule_with_a_value_decides() {
         let request = Request::get("http://a/x").body(()).unwrap().into_parts().0;
         let response = Response::builder().status(404).body(()).unwrap().into_parts().0;
         for combination in 0..32_u32 {
@@ -140,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closure_without_an_opinion_and_a_rule_that_does_not_match_pass() {
+    fn closures_and_rules_without_a_value_are_skipped() {
         let request = Request::get("http://a/x").body(()).unwrap().into_parts().0;
         let response = Response::new(()).into_parts().0;
         let rules = ExpirationRules {

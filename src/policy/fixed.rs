@@ -1,7 +1,8 @@
-//! The default policy: time alone decides, cache headers are ignored.
+//! The default policy: time alone decides, and cache headers are ignored.
 //!
-//! A shared cache keeps nothing that may be one user's alone: no answer to a request with credentials, none that sets a
-//! cookie, and none at all before somebody has said for how long.
+//! A shared cache stores nothing that may be for one user only: no response to a request with
+//! credentials, and no response that sets a cookie. It stores no response at all until an
+//! expiration is set.
 
 use http::{header::SET_COOKIE, response};
 
@@ -14,7 +15,7 @@ use crate::{
 };
 
 pub(super) fn may_answer(store_set_cookie: bool, head: &Head) -> Result<(), Miss> {
-    // Another layer over the same store may have kept what this one never would.
+    // Another layer over the same store may have stored a response that this one refuses.
     if head.headers().contains_key(SET_COOKIE) && !store_set_cookie {
         return Err(Miss::NotAllowed);
     }
@@ -40,7 +41,8 @@ pub(super) fn admit(
     Ok(Admission { expires_at, withheld: Vec::new() })
 }
 
-/// What the origin says against storing the response. `Vary` is judged for both policies at once.
+/// The reason in the response that forbids storing it. `Vary` is judged elsewhere for both
+/// policies.
 pub(super) fn refused_by_origin(
     store_set_cookie: bool,
     response: &response::Parts,
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_cache_keeps_for_ever_and_replays_cookies() {
+    fn private_caches_store_forever_and_replay_cookies() {
         let rules = Rules::new(Scope::Private);
         assert_eq!(admit_plain(&rules, Response::builder()), Ok(None));
         assert_eq!(admit_plain(&rules, Response::builder().header("set-cookie", "a=1")), Ok(None));
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_cache_keeps_nothing_unasked() {
+    fn shared_caches_store_nothing_by_default() {
         let mut rules = Rules::new(Scope::Shared);
         assert_eq!(admit_plain(&rules, Response::builder()), Err(Refusal::NoExpiration));
         rules.expiration.layer = Some(Duration::from_secs(1).into());
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_cache_lets_credentials_pass_by() {
+    fn shared_caches_bypass_requests_with_credentials() {
         let mut rules = Rules::new(Scope::Shared);
         let requests = [
             request(Request::get("http://a/").header("authorization", "x")),
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_expires_at_its_time_and_not_before() {
+    fn responses_expire_exactly_at_their_expiry() {
         let parts = Response::new(()).into_parts().0;
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN)
             .with_expires_at(Some(Timestamp::from_millis(10)));
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_cache_replays_no_cookie_that_a_private_one_has_kept() {
+    fn shared_caches_replay_no_cookie_that_a_private_cache_stored() {
         let parts =
             Response::builder().header("set-cookie", "a=1").body(()).unwrap().into_parts().0;
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN);
@@ -167,7 +169,8 @@ mod tests {
         for options in [NONE, NONE.refresh(true), NONE.only_if_cached(true)] {
             assert_eq!(judge(Scope::Shared, &options), Verdict::Unfit(Miss::NotAllowed));
         }
-        // Nor does one that the origin confirms, or that would stand in for its failure.
+        // The same holds for a response that a 304 would freshen, and for one served as
+        // stale-if-error.
         let mut rules = Rules::new(Scope::Shared);
         rules.stale_if_error = StaleLimit::Unlimited;
         assert!(!rules.may_be_confirmed(&NONE, &http::Method::GET, &head));

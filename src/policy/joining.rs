@@ -1,8 +1,9 @@
-//! Two parts of one response become one (RFC 9111 §3.4, RFC 9110 §15.3.7.3).
+//! Combining two parts of one response (RFC 9111 §3.4, RFC 9110 §15.3.7.3).
 //!
-//! Of one response they are where both have the same strong tag and name the same length of the whole. What has been
-//! stored is copied into the new entry, so that how much of it may be is bounded by what has come: whoever asks for byte
-//! after byte of a large response does not have the store write all of it each time.
+//! Two parts belong to one response if both have the same strong tag and name the same total
+//! length. To combine them, the stored bytes are copied into the new entry. The size of the new
+//! part limits how many bytes are copied. Otherwise a client that requests a large response byte by
+//! byte would make the store rewrite all of it for each byte.
 
 use http::{
     HeaderMap, HeaderName, StatusCode,
@@ -15,32 +16,32 @@ use super::{
 };
 use crate::entry::Head;
 
-/// So many stored bytes are copied for each that has come, or this many at least: a response that comes in up to 32 equal
-/// parts, one after the other, comes to be whole.
+/// The most stored bytes that are copied for each new byte, and the number that may be copied in
+/// any case. A response that arrives in up to 32 equal parts, one after the other, becomes whole.
 const COPIED: u64 = 32;
 const COPIED_AT_LEAST: u64 = 1024 * 1024;
 
-/// What a part that has come makes of one that is stored.
+/// The result of combining a new part with a stored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
-    /// One part of both.
+    /// Both form one part.
     Union(Union),
-    /// It could be one, of which too much would have to be copied for so little.
+    /// Both would form one part, but the new part is too small for the bytes that would be copied.
     TooSmall,
-    /// Nothing: they do not touch, are of two responses, or are too large together.
+    /// They do not combine: they do not touch, belong to two responses, or are too large together.
     Nothing,
 }
 
-/// A part made of a stored one and one that has come, whose bytes take the place of stored ones.
+/// A part combined from a stored and a new one. New bytes replace stored ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Union {
-    /// So many stored bytes come before.
+    /// The number of stored bytes before the new ones.
     pub(crate) before: u64,
-    /// So many new ones come in between.
+    /// The number of new bytes.
     pub(crate) new: u64,
-    /// So many stored bytes follow.
+    /// The number of stored bytes after the new ones.
     pub(crate) after: u64,
-    /// So many of the stored part come before those.
+    /// The offset in the stored part at which those last bytes start.
     pub(crate) skipped: u64,
     range: ContentRange,
 }
@@ -50,13 +51,13 @@ impl Union {
         self.before + self.new + self.after
     }
 
-    /// Whether it is all of the response.
+    /// Whether it is the whole response.
     pub(crate) fn is_whole(&self) -> bool {
         self.range.total == Some(self.len())
     }
 }
 
-/// What the part with the head `new` makes of the stored one, where no more than `max` bytes are kept.
+/// Combines the part with the head `new` with the stored one, up to `max` bytes in all.
 pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
     let ranges = || {
         let own = ContentRange::of(stored.headers())?;
@@ -70,12 +71,12 @@ pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
             && strong_tag(stored.headers()) == Some(tag)
             && stored.body_len() == own.len()
             && matches!(content_length(&new.headers), Ok(len) if len.is_none_or(|len| len == other.len()))
-            // With `If-Range`, the origin need not repeat it.
+            // With `If-Range`, the origin may omit the coding.
             && coding(&new.headers).is_none_or(|new| coding(stored.headers()) == Some(new));
         is_sound.then_some((own, other))
     };
     let Some((own, other)) = ranges() else { return Joined::Nothing };
-    // Neither end is `u64::MAX`.
+    // This cannot overflow: neither end is `u64::MAX`.
     if own.last + 1 < other.first || other.last + 1 < own.first {
         return Joined::Nothing;
     }
@@ -95,7 +96,7 @@ pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
     Joined::Union(Union { before, new: other.len(), after, skipped: own.len() - after, range })
 }
 
-/// The part with the head `new` where it is all of the response: the whole, though it was asked for as a part.
+/// The part with the head `new`, if it is the whole response although it was requested as a part.
 pub(crate) fn all(new: &response::Parts, max: u64) -> Option<Union> {
     let range = ContentRange::of(&new.headers).filter(|_| is_part(new.status))?;
     strong_tag(&new.headers)?;
@@ -109,14 +110,14 @@ fn is_part(status: StatusCode) -> bool {
     status == StatusCode::PARTIAL_CONTENT
 }
 
-/// The head of the union: the stored fields, updated by the new ones (RFC 9111 §3.4), of a 206 or, where it is the whole,
-/// of a 200.
+/// The head of the combined response: the stored fields, updated by the new ones (RFC 9111 §3.4).
+/// It is a 206, or a 200 if it is the whole response.
 pub(crate) fn joined_head(
     stored: Option<&Head>,
     new: &response::Parts,
     union: &Union,
 ) -> response::Parts {
-    /// What speaks of the bytes of one message.
+    /// Fields that describe the bytes of one message.
     const OF_ONE_PART: [HeaderName; 6] = [
         AGE,
         CONTENT_LENGTH,
@@ -130,7 +131,7 @@ pub(crate) fn joined_head(
     remove_fields(&mut joined.headers, |name| *name != AGE && OF_ONE_PART.contains(name));
     for (name, value) in stored.into_iter().flat_map(Head::headers) {
         if !new.headers.contains_key(name) && !OF_ONE_PART.contains(name) {
-            // Beyond the names that a map can hold, there is no more to say.
+            // Fields beyond the capacity of a map are dropped.
             let _is_full = joined.headers.try_append(name, value.clone());
         }
     }
@@ -143,7 +144,7 @@ pub(crate) fn joined_head(
     joined
 }
 
-/// Whether the stored part, or response to a `HEAD`, belongs to another representation than the whole
+/// Whether a stored part, or response to a `HEAD`, belongs to another representation than the whole
 /// response that was stored after it.
 pub(crate) fn is_outdated(part: &Head, whole: &Head) -> bool {
     let tag = strong_tag(part.headers());
@@ -151,8 +152,8 @@ pub(crate) fn is_outdated(part: &Head, whole: &Head) -> bool {
     part.stored_at() < whole.stored_at() && !is_same
 }
 
-/// Whether an arriving part shows that the stored `whole` is another representation: it has another
-/// strong tag, or is part of another length.
+/// Whether a new part shows that the stored `whole` is another representation: the part has another
+/// strong tag or another total length.
 pub(crate) fn is_of_another(part: &response::Parts, whole: &Head) -> bool {
     let tags = strong_tag(&part.headers).zip(strong_tag(whole.headers()));
     let total = ContentRange::of(&part.headers).and_then(|range| range.total);
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_or_touches_is_one_part() {
+    fn overlapping_and_adjacent_parts_combine() {
         assert_eq!(of((0, 3), (4, 6)), Some((4, 3, 0, false)));
         assert_eq!(of((4, 6), (0, 3)), Some((0, 4, 3, false)));
         assert_eq!(of((0, 3), (5, 6)), None);
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_of_two_responses_is_not_joined() {
+    fn parts_of_possibly_different_responses_do_not_combine() {
         let own = stored((0, 3), "10");
         let is_joined = |new: &response::Parts| join(&own, new, MAX) != Joined::Nothing;
         let new = parts((4, 9), "10", &[]);
@@ -227,7 +228,7 @@ mod tests {
         let mut whole = new.clone();
         whole.status = StatusCode::OK;
         assert!(!is_joined(&whole));
-        // Fewer bytes than its range promises.
+        // The body has fewer bytes than its range says.
         assert_eq!(join(&own.clone().seal(3, None), &new, MAX), Joined::Nothing);
         let unknown = stored((0, 3), "*");
         assert_eq!(join(&unknown, &parts((4, 9), "*", &[]), MAX), Joined::Nothing);
@@ -235,17 +236,17 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_all_of_it_is_the_whole() {
+    fn parts_that_cover_everything_are_the_whole() {
         let is_all = |range, total, lines: &[_]| all(&parts(range, total, lines), 10).is_some();
         assert!(is_all((0, 9), "10", &[]) && is_all((0, 9), "10", &[("content-length", "10")]));
         assert!(!is_all((1, 9), "10", &[]) && !is_all((0, 8), "10", &[]));
         assert!(!is_all((0, 9), "*", &[]) && !is_all((0, 10), "11", &[]));
         assert!(!is_all((0, 9), "10", &[("content-length", "9")]));
-        assert!(!is_all((0, 9), "10", &[("etag", "\"b\"")]), "two tags are none");
+        assert!(!is_all((0, 9), "10", &[("etag", "\"b\"")]), "two tags count as no tag");
     }
 
     #[test]
-    fn little_does_not_have_much_copied() {
+    fn small_parts_do_not_cause_large_copies() {
         let mib = COPIED_AT_LEAST;
         let join = |own, new| join(&stored(own, "1000000000"), &parts(new, "1000000000", &[]), MAX);
         assert!(matches!(join((0, mib - 1), (mib, mib)), Joined::Union(_)));
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_new_fields_go_before_the_stored_ones() {
+    fn new_fields_replace_stored_ones() {
         let lines = [("x-a", "1"), ("x-b", "1"), ("age", "5"), ("content-digest", "part")];
         let own = Head::new(Method::GET, "http://a/", parts((0, 3), "10", &lines), Timestamp::MIN)
             .seal(4, None);
@@ -290,9 +291,9 @@ mod tests {
     }
 
     proptest! {
-        /// Byte by byte, against two ranges of one text.
+        /// Compares each byte with two ranges of one text.
         #[test]
-        fn the_union_has_each_byte_at_its_place(
+        fn combined_parts_have_each_byte_at_its_position(
             own in (0_u64..60, 0_u64..60),
             new in (0_u64..60, 0_u64..60),
         ) {

@@ -1,4 +1,4 @@
-//! What header lines and methods say by themselves, whatever the policy.
+//! The meaning of header lines and methods under either policy.
 
 use http::{
     HeaderMap, HeaderName, Method,
@@ -10,15 +10,17 @@ use http::{
 
 use crate::status::Refusal;
 
-/// The methods that the registry calls safe, and `CONNECT`, which has no URL. Unknown methods are unsafe.
+/// The methods that the IANA registry lists as safe, and `CONNECT`, which has no URL. Unknown
+/// methods are unsafe.
 pub(crate) fn is_safe(method: &Method) -> bool {
     const SAFE: [&str; 9] =
         ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "REPORT", "SEARCH", "QUERY"];
     SAFE.contains(&method.as_str())
 }
 
-/// The fields of `headers` without what belongs to the connection and not to the response (RFC 9110 §7.6.1, RFC 9111
-/// §3.1): replayed, it would speak of a connection that is long gone. `Trailer` stays, since the trailers do.
+/// The fields of `headers` without those that belong to the connection (RFC 9110 §7.6.1, RFC 9111
+/// §3.1). A stored response outlives its connection. `Trailer` stays, since the trailers are
+/// stored.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     const HOP_BY_HOP: [HeaderName; 9] = [
         CONNECTION,
@@ -38,7 +40,7 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| !is_for_all(name))
         .collect();
-    // A copy, since removing from a `HeaderMap` moves its last line into the gap.
+    // A copy: `HeaderMap::remove` moves the last line into the gap.
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
     for (name, value) in headers {
         if !HOP_BY_HOP.contains(name) && !named.contains(name) {
@@ -61,16 +63,16 @@ pub(crate) fn remove_fields(headers: &mut HeaderMap, is_removed: impl Fn(&Header
     *headers = kept;
 }
 
-/// Whether the field says for whom, or for how long, the response may be used. `Connection` must
-/// not name such a field (RFC 9110 §7.6.1), and it is kept even so: without it, the response would
-/// be stored for others, or for longer. This function sees responses only. A proxy that passes
-/// requests on, as `examples/gateway` does, keeps `Authorization` too.
+/// Whether the field restricts who may receive the response, or for how long. `Connection` must not
+/// name such a field (RFC 9110 §7.6.1). If it does, the field stays: without it, the response
+/// would be stored for others, or for longer. This function sees responses only. A proxy that
+/// passes requests on, as `examples/gateway` does, keeps `Authorization` too.
 fn is_for_all(name: &HeaderName) -> bool {
     const FOR_ALL: [HeaderName; 6] = [AGE, CACHE_CONTROL, DATE, EXPIRES, PRAGMA, VARY];
     FOR_ALL.contains(name) || name.as_str().ends_with("cache-control")
 }
 
-/// Whether the response goes on for as long as anybody listens: events, or pictures that replace each other.
+/// Whether the response is an endless stream: events, or images that replace each other.
 pub(crate) fn is_live(headers: &HeaderMap) -> bool {
     let Some(media_type) = headers.get(CONTENT_TYPE) else { return false };
     let essence = media_type.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
@@ -78,8 +80,8 @@ pub(crate) fn is_live(headers: &HeaderMap) -> bool {
     is(b"text/event-stream") || is(b"multipart/x-mixed-replace")
 }
 
-/// The length that the head promises, where it does. Several equal values are one (RFC 9112 §6.3); others, and what is
-/// no number, promise nothing that a body could keep.
+/// The length of the body that the head promises, if any. Several equal values count as one (RFC
+/// 9112 §6.3). Different values, or a value that is no number, are an error.
 pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     let mut promised = None;
     for line in headers.get_all(CONTENT_LENGTH) {
@@ -103,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_keep_their_order_where_fields_are_removed() {
+    fn removing_fields_keeps_the_order_of_the_others() {
         let names = ["a", "b", "c", "a", "d", "e"];
         let line =
             |name: &&'static str| (HeaderName::from_static(name), HeaderValue::from_static("x"));
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_the_connection_is_not_stored_and_the_rest_keeps_its_order() {
+    fn connection_fields_are_removed_and_the_rest_keeps_its_order() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "X-Hop, keep-alive"),
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_all_cannot_be_for_the_connection() {
+    fn connection_does_not_remove_cache_fields() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "cache-control, Vary, cdn-cache-control, x-hop, set-cookie"),
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_of_events_is_known_by_its_media_type() {
+    fn live_streams_are_recognized_by_their_media_type() {
         let of = |value: &'static str| {
             is_live(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
         };

@@ -1,9 +1,11 @@
-//! The decisions: may this request be answered, is this entry good, may this response be kept.
+//! The decisions: whether the cache handles a request, whether a stored response satisfies it, and
+//! whether a response may be stored.
 //!
-//! Each is a pure function of settings, heads and the time: no I/O, no clock, and a name for every refusal. Nothing
-//! else in the crate knows which policy is at work: `fixed`, time alone, or `rfc9111`, the HTTP rules. What both have in
-//! common, and which of the two is asked, is in `rules`. What gRPC says beside HTTP, under either, is in `grpc`; nor does
-//! anything else know whether that is heard: bodies are judged by the `checks` that the rules give for them.
+//! Each decision is a pure function of settings, heads and the time. It does no I/O and reads no
+//! clock, and each refusal has a name. `rules` holds the decisions that both policies share, and
+//! chooses between the policies: `fixed` (time alone) and `rfc9111` (the HTTP rules). `grpc` holds
+//! what gRPC adds to either policy. Only `rules` knows which policy is at work and whether the
+//! cache is for gRPC. The rest of the crate judges bodies by the `checks` that the rules return.
 
 use http::HeaderName;
 
@@ -43,7 +45,7 @@ pub(crate) use self::{
 };
 pub use self::{expiration::Expiration, stale::StaleLimit};
 
-/// Who shares the cache.
+/// Who uses the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
     /// One client.
@@ -52,31 +54,34 @@ pub(crate) enum Scope {
     Shared,
 }
 
-/// Which rules decide.
+/// The policy that decides.
 #[derive(Clone, Debug)]
 enum Policy {
-    /// Time alone: cache headers are ignored.
+    /// Time alone. Cache headers are ignored.
     Fixed,
     /// The HTTP rules (RFC 9111).
     Http {
-        /// The fields, in their order, of which the first that is there and valid speaks in place of `Cache-Control` and
-        /// `Expires` (RFC 9213).
+        /// The targeted fields, in order of precedence. The first one that is present and valid
+        /// replaces `Cache-Control` and `Expires` (RFC 9213).
         targets: Vec<HeaderName>,
-        /// Whether responses may say what of a query does not matter (`No-Vary-Search`).
+        /// Whether a response may say, in `No-Vary-Search`, which parts of a query do not matter.
         no_vary_search: bool,
     },
 }
 
-/// What a stored response is good for.
+/// Whether and how a stored response answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It answers the request.
+    /// The response is fresh and answers the request.
     Fresh,
-    /// It answers the request; but what is left of its lifetime is so short that it is time to refresh it.
+    /// The response is fresh and answers the request, but it is due for refresh: little of its
+    /// lifetime is left.
     Ending,
-    /// It has expired and answers the request all the same; with [`Stale::WhileRevalidate`], while it is refreshed.
+    /// The response is stale and still answers the request. With [`Stale::WhileRevalidate`], it
+    /// does so while it is refreshed.
     Stale(Stale),
-    /// It does not answer the request. The origin may still confirm it ([`Rules::may_be_confirmed`]), or fail and leave
-    /// it to stand in ([`Rules::may_stand_in`]).
+    /// The response does not answer the request. A 304 may still freshen it
+    /// ([`Rules::may_be_confirmed`]), or it may be served if the origin fails
+    /// ([`Rules::may_stand_in`]).
     Unfit(Miss),
 }

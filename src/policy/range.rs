@@ -1,4 +1,4 @@
-//! Parts of a stored response (RFC 9110 §14): which bytes of it a request asks for, if it asks for any.
+//! Parts of a stored response (RFC 9110 §14): the bytes that a request asks for.
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
@@ -11,33 +11,34 @@ use super::{
 };
 use crate::entry::Head;
 
-/// What of a stored response answers a request for a part.
+/// The part of a stored response that answers a range request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// All of it: the request's `If-Range` names another response, or the status is none that has parts (RFC 9110
-    /// §13.1.5, §14.2).
+    /// The whole response: the `If-Range` of the request names another response, or the stored
+    /// status has no parts (RFC 9110 §13.1.5, §14.2).
     Whole,
-    /// `len` bytes of the stored body from `offset` on, at least one; of the whole response they are `range`.
+    /// `len` bytes of the stored body from `offset` on, at least one. `range` is their position in
+    /// the whole response.
     Bytes { offset: u64, len: u64, range: ContentRange },
-    /// There is no such part (RFC 9110 §15.5.17).
+    /// The range cannot be satisfied (RFC 9110 §15.5.17).
     Unsatisfiable,
-    /// Several parts, or what is not understood: the origin's to answer.
+    /// Several parts, or a range that is not understood. The origin answers the request.
     Other,
 }
 
-/// Which bytes of a response there are (RFC 9110 §14.4).
+/// The position of a part in the whole response (RFC 9110 §14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContentRange {
     pub(super) first: u64,
     pub(super) last: u64,
-    /// How many there are in all, where that is known.
+    /// The total length, if known.
     pub(super) total: Option<u64>,
 }
 
 impl ContentRange {
-    /// That of a 206 with one part of bytes.
+    /// The `Content-Range` of a 206 with a single range of bytes.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        // Each of several parts names its own range, within the body.
+        // In a multipart body, each part names its own range within the body.
         let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let several = b"multipart/byteranges";
         if media_type.get(..several.len()).is_some_and(|it| it.eq_ignore_ascii_case(several)) {
@@ -53,12 +54,12 @@ impl ContentRange {
         (unit.eq_ignore_ascii_case("bytes") && is_valid).then_some(Self { first, last, total })
     }
 
-    /// How many bytes they are.
+    /// The number of bytes in the range.
     pub(super) fn len(&self) -> u64 {
         self.last - self.first + 1
     }
 
-    /// Names them in `headers`.
+    /// Inserts the range into `headers`.
     pub(super) fn insert(&self, headers: &mut HeaderMap) {
         let Self { first, last, total } = self;
         let value = match total {
@@ -74,17 +75,18 @@ pub(crate) fn asks_for_part(method: &Method, request: &HeaderMap) -> bool {
     *method == Method::GET && request.contains_key(RANGE)
 }
 
-/// Asks for the whole instead.
+/// Changes the request so that it asks for the whole response.
 pub(crate) fn remove_range(request: &mut HeaderMap) {
     remove_fields(request, |name| *name == RANGE || *name == IF_RANGE);
 }
 
-/// What of the response under `head` answers a `GET` with these fields, which has a `Range`.
+/// The part of the stored response with `head` that answers a `GET` with these fields, which
+/// include a `Range`.
 pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
     let Some(spec) = only(request, RANGE).and_then(Spec::parse) else { return Part::Other };
     let total = head.body_len();
     if head.status() == StatusCode::PARTIAL_CONTENT {
-        // Where another response is wanted, a part of this one is no answer.
+        // `If-Range` names another response, so no part of this one is an answer.
         return match ContentRange::of(head.headers()) {
             Some(stored) if is_wanted(request, head) => spec.within(stored, total),
             _ => Part::Other,
@@ -99,7 +101,7 @@ pub(crate) fn part(request: &HeaderMap, head: &Head) -> Part {
 /// The fields of a 206 with `len` bytes (RFC 9110 §15.3.7).
 pub(crate) fn part_headers(headers: &mut HeaderMap, len: u64, range: ContentRange) {
     headers.insert(CONTENT_LENGTH, len.into());
-    // They are of the whole (RFC 9530 §2).
+    // These digests are of the whole response (RFC 9530 §2).
     remove_fields(headers, |name| matches!(name.as_str(), "content-digest" | "content-md5"));
     range.insert(headers);
 }
@@ -117,8 +119,9 @@ fn insert_content_range(headers: &mut HeaderMap, value: &str) {
     }
 }
 
-/// Whether `If-Range` is met, or there is none. A tag is compared strongly, a date has to be the very same and a
-/// second older than the response, since one second may have seen two (RFC 9110 §13.1.5, §8.8.2.2).
+/// Whether `If-Range` is absent or matches. A tag is compared strongly. A date must be equal, and
+/// at least one second older than the response: within one second, there may have been two versions
+/// (RFC 9110 §13.1.5, §8.8.2.2).
 fn is_wanted(request: &HeaderMap, head: &Head) -> bool {
     if !request.contains_key(IF_RANGE) {
         return true;
@@ -138,7 +141,7 @@ fn is_wanted(request: &HeaderMap, head: &Head) -> bool {
     is_strong && date(asked) == Some(at)
 }
 
-/// One range of bytes, as it was asked for (RFC 9110 §14.1.2).
+/// A range of bytes as the request states it (RFC 9110 §14.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spec {
     From(u64),
@@ -164,12 +167,12 @@ impl Spec {
         }
     }
 
-    /// Of a representation of `total` bytes.
+    /// The part of a representation of `total` bytes.
     fn of(self, total: u64) -> Part {
         let (first, end) = match self {
             Self::From(first) => (first, total),
             Self::FromTo(first, last) => (first, last.saturating_add(1).min(total)),
-            // Of nothing, the last bytes are all of it.
+            // The last bytes of an empty body are the whole body.
             Self::Last(len) if len > 0 && total == 0 => return Part::Whole,
             Self::Last(len) => (total.saturating_sub(len), total),
         };
@@ -182,7 +185,8 @@ impl Spec {
         }
     }
 
-    /// Of a stored part, of which there are `len` bytes: what lies within them in full.
+    /// The part of a stored part with `len` bytes. The range must lie within these bytes
+    /// completely.
     fn within(self, stored: ContentRange, len: u64) -> Part {
         let end = (stored.last + 1).min(stored.first.saturating_add(len));
         let asked = match (self, stored.total) {
@@ -205,7 +209,7 @@ impl Spec {
     }
 }
 
-/// Digits and nothing else; more than fit are as many as fit.
+/// Parses digits only. A number that is too large becomes the largest value.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
@@ -236,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn one_range_of_what_there_is() {
+    fn single_ranges_are_answered_from_the_whole() {
         let ten = head(200, 10, &[]);
         let bytes = |first, len| {
             let range = ContentRange { first, last: first + len - 1, total: Some(10) };
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_part_has_the_parts_that_lie_in_it() {
+    fn stored_parts_answer_ranges_within_them() {
         let part = |lines: &[(&'static str, &'static str)], len, range: &str| match of(
             range,
             &head(206, len, lines),
@@ -304,7 +308,7 @@ mod tests {
         assert_eq!(part(&to_the_end, 6, "bytes=6-"), some(2, 4, "bytes 6-9/10"));
         assert_eq!(part(&to_the_end, 6, "bytes=-2"), some(4, 2, "bytes 8-9/10"));
         assert_eq!(part(&to_the_end, 6, "bytes=6-20"), some(2, 4, "bytes 6-9/10"));
-        assert_eq!(part(&to_the_end, 5, "bytes=6-"), None, "the last byte has never come");
+        assert_eq!(part(&to_the_end, 5, "bytes=6-"), None, "the last byte is missing");
         let unknown = [("content-range", "bytes 4-8/*")];
         assert_eq!(part(&unknown, 5, "bytes=6-7"), some(2, 2, "bytes 6-7/*"));
         assert_eq!(part(&unknown, 5, "bytes=6-"), None);
@@ -312,11 +316,11 @@ mod tests {
             assert_eq!(part(&[("content-range", bad)], 5, "bytes=4-4"), None, "{bad}");
         }
         let end = [("content-range", "bytes 4-18446744073709551615/*")];
-        assert_eq!(part(&end, 5, "bytes=4-5"), None, "no such byte can be");
+        assert_eq!(part(&end, 5, "bytes=4-5"), None, "no byte can have this position");
     }
 
     #[test]
-    fn a_range_is_for_the_response_that_if_range_names() {
+    fn ranges_apply_only_to_the_response_that_if_range_names() {
         let of = |lines: &[(&'static str, &'static str)], if_range: &'static str| {
             let headers = HeaderMap::from_iter([
                 (RANGE, HeaderValue::from_static("bytes=0-0")),
@@ -327,7 +331,7 @@ mod tests {
         assert!(of(&[("etag", "\"a\"")], "\"a\""));
         assert!(!of(&[("etag", "\"a\"")], "\"b\""));
         assert!(!of(&[("etag", "\"a\"")], "W/\"a\""));
-        assert!(!of(&[("etag", "W/\"a\"")], "W/\"a\""), "weak tags tell no bytes apart");
+        assert!(!of(&[("etag", "W/\"a\"")], "W/\"a\""), "weak tags do not identify bytes");
         assert!(!of(&[], "\"a\""));
         assert!(of(&[("last-modified", T1), ("date", T2)], T1));
         assert!(!of(&[("last-modified", T1), ("date", T2)], T2));
@@ -338,7 +342,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_range_leads_out_of_the_body(
+        fn ranges_never_exceed_the_body(
             range in "[bB]?ytes=[0-9 ,-]{0,24}|bytes=[0-9]{0,3}-[0-9]{0,3}",
             total in 0_u64..200,
         ) {

@@ -1,4 +1,4 @@
-//! [`StaleLimit`]: for how long an expired response is still of use.
+//! [`StaleLimit`]: how long an expired response may still be served.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::{entry::Head, time::Timestamp};
 
 /// How long after its expiry a stored response may be served.
 ///
-/// A `Duration` can be given wherever a limit is asked for.
+/// Every setting that takes a limit also takes a `Duration`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,28 +18,29 @@ use crate::{entry::Head, time::Timestamp};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StaleLimit {
-    /// Not at all.
+    /// The response may not be served stale.
     #[default]
     None,
-    /// Until this long after its expiry. As with the expiry, at the very end of it no more.
+    /// The response may be served stale until this long after its expiry, exclusive.
     Within(Duration),
-    /// For as long as the store holds it.
+    /// The response may be served for as long as the store holds it.
     Unlimited,
 }
 
 impl StaleLimit {
-    /// Whether the response may be served at `now` where a fresh one is not to be had. What has not expired may under
-    /// any limit but `None`.
+    /// Whether the response may be served stale at `now`. Any limit except `None` also allows a
+    /// response that has not expired.
     pub(crate) fn allows(self, head: &Head, now: Timestamp) -> bool {
         match (self, head.expires_at()) {
             (Self::None, _) => false,
             (Self::Unlimited, _) | (_, None) => true,
-            // Not at the end itself: a store may have removed the entry by then.
+            // The end is exclusive, since a store may have removed the entry by then.
             (Self::Within(duration), Some(end)) => now < end || now < end.saturating_add(duration),
         }
     }
 
-    /// Until when a response that expires at `expires_at` is of use; `None` is forever.
+    /// When a response that expires at `expires_at` stops being usable under this limit. `None` is
+    /// never.
     pub(crate) fn end(self, expires_at: Timestamp) -> Option<Timestamp> {
         match self {
             Self::None => Some(expires_at),
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_counted_from_the_expiry_and_ends_before_its_end() {
+    fn limits_count_from_the_expiry_and_exclude_their_end() {
         let second = StaleLimit::Within(Duration::from_secs(1));
         for (limit, expires, now, expected) in [
             (StaleLimit::None, Some(10), 9, false),
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_ends_where_it_no_longer_allows() {
+    fn the_end_of_a_limit_is_the_first_time_it_does_not_allow() {
         let expires_at = Timestamp::from_millis(10);
         let head = expiring(Some(10));
         for limit in [Duration::from_millis(1), Duration::from_secs(9), Duration::MAX] {

@@ -1,5 +1,6 @@
-//! Which tags a response bears: those that its request asks for, those that a closure gives, and those that its header
-//! lines name. All of them or none: an entry that lacks one of its tags would be served on after a removal by that tag.
+//! The tags of a response. They come from the options of its request, from a closure, and from its
+//! header lines. A response that cannot have all of its tags is refused: a removal by a missing tag
+//! would not remove it.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -7,18 +8,18 @@ use http::{HeaderMap, HeaderName, Response, request, response};
 
 use crate::{entry::Head, key::OWN_TAG_PREFIX, options::CacheOptions, status::Refusal};
 
-/// How many tags an entry may have beside the cache's own.
+/// The most tags of an entry, without the cache's own tags.
 const MOST: usize = 1_000;
 /// The longest tag, in bytes.
 const LONGEST: usize = 1_024;
-/// The length of all of them together, in bytes.
+/// The total length of all tags, in bytes.
 const ALL: usize = 16 * 1_024;
 
-/// A user's own tags by request and response.
+/// The user's closure, which returns tags by request and response.
 pub(crate) type TagFn =
     Arc<dyn Fn(&request::Parts, &response::Parts) -> Vec<Box<str>> + Send + Sync>;
 
-/// Where the layer has tags from, beside what a request asks for.
+/// The layer's sources of tags, besides the options of a request.
 #[derive(Clone, Default)]
 pub(crate) struct TagRules {
     pub(crate) with: Option<TagFn>,
@@ -39,8 +40,8 @@ impl TagRules {
         collect(options.tags.iter().chain(&made).map(|tag| Ok(&**tag)).chain(named))
     }
 
-    /// The tags of a stored response of which a 304 has made `response`. What the closure and the header lines say is what
-    /// they say of it now; what requests have asked for, it keeps.
+    /// The tags of a stored response after a 304 has turned it into `response`. Tags from the
+    /// closure and the header lines are made anew. Tags from the options of requests stay.
     pub(crate) fn renew(
         &self,
         options: &CacheOptions,
@@ -54,7 +55,8 @@ impl TagRules {
             before.status = old.status();
             before.version = old.version();
             before.headers = old.headers().clone();
-            // What was stored by other rules may not pass these: all of its tags stay then.
+            // Different rules may have stored the response, and these rules may refuse its tags. In
+            // that case all of its tags stay.
             let said = self.choose(&CacheOptions::new(), request, &before).unwrap_or_default();
             let said: HashSet<&str> = said.iter().map(AsRef::as_ref).collect();
             kept.retain(|tag| !said.contains(&**tag));
@@ -73,7 +75,8 @@ impl TagRules {
         self.with.as_ref().map_or_else(Vec::new, |with| with(request, response))
     }
 
-    /// The tags that `headers` name. `Surrogate-Key` has spaces between them, `Cache-Tag` commas: each is taken for both.
+    /// The tags that `headers` name. `Surrogate-Key` separates tags by spaces, `Cache-Tag` by
+    /// commas. Both separators are accepted in both fields.
     fn named<'a>(
         &self,
         headers: &'a HeaderMap,
@@ -90,7 +93,7 @@ impl TagRules {
     }
 }
 
-/// Each of the tags once, in order, without empty ones and without those that are the cache's own.
+/// The tags in order and without duplicates. Empty tags and the cache's own tags are left out.
 fn collect<'a>(
     tags: impl Iterator<Item = Result<&'a str, Refusal>>,
 ) -> Result<Vec<Box<str>>, Refusal> {
@@ -159,7 +162,11 @@ mod tests {
             named(&["a b", "c,d , e,,\tf", "", " , "]),
             Ok(boxed(&["a", "b", "c", "d", "e", "f"]))
         );
-        assert_eq!(named(&["A a A", "ü"]), Ok(boxed(&["A", "a", "ü"])), "once each, in their case");
+        assert_eq!(
+            named(&["A a A", "ü"]),
+            Ok(boxed(&["A", "a", "ü"])),
+            "without duplicates; case matters"
+        );
         assert_eq!(named(&["larder:url:1 larder:x larder"]), Ok(boxed(&["larder"])));
     }
 
@@ -173,9 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_bounds_there_are_none() {
+    fn tags_beyond_the_limits_are_refused() {
         let many = |count: usize| (0..count).map(|n| format!("{n:04} ")).collect::<String>();
-        assert_eq!(named(&[&many(1_000), &many(1_000)]).unwrap().len(), 1_000, "each counts once");
+        assert_eq!(
+            named(&[&many(1_000), &many(1_000)]).unwrap().len(),
+            1_000,
+            "duplicates count once"
+        );
         assert_eq!(named(&[&many(1_001)]), Err(Refusal::Tags));
         let long = |len: usize, letter: &str| letter.repeat(len);
         assert_eq!(named(&[&long(1_024, "a")]).unwrap()[0].len(), 1_024);
@@ -194,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_no_tag() {
+    fn tags_must_be_text() {
         let mut response = response(&["a"]);
         response.headers.append("surrogate-key", HeaderValue::from_bytes(b"b\xff").unwrap());
         assert_eq!(by_header().choose(&NONE, &request(), &response), Err(Refusal::Tags));
@@ -202,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_304_brings_what_is_said_now_and_leaves_what_was_asked_for() {
+    fn a_304_replaces_response_tags_and_keeps_request_tags() {
         let with: TagFn = Arc::new(|_, response| {
             boxed(&[if response.headers["surrogate-key"] == "old both" { "was" } else { "is" }])
         });
@@ -218,7 +229,7 @@ mod tests {
         assert_eq!(renewed(&rules, "new both"), expected);
         let same = boxed(&["asked", "more", "was", "old", "both", "larder:url:1"]);
         assert_eq!(renewed(&rules, "old both"), same);
-        // Without these rules, nobody knows where the tags were from.
+        // Without rules, the source of a tag is unknown.
         let all = boxed(&["asked", "was", "old", "both", "more", "larder:url:1"]);
         assert_eq!(renewed(&TagRules::default(), "new both"), all);
     }

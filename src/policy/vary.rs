@@ -1,27 +1,29 @@
-//! `Vary` (RFC 9110 §12.5.5), which both policies honour: the request headers that select a response.
+//! `Vary` (RFC 9110 §12.5.5): the request headers that select a response. Both policies apply it.
 
 use http::{
     HeaderMap, HeaderName,
     header::{AUTHORIZATION, COOKIE, VARY},
 };
 
-/// More names than this in one list of variants, or longer ones in all, are no selection but an attack, or a fault.
+/// Limits for one variance record: the number of names and their total length. More is a fault or
+/// an attack.
 const MAX_NAMES: usize = 32;
 const MAX_LENGTH: usize = 2048;
 
-/// What a response says of its selection.
+/// How a response is selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Vary {
-    /// By nothing but the URL.
+    /// By its URL only.
     Nothing,
-    /// By these request headers; in order, each once.
+    /// By these request headers, sorted and without duplicates.
     Names(Vec<HeaderName>),
-    /// By more than headers (`*`), or by what is no header name: not to be reused.
+    /// By more than headers (`*`), or by something that is no header name. The response is never
+    /// reused.
     Anything,
 }
 
-/// What `response` says of its selection, without the names in `ignored`. `Authorization` and `Cookie` cannot be
-/// ignored here: an origin that says it answers each user differently is believed.
+/// How `response` is selected, without the names in `ignored`. `Authorization` and `Cookie` cannot
+/// be ignored: if the origin says that it answers each user differently, the cache relies on it.
 pub(crate) fn vary(response: &HeaderMap, ignored: &[HeaderName]) -> Vary {
     let mut names = Vec::new();
     for line in response.get_all(VARY) {
@@ -49,9 +51,11 @@ pub(crate) fn vary(response: &HeaderMap, ignored: &[HeaderName]) -> Vary {
     }
 }
 
-/// The names of both lists, in order, each once; `names` alone where both are too many together.
+/// The names of both lists, sorted and without duplicates. If both lists together exceed the
+/// limits, the result is `names` alone.
 ///
-/// An origin whose responses for one URL name different headers would else drop one variant for the other forever.
+/// The responses of an origin for one URL may name different headers. Without the union, each
+/// variant would replace the other again and again.
 pub(crate) fn union(names: &[HeaderName], known: &[HeaderName]) -> Vec<HeaderName> {
     let mut all = [names, known].concat();
     all.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -79,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lower_case_sorted_and_single() {
+    fn names_are_lower_case_sorted_and_unique() {
         assert_eq!(
             of(&["Origin, accept-ENCODING", " origin ,,"], &[]),
             Vary::Names(vec![header::ACCEPT_ENCODING, header::ORIGIN])
@@ -89,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_anywhere_or_no_name_at_all_is_never_reused() {
+    fn stars_and_invalid_names_prevent_reuse() {
         assert_eq!(of(&["*"], &[]), Vary::Anything);
         assert_eq!(of(&["origin", "accept, *"], &[]), Vary::Anything);
         assert_eq!(of(&["not a name"], &[]), Vary::Anything);
@@ -101,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn ignored_names_do_not_select_but_credentials_always_do() {
+    fn credentials_select_even_if_ignored() {
         let ignored = [header::USER_AGENT, AUTHORIZATION];
         assert_eq!(of(&["user-agent"], &ignored), Vary::Nothing);
         assert_eq!(of(&["user-agent, authorization"], &ignored), Vary::Names(vec![AUTHORIZATION]));

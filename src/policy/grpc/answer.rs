@@ -1,13 +1,15 @@
-//! Whether the answer to a unary call may be kept: one message, and a status that says that the call succeeded.
+//! Whether the answer to a unary call may be stored: it must be one message, with a status of
+//! success.
 
 use http::HeaderMap;
 
 use super::{Message, STATUS};
 use crate::status::Refusal;
 
-/// The answer to a unary call, judged as it comes.
+/// Checks the answer to a unary call as it arrives.
 ///
-/// The status stands in the trailers. Where there is nothing else to send, it stands in the head: so do most errors.
+/// The status is in the trailers. If the answer has no message, as in most errors, the status is in
+/// the head.
 #[derive(Clone, Debug)]
 pub(crate) struct UnaryAnswer {
     message: Message,
@@ -20,23 +22,23 @@ impl UnaryAnswer {
         Ok(Self { message: Message::default(), is_ok: says_ok(head)? })
     }
 
-    /// Judges the next piece of the body.
+    /// Judges the next chunk of the body.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         self.message.take(chunk).map_err(|_| Refusal::NotUnary)
     }
 
-    /// Judges the whole, once the body has ended.
+    /// Judges the whole body after its end.
     pub(crate) fn end(&self, trailers: Option<&HeaderMap>) -> Result<(), Refusal> {
         let is_ok = trailers.map_or(Ok(false), says_ok)?;
         if !is_ok && !self.is_ok {
-            // A stream that was cut off may well look like an end.
+            // A stream that was cut off can look like one that has ended.
             return Err(Refusal::GrpcStatus);
         }
         if self.message.is_whole() { Ok(()) } else { Err(Refusal::NotUnary) }
     }
 }
 
-/// Whether the fields say that the call succeeded, if they say anything.
+/// Whether the fields have a status. An error if that status is not success.
 fn says_ok(fields: &HeaderMap) -> Result<bool, Refusal> {
     if fields.get_all(STATUS).iter().any(|line| line.as_bytes() != b"0") {
         return Err(Refusal::GrpcStatus);
@@ -67,7 +69,7 @@ mod tests {
     const ONE: &[u8] = b"\0\0\0\0\x01a";
 
     #[test]
-    fn a_message_and_a_good_status_are_kept_wherever_it_stands() {
+    fn one_message_and_a_status_of_success_are_storable() {
         assert_eq!(judge(&[], ONE, Some(&["0"])), Ok(()));
         assert_eq!(judge(&["0"], ONE, None), Ok(()));
         assert_eq!(judge(&["0"], ONE, Some(&[])), Ok(()));
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn another_status_is_not_kept_nor_is_none() {
+    fn failed_and_missing_statuses_are_refused() {
         let refused = Err(Refusal::GrpcStatus);
         assert_eq!(judge(&["5"], b"", None), refused);
         assert_eq!(judge(&[], ONE, Some(&["13"])), refused);
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn several_messages_are_not_kept_nor_is_none() {
+    fn several_messages_and_no_message_are_refused() {
         let refused = Err(Refusal::NotUnary);
         assert_eq!(judge(&[], &ONE.repeat(2), Some(&["0"])), refused);
         assert_eq!(judge(&[], b"", Some(&["0"])), refused);

@@ -1,33 +1,34 @@
-//! The framing of messages: five bytes before each, whether it is compressed and how long it is.
+//! The framing of messages. Five bytes precede each message: a flag for compression, and the
+//! length.
 
 use std::time::Duration;
 
-/// The longest that a unary request may pause. It comes at once, message and end; one that goes on only when it has been
-/// answered must not wait here for that.
+/// The longest pause in a unary request. A unary request sends its message and its end without
+/// waiting. A client that waits for an answer before it sends more must not be held here.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
-/// The length of what stands before a message.
+/// The length of the prefix of a message.
 const PREFIX: usize = 5;
 
-/// The one message of a body, counted as it comes, in whatever pieces.
+/// The single message of a body, counted as its chunks arrive.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
     prefix: [u8; PREFIX],
     seen: u64,
 }
 
-/// More has come than one message, or something else.
+/// The body is not a single message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotOne;
 
 impl Message {
-    /// Counts what comes next.
+    /// Counts the next chunk.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), NotOne> {
         let begun = usize::try_from(self.seen).unwrap_or(PREFIX).min(PREFIX);
         let missing = self.prefix[begun..].iter_mut();
         missing.zip(bytes).for_each(|(place, byte)| *place = *byte);
         self.seen = self.seen.saturating_add(bytes.len() as u64);
-        // Compressed or not: nothing else is a message.
+        // The flag is 0 or 1. Any other value does not start a message.
         let is_message = self.prefix[0] <= 1;
         match self.len() {
             Some(len) if self.seen > len => Err(NotOne),
@@ -36,14 +37,14 @@ impl Message {
         }
     }
 
-    /// How long it is, with what stands before it, once that is known.
+    /// The length of the message with its prefix, once it is known.
     pub(crate) fn len(&self) -> Option<u64> {
         let [_, len @ ..] = self.prefix;
         let is_known = self.seen >= PREFIX as u64;
         is_known.then(|| PREFIX as u64 + u64::from(u32::from_be_bytes(len)))
     }
 
-    /// Whether all of it has come, and nothing else.
+    /// Whether the body is exactly the whole message so far.
     pub(crate) fn is_whole(&self) -> bool {
         self.len() == Some(self.seen)
     }
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn one_message_is_known_in_any_pieces() {
+    fn one_message_is_recognized_in_any_chunks() {
         let bytes = b"\0\0\0\0\x03abc";
         for first in 0..=bytes.len() {
             for second in first..=bytes.len() {
@@ -73,12 +74,12 @@ mod tests {
         assert_eq!(
             of(&[b"\x01\0\0\0\0"]),
             (Ok(()), true),
-            "an empty one is one, compressed or not"
+            "an empty message is a message, compressed or not"
         );
     }
 
     #[test]
-    fn what_goes_on_behind_it_is_another() {
+    fn bytes_after_the_message_are_refused() {
         assert_eq!(of(&[b"\0\0\0\0\x01a", b"\0"]).0, Err(NotOne));
         assert_eq!(of(&[b"\0\0\0\0\x01ab"]).0, Err(NotOne));
         assert_eq!(of(&[b"\0\0\0\0\0", b"", b"\0\0\0\0\0"]).0, Err(NotOne));
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_how_long_it_will_be() {
+    fn the_length_is_known_after_the_prefix() {
         let mut message = Message::default();
         message.take(b"\0\xff\xff\xff").unwrap();
         assert_eq!(message.len(), None);

@@ -1,7 +1,8 @@
-//! gRPC over HTTP/2: which calls are cached, and what their fields say.
+//! gRPC over HTTP/2: the calls that are cached, and the meaning of their fields.
 //!
-//! Every call is a `POST` with status 200, whatever became of it: what was asked is in the body (`message.rs`), and
-//! whether it succeeded in `grpc-status`, mostly behind the body (`answer.rs`).
+//! Every call is a `POST`, and every response has status 200. The body holds the request message
+//! (`message.rs`). `grpc-status` says whether the call succeeded; it usually follows the body
+//! (`answer.rs`).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::CONTENT_TYPE, request};
 
@@ -17,26 +18,26 @@ pub(crate) use self::{
     timeout::{set_timeout, timeout},
 };
 
-/// What requests differ in, beside what every key has: what they may be answered in, and what their message is
-/// compressed with. (Metadata that a server looks at is for the user to name.)
+/// The header fields that are part of every gRPC key: the accepted encodings of the answer, and the
+/// encoding of the message. If a server reads other metadata, the user must name it.
 pub(crate) const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("grpc-accept-encoding"), HeaderName::from_static("grpc-encoding")];
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Each of these says that the server failed, as 500, 502, 503 and 504 do: `UNKNOWN`, `DEADLINE_EXCEEDED`, `INTERNAL` and
-/// `UNAVAILABLE`. All others are answers.
+/// The statuses that report a failure of the server, as 500, 502, 503 and 504 do: `UNKNOWN`,
+/// `DEADLINE_EXCEEDED`, `INTERNAL` and `UNAVAILABLE`. All others are answers.
 const FAILURES: [u8; 4] = [2, 4, 13, 14];
 
 /// `NOT_FOUND`.
 const GONE: u8 = 5;
 
-/// The methods whose calls are cached.
+/// The gRPC methods whose calls are cached.
 #[derive(Clone, Debug)]
 pub(crate) struct GrpcMethods(UrlPatterns);
 
 impl GrpcMethods {
-    /// Compiles `methods`, the paths of methods or globs on them.
+    /// Compiles `methods`: paths of methods, or globs that match them.
     pub(crate) fn new<'a>(methods: impl IntoIterator<Item = &'a str>) -> Result<Self, ConfigError> {
         let refuse = |message: String| Err(ConfigError::new("grpc", message));
         let methods: Vec<&str> = methods.into_iter().collect();
@@ -46,27 +47,28 @@ impl GrpcMethods {
         for method in &methods {
             let Some(path) = method.strip_prefix('/') else {
                 return refuse(format!(
-                    "{method:?} is no path of a method; write one like \"/package.Service/Method\""
+                    "{method:?} is not the path of a method; write one like \
+                     \"/package.Service/Method\""
                 ));
             };
             let names_no_method = !path.contains('/') && !path.contains("**");
             if names_no_method || path.ends_with('/') {
                 let service = path.trim_end_matches('/');
                 return refuse(format!(
-                    "{method:?} names no method; write \"/{service}/Method\", or \"/{service}/*\" for all \
-                     that the service has"
+                    "{method:?} names no method; write \"/{service}/Method\", or \"/{service}/*\" \
+                     for all methods of the service"
                 ));
             }
         }
         Ok(Self(UrlPatterns::new("grpc", methods)?))
     }
 
-    /// Whether the request is a call that is cached.
+    /// Returns an error if the request is not a call of a cached method.
     pub(crate) fn gate(&self, request: &request::Parts) -> Result<(), Bypass> {
         if request.method != Method::POST || !is_grpc(&request.headers) {
             return Err(Bypass::NotGrpc);
         }
-        // As it was sent: a server compares paths byte by byte.
+        // The path as it was sent, since servers compare paths byte by byte.
         match self.0.first_match(request.uri.path()) {
             Some(_) => Ok(()),
             None => Err(Bypass::GrpcMethod),
@@ -74,7 +76,8 @@ impl GrpcMethods {
     }
 }
 
-/// Whether the fields are those of gRPC over HTTP/2. gRPC-Web is another protocol: its trailers are in its body.
+/// Whether the fields are those of gRPC over HTTP/2. gRPC-Web is another protocol: its trailers are
+/// in its body.
 fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let Some(kind) = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes()) else { return false };
@@ -82,18 +85,18 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     grpc.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// The code of a failure of the server, where the fields say so.
+/// The status code of a failure of the server, if the fields report one.
 pub(crate) fn failure(fields: &HeaderMap) -> Option<u8> {
     FAILURES.into_iter().find(|code| has_status(fields, *code))
 }
 
-/// Whether the fields say that what was asked for does not exist.
+/// Whether the fields say that the requested resource does not exist.
 pub(crate) fn is_gone(fields: &HeaderMap) -> bool {
     has_status(fields, GONE)
 }
 
-/// The head of an answer that fails with `UNAVAILABLE`: to a client that knows nothing of gRPC, its HTTP status has to say
-/// as much. The message is plain ASCII without `%`, which would have to be encoded.
+/// The head of an answer with the status `UNAVAILABLE`. A client that does not know gRPC reads its
+/// HTTP status instead. The message must be plain ASCII without `%`, so that it needs no encoding.
 pub(crate) fn unavailable(message: &str) -> HeaderMap {
     let mut fields = HeaderMap::new();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_listed_methods_are_let_in() {
+    fn calls_of_listed_methods_pass_the_gate() {
         let methods = &["/shop.Catalog/GetItem", "/shop.Stock/*", "/**/{Find,List}*"];
         for (path, expected) in [
             ("http://a:1/shop.Catalog/GetItem", Ok(())),
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_grpc_is_told_apart() {
+    fn other_requests_are_not_grpc() {
         let of = |kind: &str| {
             gate(&["/a.B/C"], Request::post("http://a/a.B/C").header("content-type", kind))
         };
@@ -163,24 +166,24 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_method_is_refused_with_what_to_write() {
+    fn invalid_methods_are_refused_with_a_suggestion() {
         let error = |methods: &[&'static str]| {
             GrpcMethods::new(methods.iter().copied()).unwrap_err().to_string()
         };
         assert!(error(&[]).starts_with("grpc: no method"));
         assert!(error(&["a.B/C"]).contains("\"/package.Service/Method\""));
-        assert!(error(&["*"]).contains("no path"));
-        assert!(error(&[""]).contains("no path"));
-        assert!(error(&["/a.B"]).ends_with("or \"/a.B/*\" for all that the service has"));
+        assert!(error(&["*"]).contains("is not the path of a method"));
+        assert!(error(&[""]).contains("is not the path of a method"));
+        assert!(error(&["/a.B"]).ends_with("or \"/a.B/*\" for all methods of the service"));
         assert!(error(&["/a.B/"]).contains("\"/a.B/Method\""));
-        assert!(error(&["/a.B/C", "/a.B/[z"]).contains("is no glob"));
+        assert!(error(&["/a.B/C", "/a.B/[z"]).contains("is not a valid glob"));
         assert!(error(&["/a.B/C?x=1"]).contains("has a query"));
-        assert!(error(&["https://a/a.B/C"]).contains("no path"));
+        assert!(error(&["https://a/a.B/C"]).contains("is not the path of a method"));
         assert!(GrpcMethods::new(["/**"]).is_ok());
     }
 
     #[test]
-    fn failures_are_told_from_answers() {
+    fn only_server_failures_count_as_failures() {
         let of = |value: &'static str| {
             let fields = HeaderMap::from_iter([(STATUS, HeaderValue::from_static(value))]);
             (failure(&fields), is_gone(&fields))

@@ -1,4 +1,4 @@
-//! `grpc-timeout`: how long a call may take.
+//! `grpc-timeout`: the time limit of a call.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// The largest number that the field can say.
+/// The largest number in the field.
 const MAX: u128 = 99_999_999;
 
-/// How long the call may take, where it says so: up to eight digits and a unit.
+/// The time limit of the call, if the field is valid: up to eight digits and a unit.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -28,7 +28,8 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// Says that the call may take as long as this; one millisecond at the least, since it cannot say that it is too late.
+/// Sets the time limit of the call. It is at least one millisecond, since the field cannot say that
+/// the time is over.
 pub(crate) fn set_timeout(headers: &mut HeaderMap, limit: Duration) {
     let text = match limit.as_millis().max(1) {
         millis if millis <= MAX => format!("{millis}m"),
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_digits_and_a_unit() {
+    fn timeouts_are_digits_and_a_unit() {
         for (text, expected) in [
             ("2H", Duration::from_secs(7200)),
             ("2M", Duration::from_secs(120)),
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_timeouts_are_read_back() {
         let mut headers = HeaderMap::new();
         for (limit, expected) in [
             (Duration::ZERO, Duration::from_millis(1)),

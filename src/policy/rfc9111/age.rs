@@ -1,7 +1,7 @@
-//! How old a response is (RFC 9111 §4.2.3).
+//! The age of a response (RFC 9111 §4.2.3).
 //!
-//! No clock has to be right for it: one that runs back, or an origin's that is ahead, makes no response younger than its
-//! `Age` field and the time that it has been here.
+//! It does not depend on correct clocks. If this clock is set back, or the origin's clock is ahead,
+//! the age is still at least the `Age` field plus the time since the response arrived.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use http::{
 use super::{dates::date, syntax::delta_seconds};
 use crate::{entry::Head, time::Timestamp};
 
-/// The value of the `Age` field in seconds: its first member counts, and is ignored where it is no number (RFC 9111
-/// §5.1). Too large a number is as large as there is.
+/// The value of the `Age` field in seconds. Its first member counts; if that is no number, the
+/// field is ignored (RFC 9111 §5.1). A number that is too large becomes the largest value.
 pub(crate) fn age_value(headers: &HeaderMap) -> Option<u64> {
     let lines = headers.get_all(AGE).iter();
     let mut members = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    // Nothing between two commas is no member (RFC 9110 §5.6.1.2).
+    // Empty members do not count (RFC 9110 §5.6.1.2).
     let first = members.find_map(|member| Some(member.trim_ascii()).filter(|it| !it.is_empty()))?;
     delta_seconds(first)
 }
 
-/// How old a response with these fields was when it arrived: its `Age` and the time that the exchange took, or the time
-/// since its `Date`, whichever is more (`corrected_initial_age`).
+/// The age of a response with these fields on arrival (`corrected_initial_age`): the greater of the
+/// time since its `Date`, and its `Age` plus the duration of the exchange.
 pub(crate) fn initial_age(
     headers: &HeaderMap,
     requested_at: Timestamp,
     received_at: Timestamp,
 ) -> Duration {
     let written_at = date(headers, &DATE, received_at).unwrap_or(received_at);
-    // In whole seconds, as a `Date` is: where it says no more, a response that has just been made is not half a second
-    // old on average.
+    // Whole seconds, since a `Date` has no fraction. Otherwise a response that has just been made
+    // would be half a second old on average.
     let apparent_age = Duration::from_secs(received_at.saturating_since(written_at).as_secs());
     let age_value = Duration::from_secs(age_value(headers).unwrap_or(0));
     let response_delay = received_at.saturating_since(requested_at);
     apparent_age.max(age_value.saturating_add(response_delay))
 }
 
-/// How old the stored response is at `now`.
+/// The age of the stored response at `now`.
 pub(crate) fn current_age(head: &Head, now: Timestamp) -> Duration {
     let resident_time = now.saturating_since(head.stored_at());
     initial_age(head.headers(), head.requested_at(), head.stored_at()).saturating_add(resident_time)
@@ -61,7 +61,7 @@ mod tests {
 
     /// `age-parse.mjs`.
     #[test]
-    fn the_first_member_counts_where_it_is_a_number() {
+    fn the_first_age_member_counts_if_it_is_a_number() {
         for (lines, expected) in [
             (&["7200"][..], Some(7200)),
             (&["abc"], None),
@@ -100,13 +100,14 @@ mod tests {
         };
         let date = ("date", "Thu, 01 Jan 1970 00:16:40 GMT");
         assert_eq!(age(&[], 1_000_000, 1_000_000), 0);
-        assert_eq!(age(&[], 1_000_000, 1_002_500), 2_500, "the exchange itself");
-        assert_eq!(age(&[date], 1_007_000, 1_007_000), 7_000, "since it was written");
+        assert_eq!(age(&[], 1_000_000, 1_002_500), 2_500, "the duration of the exchange");
+        assert_eq!(age(&[date], 1_007_000, 1_007_000), 7_000, "since its `Date`");
         assert_eq!(age(&[date], 1_007_999, 1_007_999), 7_000, "a `Date` has no milliseconds");
         assert_eq!(age(&[date, ("age", "5")], 1_007_000, 1_007_000), 7_000);
         assert_eq!(age(&[date, ("age", "9")], 1_006_500, 1_007_000), 9_500);
         assert_eq!(age(&[date, ("age", "x")], 1_007_000, 1_007_000), 7_000);
-        // Clocks: the origin's is ahead, the own one ran back, the date is none or two.
+        // Wrong clocks: the origin's is ahead, this one was set back. Then an invalid `Date`, and
+        // two of them.
         assert_eq!(age(&[date, ("age", "5")], 900_000, 900_000), 5_000);
         assert_eq!(age(&[date, ("age", "5")], 1_007_000, 900_000), 5_000);
         assert_eq!(age(&[("date", "foo")], 1_007_000, 1_007_000), 0);
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_response_ages_from_when_it_was_asked_for() {
+    fn a_stored_response_ages_from_its_request_time() {
         let at = Timestamp::from_millis;
         let mut parts = Response::new(()).into_parts().0;
         parts.headers = map(&[("age", "30")]);
@@ -125,7 +126,7 @@ mod tests {
             Head::new(Method::GET, "http://a/", parts, at(10_000)).with_requested_at(at(9_000));
         assert_eq!(current_age(&head, at(12_500)), Duration::from_millis(33_500));
         assert_eq!(current_age(&head, at(10_000)), Duration::from_secs(31));
-        assert_eq!(current_age(&head, at(0)), Duration::from_secs(31), "the clock ran back");
+        assert_eq!(current_age(&head, at(0)), Duration::from_secs(31), "the clock was set back");
         assert!(current_age(&head, Timestamp::MAX) >= Duration::from_millis(u64::MAX));
     }
 }

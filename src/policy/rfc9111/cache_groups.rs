@@ -1,7 +1,8 @@
-//! Groups of stored responses (RFC 9875): a response says which groups it is in, and the response to an unsafe request
-//! which of them it makes stale. Both speak of their own origin alone.
+//! Groups of stored responses (RFC 9875). A response names the groups that it belongs to. The
+//! response to an unsafe request names the groups that it invalidates. Both apply to their own
+//! origin only.
 //!
-//! A group is a tag among the tags of an entry, so that removing a group is removing a tag.
+//! A group is stored as a tag of the entry, so invalidating a group is removing a tag.
 
 use std::collections::HashSet;
 
@@ -13,15 +14,17 @@ use crate::status::Refusal;
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
 
-/// What the tags of groups begin with.
+/// The prefix of all tags of groups.
 pub(crate) const GROUP_TAG_PREFIX: &str = "larder:group:";
 
-/// The most groups in one field, and the longest name of one, in bytes. The RFC asks for 32 of 32 characters (§2, §3).
+/// The limits: groups in one field, and bytes in the name of a group. The RFC requires 32 groups
+/// with names of 32 characters (§2, §3).
 const MOST: usize = 256;
 const LONGEST: usize = 256;
 
-/// The tags of the groups that the response to a request for `url` (an absolute URL) is in (RFC 9875 §2). All of them or
-/// none: a response that lacked one would outlive the invalidation of that group.
+/// The tags of the groups of the response to a request for `url`, an absolute URL (RFC 9875 §2). A
+/// response over the limits is refused: without one of its tags, it would survive the invalidation
+/// of that group.
 pub(crate) fn group_tags(url: &Uri, response: &HeaderMap) -> Result<Vec<Box<str>>, Refusal> {
     let names = names(response, &CACHE_GROUPS);
     if names.len() > MOST || names.iter().any(|name| name.len() > LONGEST) {
@@ -30,17 +33,18 @@ pub(crate) fn group_tags(url: &Uri, response: &HeaderMap) -> Result<Vec<Box<str>
     Ok(tags(url, &names))
 }
 
-/// The tags of the groups that the response to an unsafe request for `url` (an absolute URL) makes stale (RFC 9875 §3):
-/// of the first 256 that it names. To be asked of no other response.
+/// The tags of the groups that the response to an unsafe request for `url`, an absolute URL,
+/// invalidates (RFC 9875 §3). Only the first 256 groups count. Call this for responses to unsafe
+/// requests only.
 pub(crate) fn invalidated_group_tags(url: &Uri, response: &HeaderMap) -> Vec<Box<str>> {
     let mut names = names(response, &CACHE_GROUP_INVALIDATION);
     names.truncate(MOST);
-    // Nothing is stored under a longer one.
+    // No entry has a longer name.
     names.retain(|name| name.len() <= LONGEST);
     tags(url, &names)
 }
 
-/// The names in the field, in order, each once.
+/// The names in the field, in order and without duplicates.
 fn names(response: &HeaderMap, field: &HeaderName) -> Vec<String> {
     let mut names = strings(response, field).unwrap_or_default();
     let mut seen = HashSet::new();
@@ -50,7 +54,7 @@ fn names(response: &HeaderMap, field: &HeaderName) -> Vec<String> {
 
 fn tags(url: &Uri, names: &[String]) -> Vec<Box<str>> {
     let Some(origin) = Origin::of(url) else { return Vec::new() };
-    // There is no space in an origin, so no other origin and name make the same tag.
+    // An origin contains no space, so each pair of origin and name makes a different tag.
     let tag = |name| format!("{GROUP_TAG_PREFIX}{origin} {name}").into_boxed_str();
     names.iter().map(tag).collect()
 }
@@ -84,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_strings_names_no_group() {
+    fn malformed_fields_name_no_group() {
         for line in ["", "a", "\"a\", b", "1", "(\"a\")", "\"a", "\"a\" \"b\"", "\"\u{e4}\""] {
             assert!(of("http://a/", &[line]).is_empty(), "{line}");
         }
@@ -92,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_in_more_groups_than_are_kept_is_not() {
+    fn responses_with_too_many_or_too_long_groups_are_refused() {
         let url = Uri::from_static("http://a/");
         let both = |line: &str| {
             let line = HeaderValue::from_str(line).unwrap();
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalidation_names_the_tags_that_responses_have() {
+    fn invalidated_groups_have_the_tags_of_stored_groups() {
         let line = HeaderValue::from_static("\"a\", \"b\"");
         let url = Uri::from_static("http://a/x");
         let stored = HeaderMap::from_iter([(CACHE_GROUPS, line.clone())]);

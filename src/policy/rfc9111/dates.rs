@@ -1,23 +1,24 @@
-//! HTTP dates in their three forms (RFC 9110 §5.6.7), strictly: what is in none of them is no date, and so has passed
-//! (RFC 9111 §5.3).
+//! HTTP dates in their three forms (RFC 9110 §5.6.7). The parser is strict: any other text is no
+//! date, and so counts as a date in the past (RFC 9111 §5.3).
 //!
-//! Names count in any case, and no zone but GMT does (RFC 9111 §4.2). The crate `httpdate` refuses names in other cases
-//! and wrong days of the week, and reads years of two digits by a fixed pivot where RFC 9110 wants one that moves with
+//! Names of days and months match in any case, and the only zone is GMT (RFC 9111 §4.2). The crate
+//! `httpdate` differs in three ways. It refuses names in other cases. It refuses wrong days of the
+//! week. It reads years of two digits by a fixed pivot, but RFC 9110 requires one that moves with
 //! the time.
 
 use http::{HeaderMap, HeaderName};
 
 use crate::time::Timestamp;
 
-/// The date in the field `name`, where it has exactly one line and that is a date. `now` says which century a year of
-/// two digits is in. Dates before 1970 become [`Timestamp::MIN`].
+/// The date in the field `name`, if the field has exactly one line and that line is a date. `now`
+/// determines the century of a year with two digits. Dates before 1970 become [`Timestamp::MIN`].
 pub(crate) fn date(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Timestamp> {
     let mut lines = headers.get_all(name).iter();
     let line = lines.next().filter(|_| lines.next().is_none())?;
     parse(line.as_bytes().trim_ascii(), now)
 }
 
-/// A day and a time of it, as they are written.
+/// The parts of a date as they are written.
 struct Written<'a> {
     day: u32,
     month: &'a [u8],
@@ -41,7 +42,8 @@ fn parse(text: &[u8], now: Timestamp) -> Option<Timestamp> {
         [b' ', rest @ ..] => (&SHORT, asctime(rest)?),
         _ => return None,
     };
-    // Any day of the week: the date says which it is, and those who write the older forms do get it wrong.
+    // Any day of the week is accepted. The date determines the day, and senders of the older forms
+    // often get it wrong.
     if !weekdays.iter().any(|name| weekday.eq_ignore_ascii_case(name.as_bytes())) {
         return None;
     }
@@ -53,7 +55,7 @@ fn parse(text: &[u8], now: Timestamp) -> Option<Timestamp> {
     };
     let length = MONTHS[month].1 + u32::from(month == 1 && is_leap(year));
     let is_day = (1..=length).contains(&written.day);
-    // The last second of a minute may be a sixtieth; none is known to be later than the one before it.
+    // A leap second is written as second 60. It is read as second 59.
     let is_time = written.hour < 24 && written.minute < 60 && written.second <= 60;
     let days = days_since_epoch(year, month, written.day);
     if !is_day || !is_time {
@@ -146,10 +148,9 @@ fn number(digits: &[u8]) -> Option<u32> {
     is_number.then(|| digits.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0')))
 }
 
-/// The year with these last two digits: not more than 50 years ahead, and otherwise as late as can be (RFC 9110
-/// §5.6.7).
+/// The latest year with these last two digits that is at most 50 years ahead (RFC 9110 §5.6.7).
 fn in_century(two_digits: u32, now: Timestamp) -> u32 {
-    // A year here and there is none for a span of fifty.
+    // An error of one year does not matter for a span of fifty years.
     let this_year = 1970 + now.as_millis() / 31_556_952_000;
     let latest = u32::try_from(this_year).unwrap_or(9999).min(9999) + 50;
     latest - (latest + 100 - two_digits) % 100
@@ -212,9 +213,9 @@ mod tests {
         }
     }
 
-    /// `expires-parse.mjs`, and more of the kind.
+    /// `expires-parse.mjs`, and similar cases.
     #[test]
-    fn everything_else_is_none() {
+    fn other_texts_are_no_dates() {
         for text in [
             "",
             "0",
@@ -261,19 +262,19 @@ mod tests {
     }
 
     #[test]
-    fn two_digits_are_a_year_within_fifty_from_now() {
+    fn two_digit_years_are_at_most_fifty_years_ahead() {
         let year = |two_digits, now| in_century(two_digits, Timestamp::from_millis(now));
         for (two_digits, expected) in [(26, 2026), (76, 2076), (77, 1977), (94, 1994), (0, 2000)] {
             assert_eq!(year(two_digits, NOW.as_millis()), expected);
         }
-        // 2060-01-01, and the two ends of time.
+        // 2060-01-01, then the smallest and the largest time.
         assert_eq!(year(94, 2_840_140_800_000), 2094);
         assert_eq!((year(20, 0), year(21, 0)), (2020, 1921));
         assert_eq!(year(0, u64::MAX), 10_000);
     }
 
     #[test]
-    fn a_field_is_a_date_where_it_is_one_line() {
+    fn a_date_field_has_exactly_one_line() {
         let line = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
         let mut headers = HeaderMap::new();
         assert_eq!(date(&headers, &EXPIRES, NOW), None);
@@ -286,7 +287,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_another_writes_is_read(secs in 0..253_402_300_800_u64) {
+        fn dates_written_by_httpdate_are_parsed(secs in 0..253_402_300_800_u64) {
             let time = SystemTime::from(Timestamp::from_millis(secs * 1000));
             prop_assert_eq!(seconds(&httpdate::fmt_http_date(time)), Some(secs));
         }

@@ -1,7 +1,8 @@
-//! [`Demands`]: what the `Cache-Control` of a request asks of a cache (RFC 9111 §5.2.1), or its `Pragma` (§5.4).
+//! Request directives ([`Demands`]): `Cache-Control` in a request (RFC 9111 §5.2.1), or else
+//! `Pragma` (§5.4).
 //!
-//! As with responses, of values that contradict each other the more demanding counts, and one that cannot be read demands
-//! the most.
+//! If two values of a directive conflict, the stricter one counts, as with response directives. An
+//! invalid value counts as the strictest one.
 
 use std::time::Duration;
 
@@ -13,22 +14,22 @@ use http::{
 use super::syntax::{Argument, each_directive};
 use crate::policy::StaleLimit;
 
-/// What a request asks of a cache (RFC 9111 §5.2.1, RFC 5861 §4).
+/// The directives of a request (RFC 9111 §5.2.1, RFC 5861 §4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Demands {
-    /// No older than this.
+    /// The greatest age of an acceptable response.
     pub(crate) max_age: Option<Duration>,
-    /// A stale response will do, up to this long after its expiry.
+    /// How long after its expiry a stale response is acceptable.
     pub(crate) max_stale: Option<StaleLimit>,
-    /// Fresh for at least this much longer.
+    /// How much longer an acceptable response must stay fresh.
     pub(crate) min_fresh: Option<Duration>,
-    /// Where the origin fails, a stale response will do, up to this long after its expiry.
+    /// How long after its expiry a stale response is acceptable if the origin fails.
     pub(crate) stale_if_error: Option<Duration>,
-    /// Nothing that the origin has not confirmed.
+    /// A stored response must be revalidated before it is used.
     pub(crate) no_cache: bool,
-    /// The response is not to be kept.
+    /// The response must not be stored.
     pub(crate) no_store: bool,
-    /// Nothing that is not stored.
+    /// Only a stored response is acceptable.
     pub(crate) only_if_cached: bool,
 }
 
@@ -43,7 +44,7 @@ impl Demands {
         only_if_cached: false,
     };
 
-    /// Whether a stale response is none that the request would take (RFC 9111 §5.2.1.1, §5.2.1.3).
+    /// Whether the request rules out stale responses (RFC 9111 §5.2.1.1, §5.2.1.3).
     pub(crate) fn wants_fresh(&self) -> bool {
         self.max_age.is_some() || self.min_fresh.is_some()
     }
@@ -87,7 +88,8 @@ fn stricter(one: StaleLimit, other: StaleLimit) -> StaleLimit {
     }
 }
 
-/// The demands of a request. `Pragma: no-cache` counts where there is no `Cache-Control` (RFC 9111 §5.4).
+/// The directives of a request. `Pragma: no-cache` counts only without `Cache-Control` (RFC 9111
+/// §5.4).
 pub(crate) fn demands(headers: &HeaderMap) -> Demands {
     let mut demands = Demands::default();
     if headers.contains_key(CACHE_CONTROL) {
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_asks_for_what_it_says_and_no_less() {
+    fn malformed_request_directives_demand_the_most() {
         let of = |lines: &[&'static str]| demands(&map(CACHE_CONTROL, lines));
         let secs = Duration::from_secs;
         assert_eq!(of(&[]), Demands::default());
@@ -160,7 +162,7 @@ mod tests {
 
     /// `pragma.mjs`.
     #[test]
-    fn pragma_counts_alone() {
+    fn pragma_counts_only_without_cache_control() {
         let no_cache = |pragma: &'static str, cache_control: Option<&'static str>| {
             let mut headers = map(PRAGMA, &[pragma]);
             if let Some(line) = cache_control {
@@ -171,7 +173,7 @@ mod tests {
         assert!(no_cache("no-cache", None) && no_cache("x=1, No-Cache", None));
         assert!(!no_cache("unrecognised-extension", None));
         assert!(!no_cache("no-cache", Some("max-age=5")) && !no_cache("no-cache", Some("")));
-        // A response's `Pragma` has never meant anything.
+        // `Pragma` in a response has no meaning.
         assert_eq!(response_directives(&map(PRAGMA, &["no-cache"])), Directives::default());
     }
 }

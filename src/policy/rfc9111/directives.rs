@@ -1,14 +1,15 @@
-//! [`Directives`]: what the `Cache-Control` of a response says (RFC 9111 §5.2.2).
+//! Response directives ([`Directives`]): `Cache-Control` in a response (RFC 9111 §5.2.2).
 //!
-//! Names in any case, arguments as tokens or quoted strings, all lines together, in any order (RFC 9111 §5.2). Of values
-//! that contradict each other the more restrictive counts, and one that cannot be read makes the response stale (§4.2.1);
-//! a directive that allows something counts only where it is written as the grammar says.
+//! Names match in any case. An argument is a token or a quoted string. All lines count, in any
+//! order (RFC 9111 §5.2). If two values of a directive conflict, the more restrictive one counts.
+//! An invalid lifetime makes the response stale (§4.2.1). A directive that permits something
+//! counts only if it is well-formed.
 
 use http::{HeaderMap, HeaderName, header::CACHE_CONTROL};
 
 use super::syntax::{Argument, each_directive};
 
-/// The response directives (RFC 9111 §5.2.2, RFC 5861, RFC 8246). Lengths of time are in seconds.
+/// The response directives (RFC 9111 §5.2.2, RFC 5861, RFC 8246). Durations are in seconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Directives {
     pub(crate) max_age: Option<u64>,
@@ -19,32 +20,35 @@ pub(crate) struct Directives {
     pub(crate) public: bool,
     pub(crate) must_revalidate: bool,
     pub(crate) proxy_revalidate: bool,
-    /// Without an argument: it lifts `no-store` from a status that is understood.
+    /// Without an argument: `no-store` does not apply to a status that is understood.
     pub(crate) must_understand: bool,
-    /// In any spelling: a status that is not understood is not stored.
+    /// In any spelling: a response is not stored if its status is not understood.
     pub(crate) needs_understanding: bool,
     pub(crate) immutable: bool,
     pub(crate) stale_while_revalidate: Option<u64>,
     pub(crate) stale_if_error: Option<u64>,
-    /// One of those that let a shared cache keep the answer to a request with `Authorization` (RFC 9111 §3.5), as the
-    /// grammar has it: `must-revalidate` restricts in any spelling, but allows in the right one only.
+    /// Whether a directive lets a shared cache store the response to a request with `Authorization`
+    /// (RFC 9111 §3.5). The directive must be well-formed: a malformed `must-revalidate`
+    /// restricts, but permits nothing.
     pub(crate) allows_authorization: bool,
 }
 
-/// What `no-cache` and `private` are about (RFC 9111 §5.2.2.4, §5.2.2.7).
+/// The scope of `no-cache` and `private` (RFC 9111 §5.2.2.4, §5.2.2.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fields {
     /// The whole response.
     All,
-    /// These fields of it; at least one.
+    /// These fields of the response, at least one.
     Named(Vec<HeaderName>),
 }
 
-/// More names than this are as good as all: nobody lists so many, and each is looked for in every header line.
+/// More names than this count as the whole response. No origin lists so many, and each name is
+/// compared with every header line.
 const MAX_NAMES: usize = 32;
 
 impl Fields {
-    /// What the argument names: everything, unless it is a list of field names and nothing else.
+    /// The scope that the argument names: the whole response, unless the argument is a valid list
+    /// of field names.
     pub(super) fn of(argument: &Argument<'_>) -> Self {
         let Argument::Given(text) = argument else { return Self::All };
         let mut names = Vec::new();
@@ -58,7 +62,7 @@ impl Fields {
         if names.is_empty() { Self::All } else { Self::Named(names) }
     }
 
-    /// Both at once: everything, if either is about everything.
+    /// The union of both: the whole response if either covers it.
     pub(super) fn join(self, other: Self) -> Self {
         match (self, other) {
             (Self::Named(mut names), Self::Named(more)) => {
@@ -75,7 +79,7 @@ impl Directives {
     pub(super) fn add(&mut self, name: &[u8], argument: &Argument<'_>) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let is_bare = *argument == Argument::None;
-        // What cannot be read is over at once.
+        // An invalid lifetime counts as zero.
         let least = |slot: Option<u64>| {
             let seconds = argument.seconds().unwrap_or(0);
             Some(slot.map_or(seconds, |known| known.min(seconds)))
@@ -170,7 +174,7 @@ mod tests {
 
     /// `cc-parse.mjs` and `cc-freshness.mjs`.
     #[test]
-    fn a_lifetime_is_a_number_or_over() {
+    fn invalid_lifetimes_count_as_zero() {
         for (lines, expected) in [
             (&["max-age=1800, max-age=1"][..], 1),
             (&["max-age=1800", "max-age=1"], 1),
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_hide_nothing() {
+    fn invalid_bytes_hide_no_directive() {
         let mut headers = HeaderMap::new();
         let line = HeaderValue::from_bytes(b"x=\xff\xe4, no-store\xa0, max-age=\xb2").unwrap();
         headers.append(CACHE_CONTROL, line);
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn named_fields_are_named_and_everything_is_more() {
+    fn unqualified_directives_override_named_fields() {
         let named = |names: &[HeaderName]| Some(Fields::Named(names.to_vec()));
         let x = HeaderName::from_static("x-a");
         for (lines, expected) in [

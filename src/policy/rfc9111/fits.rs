@@ -1,5 +1,5 @@
-//! Whether a stored response answers a request: as it is stored ([`may_answer`], RFC 9111 §4), and by what the request asks
-//! for ([`fits`], §5.2.1).
+//! Whether a stored response may answer at all ([`may_answer`], RFC 9111 §4), and whether it
+//! satisfies the request directives ([`fits`], §5.2.1).
 
 use http::header::SET_COOKIE;
 
@@ -18,8 +18,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// Whether a stored response may be answered with by a cache with these settings, whoever stored it: another layer over
-/// the same store may have kept what this one never would.
+/// Whether a cache with these settings may answer with a stored response, whichever layer stored
+/// it. Another layer over the same store may have stored a response that this one refuses.
 pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Miss> {
     let (status, headers) = (head.status(), head.headers());
     let (directives, _) = effective_directives(settings.targets, headers);
@@ -34,21 +34,21 @@ pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Mis
     if is_forbidden { Err(Miss::NotAllowed) } else { Ok(()) }
 }
 
-/// As what a stored response satisfies a request.
+/// How a stored response satisfies a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fit {
-    /// As a fresh one.
+    /// It is fresh.
     Fresh,
-    /// As a stale one, which the request said will do (`max-stale`).
+    /// It is stale, and the request accepts that (`max-stale`).
     Stale,
 }
 
-/// As what the response satisfies the demands at `now`, or why it does not: [`Miss::Refresh`] where it would be good
-/// enough but for the demands, [`Miss::Expired`] where it is stale. `rules` are the [`stale_rules`](super::stale) of the
-/// response.
+/// How the response satisfies the request directives at `now`, or why it does not:
+/// [`Miss::Refresh`] if only the request directives rule it out, [`Miss::Expired`] if it is stale.
+/// `rules` are the [`stale_rules`](super::stale) of the response.
 ///
-/// A response that is `immutable` stays so for as long as it is fresh: a reload, which asks with `max-age`, gets it, and
-/// only `no-cache` does not (RFC 8246 §2).
+/// A fresh response that is `immutable` satisfies any `max-age`. A reload sends `max-age=0` and
+/// receives it. `no-cache` still rules it out (RFC 8246 §2).
 pub(crate) fn fits(
     demands: &Demands,
     rules: &StaleRules,
@@ -101,7 +101,8 @@ mod tests {
         Timestamp::from_millis(secs * 1000)
     }
 
-    /// Arrived at second 1000 with that `Cache-Control` and `Age`, expires at second 1500.
+    /// A response that arrives at second 1000 with that `Cache-Control` and `Age`, and expires at
+    /// second 1500.
     fn head(line: &'static str, age: &'static str) -> Head {
         let mut parts = Response::new(()).into_parts().0;
         parts.headers.append("cache-control", HeaderValue::from_static(line));
@@ -123,7 +124,7 @@ mod tests {
 
     /// `cc-request.mjs`.
     #[test]
-    fn each_demand_is_met_to_the_second() {
+    fn request_directives_apply_to_the_second() {
         let aged = head("", "100");
         for (now, request, expected) in [
             (1499, "", FRESH),
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_stale_is_not_whatever_the_request_says() {
+    fn max_stale_does_not_override_must_revalidate() {
         for line in ["must-revalidate", "proxy-revalidate", "s-maxage=500"] {
             assert_eq!(at(1499, "max-stale", &head(line, "0")), FRESH, "{line}");
             assert_eq!(at(1500, "max-stale", &head(line, "0")), EXPIRED, "{line}");
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_immutable_is_not_asked_for_again_while_it_is_fresh() {
+    fn fresh_immutable_responses_satisfy_any_max_age() {
         let immutable = head("max-age=500, immutable", "100");
         assert_eq!(at(1000, "max-age=0", &immutable), FRESH);
         assert_eq!(at(1000, "no-cache", &immutable), REFRESH);
@@ -176,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn what_never_expires_stays_fresh_for_any_time() {
+    fn responses_that_never_expire_satisfy_any_min_fresh() {
         let forever = head("", "0").with_expires_at(None);
         assert_eq!(at(9999, "min-fresh=99999999999999999999", &forever), FRESH);
         assert_eq!(at(9999, "max-age=5", &forever), REFRESH);
     }
 
     #[test]
-    fn what_another_layer_has_kept_is_judged_again() {
+    fn responses_stored_by_another_layer_are_judged_again() {
         let cookie = ("set-cookie", "a=1");
         let cc = |line| ("cache-control", line);
         let may = |scope, lines: &[(&'static str, &'static str)]| {

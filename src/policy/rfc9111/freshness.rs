@@ -1,4 +1,5 @@
-//! For how long a response is fresh (RFC 9111 §4.2.1, §4.2.2), counted from when the origin made it.
+//! The freshness lifetime of a response (RFC 9111 §4.2.1, §4.2.2), counted from its generation by
+//! the origin.
 
 use std::time::Duration;
 
@@ -10,27 +11,29 @@ use http::{
 use super::{dates::date, directives::Directives};
 use crate::{policy::Scope, time::Timestamp};
 
-/// A freshness lifetime, and where it comes from.
+/// A freshness lifetime and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// The origin says so.
+    /// The origin states it.
     Explicit(Duration),
-    /// A guess, by how long the response had not changed.
+    /// Heuristic: computed from the time since the last modification.
     Heuristic(Duration),
-    /// There is nothing to say, or to guess, it by.
+    /// The response has no basis for a lifetime.
     Unknown,
 }
 
-/// The longest lifetime that is a guess. A tenth of a time that nothing bounds would keep for a year what has not changed
-/// for ten; a day is what RFC 7234 (§5.5.4) took for the most that may be guessed without a warning.
+/// The longest heuristic lifetime. Without a limit, a tenth of the time since the last modification
+/// would keep a response fresh for a year if it had not changed for ten years. One day is the limit
+/// above which RFC 7234 (§5.5.4) required a warning.
 const LONGEST_GUESS: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A `Last-Modified` in the first day of 1970 comes from a clock or a file system that does not know.
+/// A `Last-Modified` on the first day of 1970 comes from a clock or a file system that is not set.
 const UNKNOWN_UNTIL: Timestamp = Timestamp::from_millis(24 * 60 * 60 * 1000);
 
-/// The lifetime of a response: the first there is of `s-maxage` (in a shared cache), `max-age`, `Expires` less `Date`
-/// (RFC 9111 §4.2.1), a tenth of the time since `Last-Modified` (§4.2.2). `is_targeted` is whether the directives stand in
-/// for `Cache-Control` and `Expires` (RFC 9213 §2.2).
+/// The lifetime of a response. The first of these that is present counts: `s-maxage` (in a shared
+/// cache), `max-age`, `Expires` minus `Date` (RFC 9111 §4.2.1), a tenth of the time since
+/// `Last-Modified` (§4.2.2). `is_targeted` says that a targeted field replaces `Cache-Control` and
+/// `Expires` (RFC 9213 §2.2).
 pub(crate) fn lifetime(
     scope: Scope,
     directives: &Directives,
@@ -45,7 +48,7 @@ pub(crate) fn lifetime(
     }
     let written_at = date(headers, &DATE, received_at).unwrap_or(received_at);
     if headers.contains_key(EXPIRES) && !is_targeted {
-        // Several lines, and what is no date, are a date that has passed (RFC 9111 §4.2.1, §5.3).
+        // Several lines and an invalid date count as a date in the past (RFC 9111 §4.2.1, §5.3).
         let end = date(headers, &EXPIRES, received_at).unwrap_or(Timestamp::MIN);
         return Lifetime::Explicit(end.saturating_since(written_at));
     }
@@ -61,8 +64,9 @@ pub(crate) fn lifetime(
     }
 }
 
-/// Whether a response of this status may be kept for a time that is guessed (RFC 9110 §15.1), but for 206, of which
-/// nothing is kept here. Any other final status may be where something says for how long.
+/// Whether a response with this status may have a heuristic lifetime (RFC 9110 §15.1). The RFC
+/// also lists 206, which is excluded here. A response with any other final status may be stored if
+/// something states its lifetime.
 pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
@@ -138,7 +142,7 @@ mod tests {
         let soon = expires("Sun, 06 Nov 1994 08:49:47 GMT");
         let date = |value| ("date", value);
         assert_eq!(ok(&[soon, DATE]), explicit(10));
-        assert_eq!(ok(&[soon]), explicit(10), "from when it was received");
+        assert_eq!(ok(&[soon]), explicit(10), "counted from receipt");
         assert_eq!(ok(&[soon, date("foo")]), explicit(10));
         assert_eq!(ok(&[soon, DATE, DATE]), explicit(10));
         assert_eq!(ok(&[soon, date("Sun, 06 Nov 1994 08:49:27 GMT")]), explicit(20));
@@ -147,14 +151,18 @@ mod tests {
         for invalid in ["0", "", "Sun, 06 Nov 1994 08:49:47 UTC", "Sun, 6 Nov 1994 08:49:47 GMT"] {
             assert_eq!(ok(&[expires(invalid), DATE]), explicit(0), "{invalid}");
         }
-        assert_eq!(ok(&[soon, soon, DATE]), explicit(0), "one too many");
+        assert_eq!(ok(&[soon, soon, DATE]), explicit(0), "two lines count as a past date");
         let last_modified = ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT");
-        assert_eq!(ok(&[expires("0"), last_modified]), explicit(0), "what is said is not guessed");
+        assert_eq!(
+            ok(&[expires("0"), last_modified]),
+            explicit(0),
+            "an invalid `Expires` rules out the heuristic"
+        );
     }
 
     /// `heuristic-freshness.mjs`.
     #[test]
-    fn a_tenth_of_the_time_unchanged_is_the_guess_for_some_statuses() {
+    fn the_heuristic_lifetime_is_a_tenth_of_the_time_since_last_modified() {
         let last_modified = |value| ("last-modified", value);
         let yesterday = last_modified("Sat, 05 Nov 1994 08:49:37 GMT");
         let kept: Vec<u16> = (200..600)
@@ -169,7 +177,7 @@ mod tests {
         assert_eq!(ok(&[last_modified("Sun, 06 Nov 1994 08:49:27 GMT"), DATE]), guess(1));
         assert_eq!(ok(&[last_modified("Sun, 06 Nov 1994 09:49:37 GMT"), DATE]), guess(0));
         assert_eq!(ok(&[last_modified("Sat, 06 Nov 1993 08:49:37 GMT"), DATE]), guess(86_400));
-        // A `Date` ahead of the time makes nothing older, and so nothing fresher.
+        // A `Date` in the future does not lengthen the heuristic lifetime.
         let ahead = ("date", "Mon, 06 Nov 2000 08:49:37 GMT");
         assert_eq!(ok(&[yesterday, ahead]), guess(8_640));
         for unknown in
@@ -181,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn targeted_directives_stand_in_for_expires() {
+    fn targeted_directives_replace_expires() {
         let headers = map(&[
             ("expires", "Sun, 06 Nov 1994 08:49:47 GMT"),
             ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT"),

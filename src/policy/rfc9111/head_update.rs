@@ -1,4 +1,4 @@
-//! What the answer to a `HEAD` says of the stored answer to a `GET` (RFC 9111 §4.3.5).
+//! The effect of the response to a `HEAD` on the stored response to a `GET` (RFC 9111 §4.3.5).
 
 use http::{
     HeaderMap, HeaderName, StatusCode,
@@ -8,20 +8,22 @@ use http::{
 
 use crate::{entry::Head, policy::content_length};
 
-/// What the answer to a `HEAD` makes of a stored answer to a `GET`.
+/// The effect of the response to a `HEAD` on the stored response to a `GET`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadSays {
-    /// It is the same still: it takes over the fields, as from a 304.
+    /// The stored response is still current. The fields of the answer freshen it, as those of a 304
+    /// do.
     Same,
-    /// It is another by now: to be taken for stale, and not confirmed by its own validators.
+    /// The representation has changed. The stored response counts as stale, and a 304 to its own
+    /// validators must not freshen it.
     Changed,
-    /// Nothing: it is not a 200, or it has no field to compare.
+    /// No effect: the answer is not a 200, or it has no field to compare.
     Nothing,
 }
 
-/// What the answer to a `HEAD` says of the stored response: that it is the same where the validators that the answer
-/// has, and its `Content-Length`, are those of the stored response. What cannot be compared counts as another; an answer
-/// with none of the three says nothing.
+/// Compares the answer to a `HEAD` with the stored response. The stored response is current if the
+/// answer's validators and its `Content-Length` equal the stored ones. A field that cannot be
+/// compared counts as a change. An answer with none of the three fields has no effect.
 pub(crate) fn head_says(stored: &Head, answer: &response::Parts) -> HeadSays {
     let is_comparable =
         [ETAG, LAST_MODIFIED, CONTENT_LENGTH].iter().any(|name| answer.headers.contains_key(name));
@@ -39,7 +41,7 @@ pub(crate) fn head_says(stored: &Head, answer: &response::Parts) -> HeadSays {
     if is_same { HeadSays::Same } else { HeadSays::Changed }
 }
 
-/// Whether each line of that name in `answer` is the stored one, byte for byte.
+/// Whether each line of that name in `answer` equals the only stored line, byte for byte.
 fn agrees(name: &HeaderName, stored: &HeaderMap, answer: &HeaderMap) -> bool {
     let mut own = stored.get_all(name).iter();
     let (own, others) = (own.next(), own.next());
@@ -64,7 +66,7 @@ mod tests {
         parts
     }
 
-    /// Of the stored response, with five bytes of body.
+    /// The effect on the stored response with a body of five bytes.
     fn says(stored: response::Parts, answer: response::Parts) -> HeadSays {
         let stored = Head::new(Method::GET, "http://a/", stored, Timestamp::MIN).seal(5, None);
         head_says(&stored, &answer)
@@ -75,7 +77,7 @@ mod tests {
     const LATER: (&str, &str) = ("last-modified", "Sun, 06 Nov 1994 08:49:38 GMT");
 
     #[test]
-    fn what_agrees_is_the_same_and_anything_else_is_not() {
+    fn only_agreeing_fields_show_the_same_representation() {
         let length = |value| ("content-length", value);
         for (stored, answer, expected) in [
             (&[][..], &[][..], HeadSays::Nothing),

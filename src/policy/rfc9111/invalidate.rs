@@ -1,7 +1,8 @@
-//! What the response to an unsafe request says of URLs, by `Location` and `Content-Location`: which it makes stale beside
-//! its own ([`named_urls`], RFC 9111 §4.4), and whether it is what a `GET` would bring ([`speaks_for_get`]).
+//! What the `Location` and `Content-Location` of the response to an unsafe request mean.
+//! [`named_urls`] returns the further URLs that the response invalidates (RFC 9111 §4.4).
+//! [`speaks_for_get`] says whether the response to a `POST` may be stored for a `GET`.
 //!
-//! Only URLs of the same origin count. Those of another would let one site empty the cache of all the others.
+//! Only URLs of the same origin count. Otherwise one site could empty the cache of all others.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
@@ -15,11 +16,12 @@ use super::{
 };
 use crate::{key::push_without_dots, policy::Scope, time::Timestamp};
 
-/// The URLs that the response to a request for `target` (an absolute URL) names: of the same origin, spelled as there,
-/// without user information and fragment. Two at most, and not `target` itself.
+/// The URLs of the same origin that the response to a request for `target` (an absolute URL) names.
+/// Their scheme, host and port are spelled as in `target`. They have no user information and no
+/// fragment. There are at most two, and `target` is not among them.
 pub(crate) fn named_urls(target: &Uri, response: &HeaderMap) -> Vec<Uri> {
     let mut urls: Vec<Uri> = Vec::new();
-    // Of a field that has one value, the first line is it.
+    // These fields have one value. The first line counts.
     for line in [LOCATION, CONTENT_LOCATION].iter().filter_map(|name| response.get(name)) {
         if let Some(url) = named_url(target, line)
             && url != *target
@@ -31,8 +33,8 @@ pub(crate) fn named_urls(target: &Uri, response: &HeaderMap) -> Vec<Uri> {
     urls
 }
 
-/// Whether the 200 to a `POST` for `target` says that a `GET` would bring the same, for a time that it names (RFC 9110
-/// §9.3.3): its `Content-Location` is the URL itself.
+/// Whether a 200 to a `POST` for `target` may be stored for a `GET` (RFC 9110 §9.3.3). Its
+/// `Content-Location` must be the URL itself, and it must state a lifetime.
 pub(crate) fn speaks_for_get(
     scope: Scope,
     targets: &[HeaderName],
@@ -50,7 +52,7 @@ pub(crate) fn speaks_for_get(
     matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero())
 }
 
-/// The URL that `line` names, where it is of the origin of `target`.
+/// The URL that `line` names, if it has the origin of `target`.
 fn named_url(target: &Uri, line: &HeaderValue) -> Option<Uri> {
     let reference = str::from_utf8(line.as_bytes()).ok()?.trim_ascii();
     let reference = reference.split('#').next().unwrap_or_default();
@@ -64,7 +66,7 @@ fn named_url(target: &Uri, line: &HeaderValue) -> Option<Uri> {
             let path_and_query = absolute.path_and_query();
             path_and_query.map_or_else(String::new, |rest| rest.as_str().to_owned())
         }
-        // Another scheme has another origin, and `http:path` is in no origin that we know.
+        // A reference with another scheme has another origin. `http:path` has no known origin.
         None if has_scheme(reference) => return None,
         None => relative(target, reference),
     };
@@ -81,7 +83,7 @@ fn named_url(target: &Uri, line: &HeaderValue) -> Option<Uri> {
     url.parse().ok()
 }
 
-/// A reference that has an authority (RFC 3986 §4.2, §4.3), with a scheme.
+/// The reference with a scheme, if it has an authority (RFC 3986 §4.2, §4.3).
 fn with_authority(target: &Uri, reference: &str) -> Option<String> {
     if reference.starts_with("//") {
         return Some(format!("{}:{reference}", target.scheme_str()?));
@@ -97,7 +99,8 @@ fn has_scheme(reference: &str) -> bool {
     })
 }
 
-/// Path and query of a reference without scheme and authority (RFC 3986 §5.2.2, §5.2.3).
+/// The path and query of a reference that has no scheme and no authority (RFC 3986 §5.2.2,
+/// §5.2.3).
 fn relative(target: &Uri, reference: &str) -> String {
     let base = target.path();
     match reference.as_bytes() {
@@ -125,7 +128,7 @@ mod tests {
         named_url(&target.parse().unwrap(), &line).map(|url| url.to_string())
     }
 
-    /// The examples of RFC 3986 §5.4 that stay within the origin, and their like.
+    /// The examples of RFC 3986 §5.4 that stay within the origin, and similar ones.
     #[test]
     fn references_are_resolved() {
         for (reference, expected) in [
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn another_origin_is_ignored() {
+    fn urls_of_other_origins_are_ignored() {
         for reference in [
             "http://b/",
             "http://a:81/",
@@ -198,7 +201,7 @@ mod tests {
         ] {
             assert_eq!(named("http://a/b/c", reference), None, "{reference}");
         }
-        assert_eq!(named("/b", "/g"), None, "the target is in no origin");
+        assert_eq!(named("/b", "/g"), None, "the target has no origin");
     }
 
     /// `invalidation.mjs`.
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_post_speaks_for_a_get_by_its_own_url_and_a_time_that_it_names() {
+    fn a_post_is_stored_for_get_with_its_own_url_and_a_lifetime() {
         let of = |lines: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in lines {
@@ -249,7 +252,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_named_is_of_the_same_origin(
+        fn named_urls_have_the_same_origin(
             reference in prop_oneof![
                 "[a-z:/?#@.%\\[\\]0-9é ]{0,30}",
                 "(http:)?//[a-z.@:]{0,6}(/|\\?|#)?[a-z./]{0,10}",

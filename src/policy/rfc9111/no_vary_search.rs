@@ -1,33 +1,33 @@
-//! `No-Vary-Search`: which parameters of a query do not matter to a response
-//! ([draft-ietf-httpbis-no-vary-search](https://datatracker.ietf.org/doc/draft-ietf-httpbis-no-vary-search/), of which the
-//! text of July 2026 is read here).
+//! `No-Vary-Search`: the parameters of a query that do not matter to a response
+//! ([draft-ietf-httpbis-no-vary-search](https://datatracker.ietf.org/doc/draft-ietf-httpbis-no-vary-search/),
+//! in its text of July 2026).
 //!
-//! Anything malformed is ignored: the whole query matters then, at the cost of a hit. Where the draft's text contradicts its
-//! examples (`key-order` alone), the examples count.
+//! A malformed field is ignored: the whole query matters then, and the cache has fewer hits. The
+//! draft's text contradicts its examples for `key-order` alone. The examples count here.
 
 use http::{HeaderMap, HeaderName};
 
 use super::structured::{Value, dictionary};
 use crate::key::decode_parameter;
 
-/// The field.
+/// The name of the field.
 pub(crate) const NO_VARY_SEARCH: HeaderName = HeaderName::from_static("no-vary-search");
 
-/// Which parameters matter, and whether their order does.
+/// The parameters that matter, and whether their order matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UrlVariation {
     is_ordered: bool,
     names: Names,
 }
 
-/// Decoded and in order.
+/// Names of parameters, decoded and sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Names {
     AllBut(Vec<String>),
     Only(Vec<String>),
 }
 
-/// What the response says of the queries that it answers as well; `None` where that is only its own.
+/// The other queries that the response also answers. `None` if it answers only its own.
 pub(crate) fn url_variation(response: &HeaderMap) -> Option<UrlVariation> {
     const KNOWN: [&str; 3] = ["key-order", "params", "except"];
     if !response.contains_key(NO_VARY_SEARCH) {
@@ -47,12 +47,13 @@ pub(crate) fn url_variation(response: &HeaderMap) -> Option<UrlVariation> {
         _ => return None,
     };
     let variation = UrlVariation { is_ordered: !ignores_order, names };
-    // The spellings of a query do not matter where anything does not; so this must not be taken for a rule.
+    // A field with all its defaults must not count as a rule: any rule makes different spellings of
+    // a query equal.
     let is_default = variation.is_ordered && variation.names == Names::AllBut(Vec::new());
     (!is_default).then_some(variation)
 }
 
-/// In the field, names are written as they are in a query.
+/// Decodes names, which the field writes as a query does, and sorts them.
 fn decoded(names: &[String]) -> Vec<String> {
     let mut names: Vec<String> = names.iter().map(|name| decode_parameter(name)).collect();
     names.sort_unstable();
@@ -60,8 +61,8 @@ fn decoded(names: &[String]) -> Vec<String> {
 }
 
 impl UrlVariation {
-    /// What matters of `query`, in one spelling: equal for two queries where, and only where, a response with this
-    /// variation answers both.
+    /// The part of `query` that matters, in one spelling. It is equal for two queries if and only
+    /// if a response with this variation answers both.
     pub(crate) fn simplified(&self, query: Option<&str>) -> String {
         let parameters = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let mut parameters: Vec<(String, String)> = parameters
@@ -70,7 +71,7 @@ impl UrlVariation {
             .filter(|(name, _)| self.matters(name))
             .collect();
         if !self.is_ordered {
-            // Stable: the order of equal names does matter.
+            // The sort is stable, since the order of equal names matters.
             parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
         let mut text = String::new();
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_draft_does_not_know_says_nothing() {
+    fn malformed_fields_are_ignored() {
         for line in [
             "",
             "unknown-key",
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_matter_makes_queries_equal() {
+    fn ignored_parameters_make_queries_equal() {
         check("key-order", &["a=1&b=2", "b=2&a=1"], &["a=1", "a=2&b=1", "a=1&b=2&c=3"]);
         check("key-order", &["a=1&a=2&b=3", "a=1&b=3&a=2"], &["a=2&a=1&b=3"]);
         check("except=()", &["", "a=1", "b=2&c"], &[]);
@@ -176,7 +177,7 @@ mod tests {
 
     /// The examples of the draft.
     #[test]
-    fn spelling_does_not_matter_where_something_does_not() {
+    fn spellings_are_equal_under_any_rule() {
         for equal in [
             &["", "&"][..],
             &["a=x", "%61=%78", "a=x&&&&", "&a=x"],
@@ -192,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_normal_stays_so(query in "[ab=&%2+é]{0,20}", line in prop_oneof![
+        fn simplified_queries_stay_the_same(query in "[ab=&%2+é]{0,20}", line in prop_oneof![
             Just("key-order"), Just("except=()"), Just("params=(\"a\")"), Just("except=(\"b\")"),
         ]) {
             let variation = of(line).unwrap();

@@ -1,10 +1,10 @@
-//! The origin of a URL (RFC 9110 §4.3.1): what one response may say of others ends there.
+//! The origin of a URL (RFC 9110 §4.3.1). A response may only affect URLs of its own origin.
 
 use std::fmt;
 
 use http::Uri;
 
-/// Scheme, host and port of an `http` or `https` URL, in one spelling.
+/// The scheme, host and port of an `http` or `https` URL, in one spelling.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: &'static str,
@@ -28,7 +28,7 @@ impl Origin {
     }
 }
 
-/// Always with its port.
+/// Always prints the port.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}:{}", self.scheme, self.host, self.port)

@@ -1,4 +1,4 @@
-//! What holds for every response, whatever is in its fields: no reading is fresher than the safe one.
+//! Properties of every response, whatever its fields: no reading is fresher than the safe one.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use proptest::{prelude::*, sample::select};
@@ -85,7 +85,7 @@ fn status() -> impl Strategy<Value = u16> {
     select(vec![200_u16, 404, 403, 503, 599])
 }
 
-/// Arbitrary bytes, many of them those that mean something.
+/// Arbitrary bytes, with many that have a meaning in the grammar.
 fn bytes() -> impl Strategy<Value = HeaderValue> {
     let word = prop_oneof![
         select(DIRECTIVES.to_vec()).prop_map(|it| it.as_bytes().to_vec()),
@@ -112,14 +112,14 @@ fn judge(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Admission, Re
     storable::judge(&settings, &request, &response, NOW, NOW).admission()
 }
 
-/// Until when the response is fresh; not at all where it is not kept.
+/// When the response expires. `None` if it is not stored.
 fn end(scope: Scope, status: u16, headers: &HeaderMap) -> Option<Timestamp> {
     judge(scope, status, headers).ok().map(|admitted| admitted.expires_at.unwrap())
 }
 
 proptest! {
     #[test]
-    fn what_restricts_never_lengthens(
+    fn restrictions_never_lengthen_freshness(
         scope in scope(),
         status in status(),
         fields in fields(),
@@ -133,7 +133,7 @@ proptest! {
         let before = with(fields.clone(), &lines);
         lines.insert(at.index(lines.len() + 1), more);
         let after = with(fields, &lines);
-        // Where it may still be kept for its validator, it is over on arrival.
+        // If the response is stored for its validator, it is stale on arrival.
         let was_stale = end(scope, status, &before).is_none_or(|end| end <= NOW);
         let ends = (end(scope, status, &before), end(scope, status, &after));
         prop_assert!(ends.1 <= ends.0 || (was_stale && ends.1 <= Some(NOW)), "{ends:?}");
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn a_second_value_never_lengthens(
+    fn a_second_value_never_lengthens_freshness(
         scope in scope(),
         status in status(),
         fields in fields(),
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_lines_says_nothing(
+    fn the_order_of_lines_does_not_matter(
         scope in scope(),
         status in status(),
         fields in fields(),
@@ -184,19 +184,19 @@ proptest! {
     }
 
     #[test]
-    fn one_line_says_what_many_do(
+    fn joined_lines_mean_the_same_as_separate_ones(
         scope in scope(),
         fields in fields(),
         lines in directives(),
     ) {
-        // A string that does not end takes the rest of its line with it.
+        // An open string extends to the end of its line.
         let lines: Vec<&str> = lines.into_iter().filter(|line| *line != "x=\"y").collect();
         let one = with(fields.clone(), &[&lines.join(",")]);
         prop_assert_eq!(judge(scope, 200, &one), judge(scope, 200, &with(fields, &lines)));
     }
 
     #[test]
-    fn age_never_lengthens(
+    fn age_never_lengthens_freshness(
         scope in scope(),
         mut fields in fields(),
         lines in directives(),
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn a_second_expires_never_lengthens(
+    fn a_second_expires_never_lengthens_freshness(
         scope in scope(),
         mut fields in fields(),
         lines in directives(),
@@ -262,7 +262,7 @@ proptest! {
     }
 
     #[test]
-    fn a_response_ages_with_the_time(
+    fn the_age_grows_with_the_time(
         fields in fields(),
         resident in 0..1_000_000_u64,
         later in 0..1_000_000_u64,
@@ -278,7 +278,7 @@ proptest! {
 }
 
 #[test]
-fn long_lines_are_read_in_one_go() {
+fn long_hostile_lines_are_read_and_refused() {
     for piece in
         ["a,", "\"", "a=\"", ",", " ,", "\\", ";", "private=a,", "no-cache=\"a\",", "a=(\"\")"]
     {

@@ -1,4 +1,5 @@
-//! What a stored response says of its use: whether it may be served once it is stale (RFC 9111 §4.2.4, §5.2.2; RFC 5861).
+//! Whether a stored response permits its use once it is stale (RFC 9111 §4.2.4, §5.2.2; RFC
+//! 5861).
 
 use std::time::Duration;
 
@@ -7,24 +8,27 @@ use http::{HeaderMap, HeaderName};
 use super::{directives::Fields, targeted::effective_directives, withheld::Scoped};
 use crate::policy::Scope;
 
-/// What a stored response says of its use.
+/// The directives of a stored response about its use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StaleRules {
-    /// Never without the origin's word, whatever anybody else allows: the settings, the request, or the two below.
+    /// Whether stale use is forbidden. It overrides the settings, the request and the two limits
+    /// below.
     pub(crate) is_forbidden: bool,
-    /// Whether it must be confirmed before each use, fresh or not (RFC 9111 §5.2.2.4). It is forbidden to be stale then,
-    /// too.
+    /// Whether the response must be revalidated before each use, fresh or stale (RFC 9111
+    /// §5.2.2.4). Stale use is forbidden then, too.
     pub(crate) is_no_cache: bool,
-    /// Whether it will not change while it is fresh (RFC 8246 §2).
+    /// Whether the response does not change while it is fresh (RFC 8246 §2).
     pub(crate) is_immutable: bool,
-    /// For how long after its expiry it may be served while it is confirmed (RFC 5861 §3), where it says so.
+    /// How long after its expiry the response may be served while it is revalidated (RFC 5861 §3),
+    /// if it says so.
     pub(crate) while_revalidate: Option<Duration>,
-    /// For how long after its expiry it may stand in for the origin's failure (RFC 5861 §4), where it says so.
+    /// How long after its expiry the response may be served if the origin fails (RFC 5861 §4), if
+    /// it says so.
     pub(crate) if_error: Option<Duration>,
 }
 
-/// What a stored response with these fields says. `must-revalidate` and `no-cache` forbid it to every cache,
-/// `proxy-revalidate` and `s-maxage` to a shared one.
+/// The rules of a stored response with these fields. `must-revalidate` and `no-cache` forbid stale
+/// use to every cache. `proxy-revalidate` and `s-maxage` forbid it to a shared one.
 pub(crate) fn stale_rules(scope: Scope, targets: &[HeaderName], headers: &HeaderMap) -> StaleRules {
     let (directives, _) = effective_directives(targets, headers);
     let whole = |fields: &Option<Fields>| fields.as_ref().map(Scoped::of) == Some(Scoped::Whole);
@@ -54,7 +58,7 @@ mod tests {
 
     /// `stale.mjs`.
     #[test]
-    fn what_forbids_it_forbids_it_in_any_spelling() {
+    fn stale_use_is_forbidden_in_any_spelling() {
         for (line, private, shared) in [
             ("max-age=2", false, false),
             ("max-age=2, must-revalidate", true, true),
@@ -78,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_allows_it_does_so_for_as_long_as_it_says() {
+    fn stale_use_is_allowed_for_the_stated_time() {
         let secs = |secs| Some(Duration::from_secs(secs));
         let limits = |line| {
             let rules = of(Scope::Shared, line);
@@ -92,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_targeted_field_says_it_for_its_caches() {
+    fn targeted_fields_state_the_stale_rules_of_their_caches() {
         let cdn = HeaderName::from_static("cdn-cache-control");
         let mut headers = HeaderMap::new();
         headers.append("cache-control", HeaderValue::from_static("must-revalidate"));

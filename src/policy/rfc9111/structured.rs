@@ -1,9 +1,9 @@
-//! Structured fields (RFC 9651), as far as caching needs them: dictionaries by the keys that are asked for, and lists of
+//! The structured fields (RFC 9651) that caching needs: dictionaries with known keys, and lists of
 //! strings.
 //!
-//! The parser is the crate `sfv`, which is held to the HTTP working group's own conformance tests and has the strictness
-//! that the RFC asks for: any error of syntax makes the whole field none. What is here is its wiring; values are copied,
-//! as the lines of a field are one text to the parser.
+//! The crate `sfv` parses them. It passes the conformance tests of the HTTP working group and is as
+//! strict as the RFC requires: any syntax error invalidates the whole field. This file adapts it.
+//! Values are copied, since the parser takes all lines of a field as one text.
 
 use std::convert::Infallible;
 
@@ -16,21 +16,22 @@ use sfv::{
     },
 };
 
-/// A value, without its parameters.
+/// The value of a member, without its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Boolean(bool),
     Integer(i64),
     Token(String),
     String(String),
-    /// An inner list; `None` where not all of its items are strings.
+    /// An inner list. `None` if not all of its items are strings.
     Strings(Option<Vec<String>>),
-    /// Of another type.
+    /// A value of another type.
     Other,
 }
 
-/// The dictionary in the field `name`: its members with a key in `known`, in order, of which the last one counts where a
-/// key comes twice (RFC 9651 §4.2.2). `None` where the field is absent, empty, or no dictionary.
+/// The dictionary in the field `name`: its members with a key in `known`, in order. If a key occurs
+/// twice, the last member counts (RFC 9651 §4.2.2). `None` if the field is absent, empty or no
+/// dictionary.
 pub(super) fn dictionary(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -41,7 +42,7 @@ pub(super) fn dictionary(
     Parser::new(&text).parse_dictionary_with_visitor(members).ok()?
 }
 
-/// The list of strings in the field `name`; `None` where it is absent, or anything else.
+/// The list of strings in the field `name`. `None` if it is absent or anything else.
 pub(super) fn strings(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
     let text = joined(headers, name)?;
     Parser::new(&text).parse_list_with_visitor(Strings(Some(Vec::new()))).ok()?
@@ -134,7 +135,7 @@ impl<'de> ListVisitor<'de> for Strings {
     }
 }
 
-/// Adds a string, and spoils the strings with anything else.
+/// Adds an item. An item that is no string invalidates the list.
 struct StringItem<'a>(&'a mut Option<Vec<String>>);
 
 impl<'de> ItemVisitor<'de> for StringItem<'_> {
@@ -208,7 +209,7 @@ mod tests {
         assert_eq!(list(&["a=(\"x\" \"y\";q)"]), Value::Strings(Some(strings(&["x", "y"]))));
         assert_eq!(list(&["a=()"]), Value::Strings(Some(Vec::new())));
         assert_eq!(list(&["a=(\"x\" 1 \"y\")"]), Value::Strings(None));
-        assert_eq!(of(&["c"]), Some(Vec::new()), "not empty, and nothing known");
+        assert_eq!(of(&["c"]), Some(Vec::new()), "a dictionary without known keys");
         let lines = of(&["a=1", "b=2, a=3"]).unwrap();
         assert_eq!(lines.last(), Some(&("a", Value::Integer(3))));
         for none in

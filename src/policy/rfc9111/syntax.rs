@@ -1,26 +1,28 @@
-//! The syntax of `Cache-Control` (RFC 9111 §5.2), read so that no byte can hide a restriction.
+//! The syntax of `Cache-Control` (RFC 9111 §5.2). Malformed text can never hide a restriction.
 //!
-//! A member that the grammar allows is one directive. Of any other, each word in it is taken for a directive with an
-//! argument that says nothing: what forbids still forbids then (`private; max-age=60`, `"no-store`), and what allows
-//! does not. Every byte is looked at a fixed number of times, whatever is in the line.
+//! A well-formed member is one directive. In a malformed member, each word counts as a directive
+//! with an invalid argument. Directives that forbid still forbid then (`private; max-age=60`,
+//! `"no-store`), and directives that permit do not permit. Each byte is read a bounded number of
+//! times, whatever the line contains.
 
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What stands behind a directive's name.
+/// The argument of a directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Argument<'a> {
-    /// Nothing.
+    /// No argument.
     None,
-    /// A token, or a quoted string without its quotes: both forms mean the same (RFC 9111 §5.2).
+    /// A token, or a quoted string without its quotes. Both forms are equivalent (RFC 9111 §5.2).
     Given(Cow<'a, [u8]>),
-    /// What the grammar does not allow.
+    /// A malformed argument.
     Invalid,
 }
 
 impl Argument<'_> {
-    /// The argument as delta-seconds (RFC 9111 §1.2.2): digits, as large as they like. `None` for anything else.
+    /// The argument as delta-seconds (RFC 9111 §1.2.2): digits of any number. `None` for anything
+    /// else.
     pub(super) fn seconds(&self) -> Option<u64> {
         match self {
             Self::Given(text) => delta_seconds(text),
@@ -29,7 +31,8 @@ impl Argument<'_> {
     }
 }
 
-/// Delta-seconds (RFC 9111 §1.2.2): digits alone. More than there is room for is as much as there is room for.
+/// Parses delta-seconds (RFC 9111 §1.2.2): digits only. A number that is too large becomes the
+/// largest value.
 pub(super) fn delta_seconds(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
@@ -39,12 +42,12 @@ pub(super) fn delta_seconds(text: &[u8]) -> Option<u64> {
     Some(text.iter().fold(0, push))
 }
 
-/// Calls `see` with each directive of the field `name`, all its lines in order.
+/// Calls `see` with each directive in all lines of the field `name`, in order.
 ///
-/// The lines are one list (RFC 9110 §5.3), so a quoted string that is open at the end of a line may
-/// go on in the next one. Which words are in the string then depends on the order of the lines. So
-/// each word of each line counts as a directive with an invalid argument: it can forbid, and never
-/// allows.
+/// The lines form one list (RFC 9110 §5.3), so a quoted string that is open at the end of a line
+/// may continue in the next one. The words inside the string then depend on the order of the lines.
+/// In that case, each word of each line counts as a directive with an invalid argument. It can
+/// forbid, and it never permits.
 pub(super) fn each_directive(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -66,14 +69,14 @@ pub(super) fn each_directive(
     }
 }
 
-/// Calls `see` with what is in the first member of `line`, and returns what is behind its comma.
+/// Calls `see` with the directives in the first member of `line`. Returns the text after its comma.
 fn first_member<'a>(line: &'a [u8], see: &mut impl FnMut(&[u8], Argument<'_>)) -> &'a [u8] {
     let member = line.trim_ascii_start();
     let (name, behind) = member.split_at(word_len(member));
     let (argument, tail) = match behind {
         [b'=', b'"', text @ ..] => match quoted(text) {
             Some((text, tail)) => (Argument::Given(text), tail),
-            // Where the string would end nobody knows, so there is no comma to go on from.
+            // The end of the string is unknown, so no comma can be trusted.
             None => return see_words(member, b"", see),
         },
         [b'=', value @ ..] => match value.split_at(word_len(value)) {
@@ -94,7 +97,7 @@ fn first_member<'a>(line: &'a [u8], see: &mut impl FnMut(&[u8], Argument<'_>)) -
     tail.trim_ascii_start().get(1..).unwrap_or_default()
 }
 
-/// Calls `see` with each word of a member that the grammar does not allow, and returns `rest`.
+/// Calls `see` with each word of a malformed member, and returns `rest`.
 fn see_words<'a>(
     member: &[u8],
     rest: &'a [u8],
@@ -119,7 +122,8 @@ fn has_open_quote(line: &[u8]) -> bool {
     is_open
 }
 
-/// The text up to the closing quote, without its escapes (RFC 9110 §5.6.4), and what is behind that quote.
+/// The text up to the closing quote, without escapes (RFC 9110 §5.6.4), and the text after that
+/// quote.
 fn quoted(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let mut is_escaped = false;
     let mut has_escapes = false;
@@ -145,7 +149,7 @@ fn word_len(text: &[u8]) -> usize {
     text.iter().position(|&byte| !is_tchar(byte)).unwrap_or(text.len())
 }
 
-/// What a token is made of (RFC 9110 §5.6.2).
+/// Whether a token may contain this byte (RFC 9110 §5.6.2).
 const fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
@@ -173,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// `name`, `name=argument` or, with an argument that says nothing, `name!`.
+    /// The directives as `name`, `name=argument` or, with an invalid argument, `name!`.
     fn read(line: &'static str) -> Vec<String> {
         let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(line))]);
         let mut all = Vec::new();
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_open_at_the_end_of_a_line_makes_every_word_of_all_lines_invalid() {
+    fn an_open_quote_at_a_line_end_invalidates_every_word() {
         let read = |lines: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for line in lines {
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_grammar_allows_is_read_by_it() {
+    fn well_formed_members_are_directives() {
         for (line, expected) in [
             ("", &[][..]),
             (" , ,", &[]),
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_does_not_allow_is_read_word_by_word() {
+    fn malformed_members_are_read_word_by_word() {
         for (line, expected) in [
             ("a=", &["a!"][..]),
             ("a =1", &["a!", "1!"]),

@@ -1,10 +1,11 @@
-//! Targeted cache control (RFC 9213): fields such as `CDN-Cache-Control`, meant for some caches alone, which stand in for
-//! `Cache-Control` and `Expires` where they are there.
+//! Targeted cache control (RFC 9213): fields such as `CDN-Cache-Control` that apply to certain
+//! caches. They replace `Cache-Control` and `Expires`.
 //!
-//! They are structured fields, so keys are lower-case, nothing stands around `=`, and of two equal keys the last one
-//! counts. A number that is none (`max-age="60"`, `max-age=1.5`) makes the field as invalid as an error of syntax does,
-//! and an invalid field is ignored (§2.1): the next one decides, and in the end `Cache-Control`. `?0` is a directive that is
-//! not there; any other value of a directive that forbids still forbids.
+//! They are structured fields. Keys are lower-case, no whitespace surrounds `=`, and the last of
+//! two equal keys counts. A value that should be an integer and is none (`max-age="60"`,
+//! `max-age=1.5`) invalidates the field, as a syntax error does. An invalid field is ignored
+//! (§2.1): the next targeted field decides, and finally `Cache-Control`. A directive with the
+//! value `?0` is absent. A directive that forbids still forbids with any other value.
 
 use http::{HeaderMap, HeaderName};
 
@@ -14,8 +15,9 @@ use super::{
     syntax::Argument,
 };
 
-/// The directives that hold for a cache with these `targets`, and whether a targeted field gave them: the first one that
-/// is there, valid and not empty (RFC 9213 §2.2). Without any, those of `Cache-Control`.
+/// The directives for a cache with these `targets`, and whether a targeted field supplies them. The
+/// first targeted field that is present, valid and not empty counts (RFC 9213 §2.2). Without one,
+/// `Cache-Control` counts.
 pub(crate) fn effective_directives(
     targets: &[HeaderName],
     headers: &HeaderMap,
@@ -55,11 +57,12 @@ fn targeted_directives(target: &HeaderName, headers: &HeaderMap) -> Option<Direc
     Some(directives)
 }
 
-/// The value in the terms of `Cache-Control` (RFC 9213 §2.1); `None` for a length of time that is no integer.
+/// The value as an argument of `Cache-Control` (RFC 9213 §2.1). `None` if a duration is no
+/// integer.
 fn argument<'a>(key: &str, value: &'a Value) -> Option<Argument<'a>> {
     if LENGTHS.contains(&key) {
         return match value {
-            // Below zero is no number of seconds, and so over at once.
+            // A negative number is no valid duration, and so counts as zero.
             Value::Integer(seconds) => {
                 Some(Argument::Given(seconds.to_string().into_bytes().into()))
             }
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_target_that_says_something_decides() {
+    fn the_first_valid_target_decides() {
         let own = |line| ("my-cache-control", line);
         assert_eq!(of(&[cdn("max-age=5"), own("max-age=6"), CC]), (max_age(6), true));
         assert_eq!(of(&[cdn("max-age=5"), own("max-age=x"), CC]), (max_age(5), true));

@@ -1,5 +1,5 @@
-//! The fields of a response that are not stored with it (RFC 9111 §3.1): those that the qualified forms of `no-cache` and
-//! `private` name (§5.2.2.4, §5.2.2.7).
+//! Omitted fields (RFC 9111 §3.1): those that the qualified forms of `no-cache` and `private` name
+//! (§5.2.2.4, §5.2.2.7). They are not stored with the response.
 
 use http::{
     HeaderMap, HeaderName,
@@ -11,17 +11,18 @@ use http::{
 
 use super::directives::Fields;
 
-/// What a directive with field names holds back.
+/// The scope of a directive that may name fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scoped<'a> {
-    /// The response.
+    /// The whole response.
     Whole,
-    /// These fields of it.
+    /// These fields of the response.
     Named(&'a [HeaderName]),
 }
 
 impl<'a> Scoped<'a> {
-    /// Without some fields, what is left of a response would be another one: to name one of them is to name it all.
+    /// If the directive names an essential field, its scope is the whole response. Without that
+    /// field, the rest would be a different response.
     pub(super) fn of(fields: &'a Fields) -> Self {
         const ESSENTIAL: [HeaderName; 11] = [
             AGE,
@@ -45,7 +46,7 @@ impl<'a> Scoped<'a> {
     }
 }
 
-/// The fields of the response that are named, in order, each once.
+/// The fields of the response that are named, sorted and without duplicates.
 pub(super) fn withheld(headers: &HeaderMap, named: [Option<Scoped<'_>>; 2]) -> Vec<HeaderName> {
     let names = named.into_iter().flat_map(|scoped| match scoped {
         Some(Scoped::Named(names)) => names,
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn named_fields_that_are_there_are_not_stored() {
+    fn named_fields_are_omitted() {
         let line = "max-age=60, no-cache=\"A, c\", private=\"b, A\"";
         assert_eq!(of(Scope::Shared, line).unwrap().withheld, ["a", "b"]);
         assert_eq!(of(Scope::Private, line).unwrap().withheld, ["a"]);
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_a_response_cannot_do_without_stands_for_all_of_it() {
+    fn naming_an_essential_field_means_the_whole_response() {
         for essential in ["vary", "Content-Type", "content-encoding", "etag", "cache-control"] {
             let of = |directive: &str| {
                 of(Scope::Shared, &format!("max-age=60, {directive}=\"a, {essential}\""))

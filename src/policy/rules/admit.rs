@@ -1,4 +1,4 @@
-//! Step 7: whether a response may be kept, until when, and what of it.
+//! Step 7: whether a response may be stored, until when, and with which fields.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -17,11 +17,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// From then on there is no way to write a date (RFC 9110 §5.6.7).
+/// Dates from this time on cannot be written in HTTP (RFC 9110 §5.6.7).
 const YEAR_10_000: Timestamp = Timestamp::from_millis(253_402_300_800_000);
 
-/// Whether a response with this status may be stored at all (RFC 9111 §3). A 1xx, a 304, and a 206
-/// to a request that asks for no part may not, by any way into the cache.
+/// Whether a response with this status may be stored at all (RFC 9111 §3). A 1xx and a 304 never
+/// are. A 206 is stored only if the request asks for a part.
 fn is_complete(status: StatusCode, is_part: bool) -> bool {
     !status.is_informational()
         && (is_part || status != StatusCode::PARTIAL_CONTENT)
@@ -29,13 +29,14 @@ fn is_complete(status: StatusCode, is_part: bool) -> bool {
 }
 
 impl Rules {
-    /// Whether any response to the request may be kept, as far as that is known before there is one.
+    /// Whether a response to the request may be stored, as far as this is known before the
+    /// response.
     pub(crate) fn may_keep(&self, options: &CacheOptions) -> bool {
         let is_refused = options.expire_after == Some(Expiration::DoNotStore);
         !self.read_only && !options.no_store && !is_refused
     }
 
-    /// Step 7: whether the response may be kept, until when, and what of it.
+    /// Step 7: whether the response may be stored, until when, and without which fields.
     pub(crate) fn admit(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
         let Exchange { options, request, response, .. } = *exchange;
         if self.read_only {
@@ -43,7 +44,7 @@ impl Rules {
         }
         let is_named = self.names(response.status);
         if options.no_store {
-            // What the origin says tells more than the request's own wish.
+            // The origin's reason is more useful to report than the request's own.
             let said = self.admit_by_policy(exchange, is_named).err();
             return Err(said.filter(|said| said.is_by_origin()).unwrap_or(Refusal::NoStore));
         }
@@ -60,8 +61,8 @@ impl Rules {
     }
 
     /// Whether a response that [`Entries::insert`](crate::Entries::insert) brings may be stored,
-    /// and until when. The user's methods, statuses and predicate do not apply. A part is refused
-    /// even if the request asks for one: it would lie in the place of the whole response.
+    /// and until when. The user's methods, statuses and predicate do not apply. A 206 is refused
+    /// even if the request asks for a part: it would be stored under the key of the whole response.
     pub(crate) fn admit_by_hand(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
         if exchange.response.status == StatusCode::PARTIAL_CONTENT {
             return Err(Refusal::Status);
@@ -69,7 +70,7 @@ impl Rules {
         self.admit_by_policy(exchange, true)
     }
 
-    /// `is_named` is whether the user's expirations are meant for this status.
+    /// Asks the policy at work. `is_named` is whether the user's expirations apply to this status.
     pub(super) fn admit_by_policy(
         &self,
         exchange: &Exchange<'_>,
@@ -91,8 +92,8 @@ impl Rules {
         }
     }
 
-    /// Whether the user's expirations are meant for this status. Under the HTTP rules, a response
-    /// of any status may say for how long it may be kept.
+    /// Whether the user's expirations apply to this status. Under the HTTP rules, a response with
+    /// any other status may still state its own lifetime.
     pub(super) fn names(&self, status: StatusCode) -> bool {
         self.statuses.contains(&status) || self.expiration.names_status(status)
     }
@@ -115,8 +116,9 @@ impl Rules {
         rfc9111::judge(&settings, request, response, requested_at, now)
     }
 
-    /// The fields of a response as they are stored: without those that may not be, and, under the HTTP rules, with the
-    /// time of receipt where the origin names no `Date` (RFC 9110 §6.6.1).
+    /// The fields of a response as they are stored: without the omitted fields (RFC 9111 §3.1).
+    /// Under the HTTP rules, a response without a `Date` gets the time of receipt as its `Date`
+    /// (RFC 9110 §6.6.1).
     pub(crate) fn stored_fields(
         &self,
         mut fields: HeaderMap,
@@ -124,7 +126,8 @@ impl Rules {
         now: Timestamp,
     ) -> HeaderMap {
         remove_fields(&mut fields, |name| admission.withheld.contains(name));
-        // The first counts (RFC 9111 §5.1); each hit would have to take the others out again.
+        // Only the first line counts (RFC 9111 §5.1). If the others were stored, each hit would
+        // have to remove them.
         if matches!(self.policy, Policy::Http { .. }) && fields.get_all(AGE).iter().count() > 1 {
             let mut first = HeaderMap::with_capacity(fields.keys_len());
             for (name, value) in &fields {
@@ -137,7 +140,8 @@ impl Rules {
         self.dated(fields, now)
     }
 
-    /// The fields with the time of receipt where the origin names no `Date` (RFC 9110 §6.6.1), where the HTTP rules hold.
+    /// Under the HTTP rules, adds the time of receipt as `Date` if the origin sent none (RFC 9110
+    /// §6.6.1).
     pub(super) fn dated(&self, mut fields: HeaderMap, now: Timestamp) -> HeaderMap {
         if matches!(self.policy, Policy::Http { .. })
             && !fields.contains_key(DATE)
@@ -149,18 +153,20 @@ impl Rules {
         fields
     }
 
-    /// The fields of a stored response, updated by those of an answer of `now` that confirms it.
+    /// The fields of a stored response after a 304 received at `now` has freshened it.
     pub(crate) fn merged(
         &self,
         stored: &HeaderMap,
         update: &HeaderMap,
         now: Timestamp,
     ) -> HeaderMap {
-        // The `Date` of the old response would make it as old as that.
+        // A 304 without a `Date` gets the time of receipt. With the stored `Date`, the freshened
+        // response would be as old as before.
         validation::merged(stored, &self.dated(update.clone(), now))
     }
 
-    /// What a stored response says of its age at `now` (RFC 9111 §5.1), where the HTTP rules hold.
+    /// The `Age` field of a stored response at `now` (RFC 9111 §5.1). Only the HTTP rules send
+    /// one.
     pub(crate) fn age(&self, head: &Head, now: Timestamp) -> Option<HeaderValue> {
         match self.policy {
             Policy::Fixed => None,

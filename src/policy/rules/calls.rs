@@ -1,5 +1,5 @@
-//! What is particular to the calls that are cached: plain HTTP's, or those of gRPC, whose requests, answers and failures
-//! are told by their bodies and trailers as well. Which of them it is, is chosen here and known to [`Rules`] alone.
+//! The differences between plain HTTP and gRPC. Bodies and trailers also describe the requests,
+//! responses and failures of gRPC. Only [`Rules`] knows which of the two the cache is for.
 
 use std::time::Duration;
 
@@ -13,17 +13,18 @@ use crate::{
 };
 
 impl Rules {
-    /// Caches unary gRPC calls of these methods, and nothing else.
+    /// Caches unary gRPC calls of these methods and nothing else.
     pub(crate) fn use_grpc(&mut self, methods: GrpcMethods) {
         self.grpc = Some(methods);
     }
 
-    /// What the body of a request has to be for it to be part of a key.
+    /// The check that the body of a request must pass to be part of a key.
     pub(crate) fn request_check(&self) -> RequestCheck {
         self.grpc.as_ref().map_or_else(RequestCheck::default, |_| RequestCheck::unary())
     }
 
-    /// What body and trailers of a response with this head have to be for it to be kept.
+    /// The check that the body and trailers of a response with this head must pass for it to be
+    /// stored.
     pub(crate) fn response_check(&self, head: &response::Parts) -> Result<ResponseCheck, Refusal> {
         match self.grpc {
             Some(_) => ResponseCheck::unary(&head.headers),
@@ -31,7 +32,7 @@ impl Rules {
         }
     }
 
-    /// How the head of a response says that the origin failed, where it does.
+    /// The failure of the origin that the head of a response reports, if any.
     pub(crate) fn failure(&self, head: &response::Parts) -> Option<Failure> {
         if self.is_failure(head.status) {
             return Some(Failure::Status(head.status));
@@ -39,40 +40,41 @@ impl Rules {
         self.failure_behind(&head.headers)
     }
 
-    /// How the fields behind a body say so.
+    /// The failure that the trailers report, if any.
     pub(crate) fn failure_behind(&self, trailers: &HeaderMap) -> Option<Failure> {
         self.grpc.as_ref().and_then(|_| grpc::failure(trailers)).map(Failure::Grpc)
     }
 
-    /// Whether a response of `status` says that the origin failed.
+    /// Whether `status` counts as a failure of the origin.
     pub(super) fn is_failure(&self, status: StatusCode) -> bool {
         self.error_statuses.contains(&status)
     }
 
-    /// Whether the response says that there is no such thing any more.
+    /// Whether the response says that the resource does not exist, or no longer exists.
     pub(crate) fn is_gone(&self, response: &response::Parts) -> bool {
         matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE)
             || (self.grpc.is_some() && grpc::is_gone(&response.headers))
     }
 
-    /// Whether requests may say how long they may take.
+    /// Whether requests may carry a time limit.
     pub(crate) fn has_time_limits(&self) -> bool {
         self.grpc.is_some()
     }
 
-    /// How long a request with these fields may take, where it says so.
+    /// The time limit of a request with these fields, if it has one.
     pub(crate) fn time_limit(&self, request: &HeaderMap) -> Option<Duration> {
         self.grpc.as_ref().and_then(|_| grpc::timeout(request))
     }
 
-    /// Makes `limit` the time that a request with these fields may take, where it says that there is one.
+    /// Replaces the time limit of a request with these fields by `limit`. A request without a time
+    /// limit is not changed.
     pub(crate) fn limit_time(&self, request: &mut HeaderMap, limit: Duration) {
         if self.time_limit(request).is_some() {
             grpc::set_timeout(request, limit);
         }
     }
 
-    /// Fields and body of a 504 that says why nothing answers the request: in a sentence of plain ASCII without `%`.
+    /// Fields and body of a 504 whose text is `why`, a sentence of plain ASCII without `%`.
     pub(crate) fn unanswerable(&self, why: &str) -> (HeaderMap, Bytes) {
         if self.grpc.is_some() {
             return (grpc::unavailable(why), Bytes::new());

@@ -1,4 +1,4 @@
-//! Which policy is at work, and what is set of it: the only place where it is chosen.
+//! The choice of the policy and its settings. No other file chooses a policy.
 
 use http::HeaderName;
 
@@ -6,7 +6,7 @@ use super::Rules;
 use crate::policy::{Policy, Scope};
 
 impl Rules {
-    /// Lets the HTTP rules decide. Where they do already, what has been set of them stays.
+    /// Chooses the HTTP rules. If they are already chosen, their settings do not change.
     pub(crate) fn use_http(&mut self) {
         if matches!(self.policy, Policy::Fixed) {
             let targets = match self.scope {
@@ -17,7 +17,8 @@ impl Rules {
         }
     }
 
-    /// Lets the HTTP rules go by these fields, in their order, before `Cache-Control` and `Expires`.
+    /// Chooses the HTTP rules, with these targeted fields before `Cache-Control` and `Expires`, in
+    /// this order.
     pub(crate) fn set_targets(&mut self, names: Vec<HeaderName>) {
         self.use_http();
         if let Policy::Http { targets, .. } = &mut self.policy {
@@ -25,7 +26,7 @@ impl Rules {
         }
     }
 
-    /// Whether the HTTP rules let responses say what of a query does not matter.
+    /// Chooses the HTTP rules, and sets whether they apply `No-Vary-Search`.
     pub(crate) fn set_no_vary_search(&mut self, heed: bool) {
         self.use_http();
         if let Policy::Http { no_vary_search, .. } = &mut self.policy {
@@ -33,7 +34,7 @@ impl Rules {
         }
     }
 
-    /// Whether responses may say what of a query does not matter.
+    /// Whether `No-Vary-Search` in responses applies.
     pub(crate) fn heeds_no_vary_search(&self) -> bool {
         matches!(self.policy, Policy::Http { no_vary_search: true, .. })
     }

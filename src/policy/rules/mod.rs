@@ -1,4 +1,5 @@
-//! [`Rules`]: every decision in the order in which a request meets them, and which policy is asked for it.
+//! [`Rules`]: every decision, in the order in which a request meets them, with the choice of the
+//! policy that makes it.
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
@@ -27,21 +28,22 @@ mod others;
 mod stale;
 mod superseded;
 
-/// How far ahead of this clock an entry may have been stored, by another machine's clock or by this one before it was set:
-/// one from farther ahead has expired. Its end was counted from a time that has not come yet, and it would be fresh until
-/// long after that. An entry that never expires has no end that could be wrong.
+/// How far in the future the storage time of an entry may lie by this clock. Another machine's
+/// clock may differ, and this clock may have been set back. An entry from further ahead is treated
+/// as expired: its expiry was computed from a wrong time and would keep it fresh for too long. An
+/// entry that never expires is not affected.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
 
-/// Whether a response may be kept, by its request and its head.
+/// The user's predicate: whether a response may be stored, by the heads of request and response.
 pub(crate) type StoreFn = Arc<dyn Fn(&request::Parts, &response::Parts) -> bool + Send + Sync>;
 
-/// Everything the decisions depend on beside the exchange itself.
+/// All settings that the decisions depend on.
 #[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) scope: Scope,
     policy: Policy,
     pub(crate) methods: Vec<Method>,
-    /// In place of `methods`, where the cache is for gRPC.
+    /// If the cache is for gRPC: the gRPC methods to cache. They replace `methods`.
     grpc: Option<GrpcMethods>,
     pub(crate) statuses: Vec<StatusCode>,
     pub(crate) store_if: Option<StoreFn>,
@@ -51,15 +53,17 @@ pub(crate) struct Rules {
     pub(crate) stale_if_error: StaleLimit,
     /// The statuses that count as a failure of the origin.
     pub(crate) error_statuses: Vec<StatusCode>,
-    /// The share of a lifetime, over 0 and below 1, that is left when it is time to refresh.
+    /// A fresh response is due for refresh when less than this share of its lifetime is left.
+    /// Between 0 and 1, both excluded.
     pub(crate) refresh_ahead: Option<f64>,
-    /// How long what can be revalidated is kept beyond its expiry.
+    /// How long a response with a validator stays stored after it expires.
     pub(crate) keep_expired: Duration,
     pub(crate) read_only: bool,
     pub(crate) store_set_cookie: bool,
-    /// Whether a response to a `POST` that names itself is stored for `GET`.
+    /// Whether a response to a `POST` is stored for `GET` if its `Content-Location` is the
+    /// request's URL.
     pub(crate) reuse_post_for_get: bool,
-    /// Whether requests with credentials use the cache; `None` where that was left to scope and policy.
+    /// Whether requests with credentials use the cache. `None` leaves it to scope and policy.
     pub(crate) store_credentialed: Option<bool>,
 }
 
@@ -91,8 +95,8 @@ impl Rules {
         }
     }
 
-    /// What a request with these fields asks of the cache: by its `options`, and, where the HTTP rules hold, by its
-    /// `Cache-Control` (RFC 9111 §5.2.1).
+    /// The options of a request with these fields. Under the HTTP rules, its request directives are
+    /// merged into its `options` (RFC 9111 §5.2.1).
     pub(crate) fn asked<'a>(
         &self,
         options: &'a CacheOptions,
@@ -112,13 +116,15 @@ impl Rules {
         if let Some(limit) = demands.stale_if_error {
             options.stale_if_error.get_or_insert(StaleLimit::Within(limit));
         }
-        // It is heard as `refresh` above; where nobody may be asked, what is stored is not good enough.
+        // `no-cache` is covered by `refresh` above. With `only-if-cached`, the origin may not be
+        // asked. `no-cache` then stays among the directives, so that no stored response satisfies
+        // the request.
         options.demands =
             Demands { no_cache: demands.no_cache && demands.only_if_cached, ..demands };
         Cow::Owned(options)
     }
 
-    /// Step 1: whether the cache has anything to do with `request`.
+    /// Step 1: whether the cache handles `request`, or the reason why it bypasses the cache.
     pub(crate) fn gate(
         &self,
         options: &CacheOptions,
@@ -137,11 +143,13 @@ impl Rules {
         if headers.contains_key(UPGRADE) {
             return Err(Bypass::Upgrade);
         }
-        // Of other methods, a range means nothing (RFC 9110 §14.2), and an origin may answer with a part all the same.
+        // A range has no meaning for other methods (RFC 9110 §14.2), but an origin may still
+        // answer with a part.
         if headers.contains_key(RANGE) && request.method != Method::GET {
             return Err(Bypass::Range);
         }
-        // Of a method that changes something, `If-None-Match` is as much the origin's as `If-Match`.
+        // For a method that changes something, `If-None-Match` is for the origin to evaluate, as
+        // `If-Match` is.
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         if headers.contains_key(IF_MATCH)
             || headers.contains_key(IF_UNMODIFIED_SINCE)
@@ -151,7 +159,7 @@ impl Rules {
         }
         let allows_credentials = self.store_credentialed.unwrap_or(match self.policy {
             Policy::Fixed => self.scope == Scope::Private,
-            // The response says for whom it is.
+            // The directives of the response decide who may receive it.
             Policy::Http { .. } => true,
         });
         if !allows_credentials && has_credentials(request) {
@@ -160,10 +168,12 @@ impl Rules {
         Ok(())
     }
 
-    /// Step 4: what the entry with this head is good for, for a request of `method` at `now`.
+    /// Step 4: whether and how the stored response with this head answers a request of `method` at
+    /// `now`.
     ///
-    /// Nothing is refreshed ahead or served while it is revalidated where the new response could not be kept, nor for a
-    /// request that forbids to ask the origin; what has expired answers the latter where either stale limit allows it.
+    /// A response is refreshed ahead, or served while it is revalidated, only if the new response
+    /// may be stored and the request is not `only_if_cached`. An `only_if_cached` request gets a
+    /// stale response if either stale limit allows it.
     pub(crate) fn judge(
         &self,
         options: &CacheOptions,
@@ -198,7 +208,8 @@ impl Rules {
         Verdict::Unfit(Miss::Expired)
     }
 
-    /// As what the entry satisfies the request by its own means, or why it does not.
+    /// Whether the stored response satisfies the request as fresh, or as stale by the request's own
+    /// directives, or why it does not. Stale limits do not count here.
     fn fits(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> Result<Fit, Miss> {
         if head.expires_at().is_some() && head.stored_at().saturating_since(now) > AHEAD {
             return Err(Miss::Expired);
@@ -213,8 +224,9 @@ impl Rules {
         }
     }
 
-    /// Whether a 304 may make the entry answer a request of `method`: not one that asked for the whole response, and
-    /// not an entry that would not answer it fresh.
+    /// Whether a 304 may freshen the stored response for a request of `method`. It may not if the
+    /// request forces a full response, or if the stored response could not answer the request even
+    /// when fresh.
     pub(crate) fn may_be_confirmed(
         &self,
         options: &CacheOptions,
@@ -224,9 +236,10 @@ impl Rules {
         !options.force_refresh && self.may_answer(method, head).is_ok()
     }
 
-    /// Whether a response with this head would answer a request of `method` at all, whatever the time.
+    /// Whether a stored response with this head may answer a request of `method`, whatever its age.
     pub(crate) fn may_answer(&self, method: &Method, head: &Head) -> Result<(), Miss> {
-        // The key says as much, but for keys of the user's own making: a HEAD's empty body answers no GET.
+        // The key includes the method, unless it is a custom key. The empty body of a response to a
+        // `HEAD` never answers a `GET`.
         if head.method() != method && !(*method == Method::HEAD && *head.method() == Method::GET) {
             return Err(Miss::Absent);
         }
@@ -239,7 +252,8 @@ impl Rules {
     }
 }
 
-/// Whether the request says who asks.
+/// Whether the request carries credentials: `Authorization`, `Cookie`, or user information in its
+/// URL.
 fn has_credentials(request: &request::Parts) -> bool {
     let in_url = || request.uri.authority().is_some_and(|it| it.as_str().contains('@'));
     request.headers.contains_key(AUTHORIZATION) || request.headers.contains_key(COOKIE) || in_url()

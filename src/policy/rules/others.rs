@@ -1,5 +1,5 @@
-//! What a response, or a request, means for others than the one who has asked: those who wait for it, what it makes stale,
-//! what it says of what is stored, and what is kept beside its own place.
+//! The effects of a request or response on others: on requests that wait for it, on stored
+//! responses, and on further URLs and groups.
 
 use http::{HeaderMap, Method, Response, StatusCode, Uri, header::AUTHORIZATION, response};
 
@@ -18,9 +18,10 @@ use crate::{
 };
 
 impl Rules {
-    /// Whether what another request's call has brought may answer a request that waited for it. Time alone does not mind
-    /// whose call it was. Under the HTTP rules it has to be reusable (RFC 9111 §4): what the origin wants to be asked about
-    /// each time, it may answer differently for each who asks.
+    /// Whether the response to another request's call may answer a request that waited for it. The
+    /// fixed policy always allows it. Under the HTTP rules, the response must be reusable (RFC 9111
+    /// §4): if the origin demands revalidation before each use, it may answer each requester
+    /// differently.
     pub(crate) fn may_follow(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> bool {
         match self.policy {
             Policy::Fixed => true,
@@ -28,15 +29,17 @@ impl Rules {
         }
     }
 
-    /// Whether the response to this request says more of who asked than of what was asked for: it neither waits for others
-    /// nor others for it, and what it says of what is stored does not count.
+    /// Whether the response to this request may depend on who asked. In a shared cache under the
+    /// HTTP rules, this is a request with `Authorization`. Such a request does not wait for others,
+    /// and others do not wait for it. Its response does not affect stored responses.
     pub(crate) fn is_personal(&self, request: &HeaderMap) -> bool {
         self.scope == Scope::Shared
             && matches!(self.policy, Policy::Http { .. })
             && request.contains_key(AUTHORIZATION)
     }
 
-    /// What the response says of the queries that it answers beside its own, where the HTTP rules hold.
+    /// The other queries that the response also answers (`No-Vary-Search`). Always `None` under the
+    /// fixed policy.
     pub(crate) fn url_variation(&self, response: &HeaderMap) -> Option<UrlVariation> {
         match self.policy {
             Policy::Fixed => None,
@@ -44,13 +47,14 @@ impl Rules {
         }
     }
 
-    /// Whether parts of responses are kept by themselves.
+    /// Whether partial responses are stored. Only the HTTP rules do so.
     pub(crate) fn keeps_parts(&self) -> bool {
         matches!(self.policy, Policy::Http { .. })
     }
 
-    /// Whether the response to a request that goes past the cache may be of use to others: a part, and what a `POST` says
-    /// that a `GET` would bring (RFC 9110 §9.3.3).
+    /// Whether the response to a request that bypasses the cache for `reason` may be worth storing.
+    /// Two kinds are: a part, and a response to a `POST` that says a `GET` would return the same
+    /// (RFC 9110 §9.3.3).
     pub(crate) fn may_keep_aside(
         &self,
         options: &CacheOptions,
@@ -65,7 +69,8 @@ impl Rules {
         is_of_use && matches!(self.policy, Policy::Http { .. }) && self.may_keep(options)
     }
 
-    /// Whether this response to such a request, for the URL `url`, is one.
+    /// Whether this response, for the URL `url`, is of one of the two kinds that
+    /// [`may_keep_aside`](Self::may_keep_aside) describes.
     pub(crate) fn keeps_aside<Body>(
         &self,
         url: &str,
@@ -85,8 +90,8 @@ impl Rules {
         }
     }
 
-    /// What the answer to a `HEAD` says of the stored response to a `GET` (RFC 9111 §4.3.5). To the
-    /// fixed policy, it says nothing: there, only time ends a response, or what ends it for both.
+    /// The effect of the response to a `HEAD` on the stored response to a `GET` (RFC 9111 §4.3.5).
+    /// Under the fixed policy, it has none.
     pub(crate) fn head_says(&self, stored: &Head, answer: &response::Parts) -> HeadSays {
         match self.policy {
             Policy::Fixed => HeadSays::Nothing,
@@ -94,7 +99,8 @@ impl Rules {
         }
     }
 
-    /// The URLs beside its own, `url`, that the response to a successful unsafe request makes stale (RFC 9111 §4.4).
+    /// The URLs, besides `url` itself, that the response to a successful unsafe request for `url`
+    /// invalidates (RFC 9111 §4.4).
     pub(crate) fn named_urls(&self, url: &str, response: &HeaderMap) -> Vec<Uri> {
         match (&self.policy, url.parse()) {
             (Policy::Http { .. }, Ok(url)) => rfc9111::named_urls(&url, response),
@@ -102,7 +108,7 @@ impl Rules {
         }
     }
 
-    /// The tags of the groups that the response for `url` is in (RFC 9875 §2).
+    /// The tags of the groups of the response for `url` (RFC 9875 §2).
     pub(crate) fn group_tags(
         &self,
         url: &str,
@@ -114,7 +120,8 @@ impl Rules {
         }
     }
 
-    /// The tags of a confirmed response for `url`: its groups are those that it names now.
+    /// The tags of a freshened response for `url`. Its groups are the ones that its current fields
+    /// name.
     pub(crate) fn with_groups(
         &self,
         mut tags: Vec<Box<str>>,
@@ -128,7 +135,8 @@ impl Rules {
         Ok(tags)
     }
 
-    /// The tags of the groups that the response to a successful unsafe request for `url` makes stale (RFC 9875 §3).
+    /// The tags of the groups that the response to a successful unsafe request for `url`
+    /// invalidates (RFC 9875 §3).
     pub(crate) fn named_groups(&self, url: &str, response: &HeaderMap) -> Vec<Box<str>> {
         match (&self.policy, url.parse()) {
             (Policy::Http { .. }, Ok(url)) => rfc9111::invalidated_group_tags(&url, response),
@@ -136,14 +144,16 @@ impl Rules {
         }
     }
 
-    /// Whether a request of `method` may make what is stored for its URL stale (RFC 9111 §4.4): an unsafe one. A method
-    /// that is itself cached is taken for a query; and so is every gRPC call, since each method has a URL of its own, and
-    /// what is stored there is answers to the same method.
+    /// Whether a request of `method` may invalidate the stored responses for its URL (RFC 9111
+    /// §4.4). Only unsafe methods do. Methods that are cached count as queries. A gRPC call never
+    /// invalidates: each gRPC method has its own URL, and only responses to the same method are
+    /// stored there.
     pub(crate) fn may_invalidate(&self, method: &Method) -> bool {
         self.grpc.is_none() && !self.methods.contains(method) && !is_safe(method)
     }
 
-    /// Whether the response of `status` to such a request does: where it succeeded.
+    /// Whether a response with `status` to a request of `method` invalidates: the method must allow
+    /// it, and the request must have succeeded.
     pub(crate) fn invalidates(&self, method: &Method, status: StatusCode) -> bool {
         (status.is_success() || status.is_redirection()) && self.may_invalidate(method)
     }

@@ -1,4 +1,4 @@
-//! For how long what has expired is still of use.
+//! How long an expired response may still be served, and how long it stays stored.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// For how long an expired response may be served, by the reason for it.
+/// How long an expired response may be served, by reason.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StaleLimits {
     pub(super) while_revalidate: StaleLimit,
@@ -20,8 +20,8 @@ pub(super) struct StaleLimits {
 }
 
 impl Rules {
-    /// Whether the entry may be served in place of the origin's failure. Not for a request that asked for the whole
-    /// response, and not where the entry is such a failure itself.
+    /// Whether the stored response may be served when the origin fails (stale-if-error). It may not
+    /// if the request forces a full response, or if the stored response is itself a failure.
     pub(crate) fn may_stand_in(
         &self,
         options: &CacheOptions,
@@ -35,9 +35,10 @@ impl Rules {
             && self.stale_limits(options, head.headers()).if_error.allows(head, now)
     }
 
-    /// Until when a response with these fields is of use, and so to be kept; `None` is forever. Beyond its expiry, that
-    /// is while a stale limit allows it, and, where the origin can confirm it, for the time that is set for that; it counts
-    /// from the arrival of what had expired on its way.
+    /// Until when a response with these fields stays stored. `None` is forever. After it expires,
+    /// it stays stored as long as a stale limit allows serving it. If it has a validator, it also
+    /// stays for the `keep_expired` time, so that the origin can freshen it. If it had already
+    /// expired when it arrived, this time starts on arrival.
     pub(crate) fn keep_until(
         &self,
         options: &CacheOptions,
@@ -49,7 +50,8 @@ impl Rules {
         self.end_of_use(limits, validation::has_validator(headers), expires_at?, arrived_at)
     }
 
-    /// Until when a list of variants that expire at `expires_at` is to be kept: as long as any of them may be.
+    /// Until when a variance record stays stored if its last variant expires at `expires_at`: as
+    /// long as any of those variants may stay stored.
     pub(crate) fn keep_list_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let limits = self.stale_limits(&CacheOptions::new(), &HeaderMap::new());
         self.end_of_use(limits, true, expires_at?, Timestamp::MIN)
@@ -68,8 +70,9 @@ impl Rules {
         Some(revalidate.max(while_revalidate).max(limits.if_error.end(expires_at)?))
     }
 
-    /// For how long a response with these fields may be served stale. The request's own limits go before those that the
-    /// response names, and these before the layer's; but what the response forbids, nobody allows.
+    /// How long a response with these fields may be served stale. The request's limits precede
+    /// those of the response, and those of the response precede the layer's. If the response
+    /// forbids stale use, no other limit allows it.
     pub(super) fn stale_limits(&self, options: &CacheOptions, headers: &HeaderMap) -> StaleLimits {
         let said = match &self.policy {
             Policy::Fixed => rfc9111::StaleRules::default(),
@@ -91,7 +94,7 @@ impl Rules {
         }
     }
 
-    /// Whether it is time to refresh an entry that is fresh.
+    /// Whether a fresh stored response is due for refresh.
     pub(super) fn is_ending(&self, head: &Head, now: Timestamp) -> bool {
         let (Some(fraction), Some(end)) = (self.refresh_ahead, head.expires_at()) else {
             return false;

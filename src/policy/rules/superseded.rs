@@ -3,27 +3,27 @@
 //! | answer | ends the stored response |
 //! |---|---|
 //! | 3xx except 304, 401, 403, 404, 410, 451 | yes, whether it is stored or refused |
-//! | 2xx that the origin's own words keep from being stored | yes |
+//! | 2xx that its own fields keep from being stored | yes |
 //! | 2xx that only a setting, a limit, the request or the store refuses | no |
-//! | 304 that confirms it, and whose words forbid storing it | yes, whoever asked |
-//! | 304 that forbids reuse, and is not stored for another reason | yes, whoever asked |
+//! | 304 that refers to it and forbids storing it | yes, whoever asked |
+//! | 304 that forbids reuse and is not stored for another reason | yes, whoever asked |
 //! | 304 that sets a cookie | no: the cookie is the caller's |
 //! | other 4xx, 5xx, failures of the origin | no |
 //!
-//! The origin's own words are its directives, what it says of freshness, `Set-Cookie` where such
-//! responses are not stored, and `Vary`. They count whatever else keeps the answer from being
-//! stored, and so even if another reason is the one that is reported. An answer to a `HEAD` and a
-//! 206 may leave out what an answer to a `GET` says of freshness (RFC 9110 §9.3.2, §15.3.7): if it
-//! does, it says nothing.
+//! The fields that count are the directives, those that state freshness (or their absence), `Vary`,
+//! and `Set-Cookie` where responses with cookies are not stored. They count even if another reason
+//! also refuses the answer, and even if that other reason is the one that is reported. A response
+//! to a `HEAD` and a 206 may omit the fields that state freshness (RFC 9110 §9.3.2, §15.3.7). If
+//! they are omitted, the answer says nothing of freshness.
 //!
-//! Both policies use this table. The fixed policy ignores all cache fields except `Vary`, so it
-//! never refuses a response for one of the others, and a `HEAD` that shows another `ETag` says
-//! nothing to it. A stored response that is not ended can still be served stale.
+//! Both policies use this table. The fixed policy ignores all cache fields except `Vary`, so no
+//! other cache field ends a response there. Neither does a `HEAD` that shows another `ETag`. A
+//! stored response that is not ended can still be served stale.
 //!
-//! Bad credentials must not end what is stored for everybody. In a shared cache, a full answer to a
-//! request with `Authorization`, or with user information in its URL, ends nothing. Under the HTTP
-//! rules, where a cookie is not part of the key either, a 401 or 403 to a request with a `Cookie`
-//! ends nothing. A read-only cache ends nothing.
+//! Bad credentials must not end a response that is stored for everybody. In a shared cache, a full
+//! answer to a request with `Authorization`, or with user information in its URL, ends nothing.
+//! Under the HTTP rules, cookies are not part of the key in a shared cache. There, a 401 or 403 to
+//! a request with a `Cookie` ends nothing. A read-only cache ends nothing.
 
 use http::{HeaderMap, Method, StatusCode, header::COOKIE};
 
@@ -38,7 +38,8 @@ use crate::{
 };
 
 impl Rules {
-    /// Whether a full answer ends the stored response, whether it is itself stored or not.
+    /// Whether a full answer ends the stored response. It does not matter whether the answer is
+    /// stored.
     pub(crate) fn ends(&self, exchange: &Exchange<'_>) -> bool {
         let answer = exchange.response;
         if self.read_only || self.failure(answer).is_some() || self.depends_on_who_asked(exchange) {
@@ -53,7 +54,7 @@ impl Rules {
             | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => true,
             status if status.is_redirection() => true,
             status if status.is_success() => {
-                // A gRPC call that failed is about its request, as a 4xx is.
+                // A failed gRPC call says something about its request, as a 4xx does.
                 let is_good = self.response_check(answer).is_ok();
                 self.is_gone(answer) || (is_good && self.is_forbidden(exchange))
             }
@@ -61,9 +62,9 @@ impl Rules {
         }
     }
 
-    /// Whether a 304 that is not stored ends the `stored` response that it confirms. The response of `exchange` is the
-    /// stored one with the fields of the 304. `has_moved` says that the 304 has changed its `Vary`,
-    /// so that requests find it which it may not answer.
+    /// Whether a 304 that is not stored ends the `stored` response that it refers to. The response
+    /// of `exchange` is the stored one with the fields of the 304. `has_moved` says that the 304
+    /// changed the `Vary` of the response, so that requests that it may not answer would find it.
     pub(crate) fn ends_by_304(
         &self,
         stored: &Head,
@@ -81,8 +82,8 @@ impl Rules {
                 || self.forbids_reuse(stored, exchange))
     }
 
-    /// Whether a 304 forbids using the stored response without revalidation. It is not stored, so
-    /// the stored response would stay as fresh as it was.
+    /// Whether a 304 forbids using the stored response without revalidation. The 304 is not stored,
+    /// so the stored response would otherwise stay as fresh as it was.
     fn forbids_reuse(&self, stored: &Head, exchange: &Exchange<'_>) -> bool {
         match &self.policy {
             Policy::Fixed => false,
@@ -92,19 +93,20 @@ impl Rules {
         }
     }
 
-    /// Whether the origin's words keep a full answer from being stored.
+    /// Whether the origin forbids storing a full answer.
     fn is_forbidden(&self, exchange: &Exchange<'_>) -> bool {
         let is_part = exchange.response.status == StatusCode::PARTIAL_CONTENT;
         let is_head = exchange.request.method == Method::HEAD;
         self.refused_by_origin(exchange).iter().any(|refusal| match refusal {
             Refusal::NoFreshness => !is_part && !is_head,
-            // This is about the status, and that of the whole is another.
+            // `must-understand` concerns the status 206 here. The whole response has another
+            // status.
             Refusal::MustUnderstand => !is_part,
             _ => true,
         })
     }
 
-    /// All that the origin says against storing the response.
+    /// All reasons from the origin that forbid storing the response.
     fn refused_by_origin(&self, exchange: &Exchange<'_>) -> Vec<Refusal> {
         let response = exchange.response;
         let mut refusals = match &self.policy {
@@ -117,15 +119,16 @@ impl Rules {
                 judged.refusals().filter(|refusal| refusal.is_by_origin()).collect()
             }
         };
-        // A list of names that is too long even without those that are ignored is refused. With
-        // them, it is not worth keeping the older response for.
+        // No names are ignored here. A list of names that is too long even without the ignored
+        // names is refused. If it is too long only with them, the older response still ends: it is
+        // not worth keeping.
         if vary(&response.headers, &[]) == Vary::Anything {
             refusals.push(Refusal::Vary);
         }
         refusals
     }
 
-    /// Whether the answer may say more of who asked than of what was asked for.
+    /// Whether the answer may depend on who asked.
     fn depends_on_who_asked(&self, exchange: &Exchange<'_>) -> bool {
         let Exchange { request, response, .. } = *exchange;
         let is_http = matches!(self.policy, Policy::Http { .. });
@@ -135,16 +138,16 @@ impl Rules {
                 || (is_http && is_denied && request.headers.contains_key(COOKIE)))
     }
 
-    /// Whether the stored response may have answered a request with `Authorization`, and the origin
-    /// no longer allows sharing it.
+    /// Whether the origin has withdrawn its permission to share the response: the stored one could
+    /// answer requests with `Authorization`, the new one cannot.
     fn is_unshared(&self, stored: &Head, exchange: &Exchange<'_>) -> bool {
         rfc9111::has_authorization(exchange.request)
             && self.allows_authorization(stored.headers())
             && !self.allows_authorization(&exchange.response.headers)
     }
 
-    /// Whether a response with these fields may be stored although its request has `Authorization`
-    /// (RFC 9111 §3.5).
+    /// Whether a response with these fields may be stored if its request has `Authorization` (RFC
+    /// 9111 §3.5).
     fn allows_authorization(&self, response: &HeaderMap) -> bool {
         match &self.policy {
             Policy::Http { targets, .. } if self.scope == Scope::Shared => {
@@ -190,7 +193,7 @@ mod tests {
         response.body(()).unwrap().into_parts().0
     }
 
-    /// Calls `judge` with a request with those lines and its answer.
+    /// Calls `judge` with a request that has these lines, and its answer.
     fn with<T>(
         method: Method,
         options: &CacheOptions,
@@ -218,8 +221,7 @@ mod tests {
         with(Method::GET, &NONE, asked, &response(status, lines), |exchange| rules.ends(exchange))
     }
 
-    /// Whether a 304 that makes a stored response with the `old` lines one with the `new` ones ends
-    /// it.
+    /// Whether a 304 ends a stored response, if it replaces its `old` lines by the `new` ones.
     fn by_304(rules: &Rules, asked: Lines<'_>, old: Lines<'_>, new: Lines<'_>) -> bool {
         let stored = Head::new(Method::GET, "http://a/", response(200, old), Timestamp::MIN);
         with(Method::GET, &NONE, asked, &response(200, new), |exchange| {
@@ -240,7 +242,7 @@ mod tests {
         }
     }
 
-    /// What the origin says against storing its answer, by scope and policy.
+    /// Fields of an answer, and whether they forbid storing it, by scope and policy.
     const WORDS: [(Lines<'_>, [bool; 4]); 10] = [
         // Private and fixed, shared and fixed, private and HTTP, shared and HTTP.
         (&[FRESH], [false, false, false, false]),
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_2xx_that_the_origin_forbids_storing_ends_the_stored_response() {
+    fn a_2xx_that_forbids_storing_ends_the_stored_response() {
         for (lines, expected) in WORDS {
             let ended = all_rules().map(|rules| ends(&rules, &[], 200, lines));
             assert_eq!(ended, expected, "{lines:?}");
@@ -268,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn the_origins_words_count_whatever_else_refuses_the_answer() {
+    fn origin_refusals_count_besides_other_refusals() {
         for (lines, expected) in WORDS {
             let ended = all_rules().map(|mut rules| {
                 rules.store_if = Some(Arc::new(|_, _| false));
                 rules.expiration.layer = Some(Duration::from_secs(60).into());
                 ends(&rules, &[("cache-control", "no-store"), ("cookie", "a=1")], 200, lines)
             });
-            // With an expiration of the user's own, nothing need be said of freshness.
+            // If the user sets an expiration, the answer need not state freshness.
             let expected = if lines.is_empty() { [false; 4] } else { expected };
             assert_eq!(ended, expected, "{lines:?}");
             let options = NONE.no_store(true).expire_after(Expiration::DoNotStore);
@@ -287,14 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn a_304_ends_by_the_same_words_whoever_asked_except_by_its_cookie() {
+    fn a_304_that_forbids_storing_ends_the_stored_response_except_by_its_cookie() {
         let users: [Lines<'_>; 3] =
             [&[], &[("authorization", "x"), ("cookie", "a=1")], &[("cache-control", "no-store")]];
         for asked in users {
             for (lines, expected) in WORDS {
                 let ended = all_rules().map(|rules| by_304(&rules, asked, &[FRESH, TAG], lines));
                 let sets_cookie = lines.iter().any(|(name, _)| *name == "set-cookie");
-                // It is asked of a 304 that is not stored, such as for its request.
+                // This function is called for a 304 that is not stored, here for a reason of its
+                // request.
                 let forbids_reuse = lines.contains(&("cache-control", "no-cache"));
                 let expected = match (sets_cookie, forbids_reuse) {
                     (true, _) => [false; 4],
@@ -311,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_304_ends_what_has_moved_or_is_no_longer_shared() {
+    fn a_304_ends_moved_and_unshared_responses() {
         let public = [("cache-control", "public, max-age=60"), TAG];
         let user = [("authorization", "x")];
         assert!(by_304(&shared_http(), &user, &public, &[FRESH, TAG]));
@@ -351,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_or_a_part_that_says_nothing_of_freshness_ends_nothing() {
+    fn heads_and_parts_without_freshness_end_nothing() {
         let of = |method: Method, status, lines| {
             with(method, &NONE, &[], &response(status, lines), |it| shared_http().ends(it))
         };
@@ -364,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grpc_call_that_fails_ends_nothing_unless_its_subject_is_gone() {
+    fn failed_grpc_calls_end_nothing_except_not_found() {
         let mut rules = private_http();
         rules.use_grpc(crate::policy::GrpcMethods::new(["/**"]).unwrap());
         for (code, expected) in [("0", true), ("3", false), ("14", false), ("5", true)] {

@@ -1,4 +1,4 @@
-//! The decisions that both policies share.
+//! Tests of the decisions that both policies share.
 
 use http::{HeaderValue, Request};
 
@@ -29,7 +29,7 @@ fn each_bypass_has_its_reason() {
     assert_eq!(gate(asked), Err(Bypass::Requested));
 }
 
-/// `Entries::insert` asks this function, and so does the answer to a request.
+/// `Entries::insert` calls `admit_by_hand`. It shares `admit_by_policy` with responses to requests.
 #[test]
 fn a_1xx_a_304_and_a_206_are_not_inserted() {
     let door = |is_http, range: Option<&str>, status: u16| {
@@ -63,12 +63,16 @@ fn a_1xx_a_304_and_a_206_are_not_inserted() {
     }
     for is_http in [false, true] {
         let by_hand = door(is_http, Some("bytes=0-1"), 206);
-        assert_eq!(by_hand, Err(Refusal::Status), "a part would lie in the place of the whole");
+        assert_eq!(
+            by_hand,
+            Err(Refusal::Status),
+            "a part would be stored under the key of the whole"
+        );
     }
 }
 
 #[test]
-fn a_clock_that_is_behind_ends_only_what_has_an_end() {
+fn a_clock_set_back_ends_only_responses_that_expire() {
     let parts = http::Response::new(()).into_parts().0;
     let stored_at = Timestamp::from_millis(1_000_000_000);
     let head = Head::new(Method::GET, "http://a/", parts, stored_at);
@@ -83,7 +87,7 @@ fn a_clock_that_is_behind_ends_only_what_has_an_end() {
 }
 
 #[test]
-fn connect_is_never_cached_even_when_it_is_named() {
+fn connect_is_never_cached_even_if_listed() {
     let mut rules = Rules::new(Scope::Private);
     rules.methods.push(Method::CONNECT);
     let parts = Request::connect("a:1").body(()).unwrap().into_parts().0;
@@ -91,7 +95,7 @@ fn connect_is_never_cached_even_when_it_is_named() {
 }
 
 #[test]
-fn what_is_set_of_the_http_rules_stays_when_they_are_chosen_again() {
+fn choosing_the_http_rules_again_keeps_their_settings() {
     let targets = |rules: &Rules| match &rules.policy {
         Policy::Fixed => panic!("time alone decides"),
         Policy::Http { targets, .. } => targets.iter().map(|it| it.to_string()).collect::<Vec<_>>(),
@@ -112,9 +116,9 @@ fn what_is_set_of_the_http_rules_stays_when_they_are_chosen_again() {
     }
 }
 
-/// What gRPC says counts where the cache is for it, and is a field like any other elsewhere.
+/// A cache for gRPC reads the gRPC fields. Any other cache does not.
 #[test]
-fn what_grpc_says_is_heard_where_the_cache_is_for_grpc() {
+fn grpc_fields_count_only_in_a_grpc_cache() {
     let plain = Rules::new(Scope::Private);
     let mut grpc = plain.clone();
     grpc.use_grpc(GrpcMethods::new(["/**"]).unwrap());
@@ -135,13 +139,13 @@ fn what_grpc_says_is_heard_where_the_cache_is_for_grpc() {
         assert_eq!(rules.is_gone(&gone), is_grpc);
         assert_eq!(rules.response_check(&gone).is_err(), is_grpc);
         let check = rules.response_check(&answer(StatusCode::OK, "0")).unwrap();
-        assert_eq!(check.end(None).is_err(), is_grpc, "there is no message");
+        assert_eq!(check.end(None).is_err(), is_grpc, "the body has no message");
         assert_eq!(rules.request_check().needs_body(), is_grpc);
 
         let (minute, mut fields) = (Duration::from_secs(60), HeaderMap::new());
         assert_eq!(rules.has_time_limits(), is_grpc);
         rules.limit_time(&mut fields, minute);
-        assert!(fields.is_empty(), "a request that says nothing of it may take any time");
+        assert!(fields.is_empty(), "a request without a time limit gets none");
         fields.insert("grpc-timeout", HeaderValue::from_static("5S"));
         assert_eq!(rules.time_limit(&fields), is_grpc.then_some(Duration::from_secs(5)));
         rules.limit_time(&mut fields, minute);
@@ -159,7 +163,7 @@ fn what_grpc_says_is_heard_where_the_cache_is_for_grpc() {
     );
 }
 
-/// Stored at 0 s, expires at 10 s.
+/// A response stored at 0 s that expires at 10 s.
 fn head(status: StatusCode, lines: &[(&'static str, &'static str)]) -> Head {
     let mut parts = http::Response::new(()).into_parts().0;
     parts.status = status;
@@ -180,7 +184,7 @@ fn within(secs: u64) -> StaleLimit {
 const NEW: fn() -> CacheOptions = CacheOptions::new;
 
 #[test]
-fn what_has_expired_is_good_for_what_the_limits_allow() {
+fn expired_responses_are_served_within_the_stale_limits() {
     let mut rules = Rules::new(Scope::Private);
     let head = head(StatusCode::OK, &[]);
     let only = || NEW().only_if_cached(true);
@@ -193,7 +197,7 @@ fn what_has_expired_is_good_for_what_the_limits_allow() {
     assert_eq!(judge(&rules, only(), 10), expired);
 
     rules.stale_if_error = within(5);
-    assert_eq!(judge(&rules, NEW(), 10), expired, "there is no error yet");
+    assert_eq!(judge(&rules, NEW(), 10), expired, "the origin has not failed");
     assert_eq!(judge(&rules, only(), 14), Verdict::Stale(Stale::OnlyIfCached));
     assert_eq!(judge(&rules, only(), 15), expired);
 
@@ -203,11 +207,15 @@ fn what_has_expired_is_good_for_what_the_limits_allow() {
     assert_eq!(judge(&rules, NEW(), 29), meanwhile);
     assert_eq!(judge(&rules, NEW(), 30), expired);
     assert_eq!(judge(&rules, only(), 29), Verdict::Stale(Stale::OnlyIfCached));
-    assert_eq!(judge(&rules, NEW().no_store(true), 10), expired, "nothing would be refreshed");
+    assert_eq!(
+        judge(&rules, NEW().no_store(true), 10),
+        expired,
+        "the new response could not be stored"
+    );
     let reader = Rules { read_only: true, ..rules.clone() };
-    assert_eq!(judge(&reader, NEW(), 10), expired, "nothing would be refreshed");
+    assert_eq!(judge(&reader, NEW(), 10), expired, "the new response could not be stored");
 
-    // The request's own limit goes first, either way.
+    // The request's own limit takes precedence, whether it is longer or shorter.
     let own = |limit| CacheOptions {
         stale_while_revalidate: Some(limit),
         stale_if_error: Some(StaleLimit::None),
@@ -219,7 +227,7 @@ fn what_has_expired_is_good_for_what_the_limits_allow() {
 }
 
 #[test]
-fn a_refresh_takes_nothing_that_is_stored_unless_that_is_all_there_may_be() {
+fn a_refresh_uses_stored_responses_only_with_only_if_cached() {
     let mut rules = Rules::new(Scope::Private);
     rules.stale_while_revalidate = StaleLimit::Unlimited;
     let head = head(StatusCode::OK, &[]);
@@ -233,7 +241,7 @@ fn a_refresh_takes_nothing_that_is_stored_unless_that_is_all_there_may_be() {
 }
 
 #[test]
-fn an_entry_is_refreshed_ahead_in_the_last_part_of_its_lifetime() {
+fn a_response_is_due_for_refresh_in_the_last_part_of_its_lifetime() {
     let mut rules = Rules::new(Scope::Private);
     rules.refresh_ahead = Some(0.2);
     let head = head(StatusCode::OK, &[]);
@@ -252,23 +260,23 @@ fn an_entry_is_refreshed_ahead_in_the_last_part_of_its_lifetime() {
 }
 
 #[test]
-fn an_entry_stands_in_for_a_failure_that_it_is_not_itself() {
+fn stale_if_error_serves_only_responses_that_are_no_failures() {
     let mut rules = Rules::new(Scope::Private);
     let ok = head(StatusCode::OK, &[]);
     let stands_in = |rules: &Rules, options: CacheOptions, head: &Head, now| {
         rules.may_stand_in(&options, &Method::GET, head, secs(now))
     };
-    assert!(!stands_in(&rules, NEW(), &ok, 10), "nobody has allowed it");
+    assert!(!stands_in(&rules, NEW(), &ok, 10), "no limit allows it");
     rules.stale_if_error = within(5);
     assert!(stands_in(&rules, NEW(), &ok, 10));
-    assert!(stands_in(&rules, NEW().refresh(true), &ok, 9), "fresh, and could not be confirmed");
+    assert!(stands_in(&rules, NEW().refresh(true), &ok, 9), "fresh, but the refresh failed");
     assert!(!stands_in(&rules, NEW(), &ok, 15));
     assert!(stands_in(&rules, NEW().stale_if_error(StaleLimit::Unlimited), &ok, 15));
     assert!(!stands_in(&rules, NEW().stale_if_error(StaleLimit::None), &ok, 10));
     assert!(!stands_in(&rules, NEW().force_refresh(true), &ok, 10));
     assert!(!stands_in(&rules, NEW(), &head(StatusCode::BAD_GATEWAY, &[]), 10));
     assert!(stands_in(&rules, NEW(), &head(StatusCode::NOT_FOUND, &[]), 10));
-    assert!(!rules.may_stand_in(&NEW(), &Method::POST, &ok, secs(10)), "another method's");
+    assert!(!rules.may_stand_in(&NEW(), &Method::POST, &ok, secs(10)), "stored for another method");
     assert!(rules.may_stand_in(&NEW(), &Method::HEAD, &ok, secs(10)));
 
     let failures: Vec<u16> = (100..600)
@@ -278,7 +286,7 @@ fn an_entry_stands_in_for_a_failure_that_it_is_not_itself() {
 }
 
 #[test]
-fn a_304_may_confirm_what_would_be_answered_with() {
+fn a_304_freshens_only_responses_that_may_answer_the_request() {
     let rules = Rules::new(Scope::Private);
     let may = |options: CacheOptions, method| {
         rules.may_be_confirmed(&options, &method, &head(StatusCode::OK, &[]))
@@ -291,19 +299,23 @@ fn a_304_may_confirm_what_would_be_answered_with() {
 }
 
 #[test]
-fn what_has_expired_is_kept_for_as_long_as_it_is_of_use() {
+fn expired_responses_stay_stored_while_they_are_usable() {
     let mut rules = Rules::new(Scope::Private);
     let keep = |rules: &Rules, options: CacheOptions, lines: &[_]| {
         rules.keep_until(&options, head(StatusCode::OK, lines).headers(), Some(secs(10)), secs(0))
     };
     let tagged = [("etag", "\"a\"")];
-    assert_eq!(keep(&rules, NEW(), &[]), Some(secs(10)), "no validator, no use");
+    assert_eq!(
+        keep(&rules, NEW(), &[]),
+        Some(secs(10)),
+        "a response without a validator cannot be freshened"
+    );
     assert_eq!(keep(&rules, NEW(), &tagged), Some(secs(3_610)));
     assert_eq!(keep(&rules, NEW(), &[("last-modified", "x")]), Some(secs(3_610)));
     assert_eq!(rules.keep_list_until(Some(secs(10))), Some(secs(3_610)));
     let late =
         rules.keep_until(&NEW(), head(StatusCode::OK, &tagged).headers(), Some(secs(10)), secs(50));
-    assert_eq!(late, Some(secs(3_650)), "it had expired on its way");
+    assert_eq!(late, Some(secs(3_650)), "it had expired before it arrived");
     rules.keep_expired = Duration::ZERO;
     assert_eq!(keep(&rules, NEW(), &tagged), Some(secs(10)));
     rules.stale_if_error = within(5);
@@ -341,7 +353,8 @@ fn only_a_successful_unsafe_method_that_is_not_cached_invalidates() {
     assert!(!rules.invalidates(&Method::POST, StatusCode::OK));
 }
 
-/// Of several reasons, users see the first in this order. Each row removes the reason before it.
+/// If several reasons apply, users see the first in this order. Each row removes the reason before
+/// it.
 #[test]
 fn the_order_of_the_reasons_is_fixed() {
     let admit = |rules: &Rules, options: &CacheOptions, status: u16, lines: &[(&str, &str)]| {

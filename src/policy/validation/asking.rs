@@ -1,4 +1,5 @@
-//! Asking the origin whether a stored response still holds (RFC 9111 §4.3.1), and what its 304 says of it (§4.3.4).
+//! Conditional requests to the origin (RFC 9111 §4.3.1), and freshening a stored response by its
+//! 304 (§4.3.4).
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
@@ -17,7 +18,7 @@ use crate::{
     policy::{end_to_end, remove_fields},
 };
 
-/// What makes a request conditional: the validators of a stored response, byte for byte.
+/// The validators of a stored response, byte for byte. They make a request conditional.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conditions {
     etag: Option<HeaderValue>,
@@ -25,8 +26,8 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    /// Puts the conditions in place of the caller's own: a 304 is then about the stored response and no other (RFC 9111
-    /// §4.3.1).
+    /// Replaces the caller's own conditions. A 304 then refers to the stored response and no other
+    /// (RFC 9111 §4.3.1).
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
         remove_fields(headers, |name| {
             (*name == IF_NONE_MATCH && self.etag.is_none())
@@ -41,19 +42,20 @@ impl Conditions {
     }
 }
 
-/// Whether the caller makes conditions of its own.
+/// Whether the caller sends conditions of its own.
 pub(crate) fn has_conditions(headers: &HeaderMap) -> bool {
     headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE)
 }
 
-/// Removes the caller's own conditions: what comes is then a whole response, which can be stored.
+/// Removes the caller's own conditions, so that the origin sends a whole response that can be
+/// stored.
 pub(crate) fn remove_conditions(headers: &mut HeaderMap) {
     remove_fields(headers, |name| *name == IF_NONE_MATCH || *name == IF_MODIFIED_SINCE);
 }
 
-/// The conditions under which the origin may answer a request of `method` with "what is stored still holds". `None`
-/// where it cannot: there is no validator, the method is neither `GET` nor `HEAD`, or the stored status is no success,
-/// of which a 304 never speaks (RFC 9110 §13.2.1).
+/// The conditions for a request of `method`, so that the origin may answer 304. `None` if that is
+/// impossible: the stored response has no validator, the method is neither `GET` nor `HEAD`, or the
+/// stored status is no success (a 304 never refers to such a response, RFC 9110 §13.2.1).
 pub(crate) fn conditions(head: &Head, method: &Method) -> Option<Conditions> {
     let is_judged = is_conditional(method) && head.status().is_success();
     if !is_judged || !has_validator(head.headers()) {
@@ -65,19 +67,20 @@ pub(crate) fn conditions(head: &Head, method: &Method) -> Option<Conditions> {
     })
 }
 
-/// More lines than this in the stored response and a 304 together are no update: with names that are new each time, the
-/// head would grow for as long as it is confirmed.
+/// The most lines that the stored response and a 304 may have together. A 304 above this limit does
+/// not freshen. Otherwise, a head would grow with each 304 that brings new names.
 const MAX_LINES: usize = 512;
 
-/// Whether a 304 speaks of the stored response (RFC 9111 §4.3.4): by its `ETag`, strong ones strongly; without one, by
-/// its `Last-Modified`; and one that names neither speaks of the response that the condition was made from.
+/// Whether a 304 refers to the stored response (RFC 9111 §4.3.4). If it has an `ETag`, that is
+/// compared, and a strong tag is compared strongly. Without an `ETag`, its `Last-Modified` is
+/// compared. A 304 with neither refers to the response whose validators the request sent.
 pub(crate) fn confirms(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
     if stored.len() + not_modified.len() > MAX_LINES {
         return false;
     }
     if not_modified.contains_key(ETAG) {
         let Some(own) = etag(stored).map(bytes) else { return false };
-        // Several are one too many, unless they agree.
+        // Several tags must all match.
         return not_modified
             .get_all(ETAG)
             .iter()
@@ -91,13 +94,13 @@ pub(crate) fn confirms(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
     })
 }
 
-/// The fields of the stored response, updated by a 304 that confirms it (RFC 9111 §3.2): each field of the 304, with
-/// all its lines, takes the place of the stored lines of that name; new ones come last.
+/// The fields of the stored response after a 304 has freshened it (RFC 9111 §3.2). Each field of
+/// the 304, with all its lines, replaces the stored lines of that name. New fields come last.
 ///
-/// What the stored body is read by stays (`Content-Type`, `Content-Encoding`, `Content-Range`, the digests of its
-/// bytes, `Trailer`), beside `Content-Length`: a 304 has no body, and what a framework writes there by default,
-/// `text/html` for an image, is not about it. A stored `Age` goes where the 304 has none: it was counted up to a time
-/// before the confirmation.
+/// The fields that describe the stored body stay: `Content-Length`, `Content-Type`,
+/// `Content-Encoding`, `Content-Range`, `Trailer` and the digests of its bytes. A 304 has no body,
+/// and frameworks may add defaults to it, such as `text/html` for an image. If the 304 has no
+/// `Age`, the stored `Age` is removed, since it counts up to a time before the 304.
 pub(crate) fn merged(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
     const OF_THE_BODY: [HeaderName; 7] = [
         CONTENT_LENGTH,
@@ -111,7 +114,7 @@ pub(crate) fn merged(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap 
     let update = end_to_end(not_modified);
     let is_updated = |name: &HeaderName| !OF_THE_BODY.contains(name) && update.contains_key(name);
     let mut merged = HeaderMap::with_capacity(stored.keys_len());
-    // Beyond the 24 576 names that a map can hold, there is no more to say.
+    // Fields beyond the capacity of a map (24 576 names) are dropped.
     let mut append = |name: &HeaderName, lines: &HeaderMap| {
         for value in lines.get_all(name) {
             let _is_full = merged.try_append(name, value.clone());

@@ -1,4 +1,5 @@
-//! Telling a caller whether its own copy still holds (RFC 9111 §4.3.2), and what the 304 has that says so.
+//! Validation of the caller's own copy (RFC 9111 §4.3.2), and the 304 that says the copy is
+//! current.
 
 use http::{
     HeaderMap, HeaderName, Method,
@@ -14,11 +15,12 @@ use super::{
 };
 use crate::entry::Head;
 
-/// Whether the caller's own copy still holds, by its `If-None-Match` or `If-Modified-Since` and the stored response: it
-/// is answered with 304 then (RFC 9111 §4.3.2, RFC 9110 §13.1.2, §13.1.3).
+/// Whether the caller's own copy is current, by its `If-None-Match` or `If-Modified-Since` and the
+/// stored response. If so, the cache answers 304 (RFC 9111 §4.3.2, RFC 9110 §13.1.2, §13.1.3).
 ///
-/// `If-None-Match` goes first, and `If-Modified-Since` is not looked at beside it (RFC 9110 §13.2.2). A date that is
-/// none, or more than one, is no condition. Only for `GET` and `HEAD`, and where the stored status is a success.
+/// `If-Modified-Since` is ignored if `If-None-Match` is present (RFC 9110 §13.2.2). An invalid
+/// date, or several dates, are no condition. The method must be `GET` or `HEAD`, and the stored
+/// status must be a success.
 pub(crate) fn is_unmodified(request: &HeaderMap, method: &Method, head: &Head) -> bool {
     if !is_conditional(method) || !head.status().is_success() {
         return false;
@@ -38,9 +40,9 @@ pub(crate) fn is_unmodified(request: &HeaderMap, method: &Method, head: &Head) -
     modified.unwrap_or_else(|| head.stored_at().into()) <= since
 }
 
-/// The fields of a 304 that stands for the stored response: those that RFC 9110 §15.4.5 asks for, `Last-Modified` where
-/// there is no `ETag`, and `Age`. `Access-Control-*` as well: a script that makes its own condition has the 304 itself
-/// checked.
+/// The fields of a 304 for the stored response: those that RFC 9110 §15.4.5 requires,
+/// `Last-Modified` if there is no `ETag`, and `Age`. `Access-Control-*` fields are included, too:
+/// browsers check them in the 304 itself if a script sends its own condition.
 pub(crate) fn not_modified_headers(stored: &HeaderMap) -> HeaderMap {
     const KEPT: [HeaderName; 7] = [AGE, CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, VARY];
     let has_etag = stored.contains_key(ETAG);

@@ -1,8 +1,10 @@
-//! Validation (RFC 9111 §4.3), which both policies share: [`asking`] the origin whether a stored response still holds, and
-//! telling a caller whether its own [`copy`] does; both by [`validators`].
+//! Validation (RFC 9111 §4.3), which both policies share. [`asking`] validates a stored response
+//! with the origin. [`copy`] validates a caller's copy against a stored response. Both use
+//! [`validators`].
 //!
-//! All of it is a function of header lines; each line is read once, whatever is in it. A validator that is no single
-//! value, or that could be read as a list, counts as none: the worst that comes of it is a whole response.
+//! All functions here depend on header lines alone, and read each line once, whatever it contains.
+//! A validator that is not a single value, or that could be read as a list, does not count. The
+//! worst consequence is that a whole response is sent.
 
 use http::Method;
 
@@ -22,7 +24,8 @@ pub(crate) use self::{
     validators::is_same_tag,
 };
 
-/// The methods whose preconditions of freshness mean anything (RFC 9110 §13.1.2, §13.1.3).
+/// Whether `If-None-Match` and `If-Modified-Since` apply to the method (RFC 9110 §13.1.2,
+/// §13.1.3).
 fn is_conditional(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }

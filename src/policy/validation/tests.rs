@@ -1,4 +1,4 @@
-//! Both sides of validation, on the same heads.
+//! Tests of both sides of validation with the same heads.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response,
@@ -24,7 +24,7 @@ fn head_of(status: u16, headers: HeaderMap) -> Head {
     let mut parts = Response::new(()).into_parts().0;
     parts.status = status.try_into().unwrap();
     parts.headers = headers;
-    // A second before `T1`.
+    // Stored one second before `T1`.
     Head::new(Method::GET, "http://a/", parts, Timestamp::from_millis(784_111_776_000))
 }
 
@@ -35,7 +35,7 @@ fn list(headers: &HeaderMap) -> Vec<(&str, &str)> {
 // ===== Asking the origin =====
 
 #[test]
-fn a_request_is_made_conditional_by_what_is_stored_and_by_nothing_else() {
+fn conditions_come_from_the_stored_validators_alone() {
     let of = |lines: &[(&'static str, &str)]| {
         let conditions = conditions(&head_of(200, map(lines)), &Method::GET)?;
         let mut headers = map(&[
@@ -56,7 +56,7 @@ fn a_request_is_made_conditional_by_what_is_stored_and_by_nothing_else() {
     assert_eq!(of(&[("last-modified", T1), ("etag", "\"\"")]), some("\"\"", T1));
     assert_eq!(of(&[("etag", "bare")]), some("bare", ""));
     assert_eq!(of(&[]), None);
-    // Each would be met by more than what is stored.
+    // As a condition, each would match more than the stored response.
     for tag in ["*", "W/*", "", "\"a\", \"b\"", "a,b", "\"", "W/"] {
         assert_eq!(of(&[("etag", tag)]), None, "{tag:?}");
     }
@@ -64,7 +64,7 @@ fn a_request_is_made_conditional_by_what_is_stored_and_by_nothing_else() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_replayed_as_they_are() {
+fn non_text_tags_are_replayed_byte_for_byte() {
     let mut headers = HeaderMap::new();
     headers.insert(ETAG, HeaderValue::from_bytes(b"\"\xff\xe4\"").unwrap());
     let head = head_of(200, headers);
@@ -76,7 +76,7 @@ fn bytes_that_are_no_text_are_replayed_as_they_are() {
 }
 
 #[test]
-fn only_a_success_and_only_get_and_head_are_asked_about() {
+fn only_get_and_head_of_a_success_are_conditional() {
     let head = |status| head_of(status, map(&[("etag", "\"a\"")]));
     let is_asked = |status, method| conditions(&head(status), &method).is_some();
     assert!(is_asked(200, Method::GET) && is_asked(200, Method::HEAD));
@@ -86,7 +86,7 @@ fn only_a_success_and_only_get_and_head_are_asked_about() {
 }
 
 #[test]
-fn a_strong_tag_has_quotes_and_no_mark() {
+fn strong_tags_have_quotes_and_no_weak_prefix() {
     let of = |value| strong_tag(&map(&[("etag", value)])).is_some();
     assert!(of("\"a\"") && of(" \"\" "));
     for other in ["W/\"a\"", "a", "*", "\"a\", \"b\"", ""] {
@@ -95,7 +95,7 @@ fn a_strong_tag_has_quotes_and_no_mark() {
 }
 
 #[test]
-fn a_304_confirms_what_it_names() {
+fn a_304_refers_to_responses_with_its_validators() {
     let tag = |value| map(&[("etag", value)]);
     let dated = |value| map(&[("last-modified", value)]);
     let both = |etag, date| map(&[("etag", etag), ("last-modified", date)]);
@@ -117,7 +117,7 @@ fn a_304_confirms_what_it_names() {
         (dated("yesterday"), dated(T1), false),
         (dated(T1), map(&[]), true),
         (tag("\"a\""), dated(T1), true),
-        // The tag says more than the date.
+        // The tag takes precedence over the date.
         (both("\"a\"", T1), both("\"a\"", T2), true),
         (both("\"a\"", T1), both("\"b\"", T1), false),
         (both("\"a\"", T1), dated(T2), false),
@@ -127,7 +127,7 @@ fn a_304_confirms_what_it_names() {
 }
 
 #[test]
-fn a_304_replaces_what_it_carries_and_leaves_the_rest_where_it_is() {
+fn a_304_replaces_its_fields_and_keeps_the_order_of_the_rest() {
     let stored = map(&[
         ("date", T1),
         ("x-many", "1"),
@@ -177,7 +177,7 @@ fn a_304_replaces_what_it_carries_and_leaves_the_rest_where_it_is() {
 }
 
 #[test]
-fn more_fields_than_a_map_holds_are_left_out() {
+fn fields_beyond_the_capacity_of_a_map_are_dropped() {
     let many = |prefix: &str| {
         let mut headers = HeaderMap::new();
         for n in 0..15_000 {
@@ -202,7 +202,7 @@ fn check(stored: &[(&'static str, &str)], request: &[(&'static str, &str)], expe
 }
 
 #[test]
-fn a_copy_holds_where_one_of_its_tags_is_the_stored_one() {
+fn copies_with_the_stored_tag_are_current() {
     let stored = [("etag", "\"a,b\""), ("last-modified", T1)];
     for (line, expected) in [
         ("\"a,b\"", true),
@@ -233,7 +233,7 @@ fn a_copy_holds_where_one_of_its_tags_is_the_stored_one() {
 }
 
 #[test]
-fn a_tag_that_differs_is_not_saved_by_a_date() {
+fn a_different_tag_overrides_an_equal_date() {
     let stored = [("etag", "\"a\""), ("last-modified", T1)];
     check(&stored, &[("if-none-match", "\"b\""), ("if-modified-since", T2)], false);
     check(&stored, &[("if-none-match", ""), ("if-modified-since", T2)], false);
@@ -242,7 +242,7 @@ fn a_tag_that_differs_is_not_saved_by_a_date() {
 }
 
 #[test]
-fn a_copy_holds_where_nothing_was_modified_since() {
+fn copies_are_current_if_nothing_was_modified_since() {
     let before = "Sun, 06 Nov 1994 08:49:36 GMT";
     let since = |value| [("if-modified-since", value)];
     let modified = [("last-modified", T1), ("date", T2)];
@@ -251,7 +251,8 @@ fn a_copy_holds_where_nothing_was_modified_since() {
     check(&modified, &since(before), false);
     check(&modified, &since("Sunday, 06-Nov-94 08:49:37 GMT"), true);
     check(&modified, &since("Sun Nov  6 08:49:37 1994"), true);
-    // In its place the date of the response, then that of its arrival, the second before.
+    // Without `Last-Modified`, `Date` counts, then the time of arrival, which is one second
+    // earlier.
     check(&[("date", T2)], &since(T1), false);
     check(&[("date", T2)], &since(T2), true);
     check(&[("last-modified", "yesterday"), ("date", T2)], &since(T1), false);
@@ -260,7 +261,7 @@ fn a_copy_holds_where_nothing_was_modified_since() {
 }
 
 #[test]
-fn a_date_that_is_none_or_two_is_no_condition() {
+fn invalid_and_repeated_dates_are_no_condition() {
     let stored = [("last-modified", T1)];
     for value in ["", "0", "tomorrow", "Mon, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994"] {
         check(&stored, &[("if-modified-since", value)], false);
@@ -269,7 +270,7 @@ fn a_date_that_is_none_or_two_is_no_condition() {
 }
 
 #[test]
-fn a_304_has_what_updates_the_callers_copy_and_no_more() {
+fn a_304_carries_only_the_fields_that_update_a_copy() {
     let stored = map(&[
         ("content-type", "text/plain"),
         ("vary", "a"),
@@ -334,7 +335,7 @@ fn value() -> impl Strategy<Value = HeaderValue> {
 
 proptest! {
     #[test]
-    fn nothing_panics_and_a_response_always_confirms_itself(
+    fn arbitrary_fields_never_panic_and_match_themselves(
         lines in prop::collection::vec((0..6_usize, value()), 0..8),
         others in prop::collection::vec((0..6_usize, value()), 0..8),
     ) {

@@ -1,7 +1,7 @@
-//! Whether a response may be kept, and for how long it is fresh (RFC 9111 §3).
+//! Whether a response may be stored, and how long it is fresh (RFC 9111 §3).
 //!
-//! Of the conditions in §3, three are judged elsewhere: the method by the settings of the cache, a final status by what both
-//! policies share, `Vary` by the key.
+//! Three conditions of §3 are judged elsewhere. The settings of the cache judge the method. The
+//! code that both policies share judges whether a status is final. The key covers `Vary`.
 
 use std::time::Duration;
 
@@ -25,22 +25,22 @@ use crate::{
     time::Timestamp,
 };
 
-/// What the rules depend on beside the exchange.
+/// The settings that the rules depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings<'a> {
     pub(crate) scope: Scope,
-    /// The targeted fields that this cache goes by (RFC 9213 §2.2), the most specific first.
+    /// The targeted fields that apply to this cache (RFC 9213 §2.2), the most specific first.
     pub(crate) targets: &'a [HeaderName],
-    /// How long a response is kept that says nothing of it. It goes before any guess.
+    /// The expiration of a response that does not state one. It precedes any heuristic.
     pub(crate) fallback: Option<Expiration>,
-    /// Whether responses with `Set-Cookie` are stored (§7.3 leaves that to the cache).
+    /// Whether responses with `Set-Cookie` are stored (§7.3 leaves the choice to the cache).
     pub(crate) store_set_cookie: bool,
 }
 
-/// Everything that keeps a response from being stored, and how it is stored if nothing does.
+/// All reasons not to store a response, and how it is stored if there are none.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
-    /// The reasons, in the order in which users see them: the first one is reported.
+    /// The reasons, in the order in which they are reported: users see the first.
     refusals: [Option<Refusal>; 10],
     admission: Admission,
     /// Whether `no-cache` forbids each use without revalidation.
@@ -48,9 +48,9 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    /// Whether the response, whatever refuses it, may not be used at `now` without revalidation.
-    /// `was_fresh` is whether the stored response that it freshens may: an expiry in the past says
-    /// nothing new of one that may not.
+    /// Whether the response may not be used at `now` without revalidation, whatever refuses it.
+    /// `was_fresh` says whether the stored response that it freshens is fresh. If that is already
+    /// stale, an expiry in the past changes nothing.
     pub(crate) fn forbids_reuse(&self, was_fresh: bool, now: Timestamp) -> bool {
         let is_over = self.admission.expires_at.is_some_and(|end| end <= now);
         self.is_no_cache || (was_fresh && is_over)
@@ -66,12 +66,13 @@ impl Judged {
     }
 }
 
-/// Whether the response may be kept, and how. Its end may be in the past, by as much as the response is stale; what must be
-/// confirmed before each use is over on arrival. Not stored are the arguments of `no-cache` and, in a shared cache, of
-/// `private` (RFC 9111 §3.1).
+/// Judges whether the response may be stored, and how. Its expiry may be in the past, by as much as
+/// the response is stale. A response that must be revalidated before each use expires on arrival.
+/// The fields that `no-cache` names are omitted. A shared cache also omits the fields that
+/// `private` names (RFC 9111 §3.1).
 ///
-/// All reasons are judged, not only the first: what the origin says also counts for what is stored
-/// already, whatever else keeps this response from being stored.
+/// All reasons are judged, not only the first. Reasons from the origin also apply to the response
+/// that is already stored, even if another reason is the one that is reported.
 pub(crate) fn judge(
     settings: &Settings<'_>,
     request: &request::Parts,
@@ -106,8 +107,8 @@ pub(crate) fn judge(
     let when = |applies: bool, refusal| applies.then_some(refusal);
     let refusals = [
         when(fallback == Some(Expiration::DoNotStore), Refusal::Expiration),
-        // §5.2.2.3: a status that is understood lifts `no-store`, another one is as good as
-        // `no-store`.
+        // §5.2.2.3: if the status is understood, `must-understand` lifts `no-store`. If not, it
+        // has the effect of `no-store`.
         when(directives.needs_understanding && !is_understood(status), Refusal::MustUnderstand),
         when(directives.no_store && !directives.must_understand, Refusal::NoStoreDirective),
         when(private == Some(Scoped::Whole), Refusal::Private),
@@ -120,7 +121,8 @@ pub(crate) fn judge(
             fallback.is_none() && !is_cacheable(scope, &directives, status, lifetime),
             Refusal::NoFreshness,
         ),
-        // §7.3: what the origin has said nothing about may be for the one whose cookie it got.
+        // §7.3: if the origin states neither a lifetime nor `public`, the response may be only for
+        // the user whose cookie was sent.
         when(is_shared && request.headers.contains_key(COOKIE) && !is_said, Refusal::Cookie),
         when(sets_cookie && !store_set_cookie, Refusal::SetCookie),
         end.err(),
@@ -131,13 +133,14 @@ pub(crate) fn judge(
     Judged { refusals, admission, is_no_cache: no_cache == Some(Scoped::Whole) }
 }
 
-/// §3.5: whether the origin lets a shared cache store a response with these fields although its request had
-/// `Authorization`.
+/// §3.5: whether the origin lets a shared cache store a response with these fields if its request
+/// had `Authorization`.
 pub(crate) fn allows_authorization(targets: &[HeaderName], response: &HeaderMap) -> bool {
     effective_directives(targets, response).0.allows_authorization
 }
 
-/// The statuses of RFC 9110 §15 whose rules for caches are all implemented here: that is every one but 206 and 304.
+/// The statuses of RFC 9110 §15 whose caching rules are all implemented here: all except 206 and
+/// 304.
 pub(super) fn is_understood(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
@@ -145,7 +148,7 @@ pub(super) fn is_understood(status: StatusCode) -> bool {
     )
 }
 
-/// §3, the last condition: something allows it to be kept.
+/// §3, the last condition: something permits storing the response.
 fn is_cacheable(
     scope: Scope,
     directives: &Directives,
@@ -158,7 +161,8 @@ fn is_cacheable(
         || is_heuristically_cacheable(status)
 }
 
-/// `Authorization`, or its like in the URL, which a client makes one of.
+/// Whether the request has `Authorization`, or user information in its URL, from which a client
+/// makes one.
 pub(crate) fn has_authorization(request: &request::Parts) -> bool {
     let in_url = || request.uri.authority().is_some_and(|it| it.as_str().contains('@'));
     request.headers.contains_key(AUTHORIZATION) || in_url()
@@ -177,7 +181,7 @@ fn end(received_at: Timestamp, lifetime: Duration, age: Duration) -> Timestamp {
 
 #[cfg(test)]
 impl Settings<'_> {
-    /// Those that leave everything to the origin.
+    /// Settings that leave everything to the origin.
     pub(super) fn plain(scope: Scope) -> Self {
         Settings { scope, targets: &[], fallback: None, store_set_cookie: scope == Scope::Private }
     }

@@ -1,4 +1,5 @@
-//! What is kept, and for how long; the cases of the field's suite by the names of their files.
+//! Tests of storable responses and their expiry. Comments name the files of the cache-tests suite
+//! that the cases come from.
 
 use http::{Request, Response};
 
@@ -17,7 +18,7 @@ const fn cc(line: &'static str) -> (&'static str, &'static str) {
 
 type Lines<'a> = &'a [(&'static str, &'static str)];
 
-/// A request for a response of that status with these lines, both at [`NOW`].
+/// Judges a response with that status and these lines, requested and received at [`NOW`].
 fn with(
     settings: &Settings<'_>,
     request: http::request::Builder,
@@ -47,7 +48,7 @@ fn plain(scope: Scope) -> Settings<'static> {
     Settings::plain(scope)
 }
 
-/// The lifetime that is left, in seconds, below zero where it is over.
+/// The remaining lifetime in seconds. Negative if the response is stale.
 fn left(admitted: Result<Admission, Refusal>) -> Result<i64, Refusal> {
     let end = admitted?.expires_at.unwrap();
     Ok((end.as_millis() as i64 - NOW.as_millis() as i64) / 1000)
@@ -63,7 +64,7 @@ fn private(status: u16, lines: Lines<'_>) -> Result<i64, Refusal> {
 
 /// `status.mjs`, `heuristic-freshness.mjs`.
 #[test]
-fn any_final_status_is_kept_where_the_origin_says_for_how_long() {
+fn any_final_status_is_stored_with_an_explicit_lifetime() {
     for status in 200..1000 {
         assert_eq!(shared(status, &[cc("max-age=60"), DATE]), Ok(60), "{status}");
     }
@@ -99,7 +100,7 @@ fn no_store_forbids_unless_the_status_is_understood() {
 }
 
 #[test]
-fn private_is_for_private_caches() {
+fn private_responses_are_stored_only_in_private_caches() {
     for line in ["private, max-age=60", "PRIVATE, max-age=60", "max-age=60, private=\"\""] {
         assert_eq!(shared(200, &[cc(line)]), Err(Refusal::Private), "{line}");
         assert_eq!(private(200, &[cc(line)]), Ok(60), "{line}");
@@ -109,7 +110,7 @@ fn private_is_for_private_caches() {
 
 /// `authorization.mjs`.
 #[test]
-fn answers_to_credentials_are_shared_only_where_the_origin_allows_it() {
+fn responses_to_authorization_are_shared_only_with_permission() {
     let of = |scope, line: &'static str| {
         let request = Request::builder().header("authorization", "FOO");
         left(with(&plain(scope), request, 200, &[cc(line), DATE]))
@@ -130,7 +131,7 @@ fn answers_to_credentials_are_shared_only_where_the_origin_allows_it() {
 
 /// `other.mjs`.
 #[test]
-fn a_shared_cache_stores_cookies_only_where_a_setting_says_so() {
+fn a_shared_cache_stores_cookies_only_by_setting() {
     let settings = Settings { store_set_cookie: true, ..plain(Scope::Shared) };
     let lines = [cc("max-age=60"), COOKIE];
     assert_eq!(left(with(&settings, Request::builder(), 200, &lines)), Ok(60));
@@ -145,7 +146,7 @@ fn a_shared_cache_stores_cookies_only_where_a_setting_says_so() {
         assert_eq!(shared(200, lines), Err(Refusal::SetCookie), "{lines:?}");
         assert!(private(200, lines).is_ok(), "{lines:?}");
     }
-    // A cookie that is not stored is nobody's.
+    // A cookie that is omitted does not matter.
     for line in ["no-cache=\"set-cookie\"", "private=\"Set-Cookie\""] {
         assert_eq!(shared(200, &[cc(line), COOKIE, YESTERDAY, DATE]), Ok(8_640), "{line}");
     }
@@ -153,7 +154,7 @@ fn a_shared_cache_stores_cookies_only_where_a_setting_says_so() {
 
 /// `cc-response.mjs`.
 #[test]
-fn what_must_be_confirmed_is_kept_where_it_can_be() {
+fn no_cache_responses_are_stored_only_with_a_validator() {
     for line in ["no-cache", "max-age=10000, No-CaChE", "no-cache, no-cache=\"a\""] {
         assert_eq!(private(200, &[cc(line), ETAG]), Ok(0), "{line}");
         assert_eq!(private(200, &[cc(line), YESTERDAY, ("age", "500")]), Ok(0), "{line}");
@@ -163,7 +164,7 @@ fn what_must_be_confirmed_is_kept_where_it_can_be() {
 }
 
 #[test]
-fn what_says_nothing_is_kept_where_it_can_be_confirmed_or_the_user_says() {
+fn responses_without_freshness_need_a_validator_or_a_fallback() {
     assert_eq!(private(200, &[ETAG]), Ok(0));
     assert_eq!(private(200, &[("last-modified", "yesterday")]), Ok(0));
     assert_eq!(private(200, &[]), Err(Refusal::NoFreshness));
@@ -176,7 +177,11 @@ fn what_says_nothing_is_kept_where_it_can_be_confirmed_or_the_user_says() {
     let in_secs = |secs| Ok(Some(NOW.saturating_add(Duration::from_secs(secs))));
     assert_eq!(of(five, 200, &[]), in_secs(5));
     assert_eq!(of(five, 404, &[]), in_secs(5));
-    assert_eq!(of(five, 200, &[cc("max-age=60")]), in_secs(60), "the origin knows better");
+    assert_eq!(
+        of(five, 200, &[cc("max-age=60")]),
+        in_secs(60),
+        "the origin's lifetime takes precedence"
+    );
     assert_eq!(of(five, 200, &[cc("no-cache"), ETAG]), in_secs(0));
     assert_eq!(of(five, 200, &[COOKIE]), Err(Refusal::SetCookie));
     assert_eq!(of(Expiration::Never, 200, &[]), Ok(None));
@@ -185,7 +190,7 @@ fn what_says_nothing_is_kept_where_it_can_be_confirmed_or_the_user_says() {
 
 /// `cc-freshness.mjs`, `expires-freshness.mjs`.
 #[test]
-fn age_is_taken_off_the_lifetime() {
+fn age_is_subtracted_from_the_lifetime() {
     let age = |value| ("age", value);
     assert_eq!(shared(200, &[cc("max-age=3600"), age("7200"), DATE]), Ok(-3600));
     assert_eq!(shared(200, &[cc("max-age=3600"), age("600"), DATE]), Ok(3000));
@@ -227,9 +232,9 @@ fn a_targeted_field_decides_alone() {
     assert_eq!(of(&[cdn("foo"), long]), Err(Refusal::NoFreshness));
 }
 
-/// What the user has chosen goes before a guess, and behind what the origin says.
+/// The fallback precedes the heuristic. What the origin states precedes the fallback.
 #[test]
-fn a_fallback_is_for_what_the_origin_leaves_open() {
+fn the_fallback_applies_only_without_an_explicit_lifetime() {
     let settings = Settings {
         fallback: Some(Expiration::After(Duration::from_secs(5))),
         ..plain(Scope::Shared)
@@ -249,7 +254,7 @@ fn a_fallback_is_for_what_the_origin_leaves_open() {
 }
 
 #[test]
-fn what_is_guessed_is_not_for_all_where_one_users_cookie_was_sent() {
+fn responses_to_cookies_are_shared_only_with_explicit_freshness() {
     let settings = Settings {
         fallback: Some(Expiration::After(Duration::from_secs(5))),
         ..plain(Scope::Shared)
@@ -264,7 +269,8 @@ fn what_is_guessed_is_not_for_all_where_one_users_cookie_was_sent() {
     assert_eq!(left(with(&plain(Scope::Private), cookie(), 200, &[YESTERDAY, DATE])), Ok(8_640));
 }
 
-/// Of several reasons, users see the first in this order. Each row removes the reason before it.
+/// If several reasons apply, users see the first in this order. Each row removes the reason before
+/// it.
 #[test]
 fn the_order_of_the_reasons_is_fixed() {
     let user = || {
@@ -301,7 +307,7 @@ fn the_order_of_the_reasons_is_fixed() {
         assert_eq!(with(&settings, user(), status, lines), Err(expected), "{lines:?}");
     }
     let refused = with(&plain(Scope::Shared), user(), 200, &[cc("public")]);
-    assert_eq!(refused, Err(Refusal::NoFreshness), "before the request's own no-store");
+    assert_eq!(refused, Err(Refusal::NoFreshness), "reported before the request's no-store");
     let user = Request::builder().header("authorization", "x").header("cookie", "a=1");
     assert!(with(&plain(Scope::Shared), user, 200, &[cc("public, max-age=60")]).is_ok());
 }
