@@ -206,7 +206,7 @@ impl<B: Store> RequestContext<B> {
             // The writer of a response that is stored supersedes the older ones.
             let is_any = match stored_under {
                 None => self.view().supersede_in_flight(&key, &call).await,
-                Some(_) => self.view().supersede_parts_in_flight(&call).await,
+                Some(_) => self.view().supersede_others_in_flight(&key, &call).await,
             };
             // Most responses that are refused were refused before, and left nothing to remove.
             if seen.is_some() || is_any || stored_under.is_some() || !was_refused {

@@ -150,24 +150,39 @@ impl<B: Store> Inner<B> {
 
 /// # What an answer ends
 impl<B: Store> RequestRef<'_, B> {
-    /// Keeps the responses of older calls out of the store that the request selects, and parts of
-    /// them. Returns whether there were any.
+    /// Keeps the responses of older calls out of the store that an answer to the request ends.
+    /// Returns whether there were any.
     pub(super) async fn supersede_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let variant = |names: &[_]| self.variant(&key.primary, names);
         let is_any = self.cache.shared.calls.supersede_selected(call, &key.current, variant).await;
-        self.supersede_parts_in_flight(call).await || is_any
+        self.supersede_others_in_flight(key, call).await || is_any
     }
 
-    /// Keeps the parts that older calls bring out of the store.
-    pub(super) async fn supersede_parts_in_flight(self, call: &CallId) -> bool {
-        let Self { cache, options, parts, .. } = self;
-        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
-        if !is_read || options.key.is_some() || !cache.settings.rules.keeps_parts() {
-            return false;
+    /// The same for calls with other primary keys than that of the request.
+    pub(super) async fn supersede_others_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
+        let mut is_any = false;
+        for primary in self.other_primaries(key) {
+            let variant = |names: &[_]| self.variant(&primary, names);
+            let calls = &self.cache.shared.calls;
+            is_any |= calls.supersede_selected(&call.in_group(primary), &primary, variant).await;
         }
-        let part = cache.settings.recipe.part(&self.primary(&Method::GET));
-        let variant = |names: &[_]| self.variant(&part, names);
-        cache.shared.calls.supersede_selected(&call.in_group(part), &part, variant).await
+        is_any
+    }
+
+    /// The other primary keys of what an answer to the request ends: that of the stored part, and
+    /// that of the other one of GET and HEAD.
+    fn other_primaries(self, key: &LookupKeys) -> Vec<Key> {
+        let Self { cache, options, parts, content, .. } = self;
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        // Requests with bodies are told apart by them, and the other method has none.
+        if !is_read || options.key.is_some() || !content.chunks.is_empty() {
+            return Vec::new();
+        }
+        let is_get = parts.method == Method::GET;
+        let get = if is_get { key.primary } else { self.primary(&Method::GET) };
+        let part = cache.settings.rules.keeps_parts().then(|| cache.settings.recipe.part(&get));
+        let other = if is_get { self.primary(&Method::HEAD) } else { get };
+        part.into_iter().chain([other]).collect()
     }
 
     /// Removes the entry that was seen, or what an answer to a request no later than `requested_at`
@@ -200,22 +215,11 @@ impl<B: Store> RequestRef<'_, B> {
         has_stored: bool,
         requested_at: Timestamp,
     ) {
-        let Self { cache, options, parts, content, .. } = self;
-        let recipe = &cache.settings.recipe;
+        let Self { cache, parts, .. } = self;
         // A lookup has read the key, unless a HEAD has found the response to a GET instead.
         let reads_own = has_stored || parts.method == Method::HEAD;
-        let mut primaries = Vec::from_iter(reads_own.then_some(key.primary));
-        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
-        // Requests with bodies are told apart by them, and the other method has none.
-        if is_read && options.key.is_none() && content.chunks.is_empty() {
-            let is_get = parts.method == Method::GET;
-            let get = if is_get { key.primary } else { self.primary(&Method::GET) };
-            if cache.settings.rules.keeps_parts() {
-                primaries.push(recipe.part(&get));
-            }
-            primaries.push(if is_get { self.primary(&Method::HEAD) } else { get });
-        }
-        for primary in primaries {
+        let own = reads_own.then_some(key.primary);
+        for primary in own.into_iter().chain(self.other_primaries(key)) {
             // Most keys have nothing, and a read costs less than a removal.
             let read = read(cache, primary, Some(&parts.headers)).await;
             let Ok(Some(hit)) = read.found else { continue };

@@ -55,11 +55,22 @@ impl<B: Store> RequestContext<B> {
 
         let stored = match &new.stored {
             Err(refusal) => {
+                // An older 304 in flight must not freshen the response after this one.
+                self.view().supersede_in_flight(lookup_key, &leader.id()).await;
                 let exchange = self.exchange(&response, requested_at, now);
-                if self.cache.settings.rules.ends_by_304(&old, &exchange, has_moved) {
-                    self.view().supersede_in_flight(lookup_key, &leader.id()).await;
+                let ends =
+                    |head: &Head| self.cache.settings.rules.ends_by_304(head, &exchange, has_moved);
+                if ends(&old) {
                     let request = self.view();
                     request.remove_superseded(key, hit.version, &old, requested_at).await;
+                } else if let Ok(Some(stored)) = self.cache.handle.get(key).await
+                    && stored.head.is_response()
+                    && stored.head.requested_at() <= requested_at
+                    && ends(&stored.head)
+                {
+                    // An older 304 has changed it since.
+                    let (seen, head) = (stored.version, stored.head);
+                    self.view().remove_superseded(key, seen, &head, requested_at).await;
                 }
                 Stored::No(*refusal)
             }
@@ -211,11 +222,21 @@ impl<B: Store> RequestContext<B> {
         // by such a tag also removes this entry.
         if !leader.info(|call| call.removed.begin_freshening(key, seen, head))
             || leader.is_invalidated()
+            || leader.is_superseded()
         {
             return Ok(false);
         }
         self.cache.shared.calls.supersede(&leader.id(), key).await;
         if !handle.update(key, seen, Head::clone(head)).await? {
+            return Ok(false);
+        }
+        if leader.is_superseded() {
+            // A newer 304, which is not stored, has arrived meanwhile.
+            if let Some(hit) = handle.get(key).await?
+                && hit.head == *head
+            {
+                handle.remove_if(key, hit.version).await?;
+            }
             return Ok(false);
         }
         if let Ok(keys) = candidate.keys(head.expires_at())
