@@ -251,6 +251,11 @@ async fn answering(proxy: &Proxy) -> (Client, Arc<AtomicU64>) {
 type Fetched = (bool, Bytes);
 
 /// Requests through a layer over the store, to an origin that answers with the path and `len` bytes behind it.
+/// What is behind the error of a body.
+fn cause(error: larder::BodyError) -> String {
+    error.into_source().map_or_else(String::new, |source| source.to_string())
+}
+
 async fn fetch(
     layer: &CacheLayer<MongoDb>,
     path: u64,
@@ -264,7 +269,7 @@ async fn fetch(
     let request = Request::get(format!("http://example.com/{path}")).body(Full::default()).unwrap();
     let response = layer.layer(origin).oneshot(request).await.unwrap();
     let hit = response.extensions().get::<CacheStatus>().unwrap().is_hit();
-    let bytes = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let bytes = response.into_body().collect().await.map_err(cause)?.to_bytes();
     Ok((hit, bytes))
 }
 
