@@ -250,12 +250,12 @@ async fn answering(proxy: &Proxy) -> (Client, Arc<AtomicU64>) {
 
 type Fetched = (bool, Bytes);
 
-/// Requests through a layer over the store, to an origin that answers with the path and `len` bytes behind it.
 /// What is behind the error of a body.
 fn cause(error: larder::BodyError) -> String {
     error.into_source().map_or_else(String::new, |source| source.to_string())
 }
 
+/// Sends a request through a layer over the store. The origin answers with the path and `len` bytes.
 async fn fetch(
     layer: &CacheLayer<MongoDb>,
     path: u64,
