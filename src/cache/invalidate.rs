@@ -216,8 +216,10 @@ impl<B: Store> RequestRef<'_, B> {
         requested_at: Timestamp,
     ) {
         let Self { cache, parts, .. } = self;
-        // A lookup has read the key, unless a HEAD has found the response to a GET instead.
-        let reads_own = has_stored || parts.method == Method::HEAD;
+        // A lookup has read the key, unless a HEAD has found the response to a GET instead. Where
+        // there is a record, calls for other variants may have stored a response in its place.
+        let is_head = parts.method == Method::HEAD;
+        let reads_own = has_stored || is_head || key.record.is_some();
         let own = reads_own.then_some(key.primary);
         for primary in own.into_iter().chain(self.other_primaries(key)) {
             // Most keys have nothing, and a read costs less than a removal.

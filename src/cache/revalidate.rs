@@ -63,6 +63,7 @@ impl<B: Store> RequestContext<B> {
                 if ends(&old) {
                     let request = self.view();
                     request.remove_superseded(key, hit.version, &old, requested_at).await;
+                    request.remove_ended(lookup_key, None, true, requested_at).await;
                 } else if let Ok(Some(stored)) = self.cache.handle.get(key).await
                     && stored.head.is_response()
                     && stored.head.requested_at() <= requested_at
