@@ -14,12 +14,12 @@ use super::{
     layer::Inner,
     lookup::{Lookup, LookupKeys},
     outcome::{Joined, Leader},
-    request_body::RequestBody,
+    request_body::{ReadBody, RequestBody},
     respond,
 };
 use crate::{
     event::Event,
-    key::{Content, Key, RequestUrl},
+    key::{Key, RequestUrl},
     options::CacheOptions,
     status::{self, Bypass, CacheStatus},
     store::{self, Store},
@@ -78,11 +78,11 @@ where
     let mut detached = None;
     let ending = may_end.then(|| {
         let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
-        RequestContext::new(cache.clone(), parts, url, options, Content::default())
+        RequestContext::new(cache.clone(), parts, url, options, ReadBody::default())
     });
     if may_store {
-        let (parts, url, content) = (parts.clone(), url.clone(), Content::default());
-        let mut ctx = RequestContext::new(cache.clone(), parts, url, options, content);
+        let (parts, url, read_body) = (parts.clone(), url.clone(), ReadBody::default());
+        let mut ctx = RequestContext::new(cache.clone(), parts, url, options, read_body);
         ctx.parts.method = Method::GET;
         // Before the call: its response must not bring back what is removed meanwhile, nor replace
         // what is requested later. Few responses to a POST speak for a GET, so nothing is read.

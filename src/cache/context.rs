@@ -9,11 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Request, Response, request};
+use http::{HeaderName, Method, Request, Response, request};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{layer::Inner, request_body::RequestBody};
+use super::{
+    layer::Inner,
+    request_body::{ReadBody, RequestBody},
+};
 use crate::{
     error::BoxError,
     key::{Content, Key, RequestUrl},
@@ -78,7 +81,7 @@ pub(super) struct RequestContext<B> {
     pub(super) url: RequestUrl,
     pub(super) options: CacheOptions,
     /// What was read of its body for the key.
-    content: (Vec<Bytes>, Option<HeaderMap>),
+    read_body: ReadBody,
     /// When the request arrived. `None` where no time limit depends on it.
     pub(super) arrived: Option<Instant>,
     /// Whether it has waited for another request's call.
@@ -98,15 +101,14 @@ impl<B> RequestContext<B> {
         parts: request::Parts,
         url: RequestUrl,
         options: CacheOptions,
-        content: Content<'_>,
+        read_body: ReadBody,
     ) -> Self {
-        let content = (content.chunks.to_vec(), content.trailers.cloned());
         Self {
             cache,
             parts,
             url,
             options,
-            content,
+            read_body,
             arrived: None,
             has_waited: false,
             first_reason: None,
@@ -120,7 +122,7 @@ impl<B> RequestContext<B> {
             options: &self.options,
             parts: &self.parts,
             url: &self.url,
-            content: Content { chunks: &self.content.0, trailers: self.content.1.as_ref() },
+            content: self.read_body.content(),
         }
     }
 

@@ -132,9 +132,9 @@ impl<B: Store> RequestContext<B> {
         })
     }
 
-    /// Calls the origin, and revalidates the stored response if that is possible. If the stored
-    /// response `serves_stale` requests, a status that counts as a failure is one, and so is a body
-    /// that fails at once.
+    /// Calls the origin, and revalidates the stored response if that is possible. `serves_stale`
+    /// says whether the stored response may be served if the origin fails. The origin fails by an
+    /// error, by a status that counts as a failure, or by a body that fails at once.
     pub(super) async fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
         upstream: Upstream<S, ReqBody>,
@@ -246,16 +246,15 @@ impl<B: Store> RequestContext<B> {
         observed: Option<(Key, Miss)>,
     ) -> (Answer<S::Body, S::Error>, Option<Selected>) {
         let Upstream { inner, body } = upstream;
-        let again = body.for_another_call();
-        let unconditional = conditions.map(|conditions| {
+        let second = conditions.map(|conditions| {
             let mut unconditional = forwarded.clone();
             policy::remove_conditions(&mut unconditional.headers);
             conditions.apply(&mut forwarded.headers);
-            unconditional
+            (unconditional, body.for_another_call())
         });
         let mut answer = inner.clone().send(Request::from_parts(forwarded, body)).await;
         if let Ok(response) = &answer
-            && let Some(unconditional) = unconditional
+            && let Some((unconditional, body)) = second
             && response.status() == StatusCode::NOT_MODIFIED
         {
             let fields = response.headers();
@@ -268,7 +267,7 @@ impl<B: Store> RequestContext<B> {
             if let Some((key, reason)) = &observed {
                 self.report_call(key, *reason);
             }
-            answer = inner.send(Request::from_parts(unconditional, again)).await;
+            answer = inner.send(Request::from_parts(unconditional, body)).await;
         }
         let answer = match answer {
             Ok(response) => Answer::Response(response),

@@ -92,7 +92,7 @@ where
             }
             part => {
                 let options = options.into_owned();
-                let ctx = RequestContext::new(cache.clone(), parts, url, options, body.content());
+                let ctx = RequestContext::new(cache.clone(), parts, url, options, body.read());
                 let upstream = Upstream { inner, body };
                 return Box::pin(ctx.fetch_part(upstream, lookup, part)).await;
             }
@@ -112,7 +112,7 @@ where
     };
     let lookup = Lookup { found, ..lookup };
     let options = options.into_owned();
-    let mut ctx = RequestContext::new(cache.clone(), parts, url, options, body.content());
+    let mut ctx = RequestContext::new(cache.clone(), parts, url, options, body.read());
     ctx.arrived = arrived;
     Box::pin(miss(ctx, Upstream { inner, body }, lookup)).await
 }

@@ -117,7 +117,7 @@ pub mod redis;
 pub mod sqlite;
 mod tiered;
 mod timeout;
-#[cfg(any(feature = "memory", feature = "compression"))]
+#[cfg(any(feature = "memory", feature = "compression", feature = "conformance"))]
 mod yield_now;
 
 pub use self::{

@@ -44,8 +44,8 @@ impl<B> CacheLayer<B> {
     /// - A slow reader continues from memory as far as memory reaches: 256 KiB for each response,
     ///   and another 16 MiB for all responses together. Beyond that, it waits until the response is
     ///   stored, and continues from the store. If the response cannot be stored after all, memory
-    ///   holds what the slow readers have not read yet, up to [`max_body`](CacheLayer::max_body)
-    ///   for all such readers together. If a reader needs a part that has left memory, its body
+    ///   holds what the slow readers have not read yet, up to 16 MiB or
+    ///   [`max_body`](CacheLayer::max_body), whichever is larger, for all such readers together. If a reader needs a part that has left memory, its body
     ///   ends in a [`BodyError`](crate::BodyError).
     /// - A stored response is not overwritten by a response whose call began earlier.
     ///

@@ -84,8 +84,9 @@ impl<B> CacheLayer<B> {
     /// setting will follow its later versions. And each miss for a URL with a query reads the store
     /// once more.
     ///
-    /// Only a fresh response answers for other URLs. A response that must be revalidated or
-    /// refreshed answers only requests for its own URL. The removal of a URL also removes every
+    /// A response answers for other URLs while it is fresh, and stale if the request allows that
+    /// (`max-stale`, `only-if-cached`). A response that must be revalidated or refreshed answers
+    /// only requests for its own URL. The removal of a URL also removes every
     /// response of the same path that has the field, since each of them may answer that URL.
     ///
     /// ```

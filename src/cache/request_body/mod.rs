@@ -53,6 +53,20 @@ pin_project! {
     }
 }
 
+/// What was read of a body for the key. It counts for the bound of all bodies while it is held.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadBody {
+    chunks: Vec<Bytes>,
+    trailers: Option<HeaderMap>,
+    _share: Option<Arc<Share>>,
+}
+
+impl ReadBody {
+    pub(crate) fn content(&self) -> Content<'_> {
+        Content { chunks: &self.chunks, trailers: self.trailers.as_ref() }
+    }
+}
+
 impl<B: Body> RequestBody<B> {
     /// The caller's body, if the cache has not touched it: the request bypassed the cache, or the
     /// body is empty. Otherwise `wrap` makes such a body. That is the case for a body that the
@@ -89,6 +103,12 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
 
     fn with_rest(rest: Rest<B>) -> Self {
         Self { chunks: Vec::new(), sent: 0, trailers: None, error: None, share: None, rest }
+    }
+
+    /// What was read, for as long as the request needs it.
+    pub(crate) fn read(&self) -> ReadBody {
+        let (chunks, trailers) = (self.chunks.clone(), self.trailers.clone());
+        ReadBody { chunks, trailers, _share: self.share.clone() }
     }
 
     /// The same body for another call. It contains what was read for the key.

@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, poll_fn},
-    mem,
     pin::pin,
     task::Poll,
 };
@@ -12,6 +11,7 @@ use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method, Response};
 
 use super::super::{ErrorKind, Hit, Result, Scanned, Store, StoredBody, Version, Writer};
+pub(super) use crate::store::yield_now::yield_now;
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 /// 2100-01-01: far ahead, so that a server that expires entries by its own clock keeps these.
@@ -184,19 +184,6 @@ pub(super) async fn abandon<F: Future>(future: F, polls: usize) {
         }
         yield_now().await;
     }
-}
-
-/// Lets the other futures of this case run, so that their steps mix.
-pub(super) async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The bytes of a body of any length. Each is known by its position, so that a large body can be
