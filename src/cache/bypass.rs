@@ -159,9 +159,9 @@ impl<B: Store> RequestContext<B> {
     /// Begins a call whose response may be stored under the key of the lookup. `part` is the key of
     /// the stored part that the response may complete.
     pub(super) fn detached_call(&self, lookup: Lookup, part: Option<Key>) -> Option<DetachedCall> {
-        let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.current);
+        let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.call);
         let calls = &self.cache.shared.calls;
-        match calls.join(&key, info, lookup.generation, Join::Detached, 0) {
+        match calls.join(&key, info, &lookup.generation, Join::Detached, 0) {
             Joined::Leader(leader) => {
                 Some(DetachedCall { key: lookup.key, leader: Leader::detached(leader) })
             }
@@ -173,7 +173,7 @@ impl<B: Store> RequestContext<B> {
     async fn end_by(&self, answer: &response::Parts, requested_at: Timestamp) {
         let now = self.cache.settings.clock.now();
         if self.cache.settings.rules.ends(&self.exchange(answer, requested_at, now)) {
-            let Lookup { key, .. } = self.view().lookup().await;
+            let key = LookupKeys::primary(self.view().primary(&self.parts.method));
             self.end(&key, None, None, true, requested_at).await;
         }
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, request, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header::VARY, request, response};
 use http_body::{Body, SizeHint};
 
 use super::{
     body::ResponseBody,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
-    lookup::{Lookup, LookupKeys, Selected},
+    lookup::{Lookup, LookupKeys, Selected, read},
     outcome::{Leader, Outcome, Permit},
     peeked::Peeked,
     respond,
@@ -92,7 +92,7 @@ impl<B: Store> RequestContext<B> {
         lookup: Lookup,
         leader: Leader,
     ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {
-        let (reason, key) = (lookup.reason, lookup.key.current);
+        let (reason, key, call_key) = (lookup.reason, lookup.key.entry, lookup.key.call);
         self.report_call(&key, reason);
         let (cache, options) = (self.cache.clone(), self.options.clone());
         let method = self.parts.method.clone();
@@ -108,7 +108,7 @@ impl<B: Store> RequestContext<B> {
                 respond::from_store(&self, selected, Verdict::Stale(Stale::IfError), reason)
             }
             Fetched::Freshened(selected, stored) => {
-                self.cache.shared.backoff.forgive(&key);
+                self.cache.shared.backoff.forgive(&call_key);
                 respond::freshened(&self, selected, reason, stored)
             }
             Fetched::Received(Received::NotStored(parts, body, key, refusal)) => {
@@ -117,7 +117,7 @@ impl<B: Store> RequestContext<B> {
                 respond::report(&self.cache, Response::from_parts(parts, body), status)
             }
             Fetched::Received(Received::Storing(parts, tee, mut body)) => {
-                self.cache.shared.backoff.forgive(&key);
+                self.cache.shared.backoff.forgive(&call_key);
                 let status = CacheStatus::storing(reason, tee.key, &tee.head, tee.progress.clone());
                 body.read_ahead().await;
                 // A caller that receives no body reads none, so what is not stored by now would
@@ -153,14 +153,14 @@ impl<B: Store> RequestContext<B> {
             .map(|selected| &*selected.hit.head)
             .filter(|head| rules.may_be_confirmed(&self.options, &self.parts.method, head))
             .and_then(|head| policy::conditions(head, &self.parts.method));
-        let mut forwarded = self.forwarded(&key.current);
-        if conditions.is_none() && self.may_store(&key.current) {
+        let mut forwarded = self.forwarded(&key.call);
+        if conditions.is_none() && self.may_store(&key.call) {
             // A 304 to the caller's own condition could not be stored. It is answered here.
             policy::remove_conditions(&mut forwarded.headers);
         }
         let seen =
             stored.as_ref().map(|Selected { key, hit }| (*key, hit.version, hit.head.clone()));
-        let asked = (key.current, lookup.reason);
+        let asked = (key.entry, lookup.reason);
         let (answer, stale) = self.ask(upstream, forwarded, conditions, stored, Some(asked)).await;
         let now = self.cache.settings.clock.now();
         let mut stale = stale.filter(|selected| serves_stale(&selected.hit.head, now));
@@ -194,9 +194,10 @@ impl<B: Store> RequestContext<B> {
         }
         let call = leader.id();
         let calls = &self.cache.shared.calls;
-        let has_stored = calls.generation(&key.current) != generation;
-        let was_refused = calls.is_hit_for_miss(&key.current) && !has_stored;
+        let has_stored = !calls.is_current(&generation);
+        let was_refused = calls.is_hit_for_miss(&key.call) && !has_stored;
         let ends = self.cache.settings.rules.ends(&self.exchange(&response, requested_at, now));
+        let key = self.with_latest_resident(key, &response, has_stored).await;
         let received = self.receive(&key, response, body, requested_at, leader);
         if ends {
             let stored_under = match &received {
@@ -211,7 +212,7 @@ impl<B: Store> RequestContext<B> {
             // Most responses that are refused were refused before, and left nothing to remove.
             if seen.is_some() || is_any || stored_under.is_some() || !was_refused {
                 // What was in flight may have been stored before it could be kept out.
-                let has_stored = is_any || calls.generation(&key.current) != generation;
+                let has_stored = is_any || !calls.is_current(&generation);
                 self.end(&key, seen, stored_under, has_stored, requested_at).await;
             }
         }
@@ -311,6 +312,28 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
+    /// The keys with the resident that has come under the primary key since the lookup, which found
+    /// none that is of use: a response that varies must not take its place. `has_stored` is whether
+    /// anything was stored since.
+    async fn with_latest_resident(
+        &self,
+        key: LookupKeys,
+        response: &response::Parts,
+        has_stored: bool,
+    ) -> LookupKeys {
+        let now = self.cache.settings.clock.now();
+        if key.resident.as_ref().is_some_and(|it| it.is_of_use(now))
+            || !response.headers.contains_key(VARY)
+        {
+            return key;
+        }
+        let mut resident = self.cache.shared.calls.resident(&key.primary);
+        if resident.is_none() && (has_stored || key.resident.is_some()) {
+            resident = read(&self.cache, key.primary, Some(&self.parts.headers)).await.key.resident;
+        }
+        LookupKeys { resident, ..key }
+    }
+
     /// Stores the response as its body is read, if that is allowed.
     pub(super) fn receive<ResBody: OriginBody>(
         &self,
@@ -353,31 +376,32 @@ impl<B: Store> RequestContext<B> {
         let StorageDecision { plan, splice, limits } = match decision {
             Ok(decision) => decision,
             Err(refusal) => {
-                observer.tell(&Event::NotStored { key: &key.current, refusal });
+                observer.tell(&Event::NotStored { key: &key.entry, refusal });
                 let status = response.status;
                 if status == StatusCode::NOT_MODIFIED {
-                    calls.not_modified(&key.current);
+                    calls.not_modified(&key.call);
                 } else if cache.settings.rules.may_keep(&self.options) {
-                    calls.refused(&key.current, refusal, status);
+                    calls.refused(&key.call, refusal, status);
                 }
                 leader.settle(Outcome::Independent);
-                return Received::NotStored(response, body.into_body(), key.current, refusal);
+                return Received::NotStored(response, body.into_body(), key.entry, refusal);
             }
         };
         let body = match body {
             Arrived::Unread(body) => Peeked::unread(body),
             Arrived::Peeked(peeked) => peeked,
         };
-        let StoragePlan { key: stored_under, head, names, record, annotations } = plan;
-        let entry = Entry { key: stored_under, head, record, splice, annotations };
+        let StoragePlan { key: stored_under, call_key, head, names, link, annotations } = plan;
+        let others = leader.info(|call| call.others.clone());
+        let entry = Entry { key: stored_under, head, link, others, splice, annotations };
         let (handle, budget) = (cache.handle.clone(), cache.shared.overflow.clone());
-        let unstarted = Tee::prepare(handle, budget, entry, names, body, limits);
+        let unstarted = Tee::prepare(handle, budget, entry, call_key, names, body, limits);
         let tee = unstarted.tee.clone();
         let is_of_get =
             self.parts.method == Method::HEAD || tee.head.status() == StatusCode::PARTIAL_CONTENT;
         let of_get = is_of_get.then(|| self.view().primary(&Method::GET));
         let (calls, observer) = (calls.clone(), observer.clone());
-        let permit = Permit::settle(leader, &tee, calls, observer, key.current, of_get);
+        let permit = Permit::settle(leader, &tee, calls, observer, key.call, of_get);
         Received::Storing(response, tee, unstarted.start(permit))
     }
 

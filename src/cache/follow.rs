@@ -1,8 +1,8 @@
 //! Joins a call in flight, and what a follower does with its outcome.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, Response};
+use http::Response;
 use http_body::Body;
 
 use super::{
@@ -45,7 +45,7 @@ pub(super) enum Mode {
 impl Mode {
     pub(super) fn of<B>(ctx: &RequestContext<B>, lookup: &Lookup) -> Self {
         match () {
-            () if !ctx.may_coalesce(&lookup.key.current) => Self::Independent,
+            () if !ctx.may_coalesce(&lookup.key.call) => Self::Independent,
             () if ctx.options.force_refresh => Self::MustLead,
             () => Self::MayJoin { lookups: 0 },
         }
@@ -77,7 +77,7 @@ impl<B: Store> RequestContext<B> {
         lookup: Lookup,
         mode: Mode,
     ) -> Joined<ResBody> {
-        let key = lookup.key.current;
+        let key = lookup.key.call;
         let join = match mode {
             _ if self.is_inside_call(&key) => Join::Independent,
             Mode::Independent => Join::Independent,
@@ -86,7 +86,7 @@ impl<B: Store> RequestContext<B> {
         };
         let max_failures = if self.serves_stale_if_error(&lookup) { 1 } else { MAX_FAILURES };
         let (calls, info) = (&self.cache.shared.calls, self.call_info(&lookup));
-        let share = match calls.join(&key, info, lookup.generation, join, max_failures) {
+        let share = match calls.join(&key, info, &lookup.generation, join, max_failures) {
             outcome::Joined::Leader(leader) => return Joined::Leader(self.counted(leader), lookup),
             // The call began before this request arrived.
             outcome::Joined::Share(share) if self.options.refresh || self.has_expired(&share) => {
@@ -138,8 +138,12 @@ impl<B: Store> RequestContext<B> {
                 Joined::Retry(Mode::Independent, lookup)
             }
             Share::Body(tee, joined) => {
-                if let Some(names) = self.names_of_another_variant(&tee, &lookup) {
-                    let lookup = self.view().lookup_variant(lookup.key, &names).await;
+                if self.is_another_variant(&tee, &lookup) {
+                    let primary = lookup.key.primary;
+                    let Some(resident) = self.cache.shared.calls.resident(&primary) else {
+                        return self.look_for(mode).await;
+                    };
+                    let lookup = self.view().lookup_beside(primary, resident).await;
                     return Joined::Retry(mode.after_lookup(), lookup);
                 }
                 match joined {
@@ -226,6 +230,7 @@ impl<B: Store> RequestContext<B> {
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
             removed: PendingInvalidations::default(),
+            others: Arc::default(),
         }
     }
 
@@ -270,10 +275,9 @@ impl<B: Store> RequestContext<B> {
         rules.may_stand_in(&self.options, &self.parts.method, &selected.hit.head, now)
     }
 
-    /// The names that select the response in flight, if it is another variant than this request's.
-    fn names_of_another_variant(&self, tee: &Tee, lookup: &Lookup) -> Option<Vec<HeaderName>> {
-        let names = tee.names.as_ref()?;
-        let key = self.view().variant(&lookup.key.primary, names);
-        (key != tee.key).then(|| names.clone())
+    /// Whether the response in flight is another variant than this request selects.
+    fn is_another_variant(&self, tee: &Tee, lookup: &Lookup) -> bool {
+        let own = |names: &Vec<_>| self.view().variant(&lookup.key.primary, names);
+        tee.names.as_ref().is_some_and(|names| own(names) != tee.call_key)
     }
 }

@@ -154,7 +154,7 @@ impl<B: Store> RequestRef<'_, B> {
     /// Returns whether there were any.
     pub(super) async fn supersede_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let variant = |names: &[_]| self.variant(&key.primary, names);
-        let is_any = self.cache.shared.calls.supersede_selected(call, &key.current, variant).await;
+        let is_any = self.cache.shared.calls.supersede_selected(call, &key.call, variant).await;
         self.supersede_others_in_flight(key, call).await || is_any
     }
 
@@ -217,17 +217,16 @@ impl<B: Store> RequestRef<'_, B> {
     ) {
         let Self { cache, parts, .. } = self;
         // A lookup has read the key, unless a HEAD has found the response to a GET instead. Where
-        // there is a record, calls for other variants may have stored a response in its place.
+        // there is a resident, calls for other variants may have stored a response in its place.
         let is_head = parts.method == Method::HEAD;
-        let reads_own = has_stored || is_head || key.record.is_some();
+        let reads_own = has_stored || is_head || key.resident.is_some();
         let own = reads_own.then_some(key.primary);
         for primary in own.into_iter().chain(self.other_primaries(key)) {
             // Most keys have nothing, and a read costs less than a removal.
             let read = read(cache, primary, Some(&parts.headers)).await;
             let Ok(Some(hit)) = read.found else { continue };
-            if hit.head.requested_at() <= requested_at && spared != Some(read.key.current) {
-                self.remove_superseded(&read.key.current, hit.version, &hit.head, requested_at)
-                    .await;
+            if hit.head.requested_at() <= requested_at && spared != Some(read.key.entry) {
+                self.remove_superseded(&read.key.entry, hit.version, &hit.head, requested_at).await;
             }
         }
         // The response to another query may answer the request, too.

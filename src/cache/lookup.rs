@@ -1,15 +1,17 @@
 //! What the store has for a request, and whether that may answer it.
 //!
-//! One lookup serves requests and [`Entries`](crate::Entries): a read under the primary key, and,
-//! where responses vary, a read under the key of the variant.
-
-use std::sync::Arc;
+//! One lookup serves requests and [`Entries`](crate::Entries): a read under the primary key, and a
+//! second one if another variant lies there than the request selects.
 
 use http::{HeaderMap, HeaderName, Method};
 
-use super::{context::RequestRef, layer::Inner};
+use super::{
+    coalesce::Generation,
+    context::RequestRef,
+    layer::Inner,
+    variance::{Resident, selector},
+};
 use crate::{
-    entry::Head,
     key::Key,
     policy::{self, Verdict},
     status::Miss,
@@ -30,7 +32,7 @@ pub(super) struct Lookup {
     /// Why the request would be a miss: what events and the status report if the origin is asked.
     pub(super) reason: Miss,
     /// The generation of calls before the store was read.
-    pub(super) generation: u64,
+    pub(super) generation: Generation,
     pub(super) now: Timestamp,
 }
 
@@ -46,23 +48,25 @@ pub(super) enum Found {
 /// The keys that a request was looked up under.
 #[derive(Clone, Debug)]
 pub(crate) struct LookupKeys {
-    /// The key that was read last: that of the variant where there is a record, or the primary key.
-    pub(crate) current: Key,
-    /// The primary key of the request. A response that does not vary is stored under it, and
-    /// variants below it.
+    /// The key that the request joins calls under: what it selects below the primary key, as far as
+    /// the lookup has shown.
+    pub(crate) call: Key,
+    /// The key of the entry that the request selects.
+    pub(crate) entry: Key,
+    /// The primary key of the request.
     pub(crate) primary: Key,
-    /// The variance record under the primary key, if there is one.
-    pub(crate) record: Option<Arc<Head>>,
+    /// The response that varies under the primary key, if there is one.
+    pub(crate) resident: Option<Resident>,
 }
 
 impl LookupKeys {
     pub(crate) fn primary(primary: Key) -> Self {
-        Self { current: primary, primary, record: None }
+        Self { call: primary, entry: primary, primary, resident: None }
     }
 
     /// The names that select a variant.
     pub(super) fn names(&self) -> &[HeaderName] {
-        self.record.as_deref().and_then(Head::variant_names).unwrap_or_default()
+        self.resident.as_ref().map_or(&[], Resident::names)
     }
 }
 
@@ -82,11 +86,11 @@ pub(crate) struct Read {
     pub(crate) key: LookupKeys,
     pub(crate) found: Result<Option<Hit>>,
     /// The generation of calls before the store was read.
-    generation: u64,
+    generation: Generation,
 }
 
-/// Reads the response under a primary key. If responses vary there, it is the variant that a
-/// request with these headers selects, or none without headers.
+/// Reads the response that a request with these headers selects under a primary key. Without
+/// headers, it is the response that lies there.
 pub(crate) async fn read<B: Store>(
     cache: &Inner<B>,
     primary: Key,
@@ -95,22 +99,30 @@ pub(crate) async fn read<B: Store>(
     let mut key = LookupKeys::primary(primary);
     let generation = cache.shared.calls.generation(&primary);
     let found = cache.handle.get(&primary).await;
-    let Ok(Some(hit)) = &found else { return Read { key, found, generation } };
-    if hit.head.variant_names().is_none() {
-        // A key of the user's own may be the key of an annotation.
-        let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
+    // A key of the user's own may be the key of an annotation.
+    let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
+    let (Ok(Some(hit)), Some(headers)) = (&found, headers) else {
+        return Read { key, found, generation };
+    };
+    let Some(variance) = hit.head.variance() else { return Read { key, found, generation } };
+    let recipe = &cache.settings.recipe;
+    key.call = recipe.variant(&primary, &variance.names, headers);
+    let is_selected = variance.selector == selector(&key.call);
+    key.resident = Some(Resident::Stored(hit.head.clone(), hit.version));
+    if is_selected {
         return Read { key, found, generation };
     }
-    key.record = Some(hit.head.clone());
-    let Some(headers) = headers else { return Read { key, found: Ok(None), generation } };
-    key.current = cache.settings.recipe.variant(&primary, key.names(), headers);
-    read_variant(cache, key).await
+    key.entry = recipe.other(&key.call, variance.family);
+    match variance.others {
+        Some(_) => read_other(cache, key).await,
+        None => Read { key, found: Ok(None), generation },
+    }
 }
 
-async fn read_variant<B: Store>(cache: &Inner<B>, key: LookupKeys) -> Read {
-    let generation = cache.shared.calls.generation(&key.current);
-    let found = cache.handle.get(&key.current).await;
-    // A record has no place under the key of a variant.
+/// Reads a variant that lies beside the resident.
+async fn read_other<B: Store>(cache: &Inner<B>, key: LookupKeys) -> Read {
+    let generation = cache.shared.calls.generation(&key.call);
+    let found = cache.handle.get(&key.entry).await;
     let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
     Read { key, found, generation }
 }
@@ -119,12 +131,16 @@ impl<B: Store> RequestRef<'_, B> {
     /// What the store has for the request.
     pub(super) async fn lookup(self) -> Lookup {
         let Self { options, parts, .. } = self;
-        let own = self.lookup_under(self.primary(&parts.method)).await;
         if options.key.is_some() || parts.method != Method::HEAD {
-            return own;
+            return self.lookup_under(self.primary(&parts.method)).await;
         }
-        // The response to a GET answers a HEAD as well (RFC 9111 §4). If both do, the newer one.
+        // The response to a GET answers a HEAD as well (RFC 9111 §4). What the origin says to a
+        // HEAD freshens or ends it, so it is the latest word while it is fresh.
         let get = self.lookup_under(self.primary(&Method::GET)).await;
+        if matches!(get.found, Found::Usable(_, Verdict::Fresh)) {
+            return get;
+        }
+        let own = self.lookup_under(self.primary(&Method::HEAD)).await;
         let prefers_own = match (&own.found, &get.found) {
             (Found::Usable(own, _), Found::Usable(get, _)) => {
                 own.hit.head.stored_at() > get.hit.head.stored_at()
@@ -166,16 +182,17 @@ impl<B: Store> RequestRef<'_, B> {
         }
     }
 
-    /// Looks up the variant that the request selects by these names, which a response in flight has
-    /// shown.
-    pub(super) async fn lookup_variant(self, key: LookupKeys, names: &[HeaderName]) -> Lookup {
-        let key = LookupKeys { current: self.variant(&key.primary, names), ..key };
-        self.judge(read_variant(self.cache, key).await, Miss::Variant)
+    /// Looks up the variant that the request selects beside a resident in flight.
+    pub(super) async fn lookup_beside(self, primary: Key, resident: Resident) -> Lookup {
+        let call = self.variant(&primary, resident.names());
+        let entry = self.cache.settings.recipe.other(&call, resident.family());
+        let key = LookupKeys { call, entry, primary, resident: Some(resident) };
+        self.judge(read_other(self.cache, key).await, Miss::Variant)
     }
 
     pub(super) async fn lookup_under(self, primary: Key) -> Lookup {
         let read = read(self.cache, primary, Some(&self.parts.headers)).await;
-        let reason = if read.key.record.is_some() { Miss::Variant } else { Miss::Absent };
+        let reason = if read.key.resident.is_some() { Miss::Variant } else { Miss::Absent };
         self.judge(read, reason)
     }
 
@@ -187,7 +204,7 @@ impl<B: Store> RequestRef<'_, B> {
         let (found, reason) = match found {
             Ok(Some(hit)) => {
                 let verdict = cache.settings.rules.judge(options, &parts.method, &hit.head, now);
-                let selected = Selected { key: key.current, hit };
+                let selected = Selected { key: key.entry, hit };
                 match verdict {
                     Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {
                         (Found::Stale(selected), reason)

@@ -23,7 +23,7 @@
 //! - `outcome` says what a call comes to. It joins `tee`, a body that several read and the store
 //!   with them, and `coalesce`, the calls in flight.
 //! - `body` is what the caller receives, and `request_body` what the origin receives.
-//! - `variance` is what a primary key leads to. `handle` is the store with its observer.
+//! - `variance` is where variants lie. `handle` is the store with its observer.
 //! - `settings`, `tasks`, `backoff`, `peeked` and `error` import none of these.
 //!
 //! Stores are known by their trait alone, and the rules by the policy's decisions.
@@ -46,7 +46,9 @@
 //! |---|---|
 //! | origin | the inner service |
 //! | primary key | the key that a request makes without `Vary` |
-//! | record | the names that select a variant, under the primary key |
+//! | resident | the variant under the primary key, which leads to the others |
+//! | family | a random number that a resident and the variants beside it share |
+//! | call key | what requests join calls under: the primary key, or a variant's |
 //! | annotation | an entry that leads from another URL to a response (`No-Vary-Search`) |
 //! | call | a request to the origin whose response may be stored |
 //! | leader, follower | the request that makes a call, and those that wait for it |

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    coalesce::{self, CallId, CallOutcome, Shareable, View},
+    coalesce::{self, CallId, CallOutcome, Shareable, StoredAt, View},
     tee::{self, Tee},
 };
 use crate::{
@@ -67,9 +67,9 @@ impl Shareable for Outcome {
         }
     }
 
-    fn storage_key(&self) -> Option<&Key> {
+    fn stored_for(&self) -> Option<&Key> {
         match self {
-            Self::Body(tee) => Some(&tee.key),
+            Self::Body(tee) => Some(&tee.call_key),
             // A freshened response is stored already, by compare and swap.
             Self::Freshened(_) | Self::Independent | Self::LookAgain => None,
         }
@@ -79,9 +79,13 @@ impl Shareable for Outcome {
 impl CallOutcome for Outcome {
     fn view(&self) -> View<'_> {
         match self {
-            Self::Body(tee) => {
-                View::Storing { key: &tee.key, head: &tee.head, names: tee.names.as_deref() }
-            }
+            Self::Body(tee) => View::Storing {
+                key: &tee.key,
+                call_key: &tee.call_key,
+                head: &tee.head,
+                names: tee.names.as_deref(),
+                progress: &tee.progress,
+            },
             Self::Freshened(it) => View::Freshened { key: &it.key, head: &it.head },
             Self::Independent | Self::LookAgain => View::Nothing,
         }
@@ -101,9 +105,11 @@ pub(crate) struct Permit {
     observer: Arc<Observer>,
     /// The key that the response is stored under.
     key: Key,
-    /// The key that the request was looked up under. It is another one if the response varies, and
-    /// nobody knew.
-    lookup_key: Key,
+    /// The key that requests for it join calls under.
+    call_key: Key,
+    /// The key that the call was joined under. It is another one if the response varies, and nobody
+    /// knew.
+    joined_key: Key,
     /// The key of the `GET` of the whole response, if this is a part of it, or the response to a
     /// `HEAD`.
     of_get: Option<Key>,
@@ -117,18 +123,19 @@ impl Permit {
         tee: &Arc<Tee>,
         calls: Calls,
         observer: Arc<Observer>,
-        lookup_key: Key,
+        joined_key: Key,
         of_get: Option<Key>,
     ) -> Self {
         let may_store = leader.settle(Outcome::Body(tee.clone()));
         let is_removed = leader.is_invalidated()
-            || leader.info(|call| call.removed.contains(&tee.key, &tee.head));
+            || leader.info(|call| call.removed.contains(&tee.key, &tee.call_key, &tee.head));
         if is_removed {
             tee.forbid(Refusal::Removed);
         } else if !may_store {
             tee.forbid(Refusal::Superseded);
         }
-        Self { leader, calls, observer, key: tee.key, lookup_key, of_get }
+        let (key, call_key) = (tee.key, tee.call_key);
+        Self { leader, calls, observer, key, call_key, joined_key, of_get }
     }
 
     fn call(&self) -> CallId {
@@ -138,21 +145,28 @@ impl Permit {
 
 impl tee::Permit for Permit {
     fn supersede(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (calls, call, key) = (self.calls.clone(), self.call(), self.key);
-        async move { calls.supersede(&call, &key).await }
+        let (calls, call) = (self.calls.clone(), self.call());
+        let (key, call_key) = (self.key, self.call_key);
+        async move {
+            calls.supersede(&call, &call_key).await;
+            if key != call.group {
+                calls.announce_other(&call.group);
+            }
+        }
     }
 
     fn finish(mut self, stored: Result<u64, Refusal>) {
         match stored {
             Ok(bytes) => {
                 self.observer.tell(&Event::Stored { key: &self.key, bytes });
-                self.calls.stored(&self.lookup_key);
+                self.calls.stored(&self.joined_key);
                 // Answers to such a GET may end this response.
                 self.of_get.iter().for_each(|key| self.calls.stored(key));
-                self.leader.has_stored();
+                let is_primary = self.key == self.leader.id().group;
+                self.leader.has_stored(if is_primary { StoredAt::Group } else { StoredAt::Key });
             }
             Err(refusal) => {
-                self.calls.refused(&self.lookup_key, refusal, StatusCode::OK);
+                self.calls.refused(&self.joined_key, refusal, StatusCode::OK);
                 self.observer.tell(&Event::NotStored { key: &self.key, refusal });
             }
         }

@@ -14,7 +14,7 @@ use super::{
     body::ResponseBody,
     context::{OriginBody, RequestContext},
     fetch::{Arrived, Received, StorageDecision},
-    lookup::{Lookup, LookupKeys},
+    lookup::{Lookup, LookupKeys, read},
     outcome::Leader,
     store::{BroughtBy, varies_anew},
     tee::{Limits, Splice},
@@ -47,11 +47,10 @@ impl<B: Store> RequestContext<B> {
         whole: Leader,
     ) -> ReceivedPart<ResBody> {
         // Read now: the part may have grown since the call began.
-        let stored = self.cache.handle.get(&key.current).await.ok().flatten();
+        let read = read(&self.cache, key.primary, Some(&self.parts.headers)).await;
+        let (key, stored) = (&read.key, read.found.ok().flatten());
         let rules = &self.cache.settings.rules;
-        let stored = stored.filter(|hit| {
-            hit.head.is_response() && rules.may_answer(&self.parts.method, &hit.head).is_ok()
-        });
+        let stored = stored.filter(|hit| rules.may_answer(&self.parts.method, &hit.head).is_ok());
         let max = self.cache.settings.max_body;
         let (union, stored) = match stored.map(|hit| (policy::join(&hit.head, &parts, max), hit)) {
             Some((Joined::TooSmall, _)) => {
@@ -87,7 +86,7 @@ impl<B: Store> RequestContext<B> {
     ) -> Result<StorageDecision, Refusal> {
         let old = stored.map(|hit| &*hit.head);
         let head = policy::joined_head(old, new, &union);
-        let own = key.current;
+        let own = key.entry;
         let of_whole;
         let key = if union.is_whole() {
             let Lookup { key, .. } = self.view().lookup().await;
@@ -103,7 +102,10 @@ impl<B: Store> RequestContext<B> {
         if !union.is_whole() && plan.key != own {
             return Err(Refusal::Vary);
         }
-        let splice = stored.map(|hit| Splice { key: own, seen: hit.version, union });
+        let splice = stored.map(|hit| {
+            let leads_to_others = hit.head.others().is_some();
+            Splice { key: own, seen: hit.version, union, leads_to_others }
+        });
         let (max, check) = (self.cache.settings.max_body, ResponseCheck::default());
         let limits = Limits { expected: Some(union.new), max, check };
         Ok(StorageDecision { plan, splice, limits })

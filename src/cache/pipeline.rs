@@ -104,7 +104,7 @@ where
         Found::Usable(selected, verdict)
             if verdict == Verdict::Fresh
                 || selected.hit.head.status() == StatusCode::PARTIAL_CONTENT
-                || !cache.shared.backoff.is_due(&lookup.key.current, lookup.now) =>
+                || !cache.shared.backoff.is_due(&lookup.key.call, lookup.now) =>
         {
             return Ok(respond::hit(&cache, &parts, selected, verdict, lookup.now));
         }
@@ -144,7 +144,7 @@ where
             Judged::NeedsOrigin(lookup) => lookup,
         };
         if ctx.options.only_if_cached {
-            let (key, why) = (Some(lookup.key.current), why_not_stored(lookup.reason));
+            let (key, why) = (Some(lookup.key.entry), why_not_stored(lookup.reason));
             return Ok(respond::gateway_timeout(&ctx.cache, key, why));
         }
         (mode, lookup) = match ctx.join(lookup, mode).await {

@@ -152,7 +152,7 @@ impl<B: Store> RequestContext<B> {
     }
 
     fn part_calls(&self, part: Option<Lookup>, whole: Lookup) -> Option<PartCalls> {
-        let whole = self.detached_call(whole, part.as_ref().map(|part| part.key.current))?;
+        let whole = self.detached_call(whole, part.as_ref().map(|part| part.key.entry))?;
         let part = part.and_then(|part| self.detached_call(part, None));
         Some(PartCalls { part, whole })
     }

@@ -33,19 +33,19 @@ pub(super) fn start<S, B, ReqBody>(
     B: Store,
     ReqBody: AnyBody,
 {
-    let key = lookup.key.current;
+    let (key, call_key) = (lookup.key.entry, lookup.key.call);
     let cache = ctx.cache.clone();
     let (shared, rules) = (&cache.shared, &cache.settings.rules);
     if rules.read_only || rules.is_personal(&ctx.parts.headers) {
         return;
     }
-    if !shared.backoff.begin(key, lookup.now) {
+    if !shared.backoff.begin(call_key, lookup.now) {
         return;
     }
     let info = ctx.call_info(&lookup);
-    let joined = shared.calls.join(&key, info, lookup.generation, Join::UnlessInFlight, 0);
+    let joined = shared.calls.join(&call_key, info, &lookup.generation, Join::UnlessInFlight, 0);
     let Joined::Leader(leader) = joined else {
-        shared.backoff.abandoned(&key);
+        shared.backoff.abandoned(&call_key);
         return;
     };
     let leader = Leader::counted(leader, cache.observer());
@@ -55,7 +55,7 @@ pub(super) fn start<S, B, ReqBody>(
     let limit = cache.settings.calls.refresh_timeout;
     rules.limit_time(&mut ctx.parts.headers, limit);
     // Made here: a task may be dropped before it begins.
-    let report = Report { cache: cache.clone(), key, url: ctx.url.text.clone() };
+    let report = Report { cache: cache.clone(), key, call_key, url: ctx.url.text.clone() };
     let running = Running(Some(report));
     cache.tasks.spawn(Spanned::refresh(cache.observer(), &key, async move {
         let refreshed = tokio::time::timeout(limit, refresh(ctx, upstream, lookup, leader)).await;
@@ -102,14 +102,15 @@ where
 struct Report<B> {
     cache: Arc<Inner<B>>,
     key: Key,
+    call_key: Key,
     url: String,
 }
 
 impl<B> Report<B> {
     fn report(self, refreshed: Result<(), RefreshError>) {
-        let Self { cache, key, url } = self;
-        let Err(reason) = refreshed else { return cache.shared.backoff.succeeded(&key) };
-        cache.shared.backoff.failed(&key, cache.settings.clock.now());
+        let Self { cache, key, call_key, url } = self;
+        let Err(reason) = refreshed else { return cache.shared.backoff.succeeded(&call_key) };
+        cache.shared.backoff.failed(&call_key, cache.settings.clock.now());
         let failure = RefreshFailure { key, url, reason };
         cache.observer().tell(&Event::RefreshFailed { failure: &failure });
     }
@@ -130,7 +131,7 @@ impl<B> Drop for Running<B> {
     fn drop(&mut self) {
         match self.0.take() {
             Some(report) if thread::panicking() => report.report(Err(RefreshError::Panicked)),
-            Some(Report { cache, key, .. }) => cache.shared.backoff.abandoned(&key),
+            Some(Report { cache, call_key, .. }) => cache.shared.backoff.abandoned(&call_key),
             None => {}
         }
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use http::{HeaderMap, Response, response};
 
 use super::{
+    coalesce::{PendingInvalidations, StoredAt},
     context::RequestContext,
     lookup::{LookupKeys, Selected},
     no_vary_search,
     outcome::{Freshened, Leader, Outcome},
-    store::{Candidate, path_tag, varies_anew},
+    store::{StorageKeys, path_tag, varies_anew},
+    variance::Link,
 };
 use crate::{
     entry::Head,
@@ -23,6 +25,9 @@ use crate::{
     store::{self, Store, Version},
     time::Timestamp,
 };
+
+/// How often a head is written while others change what a resident leads to.
+const TRIES: usize = 8;
 
 /// A stored response with the fields of an answer about it.
 struct NewHead {
@@ -47,9 +52,10 @@ impl<B: Store> RequestContext<B> {
         let Selected { key, hit } = &mut selected;
         let response = self.merged(&old, not_modified, now);
         let candidate = self.candidate(lookup_key, &response, requested_at, now);
+        let is_there = |keys: StorageKeys| keys.key == *key && keys.call_key == lookup_key.call;
         let has_moved = varies_anew(&self.cache.settings, &old, &response)
             // Requests that it must not answer would find it under its key.
-            && !candidate.keys(None).is_ok_and(|keys| keys.key == *key);
+            && !candidate.keys(None).is_ok_and(is_there);
         let new = self.new_head(&old, &response, has_moved, requested_at, now);
         hit.head = new.answer;
 
@@ -75,14 +81,17 @@ impl<B: Store> RequestContext<B> {
                 }
                 Stored::No(*refusal)
             }
-            Ok(head) => match self.replace_head(candidate, key, hit.version, head, &leader).await {
-                Ok(true) => Stored::Yes,
-                Ok(false) => Stored::No(Refusal::Superseded),
-                Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
-            },
+            Ok(head) => {
+                match self.replace_head(lookup_key, key, hit.version, &old, head, &leader).await {
+                    Ok(true) => Stored::Yes,
+                    Ok(false) => Stored::No(Refusal::Superseded),
+                    Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
+                }
+            }
         };
         match stored {
-            Stored::Yes => leader.has_stored(),
+            Stored::Yes if *key == lookup_key.primary => leader.has_stored(StoredAt::Group),
+            Stored::Yes => leader.has_stored(StoredAt::Key),
             Stored::No(refusal) => {
                 self.cache.observer().tell(&Event::NotStored { key, refusal });
             }
@@ -128,12 +137,10 @@ impl<B: Store> RequestContext<B> {
             return;
         }
         match self.new_head(old, &response, has_moved, requested_at, now).stored {
-            // It may have been removed by a tag that only this answer has brought.
-            Ok(head) if leader.info(|call| call.removed.begin_freshening(key, seen, &head)) => {
+            Ok(head) => {
                 // The observer hears of a failure, and what was there stays.
-                drop(self.cache.handle.update(key, seen, Head::clone(&head)).await);
+                drop(self.update(key, key, seen, old, &head, leader).await);
             }
-            Ok(_) => {}
             Err(_) => {
                 let exchange = self.exchange(&response, requested_at, now);
                 if rules.ends_by_304(old, &exchange, has_moved) {
@@ -185,6 +192,7 @@ impl<B: Store> RequestContext<B> {
                 .with_expires_at(expires_at)
                 .with_keep_until(keep_until)
                 .with_tags(tags)
+                .with_variance(old.variance().cloned())
                 .carry_body(old);
             Arc::new(head)
         };
@@ -208,45 +216,41 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// Replaces the head of the entry that was seen, and keeps the variance record as long as the
-    /// entry. `false` if there is another entry by now, or it was removed.
+    /// Replaces the head of the entry that was seen, and keeps the resident that leads to it as long
+    /// as the entry. `false` if there is another entry by now, or it was removed.
     async fn replace_head(
         &self,
-        candidate: Candidate<'_>,
+        lookup_key: &LookupKeys,
         key: &Key,
         seen: Version,
+        old: &Head,
         head: &Arc<Head>,
         leader: &Leader,
     ) -> store::Result<bool> {
         let handle = &self.cache.handle;
-        // It may have been removed by a tag that only the 304 has brought. From here on, a removal
-        // by such a tag also removes this entry.
-        if !leader.info(|call| call.removed.begin_freshening(key, seen, head))
-            || leader.is_invalidated()
-            || leader.is_superseded()
-        {
+        let call_key = &lookup_key.call;
+        if leader.is_invalidated() || leader.is_superseded() {
             return Ok(false);
         }
-        self.cache.shared.calls.supersede(&leader.id(), key).await;
-        if !handle.update(key, seen, Head::clone(head)).await? {
+        self.cache.shared.calls.supersede(&leader.id(), call_key).await;
+        if !self.update(key, call_key, seen, old, head, leader).await? {
             return Ok(false);
         }
         if leader.is_superseded() {
             // A newer 304, which is not stored, has arrived meanwhile.
             if let Some(hit) = handle.get(key).await?
-                && hit.head == *head
+                && hit.head.is_same_response(head)
             {
                 handle.remove_if(key, hit.version).await?;
             }
             return Ok(false);
         }
-        if let Ok(keys) = candidate.keys(head.expires_at())
-            && keys.key == *key
-            && let Some(record) = keys.record
+        if *key != lookup_key.primary
+            && let Some(resident) = lookup_key.resident.clone()
             && !leader.is_invalidated()
         {
-            let stored = handle.get(&record.primary).await?;
-            record.write(handle, stored).await?;
+            let (primary, until, now) = (lookup_key.primary, head.keep_until(), head.stored_at());
+            Link { primary, resident, until, now }.write(handle).await?;
         }
         if !leader.is_invalidated() {
             let (settings, now) = (&self.cache.settings, head.stored_at());
@@ -255,5 +259,43 @@ impl<B: Store> RequestContext<B> {
             handle.put_annotations(annotations).await;
         }
         Ok(true)
+    }
+
+    /// Replaces the `old` head of the entry that was seen. `false` if there is another entry by now,
+    /// or it was removed. A resident that leads to more variants by now is no other entry.
+    async fn update(
+        &self,
+        key: &Key,
+        call_key: &Key,
+        mut seen: Version,
+        old: &Head,
+        head: &Head,
+        leader: &Leader,
+    ) -> store::Result<bool> {
+        let handle = &self.cache.handle;
+        let mut head = head.clone();
+        for _ in 0..TRIES {
+            // It may have been removed by a tag that only this answer has brought. From here on, a
+            // removal by such a tag also removes this entry.
+            let begin = |removed: &PendingInvalidations| {
+                removed.begin_freshening(key, call_key, seen, &head)
+            };
+            if !leader.info(|call| begin(&call.removed)) || leader.is_invalidated() {
+                return Ok(false);
+            }
+            if handle.update(key, seen, head.clone()).await? {
+                return Ok(true);
+            }
+            if !old.varies() {
+                return Ok(false);
+            }
+            let Some(hit) = handle.get(key).await? else { return Ok(false) };
+            if !hit.head.is_same_response(old) {
+                return Ok(false);
+            }
+            head = head.with_others(hit.head.others());
+            seen = hit.version;
+        }
+        Ok(false)
     }
 }

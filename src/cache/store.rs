@@ -4,11 +4,15 @@
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, request, response};
 
 use super::{
-    context::RequestContext, handle::later, lookup::LookupKeys, no_vary_search, settings::Settings,
-    tee::Limits, variance::Record,
+    context::RequestContext,
+    lookup::LookupKeys,
+    no_vary_search,
+    settings::Settings,
+    tee::Limits,
+    variance::{Link, Slot},
 };
 use crate::{
-    entry::Head,
+    entry::{Head, Variance},
     key::{Key, PLAIN_METHODS, Recipe, RequestUrl, split_query},
     options::CacheOptions,
     policy::{self, Admission, Exchange, Vary},
@@ -41,11 +45,13 @@ pub(crate) enum BroughtBy<'a> {
 #[derive(Debug)]
 pub(crate) struct StoragePlan {
     pub(crate) key: Key,
+    /// The key that requests for it join calls under.
+    pub(crate) call_key: Key,
     pub(crate) head: Head,
     /// The request headers that select it, if it varies.
     pub(crate) names: Option<Vec<HeaderName>>,
-    /// The variance record that leads to it, if it has to be written.
-    pub(crate) record: Option<Record>,
+    /// What leads to it from the resident, if it lies beside one.
+    pub(crate) link: Option<Link>,
     /// What leads to it from other URLs.
     pub(crate) annotations: Vec<(Key, Head)>,
 }
@@ -111,7 +117,8 @@ impl Candidate<'_> {
         let Exchange { options, request, response, now, .. } = exchange;
         let rules = &settings.rules;
         let keys = self.keys(admission.expires_at)?;
-        let head = self.head(&keys.key, admission)?;
+        let StorageKeys { key, call_key, names, variance, link } = keys;
+        let head = self.head(&key, admission)?.with_variance(variance);
         let head = match self.by {
             BroughtBy::Parts(Some(old)) => {
                 // Each tag of a part removes the whole.
@@ -123,8 +130,7 @@ impl Candidate<'_> {
             _ => head,
         };
         let annotations = no_vary_search::annotations(settings, request, self.url, &head, now);
-        let StorageKeys { key, names, record } = keys;
-        Ok(StoragePlan { key, head, names, record, annotations })
+        Ok(StoragePlan { key, call_key, head, names, link, annotations })
     }
 
     fn limits(&self, least: u64) -> Result<Limits, Refusal> {
@@ -170,7 +176,7 @@ impl Candidate<'_> {
     /// The keys of the response, which expires at this time.
     pub(super) fn keys(&self, expires_at: Option<Timestamp>) -> Result<StorageKeys, Refusal> {
         let Self { settings, exchange, key: lookup_key, .. } = *self;
-        let Exchange { url, request, response, now, .. } = exchange;
+        let Exchange { request, response, now, .. } = exchange;
         let recipe = &settings.recipe;
         let primary = &lookup_key.primary;
         let names = match policy::vary(&response.headers, &recipe.ignored_headers) {
@@ -186,36 +192,35 @@ impl Candidate<'_> {
             return Ok(StorageKeys::primary(*primary));
         }
         let names = policy::union(&names, lookup_key.names());
-        let key = recipe.variant(primary, &names, &request.headers);
-        // The record is kept as long as the longest-lived variant that it leads to.
-        let known = lookup_key.record.as_ref().map(|head| (head.expires_at(), head.keep_until()));
-        let keep_until = self.keep_until(expires_at);
-        let ends = known.map_or((expires_at, keep_until), |(end, keep)| {
-            (later(end, expires_at), later(keep, keep_until))
-        });
-        if lookup_key.names() == names && known == Some(ends) {
-            return Ok(StorageKeys { key, names: Some(names), record: None });
-        }
-        let tag = url_tag(recipe, primary, &request.method, url);
-        let head = Head::variants(request.method.clone(), url, names.clone(), now)
-            .with_expires_at(ends.0)
-            .with_keep_until(ends.1)
-            .with_tags(tag.into_iter().collect());
-        let record = Some(Record { primary: *primary, head });
-        Ok(StorageKeys { key, names: Some(names), record })
+        let call_key = recipe.variant(primary, &names, &request.headers);
+        let resident = lookup_key.resident.as_ref();
+        let (key, variance, link) = match Slot::of(resident, &names, &call_key, now) {
+            Slot::Resident(variance) => (*primary, Some(variance), None),
+            Slot::Beside(family) => {
+                let until = self.keep_until(expires_at);
+                let link = |resident| Link { primary: *primary, resident, until, now };
+                (recipe.other(&call_key, family), None, resident.cloned().map(link))
+            }
+        };
+        Ok(StorageKeys { key, call_key, names: Some(names), variance, link })
     }
 }
 
 /// Where a response is stored.
 pub(super) struct StorageKeys {
     pub(super) key: Key,
+    /// The key that requests for it join calls under.
+    pub(super) call_key: Key,
     pub(super) names: Option<Vec<HeaderName>>,
-    pub(super) record: Option<Record>,
+    /// What selects it, if it is the resident of the primary key.
+    pub(super) variance: Option<Variance>,
+    pub(super) link: Option<Link>,
 }
 
 impl StorageKeys {
+    /// Those of a response that does not vary.
     fn primary(key: Key) -> Self {
-        Self { key, names: None, record: None }
+        Self { key, call_key: key, names: None, variance: None, link: None }
     }
 }
 

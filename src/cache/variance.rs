@@ -1,125 +1,257 @@
-//! Which responses a primary key leads to.
+//! Where the variants of a response lie.
 //!
-//! A response that does not vary lies under the primary key. Where responses vary, a [`Record`]
-//! lies there: the names of the request headers that select a variant. Each variant lies under a
-//! key made of the primary key, those names, and the request's values (RFC 9111 §4.1).
+//! Most responses vary, and most of them have one variant that is asked for. The first response
+//! that is stored under a primary key lies under that key, whether it varies or not: if it varies,
+//! it is the [`Resident`], and its head has the names that select it and a digest of their values.
+//! A request that it is the right variant for finds it with one read.
 //!
-//! Several calls may write the record at the same time, in this process and in others, so it is
-//! changed by compare and swap. A record whose names are not all among the new ones is left as it
-//! is: requests go by its names, and would not find the new variant.
+//! The other variants lie beside it, under keys made of the primary key, the resident's family (a
+//! random number), and the names and values (RFC 9111 §4.1). A lookup reads the resident first, and
+//! then one of them. So a variant can be found as long as the resident is there. When the resident
+//! is evicted, removed or replaced by one of another family, the others are forgotten and never come
+//! back.
+//!
+//! The resident's head says whether there are others, and is kept as long as they are. A variant
+//! that is stored changes it by compare and swap, before it is published. That costs a write now
+//! and then: the time is raised further than needed. A resident that is on its way into the store
+//! learns of the others from its call, and says so once it is published.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use http::HeaderName;
 
 use crate::{
     cache::handle::{Handle, later},
-    entry::Head,
+    entry::{Head, Others, Variance},
     key::Key,
-    store::{Hit, Result, Store},
+    status::Progress,
+    store::{Hit, Result, Store, Version},
+    time::Timestamp,
 };
 
-/// How often a write is tried while others change the record.
+/// How often a write is tried while others change the resident.
 const TRIES: usize = 8;
 
-/// The record that leads to a new variant.
+/// A response that varies, under its primary key.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
-    pub(crate) primary: Key,
-    /// Expires with the longest-lived variant.
-    pub(crate) head: Head,
+pub(crate) enum Resident {
+    Stored(Arc<Head>, Version),
+    /// It is on its way into the store.
+    InFlight(Arc<Head>, Progress),
 }
 
-impl Record {
-    /// Whether requests that go by the `stored` record find the new variant.
-    pub(crate) fn is_found_by(&self, stored: &Head) -> bool {
-        let names = self.head.variant_names().unwrap_or_default();
-        stored.variant_names().is_none_or(|stored| stored.iter().all(|name| names.contains(name)))
+/// Where a response that varies belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// Under the primary key.
+    Resident(Variance),
+    /// Beside a resident of this family.
+    Beside(u64),
+}
+
+impl Resident {
+    pub(crate) fn head(&self) -> &Head {
+        match self {
+            Self::Stored(head, _) | Self::InFlight(head, _) => head,
+        }
     }
 
-    /// The record that replaces the `stored` one. `None` if that one leads to the new variant for
-    /// long enough.
-    fn merge(&self, stored: &Head) -> Option<Head> {
-        let ends = (
-            later(stored.expires_at(), self.head.expires_at()),
-            later(stored.keep_until(), self.head.keep_until()),
-        );
-        let says_so = stored.variant_names() == self.head.variant_names()
-            && ends == (stored.expires_at(), stored.keep_until());
-        (!says_so).then(|| self.head.clone().with_expires_at(ends.0).with_keep_until(ends.1))
+    /// Whether the response itself may still be of use.
+    pub(crate) fn is_of_use(&self, now: Timestamp) -> bool {
+        self.head().own_keep_until().is_none_or(|end| now < end)
     }
 
-    /// Reads the record under the primary key.
-    pub(crate) async fn stored<B: Store>(&self, handle: &Handle<B>) -> Option<Hit> {
-        let hit = handle.get(&self.primary).await.ok()?;
-        hit.filter(|hit| hit.head.variant_names().is_some())
+    /// The request headers that select a variant.
+    pub(crate) fn names(&self) -> &[HeaderName] {
+        self.head().variance().map_or(&[], |variance| &variance.names)
     }
 
-    /// Writes the record, unless the `stored` one leads to the variant, or selects by a name that
-    /// this one lacks.
-    pub(crate) async fn write<B: Store>(
-        self,
-        handle: &Handle<B>,
-        mut stored: Option<Hit>,
-    ) -> Result<()> {
-        let is_record = |hit: &Hit| hit.head.variant_names().is_some();
+    /// Its family, if it is no plain response.
+    pub(crate) fn family(&self) -> u64 {
+        self.head().variance().map_or(0, |variance| variance.family)
+    }
+}
+
+impl Slot {
+    /// Where the response belongs that is selected by these names and by the `variant` key that
+    /// they make.
+    ///
+    /// It takes the resident's place if it is selected by the same request headers, if the resident
+    /// is of no more use, or if it varies by more names. In the last two cases it begins a family
+    /// of its own: the other variants may be older, or lie under keys that miss a name.
+    pub(crate) fn of(
+        resident: Option<&Resident>,
+        names: &[HeaderName],
+        variant: &Key,
+        now: Timestamp,
+    ) -> Self {
+        let selector = selector(variant);
+        let begin = || {
+            let family = RandomState::new().hash_one(SystemTime::now());
+            Self::Resident(Variance { names: names.to_vec(), selector, family, others: None })
+        };
+        let Some(resident) = resident else { return begin() };
+        match resident.head().variance() {
+            Some(old) if old.names != names => begin(),
+            Some(old) if old.selector == selector => Self::Resident(old.clone()),
+            Some(old) if resident.is_of_use(now) => Self::Beside(old.family),
+            _ => begin(),
+        }
+    }
+}
+
+/// What is compared to see whether a request selects a resident.
+pub(crate) fn selector(variant: &Key) -> [u8; Variance::SELECTOR] {
+    let mut selector = [0; Variance::SELECTOR];
+    selector.copy_from_slice(&variant.as_bytes()[..Variance::SELECTOR]);
+    selector
+}
+
+/// The resident leads to a variant beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) primary: Key,
+    pub(crate) resident: Resident,
+    /// Until when the variant is kept. `None` is forever.
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) now: Timestamp,
+}
+
+impl Link {
+    /// Makes the resident lead to the variant. `false` if it is lost: nobody would find the
+    /// variant.
+    pub(crate) async fn write<B: Store>(self, handle: &Handle<B>) -> Result<bool> {
+        let Self { primary, resident, until, now } = &self;
+        let mut seen = match resident {
+            Resident::Stored(head, version) => Some((head.clone(), *version)),
+            Resident::InFlight(..) => read(handle, primary).await?,
+        };
         for _ in 0..TRIES {
-            let Some(hit) = stored.take_if(|hit| is_record(hit)) else { break };
-            if !self.is_found_by(&hit.head) {
-                return Ok(());
+            let Some((head, version)) = seen else { break };
+            if head.variance().is_none_or(|it| it.family != resident.family()) {
+                break;
             }
-            let Some(head) = self.merge(&hit.head) else { return Ok(()) };
-            if handle.update(&self.primary, hit.version, head).await? {
-                return Ok(());
+            let Some(head) = leading(&head, *until, *now) else { return Ok(true) };
+            if handle.update(primary, version, head).await? {
+                return Ok(true);
             }
-            stored = handle.get(&self.primary).await?;
+            seen = read(handle, primary).await?;
         }
-        if stored.is_some_and(|hit| is_record(&hit) && !self.is_found_by(&hit.head)) {
-            return Ok(());
-        }
-        handle.put_head(&self.primary, self.head).await
+        // One in flight has been told by its call.
+        Ok(matches!(resident, Resident::InFlight(_, progress) if progress.get().is_none()))
     }
+}
+
+/// Makes a resident that was just published lead to the variants that were stored meanwhile.
+pub(crate) async fn lead_to_others<B: Store>(
+    handle: &Handle<B>,
+    primary: Key,
+    head: &Head,
+) -> Result<bool> {
+    let (until, now) = (head.own_keep_until(), head.stored_at());
+    let resident = Resident::InFlight(Arc::new(head.clone()), Progress::default());
+    Link { primary, resident, until, now }.write(handle).await
+}
+
+async fn read<B: Store>(handle: &Handle<B>, key: &Key) -> Result<Option<(Arc<Head>, Version)>> {
+    Ok(handle.get(key).await?.map(|Hit { head, version, .. }| (head, version)))
+}
+
+/// The resident's head, changed so that it leads to another variant that is kept `until` then.
+/// `None` if it does so already.
+fn leading(resident: &Head, until: Option<Timestamp>, now: Timestamp) -> Option<Head> {
+    let known = resident.others();
+    if known.is_some() && later(resident.keep_until(), until) == resident.keep_until() {
+        return None;
+    }
+    // A little further, so that the variants that come next need no write.
+    let until = until.map(|end| end.saturating_add(end.saturating_since(now) / 8));
+    let until = known.map_or(until, |others| later(others.until, until));
+    Some(resident.clone().with_others(Some(Others { until })))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, Method, header};
+    use http::{Method, Response, header};
 
     use super::*;
-    use crate::time::Timestamp;
 
-    fn at(secs: u64) -> Option<Timestamp> {
-        Some(Timestamp::from_millis(secs * 1000))
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(secs * 1000)
     }
 
-    fn head(names: &[HeaderName], ends_at: Option<Timestamp>) -> Head {
-        Head::variants(Method::GET, "http://a/", names.to_vec(), Timestamp::MIN)
-            .with_expires_at(ends_at)
+    fn key(name: &str) -> Key {
+        Key::digest(name)
     }
 
-    fn record(names: &[HeaderName], ends_at: Option<Timestamp>) -> Record {
-        Record { primary: Key::digest("primary"), head: head(names, ends_at) }
-    }
-
-    #[test]
-    fn a_record_expires_with_the_longest_lived_variant() {
-        let names = [header::ACCEPT];
-        for (stored, own, expected) in
-            [(at(5), at(9), at(9)), (at(9), at(5), at(9)), (None, at(5), None), (at(5), None, None)]
-        {
-            let merged = record(&names, own).merge(&head(&names, stored));
-            let ends_at = merged.map_or(stored, |head| head.expires_at());
-            assert_eq!(ends_at, expected);
-        }
-        for (stored, own) in [(at(9), at(9)), (at(9), at(5)), (None, at(5)), (None, None)] {
-            let merged = record(&names, own).merge(&head(&names, stored));
-            assert_eq!(merged, None, "nothing has to be written");
-        }
+    /// A resident that is selected like `name`, and kept until then.
+    fn resident(names: &[HeaderName], name: &str, until: Option<Timestamp>) -> Head {
+        let parts = Response::new(()).into_parts().0;
+        let (names, selector) = (names.to_vec(), selector(&key(name)));
+        Head::new(Method::GET, "http://a/", parts, Timestamp::MIN)
+            .with_expires_at(until)
+            .with_variance(Some(Variance { names, selector, family: 7, others: None }))
     }
 
     #[test]
-    fn a_record_with_fewer_names_is_not_replaced() {
+    fn a_response_takes_the_residents_place_only_where_that_is_its_own_or_of_no_use() {
         let (few, many) = ([header::ACCEPT], [header::ACCEPT, header::ORIGIN]);
-        let stored = head(&few, at(5));
-        let own = record(&many, at(5));
-        assert!(own.is_found_by(&stored));
-        assert_eq!(own.merge(&stored), Some(head(&many, at(5))));
-        assert!(!record(&few, at(5)).is_found_by(&head(&many, at(5))));
+        let stored = |until| {
+            let head = resident(&few, "de", until);
+            Resident::Stored(head.into(), Version::new(1))
+        };
+        let place = |resident: Option<&Resident>, names: &[HeaderName], name| match Slot::of(
+            resident,
+            names,
+            &key(name),
+            at(5),
+        ) {
+            Slot::Beside(family) => (false, family == 7),
+            Slot::Resident(variance) => (true, variance.family == 7),
+        };
+        let (good, dead) = (stored(Some(at(6))), stored(Some(at(5))));
+        assert_eq!(place(None, &few, "de"), (true, false));
+        for resident in [&good, &dead, &stored(None)] {
+            assert_eq!(place(Some(resident), &few, "de"), (true, true), "the same requests");
+            assert_eq!(place(Some(resident), &many, "de"), (true, false), "more names");
+        }
+        assert_eq!(place(Some(&good), &few, "en"), (false, true));
+        assert_eq!(place(Some(&stored(None)), &few, "en"), (false, true));
+        assert_eq!(place(Some(&dead), &few, "en"), (true, false), "it has expired");
+    }
+
+    #[test]
+    fn a_resident_is_kept_as_long_as_the_longest_lived_variant() {
+        let names = [header::ACCEPT];
+        for (own, until, expected) in [
+            (Some(at(100)), Some(at(50)), Some(at(100))),
+            (Some(at(50)), Some(at(90)), Some(at(100))),
+            (Some(at(50)), None, None),
+            (None, Some(at(90)), None),
+        ] {
+            let head = resident(&names, "de", own);
+            let leading = leading(&head, until, at(10)).unwrap();
+            assert_eq!(leading.keep_until(), expected);
+            assert_eq!((leading.expires_at(), leading.own_keep_until()), (own, own));
+            assert!(leading.is_same_response(&head) && leading != head);
+        }
+    }
+
+    #[test]
+    fn a_resident_is_written_in_steps() {
+        let mut head = resident(&[header::ACCEPT], "de", Some(at(100)));
+        let mut writes = 0;
+        for second in 0..1_000 {
+            // Each variant is kept for 100 s.
+            if let Some(raised) = leading(&head, Some(at(second + 100)), at(second)) {
+                (head, writes) = (raised, writes + 1);
+            }
+            assert!(head.keep_until() >= Some(at(second + 100)));
+        }
+        assert!(writes < 100, "{writes}");
     }
 }

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use super::{Entries, Filter};
 use crate::{
     cache::Change,
-    entry::Head,
+    entry::{Head, Others},
     key::Key,
     options::CacheOptions,
     policy::Expiration,
@@ -89,7 +89,7 @@ impl<B: Store> Entries<B> {
                 Some(match expiration.expires_at(stored_at) {
                     None => Change::Removal,
                     Some(expires_at) if !head.is_response() => {
-                        // The record stays stored as long as any variant may, whenever the variant
+                        // An annotation stays stored as long as what it leads to may, whenever that
                         // was stored.
                         let end = expires_at.map(|end| {
                             let lifetime = end.saturating_since(stored_at);
@@ -109,7 +109,8 @@ impl<B: Store> Entries<B> {
 
     /// `head` with another expiry, and with the time that it stays stored after that.
     fn with_new_expiry(&self, head: &Head, expires_at: Option<Timestamp>) -> Head {
-        let old = head.expires_at().map(|end| (end, head.keep_until()));
+        let stored_at = head.stored_at();
+        let old = head.expires_at().map(|end| (end, head.own_keep_until()));
         let kept = match (old, expires_at) {
             (Some((end, keep_until)), Some(expires_at)) => keep_until
                 .map(|keep_until| expires_at.saturating_add(keep_until.saturating_since(end))),
@@ -120,11 +121,16 @@ impl<B: Store> Entries<B> {
         let by_rules = if head.is_response() {
             rules.keep_until(&CacheOptions::new(), head.headers(), expires_at, head.stored_at())
         } else {
-            rules.keep_list_until(expires_at)
+            rules.keep_annotation_until(expires_at)
         };
         // `None` means forever.
         let keep_until = kept.zip(by_rules).map(|(kept, by_rules)| kept.max(by_rules));
-        head.clone().with_expires_at(expires_at).with_keep_until(keep_until)
+        let head = head.clone().with_expires_at(expires_at).with_keep_until(keep_until);
+        // The others may have been stored until now, and get new expiries too.
+        let others = head.others().map(|_| Others {
+            until: keep_until.map(|end| self.now().saturating_add(end.saturating_since(stored_at))),
+        });
+        head.with_others(others)
     }
 
     /// Copies every entry that has not expired into `other`, which may be any other store, and
@@ -143,15 +149,19 @@ impl<B: Store> Entries<B> {
         let mut copied = 0;
         let mut scan = pin!(self.store().scan());
         while let Some(item) = next_sound(scan.as_mut()).await? {
-            if item.head.is_expired(now) {
+            // A response that leads to others goes with them.
+            let is_needed =
+                item.head.others().is_some() && item.head.keep_until().is_none_or(|end| now < end);
+            let is_expired = item.head.is_expired(now);
+            if is_expired && !is_needed {
                 continue;
             }
             match self.copy_entry(&item.key, other).await {
-                Ok(true) => {
+                Ok(true) if !is_expired => {
                     copied += 1;
                     progress(copied);
                 }
-                Ok(false) => {}
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::TooLarge => {}
                 Err(error) => return Err(error),
             }

@@ -72,7 +72,7 @@ impl Filter {
     pub(super) fn matches(&self, head: &Head, now: Timestamp) -> bool {
         let url = || self.matches_url(head.url());
         if !head.is_response() {
-            // A record may lead to variants that a condition on responses does not match.
+            // An annotation may lead to a response that a condition on responses does not match.
             return self.status.is_none()
                 && self.older_than.is_none()
                 && self.expired.is_none()

@@ -38,7 +38,7 @@ pub struct EntryInfo {
 }
 
 impl EntryInfo {
-    /// The description of an entry; `None` for a record or an annotation.
+    /// The description of an entry; `None` for an annotation.
     fn of(scanned: &Scanned) -> Option<Self> {
         let head = &scanned.head;
         if !head.is_response() {
@@ -63,7 +63,7 @@ impl EntryInfo {
 }
 
 pin_project! {
-    /// A scan without records and annotations.
+    /// A scan without annotations.
     pub(super) struct Listing<S> {
         #[pin]
         pub(super) scan: S,

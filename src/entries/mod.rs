@@ -33,8 +33,7 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 /// or read-only.
 ///
 /// [`remove`](Entries::remove) by URL, [`remove_tag`](Entries::remove_tag) and
-/// [`remove_expired`](Entries::remove_expired) count the removed entries by an index. There, the
-/// record of a URL's variants counts as one entry, as it does in [`len`](Entries::len).
+/// [`remove_expired`](Entries::remove_expired) count the removed entries by an index.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -88,7 +87,7 @@ impl<B: Store> Entries<B> {
     /// If the target is not a URL, or if the store fails.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
         let (key, Some(hit)) = self.find(&target.into()).await? else { return Ok(None) };
-        let status = CacheStatus::hit(key.current, &hit.head, self.now());
+        let status = CacheStatus::hit(key.entry, &hit.head, self.now());
         let mut response = hit.into_response();
         response.extensions_mut().insert(status);
         Ok(Some(response))
@@ -103,7 +102,7 @@ impl<B: Store> Entries<B> {
     pub async fn contains(&self, target: impl Into<Target>) -> Result<bool> {
         let target = target.into();
         let (key, found) = self.find(&target).await?;
-        Ok(found.is_some() || (matches!(target.0, Meant::Url(_)) && key.record.is_some()))
+        Ok(found.is_some() || (matches!(target.0, Meant::Url(_)) && key.resident.is_some()))
     }
 
     /// Stores a response that was made by hand or fetched elsewhere, and returns its key. It
@@ -166,7 +165,16 @@ impl<B: Store> Entries<B> {
         };
 
         // The responses in flight are older.
-        self.layer.inner.shared.calls.invalidate_key(&key).await;
+        let calls = &self.layer.inner.shared.calls;
+        match &plan.names {
+            None => calls.invalidate_key(&key).await,
+            Some(_) => {
+                let (recipe, primary) = (&settings.recipe, &lookup_key.primary);
+                let variant = |names: &[_]| recipe.variant(primary, names, &request.headers);
+                calls.invalidate_selected(primary, &plan.call_key, &key, variant).await;
+                calls.announce_other(primary);
+            }
+        }
         let mut writer = self.store().put(&key, plan.head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
@@ -182,11 +190,13 @@ impl<B: Store> Entries<B> {
         if expected.is_some_and(|expected| expected != len) {
             return Err(invalid("the length of the body differs from its Content-Length"));
         }
-        writer.finish(trailers).await?;
-        if let Some(record) = plan.record {
-            let stored = record.stored(&self.layer.inner.handle).await;
-            record.write(&self.layer.inner.handle, stored).await?;
+        if let Some(link) = plan.link
+            && !link.write(&self.layer.inner.handle).await?
+        {
+            let message = "the response that leads to the variants of this URL was just removed";
+            return Err(Error::new(ErrorKind::Unavailable, "entries", message));
         }
+        writer.finish(trailers).await?;
         self.layer.inner.handle.put_annotations(plan.annotations).await;
         Ok(key)
     }
@@ -205,9 +215,9 @@ impl<B: Store> Entries<B> {
     /// the target is a key alone, every call without a response may turn out to be for that key.
     /// See [`remove_tag`](Entries::remove_tag) for the cost of that.
     ///
-    /// The record of a URL's variants says which variant a request selects. If the store has
-    /// evicted this record alone, a request does not find the variant until another request has
-    /// written the record anew. To remove a variant even then, remove it by URL.
+    /// The variant of a URL that was stored first leads to the others. If it is removed, the others
+    /// may be forgotten, too: they are not found any more, and are not counted. To remove them from
+    /// the store as well, remove the URL.
     ///
     /// # Errors
     ///
@@ -271,8 +281,7 @@ impl<B: Store> Entries<B> {
 
     /// The number of entries, including expired ones.
     ///
-    /// If the responses of a URL vary, the URL has one more entry than responses: the record of its
-    /// variants. A response with `No-Vary-Search` has two more: the annotations that lead to it.
+    /// A response with `No-Vary-Search` has two more entries: the annotations that lead to it.
     ///
     /// # Errors
     ///
@@ -325,11 +334,11 @@ impl<B: Store> Entries<B> {
     /// Removes the entry that a request with this head selects under `primary`.
     async fn remove_under(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
         let (recipe, calls) = (&self.layer.inner.settings.recipe, &self.layer.inner.shared.calls);
-        let key = self.find_under(primary, Some(parts)).await?.0.current;
+        let key = self.find_under(primary, Some(parts)).await?.0;
         let variant = |names: &[HeaderName]| recipe.variant(&primary, names, &parts.headers);
-        calls.invalidate_selected(&primary, &key, variant).await;
-        // A response that was just being published is stored by now, and its record too.
-        let key = self.find_under(primary, Some(parts)).await?.0.current;
+        calls.invalidate_selected(&primary, &key.call, &key.entry, variant).await;
+        // A response that was just being published is stored by now.
+        let key = self.find_under(primary, Some(parts)).await?.0.entry;
         self.layer.inner.remove_entry(&key).await
     }
 

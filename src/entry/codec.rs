@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
-use super::{Head, Kind};
+use super::{Head, Kind, Others, Variance};
 use crate::time::Timestamp;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const CHECKSUM: usize = size_of::<u32>();
 
 /// The reason why bytes cannot be decoded as a head.
@@ -51,8 +51,7 @@ fn malformed<E>(what: &'static str) -> impl FnOnce(E) -> DecodeError {
 /// The layout of [`VERSION`].
 #[derive(Serialize, Deserialize)]
 struct WireHead<'a> {
-    #[serde(borrow)]
-    kind: WireKind<'a>,
+    kind: WireKind,
     method: &'a str,
     url: &'a str,
     status: u16,
@@ -65,14 +64,23 @@ struct WireHead<'a> {
     tags: Vec<&'a str>,
     body_len: u64,
     trailers: Option<Vec<WireLine<'a>>>,
+    variance: Option<WireVariance<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-enum WireKind<'a> {
+enum WireKind {
     Response,
-    #[serde(borrow)]
-    Variants(Vec<&'a str>),
     Note,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireVariance<'a> {
+    #[serde(borrow)]
+    names: Vec<&'a str>,
+    selector: [u8; Variance::SELECTOR],
+    family: u64,
+    /// Whether there are other variants, and until when they are kept.
+    others: Option<Option<u64>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,11 +116,8 @@ impl Head {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let wire = WireHead {
-            kind: match &self.kind {
+            kind: match self.kind {
                 Kind::Response => WireKind::Response,
-                Kind::Variants(names) => {
-                    WireKind::Variants(names.iter().map(HeaderName::as_str).collect())
-                }
                 Kind::Note => WireKind::Note,
             },
             method: self.method.as_str(),
@@ -127,6 +132,7 @@ impl Head {
             tags: self.tags.iter().map(AsRef::as_ref).collect(),
             body_len: self.body_len,
             trailers: self.trailers.as_ref().map(lines),
+            variance: self.variance().map(WireVariance::of),
         };
         let mut bytes = Vec::with_capacity(256 + self.size() / 2);
         bytes.push(VERSION);
@@ -167,10 +173,6 @@ impl WireHead<'_> {
     fn into_head(self, bytes: &Bytes) -> Result<Head, DecodeError> {
         let kind = match self.kind {
             WireKind::Response => Kind::Response,
-            WireKind::Variants(names) => {
-                let name = |name| HeaderName::try_from(name).map_err(malformed("header name"));
-                Kind::Variants(names.into_iter().map(name).collect::<Result<_, _>>()?)
-            }
             WireKind::Note => Kind::Note,
         };
         Ok(Head {
@@ -187,6 +189,29 @@ impl WireHead<'_> {
             tags: self.tags.into_iter().map(Into::into).collect(),
             body_len: self.body_len,
             trailers: self.trailers.map(|lines| header_map(&lines, bytes)).transpose()?,
+            variance: self.variance.map(WireVariance::into_variance).transpose()?.map(Box::new),
+        })
+    }
+}
+
+impl<'a> WireVariance<'a> {
+    fn of(variance: &'a Variance) -> Self {
+        Self {
+            names: variance.names.iter().map(HeaderName::as_str).collect(),
+            selector: variance.selector,
+            family: variance.family,
+            others: variance.others.map(|others| others.until.map(Timestamp::as_millis)),
+        }
+    }
+
+    fn into_variance(self) -> Result<Variance, DecodeError> {
+        let name = |name| HeaderName::try_from(name).map_err(malformed("header name"));
+        let until = |until: Option<u64>| Others { until: until.map(Timestamp::from_millis) };
+        Ok(Variance {
+            names: self.names.into_iter().map(name).collect::<Result<_, _>>()?,
+            selector: self.selector,
+            family: self.family,
+            others: self.others.map(until),
         })
     }
 }
@@ -267,21 +292,35 @@ mod tests {
     fn decoding_restores_everything() {
         let head = head();
         assert_eq!(Head::decode(head.encode().into()), Ok(head));
-        let list = list();
-        assert_eq!(Head::decode(list.encode().into()), Ok(list));
+        for resident in [resident(), resident().with_others(None)] {
+            assert_eq!(Head::decode(resident.encode().into()), Ok(resident));
+        }
     }
 
-    /// A variance record.
-    fn list() -> Head {
-        let names = vec![http::header::ACCEPT_ENCODING, http::header::ACCEPT];
-        Head::variants(Method::GET, "http://example.com/", names, Timestamp::MAX)
+    /// A response that varies, with other variants.
+    fn resident() -> Head {
+        head().with_variance(Some(Variance {
+            names: vec![http::header::ACCEPT_ENCODING, http::header::ACCEPT],
+            selector: [7; Variance::SELECTOR],
+            family: u64::MAX / 3,
+            others: Some(Others { until: Some(Timestamp::from_millis(1_700_000_180_123)) }),
+        }))
+    }
+
+    fn annotation() -> Head {
+        let fields = HeaderMap::from_iter([(
+            HeaderName::from_static("no-vary-search"),
+            HeaderValue::from_static("key-order"),
+        )]);
+        Head::note("http://example.com/a", fields, Timestamp::MAX)
     }
 
     #[test]
     fn golden_bytes_of_the_layout_decode() {
         for (head, golden) in [
-            (head(), &include_bytes!("../../tests/data/head-v2.bin")[..]),
-            (list(), include_bytes!("../../tests/data/list-v2.bin")),
+            (head(), &include_bytes!("../../tests/data/head-v3.bin")[..]),
+            (resident(), include_bytes!("../../tests/data/resident-v3.bin")),
+            (annotation(), include_bytes!("../../tests/data/annotation-v3.bin")),
         ] {
             assert_eq!(head.encode(), golden, "a change of the layout needs a new version");
             assert_eq!(Head::decode(Bytes::from_static(golden)), Ok(head));
@@ -290,7 +329,7 @@ mod tests {
 
     #[test]
     fn flipped_bits_and_truncation_are_errors() {
-        for bytes in [head().encode(), list().encode()] {
+        for bytes in [head().encode(), resident().encode(), annotation().encode()] {
             damage(&bytes);
         }
     }

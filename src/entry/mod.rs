@@ -11,8 +11,10 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version, response};
 use crate::time::Timestamp;
 
 mod codec;
+mod variance;
 
 pub use self::codec::DecodeError;
+pub(crate) use self::variance::{Others, Variance};
 
 /// The head of a stored response: status, version and header lines as received, and the cache's
 /// attributes.
@@ -35,12 +37,13 @@ pub struct Head {
     tags: Vec<Box<str>>,
     body_len: u64,
     trailers: Option<HeaderMap>,
+    /// Of a resident: the request headers that select it, and what else they select.
+    variance: Option<Box<Variance>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Response,
-    Variants(Vec<HeaderName>),
     Note,
 }
 
@@ -68,21 +71,8 @@ impl Head {
             tags: Vec::new(),
             body_len: 0,
             trailers: None,
+            variance: None,
         }
-    }
-
-    /// A variance record, which is no response: the names of the request headers that select one
-    /// (RFC 9111 §4.1). It is stored under the primary key of a URL whose responses vary. Each of
-    /// these responses has its own key.
-    #[must_use]
-    pub fn variants(
-        method: Method,
-        url: impl Into<Box<str>>,
-        names: Vec<HeaderName>,
-        now: Timestamp,
-    ) -> Self {
-        let (response, ()) = http::Response::new(()).into_parts();
-        Self { kind: Kind::Variants(names), ..Self::new(method, url, response, now) }
     }
 
     /// An annotation, which is no response. The cache stores it under a key of its own for the
@@ -198,9 +188,55 @@ impl Head {
     /// When a store may remove the entry: its expiry, or later if the entry is usable after that.
     /// `None` is never. Stores use this time for their index, or as the time to live of their
     /// engine.
+    ///
+    /// An entry that leads to other variants of a response is kept as long as they are.
     #[must_use]
     pub fn keep_until(&self) -> Option<Timestamp> {
+        match self.others() {
+            Some(Others { until }) => Some(self.keep_until?.max(until?)),
+            None => self.keep_until,
+        }
+    }
+
+    /// The same without the other variants: until when the response itself is of use.
+    pub(crate) fn own_keep_until(&self) -> Option<Timestamp> {
         self.keep_until
+    }
+
+    /// The request headers that select this response, if it is the resident of its primary key.
+    pub(crate) fn variance(&self) -> Option<&Variance> {
+        self.variance.as_deref()
+    }
+
+    /// Whether it is a resident: a response that varies, under its primary key.
+    pub(crate) fn varies(&self) -> bool {
+        self.variance.is_some()
+    }
+
+    /// The other variants that a resident leads to, if there are any.
+    pub(crate) fn others(&self) -> Option<Others> {
+        self.variance()?.others
+    }
+
+    /// Sets what selects the response.
+    #[must_use]
+    pub(crate) fn with_variance(mut self, variance: Option<Variance>) -> Self {
+        self.variance = variance.map(Box::new);
+        self
+    }
+
+    /// Sets the other variants that a resident leads to.
+    #[must_use]
+    pub(crate) fn with_others(mut self, others: Option<Others>) -> Self {
+        if let Some(variance) = &mut self.variance {
+            variance.others = others;
+        }
+        self
+    }
+
+    /// Whether both are the same head, whatever other variants they lead to.
+    pub(crate) fn is_same_response(&self, other: &Self) -> bool {
+        *self == *other || *self == other.clone().with_others(self.others())
     }
 
     /// Whether the response has expired at `now`.
@@ -239,15 +275,6 @@ impl Head {
         matches!(self.kind, Kind::Note)
     }
 
-    /// The names of the request headers that select a variant, if this head is a variance record.
-    #[must_use]
-    pub fn variant_names(&self) -> Option<&[HeaderName]> {
-        match &self.kind {
-            Kind::Response | Kind::Note => None,
-            Kind::Variants(names) => Some(names),
-        }
-    }
-
     /// Replaces the header lines and the trailers by the results of `copy`.
     #[cfg(feature = "memory")]
     pub(crate) fn map_fields(mut self, copy: impl Fn(&HeaderMap) -> HeaderMap) -> Self {
@@ -265,14 +292,9 @@ impl Head {
     #[must_use]
     pub fn size(&self) -> usize {
         let trailers = self.trailers.as_ref().map_or(0, map_size);
-        let names: usize = self
-            .variant_names()
-            .into_iter()
-            .flatten()
-            .map(|name| mem::size_of::<HeaderName>() + name.as_str().len())
-            .sum();
+        let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
-        let lists = trailers + names + tags;
+        let lists = trailers + variance + tags;
         mem::size_of::<Self>() + self.url.len() + map_size(&self.headers) + lists
     }
 }

@@ -111,8 +111,10 @@ impl std::error::Error for ParseKeyError {}
 pub(crate) enum Domain {
     /// The primary key of a request.
     Request,
-    /// A variant below a primary key (RFC 9111 §4.1).
+    /// What a request selects below a primary key (RFC 9111 §4.1).
     Variant,
+    /// A variant that is stored beside the resident of its primary key.
+    Other,
     /// A part of the response under a primary key (RFC 9111 §3.3).
     Part,
     /// The annotation of the query parameters that do not matter for a path.
@@ -133,6 +135,7 @@ impl Domain {
         match self {
             Self::Request => b"larder/key/1/request",
             Self::Variant => b"larder/key/1/variant",
+            Self::Other => b"larder/key/1/other",
             Self::Part => b"larder/key/1/part",
             Self::SearchRule => b"larder/key/1/search-rule",
             Self::Search => b"larder/key/1/search",
@@ -161,6 +164,7 @@ pub(crate) enum Field {
     Name = 12,
     Host = 13,
     SentHost = 14,
+    Family = 15,
 }
 
 /// Digests typed, length-prefixed fields, with a key if there is a secret.

@@ -178,7 +178,8 @@ impl Recipe {
         }
     }
 
-    /// The key of the variant of `primary` that `headers` select.
+    /// What `headers` select by `names` below `primary`: calls for it are joined under this key, and
+    /// its first bytes are the selector of a resident.
     pub(crate) fn variant(&self, primary: &Key, names: &[HeaderName], headers: &HeaderMap) -> Key {
         let mut hasher = Hasher::new(Domain::Variant, self.secret.as_ref());
         hasher.field(Field::Primary, primary.as_bytes());
@@ -189,6 +190,14 @@ impl Recipe {
                 None => hasher.field(Field::HeaderAbsent, &[]),
             }
         }
+        hasher.finish()
+    }
+
+    /// The key of the selected `variant` where it is stored beside a resident of this family.
+    pub(crate) fn other(&self, variant: &Key, family: u64) -> Key {
+        let mut hasher = Hasher::new(Domain::Other, self.secret.as_ref());
+        hasher.field(Field::Primary, variant.as_bytes());
+        hasher.field(Field::Family, &family.to_le_bytes());
         hasher.finish()
     }
 
@@ -331,6 +340,11 @@ mod tests {
                     &parts(get().header("accept-encoding", "gzip, BR")).headers,
                 ),
                 "ad1a9002198fe61c5bf635dede4c673a869db274d98b5fb5f7e5e0c510650e35",
+            ),
+            (
+                "other variant",
+                Recipe::default().other(&key(get()), 7),
+                "f76d50b9b4e088af37449c7bf66e82a477f167b192d7e67f5148736a820f5750",
             ),
             (
                 "named",

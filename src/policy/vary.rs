@@ -5,8 +5,8 @@ use http::{
     header::{AUTHORIZATION, COOKIE, VARY},
 };
 
-/// Limits for one variance record: the number of names and their total length. More is a fault or
-/// an attack.
+/// Limits for the names that select a response: their number and their total length. More is a
+/// fault or an attack.
 const MAX_NAMES: usize = 32;
 const MAX_LENGTH: usize = 2048;
 

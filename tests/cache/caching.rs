@@ -367,20 +367,23 @@ async fn extensions_of_a_response_reach_the_caller_of_a_miss() {
 }
 
 #[tokio::test]
-async fn of_a_get_and_a_head_that_are_both_stored_the_newer_one_answers_a_head() {
+async fn a_fresh_response_to_a_get_answers_a_head_and_else_the_heads_own_does() {
+    let second = std::time::Duration::from_secs(1);
     let stand = Stand::new(Double::new(|_, n| {
         let mut response = ok("body");
         response.headers_mut().insert("x-call", n.into());
         response
-    }));
+    }))
+    .with(|layer| layer.expire_after(second * 10));
     let call = |reply: &Reply| reply.lines("x-call")[0].to_vec();
     stand.get("/").await;
-    stand.clock.advance(std::time::Duration::from_secs(1));
+    stand.clock.advance(second);
     let refresh = CacheOptions::new().refresh(true);
     assert_eq!(call(&stand.ask(head("/").extension(refresh.clone())).await), b"2");
-    assert_eq!(call(&stand.ask(head("/")).await), b"2");
-    assert_eq!(call(&stand.get("/").await), b"1");
-    stand.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(call(&stand.ask(head("/")).await), b"1", "the response to the GET is fresh");
+    stand.clock.advance(second * 9);
+    assert_eq!(call(&stand.ask(head("/")).await), b"2", "it has expired, and the HEAD's has not");
+    stand.clock.advance(second);
     stand.ask(get("/").extension(refresh)).await;
     assert_eq!(call(&stand.ask(head("/")).await), b"3");
     assert_eq!(stand.calls(), 3);

@@ -6,6 +6,8 @@
 // By these names, `support::faulty` finds what it is made of.
 use larder::{Key, entry, store, time};
 
+#[path = "../support/reads.rs"]
+mod reads;
 mod support;
 
 mod ahead;

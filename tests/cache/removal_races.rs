@@ -100,12 +100,13 @@ async fn by_request_no_other_variant_is_removed() {
     let inner = inner.waiting(move |call| {
         let gate = waits.clone();
         async move {
-            if call == 2 {
+            if call == 3 {
                 gate.pass().await;
             }
         }
     });
     let stand = Stand::new(inner);
+    stand.ask(asking("resident")).await;
     stand.ask(asking("a")).await;
     let mut caller = Box::pin(stand.ask(asking("b")));
     assert!(caller.as_mut().now_or_never().is_none());
@@ -153,6 +154,8 @@ async fn a_variant_that_is_removed_while_its_head_is_updated_stays_removed() {
         let (versions, store) = (Versions::default(), Gated::at_update(Memory::default()));
         let stand = over(store.clone(), versions.origin());
         stand.ask(asking("a")).await;
+        // The variant that leads to this one is told of it.
+        store.update(1);
         stand.ask(asking("b")).await;
         stand.clock.advance(Duration::from_secs(601));
         store.update(step);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use http::{Method, Response, request};
 use larder::{Miss, Outcome, Refusal, Stored, Target, store::Store};
 
+use crate::reads;
 use crate::support::{Double, Stand, TestBody, empty, get, head, line, ok, url};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -120,7 +120,7 @@ async fn a_response_that_varies_by_everything_is_never_reused() {
 }
 
 #[tokio::test]
-async fn a_response_that_varies_no_more_replaces_the_list() {
+async fn a_response_that_varies_no_more_replaces_the_variants() {
     let inner = Double::new(|_, call| match call {
         1 => line(ok("1"), "vary", "x-a"),
         _ => ok(call.to_string()),
@@ -148,23 +148,23 @@ async fn a_response_that_begins_to_vary_replaces_the_entry() {
 }
 
 #[tokio::test]
-async fn each_variant_expires_for_itself_and_the_list_with_the_last() {
+async fn each_variant_expires_for_itself_and_the_resident_is_kept_with_the_last() {
     let stand = Stand::new(multilingual()).with(|layer| layer.expire_after(SECOND * 10));
     stand.ask(lang("de")).await;
     stand.clock.advance(SECOND * 5);
     stand.ask(lang("en")).await;
     stand.clock.advance(SECOND * 5);
     assert_eq!(stand.ask(lang("en")).await.text(), "en:2");
-    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 1);
-    assert!(stand.ask(lang("en")).await.is_hit(), "the list has outlived the first variant");
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 0);
+    assert!(stand.ask(lang("en")).await.is_hit(), "the resident leads to it");
     assert_eq!(stand.ask(lang("de")).await.text(), "de:3");
     stand.clock.advance(SECOND * 10);
-    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 3);
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 2);
     assert_eq!(stand.len().await, 0);
 }
 
 #[tokio::test]
-async fn a_short_lived_variant_does_not_shorten_the_life_of_the_list() {
+async fn a_short_lived_variant_does_not_shorten_the_life_of_the_resident() {
     let stand = Stand::new(multilingual()).with(|layer| layer.expire_after(SECOND * 10));
     stand.ask(lang("de")).await;
     let short = stand.clone_with(|layer| layer.expire_after(SECOND));
@@ -175,28 +175,26 @@ async fn a_short_lived_variant_does_not_shorten_the_life_of_the_list() {
 }
 
 #[tokio::test]
-async fn a_variant_stored_for_ever_keeps_its_list_for_ever() {
+async fn a_variant_stored_for_ever_keeps_the_resident_for_ever() {
     let stand = Stand::new(multilingual());
-    stand.ask(lang("de")).await;
     let short = stand.clone_with(|layer| layer.expire_after(SECOND));
     short.ask(lang("en")).await;
+    stand.ask(lang("de")).await;
     stand.clock.advance(SECOND);
-    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 1);
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 0);
     assert!(stand.ask(lang("de")).await.is_hit());
 }
 
 #[tokio::test]
-async fn a_list_that_was_lost_is_made_anew() {
+async fn variants_of_a_resident_that_was_lost_never_come_back() {
     let stand = Stand::new(multilingual());
-    stand.ask(lang("de")).await;
-    let mut scan = std::pin::pin!(stand.layer.store().scan());
-    while let Some(item) = scan.next().await.map(Result::unwrap) {
-        if item.head.variant_names().is_some() {
-            assert!(stand.layer.store().remove(&item.key).await.unwrap());
-        }
-    }
-    assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Miss(Miss::Absent));
-    assert!(stand.ask(lang("de")).await.is_hit());
+    let resident = stand.ask(lang("de")).await.cache.key().unwrap();
+    assert_eq!(stand.ask(lang("en")).await.text(), "en:2");
+    assert!(stand.layer.store().remove(&resident).await.unwrap());
+    assert_eq!(stand.ask(lang("de")).await.text(), "de:3");
+    let reply = stand.ask(lang("en")).await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Variant), "en:4"));
+    assert!(stand.ask(lang("de")).await.is_hit() && stand.ask(lang("en")).await.is_hit());
 }
 
 #[tokio::test]
@@ -252,18 +250,24 @@ async fn a_head_is_answered_from_the_variant_that_it_selects() {
 }
 
 #[tokio::test]
-async fn removing_a_url_removes_its_variants_and_a_request_only_its_own() {
+async fn removing_a_url_removes_its_variants_and_a_request_its_own() {
     let stand = Stand::new(multilingual());
     for language in ["de", "en", "fr"] {
         stand.ask(lang(language)).await;
     }
     stand.get("/other").await;
     let entries = stand.layer.entries();
-    let one = lang("de").body(()).unwrap();
+    let one = lang("en").body(()).unwrap();
     assert!(entries.contains(&one).await.unwrap());
     assert_eq!(entries.remove(&one).await.unwrap(), 1);
     assert!(!entries.contains(&one).await.unwrap());
-    assert!(stand.ask(lang("en")).await.is_hit());
+    assert!(stand.ask(lang("de")).await.is_hit() && stand.ask(lang("fr")).await.is_hit());
+    // The variant that leads to the others.
+    let resident = lang("de").body(()).unwrap();
+    assert_eq!(entries.remove(&resident).await.unwrap(), 1);
+    for language in ["de", "fr"] {
+        assert!(!stand.ask(lang(language)).await.is_hit(), "{language}");
+    }
 
     entries.remove(Target::from(&url("/"))).await.unwrap();
     assert!(!entries.contains(&url("/")).await.unwrap());
@@ -271,4 +275,38 @@ async fn removing_a_url_removes_its_variants_and_a_request_only_its_own() {
         assert!(!stand.ask(lang(language)).await.is_hit());
     }
     assert!(stand.get("/other").await.is_hit());
+}
+
+// ===== How often the store is read =====
+
+#[tokio::test]
+async fn a_varied_hit_reads_memory_once() {
+    reads::are_counted(larder::store::Memory::default()).await;
+}
+
+#[cfg(feature = "redb")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_varied_hit_reads_a_database_once() {
+    reads::are_counted(larder::store::Redb::temporary().unwrap()).await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_varied_hit_reads_a_sqlite_file_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = larder::store::Sqlite::open(directory.path().join("cache.sqlite")).unwrap();
+    reads::are_counted(store).await;
+}
+
+#[tokio::test]
+async fn a_varied_hit_reads_tiers_once() {
+    let memory = larder::store::Memory::default;
+    reads::are_counted(larder::store::Tiered::new(memory(), memory())).await;
+}
+
+#[cfg(feature = "compression")]
+#[tokio::test]
+async fn a_varied_hit_reads_a_compressed_store_once() {
+    let store = larder::store::Compressed::new(larder::store::Memory::default());
+    reads::are_counted(store).await;
 }

@@ -16,7 +16,7 @@ use shuttle::{
 };
 
 use super::{explore, explore_in_turn, poll_once};
-use crate::table::{Followed, Join, Joined, Leader, Shareable, Table};
+use crate::table::{Followed, Join, Joined, Leader, Shareable, StoredAt, Table};
 
 /// The key of most of them, alone in its group.
 const KEY: u8 = 7;
@@ -50,7 +50,7 @@ impl Shareable for Landing {
         self.shared.then_some(())
     }
 
-    fn storage_key(&self) -> Option<&u8> {
+    fn stored_for(&self) -> Option<&u8> {
         self.looks.fetch_add(1, SeqCst);
         self.place.as_ref()
     }
@@ -135,7 +135,7 @@ impl World {
             if self.stored.lock().unwrap().contains_key(&KEY) {
                 break;
             }
-            let lead = match self.table.join(&KEY, &KEY, (), arrivals, Join::Either, patience) {
+            let lead = match self.table.join(&KEY, &KEY, (), &arrivals, Join::Either, patience) {
                 Joined::Leader(lead) => lead,
                 Joined::Share(()) => break,
                 Joined::LookAgain => continue,
@@ -191,7 +191,7 @@ impl World {
         let there = self.stored.lock().unwrap().insert(place, call.began);
         assert!(there.is_none_or(|there| there < call.began), "a newer one was overwritten");
         *landed.stage.lock().unwrap() = Stage::Stored;
-        lead.has_stored();
+        lead.has_stored(StoredAt::Key);
         true
     }
 
@@ -249,7 +249,7 @@ fn followers_that_go_or_fall_asleep_strand_nobody() {
         let unsteady = |sleeps: bool| {
             world.spawn(move |world| {
                 let arrivals = world.table.generation(&KEY);
-                match world.table.join(&KEY, &KEY, (), arrivals, Join::Either, 2) {
+                match world.table.join(&KEY, &KEY, (), &arrivals, Join::Either, 2) {
                     Joined::Leader(lead) => world.call(lead, End::Cancelled),
                     Joined::Follower(mut follow) => {
                         let followed = block_on(poll_once(&mut follow));
@@ -289,7 +289,7 @@ fn removal() {
     let calling = world.spawn(move |world| {
         let arrivals = world.table.generation(&KEY);
         if let Joined::Leader(lead) =
-            world.table.join(&KEY, &KEY, (), arrivals, Join::Independent, 0)
+            world.table.join(&KEY, &KEY, (), &arrivals, Join::Independent, 0)
         {
             noted.store(true, SeqCst);
             world.land_and_store(lead, KEY);
@@ -333,7 +333,7 @@ fn newest(callers: usize) {
             let [looked_for, place] = [(); 2].map(|()| PLACES[group][random(3)]);
             let join = [Join::Independent, Join::MustLead][random(2)];
             let arrivals = world.table.generation(&looked_for);
-            let boarding = world.table.join(&PLACES[group][0], &looked_for, (), arrivals, join, 0);
+            let boarding = world.table.join(&PLACES[group][0], &looked_for, (), &arrivals, join, 0);
             let Joined::Leader(lead) = boarding else { panic!("it does not follow") };
             let mut last = last.lock().unwrap();
             last[group] = lead.id().began.max(last[group]);
@@ -363,7 +363,7 @@ fn what_is_stored_is_held_against_its_own_group_alone() {
         let world = World::new();
         let lead = |group: u8, key: u8| {
             let arrivals = world.table.generation(&key);
-            match world.table.join(&group, &key, (), arrivals, Join::Independent, 0) {
+            match world.table.join(&group, &key, (), &arrivals, Join::Independent, 0) {
                 Joined::Leader(lead) => lead,
                 _ => panic!("it does not follow"),
             }
@@ -392,7 +392,7 @@ fn calls_side_by_side_all_end() {
         let first = |join| {
             world.spawn(move |world| {
                 let arrivals = world.table.generation(&KEY);
-                let lead = match world.table.join(&KEY, &KEY, (), arrivals, join, 1) {
+                let lead = match world.table.join(&KEY, &KEY, (), &arrivals, join, 1) {
                     Joined::Leader(lead) => lead,
                     Joined::Follower(follow) => match block_on(follow) {
                         Followed::Leader(lead) => lead,

@@ -168,8 +168,8 @@ const BESIDE: &[Scenario] = &[
         under: Under::HTTP,
         set: plain,
         script: r#"
-            GET / {accept: a} -> 200 {cache-control: max-age=60} {vary: accept} a => 200 a : miss, stored
             GET / {accept: b} -> 200 {cache-control: max-age=60} {vary: accept} b => 200 b : miss, stored
+            GET / {accept: a} -> 200 {cache-control: max-age=60} {vary: accept} a => 200 a : miss, stored
             GET / {accept: a} {cache-control: no-cache} -> 404 {vary: accept} {cache-control: no-store} no => 404 no : miss
             GET / {accept: b} -> - => 200 b : hit
             GET / {accept: b} {cache-control: no-cache} -> 404 {cache-control: max-age=10} no => 404 no : miss, stored
@@ -178,6 +178,10 @@ const BESIDE: &[Scenario] = &[
             GET /plain -> 200 {cache-control: max-age=60} old => 200 old : miss, stored
             GET /plain {cache-control: no-cache} -> 301 {cache-control: max-age=60} {vary: accept} => 301 : miss, stored
             GET /plain -> - => 301 : hit
+            GET /first {accept: a} -> 200 {cache-control: max-age=60} {vary: accept} a => 200 a : miss, stored
+            GET /first {accept: b} -> 200 {cache-control: max-age=60} {vary: accept} b => 200 b : miss, stored
+            GET /first {accept: a} {cache-control: no-cache} -> 404 {vary: accept} {cache-control: no-store} no => 404 no : miss
+            GET /first {accept: b} -> 200 {cache-control: max-age=60} {vary: accept} new => 200 new : miss, stored
         "#,
     },
     Scenario {

@@ -46,6 +46,11 @@ impl PendingInvalidations {
         self.lock().add(mark(key));
     }
 
+    /// A removal concerns what is stored for requests that join under this key.
+    pub(super) fn add_call_key(&self, key: &Key) {
+        self.lock().add(call_mark(key));
+    }
+
     /// Returns the entry that is being freshened with this tag: it may not carry the tag yet.
     pub(super) fn add_tag(&self, tag: &str) -> Option<(Key, Version)> {
         let mut state = self.lock();
@@ -55,25 +60,33 @@ impl PendingInvalidations {
         carries.then_some((freshening.key, freshening.seen))
     }
 
-    /// Whether the response with this head, which belongs under `key`, was removed.
-    pub(crate) fn contains(&self, key: &Key, head: &Head) -> bool {
-        self.lock().contains(key, head)
+    /// Whether the response with this head was removed. It is stored under `key`, for requests that
+    /// join under `call_key`.
+    pub(crate) fn contains(&self, key: &Key, call_key: &Key, head: &Head) -> bool {
+        self.lock().contains(key, call_key, head)
     }
 
     /// Whether the entry `seen` under `key` may be given this head. `false` if a response with this
     /// head was removed. From now on, [`add_tag`](Self::add_tag) returns the entry for its tags.
-    pub(crate) fn begin_freshening(&self, key: &Key, seen: Version, head: &Head) -> bool {
+    pub(crate) fn begin_freshening(
+        &self,
+        key: &Key,
+        call_key: &Key,
+        seen: Version,
+        head: &Head,
+    ) -> bool {
         let mut state = self.lock();
-        let may = !state.contains(key, head);
+        let may = !state.contains(key, call_key, head);
         state.freshening = may.then(|| Freshening { key: *key, seen, tags: head.tags().to_vec() });
         may
     }
 }
 
 impl State {
-    fn contains(&self, key: &Key, head: &Head) -> bool {
+    fn contains(&self, key: &Key, call_key: &Key, head: &Head) -> bool {
         self.everything
             || self.has(mark(key))
+            || self.has(call_mark(call_key))
             || head.tags().iter().any(|tag| self.has(mark(&**tag)))
     }
 
@@ -93,6 +106,11 @@ impl State {
             drop(mem::take(&mut self.marks));
         }
     }
+}
+
+/// A number for a key that requests join under. An entry's key has another.
+fn call_mark(key: &Key) -> u64 {
+    mark((key, 0_u8))
 }
 
 /// A number for a key or a tag. Where two have the same number, a response is not stored that could
@@ -119,19 +137,25 @@ mod tests {
     fn too_many_keys_and_tags_count_as_everything() {
         let removed = PendingInvalidations::default();
         let (one, other) = (Key::digest("1"), Key::digest("2"));
-        assert!(!removed.contains(&one, &head("a")));
+        assert!(!removed.contains(&one, &one, &head("a")));
         removed.add_key(&one);
         removed.add_tag("a");
-        assert!(removed.contains(&one, &head("b")) && removed.contains(&other, &head("a")));
-        assert!(!removed.contains(&other, &head("b")));
+        assert!(
+            removed.contains(&one, &one, &head("b"))
+                && removed.contains(&other, &other, &head("a"))
+        );
+        assert!(!removed.contains(&other, &other, &head("b")));
         for _ in 0..=MOST {
             removed.add_tag("a");
         }
-        assert!(!removed.contains(&other, &head("b")), "what is removed again is nothing new");
+        assert!(
+            !removed.contains(&other, &other, &head("b")),
+            "what is removed again is nothing new"
+        );
         for n in 0..MOST {
             removed.add_tag(&n.to_string());
         }
-        assert!(removed.contains(&other, &head("b")));
+        assert!(removed.contains(&other, &other, &head("b")));
     }
 
     #[test]
@@ -139,9 +163,9 @@ mod tests {
         let removed = PendingInvalidations::default();
         let (key, seen) = (Key::digest("1"), Version::new(7));
         removed.add_tag("a");
-        assert!(!removed.begin_freshening(&key, seen, &head("a")));
+        assert!(!removed.begin_freshening(&key, &key, seen, &head("a")));
         assert_eq!(removed.add_tag("a"), None);
-        assert!(removed.begin_freshening(&key, seen, &head("b")));
+        assert!(removed.begin_freshening(&key, &key, seen, &head("b")));
         assert_eq!((removed.add_tag("c"), removed.add_tag("b")), (None, Some((key, seen))));
         for n in 0..MOST {
             assert_eq!(removed.add_tag(&n.to_string()), None);

@@ -6,16 +6,24 @@
 //!
 //! What a call comes to is a parameter ([`CallOutcome`]).
 
-use std::{cell::RefCell, fmt, sync::Arc};
+use std::{
+    cell::RefCell,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::{HeaderName, StatusCode};
 
 use self::hit_for_miss::HitForMiss;
 use crate::{
+    cache::variance::Resident,
     entry::Head,
     event::{CallGauge, Observer},
     key::Key,
-    status::Refusal,
+    status::{Progress, Refusal},
     store::Version,
 };
 
@@ -26,7 +34,7 @@ mod table;
 
 pub(crate) use self::{
     invalidations::PendingInvalidations,
-    table::{Join, Shareable},
+    table::{Join, Shareable, StoredAt},
 };
 
 /// A leader that is not counted yet.
@@ -34,6 +42,7 @@ pub(crate) type Uncounted<O> = table::Leader<CallInfo, O>;
 pub(crate) type Joined<O> = table::Joined<CallInfo, O>;
 pub(crate) type Followed<O> = table::Followed<CallInfo, O>;
 pub(crate) type CallId = table::CallId<Key>;
+pub(crate) type Generation = table::Generation<Key>;
 
 /// What a call comes to, as removals and later calls see it.
 pub(crate) trait CallOutcome: Shareable<Key = Key> {
@@ -46,9 +55,16 @@ pub(crate) trait CallOutcome: Shareable<Key = Key> {
 
 /// The response that a call has brought.
 pub(crate) enum View<'a> {
-    /// It is on its way into the store. `names` are the request headers that select it, if it
-    /// varies.
-    Storing { key: &'a Key, head: &'a Head, names: Option<&'a [HeaderName]> },
+    /// It is on its way into the store.
+    Storing {
+        key: &'a Key,
+        /// The key that requests for it join under.
+        call_key: &'a Key,
+        head: &'a Arc<Head>,
+        /// The request headers that select it, if it varies.
+        names: Option<&'a [HeaderName]>,
+        progress: &'a Progress,
+    },
     /// A stored response was freshened.
     Freshened { key: &'a Key, head: &'a Head },
     /// Nothing that is stored.
@@ -65,7 +81,8 @@ impl View<'_> {
 
     fn head(&self) -> Option<&Head> {
         match self {
-            Self::Storing { head, .. } | Self::Freshened { head, .. } => Some(head),
+            Self::Storing { head, .. } => Some(head),
+            Self::Freshened { head, .. } => Some(head),
             Self::Nothing => None,
         }
     }
@@ -82,6 +99,9 @@ pub(crate) struct CallInfo {
     pub(crate) tags: Vec<Box<str>>,
     /// What was removed since the call began. The response is checked against it.
     pub(crate) removed: PendingInvalidations,
+    /// Whether another variant was stored below the primary key since the call began. A resident
+    /// that the call brings has to lead to it.
+    pub(crate) others: Arc<AtomicBool>,
 }
 
 /// How many locks guard the calls.
@@ -113,8 +133,31 @@ impl<O: CallOutcome> fmt::Debug for Calls<O> {
 
 impl<O: CallOutcome> Calls<O> {
     /// Is read before the store is read for `key`, and given to [`join`](Self::join).
-    pub(crate) fn generation(&self, key: &Key) -> u64 {
+    pub(crate) fn generation(&self, key: &Key) -> Generation {
         self.table.generation(key)
+    }
+
+    /// Whether nothing was stored since.
+    pub(crate) fn is_current(&self, seen: &Generation) -> bool {
+        self.table.is_current(seen)
+    }
+
+    /// The resident that is on its way into the store under this primary key.
+    pub(crate) fn resident(&self, primary: &Key) -> Option<Resident> {
+        self.table.find_in_group(primary, |_, outcome| match outcome?.view() {
+            View::Storing { key, head, progress, .. } if key == primary && head.varies() => {
+                Some(Resident::InFlight(head.clone(), progress.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Reports that another variant is about to be stored below this primary key.
+    pub(crate) fn announce_other(&self, primary: &Key) {
+        self.table.find_in_group(primary, |info, _| {
+            info.others.store(true, Ordering::Release);
+            None::<()>
+        });
     }
 
     /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders
@@ -123,13 +166,13 @@ impl<O: CallOutcome> Calls<O> {
         &self,
         key: &Key,
         info: CallInfo,
-        generation: u64,
+        seen: &Generation,
         join: Join,
         max_failures: u32,
     ) -> Joined<O> {
         // Whatever the response turns out to vary by, it lies under the primary key, or below it.
         let group = info.primary;
-        self.table.join(&group, key, info, generation, join, max_failures)
+        self.table.join(&group, key, info, seen, join, max_failures)
     }
 
     /// How many calls are in flight, without those of requests that bypass the cache.
@@ -209,28 +252,32 @@ impl<O: CallOutcome> Calls<O> {
         keep_out(settled, Refusal::Removed).await;
     }
 
-    /// The calls whose response is selected by a request with this `primary` key: the response lies
-    /// under `key`, or under the key that `variant` makes of the names that select it.
+    /// The calls whose response is selected by a request with this `primary` key, which joins under
+    /// `call_key`, or under the key that `variant` makes of the names that select the response. The
+    /// request selects the entry under `entry` today.
     pub(crate) async fn invalidate_selected(
         &self,
         primary: &Key,
-        key: &Key,
+        call_key: &Key,
+        entry: &Key,
         variant: impl Fn(&[HeaderName]) -> Key,
     ) {
         let settled = self.table.invalidate(|own, info, outcome| {
             let is_selected = info.primary == *primary
                 && match outcome.map(CallOutcome::view) {
-                    Some(View::Storing { key, names: Some(names), .. }) => *key == variant(names),
+                    Some(View::Storing { call_key, names: Some(names), .. }) => {
+                        *call_key == variant(names)
+                    }
                     Some(View::Storing { names: None, .. }) => true,
                     // Where no variants are known, any response may be selected.
-                    _ => own == key || own == primary || key == primary,
+                    _ => own == call_key || own == primary || call_key == primary,
                 };
             if outcome.is_none() && info.primary == *primary {
-                info.removed.add_key(key);
+                info.removed.add_call_key(call_key);
                 // A response that does not vary is selected as well.
-                info.removed.add_key(primary);
+                info.removed.add_call_key(primary);
             }
-            is_selected || info.is_under(key, own, outcome) || info.part == Some(*primary)
+            is_selected || info.part.is_some_and(|part| [*primary, *entry].contains(&part))
         });
         keep_out(settled, Refusal::Removed).await;
     }
@@ -289,34 +336,36 @@ impl<O: CallOutcome> Calls<O> {
 /// Each of these keeps the responses of older calls out of the store, and returns when none of them
 /// can be stored any more.
 impl<O: CallOutcome> Calls<O> {
-    /// The response of `call` is about to be stored under `key`.
+    /// The response of `call` is about to be stored for the requests that join under `call_key`.
     ///
-    /// A response that does not vary speaks for all variants. A variant has a record under the
-    /// primary key, and an older response there would hide it.
-    pub(crate) async fn supersede(&self, call: &CallId, key: &Key) {
-        if *key == call.group {
+    /// A response that does not vary speaks for all variants, and an older one would hide a
+    /// variant.
+    pub(crate) async fn supersede(&self, call: &CallId, call_key: &Key) {
+        if *call_key == call.group {
             keep_out(self.table.supersede_all(call), Refusal::Superseded).await;
         } else {
-            keep_out(self.table.supersede(call, key), Refusal::Superseded).await;
+            keep_out(self.table.supersede(call, call_key), Refusal::Superseded).await;
             keep_out(self.table.supersede(call, &call.group), Refusal::Superseded).await;
         }
     }
 
-    /// The answer of `call` ends the responses that its request selects: the response lies under
-    /// `key`, or under the key that `variant` makes of the names that select it. Returns whether
-    /// any was in flight.
+    /// The answer of `call` ends the responses that its request selects: its request joins under
+    /// `call_key`, or under the key that `variant` makes of the names that select the response.
+    /// Returns whether any was in flight.
     pub(crate) async fn supersede_selected(
         &self,
         call: &CallId,
-        key: &Key,
+        call_key: &Key,
         variant: impl Fn(&[HeaderName]) -> Key,
     ) -> bool {
         let is_selected = |outcome: &O| match outcome.view() {
-            View::Storing { key: own, names: Some(names), .. } => *own == variant(names),
-            View::Storing { key: own, names: None, .. } => own == key || *own == call.group,
+            View::Storing { call_key: own, names: Some(names), .. } => *own == variant(names),
+            View::Storing { call_key: own, names: None, .. } => {
+                own == call_key || *own == call.group
+            }
             _ => false,
         };
-        let settled = self.table.supersede_where(call, key, is_selected);
+        let settled = self.table.supersede_where(call, call_key, is_selected);
         let is_any = !settled.is_empty();
         keep_out(settled, Refusal::Superseded).await;
         is_any
@@ -361,8 +410,8 @@ impl<O: CallOutcome> Leader<O> {
     }
 
     /// See [`Uncounted::has_stored`].
-    pub(crate) fn has_stored(&mut self) {
-        self.leader.has_stored();
+    pub(crate) fn has_stored(&mut self, at: StoredAt) {
+        self.leader.has_stored(at);
     }
 
     /// What is known of the call.

@@ -38,8 +38,9 @@ pub(crate) trait Shareable: Clone + Send + 'static {
     /// A share for one more follower. `None` if the next request has to call for itself.
     fn share(&self) -> Option<Self::Share>;
 
-    /// The key that the response may yet be stored under. `None` if nothing will be stored.
-    fn storage_key(&self) -> Option<&Self::Key>;
+    /// The key of the requests that the response may yet be stored for. `None` if nothing will be
+    /// stored.
+    fn stored_for(&self) -> Option<&Self::Key>;
 }
 
 type Call<I, O> = CallState<I, O, <O as Shareable>::Key, <O as Shareable>::Share>;
@@ -83,6 +84,13 @@ impl<K: Clone> CallId<K> {
     pub(crate) fn in_group(&self, group: K) -> Self {
         Self { key: group.clone(), group, ..*self }
     }
+}
+
+/// How many calls had stored something for a key before a request read the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Generation<K> {
+    key: K,
+    count: u64,
 }
 
 /// How a request joins.
@@ -132,8 +140,14 @@ impl<I, O: Shareable> Table<I, O> {
     }
 
     /// Is read before the store is read for `key`, and given to [`join`](Self::join).
-    pub(crate) fn generation(&self, key: &O::Key) -> u64 {
-        self.counter(key).load(Ordering::Acquire)
+    pub(crate) fn generation(&self, key: &O::Key) -> Generation<O::Key> {
+        let count = self.counter(key).load(Ordering::Acquire);
+        Generation { key: key.clone(), count }
+    }
+
+    /// Whether nothing was stored for the key since.
+    pub(crate) fn is_current(&self, seen: &Generation<O::Key>) -> bool {
+        self.counter(&seen.key).load(Ordering::Acquire) == seen.count
     }
 
     /// Joins the call for `key`, which is of that `group`, or begins one. A follower gives up after
@@ -143,7 +157,7 @@ impl<I, O: Shareable> Table<I, O> {
         group: &O::Key,
         key: &O::Key,
         info: I,
-        generation: u64,
+        seen: &Generation<O::Key>,
         join: Join,
         max_failures: u32,
     ) -> Joined<I, O> {
@@ -178,7 +192,7 @@ impl<I, O: Shareable> Table<I, O> {
                 },
             }
         }
-        if self.generation(key) != generation && join == Join::Either {
+        if join == Join::Either && !self.is_current(seen) {
             if here.is_empty() {
                 calls.remove(group);
             }
@@ -201,7 +215,7 @@ impl<I, O: Shareable> Table<I, O> {
         call.begin(self.next_id.fetch_add(1, Ordering::Relaxed));
         let (group, key) = (group.clone(), call.key.clone());
         let id = CallId { group, key, call: call.id, began: call.began };
-        Leader { table: self.clone(), id, is_over: false, has_stored: false }
+        Leader { table: self.clone(), id, is_over: false, stored: None }
     }
 
     /// Gives the call a new leader. The former information is dropped after the lock is released.
@@ -258,7 +272,7 @@ impl<I, O: Shareable> Table<I, O> {
     /// `call` is about to be stored. Returns the outcomes that are on their way there, which the
     /// caller has to keep out of the store. A call without an outcome is told when it settles.
     pub(crate) fn supersede(&self, call: &CallId<O::Key>, key: &O::Key) -> Vec<O> {
-        self.supersede_where(call, key, |outcome| outcome.storage_key() == Some(key))
+        self.supersede_where(call, key, |outcome| outcome.stored_for() == Some(key))
     }
 
     /// The same, where `is_there` says whether an outcome lies there.
@@ -284,7 +298,7 @@ impl<I, O: Shareable> Table<I, O> {
     /// be stored for all its requests. Returns the outcomes that are on their way there.
     pub(crate) fn supersede_all(&self, call: &CallId<O::Key>) -> Vec<O> {
         self.supersede_each(call, |older| match &older.phase {
-            Phase::Settled(outcome) => outcome.storage_key().is_some(),
+            Phase::Settled(outcome) => outcome.stored_for().is_some(),
             _ => true,
         })
     }
@@ -307,6 +321,22 @@ impl<I, O: Shareable> Table<I, O> {
             }
         }
         settled
+    }
+
+    /// What is known of the calls of the group that have not ended, and their outcomes where they
+    /// may be stored, the latest call first.
+    pub(crate) fn find_in_group<R>(
+        &self,
+        group: &O::Key,
+        mut find: impl FnMut(&I, Option<&O>) -> Option<R>,
+    ) -> Option<R> {
+        let calls = self.shard(group).lock();
+        calls.get(group)?.iter().rev().find_map(|call| match &call.phase {
+            Phase::Settled(outcome) if !call.is_invalidated && !call.is_superseded => {
+                find(&call.info, Some(outcome))
+            }
+            _ => find(&call.info, None),
+        })
     }
 
     /// How many calls there are, without the [detached](Join::Detached) ones.
@@ -391,7 +421,17 @@ pub(crate) struct Leader<I, O: Shareable> {
     table: Arc<Table<I, O>>,
     id: CallId<O::Key>,
     is_over: bool,
-    has_stored: bool,
+    /// Whether something has been stored, and where.
+    stored: Option<StoredAt>,
+}
+
+/// Which requests a stored response concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoredAt {
+    /// Those of the call's key.
+    Key,
+    /// All of its group: they read the store under the key of the group first.
+    Group,
 }
 
 impl<I, O: Shareable> Leader<I, O> {
@@ -399,7 +439,7 @@ impl<I, O: Shareable> Leader<I, O> {
     /// Returns `false` if it must not be stored: it was removed in flight, or is superseded.
     pub(crate) fn settle(&mut self, outcome: O) -> bool {
         let ((may_store, wakers, old), _) = self.change(|call| {
-            let may_store = !call.is_invalidated && !call.is_superseded_at(outcome.storage_key());
+            let may_store = !call.is_invalidated && !call.is_superseded_at(outcome.stored_for());
             let old = call.settle(outcome, O::share);
             (may_store, call.wakers(), old)
         });
@@ -417,8 +457,8 @@ impl<I, O: Shareable> Leader<I, O> {
     }
 
     /// Reports that something has been stored: requests that read the store from now on find it.
-    pub(crate) fn has_stored(&mut self) {
-        self.has_stored = true;
+    pub(crate) fn has_stored(&mut self, at: StoredAt) {
+        self.stored = Some(at);
     }
 
     /// What is known of the call.
@@ -445,9 +485,12 @@ impl<I, O: Shareable> Leader<I, O> {
         if mem::replace(&mut self.is_over, true) {
             return;
         }
-        if self.has_stored {
+        if let Some(at) = self.stored {
             // Before the call leaves the table: a request that does not find the call finds this.
             self.table.counter(&self.id.key).fetch_add(1, Ordering::AcqRel);
+            if at == StoredAt::Group && self.id.key != self.id.group {
+                self.table.counter(&self.id.group).fetch_add(1, Ordering::AcqRel);
+            }
         }
         let (left, gone) = self.table.with(&self.id.group, self.id.call, |call| {
             call.has_leader = false;

@@ -77,6 +77,8 @@ pub(crate) struct Tee {
     queue: Arc<Queue>,
     /// The key that it is stored under.
     pub(crate) key: Key,
+    /// The key that requests for it join calls under.
+    pub(crate) call_key: Key,
     /// The head that it is stored with.
     pub(crate) head: Arc<Head>,
     /// The request headers that select it, if it varies.
@@ -102,6 +104,7 @@ impl Tee {
         handle: Handle<S>,
         budget: Arc<OverflowBudget>,
         entry: Entry,
+        call_key: Key,
         names: Option<Vec<HeaderName>>,
         body: Peeked<B>,
         limits: Limits,
@@ -112,6 +115,7 @@ impl Tee {
             shared,
             queue: Arc::default(),
             key: entry.key,
+            call_key,
             head: Arc::new(entry.head.clone()),
             names,
             progress: Progress::default(),

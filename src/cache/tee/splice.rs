@@ -19,6 +19,8 @@ pub(crate) struct Splice {
     pub(crate) key: Key,
     pub(crate) seen: Version,
     pub(crate) union: Union,
+    /// Whether the part leads to those of other variants, which would be lost with it.
+    pub(crate) leads_to_others: bool,
 }
 
 impl Splice {

@@ -7,7 +7,10 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
 };
 
@@ -16,7 +19,10 @@ use http::HeaderMap;
 
 use super::splice::Splice;
 use crate::{
-    cache::{handle::Handle, variance::Record},
+    cache::{
+        handle::Handle,
+        variance::{Link, lead_to_others},
+    },
     entry::Head,
     event::StoreOperation,
     key::Key,
@@ -130,8 +136,10 @@ fn cost(chunk: &Bytes) -> usize {
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) head: Head,
-    /// The variance record under the primary key, if it has to be written.
-    pub(crate) record: Option<Record>,
+    /// What leads to it from the resident, if it lies beside one.
+    pub(crate) link: Option<Link>,
+    /// Whether other variants were stored meanwhile, which it has to lead to.
+    pub(crate) others: Arc<AtomicBool>,
     /// The stored part around the body.
     pub(crate) splice: Option<Splice>,
     /// What leads to it from other URLs.
@@ -151,7 +159,7 @@ pub(super) struct Published {
 pub(super) type WriteFuture =
     Pin<Box<dyn Future<Output = store::Result<Result<Published, Refusal>>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, then the variance record that leads to it.
+/// Writes `entry` with the body that `queue` brings, and what leads to it.
 /// `supersede` keeps older responses out of the entry. The observer hears of the store's failures.
 pub(super) async fn write_entry<B: Store>(
     handle: Handle<B>,
@@ -159,7 +167,7 @@ pub(super) async fn write_entry<B: Store>(
     supersede: impl Future<Output = ()> + Send,
     queue: Arc<Queue>,
 ) -> store::Result<Result<Published, Refusal>> {
-    let Entry { key, head, record, splice, annotations } = entry;
+    let Entry { key, head, link, others, splice, annotations } = entry;
     let (observer, written) = (&handle.observer, head.clone());
     let mut writer = handle.put(&key, head).await?;
     if let Some(splice) = &splice
@@ -186,22 +194,19 @@ pub(super) async fn write_entry<B: Store>(
         trailers = None;
     }
     supersede.await;
-    let mut stored_record = None;
-    if let Some(record) = &record {
-        stored_record = record.stored(&handle).await;
-        if stored_record.as_ref().is_some_and(|stored| !record.is_found_by(&stored.head)) {
-            // By now, the response is known to vary by more: nobody would find it under this key.
-            return Ok(Err(Refusal::Superseded));
-        }
+    if let Some(link) = link
+        && !link.write(&handle).await?
+    {
+        // The resident is lost: nobody would find this variant.
+        return Ok(Err(Refusal::Superseded));
     }
     let finish = writer.finish(trailers.clone());
     observer.asked(StoreOperation::Finish, &key, finish).await?;
-    // The record comes after the entry: until then, the former response under the primary key
-    // answers.
-    if let Some(record) = record {
-        record.write(&handle, stored_record).await?;
+    if written.varies() && others.load(Ordering::Acquire) {
+        // The observer hears of a failure. The others are fetched anew then.
+        drop(lead_to_others(&handle, key, &written).await);
     }
-    if let Some(splice) = splice.filter(|splice| splice.key != key) {
+    if let Some(splice) = splice.filter(|it| it.key != key && !it.leads_to_others) {
         // The whole is complete. A failure leaves a part that is of no more use.
         drop(handle.remove_if(&splice.key, splice.seen).await);
     }
@@ -214,7 +219,7 @@ pub(super) async fn write_entry<B: Store>(
         let published = written.seal(bytes, trailers);
         while copies.len() < wanted {
             match handle.get(&key).await {
-                Ok(Some(mut hit)) if *hit.head == published => {
+                Ok(Some(mut hit)) if hit.head.is_same_response(&published) => {
                     hit.body = handle.watch(hit.body, key, hit.version);
                     let body = hit.into_response().into_body();
                     copies.push(match &union {

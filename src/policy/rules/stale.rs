@@ -50,9 +50,9 @@ impl Rules {
         self.end_of_use(limits, validation::has_validator(headers), expires_at?, arrived_at)
     }
 
-    /// Until when a variance record stays stored if its last variant expires at `expires_at`: as
-    /// long as any of those variants may stay stored.
-    pub(crate) fn keep_list_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+    /// Until when an annotation stays stored if what it leads to expires at `expires_at`: as long as
+    /// any such response may stay stored.
+    pub(crate) fn keep_annotation_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let limits = self.stale_limits(&CacheOptions::new(), &HeaderMap::new());
         self.end_of_use(limits, true, expires_at?, Timestamp::MIN)
     }

@@ -312,7 +312,7 @@ fn expired_responses_stay_stored_while_they_are_usable() {
     );
     assert_eq!(keep(&rules, NEW(), &tagged), Some(secs(3_610)));
     assert_eq!(keep(&rules, NEW(), &[("last-modified", "x")]), Some(secs(3_610)));
-    assert_eq!(rules.keep_list_until(Some(secs(10))), Some(secs(3_610)));
+    assert_eq!(rules.keep_annotation_until(Some(secs(10))), Some(secs(3_610)));
     let late =
         rules.keep_until(&NEW(), head(StatusCode::OK, &tagged).headers(), Some(secs(10)), secs(50));
     assert_eq!(late, Some(secs(3_650)), "it had expired before it arrived");

@@ -9,7 +9,11 @@ use super::{
     super::{Store, Writer},
     support::*,
 };
-use crate::{entry::Head, key::Key, time::Timestamp};
+use crate::{
+    entry::{Head, Others, Variance},
+    key::Key,
+    time::Timestamp,
+};
 
 /// Every part of a head comes back: status, version, method, URL, times, tags, and every header
 /// line in order, including repeated lines, empty values and values that are not UTF-8.
@@ -67,12 +71,15 @@ fn heads() -> impl Iterator<Item = Head> {
         head("expires-last").with_expires_at(Some(Timestamp::MAX)),
         tagged("tags", &["one", "two", "", "ü", "one"]),
         head(&"long".repeat(1_000)),
-        Head::variants(
-            Method::GET,
-            "http://example.com/variants",
-            vec![http::header::ACCEPT_ENCODING, HeaderName::from_static("x-a-name-of-no-standard")],
-            NOW,
-        ),
+        head("variants").with_variance(Some(Variance {
+            names: vec![
+                http::header::ACCEPT_ENCODING,
+                HeaderName::from_static("x-a-name-of-no-standard"),
+            ],
+            selector: [0xab; Variance::SELECTOR],
+            family: u64::MAX,
+            others: Some(Others { until: Some(at(60_000)) }),
+        })),
     ];
     statuses.chain(versions).chain(methods).chain(others)
 }

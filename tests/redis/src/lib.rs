@@ -10,6 +10,8 @@ mod child;
 mod entries;
 #[path = "../../support/proxy.rs"]
 mod proxy;
+#[path = "../../support/reads.rs"]
+mod reads;
 #[path = "../../support/redis.rs"]
 mod servers;
 
@@ -961,4 +963,12 @@ async fn a_large_body_passes_through_little_memory() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("grown by"), "{text}");
     println!("{text}");
+}
+
+// ===== How often the store is read =====
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_varied_hit_reads_the_store_once() {
+    let (_server, store) = place().await;
+    reads::are_counted(store).await;
 }

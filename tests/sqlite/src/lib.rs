@@ -20,7 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
-use http::{HeaderName, Method, Response};
+use http::{Method, Response};
 use larder::{
     entry::Head,
     store::{ErrorKind, Result, Sqlite, Store, Version, Writer, sqlite::Durability},
@@ -365,9 +365,9 @@ async fn people_can_read_the_file_while_it_is_in_use() {
     put(&store, key(1), one, body(1, 10)).await.unwrap();
     let two = Head::new(Method::HEAD, "http://example.com/gone", response(404), at);
     put(&store, key(2), two, body(2, 300_000)).await.unwrap();
-    let names = vec![HeaderName::from_static("accept")];
-    let list = Head::variants(Method::GET, "http://example.com/varies", names, at);
-    put(&store, key(3), list, Bytes::new()).await.unwrap();
+    let annotation = include_bytes!("../../data/annotation-v3.bin");
+    let annotation = Head::decode(Bytes::from_static(annotation)).unwrap();
+    put(&store, key(3), annotation, Bytes::new()).await.unwrap();
 
     let conn = plain(&path);
     let mut select = conn
