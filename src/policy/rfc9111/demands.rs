@@ -11,8 +11,10 @@ use http::{
     header::{CACHE_CONTROL, PRAGMA},
 };
 
-use super::syntax::{Argument, each_directive};
-use crate::policy::StaleLimit;
+use crate::{
+    fields::{Argument, each_directive},
+    policy::StaleLimit,
+};
 
 /// The directives of a request (RFC 9111 §5.2.1, RFC 5861 §4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,10 +108,8 @@ pub(crate) fn demands(headers: &HeaderMap) -> Demands {
 mod tests {
     use http::{HeaderName, HeaderValue};
 
-    use super::{
-        super::directives::{Directives, response_directives},
-        *,
-    };
+    use super::*;
+    use crate::fields::{Directives, response_directives};
 
     fn map(name: HeaderName, lines: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -8,8 +8,11 @@ use http::{
     header::{DATE, EXPIRES, LAST_MODIFIED},
 };
 
-use super::{dates::date, directives::Directives};
-use crate::{policy::Scope, time::Timestamp};
+use crate::{
+    fields::{Directives, date},
+    policy::Scope,
+    time::Timestamp,
+};
 
 /// A freshness lifetime and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +78,8 @@ pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
 mod tests {
     use http::HeaderValue;
 
-    use super::{super::directives::response_directives, *};
+    use super::*;
+    use crate::fields::response_directives;
 
     /// Sun, 06 Nov 1994 08:49:37 GMT.
     const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);

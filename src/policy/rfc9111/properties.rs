@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use proptest::{prelude::*, sample::select};
 
 use super::{
-    age::{age_value, current_age, initial_age},
+    age::{current_age, initial_age},
     demands::demands,
     fits::fits,
     head_update::head_says,
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     entry::Head,
+    fields::age_value,
     policy::{Admission, Scope},
     status::Refusal,
     time::Timestamp,

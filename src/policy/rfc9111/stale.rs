@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use super::{directives::Fields, targeted::effective_directives, withheld::Scoped};
-use crate::policy::Scope;
+use super::{targeted::effective_directives, withheld::Scoped};
+use crate::{fields::Fields, policy::Scope};
 
 /// The directives of a stored response about its use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

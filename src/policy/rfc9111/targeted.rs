@@ -9,11 +9,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::{
-    directives::{Directives, response_directives},
-    structured::{Value, dictionary},
-    syntax::Argument,
-};
+use crate::fields::{Argument, Directives, Value, dictionary, response_directives};
 
 /// The directives for a cache with these `targets`, and whether a targeted field supplies them. The
 /// first targeted field that is present, valid and not empty counts (RFC 9213 §2.2). Without one,
@@ -80,7 +76,8 @@ fn argument<'a>(key: &str, value: &'a Value) -> Option<Argument<'a>> {
 mod tests {
     use http::{HeaderValue, header::SET_COOKIE};
 
-    use super::{super::directives::Fields, *};
+    use super::*;
+    use crate::fields::Fields;
 
     const CDN: HeaderName = HeaderName::from_static("cdn-cache-control");
     const OWN: HeaderName = HeaderName::from_static("my-cache-control");

@@ -9,7 +9,7 @@ use http::{
     },
 };
 
-use super::directives::Fields;
+use crate::fields::Fields;
 
 /// The scope of a directive that may name fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,12 +14,12 @@ use http::{
 use super::{
     age::initial_age,
     demands::demands,
-    directives::Directives,
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
     targeted::effective_directives,
     withheld::{Scoped, withheld},
 };
 use crate::{
+    fields::Directives,
     policy::{Admission, Expiration, Scope, validation::has_validator},
     status::Refusal,
     time::Timestamp,

@@ -49,7 +49,7 @@ const MAX_NAMES: usize = 32;
 impl Fields {
     /// The scope that the argument names: the whole response, unless the argument is a valid list
     /// of field names.
-    pub(super) fn of(argument: &Argument<'_>) -> Self {
+    fn of(argument: &Argument<'_>) -> Self {
         let Argument::Given(text) = argument else { return Self::All };
         let mut names = Vec::new();
         for name in text.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
@@ -63,7 +63,7 @@ impl Fields {
     }
 
     /// The union of both: the whole response if either covers it.
-    pub(super) fn join(self, other: Self) -> Self {
+    fn join(self, other: Self) -> Self {
         match (self, other) {
             (Self::Named(mut names), Self::Named(more)) => {
                 names.extend(more);
@@ -76,7 +76,7 @@ impl Fields {
 
 impl Directives {
     /// Adds one more directive. An unknown one is ignored (RFC 9111 §5.2.3).
-    pub(super) fn add(&mut self, name: &[u8], argument: &Argument<'_>) {
+    pub(crate) fn add(&mut self, name: &[u8], argument: &Argument<'_>) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let is_bare = *argument == Argument::None;
         // An invalid lifetime counts as zero.

@@ -18,7 +18,7 @@ use sfv::{
 
 /// The value of a member, without its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Boolean(bool),
     Integer(i64),
     Token(String),
@@ -32,7 +32,7 @@ pub(super) enum Value {
 /// The dictionary in the field `name`: its members with a key in `known`, in order. If a key occurs
 /// twice, the last member counts (RFC 9651 §4.2.2). `None` if the field is absent, empty or no
 /// dictionary.
-pub(super) fn dictionary(
+pub(crate) fn dictionary(
     headers: &HeaderMap,
     name: &HeaderName,
     known: &'static [&'static str],
@@ -43,7 +43,7 @@ pub(super) fn dictionary(
 }
 
 /// The list of strings in the field `name`. `None` if it is absent or anything else.
-pub(super) fn strings(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
+pub(crate) fn strings(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
     let text = joined(headers, name)?;
     Parser::new(&text).parse_list_with_visitor(Strings(Some(Vec::new()))).ok()?
 }
