@@ -258,7 +258,7 @@ impl<B: Store> RequestContext<B> {
             && response.status() == StatusCode::NOT_MODIFIED
         {
             let fields = response.headers();
-            let valid = stored.take_if(|it| policy::confirms(it.hit.head.headers(), fields));
+            let valid = stored.take_if(|it| policy::confirms(&it.hit.head, fields));
             if let Some(selected) = valid {
                 return (Answer::NotModified(selected, fields.clone()), None);
             }

@@ -13,7 +13,7 @@ mod syntax;
 
 pub(crate) use self::{
     age::age_value,
-    dates::date,
+    dates::{date, date_since_1970},
     directives::{Directives, Fields, response_directives},
     structured::{Value, dictionary, strings},
     syntax::{Argument, each_directive},

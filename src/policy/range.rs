@@ -7,9 +7,9 @@ use http::{
 
 use super::{
     remove_fields,
-    validation::{date, etag, is_weak, only},
+    validation::{etag, is_weak, only},
 };
-use crate::entry::Head;
+use crate::{entry::Head, fields::date_since_1970};
 
 /// The part of a stored response that answers a range request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,12 +132,12 @@ fn is_wanted(request: &HeaderMap, head: &Head) -> bool {
         let own = etag(head.headers()).map(|own| own.as_bytes().trim_ascii());
         return !is_weak(value) && own == Some(value);
     }
+    let date = |line| date_since_1970(line, head.stored_at());
     let modified = only(head.headers(), LAST_MODIFIED);
     let Some(at) = modified.and_then(date) else { return false };
     let is_strong = only(head.headers(), http::header::DATE)
         .and_then(date)
-        .and_then(|sent| sent.duration_since(at).ok())
-        .is_some_and(|age| age.as_secs() >= 1);
+        .is_some_and(|sent| sent.saturating_since(at).as_secs() >= 1);
     is_strong && date(asked) == Some(at)
 }
 

@@ -1,7 +1,5 @@
 //! Validators: entity tags and dates in header lines (RFC 9110 §8.8).
 
-use std::time::SystemTime;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{ETAG, LAST_MODIFIED},
@@ -63,9 +61,4 @@ pub(super) fn tags(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
         byte == b',' && !is_quoted
     });
     members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
-}
-
-/// An HTTP date in any of its three forms (RFC 9110 §5.6.7).
-pub(in crate::policy) fn date(value: &HeaderValue) -> Option<SystemTime> {
-    httpdate::parse_http_date(value.to_str().ok()?).ok()
 }
