@@ -8,14 +8,13 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::syntax::only;
 use crate::time::Timestamp;
 
 /// The date in the field `name`, if the field has exactly one line and that line is a date. `now`
 /// determines the century of a year with two digits. Dates before 1970 become [`Timestamp::MIN`].
 pub(crate) fn date(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Timestamp> {
-    let mut lines = headers.get_all(name).iter();
-    let line = lines.next().filter(|_| lines.next().is_none())?;
-    let seconds = parse(line.as_bytes().trim_ascii(), now)?;
+    let seconds = parse(only(headers, name)?.as_bytes().trim_ascii(), now)?;
     Some(Timestamp::from_millis(u64::try_from(seconds).unwrap_or(0) * 1000))
 }
 
@@ -43,6 +42,8 @@ enum Year {
 
 /// The seconds from 1970 to the date.
 fn parse(text: &[u8], now: Timestamp) -> Option<i64> {
+    #[cfg(test)]
+    super::Parsed::count(|parsed| parsed.dates += 1);
     let letters = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
     let (weekday, rest) = text.split_at(letters);
     let (weekdays, written) = match rest {

@@ -6,15 +6,19 @@
 //! a response, and `policy` decides by it.
 
 mod age;
+#[cfg(test)]
+mod counted;
 mod dates;
 mod directives;
 mod structured;
 mod syntax;
 
+#[cfg(test)]
+pub(crate) use self::counted::Parsed;
 pub(crate) use self::{
     age::age_value,
     dates::{date, date_since_1970},
     directives::{Directives, Fields, response_directives},
     structured::{Value, dictionary, strings},
-    syntax::{Argument, each_directive},
+    syntax::{Argument, each_directive, only},
 };

@@ -52,6 +52,8 @@ pub(crate) fn strings(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Stri
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let mut lines = headers.get_all(name).iter();
     let mut text = lines.next()?.as_bytes().to_vec();
+    #[cfg(test)]
+    super::Parsed::count(|parsed| parsed.structured += 1);
     for line in lines {
         text.extend_from_slice(b", ");
         text.extend_from_slice(line.as_bytes());

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AsHeaderName};
 
 /// The argument of a directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,13 @@ pub(crate) fn delta_seconds(text: &[u8]) -> Option<u64> {
     let push =
         |value: u64, digit: &u8| value.saturating_mul(10).saturating_add((digit - b'0').into());
     Some(text.iter().fold(0, push))
+}
+
+/// The line of that name, if there is exactly one.
+pub(crate) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next();
+    first.filter(|_| lines.next().is_none())
 }
 
 /// Calls `see` with each directive in all lines of the field `name`, in order.

@@ -93,6 +93,8 @@ fn stricter(one: StaleLimit, other: StaleLimit) -> StaleLimit {
 /// The directives of a request. `Pragma: no-cache` counts only without `Cache-Control` (RFC 9111
 /// §5.4).
 pub(crate) fn demands(headers: &HeaderMap) -> Demands {
+    #[cfg(test)]
+    crate::fields::Parsed::count(|parsed| parsed.demands += 1);
     let mut demands = Demands::default();
     if headers.contains_key(CACHE_CONTROL) {
         each_directive(headers, &CACHE_CONTROL, |name, argument| demands.add(name, &argument));

@@ -1,7 +1,8 @@
 //! The rules of HTTP caching: RFC 9111 and its extensions, as pure functions of settings, heads and
-//! times. They read no clock and do no I/O. No hostile field can make them panic, run long or use
-//! much memory. Where the RFC leaves a choice, they take the reading that stores less and keeps it
-//! fresh for a shorter time. A comment marks each exception and says why. `properties` tests this.
+//! times. They read no clock and do no I/O. What a response says is parsed once, in `entry::facts`,
+//! and the rules start from there. No hostile field can make them panic, run long or use much
+//! memory. Where the RFC leaves a choice, they take the reading that stores less and keeps it fresh
+//! for a shorter time. A comment marks each exception and says why. `properties` tests this.
 //!
 //! | clause | rule | code | tests |
 //! |---|---|---|---|
@@ -51,6 +52,7 @@ pub(crate) use self::{
     head_update::{HeadSays, head_says},
     invalidate::{named_urls, speaks_for_get},
     no_vary_search::{NO_VARY_SEARCH, UrlVariation, url_variation},
-    stale::{StaleRules, stale_rules},
+    stale::stale_rules,
     storable::{Judged, Settings, allows_authorization, has_authorization, judge},
+    targeted::effective_directives,
 };

@@ -11,11 +11,11 @@ use http::{
 
 use super::{
     is_conditional,
-    validators::{bytes, etag, has_validator, is_weak, only, opaque},
+    validators::{bytes, etag, has_validator, is_weak, opaque},
 };
 use crate::{
     entry::Head,
-    fields::date_since_1970,
+    fields::{date_since_1970, only},
     policy::{end_to_end, remove_fields},
 };
 
@@ -90,8 +90,9 @@ pub(crate) fn confirms(head: &Head, not_modified: &HeaderMap) -> bool {
             .all(|tag| if is_weak(tag) { opaque(tag) == opaque(own) } else { tag == own });
     }
     let Some(own) = only(stored, LAST_MODIFIED) else { return true };
+    let own_date = || head.fields().facts().last_modified;
     let date = |line| date_since_1970(line, head.stored_at());
-    not_modified.get_all(LAST_MODIFIED).iter().all(|line| match (date(own), date(line)) {
+    not_modified.get_all(LAST_MODIFIED).iter().all(|line| match (own_date(), date(line)) {
         (Some(own), Some(other)) => own == other,
         _ => bytes(own) == bytes(line),
     })

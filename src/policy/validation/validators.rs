@@ -1,20 +1,15 @@
 //! Validators: entity tags and dates in header lines (RFC 9110 §8.8).
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderValue,
     header::{ETAG, LAST_MODIFIED},
 };
+
+use crate::fields::only;
 
 /// Whether a response with these fields can be revalidated.
 pub(in crate::policy) fn has_validator(headers: &HeaderMap) -> bool {
     etag(headers).is_some() || only(headers, LAST_MODIFIED).is_some()
-}
-
-/// The line of that name, if there is exactly one.
-pub(in crate::policy) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next();
-    first.filter(|_| lines.next().is_none())
 }
 
 /// The stored `ETag`, if it is a single tag. A tag without quotes is invalid by the RFC, but it is
