@@ -268,7 +268,7 @@ mod tests {
     fn facts_are_the_fields_of_the_response() {
         let at = |seconds: u64| Some(Timestamp::from_millis(seconds * 1000));
         let head = head(&[
-            ("cache-control", "private=\"x-here, x-gone\", no-cache=x-gone"),
+            ("cache-control", "private=\"x-here, x-gone, x-here\", no-cache=x-gone"),
             ("date", "Sunday, 06-Nov-94 08:49:37 GMT"),
             ("expires", "0"),
             ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),

@@ -117,12 +117,14 @@ impl Directives {
         allows_authorization: false,
     };
 
-    /// Leaves out the names of fields that the response does not have. They concern nothing, and
-    /// would take memory.
+    /// Leaves out the names of fields that the response does not have, and repeated names. They
+    /// mean nothing, and would take memory.
     pub(crate) fn retain_fields_of(&mut self, response: &HeaderMap) {
         for fields in [&mut self.no_cache, &mut self.private].into_iter().flatten() {
             if let Fields::Named(names) = fields {
                 names.retain(|name| response.contains_key(name));
+                names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+                names.dedup();
                 names.shrink_to_fit();
             }
         }
