@@ -1,8 +1,8 @@
 //! [`Head`]: everything that is stored with a body. It is the head of a response, with the cache's
 //! attributes.
 //!
-//! [`codec`](self) (in its own file) encodes a head as versioned bytes and decodes it. Nothing here
-//! does I/O or reads a clock.
+//! [`codec`](self) (in its own file) encodes a head as versioned bytes and decodes it. `facts` has
+//! what the fields of a response tell a cache. Nothing here does I/O or reads a clock.
 
 use std::mem;
 
