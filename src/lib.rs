@@ -249,6 +249,7 @@ mod entries;
 pub mod entry;
 mod error;
 mod event;
+mod fields;
 mod key;
 mod options;
 mod pattern;

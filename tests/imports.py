@@ -19,9 +19,10 @@ from pathlib import Path
 # A floor (a folder, or a file without its ending), and what no file of it may import. `store` alone is the contract:
 # the files of CONTRACT, which any floor may import; every other file in `store` is an implementation.
 FLOORS = {
+    "fields": ["cache", "entries", "entry", "event", "key", "policy", "status", "store"],
     "policy": ["cache", "entries", "store"],
     "key": ["cache", "entries", "store"],
-    "entry": ["cache", "entries", "store"],
+    "entry": ["cache", "entries", "policy", "status", "store"],
     "status": ["cache", "entries", "event", "policy"],
     "event": ["cache", "entries", "policy"],
     "store": ["cache", "entries", "policy"],

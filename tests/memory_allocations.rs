@@ -5,18 +5,21 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{alloc::System, time::Duration};
+use std::{alloc::System, convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use cap::Cap;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, Empty};
 use larder::{
-    Key,
+    CacheLayer, Key,
     entry::Head,
     store::{ErrorKind, Memory, Store, Writer},
     time::Timestamp,
 };
+use tower::service_fn;
+use tower_layer::Layer;
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -51,6 +54,7 @@ fn main() {
     a_refused_body_is_given_back();
     a_lie_about_the_length_reserves_little();
     a_hit_allocates_nothing();
+    what_hits_parse_is_counted();
     a_full_store_holds_what_it_counts();
 }
 
@@ -131,6 +135,35 @@ fn a_hit_allocates_nothing() {
         }
         assert_eq!(ALLOCATOR.total_allocated(), total, "a hit of {len} bytes must not allocate");
     }
+}
+
+/// Under the HTTP rules, the first hit of an entry parses its fields, and the entry keeps what they say.
+fn what_hits_parse_is_counted() {
+    const ENTRIES: usize = 4_000;
+    let before = ALLOCATOR.allocated();
+    let layer = CacheLayer::private(Memory::new(32 * MIB as u64)).http_rules();
+    let origin = service_fn(async |_| {
+        let response = Response::builder().header("cache-control", "max-age=3600");
+        Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+    });
+    let request_each = || {
+        for number in 0..ENTRIES {
+            let request = Request::get(format!("http://example.com/{number}"));
+            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            let response = now(layer.layer(origin).request(request)).unwrap();
+            now(response.into_body().collect()).unwrap();
+        }
+    };
+    request_each();
+    let stored = allocated_since(before);
+    request_each();
+    let held = allocated_since(before);
+    let counted = now(layer.store().size_bytes()).unwrap() as usize;
+    println!(
+        "{ENTRIES} entries: {stored} held before hits, {held} held after hits, {counted} counted"
+    );
+    assert!(held > stored, "entries must keep what hits parse");
+    assert!(held <= counted + 64 * KIB, "what entries keep must be counted");
 }
 
 /// Entries as the network brings them: the header values and the body are slices of one large read buffer.

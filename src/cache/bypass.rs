@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response, Uri, request, response};
+use http::{Method, Request, Response, Uri, request};
 use http_body::Body;
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     respond,
 };
 use crate::{
+    entry::ResponseHead,
     event::Event,
     key::{Key, RequestUrl},
     options::CacheOptions,
@@ -92,25 +93,28 @@ where
 
     let response = inner.send(Request::from_parts(parts, body)).await;
     let response = response.inspect_err(|_| report_failure(&cache, reason))?;
-    let detached = detached.filter(|(_, call)| {
-        call.is_current() && rules.keeps_aside(&url.text, &method, &response, requested_at)
-    });
-    if may_invalidate && rules.invalidates(&method, response.status()) {
-        let named = rules.named_urls(&url.text, response.headers());
-        let groups = rules.named_groups(&url.text, response.headers());
+    let (response, body) = response.into_parts();
+    let response = ResponseHead::new(response, settings.clock.now());
+    let detached = detached
+        .filter(|(_, call)| call.is_current() && rules.keeps_aside(&url.text, &method, &response));
+    if may_invalidate && rules.invalidates(&method, response.status) {
+        let named = rules.named_urls(&url.text, &response.headers);
+        let groups = rules.named_groups(&url.text, &response.headers);
         // What is stored of this very response is no older than it.
         let own = detached.as_ref().map(|(_, call)| call.leader.info(|info| info.removed.clone()));
         invalidate(&cache, &url, &named, &groups, own.as_ref()).await;
     }
     if let Some(ctx) = ending {
-        let (mut answer, ()) = Response::new(()).into_parts();
-        answer.status = response.status();
-        answer.headers = response.headers().clone();
-        ctx.end_by(&answer, requested_at).await;
+        ctx.end_by(&response, requested_at).await;
     }
     match detached {
-        Some((ctx, call)) => Ok(ctx.store_detached(response, call, requested_at, reason).await),
-        None => Ok(passed(&cache, reason, response.map(ResponseBody::passthrough))),
+        Some((ctx, call)) => {
+            Ok(ctx.store_detached(response, body, call, requested_at, reason).await)
+        }
+        None => {
+            let response = Response::from_parts(response.into_parts(), body);
+            Ok(passed(&cache, reason, response.map(ResponseBody::passthrough)))
+        }
     }
 }
 
@@ -170,7 +174,7 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Removes what the answer to a request that bypassed the cache ends.
-    async fn end_by(&self, answer: &response::Parts, requested_at: Timestamp) {
+    async fn end_by(&self, answer: &ResponseHead, requested_at: Timestamp) {
         let now = self.cache.settings.clock.now();
         if self.cache.settings.rules.ends(&self.exchange(answer, requested_at, now)) {
             let key = LookupKeys::primary(self.view().primary(&self.parts.method));
@@ -181,15 +185,16 @@ impl<B: Store> RequestContext<B> {
     /// Stores the response to a `POST` that speaks for a `GET`.
     async fn store_detached<ResBody: OriginBody>(
         self,
-        response: Response<ResBody>,
+        response: ResponseHead,
+        body: ResBody,
         call: DetachedCall,
         requested_at: Timestamp,
         reason: Bypass,
     ) -> Response<ResponseBody<ResBody>> {
         // Looked up now: the POST itself has removed what was there.
         let Lookup { key, .. } = self.view().lookup().await;
-        let (parts, body): (response::Parts, _) = response.into_parts();
-        let received = self.receive(&key, parts, Arrived::Unread(body), requested_at, call.leader);
+        let body = Arrived::Unread(body);
+        let received = self.receive(&key, response, body, requested_at, call.leader);
         self.respond_detached(received, reason).await
     }
 

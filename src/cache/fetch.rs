@@ -16,7 +16,7 @@ use super::{
     tee::{Entry, Limits, SharedBody, Splice, Tee},
 };
 use crate::{
-    entry::Head,
+    entry::{Head, ResponseHead},
     event::Event,
     key::Key,
     policy::{self, Conditions, Verdict},
@@ -180,6 +180,7 @@ impl<B: Store> RequestContext<B> {
             Answer::Response(response) => response,
         };
         let (response, body) = response.into_parts();
+        let response = ResponseHead::new(response, now);
         let body = match self.check_for_failure(&response, body, &mut stale).await {
             Ok(body) => body,
             Err((selected, why)) => {
@@ -259,7 +260,7 @@ impl<B: Store> RequestContext<B> {
             && response.status() == StatusCode::NOT_MODIFIED
         {
             let fields = response.headers();
-            let valid = stored.take_if(|it| policy::confirms(it.hit.head.headers(), fields));
+            let valid = stored.take_if(|it| policy::confirms(&it.hit.head, fields));
             if let Some(selected) = valid {
                 return (Answer::NotModified(selected, fields.clone()), None);
             }
@@ -338,7 +339,7 @@ impl<B: Store> RequestContext<B> {
     pub(super) fn receive<ResBody: OriginBody>(
         &self,
         key: &LookupKeys,
-        response: response::Parts,
+        response: ResponseHead,
         body: Arrived<ResBody>,
         requested_at: Timestamp,
         leader: Leader,
@@ -352,7 +353,7 @@ impl<B: Store> RequestContext<B> {
     pub(super) fn storable(
         &self,
         key: &LookupKeys,
-        response: &response::Parts,
+        response: &ResponseHead,
         least: u64,
         requested_at: Timestamp,
     ) -> Result<StorageDecision, Refusal> {
@@ -366,7 +367,7 @@ impl<B: Store> RequestContext<B> {
     pub(super) fn receive_as<ResBody: OriginBody>(
         &self,
         key: &LookupKeys,
-        response: response::Parts,
+        response: ResponseHead,
         body: Arrived<ResBody>,
         decision: Result<StorageDecision, Refusal>,
         mut leader: Leader,
@@ -384,6 +385,7 @@ impl<B: Store> RequestContext<B> {
                     calls.refused(&key.call, refusal, status);
                 }
                 leader.settle(Outcome::Independent);
+                let response = response.into_parts();
                 return Received::NotStored(response, body.into_body(), key.entry, refusal);
             }
         };
@@ -402,7 +404,7 @@ impl<B: Store> RequestContext<B> {
         let of_get = is_of_get.then(|| self.view().primary(&Method::GET));
         let (calls, observer) = (calls.clone(), observer.clone());
         let permit = Permit::settle(leader, &tee, calls, observer, key.call, of_get);
-        Received::Storing(response, tee, unstarted.start(permit))
+        Received::Storing(response.into_parts(), tee, unstarted.start(permit))
     }
 
     fn report_call(&self, key: &Key, reason: Miss) {

@@ -89,6 +89,8 @@ mod settings;
 mod store;
 mod tasks;
 mod tee;
+#[cfg(all(test, feature = "memory"))]
+mod tests;
 mod variance;
 
 pub use self::{

@@ -20,6 +20,7 @@ use super::{
     tee::{Limits, Splice},
 };
 use crate::{
+    entry::ResponseHead,
     policy::{self, Joined, ResponseCheck, Union},
     status::Refusal,
     store::{Hit, Store},
@@ -40,7 +41,7 @@ impl<B: Store> RequestContext<B> {
     pub(super) async fn receive_part<ResBody: OriginBody>(
         &self,
         key: &LookupKeys,
-        parts: response::Parts,
+        response: ResponseHead,
         body: Arrived<ResBody>,
         requested_at: Timestamp,
         part: Leader,
@@ -52,26 +53,27 @@ impl<B: Store> RequestContext<B> {
         let rules = &self.cache.settings.rules;
         let stored = stored.filter(|hit| rules.may_answer(&self.parts.method, &hit.head).is_ok());
         let max = self.cache.settings.max_body;
-        let (union, stored) = match stored.map(|hit| (policy::join(&hit.head, &parts, max), hit)) {
+        let (union, stored) = match stored.map(|hit| (policy::join(&hit.head, &response, max), hit))
+        {
             Some((Joined::TooSmall, _)) => {
-                let response = Response::from_parts(parts, body.into_body());
+                let response = Response::from_parts(response.into_parts(), body.into_body());
                 return ReceivedPart::TooSmall(response);
             }
             Some((Joined::Union(union), hit))
-                if !varies_anew(&self.cache.settings, &hit.head, &parts) =>
+                if !varies_anew(&self.cache.settings, &hit.head, &response) =>
             {
                 (Some(union), Some(hit))
             }
-            _ => (policy::all(&parts, max), None),
+            _ => (policy::all(&response, max), None),
         };
         ReceivedPart::Received(match union {
             Some(union) => {
                 let leader = if union.is_whole() { whole } else { part };
                 let decision =
-                    self.storable_union(key, stored.as_ref(), &parts, union, requested_at).await;
-                self.receive_as(key, parts, body, decision, leader)
+                    self.storable_union(key, stored.as_ref(), &response, union, requested_at).await;
+                self.receive_as(key, response, body, decision, leader)
             }
-            None => self.receive(key, parts, body, requested_at, part),
+            None => self.receive(key, response, body, requested_at, part),
         })
     }
 
@@ -85,7 +87,7 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
     ) -> Result<StorageDecision, Refusal> {
         let old = stored.map(|hit| &*hit.head);
-        let head = policy::joined_head(old, new, &union);
+        let joined = policy::joined_head(old, new, &union);
         let own = key.entry;
         let of_whole;
         let key = if union.is_whole() {
@@ -96,7 +98,8 @@ impl<B: Store> RequestContext<B> {
             key
         };
         let now = self.cache.settings.clock.now();
-        let mut candidate = self.candidate(key, &head, requested_at, now);
+        let joined = ResponseHead::new(joined, now);
+        let mut candidate = self.candidate(key, &joined, requested_at, now);
         candidate.by = BroughtBy::Parts(old);
         let plan = candidate.storable()?;
         if !union.is_whole() && plan.key != own {

@@ -16,7 +16,7 @@ use super::{
     respond,
 };
 use crate::{
-    entry::Head,
+    entry::{Head, ResponseHead},
     policy::{self, Part, Verdict},
     runtime::has_timers,
     status::{Bypass, Stale},
@@ -109,14 +109,13 @@ impl<B: Store> RequestContext<B> {
             (Answer::Response(response), _) => response,
         };
         let (response, body) = response.into_parts();
+        let response = ResponseHead::new(response, now);
         let body = match self.check_for_failure(&response, body, &mut stale).await {
             Ok(body) => body,
             Err((selected, _)) => return Ok(self.stale_part(selected, now)),
         };
 
-        let head = Response::from_parts(response, ());
-        let is_stored = rules.keeps_aside(&self.url.text, &Method::GET, &head, requested_at);
-        let (response, ()) = head.into_parts();
+        let is_stored = rules.keeps_aside(&self.url.text, &Method::GET, &response);
         let is_new = stored_head.is_some_and(|head| self.is_another(&head, &response));
         let ends = rules.ends(&self.exchange(&response, requested_at, now));
         if ends || is_new {
@@ -138,7 +137,7 @@ impl<B: Store> RequestContext<B> {
                 ReceivedPart::Received(received) => self.respond_detached(received, REASON).await,
             });
         }
-        Ok(passed(&cache, REASON, Response::from_parts(response, body.into_body())))
+        Ok(passed(&cache, REASON, Response::from_parts(response.into_parts(), body.into_body())))
     }
 
     /// Whether the answer shows that the stored whole response is another representation by now: a

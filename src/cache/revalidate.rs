@@ -16,7 +16,7 @@ use super::{
     variance::Link,
 };
 use crate::{
-    entry::Head,
+    entry::{Head, ResponseHead},
     event::Event,
     key::Key,
     options::CacheOptions,
@@ -151,12 +151,12 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// The stored response with the fields of an answer about it.
-    fn merged(&self, old: &Head, answer: &HeaderMap, now: Timestamp) -> response::Parts {
+    fn merged(&self, old: &Head, answer: &HeaderMap, now: Timestamp) -> ResponseHead {
         let (mut response, ()) = Response::new(()).into_parts();
         response.status = old.status();
         response.version = old.version();
         response.headers = self.cache.settings.rules.merged(old.headers(), answer, now);
-        response
+        ResponseHead::new(response, now)
     }
 
     /// The head that an answer makes of the stored one. `has_moved` is whether the response belongs
@@ -164,7 +164,7 @@ impl<B: Store> RequestContext<B> {
     fn new_head(
         &self,
         old: &Head,
-        response: &response::Parts,
+        response: &ResponseHead,
         has_moved: bool,
         requested_at: Timestamp,
         now: Timestamp,
@@ -181,13 +181,11 @@ impl<B: Store> RequestContext<B> {
             tags.extend(path.filter(|tag| !tags.contains(tag)));
             Ok((admission, rules.with_groups(tags, url, &response.headers)?))
         });
-        let make = |fields: HeaderMap, expires_at, tags| {
+        let complete = |head: Head, expires_at, tags| {
             // The fields of the request are no reason to keep it longer.
             let own = CacheOptions::of(&self.parts.extensions);
-            let keep_until = rules.keep_until(own, &fields, expires_at, now);
-            let mut parts = response.clone();
-            parts.headers = fields;
-            let head = Head::new(old.method().clone(), old.url(), parts, now)
+            let keep_until = rules.keep_until(own, response.fields(), expires_at, now);
+            let head = head
                 .with_requested_at(requested_at)
                 .with_expires_at(expires_at)
                 .with_keep_until(keep_until)
@@ -196,7 +194,9 @@ impl<B: Store> RequestContext<B> {
                 .carry_body(old);
             Arc::new(head)
         };
-        let whole = |expires_at, tags| make(response.headers.clone(), expires_at, tags);
+        let whole = |expires_at, tags| {
+            complete(Head::of(old.method().clone(), old.url(), response), expires_at, tags)
+        };
         match admitted {
             Ok((admission, tags)) => {
                 let expires_at = admission.expires_at;
@@ -204,8 +204,10 @@ impl<B: Store> RequestContext<B> {
                 let stored = if admission.withheld.is_empty() {
                     answer.clone()
                 } else {
-                    let fields = response.headers.clone();
-                    make(rules.stored_fields(fields, &admission, now), expires_at, tags)
+                    let mut parts = response::Parts::clone(response);
+                    parts.headers = rules.stored_fields(parts.headers, &admission, now);
+                    let head = Head::new(old.method().clone(), old.url(), parts, now);
+                    complete(head, expires_at, tags)
                 };
                 NewHead { answer, stored: Ok(stored) }
             }

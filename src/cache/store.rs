@@ -12,7 +12,7 @@ use super::{
     variance::{Link, Slot},
 };
 use crate::{
-    entry::{Head, Variance},
+    entry::{Head, ResponseHead, Variance},
     key::{Key, PLAIN_METHODS, Recipe, RequestUrl, split_query},
     options::CacheOptions,
     policy::{self, Admission, Exchange, Vary},
@@ -61,7 +61,7 @@ impl<B> RequestContext<B> {
     pub(super) fn candidate<'a>(
         &'a self,
         key: &'a LookupKeys,
-        response: &'a response::Parts,
+        response: &'a ResponseHead,
         requested_at: Timestamp,
         now: Timestamp,
     ) -> Candidate<'a> {
@@ -76,7 +76,7 @@ impl<B> RequestContext<B> {
 
     pub(super) fn exchange<'a>(
         &'a self,
-        response: &'a response::Parts,
+        response: &'a ResponseHead,
         requested_at: Timestamp,
         now: Timestamp,
     ) -> Exchange<'a> {
@@ -170,7 +170,7 @@ impl Candidate<'_> {
     fn keep_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let Exchange { request, response, now, .. } = self.exchange;
         let rules = &self.settings.rules;
-        rules.keep_until(own_options(request), &response.headers, expires_at, now)
+        rules.keep_until(own_options(request), response.fields(), expires_at, now)
     }
 
     /// The keys of the response, which expires at this time.

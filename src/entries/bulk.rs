@@ -119,7 +119,7 @@ impl<B: Store> Entries<B> {
         };
         let rules = &self.layer.inner.settings.rules;
         let by_rules = if head.is_response() {
-            rules.keep_until(&CacheOptions::new(), head.headers(), expires_at, head.stored_at())
+            rules.keep_until(&CacheOptions::new(), head.fields(), expires_at, head.stored_at())
         } else {
             rules.keep_annotation_until(expires_at)
         };

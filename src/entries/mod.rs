@@ -10,6 +10,7 @@ use http_body::Body;
 use self::{listing::Listing, target::Meant};
 use crate::{
     cache::{BroughtBy, CacheLayer, Candidate, LookupKeys, add_removed, read},
+    entry::ResponseHead,
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
@@ -141,16 +142,18 @@ impl<B: Store> Entries<B> {
             .url(&request)
             .map_err(|_| invalid("the target's URL or Host is invalid"))?;
         let options = CacheOptions::of(&request.extensions);
+        let options = settings.rules.asked(options, &request.headers);
         let now = self.now();
 
-        let (parts, body) = response.into_parts();
+        let (response, body) = response.into_parts();
+        let response = ResponseHead::new(response, now);
         let refused =
             |refusal: Refusal| invalid(format!("the response must not be stored ({refusal})"));
         let exchange = Exchange {
-            options,
+            options: &options,
             url: &url.text,
             request: &request,
-            response: &parts,
+            response: &response,
             requested_at: now,
             now,
         };
@@ -161,7 +164,7 @@ impl<B: Store> Entries<B> {
         let expected = if request.method == Method::HEAD {
             None
         } else {
-            policy::content_length(&parts.headers).map_err(refused)?
+            policy::content_length(&response.headers).map_err(refused)?
         };
 
         // The responses in flight are older.

@@ -1,8 +1,8 @@
 //! [`Head`]: everything that is stored with a body. It is the head of a response, with the cache's
 //! attributes.
 //!
-//! [`codec`](self) (in its own file) encodes a head as versioned bytes and decodes it. Nothing here
-//! does I/O or reads a clock.
+//! [`codec`](self) (in its own file) encodes a head as versioned bytes and decodes it. `facts` has
+//! what the fields of a response tell a cache. Nothing here does I/O or reads a clock.
 
 use std::mem;
 
@@ -11,10 +11,15 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version, response};
 use crate::time::Timestamp;
 
 mod codec;
+mod facts;
 mod variance;
 
 pub use self::codec::DecodeError;
-pub(crate) use self::variance::{Others, Variance};
+use self::facts::Lines;
+pub(crate) use self::{
+    facts::{Facts, ResponseFields, ResponseHead},
+    variance::{Others, Variance},
+};
 
 /// The head of a stored response: status, version and header lines as received, and the cache's
 /// attributes.
@@ -29,7 +34,7 @@ pub struct Head {
     url: Box<str>,
     status: StatusCode,
     version: Version,
-    headers: HeaderMap,
+    headers: Lines,
     requested_at: Timestamp,
     stored_at: Timestamp,
     expires_at: Option<Timestamp>,
@@ -63,7 +68,7 @@ impl Head {
             url: url.into(),
             status: response.status,
             version: response.version,
-            headers: response.headers,
+            headers: response.headers.into(),
             requested_at: now,
             stored_at: now,
             expires_at: None,
@@ -73,6 +78,16 @@ impl Head {
             trailers: None,
             variance: None,
         }
+    }
+
+    /// The head of a response to a request of `method` for `url`, with the same header lines. It
+    /// has no expiry and no tags yet.
+    pub(crate) fn of(method: Method, url: impl Into<Box<str>>, response: &ResponseHead) -> Self {
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.status = response.status;
+        parts.version = response.version;
+        let head = Self::new(method, url, parts, response.received_at());
+        Self { headers: response.to_lines(), ..head }
     }
 
     /// An annotation, which is no response. The cache stores it under a key of its own for the
@@ -164,7 +179,12 @@ impl Head {
     /// The header lines of the response, in order, as received.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        self.headers.get()
+    }
+
+    /// The header lines with what they tell a cache.
+    pub(crate) fn fields(&self) -> ResponseFields<'_> {
+        self.headers.with_facts(self.stored_at)
     }
 
     /// When the request was sent to the origin. The age counts from this time (RFC 9111 §4.2.3).
@@ -278,24 +298,25 @@ impl Head {
     /// Replaces the header lines and the trailers by the results of `copy`.
     #[cfg(feature = "memory")]
     pub(crate) fn map_fields(mut self, copy: impl Fn(&HeaderMap) -> HeaderMap) -> Self {
-        self.headers = copy(&self.headers);
+        self.headers = copy(self.headers.get()).into();
         self.trailers = self.trailers.as_ref().map(copy);
         self
     }
 
     /// The header lines and the trailers.
     pub(crate) fn into_fields(self) -> (HeaderMap, Option<HeaderMap>) {
-        (self.headers, self.trailers)
+        (self.headers.into_map(), self.trailers)
     }
 
-    /// The approximate size of the head in memory, for stores with a size limit.
+    /// The approximate size of the head in memory, for stores with a size limit. It includes what
+    /// the cache keeps of the head's fields once it has parsed them.
     #[must_use]
     pub fn size(&self) -> usize {
         let trailers = self.trailers.as_ref().map_or(0, map_size);
         let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
         let lists = trailers + variance + tags;
-        mem::size_of::<Self>() + self.url.len() + map_size(&self.headers) + lists
+        mem::size_of::<Self>() + self.url.len() + map_size(self.headers()) + Facts::SIZE + lists
     }
 }
 

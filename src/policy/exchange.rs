@@ -1,16 +1,17 @@
 //! [`Exchange`]: a response to be judged. [`Admission`]: how it may be stored.
 
-use http::{HeaderName, request, response};
+use http::{HeaderName, request};
 
-use crate::{options::CacheOptions, time::Timestamp};
+use crate::{entry::ResponseHead, options::CacheOptions, time::Timestamp};
 
 /// A response and everything that the decision to store it depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange<'a> {
+    /// The options of the request, with its directives ([`Rules::asked`](super::Rules::asked)).
     pub(crate) options: &'a CacheOptions,
     pub(crate) url: &'a str,
     pub(crate) request: &'a request::Parts,
-    pub(crate) response: &'a response::Parts,
+    pub(crate) response: &'a ResponseHead,
     pub(crate) requested_at: Timestamp,
     pub(crate) now: Timestamp,
 }

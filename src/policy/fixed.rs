@@ -59,6 +59,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        entry::ResponseHead,
         options::CacheOptions,
         policy::{Exchange, Rules, StaleLimit, Verdict},
         status::Bypass,
@@ -80,7 +81,7 @@ mod tests {
             options: &NONE,
             url: "http://a/",
             request: &request,
-            response: &response,
+            response: &ResponseHead::new(response, Timestamp::MIN),
             requested_at: Timestamp::MIN,
             now: Timestamp::MIN,
         };

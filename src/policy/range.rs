@@ -2,14 +2,17 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, LAST_MODIFIED, RANGE},
+    header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE},
 };
 
 use super::{
     remove_fields,
-    validation::{date, etag, is_weak, only},
+    validation::{etag, is_weak},
 };
-use crate::entry::Head;
+use crate::{
+    entry::Head,
+    fields::{date_since_1970, only},
+};
 
 /// The part of a stored response that answers a range request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,13 +135,10 @@ fn is_wanted(request: &HeaderMap, head: &Head) -> bool {
         let own = etag(head.headers()).map(|own| own.as_bytes().trim_ascii());
         return !is_weak(value) && own == Some(value);
     }
-    let modified = only(head.headers(), LAST_MODIFIED);
-    let Some(at) = modified.and_then(date) else { return false };
-    let is_strong = only(head.headers(), http::header::DATE)
-        .and_then(date)
-        .and_then(|sent| sent.duration_since(at).ok())
-        .is_some_and(|age| age.as_secs() >= 1);
-    is_strong && date(asked) == Some(at)
+    let facts = head.fields().facts();
+    let Some(at) = facts.last_modified else { return false };
+    let is_strong = facts.date.is_some_and(|sent| sent.saturating_since(at).as_secs() >= 1);
+    is_strong && date_since_1970(asked, head.stored_at()) == Some(at)
 }
 
 /// A range of bytes as the request states it (RFC 9110 §14.1.2).

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, Uri};
 
-use super::{origin::Origin, structured::strings};
-use crate::status::Refusal;
+use super::origin::Origin;
+use crate::{fields::strings, status::Refusal};
 
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");

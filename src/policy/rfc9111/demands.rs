@@ -11,8 +11,10 @@ use http::{
     header::{CACHE_CONTROL, PRAGMA},
 };
 
-use super::syntax::{Argument, each_directive};
-use crate::policy::StaleLimit;
+use crate::{
+    fields::{Argument, each_directive},
+    policy::StaleLimit,
+};
 
 /// The directives of a request (RFC 9111 §5.2.1, RFC 5861 §4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +93,8 @@ fn stricter(one: StaleLimit, other: StaleLimit) -> StaleLimit {
 /// The directives of a request. `Pragma: no-cache` counts only without `Cache-Control` (RFC 9111
 /// §5.4).
 pub(crate) fn demands(headers: &HeaderMap) -> Demands {
+    #[cfg(test)]
+    crate::fields::Parsed::count(|parsed| parsed.demands += 1);
     let mut demands = Demands::default();
     if headers.contains_key(CACHE_CONTROL) {
         each_directive(headers, &CACHE_CONTROL, |name, argument| demands.add(name, &argument));
@@ -106,10 +110,8 @@ pub(crate) fn demands(headers: &HeaderMap) -> Demands {
 mod tests {
     use http::{HeaderName, HeaderValue};
 
-    use super::{
-        super::directives::{Directives, response_directives},
-        *,
-    };
+    use super::*;
+    use crate::fields::{Directives, response_directives};
 
     fn map(name: HeaderName, lines: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

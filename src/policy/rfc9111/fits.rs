@@ -8,11 +8,11 @@ use super::{
     demands::Demands,
     stale::StaleRules,
     storable::{Settings, is_understood},
-    targeted::effective_directives,
-    withheld::{Scoped, withheld},
+    withheld::withheld,
 };
 use crate::{
     entry::Head,
+    fields::{Directives, Fields},
     policy::{Scope, StaleLimit},
     status::Miss,
     time::Timestamp,
@@ -20,15 +20,19 @@ use crate::{
 
 /// Whether a cache with these settings may answer with a stored response, whichever layer stored
 /// it. Another layer over the same store may have stored a response that this one refuses.
-pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Miss> {
+/// `directives` are those of the response for this cache.
+pub(crate) fn may_answer(
+    settings: &Settings<'_>,
+    directives: &Directives,
+    head: &Head,
+) -> Result<(), Miss> {
     let (status, headers) = (head.status(), head.headers());
-    let (directives, _) = effective_directives(settings.targets, headers);
     let is_shared = settings.scope == Scope::Shared;
     let is_lifted = directives.must_understand && is_understood(status);
-    let no_cache = directives.no_cache.as_ref().map(Scoped::of);
-    let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
+    let no_cache = directives.no_cache.as_ref();
+    let private = directives.private.as_ref().filter(|_| is_shared);
     let is_forbidden = (directives.no_store && !is_lifted)
-        || private == Some(Scoped::Whole)
+        || private == Some(&Fields::All)
         || !withheld(headers, [no_cache, private]).is_empty()
         || (!settings.store_set_cookie && headers.contains_key(SET_COOKIE));
     if is_forbidden { Err(Miss::NotAllowed) } else { Ok(()) }
@@ -113,7 +117,7 @@ mod tests {
     fn at(now: u64, request: &'static str, head: &Head) -> Result<Fit, Miss> {
         let mut headers = HeaderMap::new();
         headers.append("cache-control", HeaderValue::from_static(request));
-        let rules = stale_rules(Scope::Shared, &[], head.headers());
+        let rules = stale_rules(Scope::Shared, &head.fields().facts().directives);
         fits(&demands(&headers), &rules, head, secs(now))
     }
 
@@ -193,7 +197,7 @@ mod tests {
                 response.headers.append(*name, HeaderValue::from_static(value));
             }
             let head = Head::new(Method::GET, "http://a/", response, secs(784_111_777));
-            may_answer(&Settings::plain(scope), &head)
+            may_answer(&Settings::plain(scope), &head.fields().facts().directives, &head)
                 .map_err(|miss| assert_eq!(miss, Miss::NotAllowed))
                 .is_ok()
         };

@@ -3,13 +3,9 @@
 
 use std::time::Duration;
 
-use http::{
-    HeaderMap, StatusCode,
-    header::{DATE, EXPIRES, LAST_MODIFIED},
-};
+use http::StatusCode;
 
-use super::{dates::date, directives::Directives};
-use crate::{policy::Scope, time::Timestamp};
+use crate::{entry::Facts, fields::Directives, policy::Scope, time::Timestamp};
 
 /// A freshness lifetime and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,29 +29,27 @@ const UNKNOWN_UNTIL: Timestamp = Timestamp::from_millis(24 * 60 * 60 * 1000);
 /// The lifetime of a response. The first of these that is present counts: `s-maxage` (in a shared
 /// cache), `max-age`, `Expires` minus `Date` (RFC 9111 §4.2.1), a tenth of the time since
 /// `Last-Modified` (§4.2.2). `is_targeted` says that a targeted field replaces `Cache-Control` and
-/// `Expires` (RFC 9213 §2.2).
+/// `Expires` (RFC 9213 §2.2). The other inputs are the `facts` of the response.
 pub(crate) fn lifetime(
     scope: Scope,
     directives: &Directives,
     is_targeted: bool,
     status: StatusCode,
-    headers: &HeaderMap,
+    facts: &Facts,
     received_at: Timestamp,
 ) -> Lifetime {
     let shared = directives.s_maxage.filter(|_| scope == Scope::Shared);
     if let Some(seconds) = shared.or(directives.max_age) {
         return Lifetime::Explicit(Duration::from_secs(seconds));
     }
-    let written_at = date(headers, &DATE, received_at).unwrap_or(received_at);
-    if headers.contains_key(EXPIRES) && !is_targeted {
-        // Several lines and an invalid date count as a date in the past (RFC 9111 §4.2.1, §5.3).
-        let end = date(headers, &EXPIRES, received_at).unwrap_or(Timestamp::MIN);
+    let written_at = facts.date.unwrap_or(received_at);
+    if let Some(end) = facts.expires.filter(|_| !is_targeted) {
         return Lifetime::Explicit(end.saturating_since(written_at));
     }
     if !directives.public && !is_heuristically_cacheable(status) {
         return Lifetime::Unknown;
     }
-    match date(headers, &LAST_MODIFIED, received_at) {
+    match facts.last_modified {
         Some(modified) if modified >= UNKNOWN_UNTIL => {
             let unchanged = written_at.min(received_at).saturating_since(modified);
             Lifetime::Heuristic((unchanged / 10).min(LONGEST_GUESS))
@@ -73,26 +67,30 @@ pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue, Response};
 
-    use super::{super::directives::response_directives, *};
+    use super::*;
+    use crate::entry::ResponseHead;
 
     /// Sun, 06 Nov 1994 08:49:37 GMT.
     const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
     const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
 
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn response(lines: &[(&'static str, &'static str)]) -> ResponseHead {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        headers
+        let mut parts = Response::new(()).into_parts().0;
+        parts.headers = headers;
+        ResponseHead::new(parts, NOW)
     }
 
     fn of(scope: Scope, status: u16, lines: &[(&'static str, &'static str)]) -> Lifetime {
-        let headers = map(lines);
+        let response = response(lines);
+        let facts = response.fields().facts();
         let status = StatusCode::from_u16(status).unwrap();
-        lifetime(scope, &response_directives(&headers), false, status, &headers, NOW)
+        lifetime(scope, &facts.directives, false, status, facts, NOW)
     }
 
     fn ok(lines: &[(&'static str, &'static str)]) -> Lifetime {
@@ -190,13 +188,14 @@ mod tests {
 
     #[test]
     fn targeted_directives_replace_expires() {
-        let headers = map(&[
+        let response = response(&[
             ("expires", "Sun, 06 Nov 1994 08:49:47 GMT"),
             ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT"),
             DATE,
         ]);
         let of = |directives: &Directives| {
-            lifetime(Scope::Shared, directives, true, StatusCode::OK, &headers, NOW)
+            let facts = response.fields().facts();
+            lifetime(Scope::Shared, directives, true, StatusCode::OK, facts, NOW)
         };
         assert_eq!(of(&Directives::default()), guess(8_640));
         let named = Directives { max_age: Some(5), ..Directives::default() };

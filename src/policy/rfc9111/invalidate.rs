@@ -14,7 +14,7 @@ use super::{
     origin::{Origin, host_and_port},
     targeted::effective_directives,
 };
-use crate::{key::push_without_dots, policy::Scope, time::Timestamp};
+use crate::{entry::ResponseHead, fields::only, key::push_without_dots, policy::Scope};
 
 /// The URLs of the same origin that the response to a request for `target` (an absolute URL) names.
 /// Their scheme, host and port are spelled as in `target`. They have no user information and no
@@ -39,16 +39,15 @@ pub(crate) fn speaks_for_get(
     scope: Scope,
     targets: &[HeaderName],
     target: &Uri,
-    headers: &HeaderMap,
-    now: Timestamp,
+    response: &ResponseHead,
 ) -> bool {
-    let mut lines = headers.get_all(CONTENT_LOCATION).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let Some(line) = only(&response.headers, CONTENT_LOCATION) else { return false };
     if named_url(target, line).as_ref() != Some(target) {
         return false;
     }
-    let (directives, is_targeted) = effective_directives(targets, headers);
-    let lifetime = lifetime(scope, &directives, is_targeted, StatusCode::OK, headers, now);
+    let (directives, is_targeted) = effective_directives(targets, response.fields());
+    let (facts, now) = (response.fields().facts(), response.received_at());
+    let lifetime = lifetime(scope, &directives, is_targeted, StatusCode::OK, facts, now);
     matches!(lifetime, Lifetime::Explicit(lifetime) if !lifetime.is_zero())
 }
 
@@ -119,6 +118,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::time::Timestamp;
 
     /// Sun, 06 Nov 1994 08:49:37 GMT.
     const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
@@ -232,8 +232,10 @@ mod tests {
             for (name, value) in lines {
                 headers.append(*name, HeaderValue::from_static(value));
             }
-            let target = Uri::from_static("http://a/x?y");
-            speaks_for_get(Scope::Shared, &[], &target, &headers, NOW)
+            let mut parts = http::Response::new(()).into_parts().0;
+            parts.headers = headers;
+            let response = ResponseHead::new(parts, NOW);
+            speaks_for_get(Scope::Shared, &[], &Uri::from_static("http://a/x?y"), &response)
         };
         let (own, fresh) = (("content-location", "http://a/x?y"), ("cache-control", "max-age=60"));
         assert!(of(&[own, fresh]));

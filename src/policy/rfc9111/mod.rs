@@ -1,16 +1,17 @@
 //! The rules of HTTP caching: RFC 9111 and its extensions, as pure functions of settings, heads and
-//! times. They read no clock and do no I/O. No hostile field can make them panic, run long or use
-//! much memory. Where the RFC leaves a choice, they take the reading that stores less and keeps it
-//! fresh for a shorter time. A comment marks each exception and says why. `properties` tests this.
+//! times. They read no clock and do no I/O. What a response says is parsed once, in `entry::facts`,
+//! and the rules start from there. No hostile field can make them panic, run long or use much
+//! memory. Where the RFC leaves a choice, they take the reading that stores less and keeps it fresh
+//! for a shorter time. A comment marks each exception and says why. `properties` tests this.
 //!
 //! | clause | rule | code | tests |
 //! |---|---|---|---|
-//! | RFC 9111 §1.2.2, §5.2 | syntax of `Cache-Control`, delta-seconds | [`syntax`] | its own |
-//! | §5.2.2, §4.2.1 | response directives, conflicting and invalid ones | [`directives::response_directives`] | `invalid_lifetimes_count_as_zero`, `malformed_directives_are_treated_as_restrictive` |
+//! | RFC 9111 §1.2.2, §5.2 | syntax of `Cache-Control`, delta-seconds | `fields::syntax` | its own |
+//! | §5.2.2, §4.2.1 | response directives, conflicting and invalid ones | `fields::response_directives` | `invalid_lifetimes_count_as_zero`, `malformed_directives_are_treated_as_restrictive` |
 //! | §5.2.1, §5.4 | request directives, `Pragma` | [`demands::demands`] | `malformed_request_directives_demand_the_most`, `pragma_counts_only_without_cache_control` |
 //! | RFC 9213 §2 | targeted fields | [`targeted::effective_directives`] | `a_valid_field_replaces_cache_control`, `an_invalid_field_is_ignored` |
-//! | RFC 9110 §5.6.7, RFC 9111 §4.2, §5.3 | dates | [`dates::date`] | `all_three_forms_and_any_case_are_dates`, `other_texts_are_no_dates` |
-//! | §4.2.3, §5.1 | age | [`age::initial_age`], [`age::current_age`] | `the_first_age_member_counts_if_it_is_a_number`, `the_greater_of_two_ages_counts` |
+//! | RFC 9110 §5.6.7, RFC 9111 §4.2, §5.3 | dates | `fields::date` | `all_three_forms_and_any_case_are_dates`, `other_texts_are_no_dates` |
+//! | §4.2.3, §5.1 | age | `fields::age_value`, [`age::initial_age`], [`age::current_age`] | `the_first_age_member_counts_if_it_is_a_number`, `the_greater_of_two_ages_counts` |
 //! | §4.2.1, §4.2.2, RFC 9110 §15.1 | freshness lifetime | [`freshness::lifetime`] | `the_most_specific_lifetime_counts`, `expires_is_counted_from_date`, `the_heuristic_lifetime_is_a_tenth_of_the_time_since_last_modified` |
 //! | §3, §5.2.1.5, §5.2.2.3–5.2.2.7 | storable responses | [`storable::judge`] | `any_final_status_is_stored_with_an_explicit_lifetime`, `no_store_forbids_unless_the_status_is_understood`, `private_responses_are_stored_only_in_private_caches`, `no_cache_responses_are_stored_only_with_a_validator` |
 //! | §3.1 | omitted fields | [`withheld`] | `named_fields_are_omitted` |
@@ -29,9 +30,7 @@
 
 mod age;
 mod cache_groups;
-mod dates;
 mod demands;
-mod directives;
 mod fits;
 mod freshness;
 mod head_update;
@@ -42,8 +41,6 @@ mod origin;
 mod properties;
 mod stale;
 mod storable;
-mod structured;
-mod syntax;
 mod targeted;
 mod withheld;
 
@@ -55,6 +52,7 @@ pub(crate) use self::{
     head_update::{HeadSays, head_says},
     invalidate::{named_urls, speaks_for_get},
     no_vary_search::{NO_VARY_SEARCH, UrlVariation, url_variation},
-    stale::{StaleRules, stale_rules},
+    stale::stale_rules,
     storable::{Judged, Settings, allows_authorization, has_authorization, judge},
+    targeted::effective_directives,
 };

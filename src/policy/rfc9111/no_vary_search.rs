@@ -7,8 +7,10 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::structured::{Value, dictionary};
-use crate::key::decode_parameter;
+use crate::{
+    fields::{Value, dictionary},
+    key::decode_parameter,
+};
 
 /// The name of the field.
 pub(crate) const NO_VARY_SEARCH: HeaderName = HeaderName::from_static("no-vary-search");

@@ -4,16 +4,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use proptest::{prelude::*, sample::select};
 
 use super::{
-    age::{age_value, current_age, initial_age},
-    demands::demands,
+    age::{current_age, initial_age},
+    demands::{Demands, demands},
     fits::fits,
     head_update::head_says,
     invalidate::named_urls,
     stale::stale_rules,
     storable::{self, Settings},
+    targeted::effective_directives,
 };
 use crate::{
-    entry::Head,
+    entry::{Head, ResponseHead},
+    fields::{age_value, response_directives},
     policy::{Admission, Scope},
     status::Refusal,
     time::Timestamp,
@@ -109,7 +111,8 @@ fn judge(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Admission, Re
     let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
     response.headers = headers.clone();
     let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
-    storable::judge(&settings, &request, &response, NOW, NOW).admission()
+    let response = ResponseHead::new(response, NOW);
+    storable::judge(&settings, &Demands::NONE, &request, &response, NOW, NOW).admission()
 }
 
 /// When the response expires. `None` if it is not stored.
@@ -137,7 +140,7 @@ proptest! {
         let was_stale = end(scope, status, &before).is_none_or(|end| end <= NOW);
         let ends = (end(scope, status, &before), end(scope, status, &after));
         prop_assert!(ends.1 <= ends.0 || (was_stale && ends.1 <= Some(NOW)), "{ends:?}");
-        let rules = |headers| stale_rules(scope, &[CDN], headers);
+        let rules = |headers: &HeaderMap| stale_rules(scope, &response_directives(headers));
         prop_assert!(rules(&after).is_forbidden || !rules(&before).is_forbidden);
     }
 
@@ -162,7 +165,7 @@ proptest! {
         lines.insert(at.index(lines.len() + 1), &line);
         let after = with(fields, &lines);
         prop_assert!(end(scope, status, &after) <= end(scope, status, &before));
-        let rules = |headers| stale_rules(scope, &[CDN], headers);
+        let rules = |headers: &HeaderMap| stale_rules(scope, &response_directives(headers));
         prop_assert!(rules(&after).if_error <= rules(&before).if_error);
         prop_assert!(rules(&after).while_revalidate <= rules(&before).while_revalidate);
     }
@@ -179,7 +182,7 @@ proptest! {
         let (lines, shuffled) = (with(fields.clone(), &lines), with(fields, &shuffled));
         let judged = (judge(scope, status, &lines), judge(scope, status, &shuffled));
         prop_assert_eq!(judged.0, judged.1);
-        let rules = |headers| stale_rules(scope, &[CDN], headers);
+        let rules = |headers: &HeaderMap| stale_rules(scope, &response_directives(headers));
         prop_assert_eq!(rules(&lines), rules(&shuffled));
     }
 
@@ -247,14 +250,17 @@ proptest! {
         let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
         response.headers = headers.clone();
         let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
-        let judged = storable::judge(&settings, &request, &response, requested_at, received_at);
+        let received = ResponseHead::new(response.clone(), received_at);
+        let demands = demands(&headers);
+        let judged =
+            storable::judge(&settings, &demands, &request, &received, requested_at, received_at);
         let admitted = judged.admission();
         let expires_at = admitted.ok().and_then(|admitted| admitted.expires_at);
         let head = Head::new(request.method.clone(), "http://a/b", response.clone(), received_at)
             .with_requested_at(requested_at)
             .with_expires_at(expires_at);
-        let rules = stale_rules(scope, &[CDN], &headers);
-        let _ = fits(&demands(&headers), &rules, &head, now);
+        let (directives, _) = effective_directives(&[CDN], head.fields());
+        let _ = fits(&demands, &stale_rules(scope, &directives), &head, now);
         let _ = (current_age(&head, now), head_says(&head, &response), age_value(&headers));
         for url in named_urls(&request.uri, &headers) {
             prop_assert_eq!(url.host(), Some("a"));
@@ -273,7 +279,7 @@ proptest! {
         let at = |millis| Timestamp::from_millis(NOW.as_millis() + millis);
         let (young, old) = (current_age(&head, at(resident)), current_age(&head, at(resident + later)));
         prop_assert_eq!((old - young).as_millis(), u128::from(later));
-        prop_assert!(young >= initial_age(&fields, NOW, NOW));
+        prop_assert!(young >= initial_age(head.fields().facts(), NOW, NOW));
     }
 }
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
-
-use super::{directives::Fields, targeted::effective_directives, withheld::Scoped};
-use crate::policy::Scope;
+use crate::{
+    fields::{Directives, Fields},
+    policy::Scope,
+};
 
 /// The directives of a stored response about its use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,12 +27,10 @@ pub(crate) struct StaleRules {
     pub(crate) if_error: Option<Duration>,
 }
 
-/// The rules of a stored response with these fields. `must-revalidate` and `no-cache` forbid stale
+/// The rules of a stored response with these directives. `must-revalidate` and `no-cache` forbid stale
 /// use to every cache. `proxy-revalidate` and `s-maxage` forbid it to a shared one.
-pub(crate) fn stale_rules(scope: Scope, targets: &[HeaderName], headers: &HeaderMap) -> StaleRules {
-    let (directives, _) = effective_directives(targets, headers);
-    let whole = |fields: &Option<Fields>| fields.as_ref().map(Scoped::of) == Some(Scoped::Whole);
-    let is_no_cache = whole(&directives.no_cache);
+pub(crate) fn stale_rules(scope: Scope, directives: &Directives) -> StaleRules {
+    let is_no_cache = directives.no_cache == Some(Fields::All);
     let is_forbidden_to_shared = directives.proxy_revalidate || directives.s_maxage.is_some();
     StaleRules {
         is_forbidden: directives.must_revalidate
@@ -47,13 +45,15 @@ pub(crate) fn stale_rules(scope: Scope, targets: &[HeaderName], headers: &Header
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
+    use crate::fields::response_directives;
 
     fn of(scope: Scope, line: &'static str) -> StaleRules {
         let name = HeaderName::from_static("cache-control");
-        stale_rules(scope, &[], &HeaderMap::from_iter([(name, HeaderValue::from_static(line))]))
+        let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(line))]);
+        stale_rules(scope, &response_directives(&headers))
     }
 
     /// `stale.mjs`.
@@ -93,19 +93,5 @@ mod tests {
         assert_eq!(limits(both), (secs(5), secs(60)));
         let twice = "stale-if-error=60, stale-if-error=6, stale-while-revalidate=x";
         assert_eq!(limits(twice), (secs(0), secs(6)));
-    }
-
-    #[test]
-    fn targeted_fields_state_the_stale_rules_of_their_caches() {
-        let cdn = HeaderName::from_static("cdn-cache-control");
-        let mut headers = HeaderMap::new();
-        headers.append("cache-control", HeaderValue::from_static("must-revalidate"));
-        headers.append(&cdn, HeaderValue::from_static("max-age=5, stale-if-error=9"));
-        let targeted = stale_rules(Scope::Shared, &[cdn], &headers);
-        assert_eq!(
-            (targeted.is_forbidden, targeted.if_error),
-            (false, Some(Duration::from_secs(9)))
-        );
-        assert!(stale_rules(Scope::Shared, &[], &headers).is_forbidden);
     }
 }

@@ -7,24 +7,25 @@
 //! (§2.1): the next targeted field decides, and finally `Cache-Control`. A directive with the
 //! value `?0` is absent. A directive that forbids still forbids with any other value.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName};
 
-use super::{
-    directives::{Directives, response_directives},
-    structured::{Value, dictionary},
-    syntax::Argument,
+use crate::{
+    entry::ResponseFields,
+    fields::{Argument, Directives, Value, dictionary},
 };
 
 /// The directives for a cache with these `targets`, and whether a targeted field supplies them. The
 /// first targeted field that is present, valid and not empty counts (RFC 9213 §2.2). Without one,
 /// `Cache-Control` counts.
-pub(crate) fn effective_directives(
+pub(crate) fn effective_directives<'a>(
     targets: &[HeaderName],
-    headers: &HeaderMap,
-) -> (Directives, bool) {
-    match targets.iter().find_map(|target| targeted_directives(target, headers)) {
-        Some(directives) => (directives, true),
-        None => (response_directives(headers), false),
+    fields: ResponseFields<'a>,
+) -> (Cow<'a, Directives>, bool) {
+    match targets.iter().find_map(|target| targeted_directives(target, fields.lines())) {
+        Some(directives) => (Cow::Owned(directives), true),
+        None => (Cow::Borrowed(&fields.facts().directives), false),
     }
 }
 
@@ -78,9 +79,17 @@ fn argument<'a>(key: &str, value: &'a Value) -> Option<Argument<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, header::SET_COOKIE};
+    use std::time::Duration;
 
-    use super::{super::directives::Fields, *};
+    use http::{HeaderValue, Response, header::SET_COOKIE};
+
+    use super::{super::stale::stale_rules, *};
+    use crate::{
+        entry::ResponseHead,
+        fields::{Fields, response_directives},
+        policy::Scope,
+        time::Timestamp,
+    };
 
     const CDN: HeaderName = HeaderName::from_static("cdn-cache-control");
     const OWN: HeaderName = HeaderName::from_static("my-cache-control");
@@ -94,7 +103,15 @@ mod tests {
     }
 
     fn of(lines: &[(&'static str, &'static str)]) -> (Directives, bool) {
-        effective_directives(&[OWN, CDN], &map(lines))
+        effective(&[OWN, CDN], map(lines))
+    }
+
+    fn effective(targets: &[HeaderName], headers: HeaderMap) -> (Directives, bool) {
+        let mut parts = Response::new(()).into_parts().0;
+        parts.headers = headers;
+        let response = ResponseHead::new(parts, Timestamp::MIN);
+        let (directives, is_targeted) = effective_directives(targets, response.fields());
+        (directives.into_owned(), is_targeted)
     }
 
     const fn cdn(line: &'static str) -> (&'static str, &'static str) {
@@ -163,7 +180,7 @@ mod tests {
         }
         let mut headers = map(&[CC]);
         headers.append(CDN, HeaderValue::from_bytes(b"max-age=5, x\xff").unwrap());
-        assert_eq!(effective_directives(&[CDN], &headers), (cache_control, false));
+        assert_eq!(effective(&[CDN], headers), (cache_control, false));
     }
 
     #[test]
@@ -172,8 +189,21 @@ mod tests {
         assert_eq!(of(&[cdn("max-age=5"), own("max-age=6"), CC]), (max_age(6), true));
         assert_eq!(of(&[cdn("max-age=5"), own("max-age=x"), CC]), (max_age(5), true));
         assert_eq!(of(&[cdn("max-age=5"), own(""), CC]), (max_age(5), true));
-        let untargeted = effective_directives(&[], &map(&[cdn("max-age=5"), CC]));
+        let untargeted = effective(&[], map(&[cdn("max-age=5"), CC]));
         assert_eq!(untargeted, (response_directives(&map(&[CC])), false));
+    }
+
+    #[test]
+    fn targeted_fields_state_the_stale_rules_of_their_caches() {
+        let lines = [("cache-control", "must-revalidate"), cdn("max-age=5, stale-if-error=9")];
+        let rules =
+            |targets: &[HeaderName]| stale_rules(Scope::Shared, &effective(targets, map(&lines)).0);
+        let targeted = rules(&[CDN]);
+        assert_eq!(
+            (targeted.is_forbidden, targeted.if_error),
+            (false, Some(Duration::from_secs(9)))
+        );
+        assert!(rules(&[]).is_forbidden);
     }
 
     #[test]

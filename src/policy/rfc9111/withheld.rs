@@ -1,55 +1,14 @@
 //! Omitted fields (RFC 9111 §3.1): those that the qualified forms of `no-cache` and `private` name
 //! (§5.2.2.4, §5.2.2.7). They are not stored with the response.
 
-use http::{
-    HeaderMap, HeaderName,
-    header::{
-        AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
-        ETAG, EXPIRES, LAST_MODIFIED, VARY,
-    },
-};
+use http::{HeaderMap, HeaderName};
 
-use super::directives::Fields;
-
-/// The scope of a directive that may name fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scoped<'a> {
-    /// The whole response.
-    Whole,
-    /// These fields of the response.
-    Named(&'a [HeaderName]),
-}
-
-impl<'a> Scoped<'a> {
-    /// If the directive names an essential field, its scope is the whole response. Without that
-    /// field, the rest would be a different response.
-    pub(super) fn of(fields: &'a Fields) -> Self {
-        const ESSENTIAL: [HeaderName; 11] = [
-            AGE,
-            CACHE_CONTROL,
-            CONTENT_ENCODING,
-            CONTENT_LENGTH,
-            CONTENT_RANGE,
-            CONTENT_TYPE,
-            DATE,
-            ETAG,
-            EXPIRES,
-            LAST_MODIFIED,
-            VARY,
-        ];
-        match fields {
-            Fields::Named(names) if !names.iter().any(|name| ESSENTIAL.contains(name)) => {
-                Self::Named(names)
-            }
-            _ => Self::Whole,
-        }
-    }
-}
+use crate::fields::Fields;
 
 /// The fields of the response that are named, sorted and without duplicates.
-pub(super) fn withheld(headers: &HeaderMap, named: [Option<Scoped<'_>>; 2]) -> Vec<HeaderName> {
-    let names = named.into_iter().flat_map(|scoped| match scoped {
-        Some(Scoped::Named(names)) => names,
+pub(super) fn withheld(headers: &HeaderMap, named: [Option<&Fields>; 2]) -> Vec<HeaderName> {
+    let names = named.into_iter().flat_map(|fields| match fields {
+        Some(Fields::Named(names)) => names.as_slice(),
         _ => &[],
     });
     let mut withheld: Vec<HeaderName> =
@@ -64,9 +23,13 @@ mod tests {
     use http::{Request, Response};
 
     use crate::{
+        entry::ResponseHead,
         policy::{
             Admission, Scope,
-            rfc9111::storable::{Settings, judge},
+            rfc9111::{
+                demands::Demands,
+                storable::{Settings, judge},
+            },
         },
         status::Refusal,
         time::Timestamp,
@@ -81,7 +44,9 @@ mod tests {
             .header("b", "3");
         let response = response.body(()).unwrap().into_parts().0;
         let settings = Settings::plain(scope);
-        judge(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN).admission()
+        let response = ResponseHead::new(response, Timestamp::MIN);
+        let (requested_at, received_at) = (Timestamp::MIN, Timestamp::MIN);
+        judge(&settings, &Demands::NONE, &request, &response, requested_at, received_at).admission()
     }
 
     #[test]

@@ -112,8 +112,8 @@ impl Rules {
         let chosen = self.chosen(exchange);
         let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
         let settings = self.http_settings(targets, chosen);
-        let Exchange { request, response, requested_at, now, .. } = *exchange;
-        rfc9111::judge(&settings, request, response, requested_at, now)
+        let Exchange { options, request, response, requested_at, now, .. } = *exchange;
+        rfc9111::judge(&settings, &options.demands, request, response, requested_at, now)
     }
 
     /// The fields of a response as they are stored: without the omitted fields (RFC 9111 §3.1).

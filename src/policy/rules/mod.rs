@@ -15,7 +15,8 @@ use super::{
     rfc9111::{self, Fit},
 };
 use crate::{
-    entry::Head,
+    entry::{Head, ResponseFields},
+    fields::Directives,
     options::CacheOptions,
     status::{Bypass, Miss, Stale},
     time::Timestamp,
@@ -181,28 +182,29 @@ impl Rules {
         head: &Head,
         now: Timestamp,
     ) -> Verdict {
-        if let Err(miss) = self.may_answer(method, head) {
+        let directives = self.directives(head.fields());
+        if let Err(miss) = self.may_answer_with(&directives, method, head) {
             return Verdict::Unfit(miss);
         }
         if options.asks_origin() && !options.only_if_cached {
             return Verdict::Unfit(Miss::Refresh);
         }
         let may_refresh = self.may_keep(options) && !options.only_if_cached;
-        match self.fits(options, head, now) {
+        match self.fits(options, &directives, head, now) {
             Ok(Fit::Fresh) if may_refresh && self.is_ending(head, now) => return Verdict::Ending,
             Ok(Fit::Fresh) => return Verdict::Fresh,
             Ok(Fit::Stale) => return Verdict::Stale(Stale::MaxStale),
             Err(Miss::Expired) => {}
             Err(miss) => return Verdict::Unfit(miss),
         }
-        let limits = self.stale_limits(options, head.headers());
+        let limits = self.stale_limits(options, &directives);
         let may_be_stale =
             !options.demands.wants_fresh() && limits.while_revalidate.allows(head, now);
         if may_refresh && may_be_stale {
             return Verdict::Stale(Stale::WhileRevalidate);
         }
-        if options.only_if_cached && (may_be_stale || self.may_stand_in(options, method, head, now))
-        {
+        let may_stand_in = || self.allows_stand_in(limits, head, now);
+        if options.only_if_cached && (may_be_stale || may_stand_in()) {
             return Verdict::Stale(Stale::OnlyIfCached);
         }
         Verdict::Unfit(Miss::Expired)
@@ -210,15 +212,21 @@ impl Rules {
 
     /// Whether the stored response satisfies the request as fresh, or as stale by the request's own
     /// directives, or why it does not. Stale limits do not count here.
-    fn fits(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> Result<Fit, Miss> {
+    fn fits(
+        &self,
+        options: &CacheOptions,
+        directives: &Directives,
+        head: &Head,
+        now: Timestamp,
+    ) -> Result<Fit, Miss> {
         if head.expires_at().is_some() && head.stored_at().saturating_since(now) > AHEAD {
             return Err(Miss::Expired);
         }
         match &self.policy {
             Policy::Fixed if head.is_expired(now) => Err(Miss::Expired),
             Policy::Fixed => Ok(Fit::Fresh),
-            Policy::Http { targets, .. } => {
-                let said = rfc9111::stale_rules(self.scope, targets, head.headers());
+            Policy::Http { .. } => {
+                let said = rfc9111::stale_rules(self.scope, directives);
                 rfc9111::fits(&options.demands, &said, head, now)
             }
         }
@@ -238,6 +246,15 @@ impl Rules {
 
     /// Whether a stored response with this head may answer a request of `method`, whatever its age.
     pub(crate) fn may_answer(&self, method: &Method, head: &Head) -> Result<(), Miss> {
+        self.may_answer_with(&self.directives(head.fields()), method, head)
+    }
+
+    fn may_answer_with(
+        &self,
+        directives: &Directives,
+        method: &Method,
+        head: &Head,
+    ) -> Result<(), Miss> {
         // The key includes the method, unless it is a custom key. The empty body of a response to a
         // `HEAD` never answers a `GET`.
         if head.method() != method && !(*method == Method::HEAD && *head.method() == Method::GET) {
@@ -246,8 +263,17 @@ impl Rules {
         match &self.policy {
             Policy::Fixed => fixed::may_answer(self.store_set_cookie, head),
             Policy::Http { targets, .. } => {
-                rfc9111::may_answer(&self.http_settings(targets, None), head)
+                rfc9111::may_answer(&self.http_settings(targets, None), directives, head)
             }
+        }
+    }
+
+    /// The directives of a response with these fields for this cache. The fixed policy reads none.
+    fn directives<'a>(&self, fields: ResponseFields<'a>) -> Cow<'a, Directives> {
+        static NONE: Directives = Directives::NONE;
+        match &self.policy {
+            Policy::Fixed => Cow::Borrowed(&NONE),
+            Policy::Http { targets, .. } => rfc9111::effective_directives(targets, fields).0,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The effects of a request or response on others: on requests that wait for it, on stored
 //! responses, and on further URLs and groups.
 
-use http::{HeaderMap, Method, Response, StatusCode, Uri, header::AUTHORIZATION, response};
+use http::{HeaderMap, Method, StatusCode, Uri, header::AUTHORIZATION, response};
 
 use super::Rules;
 use crate::{
-    entry::Head,
+    entry::{Head, ResponseHead},
     options::CacheOptions,
     policy::{
         Policy, Scope,
@@ -25,7 +25,10 @@ impl Rules {
     pub(crate) fn may_follow(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> bool {
         match self.policy {
             Policy::Fixed => true,
-            Policy::Http { .. } => self.fits(options, head, now) == Ok(Fit::Fresh),
+            Policy::Http { .. } => {
+                let directives = self.directives(head.fields());
+                self.fits(options, &directives, head, now) == Ok(Fit::Fresh)
+            }
         }
     }
 
@@ -71,22 +74,16 @@ impl Rules {
 
     /// Whether this response, for the URL `url`, is of one of the two kinds that
     /// [`may_keep_aside`](Self::may_keep_aside) describes.
-    pub(crate) fn keeps_aside<Body>(
-        &self,
-        url: &str,
-        method: &Method,
-        response: &Response<Body>,
-        now: Timestamp,
-    ) -> bool {
+    pub(crate) fn keeps_aside(&self, url: &str, method: &Method, response: &ResponseHead) -> bool {
         let Policy::Http { targets, .. } = &self.policy else { return false };
-        let (status, headers) = (response.status(), response.headers());
         if *method == Method::POST {
-            status == StatusCode::OK
-                && url.parse().is_ok_and(|url| {
-                    rfc9111::speaks_for_get(self.scope, targets, &url, headers, now)
-                })
+            response.status == StatusCode::OK
+                && url
+                    .parse()
+                    .is_ok_and(|url| rfc9111::speaks_for_get(self.scope, targets, &url, response))
         } else {
-            status == StatusCode::PARTIAL_CONTENT && ContentRange::of(headers).is_some()
+            response.status == StatusCode::PARTIAL_CONTENT
+                && ContentRange::of(&response.headers).is_some()
         }
     }
 

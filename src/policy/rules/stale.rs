@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::Rules;
 use crate::{
-    entry::Head,
+    entry::{Head, ResponseFields},
+    fields::Directives,
     options::CacheOptions,
-    policy::{Policy, StaleLimit, rfc9111, validation},
+    policy::{StaleLimit, rfc9111, validation},
     time::Timestamp,
 };
 
@@ -29,10 +30,15 @@ impl Rules {
         head: &Head,
         now: Timestamp,
     ) -> bool {
+        let directives = self.directives(head.fields());
         (!options.force_refresh || options.only_if_cached)
-            && self.may_answer(method, head).is_ok()
-            && !self.is_failure(head.status())
-            && self.stale_limits(options, head.headers()).if_error.allows(head, now)
+            && self.may_answer_with(&directives, method, head).is_ok()
+            && self.allows_stand_in(self.stale_limits(options, &directives), head, now)
+    }
+
+    /// Whether the limits allow serving the stored response when the origin fails.
+    pub(super) fn allows_stand_in(&self, limits: StaleLimits, head: &Head, now: Timestamp) -> bool {
+        !self.is_failure(head.status()) && limits.if_error.allows(head, now)
     }
 
     /// Until when a response with these fields stays stored. `None` is forever. After it expires,
@@ -42,18 +48,19 @@ impl Rules {
     pub(crate) fn keep_until(
         &self,
         options: &CacheOptions,
-        headers: &HeaderMap,
+        fields: ResponseFields<'_>,
         expires_at: Option<Timestamp>,
         arrived_at: Timestamp,
     ) -> Option<Timestamp> {
-        let limits = self.stale_limits(options, headers);
-        self.end_of_use(limits, validation::has_validator(headers), expires_at?, arrived_at)
+        let limits = self.stale_limits(options, &self.directives(fields));
+        let has_validator = validation::has_validator(fields.lines());
+        self.end_of_use(limits, has_validator, expires_at?, arrived_at)
     }
 
     /// Until when an annotation stays stored if what it leads to expires at `expires_at`: as long as
     /// any such response may stay stored.
     pub(crate) fn keep_annotation_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
-        let limits = self.stale_limits(&CacheOptions::new(), &HeaderMap::new());
+        let limits = self.stale_limits(&CacheOptions::new(), &Directives::NONE);
         self.end_of_use(limits, true, expires_at?, Timestamp::MIN)
     }
 
@@ -70,14 +77,15 @@ impl Rules {
         Some(revalidate.max(while_revalidate).max(limits.if_error.end(expires_at)?))
     }
 
-    /// How long a response with these fields may be served stale. The request's limits precede
+    /// How long a response with these directives may be served stale. The request's limits precede
     /// those of the response, and those of the response precede the layer's. If the response
     /// forbids stale use, no other limit allows it.
-    pub(super) fn stale_limits(&self, options: &CacheOptions, headers: &HeaderMap) -> StaleLimits {
-        let said = match &self.policy {
-            Policy::Fixed => rfc9111::StaleRules::default(),
-            Policy::Http { targets, .. } => rfc9111::stale_rules(self.scope, targets, headers),
-        };
+    pub(super) fn stale_limits(
+        &self,
+        options: &CacheOptions,
+        directives: &Directives,
+    ) -> StaleLimits {
+        let said = rfc9111::stale_rules(self.scope, directives);
         if said.is_forbidden {
             return StaleLimits::default();
         }

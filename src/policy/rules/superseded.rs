@@ -25,11 +25,11 @@
 //! Under the HTTP rules, cookies are not part of the key in a shared cache. There, a 401 or 403 to
 //! a request with a `Cookie` ends nothing. A read-only cache ends nothing.
 
-use http::{HeaderMap, Method, StatusCode, header::COOKIE};
+use http::{Method, StatusCode, header::COOKIE};
 
 use super::Rules;
 use crate::{
-    entry::Head,
+    entry::{Head, ResponseFields},
     policy::{
         Exchange, Policy, Scope, fixed, rfc9111,
         vary::{Vary, vary},
@@ -142,13 +142,13 @@ impl Rules {
     /// answer requests with `Authorization`, the new one cannot.
     fn is_unshared(&self, stored: &Head, exchange: &Exchange<'_>) -> bool {
         rfc9111::has_authorization(exchange.request)
-            && self.allows_authorization(stored.headers())
-            && !self.allows_authorization(&exchange.response.headers)
+            && self.allows_authorization(stored.fields())
+            && !self.allows_authorization(exchange.response.fields())
     }
 
     /// Whether a response with these fields may be stored if its request has `Authorization` (RFC
     /// 9111 §3.5).
-    fn allows_authorization(&self, response: &HeaderMap) -> bool {
+    fn allows_authorization(&self, response: ResponseFields<'_>) -> bool {
         match &self.policy {
             Policy::Http { targets, .. } if self.scope == Scope::Shared => {
                 rfc9111::allows_authorization(targets, response)
@@ -165,7 +165,7 @@ mod tests {
     use http::{Request, Response, response};
 
     use super::*;
-    use crate::{options::CacheOptions, policy::Expiration, time::Timestamp};
+    use crate::{entry::ResponseHead, options::CacheOptions, policy::Expiration, time::Timestamp};
 
     type Lines<'a> = &'a [(&'static str, &'static str)];
 
@@ -211,7 +211,7 @@ mod tests {
             options,
             url: "http://a/",
             request: &request,
-            response,
+            response: &ResponseHead::new(response.clone(), now),
             requested_at,
             now,
         })

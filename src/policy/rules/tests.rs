@@ -4,6 +4,7 @@ use http::{HeaderValue, Request};
 
 use super::*;
 use crate::{
+    entry::ResponseHead,
     policy::{Exchange, Expiration, Failure},
     status::Refusal,
 };
@@ -49,7 +50,7 @@ fn a_1xx_a_304_and_a_206_are_not_inserted() {
             options: &CacheOptions::new(),
             url: "http://a/",
             request: &request,
-            response: &response,
+            response: &ResponseHead::new(response, Timestamp::MIN),
             requested_at: Timestamp::MIN,
             now: Timestamp::MIN,
         };
@@ -302,7 +303,7 @@ fn a_304_freshens_only_responses_that_may_answer_the_request() {
 fn expired_responses_stay_stored_while_they_are_usable() {
     let mut rules = Rules::new(Scope::Private);
     let keep = |rules: &Rules, options: CacheOptions, lines: &[_]| {
-        rules.keep_until(&options, head(StatusCode::OK, lines).headers(), Some(secs(10)), secs(0))
+        rules.keep_until(&options, head(StatusCode::OK, lines).fields(), Some(secs(10)), secs(0))
     };
     let tagged = [("etag", "\"a\"")];
     assert_eq!(
@@ -314,7 +315,7 @@ fn expired_responses_stay_stored_while_they_are_usable() {
     assert_eq!(keep(&rules, NEW(), &[("last-modified", "x")]), Some(secs(3_610)));
     assert_eq!(rules.keep_annotation_until(Some(secs(10))), Some(secs(3_610)));
     let late =
-        rules.keep_until(&NEW(), head(StatusCode::OK, &tagged).headers(), Some(secs(10)), secs(50));
+        rules.keep_until(&NEW(), head(StatusCode::OK, &tagged).fields(), Some(secs(10)), secs(50));
     assert_eq!(late, Some(secs(3_650)), "it had expired before it arrived");
     rules.keep_expired = Duration::ZERO;
     assert_eq!(keep(&rules, NEW(), &tagged), Some(secs(10)));
@@ -325,7 +326,7 @@ fn expired_responses_stay_stored_while_they_are_usable() {
     let longer = NEW().stale_if_error(Duration::from_secs(9));
     assert_eq!(keep(&rules, longer, &[]), Some(secs(19)));
     assert_eq!(keep(&rules, NEW().stale_if_error(StaleLimit::Unlimited), &[]), None);
-    assert_eq!(rules.keep_until(&NEW(), &HeaderMap::new(), None, secs(0)), None);
+    assert_eq!(rules.keep_until(&NEW(), head(StatusCode::OK, &[]).fields(), None, secs(0)), None);
     let ever = NEW().stale_if_error(Duration::MAX);
     assert_eq!(keep(&rules, ever, &[]), Some(Timestamp::MAX));
 }
@@ -365,6 +366,7 @@ fn the_order_of_the_reasons_is_fixed() {
         }
         let response = response.body(()).unwrap().into_parts().0;
         let (requested_at, now) = (Timestamp::MIN, Timestamp::MIN);
+        let response = ResponseHead::new(response, now);
         let (request, response, url) = (&request, &response, "http://a/");
         rules.admit(&Exchange { options, url, request, response, requested_at, now }).map(drop)
     };

@@ -11,10 +11,11 @@ use http::{
 
 use super::{
     is_conditional,
-    validators::{bytes, date, etag, has_validator, is_weak, only, opaque},
+    validators::{bytes, etag, has_validator, is_weak, opaque},
 };
 use crate::{
     entry::Head,
+    fields::{date_since_1970, only},
     policy::{end_to_end, remove_fields},
 };
 
@@ -74,7 +75,8 @@ const MAX_LINES: usize = 512;
 /// Whether a 304 refers to the stored response (RFC 9111 §4.3.4). If it has an `ETag`, that is
 /// compared, and a strong tag is compared strongly. Without an `ETag`, its `Last-Modified` is
 /// compared. A 304 with neither refers to the response whose validators the request sent.
-pub(crate) fn confirms(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
+pub(crate) fn confirms(head: &Head, not_modified: &HeaderMap) -> bool {
+    let stored = head.headers();
     if stored.len() + not_modified.len() > MAX_LINES {
         return false;
     }
@@ -88,7 +90,9 @@ pub(crate) fn confirms(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
             .all(|tag| if is_weak(tag) { opaque(tag) == opaque(own) } else { tag == own });
     }
     let Some(own) = only(stored, LAST_MODIFIED) else { return true };
-    not_modified.get_all(LAST_MODIFIED).iter().all(|line| match (date(own), date(line)) {
+    let own_date = || head.fields().facts().last_modified;
+    let date = |line| date_since_1970(line, head.stored_at());
+    not_modified.get_all(LAST_MODIFIED).iter().all(|line| match (own_date(), date(line)) {
         (Some(own), Some(other)) => own == other,
         _ => bytes(own) == bytes(line),
     })

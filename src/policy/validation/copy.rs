@@ -11,9 +11,12 @@ use http::{
 
 use super::{
     is_conditional,
-    validators::{bytes, date, etag, only, opaque, tags},
+    validators::{bytes, etag, opaque, tags},
 };
-use crate::entry::Head;
+use crate::{
+    entry::Head,
+    fields::{date_since_1970, only},
+};
 
 /// Whether the caller's own copy is current, by its `If-None-Match` or `If-Modified-Since` and the
 /// stored response. If so, the cache answers 304 (RFC 9111 §4.3.2, RFC 9110 §13.1.2, §13.1.3).
@@ -34,10 +37,12 @@ pub(crate) fn is_unmodified(request: &HeaderMap, method: &Method, head: &Head) -
         let mut tags = request.get_all(IF_NONE_MATCH).iter().flat_map(tags);
         return tags.any(|tag| opaque(tag) == opaque(own));
     }
-    let Some(since) = only(request, IF_MODIFIED_SINCE).and_then(date) else { return false };
-    let stored_date = |name| only(stored, name).and_then(date);
-    let modified = stored_date(LAST_MODIFIED).or_else(|| stored_date(DATE));
-    modified.unwrap_or_else(|| head.stored_at().into()) <= since
+    let since = only(request, IF_MODIFIED_SINCE);
+    let Some(since) = since.and_then(|line| date_since_1970(line, head.stored_at())) else {
+        return false;
+    };
+    let facts = head.fields().facts();
+    facts.last_modified.or(facts.date).unwrap_or(head.stored_at()) <= since
 }
 
 /// The fields of a 304 for the stored response: those that RFC 9110 §15.4.5 requires,

@@ -16,7 +16,7 @@ mod validators;
 
 pub(in crate::policy) use self::{
     asking::merged,
-    validators::{date, etag, has_validator, is_weak, only, strong_tag},
+    validators::{etag, has_validator, is_weak, strong_tag},
 };
 pub(crate) use self::{
     asking::{Conditions, conditions, confirms, has_conditions, remove_conditions},

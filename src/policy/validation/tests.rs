@@ -72,7 +72,7 @@ fn non_text_tags_are_replayed_byte_for_byte() {
     conditions(&head, &Method::GET).unwrap().apply(&mut request);
     assert_eq!(request[IF_NONE_MATCH].as_bytes(), b"\"\xff\xe4\"");
     assert!(is_unmodified(&request, &Method::GET, &head));
-    assert!(confirms(head.headers(), head.headers()));
+    assert!(confirms(&head, head.headers()));
 }
 
 #[test]
@@ -122,7 +122,8 @@ fn a_304_refers_to_responses_with_its_validators() {
         (both("\"a\"", T1), both("\"b\"", T1), false),
         (both("\"a\"", T1), dated(T2), false),
     ] {
-        assert_eq!(confirms(&stored, &not_modified), expected, "{stored:?} {not_modified:?}");
+        let head = head_of(200, stored.clone());
+        assert_eq!(confirms(&head, &not_modified), expected, "{stored:?} {not_modified:?}");
     }
 }
 
@@ -251,6 +252,7 @@ fn copies_are_current_if_nothing_was_modified_since() {
     check(&modified, &since(before), false);
     check(&modified, &since("Sunday, 06-Nov-94 08:49:37 GMT"), true);
     check(&modified, &since("Sun Nov  6 08:49:37 1994"), true);
+    check(&modified, &since("Mon, 06 nov 1994 08:49:37 GMT"), true);
     // Without `Last-Modified`, `Date` counts, then the time of arrival, which is one second
     // earlier.
     check(&[("date", T2)], &since(T1), false);
@@ -263,7 +265,7 @@ fn copies_are_current_if_nothing_was_modified_since() {
 #[test]
 fn invalid_and_repeated_dates_are_no_condition() {
     let stored = [("last-modified", T1)];
-    for value in ["", "0", "tomorrow", "Mon, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994"] {
+    for value in ["", "0", "tomorrow", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994"] {
         check(&stored, &[("if-modified-since", value)], false);
     }
     check(&stored, &[("if-modified-since", T2), ("if-modified-since", T2)], false);
@@ -350,11 +352,11 @@ proptest! {
         };
         let (stored, other) = (map(lines), map(others));
         let head = head_of(200, stored.clone());
-        let _ = confirms(&stored, &other);
+        let _ = confirms(&head, &other);
         let _ = is_unmodified(&other, &Method::GET, &head);
         let _ = (merged(&stored, &other), not_modified_headers(&stored));
         if etag(&stored).is_some() {
-            prop_assert!(confirms(&stored, &stored));
+            prop_assert!(confirms(&head, &stored));
             let mut request = other;
             conditions(&head, &Method::GET).unwrap().apply(&mut request);
             prop_assert!(is_unmodified(&request, &Method::GET, &head));

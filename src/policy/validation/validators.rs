@@ -1,22 +1,15 @@
 //! Validators: entity tags and dates in header lines (RFC 9110 §8.8).
 
-use std::time::SystemTime;
-
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderValue,
     header::{ETAG, LAST_MODIFIED},
 };
+
+use crate::fields::only;
 
 /// Whether a response with these fields can be revalidated.
 pub(in crate::policy) fn has_validator(headers: &HeaderMap) -> bool {
     etag(headers).is_some() || only(headers, LAST_MODIFIED).is_some()
-}
-
-/// The line of that name, if there is exactly one.
-pub(in crate::policy) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next();
-    first.filter(|_| lines.next().is_none())
 }
 
 /// The stored `ETag`, if it is a single tag. A tag without quotes is invalid by the RFC, but it is
@@ -63,9 +56,4 @@ pub(super) fn tags(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
         byte == b',' && !is_quoted
     });
     members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
-}
-
-/// An HTTP date in any of its three forms (RFC 9110 §5.6.7).
-pub(in crate::policy) fn date(value: &HeaderValue) -> Option<SystemTime> {
-    httpdate::parse_http_date(value.to_str().ok()?).ok()
 }

@@ -6,20 +6,21 @@
 use std::time::Duration;
 
 use http::{
-    HeaderMap, HeaderName, StatusCode,
+    HeaderName, StatusCode,
     header::{AUTHORIZATION, COOKIE, SET_COOKIE},
-    request, response,
+    request,
 };
 
 use super::{
     age::initial_age,
-    demands::demands,
-    directives::Directives,
+    demands::Demands,
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
     targeted::effective_directives,
-    withheld::{Scoped, withheld},
+    withheld::withheld,
 };
 use crate::{
+    entry::{ResponseFields, ResponseHead},
+    fields::{Directives, Fields},
     policy::{Admission, Expiration, Scope, validation::has_validator},
     status::Refusal,
     time::Timestamp,
@@ -73,29 +74,33 @@ impl Judged {
 ///
 /// All reasons are judged, not only the first. Reasons from the origin also apply to the response
 /// that is already stored, even if another reason is the one that is reported.
+///
+/// `demands` are the directives of the request.
 pub(crate) fn judge(
     settings: &Settings<'_>,
+    demands: &Demands,
     request: &request::Parts,
-    response: &response::Parts,
+    response: &ResponseHead,
     requested_at: Timestamp,
     received_at: Timestamp,
 ) -> Judged {
     let &Settings { scope, targets, fallback, store_set_cookie } = settings;
     let (status, headers) = (response.status, &response.headers);
     let is_shared = scope == Scope::Shared;
-    let (directives, is_targeted) = effective_directives(targets, headers);
-    let no_cache = directives.no_cache.as_ref().map(Scoped::of);
-    let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
-    let lifetime = lifetime(scope, &directives, is_targeted, status, headers, received_at);
+    let facts = response.fields().facts();
+    let (directives, is_targeted) = effective_directives(targets, response.fields());
+    let no_cache = directives.no_cache.as_ref();
+    let private = directives.private.as_ref().filter(|_| is_shared);
+    let lifetime = lifetime(scope, &directives, is_targeted, status, facts, received_at);
     let is_said = matches!(lifetime, Lifetime::Explicit(_)) || directives.public;
     let withheld = withheld(headers, [no_cache, private]);
     let sets_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
     let can_be_confirmed = status.is_success() && has_validator(headers);
     let end_of =
-        |lifetime| end(received_at, lifetime, initial_age(headers, requested_at, received_at));
+        |lifetime| end(received_at, lifetime, initial_age(facts, requested_at, received_at));
     let end = match (lifetime, fallback) {
         // §5.2.2.4.
-        _ if no_cache == Some(Scoped::Whole) => {
+        _ if no_cache == Some(&Fields::All) => {
             Some(received_at).filter(|_| can_be_confirmed).ok_or(Refusal::NoCache).map(Some)
         }
         (Lifetime::Explicit(lifetime), _) => Ok(Some(end_of(lifetime))),
@@ -111,7 +116,7 @@ pub(crate) fn judge(
         // has the effect of `no-store`.
         when(directives.needs_understanding && !is_understood(status), Refusal::MustUnderstand),
         when(directives.no_store && !directives.must_understand, Refusal::NoStoreDirective),
-        when(private == Some(Scoped::Whole), Refusal::Private),
+        when(private == Some(&Fields::All), Refusal::Private),
         // §3.5.
         when(
             is_shared && has_authorization(request) && !directives.allows_authorization,
@@ -127,15 +132,15 @@ pub(crate) fn judge(
         when(sets_cookie && !store_set_cookie, Refusal::SetCookie),
         end.err(),
         // §5.2.1.5.
-        when(demands(&request.headers).no_store, Refusal::NoStore),
+        when(demands.no_store, Refusal::NoStore),
     ];
     let admission = Admission { expires_at: end.ok().flatten(), withheld };
-    Judged { refusals, admission, is_no_cache: no_cache == Some(Scoped::Whole) }
+    Judged { refusals, admission, is_no_cache: no_cache == Some(&Fields::All) }
 }
 
 /// §3.5: whether the origin lets a shared cache store a response with these fields if its request
 /// had `Authorization`.
-pub(crate) fn allows_authorization(targets: &[HeaderName], response: &HeaderMap) -> bool {
+pub(crate) fn allows_authorization(targets: &[HeaderName], response: ResponseFields<'_>) -> bool {
     effective_directives(targets, response).0.allows_authorization
 }
 

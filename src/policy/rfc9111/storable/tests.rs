@@ -1,9 +1,9 @@
 //! Tests of storable responses and their expiry. Comments name the files of the cache-tests suite
 //! that the cases come from.
 
-use http::{Request, Response};
+use http::{Request, Response, response};
 
-use super::*;
+use super::{super::demands::demands, *};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
@@ -41,7 +41,9 @@ fn admit(
     requested_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<Admission, Refusal> {
-    judge(settings, request, response, requested_at, received_at).admission()
+    let response = ResponseHead::new(response.clone(), received_at);
+    let demands = demands(&request.headers);
+    judge(settings, &demands, request, &response, requested_at, received_at).admission()
 }
 
 fn plain(scope: Scope) -> Settings<'static> {

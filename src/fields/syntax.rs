@@ -7,11 +7,11 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AsHeaderName};
 
 /// The argument of a directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Argument<'a> {
+pub(crate) enum Argument<'a> {
     /// No argument.
     None,
     /// A token, or a quoted string without its quotes. Both forms are equivalent (RFC 9111 §5.2).
@@ -23,7 +23,7 @@ pub(super) enum Argument<'a> {
 impl Argument<'_> {
     /// The argument as delta-seconds (RFC 9111 §1.2.2): digits of any number. `None` for anything
     /// else.
-    pub(super) fn seconds(&self) -> Option<u64> {
+    pub(crate) fn seconds(&self) -> Option<u64> {
         match self {
             Self::Given(text) => delta_seconds(text),
             Self::None | Self::Invalid => None,
@@ -33,7 +33,7 @@ impl Argument<'_> {
 
 /// Parses delta-seconds (RFC 9111 §1.2.2): digits only. A number that is too large becomes the
 /// largest value.
-pub(super) fn delta_seconds(text: &[u8]) -> Option<u64> {
+pub(crate) fn delta_seconds(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -42,13 +42,20 @@ pub(super) fn delta_seconds(text: &[u8]) -> Option<u64> {
     Some(text.iter().fold(0, push))
 }
 
+/// The line of that name, if there is exactly one.
+pub(crate) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next();
+    first.filter(|_| lines.next().is_none())
+}
+
 /// Calls `see` with each directive in all lines of the field `name`, in order.
 ///
 /// The lines form one list (RFC 9110 §5.3), so a quoted string that is open at the end of a line
 /// may continue in the next one. The words inside the string then depend on the order of the lines.
 /// In that case, each word of each line counts as a directive with an invalid argument. It can
 /// forbid, and it never permits.
-pub(super) fn each_directive(
+pub(crate) fn each_directive(
     headers: &HeaderMap,
     name: &HeaderName,
     mut see: impl FnMut(&[u8], Argument<'_>),

@@ -18,7 +18,7 @@ use sfv::{
 
 /// The value of a member, without its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Boolean(bool),
     Integer(i64),
     Token(String),
@@ -32,7 +32,7 @@ pub(super) enum Value {
 /// The dictionary in the field `name`: its members with a key in `known`, in order. If a key occurs
 /// twice, the last member counts (RFC 9651 §4.2.2). `None` if the field is absent, empty or no
 /// dictionary.
-pub(super) fn dictionary(
+pub(crate) fn dictionary(
     headers: &HeaderMap,
     name: &HeaderName,
     known: &'static [&'static str],
@@ -43,7 +43,7 @@ pub(super) fn dictionary(
 }
 
 /// The list of strings in the field `name`. `None` if it is absent or anything else.
-pub(super) fn strings(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
+pub(crate) fn strings(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
     let text = joined(headers, name)?;
     Parser::new(&text).parse_list_with_visitor(Strings(Some(Vec::new()))).ok()?
 }
@@ -52,6 +52,8 @@ pub(super) fn strings(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Stri
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let mut lines = headers.get_all(name).iter();
     let mut text = lines.next()?.as_bytes().to_vec();
+    #[cfg(test)]
+    super::Parsed::count(|parsed| parsed.structured += 1);
     for line in lines {
         text.extend_from_slice(b", ");
         text.extend_from_slice(line.as_bytes());

@@ -4,18 +4,25 @@
 //! Names of days and months match in any case, and the only zone is GMT (RFC 9111 §4.2). The crate
 //! `httpdate` differs in three ways. It refuses names in other cases. It refuses wrong days of the
 //! week. It reads years of two digits by a fixed pivot, but RFC 9110 requires one that moves with
-//! the time.
+//! the time. So `httpdate` only writes dates.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::syntax::only;
 use crate::time::Timestamp;
 
 /// The date in the field `name`, if the field has exactly one line and that line is a date. `now`
 /// determines the century of a year with two digits. Dates before 1970 become [`Timestamp::MIN`].
 pub(crate) fn date(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Timestamp> {
-    let mut lines = headers.get_all(name).iter();
-    let line = lines.next().filter(|_| lines.next().is_none())?;
-    parse(line.as_bytes().trim_ascii(), now)
+    let seconds = parse(only(headers, name)?.as_bytes().trim_ascii(), now)?;
+    Some(Timestamp::from_millis(u64::try_from(seconds).unwrap_or(0) * 1000))
+}
+
+/// The date in `line`, for a comparison with other dates. Dates before 1970 are none:
+/// [`Timestamp`]s do not tell them apart.
+pub(crate) fn date_since_1970(line: &HeaderValue, now: Timestamp) -> Option<Timestamp> {
+    let seconds = parse(line.as_bytes().trim_ascii(), now)?;
+    Some(Timestamp::from_millis(u64::try_from(seconds).ok()? * 1000))
 }
 
 /// The parts of a date as they are written.
@@ -33,7 +40,10 @@ enum Year {
     TwoDigits(u32),
 }
 
-fn parse(text: &[u8], now: Timestamp) -> Option<Timestamp> {
+/// The seconds from 1970 to the date.
+fn parse(text: &[u8], now: Timestamp) -> Option<i64> {
+    #[cfg(test)]
+    super::Parsed::count(|parsed| parsed.dates += 1);
     let letters = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
     let (weekday, rest) = text.split_at(letters);
     let (weekdays, written) = match rest {
@@ -62,8 +72,7 @@ fn parse(text: &[u8], now: Timestamp) -> Option<Timestamp> {
         return None;
     }
     let of_day = (written.hour * 60 + written.minute) * 60 + written.second.min(59);
-    let seconds = days * 86_400 + i64::from(of_day);
-    Some(Timestamp::from_millis(u64::try_from(seconds * 1000).unwrap_or(0)))
+    Some(days * 86_400 + i64::from(of_day))
 }
 
 const SHORT: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -182,8 +191,8 @@ mod tests {
     /// 2026-11-22.
     const NOW: Timestamp = Timestamp::from_millis(1_795_350_000_000);
 
-    fn seconds(text: &str) -> Option<u64> {
-        parse(text.as_bytes(), NOW).map(|date| date.as_millis() / 1000)
+    fn seconds(text: &str) -> Option<i64> {
+        parse(text.as_bytes(), NOW)
     }
 
     /// `expires-parse.mjs`.
@@ -205,8 +214,8 @@ mod tests {
             ("Thu, 29 Feb 2024 00:00:00 GMT", 1_709_164_800),
             ("Sat, 31 Dec 2016 23:59:60 GMT", 1_483_228_799),
             ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-            ("Wed, 31 Dec 1969 23:59:59 GMT", 0),
-            ("Mon, 01 Jan 0001 00:00:00 GMT", 0),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", -1),
+            ("Mon, 01 Jan 0001 00:00:00 GMT", -62_135_596_800),
             ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
         ] {
             assert_eq!(seconds(text), Some(expected), "{text}");
@@ -285,10 +294,23 @@ mod tests {
         assert_eq!(date(&headers, &EXPIRES, NOW), None);
     }
 
+    #[test]
+    fn dates_before_1970_are_the_earliest_and_do_not_compare() {
+        for (text, expected) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(Timestamp::MIN)),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", None),
+        ] {
+            let line = HeaderValue::from_static(text);
+            assert_eq!(date_since_1970(&line, NOW), expected, "{text}");
+            let headers = HeaderMap::from_iter([(EXPIRES, line)]);
+            assert_eq!(date(&headers, &EXPIRES, NOW), Some(Timestamp::MIN), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn dates_written_by_httpdate_are_parsed(secs in 0..253_402_300_800_u64) {
-            let time = SystemTime::from(Timestamp::from_millis(secs * 1000));
+        fn dates_written_by_httpdate_are_parsed(secs in 0..253_402_300_800_i64) {
+            let time = SystemTime::from(Timestamp::from_millis(secs.unsigned_abs() * 1000));
             prop_assert_eq!(seconds(&httpdate::fmt_http_date(time)), Some(secs));
         }
 

@@ -5,7 +5,13 @@
 //! An invalid lifetime makes the response stale (§4.2.1). A directive that permits something
 //! counts only if it is well-formed.
 
-use http::{HeaderMap, HeaderName, header::CACHE_CONTROL};
+use http::{
+    HeaderMap, HeaderName,
+    header::{
+        AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
+        ETAG, EXPIRES, LAST_MODIFIED, VARY,
+    },
+};
 
 use super::syntax::{Argument, each_directive};
 
@@ -38,9 +44,25 @@ pub(crate) struct Directives {
 pub(crate) enum Fields {
     /// The whole response.
     All,
-    /// These fields of the response, at least one.
+    /// These fields of the response. None of them is essential.
     Named(Vec<HeaderName>),
 }
+
+/// If a directive names an essential field, its scope is the whole response. Without that field,
+/// the rest would be a different response.
+const ESSENTIAL: [HeaderName; 11] = [
+    AGE,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    DATE,
+    ETAG,
+    EXPIRES,
+    LAST_MODIFIED,
+    VARY,
+];
 
 /// More names than this count as the whole response. No origin lists so many, and each name is
 /// compared with every header line.
@@ -48,14 +70,16 @@ const MAX_NAMES: usize = 32;
 
 impl Fields {
     /// The scope that the argument names: the whole response, unless the argument is a valid list
-    /// of field names.
-    pub(super) fn of(argument: &Argument<'_>) -> Self {
+    /// of field names that are not essential.
+    fn of(argument: &Argument<'_>) -> Self {
         let Argument::Given(text) = argument else { return Self::All };
         let mut names = Vec::new();
         for name in text.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             match HeaderName::from_bytes(name) {
                 _ if name.is_empty() => {}
-                Ok(name) if names.len() < MAX_NAMES => names.push(name),
+                Ok(name) if names.len() < MAX_NAMES && !ESSENTIAL.contains(&name) => {
+                    names.push(name);
+                }
                 _ => return Self::All,
             }
         }
@@ -63,7 +87,7 @@ impl Fields {
     }
 
     /// The union of both: the whole response if either covers it.
-    pub(super) fn join(self, other: Self) -> Self {
+    fn join(self, other: Self) -> Self {
         match (self, other) {
             (Self::Named(mut names), Self::Named(more)) => {
                 names.extend(more);
@@ -75,8 +99,39 @@ impl Fields {
 }
 
 impl Directives {
+    /// No directives.
+    pub(crate) const NONE: Self = Self {
+        max_age: None,
+        s_maxage: None,
+        no_store: false,
+        no_cache: None,
+        private: None,
+        public: false,
+        must_revalidate: false,
+        proxy_revalidate: false,
+        must_understand: false,
+        needs_understanding: false,
+        immutable: false,
+        stale_while_revalidate: None,
+        stale_if_error: None,
+        allows_authorization: false,
+    };
+
+    /// Leaves out the names of fields that the response does not have, and repeated names. They
+    /// mean nothing, and would take memory.
+    pub(crate) fn retain_fields_of(&mut self, response: &HeaderMap) {
+        for fields in [&mut self.no_cache, &mut self.private].into_iter().flatten() {
+            if let Fields::Named(names) = fields {
+                names.retain(|name| response.contains_key(name));
+                names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+                names.dedup();
+                names.shrink_to_fit();
+            }
+        }
+    }
+
     /// Adds one more directive. An unknown one is ignored (RFC 9111 §5.2.3).
-    pub(super) fn add(&mut self, name: &[u8], argument: &Argument<'_>) {
+    pub(crate) fn add(&mut self, name: &[u8], argument: &Argument<'_>) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let is_bare = *argument == Argument::None;
         // An invalid lifetime counts as zero.
@@ -125,6 +180,8 @@ impl Directives {
 
 /// The directives of all `Cache-Control` lines of a response.
 pub(crate) fn response_directives(headers: &HeaderMap) -> Directives {
+    #[cfg(test)]
+    super::Parsed::count(|parsed| parsed.directives += 1);
     let mut directives = Directives::default();
     each_directive(headers, &CACHE_CONTROL, |name, argument| directives.add(name, &argument));
     directives

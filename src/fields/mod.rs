@@ -1,0 +1,24 @@
+//! The parsers of header fields, below everything that uses them: dates, `Cache-Control` in a
+//! response, `Age`, structured fields, and the syntax that they share.
+//!
+//! They are pure functions of header lines. They know no stored entry, no setting and no rule. No
+//! hostile field can make them panic, run long or use much memory. `entry` keeps what they find in
+//! a response, and `policy` decides by it.
+
+mod age;
+#[cfg(test)]
+mod counted;
+mod dates;
+mod directives;
+mod structured;
+mod syntax;
+
+#[cfg(test)]
+pub(crate) use self::counted::Parsed;
+pub(crate) use self::{
+    age::age_value,
+    dates::{date, date_since_1970},
+    directives::{Directives, Fields, response_directives},
+    structured::{Value, dictionary, strings},
+    syntax::{Argument, each_directive, only},
+};
