@@ -56,7 +56,7 @@
 //!
 //! | metric | further labels | is |
 //! |---|---|---|
-//! | `larder_requests_total` | `outcome`, `reason` where there is one | requests, each once |
+//! | `larder_requests_total` | `outcome`, `reason` where there is one | requests, each once; a hit, as [`Stats`](crate::Stats) counts it, has the outcome `hit`, or `stale` with another reason than `if-error` |
 //! | `larder_failed_requests_total` | | requests, of those, whose caller got the inner service's error |
 //! | `larder_calls_total` | `reason` | calls to the inner service, but for requests past the cache |
 //! | `larder_calls_in_flight` | | gauge: those that are under way |

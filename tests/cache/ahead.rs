@@ -35,7 +35,7 @@ async fn a_key_in_use_never_expires() {
     let refreshes = 3600 / 49;
     let stats = stand.layer.stats();
     assert_eq!((stand.calls(), stats.refreshes), (1 + refreshes, refreshes as u64));
-    assert_eq!((stats.hits, stats.misses, stats.stale), (3600, 1, 0));
+    assert_eq!((stats.hits, stats.misses, stats.stale_hits), (3600, 1, 0));
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn followers_learn_what_becomes_of_the_response() {
         let follower = call(&stand).await;
         let status = follower.extensions().get::<CacheStatus>().unwrap().clone();
         assert_eq!(status.outcome(), Outcome::Coalesced(Miss::Absent));
-        assert!(status.is_coalesced() && !status.is_hit());
+        assert!(status.is_coalesced() && !status.is_from_store());
         assert_eq!(status.stored(), Stored::Pending);
         let own = leader.extensions().get::<CacheStatus>().unwrap().clone();
         assert!(!own.is_coalesced());

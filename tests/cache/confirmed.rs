@@ -71,7 +71,7 @@ async fn a_304_is_judged_by_the_rules_of_the_layer_and_of_the_request() {
     let own = new().expire_after(SECOND * 60);
     stand.ask(with(own)).await;
     stand.clock.advance(SECOND * 59);
-    assert!(stand.get("/").await.is_hit(), "the request's own expiration");
+    assert!(stand.get("/").await.is_from_store(), "the request's own expiration");
     assert_eq!(stand.calls(), 6);
 }
 

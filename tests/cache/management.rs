@@ -147,7 +147,7 @@ async fn what_was_inserted_is_served() {
         .unwrap();
     let key = entries.insert(&url("/a"), response).await.unwrap();
     let reply = stand.get("/a").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!((reply.cache.key(), reply.status.as_u16()), (Some(key), 404));
     assert_eq!(
         (reply.text(), &reply.trailers.as_ref().unwrap()["x-sum"]),
@@ -170,7 +170,7 @@ async fn what_was_inserted_is_served() {
     let ask = |user| Request::post(url("/q")).header("authorization", user);
     let reply = stand.send(ask("alice"), "query").await;
     assert_eq!((reply.text(), reply.cache.expires_at()), ("new", None));
-    assert!(!stand.send(ask("bob"), "query").await.is_hit());
+    assert!(!stand.send(ask("bob"), "query").await.is_from_store());
     assert_eq!(entries.remove_tag("t").await.unwrap(), 1);
 }
 
@@ -187,7 +187,7 @@ async fn what_was_inserted_with_vary_is_a_variant() {
         assert_eq!(stand.ask(of(language)).await.text(), language);
     }
     assert_eq!((stand.calls(), stand.len().await), (0, 3), "two variants and their list");
-    assert!(!stand.ask(of("fr")).await.is_hit());
+    assert!(!stand.ask(of("fr")).await.is_from_store());
 }
 
 /// It would lie in the place of the whole response, and answer requests for all of it.
@@ -243,7 +243,7 @@ async fn a_head_can_be_inserted() {
     let request = head("/").body(()).unwrap();
     stand.layer.entries().insert(&request, response).await.unwrap();
     assert_eq!(stand.ask(head("/")).await.headers["content-length"], "10");
-    assert!(!stand.get("/").await.is_hit());
+    assert!(!stand.get("/").await.is_from_store());
 }
 
 // ===== Removing =====
@@ -330,7 +330,7 @@ async fn what_has_expired_can_be_removed_and_everything_can() {
     assert_eq!(urls(&entries).await, [url("/3"), url("/never")]);
     entries.clear().await.unwrap();
     assert!(entries.is_empty().await.unwrap());
-    assert!(!stand.get("/never").await.is_hit());
+    assert!(!stand.get("/never").await.is_from_store());
 }
 
 #[tokio::test]

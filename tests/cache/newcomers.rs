@@ -68,7 +68,7 @@ async fn who_comes_after_a_removal_does_not_join_a_call_that_began_before_it() {
         assert_eq!(older[0].text(), older[1].text(), "{way:?}");
         assert!(older.iter().all(|reply| reply.text() != newest), "{way:?}");
         let next = stand.get("/p?a=1").await;
-        assert!(next.is_hit() && next.text() == newest, "{way:?}");
+        assert!(next.is_from_store() && next.text() == newest, "{way:?}");
         let posts = usize::from(way == Way::Group);
         assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2 + posts, 0), "{way:?}");
     }
@@ -105,7 +105,7 @@ async fn who_waits_behind_such_a_call_takes_it_over() {
     drop(leader);
     let reply = soon(follower).await;
     assert_eq!((reply.text(), reply.stored()), ("1", Stored::Yes), "its call began behind it");
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 #[tokio::test]
@@ -231,5 +231,5 @@ async fn many_variants_that_are_stored_meanwhile_do_no_harm() {
     }
     gate.open(1);
     assert_eq!(soon(caller).await.stored(), Stored::Yes);
-    assert!(stand.ask(get("/").header("x-a", "slow")).await.is_hit());
+    assert!(stand.ask(get("/").header("x-a", "slow")).await.is_from_store());
 }

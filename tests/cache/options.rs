@@ -34,7 +34,7 @@ async fn a_refresh_that_is_refused_leaves_the_old_response() {
     let reply = stand.ask(with(NEW().refresh(true))).await;
     assert_eq!((reply.text(), reply.stored()), ("2", Stored::No(Refusal::Status)));
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "1");
 }
 
@@ -61,7 +61,7 @@ async fn only_if_cached_serves_what_is_stored_and_never_calls_the_inner_service(
     assert_eq!(reply.headers["content-type"], "text/plain; charset=utf-8");
 
     stand.get("/").await;
-    assert!(stand.ask(with(only())).await.is_hit());
+    assert!(stand.ask(with(only())).await.is_from_store());
 
     stand.clock.advance(SECOND);
     let reply = stand.ask(with(only())).await;
@@ -83,7 +83,7 @@ async fn only_if_cached_goes_before_every_other_wish() {
         NEW().expire_after(Expiration::DoNotStore).refresh(true),
     ] {
         let reply = stand.ask(with(options.clone().only_if_cached(true))).await;
-        assert!(reply.is_hit(), "{options:?}: {:?}", reply.outcome());
+        assert!(reply.is_from_store(), "{options:?}: {:?}", reply.outcome());
     }
     assert_eq!(stand.calls(), 1);
     assert_eq!(stand.get("/").await.text(), "1");
@@ -123,7 +123,7 @@ async fn no_store_reads_and_does_not_write() {
     assert_eq!(reply.stored(), Stored::No(Refusal::NoStore));
     assert_eq!(stand.len().await, 0);
     stand.get("/").await;
-    assert!(stand.ask(with(NEW().no_store(true))).await.is_hit());
+    assert!(stand.ask(with(NEW().no_store(true))).await.is_from_store());
 }
 
 #[tokio::test]
@@ -142,8 +142,10 @@ async fn bypass_neither_reads_nor_writes() {
 async fn options_that_ask_for_nothing_change_nothing() {
     let stand = Stand::new(Double::counting());
     stand.get("/").await;
-    assert!(stand.ask(with(NEW())).await.is_hit());
-    assert!(stand.ask(with(NEW().refresh(false).bypass(false).no_store(false))).await.is_hit());
+    assert!(stand.ask(with(NEW())).await.is_from_store());
+    assert!(
+        stand.ask(with(NEW().refresh(false).bypass(false).no_store(false))).await.is_from_store()
+    );
 }
 
 #[tokio::test]
@@ -179,7 +181,7 @@ async fn switched_off_the_cache_neither_reads_nor_writes_nor_removes() {
 
     stand.layer.set_enabled(true);
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "1");
 }
 
@@ -188,7 +190,7 @@ async fn read_only_serves_and_neither_writes_nor_removes() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
     stand.get("/").await;
     let reader = stand.clone_with(|layer| layer.read_only(true));
-    assert!(reader.get("/").await.is_hit());
+    assert!(reader.get("/").await.is_from_store());
     for request in [get("/new"), with(NEW().refresh(true))] {
         assert_eq!(reader.ask(request).await.stored(), Stored::No(Refusal::ReadOnly));
     }

@@ -71,7 +71,7 @@ async fn a_thousand_on_many_threads_ask_once() {
     gate.open(1000);
     for response in join_all(asks).await {
         let reply = Reply::read(response.unwrap()).await;
-        assert!(reply.is_hit() && reply.text() == WHOLE, "{}", reply.outcome());
+        assert!(reply.is_from_store() && reply.text() == WHOLE, "{}", reply.outcome());
     }
     assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2, 0));
 }
@@ -202,7 +202,7 @@ async fn of_two_that_confirm_the_same_one_writes_and_both_answer() {
     assert_eq!((first.text(), second.text()), (WHOLE, WHOLE));
     assert_eq!(first.stored(), Stored::Yes);
     assert_eq!(second.stored(), Stored::No(Refusal::Superseded));
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 // ===== Stores =====
@@ -224,7 +224,7 @@ async fn a_store_that_cannot_renew_fails_nobody() {
         store.heal();
         gate.open(1);
         assert_eq!(stand.get("/").await.stored(), Stored::Yes);
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
     }
 }
 

@@ -124,7 +124,7 @@ async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody(
         stand.clock.advance(SECOND * 3);
         assert_eq!(stand.ask(with(set(only()))).await.outcome(), Outcome::OnlyIfCached);
         let stats = stand.layer.stats();
-        assert_eq!((stats.stale, stats.only_if_cached, stats.refreshes), (3, 2, 0));
+        assert_eq!((stats.stale_hits, stats.only_if_cached, stats.refreshes), (3, 2, 0));
         assert_eq!(stand.calls(), 1);
     }
 }
@@ -170,5 +170,5 @@ async fn what_goes_past_the_cache_is_never_answered_stale() {
     for request in [with(NEW().bypass(true)), get("/").header("if-match", "x")] {
         assert!(matches!(stand.ask(request).await.outcome(), Outcome::Bypass(_)));
     }
-    assert_eq!((stand.calls(), stand.layer.stats().stale), (3, 0));
+    assert_eq!((stand.calls(), stand.layer.stats().stale_hits), (3, 0));
 }

@@ -169,7 +169,7 @@ async fn a_cookie_that_a_shared_cache_does_not_keep_ends_the_response() {
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Absent), "new"));
     let stats = stand.layer.stats();
-    assert_eq!((stats.refreshes, stats.failed_refreshes, stats.stale), (1, 1, 1));
+    assert_eq!((stats.refreshes, stats.failed_refreshes, stats.stale_hits), (1, 1, 1));
 }
 
 #[tokio::test]

@@ -243,7 +243,7 @@ async fn followers_of_a_removed_call_that_fails_begin_anew() {
     drop(leader);
     let reply = soon(follower).await;
     assert_eq!((reply.text(), reply.stored()), ("2", Stored::Yes));
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 // ===== What is known of a call =====

@@ -55,7 +55,7 @@ async fn an_expired_entry_is_asked_for_by_its_validators() {
         assert_eq!((reply.status, reply.text()), (StatusCode::OK, "whole"));
         assert_eq!((reply.outcome(), reply.stored()), (Outcome::Revalidated, Stored::Yes));
         assert_eq!(stand.inner.take_seen()[0].conditions(), (etag, date));
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
         assert_eq!(stand.calls(), 2);
     }
 }
@@ -113,7 +113,7 @@ async fn a_304_renews_the_lifetime() {
     assert_eq!(reply.cache.age(), Some(Duration::ZERO));
     assert_eq!(reply.cache.stored_at(), Some(now.into()));
     assert_eq!(reply.cache.expires_at(), Some(now.saturating_add(SECOND * 10).into()));
-    assert!(reply.is_hit() && !reply.cache.is_coalesced());
+    assert!(reply.is_from_store() && !reply.cache.is_coalesced());
     let field = "larder; fwd=stale; fwd-status=304; stored; ttl=10";
     assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
     stand.clock.advance(SECOND * 10 - Duration::from_millis(1));

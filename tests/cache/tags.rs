@@ -56,7 +56,7 @@ async fn header_lines_of_each_name_are_tags_and_reach_the_caller() {
     for (tag, removed) in [("news", 0), ("user:", 0), ("page  user:1", 0), ("", 0), ("News", 1)] {
         assert_eq!(remove_tag(&stand, tag).await, removed, "{tag}");
     }
-    assert!(!stand.get("/a").await.is_hit() && stand.get("/b").await.is_hit());
+    assert!(!stand.get("/a").await.is_from_store() && stand.get("/b").await.is_from_store());
 }
 
 #[tokio::test]
@@ -109,10 +109,10 @@ async fn variants_have_tags_of_their_own() {
         ask(of).await;
     }
     assert_eq!(remove_tag(&stand, "one").await, 1);
-    assert!(ask("two all").await.is_hit());
-    assert!(!ask("one all").await.is_hit());
+    assert!(ask("two all").await.is_from_store());
+    assert!(!ask("one all").await.is_from_store());
     assert_eq!(remove_tag(&stand, "all").await, 2);
-    assert!(!ask("two all").await.is_hit());
+    assert!(!ask("two all").await.is_from_store());
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_304_brings_its_tags<B: Store>(store: B) {
     let reply = stand.ask(with(CacheOptions::new().tag("also"))).await;
     assert_eq!((reply.outcome(), reply.stored()), (Outcome::Revalidated, Stored::Yes));
     assert_eq!(tags(&stand).await, [["asked", "also", "new", "both"]]);
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
     assert_eq!(remove_tag(&stand, "old").await, 0);
     assert_eq!(remove_tag(&stand, "new").await, 1);
     assert_eq!(stand.len().await, 0);
@@ -381,7 +381,7 @@ async fn a_removal_that_fails_for_the_entry_that_is_being_renewed_takes_the_othe
     faulty.fail(Op::Remove, ErrorKind::Unavailable);
     stand.layer.entries().remove_tag("news").await.unwrap_err();
     assert_eq!(stand.layer.stats().store_errors, 1);
-    assert!(!other.get("/other").await.is_hit());
+    assert!(!other.get("/other").await.is_from_store());
     store.update(1);
     assert_eq!(soon(caller).await.text(), "whole");
 }

@@ -29,7 +29,7 @@ async fn fill(stand: &Stand) {
         get("/?q"),
         get("/other"),
     ] {
-        assert!(!stand.ask(request).await.is_hit());
+        assert!(!stand.ask(request).await.is_from_store());
     }
 }
 
@@ -43,10 +43,13 @@ async fn left(stand: &Stand) -> usize {
         head("/").header("accept-language", "fr"),
         get("/").header("cookie", "a=1"),
     ] {
-        left += usize::from(stand.ask(request.extension(only())).await.is_hit());
+        left += usize::from(stand.ask(request.extension(only())).await.is_from_store());
     }
     for request in [get("/?q"), get("/other")] {
-        assert!(stand.ask(request.extension(only())).await.is_hit(), "another URL is untouched");
+        assert!(
+            stand.ask(request.extension(only())).await.is_from_store(),
+            "another URL is untouched"
+        );
     }
     left
 }
@@ -85,7 +88,7 @@ async fn an_entry_under_a_key_of_ones_own_goes_with_its_url() {
     let own = || get("/").extension(CacheOptions::new().key(Key::digest("mine")));
     stand.ask(own()).await;
     stand.ask(Request::post(url("/"))).await;
-    assert!(!stand.ask(own()).await.is_hit());
+    assert!(!stand.ask(own()).await.is_from_store());
 }
 
 #[tokio::test]

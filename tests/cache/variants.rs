@@ -53,7 +53,7 @@ async fn each_variant_is_asked_about_by_itself<B: Store>(stand: Stand<B>) {
     assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Revalidated);
     assert_eq!(conditions(&stand), [Some("\"a\"".to_owned())]);
     let reply = stand.ask(lang("de")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.headers["x-call"], "3", "the fields of the 304");
 
     let reply = stand.ask(lang("en")).await;
@@ -136,7 +136,7 @@ async fn variants_that_are_stored_at_once_are_both_found() {
     };
     join(join(de, en), opening).await;
     for language in ["de", "en", "fr"] {
-        assert!(stand.ask(lang(language)).await.is_hit());
+        assert!(stand.ask(lang(language)).await.is_from_store());
     }
 }
 
@@ -151,7 +151,7 @@ async fn the_list_lives_as_long_as_a_variant_that_is_freshened() {
         let reply = stand.ask(lang("de")).await;
         assert_eq!((reply.status, reply.outcome()), (StatusCode::OK, Outcome::Revalidated));
     }
-    assert!(stand.ask(lang("de")).await.is_hit());
+    assert!(stand.ask(lang("de")).await.is_from_store());
 }
 
 /// The version of the list, and how many bytes it takes encoded.
@@ -172,7 +172,7 @@ async fn the_list_is_written_once_for_any_number_of_variants() {
         assert_eq!(stand.ask(lang(&n.to_string())).await.stored(), Stored::Yes);
     }
     for n in 0..100 {
-        assert!(stand.ask(lang(&n.to_string())).await.is_hit());
+        assert!(stand.ask(lang(&n.to_string())).await.is_from_store());
     }
     let refresh = CacheOptions::new().refresh(true);
     assert_eq!(stand.ask(lang("de").extension(refresh)).await.outcome(), Outcome::Revalidated);

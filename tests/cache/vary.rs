@@ -44,12 +44,15 @@ async fn one_spelling_counts_for_case_and_spaces_in_negotiation_fields() {
     let stand = Stand::new(multilingual());
     stand.ask(lang("de, en;q=0.5")).await;
     for same in ["DE,EN;q=0.5", "de,  en ; q=0.5", " de , en;Q=0.5 "] {
-        assert!(stand.ask(lang(same)).await.is_hit(), "{same}");
+        assert!(stand.ask(lang(same)).await.is_from_store(), "{same}");
     }
     // Several lines are one list.
     let lines = get("/").header("accept-language", "de").header("accept-language", "en;q=0.5");
-    assert!(stand.ask(lines).await.is_hit());
-    assert!(!stand.ask(lang("en;q=0.5, de")).await.is_hit(), "the order is the client's wish");
+    assert!(stand.ask(lines).await.is_from_store());
+    assert!(
+        !stand.ask(lang("en;q=0.5, de")).await.is_from_store(),
+        "the order is the client's wish"
+    );
 }
 
 /// RFC 9110 §12.5.4: of languages, the weights say which is wished for.
@@ -58,18 +61,18 @@ async fn under_the_http_rules_the_order_of_languages_says_nothing() {
     let stand = Stand::new(multilingual())
         .with(|layer| layer.http_rules().expire_after(std::time::Duration::from_secs(60)));
     stand.ask(lang("de, en;q=0.5")).await;
-    assert!(stand.ask(lang("en;q=0.5, de")).await.is_hit());
-    assert!(!stand.ask(lang("en, de;q=0.5")).await.is_hit());
+    assert!(stand.ask(lang("en;q=0.5, de")).await.is_from_store());
+    assert!(!stand.ask(lang("en, de;q=0.5")).await.is_from_store());
 }
 
 #[tokio::test]
 async fn the_value_of_any_other_field_is_compared_as_it_is() {
     let stand = Stand::new(Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a")));
     stand.ask(get("/").header("x-a", "One")).await;
-    assert!(stand.ask(get("/").header("X-A", " One ")).await.is_hit());
-    assert!(!stand.ask(get("/").header("x-a", "one")).await.is_hit());
-    assert!(!stand.ask(get("/").header("x-a", "")).await.is_hit());
-    assert!(!stand.get("/").await.is_hit(), "an empty header is not an absent one");
+    assert!(stand.ask(get("/").header("X-A", " One ")).await.is_from_store());
+    assert!(!stand.ask(get("/").header("x-a", "one")).await.is_from_store());
+    assert!(!stand.ask(get("/").header("x-a", "")).await.is_from_store());
+    assert!(!stand.get("/").await.is_from_store(), "an empty header is not an absent one");
 }
 
 #[tokio::test]
@@ -79,12 +82,12 @@ async fn names_of_several_lines_select_together() {
     let stand = Stand::new(inner);
     let of = |a: &str, b: &str| get("/").header("x-a", a).header("x-b", b);
     stand.ask(of("1", "1")).await;
-    assert!(!stand.ask(of("1", "2")).await.is_hit());
-    assert!(!stand.ask(of("2", "1")).await.is_hit());
-    assert!(stand.ask(of("1", "1")).await.is_hit());
+    assert!(!stand.ask(of("1", "2")).await.is_from_store());
+    assert!(!stand.ask(of("2", "1")).await.is_from_store());
+    assert!(stand.ask(of("1", "1")).await.is_from_store());
     // One header's value is not the other's.
-    assert!(!stand.ask(get("/").header("x-a", "9")).await.is_hit());
-    assert!(!stand.ask(get("/").header("x-b", "9")).await.is_hit());
+    assert!(!stand.ask(get("/").header("x-a", "9")).await.is_from_store());
+    assert!(!stand.ask(get("/").header("x-b", "9")).await.is_from_store());
 }
 
 #[tokio::test]
@@ -102,8 +105,8 @@ async fn names_that_change_from_response_to_response_are_taken_together() {
     }
     let calls = stand.calls();
     for _ in 0..3 {
-        assert!(stand.ask(a()).await.is_hit());
-        assert!(stand.ask(b()).await.is_hit());
+        assert!(stand.ask(a()).await.is_from_store());
+        assert!(stand.ask(b()).await.is_from_store());
     }
     assert_eq!(stand.calls(), calls);
 }
@@ -129,7 +132,7 @@ async fn a_response_that_varies_no_more_replaces_the_list() {
     stand.ask(get("/").header("x-a", "1")).await;
     assert_eq!(stand.ask(get("/").header("x-a", "2")).await.text(), "2");
     let reply = stand.ask(get("/").header("x-a", "1")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "2");
 }
 
@@ -156,7 +159,7 @@ async fn each_variant_expires_for_itself_and_the_list_with_the_last() {
     stand.clock.advance(SECOND * 5);
     assert_eq!(stand.ask(lang("en")).await.text(), "en:2");
     assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 1);
-    assert!(stand.ask(lang("en")).await.is_hit(), "the list has outlived the first variant");
+    assert!(stand.ask(lang("en")).await.is_from_store(), "the list has outlived the first variant");
     assert_eq!(stand.ask(lang("de")).await.text(), "de:3");
     stand.clock.advance(SECOND * 10);
     assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 3);
@@ -182,7 +185,7 @@ async fn a_variant_stored_for_ever_keeps_its_list_for_ever() {
     short.ask(lang("en")).await;
     stand.clock.advance(SECOND);
     assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 1);
-    assert!(stand.ask(lang("de")).await.is_hit());
+    assert!(stand.ask(lang("de")).await.is_from_store());
 }
 
 #[tokio::test]
@@ -196,7 +199,7 @@ async fn a_list_that_was_lost_is_made_anew() {
         }
     }
     assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Miss(Miss::Absent));
-    assert!(stand.ask(lang("de")).await.is_hit());
+    assert!(stand.ask(lang("de")).await.is_from_store());
 }
 
 #[tokio::test]
@@ -243,10 +246,10 @@ async fn a_head_is_answered_from_the_variant_that_it_selects() {
     let head = |language| head("/").header("accept-language", language);
     stand.ask(lang("de")).await;
     let reply = stand.ask(head("de")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!((reply.text(), &reply.headers["content-language"]), ("", &"de".parse().unwrap()));
     assert_eq!(stand.ask(head("en")).await.headers["content-language"], "en");
-    assert!(stand.ask(head("en")).await.is_hit());
+    assert!(stand.ask(head("en")).await.is_from_store());
     assert_eq!(stand.ask(lang("en")).await.text(), "en", "a HEAD's variant answers no GET");
     assert_eq!(stand.calls(), 3);
 }
@@ -263,12 +266,12 @@ async fn removing_a_url_removes_its_variants_and_a_request_only_its_own() {
     assert!(entries.contains(&one).await.unwrap());
     assert_eq!(entries.remove(&one).await.unwrap(), 1);
     assert!(!entries.contains(&one).await.unwrap());
-    assert!(stand.ask(lang("en")).await.is_hit());
+    assert!(stand.ask(lang("en")).await.is_from_store());
 
     entries.remove(Target::from(&url("/"))).await.unwrap();
     assert!(!entries.contains(&url("/")).await.unwrap());
     for language in ["de", "en", "fr"] {
-        assert!(!stand.ask(lang(language)).await.is_hit());
+        assert!(!stand.ask(lang(language)).await.is_from_store());
     }
-    assert!(stand.get("/other").await.is_hit());
+    assert!(stand.get("/other").await.is_from_store());
 }

@@ -281,7 +281,7 @@ impl Stage {
             }
         }
         if let (Some(version), Some(key)) = (version, status.key())
-            && (is_stored || status.is_hit())
+            && (is_stored || status.is_from_store())
         {
             self.keys.lock().unwrap().insert(ask.path, key);
             let keys = history.keys.entry(version).or_default();

@@ -43,7 +43,7 @@ pub(crate) async fn by_time() -> Result<(), BoxError> {
     for url in urls.into_iter().chain(["http://www.example.com/api/users".to_owned()]) {
         ask(&client, Request::get(&url)).await?;
         let status = ask(&client, Request::get(&url)).await?;
-        let lifetime = match (status.is_hit(), status.stored_at().zip(status.expires_at())) {
+        let lifetime = match (status.is_from_store(), status.stored_at().zip(status.expires_at())) {
             (false, _) => "is not stored".to_owned(),
             (true, None) => "never expires".to_owned(),
             (true, Some((stored, expires))) => {

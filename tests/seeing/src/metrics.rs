@@ -65,9 +65,9 @@ async fn metrics_and_counters_and_statuses_agree_over_a_whole_day() {
     for outcome in ["hit", "miss", "stale", "revalidated", "coalesced", "bypass", "only-if-cached"]
     {
         let counted = day.sum(|stats| match outcome {
-            "hit" => stats.hits,
+            "hit" => stats.hits - stats.stale_hits,
             "miss" => stats.misses,
-            "stale" => stats.stale,
+            "stale" => stats.stale_hits + stats.stale_if_error,
             "revalidated" => stats.revalidated,
             "coalesced" => stats.coalesced,
             "bypass" => stats.bypasses,
