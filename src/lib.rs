@@ -212,7 +212,7 @@
 //! ```
 //! use larder::{CacheLayer, Event, store::Memory};
 //!
-//! let layer = CacheLayer::private(Memory::default()).on_event(|event| match event {
+//! let layer = CacheLayer::private(Memory::default()).add_event_hook(|event| match event {
 //!     Event::NotStored { refusal, .. } => println!("not stored: {refusal}"),
 //!     Event::StoreFailed { operation, error, .. } => eprintln!("{operation}: {error}"),
 //!     _ => {}

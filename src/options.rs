@@ -9,7 +9,8 @@ use crate::{
 
 /// Settings for one request. Put them into the request's extensions.
 ///
-/// They are not sent to the origin. An option that is not set leaves the decision to the layer.
+/// They are not sent to the origin. An option that is not set leaves the decision to the layer. A
+/// later call of the same method replaces an option; [`add_tag`](CacheOptions::add_tag) adds one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -147,7 +148,7 @@ impl CacheOptions {
     /// [layer](crate::CacheLayer#tags) gives it. The response can be
     /// [removed](crate::Entries::remove_tag) by it. Tags that begin with `larder:` are left out:
     /// the cache uses them itself.
-    pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
+    pub fn add_tag(mut self, tag: impl Into<Box<str>>) -> Self {
         self.tags.push(tag.into());
         self
     }

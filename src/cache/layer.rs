@@ -32,6 +32,9 @@ use crate::{event::Observer, policy::Scope, stats::Stats, store::Store};
 /// Clones share the store, the on/off switch and the counters. A setting that is changed on a clone
 /// applies to that clone only.
 ///
+/// A setter replaces what an earlier call has set. A setter whose name begins with `add_` adds to
+/// it. A setter that can refuse a value returns a [`ConfigError`](crate::ConfigError) then.
+///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
 /// use bytes::Bytes;

@@ -18,8 +18,8 @@ pub use self::codec::DecodeError;
 /// attributes.
 ///
 /// It holds the method and the normalised URL of the request. The URL has no user information and
-/// no parameters that [`ignore_query`](crate::CacheLayer::ignore_query) names. Request headers are
-/// not stored, so credentials never reach a store.
+/// no parameters that [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters) names.
+/// Request headers are not stored, so credentials never reach a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     kind: Kind,

@@ -174,7 +174,7 @@ mod tests {
     fn all_sources_add_up() {
         let with: TagFn = Arc::new(|_, _| boxed(&["b", "c", "", "larder:x"]));
         let rules = TagRules { with: Some(with), ..by_header() };
-        let options = CacheOptions::new().tag("a").tag("b").tag("").tag("a");
+        let options = CacheOptions::new().add_tag("a").add_tag("b").add_tag("").add_tag("a");
         let tags = rules.choose(&options, &request(), &response(&["c d a"]));
         assert_eq!(tags, Ok(boxed(&["a", "b", "c", "d"])));
     }
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(named(&lines).unwrap().len(), 16);
         lines.push("z");
         assert_eq!(named(&lines), Err(Refusal::Tags));
-        let options = (0..=1_000).fold(CacheOptions::new(), |it, n| it.tag(n.to_string()));
+        let options = (0..=1_000).fold(CacheOptions::new(), |it, n| it.add_tag(n.to_string()));
         assert_eq!(
             TagRules::default().choose(&options, &request(), &response(&[])),
             Err(Refusal::Tags)
@@ -221,7 +221,7 @@ mod tests {
         let tags = boxed(&["asked", "was", "old", "both", "larder:url:1"]);
         let old = Head::new(Method::GET, "http://a/", response(&["old both"]), Timestamp::MIN)
             .with_tags(tags.clone());
-        let options = CacheOptions::new().tag("more").tag("larder:url:2");
+        let options = CacheOptions::new().add_tag("more").add_tag("larder:url:2");
         let renewed = |rules: &TagRules, line: &str| {
             rules.renew(&options, &request(), &old, &response(&[line])).unwrap()
         };

@@ -96,7 +96,7 @@ async fn a_304_that_varies_by_something_new_ends_the_response() {
 async fn an_entry_keeps_its_tags_and_its_place() {
     let stand = Stand::new(origin(|request, _| tagged(request, "\"a\"", "whole")))
         .with(|layer| layer.expire_after(SECOND));
-    stand.ask(with(CacheOptions::new().tag("page"))).await;
+    stand.ask(with(CacheOptions::new().add_tag("page"))).await;
     stand.clock.advance(SECOND);
     assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated);
     let entries = stand.layer.entries();

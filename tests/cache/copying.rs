@@ -52,7 +52,7 @@ async fn a_copy_answers_as_the_original_does() {
     for value in ["1", "2"] {
         stand.ask(get("/").header("x-a", value)).await;
     }
-    let short = CacheOptions::new().expire_after(SECOND).tag("gone");
+    let short = CacheOptions::new().expire_after(SECOND).add_tag("gone");
     stand.ask(get("/expired").extension(short)).await;
     stand.clock.advance(SECOND);
 

@@ -34,7 +34,7 @@ async fn the_first_with_an_opinion_decides() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(secs(10)));
     assert_eq!(lifetime(&stand, new()).await, Some(10), "layer");
 
-    let stand = stand.with(|layer| layer.expire_status(StatusCode::OK, secs(20)).unwrap());
+    let stand = stand.with(|layer| layer.expire_statuses([(StatusCode::OK, secs(20))]).unwrap());
     assert_eq!(lifetime(&stand, new().refresh(true)).await, Some(20), "status");
 
     let stand = stand.with(|layer| layer.expire_urls([("example.com", secs(30))]).unwrap());
@@ -52,7 +52,7 @@ async fn a_rule_without_an_opinion_leaves_it_to_the_next() {
     let stand = Stand::new(Double::counting()).with(|layer| {
         layer
             .expire_after(secs(10))
-            .expire_status(StatusCode::NOT_FOUND, secs(20))
+            .expire_statuses([(StatusCode::NOT_FOUND, secs(20))])
             .unwrap()
             .expire_urls([("example.org", secs(30))])
             .unwrap()
@@ -98,7 +98,7 @@ async fn the_first_url_pattern_that_matches_counts() {
 async fn an_expiration_for_a_status_keeps_the_status() {
     let stand =
         Stand::new(Double::new(|_, _| Response::builder().status(404).body(full("gone")).unwrap()))
-            .with(|layer| layer.expire_status(StatusCode::NOT_FOUND, SECOND).unwrap());
+            .with(|layer| layer.expire_statuses([(StatusCode::NOT_FOUND, SECOND)]).unwrap());
     stand.get("/").await;
     assert!(stand.get("/").await.is_from_store());
     stand.clock.advance(SECOND);

@@ -134,7 +134,7 @@ async fn a_host_that_is_another_than_the_uris_has_entries_of_its_own() {
 #[tokio::test]
 async fn headers_can_be_added_to_the_key() {
     let stand =
-        Stand::new(Double::counting()).with(|l| l.key_headers(["X-Tenant", "accept"]).unwrap());
+        Stand::new(Double::counting()).with(|l| l.add_key_headers(["X-Tenant", "accept"]).unwrap());
     let of = |tenant| get("/").header("x-tenant", tenant);
     assert!(!shared(&stand, of("a"), of("b")).await);
     assert!(stand.ask(of("a")).await.is_from_store());
@@ -152,7 +152,7 @@ async fn headers_can_be_added_to_the_key() {
 #[tokio::test]
 async fn headers_can_be_taken_out_of_the_key() {
     let stand =
-        Stand::new(Double::counting()).with(|l| l.ignore_headers(["Authorization"]).unwrap());
+        Stand::new(Double::counting()).with(|l| l.add_ignored_headers(["Authorization"]).unwrap());
     let of = |value| get("/").header("authorization", value);
     assert!(shared(&stand, of("alice"), of("bob")).await);
     assert!(
@@ -163,8 +163,8 @@ async fn headers_can_be_taken_out_of_the_key() {
 
 #[tokio::test]
 async fn ignored_parameters_are_neither_in_the_key_nor_in_the_stored_url() {
-    let stand =
-        Stand::new(Double::counting()).with(|l| l.ignore_query(["utm_*", "token"]).unwrap());
+    let stand = Stand::new(Double::counting())
+        .with(|l| l.add_ignored_parameters(["utm_*", "token"]).unwrap());
     let first = stand.get("/a?x=1&utm_source=mail&token=secret&y=2").await;
     assert!(!first.is_from_store());
     for same in [
@@ -190,7 +190,7 @@ async fn ignored_parameters_are_neither_in_the_key_nor_in_the_stored_url() {
 #[tokio::test]
 async fn ignored_parameters_still_reach_the_origin() {
     let inner = Double::new(|request, _| ok(request.uri().to_string()));
-    let stand = Stand::new(inner).with(|l| l.ignore_query(["token"]).unwrap());
+    let stand = Stand::new(inner).with(|l| l.add_ignored_parameters(["token"]).unwrap());
     assert_eq!(stand.get("/a?token=1").await.text(), url("/a?token=1"));
 }
 

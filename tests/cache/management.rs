@@ -70,8 +70,9 @@ async fn an_entry_is_found_whether_or_not_it_has_expired() {
 
 #[tokio::test]
 async fn a_request_is_found_by_what_its_key_is_made_of() {
-    let stand = Stand::new(Double::counting())
-        .with(|l| l.methods([Method::GET, Method::POST]).unwrap().key_headers(["x-a"]).unwrap());
+    let stand = Stand::new(Double::counting()).with(|l| {
+        l.methods([Method::GET, Method::POST]).unwrap().add_key_headers(["x-a"]).unwrap()
+    });
     let post = || Request::post(url("/"));
     stand.send(post(), "one").await;
     stand.ask(get("/").header("x-a", "1").header("cookie", "c=1")).await;
@@ -109,7 +110,7 @@ async fn the_list_tells_what_each_entry_is() {
         _ => line(ok("seven b"), "vary", "x-a"),
     }))
     .with(|l| l.statuses([StatusCode::OK, StatusCode::NOT_FOUND]).unwrap());
-    let options = CacheOptions::new().expire_after(SECOND).tag("t1").tag("t2");
+    let options = CacheOptions::new().expire_after(SECOND).add_tag("t1").add_tag("t2");
     let key = stand.ask(get("/a").extension(options)).await.cache.key().unwrap();
     stand.clock.advance(SECOND);
     stand.ask(head("/b")).await;
@@ -161,7 +162,7 @@ async fn what_was_inserted_is_served() {
     // For a request with credentials and a body, with options of its own; in place of what is there.
     let request = Request::post(url("/q"))
         .header("authorization", "alice")
-        .extension(CacheOptions::new().expire_after(Expiration::Never).tag("t"));
+        .extension(CacheOptions::new().expire_after(Expiration::Never).add_tag("t"));
     let stand = stand.with(|layer| layer.methods([Method::POST]).unwrap());
     let request = request.body(Bytes::from("query")).unwrap();
     for text in ["old", "new"] {

@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn stand(inner: Double) -> Stand {
     Stand::new(inner).with(|layer| {
         let layer = layer.expire_after(SECOND * 10).stale_if_error(SECOND * 5);
-        layer.expire_status(StatusCode::INTERNAL_SERVER_ERROR, SECOND).unwrap()
+        layer.expire_statuses([(StatusCode::INTERNAL_SERVER_ERROR, SECOND)]).unwrap()
     })
 }
 
@@ -62,7 +62,7 @@ async fn what_is_not_there_is_kept_as_not_there() {
         1 | 2 => line(status(404), "x-call", call.to_string()),
         _ => ok("found"),
     }))
-    .with(|layer| layer.expire_status(StatusCode::NOT_FOUND, SECOND).unwrap());
+    .with(|layer| layer.expire_statuses([(StatusCode::NOT_FOUND, SECOND)]).unwrap());
     for call in ["1", "1"] {
         let reply = stand.get("/").await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND);

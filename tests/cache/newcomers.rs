@@ -31,8 +31,9 @@ fn stand(gate: &Gate) -> Stand {
         let response = line(response, "no-vary-search", "params=(\"a\")");
         line(line(response, "cache-groups", "\"a\""), "surrogate-key", "news")
     });
-    Stand::shared(inner.first_behind(gate))
-        .with(|layer| layer.http_rules().no_vary_search(true).tags_from(["surrogate-key"]).unwrap())
+    Stand::shared(inner.first_behind(gate)).with(|layer| {
+        layer.http_rules().no_vary_search(true).add_tag_headers(["surrogate-key"]).unwrap()
+    })
 }
 
 async fn remove(stand: &Stand, way: Way) {
@@ -123,7 +124,7 @@ async fn who_comes_after_a_removal_does_not_join_a_refresh_that_began_before_it(
     });
     let secs = Duration::from_secs;
     let stand = Stand::new(inner).with(|layer| {
-        let layer = layer.tags_from(["surrogate-key"]).unwrap();
+        let layer = layer.add_tag_headers(["surrogate-key"]).unwrap();
         layer.expire_after(secs(10)).stale_while_revalidate(secs(60))
     });
     stand.get("/").await;
@@ -196,7 +197,7 @@ async fn a_filter_removes_what_is_being_stored_where_it_matches() {
 async fn many_removals_of_other_things_do_no_harm() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
-    let mut caller = Box::pin(stand.ask(with(CacheOptions::new().tag("news"))));
+    let mut caller = Box::pin(stand.ask(with(CacheOptions::new().add_tag("news"))));
     assert!(caller.as_mut().now_or_never().is_none());
     let entries = stand.layer.entries();
     for n in 0..300 {

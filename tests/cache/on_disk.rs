@@ -134,7 +134,7 @@ async fn variants_and_trailers_move_between_memory_and_a_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_management_handle_works_on_a_file_as_well() {
     let stand = Stand::over(Redb::temporary().unwrap(), Double::counting());
-    let soon = CacheOptions::new().expire_after(Duration::from_secs(1)).tag("news");
+    let soon = CacheOptions::new().expire_after(Duration::from_secs(1)).add_tag("news");
     stand.ask(super::support::get("/a").extension(soon)).await;
     stand.get("/b").await;
     let entries = stand.layer.entries();

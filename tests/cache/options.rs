@@ -151,8 +151,8 @@ async fn options_that_ask_for_nothing_change_nothing() {
 #[tokio::test]
 async fn tags_are_stored_and_removed_by() {
     let stand = Stand::new(Double::counting());
-    stand.ask(get("/a").extension(NEW().tag("page").tag("user:1"))).await;
-    stand.ask(get("/b").extension(NEW().tag("page"))).await;
+    stand.ask(get("/a").extension(NEW().add_tag("page").add_tag("user:1"))).await;
+    stand.ask(get("/b").extension(NEW().add_tag("page"))).await;
     stand.get("/c").await;
     let entries = stand.layer.entries();
     assert_eq!(entries.remove_tag("user:1").await.unwrap(), 1);
@@ -223,7 +223,7 @@ async fn nothing_of_the_cache_reaches_the_origin() {
         .cache_status_header("larder")
         .unwrap()
         .key_secret([1; 32])
-        .ignore_query(["token"])
+        .add_ignored_parameters(["token"])
         .unwrap()
         .expire_after(SECOND);
     for options in [
@@ -231,7 +231,7 @@ async fn nothing_of_the_cache_reaches_the_origin() {
         NEW().expire_after(SECOND).refresh(true),
         NEW().no_store(true).refresh(true),
         NEW().bypass(true),
-        NEW().key(larder::Key::digest("x")).tag("t").expire_after(Expiration::DoNotStore),
+        NEW().key(larder::Key::digest("x")).add_tag("t").expire_after(Expiration::DoNotStore),
     ] {
         let full = http_body_util::Full::<bytes::Bytes>::default();
         let request = request().extension(options).body(full).unwrap();

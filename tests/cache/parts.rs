@@ -258,7 +258,7 @@ async fn no_more_is_put_together_than_is_kept() {
 async fn what_is_put_together_has_the_tags_of_both() {
     for tag in ["one", "other"] {
         let stand = stand(origin(TEXT, "\"a\""));
-        let tagged = |tag| CacheOptions::new().tag(tag);
+        let tagged = |tag| CacheOptions::new().add_tag(tag);
         stand.ask(range(0, 9).extension(tagged("one"))).await;
         stand.ask(range(10, 19).extension(tagged("other"))).await;
         assert!(stand.get("/").await.is_from_store());
@@ -295,7 +295,7 @@ async fn what_is_removed_while_the_rest_comes_is_not_brought_back() {
         let (inner, gate) = origin(TEXT, "\"a\"").gated();
         let stand = stand(inner);
         gate.open(1);
-        stand.ask(range(0, 9).extension(CacheOptions::new().tag("page"))).await;
+        stand.ask(range(0, 9).extension(CacheOptions::new().add_tag("page"))).await;
         let entries = stand.layer.entries();
         let removing = async {
             stand.inner.begun(2).await;

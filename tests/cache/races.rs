@@ -156,7 +156,7 @@ async fn a_removal_wins_against_a_304() {
     for how in ["by URL", "by tag", "all", "by another method", "behind the layer's back"] {
         let (inner, gate) = Double::new(|request, _| tagged(&request, "\"a\"", WHOLE)).gated();
         let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND));
-        let key = || with(CacheOptions::new().tag("page"));
+        let key = || with(CacheOptions::new().add_tag("page"));
         gate.open(1);
         let key_of = stand.ask(key()).await.cache.key().unwrap();
         stand.clock.advance(SECOND);

@@ -31,7 +31,7 @@ type Told = Arc<Mutex<Vec<RefreshFailure>>>;
 /// A hook that keeps the failures.
 fn telling<B>(layer: CacheLayer<B>, told: &Told) -> CacheLayer<B> {
     let told = told.clone();
-    layer.on_event(move |event| {
+    layer.add_event_hook(move |event| {
         if let Event::RefreshFailed { failure, .. } = event {
             told.lock().unwrap().push(RefreshFailure::clone(failure));
         }
@@ -179,7 +179,7 @@ async fn a_hook_that_panics_harms_nobody() {
         _ => Ok(ok("new")),
     })
     .await;
-    let stand = stand.with(|layer| layer.on_event(|_| panic!("as the test wants it to")));
+    let stand = stand.with(|layer| layer.add_event_hook(|_| panic!("as the test wants it to")));
     refresh(&stand).await;
     assert_eq!((stand.layer.stats().failed_refreshes, stand.layer.stats().in_flight), (1, 0));
     stand.clock.advance(SECOND);

@@ -286,8 +286,8 @@ async fn a_tag_that_a_head_brings_and_that_was_removed_meanwhile_is_not_given_to
             }
         }
     });
-    let stand =
-        over(Memory::default(), inner).with(|layer| layer.tags_from(["surrogate-key"]).unwrap());
+    let stand = over(Memory::default(), inner)
+        .with(|layer| layer.add_tag_headers(["surrogate-key"]).unwrap());
     stand.get("/").await;
     stand.clock.advance(Duration::from_secs(5));
     let mut caller = Box::pin(stand.ask(head("/")));

@@ -46,7 +46,7 @@ async fn remove<B: Store>(stand: &Stand<B>, way: Way, key: Key) {
 }
 
 fn asking(refresh: bool) -> http::request::Builder {
-    with(CacheOptions::new().tag("news").refresh(refresh))
+    with(CacheOptions::new().add_tag("news").refresh(refresh))
 }
 
 /// Answers the first GET with "old", those behind it with what is sent; waits at the gate before each but the first.
@@ -297,7 +297,7 @@ async fn a_follower_that_takes_over_is_removed_by_what_is_its_own() {
         let gate = Gate::closed();
         let stand = Stand::new(Double::counting().behind(&gate));
         let ask = |path: &'static str, tag: &'static str| {
-            let options = CacheOptions::new().key(Key::digest("mine")).tag(tag);
+            let options = CacheOptions::new().key(Key::digest("mine")).add_tag(tag);
             Box::pin(stand.ask(get(path).extension(options)))
         };
         let [mut leader, mut follower] = [ask("/a", "one"), ask("/b", "two")];

@@ -67,7 +67,7 @@ async fn a_shared_cache_keeps_nothing_before_an_expiration_was_chosen() {
         (
             "status",
             Stand::shared(Double::counting())
-                .with(|layer| layer.expire_status(http::StatusCode::OK, SECOND).unwrap()),
+                .with(|layer| layer.expire_statuses([(http::StatusCode::OK, SECOND)]).unwrap()),
         ),
         (
             "closure",

@@ -44,7 +44,7 @@ fn requests() -> Vec<http::request::Builder> {
         get("/vary").header("x-a", "1"),
         get("/vary").header("x-a", "2"),
         head("/head"),
-        get("/tagged").extension(CacheOptions::new().tag("t").expire_after(SECOND)),
+        get("/tagged").extension(CacheOptions::new().add_tag("t").expire_after(SECOND)),
     ]
 }
 

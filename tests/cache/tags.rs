@@ -17,7 +17,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 
 fn by_headers<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
-    layer.tags_from(["Surrogate-Key", "cache-tag"]).unwrap()
+    layer.add_tag_headers(["Surrogate-Key", "cache-tag"]).unwrap()
 }
 
 fn keyed(response: Response<TestBody>, tags: impl AsRef<[u8]>) -> Response<TestBody> {
@@ -90,10 +90,10 @@ async fn all_sources_add_up_and_the_later_closure_counts() {
             layer.tag_with(|_, _| ["not this"]).tag_with(|_, _| Some("closure both".to_owned())),
         )
         .tag_with(|_, _| ["closure", "both"])
-        .tags_from(["surrogate-key"])
+        .add_tag_headers(["surrogate-key"])
         .unwrap()
     });
-    stand.ask(with(CacheOptions::new().tag("request").tag("both"))).await;
+    stand.ask(with(CacheOptions::new().add_tag("request").add_tag("both"))).await;
     assert_eq!(tags(&stand).await, [["request", "both", "closure", "header"]]);
 }
 
@@ -119,7 +119,7 @@ async fn variants_have_tags_of_their_own() {
 async fn what_is_put_there_by_hand_is_tagged_like_any_other() {
     let stand = Stand::new(Double::counting())
         .with(|layer| by_headers(layer).tag_with(|_, _| Some("closure")));
-    let request = get("/").extension(CacheOptions::new().tag("request")).body(()).unwrap();
+    let request = get("/").extension(CacheOptions::new().add_tag("request")).body(()).unwrap();
     let entries = stand.layer.entries();
     entries.insert(&request, keyed(ok("a"), "header")).await.unwrap();
     assert_eq!(tags(&stand).await, [["request", "closure", "header"]]);
@@ -152,7 +152,7 @@ async fn a_response_with_more_tags_than_can_be_kept_is_not_stored() {
 #[tokio::test]
 async fn a_request_with_too_many_tags_is_answered_and_not_stored() {
     let stand = Stand::new(Double::counting());
-    let options = (0..1_001).fold(CacheOptions::new(), |options, n| options.tag(n.to_string()));
+    let options = (0..1_001).fold(CacheOptions::new(), |options, n| options.add_tag(n.to_string()));
     let reply = stand.ask(with(options)).await;
     assert_eq!((reply.text(), reply.stored()), ("1", Stored::No(Refusal::Tags)));
     assert_eq!(stand.len().await, 0);
@@ -172,9 +172,9 @@ fn confirming(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
 async fn a_304_brings_its_tags<B: Store>(store: B) {
     let stand = Stand::over(store, confirming("old both", "new both"))
         .with(|layer| by_headers(layer).expire_after(SECOND));
-    stand.ask(with(CacheOptions::new().tag("asked"))).await;
+    stand.ask(with(CacheOptions::new().add_tag("asked"))).await;
     stand.clock.advance(SECOND);
-    let reply = stand.ask(with(CacheOptions::new().tag("also"))).await;
+    let reply = stand.ask(with(CacheOptions::new().add_tag("also"))).await;
     assert_eq!((reply.outcome(), reply.stored()), (Outcome::Revalidated, Stored::Yes));
     assert_eq!(tags(&stand).await, [["asked", "also", "new", "both"]]);
     assert!(stand.get("/").await.is_from_store());
@@ -263,7 +263,7 @@ impl From {
 
     fn ask(self, call: usize) -> http::request::Builder {
         match self {
-            Self::Request if call == 2 => with(CacheOptions::new().tag("news")),
+            Self::Request if call == 2 => with(CacheOptions::new().add_tag("news")),
             _ => get("/"),
         }
     }
@@ -374,7 +374,7 @@ async fn a_removal_that_fails_for_the_entry_that_is_being_renewed_takes_the_othe
     let store = Gated::at_update(faulty.clone());
     let (stand, gate) = expired(store.clone(), From::Header).await;
     let other = Stand::over(store.clone(), Double::counting());
-    other.ask(get("/other").extension(CacheOptions::new().tag("news"))).await;
+    other.ask(get("/other").extension(CacheOptions::new().add_tag("news"))).await;
     gate.open(1);
     let mut caller = pin!(stand.get("/"));
     assert!(caller.as_mut().now_or_never().is_none());

@@ -211,7 +211,7 @@ async fn variants_by_cookie_and_by_authorization_never_mix_users() {
                 line(ok(user.unwrap_or_default()), "vary", name)
             });
             let stand = Stand::new(inner).with(|layer| match ignored {
-                true => layer.ignore_headers([name]).unwrap(),
+                true => layer.add_ignored_headers([name]).unwrap(),
                 false => layer,
             });
             for _ in 0..2 {
@@ -226,8 +226,8 @@ async fn variants_by_cookie_and_by_authorization_never_mix_users() {
 
 #[tokio::test]
 async fn a_header_that_is_ignored_selects_nothing() {
-    let stand =
-        Stand::new(multilingual()).with(|layer| layer.ignore_headers(["accept-language"]).unwrap());
+    let stand = Stand::new(multilingual())
+        .with(|layer| layer.add_ignored_headers(["accept-language"]).unwrap());
     stand.ask(lang("de")).await;
     assert_eq!(stand.ask(lang("en")).await.text(), "de:1");
     assert_eq!(stand.len().await, 1);

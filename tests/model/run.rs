@@ -89,7 +89,7 @@ impl Stage {
         let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
         let layer =
             if settings.shared { CacheLayer::shared(store) } else { CacheLayer::private(store) };
-        let mut layer = layer.clock(clock.clone()).tags_from(["surrogate-key"]).unwrap();
+        let mut layer = layer.clock(clock.clone()).add_tag_headers(["surrogate-key"]).unwrap();
         let secs = Duration::from_secs;
         if let Some(limit) = settings.while_revalidate {
             layer = layer.stale_while_revalidate(secs(limit));

@@ -20,7 +20,7 @@ pub(crate) async fn by_time() -> Result<(), BoxError> {
         // 5. For all responses that nothing below matches.
         .expire_after(Duration::from_secs(3600))
         // 4. By status. A status that is named here is stored, as 200 is.
-        .expire_status(StatusCode::NOT_FOUND, Duration::from_secs(10))?
+        .expire_statuses([(StatusCode::NOT_FOUND, Duration::from_secs(10))])?
         // 3. By URL: globs on host and path. The first match counts.
         .expire_urls([
             ("*.example.com/api/**", Expiration::After(Duration::from_secs(60))),

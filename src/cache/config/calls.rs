@@ -45,8 +45,9 @@ impl<B> CacheLayer<B> {
     ///   and another 16 MiB for all responses together. Beyond that, it waits until the response is
     ///   stored, and continues from the store. If the response cannot be stored after all, memory
     ///   holds what the slow readers have not read yet, up to 16 MiB or
-    ///   [`max_body`](CacheLayer::max_body), whichever is larger, for all such readers together. If a reader needs a part that has left memory, its body
-    ///   ends in a [`BodyError`](crate::BodyError).
+    ///   [`max_body`](CacheLayer::max_body), whichever is larger, for all such readers together. If
+    ///   a reader needs a part that has left memory, its body ends in a
+    ///   [`BodyError`](crate::BodyError).
     /// - A stored response is not overwritten by a response whose call began earlier.
     ///
     /// The leader's future makes the call. If it is neither polled nor dropped, its followers wait.
@@ -81,7 +82,7 @@ impl<B> CacheLayer<B> {
     /// The cache runs at most one refresh for each key at a time. A refresh that fails leaves the
     /// stored response as it is. After it, the cache pauses refreshes of that key: for one second,
     /// and twice as long after each further failure, up to a minute. No response can report such a
-    /// failure, but [`on_event`](CacheLayer::on_event) does
+    /// failure, but [`add_event_hook`](CacheLayer::add_event_hook) does
     /// ([`RefreshFailed`](crate::Event::RefreshFailed)).
     ///
     /// A refresh removes the stored response if the origin's answer ends it: an answer that forbids

@@ -8,7 +8,7 @@ use crate::{
 /// # gRPC
 impl<B> CacheLayer<B> {
     /// Makes this a cache for gRPC (over HTTP/2). It stores the responses to unary calls of these
-    /// `methods`, and nothing else.
+    /// `methods`, and nothing else. A later list replaces an earlier one.
     ///
     /// A method is named by its path, `/package.Service/Method`, or by a glob,
     /// `/package.Service/*`. Name only methods that are unary and change nothing.
@@ -53,8 +53,8 @@ impl<B> CacheLayer<B> {
     ///   not, with its leading and trailing metadata.
     /// - **The key**: the method, the authority, the message, its encoding, the encodings that the
     ///   client accepts, `Authorization` and `Cookie`. If the server depends on other metadata,
-    ///   [name it](CacheLayer::key_headers). Deadlines, traces and other metadata that is not named
-    ///   make no difference. A `Channel` whose client has no
+    ///   [name it](CacheLayer::add_key_headers). Deadlines, traces and other metadata that is not
+    ///   named make no difference. A `Channel` whose client has no
     ///   [origin](https://docs.rs/tonic/latest/tonic/client/struct.Grpc.html#method.with_origin)
     ///   does not name its server. To cache several servers, give each client an origin, or each
     ///   cache its own store.

@@ -54,7 +54,8 @@ impl<B> CacheLayer<B> {
     }
 
     /// Stores only responses for which `predicate` returns `true`, by the heads of request and
-    /// response. Default: every response that the other settings allow.
+    /// response. A later predicate replaces an earlier one. Default: every response that the other
+    /// settings allow.
     pub fn store_if(
         self,
         predicate: impl Fn(&request::Parts, &response::Parts) -> bool + Send + Sync + 'static,
@@ -102,8 +103,8 @@ impl<B> CacheLayer<B> {
     /// rules](CacheLayer::http_rules), where the response says for whom it is.
     ///
     /// Requests with different credentials still never share a response, unless
-    /// [`ignore_headers`](CacheLayer::ignore_headers) names the header that carries them. (Under
-    /// the HTTP rules in a shared cache, the response decides.)
+    /// [`add_ignored_headers`](CacheLayer::add_ignored_headers) names the header that carries them.
+    /// (Under the HTTP rules in a shared cache, the response decides.)
     pub fn store_credentialed(self, store: bool) -> Self {
         self.set(|settings| settings.rules.store_credentialed = Some(store))
     }

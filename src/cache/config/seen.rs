@@ -22,13 +22,13 @@ impl<B> CacheLayer<B> {
     /// ```
     /// use larder::{CacheLayer, Event, store::Memory};
     ///
-    /// let layer = CacheLayer::private(Memory::default()).on_event(|event| match event {
+    /// let layer = CacheLayer::private(Memory::default()).add_event_hook(|event| match event {
     ///     Event::Answered { status, .. } => println!("{}", status.outcome()),
     ///     Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
     ///     _ => {}
     /// });
     /// ```
-    pub fn on_event(self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+    pub fn add_event_hook(self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.set_handle(|handle| Arc::make_mut(&mut handle.observer).add_hook(hook))
     }
 

@@ -71,7 +71,7 @@ async fn a_refresh_says_how_it_failed_and_has_a_time_of_its_own() {
     let server = shop.open().await;
     let (layer, clock) = aging();
     let (sender, failures) = mpsc::channel();
-    let layer = layer.stale_while_revalidate(StaleLimit::Unlimited).on_event(move |event| {
+    let layer = layer.stale_while_revalidate(StaleLimit::Unlimited).add_event_hook(move |event| {
         if let Event::RefreshFailed { failure, .. } = event {
             sender.send(failure.reason).unwrap();
         }

@@ -18,7 +18,7 @@ type Told = Arc<Mutex<Vec<String>>>;
 
 fn listening<B: Store>(layer: CacheLayer<B>, told: &Told) -> CacheLayer<B> {
     let told = told.clone();
-    layer.on_event(move |event| told.lock().unwrap().push(text(event)))
+    layer.add_event_hook(move |event| told.lock().unwrap().push(text(event)))
 }
 
 fn text(event: &Event<'_>) -> String {
@@ -126,7 +126,7 @@ async fn a_hook_that_panics_changes_nothing() {
     let quiet = day::live(|layer| layer).await;
     let captured = Captured::begin();
     let day = day::live(|layer| {
-        let layer = layer.on_event(|_| panic!("as the test wants it to"));
+        let layer = layer.add_event_hook(|_| panic!("as the test wants it to"));
         listening(layer, &told)
     })
     .await;
@@ -137,7 +137,7 @@ async fn a_hook_that_panics_changes_nothing() {
     assert_eq!(outcomes(&day), outcomes(&quiet));
     let told = take(&told).len();
     assert!(told > outcomes(&day).len(), "the hook behind it is told all the same");
-    let warned = captured.lines("on_event hook panicked");
+    let warned = captured.lines("event hook panicked");
     assert_eq!(warned.len(), told, "each panic once");
     assert!(warned.iter().all(|line| line.level == tracing::Level::WARN));
 }

@@ -77,7 +77,7 @@ async fn what_the_store_took_is_the_sum_of_its_answers() {
     let times = Arc::<Mutex<Duration>>::default();
     let sum = times.clone();
     let stand = Stand::new(Double::counting()).with(|layer| {
-        layer.on_event(move |event| {
+        layer.add_event_hook(move |event| {
             if let Event::StoreDone { elapsed, .. } = event {
                 *sum.lock().unwrap() += *elapsed;
             }
@@ -161,14 +161,13 @@ async fn caches_behind_each_other_have_their_own_spans() {
     let captured = Captured::begin();
     let times = Arc::<Mutex<Vec<Option<Duration>>>>::default();
     let near_times = times.clone();
-    let near =
-        CacheLayer::private(Memory::default()).named("near").unwrap().on_event(move |event| {
-            match event {
-                Event::Answered { .. } => near_times.lock().unwrap().push(None),
-                Event::StoreDone { elapsed, .. } => near_times.lock().unwrap().push(Some(*elapsed)),
-                _ => {}
-            }
-        });
+    let near = CacheLayer::private(Memory::default()).named("near").unwrap().add_event_hook(
+        move |event| match event {
+            Event::Answered { .. } => near_times.lock().unwrap().push(None),
+            Event::StoreDone { elapsed, .. } => near_times.lock().unwrap().push(Some(*elapsed)),
+            _ => {}
+        },
+    );
     let far = CacheLayer::private(Redb::temporary().unwrap()).named("far").unwrap();
     let stack = near.layer(far.layer(Double::counting()));
     for _ in 0..2 {

@@ -258,7 +258,7 @@ async fn purge(
 
 #[tokio::test]
 async fn a_handler_purges_by_url_and_by_tag() {
-    let layer = shared().tags_from(["surrogate-key"]).unwrap();
+    let layer = shared().add_tag_headers(["surrogate-key"]).unwrap();
     let news = async |Path(id): Path<u32>| ([("surrogate-key", "news")], id.to_string());
     let routes = Router::new()
         .route("/news/{id}", routing::get(news))

@@ -129,7 +129,7 @@ async fn options_go_along_with_the_hops() {
             .layer(layer.clone())
             .service(client::<RequestBody<Full<Bytes>>>())
     };
-    let tagged = Request::get(origin.url("/a")).extension(CacheOptions::new().tag("way"));
+    let tagged = Request::get(origin.url("/a")).extension(CacheOptions::new().add_tag("way"));
     send(&client(follow.clone()), tagged).await;
     assert_eq!(layer.entries().remove_tag("way").await.unwrap(), 3);
 

@@ -169,7 +169,8 @@ impl<A: Clone, B, E> Policy<Request<A>, Response<B>, E> for Again {
 #[tokio::test]
 async fn a_retry_belongs_inside() {
     let failures = Duration::from_secs(3600);
-    let layer = || private().expire_status(StatusCode::SERVICE_UNAVAILABLE, failures).unwrap();
+    let layer =
+        || private().expire_statuses([(StatusCode::SERVICE_UNAVAILABLE, failures)]).unwrap();
     let flaky = || {
         let calls = Arc::new(AtomicUsize::new(1));
         Router::new().fallback(async move || match calls.fetch_add(1, Ordering::SeqCst) {
