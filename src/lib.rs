@@ -56,7 +56,8 @@
 //! - [`CacheLayer`] has every setting: what is cached, the key, the expiry. [`Cache`] is the
 //!   service that it makes.
 //! - [`CacheOptions`] changes settings for one request. It goes into the request's extensions.
-//! - [`CacheStatus`] reports what the cache did and why. It is in every response's extensions.
+//! - [`CacheStatus`] reports what the cache did and why. It is in every response's extensions. The
+//!   reasons are in [`status`].
 //! - [`Stats`] has the totals. Each [`Event`] goes to hooks, to `tracing` and to `metrics`;
 //!   [`seeing`] lists the names.
 //! - [`Entries`], from [`CacheLayer::entries`], manages the stored responses.
@@ -147,7 +148,7 @@
 //! - bodies that broke off, or that were dropped before their end,
 //! - responses that vary by `*`.
 //!
-//! Each refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
+//! Each refusal has a name: [`status::Bypass`] for requests, [`status::Refusal`] for responses.
 //!
 //! A caller may hold a copy of its own and send `If-None-Match` or `If-Modified-Since`. If that
 //! copy is as good as the stored response, the cache answers 304. The cache does not forward these
@@ -257,7 +258,7 @@ mod runtime;
 pub mod seeing;
 pub mod stacks;
 mod stats;
-mod status;
+pub mod status;
 pub mod store;
 mod sync;
 pub mod time;
@@ -273,7 +274,5 @@ pub use self::{
     options::CacheOptions,
     policy::{Expiration, StaleLimit},
     stats::Stats,
-    status::{
-        Bypass, CacheStatus, Miss, Outcome, RefreshError, RefreshFailure, Refusal, Stale, Stored,
-    },
+    status::{CacheStatus, Outcome, Stored},
 };

@@ -26,10 +26,10 @@
 //! features, an event is a counter that goes up, and nothing is timed.
 //!
 //! The words for outcomes, reasons and operations are those of
-//! [`Outcome::name`](crate::Outcome::name), of the `name` of [`Miss`](crate::Miss::name),
-//! [`Stale`](crate::Stale::name), [`Bypass`](crate::Bypass::name) and
-//! [`Refusal`](crate::Refusal::name), and of [`StoreOperation::name`](crate::StoreOperation::name).
-//! They stay as they are.
+//! [`Outcome::name`](crate::Outcome::name), of the `name` of [`Miss`](crate::status::Miss::name),
+//! [`Stale`](crate::status::Stale::name), [`Bypass`](crate::status::Bypass::name) and
+//! [`Refusal`](crate::status::Refusal::name), and of
+//! [`StoreOperation::name`](crate::StoreOperation::name). They stay as they are.
 //!
 //! # Tracing
 //!
@@ -46,7 +46,7 @@
 //! | `cache.outcome` | [`hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or `only-if-cached`](crate::Outcome::name) |
 //! | `cache.reason` | why, as in [`CacheStatus::reason`](crate::CacheStatus::reason) |
 //! | `cache.age_ms` | the age of what came from the store, in milliseconds |
-//! | `cache.stored` | `yes`, `pending` as long as the body is on its way, or [why not](crate::Refusal::name) |
+//! | `cache.stored` | `yes`, `pending` as long as the body is on its way, or [why not](crate::status::Refusal::name) |
 //! | `cache.store_us` | what the store has taken until the head was there, in microseconds |
 //!
 //! Events tell of decisions and of evictions at `DEBUG`, of each answer of the store at `TRACE`,

@@ -48,7 +48,8 @@ pub struct Stats {
     pub calls: u64,
     /// Background refreshes that have begun. They also count in `calls`.
     pub refreshes: u64,
-    /// Background refreshes that failed. [`RefreshError`](crate::RefreshError) has the reasons.
+    /// Background refreshes that failed. [`RefreshError`](crate::status::RefreshError) has the
+    /// reasons.
     pub failed_refreshes: u64,
     /// Responses that were stored whole.
     pub stored: u64,

@@ -103,7 +103,7 @@ mod tests {
     use http::{Method, Response};
 
     use super::*;
-    use crate::{Key, Refusal, entry::Head, status::Progress, time::Timestamp};
+    use crate::{Key, entry::Head, status::Progress, status::Refusal, time::Timestamp};
 
     fn head(now: u64, expires: Option<u64>) -> Head {
         let parts = Response::new(()).into_parts().0;

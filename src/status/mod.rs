@@ -1,5 +1,20 @@
-//! [`CacheStatus`]: what the cache did with a request and why, in every response's extensions. The
-//! reasons are in `reason.rs`, and the `Cache-Status` field is in `field.rs`.
+//! What the cache did with a request, and why.
+//!
+//! Every response has a [`CacheStatus`] in its extensions: its [`Outcome`], and whether it is
+//! [`Stored`]. Each question has an enum of reasons for its answer:
+//!
+//! | question | reasons |
+//! |---|---|
+//! | Why did no stored response answer? | [`Miss`] |
+//! | Why was a stale response served? | [`Stale`] |
+//! | Why did the request bypass the cache? | [`Bypass`] |
+//! | Why was the response not stored? | [`Refusal`] |
+//! | Why did a background refresh fail? | [`RefreshError`], in a [`RefreshFailure`] |
+//!
+//! [`CacheStatus`], [`Outcome`] and [`Stored`] are also at the root of the crate. The reasons are
+//! here only.
+
+// The reasons are in `reason.rs`, and the `Cache-Status` field is in `field.rs`.
 
 use std::{
     fmt,

@@ -38,11 +38,11 @@
 //!
 //! Where the store fails (a server that is down, a disk with errors), requests go to the origin as
 //! if there were no cache, for as long as that lasts:
-//! [`Miss::StoreFailed`](crate::Miss::StoreFailed) and
-//! [`Refusal::StoreFailed`](crate::Refusal::StoreFailed) say so. A server that is silent holds a
-//! request up for the [time limit](super::redis::Builder::response_timeout), 2 s by default; one
-//! that refuses to be connected to, not at all. A disk that is silent holds requests up until it
-//! answers: those that read, and the last bytes of what is being stored.
+//! [`Miss::StoreFailed`](crate::status::Miss::StoreFailed) and
+//! [`Refusal::StoreFailed`](crate::status::Refusal::StoreFailed) say so. A server that is silent
+//! holds a request up for the [time limit](super::redis::Builder::response_timeout), 2 s by
+//! default; one that refuses to be connected to, not at all. A disk that is silent holds requests
+//! up until it answers: those that read, and the last bytes of what is being stored.
 //! [`Timeout`](super::Timeout) bounds that.
 //!
 //! # What it costs

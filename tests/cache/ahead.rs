@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::join_all};
-use larder::{CacheOptions, Expiration, Miss, Outcome};
+use larder::{CacheOptions, Expiration, Outcome, status::Miss};
 
 use crate::support::{Broken, Double, Stand, T0, ok, tagged, with};
 

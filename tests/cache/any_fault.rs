@@ -13,7 +13,8 @@ use std::{
 use futures_util::future;
 use http::{Method, Request, Response, request};
 use larder::{
-    Miss, Outcome,
+    Outcome,
+    status::Miss,
     store::{self, ErrorKind, Memory, Store, Tiered},
 };
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request};
 use larder::{
-    Miss, Outcome,
+    Outcome,
+    status::Miss,
     store::{self, Memory, Store},
 };
 

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use larder::{Bypass, CacheOptions, Key, Miss, Outcome, Refusal, Stored};
+use larder::{
+    CacheOptions, Key, Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
+};
 
 use crate::support::{
     Double, Reply, Stand, TestBody, empty, frames, full, get, head, line, ok, url, with,

@@ -5,7 +5,8 @@ use std::{pin::pin, sync::Mutex};
 use futures_util::{FutureExt, future::join_all};
 use http::Response;
 use larder::{
-    CacheStatus, Miss, Outcome, Refusal, Stored,
+    CacheStatus, Outcome, Stored,
+    status::{Miss, Refusal},
     store::{ErrorKind, Memory},
 };
 

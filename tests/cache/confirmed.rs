@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use larder::{CacheOptions, Miss, Outcome, Refusal, Stored};
+use larder::{
+    CacheOptions, Outcome, Stored,
+    status::{Miss, Refusal},
+};
 
 use crate::support::{
     Double, Stand, TestBody, full, get, head, line, not_modified, ok, tagged, url, with,

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{Response, StatusCode};
 use larder::{
-    CacheOptions, Expiration, Miss, Outcome, Refusal, StaleLimit, Stored,
+    CacheOptions, Expiration, Outcome, StaleLimit, Stored,
+    status::{Miss, Refusal},
     store::Store,
     time::{Clock, Timestamp},
 };

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use larder::{
-    CacheOptions, Miss, Outcome, Refusal, Stored,
+    CacheOptions, Outcome, Stored,
+    status::{Miss, Refusal},
     store::{self, ErrorKind, Memory, Store},
 };
 use tower::ServiceExt;

@@ -8,7 +8,8 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use larder::{
-    BoxError, CacheOptions, Miss, Outcome, Stored,
+    BoxError, CacheOptions, Outcome, Stored,
+    status::Miss,
     store::{Memory, Store},
 };
 

@@ -92,7 +92,7 @@ async fn a_forced_refresh_never_follows_an_older_call_and_is_not_overwritten_by_
     gate.open(1);
     let older = soon(older).await;
     assert_eq!(older.text(), "1", "who asked before gets what it asked for");
-    assert_eq!(older.stored(), Stored::No(larder::Refusal::Superseded));
+    assert_eq!(older.stored(), Stored::No(larder::status::Refusal::Superseded));
     assert_eq!(stand.get("/").await.text(), "2");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use http::{Method, Request, StatusCode};
-use larder::{CacheLayer, Outcome, Refusal, Stored, store::Memory};
+use larder::{CacheLayer, Outcome, Stored, status::Refusal, store::Memory};
 
 use crate::support::*;
 
@@ -143,7 +143,7 @@ async fn a_request_is_heard() {
     let reply = stand.ask(says("only-if-cached")).await;
     assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
     let reply = stand.ask(says("max-stale")).await;
-    assert_eq!(reply.outcome(), Outcome::Stale(larder::Stale::MaxStale));
+    assert_eq!(reply.outcome(), Outcome::Stale(larder::status::Stale::MaxStale));
     let reply =
         stand.ask(get("/cache-control:max-age=60").header("cache-control", "no-store")).await;
     assert_eq!(reply.stored(), Stored::No(Refusal::NoStore));

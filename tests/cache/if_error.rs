@@ -8,8 +8,10 @@ use std::{
 use futures_util::{FutureExt, future::join_all};
 use http::{Request, Response, StatusCode};
 use larder::{
-    BoxError, CacheLayer, CacheOptions, Miss, Outcome, Refusal, Stale, StaleLimit, Stored,
-    store::Memory, time::ManualClock,
+    BoxError, CacheLayer, CacheOptions, Outcome, StaleLimit, Stored,
+    status::{Miss, Refusal, Stale},
+    store::Memory,
+    time::ManualClock,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, timeout::error::Elapsed};
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, Method, Request, request};
-use larder::{Bypass, CacheOptions, Key, Outcome};
+use larder::{CacheOptions, Key, Outcome, status::Bypass};
 
 use crate::support::{Broken, Double, Reply, Stand, frames, get, head, ok, url, with};
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder::{Miss, Outcome, Stale, Stored};
+use larder::{
+    Outcome, Stored,
+    status::{Miss, Stale},
+};
 
 use crate::support::{Double, Stand, line, ok, status};
 

@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use futures_util::FutureExt;
 use http::{Request, StatusCode};
-use larder::{CacheOptions, Filter, Key, Refusal, Stored, store::Memory};
+use larder::{CacheOptions, Filter, Key, Stored, status::Refusal, store::Memory};
 
 use crate::support::{Double, Gate, Gated, Reply, Stand, get, line, ok, soon, status, url, with};
 

@@ -3,7 +3,7 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::FutureExt;
-use larder::{CacheOptions, Outcome, Refusal, Stored, store::Memory};
+use larder::{CacheOptions, Outcome, Stored, status::Refusal, store::Memory};
 use tower::{Layer, ServiceExt};
 
 use crate::{

@@ -7,7 +7,8 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use larder::{
-    CacheLayer, CacheOptions, Outcome, Refusal, Stored,
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::Refusal,
     store::{Memory, Redb, Store},
 };
 use tower::{ServiceBuilder, ServiceExt};

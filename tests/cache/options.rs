@@ -1,7 +1,10 @@
 //! What one request, or one switch, asks of the cache.
 
 use http::{Method, Request, StatusCode};
-use larder::{Bypass, CacheOptions, Expiration, Miss, Outcome, Refusal, Stored};
+use larder::{
+    CacheOptions, Expiration, Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
+};
 
 use crate::support::{Double, RawOrigin, Stand, client, empty, get, ok, url, with};
 

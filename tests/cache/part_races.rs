@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
-use larder::{Outcome, Refusal, Stored};
+use larder::{Outcome, Stored, status::Refusal};
 
 use crate::{
     parts::{TEXT, part, range, stand},

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request};
-use larder::{Bypass, CacheLayer, CacheOptions, Outcome, Refusal, Stored, store::Store};
+use larder::{
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::{Bypass, Refusal},
+    store::Store,
+};
 
 use crate::support::{Double, Stand, T0, TestBody, channel, full, get, line, ok, status, url};
 
@@ -159,7 +163,7 @@ async fn parts_of_two_responses_are_never_mixed() {
         let reply = stand.ask(range(10, 19)).await;
         assert!(reply.is_from_store());
         assert_eq!((reply.text(), &reply.headers["etag"]), ("ABCDEFGHIJ", &then.parse().unwrap()));
-        assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(larder::Miss::Absent));
+        assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(larder::status::Miss::Absent));
     }
 }
 

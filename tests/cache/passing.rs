@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
-use larder::{Bypass, CacheLayer, CacheOptions, CacheStatus, Outcome, store::Memory};
+use larder::{CacheLayer, CacheOptions, CacheStatus, Outcome, status::Bypass, store::Memory};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{Mutex, mpsc},

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::join_all};
 use http::Request;
 use larder::{
-    CacheOptions, Outcome, Refusal, Stored,
+    CacheOptions, Outcome, Stored,
+    status::Refusal,
     store::{ErrorKind, Memory, Store},
     time::Clock,
 };

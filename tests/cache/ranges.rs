@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder::{Bypass, CacheOptions, Outcome, Stale, StaleLimit};
+use larder::{
+    CacheOptions, Outcome, StaleLimit,
+    status::{Bypass, Stale},
+};
 
 use crate::support::*;
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::StatusCode;
-use larder::{Bypass, CacheOptions, Miss, Outcome, Refusal, StaleLimit, Stored};
+use larder::{
+    CacheOptions, Outcome, StaleLimit, Stored,
+    status::{Bypass, Miss, Refusal},
+};
 
 use crate::support::{Double, Stand, get, line, ok, tagged, with};
 
@@ -115,7 +118,7 @@ async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody(
         assert!(reply.text().contains("expired"));
         for options in [set(only()), set(only()).refresh(true), set(only()).force_refresh(true)] {
             let reply = stand.ask(with(options)).await;
-            assert_eq!(reply.outcome(), Outcome::Stale(larder::Stale::OnlyIfCached));
+            assert_eq!(reply.outcome(), Outcome::Stale(larder::status::Stale::OnlyIfCached));
             assert_eq!((reply.text(), reply.stored()), ("whole", Stored::Yes));
             assert_eq!(reply.cache.age(), Some(SECOND * 12));
             let field = "larder; hit; ttl=-2; detail=only-if-cached";

@@ -12,8 +12,8 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use larder::{
-    BoxError, CacheLayer, Event, Miss, Outcome, RefreshError, RefreshFailure, Refusal, Stale,
-    StaleLimit, Stored,
+    BoxError, CacheLayer, Event, Outcome, StaleLimit, Stored,
+    status::{Miss, RefreshError, RefreshFailure, Refusal, Stale},
     store::{ErrorKind, Memory, Store},
 };
 use tokio::time::Instant;

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, Request, request};
 use larder::{
-    CacheOptions, Expiration, Filter, Refusal, Stored,
+    CacheOptions, Expiration, Filter, Stored,
+    status::Refusal,
     store::{Memory, Store},
 };
 

@@ -5,7 +5,8 @@ use std::pin::{Pin, pin};
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use larder::{
-    CacheOptions, Filter, Key, Refusal, Stored,
+    CacheOptions, Filter, Key, Stored,
+    status::Refusal,
     store::{Memory, Store, Tiered},
 };
 

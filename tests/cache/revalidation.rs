@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use larder::{Miss, Outcome, Refusal, Stored};
+use larder::{
+    Outcome, Stored,
+    status::{Miss, Refusal},
+};
 
 use crate::support::{
     Double, Origin, Reply, Stand, T0, TestBody, client, empty, get, line, not_modified, ok, status,

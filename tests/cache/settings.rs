@@ -1,7 +1,7 @@
 //! Settings that make no sense are refused when they are given, with a message that says what to write.
 
 use http::{Method, StatusCode};
-use larder::{CacheLayer, ConfigError, Expiration, Filter, Refusal, Stored, store::Memory};
+use larder::{CacheLayer, ConfigError, Expiration, Filter, Stored, status::Refusal, store::Memory};
 
 use crate::support::{Double, Stand, line, status};
 

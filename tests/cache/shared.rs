@@ -4,7 +4,9 @@ use std::{convert::Infallible, time::Duration};
 
 use http::{Request, Uri, request};
 use larder::{
-    Bypass, CacheLayer, CacheOptions, Expiration, Outcome, Refusal, Stored, store::Memory,
+    CacheLayer, CacheOptions, Expiration, Outcome, Stored,
+    status::{Bypass, Refusal},
+    store::Memory,
 };
 use tower::{Layer, service_fn};
 

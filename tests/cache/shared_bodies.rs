@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::join_all};
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use larder::{BoxError, CacheStatus, Outcome, Refusal, ResponseBody, Stored};
+use larder::{BoxError, CacheStatus, Outcome, ResponseBody, Stored, status::Refusal};
 
 use crate::{
     streaming::{call, fed, pattern},

@@ -12,7 +12,8 @@ use http::Response;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use larder::{
-    BodyError, BodyErrorKind, BoxError, Refusal, ResponseBody, Stored,
+    BodyError, BodyErrorKind, BoxError, ResponseBody, Stored,
+    status::Refusal,
     store::{ErrorKind, Memory, Store},
 };
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use larder::{Cache, CacheLayer, Refusal, RequestBody, Stored, store::Memory};
+use larder::{Cache, CacheLayer, RequestBody, Stored, status::Refusal, store::Memory};
 use tokio::sync::Mutex;
 use tower::{Layer, ServiceExt};
 

@@ -5,7 +5,8 @@ use std::{pin::pin, time::Duration};
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use larder::{
-    Bypass, CacheOptions, CacheStatus, Expiration, Miss, Outcome, Refusal, Stored,
+    CacheOptions, CacheStatus, Expiration, Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
     store::{ErrorKind, Memory},
 };
 

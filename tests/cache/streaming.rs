@@ -12,7 +12,7 @@ use futures_util::{FutureExt, stream};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
-use larder::{BoxError, CacheStatus, Refusal, ResponseBody, Stored, store::Memory};
+use larder::{BoxError, CacheStatus, ResponseBody, Stored, status::Refusal, store::Memory};
 
 use crate::support::{
     Broken, Double, Faulty, Sender, Stand, TestBody, boxed, channel, chunk, empty, frames, full,

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Mutex, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
 use http::{Response, request};
-use larder::{CacheOptions, Refusal, StaleLimit, Stored};
+use larder::{CacheOptions, StaleLimit, Stored, status::Refusal};
 
 use crate::support::{
     Double, Gate, Reply, Sender, Stand, TestBody, channel, empty, get, line, ok, soon, status,

@@ -5,7 +5,8 @@ use std::{pin::pin, time::Duration};
 use futures_util::{FutureExt, StreamExt};
 use http::{HeaderValue, Request, Response};
 use larder::{
-    CacheLayer, CacheOptions, Outcome, Refusal, Stored,
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::Refusal,
     store::{ErrorKind, Memory, Store},
 };
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use larder::{
-    Miss, Outcome, Refusal, Stored,
+    Outcome, Stored,
+    status::{Miss, Refusal},
     store::{ErrorKind, Memory, Store, Timeout},
 };
 use tokio::time::{Instant, sleep};

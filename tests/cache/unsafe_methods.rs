@@ -2,7 +2,8 @@
 
 use http::{Method, Request, StatusCode};
 use larder::{
-    Bypass, CacheOptions, Key, Outcome,
+    CacheOptions, Key, Outcome,
+    status::Bypass,
     store::{ErrorKind, Memory},
 };
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, future::join};
 use http::{Request, StatusCode, request};
 use larder::{
-    CacheLayer, CacheOptions, Miss, Outcome, Stored,
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::Miss,
     store::{Store, Version},
 };
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use http::{Method, Response, request};
-use larder::{Miss, Outcome, Refusal, Stored, Target, store::Store};
+use larder::{
+    Outcome, Stored, Target,
+    status::{Miss, Refusal},
+    store::Store,
+};
 
 use crate::support::{Double, Stand, TestBody, empty, get, head, line, ok, url};
 

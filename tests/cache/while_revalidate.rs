@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
 use http::StatusCode;
-use larder::{Bypass, CacheOptions, Expiration, Miss, Outcome, Refusal, Stale, StaleLimit, Stored};
+use larder::{
+    CacheOptions, Expiration, Outcome, StaleLimit, Stored,
+    status::{Bypass, Miss, Refusal, Stale},
+};
 use tokio::sync::Barrier;
 use tower::Service;
 

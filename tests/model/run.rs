@@ -12,8 +12,8 @@ use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::{Request, Response, header, request};
 use http_body_util::{BodyExt, Empty};
 use larder::{
-    CacheLayer, CacheOptions, CacheStatus, Expiration, Filter, Key, Outcome, ResponseBody, Stale,
-    Stored,
+    CacheLayer, CacheOptions, CacheStatus, Expiration, Filter, Key, Outcome, ResponseBody, Stored,
+    status::Stale,
     store::{AnyStore, Result},
     time::{Clock, ManualClock, Timestamp},
 };

@@ -124,7 +124,7 @@ impl<B> CacheLayer<B> {
     /// The most bytes of request bodies that the layer and its clones buffer for keys at one time,
     /// in total. Default: 64 MiB. If a request's body would exceed this limit, the request bypasses
     /// the cache at once and streams
-    /// ([`Bypass::RequestBodiesFull`](crate::Bypass::RequestBodiesFull)).
+    /// ([`Bypass::RequestBodiesFull`](crate::status::Bypass::RequestBodiesFull)).
     pub fn max_request_bodies(self, bytes: u64) -> Self {
         self.set(|settings| settings.max_request_bodies = bytes)
     }

@@ -23,8 +23,8 @@ use crate::{CacheLayer, ConfigError};
 /// cache uses itself.
 ///
 /// An entry can have 1,000 tags of at most 1,024 bytes each, and of 16 KiB together. A response
-/// with more is [not stored](crate::Refusal::Tags). Without some of its tags, it would still be
-/// served after a removal by one of them.
+/// with more is [not stored](crate::status::Refusal::Tags). Without some of its tags, it would
+/// still be served after a removal by one of them.
 ///
 /// When a 304 freshens an entry, the closure and the headers decide anew which tags it has. They
 /// see the fields of the 304. Tags that requests have asked for stay.
@@ -63,9 +63,9 @@ impl<B> CacheLayer<B> {
     /// Default: none.
     ///
     /// All lines of a header count. Tags are separated by commas, spaces or both. A response with a
-    /// value that is not UTF-8 is [not stored](crate::Refusal::Tags), since it could not be removed
-    /// by its tags. The headers reach the caller unchanged, on hits too. If the caller should not
-    /// see them, a layer around this one removes them.
+    /// value that is not UTF-8 is [not stored](crate::status::Refusal::Tags), since it could not be
+    /// removed by its tags. The headers reach the caller unchanged, on hits too. If the caller
+    /// should not see them, a layer around this one removes them.
     ///
     /// ```
     /// # use larder::{CacheLayer, store::Memory};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
-use larder::{CacheStatus, Outcome, Refusal, Stored};
+use larder::{CacheStatus, Outcome, Stored, status::Refusal};
 use tonic::{Code, body::Body};
 use tower::ServiceExt;
 

@@ -3,7 +3,9 @@
 use std::{sync::mpsc, time::Duration};
 
 use larder::{
-    CacheLayer, Event, Miss, Outcome, RefreshError, Stale, StaleLimit, store::Memory,
+    CacheLayer, Event, Outcome, StaleLimit,
+    status::{Miss, RefreshError, Stale},
+    store::Memory,
     time::ManualClock,
 };
 use tonic::{Code, Request};

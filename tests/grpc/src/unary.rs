@@ -1,6 +1,10 @@
 //! Unary calls through a channel behind the cache: what is a hit, and what tells calls apart.
 
-use larder::{Bypass, CacheLayer, CacheOptions, Miss, Outcome, Refusal, Stored, store::Redb};
+use larder::{
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
+    store::Redb,
+};
 use tonic::{Code, Request, codec::CompressionEncoding, service::interceptor::InterceptedService};
 
 use crate::{
