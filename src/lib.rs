@@ -59,12 +59,12 @@
 //! - [`CacheStatus`] reports what the cache did and why. It is in every response's extensions. The
 //!   reasons are in [`status`].
 //! - [`Stats`] has the totals. Each [`Event`] goes to hooks, to `tracing` and to `metrics`;
-//!   [`seeing`] lists the names.
+//!   [`observability`] lists the names.
 //! - [`Entries`], from [`CacheLayer::entries`], manages the stored responses.
-//! - [`store`] has the stores, and the contract for a store of your own. [`store::choosing`]
-//!   compares them.
-//! - [`stacks`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http, and
-//!   on which side of it each layer belongs.
+//! - [`store`] has the stores, and the contract for a store of your own.
+//!   [`store::choosing_a_store`] compares them.
+//! - [`integrations`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http,
+//!   and on which side of it each layer belongs.
 //! - [`time`] has the clock, so that tests need not wait.
 //!
 //! # In your stack
@@ -128,9 +128,9 @@
 //! let mut client = CatalogClient::new(cached);
 //! ```
 //!
-//! For each of these, [`stacks`] describes what is part of the key and what is stored. It also
-//! gives the [order](stacks#the-order-of-layers) of the layers around the cache: compression, CORS,
-//! redirects, timeouts, retries, limits and traces.
+//! For each of these, [`integrations`] describes what is part of the key and what is stored. It
+//! also gives the [order](integrations#the-order-of-layers) of the layers around the cache:
+//! compression, CORS, redirects, timeouts, retries, limits and traces.
 //!
 //! # What is cached, and what is not
 //!
@@ -220,7 +220,7 @@
 //! });
 //! ```
 //!
-//! [`seeing`] lists the fields of the spans and the names of the metrics.
+//! [`observability`] lists the fields of the spans and the names of the metrics.
 //!
 //! # Features
 //!
@@ -255,13 +255,17 @@ mod options;
 mod pattern;
 mod policy;
 mod runtime;
-pub mod seeing;
-pub mod stacks;
 mod stats;
 pub mod status;
 pub mod store;
 mod sync;
 pub mod time;
+
+// Pages of the documentation, which no other build has.
+#[cfg(any(doc, doctest))]
+pub mod integrations;
+#[cfg(any(doc, doctest))]
+pub mod observability;
 
 pub use self::{
     cache::{
