@@ -35,7 +35,7 @@ pub(super) struct DetachedCall {
 impl DetachedCall {
     /// Whether its response may be stored: it was neither removed nor superseded.
     pub(super) fn is_current(&self) -> bool {
-        !self.leader.is_invalidated() && !self.leader.is_superseded()
+        !self.leader.is_invalidated() && self.leader.superseded(None).is_none()
     }
 }
 

@@ -126,7 +126,7 @@ impl Permit {
         if is_removed {
             tee.forbid(Refusal::Removed);
         } else if !may_store {
-            tee.forbid(Refusal::Superseded);
+            tee.forbid(leader.superseded(Some(&tee.key)).unwrap_or(Refusal::Superseded));
         }
         Self { leader, calls, observer, key: tee.key, lookup_key, of_get }
     }

@@ -18,7 +18,7 @@ use crate::{
     event::{Event, Spanned},
     key::Key,
     policy,
-    status::{RefreshError, RefreshFailure, Refusal, Stored},
+    status::{RefreshError, RefreshFailure, Stored},
     store::Store,
 };
 
@@ -93,7 +93,7 @@ where
     match stored {
         // A newer response, or a removal, is as good as a refresh.
         Stored::Yes | Stored::Pending => Ok(()),
-        Stored::No(Refusal::Superseded | Refusal::Removed) => Ok(()),
+        Stored::No(refusal) if refusal.is_overtaken() => Ok(()),
         Stored::No(refusal) => Err(RefreshError::NotStored(refusal)),
     }
 }

@@ -76,8 +76,8 @@ impl<B: Store> RequestContext<B> {
                 Stored::No(*refusal)
             }
             Ok(head) => match self.replace_head(candidate, key, hit.version, head, &leader).await {
-                Ok(true) => Stored::Yes,
-                Ok(false) => Stored::No(Refusal::Superseded),
+                Ok(Ok(())) => Stored::Yes,
+                Ok(Err(refusal)) => Stored::No(refusal),
                 Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
             },
         };
@@ -90,7 +90,7 @@ impl<B: Store> RequestContext<B> {
         }
         leader.settle(match (stored, new.stored) {
             // The followers find what has taken its place.
-            (Stored::No(Refusal::Superseded), _) => Outcome::LookAgain,
+            (Stored::No(refusal), _) if refusal.is_overtaken() => Outcome::LookAgain,
             (_, Ok(head)) => Outcome::Freshened(Arc::new(Freshened {
                 key: *key,
                 version: hit.version,
@@ -209,7 +209,7 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Replaces the head of the entry that was seen, and keeps the variance record as long as the
-    /// entry. `false` if there is another entry by now, or it was removed.
+    /// entry. Refuses if there is another entry by now, or it was removed.
     async fn replace_head(
         &self,
         candidate: Candidate<'_>,
@@ -217,28 +217,30 @@ impl<B: Store> RequestContext<B> {
         seen: Version,
         head: &Arc<Head>,
         leader: &Leader,
-    ) -> store::Result<bool> {
+    ) -> store::Result<Result<(), Refusal>> {
         let handle = &self.cache.handle;
         // It may have been removed by a tag that only the 304 has brought. From here on, a removal
         // by such a tag also removes this entry.
         if !leader.info(|call| call.removed.begin_freshening(key, seen, head))
             || leader.is_invalidated()
-            || leader.is_superseded()
         {
-            return Ok(false);
+            return Ok(Err(Refusal::Removed));
+        }
+        if let Some(refusal) = leader.superseded(None) {
+            return Ok(Err(refusal));
         }
         self.cache.shared.calls.supersede(&leader.id(), key).await;
         if !handle.update(key, seen, Head::clone(head)).await? {
-            return Ok(false);
+            return Ok(Err(Refusal::Conflict));
         }
-        if leader.is_superseded() {
+        if let Some(refusal) = leader.superseded(None) {
             // A newer 304, which is not stored, has arrived meanwhile.
             if let Some(hit) = handle.get(key).await?
                 && hit.head == *head
             {
                 handle.remove_if(key, hit.version).await?;
             }
-            return Ok(false);
+            return Ok(Err(refusal));
         }
         if let Ok(keys) = candidate.keys(head.expires_at())
             && keys.key == *key
@@ -254,6 +256,6 @@ impl<B: Store> RequestContext<B> {
                 no_vary_search::annotations(settings, &self.parts, &self.url, head, now);
             handle.put_annotations(annotations).await;
         }
-        Ok(true)
+        Ok(Ok(()))
     }
 }

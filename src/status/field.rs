@@ -174,6 +174,14 @@ mod tests {
                 "c; fwd=vary-miss; stored; collapsed; ttl=4",
             ),
             (
+                confirmed(Miss::Expired, false, Stored::No(Refusal::Conflict)),
+                "c; fwd=stale; fwd-status=304; ttl=30; detail=conflict",
+            ),
+            (
+                CacheStatus::refused(Miss::Absent, Refusal::Ended, key, now),
+                "c; fwd=uri-miss; detail=ended",
+            ),
+            (
                 CacheStatus::coalesced(Miss::Absent, key, None, now, Refusal::Removed),
                 "c; fwd=uri-miss; collapsed; detail=removed",
             ),

@@ -48,7 +48,7 @@ async fn an_answer_that_ends_a_response_ends_an_older_one_on_its_way() {
             assert_eq!(stand.ask(request()).await.status, 403);
             drop(sender);
             let older = Reply::read_any(older).await;
-            assert_eq!((older.text(), older.stored()), ("old", Stored::No(Refusal::Superseded)));
+            assert_eq!((older.text(), older.stored()), ("old", Stored::No(Refusal::Ended)));
             assert_eq!(stand.get("/").await.text(), "3");
         }
     }

@@ -340,7 +340,7 @@ async fn an_entry_is_not_renewed_with_a_tag_that_was_removed_before_the_304_came
         gate.open(1);
         let reply = soon(caller).await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"), "{from:?}");
-        assert_eq!(reply.stored(), Stored::No(Refusal::Superseded), "{from:?}");
+        assert_eq!(reply.stored(), Stored::No(Refusal::Removed), "{from:?}");
         assert_eq!(tags(&stand).await, [[""; 0]], "{from:?}: what is stored is as it was");
         gate.open(1);
         assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated, "{from:?}: and expired");
@@ -363,7 +363,7 @@ async fn a_removal_while_an_entry_is_being_renewed_takes_it_out() {
         store.update(1);
         let reply = soon(caller).await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"), "{from:?}");
-        assert_eq!(reply.stored(), Stored::No(Refusal::Superseded), "{from:?}");
+        assert_eq!(reply.stored(), Stored::No(Refusal::Conflict), "{from:?}");
         assert_eq!(stand.len().await, 0, "{from:?}");
     }
 }
@@ -399,6 +399,6 @@ async fn a_removal_leaves_what_has_taken_the_place_of_the_entry_that_is_being_re
     other.ask(with(CacheOptions::new().force_refresh(true))).await;
     assert_eq!(remove_tag(&stand, "news").await, 0);
     store.update(1);
-    assert_eq!(soon(caller).await.stored(), Stored::No(Refusal::Superseded));
+    assert_eq!(soon(caller).await.stored(), Stored::No(Refusal::Conflict));
     assert_eq!(other.get("/").await.text(), "other");
 }

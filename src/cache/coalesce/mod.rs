@@ -10,7 +10,7 @@ use std::{cell::RefCell, fmt, sync::Arc};
 
 use http::{HeaderName, StatusCode};
 
-use self::hit_for_miss::HitForMiss;
+use self::{call::Newer, hit_for_miss::HitForMiss};
 use crate::{
     entry::Head,
     event::{CallGauge, Observer},
@@ -316,9 +316,9 @@ impl<O: CallOutcome> Calls<O> {
             View::Storing { key: own, names: None, .. } => own == key || *own == call.group,
             _ => false,
         };
-        let settled = self.table.supersede_where(call, key, is_selected);
+        let settled = self.table.end_where(call, key, is_selected);
         let is_any = !settled.is_empty();
-        keep_out(settled, Refusal::Superseded).await;
+        keep_out(settled, Refusal::Ended).await;
         is_any
     }
 }
@@ -379,8 +379,12 @@ impl<O: CallOutcome> Leader<O> {
         self.leader.is_invalidated()
     }
 
-    /// See [`Uncounted::is_superseded`].
-    pub(crate) fn is_superseded(&self) -> bool {
-        self.leader.is_superseded()
+    /// Why its response must not be stored under `key`, if a later call is the reason. Without a
+    /// key: if none may be stored at all.
+    pub(crate) fn superseded(&self, key: Option<&Key>) -> Option<Refusal> {
+        self.leader.superseded(key).map(|by| match by {
+            Newer::Response => Refusal::Superseded,
+            Newer::End => Refusal::Ended,
+        })
     }
 }

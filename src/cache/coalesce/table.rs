@@ -25,7 +25,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::call::{Call as CallState, Phase};
+use super::call::{Call as CallState, Newer, Phase};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// What a call comes to.
@@ -258,23 +258,36 @@ impl<I, O: Shareable> Table<I, O> {
     /// `call` is about to be stored. Returns the outcomes that are on their way there, which the
     /// caller has to keep out of the store. A call without an outcome is told when it settles.
     pub(crate) fn supersede(&self, call: &CallId<O::Key>, key: &O::Key) -> Vec<O> {
-        self.supersede_where(call, key, |outcome| outcome.storage_key() == Some(key))
+        self.supersede_where(call, key, Newer::Response, |outcome| {
+            outcome.storage_key() == Some(key)
+        })
     }
 
-    /// The same, where `is_there` says whether an outcome lies there.
-    pub(crate) fn supersede_where(
+    /// The same, where the answer of `call` ends what lies there. `is_there` says whether an
+    /// outcome does.
+    pub(crate) fn end_where(
         &self,
         call: &CallId<O::Key>,
         key: &O::Key,
         is_there: impl Fn(&O) -> bool,
     ) -> Vec<O> {
-        self.supersede_each(call, |older| match &older.phase {
+        self.supersede_where(call, key, Newer::End, is_there)
+    }
+
+    fn supersede_where(
+        &self,
+        call: &CallId<O::Key>,
+        key: &O::Key,
+        by: Newer,
+        is_there: impl Fn(&O) -> bool,
+    ) -> Vec<O> {
+        self.supersede_each(call, by, |older| match &older.phase {
             Phase::Settled(outcome) => is_there(outcome),
             // As far as is known, both speak for the same requests.
             _ if older.key == call.key => true,
             // Its response may come to lie there, or elsewhere.
             _ => {
-                older.supersede_at(key);
+                older.supersede_at(key, by);
                 false
             }
         })
@@ -283,7 +296,7 @@ impl<I, O: Shareable> Table<I, O> {
     /// Keeps all older responses of the group out of the store: the response of `call` is about to
     /// be stored for all its requests. Returns the outcomes that are on their way there.
     pub(crate) fn supersede_all(&self, call: &CallId<O::Key>) -> Vec<O> {
-        self.supersede_each(call, |older| match &older.phase {
+        self.supersede_each(call, Newer::Response, |older| match &older.phase {
             Phase::Settled(outcome) => outcome.storage_key().is_some(),
             _ => true,
         })
@@ -293,6 +306,7 @@ impl<I, O: Shareable> Table<I, O> {
     fn supersede_each(
         &self,
         call: &CallId<O::Key>,
+        by: Newer,
         mut is_meant: impl FnMut(&mut Call<I, O>) -> bool,
     ) -> Vec<O> {
         let mut settled = Vec::new();
@@ -303,7 +317,7 @@ impl<I, O: Shareable> Table<I, O> {
                 if let Phase::Settled(outcome) = &older.phase {
                     settled.push(outcome.clone());
                 }
-                older.supersede();
+                older.supersede(by);
             }
         }
         settled
@@ -399,7 +413,8 @@ impl<I, O: Shareable> Leader<I, O> {
     /// Returns `false` if it must not be stored: it was removed in flight, or is superseded.
     pub(crate) fn settle(&mut self, outcome: O) -> bool {
         let ((may_store, wakers, old), _) = self.change(|call| {
-            let may_store = !call.is_invalidated && !call.is_superseded_at(outcome.storage_key());
+            let superseded = call.superseded_at(outcome.storage_key());
+            let may_store = !call.is_invalidated && superseded.is_none();
             let old = call.settle(outcome, O::share);
             (may_store, call.wakers(), old)
         });
@@ -435,10 +450,10 @@ impl<I, O: Shareable> Leader<I, O> {
         self.change(|call| call.is_invalidated).0
     }
 
-    /// Whether a call that began after this one has brought a response in place of all that this
-    /// one may bring.
-    pub(crate) fn is_superseded(&self) -> bool {
-        self.change(|call| call.is_superseded).0
+    /// What a call that began after this one has brought in place of all that this one may bring,
+    /// or of what belongs under `key`.
+    pub(crate) fn superseded(&self, key: Option<&O::Key>) -> Option<Newer> {
+        self.change(|call| call.superseded_at(key)).0
     }
 
     fn leave(&mut self, to: impl FnOnce(&mut Call<I, O>) -> Phase<O>) {

@@ -165,7 +165,7 @@ pub(super) async fn write_entry<B: Store>(
     if let Some(splice) = &splice
         && !splice.copy_before(&handle, &mut writer).await?
     {
-        return Ok(Err(Refusal::Superseded));
+        return Ok(Err(Refusal::Conflict));
     }
     let mut len = 0;
     let mut trailers = loop {
@@ -180,7 +180,7 @@ pub(super) async fn write_entry<B: Store>(
     };
     if let Some(splice) = &splice {
         if !splice.copy_after(&handle, &mut writer).await? {
-            return Ok(Err(Refusal::Superseded));
+            return Ok(Err(Refusal::Conflict));
         }
         // They are those of the part, not of the whole.
         trailers = None;
@@ -191,7 +191,7 @@ pub(super) async fn write_entry<B: Store>(
         stored_record = record.stored(&handle).await;
         if stored_record.as_ref().is_some_and(|stored| !record.is_found_by(&stored.head)) {
             // By now, the response is known to vary by more: nobody would find it under this key.
-            return Ok(Err(Refusal::Superseded));
+            return Ok(Err(Refusal::Conflict));
         }
     }
     let finish = writer.finish(trailers.clone());
