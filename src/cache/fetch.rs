@@ -370,7 +370,7 @@ impl<B: Store> RequestContext<B> {
         };
         let StoragePlan { key: stored_under, head, names, record, annotations } = plan;
         let entry = Entry { key: stored_under, head, record, splice, annotations };
-        let (handle, budget) = (cache.handle.clone(), cache.shared.overflow.clone());
+        let (handle, budget) = (cache.handle.clone(), cache.overflow_budget());
         let unstarted = Tee::prepare(handle, budget, entry, names, body, limits);
         let tee = unstarted.tee.clone();
         let is_of_get =

@@ -231,23 +231,49 @@ async fn a_reader_that_has_fallen_out_of_memory_holds_none_while_the_rest_is_bei
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
 
-/// Without a store, the memory stands in for it, up to the largest body that would have been stored.
+/// Without a store, only the memory helps a slow reader, as far as its own setting goes.
 #[tokio::test]
-async fn where_the_store_has_failed_the_memory_is_bounded_by_the_largest_body() {
-    const MAX: usize = 2 * SPARE;
-    let (inner, held) = endless();
-    let store = Faulty::new(Memory::default());
-    store.fail(Op::Put, ErrorKind::Unavailable);
-    let stand = Stand::over(store, inner).with(|layer| layer.max_body(MAX as u64));
-    let mut fast = call(&stand).await.into_body();
-    let mut slow = call(&stand).await.into_body();
-    for _ in 0..3 * MAX / CHUNK {
-        chunk(&mut fast).now_or_never().expect("it does not wait").unwrap();
-        assert!(held.load(Ordering::SeqCst) <= (WINDOW + MAX) / CHUNK + 3);
+async fn max_slow_reader_memory_bounds_slow_readers_whatever_max_body_says() {
+    for (limit, max_body) in
+        [(None, 4 * SPARE), (None, CHUNK), (Some(2 * SPARE), CHUNK), (Some(0), 4 * SPARE)]
+    {
+        let (inner, held) = endless();
+        let store = Faulty::new(Memory::default());
+        store.fail(Op::Put, ErrorKind::Unavailable);
+        let stand = Stand::over(store, inner).with(|layer| layer.max_body(max_body as u64));
+        let stand = stand.with(|layer| match limit {
+            Some(limit) => layer.max_slow_reader_memory(limit as u64),
+            None => layer,
+        });
+        let limit = limit.unwrap_or(SPARE);
+        let mut fast = call(&stand).await.into_body();
+        let mut slow = call(&stand).await.into_body();
+        read_on(&mut fast, limit / CHUNK);
+        assert!(held.load(Ordering::SeqCst) >= limit / CHUNK, "the slow one has all of it");
+        read_on(&mut slow, (limit / CHUNK).min(1));
+        for _ in 0..limit / CHUNK + 2 * WINDOW / CHUNK {
+            read_on(&mut fast, 1);
+            let held = held.load(Ordering::SeqCst);
+            assert!(held <= (WINDOW + limit) / CHUNK + 3, "{limit} {max_body}: {held} are held");
+        }
+        let error = slow.frame().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), BodyErrorKind::Lagged, "an error, not a short body");
+        assert_eq!(stand.layer.stats().lost, 1);
     }
-    let error = slow.frame().await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), BodyErrorKind::Lagged, "an error, not a short body");
-    assert_eq!(stand.layer.stats().lost, 1);
+}
+
+/// The body turns out to be larger than what is stored while it is read.
+#[tokio::test]
+async fn a_small_max_body_ends_no_slow_reader() {
+    let (bytes, chunks) = pattern(LEN);
+    for max_body in [0, 1000, LEN as u64 / 2] {
+        let stand = Stand::new(giving(&chunks)).with(|layer| layer.max_body(max_body));
+        let (mut read, slow) = after_a_fast_one(&stand, 1, &bytes).await;
+        assert_eq!(stand.len().await, 0, "{max_body}");
+        let (all, error) = rest(slow).await;
+        read.extend_from_slice(&all);
+        assert!(error.is_none() && read == bytes, "{max_body}: {error:?}");
+    }
 }
 
 // ===== Stores that fail =====

@@ -22,6 +22,7 @@ use super::{explore, explore_in_turn, once};
 use crate::{
     drive::{Drive, End, SourceState, Step},
     readers::{NewReader, Next, Reader, Shared},
+    replay_buffer::OverflowBudget,
 };
 
 const PANIC: &str = "on purpose";
@@ -102,7 +103,6 @@ impl Drive for Carrier {
             is_storing: self.is_storing,
             is_complete: false,
             has_length: true,
-            limit: u64::MAX,
         }
     }
 }
@@ -130,7 +130,8 @@ impl World {
             is_storing: true,
             _guard: guard,
         };
-        let (core, reader) = Shared::new(carrier.state(), Arc::default());
+        let budget = OverflowBudget { held: Arc::default(), limit: 16 << 20 };
+        let (core, reader) = Shared::new(carrier.state(), budget);
         core.begin(carrier);
         let done = AtomicUsize::new(0);
         (Arc::new(Self { core, feed, chunks, len, is_dropped, done }), reader)

@@ -42,12 +42,10 @@ impl<B> CacheLayer<B> {
     ///   have arrived. A request that comes later waits until the response is stored, if the length
     ///   of the body is known. Otherwise it makes its own call.
     /// - A slow reader continues from memory as far as memory reaches: 256 KiB for each response,
-    ///   and another 16 MiB for all responses together. Beyond that, it waits until the response is
-    ///   stored, and continues from the store. If the response cannot be stored after all, memory
-    ///   holds what the slow readers have not read yet, up to 16 MiB or
-    ///   [`max_body`](CacheLayer::max_body), whichever is larger, for all such readers together. If
-    ///   a reader needs a part that has left memory, its body ends in a
-    ///   [`BodyError`](crate::BodyError).
+    ///   and another [16 MiB](CacheLayer::max_slow_reader_memory) for all responses together.
+    ///   Beyond that, it waits until the response is stored, and continues from the store. If the
+    ///   response cannot be stored after all, and the reader needs a part that has left memory, its
+    ///   body ends in a [`BodyError`](crate::BodyError).
     /// - A stored response is not overwritten by a response whose call began earlier.
     ///
     /// The leader's future makes the call. If it is neither polled nor dropped, its followers wait.
@@ -56,6 +54,19 @@ impl<B> CacheLayer<B> {
     /// a layer share calls as they share the store.
     pub fn coalesce(self, coalesce: bool) -> Self {
         self.set(|settings| settings.calls.coalesce = coalesce)
+    }
+
+    /// The most bytes of response bodies that the layer and its clones keep in memory for slow
+    /// readers, in total. Default: 16 MiB. Each response that several requests
+    /// [share](CacheLayer::coalesce) has another 256 KiB of its own.
+    ///
+    /// Memory is taken when a request reads a shared body slower than another one. The fast reader
+    /// never waits for the slow one. Beyond this limit, slow readers continue from the stored
+    /// response. If the response cannot be stored, their bodies end in an error
+    /// ([`BodyErrorKind::Lagged`](crate::BodyErrorKind::Lagged)). This is rarer with a larger
+    /// limit, such as the size of the largest body times the number of bodies in flight.
+    pub fn max_slow_reader_memory(self, bytes: u64) -> Self {
+        self.set(|settings| settings.max_slow_reader_memory = bytes)
     }
 
     /// The longest time that a request waits for another request's call. After that, it makes its

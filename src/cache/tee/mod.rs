@@ -100,7 +100,7 @@ impl Tee {
     /// A tee that stores `body` as `entry`.
     pub(crate) fn prepare<S: Store, B: Body<Data = Bytes>>(
         handle: Handle<S>,
-        budget: Arc<OverflowBudget>,
+        budget: OverflowBudget,
         entry: Entry,
         names: Option<Vec<HeaderName>>,
         body: Peeked<B>,
