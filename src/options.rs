@@ -4,7 +4,7 @@ use http::Extensions;
 
 use crate::{
     key::Key,
-    policy::{Demands, Expiration, StaleLimit},
+    policy::{Expiration, RequestDirectives, StaleLimit},
 };
 
 /// Settings for one request. Put them into the request's extensions.
@@ -37,7 +37,7 @@ pub struct CacheOptions {
     pub(crate) key: Option<Key>,
     pub(crate) tags: Vec<Box<str>>,
     /// The request's own directives, if the policy reads them.
-    pub(crate) demands: Demands,
+    pub(crate) directives: RequestDirectives,
 }
 
 static NONE: CacheOptions = CacheOptions::new();
@@ -57,7 +57,7 @@ impl CacheOptions {
             stale_if_error: None,
             key: None,
             tags: Vec::new(),
-            demands: Demands::NONE,
+            directives: RequestDirectives::NONE,
         }
     }
 

@@ -61,7 +61,7 @@ where
     let rules = &settings.rules;
     let is_active = reason != Bypass::Disabled && !rules.read_only;
     let may_invalidate = is_active && settings.invalidate && rules.may_invalidate(&method);
-    let may_store = is_active && rules.may_keep_aside(&options, reason, &method);
+    let may_store = is_active && rules.may_store_detached(&options, reason, &method);
     // Such a request is about the same resource as one that the cache answers.
     let may_end = is_active
         && matches!(method, Method::GET | Method::HEAD)
@@ -93,7 +93,7 @@ where
     let response = inner.send(Request::from_parts(parts, body)).await;
     let response = response.inspect_err(|_| report_failure(&cache, reason))?;
     let detached = detached.filter(|(_, call)| {
-        call.is_current() && rules.keeps_aside(&url.text, &method, &response, requested_at)
+        call.is_current() && rules.stores_detached(&url.text, &method, &response, requested_at)
     });
     if may_invalidate && rules.invalidates(&method, response.status()) {
         let named = rules.named_urls(&url.text, response.headers());

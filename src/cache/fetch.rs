@@ -96,8 +96,9 @@ impl<B: Store> RequestContext<B> {
         self.report_call(&key, reason);
         let (cache, options) = (self.cache.clone(), self.options.clone());
         let method = self.parts.method.clone();
-        let serves_stale =
-            move |head: &Head, now| cache.settings.rules.may_stand_in(&options, &method, head, now);
+        let serves_stale = move |head: &Head, now| {
+            cache.settings.rules.may_serve_if_error(&options, &method, head, now)
+        };
         Ok(match self.call_origin(upstream, lookup, leader, serves_stale).await {
             Fetched::Failed(error) => {
                 let outcome = status::Outcome::Miss(reason);
@@ -151,7 +152,7 @@ impl<B: Store> RequestContext<B> {
         let conditions = stored
             .as_ref()
             .map(|selected| &*selected.hit.head)
-            .filter(|head| rules.may_be_confirmed(&self.options, &self.parts.method, head))
+            .filter(|head| rules.may_be_freshened(&self.options, &self.parts.method, head))
             .and_then(|head| policy::conditions(head, &self.parts.method));
         let mut forwarded = self.forwarded(&key.current);
         if conditions.is_none() && self.may_store(&key.current) {
@@ -258,7 +259,7 @@ impl<B: Store> RequestContext<B> {
             && response.status() == StatusCode::NOT_MODIFIED
         {
             let fields = response.headers();
-            let valid = stored.take_if(|it| policy::confirms(it.hit.head.headers(), fields));
+            let valid = stored.take_if(|it| policy::is_updated_by(it.hit.head.headers(), fields));
             if let Some(selected) = valid {
                 return (Answer::NotModified(selected, fields.clone()), None);
             }

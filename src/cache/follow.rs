@@ -267,7 +267,7 @@ impl<B: Store> RequestContext<B> {
     fn serves_stale(&self, selected: &Selected) -> bool {
         let now = self.cache.settings.clock.now();
         let rules = &self.cache.settings.rules;
-        rules.may_stand_in(&self.options, &self.parts.method, &selected.hit.head, now)
+        rules.may_serve_if_error(&self.options, &self.parts.method, &selected.hit.head, now)
     }
 
     /// The names that select the response in flight, if it is another variant than this request's.

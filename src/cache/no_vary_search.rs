@@ -81,7 +81,7 @@ async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     let own = settings.rules.url_variation(head.headers())?;
     let is_equal = own.simplified(split_query(head.url()).1) == own.simplified(Some(query));
     let verdict = match verdict {
-        Verdict::Fresh | Verdict::Ending => Verdict::Fresh,
+        Verdict::Fresh | Verdict::DueForRefresh => Verdict::Fresh,
         Verdict::Stale(Stale::MaxStale | Stale::OnlyIfCached) => verdict,
         _ => return None,
     };
@@ -108,7 +108,7 @@ pub(super) fn annotations(
     let annotation = |url: &str, fields: HeaderMap| {
         // A removal by path removes what leads there as well.
         let tags = vec![settings.recipe.path_tag(path)];
-        Head::note(url, fields, now)
+        Head::annotation(url, fields, now)
             .with_expires_at(head.expires_at())
             .with_keep_until(head.keep_until())
             .with_tags(tags)

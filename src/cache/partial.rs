@@ -3,9 +3,9 @@
 //!
 //! One part of each response is stored. A part that touches it makes it grow. A part that lies
 //! elsewhere, or belongs to another response, replaces it. The stored part is copied into the new
-//! entry while the new bytes arrive, and is never held in memory. [`policy::join`] bounds how much
-//! is copied for how few new bytes. Of two parts that arrive at the same time, the last one wins:
-//! the next request fetches what is missing then.
+//! entry while the new bytes arrive, and is never held in memory. [`policy::combine`] bounds how
+//! much is copied for how few new bytes. Of two parts that arrive at the same time, the last one
+//! wins: the next request fetches what is missing then.
 
 use http::{Response, response};
 use http_body::Body;
@@ -20,7 +20,7 @@ use super::{
     tee::{Limits, Splice},
 };
 use crate::{
-    policy::{self, Joined, ResponseCheck, Union},
+    policy::{self, Combination, ResponseCheck, Union},
     status::Refusal,
     store::{Hit, Store},
     time::Timestamp,
@@ -53,12 +53,13 @@ impl<B: Store> RequestContext<B> {
             hit.head.is_response() && rules.may_answer(&self.parts.method, &hit.head).is_ok()
         });
         let max = self.cache.settings.max_body;
-        let (union, stored) = match stored.map(|hit| (policy::join(&hit.head, &parts, max), hit)) {
-            Some((Joined::TooSmall, _)) => {
+        let (union, stored) = match stored.map(|hit| (policy::combine(&hit.head, &parts, max), hit))
+        {
+            Some((Combination::TooSmall, _)) => {
                 let response = Response::from_parts(parts, body.into_body());
                 return ReceivedPart::TooSmall(response);
             }
-            Some((Joined::Union(union), hit))
+            Some((Combination::Union(union), hit))
                 if !varies_anew(&self.cache.settings, &hit.head, &parts) =>
             {
                 (Some(union), Some(hit))
@@ -86,7 +87,7 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
     ) -> Result<StorageDecision, Refusal> {
         let old = stored.map(|hit| &*hit.head);
-        let head = policy::joined_head(old, new, &union);
+        let head = policy::combined_head(old, new, &union);
         let own = key.current;
         let of_whole;
         let key = if union.is_whole() {

@@ -36,7 +36,7 @@ pub(super) fn start<S, B, ReqBody>(
     let key = lookup.key.current;
     let cache = ctx.cache.clone();
     let (shared, rules) = (&cache.shared, &cache.settings.rules);
-    if rules.read_only || rules.is_personal(&ctx.parts.headers) {
+    if rules.read_only || rules.is_authenticated(&ctx.parts.headers) {
         return;
     }
     if !shared.backoff.begin(key, lookup.now) {

@@ -117,7 +117,10 @@ impl<B: Store> RequestContext<B> {
         let rules = &self.cache.settings.rules;
         let says = rules.head_says(old, answer);
         // Bad credentials must not decide about what is stored for all.
-        if says == HeadSays::Nothing || rules.read_only || rules.is_personal(&self.parts.headers) {
+        if says == HeadSays::Nothing
+            || rules.read_only
+            || rules.is_authenticated(&self.parts.headers)
+        {
             return;
         }
         let now = self.cache.settings.clock.now();
@@ -165,14 +168,14 @@ impl<B: Store> RequestContext<B> {
         let (settings, url) = (&self.cache.settings, self.url.text.as_str());
         let rules = &settings.rules;
         let exchange = self.exchange(response, requested_at, now);
-        let admitted = rules.admit(&exchange).and_then(|admission| {
+        let storable = rules.storable(&exchange).and_then(|storable| {
             if has_moved {
                 return Err(Refusal::Vary);
             }
             let mut tags = rules.tags.renew(&self.options, &self.parts, old, response)?;
             let path = path_tag(settings, url, &response.headers);
             tags.extend(path.filter(|tag| !tags.contains(tag)));
-            Ok((admission, rules.with_groups(tags, url, &response.headers)?))
+            Ok((storable, rules.with_groups(tags, url, &response.headers)?))
         });
         let make = |fields: HeaderMap, expires_at, tags| {
             // The fields of the request are no reason to keep it longer.
@@ -189,15 +192,15 @@ impl<B: Store> RequestContext<B> {
             Arc::new(head)
         };
         let whole = |expires_at, tags| make(response.headers.clone(), expires_at, tags);
-        match admitted {
-            Ok((admission, tags)) => {
-                let expires_at = admission.expires_at;
+        match storable {
+            Ok((storable, tags)) => {
+                let expires_at = storable.expires_at;
                 let answer = whole(expires_at, tags.clone());
-                let stored = if admission.withheld.is_empty() {
+                let stored = if storable.omitted.is_empty() {
                     answer.clone()
                 } else {
                     let fields = response.headers.clone();
-                    make(rules.stored_fields(fields, &admission, now), expires_at, tags)
+                    make(rules.stored_fields(fields, &storable, now), expires_at, tags)
                 };
                 NewHead { answer, stored: Ok(stored) }
             }

@@ -67,6 +67,6 @@ impl Settings {
 
     /// Whether `No-Vary-Search` counts. It does not if keys are not made from URLs.
     pub(crate) fn uses_no_vary_search(&self) -> bool {
-        self.rules.heeds_no_vary_search() && self.recipe.is_by_url()
+        self.rules.applies_no_vary_search() && self.recipe.is_by_url()
     }
 }

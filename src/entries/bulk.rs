@@ -120,7 +120,7 @@ impl<B: Store> Entries<B> {
         let by_rules = if head.is_response() {
             rules.keep_until(&CacheOptions::new(), head.headers(), expires_at, head.stored_at())
         } else {
-            rules.keep_list_until(expires_at)
+            rules.keep_record_until(expires_at)
         };
         // `None` means forever.
         let keep_until = kept.zip(by_rules).map(|(kept, by_rules)| kept.max(by_rules));

@@ -89,7 +89,7 @@ impl Head {
     /// responses for `url`. Its `fields` are those of the latest response by which requests for
     /// other URLs find it.
     #[must_use]
-    pub(crate) fn note(url: impl Into<Box<str>>, fields: HeaderMap, now: Timestamp) -> Self {
+    pub(crate) fn annotation(url: impl Into<Box<str>>, fields: HeaderMap, now: Timestamp) -> Self {
         let (mut response, ()) = http::Response::new(()).into_parts();
         response.headers = fields;
         Self { kind: Kind::Note, ..Self::new(Method::GET, url, response, now) }

@@ -5,16 +5,16 @@ use proptest::{prelude::*, sample::select};
 
 use super::{
     age::{age_value, current_age, initial_age},
-    demands::demands,
-    fits::fits,
     head_update::head_says,
     invalidate::named_urls,
+    request_directives::request_directives,
+    satisfies::satisfies,
     stale::stale_rules,
     storable::{self, Settings},
 };
 use crate::{
     entry::Head,
-    policy::{Admission, Scope},
+    policy::{Scope, Storable},
     status::Refusal,
     time::Timestamp,
 };
@@ -104,17 +104,17 @@ fn with(mut headers: HeaderMap, lines: &[&str]) -> HeaderMap {
     headers
 }
 
-fn judge(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Admission, Refusal> {
+fn judge(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Storable, Refusal> {
     let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
     let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
     response.headers = headers.clone();
     let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
-    storable::judge(&settings, &request, &response, NOW, NOW).admission()
+    storable::judge(&settings, &request, &response, NOW, NOW).storable()
 }
 
 /// When the response expires. `None` if it is not stored.
 fn end(scope: Scope, status: u16, headers: &HeaderMap) -> Option<Timestamp> {
-    judge(scope, status, headers).ok().map(|admitted| admitted.expires_at.unwrap())
+    judge(scope, status, headers).ok().map(|storable| storable.expires_at.unwrap())
 }
 
 proptest! {
@@ -248,13 +248,13 @@ proptest! {
         response.headers = headers.clone();
         let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
         let judged = storable::judge(&settings, &request, &response, requested_at, received_at);
-        let admitted = judged.admission();
-        let expires_at = admitted.ok().and_then(|admitted| admitted.expires_at);
+        let storable = judged.storable();
+        let expires_at = storable.ok().and_then(|storable| storable.expires_at);
         let head = Head::new(request.method.clone(), "http://a/b", response.clone(), received_at)
             .with_requested_at(requested_at)
             .with_expires_at(expires_at);
         let rules = stale_rules(scope, &[CDN], &headers);
-        let _ = fits(&demands(&headers), &rules, &head, now);
+        let _ = satisfies(&request_directives(&headers), &rules, &head, now);
         let _ = (current_age(&head, now), head_says(&head, &response), age_value(&headers));
         for url in named_urls(&request.uri, &headers) {
             prop_assert_eq!(url.host(), Some("a"));
@@ -288,7 +288,7 @@ fn long_hostile_lines_are_read_and_refused() {
             assert!(judge(Scope::Shared, 403, &of(name)).is_err(), "{piece}");
         }
         assert_eq!(end(Scope::Shared, 200, &of(header::EXPIRES)), Some(NOW), "{piece}");
-        assert!(!demands(&of(header::CACHE_CONTROL)).no_store, "{piece}");
+        assert!(!request_directives(&of(header::CACHE_CONTROL)).no_store, "{piece}");
         let url = http::Uri::from_static("http://a/");
         assert!(named_urls(&url, &of(header::LOCATION)).is_empty(), "{piece}");
     }

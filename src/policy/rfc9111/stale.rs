@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use super::{directives::Fields, targeted::effective_directives, withheld::Scoped};
+use super::{directives::Fields, omitted::Scoped, targeted::effective_directives};
 use crate::policy::Scope;
 
 /// The directives of a stored response about its use.

@@ -22,7 +22,7 @@ pub(super) struct StaleLimits {
 impl Rules {
     /// Whether the stored response may be served when the origin fails (stale-if-error). It may not
     /// if the request forces a full response, or if the stored response is itself a failure.
-    pub(crate) fn may_stand_in(
+    pub(crate) fn may_serve_if_error(
         &self,
         options: &CacheOptions,
         method: &Method,
@@ -52,7 +52,7 @@ impl Rules {
 
     /// Until when a variance record stays stored if its last variant expires at `expires_at`: as
     /// long as any of those variants may stay stored.
-    pub(crate) fn keep_list_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+    pub(crate) fn keep_record_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         let limits = self.stale_limits(&CacheOptions::new(), &HeaderMap::new());
         self.end_of_use(limits, true, expires_at?, Timestamp::MIN)
     }
@@ -95,7 +95,7 @@ impl Rules {
     }
 
     /// Whether a fresh stored response is due for refresh.
-    pub(super) fn is_ending(&self, head: &Head, now: Timestamp) -> bool {
+    pub(super) fn is_due_for_refresh(&self, head: &Head, now: Timestamp) -> bool {
         let (Some(fraction), Some(end)) = (self.refresh_ahead, head.expires_at()) else {
             return false;
         };

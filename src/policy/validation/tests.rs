@@ -72,7 +72,7 @@ fn non_text_tags_are_replayed_byte_for_byte() {
     conditions(&head, &Method::GET).unwrap().apply(&mut request);
     assert_eq!(request[IF_NONE_MATCH].as_bytes(), b"\"\xff\xe4\"");
     assert!(is_unmodified(&request, &Method::GET, &head));
-    assert!(confirms(head.headers(), head.headers()));
+    assert!(is_updated_by(head.headers(), head.headers()));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_304_refers_to_responses_with_its_validators() {
         (both("\"a\"", T1), both("\"b\"", T1), false),
         (both("\"a\"", T1), dated(T2), false),
     ] {
-        assert_eq!(confirms(&stored, &not_modified), expected, "{stored:?} {not_modified:?}");
+        assert_eq!(is_updated_by(&stored, &not_modified), expected, "{stored:?} {not_modified:?}");
     }
 }
 
@@ -350,11 +350,11 @@ proptest! {
         };
         let (stored, other) = (map(lines), map(others));
         let head = head_of(200, stored.clone());
-        let _ = confirms(&stored, &other);
+        let _ = is_updated_by(&stored, &other);
         let _ = is_unmodified(&other, &Method::GET, &head);
         let _ = (merged(&stored, &other), not_modified_headers(&stored));
         if etag(&stored).is_some() {
-            prop_assert!(confirms(&stored, &stored));
+            prop_assert!(is_updated_by(&stored, &stored));
             let mut request = other;
             conditions(&head, &Method::GET).unwrap().apply(&mut request);
             prop_assert!(is_unmodified(&request, &Method::GET, &head));

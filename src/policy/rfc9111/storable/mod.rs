@@ -13,14 +13,14 @@ use http::{
 
 use super::{
     age::initial_age,
-    demands::demands,
     directives::Directives,
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
+    omitted::{Scoped, omitted_fields},
+    request_directives::request_directives,
     targeted::effective_directives,
-    withheld::{Scoped, withheld},
 };
 use crate::{
-    policy::{Admission, Expiration, Scope, validation::has_validator},
+    policy::{Expiration, Scope, Storable, validation::has_validator},
     status::Refusal,
     time::Timestamp,
 };
@@ -42,7 +42,7 @@ pub(crate) struct Settings<'a> {
 pub(crate) struct Judged {
     /// The reasons, in the order in which they are reported: users see the first.
     refusals: [Option<Refusal>; 10],
-    admission: Admission,
+    storable: Storable,
     /// Whether `no-cache` forbids each use without revalidation.
     is_no_cache: bool,
 }
@@ -52,7 +52,7 @@ impl Judged {
     /// `was_fresh` says whether the stored response that it freshens is fresh. If that is already
     /// stale, an expiry in the past changes nothing.
     pub(crate) fn forbids_reuse(&self, was_fresh: bool, now: Timestamp) -> bool {
-        let is_over = self.admission.expires_at.is_some_and(|end| end <= now);
+        let is_over = self.storable.expires_at.is_some_and(|end| end <= now);
         self.is_no_cache || (was_fresh && is_over)
     }
 
@@ -60,9 +60,9 @@ impl Judged {
         self.refusals.iter().copied().flatten()
     }
 
-    pub(crate) fn admission(self) -> Result<Admission, Refusal> {
+    pub(crate) fn storable(self) -> Result<Storable, Refusal> {
         let refusal = self.refusals().next();
-        refusal.map_or(Ok(self.admission), Err)
+        refusal.map_or(Ok(self.storable), Err)
     }
 }
 
@@ -88,20 +88,20 @@ pub(crate) fn judge(
     let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
     let lifetime = lifetime(scope, &directives, is_targeted, status, headers, received_at);
     let is_said = matches!(lifetime, Lifetime::Explicit(_)) || directives.public;
-    let withheld = withheld(headers, [no_cache, private]);
-    let sets_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
-    let can_be_confirmed = status.is_success() && has_validator(headers);
+    let omitted = omitted_fields(headers, [no_cache, private]);
+    let sets_cookie = headers.contains_key(SET_COOKIE) && !omitted.contains(&SET_COOKIE);
+    let can_be_freshened = status.is_success() && has_validator(headers);
     let end_of =
         |lifetime| end(received_at, lifetime, initial_age(headers, requested_at, received_at));
     let end = match (lifetime, fallback) {
         // §5.2.2.4.
         _ if no_cache == Some(Scoped::Whole) => {
-            Some(received_at).filter(|_| can_be_confirmed).ok_or(Refusal::NoCache).map(Some)
+            Some(received_at).filter(|_| can_be_freshened).ok_or(Refusal::NoCache).map(Some)
         }
         (Lifetime::Explicit(lifetime), _) => Ok(Some(end_of(lifetime))),
         (_, Some(fallback)) => fallback.expires_at(received_at).ok_or(Refusal::Expiration),
         (Lifetime::Heuristic(lifetime), None) => Ok(Some(end_of(lifetime))),
-        (Lifetime::Unknown, None) if can_be_confirmed => Ok(Some(received_at)),
+        (Lifetime::Unknown, None) if can_be_freshened => Ok(Some(received_at)),
         (Lifetime::Unknown, None) => Err(Refusal::NoFreshness),
     };
     let when = |applies: bool, refusal| applies.then_some(refusal);
@@ -127,10 +127,10 @@ pub(crate) fn judge(
         when(sets_cookie && !store_set_cookie, Refusal::SetCookie),
         end.err(),
         // §5.2.1.5.
-        when(demands(&request.headers).no_store, Refusal::NoStore),
+        when(request_directives(&request.headers).no_store, Refusal::NoStore),
     ];
-    let admission = Admission { expires_at: end.ok().flatten(), withheld };
-    Judged { refusals, admission, is_no_cache: no_cache == Some(Scoped::Whole) }
+    let storable = Storable { expires_at: end.ok().flatten(), omitted };
+    Judged { refusals, storable, is_no_cache: no_cache == Some(Scoped::Whole) }
 }
 
 /// §3.5: whether the origin lets a shared cache store a response with these fields if its request

@@ -47,16 +47,19 @@ impl<'a> Scoped<'a> {
 }
 
 /// The fields of the response that are named, sorted and without duplicates.
-pub(super) fn withheld(headers: &HeaderMap, named: [Option<Scoped<'_>>; 2]) -> Vec<HeaderName> {
+pub(super) fn omitted_fields(
+    headers: &HeaderMap,
+    named: [Option<Scoped<'_>>; 2],
+) -> Vec<HeaderName> {
     let names = named.into_iter().flat_map(|scoped| match scoped {
         Some(Scoped::Named(names)) => names,
         _ => &[],
     });
-    let mut withheld: Vec<HeaderName> =
+    let mut omitted: Vec<HeaderName> =
         names.filter(|name| headers.contains_key(*name)).cloned().collect();
-    withheld.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-    withheld.dedup();
-    withheld
+    omitted.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    omitted.dedup();
+    omitted
 }
 
 #[cfg(test)]
@@ -65,14 +68,14 @@ mod tests {
 
     use crate::{
         policy::{
-            Admission, Scope,
+            Scope, Storable,
             rfc9111::storable::{Settings, judge},
         },
         status::Refusal,
         time::Timestamp,
     };
 
-    fn of(scope: Scope, line: &str) -> Result<Admission, Refusal> {
+    fn of(scope: Scope, line: &str) -> Result<Storable, Refusal> {
         let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
         let response = Response::builder()
             .header("cache-control", line)
@@ -81,15 +84,15 @@ mod tests {
             .header("b", "3");
         let response = response.body(()).unwrap().into_parts().0;
         let settings = Settings::plain(scope);
-        judge(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN).admission()
+        judge(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN).storable()
     }
 
     #[test]
     fn named_fields_are_omitted() {
         let line = "max-age=60, no-cache=\"A, c\", private=\"b, A\"";
-        assert_eq!(of(Scope::Shared, line).unwrap().withheld, ["a", "b"]);
-        assert_eq!(of(Scope::Private, line).unwrap().withheld, ["a"]);
-        assert!(of(Scope::Shared, "max-age=60").unwrap().withheld.is_empty());
+        assert_eq!(of(Scope::Shared, line).unwrap().omitted, ["a", "b"]);
+        assert_eq!(of(Scope::Private, line).unwrap().omitted, ["a"]);
+        assert!(of(Scope::Shared, "max-age=60").unwrap().omitted.is_empty());
     }
 
     #[test]

@@ -23,7 +23,7 @@ const COPIED_AT_LEAST: u64 = 1024 * 1024;
 
 /// The result of combining a new part with a stored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Joined {
+pub(crate) enum Combination {
     /// Both form one part.
     Union(Union),
     /// Both would form one part, but the new part is too small for the bytes that would be copied.
@@ -58,7 +58,7 @@ impl Union {
 }
 
 /// Combines the part with the head `new` with the stored one, up to `max` bytes in all.
-pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
+pub(crate) fn combine(stored: &Head, new: &response::Parts, max: u64) -> Combination {
     let ranges = || {
         let own = ContentRange::of(stored.headers())?;
         let other = ContentRange::of(&new.headers)?;
@@ -75,10 +75,10 @@ pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
             && coding(&new.headers).is_none_or(|new| coding(stored.headers()) == Some(new));
         is_sound.then_some((own, other))
     };
-    let Some((own, other)) = ranges() else { return Joined::Nothing };
+    let Some((own, other)) = ranges() else { return Combination::Nothing };
     // This cannot overflow: neither end is `u64::MAX`.
     if own.last + 1 < other.first || other.last + 1 < own.first {
-        return Joined::Nothing;
+        return Combination::Nothing;
     }
     let range = ContentRange {
         first: own.first.min(other.first),
@@ -86,14 +86,14 @@ pub(crate) fn join(stored: &Head, new: &response::Parts, max: u64) -> Joined {
         total: own.total,
     };
     if range.len() > max {
-        return Joined::Nothing;
+        return Combination::Nothing;
     }
     let (before, after) =
         (other.first.saturating_sub(own.first), own.last.saturating_sub(other.last));
     if before + after > COPIED_AT_LEAST.max(other.len().saturating_mul(COPIED)) {
-        return Joined::TooSmall;
+        return Combination::TooSmall;
     }
-    Joined::Union(Union { before, new: other.len(), after, skipped: own.len() - after, range })
+    Combination::Union(Union { before, new: other.len(), after, skipped: own.len() - after, range })
 }
 
 /// The part with the head `new`, if it is the whole response although it was requested as a part.
@@ -112,7 +112,7 @@ fn is_part(status: StatusCode) -> bool {
 
 /// The head of the combined response: the stored fields, updated by the new ones (RFC 9111 §3.4).
 /// It is a 206, or a 200 if it is the whole response.
-pub(crate) fn joined_head(
+pub(crate) fn combined_head(
     stored: Option<&Head>,
     new: &response::Parts,
     union: &Union,
@@ -126,22 +126,22 @@ pub(crate) fn joined_head(
         HeaderName::from_static("content-digest"),
         HeaderName::from_static("content-md5"),
     ];
-    let mut joined = new.clone();
-    joined.headers = end_to_end(&new.headers);
-    remove_fields(&mut joined.headers, |name| *name != AGE && OF_ONE_PART.contains(name));
+    let mut combined = new.clone();
+    combined.headers = end_to_end(&new.headers);
+    remove_fields(&mut combined.headers, |name| *name != AGE && OF_ONE_PART.contains(name));
     for (name, value) in stored.into_iter().flat_map(Head::headers) {
         if !new.headers.contains_key(name) && !OF_ONE_PART.contains(name) {
             // Fields beyond the capacity of a map are dropped.
-            let _is_full = joined.headers.try_append(name, value.clone());
+            let _is_full = combined.headers.try_append(name, value.clone());
         }
     }
-    joined.headers.insert(CONTENT_LENGTH, union.len().into());
+    combined.headers.insert(CONTENT_LENGTH, union.len().into());
     if union.is_whole() {
-        joined.status = StatusCode::OK;
+        combined.status = StatusCode::OK;
     } else {
-        union.range.insert(&mut joined.headers);
+        union.range.insert(&mut combined.headers);
     }
-    joined
+    combined
 }
 
 /// Whether a stored part, or response to a `HEAD`, belongs to another representation than the whole
@@ -188,8 +188,8 @@ mod tests {
     }
 
     fn of(own: (u64, u64), new: (u64, u64)) -> Option<(u64, u64, u64, bool)> {
-        match join(&stored(own, "10"), &parts(new, "10", &[]), MAX) {
-            Joined::Union(it) => Some((it.before, it.new, it.after, it.is_whole())),
+        match combine(&stored(own, "10"), &parts(new, "10", &[]), MAX) {
+            Combination::Union(it) => Some((it.before, it.new, it.after, it.is_whole())),
             _ => None,
         }
     }
@@ -209,9 +209,9 @@ mod tests {
     #[test]
     fn parts_of_possibly_different_responses_do_not_combine() {
         let own = stored((0, 3), "10");
-        let is_joined = |new: &response::Parts| join(&own, new, MAX) != Joined::Nothing;
+        let is_combined = |new: &response::Parts| combine(&own, new, MAX) != Combination::Nothing;
         let new = parts((4, 9), "10", &[]);
-        assert!(is_joined(&new));
+        assert!(is_combined(&new));
         for (name, value) in [
             ("etag", "\"b\""),
             ("etag", "W/\"a\""),
@@ -223,16 +223,16 @@ mod tests {
         ] {
             let mut other = new.clone();
             other.headers.insert(name, value.parse().unwrap());
-            assert!(!is_joined(&other), "{name}: {value}");
+            assert!(!is_combined(&other), "{name}: {value}");
         }
         let mut whole = new.clone();
         whole.status = StatusCode::OK;
-        assert!(!is_joined(&whole));
+        assert!(!is_combined(&whole));
         // The body has fewer bytes than its range says.
-        assert_eq!(join(&own.clone().seal(3, None), &new, MAX), Joined::Nothing);
+        assert_eq!(combine(&own.clone().seal(3, None), &new, MAX), Combination::Nothing);
         let unknown = stored((0, 3), "*");
-        assert_eq!(join(&unknown, &parts((4, 9), "*", &[]), MAX), Joined::Nothing);
-        assert_eq!(join(&own, &new, 9), Joined::Nothing, "too large together");
+        assert_eq!(combine(&unknown, &parts((4, 9), "*", &[]), MAX), Combination::Nothing);
+        assert_eq!(combine(&own, &new, 9), Combination::Nothing, "too large together");
     }
 
     #[test]
@@ -248,11 +248,15 @@ mod tests {
     #[test]
     fn small_parts_do_not_cause_large_copies() {
         let mib = COPIED_AT_LEAST;
-        let join = |own, new| join(&stored(own, "1000000000"), &parts(new, "1000000000", &[]), MAX);
-        assert!(matches!(join((0, mib - 1), (mib, mib)), Joined::Union(_)));
-        assert_eq!(join((0, mib), (mib + 1, mib + 1)), Joined::TooSmall);
-        assert!(matches!(join((0, 32 * mib - 1), (32 * mib, 33 * mib - 1)), Joined::Union(_)));
-        assert_eq!(join((0, 32 * mib), (32 * mib + 1, 33 * mib)), Joined::TooSmall);
+        let combination =
+            |own, new| combine(&stored(own, "1000000000"), &parts(new, "1000000000", &[]), MAX);
+        assert!(matches!(combination((0, mib - 1), (mib, mib)), Combination::Union(_)));
+        assert_eq!(combination((0, mib), (mib + 1, mib + 1)), Combination::TooSmall);
+        assert!(matches!(
+            combination((0, 32 * mib - 1), (32 * mib, 33 * mib - 1)),
+            Combination::Union(_)
+        ));
+        assert_eq!(combination((0, 32 * mib), (32 * mib + 1, 33 * mib)), Combination::TooSmall);
     }
 
     #[test]
@@ -262,8 +266,8 @@ mod tests {
             .seal(4, None);
         let head = |new: (u64, u64)| {
             let new = parts(new, "10", &[("x-b", "2"), ("x-b", "3"), ("connection", "close")]);
-            let Joined::Union(union) = join(&own, &new, MAX) else { panic!("they touch") };
-            joined_head(Some(&own), &new, &union)
+            let Combination::Union(union) = combine(&own, &new, MAX) else { panic!("they touch") };
+            combined_head(Some(&own), &new, &union)
         };
         let list = |head: &response::Parts| {
             let mut lines: Vec<_> =
@@ -301,16 +305,16 @@ mod tests {
             let (own, new) = (order(own), order(new));
             let text: Vec<u8> = (0..60).collect();
             let bytes = |(first, last): (u64, u64)| &text[first as usize..=last as usize];
-            match join(&stored(own, "60"), &parts(new, "60", &[]), MAX) {
-                Joined::Union(it) => {
+            match combine(&stored(own, "60"), &parts(new, "60", &[]), MAX) {
+                Combination::Union(it) => {
                     let (before, after) = (it.before as usize, it.after as usize);
                     let kept = bytes(own);
-                    let joined =
+                    let combined =
                         [&kept[..before], bytes(new), &kept[kept.len() - after..]].concat();
-                    prop_assert_eq!(joined, bytes((own.0.min(new.0), own.1.max(new.1))));
+                    prop_assert_eq!(combined, bytes((own.0.min(new.0), own.1.max(new.1))));
                 }
                 other => {
-                    prop_assert_eq!(other, Joined::Nothing);
+                    prop_assert_eq!(other, Combination::Nothing);
                     prop_assert!(own.1 + 1 < new.0 || new.1 + 1 < own.0);
                 }
             }

@@ -35,7 +35,7 @@ impl Rules {
     }
 
     /// Whether `No-Vary-Search` in responses applies.
-    pub(crate) fn heeds_no_vary_search(&self) -> bool {
+    pub(crate) fn applies_no_vary_search(&self) -> bool {
         matches!(self.policy, Policy::Http { no_vary_search: true, .. })
     }
 }

@@ -1,5 +1,5 @@
-//! Request directives ([`Demands`]): `Cache-Control` in a request (RFC 9111 §5.2.1), or else
-//! `Pragma` (§5.4).
+//! Request directives ([`RequestDirectives`]): `Cache-Control` in a request (RFC 9111 §5.2.1), or
+//! else `Pragma` (§5.4).
 //!
 //! If two values of a directive conflict, the stricter one counts, as with response directives. An
 //! invalid value counts as the strictest one.
@@ -16,7 +16,7 @@ use crate::policy::StaleLimit;
 
 /// The directives of a request (RFC 9111 §5.2.1, RFC 5861 §4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Demands {
+pub(crate) struct RequestDirectives {
     /// The greatest age of an acceptable response.
     pub(crate) max_age: Option<Duration>,
     /// How long after its expiry a stale response is acceptable.
@@ -33,7 +33,7 @@ pub(crate) struct Demands {
     pub(crate) only_if_cached: bool,
 }
 
-impl Demands {
+impl RequestDirectives {
     pub(crate) const NONE: Self = Self {
         max_age: None,
         max_stale: None,
@@ -90,16 +90,16 @@ fn stricter(one: StaleLimit, other: StaleLimit) -> StaleLimit {
 
 /// The directives of a request. `Pragma: no-cache` counts only without `Cache-Control` (RFC 9111
 /// §5.4).
-pub(crate) fn demands(headers: &HeaderMap) -> Demands {
-    let mut demands = Demands::default();
+pub(crate) fn request_directives(headers: &HeaderMap) -> RequestDirectives {
+    let mut directives = RequestDirectives::default();
     if headers.contains_key(CACHE_CONTROL) {
-        each_directive(headers, &CACHE_CONTROL, |name, argument| demands.add(name, &argument));
+        each_directive(headers, &CACHE_CONTROL, |name, argument| directives.add(name, &argument));
     } else {
         each_directive(headers, &PRAGMA, |name, _| {
-            demands.no_cache |= name.eq_ignore_ascii_case(b"no-cache");
+            directives.no_cache |= name.eq_ignore_ascii_case(b"no-cache");
         });
     }
-    demands
+    directives
 }
 
 #[cfg(test)]
@@ -120,16 +120,16 @@ mod tests {
     }
 
     #[test]
-    fn malformed_request_directives_demand_the_most() {
-        let of = |lines: &[&'static str]| demands(&map(CACHE_CONTROL, lines));
+    fn malformed_request_directives_count_as_the_strictest() {
+        let of = |lines: &[&'static str]| request_directives(&map(CACHE_CONTROL, lines));
         let secs = Duration::from_secs;
-        assert_eq!(of(&[]), Demands::default());
+        assert_eq!(of(&[]), RequestDirectives::default());
         assert_eq!(
             of(&[
                 "Max-Age=5, MAX-stale=\"6\", min-Fresh=7",
                 "stale-if-error=8, No-Cache, no-store"
             ]),
-            Demands {
+            RequestDirectives {
                 max_age: Some(secs(5)),
                 max_stale: Some(StaleLimit::Within(secs(6))),
                 min_fresh: Some(secs(7)),
@@ -168,7 +168,7 @@ mod tests {
             if let Some(line) = cache_control {
                 headers.append(CACHE_CONTROL, HeaderValue::from_static(line));
             }
-            demands(&headers).no_cache
+            request_directives(&headers).no_cache
         };
         assert!(no_cache("no-cache", None) && no_cache("x=1, No-Cache", None));
         assert!(!no_cache("unrecognised-extension", None));

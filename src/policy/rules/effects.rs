@@ -11,7 +11,7 @@ use crate::{
         Policy, Scope,
         message::is_safe,
         range::ContentRange,
-        rfc9111::{self, Fit, HeadSays, UrlVariation},
+        rfc9111::{self, HeadSays, Satisfied, UrlVariation},
     },
     status::{Bypass, Refusal},
     time::Timestamp,
@@ -25,14 +25,15 @@ impl Rules {
     pub(crate) fn may_follow(&self, options: &CacheOptions, head: &Head, now: Timestamp) -> bool {
         match self.policy {
             Policy::Fixed => true,
-            Policy::Http { .. } => self.fits(options, head, now) == Ok(Fit::Fresh),
+            Policy::Http { .. } => self.satisfies(options, head, now) == Ok(Satisfied::Fresh),
         }
     }
 
-    /// Whether the response to this request may depend on who asked. In a shared cache under the
-    /// HTTP rules, this is a request with `Authorization`. Such a request does not wait for others,
-    /// and others do not wait for it. Its response does not affect stored responses.
-    pub(crate) fn is_personal(&self, request: &HeaderMap) -> bool {
+    /// Whether a request with these fields is authenticated, as far as that matters: in a shared
+    /// cache under the HTTP rules (RFC 9111 §3.5). Its response may depend on who asked. Such a
+    /// request does not wait for others, and others do not wait for it. Its response does not
+    /// affect stored responses.
+    pub(crate) fn is_authenticated(&self, request: &HeaderMap) -> bool {
         self.scope == Scope::Shared
             && matches!(self.policy, Policy::Http { .. })
             && request.contains_key(AUTHORIZATION)
@@ -55,7 +56,7 @@ impl Rules {
     /// Whether the response to a request that bypasses the cache for `reason` may be worth storing.
     /// Two kinds are: a part, and a response to a `POST` that says a `GET` would return the same
     /// (RFC 9110 §9.3.3).
-    pub(crate) fn may_keep_aside(
+    pub(crate) fn may_store_detached(
         &self,
         options: &CacheOptions,
         reason: Bypass,
@@ -70,8 +71,8 @@ impl Rules {
     }
 
     /// Whether this response, for the URL `url`, is of one of the two kinds that
-    /// [`may_keep_aside`](Self::may_keep_aside) describes.
-    pub(crate) fn keeps_aside<Body>(
+    /// [`may_store_detached`](Self::may_store_detached) describes.
+    pub(crate) fn stores_detached<Body>(
         &self,
         url: &str,
         method: &Method,

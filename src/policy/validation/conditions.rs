@@ -74,7 +74,7 @@ const MAX_LINES: usize = 512;
 /// Whether a 304 refers to the stored response (RFC 9111 §4.3.4). If it has an `ETag`, that is
 /// compared, and a strong tag is compared strongly. Without an `ETag`, its `Last-Modified` is
 /// compared. A 304 with neither refers to the response whose validators the request sent.
-pub(crate) fn confirms(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
+pub(crate) fn is_updated_by(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
     if stored.len() + not_modified.len() > MAX_LINES {
         return false;
     }

@@ -1,15 +1,15 @@
 //! Whether a stored response may answer at all ([`may_answer`], RFC 9111 §4), and whether it
-//! satisfies the request directives ([`fits`], §5.2.1).
+//! satisfies the request directives ([`satisfies`], §5.2.1).
 
 use http::header::SET_COOKIE;
 
 use super::{
     age::current_age,
-    demands::Demands,
+    omitted::{Scoped, omitted_fields},
+    request_directives::RequestDirectives,
     stale::StaleRules,
     storable::{Settings, is_understood},
     targeted::effective_directives,
-    withheld::{Scoped, withheld},
 };
 use crate::{
     entry::Head,
@@ -29,14 +29,14 @@ pub(crate) fn may_answer(settings: &Settings<'_>, head: &Head) -> Result<(), Mis
     let private = directives.private.as_ref().filter(|_| is_shared).map(Scoped::of);
     let is_forbidden = (directives.no_store && !is_lifted)
         || private == Some(Scoped::Whole)
-        || !withheld(headers, [no_cache, private]).is_empty()
+        || !omitted_fields(headers, [no_cache, private]).is_empty()
         || (!settings.store_set_cookie && headers.contains_key(SET_COOKIE));
     if is_forbidden { Err(Miss::NotAllowed) } else { Ok(()) }
 }
 
 /// How a stored response satisfies a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
+pub(crate) enum Satisfied {
     /// It is fresh.
     Fresh,
     /// It is stale, and the request accepts that (`max-stale`).
@@ -49,14 +49,14 @@ pub(crate) enum Fit {
 ///
 /// A fresh response that is `immutable` satisfies any `max-age`. A reload sends `max-age=0` and
 /// receives it. `no-cache` still rules it out (RFC 8246 §2).
-pub(crate) fn fits(
-    demands: &Demands,
+pub(crate) fn satisfies(
+    request: &RequestDirectives,
     rules: &StaleRules,
     head: &Head,
     now: Timestamp,
-) -> Result<Fit, Miss> {
+) -> Result<Satisfied, Miss> {
     // §5.2.1.4, §5.2.2.4.
-    if demands.no_cache {
+    if request.no_cache {
         return Err(Miss::Refresh);
     }
     if rules.is_no_cache {
@@ -65,23 +65,23 @@ pub(crate) fn fits(
     let end = head.expires_at().unwrap_or(Timestamp::MAX);
     let is_fresh = head.expires_at().is_none() || now < end;
     // §5.2.1.1.
-    let is_young = |head| demands.max_age.is_none_or(|limit| current_age(head, now) <= limit);
+    let is_young = |head| request.max_age.is_none_or(|limit| current_age(head, now) <= limit);
     if is_fresh {
         // §5.2.1.3.
-        let stays_fresh = demands.min_fresh.is_none_or(|length| {
+        let stays_fresh = request.min_fresh.is_none_or(|length| {
             head.expires_at().is_none() || end.saturating_since(now) >= length
         });
         let is_satisfied = stays_fresh && (is_young(head) || rules.is_immutable);
-        return if is_satisfied { Ok(Fit::Fresh) } else { Err(Miss::Refresh) };
+        return if is_satisfied { Ok(Satisfied::Fresh) } else { Err(Miss::Refresh) };
     }
     // §5.2.1.2.
-    let may_be_stale = match demands.max_stale {
+    let may_be_stale = match request.max_stale {
         Some(StaleLimit::Unlimited) => true,
         Some(StaleLimit::Within(limit)) => now.saturating_since(end) <= limit,
         Some(StaleLimit::None) | None => false,
     };
-    if may_be_stale && !rules.is_forbidden && demands.min_fresh.is_none() && is_young(head) {
-        Ok(Fit::Stale)
+    if may_be_stale && !rules.is_forbidden && request.min_fresh.is_none() && is_young(head) {
+        Ok(Satisfied::Stale)
     } else {
         Err(Miss::Expired)
     }
@@ -92,7 +92,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue, Method, Response};
 
     use super::{
-        super::{demands::demands, stale::stale_rules},
+        super::{request_directives::request_directives, stale::stale_rules},
         *,
     };
     use crate::policy::Scope;
@@ -110,17 +110,17 @@ mod tests {
         Head::new(Method::GET, "http://a/", parts, secs(1000)).with_expires_at(Some(secs(1500)))
     }
 
-    fn at(now: u64, request: &'static str, head: &Head) -> Result<Fit, Miss> {
+    fn at(now: u64, request: &'static str, head: &Head) -> Result<Satisfied, Miss> {
         let mut headers = HeaderMap::new();
         headers.append("cache-control", HeaderValue::from_static(request));
         let rules = stale_rules(Scope::Shared, &[], head.headers());
-        fits(&demands(&headers), &rules, head, secs(now))
+        satisfies(&request_directives(&headers), &rules, head, secs(now))
     }
 
-    const FRESH: Result<Fit, Miss> = Ok(Fit::Fresh);
-    const STALE: Result<Fit, Miss> = Ok(Fit::Stale);
-    const REFRESH: Result<Fit, Miss> = Err(Miss::Refresh);
-    const EXPIRED: Result<Fit, Miss> = Err(Miss::Expired);
+    const FRESH: Result<Satisfied, Miss> = Ok(Satisfied::Fresh);
+    const STALE: Result<Satisfied, Miss> = Ok(Satisfied::Stale);
+    const REFRESH: Result<Satisfied, Miss> = Err(Miss::Refresh);
+    const EXPIRED: Result<Satisfied, Miss> = Err(Miss::Expired);
 
     /// `cc-request.mjs`.
     #[test]

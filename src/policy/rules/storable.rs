@@ -10,7 +10,7 @@ use crate::{
     entry::Head,
     options::CacheOptions,
     policy::{
-        Admission, Exchange, Expiration, Policy, asks_for_part, fixed, is_live, remove_fields,
+        Exchange, Expiration, Policy, Storable, asks_for_part, fixed, is_live, remove_fields,
         rfc9111, validation,
     },
     status::Refusal,
@@ -37,7 +37,7 @@ impl Rules {
     }
 
     /// Step 7: whether the response may be stored, until when, and without which fields.
-    pub(crate) fn admit(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
+    pub(crate) fn storable(&self, exchange: &Exchange<'_>) -> Result<Storable, Refusal> {
         let Exchange { options, request, response, .. } = *exchange;
         if self.read_only {
             return Err(Refusal::ReadOnly);
@@ -45,7 +45,7 @@ impl Rules {
         let is_named = self.names(response.status);
         if options.no_store {
             // The origin's reason is more useful to report than the request's own.
-            let said = self.admit_by_policy(exchange, is_named).err();
+            let said = self.storable_by_policy(exchange, is_named).err();
             return Err(said.filter(|said| said.is_by_origin()).unwrap_or(Refusal::NoStore));
         }
         if !is_named && matches!(self.policy, Policy::Fixed) {
@@ -57,25 +57,25 @@ impl Rules {
         if self.store_if.as_ref().is_some_and(|store_if| !store_if(request, response)) {
             return Err(Refusal::Predicate);
         }
-        self.admit_by_policy(exchange, is_named)
+        self.storable_by_policy(exchange, is_named)
     }
 
     /// Whether a response that [`Entries::insert`](crate::Entries::insert) brings may be stored,
     /// and until when. The user's methods, statuses and predicate do not apply. A 206 is refused
     /// even if the request asks for a part: it would be stored under the key of the whole response.
-    pub(crate) fn admit_by_hand(&self, exchange: &Exchange<'_>) -> Result<Admission, Refusal> {
+    pub(crate) fn storable_by_hand(&self, exchange: &Exchange<'_>) -> Result<Storable, Refusal> {
         if exchange.response.status == StatusCode::PARTIAL_CONTENT {
             return Err(Refusal::Status);
         }
-        self.admit_by_policy(exchange, true)
+        self.storable_by_policy(exchange, true)
     }
 
     /// Asks the policy at work. `is_named` is whether the user's expirations apply to this status.
-    pub(super) fn admit_by_policy(
+    pub(super) fn storable_by_policy(
         &self,
         exchange: &Exchange<'_>,
         is_named: bool,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Storable, Refusal> {
         let Exchange { request, response, .. } = *exchange;
         let is_part = self.keeps_parts() && asks_for_part(&request.method, &request.headers);
         if !is_complete(response.status, is_part) {
@@ -84,10 +84,10 @@ impl Rules {
         match &self.policy {
             Policy::Fixed => {
                 let chosen = self.chosen(exchange);
-                fixed::admit(self.scope, self.store_set_cookie, response, chosen, exchange.now)
+                fixed::storable(self.scope, self.store_set_cookie, response, chosen, exchange.now)
             }
             Policy::Http { targets, .. } => {
-                self.judge_by_http(targets, exchange, is_named).admission()
+                self.judge_by_http(targets, exchange, is_named).storable()
             }
         }
     }
@@ -122,10 +122,10 @@ impl Rules {
     pub(crate) fn stored_fields(
         &self,
         mut fields: HeaderMap,
-        admission: &Admission,
+        storable: &Storable,
         now: Timestamp,
     ) -> HeaderMap {
-        remove_fields(&mut fields, |name| admission.withheld.contains(name));
+        remove_fields(&mut fields, |name| storable.omitted.contains(name));
         // Only the first line counts (RFC 9111 §5.1). If the others were stored, each hit would
         // have to remove them.
         if matches!(self.policy, Policy::Http { .. }) && fields.get_all(AGE).iter().count() > 1 {
