@@ -76,7 +76,7 @@ where
     };
     let requested_at = settings.clock.now();
     let mut detached = None;
-    let ending = may_end.then(|| {
+    let ending_request = may_end.then(|| {
         let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
         RequestContext::new(cache.clone(), parts, url, options, ReadBody::default())
     });
@@ -102,7 +102,7 @@ where
         let own = detached.as_ref().map(|(_, call)| call.leader.info(|info| info.removed.clone()));
         invalidate(&cache, &url, &named, &groups, own.as_ref()).await;
     }
-    if let Some(ctx) = ending {
+    if let Some(ctx) = ending_request {
         let (mut answer, ()) = Response::new(()).into_parts();
         answer.status = response.status();
         answer.headers = response.headers().clone();

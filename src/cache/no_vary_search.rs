@@ -66,11 +66,13 @@ async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     let settings = &cache.settings;
     let (path, Some(query)) = split_query(&url.text) else { return None };
     let rule = cache.handle.get(&rule_key(settings, parts, url, path)).await.ok()??;
-    let rule = settings.rules.url_variation(rule.head.headers()).filter(|_| rule.head.is_note())?;
+    let rule =
+        settings.rules.url_variation(rule.head.headers()).filter(|_| rule.head.is_annotation())?;
     let simple = rule.simplified(Some(query));
-    let note = cache.handle.get(&query_key(settings, parts, url, path, &simple)).await.ok()??;
-    let target = note.head.url();
-    if !note.head.is_note() || target == url.text || split_query(target).0 != path {
+    let annotation =
+        cache.handle.get(&query_key(settings, parts, url, path, &simple)).await.ok()??;
+    let target = annotation.head.url();
+    if !annotation.head.is_annotation() || target == url.text || split_query(target).0 != path {
         return None;
     }
     let key = key_for_url(settings, parts, url, target.to_owned());

@@ -172,7 +172,7 @@ impl<B: Store> RequestContext<B> {
             if has_moved {
                 return Err(Refusal::Vary);
             }
-            let mut tags = rules.tags.renew(&self.options, &self.parts, old, response)?;
+            let mut tags = rules.tags.freshen(&self.options, &self.parts, old, response)?;
             let path = path_tag(settings, url, &response.headers);
             tags.extend(path.filter(|tag| !tags.contains(tag)));
             Ok((storable, rules.with_groups(tags, url, &response.headers)?))

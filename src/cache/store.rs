@@ -115,7 +115,7 @@ impl Candidate<'_> {
         let head = match self.by {
             BroughtBy::Parts(Some(old)) => {
                 // Each tag of a part removes the whole.
-                let mut tags = rules.tags.renew(options, request, old, response)?;
+                let mut tags = rules.tags.freshen(options, request, old, response)?;
                 let path = path_tag(settings, exchange.url, &response.headers);
                 tags.extend(path.filter(|tag| !tags.contains(tag)));
                 head.with_tags(rules.with_groups(tags, exchange.url, &response.headers)?)

@@ -72,7 +72,7 @@ enum WireKind<'a> {
     Response,
     #[serde(borrow)]
     Variants(Vec<&'a str>),
-    Note,
+    Annotation,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Head {
                 Kind::Variants(names) => {
                     WireKind::Variants(names.iter().map(HeaderName::as_str).collect())
                 }
-                Kind::Note => WireKind::Note,
+                Kind::Annotation => WireKind::Annotation,
             },
             method: self.method.as_str(),
             url: &self.url,
@@ -171,7 +171,7 @@ impl WireHead<'_> {
                 let name = |name| HeaderName::try_from(name).map_err(malformed("header name"));
                 Kind::Variants(names.into_iter().map(name).collect::<Result<_, _>>()?)
             }
-            WireKind::Note => Kind::Note,
+            WireKind::Annotation => Kind::Annotation,
         };
         Ok(Head {
             kind,

@@ -41,7 +41,7 @@ pub struct Head {
 enum Kind {
     Response,
     Variants(Vec<HeaderName>),
-    Note,
+    Annotation,
 }
 
 impl Head {
@@ -92,7 +92,7 @@ impl Head {
     pub(crate) fn annotation(url: impl Into<Box<str>>, fields: HeaderMap, now: Timestamp) -> Self {
         let (mut response, ()) = http::Response::new(()).into_parts();
         response.headers = fields;
-        Self { kind: Kind::Note, ..Self::new(Method::GET, url, response, now) }
+        Self { kind: Kind::Annotation, ..Self::new(Method::GET, url, response, now) }
     }
 
     /// Sets the time at which the request was sent to the origin.
@@ -235,15 +235,15 @@ impl Head {
     }
 
     /// Whether this is an annotation.
-    pub(crate) fn is_note(&self) -> bool {
-        matches!(self.kind, Kind::Note)
+    pub(crate) fn is_annotation(&self) -> bool {
+        matches!(self.kind, Kind::Annotation)
     }
 
     /// The names of the request headers that select a variant, if this head is a variance record.
     #[must_use]
     pub fn variant_names(&self) -> Option<&[HeaderName]> {
         match &self.kind {
-            Kind::Response | Kind::Note => None,
+            Kind::Response | Kind::Annotation => None,
             Kind::Variants(names) => Some(names),
         }
     }

@@ -42,7 +42,7 @@ impl TagRules {
 
     /// The tags of a stored response after a 304 has turned it into `response`. Tags from the
     /// closure and the header lines are made anew. Tags from the options of requests stay.
-    pub(crate) fn renew(
+    pub(crate) fn freshen(
         &self,
         options: &CacheOptions,
         request: &request::Parts,
@@ -222,15 +222,15 @@ mod tests {
         let old = Head::new(Method::GET, "http://a/", response(&["old both"]), Timestamp::MIN)
             .with_tags(tags.clone());
         let options = CacheOptions::new().add_tag("more").add_tag("larder:url:2");
-        let renewed = |rules: &TagRules, line: &str| {
-            rules.renew(&options, &request(), &old, &response(&[line])).unwrap()
+        let freshened = |rules: &TagRules, line: &str| {
+            rules.freshen(&options, &request(), &old, &response(&[line])).unwrap()
         };
         let expected = boxed(&["asked", "more", "is", "new", "both", "larder:url:1"]);
-        assert_eq!(renewed(&rules, "new both"), expected);
+        assert_eq!(freshened(&rules, "new both"), expected);
         let same = boxed(&["asked", "more", "was", "old", "both", "larder:url:1"]);
-        assert_eq!(renewed(&rules, "old both"), same);
+        assert_eq!(freshened(&rules, "old both"), same);
         // Without rules, the source of a tag is unknown.
         let all = boxed(&["asked", "was", "old", "both", "more", "larder:url:1"]);
-        assert_eq!(renewed(&TagRules::default(), "new both"), all);
+        assert_eq!(freshened(&TagRules::default(), "new both"), all);
     }
 }

@@ -116,7 +116,7 @@ mod tests {
         let key = Key::digest("");
         let now = Timestamp::from_millis(10_000);
         let progress = Progress::default();
-        let confirmed = |miss, is_coalesced, stored: Stored| {
+        let revalidated = |miss, is_coalesced, stored: Stored| {
             let head = head(10_000, Some(40_000));
             CacheStatus::revalidated(miss, key, &head, now, is_coalesced, stored)
         };
@@ -152,15 +152,15 @@ mod tests {
                 "c; fwd=request; detail=stale-if-error",
             ),
             (
-                confirmed(Miss::Expired, false, Stored::Yes),
+                revalidated(Miss::Expired, false, Stored::Yes),
                 "c; fwd=stale; fwd-status=304; stored; ttl=30",
             ),
             (
-                confirmed(Miss::Refresh, true, Stored::Yes),
+                revalidated(Miss::Refresh, true, Stored::Yes),
                 "c; fwd=request; fwd-status=304; stored; collapsed; ttl=30",
             ),
             (
-                confirmed(Miss::Expired, false, Stored::No(Refusal::Superseded)),
+                revalidated(Miss::Expired, false, Stored::No(Refusal::Superseded)),
                 "c; fwd=stale; fwd-status=304; ttl=30; detail=superseded",
             ),
             (
@@ -174,7 +174,7 @@ mod tests {
                 "c; fwd=vary-miss; stored; collapsed; ttl=4",
             ),
             (
-                confirmed(Miss::Expired, false, Stored::No(Refusal::Conflict)),
+                revalidated(Miss::Expired, false, Stored::No(Refusal::Conflict)),
                 "c; fwd=stale; fwd-status=304; ttl=30; detail=conflict",
             ),
             (

@@ -175,7 +175,7 @@ async fn what_a_post_says_of_a_get_answers_it_and_is_removed_with_it() {
 
 /// What a `POST` that began before a newer response came says of a `GET` is older, and so is a part.
 #[tokio::test]
-async fn what_is_kept_aside_takes_no_newer_responses_place() {
+async fn detached_calls_do_not_replace_newer_responses() {
     let own = url("/");
     let inner = Double::new(move |request, call| {
         let mut response = line(ok(format!("{call:02}")), "cache-control", "max-age=60");
@@ -284,7 +284,7 @@ async fn a_group_is_removed_as_one() {
 }
 
 #[tokio::test]
-async fn a_head_renews_what_is_the_same_and_removes_what_is_not() {
+async fn a_head_freshens_the_same_representation_and_removes_another() {
     for (tag, is_same) in [("\"a\"", true), ("\"b\"", false)] {
         let inner = Double::new(move |request, call| {
             let response = line(ok("body"), "cache-control", "max-age=60");
@@ -391,7 +391,7 @@ async fn nobody_removes_what_is_stored_by_what_he_alone_is_told() {
 }
 
 #[tokio::test]
-async fn who_wants_what_is_confirmed_and_what_is_stored_gets_neither() {
+async fn no_cache_with_only_if_cached_is_answered_with_504() {
     let path = "/cache-control:max-age=60";
     let stand = shared();
     stand.get(path).await;
@@ -401,7 +401,7 @@ async fn who_wants_what_is_confirmed_and_what_is_stored_gets_neither() {
 
 /// A field that is for one is neither stored nor kept from him.
 #[tokio::test]
-async fn who_has_confirmed_what_is_stored_gets_the_fields_that_are_his() {
+async fn the_caller_that_revalidated_gets_its_own_fields() {
     let inner = Double::new(|request, call| {
         let mut response = line(ok("body"), "cache-control", "max-age=0, private=\"set-cookie\"");
         if request.headers().contains_key("if-none-match") {
@@ -421,7 +421,7 @@ async fn who_has_confirmed_what_is_stored_gets_the_fields_that_are_his() {
 
 /// What a private response is asked for is asked as it was: its 304 reaches the one who has a copy.
 #[tokio::test]
-async fn what_is_never_kept_is_confirmed_by_its_origin() {
+async fn conditions_on_responses_that_are_not_stored_reach_the_origin() {
     let inner = Double::new(|request, call| {
         let mut response = line(ok(call.to_string()), "cache-control", "private");
         if request.headers().contains_key("if-none-match") {

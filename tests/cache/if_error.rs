@@ -244,7 +244,7 @@ async fn who_forces_a_refresh_gets_the_failure_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_still_fresh_stands_in_for_a_refresh_that_fails() {
+async fn a_fresh_response_is_served_if_a_refresh_fails() {
     let stand = expired(|_| Err(DOWN)).await;
     stand.clock.set(T0);
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());

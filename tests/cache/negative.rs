@@ -38,7 +38,7 @@ async fn a_failure_is_kept_for_its_own_time_where_there_is_nothing_better() {
 }
 
 #[tokio::test]
-async fn a_failure_takes_no_place_of_what_may_stand_in_for_it() {
+async fn a_failure_does_not_replace_a_response_that_may_be_served_stale() {
     let stand = stand(Double::new(|_, call| match call {
         1 => ok("old"),
         2 | 3 => line(status(500), "x-call", call.to_string()),

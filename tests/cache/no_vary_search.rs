@@ -174,7 +174,7 @@ async fn what_cannot_be_removed_for_one_url_is_removed_for_the_others() {
 }
 
 #[tokio::test]
-async fn a_confirmed_response_goes_on_answering() {
+async fn a_freshened_response_goes_on_answering() {
     let stand = Stand::shared(Double::new(|request, call| {
         let is_asked = request.headers().contains_key("if-none-match");
         let mut response = ok(if is_asked { String::new() } else { call.to_string() });

@@ -54,7 +54,7 @@ async fn a_response_that_is_inserted_is_not_overwritten_by_an_older_call() {
 
 /// The layer twice in one stack: the inner one does not wait for the call that it is part of.
 #[tokio::test]
-async fn a_layer_that_stands_in_a_stack_twice_does_not_wait_for_itself() {
+async fn a_layer_that_is_in_a_stack_twice_does_not_wait_for_itself() {
     let stand = Stand::new(Double::counting());
     let nested = stand.layer.layer(stand.layer.layer(stand.inner.clone()));
     let request = || get("/").body(empty()).unwrap();
@@ -146,9 +146,9 @@ async fn an_older_call_for_a_variant_does_not_overwrite_what_does_not_vary_any_m
     }
 }
 
-/// What an older call brings comes neither over what a later one has renewed, nor in between.
+/// What an older call brings comes neither over what a later one has freshened, nor in between.
 #[tokio::test]
-async fn an_older_call_does_not_overwrite_what_a_later_one_finds_confirmed() {
+async fn an_older_call_does_not_overwrite_what_a_later_304_freshened() {
     let gate = Gate::closed();
     let behind = gate.clone();
     let inner = Double::new(|request, call| match call {

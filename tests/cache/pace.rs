@@ -40,7 +40,7 @@ async fn the_end_is_handed_out_after_the_entry_is_there() {
 async fn a_slow_store_holds_the_caller_back_before_memory_fills_and_loses_no_byte() {
     const CHUNK: usize = 32 * 1024;
     const CHUNKS: usize = 64;
-    /// What may be on its way between origin and store: the window, and a chunk on either side.
+    /// What may be on its way between origin and store: the replay buffer, and a chunk on either side.
     const MOST: usize = 256 * 1024 + 2 * CHUNK;
 
     let produced = Arc::<AtomicUsize>::default();

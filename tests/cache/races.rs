@@ -20,7 +20,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 const WHOLE: &str = "whole";
 
-/// A cache with an expired response to `GET /`, and a gate before the origin that will confirm it.
+/// A cache with an expired response to `GET /`, and a gate before the origin that will answer 304.
 async fn expired<B: Store>(store: B) -> (Stand<B>, Gate) {
     let (inner, gate) = Double::new(|request, _| tagged(&request, "\"a\"", WHOLE)).gated();
     let stand = Stand::over(store, inner).with(|layer| layer.expire_after(SECOND));
@@ -189,7 +189,7 @@ async fn a_removal_wins_against_a_304() {
 
 /// Two layers over one store know nothing of each other's calls.
 #[tokio::test]
-async fn of_two_that_confirm_the_same_one_writes_and_both_answer() {
+async fn of_two_304s_for_one_entry_one_is_written_and_both_answer() {
     let (stand, gate) = expired(Memory::default()).await;
     let other = Stand {
         layer: larder::CacheLayer::private(stand.layer.store().clone())
@@ -211,7 +211,7 @@ async fn of_two_that_confirm_the_same_one_writes_and_both_answer() {
 // ===== Stores =====
 
 #[tokio::test]
-async fn a_store_that_cannot_renew_fails_nobody() {
+async fn a_store_that_cannot_update_fails_no_request() {
     for kind in [ErrorKind::Unavailable, ErrorKind::Corrupt, ErrorKind::Full] {
         let store = Faulty::new(Memory::default());
         let (stand, gate) = expired(store.clone()).await;

@@ -14,7 +14,7 @@ use crate::support::{Double, Stand, get, line, ok, tagged, with};
 const SECOND: Duration = Duration::from_secs(1);
 const NEW: fn() -> CacheOptions = CacheOptions::new;
 
-/// A cache over an origin that confirms what it has sent.
+/// A cache over an origin that answers 304 to the tags it has sent.
 fn stand() -> Stand {
     Stand::new(Double::new(|request, _| tagged(&request, "\"a\"", "whole")))
         .with(|layer| layer.expire_after(SECOND * 10))
@@ -32,7 +32,7 @@ async fn a_refresh_asks_whether_a_fresh_response_still_holds() {
     assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
     assert_eq!(stand.inner.take_seen()[1].conditions(), (Some("\"a\""), None));
     stand.clock.advance(SECOND * 6);
-    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit, "confirmed six seconds ago");
+    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit, "freshened six seconds ago");
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody(
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_store_is_answered_by_the_304_and_renews_nothing() {
+async fn a_request_that_does_not_store_is_answered_by_the_304_and_freshens_nothing() {
     let stand = stand();
     stand.get("/").await;
     stand.clock.advance(SECOND * 10);

@@ -108,7 +108,7 @@ async fn a_caller_that_has_the_new_response_already_gets_a_304_from_it() {
 // ===== The answer =====
 
 #[tokio::test]
-async fn a_304_renews_the_lifetime() {
+async fn a_304_freshens_the_lifetime() {
     let stand = expired(origin(|request, _| tagged(request, "\"a\"", "whole"))).await;
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
     let now = T0.saturating_add(SECOND * 10);

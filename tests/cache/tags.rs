@@ -159,10 +159,10 @@ async fn a_request_with_too_many_tags_is_answered_and_not_stored() {
     assert_eq!(stand.len().await, 0);
 }
 
-// ===== What is confirmed =====
+// ===== Freshening =====
 
 /// Its first response has `first`, each 304 `then`.
-fn confirming(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
+fn freshening(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
     let then = then.into();
     Double::new(move |request, call| {
         let response = tagged(&request, "\"a\"", "whole");
@@ -171,7 +171,7 @@ fn confirming(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
 }
 
 async fn a_304_brings_its_tags<B: Store>(store: B) {
-    let stand = Stand::over(store, confirming("old both", "new both"))
+    let stand = Stand::over(store, freshening("old both", "new both"))
         .with(|layer| by_headers(layer).expire_after(SECOND));
     stand.ask(with(CacheOptions::new().add_tag("asked"))).await;
     stand.clock.advance(SECOND);
@@ -220,10 +220,10 @@ async fn a_304_without_tags_leaves_those_that_there_are_and_the_url_finds_it_sti
 }
 
 #[tokio::test]
-async fn a_304_with_too_many_tags_renews_nothing() {
+async fn a_304_with_too_many_tags_freshens_nothing() {
     let many = (0..1_001).map(|n| format!("{n} ")).collect::<String>();
     let stand =
-        Stand::new(confirming("old", many)).with(|layer| by_headers(layer).expire_after(SECOND));
+        Stand::new(freshening("old", many)).with(|layer| by_headers(layer).expire_after(SECOND));
     stand.get("/").await;
     stand.clock.advance(SECOND);
     for _ in 0..2 {
@@ -331,7 +331,7 @@ async fn a_response_is_not_stored_with_a_tag_that_was_removed_while_its_body_cam
 }
 
 #[tokio::test]
-async fn an_entry_is_not_renewed_with_a_tag_that_was_removed_before_the_304_came() {
+async fn an_entry_is_not_freshened_with_a_tag_that_was_removed_before_the_304() {
     for from in ALL {
         let (stand, gate) = expired(Memory::default(), from).await;
         let mut caller = Box::pin(stand.ask(from.ask(2)));
@@ -349,7 +349,7 @@ async fn an_entry_is_not_renewed_with_a_tag_that_was_removed_before_the_304_came
 
 /// The store is at work on the new head: who removes does not wait for it, and takes the entry out.
 #[tokio::test]
-async fn a_removal_while_an_entry_is_being_renewed_takes_it_out() {
+async fn a_removal_removes_an_entry_that_is_being_freshened() {
     for from in ALL {
         let store = Gated::at_update(Memory::default());
         let (stand, gate) = expired(store.clone(), from).await;
@@ -370,7 +370,7 @@ async fn a_removal_while_an_entry_is_being_renewed_takes_it_out() {
 
 /// What cannot be removed keeps nothing else from it.
 #[tokio::test]
-async fn a_removal_that_fails_for_the_entry_that_is_being_renewed_takes_the_others_out() {
+async fn a_removal_that_fails_for_the_entry_being_freshened_removes_the_others() {
     let faulty = Faulty::new(Memory::default());
     let store = Gated::at_update(faulty.clone());
     let (stand, gate) = expired(store.clone(), From::Header).await;
@@ -389,7 +389,7 @@ async fn a_removal_that_fails_for_the_entry_that_is_being_renewed_takes_the_othe
 
 /// What the entry has become meanwhile is not the removal's to judge.
 #[tokio::test]
-async fn a_removal_leaves_what_has_taken_the_place_of_the_entry_that_is_being_renewed() {
+async fn a_removal_keeps_what_replaced_the_entry_being_freshened() {
     let store = Gated::at_update(Memory::default());
     let (stand, gate) = expired(store.clone(), From::Header).await;
     gate.open(1);

@@ -27,10 +27,10 @@ impl Rules {
     }
 
     /// Chooses the HTTP rules, and sets whether they apply `No-Vary-Search`.
-    pub(crate) fn set_no_vary_search(&mut self, heed: bool) {
+    pub(crate) fn set_no_vary_search(&mut self, apply: bool) {
         self.use_http();
         if let Policy::Http { no_vary_search, .. } = &mut self.policy {
-            *no_vary_search = heed;
+            *no_vary_search = apply;
         }
     }
 

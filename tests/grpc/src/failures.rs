@@ -21,7 +21,7 @@ fn aging() -> (CacheLayer<Memory>, ManualClock) {
 }
 
 #[tokio::test]
-async fn a_stored_answer_stands_in_for_a_server_that_fails() {
+async fn a_stored_answer_is_served_if_the_server_fails() {
     let shop = Shop::new();
     let server = shop.open().await;
     let (layer, clock) = aging();

@@ -168,7 +168,7 @@ async fn a_response_header_inside_is_stored_and_heard() {
 
 /// Inside, a panic is an answer with 500, which a stale response may stand in for.
 #[tokio::test]
-async fn a_panic_is_caught_inside_where_something_is_to_stand_in_for_it() {
+async fn a_panic_is_caught_inside_if_a_stale_response_is_to_be_served() {
     let routes = |calls: Arc<AtomicUsize>| {
         let handler = async move || match calls.fetch_add(1, Ordering::SeqCst) {
             0 => TEXT,
@@ -193,7 +193,7 @@ async fn a_panic_is_caught_inside_where_something_is_to_stand_in_for_it() {
 
 /// Inside, a timeout is an answer with its status, which a stale response may stand in for.
 #[tokio::test]
-async fn a_timeout_belongs_inside_where_something_is_to_stand_in_for_it() {
+async fn a_timeout_belongs_inside_if_a_stale_response_is_to_be_served() {
     let routes = |calls: Arc<AtomicUsize>| {
         let handler = async move || match calls.fetch_add(1, Ordering::SeqCst) {
             0 => TEXT,

@@ -1,4 +1,4 @@
-//! What becomes of a stored response that the origin has confirmed: whether it may be kept, for how long, and where.
+//! What becomes of a stored response that a 304 has freshened: whether it may be kept, for how long, and where.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn expire(stand: Stand) -> Stand {
 // ===== What may be kept =====
 
 #[tokio::test]
-async fn a_304_with_a_cookie_renews_nothing_in_a_shared_cache() {
+async fn a_304_with_a_cookie_freshens_nothing_in_a_shared_cache() {
     let inner = origin(|request, call| match call {
         1 => tagged(request, "\"a\"", "whole"),
         _ => line(tagged(request, "\"a\"", "whole"), "set-cookie", format!("id={call}")),
@@ -110,7 +110,7 @@ async fn an_entry_keeps_its_tags_and_its_place() {
 // ===== How long =====
 
 #[tokio::test]
-async fn what_can_be_confirmed_is_kept_for_an_hour_beyond_its_expiry() {
+async fn responses_with_validators_are_kept_for_an_hour_beyond_their_expiry() {
     let stand = expired(origin(|request, _| tagged(request, "\"a\"", "whole"))).await;
     let entries = stand.layer.entries();
     for _ in 0..2 {
@@ -137,7 +137,7 @@ async fn what_is_not_kept_beyond_its_expiry_is_removed_with_it() {
 // ===== Variants, and HEAD =====
 
 #[tokio::test]
-async fn a_variant_is_confirmed_and_the_list_that_leads_to_it_lives_on() {
+async fn a_variant_is_freshened_and_its_record_lives_on() {
     let inner = origin(|request, _| {
         let of = request.headers()["x-a"].to_str().unwrap();
         line(tagged(request, &format!("\"{of}\""), of), "vary", "x-a")
@@ -159,7 +159,7 @@ async fn a_variant_is_confirmed_and_the_list_that_leads_to_it_lives_on() {
 }
 
 #[tokio::test]
-async fn a_head_confirms_the_response_to_a_get() {
+async fn a_head_freshens_the_response_to_a_get() {
     let stand = expired(origin(|request, _| tagged(request, "\"a\"", "whole"))).await;
     let reply = stand.ask(head("/")).await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, ""));
@@ -186,7 +186,7 @@ async fn a_head_that_is_answered_anew_leaves_the_response_to_a_get_to_be_asked_f
 
 /// An origin that has new names in each of its 304s does not make the entry grow for ever.
 #[tokio::test]
-async fn a_head_does_not_grow_with_every_confirmation() {
+async fn a_stored_head_does_not_grow_with_every_304() {
     let stand = Stand::new(Double::new(|request, call| {
         if !request.headers().contains_key("if-none-match") {
             return tagged(&request, "\"a\"", "whole");

@@ -39,7 +39,7 @@ async fn a_key_in_use_never_expires() {
 }
 
 #[tokio::test]
-async fn a_key_in_use_is_confirmed_again_and_again() {
+async fn a_key_in_use_is_freshened_again_and_again() {
     let stand = stand(Double::new(|request, _| tagged(&request, "\"a\"", "whole")));
     an_hour(&stand).await;
     assert_eq!((stand.calls(), stand.layer.stats().stored), (1 + 3600 / 49, 1));
