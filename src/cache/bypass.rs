@@ -13,7 +13,7 @@ use super::{
     fetch::{Arrived, Received},
     layer::Inner,
     lookup::{Lookup, LookupKeys},
-    outcome::{Joined, Leader},
+    outcome::{Leader, Role},
     request_body::{ReadBody, RequestBody},
     respond,
 };
@@ -162,7 +162,7 @@ impl<B: Store> RequestContext<B> {
         let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.current);
         let calls = &self.cache.shared.calls;
         match calls.join(&key, info, lookup.generation, Join::Detached, 0) {
-            Joined::Leader(leader) => {
+            Role::Leader(leader) => {
                 Some(DetachedCall { key: lookup.key, leader: Leader::detached(leader) })
             }
             _ => None,

@@ -9,7 +9,7 @@ use super::{
     body::ResponseBody,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
     lookup::{Lookup, LookupKeys, Selected},
-    outcome::{Leader, Outcome, Permit},
+    outcome::{CallOutcome, Leader, Permit},
     peeked::Peeked,
     respond,
     store::StoragePlan,
@@ -361,7 +361,7 @@ impl<B: Store> RequestContext<B> {
                 } else if cache.settings.rules.may_keep(&self.options) {
                     calls.refused(&key.current, refusal, status);
                 }
-                leader.settle(Outcome::Independent);
+                leader.settle(CallOutcome::Independent);
                 return Received::NotStored(response, body.into_body(), key.current, refusal);
             }
         };

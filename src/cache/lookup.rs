@@ -186,7 +186,7 @@ impl<B: Store> RequestRef<'_, B> {
         let now = cache.settings.clock.now();
         let (found, reason) = match found {
             Ok(Some(hit)) => {
-                let verdict = cache.settings.rules.judge(options, &parts.method, &hit.head, now);
+                let verdict = cache.settings.rules.verdict(options, &parts.method, &hit.head, now);
                 let selected = Selected { key: key.current, hit };
                 match verdict {
                     Verdict::Unsatisfying(reason @ (Miss::Expired | Miss::Refresh)) => {

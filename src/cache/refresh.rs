@@ -12,7 +12,7 @@ use super::{
     fetch::{Fetched, Received},
     layer::Inner,
     lookup::Lookup,
-    outcome::{Joined, Leader},
+    outcome::{Leader, Role},
 };
 use crate::{
     event::{Event, Spanned},
@@ -44,7 +44,7 @@ pub(super) fn start<S, B, ReqBody>(
     }
     let info = ctx.call_info(&lookup);
     let joined = shared.calls.join(&key, info, lookup.generation, Join::UnlessInFlight, 0);
-    let Joined::Leader(leader) = joined else {
+    let Role::Leader(leader) = joined else {
         shared.backoff.abandoned(&key);
         return;
     };

@@ -10,7 +10,7 @@ use super::{
     context::RequestContext,
     lookup::{LookupKeys, Selected},
     no_vary_search,
-    outcome::{Freshened, Leader, Outcome},
+    outcome::{CallOutcome, Freshened, Leader},
     store::{Candidate, path_tag, varies_anew},
 };
 use crate::{
@@ -90,15 +90,15 @@ impl<B: Store> RequestContext<B> {
         }
         leader.settle(match (stored, new.stored) {
             // The followers find what has taken its place.
-            (Stored::No(refusal), _) if refusal.is_overtaken() => Outcome::LookAgain,
-            (_, Ok(head)) => Outcome::Freshened(Arc::new(Freshened {
+            (Stored::No(refusal), _) if refusal.is_overtaken() => CallOutcome::LookAgain,
+            (_, Ok(head)) => CallOutcome::Freshened(Arc::new(Freshened {
                 key: *key,
                 version: hit.version,
                 head,
                 stored,
             })),
             // What must not be stored, such as a cookie, belongs to this request alone.
-            (_, Err(_)) => Outcome::Independent,
+            (_, Err(_)) => CallOutcome::Independent,
         });
         (selected, stored)
     }

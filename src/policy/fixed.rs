@@ -151,10 +151,10 @@ mod tests {
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN)
             .with_expires_at(Some(Timestamp::from_millis(10)));
         let rules = Rules::new(Scope::Private);
-        let judge =
-            |now| rules.judge(&NONE, &http::Method::GET, &head, Timestamp::from_millis(now));
-        assert_eq!(judge(9), Verdict::Fresh);
-        assert_eq!(judge(10), Verdict::Unsatisfying(Miss::Expired));
+        let verdict =
+            |now| rules.verdict(&NONE, &http::Method::GET, &head, Timestamp::from_millis(now));
+        assert_eq!(verdict(9), Verdict::Fresh);
+        assert_eq!(verdict(10), Verdict::Unsatisfying(Miss::Expired));
     }
 
     #[test]
@@ -162,12 +162,12 @@ mod tests {
         let parts =
             Response::builder().header("set-cookie", "a=1").body(()).unwrap().into_parts().0;
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN);
-        let judge = |scope, options: &CacheOptions| {
-            Rules::new(scope).judge(options, &http::Method::GET, &head, Timestamp::MIN)
+        let verdict = |scope, options: &CacheOptions| {
+            Rules::new(scope).verdict(options, &http::Method::GET, &head, Timestamp::MIN)
         };
-        assert_eq!(judge(Scope::Private, &NONE), Verdict::Fresh);
+        assert_eq!(verdict(Scope::Private, &NONE), Verdict::Fresh);
         for options in [NONE, NONE.refresh(true), NONE.only_if_cached(true)] {
-            assert_eq!(judge(Scope::Shared, &options), Verdict::Unsatisfying(Miss::NotAllowed));
+            assert_eq!(verdict(Scope::Shared, &options), Verdict::Unsatisfying(Miss::NotAllowed));
         }
         // The same holds for a response that a 304 would freshen, and for one served as
         // stale-if-error.

@@ -16,7 +16,7 @@ use shuttle::{
 };
 
 use super::{explore, explore_in_turn, poll_once};
-use crate::table::{Followed, Join, Joined, Leader, Shareable, Table};
+use crate::table::{Followed, Join, Leader, Role, Shareable, Table};
 
 /// The key of most of them, alone in its group.
 const KEY: u8 = 7;
@@ -136,11 +136,11 @@ impl World {
                 break;
             }
             let leader = match self.table.join(&KEY, &KEY, (), generation, Join::Either, patience) {
-                Joined::Leader(leader) => leader,
-                Joined::Share(()) => break,
-                Joined::LookAgain => continue,
-                Joined::InFlight => panic!("it did not ask for that"),
-                Joined::Follower(follow) => match block_on(follow) {
+                Role::Leader(leader) => leader,
+                Role::Share(()) => break,
+                Role::LookAgain => continue,
+                Role::InFlight => panic!("it did not ask for that"),
+                Role::Follower(follow) => match block_on(follow) {
                     Followed::Share(()) => break,
                     Followed::Leader(leader) => leader,
                     Followed::JoinAgain => continue,
@@ -250,8 +250,8 @@ fn followers_that_go_or_fall_asleep_strand_nobody() {
             world.spawn(move |world| {
                 let generation = world.table.generation(&KEY);
                 match world.table.join(&KEY, &KEY, (), generation, Join::Either, 2) {
-                    Joined::Leader(leader) => world.call(leader, End::Cancelled),
-                    Joined::Follower(mut follow) => {
+                    Role::Leader(leader) => world.call(leader, End::Cancelled),
+                    Role::Follower(mut follow) => {
                         let followed = block_on(poll_once(&mut follow));
                         if let std::task::Poll::Ready(Followed::Leader(leader)) = followed {
                             world.call(leader, End::Failed);
@@ -288,7 +288,7 @@ fn removal() {
     let noted = boarded.clone();
     let calling = world.spawn(move |world| {
         let generation = world.table.generation(&KEY);
-        if let Joined::Leader(leader) =
+        if let Role::Leader(leader) =
             world.table.join(&KEY, &KEY, (), generation, Join::Independent, 0)
         {
             noted.store(true, SeqCst);
@@ -334,7 +334,7 @@ fn newest(callers: usize) {
             let join = [Join::Independent, Join::MustLead][random(2)];
             let generation = world.table.generation(&looked_for);
             let joined = world.table.join(&KEYS[group][0], &looked_for, (), generation, join, 0);
-            let Joined::Leader(leader) = joined else { panic!("it does not follow") };
+            let Role::Leader(leader) = joined else { panic!("it does not follow") };
             let mut last = last.lock().unwrap();
             last[group] = leader.id().began.max(last[group]);
             drop(last);
@@ -364,7 +364,7 @@ fn what_is_stored_is_held_against_its_own_group_alone() {
         let leader = |group: u8, key: u8| {
             let generation = world.table.generation(&key);
             match world.table.join(&group, &key, (), generation, Join::Independent, 0) {
-                Joined::Leader(leader) => leader,
+                Role::Leader(leader) => leader,
                 _ => panic!("it does not follow"),
             }
         };
@@ -393,8 +393,8 @@ fn calls_side_by_side_all_end() {
             world.spawn(move |world| {
                 let generation = world.table.generation(&KEY);
                 let leader = match world.table.join(&KEY, &KEY, (), generation, join, 1) {
-                    Joined::Leader(leader) => leader,
-                    Joined::Follower(follow) => match block_on(follow) {
+                    Role::Leader(leader) => leader,
+                    Role::Follower(follow) => match block_on(follow) {
                         Followed::Leader(leader) => leader,
                         _ => return,
                     },

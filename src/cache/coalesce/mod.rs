@@ -4,7 +4,7 @@
 //! so that the call does not bring back what was removed. A later answer finds it here, so that an
 //! older response is not stored over a newer one.
 //!
-//! What a call comes to is a parameter ([`CallOutcome`]).
+//! What a call comes to is a parameter ([`Removable`]).
 
 use std::{cell::RefCell, fmt, sync::Arc};
 
@@ -31,12 +31,12 @@ pub(crate) use self::{
 
 /// A leader that is not counted yet.
 pub(crate) type Uncounted<O> = table::Leader<CallInfo, O>;
-pub(crate) type Joined<O> = table::Joined<CallInfo, O>;
+pub(crate) type Role<O> = table::Role<CallInfo, O>;
 pub(crate) type Followed<O> = table::Followed<CallInfo, O>;
 pub(crate) type CallId = table::CallId<Key>;
 
 /// What a call comes to, as removals and later calls see it.
-pub(crate) trait CallOutcome: Shareable<Key = Key> {
+pub(crate) trait Removable: Shareable<Key = Key> {
     fn view(&self) -> View<'_>;
 
     /// Keeps the response out of the store, for this reason. Returns when it cannot be stored any
@@ -88,30 +88,30 @@ pub(crate) struct CallInfo {
 const SHARDS: usize = 64;
 
 /// The calls that a layer and its clones have in flight.
-pub(crate) struct Calls<O: CallOutcome> {
+pub(crate) struct Calls<O: Removable> {
     table: Arc<table::Table<CallInfo, O>>,
     hit_for_miss: Arc<HitForMiss>,
 }
 
-impl<O: CallOutcome> Clone for Calls<O> {
+impl<O: Removable> Clone for Calls<O> {
     fn clone(&self) -> Self {
         Self { table: self.table.clone(), hit_for_miss: self.hit_for_miss.clone() }
     }
 }
 
-impl<O: CallOutcome> Default for Calls<O> {
+impl<O: Removable> Default for Calls<O> {
     fn default() -> Self {
         Self { table: Arc::new(table::Table::new(SHARDS)), hit_for_miss: Arc::default() }
     }
 }
 
-impl<O: CallOutcome> fmt::Debug for Calls<O> {
+impl<O: Removable> fmt::Debug for Calls<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calls").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-impl<O: CallOutcome> Calls<O> {
+impl<O: Removable> Calls<O> {
     /// Is read before the store is read for `key`, and given to [`join`](Self::join).
     pub(crate) fn generation(&self, key: &Key) -> u64 {
         self.table.generation(key)
@@ -126,7 +126,7 @@ impl<O: CallOutcome> Calls<O> {
         generation: u64,
         join: Join,
         max_failures: u32,
-    ) -> Joined<O> {
+    ) -> Role<O> {
         // Whatever the response turns out to vary by, it lies under the primary key, or below it.
         let group = info.primary;
         self.table.join(&group, key, info, generation, join, max_failures)
@@ -171,7 +171,7 @@ impl<O: CallOutcome> Calls<O> {
 impl CallInfo {
     /// Whether the response of this call lies under `key`, or under a variant's key below it, or is
     /// made of what lies there.
-    fn is_under(&self, key: &Key, own: &Key, outcome: Option<&impl CallOutcome>) -> bool {
+    fn is_under(&self, key: &Key, own: &Key, outcome: Option<&impl Removable>) -> bool {
         *key == self.primary
             || key == own
             || outcome.is_some_and(|outcome| outcome.view().key() == Some(key))
@@ -191,7 +191,7 @@ impl CallInfo {
 /// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there
 /// by its key and by the tags that it has, but not by a tag that only the 304 brings.
 /// `invalidate_tag` returns such entries, and the removal takes them out as well.
-impl<O: CallOutcome> Calls<O> {
+impl<O: Removable> Calls<O> {
     /// Prevents new requests from joining calls for matching URLs that have no response yet. Comes
     /// before the invalidation: a response that arrives in between is known by then.
     pub(crate) fn fence(&self, matches: impl Fn(&str) -> bool) {
@@ -219,7 +219,7 @@ impl<O: CallOutcome> Calls<O> {
     ) {
         let settled = self.table.invalidate(|own, info, outcome| {
             let is_selected = info.primary == *primary
-                && match outcome.map(CallOutcome::view) {
+                && match outcome.map(Removable::view) {
                     Some(View::Storing { key, names: Some(names), .. }) => *key == variant(names),
                     Some(View::Storing { names: None, .. }) => true,
                     // Where no variants are known, any response may be selected.
@@ -255,7 +255,7 @@ impl<O: CallOutcome> Calls<O> {
             if info.is_spared(spared) {
                 return false;
             }
-            if let Some(head) = outcome.map(CallOutcome::view).as_ref().and_then(View::head) {
+            if let Some(head) = outcome.map(Removable::view).as_ref().and_then(View::head) {
                 return is_tagged(head.tags());
             }
             freshening.borrow_mut().extend(info.removed.add_tag(tag));
@@ -288,7 +288,7 @@ impl<O: CallOutcome> Calls<O> {
 ///
 /// Each of these keeps the responses of older calls out of the store, and returns when none of them
 /// can be stored any more.
-impl<O: CallOutcome> Calls<O> {
+impl<O: Removable> Calls<O> {
     /// The response of `call` is about to be stored under `key`.
     ///
     /// A response that does not vary speaks for all variants. A variant has a record under the
@@ -323,7 +323,7 @@ impl<O: CallOutcome> Calls<O> {
     }
 }
 
-async fn keep_out(settled: Vec<impl CallOutcome>, why: Refusal) {
+async fn keep_out(settled: Vec<impl Removable>, why: Refusal) {
     for outcome in settled {
         outcome.keep_out(why).await;
     }
@@ -334,12 +334,12 @@ async fn keep_out(settled: Vec<impl CallOutcome>, why: Refusal) {
 ///
 /// The gauge is kept here, and not in the call: a call may go on with another leader, and is looked
 /// at under a lock, where no metrics recorder may be called.
-pub(crate) struct Leader<O: CallOutcome> {
+pub(crate) struct Leader<O: Removable> {
     leader: Uncounted<O>,
     _gauge: Option<CallGauge>,
 }
 
-impl<O: CallOutcome> Leader<O> {
+impl<O: Removable> Leader<O> {
     /// The leader of a call that counts as in flight from now on, until this is dropped.
     pub(crate) fn counted(leader: Uncounted<O>, observer: &Observer) -> Self {
         Self { leader, _gauge: Some(observer.call_begins()) }

@@ -101,7 +101,8 @@ pub(crate) enum Join {
     Detached,
 }
 
-pub(crate) enum Joined<I, O: Shareable> {
+/// The part that a request takes in a call.
+pub(crate) enum Role<I, O: Shareable> {
     Leader(Leader<I, O>),
     Follower(Follower<I, O>),
     Share(O::Share),
@@ -146,7 +147,7 @@ impl<I, O: Shareable> Table<I, O> {
         generation: u64,
         join: Join,
         max_failures: u32,
-    ) -> Joined<I, O> {
+    ) -> Role<I, O> {
         let mut calls = self.shard(group).lock();
         let here = calls.entry(group.clone()).or_default();
         for call in here.iter_mut().filter(|call| call.is_open && call.key == *key) {
@@ -157,12 +158,12 @@ impl<I, O: Shareable> Table<I, O> {
                     let (leader, former) = self.take_over(call, group, info);
                     drop(calls);
                     drop(former);
-                    return Joined::Leader(leader);
+                    return Role::Leader(leader);
                 }
-                (Join::UnlessInFlight, _) => return Joined::InFlight,
+                (Join::UnlessInFlight, _) => return Role::InFlight,
                 (Join::Either, Phase::Calling) => {
                     let (place, give_up_at) = call.add_follower(max_failures);
-                    return Joined::Follower(Follower {
+                    return Role::Follower(Follower {
                         table: self.clone(),
                         group: group.clone(),
                         call: call.id,
@@ -173,7 +174,7 @@ impl<I, O: Shareable> Table<I, O> {
                     });
                 }
                 (Join::Either, Phase::Settled(outcome)) => match outcome.share() {
-                    Some(share) => return Joined::Share(share),
+                    Some(share) => return Role::Share(share),
                     None => call.is_open = false,
                 },
             }
@@ -182,7 +183,7 @@ impl<I, O: Shareable> Table<I, O> {
             if here.is_empty() {
                 calls.remove(group);
             }
-            return Joined::LookAgain;
+            return Role::LookAgain;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let is_open = !matches!(join, Join::Independent | Join::Detached);
@@ -194,7 +195,7 @@ impl<I, O: Shareable> Table<I, O> {
         if !is_detached {
             self.attached.fetch_add(1, Ordering::AcqRel);
         }
-        Joined::Leader(leader)
+        Role::Leader(leader)
     }
 
     fn lead(self: &Arc<Self>, call: &mut Call<I, O>, group: &O::Key) -> Leader<I, O> {

@@ -121,10 +121,10 @@ impl Tee {
     }
 
     /// Adds a reader. `None` if the response has been stored or given up.
-    pub(crate) fn join(&self) -> Option<Joined> {
+    pub(crate) fn join(&self) -> Option<JoinedBody> {
         self.shared.join().map(|reader| match reader {
-            NewReader::FromStart(reader) => Joined::FromStart(reader),
-            NewReader::Late(reader) => Joined::Late(Settling(reader)),
+            NewReader::FromStart(reader) => JoinedBody::FromStart(reader),
+            NewReader::Late(reader) => JoinedBody::Late(Settling(reader)),
         })
     }
 
@@ -170,7 +170,7 @@ where
 }
 
 /// How one more request joins a response in flight.
-pub(crate) enum Joined {
+pub(crate) enum JoinedBody {
     /// It reads the body from the first byte.
     FromStart(Reader<AnySource>),
     /// The start of the body is gone. It waits for the entry.

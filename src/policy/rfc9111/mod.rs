@@ -12,11 +12,11 @@
 //! | RFC 9110 §5.6.7, RFC 9111 §4.2, §5.3 | dates | [`dates::date`] | `all_three_forms_and_any_case_are_dates`, `other_texts_are_no_dates` |
 //! | §4.2.3, §5.1 | age | [`age::initial_age`], [`age::current_age`] | `the_first_age_member_counts_if_it_is_a_number`, `the_greater_of_two_ages_counts` |
 //! | §4.2.1, §4.2.2, RFC 9110 §15.1 | freshness lifetime | [`freshness::lifetime`] | `the_most_specific_lifetime_counts`, `expires_is_counted_from_date`, `the_heuristic_lifetime_is_a_tenth_of_the_time_since_last_modified` |
-//! | §3, §5.2.1.5, §5.2.2.3–5.2.2.7 | storable responses | [`storable::judge`] | `any_final_status_is_stored_with_an_explicit_lifetime`, `no_store_forbids_unless_the_status_is_understood`, `private_responses_are_stored_only_in_private_caches`, `no_cache_responses_are_stored_only_with_a_validator` |
+//! | §3, §5.2.1.5, §5.2.2.3–5.2.2.7 | storable responses | [`storable::check_storable`] | `any_final_status_is_stored_with_an_explicit_lifetime`, `no_store_forbids_unless_the_status_is_understood`, `private_responses_are_stored_only_in_private_caches`, `no_cache_responses_are_stored_only_with_a_validator` |
 //! | §3.1 | omitted fields | [`omitted`] | `named_fields_are_omitted` |
 //! | §4 | responses that another layer stored | [`satisfies::may_answer`] | `responses_stored_by_another_layer_are_judged_again` |
-//! | §3.5 | responses to `Authorization` | [`storable::judge`] | `responses_to_authorization_are_shared_only_with_permission` |
-//! | §7.3 | cookies in a shared cache | [`storable::judge`] | `a_shared_cache_stores_cookies_only_by_setting` |
+//! | §3.5 | responses to `Authorization` | [`storable::check_storable`] | `responses_to_authorization_are_shared_only_with_permission` |
+//! | §7.3 | cookies in a shared cache | [`storable::check_storable`] | `a_shared_cache_stores_cookies_only_by_setting` |
 //! | §4.2.4, §5.2.2.2, §5.2.2.8, §5.2.2.10, RFC 5861 | stale use | [`stale::stale_rules`] | `stale_use_is_forbidden_in_any_spelling` |
 //! | §5.2.1.1–5.2.1.4, RFC 8246 §2 | request directives against a stored response | [`satisfies::satisfies`] | `request_directives_apply_to_the_second`, `fresh_immutable_responses_satisfy_any_max_age` |
 //! | §4.1 | selecting fields | `key::selection` | `opaque_values_stay_distinct`, `languages_are_ordered_by_weight` |
@@ -56,5 +56,5 @@ pub(crate) use self::{
     request_directives::{RequestDirectives, request_directives},
     satisfies::{Satisfied, may_answer, satisfies},
     stale::{StaleRules, stale_rules},
-    storable::{Judged, Settings, allows_authorization, has_authorization, judge},
+    storable::{Settings, StorableCheck, allows_authorization, check_storable, has_authorization},
 };

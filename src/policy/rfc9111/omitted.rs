@@ -69,7 +69,7 @@ mod tests {
     use crate::{
         policy::{
             Scope, Storable,
-            rfc9111::storable::{Settings, judge},
+            rfc9111::storable::{Settings, check_storable},
         },
         status::Refusal,
         time::Timestamp,
@@ -84,7 +84,7 @@ mod tests {
             .header("b", "3");
         let response = response.body(()).unwrap().into_parts().0;
         let settings = Settings::plain(scope);
-        judge(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN).storable()
+        check_storable(&settings, &request, &response, Timestamp::MIN, Timestamp::MIN).storable()
     }
 
     #[test]

@@ -104,17 +104,17 @@ fn with(mut headers: HeaderMap, lines: &[&str]) -> HeaderMap {
     headers
 }
 
-fn judge(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Storable, Refusal> {
+fn storable_at(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Storable, Refusal> {
     let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
     let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
     response.headers = headers.clone();
     let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
-    storable::judge(&settings, &request, &response, NOW, NOW).storable()
+    storable::check_storable(&settings, &request, &response, NOW, NOW).storable()
 }
 
 /// When the response expires. `None` if it is not stored.
 fn end(scope: Scope, status: u16, headers: &HeaderMap) -> Option<Timestamp> {
-    judge(scope, status, headers).ok().map(|storable| storable.expires_at.unwrap())
+    storable_at(scope, status, headers).ok().map(|storable| storable.expires_at.unwrap())
 }
 
 proptest! {
@@ -177,8 +177,8 @@ proptest! {
         }),
     ) {
         let (lines, shuffled) = (with(fields.clone(), &lines), with(fields, &shuffled));
-        let judged = (judge(scope, status, &lines), judge(scope, status, &shuffled));
-        prop_assert_eq!(judged.0, judged.1);
+        let check = (storable_at(scope, status, &lines), storable_at(scope, status, &shuffled));
+        prop_assert_eq!(check.0, check.1);
         let rules = |headers| stale_rules(scope, &[CDN], headers);
         prop_assert_eq!(rules(&lines), rules(&shuffled));
     }
@@ -192,7 +192,7 @@ proptest! {
         // An open string extends to the end of its line.
         let lines: Vec<&str> = lines.into_iter().filter(|line| *line != "x=\"y").collect();
         let one = with(fields.clone(), &[&lines.join(",")]);
-        prop_assert_eq!(judge(scope, 200, &one), judge(scope, 200, &with(fields, &lines)));
+        prop_assert_eq!(storable_at(scope, 200, &one), storable_at(scope, 200, &with(fields, &lines)));
     }
 
     #[test]
@@ -247,8 +247,8 @@ proptest! {
         let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
         response.headers = headers.clone();
         let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
-        let judged = storable::judge(&settings, &request, &response, requested_at, received_at);
-        let storable = judged.storable();
+        let check = storable::check_storable(&settings, &request, &response, requested_at, received_at);
+        let storable = check.storable();
         let expires_at = storable.ok().and_then(|storable| storable.expires_at);
         let head = Head::new(request.method.clone(), "http://a/b", response.clone(), received_at)
             .with_requested_at(requested_at)
@@ -285,7 +285,7 @@ fn long_hostile_lines_are_read_and_refused() {
         let line = HeaderValue::from_str(&piece.repeat(200_000 / piece.len())).unwrap();
         let of = |name: HeaderName| HeaderMap::from_iter([(name, line.clone())]);
         for name in [header::CACHE_CONTROL, CDN, header::AGE, header::DATE, header::LAST_MODIFIED] {
-            assert!(judge(Scope::Shared, 403, &of(name)).is_err(), "{piece}");
+            assert!(storable_at(Scope::Shared, 403, &of(name)).is_err(), "{piece}");
         }
         assert_eq!(end(Scope::Shared, 200, &of(header::EXPIRES)), Some(NOW), "{piece}");
         assert!(!request_directives(&of(header::CACHE_CONTROL)).no_store, "{piece}");

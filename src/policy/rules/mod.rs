@@ -176,7 +176,7 @@ impl Rules {
     /// A response is refreshed ahead, or served while it is revalidated, only if the new response
     /// may be stored and the request is not `only_if_cached`. An `only_if_cached` request gets a
     /// stale response if either stale limit allows it.
-    pub(crate) fn judge(
+    pub(crate) fn verdict(
         &self,
         options: &CacheOptions,
         method: &Method,

@@ -87,7 +87,7 @@ impl Rules {
                 fixed::storable(self.scope, self.store_set_cookie, response, chosen, exchange.now)
             }
             Policy::Http { targets, .. } => {
-                self.judge_by_http(targets, exchange, is_named).storable()
+                self.check_by_http(targets, exchange, is_named).storable()
             }
         }
     }
@@ -103,17 +103,17 @@ impl Rules {
         self.expiration.choose(options.expire_after, url, request, response)
     }
 
-    pub(super) fn judge_by_http(
+    pub(super) fn check_by_http(
         &self,
         targets: &[HeaderName],
         exchange: &Exchange<'_>,
         is_named: bool,
-    ) -> rfc9111::Judged {
+    ) -> rfc9111::StorableCheck {
         let chosen = self.chosen(exchange);
         let chosen = chosen.filter(|it| is_named || matches!(it, Expiration::DoNotStore));
         let settings = self.http_settings(targets, chosen);
         let Exchange { request, response, requested_at, now, .. } = *exchange;
-        rfc9111::judge(&settings, request, response, requested_at, now)
+        rfc9111::check_storable(&settings, request, response, requested_at, now)
     }
 
     /// The fields of a response as they are stored: without the omitted fields (RFC 9111 §3.1).

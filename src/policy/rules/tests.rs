@@ -78,13 +78,13 @@ fn a_clock_set_back_ends_only_responses_that_expire() {
     let stored_at = Timestamp::from_millis(1_000_000_000);
     let head = Head::new(Method::GET, "http://a/", parts, stored_at);
     let long_before = Timestamp::MIN;
-    let judge = |head: &Head| {
+    let verdict = |head: &Head| {
         let rules = Rules::new(Scope::Private);
-        rules.judge(&CacheOptions::new(), &Method::GET, head, long_before)
+        rules.verdict(&CacheOptions::new(), &Method::GET, head, long_before)
     };
-    assert_eq!(judge(&head), Verdict::Fresh, "it never expires");
+    assert_eq!(verdict(&head), Verdict::Fresh, "it never expires");
     let ends = head.with_expires_at(Some(stored_at.saturating_add(Duration::from_secs(1))));
-    assert_eq!(judge(&ends), Verdict::Unsatisfying(Miss::Expired));
+    assert_eq!(verdict(&ends), Verdict::Unsatisfying(Miss::Expired));
 }
 
 #[test]
@@ -189,32 +189,32 @@ fn expired_responses_are_served_within_the_stale_limits() {
     let mut rules = Rules::new(Scope::Private);
     let head = head(StatusCode::OK, &[]);
     let only = || NEW().only_if_cached(true);
-    let judge = |rules: &Rules, options: CacheOptions, now| {
-        rules.judge(&options, &Method::GET, &head, secs(now))
+    let verdict = |rules: &Rules, options: CacheOptions, now| {
+        rules.verdict(&options, &Method::GET, &head, secs(now))
     };
     let expired = Verdict::Unsatisfying(Miss::Expired);
-    assert_eq!(judge(&rules, NEW(), 9), Verdict::Fresh);
-    assert_eq!(judge(&rules, NEW(), 10), expired);
-    assert_eq!(judge(&rules, only(), 10), expired);
+    assert_eq!(verdict(&rules, NEW(), 9), Verdict::Fresh);
+    assert_eq!(verdict(&rules, NEW(), 10), expired);
+    assert_eq!(verdict(&rules, only(), 10), expired);
 
     rules.stale_if_error = within(5);
-    assert_eq!(judge(&rules, NEW(), 10), expired, "the origin has not failed");
-    assert_eq!(judge(&rules, only(), 14), Verdict::Stale(Stale::OnlyIfCached));
-    assert_eq!(judge(&rules, only(), 15), expired);
+    assert_eq!(verdict(&rules, NEW(), 10), expired, "the origin has not failed");
+    assert_eq!(verdict(&rules, only(), 14), Verdict::Stale(Stale::OnlyIfCached));
+    assert_eq!(verdict(&rules, only(), 15), expired);
 
     rules.stale_while_revalidate = within(20);
     let meanwhile = Verdict::Stale(Stale::WhileRevalidate);
-    assert_eq!(judge(&rules, NEW(), 10), meanwhile);
-    assert_eq!(judge(&rules, NEW(), 29), meanwhile);
-    assert_eq!(judge(&rules, NEW(), 30), expired);
-    assert_eq!(judge(&rules, only(), 29), Verdict::Stale(Stale::OnlyIfCached));
+    assert_eq!(verdict(&rules, NEW(), 10), meanwhile);
+    assert_eq!(verdict(&rules, NEW(), 29), meanwhile);
+    assert_eq!(verdict(&rules, NEW(), 30), expired);
+    assert_eq!(verdict(&rules, only(), 29), Verdict::Stale(Stale::OnlyIfCached));
     assert_eq!(
-        judge(&rules, NEW().no_store(true), 10),
+        verdict(&rules, NEW().no_store(true), 10),
         expired,
         "the new response could not be stored"
     );
     let reader = Rules { read_only: true, ..rules.clone() };
-    assert_eq!(judge(&reader, NEW(), 10), expired, "the new response could not be stored");
+    assert_eq!(verdict(&reader, NEW(), 10), expired, "the new response could not be stored");
 
     // The request's own limit takes precedence, whether it is longer or shorter.
     let own = |limit| CacheOptions {
@@ -222,9 +222,9 @@ fn expired_responses_are_served_within_the_stale_limits() {
         stale_if_error: Some(StaleLimit::None),
         ..NEW()
     };
-    assert_eq!(judge(&rules, own(StaleLimit::None), 10), expired);
-    assert_eq!(judge(&rules, own(StaleLimit::None).only_if_cached(true), 10), expired);
-    assert_eq!(judge(&rules, own(StaleLimit::Unlimited), 1_000_000), meanwhile);
+    assert_eq!(verdict(&rules, own(StaleLimit::None), 10), expired);
+    assert_eq!(verdict(&rules, own(StaleLimit::None).only_if_cached(true), 10), expired);
+    assert_eq!(verdict(&rules, own(StaleLimit::Unlimited), 1_000_000), meanwhile);
 }
 
 #[test]
@@ -234,10 +234,10 @@ fn a_refresh_uses_stored_responses_only_with_only_if_cached() {
     let head = head(StatusCode::OK, &[]);
     for options in [NEW().refresh(true), NEW().force_refresh(true)] {
         for now in [9, 10] {
-            let judge = |options| rules.judge(&options, &Method::GET, &head, secs(now));
-            assert_eq!(judge(options.clone()), Verdict::Unsatisfying(Miss::Refresh));
+            let verdict = |options| rules.verdict(&options, &Method::GET, &head, secs(now));
+            assert_eq!(verdict(options.clone()), Verdict::Unsatisfying(Miss::Refresh));
             assert!(!matches!(
-                judge(options.clone().only_if_cached(true)),
+                verdict(options.clone().only_if_cached(true)),
                 Verdict::Unsatisfying(_)
             ));
         }
@@ -249,18 +249,18 @@ fn a_response_is_due_for_refresh_in_the_last_part_of_its_lifetime() {
     let mut rules = Rules::new(Scope::Private);
     rules.refresh_ahead = Some(0.2);
     let head = head(StatusCode::OK, &[]);
-    let judge = |options: CacheOptions, millis| {
-        rules.judge(&options, &Method::GET, &head, Timestamp::from_millis(millis))
+    let verdict = |options: CacheOptions, millis| {
+        rules.verdict(&options, &Method::GET, &head, Timestamp::from_millis(millis))
     };
-    assert_eq!(judge(NEW(), 8_000), Verdict::Fresh);
-    assert_eq!(judge(NEW(), 8_001), Verdict::DueForRefresh);
-    assert_eq!(judge(NEW(), 9_999), Verdict::DueForRefresh);
-    assert_eq!(judge(NEW(), 10_000), Verdict::Unsatisfying(Miss::Expired));
+    assert_eq!(verdict(NEW(), 8_000), Verdict::Fresh);
+    assert_eq!(verdict(NEW(), 8_001), Verdict::DueForRefresh);
+    assert_eq!(verdict(NEW(), 9_999), Verdict::DueForRefresh);
+    assert_eq!(verdict(NEW(), 10_000), Verdict::Unsatisfying(Miss::Expired));
     for options in [NEW().only_if_cached(true), NEW().no_store(true)] {
-        assert_eq!(judge(options, 9_999), Verdict::Fresh);
+        assert_eq!(verdict(options, 9_999), Verdict::Fresh);
     }
     let forever = head.clone().with_expires_at(None);
-    assert_eq!(rules.judge(&NEW(), &Method::GET, &forever, Timestamp::MAX), Verdict::Fresh);
+    assert_eq!(rules.verdict(&NEW(), &Method::GET, &forever, Timestamp::MAX), Verdict::Fresh);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(crate) struct Settings<'a> {
 
 /// All reasons not to store a response, and how it is stored if there are none.
 #[derive(Clone, Debug)]
-pub(crate) struct Judged {
+pub(crate) struct StorableCheck {
     /// The reasons, in the order in which they are reported: users see the first.
     refusals: [Option<Refusal>; 10],
     storable: Storable,
@@ -47,7 +47,7 @@ pub(crate) struct Judged {
     is_no_cache: bool,
 }
 
-impl Judged {
+impl StorableCheck {
     /// Whether the response may not be used at `now` without revalidation, whatever refuses it.
     /// `was_fresh` says whether the stored response that it freshens is fresh. If that is already
     /// stale, an expiry in the past changes nothing.
@@ -73,13 +73,13 @@ impl Judged {
 ///
 /// All reasons are judged, not only the first. Reasons from the origin also apply to the response
 /// that is already stored, even if another reason is the one that is reported.
-pub(crate) fn judge(
+pub(crate) fn check_storable(
     settings: &Settings<'_>,
     request: &request::Parts,
     response: &response::Parts,
     requested_at: Timestamp,
     received_at: Timestamp,
-) -> Judged {
+) -> StorableCheck {
     let &Settings { scope, targets, fallback, store_set_cookie } = settings;
     let (status, headers) = (response.status, &response.headers);
     let is_shared = scope == Scope::Shared;
@@ -130,7 +130,7 @@ pub(crate) fn judge(
         when(request_directives(&request.headers).no_store, Refusal::NoStore),
     ];
     let storable = Storable { expires_at: end.ok().flatten(), omitted };
-    Judged { refusals, storable, is_no_cache: no_cache == Some(Scoped::Whole) }
+    StorableCheck { refusals, storable, is_no_cache: no_cache == Some(Scoped::Whole) }
 }
 
 /// §3.5: whether the origin lets a shared cache store a response with these fields if its request

@@ -41,7 +41,7 @@ fn storable(
     requested_at: Timestamp,
     received_at: Timestamp,
 ) -> Result<Storable, Refusal> {
-    judge(settings, request, response, requested_at, received_at).storable()
+    check_storable(settings, request, response, requested_at, received_at).storable()
 }
 
 fn plain(scope: Scope) -> Settings<'static> {
