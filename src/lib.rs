@@ -56,14 +56,15 @@
 //! - [`CacheLayer`] has every setting: what is cached, the key, the expiry. [`Cache`] is the
 //!   service that it makes.
 //! - [`CacheOptions`] changes settings for one request. It goes into the request's extensions.
-//! - [`CacheStatus`] reports what the cache did and why. It is in every response's extensions.
+//! - [`CacheStatus`] reports what the cache did and why. It is in every response's extensions. The
+//!   reasons are in [`status`].
 //! - [`Stats`] has the totals. Each [`Event`] goes to hooks, to `tracing` and to `metrics`;
-//!   [`seeing`] lists the names.
+//!   [`observability`] lists the names.
 //! - [`Entries`], from [`CacheLayer::entries`], manages the stored responses.
-//! - [`store`] has the stores, and the contract for a store of your own. [`store::choosing`]
-//!   compares them.
-//! - [`stacks`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http, and
-//!   on which side of it each layer belongs.
+//! - [`store`] has the stores, and the contract for a store of your own.
+//!   [`store::choosing_a_store`] compares them.
+//! - [`integrations`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http,
+//!   and on which side of it each layer belongs.
 //! - [`time`] has the clock, so that tests need not wait.
 //!
 //! # In your stack
@@ -127,9 +128,9 @@
 //! let mut client = CatalogClient::new(cached);
 //! ```
 //!
-//! For each of these, [`stacks`] describes what is part of the key and what is stored. It also
-//! gives the [order](stacks#the-order-of-layers) of the layers around the cache: compression, CORS,
-//! redirects, timeouts, retries, limits and traces.
+//! For each of these, [`integrations`] describes what is part of the key and what is stored. It
+//! also gives the [order](integrations#the-order-of-layers) of the layers around the cache:
+//! compression, CORS, redirects, timeouts, retries, limits and traces.
 //!
 //! # What is cached, and what is not
 //!
@@ -147,7 +148,7 @@
 //! - bodies that broke off, or that were dropped before their end,
 //! - responses that vary by `*`.
 //!
-//! Each refusal has a name: [`Bypass`] for requests, [`Refusal`] for responses.
+//! Each refusal has a name: [`status::Bypass`] for requests, [`status::Refusal`] for responses.
 //!
 //! A caller may hold a copy of its own and send `If-None-Match` or `If-Modified-Since`. If that
 //! copy is as good as the stored response, the cache answers 304. The cache does not forward these
@@ -212,14 +213,14 @@
 //! ```
 //! use larder::{CacheLayer, Event, store::Memory};
 //!
-//! let layer = CacheLayer::private(Memory::default()).on_event(|event| match event {
+//! let layer = CacheLayer::private(Memory::default()).add_event_hook(|event| match event {
 //!     Event::NotStored { refusal, .. } => println!("not stored: {refusal}"),
 //!     Event::StoreFailed { operation, error, .. } => eprintln!("{operation}: {error}"),
 //!     _ => {}
 //! });
 //! ```
 //!
-//! [`seeing`] lists the fields of the spans and the names of the metrics.
+//! [`observability`] lists the fields of the spans and the names of the metrics.
 //!
 //! # Features
 //!
@@ -255,13 +256,17 @@ mod options;
 mod pattern;
 mod policy;
 mod runtime;
-pub mod seeing;
-pub mod stacks;
 mod stats;
-mod status;
+pub mod status;
 pub mod store;
 mod sync;
 pub mod time;
+
+// Pages of the documentation, which no other build has.
+#[cfg(any(doc, doctest))]
+pub mod integrations;
+#[cfg(any(doc, doctest))]
+pub mod observability;
 
 pub use self::{
     cache::{
@@ -274,7 +279,5 @@ pub use self::{
     options::CacheOptions,
     policy::{Expiration, StaleLimit},
     stats::Stats,
-    status::{
-        Bypass, CacheStatus, Miss, Outcome, RefreshError, RefreshFailure, Refusal, Stale, Stored,
-    },
+    status::{CacheStatus, Outcome, Stored},
 };

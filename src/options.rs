@@ -4,12 +4,13 @@ use http::Extensions;
 
 use crate::{
     key::Key,
-    policy::{Demands, Expiration, StaleLimit},
+    policy::{Expiration, RequestDirectives, StaleLimit},
 };
 
 /// Settings for one request. Put them into the request's extensions.
 ///
-/// They are not sent to the origin. An option that is not set leaves the decision to the layer.
+/// They are not sent to the origin. An option that is not set leaves the decision to the layer. A
+/// later call of the same method replaces an option; [`add_tag`](CacheOptions::add_tag) adds one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +37,7 @@ pub struct CacheOptions {
     pub(crate) key: Option<Key>,
     pub(crate) tags: Vec<Box<str>>,
     /// The request's own directives, if the policy reads them.
-    pub(crate) demands: Demands,
+    pub(crate) directives: RequestDirectives,
 }
 
 static NONE: CacheOptions = CacheOptions::new();
@@ -56,7 +57,7 @@ impl CacheOptions {
             stale_if_error: None,
             key: None,
             tags: Vec::new(),
-            demands: Demands::NONE,
+            directives: RequestDirectives::NONE,
         }
     }
 
@@ -147,7 +148,7 @@ impl CacheOptions {
     /// [layer](crate::CacheLayer#tags) gives it. The response can be
     /// [removed](crate::Entries::remove_tag) by it. Tags that begin with `larder:` are left out:
     /// the cache uses them itself.
-    pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
+    pub fn add_tag(mut self, tag: impl Into<Box<str>>) -> Self {
         self.tags.push(tag.into());
         self
     }

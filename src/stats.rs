@@ -10,18 +10,24 @@ use crate::{event::Event, status::Outcome};
 /// when the head of its response is there, or when the inner service has failed. The sum of these
 /// seven is [`requests`](Stats::requests). A request that its caller drops earlier does not count.
 ///
+/// `hits` counts what [`CacheStatus::is_hit`](crate::CacheStatus::is_hit) means: requests that were
+/// not forwarded. The hit ratio is `hits` divided by [`requests`](Stats::requests). Responses from
+/// the store that cost a call are not hits: they count in `revalidated` and `stale_if_error`.
+///
 /// `calls` counts the calls to the inner service separately. A stale response may have cost a call,
 /// and a thousand coalesced requests cost one call together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests that were answered from the store with a fresh response.
+    /// Requests that were answered from the store without waiting for the inner service, with a
+    /// fresh response or a stale one.
     pub hits: u64,
     /// Requests that made a call of their own to the inner service, since no stored response could
     /// answer. They were answered with its response, or failed with its error.
     pub misses: u64,
-    /// Requests that were answered from the store with a response that is not fresh any more.
-    pub stale: u64,
+    /// Requests that were answered from the store with a stale response, because the inner service
+    /// failed.
+    pub stale_if_error: u64,
     /// Requests that were answered from the store after a 304 freshened the response. The call may
     /// have been another request's.
     pub revalidated: u64,
@@ -31,6 +37,9 @@ pub struct Stats {
     pub bypasses: u64,
     /// Requests that forbade a call to the inner service, and were answered with 504.
     pub only_if_cached: u64,
+    /// Requests that were answered from the store with a stale response, without waiting for the
+    /// inner service. They also count in `hits`.
+    pub stale_hits: u64,
     /// Requests whose caller got the inner service's error. They also count in `misses` or
     /// `bypasses`.
     pub failed: u64,
@@ -39,7 +48,8 @@ pub struct Stats {
     pub calls: u64,
     /// Background refreshes that have begun. They also count in `calls`.
     pub refreshes: u64,
-    /// Background refreshes that failed. [`RefreshError`](crate::RefreshError) has the reasons.
+    /// Background refreshes that failed. [`RefreshError`](crate::status::RefreshError) has the
+    /// reasons.
     pub failed_refreshes: u64,
     /// Responses that were stored whole.
     pub stored: u64,
@@ -67,7 +77,7 @@ impl Stats {
     /// error.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        let from_store = self.hits + self.stale + self.revalidated;
+        let from_store = self.hits + self.stale_if_error + self.revalidated;
         from_store + self.misses + self.coalesced + self.bypasses + self.only_if_cached
     }
 }
@@ -76,11 +86,12 @@ impl Stats {
 pub(crate) struct Counters {
     hits: AtomicU64,
     misses: AtomicU64,
-    stale: AtomicU64,
+    stale_if_error: AtomicU64,
     revalidated: AtomicU64,
     coalesced: AtomicU64,
     bypasses: AtomicU64,
     only_if_cached: AtomicU64,
+    stale_hits: AtomicU64,
     failed: AtomicU64,
     calls: AtomicU64,
     refreshes: AtomicU64,
@@ -100,7 +111,12 @@ impl Counters {
             counter.fetch_add(count, Ordering::Relaxed);
         };
         match event {
-            Event::Answered { status } => add(self.of(status.outcome()), 1),
+            Event::Answered { status } => {
+                let outcome = status.outcome();
+                add(self.of(outcome), 1);
+                let is_stale_hit = outcome.is_hit() && outcome != Outcome::Hit;
+                add(&self.stale_hits, u64::from(is_stale_hit));
+            }
             Event::Failed { outcome, .. } => {
                 add(self.of(*outcome), 1);
                 add(&self.failed, 1);
@@ -125,9 +141,9 @@ impl Counters {
 
     fn of(&self, outcome: Outcome) -> &AtomicU64 {
         match outcome {
-            Outcome::Hit => &self.hits,
+            outcome if outcome.is_hit() => &self.hits,
             Outcome::Miss(_) => &self.misses,
-            Outcome::Stale(_) => &self.stale,
+            Outcome::Hit | Outcome::Stale(_) => &self.stale_if_error,
             Outcome::Revalidated => &self.revalidated,
             Outcome::Coalesced(_) => &self.coalesced,
             Outcome::Bypass(_) => &self.bypasses,
@@ -141,11 +157,12 @@ impl Counters {
             in_flight,
             hits: get(&self.hits),
             misses: get(&self.misses),
-            stale: get(&self.stale),
+            stale_if_error: get(&self.stale_if_error),
             revalidated: get(&self.revalidated),
             coalesced: get(&self.coalesced),
             bypasses: get(&self.bypasses),
             only_if_cached: get(&self.only_if_cached),
+            stale_hits: get(&self.stale_hits),
             failed: get(&self.failed),
             calls: get(&self.calls),
             refreshes: get(&self.refreshes),

@@ -13,7 +13,7 @@ use super::{
     fetch::{Arrived, Received},
     layer::Inner,
     lookup::{Lookup, LookupKeys},
-    outcome::{Joined, Leader},
+    outcome::{Leader, Role},
     request_body::{ReadBody, RequestBody},
     respond,
 };
@@ -36,7 +36,7 @@ pub(super) struct DetachedCall {
 impl DetachedCall {
     /// Whether its response may be stored: it was neither removed nor superseded.
     pub(super) fn is_current(&self) -> bool {
-        !self.leader.is_invalidated() && !self.leader.is_superseded()
+        !self.leader.is_invalidated() && self.leader.superseded(None).is_none()
     }
 }
 
@@ -62,7 +62,7 @@ where
     let rules = &settings.rules;
     let is_active = reason != Bypass::Disabled && !rules.read_only;
     let may_invalidate = is_active && settings.invalidate && rules.may_invalidate(&method);
-    let may_store = is_active && rules.may_keep_aside(&options, reason, &method);
+    let may_store = is_active && rules.may_store_detached(&options, reason, &method);
     // Such a request is about the same resource as one that the cache answers.
     let may_end = is_active
         && matches!(method, Method::GET | Method::HEAD)
@@ -77,7 +77,7 @@ where
     };
     let requested_at = settings.clock.now();
     let mut detached = None;
-    let ending = may_end.then(|| {
+    let ending_request = may_end.then(|| {
         let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
         RequestContext::new(cache.clone(), parts, url, options, ReadBody::default())
     });
@@ -95,8 +95,9 @@ where
     let response = response.inspect_err(|_| report_failure(&cache, reason))?;
     let (response, body) = response.into_parts();
     let response = ResponseHead::new(response, settings.clock.now());
-    let detached = detached
-        .filter(|(_, call)| call.is_current() && rules.keeps_aside(&url.text, &method, &response));
+    let detached = detached.filter(|(_, call)| {
+        call.is_current() && rules.stores_detached(&url.text, &method, &response)
+    });
     if may_invalidate && rules.invalidates(&method, response.status) {
         let named = rules.named_urls(&url.text, &response.headers);
         let groups = rules.named_groups(&url.text, &response.headers);
@@ -104,7 +105,7 @@ where
         let own = detached.as_ref().map(|(_, call)| call.leader.info(|info| info.removed.clone()));
         invalidate(&cache, &url, &named, &groups, own.as_ref()).await;
     }
-    if let Some(ctx) = ending {
+    if let Some(ctx) = ending_request {
         ctx.end_by(&response, requested_at).await;
     }
     match detached {
@@ -166,7 +167,7 @@ impl<B: Store> RequestContext<B> {
         let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.call);
         let calls = &self.cache.shared.calls;
         match calls.join(&key, info, &lookup.generation, Join::Detached, 0) {
-            Joined::Leader(leader) => {
+            Role::Leader(leader) => {
                 Some(DetachedCall { key: lookup.key, leader: Leader::detached(leader) })
             }
             _ => None,

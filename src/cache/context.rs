@@ -158,7 +158,7 @@ impl<B> RequestContext<B> {
         let settings = &self.cache.settings;
         self.options.coalesce.unwrap_or(settings.calls.coalesce)
             && self.may_store(key)
-            && !settings.rules.is_personal(&self.parts.headers)
+            && !settings.rules.is_authenticated(&self.parts.headers)
     }
 
     /// Whether the response can be expected to be stored: the request allows it, and the last

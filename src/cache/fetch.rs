@@ -9,7 +9,7 @@ use super::{
     body::ResponseBody,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
     lookup::{Lookup, LookupKeys, Selected, read},
-    outcome::{Leader, Outcome, Permit},
+    outcome::{CallOutcome, Leader, Permit},
     peeked::Peeked,
     respond,
     store::StoragePlan,
@@ -96,8 +96,9 @@ impl<B: Store> RequestContext<B> {
         self.report_call(&key, reason);
         let (cache, options) = (self.cache.clone(), self.options.clone());
         let method = self.parts.method.clone();
-        let serves_stale =
-            move |head: &Head, now| cache.settings.rules.may_stand_in(&options, &method, head, now);
+        let serves_stale = move |head: &Head, now| {
+            cache.settings.rules.may_serve_if_error(&options, &method, head, now)
+        };
         Ok(match self.call_origin(upstream, lookup, leader, serves_stale).await {
             Fetched::Failed(error) => {
                 let outcome = status::Outcome::Miss(reason);
@@ -151,7 +152,7 @@ impl<B: Store> RequestContext<B> {
         let conditions = stored
             .as_ref()
             .map(|selected| &*selected.hit.head)
-            .filter(|head| rules.may_be_confirmed(&self.options, &self.parts.method, head))
+            .filter(|head| rules.may_be_freshened(&self.options, &self.parts.method, head))
             .and_then(|head| policy::conditions(head, &self.parts.method));
         let mut forwarded = self.forwarded(&key.call);
         if conditions.is_none() && self.may_store(&key.call) {
@@ -260,7 +261,7 @@ impl<B: Store> RequestContext<B> {
             && response.status() == StatusCode::NOT_MODIFIED
         {
             let fields = response.headers();
-            let valid = stored.take_if(|it| policy::confirms(&it.hit.head, fields));
+            let valid = stored.take_if(|it| policy::is_updated_by(&it.hit.head, fields));
             if let Some(selected) = valid {
                 return (Answer::NotModified(selected, fields.clone()), None);
             }
@@ -384,7 +385,7 @@ impl<B: Store> RequestContext<B> {
                 } else if cache.settings.rules.may_keep(&self.options) {
                     calls.refused(&key.call, refusal, status);
                 }
-                leader.settle(Outcome::Independent);
+                leader.settle(CallOutcome::Independent);
                 let response = response.into_parts();
                 return Received::NotStored(response, body.into_body(), key.entry, refusal);
             }
@@ -396,7 +397,7 @@ impl<B: Store> RequestContext<B> {
         let StoragePlan { key: stored_under, call_key, head, names, link, annotations } = plan;
         let others = leader.info(|call| call.others.clone());
         let entry = Entry { key: stored_under, head, link, others, splice, annotations };
-        let (handle, budget) = (cache.handle.clone(), cache.shared.overflow.clone());
+        let (handle, budget) = (cache.handle.clone(), cache.overflow_budget());
         let unstarted = Tee::prepare(handle, budget, entry, call_key, names, body, limits);
         let tee = unstarted.tee.clone();
         let is_of_get =

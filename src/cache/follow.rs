@@ -11,9 +11,9 @@ use super::{
     context::{OriginBody, RequestContext},
     lookup::{Found, Lookup, Selected},
     no_vary_search,
-    outcome::{self, Followed, Freshened, Leader, Share},
+    outcome::{Followed, Freshened, Leader, Role, Share, Uncounted},
     respond,
-    tee::{self, SharedBody, Tee},
+    tee::{JoinedBody, SharedBody, Tee},
 };
 use crate::{
     entry::Head,
@@ -87,16 +87,16 @@ impl<B: Store> RequestContext<B> {
         let max_failures = if self.serves_stale_if_error(&lookup) { 1 } else { MAX_FAILURES };
         let (calls, info) = (&self.cache.shared.calls, self.call_info(&lookup));
         let share = match calls.join(&key, info, &lookup.generation, join, max_failures) {
-            outcome::Joined::Leader(leader) => return Joined::Leader(self.counted(leader), lookup),
+            Role::Leader(leader) => return Joined::Leader(self.counted(leader), lookup),
             // The call began before this request arrived.
-            outcome::Joined::Share(share) if self.options.refresh || self.has_expired(&share) => {
+            Role::Share(share) if self.options.refresh || self.has_expired(&share) => {
                 return Joined::Retry(Mode::MustLead, lookup);
             }
-            outcome::Joined::Share(share) => share,
-            outcome::Joined::LookAgain | outcome::Joined::InFlight => {
+            Role::Share(share) => share,
+            Role::LookAgain | Role::InFlight => {
                 return self.look_again(mode).await;
             }
-            outcome::Joined::Follower(follower) => {
+            Role::Follower(follower) => {
                 self.has_waited = true;
                 match within(self.longest_wait(), follower).await {
                     Some(Followed::Leader(leader)) => {
@@ -147,11 +147,11 @@ impl<B: Store> RequestContext<B> {
                     return Joined::Retry(mode.after_lookup(), lookup);
                 }
                 match joined {
-                    tee::Joined::FromStart(reader) => {
+                    JoinedBody::FromStart(reader) => {
                         let body = SharedBody::follow(tee.clone(), reader);
                         Joined::Response(self.shared(&tee, body, lookup.reason))
                     }
-                    tee::Joined::Late(settling) => {
+                    JoinedBody::Late(settling) => {
                         let settled = within(self.longest_wait(), settling.settled()).await;
                         let mode = if settled.is_none() { Mode::Independent } else { mode };
                         self.look_again(mode).await
@@ -234,7 +234,7 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    fn counted(&self, leader: outcome::Uncounted) -> Leader {
+    fn counted(&self, leader: Uncounted) -> Leader {
         Leader::counted(leader, self.cache.observer())
     }
 
@@ -272,7 +272,7 @@ impl<B: Store> RequestContext<B> {
     fn serves_stale(&self, selected: &Selected) -> bool {
         let now = self.cache.settings.clock.now();
         let rules = &self.cache.settings.rules;
-        rules.may_stand_in(&self.options, &self.parts.method, &selected.hit.head, now)
+        rules.may_serve_if_error(&self.options, &self.parts.method, &selected.hit.head, now)
     }
 
     /// Whether the response in flight is another variant than this request selects.

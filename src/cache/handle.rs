@@ -138,7 +138,7 @@ impl<B: Store> Handle<B> {
 /// Whether the stored annotation leads where the new one leads, for at least as long.
 fn says_the_same(stored: &Head, new: &Head) -> bool {
     let lasts = |end: fn(&Head) -> Option<Timestamp>| later(end(stored), end(new)) == end(stored);
-    stored.is_note()
+    stored.is_annotation()
         && (stored.url(), stored.headers()) == (new.url(), new.headers())
         && lasts(Head::expires_at)
         && lasts(Head::keep_until)

@@ -32,6 +32,9 @@ use crate::{event::Observer, policy::Scope, stats::Stats, store::Store};
 /// Clones share the store, the on/off switch and the counters. A setting that is changed on a clone
 /// applies to that clone only.
 ///
+/// A setter replaces what an earlier call has set. A setter whose name begins with `add_` adds to
+/// it. A setter that can refuse a value returns a [`ConfigError`](crate::ConfigError) then.
+///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
 /// use bytes::Bytes;
@@ -77,8 +80,8 @@ pub(crate) struct Inner<B> {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) calls: Calls,
-    /// The memory that the bodies in flight may use beyond their replay buffers.
-    pub(crate) overflow: Arc<OverflowBudget>,
+    /// How many bytes the bodies in flight hold beyond their replay buffers.
+    overflow_bytes: Arc<AtomicU64>,
     /// How many bytes of request bodies are held for keys.
     request_bytes: Arc<AtomicU64>,
     pub(crate) backoff: Backoff,
@@ -182,6 +185,12 @@ impl<B> Inner<B> {
     /// The limit on the sum of all request bodies that are read for keys.
     pub(super) fn request_budget(&self) -> Budget {
         Budget { held: self.shared.request_bytes.clone(), limit: self.settings.max_request_bodies }
+    }
+
+    /// The limit on what all bodies in flight hold beyond their replay buffers.
+    pub(super) fn overflow_budget(&self) -> OverflowBudget {
+        let (held, limit) = (&self.shared.overflow_bytes, self.settings.max_slow_reader_memory);
+        OverflowBudget { held: held.clone(), limit }
     }
 
     /// The observer that receives this layer's events.

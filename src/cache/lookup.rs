@@ -203,14 +203,14 @@ impl<B: Store> RequestRef<'_, B> {
         let now = cache.settings.clock.now();
         let (found, reason) = match found {
             Ok(Some(hit)) => {
-                let verdict = cache.settings.rules.judge(options, &parts.method, &hit.head, now);
+                let verdict = cache.settings.rules.verdict(options, &parts.method, &hit.head, now);
                 let selected = Selected { key: key.entry, hit };
                 match verdict {
-                    Verdict::Unfit(reason @ (Miss::Expired | Miss::Refresh)) => {
+                    Verdict::Unsatisfying(reason @ (Miss::Expired | Miss::Refresh)) => {
                         (Found::Stale(selected), reason)
                     }
                     // It belongs to another method or another layer, and is of no use here.
-                    Verdict::Unfit(reason) => (Found::Absent, reason),
+                    Verdict::Unsatisfying(reason) => (Found::Absent, reason),
                     verdict => (Found::Usable(selected, verdict), Miss::Expired),
                 }
             }

@@ -66,11 +66,13 @@ async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     let settings = &cache.settings;
     let (path, Some(query)) = split_query(&url.text) else { return None };
     let rule = cache.handle.get(&rule_key(settings, parts, url, path)).await.ok()??;
-    let rule = settings.rules.url_variation(rule.head.headers()).filter(|_| rule.head.is_note())?;
+    let rule =
+        settings.rules.url_variation(rule.head.headers()).filter(|_| rule.head.is_annotation())?;
     let simple = rule.simplified(Some(query));
-    let note = cache.handle.get(&query_key(settings, parts, url, path, &simple)).await.ok()??;
-    let target = note.head.url();
-    if !note.head.is_note() || target == url.text || split_query(target).0 != path {
+    let annotation =
+        cache.handle.get(&query_key(settings, parts, url, path, &simple)).await.ok()??;
+    let target = annotation.head.url();
+    if !annotation.head.is_annotation() || target == url.text || split_query(target).0 != path {
         return None;
     }
     let key = key_for_url(settings, parts, url, target.to_owned());
@@ -81,7 +83,7 @@ async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     let own = settings.rules.url_variation(head.headers())?;
     let is_equal = own.simplified(split_query(head.url()).1) == own.simplified(Some(query));
     let verdict = match verdict {
-        Verdict::Fresh | Verdict::Ending => Verdict::Fresh,
+        Verdict::Fresh | Verdict::DueForRefresh => Verdict::Fresh,
         Verdict::Stale(Stale::MaxStale | Stale::OnlyIfCached) => verdict,
         _ => return None,
     };
@@ -108,7 +110,7 @@ pub(super) fn annotations(
     let annotation = |url: &str, fields: HeaderMap| {
         // A removal by path removes what leads there as well.
         let tags = vec![settings.recipe.path_tag(path)];
-        Head::note(url, fields, now)
+        Head::annotation(url, fields, now)
             .with_expires_at(head.expires_at())
             .with_keep_until(head.keep_until())
             .with_tags(tags)

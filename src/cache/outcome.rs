@@ -1,9 +1,9 @@
-//! [`Outcome`]: what a call comes to, and what each of its followers receives.
+//! [`CallOutcome`]: what a call comes to, and what each of its followers receives.
 
 use std::sync::Arc;
 
 use super::{
-    coalesce::{self, CallId, CallOutcome, Shareable, StoredAt, View},
+    coalesce::{self, CallId, Removable, Shareable, StoredAt, View},
     tee::{self, Tee},
 };
 use crate::{
@@ -15,15 +15,15 @@ use crate::{
 };
 use http::StatusCode;
 
-pub(crate) type Calls = coalesce::Calls<Outcome>;
-pub(crate) type Leader = coalesce::Leader<Outcome>;
-pub(crate) type Uncounted = coalesce::Uncounted<Outcome>;
-pub(crate) type Joined = coalesce::Joined<Outcome>;
-pub(crate) type Followed = coalesce::Followed<Outcome>;
+pub(crate) type Calls = coalesce::Calls<CallOutcome>;
+pub(crate) type Leader = coalesce::Leader<CallOutcome>;
+pub(crate) type Uncounted = coalesce::Uncounted<CallOutcome>;
+pub(crate) type Role = coalesce::Role<CallOutcome>;
+pub(crate) type Followed = coalesce::Followed<CallOutcome>;
 
 /// What a call comes to.
 #[derive(Clone)]
-pub(crate) enum Outcome {
+pub(crate) enum CallOutcome {
     /// A response whose body is on its way into the store.
     Body(Arc<Tee>),
     /// The stored response was freshened.
@@ -47,14 +47,14 @@ pub(crate) struct Freshened {
 
 /// What a follower receives.
 pub(crate) enum Share {
-    Body(Arc<Tee>, tee::Joined),
+    Body(Arc<Tee>, tee::JoinedBody),
     Freshened(Arc<Freshened>),
     /// The follower makes its own call.
     Independent,
     LookAgain,
 }
 
-impl Shareable for Outcome {
+impl Shareable for CallOutcome {
     type Key = Key;
     type Share = Share;
 
@@ -76,7 +76,7 @@ impl Shareable for Outcome {
     }
 }
 
-impl CallOutcome for Outcome {
+impl Removable for CallOutcome {
     fn view(&self) -> View<'_> {
         match self {
             Self::Body(tee) => View::Storing {
@@ -126,13 +126,13 @@ impl Permit {
         joined_key: Key,
         of_get: Option<Key>,
     ) -> Self {
-        let may_store = leader.settle(Outcome::Body(tee.clone()));
+        let may_store = leader.settle(CallOutcome::Body(tee.clone()));
         let is_removed = leader.is_invalidated()
             || leader.info(|call| call.removed.contains(&tee.key, &tee.call_key, &tee.head));
         if is_removed {
             tee.forbid(Refusal::Removed);
         } else if !may_store {
-            tee.forbid(Refusal::Superseded);
+            tee.forbid(leader.superseded(Some(&tee.call_key)).unwrap_or(Refusal::Superseded));
         }
         let (key, call_key) = (tee.key, tee.call_key);
         Self { leader, calls, observer, key, call_key, joined_key, of_get }

@@ -3,9 +3,9 @@
 //!
 //! One part of each response is stored. A part that touches it makes it grow. A part that lies
 //! elsewhere, or belongs to another response, replaces it. The stored part is copied into the new
-//! entry while the new bytes arrive, and is never held in memory. [`policy::join`] bounds how much
-//! is copied for how few new bytes. Of two parts that arrive at the same time, the last one wins:
-//! the next request fetches what is missing then.
+//! entry while the new bytes arrive, and is never held in memory. [`policy::combine`] bounds how
+//! much is copied for how few new bytes. Of two parts that arrive at the same time, the last one
+//! wins: the next request fetches what is missing then.
 
 use http::{Response, response};
 use http_body::Body;
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     entry::ResponseHead,
-    policy::{self, Joined, ResponseCheck, Union},
+    policy::{self, Combination, ResponseCheck, Union},
     status::Refusal,
     store::{Hit, Store},
     time::Timestamp,
@@ -53,19 +53,19 @@ impl<B: Store> RequestContext<B> {
         let rules = &self.cache.settings.rules;
         let stored = stored.filter(|hit| rules.may_answer(&self.parts.method, &hit.head).is_ok());
         let max = self.cache.settings.max_body;
-        let (union, stored) = match stored.map(|hit| (policy::join(&hit.head, &response, max), hit))
-        {
-            Some((Joined::TooSmall, _)) => {
-                let response = Response::from_parts(response.into_parts(), body.into_body());
-                return ReceivedPart::TooSmall(response);
-            }
-            Some((Joined::Union(union), hit))
-                if !varies_anew(&self.cache.settings, &hit.head, &response) =>
-            {
-                (Some(union), Some(hit))
-            }
-            _ => (policy::all(&response, max), None),
-        };
+        let (union, stored) =
+            match stored.map(|hit| (policy::combine(&hit.head, &response, max), hit)) {
+                Some((Combination::TooSmall, _)) => {
+                    let response = Response::from_parts(response.into_parts(), body.into_body());
+                    return ReceivedPart::TooSmall(response);
+                }
+                Some((Combination::Union(union), hit))
+                    if !varies_anew(&self.cache.settings, &hit.head, &response) =>
+                {
+                    (Some(union), Some(hit))
+                }
+                _ => (policy::all(&response, max), None),
+            };
         ReceivedPart::Received(match union {
             Some(union) => {
                 let leader = if union.is_whole() { whole } else { part };
@@ -87,7 +87,7 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
     ) -> Result<StorageDecision, Refusal> {
         let old = stored.map(|hit| &*hit.head);
-        let joined = policy::joined_head(old, new, &union);
+        let joined = policy::combined_head(old, new, &union);
         let own = key.entry;
         let of_whole;
         let key = if union.is_whole() {

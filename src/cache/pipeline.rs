@@ -170,7 +170,7 @@ fn judge(lookup: Lookup) -> Judged {
         return Judged::NeedsOrigin(lookup);
     };
     match verdict {
-        Verdict::Ending | Verdict::Stale(Stale::WhileRevalidate) if has_timers() => {}
+        Verdict::DueForRefresh | Verdict::Stale(Stale::WhileRevalidate) if has_timers() => {}
         // There is no runtime to refresh it in: the caller waits for a fresh response.
         Verdict::Stale(Stale::WhileRevalidate) => {
             return Judged::NeedsOrigin(Lookup { found: Found::Stale(selected), ..lookup });

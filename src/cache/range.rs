@@ -69,7 +69,7 @@ impl<B: Store> RequestContext<B> {
         let (reason, whole_key) = (whole.reason, whole.key.clone());
         // The calls begin before the request is sent: its response must not bring back what is
         // removed meanwhile, nor replace what is requested later.
-        let part = part.filter(|_| rules.may_keep_aside(&self.options, REASON, &Method::GET));
+        let part = part.filter(|_| rules.may_store_detached(&self.options, REASON, &Method::GET));
         let mut calls = self.part_calls(part, whole);
         let own_call = calls.as_ref().map(|calls| calls.whole.leader.id());
 
@@ -79,7 +79,7 @@ impl<B: Store> RequestContext<B> {
             .filter(|head| {
                 rules.may_keep(&self.options)
                     && !policy::has_conditions(&self.parts.headers)
-                    && rules.may_be_confirmed(&self.options, &self.parts.method, head)
+                    && rules.may_be_freshened(&self.options, &self.parts.method, head)
             })
             .filter(|_| calls.is_some())
             .and_then(|head| policy::conditions(head, &self.parts.method));
@@ -90,7 +90,7 @@ impl<B: Store> RequestContext<B> {
             self.ask(upstream, self.parts.clone(), conditions, stored, None).await;
         let now = settings.clock.now();
         let mut stale = stale.filter(|selected| {
-            rules.may_stand_in(&self.options, &self.parts.method, &selected.hit.head, now)
+            rules.may_serve_if_error(&self.options, &self.parts.method, &selected.hit.head, now)
         });
         let response = match (answer, &mut calls) {
             (Answer::NotModified(selected, fields), calls) => {
@@ -115,7 +115,7 @@ impl<B: Store> RequestContext<B> {
             Err((selected, _)) => return Ok(self.stale_part(selected, now)),
         };
 
-        let is_stored = rules.keeps_aside(&self.url.text, &Method::GET, &response);
+        let is_stored = rules.stores_detached(&self.url.text, &Method::GET, &response);
         let is_new = stored_head.is_some_and(|head| self.is_another(&head, &response));
         let ends = rules.ends(&self.exchange(&response, requested_at, now));
         if ends || is_new {
@@ -144,7 +144,8 @@ impl<B: Store> RequestContext<B> {
     /// whole response, which is not stored here, or a part of another one.
     fn is_another(&self, stored: &Head, answer: &response::Parts) -> bool {
         let rules = &self.cache.settings.rules;
-        let may_decide = rules.may_keep(&self.options) && !rules.is_personal(&self.parts.headers);
+        let may_decide =
+            rules.may_keep(&self.options) && !rules.is_authenticated(&self.parts.headers);
         let is_new_whole = answer.status == StatusCode::OK
             && !policy::is_same_tag(stored.headers(), &answer.headers);
         may_decide && (is_new_whole || policy::is_of_another(answer, stored))

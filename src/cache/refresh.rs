@@ -12,13 +12,13 @@ use super::{
     fetch::{Fetched, Received},
     layer::Inner,
     lookup::Lookup,
-    outcome::{Joined, Leader},
+    outcome::{Leader, Role},
 };
 use crate::{
     event::{Event, Spanned},
     key::Key,
     policy,
-    status::{RefreshError, RefreshFailure, Refusal, Stored},
+    status::{RefreshError, RefreshFailure, Stored},
     store::Store,
 };
 
@@ -36,7 +36,7 @@ pub(super) fn start<S, B, ReqBody>(
     let (key, call_key) = (lookup.key.entry, lookup.key.call);
     let cache = ctx.cache.clone();
     let (shared, rules) = (&cache.shared, &cache.settings.rules);
-    if rules.read_only || rules.is_personal(&ctx.parts.headers) {
+    if rules.read_only || rules.is_authenticated(&ctx.parts.headers) {
         return;
     }
     if !shared.backoff.begin(call_key, lookup.now) {
@@ -44,7 +44,7 @@ pub(super) fn start<S, B, ReqBody>(
     }
     let info = ctx.call_info(&lookup);
     let joined = shared.calls.join(&call_key, info, &lookup.generation, Join::UnlessInFlight, 0);
-    let Joined::Leader(leader) = joined else {
+    let Role::Leader(leader) = joined else {
         shared.backoff.abandoned(&call_key);
         return;
     };
@@ -93,7 +93,7 @@ where
     match stored {
         // A newer response, or a removal, is as good as a refresh.
         Stored::Yes | Stored::Pending => Ok(()),
-        Stored::No(Refusal::Superseded | Refusal::Removed) => Ok(()),
+        Stored::No(refusal) if refusal.is_overtaken() => Ok(()),
         Stored::No(refusal) => Err(RefreshError::NotStored(refusal)),
     }
 }

@@ -11,7 +11,7 @@ use super::{
     context::RequestContext,
     lookup::{LookupKeys, Selected},
     no_vary_search,
-    outcome::{Freshened, Leader, Outcome},
+    outcome::{CallOutcome, Freshened, Leader},
     store::{StorageKeys, path_tag, varies_anew},
     variance::Link,
 };
@@ -83,8 +83,8 @@ impl<B: Store> RequestContext<B> {
             }
             Ok(head) => {
                 match self.replace_head(lookup_key, key, hit.version, &old, head, &leader).await {
-                    Ok(true) => Stored::Yes,
-                    Ok(false) => Stored::No(Refusal::Superseded),
+                    Ok(Ok(())) => Stored::Yes,
+                    Ok(Err(refusal)) => Stored::No(refusal),
                     Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
                 }
             }
@@ -99,15 +99,15 @@ impl<B: Store> RequestContext<B> {
         }
         leader.settle(match (stored, new.stored) {
             // The followers find what has taken its place.
-            (Stored::No(Refusal::Superseded), _) => Outcome::LookAgain,
-            (_, Ok(head)) => Outcome::Freshened(Arc::new(Freshened {
+            (Stored::No(refusal), _) if refusal.is_overtaken() => CallOutcome::LookAgain,
+            (_, Ok(head)) => CallOutcome::Freshened(Arc::new(Freshened {
                 key: *key,
                 version: hit.version,
                 head,
                 stored,
             })),
             // What must not be stored, such as a cookie, belongs to this request alone.
-            (_, Err(_)) => Outcome::Independent,
+            (_, Err(_)) => CallOutcome::Independent,
         });
         (selected, stored)
     }
@@ -126,7 +126,10 @@ impl<B: Store> RequestContext<B> {
         let rules = &self.cache.settings.rules;
         let says = rules.head_says(old, answer);
         // Bad credentials must not decide about what is stored for all.
-        if says == HeadSays::Nothing || rules.read_only || rules.is_personal(&self.parts.headers) {
+        if says == HeadSays::Nothing
+            || rules.read_only
+            || rules.is_authenticated(&self.parts.headers)
+        {
             return;
         }
         let now = self.cache.settings.clock.now();
@@ -172,14 +175,14 @@ impl<B: Store> RequestContext<B> {
         let (settings, url) = (&self.cache.settings, self.url.text.as_str());
         let rules = &settings.rules;
         let exchange = self.exchange(response, requested_at, now);
-        let admitted = rules.admit(&exchange).and_then(|admission| {
+        let storable = rules.storable(&exchange).and_then(|storable| {
             if has_moved {
                 return Err(Refusal::Vary);
             }
-            let mut tags = rules.tags.renew(&self.options, &self.parts, old, response)?;
+            let mut tags = rules.tags.freshen(&self.options, &self.parts, old, response)?;
             let path = path_tag(settings, url, &response.headers);
             tags.extend(path.filter(|tag| !tags.contains(tag)));
-            Ok((admission, rules.with_groups(tags, url, &response.headers)?))
+            Ok((storable, rules.with_groups(tags, url, &response.headers)?))
         });
         let complete = |head: Head, expires_at, tags| {
             // The fields of the request are no reason to keep it longer.
@@ -197,15 +200,15 @@ impl<B: Store> RequestContext<B> {
         let whole = |expires_at, tags| {
             complete(Head::of(old.method().clone(), old.url(), response), expires_at, tags)
         };
-        match admitted {
-            Ok((admission, tags)) => {
-                let expires_at = admission.expires_at;
+        match storable {
+            Ok((storable, tags)) => {
+                let expires_at = storable.expires_at;
                 let answer = whole(expires_at, tags.clone());
-                let stored = if admission.withheld.is_empty() {
+                let stored = if storable.omitted.is_empty() {
                     answer.clone()
                 } else {
                     let mut parts = response::Parts::clone(response);
-                    parts.headers = rules.stored_fields(parts.headers, &admission, now);
+                    parts.headers = rules.stored_fields(parts.headers, &storable, now);
                     let head = Head::new(old.method().clone(), old.url(), parts, now);
                     complete(head, expires_at, tags)
                 };
@@ -219,7 +222,7 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Replaces the head of the entry that was seen, and keeps the resident that leads to it as long
-    /// as the entry. `false` if there is another entry by now, or it was removed.
+    /// as the entry. Refuses if there is another entry by now, or it was removed.
     async fn replace_head(
         &self,
         lookup_key: &LookupKeys,
@@ -228,24 +231,27 @@ impl<B: Store> RequestContext<B> {
         old: &Head,
         head: &Arc<Head>,
         leader: &Leader,
-    ) -> store::Result<bool> {
+    ) -> store::Result<Result<(), Refusal>> {
         let handle = &self.cache.handle;
         let call_key = &lookup_key.call;
-        if leader.is_invalidated() || leader.is_superseded() {
-            return Ok(false);
+        if leader.is_invalidated() {
+            return Ok(Err(Refusal::Removed));
+        }
+        if let Some(refusal) = leader.superseded(None) {
+            return Ok(Err(refusal));
         }
         self.cache.shared.calls.supersede(&leader.id(), call_key).await;
-        if !self.update(key, call_key, seen, old, head, leader).await? {
-            return Ok(false);
+        if let Err(refusal) = self.update(key, call_key, seen, old, head, leader).await? {
+            return Ok(Err(refusal));
         }
-        if leader.is_superseded() {
+        if let Some(refusal) = leader.superseded(None) {
             // A newer 304, which is not stored, has arrived meanwhile.
             if let Some(hit) = handle.get(key).await?
                 && hit.head.is_same_response(head)
             {
                 handle.remove_if(key, hit.version).await?;
             }
-            return Ok(false);
+            return Ok(Err(refusal));
         }
         if *key != lookup_key.primary
             && let Some(resident) = lookup_key.resident.clone()
@@ -260,10 +266,10 @@ impl<B: Store> RequestContext<B> {
                 no_vary_search::annotations(settings, &self.parts, &self.url, head, now);
             handle.put_annotations(annotations).await;
         }
-        Ok(true)
+        Ok(Ok(()))
     }
 
-    /// Replaces the `old` head of the entry that was seen. `false` if there is another entry by now,
+    /// Replaces the `old` head of the entry that was seen. Refuses if there is another entry by now,
     /// or it was removed. A resident that leads to more variants by now is no other entry.
     async fn update(
         &self,
@@ -273,7 +279,7 @@ impl<B: Store> RequestContext<B> {
         old: &Head,
         head: &Head,
         leader: &Leader,
-    ) -> store::Result<bool> {
+    ) -> store::Result<Result<(), Refusal>> {
         let handle = &self.cache.handle;
         let mut head = head.clone();
         for _ in 0..TRIES {
@@ -283,21 +289,21 @@ impl<B: Store> RequestContext<B> {
                 removed.begin_freshening(key, call_key, seen, &head)
             };
             if !leader.info(|call| begin(&call.removed)) || leader.is_invalidated() {
-                return Ok(false);
+                return Ok(Err(Refusal::Removed));
             }
             if handle.update(key, seen, head.clone()).await? {
-                return Ok(true);
+                return Ok(Ok(()));
             }
             if !old.varies() {
-                return Ok(false);
+                return Ok(Err(Refusal::Conflict));
             }
-            let Some(hit) = handle.get(key).await? else { return Ok(false) };
+            let Some(hit) = handle.get(key).await? else { return Ok(Err(Refusal::Conflict)) };
             if !hit.head.is_same_response(old) {
-                return Ok(false);
+                return Ok(Err(Refusal::Conflict));
             }
             head = head.with_others(hit.head.others());
             seen = hit.version;
         }
-        Ok(false)
+        Ok(Err(Refusal::Conflict))
     }
 }

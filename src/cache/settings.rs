@@ -14,6 +14,7 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) recipe: Recipe,
     pub(crate) max_body: u64,
+    pub(crate) max_slow_reader_memory: u64,
     pub(crate) max_request_body: u64,
     pub(crate) max_request_bodies: u64,
     pub(crate) invalidate: bool,
@@ -45,6 +46,7 @@ impl Settings {
             rules: Rules::new(scope),
             recipe: Recipe { as_sent: scope == Scope::Shared, ..Recipe::default() },
             max_body: 64 * 1024 * 1024,
+            max_slow_reader_memory: 16 * 1024 * 1024,
             max_request_body: 1024 * 1024,
             max_request_bodies: 64 * 1024 * 1024,
             invalidate: true,
@@ -65,6 +67,6 @@ impl Settings {
 
     /// Whether `No-Vary-Search` counts. It does not if keys are not made from URLs.
     pub(crate) fn uses_no_vary_search(&self) -> bool {
-        self.rules.heeds_no_vary_search() && self.recipe.is_by_url()
+        self.rules.applies_no_vary_search() && self.recipe.is_by_url()
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     entry::{Head, ResponseHead, Variance},
     key::{Key, PLAIN_METHODS, Recipe, RequestUrl, split_query},
     options::CacheOptions,
-    policy::{self, Admission, Exchange, Vary},
+    policy::{self, Exchange, Storable, Vary},
     status::Refusal,
     time::Timestamp,
 };
@@ -94,35 +94,35 @@ impl<B> RequestContext<B> {
 impl Candidate<'_> {
     /// Whether the response may be stored, and as what.
     pub(crate) fn storable(&self) -> Result<StoragePlan, Refusal> {
-        self.plan(&self.admit()?)
+        self.plan(&self.by_rules()?)
     }
 
     /// The same for a response whose body has at least so many bytes, and how that may end.
     pub(super) fn storable_with_body(&self, least: u64) -> Result<(StoragePlan, Limits), Refusal> {
-        let admission = self.admit()?;
+        let storable = self.by_rules()?;
         let limits = self.limits(least)?;
-        Ok((self.plan(&admission)?, limits))
+        Ok((self.plan(&storable)?, limits))
     }
 
-    fn admit(&self) -> Result<Admission, Refusal> {
+    fn by_rules(&self) -> Result<Storable, Refusal> {
         let rules = &self.settings.rules;
         match self.by {
-            BroughtBy::User => rules.admit_by_hand(&self.exchange),
-            BroughtBy::Origin | BroughtBy::Parts(_) => rules.admit(&self.exchange),
+            BroughtBy::User => rules.storable_by_hand(&self.exchange),
+            BroughtBy::Origin | BroughtBy::Parts(_) => rules.storable(&self.exchange),
         }
     }
 
-    fn plan(&self, admission: &Admission) -> Result<StoragePlan, Refusal> {
+    fn plan(&self, storable: &Storable) -> Result<StoragePlan, Refusal> {
         let Self { settings, exchange, .. } = *self;
         let Exchange { options, request, response, now, .. } = exchange;
         let rules = &settings.rules;
-        let keys = self.keys(admission.expires_at)?;
+        let keys = self.keys(storable.expires_at)?;
         let StorageKeys { key, call_key, names, variance, link } = keys;
-        let head = self.head(&key, admission)?.with_variance(variance);
+        let head = self.head(&key, storable)?.with_variance(variance);
         let head = match self.by {
             BroughtBy::Parts(Some(old)) => {
                 // Each tag of a part removes the whole.
-                let mut tags = rules.tags.renew(options, request, old, response)?;
+                let mut tags = rules.tags.freshen(options, request, old, response)?;
                 let path = path_tag(settings, exchange.url, &response.headers);
                 tags.extend(path.filter(|tag| !tags.contains(tag)));
                 head.with_tags(rules.with_groups(tags, exchange.url, &response.headers)?)
@@ -147,7 +147,7 @@ impl Candidate<'_> {
     }
 
     /// The head that the response is stored with.
-    fn head(&self, key: &Key, admission: &Admission) -> Result<Head, Refusal> {
+    fn head(&self, key: &Key, storable: &Storable) -> Result<Head, Refusal> {
         let Self { settings, exchange, .. } = *self;
         let Exchange { url, request, response, requested_at, now, .. } = exchange;
         let mut tags = settings.rules.tags.choose(own_options(request), request, response)?;
@@ -158,10 +158,10 @@ impl Candidate<'_> {
         stored.status = response.status;
         stored.version = response.version;
         let fields = policy::end_to_end(&response.headers);
-        stored.headers = settings.rules.stored_fields(fields, admission, now);
+        stored.headers = settings.rules.stored_fields(fields, storable, now);
         Ok(Head::new(request.method.clone(), url, stored, now)
-            .with_expires_at(admission.expires_at)
-            .with_keep_until(self.keep_until(admission.expires_at))
+            .with_expires_at(storable.expires_at)
+            .with_keep_until(self.keep_until(storable.expires_at))
             .with_tags(tags)
             .with_requested_at(requested_at))
     }

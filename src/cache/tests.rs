@@ -103,7 +103,7 @@ fn http() -> Tested {
 
 /// The directives of the request, and of so many responses with all fields of [`FULL`].
 const fn once_for(responses: u32) -> Parsed {
-    Parsed { directives: responses, demands: 1, structured: 0, dates: 3 * responses }
+    Parsed { directives: responses, request_directives: 1, structured: 0, dates: 3 * responses }
 }
 
 const ABSENT: Outcome = Outcome::Miss(Miss::Absent);

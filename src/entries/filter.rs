@@ -7,6 +7,7 @@ use http::StatusCode;
 use crate::{entry::Head, error::ConfigError, pattern::UrlPatterns, time::Timestamp};
 
 /// Selects the entries that meet every condition. A filter without conditions selects all entries.
+/// A later call of the same method replaces its condition.
 ///
 /// ```
 /// use std::time::Duration;

@@ -70,7 +70,7 @@ struct WireHead<'a> {
 #[derive(Serialize, Deserialize)]
 enum WireKind {
     Response,
-    Note,
+    Annotation,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,7 +118,7 @@ impl Head {
         let wire = WireHead {
             kind: match self.kind {
                 Kind::Response => WireKind::Response,
-                Kind::Note => WireKind::Note,
+                Kind::Annotation => WireKind::Annotation,
             },
             method: self.method.as_str(),
             url: &self.url,
@@ -173,7 +173,7 @@ impl WireHead<'_> {
     fn into_head(self, bytes: &Bytes) -> Result<Head, DecodeError> {
         let kind = match self.kind {
             WireKind::Response => Kind::Response,
-            WireKind::Note => Kind::Note,
+            WireKind::Annotation => Kind::Annotation,
         };
         Ok(Head {
             kind,
@@ -312,7 +312,7 @@ mod tests {
             HeaderName::from_static("no-vary-search"),
             HeaderValue::from_static("key-order"),
         )]);
-        Head::note("http://example.com/a", fields, Timestamp::MAX)
+        Head::annotation("http://example.com/a", fields, Timestamp::MAX)
     }
 
     #[test]

@@ -216,7 +216,7 @@ mod tests {
     }
 
     const FRESH: (&str, &str) = ("cache-control", "max-age=60");
-    const ONCE: Parsed = Parsed { directives: 1, demands: 0, structured: 0, dates: 0 };
+    const ONCE: Parsed = Parsed { directives: 1, request_directives: 0, structured: 0, dates: 0 };
 
     #[test]
     fn facts_are_parsed_once_when_they_are_asked_for() {

@@ -25,8 +25,8 @@ pub(crate) use self::{
 /// attributes.
 ///
 /// It holds the method and the normalised URL of the request. The URL has no user information and
-/// no parameters that [`ignore_query`](crate::CacheLayer::ignore_query) names. Request headers are
-/// not stored, so credentials never reach a store.
+/// no parameters that [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters) names.
+/// Request headers are not stored, so credentials never reach a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     kind: Kind,
@@ -49,7 +49,7 @@ pub struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Response,
-    Note,
+    Annotation,
 }
 
 impl Head {
@@ -94,10 +94,10 @@ impl Head {
     /// responses for `url`. Its `fields` are those of the latest response by which requests for
     /// other URLs find it.
     #[must_use]
-    pub(crate) fn note(url: impl Into<Box<str>>, fields: HeaderMap, now: Timestamp) -> Self {
+    pub(crate) fn annotation(url: impl Into<Box<str>>, fields: HeaderMap, now: Timestamp) -> Self {
         let (mut response, ()) = http::Response::new(()).into_parts();
         response.headers = fields;
-        Self { kind: Kind::Note, ..Self::new(Method::GET, url, response, now) }
+        Self { kind: Kind::Annotation, ..Self::new(Method::GET, url, response, now) }
     }
 
     /// Sets the time at which the request was sent to the origin.
@@ -291,8 +291,8 @@ impl Head {
     }
 
     /// Whether this is an annotation.
-    pub(crate) fn is_note(&self) -> bool {
-        matches!(self.kind, Kind::Note)
+    pub(crate) fn is_annotation(&self) -> bool {
+        matches!(self.kind, Kind::Annotation)
     }
 
     /// Replaces the header lines and the trailers by the results of `copy`.

@@ -134,5 +134,5 @@ fn failed(name: &str, key: Option<Key>, outcome: Outcome) {
 
 /// The panic hook has printed the panic itself.
 pub(super) fn hook_panicked(name: &str) {
-    warn!(target: TARGET, { cache.name = name }, "on_event hook panicked");
+    warn!(target: TARGET, { cache.name = name }, "event hook panicked");
 }

@@ -1,7 +1,7 @@
 //! [`Event`]: what a cache reports about its work. Each event is made in one place and goes to the
 //! counters of [`Stats`](crate::Stats), to the hooks of
-//! [`CacheLayer::on_event`](crate::CacheLayer::on_event), and to the crates `tracing` and
-//! `metrics`.
+//! [`CacheLayer::add_event_hook`](crate::CacheLayer::add_event_hook), and to the crates `tracing`
+//! and `metrics`.
 //!
 //! - `observer`: the receivers of a layer's events, and the timing of its store;
 //! - `log`: events for `tracing`; `span`: the span of each call; `names`: what both have in common;
@@ -42,7 +42,8 @@ pub(crate) use self::{
     stores::tier_failed,
 };
 
-/// Something that a cache has done, for [`CacheLayer::on_event`](crate::CacheLayer::on_event).
+/// Something that a cache has done, for
+/// [`CacheLayer::add_event_hook`](crate::CacheLayer::add_event_hook).
 ///
 /// [`Stats`](crate::Stats) counts these events. Evictions are not events: a store evicts by itself
 /// and counts its evictions (`Memory::evicted` and so on).

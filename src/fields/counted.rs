@@ -9,7 +9,7 @@ pub(crate) struct Parsed {
     /// `Cache-Control` of responses.
     pub(crate) directives: u32,
     /// `Cache-Control` of requests.
-    pub(crate) demands: u32,
+    pub(crate) request_directives: u32,
     /// Structured fields, such as targeted ones.
     pub(crate) structured: u32,
     /// Lines with a date.

@@ -1,4 +1,4 @@
-//! [`Exchange`]: a response to be judged. [`Admission`]: how it may be stored.
+//! [`Exchange`]: a response to be judged. [`Storable`]: how it may be stored.
 
 use http::{HeaderName, request};
 
@@ -18,9 +18,9 @@ pub(crate) struct Exchange<'a> {
 
 /// How a storable response is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Admission {
+pub(crate) struct Storable {
     /// When the response expires. `None` is never.
     pub(crate) expires_at: Option<Timestamp>,
     /// The omitted fields (RFC 9111 §3.1).
-    pub(crate) withheld: Vec<HeaderName>,
+    pub(crate) omitted: Vec<HeaderName>,
 }

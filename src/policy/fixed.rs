@@ -6,7 +6,7 @@
 
 use http::{header::SET_COOKIE, response};
 
-use super::{Admission, Scope};
+use super::{Scope, Storable};
 use crate::{
     entry::Head,
     policy::Expiration,
@@ -22,13 +22,13 @@ pub(super) fn may_answer(store_set_cookie: bool, head: &Head) -> Result<(), Miss
     Ok(())
 }
 
-pub(super) fn admit(
+pub(super) fn storable(
     scope: Scope,
     store_set_cookie: bool,
     response: &response::Parts,
     chosen: Option<Expiration>,
     now: Timestamp,
-) -> Result<Admission, Refusal> {
+) -> Result<Storable, Refusal> {
     if let Some(refusal) = refused_by_origin(store_set_cookie, response) {
         return Err(refusal);
     }
@@ -38,7 +38,7 @@ pub(super) fn admit(
         (None, Scope::Shared) => return Err(Refusal::NoExpiration),
     };
     let expires_at = expiration.expires_at(now).ok_or(Refusal::Expiration)?;
-    Ok(Admission { expires_at, withheld: Vec::new() })
+    Ok(Storable { expires_at, omitted: Vec::new() })
 }
 
 /// The reason in the response that forbids storing it. `Vary` is judged elsewhere for both
@@ -85,7 +85,7 @@ mod tests {
             requested_at: Timestamp::MIN,
             now: Timestamp::MIN,
         };
-        rules.admit(&exchange).map(|admission| admission.expires_at)
+        rules.storable(&exchange).map(|storable| storable.expires_at)
     }
 
     #[test]
@@ -152,10 +152,10 @@ mod tests {
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN)
             .with_expires_at(Some(Timestamp::from_millis(10)));
         let rules = Rules::new(Scope::Private);
-        let judge =
-            |now| rules.judge(&NONE, &http::Method::GET, &head, Timestamp::from_millis(now));
-        assert_eq!(judge(9), Verdict::Fresh);
-        assert_eq!(judge(10), Verdict::Unfit(Miss::Expired));
+        let verdict =
+            |now| rules.verdict(&NONE, &http::Method::GET, &head, Timestamp::from_millis(now));
+        assert_eq!(verdict(9), Verdict::Fresh);
+        assert_eq!(verdict(10), Verdict::Unsatisfying(Miss::Expired));
     }
 
     #[test]
@@ -163,18 +163,18 @@ mod tests {
         let parts =
             Response::builder().header("set-cookie", "a=1").body(()).unwrap().into_parts().0;
         let head = Head::new(http::Method::GET, "", parts, Timestamp::MIN);
-        let judge = |scope, options: &CacheOptions| {
-            Rules::new(scope).judge(options, &http::Method::GET, &head, Timestamp::MIN)
+        let verdict = |scope, options: &CacheOptions| {
+            Rules::new(scope).verdict(options, &http::Method::GET, &head, Timestamp::MIN)
         };
-        assert_eq!(judge(Scope::Private, &NONE), Verdict::Fresh);
+        assert_eq!(verdict(Scope::Private, &NONE), Verdict::Fresh);
         for options in [NONE, NONE.refresh(true), NONE.only_if_cached(true)] {
-            assert_eq!(judge(Scope::Shared, &options), Verdict::Unfit(Miss::NotAllowed));
+            assert_eq!(verdict(Scope::Shared, &options), Verdict::Unsatisfying(Miss::NotAllowed));
         }
         // The same holds for a response that a 304 would freshen, and for one served as
         // stale-if-error.
         let mut rules = Rules::new(Scope::Shared);
         rules.stale_if_error = StaleLimit::Unlimited;
-        assert!(!rules.may_be_confirmed(&NONE, &http::Method::GET, &head));
-        assert!(!rules.may_stand_in(&NONE, &http::Method::GET, &head, Timestamp::MIN));
+        assert!(!rules.may_be_freshened(&NONE, &http::Method::GET, &head));
+        assert!(!rules.may_serve_if_error(&NONE, &http::Method::GET, &head, Timestamp::MIN));
     }
 }

@@ -12,11 +12,11 @@ use http::HeaderName;
 use crate::status::{Miss, Stale};
 
 mod checks;
+mod combine;
 mod exchange;
 mod expiration;
 mod fixed;
 mod grpc;
-mod joining;
 mod message;
 mod range;
 mod rfc9111;
@@ -28,17 +28,17 @@ mod vary;
 
 pub(crate) use self::{
     checks::{Failure, RequestCheck, ResponseCheck},
-    exchange::{Admission, Exchange},
+    combine::{Combination, Union, all, combine, combined_head, is_of_another, is_outdated},
+    exchange::{Exchange, Storable},
     expiration::ExpirationRules,
     grpc::{GrpcMethods, KEY_HEADERS as GRPC_KEY_HEADERS},
-    joining::{Joined, Union, all, is_of_another, is_outdated, join, joined_head},
     message::{content_length, end_to_end, is_live, remove_fields},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
-    rfc9111::{Demands, HeadSays, NO_VARY_SEARCH},
+    rfc9111::{HeadSays, NO_VARY_SEARCH, RequestDirectives},
     rules::Rules,
     tags::TagRules,
     validation::{
-        Conditions, conditions, confirms, has_conditions, is_same_tag, is_unmodified,
+        Conditions, conditions, has_conditions, is_same_tag, is_unmodified, is_updated_by,
         not_modified_headers, remove_conditions,
     },
     vary::{Vary, union, vary},
@@ -76,12 +76,12 @@ pub(crate) enum Verdict {
     Fresh,
     /// The response is fresh and answers the request, but it is due for refresh: little of its
     /// lifetime is left.
-    Ending,
+    DueForRefresh,
     /// The response is stale and still answers the request. With [`Stale::WhileRevalidate`], it
     /// does so while it is refreshed.
     Stale(Stale),
     /// The response does not answer the request. A 304 may still freshen it
-    /// ([`Rules::may_be_confirmed`]), or it may be served if the origin fails
-    /// ([`Rules::may_stand_in`]).
-    Unfit(Miss),
+    /// ([`Rules::may_be_freshened`]), or it may be served if the origin fails
+    /// ([`Rules::may_serve_if_error`]).
+    Unsatisfying(Miss),
 }

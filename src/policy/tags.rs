@@ -42,7 +42,7 @@ impl TagRules {
 
     /// The tags of a stored response after a 304 has turned it into `response`. Tags from the
     /// closure and the header lines are made anew. Tags from the options of requests stay.
-    pub(crate) fn renew(
+    pub(crate) fn freshen(
         &self,
         options: &CacheOptions,
         request: &request::Parts,
@@ -174,7 +174,7 @@ mod tests {
     fn all_sources_add_up() {
         let with: TagFn = Arc::new(|_, _| boxed(&["b", "c", "", "larder:x"]));
         let rules = TagRules { with: Some(with), ..by_header() };
-        let options = CacheOptions::new().tag("a").tag("b").tag("").tag("a");
+        let options = CacheOptions::new().add_tag("a").add_tag("b").add_tag("").add_tag("a");
         let tags = rules.choose(&options, &request(), &response(&["c d a"]));
         assert_eq!(tags, Ok(boxed(&["a", "b", "c", "d"])));
     }
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(named(&lines).unwrap().len(), 16);
         lines.push("z");
         assert_eq!(named(&lines), Err(Refusal::Tags));
-        let options = (0..=1_000).fold(CacheOptions::new(), |it, n| it.tag(n.to_string()));
+        let options = (0..=1_000).fold(CacheOptions::new(), |it, n| it.add_tag(n.to_string()));
         assert_eq!(
             TagRules::default().choose(&options, &request(), &response(&[])),
             Err(Refusal::Tags)
@@ -221,16 +221,16 @@ mod tests {
         let tags = boxed(&["asked", "was", "old", "both", "larder:url:1"]);
         let old = Head::new(Method::GET, "http://a/", response(&["old both"]), Timestamp::MIN)
             .with_tags(tags.clone());
-        let options = CacheOptions::new().tag("more").tag("larder:url:2");
-        let renewed = |rules: &TagRules, line: &str| {
-            rules.renew(&options, &request(), &old, &response(&[line])).unwrap()
+        let options = CacheOptions::new().add_tag("more").add_tag("larder:url:2");
+        let freshened = |rules: &TagRules, line: &str| {
+            rules.freshen(&options, &request(), &old, &response(&[line])).unwrap()
         };
         let expected = boxed(&["asked", "more", "is", "new", "both", "larder:url:1"]);
-        assert_eq!(renewed(&rules, "new both"), expected);
+        assert_eq!(freshened(&rules, "new both"), expected);
         let same = boxed(&["asked", "more", "was", "old", "both", "larder:url:1"]);
-        assert_eq!(renewed(&rules, "old both"), same);
+        assert_eq!(freshened(&rules, "old both"), same);
         // Without rules, the source of a tag is unknown.
         let all = boxed(&["asked", "was", "old", "both", "more", "larder:url:1"]);
-        assert_eq!(renewed(&TagRules::default(), "new both"), all);
+        assert_eq!(freshened(&TagRules::default(), "new both"), all);
     }
 }

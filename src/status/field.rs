@@ -10,12 +10,9 @@ impl CacheStatus {
     pub(crate) fn field(&self, name: &str) -> Option<HeaderValue> {
         let mut text = name.to_owned();
         text.push_str(match self.outcome {
-            Outcome::Hit
-            | Outcome::Stale(Stale::WhileRevalidate | Stale::OnlyIfCached | Stale::MaxStale) => {
-                "; hit"
-            }
             // A forwarded request is not a hit, whatever answers it (RFC 9211 §2.1).
-            Outcome::Stale(Stale::IfError) => match self.times {
+            outcome if outcome.is_hit() => "; hit",
+            Outcome::Hit | Outcome::Stale(_) => match self.times {
                 Some((_, Some(expires_at))) if expires_at <= self.now => "; fwd=stale",
                 _ => "; fwd=request",
             },
@@ -28,8 +25,8 @@ impl CacheStatus {
         if self.outcome == Outcome::Revalidated {
             text.push_str("; fwd-status=304");
         }
-        let is_forwarded = !self.is_hit() || self.outcome == Outcome::Revalidated;
-        if is_forwarded && matches!(self.stored(), Stored::Yes | Stored::Pending) {
+        let is_new = !self.is_from_store() || self.outcome == Outcome::Revalidated;
+        if is_new && matches!(self.stored(), Stored::Yes | Stored::Pending) {
             text.push_str("; stored");
         }
         if self.is_coalesced {
@@ -106,7 +103,7 @@ mod tests {
     use http::{Method, Response};
 
     use super::*;
-    use crate::{Key, Refusal, entry::Head, status::Progress, time::Timestamp};
+    use crate::{Key, entry::Head, status::Progress, status::Refusal, time::Timestamp};
 
     fn head(now: u64, expires: Option<u64>) -> Head {
         let parts = Response::new(()).into_parts().0;
@@ -119,7 +116,7 @@ mod tests {
         let key = Key::digest("");
         let now = Timestamp::from_millis(10_000);
         let progress = Progress::default();
-        let confirmed = |miss, is_coalesced, stored: Stored| {
+        let revalidated = |miss, is_coalesced, stored: Stored| {
             let head = head(10_000, Some(40_000));
             CacheStatus::revalidated(miss, key, &head, now, is_coalesced, stored)
         };
@@ -155,15 +152,15 @@ mod tests {
                 "c; fwd=request; detail=stale-if-error",
             ),
             (
-                confirmed(Miss::Expired, false, Stored::Yes),
+                revalidated(Miss::Expired, false, Stored::Yes),
                 "c; fwd=stale; fwd-status=304; stored; ttl=30",
             ),
             (
-                confirmed(Miss::Refresh, true, Stored::Yes),
+                revalidated(Miss::Refresh, true, Stored::Yes),
                 "c; fwd=request; fwd-status=304; stored; collapsed; ttl=30",
             ),
             (
-                confirmed(Miss::Expired, false, Stored::No(Refusal::Superseded)),
+                revalidated(Miss::Expired, false, Stored::No(Refusal::Superseded)),
                 "c; fwd=stale; fwd-status=304; ttl=30; detail=superseded",
             ),
             (
@@ -177,6 +174,14 @@ mod tests {
                 "c; fwd=vary-miss; stored; collapsed; ttl=4",
             ),
             (
+                revalidated(Miss::Expired, false, Stored::No(Refusal::Conflict)),
+                "c; fwd=stale; fwd-status=304; ttl=30; detail=conflict",
+            ),
+            (
+                CacheStatus::refused(Miss::Absent, Refusal::Ended, key, now),
+                "c; fwd=uri-miss; detail=ended",
+            ),
+            (
                 CacheStatus::coalesced(Miss::Absent, key, None, now, Refusal::Removed),
                 "c; fwd=uri-miss; collapsed; detail=removed",
             ),
@@ -185,6 +190,39 @@ mod tests {
             (CacheStatus::only_if_cached(Some(key), now), "c; detail=only-if-cached"),
         ] {
             assert_eq!(status.field("c").unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn is_hit_agrees_with_the_field() {
+        let key = Key::digest("");
+        let now = Timestamp::from_millis(10_000);
+        let head = head(1_000, Some(6_000));
+        let stale = |why| CacheStatus::stale(why, key, &head, now);
+        let revalidated = |is_coalesced| {
+            CacheStatus::revalidated(Miss::Expired, key, &head, now, is_coalesced, Stored::Yes)
+        };
+        for (status, is_hit, is_from_store) in [
+            (CacheStatus::hit(key, &head, now), true, true),
+            (stale(Stale::WhileRevalidate), true, true),
+            (stale(Stale::OnlyIfCached), true, true),
+            (stale(Stale::MaxStale), true, true),
+            (stale(Stale::IfError), false, true),
+            (revalidated(false), false, true),
+            (revalidated(true), false, true),
+            (CacheStatus::refused(Miss::Absent, Refusal::NoStore, key, now), false, false),
+            (
+                CacheStatus::coalesced(Miss::Absent, key, Some(&head), now, Stored::Yes),
+                false,
+                false,
+            ),
+            (CacheStatus::bypass(Bypass::Method, now), false, false),
+            (CacheStatus::only_if_cached(Some(key), now), false, false),
+        ] {
+            let field = status.field("c").unwrap();
+            let says_hit = field.to_str().unwrap().split("; ").any(|parameter| parameter == "hit");
+            assert_eq!((status.is_hit(), says_hit), (is_hit, is_hit), "{field:?}");
+            assert_eq!(status.is_from_store(), is_from_store, "{field:?}");
         }
     }
 

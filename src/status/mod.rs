@@ -1,5 +1,20 @@
-//! [`CacheStatus`]: what the cache did with a request and why, in every response's extensions. The
-//! reasons are in `reason.rs`, and the `Cache-Status` field is in `field.rs`.
+//! What the cache did with a request, and why.
+//!
+//! Every response has a [`CacheStatus`] in its extensions: its [`Outcome`], and whether it is
+//! [`Stored`]. Each question has an enum of reasons for its answer:
+//!
+//! | question | reasons |
+//! |---|---|
+//! | Why did no stored response answer? | [`Miss`] |
+//! | Why was a stale response served? | [`Stale`] |
+//! | Why did the request bypass the cache? | [`Bypass`] |
+//! | Why was the response not stored? | [`Refusal`] |
+//! | Why did a background refresh fail? | [`RefreshError`], in a [`RefreshFailure`] |
+//!
+//! [`CacheStatus`], [`Outcome`] and [`Stored`] are also at the root of the crate. The reasons are
+//! here only.
+
+// The reasons are in `reason.rs`, and the `Cache-Status` field is in `field.rs`.
 
 use std::{
     fmt,
@@ -208,10 +223,18 @@ impl CacheStatus {
         self.outcome.reason().or_else(|| self.asked.map(Miss::name))
     }
 
-    /// Whether the response came from the store: fresh, stale or freshened by a 304.
+    /// Whether the cache answered without forwarding the request to the inner service, as `hit`
+    /// means in a `Cache-Status` field (RFC 9211 §2.1): [`Outcome::is_hit`].
     #[must_use]
     pub fn is_hit(&self) -> bool {
-        matches!(self.outcome, Outcome::Hit | Outcome::Stale(_) | Outcome::Revalidated)
+        self.outcome.is_hit()
+    }
+
+    /// Whether the response came from the store: fresh, stale or freshened by a 304. The inner
+    /// service may have been called first: [`Outcome::is_from_store`].
+    #[must_use]
+    pub fn is_from_store(&self) -> bool {
+        self.outcome.is_from_store()
     }
 
     /// Whether another request's call answered this request: with its response, or with a 304 that
@@ -234,7 +257,7 @@ impl CacheStatus {
     /// last freshened. `None` if it did not come from the store.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        let (stored_at, _) = self.times.filter(|_| self.is_hit())?;
+        let (stored_at, _) = self.times.filter(|_| self.is_from_store())?;
         Some(self.now.saturating_since(stored_at))
     }
 
@@ -268,6 +291,33 @@ impl CacheStatus {
 }
 
 impl Outcome {
+    /// Whether the cache answered without forwarding the request to the inner service.
+    ///
+    /// That is so for [`Hit`](Outcome::Hit), and for a [`Stale`](Outcome::Stale) response that was
+    /// served without waiting for the inner service. A stale response that replaces a failure
+    /// ([`Stale::IfError`]) and a [revalidated](Outcome::Revalidated) one are no hits: the inner
+    /// service was called for them.
+    #[must_use]
+    pub const fn is_hit(self) -> bool {
+        match self {
+            Self::Hit
+            | Self::Stale(Stale::WhileRevalidate | Stale::OnlyIfCached | Stale::MaxStale) => true,
+            Self::Stale(Stale::IfError)
+            | Self::Miss(_)
+            | Self::Revalidated
+            | Self::Coalesced(_)
+            | Self::Bypass(_)
+            | Self::OnlyIfCached => false,
+        }
+    }
+
+    /// Whether the response came from the store: fresh, stale or freshened by a 304. Every
+    /// [hit](Outcome::is_hit) did.
+    #[must_use]
+    pub const fn is_from_store(self) -> bool {
+        matches!(self, Self::Hit | Self::Stale(_) | Self::Revalidated)
+    }
+
     /// The name of the outcome in logs and metrics: `hit`, `miss`, `stale`, `revalidated`,
     /// `coalesced`, `bypass` or `only-if-cached`. These names do not change.
     #[must_use]
@@ -344,12 +394,12 @@ mod tests {
         let coalesced =
             CacheStatus::coalesced(Miss::Absent, key, Some(&head()), now, Stored::Pending);
         let refused = CacheStatus::coalesced(Miss::Absent, key, None, now, Refusal::Status);
-        for (status, is_hit, expected, is_coalesced, text) in [
+        for (status, is_from_store, expected, is_coalesced, text) in [
             (&stale, true, age, false, "stale (if-error)"),
             (&revalidated, true, age, false, "revalidated"),
             (&coalesced, false, None, true, "coalesced (absent)"),
         ] {
-            assert_eq!((status.is_hit(), status.age()), (is_hit, expected), "{text}");
+            assert_eq!((status.is_from_store(), status.age()), (is_from_store, expected), "{text}");
             assert_eq!(status.stored_at(), Some(Timestamp::from_millis(1_000).into()), "{text}");
             assert_eq!(status.expires_at(), Some(Timestamp::from_millis(3_000).into()), "{text}");
             assert_eq!(status.is_coalesced(), is_coalesced, "{text}");

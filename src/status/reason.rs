@@ -163,9 +163,16 @@ pub enum Refusal {
     Dropped,
     /// It was removed, cleared or invalidated while its call was in flight.
     Removed,
-    /// A response that was requested later has replaced it. For a response that a 304 was
-    /// freshening, the cause may also be a removal.
+    /// A response that was requested later is stored in its place.
     Superseded,
+    /// A later answer of the origin has ended it, and is not stored in its place: a 304 or a 2xx
+    /// that may not be stored, a 3xx, 401, 403, 404, 410 or 451, or the response to a `HEAD` that
+    /// shows another representation.
+    Ended,
+    /// What is stored was changed meanwhile, by another request or another process. The entry that
+    /// the response was to freshen or to complete was replaced or removed, or responses for its URL
+    /// vary by more than was known.
+    Conflict,
     /// The store failed.
     StoreFailed(ErrorKind),
 }
@@ -254,6 +261,8 @@ impl Refusal {
             Self::EventStream => "event-stream",
             Self::Removed => "removed",
             Self::Superseded => "superseded",
+            Self::Ended => "ended",
+            Self::Conflict => "conflict",
             Self::StoreFailed(_) => "store-failed",
         }
     }
@@ -289,8 +298,16 @@ impl Refusal {
             | Self::Dropped
             | Self::Removed
             | Self::Superseded
+            | Self::Ended
+            | Self::Conflict
             | Self::StoreFailed(_) => false,
         }
+    }
+
+    /// Whether something happened to the stored response while this one was on its way: there is a
+    /// newer one, or none any more.
+    pub(crate) const fn is_overtaken(self) -> bool {
+        matches!(self, Self::Removed | Self::Superseded | Self::Ended | Self::Conflict)
     }
 
     /// Whether the next response for the same key is likely to be refused for the same reason. Then
@@ -325,6 +342,8 @@ impl Refusal {
             | Self::Dropped
             | Self::Removed
             | Self::Superseded
+            | Self::Ended
+            | Self::Conflict
             | Self::StoreFailed(_) => false,
         }
     }

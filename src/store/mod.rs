@@ -1,5 +1,5 @@
-//! The store contract, and the stores that keep it. `store::choosing` says what each store is for,
-//! what it survives and what it costs.
+//! The store contract, and the stores that keep it. `store::choosing_a_store` says what each store
+//! is for, what it survives and what it costs.
 //!
 //! A store keeps *entries*. Under a [`Key`], an entry has a [`Head`] (status, header fields and the
 //! cache's own attributes), a body, and trailers if the response had any. **The store keeps, the
@@ -81,15 +81,15 @@ use http::{HeaderMap, Response};
 
 use crate::{entry::Head, key::Key, time::Timestamp};
 
+mod annotation;
 mod any;
 mod arc;
 mod body;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod chunked;
-// Documentation only.
-mod annotation;
+// A page of the documentation, which no other build has.
 #[cfg(any(doc, doctest))]
-pub mod choosing;
+pub mod choosing_a_store;
 #[cfg(feature = "compression")]
 mod compressed;
 #[cfg(feature = "conformance")]

@@ -13,7 +13,8 @@ use std::{
 use futures_util::future;
 use http::{Method, Request, Response, request};
 use larder::{
-    Miss, Outcome,
+    Outcome,
+    status::Miss,
     store::{self, ErrorKind, Memory, Store, Tiered},
 };
 
@@ -114,7 +115,7 @@ impl<B: Store> Day<'_, B> {
         for path in ["/plain", "/large", "/tagged"] {
             self.now(path).await;
             let again = self.now(path).await;
-            assert!(self.is_faulty || again.is_hit(), "{path}");
+            assert!(self.is_faulty || again.is_from_store(), "{path}");
         }
         self.ask(head("/plain"), &[String::new()]).await;
         self.ask(head("/head"), &[String::new()]).await;
@@ -122,7 +123,9 @@ impl<B: Store> Day<'_, B> {
             self.vary(value).await;
         }
         let (one, other) = future::join(self.now("/both"), self.now("/both")).await;
-        assert!(self.is_faulty || one.is_hit() != other.is_hit() || !one.is_hit());
+        assert!(
+            self.is_faulty || one.is_from_store() != other.is_from_store() || !one.is_from_store()
+        );
 
         // Expired, and as it was; then expired, and not.
         self.stand.clock.advance(2 * HOUR);

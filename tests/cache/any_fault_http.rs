@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request};
 use larder::{
-    Miss, Outcome,
+    Outcome,
+    status::Miss,
     store::{self, Memory, Store},
 };
 
@@ -131,7 +132,7 @@ impl<B: Store> Day<'_, B> {
             assert_eq!(reply.status, StatusCode::PARTIAL_CONTENT);
             let range = format!("bytes {first}-{last}/30");
             assert_eq!(reply.lines("content-range"), [range.as_bytes()]);
-            assert!(self.is_faulty || !is_again || reply.is_hit(), "{reply:?}");
+            assert!(self.is_faulty || !is_again || reply.is_from_store(), "{reply:?}");
         }
     }
 
@@ -150,7 +151,7 @@ impl<B: Store> Day<'_, B> {
                 self.part(*first, *last).await;
             }
             let whole = self.whole().await;
-            assert!(self.is_faulty || whole.is_hit(), "they are all of it");
+            assert!(self.is_faulty || whole.is_from_store(), "they are all of it");
             self.part(3, 26).await;
         }
         self.expire();
@@ -163,7 +164,7 @@ impl<B: Store> Day<'_, B> {
         self.change();
         self.part(15, 29).await;
         let whole = self.whole().await;
-        assert!(self.is_faulty || !whole.is_hit());
+        assert!(self.is_faulty || !whole.is_from_store());
         self.part(0, 14).await;
     }
 
@@ -230,7 +231,7 @@ impl<B: Store> Day<'_, B> {
         self.change();
         self.ask(Request::post(url("/posted")), &[now("/posted")]).await;
         let reply = self.ask(get("/posted"), &[now("/posted")]).await;
-        assert!(self.is_faulty || reply.is_hit());
+        assert!(self.is_faulty || reply.is_from_store());
     }
 }
 

@@ -10,11 +10,11 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use larder::{
-    Bypass, Cache, CacheLayer, CacheOptions, CacheStatus, ConfigError, Entries, EntryInfo, Event,
-    Expiration, Filter, Key, Miss, Outcome, ParseKeyError, RefreshError, RefreshFailure, Refusal,
-    RequestBody, ResponseBody, ResponseFuture, Stale, StaleLimit, Stats, StoreOperation, Stored,
-    Target,
+    Cache, CacheLayer, CacheOptions, CacheStatus, ConfigError, Entries, EntryInfo, Event,
+    Expiration, Filter, Key, Outcome, ParseKeyError, RequestBody, ResponseBody, ResponseFuture,
+    StaleLimit, Stats, StoreOperation, Stored, Target,
     entry::{DecodeError, Head},
+    status::{Bypass, Miss, RefreshError, RefreshFailure, Refusal, Stale},
     store::{self, ErrorKind, Evicted, Hit, Memory, Scanned, StoredBody, Version},
     time::{ManualClock, SystemClock, Timestamp},
 };

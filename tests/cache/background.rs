@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::join_all};
-use larder::{CacheOptions, Outcome, Stale, StaleLimit};
+use larder::{CacheOptions, Outcome, StaleLimit, status::Stale};
 use tokio::runtime::Handle;
 
 use crate::support::{Broken, Double, Gate, Stand, channel, empty, get, ok, tagged, url, with};

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use larder::{Bypass, CacheOptions, Key, Miss, Outcome, Refusal, Stored};
+use larder::{
+    CacheOptions, Key, Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
+};
 
 use crate::support::{
     Double, Reply, Stand, TestBody, empty, frames, full, get, head, line, ok, url, with,
@@ -32,7 +35,7 @@ async fn get_and_head_are_cached_and_no_other_method() {
         let request = || Request::builder().method(name).uri(url("/"));
         let first = stand.ask(request()).await;
         let second = stand.ask(request()).await;
-        assert_eq!(second.is_hit(), cached, "{name}");
+        assert_eq!(second.is_from_store(), cached, "{name}");
         assert_eq!(stand.calls(), if cached { 1 } else { 2 }, "{name}");
         if !cached {
             assert_eq!(first.outcome(), bypass(Bypass::Method), "{name}");
@@ -48,7 +51,7 @@ async fn the_methods_that_are_cached_can_be_chosen() {
     let stand = Stand::new(Double::counting()).with(|l| l.methods([chosen]).unwrap());
     let request = || Request::builder().method(query.clone()).uri(url("/"));
     stand.ask(request()).await;
-    assert!(stand.ask(request()).await.is_hit());
+    assert!(stand.ask(request()).await.is_from_store());
     assert_eq!(stand.get("/").await.outcome(), bypass(Bypass::Method));
 }
 
@@ -57,7 +60,7 @@ async fn a_head_is_answered_from_the_stored_get() {
     let stand = Stand::new(Double::new(|_, _| line(ok("twelve bytes"), "etag", "\"1\"")));
     let fetched = stand.get("/").await;
     let reply = stand.ask(head("/")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.body, "");
     assert_eq!(reply.headers, fetched.headers);
     assert_eq!(reply.headers["content-length"], "12");
@@ -74,7 +77,7 @@ async fn the_trailers_of_a_get_do_not_follow_a_head() {
     }));
     assert!(stand.get("/").await.trailers.is_some());
     let reply = stand.ask(head("/")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.trailers, None);
 }
 
@@ -86,7 +89,7 @@ async fn a_head_that_was_stored_never_answers_a_get() {
     }));
     let first = stand.ask(head("/")).await;
     assert_eq!(first.stored(), Stored::Yes, "a Content-Length of a HEAD is not its own");
-    assert!(stand.ask(head("/")).await.is_hit());
+    assert!(stand.ask(head("/")).await.is_from_store());
 
     let reply = stand.get("/").await;
     assert_eq!(reply.outcome(), Outcome::Miss(Miss::Absent));
@@ -103,10 +106,10 @@ async fn a_head_under_a_key_of_ones_own_never_answers_a_get_either() {
     }));
     let own = || CacheOptions::new().key(Key::digest("mine"));
     stand.ask(head("/").extension(own())).await;
-    assert!(stand.ask(head("/").extension(own())).await.is_hit());
+    assert!(stand.ask(head("/").extension(own())).await.is_from_store());
     assert_eq!(stand.ask(with(own())).await.text(), "body");
     // And the other way round it may.
-    assert!(stand.ask(head("/").extension(own())).await.is_hit());
+    assert!(stand.ask(head("/").extension(own())).await.is_from_store());
     assert_eq!(stand.ask(with(own())).await.text(), "body");
     assert_eq!(stand.calls(), 2);
 }
@@ -124,7 +127,7 @@ async fn only_status_200_is_kept() {
         } else {
             assert_eq!(reply.stored(), Stored::No(Refusal::Status), "{status}");
         }
-        assert_eq!(stand.get("/").await.is_hit(), status == 200, "{status}");
+        assert_eq!(stand.get("/").await.is_from_store(), status == 200, "{status}");
     }
 }
 
@@ -139,7 +142,7 @@ async fn the_statuses_that_are_kept_can_be_chosen_and_come_back() {
         .with(|layer| layer.statuses(chosen).unwrap());
         stand.get("/").await;
         let reply = stand.get("/").await;
-        assert!(reply.is_hit(), "{status}");
+        assert!(reply.is_from_store(), "{status}");
         assert_eq!(reply.status, status);
         assert_eq!(reply.text(), if status == 204 { "" } else { "gone" });
         assert_eq!(reply.headers["location"], "/new");
@@ -183,7 +186,7 @@ async fn a_body_of_exactly_the_largest_size_is_kept_and_one_byte_more_is_not() {
         let reply = stand.get("/large").await;
         assert_eq!(reply.text(), "12345", "it passes through whole");
         assert_eq!(reply.stored(), Stored::No(Refusal::TooLarge));
-        assert!(!stand.get("/large").await.is_hit());
+        assert!(!stand.get("/large").await.is_from_store());
         assert_eq!(stand.len().await, 1);
     }
 }
@@ -199,7 +202,7 @@ async fn a_response_that_grew_too_large_leaves_the_old_one_in_place() {
     assert_eq!(reply.text(), "newer");
     assert_eq!(reply.stored(), Stored::No(Refusal::TooLarge));
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "old");
 }
 
@@ -245,7 +248,7 @@ async fn the_callers_own_condition_is_kept_from_the_origin_and_answered_from_wha
     }));
     for hit in [false, true] {
         let reply = stand.ask(get("/").header("if-none-match", "\"1\"")).await;
-        assert_eq!((reply.status, reply.is_hit()), (StatusCode::NOT_MODIFIED, hit));
+        assert_eq!((reply.status, reply.is_from_store()), (StatusCode::NOT_MODIFIED, hit));
         assert_eq!((reply.stored(), &reply.body[..]), (Stored::Yes, &b""[..]));
         assert_eq!(reply.lines("etag"), [b"\"1\""]);
     }
@@ -313,7 +316,7 @@ async fn status_version_every_header_line_and_the_body_come_back_exactly() {
     }));
     let fetched = stand.get("/").await;
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!((reply.status, reply.version), (StatusCode::OK, Version::HTTP_10));
     assert_eq!(reply.headers, fetched.headers);
     assert_eq!(reply.lines("set-cookie"), [&b"a=1; Path=/"[..], b"b=2"]);
@@ -334,7 +337,7 @@ async fn a_content_coding_is_replayed_untouched() {
     }));
     assert_eq!(stand.get("/").await.body, gzip);
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.body, gzip);
     assert_eq!(reply.headers["content-encoding"], "gzip");
 }

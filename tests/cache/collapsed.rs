@@ -5,7 +5,8 @@ use std::{pin::pin, sync::Mutex};
 use futures_util::{FutureExt, future::join_all};
 use http::Response;
 use larder::{
-    CacheStatus, Miss, Outcome, Refusal, Stored,
+    CacheStatus, Outcome, Stored,
+    status::{Miss, Refusal},
     store::{ErrorKind, Memory},
 };
 
@@ -23,7 +24,7 @@ async fn followers_learn_what_becomes_of_the_response() {
         let follower = call(&stand).await;
         let status = follower.extensions().get::<CacheStatus>().unwrap().clone();
         assert_eq!(status.outcome(), Outcome::Coalesced(Miss::Absent));
-        assert!(status.is_coalesced() && !status.is_hit());
+        assert!(status.is_coalesced() && !status.is_from_store());
         assert_eq!(status.stored(), Stored::Pending);
         let own = leader.extensions().get::<CacheStatus>().unwrap().clone();
         assert!(!own.is_coalesced());

@@ -41,7 +41,7 @@ where
     let first = ask().await;
     assert!(matches!(first.outcome(), Outcome::Miss(_)), "{}", first.outcome());
     let second = ask().await;
-    assert!(second.is_hit(), "{}", second.outcome());
+    assert!(second.is_from_store(), "{}", second.outcome());
     assert_eq!(first.text(), second.text());
 }
 
@@ -197,8 +197,8 @@ async fn in_front_of_and_behind_a_retry() {
     for reply in replies {
         assert_eq!(reply.text(), "2:again", "the whole body was sent twice");
     }
-    assert!(Reply::read(inside.oneshot(post()).await.unwrap()).await.is_hit());
-    assert!(Reply::read(outside.oneshot(post()).await.unwrap()).await.is_hit());
+    assert!(Reply::read(inside.oneshot(post()).await.unwrap()).await.is_from_store());
+    assert!(Reply::read(outside.oneshot(post()).await.unwrap()).await.is_from_store());
 }
 
 #[tokio::test]
@@ -278,7 +278,7 @@ where
             let request = request.body(wrap(frames(["ab", "cd"], None))).unwrap();
             let response = spawned(cached.clone().oneshot(request)).await.unwrap();
             let status = response.extensions().get::<CacheStatus>().unwrap();
-            assert_eq!(status.is_hit(), hit);
+            assert_eq!(status.is_from_store(), hit);
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "abcd");
         }
     }

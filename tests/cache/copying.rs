@@ -28,14 +28,14 @@ async fn every_entry_can_be_given_a_new_expiry_from_when_it_was_stored() {
     assert_eq!(entries.reset_expiration(SECOND * 8, count).await.unwrap(), 2);
     assert_eq!(read, 2);
     stand.clock.advance(SECOND * 3);
-    assert!(!stand.get("/a").await.is_hit());
-    assert!(stand.get("/b").await.is_hit());
+    assert!(!stand.get("/a").await.is_from_store());
+    assert!(stand.get("/b").await.is_from_store());
     stand.clock.advance(SECOND * 5);
-    assert!(!stand.get("/b").await.is_hit());
+    assert!(!stand.get("/b").await.is_from_store());
 
     assert_eq!(entries.reset_expiration(Expiration::Never, |_| ()).await.unwrap(), 2);
     stand.clock.advance(SECOND * 1000);
-    assert!(stand.get("/a").await.is_hit() && stand.get("/b").await.is_hit());
+    assert!(stand.get("/a").await.is_from_store() && stand.get("/b").await.is_from_store());
     assert_eq!(entries.reset_expiration(Expiration::DoNotStore, |_| ()).await.unwrap(), 2);
     assert!(entries.is_empty().await.unwrap());
 }
@@ -52,7 +52,7 @@ async fn a_copy_answers_as_the_original_does() {
     for value in ["1", "2"] {
         stand.ask(get("/").header("x-a", value)).await;
     }
-    let short = CacheOptions::new().expire_after(SECOND).tag("gone");
+    let short = CacheOptions::new().expire_after(SECOND).add_tag("gone");
     stand.ask(get("/expired").extension(short)).await;
     stand.clock.advance(SECOND);
 
@@ -65,7 +65,7 @@ async fn a_copy_answers_as_the_original_does() {
     let copy = Stand::over(other.clone(), Double::counting());
     for (value, text) in [("1", "one"), ("2", "other")] {
         let reply = copy.ask(get("/").header("x-a", value)).await;
-        assert!(reply.is_hit());
+        assert!(reply.is_from_store());
         assert_eq!(
             (reply.text(), &reply.trailers.as_ref().unwrap()["x-sum"]),
             (text, &"1".parse().unwrap())

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{Response, StatusCode};
 use larder::{
-    CacheOptions, Expiration, Miss, Outcome, Refusal, StaleLimit, Stored,
+    CacheOptions, Expiration, Outcome, StaleLimit, Stored,
+    status::{Miss, Refusal},
     store::Store,
     time::{Clock, Timestamp},
 };
@@ -34,7 +35,7 @@ async fn the_first_with_an_opinion_decides() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(secs(10)));
     assert_eq!(lifetime(&stand, new()).await, Some(10), "layer");
 
-    let stand = stand.with(|layer| layer.expire_status(StatusCode::OK, secs(20)).unwrap());
+    let stand = stand.with(|layer| layer.expire_statuses([(StatusCode::OK, secs(20))]).unwrap());
     assert_eq!(lifetime(&stand, new().refresh(true)).await, Some(20), "status");
 
     let stand = stand.with(|layer| layer.expire_urls([("example.com", secs(30))]).unwrap());
@@ -52,7 +53,7 @@ async fn a_rule_without_an_opinion_leaves_it_to_the_next() {
     let stand = Stand::new(Double::counting()).with(|layer| {
         layer
             .expire_after(secs(10))
-            .expire_status(StatusCode::NOT_FOUND, secs(20))
+            .expire_statuses([(StatusCode::NOT_FOUND, secs(20))])
             .unwrap()
             .expire_urls([("example.org", secs(30))])
             .unwrap()
@@ -98,9 +99,9 @@ async fn the_first_url_pattern_that_matches_counts() {
 async fn an_expiration_for_a_status_keeps_the_status() {
     let stand =
         Stand::new(Double::new(|_, _| Response::builder().status(404).body(full("gone")).unwrap()))
-            .with(|layer| layer.expire_status(StatusCode::NOT_FOUND, SECOND).unwrap());
+            .with(|layer| layer.expire_statuses([(StatusCode::NOT_FOUND, SECOND)]).unwrap());
     stand.get("/").await;
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
     stand.clock.advance(SECOND);
     assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(Miss::Expired));
 }
@@ -111,7 +112,7 @@ async fn an_entry_is_served_until_its_expiry_and_not_at_it() {
     stand.get("/").await;
     stand.clock.advance(Duration::from_millis(999));
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.cache.age(), Some(Duration::from_millis(999)));
 
     stand.clock.advance(Duration::from_millis(1));
@@ -126,7 +127,7 @@ async fn an_expired_entry_is_replaced_and_served_again() {
     for round in 1..4 {
         assert_eq!(stand.get("/").await.text(), round.to_string());
         let reply = stand.get("/").await;
-        assert!(reply.is_hit());
+        assert!(reply.is_from_store());
         assert_eq!(reply.text(), round.to_string());
         assert_eq!(stand.len().await, 1);
         stand.clock.advance(SECOND);
@@ -138,9 +139,9 @@ async fn a_hit_does_not_prolong_an_entry() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
     stand.get("/").await;
     stand.clock.advance(Duration::from_millis(600));
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
     stand.clock.advance(Duration::from_millis(600));
-    assert!(!stand.get("/").await.is_hit());
+    assert!(!stand.get("/").await.is_from_store());
 }
 
 #[tokio::test]
@@ -149,9 +150,12 @@ async fn a_setting_counts_for_what_is_stored_from_then_on() {
     stand.get("/").await;
     let stand = stand.with(|layer| layer.expire_after(SECOND));
     stand.clock.advance(secs(3600));
-    assert!(stand.get("/").await.is_hit(), "stored forever");
+    assert!(stand.get("/").await.is_from_store(), "stored forever");
     let own = CacheOptions::new().expire_after(Duration::ZERO);
-    assert!(stand.ask(with(own)).await.is_hit(), "an entry keeps the expiry it was stored with");
+    assert!(
+        stand.ask(with(own)).await.is_from_store(),
+        "an entry keeps the expiry it was stored with"
+    );
 }
 
 #[tokio::test]
@@ -178,9 +182,9 @@ async fn a_point_in_time_counts_to_the_millisecond() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(end));
     stand.get("/").await;
     stand.clock.set(Timestamp::from_millis(T0.as_millis() + 1499));
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
     stand.clock.set(Timestamp::from_millis(T0.as_millis() + 1500));
-    assert!(!stand.get("/").await.is_hit());
+    assert!(!stand.get("/").await.is_from_store());
 }
 
 #[tokio::test]
@@ -191,7 +195,7 @@ async fn do_not_store_reads_but_does_not_write() {
     assert_eq!(reply.stored(), Stored::No(Refusal::Expiration));
     assert_eq!(stand.len().await, 0);
     stand.get("/").await;
-    assert!(stand.ask(with(never())).await.is_hit());
+    assert!(stand.ask(with(never())).await.is_from_store());
 }
 
 #[tokio::test]
@@ -209,7 +213,7 @@ async fn times_beyond_all_reckoning_are_far_ahead_and_nothing_panics() {
         assert!(reply.cache.expires_at().is_some_and(|end| end > now));
         stand.clock.advance(secs(100 * 365 * 86_400));
         let reply = stand.get("/").await;
-        assert!(reply.is_hit(), "{expiration:?}");
+        assert!(reply.is_from_store(), "{expiration:?}");
         assert!(reply.headers["cache-status"].to_str().unwrap().contains("ttl="));
         assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 0);
     }
@@ -221,7 +225,7 @@ async fn a_clock_that_is_set_back_makes_no_age_below_zero() {
     stand.get("/").await;
     stand.clock.set(Timestamp::from_millis(T0.as_millis() - 5_000));
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.cache.age(), Some(Duration::ZERO));
 }
 
@@ -244,10 +248,10 @@ async fn cache_headers_of_the_origin_change_nothing_however_malformed() {
         assert_eq!(stand.get("/").await.stored(), Stored::Yes, "{name}: {value}");
         stand.clock.advance(secs(9));
         let reply = stand.get("/").await;
-        assert!(reply.is_hit(), "{name}: {value}");
+        assert!(reply.is_from_store(), "{name}: {value}");
         assert_eq!(reply.headers[name], value);
         stand.clock.advance(SECOND);
-        assert!(!stand.get("/").await.is_hit(), "{name}: {value}");
+        assert!(!stand.get("/").await.is_from_store(), "{name}: {value}");
     }
 }
 
@@ -268,7 +272,7 @@ async fn a_lifetime_begins_when_the_head_arrives() {
     let arrived = T0.saturating_add(secs(5));
     assert_eq!(reply.cache.stored_at(), Some(arrived.into()));
     assert_eq!(reply.cache.expires_at(), Some(arrived.saturating_add(SECOND).into()));
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 // ===== What is kept beyond its expiry =====
@@ -343,12 +347,12 @@ async fn what_was_stored_by_a_clock_that_was_ahead_has_expired() {
         stand.clock.set(T0);
         let reply = stand.get("/").await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Expired), "2"));
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
 
         // Clocks of machines that share a store differ a little.
         stand.clock.set(T0.saturating_add(secs(61 + 4 * 60)));
         assert_eq!(stand.get("/").await.text(), "3");
         stand.clock.set(T0.saturating_add(secs(61)));
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
     }
 }

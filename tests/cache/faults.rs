@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use larder::{
-    CacheOptions, Miss, Outcome, Refusal, Stored,
+    CacheOptions, Outcome, Stored,
+    status::{Miss, Refusal},
     store::{self, ErrorKind, Memory, Store},
 };
 use tower::ServiceExt;
@@ -63,7 +64,7 @@ async fn a_store_that_cannot_be_written_keeps_the_old_and_the_caller_gets_the_ne
             let stats = stand.layer.stats();
             assert_eq!((stats.store_errors, stats.stored, stats.refused), (1, 1, 1), "{op:?}");
             let reply = stand.get("/").await;
-            assert!(reply.is_hit());
+            assert!(reply.is_from_store());
             assert_eq!(reply.text(), "1");
             store.heal();
             stand.ask(with(CacheOptions::new().refresh(true))).await;
@@ -152,7 +153,7 @@ async fn a_stored_body_that_breaks_off_ends_in_an_error_of_the_store() {
         stand.get("/").await;
         store.fail(Op::Body, kind);
         let reply = stand.get("/").await;
-        assert!(reply.is_hit());
+        assert!(reply.is_from_store());
         assert_eq!((&reply.body[..], &reply.trailers), (&b"01234"[..], &None));
         let error = reply.error.expect("never silently short");
         let error = error.downcast_ref::<store::Error>().expect("an error of the store");
@@ -174,7 +175,7 @@ async fn a_stored_body_that_is_damaged_is_counted_and_replaced() {
     store.heal();
     assert_eq!(stand.layer.stats().corrupt, 1);
     let reply = stand.get("/").await;
-    assert!(!reply.is_hit());
+    assert!(!reply.is_from_store());
     assert_eq!(reply.text(), "2");
 }
 

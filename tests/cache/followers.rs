@@ -46,7 +46,7 @@ async fn callers_of_one_variant_share_a_call_and_those_of_another_never_get_its_
             assert_eq!(reply.stored(), Stored::Yes);
         }
         for language in ["de", "en", "fr"] {
-            assert!(ask(language).await.is_hit());
+            assert!(ask(language).await.is_from_store());
         }
         stand.clock.advance(Duration::from_secs(10));
     }
@@ -92,7 +92,7 @@ async fn a_forced_refresh_never_follows_an_older_call_and_is_not_overwritten_by_
     gate.open(1);
     let older = soon(older).await;
     assert_eq!(older.text(), "1", "who asked before gets what it asked for");
-    assert_eq!(older.stored(), Stored::No(larder::Refusal::Superseded));
+    assert_eq!(older.stored(), Stored::No(larder::status::Refusal::Superseded));
     assert_eq!(stand.get("/").await.text(), "2");
 }
 
@@ -156,7 +156,7 @@ async fn a_follower_that_has_the_response_already_is_told_so() {
     let other = soon(other).await;
     assert_eq!((other.status, other.text()), (StatusCode::OK, "body"));
     assert_eq!(stand.calls(), 1);
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 /// A key of one's own may be that of requests which are not the same.
@@ -241,7 +241,7 @@ async fn services_with_bodies_of_other_types_share_calls_over_one_layer() {
     assert_eq!(follower.into_body().collect().await.unwrap().to_bytes(), "whole");
     assert_eq!(Reply::read(leading).await.text(), "whole");
     assert_eq!(
-        (stand.calls(), ask().await.extensions().get::<CacheStatus>().unwrap().is_hit()),
+        (stand.calls(), ask().await.extensions().get::<CacheStatus>().unwrap().is_from_store()),
         (2, true)
     );
 }

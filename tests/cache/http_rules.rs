@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use http::{Method, Request, StatusCode};
-use larder::{CacheLayer, Outcome, Refusal, Stored, store::Memory};
+use larder::{CacheLayer, Outcome, Stored, status::Refusal, store::Memory};
 
 use crate::support::*;
 
@@ -38,7 +38,7 @@ async fn two<B: larder::store::Store>(
     two: http::request::Builder,
 ) -> bool {
     stand.ask(one).await;
-    stand.ask(two).await.is_hit()
+    stand.ask(two).await.is_from_store()
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn the_headers_decide_and_the_answer_tells_its_age() {
     assert!(!stand.get("/cache-control:max-age=60").await.headers.contains_key("age"));
     stand.clock.advance(MINUTE / 2);
     let reply = stand.get("/cache-control:max-age=60").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.headers["age"], "30");
     stand.clock.advance(MINUTE / 2);
     assert_eq!(stand.get("/cache-control:max-age=60").await.text(), "2");
@@ -64,8 +64,8 @@ async fn what_the_headers_leave_open_the_expirations_decide() {
         assert_eq!(two(&stand, get(path), get(path)).await, is_kept, "{path}");
     }
     stand.clock.advance(MINUTE / 2);
-    assert!(stand.get("/").await.is_hit());
-    assert!(!stand.get("/cache-control:max-age=9").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
+    assert!(!stand.get("/cache-control:max-age=9").await.is_from_store());
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn what_a_private_cache_has_kept_a_shared_one_does_not_hand_on() {
         .unwrap(),
     )
     .await;
-    assert!(!reply.is_hit());
+    assert!(!reply.is_from_store());
 }
 
 /// What the origin wants to be asked about each time, it may answer differently for each who asks.
@@ -137,13 +137,13 @@ async fn a_request_is_heard() {
         ("no-store", true),
         ("max-age=29", false),
     ] {
-        assert_eq!(stand.ask(says(demand)).await.is_hit(), is_hit, "{demand}");
+        assert_eq!(stand.ask(says(demand)).await.is_from_store(), is_hit, "{demand}");
     }
     stand.clock.advance(MINUTE * 2);
     let reply = stand.ask(says("only-if-cached")).await;
     assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
     let reply = stand.ask(says("max-stale")).await;
-    assert_eq!(reply.outcome(), Outcome::Stale(larder::Stale::MaxStale));
+    assert_eq!(reply.outcome(), Outcome::Stale(larder::status::Stale::MaxStale));
     let reply =
         stand.ask(get("/cache-control:max-age=60").header("cache-control", "no-store")).await;
     assert_eq!(reply.stored(), Stored::No(Refusal::NoStore));
@@ -163,19 +163,19 @@ async fn what_a_post_says_of_a_get_answers_it_and_is_removed_with_it() {
     let stand = stand.with(|layer| layer.reuse_post_for_get(true));
     stand.ask(Request::post(url(path))).await;
     let reply = stand.get(path).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "3");
     assert_eq!(stand.layer.entries().remove(url(path).as_str()).await.unwrap(), 1);
-    assert!(!stand.get(path).await.is_hit());
+    assert!(!stand.get(path).await.is_from_store());
     // The response to another URL does not speak for this one, but of it: what is stored is stale.
-    assert!(stand.get(path).await.is_hit());
+    assert!(stand.get(path).await.is_from_store());
     stand.ask(Request::post(url("/other"))).await;
-    assert!(!stand.get(path).await.is_hit());
+    assert!(!stand.get(path).await.is_from_store());
 }
 
 /// What a `POST` that began before a newer response came says of a `GET` is older, and so is a part.
 #[tokio::test]
-async fn what_is_kept_aside_takes_no_newer_responses_place() {
+async fn detached_calls_do_not_replace_newer_responses() {
     let own = url("/");
     let inner = Double::new(move |request, call| {
         let mut response = line(ok(format!("{call:02}")), "cache-control", "max-age=60");
@@ -194,7 +194,7 @@ async fn what_is_kept_aside_takes_no_newer_responses_place() {
     first.open(1);
     assert_eq!(older.await.text(), "01");
     let reply = stand.ask(range()).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "02");
 }
 
@@ -214,7 +214,7 @@ async fn a_304_without_a_date_makes_what_is_stored_fresh() {
     stand.clock.advance(MINUTE * 10);
     assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated);
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!((reply.text(), reply.headers["age"].to_str().unwrap()), ("1", "0"));
 }
 
@@ -232,13 +232,13 @@ async fn parts_are_kept_as_parts_and_removed_with_the_url() {
     let range = |value: &'static str| get("/").header("range", value);
     assert_eq!(stand.ask(range("bytes=3-6")).await.text(), "3456");
     let reply = stand.ask(range("bytes=4-5")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, "45"));
     assert_eq!(reply.headers["content-range"], "bytes 4-5/10");
     assert_eq!(stand.get("/").await.text(), "0123456789", "a part is never the whole");
-    assert!(!stand.ask(range("bytes=4-7")).await.is_hit());
+    assert!(!stand.ask(range("bytes=4-7")).await.is_from_store());
     assert!(stand.layer.entries().remove(url("/").as_str()).await.unwrap() > 0);
-    assert!(!stand.ask(range("bytes=4-5")).await.is_hit());
+    assert!(!stand.ask(range("bytes=4-5")).await.is_from_store());
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn an_unsafe_request_removes_what_its_response_names_of_the_same_origin() 
         let stand = Stand::shared(inner).with(CacheLayer::http_rules);
         stand.get(page).await;
         stand.ask(Request::put(url("/form"))).await;
-        assert_eq!(!stand.get(page).await.is_hit(), is_removed, "{name}");
+        assert_eq!(!stand.get(page).await.is_from_store(), is_removed, "{name}");
     }
 }
 
@@ -279,12 +279,12 @@ async fn a_group_is_removed_as_one() {
     assert_eq!(listed.len(), 3);
     assert!(listed.iter().all(|info| info.tags.is_empty()), "the cache's own are not shown");
     stand.ask(Request::post(url("/form"))).await;
-    assert!(!stand.get("/a").await.is_hit() && !stand.get("/b").await.is_hit());
-    assert!(stand.get("/alone").await.is_hit());
+    assert!(!stand.get("/a").await.is_from_store() && !stand.get("/b").await.is_from_store());
+    assert!(stand.get("/alone").await.is_from_store());
 }
 
 #[tokio::test]
-async fn a_head_renews_what_is_the_same_and_removes_what_is_not() {
+async fn a_head_freshens_the_same_representation_and_removes_another() {
     for (tag, is_same) in [("\"a\"", true), ("\"b\"", false)] {
         let inner = Double::new(move |request, call| {
             let response = line(ok("body"), "cache-control", "max-age=60");
@@ -297,7 +297,7 @@ async fn a_head_renews_what_is_the_same_and_removes_what_is_not() {
         stand.clock.advance(MINUTE * 2);
         stand.ask(head("/")).await;
         let reply = stand.get("/").await;
-        assert_eq!(reply.is_hit(), is_same, "{tag}");
+        assert_eq!(reply.is_from_store(), is_same, "{tag}");
         assert_eq!(reply.headers["x-call"], if is_same { "2" } else { "3" });
         assert_eq!(reply.text(), "body");
     }
@@ -351,7 +351,7 @@ async fn no_setting_hands_one_users_answer_to_another() {
     ] {
         let alice = get(path).header("authorization", "alice");
         assert!(!two(&stand, alice, get(path).header("authorization", "bob")).await);
-        assert!(!stand.get(path).await.is_hit());
+        assert!(!stand.get(path).await.is_from_store());
     }
 }
 
@@ -391,7 +391,7 @@ async fn nobody_removes_what_is_stored_by_what_he_alone_is_told() {
 }
 
 #[tokio::test]
-async fn who_wants_what_is_confirmed_and_what_is_stored_gets_neither() {
+async fn no_cache_with_only_if_cached_is_answered_with_504() {
     let path = "/cache-control:max-age=60";
     let stand = shared();
     stand.get(path).await;
@@ -401,7 +401,7 @@ async fn who_wants_what_is_confirmed_and_what_is_stored_gets_neither() {
 
 /// A field that is for one is neither stored nor kept from him.
 #[tokio::test]
-async fn who_has_confirmed_what_is_stored_gets_the_fields_that_are_his() {
+async fn the_caller_that_revalidated_gets_its_own_fields() {
     let inner = Double::new(|request, call| {
         let mut response = line(ok("body"), "cache-control", "max-age=0, private=\"set-cookie\"");
         if request.headers().contains_key("if-none-match") {
@@ -421,7 +421,7 @@ async fn who_has_confirmed_what_is_stored_gets_the_fields_that_are_his() {
 
 /// What a private response is asked for is asked as it was: its 304 reaches the one who has a copy.
 #[tokio::test]
-async fn what_is_never_kept_is_confirmed_by_its_origin() {
+async fn conditions_on_responses_that_are_not_stored_reach_the_origin() {
     let inner = Double::new(|request, call| {
         let mut response = line(ok(call.to_string()), "cache-control", "private");
         if request.headers().contains_key("if-none-match") {
@@ -451,7 +451,7 @@ async fn a_part_that_was_removed_on_its_way_is_not_brought_back() {
     stand.layer.entries().remove(url("/").as_str()).await.unwrap();
     gate.open(2);
     first.await;
-    assert!(!stand.ask(range()).await.is_hit());
+    assert!(!stand.ask(range()).await.is_from_store());
     assert_eq!(stand.calls(), 2);
 }
 

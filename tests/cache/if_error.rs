@@ -8,8 +8,10 @@ use std::{
 use futures_util::{FutureExt, future::join_all};
 use http::{Request, Response, StatusCode};
 use larder::{
-    BoxError, CacheLayer, CacheOptions, Miss, Outcome, Refusal, Stale, StaleLimit, Stored,
-    store::Memory, time::ManualClock,
+    BoxError, CacheLayer, CacheOptions, Outcome, StaleLimit, Stored,
+    status::{Miss, Refusal, Stale},
+    store::Memory,
+    time::ManualClock,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, timeout::error::Elapsed};
 
@@ -54,13 +56,13 @@ async fn an_error_is_answered_with_what_has_expired_until_the_limit() {
     is_stale(&reply);
     assert_eq!(reply.cache.age(), Some(SECOND * 15 - Duration::from_millis(1)));
     assert_eq!(reply.cache.expires_at(), Some(T0.saturating_add(SECOND * 10).into()));
-    assert!(reply.is_hit() && !reply.cache.is_coalesced());
+    assert!(reply.is_from_store() && !reply.is_hit() && !reply.cache.is_coalesced());
     let field = "larder; fwd=stale; ttl=-4; detail=stale-if-error";
     assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
     stand.clock.advance(Duration::from_millis(1));
     assert_eq!(stand.error(get("/")).await, DOWN, "the very error");
     let stats = stand.layer.stats();
-    assert_eq!((stats.stale, stats.misses, stats.calls, stats.in_flight), (1, 2, 3, 0));
+    assert_eq!((stats.stale_if_error, stats.misses, stats.calls, stats.in_flight), (1, 2, 3, 0));
     assert_eq!((stand.calls(), stand.len().await), (3, 1));
 }
 
@@ -242,7 +244,7 @@ async fn who_forces_a_refresh_gets_the_failure_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_still_fresh_stands_in_for_a_refresh_that_fails() {
+async fn a_fresh_response_is_served_if_a_refresh_fails() {
     let stand = expired(|_| Err(DOWN)).await;
     stand.clock.set(T0);
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
@@ -268,7 +270,7 @@ async fn those_behind_a_call_that_fails_do_not_call_again() {
     assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()));
     gate.open(1000);
     join_all(asks).await.iter().for_each(is_stale);
-    assert_eq!((stand.calls(), stand.layer.stats().stale), (2, 1000));
+    assert_eq!((stand.calls(), stand.layer.stats().stale_if_error), (2, 1000));
 }
 
 /// Nothing has to be stored for it.

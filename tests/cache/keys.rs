@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, Method, Request, request};
-use larder::{Bypass, CacheOptions, Key, Outcome};
+use larder::{CacheOptions, Key, Outcome, status::Bypass};
 
 use crate::support::{Broken, Double, Reply, Stand, frames, get, head, ok, url, with};
 
@@ -19,10 +19,10 @@ fn posting() -> Stand {
 /// Sends both requests and says whether the second was answered with the response to the first.
 async fn shared(stand: &Stand, one: request::Builder, other: request::Builder) -> bool {
     let first = stand.ask(one).await;
-    assert!(!first.is_hit(), "the first request of a pair must be new");
+    assert!(!first.is_from_store(), "the first request of a pair must be new");
     let second = stand.ask(other).await;
-    assert_eq!(second.is_hit(), second.text() == first.text());
-    second.is_hit()
+    assert_eq!(second.is_from_store(), second.text() == first.text());
+    second.is_from_store()
 }
 
 #[tokio::test]
@@ -100,9 +100,9 @@ async fn credentials_tell_requests_apart_and_the_case_of_a_header_name_does_not(
         let of = |value| get("/").header(name, value);
         let stand = Stand::new(Double::counting());
         assert!(!shared(&stand, of("alice"), of("bob")).await, "{name}");
-        assert!(stand.ask(of("alice")).await.is_hit());
+        assert!(stand.ask(of("alice")).await.is_from_store());
         assert_eq!(stand.ask(get("/")).await.text(), "3", "none is another user too");
-        assert!(stand.ask(get("/").header(name.to_uppercase(), "bob")).await.is_hit());
+        assert!(stand.ask(get("/").header(name.to_uppercase(), "bob")).await.is_from_store());
     }
 }
 
@@ -126,7 +126,7 @@ async fn a_host_that_is_another_than_the_uris_has_entries_of_its_own() {
     let of = |host| get("/").header("host", host);
     assert!(!shared(&stand, get("/"), of("evil.example")).await);
     assert!(!shared(&stand, of("a.example"), of("b.example")).await);
-    assert!(stand.ask(of("EXAMPLE.com:80")).await.is_hit());
+    assert!(stand.ask(of("EXAMPLE.com:80")).await.is_from_store());
     assert!(stand.layer.entries().remove(&url("/")).await.unwrap() > 0);
     assert_eq!(stand.len().await, 0);
 }
@@ -134,36 +134,39 @@ async fn a_host_that_is_another_than_the_uris_has_entries_of_its_own() {
 #[tokio::test]
 async fn headers_can_be_added_to_the_key() {
     let stand =
-        Stand::new(Double::counting()).with(|l| l.key_headers(["X-Tenant", "accept"]).unwrap());
+        Stand::new(Double::counting()).with(|l| l.add_key_headers(["X-Tenant", "accept"]).unwrap());
     let of = |tenant| get("/").header("x-tenant", tenant);
     assert!(!shared(&stand, of("a"), of("b")).await);
-    assert!(stand.ask(of("a")).await.is_hit());
-    assert!(!stand.get("/").await.is_hit());
+    assert!(stand.ask(of("a")).await.is_from_store());
+    assert!(!stand.get("/").await.is_from_store());
     // A value of one header is not the same value of another.
-    assert!(!stand.ask(get("/").header("accept", "a")).await.is_hit());
+    assert!(!stand.ask(get("/").header("accept", "a")).await.is_from_store());
     // The parameters of media types may be quoted strings, so `Accept` is compared as it is.
     stand.ask(get("/").header("accept", "text/html; x=\"A b\"")).await;
-    assert!(stand.ask(get("/").header("accept", " text/html; x=\"A b\" ")).await.is_hit());
-    assert!(!stand.ask(get("/").header("accept", "text/html; x=\"a b\"")).await.is_hit());
-    assert!(!stand.ask(get("/").header("accept", "text/html; x=\"Ab\"")).await.is_hit());
-    assert!(stand.ask(of("a").header("x-other", "1")).await.is_hit());
+    assert!(stand.ask(get("/").header("accept", " text/html; x=\"A b\" ")).await.is_from_store());
+    assert!(!stand.ask(get("/").header("accept", "text/html; x=\"a b\"")).await.is_from_store());
+    assert!(!stand.ask(get("/").header("accept", "text/html; x=\"Ab\"")).await.is_from_store());
+    assert!(stand.ask(of("a").header("x-other", "1")).await.is_from_store());
 }
 
 #[tokio::test]
 async fn headers_can_be_taken_out_of_the_key() {
     let stand =
-        Stand::new(Double::counting()).with(|l| l.ignore_headers(["Authorization"]).unwrap());
+        Stand::new(Double::counting()).with(|l| l.add_ignored_headers(["Authorization"]).unwrap());
     let of = |value| get("/").header("authorization", value);
     assert!(shared(&stand, of("alice"), of("bob")).await);
-    assert!(!stand.ask(of("alice").header("cookie", "a=1")).await.is_hit(), "cookies still count");
+    assert!(
+        !stand.ask(of("alice").header("cookie", "a=1")).await.is_from_store(),
+        "cookies still count"
+    );
 }
 
 #[tokio::test]
 async fn ignored_parameters_are_neither_in_the_key_nor_in_the_stored_url() {
-    let stand =
-        Stand::new(Double::counting()).with(|l| l.ignore_query(["utm_*", "token"]).unwrap());
+    let stand = Stand::new(Double::counting())
+        .with(|l| l.add_ignored_parameters(["utm_*", "token"]).unwrap());
     let first = stand.get("/a?x=1&utm_source=mail&token=secret&y=2").await;
-    assert!(!first.is_hit());
+    assert!(!first.is_from_store());
     for same in [
         "/a?x=1&y=2",
         "/a?token=other&x=1&y=2&utm_=",
@@ -172,10 +175,10 @@ async fn ignored_parameters_are_neither_in_the_key_nor_in_the_stored_url() {
         "/a?x=1&y=2&utm%5Fsource=mail",
         "/a?x=1&y=2&token",
     ] {
-        assert!(stand.get(same).await.is_hit(), "{same}");
+        assert!(stand.get(same).await.is_from_store(), "{same}");
     }
     for other in ["/a?x=1", "/a?x=1&y=2&Token=1", "/a?x=1&y=2&utm", "/a?x=1&y=2&mytoken=1"] {
-        assert!(!stand.get(other).await.is_hit(), "{other}");
+        assert!(!stand.get(other).await.is_from_store(), "{other}");
     }
     stand.get("/b?%74oken=secret").await;
     let urls: Vec<_> =
@@ -187,7 +190,7 @@ async fn ignored_parameters_are_neither_in_the_key_nor_in_the_stored_url() {
 #[tokio::test]
 async fn ignored_parameters_still_reach_the_origin() {
     let inner = Double::new(|request, _| ok(request.uri().to_string()));
-    let stand = Stand::new(inner).with(|l| l.ignore_query(["token"]).unwrap());
+    let stand = Stand::new(inner).with(|l| l.add_ignored_parameters(["token"]).unwrap());
     assert_eq!(stand.get("/a?token=1").await.text(), url("/a?token=1"));
 }
 
@@ -218,8 +221,8 @@ async fn bodies_are_told_apart_by_bytes_and_by_type() {
         let of = |kind: &str| post("/").header("content-type", kind);
         assert_eq!(stand.send(of(one.0), one.1).await.text(), "1");
         assert_eq!(stand.send(of(other.0), other.1).await.text(), "2", "{one:?} {other:?}");
-        assert!(stand.send(of(one.0), one.1).await.is_hit());
-        assert!(stand.send(of(other.0), other.1).await.is_hit());
+        assert!(stand.send(of(one.0), one.1).await.is_from_store());
+        assert!(stand.send(of(other.0), other.1).await.is_from_store());
     }
 }
 
@@ -229,7 +232,7 @@ async fn a_body_and_a_query_and_a_method_do_not_stand_for_each_other() {
     stand.send(post("/"), "a=1").await;
     for (request, body) in [(post("/?a=1"), ""), (get("/"), "a=1"), (get("/"), ""), (post("/"), "")]
     {
-        assert!(!stand.send(request, body).await.is_hit());
+        assert!(!stand.send(request, body).await.is_from_store());
     }
     assert_eq!(stand.calls(), 5);
 }
@@ -243,7 +246,7 @@ async fn a_body_in_other_chunks_is_the_same_body_and_arrives_unchanged() {
     };
     send(&["ab", "cd"]).await;
     assert_eq!(stand.inner.take_seen()[0].body, "abcd");
-    assert!(send(&["a", "", "bcd"]).await.is_hit());
+    assert!(send(&["a", "", "bcd"]).await.is_from_store());
 }
 
 #[tokio::test]
@@ -295,8 +298,8 @@ async fn trailers_of_a_request_are_part_of_the_key() {
         Reply::read(stand.call(request).await.unwrap()).await
     };
     send("1").await;
-    assert!(!send("2").await.is_hit());
-    assert!(send("1").await.is_hit());
+    assert!(!send("2").await.is_from_store());
+    assert!(send("1").await.is_from_store());
     assert_eq!(stand.inner.take_seen()[0].trailers.as_ref().unwrap()["x-sum"], "1");
 }
 
@@ -306,10 +309,10 @@ async fn the_key_can_be_made_by_a_closure() {
         layer.key_with(|parts, body| [parts.uri.path().as_bytes(), b"|", &body[..1]].concat())
     });
     stand.send(post("/a?x=1").header("cookie", "a=1"), "one").await;
-    assert!(stand.send(post("/a?y=2"), "other").await.is_hit());
-    assert!(!stand.send(post("/b?x=1"), "one").await.is_hit());
-    assert!(!stand.send(post("/a?x=1"), "two").await.is_hit());
-    assert!(!stand.send(get("/a?x=1"), "one").await.is_hit(), "the method stays part of it");
+    assert!(stand.send(post("/a?y=2"), "other").await.is_from_store());
+    assert!(!stand.send(post("/b?x=1"), "one").await.is_from_store());
+    assert!(!stand.send(post("/a?x=1"), "two").await.is_from_store());
+    assert!(!stand.send(get("/a?x=1"), "one").await.is_from_store(), "the method stays part of it");
 }
 
 #[tokio::test]
@@ -320,8 +323,8 @@ async fn a_closure_sees_a_body_of_many_chunks_whole() {
         Reply::read(stand.call(request).await.unwrap()).await
     };
     send(["ab", "c"]).await;
-    assert!(send(["a", "bc"]).await.is_hit());
-    assert!(!send(["a", "bd"]).await.is_hit());
+    assert!(send(["a", "bc"]).await.is_from_store());
+    assert!(!send(["a", "bd"]).await.is_from_store());
 }
 
 #[tokio::test]
@@ -333,10 +336,10 @@ async fn a_secret_hides_what_was_stored_under_another() {
         .map(|reply| reply.cache.key().unwrap());
     assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
     assert_eq!(stand.calls(), 3);
-    assert!(one.get("/").await.is_hit() && other.get("/").await.is_hit());
+    assert!(one.get("/").await.is_from_store() && other.get("/").await.is_from_store());
     // Removal by URL knows the secret too.
     assert_eq!(one.layer.entries().remove(&url("/")).await.unwrap(), 1);
-    assert!(!one.get("/").await.is_hit() && other.get("/").await.is_hit());
+    assert!(!one.get("/").await.is_from_store() && other.get("/").await.is_from_store());
 }
 
 #[tokio::test]
@@ -346,9 +349,9 @@ async fn a_key_of_ones_own_stands_for_url_and_user() {
     let first = stand.ask(with(own())).await;
     assert_eq!(first.cache.key(), Some(Key::digest("the front page")));
     let other = get("/other?x").header("cookie", "a=1").extension(own());
-    assert!(stand.ask(other).await.is_hit());
-    assert!(!stand.get("/").await.is_hit(), "without it, the request has its usual key");
-    assert!(!stand.ask(head("/x")).await.is_hit());
+    assert!(stand.ask(other).await.is_from_store());
+    assert!(!stand.get("/").await.is_from_store(), "without it, the request has its usual key");
+    assert!(!stand.ask(head("/x")).await.is_from_store());
 }
 
 #[tokio::test]

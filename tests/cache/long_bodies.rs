@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Mutex};
 use futures_util::FutureExt;
 use http::Response;
 use http_body_util::BodyExt;
-use larder::{BodyErrorKind, Refusal, Stored};
+use larder::{BodyErrorKind, Stored, status::Refusal};
 
 use crate::{
     shared_bodies::bodies,

@@ -70,8 +70,9 @@ async fn an_entry_is_found_whether_or_not_it_has_expired() {
 
 #[tokio::test]
 async fn a_request_is_found_by_what_its_key_is_made_of() {
-    let stand = Stand::new(Double::counting())
-        .with(|l| l.methods([Method::GET, Method::POST]).unwrap().key_headers(["x-a"]).unwrap());
+    let stand = Stand::new(Double::counting()).with(|l| {
+        l.methods([Method::GET, Method::POST]).unwrap().add_key_headers(["x-a"]).unwrap()
+    });
     let post = || Request::post(url("/"));
     stand.send(post(), "one").await;
     stand.ask(get("/").header("x-a", "1").header("cookie", "c=1")).await;
@@ -109,7 +110,7 @@ async fn the_list_tells_what_each_entry_is() {
         _ => line(ok("seven b"), "vary", "x-a"),
     }))
     .with(|l| l.statuses([StatusCode::OK, StatusCode::NOT_FOUND]).unwrap());
-    let options = CacheOptions::new().expire_after(SECOND).tag("t1").tag("t2");
+    let options = CacheOptions::new().expire_after(SECOND).add_tag("t1").add_tag("t2");
     let key = stand.ask(get("/a").extension(options)).await.cache.key().unwrap();
     stand.clock.advance(SECOND);
     stand.ask(head("/b")).await;
@@ -146,7 +147,7 @@ async fn what_was_inserted_is_served() {
         .unwrap();
     let key = entries.insert(&url("/a"), response).await.unwrap();
     let reply = stand.get("/a").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!((reply.cache.key(), reply.status.as_u16()), (Some(key), 404));
     assert_eq!(
         (reply.text(), &reply.trailers.as_ref().unwrap()["x-sum"]),
@@ -160,7 +161,7 @@ async fn what_was_inserted_is_served() {
     // For a request with credentials and a body, with options of its own; in place of what is there.
     let request = Request::post(url("/q"))
         .header("authorization", "alice")
-        .extension(CacheOptions::new().expire_after(Expiration::Never).tag("t"));
+        .extension(CacheOptions::new().expire_after(Expiration::Never).add_tag("t"));
     let stand = stand.with(|layer| layer.methods([Method::POST]).unwrap());
     let request = request.body(Bytes::from("query")).unwrap();
     for text in ["old", "new"] {
@@ -169,7 +170,7 @@ async fn what_was_inserted_is_served() {
     let ask = |user| Request::post(url("/q")).header("authorization", user);
     let reply = stand.send(ask("alice"), "query").await;
     assert_eq!((reply.text(), reply.cache.expires_at()), ("new", None));
-    assert!(!stand.send(ask("bob"), "query").await.is_hit());
+    assert!(!stand.send(ask("bob"), "query").await.is_from_store());
     assert_eq!(entries.remove_tag("t").await.unwrap(), 1);
 }
 
@@ -186,7 +187,7 @@ async fn what_was_inserted_with_vary_is_a_variant() {
         assert_eq!(stand.ask(of(language)).await.text(), language);
     }
     assert_eq!((stand.calls(), stand.len().await), (0, 2));
-    assert!(!stand.ask(of("fr")).await.is_hit());
+    assert!(!stand.ask(of("fr")).await.is_from_store());
 }
 
 /// It would lie in the place of the whole response, and answer requests for all of it.
@@ -242,7 +243,7 @@ async fn a_head_can_be_inserted() {
     let request = head("/").body(()).unwrap();
     stand.layer.entries().insert(&request, response).await.unwrap();
     assert_eq!(stand.ask(head("/")).await.headers["content-length"], "10");
-    assert!(!stand.get("/").await.is_hit());
+    assert!(!stand.get("/").await.is_from_store());
 }
 
 // ===== Removing =====
@@ -329,7 +330,7 @@ async fn what_has_expired_can_be_removed_and_everything_can() {
     assert_eq!(urls(&entries).await, [url("/3"), url("/never")]);
     entries.clear().await.unwrap();
     assert!(entries.is_empty().await.unwrap());
-    assert!(!stand.get("/never").await.is_hit());
+    assert!(!stand.get("/never").await.is_from_store());
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder::{Miss, Outcome, Stale, Stored};
+use larder::{
+    Outcome, Stored,
+    status::{Miss, Stale},
+};
 
 use crate::support::{Double, Stand, line, ok, status};
 
@@ -13,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn stand(inner: Double) -> Stand {
     Stand::new(inner).with(|layer| {
         let layer = layer.expire_after(SECOND * 10).stale_if_error(SECOND * 5);
-        layer.expire_status(StatusCode::INTERNAL_SERVER_ERROR, SECOND).unwrap()
+        layer.expire_statuses([(StatusCode::INTERNAL_SERVER_ERROR, SECOND)]).unwrap()
     })
 }
 
@@ -35,7 +38,7 @@ async fn a_failure_is_kept_for_its_own_time_where_there_is_nothing_better() {
 }
 
 #[tokio::test]
-async fn a_failure_takes_no_place_of_what_may_stand_in_for_it() {
+async fn a_failure_does_not_replace_a_response_that_may_be_served_stale() {
     let stand = stand(Double::new(|_, call| match call {
         1 => ok("old"),
         2 | 3 => line(status(500), "x-call", call.to_string()),
@@ -62,7 +65,7 @@ async fn what_is_not_there_is_kept_as_not_there() {
         1 | 2 => line(status(404), "x-call", call.to_string()),
         _ => ok("found"),
     }))
-    .with(|layer| layer.expire_status(StatusCode::NOT_FOUND, SECOND).unwrap());
+    .with(|layer| layer.expire_statuses([(StatusCode::NOT_FOUND, SECOND)]).unwrap());
     for call in ["1", "1"] {
         let reply = stand.get("/").await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND);

@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use futures_util::FutureExt;
 use http::{Request, StatusCode};
-use larder::{CacheOptions, Filter, Key, Refusal, Stored, store::Memory};
+use larder::{CacheOptions, Filter, Key, Stored, status::Refusal, store::Memory};
 
 use crate::support::{Double, Gate, Gated, Reply, Stand, get, line, ok, soon, status, url, with};
 
@@ -31,8 +31,9 @@ fn stand(gate: &Gate) -> Stand {
         let response = line(response, "no-vary-search", "params=(\"a\")");
         line(line(response, "cache-groups", "\"a\""), "surrogate-key", "news")
     });
-    Stand::shared(inner.first_behind(gate))
-        .with(|layer| layer.http_rules().no_vary_search(true).tags_from(["surrogate-key"]).unwrap())
+    Stand::shared(inner.first_behind(gate)).with(|layer| {
+        layer.http_rules().no_vary_search(true).add_tag_headers(["surrogate-key"]).unwrap()
+    })
 }
 
 async fn remove(stand: &Stand, way: Way) {
@@ -68,7 +69,7 @@ async fn who_comes_after_a_removal_does_not_join_a_call_that_began_before_it() {
         assert_eq!(older[0].text(), older[1].text(), "{way:?}");
         assert!(older.iter().all(|reply| reply.text() != newest), "{way:?}");
         let next = stand.get("/p?a=1").await;
-        assert!(next.is_hit() && next.text() == newest, "{way:?}");
+        assert!(next.is_from_store() && next.text() == newest, "{way:?}");
         let posts = usize::from(way == Way::Group);
         assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2 + posts, 0), "{way:?}");
     }
@@ -105,7 +106,7 @@ async fn who_waits_behind_such_a_call_takes_it_over() {
     drop(leader);
     let reply = soon(follower).await;
     assert_eq!((reply.text(), reply.stored()), ("1", Stored::Yes), "its call began behind it");
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 #[tokio::test]
@@ -123,7 +124,7 @@ async fn who_comes_after_a_removal_does_not_join_a_refresh_that_began_before_it(
     });
     let secs = Duration::from_secs;
     let stand = Stand::new(inner).with(|layer| {
-        let layer = layer.tags_from(["surrogate-key"]).unwrap();
+        let layer = layer.add_tag_headers(["surrogate-key"]).unwrap();
         layer.expire_after(secs(10)).stale_while_revalidate(secs(60))
     });
     stand.get("/").await;
@@ -196,7 +197,7 @@ async fn a_filter_removes_what_is_being_stored_where_it_matches() {
 async fn many_removals_of_other_things_do_no_harm() {
     let gate = Gate::closed();
     let stand = Stand::new(Double::counting().first_behind(&gate));
-    let mut caller = Box::pin(stand.ask(with(CacheOptions::new().tag("news"))));
+    let mut caller = Box::pin(stand.ask(with(CacheOptions::new().add_tag("news"))));
     assert!(caller.as_mut().now_or_never().is_none());
     let entries = stand.layer.entries();
     for n in 0..300 {
@@ -231,5 +232,5 @@ async fn many_variants_that_are_stored_meanwhile_do_no_harm() {
     }
     gate.open(1);
     assert_eq!(soon(caller).await.stored(), Stored::Yes);
-    assert!(stand.ask(get("/").header("x-a", "slow")).await.is_hit());
+    assert!(stand.ask(get("/").header("x-a", "slow")).await.is_from_store());
 }

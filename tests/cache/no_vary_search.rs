@@ -69,12 +69,12 @@ async fn what_does_not_matter_makes_no_difference() {
             let body = stand.get(first).await.text().to_owned();
             for path in equal {
                 let reply = stand.get(path).await;
-                assert!(reply.is_hit(), "{rule}: {path}");
+                assert!(reply.is_from_store(), "{rule}: {path}");
                 assert_eq!(reply.text(), body, "{rule}: {path}");
             }
-            assert!(stand.get(first).await.is_hit(), "{rule}: its own URL");
+            assert!(stand.get(first).await.is_from_store(), "{rule}: its own URL");
             for path in others {
-                assert!(!stand.get(path).await.is_hit(), "{rule}: {path}");
+                assert!(!stand.get(path).await.is_from_store(), "{rule}: {path}");
             }
         }
     }
@@ -89,7 +89,7 @@ async fn it_counts_where_it_is_to_be_heeded() {
         Stand::new(says("except=()")).with(off),
     ] {
         stand.get("/?a").await;
-        assert!(!stand.get("/?b").await.is_hit());
+        assert!(!stand.get("/?b").await.is_from_store());
     }
 }
 
@@ -101,14 +101,14 @@ async fn a_response_answers_what_its_own_rule_allows() {
     let none = |path| get(path).header("x-rule", "");
     stand.get("/?a=1&utm=1").await;
     stand.ask(by_ref("/?a=2&ref=1")).await;
-    assert!(stand.ask(by_ref("/?a=2&ref=2")).await.is_hit());
-    assert!(!stand.ask(by_ref("/?a=2&ref=2&utm=3")).await.is_hit());
+    assert!(stand.ask(by_ref("/?a=2&ref=2")).await.is_from_store());
+    assert!(!stand.ask(by_ref("/?a=2&ref=2&utm=3")).await.is_from_store());
     // By the rule that is known now, it would be found by others; those that were stored before are not.
-    assert!(!stand.ask(none("/?a=1&utm=2")).await.is_hit());
+    assert!(!stand.ask(none("/?a=1&utm=2")).await.is_from_store());
     // What says nothing of it any more answers its own URL alone, though a note still leads there.
     stand.ask(none("/?a=2&ref=1").header("cache-control", "no-cache")).await;
-    assert!(stand.ask(none("/?a=2&ref=1")).await.is_hit());
-    assert!(!stand.ask(none("/?a=2&ref=9")).await.is_hit());
+    assert!(stand.ask(none("/?a=2&ref=1")).await.is_from_store());
+    assert!(!stand.ask(none("/?a=2&ref=9")).await.is_from_store());
 }
 
 #[tokio::test]
@@ -116,11 +116,11 @@ async fn what_is_not_fresh_answers_its_own_url_alone() {
     let stand = shared("except=()").with(|layer| layer.stale_if_error(MINUTE * 60));
     stand.ask(get("/?a").header("x-etag", "\"x\"")).await;
     stand.clock.advance(MINUTE);
-    assert!(!stand.get("/?b").await.is_hit());
+    assert!(!stand.get("/?b").await.is_from_store());
     // And from now on, the newer one.
     assert_eq!(stand.get("/?c").await.text(), "2 b");
     // A request that asks for a new one gets one.
-    assert!(!stand.ask(get("/?d").header("cache-control", "no-cache")).await.is_hit());
+    assert!(!stand.ask(get("/?d").header("cache-control", "no-cache")).await.is_from_store());
     let reply = stand.ask(get("/?e").header("cache-control", "only-if-cached")).await;
     assert_eq!(reply.text(), "3 d");
     assert_eq!(stand.ask(get("/f?e").header("cache-control", "only-if-cached")).await.status, 504);
@@ -133,32 +133,32 @@ async fn variants_and_users_stay_apart() {
         get(path).header("x-vary", "accept-language").header("accept-language", language)
     };
     stand.ask(asks("/?a", "de")).await;
-    assert!(stand.ask(asks("/?b", "de")).await.is_hit());
-    assert!(!stand.ask(asks("/?b", "fr")).await.is_hit());
+    assert!(stand.ask(asks("/?b", "de")).await.is_from_store());
+    assert!(!stand.ask(asks("/?b", "fr")).await.is_from_store());
     // In a private cache, credentials are part of the key.
     let stand = private("except=()");
     let of = |path, user| get(path).header("authorization", user);
     stand.ask(of("/?a", "alice")).await;
-    assert!(stand.ask(of("/?b", "alice")).await.is_hit());
-    assert!(!stand.ask(of("/?b", "bob")).await.is_hit());
-    assert!(!stand.get("/?b").await.is_hit());
+    assert!(stand.ask(of("/?b", "alice")).await.is_from_store());
+    assert!(!stand.ask(of("/?b", "bob")).await.is_from_store());
+    assert!(!stand.get("/?b").await.is_from_store());
 }
 
 #[tokio::test]
 async fn what_is_removed_answers_no_other_url_either() {
     for stand in [private("params=(\"utm\")"), shared("params=(\"utm\")")] {
         stand.get("/?id=1&utm=1").await;
-        assert!(stand.get("/?id=1").await.is_hit());
+        assert!(stand.get("/?id=1").await.is_from_store());
         // By a URL that it would answer, and by an unsafe request for one.
         assert!(stand.layer.entries().remove(&url("/?id=1")).await.unwrap() > 0);
-        assert!(!stand.get("/?id=1&utm=2").await.is_hit());
-        assert!(stand.get("/?id=1&utm=1").await.is_hit());
+        assert!(!stand.get("/?id=1&utm=2").await.is_from_store());
+        assert!(stand.get("/?id=1&utm=1").await.is_from_store());
         let removed = stand.layer.entries().remove(&get("/?id=1&utm=9").body(()).unwrap()).await;
         assert!(removed.unwrap() > 0);
-        assert!(!stand.get("/?id=1&utm=1").await.is_hit());
+        assert!(!stand.get("/?id=1&utm=1").await.is_from_store());
         let post = Request::post(url("/?id=1&utm=3"));
         stand.ask(post).await;
-        assert!(!stand.get("/?id=1&utm=1").await.is_hit());
+        assert!(!stand.get("/?id=1&utm=1").await.is_from_store());
     }
 }
 
@@ -170,11 +170,11 @@ async fn what_cannot_be_removed_for_one_url_is_removed_for_the_others() {
     store.fail(Op::Remove, ErrorKind::Unavailable);
     let request = get("/?id=1&utm=9").body(()).unwrap();
     stand.layer.entries().remove(&request).await.unwrap_err();
-    assert!(!stand.get("/?id=1&utm=9").await.is_hit());
+    assert!(!stand.get("/?id=1&utm=9").await.is_from_store());
 }
 
 #[tokio::test]
-async fn a_confirmed_response_goes_on_answering() {
+async fn a_freshened_response_goes_on_answering() {
     let stand = Stand::shared(Double::new(|request, call| {
         let is_asked = request.headers().contains_key("if-none-match");
         let mut response = ok(if is_asked { String::new() } else { call.to_string() });
@@ -194,7 +194,7 @@ async fn a_confirmed_response_goes_on_answering() {
     assert_eq!(stand.get("/?a").await.text(), "1");
     stand.clock.advance(MINUTE / 2);
     let reply = stand.get("/?b").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "1");
 }
 
@@ -211,10 +211,10 @@ async fn what_a_304_has_made_answer_for_the_path_is_removed_by_any_of_its_urls()
     stand.get("/?a=1").await;
     stand.clock.advance(MINUTE);
     assert_eq!(stand.get("/?a=1").await.text(), "1");
-    assert!(stand.get("/?a=2").await.is_hit());
+    assert!(stand.get("/?a=2").await.is_from_store());
     stand.layer.entries().remove(&url("/?a=2")).await.unwrap();
     for path in ["/?a=1", "/?a=2"] {
-        assert!(!stand.get(path).await.is_hit(), "{path}");
+        assert!(!stand.get(path).await.is_from_store(), "{path}");
     }
 }
 
@@ -232,9 +232,9 @@ async fn notes_are_no_responses() {
     assert_eq!(urls, [url("/?a")]);
     let other = Stand::over(store, says("")).with(heeds);
     other.clock.advance(Duration::ZERO);
-    assert!(other.get("/?b").await.is_hit());
+    assert!(other.get("/?b").await.is_from_store());
     stand.layer.entries().clear().await.unwrap();
-    assert!(!other.get("/?b").await.is_hit());
+    assert!(!other.get("/?b").await.is_from_store());
 }
 
 /// What fails of the notes costs hits, and nothing else: the response is stored, and said to be.
@@ -248,9 +248,9 @@ async fn notes_that_fail_leave_the_response_stored() {
         let operations = store.operations();
         store.heal();
         let is_stored = stored == Stored::Yes;
-        assert_eq!(stand.get("/?a").await.is_hit(), is_stored, "failing from {n} on");
+        assert_eq!(stand.get("/?a").await.is_from_store(), is_stored, "failing from {n} on");
         if is_stored {
-            assert_eq!(stand.get("/?b").await.is_hit(), n == usize::MAX, "from {n} on");
+            assert_eq!(stand.get("/?b").await.is_from_store(), n == usize::MAX, "from {n} on");
         }
         (is_stored, operations)
     };

@@ -3,7 +3,7 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::FutureExt;
-use larder::{CacheOptions, Outcome, Refusal, Stored, store::Memory};
+use larder::{CacheOptions, Outcome, Stored, status::Refusal, store::Memory};
 use tower::{Layer, ServiceExt};
 
 use crate::{
@@ -54,14 +54,14 @@ async fn a_response_that_is_inserted_is_not_overwritten_by_an_older_call() {
 
 /// The layer twice in one stack: the inner one does not wait for the call that it is part of.
 #[tokio::test]
-async fn a_layer_that_stands_in_a_stack_twice_does_not_wait_for_itself() {
+async fn a_layer_that_is_in_a_stack_twice_does_not_wait_for_itself() {
     let stand = Stand::new(Double::counting());
     let nested = stand.layer.layer(stand.layer.layer(stand.inner.clone()));
     let request = || get("/").body(empty()).unwrap();
     let response = soon(nested.clone().oneshot(request())).await.unwrap();
     assert_eq!(Reply::read(response).await.text(), "1");
     let reply = Reply::read(nested.oneshot(request()).await.unwrap()).await;
-    assert!(reply.is_hit() && stand.calls() == 1);
+    assert!(reply.is_from_store() && stand.calls() == 1);
     assert_eq!(stand.layer.stats().in_flight, 0);
 }
 
@@ -146,9 +146,9 @@ async fn an_older_call_for_a_variant_does_not_overwrite_what_does_not_vary_any_m
     }
 }
 
-/// What an older call brings comes neither over what a later one has renewed, nor in between.
+/// What an older call brings comes neither over what a later one has freshened, nor in between.
 #[tokio::test]
-async fn an_older_call_does_not_overwrite_what_a_later_one_finds_confirmed() {
+async fn an_older_call_does_not_overwrite_what_a_later_304_freshened() {
     let gate = Gate::closed();
     let behind = gate.clone();
     let inner = Double::new(|request, call| match call {
@@ -181,7 +181,7 @@ async fn an_older_call_does_not_overwrite_what_a_later_one_finds_confirmed() {
     assert_eq!((newer.text(), newer.stored()), ("1", Stored::Yes));
     assert_eq!(newer.outcome(), Outcome::Revalidated);
     let reply = stand.get("/").await;
-    assert!(reply.is_hit() && reply.text() == "1");
+    assert!(reply.is_from_store() && reply.text() == "1");
 }
 
 /// A response that was found to vary by less is not to hide those that vary by more.
@@ -203,6 +203,6 @@ async fn an_older_call_does_not_take_names_from_the_list_of_variants() {
     assert_eq!(soon(older).await.stored(), Stored::No(Refusal::Superseded));
     for (device, text) in [("phone", "2"), ("tablet", "3")] {
         let reply = stand.ask(ask(device)).await;
-        assert!(reply.is_hit() && reply.text() == text, "{device}: {}", reply.text());
+        assert!(reply.is_from_store() && reply.text() == text, "{device}: {}", reply.text());
     }
 }

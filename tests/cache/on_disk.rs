@@ -7,7 +7,8 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use larder::{
-    CacheLayer, CacheOptions, Outcome, Refusal, Stored,
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::Refusal,
     store::{Memory, Redb, Store},
 };
 use tower::{ServiceBuilder, ServiceExt};
@@ -62,7 +63,7 @@ async fn a_large_body_streams_through_a_file_and_back() {
             assert_eq!(response.body().size_hint().exact(), Some(expected.len() as u64));
         }
         let reply = Reply::read(response).await;
-        assert_eq!(reply.is_hit(), outcome);
+        assert_eq!(reply.is_from_store(), outcome);
         assert!(reply.body == expected, "the body is another one");
     }
     assert_eq!(origin.requests(), 1);
@@ -119,28 +120,28 @@ async fn variants_and_trailers_move_between_memory_and_a_file() {
     assert_eq!((copied.unwrap(), progress), (2, vec![1, 2]));
     for (language, sum) in [("de", "1"), ("en", "2")] {
         let reply = ask(&file, language).await;
-        assert_eq!((reply.is_hit(), reply.text()), (true, language));
+        assert_eq!((reply.is_from_store(), reply.text()), (true, language));
         assert_eq!(reply.trailers.unwrap()["x-sum"], sum);
     }
     assert_eq!(file.calls(), 0);
     let back = Memory::default();
     assert_eq!(file.layer.entries().copy_to(&back, |_| ()).await.unwrap(), 2);
     let back = Stand::over(back, varied());
-    assert!(ask(&back, "en").await.is_hit());
+    assert!(ask(&back, "en").await.is_from_store());
     assert_eq!(file.layer.entries().remove(super::support::url("/v").as_str()).await.unwrap(), 2);
-    assert!(!ask(&file, "en").await.is_hit());
+    assert!(!ask(&file, "en").await.is_from_store());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_management_handle_works_on_a_file_as_well() {
     let stand = Stand::over(Redb::temporary().unwrap(), Double::counting());
-    let soon = CacheOptions::new().expire_after(Duration::from_secs(1)).tag("news");
+    let soon = CacheOptions::new().expire_after(Duration::from_secs(1)).add_tag("news");
     stand.ask(super::support::get("/a").extension(soon)).await;
     stand.get("/b").await;
     let entries = stand.layer.entries();
     stand.clock.advance(Duration::from_secs(2));
     assert_eq!(entries.reset_expiration(Duration::from_secs(60), |_| ()).await.unwrap(), 2);
-    assert!(stand.get("/a").await.is_hit());
+    assert!(stand.get("/a").await.is_from_store());
     assert_eq!(entries.remove_tag("news").await.unwrap(), 1);
     stand.clock.advance(Duration::from_secs(60));
     assert_eq!(entries.remove_expired().await.unwrap(), 1);

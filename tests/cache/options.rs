@@ -1,7 +1,10 @@
 //! What one request, or one switch, asks of the cache.
 
 use http::{Method, Request, StatusCode};
-use larder::{Bypass, CacheOptions, Expiration, Miss, Outcome, Refusal, Stored};
+use larder::{
+    CacheOptions, Expiration, Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
+};
 
 use crate::support::{Double, RawOrigin, Stand, client, empty, get, ok, url, with};
 
@@ -34,7 +37,7 @@ async fn a_refresh_that_is_refused_leaves_the_old_response() {
     let reply = stand.ask(with(NEW().refresh(true))).await;
     assert_eq!((reply.text(), reply.stored()), ("2", Stored::No(Refusal::Status)));
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "1");
 }
 
@@ -61,7 +64,7 @@ async fn only_if_cached_serves_what_is_stored_and_never_calls_the_inner_service(
     assert_eq!(reply.headers["content-type"], "text/plain; charset=utf-8");
 
     stand.get("/").await;
-    assert!(stand.ask(with(only())).await.is_hit());
+    assert!(stand.ask(with(only())).await.is_from_store());
 
     stand.clock.advance(SECOND);
     let reply = stand.ask(with(only())).await;
@@ -83,7 +86,7 @@ async fn only_if_cached_goes_before_every_other_wish() {
         NEW().expire_after(Expiration::DoNotStore).refresh(true),
     ] {
         let reply = stand.ask(with(options.clone().only_if_cached(true))).await;
-        assert!(reply.is_hit(), "{options:?}: {:?}", reply.outcome());
+        assert!(reply.is_from_store(), "{options:?}: {:?}", reply.outcome());
     }
     assert_eq!(stand.calls(), 1);
     assert_eq!(stand.get("/").await.text(), "1");
@@ -123,7 +126,7 @@ async fn no_store_reads_and_does_not_write() {
     assert_eq!(reply.stored(), Stored::No(Refusal::NoStore));
     assert_eq!(stand.len().await, 0);
     stand.get("/").await;
-    assert!(stand.ask(with(NEW().no_store(true))).await.is_hit());
+    assert!(stand.ask(with(NEW().no_store(true))).await.is_from_store());
 }
 
 #[tokio::test]
@@ -142,15 +145,17 @@ async fn bypass_neither_reads_nor_writes() {
 async fn options_that_ask_for_nothing_change_nothing() {
     let stand = Stand::new(Double::counting());
     stand.get("/").await;
-    assert!(stand.ask(with(NEW())).await.is_hit());
-    assert!(stand.ask(with(NEW().refresh(false).bypass(false).no_store(false))).await.is_hit());
+    assert!(stand.ask(with(NEW())).await.is_from_store());
+    assert!(
+        stand.ask(with(NEW().refresh(false).bypass(false).no_store(false))).await.is_from_store()
+    );
 }
 
 #[tokio::test]
 async fn tags_are_stored_and_removed_by() {
     let stand = Stand::new(Double::counting());
-    stand.ask(get("/a").extension(NEW().tag("page").tag("user:1"))).await;
-    stand.ask(get("/b").extension(NEW().tag("page"))).await;
+    stand.ask(get("/a").extension(NEW().add_tag("page").add_tag("user:1"))).await;
+    stand.ask(get("/b").extension(NEW().add_tag("page"))).await;
     stand.get("/c").await;
     let entries = stand.layer.entries();
     assert_eq!(entries.remove_tag("user:1").await.unwrap(), 1);
@@ -179,7 +184,7 @@ async fn switched_off_the_cache_neither_reads_nor_writes_nor_removes() {
 
     stand.layer.set_enabled(true);
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "1");
 }
 
@@ -188,7 +193,7 @@ async fn read_only_serves_and_neither_writes_nor_removes() {
     let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
     stand.get("/").await;
     let reader = stand.clone_with(|layer| layer.read_only(true));
-    assert!(reader.get("/").await.is_hit());
+    assert!(reader.get("/").await.is_from_store());
     for request in [get("/new"), with(NEW().refresh(true))] {
         assert_eq!(reader.ask(request).await.stored(), Stored::No(Refusal::ReadOnly));
     }
@@ -221,7 +226,7 @@ async fn nothing_of_the_cache_reaches_the_origin() {
         .cache_status_header("larder")
         .unwrap()
         .key_secret([1; 32])
-        .ignore_query(["token"])
+        .add_ignored_parameters(["token"])
         .unwrap()
         .expire_after(SECOND);
     for options in [
@@ -229,7 +234,7 @@ async fn nothing_of_the_cache_reaches_the_origin() {
         NEW().expire_after(SECOND).refresh(true),
         NEW().no_store(true).refresh(true),
         NEW().bypass(true),
-        NEW().key(larder::Key::digest("x")).tag("t").expire_after(Expiration::DoNotStore),
+        NEW().key(larder::Key::digest("x")).add_tag("t").expire_after(Expiration::DoNotStore),
     ] {
         let full = http_body_util::Full::<bytes::Bytes>::default();
         let request = request().extension(options).body(full).unwrap();

@@ -40,7 +40,7 @@ async fn the_end_is_handed_out_after_the_entry_is_there() {
 async fn a_slow_store_holds_the_caller_back_before_memory_fills_and_loses_no_byte() {
     const CHUNK: usize = 32 * 1024;
     const CHUNKS: usize = 64;
-    /// What may be on its way between origin and store: the window, and a chunk on either side.
+    /// What may be on its way between origin and store: the replay buffer, and a chunk on either side.
     const MOST: usize = 256 * 1024 + 2 * CHUNK;
 
     let produced = Arc::<AtomicUsize>::default();
@@ -75,7 +75,7 @@ async fn a_slow_store_holds_the_caller_back_before_memory_fills_and_loses_no_byt
     let expected: Vec<u8> = (0..CHUNKS).flat_map(|n| vec![n as u8; CHUNK]).collect();
     assert!(read == expected);
     let reply = stand.get("/").await;
-    assert!(reply.is_hit() && reply.body == expected);
+    assert!(reply.is_from_store() && reply.body == expected);
 }
 
 /// The caller is not woken by the store alone: a gate that opens later lets it go on.
@@ -102,7 +102,7 @@ async fn two_calls_in_a_row_with_the_first_body_unread_do_not_deadlock() {
     senders[0].send("two");
     drop(senders);
     assert_eq!(Reply::read(second).await.text(), "onetwo");
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
     assert_eq!(Reply::read(first).await.text(), "onetwo");
     assert_eq!(stand.calls(), 1);
 }

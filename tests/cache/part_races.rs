@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
-use larder::{Outcome, Refusal, Stored};
+use larder::{Outcome, Stored, status::Refusal};
 
 use crate::{
     parts::{TEXT, part, range, stand},
@@ -197,9 +197,9 @@ async fn a_part_on_its_way_is_not_stored_after_a_newer_answer_that_forbids_stori
                 drop(sender);
                 let part = soon(part).await;
                 assert_eq!(part.text(), &TEXT[..5]);
-                let refusal = if has_begun { Refusal::Superseded } else { Refusal::Bypassed };
+                let refusal = if has_begun { Refusal::Ended } else { Refusal::Bypassed };
                 assert_eq!(part.stored(), Stored::No(refusal), "{varies} {has_begun}");
-                assert!(!stand.ask(range(0, 4)).await.is_hit());
+                assert!(!stand.ask(range(0, 4)).await.is_from_store());
             }
         }
     }

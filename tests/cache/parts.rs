@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request};
-use larder::{Bypass, CacheLayer, CacheOptions, Outcome, Refusal, Stored, store::Store};
+use larder::{
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::{Bypass, Refusal},
+    store::Store,
+};
 
 use crate::support::{Double, Stand, T0, TestBody, channel, full, get, line, ok, status, url};
 
@@ -58,7 +62,7 @@ async fn in_order<B: Store>(stand: Stand<B>, text: &str, step: usize, order: &[u
         assert!(reply.text() == &text[from..=to], "{from}-{to}");
         // What has come is a hit from then on, with its own range.
         let reply = stand.ask(range(from, to)).await;
-        assert!(reply.is_hit() && reply.text() == &text[from..=to], "{from}-{to}");
+        assert!(reply.is_from_store() && reply.text() == &text[from..=to], "{from}-{to}");
     }
     let calls = stand.calls();
     let reply = stand.get("/").await;
@@ -68,7 +72,7 @@ async fn in_order<B: Store>(stand: Stand<B>, text: &str, step: usize, order: &[u
     assert!(!reply.headers.contains_key("content-range"));
     assert_eq!(reply.headers["x-call"], calls.to_string().as_str(), "the newest fields");
     let inside = stand.ask(range(1, text.len() - 2)).await;
-    assert!(inside.is_hit() && inside.text() == &text[1..text.len() - 1]);
+    assert!(inside.is_from_store() && inside.text() == &text[1..text.len() - 1]);
     assert_eq!((stand.calls(), stand.len().await), (calls, 1), "one whole, and no part beside it");
 }
 
@@ -100,7 +104,7 @@ async fn parts_that_overlap_become_one_part() {
     assert_eq!(stand.calls(), 3);
     for (from, to) in [(0, 12), (2, 8), (12, 12), (0, 0), (7, 9)] {
         let reply = stand.ask(range(from, to)).await;
-        assert!(reply.is_hit(), "{from}-{to}");
+        assert!(reply.is_from_store(), "{from}-{to}");
         assert_eq!(reply.text(), &TEXT[from..=to]);
         assert_eq!(reply.headers["content-range"], format!("bytes {from}-{to}/20").as_str());
     }
@@ -137,8 +141,8 @@ async fn a_newer_part_that_lies_elsewhere_takes_the_place_of_the_older() {
     let stand = stand(origin(TEXT, "\"a\""));
     stand.ask(range(0, 3)).await;
     stand.ask(range(10, 12)).await;
-    assert!(stand.ask(range(10, 12)).await.is_hit());
-    assert!(!stand.ask(range(0, 3)).await.is_hit());
+    assert!(stand.ask(range(10, 12)).await.is_from_store());
+    assert!(!stand.ask(range(0, 3)).await.is_from_store());
 }
 
 /// Parts of two responses, from an origin that has another one from the second call on.
@@ -157,9 +161,9 @@ async fn parts_of_two_responses_are_never_mixed() {
     for (first, then) in [("\"a\"", "\"b\""), ("W/\"a\"", "W/\"a\""), ("W/\"a\"", "\"a\"")] {
         let stand = of_two(first, then).await;
         let reply = stand.ask(range(10, 19)).await;
-        assert!(reply.is_hit());
+        assert!(reply.is_from_store());
         assert_eq!((reply.text(), &reply.headers["etag"]), ("ABCDEFGHIJ", &then.parse().unwrap()));
-        assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(larder::Miss::Absent));
+        assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(larder::status::Miss::Absent));
     }
 }
 
@@ -175,7 +179,7 @@ async fn a_part_that_is_shorter_than_its_range_is_not_joined() {
     }));
     stand.ask(range(0, 9)).await;
     stand.ask(range(10, 19)).await;
-    assert!(!stand.get("/").await.is_hit());
+    assert!(!stand.get("/").await.is_from_store());
 }
 
 /// Its bytes reach the caller before all of them are there, and what breaks off leaves what was stored.
@@ -225,7 +229,7 @@ async fn a_part_that_is_replaced_while_another_comes_is_not_put_to_it() {
     drop(sender);
     assert_eq!(crate::support::Reply::read_any(first).await.text(), &TEXT[..10]);
     let reply = stand.get("/").await;
-    assert!(!reply.is_hit() && reply.text() == TEXT.to_uppercase());
+    assert!(!reply.is_from_store() && reply.text() == TEXT.to_uppercase());
 }
 
 /// Whoever asks for byte after byte does not have the store write megabytes for each.
@@ -236,11 +240,11 @@ async fn a_tiny_part_is_not_put_to_a_large_one() {
     stand.ask(range(0, (2 << 20) - 1)).await;
     let reply = stand.ask(range(2 << 20, 2 << 20)).await;
     assert_eq!((reply.outcome(), reply.text()), (BYPASS, "x"));
-    assert!(stand.ask(range(0, 9)).await.is_hit(), "the large one stays");
-    assert!(!stand.ask(range(2 << 20, 2 << 20)).await.is_hit());
+    assert!(stand.ask(range(0, 9)).await.is_from_store(), "the large one stays");
+    assert!(!stand.ask(range(2 << 20, 2 << 20)).await.is_from_store());
     // Enough of it is.
     stand.ask(range(2 << 20, (3 << 20) - 1)).await;
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 #[tokio::test]
@@ -248,8 +252,8 @@ async fn no_more_is_put_together_than_is_kept() {
     let stand = stand(origin(TEXT, "\"a\"")).with(|layer| layer.max_body(15));
     stand.ask(range(0, 9)).await;
     stand.ask(range(10, 19)).await;
-    assert!(stand.ask(range(10, 19)).await.is_hit());
-    assert!(!stand.ask(range(0, 9)).await.is_hit());
+    assert!(stand.ask(range(10, 19)).await.is_from_store());
+    assert!(!stand.ask(range(0, 9)).await.is_from_store());
 }
 
 // ===== Tags, variants, removals =====
@@ -258,12 +262,12 @@ async fn no_more_is_put_together_than_is_kept() {
 async fn what_is_put_together_has_the_tags_of_both() {
     for tag in ["one", "other"] {
         let stand = stand(origin(TEXT, "\"a\""));
-        let tagged = |tag| CacheOptions::new().tag(tag);
+        let tagged = |tag| CacheOptions::new().add_tag(tag);
         stand.ask(range(0, 9).extension(tagged("one"))).await;
         stand.ask(range(10, 19).extension(tagged("other"))).await;
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
         assert_eq!(stand.layer.entries().remove_tag(tag).await.unwrap(), 1);
-        assert!(!stand.get("/").await.is_hit(), "{tag}");
+        assert!(!stand.get("/").await.is_from_store(), "{tag}");
     }
 }
 
@@ -295,7 +299,7 @@ async fn what_is_removed_while_the_rest_comes_is_not_brought_back() {
         let (inner, gate) = origin(TEXT, "\"a\"").gated();
         let stand = stand(inner);
         gate.open(1);
-        stand.ask(range(0, 9).extension(CacheOptions::new().tag("page"))).await;
+        stand.ask(range(0, 9).extension(CacheOptions::new().add_tag("page"))).await;
         let entries = stand.layer.entries();
         let removing = async {
             stand.inner.begun(2).await;
@@ -307,7 +311,7 @@ async fn what_is_removed_while_the_rest_comes_is_not_brought_back() {
         };
         join(stand.ask(range(10, 19)), removing).await;
         gate.open(2);
-        assert!(!stand.get("/").await.is_hit());
+        assert!(!stand.get("/").await.is_from_store());
         stand.layer.entries().clear().await.unwrap();
     }
 }
@@ -321,7 +325,7 @@ async fn a_whole_that_is_gone_takes_its_parts_along() {
                 false => line(status(code), "cache-control", "no-store"),
             }));
         stand.ask(range(0, 9)).await;
-        assert!(stand.ask(range(0, 9)).await.is_hit());
+        assert!(stand.ask(range(0, 9)).await.is_from_store());
         assert_eq!(stand.get("/").await.status.as_u16(), code);
         assert_eq!(stand.len().await, 0);
     }
@@ -375,7 +379,7 @@ async fn what_is_removed_for_a_request_takes_its_part_with_it() {
     let stand = stand(origin(TEXT, "\"a\""));
     for request in [range(0, 9), get("/")] {
         stand.ask(range(0, 9)).await;
-        assert!(stand.ask(range(0, 9)).await.is_hit());
+        assert!(stand.ask(range(0, 9)).await.is_from_store());
         let request = request.body(()).unwrap();
         assert_eq!(stand.layer.entries().remove(&request).await.unwrap(), 1);
         assert_eq!(stand.ask(range(0, 9)).await.outcome(), BYPASS);

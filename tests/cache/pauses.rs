@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
-use larder::{Outcome, Stale, StaleLimit};
+use larder::{Outcome, StaleLimit, status::Stale};
 use tokio::sync::Barrier;
 use tower::Service;
 

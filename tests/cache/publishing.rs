@@ -83,8 +83,8 @@ async fn reading_to_the_end_and_asking_again_never_makes_a_second_call() {
     );
     for n in 0..100 {
         let path = format!("/{n}");
-        assert!(!stand.get(&path).await.is_hit());
-        assert!(stand.get(&path).await.is_hit());
+        assert!(!stand.get(&path).await.is_from_store());
+        assert!(stand.get(&path).await.is_from_store());
     }
     assert_eq!(stand.calls(), 100);
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::join_all};
 use http::Request;
 use larder::{
-    CacheOptions, Outcome, Refusal, Stored,
+    CacheOptions, Outcome, Stored,
+    status::Refusal,
     store::{ErrorKind, Memory, Store},
     time::Clock,
 };
@@ -19,7 +20,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 const WHOLE: &str = "whole";
 
-/// A cache with an expired response to `GET /`, and a gate before the origin that will confirm it.
+/// A cache with an expired response to `GET /`, and a gate before the origin that will answer 304.
 async fn expired<B: Store>(store: B) -> (Stand<B>, Gate) {
     let (inner, gate) = Double::new(|request, _| tagged(&request, "\"a\"", WHOLE)).gated();
     let stand = Stand::over(store, inner).with(|layer| layer.expire_after(SECOND));
@@ -71,7 +72,7 @@ async fn a_thousand_on_many_threads_ask_once() {
     gate.open(1000);
     for response in join_all(asks).await {
         let reply = Reply::read(response.unwrap()).await;
-        assert!(reply.is_hit() && reply.text() == WHOLE, "{}", reply.outcome());
+        assert!(reply.is_from_store() && reply.text() == WHOLE, "{}", reply.outcome());
     }
     assert_eq!((stand.calls(), stand.layer.stats().in_flight), (2, 0));
 }
@@ -141,7 +142,7 @@ async fn a_newer_response_wins_against_a_304() {
     gate.open(1);
     let [first, rest @ ..] = &join_all(asks).await[..] else { unreachable!() };
     assert_eq!((first.outcome(), first.text()), (Outcome::Revalidated, WHOLE));
-    assert_eq!(first.stored(), Stored::No(Refusal::Superseded));
+    assert_eq!(first.stored(), Stored::No(Refusal::Conflict));
     for reply in rest {
         assert_eq!((reply.text(), reply.stored()), ("newer", Stored::Yes));
     }
@@ -156,7 +157,7 @@ async fn a_removal_wins_against_a_304() {
     for how in ["by URL", "by tag", "all", "by another method", "behind the layer's back"] {
         let (inner, gate) = Double::new(|request, _| tagged(&request, "\"a\"", WHOLE)).gated();
         let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND));
-        let key = || with(CacheOptions::new().tag("page"));
+        let key = || with(CacheOptions::new().add_tag("page"));
         gate.open(1);
         let key_of = stand.ask(key()).await.cache.key().unwrap();
         stand.clock.advance(SECOND);
@@ -179,14 +180,16 @@ async fn a_removal_wins_against_a_304() {
         gate.open(1);
         let reply = ask.await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, WHOLE), "{how}");
-        assert_eq!(reply.stored(), Stored::No(Refusal::Superseded), "{how}");
+        let is_seen = how != "behind the layer's back";
+        let refusal = if is_seen { Refusal::Removed } else { Refusal::Conflict };
+        assert_eq!(reply.stored(), Stored::No(refusal), "{how}");
         assert_eq!(stand.len().await, 0, "{how}");
     }
 }
 
 /// Two layers over one store know nothing of each other's calls.
 #[tokio::test]
-async fn of_two_that_confirm_the_same_one_writes_and_both_answer() {
+async fn of_two_304s_for_one_entry_one_is_written_and_both_answer() {
     let (stand, gate) = expired(Memory::default()).await;
     let other = Stand {
         layer: larder::CacheLayer::private(stand.layer.store().clone())
@@ -201,14 +204,14 @@ async fn of_two_that_confirm_the_same_one_writes_and_both_answer() {
     let (first, second) = (first.await, second.await);
     assert_eq!((first.text(), second.text()), (WHOLE, WHOLE));
     assert_eq!(first.stored(), Stored::Yes);
-    assert_eq!(second.stored(), Stored::No(Refusal::Superseded));
-    assert!(stand.get("/").await.is_hit());
+    assert_eq!(second.stored(), Stored::No(Refusal::Conflict));
+    assert!(stand.get("/").await.is_from_store());
 }
 
 // ===== Stores =====
 
 #[tokio::test]
-async fn a_store_that_cannot_renew_fails_nobody() {
+async fn a_store_that_cannot_update_fails_no_request() {
     for kind in [ErrorKind::Unavailable, ErrorKind::Corrupt, ErrorKind::Full] {
         let store = Faulty::new(Memory::default());
         let (stand, gate) = expired(store.clone()).await;
@@ -224,7 +227,7 @@ async fn a_store_that_cannot_renew_fails_nobody() {
         store.heal();
         gate.open(1);
         assert_eq!(stand.get("/").await.stored(), Stored::Yes);
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
     }
 }
 

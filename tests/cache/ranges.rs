@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder::{Bypass, CacheOptions, Outcome, Stale, StaleLimit};
+use larder::{
+    CacheOptions, Outcome, StaleLimit,
+    status::{Bypass, Stale},
+};
 
 use crate::support::*;
 
@@ -56,7 +59,7 @@ async fn a_part_is_taken_from_what_is_stored_whole() {
         ("bytes=8-99", "bytes 8-9/10", "89"),
     ] {
         let reply = stand.ask(range(asked)).await;
-        assert!(reply.is_hit());
+        assert!(reply.is_from_store());
         assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, text), "{asked}");
         assert_eq!(reply.headers["content-range"], content_range);
         assert_eq!(reply.headers["content-length"], text.len().to_string().as_str());
@@ -122,7 +125,7 @@ async fn a_stale_part_has_the_whole_refreshed_behind_it() {
     assert_eq!((reply.status, reply.text()), (StatusCode::PARTIAL_CONTENT, "01"));
     stand.layer.idle().await;
     let reply = stand.get("/").await;
-    assert!(reply.is_hit() && reply.stored() == larder::Stored::Yes);
+    assert!(reply.is_from_store() && reply.stored() == larder::Stored::Yes);
     assert_eq!(reply.text(), "0123456789");
     assert_eq!(reply.headers["x-calls"], "2");
 }

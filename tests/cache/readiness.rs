@@ -42,7 +42,7 @@ where
         Reply::read(service.oneshot(request).await.unwrap()).await
     };
     let reply = answer.now_or_never().expect("a hit waits for nothing");
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "1");
 }
 
@@ -207,6 +207,6 @@ fn a_miss_and_a_hit_need_no_runtime() {
     for hit in [false, true] {
         let call = cached.call(get("/").body(empty()).unwrap());
         let reply = async { Reply::read(call.await.unwrap()).await }.now_or_never().unwrap();
-        assert_eq!((reply.is_hit(), reply.text()), (hit, "x"));
+        assert_eq!((reply.is_from_store(), reply.text()), (hit, "x"));
     }
 }

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::StatusCode;
-use larder::{Bypass, CacheOptions, Miss, Outcome, Refusal, StaleLimit, Stored};
+use larder::{
+    CacheOptions, Outcome, StaleLimit, Stored,
+    status::{Bypass, Miss, Refusal},
+};
 
 use crate::support::{Double, Stand, get, line, ok, tagged, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NEW: fn() -> CacheOptions = CacheOptions::new;
 
-/// A cache over an origin that confirms what it has sent.
+/// A cache over an origin that answers 304 to the tags it has sent.
 fn stand() -> Stand {
     Stand::new(Double::new(|request, _| tagged(&request, "\"a\"", "whole")))
         .with(|layer| layer.expire_after(SECOND * 10))
@@ -29,7 +32,7 @@ async fn a_refresh_asks_whether_a_fresh_response_still_holds() {
     assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
     assert_eq!(stand.inner.take_seen()[1].conditions(), (Some("\"a\""), None));
     stand.clock.advance(SECOND * 6);
-    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit, "confirmed six seconds ago");
+    assert_eq!(stand.get("/").await.outcome(), Outcome::Hit, "freshened six seconds ago");
 }
 
 #[tokio::test]
@@ -115,7 +118,7 @@ async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody(
         assert!(reply.text().contains("expired"));
         for options in [set(only()), set(only()).refresh(true), set(only()).force_refresh(true)] {
             let reply = stand.ask(with(options)).await;
-            assert_eq!(reply.outcome(), Outcome::Stale(larder::Stale::OnlyIfCached));
+            assert_eq!(reply.outcome(), Outcome::Stale(larder::status::Stale::OnlyIfCached));
             assert_eq!((reply.text(), reply.stored()), ("whole", Stored::Yes));
             assert_eq!(reply.cache.age(), Some(SECOND * 12));
             let field = "larder; hit; ttl=-2; detail=only-if-cached";
@@ -124,13 +127,13 @@ async fn who_wants_only_what_is_cached_gets_what_a_limit_allows_and_asks_nobody(
         stand.clock.advance(SECOND * 3);
         assert_eq!(stand.ask(with(set(only()))).await.outcome(), Outcome::OnlyIfCached);
         let stats = stand.layer.stats();
-        assert_eq!((stats.stale, stats.only_if_cached, stats.refreshes), (3, 2, 0));
+        assert_eq!((stats.stale_hits, stats.only_if_cached, stats.refreshes), (3, 2, 0));
         assert_eq!(stand.calls(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_store_is_answered_by_the_304_and_renews_nothing() {
+async fn a_request_that_does_not_store_is_answered_by_the_304_and_freshens_nothing() {
     let stand = stand();
     stand.get("/").await;
     stand.clock.advance(SECOND * 10);
@@ -170,5 +173,5 @@ async fn what_goes_past_the_cache_is_never_answered_stale() {
     for request in [with(NEW().bypass(true)), get("/").header("if-match", "x")] {
         assert!(matches!(stand.ask(request).await.outcome(), Outcome::Bypass(_)));
     }
-    assert_eq!((stand.calls(), stand.layer.stats().stale), (3, 0));
+    assert_eq!((stand.calls(), stand.layer.stats().stale_hits), (3, 0));
 }

@@ -12,8 +12,8 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use larder::{
-    BoxError, CacheLayer, Event, Miss, Outcome, RefreshError, RefreshFailure, Refusal, Stale,
-    StaleLimit, Stored,
+    BoxError, CacheLayer, Event, Outcome, StaleLimit, Stored,
+    status::{Miss, RefreshError, RefreshFailure, Refusal, Stale},
     store::{ErrorKind, Memory, Store},
 };
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ type Told = Arc<Mutex<Vec<RefreshFailure>>>;
 /// A hook that keeps the failures.
 fn telling<B>(layer: CacheLayer<B>, told: &Told) -> CacheLayer<B> {
     let told = told.clone();
-    layer.on_event(move |event| {
+    layer.add_event_hook(move |event| {
         if let Event::RefreshFailed { failure, .. } = event {
             told.lock().unwrap().push(RefreshFailure::clone(failure));
         }
@@ -169,7 +169,7 @@ async fn a_cookie_that_a_shared_cache_does_not_keep_ends_the_response() {
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Absent), "new"));
     let stats = stand.layer.stats();
-    assert_eq!((stats.refreshes, stats.failed_refreshes, stats.stale), (1, 1, 1));
+    assert_eq!((stats.refreshes, stats.failed_refreshes, stats.stale_hits), (1, 1, 1));
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn a_hook_that_panics_harms_nobody() {
         _ => Ok(ok("new")),
     })
     .await;
-    let stand = stand.with(|layer| layer.on_event(|_| panic!("as the test wants it to")));
+    let stand = stand.with(|layer| layer.add_event_hook(|_| panic!("as the test wants it to")));
     refresh(&stand).await;
     assert_eq!((stand.layer.stats().failed_refreshes, stand.layer.stats().in_flight), (1, 0));
     stand.clock.advance(SECOND);

@@ -4,7 +4,10 @@ use std::{sync::Mutex, time::Duration};
 
 use futures_util::FutureExt;
 use http::{Method, Response, StatusCode};
-use larder::{CacheOptions, Outcome, RefreshError, Stale, StaleLimit, Stored};
+use larder::{
+    CacheOptions, Outcome, StaleLimit, Stored,
+    status::{RefreshError, Stale},
+};
 
 use crate::support::{
     Double, Reply, Stand, channel, empty, get, head, line, ok, status, tagged, url, with,

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, Request, request};
 use larder::{
-    CacheOptions, Expiration, Filter, Refusal, Stored,
+    CacheOptions, Expiration, Filter, Stored,
+    status::Refusal,
     store::{Memory, Store},
 };
 
@@ -114,7 +115,7 @@ async fn by_request_no_other_variant_is_removed() {
     assert_eq!(entries.remove(&asking("a").body(()).unwrap()).await.unwrap(), 1);
     gate.open(1);
     assert_eq!(soon(caller).await.stored(), Stored::Yes);
-    assert!(stand.ask(asking("b")).await.is_hit());
+    assert!(stand.ask(asking("b")).await.is_from_store());
 }
 
 // ===== By request: a variant that is being freshened =====
@@ -145,7 +146,7 @@ async fn a_variant_that_is_removed_while_it_is_asked_about_stays_removed() {
     assert_eq!((caller.text(), caller.stored()), ("1-1-", Stored::No(Refusal::Removed)));
     versions.change();
     assert_eq!(stand.ask(asking("b")).await.text(), "2-2-");
-    assert!(stand.ask(asking("a")).await.is_hit(), "the other variant is not removed");
+    assert!(stand.ask(asking("a")).await.is_from_store(), "the other variant is not removed");
 }
 
 #[tokio::test]
@@ -228,7 +229,7 @@ async fn what_a_post_says_of_its_url_is_stored_after_its_own_removal() {
     stand.get("/").await;
     assert_eq!(stand.ask(Request::post(url("/"))).await.stored(), Stored::Yes);
     let reply = stand.get("/").await;
-    assert!(reply.is_hit() && reply.text() == "2");
+    assert!(reply.is_from_store() && reply.text() == "2");
 }
 
 #[tokio::test]
@@ -266,7 +267,7 @@ async fn what_a_post_says_of_its_url_is_not_stored_over_what_was_asked_for_later
     store.remove(100);
     assert_eq!(soon(post).await.stored(), Stored::No(Refusal::Superseded));
     let reply = stand.get("/").await;
-    assert!(reply.is_hit() && reply.text() == "2");
+    assert!(reply.is_from_store() && reply.text() == "2");
 }
 
 // ===== What a HEAD says of a stored response =====
@@ -289,8 +290,8 @@ async fn a_tag_that_a_head_brings_and_that_was_removed_meanwhile_is_not_given_to
             }
         }
     });
-    let stand =
-        over(Memory::default(), inner).with(|layer| layer.tags_from(["surrogate-key"]).unwrap());
+    let stand = over(Memory::default(), inner)
+        .with(|layer| layer.add_tag_headers(["surrogate-key"]).unwrap());
     stand.get("/").await;
     stand.clock.advance(Duration::from_secs(5));
     let mut caller = Box::pin(stand.ask(head("/")));

@@ -5,7 +5,8 @@ use std::pin::{Pin, pin};
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use larder::{
-    CacheOptions, Filter, Key, Refusal, Stored,
+    CacheOptions, Filter, Key, Stored,
+    status::Refusal,
     store::{Memory, Store, Tiered},
 };
 
@@ -46,7 +47,7 @@ async fn remove<B: Store>(stand: &Stand<B>, way: Way, key: Key) {
 }
 
 fn asking(refresh: bool) -> http::request::Builder {
-    with(CacheOptions::new().tag("news").refresh(refresh))
+    with(CacheOptions::new().add_tag("news").refresh(refresh))
 }
 
 /// Answers the first GET with "old", those behind it with what is sent; waits at the gate before each but the first.
@@ -243,7 +244,7 @@ async fn followers_of_a_removed_call_that_fails_begin_anew() {
     drop(leader);
     let reply = soon(follower).await;
     assert_eq!((reply.text(), reply.stored()), ("2", Stored::Yes));
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 // ===== What is known of a call =====
@@ -297,7 +298,7 @@ async fn a_follower_that_takes_over_is_removed_by_what_is_its_own() {
         let gate = Gate::closed();
         let stand = Stand::new(Double::counting().behind(&gate));
         let ask = |path: &'static str, tag: &'static str| {
-            let options = CacheOptions::new().key(Key::digest("mine")).tag(tag);
+            let options = CacheOptions::new().key(Key::digest("mine")).add_tag(tag);
             Box::pin(stand.ask(get(path).extension(options)))
         };
         let [mut leader, mut follower] = [ask("/a", "one"), ask("/b", "two")];

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use larder::{Miss, Outcome, Refusal, Stored};
+use larder::{
+    Outcome, Stored,
+    status::{Miss, Refusal},
+};
 
 use crate::support::{
     Double, Origin, Reply, Stand, T0, TestBody, client, empty, get, line, not_modified, ok, status,
@@ -55,7 +58,7 @@ async fn an_expired_entry_is_asked_for_by_its_validators() {
         assert_eq!((reply.status, reply.text()), (StatusCode::OK, "whole"));
         assert_eq!((reply.outcome(), reply.stored()), (Outcome::Revalidated, Stored::Yes));
         assert_eq!(stand.inner.take_seen()[0].conditions(), (etag, date));
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
         assert_eq!(stand.calls(), 2);
     }
 }
@@ -105,7 +108,7 @@ async fn a_caller_that_has_the_new_response_already_gets_a_304_from_it() {
 // ===== The answer =====
 
 #[tokio::test]
-async fn a_304_renews_the_lifetime() {
+async fn a_304_freshens_the_lifetime() {
     let stand = expired(origin(|request, _| tagged(request, "\"a\"", "whole"))).await;
     let stand = stand.with(|layer| layer.cache_status_header("larder").unwrap());
     let now = T0.saturating_add(SECOND * 10);
@@ -113,7 +116,7 @@ async fn a_304_renews_the_lifetime() {
     assert_eq!(reply.cache.age(), Some(Duration::ZERO));
     assert_eq!(reply.cache.stored_at(), Some(now.into()));
     assert_eq!(reply.cache.expires_at(), Some(now.saturating_add(SECOND * 10).into()));
-    assert!(reply.is_hit() && !reply.cache.is_coalesced());
+    assert!(reply.is_from_store() && !reply.cache.is_coalesced());
     let field = "larder; fwd=stale; fwd-status=304; stored; ttl=10";
     assert_eq!(reply.lines("cache-status"), [field.as_bytes()]);
     stand.clock.advance(SECOND * 10 - Duration::from_millis(1));

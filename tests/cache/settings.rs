@@ -1,7 +1,9 @@
 //! Settings that make no sense are refused when they are given, with a message that says what to write.
 
 use http::{Method, StatusCode};
-use larder::{CacheLayer, ConfigError, Expiration, Filter, store::Memory};
+use larder::{CacheLayer, ConfigError, Expiration, Filter, Stored, status::Refusal, store::Memory};
+
+use crate::support::{Double, Stand, line, status};
 
 fn layer() -> CacheLayer<Memory> {
     CacheLayer::private(Memory::default())
@@ -37,30 +39,57 @@ fn statuses_that_cannot_be_replayed() {
         (StatusCode::SWITCHING_PROTOCOLS, "101 is not a final status"),
     ] {
         refused(layer().statuses([StatusCode::OK, status]), "statuses", &[why]);
-        refused(layer().expire_status(status, Expiration::Never), "expire_status", &[why]);
+        refused(layer().expire_statuses([(status, Expiration::Never)]), "expire_statuses", &[why]);
     }
     assert!(layer().statuses([StatusCode::NOT_FOUND]).is_ok());
-    assert!(layer().expire_status(StatusCode::from_u16(599).unwrap(), Expiration::Never).is_ok());
+    assert!(
+        layer().expire_statuses([(StatusCode::from_u16(599).unwrap(), Expiration::Never)]).is_ok()
+    );
+}
+
+#[tokio::test]
+async fn later_calls_replace_and_add_setters_add() {
+    let stand = Stand::new(Double::new(|request, _| {
+        let answer = status(if request.uri().path() == "/missing" { 404 } else { 410 });
+        line(line(answer, "cache-tag", "one"), "surrogate-key", "other")
+    }));
+    let stand = stand.with(|layer| {
+        layer
+            .expire_statuses([(StatusCode::NOT_FOUND, Expiration::Never)])
+            .and_then(|layer| layer.expire_statuses([(StatusCode::GONE, Expiration::Never)]))
+            .and_then(|layer| layer.add_tag_headers(["cache-tag"]))
+            .and_then(|layer| layer.add_tag_headers(["surrogate-key"]))
+            .unwrap()
+    });
+    assert_eq!(stand.get("/missing").await.stored(), Stored::No(Refusal::Status));
+    for tag in ["one", "other"] {
+        assert_eq!(stand.get("/gone").await.stored(), Stored::Yes);
+        assert_eq!(stand.layer.entries().remove_tag(tag).await.unwrap(), 1, "{tag}");
+    }
 }
 
 #[test]
 fn names_that_are_no_header_names() {
-    refused(layer().key_headers(["accept", "no name"]), "key_headers", &["\"no name\""]);
-    refused(layer().key_headers([""]), "key_headers", &["\"\""]);
-    refused(layer().ignore_headers(["ä"]), "ignore_headers", &["\"ä\""]);
-    refused(layer().tags_from(["cache-tag", "cache tag"]), "tags_from", &["\"cache tag\""]);
-    assert!(layer().key_headers([String::from("X-Any-Case")]).is_ok());
+    refused(layer().add_key_headers(["accept", "no name"]), "add_key_headers", &["\"no name\""]);
+    refused(layer().add_key_headers([""]), "add_key_headers", &["\"\""]);
+    refused(layer().add_ignored_headers(["ä"]), "add_ignored_headers", &["\"ä\""]);
+    refused(
+        layer().add_tag_headers(["cache-tag", "cache tag"]),
+        "add_tag_headers",
+        &["\"cache tag\""],
+    );
+    assert!(layer().add_key_headers([String::from("X-Any-Case")]).is_ok());
 }
 
 #[test]
 fn parameter_patterns_that_are_no_globs() {
-    refused(layer().ignore_query([""]), "ignore_query", &["is empty", "\"*\""]);
+    refused(layer().add_ignored_parameters([""]), "add_ignored_parameters", &["is empty", "\"*\""]);
     refused(
-        layer().ignore_query(["utm_*", "a[z"]),
-        "ignore_query",
+        layer().add_ignored_parameters(["utm_*", "a[z"]),
+        "add_ignored_parameters",
         &["\"a[z\"", "not a valid glob"],
     );
-    assert!(layer().ignore_query(["utm_*", "{a,b}", "*"]).is_ok());
+    assert!(layer().add_ignored_parameters(["utm_*", "{a,b}", "*"]).is_ok());
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::{convert::Infallible, time::Duration};
 
 use http::{Request, Uri, request};
 use larder::{
-    Bypass, CacheLayer, CacheOptions, Expiration, Outcome, Refusal, Stored, store::Memory,
+    CacheLayer, CacheOptions, Expiration, Outcome, Stored,
+    status::{Bypass, Refusal},
+    store::Memory,
 };
 use tower::{Layer, service_fn};
 
@@ -55,7 +57,7 @@ async fn a_shared_cache_keeps_nothing_before_an_expiration_was_chosen() {
     let stand = Stand::shared(Double::counting());
     let reply = stand.get("/").await;
     assert_eq!(reply.stored(), Stored::No(Refusal::NoExpiration));
-    assert!(!stand.get("/").await.is_hit());
+    assert!(!stand.get("/").await.is_from_store());
 
     let chosen: [(&str, Stand); 4] = [
         ("layer", Stand::shared(Double::counting()).with(|layer| layer.expire_after(SECOND))),
@@ -67,7 +69,7 @@ async fn a_shared_cache_keeps_nothing_before_an_expiration_was_chosen() {
         (
             "status",
             Stand::shared(Double::counting())
-                .with(|layer| layer.expire_status(http::StatusCode::OK, SECOND).unwrap()),
+                .with(|layer| layer.expire_statuses([(http::StatusCode::OK, SECOND)]).unwrap()),
         ),
         (
             "closure",
@@ -77,7 +79,7 @@ async fn a_shared_cache_keeps_nothing_before_an_expiration_was_chosen() {
     ];
     for (by, stand) in chosen {
         assert_eq!(stand.get("/").await.stored(), Stored::Yes, "{by}");
-        assert!(stand.get("/").await.is_hit(), "{by}");
+        assert!(stand.get("/").await.is_from_store(), "{by}");
     }
     let own = || CacheOptions::new().expire_after(SECOND);
     assert_eq!(stand.ask(with(own())).await.stored(), Stored::Yes, "request");
@@ -114,8 +116,8 @@ async fn credentials_can_be_let_in_and_each_user_then_has_a_response_of_their_ow
         Stand::shared(personal()).with(|layer| layer.expire_after(SECOND).store_credentialed(true));
     for name in ["authorization", "cookie"] {
         stand.ask(as_user(name, "alice")).await;
-        assert!(stand.ask(as_user(name, "alice")).await.is_hit());
-        assert!(!stand.ask(as_user(name, "bob")).await.is_hit());
+        assert!(stand.ask(as_user(name, "alice")).await.is_from_store());
+        assert!(!stand.ask(as_user(name, "bob")).await.is_from_store());
     }
 }
 
@@ -132,7 +134,7 @@ async fn a_response_that_sets_a_cookie_is_not_shared() {
     let stand = stand.with(|layer| layer.store_set_cookie(true));
     stand.get("/").await;
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.lines("set-cookie"), [b"sid=3"]);
 
     // One client's own cache replays its cookies, until told otherwise.
@@ -159,7 +161,7 @@ async fn both_scopes_see_the_same_entries_in_one_store() {
         larder::CacheLayer::shared(private.layer.store().clone()).clock(private.clock.clone());
     let shared =
         Stand { layer: shared, inner: private.inner.clone(), clock: private.clock.clone() };
-    assert!(shared.get("/").await.is_hit());
+    assert!(shared.get("/").await.is_from_store());
 }
 
 /// A server that routes the path as it stands, as axum does, and has a page with the words of whoever asks.

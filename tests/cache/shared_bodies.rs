@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::join_all};
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use larder::{BoxError, CacheStatus, Outcome, Refusal, ResponseBody, Stored};
+use larder::{BoxError, CacheStatus, Outcome, ResponseBody, Stored, status::Refusal};
 
 use crate::{
     streaming::{call, fed, pattern},
@@ -108,14 +108,14 @@ async fn a_reader_that_is_never_polled_again_strands_nobody() {
 /// Each of them in turn is the only one that is polled.
 #[tokio::test]
 async fn any_reader_can_carry_the_body_alone() {
-    for carrier in 0..3 {
+    for last in 0..3 {
         let (senders, inner) = fed(1);
         let stand = Stand::new(inner);
         let mut bodies = bodies(&stand, 3).await;
         senders[0].send("one");
         senders[0].send("two");
         drop(senders);
-        let body = bodies.remove(carrier);
+        let body = bodies.remove(last);
         assert_eq!(soon(body.collect()).await.unwrap().to_bytes(), "onetwo");
         assert_eq!((stand.len().await, stand.layer.stats().in_flight), (1, 0));
         for body in bodies {

@@ -12,7 +12,8 @@ use http::Response;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use larder::{
-    BodyError, BodyErrorKind, BoxError, Refusal, ResponseBody, Stored,
+    BodyError, BodyErrorKind, BoxError, ResponseBody, Stored,
+    status::Refusal,
     store::{ErrorKind, Memory, Store},
 };
 
@@ -23,11 +24,11 @@ use crate::{
 
 const LEN: usize = 3 << 20;
 
-/// What all bodies together may hold beside their windows.
-const SPARE: usize = 16 << 20;
+/// What all bodies together may hold beyond their replay buffers.
+const OVERFLOW: usize = 16 << 20;
 
 /// What each may hold for those who come, or are behind.
-const WINDOW: usize = 256 << 10;
+const REPLAY: usize = 256 << 10;
 
 /// An inner service with this body, in these chunks.
 fn giving(chunks: &[Bytes]) -> Double {
@@ -169,8 +170,8 @@ async fn fast_and_slow(
 
 /// Whether the readers that are behind read anything at all, or have left a waker behind, makes no difference.
 #[tokio::test]
-async fn slow_readers_hold_the_window_and_no_more_and_nobody_waits_for_them() {
-    const MOST: usize = (WINDOW + SPARE) / CHUNK + 3;
+async fn slow_readers_hold_the_replay_buffer_and_their_budget_and_nobody_waits_for_them() {
+    const MOST: usize = (REPLAY + OVERFLOW) / CHUNK + 3;
     let (inner, held) = endless();
     let stand = Stand::new(inner);
     let mut fast = call(&stand).await.into_body();
@@ -180,7 +181,7 @@ async fn slow_readers_hold_the_window_and_no_more_and_nobody_waits_for_them() {
         read_on(&mut body, chunks);
         slow.push(body);
     }
-    for n in 0..3 * SPARE / CHUNK {
+    for n in 0..3 * OVERFLOW / CHUNK {
         read_on(&mut fast, 1);
         let held = held.load(Ordering::SeqCst);
         assert!(held <= MOST, "{held} chunks are held after {n}");
@@ -190,23 +191,23 @@ async fn slow_readers_hold_the_window_and_no_more_and_nobody_waits_for_them() {
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
 
-/// Where what is to spare is spent on one body, the slow readers of others hold a window each, and take nothing from those
+/// Where the overflow budget is spent on one body, the slow readers of others hold a replay buffer each, and take nothing from those
 /// who have it.
 #[tokio::test]
-async fn slow_readers_of_all_bodies_share_what_is_to_spare() {
+async fn slow_readers_of_all_bodies_share_the_overflow_budget() {
     let (inner, held) = endless();
     let stand = Stand::new(inner);
     let (mut fast, mut slow) = fast_and_slow(&stand, "/").await;
-    read_on(&mut fast, SPARE / CHUNK);
+    read_on(&mut fast, OVERFLOW / CHUNK);
     let (mut fast_there, slow_there) = fast_and_slow(&stand, "/other").await;
     let before = held.load(Ordering::SeqCst);
-    assert!(before >= SPARE / CHUNK, "the slow one is behind, and has all of it");
+    assert!(before >= OVERFLOW / CHUNK, "the slow one is behind, and has all of it");
     for n in 0..100 {
         read_on(&mut fast_there, 1);
         let held = held.load(Ordering::SeqCst);
-        assert!(held <= (2 * WINDOW + SPARE) / CHUNK + 3, "{held} chunks are held after {n}");
+        assert!(held <= (2 * REPLAY + OVERFLOW) / CHUNK + 3, "{held} chunks are held after {n}");
     }
-    read_on(&mut slow, SPARE / CHUNK);
+    read_on(&mut slow, OVERFLOW / CHUNK);
     drop((fast, slow, fast_there, slow_there));
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
@@ -219,34 +220,60 @@ async fn a_reader_that_has_fallen_out_of_memory_holds_none_while_the_rest_is_bei
     let response = call(&stand).await;
     let status = response.extensions().get::<larder::CacheStatus>().unwrap().clone();
     let (mut fast, slow) = (response.into_body(), call(&stand).await.into_body());
-    read_on(&mut fast, 2 * SPARE / CHUNK);
+    read_on(&mut fast, 2 * OVERFLOW / CHUNK);
     assert_eq!(status.stored(), Stored::Pending);
     assert!(held.load(Ordering::SeqCst) <= 1, "the newest chunk at most");
     // A slow reader of another body may have all of it.
     let (mut fast_there, mut slow_there) = fast_and_slow(&stand, "/other").await;
-    read_on(&mut fast_there, SPARE / CHUNK);
-    read_on(&mut slow_there, SPARE / CHUNK);
+    read_on(&mut fast_there, OVERFLOW / CHUNK);
+    read_on(&mut slow_there, OVERFLOW / CHUNK);
     drop((fast, slow, fast_there, slow_there));
     assert_eq!(held.load(Ordering::SeqCst), 0);
 }
 
-/// Without a store, the memory stands in for it, up to the largest body that would have been stored.
+/// Without a store, only the memory helps a slow reader, as far as its own setting goes.
 #[tokio::test]
-async fn where_the_store_has_failed_the_memory_is_bounded_by_the_largest_body() {
-    const MAX: usize = 2 * SPARE;
-    let (inner, held) = endless();
-    let store = Faulty::new(Memory::default());
-    store.fail(Op::Put, ErrorKind::Unavailable);
-    let stand = Stand::over(store, inner).with(|layer| layer.max_body(MAX as u64));
-    let mut fast = call(&stand).await.into_body();
-    let mut slow = call(&stand).await.into_body();
-    for _ in 0..3 * MAX / CHUNK {
-        chunk(&mut fast).now_or_never().expect("it does not wait").unwrap();
-        assert!(held.load(Ordering::SeqCst) <= (WINDOW + MAX) / CHUNK + 3);
+async fn max_slow_reader_memory_bounds_slow_readers_whatever_max_body_says() {
+    for (limit, max_body) in
+        [(None, 4 * OVERFLOW), (None, CHUNK), (Some(2 * OVERFLOW), CHUNK), (Some(0), 4 * OVERFLOW)]
+    {
+        let (inner, held) = endless();
+        let store = Faulty::new(Memory::default());
+        store.fail(Op::Put, ErrorKind::Unavailable);
+        let stand = Stand::over(store, inner).with(|layer| layer.max_body(max_body as u64));
+        let stand = stand.with(|layer| match limit {
+            Some(limit) => layer.max_slow_reader_memory(limit as u64),
+            None => layer,
+        });
+        let limit = limit.unwrap_or(OVERFLOW);
+        let mut fast = call(&stand).await.into_body();
+        let mut slow = call(&stand).await.into_body();
+        read_on(&mut fast, limit / CHUNK);
+        assert!(held.load(Ordering::SeqCst) >= limit / CHUNK, "the slow one has all of it");
+        read_on(&mut slow, (limit / CHUNK).min(1));
+        for _ in 0..limit / CHUNK + 2 * REPLAY / CHUNK {
+            read_on(&mut fast, 1);
+            let held = held.load(Ordering::SeqCst);
+            assert!(held <= (REPLAY + limit) / CHUNK + 3, "{limit} {max_body}: {held} are held");
+        }
+        let error = slow.frame().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), BodyErrorKind::Lagged, "an error, not a short body");
+        assert_eq!(stand.layer.stats().lost, 1);
     }
-    let error = slow.frame().await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), BodyErrorKind::Lagged, "an error, not a short body");
-    assert_eq!(stand.layer.stats().lost, 1);
+}
+
+/// The body turns out to be larger than what is stored while it is read.
+#[tokio::test]
+async fn a_small_max_body_ends_no_slow_reader() {
+    let (bytes, chunks) = pattern(LEN);
+    for max_body in [0, 1000, LEN as u64 / 2] {
+        let stand = Stand::new(giving(&chunks)).with(|layer| layer.max_body(max_body));
+        let (mut read, slow) = after_a_fast_one(&stand, 1, &bytes).await;
+        assert_eq!(stand.len().await, 0, "{max_body}");
+        let (all, error) = rest(slow).await;
+        read.extend_from_slice(&all);
+        assert!(error.is_none() && read == bytes, "{max_body}: {error:?}");
+    }
 }
 
 // ===== Stores that fail =====
@@ -286,7 +313,7 @@ async fn a_store_that_fails_midway_costs_nobody_a_byte() {
     }
 }
 
-/// A body much larger than the window, read by one after the other: the memory takes the store's place.
+/// A body much larger than the replay buffer, read by one after the other: the memory takes the store's place.
 #[tokio::test]
 async fn where_the_store_fails_at_once_slow_readers_still_get_every_byte() {
     let (bytes, chunks) = pattern(LEN);
@@ -302,7 +329,7 @@ async fn where_the_store_fails_at_once_slow_readers_still_get_every_byte() {
 /// What it has missed is nowhere any more: that is told, and never looks like an end.
 #[tokio::test]
 async fn a_reader_that_was_too_slow_for_a_store_that_fails_is_told_so() {
-    const LEN: usize = 3 * SPARE;
+    const LEN: usize = 3 * OVERFLOW;
     let (bytes, chunks) = pattern(LEN);
     for removed in [false, true] {
         let store = Faulty::new(Memory::default());

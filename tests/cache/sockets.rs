@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use larder::{Cache, CacheLayer, Refusal, RequestBody, Stored, store::Memory};
+use larder::{Cache, CacheLayer, RequestBody, Stored, status::Refusal, store::Memory};
 use tokio::sync::Mutex;
 use tower::{Layer, ServiceExt};
 
@@ -107,7 +107,7 @@ async fn bytes_behind_the_length_belong_to_no_response() {
     let client = layer.layer(client());
     for hit in [false, true] {
         let reply = ask(&client, origin.url("/")).await;
-        assert_eq!((reply.is_hit(), reply.text()), (hit, "four"));
+        assert_eq!((reply.is_from_store(), reply.text()), (hit, "four"));
     }
 }
 
@@ -122,7 +122,7 @@ async fn a_chunked_response_is_stored_with_its_trailers() {
     let client = layer.layer(client());
     for hit in [false, true] {
         let reply = ask(&client, origin.url("/")).await;
-        assert_eq!((reply.is_hit(), reply.text()), (hit, "abcde"));
+        assert_eq!((reply.is_from_store(), reply.text()), (hit, "abcde"));
         assert_eq!(reply.trailers.unwrap()["x-sum"], "5");
         assert_eq!(reply.headers["trailer"], "x-sum");
         assert_eq!(reply.headers.contains_key("transfer-encoding"), !hit);
@@ -141,7 +141,7 @@ async fn trailers_over_http2_are_stored_and_replayed() {
     let client = layer.layer(h2_client());
     for hit in [false, true] {
         let reply = ask(&client, origin.url("/")).await;
-        assert_eq!((reply.is_hit(), reply.text()), (hit, "abcd"));
+        assert_eq!((reply.is_from_store(), reply.text()), (hit, "abcd"));
         assert_eq!(reply.trailers.unwrap()["grpc-status"], "0");
         assert_eq!(reply.version, http::Version::HTTP_2);
     }
@@ -156,7 +156,7 @@ async fn a_response_that_ends_with_its_connection_is_whole() {
     let client = layer.layer(client());
     for hit in [false, true] {
         let reply = ask(&client, origin.url("/")).await;
-        assert_eq!((reply.is_hit(), reply.text()), (hit, "old style"));
+        assert_eq!((reply.is_from_store(), reply.text()), (hit, "old style"));
     }
 }
 

@@ -5,7 +5,8 @@ use std::{pin::pin, time::Duration};
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use larder::{
-    Bypass, CacheOptions, CacheStatus, Expiration, Miss, Outcome, Refusal, Stored,
+    CacheOptions, CacheStatus, Expiration, Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
     store::{ErrorKind, Memory},
 };
 
@@ -263,5 +264,5 @@ async fn request_bodies_over_the_limit_of_the_layer_pass_until_there_is_room_aga
     gate.open(1);
     let third = stand.send(put("/b"), "xyz").await;
     assert_eq!((third.outcome(), third.stored()), (Outcome::Miss(Miss::Absent), Stored::Yes));
-    assert!(stand.send(put("/b"), "xyz").await.is_hit());
+    assert!(stand.send(put("/b"), "xyz").await.is_from_store());
 }

@@ -44,7 +44,7 @@ fn requests() -> Vec<http::request::Builder> {
         get("/vary").header("x-a", "1"),
         get("/vary").header("x-a", "2"),
         head("/head"),
-        get("/tagged").extension(CacheOptions::new().tag("t").expire_after(SECOND)),
+        get("/tagged").extension(CacheOptions::new().add_tag("t").expire_after(SECOND)),
     ]
 }
 
@@ -54,12 +54,12 @@ async fn a_day_over(store: impl Store) {
     let calls = requests().len();
     for request in requests() {
         let reply = stand.ask(request).await;
-        assert_eq!((reply.is_hit(), reply.stored()), (false, larder::Stored::Yes));
+        assert_eq!((reply.is_from_store(), reply.stored()), (false, larder::Stored::Yes));
     }
     for request in requests() {
         let uri = request.uri_ref().unwrap().clone();
         let reply = stand.ask(request).await;
-        assert!(reply.is_hit(), "{uri}");
+        assert!(reply.is_from_store(), "{uri}");
         assert!(reply.error.is_none(), "{uri}");
         assert_eq!(reply.lines("set-cookie"), [b"a=1", b"b=2"]);
         assert_eq!(reply.lines("x-odd"), [b"caf\xe9"]);
@@ -131,7 +131,7 @@ mod redb {
         for (request, key) in requests().into_iter().zip(keys) {
             let uri = request.uri_ref().unwrap().clone();
             let reply = stand.ask(request).await;
-            assert_eq!(reply.is_hit(), uri.path() != "/missing", "{uri}");
+            assert_eq!(reply.is_from_store(), uri.path() != "/missing", "{uri}");
             assert_eq!(reply.cache.key(), key, "{uri}");
         }
     }
@@ -153,7 +153,7 @@ mod redb {
         for request in requests() {
             let uri = request.uri_ref().unwrap().clone();
             let reply = end.ask(request).await;
-            assert_eq!(reply.is_hit(), uri.path() != "/missing", "{uri}");
+            assert_eq!(reply.is_from_store(), uri.path() != "/missing", "{uri}");
             assert_eq!(reply.trailers.is_some(), uri.path() == "/trailers", "{uri}");
         }
     }
@@ -191,7 +191,7 @@ mod sqlite {
         for (request, key) in requests().into_iter().zip(keys) {
             let uri = request.uri_ref().unwrap().clone();
             let reply = stand.ask(request).await;
-            assert_eq!(reply.is_hit(), uri.path() != "/missing", "{uri}");
+            assert_eq!(reply.is_from_store(), uri.path() != "/missing", "{uri}");
             assert_eq!(reply.cache.key(), key, "{uri}");
         }
     }
@@ -208,7 +208,7 @@ mod sqlite {
         }
         for request in requests() {
             let uri = request.uri_ref().unwrap().clone();
-            assert_eq!(other.ask(request).await.is_hit(), uri.path() != "/missing", "{uri}");
+            assert_eq!(other.ask(request).await.is_from_store(), uri.path() != "/missing", "{uri}");
         }
     }
 }

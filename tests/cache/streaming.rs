@@ -12,7 +12,7 @@ use futures_util::{FutureExt, stream};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
-use larder::{BoxError, CacheStatus, Refusal, ResponseBody, Stored, store::Memory};
+use larder::{BoxError, CacheStatus, ResponseBody, Stored, status::Refusal, store::Memory};
 
 use crate::support::{
     Broken, Double, Faulty, Sender, Stand, TestBody, boxed, channel, chunk, empty, frames, full,
@@ -83,7 +83,7 @@ async fn a_large_body_comes_back_in_order() {
     assert!(stand.get("/").await.body == bytes);
     for _ in 0..2 {
         let reply = stand.get("/").await;
-        assert!(reply.is_hit());
+        assert!(reply.is_from_store());
         assert!(reply.body == bytes, "every byte in its place");
     }
 }
@@ -117,7 +117,7 @@ async fn a_response_that_nobody_reads_is_stored_where_all_of_it_is_there_at_once
 
     let stand = Stand::new(Double::new(|_, _| Response::new(empty())));
     drop(call(&stand).await);
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 #[tokio::test]
@@ -162,7 +162,11 @@ async fn a_body_that_is_not_what_its_head_says_is_passed_on_and_not_stored() {
             Err(refusal) => Stored::No(refusal),
         };
         assert_eq!(reply.stored(), expected, "case {position}");
-        assert_eq!(stand.get("/").await.is_hit(), expected == Stored::Yes, "case {position}");
+        assert_eq!(
+            stand.get("/").await.is_from_store(),
+            expected == Stored::Yes,
+            "case {position}"
+        );
         if expected != Stored::Yes {
             assert_eq!((stand.len().await, stand.size().await), (0, 0), "case {position}");
         }
@@ -180,7 +184,7 @@ async fn trailers_are_stored_and_replayed_behind_the_body() {
 async fn replays_trailers<B: larder::store::Store>(stand: Stand<B>) {
     for hit in [false, true] {
         let response = call(&stand).await;
-        assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), hit);
+        assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_from_store(), hit);
         let mut body = response.into_body();
         let mut read = Vec::new();
         let trailers = loop {
@@ -212,7 +216,7 @@ async fn a_replayed_body_knows_its_exact_size_and_its_end() {
     // The size of a HEAD's body is that of the GET, from which servers make its length.
     for (request, size) in [(get("/empty"), 0), (head("/"), 4)] {
         let response = stand.call(request.body(empty()).unwrap()).await.unwrap();
-        assert!(response.extensions().get::<CacheStatus>().unwrap().is_hit());
+        assert!(response.extensions().get::<CacheStatus>().unwrap().is_from_store());
         assert!(response.body().is_end_stream());
         assert_eq!(response.body().size_hint().exact(), Some(size));
     }
@@ -261,7 +265,7 @@ async fn a_caller_that_stops_after_content_length_bytes_has_it_stored() {
         }
         drop(response);
         let reply = stand.get("/").await;
-        assert!(reply.is_hit(), "body {position}");
+        assert!(reply.is_from_store(), "body {position}");
         assert_eq!(reply.text(), "abcdef");
     }
 }

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Mutex, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
 use http::{Response, request};
-use larder::{CacheOptions, Refusal, StaleLimit, Stored};
+use larder::{CacheOptions, StaleLimit, Stored, status::Refusal};
 
 use crate::support::{
     Double, Gate, Reply, Sender, Stand, TestBody, channel, empty, get, line, ok, soon, status,
@@ -48,7 +48,7 @@ async fn an_answer_that_ends_a_response_ends_an_older_one_on_its_way() {
             assert_eq!(stand.ask(request()).await.status, 403);
             drop(sender);
             let older = Reply::read_any(older).await;
-            assert_eq!((older.text(), older.stored()), ("old", Stored::No(Refusal::Superseded)));
+            assert_eq!((older.text(), older.stored()), ("old", Stored::No(Refusal::Ended)));
             assert_eq!(stand.get("/").await.text(), "3");
         }
     }

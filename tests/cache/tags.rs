@@ -5,7 +5,8 @@ use std::{pin::pin, time::Duration};
 use futures_util::{FutureExt, StreamExt};
 use http::{HeaderValue, Request, Response};
 use larder::{
-    CacheLayer, CacheOptions, Outcome, Refusal, Stored,
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::Refusal,
     store::{ErrorKind, Memory, Store},
 };
 
@@ -17,7 +18,7 @@ use crate::support::{
 const SECOND: Duration = Duration::from_secs(1);
 
 fn by_headers<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
-    layer.tags_from(["Surrogate-Key", "cache-tag"]).unwrap()
+    layer.add_tag_headers(["Surrogate-Key", "cache-tag"]).unwrap()
 }
 
 fn keyed(response: Response<TestBody>, tags: impl AsRef<[u8]>) -> Response<TestBody> {
@@ -56,7 +57,7 @@ async fn header_lines_of_each_name_are_tags_and_reach_the_caller() {
     for (tag, removed) in [("news", 0), ("user:", 0), ("page  user:1", 0), ("", 0), ("News", 1)] {
         assert_eq!(remove_tag(&stand, tag).await, removed, "{tag}");
     }
-    assert!(!stand.get("/a").await.is_hit() && stand.get("/b").await.is_hit());
+    assert!(!stand.get("/a").await.is_from_store() && stand.get("/b").await.is_from_store());
 }
 
 #[tokio::test]
@@ -90,10 +91,10 @@ async fn all_sources_add_up_and_the_later_closure_counts() {
             layer.tag_with(|_, _| ["not this"]).tag_with(|_, _| Some("closure both".to_owned())),
         )
         .tag_with(|_, _| ["closure", "both"])
-        .tags_from(["surrogate-key"])
+        .add_tag_headers(["surrogate-key"])
         .unwrap()
     });
-    stand.ask(with(CacheOptions::new().tag("request").tag("both"))).await;
+    stand.ask(with(CacheOptions::new().add_tag("request").add_tag("both"))).await;
     assert_eq!(tags(&stand).await, [["request", "both", "closure", "header"]]);
 }
 
@@ -109,17 +110,17 @@ async fn variants_have_tags_of_their_own() {
         ask(of).await;
     }
     assert_eq!(remove_tag(&stand, "one").await, 1);
-    assert!(ask("two all").await.is_hit());
-    assert!(!ask("one all").await.is_hit());
+    assert!(ask("two all").await.is_from_store());
+    assert!(!ask("one all").await.is_from_store());
     assert_eq!(remove_tag(&stand, "all").await, 2);
-    assert!(!ask("two all").await.is_hit());
+    assert!(!ask("two all").await.is_from_store());
 }
 
 #[tokio::test]
 async fn what_is_put_there_by_hand_is_tagged_like_any_other() {
     let stand = Stand::new(Double::counting())
         .with(|layer| by_headers(layer).tag_with(|_, _| Some("closure")));
-    let request = get("/").extension(CacheOptions::new().tag("request")).body(()).unwrap();
+    let request = get("/").extension(CacheOptions::new().add_tag("request")).body(()).unwrap();
     let entries = stand.layer.entries();
     entries.insert(&request, keyed(ok("a"), "header")).await.unwrap();
     assert_eq!(tags(&stand).await, [["request", "closure", "header"]]);
@@ -152,16 +153,16 @@ async fn a_response_with_more_tags_than_can_be_kept_is_not_stored() {
 #[tokio::test]
 async fn a_request_with_too_many_tags_is_answered_and_not_stored() {
     let stand = Stand::new(Double::counting());
-    let options = (0..1_001).fold(CacheOptions::new(), |options, n| options.tag(n.to_string()));
+    let options = (0..1_001).fold(CacheOptions::new(), |options, n| options.add_tag(n.to_string()));
     let reply = stand.ask(with(options)).await;
     assert_eq!((reply.text(), reply.stored()), ("1", Stored::No(Refusal::Tags)));
     assert_eq!(stand.len().await, 0);
 }
 
-// ===== What is confirmed =====
+// ===== Freshening =====
 
 /// Its first response has `first`, each 304 `then`.
-fn confirming(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
+fn freshening(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
     let then = then.into();
     Double::new(move |request, call| {
         let response = tagged(&request, "\"a\"", "whole");
@@ -170,14 +171,14 @@ fn confirming(first: &'static str, then: impl Into<Vec<u8>>) -> Double {
 }
 
 async fn a_304_brings_its_tags<B: Store>(store: B) {
-    let stand = Stand::over(store, confirming("old both", "new both"))
+    let stand = Stand::over(store, freshening("old both", "new both"))
         .with(|layer| by_headers(layer).expire_after(SECOND));
-    stand.ask(with(CacheOptions::new().tag("asked"))).await;
+    stand.ask(with(CacheOptions::new().add_tag("asked"))).await;
     stand.clock.advance(SECOND);
-    let reply = stand.ask(with(CacheOptions::new().tag("also"))).await;
+    let reply = stand.ask(with(CacheOptions::new().add_tag("also"))).await;
     assert_eq!((reply.outcome(), reply.stored()), (Outcome::Revalidated, Stored::Yes));
     assert_eq!(tags(&stand).await, [["asked", "also", "new", "both"]]);
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
     assert_eq!(remove_tag(&stand, "old").await, 0);
     assert_eq!(remove_tag(&stand, "new").await, 1);
     assert_eq!(stand.len().await, 0);
@@ -219,10 +220,10 @@ async fn a_304_without_tags_leaves_those_that_there_are_and_the_url_finds_it_sti
 }
 
 #[tokio::test]
-async fn a_304_with_too_many_tags_renews_nothing() {
+async fn a_304_with_too_many_tags_freshens_nothing() {
     let many = (0..1_001).map(|n| format!("{n} ")).collect::<String>();
     let stand =
-        Stand::new(confirming("old", many)).with(|layer| by_headers(layer).expire_after(SECOND));
+        Stand::new(freshening("old", many)).with(|layer| by_headers(layer).expire_after(SECOND));
     stand.get("/").await;
     stand.clock.advance(SECOND);
     for _ in 0..2 {
@@ -263,7 +264,7 @@ impl From {
 
     fn ask(self, call: usize) -> http::request::Builder {
         match self {
-            Self::Request if call == 2 => with(CacheOptions::new().tag("news")),
+            Self::Request if call == 2 => with(CacheOptions::new().add_tag("news")),
             _ => get("/"),
         }
     }
@@ -330,7 +331,7 @@ async fn a_response_is_not_stored_with_a_tag_that_was_removed_while_its_body_cam
 }
 
 #[tokio::test]
-async fn an_entry_is_not_renewed_with_a_tag_that_was_removed_before_the_304_came() {
+async fn an_entry_is_not_freshened_with_a_tag_that_was_removed_before_the_304() {
     for from in ALL {
         let (stand, gate) = expired(Memory::default(), from).await;
         let mut caller = Box::pin(stand.ask(from.ask(2)));
@@ -339,7 +340,7 @@ async fn an_entry_is_not_renewed_with_a_tag_that_was_removed_before_the_304_came
         gate.open(1);
         let reply = soon(caller).await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"), "{from:?}");
-        assert_eq!(reply.stored(), Stored::No(Refusal::Superseded), "{from:?}");
+        assert_eq!(reply.stored(), Stored::No(Refusal::Removed), "{from:?}");
         assert_eq!(tags(&stand).await, [[""; 0]], "{from:?}: what is stored is as it was");
         gate.open(1);
         assert_eq!(stand.get("/").await.outcome(), Outcome::Revalidated, "{from:?}: and expired");
@@ -348,7 +349,7 @@ async fn an_entry_is_not_renewed_with_a_tag_that_was_removed_before_the_304_came
 
 /// The store is at work on the new head: who removes does not wait for it, and takes the entry out.
 #[tokio::test]
-async fn a_removal_while_an_entry_is_being_renewed_takes_it_out() {
+async fn a_removal_removes_an_entry_that_is_being_freshened() {
     for from in ALL {
         let store = Gated::at_update(Memory::default());
         let (stand, gate) = expired(store.clone(), from).await;
@@ -362,33 +363,33 @@ async fn a_removal_while_an_entry_is_being_renewed_takes_it_out() {
         store.update(1);
         let reply = soon(caller).await;
         assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "whole"), "{from:?}");
-        assert_eq!(reply.stored(), Stored::No(Refusal::Superseded), "{from:?}");
+        assert_eq!(reply.stored(), Stored::No(Refusal::Conflict), "{from:?}");
         assert_eq!(stand.len().await, 0, "{from:?}");
     }
 }
 
 /// What cannot be removed keeps nothing else from it.
 #[tokio::test]
-async fn a_removal_that_fails_for_the_entry_that_is_being_renewed_takes_the_others_out() {
+async fn a_removal_that_fails_for_the_entry_being_freshened_removes_the_others() {
     let faulty = Faulty::new(Memory::default());
     let store = Gated::at_update(faulty.clone());
     let (stand, gate) = expired(store.clone(), From::Header).await;
     let other = Stand::over(store.clone(), Double::counting());
-    other.ask(get("/other").extension(CacheOptions::new().tag("news"))).await;
+    other.ask(get("/other").extension(CacheOptions::new().add_tag("news"))).await;
     gate.open(1);
     let mut caller = pin!(stand.get("/"));
     assert!(caller.as_mut().now_or_never().is_none());
     faulty.fail(Op::Remove, ErrorKind::Unavailable);
     stand.layer.entries().remove_tag("news").await.unwrap_err();
     assert_eq!(stand.layer.stats().store_errors, 1);
-    assert!(!other.get("/other").await.is_hit());
+    assert!(!other.get("/other").await.is_from_store());
     store.update(1);
     assert_eq!(soon(caller).await.text(), "whole");
 }
 
 /// What the entry has become meanwhile is not the removal's to judge.
 #[tokio::test]
-async fn a_removal_leaves_what_has_taken_the_place_of_the_entry_that_is_being_renewed() {
+async fn a_removal_keeps_what_replaced_the_entry_being_freshened() {
     let store = Gated::at_update(Memory::default());
     let (stand, gate) = expired(store.clone(), From::Header).await;
     gate.open(1);
@@ -398,6 +399,6 @@ async fn a_removal_leaves_what_has_taken_the_place_of_the_entry_that_is_being_re
     other.ask(with(CacheOptions::new().force_refresh(true))).await;
     assert_eq!(remove_tag(&stand, "news").await, 0);
     store.update(1);
-    assert_eq!(soon(caller).await.stored(), Stored::No(Refusal::Superseded));
+    assert_eq!(soon(caller).await.stored(), Stored::No(Refusal::Conflict));
     assert_eq!(other.get("/").await.text(), "other");
 }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use larder::{
-    Miss, Outcome, Refusal, Stored,
+    Outcome, Stored,
+    status::{Miss, Refusal},
     store::{ErrorKind, Memory, Store, Timeout},
 };
 use tokio::time::{Instant, sleep};
@@ -50,7 +51,7 @@ async fn a_store_that_cannot_be_read_in_time_is_a_miss_and_is_spared_for_a_while
     store.heal();
     sleep(LIMIT).await;
     let reply = stand.get("/").await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "1");
 }
 
@@ -70,7 +71,7 @@ async fn a_response_comes_whole_though_the_store_takes_none_of_it() {
         store.heal();
         sleep(LIMIT).await;
         assert_eq!(stand.get("/").await.outcome(), Outcome::Miss(Miss::Absent), "{op:?}");
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
     }
 }
 
@@ -160,7 +161,7 @@ async fn an_origin_that_is_slow_is_waited_for() {
     };
     let (reply, ()) = futures_util::future::join(stand.get("/"), sending).await;
     assert_eq!((reply.body.len(), reply.error.is_none()), (25, true));
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
 }
 
 /// Without a runtime there is no timer, and what is there at once needs none.
@@ -170,7 +171,7 @@ fn outside_of_a_runtime_it_waits_as_long_as_it_takes() {
     store.wait(3);
     spin(async {
         assert_eq!(stand.get("/").await.text(), "1");
-        assert!(stand.get("/").await.is_hit());
+        assert!(stand.get("/").await.is_from_store());
         assert_eq!(stand.layer.store().get_ref().len().await.unwrap(), 1);
     });
 }
@@ -212,10 +213,10 @@ async fn a_file_that_another_holds_locked_delays_nothing_beyond_the_limit() {
     loop {
         let reply = stand.get("/after").await;
         assert!(reply.error.is_none());
-        if reply.is_hit() {
+        if reply.is_from_store() {
             break;
         }
         sleep(Duration::from_millis(10)).await;
     }
-    assert!(stand.get("/before").await.is_hit());
+    assert!(stand.get("/before").await.is_from_store());
 }

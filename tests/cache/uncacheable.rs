@@ -102,6 +102,6 @@ async fn clients_with_copies_of_their_own_do_not_keep_a_key_from_being_stored() 
         let reply = stand.ask(get("/").header("if-none-match", "\"a\"")).await;
         assert_eq!(reply.status, 304);
     }
-    assert!(stand.get("/").await.is_hit());
+    assert!(stand.get("/").await.is_from_store());
     assert_eq!(stand.calls(), 3, "the copy's condition was sent on once, then the whole fetched");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use http::{Request, StatusCode, request};
-use larder::{CacheLayer, CacheOptions, Miss, Outcome, Stored, store::Store};
+use larder::{CacheLayer, CacheOptions, Outcome, Stored, status::Miss, store::Store};
 
 use crate::support::{Double, Stand, get, line, not_modified, ok};
 
@@ -50,7 +50,7 @@ async fn each_variant_is_asked_about_by_itself<B: Store>(stand: Stand<B>) {
     assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Revalidated);
     assert_eq!(conditions(&stand), [Some("\"a\"".to_owned())]);
     let reply = stand.ask(lang("de")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.headers["x-call"], "3", "the fields of the 304");
 
     let reply = stand.ask(lang("en")).await;
@@ -133,7 +133,7 @@ async fn variants_that_are_stored_at_once_are_both_found() {
     };
     join(join(de, en), opening).await;
     for language in ["de", "en", "fr"] {
-        assert!(stand.ask(lang(language)).await.is_hit());
+        assert!(stand.ask(lang(language)).await.is_from_store());
     }
 }
 
@@ -150,7 +150,7 @@ async fn a_resident_is_kept_as_long_as_a_variant_that_is_freshened() {
         let reply = stand.ask(lang("en")).await;
         assert_eq!((reply.status, reply.outcome()), (StatusCode::OK, Outcome::Revalidated));
     }
-    assert!(stand.ask(lang("en")).await.is_hit());
+    assert!(stand.ask(lang("en")).await.is_from_store());
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_resident_is_written_once_for_any_number_of_variants() {
         assert_eq!(stand.ask(lang(&n.to_string())).await.stored(), Stored::Yes);
     }
     for n in 0..100 {
-        assert!(stand.ask(lang(&n.to_string())).await.is_hit());
+        assert!(stand.ask(lang(&n.to_string())).await.is_from_store());
     }
     assert_eq!(version().await, before);
 }

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use http::{Method, Response, request};
-use larder::{Miss, Outcome, Refusal, Stored, Target, store::Store};
+use larder::{
+    Outcome, Stored, Target,
+    status::{Miss, Refusal},
+    store::Store,
+};
 
 use crate::reads;
 use crate::support::{Double, Stand, TestBody, empty, get, head, line, ok, url};
@@ -44,12 +48,15 @@ async fn one_spelling_counts_for_case_and_spaces_in_negotiation_fields() {
     let stand = Stand::new(multilingual());
     stand.ask(lang("de, en;q=0.5")).await;
     for same in ["DE,EN;q=0.5", "de,  en ; q=0.5", " de , en;Q=0.5 "] {
-        assert!(stand.ask(lang(same)).await.is_hit(), "{same}");
+        assert!(stand.ask(lang(same)).await.is_from_store(), "{same}");
     }
     // Several lines are one list.
     let lines = get("/").header("accept-language", "de").header("accept-language", "en;q=0.5");
-    assert!(stand.ask(lines).await.is_hit());
-    assert!(!stand.ask(lang("en;q=0.5, de")).await.is_hit(), "the order is the client's wish");
+    assert!(stand.ask(lines).await.is_from_store());
+    assert!(
+        !stand.ask(lang("en;q=0.5, de")).await.is_from_store(),
+        "the order is the client's wish"
+    );
 }
 
 /// RFC 9110 §12.5.4: of languages, the weights say which is wished for.
@@ -58,18 +65,18 @@ async fn under_the_http_rules_the_order_of_languages_says_nothing() {
     let stand = Stand::new(multilingual())
         .with(|layer| layer.http_rules().expire_after(std::time::Duration::from_secs(60)));
     stand.ask(lang("de, en;q=0.5")).await;
-    assert!(stand.ask(lang("en;q=0.5, de")).await.is_hit());
-    assert!(!stand.ask(lang("en, de;q=0.5")).await.is_hit());
+    assert!(stand.ask(lang("en;q=0.5, de")).await.is_from_store());
+    assert!(!stand.ask(lang("en, de;q=0.5")).await.is_from_store());
 }
 
 #[tokio::test]
 async fn the_value_of_any_other_field_is_compared_as_it_is() {
     let stand = Stand::new(Double::new(|_, call| line(ok(call.to_string()), "vary", "x-a")));
     stand.ask(get("/").header("x-a", "One")).await;
-    assert!(stand.ask(get("/").header("X-A", " One ")).await.is_hit());
-    assert!(!stand.ask(get("/").header("x-a", "one")).await.is_hit());
-    assert!(!stand.ask(get("/").header("x-a", "")).await.is_hit());
-    assert!(!stand.get("/").await.is_hit(), "an empty header is not an absent one");
+    assert!(stand.ask(get("/").header("X-A", " One ")).await.is_from_store());
+    assert!(!stand.ask(get("/").header("x-a", "one")).await.is_from_store());
+    assert!(!stand.ask(get("/").header("x-a", "")).await.is_from_store());
+    assert!(!stand.get("/").await.is_from_store(), "an empty header is not an absent one");
 }
 
 #[tokio::test]
@@ -79,12 +86,12 @@ async fn names_of_several_lines_select_together() {
     let stand = Stand::new(inner);
     let of = |a: &str, b: &str| get("/").header("x-a", a).header("x-b", b);
     stand.ask(of("1", "1")).await;
-    assert!(!stand.ask(of("1", "2")).await.is_hit());
-    assert!(!stand.ask(of("2", "1")).await.is_hit());
-    assert!(stand.ask(of("1", "1")).await.is_hit());
+    assert!(!stand.ask(of("1", "2")).await.is_from_store());
+    assert!(!stand.ask(of("2", "1")).await.is_from_store());
+    assert!(stand.ask(of("1", "1")).await.is_from_store());
     // One header's value is not the other's.
-    assert!(!stand.ask(get("/").header("x-a", "9")).await.is_hit());
-    assert!(!stand.ask(get("/").header("x-b", "9")).await.is_hit());
+    assert!(!stand.ask(get("/").header("x-a", "9")).await.is_from_store());
+    assert!(!stand.ask(get("/").header("x-b", "9")).await.is_from_store());
 }
 
 #[tokio::test]
@@ -102,8 +109,8 @@ async fn names_that_change_from_response_to_response_are_taken_together() {
     }
     let calls = stand.calls();
     for _ in 0..3 {
-        assert!(stand.ask(a()).await.is_hit());
-        assert!(stand.ask(b()).await.is_hit());
+        assert!(stand.ask(a()).await.is_from_store());
+        assert!(stand.ask(b()).await.is_from_store());
     }
     assert_eq!(stand.calls(), calls);
 }
@@ -129,7 +136,7 @@ async fn a_response_that_varies_no_more_replaces_the_variants() {
     stand.ask(get("/").header("x-a", "1")).await;
     assert_eq!(stand.ask(get("/").header("x-a", "2")).await.text(), "2");
     let reply = stand.ask(get("/").header("x-a", "1")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!(reply.text(), "2");
 }
 
@@ -156,7 +163,7 @@ async fn each_variant_expires_for_itself_and_the_resident_is_kept_with_the_last(
     stand.clock.advance(SECOND * 5);
     assert_eq!(stand.ask(lang("en")).await.text(), "en:2");
     assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 0);
-    assert!(stand.ask(lang("en")).await.is_hit(), "the resident leads to it");
+    assert!(stand.ask(lang("en")).await.is_from_store(), "the resident leads to it");
     assert_eq!(stand.ask(lang("de")).await.text(), "de:3");
     stand.clock.advance(SECOND * 10);
     assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 2);
@@ -182,7 +189,7 @@ async fn a_variant_stored_for_ever_keeps_the_resident_for_ever() {
     stand.ask(lang("de")).await;
     stand.clock.advance(SECOND);
     assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 0);
-    assert!(stand.ask(lang("de")).await.is_hit());
+    assert!(stand.ask(lang("de")).await.is_from_store());
 }
 
 #[tokio::test]
@@ -194,7 +201,9 @@ async fn variants_of_a_resident_that_was_lost_never_come_back() {
     assert_eq!(stand.ask(lang("de")).await.text(), "de:3");
     let reply = stand.ask(lang("en")).await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Variant), "en:4"));
-    assert!(stand.ask(lang("de")).await.is_hit() && stand.ask(lang("en")).await.is_hit());
+    assert!(
+        stand.ask(lang("de")).await.is_from_store() && stand.ask(lang("en")).await.is_from_store()
+    );
 }
 
 #[tokio::test]
@@ -206,7 +215,7 @@ async fn variants_by_cookie_and_by_authorization_never_mix_users() {
                 line(ok(user.unwrap_or_default()), "vary", name)
             });
             let stand = Stand::new(inner).with(|layer| match ignored {
-                true => layer.ignore_headers([name]).unwrap(),
+                true => layer.add_ignored_headers([name]).unwrap(),
                 false => layer,
             });
             for _ in 0..2 {
@@ -221,8 +230,8 @@ async fn variants_by_cookie_and_by_authorization_never_mix_users() {
 
 #[tokio::test]
 async fn a_header_that_is_ignored_selects_nothing() {
-    let stand =
-        Stand::new(multilingual()).with(|layer| layer.ignore_headers(["accept-language"]).unwrap());
+    let stand = Stand::new(multilingual())
+        .with(|layer| layer.add_ignored_headers(["accept-language"]).unwrap());
     stand.ask(lang("de")).await;
     assert_eq!(stand.ask(lang("en")).await.text(), "de:1");
     assert_eq!(stand.len().await, 1);
@@ -241,10 +250,10 @@ async fn a_head_is_answered_from_the_variant_that_it_selects() {
     let head = |language| head("/").header("accept-language", language);
     stand.ask(lang("de")).await;
     let reply = stand.ask(head("de")).await;
-    assert!(reply.is_hit());
+    assert!(reply.is_from_store());
     assert_eq!((reply.text(), &reply.headers["content-language"]), ("", &"de".parse().unwrap()));
     assert_eq!(stand.ask(head("en")).await.headers["content-language"], "en");
-    assert!(stand.ask(head("en")).await.is_hit());
+    assert!(stand.ask(head("en")).await.is_from_store());
     assert_eq!(stand.ask(lang("en")).await.text(), "en", "a HEAD's variant answers no GET");
     assert_eq!(stand.calls(), 3);
 }
@@ -261,20 +270,22 @@ async fn removing_a_url_removes_its_variants_and_a_request_its_own() {
     assert!(entries.contains(&one).await.unwrap());
     assert_eq!(entries.remove(&one).await.unwrap(), 1);
     assert!(!entries.contains(&one).await.unwrap());
-    assert!(stand.ask(lang("de")).await.is_hit() && stand.ask(lang("fr")).await.is_hit());
+    assert!(
+        stand.ask(lang("de")).await.is_from_store() && stand.ask(lang("fr")).await.is_from_store()
+    );
     // The variant that leads to the others.
     let resident = lang("de").body(()).unwrap();
     assert_eq!(entries.remove(&resident).await.unwrap(), 1);
     for language in ["de", "fr"] {
-        assert!(!stand.ask(lang(language)).await.is_hit(), "{language}");
+        assert!(!stand.ask(lang(language)).await.is_from_store(), "{language}");
     }
 
     entries.remove(Target::from(&url("/"))).await.unwrap();
     assert!(!entries.contains(&url("/")).await.unwrap());
     for language in ["de", "en", "fr"] {
-        assert!(!stand.ask(lang(language)).await.is_hit());
+        assert!(!stand.ask(lang(language)).await.is_from_store());
     }
-    assert!(stand.get("/other").await.is_hit());
+    assert!(stand.get("/other").await.is_from_store());
 }
 
 // ===== How often the store is read =====

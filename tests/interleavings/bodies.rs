@@ -22,11 +22,12 @@ use super::{explore, explore_in_turn, once};
 use crate::{
     drive::{Drive, End, SourceState, Step},
     readers::{NewReader, Next, Reader, Shared},
+    replay_buffer::OverflowBudget,
 };
 
 const PANIC: &str = "on purpose";
 
-/// Chunks of this size do not all fit into the window.
+/// Chunks of this size do not all fit into the replay buffer.
 const LARGE: usize = 100 * 1024;
 
 static DATA: LazyLock<&[u8]> =
@@ -47,7 +48,7 @@ struct Feed {
     waker: Option<Waker>,
 }
 
-struct Carrier {
+struct TestSource {
     feed: Arc<Mutex<Feed>>,
     len: usize,
     taken: usize,
@@ -65,7 +66,7 @@ impl Drop for Guard {
     }
 }
 
-impl Drive for Carrier {
+impl Drive for TestSource {
     /// Its length.
     type Copy = usize;
 
@@ -102,14 +103,13 @@ impl Drive for Carrier {
             is_storing: self.is_storing,
             is_complete: false,
             has_length: true,
-            limit: u64::MAX,
         }
     }
 }
 
 /// A body of so many chunks, what feeds it, and what is counted.
 struct World {
-    core: Arc<Shared<Carrier>>,
+    shared: Arc<Shared<TestSource>>,
     feed: Arc<Mutex<Feed>>,
     chunks: usize,
     len: usize,
@@ -118,11 +118,11 @@ struct World {
 }
 
 impl World {
-    fn new(chunks: usize, len: usize, fails: bool) -> (Arc<Self>, Reader<Carrier>) {
+    fn new(chunks: usize, len: usize, fails: bool) -> (Arc<Self>, Reader<TestSource>) {
         let feed = Arc::new(Mutex::new(Feed { fails, ..Feed::default() }));
         let is_dropped = Arc::<AtomicBool>::default();
         let guard = Guard(is_dropped.clone());
-        let carrier = Carrier {
+        let source = TestSource {
             feed: feed.clone(),
             len,
             taken: 0,
@@ -130,10 +130,11 @@ impl World {
             is_storing: true,
             _guard: guard,
         };
-        let (core, reader) = Shared::new(carrier.state(), Arc::default());
-        core.begin(carrier);
+        let budget = OverflowBudget { held: Arc::default(), limit: 16 << 20 };
+        let (shared, reader) = Shared::new(source.state(), budget);
+        shared.begin(source);
         let done = AtomicUsize::new(0);
-        (Arc::new(Self { core, feed, chunks, len, is_dropped, done }), reader)
+        (Arc::new(Self { shared, feed, chunks, len, is_dropped, done }), reader)
     }
 
     /// Sends the chunks, the end and the store's word, and wakes whoever asked last.
@@ -162,7 +163,7 @@ impl World {
     }
 
     /// Reads to the end, and sees every chunk in its place.
-    fn read(&self, mut reader: Reader<Carrier>) {
+    fn read(&self, mut reader: Reader<TestSource>) {
         let mut read = 0;
         loop {
             match block_on(std::future::poll_fn(|cx| reader.poll_next(cx))) {
@@ -188,7 +189,7 @@ impl World {
     }
 
     /// The same, where the work panics under one of the readers.
-    fn read_or_panic(&self, reader: Reader<Carrier>) {
+    fn read_or_panic(&self, reader: Reader<TestSource>) {
         let reading = AssertUnwindSafe(|| self.read_to_failure(reader));
         if let Err(panic) = catch_unwind(reading) {
             assert_eq!(panic.downcast_ref::<&str>(), Some(&PANIC));
@@ -196,7 +197,7 @@ impl World {
         self.done.fetch_add(1, SeqCst);
     }
 
-    fn read_to_failure(&self, mut reader: Reader<Carrier>) {
+    fn read_to_failure(&self, mut reader: Reader<TestSource>) {
         for number in 0..=self.chunks {
             match block_on(std::future::poll_fn(|cx| reader.poll_next(cx))) {
                 Next::Chunk(chunk) => assert_eq!(chunk[0] as usize, number),
@@ -207,14 +208,14 @@ impl World {
     }
 
     /// Polls so often, and gives what it read away.
-    fn poll(reader: &mut Reader<Carrier>, times: usize) {
+    fn poll(reader: &mut Reader<TestSource>, times: usize) {
         for _ in 0..times {
             let _read = block_on(once(|cx| reader.poll_next(cx)));
         }
     }
 
-    fn reader(&self) -> Reader<Carrier> {
-        match self.core.join() {
+    fn reader(&self) -> Reader<TestSource> {
+        match self.shared.join() {
             Some(NewReader::FromStart(reader)) => reader,
             _ => panic!("nothing has been read yet"),
         }
@@ -261,7 +262,7 @@ fn work_that_panics_strands_nobody() {
     });
 }
 
-/// Those that fall behind the window get the copy.
+/// Those that fall behind the replay buffer get the copy.
 #[test]
 fn readers_at_paces_of_their_own_miss_nothing() {
     explore(|| together(6, LARGE, 3, false));
@@ -303,7 +304,7 @@ fn newcomers_read_along_or_wait_or_find_it_published() {
     explore(|| {
         let (world, first) = World::new(4, LARGE, false);
         let newcomer = || {
-            world.spawn(|world| match world.core.join() {
+            world.spawn(|world| match world.shared.join() {
                 Some(NewReader::FromStart(reader)) => world.read(reader),
                 Some(NewReader::Late(mut reader)) => {
                     block_on(std::future::poll_fn(|cx| reader.poll_settled(cx)));
@@ -325,7 +326,7 @@ fn who_waits_for_the_publication_needs_no_reader() {
     explore(|| {
         let (world, mut first) = World::new(2, 10, false);
         let waiting = world.spawn(|world| {
-            if let Some(mut reader) = world.core.watch() {
+            if let Some(mut reader) = world.shared.watch() {
                 block_on(std::future::poll_fn(|cx| reader.poll_settled(cx)));
                 assert!(world.feed.lock().unwrap().is_published);
             }
@@ -358,6 +359,6 @@ fn the_last_reader_to_go_takes_the_work_along() {
         threads.push(world.feed());
         join(threads);
         assert!(world.is_dropped.load(SeqCst));
-        assert!(world.core.join().is_none() && world.core.watch().is_none());
+        assert!(world.shared.join().is_none() && world.shared.watch().is_none());
     });
 }

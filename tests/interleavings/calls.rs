@@ -16,17 +16,17 @@ use shuttle::{
 };
 
 use super::{explore, explore_in_turn, poll_once};
-use crate::table::{Followed, Join, Joined, Leader, Shareable, StoredAt, Table};
+use crate::table::{Followed, Join, Leader, Role, Shareable, StoredAt, Table};
 
 /// The key of most of them, alone in its group.
 const KEY: u8 = 7;
 
 /// A response on its way into the store.
 #[derive(Clone)]
-struct Landing {
+struct Settled {
     stage: Arc<Mutex<Stage>>,
     /// Where it is to lie.
-    place: Option<u8>,
+    key: Option<u8>,
     /// whether it can be shared.
     shared: bool,
     /// How often somebody asked where it is to lie.
@@ -42,7 +42,7 @@ enum Stage {
     Stored,
 }
 
-impl Shareable for Landing {
+impl Shareable for Settled {
     type Key = u8;
     type Share = ();
 
@@ -52,23 +52,23 @@ impl Shareable for Landing {
 
     fn stored_for(&self) -> Option<&u8> {
         self.looks.fetch_add(1, SeqCst);
-        self.place.as_ref()
+        self.key.as_ref()
     }
 }
 
-impl Landing {
-    fn at(place: u8) -> Self {
-        Self { place: Some(place), shared: true, ..Self::alone() }
+impl Settled {
+    fn at(key: u8) -> Self {
+        Self { key: Some(key), shared: true, ..Self::independent() }
     }
 
     /// One that is for its caller alone.
-    fn alone() -> Self {
+    fn independent() -> Self {
         let stage = Arc::new(Mutex::new(Stage::Underway));
-        Self { stage, place: None, shared: false, looks: Arc::default() }
+        Self { stage, key: None, shared: false, looks: Arc::default() }
     }
 
     /// Sees to it that it is not stored from now on; where it is just being stored, waits for that.
-    fn doom(&self) {
+    fn keep_out(&self) {
         loop {
             let mut stage = self.stage.lock().unwrap();
             match *stage {
@@ -97,7 +97,7 @@ impl Landing {
 
 /// A table, a store, and what is counted.
 struct World {
-    table: Arc<Table<(), Landing>>,
+    table: Arc<Table<(), Settled>>,
     /// When the calls began that brought what is stored.
     stored: Mutex<BTreeMap<u8, u64>>,
     calls: AtomicUsize,
@@ -105,7 +105,7 @@ struct World {
     answered: AtomicUsize,
 }
 
-type OwnLead = Leader<(), Landing>;
+type OwnLeader = Leader<(), Settled>;
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,25 +131,26 @@ impl World {
     /// A caller that goes on until it is answered.
     fn ask(&self, patience: u32, end: impl Fn() -> End) {
         loop {
-            let arrivals = self.table.generation(&KEY);
+            let generation = self.table.generation(&KEY);
             if self.stored.lock().unwrap().contains_key(&KEY) {
                 break;
             }
-            let lead = match self.table.join(&KEY, &KEY, (), &arrivals, Join::Either, patience) {
-                Joined::Leader(lead) => lead,
-                Joined::Share(()) => break,
-                Joined::LookAgain => continue,
-                Joined::InFlight => panic!("it did not ask for that"),
-                Joined::Follower(follow) => match block_on(follow) {
+            let leader = match self.table.join(&KEY, &KEY, (), &generation, Join::Either, patience)
+            {
+                Role::Leader(leader) => leader,
+                Role::Share(()) => break,
+                Role::LookAgain => continue,
+                Role::InFlight => panic!("it did not ask for that"),
+                Role::Follower(follow) => match block_on(follow) {
                     Followed::Share(()) => break,
-                    Followed::Leader(lead) => lead,
+                    Followed::Leader(leader) => leader,
                     Followed::JoinAgain => continue,
                     // It makes a call of its own, beside those of others.
                     Followed::Failed => break,
                 },
             };
             let end = end();
-            self.call(lead, end);
+            self.call(leader, end);
             if end != End::Cancelled {
                 break;
             }
@@ -158,40 +159,40 @@ impl World {
     }
 
     /// A call, while nobody else makes one.
-    fn call(&self, mut lead: OwnLead, end: End) {
+    fn call(&self, mut leader: OwnLeader, end: End) {
         assert_eq!(self.leading.fetch_add(1, SeqCst), 0, "there is one leader at a time");
         self.calls.fetch_add(1, SeqCst);
         thread::yield_now();
         self.leading.fetch_sub(1, SeqCst);
         match end {
-            End::Failed => lead.fail(),
-            End::Cancelled => drop(lead),
+            End::Failed => leader.fail(),
+            End::Cancelled => drop(leader),
             End::NoSeat => {
-                lead.settle(Landing::alone());
+                leader.settle(Settled::independent());
             }
             End::Stored => {
-                assert!(self.land_and_store(lead, KEY));
+                assert!(self.settle_and_store(leader, KEY));
             }
         }
     }
 
-    /// Whether it was stored. What was asked for earlier never comes in its place.
-    fn land_and_store(&self, mut lead: OwnLead, place: u8) -> bool {
-        let landed = Landing::at(place);
-        if !lead.settle(landed.clone()) {
-            landed.doom();
+    /// Whether it was stored. What was asked for earlier never comes in its key.
+    fn settle_and_store(&self, mut leader: OwnLeader, key: u8) -> bool {
+        let settled = Settled::at(key);
+        if !leader.settle(settled.clone()) {
+            settled.keep_out();
         }
-        if !landed.commit() {
+        if !settled.commit() {
             return false;
         }
-        let call = lead.id();
-        for older in self.table.supersede(&call, &place) {
-            older.doom();
+        let call = leader.id();
+        for older in self.table.supersede(&call, &key) {
+            older.keep_out();
         }
-        let there = self.stored.lock().unwrap().insert(place, call.began);
+        let there = self.stored.lock().unwrap().insert(key, call.began);
         assert!(there.is_none_or(|there| there < call.began), "a newer one was overwritten");
-        *landed.stage.lock().unwrap() = Stage::Stored;
-        lead.has_stored(StoredAt::Key);
+        *settled.stage.lock().unwrap() = Stage::Stored;
+        leader.has_stored(StoredAt::Key);
         true
     }
 
@@ -248,13 +249,13 @@ fn followers_that_go_or_fall_asleep_strand_nobody() {
         let world = World::new();
         let unsteady = |sleeps: bool| {
             world.spawn(move |world| {
-                let arrivals = world.table.generation(&KEY);
-                match world.table.join(&KEY, &KEY, (), &arrivals, Join::Either, 2) {
-                    Joined::Leader(lead) => world.call(lead, End::Cancelled),
-                    Joined::Follower(mut follow) => {
+                let generation = world.table.generation(&KEY);
+                match world.table.join(&KEY, &KEY, (), &generation, Join::Either, 2) {
+                    Role::Leader(leader) => world.call(leader, End::Cancelled),
+                    Role::Follower(mut follow) => {
                         let followed = block_on(poll_once(&mut follow));
-                        if let std::task::Poll::Ready(Followed::Leader(lead)) = followed {
-                            world.call(lead, End::Failed);
+                        if let std::task::Poll::Ready(Followed::Leader(leader)) = followed {
+                            world.call(leader, End::Failed);
                         } else if sleeps {
                             // Until everybody else is done.
                             while world.answered.load(SeqCst) < 2 {
@@ -287,20 +288,20 @@ fn removal() {
     let boarded = Arc::new(AtomicBool::new(false));
     let noted = boarded.clone();
     let calling = world.spawn(move |world| {
-        let arrivals = world.table.generation(&KEY);
-        if let Joined::Leader(lead) =
-            world.table.join(&KEY, &KEY, (), &arrivals, Join::Independent, 0)
+        let generation = world.table.generation(&KEY);
+        if let Role::Leader(leader) =
+            world.table.join(&KEY, &KEY, (), &generation, Join::Independent, 0)
         {
             noted.store(true, SeqCst);
-            world.land_and_store(lead, KEY);
+            world.settle_and_store(leader, KEY);
         }
     });
     let was_under_way = Arc::new(AtomicBool::new(false));
     let noted = was_under_way.clone();
     let removing = world.spawn(move |world| {
         noted.store(boarded.load(SeqCst), SeqCst);
-        for landed in world.table.invalidate(|_, (), _| true) {
-            landed.doom();
+        for settled in world.table.invalidate(|_, (), _| true) {
+            settled.keep_out();
         }
         world.stored.lock().unwrap().clear();
     });
@@ -317,34 +318,34 @@ fn what_is_removed_on_its_way_is_not_brought_back() {
     explore(removal);
 }
 
-/// Of the responses that belong in one place, the one that was asked for last stays there, wherever in its group its
+/// Of the responses that belong in one key, the one that was asked for last stays there, wherever in its group its
 /// request was looked for, and in whichever order they come.
 fn newest(callers: usize) {
     /// Two groups of three places.
-    const PLACES: [[u8; 3]; 2] = [[10, 11, 12], [20, 21, 22]];
+    const KEYS: [[u8; 3]; 2] = [[10, 11, 12], [20, 21, 22]];
 
     let world = World::new();
-    let last = Arc::new(Mutex::new([0; PLACES.len()]));
+    let last = Arc::new(Mutex::new([0; KEYS.len()]));
     let caller = |_| {
         let last = last.clone();
         world.spawn(move |world| {
             let random = |below| thread_rng().gen_range(0..below);
-            let group = random(PLACES.len());
-            let [looked_for, place] = [(); 2].map(|()| PLACES[group][random(3)]);
+            let group = random(KEYS.len());
+            let [looked_for, key] = [(); 2].map(|()| KEYS[group][random(3)]);
             let join = [Join::Independent, Join::MustLead][random(2)];
-            let arrivals = world.table.generation(&looked_for);
-            let boarding = world.table.join(&PLACES[group][0], &looked_for, (), &arrivals, join, 0);
-            let Joined::Leader(lead) = boarding else { panic!("it does not follow") };
+            let generation = world.table.generation(&looked_for);
+            let joined = world.table.join(&KEYS[group][0], &looked_for, (), &generation, join, 0);
+            let Role::Leader(leader) = joined else { panic!("it does not follow") };
             let mut last = last.lock().unwrap();
-            last[group] = lead.id().began.max(last[group]);
+            last[group] = leader.id().began.max(last[group]);
             drop(last);
-            world.land_and_store(lead, place);
+            world.settle_and_store(leader, key);
         })
     };
     join((0..callers).map(caller).collect::<Vec<_>>());
     let stored = world.stored.lock().unwrap();
-    for (places, last) in PLACES.iter().zip(*last.lock().unwrap()) {
-        let newest = places.iter().filter_map(|place| stored.get(place)).max();
+    for (places, last) in KEYS.iter().zip(*last.lock().unwrap()) {
+        let newest = places.iter().filter_map(|key| stored.get(key)).max();
         assert_eq!(newest.copied().unwrap_or_default(), last, "nothing is newer than the last");
     }
     assert_eq!(world.table.len(), 0);
@@ -361,22 +362,22 @@ fn what_was_asked_for_earlier_is_never_stored_over_what_was_asked_for_later() {
 fn what_is_stored_is_held_against_its_own_group_alone() {
     explore_in_turn(|| {
         let world = World::new();
-        let lead = |group: u8, key: u8| {
-            let arrivals = world.table.generation(&key);
-            match world.table.join(&group, &key, (), &arrivals, Join::Independent, 0) {
-                Joined::Leader(lead) => lead,
+        let leader = |group: u8, key: u8| {
+            let generation = world.table.generation(&key);
+            match world.table.join(&group, &key, (), &generation, Join::Independent, 0) {
+                Role::Leader(leader) => leader,
                 _ => panic!("it does not follow"),
             }
         };
         let looks = Arc::<AtomicUsize>::default();
         let on_their_way: Vec<_> = (0..100)
             .map(|group| {
-                let mut lead = lead(group, group);
-                lead.settle(Landing { looks: looks.clone(), ..Landing::at(group) });
-                lead
+                let mut leader = leader(group, group);
+                leader.settle(Settled { looks: looks.clone(), ..Settled::at(group) });
+                leader
             })
             .collect();
-        let newer = lead(KEY, 200);
+        let newer = leader(KEY, 200);
         let before = looks.load(SeqCst);
         assert_eq!(world.table.supersede(&newer.id(), &KEY).len(), 1);
         assert_eq!(looks.load(SeqCst) - before, 1);
@@ -391,19 +392,19 @@ fn calls_side_by_side_all_end() {
         let world = World::new();
         let first = |join| {
             world.spawn(move |world| {
-                let arrivals = world.table.generation(&KEY);
-                let lead = match world.table.join(&KEY, &KEY, (), &arrivals, join, 1) {
-                    Joined::Leader(lead) => lead,
-                    Joined::Follower(follow) => match block_on(follow) {
-                        Followed::Leader(lead) => lead,
+                let generation = world.table.generation(&KEY);
+                let leader = match world.table.join(&KEY, &KEY, (), &generation, join, 1) {
+                    Role::Leader(leader) => leader,
+                    Role::Follower(follow) => match block_on(follow) {
+                        Followed::Leader(leader) => leader,
                         _ => return,
                     },
                     _ => return,
                 };
                 match thread_rng().gen_range(0..3) {
-                    0 => lead.fail(),
-                    1 => drop(lead),
-                    _ => drop(world.land_and_store(lead, KEY)),
+                    0 => leader.fail(),
+                    1 => drop(leader),
+                    _ => drop(world.settle_and_store(leader, KEY)),
                 }
             })
         };

@@ -25,12 +25,12 @@ pub(crate) struct StaleUse {
 }
 
 impl History {
-    /// The answer's status: that of the response which it confirms, if it is a 304.
+    /// The answer's status: that of the response which it freshens, if it is a 304.
     pub(crate) fn status(&self, answer: &Answer) -> Option<u16> {
         answer.version().map(|version| self.versions[version].status)
     }
 
-    /// Why the answer, or what it confirms, is not stored. If the origin forbids it, that counts,
+    /// Why the answer, or what it freshens, is not stored. If the origin forbids it, that counts,
     /// whatever else keeps the answer from being stored.
     pub(crate) fn refused(&self, settings: &Settings, answer: &Answer) -> Option<Refused> {
         let (Some(version), Some(status)) = (answer.version(), self.status(answer)) else {
@@ -53,26 +53,26 @@ impl History {
         is_refused.then_some(Refused::Otherwise)
     }
 
-    /// Whether the origin's own words keep the answer, or what it confirms, from being stored.
+    /// Whether the origin's own words keep the answer, or what it freshens, from being stored.
     fn is_forbidden(&self, settings: &Settings, answer: &Answer, version: Version) -> bool {
         let said = answer.said;
-        let is_confirmed = matches!(answer.kind, Kind::NotModified(_));
-        let has_moved = is_confirmed && said.vary != self.born(version).said.vary;
+        let is_not_modified = matches!(answer.kind, Kind::NotModified(_));
+        let has_moved = is_not_modified && said.vary != self.born(version).said.vary;
         let by_directive = match said.cache {
             _ if !settings.http => false,
             CacheControl::NoStore => true,
             CacheControl::Private(_) => settings.shared,
-            CacheControl::NoCache => !self.can_be_confirmed(answer),
+            CacheControl::NoCache => !self.can_be_freshened(answer),
             _ => false,
         };
         // An answer to a HEAD may leave out what that to a GET says of freshness.
         let by_silence = answer.method != Method::Head && self.lacks_freshness(settings, answer);
         // The cookie of a 304 is the caller's. What is stored for all has none.
-        let by_cookie = settings.shared && said.sets_cookie && !is_confirmed;
+        let by_cookie = settings.shared && said.sets_cookie && !is_not_modified;
         by_directive || by_silence || by_cookie || said.vary == Vary::Anything || has_moved
     }
 
-    fn can_be_confirmed(&self, answer: &Answer) -> bool {
+    fn can_be_freshened(&self, answer: &Answer) -> bool {
         let has_validator = answer.said.etag || answer.said.last_modified;
         self.status(answer) == Some(200) && has_validator
     }
@@ -83,7 +83,7 @@ impl History {
             CacheControl::SharedMaxAge(_) => !settings.shared,
             _ => false,
         };
-        settings.http && says_nothing && !self.can_be_confirmed(answer)
+        settings.http && says_nothing && !self.can_be_freshened(answer)
     }
 
     /// For how long it is fresh from its arrival, in seconds.

@@ -12,8 +12,8 @@ use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::{Request, Response, header, request};
 use http_body_util::{BodyExt, Empty};
 use larder::{
-    CacheLayer, CacheOptions, CacheStatus, Expiration, Filter, Key, Outcome, ResponseBody, Stale,
-    Stored,
+    CacheLayer, CacheOptions, CacheStatus, Expiration, Filter, Key, Outcome, ResponseBody, Stored,
+    status::Stale,
     store::{AnyStore, Result},
     time::{Clock, ManualClock, Timestamp},
 };
@@ -89,7 +89,7 @@ impl Stage {
         let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
         let layer =
             if settings.shared { CacheLayer::shared(store) } else { CacheLayer::private(store) };
-        let mut layer = layer.clock(clock.clone()).tags_from(["surrogate-key"]).unwrap();
+        let mut layer = layer.clock(clock.clone()).add_tag_headers(["surrogate-key"]).unwrap();
         let secs = Duration::from_secs;
         if let Some(limit) = settings.while_revalidate {
             layer = layer.stale_while_revalidate(secs(limit));
@@ -281,7 +281,7 @@ impl Stage {
             }
         }
         if let (Some(version), Some(key)) = (version, status.key())
-            && (is_stored || status.is_hit())
+            && (is_stored || status.is_from_store())
         {
             self.keys.lock().unwrap().insert(ask.path, key);
             let keys = history.keys.entry(version).or_default();

@@ -77,7 +77,7 @@ async fn purge(
 async fn main() -> Result<(), BoxError> {
     let layer = CacheLayer::shared(Memory::default())
         .expire_after(Duration::from_secs(60))
-        .tags_from(["surrogate-key"])?
+        .add_tag_headers(["surrogate-key"])?
         .cache_status_header("larder")?;
     let listen = std::env::args().skip_while(|arg| arg != "--listen").nth(1);
     let listener = TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:0")).await?;

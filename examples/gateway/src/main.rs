@@ -101,7 +101,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
     awake::start();
     let (store, closing) = flags::open(&args.store).await?;
     let mut layer = CacheLayer::shared(store)
-        .tags_from(["surrogate-key", "cache-tag"])?
+        .add_tag_headers(["surrogate-key", "cache-tag"])?
         .cache_status_header(args.name.as_str())?
         .named(args.name.as_str())?
         .reuse_post_for_get(args.reuse_post);
@@ -115,7 +115,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
         layer = layer.store_set_cookie(true);
     }
     if args.trust_forwarded {
-        layer = layer.key_headers(forwarded::KEYED)?;
+        layer = layer.add_key_headers(forwarded::KEYED)?;
     }
     let layer = match args.policy {
         Policy::Fixed => layer,

@@ -20,7 +20,7 @@ pub(crate) async fn by_time() -> Result<(), BoxError> {
         // 5. For all responses that nothing below matches.
         .expire_after(Duration::from_secs(3600))
         // 4. By status. A status that is named here is stored, as 200 is.
-        .expire_status(StatusCode::NOT_FOUND, Duration::from_secs(10))?
+        .expire_statuses([(StatusCode::NOT_FOUND, Duration::from_secs(10))])?
         // 3. By URL: globs on host and path. The first match counts.
         .expire_urls([
             ("*.example.com/api/**", Expiration::After(Duration::from_secs(60))),
@@ -43,7 +43,7 @@ pub(crate) async fn by_time() -> Result<(), BoxError> {
     for url in urls.into_iter().chain(["http://www.example.com/api/users".to_owned()]) {
         ask(&client, Request::get(&url)).await?;
         let status = ask(&client, Request::get(&url)).await?;
-        let lifetime = match (status.is_hit(), status.stored_at().zip(status.expires_at())) {
+        let lifetime = match (status.is_from_store(), status.stored_at().zip(status.expires_at())) {
             (false, _) => "is not stored".to_owned(),
             (true, None) => "never expires".to_owned(),
             (true, Some((stored, expires))) => {

@@ -10,7 +10,7 @@ pub(crate) async fn events() -> Result<(), BoxError> {
     use larder::{CacheLayer, Event, store::Memory};
 
     let layer =
-        CacheLayer::private(Memory::default()).named("shop")?.on_event(|event| match event {
+        CacheLayer::private(Memory::default()).named("shop")?.add_event_hook(|event| match event {
             // Such as `miss (absent)`.
             Event::Answered { status, .. } => println!("  {}", status.outcome()),
             Event::NotStored { refusal, .. } => println!("  not stored: {refusal}"),

@@ -19,16 +19,16 @@ pub(crate) async fn by_example() -> Result<(), BoxError> {
         .store_if(|_request, response| !response.headers.contains_key("x-private"))
         .max_body(16 * 1024 * 1024)
         // The key, beside method, URL, body, Authorization and Cookie.
-        .key_headers(["accept-language"])?
+        .add_key_headers(["accept-language"])?
         // These parameters are not stored either.
-        .ignore_query(["utm_*", "token"])?
+        .add_ignored_parameters(["utm_*", "token"])?
         .sort_query(true)
         // Tags: `layer.entries().remove_tag("section:news")` removes all responses with this tag.
         .tag_with(|request, _response| {
             request.uri.path().split('/').nth(1).map(|section| format!("section:{section}"))
         })
         // Response headers with further tags.
-        .tags_from(["surrogate-key", "cache-tag"])?
+        .add_tag_headers(["surrogate-key", "cache-tag"])?
         // A response header that says what the cache did.
         .cache_status_header("larder")?;
 

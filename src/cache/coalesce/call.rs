@@ -8,6 +8,15 @@ use slab::Slab;
 /// For how many keys a call remembers that a newer response lies there. More count as all keys.
 const MOST_SUPERSEDED: usize = 256;
 
+/// What a call that began later has brought in place of an older response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Newer {
+    /// A response that is stored instead.
+    Response,
+    /// An answer that ends the older response.
+    End,
+}
+
 pub(super) struct Call<I, O, K, S> {
     pub(super) id: u64,
     pub(super) key: K,
@@ -21,11 +30,10 @@ pub(super) struct Call<I, O, K, S> {
     pub(super) is_detached: bool,
     /// Whether its response must not be stored, because it was removed in flight.
     pub(super) is_invalidated: bool,
-    /// Whether a call that began later has brought a response in place of all that this one may
-    /// bring.
-    pub(super) is_superseded: bool,
-    /// The keys of the responses that calls which began later have brought.
-    pub(super) superseded_at: Vec<K>,
+    /// What a call that began later has brought in place of all that this one may bring.
+    pub(super) superseded: Option<Newer>,
+    /// The keys at which calls that began later have brought something.
+    pub(super) superseded_at: Vec<(K, Newer)>,
     pub(super) has_leader: bool,
     pub(super) phase: Phase<O>,
     /// How many of its leaders have failed.
@@ -58,7 +66,7 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
             is_open,
             is_detached,
             is_invalidated: false,
-            is_superseded: false,
+            superseded: None,
             superseded_at: Vec::new(),
             has_leader: false,
             phase: Phase::Vacant,
@@ -72,7 +80,7 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         self.has_leader = true;
         self.phase = Phase::Calling;
         self.began = began;
-        self.is_superseded = false;
+        self.superseded = None;
         self.superseded_at.clear();
     }
 
@@ -83,25 +91,27 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
     }
 
     /// Keeps its response out of the store: there is a newer one.
-    pub(super) fn supersede(&mut self) {
+    pub(super) fn supersede(&mut self, by: Newer) {
         self.is_open = false;
-        self.is_superseded = true;
+        self.superseded = Some(by);
     }
 
     /// Keeps its response out of the store if it turns out to belong under `key`.
-    pub(super) fn supersede_at(&mut self, key: &K) {
-        if self.is_superseded || self.superseded_at.contains(key) {
+    pub(super) fn supersede_at(&mut self, key: &K, by: Newer) {
+        if self.superseded_at(Some(key)).is_some() {
             return;
         }
         if self.superseded_at.len() < MOST_SUPERSEDED {
-            self.superseded_at.push(key.clone());
+            self.superseded_at.push((key.clone(), by));
         } else {
-            self.is_superseded = true;
+            self.superseded = Some(by);
         }
     }
 
-    pub(super) fn is_superseded_at(&self, key: Option<&K>) -> bool {
-        self.is_superseded || key.is_some_and(|key| self.superseded_at.contains(key))
+    /// What has come in place of its response, if that belongs under `key`.
+    pub(super) fn superseded_at(&self, key: Option<&K>) -> Option<Newer> {
+        let at = |key| self.superseded_at.iter().find(|(at, _)| at == key).map(|(_, by)| *by);
+        self.superseded.or_else(|| key.and_then(at))
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::Key;
 
-/// How many keys are remembered at most. Each has one place, which it may lose to another key.
+/// How many keys are remembered at most. Each has one slot, which it may lose to another key.
 const PLACES: usize = 4096;
 
 /// Each mark has this bit.
@@ -26,39 +26,39 @@ impl Default for HitForMiss {
 }
 
 impl HitForMiss {
-    /// The key's place, and its mark there, which is never zero. The key is a digest: any of its
+    /// The key's slot, and its mark there, which is never zero. The key is a digest: any of its
     /// bytes will do.
-    fn place(&self, key: &Key) -> (&AtomicU64, u64) {
+    fn slot(&self, key: &Key) -> (&AtomicU64, u64) {
         let bytes = key.as_bytes();
-        let place = usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % self.0.len();
+        let slot = usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % self.0.len();
         let mark = bytes[2..10].iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte));
-        (&self.0[place], (mark | MARKED) & !BY_STATUS)
+        (&self.0[slot], (mark | MARKED) & !BY_STATUS)
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {
-        let (place, mark) = self.place(key);
-        place.load(Ordering::Relaxed) & !BY_STATUS == mark
+        let (slot, mark) = self.slot(key);
+        slot.load(Ordering::Relaxed) & !BY_STATUS == mark
     }
 
     /// `by_status` is whether the response was not stored because of its status.
     pub(crate) fn insert(&self, key: &Key, by_status: bool) {
-        let (place, mark) = self.place(key);
-        place.store(if by_status { mark | BY_STATUS } else { mark }, Ordering::Relaxed);
+        let (slot, mark) = self.slot(key);
+        slot.store(if by_status { mark | BY_STATUS } else { mark }, Ordering::Relaxed);
     }
 
     pub(crate) fn remove(&self, key: &Key) {
-        let (place, mark) = self.place(key);
-        // Of two keys that race for the place, either may have it.
-        if place.load(Ordering::Relaxed) & !BY_STATUS == mark {
-            place.store(0, Ordering::Relaxed);
+        let (slot, mark) = self.slot(key);
+        // Of two keys that race for the slot, either may have it.
+        if slot.load(Ordering::Relaxed) & !BY_STATUS == mark {
+            slot.store(0, Ordering::Relaxed);
         }
     }
 
     /// Forgets the key if its response was not stored because of its status.
     pub(crate) fn remove_by_status(&self, key: &Key) {
-        let (place, mark) = self.place(key);
-        if place.load(Ordering::Relaxed) == mark | BY_STATUS {
-            place.store(0, Ordering::Relaxed);
+        let (slot, mark) = self.slot(key);
+        if slot.load(Ordering::Relaxed) == mark | BY_STATUS {
+            slot.store(0, Ordering::Relaxed);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! so that the call does not bring back what was removed. A later answer finds it here, so that an
 //! older response is not stored over a newer one.
 //!
-//! What a call comes to is a parameter ([`CallOutcome`]).
+//! What a call comes to is a parameter ([`Removable`]).
 
 use std::{
     cell::RefCell,
@@ -17,7 +17,7 @@ use std::{
 
 use http::{HeaderName, StatusCode};
 
-use self::hit_for_miss::HitForMiss;
+use self::{call::Newer, hit_for_miss::HitForMiss};
 use crate::{
     cache::variance::Resident,
     entry::Head,
@@ -39,13 +39,13 @@ pub(crate) use self::{
 
 /// A leader that is not counted yet.
 pub(crate) type Uncounted<O> = table::Leader<CallInfo, O>;
-pub(crate) type Joined<O> = table::Joined<CallInfo, O>;
+pub(crate) type Role<O> = table::Role<CallInfo, O>;
 pub(crate) type Followed<O> = table::Followed<CallInfo, O>;
 pub(crate) type CallId = table::CallId<Key>;
 pub(crate) type Generation = table::Generation<Key>;
 
 /// What a call comes to, as removals and later calls see it.
-pub(crate) trait CallOutcome: Shareable<Key = Key> {
+pub(crate) trait Removable: Shareable<Key = Key> {
     fn view(&self) -> View<'_>;
 
     /// Keeps the response out of the store, for this reason. Returns when it cannot be stored any
@@ -108,30 +108,30 @@ pub(crate) struct CallInfo {
 const SHARDS: usize = 64;
 
 /// The calls that a layer and its clones have in flight.
-pub(crate) struct Calls<O: CallOutcome> {
+pub(crate) struct Calls<O: Removable> {
     table: Arc<table::Table<CallInfo, O>>,
     hit_for_miss: Arc<HitForMiss>,
 }
 
-impl<O: CallOutcome> Clone for Calls<O> {
+impl<O: Removable> Clone for Calls<O> {
     fn clone(&self) -> Self {
         Self { table: self.table.clone(), hit_for_miss: self.hit_for_miss.clone() }
     }
 }
 
-impl<O: CallOutcome> Default for Calls<O> {
+impl<O: Removable> Default for Calls<O> {
     fn default() -> Self {
         Self { table: Arc::new(table::Table::new(SHARDS)), hit_for_miss: Arc::default() }
     }
 }
 
-impl<O: CallOutcome> fmt::Debug for Calls<O> {
+impl<O: Removable> fmt::Debug for Calls<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calls").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-impl<O: CallOutcome> Calls<O> {
+impl<O: Removable> Calls<O> {
     /// Is read before the store is read for `key`, and given to [`join`](Self::join).
     pub(crate) fn generation(&self, key: &Key) -> Generation {
         self.table.generation(key)
@@ -169,7 +169,7 @@ impl<O: CallOutcome> Calls<O> {
         seen: &Generation,
         join: Join,
         max_failures: u32,
-    ) -> Joined<O> {
+    ) -> Role<O> {
         // Whatever the response turns out to vary by, it lies under the primary key, or below it.
         let group = info.primary;
         self.table.join(&group, key, info, seen, join, max_failures)
@@ -214,7 +214,7 @@ impl<O: CallOutcome> Calls<O> {
 impl CallInfo {
     /// Whether the response of this call lies under `key`, or under a variant's key below it, or is
     /// made of what lies there.
-    fn is_under(&self, key: &Key, own: &Key, outcome: Option<&impl CallOutcome>) -> bool {
+    fn is_under(&self, key: &Key, own: &Key, outcome: Option<&impl Removable>) -> bool {
         *key == self.primary
             || key == own
             || outcome.is_some_and(|outcome| outcome.view().key() == Some(key))
@@ -234,7 +234,7 @@ impl CallInfo {
 /// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there
 /// by its key and by the tags that it has, but not by a tag that only the 304 brings.
 /// `invalidate_tag` returns such entries, and the removal takes them out as well.
-impl<O: CallOutcome> Calls<O> {
+impl<O: Removable> Calls<O> {
     /// Prevents new requests from joining calls for matching URLs that have no response yet. Comes
     /// before the invalidation: a response that arrives in between is known by then.
     pub(crate) fn fence(&self, matches: impl Fn(&str) -> bool) {
@@ -264,7 +264,7 @@ impl<O: CallOutcome> Calls<O> {
     ) {
         let settled = self.table.invalidate(|own, info, outcome| {
             let is_selected = info.primary == *primary
-                && match outcome.map(CallOutcome::view) {
+                && match outcome.map(Removable::view) {
                     Some(View::Storing { call_key, names: Some(names), .. }) => {
                         *call_key == variant(names)
                     }
@@ -302,7 +302,7 @@ impl<O: CallOutcome> Calls<O> {
             if info.is_spared(spared) {
                 return false;
             }
-            if let Some(head) = outcome.map(CallOutcome::view).as_ref().and_then(View::head) {
+            if let Some(head) = outcome.map(Removable::view).as_ref().and_then(View::head) {
                 return is_tagged(head.tags());
             }
             freshening.borrow_mut().extend(info.removed.add_tag(tag));
@@ -335,7 +335,7 @@ impl<O: CallOutcome> Calls<O> {
 ///
 /// Each of these keeps the responses of older calls out of the store, and returns when none of them
 /// can be stored any more.
-impl<O: CallOutcome> Calls<O> {
+impl<O: Removable> Calls<O> {
     /// The response of `call` is about to be stored for the requests that join under `call_key`.
     ///
     /// A response that does not vary speaks for all variants, and an older one would hide a
@@ -365,14 +365,14 @@ impl<O: CallOutcome> Calls<O> {
             }
             _ => false,
         };
-        let settled = self.table.supersede_where(call, call_key, is_selected);
+        let settled = self.table.end_where(call, call_key, is_selected);
         let is_any = !settled.is_empty();
-        keep_out(settled, Refusal::Superseded).await;
+        keep_out(settled, Refusal::Ended).await;
         is_any
     }
 }
 
-async fn keep_out(settled: Vec<impl CallOutcome>, why: Refusal) {
+async fn keep_out(settled: Vec<impl Removable>, why: Refusal) {
     for outcome in settled {
         outcome.keep_out(why).await;
     }
@@ -383,12 +383,12 @@ async fn keep_out(settled: Vec<impl CallOutcome>, why: Refusal) {
 ///
 /// The gauge is kept here, and not in the call: a call may go on with another leader, and is looked
 /// at under a lock, where no metrics recorder may be called.
-pub(crate) struct Leader<O: CallOutcome> {
+pub(crate) struct Leader<O: Removable> {
     leader: Uncounted<O>,
     _gauge: Option<CallGauge>,
 }
 
-impl<O: CallOutcome> Leader<O> {
+impl<O: Removable> Leader<O> {
     /// The leader of a call that counts as in flight from now on, until this is dropped.
     pub(crate) fn counted(leader: Uncounted<O>, observer: &Observer) -> Self {
         Self { leader, _gauge: Some(observer.call_begins()) }
@@ -428,8 +428,12 @@ impl<O: CallOutcome> Leader<O> {
         self.leader.is_invalidated()
     }
 
-    /// See [`Uncounted::is_superseded`].
-    pub(crate) fn is_superseded(&self) -> bool {
-        self.leader.is_superseded()
+    /// Why its response must not be stored under `key`, if a later call is the reason. Without a
+    /// key: if none may be stored at all.
+    pub(crate) fn superseded(&self, key: Option<&Key>) -> Option<Refusal> {
+        self.leader.superseded(key).map(|by| match by {
+            Newer::Response => Refusal::Superseded,
+            Newer::End => Refusal::Ended,
+        })
     }
 }

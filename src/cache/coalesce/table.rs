@@ -25,7 +25,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::call::{Call as CallState, Phase};
+use super::call::{Call as CallState, Newer, Phase};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// What a call comes to.
@@ -109,7 +109,8 @@ pub(crate) enum Join {
     Detached,
 }
 
-pub(crate) enum Joined<I, O: Shareable> {
+/// The part that a request takes in a call.
+pub(crate) enum Role<I, O: Shareable> {
     Leader(Leader<I, O>),
     Follower(Follower<I, O>),
     Share(O::Share),
@@ -160,7 +161,7 @@ impl<I, O: Shareable> Table<I, O> {
         seen: &Generation<O::Key>,
         join: Join,
         max_failures: u32,
-    ) -> Joined<I, O> {
+    ) -> Role<I, O> {
         let mut calls = self.shard(group).lock();
         let here = calls.entry(group.clone()).or_default();
         for call in here.iter_mut().filter(|call| call.is_open && call.key == *key) {
@@ -171,12 +172,12 @@ impl<I, O: Shareable> Table<I, O> {
                     let (leader, former) = self.take_over(call, group, info);
                     drop(calls);
                     drop(former);
-                    return Joined::Leader(leader);
+                    return Role::Leader(leader);
                 }
-                (Join::UnlessInFlight, _) => return Joined::InFlight,
+                (Join::UnlessInFlight, _) => return Role::InFlight,
                 (Join::Either, Phase::Calling) => {
                     let (place, give_up_at) = call.add_follower(max_failures);
-                    return Joined::Follower(Follower {
+                    return Role::Follower(Follower {
                         table: self.clone(),
                         group: group.clone(),
                         call: call.id,
@@ -187,7 +188,7 @@ impl<I, O: Shareable> Table<I, O> {
                     });
                 }
                 (Join::Either, Phase::Settled(outcome)) => match outcome.share() {
-                    Some(share) => return Joined::Share(share),
+                    Some(share) => return Role::Share(share),
                     None => call.is_open = false,
                 },
             }
@@ -196,7 +197,7 @@ impl<I, O: Shareable> Table<I, O> {
             if here.is_empty() {
                 calls.remove(group);
             }
-            return Joined::LookAgain;
+            return Role::LookAgain;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let is_open = !matches!(join, Join::Independent | Join::Detached);
@@ -208,7 +209,7 @@ impl<I, O: Shareable> Table<I, O> {
         if !is_detached {
             self.attached.fetch_add(1, Ordering::AcqRel);
         }
-        Joined::Leader(leader)
+        Role::Leader(leader)
     }
 
     fn lead(self: &Arc<Self>, call: &mut Call<I, O>, group: &O::Key) -> Leader<I, O> {
@@ -272,23 +273,36 @@ impl<I, O: Shareable> Table<I, O> {
     /// `call` is about to be stored. Returns the outcomes that are on their way there, which the
     /// caller has to keep out of the store. A call without an outcome is told when it settles.
     pub(crate) fn supersede(&self, call: &CallId<O::Key>, key: &O::Key) -> Vec<O> {
-        self.supersede_where(call, key, |outcome| outcome.stored_for() == Some(key))
+        self.supersede_where(call, key, Newer::Response, |outcome| {
+            outcome.stored_for() == Some(key)
+        })
     }
 
-    /// The same, where `is_there` says whether an outcome lies there.
-    pub(crate) fn supersede_where(
+    /// The same, where the answer of `call` ends what lies there. `is_there` says whether an
+    /// outcome does.
+    pub(crate) fn end_where(
         &self,
         call: &CallId<O::Key>,
         key: &O::Key,
         is_there: impl Fn(&O) -> bool,
     ) -> Vec<O> {
-        self.supersede_each(call, |older| match &older.phase {
+        self.supersede_where(call, key, Newer::End, is_there)
+    }
+
+    fn supersede_where(
+        &self,
+        call: &CallId<O::Key>,
+        key: &O::Key,
+        by: Newer,
+        is_there: impl Fn(&O) -> bool,
+    ) -> Vec<O> {
+        self.supersede_each(call, by, |older| match &older.phase {
             Phase::Settled(outcome) => is_there(outcome),
             // As far as is known, both speak for the same requests.
             _ if older.key == call.key => true,
             // Its response may come to lie there, or elsewhere.
             _ => {
-                older.supersede_at(key);
+                older.supersede_at(key, by);
                 false
             }
         })
@@ -297,7 +311,7 @@ impl<I, O: Shareable> Table<I, O> {
     /// Keeps all older responses of the group out of the store: the response of `call` is about to
     /// be stored for all its requests. Returns the outcomes that are on their way there.
     pub(crate) fn supersede_all(&self, call: &CallId<O::Key>) -> Vec<O> {
-        self.supersede_each(call, |older| match &older.phase {
+        self.supersede_each(call, Newer::Response, |older| match &older.phase {
             Phase::Settled(outcome) => outcome.stored_for().is_some(),
             _ => true,
         })
@@ -307,6 +321,7 @@ impl<I, O: Shareable> Table<I, O> {
     fn supersede_each(
         &self,
         call: &CallId<O::Key>,
+        by: Newer,
         mut is_meant: impl FnMut(&mut Call<I, O>) -> bool,
     ) -> Vec<O> {
         let mut settled = Vec::new();
@@ -317,7 +332,7 @@ impl<I, O: Shareable> Table<I, O> {
                 if let Phase::Settled(outcome) = &older.phase {
                     settled.push(outcome.clone());
                 }
-                older.supersede();
+                older.supersede(by);
             }
         }
         settled
@@ -332,7 +347,7 @@ impl<I, O: Shareable> Table<I, O> {
     ) -> Option<R> {
         let calls = self.shard(group).lock();
         calls.get(group)?.iter().rev().find_map(|call| match &call.phase {
-            Phase::Settled(outcome) if !call.is_invalidated && !call.is_superseded => {
+            Phase::Settled(outcome) if !call.is_invalidated && call.superseded.is_none() => {
                 find(&call.info, Some(outcome))
             }
             _ => find(&call.info, None),
@@ -439,7 +454,8 @@ impl<I, O: Shareable> Leader<I, O> {
     /// Returns `false` if it must not be stored: it was removed in flight, or is superseded.
     pub(crate) fn settle(&mut self, outcome: O) -> bool {
         let ((may_store, wakers, old), _) = self.change(|call| {
-            let may_store = !call.is_invalidated && !call.is_superseded_at(outcome.stored_for());
+            let superseded = call.superseded_at(outcome.stored_for());
+            let may_store = !call.is_invalidated && superseded.is_none();
             let old = call.settle(outcome, O::share);
             (may_store, call.wakers(), old)
         });
@@ -475,10 +491,10 @@ impl<I, O: Shareable> Leader<I, O> {
         self.change(|call| call.is_invalidated).0
     }
 
-    /// Whether a call that began after this one has brought a response in place of all that this
-    /// one may bring.
-    pub(crate) fn is_superseded(&self) -> bool {
-        self.change(|call| call.is_superseded).0
+    /// What a call that began after this one has brought in place of all that this one may bring,
+    /// or of what belongs under `key`.
+    pub(crate) fn superseded(&self, key: Option<&O::Key>) -> Option<Newer> {
+        self.change(|call| call.superseded_at(key)).0
     }
 
     fn leave(&mut self, to: impl FnOnce(&mut Call<I, O>) -> Phase<O>) {

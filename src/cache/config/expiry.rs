@@ -16,7 +16,7 @@ use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 /// | 1 | the request: [`CacheOptions::expire_after`](crate::CacheOptions::expire_after) |
 /// | 2 | the closure: [`expire_with`](CacheLayer::expire_with) |
 /// | 3 | the URL: [`expire_urls`](CacheLayer::expire_urls), the first pattern that matches |
-/// | 4 | the status: [`expire_status`](CacheLayer::expire_status) |
+/// | 4 | the status: [`expire_statuses`](CacheLayer::expire_statuses), the first pair with the status |
 /// | 5 | the layer: [`expire_after`](CacheLayer::expire_after) |
 /// | 6 | the scope: in a private cache responses never expire, a shared cache stores none |
 ///
@@ -72,28 +72,30 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.rules.expiration.urls = Some((patterns, expirations))))
     }
 
-    /// When responses of one status expire. They are stored even if
-    /// [`statuses`](CacheLayer::statuses) does not name the status.
+    /// When responses expire, by status: pairs of a status and an expiration. The first pair with
+    /// the status decides. Replaces earlier pairs.
+    ///
+    /// Responses with these statuses are stored even if [`statuses`](CacheLayer::statuses) does not
+    /// name them.
     ///
     /// # Errors
     ///
-    /// If the status is not final (1xx), or is 206 or 304, which are not whole responses.
-    pub fn expire_status(
+    /// If a status is not final (1xx), or is 206 or 304, which are not whole responses.
+    pub fn expire_statuses<E: Into<Expiration>>(
         self,
-        status: StatusCode,
-        expiration: impl Into<Expiration>,
+        statuses: impl IntoIterator<Item = (StatusCode, E)>,
     ) -> Result<Self, ConfigError> {
-        check_status("expire_status", status)?;
-        let expiration = expiration.into();
-        Ok(self.set(|settings| {
-            let statuses = &mut settings.rules.expiration.statuses;
-            statuses.retain(|(have, _)| *have != status);
-            statuses.push((status, expiration));
-        }))
+        let statuses: Vec<(StatusCode, Expiration)> =
+            statuses.into_iter().map(|(status, expiration)| (status, expiration.into())).collect();
+        for (status, _) in &statuses {
+            check_status("expire_statuses", *status)?;
+        }
+        Ok(self.set(|settings| settings.rules.expiration.statuses = statuses))
     }
 
     /// When responses expire, by a closure over the heads of request and response. If it returns
-    /// `None`, the settings after it decide.
+    /// `None`, the settings after it decide. A later closure replaces an earlier
+    /// one.
     pub fn expire_with(
         self,
         expiration: impl Fn(&request::Parts, &response::Parts) -> Option<Expiration>

@@ -8,7 +8,7 @@ use crate::{
 /// # gRPC
 impl<B> CacheLayer<B> {
     /// Makes this a cache for gRPC (over HTTP/2). It stores the responses to unary calls of these
-    /// `methods`, and nothing else.
+    /// `methods`, and nothing else. A later list replaces an earlier one.
     ///
     /// A method is named by its path, `/package.Service/Method`, or by a glob,
     /// `/package.Service/*`. Name only methods that are unary and change nothing.
@@ -43,27 +43,27 @@ impl<B> CacheLayer<B> {
     /// ```
     ///
     /// - **Which requests**: `POST` with the content type `application/grpc`. All other requests
-    ///   [bypass](crate::Bypass::NotGrpc) the cache, and so do calls of [other
-    ///   methods](crate::Bypass::GrpcMethod). [`methods`](CacheLayer::methods) has no effect.
-    ///   gRPC-Web requests bypass the cache too: a layer that translates them goes around the
-    ///   cache.
+    ///   [bypass](crate::status::Bypass::NotGrpc) the cache, and so do calls of [other
+    ///   methods](crate::status::Bypass::GrpcMethod). [`methods`](CacheLayer::methods) has no
+    ///   effect. gRPC-Web requests bypass the cache too: a layer that translates them goes around
+    ///   the cache.
     /// - **What is stored**: a response of one message with the `grpc-status` 0, in the trailers or
     ///   in the head. A call that failed, or broke off before its status, is [not
-    ///   stored](crate::Refusal::GrpcStatus). The message comes back byte for byte, compressed or
-    ///   not, with its leading and trailing metadata.
+    ///   stored](crate::status::Refusal::GrpcStatus). The message comes back byte for byte,
+    ///   compressed or not, with its leading and trailing metadata.
     /// - **The key**: the method, the authority, the message, its encoding, the encodings that the
     ///   client accepts, `Authorization` and `Cookie`. If the server depends on other metadata,
-    ///   [name it](CacheLayer::key_headers). Deadlines, traces and other metadata that is not named
-    ///   make no difference. A `Channel` whose client has no
+    ///   [name it](CacheLayer::add_key_headers). Deadlines, traces and other metadata that is not
+    ///   named make no difference. A `Channel` whose client has no
     ///   [origin](https://docs.rs/tonic/latest/tonic/client/struct.Grpc.html#method.with_origin)
     ///   does not name its server. To cache several servers, give each client an origin, or each
     ///   cache its own store.
     /// - **Streams pass through**. A response of several messages reaches the caller as it arrives,
-    ///   and is [not stored](crate::Refusal::NotUnary). A request
-    ///   [bypasses](crate::Bypass::NotUnary) the cache if it has more than one message, or pauses
-    ///   for a second before its end. The part that the cache has read goes with it. So no request
-    ///   waits forever, but a stream begins late. (Outside of a tokio runtime, or in one without
-    ///   timers, the cache waits for the end of the request.) Messages of more than [1
+    ///   and is [not stored](crate::status::Refusal::NotUnary). A request
+    ///   [bypasses](crate::status::Bypass::NotUnary) the cache if it has more than one message, or
+    ///   pauses for a second before its end. The part that the cache has read goes with it. So no
+    ///   request waits forever, but a stream begins late. (Outside of a tokio runtime, or in one
+    ///   without timers, the cache waits for the end of the request.) Messages of more than [1
     ///   MiB](CacheLayer::max_request_body) bypass the cache at once.
     /// - **Nothing is invalidated**: no call removes the stored response to another. After a
     ///   change, remove responses by [tag](crate::Entries::remove_tag), if

@@ -9,35 +9,36 @@ use crate::{CacheLayer, ConfigError};
 
 /// # The key
 impl<B> CacheLayer<B> {
-    /// Adds request headers to the key: requests that differ in them do not share a response.
+    /// Adds request headers to the key: requests that differ in them do not share a response. Adds
+    /// to the headers that earlier calls have named.
     /// `Authorization` and `Cookie` are part of the key already, except in a shared cache under the
     /// [HTTP rules](CacheLayer::http_rules).
     ///
     /// # Errors
     ///
     /// If a name is not a valid header name.
-    pub fn key_headers<N: AsRef<str>>(
+    pub fn add_key_headers<N: AsRef<str>>(
         self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        let names = header_names("key_headers", names)?;
+        let names = header_names("add_key_headers", names)?;
         Ok(self.set(|settings| {
             names.into_iter().for_each(|name| settings.recipe.add_header(name));
         }))
     }
 
     /// Removes request headers from the key, including `Authorization` and `Cookie`, which are part
-    /// of it by default. `Vary` does not select by these headers either, except by `Authorization`
-    /// and `Cookie`.
+    /// of it by default. Adds to the headers that are ignored already. `Vary` does not select by
+    /// these headers either, except by `Authorization` and `Cookie`.
     ///
     /// # Errors
     ///
     /// If a name is not a valid header name.
-    pub fn ignore_headers<N: AsRef<str>>(
+    pub fn add_ignored_headers<N: AsRef<str>>(
         self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        let names = header_names("ignore_headers", names)?;
+        let names = header_names("add_ignored_headers", names)?;
         Ok(self.set(|settings| {
             names.into_iter().for_each(|name| settings.recipe.ignore_header(name));
         }))
@@ -53,7 +54,7 @@ impl<B> CacheLayer<B> {
     /// # Errors
     ///
     /// If a pattern is empty, or is not a valid glob.
-    pub fn ignore_query<N: AsRef<str>>(
+    pub fn add_ignored_parameters<N: AsRef<str>>(
         self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
@@ -61,7 +62,10 @@ impl<B> CacheLayer<B> {
         for name in names {
             let name = name.as_ref();
             let error = |message: String| {
-                Err(ConfigError::new("ignore_query", format!("the pattern {name:?} {message}")))
+                Err(ConfigError::new(
+                    "add_ignored_parameters",
+                    format!("the pattern {name:?} {message}"),
+                ))
             };
             if name.is_empty() {
                 return error("is empty; to ignore every parameter, write \"*\"".into());
@@ -75,8 +79,9 @@ impl<B> CacheLayer<B> {
         patterns.iter().for_each(|glob| {
             set.add(glob.clone());
         });
-        let set =
-            set.build().map_err(|error| ConfigError::new("ignore_query", error.to_string()))?;
+        let set = set
+            .build()
+            .map_err(|error| ConfigError::new("add_ignored_parameters", error.to_string()))?;
         Ok(self.set(|settings| settings.recipe.ignored_query = (patterns, Some(set))))
     }
 
@@ -91,7 +96,8 @@ impl<B> CacheLayer<B> {
     /// the key.
     ///
     /// Requests with equal material share a response, so include everything that distinguishes
-    /// users. The body is buffered up to [`max_request_body`](CacheLayer::max_request_body).
+    /// users. A later closure replaces an earlier one. The body is buffered up to
+    /// [`max_request_body`](CacheLayer::max_request_body).
     pub fn key_with<K: Into<Vec<u8>>>(
         self,
         material: impl Fn(&request::Parts, &[u8]) -> K + Send + Sync + 'static,
@@ -118,7 +124,7 @@ impl<B> CacheLayer<B> {
     /// The most bytes of request bodies that the layer and its clones buffer for keys at one time,
     /// in total. Default: 64 MiB. If a request's body would exceed this limit, the request bypasses
     /// the cache at once and streams
-    /// ([`Bypass::RequestBodiesFull`](crate::Bypass::RequestBodiesFull)).
+    /// ([`Bypass::RequestBodiesFull`](crate::status::Bypass::RequestBodiesFull)).
     pub fn max_request_bodies(self, bytes: u64) -> Self {
         self.set(|settings| settings.max_request_bodies = bytes)
     }

@@ -5,16 +5,16 @@ use http::StatusCode;
 use crate::error::ConfigError;
 
 // In the order in which the documentation shows them.
-mod kept;
 mod key;
+mod storage;
 
 mod expiry;
 mod grpc;
 mod policy;
 mod tags;
 
-mod calls;
-mod seen;
+mod coalescing;
+mod observability;
 
 /// Returns an error if responses of this status can never be stored.
 fn check_status(setting: &'static str, status: StatusCode) -> Result<(), ConfigError> {

@@ -93,7 +93,7 @@ impl<B> CacheLayer<B> {
     /// # use larder::{CacheLayer, store::Memory};
     /// let gateway = CacheLayer::shared(Memory::default()).http_rules().no_vary_search(true);
     /// ```
-    pub fn no_vary_search(self, heed: bool) -> Self {
-        self.http_rules().set(|settings| settings.rules.set_no_vary_search(heed))
+    pub fn no_vary_search(self, apply: bool) -> Self {
+        self.http_rules().set(|settings| settings.rules.set_no_vary_search(apply))
     }
 }

@@ -51,6 +51,4 @@ pub(crate) struct SourceState {
     pub(crate) is_complete: bool,
     /// Whether its length is known, so that a newcomer can wait for the end.
     pub(crate) has_length: bool,
-    /// How many bytes the slow readers of all bodies together may hold if no copy will come.
-    pub(crate) limit: u64,
 }

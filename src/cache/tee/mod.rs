@@ -102,7 +102,7 @@ impl Tee {
     /// A tee that stores `body` as `entry`.
     pub(crate) fn prepare<S: Store, B: Body<Data = Bytes>>(
         handle: Handle<S>,
-        budget: Arc<OverflowBudget>,
+        budget: OverflowBudget,
         entry: Entry,
         call_key: Key,
         names: Option<Vec<HeaderName>>,
@@ -125,10 +125,10 @@ impl Tee {
     }
 
     /// Adds a reader. `None` if the response has been stored or given up.
-    pub(crate) fn join(&self) -> Option<Joined> {
+    pub(crate) fn join(&self) -> Option<JoinedBody> {
         self.shared.join().map(|reader| match reader {
-            NewReader::FromStart(reader) => Joined::FromStart(reader),
-            NewReader::Late(reader) => Joined::Late(Settling(reader)),
+            NewReader::FromStart(reader) => JoinedBody::FromStart(reader),
+            NewReader::Late(reader) => JoinedBody::Late(Settling(reader)),
         })
     }
 
@@ -174,7 +174,7 @@ where
 }
 
 /// How one more request joins a response in flight.
-pub(crate) enum Joined {
+pub(crate) enum JoinedBody {
     /// It reads the body from the first byte.
     FromStart(Reader<AnySource>),
     /// The start of the body is gone. It waits for the entry.

@@ -10,9 +10,6 @@ use crate::sync::{AtomicU64, Ordering};
 /// How much of a body is kept for slow readers and for new ones, in bytes.
 pub(crate) const REPLAY: u64 = 256 * 1024;
 
-/// How much more all bodies together may keep for slow readers, in bytes.
-pub(crate) const OVERFLOW: u64 = 16 * 1024 * 1024;
-
 /// Chunks up to this length are copied: a chunk may be a slice of a read buffer many times its
 /// size, which would be held with it.
 const SMALL: usize = 4 * 1024;
@@ -20,28 +17,33 @@ const SMALL: usize = 4 * 1024;
 /// What a chunk costs in addition to its bytes.
 const OVERHEAD: u64 = 64;
 
-/// The memory in use beyond the replay buffers, for the slow readers of all bodies together.
-#[derive(Debug, Default)]
-pub(crate) struct OverflowBudget(AtomicU64);
+/// The memory beyond the replay buffers, for the slow readers of all bodies together.
+#[derive(Clone, Debug)]
+pub(crate) struct OverflowBudget {
+    /// How many bytes are in use. The bodies of a layer and its clones share it.
+    pub(crate) held: Arc<AtomicU64>,
+    /// How many bytes may be in use.
+    pub(crate) limit: u64,
+}
 
 impl OverflowBudget {
-    /// Takes `bytes`. `false` if that is more than is left of `all`.
-    fn take(&self, bytes: u64, all: u64) -> bool {
-        let taken = self.0.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
-        if taken > all {
+    /// Takes `bytes`. `false` if that is more than is left.
+    fn take(&self, bytes: u64) -> bool {
+        let taken = self.held.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
+        if taken > self.limit {
             self.give_back(bytes);
         }
-        taken <= all
+        taken <= self.limit
     }
 
     fn give_back(&self, bytes: u64) {
-        self.0.fetch_sub(bytes, Ordering::AcqRel);
+        self.held.fetch_sub(bytes, Ordering::AcqRel);
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct ReplayBuffer {
-    overflow: Arc<OverflowBudget>,
+    overflow: OverflowBudget,
     /// How much of the overflow budget this buffer has taken.
     taken: u64,
     chunks: VecDeque<Held>,
@@ -63,7 +65,7 @@ struct Held {
 }
 
 impl ReplayBuffer {
-    pub(crate) fn new(overflow: Arc<OverflowBudget>) -> Self {
+    pub(crate) fn new(overflow: OverflowBudget) -> Self {
         let chunks = VecDeque::new();
         Self { overflow, taken: 0, chunks, first: 0, cost: 0, received: 0, last: 0 }
     }
@@ -81,15 +83,15 @@ impl ReplayBuffer {
 
     /// Drops the chunks that no reader wants. While the body is `open` to new readers and its start
     /// is whole, the start stays. If the rest is larger than a replay buffer and nothing is left of
-    /// the budget `all`, chunks that readers want are dropped too. The newest chunk stays. Returns
+    /// the overflow budget, chunks that readers want are dropped too. The newest chunk stays. Returns
     /// `true` if such chunks were dropped: the caller has to [remove](Self::remove_reader) their
     /// readers.
-    pub(crate) fn trim(&mut self, open: bool, all: u64) -> bool {
+    pub(crate) fn trim(&mut self, open: bool) -> bool {
         let mut has_lost = false;
         let keeps_beginning = open && self.is_whole() && self.cost <= REPLAY;
         while let Some(oldest) = self.chunks.front() {
             let (is_wanted, cost) = (oldest.wanted > 0, oldest.chunk.len() as u64 + OVERHEAD);
-            if keeps_beginning || (is_wanted && (self.chunks.len() == 1 || self.fits(all))) {
+            if keeps_beginning || (is_wanted && (self.chunks.len() == 1 || self.fits())) {
                 break;
             }
             has_lost |= is_wanted;
@@ -104,9 +106,9 @@ impl ReplayBuffer {
     }
 
     /// Whether what is held fits into the replay buffer and what is left of the overflow budget.
-    fn fits(&mut self, all: u64) -> bool {
+    fn fits(&mut self) -> bool {
         let missing = self.cost.saturating_sub(REPLAY).saturating_sub(self.taken);
-        if missing > 0 && !self.overflow.take(missing, all) {
+        if missing > 0 && !self.overflow.take(missing) {
             return false;
         }
         self.taken += missing;

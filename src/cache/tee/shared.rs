@@ -20,7 +20,7 @@ use slab::Slab;
 
 use super::{
     drive::{Drive, End, SourceState, Step},
-    replay_buffer::{OVERFLOW, OverflowBudget, ReplayBuffer},
+    replay_buffer::{OverflowBudget, ReplayBuffer},
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -90,10 +90,7 @@ pub(crate) enum NewReader<D: Drive> {
 impl<D: Drive> Shared<D> {
     /// A body and its first reader. Others may join at once. All wait until the source is
     /// [given](Self::begin).
-    pub(crate) fn new(
-        source_state: SourceState,
-        budget: Arc<OverflowBudget>,
-    ) -> (Arc<Self>, Reader<D>) {
+    pub(crate) fn new(source_state: SourceState, budget: OverflowBudget) -> (Arc<Self>, Reader<D>) {
         let mut state = State {
             source: None,
             is_polled: true,
@@ -282,13 +279,7 @@ impl<D: Drive> State<D> {
     /// Drops the chunks that need not be held any more. A reader that falls behind by that
     /// continues from the stored copy, and holds nothing of the budget any more.
     fn trim(&mut self) {
-        // If no copy will come, more may be held: as much as one body that could be stored.
-        let all = if self.source_state.is_storing {
-            OVERFLOW
-        } else {
-            self.source_state.limit.max(OVERFLOW)
-        };
-        if !self.buffer.trim(self.source_state.is_storing, all) {
+        if !self.buffer.trim(self.source_state.is_storing) {
             return;
         }
         for (_, reading) in &mut self.readers {
@@ -299,7 +290,7 @@ impl<D: Drive> State<D> {
             }
         }
         // No reader falls behind by this: it drops what those readers alone wanted.
-        self.buffer.trim(self.source_state.is_storing, all);
+        self.buffer.trim(self.source_state.is_storing);
     }
 
     fn detach(&mut self, id: usize) {

@@ -213,7 +213,6 @@ where
             is_storing: self.write.is_some(),
             is_complete: self.limits.expected.is_some_and(|expected| self.received >= expected),
             has_length: self.limits.expected.is_some(),
-            limit: self.limits.max,
         }
     }
 }
@@ -228,6 +227,5 @@ pub(super) fn initial_state<B: Body<Data = Bytes>>(
         is_storing: true,
         is_complete: limits.expected == Some(0),
         has_length: limits.expected.is_some(),
-        limit: limits.max,
     }
 }

@@ -173,7 +173,7 @@ pub(super) async fn write_entry<B: Store>(
     if let Some(splice) = &splice
         && !splice.copy_before(&handle, &mut writer).await?
     {
-        return Ok(Err(Refusal::Superseded));
+        return Ok(Err(Refusal::Conflict));
     }
     let mut len = 0;
     let mut trailers = loop {
@@ -188,7 +188,7 @@ pub(super) async fn write_entry<B: Store>(
     };
     if let Some(splice) = &splice {
         if !splice.copy_after(&handle, &mut writer).await? {
-            return Ok(Err(Refusal::Superseded));
+            return Ok(Err(Refusal::Conflict));
         }
         // They are those of the part, not of the whole.
         trailers = None;
@@ -198,7 +198,7 @@ pub(super) async fn write_entry<B: Store>(
         && !link.write(&handle).await?
     {
         // The resident is lost: nobody would find this variant.
-        return Ok(Err(Refusal::Superseded));
+        return Ok(Err(Refusal::Conflict));
     }
     let finish = writer.finish(trailers.clone());
     observer.asked(StoreOperation::Finish, &key, finish).await?;

@@ -56,7 +56,7 @@ mod tests {
         lines.iter().map(|line| (STATUS, HeaderValue::from_static(line))).collect()
     }
 
-    fn judge(
+    fn check(
         head: &[&'static str],
         body: &[u8],
         trailers: Option<&[&'static str]>,
@@ -70,22 +70,22 @@ mod tests {
 
     #[test]
     fn one_message_and_a_status_of_success_are_storable() {
-        assert_eq!(judge(&[], ONE, Some(&["0"])), Ok(()));
-        assert_eq!(judge(&["0"], ONE, None), Ok(()));
-        assert_eq!(judge(&["0"], ONE, Some(&[])), Ok(()));
-        assert_eq!(judge(&["0"], ONE, Some(&["0"])), Ok(()));
+        assert_eq!(check(&[], ONE, Some(&["0"])), Ok(()));
+        assert_eq!(check(&["0"], ONE, None), Ok(()));
+        assert_eq!(check(&["0"], ONE, Some(&[])), Ok(()));
+        assert_eq!(check(&["0"], ONE, Some(&["0"])), Ok(()));
     }
 
     #[test]
     fn failed_and_missing_statuses_are_refused() {
         let refused = Err(Refusal::GrpcStatus);
-        assert_eq!(judge(&["5"], b"", None), refused);
-        assert_eq!(judge(&[], ONE, Some(&["13"])), refused);
-        assert_eq!(judge(&["0"], ONE, Some(&["13"])), refused);
-        assert_eq!(judge(&["5"], ONE, Some(&["0"])), refused);
-        assert_eq!(judge(&[], ONE, Some(&["0", "2"])), refused);
-        assert_eq!(judge(&[], ONE, Some(&[])), refused);
-        assert_eq!(judge(&[], ONE, None), refused);
+        assert_eq!(check(&["5"], b"", None), refused);
+        assert_eq!(check(&[], ONE, Some(&["13"])), refused);
+        assert_eq!(check(&["0"], ONE, Some(&["13"])), refused);
+        assert_eq!(check(&["5"], ONE, Some(&["0"])), refused);
+        assert_eq!(check(&[], ONE, Some(&["0", "2"])), refused);
+        assert_eq!(check(&[], ONE, Some(&[])), refused);
+        assert_eq!(check(&[], ONE, None), refused);
         for odd in ["", "00", " 0", "ok", "-0", "0, 0"] {
             let mut answer = UnaryAnswer::new(&HeaderMap::new()).unwrap();
             answer.take(ONE).unwrap();
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn several_messages_and_no_message_are_refused() {
         let refused = Err(Refusal::NotUnary);
-        assert_eq!(judge(&[], &ONE.repeat(2), Some(&["0"])), refused);
-        assert_eq!(judge(&[], b"", Some(&["0"])), refused);
-        assert_eq!(judge(&["0"], b"", None), refused);
-        assert_eq!(judge(&[], &ONE[..5], Some(&["0"])), refused);
+        assert_eq!(check(&[], &ONE.repeat(2), Some(&["0"])), refused);
+        assert_eq!(check(&[], b"", Some(&["0"])), refused);
+        assert_eq!(check(&["0"], b"", None), refused);
+        assert_eq!(check(&[], &ONE[..5], Some(&["0"])), refused);
     }
 }

@@ -5,10 +5,10 @@ use proptest::{prelude::*, sample::select};
 
 use super::{
     age::{current_age, initial_age},
-    demands::{Demands, demands},
-    fits::fits,
     head_update::head_says,
     invalidate::named_urls,
+    request_directives::{RequestDirectives, request_directives},
+    satisfies::satisfies,
     stale::stale_rules,
     storable::{self, Settings},
     targeted::effective_directives,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     entry::{Head, ResponseHead},
     fields::{age_value, response_directives},
-    policy::{Admission, Scope},
+    policy::{Scope, Storable},
     status::Refusal,
     time::Timestamp,
 };
@@ -106,18 +106,19 @@ fn with(mut headers: HeaderMap, lines: &[&str]) -> HeaderMap {
     headers
 }
 
-fn judge(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Admission, Refusal> {
+fn storable_at(scope: Scope, status: u16, headers: &HeaderMap) -> Result<Storable, Refusal> {
     let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
     let mut response = Response::builder().status(status).body(()).unwrap().into_parts().0;
     response.headers = headers.clone();
     let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
     let response = ResponseHead::new(response, NOW);
-    storable::judge(&settings, &Demands::NONE, &request, &response, NOW, NOW).admission()
+    storable::check_storable(&settings, &RequestDirectives::NONE, &request, &response, NOW, NOW)
+        .storable()
 }
 
 /// When the response expires. `None` if it is not stored.
 fn end(scope: Scope, status: u16, headers: &HeaderMap) -> Option<Timestamp> {
-    judge(scope, status, headers).ok().map(|admitted| admitted.expires_at.unwrap())
+    storable_at(scope, status, headers).ok().map(|storable| storable.expires_at.unwrap())
 }
 
 proptest! {
@@ -180,7 +181,7 @@ proptest! {
         }),
     ) {
         let (lines, shuffled) = (with(fields.clone(), &lines), with(fields, &shuffled));
-        let judged = (judge(scope, status, &lines), judge(scope, status, &shuffled));
+        let judged = (storable_at(scope, status, &lines), storable_at(scope, status, &shuffled));
         prop_assert_eq!(judged.0, judged.1);
         let rules = |headers: &HeaderMap| stale_rules(scope, &response_directives(headers));
         prop_assert_eq!(rules(&lines), rules(&shuffled));
@@ -195,7 +196,7 @@ proptest! {
         // An open string extends to the end of its line.
         let lines: Vec<&str> = lines.into_iter().filter(|line| *line != "x=\"y").collect();
         let one = with(fields.clone(), &[&lines.join(",")]);
-        prop_assert_eq!(judge(scope, 200, &one), judge(scope, 200, &with(fields, &lines)));
+        prop_assert_eq!(storable_at(scope, 200, &one), storable_at(scope, 200, &with(fields, &lines)));
     }
 
     #[test]
@@ -251,16 +252,16 @@ proptest! {
         response.headers = headers.clone();
         let settings = Settings { targets: &[CDN], ..Settings::plain(scope) };
         let received = ResponseHead::new(response.clone(), received_at);
-        let demands = demands(&headers);
+        let asked = request_directives(&headers);
         let judged =
-            storable::judge(&settings, &demands, &request, &received, requested_at, received_at);
-        let admitted = judged.admission();
-        let expires_at = admitted.ok().and_then(|admitted| admitted.expires_at);
+            storable::check_storable(&settings, &asked, &request, &received, requested_at, received_at);
+        let storable = judged.storable();
+        let expires_at = storable.ok().and_then(|storable| storable.expires_at);
         let head = Head::new(request.method.clone(), "http://a/b", response.clone(), received_at)
             .with_requested_at(requested_at)
             .with_expires_at(expires_at);
         let (directives, _) = effective_directives(&[CDN], head.fields());
-        let _ = fits(&demands, &stale_rules(scope, &directives), &head, now);
+        let _ = satisfies(&asked, &stale_rules(scope, &directives), &head, now);
         let _ = (current_age(&head, now), head_says(&head, &response), age_value(&headers));
         for url in named_urls(&request.uri, &headers) {
             prop_assert_eq!(url.host(), Some("a"));
@@ -291,10 +292,10 @@ fn long_hostile_lines_are_read_and_refused() {
         let line = HeaderValue::from_str(&piece.repeat(200_000 / piece.len())).unwrap();
         let of = |name: HeaderName| HeaderMap::from_iter([(name, line.clone())]);
         for name in [header::CACHE_CONTROL, CDN, header::AGE, header::DATE, header::LAST_MODIFIED] {
-            assert!(judge(Scope::Shared, 403, &of(name)).is_err(), "{piece}");
+            assert!(storable_at(Scope::Shared, 403, &of(name)).is_err(), "{piece}");
         }
         assert_eq!(end(Scope::Shared, 200, &of(header::EXPIRES)), Some(NOW), "{piece}");
-        assert!(!demands(&of(header::CACHE_CONTROL)).no_store, "{piece}");
+        assert!(!request_directives(&of(header::CACHE_CONTROL)).no_store, "{piece}");
         let url = http::Uri::from_static("http://a/");
         assert!(named_urls(&url, &of(header::LOCATION)).is_empty(), "{piece}");
     }

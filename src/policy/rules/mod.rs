@@ -10,9 +10,9 @@ use http::{
 };
 
 use super::{
-    Demands, ExpirationRules, Policy, Scope, StaleLimit, TagRules, Verdict, fixed,
+    ExpirationRules, Policy, RequestDirectives, Scope, StaleLimit, TagRules, Verdict, fixed,
     grpc::GrpcMethods,
-    rfc9111::{self, Fit},
+    rfc9111::{self, Satisfied},
 };
 use crate::{
     entry::{Head, ResponseFields},
@@ -22,11 +22,11 @@ use crate::{
     time::Timestamp,
 };
 
-mod admit;
-mod calls;
-mod chosen;
-mod others;
+mod effects;
+mod grpc;
+mod policy;
 mod stale;
+mod storable;
 mod superseded;
 
 /// How far in the future the storage time of an entry may lie by this clock. Another machine's
@@ -103,25 +103,27 @@ impl Rules {
         options: &'a CacheOptions,
         headers: &HeaderMap,
     ) -> Cow<'a, CacheOptions> {
-        let demands = match self.policy {
+        let directives = match self.policy {
             Policy::Fixed => return Cow::Borrowed(options),
-            Policy::Http { .. } => rfc9111::demands(headers),
+            Policy::Http { .. } => rfc9111::request_directives(headers),
         };
-        if demands == Demands::NONE {
+        if directives == RequestDirectives::NONE {
             return Cow::Borrowed(options);
         }
         let mut options = options.clone();
-        options.refresh |= demands.no_cache;
-        options.no_store |= demands.no_store;
-        options.only_if_cached |= demands.only_if_cached;
-        if let Some(limit) = demands.stale_if_error {
+        options.refresh |= directives.no_cache;
+        options.no_store |= directives.no_store;
+        options.only_if_cached |= directives.only_if_cached;
+        if let Some(limit) = directives.stale_if_error {
             options.stale_if_error.get_or_insert(StaleLimit::Within(limit));
         }
         // `no-cache` is covered by `refresh` above. With `only-if-cached`, the origin may not be
         // asked. `no-cache` then stays among the directives, so that no stored response satisfies
         // the request.
-        options.demands =
-            Demands { no_cache: demands.no_cache && demands.only_if_cached, ..demands };
+        options.directives = RequestDirectives {
+            no_cache: directives.no_cache && directives.only_if_cached,
+            ..directives
+        };
         Cow::Owned(options)
     }
 
@@ -175,7 +177,7 @@ impl Rules {
     /// A response is refreshed ahead, or served while it is revalidated, only if the new response
     /// may be stored and the request is not `only_if_cached`. An `only_if_cached` request gets a
     /// stale response if either stale limit allows it.
-    pub(crate) fn judge(
+    pub(crate) fn verdict(
         &self,
         options: &CacheOptions,
         method: &Method,
@@ -184,50 +186,52 @@ impl Rules {
     ) -> Verdict {
         let directives = self.directives(head.fields());
         if let Err(miss) = self.may_answer_with(&directives, method, head) {
-            return Verdict::Unfit(miss);
+            return Verdict::Unsatisfying(miss);
         }
         if options.asks_origin() && !options.only_if_cached {
-            return Verdict::Unfit(Miss::Refresh);
+            return Verdict::Unsatisfying(Miss::Refresh);
         }
         let may_refresh = self.may_keep(options) && !options.only_if_cached;
-        match self.fits(options, &directives, head, now) {
-            Ok(Fit::Fresh) if may_refresh && self.is_ending(head, now) => return Verdict::Ending,
-            Ok(Fit::Fresh) => return Verdict::Fresh,
-            Ok(Fit::Stale) => return Verdict::Stale(Stale::MaxStale),
+        match self.satisfies(options, &directives, head, now) {
+            Ok(Satisfied::Fresh) if may_refresh && self.is_due_for_refresh(head, now) => {
+                return Verdict::DueForRefresh;
+            }
+            Ok(Satisfied::Fresh) => return Verdict::Fresh,
+            Ok(Satisfied::Stale) => return Verdict::Stale(Stale::MaxStale),
             Err(Miss::Expired) => {}
-            Err(miss) => return Verdict::Unfit(miss),
+            Err(miss) => return Verdict::Unsatisfying(miss),
         }
         let limits = self.stale_limits(options, &directives);
         let may_be_stale =
-            !options.demands.wants_fresh() && limits.while_revalidate.allows(head, now);
+            !options.directives.wants_fresh() && limits.while_revalidate.allows(head, now);
         if may_refresh && may_be_stale {
             return Verdict::Stale(Stale::WhileRevalidate);
         }
-        let may_stand_in = || self.allows_stand_in(limits, head, now);
-        if options.only_if_cached && (may_be_stale || may_stand_in()) {
+        let serves_if_error = || self.serves_if_error(limits, head, now);
+        if options.only_if_cached && (may_be_stale || serves_if_error()) {
             return Verdict::Stale(Stale::OnlyIfCached);
         }
-        Verdict::Unfit(Miss::Expired)
+        Verdict::Unsatisfying(Miss::Expired)
     }
 
     /// Whether the stored response satisfies the request as fresh, or as stale by the request's own
     /// directives, or why it does not. Stale limits do not count here.
-    fn fits(
+    fn satisfies(
         &self,
         options: &CacheOptions,
         directives: &Directives,
         head: &Head,
         now: Timestamp,
-    ) -> Result<Fit, Miss> {
+    ) -> Result<Satisfied, Miss> {
         if head.expires_at().is_some() && head.stored_at().saturating_since(now) > AHEAD {
             return Err(Miss::Expired);
         }
         match &self.policy {
             Policy::Fixed if head.is_expired(now) => Err(Miss::Expired),
-            Policy::Fixed => Ok(Fit::Fresh),
+            Policy::Fixed => Ok(Satisfied::Fresh),
             Policy::Http { .. } => {
                 let said = rfc9111::stale_rules(self.scope, directives);
-                rfc9111::fits(&options.demands, &said, head, now)
+                rfc9111::satisfies(&options.directives, &said, head, now)
             }
         }
     }
@@ -235,7 +239,7 @@ impl Rules {
     /// Whether a 304 may freshen the stored response for a request of `method`. It may not if the
     /// request forces a full response, or if the stored response could not answer the request even
     /// when fresh.
-    pub(crate) fn may_be_confirmed(
+    pub(crate) fn may_be_freshened(
         &self,
         options: &CacheOptions,
         method: &Method,

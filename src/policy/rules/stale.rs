@@ -23,7 +23,7 @@ pub(super) struct StaleLimits {
 impl Rules {
     /// Whether the stored response may be served when the origin fails (stale-if-error). It may not
     /// if the request forces a full response, or if the stored response is itself a failure.
-    pub(crate) fn may_stand_in(
+    pub(crate) fn may_serve_if_error(
         &self,
         options: &CacheOptions,
         method: &Method,
@@ -33,11 +33,11 @@ impl Rules {
         let directives = self.directives(head.fields());
         (!options.force_refresh || options.only_if_cached)
             && self.may_answer_with(&directives, method, head).is_ok()
-            && self.allows_stand_in(self.stale_limits(options, &directives), head, now)
+            && self.serves_if_error(self.stale_limits(options, &directives), head, now)
     }
 
     /// Whether the limits allow serving the stored response when the origin fails.
-    pub(super) fn allows_stand_in(&self, limits: StaleLimits, head: &Head, now: Timestamp) -> bool {
+    pub(super) fn serves_if_error(&self, limits: StaleLimits, head: &Head, now: Timestamp) -> bool {
         !self.is_failure(head.status()) && limits.if_error.allows(head, now)
     }
 
@@ -103,7 +103,7 @@ impl Rules {
     }
 
     /// Whether a fresh stored response is due for refresh.
-    pub(super) fn is_ending(&self, head: &Head, now: Timestamp) -> bool {
+    pub(super) fn is_due_for_refresh(&self, head: &Head, now: Timestamp) -> bool {
         let (Some(fraction), Some(end)) = (self.refresh_ahead, head.expires_at()) else {
             return false;
         };

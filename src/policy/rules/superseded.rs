@@ -88,7 +88,7 @@ impl Rules {
         match &self.policy {
             Policy::Fixed => false,
             Policy::Http { targets, .. } => self
-                .judge_by_http(targets, exchange, self.names(exchange.response.status))
+                .check_by_http(targets, exchange, self.names(exchange.response.status))
                 .forbids_reuse(!stored.is_expired(exchange.now), exchange.now),
         }
     }
@@ -115,8 +115,8 @@ impl Rules {
             }
             Policy::Http { targets, .. } => {
                 let is_named = self.names(response.status);
-                let judged = self.judge_by_http(targets, exchange, is_named);
-                judged.refusals().filter(|refusal| refusal.is_by_origin()).collect()
+                let check = self.check_by_http(targets, exchange, is_named);
+                check.refusals().filter(|refusal| refusal.is_by_origin()).collect()
             }
         };
         // No names are ignored here. A list of names that is too long even without the ignored

@@ -30,7 +30,8 @@ fn each_bypass_has_its_reason() {
     assert_eq!(gate(asked), Err(Bypass::Requested));
 }
 
-/// `Entries::insert` calls `admit_by_hand`. It shares `admit_by_policy` with responses to requests.
+/// `Entries::insert` calls `storable_by_hand`. It shares `storable_by_policy` with responses to
+/// requests.
 #[test]
 fn a_1xx_a_304_and_a_206_are_not_inserted() {
     let door = |is_http, range: Option<&str>, status: u16| {
@@ -54,7 +55,7 @@ fn a_1xx_a_304_and_a_206_are_not_inserted() {
             requested_at: Timestamp::MIN,
             now: Timestamp::MIN,
         };
-        rules.admit_by_hand(&exchange).map(drop)
+        rules.storable_by_hand(&exchange).map(drop)
     };
     for is_http in [false, true] {
         for status in [100, 103, 206, 304] {
@@ -78,13 +79,13 @@ fn a_clock_set_back_ends_only_responses_that_expire() {
     let stored_at = Timestamp::from_millis(1_000_000_000);
     let head = Head::new(Method::GET, "http://a/", parts, stored_at);
     let long_before = Timestamp::MIN;
-    let judge = |head: &Head| {
+    let verdict = |head: &Head| {
         let rules = Rules::new(Scope::Private);
-        rules.judge(&CacheOptions::new(), &Method::GET, head, long_before)
+        rules.verdict(&CacheOptions::new(), &Method::GET, head, long_before)
     };
-    assert_eq!(judge(&head), Verdict::Fresh, "it never expires");
+    assert_eq!(verdict(&head), Verdict::Fresh, "it never expires");
     let ends = head.with_expires_at(Some(stored_at.saturating_add(Duration::from_secs(1))));
-    assert_eq!(judge(&ends), Verdict::Unfit(Miss::Expired));
+    assert_eq!(verdict(&ends), Verdict::Unsatisfying(Miss::Expired));
 }
 
 #[test]
@@ -103,17 +104,17 @@ fn choosing_the_http_rules_again_keeps_their_settings() {
     };
     for (scope, default) in [(Scope::Private, &[][..]), (Scope::Shared, &["cdn-cache-control"])] {
         let mut rules = Rules::new(scope);
-        assert!(matches!(rules.policy, Policy::Fixed) && !rules.heeds_no_vary_search());
+        assert!(matches!(rules.policy, Policy::Fixed) && !rules.applies_no_vary_search());
         rules.use_http();
         assert_eq!(targets(&rules), default);
         rules.set_targets(vec![http::HeaderName::from_static("x-ours")]);
         rules.set_no_vary_search(true);
         rules.use_http();
         assert_eq!(targets(&rules), ["x-ours"]);
-        assert!(rules.heeds_no_vary_search());
+        assert!(rules.applies_no_vary_search());
         rules.set_targets(Vec::new());
         rules.use_http();
-        assert!(targets(&rules).is_empty() && rules.heeds_no_vary_search());
+        assert!(targets(&rules).is_empty() && rules.applies_no_vary_search());
     }
 }
 
@@ -189,32 +190,32 @@ fn expired_responses_are_served_within_the_stale_limits() {
     let mut rules = Rules::new(Scope::Private);
     let head = head(StatusCode::OK, &[]);
     let only = || NEW().only_if_cached(true);
-    let judge = |rules: &Rules, options: CacheOptions, now| {
-        rules.judge(&options, &Method::GET, &head, secs(now))
+    let verdict = |rules: &Rules, options: CacheOptions, now| {
+        rules.verdict(&options, &Method::GET, &head, secs(now))
     };
-    let expired = Verdict::Unfit(Miss::Expired);
-    assert_eq!(judge(&rules, NEW(), 9), Verdict::Fresh);
-    assert_eq!(judge(&rules, NEW(), 10), expired);
-    assert_eq!(judge(&rules, only(), 10), expired);
+    let expired = Verdict::Unsatisfying(Miss::Expired);
+    assert_eq!(verdict(&rules, NEW(), 9), Verdict::Fresh);
+    assert_eq!(verdict(&rules, NEW(), 10), expired);
+    assert_eq!(verdict(&rules, only(), 10), expired);
 
     rules.stale_if_error = within(5);
-    assert_eq!(judge(&rules, NEW(), 10), expired, "the origin has not failed");
-    assert_eq!(judge(&rules, only(), 14), Verdict::Stale(Stale::OnlyIfCached));
-    assert_eq!(judge(&rules, only(), 15), expired);
+    assert_eq!(verdict(&rules, NEW(), 10), expired, "the origin has not failed");
+    assert_eq!(verdict(&rules, only(), 14), Verdict::Stale(Stale::OnlyIfCached));
+    assert_eq!(verdict(&rules, only(), 15), expired);
 
     rules.stale_while_revalidate = within(20);
     let meanwhile = Verdict::Stale(Stale::WhileRevalidate);
-    assert_eq!(judge(&rules, NEW(), 10), meanwhile);
-    assert_eq!(judge(&rules, NEW(), 29), meanwhile);
-    assert_eq!(judge(&rules, NEW(), 30), expired);
-    assert_eq!(judge(&rules, only(), 29), Verdict::Stale(Stale::OnlyIfCached));
+    assert_eq!(verdict(&rules, NEW(), 10), meanwhile);
+    assert_eq!(verdict(&rules, NEW(), 29), meanwhile);
+    assert_eq!(verdict(&rules, NEW(), 30), expired);
+    assert_eq!(verdict(&rules, only(), 29), Verdict::Stale(Stale::OnlyIfCached));
     assert_eq!(
-        judge(&rules, NEW().no_store(true), 10),
+        verdict(&rules, NEW().no_store(true), 10),
         expired,
         "the new response could not be stored"
     );
     let reader = Rules { read_only: true, ..rules.clone() };
-    assert_eq!(judge(&reader, NEW(), 10), expired, "the new response could not be stored");
+    assert_eq!(verdict(&reader, NEW(), 10), expired, "the new response could not be stored");
 
     // The request's own limit takes precedence, whether it is longer or shorter.
     let own = |limit| CacheOptions {
@@ -222,9 +223,9 @@ fn expired_responses_are_served_within_the_stale_limits() {
         stale_if_error: Some(StaleLimit::None),
         ..NEW()
     };
-    assert_eq!(judge(&rules, own(StaleLimit::None), 10), expired);
-    assert_eq!(judge(&rules, own(StaleLimit::None).only_if_cached(true), 10), expired);
-    assert_eq!(judge(&rules, own(StaleLimit::Unlimited), 1_000_000), meanwhile);
+    assert_eq!(verdict(&rules, own(StaleLimit::None), 10), expired);
+    assert_eq!(verdict(&rules, own(StaleLimit::None).only_if_cached(true), 10), expired);
+    assert_eq!(verdict(&rules, own(StaleLimit::Unlimited), 1_000_000), meanwhile);
 }
 
 #[test]
@@ -234,9 +235,12 @@ fn a_refresh_uses_stored_responses_only_with_only_if_cached() {
     let head = head(StatusCode::OK, &[]);
     for options in [NEW().refresh(true), NEW().force_refresh(true)] {
         for now in [9, 10] {
-            let judge = |options| rules.judge(&options, &Method::GET, &head, secs(now));
-            assert_eq!(judge(options.clone()), Verdict::Unfit(Miss::Refresh));
-            assert!(!matches!(judge(options.clone().only_if_cached(true)), Verdict::Unfit(_)));
+            let verdict = |options| rules.verdict(&options, &Method::GET, &head, secs(now));
+            assert_eq!(verdict(options.clone()), Verdict::Unsatisfying(Miss::Refresh));
+            assert!(!matches!(
+                verdict(options.clone().only_if_cached(true)),
+                Verdict::Unsatisfying(_)
+            ));
         }
     }
 }
@@ -246,18 +250,18 @@ fn a_response_is_due_for_refresh_in_the_last_part_of_its_lifetime() {
     let mut rules = Rules::new(Scope::Private);
     rules.refresh_ahead = Some(0.2);
     let head = head(StatusCode::OK, &[]);
-    let judge = |options: CacheOptions, millis| {
-        rules.judge(&options, &Method::GET, &head, Timestamp::from_millis(millis))
+    let verdict = |options: CacheOptions, millis| {
+        rules.verdict(&options, &Method::GET, &head, Timestamp::from_millis(millis))
     };
-    assert_eq!(judge(NEW(), 8_000), Verdict::Fresh);
-    assert_eq!(judge(NEW(), 8_001), Verdict::Ending);
-    assert_eq!(judge(NEW(), 9_999), Verdict::Ending);
-    assert_eq!(judge(NEW(), 10_000), Verdict::Unfit(Miss::Expired));
+    assert_eq!(verdict(NEW(), 8_000), Verdict::Fresh);
+    assert_eq!(verdict(NEW(), 8_001), Verdict::DueForRefresh);
+    assert_eq!(verdict(NEW(), 9_999), Verdict::DueForRefresh);
+    assert_eq!(verdict(NEW(), 10_000), Verdict::Unsatisfying(Miss::Expired));
     for options in [NEW().only_if_cached(true), NEW().no_store(true)] {
-        assert_eq!(judge(options, 9_999), Verdict::Fresh);
+        assert_eq!(verdict(options, 9_999), Verdict::Fresh);
     }
     let forever = head.clone().with_expires_at(None);
-    assert_eq!(rules.judge(&NEW(), &Method::GET, &forever, Timestamp::MAX), Verdict::Fresh);
+    assert_eq!(rules.verdict(&NEW(), &Method::GET, &forever, Timestamp::MAX), Verdict::Fresh);
 }
 
 #[test]
@@ -265,7 +269,7 @@ fn stale_if_error_serves_only_responses_that_are_no_failures() {
     let mut rules = Rules::new(Scope::Private);
     let ok = head(StatusCode::OK, &[]);
     let stands_in = |rules: &Rules, options: CacheOptions, head: &Head, now| {
-        rules.may_stand_in(&options, &Method::GET, head, secs(now))
+        rules.may_serve_if_error(&options, &Method::GET, head, secs(now))
     };
     assert!(!stands_in(&rules, NEW(), &ok, 10), "no limit allows it");
     rules.stale_if_error = within(5);
@@ -277,8 +281,11 @@ fn stale_if_error_serves_only_responses_that_are_no_failures() {
     assert!(!stands_in(&rules, NEW().force_refresh(true), &ok, 10));
     assert!(!stands_in(&rules, NEW(), &head(StatusCode::BAD_GATEWAY, &[]), 10));
     assert!(stands_in(&rules, NEW(), &head(StatusCode::NOT_FOUND, &[]), 10));
-    assert!(!rules.may_stand_in(&NEW(), &Method::POST, &ok, secs(10)), "stored for another method");
-    assert!(rules.may_stand_in(&NEW(), &Method::HEAD, &ok, secs(10)));
+    assert!(
+        !rules.may_serve_if_error(&NEW(), &Method::POST, &ok, secs(10)),
+        "stored for another method"
+    );
+    assert!(rules.may_serve_if_error(&NEW(), &Method::HEAD, &ok, secs(10)));
 
     let failures: Vec<u16> = (100..600)
         .filter(|status| rules.is_failure(StatusCode::from_u16(*status).unwrap()))
@@ -290,7 +297,7 @@ fn stale_if_error_serves_only_responses_that_are_no_failures() {
 fn a_304_freshens_only_responses_that_may_answer_the_request() {
     let rules = Rules::new(Scope::Private);
     let may = |options: CacheOptions, method| {
-        rules.may_be_confirmed(&options, &method, &head(StatusCode::OK, &[]))
+        rules.may_be_freshened(&options, &method, &head(StatusCode::OK, &[]))
     };
     assert!(may(NEW(), Method::GET) && may(NEW(), Method::HEAD));
     assert!(may(NEW().refresh(true), Method::GET));
@@ -358,7 +365,7 @@ fn only_a_successful_unsafe_method_that_is_not_cached_invalidates() {
 /// it.
 #[test]
 fn the_order_of_the_reasons_is_fixed() {
-    let admit = |rules: &Rules, options: &CacheOptions, status: u16, lines: &[(&str, &str)]| {
+    let storable = |rules: &Rules, options: &CacheOptions, status: u16, lines: &[(&str, &str)]| {
         let request = Request::get("http://a/").body(()).unwrap().into_parts().0;
         let mut response = http::Response::builder().status(status);
         for (name, value) in lines {
@@ -368,27 +375,27 @@ fn the_order_of_the_reasons_is_fixed() {
         let (requested_at, now) = (Timestamp::MIN, Timestamp::MIN);
         let response = ResponseHead::new(response, now);
         let (request, response, url) = (&request, &response, "http://a/");
-        rules.admit(&Exchange { options, url, request, response, requested_at, now }).map(drop)
+        rules.storable(&Exchange { options, url, request, response, requested_at, now }).map(drop)
     };
     let mut rules = Rules::new(Scope::Shared);
     rules.store_if = Some(Arc::new(|_, _| false));
     rules.read_only = true;
     let stream = [("content-type", "text/event-stream"), ("set-cookie", "a=1")];
     let no_store = NEW().no_store(true);
-    assert_eq!(admit(&rules, &no_store, 404, &stream), Err(Refusal::ReadOnly));
+    assert_eq!(storable(&rules, &no_store, 404, &stream), Err(Refusal::ReadOnly));
     rules.read_only = false;
-    assert_eq!(admit(&rules, &no_store, 404, &stream), Err(Refusal::SetCookie));
-    assert_eq!(admit(&rules, &no_store, 404, &[]), Err(Refusal::NoStore));
-    assert_eq!(admit(&rules, &NEW(), 404, &stream), Err(Refusal::Status));
-    assert_eq!(admit(&rules, &NEW(), 200, &stream), Err(Refusal::EventStream));
-    assert_eq!(admit(&rules, &NEW(), 200, &stream[1..]), Err(Refusal::Predicate));
+    assert_eq!(storable(&rules, &no_store, 404, &stream), Err(Refusal::SetCookie));
+    assert_eq!(storable(&rules, &no_store, 404, &[]), Err(Refusal::NoStore));
+    assert_eq!(storable(&rules, &NEW(), 404, &stream), Err(Refusal::Status));
+    assert_eq!(storable(&rules, &NEW(), 200, &stream), Err(Refusal::EventStream));
+    assert_eq!(storable(&rules, &NEW(), 200, &stream[1..]), Err(Refusal::Predicate));
     rules.store_if = None;
-    assert_eq!(admit(&rules, &NEW(), 200, &stream[1..]), Err(Refusal::SetCookie));
-    assert_eq!(admit(&rules, &NEW(), 200, &[]), Err(Refusal::NoExpiration));
+    assert_eq!(storable(&rules, &NEW(), 200, &stream[1..]), Err(Refusal::SetCookie));
+    assert_eq!(storable(&rules, &NEW(), 200, &[]), Err(Refusal::NoExpiration));
     let never = NEW().expire_after(Expiration::DoNotStore);
-    assert_eq!(admit(&rules, &never, 200, &[]), Err(Refusal::Expiration));
+    assert_eq!(storable(&rules, &never, 200, &[]), Err(Refusal::Expiration));
     rules.use_http();
     rules.store_if = Some(Arc::new(|_, _| false));
-    assert_eq!(admit(&rules, &NEW(), 404, &stream[1..]), Err(Refusal::Predicate));
-    assert_eq!(admit(&rules, &no_store, 404, &stream[1..]), Err(Refusal::SetCookie));
+    assert_eq!(storable(&rules, &NEW(), 404, &stream[1..]), Err(Refusal::Predicate));
+    assert_eq!(storable(&rules, &no_store, 404, &stream[1..]), Err(Refusal::SetCookie));
 }

@@ -1,5 +1,5 @@
-//! Validation (RFC 9111 §4.3), which both policies share. [`asking`] validates a stored response
-//! with the origin. [`copy`] validates a caller's copy against a stored response. Both use
+//! Validation (RFC 9111 §4.3), which both policies share. [`conditions()`] validates a stored
+//! response with the origin. [`copy`] validates a caller's copy against a stored response. Both use
 //! [`validators`].
 //!
 //! All functions here depend on header lines alone, and read each line once, whatever it contains.
@@ -8,18 +8,18 @@
 
 use http::Method;
 
-mod asking;
+mod conditions;
 mod copy;
 #[cfg(test)]
 mod tests;
 mod validators;
 
 pub(in crate::policy) use self::{
-    asking::merged,
+    conditions::merged,
     validators::{etag, has_validator, is_weak, strong_tag},
 };
 pub(crate) use self::{
-    asking::{Conditions, conditions, confirms, has_conditions, remove_conditions},
+    conditions::{Conditions, conditions, has_conditions, is_updated_by, remove_conditions},
     copy::{is_unmodified, not_modified_headers},
     validators::is_same_tag,
 };

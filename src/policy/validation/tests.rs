@@ -72,7 +72,7 @@ fn non_text_tags_are_replayed_byte_for_byte() {
     conditions(&head, &Method::GET).unwrap().apply(&mut request);
     assert_eq!(request[IF_NONE_MATCH].as_bytes(), b"\"\xff\xe4\"");
     assert!(is_unmodified(&request, &Method::GET, &head));
-    assert!(confirms(&head, head.headers()));
+    assert!(is_updated_by(&head, head.headers()));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_304_refers_to_responses_with_its_validators() {
         (both("\"a\"", T1), dated(T2), false),
     ] {
         let head = head_of(200, stored.clone());
-        assert_eq!(confirms(&head, &not_modified), expected, "{stored:?} {not_modified:?}");
+        assert_eq!(is_updated_by(&head, &not_modified), expected, "{stored:?} {not_modified:?}");
     }
 }
 
@@ -352,11 +352,11 @@ proptest! {
         };
         let (stored, other) = (map(lines), map(others));
         let head = head_of(200, stored.clone());
-        let _ = confirms(&head, &other);
+        let _ = is_updated_by(&head, &other);
         let _ = is_unmodified(&other, &Method::GET, &head);
         let _ = (merged(&stored, &other), not_modified_headers(&stored));
         if etag(&stored).is_some() {
-            prop_assert!(confirms(&head, &stored));
+            prop_assert!(is_updated_by(&head, &stored));
             let mut request = other;
             conditions(&head, &Method::GET).unwrap().apply(&mut request);
             prop_assert!(is_unmodified(&request, &Method::GET, &head));

@@ -352,7 +352,7 @@ fn compact_heads_are_equal() {
     assert!(same.headers().iter().eq(head.headers()), "the order counts as well");
     assert!(same.headers()["c"].is_sensitive() && !same.headers()["a"].is_sensitive());
 
-    let annotation = Head::note("http://example.com/", HeaderMap::new(), at(0));
+    let annotation = Head::annotation("http://example.com/", HeaderMap::new(), at(0));
     assert_eq!(compact(annotation.clone()), annotation);
 }
 

@@ -225,8 +225,13 @@ impl Reply {
         self.cache.outcome()
     }
 
+    /// Whether the request was not forwarded to the inner service.
     pub(crate) fn is_hit(&self) -> bool {
         self.cache.is_hit()
+    }
+
+    pub(crate) fn is_from_store(&self) -> bool {
+        self.cache.is_from_store()
     }
 
     pub(crate) fn stored(&self) -> Stored {

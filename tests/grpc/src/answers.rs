@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
-use larder::{CacheStatus, Outcome, Refusal, Stored};
+use larder::{CacheStatus, Outcome, Stored, status::Refusal};
 use tonic::{Code, body::Body};
 use tower::ServiceExt;
 
@@ -100,7 +100,7 @@ async fn what_has_not_succeeded_reaches_the_caller_and_is_not_kept() {
                 _ => None,
             };
             assert_eq!(refusal, expected);
-            assert_eq!(reply.cache.is_hit(), expected.is_none() && call == 2);
+            assert_eq!(reply.cache.is_from_store(), expected.is_none() && call == 2);
             assert_eq!(player.calls(), if expected.is_none() { 1 } else { call });
         }
         let stored = service.layer().entries().len().await.unwrap();

@@ -3,7 +3,9 @@
 use std::{sync::mpsc, time::Duration};
 
 use larder::{
-    CacheLayer, Event, Miss, Outcome, RefreshError, Stale, StaleLimit, store::Memory,
+    CacheLayer, Event, Outcome, StaleLimit,
+    status::{Miss, RefreshError, Stale},
+    store::Memory,
     time::ManualClock,
 };
 use tonic::{Code, Request};
@@ -19,7 +21,7 @@ fn aging() -> (CacheLayer<Memory>, ManualClock) {
 }
 
 #[tokio::test]
-async fn a_stored_answer_stands_in_for_a_server_that_fails() {
+async fn a_stored_answer_is_served_if_the_server_fails() {
     let shop = Shop::new();
     let server = shop.open().await;
     let (layer, clock) = aging();
@@ -71,7 +73,7 @@ async fn a_refresh_says_how_it_failed_and_has_a_time_of_its_own() {
     let server = shop.open().await;
     let (layer, clock) = aging();
     let (sender, failures) = mpsc::channel();
-    let layer = layer.stale_while_revalidate(StaleLimit::Unlimited).on_event(move |event| {
+    let layer = layer.stale_while_revalidate(StaleLimit::Unlimited).add_event_hook(move |event| {
         if let Event::RefreshFailed { failure, .. } = event {
             sender.send(failure.reason).unwrap();
         }

@@ -7,7 +7,7 @@ use futures_util::stream;
 use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use larder::{CacheLayer, Miss, Outcome, RequestBody, store::Memory};
+use larder::{CacheLayer, Outcome, RequestBody, status::Miss, store::Memory};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,

@@ -1,7 +1,10 @@
 //! Streams, of methods that are listed and that should not be: they pass, message by message, and nothing waits for ever.
 
 use futures_util::{Stream, StreamExt, stream};
-use larder::{Bypass, Miss, Outcome, Refusal, Stored};
+use larder::{
+    Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
+};
 use tokio::sync::mpsc;
 
 use crate::{

@@ -1,6 +1,10 @@
 //! Unary calls through a channel behind the cache: what is a hit, and what tells calls apart.
 
-use larder::{Bypass, CacheLayer, CacheOptions, Miss, Outcome, Refusal, Stored, store::Redb};
+use larder::{
+    CacheLayer, CacheOptions, Outcome, Stored,
+    status::{Bypass, Miss, Refusal},
+    store::Redb,
+};
 use tonic::{Code, Request, codec::CompressionEncoding, service::interceptor::InterceptedService};
 
 use crate::{
@@ -66,7 +70,7 @@ async fn methods_that_are_not_listed_pass_and_remove_nothing() {
 async fn what_varies_by_call_makes_no_difference_and_what_is_named_does() {
     let shop = Shop::new();
     let server = shop.open().await;
-    let layer = layer().key_headers(["x-tenant"]).unwrap();
+    let layer = layer().add_key_headers(["x-tenant"]).unwrap();
     let mut client = Client::new(cached(layer, server.address));
     let mut ask = async |metadata: &[(&'static str, &'static str)]| {
         let mut request = Request::new(name("tea"));

@@ -168,8 +168,8 @@ impl Judge<'_> {
         if said.said.vary == Vary::Accept && mine.accept != its.accept {
             return Err("it is another variant".to_owned());
         }
-        let is_confirmed = matches!(said.kind, Kind::NotModified(_));
-        let says_nothing = said.method == Method::Head && !self.settings.http && !is_confirmed;
+        let is_not_modified = matches!(said.kind, Kind::NotModified(_));
+        let says_nothing = said.method == Method::Head && !self.settings.http && !is_not_modified;
         let is_of_method = match ask.method {
             Method::Get => {
                 born.method == Method::Get && (said.method == Method::Get || !says_nothing)

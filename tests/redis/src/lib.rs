@@ -149,7 +149,7 @@ async fn fetch(
     });
     let request = Request::get(format!("http://example.com/{path}")).body(Full::default()).unwrap();
     let response = layer.layer(origin).oneshot(request).await.unwrap();
-    let hit = response.extensions().get::<CacheStatus>().unwrap().is_hit();
+    let hit = response.extensions().get::<CacheStatus>().unwrap().is_from_store();
     let bytes = response.into_body().collect().await.map_err(cause)?.to_bytes();
     Ok((hit, bytes))
 }

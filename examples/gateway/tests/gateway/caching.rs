@@ -76,7 +76,7 @@ fn a_store_on_disk_outlives_the_gateway() {
 }
 
 #[test]
-fn an_expired_response_stands_in_for_an_upstream_that_fails() {
+fn an_expired_response_is_served_if_the_upstream_fails() {
     let origin = Origin::start(|request, stream| match request.connection {
         0 => write!(stream, "{}", ok("Connection: close\r\n", "old")),
         _ => Err(std::io::ErrorKind::Other.into()),

@@ -13,15 +13,15 @@ use http::{
 
 use super::{
     age::initial_age,
-    demands::Demands,
     freshness::{Lifetime, is_heuristically_cacheable, lifetime},
+    omitted::omitted_fields,
+    request_directives::RequestDirectives,
     targeted::effective_directives,
-    withheld::withheld,
 };
 use crate::{
     entry::{ResponseFields, ResponseHead},
     fields::{Directives, Fields},
-    policy::{Admission, Expiration, Scope, validation::has_validator},
+    policy::{Expiration, Scope, Storable, validation::has_validator},
     status::Refusal,
     time::Timestamp,
 };
@@ -40,20 +40,20 @@ pub(crate) struct Settings<'a> {
 
 /// All reasons not to store a response, and how it is stored if there are none.
 #[derive(Clone, Debug)]
-pub(crate) struct Judged {
+pub(crate) struct StorableCheck {
     /// The reasons, in the order in which they are reported: users see the first.
     refusals: [Option<Refusal>; 10],
-    admission: Admission,
+    storable: Storable,
     /// Whether `no-cache` forbids each use without revalidation.
     is_no_cache: bool,
 }
 
-impl Judged {
+impl StorableCheck {
     /// Whether the response may not be used at `now` without revalidation, whatever refuses it.
     /// `was_fresh` says whether the stored response that it freshens is fresh. If that is already
     /// stale, an expiry in the past changes nothing.
     pub(crate) fn forbids_reuse(&self, was_fresh: bool, now: Timestamp) -> bool {
-        let is_over = self.admission.expires_at.is_some_and(|end| end <= now);
+        let is_over = self.storable.expires_at.is_some_and(|end| end <= now);
         self.is_no_cache || (was_fresh && is_over)
     }
 
@@ -61,9 +61,9 @@ impl Judged {
         self.refusals.iter().copied().flatten()
     }
 
-    pub(crate) fn admission(self) -> Result<Admission, Refusal> {
+    pub(crate) fn storable(self) -> Result<Storable, Refusal> {
         let refusal = self.refusals().next();
-        refusal.map_or(Ok(self.admission), Err)
+        refusal.map_or(Ok(self.storable), Err)
     }
 }
 
@@ -75,15 +75,15 @@ impl Judged {
 /// All reasons are judged, not only the first. Reasons from the origin also apply to the response
 /// that is already stored, even if another reason is the one that is reported.
 ///
-/// `demands` are the directives of the request.
-pub(crate) fn judge(
+/// `asked` are the directives of the request.
+pub(crate) fn check_storable(
     settings: &Settings<'_>,
-    demands: &Demands,
+    asked: &RequestDirectives,
     request: &request::Parts,
     response: &ResponseHead,
     requested_at: Timestamp,
     received_at: Timestamp,
-) -> Judged {
+) -> StorableCheck {
     let &Settings { scope, targets, fallback, store_set_cookie } = settings;
     let (status, headers) = (response.status, &response.headers);
     let is_shared = scope == Scope::Shared;
@@ -93,20 +93,20 @@ pub(crate) fn judge(
     let private = directives.private.as_ref().filter(|_| is_shared);
     let lifetime = lifetime(scope, &directives, is_targeted, status, facts, received_at);
     let is_said = matches!(lifetime, Lifetime::Explicit(_)) || directives.public;
-    let withheld = withheld(headers, [no_cache, private]);
-    let sets_cookie = headers.contains_key(SET_COOKIE) && !withheld.contains(&SET_COOKIE);
-    let can_be_confirmed = status.is_success() && has_validator(headers);
+    let omitted = omitted_fields(headers, [no_cache, private]);
+    let sets_cookie = headers.contains_key(SET_COOKIE) && !omitted.contains(&SET_COOKIE);
+    let can_be_freshened = status.is_success() && has_validator(headers);
     let end_of =
         |lifetime| end(received_at, lifetime, initial_age(facts, requested_at, received_at));
     let end = match (lifetime, fallback) {
         // §5.2.2.4.
         _ if no_cache == Some(&Fields::All) => {
-            Some(received_at).filter(|_| can_be_confirmed).ok_or(Refusal::NoCache).map(Some)
+            Some(received_at).filter(|_| can_be_freshened).ok_or(Refusal::NoCache).map(Some)
         }
         (Lifetime::Explicit(lifetime), _) => Ok(Some(end_of(lifetime))),
         (_, Some(fallback)) => fallback.expires_at(received_at).ok_or(Refusal::Expiration),
         (Lifetime::Heuristic(lifetime), None) => Ok(Some(end_of(lifetime))),
-        (Lifetime::Unknown, None) if can_be_confirmed => Ok(Some(received_at)),
+        (Lifetime::Unknown, None) if can_be_freshened => Ok(Some(received_at)),
         (Lifetime::Unknown, None) => Err(Refusal::NoFreshness),
     };
     let when = |applies: bool, refusal| applies.then_some(refusal);
@@ -132,10 +132,10 @@ pub(crate) fn judge(
         when(sets_cookie && !store_set_cookie, Refusal::SetCookie),
         end.err(),
         // §5.2.1.5.
-        when(demands.no_store, Refusal::NoStore),
+        when(asked.no_store, Refusal::NoStore),
     ];
-    let admission = Admission { expires_at: end.ok().flatten(), withheld };
-    Judged { refusals, admission, is_no_cache: no_cache == Some(&Fields::All) }
+    let storable = Storable { expires_at: end.ok().flatten(), omitted };
+    StorableCheck { refusals, storable, is_no_cache: no_cache == Some(&Fields::All) }
 }
 
 /// §3.5: whether the origin lets a shared cache store a response with these fields if its request

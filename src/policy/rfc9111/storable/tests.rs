@@ -3,7 +3,7 @@
 
 use http::{Request, Response, response};
 
-use super::{super::demands::demands, *};
+use super::{super::request_directives::request_directives, *};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
@@ -24,26 +24,26 @@ fn with(
     request: http::request::Builder,
     status: u16,
     lines: Lines<'_>,
-) -> Result<Admission, Refusal> {
+) -> Result<Storable, Refusal> {
     let request = request.uri("http://a/").body(()).unwrap().into_parts().0;
     let mut response = Response::builder().status(status);
     for (name, value) in lines {
         response = response.header(*name, *value);
     }
     let response = response.body(()).unwrap().into_parts().0;
-    admit(settings, &request, &response, NOW, NOW)
+    storable(settings, &request, &response, NOW, NOW)
 }
 
-fn admit(
+fn storable(
     settings: &Settings<'_>,
     request: &request::Parts,
     response: &response::Parts,
     requested_at: Timestamp,
     received_at: Timestamp,
-) -> Result<Admission, Refusal> {
+) -> Result<Storable, Refusal> {
     let response = ResponseHead::new(response.clone(), received_at);
-    let demands = demands(&request.headers);
-    judge(settings, &demands, request, &response, requested_at, received_at).admission()
+    let directives = request_directives(&request.headers);
+    check_storable(settings, &directives, request, &response, requested_at, received_at).storable()
 }
 
 fn plain(scope: Scope) -> Settings<'static> {
@@ -51,8 +51,8 @@ fn plain(scope: Scope) -> Settings<'static> {
 }
 
 /// The remaining lifetime in seconds. Negative if the response is stale.
-fn left(admitted: Result<Admission, Refusal>) -> Result<i64, Refusal> {
-    let end = admitted?.expires_at.unwrap();
+fn left(storable: Result<Storable, Refusal>) -> Result<i64, Refusal> {
+    let end = storable?.expires_at.unwrap();
     Ok((end.as_millis() as i64 - NOW.as_millis() as i64) / 1000)
 }
 
@@ -127,7 +127,7 @@ fn responses_to_authorization_are_shared_only_with_permission() {
     let in_url = Request::get("http://me:pw@a/").body(()).unwrap().into_parts().0;
     let response = Response::builder().header("cache-control", "max-age=5").body(()).unwrap();
     let response = response.into_parts().0;
-    let refused = admit(&plain(Scope::Shared), &in_url, &response, NOW, NOW);
+    let refused = storable(&plain(Scope::Shared), &in_url, &response, NOW, NOW);
     assert_eq!(refused, Err(Refusal::Authorization));
 }
 
@@ -207,8 +207,8 @@ fn age_is_subtracted_from_the_lifetime() {
     let later = ("expires", "Sun, 06 Nov 1994 08:49:57 GMT");
     assert_eq!(shared(200, &[fast, later, age("15")]), Ok(-5));
     let forever = cc("max-age=99999999999999999999");
-    let admitted = with(&plain(Scope::Shared), Request::builder(), 200, &[forever]);
-    assert_eq!(admitted.unwrap().expires_at, Some(Timestamp::MAX));
+    let storable = with(&plain(Scope::Shared), Request::builder(), 200, &[forever]);
+    assert_eq!(storable.unwrap().expires_at, Some(Timestamp::MAX));
 }
 
 /// `cdn-cache-control.mjs`.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::{Body, Change, Entry, Found, Outcome, Raw, abandoned, too_large};
+use super::{Body, Change, ChangeResult, Entry, Found, Raw, abandoned, too_large};
 use crate::{
     entry::Head,
     store::{
@@ -26,7 +26,7 @@ impl Change<'_> {
         key: &KeyBytes,
         entry: &Entry,
         body: Option<u64>,
-    ) -> Raw<Outcome> {
+    ) -> Raw<ChangeResult> {
         let (location, inline) = match &entry.body {
             Body::Inline { bytes, checksum } => {
                 (Location::Inline { len: bytes.len() as u32, checksum: *checksum }, &bytes[..])
@@ -132,7 +132,7 @@ impl Change<'_> {
         seen: Version,
         head: Head,
         tags: &[TagDigest],
-    ) -> Raw<Outcome> {
+    ) -> Raw<ChangeResult> {
         let bytes = match self.entries.open()?.get(key)? {
             Some(value) => Bytes::copy_from_slice(value.value()),
             None => return Ok(Ok(0)),
@@ -170,7 +170,7 @@ impl Change<'_> {
         &mut self,
         key: &KeyBytes,
         seen: Option<Version>,
-    ) -> Raw<Outcome> {
+    ) -> Raw<ChangeResult> {
         let Some(found) = self.look(key)? else { return Ok(Ok(0)) };
         if let Some(seen) = seen {
             match &found {
@@ -216,7 +216,7 @@ impl Change<'_> {
 
     /// Removes every entry. Bodies that are being written stay. All others become garbage; they are
     /// found by hopping from one to the next.
-    pub(in crate::store::redb) fn clear(&mut self) -> Raw<Outcome> {
+    pub(in crate::store::redb) fn clear(&mut self) -> Raw<ChangeResult> {
         self.entries.reset()?;
         self.expiry.reset()?;
         self.tags.reset()?;

@@ -1,7 +1,7 @@
 //! What a write transaction does to the tables.
 //!
 //! An `Err` here is redb's and ends the whole transaction. The failure of one operation alone is an
-//! [`Outcome`] inside the `Ok`.
+//! [`ChangeResult`] inside the `Ok`.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -31,7 +31,7 @@ pub(super) use self::evict::{GARBAGE_CHUNKS, Purge, Step};
 
 /// The outcome of one operation: a number (a count, or 0 and 1 for no and yes), or why it was
 /// refused.
-pub(super) type Outcome = Result<u64, Error>;
+pub(super) type ChangeResult = Result<u64, Error>;
 
 /// An entry that is ready to be written.
 #[derive(Debug)]

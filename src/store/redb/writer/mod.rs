@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use self::{touched::Touched, unsynced::Unsynced};
 use super::{
-    change::{Change, GARBAGE_CHUNKS, Outcome, Purge, abandoned},
+    change::{Change, ChangeResult, GARBAGE_CHUNKS, Purge, abandoned},
     fault::{self, STORE},
     open::Leftovers,
     shared::{Command, Envelope, Incoming, Open, Shared},
@@ -78,7 +78,7 @@ struct Ongoing {
 /// The results of a transaction, to be reported when it is committed.
 #[derive(Default)]
 struct Done {
-    outcomes: Vec<Option<Outcome>>,
+    outcomes: Vec<Option<ChangeResult>>,
     step: Option<super::change::Step>,
     touched: Touched,
     garbage: bool,
@@ -370,7 +370,7 @@ impl Thread {
         key: &[u8; 32],
         entry: &super::change::Entry,
         incoming: Option<&Incoming>,
-    ) -> Result<Outcome, redb::Error> {
+    ) -> Result<ChangeResult, redb::Error> {
         let Some(incoming) = incoming else { return change.put(key, entry, None) };
         if let Some(failure) = incoming.failed.get() {
             return Ok(Err(failure.error()));
@@ -387,7 +387,7 @@ fn close() -> Envelope {
 }
 
 /// The caller may be gone; its command is done nevertheless.
-fn answer(reply: Option<oneshot::Sender<Result<u64, Error>>>, outcome: Outcome) {
+fn answer(reply: Option<oneshot::Sender<Result<u64, Error>>>, outcome: ChangeResult) {
     if let Some(reply) = reply {
         drop(reply.send(outcome));
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{params, types::Value};
 
-use super::{Body, Change, Entry, Outcome, Raw, abandoned, place, too_large};
+use super::{Body, Change, ChangeResult, Entry, Raw, abandoned, place, too_large};
 use crate::{
     Key,
     entry::Head,
@@ -23,7 +23,7 @@ impl Change<'_> {
         key: &Key,
         entry: &Entry,
         body: Option<i64>,
-    ) -> Raw<Outcome> {
+    ) -> Raw<ChangeResult> {
         let head = &entry.head;
         let chunked = matches!(entry.body, Body::Chunks { .. });
         let size = cost(entry.encoded.len(), head.url().len(), head.body_len(), chunked);
@@ -124,7 +124,7 @@ impl Change<'_> {
         key: &Key,
         seen: Version,
         head: Head,
-    ) -> Raw<Outcome> {
+    ) -> Raw<ChangeResult> {
         let seen = seen.get() as i64;
         let found = self.one(
             "SELECT id, checksum, head, body, body_bytes, content_checksum
@@ -177,7 +177,7 @@ impl Change<'_> {
         &mut self,
         key: &Key,
         seen: Option<Version>,
-    ) -> Raw<Outcome> {
+    ) -> Raw<ChangeResult> {
         let removed = match seen {
             None => self.execute("DELETE FROM entries WHERE key = ?1", [key.as_bytes()])?,
             Some(seen) => self.execute(
@@ -190,7 +190,7 @@ impl Change<'_> {
 
     /// Removes every entry. Bodies that are being written stay; all others become garbage. Without
     /// the trigger, SQLite drops the tables' pages and reads no row.
-    pub(in crate::store::sqlite) fn clear(&mut self) -> Raw<Outcome> {
+    pub(in crate::store::sqlite) fn clear(&mut self) -> Raw<ChangeResult> {
         self.conn.execute_batch(&format!(
             "DROP TRIGGER entry_removed;
              DELETE FROM entries;

@@ -1,8 +1,8 @@
 //! What a write transaction does to the tables.
 //!
 //! An `Err` here is SQLite's and ends the whole transaction. The failure of one operation alone is
-//! an [`Outcome`] inside the `Ok`. Triggers keep the sums, remove tags, and turn bodies that lose
-//! their entry into garbage.
+//! an [`ChangeResult`] inside the `Ok`. Triggers keep the sums, remove tags, and turn bodies that
+//! lose their entry into garbage.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -29,7 +29,7 @@ pub(super) type Raw<T> = Result<T, rusqlite::Error>;
 
 /// The outcome of one operation: a number (a count, or 0 and 1 for no and yes), or why it was
 /// refused.
-pub(super) type Outcome = Result<u64, Error>;
+pub(super) type ChangeResult = Result<u64, Error>;
 
 /// An entry that is ready to be written.
 #[derive(Debug)]

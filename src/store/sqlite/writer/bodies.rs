@@ -8,7 +8,7 @@ use crate::{
         Error,
         embedded::{Failure, io_kind},
         sqlite::{
-            change::{Change, Entry, Outcome, Raw, abandoned},
+            change::{Change, ChangeResult, Entry, Raw, abandoned},
             fault::STORE,
             lock_file::LockFile,
             shared::Incoming,
@@ -79,7 +79,7 @@ impl Bodies {
         key: &Key,
         entry: &Entry,
         incoming: Option<&Arc<Incoming>>,
-    ) -> Raw<Outcome> {
+    ) -> Raw<ChangeResult> {
         let Some(incoming) = incoming else { return change.put(key, entry, None) };
         if let Some(failure) = incoming.failed.get() {
             return Ok(Err(failure.error()));

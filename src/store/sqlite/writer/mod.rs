@@ -19,7 +19,7 @@ use self::{
     work::{Done, Job, What, Work},
 };
 use super::{
-    change::{Change, Outcome, Step},
+    change::{Change, ChangeResult, Step},
     fault::{self, STORE},
     link::Link,
     lock_file::LockFile,
@@ -293,7 +293,7 @@ fn lend<'t>(own: &'t Option<Link>, shared: &Shared) -> Result<Writing<'t>> {
 }
 
 /// The caller may be gone; its command is done nevertheless.
-fn answer(reply: Option<oneshot::Sender<Result<u64>>>, outcome: Outcome) {
+fn answer(reply: Option<oneshot::Sender<Result<u64>>>, outcome: ChangeResult) {
     if let Some(reply) = reply {
         drop(reply.send(outcome));
     }

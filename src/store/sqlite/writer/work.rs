@@ -10,7 +10,7 @@ use crate::{
     store::{
         Evicted, Result,
         sqlite::{
-            change::{Change, GARBAGE_CHUNKS, Grace, Outcome, Purge, Raw, Step, Versions},
+            change::{Change, ChangeResult, GARBAGE_CHUNKS, Grace, Purge, Raw, Step, Versions},
             shared::{Command, Envelope, Shared},
         },
     },
@@ -50,7 +50,7 @@ pub(super) enum What {
 /// The results of a transaction, to be reported when it is committed.
 #[derive(Default)]
 pub(super) struct Done {
-    pub(super) outcomes: Vec<Option<Outcome>>,
+    pub(super) outcomes: Vec<Option<ChangeResult>>,
     pub(super) step: Option<Step>,
     pub(super) evicted: Evicted,
     /// There was something to commit.

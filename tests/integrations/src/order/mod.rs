@@ -1,0 +1,5 @@
+//! On which side of the cache another layer belongs: the table of `larder::integrations`, a test for each of its rows. Each
+//! shows both orders, so that what the table says of them stands.
+
+mod client;
+mod server;

@@ -1,0 +1,149 @@
+//! Redirects, followed inside of the cache or outside: whose URL is stored.
+
+use axum::{Router, response::Redirect, routing};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use larder::{CacheLayer, CacheOptions, Key, RequestBody, store::Memory};
+use reqwest::{Client, redirect};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_http::follow_redirect::{FollowRedirectLayer, RequestUri};
+
+use crate::{
+    reqwest::cached,
+    support::{Origin, Reply, client, get, private, send},
+};
+
+/// `/a` leads to `/b` for a minute, and `/b` to `/c`.
+async fn hops() -> Origin {
+    let minute = [("cache-control", "max-age=60")];
+    let routes = Router::new()
+        .route("/a", routing::get(async move || (minute, Redirect::permanent("/b"))))
+        .route("/b", routing::get(async || Redirect::temporary("/c")))
+        .route("/c", routing::get(async || "there"));
+    Origin::new(routes).await
+}
+
+/// A private cache that keeps redirects as well.
+fn with_redirects() -> CacheLayer<Memory> {
+    let [permanent, temporary] = [StatusCode::PERMANENT_REDIRECT, StatusCode::TEMPORARY_REDIRECT];
+    private().statuses([StatusCode::OK, permanent, temporary]).unwrap()
+}
+
+const WAY: [&str; 3] = ["GET /a", "GET /b", "GET /c"];
+
+#[tokio::test]
+async fn outside_each_hop_is_an_entry_of_its_own() {
+    let origin = hops().await;
+    let client = ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
+        .layer(with_redirects())
+        .service(client::<RequestBody<Full<Bytes>>>());
+    assert_eq!(get(&client, origin.url("/a")).await.text(), "there");
+    assert_eq!(origin.asked(), WAY);
+    // From the first, or from the middle: nothing is asked any more, and where it came from is known.
+    for path in ["/a", "/b", "/c"] {
+        let reply = get(&client, origin.url(path)).await;
+        assert!(reply.is_hit() && reply.text() == "there");
+        let last = reply.extensions.get::<RequestUri>().unwrap();
+        assert_eq!(last.0.path(), "/c");
+    }
+    assert_eq!(origin.asked(), WAY);
+}
+
+#[tokio::test]
+async fn outside_the_redirects_are_asked_again_where_their_statuses_are_not_kept() {
+    let origin = hops().await;
+    let client = ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
+        .layer(private())
+        .service(client::<RequestBody<Full<Bytes>>>());
+    get(&client, origin.url("/a")).await;
+    assert!(get(&client, origin.url("/a")).await.is_hit(), "the last hop");
+    assert_eq!(origin.asked(), [&WAY[..], &WAY[..2]].concat());
+}
+
+/// Under the HTTP rules, a redirect is kept for as long as it says.
+#[tokio::test]
+async fn outside_the_http_rules_keep_the_redirects_that_say_for_how_long() {
+    let origin = hops().await;
+    let client = ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
+        .layer(private().http_rules().expire_after(std::time::Duration::from_secs(60)))
+        .service(client::<RequestBody<Full<Bytes>>>());
+    get(&client, origin.url("/a")).await;
+    assert!(get(&client, origin.url("/a")).await.is_hit());
+    assert_eq!(origin.asked(), [&WAY[..], &["GET /b"]].concat());
+}
+
+#[tokio::test]
+async fn inside_the_first_url_has_what_the_last_one_answered() {
+    let origin = hops().await;
+    let client =
+        ServiceBuilder::new().layer(private()).layer(FollowRedirectLayer::new()).service(client());
+    let ask = async |path| get::<_, Full<Bytes>, _>(&client, origin.url(path)).await;
+    assert_eq!(ask("/a").await.extensions.get::<RequestUri>().unwrap().0.path(), "/c");
+    let again = ask("/a").await;
+    assert!(again.is_hit() && again.text() == "there");
+    assert!(again.extensions.get::<RequestUri>().is_none(), "extensions are not stored");
+    assert_eq!(origin.asked(), WAY);
+    // The cache has seen no other hop.
+    assert!(!ask("/b").await.is_hit());
+    assert!(!ask("/c").await.is_hit());
+}
+
+#[tokio::test]
+async fn reqwests_own_are_inside() {
+    let origin = hops().await;
+    let client = cached(&private(), Client::new());
+    for hit in [false, true] {
+        let reply = get(&client, origin.url("/a")).await;
+        assert_eq!((reply.is_hit(), reply.text()), (hit, "there"));
+    }
+    assert_eq!(origin.asked(), WAY);
+    assert!(!get(&client, origin.url("/c")).await.is_hit());
+}
+
+#[tokio::test]
+async fn reqwests_own_switched_off_leave_them_to_a_layer_outside() {
+    let origin = hops().await;
+    let plain = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
+    let client = ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
+        .service(cached(&with_redirects(), plain));
+    for path in ["/a", "/a", "/b", "/c"] {
+        assert_eq!(get(&client, origin.url(path)).await.text(), "there");
+    }
+    assert_eq!(origin.asked(), WAY);
+}
+
+/// The layer outside hands the extensions of the request on to every hop of its origin, options among them.
+#[tokio::test]
+async fn options_go_along_with_the_hops() {
+    let origin = hops().await;
+    let layer = with_redirects();
+    let follow = FollowRedirectLayer::new();
+    let client = |follow: FollowRedirectLayer| {
+        ServiceBuilder::new()
+            .layer(follow)
+            .layer(layer.clone())
+            .service(client::<RequestBody<Full<Bytes>>>())
+    };
+    let tagged = Request::get(origin.url("/a")).extension(CacheOptions::new().add_tag("way"));
+    send(&client(follow.clone()), tagged).await;
+    assert_eq!(layer.entries().remove_tag("way").await.unwrap(), 3);
+
+    // A key of one's own would be every hop's: the first redirect answers them all, until the policy has enough of it.
+    let keyed = || {
+        let options = CacheOptions::new().key(Key::from_bytes([7; 32]));
+        Request::get(origin.url("/a")).extension(options).body(Full::default()).unwrap()
+    };
+    let ended = Reply::read(client(follow.clone()).oneshot(keyed()).await.unwrap()).await;
+    assert_eq!(ended.status, StatusCode::PERMANENT_REDIRECT);
+    layer.entries().clear().await.unwrap();
+    let apart = client(follow.preserve_extensions(false));
+    for _ in 0..2 {
+        let reply = Reply::read(apart.clone().oneshot(keyed()).await.unwrap()).await;
+        assert_eq!(reply.text(), "there");
+    }
+}

@@ -1,0 +1,164 @@
+//! The hook: what it is told, in which order, and what it cannot do.
+
+use std::sync::{Arc, Mutex};
+
+use http::Request;
+use larder::{
+    CacheLayer, CacheOptions, Event, StoreOperation,
+    store::{ErrorKind, Memory, Store},
+};
+
+use crate::{
+    captured::Captured,
+    day,
+    support::{Broken, Double, Faulty, Op, Stand, get, ok, status, tagged, url},
+};
+
+type Told = Arc<Mutex<Vec<String>>>;
+
+fn listening<B: Store>(layer: CacheLayer<B>, told: &Told) -> CacheLayer<B> {
+    let told = told.clone();
+    layer.add_event_hook(move |event| told.lock().unwrap().push(text(event)))
+}
+
+fn text(event: &Event<'_>) -> String {
+    match event {
+        Event::Answered { status, .. } => format!("answered: {}", status.outcome()),
+        Event::Failed { key, outcome, .. } => format!("failed: {outcome}, {}", key.is_some()),
+        Event::Called { reason, is_refresh, .. } => format!("called: {reason}, {is_refresh}"),
+        Event::Stored { bytes, .. } => format!("stored: {bytes}"),
+        Event::NotStored { refusal, .. } => format!("not stored: {refusal}"),
+        Event::StoreDone { operation, .. } => operation.to_string(),
+        Event::StoreFailed { operation, key, error, .. } => {
+            format!("{operation} failed: {:?}, {}", error.kind(), key.is_some())
+        }
+        Event::Corrupt { error, .. } => format!("corrupt: {:?}", error.kind()),
+        Event::Invalidated { entries, .. } => format!("invalidated: {entries}"),
+        Event::RefreshFailed { failure, .. } => failure.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn take(told: &Told) -> Vec<String> {
+    std::mem::take(&mut told.lock().unwrap())
+}
+
+#[tokio::test]
+async fn a_hook_is_told_of_everything_in_its_order() {
+    let (told, store) = (Told::default(), Faulty::new(Memory::default()));
+    let inner = Double::fallible(|request, _| match request.uri().path() {
+        "/" => Ok(tagged(&request, "\"a\"", "four")),
+        "/down" => Err(Broken("down")),
+        _ => Ok(status(404)),
+    });
+    let stand = Stand::over(store.clone(), inner).with(|layer| listening(layer, &told));
+
+    let miss = stand.get("/").await.cache;
+    let fetched = ["get", "called: absent, false", "put", "write", "finish", "stored: 4"];
+    assert_eq!(take(&told), [&fetched[..], &["answered: miss (absent)"]].concat());
+    stand.get("/").await;
+    assert_eq!(take(&told), ["get", "answered: hit"]);
+    stand.ask(get("/").extension(CacheOptions::new().refresh(true))).await;
+    let confirmed = ["get", "called: refresh, false", "update", "answered: revalidated"];
+    assert_eq!(take(&told), confirmed);
+    stand.get("/missing").await;
+    // The last look is for what a HEAD has stored of the resource that is gone.
+    let refused = ["get", "called: absent, false", "not stored: status", "get"];
+    assert_eq!(take(&told), [&refused[..], &["answered: miss (absent)"]].concat());
+    stand.error(get("/down")).await;
+    let failed = ["get", "called: absent, false", "failed: miss (absent), true"];
+    assert_eq!(take(&told), failed);
+    stand.error(Request::post(url("/down"))).await;
+    assert_eq!(take(&told), ["failed: bypass (method), false"]);
+    stand.ask(Request::post(url("/"))).await;
+    let removed = ["remove", "remove", "remove", "invalidated: 1", "answered: bypass (method)"];
+    assert_eq!(take(&told), removed);
+
+    store.fail(Op::Get, ErrorKind::Corrupt);
+    stand.get("/").await;
+    let events = take(&told);
+    assert_eq!(events[..3], ["get", "corrupt: Corrupt", "remove"]);
+    assert_eq!(events.last().unwrap(), "answered: miss (corrupt)");
+    store.fail(Op::Get, ErrorKind::Unavailable);
+    stand.get("/").await;
+    assert_eq!(take(&told)[..2], ["get", "get failed: Unavailable, true"]);
+    store.fail(Op::RemoveTagged, ErrorKind::Unavailable);
+    stand.ask(Request::post(url("/"))).await;
+    assert!(take(&told).contains(&"remove failed: Unavailable, false".to_owned()));
+    assert_eq!(miss.key(), stand.get("/").await.cache.key());
+}
+
+#[tokio::test]
+async fn each_step_of_storing_that_fails_is_told_by_its_name_and_once() {
+    for (op, name) in [(Op::Put, "put"), (Op::Write, "write"), (Op::Finish, "finish")] {
+        let (told, store) = (Told::default(), Faulty::new(Memory::default()));
+        let stand = Stand::over(store.clone(), Double::counting());
+        let stand = stand.with(|layer| listening(layer, &told));
+        store.fail(op, ErrorKind::Full);
+        stand.get("/").await;
+        let failed = format!("{name} failed: Full, true");
+        let events = take(&told);
+        assert_eq!(events.iter().filter(|event| event.contains("failed: Full")).count(), 1);
+        let at = events.iter().position(|event| *event == failed).unwrap();
+        assert_eq!((&*events[at - 1], &*events[at + 1]), (name, "not stored: store-failed"));
+        assert_eq!((stand.layer.stats().store_errors, stand.layer.stats().refused), (1, 1));
+    }
+    assert_eq!(StoreOperation::Finish.to_string(), StoreOperation::Finish.name());
+}
+
+#[tokio::test]
+async fn hooks_add_up_and_a_clone_has_its_own() {
+    let [first, second, own] = [Told::default(), Told::default(), Told::default()];
+    let stand = Stand::new(Double::counting());
+    let stand = stand.with(|layer| listening(listening(layer, &first), &second));
+    let other = stand.clone_with(|layer| listening(layer, &own));
+    stand.get("/").await;
+    assert_eq!(take(&first), take(&second));
+    assert!(take(&own).is_empty());
+    other.get("/").await;
+    let hit = ["get", "answered: hit"];
+    assert_eq!([take(&first), take(&second), take(&own)], [hit, hit, hit]);
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_changes_nothing() {
+    let told = Told::default();
+    let quiet = day::live(|layer| layer).await;
+    let captured = Captured::begin();
+    let day = day::live(|layer| {
+        let layer = layer.add_event_hook(|_| panic!("as the test wants it to"));
+        listening(layer, &told)
+    })
+    .await;
+    assert_eq!(day.stats, quiet.stats);
+    let outcomes = |day: &day::Day| -> Vec<_> {
+        day.said.iter().map(|said| said.as_ref().map(|said| said.outcome())).collect()
+    };
+    assert_eq!(outcomes(&day), outcomes(&quiet));
+    let told = take(&told).len();
+    assert!(told > outcomes(&day).len(), "the hook behind it is told all the same");
+    let warned = captured.lines("event hook panicked");
+    assert_eq!(warned.len(), told, "each panic once");
+    assert!(warned.iter().all(|line| line.level == tracing::Level::WARN));
+}
+
+#[tokio::test]
+async fn a_refresh_is_told_of_by_its_call_and_its_failure() {
+    let told = Told::default();
+    let second = std::time::Duration::from_secs(1);
+    let stand = Stand::new(Double::fallible(|_, call| match call {
+        1 => Ok(ok("old")),
+        _ => Err(Broken("down")),
+    }))
+    .with(|layer| layer.expire_after(second).stale_while_revalidate(second * 60));
+    let stand = stand.with(|layer| listening(layer, &told));
+    stand.get("/").await;
+    stand.clock.advance(second);
+    take(&told);
+    stand.get("/").await;
+    stand.layer.idle().await;
+    let failed = format!("refresh of {}: the inner service failed", url("/"));
+    let events =
+        ["get", "answered: stale (while-revalidate)", "called: expired, true", failed.as_str()];
+    assert_eq!(take(&told), events);
+}
