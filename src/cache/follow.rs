@@ -103,7 +103,7 @@ impl<B: Store> RequestContext<B> {
                         return Joined::Leader(self.counted(leader), lookup);
                     }
                     Some(Followed::Share(share)) => share,
-                    // Nothing was fetched that is as new as this request demands.
+                    // Nothing was fetched that is as new as this request requires.
                     Some(Followed::JoinAgain) => return self.look_for(mode).await,
                     Some(Followed::Failed) => return self.stale_or_own_call(lookup),
                     // It has waited long enough.
@@ -210,12 +210,12 @@ impl<B: Store> RequestContext<B> {
 
     /// Looks into the store again, after another request's call.
     async fn look_again<ResBody: OriginBody>(&mut self, mode: Mode) -> Joined<ResBody> {
-        // What was fetched since this request arrived is as new as it demands.
+        // What was fetched since this request arrived is as new as it requires.
         self.options.refresh &= !self.has_waited;
         self.look_for(mode).await
     }
 
-    /// Looks into the store again, for what the request demands.
+    /// Looks into the store again, for what the request requires.
     async fn look_for<ResBody: OriginBody>(&self, mode: Mode) -> Joined<ResBody> {
         Joined::Retry(mode.after_lookup(), no_vary_search::lookup(self.view()).await)
     }

@@ -111,14 +111,14 @@ impl<B: Store> Handle<B> {
         }
     }
 
-    /// The body of a hit. A body that is read from the store as it streams is watched for damage.
-    pub(crate) fn watch(&self, body: StoredBody, key: Key, seen: Version) -> StoredBody {
+    /// The body of a hit. If it turns out to be damaged while it is read, the entry is removed.
+    pub(crate) fn evict_if_damaged(&self, body: StoredBody, key: Key, seen: Version) -> StoredBody {
         if !body.is_streamed() {
             return body;
         }
         let len = body.len();
-        let watched = Watched { body, handle: self.clone(), key, seen, eviction: None };
-        StoredBody::from_stream(len, watched)
+        let evicting = EvictingBody { body, handle: self.clone(), key, seen, eviction: None };
+        StoredBody::from_stream(len, evicting)
     }
 
     /// Removes a damaged entry. If its version could be read, only that version is removed: by now,
@@ -149,8 +149,8 @@ pub(crate) fn later(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<
     Some(one?.max(other?))
 }
 
-/// A stored body that is being read.
-struct Watched<B> {
+/// A stored body that is being read. The entry is removed if it is damaged.
+struct EvictingBody<B> {
     body: StoredBody,
     handle: Handle<B>,
     key: Key,
@@ -161,7 +161,7 @@ struct Watched<B> {
 
 type Eviction = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl<B: Store> Stream for Watched<B> {
+impl<B: Store> Stream for EvictingBody<B> {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

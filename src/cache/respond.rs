@@ -37,8 +37,8 @@ pub(super) fn stored<B: Store, ResBody: Body>(
     } else if hit.head.status() == StatusCode::NO_CONTENT {
         hit.into_response().map(|_empty| ResponseBody::absent(None))
     } else {
-        // Watched first: the trailers then follow the body that is handed out.
-        hit.body = cache.handle.watch(hit.body, key, hit.version);
+        // This comes first: the trailers then follow the body that is handed out.
+        hit.body = cache.handle.evict_if_damaged(hit.body, key, hit.version);
         asked_part(request, hit).map(ResponseBody::stored)
     };
     if let Some(age) = age {

@@ -65,7 +65,7 @@ async fn who_comes_after_a_removal_does_not_join_a_call_that_began_before_it() {
         let newest = newcomer.text().to_owned();
         gate.open(1);
         let older = [soon(leader).await, soon(follower).await];
-        // Who came before the removal has its seat.
+        // A request from before the removal still follows the older call.
         assert_eq!(older[0].text(), older[1].text(), "{way:?}");
         assert!(older.iter().all(|reply| reply.text() != newest), "{way:?}");
         let next = stand.get("/p?a=1").await;

@@ -105,7 +105,7 @@ async fn a_response_answers_what_its_own_rule_allows() {
     assert!(!stand.ask(by_ref("/?a=2&ref=2&utm=3")).await.is_from_store());
     // By the rule that is known now, it would be found by others; those that were stored before are not.
     assert!(!stand.ask(none("/?a=1&utm=2")).await.is_from_store());
-    // What says nothing of it any more answers its own URL alone, though a note still leads there.
+    // What says nothing of it any more answers its own URL alone, though an annotation still leads there.
     stand.ask(none("/?a=2&ref=1").header("cache-control", "no-cache")).await;
     assert!(stand.ask(none("/?a=2&ref=1")).await.is_from_store());
     assert!(!stand.ask(none("/?a=2&ref=9")).await.is_from_store());
@@ -256,11 +256,14 @@ async fn notes_that_fail_leave_the_response_stored() {
     };
     let (is_stored, operations) = stored_where_it_fails_from(usize::MAX).await;
     assert!(is_stored);
-    let mut without_notes = 0;
+    let mut without_annotations = 0;
     for n in 0..operations {
-        without_notes += usize::from(stored_where_it_fails_from(n).await.0);
+        without_annotations += usize::from(stored_where_it_fails_from(n).await.0);
     }
-    assert!(without_notes >= 4, "each note is asked for, and written: {without_notes}");
+    assert!(
+        without_annotations >= 4,
+        "each annotation is asked for, and written: {without_annotations}"
+    );
 }
 
 /// By hand as well.

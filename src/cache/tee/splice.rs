@@ -37,7 +37,7 @@ impl Splice {
         }
         let hit = handle.get(&self.key).await?;
         let Some(hit) = hit.filter(|hit| hit.version == self.seen) else { return Ok(false) };
-        let mut body = handle.watch(hit.body, self.key, hit.version).part(first, len);
+        let mut body = handle.evict_if_damaged(hit.body, self.key, hit.version).part(first, len);
         while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
             let write = writer.write(chunk?);
             handle.observer.asked(StoreOperation::Write, &self.key, write).await?;

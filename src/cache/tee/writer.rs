@@ -220,7 +220,7 @@ pub(super) async fn write_entry<B: Store>(
         while copies.len() < wanted {
             match handle.get(&key).await {
                 Ok(Some(mut hit)) if hit.head.is_same_response(&published) => {
-                    hit.body = handle.watch(hit.body, key, hit.version);
+                    hit.body = handle.evict_if_damaged(hit.body, key, hit.version);
                     let body = hit.into_response().into_body();
                     copies.push(match &union {
                         Some(union) => body.part(union.before, len),
