@@ -66,6 +66,7 @@ mod tags;
 mod timeouts;
 mod uncacheable;
 mod unsafe_methods;
+mod variant_races;
 mod variants;
 mod vary;
 mod while_revalidate;
