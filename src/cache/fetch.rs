@@ -197,7 +197,7 @@ impl<B: Store> RequestContext<B> {
         let call = leader.id();
         let calls = &self.cache.shared.calls;
         let has_stored = !calls.is_current(&generation);
-        let was_refused = calls.is_hit_for_miss(&key.call) && !has_stored;
+        let nothing_is_left = calls.has_ended(&key.call) && !has_stored;
         let ends = self.cache.settings.rules.ends(&self.exchange(&response, requested_at, now));
         let key = self.with_latest_resident(key, &response, has_stored).await;
         let received = self.receive(&key, response, body, requested_at, leader);
@@ -212,10 +212,11 @@ impl<B: Store> RequestContext<B> {
                 Some(_) => self.view().supersede_others_in_flight(&key, &call).await,
             };
             // Most responses that are refused were refused before, and left nothing to remove.
-            if seen.is_some() || is_any || stored_under.is_some() || !was_refused {
+            if seen.is_some() || is_any || stored_under.is_some() || !nothing_is_left {
                 // What was in flight may have been stored before it could be kept out.
                 let has_stored = is_any || !calls.is_current(&generation);
                 self.end(&key, seen, stored_under, has_stored, requested_at).await;
+                calls.ended(&key.call);
             }
         }
         Fetched::Received(received)

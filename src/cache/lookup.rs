@@ -160,8 +160,15 @@ impl<B: Store> RequestRef<'_, B> {
         if prefers_own {
             return own;
         }
-        // The response to a HEAD is stored under the key of the HEAD.
-        Lookup { found: get.found, reason: get.reason, ..own }
+        // The response to a HEAD is stored under the key of the HEAD. It joins no call of a HEAD that
+        // selects another variant of the response to a GET.
+        let mut key = own.key;
+        if key.resident.is_none()
+            && let Some(resident) = &get.key.resident
+        {
+            key.call = self.variant(&key.primary, resident.names());
+        }
+        Lookup { found: get.found, reason: get.reason, key, ..own }
     }
 
     /// What the store has of the response to a request for a part.

@@ -162,3 +162,68 @@ async fn a_new_variant_does_not_defeat_the_revalidation_of_the_first() {
 async fn a_first_variant_that_is_replaced_leads_to_a_variant_that_came_meanwhile() {
     meanwhile(true).await;
 }
+
+// ===== What an answer ends =====
+
+/// An older response that does not vary answers the same request, although it was fetched for another variant.
+#[tokio::test]
+async fn an_answer_for_one_variant_ends_an_older_response_in_flight_that_varies_no_more() {
+    let gate = Gate::closed();
+    let waits = gate.clone();
+    let inner = Double::new(|_, call| match call {
+        1 => line(line(ok("de"), "vary", "accept-language"), "cache-control", "max-age=10"),
+        2 => line(ok("for all"), "cache-control", "max-age=10"),
+        3 => line(line(ok("never"), "vary", "accept-language"), "cache-control", "no-store"),
+        _ => line(ok("new"), "cache-control", "max-age=10"),
+    })
+    .waiting(move |call| {
+        let gate = waits.clone();
+        async move {
+            if call == 2 {
+                gate.pass().await;
+            }
+        }
+    });
+    let stand = Stand::new(inner).with(|layer| layer.http_rules());
+    stand.ask(lang("de")).await;
+    stand.clock.advance(SECOND * 10);
+    let mut older = Box::pin(stand.ask(lang("de")));
+    assert!(older.as_mut().now_or_never().is_none(), "its call waits");
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.ask(lang("en")).await.text(), "never");
+    gate.open(1);
+    let older = soon(older).await;
+    assert_eq!((older.text(), older.stored()), ("for all", Stored::No(Refusal::Ended)));
+    assert_eq!(stand.ask(lang("en")).await.text(), "new");
+}
+
+/// Both are looked up under the same key of a HEAD, where nothing is stored.
+#[tokio::test]
+async fn a_head_joins_no_call_that_freshens_another_variant_of_the_get() {
+    let (inner, gate) = Double::new(|request, _| {
+        let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
+        let tag = format!("\"{language}\"");
+        let asked = request.headers().get("if-none-match").map(|it| it.to_str().unwrap());
+        let response = if asked == Some(&tag) { not_modified() } else { ok(language) };
+        line(line(response, "vary", "accept-language"), "etag", tag)
+    })
+    .gated();
+    let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND * 10));
+    gate.open(2);
+    for language in ["de", "en"] {
+        stand.ask(lang(language)).await;
+    }
+    let head = |language| {
+        crate::support::head("/")
+            .header("accept-language", language)
+            .extension(CacheOptions::new().refresh(true))
+    };
+    let (mut de, mut en) = (Box::pin(stand.ask(head("de"))), Box::pin(stand.ask(head("en"))));
+    assert!(de.as_mut().now_or_never().is_none() && en.as_mut().now_or_never().is_none());
+    assert_eq!(stand.calls(), 4, "each of them asks");
+    gate.open(2);
+    for (reply, language) in [(soon(de).await, "de"), (soon(en).await, "en")] {
+        assert_eq!(reply.outcome(), Outcome::Revalidated, "{language}");
+        assert_eq!(reply.headers["etag"], format!("\"{language}\""));
+    }
+}

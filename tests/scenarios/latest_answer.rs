@@ -268,6 +268,18 @@ const BY_A_FULL_ANSWER: &[Scenario] = &[
         "#,
     },
     Scenario {
+        name: "a 404 ends the stored part after a failure that was refused and ended nothing",
+        under: Under::HTTP,
+        set: plain,
+        script: r#"
+            GET / {range: bytes=0-1} -> 206 {cache-control: max-age=60} {etag: "a"} {content-range: bytes 0-1/4} ab => 206 ab : bypass, stored
+            GET / -> 503 {cache-control: no-store} down => 503 down : miss
+            GET / {range: bytes=0-1} -> - => 206 ab : hit
+            GET / -> 404 {cache-control: no-store} no => 404 no : miss
+            GET / {range: bytes=0-1} -> 404 {cache-control: no-store} no => 404 no : bypass
+        "#,
+    },
+    Scenario {
         name: "a 404 ends the stored answer to a HEAD and the stored part",
         under: Under::HTTP,
         set: plain,

@@ -190,6 +190,16 @@ impl<O: Removable> Calls<O> {
         self.hit_for_miss.contains(key)
     }
 
+    /// Whether an answer for `key` has ended what was stored, and nothing was stored since.
+    pub(crate) fn has_ended(&self, key: &Key) -> bool {
+        self.hit_for_miss.has_ended(key)
+    }
+
+    /// An answer for `key` has ended what was stored.
+    pub(crate) fn ended(&self, key: &Key) {
+        self.hit_for_miss.ended(key);
+    }
+
     /// A response for `key` was not stored. If the reason persists, the next requests do not wait
     /// for each other only to learn it again.
     pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
@@ -365,7 +375,11 @@ impl<O: Removable> Calls<O> {
             }
             _ => false,
         };
-        let settled = self.table.end_where(call, call_key, is_selected);
+        let mut settled = self.table.end_where(call, call_key, is_selected);
+        if *call_key != call.group {
+            // A response that has not arrived yet, and does not vary, would answer the request too.
+            settled.extend(self.table.end_where(call, &call.group, is_selected));
+        }
         let is_any = !settled.is_empty();
         keep_out(settled, Refusal::Ended).await;
         is_any
