@@ -80,7 +80,7 @@
 //! | view or table | contents |
 //! |---|---|
 //! | `responses` | a view: `key` (hex), `method`, `url`, `status`, `stored_at`, `expires_at` and `keep_until` (UTC, ISO 8601; null means never), `body_bytes`, `size` (what counts towards `max_bytes`), `tags` |
-//! | `entries` | the same, and everything else of an entry. Times are milliseconds since 1970; `status` is null if the entry is a list of variants; `head` is what the cache reads, in its own encoding; `content` has a small body, and `body` the number of a large one |
+//! | `entries` | the same, and everything else of an entry. Times are milliseconds since 1970; `status` is null if the entry is an annotation and no response; `head` is what the cache reads, in its own encoding; `content` has a small body, and `body` the number of a large one |
 //! | `chunks` | `body`, `number`, `checksum`, `data`: up to 128 KiB of a large body each |
 //! | `tags` | `entry`, `tag` |
 //! | `state` | one row: the number of entries, the sum of their sizes, the last number of a body, the position of the eviction's hand |

@@ -204,7 +204,7 @@ impl Change<'_> {
     }
 }
 
-/// A list of variants is no response and has no status.
+/// An annotation is no response and has no status.
 fn status(head: &Head) -> Option<u16> {
     head.is_response().then(|| head.status().as_u16())
 }
