@@ -2,7 +2,7 @@
 //! long it is fresh, and which responses it ends.
 
 use crate::{
-    history::{Answer, CacheControl, History, Kind, Moment, Vary, Version},
+    history::{Answer, CacheControl, History, Kind, Vary, Version},
     plan::{Ask, Demand, FIXED_LIFETIME, Method, Settings},
 };
 
@@ -199,7 +199,6 @@ impl History {
         old != version
             && !is_part
             && !is_aside
-            && !self.may_be_hidden(settings, answer)
             && self.refused(settings, answer).is_none()
             && answer.method
                 == if request.method == Method::Get { Method::Get } else { said.method }
@@ -208,30 +207,6 @@ impl History {
             && answer.selects.accept == said.selects.accept
             && (answer.said.vary == Vary::Nothing
                 || answer.selects.accept == request.selects.accept)
-    }
-}
-
-impl History {
-    /// Whether a response that varies may have been hidden from requests for a while: it lies below
-    /// a list of variants, in whose place lies a response that does not vary, or which was removed
-    /// while the response was on its way. When a list is there again, so is what was hidden.
-    pub(crate) fn may_be_hidden(&self, settings: &Settings, said: &Answer) -> bool {
-        // The list is looked for before the origin is asked.
-        let looked = self.asks[said.ask].at;
-        let is_hidden_by = |answer: &Answer| {
-            answer.path == said.path
-                && answer.complete.is_none_or(|complete| complete > looked)
-                && (answer.method == Method::Post
-                    || (answer.said.vary == Vary::Nothing
-                        && self.refused(settings, answer).is_none()))
-        };
-        let end = said.complete.unwrap_or(Moment::MAX);
-        said.said.vary == Vary::Accept
-            && (self.answers.iter().any(is_hidden_by)
-                || self
-                    .removals
-                    .iter()
-                    .any(|removal| removal.from < end && removal.to.is_none_or(|to| to > looked)))
     }
 }
 

@@ -183,9 +183,6 @@ impl Judge<'_> {
     /// Whether a later answer has ended what this one said.
     fn is_not_ended(&self, said: &Answer) -> Verdict {
         let request = &self.history.asks[self.got.ask].ask;
-        if self.history.may_be_hidden(self.settings, said) {
-            return Ok(());
-        }
         let before = |moment: Option<Moment>| moment.is_some_and(|at| at < self.asked);
         let later = self.history.answers.iter().filter(|answer| {
             answer.path == said.path && answer.asked > said.answered && before(answer.heard)

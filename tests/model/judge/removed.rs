@@ -58,11 +58,7 @@ impl Judge<'_> {
     fn covers(&self, removal: &Removed, born: &Answer) -> bool {
         match &removal.what {
             Removal::Url(path) | Removal::Where(path) => *path == born.path,
-            Removal::Request(path, selects) => {
-                *path == born.path
-                    && self.is_for(born, *selects)
-                    && !self.history.may_be_hidden(self.settings, born)
-            }
+            Removal::Request(path, selects) => *path == born.path && self.is_for(born, *selects),
             Removal::Key(_) => {
                 // A part has a key of its own.
                 let is_part = |answer: &Answer| answer.kind == Kind::Part(self.version);
