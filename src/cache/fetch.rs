@@ -315,9 +315,9 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// The keys with the resident that has come under the primary key since the lookup, which found
-    /// none that is of use: a response that varies must not take its place. `has_stored` is whether
-    /// anything was stored since.
+    /// The keys with the resident that is under the primary key by now, if it matters: a response
+    /// that varies must not take the place of a new one, nor continue the family of one that is
+    /// lost. `has_stored` is whether anything was stored since the lookup.
     async fn with_latest_resident(
         &self,
         key: LookupKeys,
@@ -325,9 +325,12 @@ impl<B: Store> RequestContext<B> {
         has_stored: bool,
     ) -> LookupKeys {
         let now = self.cache.settings.clock.now();
-        if key.resident.as_ref().is_some_and(|it| it.is_of_use(now))
-            || !response.headers.contains_key(VARY)
-        {
+        let is_known = key.resident.as_ref().is_some_and(|resident| {
+            let continues_family = key.entry == key.primary;
+            let may_be_lost = has_stored || resident.head().others().is_some();
+            resident.is_of_use(now) && !(continues_family && may_be_lost)
+        });
+        if is_known || !response.headers.contains_key(VARY) {
             return key;
         }
         let mut resident = self.cache.shared.calls.resident(&key.primary);

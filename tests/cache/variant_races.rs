@@ -197,6 +197,46 @@ async fn an_answer_for_one_variant_ends_an_older_response_in_flight_that_varies_
     assert_eq!(stand.ask(lang("en")).await.text(), "new");
 }
 
+/// The first variant is fetched again while a response that does not vary replaces it, or while it is evicted. What was
+/// beside it must not come back.
+#[tokio::test]
+async fn a_first_variant_that_was_lost_meanwhile_leads_to_no_older_variant() {
+    for is_evicted in [true, false] {
+        let gate = Gate::closed();
+        let waits = gate.clone();
+        let inner = Double::new(|request, call| {
+            let language = request.headers()["accept-language"].to_str().unwrap().to_owned();
+            let response = ok(format!("{language}{call}"));
+            if call == 4 { response } else { line(response, "vary", "accept-language") }
+        })
+        .waiting(move |call| {
+            let gate = waits.clone();
+            async move {
+                if call == 3 {
+                    gate.pass().await;
+                }
+            }
+        });
+        let stand = Stand::new(inner);
+        let key = stand.ask(lang("de")).await.cache.key().unwrap();
+        stand.ask(lang("en")).await;
+        let force = || CacheOptions::new().force_refresh(true);
+        let mut newest = Box::pin(stand.ask(lang("de").extension(force())));
+        assert!(newest.as_mut().now_or_never().is_none(), "its call waits");
+        if is_evicted {
+            assert!(stand.layer.store().remove(&key).await.unwrap());
+        } else {
+            // It was requested later, and is not the one that is stored in the end.
+            assert_eq!(stand.ask(lang("en").extension(force())).await.text(), "en4");
+        }
+        gate.open(1);
+        let newest = soon(newest).await;
+        assert_eq!(newest.text(), "de3");
+        let en = stand.ask(lang("en")).await;
+        assert_ne!(en.text(), "en2", "evicted: {is_evicted}");
+    }
+}
+
 /// Both are looked up under the same key of a HEAD, where nothing is stored.
 #[tokio::test]
 async fn a_head_joins_no_call_that_freshens_another_variant_of_the_get() {
