@@ -8,12 +8,12 @@ use http_body::Body;
 
 use super::{
     body::ResponseBody,
-    coalesce::{CallInfo, Join, PendingInvalidations},
+    coalesce::{CallId, CallInfo},
     context::{AnyBody, Origin, OriginBody, RequestContext},
     fetch::{Arrived, Received},
     layer::Inner,
     lookup::{Lookup, LookupKeys},
-    outcome::{Leader, Role},
+    outcome::Leader,
     request_body::{ReadBody, RequestBody},
     respond,
 };
@@ -88,7 +88,8 @@ where
         // Before the call: its response must not bring back what is removed meanwhile, nor replace
         // what is requested later. Few responses to a POST speak for a GET, so nothing is read.
         let get = ctx.view().unread_get();
-        detached = ctx.detached_call(get, None).map(|call| (ctx, call));
+        let call = ctx.detached_call(get, None);
+        detached = Some((ctx, call));
     }
 
     let response = inner.send(Request::from_parts(parts, body)).await;
@@ -102,7 +103,7 @@ where
         let named = rules.named_urls(&url.text, &response.headers);
         let groups = rules.named_groups(&url.text, &response.headers);
         // What is stored of this very response is no older than it.
-        let own = detached.as_ref().map(|(_, call)| call.leader.info(|info| info.removed.clone()));
+        let own = detached.as_ref().map(|(_, call)| call.leader.id());
         invalidate(&cache, &url, &named, &groups, own.as_ref()).await;
     }
     if let Some(ctx) = ending_request {
@@ -142,7 +143,7 @@ async fn invalidate<B: Store>(
     url: &RequestUrl,
     named: &[Uri],
     groups: &[Box<str>],
-    own: Option<&PendingInvalidations>,
+    own: Option<&CallId>,
 ) {
     let recipe = &cache.settings.recipe;
     // The observer has heard of a failure.
@@ -163,15 +164,10 @@ async fn invalidate<B: Store>(
 impl<B: Store> RequestContext<B> {
     /// Begins a call whose response may be stored under the key of the lookup. `part` is the key of
     /// the stored part that the response may complete.
-    pub(super) fn detached_call(&self, lookup: Lookup, part: Option<Key>) -> Option<DetachedCall> {
-        let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.call);
-        let calls = &self.cache.shared.calls;
-        match calls.join(&key, info, &lookup.generation, Join::Detached, 0) {
-            Role::Leader(leader) => {
-                Some(DetachedCall { key: lookup.key, leader: Leader::detached(leader) })
-            }
-            _ => None,
-        }
+    pub(super) fn detached_call(&self, lookup: Lookup, part: Option<Key>) -> DetachedCall {
+        let info = CallInfo { part, ..self.call_info(&lookup) };
+        let leader = self.cache.shared.calls.begin_detached(&lookup.key.call, info);
+        DetachedCall { key: lookup.key, leader: Leader::detached(leader) }
     }
 
     /// Removes what the answer to a request that bypassed the cache ends.

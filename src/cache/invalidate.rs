@@ -9,7 +9,7 @@ use std::{mem, sync::Arc};
 use http::Method;
 
 use super::{
-    coalesce::{CallId, PendingInvalidations},
+    coalesce::CallId,
     context::RequestRef,
     layer::Inner,
     lookup::{LookupKeys, Selected, read},
@@ -35,12 +35,12 @@ pub(crate) enum Change {
 /// # By key, URL, tag and group
 impl<B: Store> Inner<B> {
     /// Removes everything that is stored for `url` (normalised): every method, variant, body and
-    /// user. The call that the removal belongs to may be spared.
+    /// user. The `spared` call is the one that the removal belongs to: its response stays.
     pub(crate) async fn remove_url(
         &self,
         recipe: &Recipe,
         url: &str,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Result<u64> {
         self.shared.calls.invalidate_url(url, spared).await;
         let mut removed = Ok(0);
@@ -62,7 +62,7 @@ impl<B: Store> Inner<B> {
         &self,
         recipe: &Recipe,
         url: &str,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Result<u64> {
         let path = split_query(url).0;
         let matches = |url: &str| split_query(url).0 == path;
@@ -91,7 +91,7 @@ impl<B: Store> Inner<B> {
         &self,
         tag: &str,
         url: &str,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Result<u64> {
         let own = origin(url);
         self.remove_tagged_where(tag, |url| origin(url) == own, spared).await
@@ -102,7 +102,7 @@ impl<B: Store> Inner<B> {
         &self,
         tag: &str,
         matches: impl Fn(&str) -> bool,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Result<u64> {
         let calls = &self.shared.calls;
         calls.fence(matches);

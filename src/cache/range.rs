@@ -70,8 +70,8 @@ impl<B: Store> RequestContext<B> {
         // The calls begin before the request is sent: its response must not bring back what is
         // removed meanwhile, nor replace what is requested later.
         let part = part.filter(|_| rules.may_store_detached(&self.options, REASON, &Method::GET));
-        let mut calls = self.part_calls(part, whole);
-        let own_call = calls.as_ref().map(|calls| calls.whole.leader.id());
+        let calls = self.part_calls(part, whole);
+        let own_call = calls.whole.leader.id();
 
         let conditions = stored
             .as_ref()
@@ -81,7 +81,6 @@ impl<B: Store> RequestContext<B> {
                     && !policy::has_conditions(&self.parts.headers)
                     && rules.may_be_freshened(&self.options, &self.parts.method, head)
             })
-            .filter(|_| calls.is_some())
             .and_then(|head| policy::conditions(head, &self.parts.method));
         let seen =
             stored.as_ref().map(|Selected { key, hit }| (*key, hit.version, hit.head.clone()));
@@ -92,21 +91,21 @@ impl<B: Store> RequestContext<B> {
         let mut stale = stale.filter(|selected| {
             rules.may_serve_if_error(&self.options, &self.parts.method, &selected.hit.head, now)
         });
-        let response = match (answer, &mut calls) {
-            (Answer::NotModified(selected, fields), calls) => {
-                let leader = calls.take().expect("conditions need a call").whole.leader;
+        let response = match answer {
+            Answer::NotModified(selected, fields) => {
+                let leader = calls.whole.leader;
                 let (selected, stored) =
                     self.freshen(&whole_key, selected, &fields, requested_at, leader).await;
                 return Ok(respond::freshened(&self, selected, reason, stored));
             }
-            (Answer::Failed(error), _) => {
+            Answer::Failed(error) => {
                 if let Some(selected) = stale {
                     return Ok(self.stale_part(selected, now));
                 }
                 report_failure(&cache, REASON);
                 return Err(error);
             }
-            (Answer::Response(response), _) => response,
+            Answer::Response(response) => response,
         };
         let (response, body) = response.into_parts();
         let response = ResponseHead::new(response, now);
@@ -119,13 +118,11 @@ impl<B: Store> RequestContext<B> {
         let is_new = stored_head.is_some_and(|head| self.is_another(&head, &response));
         let ends = rules.ends(&self.exchange(&response, requested_at, now));
         if ends || is_new {
-            if let Some(call) = own_call {
-                self.view().supersede_in_flight(&whole_key, &call).await;
-            }
+            self.view().supersede_in_flight(&whole_key, &own_call).await;
             self.end(&whole_key, seen, None, true, requested_at).await;
         }
         if is_stored
-            && let Some(PartCalls { part: Some(part), whole }) = calls
+            && let PartCalls { part: Some(part), whole } = calls
             && part.is_current()
         {
             let DetachedCall { key, leader } = part;
@@ -151,10 +148,10 @@ impl<B: Store> RequestContext<B> {
         may_decide && (is_new_whole || policy::is_of_another(answer, stored))
     }
 
-    fn part_calls(&self, part: Option<Lookup>, whole: Lookup) -> Option<PartCalls> {
-        let whole = self.detached_call(whole, part.as_ref().map(|part| part.key.entry))?;
-        let part = part.and_then(|part| self.detached_call(part, None));
-        Some(PartCalls { part, whole })
+    fn part_calls(&self, part: Option<Lookup>, whole: Lookup) -> PartCalls {
+        let whole = self.detached_call(whole, part.as_ref().map(|part| part.key.entry));
+        let part = part.map(|part| self.detached_call(part, None));
+        PartCalls { part, whole }
     }
 
     /// The part of the stale response, instead of the origin's failure.

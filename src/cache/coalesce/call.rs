@@ -56,15 +56,15 @@ pub(super) struct Waiting<S> {
 }
 
 impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
-    /// A call without a leader.
-    pub(super) fn new(id: u64, key: K, info: I, is_open: bool, is_detached: bool) -> Self {
+    /// A call that has no leader yet, and that nobody may join.
+    pub(super) fn new(id: u64, key: K, info: I) -> Self {
         Self {
             id,
             key,
             info,
             began: 0,
-            is_open,
-            is_detached,
+            is_open: false,
+            is_detached: false,
             is_invalidated: false,
             superseded: None,
             superseded_at: Vec::new(),
@@ -82,12 +82,6 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         self.began = began;
         self.superseded = None;
         self.superseded_at.clear();
-    }
-
-    /// Returns the place of a new follower, and after how many failures of leaders it gives up.
-    pub(super) fn add_follower(&mut self, max_failures: u32) -> (usize, u32) {
-        let place = self.waiting.insert(Waiting { waker: None, share: None });
-        (place, self.failures.saturating_add(max_failures))
     }
 
     /// Keeps its response out of the store: there is a newer one.

@@ -3,7 +3,7 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{entry::Head, key::Key, store::Version};
@@ -12,8 +12,8 @@ use crate::{entry::Head, key::Key, store::Version};
 const MOST: usize = 1024;
 
 /// The keys and tags that were removed since a call began.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PendingInvalidations(Arc<Mutex<State>>);
+#[derive(Debug, Default)]
+pub(crate) struct PendingInvalidations(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -35,11 +35,6 @@ impl PendingInvalidations {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is whole between any two statements under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether both belong to the same call.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(super) fn add_key(&self, key: &Key) {

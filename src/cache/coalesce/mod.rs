@@ -28,19 +28,21 @@ use crate::{
 };
 
 mod call;
+mod follower;
 mod hit_for_miss;
 mod invalidations;
+mod join;
+mod leader;
 mod table;
 
 pub(crate) use self::{
-    invalidations::PendingInvalidations,
-    table::{Join, Shareable, StoredAt},
+    invalidations::PendingInvalidations, join::Join, leader::StoredAt, table::Shareable,
 };
 
 /// A leader that is not counted yet.
-pub(crate) type Uncounted<O> = table::Leader<CallInfo, O>;
-pub(crate) type Role<O> = table::Role<CallInfo, O>;
-pub(crate) type Followed<O> = table::Followed<CallInfo, O>;
+pub(crate) type Uncounted<O> = leader::Leader<CallInfo, O>;
+pub(crate) type Role<O> = join::Role<CallInfo, O>;
+pub(crate) type Followed<O> = follower::Followed<CallInfo, O>;
 pub(crate) type CallId = table::CallId<Key>;
 pub(crate) type Generation = table::Generation<Key>;
 
@@ -175,6 +177,12 @@ impl<O: Removable> Calls<O> {
         self.table.join(&group, key, info, seen, join, max_failures)
     }
 
+    /// Begins a call that nobody joins, for a request that bypasses the cache.
+    pub(crate) fn begin_detached(&self, key: &Key, info: CallInfo) -> Uncounted<O> {
+        let group = info.primary;
+        self.table.begin_detached(&group, key, info)
+    }
+
     /// How many calls are in flight, without those of requests that bypass the cache.
     pub(crate) fn len(&self) -> u64 {
         self.table.len()
@@ -220,10 +228,6 @@ impl CallInfo {
             || outcome.is_some_and(|outcome| outcome.view().key() == Some(key))
             || self.part.as_ref() == Some(key)
     }
-
-    fn is_spared(&self, spared: Option<&PendingInvalidations>) -> bool {
-        spared.is_some_and(|spared| self.removed.is_same(spared))
-    }
 }
 
 /// # A removal wins
@@ -243,7 +247,7 @@ impl<O: Removable> Calls<O> {
 
     /// The calls whose response lies under `key`, or may turn out to.
     pub(crate) async fn invalidate_key(&self, key: &Key) {
-        let settled = self.table.invalidate(|own, info, outcome| {
+        let settled = self.table.invalidate(None, |own, info, outcome| {
             if outcome.is_none() {
                 info.removed.add_key(key);
             }
@@ -262,7 +266,7 @@ impl<O: Removable> Calls<O> {
         entry: &Key,
         variant: impl Fn(&[HeaderName]) -> Key,
     ) {
-        let settled = self.table.invalidate(|own, info, outcome| {
+        let settled = self.table.invalidate(None, |own, info, outcome| {
             let is_selected = info.primary == *primary
                 && match outcome.map(Removable::view) {
                     Some(View::Storing { call_key, names: Some(names), .. }) => {
@@ -283,9 +287,8 @@ impl<O: Removable> Calls<O> {
     }
 
     /// The calls for `url`, except the spared one.
-    pub(crate) async fn invalidate_url(&self, url: &str, spared: Option<&PendingInvalidations>) {
-        let settled =
-            self.table.invalidate(|_, info, _| *info.url == *url && !info.is_spared(spared));
+    pub(crate) async fn invalidate_url(&self, url: &str, spared: Option<&CallId>) {
+        let settled = self.table.invalidate(spared, |_, info, _| *info.url == *url);
         keep_out(settled, Refusal::Removed).await;
     }
 
@@ -294,14 +297,11 @@ impl<O: Removable> Calls<O> {
     pub(crate) async fn invalidate_tag(
         &self,
         tag: &str,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Vec<(Key, Version)> {
         let is_tagged = |tags: &[Box<str>]| tags.iter().any(|own| **own == *tag);
         let freshening = RefCell::new(Vec::new());
-        let settled = self.table.invalidate(|_, info, outcome| {
-            if info.is_spared(spared) {
-                return false;
-            }
+        let settled = self.table.invalidate(spared, |_, info, outcome| {
             if let Some(head) = outcome.map(Removable::view).as_ref().and_then(View::head) {
                 return is_tagged(head.tags());
             }
@@ -319,7 +319,7 @@ impl<O: Removable> Calls<O> {
         may_match: impl Fn(&str) -> bool,
         matches: impl Fn(&Head) -> bool,
     ) {
-        let settled = self.table.invalidate(|_, info, outcome| match outcome {
+        let settled = self.table.invalidate(None, |_, info, outcome| match outcome {
             Some(outcome) => outcome.view().head().is_some_and(&matches),
             None => may_match(&info.url),
         });
@@ -327,7 +327,7 @@ impl<O: Removable> Calls<O> {
     }
 
     pub(crate) async fn invalidate_all(&self) {
-        keep_out(self.table.invalidate(|_, _, _| true), Refusal::Removed).await;
+        keep_out(self.table.invalidate(None, |_, _, _| true), Refusal::Removed).await;
     }
 }
 
