@@ -394,9 +394,10 @@ impl<B: Store> RequestContext<B> {
             Arrived::Unread(body) => Peeked::unread(body),
             Arrived::Peeked(peeked) => peeked,
         };
-        let StoragePlan { key: stored_under, call_key, head, names, link, annotations } = plan;
+        let StoragePlan { key: stored_under, call_key, head, names, resident_update, annotations } =
+            plan;
         let others = leader.info(|call| call.others.clone());
-        let entry = Entry { key: stored_under, head, link, others, splice, annotations };
+        let entry = Entry { key: stored_under, head, resident_update, others, splice, annotations };
         let (handle, budget) = (cache.handle.clone(), cache.overflow_budget());
         let unstarted = Tee::prepare(handle, budget, entry, call_key, names, body, limits);
         let tee = unstarted.tee.clone();

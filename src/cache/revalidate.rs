@@ -12,8 +12,8 @@ use super::{
     lookup::{LookupKeys, Selected},
     no_vary_search,
     outcome::{CallOutcome, Freshened, Leader},
-    store::{StorageKeys, path_tag, varies_anew},
-    variance::Link,
+    store::{StorageKeys, freshened_tags, varies_anew},
+    variance::ResidentUpdate,
 };
 use crate::{
     entry::{Head, ResponseHead},
@@ -26,7 +26,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// How often a head is written while others change what a resident leads to.
+/// How often a head is written while others change to which variants it leads.
 const TRIES: usize = 8;
 
 /// A stored response with the fields of an answer about it.
@@ -172,17 +172,14 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
         now: Timestamp,
     ) -> NewHead {
-        let (settings, url) = (&self.cache.settings, self.url.text.as_str());
+        let settings = &self.cache.settings;
         let rules = &settings.rules;
         let exchange = self.exchange(response, requested_at, now);
         let storable = rules.storable(&exchange).and_then(|storable| {
             if has_moved {
                 return Err(Refusal::Vary);
             }
-            let mut tags = rules.tags.freshen(&self.options, &self.parts, old, response)?;
-            let path = path_tag(settings, url, &response.headers);
-            tags.extend(path.filter(|tag| !tags.contains(tag)));
-            Ok((storable, rules.with_groups(tags, url, &response.headers)?))
+            Ok((storable, freshened_tags(settings, exchange, old)?))
         });
         let complete = |head: Head, expires_at, tags| {
             // The fields of the request are no reason to keep it longer.
@@ -258,7 +255,7 @@ impl<B: Store> RequestContext<B> {
             && !leader.is_invalidated()
         {
             let (primary, until, now) = (lookup_key.primary, head.keep_until(), head.stored_at());
-            Link { primary, resident, until, now }.write(handle).await?;
+            ResidentUpdate { primary, resident, until, now }.write(handle).await?;
         }
         if !leader.is_invalidated() {
             let (settings, now) = (&self.cache.settings, head.stored_at());

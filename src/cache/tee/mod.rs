@@ -26,7 +26,7 @@ use http_body::{Body, Frame, SizeHint};
 use self::{
     drive::{Drive, SourceState, Step},
     shared::{NewReader, Next, Reader, Shared},
-    source::{ErrorSlot, Source},
+    source::{ErrorSlot, Source, Storing},
     writer::{Queue, write_entry},
 };
 use super::{error::BrokenBody, handle::Handle, peeked::Peeked};
@@ -155,18 +155,16 @@ where
     pub(crate) fn start<P: Permit>(self, permit: P) -> SharedBody<B::Error> {
         let Self { tee, handle, entry, body, limits, reader } = self;
         let error = ErrorSlot::default();
-        let queue = tee.queue.clone();
+        let (queue, progress) = (tee.queue.clone(), tee.progress.clone());
         let write = write_entry(handle, entry, permit.supersede(), queue.clone());
         let source = Source {
             body,
             error: error.clone(),
-            queue,
-            write: Some(Box::pin(write)),
-            progress: tee.progress.clone(),
-            permit: Some(permit),
             limits,
             received: 0,
             has_ended: false,
+            queue,
+            storing: Some(Storing { write: Box::pin(write), permit, progress }),
         };
         tee.shared.begin(AnySource(Box::new(source)));
         SharedBody { part: Part::Shared(reader), tee, error: Some(error) }
