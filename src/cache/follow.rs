@@ -269,12 +269,6 @@ impl<B: Store> RequestContext<B> {
         matches!(&lookup.found, Found::Stale(selected) if self.serves_stale(selected))
     }
 
-    fn serves_stale(&self, selected: &Selected) -> bool {
-        let now = self.cache.settings.clock.now();
-        let rules = &self.cache.settings.rules;
-        rules.may_serve_if_error(&self.options, &self.parts.method, &selected.hit.head, now)
-    }
-
     /// Whether the response in flight is another variant than this request selects.
     fn is_another_variant(&self, tee: &Tee, lookup: &Lookup) -> bool {
         let own = |names: &Vec<_>| self.view().variant(&lookup.key.primary, names);

@@ -12,7 +12,7 @@ use super::{
     coalesce::CallId,
     context::RequestRef,
     layer::Inner,
-    lookup::{LookupKeys, Selected, read},
+    lookup::{LookupKeys, Seen, Selected, read},
     no_vary_search,
 };
 use crate::{
@@ -187,13 +187,8 @@ impl<B: Store> RequestRef<'_, B> {
 
     /// Removes the entry that was seen, or what an answer to a request no later than `requested_at`
     /// has made of it since.
-    pub(super) async fn remove_superseded(
-        self,
-        key: &Key,
-        seen: Version,
-        head: &Arc<Head>,
-        requested_at: Timestamp,
-    ) {
+    pub(super) async fn remove_superseded(self, seen: &Seen, requested_at: Timestamp) {
+        let Seen { key, version, head } = seen;
         let mut is_seen = true;
         let removal = |head: &Head| {
             let is_older = head.is_response() && head.requested_at() <= requested_at;
@@ -201,7 +196,7 @@ impl<B: Store> RequestRef<'_, B> {
             (mem::replace(&mut is_seen, false) || is_older).then_some(Change::Removal)
         };
         // The observer hears of a failure, and what was there stays.
-        drop(self.cache.change(key, seen, head.clone(), removal).await);
+        drop(self.cache.change(key, *version, head.clone(), removal).await);
     }
 
     /// Removes what an answer to the request ends: the response that it selects, the stored part of
@@ -226,16 +221,17 @@ impl<B: Store> RequestRef<'_, B> {
             let read = read(cache, primary, Some(&parts.headers)).await;
             let Ok(Some(hit)) = read.found else { continue };
             if hit.head.requested_at() <= requested_at && spared != Some(read.key.entry) {
-                self.remove_superseded(&read.key.entry, hit.version, &hit.head, requested_at).await;
+                let selected = Selected { key: read.key.entry, hit };
+                self.remove_superseded(&Seen::of(&selected), requested_at).await;
             }
         }
         // The response to another query may answer the request, too.
         let options = &CacheOptions::new();
         let request = RequestRef { options, ..self };
-        if let Some(Selected { key, hit }) = no_vary_search::equivalent(request).await
-            && hit.head.requested_at() <= requested_at
+        if let Some(selected) = no_vary_search::equivalent(request).await
+            && selected.hit.head.requested_at() <= requested_at
         {
-            self.remove_superseded(&key, hit.version, &hit.head, requested_at).await;
+            self.remove_superseded(&Seen::of(&selected), requested_at).await;
         }
     }
 }

@@ -3,6 +3,8 @@
 //! One lookup serves requests and [`Entries`](crate::Entries): a read under the primary key, and a
 //! second one if another variant lies there than the request selects.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, Method};
 
 use super::{
@@ -12,10 +14,11 @@ use super::{
     variance::{Resident, selector},
 };
 use crate::{
+    entry::Head,
     key::Key,
     policy::{self, Verdict},
     status::Miss,
-    store::{Error, ErrorKind, Hit, Result, Store},
+    store::{Error, ErrorKind, Hit, Result, Store, Version},
     time::Timestamp,
 };
 
@@ -23,6 +26,20 @@ use crate::{
 pub(super) struct Selected {
     pub(super) key: Key,
     pub(super) hit: Hit,
+}
+
+/// A stored response as it was seen, without its body.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) key: Key,
+    pub(super) version: Version,
+    pub(super) head: Arc<Head>,
+}
+
+impl Seen {
+    pub(super) fn of(Selected { key, hit }: &Selected) -> Self {
+        Self { key: *key, version: hit.version, head: hit.head.clone() }
+    }
 }
 
 /// What the store has for a request.

@@ -61,6 +61,7 @@
 //! | peeked | a body whose start may have been read |
 //! | splice | a stored part, copied around the part that continues it |
 
+mod ask;
 mod backoff;
 mod body;
 mod bypass;

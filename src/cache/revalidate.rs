@@ -9,7 +9,7 @@ use http::{HeaderMap, Response, response};
 use super::{
     coalesce::{PendingInvalidations, StoredAt},
     context::RequestContext,
-    lookup::{LookupKeys, Selected},
+    lookup::{LookupKeys, Seen, Selected},
     no_vary_search,
     outcome::{CallOutcome, Freshened, Leader},
     store::{StorageKeys, freshened_tags, varies_anew},
@@ -48,7 +48,8 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
         mut leader: Leader,
     ) -> (Selected, Stored) {
-        let (old, now) = (selected.hit.head.clone(), self.cache.settings.clock.now());
+        let (seen, now) = (Seen::of(&selected), self.cache.settings.clock.now());
+        let old = seen.head.clone();
         let Selected { key, hit } = &mut selected;
         let response = self.merged(&old, not_modified, now);
         let candidate = self.candidate(lookup_key, &response, requested_at, now);
@@ -68,7 +69,7 @@ impl<B: Store> RequestContext<B> {
                     |head: &Head| self.cache.settings.rules.ends_by_304(head, &exchange, has_moved);
                 if ends(&old) {
                     let request = self.view();
-                    request.remove_superseded(key, hit.version, &old, requested_at).await;
+                    request.remove_superseded(&seen, requested_at).await;
                     request.remove_ended(lookup_key, None, true, requested_at).await;
                 } else if let Ok(Some(stored)) = self.cache.handle.get(key).await
                     && stored.head.is_response()
@@ -76,8 +77,8 @@ impl<B: Store> RequestContext<B> {
                     && ends(&stored.head)
                 {
                     // An older 304 has changed it since.
-                    let (seen, head) = (stored.version, stored.head);
-                    self.view().remove_superseded(key, seen, &head, requested_at).await;
+                    let seen = Seen { version: stored.version, head: stored.head, ..seen };
+                    self.view().remove_superseded(&seen, requested_at).await;
                 }
                 Stored::No(*refusal)
             }
@@ -116,13 +117,12 @@ impl<B: Store> RequestContext<B> {
     /// it if there is another representation by now.
     pub(super) async fn update_by_head(
         &self,
-        key: &Key,
-        seen: Version,
-        old: &Arc<Head>,
+        seen: &Seen,
         answer: &response::Parts,
         requested_at: Timestamp,
         leader: &Leader,
     ) {
+        let Seen { key, version, head: old } = seen;
         let rules = &self.cache.settings.rules;
         let says = rules.head_says(old, answer);
         // Bad credentials must not decide about what is stored for all.
@@ -136,18 +136,18 @@ impl<B: Store> RequestContext<B> {
         let response = self.merged(old, &answer.headers, now);
         let has_moved = varies_anew(&self.cache.settings, old, &response);
         if says == HeadSays::Changed {
-            self.view().remove_superseded(key, seen, old, requested_at).await;
+            self.view().remove_superseded(seen, requested_at).await;
             return;
         }
         match self.new_head(old, &response, has_moved, requested_at, now).stored {
             Ok(head) => {
                 // The observer hears of a failure, and what was there stays.
-                drop(self.update(key, key, seen, old, &head, leader).await);
+                drop(self.update(key, key, *version, old, &head, leader).await);
             }
             Err(_) => {
                 let exchange = self.exchange(&response, requested_at, now);
                 if rules.ends_by_304(old, &exchange, has_moved) {
-                    self.view().remove_superseded(key, seen, old, requested_at).await;
+                    self.view().remove_superseded(seen, requested_at).await;
                 }
             }
         }

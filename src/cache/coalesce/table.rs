@@ -121,8 +121,6 @@ impl<I, O: Shareable> Table<I, O> {
         self.counter(&seen.key).load(Ordering::Acquire) == seen.count
     }
 
-    /// Joins the call for `key`, which is of that `group`, or begins one. A follower gives up after
-
     /// The next number. Numbers identify calls, and order their beginnings.
     pub(super) fn next_number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
