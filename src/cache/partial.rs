@@ -3,9 +3,9 @@
 //!
 //! One part of each response is stored. A part that touches it makes it grow. A part that lies
 //! elsewhere, or belongs to another response, replaces it. The stored part is copied into the new
-//! entry while the new bytes arrive, and is never held in memory. [`policy::combine`] bounds how
-//! much is copied for how few new bytes. Of two parts that arrive at the same time, the last one
-//! wins: the next request fetches what is missing then.
+//! entry while the new bytes arrive, and is never held in memory. [`policy::combine`] refuses a
+//! part that is too small for the bytes that would be copied. Of two parts that arrive at the same
+//! time, the last one wins. The next request fetches what is missing then.
 
 use http::response;
 
@@ -27,9 +27,9 @@ use crate::{
 };
 
 impl<B: Store> RequestContext<B> {
-    /// Stores a part as its body is read, combined with the stored part of the same response. The
-    /// leader `part` has its key. `whole` has the key of the whole response, which it may become:
-    /// the requests for the whole meet it there.
+    /// Stores a part as its body is read, combined with the stored part of the same response. If
+    /// both are the whole response together, it is stored by the call of the leader `whole`, which
+    /// has the key of the whole. Otherwise, it is stored by the call of the leader `part`.
     pub(super) async fn receive_part<ResBody: OriginBody>(
         &self,
         key: &LookupKeys,

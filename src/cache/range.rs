@@ -1,8 +1,8 @@
-//! A request for a part that nothing stored answers as it is: the origin gives the part.
+//! Requests for a part that no stored response answers: the origin is asked for the part.
 //!
-//! A stale whole response is not fetched again for a part of it. It is revalidated with the request
-//! for the part, and gives the part after a 304, or if the origin fails. A part that arrives is
-//! stored under a key beside that of the whole ([`partial`](super::partial)).
+//! If the whole response is stored but stale, the request for the part has conditions for it. After
+//! a 304, and if the origin fails, the part is taken from the stored whole. A part that arrives is
+//! stored under a key of its own ([`partial`](super::partial)).
 
 use http::{Method, Response, StatusCode, request, response};
 

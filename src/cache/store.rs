@@ -45,19 +45,19 @@ pub(crate) enum BroughtBy<'a> {
 #[derive(Debug)]
 pub(crate) struct StoragePlan {
     pub(crate) key: Key,
-    /// The key that requests for it join calls under.
+    /// The key under which requests for it join calls.
     pub(crate) call_key: Key,
     pub(crate) head: Head,
     /// The request headers that select it, if it varies.
     pub(crate) names: Option<Vec<HeaderName>>,
     /// The change of the resident that leads to it, if it lies beside one.
     pub(crate) resident_update: Option<ResidentUpdate>,
-    /// What leads to it from other URLs.
+    /// The annotations that lead to it from other URLs.
     pub(crate) annotations: Vec<(Key, Head)>,
 }
 
 impl<B> RequestContext<B> {
-    /// The response of the origin, about which to decide.
+    /// The response of the origin, which may be stored or not.
     pub(super) fn candidate<'a>(
         &'a self,
         key: &'a LookupKeys,
@@ -97,7 +97,7 @@ impl Candidate<'_> {
         self.plan(&self.by_rules()?)
     }
 
-    /// The same for a response whose body has at least so many bytes, and how that may end.
+    /// The same for a response whose body has at least `least` bytes, with the limits of the body.
     pub(super) fn storable_with_body(&self, least: u64) -> Result<(StoragePlan, Limits), Refusal> {
         let storable = self.by_rules()?;
         let limits = self.limits(least)?;
@@ -205,7 +205,7 @@ impl Candidate<'_> {
 /// The keys of a response, and how it lies among the variants of its primary key.
 pub(super) struct StorageKeys {
     pub(super) key: Key,
-    /// The key that requests for it join calls under.
+    /// The key under which requests for it join calls.
     pub(super) call_key: Key,
     /// The request headers that select it, if it varies.
     pub(super) names: Option<Vec<HeaderName>>,
@@ -232,8 +232,8 @@ fn is_in_key(recipe: &Recipe, request: &request::Parts, name: &HeaderName) -> bo
     is_made_from_headers && recipe.headers.contains(name)
 }
 
-/// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row
-/// for every entry would cost a store as much as the entry itself.
+/// The tag by which a removal by URL finds the entry under `key`. An entry under a plain key needs
+/// none: the tag would cost a store as much as the entry itself.
 fn url_tag(recipe: &Recipe, key: &Key, method: &Method, url: &str) -> Option<Box<str>> {
     let is_plain = PLAIN_METHODS.contains(method) && recipe.plain(method, url) == *key;
     (!is_plain).then(|| recipe.url_tag(url))

@@ -109,7 +109,8 @@ impl Placement {
     }
 }
 
-/// What is compared to see whether a request selects a resident.
+/// The selector of the requests that select `variant`. A resident has the selector of its own
+/// request.
 pub(crate) fn selector(variant: &Key) -> [u8; Variance::SELECTOR] {
     let mut selector = [0; Variance::SELECTOR];
     selector.copy_from_slice(&variant.as_bytes()[..Variance::SELECTOR]);

@@ -26,7 +26,7 @@ pub(crate) struct Leader<I, O: Shareable> {
 pub(crate) enum StoredAt {
     /// Those of the call's key.
     Key,
-    /// All of its group: they read the store under the key of the group first.
+    /// All of its group: they read the store under the primary key first.
     Group,
 }
 
@@ -92,8 +92,8 @@ impl<I, O: Shareable> Leader<I, O> {
         self.change(|call| call.is_invalidated).0
     }
 
-    /// What a call that began after this one has brought in place of all that this one may bring,
-    /// or of what belongs under `key`.
+    /// What a call that began after this one has brought in place of its response, if that is for
+    /// the requests that join under `key`. Without a key, whatever the response is.
     pub(crate) fn superseded(&self, key: Option<&O::Key>) -> Option<Newer> {
         self.change(|call| call.superseded_at(key)).0
     }

@@ -110,13 +110,14 @@ impl<I, O: Shareable> Table<I, O> {
         &self.generations[fold(key) % self.generations.len()]
     }
 
-    /// Is read before the store is read for `key`, and given to [`join`](Self::join).
+    /// The generation of `key`. A request takes it before it reads the store, and gives it to
+    /// [`join`](Self::join).
     pub(crate) fn generation(&self, key: &O::Key) -> Generation<O::Key> {
         let count = self.counter(key).load(Ordering::Acquire);
         Generation { key: key.clone(), count }
     }
 
-    /// Whether nothing was stored for the key since.
+    /// Whether nothing was stored for the key since `seen` was taken.
     pub(crate) fn is_current(&self, seen: &Generation<O::Key>) -> bool {
         self.counter(&seen.key).load(Ordering::Acquire) == seen.count
     }
@@ -172,17 +173,18 @@ impl<I, O: Shareable> Table<I, O> {
         }
     }
 
-    /// Keeps older responses of the group out of the entry under `key`, where the response of
-    /// `call` is about to be stored. Returns the outcomes that are on their way there, which the
-    /// caller has to keep out of the store. A call without an outcome is told when it settles.
+    /// Supersedes the older responses for `key`: the response of `call` is about to be stored for
+    /// the requests that join under this key. Returns the outcomes that are on their way there,
+    /// which the caller has to keep out of the store. A call without an outcome learns of it when
+    /// it settles.
     pub(crate) fn supersede(&self, call: &CallId<O::Key>, key: &O::Key) -> Vec<O> {
         self.supersede_where(call, key, Newer::Response, |outcome| {
             outcome.stored_for() == Some(key)
         })
     }
 
-    /// The same, where the answer of `call` ends what lies there. `is_there` says whether an
-    /// outcome does.
+    /// The same if the answer of `call` ends those responses. `is_there` says whether an outcome is
+    /// one of them.
     pub(crate) fn end_where(
         &self,
         call: &CallId<O::Key>,
@@ -201,7 +203,7 @@ impl<I, O: Shareable> Table<I, O> {
     ) -> Vec<O> {
         self.supersede_each(call, by, |older| match &older.phase {
             Phase::Settled(outcome) => is_there(outcome),
-            // As far as is known, both speak for the same requests.
+            // Both calls were made for the same requests.
             _ if older.key == call.key => true,
             // Its response may come to lie there, or elsewhere.
             _ => {
@@ -211,8 +213,8 @@ impl<I, O: Shareable> Table<I, O> {
         })
     }
 
-    /// Keeps all older responses of the group out of the store: the response of `call` is about to
-    /// be stored for all its requests. Returns the outcomes that are on their way there.
+    /// Supersedes all older responses of the group: the response of `call` is about to be stored
+    /// for all of its requests. Returns the outcomes that are on their way into the store.
     pub(crate) fn supersede_all(&self, call: &CallId<O::Key>) -> Vec<O> {
         self.supersede_each(call, Newer::Response, |older| match &older.phase {
             Phase::Settled(outcome) => outcome.stored_for().is_some(),
@@ -241,8 +243,8 @@ impl<I, O: Shareable> Table<I, O> {
         settled
     }
 
-    /// What is known of the calls of the group that have not ended, and their outcomes where they
-    /// may be stored, the latest call first.
+    /// Finds something in the calls of the group, the latest call first. `find` receives what is
+    /// known of a call, and its outcome if that may be stored.
     pub(crate) fn find_in_group<R>(
         &self,
         group: &O::Key,

@@ -1,15 +1,15 @@
 //! A body in flight, read by several at once: the caller, its followers, and the store.
 //!
-//! - `shared`: the readers of one body; the one that needs more drives the source.
-//! - `drive`: what a source is, and what one step of it brings.
-//! - `replay_buffer`: what is in memory of the body.
-//! - `source`: reads the origin's body, and feeds the writer.
-//! - `writer`: writes the entry.
-//! - `splice`: copies the stored part around a body that continues it.
+//! - `shared` has the readers of one body. The reader that needs more drives the source.
+//! - `drive` says what a source is, and what one step of it brings.
+//! - `replay_buffer` holds what is in memory of the body.
+//! - `source` reads the origin's body, and feeds the writer.
+//! - `writer` writes the entry.
+//! - `splice` copies the stored part around a body that continues it.
 //!
-//! The end is not handed out before the entry is published: a reader that has seen the end finds
-//! the response stored. If the end is known with the last chunk, that chunk waits as well. So a
-//! caller that stops polling after `Content-Length` bytes, as servers do, has stored it too.
+//! The readers receive the end of the body after the entry is published. So a reader that has seen
+//! the end finds the response stored. If the end is known with the last chunk, that chunk waits as
+//! well: a server stops polling after `Content-Length` bytes, and the response is stored by then.
 
 use std::{
     fmt,
@@ -75,9 +75,9 @@ impl Drive for AnySource {
 pub(crate) struct Tee {
     shared: Arc<Shared<AnySource>>,
     queue: Arc<Queue>,
-    /// The key that it is stored under.
+    /// The key under which it is stored.
     pub(crate) key: Key,
-    /// The key that requests for it join calls under.
+    /// The key under which requests for it join calls.
     pub(crate) call_key: Key,
     /// The head that it is stored with.
     pub(crate) head: Arc<Head>,

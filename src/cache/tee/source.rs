@@ -1,8 +1,8 @@
 //! [`Source`]: reads the origin's body, and feeds the store with it.
 //!
 //! Nothing is spawned. The writer is a future ([`write_entry`](super::writer::write_entry)) that
-//! takes chunks from a [`Queue`]. The source puts them there and polls that future itself, whenever
-//! a reader needs more. So what nobody reads is not read from the origin either.
+//! takes chunks from a [`Queue`]. When a reader needs more, the source reads a chunk, puts it into
+//! the queue, and polls that future. A body that nobody reads is not read from the origin either.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

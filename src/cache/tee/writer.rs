@@ -132,7 +132,7 @@ fn cost(chunk: &Bytes) -> usize {
     chunk.len().max(4 * 1024)
 }
 
-/// What is stored, and where.
+/// What is stored, except its body, and where.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: Key,
@@ -144,7 +144,7 @@ pub(crate) struct Entry {
     pub(crate) others: Arc<AtomicBool>,
     /// The stored part around the body.
     pub(crate) splice: Option<Splice>,
-    /// What leads to it from other URLs.
+    /// The annotations that lead to it from other URLs.
     pub(crate) annotations: Vec<(Key, Head)>,
 }
 
@@ -160,8 +160,8 @@ pub(super) struct Published {
 /// What was published, or why nothing was.
 pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refusal>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, and what leads to it. `supersede` keeps older
-/// responses out of the entry. The observer hears of the store's failures.
+/// Writes `entry` with the body that `queue` brings, and publishes it. Before that, `supersede`
+/// keeps older responses out of the entry. The observer hears of the store's failures.
 pub(super) async fn write_entry<B: Store>(
     handle: Handle<B>,
     mut entry: Entry,
