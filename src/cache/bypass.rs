@@ -1,5 +1,6 @@
-//! Requests that bypass the cache: what they make stale is removed, and a response to a `POST` that
-//! speaks for a `GET` is stored.
+//! Requests that bypass the cache. The response to an unsafe request removes what it makes stale.
+//! The response to a `GET` or `HEAD` removes what it ends. The response to a `POST` is stored if it
+//! says that a `GET` would receive it (RFC 9110 §9.3.3).
 
 use std::sync::Arc;
 
@@ -71,8 +72,8 @@ struct Effects<B> {
 }
 
 impl<B: Store> Effects<B> {
-    /// What may come of the request. `None` if nothing may. Begins the call whose response may be
-    /// stored.
+    /// What may come of the request. `None` if nothing may. If the response may be stored, its call
+    /// begins here.
     fn of(
         cache: &Arc<Inner<B>>,
         parts: &request::Parts,
@@ -103,8 +104,8 @@ impl<B: Store> Effects<B> {
             let mut get = context();
             get.parts.method = Method::GET;
             // The call begins before the request is sent: its response must not bring back what is
-            // removed meanwhile, nor replace what is requested later. Few responses to a POST speak
-            // for a GET, so nothing is read.
+            // removed meanwhile, nor replace what is requested later. Few responses to a POST may
+            // be stored, so nothing is read.
             let call = get.detached_call(get.view().unread_get(), None);
             (get, call)
         });
@@ -112,7 +113,7 @@ impl<B: Store> Effects<B> {
         Some(Self { cache, reason, method, url, requested_at, may_invalidate, ending, detached })
     }
 
-    /// Removes what the response makes stale, and what it ends. Stores it, if that is allowed.
+    /// Removes what the response makes stale and what it ends, and stores it if that is allowed.
     async fn apply<ResBody: OriginBody>(
         self,
         response: Response<ResBody>,
@@ -219,7 +220,7 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// Stores the response to a `POST` that speaks for a `GET`.
+    /// Stores the response to a `POST` as one to a `GET`.
     async fn store_detached<ResBody: OriginBody>(
         self,
         response: ResponseHead,

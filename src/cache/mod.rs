@@ -3,7 +3,7 @@
 //! ```text
 //! request ─ gate ─ key ─ lookup ─ judge ─┬─ fresh ─► stored response
 //!             │                          ├─ stale, allowed ─► stored response, and a refresh
-//!             │                          └─ else ─ join ─┬─ leader: fetch ─ judge ─ store ─ respond
+//!             │                          └─ else ─ join ─┬─ leader: fetch, judge, store, respond
 //!             └─ bypass ─► origin                        └─ follower ─► the leader's response
 //! ```
 //!

@@ -23,8 +23,8 @@ use crate::{
     store::Store,
 };
 
-/// Begins a call for the stale response, unless one is in flight, or the last one failed a moment
-/// ago.
+/// Begins a call for the stale response, unless one is in flight or the pause after the last
+/// failure is not over.
 pub(super) fn start<S, B, ReqBody>(
     mut ctx: RequestContext<B>,
     upstream: Upstream<S, ReqBody>,

@@ -25,7 +25,7 @@ use crate::{
     options::CacheOptions,
     policy::{Exchange, HeadSays},
     status::{Refusal, Stored},
-    store::{self, Store},
+    store::{Error, Store},
     time::Timestamp,
 };
 
@@ -62,9 +62,8 @@ impl<B: Store> RequestContext<B> {
         selected.hit.head = new.answer;
         let stored = match &new.stored {
             Ok(head) => match self.replace_head(lookup_key, &seen, head, &leader).await {
-                Ok(Ok(())) => Stored::Yes,
-                Ok(Err(refusal)) => Stored::No(refusal),
-                Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
+                Ok(()) => Stored::Yes,
+                Err(refusal) => Stored::No(refusal),
             },
             Err(refusal) => {
                 let exchange = self.exchange(&response, requested_at, now);
@@ -151,7 +150,7 @@ impl<B: Store> RequestContext<B> {
         match self.new_head(old, &response, has_moved, requested_at, now).stored {
             Ok(head) => {
                 // The observer hears of a failure, and what was there stays.
-                drop(self.update(seen, &seen.key, &head, leader).await);
+                let _refused = self.update(seen, &seen.key, &head, leader).await;
             }
             Err(_) => {
                 let exchange = self.exchange(&response, requested_at, now);
@@ -235,26 +234,24 @@ impl<B: Store> RequestContext<B> {
         seen: &Seen,
         head: &Arc<Head>,
         leader: &Leader,
-    ) -> store::Result<Result<(), Refusal>> {
+    ) -> Result<(), Refusal> {
         let handle = &self.cache.handle;
         if leader.is_invalidated() {
-            return Ok(Err(Refusal::Removed));
+            return Err(Refusal::Removed);
         }
         if let Some(refusal) = leader.superseded(None) {
-            return Ok(Err(refusal));
+            return Err(refusal);
         }
         self.cache.shared.calls.supersede(&leader.id(), &lookup_key.call).await;
-        if let Err(refusal) = self.update(seen, &lookup_key.call, head, leader).await? {
-            return Ok(Err(refusal));
-        }
+        self.update(seen, &lookup_key.call, head, leader).await?;
         if let Some(refusal) = leader.superseded(None) {
             // A newer 304, which is not stored, has arrived meanwhile.
-            if let Some(hit) = handle.get(&seen.key).await?
+            if let Some(hit) = handle.get(&seen.key).await.map_err(failed)?
                 && hit.head.is_same_response(head)
             {
-                handle.remove_if(&seen.key, hit.version).await?;
+                handle.remove_if(&seen.key, hit.version).await.map_err(failed)?;
             }
-            return Ok(Err(refusal));
+            return Err(refusal);
         }
         if seen.key != lookup_key.primary
             && let Some(resident) = lookup_key.resident.clone()
@@ -262,7 +259,8 @@ impl<B: Store> RequestContext<B> {
         {
             // The resident is kept as long as the entry beside it.
             let (primary, until, now) = (lookup_key.primary, head.keep_until(), head.stored_at());
-            ResidentUpdate { primary, resident, until, now }.write(handle).await?;
+            let update = ResidentUpdate { primary, resident, until, now };
+            update.write(handle).await.map_err(failed)?;
         }
         if !leader.is_invalidated() {
             let (settings, now) = (&self.cache.settings, head.stored_at());
@@ -270,7 +268,7 @@ impl<B: Store> RequestContext<B> {
                 no_vary_search::annotations(settings, &self.parts, &self.url, head, now);
             handle.put_annotations(annotations).await;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Replaces the head of the entry that was seen. Refuses if there is another entry by now, or
@@ -281,7 +279,7 @@ impl<B: Store> RequestContext<B> {
         call_key: &Key,
         head: &Head,
         leader: &Leader,
-    ) -> store::Result<Result<(), Refusal>> {
+    ) -> Result<(), Refusal> {
         let handle = &self.cache.handle;
         let Seen { key, mut version, head: old } = seen.clone();
         let mut head = head.clone();
@@ -292,21 +290,27 @@ impl<B: Store> RequestContext<B> {
                 removed.begin_freshening(&key, call_key, version, &head)
             };
             if !leader.info(|call| begin(&call.removed)) || leader.is_invalidated() {
-                return Ok(Err(Refusal::Removed));
+                return Err(Refusal::Removed);
             }
-            if handle.update(&key, version, head.clone()).await? {
-                return Ok(Ok(()));
+            if handle.update(&key, version, head.clone()).await.map_err(failed)? {
+                return Ok(());
             }
             if !old.varies() {
-                return Ok(Err(Refusal::Conflict));
+                break;
             }
-            let Some(hit) = handle.get(&key).await? else { return Ok(Err(Refusal::Conflict)) };
-            if !hit.head.is_same_response(&old) {
-                return Ok(Err(Refusal::Conflict));
+            match handle.get(&key).await.map_err(failed)? {
+                Some(hit) if hit.head.is_same_response(&old) => {
+                    head = head.with_others(hit.head.others());
+                    version = hit.version;
+                }
+                _ => break,
             }
-            head = head.with_others(hit.head.others());
-            version = hit.version;
         }
-        Ok(Err(Refusal::Conflict))
+        Err(Refusal::Conflict)
     }
+}
+
+/// Why a head is not stored, if the store has failed.
+fn failed(error: Error) -> Refusal {
+    Refusal::StoreFailed(error.kind())
 }

@@ -158,10 +158,7 @@ impl<O: Removable> Calls<O> {
     /// Tells the calls of this primary key that a variant is about to be stored beside the
     /// resident.
     pub(crate) fn announce_other(&self, primary: &Key) {
-        self.table.find_in_group(primary, |info, _| {
-            info.others.store(true, Ordering::Release);
-            None::<()>
-        });
+        self.table.each_in_group(primary, |info| info.others.store(true, Ordering::Release));
     }
 
     /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders

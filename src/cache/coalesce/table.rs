@@ -259,6 +259,12 @@ impl<I, O: Shareable> Table<I, O> {
         })
     }
 
+    /// Shows what is known of each call of the group.
+    pub(crate) fn each_in_group(&self, group: &O::Key, show: impl FnMut(&I)) {
+        let calls = self.shard(group).lock();
+        calls.get(group).into_iter().flatten().map(|call| &call.info).for_each(show);
+    }
+
     /// How many calls there are, without those of requests that bypass the cache.
     pub(crate) fn len(&self) -> u64 {
         self.attached.load(Ordering::Acquire)

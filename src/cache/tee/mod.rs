@@ -55,8 +55,8 @@ pub(crate) use self::{
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
 
-/// Any source. A type of its own: as an alias, its hidden lifetime keeps the compiler from seeing
-/// that futures around it are `Send`.
+/// Any source. This is a type of its own: the hidden lifetime of an alias would keep the compiler
+/// from seeing that futures around it are `Send`.
 pub(crate) struct AnySource(Box<dyn Drive<Copy = StoredBody>>);
 
 impl Drive for AnySource {
@@ -137,7 +137,8 @@ impl Tee {
         self.queue.keep_out(why)
     }
 
-    /// Keeps the response out of the store. Returns when it cannot be stored any more, or has been.
+    /// Keeps the response out of the store. Returns when it cannot be stored any more, or has been
+    /// stored.
     pub(crate) async fn keep_out(&self, why: Refusal) {
         if !self.forbid(why)
             && let Some(reader) = self.shared.watch()
