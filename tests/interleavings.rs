@@ -18,6 +18,14 @@ mod sync {
 mod call;
 #[path = "../src/cache/tee/drive.rs"]
 mod drive;
+#[path = "../src/cache/coalesce/follower.rs"]
+mod follower;
+#[path = "../src/cache/coalesce/join.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod join;
+#[path = "../src/cache/coalesce/leader.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod leader;
 #[path = "../src/cache/tee/shared.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod readers;

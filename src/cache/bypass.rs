@@ -1,20 +1,22 @@
-//! Requests that bypass the cache: what they make stale is removed, and a response to a `POST` that
-//! speaks for a `GET` is stored.
+//! Requests that bypass the cache. The response to an unsafe request removes what it makes stale.
+//! The response to a `GET` or `HEAD` removes what it ends. The response to a `POST` is stored if it
+//! says that a `GET` would receive it (RFC 9110 §9.3.3).
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response, Uri, request};
+use http::{Method, Request, Response, request};
 use http_body::Body;
 
 use super::{
+    ask::Arrived,
     body::ResponseBody,
-    coalesce::{CallInfo, Join, PendingInvalidations},
-    context::{AnyBody, Origin, OriginBody, RequestContext},
-    fetch::{Arrived, Received},
+    coalesce::{CallId, CallInfo},
+    context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
+    fetch::Received,
     layer::Inner,
     lookup::{Lookup, LookupKeys},
-    outcome::{Leader, Role},
-    request_body::{ReadBody, RequestBody},
+    outcome::Leader,
+    request_body::ReadBody,
     respond,
 };
 use crate::{
@@ -22,30 +24,16 @@ use crate::{
     event::Event,
     key::{Key, RequestUrl},
     options::CacheOptions,
-    status::{self, Bypass, CacheStatus},
+    status::{self, Bypass, CacheStatus, Refusal},
     store::{self, Store},
     time::Timestamp,
 };
 
-/// A call of a request that bypasses the cache. Its response may be stored.
-pub(super) struct DetachedCall {
-    pub(super) key: LookupKeys,
-    pub(super) leader: Leader,
-}
-
-impl DetachedCall {
-    /// Whether its response may be stored: it was neither removed nor superseded.
-    pub(super) fn is_current(&self) -> bool {
-        !self.leader.is_invalidated() && self.leader.superseded(None).is_none()
-    }
-}
-
 /// Sends a request past the cache.
 pub(super) async fn bypass<S, B, ReqBody>(
-    inner: S,
+    upstream: Upstream<S, ReqBody>,
     cache: Arc<Inner<B>>,
     parts: request::Parts,
-    body: RequestBody<ReqBody>,
     options: CacheOptions,
     reason: Bypass,
 ) -> Result<Response<ResponseBody<S::Body>>, S::Error>
@@ -58,64 +46,118 @@ where
         let why = "The cache does not answer this request";
         return Ok(respond::gateway_timeout(&cache, None, why));
     }
-    let (settings, method) = (&cache.settings, parts.method.clone());
-    let rules = &settings.rules;
-    let is_active = reason != Bypass::Disabled && !rules.read_only;
-    let may_invalidate = is_active && settings.invalidate && rules.may_invalidate(&method);
-    let may_store = is_active && rules.may_store_detached(&options, reason, &method);
-    // Such a request is about the same resource as one that the cache answers.
-    let may_end = is_active
-        && matches!(method, Method::GET | Method::HEAD)
-        && matches!(reason, Bypass::Precondition | Bypass::Range | Bypass::Upgrade);
-    let url = (may_invalidate || may_store || may_end)
-        .then(|| settings.recipe.url(&parts).ok())
-        .flatten();
-    let Some(url) = url else {
-        let response = inner.send(Request::from_parts(parts, body)).await;
-        let response = response.inspect_err(|_| report_failure(&cache, reason))?;
-        return Ok(passed(&cache, reason, response.map(ResponseBody::passthrough)));
-    };
-    let requested_at = settings.clock.now();
-    let mut detached = None;
-    let ending_request = may_end.then(|| {
-        let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
-        RequestContext::new(cache.clone(), parts, url, options, ReadBody::default())
-    });
-    if may_store {
-        let (parts, url, read_body) = (parts.clone(), url.clone(), ReadBody::default());
-        let mut ctx = RequestContext::new(cache.clone(), parts, url, options, read_body);
-        ctx.parts.method = Method::GET;
-        // Before the call: its response must not bring back what is removed meanwhile, nor replace
-        // what is requested later. Few responses to a POST speak for a GET, so nothing is read.
-        let get = ctx.view().unread_get();
-        detached = ctx.detached_call(get, None).map(|call| (ctx, call));
-    }
-
+    let effects = Effects::of(&cache, &parts, options, reason);
+    let Upstream { inner, body } = upstream;
     let response = inner.send(Request::from_parts(parts, body)).await;
     let response = response.inspect_err(|_| report_failure(&cache, reason))?;
-    let (response, body) = response.into_parts();
-    let response = ResponseHead::new(response, settings.clock.now());
-    let detached = detached.filter(|(_, call)| {
-        call.is_current() && rules.stores_detached(&url.text, &method, &response)
-    });
-    if may_invalidate && rules.invalidates(&method, response.status) {
-        let named = rules.named_urls(&url.text, &response.headers);
-        let groups = rules.named_groups(&url.text, &response.headers);
-        // What is stored of this very response is no older than it.
-        let own = detached.as_ref().map(|(_, call)| call.leader.info(|info| info.removed.clone()));
-        invalidate(&cache, &url, &named, &groups, own.as_ref()).await;
-    }
-    if let Some(ctx) = ending_request {
-        ctx.end_by(&response, requested_at).await;
-    }
-    match detached {
-        Some((ctx, call)) => {
-            Ok(ctx.store_detached(response, body, call, requested_at, reason).await)
+    Ok(match effects {
+        Some(effects) => effects.apply(response).await,
+        None => passed(&cache, reason, response.map(ResponseBody::passthrough)),
+    })
+}
+
+/// What the response to a request that bypasses the cache may do to what is stored.
+struct Effects<B> {
+    cache: Arc<Inner<B>>,
+    reason: Bypass,
+    method: Method,
+    url: RequestUrl,
+    requested_at: Timestamp,
+    /// Whether it may remove what an unsafe request has made stale.
+    may_invalidate: bool,
+    /// The request, if its response may end what the cache answers such requests with.
+    ending: Option<RequestContext<B>>,
+    /// The `GET` that the response may be stored for, and its call.
+    detached: Option<(RequestContext<B>, DetachedCall)>,
+}
+
+impl<B: Store> Effects<B> {
+    /// What may come of the request. `None` if nothing may. If the response may be stored, its call
+    /// begins here.
+    fn of(
+        cache: &Arc<Inner<B>>,
+        parts: &request::Parts,
+        options: CacheOptions,
+        reason: Bypass,
+    ) -> Option<Self> {
+        let (settings, method) = (&cache.settings, &parts.method);
+        let rules = &settings.rules;
+        if reason == Bypass::Disabled || rules.read_only {
+            return None;
         }
-        None => {
-            let response = Response::from_parts(response.into_parts(), body);
-            Ok(passed(&cache, reason, response.map(ResponseBody::passthrough)))
+        let may_invalidate = settings.invalidate && rules.may_invalidate(method);
+        let may_store = rules.may_store_detached(&options, reason, method);
+        // Such a request is about the same resource as one that the cache answers.
+        let may_end = matches!(*method, Method::GET | Method::HEAD)
+            && matches!(reason, Bypass::Precondition | Bypass::Range | Bypass::Upgrade);
+        if !(may_invalidate || may_store || may_end) {
+            return None;
         }
+        let url = settings.recipe.url(parts).ok()?;
+        let requested_at = settings.clock.now();
+        let context = || {
+            let (parts, url, options) = (parts.clone(), url.clone(), options.clone());
+            RequestContext::new(cache.clone(), parts, url, options, ReadBody::default())
+        };
+        let ending = may_end.then(context);
+        let detached = may_store.then(|| {
+            let mut get = context();
+            get.parts.method = Method::GET;
+            // The call begins before the request is sent: its response must not bring back what is
+            // removed meanwhile, nor replace what is requested later. Few responses to a POST may
+            // be stored, so nothing is read.
+            let call = get.detached_call(get.view().unread_get(), None);
+            (get, call)
+        });
+        let (cache, method) = (cache.clone(), method.clone());
+        Some(Self { cache, reason, method, url, requested_at, may_invalidate, ending, detached })
+    }
+
+    /// Removes what the response makes stale and what it ends, and stores it if that is allowed.
+    async fn apply<ResBody: OriginBody>(
+        self,
+        response: Response<ResBody>,
+    ) -> Response<ResponseBody<ResBody>> {
+        let Self { cache, reason, method, url, requested_at, .. } = self;
+        let rules = &cache.settings.rules;
+        let (response, body) = response.into_parts();
+        let response = ResponseHead::new(response, cache.settings.clock.now());
+        let detached = self.detached.filter(|(_, call)| {
+            call.refusal().is_none() && rules.stores_detached(&url.text, &method, &response)
+        });
+        if self.may_invalidate && rules.invalidates(&method, response.status) {
+            // What is stored of this very response is no older than it.
+            let own = detached.as_ref().map(|(_, call)| call.leader.id());
+            invalidate(&cache, &url, &response, own.as_ref()).await;
+        }
+        if let Some(ctx) = self.ending {
+            ctx.end_by(&response, requested_at).await;
+        }
+        match detached {
+            Some((get, call)) => {
+                get.store_detached(response, body, call, requested_at, reason).await
+            }
+            None => {
+                let response = Response::from_parts(response.into_parts(), body);
+                passed(&cache, reason, response.map(ResponseBody::passthrough))
+            }
+        }
+    }
+}
+
+/// A call of a request that bypasses the cache. Its response may be stored.
+pub(super) struct DetachedCall {
+    pub(super) key: LookupKeys,
+    pub(super) leader: Leader,
+}
+
+impl DetachedCall {
+    /// Why its response must not be stored, if it was removed or superseded.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        if self.leader.is_invalidated() {
+            return Some(Refusal::Removed);
+        }
+        self.leader.superseded(None)
     }
 }
 
@@ -135,16 +177,15 @@ pub(super) fn passed<B: Store, ResBody: Body>(
 }
 
 /// Removes what a successful unsafe request has made stale: what is stored for its URL, for the
-/// URLs that its response names, and in the groups that it names. The response of its own call
+/// URLs that its response names, and in the groups that it names. The response of its `own` call
 /// stays.
 async fn invalidate<B: Store>(
     cache: &Inner<B>,
     url: &RequestUrl,
-    named: &[Uri],
-    groups: &[Box<str>],
-    own: Option<&PendingInvalidations>,
+    response: &ResponseHead,
+    own: Option<&CallId>,
 ) {
-    let recipe = &cache.settings.recipe;
+    let (recipe, rules) = (&cache.settings.recipe, &cache.settings.rules);
     // The observer has heard of a failure.
     let report = |removed: store::Result<u64>| {
         if let Ok(entries) = removed {
@@ -152,26 +193,22 @@ async fn invalidate<B: Store>(
         }
     };
     report(cache.remove_url(recipe, &url.text, own).await);
-    for named in named.iter().filter_map(|named| recipe.url_of(named.clone())) {
+    let named = rules.named_urls(&url.text, &response.headers);
+    for named in named.into_iter().filter_map(|named| recipe.url_of(named)) {
         report(cache.remove_url(recipe, &named, own).await);
     }
-    for group in groups {
-        report(cache.remove_group(group, &url.text, own).await);
+    for group in rules.named_groups(&url.text, &response.headers) {
+        report(cache.remove_group(&group, &url.text, own).await);
     }
 }
 
 impl<B: Store> RequestContext<B> {
     /// Begins a call whose response may be stored under the key of the lookup. `part` is the key of
     /// the stored part that the response may complete.
-    pub(super) fn detached_call(&self, lookup: Lookup, part: Option<Key>) -> Option<DetachedCall> {
-        let (info, key) = (CallInfo { part, ..self.call_info(&lookup) }, lookup.key.call);
-        let calls = &self.cache.shared.calls;
-        match calls.join(&key, info, &lookup.generation, Join::Detached, 0) {
-            Role::Leader(leader) => {
-                Some(DetachedCall { key: lookup.key, leader: Leader::detached(leader) })
-            }
-            _ => None,
-        }
+    pub(super) fn detached_call(&self, lookup: Lookup, part: Option<Key>) -> DetachedCall {
+        let info = CallInfo { part, ..self.call_info(&lookup) };
+        let leader = self.cache.shared.calls.begin_detached(&lookup.key.call, info);
+        DetachedCall { key: lookup.key, leader: Leader::detached(leader) }
     }
 
     /// Removes what the answer to a request that bypassed the cache ends.
@@ -183,7 +220,7 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// Stores the response to a `POST` that speaks for a `GET`.
+    /// Stores the response to a `POST` as one to a `GET`.
     async fn store_detached<ResBody: OriginBody>(
         self,
         response: ResponseHead,

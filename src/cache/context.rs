@@ -90,8 +90,8 @@ pub(super) struct RequestContext<B> {
     pub(super) first_reason: Option<Miss>,
 }
 
-/// The calls that a request is part of, in the extensions of what the inner service receives. Where
-/// one layer stands in a stack twice, the inner one finds the call of the outer one here.
+/// The calls that a request is part of. The inner service receives them in the extensions of the
+/// request. If a layer is in a stack twice, the inner one finds the call of the outer one here.
 #[derive(Clone, Default)]
 struct OuterCalls(Vec<(usize, Key)>);
 
@@ -115,7 +115,7 @@ impl<B> RequestContext<B> {
         }
     }
 
-    /// What is looked up for it.
+    /// What a lookup or a removal needs of it.
     pub(super) fn view(&self) -> RequestRef<'_, B> {
         RequestRef {
             cache: &self.cache,
@@ -126,8 +126,8 @@ impl<B> RequestContext<B> {
         }
     }
 
-    /// Whether it is part of a call that this very layer makes for `key`. Waiting for that call, it
-    /// would wait for itself.
+    /// Whether it is part of a call that this very layer makes for `key`. If it waited for that
+    /// call, it would wait for itself.
     pub(super) fn is_inside_call(&self, key: &Key) -> bool {
         let calls: Option<&OuterCalls> = self.parts.extensions.get();
         calls.is_some_and(|calls| calls.0.contains(&(self.cache.shared.calls.id(), *key)))
@@ -169,7 +169,7 @@ impl<B> RequestContext<B> {
     }
 }
 
-/// What a lookup, and a removal, needs of a request.
+/// What a lookup or a removal needs of a request.
 pub(super) struct RequestRef<'a, B> {
     pub(super) cache: &'a Inner<B>,
     pub(super) options: &'a CacheOptions,

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::VARY, request, response};
-use http_body::{Body, SizeHint};
+use http::{Method, Response, StatusCode, header::VARY, response};
+use http_body::Body;
 
 use super::{
+    ask::{Answer, Arrived, Fallback, Question},
     body::ResponseBody,
     context::{AnyBody, Origin, OriginBody, RequestContext, Upstream},
-    lookup::{Lookup, LookupKeys, Selected, read},
+    lookup::{Lookup, LookupKeys, Seen, Selected, read},
     outcome::{CallOutcome, Leader, Permit},
     peeked::Peeked,
     respond,
@@ -16,12 +17,12 @@ use super::{
     tee::{Entry, Limits, SharedBody, Splice, Tee},
 };
 use crate::{
-    entry::{Head, ResponseHead},
+    entry::ResponseHead,
     event::Event,
     key::Key,
-    policy::{self, Conditions, Verdict},
+    policy::{self, Verdict},
     status::{self, CacheStatus, Miss, RefreshError, Refusal, Stale, Stored},
-    store::{Store, Version},
+    store::Store,
     time::Timestamp,
 };
 
@@ -43,17 +44,6 @@ pub(super) enum Received<ResBody: Body> {
     Storing(response::Parts, Arc<Tee>, SharedBody<ResBody::Error>),
 }
 
-/// What the origin answers.
-pub(super) enum Answer<ResBody, E> {
-    /// The stored response is still valid. These are the fields of the 304.
-    NotModified(Selected, HeaderMap),
-    Response(Response<ResBody>),
-    Failed(E),
-}
-
-/// The stored response that a call was made for: its key, version and head.
-pub(super) type Seen = (Key, Version, Arc<Head>);
-
 /// How a response is stored.
 pub(super) struct StorageDecision {
     pub(super) plan: StoragePlan,
@@ -61,56 +51,53 @@ pub(super) struct StorageDecision {
     pub(super) limits: Limits,
 }
 
-/// The body of a response. Its start may have been read to see whether it fails at once.
-pub(super) enum Arrived<ResBody> {
-    Unread(ResBody),
-    Peeked(Peeked<ResBody>),
-}
-
-impl<ResBody: OriginBody> Arrived<ResBody> {
-    /// The body as the caller receives it.
-    pub(super) fn into_body(self) -> ResponseBody<ResBody> {
+impl<ResBody: Body> Received<ResBody> {
+    /// The key that the response is being stored under.
+    fn stored_under(&self) -> Option<Key> {
         match self {
-            Self::Unread(body) => ResponseBody::passthrough(body),
-            Self::Peeked(peeked) => ResponseBody::peeked(peeked),
-        }
-    }
-
-    pub(super) fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Unread(body) => body.size_hint(),
-            Self::Peeked(peeked) => peeked.size_hint(),
+            Self::NotStored(..) => None,
+            Self::Storing(_, tee, _) => Some(tee.key),
         }
     }
 }
 
 impl<B: Store> RequestContext<B> {
-    /// Calls the origin, and answers with what it brings, or with the stale response if it fails.
+    /// Makes the call of a request, and reports it.
     pub(super) async fn fetch<S: Origin<ReqBody>, ReqBody: AnyBody>(
-        mut self,
+        &mut self,
         upstream: Upstream<S, ReqBody>,
         lookup: Lookup,
         leader: Leader,
-    ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {
+    ) -> Fetched<S::Body, S::Error> {
         let (reason, key, call_key) = (lookup.reason, lookup.key.entry, lookup.key.call);
         self.report_call(&key, reason);
-        let (cache, options) = (self.cache.clone(), self.options.clone());
-        let method = self.parts.method.clone();
-        let serves_stale = move |head: &Head, now| {
-            cache.settings.rules.may_serve_if_error(&options, &method, head, now)
-        };
-        Ok(match self.call_origin(upstream, lookup, leader, serves_stale).await {
-            Fetched::Failed(error) => {
+        let fetched = self.call_origin(upstream, lookup, leader, Fallback::IfAllowed).await;
+        match &fetched {
+            Fetched::Failed(_) => {
                 let outcome = status::Outcome::Miss(reason);
                 self.cache.observer().tell(&Event::Failed { key: Some(&key), outcome });
-                return Err(error);
             }
+            Fetched::Freshened(..) | Fetched::Received(Received::Storing(..)) => {
+                self.cache.shared.backoff.forgive(&call_key);
+            }
+            Fetched::StaleIfError(..) | Fetched::Received(Received::NotStored(..)) => {}
+        }
+        fetched
+    }
+
+    /// The response to a request whose lookup was a miss for this `reason`.
+    pub(super) async fn respond<ResBody: OriginBody, E>(
+        &self,
+        fetched: Fetched<ResBody, E>,
+        reason: Miss,
+    ) -> Result<Response<ResponseBody<ResBody>>, E> {
+        Ok(match fetched {
+            Fetched::Failed(error) => return Err(error),
             Fetched::StaleIfError(selected, _why) => {
-                respond::from_store(&self, selected, Verdict::Stale(Stale::IfError), reason)
+                respond::from_store(self, selected, Verdict::Stale(Stale::IfError), reason)
             }
             Fetched::Freshened(selected, stored) => {
-                self.cache.shared.backoff.forgive(&call_key);
-                respond::freshened(&self, selected, reason, stored)
+                respond::freshened(self, selected, reason, stored)
             }
             Fetched::Received(Received::NotStored(parts, body, key, refusal)) => {
                 let now = self.cache.settings.clock.now();
@@ -118,7 +105,6 @@ impl<B: Store> RequestContext<B> {
                 respond::report(&self.cache, Response::from_parts(parts, body), status)
             }
             Fetched::Received(Received::Storing(parts, tee, mut body)) => {
-                self.cache.shared.backoff.forgive(&call_key);
                 let status = CacheStatus::storing(reason, tee.key, &tee.head, tee.progress.clone());
                 body.read_ahead().await;
                 // A caller that receives no body reads none, so what is not stored by now would
@@ -133,93 +119,99 @@ impl<B: Store> RequestContext<B> {
         })
     }
 
-    /// Calls the origin, and revalidates the stored response if that is possible. `serves_stale`
-    /// says whether the stored response may be served if the origin fails. The origin fails by an
-    /// error, by a status that counts as a failure, or by a body that fails at once.
+    /// Calls the origin for the response that was looked up. Judges its answer, and stores it or
+    /// freshens the stored response.
     pub(super) async fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
         upstream: Upstream<S, ReqBody>,
         lookup: Lookup,
         leader: Leader,
-        serves_stale: impl FnOnce(&Head, Timestamp) -> bool,
+        fallback: Fallback,
     ) -> Fetched<S::Body, S::Error> {
-        let requested_at = self.cache.settings.clock.now();
-        let (stored, lookup) = lookup.take_selected();
-        let Lookup { key, generation, .. } = lookup;
         // The key is that of the whole response. So the origin is asked for the whole.
         policy::remove_range(&mut self.parts.headers);
-        let rules = &self.cache.settings.rules;
-        let conditions = stored
-            .as_ref()
-            .map(|selected| &*selected.hit.head)
-            .filter(|head| rules.may_be_freshened(&self.options, &self.parts.method, head))
-            .and_then(|head| policy::conditions(head, &self.parts.method));
-        let mut forwarded = self.forwarded(&key.call);
-        if conditions.is_none() && self.may_store(&key.call) {
-            // A 304 to the caller's own condition could not be stored. It is answered here.
-            policy::remove_conditions(&mut forwarded.headers);
-        }
-        let seen =
-            stored.as_ref().map(|Selected { key, hit }| (*key, hit.version, hit.head.clone()));
-        let asked = (key.entry, lookup.reason);
-        let (answer, stale) = self.ask(upstream, forwarded, conditions, stored, Some(asked)).await;
-        let now = self.cache.settings.clock.now();
-        let mut stale = stale.filter(|selected| serves_stale(&selected.hit.head, now));
-        let response = match answer {
+        let requested_at = self.cache.settings.clock.now();
+        let (stored, lookup) = lookup.take_selected();
+        let seen = stored.as_ref().map(Seen::of);
+        let question = self.question(&lookup, stored, fallback);
+        match self.answer_or_stale(upstream, question).await {
             Answer::NotModified(selected, fields) => {
                 let (selected, stored) =
-                    self.freshen(&key, selected, &fields, requested_at, leader).await;
-                return Fetched::Freshened(selected, stored);
+                    self.freshen(&lookup.key, selected, &fields, requested_at, leader).await;
+                Fetched::Freshened(selected, stored)
+            }
+            Answer::StaleIfError(selected, why) => {
+                leader.fail();
+                Fetched::StaleIfError(selected, why)
             }
             Answer::Failed(error) => {
                 leader.fail();
-                return match stale {
-                    Some(selected) => Fetched::StaleIfError(selected, RefreshError::Call),
-                    None => Fetched::Failed(error),
-                };
+                Fetched::Failed(error)
             }
-            Answer::Response(response) => response,
-        };
-        let (response, body) = response.into_parts();
-        let response = ResponseHead::new(response, now);
-        let body = match self.check_for_failure(&response, body, &mut stale).await {
-            Ok(body) => body,
-            Err((selected, why)) => {
-                leader.fail();
-                return Fetched::StaleIfError(selected, why);
-            }
-        };
-        if let Some((of, seen, head)) = &seen
-            && *head.method() != self.parts.method
-        {
-            self.update_by_head(of, *seen, head, &response, requested_at, &leader).await;
+            Answer::Response(response, body) => Fetched::Received(
+                self.judge_response(lookup, seen, response, body, requested_at, leader).await,
+            ),
         }
-        let call = leader.id();
-        let calls = &self.cache.shared.calls;
+    }
+
+    /// What the origin is asked, with conditions if the stored response can be revalidated.
+    fn question(&self, lookup: &Lookup, stored: Option<Selected>, fallback: Fallback) -> Question {
+        let (rules, method) = (&self.cache.settings.rules, &self.parts.method);
+        let conditions = stored
+            .as_ref()
+            .map(|selected| &*selected.hit.head)
+            .filter(|head| rules.may_be_freshened(&self.options, method, head))
+            .and_then(|head| policy::conditions(head, method));
+        let mut forwarded = self.forwarded(&lookup.key.call);
+        if conditions.is_none() && self.may_store(&lookup.key.call) {
+            // A 304 to the caller's own condition could not be stored. It is answered here.
+            policy::remove_conditions(&mut forwarded.headers);
+        }
+        let observed = Some((lookup.key.entry, lookup.reason));
+        Question { forwarded, stored, conditions, observed, fallback }
+    }
+
+    /// Judges a response: stores it if that is allowed, and removes what it ends. `seen` is the
+    /// stored response that the call was made for.
+    async fn judge_response<ResBody: OriginBody>(
+        &self,
+        lookup: Lookup,
+        seen: Option<Seen>,
+        response: ResponseHead,
+        body: Arrived<ResBody>,
+        requested_at: Timestamp,
+        leader: Leader,
+    ) -> Received<ResBody> {
+        if let Some(seen) = &seen
+            && *seen.head.method() != self.parts.method
+        {
+            self.update_by_head(seen, &response, requested_at, &leader).await;
+        }
+        let Lookup { key, generation, .. } = lookup;
+        let (calls, call) = (&self.cache.shared.calls, leader.id());
         let has_stored = !calls.is_current(&generation);
         let nothing_is_left = calls.has_ended(&key.call) && !has_stored;
-        let ends = self.cache.settings.rules.ends(&self.exchange(&response, requested_at, now));
+        let exchange = self.exchange(&response, requested_at, response.received_at());
+        let ends = self.cache.settings.rules.ends(&exchange);
         let key = self.with_latest_resident(key, &response, has_stored).await;
         let received = self.receive(&key, response, body, requested_at, leader);
-        if ends {
-            let stored_under = match &received {
-                Received::NotStored(..) => None,
-                Received::Storing(_, tee, _) => Some(tee.key),
-            };
-            // The writer of a response that is stored supersedes the older ones.
-            let is_any = match stored_under {
-                None => self.view().supersede_in_flight(&key, &call).await,
-                Some(_) => self.view().supersede_others_in_flight(&key, &call).await,
-            };
-            // Most responses that are refused were refused before, and left nothing to remove.
-            if seen.is_some() || is_any || stored_under.is_some() || !nothing_is_left {
-                // What was in flight may have been stored before it could be kept out.
-                let has_stored = is_any || !calls.is_current(&generation);
-                self.end(&key, seen, stored_under, has_stored, requested_at).await;
-                calls.ended(&key.call);
-            }
+        if !ends {
+            return received;
         }
-        Fetched::Received(received)
+        let stored_under = received.stored_under();
+        // The writer of a response that is stored supersedes the older ones in its own group.
+        let is_any = match stored_under {
+            None => self.view().supersede_in_flight(&key, &call).await,
+            Some(_) => self.view().supersede_others_in_flight(&key, &call).await,
+        };
+        // Most responses that are refused were refused before, and left nothing to remove.
+        if seen.is_some() || is_any || stored_under.is_some() || !nothing_is_left {
+            // What was in flight may have been stored before it could be kept out.
+            let has_stored = is_any || !calls.is_current(&generation);
+            self.end(&key, seen, stored_under, has_stored, requested_at).await;
+            calls.ended(&key.call);
+        }
+        received
     }
 
     /// Removes what an answer ends: the response that the call was made for, whatever becomes of
@@ -232,87 +224,10 @@ impl<B: Store> RequestContext<B> {
         has_stored: bool,
         requested_at: Timestamp,
     ) {
-        if let Some((of, seen, head)) = seen {
-            self.view().remove_superseded(&of, seen, &head, requested_at).await;
+        if let Some(seen) = seen {
+            self.view().remove_superseded(&seen, requested_at).await;
         }
         self.view().remove_ended(key, stored_under, has_stored, requested_at).await;
-    }
-
-    /// Sends the request with `conditions` for the stored response. A 304 about another response is
-    /// followed by a second call without conditions (RFC 9111 §4.3.4). The observer hears of that
-    /// call if it is `observed`. Returns the stored response too, unless the answer has it.
-    pub(super) async fn ask<S: Origin<ReqBody>, ReqBody: AnyBody>(
-        &self,
-        upstream: Upstream<S, ReqBody>,
-        mut forwarded: request::Parts,
-        conditions: Option<Conditions>,
-        mut stored: Option<Selected>,
-        observed: Option<(Key, Miss)>,
-    ) -> (Answer<S::Body, S::Error>, Option<Selected>) {
-        let Upstream { inner, body } = upstream;
-        let second = conditions.map(|conditions| {
-            let mut unconditional = forwarded.clone();
-            policy::remove_conditions(&mut unconditional.headers);
-            conditions.apply(&mut forwarded.headers);
-            (unconditional, body.for_another_call())
-        });
-        let mut answer = inner.clone().send(Request::from_parts(forwarded, body)).await;
-        if let Ok(response) = &answer
-            && let Some((unconditional, body)) = second
-            && response.status() == StatusCode::NOT_MODIFIED
-        {
-            let fields = response.headers();
-            let valid = stored.take_if(|it| policy::is_updated_by(&it.hit.head, fields));
-            if let Some(selected) = valid {
-                return (Answer::NotModified(selected, fields.clone()), None);
-            }
-            // A 304 has no body. It goes before the second call begins.
-            drop(answer);
-            if let Some((key, reason)) = &observed {
-                self.report_call(key, *reason);
-            }
-            answer = inner.send(Request::from_parts(unconditional, body)).await;
-        }
-        let answer = match answer {
-            Ok(response) => Answer::Response(response),
-            Err(error) => Answer::Failed(error),
-        };
-        (answer, stored)
-    }
-
-    /// Whether the response is a failure for which the `stale` response is served. Returns its body
-    /// otherwise, whose start may have been read.
-    pub(super) async fn check_for_failure<ResBody: OriginBody>(
-        &self,
-        response: &response::Parts,
-        body: ResBody,
-        stale: &mut Option<Selected>,
-    ) -> Result<Arrived<ResBody>, (Selected, RefreshError)> {
-        if stale.is_none() {
-            return Ok(Arrived::Unread(body));
-        }
-        let rules = &self.cache.settings.rules;
-        if let Some(failure) = rules.failure(response)
-            && let Some(selected) = stale.take()
-        {
-            return Err((selected, failure.into()));
-        }
-        // The first event of a stream of events may take long.
-        if policy::is_live(&response.headers) {
-            return Ok(Arrived::Unread(body));
-        }
-        let mut peeked = Peeked::unread(body);
-        let failure = match peeked.peek().await {
-            Err(_) => Some(RefreshError::Body),
-            Ok(()) => peeked
-                .trailers()
-                .and_then(|fields| rules.failure_behind(fields))
-                .map(RefreshError::from),
-        };
-        match failure.and_then(|why| Some((stale.take()?, why))) {
-            Some(failed) => Err(failed),
-            None => Ok(Arrived::Peeked(peeked)),
-        }
     }
 
     /// The keys with the resident that is under the primary key by now, if it matters: a response
@@ -398,9 +313,10 @@ impl<B: Store> RequestContext<B> {
             Arrived::Unread(body) => Peeked::unread(body),
             Arrived::Peeked(peeked) => peeked,
         };
-        let StoragePlan { key: stored_under, call_key, head, names, link, annotations } = plan;
+        let StoragePlan { key: stored_under, call_key, head, names, resident_update, annotations } =
+            plan;
         let others = leader.info(|call| call.others.clone());
-        let entry = Entry { key: stored_under, head, link, others, splice, annotations };
+        let entry = Entry { key: stored_under, head, resident_update, others, splice, annotations };
         let (handle, budget) = (cache.handle.clone(), cache.overflow_budget());
         let unstarted = Tee::prepare(handle, budget, entry, call_key, names, body, limits);
         let tee = unstarted.tee.clone();
@@ -410,9 +326,5 @@ impl<B: Store> RequestContext<B> {
         let (calls, observer) = (calls.clone(), observer.clone());
         let permit = Permit::settle(leader, &tee, calls, observer, key.call, of_get);
         Received::Storing(response.into_parts(), tee, unstarted.start(permit))
-    }
-
-    fn report_call(&self, key: &Key, reason: Miss) {
-        self.cache.observer().tell(&Event::Called { key, reason, is_refresh: false });
     }
 }

@@ -35,8 +35,8 @@ const MAX_LOOKUPS: u32 = 8;
 pub(super) enum Mode {
     /// It makes its own call, which nobody joins.
     Independent,
-    /// It joins a call in flight, or makes one that others may join. It has looked into the store
-    /// again so often.
+    /// It joins a call in flight, or makes one that others may join. `lookups` counts how often it
+    /// has looked into the store again.
     MayJoin { lookups: u32 },
     /// It makes its own call, which others may join.
     MustLead,
@@ -66,7 +66,7 @@ pub(super) enum Joined<ResBody: Body> {
     /// The request makes the call.
     Leader(Leader, Lookup),
     Response(Response<ResponseBody<ResBody>>),
-    /// The request goes on with this.
+    /// The request tries again, in this mode and with this lookup.
     Retry(Mode, Lookup),
 }
 
@@ -161,8 +161,8 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// As many calls have failed as this request waits for. It is answered with the stale response,
-    /// or makes its own call.
+    /// So many calls have failed that the request waits for no other. It is answered with the stale
+    /// response, or makes its own call.
     fn stale_or_own_call<ResBody: OriginBody>(&self, lookup: Lookup) -> Joined<ResBody> {
         match lookup.found {
             Found::Stale(selected) if self.serves_stale(&selected) => {
@@ -174,7 +174,7 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// The stored response that this request has found, with the head that another request's call
-    /// has freshened. `None` if that was another entry.
+    /// has made. `None` if the call has freshened another entry.
     fn freshened<ResBody: OriginBody>(
         &self,
         freshened: &Freshened,
@@ -222,7 +222,7 @@ impl<B: Store> RequestContext<B> {
 }
 
 impl<B: Store> RequestContext<B> {
-    /// What is known of a call for the request.
+    /// What is known of a call before it has a response.
     pub(super) fn call_info(&self, lookup: &Lookup) -> CallInfo {
         CallInfo {
             primary: lookup.key.primary,
@@ -244,7 +244,7 @@ impl<B: Store> RequestContext<B> {
         [longest, self.time_left()].into_iter().flatten().min()
     }
 
-    /// Whether the response in flight has expired already: its body may go on for long.
+    /// Whether the response in flight has expired already. Its body may take long.
     fn has_expired(&self, share: &Share) -> bool {
         let now = self.cache.settings.clock.now();
         matches!(share, Share::Body(tee, _) if tee.head.is_expired(now))
@@ -267,12 +267,6 @@ impl<B: Store> RequestContext<B> {
     /// Whether a stale response was found that may be served if the origin fails.
     fn serves_stale_if_error(&self, lookup: &Lookup) -> bool {
         matches!(&lookup.found, Found::Stale(selected) if self.serves_stale(selected))
-    }
-
-    fn serves_stale(&self, selected: &Selected) -> bool {
-        let now = self.cache.settings.clock.now();
-        let rules = &self.cache.settings.rules;
-        rules.may_serve_if_error(&self.options, &self.parts.method, &selected.hit.head, now)
     }
 
     /// Whether the response in flight is another variant than this request selects.

@@ -1,6 +1,7 @@
-//! [`Handle`]: the store of a layer. Its observer hears of each operation, and damaged entries are
-//! evicted when they are found, or while their body is read. The next request then fetches the
-//! response anew, instead of failing at the same place for ever.
+//! [`Handle`]: the store of a layer. Its observer hears of each operation.
+//!
+//! A damaged entry is evicted when it is read, or while its body is read. The next request then
+//! fetches the response anew, instead of failing at the same place forever.
 
 use std::{
     pin::Pin,
@@ -19,7 +20,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The store of a layer, and who observes it.
+/// The store of a layer, and its observer.
 #[derive(Debug)]
 pub(crate) struct Handle<B> {
     store: Arc<B>,
@@ -100,8 +101,8 @@ impl<B: Store> Handle<B> {
         self.observer.asked(StoreOperation::Remove, None, self.store.clear()).await
     }
 
-    /// Writes heads that lead to a response, except those that are stored already. Where one is
-    /// missing, a request for another URL is a miss, so a failure is reported and no more.
+    /// Writes annotations, except those that are stored already. The observer hears of a failure.
+    /// Without its annotation, a request for another URL is a miss.
     pub(crate) async fn put_annotations(&self, annotations: Vec<(Key, Head)>) {
         for (key, head) in annotations {
             match self.get(&key).await {

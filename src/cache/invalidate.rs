@@ -1,18 +1,18 @@
 //! Removals: by key, URL, tag and group, and what an answer of the origin ends.
 //!
 //! What is removed stays removed: calls in flight are invalidated first, so that none of them
-//! brings it back. The observer hears of the store's failures. A failure keeps nothing else from
-//! being removed.
+//! brings it back. The observer hears of the store's failures. After a failure, the removal goes on
+//! with the rest.
 
 use std::{mem, sync::Arc};
 
 use http::Method;
 
 use super::{
-    coalesce::{CallId, PendingInvalidations},
+    coalesce::CallId,
     context::RequestRef,
     layer::Inner,
-    lookup::{LookupKeys, Selected, read},
+    lookup::{LookupKeys, Seen, Selected, read},
     no_vary_search,
 };
 use crate::{
@@ -35,12 +35,12 @@ pub(crate) enum Change {
 /// # By key, URL, tag and group
 impl<B: Store> Inner<B> {
     /// Removes everything that is stored for `url` (normalised): every method, variant, body and
-    /// user. The call that the removal belongs to may be spared.
+    /// user. The `spared` call is the one that the removal belongs to: its response stays.
     pub(crate) async fn remove_url(
         &self,
         recipe: &Recipe,
         url: &str,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Result<u64> {
         self.shared.calls.invalidate_url(url, spared).await;
         let mut removed = Ok(0);
@@ -50,8 +50,7 @@ impl<B: Store> Inner<B> {
         }
         removed = add_removed(removed, self.handle.remove_tagged(&recipe.url_tag(url)).await);
         if self.settings.uses_no_vary_search() {
-            // The response to another query may answer this one: all of the path that may are
-            // removed.
+            // The responses to other queries of the path may answer this one.
             removed = add_removed(removed, self.remove_path(recipe, url, spared).await);
         }
         removed
@@ -62,21 +61,22 @@ impl<B: Store> Inner<B> {
         &self,
         recipe: &Recipe,
         url: &str,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Result<u64> {
         let path = split_query(url).0;
         let matches = |url: &str| split_query(url).0 == path;
         self.remove_tagged_where(&recipe.path_tag(path), matches, spared).await
     }
 
-    /// Removes what lies under `key`, whatever it belongs to.
+    /// Removes the entry under `key`, whatever its URL is.
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<u64> {
         // The response of any call may turn out to lie there.
         self.shared.calls.fence(|_| true);
         self.remove_entry(key).await
     }
 
-    /// Removes what lies under `key`, and the calls that are known to bring it.
+    /// Removes the entry under `key`, and the calls in flight that bring it. Requests may still
+    /// join calls that have no response yet.
     pub(crate) async fn remove_entry(&self, key: &Key) -> Result<u64> {
         self.shared.calls.invalidate_key(key).await;
         self.handle.remove(key).await.map(u64::from)
@@ -91,7 +91,7 @@ impl<B: Store> Inner<B> {
         &self,
         tag: &str,
         url: &str,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Result<u64> {
         let own = origin(url);
         self.remove_tagged_where(tag, |url| origin(url) == own, spared).await
@@ -102,7 +102,7 @@ impl<B: Store> Inner<B> {
         &self,
         tag: &str,
         matches: impl Fn(&str) -> bool,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Result<u64> {
         let calls = &self.shared.calls;
         calls.fence(matches);
@@ -150,15 +150,15 @@ impl<B: Store> Inner<B> {
 
 /// # What an answer ends
 impl<B: Store> RequestRef<'_, B> {
-    /// Keeps the responses of older calls out of the store that an answer to the request ends.
-    /// Returns whether there were any.
+    /// An answer to the request ends responses in flight: those of older calls are kept out of the
+    /// store. Returns whether there were any.
     pub(super) async fn supersede_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let variant = |names: &[_]| self.variant(&key.primary, names);
         let is_any = self.cache.shared.calls.supersede_selected(call, &key.call, variant).await;
         self.supersede_others_in_flight(key, call).await || is_any
     }
 
-    /// The same for calls with other primary keys than that of the request.
+    /// The same for calls in other groups than that of the request.
     pub(super) async fn supersede_others_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let mut is_any = false;
         for primary in self.other_primaries(key) {
@@ -169,8 +169,8 @@ impl<B: Store> RequestRef<'_, B> {
         is_any
     }
 
-    /// The other primary keys of what an answer to the request ends: that of the stored part, and
-    /// that of the other one of GET and HEAD.
+    /// The other primary keys under which an answer to the request ends responses: that of the
+    /// stored part, and that of the other method of GET and HEAD.
     fn other_primaries(self, key: &LookupKeys) -> Vec<Key> {
         let Self { cache, options, parts, content, .. } = self;
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
@@ -185,15 +185,10 @@ impl<B: Store> RequestRef<'_, B> {
         part.into_iter().chain([other]).collect()
     }
 
-    /// Removes the entry that was seen, or what an answer to a request no later than `requested_at`
-    /// has made of it since.
-    pub(super) async fn remove_superseded(
-        self,
-        key: &Key,
-        seen: Version,
-        head: &Arc<Head>,
-        requested_at: Timestamp,
-    ) {
+    /// Removes the entry that was seen. If it was changed or replaced since, the new one is removed
+    /// if it was requested no later than `requested_at`.
+    pub(super) async fn remove_superseded(self, seen: &Seen, requested_at: Timestamp) {
+        let Seen { key, version, head } = seen;
         let mut is_seen = true;
         let removal = |head: &Head| {
             let is_older = head.is_response() && head.requested_at() <= requested_at;
@@ -201,13 +196,13 @@ impl<B: Store> RequestRef<'_, B> {
             (mem::replace(&mut is_seen, false) || is_older).then_some(Change::Removal)
         };
         // The observer hears of a failure, and what was there stays.
-        drop(self.cache.change(key, seen, head.clone(), removal).await);
+        drop(self.cache.change(key, *version, head.clone(), removal).await);
     }
 
-    /// Removes what an answer to the request ends: the response that it selects, the stored part of
-    /// that, and the answers to the other one of GET and HEAD. What was requested later than the
-    /// answer stays, and so does what lies under the `spared` key. `has_stored` is whether a
-    /// response may have been stored under the key since its lookup.
+    /// Removes what an answer to the request ends: the response that the request selects, the
+    /// stored part of it, and the responses to the other method of GET and HEAD. A response that
+    /// was requested later than the answer stays. So does the entry under the `spared` key.
+    /// `has_stored` is whether a response may have been stored under the key since its lookup.
     pub(super) async fn remove_ended(
         self,
         key: &LookupKeys,
@@ -216,8 +211,8 @@ impl<B: Store> RequestRef<'_, B> {
         requested_at: Timestamp,
     ) {
         let Self { cache, parts, .. } = self;
-        // A lookup has read the key, unless a HEAD has found the response to a GET instead. Where
-        // there is a resident, calls for other variants may have stored a response in its place.
+        // The lookup has read the own key, unless a HEAD has found the response to a GET instead.
+        // If there is a resident, calls for other variants may have stored a response in its place.
         let is_head = parts.method == Method::HEAD;
         let reads_own = has_stored || is_head || key.resident.is_some();
         let own = reads_own.then_some(key.primary);
@@ -226,16 +221,17 @@ impl<B: Store> RequestRef<'_, B> {
             let read = read(cache, primary, Some(&parts.headers)).await;
             let Ok(Some(hit)) = read.found else { continue };
             if hit.head.requested_at() <= requested_at && spared != Some(read.key.entry) {
-                self.remove_superseded(&read.key.entry, hit.version, &hit.head, requested_at).await;
+                let selected = Selected { key: read.key.entry, hit };
+                self.remove_superseded(&Seen::of(&selected), requested_at).await;
             }
         }
         // The response to another query may answer the request, too.
         let options = &CacheOptions::new();
         let request = RequestRef { options, ..self };
-        if let Some(Selected { key, hit }) = no_vary_search::equivalent(request).await
-            && hit.head.requested_at() <= requested_at
+        if let Some(selected) = no_vary_search::equivalent(request).await
+            && selected.hit.head.requested_at() <= requested_at
         {
-            self.remove_superseded(&key, hit.version, &hit.head, requested_at).await;
+            self.remove_superseded(&Seen::of(&selected), requested_at).await;
         }
     }
 }

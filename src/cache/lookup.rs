@@ -1,7 +1,10 @@
 //! What the store has for a request, and whether that may answer it.
 //!
-//! One lookup serves requests and [`Entries`](crate::Entries): a read under the primary key, and a
-//! second one if another variant lies there than the request selects.
+//! Requests and [`Entries`](crate::Entries) use the same lookup. It reads the entry under the
+//! primary key. If that is a resident that the request does not select, it reads the variant that
+//! the request selects.
+
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method};
 
@@ -12,10 +15,11 @@ use super::{
     variance::{Resident, selector},
 };
 use crate::{
+    entry::Head,
     key::Key,
     policy::{self, Verdict},
     status::Miss,
-    store::{Error, ErrorKind, Hit, Result, Store},
+    store::{Error, ErrorKind, Hit, Result, Store, Version},
     time::Timestamp,
 };
 
@@ -23,6 +27,20 @@ use crate::{
 pub(super) struct Selected {
     pub(super) key: Key,
     pub(super) hit: Hit,
+}
+
+/// A stored response as it was seen, without its body.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) key: Key,
+    pub(super) version: Version,
+    pub(super) head: Arc<Head>,
+}
+
+impl Seen {
+    pub(super) fn of(Selected { key, hit }: &Selected) -> Self {
+        Self { key: *key, version: hit.version, head: hit.head.clone() }
+    }
 }
 
 /// What the store has for a request.
@@ -48,14 +66,15 @@ pub(super) enum Found {
 /// The keys that a request was looked up under.
 #[derive(Clone, Debug)]
 pub(crate) struct LookupKeys {
-    /// The key that the request joins calls under: what it selects below the primary key, as far as
-    /// the lookup has shown.
+    /// The key under which the request joins calls. It is the primary key, or if there is a
+    /// resident, the key of the variant that the request selects.
     pub(crate) call: Key,
-    /// The key of the entry that the request selects.
+    /// The key of the entry that the request selects. It differs from the call key if the entry
+    /// lies beside a resident, or is the resident.
     pub(crate) entry: Key,
     /// The primary key of the request.
     pub(crate) primary: Key,
-    /// The response that varies under the primary key, if there is one.
+    /// The resident under the primary key, if there is one.
     pub(crate) resident: Option<Resident>,
 }
 
@@ -64,7 +83,7 @@ impl LookupKeys {
         Self { call: primary, entry: primary, primary, resident: None }
     }
 
-    /// The names that select a variant.
+    /// The request headers that select a variant.
     pub(super) fn names(&self) -> &[HeaderName] {
         self.resident.as_ref().map_or(&[], Resident::names)
     }
@@ -89,8 +108,8 @@ pub(crate) struct Read {
     generation: Generation,
 }
 
-/// Reads the response that a request with these headers selects under a primary key. Without
-/// headers, it is the response that lies there.
+/// Reads the response that a request with these headers selects. Without headers, that is the
+/// response under the primary key.
 pub(crate) async fn read<B: Store>(
     cache: &Inner<B>,
     primary: Key,
@@ -151,10 +170,10 @@ impl<B: Store> RequestRef<'_, B> {
             }
             (Found::Usable(..), _) => true,
             (_, Found::Usable(..)) => false,
-            // What the origin says to a HEAD is about the response to a GET, where that is stored.
+            // The answer to a HEAD is about the stored response to a GET.
             (_, Found::Stale(_)) => false,
             (Found::Stale(_), _) => true,
-            // That there is a response to a GET says more than that there is none to a HEAD.
+            // The reason why the response to the GET is of no use says more than "absent".
             _ => own.reason != Miss::Absent,
         };
         if prefers_own {
@@ -189,7 +208,7 @@ impl<B: Store> RequestRef<'_, B> {
         }
     }
 
-    /// Looks up the variant that the request selects beside a resident in flight.
+    /// Looks up the variant that the request selects, beside a resident in flight.
     pub(super) async fn lookup_beside(self, primary: Key, resident: Resident) -> Lookup {
         let call = self.variant(&primary, resident.names());
         let entry = self.cache.settings.recipe.other(&call, resident.family());

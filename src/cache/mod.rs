@@ -1,66 +1,67 @@
 //! The layer, the service it makes, and the bodies that pass through.
 //!
 //! ```text
-//! request ─ gate ─ key ─ lookup ─ judge ─┬─ fresh ──────────► stored response
+//! request ─ gate ─ key ─ lookup ─ judge ─┬─ fresh ─► stored response
 //!             │                          ├─ stale, allowed ─► stored response, and a refresh
-//!             │                          └─ else ─ join ─┬─ leader: fetch ─ judge ─ store ─► response
-//!             └─ bypass ─► origin                        └─ follower: shares it ──► response
+//!             │                          └─ else ─ join ─┬─ leader: fetch, judge, store, respond
+//!             └─ bypass ─► origin                        └─ follower ─► the leader's response
 //! ```
 //!
 //! `pipeline` has these steps in this order. Each step is a call into one file below it. A file
 //! imports only from files further down this list, and `tests/imports.py` fails on a circle:
 //!
 //! - `service` is the service and its future. `pipeline` is the way of a request.
-//! - `range` asks the origin for a part. `bypass` sends a request past the cache. `refresh` works
-//!   in the background. `follow` joins a call in flight.
-//! - `partial` combines parts. `fetch` calls the origin, judges its answer and stores it.
-//!   `revalidate` freshens a stored response.
+//! - `range` fetches a part. `bypass` sends a request past the cache. `refresh` works in the
+//!   background. `follow` joins a call in flight.
+//! - `partial` combines parts. `fetch` makes a call, judges the answer and stores it. `ask` sends
+//!   the request, and chooses between the answer and a stale response. `revalidate` freshens a
+//!   stored response.
 //! - `invalidate` removes. `store` decides what may be stored, and as what. `respond` makes
 //!   responses.
 //! - `no_vary_search` finds responses to other queries. `lookup` reads the store.
 //! - `context` is the request on its way. `layer` is what clones of a layer share, and `config` has
 //!   its setters.
-//! - `outcome` says what a call comes to. It joins `tee`, a body that several read and the store
-//!   with them, and `coalesce`, the calls in flight.
+//! - `outcome` says what a call comes to. It connects `coalesce`, the calls in flight, with `tee`,
+//!   the body that several requests read while it is stored.
 //! - `body` is what the caller receives, and `request_body` what the origin receives.
-//! - `variance` is where variants lie. `handle` is the store with its observer.
+//! - `variance` says where variants are stored. `handle` is the store with its observer.
 //! - `settings`, `tasks`, `backoff`, `peeked` and `error` import none of these.
 //!
-//! Stores are known by their trait alone, and the rules by the policy's decisions.
+//! This folder knows a store by its trait alone. The rules of caching are in the policy.
 //!
 //! # Where to look
 //!
 //! | question | answer |
 //! |---|---|
 //! | Is a response too large? | `store::Candidate::limits` by its head, `tee::source` by its body |
-//! | Why was a response not stored? | `policy` and `store::Candidate`; `tee` for its body; `Refusal` |
+//! | Why was a response not stored? | `Refusal`; `policy`, `store::Candidate`, and `tee` for its body |
 //! | Where does a 304 update the stored response? | `revalidate::RequestContext::freshen` |
-//! | Where is stale-if-error decided? | `fetch::RequestContext::check_for_failure`, `follow` |
-//! | What does a purge do to calls in flight? | `invalidate`, then `coalesce::Calls::invalidate_url` |
+//! | Where is stale-if-error decided? | `ask::RequestContext::answer_or_stale`, `follow` |
+//! | What does a purge do to calls in flight? | `coalesce::Calls::invalidate_url` |
 //!
 //! # Glossary
 //!
-//! The words of this folder that are in no RFC:
+//! The words of this folder that are neither in an RFC nor common to caches. The *primary key* is
+//! the primary cache key of RFC 9111 §2. *Hit-for-miss* is Varnish's word for a key whose responses
+//! are not stored, so that its requests do not wait for each other.
 //!
 //! | word | meaning |
 //! |---|---|
 //! | origin | the inner service |
-//! | primary key | the key that a request makes without `Vary` |
-//! | resident | the variant under the primary key, which leads to the others |
-//! | family | a random number that a resident and the variants beside it share |
-//! | call key | what requests join calls under: the primary key, or a variant's |
-//! | annotation | an entry that leads from another URL to a response (`No-Vary-Search`) |
+//! | resident | the variant that is stored under the primary key, and leads to the others |
+//! | family | a random number that is part of the keys of a resident's other variants |
 //! | call | a request to the origin whose response may be stored |
-//! | leader, follower | the request that makes a call, and those that wait for it |
+//! | call key | the key under which requests join a call: the primary key, or a variant's |
+//! | leader, follower | the request that makes a call, and one that waits for it |
 //! | outcome, share | what a call comes to, and what a follower receives of it |
-//! | generation | counts stored responses, so that a request notices one after its lookup |
+//! | generation | a count of stored responses, which shows that one was stored after a lookup |
 //! | fence | keeps new requests from joining calls that a removal may concern |
 //! | detached | a call whose request bypasses the cache |
-//! | hit-for-miss | a key whose responses are not stored; its requests call for themselves |
-//! | tee | a body that several read, and the store with them |
-//! | peeked | a body whose start may have been read |
-//! | splice | a stored part, copied around the part that continues it |
+//! | annotation | an entry that leads from another URL to a response (`No-Vary-Search`) |
+//! | tee | a body that several requests read while it is stored |
+//! | splice | a stored part, which is copied around a body that continues it |
 
+mod ask;
 mod backoff;
 mod body;
 mod bypass;

@@ -1,11 +1,12 @@
 //! Responses to other queries: with `No-Vary-Search`, the response to one URL answers requests for
 //! other URLs of its path.
 //!
-//! Two annotations lead from a request to such a response, as the draft proposes for caches. Under
-//! the path lies the field of the latest response that had one. Under the part of a query that
-//! matters by it lies the URL of the latest response for that part. The response itself lies under
-//! its own key, where requests for its own URL find it with one read. Its own field decides whether
-//! it answers others, whatever the annotations say. An annotation that leads nowhere is a miss.
+//! Two annotations lead from a request to such a response, as the draft proposes for caches. The
+//! first is stored for the path. It has the `No-Vary-Search` field of the latest response that had
+//! one. The second is stored for the part of the query that matters by this field. It has the URL
+//! of the latest response for that part. The response itself lies under its own key, where requests
+//! for its own URL find it with one read. Its own field decides whether it answers others, whatever
+//! the annotations say. If an annotation leads nowhere, the request is a miss.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 
@@ -59,8 +60,8 @@ pub(super) async fn equivalent<B: Store>(request: RequestRef<'_, B>) -> Option<S
     }
 }
 
-/// Finds such a response by the annotations. What would have to be refreshed or revalidated is left
-/// to its own URL.
+/// Finds such a response by the annotations. A response that would have to be refreshed or
+/// revalidated does not count: requests for its own URL do that.
 async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     let RequestRef { cache, parts, url, .. } = request;
     let settings = &cache.settings;
@@ -90,8 +91,8 @@ async fn find<B: Store>(request: RequestRef<'_, B>) -> Option<Found> {
     is_equal.then_some(Found::Usable(selected, verdict))
 }
 
-/// The annotations by which requests for other URLs find the response with this head. None if it
-/// answers its own URL alone.
+/// The annotations by which requests for other URLs find the response with this head. There are no
+/// annotations if it answers its own URL alone.
 pub(super) fn annotations(
     settings: &Settings,
     request: &request::Parts,

@@ -30,7 +30,7 @@ pub(crate) enum CallOutcome {
     Freshened(Arc<Freshened>),
     /// A response that cannot be shared.
     Independent,
-    /// The store has something newer, or nothing any more.
+    /// The store has something newer, or the response was removed.
     LookAgain,
 }
 
@@ -103,12 +103,12 @@ pub(crate) struct Permit {
     leader: Leader,
     calls: Calls,
     observer: Arc<Observer>,
-    /// The key that the response is stored under.
+    /// The key under which the response is stored.
     key: Key,
-    /// The key that requests for it join calls under.
+    /// The key under which requests for it join calls.
     call_key: Key,
-    /// The key that the call was joined under. It is another one if the response varies, and nobody
-    /// knew.
+    /// The key under which requests joined this call. It differs from `call_key` if the lookup did
+    /// not know by which headers the response varies.
     joined_key: Key,
     /// The key of the `GET` of the whole response, if this is a part of it, or the response to a
     /// `HEAD`.
@@ -116,8 +116,8 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// Settles the call with the response, whose body is about to start. Forbids to store it if it
-    /// was removed in flight, or is superseded.
+    /// Settles the call with a response whose body is about to start. If the response was removed
+    /// in flight or is superseded, it must not be stored.
     pub(crate) fn settle(
         mut leader: Leader,
         tee: &Arc<Tee>,

@@ -3,17 +3,16 @@
 //!
 //! One part of each response is stored. A part that touches it makes it grow. A part that lies
 //! elsewhere, or belongs to another response, replaces it. The stored part is copied into the new
-//! entry while the new bytes arrive, and is never held in memory. [`policy::combine`] bounds how
-//! much is copied for how few new bytes. Of two parts that arrive at the same time, the last one
-//! wins: the next request fetches what is missing then.
+//! entry while the new bytes arrive, and is never held in memory. [`policy::combine`] refuses a
+//! part that is too small for the bytes that would be copied. Of two parts that arrive at the same
+//! time, the last one wins. The next request fetches what is missing then.
 
-use http::{Response, response};
-use http_body::Body;
+use http::response;
 
 use super::{
-    body::ResponseBody,
+    ask::Arrived,
     context::{OriginBody, RequestContext},
-    fetch::{Arrived, Received, StorageDecision},
+    fetch::{Received, StorageDecision},
     lookup::{Lookup, LookupKeys, read},
     outcome::Leader,
     store::{BroughtBy, varies_anew},
@@ -27,17 +26,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// What became of a part.
-pub(super) enum ReceivedPart<ResBody: Body> {
-    Received(Received<ResBody>),
-    /// It is too small to be added to the larger one that is stored.
-    TooSmall(Response<ResponseBody<ResBody>>),
-}
-
 impl<B: Store> RequestContext<B> {
-    /// Stores a part as its body is read, combined with the stored part of the same response. The
-    /// leader `part` has its key. `whole` has the key of the whole response, which it may become:
-    /// the requests for the whole meet it there.
+    /// Stores a part as its body is read, combined with the stored part of the same response. If
+    /// both are the whole response together, it is stored by the call of the leader `whole`, which
+    /// has the key of the whole. Otherwise, it is stored by the call of the leader `part`.
     pub(super) async fn receive_part<ResBody: OriginBody>(
         &self,
         key: &LookupKeys,
@@ -46,35 +38,40 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
         part: Leader,
         whole: Leader,
-    ) -> ReceivedPart<ResBody> {
+    ) -> Received<ResBody> {
         // Read now: the part may have grown since the call began.
         let read = read(&self.cache, key.primary, Some(&self.parts.headers)).await;
         let (key, stored) = (&read.key, read.found.ok().flatten());
-        let rules = &self.cache.settings.rules;
-        let stored = stored.filter(|hit| rules.may_answer(&self.parts.method, &hit.head).is_ok());
-        let max = self.cache.settings.max_body;
-        let (union, stored) =
-            match stored.map(|hit| (policy::combine(&hit.head, &response, max), hit)) {
-                Some((Combination::TooSmall, _)) => {
-                    let response = Response::from_parts(response.into_parts(), body.into_body());
-                    return ReceivedPart::TooSmall(response);
-                }
-                Some((Combination::Union(union), hit))
-                    if !varies_anew(&self.cache.settings, &hit.head, &response) =>
-                {
-                    (Some(union), Some(hit))
-                }
-                _ => (policy::all(&response, max), None),
-            };
-        ReceivedPart::Received(match union {
-            Some(union) => {
-                let leader = if union.is_whole() { whole } else { part };
-                let decision =
-                    self.storable_union(key, stored.as_ref(), &response, union, requested_at).await;
-                self.receive_as(key, response, body, decision, leader)
+        let (union, stored) = match self.combination(stored, &response) {
+            Ok(union) => union,
+            Err(refusal) => return self.receive_as(key, response, body, Err(refusal), part),
+        };
+        let Some(union) = union else {
+            return self.receive(key, response, body, requested_at, part);
+        };
+        let leader = if union.is_whole() { whole } else { part };
+        let decision =
+            self.storable_union(key, stored.as_ref(), &response, union, requested_at).await;
+        self.receive_as(key, response, body, decision, leader)
+    }
+
+    /// How a new part is combined with the stored one, or is stored by itself.
+    fn combination(
+        &self,
+        stored: Option<Hit>,
+        new: &response::Parts,
+    ) -> Result<(Option<Union>, Option<Hit>), Refusal> {
+        let settings = &self.cache.settings;
+        let stored =
+            stored.filter(|hit| settings.rules.may_answer(&self.parts.method, &hit.head).is_ok());
+        let max = settings.max_body;
+        match stored.map(|hit| (policy::combine(&hit.head, new, max), hit)) {
+            Some((Combination::TooSmall, _)) => Err(Refusal::PartTooSmall),
+            Some((Combination::Union(union), hit)) if !varies_anew(settings, &hit.head, new) => {
+                Ok((Some(union), Some(hit)))
             }
-            None => self.receive(key, response, body, requested_at, part),
-        })
+            _ => Ok((policy::all(new, max), None)),
+        }
     }
 
     /// Whether the union of the stored part and the new one may be stored, and as what.

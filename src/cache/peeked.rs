@@ -1,5 +1,5 @@
-//! [`Peeked`]: a response body whose start may have been read already, to see whether it fails at
-//! once while a stale response can still be served instead.
+//! [`Peeked`]: a response body whose start may have been read already. If it fails at once, a stale
+//! response is served instead.
 
 use std::{
     collections::VecDeque,

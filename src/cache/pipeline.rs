@@ -1,4 +1,5 @@
-//! The way of a request, from top to bottom: gate, key, lookup, judge, join, fetch.
+//! The way of a request, from top to bottom: gate, key, lookup, judge, join, fetch (which judges
+//! and stores what arrives), respond.
 //!
 //! Every decision is asked of the policy. Here is only the order of the steps. A hit takes the
 //! short way through [`serve`]. All else is boxed, so that the future of a hit stays small.
@@ -15,17 +16,19 @@ use super::{
     layer::Inner,
     lookup::{Found, Lookup, Selected},
     no_vary_search,
-    range::{has_part, is_outdated},
+    range::has_part,
     refresh,
     request_body::RequestBody,
     respond,
 };
 use crate::{
+    key::Key,
     options::CacheOptions,
     policy::{self, Verdict},
     runtime::has_timers,
     status::{Bypass, Miss, Stale},
     store::{Hit, Store, StoredBody},
+    time::Timestamp,
 };
 
 /// Answers a request.
@@ -49,62 +52,45 @@ where
     let gate =
         if cache.is_enabled() { rules.gate(&options, &parts) } else { Err(Bypass::Disabled) };
 
-    // Key.
-    let url = gate
-        .and_then(|()| cache.settings.recipe.url(&parts).map_err(|_invalid| Bypass::InvalidTarget));
+    // Key. If it depends on the body, that is read now.
+    let recipe = &cache.settings.recipe;
+    let url = gate.and_then(|()| recipe.url(&parts).map_err(|_invalid| Bypass::InvalidTarget));
+    let check = rules.request_check();
+    let (body, url) = match url {
+        Ok(url) if !body.is_end_stream() || check.needs_body() => {
+            let (budget, limit) = (cache.request_budget(), cache.settings.max_request_body);
+            let (body, read) = Box::pin(RequestBody::buffered(body, limit, &budget, check)).await;
+            (body, read.map(|()| url))
+        }
+        url => (RequestBody::untouched(body), url),
+    };
     let url = match url {
         Ok(url) => url,
         Err(reason) => {
-            let (body, options) = (RequestBody::untouched(body), options.into_owned());
-            return Box::pin(bypass(inner, cache, parts, body, options, reason)).await;
+            let (options, upstream) = (options.into_owned(), Upstream { inner, body });
+            return Box::pin(bypass(upstream, cache, parts, options, reason)).await;
         }
     };
-    let check = rules.request_check();
-    let (body, buffered) = if body.is_end_stream() && !check.needs_body() {
-        (RequestBody::untouched(body), Ok(()))
-    } else {
-        let budget = cache.request_budget();
-        let limit = cache.settings.max_request_body;
-        Box::pin(RequestBody::buffered(body, limit, &budget, check)).await
-    };
-    if let Err(reason) = buffered {
-        let options = options.into_owned();
-        return Box::pin(bypass(inner, cache, parts, body, options, reason)).await;
-    }
 
-    // Lookup.
-    let view = RequestRef {
-        cache: &cache,
-        options: &options,
-        parts: &parts,
-        url: &url,
-        content: body.content(),
-    };
+    // Lookup: of the response, and of the part of it that is stored instead.
+    let content = body.content();
+    let view = RequestRef { cache: &cache, options: &options, parts: &parts, url: &url, content };
     let mut lookup = no_vary_search::lookup(view).await;
     if policy::asks_for_part(&parts.method, &parts.headers) && !has_part(&lookup, &parts) {
-        let part = match rules.keeps_parts() {
-            true => Some(Box::pin(view.lookup_part()).await),
-            false => None,
-        };
-        match part {
-            Some(part) if has_part(&part, &parts) && !is_outdated(&part.found, &lookup.found) => {
-                lookup = part;
-            }
-            part => {
+        lookup = match Box::pin(view.find_part(lookup)).await {
+            Ok(lookup) => lookup,
+            Err(missing) => {
                 let options = options.into_owned();
                 let ctx = RequestContext::new(cache.clone(), parts, url, options, body.read());
-                let upstream = Upstream { inner, body };
-                return Box::pin(ctx.fetch_part(upstream, lookup, part)).await;
+                return Box::pin(ctx.fetch_part(Upstream { inner, body }, missing)).await;
             }
-        }
+        };
     }
 
-    // Judge. A response whose refresh runs already, or waits after failures, begins no other.
+    // Judge: a hit is answered here.
     let found = match lookup.found {
         Found::Usable(selected, verdict)
-            if verdict == Verdict::Fresh
-                || selected.hit.head.status() == StatusCode::PARTIAL_CONTENT
-                || !cache.shared.backoff.is_due(&lookup.key.call, lookup.now) =>
+            if !begins_refresh(&cache, &selected, verdict, &lookup.key.call, lookup.now) =>
         {
             return Ok(respond::hit(&cache, &parts, selected, verdict, lookup.now));
         }
@@ -115,6 +101,20 @@ where
     let mut ctx = RequestContext::new(cache.clone(), parts, url, options, body.read());
     ctx.arrived = arrived;
     Box::pin(miss(ctx, Upstream { inner, body }, lookup)).await
+}
+
+/// Whether a refresh may begin with the response to a request. None begins for a fresh response or
+/// a part, nor while another one runs or waits after failures.
+fn begins_refresh<B>(
+    cache: &Inner<B>,
+    selected: &Selected,
+    verdict: Verdict,
+    call_key: &Key,
+    now: Timestamp,
+) -> bool {
+    verdict != Verdict::Fresh
+        && selected.hit.head.status() != StatusCode::PARTIAL_CONTENT
+        && cache.shared.backoff.is_due(call_key, now)
 }
 
 /// Answers a request for which no fresh response is stored: serves a stale one, joins a call in
@@ -131,7 +131,8 @@ where
 {
     let mut mode = Mode::of(&ctx, &lookup);
     ctx.first_reason = Some(lookup.reason);
-    loop {
+    let (leader, lookup) = loop {
+        // Judge.
         lookup = match judge(lookup) {
             Judged::Answers(selected, verdict, reason) => {
                 return Ok(respond::from_store(&ctx, selected, verdict, reason));
@@ -147,12 +148,18 @@ where
             let (key, why) = (Some(lookup.key.entry), why_not_stored(lookup.reason));
             return Ok(respond::gateway_timeout(&ctx.cache, key, why));
         }
-        (mode, lookup) = match ctx.join(lookup, mode).await {
-            Joined::Leader(leader, lookup) => return ctx.fetch(upstream, lookup, leader).await,
+        // Join.
+        match ctx.join(lookup, mode).await {
+            Joined::Leader(leader, lookup) => break (leader, lookup),
             Joined::Response(response) => return Ok(response),
-            Joined::Retry(mode, lookup) => (mode, lookup),
-        };
-    }
+            Joined::Retry(next, found) => (mode, lookup) = (next, found),
+        }
+    };
+    // Fetch, judge and store.
+    let reason = lookup.reason;
+    let fetched = ctx.fetch(upstream, lookup, leader).await;
+    // Respond.
+    ctx.respond(fetched, reason).await
 }
 
 /// What the stored response is good for.

@@ -1,18 +1,17 @@
-//! A request for a part that nothing stored answers as it is: the origin gives the part.
+//! Requests for a part that no stored response answers: the origin is asked for the part.
 //!
-//! A stale whole response is not fetched again for a part of it. It is revalidated with the request
-//! for the part, and gives the part after a 304, or if the origin fails. A part that arrives is
-//! stored under a key beside that of the whole ([`partial`](super::partial)).
+//! If the whole response is stored but stale, the request for the part has conditions for it. After
+//! a 304, and if the origin fails, the part is taken from the stored whole. A part that arrives is
+//! stored under a key of its own ([`partial`](super::partial)).
 
 use http::{Method, Response, StatusCode, request, response};
 
 use super::{
+    ask::{Answer, Arrived, Fallback, Question},
     body::ResponseBody,
     bypass::{DetachedCall, passed, report_failure},
-    context::{AnyBody, Origin, RequestContext, Upstream},
-    fetch::Answer,
-    lookup::{Found, Lookup, Selected},
-    partial::ReceivedPart,
+    context::{AnyBody, Origin, OriginBody, RequestContext, RequestRef, Upstream},
+    lookup::{Found, Lookup, LookupKeys, Seen, Selected},
     respond,
 };
 use crate::{
@@ -26,9 +25,33 @@ use crate::{
 
 const REASON: Bypass = Bypass::Range;
 
-/// Whether what was found holds the part that the request asks for, or shows that there is none. A
-/// part that has to be refreshed is the origin's to give, and so is a part of a whole that cannot
-/// be refreshed in the background.
+/// What was found for a part that nothing stored answers.
+pub(super) struct MissingPart {
+    whole: Lookup,
+    /// `None` if parts are not stored.
+    part: Option<Lookup>,
+}
+
+impl<B: Store> RequestRef<'_, B> {
+    /// The stored part that answers the request. `whole` is what was found of the whole response,
+    /// which does not.
+    pub(super) async fn find_part(self, whole: Lookup) -> Result<Lookup, MissingPart> {
+        if !self.cache.settings.rules.keeps_parts() {
+            return Err(MissingPart { whole, part: None });
+        }
+        let part = self.lookup_part().await;
+        if has_part(&part, self.parts) && !is_outdated(&part.found, &whole.found) {
+            Ok(part)
+        } else {
+            Err(MissingPart { whole, part: Some(part) })
+        }
+    }
+}
+
+/// Whether what was found holds the part that the request asks for, or shows that there is none.
+///
+/// A stored part that has to be refreshed does not count: the origin gives it anew. Nor does a
+/// stale whole response that cannot be refreshed in the background.
 pub(super) fn has_part(lookup: &Lookup, request: &request::Parts) -> bool {
     let Found::Usable(Selected { hit, .. }, verdict) = &lookup.found else { return false };
     let is_stale = *verdict == Verdict::Stale(Stale::WhileRevalidate);
@@ -39,109 +62,103 @@ pub(super) fn has_part(lookup: &Lookup, request: &request::Parts) -> bool {
 }
 
 /// Whether the stored part belongs to another response than the stale whole, which arrived later.
-pub(super) fn is_outdated(part: &Found, whole: &Found) -> bool {
+fn is_outdated(part: &Found, whole: &Found) -> bool {
     let (Found::Usable(part, _), Found::Stale(whole)) = (part, whole) else { return false };
     policy::is_outdated(&part.hit.head, &whole.hit.head)
 }
 
 /// The calls for a part, and for the whole that it may complete.
 struct PartCalls {
+    /// `None` if the part may not be stored.
     part: Option<DetachedCall>,
     whole: DetachedCall,
 }
 
 impl<B: Store> RequestContext<B> {
-    /// Sends a request for a part to the origin. `whole` and `part` are what was found of both.
+    /// Asks the origin for a part. Answers with it, or with the part of the stored response if that
+    /// is still valid, or if the origin fails.
     pub(super) async fn fetch_part<S: Origin<ReqBody>, ReqBody: AnyBody>(
         self,
         upstream: Upstream<S, ReqBody>,
-        whole: Lookup,
-        part: Option<Lookup>,
+        MissingPart { whole, part }: MissingPart,
     ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {
         if self.options.only_if_cached {
             let why = "The cache does not answer this request";
             return Ok(respond::gateway_timeout(&self.cache, None, why));
         }
-        let cache = self.cache.clone();
-        let (settings, rules) = (&cache.settings, &cache.settings.rules);
-        let requested_at = settings.clock.now();
+        let requested_at = self.cache.settings.clock.now();
         let (stored, whole) = whole.take_selected();
         let (reason, whole_key) = (whole.reason, whole.key.clone());
+        let seen = stored.as_ref().map(Seen::of);
         // The calls begin before the request is sent: its response must not bring back what is
         // removed meanwhile, nor replace what is requested later.
-        let part = part.filter(|_| rules.may_store_detached(&self.options, REASON, &Method::GET));
-        let mut calls = self.part_calls(part, whole);
-        let own_call = calls.as_ref().map(|calls| calls.whole.leader.id());
+        let calls = self.part_calls(part, whole);
+        let question = self.question_for_part(stored);
+        Ok(match self.answer_or_stale(upstream, question).await {
+            Answer::NotModified(selected, fields) => {
+                let leader = calls.whole.leader;
+                let (selected, stored) =
+                    self.freshen(&whole_key, selected, &fields, requested_at, leader).await;
+                respond::freshened(&self, selected, reason, stored)
+            }
+            Answer::StaleIfError(selected, _why) => {
+                respond::from_store(&self, selected, Verdict::Stale(Stale::IfError), reason)
+            }
+            Answer::Failed(error) => {
+                report_failure(&self.cache, REASON);
+                return Err(error);
+            }
+            Answer::Response(response, body) => {
+                self.end_by_part(&whole_key, seen, &calls, &response, requested_at).await;
+                self.respond_with_part(calls, response, body, requested_at).await
+            }
+        })
+    }
 
+    fn part_calls(&self, part: Option<Lookup>, whole: Lookup) -> PartCalls {
+        let rules = &self.cache.settings.rules;
+        let part = part.filter(|_| rules.may_store_detached(&self.options, REASON, &Method::GET));
+        let whole = self.detached_call(whole, part.as_ref().map(|part| part.key.entry));
+        let part = part.map(|part| self.detached_call(part, None));
+        PartCalls { part, whole }
+    }
+
+    /// What the origin is asked, with conditions if the whole response is stored and can be
+    /// revalidated.
+    fn question_for_part(&self, stored: Option<Selected>) -> Question {
+        let rules = &self.cache.settings.rules;
+        let may_ask = rules.may_keep(&self.options) && !policy::has_conditions(&self.parts.headers);
         let conditions = stored
             .as_ref()
             .map(|selected| &*selected.hit.head)
             .filter(|head| {
-                rules.may_keep(&self.options)
-                    && !policy::has_conditions(&self.parts.headers)
-                    && rules.may_be_freshened(&self.options, &self.parts.method, head)
+                may_ask && rules.may_be_freshened(&self.options, &self.parts.method, head)
             })
-            .filter(|_| calls.is_some())
             .and_then(|head| policy::conditions(head, &self.parts.method));
-        let seen =
-            stored.as_ref().map(|Selected { key, hit }| (*key, hit.version, hit.head.clone()));
-        let stored_head = seen.as_ref().map(|(_, _, head)| head.clone());
-        let (answer, stale) =
-            self.ask(upstream, self.parts.clone(), conditions, stored, None).await;
-        let now = settings.clock.now();
-        let mut stale = stale.filter(|selected| {
-            rules.may_serve_if_error(&self.options, &self.parts.method, &selected.hit.head, now)
-        });
-        let response = match (answer, &mut calls) {
-            (Answer::NotModified(selected, fields), calls) => {
-                let leader = calls.take().expect("conditions need a call").whole.leader;
-                let (selected, stored) =
-                    self.freshen(&whole_key, selected, &fields, requested_at, leader).await;
-                return Ok(respond::freshened(&self, selected, reason, stored));
-            }
-            (Answer::Failed(error), _) => {
-                if let Some(selected) = stale {
-                    return Ok(self.stale_part(selected, now));
-                }
-                report_failure(&cache, REASON);
-                return Err(error);
-            }
-            (Answer::Response(response), _) => response,
-        };
-        let (response, body) = response.into_parts();
-        let response = ResponseHead::new(response, now);
-        let body = match self.check_for_failure(&response, body, &mut stale).await {
-            Ok(body) => body,
-            Err((selected, _)) => return Ok(self.stale_part(selected, now)),
-        };
-
-        let is_stored = rules.stores_detached(&self.url.text, &Method::GET, &response);
-        let is_new = stored_head.is_some_and(|head| self.is_another(&head, &response));
-        let ends = rules.ends(&self.exchange(&response, requested_at, now));
-        if ends || is_new {
-            if let Some(call) = own_call {
-                self.view().supersede_in_flight(&whole_key, &call).await;
-            }
-            self.end(&whole_key, seen, None, true, requested_at).await;
-        }
-        if is_stored
-            && let Some(PartCalls { part: Some(part), whole }) = calls
-            && part.is_current()
-        {
-            let DetachedCall { key, leader } = part;
-            let whole = whole.leader;
-            let received =
-                self.receive_part(&key, response, body, requested_at, leader, whole).await;
-            return Ok(match received {
-                ReceivedPart::TooSmall(response) => passed(&cache, REASON, response),
-                ReceivedPart::Received(received) => self.respond_detached(received, REASON).await,
-            });
-        }
-        Ok(passed(&cache, REASON, Response::from_parts(response.into_parts(), body.into_body())))
+        let forwarded = self.parts.clone();
+        Question { forwarded, stored, conditions, observed: None, fallback: Fallback::IfAllowed }
     }
 
-    /// Whether the answer shows that the stored whole response is another representation by now: a
-    /// whole response, which is not stored here, or a part of another one.
+    /// Removes what the answer to a request for a part ends. `seen` is the stored whole response,
+    /// which another representation may have replaced.
+    async fn end_by_part(
+        &self,
+        whole: &LookupKeys,
+        seen: Option<Seen>,
+        calls: &PartCalls,
+        answer: &ResponseHead,
+        requested_at: Timestamp,
+    ) {
+        let is_new = seen.as_ref().is_some_and(|seen| self.is_another(&seen.head, answer));
+        let exchange = self.exchange(answer, requested_at, answer.received_at());
+        if is_new || self.cache.settings.rules.ends(&exchange) {
+            self.view().supersede_in_flight(whole, &calls.whole.leader.id()).await;
+            self.end(whole, seen, None, true, requested_at).await;
+        }
+    }
+
+    /// Whether the answer shows that the stored whole response is another representation by now.
+    /// The answer is a whole response, which is not stored here, or a part of another one.
     fn is_another(&self, stored: &Head, answer: &response::Parts) -> bool {
         let rules = &self.cache.settings.rules;
         let may_decide =
@@ -151,19 +168,27 @@ impl<B: Store> RequestContext<B> {
         may_decide && (is_new_whole || policy::is_of_another(answer, stored))
     }
 
-    fn part_calls(&self, part: Option<Lookup>, whole: Lookup) -> Option<PartCalls> {
-        let whole = self.detached_call(whole, part.as_ref().map(|part| part.key.entry))?;
-        let part = part.and_then(|part| self.detached_call(part, None));
-        Some(PartCalls { part, whole })
-    }
-
-    /// The part of the stale response, instead of the origin's failure.
-    fn stale_part<ResBody: AnyBody>(
+    /// The answer to a request for a part, which is stored if it is one.
+    async fn respond_with_part<ResBody: OriginBody>(
         &self,
-        stale: Selected,
-        now: Timestamp,
+        calls: PartCalls,
+        response: ResponseHead,
+        body: Arrived<ResBody>,
+        requested_at: Timestamp,
     ) -> Response<ResponseBody<ResBody>> {
-        let verdict = Verdict::Stale(Stale::IfError);
-        respond::hit(&self.cache, &self.parts, stale, verdict, now)
+        let rules = &self.cache.settings.rules;
+        let may_store = rules.stores_detached(&self.url.text, &Method::GET, &response);
+        let (Some(part), true) = (calls.part, may_store) else {
+            let response = Response::from_parts(response.into_parts(), body.into_body());
+            return passed(&self.cache, REASON, response);
+        };
+        let received = match part.refusal() {
+            Some(refusal) => self.receive_as(&part.key, response, body, Err(refusal), part.leader),
+            None => {
+                let (key, whole) = (&part.key, calls.whole.leader);
+                self.receive_part(key, response, body, requested_at, part.leader, whole).await
+            }
+        };
+        self.respond_detached(received, REASON).await
     }
 }

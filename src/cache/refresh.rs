@@ -7,6 +7,7 @@
 use std::{future::poll_fn, sync::Arc, thread};
 
 use super::{
+    ask::Fallback,
     coalesce::Join,
     context::{AnyBody, Origin, RequestContext, Upstream},
     fetch::{Fetched, Received},
@@ -22,8 +23,8 @@ use crate::{
     store::Store,
 };
 
-/// Begins a call for the stale response, unless one is in flight, or the last one failed a moment
-/// ago.
+/// Begins a call for the stale response, unless one is in flight or the pause after the last
+/// failure is not over.
 pub(super) fn start<S, B, ReqBody>(
     mut ctx: RequestContext<B>,
     upstream: Upstream<S, ReqBody>,
@@ -75,7 +76,7 @@ where
     ReqBody: AnyBody,
 {
     // Whatever fails, the stored response is served on.
-    let stored = match ctx.call_origin(upstream, lookup, leader, |_, _| true).await {
+    let stored = match ctx.call_origin(upstream, lookup, leader, Fallback::Always).await {
         Fetched::Failed(_) => return Err(RefreshError::Call),
         Fetched::StaleIfError(_, why) => return Err(why),
         Fetched::Freshened(_, stored) => stored,

@@ -1,6 +1,9 @@
 //! Freshens a stored response: after a 304 (RFC 9111 §4.3.4), and after the response to a `HEAD`
-//! (§4.3.5). A new head replaces the old one by compare and swap, and the body stays. What has
-//! taken the entry's place meanwhile is newer, and a removal stays one.
+//! (§4.3.5).
+//!
+//! A new head replaces the old one by compare and swap, and the body stays. If another entry has
+//! taken the place of the one that was seen, it is newer and stays. If the entry was removed, it
+//! stays removed.
 
 use std::sync::Arc;
 
@@ -9,31 +12,31 @@ use http::{HeaderMap, Response, response};
 use super::{
     coalesce::{PendingInvalidations, StoredAt},
     context::RequestContext,
-    lookup::{LookupKeys, Selected},
+    lookup::{LookupKeys, Seen, Selected},
     no_vary_search,
     outcome::{CallOutcome, Freshened, Leader},
-    store::{StorageKeys, path_tag, varies_anew},
-    variance::Link,
+    store::{StorageKeys, freshened_tags, varies_anew},
+    variance::ResidentUpdate,
 };
 use crate::{
     entry::{Head, ResponseHead},
     event::Event,
     key::Key,
     options::CacheOptions,
-    policy::HeadSays,
+    policy::{Exchange, HeadSays},
     status::{Refusal, Stored},
-    store::{self, Store, Version},
+    store::{Error, Store},
     time::Timestamp,
 };
 
-/// How often a head is written while others change what a resident leads to.
+/// How often a head is written while others change to which variants it leads.
 const TRIES: usize = 8;
 
 /// A stored response with the fields of an answer about it.
 struct NewHead {
     /// For the request that asked.
     answer: Arc<Head>,
-    /// For the store and for others, or why they do not get it.
+    /// For the store and for followers, or why neither receives it.
     stored: Result<Arc<Head>, Refusal>,
 }
 
@@ -48,81 +51,86 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
         mut leader: Leader,
     ) -> (Selected, Stored) {
-        let (old, now) = (selected.hit.head.clone(), self.cache.settings.clock.now());
-        let Selected { key, hit } = &mut selected;
-        let response = self.merged(&old, not_modified, now);
+        let (seen, now) = (Seen::of(&selected), self.cache.settings.clock.now());
+        let response = self.merged(&seen.head, not_modified, now);
         let candidate = self.candidate(lookup_key, &response, requested_at, now);
-        let is_there = |keys: StorageKeys| keys.key == *key && keys.call_key == lookup_key.call;
-        let has_moved = varies_anew(&self.cache.settings, &old, &response)
+        let is_there = |keys: StorageKeys| keys.key == seen.key && keys.call_key == lookup_key.call;
+        let has_moved = varies_anew(&self.cache.settings, &seen.head, &response)
             // Requests that it must not answer would find it under its key.
             && !candidate.keys(None).is_ok_and(is_there);
-        let new = self.new_head(&old, &response, has_moved, requested_at, now);
-        hit.head = new.answer;
-
+        let new = self.new_head(&seen.head, &response, has_moved, requested_at, now);
+        selected.hit.head = new.answer;
         let stored = match &new.stored {
+            Ok(head) => match self.replace_head(lookup_key, &seen, head, &leader).await {
+                Ok(()) => Stored::Yes,
+                Err(refusal) => Stored::No(refusal),
+            },
             Err(refusal) => {
-                // An older 304 in flight must not freshen the response after this one.
-                self.view().supersede_in_flight(lookup_key, &leader.id()).await;
                 let exchange = self.exchange(&response, requested_at, now);
-                let ends =
-                    |head: &Head| self.cache.settings.rules.ends_by_304(head, &exchange, has_moved);
-                if ends(&old) {
-                    let request = self.view();
-                    request.remove_superseded(key, hit.version, &old, requested_at).await;
-                    request.remove_ended(lookup_key, None, true, requested_at).await;
-                } else if let Ok(Some(stored)) = self.cache.handle.get(key).await
-                    && stored.head.is_response()
-                    && stored.head.requested_at() <= requested_at
-                    && ends(&stored.head)
-                {
-                    // An older 304 has changed it since.
-                    let (seen, head) = (stored.version, stored.head);
-                    self.view().remove_superseded(key, seen, &head, requested_at).await;
-                }
+                self.end_by_304(lookup_key, &seen, exchange, has_moved, &leader).await;
                 Stored::No(*refusal)
-            }
-            Ok(head) => {
-                match self.replace_head(lookup_key, key, hit.version, &old, head, &leader).await {
-                    Ok(Ok(())) => Stored::Yes,
-                    Ok(Err(refusal)) => Stored::No(refusal),
-                    Err(error) => Stored::No(Refusal::StoreFailed(error.kind())),
-                }
             }
         };
         match stored {
-            Stored::Yes if *key == lookup_key.primary => leader.has_stored(StoredAt::Group),
+            Stored::Yes if seen.key == lookup_key.primary => leader.has_stored(StoredAt::Group),
             Stored::Yes => leader.has_stored(StoredAt::Key),
             Stored::No(refusal) => {
-                self.cache.observer().tell(&Event::NotStored { key, refusal });
+                self.cache.observer().tell(&Event::NotStored { key: &seen.key, refusal });
             }
             Stored::Pending => {}
         }
         leader.settle(match (stored, new.stored) {
             // The followers find what has taken its place.
             (Stored::No(refusal), _) if refusal.is_overtaken() => CallOutcome::LookAgain,
-            (_, Ok(head)) => CallOutcome::Freshened(Arc::new(Freshened {
-                key: *key,
-                version: hit.version,
-                head,
-                stored,
-            })),
+            (_, Ok(head)) => {
+                let Seen { key, version, .. } = seen;
+                CallOutcome::Freshened(Arc::new(Freshened { key, version, head, stored }))
+            }
             // What must not be stored, such as a cookie, belongs to this request alone.
             (_, Err(_)) => CallOutcome::Independent,
         });
         (selected, stored)
     }
 
+    /// Ends the stored response after a 304 that must not be written to it, if the 304 says so.
+    async fn end_by_304(
+        &self,
+        lookup_key: &LookupKeys,
+        seen: &Seen,
+        exchange: Exchange<'_>,
+        has_moved: bool,
+        leader: &Leader,
+    ) {
+        // An older 304 in flight must not freshen the response after this one.
+        self.view().supersede_in_flight(lookup_key, &leader.id()).await;
+        let requested_at = exchange.requested_at;
+        let ends = |head: &Head| self.cache.settings.rules.ends_by_304(head, &exchange, has_moved);
+        if ends(&seen.head) {
+            self.view().remove_superseded(seen, requested_at).await;
+            self.view().remove_ended(lookup_key, None, true, requested_at).await;
+            return;
+        }
+        // An older 304 may have changed it since.
+        if let Ok(Some(stored)) = self.cache.handle.get(&seen.key).await
+            && stored.head.is_response()
+            && stored.head.requested_at() <= requested_at
+            && ends(&stored.head)
+        {
+            let seen = Seen::of(&Selected { key: seen.key, hit: stored });
+            self.view().remove_superseded(&seen, requested_at).await;
+        }
+    }
+
     /// Applies the response to a `HEAD` to the stored response to a `GET`: freshens it, or removes
     /// it if there is another representation by now.
     pub(super) async fn update_by_head(
         &self,
-        key: &Key,
-        seen: Version,
-        old: &Arc<Head>,
+        seen: &Seen,
         answer: &response::Parts,
         requested_at: Timestamp,
         leader: &Leader,
     ) {
+        let old = &seen.head;
         let rules = &self.cache.settings.rules;
         let says = rules.head_says(old, answer);
         // Bad credentials must not decide about what is stored for all.
@@ -136,18 +144,18 @@ impl<B: Store> RequestContext<B> {
         let response = self.merged(old, &answer.headers, now);
         let has_moved = varies_anew(&self.cache.settings, old, &response);
         if says == HeadSays::Changed {
-            self.view().remove_superseded(key, seen, old, requested_at).await;
+            self.view().remove_superseded(seen, requested_at).await;
             return;
         }
         match self.new_head(old, &response, has_moved, requested_at, now).stored {
             Ok(head) => {
                 // The observer hears of a failure, and what was there stays.
-                drop(self.update(key, key, seen, old, &head, leader).await);
+                let _refused = self.update(seen, &seen.key, &head, leader).await;
             }
             Err(_) => {
                 let exchange = self.exchange(&response, requested_at, now);
                 if rules.ends_by_304(old, &exchange, has_moved) {
-                    self.view().remove_superseded(key, seen, old, requested_at).await;
+                    self.view().remove_superseded(seen, requested_at).await;
                 }
             }
         }
@@ -162,8 +170,8 @@ impl<B: Store> RequestContext<B> {
         ResponseHead::new(response, now)
     }
 
-    /// The head that an answer makes of the stored one. `has_moved` is whether the response belongs
-    /// under another key by now.
+    /// Makes a new head of the stored one and of an answer about it, which `response` combines.
+    /// `has_moved` is whether the response belongs under another key by now.
     fn new_head(
         &self,
         old: &Head,
@@ -172,17 +180,14 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
         now: Timestamp,
     ) -> NewHead {
-        let (settings, url) = (&self.cache.settings, self.url.text.as_str());
+        let settings = &self.cache.settings;
         let rules = &settings.rules;
         let exchange = self.exchange(response, requested_at, now);
         let storable = rules.storable(&exchange).and_then(|storable| {
             if has_moved {
                 return Err(Refusal::Vary);
             }
-            let mut tags = rules.tags.freshen(&self.options, &self.parts, old, response)?;
-            let path = path_tag(settings, url, &response.headers);
-            tags.extend(path.filter(|tag| !tags.contains(tag)));
-            Ok((storable, rules.with_groups(tags, url, &response.headers)?))
+            Ok((storable, freshened_tags(settings, exchange, old)?))
         });
         let complete = |head: Head, expires_at, tags| {
             // The fields of the request are no reason to keep it longer.
@@ -221,44 +226,41 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// Replaces the head of the entry that was seen, and keeps the resident that leads to it as long
-    /// as the entry. Refuses if there is another entry by now, or it was removed.
+    /// Replaces the head of the entry that was seen, and what leads to it. Refuses if there is
+    /// another entry by now, or if it was removed.
     async fn replace_head(
         &self,
         lookup_key: &LookupKeys,
-        key: &Key,
-        seen: Version,
-        old: &Head,
+        seen: &Seen,
         head: &Arc<Head>,
         leader: &Leader,
-    ) -> store::Result<Result<(), Refusal>> {
+    ) -> Result<(), Refusal> {
         let handle = &self.cache.handle;
-        let call_key = &lookup_key.call;
         if leader.is_invalidated() {
-            return Ok(Err(Refusal::Removed));
+            return Err(Refusal::Removed);
         }
         if let Some(refusal) = leader.superseded(None) {
-            return Ok(Err(refusal));
+            return Err(refusal);
         }
-        self.cache.shared.calls.supersede(&leader.id(), call_key).await;
-        if let Err(refusal) = self.update(key, call_key, seen, old, head, leader).await? {
-            return Ok(Err(refusal));
-        }
+        self.cache.shared.calls.supersede(&leader.id(), &lookup_key.call).await;
+        self.update(seen, &lookup_key.call, head, leader).await?;
         if let Some(refusal) = leader.superseded(None) {
             // A newer 304, which is not stored, has arrived meanwhile.
-            if let Some(hit) = handle.get(key).await?
+            if let Some(hit) = handle.get(&seen.key).await.map_err(failed)?
                 && hit.head.is_same_response(head)
             {
-                handle.remove_if(key, hit.version).await?;
+                handle.remove_if(&seen.key, hit.version).await.map_err(failed)?;
             }
-            return Ok(Err(refusal));
+            return Err(refusal);
         }
-        if *key != lookup_key.primary
+        if seen.key != lookup_key.primary
             && let Some(resident) = lookup_key.resident.clone()
             && !leader.is_invalidated()
         {
+            // The resident is kept as long as the entry beside it.
             let (primary, until, now) = (lookup_key.primary, head.keep_until(), head.stored_at());
-            Link { primary, resident, until, now }.write(handle).await?;
+            let update = ResidentUpdate { primary, resident, until, now };
+            update.write(handle).await.map_err(failed)?;
         }
         if !leader.is_invalidated() {
             let (settings, now) = (&self.cache.settings, head.stored_at());
@@ -266,44 +268,49 @@ impl<B: Store> RequestContext<B> {
                 no_vary_search::annotations(settings, &self.parts, &self.url, head, now);
             handle.put_annotations(annotations).await;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    /// Replaces the `old` head of the entry that was seen. Refuses if there is another entry by now,
-    /// or it was removed. A resident that leads to more variants by now is no other entry.
+    /// Replaces the head of the entry that was seen. Refuses if there is another entry by now, or
+    /// if it was removed. A resident that leads to more variants by now is no other entry.
     async fn update(
         &self,
-        key: &Key,
+        seen: &Seen,
         call_key: &Key,
-        mut seen: Version,
-        old: &Head,
         head: &Head,
         leader: &Leader,
-    ) -> store::Result<Result<(), Refusal>> {
+    ) -> Result<(), Refusal> {
         let handle = &self.cache.handle;
+        let Seen { key, mut version, head: old } = seen.clone();
         let mut head = head.clone();
         for _ in 0..TRIES {
             // It may have been removed by a tag that only this answer has brought. From here on, a
             // removal by such a tag also removes this entry.
             let begin = |removed: &PendingInvalidations| {
-                removed.begin_freshening(key, call_key, seen, &head)
+                removed.begin_freshening(&key, call_key, version, &head)
             };
             if !leader.info(|call| begin(&call.removed)) || leader.is_invalidated() {
-                return Ok(Err(Refusal::Removed));
+                return Err(Refusal::Removed);
             }
-            if handle.update(key, seen, head.clone()).await? {
-                return Ok(Ok(()));
+            if handle.update(&key, version, head.clone()).await.map_err(failed)? {
+                return Ok(());
             }
             if !old.varies() {
-                return Ok(Err(Refusal::Conflict));
+                break;
             }
-            let Some(hit) = handle.get(key).await? else { return Ok(Err(Refusal::Conflict)) };
-            if !hit.head.is_same_response(old) {
-                return Ok(Err(Refusal::Conflict));
+            match handle.get(&key).await.map_err(failed)? {
+                Some(hit) if hit.head.is_same_response(&old) => {
+                    head = head.with_others(hit.head.others());
+                    version = hit.version;
+                }
+                _ => break,
             }
-            head = head.with_others(hit.head.others());
-            seen = hit.version;
         }
-        Ok(Err(Refusal::Conflict))
+        Err(Refusal::Conflict)
     }
+}
+
+/// Why a head is not stored, if the store has failed.
+fn failed(error: Error) -> Refusal {
+    Refusal::StoreFailed(error.kind())
 }

@@ -1,4 +1,4 @@
-//! [`Settings`]: everything that is set on a layer, but for its store and observer.
+//! [`Settings`]: everything that is set on a layer, except its store and observer.
 
 use std::{sync::Arc, time::Duration};
 

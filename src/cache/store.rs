@@ -9,7 +9,7 @@ use super::{
     no_vary_search,
     settings::Settings,
     tee::Limits,
-    variance::{Link, Slot},
+    variance::{Placement, ResidentUpdate},
 };
 use crate::{
     entry::{Head, ResponseHead, Variance},
@@ -20,14 +20,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// A response about which [`storable`](Self::storable) decides.
+/// A response that may be stored, or not.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) url: &'a RequestUrl,
     pub(crate) exchange: Exchange<'a>,
     pub(crate) key: &'a LookupKeys,
-    /// Who brings it.
     pub(crate) by: BroughtBy<'a>,
 }
 
@@ -35,7 +34,8 @@ pub(crate) struct Candidate<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum BroughtBy<'a> {
     Origin,
-    /// It is combined of the stored part with this head and the part from the origin.
+    /// The origin brings a part. The response is combined of it and of the stored part with this
+    /// head, if there is one.
     Parts(Option<&'a Head>),
     /// The user. The settings of methods, statuses and the predicate do not apply.
     User,
@@ -45,19 +45,19 @@ pub(crate) enum BroughtBy<'a> {
 #[derive(Debug)]
 pub(crate) struct StoragePlan {
     pub(crate) key: Key,
-    /// The key that requests for it join calls under.
+    /// The key under which requests for it join calls.
     pub(crate) call_key: Key,
     pub(crate) head: Head,
     /// The request headers that select it, if it varies.
     pub(crate) names: Option<Vec<HeaderName>>,
-    /// What leads to it from the resident, if it lies beside one.
-    pub(crate) link: Option<Link>,
-    /// What leads to it from other URLs.
+    /// The change of the resident that leads to it, if it lies beside one.
+    pub(crate) resident_update: Option<ResidentUpdate>,
+    /// The annotations that lead to it from other URLs.
     pub(crate) annotations: Vec<(Key, Head)>,
 }
 
 impl<B> RequestContext<B> {
-    /// The response of the origin, about which to decide.
+    /// The response of the origin, which may be stored or not.
     pub(super) fn candidate<'a>(
         &'a self,
         key: &'a LookupKeys,
@@ -97,7 +97,7 @@ impl Candidate<'_> {
         self.plan(&self.by_rules()?)
     }
 
-    /// The same for a response whose body has at least so many bytes, and how that may end.
+    /// The same for a response whose body has at least `least` bytes, with the limits of the body.
     pub(super) fn storable_with_body(&self, least: u64) -> Result<(StoragePlan, Limits), Refusal> {
         let storable = self.by_rules()?;
         let limits = self.limits(least)?;
@@ -114,23 +114,17 @@ impl Candidate<'_> {
 
     fn plan(&self, storable: &Storable) -> Result<StoragePlan, Refusal> {
         let Self { settings, exchange, .. } = *self;
-        let Exchange { options, request, response, now, .. } = exchange;
-        let rules = &settings.rules;
+        let Exchange { request, now, .. } = exchange;
         let keys = self.keys(storable.expires_at)?;
-        let StorageKeys { key, call_key, names, variance, link } = keys;
+        let StorageKeys { key, call_key, names, variance, resident_update } = keys;
         let head = self.head(&key, storable)?.with_variance(variance);
         let head = match self.by {
-            BroughtBy::Parts(Some(old)) => {
-                // Each tag of a part removes the whole.
-                let mut tags = rules.tags.freshen(options, request, old, response)?;
-                let path = path_tag(settings, exchange.url, &response.headers);
-                tags.extend(path.filter(|tag| !tags.contains(tag)));
-                head.with_tags(rules.with_groups(tags, exchange.url, &response.headers)?)
-            }
+            // Each tag of a part removes the whole.
+            BroughtBy::Parts(Some(old)) => head.with_tags(freshened_tags(settings, exchange, old)?),
             _ => head,
         };
         let annotations = no_vary_search::annotations(settings, request, self.url, &head, now);
-        Ok(StoragePlan { key, call_key, head, names, link, annotations })
+        Ok(StoragePlan { key, call_key, head, names, resident_update, annotations })
     }
 
     fn limits(&self, least: u64) -> Result<Limits, Refusal> {
@@ -173,7 +167,7 @@ impl Candidate<'_> {
         rules.keep_until(own_options(request), response.fields(), expires_at, now)
     }
 
-    /// The keys of the response, which expires at this time.
+    /// Where the response is stored, which expires at this time.
     pub(super) fn keys(&self, expires_at: Option<Timestamp>) -> Result<StorageKeys, Refusal> {
         let Self { settings, exchange, key: lookup_key, .. } = *self;
         let Exchange { request, response, now, .. } = exchange;
@@ -194,33 +188,37 @@ impl Candidate<'_> {
         let names = policy::union(&names, lookup_key.names());
         let call_key = recipe.variant(primary, &names, &request.headers);
         let resident = lookup_key.resident.as_ref();
-        let (key, variance, link) = match Slot::of(resident, &names, &call_key, now) {
-            Slot::Resident(variance) => (*primary, Some(variance), None),
-            Slot::Beside(family) => {
+        let placement = Placement::of(resident, &names, &call_key, now);
+        let keys = StorageKeys { call_key, names: Some(names), ..StorageKeys::primary(*primary) };
+        Ok(match placement {
+            Placement::Resident(variance) => StorageKeys { variance: Some(variance), ..keys },
+            Placement::Beside(family) => {
                 let until = self.keep_until(expires_at);
-                let link = |resident| Link { primary: *primary, resident, until, now };
-                (recipe.other(&call_key, family), None, resident.cloned().map(link))
+                let update = |resident| ResidentUpdate { primary: *primary, resident, until, now };
+                let resident_update = resident.cloned().map(update);
+                StorageKeys { key: recipe.other(&call_key, family), resident_update, ..keys }
             }
-        };
-        Ok(StorageKeys { key, call_key, names: Some(names), variance, link })
+        })
     }
 }
 
-/// Where a response is stored.
+/// The keys of a response, and how it lies among the variants of its primary key.
 pub(super) struct StorageKeys {
     pub(super) key: Key,
-    /// The key that requests for it join calls under.
+    /// The key under which requests for it join calls.
     pub(super) call_key: Key,
+    /// The request headers that select it, if it varies.
     pub(super) names: Option<Vec<HeaderName>>,
-    /// What selects it, if it is the resident of the primary key.
+    /// What selects it, if it becomes the resident.
     pub(super) variance: Option<Variance>,
-    pub(super) link: Option<Link>,
+    /// The change of the resident that leads to it, if it lies beside one.
+    pub(super) resident_update: Option<ResidentUpdate>,
 }
 
 impl StorageKeys {
-    /// Those of a response that does not vary.
+    /// The keys of a response that does not vary.
     fn primary(key: Key) -> Self {
-        Self { key, call_key: key, names: None, variance: None, link: None }
+        Self { key, call_key: key, names: None, variance: None, resident_update: None }
     }
 }
 
@@ -234,16 +232,29 @@ fn is_in_key(recipe: &Recipe, request: &request::Parts, name: &HeaderName) -> bo
     is_made_from_headers && recipe.headers.contains(name)
 }
 
-/// The tag by which a removal by URL finds what lies under `key`, where it needs one: an index row
-/// for every entry would cost a store as much as the entry itself.
+/// The tag by which a removal by URL finds the entry under `key`. An entry under a plain key needs
+/// none: the tag would cost a store as much as the entry itself.
 fn url_tag(recipe: &Recipe, key: &Key, method: &Method, url: &str) -> Option<Box<str>> {
     let is_plain = PLAIN_METHODS.contains(method) && recipe.plain(method, url) == *key;
     (!is_plain).then(|| recipe.url_tag(url))
 }
 
+/// The tags of the `old` stored response, after an answer about it or a part of it.
+pub(super) fn freshened_tags(
+    settings: &Settings,
+    exchange: Exchange<'_>,
+    old: &Head,
+) -> Result<Vec<Box<str>>, Refusal> {
+    let Exchange { options, request, response, url, .. } = exchange;
+    let mut tags = settings.rules.tags.freshen(options, request, old, response)?;
+    let path = path_tag(settings, url, &response.headers);
+    tags.extend(path.filter(|tag| !tags.contains(tag)));
+    settings.rules.with_groups(tags, url, &response.headers)
+}
+
 /// The tag by which a removal finds a response with these fields that may answer other queries of
 /// its path.
-pub(super) fn path_tag(settings: &Settings, url: &str, fields: &HeaderMap) -> Option<Box<str>> {
+fn path_tag(settings: &Settings, url: &str, fields: &HeaderMap) -> Option<Box<str>> {
     let varies = settings.uses_no_vary_search() && settings.rules.url_variation(fields).is_some();
     varies.then(|| settings.recipe.path_tag(split_query(url).0))
 }

@@ -1,5 +1,5 @@
-//! [`Tasks`]: the tasks of a layer in the background. They are counted, waited for, and stopped
-//! with it.
+//! [`Tasks`]: the background tasks of a layer. The layer counts them, can wait for them, and stops
+//! them when its last handle is dropped.
 
 use std::{
     collections::HashMap,
@@ -75,7 +75,7 @@ impl Drop for Running {
     }
 }
 
-/// Reports that a task has ended, in whichever way.
+/// Reports that a task has ended, whether it completed, panicked or was stopped.
 struct Ending {
     running: Weak<Running>,
     id: u64,

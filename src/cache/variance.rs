@@ -1,20 +1,24 @@
-//! Where the variants of a response lie.
+//! Where the variants of a response are stored (RFC 9111 §4.1).
 //!
-//! Most responses vary, and most of them have one variant that is asked for. The first response
-//! that is stored under a primary key lies under that key, whether it varies or not: if it varies,
-//! it is the [`Resident`], and its head has the names that select it and a digest of their values.
-//! A request that it is the right variant for finds it with one read.
+//! Most responses vary, and most of them have one variant that is asked for. So the first response
+//! under a primary key is stored under that very key, whether it varies or not. If it varies, it is
+//! the [`Resident`]: its head has the names of the request headers that select it, and a digest of
+//! their values. A request with these values finds it with one read.
 //!
-//! The other variants lie beside it, under keys made of the primary key, the resident's family (a
-//! random number), and the names and values (RFC 9111 §4.1). A lookup reads the resident first, and
-//! then one of them. So a variant can be found as long as the resident is there. When the resident
-//! is evicted, removed or replaced by one of another family, the others are forgotten and never come
-//! back.
+//! The other variants are stored beside the resident, under keys of their own. Such a key is made
+//! of the primary key, the names and values, and the family of the resident, which is a random
+//! number. A request with other values reads the resident first, for the names and the family, and
+//! then the variant that it selects.
 //!
-//! The resident's head says whether there are others, and is kept as long as they are. A variant
-//! that is stored changes it by compare and swap, before it is published. That costs a write now
-//! and then: the time is raised further than needed. A resident that is on its way into the store
-//! learns of the others from its call, and says so once it is published.
+//! So a variant can be found as long as the resident is there. When the resident is evicted,
+//! removed, or replaced by one of another family, its variants are out of reach. They never come
+//! back, because no later resident has the same family.
+//!
+//! The head of the resident says whether there are other variants, and the resident is kept as long
+//! as they are. Before another variant is published, a [`ResidentUpdate`] changes that head by
+//! compare and swap. The time is raised further than needed, so that few variants cost such a
+//! write. A resident in flight cannot be changed in the store yet. Its call learns of the variants,
+//! and the head is changed right after it is published.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -33,10 +37,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// How often a write is tried while others change the resident.
+/// How often a resident's head is written while others change it.
 const TRIES: usize = 8;
 
-/// A response that varies, under its primary key.
+/// The response under a primary key, if it varies.
 #[derive(Clone, Debug)]
 pub(crate) enum Resident {
     Stored(Arc<Head>, Version),
@@ -44,12 +48,12 @@ pub(crate) enum Resident {
     InFlight(Arc<Head>, Progress),
 }
 
-/// Where a response that varies belongs.
+/// Where a response that varies is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
-    /// Under the primary key.
+pub(crate) enum Placement {
+    /// Under the primary key: it becomes the resident.
     Resident(Variance),
-    /// Beside a resident of this family.
+    /// Beside the resident, under a key made with its family.
     Beside(u64),
 }
 
@@ -60,7 +64,7 @@ impl Resident {
         }
     }
 
-    /// Whether the response itself may still be of use.
+    /// Whether the resident itself is still of use. It may be kept for its variants alone.
     pub(crate) fn is_of_use(&self, now: Timestamp) -> bool {
         self.head().own_keep_until().is_none_or(|end| now < end)
     }
@@ -70,19 +74,20 @@ impl Resident {
         self.head().variance().map_or(&[], |variance| &variance.names)
     }
 
-    /// Its family, if it is no plain response.
+    /// Its family.
     pub(crate) fn family(&self) -> u64 {
         self.head().variance().map_or(0, |variance| variance.family)
     }
 }
 
-impl Slot {
-    /// Where the response belongs that is selected by these names and by the `variant` key that
-    /// they make.
+impl Placement {
+    /// Where to store a response that varies by `names`. `variant` is the key that these names make
+    /// of its request.
     ///
-    /// It takes the resident's place if it is selected by the same request headers, if the resident
-    /// is of no more use, or if it varies by more names. In the last two cases it begins a family
-    /// of its own: the other variants may be older, or lie under keys that miss a name.
+    /// It becomes the resident in three cases: both are selected by the same request headers, the
+    /// resident is of no more use, or the response varies by more names. In the last two cases, it
+    /// begins a family of its own: variants of the old one may be older, or lie under keys that
+    /// miss a name.
     pub(crate) fn of(
         resident: Option<&Resident>,
         names: &[HeaderName],
@@ -104,16 +109,17 @@ impl Slot {
     }
 }
 
-/// What is compared to see whether a request selects a resident.
+/// The selector of the requests that select `variant`. A resident has the selector of its own
+/// request.
 pub(crate) fn selector(variant: &Key) -> [u8; Variance::SELECTOR] {
     let mut selector = [0; Variance::SELECTOR];
     selector.copy_from_slice(&variant.as_bytes()[..Variance::SELECTOR]);
     selector
 }
 
-/// The resident leads to a variant beside it.
+/// A change of a resident's head, so that it leads to one more variant and is kept as long.
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
+pub(crate) struct ResidentUpdate {
     pub(crate) primary: Key,
     pub(crate) resident: Resident,
     /// Until when the variant is kept. `None` is forever.
@@ -121,11 +127,11 @@ pub(crate) struct Link {
     pub(crate) now: Timestamp,
 }
 
-impl Link {
-    /// Makes the resident lead to the variant. `false` if it is lost: nobody would find the
-    /// variant.
-    pub(crate) async fn write<B: Store>(self, handle: &Handle<B>) -> Result<bool> {
-        let Self { primary, resident, until, now } = &self;
+impl ResidentUpdate {
+    /// Changes the resident's head in the store. `false` if the resident is lost: no lookup would
+    /// find the variant.
+    pub(crate) async fn write<B: Store>(&self, handle: &Handle<B>) -> Result<bool> {
+        let Self { primary, resident, until, now } = self;
         let mut seen = match resident {
             Resident::Stored(head, version) => Some((head.clone(), *version)),
             Resident::InFlight(..) => read(handle, primary).await?,
@@ -141,12 +147,13 @@ impl Link {
             }
             seen = read(handle, primary).await?;
         }
-        // One in flight has been told by its call.
+        // A resident in flight changes its head itself, once it is published.
         Ok(matches!(resident, Resident::InFlight(_, progress) if progress.get().is_none()))
     }
 }
 
-/// Makes a resident that was just published lead to the variants that were stored meanwhile.
+/// Makes a resident that was just published lead to the variants that were stored meanwhile, which
+/// are taken to be kept as long as the resident.
 pub(crate) async fn lead_to_others<B: Store>(
     handle: &Handle<B>,
     primary: Key,
@@ -154,21 +161,21 @@ pub(crate) async fn lead_to_others<B: Store>(
 ) -> Result<bool> {
     let (until, now) = (head.own_keep_until(), head.stored_at());
     let resident = Resident::InFlight(Arc::new(head.clone()), Progress::default());
-    Link { primary, resident, until, now }.write(handle).await
+    ResidentUpdate { primary, resident, until, now }.write(handle).await
 }
 
 async fn read<B: Store>(handle: &Handle<B>, key: &Key) -> Result<Option<(Arc<Head>, Version)>> {
     Ok(handle.get(key).await?.map(|Hit { head, version, .. }| (head, version)))
 }
 
-/// The resident's head, changed so that it leads to another variant that is kept `until` then.
-/// `None` if it does so already.
+/// The resident's head, changed so that it leads to another variant, which is kept `until` then.
+/// `None` if the head need not change.
 fn leading(resident: &Head, until: Option<Timestamp>, now: Timestamp) -> Option<Head> {
     let known = resident.others();
     if known.is_some() && later(resident.keep_until(), until) == resident.keep_until() {
         return None;
     }
-    // A little further, so that the variants that come next need no write.
+    // A little further than needed, so that the next variants cost no write.
     let until = until.map(|end| end.saturating_add(end.saturating_since(now) / 8));
     let until = known.map_or(until, |others| later(others.until, until));
     Some(resident.clone().with_others(Some(Others { until })))
@@ -204,14 +211,14 @@ mod tests {
             let head = resident(&few, "de", until);
             Resident::Stored(head.into(), Version::new(1))
         };
-        let place = |resident: Option<&Resident>, names: &[HeaderName], name| match Slot::of(
+        let place = |resident: Option<&Resident>, names: &[HeaderName], name| match Placement::of(
             resident,
             names,
             &key(name),
             at(5),
         ) {
-            Slot::Beside(family) => (false, family == 7),
-            Slot::Resident(variance) => (true, variance.family == 7),
+            Placement::Beside(family) => (false, family == 7),
+            Placement::Resident(variance) => (true, variance.family == 7),
         };
         let (good, dead) = (stored(Some(at(6))), stored(Some(at(5))));
         assert_eq!(place(None, &few, "de"), (true, false));

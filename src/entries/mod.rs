@@ -193,8 +193,8 @@ impl<B: Store> Entries<B> {
         if expected.is_some_and(|expected| expected != len) {
             return Err(invalid("the length of the body differs from its Content-Length"));
         }
-        if let Some(link) = plan.link
-            && !link.write(&self.layer.inner.handle).await?
+        if let Some(resident_update) = plan.resident_update
+            && !resident_update.write(&self.layer.inner.handle).await?
         {
             let message = "the response that leads to the variants of this URL was just removed";
             return Err(Error::new(ErrorKind::Unavailable, "entries", message));

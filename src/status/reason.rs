@@ -145,6 +145,9 @@ pub enum Refusal {
     /// The body is larger than the [largest that is stored](crate::CacheLayer::max_body), or than
     /// the store accepts.
     TooLarge,
+    /// The response is a part that adds too little to the larger part that is stored. Storing it
+    /// would copy that part for few new bytes.
+    PartTooSmall,
     /// The body is shorter or longer than its `Content-Length`.
     Length,
     /// The body ended in an error.
@@ -253,6 +256,7 @@ impl Refusal {
             Self::Vary => "vary",
             Self::Tags => "tags",
             Self::TooLarge => "too-large",
+            Self::PartTooSmall => "part-too-small",
             Self::Length => "length",
             Self::BodyFailed => "body-failed",
             Self::GrpcStatus => "grpc-status",
@@ -290,6 +294,7 @@ impl Refusal {
             | Self::Cookie
             | Self::Tags
             | Self::TooLarge
+            | Self::PartTooSmall
             | Self::Length
             | Self::BodyFailed
             | Self::EventStream
@@ -335,6 +340,7 @@ impl Refusal {
             | Self::ReadOnly
             | Self::Authorization
             | Self::Cookie
+            | Self::PartTooSmall
             | Self::Length
             | Self::BodyFailed
             | Self::EventStream

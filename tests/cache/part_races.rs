@@ -197,10 +197,25 @@ async fn a_part_on_its_way_is_not_stored_after_a_newer_answer_that_forbids_stori
                 drop(sender);
                 let part = soon(part).await;
                 assert_eq!(part.text(), &TEXT[..5]);
-                let refusal = if has_begun { Refusal::Ended } else { Refusal::Bypassed };
-                assert_eq!(part.stored(), Stored::No(refusal), "{varies} {has_begun}");
+                assert_eq!(part.stored(), Stored::No(Refusal::Ended), "{varies} {has_begun}");
+                assert_eq!(stand.layer.stats().refused, 2, "an event reports each");
                 assert!(!stand.ask(range(0, 4)).await.is_from_store());
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_part_that_is_removed_before_it_arrives_reports_why_it_is_not_stored() {
+    let inner = Double::new(|request, call| changing(&request, (call, 9), false));
+    let (inner, gate) = held(inner, 1);
+    let stand = stand(inner);
+    let mut part = pin!(stand.ask(range(0, 4)));
+    assert!(part.as_mut().now_or_never().is_none());
+    stand.layer.entries().remove(&url("/")).await.unwrap();
+    gate.open(1);
+    let part = soon(part).await;
+    assert_eq!((part.text(), part.stored()), (&TEXT[..5], Stored::No(Refusal::Removed)));
+    assert_eq!(stand.layer.stats().refused, 1, "an event reports it");
+    assert!(!stand.ask(range(0, 4)).await.is_from_store());
 }

@@ -240,6 +240,8 @@ async fn a_tiny_part_is_not_put_to_a_large_one() {
     stand.ask(range(0, (2 << 20) - 1)).await;
     let reply = stand.ask(range(2 << 20, 2 << 20)).await;
     assert_eq!((reply.outcome(), reply.text()), (BYPASS, "x"));
+    assert_eq!(reply.stored(), Stored::No(Refusal::PartTooSmall));
+    assert_eq!(stand.layer.stats().refused, 1, "an event reports it");
     assert!(stand.ask(range(0, 9)).await.is_from_store(), "the large one stays");
     assert!(!stand.ask(range(2 << 20, 2 << 20)).await.is_from_store());
     // Enough of it is.

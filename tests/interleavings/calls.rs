@@ -16,7 +16,12 @@ use shuttle::{
 };
 
 use super::{explore, explore_in_turn, poll_once};
-use crate::table::{Followed, Join, Leader, Role, Shareable, StoredAt, Table};
+use crate::{
+    follower::Followed,
+    join::{Join, Role},
+    leader::{Leader, StoredAt},
+    table::{Shareable, Table},
+};
 
 /// The key of most of them, alone in its group.
 const KEY: u8 = 7;
@@ -300,7 +305,7 @@ fn removal() {
     let noted = was_under_way.clone();
     let removing = world.spawn(move |world| {
         noted.store(boarded.load(SeqCst), SeqCst);
-        for settled in world.table.invalidate(|_, (), _| true) {
+        for settled in world.table.invalidate(None, |_, (), _| true) {
             settled.keep_out();
         }
         world.stored.lock().unwrap().clear();

@@ -1,5 +1,5 @@
-//! The state of one call in flight: who leads it, who waits for it, and what must not be stored of
-//! it.
+//! The state of one call in flight: its leader, its followers, and whether its response may be
+//! stored.
 
 use std::{mem, task::Waker};
 
@@ -30,9 +30,9 @@ pub(super) struct Call<I, O, K, S> {
     pub(super) is_detached: bool,
     /// Whether its response must not be stored, because it was removed in flight.
     pub(super) is_invalidated: bool,
-    /// What a call that began later has brought in place of all that this one may bring.
+    /// What a call that began later has brought, if it concerns any response of this call.
     pub(super) superseded: Option<Newer>,
-    /// The keys at which calls that began later have brought something.
+    /// What calls that began later have brought for these keys.
     pub(super) superseded_at: Vec<(K, Newer)>,
     pub(super) has_leader: bool,
     pub(super) phase: Phase<O>,
@@ -56,15 +56,15 @@ pub(super) struct Waiting<S> {
 }
 
 impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
-    /// A call without a leader.
-    pub(super) fn new(id: u64, key: K, info: I, is_open: bool, is_detached: bool) -> Self {
+    /// A call that has no leader yet, and that nobody may join.
+    pub(super) fn new(id: u64, key: K, info: I) -> Self {
         Self {
             id,
             key,
             info,
             began: 0,
-            is_open,
-            is_detached,
+            is_open: false,
+            is_detached: false,
             is_invalidated: false,
             superseded: None,
             superseded_at: Vec::new(),
@@ -84,19 +84,14 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         self.superseded_at.clear();
     }
 
-    /// Returns the place of a new follower, and after how many failures of leaders it gives up.
-    pub(super) fn add_follower(&mut self, max_failures: u32) -> (usize, u32) {
-        let place = self.waiting.insert(Waiting { waker: None, share: None });
-        (place, self.failures.saturating_add(max_failures))
-    }
-
     /// Keeps its response out of the store: there is a newer one.
     pub(super) fn supersede(&mut self, by: Newer) {
         self.is_open = false;
         self.superseded = Some(by);
     }
 
-    /// Keeps its response out of the store if it turns out to belong under `key`.
+    /// Keeps its response out of the store if that turns out to be for the requests that join under
+    /// `key`.
     pub(super) fn supersede_at(&mut self, key: &K, by: Newer) {
         if self.superseded_at(Some(key)).is_some() {
             return;
@@ -108,7 +103,8 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         }
     }
 
-    /// What has come in place of its response, if that belongs under `key`.
+    /// What a later call has brought in place of its response, if the response is for the requests
+    /// that join under `key`.
     pub(super) fn superseded_at(&self, key: Option<&K>) -> Option<Newer> {
         let at = |key| self.superseded_at.iter().find(|(at, _)| at == key).map(|(_, by)| *by);
         self.superseded.or_else(|| key.and_then(at))

@@ -3,7 +3,7 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{entry::Head, key::Key, store::Version};
@@ -12,12 +12,12 @@ use crate::{entry::Head, key::Key, store::Version};
 const MOST: usize = 1024;
 
 /// The keys and tags that were removed since a call began.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PendingInvalidations(Arc<Mutex<State>>);
+#[derive(Debug, Default)]
+pub(crate) struct PendingInvalidations(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// A mark for each key and each tag, in order.
+    /// A number for each key and each tag, in order.
     marks: Vec<u64>,
     everything: bool,
     freshening: Option<Freshening>,
@@ -37,21 +37,17 @@ impl PendingInvalidations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether both belong to the same call.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     pub(super) fn add_key(&self, key: &Key) {
         self.lock().add(mark(key));
     }
 
-    /// A removal concerns what is stored for requests that join under this key.
+    /// Remembers the removal of what is stored for the requests that join under this key.
     pub(super) fn add_call_key(&self, key: &Key) {
         self.lock().add(call_mark(key));
     }
 
-    /// Returns the entry that is being freshened with this tag: it may not carry the tag yet.
+    /// Remembers the removal of a tag. Returns the entry that is being freshened with this tag,
+    /// since it may not carry the tag yet.
     pub(super) fn add_tag(&self, tag: &str) -> Option<(Key, Version)> {
         let mut state = self.lock();
         state.add(mark(tag));
@@ -113,8 +109,8 @@ fn call_mark(key: &Key) -> u64 {
     mark((key, 0_u8))
 }
 
-/// A number for a key or a tag. Where two have the same number, a response is not stored that could
-/// have been.
+/// A number for a key or a tag. If two have the same number, a response may not be stored that
+/// could have been.
 fn mark(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);

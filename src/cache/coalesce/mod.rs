@@ -1,10 +1,10 @@
 //! Coalescing: requests for the same response at the same time share one call to the origin.
 //!
-//! Every call that may store a response is registered here, shared or not. A removal finds it here,
-//! so that the call does not bring back what was removed. A later answer finds it here, so that an
-//! older response is not stored over a newer one.
+//! Every call whose response may be stored is registered here, whether others may join it or not. A
+//! removal finds it here, so that the call does not bring back what was removed. A later answer
+//! finds it here, so that an older response is not stored over a newer one.
 //!
-//! What a call comes to is a parameter ([`Removable`]).
+//! The type of the outcome is a parameter ([`Removable`]).
 
 use std::{
     cell::RefCell,
@@ -28,19 +28,21 @@ use crate::{
 };
 
 mod call;
+mod follower;
 mod hit_for_miss;
 mod invalidations;
+mod join;
+mod leader;
 mod table;
 
 pub(crate) use self::{
-    invalidations::PendingInvalidations,
-    table::{Join, Shareable, StoredAt},
+    invalidations::PendingInvalidations, join::Join, leader::StoredAt, table::Shareable,
 };
 
 /// A leader that is not counted yet.
-pub(crate) type Uncounted<O> = table::Leader<CallInfo, O>;
-pub(crate) type Role<O> = table::Role<CallInfo, O>;
-pub(crate) type Followed<O> = table::Followed<CallInfo, O>;
+pub(crate) type Uncounted<O> = leader::Leader<CallInfo, O>;
+pub(crate) type Role<O> = join::Role<CallInfo, O>;
+pub(crate) type Followed<O> = follower::Followed<CallInfo, O>;
 pub(crate) type CallId = table::CallId<Key>;
 pub(crate) type Generation = table::Generation<Key>;
 
@@ -58,7 +60,7 @@ pub(crate) enum View<'a> {
     /// It is on its way into the store.
     Storing {
         key: &'a Key,
-        /// The key that requests for it join under.
+        /// The key under which requests for it join calls.
         call_key: &'a Key,
         head: &'a Arc<Head>,
         /// The request headers that select it, if it varies.
@@ -99,8 +101,8 @@ pub(crate) struct CallInfo {
     pub(crate) tags: Vec<Box<str>>,
     /// What was removed since the call began. The response is checked against it.
     pub(crate) removed: PendingInvalidations,
-    /// Whether another variant was stored below the primary key since the call began. A resident
-    /// that the call brings has to lead to it.
+    /// Whether another variant was stored under this primary key since the call began. If the call
+    /// brings a resident, that has to lead to the variant.
     pub(crate) others: Arc<AtomicBool>,
 }
 
@@ -132,12 +134,13 @@ impl<O: Removable> fmt::Debug for Calls<O> {
 }
 
 impl<O: Removable> Calls<O> {
-    /// Is read before the store is read for `key`, and given to [`join`](Self::join).
+    /// The generation of `key`. A request takes it before it reads the store, and gives it to
+    /// [`join`](Self::join).
     pub(crate) fn generation(&self, key: &Key) -> Generation {
         self.table.generation(key)
     }
 
-    /// Whether nothing was stored since.
+    /// Whether nothing was stored for the key since `seen` was taken.
     pub(crate) fn is_current(&self, seen: &Generation) -> bool {
         self.table.is_current(seen)
     }
@@ -152,12 +155,10 @@ impl<O: Removable> Calls<O> {
         })
     }
 
-    /// Reports that another variant is about to be stored below this primary key.
+    /// Tells the calls of this primary key that a variant is about to be stored beside the
+    /// resident.
     pub(crate) fn announce_other(&self, primary: &Key) {
-        self.table.find_in_group(primary, |info, _| {
-            info.others.store(true, Ordering::Release);
-            None::<()>
-        });
+        self.table.each_in_group(primary, |info| info.others.store(true, Ordering::Release));
     }
 
     /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders
@@ -170,9 +171,15 @@ impl<O: Removable> Calls<O> {
         join: Join,
         max_failures: u32,
     ) -> Role<O> {
-        // Whatever the response turns out to vary by, it lies under the primary key, or below it.
+        // The response lies under the primary key, or under a variant's key that is made of it.
         let group = info.primary;
         self.table.join(&group, key, info, seen, join, max_failures)
+    }
+
+    /// Begins a call that nobody joins, for a request that bypasses the cache.
+    pub(crate) fn begin_detached(&self, key: &Key, info: CallInfo) -> Uncounted<O> {
+        let group = info.primary;
+        self.table.begin_detached(&group, key, info)
     }
 
     /// How many calls are in flight, without those of requests that bypass the cache.
@@ -185,7 +192,7 @@ impl<O: Removable> Calls<O> {
         Arc::as_ptr(&self.table).addr()
     }
 
-    /// Whether the last response for `key` was not stored, and the next one will hardly be.
+    /// Whether the last response for `key` was not stored, for a reason that is likely to persist.
     pub(crate) fn is_hit_for_miss(&self, key: &Key) -> bool {
         self.hit_for_miss.contains(key)
     }
@@ -200,8 +207,8 @@ impl<O: Removable> Calls<O> {
         self.hit_for_miss.ended(key);
     }
 
-    /// A response for `key` was not stored. If the reason persists, the next requests do not wait
-    /// for each other only to learn it again.
+    /// Reports that a response for `key` was not stored. If the reason is likely to persist, the
+    /// next requests do not wait for each other.
     pub(crate) fn refused(&self, key: &Key, refusal: Refusal, status: StatusCode) {
         let is_passing = refusal == Refusal::Status && status.is_server_error();
         if refusal.is_persistent() && !is_passing {
@@ -209,51 +216,48 @@ impl<O: Removable> Calls<O> {
         }
     }
 
-    /// The origin has answered 304 to a caller's own condition for `key`. So the status of the last
-    /// response does not count any more. About any other refusal, a 304 says nothing new.
+    /// Reports that the origin has answered 304 to a caller's own condition for `key`. If the last
+    /// response was not stored because of its status, that does not count any more. A 304 says
+    /// nothing about other reasons.
     pub(crate) fn not_modified(&self, key: &Key) {
         self.hit_for_miss.remove_by_status(key);
     }
 
-    /// A response for `key` was stored.
+    /// Reports that a response for `key` was stored.
     pub(crate) fn stored(&self, key: &Key) {
         self.hit_for_miss.remove(key);
     }
 }
 
 impl CallInfo {
-    /// Whether the response of this call lies under `key`, or under a variant's key below it, or is
-    /// made of what lies there.
+    /// Whether the response of this call, which requests joined under `own`, may lie under `key`:
+    /// there, under a variant's key that is made of `key`, or combined with a part there.
     fn is_under(&self, key: &Key, own: &Key, outcome: Option<&impl Removable>) -> bool {
         *key == self.primary
             || key == own
             || outcome.is_some_and(|outcome| outcome.view().key() == Some(key))
             || self.part.as_ref() == Some(key)
     }
-
-    fn is_spared(&self, spared: Option<&PendingInvalidations>) -> bool {
-        spared.is_some_and(|spared| self.removed.is_same(spared))
-    }
 }
 
 /// # A removal wins
 ///
-/// Each of these returns when nothing that was in flight can be stored any more. The key and the
-/// tags of a call without a response are not known yet: such a call remembers what was removed.
+/// Each of these methods returns when nothing that it concerns can be stored any more. A call
+/// without a response has no key and tags yet, so it remembers what was removed.
 ///
 /// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there
 /// by its key and by the tags that it has, but not by a tag that only the 304 brings.
 /// `invalidate_tag` returns such entries, and the removal takes them out as well.
 impl<O: Removable> Calls<O> {
-    /// Prevents new requests from joining calls for matching URLs that have no response yet. Comes
-    /// before the invalidation: a response that arrives in between is known by then.
+    /// Prevents new requests from joining calls for matching URLs that have no response yet. Call
+    /// it before the invalidation, which then knows the responses that arrive in between.
     pub(crate) fn fence(&self, matches: impl Fn(&str) -> bool) {
         self.table.fence(|info| matches(&info.url));
     }
 
-    /// The calls whose response lies under `key`, or may turn out to.
+    /// Invalidates the calls whose response lies under `key`, or may turn out to.
     pub(crate) async fn invalidate_key(&self, key: &Key) {
-        let settled = self.table.invalidate(|own, info, outcome| {
+        let settled = self.table.invalidate(None, |own, info, outcome| {
             if outcome.is_none() {
                 info.removed.add_key(key);
             }
@@ -262,9 +266,9 @@ impl<O: Removable> Calls<O> {
         keep_out(settled, Refusal::Removed).await;
     }
 
-    /// The calls whose response is selected by a request with this `primary` key, which joins under
-    /// `call_key`, or under the key that `variant` makes of the names that select the response. The
-    /// request selects the entry under `entry` today.
+    /// Invalidates the calls whose response a request selects. The lookup of the request has the
+    /// keys `primary`, `call_key` and `entry`. `variant` makes its call key of the names that
+    /// select a response in flight.
     pub(crate) async fn invalidate_selected(
         &self,
         primary: &Key,
@@ -272,7 +276,7 @@ impl<O: Removable> Calls<O> {
         entry: &Key,
         variant: impl Fn(&[HeaderName]) -> Key,
     ) {
-        let settled = self.table.invalidate(|own, info, outcome| {
+        let settled = self.table.invalidate(None, |own, info, outcome| {
             let is_selected = info.primary == *primary
                 && match outcome.map(Removable::view) {
                     Some(View::Storing { call_key, names: Some(names), .. }) => {
@@ -292,26 +296,22 @@ impl<O: Removable> Calls<O> {
         keep_out(settled, Refusal::Removed).await;
     }
 
-    /// The calls for `url`, except the spared one.
-    pub(crate) async fn invalidate_url(&self, url: &str, spared: Option<&PendingInvalidations>) {
-        let settled =
-            self.table.invalidate(|_, info, _| *info.url == *url && !info.is_spared(spared));
+    /// Invalidates the calls for `url`, except the spared one.
+    pub(crate) async fn invalidate_url(&self, url: &str, spared: Option<&CallId>) {
+        let settled = self.table.invalidate(spared, |_, info, _| *info.url == *url);
         keep_out(settled, Refusal::Removed).await;
     }
 
-    /// The calls whose response carries `tag`, except the spared one. Returns the entries that are
-    /// being freshened with `tag`, and may not carry it yet.
+    /// Invalidates the calls whose response carries `tag`, except the spared one. Returns the
+    /// entries that are being freshened with `tag`, and may not carry it yet.
     pub(crate) async fn invalidate_tag(
         &self,
         tag: &str,
-        spared: Option<&PendingInvalidations>,
+        spared: Option<&CallId>,
     ) -> Vec<(Key, Version)> {
         let is_tagged = |tags: &[Box<str>]| tags.iter().any(|own| **own == *tag);
         let freshening = RefCell::new(Vec::new());
-        let settled = self.table.invalidate(|_, info, outcome| {
-            if info.is_spared(spared) {
-                return false;
-            }
+        let settled = self.table.invalidate(spared, |_, info, outcome| {
             if let Some(head) = outcome.map(Removable::view).as_ref().and_then(View::head) {
                 return is_tagged(head.tags());
             }
@@ -323,13 +323,14 @@ impl<O: Removable> Calls<O> {
         freshening
     }
 
-    /// The calls whose response matches, and the calls without a response whose URL may match.
+    /// Invalidates the calls whose response matches, and the calls without a response whose URL may
+    /// match.
     pub(crate) async fn invalidate_where(
         &self,
         may_match: impl Fn(&str) -> bool,
         matches: impl Fn(&Head) -> bool,
     ) {
-        let settled = self.table.invalidate(|_, info, outcome| match outcome {
+        let settled = self.table.invalidate(None, |_, info, outcome| match outcome {
             Some(outcome) => outcome.view().head().is_some_and(&matches),
             None => may_match(&info.url),
         });
@@ -337,19 +338,20 @@ impl<O: Removable> Calls<O> {
     }
 
     pub(crate) async fn invalidate_all(&self) {
-        keep_out(self.table.invalidate(|_, _, _| true), Refusal::Removed).await;
+        keep_out(self.table.invalidate(None, |_, _, _| true), Refusal::Removed).await;
     }
 }
 
 /// # The latest answer wins
 ///
-/// Each of these keeps the responses of older calls out of the store, and returns when none of them
-/// can be stored any more.
+/// Each of these methods keeps the responses of older calls out of the store, and returns when none
+/// of them can be stored any more.
 impl<O: Removable> Calls<O> {
-    /// The response of `call` is about to be stored for the requests that join under `call_key`.
+    /// Makes way for the response of `call`, which is about to be stored for the requests that join
+    /// under `call_key`.
     ///
-    /// A response that does not vary speaks for all variants, and an older one would hide a
-    /// variant.
+    /// A response that does not vary supersedes all variants. A variant supersedes responses that
+    /// do not vary, since these would be found instead of it.
     pub(crate) async fn supersede(&self, call: &CallId, call_key: &Key) {
         if *call_key == call.group {
             keep_out(self.table.supersede_all(call), Refusal::Superseded).await;
@@ -359,9 +361,9 @@ impl<O: Removable> Calls<O> {
         }
     }
 
-    /// The answer of `call` ends the responses that its request selects: its request joins under
-    /// `call_key`, or under the key that `variant` makes of the names that select the response.
-    /// Returns whether any was in flight.
+    /// Ends the responses that the request of `call` selects, after an answer that is not stored in
+    /// their place. The request joins under `call_key`. `variant` makes its call key of the names
+    /// that select a response in flight. Returns whether any such response was in flight.
     pub(crate) async fn supersede_selected(
         &self,
         call: &CallId,
@@ -392,11 +394,11 @@ async fn keep_out(settled: Vec<impl Removable>, why: Refusal) {
     }
 }
 
-/// The request that makes a call. Dropped before it has settled or failed, it leaves the call to a
-/// follower.
+/// The request that makes a call. If it is dropped before it has settled or failed, a follower
+/// takes over the call.
 ///
-/// The gauge is kept here, and not in the call: a call may go on with another leader, and is looked
-/// at under a lock, where no metrics recorder may be called.
+/// The gauge of calls in flight is part of the leader, not of the call. The call may go on with
+/// another leader, and it is changed under a lock, where no metrics recorder may be called.
 pub(crate) struct Leader<O: Removable> {
     leader: Uncounted<O>,
     _gauge: Option<CallGauge>,
@@ -442,10 +444,10 @@ impl<O: Removable> Leader<O> {
         self.leader.is_invalidated()
     }
 
-    /// Why its response must not be stored under `key`, if a later call is the reason. Without a
-    /// key: if none may be stored at all.
-    pub(crate) fn superseded(&self, key: Option<&Key>) -> Option<Refusal> {
-        self.leader.superseded(key).map(|by| match by {
+    /// Why its response must not be stored for the requests that join under `call_key`, if a later
+    /// call is the reason. Without a key, the later call has to concern all of its responses.
+    pub(crate) fn superseded(&self, call_key: Option<&Key>) -> Option<Refusal> {
+        self.leader.superseded(call_key).map(|by| match by {
             Newer::Response => Refusal::Superseded,
             Newer::End => Refusal::Ended,
         })

@@ -1,15 +1,15 @@
 //! A body in flight, read by several at once: the caller, its followers, and the store.
 //!
-//! - `shared`: the readers of one body; the one that needs more drives the source.
-//! - `drive`: what a source is, and what one step of it brings.
-//! - `replay_buffer`: what is in memory of the body.
-//! - `source`: reads the origin's body, and feeds the writer.
-//! - `writer`: writes the entry.
-//! - `splice`: copies the stored part around a body that continues it.
+//! - `shared` has the readers of one body. The reader that needs more drives the source.
+//! - `drive` says what a source is, and what one step of it brings.
+//! - `replay_buffer` holds what is in memory of the body.
+//! - `source` reads the origin's body, and feeds the writer.
+//! - `writer` writes the entry.
+//! - `splice` copies the stored part around a body that continues it.
 //!
-//! The end is not handed out before the entry is published: a reader that has seen the end finds
-//! the response stored. If the end is known with the last chunk, that chunk waits as well. So a
-//! caller that stops polling after `Content-Length` bytes, as servers do, has stored it too.
+//! The readers receive the end of the body after the entry is published. So a reader that has seen
+//! the end finds the response stored. If the end is known with the last chunk, that chunk waits as
+//! well: a server stops polling after `Content-Length` bytes, and the response is stored by then.
 
 use std::{
     fmt,
@@ -26,7 +26,7 @@ use http_body::{Body, Frame, SizeHint};
 use self::{
     drive::{Drive, SourceState, Step},
     shared::{NewReader, Next, Reader, Shared},
-    source::{ErrorSlot, Source},
+    source::{ErrorSlot, Source, Storing},
     writer::{Queue, write_entry},
 };
 use super::{error::BrokenBody, handle::Handle, peeked::Peeked};
@@ -55,8 +55,8 @@ pub(crate) use self::{
 /// Bodies of up to this length that are there at once are stored before the head is returned.
 const EAGER: u64 = 64 * 1024;
 
-/// Any source. A type of its own: as an alias, its hidden lifetime keeps the compiler from seeing
-/// that futures around it are `Send`.
+/// Any source. This is a type of its own: the hidden lifetime of an alias would keep the compiler
+/// from seeing that futures around it are `Send`.
 pub(crate) struct AnySource(Box<dyn Drive<Copy = StoredBody>>);
 
 impl Drive for AnySource {
@@ -75,9 +75,9 @@ impl Drive for AnySource {
 pub(crate) struct Tee {
     shared: Arc<Shared<AnySource>>,
     queue: Arc<Queue>,
-    /// The key that it is stored under.
+    /// The key under which it is stored.
     pub(crate) key: Key,
-    /// The key that requests for it join calls under.
+    /// The key under which requests for it join calls.
     pub(crate) call_key: Key,
     /// The head that it is stored with.
     pub(crate) head: Arc<Head>,
@@ -137,7 +137,8 @@ impl Tee {
         self.queue.keep_out(why)
     }
 
-    /// Keeps the response out of the store. Returns when it cannot be stored any more, or has been.
+    /// Keeps the response out of the store. Returns when it cannot be stored any more, or has been
+    /// stored.
     pub(crate) async fn keep_out(&self, why: Refusal) {
         if !self.forbid(why)
             && let Some(reader) = self.shared.watch()
@@ -155,18 +156,16 @@ where
     pub(crate) fn start<P: Permit>(self, permit: P) -> SharedBody<B::Error> {
         let Self { tee, handle, entry, body, limits, reader } = self;
         let error = ErrorSlot::default();
-        let queue = tee.queue.clone();
+        let (queue, progress) = (tee.queue.clone(), tee.progress.clone());
         let write = write_entry(handle, entry, permit.supersede(), queue.clone());
         let source = Source {
             body,
             error: error.clone(),
-            queue,
-            write: Some(Box::pin(write)),
-            progress: tee.progress.clone(),
-            permit: Some(permit),
             limits,
             received: 0,
             has_ended: false,
+            queue,
+            storing: Some(Storing { write: Box::pin(write), permit, progress }),
         };
         tee.shared.begin(AnySource(Box::new(source)));
         SharedBody { part: Part::Shared(reader), tee, error: Some(error) }

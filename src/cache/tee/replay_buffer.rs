@@ -83,9 +83,9 @@ impl ReplayBuffer {
 
     /// Drops the chunks that no reader wants. While the body is `open` to new readers and its start
     /// is whole, the start stays. If the rest is larger than a replay buffer and nothing is left of
-    /// the overflow budget, chunks that readers want are dropped too. The newest chunk stays. Returns
-    /// `true` if such chunks were dropped: the caller has to [remove](Self::remove_reader) their
-    /// readers.
+    /// the overflow budget, chunks that readers want are dropped too. The newest chunk stays.
+    /// Returns `true` if such chunks were dropped: the caller has to [remove](Self::remove_reader)
+    /// their readers.
     pub(crate) fn trim(&mut self, open: bool) -> bool {
         let mut has_lost = false;
         let keeps_beginning = open && self.is_whole() && self.cost <= REPLAY;

@@ -309,13 +309,13 @@ pub(crate) struct Reader<D: Drive> {
     id: usize,
 }
 
-/// What a reader has to do to read on.
+/// What a reader does next.
 enum Turn<C> {
     Take(Next<C>),
     /// Drive the source: there is nothing to read.
     Drive,
-    /// Drive the source once, since the end may be there. After the next chunk, nobody may look for
-    /// it any more.
+    /// Drive the source once, since the end may be there. The reader may not be polled again after
+    /// the last chunk.
     LookForEnd,
 }
 
@@ -323,8 +323,8 @@ enum Turn<C> {
 /// may never end.
 const AHEAD_CHUNKS: u64 = 64;
 
-/// How many steps a reader takes before it yields to other tasks. A reader that waits for the end
-/// of a body that is all there would not pause otherwise.
+/// How many steps a reader takes before it yields to other tasks. If the whole body is there at
+/// once, a reader that waits for its end would never yield otherwise.
 const STEPS: usize = 128;
 
 /// How often a reader looks for an end that is due: it may follow an empty chunk or two.

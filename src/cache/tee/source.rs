@@ -1,17 +1,17 @@
 //! [`Source`]: reads the origin's body, and feeds the store with it.
 //!
 //! Nothing is spawned. The writer is a future ([`write_entry`](super::writer::write_entry)) that
-//! takes chunks from a [`Queue`]. The source puts them there and polls that future itself, whenever
-//! a reader needs more. So what nobody reads is not read from the origin either.
+//! takes chunks from a [`Queue`]. When a reader needs more, the source reads a chunk, puts it into
+//! the queue, and polls that future. A body that nobody reads is not read from the origin either.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 
 use super::{
     drive::{Drive, End, SourceState, Step},
@@ -21,7 +21,7 @@ use crate::{
     cache::peeked::Peeked,
     policy::ResponseCheck,
     status::{Progress, Refusal},
-    store::{ErrorKind, StoredBody},
+    store::StoredBody,
 };
 
 /// The permission to store the response of a call.
@@ -53,31 +53,46 @@ pub(crate) type ErrorSlot<E> = Arc<Mutex<Option<E>>>;
 pub(super) struct Source<B: Body, P: Permit> {
     pub(super) body: Peeked<B>,
     pub(super) error: ErrorSlot<B::Error>,
-    pub(super) queue: Arc<Queue>,
-    /// `None` once the entry is stored, or is given up.
-    pub(super) write: Option<WriteFuture>,
-    pub(super) progress: Progress,
-    pub(super) permit: Option<P>,
     pub(super) limits: Limits,
     pub(super) received: u64,
     pub(super) has_ended: bool,
+    pub(super) queue: Arc<Queue>,
+    /// `None` once the entry is stored, or is given up.
+    pub(super) storing: Option<Storing<P>>,
+}
+
+/// An entry that is being stored.
+pub(super) struct Storing<P> {
+    pub(super) write: WriteFuture,
+    pub(super) permit: P,
+    pub(super) progress: Progress,
+}
+
+impl<P: Permit> Storing<P> {
+    /// Ends the write, and reports what became of the entry.
+    fn finish(self, stored: Result<u64, Refusal>) {
+        let Self { write, permit, progress } = self;
+        // What was written goes first: others may join the call until then.
+        drop(write);
+        if progress.set(stored.map(|_| ())).is_ok() {
+            permit.finish(stored);
+        }
+    }
 }
 
 impl<B: Body, P: Permit> Source<B, P> {
-    /// Reports what became of the entry, once.
-    fn report(&mut self, stored: Result<u64, Refusal>) {
-        let is_first = self.progress.set(stored.map(|_| ())).is_ok();
-        if let Some(permit) = self.permit.take().filter(|_| is_first) {
-            permit.finish(stored);
+    /// Gives up storing the response.
+    fn abandon(&mut self, refusal: Refusal) {
+        if let Some(storing) = self.storing.take() {
+            self.queue.clear();
+            storing.finish(Err(refusal));
         }
     }
 }
 
 impl<B: Body, P: Permit> Drop for Source<B, P> {
     fn drop(&mut self) {
-        // What was written goes first: others may join the call until then.
-        self.write = None;
-        self.report(Err(Refusal::Dropped));
+        self.abandon(Refusal::Dropped);
     }
 }
 
@@ -86,52 +101,40 @@ where
     B: Body<Data = Bytes, Error: Send> + 'static,
     P: Permit,
 {
-    /// Takes the next frame of the origin's body, counts it, and queues it for the store.
-    fn take(
-        &mut self,
-        frame: Option<Result<http_body::Frame<Bytes>, B::Error>>,
-    ) -> Step<StoredBody> {
-        let mut step = Step::default();
-        let frame = match frame {
-            None => {
-                step.end = Some(self.end(None));
-                return step;
-            }
-            Some(Err(error)) => {
-                self.abandon(Refusal::BodyFailed);
-                *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                self.has_ended = true;
-                step.end = Some(End::Failed);
-                return step;
-            }
-            Some(Ok(frame)) => frame,
+    /// Takes what the origin's body has brought.
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, B::Error>>) -> Step<StoredBody> {
+        let (chunk, end) = match frame {
+            None => (None, Some(self.end(None))),
+            Some(Err(error)) => (None, Some(self.fail(error))),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(chunk) => {
+                    self.take_chunk(&chunk);
+                    // A body says that it has ended only if no more will come.
+                    let end = self.body.is_end_stream().then(|| self.end(None));
+                    (Some(chunk), end)
+                }
+                // No other frames than data and trailers exist yet.
+                Err(frame) => {
+                    let trailers = frame.into_trailers().ok();
+                    (None, trailers.map(|trailers| self.end(Some(trailers))))
+                }
+            },
         };
-        match frame.into_data() {
-            Ok(chunk) => {
-                self.received = self.received.saturating_add(chunk.len() as u64);
-                if self.received > self.limits.max {
-                    self.abandon(Refusal::TooLarge);
-                } else if self.limits.expected.is_some_and(|expected| self.received > expected) {
-                    self.abandon(Refusal::Length);
-                } else if let Err(refusal) = self.limits.check.take(&chunk) {
-                    self.abandon(refusal);
-                } else if self.write.is_some() && !chunk.is_empty() {
-                    self.queue.push(chunk.clone());
-                }
-                step.chunk = Some(chunk);
-                if self.body.is_end_stream() {
-                    // As good as a `None`: a body says so only if no more will come.
-                    step.end = Some(self.end(None));
-                }
-            }
-            // There are no other frames than data and trailers yet.
-            Err(frame) => {
-                if let Ok(trailers) = frame.into_trailers() {
-                    step.end = Some(self.end(Some(trailers)));
-                }
-            }
+        Step { chunk, end, copies: Vec::new() }
+    }
+
+    /// Counts and checks a chunk, and queues it for the store.
+    fn take_chunk(&mut self, chunk: &Bytes) {
+        self.received = self.received.saturating_add(chunk.len() as u64);
+        if self.received > self.limits.max {
+            self.abandon(Refusal::TooLarge);
+        } else if self.limits.expected.is_some_and(|expected| self.received > expected) {
+            self.abandon(Refusal::Length);
+        } else if let Err(refusal) = self.limits.check.take(chunk) {
+            self.abandon(refusal);
+        } else if self.storing.is_some() && !chunk.is_empty() {
+            self.queue.push(chunk.clone());
         }
-        step
     }
 
     /// The origin's body has ended.
@@ -147,29 +150,26 @@ where
         End::Whole(trailers)
     }
 
-    /// Gives up storing the response.
-    fn abandon(&mut self, refusal: Refusal) {
-        if self.write.take().is_some() {
-            self.queue.clear();
-            self.report(Err(refusal));
-        }
+    /// The origin's body has failed.
+    fn fail(&mut self, error: B::Error) -> End {
+        self.abandon(Refusal::BodyFailed);
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.has_ended = true;
+        End::Failed
     }
 
     /// Drives the writer. Ready with the copies when it has ended.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Vec<StoredBody>> {
-        let Some(write) = &mut self.write else { return Poll::Pending };
-        let Poll::Ready(result) = write.as_mut().poll(cx) else { return Poll::Pending };
-        self.write = None;
+        let Some(storing) = &mut self.storing else { return Poll::Pending };
+        let published = ready!(storing.write.as_mut().poll(cx));
         self.queue.clear();
-        let (verdict, copies) = match result {
-            Ok(Ok(Published { bytes, copies })) => (Ok(bytes), copies),
-            Ok(Err(refusal)) => (Err(refusal), Vec::new()),
-            Err(error) if error.kind() == ErrorKind::TooLarge => {
-                (Err(Refusal::TooLarge), Vec::new())
-            }
-            Err(error) => (Err(Refusal::StoreFailed(error.kind())), Vec::new()),
+        let (stored, copies) = match published {
+            Ok(Published { bytes, copies }) => (Ok(bytes), copies),
+            Err(refusal) => (Err(refusal), Vec::new()),
         };
-        self.report(verdict);
+        if let Some(storing) = self.storing.take() {
+            storing.finish(stored);
+        }
         Poll::Ready(copies)
     }
 }
@@ -182,7 +182,7 @@ where
     type Copy = StoredBody;
 
     fn poll_step(&mut self, behind: usize, cx: &mut Context<'_>) -> Poll<Step<StoredBody>> {
-        if self.write.is_some() {
+        if self.storing.is_some() {
             self.queue.want_copies(behind);
             if let Poll::Ready(copies) = self.poll_write(cx) {
                 return Poll::Ready(Step { copies, ..Step::default() });
@@ -194,10 +194,10 @@ where
         if self.has_ended {
             return Poll::Pending;
         }
-        let Poll::Ready(frame) = self.body.poll_frame(cx) else { return Poll::Pending };
+        let frame = ready!(self.body.poll_frame(cx));
         let mut step = self.take(frame);
         // The store begins at once. If it has to wait, the next step finds it further.
-        if self.write.is_some()
+        if self.storing.is_some()
             && step.end.is_none()
             && let Poll::Ready(copies) = self.poll_write(cx)
         {
@@ -210,7 +210,7 @@ where
         let rest = if self.has_ended { SizeHint::with_exact(0) } else { self.body.size_hint() };
         SourceState {
             rest,
-            is_storing: self.write.is_some(),
+            is_storing: self.storing.is_some(),
             is_complete: self.limits.expected.is_some_and(|expected| self.received >= expected),
             has_length: self.limits.expected.is_some(),
         }

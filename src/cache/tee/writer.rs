@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
+    mem,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -21,13 +22,13 @@ use super::splice::Splice;
 use crate::{
     cache::{
         handle::Handle,
-        variance::{Link, lead_to_others},
+        variance::{ResidentUpdate, lead_to_others},
     },
     entry::Head,
     event::StoreOperation,
     key::Key,
     status::Refusal,
-    store::{self, Store, StoredBody, Writer},
+    store::{Error, ErrorKind, Store, StoredBody, Writer},
 };
 
 /// How far the readers may be ahead of the store, in bytes. Beyond that, they wait, and drive the
@@ -131,18 +132,19 @@ fn cost(chunk: &Bytes) -> usize {
     chunk.len().max(4 * 1024)
 }
 
-/// What is stored, and where.
+/// What is stored, except its body, and where.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) head: Head,
-    /// What leads to it from the resident, if it lies beside one.
-    pub(crate) link: Option<Link>,
-    /// Whether other variants were stored meanwhile, which it has to lead to.
+    /// The change of the resident that leads to it, if it lies beside one.
+    pub(crate) resident_update: Option<ResidentUpdate>,
+    /// Whether other variants were stored since its call began. If it becomes the resident, it has
+    /// to lead to them.
     pub(crate) others: Arc<AtomicBool>,
     /// The stored part around the body.
     pub(crate) splice: Option<Splice>,
-    /// What leads to it from other URLs.
+    /// The annotations that lead to it from other URLs.
     pub(crate) annotations: Vec<(Key, Head)>,
 }
 
@@ -156,81 +158,138 @@ pub(super) struct Published {
 }
 
 /// What was published, or why nothing was.
-pub(super) type WriteFuture =
-    Pin<Box<dyn Future<Output = store::Result<Result<Published, Refusal>>> + Send>>;
+pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refusal>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, and what leads to it.
-/// `supersede` keeps older responses out of the entry. The observer hears of the store's failures.
+/// Writes `entry` with the body that `queue` brings, and publishes it. Before that, `supersede`
+/// keeps older responses out of the entry. The observer hears of the store's failures.
 pub(super) async fn write_entry<B: Store>(
     handle: Handle<B>,
-    entry: Entry,
+    mut entry: Entry,
     supersede: impl Future<Output = ()> + Send,
     queue: Arc<Queue>,
-) -> store::Result<Result<Published, Refusal>> {
-    let Entry { key, head, link, others, splice, annotations } = entry;
-    let (observer, written) = (&handle.observer, head.clone());
-    let mut writer = handle.put(&key, head).await?;
-    if let Some(splice) = &splice
-        && !splice.copy_before(&handle, &mut writer).await?
+) -> Result<Published, Refusal> {
+    let mut writer = handle.put(&entry.key, entry.head.clone()).await.map_err(refusal)?;
+    let body = write_body(&handle, &entry, &mut writer, &queue).await?;
+    supersede.await;
+    publish(&handle, &entry, writer, body.trailers.clone()).await?;
+    update_dependents(&handle, &mut entry).await;
+    let wanted = queue.lock().copies;
+    let bytes = body.bytes;
+    let copies = read_copies(&handle, entry, body, wanted).await;
+    Ok(Published { bytes, copies })
+}
+
+/// A body that is written.
+struct WrittenBody {
+    /// How many bytes have arrived.
+    arrived: u64,
+    /// How many bytes it has, with the stored part around those that arrived.
+    bytes: u64,
+    trailers: Option<HeaderMap>,
+}
+
+/// Writes the body that the queue brings, with the stored part around it.
+async fn write_body<B: Store>(
+    handle: &Handle<B>,
+    entry: &Entry,
+    writer: &mut B::Writer,
+    queue: &Queue,
+) -> Result<WrittenBody, Refusal> {
+    let Entry { key, splice, .. } = entry;
+    if let Some(splice) = splice
+        && !splice.copy_before(handle, writer).await.map_err(refusal)?
     {
-        return Ok(Err(Refusal::Conflict));
+        return Err(Refusal::Conflict);
     }
-    let mut len = 0;
-    let mut trailers = loop {
+    let mut arrived = 0;
+    let trailers = loop {
         match poll_fn(|_| queue.poll_next()).await {
             Input::Chunk(chunk) => {
-                len += chunk.len() as u64;
-                observer.asked(StoreOperation::Write, &key, writer.write(chunk)).await?;
+                arrived += chunk.len() as u64;
+                let write = handle.observer.asked(StoreOperation::Write, key, writer.write(chunk));
+                write.await.map_err(refusal)?;
             }
             Input::End(trailers) => break trailers,
-            Input::KeptOut(why) => return Ok(Err(why)),
+            Input::KeptOut(why) => return Err(why),
         }
     };
-    if let Some(splice) = &splice {
-        if !splice.copy_after(&handle, &mut writer).await? {
-            return Ok(Err(Refusal::Conflict));
-        }
-        // They are those of the part, not of the whole.
-        trailers = None;
+    let Some(splice) = splice else {
+        return Ok(WrittenBody { arrived, bytes: arrived, trailers });
+    };
+    if !splice.copy_after(handle, writer).await.map_err(refusal)? {
+        return Err(Refusal::Conflict);
     }
-    supersede.await;
-    if let Some(link) = link
-        && !link.write(&handle).await?
+    // The trailers that arrived belong to the part, not to the whole.
+    Ok(WrittenBody { arrived, bytes: splice.union.len(), trailers: None })
+}
+
+/// Publishes the entry. If it lies beside a resident, the resident leads to it before that.
+async fn publish<B: Store>(
+    handle: &Handle<B>,
+    entry: &Entry,
+    writer: B::Writer,
+    trailers: Option<HeaderMap>,
+) -> Result<(), Refusal> {
+    if let Some(update) = &entry.resident_update
+        && !update.write(handle).await.map_err(refusal)?
     {
-        // The resident is lost: nobody would find this variant.
-        return Ok(Err(Refusal::Conflict));
+        // The resident is lost: no lookup would find this variant.
+        return Err(Refusal::Conflict);
     }
-    let finish = writer.finish(trailers.clone());
-    observer.asked(StoreOperation::Finish, &key, finish).await?;
-    if written.varies() && others.load(Ordering::Acquire) {
-        // The observer hears of a failure. The others are fetched anew then.
-        drop(lead_to_others(&handle, key, &written).await);
+    let finish = writer.finish(trailers);
+    handle.observer.asked(StoreOperation::Finish, &entry.key, finish).await.map_err(refusal)
+}
+
+/// Updates what depends on an entry that was just published. The observer hears of failures.
+async fn update_dependents<B: Store>(handle: &Handle<B>, entry: &mut Entry) {
+    let Entry { key, head, others, splice, annotations, .. } = entry;
+    if head.varies() && others.load(Ordering::Acquire) {
+        // After a failure, the other variants are fetched anew.
+        drop(lead_to_others(handle, *key, head).await);
     }
-    if let Some(splice) = splice.filter(|it| it.key != key && !it.leads_to_others) {
+    if let Some(splice) = splice
+        && splice.key != *key
+        && !splice.leads_to_others
+    {
         // The whole is complete. A failure leaves a part that is of no more use.
         drop(handle.remove_if(&splice.key, splice.seen).await);
     }
-    handle.put_annotations(annotations).await;
-    let union = splice.map(|splice| splice.union);
-    let bytes = union.map_or(len, |union| union.len());
-    let wanted = queue.lock().copies;
+    handle.put_annotations(mem::take(annotations)).await;
+}
+
+/// Reads copies of the body that arrived, for the readers that fell behind. Returns fewer than
+/// `wanted` if the store fails, or if another entry has taken the place of this one.
+async fn read_copies<B: Store>(
+    handle: &Handle<B>,
+    entry: Entry,
+    body: WrittenBody,
+    wanted: usize,
+) -> Vec<StoredBody> {
     let mut copies = Vec::with_capacity(wanted);
-    if wanted > 0 {
-        let published = written.seal(bytes, trailers);
-        while copies.len() < wanted {
-            match handle.get(&key).await {
-                Ok(Some(mut hit)) if hit.head.is_same_response(&published) => {
-                    hit.body = handle.evict_if_damaged(hit.body, key, hit.version);
-                    let body = hit.into_response().into_body();
-                    copies.push(match &union {
-                        Some(union) => body.part(union.before, len),
-                        None => body,
-                    });
-                }
-                // Another entry has taken its place, or the store fails.
-                _ => break,
-            }
-        }
+    if wanted == 0 {
+        return copies;
     }
-    Ok(Ok(Published { bytes, copies }))
+    let Entry { key, head, splice, .. } = entry;
+    let published = head.seal(body.bytes, body.trailers);
+    while copies.len() < wanted {
+        let Ok(Some(mut hit)) = handle.get(&key).await else { break };
+        if !hit.head.is_same_response(&published) {
+            break;
+        }
+        hit.body = handle.evict_if_damaged(hit.body, key, hit.version);
+        let copy = hit.into_response().into_body();
+        copies.push(match &splice {
+            Some(splice) => copy.part(splice.union.before, body.arrived),
+            None => copy,
+        });
+    }
+    copies
+}
+
+/// Why a response is not stored, if the store has failed.
+fn refusal(error: Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::TooLarge => Refusal::TooLarge,
+        kind => Refusal::StoreFailed(kind),
+    }
 }
