@@ -26,7 +26,7 @@ use larder::{
     entry::Head,
     store::{
         ErrorKind, Redb, Result, Store, Version, Writer,
-        redb::{Builder, Durability},
+        redb::{Builder, Durability, Reads},
     },
     time::Timestamp,
 };
@@ -492,7 +492,7 @@ fn outside_of_a_runtime_it_works_as_well() {
 #[tokio::test]
 async fn reads_in_place_find_the_same() {
     let (_directory, path) = place();
-    let store = Redb::builder(&path).inline_reads(true).open().unwrap();
+    let store = Redb::builder(&path).reads(Reads::InPlace).open().unwrap();
     for (number, len) in [(1, 100), (2, 700_000)] {
         put(&store, key(number), head(), body(number, len)).await.unwrap();
         assert_eq!(get(&store, key(number)).await.unwrap(), body(number, len));

@@ -50,7 +50,7 @@
 //! | store | a small hit | a write | runs |
 //! |---|---|---|---|
 //! | `Memory` | a lookup: nothing is copied, decoded or waited for | a copy into memory of its own, and a lock | nothing |
-//! | `Redb` | a hop to a blocking thread (or [none](super::redb::Builder::inline_reads)), and a read of the file where its pages are in no cache | its part of a transaction; the sync is shared | one thread that writes, one that reads large bodies |
+//! | `Redb` | a read where it is called, and a hop to a blocking thread ([about 15 times](super::redb::Reads) the read) while the disk is slow | its part of a transaction; the sync is shared | one thread that writes, one that reads large bodies |
 //! | `Sqlite` | as `Redb` | as `Redb` | one thread that writes |
 //! | `Redis` | one round trip | two round trips, three where something is replaced, and one for each chunk of a large body | one connection |
 //! | `MongoDb` | [one round trip](super::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |

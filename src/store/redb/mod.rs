@@ -101,11 +101,11 @@ use self::{
     read::Scan,
     schema::{digests, tag_digest},
     shared::{Command, Shared},
-    task::{here, off},
+    task::off,
 };
 use super::{
     Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
-    embedded::{self, Reader},
+    embedded::{self, Reader, lookup},
 };
 use crate::{Key, entry::Head, time::Timestamp};
 
@@ -123,7 +123,7 @@ mod task;
 mod writer;
 
 pub use self::{builder::Builder, incoming::Writer};
-pub use super::embedded::Durability;
+pub use super::embedded::{Durability, Reads};
 
 /// A store in one database file. The [module documentation](self) says what it promises.
 ///
@@ -272,13 +272,11 @@ impl Store for Redb {
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let key = *key;
-        let shared = self.shared();
-        let task = if shared.config.inline_reads {
-            here(shared, |shared| read::get(shared, &key))
-        } else {
-            off(shared, move |shared| read::get(shared, &key))
-        };
-        Ok(task.await?.map(|found| found.into_hit(&self.inner)))
+        // redb has no lookup that gives up instead of waiting for a lock.
+        let try_read = |shared: &Shared| read::get(shared, &key).map(Some);
+        let read = move |shared: &Shared| read::get(shared, &key);
+        let found = lookup(self.shared(), false, try_read, read).await?;
+        Ok(found.map(|found| found.into_hit(&self.inner)))
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {

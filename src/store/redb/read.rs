@@ -29,7 +29,7 @@ use crate::{
     entry::Head,
     store::{
         Error, Hit, Result, Scanned, StoredBody, Version,
-        embedded::{Lease, Task},
+        embedded::{Lease, Reads, Task},
     },
 };
 
@@ -215,7 +215,7 @@ impl Stream for Body {
             // The next chunks are read while the caller uses these.
             if let Some(rest) = this.rest.take() {
                 let inner = &this.inner;
-                this.ahead = Some(if inner.shared.config.inline_reads {
+                this.ahead = Some(if inner.shared.config.reads.setting() == Reads::InPlace {
                     here(&inner.shared, |shared| rest.read_some(shared))
                 } else {
                     read(&inner.reader, &inner.shared, move |shared| rest.read_some(shared))

@@ -17,13 +17,13 @@ use super::{
     link::Link,
     schema::{CHUNK, Damage, chunk_checksum, chunk_count, chunk_len},
     shared::Shared,
-    task::reading,
+    task::{here, off},
 };
 use crate::{
     Key,
     store::{
         Error, ErrorKind, Result,
-        embedded::{Lease, Task},
+        embedded::{Lease, Reads, Task},
     },
 };
 
@@ -163,7 +163,11 @@ impl Stream for Body {
             // The next chunks are read while the caller uses these.
             if let Some(rest) = this.rest.take() {
                 let work = move |shared: &Shared| rest.read_some(shared);
-                this.ahead = Some(reading(&this.inner.shared, work));
+                let shared = &this.inner.shared;
+                this.ahead = Some(match shared.config.reads.setting() {
+                    Reads::InPlace => here(shared, work),
+                    _ => off(shared, work),
+                });
             }
             if let Some(chunk) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(chunk)));

@@ -122,9 +122,12 @@ use self::{
     pool::Pool,
     scan::Scan,
     shared::{Command, Shared},
-    task::{off, reading},
+    task::off,
 };
-use super::{Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version, embedded};
+use super::{
+    Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
+    embedded::{self, lookup},
+};
 use crate::{Key, entry::Head, time::Timestamp};
 
 mod builder;
@@ -145,7 +148,7 @@ mod task;
 mod writer;
 
 pub use self::{builder::Builder, incoming::Writer};
-pub use super::embedded::Durability;
+pub use super::embedded::{Durability, Reads};
 
 /// A store in one SQLite file. The [module documentation](self) says what it promises.
 ///
@@ -313,7 +316,9 @@ impl Store for Sqlite {
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let key = *key;
-        let found = reading(self.shared(), move |shared| read::get(shared, &key)).await?;
+        let try_read = |shared: &Shared| read::try_get(shared, &key);
+        let read = move |shared: &Shared| read::get(shared, &key);
+        let found = lookup(self.shared(), false, try_read, read).await?;
         Ok(found.map(|found| found.into_hit(&self.inner)))
     }
 

@@ -2,7 +2,7 @@
 //! connection that is returned at once, so that no reader keeps the log from being written to the
 //! file.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row};
 use super::{
     change::{Raw, place},
     chunks::{Body, Chunks},
-    fault::corrupt_entry,
+    fault::{corrupt_entry, is_from_busy},
     inner::Inner,
     link::Link,
     schema::Place,
@@ -73,8 +73,23 @@ fn entry_row(row: &Row<'_>) -> Raw<EntryRow> {
 
 pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
     let link = shared.link()?;
+    get_with(shared, &link, key)
+}
+
+/// Like [`get`], but waits for nobody. Returns `None` if it would have to wait for a connection or
+/// for a lock on the file.
+pub(super) fn try_get(shared: &Shared, key: &Key) -> Result<Option<Option<Found>>> {
+    // If the store is closed, `get` says so.
+    let Some(link) = shared.pool.try_take() else { return Ok(None) };
+    match link.within(Duration::ZERO, |_| get_with(shared, &link, key)) {
+        Err(error) if is_from_busy(&error) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn get_with(shared: &Shared, link: &Link, key: &Key) -> Result<Option<Found>> {
     for _ in 0..OVERTAKEN {
-        match look(shared, &link, key)? {
+        match look(shared, link, key)? {
             Look::Found(found) => return Ok(Some(*found)),
             Look::Nothing => return Ok(None),
             Look::Overtaken => {}

@@ -23,7 +23,10 @@ use futures_util::{StreamExt, future::join_all};
 use http::{Method, Response};
 use larder::{
     entry::Head,
-    store::{ErrorKind, Result, Sqlite, Store, Version, Writer, sqlite::Durability},
+    store::{
+        ErrorKind, Result, Sqlite, Store, Version, Writer,
+        sqlite::{Durability, Reads},
+    },
     time::Timestamp,
 };
 use rusqlite::Connection;
@@ -556,7 +559,8 @@ async fn every_setting_finds_the_same() {
     let (directory, _) = place();
     let builder = |name| Sqlite::builder(directory.path().join(name));
     for builder in [
-        builder("inline").inline_reads(true),
+        builder("in place").reads(Reads::InPlace),
+        builder("off thread").reads(Reads::OffThread),
         builder("synced").durability(Durability::EachCommit),
         builder("at once").durability(Durability::Every(Duration::ZERO)),
         builder("no cache").cache_bytes(0),
