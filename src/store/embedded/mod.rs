@@ -7,10 +7,13 @@ mod leases;
 mod lookup;
 mod paths;
 mod queue;
+mod read_ahead;
 mod read_mode;
 #[cfg(feature = "redb")]
 mod reader;
 mod task;
+#[cfg(test)]
+pub(super) mod tests;
 mod visited;
 mod write_budget;
 
@@ -23,6 +26,7 @@ pub(super) use self::{
     lookup::{Readable, lookup},
     paths::{in_cache_dir, io_kind, temporary},
     queue::{Envelope, QUEUE, Queue},
+    read_ahead::{AHEAD, Found, FoundBody, PAGE, PAGE_BYTES, Page, ReadAhead},
     read_mode::ReadMode,
     task::{Task, here, off},
     visited::Visited,

@@ -90,6 +90,7 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tempfile::TempDir;
 
@@ -98,14 +99,14 @@ use self::{
     fault::STORE,
     inner::Inner,
     open::Config,
-    read::Scan,
+    read::Chunks,
     schema::{digests, tag_digest},
     shared::{Command, Shared},
     task::off,
 };
 use super::{
     Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
-    embedded::{self, Reader, lookup},
+    embedded::{self, Page, Reader, Task, lookup},
 };
 use crate::{Key, entry::Head, time::Timestamp};
 
@@ -120,6 +121,8 @@ mod record;
 mod schema;
 mod shared;
 mod task;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use self::{builder::Builder, incoming::Writer};
@@ -141,6 +144,8 @@ pub use super::embedded::{Durability, Reads};
 #[derive(Clone)]
 pub struct Redb {
     inner: Arc<Inner>,
+    /// This handle does not read on the calling thread, whatever the settings say.
+    off_thread: bool,
 }
 
 impl Redb {
@@ -205,6 +210,7 @@ impl Redb {
                 reader: Reader::new(STORE),
                 _directory: directory,
             }),
+            off_thread: false,
         })
     }
 
@@ -235,6 +241,11 @@ impl Redb {
 
     fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
+    }
+
+    fn read_chunks(&self) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> + use<> {
+        let in_place = self.shared().config.reads.is_in_place() && !self.off_thread;
+        read::read_chunks(self.inner.clone(), in_place)
     }
 }
 
@@ -275,8 +286,8 @@ impl Store for Redb {
         // redb has no lookup that gives up instead of waiting for a lock.
         let try_read = |shared: &Shared| read::get(shared, &key).map(Some);
         let read = move |shared: &Shared| read::get(shared, &key);
-        let found = lookup(self.shared(), false, try_read, read).await?;
-        Ok(found.map(|found| found.into_hit(&self.inner)))
+        let found = lookup(self.shared(), self.off_thread, try_read, read).await?;
+        Ok(found.map(|found| found.into_hit(self.read_chunks())))
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
@@ -313,7 +324,7 @@ impl Store for Redb {
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        Scan::new(self.inner.clone())
+        read::scan(self.inner.clone())
     }
 
     async fn len(&self) -> Result<u64> {
@@ -322,5 +333,9 @@ impl Store for Redb {
 
     async fn size_bytes(&self) -> Result<u64> {
         off(self.shared(), read::size).await
+    }
+
+    fn read_off_thread(self) -> Self {
+        Self { off_thread: true, ..self }
     }
 }

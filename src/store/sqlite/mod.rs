@@ -110,23 +110,24 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tempfile::TempDir;
 
 use self::{
     builder::Config,
     change::Purge,
+    chunks::Chunks,
     fault::STORE,
     inner::Inner,
     lock_file::LockFile,
     pool::Pool,
-    scan::Scan,
     shared::{Command, Shared},
     task::off,
 };
 use super::{
     Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
-    embedded::{self, lookup},
+    embedded::{self, Page, Task, lookup},
 };
 use crate::{Key, entry::Head, time::Timestamp};
 
@@ -145,6 +146,8 @@ mod scan;
 mod schema;
 mod shared;
 mod task;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use self::{builder::Builder, incoming::Writer};
@@ -166,6 +169,8 @@ pub use super::embedded::{Durability, Reads};
 #[derive(Clone)]
 pub struct Sqlite {
     inner: Arc<Inner>,
+    /// This handle does not read on the calling thread, whatever the settings say.
+    off_thread: bool,
 }
 
 impl Sqlite {
@@ -236,7 +241,8 @@ impl Sqlite {
                     .with_source(error)
             })?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self { inner: Arc::new(Inner { shared, thread, _directory: directory }) })
+        let inner = Arc::new(Inner { shared, thread, _directory: directory });
+        Ok(Self { inner, off_thread: false })
     }
 
     /// The path of the file; `:memory:` if there is no file.
@@ -280,6 +286,11 @@ impl Sqlite {
     fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
     }
+
+    fn read_chunks(&self) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> + use<> {
+        let in_place = self.shared().config.reads.is_in_place() && !self.off_thread;
+        chunks::read_chunks(self.inner.clone(), in_place)
+    }
 }
 
 impl Builder {
@@ -318,8 +329,8 @@ impl Store for Sqlite {
         let key = *key;
         let try_read = |shared: &Shared| read::try_get(shared, &key);
         let read = move |shared: &Shared| read::get(shared, &key);
-        let found = lookup(self.shared(), false, try_read, read).await?;
-        Ok(found.map(|found| found.into_hit(&self.inner)))
+        let found = lookup(self.shared(), self.off_thread, try_read, read).await?;
+        Ok(found.map(|found| found.into_hit(self.read_chunks())))
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
@@ -354,7 +365,7 @@ impl Store for Sqlite {
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        Scan::new(self.inner.clone())
+        scan::scan(self.inner.clone())
     }
 
     async fn len(&self) -> Result<u64> {
@@ -363,5 +374,9 @@ impl Store for Sqlite {
 
     async fn size_bytes(&self) -> Result<u64> {
         off(self.shared(), read::size).await
+    }
+
+    fn read_off_thread(self) -> Self {
+        Self { off_thread: true, ..self }
     }
 }
