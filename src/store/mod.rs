@@ -33,8 +33,8 @@
 //!    that is written after it, as a store may forget.
 //!
 //! A store that works while it is polled, such as one that reads a file, must not block for long.
-//! If it may block, it implements [`Store::read_off_thread`], by which [`Timeout`] asks for a handle
-//! that does not block.
+//! If it may block, it implements [`Store::read_off_thread`], by which [`Timeout`] asks for a
+//! handle that does not block.
 //!
 //! A store need not implement [`Store::clear`], [`Store::scan`], [`Store::len`] and
 //! [`Store::size_bytes`]: their defaults return an error of kind [`ErrorKind::Unsupported`]. The

@@ -1,5 +1,6 @@
 //! What the stores in one file have in common: a writer thread with a bounded queue, reads in place
-//! that move off the calling thread while the disk is slow, and bodies that outlive their entry while they are being read.
+//! that move off the calling thread while the disk is slow, and bodies that outlive their entry
+//! while they are being read.
 
 mod durability;
 mod failure;

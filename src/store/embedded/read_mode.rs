@@ -21,12 +21,13 @@ use std::{
 /// A thread that reads in place does nothing else until the disk has answered. With
 /// [`Adaptive`](Reads::Adaptive), that is at worst:
 ///
-/// * three lookups, each up to 100 ms, when a disk becomes slow. A disk that takes longer for one
-///   lookup, such as one that hangs, holds up each runtime thread that is reading at that moment
-///   once, until the disk answers. Lookups that begin after that answer run elsewhere.
-/// * after that, one lookup each second, on one thread, while the disk stays slow but answers
-///   within 100 ms. If the last answer took longer, no runtime thread is used to find out whether
-///   the disk is fast again.
+/// * three of each eight lookups, for up to 100 ms each. The third of them moves lookups to other
+///   threads. While at most two of eight are slow, lookups stay where they are.
+/// * one lookup that takes longer, until the disk answers. It moves lookups to other threads at
+///   once, for at least a second. If the disk hangs, this happens to each runtime thread that is
+///   reading, or begins to read, before the first answer.
+/// * one lookup each second, on one thread, while the disk stays slow but answers within 100 ms. If
+///   the last answer took longer, a blocking thread finds out whether the disk is fast again.
 ///
 /// With [`InPlace`](Reads::InPlace), it is each read, for as long as the disk takes. With
 /// [`OffThread`](Reads::OffThread), it is nothing. A disk that may hang, such as a network file

@@ -38,6 +38,16 @@
 //! writes, and ends bodies that are being read or written with an error. The store works again as
 //! soon as the disk does.
 //!
+//! # Where reads run
+//!
+//! A lookup runs on the calling thread, which it holds up for as long as the disk takes: usually
+//! some microseconds, since the pages are in memory. If the disk is slow, lookups move to blocking
+//! threads until it is fast again. [`Reads`] says for how long a runtime's thread can be held up at
+//! worst, and [`reads`](Builder::reads) sets another place. A lookup may also wait for the writer
+//! thread while that hands pages to the disk; this counts as a slow disk. Further chunks of a large
+//! body are read on a thread of the store. Where several processes share the file, every lookup
+//! runs on a blocking thread.
+//!
 //! # Expiry and eviction
 //!
 //! An expired entry stays until it is replaced, [removed](crate::store::Store::remove_expired) or
@@ -52,7 +62,8 @@
 //! error. If every process sets [`multi_process(true)`](Builder::multi_process), processes on one
 //! machine (not over a network file system) share the file, and each sees what another has written
 //! as soon as that is acknowledged. They take turns to write, and each transaction is synced twice,
-//! whatever [`Durability`] says. Each lookup takes a file lock. The other processes leave an
+//! whatever [`Durability`] says. Each lookup takes a file lock, for which it may wait, and
+//! therefore runs on a blocking thread. The other processes leave an
 //! unfinished body alone until its writer has been silent for an hour; the next process that opens
 //! the file then removes it, and a writer that is still alive gets an error. Each process knows
 //! only its own reads for eviction. A large body that is being read holds a snapshot of the file in

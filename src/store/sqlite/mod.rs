@@ -18,7 +18,18 @@
 //! SQLite itself is compiled in, through [rusqlite](https://docs.rs/rusqlite), which is blocking
 //! and close to SQLite's own interface. The asynchronous drivers put a thread and a channel in
 //! front of each connection. This store has one thread that writes for all, which is how it groups
-//! writes, and its reads need only a blocking thread.
+//! writes, and its lookups run where they are called.
+//!
+//! # Where reads run
+//!
+//! A lookup runs on the calling thread, which it holds up for as long as the disk takes: usually
+//! some microseconds, since the pages are in memory. If the disk is slow, lookups move to blocking
+//! threads until it is fast again. [`Reads`] says for how long a runtime's thread can be held up at
+//! worst, and [`reads`](Builder::reads) sets another place. A lookup on the calling thread does not
+//! wait for another process's lock, nor for one of the six connections that read: it moves to a
+//! blocking thread instead. In a few situations, SQLite itself pauses and tries again, for
+//! milliseconds each time, while another process replaces the log. Further chunks of a large body
+//! are read on blocking threads.
 //!
 //! # Durability
 //!
