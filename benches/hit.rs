@@ -24,7 +24,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use larder::{
     Cache, CacheLayer, RequestBody,
-    store::{Memory, Redb, Store, Tiered},
+    store::{Memory, Redb, Store, Tiered, redb::Reads},
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
 use tokio::runtime::{Builder, Runtime};
@@ -222,12 +222,12 @@ impl Raw {
     }
 }
 
-fn redb_in_place(in_place: bool) -> Redb {
+fn redb_at(reads: Reads) -> Redb {
     static FOLDER: Mutex<Vec<tempfile::TempDir>> = Mutex::new(Vec::new());
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("cache.redb");
     FOLDER.lock().expect("no panic").push(folder);
-    Redb::builder(path).inline_reads(in_place).open().expect("a database")
+    Redb::builder(path).reads(reads).open().expect("a database")
 }
 
 // ===== What divan measures =====
@@ -283,7 +283,7 @@ fn memory_miss(bencher: Bencher<'_, '_>, size: usize) {
 
 #[divan::bench(args = SIZES)]
 fn redb_miss(bencher: Bencher<'_, '_>, size: usize) {
-    misses(bencher, cached(redb_in_place(true), size));
+    misses(bencher, cached(redb_at(Reads::InPlace), size));
 }
 
 fn misses<B: Store>(bencher: Bencher<'_, '_>, mut cached: Cache<Origin, B>) {
@@ -304,12 +304,17 @@ fn redb_floor_in_place(bencher: Bencher<'_, '_>, size: usize) {
 
 #[divan::bench(args = SIZES)]
 fn redb_hit_in_place(bencher: Bencher<'_, '_>, size: usize) {
-    hits(bencher, warm(redb_in_place(true), size), call);
+    hits(bencher, warm(redb_at(Reads::InPlace), size), call);
+}
+
+#[divan::bench(args = SIZES)]
+fn redb_hit_by_default(bencher: Bencher<'_, '_>, size: usize) {
+    hits(bencher, warm(redb_at(Reads::Adaptive), size), call);
 }
 
 #[divan::bench(args = SIZES)]
 fn redb_hit_behind_a_hop(bencher: Bencher<'_, '_>, size: usize) {
-    hits(bencher, warm(redb_in_place(false), size), call);
+    hits(bencher, warm(redb_at(Reads::OffThread), size), call);
 }
 
 // ===== Ratios =====
@@ -390,7 +395,7 @@ fn ratios() {
         report(&format!("near hit of tiers over memory hit, {size} bytes"), times);
     }
     for size in SIZES {
-        let (raw, mut ours) = (Raw::new(size), warm(redb_in_place(true), size));
+        let (raw, mut ours) = (Raw::new(size), warm(redb_at(Reads::InPlace), size));
         let runs = if size > 100_000 { 20 } else { 300 };
         let times = turns(
             runs,
@@ -400,7 +405,25 @@ fn ratios() {
         );
         report(&format!("redb hit in place, {size} bytes"), times);
 
-        let mut ours = warm(redb_in_place(false), size);
+        let mut ours = warm(redb_at(Reads::Adaptive), size);
+        let times = turns(
+            runs,
+            || request(0),
+            |requests| requests.iter().for_each(|_| drop(black_box(raw.get()))),
+            |requests| one_by_one(&mut ours, requests),
+        );
+        report(&format!("redb hit by default, {size} bytes"), times);
+
+        let mut off = warm(redb_at(Reads::OffThread), size);
+        let times = turns(
+            runs,
+            || request(0),
+            |requests| one_by_one(&mut ours, requests),
+            |requests| one_by_one(&mut off, requests),
+        );
+        report(&format!("redb hit off the thread over default, {size} bytes"), times);
+
+        let mut ours = off;
         let times = turns(
             runs,
             || request(0),
@@ -434,7 +457,7 @@ fn ratios() {
         report(&format!("memory miss and store, {size} bytes"), times);
 
         let (raw, value, mut item) = (Raw::new(size), vec![b'x'; size], 0);
-        let ours = cached(redb_in_place(true), size);
+        let ours = cached(redb_at(Reads::InPlace), size);
         let times = turns(
             GROUP,
             items(),

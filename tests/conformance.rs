@@ -211,11 +211,11 @@ mod tiered {
 mod timeout {
     use std::time::Duration;
 
-    use larder::store::{AnyStore, Memory, Timeout};
+    use larder::store::{AnyStore, Memory, Store, Timeout};
 
     use super::*;
 
-    fn limited<S>(store: S) -> Timeout<S> {
+    fn limited<S: Store>(store: S) -> Timeout<S> {
         // Longer than a machine that is busy with other things takes.
         Timeout::new(store, Duration::from_secs(600)).unwrap()
     }

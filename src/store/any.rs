@@ -75,6 +75,7 @@ trait DynStore: fmt::Debug + Send + Sync {
     fn scan(&self) -> Pin<Box<dyn Stream<Item = Result<Scanned>> + Send>>;
     fn len(&self) -> Boxed<'_, u64>;
     fn size_bytes(&self) -> Boxed<'_, u64>;
+    fn read_off_thread(&self) -> AnyStore;
 }
 
 impl<S: Store> DynStore for S {
@@ -121,6 +122,10 @@ impl<S: Store> DynStore for S {
     fn size_bytes(&self) -> Boxed<'_, u64> {
         Box::pin(Store::size_bytes(self))
     }
+
+    fn read_off_thread(&self) -> AnyStore {
+        AnyStore::new(Store::read_off_thread(self.clone()))
+    }
 }
 
 trait DynWriter: Send {
@@ -148,6 +153,10 @@ impl Store for AnyStore {
 
     forward!(inner: get, put, update, remove, remove_if, remove_expired, remove_tagged);
     forward!(inner: clear, scan<>, len, size_bytes);
+
+    fn read_off_thread(self) -> Self {
+        self.inner().read_off_thread()
+    }
 }
 
 impl Writer for AnyWriter {

@@ -9,4 +9,8 @@ impl<S: Store> Store for Arc<S> {
 
     forward!(as_ref: get, put, update, remove, remove_if, remove_expired, remove_tagged);
     forward!(as_ref: clear, scan<S>, len, size_bytes);
+
+    fn read_off_thread(self) -> Self {
+        Arc::new(Arc::unwrap_or_clone(self).read_off_thread())
+    }
 }

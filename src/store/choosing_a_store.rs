@@ -50,13 +50,21 @@
 //! | store | a small hit | a write | runs |
 //! |---|---|---|---|
 //! | `Memory` | a lookup: nothing is copied, decoded or waited for | a copy into memory of its own, and a lock | nothing |
-//! | `Redb` | a hop to a blocking thread (or [none](super::redb::Builder::inline_reads)), and a read of the file where its pages are in no cache | its part of a transaction; the sync is shared | one thread that writes, one that reads large bodies |
+//! | `Redb` | a read of the file on the calling thread, and on a blocking thread while the disk is slow | its part of a transaction; the sync is shared | one thread that writes, one that reads large bodies |
 //! | `Sqlite` | as `Redb` | as `Redb` | one thread that writes |
 //! | `Redis` | one round trip | two round trips, three where something is replaced, and one for each chunk of a large body | one connection |
 //! | `MongoDb` | [one round trip](super::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |
 //! | `Tiered` | the near one's; the far one's at first, and a copy | both of them, and a look-up in the far one | what the two run |
 //! | `Compressed` | the store's, and unpacking it | the store's, and packing it, in place | what the store runs |
-//! | `Timeout` | the store's, and a timer where it is waited for | the same | what the store runs |
+//! | `Timeout` | the store's, a hop to a blocking thread for `Redb` and `Sqlite`, and a timer where it is waited for | the same | what the store runs |
+//!
+//! A lookup in `Redb` or `Sqlite` holds its runtime's thread up for as long as the disk takes. For
+//! pages in memory, that is some microseconds. On a slow disk, it is at worst three of eight
+//! lookups, up to 100 ms each, or one that takes longer. Lookups then move to blocking threads,
+//! except at most one each second. A disk that hangs holds up each thread that reads before its
+//! first answer. [`Reads`](super::redb::Reads) has the details.
+//! [`reads`](super::redb::Builder::reads) (also of [`Sqlite`](super::sqlite::Builder::reads)) and
+//! `Timeout` move every lookup to a blocking thread, which costs some ten times the read.
 //!
 //! Large bodies stream from and to all of them, chunk by chunk. The modules have more: [Redis's
 //! commands](super::redis#what-an-operation-costs), [Redb's transactions](super::redb#atomicity).

@@ -32,6 +32,10 @@
 //!    away, and the entry that was written last is there. An abandoned removal may remove an entry
 //!    that is written after it, as a store may forget.
 //!
+//! A store that works while it is polled, such as one that reads a file, must not block for long.
+//! If it may block, it implements [`Store::read_off_thread`], by which [`Timeout`] asks for a
+//! handle that does not block.
+//!
 //! A store need not implement [`Store::clear`], [`Store::scan`], [`Store::len`] and
 //! [`Store::size_bytes`]: their defaults return an error of kind [`ErrorKind::Unsupported`]. The
 //! cache answers requests without them; the methods of [`Entries`](crate::Entries) that need them
@@ -268,6 +272,19 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
     /// If the store does not answer. By default, [`ErrorKind::Unsupported`].
     fn size_bytes(&self) -> impl Future<Output = Result<u64>> + Send {
         ready(Err(Error::unsupported("size_bytes")))
+    }
+
+    /// Returns a handle to the same data that reads off the threads of the runtime. It applies to
+    /// that handle and its clones, and to no other handle.
+    ///
+    /// A store that reads a file on the thread that polls it holds that thread up while the disk is
+    /// slow, and no time limit can end such a poll. [`Timeout`] therefore asks for this handle. A
+    /// wrapper asks the wrapped stores for theirs.
+    ///
+    /// By default, the handle stays as it is, which is right for a store that never blocks.
+    #[must_use]
+    fn read_off_thread(self) -> Self {
+        self
     }
 }
 

@@ -138,4 +138,8 @@ impl<S: Store> Store for Compressed<S> {
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {
         scan::WithoutAnnotations::new(self.inner.scan())
     }
+
+    fn read_off_thread(self) -> Self {
+        Self { inner: self.inner.read_off_thread(), ..self }
+    }
 }

@@ -346,6 +346,10 @@ impl<S: Store> Store for Faulty<S> {
     async fn size_bytes(&self) -> Result<u64> {
         self.plan.run(Operation::Count, self.inner.size_bytes()).await
     }
+
+    fn read_off_thread(self) -> Self {
+        Self { inner: self.inner.read_off_thread(), ..self }
+    }
 }
 
 impl<W: Writer> Writer for FaultyWriter<W> {

@@ -1,9 +1,12 @@
 //! The settings of a [`Redb`](super::Redb).
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{fault::STORE, open::Config};
-use crate::store::{Error, ErrorKind, Result, embedded::Durability};
+use crate::store::{
+    Error, ErrorKind, Result,
+    embedded::{Durability, ReadMode, Reads},
+};
 
 /// The settings of a [`Redb`](super::Redb) to be opened. [`Redb::builder`](super::Redb::builder)
 /// creates them.
@@ -15,7 +18,7 @@ pub struct Builder {
     durability: Durability,
     cache_bytes: usize,
     multi_process: bool,
-    inline_reads: bool,
+    reads: Reads,
 }
 
 impl Builder {
@@ -26,7 +29,7 @@ impl Builder {
             durability: Durability::default(),
             cache_bytes: 16 << 20,
             multi_process: false,
-            inline_reads: false,
+            reads: Reads::default(),
         }
     }
 
@@ -65,12 +68,13 @@ impl Builder {
         self
     }
 
-    /// Sets whether reads run on the calling thread; `false` by default. By default, lookups run on
-    /// a blocking thread, and the chunks of a large body after the first are read on a thread of
-    /// the store. Reads in place save that hop. They are right if the disk is fast or the file is
-    /// in memory anyway; a read that waits for the disk blocks everything else on its thread.
-    pub fn inline_reads(mut self, inline: bool) -> Self {
-        self.inline_reads = inline;
+    /// Sets where reads run; [`Reads::Adaptive`] by default: on the calling thread while the disk
+    /// is fast. [`Reads`] says for how long that can hold a runtime's thread up.
+    ///
+    /// With [`multi_process`](Builder::multi_process), `Adaptive` means [`Reads::OffThread`], since
+    /// each lookup may wait for a lock that another process holds.
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
         self
     }
 
@@ -87,13 +91,18 @@ impl Builder {
     }
 
     pub(super) fn into_config(self) -> Config {
+        // redb waits for the other processes' locks itself.
+        let reads = match self.reads {
+            Reads::Adaptive if self.multi_process => Reads::OffThread,
+            reads => reads,
+        };
         Config {
             path: self.path,
             max_bytes: self.max_bytes,
             durability: self.durability,
             cache_bytes: self.cache_bytes,
             multi_process: self.multi_process,
-            inline_reads: self.inline_reads,
+            reads: Arc::new(ReadMode::new(reads)),
         }
     }
 }
@@ -110,6 +119,11 @@ mod tests {
         assert_eq!(config.max_bytes, 4 * 1024 * 1024 * 1024);
         assert_eq!(config.durability, Durability::Every(Duration::from_millis(500)));
         assert_eq!(config.cache_bytes, 16 * 1024 * 1024);
-        assert!(!config.multi_process && !config.inline_reads);
+        assert_eq!(config.reads.setting(), Reads::Adaptive);
+        assert!(!config.multi_process);
+        let shared = Builder::new("a".into()).multi_process(true);
+        assert_eq!(shared.clone().into_config().reads.setting(), Reads::OffThread);
+        let forced = shared.reads(Reads::InPlace).into_config();
+        assert_eq!(forced.reads.setting(), Reads::InPlace);
     }
 }

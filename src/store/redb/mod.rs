@@ -38,6 +38,16 @@
 //! writes, and ends bodies that are being read or written with an error. The store works again as
 //! soon as the disk does.
 //!
+//! # Where reads run
+//!
+//! A lookup runs on the calling thread, which it holds up for as long as the disk takes: usually
+//! some microseconds, since the pages are in memory. If the disk is slow, lookups move to blocking
+//! threads until it is fast again. [`Reads`] says for how long a runtime's thread can be held up at
+//! worst, and [`reads`](Builder::reads) sets another place. A lookup may also wait for the writer
+//! thread while that hands pages to the disk; this counts as a slow disk. Further chunks of a large
+//! body are read on a thread of the store. Where several processes share the file, every lookup
+//! runs on a blocking thread.
+//!
 //! # Expiry and eviction
 //!
 //! An expired entry stays until it is replaced, [removed](crate::store::Store::remove_expired) or
@@ -52,7 +62,8 @@
 //! error. If every process sets [`multi_process(true)`](Builder::multi_process), processes on one
 //! machine (not over a network file system) share the file, and each sees what another has written
 //! as soon as that is acknowledged. They take turns to write, and each transaction is synced twice,
-//! whatever [`Durability`] says. Each lookup takes a file lock. The other processes leave an
+//! whatever [`Durability`] says. Each lookup takes a file lock, for which it may wait, and
+//! therefore runs on a blocking thread. The other processes leave an
 //! unfinished body alone until its writer has been silent for an hour; the next process that opens
 //! the file then removes it, and a writer that is still alive gets an error. Each process knows
 //! only its own reads for eviction. A large body that is being read holds a snapshot of the file in
@@ -90,6 +101,7 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tempfile::TempDir;
 
@@ -98,14 +110,14 @@ use self::{
     fault::STORE,
     inner::Inner,
     open::Config,
-    read::Scan,
+    read::Chunks,
     schema::{digests, tag_digest},
     shared::{Command, Shared},
-    task::{here, off},
+    task::off,
 };
 use super::{
     Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
-    embedded::{self, Reader},
+    embedded::{self, Page, Reader, Task, lookup},
 };
 use crate::{Key, entry::Head, time::Timestamp};
 
@@ -120,10 +132,12 @@ mod record;
 mod schema;
 mod shared;
 mod task;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use self::{builder::Builder, incoming::Writer};
-pub use super::embedded::Durability;
+pub use super::embedded::{Durability, Reads};
 
 /// A store in one database file. The [module documentation](self) says what it promises.
 ///
@@ -141,6 +155,8 @@ pub use super::embedded::Durability;
 #[derive(Clone)]
 pub struct Redb {
     inner: Arc<Inner>,
+    /// This handle does not read on the calling thread, whatever the settings say.
+    off_thread: bool,
 }
 
 impl Redb {
@@ -205,6 +221,7 @@ impl Redb {
                 reader: Reader::new(STORE),
                 _directory: directory,
             }),
+            off_thread: false,
         })
     }
 
@@ -235,6 +252,11 @@ impl Redb {
 
     fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
+    }
+
+    fn read_chunks(&self) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> + use<> {
+        let in_place = self.shared().config.reads.is_in_place() && !self.off_thread;
+        read::read_chunks(self.inner.clone(), in_place)
     }
 }
 
@@ -272,13 +294,11 @@ impl Store for Redb {
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let key = *key;
-        let shared = self.shared();
-        let task = if shared.config.inline_reads {
-            here(shared, |shared| read::get(shared, &key))
-        } else {
-            off(shared, move |shared| read::get(shared, &key))
-        };
-        Ok(task.await?.map(|found| found.into_hit(&self.inner)))
+        // redb has no lookup that gives up instead of waiting for a lock.
+        let try_read = |shared: &Shared| read::get(shared, &key).map(Some);
+        let read = move |shared: &Shared| read::get(shared, &key);
+        let found = lookup(self.shared(), self.off_thread, try_read, read).await?;
+        Ok(found.map(|found| found.into_hit(self.read_chunks())))
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
@@ -315,7 +335,7 @@ impl Store for Redb {
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        Scan::new(self.inner.clone())
+        read::scan(self.inner.clone())
     }
 
     async fn len(&self) -> Result<u64> {
@@ -324,5 +344,9 @@ impl Store for Redb {
 
     async fn size_bytes(&self) -> Result<u64> {
         off(self.shared(), read::size).await
+    }
+
+    fn read_off_thread(self) -> Self {
+        Self { off_thread: true, ..self }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use redb::{
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::store::{
     Error, ErrorKind, Result,
-    embedded::{Durability, io_kind},
+    embedded::{Durability, ReadMode, io_kind},
 };
 
 /// The settings of an open store.
@@ -31,7 +32,7 @@ pub(super) struct Config {
     pub(super) durability: Durability,
     pub(super) cache_bytes: usize,
     pub(super) multi_process: bool,
-    pub(super) inline_reads: bool,
+    pub(super) reads: Arc<ReadMode>,
 }
 
 /// What a file holds that nobody needs, for the writer thread to remove. It does not prevent reads,

@@ -1,13 +1,7 @@
 //! Reads: lookups, chunks of large bodies, and scans. Each lookup, each few chunks and each page is
 //! read in redb's latest snapshot, which no write disturbs and which is released at once.
 
-use std::{
-    collections::VecDeque,
-    ops::Bound,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{collections::VecDeque, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -28,45 +22,14 @@ use crate::{
     Key,
     entry::Head,
     store::{
-        Error, Hit, Result, Scanned, StoredBody, Version,
-        embedded::{Lease, Task},
+        Error, Result, Scanned, Version,
+        embedded::{AHEAD, Found, FoundBody, Lease, PAGE, PAGE_BYTES, Page, ReadAhead, Task},
     },
 };
 
-/// How many chunks are read at a time. As many again are read ahead.
-const AHEAD: usize = 4;
-
-/// How many entries are listed at a time, and at most how many bytes of heads.
-const PAGE: usize = 256;
-const PAGE_BYTES: usize = 1 << 20;
-
 // ===== look-ups =====
 
-/// An entry that was found, with its body in memory or the way to it.
-pub(super) struct Found {
-    head: Arc<Head>,
-    version: Version,
-    body: FoundBody,
-}
-
-enum FoundBody {
-    Here(Bytes),
-    Chunks { first: Bytes, rest: Box<Chunks>, len: u64 },
-}
-
-impl Found {
-    pub(super) fn into_hit(self, inner: &Arc<Inner>) -> Hit {
-        let body = match self.body {
-            FoundBody::Here(bytes) => bytes.into(),
-            FoundBody::Chunks { first, rest, len } => {
-                StoredBody::from_stream(len, Body::new(inner.clone(), first, rest))
-            }
-        };
-        Hit::new(self.head, self.version, body)
-    }
-}
-
-pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
+pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found<Box<Chunks>>>> {
     let snapshot = shared.snapshot()?;
     let opening = snapshot.opening;
     let wrong = |error: redb::Error| shared.read_fault(error, opening);
@@ -120,7 +83,7 @@ fn corrupt_entry(key: &Key, what: &str) -> Error {
 // ===== large bodies =====
 
 /// The chunks of a body whose entry was found.
-struct Chunks {
+pub(super) struct Chunks {
     hold: Option<Hold>,
     key: Key,
     id: u64,
@@ -159,7 +122,7 @@ impl Chunks {
         Ok(Some(Bytes::copy_from_slice(payload)))
     }
 
-    fn read_some(mut self: Box<Self>, shared: &Shared) -> Result<Ahead> {
+    fn read_some(mut self: Box<Self>, shared: &Shared) -> Result<Page<Box<Self>, Bytes>> {
         let hold = self.hold.take();
         let latest;
         let table = match &hold {
@@ -177,7 +140,7 @@ impl Chunks {
         let mut chunks = VecDeque::with_capacity(AHEAD);
         while chunks.len() < AHEAD {
             match self.read(shared, table) {
-                Ok(Some(chunk)) => chunks.push_back(chunk),
+                Ok(Some(chunk)) => chunks.push_back(Ok(chunk)),
                 Ok(None) => return Ok((None, chunks)),
                 // The valid chunks are returned first; the error occurs again next time.
                 Err(_) if !chunks.is_empty() => break,
@@ -189,48 +152,16 @@ impl Chunks {
     }
 }
 
-/// What is left to read, and what was read.
-type Ahead = (Option<Box<Chunks>>, VecDeque<Bytes>);
-
-/// A large body as a stream. It keeps the store open until it is dropped.
-struct Body {
+/// Reads the chunks of bodies for a handle, on the thread that reads large bodies or `in_place`.
+pub(super) fn read_chunks(
     inner: Arc<Inner>,
-    ready: VecDeque<Bytes>,
-    ahead: Option<Task<Ahead>>,
-    rest: Option<Box<Chunks>>,
-}
-
-impl Body {
-    fn new(inner: Arc<Inner>, first: Bytes, rest: Box<Chunks>) -> Self {
-        Self { inner, ready: VecDeque::from([first]), ahead: None, rest: Some(rest) }
-    }
-}
-
-impl Stream for Body {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            // The next chunks are read while the caller uses these.
-            if let Some(rest) = this.rest.take() {
-                let inner = &this.inner;
-                this.ahead = Some(if inner.shared.config.inline_reads {
-                    here(&inner.shared, |shared| rest.read_some(shared))
-                } else {
-                    read(&inner.reader, &inner.shared, move |shared| rest.read_some(shared))
-                });
-            }
-            if let Some(chunk) = this.ready.pop_front() {
-                return Poll::Ready(Some(Ok(chunk)));
-            }
-            let Some(ahead) = &mut this.ahead else { return Poll::Ready(None) };
-            let result = ready!(Pin::new(ahead).poll(cx));
-            this.ahead = None;
-            match result {
-                Ok((rest, ready)) => (this.rest, this.ready) = (rest, ready),
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
+    in_place: bool,
+) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> {
+    move |rest| {
+        let work = |shared: &Shared| rest.read_some(shared);
+        match in_place {
+            true => here(&inner.shared, work),
+            false => read(&inner.reader, &inner.shared, work),
         }
     }
 }
@@ -239,46 +170,12 @@ impl Stream for Body {
 
 /// Lists every entry's head, page by page, each page in its own snapshot, so that a slow reader
 /// blocks nothing.
-pub(super) struct Scan {
-    inner: Arc<Inner>,
-    ready: VecDeque<Result<Scanned>>,
-    ahead: Option<Task<Page>>,
-    after: Option<Bound<KeyBytes>>,
+pub(super) fn scan(inner: Arc<Inner>) -> impl Stream<Item = Result<Scanned>> {
+    let read = move |after| off(&inner.shared, move |shared| page(shared, after));
+    ReadAhead::new(VecDeque::new(), Bound::Unbounded, read)
 }
 
-/// Where the next page begins, and the current page.
-type Page = (Option<Bound<KeyBytes>>, VecDeque<Result<Scanned>>);
-
-impl Scan {
-    pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, ready: VecDeque::new(), ahead: None, after: Some(Bound::Unbounded) }
-    }
-}
-
-impl Stream for Scan {
-    type Item = Result<Scanned>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            if let Some(item) = this.ready.pop_front() {
-                return Poll::Ready(Some(item));
-            }
-            if let Some(after) = this.after.take() {
-                this.ahead = Some(off(&this.inner.shared, move |shared| page(shared, after)));
-            }
-            let Some(ahead) = &mut this.ahead else { return Poll::Ready(None) };
-            let result = ready!(Pin::new(ahead).poll(cx));
-            this.ahead = None;
-            match result {
-                Ok((after, ready)) => (this.after, this.ready) = (after, ready),
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
-        }
-    }
-}
-
-fn page(shared: &Shared, after: Bound<KeyBytes>) -> Result<Page> {
+fn page(shared: &Shared, after: Bound<KeyBytes>) -> Result<Page<Bound<KeyBytes>, Scanned>> {
     let (txn, opening) = shared.begin_read()?;
     let wrong = |error: redb::Error| shared.read_fault(error, opening);
     let entries = txn.open_table(ENTRIES).map_err(|error| wrong(error.into()))?;

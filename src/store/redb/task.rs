@@ -11,7 +11,7 @@ use super::{
 };
 use crate::store::{
     Result,
-    embedded::{self, Reader, Task},
+    embedded::{self, ReadMode, Readable, Reader, Task},
 };
 
 /// Runs `work` on a blocking thread. Outside of a tokio runtime, runs it in place.
@@ -20,12 +20,12 @@ pub(super) fn off<T: Send + 'static>(
     work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
 ) -> Task<T> {
     let shared = shared.clone();
-    embedded::off(STORE, move || guarded(&shared, work))
+    embedded::off(STORE, move || shared.guarded(work))
 }
 
 /// Runs `work` in place.
 pub(super) fn here<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Task<T> {
-    embedded::here(STORE, || guarded(shared, work))
+    embedded::here(STORE, || shared.guarded(work))
 }
 
 /// Runs `work` on the thread that reads large bodies.
@@ -35,13 +35,21 @@ pub(super) fn read<T: Send + 'static>(
     work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
 ) -> Task<T> {
     let shared = shared.clone();
-    reader.run(move || guarded(&shared, work))
+    reader.run(move || shared.guarded(work))
 }
 
-fn guarded<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(|| work(shared))).unwrap_or_else(|panic| {
-        // The panic may have poisoned redb's locks.
-        shared.poke(shared.opening());
-        Err(fault::panicked(&shared.config.path, panic.as_ref()))
-    })
+impl Readable for Shared {
+    const STORE: &'static str = STORE;
+
+    fn read_mode(&self) -> &Arc<ReadMode> {
+        &self.config.reads
+    }
+
+    fn guarded<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(|| read(self))).unwrap_or_else(|panic| {
+            // The panic may have poisoned redb's locks.
+            self.poke(self.opening());
+            Err(fault::panicked(&self.config.path, panic.as_ref()))
+        })
+    }
 }

@@ -1,9 +1,12 @@
 //! The settings of a [`Sqlite`](super::Sqlite).
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::fault::STORE;
-use crate::store::{Error, ErrorKind, Result, embedded::Durability};
+use crate::store::{
+    Error, ErrorKind, Result,
+    embedded::{Durability, ReadMode, Reads},
+};
 
 /// The settings of a [`Sqlite`](super::Sqlite) to be opened.
 /// [`Sqlite::builder`](super::Sqlite::builder) creates them.
@@ -15,7 +18,7 @@ pub struct Builder {
     durability: Durability,
     cache_bytes: usize,
     busy_timeout: Duration,
-    inline_reads: bool,
+    reads: Reads,
     incremental_vacuum: bool,
 }
 
@@ -29,7 +32,7 @@ pub(super) struct Config {
     pub(super) durability: Durability,
     pub(super) cache_bytes: usize,
     pub(super) busy_timeout: Duration,
-    pub(super) inline_reads: bool,
+    pub(super) reads: Arc<ReadMode>,
     pub(super) incremental_vacuum: bool,
 }
 
@@ -44,7 +47,7 @@ impl Builder {
             durability: Durability::default(),
             cache_bytes: 16 << 20,
             busy_timeout: Duration::from_secs(10),
-            inline_reads: false,
+            reads: Reads::default(),
             incremental_vacuum: false,
         }
     }
@@ -84,12 +87,14 @@ impl Builder {
         self
     }
 
-    /// Sets whether reads run on the calling thread; `false` by default. By default, lookups and
-    /// the chunks of large bodies are read on a blocking thread. Reads in place save that hop. They
-    /// are right if the disk is fast or the file is in memory anyway; a read that waits for the
-    /// disk blocks everything else on its thread.
-    pub fn inline_reads(mut self, inline: bool) -> Self {
-        self.inline_reads = inline;
+    /// Sets where reads run; [`Reads::Adaptive`] by default: on the calling thread while the disk
+    /// is fast. [`Reads`] says for how long that can hold a runtime's thread up.
+    ///
+    /// A lookup on the calling thread waits neither for a lock nor for one of the connections. If
+    /// the file is busy, the lookup moves to a blocking thread, where it may wait for up to
+    /// [`busy_timeout`](Builder::busy_timeout).
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
         self
     }
 
@@ -122,7 +127,7 @@ impl Builder {
             durability: self.durability,
             cache_bytes: self.cache_bytes,
             busy_timeout: self.busy_timeout,
-            inline_reads: self.inline_reads,
+            reads: Arc::new(ReadMode::new(self.reads)),
             incremental_vacuum: self.incremental_vacuum,
         }
     }
@@ -139,6 +144,7 @@ mod tests {
         assert_eq!(config.durability, Durability::Every(Duration::from_millis(500)));
         assert_eq!(config.cache_bytes, 16 * 1024 * 1024);
         assert_eq!(config.busy_timeout, Duration::from_secs(10));
-        assert!(!config.inline_reads && !config.incremental_vacuum && !config.in_memory);
+        assert_eq!(config.reads.setting(), Reads::Adaptive);
+        assert!(!config.incremental_vacuum && !config.in_memory);
     }
 }

@@ -1,14 +1,8 @@
 //! Large bodies: some chunks are read at a time, while the reader goes on.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use futures_core::Stream;
 use rusqlite::params;
 
 use super::{
@@ -17,18 +11,15 @@ use super::{
     link::Link,
     schema::{CHUNK, Damage, chunk_checksum, chunk_count, chunk_len},
     shared::Shared,
-    task::reading,
+    task::{here, off},
 };
 use crate::{
     Key,
     store::{
         Error, ErrorKind, Result,
-        embedded::{Lease, Task},
+        embedded::{AHEAD, Lease, Page, Task},
     },
 };
-
-/// How many chunks are read at a time. As many again are read ahead.
-const AHEAD: usize = 4;
 
 // A read copies little at a time.
 const _: () = assert!(AHEAD * CHUNK <= 1 << 20);
@@ -106,13 +97,13 @@ impl Chunks {
         Ok(())
     }
 
-    fn read_some(mut self, shared: &Shared) -> Result<Ahead> {
+    fn read_some(mut self: Box<Self>, shared: &Shared) -> Result<Page<Box<Self>, Bytes>> {
         if self.is_read() {
             return Ok((None, VecDeque::new()));
         }
         let link = shared.link()?;
         match self.read(shared, &link, AHEAD)? {
-            Some(chunks) => Ok((Some(self), chunks)),
+            Some(chunks) => Ok((Some(self), chunks.into_iter().map(Ok).collect())),
             None => Err(self.missing(shared, &link)),
         }
     }
@@ -137,44 +128,16 @@ impl Chunks {
     }
 }
 
-/// What is left to read, and what was read.
-type Ahead = (Option<Chunks>, VecDeque<Bytes>);
-
-/// A large body as a stream. It keeps the store open until it is dropped.
-pub(super) struct Body {
+/// Reads the chunks of bodies for a handle, on blocking threads or `in_place`.
+pub(super) fn read_chunks(
     inner: Arc<Inner>,
-    ready: VecDeque<Bytes>,
-    ahead: Option<Task<Ahead>>,
-    rest: Option<Chunks>,
-}
-
-impl Body {
-    pub(super) fn new(inner: Arc<Inner>, ready: VecDeque<Bytes>, rest: Option<Chunks>) -> Self {
-        Self { inner, ready, ahead: None, rest }
-    }
-}
-
-impl Stream for Body {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            // The next chunks are read while the caller uses these.
-            if let Some(rest) = this.rest.take() {
-                let work = move |shared: &Shared| rest.read_some(shared);
-                this.ahead = Some(reading(&this.inner.shared, work));
-            }
-            if let Some(chunk) = this.ready.pop_front() {
-                return Poll::Ready(Some(Ok(chunk)));
-            }
-            let Some(ahead) = &mut this.ahead else { return Poll::Ready(None) };
-            let result = ready!(Pin::new(ahead).poll(cx));
-            this.ahead = None;
-            match result {
-                Ok((rest, ready)) => (this.rest, this.ready) = (rest, ready),
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
+    in_place: bool,
+) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> {
+    move |rest| {
+        let work = |shared: &Shared| rest.read_some(shared);
+        match in_place {
+            true => here(&inner.shared, work),
+            false => off(&inner.shared, work),
         }
     }
 }

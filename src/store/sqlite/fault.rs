@@ -1,7 +1,7 @@
 //! SQLite's errors as errors of the store: what each means for the caller, with the path and what
 //! to do.
 
-use std::path::Path;
+use std::{error::Error as _, path::Path};
 
 use rusqlite::{ErrorCode, ffi};
 
@@ -93,6 +93,11 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
                 | ErrorCode::FileLockingProtocolFailed
         )
     )
+}
+
+/// Whether the error was made from an error that [`is_busy`].
+pub(super) fn is_from_busy(error: &Error) -> bool {
+    error.source().and_then(|source| source.downcast_ref()).is_some_and(is_busy)
 }
 
 pub(super) fn corrupt(message: impl Into<String>) -> Error {

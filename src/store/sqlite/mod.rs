@@ -18,7 +18,18 @@
 //! SQLite itself is compiled in, through [rusqlite](https://docs.rs/rusqlite), which is blocking
 //! and close to SQLite's own interface. The asynchronous drivers put a thread and a channel in
 //! front of each connection. This store has one thread that writes for all, which is how it groups
-//! writes, and its reads need only a blocking thread.
+//! writes, and its lookups run where they are called.
+//!
+//! # Where reads run
+//!
+//! A lookup runs on the calling thread, which it holds up for as long as the disk takes: usually
+//! some microseconds, since the pages are in memory. If the disk is slow, lookups move to blocking
+//! threads until it is fast again. [`Reads`] says for how long a runtime's thread can be held up at
+//! worst, and [`reads`](Builder::reads) sets another place. A lookup on the calling thread does not
+//! wait for another process's lock, nor for one of the six connections that read: it moves to a
+//! blocking thread instead. In a few situations, SQLite itself pauses and tries again, for
+//! milliseconds each time, while another process replaces the log. Further chunks of a large body
+//! are read on blocking threads.
 //!
 //! # Durability
 //!
@@ -110,21 +121,25 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tempfile::TempDir;
 
 use self::{
     builder::Config,
     change::Purge,
+    chunks::Chunks,
     fault::STORE,
     inner::Inner,
     lock_file::LockFile,
     pool::Pool,
-    scan::Scan,
     shared::{Command, Shared},
-    task::{off, reading},
+    task::off,
 };
-use super::{Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version, embedded};
+use super::{
+    Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
+    embedded::{self, Page, Task, lookup},
+};
 use crate::{Key, entry::Head, time::Timestamp};
 
 mod builder;
@@ -142,10 +157,12 @@ mod scan;
 mod schema;
 mod shared;
 mod task;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use self::{builder::Builder, incoming::Writer};
-pub use super::embedded::Durability;
+pub use super::embedded::{Durability, Reads};
 
 /// A store in one SQLite file. The [module documentation](self) says what it promises.
 ///
@@ -163,6 +180,8 @@ pub use super::embedded::Durability;
 #[derive(Clone)]
 pub struct Sqlite {
     inner: Arc<Inner>,
+    /// This handle does not read on the calling thread, whatever the settings say.
+    off_thread: bool,
 }
 
 impl Sqlite {
@@ -233,7 +252,8 @@ impl Sqlite {
                     .with_source(error)
             })?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self { inner: Arc::new(Inner { shared, thread, _directory: directory }) })
+        let inner = Arc::new(Inner { shared, thread, _directory: directory });
+        Ok(Self { inner, off_thread: false })
     }
 
     /// The path of the file; `:memory:` if there is no file.
@@ -277,6 +297,11 @@ impl Sqlite {
     fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
     }
+
+    fn read_chunks(&self) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> + use<> {
+        let in_place = self.shared().config.reads.is_in_place() && !self.off_thread;
+        chunks::read_chunks(self.inner.clone(), in_place)
+    }
 }
 
 impl Builder {
@@ -313,8 +338,10 @@ impl Store for Sqlite {
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let key = *key;
-        let found = reading(self.shared(), move |shared| read::get(shared, &key)).await?;
-        Ok(found.map(|found| found.into_hit(&self.inner)))
+        let try_read = |shared: &Shared| read::try_get(shared, &key);
+        let read = move |shared: &Shared| read::get(shared, &key);
+        let found = lookup(self.shared(), self.off_thread, try_read, read).await?;
+        Ok(found.map(|found| found.into_hit(self.read_chunks())))
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
@@ -349,7 +376,7 @@ impl Store for Sqlite {
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        Scan::new(self.inner.clone())
+        scan::scan(self.inner.clone())
     }
 
     async fn len(&self) -> Result<u64> {
@@ -358,5 +385,9 @@ impl Store for Sqlite {
 
     async fn size_bytes(&self) -> Result<u64> {
         off(self.shared(), read::size).await
+    }
+
+    fn read_off_thread(self) -> Self {
+        Self { off_thread: true, ..self }
     }
 }

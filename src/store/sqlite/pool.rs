@@ -54,6 +54,14 @@ impl Pool {
         }
     }
 
+    /// Returns `None` if no connection is idle, or if the pool is closed.
+    pub(super) fn try_take(self: &Arc<Self>) -> Option<Lent> {
+        let mut state = self.lock();
+        let link = if state.closed { None } else { state.idle.pop() }?;
+        state.lent += 1;
+        Some(Lent { pool: self.clone(), link: Some(link) })
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }

@@ -2,16 +2,15 @@
 //! connection that is returned at once, so that no reader keeps the log from being written to the
 //! file.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 
 use super::{
     change::{Raw, place},
-    chunks::{Body, Chunks},
-    fault::corrupt_entry,
-    inner::Inner,
+    chunks::Chunks,
+    fault::{corrupt_entry, is_from_busy},
     link::Link,
     schema::Place,
     shared::Shared,
@@ -19,37 +18,16 @@ use super::{
 use crate::{
     Key,
     entry::Head,
-    store::{Hit, Result, StoredBody, Version},
+    store::{
+        Result, Version,
+        embedded::{Found, FoundBody},
+    },
 };
 
 /// How often a lookup is repeated because the found body is being removed.
 const OVERTAKEN: usize = 10;
 
 // ===== look-ups =====
-
-/// An entry that was found, with its body in memory or the way to it.
-pub(super) struct Found {
-    head: Arc<Head>,
-    version: Version,
-    body: FoundBody,
-}
-
-enum FoundBody {
-    Here(Bytes),
-    Chunks { first: VecDeque<Bytes>, rest: Option<Chunks>, len: u64 },
-}
-
-impl Found {
-    pub(super) fn into_hit(self, inner: &Arc<Inner>) -> Hit {
-        let body = match self.body {
-            FoundBody::Here(bytes) => bytes.into(),
-            FoundBody::Chunks { first, rest, len } => {
-                StoredBody::from_stream(len, Body::new(inner.clone(), first, rest))
-            }
-        };
-        Hit::new(self.head, self.version, body)
-    }
-}
 
 /// The columns of an entry's row.
 struct EntryRow {
@@ -71,10 +49,25 @@ fn entry_row(row: &Row<'_>) -> Raw<EntryRow> {
     })
 }
 
-pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
+pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found<Box<Chunks>>>> {
     let link = shared.link()?;
+    get_with(shared, &link, key)
+}
+
+/// Like [`get`], but waits for nobody. Returns `None` if it would have to wait for a connection or
+/// for a lock on the file.
+pub(super) fn try_get(shared: &Shared, key: &Key) -> Result<Option<Option<Found<Box<Chunks>>>>> {
+    // If the store is closed, `get` says so.
+    let Some(link) = shared.pool.try_take() else { return Ok(None) };
+    match link.within(Duration::ZERO, |_| get_with(shared, &link, key)) {
+        Err(error) if is_from_busy(&error) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn get_with(shared: &Shared, link: &Link, key: &Key) -> Result<Option<Found<Box<Chunks>>>> {
     for _ in 0..OVERTAKEN {
-        match look(shared, &link, key)? {
+        match look(shared, link, key)? {
             Look::Found(found) => return Ok(Some(*found)),
             Look::Nothing => return Ok(None),
             Look::Overtaken => {}
@@ -84,7 +77,7 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found>> {
 }
 
 enum Look {
-    Found(Box<Found>),
+    Found(Box<Found<Box<Chunks>>>),
     Nothing,
     /// The entry was there, and its body is being removed.
     Overtaken,
@@ -121,11 +114,10 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
             let mut rest = Chunks::new(*key, body, place.len, lease);
             // Only the first: a caller that wants the head only should not wait for more.
             let Some(mut first) = rest.read(shared, link, 1)? else { return Ok(Look::Overtaken) };
-            match (first.pop_front(), first.is_empty() && rest.is_read()) {
+            match (first.pop_front(), rest.is_read()) {
                 (Some(only), true) => FoundBody::Here(only),
-                (Some(chunk), false) => {
-                    first.push_front(chunk);
-                    FoundBody::Chunks { first, rest: Some(rest), len: place.len }
+                (Some(first), _) => {
+                    FoundBody::Chunks { first, rest: Box::new(rest), len: place.len }
                 }
                 (None, _) => FoundBody::Here(Bytes::new()),
             }

@@ -1,12 +1,7 @@
 //! Scans: every entry's head, page by page. Each page is read on its own, so that a slow reader
 //! blocks nothing.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -21,53 +16,19 @@ use super::{
     shared::Shared,
     task::off,
 };
-use crate::store::{Result, Scanned, Version, embedded::Task};
-
-/// How many entries are listed at a time, and at most how many bytes of heads.
-const PAGE: usize = 256;
-const PAGE_BYTES: usize = 1 << 20;
+use crate::store::{
+    Result, Scanned, Version,
+    embedded::{PAGE, PAGE_BYTES, Page, ReadAhead},
+};
 
 /// The entries in the order in which they were added. A replaced or updated entry keeps its place.
-pub(super) struct Scan {
-    inner: Arc<Inner>,
-    ready: VecDeque<Result<Scanned>>,
-    ahead: Option<Task<Page>>,
-    after: Option<i64>,
+pub(super) fn scan(inner: Arc<Inner>) -> impl Stream<Item = Result<Scanned>> {
+    let read = move |after| off(&inner.shared, move |shared| page(shared, after));
+    ReadAhead::new(VecDeque::new(), i64::MIN, read)
 }
 
-/// The entry after which the next page begins, and the current page.
-type Page = (Option<i64>, VecDeque<Result<Scanned>>);
-
-impl Scan {
-    pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, ready: VecDeque::new(), ahead: None, after: Some(i64::MIN) }
-    }
-}
-
-impl Stream for Scan {
-    type Item = Result<Scanned>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            if let Some(item) = this.ready.pop_front() {
-                return Poll::Ready(Some(item));
-            }
-            if let Some(after) = this.after.take() {
-                this.ahead = Some(off(&this.inner.shared, move |shared| page(shared, after)));
-            }
-            let Some(ahead) = &mut this.ahead else { return Poll::Ready(None) };
-            let result = ready!(Pin::new(ahead).poll(cx));
-            this.ahead = None;
-            match result {
-                Ok((after, ready)) => (this.after, this.ready) = (after, ready),
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
-        }
-    }
-}
-
-fn page(shared: &Shared, after: i64) -> Result<Page> {
+/// Returns the entry after which the next page begins, and the page.
+fn page(shared: &Shared, after: i64) -> Result<Page<i64, Scanned>> {
     let link = shared.link()?;
     let page = link.patiently(|conn| {
         let mut select = conn.prepare_cached(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{fault::STORE, shared::Shared};
 use crate::store::{
     Result,
-    embedded::{self, Task},
+    embedded::{self, ReadMode, Readable, Task},
 };
 
 /// Runs `work` on a blocking thread.
@@ -17,14 +17,15 @@ pub(super) fn off<T: Send + 'static>(
     embedded::off(STORE, move || work(&shared))
 }
 
-/// Runs `work` where the settings say that reads run.
-pub(super) fn reading<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-) -> Task<T> {
-    if shared.config.inline_reads {
-        embedded::here(STORE, || work(shared))
-    } else {
-        off(shared, work)
+/// Runs `work` in place.
+pub(super) fn here<T>(shared: &Shared, work: impl FnOnce(&Shared) -> Result<T>) -> Task<T> {
+    embedded::here(STORE, || work(shared))
+}
+
+impl Readable for Shared {
+    const STORE: &'static str = STORE;
+
+    fn read_mode(&self) -> &Arc<ReadMode> {
+        &self.config.reads
     }
 }

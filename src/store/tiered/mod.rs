@@ -115,4 +115,8 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
     async fn size_bytes(&self) -> Result<u64> {
         self.far.size_bytes().await
     }
+
+    fn read_off_thread(self) -> Self {
+        Self { near: self.near.read_off_thread(), far: self.far.read_off_thread(), ..self }
+    }
 }

@@ -52,6 +52,13 @@ mod limit;
 /// removal that succeeds has the last word, since the wrapped store [promises](super) that nothing
 /// abandoned before it is done after it.
 ///
+/// # Reading off the runtime's threads
+///
+/// A read that blocks the polling thread cannot be timed out. The wrapped handle therefore [reads
+/// off the runtime's threads](Store::read_off_thread): `store::Redb` and `store::Sqlite` read on
+/// blocking threads, also where their setting says otherwise. Each hit then pays for a hop to
+/// another thread. Other handles of the same store go on as they were.
+///
 /// # When it does nothing
 ///
 /// Outside of a tokio runtime, and in a runtime without timers. An operation that is ready at the
@@ -67,7 +74,7 @@ pub struct Timeout<S> {
     limit: Limit,
 }
 
-impl<S> Timeout<S> {
+impl<S: Store> Timeout<S> {
     /// Wraps `store`. Each step may take up to `limit`.
     ///
     /// # Errors
@@ -78,10 +85,13 @@ impl<S> Timeout<S> {
             let message = "the limit must not be zero; write a longer one, such as 2 s";
             return Err(ConfigError::new("limit", message));
         }
-        Ok(Self { inner: store, limit: Limit::new(limit) })
+        Ok(Self { inner: store.read_off_thread(), limit: Limit::new(limit) })
     }
+}
 
-    /// The wrapped store.
+impl<S> Timeout<S> {
+    /// The wrapped store, as a handle that [reads off the runtime's
+    /// threads](Store::read_off_thread).
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
@@ -120,6 +130,10 @@ impl<S: Store> Store for Timeout<S> {
 
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
         self.limit.bound("removing", None, self.inner.remove_tagged(tag)).await
+    }
+
+    fn read_off_thread(self) -> Self {
+        Self { inner: self.inner.read_off_thread(), ..self }
     }
 }
 

@@ -8,12 +8,15 @@
 mod child;
 #[path = "../../support/entries.rs"]
 mod entries;
+#[path = "../../support/occupied.rs"]
+mod occupied;
 
 use std::{
     env,
     path::{Path, PathBuf},
     pin::Pin,
     process::{Command, Stdio},
+    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -23,7 +26,10 @@ use futures_util::{StreamExt, future::join_all};
 use http::{Method, Response};
 use larder::{
     entry::Head,
-    store::{ErrorKind, Result, Sqlite, Store, Version, Writer, sqlite::Durability},
+    store::{
+        AnyStore, ErrorKind, Result, Sqlite, Store, Tiered, Timeout, Version, Writer,
+        sqlite::{Durability, Reads},
+    },
     time::Timestamp,
 };
 use rusqlite::Connection;
@@ -34,6 +40,7 @@ use self::child::peak;
 use self::{
     child::{CHILD, child, child_path, hear, say},
     entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
+    occupied::Occupied,
 };
 
 const CHUNK: usize = 128 * 1024;
@@ -556,7 +563,8 @@ async fn every_setting_finds_the_same() {
     let (directory, _) = place();
     let builder = |name| Sqlite::builder(directory.path().join(name));
     for builder in [
-        builder("inline").inline_reads(true),
+        builder("in place").reads(Reads::InPlace),
+        builder("off thread").reads(Reads::OffThread),
         builder("synced").durability(Durability::EachCommit),
         builder("at once").durability(Durability::Every(Duration::ZERO)),
         builder("no cache").cache_bytes(0),
@@ -576,6 +584,113 @@ fn debug_output_is_short() {
     let store = Sqlite::temporary().unwrap();
     let text = format!("{store:?}");
     assert!(text.starts_with("Sqlite { path: ") && text.len() < 300, "{text}");
+}
+
+// ===== where reads run =====
+
+/// Whether a hit, small or large, is read on the calling thread up to its first chunk.
+fn is_read_in_place(occupied: &Occupied, store: &impl Store) -> bool {
+    let [small, large] = [1, 2].map(|number| {
+        let found = occupied.in_place(async {
+            let mut hit = store.get(&key(number)).await.unwrap().unwrap();
+            hit.body.chunk().await.unwrap().unwrap().len()
+        });
+        found.map(|len| assert!(len >= 10)).is_some()
+    });
+    assert_eq!(small, large);
+    small
+}
+
+fn filled(occupied: &Occupied, store: Sqlite) -> Sqlite {
+    occupied.runtime.block_on(async {
+        put(&store, key(1), head(), body(1, 10)).await.unwrap();
+        put(&store, key(2), head(), body(2, 700_000)).await.unwrap();
+    });
+    store
+}
+
+#[test]
+fn hits_are_read_on_the_calling_thread_unless_a_setting_says_otherwise() {
+    let mut occupied = Occupied::new();
+    let (directory, _) = place();
+    let open = |name, reads| {
+        let store = Sqlite::builder(directory.path().join(name)).reads(reads).open().unwrap();
+        filled(&occupied, store)
+    };
+    let off = open("off", Reads::OffThread);
+    assert!(!is_read_in_place(&occupied, &off));
+    assert!(is_read_in_place(&occupied, &open("here", Reads::InPlace)));
+    let store = filled(&occupied, Sqlite::temporary().unwrap());
+    assert!(is_read_in_place(&occupied, &store));
+    assert!(is_read_in_place(&occupied, &open("adaptive", Reads::Adaptive)));
+    occupied.free();
+    for store in [off, store] {
+        for (number, len) in [(1, 10), (2, 700_000)] {
+            let found = occupied.runtime.block_on(get(&store, key(number)));
+            assert_eq!(found.unwrap(), body(number, len));
+        }
+    }
+}
+
+#[test]
+fn a_time_limit_reads_off_the_calling_thread_for_its_handle_alone() {
+    let occupied = Occupied::new();
+    let (directory, path) = place();
+    // The setting is not asked either.
+    let store = filled(&occupied, Sqlite::builder(&path).reads(Reads::InPlace).open().unwrap());
+    let one = Timeout::new(AnyStore::new(store.clone()), NEVER).unwrap();
+    assert!(!is_read_in_place(&occupied, &one));
+    assert!(!is_read_in_place(&occupied, &one.clone()));
+    assert!(!is_read_in_place(&occupied, &Arc::new(one)));
+    let shared = Arc::new(store.clone());
+    assert!(!is_read_in_place(&occupied, &Timeout::new(shared.clone(), NEVER).unwrap()));
+    let tiers = Tiered::new(store.clone().read_off_thread(), store.clone());
+    assert!(!is_read_in_place(&occupied, &Timeout::new(tiers, NEVER).unwrap()));
+    let inner = Timeout::new(store.clone(), NEVER).unwrap();
+    assert!(!is_read_in_place(&occupied, inner.get_ref()));
+    assert!(is_read_in_place(&occupied, &*shared));
+    assert!(is_read_in_place(&occupied, &store));
+    assert!(is_read_in_place(&occupied, &AnyStore::new(store)));
+    drop(directory);
+}
+
+/// Another process repairs the index of the log, as after a crash, and takes its time.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_busy_file_does_not_hold_up_the_calling_thread() {
+    use std::{fs::File, os::unix::fs::FileExt};
+
+    use nix::{
+        fcntl::{FcntlArg, fcntl},
+        libc::{F_WRLCK, SEEK_SET, flock},
+    };
+
+    if let Some(path) = child_path() {
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        // The locks of writers, checkpoints, repairs and readers.
+        let (l_type, l_whence) = (F_WRLCK as _, SEEK_SET as _);
+        let locks = flock { l_type, l_whence, l_start: 120, l_len: 8, l_pid: 0 };
+        fcntl(&file, FcntlArg::F_SETLKW(&locks)).unwrap();
+        // Both copies of the header.
+        file.write_all_at(&[0; 96], 0).unwrap();
+        say("busy");
+        std::thread::sleep(NEVER);
+    }
+    let (directory, path) = place();
+    let mut occupied = Occupied::new();
+    let store = filled(&occupied, patient(&path));
+    let name = "a_busy_file_does_not_hold_up_the_calling_thread";
+    let mut child = child(name, directory.path().join("cache.db-shm")).spawn().unwrap();
+    hear(&mut child, "busy", 1);
+    let begin = Instant::now();
+    for _ in 0..20 {
+        assert!(!is_read_in_place(&occupied, &store));
+    }
+    assert!(begin.elapsed() < NEVER / 4, "{:?}", begin.elapsed());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    occupied.free();
+    assert!(is_read_in_place(&occupied, &store));
 }
 
 // ===== damage =====

@@ -1,0 +1,425 @@
+//! Where lookups run: on the calling thread, or off it while the disk is slow.
+//!
+//! This file decides, and does no I/O. `lookup` reads where it says.
+
+use std::{
+    fmt,
+    ops::Deref,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+/// Where an embedded store reads.
+///
+/// A *lookup* finds an entry and reads its head with a body of up to 32 KiB, or the first 128 KiB
+/// of a longer body. If the pages are in memory, that takes a few microseconds, and moving it to
+/// another thread takes many times as long. If the disk must deliver the pages, the thread waits
+/// for it.
+///
+/// # What a runtime thread can be held up by
+///
+/// A thread that reads in place does nothing else until the disk has answered. With
+/// [`Adaptive`](Reads::Adaptive), that is at worst:
+///
+/// * three of each eight lookups, for up to 100 ms each. The third of them moves lookups to other
+///   threads. While at most two of eight are slow, lookups stay where they are.
+/// * one lookup that takes longer, until the disk answers. It moves lookups to other threads at
+///   once, for at least a second. If the disk hangs, this happens to each runtime thread that is
+///   reading, or begins to read, before the first answer.
+/// * one lookup each second, on one thread, while the disk stays slow but answers within 100 ms. If
+///   the last answer took longer, a blocking thread finds out whether the disk is fast again.
+///
+/// With [`InPlace`](Reads::InPlace), it is each read, for as long as the disk takes. With
+/// [`OffThread`](Reads::OffThread), it is nothing. A disk that may hang, such as a network file
+/// system, calls for `OffThread` or for [`Timeout`](crate::store::Timeout), which asks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reads {
+    /// Lookups run on the calling thread, and the further chunks of a large body on another one.
+    /// When three of the last eight lookups took more than 1 ms, or one took more than 100 ms,
+    /// lookups move to blocking threads for a second. Then one lookup tries whether the disk is
+    /// fast again.
+    #[default]
+    Adaptive,
+    /// Every read runs on the calling thread, further chunks of a large body as well. This is right
+    /// if the file is in memory anyway.
+    InPlace,
+    /// Lookups run on blocking threads, and so do further chunks, or on a thread of the store.
+    OffThread,
+}
+
+/// A read that takes longer is slow.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// A read that takes longer is a stall.
+const STALL: Duration = Duration::from_millis(100);
+
+/// How many of the last eight reads must be slow for reads to move away.
+const MOST_SLOW: u32 = 3;
+
+/// How long reads stay away until one is tried.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Decides where each read of one file runs, and learns from how long reads take.
+pub(in crate::store) struct ReadMode {
+    setting: Reads,
+    /// A packed [`State`].
+    state: AtomicU64,
+    /// The time since some moment. It never goes back.
+    now: Box<dyn Fn() -> Duration + Send + Sync>,
+}
+
+/// What was learnt from the reads so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    InPlace {
+        /// Which of the last eight reads were slow, the last one in the lowest bit.
+        slow: u8,
+    },
+    Away {
+        /// When a read is tried.
+        until: Duration,
+        /// The disk has stalled, so the trial must not hold up a runtime thread.
+        has_stalled: bool,
+        /// A trial is under way.
+        is_tried: bool,
+    },
+}
+
+/// Where one read runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On the calling thread.
+    Here,
+    /// On the calling thread, as a trial.
+    TrialHere,
+    /// On another thread.
+    Off,
+    /// On another thread, as a trial.
+    TrialOff,
+}
+
+impl ReadMode {
+    pub(in crate::store) fn new(setting: Reads) -> Self {
+        let origin = Instant::now();
+        Self::with_clock(setting, move || origin.elapsed())
+    }
+
+    pub(in crate::store) fn with_clock(
+        setting: Reads,
+        now: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
+        let state = State::InPlace { slow: 0 };
+        Self { setting, state: AtomicU64::new(state.pack()), now: Box::new(now) }
+    }
+
+    pub(in crate::store) fn setting(&self) -> Reads {
+        self.setting
+    }
+
+    /// Whether every read runs on the calling thread, unless the handle reads off it.
+    pub(in crate::store) fn is_in_place(&self) -> bool {
+        self.setting == Reads::InPlace
+    }
+
+    /// Decides where the read that begins now runs. A trial must be [measured](Measured).
+    pub(super) fn place(&self) -> Place {
+        match self.setting {
+            Reads::InPlace => return Place::Here,
+            Reads::OffThread => return Place::Off,
+            Reads::Adaptive => {}
+        }
+        let packed = self.state.load(Ordering::Relaxed);
+        let State::Away { until, has_stalled, is_tried: false } = State::unpack(packed) else {
+            return match State::unpack(packed) {
+                State::InPlace { .. } => Place::Here,
+                State::Away { .. } => Place::Off,
+            };
+        };
+        if (self.now)() < until {
+            return Place::Off;
+        }
+        let tried = State::Away { until, has_stalled, is_tried: true }.pack();
+        let swap = self.state.compare_exchange(packed, tried, Ordering::Relaxed, Ordering::Relaxed);
+        match (swap, has_stalled) {
+            (Ok(_), false) => Place::TrialHere,
+            (Ok(_), true) => Place::TrialOff,
+            // Another read is the trial.
+            (Err(_), _) => Place::Off,
+        }
+    }
+
+    fn learn(&self, took: Option<Duration>, now: Duration, is_trial: bool) {
+        let packed = self.state.load(Ordering::Relaxed);
+        let is_fast = took.is_some_and(|took| took <= SLOW);
+        // The usual case writes nothing.
+        if is_fast && !is_trial && State::unpack(packed) == (State::InPlace { slow: 0 }) {
+            return;
+        }
+        let next = |packed| Some(State::unpack(packed).after(took, now, is_trial).pack());
+        let _packed = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+}
+
+impl fmt::Debug for ReadMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadMode").field("setting", &self.setting).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// The state after a read that took `took`, or that was given up before it began.
+    fn after(self, took: Option<Duration>, now: Duration, is_trial: bool) -> Self {
+        let is_slow = took.is_none_or(|took| took > SLOW);
+        let is_stall = took.is_none_or(|took| took > STALL);
+        let away = |has_stalled, is_tried| Self::Away { until: now + AWAY, has_stalled, is_tried };
+        match self {
+            Self::Away { .. } if is_trial && is_slow => away(is_stall, false),
+            Self::Away { .. } if is_trial => Self::InPlace { slow: 0 },
+            // It began in place before reads moved away.
+            Self::Away { is_tried, .. } if is_stall => away(true, is_tried),
+            Self::Away { .. } => self,
+            Self::InPlace { slow } => {
+                let slow = (slow << 1) | u8::from(is_slow);
+                if is_stall || slow.count_ones() >= MOST_SLOW {
+                    away(is_stall, false)
+                } else {
+                    Self::InPlace { slow }
+                }
+            }
+        }
+    }
+
+    fn pack(self) -> u64 {
+        match self {
+            Self::InPlace { slow } => u64::from(slow) << 3,
+            Self::Away { until, has_stalled, is_tried } => {
+                // Enough for as long as any process lives.
+                let micros =
+                    u64::try_from(until.as_micros()).unwrap_or(u64::MAX).min(u64::MAX >> 3);
+                (micros << 3) | (u64::from(is_tried) << 2) | (u64::from(has_stalled) << 1) | 1
+            }
+        }
+    }
+
+    fn unpack(packed: u64) -> Self {
+        if packed & 1 == 0 {
+            return Self::InPlace { slow: (packed >> 3) as u8 };
+        }
+        Self::Away {
+            until: Duration::from_micros(packed >> 3),
+            has_stalled: packed & 2 != 0,
+            is_tried: packed & 4 != 0,
+        }
+    }
+}
+
+/// Measures one read, and reports it when it is dropped. A read that is given up before it
+/// has [begun](Self::begun) counts as a stall: nobody knows how long it would have taken.
+pub(super) struct Measured<M: Deref<Target = ReadMode>> {
+    mode: M,
+    is_trial: bool,
+    began: Option<Duration>,
+}
+
+impl<M: Deref<Target = ReadMode>> Measured<M> {
+    pub(super) fn new(mode: M, is_trial: bool) -> Self {
+        Self { mode, is_trial, began: None }
+    }
+
+    pub(super) fn begun(mut self) -> Self {
+        self.began = Some((self.mode.now)());
+        self
+    }
+}
+
+impl<M: Deref<Target = ReadMode>> Drop for Measured<M> {
+    fn drop(&mut self) {
+        let now = (self.mode.now)();
+        let took = self.began.map(|began| now.saturating_sub(began));
+        self.mode.learn(took, now, self.is_trial);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Reads whose places are counted, at a time that the test sets.
+    struct Fake {
+        mode: Arc<ReadMode>,
+        time: Arc<Mutex<Duration>>,
+        here: usize,
+        off: usize,
+    }
+
+    const FAST: Duration = Duration::from_micros(20);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    impl Fake {
+        fn new(setting: Reads) -> Self {
+            let time = Arc::new(Mutex::new(Duration::ZERO));
+            let clock = time.clone();
+            let mode = ReadMode::with_clock(setting, move || *clock.lock().unwrap());
+            Self { mode: Arc::new(mode), time, here: 0, off: 0 }
+        }
+
+        fn pass(&self, time: Duration) {
+            *self.time.lock().unwrap() += time;
+        }
+
+        fn measured(&self, is_trial: bool) -> Measured<Arc<ReadMode>> {
+            Measured::new(self.mode.clone(), is_trial).begun()
+        }
+
+        /// One read that takes `time`.
+        fn read(&mut self, time: Duration) -> Place {
+            let place = self.mode.place();
+            let measured = match place {
+                Place::Here => Some(self.measured(false)),
+                Place::TrialHere | Place::TrialOff => Some(self.measured(true)),
+                Place::Off => None,
+            };
+            match place {
+                Place::Here | Place::TrialHere => self.here += 1,
+                Place::Off | Place::TrialOff => self.off += 1,
+            }
+            self.pass(time);
+            drop(measured);
+            place
+        }
+
+        fn reads(&mut self, count: usize, time: Duration) -> (usize, usize) {
+            (self.here, self.off) = (0, 0);
+            for _ in 0..count {
+                self.read(time);
+            }
+            (self.here, self.off)
+        }
+    }
+
+    #[test]
+    fn states_survive_packing() {
+        let away = |until, has_stalled, is_tried| State::Away { until, has_stalled, is_tried };
+        for state in [
+            State::InPlace { slow: 0 },
+            State::InPlace { slow: 0xff },
+            away(Duration::ZERO, true, false),
+            away(Duration::from_micros(123_456_789), false, true),
+        ] {
+            assert_eq!(State::unpack(state.pack()), state);
+        }
+    }
+
+    #[test]
+    fn fast_reads_run_in_place() {
+        let mut fake = Fake::new(Reads::Adaptive);
+        assert_eq!(fake.reads(1_000, FAST), (1_000, 0));
+        // Exactly a millisecond is not over a millisecond.
+        assert_eq!(fake.reads(1_000, MILLISECOND), (1_000, 0));
+    }
+
+    #[test]
+    fn two_slow_reads_of_eight_stay_in_place() {
+        let mut fake = Fake::new(Reads::Adaptive);
+        for _ in 0..100 {
+            assert_eq!(fake.reads(2, 50 * MILLISECOND), (2, 0));
+            assert_eq!(fake.reads(6, FAST), (6, 0));
+        }
+    }
+
+    #[test]
+    fn three_slow_reads_of_eight_move_reads_away_for_a_second() {
+        let mut fake = Fake::new(Reads::Adaptive);
+        for _ in 0..2 {
+            assert_eq!(fake.reads(1, 2 * MILLISECOND), (1, 0));
+            assert_eq!(fake.reads(2, FAST), (2, 0));
+        }
+        assert_eq!(fake.reads(1, 2 * MILLISECOND), (1, 0));
+        assert_eq!(fake.reads(99, 10 * MILLISECOND), (0, 99));
+        fake.pass(10 * MILLISECOND);
+        assert_eq!(fake.read(FAST), Place::TrialHere);
+        assert_eq!(fake.reads(1_000, FAST), (1_000, 0));
+    }
+
+    #[test]
+    fn a_slow_trial_keeps_reads_away_for_another_second() {
+        let mut fake = Fake::new(Reads::Adaptive);
+        fake.reads(3, 2 * MILLISECOND);
+        for _ in 0..10 {
+            fake.pass(AWAY);
+            assert_eq!(fake.read(2 * MILLISECOND), Place::TrialHere);
+            assert_eq!(fake.reads(99, 10 * MILLISECOND), (0, 99));
+        }
+    }
+
+    #[test]
+    fn a_stall_moves_reads_away_at_once_and_is_tried_off_the_calling_thread() {
+        let mut fake = Fake::new(Reads::Adaptive);
+        assert_eq!(fake.read(101 * MILLISECOND), Place::Here);
+        assert_eq!(fake.read(FAST), Place::Off);
+        fake.pass(AWAY);
+        assert_eq!(fake.read(101 * MILLISECOND), Place::TrialOff);
+        assert_eq!(fake.read(FAST), Place::Off);
+        fake.pass(AWAY);
+        // Slow, but no stall: the next trial may run on the calling thread.
+        assert_eq!(fake.read(20 * MILLISECOND), Place::TrialOff);
+        fake.pass(AWAY);
+        assert_eq!(fake.read(FAST), Place::TrialHere);
+        assert_eq!(fake.read(FAST), Place::Here);
+    }
+
+    #[test]
+    fn one_trial_runs_at_a_time() {
+        let mut fake = Fake::new(Reads::Adaptive);
+        fake.reads(3, 2 * MILLISECOND);
+        fake.pass(AWAY);
+        assert_eq!(fake.mode.place(), Place::TrialHere);
+        let trial = fake.measured(true);
+        for _ in 0..5 {
+            fake.pass(AWAY);
+            assert_eq!(fake.read(FAST), Place::Off);
+        }
+        drop(trial);
+        // It took five seconds.
+        assert_eq!(fake.read(FAST), Place::Off);
+        fake.pass(AWAY);
+        assert_eq!(fake.read(FAST), Place::TrialOff);
+        assert_eq!(fake.read(FAST), Place::Here);
+    }
+
+    #[test]
+    fn a_trial_that_is_given_up_is_repeated_off_the_calling_thread() {
+        let mut fake = Fake::new(Reads::Adaptive);
+        fake.read(101 * MILLISECOND);
+        fake.pass(AWAY);
+        assert_eq!(fake.mode.place(), Place::TrialOff);
+        drop(Measured::new(fake.mode.clone(), true));
+        assert_eq!(fake.read(FAST), Place::Off);
+        fake.pass(AWAY);
+        assert_eq!(fake.read(FAST), Place::TrialOff);
+    }
+
+    #[test]
+    fn a_read_that_stalls_while_others_are_away_already_counts_as_a_stall() {
+        let mut fake = Fake::new(Reads::Adaptive);
+        let (late, later) = (fake.measured(false), fake.measured(false));
+        fake.reads(3, 2 * MILLISECOND);
+        fake.pass(50 * MILLISECOND);
+        drop(late);
+        fake.pass(50 * MILLISECOND);
+        drop(later);
+        fake.pass(AWAY);
+        assert_eq!(fake.read(FAST), Place::TrialOff);
+    }
+
+    #[test]
+    fn a_setting_forces_either_way() {
+        let mut fake = Fake::new(Reads::InPlace);
+        assert_eq!(fake.reads(100, 500 * MILLISECOND), (100, 0));
+        let mut fake = Fake::new(Reads::OffThread);
+        assert_eq!(fake.reads(100, FAST), (0, 100));
+    }
+}
