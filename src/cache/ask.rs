@@ -48,7 +48,8 @@ pub(super) enum Answer<ResBody, E> {
     /// The stored response is still valid. These are the fields of the 304.
     NotModified(Selected, HeaderMap),
     Response(ResponseHead, Arrived<ResBody>),
-    /// The origin failed. The stored response is served instead.
+    /// The origin failed. The stored response is served instead, or goes on being served if this is
+    /// a refresh.
     StaleIfError(Selected, RefreshError),
     /// The inner service failed, and no stored response may be served.
     Failed(E),
@@ -97,7 +98,7 @@ impl<B: Store> RequestContext<B> {
             Reply::Other(reply, stored) => (reply, stored),
         };
         let stale = stored.filter(|selected| match fallback {
-            Fallback::IfAllowed => self.serves_stale(selected),
+            Fallback::IfAllowed => self.may_serve_if_error(selected),
             Fallback::Always => true,
         });
         let response = match reply {
@@ -178,7 +179,7 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Whether this stale response may be served if the origin fails.
-    pub(super) fn serves_stale(&self, selected: &Selected) -> bool {
+    pub(super) fn may_serve_if_error(&self, selected: &Selected) -> bool {
         let now = self.cache.settings.clock.now();
         let rules = &self.cache.settings.rules;
         rules.may_serve_if_error(&self.options, &self.parts.method, &selected.hit.head, now)

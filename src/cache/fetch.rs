@@ -202,7 +202,7 @@ impl<B: Store> RequestContext<B> {
         // The writer of a response that is stored supersedes the older ones in its own group.
         let is_any = match stored_under {
             None => self.view().supersede_in_flight(&key, &call).await,
-            Some(_) => self.view().supersede_others_in_flight(&key, &call).await,
+            Some(_) => self.view().supersede_related_in_flight(&key, &call).await,
         };
         // Most responses that are refused were refused before, and left nothing to remove.
         if seen.is_some() || is_any || stored_under.is_some() || !nothing_is_left {

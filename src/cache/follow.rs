@@ -84,7 +84,7 @@ impl<B: Store> RequestContext<B> {
             Mode::MustLead => Join::MustLead,
             Mode::MayJoin { .. } => Join::Either,
         };
-        let max_failures = if self.serves_stale_if_error(&lookup) { 1 } else { MAX_FAILURES };
+        let max_failures = if self.may_serve_found_if_error(&lookup) { 1 } else { MAX_FAILURES };
         let (calls, info) = (&self.cache.shared.calls, self.call_info(&lookup));
         let share = match calls.join(&key, info, &lookup.generation, join, max_failures) {
             Role::Leader(leader) => return Joined::Leader(self.counted(leader), lookup),
@@ -94,7 +94,7 @@ impl<B: Store> RequestContext<B> {
             }
             Role::Share(share) => share,
             Role::LookAgain | Role::InFlight => {
-                return self.look_again(mode).await;
+                return self.look_again_after_call(mode).await;
             }
             Role::Follower(follower) => {
                 self.has_waited = true;
@@ -104,7 +104,7 @@ impl<B: Store> RequestContext<B> {
                     }
                     Some(Followed::Share(share)) => share,
                     // Nothing was fetched that is as new as this request requires.
-                    Some(Followed::JoinAgain) => return self.look_for(mode).await,
+                    Some(Followed::JoinAgain) => return self.look_again(mode).await,
                     Some(Followed::Failed) => return self.stale_or_own_call(lookup),
                     // It has waited long enough.
                     None => return Joined::Retry(Mode::Independent, lookup),
@@ -124,13 +124,13 @@ impl<B: Store> RequestContext<B> {
     ) -> Joined<ResBody> {
         match share {
             Share::Independent => Joined::Retry(Mode::Independent, lookup),
-            Share::LookAgain => self.look_again(mode).await,
+            Share::LookAgain => self.look_again_after_call(mode).await,
             Share::Freshened(freshened) if !self.may_follow(&freshened.head) => {
                 Joined::Retry(Mode::Independent, lookup)
             }
             Share::Freshened(freshened) => match self.freshened(&freshened, lookup) {
                 Some(response) => Joined::Response(response),
-                None => self.look_again(mode).await,
+                None => self.look_again_after_call(mode).await,
             },
             // A key of the user's own may serve several methods. Another clone of the layer may
             // store what the rules of this one forbid.
@@ -141,7 +141,7 @@ impl<B: Store> RequestContext<B> {
                 if self.is_another_variant(&tee, &lookup) {
                     let primary = lookup.key.primary;
                     let Some(resident) = self.cache.shared.calls.resident(&primary) else {
-                        return self.look_for(mode).await;
+                        return self.look_again(mode).await;
                     };
                     let lookup = self.view().lookup_beside(primary, resident).await;
                     return Joined::Retry(mode.after_lookup(), lookup);
@@ -152,9 +152,9 @@ impl<B: Store> RequestContext<B> {
                         Joined::Response(self.shared(&tee, body, lookup.reason))
                     }
                     JoinedBody::Late(settling) => {
-                        let settled = within(self.longest_wait(), settling.settled()).await;
+                        let settled = within(self.longest_wait(), settling.done()).await;
                         let mode = if settled.is_none() { Mode::Independent } else { mode };
-                        self.look_again(mode).await
+                        self.look_again_after_call(mode).await
                     }
                 }
             }
@@ -165,7 +165,7 @@ impl<B: Store> RequestContext<B> {
     /// response, or makes its own call.
     fn stale_or_own_call<ResBody: OriginBody>(&self, lookup: Lookup) -> Joined<ResBody> {
         match lookup.found {
-            Found::Stale(selected) if self.serves_stale(&selected) => {
+            Found::Stale(selected) if self.may_serve_if_error(&selected) => {
                 let verdict = Verdict::Stale(Stale::IfError);
                 Joined::Response(respond::from_store(self, selected, verdict, lookup.reason))
             }
@@ -208,15 +208,15 @@ impl<B: Store> RequestContext<B> {
         respond::report(&self.cache, response, status)
     }
 
-    /// Looks into the store again, after another request's call.
-    async fn look_again<ResBody: OriginBody>(&mut self, mode: Mode) -> Joined<ResBody> {
+    /// Looks into the store again, after another request's call: that is as good as a refresh.
+    async fn look_again_after_call<ResBody: OriginBody>(&mut self, mode: Mode) -> Joined<ResBody> {
         // What was fetched since this request arrived is as new as it requires.
         self.options.refresh &= !self.has_waited;
-        self.look_for(mode).await
+        self.look_again(mode).await
     }
 
     /// Looks into the store again, for what the request requires.
-    async fn look_for<ResBody: OriginBody>(&self, mode: Mode) -> Joined<ResBody> {
+    async fn look_again<ResBody: OriginBody>(&self, mode: Mode) -> Joined<ResBody> {
         Joined::Retry(mode.after_lookup(), no_vary_search::lookup(self.view()).await)
     }
 }
@@ -265,8 +265,8 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Whether a stale response was found that may be served if the origin fails.
-    fn serves_stale_if_error(&self, lookup: &Lookup) -> bool {
-        matches!(&lookup.found, Found::Stale(selected) if self.serves_stale(selected))
+    fn may_serve_found_if_error(&self, lookup: &Lookup) -> bool {
+        matches!(&lookup.found, Found::Stale(selected) if self.may_serve_if_error(selected))
     }
 
     /// Whether the response in flight is another variant than this request selects.

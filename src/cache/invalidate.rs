@@ -93,8 +93,8 @@ impl<B: Store> Inner<B> {
         url: &str,
         spared: Option<&CallId>,
     ) -> Result<u64> {
-        let own = origin(url);
-        self.remove_tagged_where(tag, |url| origin(url) == own, spared).await
+        let own = scheme_and_host(url);
+        self.remove_tagged_where(tag, |url| scheme_and_host(url) == own, spared).await
     }
 
     /// Removes what carries `tag`, which only responses for matching URLs can.
@@ -154,24 +154,24 @@ impl<B: Store> RequestRef<'_, B> {
     /// store. Returns whether there were any.
     pub(super) async fn supersede_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let variant = |names: &[_]| self.variant(&key.primary, names);
-        let is_any = self.cache.shared.calls.supersede_selected(call, &key.call, variant).await;
-        self.supersede_others_in_flight(key, call).await || is_any
+        let is_any = self.cache.shared.calls.end_selected(call, &key.call, variant).await;
+        self.supersede_related_in_flight(key, call).await || is_any
     }
 
     /// The same for calls in other groups than that of the request.
-    pub(super) async fn supersede_others_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
+    pub(super) async fn supersede_related_in_flight(self, key: &LookupKeys, call: &CallId) -> bool {
         let mut is_any = false;
-        for primary in self.other_primaries(key) {
+        for primary in self.related_primaries(key) {
             let variant = |names: &[_]| self.variant(&primary, names);
             let calls = &self.cache.shared.calls;
-            is_any |= calls.supersede_selected(&call.in_group(primary), &primary, variant).await;
+            is_any |= calls.end_selected(&call.in_group(primary), &primary, variant).await;
         }
         is_any
     }
 
     /// The other primary keys under which an answer to the request ends responses: that of the
     /// stored part, and that of the other method of GET and HEAD.
-    fn other_primaries(self, key: &LookupKeys) -> Vec<Key> {
+    fn related_primaries(self, key: &LookupKeys) -> Vec<Key> {
         let Self { cache, options, parts, content, .. } = self;
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         // Requests with bodies are told apart by them, and the other method has none.
@@ -216,7 +216,7 @@ impl<B: Store> RequestRef<'_, B> {
         let is_head = parts.method == Method::HEAD;
         let reads_own = has_stored || is_head || key.resident.is_some();
         let own = reads_own.then_some(key.primary);
-        for primary in own.into_iter().chain(self.other_primaries(key)) {
+        for primary in own.into_iter().chain(self.related_primaries(key)) {
             // Most keys have nothing, and a read costs less than a removal.
             let read = read(cache, primary, Some(&parts.headers)).await;
             let Ok(Some(hit)) = read.found else { continue };
@@ -237,7 +237,7 @@ impl<B: Store> RequestRef<'_, B> {
 }
 
 /// Scheme and authority of a normalised URL.
-fn origin(url: &str) -> &str {
+fn scheme_and_host(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |end| end + 3);
     url[authority..].find('/').map_or(url, |end| &url[..authority + end])
 }

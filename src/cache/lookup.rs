@@ -133,13 +133,13 @@ pub(crate) async fn read<B: Store>(
     }
     key.entry = recipe.other(&key.call, variance.family);
     match variance.others {
-        Some(_) => read_other(cache, key).await,
+        Some(_) => read_beside(cache, key).await,
         None => Read { key, found: Ok(None), generation },
     }
 }
 
 /// Reads a variant that lies beside the resident.
-async fn read_other<B: Store>(cache: &Inner<B>, key: LookupKeys) -> Read {
+async fn read_beside<B: Store>(cache: &Inner<B>, key: LookupKeys) -> Read {
     let generation = cache.shared.calls.generation(&key.call);
     let found = cache.handle.get(&key.entry).await;
     let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
@@ -213,7 +213,7 @@ impl<B: Store> RequestRef<'_, B> {
         let call = self.variant(&primary, resident.names());
         let entry = self.cache.settings.recipe.other(&call, resident.family());
         let key = LookupKeys { call, entry, primary, resident: Some(resident) };
-        self.judge(read_other(self.cache, key).await, Miss::Variant)
+        self.judge(read_beside(self.cache, key).await, Miss::Variant)
     }
 
     pub(super) async fn lookup_under(self, primary: Key) -> Lookup {

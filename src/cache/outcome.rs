@@ -150,7 +150,7 @@ impl tee::Permit for Permit {
         async move {
             calls.supersede(&call, &call_key).await;
             if key != call.group {
-                calls.announce_other(&call.group);
+                calls.announce_variant(&call.group);
             }
         }
     }

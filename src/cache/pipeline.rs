@@ -87,10 +87,10 @@ where
         };
     }
 
-    // Judge: a hit is answered here.
+    // Judge: the lookup has the verdict, and a hit is answered here.
     let found = match lookup.found {
         Found::Usable(selected, verdict)
-            if !begins_refresh(&cache, &selected, verdict, &lookup.key.call, lookup.now) =>
+            if !may_begin_refresh(&cache, &selected, verdict, &lookup.key.call, lookup.now) =>
         {
             return Ok(respond::hit(&cache, &parts, selected, verdict, lookup.now));
         }
@@ -100,26 +100,26 @@ where
     let options = options.into_owned();
     let mut ctx = RequestContext::new(cache.clone(), parts, url, options, body.read());
     ctx.arrived = arrived;
-    Box::pin(miss(ctx, Upstream { inner, body }, lookup)).await
+    Box::pin(refresh_or_fetch(ctx, Upstream { inner, body }, lookup)).await
 }
 
-/// Whether a refresh may begin with the response to a request. None begins for a fresh response or
-/// a part, nor while another one runs or waits after failures.
-fn begins_refresh<B>(
+/// Whether a refresh may begin with the response to a request. None begins for a part, nor while
+/// another one runs or waits after failures.
+fn may_begin_refresh<B>(
     cache: &Inner<B>,
     selected: &Selected,
     verdict: Verdict,
     call_key: &Key,
     now: Timestamp,
 ) -> bool {
-    verdict != Verdict::Fresh
+    matches!(verdict, Verdict::DueForRefresh | Verdict::Stale(Stale::WhileRevalidate))
         && selected.hit.head.status() != StatusCode::PARTIAL_CONTENT
         && cache.shared.backoff.is_due(call_key, now)
 }
 
-/// Answers a request for which no fresh response is stored: serves a stale one, joins a call in
-/// flight, or calls the origin.
-async fn miss<S, B, ReqBody>(
+/// Answers a request that a stored response alone does not answer: refreshes it in the background,
+/// joins a call in flight, or calls the origin.
+async fn refresh_or_fetch<S, B, ReqBody>(
     mut ctx: RequestContext<B>,
     upstream: Upstream<S, ReqBody>,
     mut lookup: Lookup,

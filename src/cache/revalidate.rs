@@ -150,7 +150,7 @@ impl<B: Store> RequestContext<B> {
         match self.new_head(old, &response, has_moved, requested_at, now).stored {
             Ok(head) => {
                 // The observer hears of a failure, and what was there stays.
-                let _refused = self.update(seen, &seen.key, &head, leader).await;
+                let _refused = self.swap_head(seen, &seen.key, &head, leader).await;
             }
             Err(_) => {
                 let exchange = self.exchange(&response, requested_at, now);
@@ -243,7 +243,7 @@ impl<B: Store> RequestContext<B> {
             return Err(refusal);
         }
         self.cache.shared.calls.supersede(&leader.id(), &lookup_key.call).await;
-        self.update(seen, &lookup_key.call, head, leader).await?;
+        self.swap_head(seen, &lookup_key.call, head, leader).await?;
         if let Some(refusal) = leader.superseded(None) {
             // A newer 304, which is not stored, has arrived meanwhile.
             if let Some(hit) = handle.get(&seen.key).await.map_err(failed)?
@@ -273,7 +273,7 @@ impl<B: Store> RequestContext<B> {
 
     /// Replaces the head of the entry that was seen. Refuses if there is another entry by now, or
     /// if it was removed. A resident that leads to more variants by now is no other entry.
-    async fn update(
+    async fn swap_head(
         &self,
         seen: &Seen,
         call_key: &Key,

@@ -37,7 +37,7 @@ pub(crate) enum BroughtBy<'a> {
     /// The origin brings a part. The response is combined of it and of the stored part with this
     /// head, if there is one.
     Parts(Option<&'a Head>),
-    /// The user. The settings of methods, statuses and the predicate do not apply.
+    /// The user. The settings of methods, statuses, sizes and the predicate do not apply.
     User,
 }
 

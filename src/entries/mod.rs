@@ -175,7 +175,7 @@ impl<B: Store> Entries<B> {
                 let (recipe, primary) = (&settings.recipe, &lookup_key.primary);
                 let variant = |names: &[_]| recipe.variant(primary, names, &request.headers);
                 calls.invalidate_selected(primary, &plan.call_key, &key, variant).await;
-                calls.announce_other(primary);
+                calls.announce_variant(primary);
             }
         }
         let mut writer = self.store().put(&key, plan.head).await?;

@@ -157,7 +157,7 @@ impl<O: Removable> Calls<O> {
 
     /// Tells the calls of this primary key that a variant is about to be stored beside the
     /// resident.
-    pub(crate) fn announce_other(&self, primary: &Key) {
+    pub(crate) fn announce_variant(&self, primary: &Key) {
         self.table.each_in_group(primary, |info| info.others.store(true, Ordering::Release));
     }
 
@@ -364,7 +364,7 @@ impl<O: Removable> Calls<O> {
     /// Ends the responses that the request of `call` selects, after an answer that is not stored in
     /// their place. The request joins under `call_key`. `variant` makes its call key of the names
     /// that select a response in flight. Returns whether any such response was in flight.
-    pub(crate) async fn supersede_selected(
+    pub(crate) async fn end_selected(
         &self,
         call: &CallId,
         call_key: &Key,

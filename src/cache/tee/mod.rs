@@ -128,13 +128,13 @@ impl Tee {
     pub(crate) fn join(&self) -> Option<JoinedBody> {
         self.shared.join().map(|reader| match reader {
             NewReader::FromStart(reader) => JoinedBody::FromStart(reader),
-            NewReader::Late(reader) => JoinedBody::Late(Settling(reader)),
+            NewReader::Late(reader) => JoinedBody::Late(UntilStored(reader)),
         })
     }
 
     /// Forbids to store the response. `false` if it is being published already.
     pub(crate) fn forbid(&self, why: Refusal) -> bool {
-        self.queue.keep_out(why)
+        self.queue.forbid(why)
     }
 
     /// Keeps the response out of the store. Returns when it cannot be stored any more, or has been
@@ -143,7 +143,7 @@ impl Tee {
         if !self.forbid(why)
             && let Some(reader) = self.shared.watch()
         {
-            Settling(reader).settled().await;
+            UntilStored(reader).done().await;
         }
     }
 }
@@ -177,14 +177,14 @@ pub(crate) enum JoinedBody {
     /// It reads the body from the first byte.
     FromStart(Reader<AnySource>),
     /// The start of the body is gone. It waits for the entry.
-    Late(Settling),
+    Late(UntilStored),
 }
 
 /// Waits until an entry is stored or given up, and drives its source meanwhile.
-pub(crate) struct Settling(Reader<AnySource>);
+pub(crate) struct UntilStored(Reader<AnySource>);
 
-impl Settling {
-    pub(crate) async fn settled(mut self) {
+impl UntilStored {
+    pub(crate) async fn done(mut self) {
         poll_fn(|cx| self.0.poll_settled(cx)).await;
     }
 }

@@ -117,7 +117,7 @@ impl Queue {
     }
 
     /// Forbids to publish the entry. `false` if it is being published already.
-    pub(super) fn keep_out(&self, why: Refusal) -> bool {
+    pub(super) fn forbid(&self, why: Refusal) -> bool {
         let mut state = self.lock();
         if state.stage == Stage::Committing {
             return false;

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod effects;
+mod failure;
 mod grpc;
 mod policy;
 mod stale;
@@ -207,8 +208,8 @@ impl Rules {
         if may_refresh && may_be_stale {
             return Verdict::Stale(Stale::WhileRevalidate);
         }
-        let serves_if_error = || self.serves_if_error(limits, head, now);
-        if options.only_if_cached && (may_be_stale || serves_if_error()) {
+        let allows_if_error = || self.allows_if_error(limits, head, now);
+        if options.only_if_cached && (may_be_stale || allows_if_error()) {
             return Verdict::Stale(Stale::OnlyIfCached);
         }
         Verdict::Unsatisfying(Miss::Expired)

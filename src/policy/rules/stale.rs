@@ -33,11 +33,11 @@ impl Rules {
         let directives = self.directives(head.fields());
         (!options.force_refresh || options.only_if_cached)
             && self.may_answer_with(&directives, method, head).is_ok()
-            && self.serves_if_error(self.stale_limits(options, &directives), head, now)
+            && self.allows_if_error(self.stale_limits(options, &directives), head, now)
     }
 
     /// Whether the limits allow serving the stored response when the origin fails.
-    pub(super) fn serves_if_error(&self, limits: StaleLimits, head: &Head, now: Timestamp) -> bool {
+    pub(super) fn allows_if_error(&self, limits: StaleLimits, head: &Head, now: Timestamp) -> bool {
         !self.is_failure(head.status()) && limits.if_error.allows(head, now)
     }
 
