@@ -153,6 +153,11 @@ impl<B: Store> RequestRef<'_, B> {
         if options.key.is_some() || parts.method != Method::HEAD {
             return self.lookup_under(self.primary(&parts.method)).await;
         }
+        // Boxed, so that the future of a hit stays small.
+        Box::pin(self.lookup_for_head()).await
+    }
+
+    async fn lookup_for_head(self) -> Lookup {
         // The response to a GET answers a HEAD as well (RFC 9111 §4). What the origin says to a
         // HEAD freshens or ends it, so it is the latest word while it is fresh.
         let get = self.lookup_under(self.primary(&Method::GET)).await;
