@@ -187,13 +187,13 @@ impl<B: Store> RequestContext<B> {
         {
             self.update_by_head(seen, &response, requested_at, &leader).await;
         }
-        let Lookup { key, generation, .. } = lookup;
+        let Lookup { key, generation, reason, .. } = lookup;
         let (calls, call) = (&self.cache.shared.calls, leader.id());
         let has_stored = !calls.is_current(&generation);
-        let nothing_is_left = calls.has_ended(&key.call) && !has_stored;
         let exchange = self.exchange(&response, requested_at, response.received_at());
         let ends = self.cache.settings.rules.ends(&exchange);
-        let key = self.with_latest_resident(key, &response, has_stored).await;
+        let may_have_missed = has_stored || matches!(reason, Miss::StoreFailed(_));
+        let key = self.with_latest_resident(key, &response, may_have_missed).await;
         let received = self.receive(&key, response, body, requested_at, leader);
         if !ends {
             return received;
@@ -205,17 +205,23 @@ impl<B: Store> RequestContext<B> {
             Some(_) => self.view().supersede_related_in_flight(&key, &call).await,
         };
         // Most responses that are refused were refused before, and left nothing to remove.
+        let (ended, get) = (calls.ended(), self.view().primary(&Method::GET));
+        let nothing_is_left = !has_stored && ended.contains(&key.call, &get);
         if seen.is_some() || is_any || stored_under.is_some() || !nothing_is_left {
+            let count = ended.count(&get);
             // What was in flight may have been stored before it could be kept out.
             let has_stored = is_any || !calls.is_current(&generation);
-            self.end(&key, seen, stored_under, has_stored, requested_at).await;
-            calls.ended(&key.call);
+            let is_all = self.end(&key, seen, stored_under, has_stored, requested_at).await;
+            if is_all && stored_under.is_none() {
+                ended.insert(&key.call, count);
+            }
         }
         received
     }
 
     /// Removes what an answer ends: the response that the call was made for, whatever becomes of
-    /// the answer, and the others. The answer itself may be stored under a key already.
+    /// the answer, and the others. The answer itself may be stored under a key already. Returns
+    /// whether nothing is left that such an answer ends.
     pub(super) async fn end(
         &self,
         key: &LookupKeys,
@@ -223,16 +229,16 @@ impl<B: Store> RequestContext<B> {
         stored_under: Option<Key>,
         has_stored: bool,
         requested_at: Timestamp,
-    ) {
+    ) -> bool {
         if let Some(seen) = seen {
             self.view().remove_superseded(&seen, requested_at).await;
         }
-        self.view().remove_ended(key, stored_under, has_stored, requested_at).await;
+        self.view().remove_ended(key, stored_under, has_stored, requested_at).await
     }
 
     /// The keys with the resident that is under the primary key by now, if it matters: a response
     /// that varies must not take the place of a new one, nor continue the family of one that is
-    /// lost. `has_stored` is whether anything was stored since the lookup.
+    /// lost. `has_stored` is whether anything was stored since the lookup, or the lookup failed.
     async fn with_latest_resident(
         &self,
         key: LookupKeys,

@@ -182,7 +182,7 @@ impl<B: Store> RequestContext<B> {
     ) -> Option<Response<ResponseBody<ResBody>>> {
         let Found::Stale(mut selected) = lookup.found else { return None };
         let reason = self.first_reason.unwrap_or(lookup.reason);
-        let Selected { key, hit } = &mut selected;
+        let Selected { key, hit, .. } = &mut selected;
         if *key != freshened.key || hit.version != freshened.version {
             return None;
         }
@@ -230,6 +230,7 @@ impl<B: Store> RequestContext<B> {
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
             removed: PendingInvalidations::default(),
+            names: lookup.key.names().to_vec(),
             others: Arc::default(),
         }
     }

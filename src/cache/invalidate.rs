@@ -12,7 +12,7 @@ use super::{
     coalesce::CallId,
     context::RequestRef,
     layer::Inner,
-    lookup::{LookupKeys, Seen, Selected, read},
+    lookup::{LookupKeys, Seen, hidden_variants, read},
     no_vary_search,
 };
 use crate::{
@@ -188,7 +188,7 @@ impl<B: Store> RequestRef<'_, B> {
     /// Removes the entry that was seen. If it was changed or replaced since, the new one is removed
     /// if it was requested no later than `requested_at`.
     pub(super) async fn remove_superseded(self, seen: &Seen, requested_at: Timestamp) {
-        let Seen { key, version, head } = seen;
+        let Seen { key, version, head, .. } = seen;
         let mut is_seen = true;
         let removal = |head: &Head| {
             let is_older = head.is_response() && head.requested_at() <= requested_at;
@@ -203,26 +203,46 @@ impl<B: Store> RequestRef<'_, B> {
     /// stored part of it, and the responses to the other method of GET and HEAD. A response that
     /// was requested later than the answer stays. So does the entry under the `spared` key.
     /// `has_stored` is whether a response may have been stored under the key since its lookup.
+    /// Returns whether nothing is left, as far as is known.
     pub(super) async fn remove_ended(
         self,
         key: &LookupKeys,
         spared: Option<Key>,
         has_stored: bool,
         requested_at: Timestamp,
-    ) {
+    ) -> bool {
         let Self { cache, parts, .. } = self;
+        let mut is_all = true;
         // The lookup has read the own key, unless a HEAD has found the response to a GET instead.
         // If there is a resident, calls for other variants may have stored a response in its place.
         let is_head = parts.method == Method::HEAD;
-        let reads_own = has_stored || is_head || key.resident.is_some();
+        let has_resident =
+            key.resident.is_some() || cache.shared.calls.resident(&key.primary).is_some();
+        let reads_own = has_stored || is_head || has_resident;
         let own = reads_own.then_some(key.primary);
         for primary in own.into_iter().chain(self.related_primaries(key)) {
             // Most keys have nothing, and a read costs less than a removal.
             let read = read(cache, primary, Some(&parts.headers)).await;
-            let Ok(Some(hit)) = read.found else { continue };
-            if hit.head.requested_at() <= requested_at && spared != Some(read.key.entry) {
-                let selected = Selected { key: read.key.entry, hit };
-                self.remove_superseded(&Seen::of(&selected), requested_at).await;
+            let mut found = Vec::new();
+            match read.found {
+                Ok(Some(hit)) => found.push((read.key.entry, hit)),
+                Ok(None) => {}
+                Err(_) => is_all = false,
+            }
+            for hidden in hidden_variants(cache, &read.key, &parts.headers) {
+                match cache.handle.get(&hidden).await {
+                    Ok(Some(hit)) => found.push((hidden, hit)),
+                    Ok(None) => {}
+                    Err(_) => is_all = false,
+                }
+            }
+            for (key, hit) in found.into_iter().filter(|(key, _)| spared != Some(*key)) {
+                if hit.head.requested_at() <= requested_at {
+                    let seen = Seen { key, version: hit.version, head: hit.head, resident: None };
+                    self.remove_superseded(&seen, requested_at).await;
+                } else {
+                    is_all = false;
+                }
             }
         }
         // The response to another query may answer the request, too.
@@ -233,6 +253,7 @@ impl<B: Store> RequestRef<'_, B> {
         {
             self.remove_superseded(&Seen::of(&selected), requested_at).await;
         }
+        is_all
     }
 }
 

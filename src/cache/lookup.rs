@@ -27,7 +27,11 @@ use crate::{
 pub(super) struct Selected {
     pub(super) key: Key,
     pub(super) hit: Hit,
+    pub(super) resident: LeadingResident,
 }
+
+/// The resident that leads to an entry beside it, and its primary key.
+type LeadingResident = Option<Box<(Key, Resident)>>;
 
 /// A stored response as it was seen, without its body.
 #[derive(Clone, Debug)]
@@ -35,11 +39,13 @@ pub(super) struct Seen {
     pub(super) key: Key,
     pub(super) version: Version,
     pub(super) head: Arc<Head>,
+    pub(super) resident: LeadingResident,
 }
 
 impl Seen {
-    pub(super) fn of(Selected { key, hit }: &Selected) -> Self {
-        Self { key: *key, version: hit.version, head: hit.head.clone() }
+    pub(super) fn of(Selected { key, hit, resident }: &Selected) -> Self {
+        let (head, resident) = (hit.head.clone(), resident.clone());
+        Self { key: *key, version: hit.version, head, resident }
     }
 }
 
@@ -138,6 +144,28 @@ pub(crate) async fn read<B: Store>(
     }
 }
 
+/// The keys of variants that a request with these headers selects, and that a lookup does not find
+/// yet: beside a resident that leads to none so far, and beside one in flight.
+pub(crate) fn hidden_variants<B: Store>(
+    cache: &Inner<B>,
+    key: &LookupKeys,
+    headers: &HeaderMap,
+) -> Vec<Key> {
+    let recipe = &cache.settings.recipe;
+    let in_flight = cache.shared.calls.resident(&key.primary);
+    let beside = |resident: &Resident| {
+        let call = recipe.variant(&key.primary, resident.names(), headers);
+        recipe.other(&call, resident.family())
+    };
+    let residents = key.resident.iter().chain(&in_flight);
+    // A resident that leads to others has shown them already.
+    let hiding = residents.filter(|resident| match resident {
+        Resident::Stored(head, _) => head.others().is_none(),
+        Resident::InFlight(..) => true,
+    });
+    hiding.map(beside).collect()
+}
+
 /// Reads a variant that lies beside the resident.
 async fn read_beside<B: Store>(cache: &Inner<B>, key: LookupKeys) -> Read {
     let generation = cache.shared.calls.generation(&key.call);
@@ -158,8 +186,8 @@ impl<B: Store> RequestRef<'_, B> {
     }
 
     async fn lookup_for_head(self) -> Lookup {
-        // The response to a GET answers a HEAD as well (RFC 9111 §4). What the origin says to a
-        // HEAD freshens or ends it, so it is the latest word while it is fresh.
+        // The response to a GET answers a HEAD as well (RFC 9111 §4). Under the HTTP rules, what the
+        // origin says to a HEAD freshens or ends it. By time alone, it answers while it is fresh.
         let get = self.lookup_under(self.primary(&Method::GET)).await;
         if matches!(get.found, Found::Usable(_, Verdict::Fresh)) {
             return get;
@@ -235,7 +263,9 @@ impl<B: Store> RequestRef<'_, B> {
         let (found, reason) = match found {
             Ok(Some(hit)) => {
                 let verdict = cache.settings.rules.verdict(options, &parts.method, &hit.head, now);
-                let selected = Selected { key: key.entry, hit };
+                let resident = key.resident.as_ref().filter(|_| key.entry != key.primary);
+                let resident = resident.map(|it| Box::new((key.primary, it.clone())));
+                let selected = Selected { key: key.entry, hit, resident };
                 match verdict {
                     Verdict::Unsatisfying(reason @ (Miss::Expired | Miss::Refresh)) => {
                         (Found::Stale(selected), reason)

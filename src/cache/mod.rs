@@ -106,6 +106,7 @@ pub use self::{
 };
 pub(crate) use self::{
     invalidate::{Change, add_removed},
-    lookup::{LookupKeys, read},
+    lookup::{LookupKeys, hidden_variants, read},
     store::{BroughtBy, Candidate},
+    variance::lead_to_others,
 };

@@ -12,6 +12,7 @@ use crate::{
     key::Key,
     status::{Refusal, Stored},
     store::Version,
+    time::Timestamp,
 };
 use http::StatusCode;
 
@@ -107,6 +108,8 @@ pub(crate) struct Permit {
     key: Key,
     /// The key under which requests for it join calls.
     call_key: Key,
+    /// Until when the response is kept. `None` is forever.
+    until: Option<Timestamp>,
     /// The key under which requests joined this call. It differs from `call_key` if the lookup did
     /// not know by which headers the response varies.
     joined_key: Key,
@@ -134,8 +137,8 @@ impl Permit {
         } else if !may_store {
             tee.forbid(leader.superseded(Some(&tee.call_key)).unwrap_or(Refusal::Superseded));
         }
-        let (key, call_key) = (tee.key, tee.call_key);
-        Self { leader, calls, observer, key, call_key, joined_key, of_get }
+        let (key, call_key, until) = (tee.key, tee.call_key, tee.head.keep_until());
+        Self { leader, calls, observer, key, call_key, until, joined_key, of_get }
     }
 
     fn call(&self) -> CallId {
@@ -146,11 +149,11 @@ impl Permit {
 impl tee::Permit for Permit {
     fn supersede(&self) -> impl Future<Output = ()> + Send + 'static {
         let (calls, call) = (self.calls.clone(), self.call());
-        let (key, call_key) = (self.key, self.call_key);
+        let (key, call_key, until) = (self.key, self.call_key, self.until);
         async move {
             calls.supersede(&call, &call_key).await;
             if key != call.group {
-                calls.announce_variant(&call.group);
+                calls.announce_variant(&call.group, until);
             }
         }
     }
@@ -160,9 +163,12 @@ impl tee::Permit for Permit {
             Ok(bytes) => {
                 self.observer.tell(&Event::Stored { key: &self.key, bytes });
                 self.calls.stored(&self.joined_key);
+                self.calls.stored(&self.call_key);
                 // Answers to such a GET may end this response.
                 self.of_get.iter().for_each(|key| self.calls.stored(key));
-                let is_primary = self.key == self.leader.id().group;
+                let group = self.leader.id().group;
+                self.calls.ended().stored(self.of_get.as_ref().unwrap_or(&group));
+                let is_primary = self.key == group;
                 self.leader.has_stored(if is_primary { StoredAt::Group } else { StoredAt::Key });
             }
             Err(refusal) => {

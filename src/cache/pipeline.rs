@@ -185,9 +185,9 @@ fn judge(lookup: Lookup) -> Judged {
         _ => return Judged::Answers(selected, verdict, lookup.reason),
     }
     // The refresh needs the entry without its body.
-    let Selected { key, hit } = &selected;
+    let Selected { key, hit, resident } = &selected;
     let hit = Hit::new(hit.head.clone(), hit.version, StoredBody::empty());
-    let found = Found::Stale(Selected { key: *key, hit });
+    let found = Found::Stale(Selected { key: *key, hit, resident: resident.clone() });
     Judged::DueForRefresh(selected, verdict, Lookup { found, ..lookup })
 }
 

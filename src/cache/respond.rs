@@ -22,7 +22,7 @@ use crate::{
 pub(super) fn stored<B: Store, ResBody: Body>(
     cache: &Inner<B>,
     request: &request::Parts,
-    Selected { key, mut hit }: Selected,
+    Selected { key, mut hit, .. }: Selected,
     status: CacheStatus,
 ) -> Response<ResponseBody<ResBody>> {
     let age = cache.settings.rules.age(&hit.head, status.now());

@@ -116,7 +116,7 @@ impl<B: Store> RequestContext<B> {
             && stored.head.requested_at() <= requested_at
             && ends(&stored.head)
         {
-            let seen = Seen::of(&Selected { key: seen.key, hit: stored });
+            let seen = Seen { version: stored.version, head: stored.head, ..seen.clone() };
             self.view().remove_superseded(&seen, requested_at).await;
         }
     }
@@ -150,7 +150,9 @@ impl<B: Store> RequestContext<B> {
         match self.new_head(old, &response, has_moved, requested_at, now).stored {
             Ok(head) => {
                 // The observer hears of a failure, and what was there stays.
-                let _refused = self.swap_head(seen, &seen.key, &head, leader).await;
+                if self.swap_head(seen, &seen.key, &head, leader).await.is_ok() {
+                    self.keep_resident(seen, &head).await;
+                }
             }
             Err(_) => {
                 let exchange = self.exchange(&response, requested_at, now);
@@ -253,14 +255,8 @@ impl<B: Store> RequestContext<B> {
             }
             return Err(refusal);
         }
-        if seen.key != lookup_key.primary
-            && let Some(resident) = lookup_key.resident.clone()
-            && !leader.is_invalidated()
-        {
-            // The resident is kept as long as the entry beside it.
-            let (primary, until, now) = (lookup_key.primary, head.keep_until(), head.stored_at());
-            let update = ResidentUpdate { primary, resident, until, now };
-            update.write(handle).await.map_err(failed)?;
+        if !leader.is_invalidated() && !self.keep_resident(seen, head).await {
+            return Err(Refusal::Conflict);
         }
         if !leader.is_invalidated() {
             let (settings, now) = (&self.cache.settings, head.stored_at());
@@ -269,6 +265,15 @@ impl<B: Store> RequestContext<B> {
             handle.put_annotations(annotations).await;
         }
         Ok(())
+    }
+
+    /// Keeps the resident that leads to the entry as long as the entry. `false` if it is lost: no
+    /// lookup would find the entry. The observer hears of a failure.
+    async fn keep_resident(&self, seen: &Seen, head: &Head) -> bool {
+        let Some((primary, resident)) = seen.resident.as_deref().cloned() else { return true };
+        let (until, now) = (head.keep_until(), head.stored_at());
+        let update = ResidentUpdate { primary, resident, until, now };
+        update.write(&self.cache.handle).await.unwrap_or(true)
     }
 
     /// Replaces the head of the entry that was seen. Refuses if there is another entry by now, or
@@ -281,7 +286,7 @@ impl<B: Store> RequestContext<B> {
         leader: &Leader,
     ) -> Result<(), Refusal> {
         let handle = &self.cache.handle;
-        let Seen { key, mut version, head: old } = seen.clone();
+        let Seen { key, mut version, head: old, .. } = seen.clone();
         let mut head = head.clone();
         for _ in 0..TRIES {
             // It may have been removed by a tag that only this answer has brought. From here on, a

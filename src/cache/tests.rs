@@ -119,7 +119,7 @@ fn a_miss_parses_its_response_once() {
     let cache = http();
     cache.answers(200, &[NO_STORE, DATE, EXPIRES, MODIFIED]);
     assert_eq!(cache.parsed(ABSENT, &[]), once_for(1));
-    // Stored under the key of a variant, with a record.
+    // It varies, and is the resident of its primary key.
     let cache = http();
     cache.answers(200, &[("vary", "a"), FRESH, DATE, EXPIRES, MODIFIED]);
     assert_eq!(cache.parsed(ABSENT, &[("a", "1")]), once_for(1));

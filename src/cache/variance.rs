@@ -136,30 +136,37 @@ impl ResidentUpdate {
             Resident::Stored(head, version) => Some((head.clone(), *version)),
             Resident::InFlight(..) => read(handle, primary).await?,
         };
+        let mut is_read = matches!(resident, Resident::InFlight(..));
         for _ in 0..TRIES {
             let Some((head, version)) = seen else { break };
             if head.variance().is_none_or(|it| it.family != resident.family()) {
                 break;
             }
-            let Some(head) = leading(&head, *until, *now) else { return Ok(true) };
+            let Some(head) = leading(&head, *until, *now) else {
+                // It may have been lost since the lookup.
+                let is_there = |(head, _): &(Arc<Head>, Version)| {
+                    head.variance().is_some_and(|it| it.family == resident.family())
+                };
+                return Ok(is_read || read(handle, primary).await?.as_ref().is_some_and(is_there));
+            };
             if handle.update(primary, version, head).await? {
                 return Ok(true);
             }
-            seen = read(handle, primary).await?;
+            (seen, is_read) = (read(handle, primary).await?, true);
         }
         // A resident in flight changes its head itself, once it is published.
         Ok(matches!(resident, Resident::InFlight(_, progress) if progress.get().is_none()))
     }
 }
 
-/// Makes a resident that was just published lead to the variants that were stored meanwhile, which
-/// are taken to be kept as long as the resident.
+/// Makes a resident that was just published lead to the variants that were stored meanwhile.
 pub(crate) async fn lead_to_others<B: Store>(
     handle: &Handle<B>,
     primary: Key,
     head: &Head,
+    others: Others,
 ) -> Result<bool> {
-    let (until, now) = (head.own_keep_until(), head.stored_at());
+    let (until, now) = (others.until, head.stored_at());
     let resident = Resident::InFlight(Arc::new(head.clone()), Progress::default());
     ResidentUpdate { primary, resident, until, now }.write(handle).await
 }

@@ -28,6 +28,10 @@ impl<B: Store> Entries<B> {
     /// It is stored if the filter selects [expired](Filter::expired) entries, or entries
     /// [older](Filter::older_than) than some age, since the response is new.
     ///
+    /// If the variant of a URL that was stored first is removed, the URL's other variants may be
+    /// forgotten, as after [`remove`](Entries::remove). A filter for expired entries leaves it while
+    /// others are kept.
+    ///
     /// # Errors
     ///
     /// If the store fails. Entries that are removed by then stay removed. Damaged entries are
@@ -136,6 +140,9 @@ impl<B: Store> Entries<B> {
     /// Copies every entry that has not expired into `other`, which may be any other store, and
     /// returns the number of copied responses. A copy replaces the entry under the same key. Bodies
     /// stream. The method calls `progress` with the number of responses that it has copied.
+    ///
+    /// An expired response that leads to other variants of its URL is copied with them, and is not
+    /// counted. A copy that replaces a response in `other` may forget that response's variants.
     ///
     /// The keys stay the same: a layer over `other` with equal key settings finds the same
     /// responses as a layer over this store.

@@ -9,7 +9,10 @@ use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
 use crate::{
-    cache::{BroughtBy, CacheLayer, Candidate, LookupKeys, add_removed, read},
+    cache::{
+        BroughtBy, CacheLayer, Candidate, LookupKeys, add_removed, hidden_variants, lead_to_others,
+        read,
+    },
     entry::ResponseHead,
     error::BoxError,
     key::{Content, Key},
@@ -79,8 +82,8 @@ impl<B: Store> Entries<B> {
 
     /// The stored response, expired or not. Its [`CacheStatus`] is in the extensions.
     ///
-    /// A URL means a `GET` without headers. If the URL has variants, this is the variant that such
-    /// a request selects. Three things count as no entry: a damaged entry, a part of the response,
+    /// A key means the response that is stored under it. A URL means a `GET` without headers. If the
+    /// URL has variants, this is the variant that such a request selects. Three things count as no entry: a damaged entry, a part of the response,
     /// and a response that answers only by another URL's `No-Vary-Search`.
     ///
     /// # Errors
@@ -132,11 +135,15 @@ impl<B: Store> Entries<B> {
         R::Error: Into<BoxError>,
     {
         let target = target.into();
-        let (lookup_key, _) = self.find(&target).await?;
+        let (mut lookup_key, _) = self.find(&target).await?;
         let (Meant::Url(request) | Meant::Request(request, _)) = target.0 else {
             return Err(invalid("the target is a key; pass a URL or a request"));
         };
         let settings = &self.layer.inner.settings;
+        if lookup_key.resident.is_none() {
+            // A response that varies, and is on its way, is there first.
+            lookup_key.resident = self.layer.inner.shared.calls.resident(&lookup_key.primary);
+        }
         let url = settings
             .recipe
             .url(&request)
@@ -175,9 +182,12 @@ impl<B: Store> Entries<B> {
                 let (recipe, primary) = (&settings.recipe, &lookup_key.primary);
                 let variant = |names: &[_]| recipe.variant(primary, names, &request.headers);
                 calls.invalidate_selected(primary, &plan.call_key, &key, variant).await;
-                calls.announce_variant(primary);
+                calls.announce_variant(primary, plan.head.keep_until());
             }
         }
+        calls.ended().clear();
+        let continued = plan.head.variance().cloned();
+        let written = plan.head.clone();
         let mut writer = self.store().put(&key, plan.head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
@@ -199,7 +209,19 @@ impl<B: Store> Entries<B> {
             let message = "the response that leads to the variants of this URL was just removed";
             return Err(Error::new(ErrorKind::Unavailable, "entries", message));
         }
+        let handle = &self.layer.inner.handle;
+        // What other variants the resident leads to by now.
+        let others = match continued {
+            Some(own) => handle.get(&key).await?.and_then(|hit| {
+                let variance = hit.head.variance().filter(|it| it.family == own.family)?;
+                variance.others.filter(|others| own.others != Some(*others))
+            }),
+            None => None,
+        };
         writer.finish(trailers).await?;
+        if let Some(others) = others {
+            lead_to_others(handle, key, &written, others).await?;
+        }
         self.layer.inner.handle.put_annotations(plan.annotations).await;
         Ok(key)
     }
@@ -241,7 +263,9 @@ impl<B: Store> Entries<B> {
         }
     }
 
-    /// Removes the entries with `tag`, by an index, and returns their number.
+    /// Removes the entries with `tag`, by an index, and returns their number. If the variant of a
+    /// URL that was stored first is among them, the URL's other variants may be forgotten, as after
+    /// [`remove`](Entries::remove).
     ///
     /// If a response in flight turns out to have the tag, it is not stored. The cache knows that
     /// only when the head of the response arrives. So requests that begin after this method has
@@ -277,7 +301,8 @@ impl<B: Store> Entries<B> {
     }
 
     /// Lists every stored response, expired or not, in no particular order. A damaged entry is an
-    /// `Err`, and the stream continues after it.
+    /// `Err`, and the stream continues after it. Forgotten variants are listed until they expire or
+    /// are evicted.
     pub fn stream(&self) -> impl Stream<Item = Result<EntryInfo>> + Send + use<B> {
         Listing { scan: self.store().scan() }
     }
@@ -285,6 +310,7 @@ impl<B: Store> Entries<B> {
     /// The number of entries, including expired ones.
     ///
     /// A response with `No-Vary-Search` has two more entries: the annotations that lead to it.
+    /// Forgotten variants count until they expire or are evicted.
     ///
     /// # Errors
     ///
@@ -341,8 +367,13 @@ impl<B: Store> Entries<B> {
         let variant = |names: &[HeaderName]| recipe.variant(&primary, names, &parts.headers);
         calls.invalidate_selected(&primary, &key.call, &key.entry, variant).await;
         // A response that was just being published is stored by now.
-        let key = self.find_under(primary, Some(parts)).await?.0.entry;
-        self.layer.inner.remove_entry(&key).await
+        let key = self.find_under(primary, Some(parts)).await?.0;
+        let mut removed = Ok(0);
+        for hidden in hidden_variants(&self.layer.inner, &key, &parts.headers) {
+            let handle = &self.layer.inner.handle;
+            removed = add_removed(removed, handle.remove(&hidden).await.map(u64::from));
+        }
+        add_removed(removed, self.layer.inner.remove_entry(&key.entry).await)
     }
 
     /// The lookup key of `target`, and the entry under it.

@@ -173,8 +173,8 @@ pub enum Refusal {
     /// shows another representation.
     Ended,
     /// What is stored was changed meanwhile, by another request or another process. The entry that
-    /// the response was to freshen or to complete was replaced or removed, or responses for its URL
-    /// vary by more than was known.
+    /// the response was to freshen or to complete was replaced or removed. Or the response is a
+    /// variant, and the variant that leads to it was removed, evicted or not stored after all.
     Conflict,
     /// The store failed.
     StoreFailed(ErrorKind),

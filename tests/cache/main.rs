@@ -68,5 +68,6 @@ mod uncacheable;
 mod unsafe_methods;
 mod variant_races;
 mod variants;
+mod variants_lost;
 mod vary;
 mod while_revalidate;

@@ -12,8 +12,6 @@ const PLACES: usize = 4096;
 const MARKED: u64 = 1;
 /// The mark of a response that was not stored because of its status has this bit too.
 const BY_STATUS: u64 = 2;
-/// The mark of a key below which nothing is left that an answer would end has this bit too.
-const ENDED: u64 = 4;
 
 /// The keys whose last response was not stored.
 ///
@@ -34,39 +32,24 @@ impl HitForMiss {
         let bytes = key.as_bytes();
         let slot = usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) % self.0.len();
         let mark = bytes[2..10].iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte));
-        (&self.0[slot], (mark | MARKED) & !(BY_STATUS | ENDED))
+        (&self.0[slot], (mark | MARKED) & !BY_STATUS)
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {
         let (slot, mark) = self.slot(key);
-        slot.load(Ordering::Relaxed) & !(BY_STATUS | ENDED) == mark
+        slot.load(Ordering::Relaxed) & !BY_STATUS == mark
     }
 
     /// `by_status` is whether the response was not stored because of its status.
     pub(crate) fn insert(&self, key: &Key, by_status: bool) {
         let (slot, mark) = self.slot(key);
-        let ended = if self.has_ended(key) { ENDED } else { 0 };
-        let by_status = if by_status { BY_STATUS } else { 0 };
-        slot.store(mark | by_status | ended, Ordering::Relaxed);
-    }
-
-    /// Whether an answer for the key has ended what was stored, and nothing was stored since.
-    pub(crate) fn has_ended(&self, key: &Key) -> bool {
-        self.contains(key) && self.slot(key).0.load(Ordering::Relaxed) & ENDED != 0
-    }
-
-    /// Remembers that an answer has ended what was stored for the key, if its response was not
-    /// stored.
-    pub(crate) fn ended(&self, key: &Key) {
-        if self.contains(key) {
-            self.slot(key).0.fetch_or(ENDED, Ordering::Relaxed);
-        }
+        slot.store(if by_status { mark | BY_STATUS } else { mark }, Ordering::Relaxed);
     }
 
     pub(crate) fn remove(&self, key: &Key) {
         let (slot, mark) = self.slot(key);
         // Of two keys that race for the slot, either may have it.
-        if slot.load(Ordering::Relaxed) & !(BY_STATUS | ENDED) == mark {
+        if slot.load(Ordering::Relaxed) & !BY_STATUS == mark {
             slot.store(0, Ordering::Relaxed);
         }
     }
@@ -74,7 +57,7 @@ impl HitForMiss {
     /// Forgets the key if its response was not stored because of its status.
     pub(crate) fn remove_by_status(&self, key: &Key) {
         let (slot, mark) = self.slot(key);
-        if slot.load(Ordering::Relaxed) & !ENDED == mark | BY_STATUS {
+        if slot.load(Ordering::Relaxed) == mark | BY_STATUS {
             slot.store(0, Ordering::Relaxed);
         }
     }
@@ -100,20 +83,5 @@ mod tests {
         assert!(marks.contains(&key));
         marks.remove_by_status(&key);
         assert!(!marks.contains(&key));
-    }
-
-    #[test]
-    fn an_end_is_remembered_until_something_is_stored() {
-        let (marks, key) = (HitForMiss::default(), Key::digest("a"));
-        marks.ended(&key);
-        assert!(!marks.has_ended(&key), "its response is stored");
-        marks.insert(&key, true);
-        assert!(!marks.has_ended(&key));
-        marks.ended(&key);
-        marks.insert(&key, false);
-        assert!(marks.has_ended(&key) && marks.contains(&key));
-        marks.remove(&key);
-        marks.insert(&key, false);
-        assert!(!marks.has_ended(&key));
     }
 }

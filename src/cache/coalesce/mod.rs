@@ -9,25 +9,24 @@
 use std::{
     cell::RefCell,
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use http::{HeaderName, StatusCode};
 
-use self::{call::Newer, hit_for_miss::HitForMiss};
+use self::{call::Newer, ended::Ended, hit_for_miss::HitForMiss};
 use crate::{
-    cache::variance::Resident,
-    entry::Head,
+    cache::{handle::later, variance::Resident},
+    entry::{Head, Others},
     event::{CallGauge, Observer},
     key::Key,
     status::{Progress, Refusal},
     store::Version,
+    time::Timestamp,
 };
 
 mod call;
+mod ended;
 mod follower;
 mod hit_for_miss;
 mod invalidations;
@@ -101,9 +100,11 @@ pub(crate) struct CallInfo {
     pub(crate) tags: Vec<Box<str>>,
     /// What was removed since the call began. The response is checked against it.
     pub(crate) removed: PendingInvalidations,
-    /// Whether another variant was stored under this primary key since the call began. If the call
-    /// brings a resident, that has to lead to the variant.
-    pub(crate) others: Arc<AtomicBool>,
+    /// The names by which the lookup of the request has selected a variant.
+    pub(crate) names: Vec<HeaderName>,
+    /// The variants that were stored beside the resident since the call began. If the call brings
+    /// a resident, that has to lead to them.
+    pub(crate) others: Arc<Mutex<Option<Others>>>,
 }
 
 /// How many locks guard the calls.
@@ -113,17 +114,23 @@ const SHARDS: usize = 64;
 pub(crate) struct Calls<O: Removable> {
     table: Arc<table::Table<CallInfo, O>>,
     hit_for_miss: Arc<HitForMiss>,
+    ended: Arc<Ended>,
 }
 
 impl<O: Removable> Clone for Calls<O> {
     fn clone(&self) -> Self {
-        Self { table: self.table.clone(), hit_for_miss: self.hit_for_miss.clone() }
+        Self {
+            table: self.table.clone(),
+            hit_for_miss: self.hit_for_miss.clone(),
+            ended: self.ended.clone(),
+        }
     }
 }
 
 impl<O: Removable> Default for Calls<O> {
     fn default() -> Self {
-        Self { table: Arc::new(table::Table::new(SHARDS)), hit_for_miss: Arc::default() }
+        let table = Arc::new(table::Table::new(SHARDS));
+        Self { table, hit_for_miss: Arc::default(), ended: Arc::default() }
     }
 }
 
@@ -156,9 +163,13 @@ impl<O: Removable> Calls<O> {
     }
 
     /// Tells the calls of this primary key that a variant is about to be stored beside the
-    /// resident.
-    pub(crate) fn announce_variant(&self, primary: &Key) {
-        self.table.each_in_group(primary, |info| info.others.store(true, Ordering::Release));
+    /// resident, and is kept until then.
+    pub(crate) fn announce_variant(&self, primary: &Key, until: Option<Timestamp>) {
+        self.table.each_in_group(primary, |info| {
+            let mut others = info.others.lock().unwrap_or_else(PoisonError::into_inner);
+            let until = others.map_or(until, |others| later(others.until, until));
+            *others = Some(Others { until });
+        });
     }
 
     /// Joins the call for `key`, or begins one. A follower gives up after `max_failures` leaders
@@ -197,14 +208,9 @@ impl<O: Removable> Calls<O> {
         self.hit_for_miss.contains(key)
     }
 
-    /// Whether an answer for `key` has ended what was stored, and nothing was stored since.
-    pub(crate) fn has_ended(&self, key: &Key) -> bool {
-        self.hit_for_miss.has_ended(key)
-    }
-
-    /// An answer for `key` has ended what was stored.
-    pub(crate) fn ended(&self, key: &Key) {
-        self.hit_for_miss.ended(key);
+    /// The keys for which nothing is left to end.
+    pub(crate) fn ended(&self) -> &Ended {
+        &self.ended
     }
 
     /// Reports that a response for `key` was not stored. If the reason is likely to persist, the
@@ -284,7 +290,12 @@ impl<O: Removable> Calls<O> {
                     }
                     Some(View::Storing { names: None, .. }) => true,
                     // Where no variants are known, any response may be selected.
-                    _ => own == call_key || own == primary || call_key == primary,
+                    _ => {
+                        own == call_key
+                            || own == primary
+                            || call_key == primary
+                            || *own == variant(&info.names)
+                    }
                 };
             if outcome.is_none() && info.primary == *primary {
                 info.removed.add_call_key(call_key);

@@ -10,7 +10,10 @@ use crate::{CacheLayer, ConfigError};
 /// # The key
 impl<B> CacheLayer<B> {
     /// Adds request headers to the key: requests that differ in them do not share a response. Adds
-    /// to the headers that earlier calls have named.
+    /// to the headers that earlier calls have named. Layers over one store need the same key
+    /// settings: a response whose `Vary` names a header of the key is stored as if it did not vary
+    /// by it.
+    ///
     /// `Authorization` and `Cookie` are part of the key already, except in a shared cache under the
     /// [HTTP rules](CacheLayer::http_rules).
     ///

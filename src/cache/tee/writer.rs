@@ -8,10 +8,7 @@ use std::{
     future::{Future, poll_fn},
     mem,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
 
@@ -24,7 +21,7 @@ use crate::{
         handle::Handle,
         variance::{ResidentUpdate, lead_to_others},
     },
-    entry::Head,
+    entry::{Head, Others},
     event::StoreOperation,
     key::Key,
     status::Refusal,
@@ -141,7 +138,7 @@ pub(crate) struct Entry {
     pub(crate) resident_update: Option<ResidentUpdate>,
     /// Whether other variants were stored since its call began. If it becomes the resident, it has
     /// to lead to them.
-    pub(crate) others: Arc<AtomicBool>,
+    pub(crate) others: Arc<Mutex<Option<Others>>>,
     /// The stored part around the body.
     pub(crate) splice: Option<Splice>,
     /// The annotations that lead to it from other URLs.
@@ -243,9 +240,10 @@ async fn publish<B: Store>(
 /// Updates what depends on an entry that was just published. The observer hears of failures.
 async fn update_dependents<B: Store>(handle: &Handle<B>, entry: &mut Entry) {
     let Entry { key, head, others, splice, annotations, .. } = entry;
-    if head.varies() && others.load(Ordering::Acquire) {
+    let others = *others.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(others) = others.filter(|_| head.varies()) {
         // After a failure, the other variants are fetched anew.
-        drop(lead_to_others(handle, *key, head).await);
+        drop(lead_to_others(handle, *key, head, others).await);
     }
     if let Some(splice) = splice
         && splice.key != *key
