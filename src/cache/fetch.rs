@@ -249,7 +249,7 @@ impl<B: Store> RequestContext<B> {
         let is_known = key.resident.as_ref().is_some_and(|resident| {
             let continues_family = key.entry == key.primary;
             let may_be_lost = has_stored || resident.head().others().is_some();
-            resident.is_of_use(now) && !(continues_family && may_be_lost)
+            resident.is_kept_for_itself(now) && !(continues_family && may_be_lost)
         });
         if is_known || !response.headers.contains_key(VARY) {
             return key;

@@ -212,8 +212,8 @@ impl<B: Store> RequestRef<'_, B> {
         if prefers_own {
             return own;
         }
-        // The response to a HEAD is stored under the key of the HEAD. It joins no call of a HEAD that
-        // selects another variant of the response to a GET.
+        // The response to a HEAD is stored under the key of the HEAD. Its call may freshen a variant
+        // of the response to a GET, so only requests that select this variant may join the call.
         let mut key = own.key;
         if key.resident.is_none()
             && let Some(resident) = &get.key.resident

@@ -29,7 +29,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// How often a head is written while others change to which variants it leads.
+/// How often a head is written while other requests change the variants that it leads to.
 const TRIES: usize = 8;
 
 /// A stored response with the fields of an answer about it.

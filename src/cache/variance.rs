@@ -65,7 +65,7 @@ impl Resident {
     }
 
     /// Whether the resident itself is still of use. It may be kept for its variants alone.
-    pub(crate) fn is_of_use(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_kept_for_itself(&self, now: Timestamp) -> bool {
         self.head().own_keep_until().is_none_or(|end| now < end)
     }
 
@@ -84,10 +84,10 @@ impl Placement {
     /// Where to store a response that varies by `names`. `variant` is the key that these names make
     /// of its request.
     ///
-    /// It becomes the resident in three cases: both are selected by the same request headers, the
-    /// resident is of no more use, or the response varies by more names. In the last two cases, it
-    /// begins a family of its own: variants of the old one may be older, or lie under keys that
-    /// miss a name.
+    /// It becomes the resident in four cases: there is none, both are selected by the same request
+    /// headers, the resident is kept for the others alone, or the response varies by more names. In
+    /// all but the second case, it begins a family of its own: variants of the old one may be older,
+    /// or lie under keys that miss a name.
     pub(crate) fn of(
         resident: Option<&Resident>,
         names: &[HeaderName],
@@ -103,7 +103,7 @@ impl Placement {
         match resident.head().variance() {
             Some(old) if old.names != names => begin(),
             Some(old) if old.selector == selector => Self::Resident(old.clone()),
-            Some(old) if resident.is_of_use(now) => Self::Beside(old.family),
+            Some(old) if resident.is_kept_for_itself(now) => Self::Beside(old.family),
             _ => begin(),
         }
     }
