@@ -205,7 +205,7 @@ impl<B: Store> RequestContext<B> {
             Some(_) => self.view().supersede_related_in_flight(&key, &call).await,
         };
         // Most responses that are refused were refused before, and left nothing to remove.
-        let (ended, get) = (calls.ended(), self.view().primary(&Method::GET));
+        let (ended, get) = (calls.ended(), self.view().primary_of_get(&key));
         let nothing_is_left = !has_stored && ended.contains(&key.call, &get);
         if seen.is_some() || is_any || stored_under.is_some() || !nothing_is_left {
             let count = ended.count(&get);
@@ -236,26 +236,27 @@ impl<B: Store> RequestContext<B> {
         self.view().remove_ended(key, stored_under, has_stored, requested_at).await
     }
 
-    /// The keys with the resident that is under the primary key by now, if it matters: a response
-    /// that varies must not take the place of a new one, nor continue the family of one that is
-    /// lost. `has_stored` is whether anything was stored since the lookup, or the lookup failed.
+    /// The keys with the resident that is under the primary key by now, if that matters. A response
+    /// that varies must not take the place of a new resident. It must not continue the family of a
+    /// resident that is lost. `may_have_missed` is whether the lookup may have missed the resident: something was
+    /// stored since, or the store failed.
     async fn with_latest_resident(
         &self,
         key: LookupKeys,
         response: &response::Parts,
-        has_stored: bool,
+        may_have_missed: bool,
     ) -> LookupKeys {
         let now = self.cache.settings.clock.now();
         let is_known = key.resident.as_ref().is_some_and(|resident| {
             let continues_family = key.entry == key.primary;
-            let may_be_lost = has_stored || resident.head().others().is_some();
+            let may_be_lost = may_have_missed || resident.head.others().is_some();
             resident.is_kept_for_itself(now) && !(continues_family && may_be_lost)
         });
         if is_known || !response.headers.contains_key(VARY) {
             return key;
         }
-        let mut resident = self.cache.shared.calls.resident(&key.primary);
-        if resident.is_none() && (has_stored || key.resident.is_some()) {
+        let mut resident = self.cache.shared.calls.residents(&key.primary).into_iter().next();
+        if resident.is_none() && (may_have_missed || key.resident.is_some()) {
             resident = read(&self.cache, key.primary, Some(&self.parts.headers)).await.key.resident;
         }
         LookupKeys { resident, ..key }

@@ -140,7 +140,8 @@ impl<B: Store> RequestContext<B> {
             Share::Body(tee, joined) => {
                 if self.is_another_variant(&tee, &lookup) {
                     let primary = lookup.key.primary;
-                    let Some(resident) = self.cache.shared.calls.resident(&primary) else {
+                    let residents = self.cache.shared.calls.residents(&primary);
+                    let Some(resident) = residents.into_iter().next() else {
                         return self.look_again(mode).await;
                     };
                     let lookup = self.view().lookup_beside(primary, resident).await;

@@ -12,7 +12,7 @@ use super::{
     coalesce::CallId,
     context::RequestRef,
     layer::Inner,
-    lookup::{LookupKeys, Seen, hidden_variants, read},
+    lookup::{LookupKeys, Seen, read, unread_variants},
     no_vary_search,
 };
 use crate::{
@@ -68,16 +68,10 @@ impl<B: Store> Inner<B> {
         self.remove_tagged_where(&recipe.path_tag(path), matches, spared).await
     }
 
-    /// Removes the entry under `key`, whatever its URL is.
+    /// Removes the entry under `key`, whatever its URL is, and the calls in flight that bring it.
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<u64> {
         // The response of any call may turn out to lie there.
         self.shared.calls.fence(|_| true);
-        self.remove_entry(key).await
-    }
-
-    /// Removes the entry under `key`, and the calls in flight that bring it. Requests may still
-    /// join calls that have no response yet.
-    pub(crate) async fn remove_entry(&self, key: &Key) -> Result<u64> {
         self.shared.calls.invalidate_key(key).await;
         self.handle.remove(key).await.map(u64::from)
     }
@@ -179,10 +173,18 @@ impl<B: Store> RequestRef<'_, B> {
             return Vec::new();
         }
         let is_get = parts.method == Method::GET;
-        let get = if is_get { key.primary } else { self.primary(&Method::GET) };
+        let get = self.primary_of_get(key);
         let part = cache.settings.rules.keeps_parts().then(|| cache.settings.recipe.part(&get));
         let other = if is_get { self.primary(&Method::HEAD) } else { get };
         part.into_iter().chain([other]).collect()
+    }
+
+    /// The primary key of the `GET` for the same URL.
+    pub(super) fn primary_of_get(self, key: &LookupKeys) -> Key {
+        match self.parts.method {
+            Method::GET => key.primary,
+            _ => self.primary(&Method::GET),
+        }
     }
 
     /// Removes the entry that was seen. If it was changed or replaced since, the new one is removed
@@ -216,8 +218,8 @@ impl<B: Store> RequestRef<'_, B> {
         // The lookup has read the own key, unless a HEAD has found the response to a GET instead.
         // If there is a resident, calls for other variants may have stored a response in its place.
         let is_head = parts.method == Method::HEAD;
-        let has_resident =
-            key.resident.is_some() || cache.shared.calls.resident(&key.primary).is_some();
+        let in_flight = cache.shared.calls.residents(&key.primary);
+        let has_resident = key.resident.is_some() || !in_flight.is_empty();
         let reads_own = has_stored || is_head || has_resident;
         let own = reads_own.then_some(key.primary);
         for primary in own.into_iter().chain(self.related_primaries(key)) {
@@ -229,9 +231,9 @@ impl<B: Store> RequestRef<'_, B> {
                 Ok(None) => {}
                 Err(_) => is_all = false,
             }
-            for hidden in hidden_variants(cache, &read.key, &parts.headers) {
-                match cache.handle.get(&hidden).await {
-                    Ok(Some(hit)) => found.push((hidden, hit)),
+            for unread in unread_variants(cache, &read.key, &parts.headers) {
+                match cache.handle.get(&unread).await {
+                    Ok(Some(hit)) => found.push((unread, hit)),
                     Ok(None) => {}
                     Err(_) => is_all = false,
                 }

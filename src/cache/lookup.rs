@@ -12,7 +12,7 @@ use super::{
     coalesce::Generation,
     context::RequestRef,
     layer::Inner,
-    variance::{Resident, selector},
+    variance::{Resident, ResidentId, selector},
 };
 use crate::{
     entry::Head,
@@ -27,11 +27,9 @@ use crate::{
 pub(super) struct Selected {
     pub(super) key: Key,
     pub(super) hit: Hit,
-    pub(super) resident: LeadingResident,
+    /// The resident that leads to it, if it lies beside one.
+    pub(super) resident: Option<ResidentId>,
 }
-
-/// The resident that leads to an entry beside it, and its primary key.
-type LeadingResident = Option<Box<(Key, Resident)>>;
 
 /// A stored response as it was seen, without its body.
 #[derive(Clone, Debug)]
@@ -39,7 +37,8 @@ pub(super) struct Seen {
     pub(super) key: Key,
     pub(super) version: Version,
     pub(super) head: Arc<Head>,
-    pub(super) resident: LeadingResident,
+    /// The resident that leads to it, if it lies beside one.
+    pub(super) resident: Option<ResidentId>,
 }
 
 impl Seen {
@@ -75,8 +74,7 @@ pub(crate) struct LookupKeys {
     /// The key under which the request joins calls. It is the primary key, or if there is a
     /// resident, the key of the variant that the request selects.
     pub(crate) call: Key,
-    /// The key of the entry that the request selects. It differs from the call key if the entry
-    /// lies beside a resident, or is the resident.
+    /// The key of the entry that the request selects: the primary key, or one beside the resident.
     pub(crate) entry: Key,
     /// The primary key of the request.
     pub(crate) primary: Key,
@@ -133,7 +131,7 @@ pub(crate) async fn read<B: Store>(
     let recipe = &cache.settings.recipe;
     key.call = recipe.variant(&primary, &variance.names, headers);
     let is_selected = variance.selector == selector(&key.call);
-    key.resident = Some(Resident::Stored(hit.head.clone(), hit.version));
+    key.resident = Some(Resident { head: hit.head.clone(), in_flight: None });
     if is_selected {
         return Read { key, found, generation };
     }
@@ -144,26 +142,22 @@ pub(crate) async fn read<B: Store>(
     }
 }
 
-/// The keys of variants that a request with these headers selects, and that a lookup does not find
-/// yet: beside a resident that leads to none so far, and beside one in flight.
-pub(crate) fn hidden_variants<B: Store>(
+/// The keys of entries that a request with these headers selects, and that its lookup has not read.
+/// They lie beside a resident that says that there are no others, or beside one in flight.
+pub(crate) fn unread_variants<B: Store>(
     cache: &Inner<B>,
     key: &LookupKeys,
     headers: &HeaderMap,
 ) -> Vec<Key> {
     let recipe = &cache.settings.recipe;
-    let in_flight = cache.shared.calls.resident(&key.primary);
-    let beside = |resident: &Resident| {
-        let call = recipe.variant(&key.primary, resident.names(), headers);
-        recipe.other(&call, resident.family())
-    };
-    let residents = key.resident.iter().chain(&in_flight);
-    // A resident that leads to others has shown them already.
-    let hiding = residents.filter(|resident| match resident {
-        Resident::Stored(head, _) => head.others().is_none(),
-        Resident::InFlight(..) => true,
+    let has_skipped =
+        |resident: &&Resident| key.entry != key.primary && resident.head.others().is_none();
+    let skipped = key.resident.as_ref().filter(has_skipped).map(|_| key.entry);
+    let in_flight = cache.shared.calls.residents(&key.primary).into_iter().map(|resident| {
+        let variant = recipe.variant(&key.primary, resident.names(), headers);
+        recipe.other(&variant, resident.family())
     });
-    hiding.map(beside).collect()
+    skipped.into_iter().chain(in_flight).collect()
 }
 
 /// Reads a variant that lies beside the resident.
@@ -263,8 +257,9 @@ impl<B: Store> RequestRef<'_, B> {
         let (found, reason) = match found {
             Ok(Some(hit)) => {
                 let verdict = cache.settings.rules.verdict(options, &parts.method, &hit.head, now);
-                let resident = key.resident.as_ref().filter(|_| key.entry != key.primary);
-                let resident = resident.map(|it| Box::new((key.primary, it.clone())));
+                let is_beside = key.entry != key.primary;
+                let resident = key.resident.as_ref().filter(|_| is_beside);
+                let resident = resident.map(|resident| resident.id(key.primary));
                 let selected = Selected { key: key.entry, hit, resident };
                 match verdict {
                     Verdict::Unsatisfying(reason @ (Miss::Expired | Miss::Refresh)) => {

@@ -30,17 +30,24 @@
 //!
 //! # Where to look
 //!
-//! | question | answer |
-//! |---|---|
-//! | What happens on a hit? | `pipeline.rs: serve`; `lookup.rs: read`, `judge`; `respond.rs: hit`, `stored`, `report` |
-//! | Where is the origin called? | `ask.rs: ask` and `bypass.rs: bypass`, by `context.rs: Origin::send` |
-//! | Where do variants lie? | `store.rs: keys`, by `variance.rs: Placement`; `lookup.rs: read` |
-//! | Is a response too large? | `store.rs: limits` by its head; `tee/source.rs: take_chunk` by its body; `policy::combine` for parts |
-//! | Why was a response not stored? | `Rules::storable`, `store.rs: plan`, `limits`; `outcome.rs: settle` for what happened in flight; `tee` for its body; `partial.rs`, `revalidate.rs` |
-//! | How does a user learn that? | `CacheStatus::stored`, and `Event::NotStored` |
-//! | Where does a 304 update the stored response? | `ask.rs: ask`; `revalidate.rs: freshen`, `new_head`, `replace_head`, `swap_head` |
-//! | Where is stale-if-error decided? | `Rules::may_serve_if_error`, `Rules::failure`; then `ask.rs: answer_or_stale`, and `follow.rs: stale_or_own_call` for followers |
-//! | What does a purge do to calls in flight? | `coalesce/table.rs: invalidate`; then `Tee::keep_out` for a body on its way, `outcome.rs: settle` for a head that arrives later, `coalesce/follower.rs: poll`, `revalidate.rs: replace_head` |
+//! - What happens on a hit? `pipeline.rs: serve`; `lookup.rs: read`, `judge`; `respond.rs: hit`,
+//!   `stored`, `report`.
+//! - Where is the origin called? `ask.rs: ask` and `bypass.rs: bypass`, both by `Origin::send` in
+//!   `context.rs`.
+//! - Where do variants lie? `store.rs: keys`, by `variance.rs: Placement`. `lookup.rs: read` finds
+//!   them.
+//! - Is a response too large? `store.rs: limits` by its head, `tee/source.rs: take_chunk` by its
+//!   body, `policy::combine` for parts.
+//! - Why was a response not stored? `Rules::storable`; `store.rs: plan`, `limits`; `outcome.rs:
+//!   settle` for what happened in flight; `tee` for its body; `partial.rs` and `revalidate.rs`. The
+//!   user learns it from `CacheStatus::stored` and `Event::NotStored`.
+//! - Where does a 304 update the stored response? `ask.rs: ask`; then `revalidate.rs: freshen`,
+//!   `new_head`, `replace_head`, `swap_head`.
+//! - Where is stale-if-error decided? `Rules::may_serve_if_error` and `Rules::failure`; then
+//!   `ask.rs: answer_or_stale`, and for followers `follow.rs: stale_or_own_call`.
+//! - What does a purge do to calls in flight? `coalesce/table.rs: invalidate`. Then `Tee::keep_out`
+//!   for a body on its way, `outcome.rs: settle` for a head that arrives later,
+//!   `coalesce/follower.rs: poll`, `revalidate.rs: replace_head`.
 //!
 //! # Glossary
 //!
@@ -59,7 +66,7 @@
 //! | outcome, share | what a call comes to, and what a follower receives of it |
 //! | generation | a count of stored responses, which shows that one was stored after a lookup |
 //! | fence | keeps new requests from joining calls that a removal may concern |
-//! | detached | a call whose request bypasses the cache, and whose response may be stored: a part, or a `POST` that answers a `GET` |
+//! | detached | a call of a request that bypasses the cache, and may be stored all the same |
 //! | annotation | an entry that leads from another URL to a response (`No-Vary-Search`) |
 //! | tee | a body that several requests read while it is stored |
 //! | splice | a stored part, which is copied around a body that continues it |
@@ -106,7 +113,7 @@ pub use self::{
 };
 pub(crate) use self::{
     invalidate::{Change, add_removed},
-    lookup::{LookupKeys, hidden_variants, read},
+    lookup::{LookupKeys, read, unread_variants},
     store::{BroughtBy, Candidate},
-    variance::lead_to_others,
+    variance::{ResidentId, ResidentUpdate},
 };

@@ -270,9 +270,9 @@ impl<B: Store> RequestContext<B> {
     /// Keeps the resident that leads to the entry as long as the entry. `false` if it is lost: no
     /// lookup would find the entry. The observer hears of a failure.
     async fn keep_resident(&self, seen: &Seen, head: &Head) -> bool {
-        let Some((primary, resident)) = seen.resident.as_deref().cloned() else { return true };
+        let Some(resident) = seen.resident.clone() else { return true };
         let (until, now) = (head.keep_until(), head.stored_at());
-        let update = ResidentUpdate { primary, resident, until, now };
+        let update = ResidentUpdate { resident, until, now };
         update.write(&self.cache.handle).await.unwrap_or(true)
     }
 

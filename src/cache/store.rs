@@ -188,15 +188,15 @@ impl Candidate<'_> {
         let names = policy::union(&names, lookup_key.names());
         let call_key = recipe.variant(primary, &names, &request.headers);
         let resident = lookup_key.resident.as_ref();
-        let placement = Placement::of(resident, &names, &call_key, now);
+        let placement = Placement::of(primary, resident, &names, &call_key, now);
         let keys = StorageKeys { call_key, names: Some(names), ..StorageKeys::primary(*primary) };
         Ok(match placement {
             Placement::Resident(variance) => StorageKeys { variance: Some(variance), ..keys },
-            Placement::Beside(family) => {
+            Placement::Beside(resident) => {
+                let key = recipe.other(&call_key, resident.family);
                 let until = self.keep_until(expires_at);
-                let update = |resident| ResidentUpdate { primary: *primary, resident, until, now };
-                let resident_update = resident.cloned().map(update);
-                StorageKeys { key: recipe.other(&call_key, family), resident_update, ..keys }
+                let resident_update = Some(ResidentUpdate { resident, until, now });
+                StorageKeys { key, resident_update, ..keys }
             }
         })
     }

@@ -33,7 +33,7 @@ use crate::{
     entry::{Head, Others, Variance},
     key::Key,
     status::Progress,
-    store::{Hit, Result, Store, Version},
+    store::{Hit, Result, Store},
     time::Timestamp,
 };
 
@@ -42,41 +42,49 @@ const TRIES: usize = 8;
 
 /// The response under a primary key, if it varies.
 #[derive(Clone, Debug)]
-pub(crate) enum Resident {
-    Stored(Arc<Head>, Version),
-    /// It is on its way into the store.
-    InFlight(Arc<Head>, Progress),
+pub(crate) struct Resident {
+    pub(crate) head: Arc<Head>,
+    /// Whether it is stored by now, if it was seen on its way into the store.
+    pub(crate) in_flight: Option<Progress>,
+}
+
+/// The resident beside which a variant lies.
+#[derive(Clone, Debug)]
+pub(crate) struct ResidentId {
+    pub(crate) primary: Key,
+    pub(crate) family: u64,
+    /// Whether it is stored by now, if it was seen on its way into the store.
+    pub(crate) in_flight: Option<Progress>,
 }
 
 /// Where a response that varies is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Placement {
     /// Under the primary key: it becomes the resident.
     Resident(Variance),
-    /// Beside the resident, under a key made with its family.
-    Beside(u64),
+    /// Beside this resident, under a key made with its family.
+    Beside(ResidentId),
 }
 
 impl Resident {
-    pub(crate) fn head(&self) -> &Head {
-        match self {
-            Self::Stored(head, _) | Self::InFlight(head, _) => head,
-        }
-    }
-
     /// Whether the resident itself is still of use. It may be kept for its variants alone.
     pub(crate) fn is_kept_for_itself(&self, now: Timestamp) -> bool {
-        self.head().own_keep_until().is_none_or(|end| now < end)
+        self.head.own_keep_until().is_none_or(|end| now < end)
     }
 
     /// The request headers that select a variant.
     pub(crate) fn names(&self) -> &[HeaderName] {
-        self.head().variance().map_or(&[], |variance| &variance.names)
+        self.head.variance().map_or(&[], |variance| &variance.names)
     }
 
     /// Its family.
     pub(crate) fn family(&self) -> u64 {
-        self.head().variance().map_or(0, |variance| variance.family)
+        self.head.variance().map_or(0, |variance| variance.family)
+    }
+
+    /// Names the resident under this primary key to a variant beside it.
+    pub(crate) fn id(&self, primary: Key) -> ResidentId {
+        ResidentId { primary, family: self.family(), in_flight: self.in_flight.clone() }
     }
 }
 
@@ -89,6 +97,7 @@ impl Placement {
     /// all but the second case, it begins a family of its own: variants of the old one may be older,
     /// or lie under keys that miss a name.
     pub(crate) fn of(
+        primary: &Key,
         resident: Option<&Resident>,
         names: &[HeaderName],
         variant: &Key,
@@ -100,10 +109,10 @@ impl Placement {
             Self::Resident(Variance { names: names.to_vec(), selector, family, others: None })
         };
         let Some(resident) = resident else { return begin() };
-        match resident.head().variance() {
+        match resident.head.variance() {
             Some(old) if old.names != names => begin(),
             Some(old) if old.selector == selector => Self::Resident(old.clone()),
-            Some(old) if resident.is_kept_for_itself(now) => Self::Beside(old.family),
+            Some(_) if resident.is_kept_for_itself(now) => Self::Beside(resident.id(*primary)),
             _ => begin(),
         }
     }
@@ -120,8 +129,7 @@ pub(crate) fn selector(variant: &Key) -> [u8; Variance::SELECTOR] {
 /// A change of a resident's head, so that it leads to one more variant and is kept as long.
 #[derive(Clone, Debug)]
 pub(crate) struct ResidentUpdate {
-    pub(crate) primary: Key,
-    pub(crate) resident: Resident,
+    pub(crate) resident: ResidentId,
     /// Until when the variant is kept. `None` is forever.
     pub(crate) until: Option<Timestamp>,
     pub(crate) now: Timestamp,
@@ -131,48 +139,20 @@ impl ResidentUpdate {
     /// Changes the resident's head in the store. `false` if the resident is lost: no lookup would
     /// find the variant.
     pub(crate) async fn write<B: Store>(&self, handle: &Handle<B>) -> Result<bool> {
-        let Self { primary, resident, until, now } = self;
-        let mut seen = match resident {
-            Resident::Stored(head, version) => Some((head.clone(), *version)),
-            Resident::InFlight(..) => read(handle, primary).await?,
-        };
-        let mut is_read = matches!(resident, Resident::InFlight(..));
+        let Self { resident: ResidentId { primary, family, in_flight }, until, now } = self;
         for _ in 0..TRIES {
-            let Some((head, version)) = seen else { break };
-            if head.variance().is_none_or(|it| it.family != resident.family()) {
+            let Some(Hit { head, version, .. }) = handle.get(primary).await? else { break };
+            if head.variance().is_none_or(|it| it.family != *family) {
                 break;
             }
-            let Some(head) = leading(&head, *until, *now) else {
-                // It may have been lost since the lookup.
-                let is_there = |(head, _): &(Arc<Head>, Version)| {
-                    head.variance().is_some_and(|it| it.family == resident.family())
-                };
-                return Ok(is_read || read(handle, primary).await?.as_ref().is_some_and(is_there));
-            };
+            let Some(head) = leading(&head, *until, *now) else { return Ok(true) };
             if handle.update(primary, version, head).await? {
                 return Ok(true);
             }
-            (seen, is_read) = (read(handle, primary).await?, true);
         }
         // A resident in flight changes its head itself, once it is published.
-        Ok(matches!(resident, Resident::InFlight(_, progress) if progress.get().is_none()))
+        Ok(in_flight.as_ref().is_some_and(|progress| progress.get().is_none()))
     }
-}
-
-/// Makes a resident that was just published lead to the variants that were stored meanwhile.
-pub(crate) async fn lead_to_others<B: Store>(
-    handle: &Handle<B>,
-    primary: Key,
-    head: &Head,
-    others: Others,
-) -> Result<bool> {
-    let (until, now) = (others.until, head.stored_at());
-    let resident = Resident::InFlight(Arc::new(head.clone()), Progress::default());
-    ResidentUpdate { primary, resident, until, now }.write(handle).await
-}
-
-async fn read<B: Store>(handle: &Handle<B>, key: &Key) -> Result<Option<(Arc<Head>, Version)>> {
-    Ok(handle.get(key).await?.map(|Hit { head, version, .. }| (head, version)))
 }
 
 /// The resident's head, changed so that it leads to another variant, which is kept `until` then.
@@ -216,15 +196,16 @@ mod tests {
         let (few, many) = ([header::ACCEPT], [header::ACCEPT, header::ORIGIN]);
         let stored = |until| {
             let head = resident(&few, "de", until);
-            Resident::Stored(head.into(), Version::new(1))
+            Resident { head: head.into(), in_flight: None }
         };
         let place = |resident: Option<&Resident>, names: &[HeaderName], name| match Placement::of(
+            &key("primary"),
             resident,
             names,
             &key(name),
             at(5),
         ) {
-            Placement::Beside(family) => (false, family == 7),
+            Placement::Beside(resident) => (false, resident.family == 7),
             Placement::Resident(variance) => (true, variance.family == 7),
         };
         let (good, dead) = (stored(Some(at(6))), stored(Some(at(5))));

@@ -157,10 +157,8 @@ impl<B: Store> Entries<B> {
         let mut scan = pin!(self.store().scan());
         while let Some(item) = next_sound(scan.as_mut()).await? {
             // A response that leads to others goes with them.
-            let is_needed =
-                item.head.others().is_some() && item.head.keep_until().is_none_or(|end| now < end);
             let is_expired = item.head.is_expired(now);
-            if is_expired && !is_needed {
+            if is_expired && !item.head.is_needed_by_others(now) {
                 continue;
             }
             match self.copy_entry(&item.key, other).await {

@@ -82,10 +82,7 @@ impl Filter {
         self.status.is_none_or(|status| head.status() == status)
             && self.older_than.is_none_or(|age| now.saturating_since(head.stored_at()) > age)
             && self.expired.is_none_or(|expired| {
-                // An expired response that leads to other variants is needed as long as they are.
-                let is_needed =
-                    head.others().is_some() && head.keep_until().is_none_or(|end| now < end);
-                head.is_expired(now) == expired && !(expired && is_needed)
+                head.is_expired(now) == expired && !(expired && head.is_needed_by_others(now))
             })
             && url()
     }

@@ -10,10 +10,10 @@ use http_body::Body;
 use self::{listing::Listing, target::Meant};
 use crate::{
     cache::{
-        BroughtBy, CacheLayer, Candidate, LookupKeys, add_removed, hidden_variants, lead_to_others,
-        read,
+        BroughtBy, CacheLayer, Candidate, LookupKeys, ResidentId, ResidentUpdate, add_removed,
+        read, unread_variants,
     },
-    entry::ResponseHead,
+    entry::{Others, ResponseHead},
     error::BoxError,
     key::{Content, Key},
     options::CacheOptions,
@@ -140,9 +140,11 @@ impl<B: Store> Entries<B> {
             return Err(invalid("the target is a key; pass a URL or a request"));
         };
         let settings = &self.layer.inner.settings;
+        let stored_resident = lookup_key.resident.clone();
         if lookup_key.resident.is_none() {
-            // A response that varies, and is on its way, is there first.
-            lookup_key.resident = self.layer.inner.shared.calls.resident(&lookup_key.primary);
+            // A resident that is on its way is there first.
+            let calls = &self.layer.inner.shared.calls;
+            lookup_key.resident = calls.residents(&lookup_key.primary).into_iter().next();
         }
         let url = settings
             .recipe
@@ -185,9 +187,7 @@ impl<B: Store> Entries<B> {
                 calls.announce_variant(primary, plan.head.keep_until());
             }
         }
-        calls.ended().clear();
-        let continued = plan.head.variance().cloned();
-        let written = plan.head.clone();
+        let others_before = plan.head.others();
         let mut writer = self.store().put(&key, plan.head).await?;
         let (mut body, mut len, mut trailers) = (pin!(body), 0_u64, None);
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
@@ -209,21 +209,38 @@ impl<B: Store> Entries<B> {
             let message = "the response that leads to the variants of this URL was just removed";
             return Err(Error::new(ErrorKind::Unavailable, "entries", message));
         }
-        let handle = &self.layer.inner.handle;
-        // What other variants the resident leads to by now.
-        let others = match continued {
-            Some(own) => handle.get(&key).await?.and_then(|hit| {
-                let variance = hit.head.variance().filter(|it| it.family == own.family)?;
-                variance.others.filter(|others| own.others != Some(*others))
-            }),
+        let missed = match stored_resident.filter(|_| key == lookup_key.primary) {
+            Some(resident) => {
+                self.missed_variants(&key, resident.family(), others_before, now).await?
+            }
             None => None,
         };
         writer.finish(trailers).await?;
-        if let Some(others) = others {
-            lead_to_others(handle, key, &written, others).await?;
+        calls.ended().clear();
+        if let Some(update) = missed {
+            // After a failure, the other variants are fetched anew.
+            drop(update.write(&self.layer.inner.handle).await);
         }
         self.layer.inner.handle.put_annotations(plan.annotations).await;
         Ok(key)
+    }
+
+    /// What a response must lead to that replaces the resident under `primary`: the variants that
+    /// were stored beside it since its lookup, which showed `others`.
+    async fn missed_variants(
+        &self,
+        primary: &Key,
+        family: u64,
+        others: Option<Others>,
+        now: Timestamp,
+    ) -> Result<Option<ResidentUpdate>> {
+        let Some(hit) = self.layer.inner.handle.get(primary).await? else { return Ok(None) };
+        let is_same = hit.head.variance().is_some_and(|variance| variance.family == family);
+        let latest = hit.head.others().filter(|latest| is_same && others != Some(*latest));
+        Ok(latest.map(|Others { until }| {
+            let resident = ResidentId { primary: *primary, family, in_flight: None };
+            ResidentUpdate { resident, until, now }
+        }))
     }
 
     /// Removes the entries that `target` means, and returns their number.
@@ -241,8 +258,9 @@ impl<B: Store> Entries<B> {
     /// See [`remove_tag`](Entries::remove_tag) for the cost of that.
     ///
     /// The variant of a URL that was stored first leads to the others. If it is removed, the others
-    /// may be forgotten, too: they are not found any more, and are not counted. To remove them from
-    /// the store as well, remove the URL.
+    /// may be forgotten, too: no request finds them any more. They stay in the store until they expire
+    /// or are evicted, and are not part of the returned number. To remove them as well, remove the
+    /// URL.
     ///
     /// # Errors
     ///
@@ -368,12 +386,16 @@ impl<B: Store> Entries<B> {
         calls.invalidate_selected(&primary, &key.call, &key.entry, variant).await;
         // A response that was just being published is stored by now.
         let key = self.find_under(primary, Some(parts)).await?.0;
+        let mut entries = unread_variants(&self.layer.inner, &key, &parts.headers);
+        entries.push(key.entry);
+        entries.sort_unstable();
+        entries.dedup();
         let mut removed = Ok(0);
-        for hidden in hidden_variants(&self.layer.inner, &key, &parts.headers) {
-            let handle = &self.layer.inner.handle;
-            removed = add_removed(removed, handle.remove(&hidden).await.map(u64::from));
+        for entry in entries {
+            let entry = self.layer.inner.handle.remove(&entry).await;
+            removed = add_removed(removed, entry.map(u64::from));
         }
-        add_removed(removed, self.layer.inner.remove_entry(&key.entry).await)
+        removed
     }
 
     /// The lookup key of `target`, and the entry under it.

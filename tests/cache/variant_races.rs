@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{Response, request};
+use http::Response;
 use larder::{
     CacheOptions, Outcome, ResponseBody, Stored,
     status::{Miss, Refusal},
@@ -16,14 +16,11 @@ use larder::{
 };
 
 use crate::support::{
-    Double, Gate, Reply, Sender, Stand, TestBody, channel, empty, get, line, not_modified, ok, soon,
+    Double, Gate, Reply, Sender, Stand, TestBody, channel, empty, lang, line, not_modified, ok,
+    soon,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn lang(language: &str) -> request::Builder {
-    get("/").header("accept-language", language)
-}
 
 /// An origin whose bodies the test sends. They are in the order of the calls.
 fn fed(bodies: usize) -> (Vec<Sender>, Double) {

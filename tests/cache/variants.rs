@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use futures_util::future::join;
-use http::{Request, StatusCode, request};
+use http::{Request, StatusCode};
 use larder::{CacheLayer, CacheOptions, Outcome, Stored, status::Miss, store::Store};
 
-use crate::support::{Double, Stand, get, line, not_modified, ok};
+use crate::support::{Double, Stand, get, lang, line, not_modified, ok};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -24,10 +24,6 @@ fn origin() -> Double {
         let response = line(line(response, "etag", "\"a\""), "vary", "accept-language");
         line(line(response, "cache-control", "max-age=10"), "x-call", call.to_string())
     })
-}
-
-fn lang(language: &str) -> request::Builder {
-    get("/").header("accept-language", language)
 }
 
 fn fixed<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {

@@ -1,392 +1,398 @@
-//! What is ended or removed does not come back, whatever hides it, and what is stored is found.
-use crate::support::Faulty;
-use crate::support::{
-    Double, Gate, Reply, Stand, TestBody, channel, empty, get, head, line, ok, soon, status,
-};
-use futures_util::FutureExt;
-use http::{Response, request};
-use larder::{
-    CacheLayer, CacheOptions, Outcome, Stored,
-    store::{Memory, Store},
-};
+//! Variants that no lookup finds for a while: beside a first variant that says that there are no others, that is on its
+//! way, or that was lost. What an answer has ended, or a user has removed, does not come back with it. What is reported as
+//! stored is found.
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Method, Request, Response};
+use larder::{
+    CacheLayer, CacheOptions, Filter, Outcome, Stored,
+    status::Refusal,
+    store::{ErrorKind, Memory, Store},
+};
+
+use crate::{
+    parts::{TEXT, part, range},
+    support::{
+        Double, Faulty, Gate, Reply, Sender, Stand, TestBody, channel, empty, get, head, lang,
+        line, ok, soon, status,
+    },
+};
+
 const SECOND: Duration = Duration::from_secs(1);
-fn lang(l: &str) -> request::Builder {
-    get("/").header("accept-language", l)
-}
-fn hlang(l: &str) -> request::Builder {
-    head("/").header("accept-language", l)
-}
-fn vary(r: Response<TestBody>) -> Response<TestBody> {
-    line(r, "vary", "accept-language")
-}
-fn langof(r: &http::Request<bytes::Bytes>) -> String {
-    r.headers()["accept-language"].to_str().unwrap().to_owned()
+
+fn language(request: &Request<Bytes>) -> String {
+    request.headers()["accept-language"].to_str().unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn an_ended_variant_does_not_come_back_after_an_insert() {
-    let inner = Double::new(|r, call| {
-        if call == 3 { status(404) } else { vary(ok(format!("{}{call}", langof(&r)))) }
+fn varied(response: Response<TestBody>) -> Response<TestBody> {
+    line(response, "vary", "accept-language")
+}
+
+/// The response to a call, which says the language and the number of the call.
+fn numbered(request: &Request<Bytes>, call: usize) -> Response<TestBody> {
+    varied(ok(format!("{}{call}", language(request))))
+}
+
+fn aged(response: Response<TestBody>, max_age: u32) -> Response<TestBody> {
+    line(response, "cache-control", format!("max-age={max_age}"))
+}
+
+/// An origin that answers each call by its number, and the one numbered `gone` with a 404.
+fn gone_at(gone: usize) -> Double {
+    Double::new(move |request, call| match call == gone {
+        true => status(404),
+        false => numbered(&request, call),
+    })
+}
+
+/// An origin whose answer to one call has a body that the test sends.
+fn sent_at(
+    sent: usize,
+    others: impl Fn(Request<Bytes>, usize) -> Response<TestBody> + Send + Sync + 'static,
+) -> (Sender, Double) {
+    let (sender, body) = channel();
+    let body = Mutex::new(Some(body));
+    let inner = Double::new(move |request, call| match call == sent {
+        true => varied(Response::new(body.lock().unwrap().take().unwrap())),
+        false => others(request, call),
     });
-    let stand = Stand::new(inner);
-    stand.ask(lang("en")).await; // 1
+    (sender, inner)
+}
+
+/// The calls that wait at the gate are those with these numbers.
+fn waiting_at(inner: Double, calls: &'static [usize]) -> (Double, Gate) {
+    let gate = Gate::closed();
+    let waits = gate.clone();
+    let inner = inner.waiting(move |call| {
+        let gate = waits.clone();
+        async move {
+            if calls.contains(&call) {
+                gate.pass().await;
+            }
+        }
+    });
+    (inner, gate)
+}
+
+fn forced() -> CacheOptions {
+    CacheOptions::new().force_refresh(true)
+}
+
+fn head_in(language: &str) -> http::request::Builder {
+    head("/").header("accept-language", language)
+}
+
+async fn evict_first(stand: &Stand<impl Store>, key: larder::Key) {
+    assert!(stand.layer.store().remove(&key).await.unwrap());
+}
+
+// ===== What an answer ends =====
+
+#[tokio::test]
+async fn a_variant_that_comes_during_an_insert_is_found_and_can_be_ended() {
+    let stand = Stand::new(gone_at(3));
+    stand.ask(lang("en")).await;
     let (sender, body) = channel();
     let entries = stand.layer.entries();
     let request = lang("en").body(()).unwrap();
-    let mut insert = Box::pin(entries.insert(&request, vary(Response::new(body))));
-    assert!(insert.as_mut().now_or_never().is_none());
-    assert_eq!(stand.ask(lang("de")).await.stored(), Stored::Yes); // 2
+    let mut insert = Box::pin(entries.insert(&request, varied(Response::new(body))));
+    assert!(insert.as_mut().now_or_never().is_none(), "its body is on its way");
+    assert_eq!(stand.ask(lang("de")).await.stored(), Stored::Yes);
     sender.send("by hand");
     drop(sender);
     soon(insert).await.unwrap();
-    let refresh = CacheOptions::new().force_refresh(true);
-    let de = stand.ask(lang("de").extension(refresh)).await; // 3: 404
-    assert_eq!(de.status, 404);
-    stand.ask(lang("fr")).await; // 4
-    let de = stand.ask(lang("de")).await;
-    assert_ne!(de.text(), "de2", "ended by the 404, and back");
+    assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
+    assert_eq!(stand.ask(lang("de").extension(forced())).await.status, 404);
+    stand.ask(lang("fr")).await;
+    assert_ne!(stand.ask(lang("de")).await.text(), "de2");
 }
 
+/// The other layer replaces the first variant without knowing of the second.
 #[tokio::test]
 async fn an_ended_variant_does_not_come_back_through_another_layer() {
     let store = Arc::new(Memory::default());
-    let gate = Gate::closed();
-    let waits = gate.clone();
-    let one = Stand::over(
-        store.clone(),
-        Double::new(|r, _| vary(ok(format!("one {}", langof(&r))))).waiting(move |call| {
-            let g = waits.clone();
-            async move {
-                if call == 2 {
-                    g.pass().await
-                }
-            }
-        }),
-    );
-    let two = Stand::over(
-        store.clone(),
-        Double::new(
-            |r, call| if call == 2 { status(404) } else { vary(ok(format!("two {}", langof(&r)))) },
-        ),
-    );
+    let (inner, gate) = waiting_at(Double::new(|request, call| numbered(&request, call)), &[2]);
+    let one = Stand::over(store.clone(), inner);
+    let two = Stand::over(store.clone(), gone_at(2));
     one.ask(lang("en")).await;
-    let mut again =
-        Box::pin(one.ask(lang("en").extension(CacheOptions::new().force_refresh(true))));
-    assert!(again.as_mut().now_or_never().is_none());
-    assert_eq!(two.ask(lang("de")).await.stored(), Stored::Yes);
+    let mut again = Box::pin(one.ask(lang("en").extension(forced())));
+    assert!(again.as_mut().now_or_never().is_none(), "its call waits");
+    assert_eq!(two.ask(lang("de")).await.text(), "de1");
     gate.open(1);
     soon(again).await;
-    let de = two.ask(lang("de")).await;
-    assert_eq!(de.status, 404);
+    assert_eq!(two.ask(lang("de")).await.status, 404);
     two.ask(lang("fr")).await;
-    let de = two.ask(lang("de")).await;
-    assert_ne!(de.outcome(), Outcome::Hit);
+    assert_ne!(two.ask(lang("de")).await.text(), "de1");
 }
 
 #[tokio::test]
-async fn an_ended_variant_does_not_come_back_with_a_family_whose_resident_was_lost() {
-    let (sender, body) = channel();
-    let body = Arc::new(Mutex::new(Some(body)));
-    let inner = Double::new(move |r, call| match call {
-        3 => vary(Response::new(body.lock().unwrap().take().unwrap())),
+async fn an_ended_variant_does_not_come_back_when_a_lost_resident_is_published_again() {
+    let (sender, inner) = sent_at(3, |request, call| match call {
         4 => status(404),
-        _ => vary(ok(format!("{}{call}", langof(&r)))),
+        _ => numbered(&request, call),
     });
     let stand = Stand::new(inner);
     let key = stand.ask(lang("en")).await.cache.key().unwrap();
     stand.ask(lang("de")).await;
-    let force = CacheOptions::new().force_refresh(true);
-    let en = stand.call(lang("en").extension(force).body(empty()).unwrap()).await.unwrap();
-    assert!(stand.layer.store().remove(&key).await.unwrap(), "evicted");
+    let request = lang("en").extension(forced()).body(empty()).unwrap();
+    let en = stand.call(request).await.unwrap();
+    evict_first(&stand, key).await;
     assert_eq!(stand.ask(lang("de")).await.status, 404);
     sender.send("en3");
     drop(sender);
-    Reply::read(en).await;
-    let de = stand.ask(lang("de")).await;
-    assert_ne!(de.text(), "de2");
+    assert_eq!(Reply::read(en).await.text(), "en3");
+    assert_ne!(stand.ask(lang("de")).await.text(), "de2");
 }
 
 #[tokio::test]
-async fn an_ended_variant_does_not_come_back_with_a_resident_in_flight() {
-    let (sender, body) = channel();
-    let body = Arc::new(Mutex::new(Some(body)));
-    let inner = Double::new(move |r, call| match call {
-        1 => vary(Response::new(body.lock().unwrap().take().unwrap())),
+async fn an_ended_variant_does_not_come_back_when_the_first_resident_is_published() {
+    let (sender, inner) = sent_at(1, |request, call| match call {
         3 => status(404),
-        _ => vary(ok(format!("{}{call}", langof(&r)))),
+        _ => numbered(&request, call),
     });
     let stand = Stand::new(inner);
-    let alone = || CacheOptions::new().coalesce(false);
-    let en = stand.call(lang("en").extension(alone()).body(empty()).unwrap()).await.unwrap();
-    assert_eq!(stand.ask(lang("de").extension(alone())).await.stored(), Stored::Yes);
-    assert_eq!(stand.ask(lang("de").extension(alone())).await.status, 404);
+    let alone = |language| lang(language).extension(CacheOptions::new().coalesce(false));
+    let en = stand.call(alone("en").body(empty()).unwrap()).await.unwrap();
+    assert_eq!(stand.ask(alone("de")).await.stored(), Stored::Yes);
+    assert_eq!(stand.ask(alone("de")).await.status, 404);
     sender.send("en1");
     drop(sender);
-    Reply::read(en).await;
-    let de = stand.ask(lang("de")).await;
-    assert_ne!(de.text(), "de2");
+    assert_eq!(Reply::read(en).await.text(), "en1");
+    assert_ne!(stand.ask(lang("de")).await.text(), "de2");
+}
+
+/// Something was stored between two answers that end it: the second one has to look for it.
+#[tokio::test]
+async fn a_second_404_ends_the_answer_to_a_head_that_came_in_between() {
+    for vary in [true, false] {
+        let inner = Double::new(move |request, _| {
+            let is_first = vary && language(&request) == "en";
+            let response = match *request.method() {
+                Method::HEAD => status(200),
+                _ if is_first => ok("en"),
+                _ => status(404),
+            };
+            if vary { varied(response) } else { response }
+        });
+        let stand = Stand::new(inner);
+        stand.ask(lang("en")).await;
+        assert_eq!(stand.ask(lang("de")).await.status, 404);
+        assert_eq!(stand.ask(head_in("de")).await.stored(), Stored::Yes);
+        assert_eq!(stand.ask(lang("de")).await.status, 404);
+        assert_ne!(stand.ask(head_in("de")).await.outcome(), Outcome::Hit, "vary: {vary}");
+    }
 }
 
 #[tokio::test]
-async fn a_second_404_for_a_variant_ends_the_answer_to_a_head() {
-    let inner = Double::new(|r, _| {
-        if r.method() == http::Method::HEAD {
-            return vary(status(200));
-        }
-        if langof(&r) == "de" { status(404) } else { vary(ok("en")) }
+async fn a_second_404_to_a_head_ends_a_part_that_came_in_between() {
+    let inner = Double::new(|request, _| match *request.method() {
+        Method::HEAD => status(404),
+        _ => part(&request, TEXT, "\"a\""),
     });
-    let stand = Stand::new(inner);
-    stand.ask(lang("en")).await;
-    assert_eq!(stand.ask(lang("de")).await.status, 404);
-    let h = stand.ask(hlang("de")).await;
-    assert_eq!(h.stored(), Stored::Yes);
-    assert_eq!(stand.ask(lang("de")).await.status, 404);
-    let h = stand.ask(hlang("de")).await;
-    assert_ne!(h.outcome(), Outcome::Hit, "the GET said 404 since");
+    let stand = Stand::new(inner).with(CacheLayer::http_rules);
+    assert_eq!(stand.ask(head("/")).await.status, 404);
+    assert_eq!(stand.ask(range(0, 3)).await.stored(), Stored::Yes);
+    assert_eq!(stand.ask(head("/")).await.status, 404);
+    assert_ne!(stand.ask(range(0, 3)).await.outcome(), Outcome::Hit);
 }
 
+/// The same for what is inserted: no call tells of it.
 #[tokio::test]
-async fn a_second_404_ends_the_answer_to_a_head() {
-    let inner =
-        Double::new(
-            |r, _| if r.method() == http::Method::HEAD { status(200) } else { status(404) },
-        );
-    let stand = Stand::new(inner);
+async fn a_second_404_ends_the_answer_to_a_head_that_was_inserted_in_between() {
+    let stand = Stand::new(Double::new(|_, _| status(404)));
     assert_eq!(stand.get("/").await.status, 404);
-    assert_eq!(stand.ask(head("/")).await.stored(), Stored::Yes);
+    let request = head("/").body(()).unwrap();
+    let (sender, body) = channel();
+    let entries = stand.layer.entries();
+    let mut insert = Box::pin(entries.insert(&request, Response::new(body)));
+    assert!(insert.as_mut().now_or_never().is_none(), "its body is on its way");
+    assert_eq!(stand.get("/").await.status, 404);
+    drop(sender);
+    soon(insert).await.unwrap();
+    assert_eq!(stand.ask(head("/")).await.outcome(), Outcome::Hit);
+    stand.clock.advance(SECOND);
     assert_eq!(stand.get("/").await.status, 404);
     assert_ne!(stand.ask(head("/")).await.outcome(), Outcome::Hit);
 }
 
+// ===== What a removal removes =====
+
+/// The call knows fewer names than the lookup of the removal.
 #[tokio::test]
-async fn a_second_404_to_a_head_ends_a_part() {
-    let inner = Double::new(|r, _| {
-        if r.method() == http::Method::HEAD {
-            status(404)
-        } else {
-            crate::parts::part(&r, crate::parts::TEXT, "\"a\"")
-        }
+async fn a_removal_by_request_wins_over_a_call_that_knew_fewer_names() {
+    let inner = Double::new(|_, call| {
+        let names = ["x-a", "x-a, x-b, x-c", "x-a, x-b"];
+        line(ok(call.to_string()), "vary", names.get(call - 1).copied().unwrap_or("x-a, x-b, x-c"))
     });
-    let stand = Stand::new(inner).with(CacheLayer::http_rules);
-    assert_eq!(stand.ask(head("/")).await.status, 404);
-    assert_eq!(stand.ask(crate::parts::range(0, 3)).await.stored(), Stored::Yes);
-    assert_eq!(stand.ask(head("/")).await.status, 404);
-    let r = stand.ask(crate::parts::range(0, 3)).await;
-    assert_ne!(r.outcome(), Outcome::Hit, "the HEAD said 404 since");
+    let (inner, gate) = waiting_at(inner, &[2]);
+    let stand = Stand::new(inner);
+    let request = |value: &str| get("/").header("x-a", value).header("x-b", value);
+    stand.ask(request("1")).await;
+    let mut second = Box::pin(stand.ask(request("2")));
+    assert!(second.as_mut().now_or_never().is_none(), "its call waits");
+    stand.ask(request("3")).await;
+    stand.layer.entries().remove(&request("2").body(()).unwrap()).await.unwrap();
+    gate.open(1);
+    assert_eq!(soon(second).await.stored(), Stored::No(Refusal::Removed));
+    assert_ne!(stand.ask(request("2")).await.text(), "2");
 }
+
+#[tokio::test]
+async fn a_removal_by_request_removes_a_variant_beside_a_resident_in_flight() {
+    let (sender, inner) = sent_at(1, |request, call| numbered(&request, call));
+    let stand = Stand::new(inner);
+    let alone = |language| lang(language).extension(CacheOptions::new().coalesce(false));
+    let en = stand.call(alone("en").body(empty()).unwrap()).await.unwrap();
+    assert_eq!(stand.ask(alone("de")).await.text(), "de2");
+    let removed = stand.layer.entries().remove(&lang("de").body(()).unwrap()).await;
+    assert_eq!(removed.unwrap(), 1);
+    sender.send("en1");
+    drop(sender);
+    assert_eq!(Reply::read(en).await.stored(), Stored::Yes, "its call goes on");
+    assert_ne!(stand.ask(lang("de")).await.text(), "de2");
+}
+
+// ===== What is stored is found =====
 
 #[tokio::test]
 async fn a_failed_read_forgets_no_variants() {
     let store = Faulty::new(Memory::default());
-    let inner = Double::new(|r, call| vary(ok(format!("{}{call}", langof(&r)))));
-    let stand = Stand::over(store.clone(), inner);
-    for l in ["en", "de", "fr"] {
-        stand.ask(lang(l)).await;
+    let stand = Stand::over(store.clone(), Double::new(|request, call| numbered(&request, call)));
+    for language in ["en", "de", "fr"] {
+        stand.ask(lang(language)).await;
     }
-    store.fail_nth(1, larder::store::ErrorKind::Unavailable);
+    store.fail_nth(1, ErrorKind::Unavailable);
     stand.ask(lang("it")).await;
-    for l in ["en", "de", "fr"] {
-        let r = stand.ask(lang(l)).await;
-        println!("{l} {:?}", r.outcome());
-        assert_eq!(r.outcome(), Outcome::Hit);
+    for language in ["en", "de", "fr"] {
+        assert_eq!(stand.ask(lang(language)).await.outcome(), Outcome::Hit, "{language}");
     }
 }
 
 #[tokio::test]
-async fn an_insert_lies_beside_a_resident_in_flight() {
-    let (sender, body) = channel();
-    let body = Arc::new(Mutex::new(Some(body)));
-    let inner = Double::new(move |r, call| match call {
-        1 => vary(Response::new(body.lock().unwrap().take().unwrap())),
-        _ => vary(ok(format!("{}{call}", langof(&r)))),
-    });
+async fn an_inserted_variant_lies_beside_a_resident_in_flight() {
+    let (sender, inner) = sent_at(1, |request, call| numbered(&request, call));
     let stand = Stand::new(inner);
     let en = stand.call(lang("en").body(empty()).unwrap()).await.unwrap();
     let entries = stand.layer.entries();
-    let key = entries.insert(&lang("de").body(()).unwrap(), vary(ok("by hand"))).await.unwrap();
+    let request = lang("de").body(()).unwrap();
+    let key = entries.insert(&request, varied(ok("by hand"))).await.unwrap();
     sender.send("en1");
     drop(sender);
-    Reply::read(en).await;
-    let by_key = entries.get(key).await.unwrap().unwrap();
-    let text = by_key.into_body().bytes().await.unwrap();
-    assert_eq!(&text[..], b"by hand");
+    assert_eq!(Reply::read(en).await.stored(), Stored::Yes);
+    let response = entries.get(key).await.unwrap().unwrap();
+    assert_eq!(response.into_body().bytes().await.unwrap(), "by hand");
+    assert_eq!(stand.ask(lang("de")).await.text(), "by hand");
 }
 
+/// By a 304, and by a 200 with the same tag.
 #[tokio::test]
 async fn a_head_that_freshens_a_variant_keeps_what_leads_to_it() {
-    let inner = Double::new(|r, _| {
-        let tag = format!("\"{}\"", langof(&r));
-        let known = r.headers().get("if-none-match").is_some_and(|k| *k == *tag);
-        let re = if known { status(304) } else { ok(langof(&r)) };
-        line(line(vary(re), "etag", tag), "cache-control", "max-age=100")
-    });
-    let stand =
-        Stand::new(inner).with(CacheLayer::http_rules).with(|l| l.keep_expired(SECOND * 10));
-    stand.ask(lang("en")).await;
-    stand.ask(lang("de")).await;
-    stand.clock.advance(SECOND * 105);
-    stand.ask(hlang("de")).await;
-    stand.clock.advance(SECOND * 50);
-    stand.layer.entries().remove_expired().await.unwrap();
-    let de = stand.ask(lang("de")).await;
-    assert_eq!(de.outcome(), Outcome::Hit);
+    for answer in [304, 200] {
+        let inner = Double::new(move |request, _| {
+            let tag = format!("\"{}\"", language(&request));
+            let response = match *request.method() {
+                Method::HEAD => status(answer),
+                _ => ok(language(&request)),
+            };
+            aged(line(varied(response), "etag", tag), 100)
+        });
+        let stand = Stand::new(inner).with(|layer| layer.http_rules().keep_expired(SECOND * 10));
+        for language in ["en", "de"] {
+            stand.ask(lang(language)).await;
+        }
+        stand.clock.advance(SECOND * 105);
+        stand.ask(head_in("de")).await;
+        stand.clock.advance(SECOND * 50);
+        stand.layer.entries().remove_expired().await.unwrap();
+        assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit, "{answer}");
+    }
 }
 
 #[tokio::test]
 async fn a_variant_is_not_stored_beside_a_resident_that_was_lost() {
-    let gate = Gate::closed();
-    let waits = gate.clone();
-    let inner =
-        Double::new(|r, call| vary(ok(format!("{}{call}", langof(&r))))).waiting(move |call| {
-            let g = waits.clone();
-            async move {
-                if call == 3 {
-                    g.pass().await
-                }
-            }
-        });
+    let (inner, gate) = waiting_at(Double::new(|request, call| numbered(&request, call)), &[3]);
     let stand = Stand::new(inner);
     let key = stand.ask(lang("en")).await.cache.key().unwrap();
     stand.ask(lang("de")).await;
     let mut fr = Box::pin(stand.ask(lang("fr")));
-    assert!(fr.as_mut().now_or_never().is_none());
-    assert!(stand.layer.store().remove(&key).await.unwrap());
+    assert!(fr.as_mut().now_or_never().is_none(), "its call waits");
+    evict_first(&stand, key).await;
     gate.open(1);
-    let fr = soon(fr).await;
-    let again = stand.ask(lang("fr")).await;
-    assert!(fr.stored() != Stored::Yes || again.outcome() == Outcome::Hit);
+    assert_eq!(soon(fr).await.stored(), Stored::No(Refusal::Conflict));
 }
 
 #[tokio::test]
-async fn a_stored_variant_is_no_hit_for_miss() {
-    let inner = Double::new(|r, call| {
-        if call == 2 { status(404) } else { vary(ok(format!("{}{call}", langof(&r)))) }
-    });
-    let (inner, gate) = inner.gated();
+async fn a_variant_that_is_stored_is_no_hit_for_miss() {
+    let (inner, gate) = gone_at(2).gated();
     gate.open(3);
-    let stand = Stand::new(inner).with(|l| l.expire_after(SECOND * 10));
+    let stand = Stand::new(inner).with(|layer| layer.expire_after(SECOND * 10));
     let key = stand.ask(lang("en")).await.cache.key().unwrap();
-    stand.ask(lang("de")).await; // 404
-    assert!(stand.layer.store().remove(&key).await.unwrap());
+    assert_eq!(stand.ask(lang("de")).await.status, 404);
+    evict_first(&stand, key).await;
     assert_eq!(stand.ask(lang("de")).await.stored(), Stored::Yes);
     stand.clock.advance(SECOND * 10);
-    let (mut a, mut b) = (Box::pin(stand.ask(lang("de"))), Box::pin(stand.ask(lang("de"))));
-    assert!(a.as_mut().now_or_never().is_none() && b.as_mut().now_or_never().is_none());
-    let calls = stand.calls();
+    let (mut one, mut other) = (Box::pin(stand.ask(lang("de"))), Box::pin(stand.ask(lang("de"))));
+    assert!(one.as_mut().now_or_never().is_none() && other.as_mut().now_or_never().is_none());
+    assert_eq!(stand.calls(), 4, "they share a call");
     gate.open(2);
-    soon(a).await;
-    soon(b).await;
-    assert_eq!(calls, 4, "they share a call");
+    soon(one).await;
+    soon(other).await;
 }
 
 #[tokio::test]
-async fn a_leader_that_takes_over_knows_the_variants_that_came() {
-    let gate = Gate::closed();
-    let waits = gate.clone();
-    let inner =
-        Double::new(|r, call| vary(ok(format!("{}{call}", langof(&r))))).waiting(move |call| {
-            let g = waits.clone();
-            async move {
-                if call == 2 || call == 4 {
-                    g.pass().await
-                }
-            }
-        });
-    let stand = Stand::new(inner).with(|l| l.expire_after(SECOND * 10).keep_expired(SECOND * 1000));
-    stand.ask(lang("en")).await; // 1
+async fn a_leader_that_takes_over_leads_to_the_variants_that_came() {
+    let (inner, gate) = waiting_at(Double::new(|request, call| numbered(&request, call)), &[2, 4]);
+    let stand = Stand::new(inner)
+        .with(|layer| layer.expire_after(SECOND * 10).keep_expired(SECOND * 1_000));
+    stand.ask(lang("en")).await;
     stand.clock.advance(SECOND * 10);
-    let mut leader = Box::pin(stand.ask(lang("en"))); // 2
+    let mut leader = Box::pin(stand.ask(lang("en")));
     assert!(leader.as_mut().now_or_never().is_none());
     let mut follower = Box::pin(stand.ask(lang("en")));
     assert!(follower.as_mut().now_or_never().is_none());
-    assert_eq!(stand.calls(), 2);
-    assert_eq!(stand.ask(lang("de")).await.stored(), Stored::Yes); // 3
+    assert_eq!(stand.ask(lang("de")).await.stored(), Stored::Yes);
     drop(leader);
     assert!(follower.as_mut().now_or_never().is_none());
-    assert_eq!(stand.calls(), 4);
+    assert_eq!(stand.calls(), 4, "the follower calls");
     gate.open(2);
     soon(follower).await;
-    let de = stand.ask(lang("de")).await;
-    assert_eq!(de.outcome(), Outcome::Hit);
+    assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
 }
 
 #[tokio::test]
 async fn a_resident_in_flight_is_kept_as_long_as_a_variant_beside_it() {
-    let (sender, body) = channel();
-    let body = Arc::new(Mutex::new(Some(body)));
-    let inner = Double::new(move |r, call| match call {
-        1 => line(
-            vary(Response::new(body.lock().unwrap().take().unwrap())),
-            "cache-control",
-            "max-age=10",
-        ),
-        _ => line(vary(ok(format!("{}{call}", langof(&r)))), "cache-control", "max-age=1000"),
-    });
-    let stand = Stand::new(inner).with(CacheLayer::http_rules);
+    let (sender, inner) = sent_at(1, |request, call| aged(numbered(&request, call), 1_000));
+    let stand = Stand::new(inner).with(|layer| layer.http_rules().expire_after(SECOND * 10));
     let en = stand.call(lang("en").body(empty()).unwrap()).await.unwrap();
     assert_eq!(stand.ask(lang("de")).await.stored(), Stored::Yes);
     sender.send("en1");
     drop(sender);
     assert_eq!(Reply::read(en).await.stored(), Stored::Yes);
-    assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
     stand.clock.advance(SECOND * 20);
-    let de = stand.ask(lang("de")).await;
-    assert_eq!(de.outcome(), Outcome::Hit);
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 0);
+    assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
 }
 
 #[tokio::test]
-async fn removing_what_has_expired_forgets_no_fresh_variant() {
-    let inner = Double::new(|r, call| {
-        let l = langof(&r);
-        line(
-            vary(ok(format!("{l}{call}"))),
-            "cache-control",
-            if l == "en" { "max-age=10" } else { "max-age=1000" },
-        )
+async fn a_filter_for_what_has_expired_forgets_no_fresh_variant() {
+    let inner = Double::new(|request, call| {
+        let max_age = if language(&request) == "en" { 10 } else { 1_000 };
+        aged(numbered(&request, call), max_age)
     });
     let stand = Stand::new(inner).with(CacheLayer::http_rules);
-    stand.ask(lang("en")).await;
-    stand.ask(lang("de")).await;
+    for language in ["en", "de"] {
+        stand.ask(lang(language)).await;
+    }
     stand.clock.advance(SECOND * 20);
-    let de = stand.ask(lang("de")).await;
-    assert_eq!(de.outcome(), Outcome::Hit);
-}
-
-#[tokio::test]
-async fn a_removal_by_request_wins_over_a_call_that_knew_fewer_names() {
-    let (gate, vb) = (Gate::closed(), 0);
-    let _ = vb;
-    let waits = gate.clone();
-    let inner = Double::new(|_, call| {
-        let v = match call {
-            1 => "x-a",
-            3 => "x-a, x-b",
-            _ => "x-a, x-b, x-c",
-        };
-        line(ok(call.to_string()), "vary", v)
-    })
-    .waiting(move |call| {
-        let g = waits.clone();
-        async move {
-            if call == 2 {
-                g.pass().await
-            }
-        }
-    });
-    let stand = Stand::new(inner);
-    let r = |a: &str, b: &str| get("/").header("x-a", a).header("x-b", b);
-    stand.ask(r("1", "1")).await; // 1
-    let mut two = Box::pin(stand.ask(r("2", "2"))); // 2 waits
-    assert!(two.as_mut().now_or_never().is_none());
-    stand.ask(r("3", "3")).await; // 3: names a, b
-    stand.layer.entries().remove(&r("2", "2").body(()).unwrap()).await.unwrap();
-    gate.open(1);
-    soon(two).await;
-    let again = stand.ask(r("2", "2")).await;
-    assert_ne!(again.text(), "2", "removed while in flight");
+    let expired = Filter::new().expired(true);
+    assert_eq!(stand.layer.entries().remove_where(&expired, |_| ()).await.unwrap(), 0);
+    assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
+    stand.clock.advance(SECOND * 1_000);
+    assert_eq!(stand.layer.entries().remove_where(&expired, |_| ()).await.unwrap(), 1);
 }

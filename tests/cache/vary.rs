@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, Response, request};
+use http::{Method, Response};
 use larder::{
     Outcome, Stored, Target,
     status::{Miss, Refusal},
@@ -10,7 +10,7 @@ use larder::{
 };
 
 use crate::reads;
-use crate::support::{Double, Stand, TestBody, empty, get, head, line, ok, url};
+use crate::support::{Double, Stand, TestBody, empty, get, head, lang, line, ok, url};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,10 +21,6 @@ fn multilingual() -> Double {
         let text = format!("{}:{call}", language.unwrap_or("none"));
         line(ok(text), "vary", "Accept-Language")
     })
-}
-
-fn lang(language: &str) -> request::Builder {
-    get("/").header("accept-language", language)
 }
 
 /// http-cache keeps one slot a URL, in which variants drop each other forever.

@@ -8,6 +8,7 @@
 
 use std::{
     cell::RefCell,
+    cmp::Reverse,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -152,20 +153,26 @@ impl<O: Removable> Calls<O> {
         self.table.is_current(seen)
     }
 
-    /// The resident that is on its way into the store under this primary key.
-    pub(crate) fn resident(&self, primary: &Key) -> Option<Resident> {
-        self.table.find_in_group(primary, |_, outcome| match outcome?.view() {
-            View::Storing { key, head, progress, .. } if key == primary && head.varies() => {
-                Some(Resident::InFlight(head.clone(), progress.clone()))
+    /// The residents that are on their way into the store under this primary key, the latest first.
+    pub(crate) fn residents(&self, primary: &Key) -> Vec<Resident> {
+        let mut found = Vec::new();
+        self.table.each_in_group(primary, |began, _, outcome| {
+            if let Some(View::Storing { key, head, progress, .. }) = outcome.map(Removable::view)
+                && key == primary
+                && head.varies()
+            {
+                let in_flight = Some(progress.clone());
+                found.push((began, Resident { head: head.clone(), in_flight }));
             }
-            _ => None,
-        })
+        });
+        found.sort_unstable_by_key(|(began, _)| Reverse(*began));
+        found.into_iter().map(|(_, resident)| resident).collect()
     }
 
     /// Tells the calls of this primary key that a variant is about to be stored beside the
     /// resident, and is kept until then.
     pub(crate) fn announce_variant(&self, primary: &Key, until: Option<Timestamp>) {
-        self.table.each_in_group(primary, |info| {
+        self.table.each_in_group(primary, |_, info, _| {
             let mut others = info.others.lock().unwrap_or_else(PoisonError::into_inner);
             let until = others.map_or(until, |others| later(others.until, until));
             *others = Some(Others { until });

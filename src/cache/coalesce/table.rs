@@ -243,26 +243,19 @@ impl<I, O: Shareable> Table<I, O> {
         settled
     }
 
-    /// Finds something in the calls of the group, the latest call first. `find` receives what is
-    /// known of a call, and its outcome if that may be stored.
-    pub(crate) fn find_in_group<R>(
-        &self,
-        group: &O::Key,
-        mut find: impl FnMut(&I, Option<&O>) -> Option<R>,
-    ) -> Option<R> {
+    /// Shows each call of the group: when it began, what is known of it, and its outcome if that may
+    /// be stored.
+    pub(crate) fn each_in_group(&self, group: &O::Key, mut show: impl FnMut(u64, &I, Option<&O>)) {
         let calls = self.shard(group).lock();
-        calls.get(group)?.iter().rev().find_map(|call| match &call.phase {
-            Phase::Settled(outcome) if !call.is_invalidated && call.superseded.is_none() => {
-                find(&call.info, Some(outcome))
-            }
-            _ => find(&call.info, None),
-        })
-    }
-
-    /// Shows what is known of each call of the group.
-    pub(crate) fn each_in_group(&self, group: &O::Key, show: impl FnMut(&I)) {
-        let calls = self.shard(group).lock();
-        calls.get(group).into_iter().flatten().map(|call| &call.info).for_each(show);
+        for call in calls.get(group).into_iter().flatten() {
+            let outcome = match &call.phase {
+                Phase::Settled(outcome) if !call.is_invalidated && call.superseded.is_none() => {
+                    Some(outcome)
+                }
+                _ => None,
+            };
+            show(call.began, &call.info, outcome);
+        }
     }
 
     /// How many calls there are, without those of requests that bypass the cache.

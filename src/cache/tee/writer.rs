@@ -19,7 +19,7 @@ use super::splice::Splice;
 use crate::{
     cache::{
         handle::Handle,
-        variance::{ResidentUpdate, lead_to_others},
+        variance::{ResidentId, ResidentUpdate},
     },
     entry::{Head, Others},
     event::StoreOperation,
@@ -241,9 +241,13 @@ async fn publish<B: Store>(
 async fn update_dependents<B: Store>(handle: &Handle<B>, entry: &mut Entry) {
     let Entry { key, head, others, splice, annotations, .. } = entry;
     let others = *others.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(others) = others.filter(|_| head.varies()) {
+    if let Some(Others { until }) = others
+        && let Some(variance) = head.variance()
+    {
+        let resident = ResidentId { primary: *key, family: variance.family, in_flight: None };
+        let update = ResidentUpdate { resident, until, now: head.stored_at() };
         // After a failure, the other variants are fetched anew.
-        drop(lead_to_others(handle, *key, head, others).await);
+        drop(update.write(handle).await);
     }
     if let Some(splice) = splice
         && splice.key != *key

@@ -48,6 +48,11 @@ pub(crate) fn head(path: &str) -> request::Builder {
     Request::head(url(path))
 }
 
+/// A `GET` in this language.
+pub(crate) fn lang(language: &str) -> request::Builder {
+    get("/").header("accept-language", language)
+}
+
 pub(crate) fn with(options: CacheOptions) -> request::Builder {
     get("/").extension(options)
 }

@@ -10,13 +10,14 @@ mod child;
 mod entries;
 #[path = "../../support/occupied.rs"]
 mod occupied;
+#[path = "../../support/read_place.rs"]
+mod read_place;
 
 use std::{
     env,
     path::{Path, PathBuf},
     pin::Pin,
     process::{Command, Stdio},
-    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -27,7 +28,7 @@ use http::{Method, Response};
 use larder::{
     entry::Head,
     store::{
-        AnyStore, ErrorKind, Result, Sqlite, Store, Tiered, Timeout, Version, Writer,
+        ErrorKind, Result, Sqlite, Store, Version, Writer,
         sqlite::{Durability, Reads},
     },
     time::Timestamp,
@@ -40,7 +41,7 @@ use self::child::peak;
 use self::{
     child::{CHILD, child, child_path, hear, say},
     entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
-    occupied::Occupied,
+    read_place::{a_setting_decides, a_time_limit_decides_for_its_handle_alone},
 };
 
 const CHUNK: usize = 128 * 1024;
@@ -588,70 +589,24 @@ fn debug_output_is_short() {
 
 // ===== where reads run =====
 
-/// Whether a hit, small or large, is read on the calling thread up to its first chunk.
-fn is_read_in_place(occupied: &Occupied, store: &impl Store) -> bool {
-    let [small, large] = [1, 2].map(|number| {
-        let found = occupied.in_place(async {
-            let mut hit = store.get(&key(number)).await.unwrap().unwrap();
-            hit.body.chunk().await.unwrap().unwrap().len()
-        });
-        found.map(|len| assert!(len >= 10)).is_some()
-    });
-    assert_eq!(small, large);
-    small
-}
-
-fn filled(occupied: &Occupied, store: Sqlite) -> Sqlite {
-    occupied.runtime.block_on(async {
-        put(&store, key(1), head(), body(1, 10)).await.unwrap();
-        put(&store, key(2), head(), body(2, 700_000)).await.unwrap();
-    });
-    store
-}
-
 #[test]
 fn hits_are_read_on_the_calling_thread_unless_a_setting_says_otherwise() {
-    let mut occupied = Occupied::new();
     let (directory, _) = place();
-    let open = |name, reads| {
-        let store = Sqlite::builder(directory.path().join(name)).reads(reads).open().unwrap();
-        filled(&occupied, store)
-    };
-    let off = open("off", Reads::OffThread);
-    assert!(!is_read_in_place(&occupied, &off));
-    assert!(is_read_in_place(&occupied, &open("here", Reads::InPlace)));
-    let store = filled(&occupied, Sqlite::temporary().unwrap());
-    assert!(is_read_in_place(&occupied, &store));
-    assert!(is_read_in_place(&occupied, &open("adaptive", Reads::Adaptive)));
-    occupied.free();
-    for store in [off, store] {
-        for (number, len) in [(1, 10), (2, 700_000)] {
-            let found = occupied.runtime.block_on(get(&store, key(number)));
-            assert_eq!(found.unwrap(), body(number, len));
-        }
-    }
+    let open =
+        |name, reads| Sqlite::builder(directory.path().join(name)).reads(reads).open().unwrap();
+    let in_place = [
+        open("here", Reads::InPlace),
+        open("adaptive", Reads::Adaptive),
+        Sqlite::temporary().unwrap(),
+    ];
+    a_setting_decides(open("off", Reads::OffThread), in_place);
 }
 
 #[test]
 fn a_time_limit_reads_off_the_calling_thread_for_its_handle_alone() {
-    let occupied = Occupied::new();
-    let (directory, path) = place();
-    // The setting is not asked either.
-    let store = filled(&occupied, Sqlite::builder(&path).reads(Reads::InPlace).open().unwrap());
-    let one = Timeout::new(AnyStore::new(store.clone()), NEVER).unwrap();
-    assert!(!is_read_in_place(&occupied, &one));
-    assert!(!is_read_in_place(&occupied, &one.clone()));
-    assert!(!is_read_in_place(&occupied, &Arc::new(one)));
-    let shared = Arc::new(store.clone());
-    assert!(!is_read_in_place(&occupied, &Timeout::new(shared.clone(), NEVER).unwrap()));
-    let tiers = Tiered::new(store.clone().read_off_thread(), store.clone());
-    assert!(!is_read_in_place(&occupied, &Timeout::new(tiers, NEVER).unwrap()));
-    let inner = Timeout::new(store.clone(), NEVER).unwrap();
-    assert!(!is_read_in_place(&occupied, inner.get_ref()));
-    assert!(is_read_in_place(&occupied, &*shared));
-    assert!(is_read_in_place(&occupied, &store));
-    assert!(is_read_in_place(&occupied, &AnyStore::new(store)));
-    drop(directory);
+    let (_directory, path) = place();
+    let store = Sqlite::builder(&path).reads(Reads::InPlace).open().unwrap();
+    a_time_limit_decides_for_its_handle_alone(store);
 }
 
 /// Another process repairs the index of the log, as after a crash, and takes its time.
@@ -660,6 +615,10 @@ fn a_time_limit_reads_off_the_calling_thread_for_its_handle_alone() {
 fn a_busy_file_does_not_hold_up_the_calling_thread() {
     use std::{fs::File, os::unix::fs::FileExt};
 
+    use crate::{
+        occupied::Occupied,
+        read_place::{filled, is_read_in_place},
+    };
     use nix::{
         fcntl::{FcntlArg, fcntl},
         libc::{F_WRLCK, SEEK_SET, flock},
