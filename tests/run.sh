@@ -5,7 +5,8 @@
 # keep to namespaces of their own there.
 #
 # The tests draw random numbers. LARDER_MODEL_SEED repeats what the model did, PROPTEST_RNG_SEED what the properties did.
-# With --long, the model makes a million steps over each store instead of ten thousand.
+# With --long, the model makes a million steps over each store instead of ten thousand, and the embedded stores are killed
+# a hundred times instead of ten. LARDER_KILL_SEED repeats the moments of the kills.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -68,6 +69,9 @@ programs=${CARGO_TARGET_DIR:-target}/debug
 if [ -n "$long" ]; then
   say "the model, a million steps over each store"
   LARDER_MODEL_STEPS=1000000 cargo test --release --all-features --test model
+
+  say "a hundred kills of each embedded store"
+  LARDER_KILLS=100 cargo test -p embedded-tests kill
 fi
 
 say "tests, with memory alone and with nothing; each other store alone is built, and tested above"

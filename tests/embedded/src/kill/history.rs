@@ -1,0 +1,160 @@
+//! What a killed process had begun and acknowledged, and whether what is left fits it.
+//!
+//! The lines of the process are in one order. An operation that begins after another was
+//! acknowledged stands below it. What survives is a prefix if there is a *cut* for each task: its
+//! operations before the cut survived, and the others did not, and whatever was acknowledged before
+//! a surviving operation began survived too.
+
+use super::load::{KEYS, Operation, TASKS};
+
+/// What is under a key: the number of the entry, or nothing.
+pub(super) type Left = Option<u64>;
+
+/// What is under each key of each task.
+pub(super) type State = Vec<Vec<Left>>;
+
+/// The state of an empty file.
+pub(super) fn empty() -> State {
+    vec![vec![None; KEYS as usize]; TASKS as usize]
+}
+
+/// The operations of one task.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Task {
+    /// What each operation did. The number of the entry belongs to a put.
+    pub(super) operations: Vec<(Operation, u64)>,
+    /// The line in which each operation began.
+    pub(super) begun: Vec<usize>,
+    /// The line in which each operation was acknowledged, and when.
+    pub(super) acknowledged: Vec<(usize, u64)>,
+}
+
+impl Task {
+    /// How many operations were acknowledged above the line.
+    fn acknowledged_above(&self, line: usize) -> usize {
+        self.acknowledged.partition_point(|&(at, _)| at < line)
+    }
+
+    /// How many operations were acknowledged before the time.
+    fn acknowledged_before(&self, time: u64) -> usize {
+        self.acknowledged.partition_point(|&(_, at)| at < time)
+    }
+
+    /// The cuts that explain what is left: for each number of operations, whether the entries are
+    /// those that so many operations leave.
+    fn cuts(&self, before: &[Left], after: &[Left]) -> Vec<bool> {
+        let mut cuts = vec![true; self.operations.len() + 1];
+        for key in 0..KEYS {
+            let (mut state, left) = (before[key as usize], after[key as usize]);
+            cuts[0] &= state == left;
+            for (number, &(operation, id)) in self.operations.iter().enumerate() {
+                match operation {
+                    Operation::Put(of) if of == key => state = Some(id),
+                    Operation::Remove(of) if of == key => state = None,
+                    Operation::RemoveTagged => state = None,
+                    _ => {}
+                }
+                cuts[number + 1] &= state == left;
+            }
+        }
+        cuts
+    }
+}
+
+/// Checks that `after` is what a prefix of the operations leaves of `before`. Whatever was
+/// acknowledged before the time `kept` must have survived. Returns how many acknowledged operations
+/// were lost.
+pub(super) fn check(
+    tasks: &[Task],
+    before: &State,
+    after: &State,
+    kept: u64,
+) -> Result<usize, String> {
+    let possible: Vec<_> =
+        tasks.iter().zip(before.iter().zip(after)).map(|(task, (b, a))| task.cuts(b, a)).collect();
+    let least =
+        |task: usize, from: usize| (from..possible[task].len()).find(|&c| possible[task][c]);
+    let mut cuts = Vec::new();
+    for (number, task) in tasks.iter().enumerate() {
+        let Some(cut) = least(number, 0) else {
+            return Err(format!(
+                "what is left of task {number} is no prefix of its {} operations",
+                task.operations.len()
+            ));
+        };
+        let must = task.acknowledged_before(kept);
+        cuts.push(least(number, must.max(cut)).ok_or_else(|| {
+            format!(
+                "task {number} lost operations that were acknowledged too long ago to be lost: {} \
+                 must be there, and {} are",
+                must,
+                (0..must).rev().find(|&cut| possible[number][cut]).unwrap_or(0),
+            )
+        })?);
+    }
+    // The least cuts that fit together. Each step only moves a cut up, and only as far as it must.
+    loop {
+        let mut moved = false;
+        for later in 0..tasks.len() {
+            let Some(last) = cuts[later].checked_sub(1) else { continue };
+            let line = tasks[later].begun[last];
+            for earlier in 0..tasks.len() {
+                let must = tasks[earlier].acknowledged_above(line);
+                if cuts[earlier] < must {
+                    cuts[earlier] = least(earlier, must).ok_or_else(|| {
+                        format!(
+                            "operation {last} of task {later} survived, and operation {} of task \
+                             {earlier}, acknowledged before it began, did not",
+                            must - 1,
+                        )
+                    })?;
+                    moved = true;
+                }
+            }
+        }
+        if !moved {
+            break;
+        }
+    }
+    let most = possible.iter().map(|cuts| cuts.iter().rposition(|&fits| fits).unwrap_or(0));
+    Ok(tasks.iter().zip(most).map(|(task, cut)| task.acknowledged.len().saturating_sub(cut)).sum())
+}
+
+/// Two tasks that put under key 0: a task with an operation acknowledged, and one that begins
+/// later.
+fn two_puts() -> (Vec<Task>, State) {
+    let task = |begun, acknowledged, id| Task {
+        operations: vec![(Operation::Put(0), id)],
+        begun: vec![begun],
+        acknowledged: vec![(acknowledged, acknowledged as u64 * 1_000)],
+    };
+    (vec![task(0, 1, 7), task(2, 3, 8)], empty())
+}
+
+#[test]
+fn the_check_of_kills_accepts_prefixes_alone() {
+    let (tasks, before) = two_puts();
+    let state = |first, second| {
+        let mut state = empty();
+        (state[0][0], state[1][0]) = (first, second);
+        state
+    };
+    let check = |first, second, kept| check(&tasks, &before, &state(first, second), kept);
+    assert_eq!(check(Some(7), Some(8), 9_000), Ok(0));
+    assert_eq!(check(Some(7), None, 2_000), Ok(1));
+    assert_eq!(check(None, None, 0), Ok(2));
+    // The later one without the earlier one.
+    assert!(check(None, Some(8), 0).unwrap_err().contains("acknowledged before it began"));
+    // An operation that was to be kept, and an entry that nobody wrote.
+    assert!(check(Some(7), None, 9_000).unwrap_err().contains("too long ago"));
+    assert!(check(Some(9), None, 0).unwrap_err().contains("no prefix"));
+}
+
+#[test]
+fn the_check_of_kills_accepts_either_end_of_operations_that_overlap() {
+    let (mut tasks, before) = two_puts();
+    tasks[0].acknowledged = vec![(3, 3_000)];
+    let mut after = empty();
+    after[1][0] = Some(8);
+    assert_eq!(check(&tasks, &before, &after, 0), Ok(1));
+}

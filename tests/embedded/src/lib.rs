@@ -1,0 +1,20 @@
+//! The faults that every store in a file survives: a killed process, a full disk and a damaged
+//! file.
+//!
+//! Each test is written once, over the trait [`Embedded`](stores::Embedded), and runs for each
+//! store that implements it. A test knows the public interface alone. It runs the faulty part in a
+//! child process, which is this test program again. The child prints what went wrong, one line for
+//! each fault, so that a failing test lists everything at once.
+
+#![cfg(all(test, target_os = "linux"))]
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../support/child.rs"]
+mod child;
+#[path = "../../support/entries.rs"]
+mod entries;
+#[macro_use]
+mod stores;
+mod faults;
+
+mod kill;
