@@ -72,6 +72,13 @@ if [ -n "$long" ]; then
 
   say "a hundred kills of each embedded store"
   LARDER_KILLS=100 cargo test -p embedded-tests kill
+
+  say "a full disk with ext4"
+  if [ "$(id -u)" = 0 ]; then
+    cargo test -p embedded-tests -- --ignored ext4
+  else
+    echo "left out: only root can mount an ext4 image" >&2
+  fi
 fi
 
 say "tests, with memory alone and with nothing; each other store alone is built, and tested above"

@@ -17,4 +17,5 @@ mod entries;
 mod stores;
 mod faults;
 
+mod full_disk;
 mod kill;
