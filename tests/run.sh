@@ -6,7 +6,7 @@
 #
 # The tests draw random numbers. LARDER_MODEL_SEED repeats what the model did, PROPTEST_RNG_SEED what the properties did.
 # With --long, the model makes a million steps over each store instead of ten thousand, and the embedded stores are killed
-# a hundred times instead of ten. LARDER_KILL_SEED repeats the moments of the kills.
+# a hundred times instead of ten. LARDER_KILL_SEED repeats the moments of the kills, LARDER_DAMAGE_SEED chooses other damage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -17,5 +17,6 @@ mod entries;
 mod stores;
 mod faults;
 
+mod damage;
 mod full_disk;
 mod kill;
