@@ -71,6 +71,7 @@
 //! | `larder_stored_entries_total`, `larder_stored_bytes_total` | | responses that were stored, and the bytes of their bodies |
 //! | `larder_refused_entries_total` | `reason` | responses to calls that were not stored |
 //! | `larder_evicted_entries_total`, `larder_evicted_bytes_total` | `store`, and no `cache` | what `Memory`, `Redb` and `Sqlite` evicted |
+//! | `larder_unwritten_entries_total` | `store`, and no `cache` | entries that `Redb` and `Sqlite` had acknowledged and could not write |
 //! | `larder_invalidated_entries_total` | | entries that unsafe methods removed |
 //! | `larder_corrupt_entries_total` | | damaged entries that were found |
 //! | `larder_store_errors_total` | `operation` | operations in which the store failed |

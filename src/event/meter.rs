@@ -25,12 +25,13 @@ const CORRUPT: &str = "larder_corrupt_entries_total";
 const INVALIDATED: &str = "larder_invalidated_entries_total";
 const EVICTED: &str = "larder_evicted_entries_total";
 const EVICTED_BYTES: &str = "larder_evicted_bytes_total";
+const UNWRITTEN: &str = "larder_unwritten_entries_total";
 const STORE_ERRORS: &str = "larder_store_errors_total";
 const STORE_SECONDS: &str = "larder_store_seconds";
 const LOST: &str = "larder_lost_bodies_total";
 
 /// The counters with their units and descriptions.
-const COUNTERS: [(&str, Unit, &str); 14] = [
+const COUNTERS: [(&str, Unit, &str); 15] = [
     (REQUESTS, Unit::Count, "Requests, by outcome and reason"),
     (FAILED, Unit::Count, "Requests that got the inner service's error"),
     (CALLS, Unit::Count, "Calls to the inner service for responses that may be stored, by reason"),
@@ -43,6 +44,7 @@ const COUNTERS: [(&str, Unit, &str); 14] = [
     (INVALIDATED, Unit::Count, "Entries that unsafe methods removed"),
     (EVICTED, Unit::Count, "Entries that a store evicted"),
     (EVICTED_BYTES, Unit::Bytes, "Bytes of the entries that a store evicted"),
+    (UNWRITTEN, Unit::Count, "Entries that a store had acknowledged and could not write"),
     (STORE_ERRORS, Unit::Count, "Failed operations of the store, by operation"),
     (LOST, Unit::Count, "Bodies that ended in an error because their readers were slow"),
 ];
@@ -154,6 +156,11 @@ pub(super) fn evicted(store: &'static str, entries: u64, bytes: u64) {
     for (name, count) in [(EVICTED, entries), (EVICTED_BYTES, bytes)] {
         add(&Key::from_parts(name, vec![Label::new("store", store)]), count);
     }
+}
+
+#[cfg(any(feature = "redb", feature = "sqlite"))]
+pub(super) fn unwritten(store: &'static str, entries: u64) {
+    add(&Key::from_parts(UNWRITTEN, vec![Label::new("store", store)]), entries);
 }
 
 /// The name of a label and its value.

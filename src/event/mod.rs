@@ -36,6 +36,8 @@ mod stores;
 pub(crate) use self::stores::evicted;
 #[cfg(feature = "redb")]
 pub(crate) use self::stores::restarted;
+#[cfg(any(feature = "redb", feature = "sqlite"))]
+pub(crate) use self::stores::unwritten;
 pub(crate) use self::{
     observer::{CallGauge, Observer},
     span::Spanned,

@@ -26,6 +26,17 @@ pub(crate) fn restarted(store: &'static str, reason: &str) {
     let _unused = (store, reason);
 }
 
+/// A store could not write entries that it had acknowledged.
+#[cfg(any(feature = "redb", feature = "sqlite"))]
+pub(crate) fn unwritten(store: &'static str, entries: u64, reason: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: TARGET, { store, entries, reason }, "acknowledged entries could not be written");
+    #[cfg(feature = "metrics")]
+    super::meter::unwritten(store, entries);
+    #[cfg(not(any(feature = "tracing", feature = "metrics")))]
+    let _unused = (store, entries, reason);
+}
+
 /// A store evicted entries to make room.
 #[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
 pub(crate) fn evicted(store: &'static str, entries: u64, bytes: u64) {

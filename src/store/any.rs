@@ -72,6 +72,7 @@ trait DynStore: fmt::Debug + Send + Sync {
     fn remove_expired(&self, now: Timestamp) -> Boxed<'_, u64>;
     fn remove_tagged<'a>(&'a self, tag: &'a str) -> Boxed<'a, u64>;
     fn clear(&self) -> Boxed<'_, ()>;
+    fn flush(&self) -> Boxed<'_, ()>;
     fn scan(&self) -> Pin<Box<dyn Stream<Item = Result<Scanned>> + Send>>;
     fn len(&self) -> Boxed<'_, u64>;
     fn size_bytes(&self) -> Boxed<'_, u64>;
@@ -109,6 +110,10 @@ impl<S: Store> DynStore for S {
 
     fn clear(&self) -> Boxed<'_, ()> {
         Box::pin(Store::clear(self))
+    }
+
+    fn flush(&self) -> Boxed<'_, ()> {
+        Box::pin(Store::flush(self))
     }
 
     fn scan(&self) -> Pin<Box<dyn Stream<Item = Result<Scanned>> + Send>> {
@@ -152,7 +157,7 @@ impl Store for AnyStore {
     type Writer = AnyWriter;
 
     forward!(inner: get, put, update, remove, remove_if, remove_expired, remove_tagged);
-    forward!(inner: clear, scan<>, len, size_bytes);
+    forward!(inner: clear, flush, scan<>, len, size_bytes);
 
     fn read_off_thread(self) -> Self {
         self.inner().read_off_thread()

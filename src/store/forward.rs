@@ -60,6 +60,11 @@ macro_rules! forward {
             self.$inner().clear().await
         }
     };
+    (@flush $inner:ident) => {
+        async fn flush(&self) -> $crate::store::Result<()> {
+            self.$inner().flush().await
+        }
+    };
     (@scan $inner:ident $($capture:ident)?) => {
         fn scan(
             &self,

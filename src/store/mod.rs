@@ -247,6 +247,16 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
         ready(Err(Error::unsupported("clear")))
     }
 
+    /// Waits until every earlier change is as safe as it will be: written, and synced to the disk if
+    /// there is one. Call it before the process exits, if no handle is dropped then.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot write. By default, nothing is done: the store writes behind nobody.
+    fn flush(&self) -> impl Future<Output = Result<()>> + Send {
+        ready(Ok(()))
+    }
+
     /// Lists the head of every entry, in no particular order. Each item is consistent in itself. An
     /// entry that is added or removed during the scan may be listed or not. An entry that does not
     /// decode is an `Err`, and the stream continues after it.

@@ -117,7 +117,7 @@ impl<S: Store> Store for Compressed<S> {
     type Writer = CompressedWriter<S::Writer>;
 
     // An update leaves the trailers unchanged, and with them the annotation.
-    forward!(get_ref: update, remove, remove_if, remove_expired, remove_tagged, clear, len);
+    forward!(get_ref: update, remove, remove_if, remove_expired, remove_tagged, clear, flush, len);
     forward!(get_ref: size_bytes);
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {

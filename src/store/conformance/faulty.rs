@@ -49,6 +49,8 @@ pub enum Operation {
     RemoveTagged,
     /// [`Store::clear`].
     Clear,
+    /// [`Store::flush`].
+    Flush,
     /// An item of [`Store::scan`].
     Scan,
     /// [`Store::len`] and [`Store::size_bytes`].
@@ -328,6 +330,10 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn clear(&self) -> Result<()> {
         self.plan.run(Operation::Clear, self.inner.clear()).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.plan.run(Operation::Flush, self.inner.flush()).await
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<S> {

@@ -25,12 +25,10 @@ impl Failure {
         Self::new(error.kind(), error.store(), own.unwrap_or(&text))
     }
 
-    #[cfg(feature = "sqlite")]
     pub(in crate::store) fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    #[cfg(feature = "redb")]
     pub(in crate::store) fn message(&self) -> &str {
         &self.message
     }

@@ -63,7 +63,6 @@ impl Leases {
     }
 
     /// Whether body `id` has no reader. If it has one, the last reader to leave reports it.
-    #[cfg(feature = "sqlite")]
     pub(in crate::store) fn is_free(&self, id: u64) -> bool {
         let mut state = self.lock();
         let held = state.held.contains_key(&id);

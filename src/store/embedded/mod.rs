@@ -1,34 +1,70 @@
-//! What the stores in one file have in common: a writer thread with a bounded queue, reads in place
-//! that move off the calling thread while the disk is slow, and bodies that outlive their entry
-//! while they are being read.
+//! The engine of the stores in one file. A database ([`Redb`](crate::store::Redb)'s, or
+//! [`Sqlite`](crate::store::Sqlite)'s) is a schema and statements behind the trait `Database`; all
+//! else is here:
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `engine` | what the handles of a store do: lookups, writes, removals, scans |
+//! | `read_mode`, `lookup`, `task`, `reader`, `read_ahead` | where reads run, and bodies that are read some chunks at a time |
+//! | `incoming`, `queue`, `write_budget` | the writer of an entry, and the bounded queue of commands |
+//! | `writer` | the thread that writes: groups of commands in one transaction, syncs, recovery |
+//! | `overlay`, `hidden` | what readers see before it is committed, and what they do not see after a failure |
+//! | `evict`, `visited`, `ghost`, `leases` | what goes when the store is full, and what stays because it is read |
+//!
+//! # The way of a small entry
+//!
+//! [`Writer::finish`](crate::store::Writer::finish) puts it into the overlay, where every reader of
+//! this process sees it, and sends it to the writer thread. The thread gathers entries for a few
+//! milliseconds and commits them together. Then the file has the entry, and the overlay forgets it.
+//! Everything else (updates, removals, bodies in chunks) waits for its commit, in the same queue, so
+//! that the order of commits is the order of calls: after a kill, the file has a prefix of them.
+//!
+//! # When a commit fails
+//!
+//! Entries of the failed transaction disappear. What they replaced is still in the file, and so is
+//! what a lost commit had removed. The overlay hides it, until a later transaction removes it for
+//! real. Everything else in the file stays readable meanwhile. While commits fail, writes wait for
+//! their commit and return its error, and removals succeed by hiding.
 
+mod database;
 mod durability;
+mod engine;
+mod evict;
 mod failure;
+mod ghost;
+mod hidden;
+mod incoming;
 mod leases;
 mod lookup;
+mod overlay;
 mod paths;
 mod queue;
 mod read_ahead;
 mod read_mode;
-#[cfg(feature = "redb")]
 mod reader;
+mod shared;
 mod task;
 #[cfg(test)]
 pub(super) mod tests;
 mod visited;
 mod write_budget;
+mod writer;
 
-#[cfg(feature = "redb")]
-pub(super) use self::reader::Reader;
-pub use self::{durability::Durability, read_mode::Reads};
+#[cfg(test)]
+pub(super) use self::evict::ENTRIES;
 pub(super) use self::{
+    database::{Body, Database, Entry, Garbage, Lookup, Outcome, Purge, QueueState, Step, Transaction},
+    engine::Engine,
     failure::Failure,
+    incoming::{MAX_TAGS, Writer},
     leases::{Lease, Leases},
-    lookup::{Readable, lookup},
     paths::{in_cache_dir, io_kind, temporary},
     queue::{Envelope, QUEUE, Queue},
     read_ahead::{AHEAD, Found, FoundBody, PAGE, PAGE_BYTES, Page, ReadAhead},
     read_mode::ReadMode,
-    task::{Task, here, off},
-    visited::Visited,
+    reader::Reader,
+    shared::{Settings, closed, too_large},
+    task::Task,
 };
+use self::visited::Visited;
+pub use self::{durability::Durability, read_mode::Reads};

@@ -84,9 +84,8 @@ impl<C> Queue<C> {
         outcome.await.unwrap_or_else(|_| Err((self.closed)()))
     }
 
-    /// Sends the last command without waiting for a permit. Returns `None` if the thread has ended
-    /// already.
-    pub(in crate::store) fn close(&self, command: C) -> Option<oneshot::Receiver<Result<u64>>> {
+    /// Sends a command without waiting for a permit. Returns `None` if the thread has ended already.
+    pub(in crate::store) fn send_now(&self, command: C) -> Option<oneshot::Receiver<Result<u64>>> {
         let (reply, outcome) = oneshot::channel();
         let envelope = Envelope { command, reply: Some(reply), permit: None };
         self.sender.send(envelope).is_ok().then_some(outcome)

@@ -117,11 +117,6 @@ impl ReadMode {
         self.setting
     }
 
-    /// Whether every read runs on the calling thread, unless the handle reads off it.
-    pub(in crate::store) fn is_in_place(&self) -> bool {
-        self.setting == Reads::InPlace
-    }
-
     /// Decides where the read that begins now runs. A trial must be [measured](Measured).
     pub(super) fn place(&self) -> Place {
         match self.setting {

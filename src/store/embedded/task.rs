@@ -6,9 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-#[cfg(feature = "redb")]
-use tokio::sync::oneshot;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
 use crate::store::{Error, ErrorKind, Result};
 
@@ -21,7 +19,6 @@ pub(in crate::store) struct Task<T> {
 
 enum State<T> {
     Running(JoinHandle<Result<T>>),
-    #[cfg(feature = "redb")]
     Queued(oneshot::Receiver<Result<T>>),
     Done(Option<Result<T>>),
 }
@@ -43,7 +40,6 @@ pub(in crate::store) fn here<T>(store: &'static str, work: impl FnOnce() -> Resu
 }
 
 /// The result of work that a thread of the store runs.
-#[cfg(feature = "redb")]
 pub(in crate::store) fn queued<T>(
     store: &'static str,
     result: oneshot::Receiver<Result<T>>,
@@ -64,7 +60,6 @@ impl<T> Future for Task<T> {
                     Err(lost.with_source(error))
                 }))
             }
-            #[cfg(feature = "redb")]
             State::Queued(task) => Poll::Ready(
                 ready!(Pin::new(task).poll(cx))
                     .unwrap_or_else(|_| Err(lost("a read ended without a result"))),

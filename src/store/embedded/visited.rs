@@ -1,39 +1,65 @@
-//! Which entries were read lately: the `visited` bits of SIEVE, kept in memory and set by reads
-//! without a lock or a write to the file.
+//! How often entries were read lately, kept in memory and counted by reads without a lock or a write
+//! to the file.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const BITS: usize = 1 << 20;
+use crate::Key;
 
-/// One bit for each of 2^20 classes of keys (128 KiB). Keys are digests, so their first bits are
-/// evenly spread. If there are more entries than bits, some entries share one, and an entry is
-/// sometimes kept because another was read.
-pub(in crate::store) struct Visited(Box<[AtomicU64]>);
+/// The number of counters.
+const COUNTERS: usize = 1 << 21;
+/// The bits of a counter, and the highest count.
+const BITS: usize = 2;
+const MOST: u64 = (1 << BITS) - 1;
+const IN_WORD: usize = u64::BITS as usize / BITS;
+
+/// A count of up to three for each of 2^21 classes of keys (512 KiB). Keys are digests, so their
+/// first bits are evenly spread. If there are more entries than counters, some entries share one,
+/// and an entry is sometimes kept because another was read.
+pub(super) struct Visited(Box<[AtomicU64]>);
 
 impl Visited {
-    pub(in crate::store) fn new() -> Self {
-        Self((0..BITS / 64).map(|_| AtomicU64::new(0)).collect())
+    pub(super) fn new() -> Self {
+        Self((0..COUNTERS / IN_WORD).map(|_| AtomicU64::new(0)).collect())
     }
 
-    fn bit(&self, key: &[u8; 32]) -> (&AtomicU64, u64) {
-        let bit = u32::from_le_bytes([key[0], key[1], key[2], 0]) as usize % BITS;
-        (&self.0[bit / 64], 1 << (bit % 64))
+    fn counter(&self, key: &Key) -> (&AtomicU64, usize) {
+        let key = key.as_bytes();
+        let number = u32::from_le_bytes([key[0], key[1], key[2], 0]) as usize % COUNTERS;
+        (&self.0[number / IN_WORD], number % IN_WORD * BITS)
     }
 
-    /// Marks the entry as read.
-    pub(in crate::store) fn set(&self, key: &[u8; 32]) {
-        let (word, bit) = self.bit(key);
-        // The bit of a hot entry is set already. Checking first avoids a write to its cache line at
-        // every read.
-        if word.load(Ordering::Relaxed) & bit == 0 {
-            word.fetch_or(bit, Ordering::Relaxed);
+    /// Counts a read of the entry.
+    pub(super) fn add(&self, key: &Key) {
+        let (word, shift) = self.counter(key);
+        let old = word.load(Ordering::Relaxed);
+        // The counter of a hot entry is full. Checking first avoids a write to its cache line at
+        // every read. A read that is counted at the same time as another may be lost.
+        if old >> shift & MOST < MOST {
+            let new = old + (1 << shift);
+            let _swapped = word.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Whether the entry was read since the last call. Clears the bit.
-    pub(in crate::store) fn take(&self, key: &[u8; 32]) -> bool {
-        let (word, bit) = self.bit(key);
-        word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
+    pub(super) fn count(&self, key: &Key) -> u64 {
+        let (word, shift) = self.counter(key);
+        word.load(Ordering::Relaxed) >> shift & MOST
+    }
+
+    /// Takes one from the count, and returns what it was. Only the writer thread does this, so no
+    /// count falls below zero.
+    pub(super) fn take(&self, key: &Key) -> u64 {
+        let (word, shift) = self.counter(key);
+        let count = word.load(Ordering::Relaxed) >> shift & MOST;
+        if count > 0 {
+            word.fetch_sub(1 << shift, Ordering::Relaxed);
+        }
+        count
+    }
+
+    /// Sets the count to zero.
+    pub(super) fn clear(&self, key: &Key) {
+        let (word, shift) = self.counter(key);
+        word.fetch_and(!(MOST << shift), Ordering::Relaxed);
     }
 }
 
@@ -42,13 +68,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bit_lasts_until_it_is_taken() {
+    fn reads_are_counted_up_to_three() {
         let visited = Visited::new();
-        let (one, other) = ([0xff; 32], [0xfe; 32]);
-        visited.set(&one);
-        visited.set(&one);
-        assert!(!visited.take(&other));
-        assert!(visited.take(&one));
-        assert!(!visited.take(&one));
+        let (one, other) = (Key::from_bytes([0xff; 32]), Key::from_bytes([0xfe; 32]));
+        for _ in 0..5 {
+            visited.add(&one);
+        }
+        visited.add(&other);
+        assert_eq!([visited.count(&one), visited.count(&other)], [3, 1]);
+        assert_eq!([(); 5].map(|()| visited.take(&one)), [3, 2, 1, 0, 0]);
+        visited.clear(&other);
+        assert_eq!(visited.take(&other), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use super::{fault::STORE, open::Config};
 use crate::store::{
     Error, ErrorKind, Result,
-    embedded::{Durability, ReadMode, Reads},
+    embedded::{Durability, ReadMode, Reads, Settings},
 };
 
 /// The settings of a [`Redb`](super::Redb) to be opened. [`Redb::builder`](super::Redb::builder)
@@ -18,6 +18,7 @@ pub struct Builder {
     durability: Durability,
     cache_bytes: usize,
     multi_process: bool,
+    start_anew: bool,
     reads: Reads,
 }
 
@@ -29,6 +30,7 @@ impl Builder {
             durability: Durability::default(),
             cache_bytes: 16 << 20,
             multi_process: false,
+            start_anew: false,
             reads: Reads::default(),
         }
     }
@@ -78,6 +80,14 @@ impl Builder {
         self
     }
 
+    /// Sets whether a file of an older version of larder is emptied when it is opened; `false` by
+    /// default. If not set, such a file is refused with [`ErrorKind::Incompatible`], since it may
+    /// be wanted by a program that has not been updated.
+    pub fn start_anew(mut self, anew: bool) -> Self {
+        self.start_anew = anew;
+        self
+    }
+
     /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
         if self.max_bytes == 0 {
@@ -90,20 +100,31 @@ impl Builder {
         Ok(())
     }
 
-    pub(super) fn into_config(self) -> Config {
+    /// The settings for the engine, and those for redb.
+    pub(super) fn into_config(self) -> (Settings, Config) {
         // redb waits for the other processes' locks itself.
         let reads = match self.reads {
             Reads::Adaptive if self.multi_process => Reads::OffThread,
             reads => reads,
         };
-        Config {
+        // Another process sees only what is synced.
+        let durability =
+            if self.multi_process { Durability::EachCommit } else { self.durability };
+        let settings = Settings {
+            path: self.path.clone(),
+            max_bytes: self.max_bytes,
+            durability,
+            reads: Arc::new(ReadMode::new(reads)),
+            is_shared: self.multi_process,
+        };
+        let config = Config {
             path: self.path,
             max_bytes: self.max_bytes,
-            durability: self.durability,
             cache_bytes: self.cache_bytes,
             multi_process: self.multi_process,
-            reads: Arc::new(ReadMode::new(reads)),
-        }
+            start_anew: self.start_anew,
+        };
+        (settings, config)
     }
 }
 
@@ -115,15 +136,15 @@ mod tests {
 
     #[test]
     fn the_defaults_are_as_documented() {
-        let config = Builder::new("a".into()).into_config();
-        assert_eq!(config.max_bytes, 4 * 1024 * 1024 * 1024);
-        assert_eq!(config.durability, Durability::Every(Duration::from_millis(500)));
+        let (settings, config) = Builder::new("a".into()).into_config();
+        assert_eq!(settings.max_bytes, 4 * 1024 * 1024 * 1024);
+        assert_eq!(settings.durability, Durability::Every(Duration::from_millis(500)));
         assert_eq!(config.cache_bytes, 16 * 1024 * 1024);
-        assert_eq!(config.reads.setting(), Reads::Adaptive);
-        assert!(!config.multi_process);
+        assert_eq!(settings.reads.setting(), Reads::Adaptive);
+        assert!(!config.multi_process && !config.start_anew && !settings.is_shared);
         let shared = Builder::new("a".into()).multi_process(true);
-        assert_eq!(shared.clone().into_config().reads.setting(), Reads::OffThread);
-        let forced = shared.reads(Reads::InPlace).into_config();
+        assert_eq!(shared.clone().into_config().0.reads.setting(), Reads::OffThread);
+        let forced = shared.reads(Reads::InPlace).into_config().0;
         assert_eq!(forced.reads.setting(), Reads::InPlace);
     }
 }

@@ -58,10 +58,6 @@ pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, STORE, message)
 }
 
-pub(super) fn closed(path: &Path) -> Error {
-    Error::new(ErrorKind::Unavailable, STORE, format!("{} is closed", path.display()))
-}
-
 /// redb trusts the structure of its pages, so a file that is damaged in the wrong place can make it
 /// panic. For a cache, that is one more error.
 pub(super) fn panicked(path: &Path, panic: &(dyn Any + Send)) -> Error {

@@ -97,46 +97,32 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    thread,
 };
 
 use bytes::Bytes;
-use futures_core::Stream;
+use http::HeaderMap;
 use tempfile::TempDir;
 
-use self::{
-    change::Purge,
-    fault::STORE,
-    inner::Inner,
-    open::Config,
-    read::Chunks,
-    schema::{digests, tag_digest},
-    shared::{Command, Shared},
-    task::off,
-};
+use self::{db::Db, fault::STORE, open::Config};
 use super::{
-    Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
-    embedded::{self, Page, Reader, Task, lookup},
+    Evicted, Result, Store, Writer as StoreWriter,
+    embedded::{self, Engine, Settings},
+    forward::forward,
 };
-use crate::{Key, entry::Head, time::Timestamp};
+use crate::{Key, entry::Head};
 
 mod builder;
 mod change;
+mod db;
 mod fault;
-mod incoming;
-mod inner;
 mod open;
 mod read;
 mod record;
 mod schema;
-mod shared;
-mod task;
 #[cfg(test)]
 mod tests;
-mod writer;
 
-pub use self::{builder::Builder, incoming::Writer};
+pub use self::builder::Builder;
 pub use super::embedded::{Durability, Reads};
 
 /// A store in one database file. The [module documentation](self) says what it promises.
@@ -154,10 +140,13 @@ pub use super::embedded::{Durability, Reads};
 /// and waits for that. A body that is being read or written counts as a handle.
 #[derive(Clone)]
 pub struct Redb {
-    inner: Arc<Inner>,
-    /// This handle does not read on the calling thread, whatever the settings say.
-    off_thread: bool,
+    engine: Engine<Db>,
 }
+
+/// Writes the body of one entry of a [`Redb`]. It holds at most one chunk of 128 KiB beside the
+/// last [`Bytes`] that it received.
+#[derive(Debug)]
+pub struct Writer(embedded::Writer<Db>);
 
 impl Redb {
     /// Opens the file at `path` with the defaults of [`builder`](Redb::builder). Creates the file
@@ -201,40 +190,29 @@ impl Redb {
         Self::open(embedded::in_cache_dir(STORE, app, "http-cache.redb")?)
     }
 
-    fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
-        let writer_id = writer::writer_id();
-        let (db, left) = open::open(&config)?;
-        let (shared, commands) = Shared::new(config, db);
-        let writer = writer::Thread::new(shared.clone(), commands, writer_id, left);
-        let thread = thread::Builder::new()
-            .name("larder-redb".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| {
-                Error::new(ErrorKind::Unavailable, STORE, "cannot start the writer thread")
-                    .with_source(error)
-            })?;
-        let thread = Mutex::new(Some(thread));
-        Ok(Self {
-            inner: Arc::new(Inner {
-                shared,
-                thread,
-                reader: Reader::new(STORE),
-                _directory: directory,
-            }),
-            off_thread: false,
-        })
+    fn start((settings, config): (Settings, Config), directory: Option<TempDir>) -> Result<Self> {
+        let engine = Engine::start(Db::open(config)?, (), settings, directory)?;
+        Ok(Self { engine })
     }
 
     /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.shared().config.path
+        self.engine.path()
     }
 
     /// What this process has evicted to make room since it opened the file.
     #[must_use]
     pub fn evicted(&self) -> Evicted {
-        self.shared().evictions.read()
+        self.engine.evicted()
+    }
+
+    /// How many entries this process could not write since it opened the file, although
+    /// [`finish`](crate::store::Writer::finish) had succeeded: the commit after it failed, for
+    /// example on a full disk. Each of them is a miss.
+    #[must_use]
+    pub fn unwritten(&self) -> u64 {
+        self.engine.unwritten()
     }
 
     /// Syncs and closes the file, for this handle and every clone of it. Earlier operations are
@@ -245,18 +223,11 @@ impl Redb {
     ///
     /// If the last sync fails. The file is closed nevertheless.
     pub async fn close(&self) -> Result<()> {
-        let Some(outcome) = self.shared().close() else { return Ok(()) };
-        // If another call closed the store first, the thread has ended without a reply to this one.
-        outcome.await.unwrap_or(Ok(0)).map(drop)
+        self.engine.close().await
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        &self.inner.shared
-    }
-
-    fn read_chunks(&self) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> + use<> {
-        let in_place = self.shared().config.reads.is_in_place() && !self.off_thread;
-        read::read_chunks(self.inner.clone(), in_place)
+    fn engine(&self) -> &Engine<Db> {
+        &self.engine
     }
 }
 
@@ -279,12 +250,12 @@ impl Builder {
 
 impl fmt::Debug for Redb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = &self.shared().config;
+        let settings = &self.engine.shared().settings;
         f.debug_struct("Redb")
-            .field("path", &config.path)
-            .field("max_bytes", &config.max_bytes)
-            .field("durability", &config.durability)
-            .field("multi_process", &config.multi_process)
+            .field("path", &settings.path)
+            .field("max_bytes", &settings.max_bytes)
+            .field("durability", &settings.durability)
+            .field("multi_process", &settings.is_shared)
             .finish_non_exhaustive()
     }
 }
@@ -292,61 +263,24 @@ impl fmt::Debug for Redb {
 impl Store for Redb {
     type Writer = Writer;
 
-    async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        let key = *key;
-        // redb has no lookup that gives up instead of waiting for a lock.
-        let try_read = |shared: &Shared| read::get(shared, &key).map(Some);
-        let read = move |shared: &Shared| read::get(shared, &key);
-        let found = lookup(self.shared(), self.off_thread, try_read, read).await?;
-        Ok(found.map(|found| found.into_hit(self.read_chunks())))
-    }
+    forward!(engine: get, update, remove, remove_if, remove_expired, remove_tagged);
+    forward!(engine: clear, flush, scan<>, len, size_bytes);
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
-        incoming::check_tags(&head)?;
-        self.shared().check_open()?;
-        Ok(Writer::new(self.inner.clone(), *key, head))
-    }
-
-    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        incoming::check_tags(&head)?;
-        let (tags, bytes) = (digests(head.tags()), head.size());
-        let command = Command::Update { key: *key, seen, head: Box::new(head), tags };
-        Ok(self.shared().queue.ask(command, bytes).await? == 1)
-    }
-
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        Ok(self.shared().queue.ask(Command::Remove { key: *key, seen: None }, 0).await? == 1)
-    }
-
-    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        Ok(self.shared().queue.ask(Command::Remove { key: *key, seen: Some(seen) }, 0).await? == 1)
-    }
-
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.shared().queue.ask(Command::Purge(Purge::Expired(now)), 0).await
-    }
-
-    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.shared().queue.ask(Command::Purge(Purge::Tagged(tag_digest(tag))), 0).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        self.shared().queue.ask(Command::Clear, 0).await.map(drop)
-    }
-
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        read::scan(self.inner.clone())
-    }
-
-    async fn len(&self) -> Result<u64> {
-        off(self.shared(), read::len).await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        off(self.shared(), read::size).await
+        self.engine.put(key, head).await.map(Writer)
     }
 
     fn read_off_thread(self) -> Self {
-        Self { off_thread: true, ..self }
+        Self { engine: self.engine.read_off_thread() }
+    }
+}
+
+impl StoreWriter for Writer {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.0.write(chunk).await
+    }
+
+    async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
+        self.0.finish(trailers).await
     }
 }

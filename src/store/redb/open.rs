@@ -4,57 +4,38 @@ use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use redb::{
-    ConcurrencyMode, Database, ReadableDatabase, ReadableTableMetadata, TableHandle,
-    WriteTransaction,
-};
+use redb::{ConcurrencyMode, Database, ReadableDatabase, TableHandle, WriteTransaction};
 
 use super::{
     fault::{self, STORE},
     schema::{
-        CHUNKS, ENTRIES, EXPIRY, FORMAT, GARBAGE, META, META_FORMAT, META_STATE, ORDER, PENDING,
-        PREFIX, State, TAGS,
+        CHUNKS, ENTRIES, FORMAT, GARBAGE, INDEX, META, META_FORMAT, META_STATE, PENDING, PREFIX,
+        State,
     },
 };
-use crate::store::{
-    Error, ErrorKind, Result,
-    embedded::{Durability, ReadMode, io_kind},
-};
+use crate::store::{Error, ErrorKind, Result, embedded::io_kind};
 
-/// The settings of an open store.
+/// The settings of the database.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
     pub(super) path: PathBuf,
     pub(super) max_bytes: u64,
-    pub(super) durability: Durability,
     pub(super) cache_bytes: usize,
     pub(super) multi_process: bool,
-    pub(super) reads: Arc<ReadMode>,
+    pub(super) start_anew: bool,
 }
 
-/// What a file holds that nobody needs, for the writer thread to remove. It does not prevent reads,
-/// so neither does a disk that has no space for its removal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Leftovers {
-    /// There are unfinished bodies, whose writers may be gone.
-    pub(super) unfinished: bool,
-    /// There are bodies to be removed.
-    pub(super) garbage: bool,
-}
-
-/// Opens or creates the file. Returns what is left to be removed from it.
-pub(super) fn open(config: &Config) -> Result<(Database, Leftovers)> {
+/// Opens or creates the file.
+pub(super) fn open(config: &Config) -> Result<Database> {
     let path = &config.path;
     catch_unwind(AssertUnwindSafe(|| {
         prepare(config)?;
         let db = open_file(config, path)?;
         let what = inspect(&db).map_err(|error| fault::error("cannot read", path, error))?;
         settle(&db, config, what)?;
-        let left = leftovers(&db).map_err(|error| fault::error("cannot read", path, error))?;
-        Ok((db, left))
+        Ok(db)
     }))
     .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
 }
@@ -191,8 +172,7 @@ fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
     match what {
         Content::Ours => Ok(()),
         Content::Nothing => write(db, initialise).map_err(wrong),
-        // It is a cache: entries of an older version are fetched again.
-        Content::Older => write(db, |txn| {
+        Content::Older if config.start_anew => write(db, |txn| {
             let ours: Vec<_> =
                 txn.list_tables()?.filter(|table| table.name().starts_with(PREFIX)).collect();
             for table in ours {
@@ -201,6 +181,15 @@ fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
             initialise(txn)
         })
         .map_err(wrong),
+        Content::Older => Err(Error::new(
+            ErrorKind::Incompatible,
+            STORE,
+            format!(
+                "{} was written by an older version of larder; open it with \
+                 builder().start_anew(true) to empty it, or choose another path",
+                path.display()
+            ),
+        )),
         Content::Newer(format) => Err(Error::new(
             ErrorKind::Incompatible,
             STORE,
@@ -218,23 +207,13 @@ fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
 fn initialise(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(ENTRIES)?;
     txn.open_table(CHUNKS)?;
-    txn.open_table(EXPIRY)?;
-    txn.open_table(TAGS)?;
-    txn.open_table(ORDER)?;
+    txn.open_table(INDEX)?;
     txn.open_table(PENDING)?;
     txn.open_table(GARBAGE)?;
     let mut meta = txn.open_table(META)?;
     meta.insert(META_STATE, State::default().encode().as_slice())?;
     meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
     Ok(())
-}
-
-fn leftovers(db: &Database) -> Result<Leftovers, redb::Error> {
-    let txn = db.begin_read()?;
-    Ok(Leftovers {
-        unfinished: !txn.open_table(PENDING)?.is_empty()?,
-        garbage: !txn.open_table(GARBAGE)?.is_empty()?,
-    })
 }
 
 /// Runs a transaction of its own, synced.

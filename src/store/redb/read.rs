@@ -4,35 +4,32 @@
 use std::{collections::VecDeque, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
-use futures_core::Stream;
 use redb::{ReadOnlyTable, ReadableTableMetadata};
 
 use super::{
+    db::Db,
     fault,
-    inner::Inner,
     record::{Location, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
         chunk_len, key_of, read_chunk,
     },
-    shared::Shared,
-    task::{here, off, read},
 };
 use crate::{
     Key,
     entry::Head,
     store::{
         Error, Result, Scanned, Version,
-        embedded::{AHEAD, Found, FoundBody, Lease, PAGE, PAGE_BYTES, Page, ReadAhead, Task},
+        embedded::{AHEAD, Found, FoundBody, Lease, Leases, Lookup, PAGE, PAGE_BYTES, Page},
     },
 };
 
 // ===== look-ups =====
 
-pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found<Box<Chunks>>>> {
-    let snapshot = shared.snapshot()?;
+pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>> {
+    let snapshot = db.snapshot()?;
     let opening = snapshot.opening;
-    let wrong = |error: redb::Error| shared.read_fault(error, opening);
+    let wrong = |error: redb::Error| db.read_fault(error, opening);
     let found = snapshot.entries.get(key.as_bytes()).map_err(|error| wrong(error.into()))?;
     let Some(value) = found else { return Ok(None) };
     let record = Record::parse(key.as_bytes(), value.value())
@@ -53,9 +50,9 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found<Box<Chunks>
             let table = snapshot.txn.open_table(CHUNKS).map_err(|error| wrong(error.into()))?;
             let count = chunk_count(len);
             // Other processes know nothing of the leases of this one.
-            let lease = if shared.config.multi_process { None } else { shared.leases.take(id) };
+            let lease = if db.config.multi_process { None } else { leases.take(id) };
             let mut rest = Chunks { hold: None, key: *key, id, len, next: 0, count, opening };
-            let first = rest.read(shared, &table)?;
+            let first = rest.read(db, &table)?;
             rest.hold = Some(lease.map_or(Hold::Snapshot(table), |_lease| Hold::Lease { _lease }));
             match first {
                 Some(first) if count == 1 => FoundBody::Here(first),
@@ -71,7 +68,6 @@ pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found<Box<Chunks>
     if len != head.body_len() {
         return Err(corrupt_entry(key, "a body whose length differs from its head's"));
     }
-    shared.visited.set(key.as_bytes());
     let version = Version::new(record.header.version);
     Ok(Some(Found { head: Arc::new(head), version, body }))
 }
@@ -105,7 +101,7 @@ enum Hold {
 }
 
 impl Chunks {
-    fn read(&mut self, shared: &Shared, table: &Table) -> Result<Option<Bytes>> {
+    fn read(&mut self, db: &Db, table: &Table) -> Result<Option<Bytes>> {
         if self.next == self.count {
             return Ok(None);
         }
@@ -114,7 +110,7 @@ impl Chunks {
         let row = chunk_key(self.id, index);
         let value = table
             .get(&row)
-            .map_err(|error| shared.read_fault(error.into(), self.opening))?
+            .map_err(|error| db.read_fault(error.into(), self.opening))?
             .ok_or_else(|| corrupt_entry(&self.key, "a body with a missing chunk"))?;
         let payload = read_chunk(&row, value.value(), chunk_len(self.len, index))
             .map_err(|damage| corrupt_entry(&self.key, &damage.to_string()))?;
@@ -122,24 +118,24 @@ impl Chunks {
         Ok(Some(Bytes::copy_from_slice(payload)))
     }
 
-    fn read_some(mut self: Box<Self>, shared: &Shared) -> Result<Page<Box<Self>, Bytes>> {
+    pub(super) fn read_some(mut self: Box<Self>, db: &Db) -> Result<Page<Box<Self>, Bytes>> {
         let hold = self.hold.take();
         let latest;
         let table = match &hold {
             Some(Hold::Snapshot(table)) => table,
             Some(Hold::Lease { .. }) | None => {
-                let snapshot = shared.snapshot()?;
+                let snapshot = db.snapshot()?;
                 self.opening = snapshot.opening;
                 latest = snapshot
                     .txn
                     .open_table(CHUNKS)
-                    .map_err(|error| shared.read_fault(error.into(), self.opening))?;
+                    .map_err(|error| db.read_fault(error.into(), self.opening))?;
                 &latest
             }
         };
         let mut chunks = VecDeque::with_capacity(AHEAD);
         while chunks.len() < AHEAD {
-            match self.read(shared, table) {
+            match self.read(db, table) {
                 Ok(Some(chunk)) => chunks.push_back(Ok(chunk)),
                 Ok(None) => return Ok((None, chunks)),
                 // The valid chunks are returned first; the error occurs again next time.
@@ -152,35 +148,18 @@ impl Chunks {
     }
 }
 
-/// Reads the chunks of bodies for a handle, on the thread that reads large bodies or `in_place`.
-pub(super) fn read_chunks(
-    inner: Arc<Inner>,
-    in_place: bool,
-) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> {
-    move |rest| {
-        let work = |shared: &Shared| rest.read_some(shared);
-        match in_place {
-            true => here(&inner.shared, work),
-            false => read(&inner.reader, &inner.shared, work),
-        }
-    }
-}
-
 // ===== listing and counting =====
 
-/// Lists every entry's head, page by page, each page in its own snapshot, so that a slow reader
-/// blocks nothing.
-pub(super) fn scan(inner: Arc<Inner>) -> impl Stream<Item = Result<Scanned>> {
-    let read = move |after| off(&inner.shared, move |shared| page(shared, after));
-    ReadAhead::new(VecDeque::new(), Bound::Unbounded, read)
-}
+/// Where a listing continues: the beginning, or after a key.
+pub(super) type Cursor = Option<KeyBytes>;
 
-fn page(shared: &Shared, after: Bound<KeyBytes>) -> Result<Page<Bound<KeyBytes>, Scanned>> {
-    let (txn, opening) = shared.begin_read()?;
-    let wrong = |error: redb::Error| shared.read_fault(error, opening);
+pub(super) fn list(db: &Db, after: Cursor) -> Result<Page<Cursor, Scanned>> {
+    let (txn, opening) = db.begin_read()?;
+    let wrong = |error: redb::Error| db.read_fault(error, opening);
     let entries = txn.open_table(ENTRIES).map_err(|error| wrong(error.into()))?;
+    let after = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
     let rows = entries
-        .range::<&KeyBytes>((after.as_ref(), Bound::Unbounded))
+        .range::<&KeyBytes>((after, Bound::Unbounded))
         .map_err(|error| wrong(error.into()))?;
     let (mut items, mut bytes) = (VecDeque::new(), 0);
     for row in rows {
@@ -190,7 +169,7 @@ fn page(shared: &Shared, after: Bound<KeyBytes>) -> Result<Page<Bound<KeyBytes>,
         bytes += item.as_ref().map_or(0, |item| item.head.size());
         items.push_back(item);
         if items.len() == PAGE || bytes >= PAGE_BYTES {
-            return Ok((Some(Bound::Excluded(key)), items));
+            return Ok((Some(Some(key)), items));
         }
     }
     Ok((None, items))
@@ -206,18 +185,18 @@ fn scanned(bytes: &KeyBytes, value: &[u8]) -> Result<Scanned> {
     Ok(Scanned::new(key, Version::new(record.header.version), Arc::new(head)))
 }
 
-pub(super) fn len(shared: &Shared) -> Result<u64> {
-    let (txn, opening) = shared.begin_read()?;
+pub(super) fn len(db: &Db) -> Result<u64> {
+    let (txn, opening) = db.begin_read()?;
     let len = || -> Result<u64, redb::Error> { Ok(txn.open_table(ENTRIES)?.len()?) };
-    len().map_err(|error| shared.read_fault(error, opening))
+    len().map_err(|error| db.read_fault(error, opening))
 }
 
-pub(super) fn size(shared: &Shared) -> Result<u64> {
-    let (txn, opening) = shared.begin_read()?;
+pub(super) fn size(db: &Db) -> Result<u64> {
+    let (txn, opening) = db.begin_read()?;
     let size = || -> Result<u64, redb::Error> {
         let meta = txn.open_table(META)?;
         let row = meta.get(META_STATE)?;
         Ok(row.and_then(|row| State::decode(row.value())).unwrap_or_default().size)
     };
-    size().map_err(|error| shared.read_fault(error, opening))
+    size().map_err(|error| db.read_fault(error, opening))
 }

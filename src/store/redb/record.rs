@@ -5,7 +5,7 @@
 //! another key. Numbers are little-endian. [`FORMAT`](super::schema::FORMAT) pins the layout.
 
 use super::schema::{CHECKSUM, ChunkKey, Damage, KeyBytes, TagDigest, chunk_count};
-use crate::time::Timestamp;
+use crate::{store::embedded::MAX_TAGS, time::Timestamp};
 
 /// Where an entry's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,13 @@ const CHUNKED: u8 = 2;
 const FIXED: usize = 56;
 const TAG: usize = size_of::<TagDigest>();
 
-/// The largest number of tags in a record.
-pub(super) const MAX_TAGS: usize = u16::MAX as usize;
+// The number of tags fits into the record.
+const _: () = assert!(MAX_TAGS <= u16::MAX as usize);
+
+/// The length of a record with so many tags, and a head and an inline body of these lengths.
+pub(super) fn record_len(tags: usize, head: usize, inline: usize) -> usize {
+    FIXED + tags * TAG + head + inline
+}
 
 impl Header {
     /// The length of the record with these parts.
@@ -52,7 +57,7 @@ impl Header {
             Location::Inline { len, .. } => len as usize,
             Location::Chunks { .. } => 0,
         };
-        FIXED + size_of_val(tags) + head.len() + inline
+        record_len(tags.len(), head.len(), inline)
     }
 
     /// Writes the record into `out`, which has [`record_len`](Header::record_len) bytes. There are

@@ -8,17 +8,15 @@ use std::fmt;
 use redb::TableDefinition;
 use sha2::{Digest, Sha256};
 
-use crate::{Key, time::Timestamp};
+use crate::{Key, store::embedded::QueueState, time::Timestamp};
 
 /// The version of everything in this file: tables, keys, records.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The prefix of our tables. Other tables belong to others.
 pub(super) const PREFIX: &str = "larder.";
 
 pub(super) type KeyBytes = [u8; 32];
-pub(super) type ExpiryKey = [u8; 40];
-pub(super) type TagKey = [u8; 48];
 pub(super) type ChunkKey = [u8; 12];
 pub(super) type TagDigest = [u8; 16];
 
@@ -30,13 +28,9 @@ pub(super) const ENTRIES: TableDefinition<'_, &KeyBytes, &[u8]> =
 /// Body and index to checksum and payload.
 pub(super) const CHUNKS: TableDefinition<'_, &ChunkKey, &[u8]> =
     TableDefinition::new("larder.chunks");
-/// Expiry and key, for entries that expire.
-pub(super) const EXPIRY: TableDefinition<'_, &ExpiryKey, ()> =
-    TableDefinition::new("larder.expiry");
-/// Tag and key.
-pub(super) const TAGS: TableDefinition<'_, &TagKey, ()> = TableDefinition::new("larder.tags");
-/// Position in the eviction queue to key.
-pub(super) const ORDER: TableDefinition<'_, u64, &KeyBytes> = TableDefinition::new("larder.order");
+/// All indexes in one table, so that a small file has few pages: see [`order_row`],
+/// [`expiry_row`] and [`tag_row`]. Only rows of the eviction queue have a value, the key.
+pub(super) const INDEX: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("larder.index");
 /// Bodies that are being written: the writer, and when (in milliseconds) it last reported that it
 /// is alive.
 pub(super) const PENDING: TableDefinition<'_, u64, (u64, u64)> =
@@ -46,9 +40,6 @@ pub(super) const GARBAGE: TableDefinition<'_, u64, ()> = TableDefinition::new("l
 
 pub(super) const META_FORMAT: &str = "format";
 pub(super) const META_STATE: &str = "state";
-
-/// A body up to this length is in its entry's record: one lookup, one copy.
-pub(super) const INLINE: usize = 32 * 1024;
 
 /// The payload of a chunk. redb stores a large value in pages of its own, whose number is rounded
 /// up to a power of two. With the checksum, the key and the page header, this is just under 128
@@ -65,27 +56,27 @@ pub(super) struct State {
     pub(super) size: u64,
     /// The next number for a body or a position in the eviction queue.
     pub(super) next: u64,
-    /// The position of the hand in the eviction queue.
-    pub(super) hand: u64,
+    /// The state of the eviction queue.
+    pub(super) queue: QueueState,
 }
 
 impl State {
-    pub(super) fn encode(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        bytes[..8].copy_from_slice(&self.size.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.next.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.hand.to_le_bytes());
+    pub(super) fn encode(self) -> [u8; 40] {
+        let QueueState { hand, boundary, window } = self.queue;
+        let mut bytes = [0; 40];
+        let (numbers, _) = bytes.as_chunks_mut::<8>();
+        for (bytes, number) in numbers.iter_mut().zip([self.size, self.next, hand, boundary, window])
+        {
+            *bytes = number.to_le_bytes();
+        }
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (numbers, []) = bytes.as_chunks::<8>() else { return None };
-        let &[size, next, hand] = numbers else { return None };
-        Some(Self {
-            size: u64::from_le_bytes(size),
-            next: u64::from_le_bytes(next),
-            hand: u64::from_le_bytes(hand),
-        })
+        let numbers: &[[u8; 8]; 5] = numbers.try_into().ok()?;
+        let [size, next, hand, boundary, window] = numbers.map(u64::from_le_bytes);
+        Some(Self { size, next, queue: QueueState { hand, boundary, window } })
     }
 
     pub(super) fn number(&mut self) -> u64 {
@@ -94,19 +85,47 @@ impl State {
     }
 }
 
-pub(super) fn expiry_key(expires_at: Timestamp, key: &KeyBytes) -> ExpiryKey {
-    let mut row = [0; 40];
-    row[..8].copy_from_slice(&expires_at.as_millis().to_be_bytes());
-    row[8..].copy_from_slice(key);
+/// What a row of the index is about: its first byte.
+const ORDER: u8 = 0;
+const EXPIRY: u8 = 1;
+const TAG: u8 = 2;
+
+/// The length of a number in a row of the index.
+const NUMBER: usize = size_of::<u64>();
+
+/// The row of an entry in the eviction queue. The other rows name an entry by its place in the
+/// queue, which is shorter than its key.
+pub(super) fn order_row(place: u64) -> [u8; 1 + NUMBER] {
+    let mut row = [ORDER; 1 + NUMBER];
+    row[1..].copy_from_slice(&place.to_be_bytes());
     row
 }
 
-pub(super) fn split_expiry_key(row: &ExpiryKey) -> (Timestamp, KeyBytes) {
-    let mut millis = [0; 8];
-    let mut key = [0; 32];
-    millis.copy_from_slice(&row[..8]);
-    key.copy_from_slice(&row[8..]);
-    (Timestamp::from_millis(u64::from_be_bytes(millis)), key)
+/// The row of an entry that expires.
+pub(super) fn expiry_row(expires_at: Timestamp, place: u64) -> [u8; 1 + 2 * NUMBER] {
+    let mut row = [EXPIRY; 1 + 2 * NUMBER];
+    row[1..=NUMBER].copy_from_slice(&expires_at.as_millis().to_be_bytes());
+    row[1 + NUMBER..].copy_from_slice(&place.to_be_bytes());
+    row
+}
+
+/// The time in an [`expiry_row`].
+pub(super) fn expiry_of(row: &[u8]) -> Option<Timestamp> {
+    let number = row.get(1..=NUMBER)?.try_into().ok()?;
+    Some(Timestamp::from_millis(u64::from_be_bytes(number)))
+}
+
+/// The row of an entry with a tag.
+pub(super) fn tag_row(tag: &TagDigest, place: u64) -> [u8; 1 + size_of::<TagDigest>() + NUMBER] {
+    let mut row = [TAG; 1 + size_of::<TagDigest>() + NUMBER];
+    row[1..=size_of::<TagDigest>()].copy_from_slice(tag);
+    row[1 + size_of::<TagDigest>()..].copy_from_slice(&place.to_be_bytes());
+    row
+}
+
+/// The place at the end of each row of the index.
+pub(super) fn place_of(row: &[u8]) -> Option<u64> {
+    row.last_chunk().map(|number| u64::from_be_bytes(*number))
 }
 
 /// Tags are stored as digests: rows have one width, whatever the length of a tag, and only the head
@@ -116,19 +135,6 @@ pub(super) fn tag_digest(tag: &str) -> TagDigest {
     let mut short = [0; 16];
     short.copy_from_slice(&digest[..16]);
     short
-}
-
-pub(super) fn tag_key(tag: &TagDigest, key: &KeyBytes) -> TagKey {
-    let mut row = [0; 48];
-    row[..16].copy_from_slice(tag);
-    row[16..].copy_from_slice(key);
-    row
-}
-
-pub(super) fn tag_key_key(row: &TagKey) -> KeyBytes {
-    let mut key = [0; 32];
-    key.copy_from_slice(&row[16..]);
-    key
 }
 
 pub(super) fn chunk_key(body: u64, index: u32) -> ChunkKey {
@@ -222,17 +228,19 @@ mod tests {
 
     #[test]
     fn row_keys_round_trip_and_sort_by_number_first() {
-        let key = [9; 32];
-        let early = expiry_key(Timestamp::from_millis(255), &[0xff; 32]);
-        let late = expiry_key(Timestamp::from_millis(256), &key);
-        assert!(early < late);
-        assert_eq!(split_expiry_key(&late), (Timestamp::from_millis(256), key));
-        assert_eq!(tag_key_key(&tag_key(&tag_digest("a"), &key)), key);
+        let early = expiry_row(Timestamp::from_millis(255), u64::MAX);
+        let late = expiry_row(Timestamp::from_millis(256), 7);
+        assert!(early < late && order_row(u64::MAX)[..] < early[..]);
+        assert_eq!((expiry_of(&late), place_of(&late)), (Some(Timestamp::from_millis(256)), Some(7)));
+        let tag = tag_row(&tag_digest("a"), 9);
+        assert!(late[..] < tag[..]);
+        assert_eq!((place_of(&tag), place_of(&order_row(3))), (Some(9), Some(3)));
         assert!(chunk_key(1, u32::MAX) < chunk_key(2, 0));
         assert_eq!(split_chunk_key(&chunk_key(3, 4)), (3, 4));
-        let state = State { size: 1, next: 2, hand: 3 };
+        let queue = QueueState { hand: 3, boundary: 4, window: 5 };
+        let state = State { size: 1, next: 2, queue };
         assert_eq!(State::decode(&state.encode()), Some(state));
-        assert_eq!(State::decode(&[0; 23]), None);
+        assert_eq!(State::decode(&[0; 39]), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use super::fault::STORE;
 use crate::store::{
     Error, ErrorKind, Result,
-    embedded::{Durability, ReadMode, Reads},
+    embedded::{Durability, ReadMode, Reads, Settings},
 };
 
 /// The settings of a [`Sqlite`](super::Sqlite) to be opened.
@@ -20,9 +20,10 @@ pub struct Builder {
     busy_timeout: Duration,
     reads: Reads,
     incremental_vacuum: bool,
+    start_anew: bool,
 }
 
-/// The settings of an open store.
+/// The settings of the database.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
     /// The path as it was given, for errors.
@@ -32,8 +33,8 @@ pub(super) struct Config {
     pub(super) durability: Durability,
     pub(super) cache_bytes: usize,
     pub(super) busy_timeout: Duration,
-    pub(super) reads: Arc<ReadMode>,
     pub(super) incremental_vacuum: bool,
+    pub(super) start_anew: bool,
 }
 
 /// Longer than any caller waits, and short enough for every clock.
@@ -49,6 +50,7 @@ impl Builder {
             busy_timeout: Duration::from_secs(10),
             reads: Reads::default(),
             incremental_vacuum: false,
+            start_anew: false,
         }
     }
 
@@ -107,6 +109,14 @@ impl Builder {
         self
     }
 
+    /// Sets whether a file of an older version of larder is emptied when it is opened; `false` by
+    /// default. If not set, such a file is refused with [`ErrorKind::Incompatible`], since it may
+    /// be wanted by a program that has not been updated.
+    pub fn start_anew(mut self, anew: bool) -> Self {
+        self.start_anew = anew;
+        self
+    }
+
     /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
         if self.max_bytes == 0 {
@@ -119,17 +129,26 @@ impl Builder {
         Ok(())
     }
 
-    pub(super) fn into_config(self) -> Config {
-        Config {
+    /// The settings for the engine, and those for SQLite.
+    pub(super) fn into_config(self) -> (Settings, Config) {
+        let settings = Settings {
+            path: self.path.clone(),
+            max_bytes: self.max_bytes,
+            durability: self.durability,
+            reads: Arc::new(ReadMode::new(self.reads)),
+            is_shared: true,
+        };
+        let config = Config {
             path: self.path,
             in_memory: false,
             max_bytes: self.max_bytes,
             durability: self.durability,
             cache_bytes: self.cache_bytes,
             busy_timeout: self.busy_timeout,
-            reads: Arc::new(ReadMode::new(self.reads)),
             incremental_vacuum: self.incremental_vacuum,
-        }
+            start_anew: self.start_anew,
+        };
+        (settings, config)
     }
 }
 
@@ -139,12 +158,12 @@ mod tests {
 
     #[test]
     fn the_defaults_are_as_documented() {
-        let config = Builder::new("a".into()).into_config();
-        assert_eq!(config.max_bytes, 4 * 1024 * 1024 * 1024);
-        assert_eq!(config.durability, Durability::Every(Duration::from_millis(500)));
+        let (settings, config) = Builder::new("a".into()).into_config();
+        assert_eq!(settings.max_bytes, 4 * 1024 * 1024 * 1024);
+        assert_eq!(settings.durability, Durability::Every(Duration::from_millis(500)));
         assert_eq!(config.cache_bytes, 16 * 1024 * 1024);
         assert_eq!(config.busy_timeout, Duration::from_secs(10));
-        assert_eq!(config.reads.setting(), Reads::Adaptive);
-        assert!(!config.incremental_vacuum && !config.in_memory);
+        assert_eq!(settings.reads.setting(), Reads::Adaptive);
+        assert!(!config.incremental_vacuum && !config.in_memory && !config.start_anew);
     }
 }

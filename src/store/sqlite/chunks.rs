@@ -1,23 +1,21 @@
 //! Large bodies: some chunks are read at a time, while the reader goes on.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use rusqlite::params;
 
 use super::{
     fault::{STORE, corrupt_entry},
-    inner::Inner,
+    db::Db,
     link::Link,
     schema::{CHUNK, Damage, chunk_checksum, chunk_count, chunk_len},
-    shared::Shared,
-    task::{here, off},
 };
 use crate::{
     Key,
     store::{
         Error, ErrorKind, Result,
-        embedded::{AHEAD, Lease, Page, Task},
+        embedded::{AHEAD, Lease, Page},
     },
 };
 
@@ -48,7 +46,7 @@ impl Chunks {
     /// Reads the next chunks, at most `limit`. Returns `None` if the next one is missing.
     pub(super) fn read(
         &mut self,
-        shared: &Shared,
+        db: &Db,
         link: &Link,
         limit: usize,
     ) -> Result<Option<VecDeque<Bytes>>> {
@@ -66,7 +64,7 @@ impl Chunks {
                 }
                 Ok(chunks)
             })
-            .map_err(|error| shared.entry_fault(&self.key, error))?;
+            .map_err(|error| db.entry_fault(&self.key, error))?;
         let mut whole = VecDeque::with_capacity(rows.len());
         for (number, checksum, data) in rows {
             match self.check(number, checksum, &data) {
@@ -97,19 +95,19 @@ impl Chunks {
         Ok(())
     }
 
-    fn read_some(mut self: Box<Self>, shared: &Shared) -> Result<Page<Box<Self>, Bytes>> {
+    pub(super) fn read_some(mut self: Box<Self>, db: &Db) -> Result<Page<Box<Self>, Bytes>> {
         if self.is_read() {
             return Ok((None, VecDeque::new()));
         }
-        let link = shared.link()?;
-        match self.read(shared, &link, AHEAD)? {
+        let link = db.link()?;
+        match self.read(db, &link, AHEAD)? {
             Some(chunks) => Ok((Some(self), chunks.into_iter().map(Ok).collect())),
-            None => Err(self.missing(shared, &link)),
+            None => Err(self.missing(db, &link)),
         }
     }
 
     /// Returns why the next chunk is missing.
-    fn missing(&self, shared: &Shared, link: &Link) -> Error {
+    fn missing(&self, db: &Db, link: &Link) -> Error {
         let sql = "SELECT count(*) FROM entries WHERE key = ?1 AND body = ?2";
         let count = link.patiently(|conn| {
             conn.query_row(sql, params![self.key.as_bytes(), self.body], |row| row.get::<_, i64>(0))
@@ -123,21 +121,7 @@ impl Chunks {
                 Error::new(ErrorKind::Unavailable, STORE, message)
             }
             Ok(_) => corrupt_entry(&self.key, "a body with a missing chunk"),
-            Err(error) => shared.read_fault(error),
-        }
-    }
-}
-
-/// Reads the chunks of bodies for a handle, on blocking threads or `in_place`.
-pub(super) fn read_chunks(
-    inner: Arc<Inner>,
-    in_place: bool,
-) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> {
-    move |rest| {
-        let work = |shared: &Shared| rest.read_some(shared);
-        match in_place {
-            true => here(&inner.shared, work),
-            false => off(&inner.shared, work),
+            Err(error) => db.read_fault(error),
         }
     }
 }

@@ -107,7 +107,3 @@ pub(super) fn corrupt(message: impl Into<String>) -> Error {
 pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
     corrupt(format!("the entry of key {key} has {what}"))
 }
-
-pub(super) fn closed(path: &Path) -> Error {
-    Error::new(ErrorKind::Unavailable, STORE, format!("{} is closed", path.display()))
-}

@@ -117,51 +117,35 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    thread,
 };
 
 use bytes::Bytes;
-use futures_core::Stream;
+use http::HeaderMap;
 use tempfile::TempDir;
 
-use self::{
-    builder::Config,
-    change::Purge,
-    chunks::Chunks,
-    fault::STORE,
-    inner::Inner,
-    lock_file::LockFile,
-    pool::Pool,
-    shared::{Command, Shared},
-    task::off,
-};
+use self::{builder::Config, db::Db, fault::STORE};
 use super::{
-    Error, ErrorKind, Evicted, Hit, Result, Scanned, Store, Version,
-    embedded::{self, Page, Task, lookup},
+    Evicted, Result, Store, Writer as StoreWriter,
+    embedded::{self, Engine, Settings},
+    forward::forward,
 };
-use crate::{Key, entry::Head, time::Timestamp};
+use crate::{Key, entry::Head};
 
 mod builder;
 mod change;
 mod chunks;
+mod db;
 mod fault;
-mod incoming;
-mod inner;
 mod link;
 mod lock_file;
 mod open;
 mod pool;
 mod read;
-mod scan;
 mod schema;
-mod shared;
-mod task;
 #[cfg(test)]
 mod tests;
-mod writer;
 
-pub use self::{builder::Builder, incoming::Writer};
+pub use self::builder::Builder;
 pub use super::embedded::{Durability, Reads};
 
 /// A store in one SQLite file. The [module documentation](self) says what it promises.
@@ -179,10 +163,13 @@ pub use super::embedded::{Durability, Reads};
 /// and waits for that. A body that is being read or written counts as a handle.
 #[derive(Clone)]
 pub struct Sqlite {
-    inner: Arc<Inner>,
-    /// This handle does not read on the calling thread, whatever the settings say.
-    off_thread: bool,
+    engine: Engine<Db>,
 }
+
+/// Writes the body of one entry of a [`Sqlite`]. It holds at most one chunk of 128 KiB beside the
+/// last [`Bytes`] that it received.
+#[derive(Debug)]
+pub struct Writer(embedded::Writer<Db>);
 
 impl Sqlite {
     /// Opens the file at `path` with the defaults of [`builder`](Sqlite::builder). Creates the file
@@ -224,7 +211,8 @@ impl Sqlite {
     pub fn in_memory(max_bytes: u64) -> Result<Self> {
         let builder = Self::builder(":memory:").max_bytes(max_bytes);
         builder.check()?;
-        Self::start(Config { in_memory: true, ..builder.into_config() }, None)
+        let (settings, config) = builder.into_config();
+        Self::start((settings, Config { in_memory: true, ..config }), None)
     }
 
     /// Opens `http-cache.db` in the directory `app` of the user's cache directory:
@@ -239,33 +227,29 @@ impl Sqlite {
         Self::open(embedded::in_cache_dir(STORE, app, "http-cache.db")?)
     }
 
-    fn start(config: Config, directory: Option<TempDir>) -> Result<Self> {
-        let opened = open::open(&config)?;
-        let lock_file = LockFile::new(&opened.path);
-        let (shared, commands) = Shared::new(config, Pool::new(opened.readers));
-        let writer = writer::Thread::new(shared.clone(), commands, opened.writer, lock_file);
-        let thread = thread::Builder::new()
-            .name("larder-sqlite".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| {
-                Error::new(ErrorKind::Unavailable, STORE, "cannot start the writer thread")
-                    .with_source(error)
-            })?;
-        let thread = Mutex::new(Some(thread));
-        let inner = Arc::new(Inner { shared, thread, _directory: directory });
-        Ok(Self { inner, off_thread: false })
+    fn start((settings, config): (Settings, Config), directory: Option<TempDir>) -> Result<Self> {
+        let (db, writing) = Db::open(config)?;
+        Ok(Self { engine: Engine::start(db, writing, settings, directory)? })
     }
 
     /// The path of the file; `:memory:` if there is no file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.shared().config.path
+        self.engine.path()
     }
 
     /// What this process has evicted to make room since it opened the file.
     #[must_use]
     pub fn evicted(&self) -> Evicted {
-        self.shared().evictions.read()
+        self.engine.evicted()
+    }
+
+    /// How many entries this process could not write since it opened the file, although
+    /// [`finish`](crate::store::Writer::finish) had succeeded: the commit after it failed, for
+    /// example on a full disk. Each of them is a miss.
+    #[must_use]
+    pub fn unwritten(&self) -> u64 {
+        self.engine.unwritten()
     }
 
     /// Makes the file as small as possible. Returns by how many bytes it has shrunk.
@@ -278,7 +262,7 @@ impl Sqlite {
     ///
     /// If the file cannot be written. It may have become smaller by then.
     pub async fn vacuum(&self) -> Result<u64> {
-        self.shared().queue.ask(Command::Vacuum, 0).await
+        self.engine.vacuum().await
     }
 
     /// Syncs and closes the file, for this handle and every clone of it. Earlier operations are
@@ -289,18 +273,11 @@ impl Sqlite {
     ///
     /// If the last sync fails. The file is closed nevertheless.
     pub async fn close(&self) -> Result<()> {
-        let Some(outcome) = self.shared().queue.close(Command::Close) else { return Ok(()) };
-        // If another call closed the store first, the thread has ended without a reply to this one.
-        outcome.await.unwrap_or(Ok(0)).map(drop)
+        self.engine.close().await
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        &self.inner.shared
-    }
-
-    fn read_chunks(&self) -> impl FnMut(Box<Chunks>) -> Task<Page<Box<Chunks>, Bytes>> + use<> {
-        let in_place = self.shared().config.reads.is_in_place() && !self.off_thread;
-        chunks::read_chunks(self.inner.clone(), in_place)
+    fn engine(&self) -> &Engine<Db> {
+        &self.engine
     }
 }
 
@@ -323,12 +300,12 @@ impl Builder {
 
 impl fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = &self.shared().config;
+        let settings = &self.engine.shared().settings;
         f.debug_struct("Sqlite")
-            .field("path", &config.path)
-            .field("max_bytes", &config.max_bytes)
-            .field("durability", &config.durability)
-            .field("busy_timeout", &config.busy_timeout)
+            .field("path", &settings.path)
+            .field("max_bytes", &settings.max_bytes)
+            .field("durability", &settings.durability)
+            .field("busy_timeout", &self.engine.shared().db.config.busy_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -336,58 +313,24 @@ impl fmt::Debug for Sqlite {
 impl Store for Sqlite {
     type Writer = Writer;
 
-    async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        let key = *key;
-        let try_read = |shared: &Shared| read::try_get(shared, &key);
-        let read = move |shared: &Shared| read::get(shared, &key);
-        let found = lookup(self.shared(), self.off_thread, try_read, read).await?;
-        Ok(found.map(|found| found.into_hit(self.read_chunks())))
-    }
+    forward!(engine: get, update, remove, remove_if, remove_expired, remove_tagged);
+    forward!(engine: clear, flush, scan<>, len, size_bytes);
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
-        self.shared().check_open()?;
-        Ok(Writer::new(self.inner.clone(), *key, head))
-    }
-
-    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        let bytes = head.size();
-        let command = Command::Update { key: *key, seen, head: Box::new(head) };
-        Ok(self.shared().queue.ask(command, bytes).await? == 1)
-    }
-
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        Ok(self.shared().queue.ask(Command::Remove { key: *key, seen: None }, 0).await? == 1)
-    }
-
-    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        Ok(self.shared().queue.ask(Command::Remove { key: *key, seen: Some(seen) }, 0).await? == 1)
-    }
-
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        self.shared().queue.ask(Command::Purge(Purge::Expired(now)), 0).await
-    }
-
-    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.shared().queue.ask(Command::Purge(Purge::Tagged(tag.into())), tag.len()).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        self.shared().queue.ask(Command::Clear, 0).await.map(drop)
-    }
-
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        scan::scan(self.inner.clone())
-    }
-
-    async fn len(&self) -> Result<u64> {
-        off(self.shared(), read::len).await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        off(self.shared(), read::size).await
+        self.engine.put(key, head).await.map(Writer)
     }
 
     fn read_off_thread(self) -> Self {
-        Self { off_thread: true, ..self }
+        Self { engine: self.engine.read_off_thread() }
+    }
+}
+
+impl StoreWriter for Writer {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.0.write(chunk).await
+    }
+
+    async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
+        self.0.finish(trailers).await
     }
 }

@@ -1,5 +1,4 @@
-//! Opens the file: creates it, refuses files that are not ours, and removes what dead processes
-//! have left.
+//! Opens the file: creates it, and refuses files that are not ours.
 
 use std::{
     fs, io,
@@ -10,10 +9,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
     builder::Config,
-    change::{Change, Raw, Versions},
+    change::Raw,
     fault::{self, STORE},
     link::{Link, Role},
-    lock_file::{self, StaleLock},
     pool::READERS,
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
 };
@@ -43,8 +41,6 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
     };
     let mut writer = connect(Role::Write, 2)?;
     settle(&mut writer, config)?;
-    sweep(&mut writer, &path)
-        .map_err(|error| fault::error("cannot write to", &config.path, error))?;
     let readers = (0..READERS).map(|_| connect(Role::Read, 2 * READERS)).collect::<Result<_>>()?;
     Ok(Opened { writer: Some(writer), readers, path })
 }
@@ -134,7 +130,16 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
     let content =
         link.patiently(inspect).map_err(|error| not_a_database(config, "cannot read", error))?;
     match content {
-        Content::Ours | Content::Nothing | Content::Older => {}
+        Content::Ours | Content::Nothing => {}
+        Content::Older if config.start_anew => {}
+        Content::Older => {
+            return Err(refuse(
+                ErrorKind::Incompatible,
+                " was written by an older version of larder; open it with \
+                 builder().start_anew(true) to empty it, or choose another path"
+                    .to_owned(),
+            ));
+        }
         Content::Newer(format) => {
             return Err(refuse(
                 ErrorKind::Incompatible,
@@ -187,7 +192,6 @@ fn renew(conn: &mut Connection) -> Raw<()> {
     let txn = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     match inspect(&txn)? {
         Content::Nothing => {}
-        // It is a cache: entries of an older version are fetched again.
         Content::Older => {
             for (kind, name) in OBJECTS {
                 txn.execute_batch(&format!("DROP {kind} IF EXISTS {name}"))?;
@@ -201,30 +205,6 @@ fn renew(conn: &mut Connection) -> Raw<()> {
         "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}"
     ))?;
     txn.commit()
-}
-
-/// Turns unfinished bodies whose writer is gone into garbage, which the writer thread removes bit
-/// by bit.
-fn sweep(link: &mut Link, path: &Path) -> Raw<()> {
-    let owners: Vec<i64> = link.patiently(|conn| {
-        let mut select = conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
-        select.query_map([], |row| row.get(0))?.collect()
-    })?;
-    let stale_locks = lock_file::stale_locks(path);
-    let is_dead = |id: &i64| {
-        stale_locks.iter().any(|stale_lock| stale_lock.id == *id) || lock_file::is_gone(path, *id)
-    };
-    let dead: Vec<i64> = owners.into_iter().filter(is_dead).collect();
-    if !dead.is_empty() {
-        let txn = link.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut versions = Versions::new();
-        for id in dead {
-            Change::new(&txn, &mut versions, id, u64::MAX).abandon_all()?;
-        }
-        txn.commit()?;
-    }
-    stale_locks.into_iter().for_each(StaleLock::close);
-    Ok(())
 }
 
 fn not_ours() -> String {

@@ -1,26 +1,26 @@
-//! Reads: lookups and counts. Each lookup, each few chunks of a body and each page of a scan uses a
+//! Reads: lookups, listings and counts. Each lookup, each few chunks of a body and each page of a scan uses a
 //! connection that is returned at once, so that no reader keeps the log from being written to the
 //! file.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::{
     change::{Raw, place},
     chunks::Chunks,
-    fault::{corrupt_entry, is_from_busy},
+    db::Db,
+    fault::{self, corrupt_entry, is_from_busy},
     link::Link,
-    schema::Place,
-    shared::Shared,
+    schema::{Place, key_of},
 };
 use crate::{
     Key,
     entry::Head,
     store::{
-        Result, Version,
-        embedded::{Found, FoundBody},
+        Result, Scanned, Version,
+        embedded::{Found, FoundBody, Leases, Lookup, PAGE, PAGE_BYTES, Page},
     },
 };
 
@@ -49,25 +49,29 @@ fn entry_row(row: &Row<'_>) -> Raw<EntryRow> {
     })
 }
 
-pub(super) fn get(shared: &Shared, key: &Key) -> Result<Option<Found<Box<Chunks>>>> {
-    let link = shared.link()?;
-    get_with(shared, &link, key)
+pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>> {
+    let link = db.link()?;
+    get_with(db, &link, key, leases)
 }
 
 /// Like [`get`], but waits for nobody. Returns `None` if it would have to wait for a connection or
 /// for a lock on the file.
-pub(super) fn try_get(shared: &Shared, key: &Key) -> Result<Option<Option<Found<Box<Chunks>>>>> {
+pub(super) fn try_get(
+    db: &Db,
+    key: &Key,
+    leases: &Arc<Leases>,
+) -> Result<Option<Lookup<Db>>> {
     // If the store is closed, `get` says so.
-    let Some(link) = shared.pool.try_take() else { return Ok(None) };
-    match link.within(Duration::ZERO, |_| get_with(shared, &link, key)) {
+    let Some(link) = db.pool.try_take() else { return Ok(None) };
+    match link.within(Duration::ZERO, |_| get_with(db, &link, key, leases)) {
         Err(error) if is_from_busy(&error) => Ok(None),
         found => found.map(Some),
     }
 }
 
-fn get_with(shared: &Shared, link: &Link, key: &Key) -> Result<Option<Found<Box<Chunks>>>> {
+fn get_with(db: &Db, link: &Link, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>> {
     for _ in 0..OVERTAKEN {
-        match look(shared, link, key)? {
+        match look(db, link, key, leases)? {
             Look::Found(found) => return Ok(Some(*found)),
             Look::Nothing => return Ok(None),
             Look::Overtaken => {}
@@ -83,7 +87,7 @@ enum Look {
     Overtaken,
 }
 
-fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
+fn look(db: &Db, link: &Link, key: &Key, leases: &Arc<Leases>) -> Result<Look> {
     let found = link
         .patiently(|conn| {
             conn.prepare_cached(
@@ -93,7 +97,7 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
             .query_row([key.as_bytes()], entry_row)
             .optional()
         })
-        .map_err(|error| shared.entry_fault(key, error))?;
+        .map_err(|error| db.entry_fault(key, error))?;
     let Some(entry) = found else { return Ok(Look::Nothing) };
     let place = entry.place;
     let head = decode(key, entry.checksum, &place, entry.head)?;
@@ -110,10 +114,10 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
             FoundBody::Here(content)
         }
         (Some(body), _) => {
-            let Some(lease) = shared.leases.take(body as u64) else { return Ok(Look::Overtaken) };
+            let Some(lease) = leases.take(body as u64) else { return Ok(Look::Overtaken) };
             let mut rest = Chunks::new(*key, body, place.len, lease);
             // Only the first: a caller that wants the head only should not wait for more.
-            let Some(mut first) = rest.read(shared, link, 1)? else { return Ok(Look::Overtaken) };
+            let Some(mut first) = rest.read(db, link, 1)? else { return Ok(Look::Overtaken) };
             match (first.pop_front(), rest.is_read()) {
                 (Some(only), true) => FoundBody::Here(only),
                 (Some(first), _) => {
@@ -124,33 +128,81 @@ fn look(shared: &Shared, link: &Link, key: &Key) -> Result<Look> {
         }
         (None, None) => return Err(corrupt_entry(key, "no body")),
     };
-    shared.visited.set(key.as_bytes());
     let version = Version::new(entry.version as u64);
     Ok(Look::Found(Box::new(Found { head: Arc::new(head), version, body })))
 }
 
 /// Returns the checked head of a row.
-pub(super) fn decode(key: &Key, checksum: u32, place: &Place, head: Bytes) -> Result<Head> {
+fn decode(key: &Key, checksum: u32, place: &Place, head: Bytes) -> Result<Head> {
     if place.checksum(key.as_bytes(), &head) != checksum {
         return Err(corrupt_entry(key, "a row that does not match its checksum"));
     }
     Head::decode(head).map_err(|error| corrupt_entry(key, "a damaged head").with_source(error))
 }
 
-// ===== counting =====
+// ===== listing and counting =====
 
-pub(super) fn len(shared: &Shared) -> Result<u64> {
-    count(shared, "SELECT entries FROM state")
+/// The number of the entry after which a listing continues. Numbers begin at 1, but a file may have
+/// been changed by hand.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor(i64);
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self(i64::MIN)
+    }
 }
 
-pub(super) fn size(shared: &Shared) -> Result<u64> {
-    count(shared, "SELECT bytes FROM state")
+/// The entries in the order in which they were added. A replaced or updated entry keeps its place.
+pub(super) fn list(db: &Db, Cursor(after): Cursor) -> Result<Page<Cursor, Scanned>> {
+    let link = db.link()?;
+    let page = link.patiently(|conn| {
+        let mut select = conn.prepare_cached(
+            "SELECT id, key, version, checksum, head, body, body_bytes, content_checksum
+             FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let mut rows = select.query(params![after, PAGE])?;
+        let (mut items, mut bytes) = (VecDeque::new(), 0);
+        while let Some(row) = rows.next()? {
+            let id = row.get(0)?;
+            let item = scanned(row);
+            bytes += item.as_ref().map_or(0, |item| item.head.size());
+            items.push_back(item);
+            if items.len() == PAGE || bytes >= PAGE_BYTES {
+                return Ok((Some(Cursor(id)), items));
+            }
+        }
+        Ok((None, items))
+    });
+    page.map_err(|error| db.read_fault(error))
 }
 
-fn count(shared: &Shared, sql: &str) -> Result<u64> {
-    let link = shared.link()?;
+fn scanned(row: &Row<'_>) -> Result<Scanned> {
+    let columns = || -> Raw<_> {
+        let key = row.get_ref(1)?.as_blob()?;
+        let head = Bytes::copy_from_slice(row.get_ref(4)?.as_blob()?);
+        Ok((key_of(key), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?, head, place(row, 5)?))
+    };
+    let damaged = || fault::corrupt("an entry has a row that does not decode");
+    let (key, version, checksum, head, place) =
+        columns().map_err(|error| damaged().with_source(error))?;
+    let key = key.ok_or_else(damaged)?;
+    let head = decode(&key, checksum, &place, head)?;
+    Ok(Scanned::new(key, Version::new(version as u64), Arc::new(head)))
+}
+
+pub(super) fn len(db: &Db) -> Result<u64> {
+    count(db, "SELECT entries FROM state")
+}
+
+pub(super) fn size(db: &Db) -> Result<u64> {
+    count(db, "SELECT bytes FROM state")
+}
+
+fn count(db: &Db, sql: &str) -> Result<u64> {
+    let link = db.link()?;
     let count =
         link.patiently(|conn| conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)));
-    let count = count.map_err(|error| shared.read_fault(error))?;
+    let count = count.map_err(|error| db.read_fault(error))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }

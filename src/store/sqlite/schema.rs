@@ -7,13 +7,10 @@ use std::fmt;
 use crate::{Key, time::Timestamp};
 
 /// The version of everything in this file; the database's `user_version`.
-pub(super) const FORMAT: i32 = 1;
+pub(super) const FORMAT: i32 = 2;
 
 /// Marks our files: the database's `application_id`, `lrdr`.
 pub(super) const APPLICATION: i32 = i32::from_be_bytes(*b"lrdr");
-
-/// A body up to this length is in its entry's row: one lookup.
-pub(super) const INLINE: usize = 32 * 1024;
 
 /// How much of a body is in one row of `chunks`.
 pub(super) const CHUNK: usize = 128 * 1024;
@@ -51,9 +48,11 @@ CREATE TABLE state (
     entries INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     last_body INTEGER NOT NULL,
-    hand INTEGER NOT NULL
+    hand INTEGER NOT NULL,
+    boundary INTEGER NOT NULL,
+    window_bytes INTEGER NOT NULL
 );
-INSERT INTO state VALUES (1, 0, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0);
 
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY,
@@ -95,10 +94,12 @@ CREATE TABLE garbage (body INTEGER PRIMARY KEY, since INTEGER NOT NULL, bytes IN
 CREATE INDEX garbage_since ON garbage (since);
 
 CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
-    UPDATE state SET entries = entries + 1, bytes = bytes + new.size;
+    UPDATE state SET entries = entries + 1, bytes = bytes + new.size,
+        window_bytes = window_bytes + CASE WHEN new.id >= boundary THEN new.size ELSE 0 END;
 END;
 CREATE TRIGGER entry_resized AFTER UPDATE OF size ON entries WHEN old.size <> new.size BEGIN
-    UPDATE state SET bytes = bytes - old.size + new.size;
+    UPDATE state SET bytes = bytes - old.size + new.size, window_bytes = window_bytes
+        + CASE WHEN new.id >= boundary THEN new.size - old.size ELSE 0 END;
 END;
 CREATE TRIGGER entry_rewritten AFTER UPDATE OF body ON entries
 WHEN old.body IS NOT NULL AND old.body IS NOT new.body BEGIN
@@ -122,7 +123,8 @@ FROM entries WHERE status IS NOT NULL;
 /// Separate from the others, since clearing works without it.
 pub(super) const ENTRY_REMOVED: &str = "
 CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
-    UPDATE state SET entries = entries - 1, bytes = bytes - old.size;
+    UPDATE state SET entries = entries - 1, bytes = bytes - old.size,
+        window_bytes = window_bytes - CASE WHEN old.id >= boundary THEN old.size ELSE 0 END;
     DELETE FROM tags WHERE entry = old.id;
     INSERT OR IGNORE INTO garbage
         SELECT old.body, strftime('%s', 'now') * 1000, old.body_bytes WHERE old.body IS NOT NULL;
@@ -215,9 +217,9 @@ mod tests {
         assert_eq!(chunk_len(5, 1), 0);
     }
 
-    /// The checksums of format 1, never to be changed under that number.
+    /// The checksums of format 2, never to be changed under that number.
     #[test]
-    fn golden_checksums_of_format_1() {
+    fn golden_checksums_of_format_2() {
         let inline = Place { body: None, len: 4, content_checksum: Some(99) };
         let chunked = Place { body: Some(7), len: 1 << 40, content_checksum: None };
         assert_eq!(

@@ -7,15 +7,17 @@ use crate::store::embedded::tests::{
 fn slow_lookups_move_off_the_calling_thread_and_come_back() {
     let (directory, clock) = (tempfile::tempdir().unwrap(), SlowClock::default());
     let path = directory.path().join("cache.db");
-    let config = Config { reads: clock.read_mode(), ..Sqlite::builder(path).into_config() };
-    slow_reads_move_away_and_come_back(&Sqlite::start(config, None).unwrap(), &clock);
+    let (settings, config) = Sqlite::builder(path).into_config();
+    let settings = Settings { reads: clock.read_mode(), ..settings };
+    slow_reads_move_away_and_come_back(&Sqlite::start((settings, config), None).unwrap(), &clock);
 }
 
 #[test]
 fn a_lookup_in_place_waits_for_no_connection() {
     let (store, occupied) = (Sqlite::temporary().unwrap(), Occupied::new());
     occupied.runtime.block_on(put(&store));
-    let mut lent: Vec<_> = (0..READERS).map(|_| store.shared().pool.try_take().unwrap()).collect();
+    let pool = &store.engine.shared().db.pool;
+    let mut lent: Vec<_> = (0..READERS).map(|_| pool.try_take().unwrap()).collect();
     assert!(occupied.in_place(store.get(&KEY)).is_none());
     drop(lent.pop());
     assert!(occupied.in_place(store.get(&KEY)).unwrap().unwrap().is_some());

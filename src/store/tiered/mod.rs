@@ -104,6 +104,11 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
         far.and(near.or(again))
     }
 
+    async fn flush(&self) -> Result<()> {
+        let (near, far) = (self.near.flush().await, self.far.flush().await);
+        far.and(near)
+    }
+
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<Near, Far> {
         scan::Both::new(self.near.scan(), self.far.scan(), self.generations.clone())
     }

@@ -101,7 +101,7 @@ impl<S: Store> Store for Timeout<S> {
     type Writer = TimeoutWriter<S::Writer>;
 
     // No request waits for these.
-    forward!(get_ref: remove_expired, clear, scan<S>, len, size_bytes);
+    forward!(get_ref: remove_expired, clear, flush, scan<S>, len, size_bytes);
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         self.limit.check()?;

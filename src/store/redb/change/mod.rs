@@ -1,60 +1,41 @@
 //! What a write transaction does to the tables.
-//!
-//! An `Err` here is redb's and ends the whole transaction. The failure of one operation alone is an
-//! [`ChangeResult`] inside the `Ok`.
 
-use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 use bytes::Bytes;
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use self::table::Lazy;
 use super::{
-    fault::{Raw, STORE},
-    record::{Header, Record},
+    fault::{self, Raw, STORE},
+    record::{Header, Location, Record, cost},
     schema::{
-        CHUNKS, ChunkKey, ENTRIES, EXPIRY, ExpiryKey, GARBAGE, KeyBytes, META, META_STATE, ORDER,
-        PENDING, State, TAGS, TagDigest, TagKey,
+        CHUNKS, ChunkKey, ENTRIES, GARBAGE, INDEX, KeyBytes, META, META_STATE, PENDING, State,
+        TagDigest, chunk_checksum, chunk_key, chunk_value_len, digests, expiry_of, expiry_row,
+        key_of, order_row, place_of, split_chunk_key, tag_digest, tag_row, write_chunk,
     },
 };
 use crate::{
-    store::{Error, ErrorKind, Evicted},
-    time::Timestamp,
+    Key,
+    entry::Head,
+    store::{
+        Version,
+        embedded::{
+            Body, Entry, Garbage, Leases, Outcome, Purge, QueueState, Step, Transaction, too_large,
+        },
+    },
+    time::{Clock, SystemClock, Timestamp},
 };
 
-mod bodies;
-mod entries;
-mod evict;
 mod table;
+#[cfg(test)]
+mod tests;
 
-pub(super) use self::evict::{GARBAGE_CHUNKS, Purge, Step};
+/// How long the writer of a body may be silent before another process considers it dead.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
-/// The outcome of one operation: a number (a count, or 0 and 1 for no and yes), or why it was
-/// refused.
-pub(super) type ChangeResult = Result<u64, Error>;
-
-/// An entry that is ready to be written.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) head: Vec<u8>,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) tags: Vec<TagDigest>,
-    pub(super) body: Body,
-}
-
-#[derive(Debug)]
-pub(super) enum Body {
-    Inline {
-        bytes: Bytes,
-        checksum: u32,
-    },
-    /// `len` bytes in all. The last of them come with the entry.
-    Chunks {
-        len: u64,
-        last: u32,
-        tail: Bytes,
-    },
-}
+/// How often the writer of a body reports that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// What the tables say about an existing entry.
 enum Found {
@@ -73,28 +54,26 @@ pub(super) struct Change<'t> {
     meta: Lazy<'t, &'static str, &'static [u8]>,
     entries: Lazy<'t, &'static KeyBytes, &'static [u8]>,
     chunks: Lazy<'t, &'static ChunkKey, &'static [u8]>,
-    expiry: Lazy<'t, &'static ExpiryKey, ()>,
-    tags: Lazy<'t, &'static TagKey, ()>,
-    order: Lazy<'t, u64, &'static KeyBytes>,
+    index: Lazy<'t, &'static [u8], &'static [u8]>,
     pending: Lazy<'t, u64, (u64, u64)>,
     garbage: Lazy<'t, u64, ()>,
-    pub(super) state: State,
+    state: State,
     before: State,
+    owner: Owner,
     max_bytes: u64,
-    versions: &'t RandomState,
-    /// What was evicted to make room.
-    pub(super) evicted: Evicted,
+}
+
+/// Who writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    /// This process's name for itself in the table of unfinished bodies.
+    pub(super) id: u64,
+    /// No other process has the file.
+    pub(super) is_alone: bool,
 }
 
 impl<'t> Change<'t> {
-    /// `versions` is random for each opening of the file. A version is a hash of a number: a number
-    /// that is given out again, after a crash has undone its first use or by another process, is
-    /// another version.
-    pub(super) fn begin(
-        txn: &'t WriteTransaction,
-        versions: &'t RandomState,
-        max_bytes: u64,
-    ) -> Raw<Self> {
+    pub(super) fn begin(txn: &'t WriteTransaction, owner: Owner, max_bytes: u64) -> Raw<Self> {
         let mut meta = Lazy::new(txn, META);
         let state = meta.open()?.get(META_STATE)?.and_then(|row| State::decode(row.value()));
         let state = state
@@ -103,16 +82,13 @@ impl<'t> Change<'t> {
             meta,
             entries: Lazy::new(txn, ENTRIES),
             chunks: Lazy::new(txn, CHUNKS),
-            expiry: Lazy::new(txn, EXPIRY),
-            tags: Lazy::new(txn, TAGS),
-            order: Lazy::new(txn, ORDER),
+            index: Lazy::new(txn, INDEX),
             pending: Lazy::new(txn, PENDING),
             garbage: Lazy::new(txn, GARBAGE),
             state,
             before: state,
+            owner,
             max_bytes,
-            versions,
-            evicted: Evicted::default(),
         })
     }
 
@@ -124,21 +100,9 @@ impl<'t> Change<'t> {
         Ok(self.meta.is_edited()
             || self.entries.is_edited()
             || self.chunks.is_edited()
-            || self.expiry.is_edited()
-            || self.tags.is_edited()
-            || self.order.is_edited()
+            || self.index.is_edited()
             || self.pending.is_edited()
             || self.garbage.is_edited())
-    }
-
-    /// Whether this transaction has abandoned a body, or has removed some.
-    pub(super) fn makes_garbage(&self) -> bool {
-        self.garbage.is_edited()
-    }
-
-    fn version(&mut self) -> u64 {
-        let number = self.state.number();
-        self.versions.hash_one(number)
     }
 
     fn look(&mut self, key: &KeyBytes) -> Raw<Option<Found>> {
@@ -151,20 +115,451 @@ impl<'t> Change<'t> {
             Err(_) => Found::Damaged { len: bytes.len() },
         }))
     }
+
+    /// Writes a record in place of `old`, and updates the index. Returns its place in the eviction
+    /// queue.
+    ///
+    /// An entry that is replaced keeps its place in the eviction queue. That saves two rows, and an
+    /// entry that is fetched again is in use, which its `visited` bit says as well.
+    fn write(
+        &mut self,
+        key: &KeyBytes,
+        mut header: Header,
+        tags: &[TagDigest],
+        head: &[u8],
+        inline: &[u8],
+        old: Option<&Found>,
+    ) -> Raw<u64> {
+        let (old_header, old_tags) = match old {
+            Some(Found::Whole { header, tags, len }) => {
+                self.shrink(Some(header.seq), cost(*len, header.body));
+                (Some(header), tags.as_slice())
+            }
+            Some(Found::Damaged { len }) => {
+                self.forget_damaged(*len);
+                (None, &[][..])
+            }
+            None => (None, &[][..]),
+        };
+        header.seq = match old_header {
+            Some(old) => old.seq,
+            None => {
+                let place = self.state.number();
+                self.index.edit()?.insert(&order_row(place)[..], &key[..])?;
+                place
+            }
+        };
+        let (place, nothing) = (header.seq, &[][..]);
+        let old_expiry = old_header.and_then(|old| old.expires_at);
+        if old_expiry != header.expires_at {
+            if let Some(old) = old_expiry {
+                self.index.edit()?.remove(&expiry_row(old, place)[..])?;
+            }
+            if let Some(new) = header.expires_at {
+                self.index.edit()?.insert(&expiry_row(new, place)[..], nothing)?;
+            }
+        }
+        for old in old_tags.iter().filter(|old| !tags.contains(old)) {
+            self.index.edit()?.remove(&tag_row(old, place)[..])?;
+        }
+        for new in tags.iter().filter(|new| !old_tags.contains(new)) {
+            self.index.edit()?.insert(&tag_row(new, place)[..], nothing)?;
+        }
+        let len = header.record_len(tags, head);
+        let mut record = self.entries.edit()?.insert_reserve(key, len)?;
+        header.write(key, tags, head, inline, record.as_mut());
+        drop(record);
+        self.grow(place, cost(len, header.body));
+        Ok(place)
+    }
+
+    fn grow(&mut self, place: u64, bytes: u64) {
+        self.state.size = self.state.size.saturating_add(bytes);
+        let queue = &mut self.state.queue;
+        if place >= queue.boundary {
+            queue.window = queue.window.saturating_add(bytes);
+        }
+    }
+
+    /// The place of a damaged entry is unknown.
+    fn shrink(&mut self, place: Option<u64>, bytes: u64) {
+        self.state.size = self.state.size.saturating_sub(bytes);
+        let queue = &mut self.state.queue;
+        if place.is_some_and(|place| place >= queue.boundary) {
+            queue.window = queue.window.saturating_sub(bytes);
+        }
+        queue.window = queue.window.min(self.state.size);
+    }
+
+    fn remove_found(&mut self, key: &KeyBytes, found: &Found) -> Raw<()> {
+        self.entries.edit()?.remove(key)?;
+        let (header, tags) = match found {
+            Found::Damaged { len } => {
+                self.forget_damaged(*len);
+                return Ok(());
+            }
+            Found::Whole { header, tags, len } => {
+                self.shrink(Some(header.seq), cost(*len, header.body));
+                (header, tags)
+            }
+        };
+        let index = self.index.edit()?;
+        index.remove(&order_row(header.seq)[..])?;
+        if let Some(expires_at) = header.expires_at {
+            index.remove(&expiry_row(expires_at, header.seq)[..])?;
+        }
+        for tag in tags {
+            index.remove(&tag_row(tag, header.seq)[..])?;
+        }
+        if let Location::Chunks { id, .. } = header.body {
+            self.garbage.edit()?.insert(id, ())?;
+        }
+        Ok(())
+    }
+
+    /// Of a damaged entry, only the record's length is known. Its chunks are lost until the store
+    /// is cleared.
+    fn forget_damaged(&mut self, len: usize) {
+        let body = Location::Inline { len: 0, checksum: 0 };
+        self.shrink(None, cost(len, body));
+    }
+
+    /// Up to `limit` rows of the index from `first` to `last`.
+    fn rows(&mut self, first: &[u8], last: &[u8], limit: usize) -> Raw<Vec<Vec<u8>>> {
+        let rows = self.index.open()?.range::<&[u8]>(first..=last)?.take(limit);
+        rows.map(|row| Ok(row?.0.value().to_vec())).collect()
+    }
+
+    /// The entry at this place in the eviction queue.
+    fn at(&mut self, place: u64) -> Raw<Option<(KeyBytes, Found)>> {
+        let key = match self.index.open()?.get(&order_row(place)[..])? {
+            Some(row) => KeyBytes::try_from(row.value()).ok(),
+            None => None,
+        };
+        let Some(key) = key else { return Ok(None) };
+        Ok(self.look(&key)?.filter(|found| found.is_at(place)).map(|found| (key, found)))
+    }
 }
 
-pub(super) fn too_large(bytes: u64, max_bytes: u64) -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
-        STORE,
-        format!("an entry of {bytes} bytes does not fit into max_bytes({max_bytes})"),
-    )
+impl Transaction for Change<'_> {
+    type Fault = redb::Error;
+
+    // ----- entries -----
+
+    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Raw<Option<u64>> {
+        if let Some(id) = body {
+            self.pending.edit()?.remove(id)?;
+        }
+        let (location, inline) = match &entry.body {
+            Body::Inline(bytes) => {
+                let checksum = crc32fast::hash(bytes);
+                (Location::Inline { len: bytes.len() as u32, checksum }, &bytes[..])
+            }
+            Body::Chunks { last, tail } => {
+                let id = match body {
+                    Some(id) => id,
+                    None => self.state.number(),
+                };
+                self.chunk(id, *last, tail)?;
+                (Location::Chunks { id, len: entry.head.body_len() }, &[][..])
+            }
+        };
+        let (version, expires_at) = (entry.version.get(), entry.head.keep_until());
+        let header = Header { version, seq: 0, expires_at, body: location };
+        let key = key.as_bytes();
+        let old = self.look(key)?;
+        let tags = digests(entry.head.tags());
+        let place = self.write(key, header, &tags, &entry.encoded, inline, old.as_ref())?;
+        if let Some(Found::Whole {
+            header: Header { body: Location::Chunks { id, .. }, .. }, ..
+        }) = old
+        {
+            self.garbage.edit()?.insert(id, ())?;
+        }
+        Ok(old.is_none_or(|old| old.is_damaged()).then_some(place))
+    }
+
+    fn update(
+        &mut self,
+        key: &Key,
+        seen: Version,
+        head: Head,
+        version: Version,
+    ) -> Raw<Outcome> {
+        let key = key.as_bytes();
+        let bytes = match self.entries.open()?.get(key)? {
+            Some(value) => Bytes::copy_from_slice(value.value()),
+            None => return Ok(Ok(0)),
+        };
+        let damaged =
+            |what: &str| fault::corrupt(format!("the entry of key {} is {what}", key_of(key)));
+        let record = match Record::parse(key, &bytes) {
+            Ok(record) => record,
+            Err(damage) => return Ok(Err(damaged(damage.0))),
+        };
+        if record.header.version != seen.get() {
+            return Ok(Ok(0));
+        }
+        let (old_head, inline) = record.rest.split_at(record.head_len);
+        let old = match Head::decode(bytes.slice_ref(old_head)) {
+            Ok(old) => old,
+            Err(error) => {
+                return Ok(Err(damaged("a record whose head is damaged").with_source(error)));
+            }
+        };
+        let head = head.carry_body(&old);
+        let header =
+            Header { version: version.get(), expires_at: head.keep_until(), ..record.header };
+        let (encoded, tags) = (head.encode(), digests(head.tags()));
+        let size = cost(header.record_len(&tags, &encoded), header.body);
+        if size > self.max_bytes {
+            return Ok(Err(too_large(STORE, size, self.max_bytes)));
+        }
+        let old =
+            Found::Whole { header: record.header, tags: record.tags.to_vec(), len: bytes.len() };
+        self.write(key, header, &tags, &encoded, inline, Some(&old))?;
+        Ok(Ok(1))
+    }
+
+    fn remove(&mut self, key: &Key, seen: Option<Version>) -> Raw<bool> {
+        let key = key.as_bytes();
+        let Some(found) = self.look(key)? else { return Ok(false) };
+        if let Some(seen) = seen {
+            match &found {
+                Found::Whole { header, .. } if header.version == seen.get() => {}
+                _ => return Ok(false),
+            }
+        }
+        self.remove_found(key, &found)?;
+        Ok(true)
+    }
+
+    fn purge(&mut self, purge: &Purge, limit: usize) -> Raw<Step> {
+        let rows = match purge {
+            Purge::Expired(now) => self.rows(
+                &expiry_row(Timestamp::from_millis(0), 0),
+                &expiry_row(*now, u64::MAX),
+                limit,
+            )?,
+            Purge::Tagged(tag) => {
+                let tag = tag_digest(tag);
+                self.rows(&tag_row(&tag, 0), &tag_row(&tag, u64::MAX), limit)?
+            }
+        };
+        let mut step = Step { removed: 0, is_done: rows.len() < limit };
+        for row in rows {
+            // Before the entry, which may not know this row: damage can leave one.
+            self.index.edit()?.remove(&row[..])?;
+            let Some(place) = place_of(&row) else { continue };
+            if let Some((key, found)) = self.at(place)?
+                && found.has(purge, &row)
+            {
+                self.remove_found(&key, &found)?;
+                step.removed += 1;
+            }
+        }
+        Ok(step)
+    }
+
+    /// All bodies but the unfinished ones become garbage; they are found by hopping from one to the
+    /// next.
+    fn clear(&mut self) -> Raw<()> {
+        self.entries.reset()?;
+        self.index.reset()?;
+        self.state.size = 0;
+        self.state.queue = QueueState::default();
+        let mut from = 0;
+        loop {
+            let row = {
+                let mut rows = self.chunks.open()?.range::<&ChunkKey>(&chunk_key(from, 0)..)?;
+                rows.next().transpose()?.map(|(row, _)| *row.value())
+            };
+            let Some(row) = row else { break };
+            let (id, _) = split_chunk_key(&row);
+            if self.pending.open()?.get(id)?.is_none() {
+                self.garbage.edit()?.insert(id, ())?;
+            }
+            let Some(next) = id.checked_add(1) else { break };
+            from = next;
+        }
+        Ok(())
+    }
+
+    // ----- bodies without an entry -----
+
+    fn begin_body(&mut self) -> Raw<Outcome> {
+        let (id, now) = (self.state.number(), SystemClock.now());
+        self.pending.edit()?.insert(id, (self.owner.id, now.as_millis()))?;
+        Ok(Ok(id))
+    }
+
+    /// Reports as well that the writer is alive, from time to time.
+    fn is_unfinished(&mut self, id: u64) -> Raw<bool> {
+        let Some(touched) = self.pending.open()?.get(id)?.map(|row| row.value().1) else {
+            return Ok(false);
+        };
+        let now = SystemClock.now();
+        if now.saturating_since(Timestamp::from_millis(touched)) >= HEARTBEAT {
+            self.pending.edit()?.insert(id, (self.owner.id, now.as_millis()))?;
+        }
+        Ok(true)
+    }
+
+    fn chunk(&mut self, id: u64, index: u32, payload: &[u8]) -> Raw<()> {
+        let row = chunk_key(id, index);
+        let chunks = self.chunks.edit()?;
+        let mut value = chunks.insert_reserve(&row, chunk_value_len(payload))?;
+        write_chunk(value.as_mut(), chunk_checksum(&row, payload), payload);
+        Ok(())
+    }
+
+    fn abandon(&mut self, id: u64) -> Raw<()> {
+        if self.pending.open()?.get(id)?.is_some() {
+            self.pending.edit()?.remove(id)?;
+            self.garbage.edit()?.insert(id, ())?;
+        }
+        Ok(())
+    }
+
+    /// A process that is alone with the file abandons all bodies, since nobody else can be writing.
+    /// If the file is shared, it abandons bodies whose row is an hour old, and its own bodies from
+    /// before it had to reopen the file.
+    fn abandon_dead(&mut self) -> Raw<()> {
+        let now = SystemClock.now();
+        let mut dead = Vec::new();
+        for row in self.pending.open()?.iter()? {
+            let (body, row) = row?;
+            let (writer, touched) = row.value();
+            let age = now.saturating_since(Timestamp::from_millis(touched));
+            if self.owner.is_alone || writer == self.owner.id || age >= ABANDONED {
+                dead.push(body.value());
+            }
+        }
+        dead.into_iter().try_for_each(|body| self.abandon(body))
+    }
+
+    fn collect(&mut self, limit: u32, _: bool, leases: &Leases) -> Raw<()> {
+        leases.begin_collecting();
+        let (mut left, mut from) = (limit, 0);
+        while left > 0 {
+            let next = self.garbage.open()?.range(from..)?.next().transpose()?;
+            let Some(id) = next.map(|(id, _)| id.value()) else { break };
+            if !leases.may_collect(id) {
+                from = id + 1;
+                continue;
+            }
+            let chunks = self.chunks.edit()?;
+            let (lowest, highest) = (chunk_key(id, 0), chunk_key(id, u32::MAX));
+            let first = match chunks.range::<&ChunkKey>(&lowest..=&highest)?.next() {
+                Some(row) => Some(*row?.0.value()),
+                None => None,
+            };
+            let Some(first) = first else {
+                self.garbage.edit()?.remove(id)?;
+                continue;
+            };
+            let (_, index) = split_chunk_key(&first);
+            // No further than the limit: skipping a chunk would mean reading it.
+            let last = chunk_key(id, index.saturating_add(left - 1));
+            let mut removed = 0;
+            chunks.retain_in::<&ChunkKey, _>(&first..=&last, |_, _| {
+                removed += 1;
+                false
+            })?;
+            left -= removed;
+        }
+        Ok(())
+    }
+
+    fn garbage(&mut self, _: bool, leases: &Leases) -> Raw<Garbage> {
+        for row in self.garbage.open()?.iter()? {
+            if leases.is_free(row?.0.value()) {
+                return Ok(Garbage { is_there: true, ripens: None });
+            }
+        }
+        Ok(Garbage::default())
+    }
+
+    // ----- eviction -----
+
+    fn size(&mut self) -> Raw<u64> {
+        Ok(self.state.size)
+    }
+
+    fn queue(&mut self) -> Raw<QueueState> {
+        Ok(self.state.queue)
+    }
+
+    fn set_queue(&mut self, queue: QueueState) -> Raw<()> {
+        self.state.queue = queue;
+        Ok(())
+    }
+
+    fn next_place(&mut self) -> Raw<u64> {
+        Ok(self.state.next + 1)
+    }
+
+    fn places(&mut self, from: u64, end: u64, limit: usize) -> Raw<Vec<(u64, Option<Key>)>> {
+        let (first, last) = (order_row(from), order_row(end));
+        let rows = self.index.open()?.range::<&[u8]>(&first[..]..&last[..])?.take(limit);
+        let mut places = Vec::new();
+        for row in rows {
+            let (row, key) = row?;
+            let key = KeyBytes::try_from(key.value()).ok().map(|key| key_of(&key));
+            places.extend(place_of(row.value()).map(|place| (place, key)));
+        }
+        Ok(places)
+    }
+
+    fn cost_at(&mut self, place: u64, _: Option<&Key>) -> Raw<u64> {
+        Ok(self.at(place)?.map_or(0, |(_, found)| found.cost()))
+    }
+
+    fn evict(&mut self, place: u64, key: Option<&Key>) -> Raw<bool> {
+        self.index.edit()?.remove(&order_row(place)[..])?;
+        let Some(key) = key.map(Key::as_bytes) else { return Ok(false) };
+        match self.look(key)? {
+            Some(found) if found.is_at(place) => self.remove_found(key, &found).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    fn recount(&mut self) -> Raw<()> {
+        if self.entries.open()?.is_empty()? {
+            self.state.size = 0;
+        }
+        Ok(())
+    }
 }
 
-pub(super) fn abandoned() -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        STORE,
-        "another process removed the unfinished body, because its writer was silent for an hour",
-    )
+/// What is known of an entry. Of a damaged entry nothing is known, and an index row that leads to
+/// it justifies its removal.
+impl Found {
+    fn is_at(&self, place: u64) -> bool {
+        match self {
+            Self::Whole { header, .. } => header.seq == place,
+            Self::Damaged { .. } => true,
+        }
+    }
+
+    fn is_damaged(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
+    /// How many bytes it counts for.
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Whole { header, len, .. } => cost(*len, header.body),
+            Self::Damaged { len } => cost(*len, Location::Inline { len: 0, checksum: 0 }),
+        }
+    }
+
+    /// Whether this row of the index is right.
+    fn has(&self, purge: &Purge, row: &[u8]) -> bool {
+        match (self, purge) {
+            (Self::Damaged { .. }, _) => true,
+            (Self::Whole { header, .. }, Purge::Expired(_)) => header.expires_at == expiry_of(row),
+            (Self::Whole { tags, .. }, Purge::Tagged(tag)) => tags.contains(&tag_digest(tag)),
+        }
+    }
 }

@@ -3,40 +3,51 @@
 use bytes::Bytes;
 use rusqlite::{params, types::Value};
 
-use super::{Body, Change, ChangeResult, Entry, Raw, abandoned, place, too_large};
+use super::{Change, Raw, Transaction, place};
 use crate::{
     Key,
     entry::Head,
     store::{
         Version,
+        embedded::{Body, Entry, Outcome, Purge, too_large},
         sqlite::{
-            fault,
+            fault::{self, STORE},
             schema::{ENTRY_REMOVED, Place, cost, millis},
         },
     },
 };
 
+pub(super) const EXPIRED: &str = "DELETE FROM entries WHERE id IN
+    (SELECT id FROM entries WHERE keep_until <= ?1 ORDER BY keep_until LIMIT ?2)";
+pub(super) const TAGGED: &str = "DELETE FROM entries WHERE id IN
+    (SELECT entry FROM tags WHERE tag = ?1 LIMIT ?2)";
+
 impl Change<'_> {
-    /// Publishes an entry. `body` is the number of all chunks but the last, if there are any.
-    pub(in crate::store::sqlite) fn put(
+    /// A number that no body has had.
+    pub(super) fn next_body(&self) -> Raw<i64> {
+        let sql = "UPDATE state SET last_body = last_body + 1 RETURNING last_body";
+        self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0))
+    }
+
+    /// Removes body `body` from the unfinished ones. Returns `false` if it is not among them:
+    /// another process may have got a number that a failed transaction had created.
+    pub(super) fn end_body(&mut self, body: i64) -> Raw<bool> {
+        let sql = "DELETE FROM unfinished WHERE body = ?1 AND owner = ?2";
+        Ok(self.execute(sql, [body, self.writing.lock_id()])? == 1)
+    }
+
+    /// Returns the number of a new entry.
+    pub(super) fn put_entry(
         &mut self,
         key: &Key,
         entry: &Entry,
         body: Option<i64>,
-    ) -> Raw<ChangeResult> {
+    ) -> Raw<Option<u64>> {
         let head = &entry.head;
         let chunked = matches!(entry.body, Body::Chunks { .. });
         let size = cost(entry.encoded.len(), head.url().len(), head.body_len(), chunked);
-        if size > self.max_bytes {
-            if let Some(body) = body {
-                self.abandon(body)?;
-            }
-            return Ok(Err(too_large(size, self.max_bytes)));
-        }
-        if let Some(body) = body
-            && !self.end_body(body)?
-        {
-            return Ok(Err(abandoned()));
+        if let Some(body) = body {
+            self.end_body(body)?;
         }
         let (body, content) = match &entry.body {
             Body::Inline(bytes) => (None, Some(&bytes[..])),
@@ -45,13 +56,14 @@ impl Change<'_> {
                     Some(body) => body,
                     None => self.next_body()?,
                 };
-                self.chunk(body, *last, tail)?;
+                Transaction::chunk(self, body as u64, *last, tail)?;
                 (Some(body), None)
             }
         };
         let place =
             Place { body, len: head.body_len(), content_checksum: content.map(crc32fast::hash) };
-        let version = self.versions.next();
+        let version = entry.version.get() as i64;
+        let next = self.next_place()?;
         let mut insert = self.conn.prepare_cached(
             "INSERT INTO entries (key, version, method, url, status, stored_at, expires_at,
                  keep_until, body_bytes, size, body, checksum, content_checksum, head, content)
@@ -80,13 +92,14 @@ impl Change<'_> {
                 place.body,
                 place.checksum(key.as_bytes(), &entry.encoded),
                 place.content_checksum,
-                &entry.encoded,
+                &entry.encoded[..],
                 content,
             ],
             |row| row.get(0),
         )?;
         self.tag(id, head)?;
-        Ok(Ok(0))
+        // A replaced entry keeps its number, which is lower.
+        Ok((id >= next as i64).then_some(id as u64))
     }
 
     /// Gives the entry exactly the tags of its head.
@@ -118,13 +131,13 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Replaces the head of the entry if it has the version `seen`.
-    pub(in crate::store::sqlite) fn update(
+    pub(super) fn update_head(
         &mut self,
         key: &Key,
         seen: Version,
         head: Head,
-    ) -> Raw<ChangeResult> {
+        version: Version,
+    ) -> Raw<Outcome> {
         let seen = seen.get() as i64;
         let found = self.one(
             "SELECT id, checksum, head, body, body_bytes, content_checksum
@@ -148,9 +161,9 @@ impl Change<'_> {
         let encoded = head.encode();
         let size = cost(encoded.len(), head.url().len(), place.len, place.body.is_some());
         if size > self.max_bytes {
-            return Ok(Err(too_large(size, self.max_bytes)));
+            return Ok(Err(too_large(STORE, size, self.max_bytes)));
         }
-        let version = self.versions.next();
+        let version = version.get() as i64;
         self.execute(
             "UPDATE entries SET version = ?2, method = ?3, url = ?4, status = ?5, stored_at = ?6,
                  expires_at = ?7, keep_until = ?8, size = ?9, checksum = ?10, head = ?11
@@ -173,24 +186,16 @@ impl Change<'_> {
         Ok(Ok(1))
     }
 
-    pub(in crate::store::sqlite) fn remove(
-        &mut self,
-        key: &Key,
-        seen: Option<Version>,
-    ) -> Raw<ChangeResult> {
-        let removed = match seen {
-            None => self.execute("DELETE FROM entries WHERE key = ?1", [key.as_bytes()])?,
-            Some(seen) => self.execute(
-                "DELETE FROM entries WHERE key = ?1 AND version = ?2",
-                params![key.as_bytes(), seen.get() as i64],
-            )?,
-        };
-        Ok(Ok(removed as u64))
+    pub(super) fn purge_entries(&mut self, purge: &Purge, limit: i64) -> Raw<usize> {
+        match purge {
+            Purge::Expired(now) => self.execute(EXPIRED, params![millis(*now), limit]),
+            Purge::Tagged(tag) => self.execute(TAGGED, params![tag, limit]),
+        }
     }
 
     /// Removes every entry. Bodies that are being written stay; all others become garbage. Without
     /// the trigger, SQLite drops the tables' pages and reads no row.
-    pub(in crate::store::sqlite) fn clear(&mut self) -> Raw<ChangeResult> {
+    pub(super) fn remove_all(&mut self) -> Raw<()> {
         self.conn.execute_batch(&format!(
             "DROP TRIGGER entry_removed;
              DELETE FROM entries;
@@ -198,9 +203,8 @@ impl Change<'_> {
              {ENTRY_REMOVED}
              INSERT OR REPLACE INTO garbage SELECT body, 0, count(*) FROM chunks
                  WHERE body NOT IN (SELECT body FROM unfinished) GROUP BY body;
-             UPDATE state SET entries = 0, bytes = 0, hand = 0;"
-        ))?;
-        Ok(Ok(0))
+             UPDATE state SET entries = 0, bytes = 0, hand = 0, boundary = 0, window_bytes = 0;"
+        ))
     }
 }
 

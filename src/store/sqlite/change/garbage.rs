@@ -9,9 +9,6 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many chunks are removed in one transaction, in addition to those that it writes.
-pub(in crate::store::sqlite) const GARBAGE_CHUNKS: u32 = 64;
-
 /// For how many milliseconds a body is left to its readers in other processes.
 const GRACE: i64 = 60_000;
 
@@ -20,22 +17,25 @@ const PATIENCE: i64 = 64 << 20;
 
 /// Up to which time garbage may be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store::sqlite) struct Grace(i64);
+pub(super) struct Grace(i64);
 
 impl Grace {
     /// All garbage.
-    pub(in crate::store::sqlite) const NONE: Self = Self(i64::MAX);
+    const NONE: Self = Self(i64::MAX);
 }
 
 impl Change<'_> {
     /// What may be collected at `now`.
-    pub(in crate::store::sqlite) fn grace(&self, now: Timestamp) -> Raw<Grace> {
+    pub(super) fn grace(&self, at_once: bool, now: Timestamp) -> Raw<Grace> {
+        if at_once {
+            return Ok(Grace::NONE);
+        }
         let bytes = self.number("SELECT cast(total(bytes) AS INTEGER) FROM garbage", [])?;
         Ok(if bytes > PATIENCE { Grace::NONE } else { Grace(millis(now).saturating_sub(GRACE)) })
     }
 
     /// When the next garbage may be collected that must still wait.
-    pub(in crate::store::sqlite) fn next_garbage(&self, grace: Grace) -> Raw<Option<Timestamp>> {
+    pub(super) fn next_garbage(&self, grace: Grace) -> Raw<Option<Timestamp>> {
         let since: Option<i64> = self
             .one("SELECT min(since) FROM garbage WHERE since > ?1", [grace.0], |row| row.get(0))?
             .flatten();
@@ -50,10 +50,7 @@ impl Change<'_> {
     }
 
     /// Removes up to `limit` chunks. Bodies that are being read stay until their readers are gone.
-    ///
-    /// It comes first in a transaction: readers could still find what became garbage in the same
-    /// transaction before that is committed.
-    pub(in crate::store::sqlite) fn collect(
+    pub(super) fn collect_chunks(
         &mut self,
         limit: u32,
         grace: Grace,
@@ -81,7 +78,7 @@ impl Change<'_> {
     }
 
     /// Whether there is anything to collect.
-    pub(in crate::store::sqlite) fn has_garbage(&self, grace: Grace, leases: &Leases) -> Raw<bool> {
+    pub(super) fn has_garbage(&self, grace: Grace, leases: &Leases) -> Raw<bool> {
         let mut skip = 0;
         while let Some(body) = self.ripe(grace, skip)? {
             if leases.is_free(body as u64) {
@@ -92,20 +89,20 @@ impl Change<'_> {
         Ok(false)
     }
 
-    pub(in crate::store::sqlite) fn pages(&self) -> Raw<i64> {
+    pub(super) fn pages(&self) -> Raw<i64> {
         self.number("PRAGMA page_count", [])
     }
 
-    pub(in crate::store::sqlite) fn page_size(&self) -> Raw<i64> {
+    pub(super) fn page_size(&self) -> Raw<i64> {
         self.number("PRAGMA page_size", [])
     }
 
-    pub(in crate::store::sqlite) fn unused_pages(&self) -> Raw<i64> {
+    pub(super) fn unused_pages(&self) -> Raw<i64> {
         self.number("PRAGMA freelist_count", [])
     }
 
     /// Releases up to `limit` unused pages from the file, and moves others into their places.
-    pub(in crate::store::sqlite) fn shrink(&mut self, limit: i64) -> Raw<()> {
+    pub(super) fn shrink(&mut self, limit: i64) -> Raw<()> {
         let mut shrink = self.conn.prepare(&format!("PRAGMA incremental_vacuum({limit})"))?;
         // One row for each page.
         let mut rows = shrink.query([])?;

@@ -1,91 +1,48 @@
-//! What a write transaction does to the tables.
-//!
-//! An `Err` here is SQLite's and ends the whole transaction. The failure of one operation alone is
-//! an [`ChangeResult`] inside the `Ok`. Triggers keep the sums, remove tags, and turn bodies that
-//! lose their entry into garbage.
+//! What a write transaction does to the tables. Triggers keep the sums, remove tags, and turn bodies
+//! that lose their entry into garbage.
 
-use std::hash::{BuildHasher, RandomState};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Params, Row};
-
-use super::{fault::STORE, schema::Place};
+use super::{
+    db::Writing,
+    schema::{Place, chunk_checksum, key_of},
+};
 use crate::{
+    Key,
     entry::Head,
-    store::{Error, ErrorKind, Evicted},
+    store::{
+        Version,
+        embedded::{Entry, Garbage, Leases, Outcome, Purge, QueueState, Step, Transaction},
+    },
+    time::{Clock, SystemClock},
 };
 
-mod bodies;
 mod entries;
-mod evict;
 mod garbage;
-
-pub(super) use self::{
-    evict::{Purge, Step},
-    garbage::{GARBAGE_CHUNKS, Grace},
-};
+#[cfg(test)]
+mod tests;
 
 pub(super) type Raw<T> = Result<T, rusqlite::Error>;
 
-/// The outcome of one operation: a number (a count, or 0 and 1 for no and yes), or why it was
-/// refused.
-pub(super) type ChangeResult = Result<u64, Error>;
-
-/// An entry that is ready to be written.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) head: Head,
-    pub(super) encoded: Vec<u8>,
-    pub(super) body: Body,
-}
-
-#[derive(Debug)]
-pub(super) enum Body {
-    Inline(Bytes),
-    /// The last chunk comes with the entry, the others before it.
-    Chunks {
-        last: u32,
-        tail: Bytes,
-    },
-}
+/// How many pages are released from the file in one transaction.
+const PAGES: i64 = 1_024;
 
 pub(super) struct Change<'c> {
     conn: &'c Connection,
-    versions: &'c mut Versions,
-    /// The lock file of the writer of these unfinished bodies.
-    lock_id: i64,
+    writing: &'c Writing,
     max_bytes: u64,
-    /// What was evicted to make room.
-    pub(super) evicted: Evicted,
-}
-
-/// Creates versions. They are random for each opening of the file: no other process creates the
-/// same ones, and none returns after a crash has undone its first use.
-pub(super) struct Versions {
-    random: RandomState,
-    given: u64,
-}
-
-impl Versions {
-    pub(super) fn new() -> Self {
-        Self { random: RandomState::new(), given: 0 }
-    }
-
-    fn next(&mut self) -> i64 {
-        self.given += 1;
-        self.random.hash_one(self.given) as i64
-    }
+    incremental_vacuum: bool,
 }
 
 impl<'c> Change<'c> {
     /// `conn` is in a transaction.
     pub(super) fn new(
         conn: &'c Connection,
-        versions: &'c mut Versions,
-        lock_id: i64,
+        writing: &'c Writing,
         max_bytes: u64,
+        incremental_vacuum: bool,
     ) -> Self {
-        Self { conn, versions, lock_id, max_bytes, evicted: Evicted::default() }
+        Self { conn, writing, max_bytes, incremental_vacuum }
     }
 
     /// Returns how many rows the statement changed, without those that triggers change.
@@ -106,11 +63,194 @@ impl<'c> Change<'c> {
     fn number(&self, sql: &str, params: impl Params) -> Raw<i64> {
         Ok(self.one(sql, params, |row| row.get::<_, Option<i64>>(0))?.flatten().unwrap_or(0))
     }
+}
 
-    /// The bytes of all entries.
-    fn size(&self) -> Raw<u64> {
+impl Transaction for Change<'_> {
+    type Fault = rusqlite::Error;
+
+    // ----- entries -----
+
+    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Raw<Option<u64>> {
+        self.put_entry(key, entry, body.map(|body| body as i64))
+    }
+
+    fn update(
+        &mut self,
+        key: &Key,
+        seen: Version,
+        head: Head,
+        version: Version,
+    ) -> Raw<Outcome> {
+        self.update_head(key, seen, head, version)
+    }
+
+    fn remove(&mut self, key: &Key, seen: Option<Version>) -> Raw<bool> {
+        let removed = match seen {
+            None => self.execute("DELETE FROM entries WHERE key = ?1", [key.as_bytes()])?,
+            Some(seen) => self.execute(
+                "DELETE FROM entries WHERE key = ?1 AND version = ?2",
+                params![key.as_bytes(), seen.get() as i64],
+            )?,
+        };
+        Ok(removed > 0)
+    }
+
+    fn purge(&mut self, purge: &Purge, limit: usize) -> Raw<Step> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let removed = self.purge_entries(purge, limit)?;
+        Ok(Step { removed: removed as u64, is_done: (removed as i64) < limit })
+    }
+
+    fn clear(&mut self) -> Raw<()> {
+        self.remove_all()
+    }
+
+    // ----- bodies without an entry -----
+
+    fn begin_body(&mut self) -> Raw<Outcome> {
+        if let Err(error) = self.writing.lock() {
+            return Ok(Err(error));
+        }
+        let body = self.next_body()?;
+        let owner = self.writing.lock_id();
+        self.execute("INSERT INTO unfinished (body, owner) VALUES (?1, ?2)", [body, owner])?;
+        Ok(Ok(body as u64))
+    }
+
+    fn is_unfinished(&mut self, id: u64) -> Raw<bool> {
+        let sql = "SELECT count(*) FROM unfinished WHERE body = ?1 AND owner = ?2";
+        Ok(self.number(sql, [id as i64, self.writing.lock_id()])? == 1)
+    }
+
+    fn chunk(&mut self, id: u64, index: u32, payload: &[u8]) -> Raw<()> {
+        let id = id as i64;
+        self.execute(
+            "INSERT INTO chunks (body, number, checksum, data) VALUES (?1, ?2, ?3, ?4)",
+            params![id, index, chunk_checksum(id, index, payload), payload],
+        )?;
+        Ok(())
+    }
+
+    /// The body has no readers, so it can be removed at once.
+    fn abandon(&mut self, id: u64) -> Raw<()> {
+        if self.end_body(id as i64)? {
+            self.execute("INSERT OR REPLACE INTO garbage VALUES (?1, 0, 0)", [id as i64])?;
+        }
+        Ok(())
+    }
+
+    fn abandon_dead(&mut self) -> Raw<()> {
+        let mut select = self.conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
+        let owners: Vec<i64> = select.query_map([], |row| row.get(0))?.collect::<Raw<_>>()?;
+        for owner in owners.into_iter().filter(|owner| self.writing.is_dead(*owner)) {
+            self.execute(
+                "INSERT OR REPLACE INTO garbage SELECT body, 0, 0 FROM unfinished WHERE owner = ?1",
+                [owner],
+            )?;
+            self.execute("DELETE FROM unfinished WHERE owner = ?1", [owner])?;
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, limit: u32, at_once: bool, leases: &Leases) -> Raw<()> {
+        let grace = self.grace(at_once, SystemClock.now())?;
+        self.collect_chunks(limit, grace, leases)
+    }
+
+    fn garbage(&mut self, at_once: bool, leases: &Leases) -> Raw<Garbage> {
+        let grace = self.grace(at_once, SystemClock.now())?;
+        let is_there = self.has_garbage(grace, leases)?;
+        Ok(Garbage { is_there, ripens: self.next_garbage(grace)? })
+    }
+
+    // ----- eviction: the place of an entry is its number -----
+
+    fn size(&mut self) -> Raw<u64> {
         Ok(u64::try_from(self.number("SELECT bytes FROM state", [])?).unwrap_or(0))
     }
+
+    fn queue(&mut self) -> Raw<QueueState> {
+        let sql = "SELECT hand, boundary, window_bytes FROM state";
+        let queue = self.one(sql, [], |row| {
+            let number = |column| row.get::<_, i64>(column).map(|number| number.max(0) as u64);
+            Ok(QueueState { hand: number(0)?, boundary: number(1)?, window: number(2)? })
+        })?;
+        Ok(queue.unwrap_or_default())
+    }
+
+    fn set_queue(&mut self, QueueState { hand, boundary, window }: QueueState) -> Raw<()> {
+        let sql = "UPDATE state SET hand = ?1, boundary = ?2, window_bytes = ?3";
+        self.execute(sql, [row_id(hand), row_id(boundary), row_id(window)])?;
+        Ok(())
+    }
+
+    fn next_place(&mut self) -> Raw<u64> {
+        Ok(self.number("SELECT max(id) FROM entries", [])?.max(0) as u64 + 1)
+    }
+
+    fn places(&mut self, from: u64, end: u64, limit: usize) -> Raw<Vec<(u64, Option<Key>)>> {
+        let mut select = self.conn.prepare_cached(
+            "SELECT id, key FROM entries WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+        )?;
+        let mut rows = select.query(params![row_id(from), row_id(end), limit])?;
+        let mut places = Vec::new();
+        while let Some(row) = rows.next()? {
+            let key = row.get_ref(1)?.as_blob().ok().and_then(key_of);
+            places.push((row.get::<_, i64>(0)?.max(0) as u64, key));
+        }
+        Ok(places)
+    }
+
+    fn cost_at(&mut self, place: u64, _: Option<&Key>) -> Raw<u64> {
+        let bytes = self.number("SELECT size FROM entries WHERE id = ?1", [row_id(place)])?;
+        Ok(bytes.max(0) as u64)
+    }
+
+    fn evict(&mut self, place: u64, _: Option<&Key>) -> Raw<bool> {
+        Ok(self.execute("DELETE FROM entries WHERE id = ?1", [row_id(place)])? > 0)
+    }
+
+    /// By reading all entries.
+    fn recount(&mut self) -> Raw<()> {
+        self.execute(
+            "UPDATE state SET entries = (SELECT count(*) FROM entries),
+                 bytes = (SELECT coalesce(sum(size), 0) FROM entries)",
+            [],
+        )?;
+        Ok(())
+    }
+
+    // ----- the size of the file -----
+
+    fn vacuum(&mut self, has_garbage: bool) -> Raw<Step> {
+        let pages = self.pages()?;
+        self.shrink(PAGES)?;
+        let removed = (pages - self.pages()?).max(0) * self.page_size()?;
+        // If a step removes nothing, none will: the file cannot be made smaller.
+        let is_done = !has_garbage && (self.unused_pages()? == 0 || removed == 0);
+        Ok(Step { removed: removed as u64, is_done })
+    }
+
+    fn give_back(&mut self) -> Raw<bool> {
+        if !self.incremental_vacuum {
+            return Ok(false);
+        }
+        let too_many = |change: &Self| -> Raw<i64> {
+            Ok(change.unused_pages()? - change.pages()? / 8 - PAGES / 4)
+        };
+        let extra = too_many(self)?;
+        if extra <= 0 {
+            return Ok(false);
+        }
+        self.shrink(extra.min(PAGES))?;
+        let left = too_many(self)?;
+        Ok(left > 0 && left < extra)
+    }
+}
+
+/// A place as SQLite's signed number.
+fn row_id(place: u64) -> i64 {
+    i64::try_from(place).unwrap_or(i64::MAX)
 }
 
 /// Reads the columns `body, body_bytes, content_checksum`, from `first` on.
@@ -120,16 +260,4 @@ pub(super) fn place(row: &Row<'_>, first: usize) -> Raw<Place> {
         len: row.get(first + 1)?,
         content_checksum: row.get(first + 2)?,
     })
-}
-
-pub(super) fn too_large(bytes: u64, max_bytes: u64) -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
-        STORE,
-        format!("an entry of {bytes} bytes does not fit into max_bytes({max_bytes})"),
-    )
-}
-
-pub(super) fn abandoned() -> Error {
-    Error::new(ErrorKind::Unavailable, STORE, "another process removed the unfinished body")
 }

@@ -1,0 +1,279 @@
+//! The seam between the engine and a database: what the engine asks of redb, SQLite, and the fake
+//! database of the tests.
+//!
+//! The engine decides when something is written, what waits for whom, what readers see, and what is
+//! evicted. A database keeps rows. An error of type [`Fault`](Database::Fault) ends a whole
+//! transaction; the failure of one command alone is an [`Outcome`] inside the `Ok`.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{Failure, Found, Leases, Page};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, Result, Scanned, Version},
+    time::Timestamp,
+};
+
+/// The outcome of one command: a number (a count, or 0 and 1 for no and yes), or why it was
+/// refused.
+pub(in crate::store) type Outcome = Result<u64>;
+
+/// A lookup: what was found, with the rest of a large body to be read.
+pub(in crate::store) type Lookup<D> = Option<Found<Box<<D as Database>::Chunks>>>;
+
+/// An entry that is ready to be written.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Entry {
+    pub(in crate::store) head: Arc<Head>,
+    /// The bytes of the head.
+    pub(in crate::store) encoded: Bytes,
+    pub(in crate::store) version: Version,
+    pub(in crate::store) body: Body,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::store) enum Body {
+    /// The whole body, which is kept in the entry's row.
+    Inline(Bytes),
+    /// The last chunk comes with the entry, and the others before it.
+    Chunks { last: u32, tail: Bytes },
+}
+
+/// Which entries to remove, by an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Purge {
+    Expired(Timestamp),
+    Tagged(Box<str>),
+}
+
+/// What one step of longer work did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Step {
+    /// The number of removed entries, or of bytes by which the file has shrunk.
+    pub(in crate::store) removed: u64,
+    pub(in crate::store) is_done: bool,
+}
+
+/// The chunks of bodies that have lost their entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Garbage {
+    /// Some can be removed now.
+    pub(in crate::store) is_there: bool,
+    /// When more can be removed.
+    pub(in crate::store) ripens: Option<Timestamp>,
+}
+
+/// The state of the eviction queue, kept in the file. `evict` says what it means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct QueueState {
+    /// The place at which the hand looks next.
+    pub(in crate::store) hand: u64,
+    /// The place at which the window begins.
+    pub(in crate::store) boundary: u64,
+    /// The bytes of the entries from the boundary on. The database keeps it up to date when entries
+    /// come and go.
+    pub(in crate::store) window: u64,
+}
+
+/// A database in one file.
+pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
+    /// The name of the store, for errors.
+    const STORE: &'static str;
+    /// The bytes of a body in one chunk.
+    const CHUNK: usize;
+    /// How many bytes may be written without a sync.
+    const UNSYNCED: usize;
+    /// How long the log is kept beside the file, if every commit is synced already.
+    const LEISURE: Option<Duration>;
+    /// Whether [`recover`](Self::recover) undoes what was committed and not synced.
+    const LOSES_UNSYNCED: bool;
+
+    /// An error that ends a transaction.
+    type Fault;
+    /// The chunks of a body that are still to be read.
+    type Chunks: Send + 'static;
+    /// Where a listing continues. The default is its beginning.
+    type Cursor: Default + Send + Unpin + 'static;
+    /// What the writer thread alone has.
+    type Connection: Send + 'static;
+    /// A write transaction.
+    type Transaction<'t>: Transaction<Fault = Self::Fault>;
+
+    // ----- reads, on any thread -----
+
+    /// Looks an entry up. `leases` keep its body while it is read.
+    fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>>;
+
+    /// Like [`get`](Self::get), but waits for no lock. Returns `None` if it would have to wait.
+    fn try_get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Self>>> {
+        self.get(key, leases).map(Some)
+    }
+
+    /// Reads the next few chunks of a body.
+    fn read_chunks(&self, rest: Box<Self::Chunks>) -> Result<Page<Box<Self::Chunks>, Bytes>>;
+
+    /// Reads the heads of the next few entries.
+    fn list(&self, from: Self::Cursor) -> Result<Page<Self::Cursor, Scanned>>;
+
+    /// The number of entries.
+    fn len(&self) -> Result<u64>;
+
+    /// The bytes of all entries, as [`cost`](Self::cost) counts them.
+    fn size(&self) -> Result<u64>;
+
+    /// Refuses work on a closed file.
+    fn check_open(&self) -> Result<()>;
+
+    /// Whether only [`recover`](Self::recover) makes the database work again.
+    fn needs_recovery(&self) -> bool {
+        false
+    }
+
+    /// A panic inside the database, as an error.
+    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Error;
+
+    // ----- what entries cost -----
+
+    /// How many bytes an entry counts for.
+    fn cost(entry: &Entry) -> u64;
+
+    /// How many bytes a body of this length counts for, without its head.
+    fn body_cost(len: u64) -> u64;
+
+    // ----- writes, on the writer thread -----
+
+    /// Runs `work` in one transaction and commits it. Returns whether anything was changed. After
+    /// an error, nothing of the transaction remains. With `is_synced`, the commit is synced.
+    fn transact(
+        &self,
+        connection: &mut Self::Connection,
+        is_synced: bool,
+        work: impl FnOnce(&mut Self::Transaction<'_>) -> Result<(), Self::Fault>,
+    ) -> Result<bool>;
+
+    /// Whether the error says that another process held the lock for too long.
+    fn is_busy(_: &Error) -> bool {
+        false
+    }
+
+    /// Makes everything so far durable. Returns after how long to try again, if others were in the
+    /// way.
+    fn sync(&self, connection: &mut Self::Connection) -> Result<Option<Duration>>;
+
+    /// Makes the database work again after a failed transaction or sync.
+    fn recover(&self, connection: &mut Self::Connection, why: &Failure);
+
+    /// Makes the file shorter after pages were released.
+    fn truncate(&self, _: &mut Self::Connection) {}
+
+    /// Closes the file, after a sync.
+    fn close(&self, connection: &mut Self::Connection) -> Result<()>;
+}
+
+/// What a write transaction does to the rows.
+pub(in crate::store) trait Transaction {
+    type Fault;
+
+    // ----- entries -----
+
+    /// Publishes an entry. `body` is the number of all chunks but the last, if there are any. The
+    /// body that it replaces becomes garbage. Returns the place of a new entry in the eviction
+    /// queue; an entry that replaces another keeps its place.
+    fn put(
+        &mut self,
+        key: &Key,
+        entry: &Entry,
+        body: Option<u64>,
+    ) -> Result<Option<u64>, Self::Fault>;
+
+    /// Replaces the head of the entry if it has the version `seen`.
+    fn update(
+        &mut self,
+        key: &Key,
+        seen: Version,
+        head: Head,
+        version: Version,
+    ) -> Result<Outcome, Self::Fault>;
+
+    /// Removes the entry, if it has the version `seen` or that is `None`. Returns whether it did.
+    fn remove(&mut self, key: &Key, seen: Option<Version>) -> Result<bool, Self::Fault>;
+
+    /// Removes at most `limit` entries, and reads in proportion to what it removes.
+    fn purge(&mut self, purge: &Purge, limit: usize) -> Result<Step, Self::Fault>;
+
+    /// Removes every entry. Unfinished bodies stay.
+    fn clear(&mut self) -> Result<(), Self::Fault>;
+
+    // ----- bodies without an entry -----
+
+    /// Creates the number of a new unfinished body.
+    fn begin_body(&mut self) -> Result<Outcome, Self::Fault>;
+
+    /// Whether body `id` is still unfinished, and no other process has abandoned it.
+    fn is_unfinished(&mut self, id: u64) -> Result<bool, Self::Fault>;
+
+    /// Writes a chunk.
+    fn chunk(&mut self, id: u64, index: u32, payload: &[u8]) -> Result<(), Self::Fault>;
+
+    /// Turns the unfinished body `id` into garbage, if it is there.
+    fn abandon(&mut self, id: u64) -> Result<(), Self::Fault>;
+
+    /// Abandons the unfinished bodies whose writers are gone.
+    fn abandon_dead(&mut self) -> Result<(), Self::Fault>;
+
+    /// Removes up to `limit` chunks of garbage. Bodies that are being read stay until their readers
+    /// are gone.
+    ///
+    /// It comes first in a transaction: until that is committed, readers can still find what it
+    /// turns into garbage.
+    fn collect(&mut self, limit: u32, at_once: bool, leases: &Leases) -> Result<(), Self::Fault>;
+
+    /// Whether there is garbage to collect.
+    fn garbage(&mut self, at_once: bool, leases: &Leases) -> Result<Garbage, Self::Fault>;
+
+    // ----- eviction -----
+
+    /// The bytes of all entries.
+    fn size(&mut self) -> Result<u64, Self::Fault>;
+
+    /// The state of the eviction queue.
+    fn queue(&mut self) -> Result<QueueState, Self::Fault>;
+
+    fn set_queue(&mut self, queue: QueueState) -> Result<(), Self::Fault>;
+
+    /// The place of the next new entry, or a lower one that no entry has.
+    fn next_place(&mut self) -> Result<u64, Self::Fault>;
+
+    /// The first `limit` entries from place `from` on and before `end`, in order: the place, and
+    /// the key unless it is damaged.
+    fn places(
+        &mut self,
+        from: u64,
+        end: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Option<Key>)>, Self::Fault>;
+
+    /// How many bytes the entry at this place counts for; 0 if there is none.
+    fn cost_at(&mut self, place: u64, key: Option<&Key>) -> Result<u64, Self::Fault>;
+
+    /// Removes the entry at this place. Returns whether there was one.
+    fn evict(&mut self, place: u64, key: Option<&Key>) -> Result<bool, Self::Fault>;
+
+    /// Corrects the sum of sizes, which damage has made wrong: no entry is left to evict.
+    fn recount(&mut self) -> Result<(), Self::Fault>;
+
+    // ----- the size of the file -----
+
+    /// One step of making the file as small as possible.
+    fn vacuum(&mut self, _has_garbage: bool) -> Result<Step, Self::Fault> {
+        Ok(Step { removed: 0, is_done: true })
+    }
+
+    /// Makes the file smaller if much of it is unused. Returns whether more is to be done.
+    fn give_back(&mut self) -> Result<bool, Self::Fault> {
+        Ok(false)
+    }
+}

@@ -1,0 +1,291 @@
+//! The engine: what the handles of an embedded store do, over any [`Database`].
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::{self, JoinHandle},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tempfile::TempDir;
+
+use super::{
+    Page, ReadAhead, Reader, Reads, Task,
+    database::{Database, Lookup, Purge},
+    hidden::Hidden,
+    incoming::{Writer, check_tags},
+    lookup::lookup,
+    overlay::Look,
+    shared::{Command, Settings, Shared},
+    task::{here, off},
+    writer::Thread,
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, ErrorKind, Evicted, Hit, Result, Scanned, Version},
+    time::Timestamp,
+};
+
+/// A handle to an open store.
+pub(in crate::store) struct Engine<D: Database> {
+    inner: Arc<Inner<D>>,
+    /// This handle does not read on the calling thread, whatever the settings say.
+    off_thread: bool,
+}
+
+/// What all handles share. It ends with the last of them.
+pub(super) struct Inner<D: Database> {
+    pub(super) shared: Arc<Shared<D>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    reader: Reader,
+    /// Removed after the file is closed.
+    _directory: Option<TempDir>,
+}
+
+impl<D: Database> Clone for Engine<D> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), off_thread: self.off_thread }
+    }
+}
+
+impl<D: Database> Engine<D> {
+    /// Starts the threads over an open database.
+    pub(in crate::store) fn start(
+        db: D,
+        connection: D::Connection,
+        settings: Settings,
+        directory: Option<TempDir>,
+    ) -> Result<Self> {
+        let (shared, commands) = Shared::new(db, settings);
+        let writer = Thread::new(shared.clone(), commands, connection);
+        let thread = thread::Builder::new()
+            .name(format!("larder-{}", D::STORE))
+            .spawn(move || writer.run())
+            .map_err(|error| {
+                Error::new(ErrorKind::Unavailable, D::STORE, "cannot start the writer thread")
+                    .with_source(error)
+            })?;
+        let thread = Mutex::new(Some(thread));
+        let reader = Reader::new(D::STORE);
+        let inner = Arc::new(Inner { shared, thread, reader, _directory: directory });
+        Ok(Self { inner, off_thread: false })
+    }
+
+    pub(in crate::store) fn shared(&self) -> &Arc<Shared<D>> {
+        &self.inner.shared
+    }
+
+    pub(in crate::store) fn path(&self) -> &Path {
+        &self.shared().settings.path
+    }
+
+    pub(in crate::store) fn evicted(&self) -> Evicted {
+        self.shared().evictions.read()
+    }
+
+    pub(in crate::store) fn unwritten(&self) -> u64 {
+        self.shared().unwritten.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::store) fn read_off_thread(self) -> Self {
+        Self { off_thread: true, ..self }
+    }
+
+    // ----- reads -----
+
+    pub(in crate::store) async fn get(&self, key: &Key) -> Result<Option<Hit>> {
+        let shared = self.shared();
+        let before = match shared.overlay.look(key) {
+            Look::Here(hit) => {
+                shared.visited.add(key);
+                return Ok(Some(hit));
+            }
+            Look::Hidden => return Ok(None),
+            Look::InFile(hidden) => hidden,
+        };
+        let key = *key;
+        let try_read = |shared: &Shared<D>| shared.db.try_get(&key, &shared.leases);
+        let read = move |shared: &Shared<D>| shared.db.get(&key, &shared.leases);
+        let found: Lookup<D> = lookup(shared, self.off_thread, try_read, read).await?;
+        let Some(found) = found else { return Ok(None) };
+        if shared.overlay.hides(&key, &found.head, before.as_deref()) {
+            return Ok(None);
+        }
+        shared.visited.add(&key);
+        Ok(Some(found.into_hit(self.read_chunks())))
+    }
+
+    /// Reads the chunks of bodies, on the thread that reads large bodies or in place.
+    fn read_chunks(
+        &self,
+    ) -> impl FnMut(Box<D::Chunks>) -> Task<Page<Box<D::Chunks>, Bytes>> + use<D> {
+        let in_place = self.shared().settings.reads.setting() == Reads::InPlace && !self.off_thread;
+        let inner = self.inner.clone();
+        move |rest| {
+            if in_place {
+                return here(D::STORE, || inner.shared.read(|shared| shared.db.read_chunks(rest)));
+            }
+            let shared = inner.shared.clone();
+            inner.reader.run(move || shared.read(|shared| shared.db.read_chunks(rest)))
+        }
+    }
+
+    /// Lists every entry's head, page by page. Each page is read on its own, so that a slow reader
+    /// blocks nothing.
+    pub(in crate::store) fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<D> {
+        let engine = self.clone();
+        let mut is_settled = false;
+        let read = move |from: D::Cursor| {
+            let shared = engine.shared().clone();
+            let settle = (!std::mem::replace(&mut is_settled, true))
+                .then(|| shared.overlay.has_pending())
+                .unwrap_or_default();
+            off(D::STORE, move || {
+                if settle {
+                    shared.settle_blocking();
+                }
+                shared.list(from)
+            })
+        };
+        ReadAhead::new(VecDeque::new(), D::Cursor::default(), read)
+    }
+
+    pub(in crate::store) async fn len(&self) -> Result<u64> {
+        self.settle().await;
+        let shared = self.shared().clone();
+        off(D::STORE, move || shared.len()).await
+    }
+
+    pub(in crate::store) async fn size_bytes(&self) -> Result<u64> {
+        self.settle().await;
+        let shared = self.shared().clone();
+        off(D::STORE, move || shared.read(|shared| shared.db.size())).await
+    }
+
+    /// Waits until the file has what is visible. If that fails, what is visible changes.
+    async fn settle(&self) {
+        if self.shared().overlay.has_pending() {
+            drop(self.ask(Command::Settle, 0).await);
+        }
+    }
+
+    // ----- writes -----
+
+    pub(in crate::store) async fn put(&self, key: &Key, head: Head) -> Result<Writer<D>> {
+        check_tags(D::STORE, &head)?;
+        self.shared().db.check_open()?;
+        Ok(Writer::new(self.inner.clone(), *key, head))
+    }
+
+    pub(in crate::store) async fn update(
+        &self,
+        key: &Key,
+        seen: Version,
+        head: Head,
+    ) -> Result<bool> {
+        check_tags(D::STORE, &head)?;
+        let bytes = head.size();
+        Ok(self.ask(Command::Update { key: *key, seen, head: Some(head) }, bytes).await? == 1)
+    }
+
+    pub(in crate::store) async fn remove(&self, key: &Key) -> Result<bool> {
+        Ok(self.ask(Command::Remove { key: *key, seen: None }, 0).await? == 1)
+    }
+
+    pub(in crate::store) async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+        Ok(self.ask(Command::Remove { key: *key, seen: Some(seen) }, 0).await? == 1)
+    }
+
+    pub(in crate::store) async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+        self.ask(Command::Purge(Purge::Expired(now)), 0).await
+    }
+
+    pub(in crate::store) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        self.ask(Command::Purge(Purge::Tagged(tag.into())), 0).await
+    }
+
+    pub(in crate::store) async fn clear(&self) -> Result<()> {
+        self.ask(Command::Clear, 0).await.map(drop)
+    }
+
+    #[cfg(feature = "sqlite")]
+    pub(in crate::store) async fn vacuum(&self) -> Result<u64> {
+        self.ask(Command::Vacuum, 0).await
+    }
+
+    pub(in crate::store) async fn flush(&self) -> Result<()> {
+        self.ask(Command::Flush, 0).await.map(drop)
+    }
+
+    pub(in crate::store) async fn close(&self) -> Result<()> {
+        let Some(outcome) = self.shared().queue.send_now(Command::Close) else { return Ok(()) };
+        // If another call closed the store first, the thread has ended without a reply to this one.
+        outcome.await.unwrap_or(Ok(0)).map(drop)
+    }
+
+    async fn ask(&self, command: Command, bytes: usize) -> Result<u64> {
+        self.shared().queue.ask(command, bytes).await
+    }
+}
+
+impl<D: Database> Shared<D> {
+    /// One page of a listing, without what is hidden.
+    fn list(&self, from: D::Cursor) -> Result<Page<D::Cursor, Scanned>> {
+        let before = self.overlay.hidden();
+        let (rest, mut items) = self.read(|shared| shared.db.list(from))?;
+        let is_seen = |item: &Result<Scanned>| match item {
+            Ok(item) => !self.overlay.hides(&item.key, &item.head, before.as_deref()),
+            Err(_) => true,
+        };
+        if before.is_some() || self.overlay.hidden().is_some() {
+            items.retain(is_seen);
+        }
+        Ok((rest, items))
+    }
+
+    fn len(&self) -> Result<u64> {
+        if self.overlay.hidden().is_none_or(|hidden| Hidden::is_empty(&hidden)) {
+            return self.read(|shared| shared.db.len());
+        }
+        let (mut len, mut next) = (0, Some(D::Cursor::default()));
+        while let Some(from) = next {
+            let (rest, items) = self.list(from)?;
+            len += items.len() as u64;
+            next = rest;
+        }
+        Ok(len)
+    }
+
+    /// The number of entries with this tag that readers see in the file, by reading all heads.
+    pub(super) fn count_tagged(&self, tag: &str) -> Result<u64> {
+        let (mut count, mut next) = (0, Some(D::Cursor::default()));
+        while let Some(from) = next {
+            let (rest, items) = self.list(from)?;
+            let has_tag = |item: &Scanned| item.head.tags().iter().any(|other| **other == *tag);
+            count += items.iter().flatten().filter(|item| has_tag(item)).count() as u64;
+            next = rest;
+        }
+        Ok(count)
+    }
+
+    /// Waits on a blocking thread until the file has what is visible.
+    fn settle_blocking(&self) {
+        if let Some(settled) = self.queue.send_now(Command::Settle) {
+            drop(settled.blocking_recv());
+        }
+    }
+}
+
+impl<D: Database> Drop for Inner<D> {
+    fn drop(&mut self) {
+        // The thread syncs and closes first. `close` is for callers that want its result.
+        drop(self.shared.queue.send_now(Command::Close));
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            drop(thread.join());
+        }
+    }
+}

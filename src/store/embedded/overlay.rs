@@ -1,0 +1,194 @@
+//! The overlay: what readers see of writes that are not committed yet, and what they must not see
+//! of the file after a commit has failed.
+//!
+//! A small entry is visible as soon as it is in the overlay. The writer thread commits it a few
+//! milliseconds later, together with others. Only a file that this process has for itself has an
+//! overlay: another process could remove an entry before it is in the file, and the commit would
+//! bring it back.
+
+use std::{
+    collections::{HashMap, hash_map},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+
+use super::hidden::Hidden;
+use crate::{
+    Key,
+    entry::Head,
+    store::{Hit, Version},
+};
+
+#[derive(Default)]
+pub(super) struct Overlay {
+    state: RwLock<State>,
+    /// Whether there is anything in the state that readers must know. A reader of an idle store
+    /// takes no lock.
+    is_used: AtomicBool,
+    /// Whether the last commit failed.
+    is_failing: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    pending: HashMap<Key, Pending>,
+    /// The number of the last pending entry.
+    last: u64,
+    hidden: Option<Arc<Hidden>>,
+}
+
+/// An entry that is visible and not committed.
+#[derive(Clone)]
+pub(super) struct Pending {
+    pub(super) head: Arc<Head>,
+    pub(super) version: Version,
+    pub(super) body: Bytes,
+    pub(super) number: u64,
+}
+
+/// Where a reader finds the entry of a key.
+pub(super) enum Look {
+    Here(Hit),
+    Hidden,
+    /// In the file, unless it is hidden by what was hidden when the reader began.
+    InFile(Option<Arc<Hidden>>),
+}
+
+impl Overlay {
+    // Nothing panics while it holds the lock.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Acquire)
+    }
+
+    fn note_use(&self, state: &State) {
+        let is_used = !state.pending.is_empty() || state.hidden.is_some();
+        self.is_used.store(is_used, Ordering::Release);
+    }
+
+    // ----- readers -----
+
+    pub(super) fn look(&self, key: &Key) -> Look {
+        if !self.is_used() {
+            return Look::InFile(None);
+        }
+        let state = self.read();
+        if let Some(Pending { head, version, body, .. }) = state.pending.get(key) {
+            return Look::Here(Hit::new(head.clone(), *version, body.clone().into()));
+        }
+        match &state.hidden {
+            Some(hidden) if hidden.hides_key(key) => Look::Hidden,
+            hidden => Look::InFile(hidden.clone()),
+        }
+    }
+
+    /// Whether an entry that was read from the file is outdated. `before` is what was hidden before
+    /// it was read: what is hidden no more now may have been removed since, and what is hidden now
+    /// may have been hidden since.
+    pub(super) fn hides(&self, key: &Key, head: &Head, before: Option<&Hidden>) -> bool {
+        before.is_some_and(|hidden| hidden.hides(key, head))
+            || self.hidden().is_some_and(|hidden| hidden.hides(key, head))
+    }
+
+    pub(super) fn hidden(&self) -> Option<Arc<Hidden>> {
+        if self.is_used() { self.read().hidden.clone() } else { None }
+    }
+
+    /// Whether entries are visible that are not committed.
+    pub(super) fn has_pending(&self) -> bool {
+        self.is_used() && !self.read().pending.is_empty()
+    }
+
+    // ----- writers -----
+
+    /// Whether the last commit failed. Writes then wait for their commit.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Acquire)
+    }
+
+    /// Makes an entry visible, and sends it to the writer thread by `send`. The thread receives
+    /// entries in the order in which they became visible.
+    pub(super) fn add<E>(
+        &self,
+        key: Key,
+        mut entry: Pending,
+        send: impl FnOnce(u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut state = self.write();
+        state.last += 1;
+        entry.number = state.last;
+        send(entry.number)?;
+        state.pending.insert(key, entry);
+        self.is_used.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    // ----- the writer thread -----
+
+    /// The entries of these keys and numbers are committed, and the file shows them. If what was
+    /// hidden was removed from the file, nothing is hidden any more.
+    pub(super) fn committed(&self, entries: &[(Key, u64)], is_lifted: bool) {
+        self.is_failing.store(false, Ordering::Release);
+        if entries.is_empty() && !is_lifted {
+            return;
+        }
+        let mut state = self.write();
+        state.forget(entries);
+        if is_lifted {
+            state.hidden = None;
+        }
+        self.note_use(&state);
+    }
+
+    /// The entries of these keys and numbers could not be committed, and `hidden` is outdated.
+    pub(super) fn failed(&self, entries: &[(Key, u64)], mut hidden: Hidden) {
+        self.is_failing.store(true, Ordering::Release);
+        let mut state = self.write();
+        // A key stays hidden even if a later entry of it is pending: that may fail as well.
+        entries.iter().for_each(|(key, _)| hidden.add_key(*key));
+        state.hide(hidden);
+        state.forget(entries);
+        self.note_use(&state);
+    }
+
+    /// Hides what could not be removed from the file. Returns `false`, and hides nothing, if too
+    /// much is hidden already.
+    pub(super) fn hide(&self, hidden: Hidden) -> bool {
+        let mut state = self.write();
+        if state.hidden.as_ref().is_some_and(|hidden| hidden.is_full()) {
+            return false;
+        }
+        state.hide(hidden);
+        self.note_use(&state);
+        true
+    }
+}
+
+impl State {
+    fn hide(&mut self, hidden: Hidden) {
+        if !hidden.is_empty() {
+            Arc::make_mut(self.hidden.get_or_insert_default()).extend(hidden);
+        }
+    }
+
+    fn forget(&mut self, entries: &[(Key, u64)]) {
+        for (key, number) in entries {
+            if let hash_map::Entry::Occupied(pending) = self.pending.entry(*key)
+                && pending.get().number <= *number
+            {
+                pending.remove();
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What all handles, readers and the writer thread share.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+};
+
+use bytes::Bytes;
+
+use super::{
+    Durability, Envelope, Failure, Leases, Queue, ReadMode, Visited,
+    database::{Database, Entry, Purge},
+    overlay::Overlay,
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Error, ErrorKind, Result, Version, evictions::Evictions},
+};
+
+/// The settings that the engine needs.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Settings {
+    /// The path as it was given, for errors.
+    pub(in crate::store) path: PathBuf,
+    pub(in crate::store) max_bytes: u64,
+    pub(in crate::store) durability: Durability,
+    pub(in crate::store) reads: Arc<ReadMode>,
+    /// Other processes may have the file open as well.
+    pub(in crate::store) is_shared: bool,
+}
+
+impl Settings {
+    /// Whether each commit is synced.
+    pub(super) fn syncs_each_commit(&self) -> bool {
+        self.durability == Durability::EachCommit
+    }
+
+    /// Whether small entries are visible before they are committed.
+    pub(super) fn writes_behind(&self) -> bool {
+        !self.is_shared && !self.syncs_each_commit()
+    }
+}
+
+pub(in crate::store) struct Shared<D: Database> {
+    pub(in crate::store) db: D,
+    pub(in crate::store) settings: Settings,
+    pub(super) visited: Visited,
+    pub(super) evictions: Evictions,
+    /// How many visible entries could not be committed.
+    pub(super) unwritten: AtomicU64,
+    pub(super) overlay: Overlay,
+    pub(super) leases: Arc<Leases>,
+    pub(super) queue: Queue<Command>,
+    versions: Versions,
+    tokens: AtomicU64,
+    /// The thread was told that the database needs recovery, and has not begun it.
+    is_poked: AtomicBool,
+}
+
+/// A command for the writer thread.
+pub(super) enum Command {
+    /// A full chunk of a body that is being written.
+    Chunk { body: Arc<Incoming>, index: u32, payload: Bytes },
+    /// The body will not be finished.
+    Abandon(Arc<Incoming>),
+    Put {
+        key: Key,
+        entry: Entry,
+        body: Option<Arc<Incoming>>,
+        /// The number of the entry in the overlay, if it is visible already.
+        pending: Option<u64>,
+    },
+    Update { key: Key, seen: Version, head: Option<Head> },
+    Remove { key: Key, seen: Option<Version> },
+    Purge(Purge),
+    Clear,
+    /// Makes the file as small as possible.
+    Vacuum,
+    /// Replies when all earlier commands are committed.
+    Settle,
+    /// Replies when all earlier commands are synced.
+    Flush,
+    /// A body that could not be collected because of a reader can be collected now.
+    Collect,
+    /// A reader found that the database needs recovery.
+    Recover,
+    Close,
+}
+
+/// A body that is being written, as its writer and the thread know it.
+pub(super) struct Incoming {
+    pub(super) token: u64,
+    /// Why it cannot be finished any more.
+    pub(super) failed: OnceLock<Failure>,
+}
+
+impl Command {
+    /// The body that the command is about.
+    pub(super) fn body(&self) -> Option<&Incoming> {
+        match self {
+            Self::Chunk { body, .. } | Self::Abandon(body) => Some(body),
+            Self::Put { body, .. } => body.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl Incoming {
+    /// Only the first reason counts.
+    pub(super) fn fail(&self, why: Failure) {
+        drop(self.failed.set(why));
+    }
+}
+
+/// Creates versions. They are random for each opening of the file: no other process creates the
+/// same ones, and none returns after a crash has undone its first use.
+struct Versions {
+    random: RandomState,
+    last: AtomicU64,
+}
+
+impl<D: Database> Shared<D> {
+    pub(super) fn new(
+        db: D,
+        settings: Settings,
+    ) -> (Arc<Self>, mpsc::Receiver<Envelope<Command>>) {
+        let path = settings.path.clone();
+        let (queue, commands) = Queue::new(move || closed(D::STORE, &path));
+        let sender = queue.sender();
+        let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
+        let shared = Self {
+            db,
+            settings,
+            visited: Visited::new(),
+            evictions: Evictions::default(),
+            unwritten: AtomicU64::new(0),
+            overlay: Overlay::default(),
+            leases,
+            queue,
+            versions: Versions { random: RandomState::new(), last: AtomicU64::new(0) },
+            tokens: AtomicU64::new(0),
+            is_poked: AtomicBool::new(false),
+        };
+        (Arc::new(shared), commands)
+    }
+
+    pub(super) fn next_version(&self) -> Version {
+        let number = self.versions.last.fetch_add(1, Ordering::Relaxed);
+        Version::new(self.versions.random.hash_one(number))
+    }
+
+    pub(super) fn incoming(&self) -> Arc<Incoming> {
+        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Incoming { token, failed: OnceLock::new() })
+    }
+
+    /// The error for an entry that takes more than the whole store may.
+    pub(super) fn too_large(&self, bytes: u64) -> Error {
+        too_large(D::STORE, bytes, self.settings.max_bytes)
+    }
+
+    pub(super) fn closed(&self) -> Error {
+        closed(D::STORE, &self.settings.path)
+    }
+
+    /// Runs a read, and turns a panic of the database into an error. If the database then needs
+    /// recovery, tells the thread.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let result = catch_unwind(AssertUnwindSafe(|| read(self)))
+            .unwrap_or_else(|panic| Err(self.db.panicked(panic.as_ref())));
+        if result.is_err()
+            && self.db.needs_recovery()
+            && !self.is_poked.swap(true, Ordering::Relaxed)
+        {
+            self.queue.tell(Command::Recover);
+        }
+        result
+    }
+
+    /// The thread looks now whether the database needs recovery.
+    pub(super) fn poked(&self) {
+        self.is_poked.store(false, Ordering::Relaxed);
+    }
+}
+
+pub(in crate::store) fn closed(store: &'static str, path: &std::path::Path) -> Error {
+    Error::new(ErrorKind::Unavailable, store, format!("{} is closed", path.display()))
+}
+
+pub(in crate::store) fn too_large(store: &'static str, bytes: u64, max_bytes: u64) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        store,
+        format!("an entry of {bytes} bytes does not fit into max_bytes({max_bytes})"),
+    )
+}
+
+/// The error for the writer of a body that another process has abandoned.
+pub(in crate::store) fn abandoned(store: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, store, "another process removed the unfinished body")
+}

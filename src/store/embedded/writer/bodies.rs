@@ -1,0 +1,134 @@
+//! The unfinished bodies that this opening of the file is writing.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    Key,
+    store::{
+        Result,
+        embedded::{
+            Failure,
+            database::{Database, Entry, Transaction},
+            shared::{Incoming, abandoned},
+        },
+    },
+};
+
+#[derive(Default)]
+pub(super) struct Bodies {
+    open: HashMap<u64, OpenBody>,
+    /// Bodies of failed transactions, to be removed from the file.
+    orphans: Vec<u64>,
+}
+
+struct OpenBody {
+    incoming: Arc<Incoming>,
+    id: u64,
+}
+
+type Raw<T, D> = std::result::Result<T, <D as Database>::Fault>;
+
+impl Bodies {
+    pub(super) fn chunk<D: Database>(
+        &mut self,
+        txn: &mut D::Transaction<'_>,
+        incoming: &Arc<Incoming>,
+        index: u32,
+        payload: &[u8],
+    ) -> Raw<(), D> {
+        if incoming.failed.get().is_some() {
+            return Ok(());
+        }
+        let id = match self.open.get(&incoming.token) {
+            Some(body) if txn.is_unfinished(body.id)? => body.id,
+            Some(_) => {
+                self.open.remove(&incoming.token);
+                incoming.fail(Failure::of(&abandoned(D::STORE)));
+                return Ok(());
+            }
+            None => match txn.begin_body()? {
+                Ok(id) => {
+                    self.open.insert(incoming.token, OpenBody { incoming: incoming.clone(), id });
+                    id
+                }
+                Err(error) => {
+                    incoming.fail(Failure::of(&error));
+                    return Ok(());
+                }
+            },
+        };
+        txn.chunk(id, index, payload)
+    }
+
+    pub(super) fn put<D: Database>(
+        &mut self,
+        txn: &mut D::Transaction<'_>,
+        key: &Key,
+        entry: &Entry,
+        incoming: Option<&Arc<Incoming>>,
+    ) -> Raw<Result<Option<u64>>, D> {
+        let Some(incoming) = incoming else { return txn.put(key, entry, None).map(Ok) };
+        if let Some(failure) = incoming.failed.get() {
+            return Ok(Err(failure.error()));
+        }
+        let Some(body) = self.open.remove(&incoming.token) else {
+            return Ok(Err(abandoned(D::STORE)));
+        };
+        let id = body.id;
+        // Until the transaction is committed: if it fails, the chunks of earlier ones must be
+        // removed.
+        self.orphans.push(id);
+        if !txn.is_unfinished(id)? {
+            return Ok(Err(abandoned(D::STORE)));
+        }
+        txn.put(key, entry, Some(id)).map(Ok)
+    }
+
+    pub(super) fn abandon<D: Database>(
+        &mut self,
+        txn: &mut D::Transaction<'_>,
+        incoming: &Incoming,
+    ) -> Raw<(), D> {
+        let Some(body) = self.open.remove(&incoming.token) else { return Ok(()) };
+        self.orphans.push(body.id);
+        txn.abandon(body.id)
+    }
+
+    /// Abandons what failed transactions have left.
+    pub(super) fn abandon_orphans<D: Database>(
+        &self,
+        txn: &mut D::Transaction<'_>,
+    ) -> Raw<(), D> {
+        self.orphans.iter().try_for_each(|id| txn.abandon(*id))
+    }
+
+    /// Abandons every body that is being written.
+    pub(super) fn abandon_all<D: Database>(&self, txn: &mut D::Transaction<'_>) -> Raw<(), D> {
+        self.open.values().try_for_each(|body| txn.abandon(body.id))?;
+        self.abandon_orphans::<D>(txn)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.orphans.is_empty()
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.orphans.clear();
+    }
+
+    /// A command of this body was lost with its transaction: the body lacks a chunk now.
+    pub(super) fn rolled_back(&mut self, incoming: &Incoming, why: &Failure) {
+        incoming.fail(why.clone());
+        if let Some(body) = self.open.remove(&incoming.token) {
+            self.orphans.push(body.id);
+        }
+    }
+
+    /// What was written of any body may be lost, or nothing can be written any more.
+    pub(super) fn fail_all(&mut self, why: &Failure) {
+        for (_, body) in self.open.drain() {
+            body.incoming.fail(why.clone());
+            self.orphans.push(body.id);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! When the writer thread syncs, and how it makes a failed database work again.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{Thread, answer, work::Done};
+use crate::store::{
+    ErrorKind, Result,
+    embedded::{
+        Durability, Envelope, Failure, database::Database, hidden::Hidden, shared::Command,
+    },
+};
+
+/// How long to wait after a failed sync.
+const PEACE: Duration = Duration::from_secs(1);
+
+/// What was committed and is not synced yet.
+pub(super) struct Unsynced {
+    since: Instant,
+    bytes: usize,
+    /// Set after a failed attempt: how long the next one must wait.
+    again: Option<Duration>,
+    /// What becomes outdated if the commits are undone.
+    touched: Hidden,
+}
+
+impl Unsynced {
+    fn begin(again: Option<Duration>) -> Self {
+        Self { since: Instant::now(), bytes: 0, again, touched: Hidden::default() }
+    }
+}
+
+impl<D: Database> Thread<D> {
+    /// The changes of this group are committed.
+    pub(super) fn note_unsynced(
+        &mut self,
+        bytes: usize,
+        group: &[Envelope<Command>],
+        done: &Done,
+    ) {
+        let is_synced = self.shared.settings.syncs_each_commit();
+        if is_synced && D::LEISURE.is_none() {
+            return;
+        }
+        let unsynced = self.unsynced.get_or_insert_with(|| Unsynced::begin(None));
+        unsynced.bytes += bytes;
+        if is_synced || !D::LOSES_UNSYNCED {
+            return;
+        }
+        for envelope in group {
+            match &envelope.command {
+                Command::Put { key, .. }
+                | Command::Update { key, .. }
+                | Command::Remove { key, .. } => unsynced.touched.add_key(*key),
+                _ => {}
+            }
+        }
+        if let Some((_, Some(purge))) = &done.step {
+            unsynced.touched.add_purge(purge);
+        }
+        if done.is_cleared {
+            unsynced.touched.add_all();
+        }
+        if let Some(lifted) = &done.lifted {
+            unsynced.touched.extend(Hidden::clone(lifted));
+        }
+    }
+
+    /// How long until the next sync; `None` if nothing is unsynced.
+    pub(super) fn until_sync(&self) -> Option<Duration> {
+        let unsynced = self.unsynced.as_ref()?;
+        if let Some(again) = unsynced.again {
+            return Some(again.saturating_sub(unsynced.since.elapsed()));
+        }
+        if unsynced.bytes >= D::UNSYNCED {
+            return Some(Duration::ZERO);
+        }
+        let every = match self.shared.settings.durability {
+            Durability::Every(every) => every,
+            Durability::EachCommit => D::LEISURE?,
+        };
+        Some(every.saturating_sub(unsynced.since.elapsed()))
+    }
+
+    pub(super) fn sync_is_due(&self) -> bool {
+        self.until_sync().is_some_and(|left| left.is_zero())
+    }
+
+    /// Makes everything so far durable. If that fails, it is tried again after a while.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        let Self { shared, connection, .. } = self;
+        let synced = catch_unwind(AssertUnwindSafe(|| shared.db.sync(connection)))
+            .unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
+        match synced {
+            Ok(None) => {
+                self.unsynced = None;
+                Ok(())
+            }
+            Ok(again) => {
+                self.unsynced = Some(Unsynced::begin(again));
+                Ok(())
+            }
+            Err(error) if D::LOSES_UNSYNCED => {
+                self.recover(&Failure::of(&error));
+                Err(error)
+            }
+            Err(error) => {
+                self.unsynced = Some(Unsynced::begin(Some(PEACE)));
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn answer_flushes(&mut self, flushes: Vec<oneshot::Sender<Result<u64>>>) {
+        if flushes.is_empty() {
+            return;
+        }
+        let failure = self.sync().err().map(|error| Failure::of(&error));
+        for reply in flushes {
+            let outcome = failure.as_ref().map_or(Ok(0), |failure| Err(failure.error()));
+            answer(Some(reply), outcome);
+        }
+    }
+
+    /// A reader may have found what only this thread can mend.
+    pub(super) fn recover_if_asked(&mut self) {
+        self.shared.poked();
+        if self.shared.db.needs_recovery() {
+            let message =
+                format!("{} was reopened after an error", self.shared.settings.path.display());
+            self.recover(&Failure::new(ErrorKind::Unavailable, D::STORE, message));
+        }
+    }
+
+    /// Makes the database work again. What that undoes stays away.
+    pub(super) fn recover(&mut self, why: &Failure) {
+        if D::LOSES_UNSYNCED {
+            if let Some(unsynced) = self.unsynced.take() {
+                // Before anybody can read the file again.
+                self.shared.overlay.failed(&[], unsynced.touched);
+            }
+            self.work.has_dead_bodies = true;
+            self.work.has_garbage = true;
+            self.work.bodies.fail_all(why);
+        }
+        let Self { shared, connection, .. } = self;
+        let recover = || shared.db.recover(connection, why);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(recover)) {
+            // The next command tries again.
+            drop(shared.db.panicked(panic.as_ref()));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What is done in one transaction: commands, and a step of background work.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use super::{Reply, bodies::Bodies};
+use crate::{
+    store::{
+        Evicted,
+        embedded::{
+            Envelope,
+            database::{Database, Garbage, Outcome, Purge, Step, Transaction},
+            evict::{self, Eviction},
+            ghost::Ghost,
+            hidden::Hidden,
+            shared::{Command, Shared},
+        },
+    },
+    time::Timestamp,
+};
+
+/// How many chunks of garbage are removed in one transaction, in addition to twice those that it
+/// writes.
+const GARBAGE_CHUNKS: u32 = 32;
+
+/// The pending work, and the state that a transaction changes.
+pub(super) struct Work {
+    pub(super) bodies: Bodies,
+    pub(super) jobs: VecDeque<Job>,
+    /// There may be unfinished bodies whose writers are gone.
+    pub(super) has_dead_bodies: bool,
+    /// There are bodies to remove.
+    pub(super) has_garbage: bool,
+    /// When there will be.
+    pub(super) ripens: Option<Timestamp>,
+    /// The entries take more than they may.
+    is_over: bool,
+    /// The file is to become smaller.
+    has_slack: bool,
+    /// The keys of entries that were evicted lately.
+    ghost: Option<Ghost>,
+}
+
+/// Work that takes several transactions.
+pub(super) struct Job {
+    pub(super) what: What,
+    pub(super) done: u64,
+    pub(super) since: Instant,
+    pub(super) reply: Reply,
+}
+
+pub(super) enum What {
+    Purge(Purge),
+    Clear,
+    Vacuum,
+}
+
+/// The results of a transaction, to be reported when it is committed.
+#[derive(Default)]
+pub(super) struct Done {
+    /// The outcome of each command.
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) step: Option<(Step, Option<Purge>)>,
+    /// Everything was removed.
+    pub(super) is_cleared: bool,
+    pub(super) evicted: Evicted,
+    /// What was hidden, and is removed from the file.
+    pub(super) lifted: Option<Arc<Hidden>>,
+    is_over: bool,
+    has_slack: bool,
+    garbage: Garbage,
+}
+
+impl Default for Work {
+    /// The last opening may have left unfinished bodies and garbage.
+    fn default() -> Self {
+        Self {
+            bodies: Bodies::default(),
+            jobs: VecDeque::new(),
+            has_dead_bodies: true,
+            has_garbage: true,
+            ripens: None,
+            is_over: false,
+            has_slack: false,
+            ghost: None,
+        }
+    }
+}
+
+impl Job {
+    /// The job that this command begins, if it does.
+    pub(super) fn of(command: &Command, reply: &mut Reply) -> Option<Self> {
+        let what = match command {
+            Command::Purge(purge) => What::Purge(purge.clone()),
+            Command::Clear => What::Clear,
+            Command::Vacuum => What::Vacuum,
+            _ => return None,
+        };
+        Some(Self { what, done: 0, since: Instant::now(), reply: reply.take() })
+    }
+}
+
+impl Work {
+    /// Whether there is background work.
+    pub(super) fn is_left(&self) -> bool {
+        self.has_dead_bodies
+            || self.has_garbage
+            || self.is_over
+            || self.has_slack
+            || !self.jobs.is_empty()
+    }
+
+    pub(super) fn committed(&mut self, done: &Done) {
+        self.bodies.committed();
+        self.has_dead_bodies = false;
+        self.has_garbage = done.garbage.is_there;
+        self.ripens = done.garbage.ripens;
+        self.is_over = done.is_over;
+        self.has_slack = done.has_slack;
+    }
+
+    /// Runs a group of commands and a step of background work.
+    pub(super) fn apply<D: Database>(
+        &mut self,
+        txn: &mut D::Transaction<'_>,
+        shared: &Shared<D>,
+        group: &mut [Envelope<Command>],
+        done: &mut Done,
+    ) -> Result<(), D::Fault> {
+        let is_vacuuming = matches!(self.jobs.front(), Some(Job { what: What::Vacuum, .. }));
+        if self.has_garbage {
+            // Removal must keep up with writing.
+            let chunks = group.iter().filter(|each| matches!(each.command, Command::Chunk { .. }));
+            let limit = GARBAGE_CHUNKS + 2 * chunks.count() as u32;
+            txn.collect(limit, is_vacuuming, &shared.leases)?;
+        }
+        if self.has_dead_bodies {
+            txn.abandon_dead()?;
+        }
+        self.bodies.abandon_orphans::<D>(txn)?;
+        // Before any command, so that it removes nothing that is written now.
+        if let Some(hidden) = shared.overlay.hidden() {
+            hidden.remove(txn)?;
+            done.lifted = Some(hidden);
+        }
+        let before = txn.queue()?;
+        let mut newest = None;
+        for envelope in group {
+            let outcome = self.run::<D>(txn, shared, &mut envelope.command, &mut newest)?;
+            done.outcomes.push(outcome);
+        }
+        match self.jobs.front().map(|job| &job.what) {
+            Some(What::Purge(purge)) => {
+                done.step = Some((txn.purge(purge, evict::ENTRIES)?, Some(purge.clone())));
+            }
+            Some(What::Clear) => {
+                txn.clear()?;
+                done.is_cleared = true;
+                done.step = Some((Step { removed: 0, is_done: true }, None));
+            }
+            Some(What::Vacuum) | None => {}
+        }
+        let max_bytes = shared.settings.max_bytes;
+        let ghost = self.ghost.get_or_insert_with(|| Ghost::new(max_bytes));
+        let (visited, evicted) = (&shared.visited, Evicted::default());
+        let mut eviction = Eviction { txn, visited, ghost, max_bytes, before, newest, evicted };
+        done.is_over = !eviction.run()?;
+        done.evicted = eviction.evicted;
+        done.garbage = txn.garbage(is_vacuuming, &shared.leases)?;
+        if is_vacuuming {
+            done.step = Some((txn.vacuum(done.garbage.is_there)?, None));
+        }
+        done.has_slack = txn.give_back()?;
+        Ok(())
+    }
+
+    fn run<D: Database>(
+        &mut self,
+        txn: &mut D::Transaction<'_>,
+        shared: &Shared<D>,
+        command: &mut Command,
+        newest: &mut Option<u64>,
+    ) -> Result<Outcome, D::Fault> {
+        let nothing = Ok(Ok(0));
+        match command {
+            Command::Chunk { body, index, payload } => {
+                self.bodies.chunk::<D>(txn, body, *index, payload)?;
+                nothing
+            }
+            Command::Abandon(body) => {
+                self.bodies.abandon::<D>(txn, body)?;
+                nothing
+            }
+            Command::Put { key, entry, body, .. } => {
+                let place = match self.bodies.put::<D>(txn, key, entry, body.as_ref())? {
+                    Ok(place) => place,
+                    Err(error) => return Ok(Err(error)),
+                };
+                if place.is_some() {
+                    *newest = place;
+                    if self.ghost.as_ref().is_some_and(|ghost| ghost.knows(key)) {
+                        shared.visited.add(key);
+                    }
+                }
+                nothing
+            }
+            Command::Update { key, seen, head } => match head.take() {
+                Some(head) => txn.update(key, *seen, head, shared.next_version()),
+                None => nothing,
+            },
+            Command::Remove { key, seen } => Ok(Ok(txn.remove(key, *seen)?.into())),
+            Command::Purge(_)
+            | Command::Clear
+            | Command::Vacuum
+            | Command::Settle
+            | Command::Flush
+            | Command::Collect
+            | Command::Recover
+            | Command::Close => nothing,
+        }
+    }
+}
