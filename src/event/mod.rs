@@ -34,7 +34,7 @@ mod stores;
 
 #[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
 pub(crate) use self::stores::evicted;
-#[cfg(feature = "redb")]
+#[cfg(any(feature = "redb", feature = "sqlite"))]
 pub(crate) use self::stores::restarted;
 #[cfg(any(feature = "redb", feature = "sqlite"))]
 pub(crate) use self::stores::unwritten;

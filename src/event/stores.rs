@@ -17,11 +17,11 @@ pub(crate) fn tier_failed(tier: &'static str, operation: &'static str, key: &Key
     let _unused = (tier, operation, key, error);
 }
 
-/// A store reopened its file after an error. Data that was not synced is lost.
-#[cfg(feature = "redb")]
+/// A store reopened or emptied its file after an error. Data that was not synced may be lost.
+#[cfg(any(feature = "redb", feature = "sqlite"))]
 pub(crate) fn restarted(store: &'static str, reason: &str) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: TARGET, { store, reason }, "store reopened after an error; unsynced data is lost");
+    tracing::warn!(target: TARGET, { store, reason }, "store reopened or emptied its file after an error");
     #[cfg(not(feature = "tracing"))]
     let _unused = (store, reason);
 }

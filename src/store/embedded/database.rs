@@ -5,7 +5,11 @@
 //! evicted. A database keeps rows. An error of type [`Fault`](Database::Fault) ends a whole
 //! transaction; the failure of one command alone is an [`Outcome`] inside the `Ok`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -132,6 +136,11 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
         false
     }
 
+    /// Runs `work`, and catches a panic of the database.
+    fn catch<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+        catch_unwind(AssertUnwindSafe(work))
+    }
+
     /// A panic inside the database, as an error.
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Error;
 
@@ -163,8 +172,9 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// way.
     fn sync(&self, connection: &mut Self::Connection) -> Result<Option<Duration>>;
 
-    /// Makes the database work again after a failed transaction or sync.
-    fn recover(&self, connection: &mut Self::Connection, why: &Failure);
+    /// Makes the database work again after a failed transaction or sync. Returns whether the reason
+    /// of the failure is gone, so that the transaction is worth another attempt.
+    fn recover(&self, connection: &mut Self::Connection, why: &Failure) -> bool;
 
     /// Makes the file shorter after pages were released.
     fn truncate(&self, _: &mut Self::Connection) {}

@@ -188,7 +188,7 @@ impl<D: Database> Engine<D> {
     ) -> Result<bool> {
         check_tags(D::STORE, &head)?;
         let bytes = head.size();
-        Ok(self.ask(Command::Update { key: *key, seen, head: Some(head) }, bytes).await? == 1)
+        Ok(self.ask(Command::Update { key: *key, seen, head: Box::new(head) }, bytes).await? == 1)
     }
 
     pub(in crate::store) async fn remove(&self, key: &Key) -> Result<bool> {
@@ -259,13 +259,12 @@ impl<D: Database> Shared<D> {
         Ok(len)
     }
 
-    /// The number of entries with this tag that readers see in the file, by reading all heads.
-    pub(super) fn count_tagged(&self, tag: &str) -> Result<u64> {
+    /// The number of such entries that readers see in the file, by reading all heads.
+    pub(super) fn count(&self, is_meant: impl Fn(&Scanned) -> bool) -> Result<u64> {
         let (mut count, mut next) = (0, Some(D::Cursor::default()));
         while let Some(from) = next {
             let (rest, items) = self.list(from)?;
-            let has_tag = |item: &Scanned| item.head.tags().iter().any(|other| **other == *tag);
-            count += items.iter().flatten().filter(|item| has_tag(item)).count() as u64;
+            count += items.iter().flatten().filter(|item| is_meant(item)).count() as u64;
             next = rest;
         }
         Ok(count)

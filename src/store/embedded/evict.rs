@@ -78,9 +78,8 @@ impl<T: Transaction> Eviction<'_, T> {
             }
             let main = size.saturating_sub(queue.window);
             let oldest = self.next(&mut window_rows, queue.boundary, u64::MAX)?;
-            let is_movable = |place: u64| {
-                is_long && Some(place) != self.newest || is_over && main == 0
-            };
+            let is_movable =
+                |place: u64| is_long && Some(place) != self.newest || is_over && main == 0;
             if let Some((place, key)) = oldest
                 && is_movable(place)
             {
@@ -104,7 +103,8 @@ impl<T: Transaction> Eviction<'_, T> {
                 }
             } else if !is_over {
                 return Ok(true);
-            } else if let Some((place, key)) = self.least(&mut main_rows, &mut queue, &mut visits)?
+            } else if let Some((place, key)) =
+                self.least(&mut main_rows, &mut queue, &mut visits)?
             {
                 self.txn.set_queue(queue)?;
                 self.evict(place, key.as_ref(), &mut size)?;

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::database::{Purge, Transaction};
-use crate::{Key, entry::Head};
+use crate::{Key, entry::Head, time::Timestamp};
 
 /// How many keys and tags are hidden at most. Beyond that, writes and removals are refused until
 /// the disk works again.
@@ -18,12 +18,14 @@ const LIMIT: usize = 65_536;
 pub(super) struct Hidden {
     keys: HashSet<Key>,
     tags: HashSet<Box<str>>,
+    /// Entries to be kept until this time at the latest.
+    expired: Option<Timestamp>,
     all: bool,
 }
 
 impl Hidden {
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.tags.is_empty() && !self.all
+        self.keys.is_empty() && self.tags.is_empty() && self.expired.is_none() && !self.all
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -36,10 +38,11 @@ impl Hidden {
         }
     }
 
-    /// An expired entry that comes back does no harm, and is removed by the next purge.
     pub(super) fn add_purge(&mut self, purge: &Purge) {
-        if let (Purge::Tagged(tag), false) = (purge, self.all) {
-            self.tags.insert(tag.clone());
+        match purge {
+            _ if self.all => {}
+            Purge::Tagged(tag) => drop(self.tags.insert(tag.clone())),
+            Purge::Expired(now) => self.expired = self.expired.max(Some(*now)),
         }
     }
 
@@ -53,6 +56,7 @@ impl Hidden {
         } else if !self.all {
             self.keys.extend(later.keys);
             self.tags.extend(later.tags);
+            self.expired = self.expired.max(later.expired);
         }
     }
 
@@ -61,7 +65,10 @@ impl Hidden {
     }
 
     pub(super) fn hides(&self, key: &Key, head: &Head) -> bool {
-        self.hides_key(key) || head.tags().iter().any(|tag| self.tags.contains(tag))
+        let has_expired = |now: Timestamp| head.keep_until().is_some_and(|until| until <= now);
+        self.hides_key(key)
+            || self.expired.is_some_and(has_expired)
+            || head.tags().iter().any(|tag| self.tags.contains(tag))
     }
 
     /// Removes what is hidden from the file.
@@ -72,8 +79,8 @@ impl Hidden {
         for key in &self.keys {
             txn.remove(key, None)?;
         }
-        for tag in &self.tags {
-            let purge = Purge::Tagged(tag.clone());
+        let tagged = self.tags.iter().map(|tag| Purge::Tagged(tag.clone()));
+        for purge in tagged.chain(self.expired.map(Purge::Expired)) {
             while !txn.purge(&purge, usize::MAX)?.is_done {}
         }
         Ok(())

@@ -52,8 +52,11 @@ mod writer;
 
 #[cfg(test)]
 pub(super) use self::evict::ENTRIES;
+use self::visited::Visited;
 pub(super) use self::{
-    database::{Body, Database, Entry, Garbage, Lookup, Outcome, Purge, QueueState, Step, Transaction},
+    database::{
+        Body, Database, Entry, Garbage, Lookup, Outcome, Purge, QueueState, Step, Transaction,
+    },
     engine::Engine,
     failure::Failure,
     incoming::{MAX_TAGS, Writer},
@@ -66,5 +69,4 @@ pub(super) use self::{
     shared::{Settings, closed, too_large},
     task::Task,
 };
-use self::visited::Visited;
 pub use self::{durability::Durability, read_mode::Reads};

@@ -2,7 +2,6 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -67,7 +66,11 @@ pub(in crate::store) struct Shared<D: Database> {
 /// A command for the writer thread.
 pub(super) enum Command {
     /// A full chunk of a body that is being written.
-    Chunk { body: Arc<Incoming>, index: u32, payload: Bytes },
+    Chunk {
+        body: Arc<Incoming>,
+        index: u32,
+        payload: Bytes,
+    },
     /// The body will not be finished.
     Abandon(Arc<Incoming>),
     Put {
@@ -77,8 +80,15 @@ pub(super) enum Command {
         /// The number of the entry in the overlay, if it is visible already.
         pending: Option<u64>,
     },
-    Update { key: Key, seen: Version, head: Option<Head> },
-    Remove { key: Key, seen: Option<Version> },
+    Update {
+        key: Key,
+        seen: Version,
+        head: Box<Head>,
+    },
+    Remove {
+        key: Key,
+        seen: Option<Version>,
+    },
     Purge(Purge),
     Clear,
     /// Makes the file as small as possible.
@@ -127,10 +137,7 @@ struct Versions {
 }
 
 impl<D: Database> Shared<D> {
-    pub(super) fn new(
-        db: D,
-        settings: Settings,
-    ) -> (Arc<Self>, mpsc::Receiver<Envelope<Command>>) {
+    pub(super) fn new(db: D, settings: Settings) -> (Arc<Self>, mpsc::Receiver<Envelope<Command>>) {
         let path = settings.path.clone();
         let (queue, commands) = Queue::new(move || closed(D::STORE, &path));
         let sender = queue.sender();
@@ -173,8 +180,8 @@ impl<D: Database> Shared<D> {
     /// Runs a read, and turns a panic of the database into an error. If the database then needs
     /// recovery, tells the thread.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        let result = catch_unwind(AssertUnwindSafe(|| read(self)))
-            .unwrap_or_else(|panic| Err(self.db.panicked(panic.as_ref())));
+        let result =
+            D::catch(|| read(self)).unwrap_or_else(|panic| Err(self.db.panicked(panic.as_ref())));
         if result.is_err()
             && self.db.needs_recovery()
             && !self.is_poked.swap(true, Ordering::Relaxed)

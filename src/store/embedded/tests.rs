@@ -52,13 +52,14 @@ impl SlowClock {
     }
 }
 
-/// Stores an entry under [`KEY`].
+/// Stores an entry under [`KEY`], in the file.
 pub(in crate::store) async fn put<S: Store>(store: &S) {
     let parts = Response::new(()).into_parts().0;
     let head = Head::new(Method::GET, "http://a/", parts, Timestamp::MIN);
     let mut writer = store.put(&KEY, head).await.unwrap();
     writer.write(Bytes::from_static(b"body")).await.unwrap();
     writer.finish(None).await.unwrap();
+    store.flush().await.unwrap();
 }
 
 /// `store` reads by `clock`.

@@ -108,8 +108,7 @@ impl Builder {
             reads => reads,
         };
         // Another process sees only what is synced.
-        let durability =
-            if self.multi_process { Durability::EachCommit } else { self.durability };
+        let durability = if self.multi_process { Durability::EachCommit } else { self.durability };
         let settings = Settings {
             path: self.path.clone(),
             max_bytes: self.max_bytes,

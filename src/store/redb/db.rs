@@ -3,8 +3,8 @@
 
 use std::{
     any::Any,
+    fs,
     hash::{BuildHasher, RandomState},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +19,7 @@ use super::{
     change::{Change, Owner},
     fault::{self, STORE},
     open::{self, Config},
+    quiet::quietly,
     read::{self, Chunks, Cursor},
     record::{self, Location, record_len},
     schema::{CHUNK, ENTRIES, KeyBytes, digests},
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     Key, event,
     store::{
-        Error, Result, Scanned,
+        Error, ErrorKind, Result, Scanned,
         embedded::{Body, Database, Entry, Failure, Leases, Lookup, Page, closed},
     },
 };
@@ -239,6 +240,10 @@ impl Database for Db {
         self.is_broken.load(Ordering::Acquire) || matches!(self.slot().state, Open::Down(_))
     }
 
+    fn catch<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+        quietly(work)
+    }
+
     fn panicked(&self, panic: &(dyn Any + Send)) -> Error {
         // It may have poisoned redb's locks.
         self.is_broken.store(true, Ordering::Release);
@@ -303,8 +308,10 @@ impl Database for Db {
         Ok(None)
     }
 
-    /// Closes the file and opens it again.
-    fn recover(&self, (): &mut (), why: &Failure) {
+    /// Closes the file and opens it again. A damaged file that no other process has is replaced by
+    /// an empty one.
+    fn recover(&self, (): &mut (), why: &Failure) -> bool {
+        let is_damaged = why.kind() == ErrorKind::Corrupt && self.owner.is_alone;
         let down = Open::Down(why.clone());
         let open = std::mem::replace(&mut self.slot_mut().state, down);
         self.changed();
@@ -312,8 +319,11 @@ impl Database for Db {
             Open::Yes(db) => {
                 event::restarted(STORE, why.message());
                 // Closing may fail for the same reason. The locks are released nevertheless.
-                drop(catch_unwind(AssertUnwindSafe(|| db.close().ok())));
+                drop(quietly(|| db.close().ok()));
+                // If the file cannot be removed, opening it says why it cannot be used.
+                let is_anew = is_damaged && fs::remove_file(&self.config.path).is_ok();
                 self.open_again();
+                return is_anew;
             }
             Open::Down(failure) => {
                 self.slot_mut().state = Open::Down(failure);
@@ -321,6 +331,7 @@ impl Database for Db {
             }
             Open::Closed => self.slot_mut().state = Open::Closed,
         }
+        false
     }
 
     fn close(&self, (): &mut ()) -> Result<()> {

@@ -116,6 +116,7 @@ mod change;
 mod db;
 mod fault;
 mod open;
+mod quiet;
 mod read;
 mod record;
 mod schema;

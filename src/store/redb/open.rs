@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -10,6 +9,7 @@ use redb::{ConcurrencyMode, Database, ReadableDatabase, TableHandle, WriteTransa
 
 use super::{
     fault::{self, STORE},
+    quiet::{self, quietly},
     schema::{
         CHUNKS, ENTRIES, FORMAT, GARBAGE, INDEX, META, META_FORMAT, META_STATE, PENDING, PREFIX,
         State,
@@ -30,13 +30,14 @@ pub(super) struct Config {
 /// Opens or creates the file.
 pub(super) fn open(config: &Config) -> Result<Database> {
     let path = &config.path;
-    catch_unwind(AssertUnwindSafe(|| {
+    quiet::wrap_hook();
+    quietly(|| {
         prepare(config)?;
         let db = open_file(config, path)?;
         let what = inspect(&db).map_err(|error| fault::error("cannot read", path, error))?;
         settle(&db, config, what)?;
         Ok(db)
-    }))
+    })
     .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
 }
 

@@ -65,7 +65,8 @@ impl State {
         let QueueState { hand, boundary, window } = self.queue;
         let mut bytes = [0; 40];
         let (numbers, _) = bytes.as_chunks_mut::<8>();
-        for (bytes, number) in numbers.iter_mut().zip([self.size, self.next, hand, boundary, window])
+        for (bytes, number) in
+            numbers.iter_mut().zip([self.size, self.next, hand, boundary, window])
         {
             *bytes = number.to_le_bytes();
         }
@@ -231,7 +232,10 @@ mod tests {
         let early = expiry_row(Timestamp::from_millis(255), u64::MAX);
         let late = expiry_row(Timestamp::from_millis(256), 7);
         assert!(early < late && order_row(u64::MAX)[..] < early[..]);
-        assert_eq!((expiry_of(&late), place_of(&late)), (Some(Timestamp::from_millis(256)), Some(7)));
+        assert_eq!(
+            (expiry_of(&late), place_of(&late)),
+            (Some(Timestamp::from_millis(256)), Some(7))
+        );
         let tag = tag_row(&tag_digest("a"), 9);
         assert!(late[..] < tag[..]);
         assert_eq!((place_of(&tag), place_of(&order_row(3))), (Some(9), Some(3)));

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rusqlite::params;
 
 use super::{
-    fault::{STORE, corrupt_entry},
     db::Db,
+    fault::{STORE, corrupt_entry},
     link::Link,
     schema::{CHUNK, Damage, chunk_checksum, chunk_count, chunk_len},
 };

@@ -3,7 +3,14 @@
 //! A commit appends to the log (SQLite's WAL). A checkpoint syncs the log and writes it to the
 //! file. Checkpoints run on the writer thread, and on no reader.
 
-use std::{any::Any, cell::RefCell, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    cell::RefCell,
+    ops::Deref,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use rusqlite::Row;
@@ -21,20 +28,21 @@ use super::{
     schema::{self, CHUNK},
 };
 use crate::{
-    Key,
+    Key, event,
     store::{
         Error, ErrorKind, Result, Scanned,
-        embedded::{
-            Body, Database, Entry, Failure, Leases, Lookup, Page, closed, io_kind,
-        },
+        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Page, closed, io_kind},
     },
 };
 
 /// How many pages the log may have before readers must release its beginning.
-const LONG: i64 = 8_192;
+const LONG: i64 = 1_024;
 
 /// How long to wait for readers then.
 const BRIEFLY: Duration = Duration::from_millis(100);
+
+/// How long after a full disk nothing is kept that can be removed.
+const SHORT: Duration = Duration::from_secs(60);
 
 pub(super) struct Db {
     pub(super) config: Config,
@@ -43,7 +51,8 @@ pub(super) struct Db {
 
 /// What the writer thread alone has.
 pub(super) struct Writing {
-    /// The connection that writes. In memory, the readers' one connection writes as well.
+    /// The connection that writes. In memory, the readers' one connection writes as well. A disk
+    /// may have had no room for the log, and each transaction looks again.
     link: Option<Link>,
     /// The real path of the file.
     path: PathBuf,
@@ -51,6 +60,8 @@ pub(super) struct Writing {
     /// The lock files of processes that have died, until their bodies are abandoned.
     stale_locks: RefCell<Vec<StaleLock>>,
     in_memory: bool,
+    /// When the disk was full last.
+    full_at: Option<Instant>,
 }
 
 /// The result of a checkpoint.
@@ -70,6 +81,7 @@ impl Db {
             stale_locks: RefCell::new(Vec::new()),
             path,
             in_memory: config.in_memory,
+            full_at: None,
         };
         Ok((Self { config, pool: Pool::new(readers) }, writing))
     }
@@ -109,12 +121,7 @@ impl Db {
         }
     }
 
-    fn checkpoint(
-        &self,
-        writing: &Writing,
-        how: &str,
-        patience: Option<Duration>,
-    ) -> Result<Log> {
+    fn checkpoint(&self, writing: &Writing, how: &str, patience: Option<Duration>) -> Result<Log> {
         // In memory, there is no log.
         let Some(link) = &writing.link else { return Ok(Log { is_busy: false, pages: 0 }) };
         let patience = patience.unwrap_or(self.config.busy_timeout);
@@ -156,22 +163,30 @@ impl Writing {
         })
     }
 
+    /// Finds the lock files of processes that have died. They are removed after the transaction.
+    pub(super) fn find_stale_locks(&self) {
+        if !self.in_memory {
+            *self.stale_locks.borrow_mut() = lock_file::stale_locks(&self.path);
+        }
+    }
+
     /// Whether the process that writes these bodies has died.
     pub(super) fn is_dead(&self, owner: i64) -> bool {
-        let mut stale = self.stale_locks.borrow_mut();
-        if stale.is_empty() {
-            *stale = lock_file::stale_locks(&self.path);
-        }
-        owner != self.lock_id()
-            && (stale.iter().any(|stale| stale.id == owner)
-                || lock_file::is_gone(&self.path, owner))
+        let is_stale = || self.stale_locks.borrow().iter().any(|stale| stale.id == owner);
+        owner != self.lock_id() && (is_stale() || lock_file::is_gone(&self.path, owner))
+    }
+
+    /// Whether the disk was full lately: nothing is kept for readers in other processes then.
+    pub(super) fn is_short_of_space(&self) -> bool {
+        self.full_at.is_some_and(|at| at.elapsed() < SHORT)
     }
 }
 
 impl Database for Db {
     const STORE: &'static str = STORE;
     const CHUNK: usize = CHUNK;
-    const UNSYNCED: usize = 32 << 20;
+    /// This bounds the log as well.
+    const UNSYNCED: usize = 4 << 20;
     /// If every commit is synced to the log, the log is still written to the file from time to
     /// time.
     const LEISURE: Option<Duration> = Some(Duration::from_millis(500));
@@ -232,6 +247,12 @@ impl Database for Db {
         _: bool,
         work: impl FnOnce(&mut Change<'_>) -> Result<(), rusqlite::Error>,
     ) -> Result<bool> {
+        if writing.link.is_none() && !writing.in_memory {
+            let Opened { writer, readers, .. } =
+                open::open_for_writing(&self.config, &writing.path)?;
+            writing.link = writer;
+            self.pool.replace(readers);
+        }
         let lent = self.lend(writing)?;
         let conn = &lent.conn;
         let before = conn.total_changes();
@@ -275,11 +296,22 @@ impl Database for Db {
         Ok(None)
     }
 
-    /// SQLite has undone the failed transaction.
-    fn recover(&self, writing: &mut Writing, why: &Failure) {
-        if why.kind() == ErrorKind::Full {
-            // The log may hold the space that is missing.
-            self.truncate(writing);
+    /// SQLite has undone the failed transaction. On a full disk, the log may hold the space that is
+    /// missing, or bodies that are kept for readers in other processes. A damaged file is emptied.
+    fn recover(&self, writing: &mut Writing, why: &Failure) -> bool {
+        match why.kind() {
+            ErrorKind::Full => {
+                writing.full_at = Some(Instant::now());
+                self.truncate(writing);
+                true
+            }
+            ErrorKind::Corrupt => {
+                event::restarted(STORE, why.message());
+                let Some(link) = &mut writing.link else { return false };
+                // The tables are missing for a moment.
+                self.pool.pause(|| open::empty(link)).is_ok()
+            }
+            _ => false,
         }
     }
 
@@ -293,9 +325,10 @@ impl Database for Db {
         self.pool.close();
         let synced = self.checkpoint(writing, "PASSIVE", None).map(drop);
         let Some(link) = writing.link.take() else { return synced };
-        let closed = link.conn.close().map_err(|(_, error)| {
-            fault::error("cannot close", &self.config.path, error)
-        });
+        let closed = link
+            .conn
+            .close()
+            .map_err(|(_, error)| fault::error("cannot close", &self.config.path, error));
         synced.and(closed)
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::{
     Key,
-    store::{Error, ErrorKind},
+    store::{Error, ErrorKind, embedded},
 };
 
 pub(super) const STORE: &str = "sqlite";
@@ -15,7 +15,10 @@ pub(super) const STORE: &str = "sqlite";
 /// Creates an error of the store with SQLite's error as its source. `doing` is what failed, such as
 /// `"cannot write to"`.
 pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
-    let kind = kind(&error);
+    let mut kind = kind(&error);
+    if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) {
+        kind = if has_no_room(path) { ErrorKind::Full } else { kind };
+    }
     let advice = match kind {
         // The log is created beside the file when it is first needed.
         ErrorKind::Denied if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
@@ -30,6 +33,13 @@ pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
         _ => "",
     };
     Error::new(kind, STORE, format!("{doing} {}{advice}", path.display())).with_source(error)
+}
+
+/// Whether the disk has no room for another file. SQLite does not say why it cannot create one.
+fn has_no_room(path: &Path) -> bool {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let made = tempfile::tempfile_in(directory.unwrap_or(Path::new(".")));
+    made.is_err_and(|error| embedded::io_kind(error.kind()) == ErrorKind::Full)
 }
 
 fn kind(error: &rusqlite::Error) -> ErrorKind {

@@ -1,6 +1,7 @@
 //! A connection to the file, and how it waits for others.
 
 use std::{
+    fmt::Write as _,
     hash::{BuildHasher, RandomState},
     path::Path,
     sync::{
@@ -20,7 +21,7 @@ use crate::store::embedded::Durability;
 const STATEMENTS: usize = 64;
 
 /// How large the log may stay after it was written to the file.
-const LOG: u64 = 48 << 20;
+const LOG: u64 = 8 << 20;
 
 /// A configured connection.
 pub(super) struct Link {
@@ -33,6 +34,8 @@ pub(super) struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Read,
+    /// Reads a file that nobody changes.
+    ReadUnchanged,
     Write,
     /// Both, in memory.
     Only,
@@ -49,6 +52,7 @@ impl Link {
     ) -> rusqlite::Result<Self> {
         let access = match role {
             Role::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Role::ReadUnchanged => OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
             Role::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
             Role::Only => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         };
@@ -57,6 +61,7 @@ impl Link {
         let mut conn = match role {
             Role::Only => Connection::open_in_memory_with_flags(flags)?,
             Role::Read | Role::Write => Connection::open_with_flags(path, flags)?,
+            Role::ReadUnchanged => Connection::open_with_flags(unchanging(path), flags)?,
         };
         // SQLite opens a file that it cannot write for reading only.
         if role == Role::Write && conn.is_readonly(MAIN_DB)? {
@@ -110,6 +115,21 @@ impl Link {
         self.patience.store(usual, Ordering::Relaxed);
         result
     }
+}
+
+/// The URI of a file that nobody changes, so that SQLite looks for no log and takes no lock.
+fn unchanging(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte));
+            }
+            byte => drop(write!(uri, "%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
 }
 
 /// SQLite calls this while others hold a lock. It retries every millisecond or two. SQLite's own

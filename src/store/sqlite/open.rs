@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 
 use super::{
     builder::Config,
@@ -19,7 +19,8 @@ use crate::store::{Error, ErrorKind, Result, embedded::io_kind};
 
 /// What is open.
 pub(super) struct Opened {
-    /// `None` in memory, where the readers' one connection writes as well.
+    /// `None` in memory, where the readers' one connection writes as well, and on a disk without
+    /// room for the log.
     pub(super) writer: Option<Link>,
     pub(super) readers: Vec<Link>,
     /// The real path of the file, whatever happens to the current directory and to links.
@@ -35,14 +36,43 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
         return Ok(Opened { writer: None, readers: vec![link], path: config.path.clone() });
     }
     let path = prepare(config)?;
+    match open_for_writing(config, &path) {
+        Err(error) if error.kind() == ErrorKind::Full && was_closed(&path) => {
+            open_without_log(config, path).map_err(|_| error)
+        }
+        opened => opened,
+    }
+}
+
+/// Opens the existing file at `path`.
+pub(super) fn open_for_writing(config: &Config, path: &Path) -> Result<Opened> {
     let connect = |role, share| {
-        Link::open(config, &path, role, share)
+        Link::open(config, path, role, share)
             .map_err(|error| not_a_database(config, "cannot open", error))
     };
     let mut writer = connect(Role::Write, 2)?;
     settle(&mut writer, config)?;
     let readers = (0..READERS).map(|_| connect(Role::Read, 2 * READERS)).collect::<Result<_>>()?;
-    Ok(Opened { writer: Some(writer), readers, path })
+    Ok(Opened { writer: Some(writer), readers, path: path.to_owned() })
+}
+
+/// Whether nothing of the database is in a log: the last process to have it closed it.
+fn was_closed(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    fs::metadata(log).map_or(true, |metadata| metadata.len() == 0)
+}
+
+/// Opens a file that was closed, to be read as it is. SQLite needs no other file for that, and the
+/// disk has no room for one.
+fn open_without_log(config: &Config, path: PathBuf) -> Result<Opened> {
+    let wrong = |error| not_a_database(config, "cannot read", error);
+    let connect = || Link::open(config, &path, Role::ReadUnchanged, 2 * READERS).map_err(wrong);
+    let readers = (0..READERS).map(|_| connect()).collect::<Result<Vec<_>>>()?;
+    match readers.first().map(|link| inspect(&link.conn)) {
+        Some(Ok(Content::Ours)) => Ok(Opened { writer: None, readers, path }),
+        _ => Err(Error::new(ErrorKind::Incompatible, STORE, not_ours())),
+    }
 }
 
 /// Creates the directories and, if there is no file, an empty one, which only its owner can read:
@@ -205,6 +235,20 @@ fn renew(conn: &mut Connection) -> Raw<()> {
         "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}"
     ))?;
     txn.commit()
+}
+
+/// Makes a damaged file an empty cache. Other processes that have it open see that.
+pub(super) fn empty(link: &mut Link) -> Raw<()> {
+    let conn = &mut link.conn;
+    conn.flush_prepared_statement_cache();
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
+    let reset = conn.execute_batch("VACUUM");
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;
+    reset?;
+    // An empty database, as `renew` expects it.
+    conn.execute_batch("PRAGMA application_id = 0; PRAGMA user_version = 0")?;
+    prepare_pages(conn)?;
+    renew(conn)
 }
 
 fn not_ours() -> String {

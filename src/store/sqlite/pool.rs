@@ -14,13 +14,17 @@ pub(super) struct Pool {
     state: Mutex<State>,
     /// For threads that want a connection.
     returned: Condvar,
-    /// For the thread that closes.
+    /// For the thread that closes or pauses.
     settled: Condvar,
 }
 
 struct State {
     idle: Vec<Link>,
+    /// How often the connections were replaced.
+    generation: usize,
     lent: usize,
+    /// Nothing is lent for the moment.
+    is_paused: bool,
     closed: bool,
 }
 
@@ -28,7 +32,7 @@ impl Pool {
     /// All connections are open from the start: if the file is removed or moved while it is in use,
     /// it stays the same file for all.
     pub(super) fn new(links: Vec<Link>) -> Arc<Self> {
-        let state = State { idle: links, lent: 0, closed: false };
+        let state = State { idle: links, generation: 0, lent: 0, is_paused: false, closed: false };
         let (returned, settled) = (Condvar::new(), Condvar::new());
         Arc::new(Self { state: Mutex::new(state), returned, settled })
     }
@@ -46,9 +50,12 @@ impl Pool {
             if state.closed {
                 return None;
             }
-            if let Some(link) = state.idle.pop() {
+            if !state.is_paused
+                && let Some(link) = state.idle.pop()
+            {
                 state.lent += 1;
-                return Some(Lent { pool: self.clone(), link: Some(link) });
+                let generation = state.generation;
+                return Some(Lent { pool: self.clone(), link: Some(link), generation });
             }
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -57,9 +64,35 @@ impl Pool {
     /// Returns `None` if no connection is idle, or if the pool is closed.
     pub(super) fn try_take(self: &Arc<Self>) -> Option<Lent> {
         let mut state = self.lock();
-        let link = if state.closed { None } else { state.idle.pop() }?;
+        let link = if state.closed || state.is_paused { None } else { state.idle.pop() }?;
         state.lent += 1;
-        Some(Lent { pool: self.clone(), link: Some(link) })
+        let generation = state.generation;
+        Some(Lent { pool: self.clone(), link: Some(link), generation })
+    }
+
+    /// Lends these connections from now on. Others are closed when they are returned.
+    pub(super) fn replace(&self, links: Vec<Link>) {
+        let old = {
+            let mut state = self.lock();
+            state.generation += 1;
+            std::mem::replace(&mut state.idle, links)
+        };
+        self.returned.notify_all();
+        drop(old);
+    }
+
+    /// Waits for lent connections, and runs `work` while none is lent.
+    pub(super) fn pause<T>(&self, work: impl FnOnce() -> T) -> T {
+        let mut state = self.lock();
+        state.is_paused = true;
+        while state.lent > 0 {
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        let result = work();
+        self.lock().is_paused = false;
+        self.returned.notify_all();
+        result
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -84,6 +117,7 @@ impl Pool {
 pub(super) struct Lent {
     pool: Arc<Pool>,
     link: Option<Link>,
+    generation: usize,
 }
 
 impl Deref for Lent {
@@ -101,11 +135,13 @@ impl Deref for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let mut state = self.pool.lock();
-        state.idle.extend(self.link.take());
+        if self.generation == state.generation {
+            state.idle.extend(self.link.take());
+        }
         state.lent -= 1;
-        let closed = state.closed;
+        let is_awaited = state.closed || state.is_paused;
         drop(state);
-        if closed {
+        if is_awaited {
             self.pool.settled.notify_all();
         } else {
             self.pool.returned.notify_one();

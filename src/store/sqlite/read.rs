@@ -56,11 +56,7 @@ pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>
 
 /// Like [`get`], but waits for nobody. Returns `None` if it would have to wait for a connection or
 /// for a lock on the file.
-pub(super) fn try_get(
-    db: &Db,
-    key: &Key,
-    leases: &Arc<Leases>,
-) -> Result<Option<Lookup<Db>>> {
+pub(super) fn try_get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Db>>> {
     // If the store is closed, `get` says so.
     let Some(link) = db.pool.try_take() else { return Ok(None) };
     match link.within(Duration::ZERO, |_| get_with(db, &link, key, leases)) {

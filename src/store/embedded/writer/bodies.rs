@@ -17,6 +17,10 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Bodies {
     open: HashMap<u64, OpenBody>,
+    /// The bodies that the running transaction has begun, by their tokens.
+    begun: Vec<u64>,
+    /// The bodies that it has published or abandoned.
+    ended: Vec<u64>,
     /// Bodies of failed transactions, to be removed from the file.
     orphans: Vec<u64>,
 }
@@ -48,6 +52,7 @@ impl Bodies {
             }
             None => match txn.begin_body()? {
                 Ok(id) => {
+                    self.begun.push(incoming.token);
                     self.open.insert(incoming.token, OpenBody { incoming: incoming.clone(), id });
                     id
                 }
@@ -71,13 +76,10 @@ impl Bodies {
         if let Some(failure) = incoming.failed.get() {
             return Ok(Err(failure.error()));
         }
-        let Some(body) = self.open.remove(&incoming.token) else {
+        let Some(id) = self.open.get(&incoming.token).map(|body| body.id) else {
             return Ok(Err(abandoned(D::STORE)));
         };
-        let id = body.id;
-        // Until the transaction is committed: if it fails, the chunks of earlier ones must be
-        // removed.
-        self.orphans.push(id);
+        self.ended.push(incoming.token);
         if !txn.is_unfinished(id)? {
             return Ok(Err(abandoned(D::STORE)));
         }
@@ -89,16 +91,13 @@ impl Bodies {
         txn: &mut D::Transaction<'_>,
         incoming: &Incoming,
     ) -> Raw<(), D> {
-        let Some(body) = self.open.remove(&incoming.token) else { return Ok(()) };
-        self.orphans.push(body.id);
-        txn.abandon(body.id)
+        let Some(id) = self.open.get(&incoming.token).map(|body| body.id) else { return Ok(()) };
+        self.ended.push(incoming.token);
+        txn.abandon(id)
     }
 
     /// Abandons what failed transactions have left.
-    pub(super) fn abandon_orphans<D: Database>(
-        &self,
-        txn: &mut D::Transaction<'_>,
-    ) -> Raw<(), D> {
+    pub(super) fn abandon_orphans<D: Database>(&self, txn: &mut D::Transaction<'_>) -> Raw<(), D> {
         self.orphans.iter().try_for_each(|id| txn.abandon(*id))
     }
 
@@ -113,11 +112,23 @@ impl Bodies {
     }
 
     pub(super) fn committed(&mut self) {
+        self.begun.clear();
+        for token in self.ended.drain(..) {
+            self.open.remove(&token);
+        }
         self.orphans.clear();
     }
 
+    /// Nothing of the transaction remains in the file.
+    pub(super) fn rolled_back(&mut self) {
+        self.ended.clear();
+        for token in self.begun.drain(..) {
+            self.open.remove(&token);
+        }
+    }
+
     /// A command of this body was lost with its transaction: the body lacks a chunk now.
-    pub(super) fn rolled_back(&mut self, incoming: &Incoming, why: &Failure) {
+    pub(super) fn fail(&mut self, incoming: &Incoming, why: &Failure) {
         incoming.fail(why.clone());
         if let Some(body) = self.open.remove(&incoming.token) {
             self.orphans.push(body.id);

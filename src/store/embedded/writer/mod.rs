@@ -2,7 +2,6 @@
 //! committed.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -19,7 +18,7 @@ use self::{
 };
 use super::{
     Envelope, Failure, QUEUE,
-    database::{Database, Outcome, Purge},
+    database::{Database, Outcome},
     hidden::Hidden,
     shared::{Command, Shared},
 };
@@ -184,8 +183,7 @@ impl<D: Database> Thread<D> {
             }
         }
         let pending: Vec<(Key, u64)> = group.iter().filter_map(pending).collect();
-        let mut done = Done::default();
-        let result = self.transact(&mut group, &mut done);
+        let (result, done) = self.try_twice(&group);
         // Waiting commands may continue before the replies are sent.
         permits.clear();
         match result {
@@ -208,20 +206,32 @@ impl<D: Database> Thread<D> {
         }
     }
 
-    fn transact(
-        &mut self,
-        group: &mut [Envelope<Command>],
-        done: &mut Done,
-    ) -> Result<bool> {
+    /// Runs the group in a transaction, and once more if a failure was mended. Returns whether
+    /// anything was changed.
+    fn try_twice(&mut self, group: &[Envelope<Command>]) -> (Result<bool>, Done) {
+        let mut may_retry = true;
+        loop {
+            let mut done = Done::default();
+            let result = self.transact(group, &mut done);
+            let Err(error) = &result else { return (result, done) };
+            self.work.bodies.rolled_back();
+            let is_mended = !D::is_busy(error) && self.recover(&Failure::of(error));
+            if !(is_mended && may_retry) {
+                return (result, done);
+            }
+            may_retry = false;
+        }
+    }
+
+    fn transact(&mut self, group: &[Envelope<Command>], done: &mut Done) -> Result<bool> {
         let Self { shared, connection, work, .. } = self;
         let is_synced = shared.settings.syncs_each_commit();
         let transact = || {
-            shared.db.transact(connection, is_synced, |txn| {
-                work.apply::<D>(txn, shared, group, done)
-            })
+            shared
+                .db
+                .transact(connection, is_synced, |txn| work.apply::<D>(txn, shared, group, done))
         };
-        catch_unwind(AssertUnwindSafe(transact))
-            .unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())))
+        D::catch(transact).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())))
     }
 
     /// Nothing of the transaction remains.
@@ -237,13 +247,9 @@ impl<D: Database> Thread<D> {
         let is_busy = D::is_busy(&error);
         self.rests_until = Some(Instant::now() + RETRY);
         self.lose(pending, &failure);
-        if !is_busy {
-            // Before the replies: whoever gets one finds the store working again.
-            self.recover(&failure);
-        }
         for envelope in group {
             if let Some(body) = envelope.command.body() {
-                self.work.bodies.rolled_back(body, &failure);
+                self.work.bodies.fail(body, &failure);
             }
         }
         let mut error = Some(error);
@@ -316,12 +322,12 @@ impl<D: Database> Thread<D> {
         let mut hidden = Hidden::default();
         match &job.what {
             What::Clear => hidden.add_all(),
-            What::Purge(Purge::Tagged(tag)) => hidden.add_purge(&Purge::Tagged(tag.clone())),
-            What::Purge(Purge::Expired(_)) | What::Vacuum => return None,
+            What::Purge(purge) => hidden.add_purge(purge),
+            What::Vacuum => return None,
         }
         let count = match &job.what {
-            What::Purge(Purge::Tagged(tag)) => self.shared.count_tagged(tag),
-            _ => Ok(0),
+            What::Purge(_) => self.shared.count(|item| hidden.hides(&item.key, &item.head)),
+            What::Clear | What::Vacuum => Ok(0),
         };
         Some(count.and_then(|count| self.hide(hidden).map(|()| job.done + count)))
     }
@@ -360,8 +366,8 @@ impl<D: Database> Thread<D> {
             answer(job.reply, Err(shared.closed()));
         }
         let close = || shared.db.close(&mut self.connection);
-        let result = catch_unwind(AssertUnwindSafe(close))
-            .unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
+        let result =
+            D::catch(close).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
         given_up.and(result)
     }
 
@@ -374,8 +380,7 @@ impl<D: Database> Thread<D> {
         let abandon = || {
             shared.db.transact(connection, false, |txn| work.bodies.abandon_all::<D>(txn)).map(drop)
         };
-        catch_unwind(AssertUnwindSafe(abandon))
-            .unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())))
+        D::catch(abandon).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())))
     }
 }
 

@@ -1,9 +1,6 @@
 //! When the writer thread syncs, and how it makes a failed database work again.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -36,12 +33,7 @@ impl Unsynced {
 
 impl<D: Database> Thread<D> {
     /// The changes of this group are committed.
-    pub(super) fn note_unsynced(
-        &mut self,
-        bytes: usize,
-        group: &[Envelope<Command>],
-        done: &Done,
-    ) {
+    pub(super) fn note_unsynced(&mut self, bytes: usize, group: &[Envelope<Command>], done: &Done) {
         let is_synced = self.shared.settings.syncs_each_commit();
         if is_synced && D::LEISURE.is_none() {
             return;
@@ -93,7 +85,7 @@ impl<D: Database> Thread<D> {
     /// Makes everything so far durable. If that fails, it is tried again after a while.
     pub(super) fn sync(&mut self) -> Result<()> {
         let Self { shared, connection, .. } = self;
-        let synced = catch_unwind(AssertUnwindSafe(|| shared.db.sync(connection)))
+        let synced = D::catch(|| shared.db.sync(connection))
             .unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
         match synced {
             Ok(None) => {
@@ -136,8 +128,9 @@ impl<D: Database> Thread<D> {
         }
     }
 
-    /// Makes the database work again. What that undoes stays away.
-    pub(super) fn recover(&mut self, why: &Failure) {
+    /// Makes the database work again. What that undoes stays away. Returns whether the failed
+    /// transaction is worth another attempt.
+    pub(super) fn recover(&mut self, why: &Failure) -> bool {
         if D::LOSES_UNSYNCED {
             if let Some(unsynced) = self.unsynced.take() {
                 // Before anybody can read the file again.
@@ -149,9 +142,10 @@ impl<D: Database> Thread<D> {
         }
         let Self { shared, connection, .. } = self;
         let recover = || shared.db.recover(connection, why);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(recover)) {
+        D::catch(recover).unwrap_or_else(|panic| {
             // The next command tries again.
             drop(shared.db.panicked(panic.as_ref()));
-        }
+            false
+        })
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use super::{Reply, bodies::Bodies};
 use crate::{
+    entry::Head,
     store::{
         Evicted,
         embedded::{
@@ -123,7 +124,7 @@ impl Work {
         &mut self,
         txn: &mut D::Transaction<'_>,
         shared: &Shared<D>,
-        group: &mut [Envelope<Command>],
+        group: &[Envelope<Command>],
         done: &mut Done,
     ) -> Result<(), D::Fault> {
         let is_vacuuming = matches!(self.jobs.front(), Some(Job { what: What::Vacuum, .. }));
@@ -145,7 +146,7 @@ impl Work {
         let before = txn.queue()?;
         let mut newest = None;
         for envelope in group {
-            let outcome = self.run::<D>(txn, shared, &mut envelope.command, &mut newest)?;
+            let outcome = self.run::<D>(txn, shared, &envelope.command, &mut newest)?;
             done.outcomes.push(outcome);
         }
         match self.jobs.front().map(|job| &job.what) {
@@ -177,7 +178,7 @@ impl Work {
         &mut self,
         txn: &mut D::Transaction<'_>,
         shared: &Shared<D>,
-        command: &mut Command,
+        command: &Command,
         newest: &mut Option<u64>,
     ) -> Result<Outcome, D::Fault> {
         let nothing = Ok(Ok(0));
@@ -203,10 +204,9 @@ impl Work {
                 }
                 nothing
             }
-            Command::Update { key, seen, head } => match head.take() {
-                Some(head) => txn.update(key, *seen, head, shared.next_version()),
-                None => nothing,
-            },
+            Command::Update { key, seen, head } => {
+                txn.update(key, *seen, Head::clone(head), shared.next_version())
+            }
             Command::Remove { key, seen } => Ok(Ok(txn.remove(key, *seen)?.into())),
             Command::Purge(_)
             | Command::Clear

@@ -279,13 +279,7 @@ impl Transaction for Change<'_> {
         Ok(old.is_none_or(|old| old.is_damaged()).then_some(place))
     }
 
-    fn update(
-        &mut self,
-        key: &Key,
-        seen: Version,
-        head: Head,
-        version: Version,
-    ) -> Raw<Outcome> {
+    fn update(&mut self, key: &Key, seen: Version, head: Head, version: Version) -> Raw<Outcome> {
         let key = key.as_bytes();
         let bytes = match self.entries.open()?.get(key)? {
             Some(value) => Bytes::copy_from_slice(value.value()),

@@ -31,7 +31,7 @@ fn change<T>(db: &Database, max_bytes: u64, work: impl FnOnce(&mut Change<'_>) -
 fn entry(expires_at: u64, tag: &str) -> Entry {
     let parts = Response::new(()).into_parts().0;
     let head = Head::new(Method::GET, "http://a/", parts, Timestamp::MIN)
-        .with_keep_until(Some(Timestamp::from_millis(expires_at)))
+        .with_expires_at(Some(Timestamp::from_millis(expires_at)))
         .with_tags(vec![tag.into()])
         .seal(4, None);
     Entry {
@@ -106,7 +106,7 @@ fn chunks_are_collected_bit_by_bit() {
     };
     assert_eq!(
         [step(), step(), step(), step()],
-        [(22, true), (14, true), (10, true), (10, false)]
+        [(22, true), (14, true), (10, false), (10, false)]
     );
     assert!(commands.try_recv().is_err());
 }

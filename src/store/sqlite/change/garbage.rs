@@ -12,8 +12,10 @@ use crate::{
 /// For how many milliseconds a body is left to its readers in other processes.
 const GRACE: i64 = 60_000;
 
-/// How many bytes of such bodies may gather.
-const PATIENCE: i64 = 64 << 20;
+/// How many bytes of such bodies may gather: an eighth of what the entries take, within these
+/// bounds.
+const LEAST: i64 = 4 << 20;
+const MOST: i64 = 64 << 20;
 
 /// Up to which time garbage may be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +29,16 @@ impl Grace {
 impl Change<'_> {
     /// What may be collected at `now`.
     pub(super) fn grace(&self, at_once: bool, now: Timestamp) -> Raw<Grace> {
-        if at_once {
+        if at_once || self.writing.is_short_of_space() {
             return Ok(Grace::NONE);
         }
         let bytes = self.number("SELECT cast(total(bytes) AS INTEGER) FROM garbage", [])?;
-        Ok(if bytes > PATIENCE { Grace::NONE } else { Grace(millis(now).saturating_sub(GRACE)) })
+        let entries = self.number("SELECT bytes FROM state", [])?;
+        Ok(if bytes > (entries / 8).clamp(LEAST, MOST) {
+            Grace::NONE
+        } else {
+            Grace(millis(now).saturating_sub(GRACE))
+        })
     }
 
     /// When the next garbage may be collected that must still wait.
@@ -50,12 +57,7 @@ impl Change<'_> {
     }
 
     /// Removes up to `limit` chunks. Bodies that are being read stay until their readers are gone.
-    pub(super) fn collect_chunks(
-        &mut self,
-        limit: u32,
-        grace: Grace,
-        leases: &Leases,
-    ) -> Raw<()> {
+    pub(super) fn collect_chunks(&mut self, limit: u32, grace: Grace, leases: &Leases) -> Raw<()> {
         leases.begin_collecting();
         let (mut left, mut skip) = (limit, 0);
         while left > 0 {

@@ -74,13 +74,7 @@ impl Transaction for Change<'_> {
         self.put_entry(key, entry, body.map(|body| body as i64))
     }
 
-    fn update(
-        &mut self,
-        key: &Key,
-        seen: Version,
-        head: Head,
-        version: Version,
-    ) -> Raw<Outcome> {
+    fn update(&mut self, key: &Key, seen: Version, head: Head, version: Version) -> Raw<Outcome> {
         self.update_head(key, seen, head, version)
     }
 
@@ -140,6 +134,7 @@ impl Transaction for Change<'_> {
     }
 
     fn abandon_dead(&mut self) -> Raw<()> {
+        self.writing.find_stale_locks();
         let mut select = self.conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
         let owners: Vec<i64> = select.query_map([], |row| row.get(0))?.collect::<Raw<_>>()?;
         for owner in owners.into_iter().filter(|owner| self.writing.is_dead(*owner)) {

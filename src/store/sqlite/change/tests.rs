@@ -3,7 +3,10 @@
 use rusqlite::{Connection, StatementStatus, params};
 
 use super::entries::{EXPIRED, TAGGED};
-use crate::store::{embedded::ENTRIES, sqlite::schema::{ENTRY_REMOVED, TABLES}};
+use crate::store::{
+    embedded::ENTRIES,
+    sqlite::schema::{ENTRY_REMOVED, TABLES},
+};
 
 /// How many steps SQLite's machine takes to remove ten entries of so many.
 fn steps(entries: u64, sql: &str, what: &dyn rusqlite::ToSql) -> i32 {
