@@ -254,6 +254,8 @@ impl<B: Store> RequestRef<'_, B> {
         let Self { cache, options, parts, .. } = self;
         let Read { key, found, generation } = read;
         let now = cache.settings.clock.now();
+        // A response that has ended is there only for the variants that it leads to.
+        let found = found.map(|hit| hit.filter(|hit| !hit.head.has_ended()));
         let (found, reason) = match found {
             Ok(Some(hit)) => {
                 let verdict = cache.settings.rules.verdict(options, &parts.method, &hit.head, now);

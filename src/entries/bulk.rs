@@ -29,8 +29,8 @@ impl<B: Store> Entries<B> {
     /// [older](Filter::older_than) than some age, since the response is new.
     ///
     /// If the variant of a URL that was stored first is removed, the URL's other variants may be
-    /// forgotten, as after [`remove`](Entries::remove). A filter for expired entries leaves it while
-    /// others are kept.
+    /// forgotten, as after [`remove`](Entries::remove). A filter for expired entries forgets none:
+    /// an expired variant that leads to others stays in the store, and answers no request.
     ///
     /// # Errors
     ///
@@ -52,7 +52,15 @@ impl<B: Store> Entries<B> {
             progress(read);
             let is_response = item.head.is_response();
             let changed = self.layer.inner.change(&item.key, item.version, item.head, |head| {
-                filter.matches(head, now).then_some(Change::Removal)
+                if !filter.matches(head, now) {
+                    return None;
+                }
+                if filter.is_for_expired() && head.is_needed_by_others(now) {
+                    // It still leads to others. It is of no use itself from now on.
+                    return (!head.has_ended())
+                        .then(|| Change::Head(Box::new(head.clone().ended())));
+                }
+                Some(Change::Removal)
             });
             removed += u64::from(changed.await? && is_response);
         }

@@ -61,6 +61,11 @@ impl Filter {
         self
     }
 
+    /// Whether it selects entries that have expired.
+    pub(super) fn is_for_expired(&self) -> bool {
+        self.expired == Some(true)
+    }
+
     /// Whether a response for `url` that has not arrived yet may match.
     pub(super) fn may_match(&self, url: &str) -> bool {
         self.older_than.is_none() && self.expired != Some(true) && self.matches_url(url)
@@ -81,9 +86,7 @@ impl Filter {
         }
         self.status.is_none_or(|status| head.status() == status)
             && self.older_than.is_none_or(|age| now.saturating_since(head.stored_at()) > age)
-            && self.expired.is_none_or(|expired| {
-                head.is_expired(now) == expired && !(expired && head.is_needed_by_others(now))
-            })
+            && self.expired.is_none_or(|expired| head.is_expired(now) == expired)
             && url()
     }
 }

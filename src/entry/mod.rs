@@ -244,6 +244,18 @@ impl Head {
         self.others().is_some() && self.keep_until().is_none_or(|end| now < end)
     }
 
+    /// Ends the use of the response itself. It may still lead to other variants.
+    #[must_use]
+    pub(crate) fn ended(mut self) -> Self {
+        self.keep_until = Some(Timestamp::MIN);
+        self
+    }
+
+    /// Whether the use of the response itself has [ended](Self::ended).
+    pub(crate) fn has_ended(&self) -> bool {
+        self.keep_until == Some(Timestamp::MIN)
+    }
+
     /// Sets what selects the response.
     #[must_use]
     pub(crate) fn with_variance(mut self, variance: Option<Variance>) -> Self {
