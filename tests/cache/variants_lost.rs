@@ -396,7 +396,7 @@ async fn a_filter_for_what_has_expired_forgets_no_fresh_variant() {
     assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
     // It is not even revalidated.
     let again = stand.ask(lang("en")).await;
-    assert_eq!((again.outcome(), stand.calls()), (Outcome::Miss(larder::status::Miss::Absent), 3));
+    assert_eq!((again.outcome(), stand.calls()), (Outcome::Miss(larder::status::Miss::Variant), 3));
     stand.clock.advance(SECOND * 2_000);
     assert_eq!(remove().await, 2);
 }
