@@ -288,13 +288,26 @@ mod compressed {
 
 #[cfg(feature = "redb")]
 mod redb {
-    use larder::store::Redb;
+    use larder::store::{Redb, redb};
 
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn redb_keeps_every_promise() {
         conformance::all(async || Redb::temporary().unwrap()).await;
+    }
+
+    /// Without an overlay: each write waits for its commit.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn redb_that_syncs_each_commit_keeps_every_promise() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut number = 0;
+        let open = async || {
+            number += 1;
+            let path = directory.path().join(format!("{number}.redb"));
+            Redb::builder(path).durability(redb::Durability::EachCommit).open().unwrap()
+        };
+        conformance::all(open).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -326,6 +339,19 @@ mod sqlite {
     #[tokio::test(flavor = "multi_thread")]
     async fn sqlite_keeps_every_promise() {
         conformance::all(async || Sqlite::temporary().unwrap()).await;
+    }
+
+    /// With an overlay: entries are visible before they are committed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite_that_has_its_file_alone_keeps_every_promise() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut number = 0;
+        let open = async || {
+            number += 1;
+            let path = directory.path().join(format!("{number}.db"));
+            Sqlite::builder(path).exclusive(true).open().unwrap()
+        };
+        conformance::all(open).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

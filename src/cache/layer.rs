@@ -166,6 +166,20 @@ impl<B> CacheLayer<B> {
         self.tasks.idle().await;
     }
 
+    /// Waits until the store has written, and synced to the disk, everything that it has
+    /// acknowledged: [`Store::flush`]. A program that exits without dropping its layers and services
+    /// calls it last.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot write.
+    pub async fn flush(&self) -> crate::store::Result<()>
+    where
+        B: Store,
+    {
+        self.inner.handle.store().flush().await
+    }
+
     pub(super) fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         set(&mut Arc::make_mut(&mut self.inner).settings);
         self

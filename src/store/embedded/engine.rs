@@ -176,6 +176,7 @@ impl<D: Database> Engine<D> {
 
     pub(in crate::store) async fn put(&self, key: &Key, head: Head) -> Result<Writer<D>> {
         check_tags(D::STORE, &head)?;
+        self.shared().check_writable()?;
         self.shared().db.check_open()?;
         Ok(Writer::new(self.inner.clone(), *key, head))
     }
@@ -217,6 +218,9 @@ impl<D: Database> Engine<D> {
     }
 
     pub(in crate::store) async fn flush(&self) -> Result<()> {
+        if self.shared().settings.is_read_only {
+            return Ok(());
+        }
         self.ask(Command::Flush, 0).await.map(drop)
     }
 
@@ -227,6 +231,7 @@ impl<D: Database> Engine<D> {
     }
 
     async fn ask(&self, command: Command, bytes: usize) -> Result<u64> {
+        self.shared().check_writable()?;
         self.shared().queue.ask(command, bytes).await
     }
 }

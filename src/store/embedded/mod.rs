@@ -68,5 +68,6 @@ pub(super) use self::{
     reader::Reader,
     shared::{Settings, closed, too_large},
     task::Task,
+    writer::PATIENCE,
 };
 pub use self::{durability::Durability, read_mode::Reads};

@@ -33,6 +33,8 @@ pub(in crate::store) struct Settings {
     pub(in crate::store) reads: Arc<ReadMode>,
     /// Other processes may have the file open as well.
     pub(in crate::store) is_shared: bool,
+    /// Nothing is written.
+    pub(in crate::store) is_read_only: bool,
 }
 
 impl Settings {
@@ -171,6 +173,16 @@ impl<D: Database> Shared<D> {
     /// The error for an entry that takes more than the whole store may.
     pub(super) fn too_large(&self, bytes: u64) -> Error {
         too_large(D::STORE, bytes, self.settings.max_bytes)
+    }
+
+    /// Refuses changes to a file that is only read.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if !self.settings.is_read_only {
+            return Ok(());
+        }
+        let path = self.settings.path.display();
+        let message = format!("{path} is open to be read only; leave read_only(true) out");
+        Err(Error::new(ErrorKind::Denied, D::STORE, message))
     }
 
     pub(super) fn closed(&self) -> Error {

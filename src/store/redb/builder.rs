@@ -19,6 +19,7 @@ pub struct Builder {
     cache_bytes: usize,
     multi_process: bool,
     start_anew: bool,
+    read_only: bool,
     reads: Reads,
 }
 
@@ -31,6 +32,7 @@ impl Builder {
             cache_bytes: 16 << 20,
             multi_process: false,
             start_anew: false,
+            read_only: false,
             reads: Reads::default(),
         }
     }
@@ -80,6 +82,16 @@ impl Builder {
         self
     }
 
+    /// Sets whether the file is only read; `false` by default. Nothing is written then, so the file
+    /// can be on a medium that cannot be written, and changes fail with [`ErrorKind::Denied`]. Any
+    /// number of processes can read a file so, while none has it open for writing. A file that was
+    /// not closed is refused with [`ErrorKind::Unavailable`]: a process that opens it for writing
+    /// makes it whole.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
     /// Sets whether a file of an older version of larder is emptied when it is opened; `false` by
     /// default. If not set, such a file is refused with [`ErrorKind::Incompatible`], since it may
     /// be wanted by a program that has not been updated.
@@ -115,6 +127,7 @@ impl Builder {
             durability,
             reads: Arc::new(ReadMode::new(reads)),
             is_shared: self.multi_process,
+            is_read_only: self.read_only,
         };
         let config = Config {
             path: self.path,
@@ -122,6 +135,7 @@ impl Builder {
             cache_bytes: self.cache_bytes,
             multi_process: self.multi_process,
             start_anew: self.start_anew,
+            read_only: self.read_only,
         };
         (settings, config)
     }

@@ -13,12 +13,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use redb::{Database as Redb, ReadOnlyTable, ReadTransaction, ReadableDatabase};
+use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::{
     change::{Change, Owner},
     fault::{self, STORE},
-    open::{self, Config},
+    open::{self, Config, Opened},
     quiet::quietly,
     read::{self, Chunks, Cursor},
     record::{self, Location, record_len},
@@ -54,7 +54,7 @@ struct Slot {
 }
 
 enum Open {
-    Yes(Redb),
+    Yes(Opened),
     /// It could not be reopened; the next command tries again.
     Down(Failure),
     Closed,
@@ -274,7 +274,11 @@ impl Database for Db {
     ) -> Result<bool> {
         let wrong = |error: redb::Error| self.wrong(error);
         let mut txn = match &self.slot().state {
-            Open::Yes(db) => db.begin_write().map_err(|error| wrong(error.into()))?,
+            Open::Yes(Opened::Writable(db)) => {
+                db.begin_write().map_err(|error| wrong(error.into()))?
+            }
+            // The engine asks for no change.
+            Open::Yes(Opened::ReadOnly(_)) => return Ok(false),
             Open::Down(failure) => return Err(failure.error()),
             Open::Closed => return Err(self.closed()),
         };
@@ -302,7 +306,9 @@ impl Database for Db {
 
     /// An empty synced commit includes all unsynced ones before it.
     fn sync(&self, (): &mut ()) -> Result<Option<Duration>> {
-        if let Open::Yes(db) = &self.slot().state {
+        if let Open::Yes(db) = &self.slot().state
+            && let Some(db) = db.writable()
+        {
             open::write(db, |_| Ok(())).map_err(|error| self.wrong(error))?;
         }
         Ok(None)
@@ -339,8 +345,10 @@ impl Database for Db {
         self.changed();
         match open {
             Open::Yes(db) => {
-                open::write(&db, |_| Ok(())).map_err(|error| self.wrong(error))?;
-                db.close().map_err(|error| self.wrong(error.into()))
+                if let Some(db) = db.writable() {
+                    open::write(db, |_| Ok(())).map_err(|error| self.wrong(error))?;
+                }
+                db.close().map_err(|error| self.wrong(error))
             }
             Open::Down(failure) => Err(failure.error()),
             Open::Closed => Ok(()),

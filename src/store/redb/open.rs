@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{ConcurrencyMode, Database, ReadableDatabase, TableHandle, WriteTransaction};
+use redb::{
+    ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TableHandle,
+    TransactionError, WriteTransaction,
+};
 
 use super::{
     fault::{self, STORE},
@@ -25,18 +28,55 @@ pub(super) struct Config {
     pub(super) cache_bytes: usize,
     pub(super) multi_process: bool,
     pub(super) start_anew: bool,
+    pub(super) read_only: bool,
+}
+
+/// An open database.
+pub(super) enum Opened {
+    Writable(Database),
+    ReadOnly(ReadOnlyDatabase),
+}
+
+impl Opened {
+    pub(super) fn begin_read(&self) -> Result<ReadTransaction, TransactionError> {
+        match self {
+            Self::Writable(db) => db.begin_read(),
+            Self::ReadOnly(db) => db.begin_read(),
+        }
+    }
+
+    /// The database, if it may be written.
+    pub(super) fn writable(&self) -> Option<&Database> {
+        match self {
+            Self::Writable(db) => Some(db),
+            Self::ReadOnly(_) => None,
+        }
+    }
+
+    pub(super) fn close(self) -> Result<(), redb::Error> {
+        match self {
+            Self::Writable(db) => Ok(db.close()?),
+            Self::ReadOnly(db) => Ok(db.close()?),
+        }
+    }
 }
 
 /// Opens or creates the file.
-pub(super) fn open(config: &Config) -> Result<Database> {
+pub(super) fn open(config: &Config) -> Result<Opened> {
     let path = &config.path;
     quiet::wrap_hook();
     quietly(|| {
+        let wrong = |error| fault::error("cannot read", path, error);
+        if config.read_only {
+            let db = redb_builder(config).open_read_only(path);
+            let db = db.map_err(|error| refused(config, error.into()))?;
+            check(config, &inspect(&db).map_err(wrong)?)?;
+            return Ok(Opened::ReadOnly(db));
+        }
         prepare(config)?;
         let db = open_file(config, path)?;
-        let what = inspect(&db).map_err(|error| fault::error("cannot read", path, error))?;
-        settle(&db, config, what)?;
-        Ok(db)
+        settle(&db, config, inspect(&db).map_err(wrong)?)?;
+        Ok(Opened::Writable(db))
     })
     .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
 }
@@ -97,11 +137,15 @@ fn prepare(config: &Config) -> Result<()> {
 }
 
 fn open_file(config: &Config, path: &Path) -> Result<Database> {
-    let builder = redb_builder(config);
-    builder.create(path).map_err(|error| {
-        let path = &config.path;
-        let refuse = |kind, message: String| Error::new(kind, STORE, message);
-        match error.into() {
+    redb_builder(config).create(path).map_err(|error| refused(config, error.into()))
+}
+
+/// Why a file cannot be opened, and what to do.
+fn refused(config: &Config, error: redb::Error) -> Error {
+    let path = &config.path;
+    let refuse = |kind, message: String| Error::new(kind, STORE, message);
+    {
+        match error {
             error @ redb::Error::DatabaseAlreadyOpen => refuse(
                 ErrorKind::Unavailable,
                 format!(
@@ -128,9 +172,18 @@ fn open_file(config: &Config, path: &Path) -> Result<Database> {
                 ),
             )
             .with_source(error),
+            error @ redb::Error::RepairAborted => refuse(
+                ErrorKind::Unavailable,
+                format!(
+                    "{} was not closed; open it once without read_only(true), or wait until the \
+                     process that writes it has closed it",
+                    path.display()
+                ),
+            )
+            .with_source(error),
             error => fault::error("cannot open", path, error),
         }
-    })
+    }
 }
 
 fn not_ours(path: &Path) -> String {
@@ -146,7 +199,7 @@ enum Content {
     Foreign,
 }
 
-fn inspect(db: &Database) -> Result<Content, redb::Error> {
+fn inspect(db: &impl ReadableDatabase) -> Result<Content, redb::Error> {
     let txn = db.begin_read()?;
     let meta = match txn.open_table(META) {
         Ok(meta) => meta,
@@ -167,11 +220,9 @@ fn inspect(db: &Database) -> Result<Content, redb::Error> {
     })
 }
 
-fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
-    let path = &config.path;
-    let wrong = |error| fault::error("cannot write to", path, error);
-    match what {
-        Content::Ours => Ok(()),
+fn settle(db: &Database, config: &Config, content: Content) -> Result<()> {
+    let wrong = |error| fault::error("cannot write to", &config.path, error);
+    match content {
         Content::Nothing => write(db, initialise).map_err(wrong),
         Content::Older if config.start_anew => write(db, |txn| {
             let ours: Vec<_> =
@@ -182,26 +233,26 @@ fn settle(db: &Database, config: &Config, what: Content) -> Result<()> {
             initialise(txn)
         })
         .map_err(wrong),
-        Content::Older => Err(Error::new(
-            ErrorKind::Incompatible,
-            STORE,
-            format!(
-                "{} was written by an older version of larder; open it with \
-                 builder().start_anew(true) to empty it, or choose another path",
-                path.display()
-            ),
-        )),
-        Content::Newer(format) => Err(Error::new(
-            ErrorKind::Incompatible,
-            STORE,
-            format!(
-                "{} has the format version {format}, and this version of larder reads {FORMAT}; \
-                 choose another path, or remove the file",
-                path.display()
-            ),
-        )),
-        Content::Foreign => Err(Error::new(ErrorKind::Incompatible, STORE, not_ours(path))),
+        content => check(config, &content),
     }
+}
+
+/// Refuses what is no cache of this version.
+fn check(config: &Config, content: &Content) -> Result<()> {
+    let path = config.path.display();
+    let message = match content {
+        Content::Ours => return Ok(()),
+        Content::Older => format!(
+            "{path} was written by an older version of larder; open it with \
+             builder().start_anew(true) to empty it, or choose another path"
+        ),
+        Content::Newer(format) => format!(
+            "{path} has the format version {format}, and this version of larder reads {FORMAT}; \
+             choose another path, or remove the file"
+        ),
+        Content::Foreign | Content::Nothing => not_ours(&config.path),
+    };
+    Err(Error::new(ErrorKind::Incompatible, STORE, message))
 }
 
 /// Creates every table, so that no reader meets a missing one.

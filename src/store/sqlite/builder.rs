@@ -20,7 +20,9 @@ pub struct Builder {
     busy_timeout: Duration,
     reads: Reads,
     incremental_vacuum: bool,
+    exclusive: bool,
     start_anew: bool,
+    read_only: bool,
 }
 
 /// The settings of the database.
@@ -34,7 +36,9 @@ pub(super) struct Config {
     pub(super) cache_bytes: usize,
     pub(super) busy_timeout: Duration,
     pub(super) incremental_vacuum: bool,
+    pub(super) exclusive: bool,
     pub(super) start_anew: bool,
+    pub(super) read_only: bool,
 }
 
 /// Longer than any caller waits, and short enough for every clock.
@@ -47,10 +51,12 @@ impl Builder {
             max_bytes: 4 << 30,
             durability: Durability::default(),
             cache_bytes: 16 << 20,
-            busy_timeout: Duration::from_secs(10),
+            busy_timeout: Duration::from_millis(250),
             reads: Reads::default(),
             incremental_vacuum: false,
+            exclusive: false,
             start_anew: false,
+            read_only: false,
         }
     }
 
@@ -80,10 +86,11 @@ impl Builder {
         self
     }
 
-    /// Sets how long to wait for another process that is writing; 10 s by default, and at most a
-    /// day. After that, the operation fails with [`ErrorKind::Unavailable`]. Processes that use
-    /// this crate write for a few dozen milliseconds at a time; other programs may hold the lock
-    /// for longer.
+    /// Sets how long a request waits for another process that is writing; 250 ms by default, and at
+    /// most a day. After that, the operation fails with [`ErrorKind::Unavailable`], and is not done
+    /// later either. Processes that use this crate write for a few dozen milliseconds at a time;
+    /// other programs may hold the lock for longer. Opening the file, and removals of many entries
+    /// (by a tag, by expiry, or of all), wait for 10 s, or for this time if it is longer.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout.min(LONGEST);
         self
@@ -106,6 +113,27 @@ impl Builder {
     /// [`Sqlite::vacuum`](super::Sqlite::vacuum) is called.
     pub fn incremental_vacuum(mut self, incremental: bool) -> Self {
         self.incremental_vacuum = incremental;
+        self
+    }
+
+    /// Sets whether this process has the file alone; `false` by default. Every other process, and
+    /// every other handle that is no clone of this one, then gets an error. Other programs can
+    /// still read the file; they must not write to it.
+    ///
+    /// A small entry is then visible as soon as it is written, and is committed some milliseconds
+    /// later, together with others. [`Durability::EachCommit`] waits for the commit all the same.
+    pub fn exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
+        self
+    }
+
+    /// Sets whether the file is only read; `false` by default. Nothing is written then, not even a
+    /// lock, so the file can be on a medium that cannot be written. Changes fail with
+    /// [`ErrorKind::Denied`]. Any number of processes can read a file so. A file that is closed is
+    /// read as it is: no process may write to it meanwhile. A file that other processes have open
+    /// is read with their changes.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
         self
     }
 
@@ -136,7 +164,8 @@ impl Builder {
             max_bytes: self.max_bytes,
             durability: self.durability,
             reads: Arc::new(ReadMode::new(self.reads)),
-            is_shared: true,
+            is_shared: !self.exclusive,
+            is_read_only: self.read_only,
         };
         let config = Config {
             path: self.path,
@@ -146,7 +175,9 @@ impl Builder {
             cache_bytes: self.cache_bytes,
             busy_timeout: self.busy_timeout,
             incremental_vacuum: self.incremental_vacuum,
+            exclusive: self.exclusive,
             start_anew: self.start_anew,
+            read_only: self.read_only,
         };
         (settings, config)
     }
@@ -162,8 +193,9 @@ mod tests {
         assert_eq!(settings.max_bytes, 4 * 1024 * 1024 * 1024);
         assert_eq!(settings.durability, Durability::Every(Duration::from_millis(500)));
         assert_eq!(config.cache_bytes, 16 * 1024 * 1024);
-        assert_eq!(config.busy_timeout, Duration::from_secs(10));
+        assert_eq!(config.busy_timeout, Duration::from_millis(250));
         assert_eq!(settings.reads.setting(), Reads::Adaptive);
         assert!(!config.incremental_vacuum && !config.in_memory && !config.start_anew);
+        assert!(settings.is_shared && !settings.is_read_only);
     }
 }

@@ -26,6 +26,7 @@ use super::{
     pool::{Lent, Pool},
     read::{self, Cursor},
     schema::{self, CHUNK},
+    sharing::Sharing,
 };
 use crate::{
     Key, event,
@@ -54,6 +55,8 @@ pub(super) struct Writing {
     /// The connection that writes. In memory, the readers' one connection writes as well. A disk
     /// may have had no room for the log, and each transaction looks again.
     link: Option<Link>,
+    /// Released after the connections are closed.
+    _sharing: Option<Sharing>,
     /// The real path of the file.
     path: PathBuf,
     lock_file: RefCell<LockFile>,
@@ -74,9 +77,10 @@ struct Log {
 
 impl Db {
     pub(super) fn open(config: Config) -> Result<(Self, Writing)> {
-        let Opened { writer, readers, path } = open::open(&config)?;
+        let Opened { writer, readers, sharing, path } = open::open(&config)?;
         let writing = Writing {
             link: writer,
+            _sharing: sharing,
             lock_file: RefCell::new(LockFile::new(&path)),
             stale_locks: RefCell::new(Vec::new()),
             path,

@@ -108,6 +108,11 @@ impl Link {
         }
     }
 
+    /// Sets how long to wait for others.
+    pub(super) fn set_patience(&self, patience: Duration) {
+        self.patience.store(patience.as_millis() as u64, Ordering::Relaxed);
+    }
+
     /// Runs `work` with another patience.
     pub(super) fn within<T>(&self, patience: Duration, work: impl FnOnce(&Connection) -> T) -> T {
         let usual = self.patience.swap(patience.as_millis() as u64, Ordering::Relaxed);

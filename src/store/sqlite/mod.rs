@@ -142,6 +142,7 @@ mod open;
 mod pool;
 mod read;
 mod schema;
+mod sharing;
 #[cfg(test)]
 mod tests;
 

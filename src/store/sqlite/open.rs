@@ -14,8 +14,12 @@ use super::{
     link::{Link, Role},
     pool::READERS,
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
+    sharing::Sharing,
 };
-use crate::store::{Error, ErrorKind, Result, embedded::io_kind};
+use crate::store::{
+    Error, ErrorKind, Result,
+    embedded::{PATIENCE, io_kind},
+};
 
 /// What is open.
 pub(super) struct Opened {
@@ -23,6 +27,8 @@ pub(super) struct Opened {
     /// room for the log.
     pub(super) writer: Option<Link>,
     pub(super) readers: Vec<Link>,
+    /// Held as long as the file is open.
+    pub(super) sharing: Option<Sharing>,
     /// The real path of the file, whatever happens to the current directory and to links.
     pub(super) path: PathBuf,
 }
@@ -33,15 +39,21 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
         let mut link = Link::open(config, &config.path, Role::Only, 1).map_err(wrong)?;
         prepare_pages(&link.conn).map_err(wrong)?;
         settle(&mut link, config)?;
-        return Ok(Opened { writer: None, readers: vec![link], path: config.path.clone() });
+        let path = config.path.clone();
+        return Ok(Opened { writer: None, readers: vec![link], sharing: None, path });
+    }
+    if config.read_only {
+        return open_to_read(config);
     }
     let path = prepare(config)?;
-    match open_for_writing(config, &path) {
+    let sharing = Sharing::new(&path, &config.path, config.exclusive)?;
+    let opened = match open_for_writing(config, &path) {
         Err(error) if error.kind() == ErrorKind::Full && was_closed(&path) => {
-            open_without_log(config, path).map_err(|_| error)
+            open_unchanged(config, path).map_err(|_| error)
         }
         opened => opened,
-    }
+    };
+    Ok(Opened { sharing, ..opened? })
 }
 
 /// Opens the existing file at `path`.
@@ -51,9 +63,12 @@ pub(super) fn open_for_writing(config: &Config, path: &Path) -> Result<Opened> {
             .map_err(|error| not_a_database(config, "cannot open", error))
     };
     let mut writer = connect(Role::Write, 2)?;
+    // No request waits.
+    writer.set_patience(config.busy_timeout.max(PATIENCE));
     settle(&mut writer, config)?;
+    writer.set_patience(config.busy_timeout);
     let readers = (0..READERS).map(|_| connect(Role::Read, 2 * READERS)).collect::<Result<_>>()?;
-    Ok(Opened { writer: Some(writer), readers, path: path.to_owned() })
+    Ok(Opened { writer: Some(writer), readers, sharing: None, path: path.to_owned() })
 }
 
 /// Whether nothing of the database is in a log: the last process to have it closed it.
@@ -63,16 +78,35 @@ fn was_closed(path: &Path) -> bool {
     fs::metadata(log).map_or(true, |metadata| metadata.len() == 0)
 }
 
-/// Opens a file that was closed, to be read as it is. SQLite needs no other file for that, and the
-/// disk has no room for one.
-fn open_without_log(config: &Config, path: PathBuf) -> Result<Opened> {
-    let wrong = |error| not_a_database(config, "cannot read", error);
-    let connect = || Link::open(config, &path, Role::ReadUnchanged, 2 * READERS).map_err(wrong);
-    let readers = (0..READERS).map(|_| connect()).collect::<Result<Vec<_>>>()?;
-    match readers.first().map(|link| inspect(&link.conn)) {
-        Some(Ok(Content::Ours)) => Ok(Opened { writer: None, readers, path }),
-        _ => Err(Error::new(ErrorKind::Incompatible, STORE, not_ours())),
+/// Opens a file that is only read, and writes nothing.
+fn open_to_read(config: &Config) -> Result<Opened> {
+    let path = fs::canonicalize(&config.path).map_err(|error| {
+        let message = format!("cannot open {} to read it", config.path.display());
+        Error::new(io_kind(error.kind()), STORE, message).with_source(error)
+    })?;
+    if was_closed(&path) {
+        return open_unchanged(config, path);
     }
+    open_readers(config, path, Role::Read)
+}
+
+/// Opens a file that was closed, to be read as it is. SQLite needs no other file for that.
+fn open_unchanged(config: &Config, path: PathBuf) -> Result<Opened> {
+    open_readers(config, path, Role::ReadUnchanged)
+}
+
+fn open_readers(config: &Config, path: PathBuf, role: Role) -> Result<Opened> {
+    let wrong = |error| not_a_database(config, "cannot read", error);
+    let connect = || Link::open(config, &path, role, 2 * READERS).map_err(wrong);
+    let readers = (0..READERS).map(|_| connect()).collect::<Result<Vec<_>>>()?;
+    if let Some(link) = readers.first() {
+        match link.patiently(inspect).map_err(wrong)? {
+            Content::Ours => {}
+            // There is nothing to be made of it without writing.
+            content => check(config, &content, false)?,
+        }
+    }
+    Ok(Opened { writer: None, readers, sharing: None, path })
 }
 
 /// Creates the directories and, if there is no file, an empty one, which only its owner can read:
@@ -156,37 +190,9 @@ fn has_all(conn: &Connection) -> Raw<bool> {
 /// Refuses a database that is not ours, and creates or renews the tables.
 fn settle(link: &mut Link, config: &Config) -> Result<()> {
     let path = &config.path;
-    let refuse = |kind, what: String| Error::new(kind, STORE, format!("{}{what}", path.display()));
     let content =
         link.patiently(inspect).map_err(|error| not_a_database(config, "cannot read", error))?;
-    match content {
-        Content::Ours | Content::Nothing => {}
-        Content::Older if config.start_anew => {}
-        Content::Older => {
-            return Err(refuse(
-                ErrorKind::Incompatible,
-                " was written by an older version of larder; open it with \
-                 builder().start_anew(true) to empty it, or choose another path"
-                    .to_owned(),
-            ));
-        }
-        Content::Newer(format) => {
-            return Err(refuse(
-                ErrorKind::Incompatible,
-                format!(
-                    " has the format version {format}, and this version of larder reads {FORMAT}; \
-                     choose another path, or remove the file"
-                ),
-            ));
-        }
-        Content::Foreign => return Err(refuse(ErrorKind::Incompatible, not_ours())),
-        Content::Damaged => {
-            return Err(refuse(
-                ErrorKind::Corrupt,
-                " lacks some of its tables; remove it and the cache starts empty".to_owned(),
-            ));
-        }
-    }
+    check(config, &content, true)?;
     let wrong = |error| fault::error("cannot write to", path, error);
     if !config.in_memory {
         link.patiently(prepare_pages).map_err(wrong)?;
@@ -194,12 +200,9 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
             .patiently(|conn| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)))
             .map_err(wrong)?;
         if mode != "wal" {
-            return Err(refuse(
-                ErrorKind::Invalid,
-                " is on a file system where SQLite cannot share its log between processes; choose a \
-                 path on a local disk"
-                    .to_owned(),
-            ));
+            let what = " is on a file system where SQLite cannot share its log between processes; \
+                        choose a path on a local disk";
+            return Err(refuse(config, ErrorKind::Invalid, what));
         }
     }
     match content {
@@ -207,6 +210,39 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
         Content::Ours => Ok(()),
         _ => renew(&mut link.conn).map_err(wrong),
     }
+}
+
+/// Refuses a database that is not ours, or of another version. An empty one is ours if it may be
+/// written.
+fn check(config: &Config, content: &Content, may_write: bool) -> Result<()> {
+    let (kind, what) = match content {
+        Content::Ours => return Ok(()),
+        Content::Nothing if may_write => return Ok(()),
+        Content::Older if may_write && config.start_anew => return Ok(()),
+        Content::Older => (
+            ErrorKind::Incompatible,
+            " was written by an older version of larder; open it with \
+             builder().start_anew(true) to empty it, or choose another path"
+                .to_owned(),
+        ),
+        Content::Newer(format) => (
+            ErrorKind::Incompatible,
+            format!(
+                " has the format version {format}, and this version of larder reads {FORMAT}; \
+                 choose another path, or remove the file"
+            ),
+        ),
+        Content::Foreign | Content::Nothing => (ErrorKind::Incompatible, not_ours()),
+        Content::Damaged => (
+            ErrorKind::Corrupt,
+            " lacks some of its tables; remove it and the cache starts empty".to_owned(),
+        ),
+    };
+    Err(refuse(config, kind, &what))
+}
+
+fn refuse(config: &Config, kind: ErrorKind, what: &str) -> Error {
+    Error::new(kind, STORE, format!("{}{what}", config.path.display()))
 }
 
 /// Settings that only an empty file accepts. Unused pages can be released, which costs nothing

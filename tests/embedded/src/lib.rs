@@ -20,3 +20,5 @@ mod faults;
 mod damage;
 mod full_disk;
 mod kill;
+mod read_only;
+mod write_behind;

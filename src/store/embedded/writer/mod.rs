@@ -43,7 +43,7 @@ const LINGER: Duration = Duration::from_millis(5);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How long a removal of many entries waits for other processes. Requests wait for a shorter time.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// After writing for this long without a pause, the thread leaves the file to other processes for a
 /// moment. They try every millisecond or so, and the time between two transactions is too short for
@@ -82,7 +82,8 @@ impl<D: Database> Thread<D> {
                 Some(Envelope { command: Command::Close, .. }) => group.pop(),
                 _ => None,
             };
-            if !group.is_empty() || self.has_background() {
+            let may_write = !self.shared.settings.is_read_only;
+            if may_write && (!group.is_empty() || self.has_background()) {
                 self.commit(group);
             }
             if let Some(envelope) = closing {
@@ -100,7 +101,8 @@ impl<D: Database> Thread<D> {
 
     /// Whether there is something to do without a command.
     fn is_left(&self) -> bool {
-        self.work.is_left() || self.shared.overlay.hidden().is_some()
+        !self.shared.settings.is_read_only
+            && (self.work.is_left() || self.shared.overlay.hidden().is_some())
     }
 
     fn has_background(&self) -> bool {

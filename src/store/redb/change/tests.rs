@@ -14,7 +14,8 @@ use crate::store::{
 fn database() -> (tempfile::TempDir, Database) {
     let directory = tempfile::tempdir().unwrap();
     let (_, config) = Redb::builder(directory.path().join("cache.redb")).into_config();
-    (directory, open::open(&config).unwrap())
+    let open::Opened::Writable(db) = open::open(&config).unwrap() else { unreachable!() };
+    (directory, db)
 }
 
 fn change<T>(db: &Database, max_bytes: u64, work: impl FnOnce(&mut Change<'_>) -> T) -> T {
