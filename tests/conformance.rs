@@ -3,6 +3,9 @@
 #![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used)]
 
+#[cfg(any(feature = "redb", feature = "sqlite"))]
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use larder::store::conformance;
 
 #[cfg(feature = "memory")]
@@ -301,9 +304,9 @@ mod redb {
     #[tokio::test(flavor = "multi_thread")]
     async fn redb_that_syncs_each_commit_keeps_every_promise() {
         let directory = tempfile::tempdir().unwrap();
-        let mut number = 0;
+        let last = AtomicU32::new(0);
         let open = async || {
-            number += 1;
+            let number = last.fetch_add(1, Ordering::Relaxed);
             let path = directory.path().join(format!("{number}.redb"));
             Redb::builder(path).durability(redb::Durability::EachCommit).open().unwrap()
         };
@@ -345,9 +348,9 @@ mod sqlite {
     #[tokio::test(flavor = "multi_thread")]
     async fn sqlite_that_has_its_file_alone_keeps_every_promise() {
         let directory = tempfile::tempdir().unwrap();
-        let mut number = 0;
+        let last = AtomicU32::new(0);
         let open = async || {
-            number += 1;
+            let number = last.fetch_add(1, Ordering::Relaxed);
             let path = directory.path().join(format!("{number}.db"));
             Sqlite::builder(path).exclusive(true).open().unwrap()
         };
