@@ -100,7 +100,7 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// The chunks of a body that are still to be read.
     type Chunks: Send + 'static;
     /// Where a listing continues. The default is its beginning.
-    type Cursor: Default + Send + Unpin + 'static;
+    type Cursor: Clone + Default + Send + Unpin + 'static;
     /// What the writer thread alone has.
     type Connection: Send + 'static;
     /// A write transaction.

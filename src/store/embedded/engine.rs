@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use super::{
     Page, ReadAhead, Reader, Reads, Task,
     database::{Database, Lookup, Purge},
-    hidden::Hidden,
     incoming::{Writer, check_tags},
     lookup::lookup,
     overlay::Look,
@@ -97,25 +96,29 @@ impl<D: Database> Engine<D> {
     // ----- reads -----
 
     pub(in crate::store) async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        let shared = self.shared();
-        let before = match shared.overlay.look(key) {
-            Look::Here(hit) => {
-                shared.visited.add(key);
-                return Ok(Some(hit));
+        let (shared, key) = (self.shared(), *key);
+        loop {
+            let seen = match shared.overlay.look(&key) {
+                Look::Here(hit) => {
+                    shared.visited.add(&key);
+                    return Ok(Some(hit));
+                }
+                Look::Hidden => return Ok(None),
+                Look::InFile(seen) => seen,
+            };
+            let try_read = |shared: &Shared<D>| shared.db.try_get(&key, &shared.leases);
+            let read = move |shared: &Shared<D>| shared.db.get(&key, &shared.leases);
+            let found: Lookup<D> = lookup(shared, self.off_thread, try_read, read).await?;
+            if !shared.overlay.is_current(&seen) {
+                continue;
             }
-            Look::Hidden => return Ok(None),
-            Look::InFile(hidden) => hidden,
-        };
-        let key = *key;
-        let try_read = |shared: &Shared<D>| shared.db.try_get(&key, &shared.leases);
-        let read = move |shared: &Shared<D>| shared.db.get(&key, &shared.leases);
-        let found: Lookup<D> = lookup(shared, self.off_thread, try_read, read).await?;
-        let Some(found) = found else { return Ok(None) };
-        if shared.overlay.hides(&key, &found.head, before.as_deref()) {
-            return Ok(None);
+            let Some(found) = found else { return Ok(None) };
+            if seen.hides(&key, &found.head) {
+                return Ok(None);
+            }
+            shared.visited.add(&key);
+            return Ok(Some(found.into_hit(self.read_chunks())));
         }
-        shared.visited.add(&key);
-        Ok(Some(found.into_hit(self.read_chunks())))
     }
 
     /// Reads the chunks of bodies, on the thread that reads large bodies or in place.
@@ -162,7 +165,7 @@ impl<D: Database> Engine<D> {
     pub(in crate::store) async fn size_bytes(&self) -> Result<u64> {
         self.settle().await;
         let shared = self.shared().clone();
-        off(D::STORE, move || shared.read(|shared| shared.db.size())).await
+        off(D::STORE, move || shared.read_patiently(|shared| shared.db.size())).await
     }
 
     /// Waits until the file has what is visible. If that fails, what is visible changes.
@@ -239,21 +242,25 @@ impl<D: Database> Engine<D> {
 impl<D: Database> Shared<D> {
     /// One page of a listing, without what is hidden.
     fn list(&self, from: D::Cursor) -> Result<Page<D::Cursor, Scanned>> {
-        let before = self.overlay.hidden();
-        let (rest, mut items) = self.read(|shared| shared.db.list(from))?;
-        let is_seen = |item: &Result<Scanned>| match item {
-            Ok(item) => !self.overlay.hides(&item.key, &item.head, before.as_deref()),
-            Err(_) => true,
-        };
-        if before.is_some() || self.overlay.hidden().is_some() {
-            items.retain(is_seen);
+        loop {
+            let seen = self.overlay.seen();
+            let (rest, mut items) = self.read_patiently(|shared| shared.db.list(from.clone()))?;
+            if !self.overlay.is_current(&seen) {
+                continue;
+            }
+            if !seen.is_empty() {
+                items.retain(|item| match item {
+                    Ok(item) => !seen.hides(&item.key, &item.head),
+                    Err(_) => true,
+                });
+            }
+            return Ok((rest, items));
         }
-        Ok((rest, items))
     }
 
     fn len(&self) -> Result<u64> {
-        if self.overlay.hidden().is_none_or(|hidden| Hidden::is_empty(&hidden)) {
-            return self.read(|shared| shared.db.len());
+        if self.overlay.hidden().is_none() {
+            return self.read_patiently(|shared| shared.db.len());
         }
         let (mut len, mut next) = (0, Some(D::Cursor::default()));
         while let Some(from) = next {

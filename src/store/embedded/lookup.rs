@@ -14,13 +14,13 @@ use crate::store::Result;
 /// Looks an entry up, on the calling thread or off it.
 ///
 /// `try_read` reads without waiting for a lock, and returns `None` if it would have to wait. `read`
-/// may wait. With `off_thread`, the lookup does not run on the calling thread. Outside of a tokio
+/// may wait, also for the recovery of a database that fails. With `off_thread`, the lookup does not run on the calling thread. Outside of a tokio
 /// runtime, it does in any case.
 pub(super) fn lookup<D: Database, T: Send + 'static>(
     shared: &Arc<Shared<D>>,
     off_thread: bool,
     try_read: impl FnOnce(&Shared<D>) -> Result<Option<T>>,
-    read: impl FnOnce(&Shared<D>) -> Result<T> + Send + 'static,
+    read: impl Fn(&Shared<D>) -> Result<T> + Send + 'static,
 ) -> Task<T> {
     let mode = &shared.settings.reads;
     let place = if off_thread { Place::Off } else { mode.place() };
@@ -29,16 +29,20 @@ pub(super) fn lookup<D: Database, T: Send + 'static>(
         let measured = is_measured
             .then(|| Measured::new(mode.as_ref(), place == Place::TrialHere))
             .map(Measured::begun);
+        let seen = shared.recoveries();
         let result = shared.read(try_read).transpose();
         drop(measured);
-        if let Some(result) = result {
-            return here(D::STORE, || result);
+        match result {
+            // Another thread can wait for it.
+            Some(Err(_)) if shared.may_be_recovered(seen) => {}
+            Some(result) => return here(D::STORE, || result),
+            None => {}
         }
     }
     let trial = (place == Place::TrialOff).then(|| Measured::new(mode.clone(), true));
     let shared = shared.clone();
     off(D::STORE, move || {
         let _trial = trial.map(Measured::begun);
-        shared.read(read)
+        shared.read_patiently(read)
     })
 }

@@ -10,7 +10,7 @@ use std::{
     collections::{HashMap, hash_map},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Overlay {
     is_used: AtomicBool,
     /// Whether the last commit failed.
     is_failing: AtomicBool,
+    /// How often something was hidden.
+    hidings: AtomicU64,
 }
 
 #[derive(Default)]
@@ -54,8 +56,25 @@ pub(super) struct Pending {
 pub(super) enum Look {
     Here(Hit),
     Hidden,
-    /// In the file, unless it is hidden by what was hidden when the reader began.
-    InFile(Option<Arc<Hidden>>),
+    /// In the file, unless it is hidden.
+    InFile(Seen),
+}
+
+/// What was hidden when a reader began. The reader begins again if something was hidden since: it
+/// may have read what must not be seen, and that may have been removed and shown again since.
+pub(super) struct Seen {
+    hidden: Option<Arc<Hidden>>,
+    hidings: u64,
+}
+
+impl Seen {
+    pub(super) fn hides(&self, key: &Key, head: &Head) -> bool {
+        self.hidden.as_ref().is_some_and(|hidden| hidden.hides(key, head))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.hidden.is_none()
+    }
 }
 
 impl Overlay {
@@ -80,8 +99,9 @@ impl Overlay {
     // ----- readers -----
 
     pub(super) fn look(&self, key: &Key) -> Look {
+        let hidings = self.hidings();
         if !self.is_used() {
-            return Look::InFile(None);
+            return Look::InFile(Seen { hidden: None, hidings });
         }
         let state = self.read();
         if let Some(Pending { head, version, body, .. }) = state.pending.get(key) {
@@ -89,16 +109,23 @@ impl Overlay {
         }
         match &state.hidden {
             Some(hidden) if hidden.hides_key(key) => Look::Hidden,
-            hidden => Look::InFile(hidden.clone()),
+            hidden => Look::InFile(Seen { hidden: hidden.clone(), hidings }),
         }
     }
 
-    /// Whether an entry that was read from the file is outdated. `before` is what was hidden before
-    /// it was read: what is hidden no more now may have been removed since, and what is hidden now
-    /// may have been hidden since.
-    pub(super) fn hides(&self, key: &Key, head: &Head, before: Option<&Hidden>) -> bool {
-        before.is_some_and(|hidden| hidden.hides(key, head))
-            || self.hidden().is_some_and(|hidden| hidden.hides(key, head))
+    /// What is hidden now.
+    pub(super) fn seen(&self) -> Seen {
+        let hidings = self.hidings();
+        Seen { hidden: self.hidden(), hidings }
+    }
+
+    /// Whether nothing was hidden since.
+    pub(super) fn is_current(&self, seen: &Seen) -> bool {
+        self.hidings() == seen.hidings
+    }
+
+    fn hidings(&self) -> u64 {
+        self.hidings.load(Ordering::Acquire)
     }
 
     pub(super) fn hidden(&self) -> Option<Arc<Hidden>> {
@@ -160,6 +187,7 @@ impl Overlay {
         state.hide(hidden);
         state.forget(entries);
         self.note_use(&state);
+        self.hidings.fetch_add(1, Ordering::Release);
     }
 
     /// Hides what could not be removed from the file. Returns `false`, and hides nothing, if too
@@ -171,6 +199,7 @@ impl Overlay {
         }
         state.hide(hidden);
         self.note_use(&state);
+        self.hidings.fetch_add(1, Ordering::Release);
         true
     }
 }

@@ -4,10 +4,11 @@ use std::{
     hash::{BuildHasher, RandomState},
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -22,6 +23,9 @@ use crate::{
     entry::Head,
     store::{Error, ErrorKind, Result, Version, evictions::Evictions},
 };
+
+/// How long a read waits for the recovery of the database.
+const RECOVERY: Duration = Duration::from_secs(1);
 
 /// The settings that the engine needs.
 #[derive(Clone, Debug)]
@@ -63,6 +67,12 @@ pub(in crate::store) struct Shared<D: Database> {
     tokens: AtomicU64,
     /// The thread was told that the database needs recovery, and has not begun it.
     is_poked: AtomicBool,
+    /// How often the thread has recovered the database.
+    recoveries: AtomicU64,
+    is_recovering: AtomicBool,
+    /// For readers that wait for a recovery.
+    waits: Mutex<()>,
+    recovered: Condvar,
 }
 
 /// A command for the writer thread.
@@ -156,6 +166,10 @@ impl<D: Database> Shared<D> {
             versions: Versions { random: RandomState::new(), last: AtomicU64::new(0) },
             tokens: AtomicU64::new(0),
             is_poked: AtomicBool::new(false),
+            recoveries: AtomicU64::new(0),
+            is_recovering: AtomicBool::new(false),
+            waits: Mutex::new(()),
+            recovered: Condvar::new(),
         };
         (Arc::new(shared), commands)
     }
@@ -200,6 +214,51 @@ impl<D: Database> Shared<D> {
         {
             self.queue.tell(Command::Recover);
         }
+        result
+    }
+
+    /// Like [`read`](Self::read), on a thread that may wait: if the database fails and is being
+    /// recovered, waits for that and reads again.
+    pub(super) fn read_patiently<T>(&self, read: impl Fn(&Self) -> Result<T>) -> Result<T> {
+        let begun = Instant::now();
+        loop {
+            let seen = self.recoveries();
+            let result = self.read(&read);
+            if result.is_ok() || !self.may_be_recovered(seen) || begun.elapsed() >= RECOVERY {
+                return result;
+            }
+            self.wait_for_recovery(seen);
+        }
+    }
+
+    /// How often the database was recovered.
+    pub(super) fn recoveries(&self) -> u64 {
+        self.recoveries.load(Ordering::Acquire)
+    }
+
+    /// Whether a read that failed, and had begun after `seen` recoveries, may succeed after another.
+    pub(super) fn may_be_recovered(&self, seen: u64) -> bool {
+        // In this order: the thread changes the last of them first.
+        self.db.needs_recovery()
+            || self.is_recovering.load(Ordering::Acquire)
+            || self.recoveries() != seen
+    }
+
+    fn wait_for_recovery(&self, seen: u64) {
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |(): &mut ()| self.recoveries() == seen;
+        drop(self.recovered.wait_timeout_while(waits, RECOVERY, is_same));
+    }
+
+    /// The thread recovers the database by `recover`, or tries to.
+    pub(super) fn recovering<T>(&self, recover: impl FnOnce(&D) -> T) -> T {
+        self.is_recovering.store(true, Ordering::Release);
+        let result = recover(&self.db);
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.recoveries.fetch_add(1, Ordering::Release);
+        self.is_recovering.store(false, Ordering::Release);
+        drop(waits);
+        self.recovered.notify_all();
         result
     }
 

@@ -172,8 +172,12 @@ impl<D: Database> Thread<D> {
 
     /// Runs a group of commands in one transaction, together with a step of background work.
     fn commit(&mut self, mut group: Vec<Envelope<Command>>) {
-        self.rests_until = None;
         self.recover_if_asked();
+        group.retain(|each| !matches!(each.command, Command::Recover));
+        if group.is_empty() && !self.has_background() {
+            return;
+        }
+        self.rests_until = None;
         let mut replies: Vec<Reply> = group.iter_mut().map(|each| each.reply.take()).collect();
         let mut permits: Vec<_> = group.iter_mut().filter_map(|each| each.permit.take()).collect();
         let bytes: usize = permits.iter().map(|permit| permit.bytes()).sum();

@@ -141,11 +141,12 @@ impl<D: Database> Thread<D> {
             self.work.bodies.fail_all(why);
         }
         let Self { shared, connection, .. } = self;
-        let recover = || shared.db.recover(connection, why);
-        D::catch(recover).unwrap_or_else(|panic| {
-            // The next command tries again.
-            drop(shared.db.panicked(panic.as_ref()));
-            false
+        shared.recovering(|db| {
+            D::catch(|| db.recover(connection, why)).unwrap_or_else(|panic| {
+                // The next command tries again.
+                drop(db.panicked(panic.as_ref()));
+                false
+            })
         })
     }
 }

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, Response};
 
-#[path = "../../../tests/support/occupied.rs"]
+mod fake;
+mod faults;
+#[path = "../../../../tests/support/occupied.rs"]
 pub(in crate::store) mod occupied;
 
 use self::occupied::Occupied;

@@ -1,0 +1,428 @@
+//! A database in memory that fails when it is told to.
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ops::Bound,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Key,
+    entry::Head,
+    store::{
+        Error, ErrorKind, Result, Scanned, Version,
+        embedded::{
+            Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage, Leases,
+            Lookup, Outcome, Page, Purge, QueueState, ReadMode, Settings, Step, Transaction,
+            closed,
+        },
+    },
+};
+
+/// A database. With `LOSES`, its recovery undoes what was not synced, as redb's does.
+pub(super) struct Fake<const LOSES: bool> {
+    state: Mutex<State>,
+    plan: Arc<Plan>,
+}
+
+/// What the test tells the database, and what the database has seen.
+#[derive(Default)]
+pub(super) struct Plan {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The numbers of the transactions that fail. The first is 1.
+    fails: HashSet<usize>,
+    /// A failing transaction fails before its work, and not at its commit.
+    fails_early: bool,
+    transactions: usize,
+    /// The threads of the lookups.
+    readers: Vec<ThreadId>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    rows: Rows,
+    synced: Option<Box<Rows>>,
+    is_closed: bool,
+    is_down: bool,
+}
+
+/// What a transaction changes.
+#[derive(Clone, Default)]
+pub(super) struct Rows {
+    entries: BTreeMap<Key, Row>,
+    next: u64,
+    queue: QueueState,
+    chunks: BTreeMap<u64, Vec<Bytes>>,
+    unfinished: BTreeSet<u64>,
+    garbage: BTreeSet<u64>,
+}
+
+#[derive(Clone)]
+struct Row {
+    entry: Entry,
+    place: u64,
+    body: Option<u64>,
+}
+
+impl Plan {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets these transactions fail, counted from now on.
+    pub(super) fn fail(&self, numbers: impl IntoIterator<Item = usize>, early: bool) {
+        let mut inner = self.lock();
+        inner.transactions = 0;
+        inner.fails = numbers.into_iter().collect();
+        inner.fails_early = early;
+    }
+
+    pub(super) fn transactions(&self) -> usize {
+        self.lock().transactions
+    }
+
+    /// How many lookups ran on this thread, and how many on others, since the last call.
+    pub(super) fn take_reads(&self) -> (usize, usize) {
+        let readers = std::mem::take(&mut self.lock().readers);
+        let here = readers.iter().filter(|thread| **thread == thread::current().id()).count();
+        (here, readers.len() - here)
+    }
+}
+
+/// Opens an empty database.
+pub(super) fn open<const LOSES: bool>(
+    durability: Durability,
+    reads: ReadMode,
+) -> (Engine<Fake<LOSES>>, Arc<Plan>) {
+    let plan = Arc::<Plan>::default();
+    let fake = Fake { state: Mutex::default(), plan: plan.clone() };
+    let settings = Settings {
+        path: PathBuf::from("fake"),
+        max_bytes: 1 << 20,
+        durability,
+        reads: Arc::new(reads),
+        is_shared: false,
+        is_read_only: false,
+    };
+    (Engine::start(fake, (), settings, None).unwrap(), plan)
+}
+
+fn full() -> Error {
+    Error::new(ErrorKind::Full, "fake", "no room")
+}
+
+impl<const LOSES: bool> Fake<LOSES> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        if state.is_closed {
+            return Err(closed("fake", "fake".as_ref()));
+        }
+        if state.is_down { Err(full()) } else { Ok(state) }
+    }
+}
+
+impl<const LOSES: bool> Database for Fake<LOSES> {
+    const STORE: &'static str = "fake";
+    const CHUNK: usize = 40 * 1024;
+    const UNSYNCED: usize = usize::MAX;
+    const LEISURE: Option<Duration> = None;
+    const LOSES_UNSYNCED: bool = LOSES;
+
+    type Fault = Error;
+    type Chunks = Vec<Bytes>;
+    type Cursor = Option<Key>;
+    type Connection = ();
+    type Transaction<'t> = Change<'t>;
+
+    fn get(&self, key: &Key, _: &Arc<Leases>) -> Result<Lookup<Self>> {
+        self.plan.lock().readers.push(thread::current().id());
+        let state = self.read()?;
+        let Some(row) = state.rows.entries.get(key) else { return Ok(None) };
+        let body = match (&row.entry.body, row.body) {
+            (Body::Inline(bytes), _) => FoundBody::Here(bytes.clone()),
+            (_, body) => {
+                let mut chunks = body.map(|body| state.rows.chunks[&body].clone()).unwrap();
+                let first = chunks.remove(0);
+                let (rest, len) = (Box::new(chunks), row.entry.head.body_len());
+                FoundBody::Chunks { first, rest, len }
+            }
+        };
+        Ok(Some(Found { head: row.entry.head.clone(), version: row.entry.version, body }))
+    }
+
+    fn read_chunks(&self, rest: Box<Vec<Bytes>>) -> Result<Page<Box<Vec<Bytes>>, Bytes>> {
+        Ok((None, rest.into_iter().map(Ok).collect()))
+    }
+
+    fn list(&self, from: Option<Key>) -> Result<Page<Option<Key>, Scanned>> {
+        let state = self.read()?;
+        let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = state.rows.entries.range((from, Bound::Unbounded)).next();
+        Ok(match next {
+            Some((key, Row { entry, .. })) => {
+                let item = Scanned::new(*key, entry.version, entry.head.clone());
+                (Some(Some(*key)), [Ok(item)].into())
+            }
+            None => (None, [].into()),
+        })
+    }
+
+    fn len(&self) -> Result<u64> {
+        Ok(self.read()?.rows.entries.len() as u64)
+    }
+
+    fn size(&self) -> Result<u64> {
+        Ok(self.read()?.rows.size())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.state().is_closed { Err(closed("fake", "fake".as_ref())) } else { Ok(()) }
+    }
+
+    fn needs_recovery(&self) -> bool {
+        self.state().is_down
+    }
+
+    fn panicked(&self, _: &(dyn Any + Send)) -> Error {
+        Error::new(ErrorKind::Other, "fake", "a panic")
+    }
+
+    fn cost(entry: &Entry) -> u64 {
+        entry.head.body_len() + 100
+    }
+
+    fn body_cost(len: u64) -> u64 {
+        len
+    }
+
+    fn transact(
+        &self,
+        (): &mut (),
+        is_synced: bool,
+        work: impl FnOnce(&mut Change<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        let (fails, early) = {
+            let mut plan = self.plan.lock();
+            plan.transactions += 1;
+            (plan.fails.contains(&plan.transactions), plan.fails_early)
+        };
+        if fails && early {
+            self.state().is_down = LOSES;
+            return Err(full());
+        }
+        let mut rows = self.read()?.rows.clone();
+        work(&mut Change(&mut rows))?;
+        let mut state = self.state();
+        if fails {
+            state.is_down = LOSES;
+            return Err(full());
+        }
+        state.rows = rows;
+        if is_synced {
+            state.synced = Some(Box::new(state.rows.clone()));
+        }
+        Ok(true)
+    }
+
+    fn sync(&self, (): &mut ()) -> Result<Option<Duration>> {
+        let mut state = self.state();
+        state.synced = Some(Box::new(state.rows.clone()));
+        Ok(None)
+    }
+
+    fn recover(&self, (): &mut (), _: &Failure) -> bool {
+        let mut state = self.state();
+        if LOSES {
+            state.rows = state.synced.as_deref().cloned().unwrap_or_default();
+        }
+        state.is_down = false;
+        false
+    }
+
+    fn close(&self, (): &mut ()) -> Result<()> {
+        self.state().is_closed = true;
+        Ok(())
+    }
+}
+
+impl Rows {
+    fn size(&self) -> u64 {
+        self.entries.values().map(Row::cost).sum()
+    }
+}
+
+impl Row {
+    fn cost(&self) -> u64 {
+        Fake::<true>::cost(&self.entry)
+    }
+
+    fn is_meant(&self, purge: &Purge) -> bool {
+        let head = &self.entry.head;
+        match purge {
+            Purge::Expired(now) => head.keep_until().is_some_and(|until| until <= *now),
+            Purge::Tagged(tag) => head.tags().contains(tag),
+        }
+    }
+}
+
+/// A transaction works on a copy of the rows.
+pub(super) struct Change<'t>(&'t mut Rows);
+
+impl Change<'_> {
+    fn take(&mut self, key: &Key) -> bool {
+        let Some(row) = self.0.entries.remove(key) else { return false };
+        if row.place >= self.0.queue.boundary {
+            self.0.queue.window = self.0.queue.window.saturating_sub(row.cost());
+        }
+        self.0.garbage.extend(row.body);
+        true
+    }
+}
+
+impl Transaction for Change<'_> {
+    type Fault = Error;
+
+    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Result<Option<u64>> {
+        let old = self.0.entries.get(key).map(|row| row.place);
+        self.take(key);
+        self.0.next += 1;
+        let place = old.unwrap_or(self.0.next);
+        let body = match &entry.body {
+            Body::Inline(_) => None,
+            Body::Chunks { tail, .. } => {
+                let id = body.unwrap_or(self.0.next);
+                self.0.unfinished.remove(&id);
+                self.0.chunks.entry(id).or_default().push(tail.clone());
+                Some(id)
+            }
+        };
+        let row = Row { entry: entry.clone(), place, body };
+        if place >= self.0.queue.boundary {
+            self.0.queue.window += row.cost();
+        }
+        self.0.entries.insert(*key, row);
+        Ok(old.is_none().then_some(place))
+    }
+
+    fn update(&mut self, key: &Key, seen: Version, head: Head, new: Version) -> Result<Outcome> {
+        let Some(row) = self.0.entries.get_mut(key) else { return Ok(Ok(0)) };
+        if row.entry.version != seen {
+            return Ok(Ok(0));
+        }
+        row.entry.head = Arc::new(head.carry_body(&row.entry.head));
+        row.entry.version = new;
+        Ok(Ok(1))
+    }
+
+    fn remove(&mut self, key: &Key, seen: Option<Version>) -> Result<bool> {
+        let row = self.0.entries.get(key);
+        let is_meant = row.is_some_and(|row| seen.is_none_or(|seen| row.entry.version == seen));
+        Ok(is_meant && self.take(key))
+    }
+
+    fn purge(&mut self, purge: &Purge, limit: usize) -> Result<Step> {
+        let rows = self.0.entries.iter().filter(|(_, row)| row.is_meant(purge));
+        let keys: Vec<Key> = rows.map(|(key, _)| *key).take(limit).collect();
+        for key in &keys {
+            self.take(key);
+        }
+        Ok(Step { removed: keys.len() as u64, is_done: keys.len() < limit })
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        let keys: Vec<Key> = self.0.entries.keys().copied().collect();
+        for key in &keys {
+            self.take(key);
+        }
+        Ok(())
+    }
+
+    fn begin_body(&mut self) -> Result<Outcome> {
+        self.0.next += 1;
+        self.0.unfinished.insert(self.0.next);
+        Ok(Ok(self.0.next))
+    }
+
+    fn is_unfinished(&mut self, id: u64) -> Result<bool> {
+        Ok(self.0.unfinished.contains(&id))
+    }
+
+    fn chunk(&mut self, id: u64, _: u32, payload: &[u8]) -> Result<()> {
+        self.0.chunks.entry(id).or_default().push(Bytes::copy_from_slice(payload));
+        Ok(())
+    }
+
+    fn abandon(&mut self, id: u64) -> Result<()> {
+        if self.0.unfinished.remove(&id) {
+            self.0.garbage.insert(id);
+        }
+        Ok(())
+    }
+
+    fn abandon_dead(&mut self) -> Result<()> {
+        let dead: Vec<u64> = self.0.unfinished.iter().copied().collect();
+        dead.into_iter().try_for_each(|id| self.abandon(id))
+    }
+
+    fn collect(&mut self, _: u32, _: bool, _: &Leases) -> Result<()> {
+        for id in std::mem::take(&mut self.0.garbage) {
+            self.0.chunks.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn garbage(&mut self, _: bool, _: &Leases) -> Result<Garbage> {
+        Ok(Garbage { is_there: !self.0.garbage.is_empty(), ripens: None })
+    }
+
+    fn size(&mut self) -> Result<u64> {
+        Ok(self.0.size())
+    }
+
+    fn queue(&mut self) -> Result<QueueState> {
+        Ok(self.0.queue)
+    }
+
+    fn set_queue(&mut self, queue: QueueState) -> Result<()> {
+        self.0.queue = queue;
+        Ok(())
+    }
+
+    fn next_place(&mut self) -> Result<u64> {
+        Ok(self.0.next + 1)
+    }
+
+    fn places(&mut self, from: u64, end: u64, limit: usize) -> Result<Vec<(u64, Option<Key>)>> {
+        let rows = self.0.entries.iter().filter(|(_, row)| (from..end).contains(&row.place));
+        let mut places: Vec<_> = rows.map(|(key, row)| (row.place, Some(*key))).collect();
+        places.sort_unstable_by_key(|(place, _)| *place);
+        places.truncate(limit);
+        Ok(places)
+    }
+
+    fn cost_at(&mut self, place: u64, _: Option<&Key>) -> Result<u64> {
+        Ok(self.0.entries.values().find(|row| row.place == place).map_or(0, Row::cost))
+    }
+
+    fn evict(&mut self, _: u64, key: Option<&Key>) -> Result<bool> {
+        Ok(key.is_some_and(|key| self.take(key)))
+    }
+
+    fn recount(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
