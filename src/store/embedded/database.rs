@@ -70,6 +70,17 @@ pub(in crate::store) struct Garbage {
     pub(in crate::store) ripens: Option<Timestamp>,
 }
 
+/// What the recovery of a database has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Recovery {
+    /// The reason of the failure may still be there.
+    Tried,
+    /// The reason is gone, and the failed transaction is worth another attempt.
+    Mended,
+    /// The file was damaged, and is empty now. The transaction is worth another attempt.
+    Emptied,
+}
+
 /// The state of the eviction queue, kept in the file. `evict` says what it means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct QueueState {
@@ -172,9 +183,8 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// way.
     fn sync(&self, connection: &mut Self::Connection) -> Result<Option<Duration>>;
 
-    /// Makes the database work again after a failed transaction or sync. Returns whether the reason
-    /// of the failure is gone, so that the transaction is worth another attempt.
-    fn recover(&self, connection: &mut Self::Connection, why: &Failure) -> bool;
+    /// Makes the database work again after a failed transaction or sync.
+    fn recover(&self, connection: &mut Self::Connection, why: &Failure) -> Recovery;
 
     /// Makes the file shorter after pages were released.
     fn truncate(&self, _: &mut Self::Connection) {}

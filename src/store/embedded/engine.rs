@@ -295,7 +295,9 @@ impl<D: Database> Drop for Inner<D> {
         // The thread syncs and closes first. `close` is for callers that want its result.
         drop(self.shared.queue.send_now(Command::Close));
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        // A waker that the writer thread drops may own the last handle.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
+        {
             drop(thread.join());
         }
     }

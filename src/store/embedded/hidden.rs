@@ -28,6 +28,10 @@ impl Hidden {
         self.keys.is_empty() && self.tags.is_empty() && self.expired.is_none() && !self.all
     }
 
+    pub(super) fn is_all(&self) -> bool {
+        self.all
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.keys.len() + self.tags.len() >= LIMIT
     }

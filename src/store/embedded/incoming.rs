@@ -21,6 +21,10 @@ use crate::{
 /// A body up to this length is in its entry's row: one lookup, one copy.
 pub(in crate::store) const INLINE: usize = 32 * 1024;
 
+/// A body up to this length is copied. It may be a slice of a large network buffer, which would be
+/// kept until the entry is committed.
+const COPIED: usize = 4 * 1024;
+
 /// The largest number of tags of an entry.
 pub(in crate::store) const MAX_TAGS: usize = u16::MAX as usize;
 
@@ -90,7 +94,10 @@ impl<D: Database> Writer<D> {
         self.drain().await?;
         self.check()?;
         let len = self.len();
-        let tail = self.pieces.take_all();
+        let mut tail = self.pieces.take_all();
+        if tail.len() <= COPIED {
+            tail = Bytes::copy_from_slice(&tail);
+        }
         let Some(head) = self.head.take() else { return Ok(()) };
         let head = Arc::new(head.seal(len, trailers));
         let is_small = self.body.is_none() && tail.len() <= INLINE;
@@ -109,10 +116,15 @@ impl<D: Database> Writer<D> {
         if is_small && shared.settings.writes_behind() && !shared.overlay.is_failing() {
             let (head, version) = (entry.head.clone(), entry.version);
             let pending = Pending { head, version, body: tail, number: 0 };
-            return shared.overlay.add(key, pending, |number| {
-                let command = Command::Put { key, entry, body: None, pending: Some(number) };
-                shared.queue.send(command, None, permit)
-            });
+            return shared.overlay.add(
+                key,
+                pending,
+                || shared.closed(),
+                |number| {
+                    let command = Command::Put { key, entry, body: None, pending: Some(number) };
+                    shared.queue.send(command, None, permit)
+                },
+            );
         }
         // From here on, the thread owns the body, whatever happens to the entry.
         let command = Command::Put { key, entry, body: self.body.take(), pending: None };

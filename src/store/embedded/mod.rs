@@ -55,7 +55,8 @@ pub(super) use self::evict::ENTRIES;
 use self::visited::Visited;
 pub(super) use self::{
     database::{
-        Body, Database, Entry, Garbage, Lookup, Outcome, Purge, QueueState, Step, Transaction,
+        Body, Database, Entry, Garbage, Lookup, Outcome, Purge, QueueState, Recovery, Step,
+        Transaction,
     },
     engine::Engine,
     failure::Failure,

@@ -41,6 +41,7 @@ struct State {
     /// The number of the last pending entry.
     last: u64,
     hidden: Option<Arc<Hidden>>,
+    is_closed: bool,
 }
 
 /// An entry that is visible and not committed.
@@ -145,14 +146,19 @@ impl Overlay {
     }
 
     /// Makes an entry visible, and sends it to the writer thread by `send`. The thread receives
-    /// entries in the order in which they became visible.
+    /// entries in the order in which they became visible. Fails with `closed` if the thread has
+    /// ended.
     pub(super) fn add<E>(
         &self,
         key: Key,
         mut entry: Pending,
+        closed: impl FnOnce() -> E,
         send: impl FnOnce(u64) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut state = self.write();
+        if state.is_closed {
+            return Err(closed());
+        }
         state.last += 1;
         entry.number = state.last;
         send(entry.number)?;
@@ -165,8 +171,10 @@ impl Overlay {
 
     /// The entries of these keys and numbers are committed, and the file shows them. If what was
     /// hidden was removed from the file, nothing is hidden any more.
-    pub(super) fn committed(&self, entries: &[(Key, u64)], is_lifted: bool) {
-        self.is_failing.store(false, Ordering::Release);
+    pub(super) fn committed(&self, entries: &[(Key, u64)], is_edited: bool, is_lifted: bool) {
+        if is_edited {
+            self.is_failing.store(false, Ordering::Release);
+        }
         if entries.is_empty() && !is_lifted {
             return;
         }
@@ -181,6 +189,9 @@ impl Overlay {
     /// The entries of these keys and numbers could not be committed, and `hidden` is outdated.
     pub(super) fn failed(&self, entries: &[(Key, u64)], mut hidden: Hidden) {
         self.is_failing.store(true, Ordering::Release);
+        if entries.is_empty() && hidden.is_empty() {
+            return;
+        }
         let mut state = self.write();
         // A key stays hidden even if a later entry of it is pending: that may fail as well.
         entries.iter().for_each(|(key, _)| hidden.add_key(*key));
@@ -194,13 +205,25 @@ impl Overlay {
     /// much is hidden already.
     pub(super) fn hide(&self, hidden: Hidden) -> bool {
         let mut state = self.write();
-        if state.hidden.as_ref().is_some_and(|hidden| hidden.is_full()) {
+        let is_full = state.hidden.as_ref().is_some_and(|hidden| hidden.is_full());
+        if is_full && !hidden.is_all() {
             return false;
         }
         state.hide(hidden);
         self.note_use(&state);
         self.hidings.fetch_add(1, Ordering::Release);
         true
+    }
+}
+
+impl Overlay {
+    /// The file is closed. Returns how many entries were visible and not committed.
+    pub(super) fn close(&self) -> u64 {
+        let mut state = self.write();
+        state.is_closed = true;
+        let pending = std::mem::take(&mut state.pending).len() as u64;
+        self.note_use(&state);
+        pending
     }
 }
 

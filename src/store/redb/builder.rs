@@ -130,6 +130,7 @@ impl Builder {
             is_read_only: self.read_only,
         };
         let config = Config {
+            file: self.path.clone(),
             path: self.path,
             max_bytes: self.max_bytes,
             cache_bytes: self.cache_bytes,

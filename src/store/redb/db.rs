@@ -28,7 +28,7 @@ use crate::{
     Key, event,
     store::{
         Error, ErrorKind, Result, Scanned,
-        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Page, closed},
+        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Page, Recovery, closed},
     },
 };
 
@@ -79,12 +79,17 @@ pub(super) struct Snapshot {
 }
 
 impl Db {
-    pub(super) fn open(config: Config) -> Result<Self> {
+    pub(super) fn open(mut config: Config) -> Result<Self> {
         let owner = Owner {
             id: RandomState::new().hash_one(std::process::id()),
             is_alone: !config.multi_process,
         };
-        let state = Open::Yes(open::open(&config)?);
+        let db = open::open(&config)?;
+        // Whatever happens to the current directory and to links.
+        if let Ok(file) = fs::canonicalize(&config.path) {
+            config.file = file;
+        }
+        let state = Open::Yes(db);
         Ok(Self {
             config,
             owner,
@@ -315,9 +320,11 @@ impl Database for Db {
     }
 
     /// Closes the file and opens it again. A damaged file that no other process has is replaced by
-    /// an empty one.
-    fn recover(&self, (): &mut (), why: &Failure) -> bool {
-        let is_damaged = why.kind() == ErrorKind::Corrupt && self.owner.is_alone;
+    /// an empty one. A panic may have another reason than damage, so the whole file is checked
+    /// before.
+    fn recover(&self, (): &mut (), why: &Failure) -> Recovery {
+        let may_be_damaged =
+            why.kind() == ErrorKind::Corrupt && self.owner.is_alone && !self.config.read_only;
         let down = Open::Down(why.clone());
         let open = std::mem::replace(&mut self.slot_mut().state, down);
         self.changed();
@@ -326,10 +333,14 @@ impl Database for Db {
                 event::restarted(STORE, why.message());
                 // Closing may fail for the same reason. The locks are released nevertheless.
                 drop(quietly(|| db.close().ok()));
-                // If the file cannot be removed, opening it says why it cannot be used.
-                let is_anew = is_damaged && fs::remove_file(&self.config.path).is_ok();
+                let is_emptied = may_be_damaged
+                    && open::is_damaged(&self.config)
+                    // If the file cannot be removed, opening it says why it cannot be used.
+                    && fs::remove_file(&self.config.file).is_ok();
                 self.open_again();
-                return is_anew;
+                if is_emptied {
+                    return Recovery::Emptied;
+                }
             }
             Open::Down(failure) => {
                 self.slot_mut().state = Open::Down(failure);
@@ -337,7 +348,7 @@ impl Database for Db {
             }
             Open::Closed => self.slot_mut().state = Open::Closed,
         }
-        false
+        Recovery::Tried
     }
 
     fn close(&self, (): &mut ()) -> Result<()> {

@@ -23,7 +23,10 @@ use crate::store::{Error, ErrorKind, Result, embedded::io_kind};
 /// The settings of the database.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
+    /// The path as it was given, for errors.
     pub(super) path: PathBuf,
+    /// The path of the file.
+    pub(super) file: PathBuf,
     pub(super) max_bytes: u64,
     pub(super) cache_bytes: usize,
     pub(super) multi_process: bool,
@@ -68,17 +71,31 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
     quietly(|| {
         let wrong = |error| fault::error("cannot read", path, error);
         if config.read_only {
-            let db = redb_builder(config).open_read_only(path);
+            let db = redb_builder(config).open_read_only(&config.file);
             let db = db.map_err(|error| refused(config, error.into()))?;
             check(config, &inspect(&db).map_err(wrong)?)?;
             return Ok(Opened::ReadOnly(db));
         }
         prepare(config)?;
-        let db = open_file(config, path)?;
+        let db = open_file(config, &config.file)?;
         settle(&db, config, inspect(&db).map_err(wrong)?)?;
         Ok(Opened::Writable(db))
     })
     .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
+}
+
+/// Whether redb finds damage when it checks the whole file.
+pub(super) fn is_damaged(config: &Config) -> bool {
+    let checked = quietly(|| {
+        let db = redb_builder(config).set_check_integrity_on_open(true).open(&config.file);
+        // Every row of ours as well.
+        db.map_err(redb::Error::from).and_then(|db| inspect(&db).map(|_| ()))
+    });
+    match checked {
+        Ok(Ok(())) => false,
+        Ok(Err(error)) => fault::kind(&error) == ErrorKind::Corrupt,
+        Err(_) => true,
+    }
 }
 
 fn redb_builder(config: &Config) -> redb::Builder {
@@ -98,7 +115,7 @@ fn redb_builder(config: &Config) -> redb::Builder {
 /// process that dies while it creates the file would leave one that cannot be told from a foreign
 /// file.
 fn prepare(config: &Config) -> Result<()> {
-    let path = &config.path;
+    let path = &config.file;
     let failed = |error: io::Error| {
         let message =
             format!("cannot create {}; choose a path where this process may write", path.display());
@@ -263,7 +280,7 @@ fn initialise(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(PENDING)?;
     txn.open_table(GARBAGE)?;
     let mut meta = txn.open_table(META)?;
-    meta.insert(META_STATE, State::default().encode().as_slice())?;
+    meta.insert(META_STATE, State::begin().encode().as_slice())?;
     meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
     Ok(())
 }

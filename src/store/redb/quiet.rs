@@ -8,7 +8,7 @@
 use std::{
     cell::Cell,
     panic::{self, AssertUnwindSafe, catch_unwind},
-    sync::Once,
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -17,7 +17,7 @@ thread_local! {
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-static HOOK: Once = Once::new();
+static IS_WRAPPED: Mutex<bool> = Mutex::new(false);
 
 /// Runs `work`, and catches its panic.
 pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> thread::Result<T> {
@@ -29,16 +29,16 @@ pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> thread::Result<T> {
 
 /// Wraps the hook of the process, once.
 pub(super) fn wrap_hook() {
-    HOOK.call_once(|| {
-        // Changing the hook while panicking would abort the process.
-        if thread::panicking() {
-            return;
+    let mut is_wrapped = IS_WRAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    // Changing the hook while panicking would abort the process.
+    if *is_wrapped || thread::panicking() {
+        return;
+    }
+    *is_wrapped = true;
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !IS_QUIET.try_with(Cell::get).unwrap_or(false) {
+            hook(panic);
         }
-        let hook = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if !IS_QUIET.try_with(Cell::get).unwrap_or(false) {
-                hook(panic);
-            }
-        }));
-    });
+    }));
 }

@@ -8,7 +8,7 @@ use redb::{ReadOnlyTable, ReadableTableMetadata};
 
 use super::{
     db::Db,
-    fault,
+    fault::{self, STORE},
     record::{Location, Record},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, KeyBytes, META, META_STATE, State, chunk_count, chunk_key,
@@ -19,7 +19,7 @@ use crate::{
     Key,
     entry::Head,
     store::{
-        Error, Result, Scanned, Version,
+        Error, ErrorKind, Result, Scanned, Version,
         embedded::{AHEAD, Found, FoundBody, Lease, Leases, Lookup, PAGE, PAGE_BYTES, Page},
     },
 };
@@ -125,7 +125,12 @@ impl Chunks {
             Some(Hold::Snapshot(table)) => table,
             Some(Hold::Lease { .. }) | None => {
                 let snapshot = db.snapshot()?;
-                self.opening = snapshot.opening;
+                if snapshot.opening != self.opening {
+                    // Another body may have this one's number since.
+                    let path = db.config.path.display();
+                    let message = format!("{path} was reopened while a body was being read");
+                    return Err(Error::new(ErrorKind::Unavailable, STORE, message));
+                }
                 latest = snapshot
                     .txn
                     .open_table(CHUNKS)

@@ -3,7 +3,10 @@
 //! Numbers are big-endian in keys, which compare as bytes, and little-endian elsewhere. [`FORMAT`]
 //! pins the layout: every change of the layout has a new number.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+};
 
 use redb::TableDefinition;
 use sha2::{Digest, Sha256};
@@ -60,21 +63,34 @@ pub(super) struct State {
     pub(super) queue: QueueState,
 }
 
+/// Five numbers and their checksum.
+const STATE: usize = 5 * NUMBER + CHECKSUM;
+
 impl State {
-    pub(super) fn encode(self) -> [u8; 40] {
+    /// The counters of a new file. The numbers of bodies begin at random, so that a reader of a body
+    /// of an older file finds none of this one under its number.
+    pub(super) fn begin() -> Self {
+        Self { next: RandomState::new().hash_one(0) >> 16, ..Self::default() }
+    }
+
+    pub(super) fn encode(self) -> [u8; STATE] {
         let QueueState { hand, boundary, window } = self.queue;
-        let mut bytes = [0; 40];
-        let (numbers, _) = bytes.as_chunks_mut::<8>();
+        let mut bytes = [0; STATE];
+        let (numbers, checksum) = bytes.as_chunks_mut::<8>();
         for (bytes, number) in
             numbers.iter_mut().zip([self.size, self.next, hand, boundary, window])
         {
             *bytes = number.to_le_bytes();
         }
+        checksum.copy_from_slice(&crc32fast::hash(numbers.as_flattened()).to_le_bytes());
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (numbers, []) = bytes.as_chunks::<8>() else { return None };
+        let (numbers, checksum) = bytes.as_chunks::<8>();
+        if checksum != crc32fast::hash(numbers.as_flattened()).to_le_bytes() {
+            return None;
+        }
         let numbers: &[[u8; 8]; 5] = numbers.try_into().ok()?;
         let [size, next, hand, boundary, window] = numbers.map(u64::from_le_bytes);
         Some(Self { size, next, queue: QueueState { hand, boundary, window } })
@@ -244,7 +260,9 @@ mod tests {
         let queue = QueueState { hand: 3, boundary: 4, window: 5 };
         let state = State { size: 1, next: 2, queue };
         assert_eq!(State::decode(&state.encode()), Some(state));
-        assert_eq!(State::decode(&[0; 39]), None);
+        let mut damaged = state.encode();
+        damaged[8] ^= 1;
+        assert_eq!((State::decode(&damaged), State::decode(&[0; 40])), (None, None));
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::{
     cell::RefCell,
     ops::Deref,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,7 +35,9 @@ use crate::{
     Key, event,
     store::{
         Error, ErrorKind, Result, Scanned,
-        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Page, closed, io_kind},
+        embedded::{
+            Body, Database, Entry, Failure, Leases, Lookup, Page, Recovery, closed, io_kind,
+        },
     },
 };
 
@@ -48,6 +53,10 @@ const SHORT: Duration = Duration::from_secs(60);
 pub(super) struct Db {
     pub(super) config: Config,
     pub(super) pool: Arc<Pool>,
+    /// The file is read without its log. Set on a disk without room for one.
+    is_without_log: AtomicBool,
+    /// The real path of the file.
+    path: PathBuf,
 }
 
 /// What the writer thread alone has.
@@ -56,7 +65,7 @@ pub(super) struct Writing {
     /// may have had no room for the log, and each transaction looks again.
     link: Option<Link>,
     /// Released after the connections are closed.
-    _sharing: Option<Sharing>,
+    sharing: Option<Sharing>,
     /// The real path of the file.
     path: PathBuf,
     lock_file: RefCell<LockFile>,
@@ -69,7 +78,7 @@ pub(super) struct Writing {
 
 /// The result of a checkpoint.
 struct Log {
-    /// Others were in the way.
+    /// Others were in the way of a part of it at least.
     is_busy: bool,
     /// The number of pages in the log.
     pages: i64,
@@ -80,14 +89,17 @@ impl Db {
         let Opened { writer, readers, sharing, path } = open::open(&config)?;
         let writing = Writing {
             link: writer,
-            _sharing: sharing,
+            sharing,
             lock_file: RefCell::new(LockFile::new(&path)),
             stale_locks: RefCell::new(Vec::new()),
             path,
             in_memory: config.in_memory,
             full_at: None,
         };
-        Ok((Self { config, pool: Pool::new(readers) }, writing))
+        let is_without_log = writing.link.is_none() && !config.in_memory && !config.read_only;
+        let is_without_log = AtomicBool::new(is_without_log);
+        let path = writing.path.clone();
+        Ok((Self { config, pool: Pool::new(readers), is_without_log, path }, writing))
     }
 
     fn closed(&self) -> Error {
@@ -96,7 +108,17 @@ impl Db {
 
     /// A connection to read from.
     pub(super) fn link(&self) -> Result<Lent> {
+        if self.must_wait_for_log() {
+            let path = self.config.path.display();
+            let message = format!("{path} is written by another process, whose log is not open");
+            return Err(Error::new(ErrorKind::Unavailable, STORE, message));
+        }
         self.pool.take().ok_or_else(|| self.closed())
+    }
+
+    /// Whether another process has found room for the log since. The next transaction opens it.
+    pub(super) fn must_wait_for_log(&self) -> bool {
+        self.is_without_log.load(Ordering::Acquire) && !open::has_empty_log(&self.path)
     }
 
     /// Turns a reader's error from SQLite into an error of the store.
@@ -130,7 +152,10 @@ impl Db {
         let Some(link) = &writing.link else { return Ok(Log { is_busy: false, pages: 0 }) };
         let patience = patience.unwrap_or(self.config.busy_timeout);
         let sql = format!("PRAGMA wal_checkpoint({how})");
-        let log = |row: &Row<'_>| Ok(Log { is_busy: row.get(0)?, pages: row.get(1)? });
+        let log = |row: &Row<'_>| {
+            let (is_busy, pages, written) = (row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?);
+            Ok(Log { is_busy: is_busy || written < pages, pages })
+        };
         link.within(patience, |conn| conn.query_row(&sql, [], log))
             .map_err(|error| self.write_fault(error))
     }
@@ -252,10 +277,15 @@ impl Database for Db {
         work: impl FnOnce(&mut Change<'_>) -> Result<(), rusqlite::Error>,
     ) -> Result<bool> {
         if writing.link.is_none() && !writing.in_memory {
+            if writing.sharing.is_none() {
+                let exclusive = self.config.exclusive;
+                writing.sharing = Sharing::new(&writing.path, &self.config.path, exclusive)?;
+            }
             let Opened { writer, readers, .. } =
                 open::open_for_writing(&self.config, &writing.path)?;
             writing.link = writer;
             self.pool.replace(readers);
+            self.is_without_log.store(false, Ordering::Release);
         }
         let lent = self.lend(writing)?;
         let conn = &lent.conn;
@@ -302,20 +332,27 @@ impl Database for Db {
 
     /// SQLite has undone the failed transaction. On a full disk, the log may hold the space that is
     /// missing, or bodies that are kept for readers in other processes. A damaged file is emptied.
-    fn recover(&self, writing: &mut Writing, why: &Failure) -> bool {
+    fn recover(&self, writing: &mut Writing, why: &Failure) -> Recovery {
         match why.kind() {
             ErrorKind::Full => {
                 writing.full_at = Some(Instant::now());
                 self.truncate(writing);
-                true
+                Recovery::Mended
             }
-            ErrorKind::Corrupt => {
+            ErrorKind::Corrupt if !self.config.read_only => {
+                let Some(link) = &mut writing.link else { return Recovery::Tried };
+                // Another process may have emptied it meanwhile.
+                if !open::is_damaged(&link.conn) {
+                    return Recovery::Mended;
+                }
                 event::restarted(STORE, why.message());
-                let Some(link) = &mut writing.link else { return false };
                 // The tables are missing for a moment.
-                self.pool.pause(|| open::empty(link)).is_ok()
+                match self.pool.pause(|| open::empty(link)) {
+                    Ok(()) => Recovery::Emptied,
+                    Err(_) => Recovery::Tried,
+                }
             }
-            _ => false,
+            _ => Recovery::Tried,
         }
     }
 

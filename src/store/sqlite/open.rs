@@ -48,7 +48,7 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
     let path = prepare(config)?;
     let sharing = Sharing::new(&path, &config.path, config.exclusive)?;
     let opened = match open_for_writing(config, &path) {
-        Err(error) if error.kind() == ErrorKind::Full && was_closed(&path) => {
+        Err(error) if error.kind() == ErrorKind::Full && has_empty_log(&path) => {
             open_unchanged(config, path).map_err(|_| error)
         }
         opened => opened,
@@ -71,11 +71,21 @@ pub(super) fn open_for_writing(config: &Config, path: &Path) -> Result<Opened> {
     Ok(Opened { writer: Some(writer), readers, sharing: None, path: path.to_owned() })
 }
 
-/// Whether nothing of the database is in a log: the last process to have it closed it.
-fn was_closed(path: &Path) -> bool {
+/// The length of the log. `None` if there is no log: the last process to have the database open has
+/// closed it.
+fn log_len(path: &Path) -> Option<u64> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    fs::metadata(log).map_or(true, |metadata| metadata.len() == 0)
+    match fs::metadata(log) {
+        Ok(metadata) => Some(metadata.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => Some(u64::MAX),
+    }
+}
+
+/// Whether nothing of the database is in the log.
+pub(super) fn has_empty_log(path: &Path) -> bool {
+    log_len(path).is_none_or(|len| len == 0)
 }
 
 /// Opens a file that is only read, and writes nothing.
@@ -84,10 +94,14 @@ fn open_to_read(config: &Config) -> Result<Opened> {
         let message = format!("cannot open {} to read it", config.path.display());
         Error::new(io_kind(error.kind()), STORE, message).with_source(error)
     })?;
-    if was_closed(&path) {
+    if log_len(&path).is_none() {
         return open_unchanged(config, path);
     }
-    open_readers(config, path, Role::Read)
+    match open_readers(config, path.clone(), Role::Read) {
+        // A log that nobody has open can lie beside the file on a medium that cannot be written.
+        Err(error) if has_empty_log(&path) => open_unchanged(config, path).map_err(|_| error),
+        opened => opened,
+    }
 }
 
 /// Opens a file that was closed, to be read as it is. SQLite needs no other file for that.
@@ -167,11 +181,12 @@ fn inspect(conn: &Connection) -> Raw<Content> {
     let objects: i64 =
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(match (application, format) {
+        // Empty as well: one that was damaged, and is about to get its tables.
+        (0 | APPLICATION, _) if objects == 0 => Content::Nothing,
         (APPLICATION, FORMAT) if has_all(conn)? => Content::Ours,
         (APPLICATION, FORMAT) => Content::Damaged,
         (APPLICATION, newer) if newer > FORMAT => Content::Newer(newer),
         (APPLICATION, _) => Content::Older,
-        (0, 0) if objects == 0 => Content::Nothing,
         _ => Content::Foreign,
     })
 }
@@ -273,6 +288,13 @@ fn renew(conn: &mut Connection) -> Raw<()> {
     txn.commit()
 }
 
+/// Whether SQLite finds damage when it checks the file, or the row of counters is missing.
+pub(super) fn is_damaged(conn: &Connection) -> bool {
+    let check = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0));
+    let is_sound = check("PRAGMA quick_check(1)").is_ok_and(|answer| answer == "ok");
+    !is_sound || check("SELECT cast(count(*) AS TEXT) FROM state").is_ok_and(|rows| rows != "1")
+}
+
 /// Makes a damaged file an empty cache. Other processes that have it open see that.
 pub(super) fn empty(link: &mut Link) -> Raw<()> {
     let conn = &mut link.conn;
@@ -281,8 +303,6 @@ pub(super) fn empty(link: &mut Link) -> Raw<()> {
     let reset = conn.execute_batch("VACUUM");
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;
     reset?;
-    // An empty database, as `renew` expects it.
-    conn.execute_batch("PRAGMA application_id = 0; PRAGMA user_version = 0")?;
     prepare_pages(conn)?;
     renew(conn)
 }

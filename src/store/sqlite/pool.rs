@@ -89,10 +89,9 @@ impl Pool {
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
-        let result = work();
-        self.lock().is_paused = false;
-        self.returned.notify_all();
-        result
+        // Also after a panic.
+        let _paused = Paused(self);
+        work()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -110,6 +109,16 @@ impl Pool {
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         drop(idle);
+    }
+}
+
+/// Ends a pause.
+struct Paused<'p>(&'p Pool);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_paused = false;
+        self.0.returned.notify_all();
     }
 }
 

@@ -58,7 +58,8 @@ pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>
 /// for a lock on the file.
 pub(super) fn try_get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Db>>> {
     // If the store is closed, `get` says so.
-    let Some(link) = db.pool.try_take() else { return Ok(None) };
+    let link = if db.must_wait_for_log() { None } else { db.pool.try_take() };
+    let Some(link) = link else { return Ok(None) };
     match link.within(Duration::ZERO, |_| get_with(db, &link, key, leases)) {
         Err(error) if is_from_busy(&error) => Ok(None),
         found => found.map(Some),

@@ -4,15 +4,20 @@
 //! on an empty file beside it. Whoever leaves last removes that file.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::fault::STORE;
 use crate::store::{Error, ErrorKind, Result, embedded::io_kind};
 
 const SUFFIX: &str = "-lock";
+
+/// How long to wait for somebody who is leaving.
+const BRIEFLY: Duration = Duration::from_millis(200);
 
 /// The lock of one opening of the file.
 #[derive(Debug)]
@@ -28,11 +33,11 @@ impl Sharing {
     pub(super) fn new(database: &Path, given: &Path, is_exclusive: bool) -> Result<Option<Self>> {
         let mut path = database.as_os_str().to_owned();
         path.push(SUFFIX);
-        let path = PathBuf::from(path);
+        let (path, begun) = (PathBuf::from(path), Instant::now());
         loop {
-            let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+            let file = match options().open(&path) {
                 Ok(file) => file,
-                Err(error) if !is_exclusive && is_expected(&error) => return Ok(None),
+                Err(_) if !is_exclusive => return Ok(None),
                 Err(error) => return Err(failed(given, error)),
             };
             let locked = if is_exclusive { file.try_lock() } else { file.try_lock_shared() };
@@ -40,6 +45,10 @@ impl Sharing {
                 Ok(()) if is_at(&file, &path) => return Ok(Some(Self { file, path })),
                 // Somebody has removed it meanwhile, and the next may have created another.
                 Ok(()) => {}
+                // Who leaves holds the lock for a moment.
+                Err(TryLockError::WouldBlock) if begun.elapsed() < BRIEFLY => {
+                    thread::sleep(Duration::from_millis(2));
+                }
                 Err(TryLockError::WouldBlock) => return Err(in_use(given, is_exclusive)),
                 // Some file systems have no locks. SQLite does without them as well.
                 Err(TryLockError::Error(_)) if !is_exclusive => return Ok(None),
@@ -49,6 +58,15 @@ impl Sharing {
     }
 }
 
+/// Only its owner can open a new file, as with SQLite's own.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 impl Drop for Sharing {
     fn drop(&mut self) {
         // Nobody else has it.
@@ -56,10 +74,6 @@ impl Drop for Sharing {
             drop(fs::remove_file(&self.path));
         }
     }
-}
-
-fn is_expected(error: &io::Error) -> bool {
-    matches!(io_kind(error.kind()), ErrorKind::Full | ErrorKind::Denied)
 }
 
 fn failed(given: &Path, error: io::Error) -> Error {

@@ -19,8 +19,8 @@ use crate::{
         Error, ErrorKind, Result, Scanned, Version,
         embedded::{
             Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage, Leases,
-            Lookup, Outcome, Page, Purge, QueueState, ReadMode, Settings, Step, Transaction,
-            closed,
+            Lookup, Outcome, Page, Purge, QueueState, ReadMode, Recovery, Settings, Step,
+            Transaction, closed,
         },
     },
 };
@@ -244,13 +244,13 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
         Ok(None)
     }
 
-    fn recover(&self, (): &mut (), _: &Failure) -> bool {
+    fn recover(&self, (): &mut (), _: &Failure) -> Recovery {
         let mut state = self.state();
         if LOSES {
             state.rows = state.synced.as_deref().cloned().unwrap_or_default();
         }
         state.is_down = false;
-        false
+        Recovery::Tried
     }
 
     fn close(&self, (): &mut ()) -> Result<()> {

@@ -4,6 +4,7 @@
 use std::{
     sync::{
         Arc,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
     thread,
@@ -61,6 +62,8 @@ pub(super) struct Thread<D: Database> {
     /// Since when there was no pause.
     busy: Option<Instant>,
     unsynced: Option<Unsynced>,
+    /// Why the last transaction failed, if it did.
+    failure: Option<Failure>,
 }
 
 type Reply = Option<oneshot::Sender<Result<u64>>>;
@@ -72,7 +75,8 @@ impl<D: Database> Thread<D> {
         connection: D::Connection,
     ) -> Self {
         let work = Work::default();
-        Self { shared, commands, connection, work, rests_until: None, busy: None, unsynced: None }
+        let (rests_until, busy, unsynced, failure) = (None, None, None, None);
+        Self { shared, commands, connection, work, rests_until, busy, unsynced, failure }
     }
 
     pub(super) fn run(mut self) {
@@ -82,8 +86,9 @@ impl<D: Database> Thread<D> {
                 Some(Envelope { command: Command::Close, .. }) => group.pop(),
                 _ => None,
             };
-            let may_write = !self.shared.settings.is_read_only;
-            if may_write && (!group.is_empty() || self.has_background()) {
+            if self.shared.settings.is_read_only {
+                self.recover_if_asked();
+            } else if !group.is_empty() || self.has_background() || self.must_commit(&closing) {
                 self.commit(group);
             }
             if let Some(envelope) = closing {
@@ -97,6 +102,11 @@ impl<D: Database> Thread<D> {
             }
             self.pause_for_others();
         }
+    }
+
+    /// Whether something must be removed from the file before it is closed.
+    fn must_commit(&self, closing: &Option<Envelope<Command>>) -> bool {
+        closing.is_some() && self.shared.overlay.hidden().is_some()
     }
 
     /// Whether there is something to do without a command.
@@ -173,8 +183,9 @@ impl<D: Database> Thread<D> {
     /// Runs a group of commands in one transaction, together with a step of background work.
     fn commit(&mut self, mut group: Vec<Envelope<Command>>) {
         self.recover_if_asked();
+        let is_asked = group.iter().any(|each| matches!(each.command, Command::Recover));
         group.retain(|each| !matches!(each.command, Command::Recover));
-        if group.is_empty() && !self.has_background() {
+        if is_asked && group.is_empty() && !self.has_background() {
             return;
         }
         self.rests_until = None;
@@ -195,10 +206,9 @@ impl<D: Database> Thread<D> {
         match result {
             Ok(is_edited) => {
                 self.work.committed(&done);
-                self.shared.overlay.committed(&pending, done.lifted.is_some());
-                if is_edited {
-                    self.note_unsynced(bytes, &group, &done);
-                }
+                self.shared.overlay.committed(&pending, is_edited, done.lifted.is_some());
+                self.note_unsynced(is_edited, bytes, &group, &done);
+                self.failure = None;
                 self.shared.evictions.add(D::STORE, done.evicted);
                 for (reply, outcome) in replies.into_iter().zip(done.outcomes) {
                     answer(reply, outcome);
@@ -250,6 +260,7 @@ impl<D: Database> Thread<D> {
         flushes: Vec<oneshot::Sender<Result<u64>>>,
     ) {
         let failure = Failure::of(&error);
+        self.failure = Some(failure.clone());
         let is_busy = D::is_busy(&error);
         self.rests_until = Some(Instant::now() + RETRY);
         self.lose(pending, &failure);
@@ -268,21 +279,21 @@ impl<D: Database> Thread<D> {
             if reply.is_none() {
                 continue;
             }
-            match self.hide_instead(&envelope.command) {
-                Some(outcome) if !is_busy => answer(reply, outcome),
-                _ => refuse(reply),
+            match if is_busy { None } else { self.hide_instead(&envelope.command) } {
+                Some(outcome) => answer(reply, outcome),
+                None => refuse(reply),
             }
         }
         for job in std::mem::take(&mut self.work.jobs) {
             if is_busy && job.since.elapsed() < PATIENCE {
                 // Others were in the way. They may be gone soon.
-                self.rests_until = None;
+                self.rests_until = Some(Instant::now() + PAUSE);
                 self.work.jobs.push_back(job);
                 continue;
             }
-            match self.hide_job(&job) {
-                Some(outcome) if !is_busy => answer(job.reply, outcome),
-                _ => refuse(job.reply),
+            match if is_busy { None } else { self.hide_job(&job) } {
+                Some(outcome) => answer(job.reply, outcome),
+                None => refuse(job.reply),
             }
         }
         flushes.into_iter().for_each(|reply| refuse(Some(reply)));
@@ -290,27 +301,33 @@ impl<D: Database> Thread<D> {
 
     /// These visible entries are gone, and what they replaced must not come back.
     fn lose(&mut self, pending: &[(Key, u64)], why: &Failure) {
-        if !pending.is_empty() {
-            let lost = pending.len() as u64;
-            self.shared.unwritten.fetch_add(lost, std::sync::atomic::Ordering::Relaxed);
-            event::unwritten(D::STORE, lost, why.message());
-            self.shared.overlay.failed(pending, Hidden::default());
+        self.shared.overlay.failed(pending, Hidden::default());
+        self.count_unwritten(pending.len() as u64, why);
+    }
+
+    fn count_unwritten(&self, entries: u64, why: &Failure) {
+        if entries > 0 {
+            self.shared.unwritten.fetch_add(entries, Ordering::Relaxed);
+            event::unwritten(D::STORE, entries, why.message());
         }
     }
 
     /// Hides what could not be removed from the file, if no other process has the file. Returns the
     /// outcome of the removal, or `None` if the command removes nothing.
     fn hide_instead(&self, command: &Command) -> Option<Outcome> {
-        let Command::Remove { key, seen } = command else { return None };
+        let Command::Remove { key, seen: version } = command else { return None };
         if !self.shared.settings.writes_behind() {
             return None;
         }
-        let is_hidden = || self.shared.overlay.hidden().is_some_and(|hidden| hidden.hides_key(key));
+        let seen = self.shared.overlay.seen();
         let found = self.shared.read(|shared| shared.db.get(key, &shared.leases));
         let is_there = match found {
             Ok(None) => false,
-            Ok(Some(found)) => seen.is_none_or(|seen| seen == found.version) && !is_hidden(),
-            Err(error) if error.kind() == ErrorKind::Corrupt => seen.is_none() && !is_hidden(),
+            Ok(Some(found)) => {
+                version.is_none_or(|version| version == found.version)
+                    && !seen.hides(key, &found.head)
+            }
+            Err(error) if error.kind() == ErrorKind::Corrupt => version.is_none(),
             Err(error) => return Some(Err(error)),
         };
         if !is_there {
@@ -371,10 +388,15 @@ impl<D: Database> Thread<D> {
         for job in self.work.jobs.drain(..) {
             answer(job.reply, Err(shared.closed()));
         }
+        // What is sent from now on is refused.
+        let pending = self.shared.overlay.close();
+        self.count_unwritten(pending, &Failure::of(&closed));
         let close = || shared.db.close(&mut self.connection);
         let result =
             D::catch(close).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
-        given_up.and(result)
+        // Nobody has heard of a failure of the last commit.
+        let committed = self.failure.take().map_or(Ok(()), |failure| Err(failure.error()));
+        given_up.and(committed).and(result)
     }
 
     /// Abandons the bodies that are being written.

@@ -1,16 +1,23 @@
 //! When the writer thread syncs, and how it makes a failed database work again.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 
-use super::{Thread, answer, work::Done};
+use super::{PATIENCE, Thread, answer, work::Done};
 use crate::store::{
-    ErrorKind, Result,
+    Error, ErrorKind, Result,
     embedded::{
-        Durability, Envelope, Failure, database::Database, hidden::Hidden, shared::Command,
+        Durability, Envelope, Failure, Recovery, database::Database, hidden::Hidden,
+        shared::Command,
     },
 };
+
+/// How long a flush waits until it tries again.
+const RETRY_SYNC: Duration = Duration::from_millis(5);
 
 /// How long to wait after a failed sync.
 const PEACE: Duration = Duration::from_secs(1);
@@ -19,6 +26,8 @@ const PEACE: Duration = Duration::from_secs(1);
 pub(super) struct Unsynced {
     since: Instant,
     bytes: usize,
+    /// The number of entries.
+    entries: u64,
     /// Set after a failed attempt: how long the next one must wait.
     again: Option<Duration>,
     /// What becomes outdated if the commits are undone.
@@ -27,15 +36,25 @@ pub(super) struct Unsynced {
 
 impl Unsynced {
     fn begin(again: Option<Duration>) -> Self {
-        Self { since: Instant::now(), bytes: 0, again, touched: Hidden::default() }
+        Self { since: Instant::now(), bytes: 0, entries: 0, again, touched: Hidden::default() }
     }
 }
 
 impl<D: Database> Thread<D> {
     /// The changes of this group are committed.
-    pub(super) fn note_unsynced(&mut self, bytes: usize, group: &[Envelope<Command>], done: &Done) {
+    pub(super) fn note_unsynced(
+        &mut self,
+        is_edited: bool,
+        bytes: usize,
+        group: &[Envelope<Command>],
+        done: &Done,
+    ) {
         let is_synced = self.shared.settings.syncs_each_commit();
         if is_synced && D::LEISURE.is_none() {
+            return;
+        }
+        // A removal that found nothing counts as well: recovery may undo an eviction before it.
+        if !is_edited && self.unsynced.is_none() {
             return;
         }
         let unsynced = self.unsynced.get_or_insert_with(|| Unsynced::begin(None));
@@ -43,7 +62,9 @@ impl<D: Database> Thread<D> {
         if is_synced || !D::LOSES_UNSYNCED {
             return;
         }
-        for envelope in group {
+        for (envelope, outcome) in group.iter().zip(&done.outcomes) {
+            let is_put = matches!(envelope.command, Command::Put { .. });
+            unsynced.entries += u64::from(is_put && outcome.is_ok());
             match &envelope.command {
                 Command::Put { key, .. }
                 | Command::Update { key, .. }
@@ -107,11 +128,28 @@ impl<D: Database> Thread<D> {
         }
     }
 
+    /// Syncs, and waits for others that are in the way.
+    fn sync_wholly(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.sync()?;
+            let Some(again) = self.unsynced.as_ref().and_then(|unsynced| unsynced.again) else {
+                return Ok(());
+            };
+            if begun.elapsed() >= PATIENCE {
+                let path = self.shared.settings.path.display();
+                let message = format!("cannot sync {path}: another process is in the way");
+                return Err(Error::new(ErrorKind::Unavailable, D::STORE, message));
+            }
+            thread::sleep(again.min(RETRY_SYNC));
+        }
+    }
+
     pub(super) fn answer_flushes(&mut self, flushes: Vec<oneshot::Sender<Result<u64>>>) {
         if flushes.is_empty() {
             return;
         }
-        let failure = self.sync().err().map(|error| Failure::of(&error));
+        let failure = self.sync_wholly().err().map(|error| Failure::of(&error));
         for reply in flushes {
             let outcome = failure.as_ref().map_or(Ok(0), |failure| Err(failure.error()));
             answer(Some(reply), outcome);
@@ -135,18 +173,23 @@ impl<D: Database> Thread<D> {
             if let Some(unsynced) = self.unsynced.take() {
                 // Before anybody can read the file again.
                 self.shared.overlay.failed(&[], unsynced.touched);
+                self.count_unwritten(unsynced.entries, why);
             }
             self.work.has_dead_bodies = true;
             self.work.has_garbage = true;
             self.work.bodies.fail_all(why);
         }
         let Self { shared, connection, .. } = self;
-        shared.recovering(|db| {
+        let recovery = shared.recovering(|db| {
             D::catch(|| db.recover(connection, why)).unwrap_or_else(|panic| {
                 // The next command tries again.
                 drop(db.panicked(panic.as_ref()));
-                false
+                Recovery::Tried
             })
-        })
+        });
+        if recovery == Recovery::Emptied {
+            self.work.bodies.fail_all(why);
+        }
+        recovery != Recovery::Tried
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 
 use self::table::Lazy;
 use super::{
@@ -120,7 +120,7 @@ impl<'t> Change<'t> {
     /// queue.
     ///
     /// An entry that is replaced keeps its place in the eviction queue. That saves two rows, and an
-    /// entry that is fetched again is in use, which its `visited` bit says as well.
+    /// entry that is fetched again is in use, which the count of its reads says as well.
     fn write(
         &mut self,
         key: &KeyBytes,
@@ -159,10 +159,11 @@ impl<'t> Change<'t> {
                 self.index.edit()?.insert(&expiry_row(new, place)[..], nothing)?;
             }
         }
-        for old in old_tags.iter().filter(|old| !tags.contains(old)) {
+        // Both are sorted.
+        for old in old_tags.iter().filter(|old| tags.binary_search(old).is_err()) {
             self.index.edit()?.remove(&tag_row(old, place)[..])?;
         }
-        for new in tags.iter().filter(|new| !old_tags.contains(new)) {
+        for new in tags.iter().filter(|new| old_tags.binary_search(new).is_err()) {
             self.index.edit()?.insert(&tag_row(new, place)[..], nothing)?;
         }
         let len = header.record_len(tags, head);
@@ -518,10 +519,19 @@ impl Transaction for Change<'_> {
         }
     }
 
+    /// By reading all entries.
     fn recount(&mut self) -> Raw<()> {
-        if self.entries.open()?.is_empty()? {
-            self.state.size = 0;
+        let mut size = 0;
+        for row in self.entries.open()?.iter()? {
+            let (key, bytes) = row?;
+            let (key, bytes) = (key.value(), bytes.value());
+            let body = match Record::parse(key, bytes) {
+                Ok(record) => record.header.body,
+                Err(_) => Location::Inline { len: 0, checksum: 0 },
+            };
+            size += cost(bytes.len(), body);
         }
+        self.state.size = size;
         Ok(())
     }
 }

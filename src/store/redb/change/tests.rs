@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Method, Response};
-use redb::Database;
+use redb::{Database, ReadableTableMetadata};
 
 use super::*;
 use crate::store::{

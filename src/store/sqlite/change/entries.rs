@@ -65,9 +65,9 @@ impl Change<'_> {
         let version = entry.version.get() as i64;
         let next = self.next_place()?;
         let mut insert = self.conn.prepare_cached(
-            "INSERT INTO entries (key, version, method, url, status, stored_at, expires_at,
+            "INSERT INTO entries (id, key, version, method, url, status, stored_at, expires_at,
                  keep_until, body_bytes, size, body, checksum, content_checksum, head, content)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+             VALUES (?16, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT (key) DO UPDATE SET version = excluded.version,
                  method = excluded.method, url = excluded.url, status = excluded.status,
                  stored_at = excluded.stored_at, expires_at = excluded.expires_at,
@@ -94,6 +94,7 @@ impl Change<'_> {
                 place.content_checksum,
                 &entry.encoded[..],
                 content,
+                next as i64,
             ],
             |row| row.get(0),
         )?;
@@ -144,12 +145,19 @@ impl Change<'_> {
              FROM entries WHERE key = ?1 AND version = ?2",
             params![key.as_bytes(), seen],
             |row| {
-                let head = Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?);
-                Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, head, place(row, 3)?))
+                let columns = || -> Raw<_> {
+                    let head = Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?);
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, head, place(row, 3)?))
+                };
+                // A column of the wrong type is damage to this entry alone.
+                Ok(columns().ok())
             },
         )?;
-        let Some((id, checksum, old, place)) = found else { return Ok(Ok(0)) };
+        let Some(columns) = found else { return Ok(Ok(0)) };
         let damaged = |what: &str| fault::corrupt(format!("the entry of key {key} has {what}"));
+        let Some((id, checksum, old, place)) = columns else {
+            return Ok(Err(damaged("a row that does not decode")));
+        };
         if place.checksum(key.as_bytes(), &old) != checksum {
             return Ok(Err(damaged("a row that does not match its checksum")));
         }

@@ -92,7 +92,14 @@ impl Transaction for Change<'_> {
     fn purge(&mut self, purge: &Purge, limit: usize) -> Raw<Step> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let removed = self.purge_entries(purge, limit)?;
-        Ok(Step { removed: removed as u64, is_done: (removed as i64) < limit })
+        let mut is_done = (removed as i64) < limit;
+        if let (true, Purge::Tagged(tag)) = (is_done, purge) {
+            // Rows of a tag without an entry: damage can leave one, and it hides others.
+            let orphans =
+                "DELETE FROM tags WHERE tag = ?1 AND entry NOT IN (SELECT id FROM entries)";
+            is_done = self.execute(orphans, [tag])? == 0;
+        }
+        Ok(Step { removed: removed as u64, is_done })
     }
 
     fn clear(&mut self) -> Raw<()> {
@@ -135,7 +142,8 @@ impl Transaction for Change<'_> {
 
     fn abandon_dead(&mut self) -> Raw<()> {
         self.writing.find_stale_locks();
-        let mut select = self.conn.prepare("SELECT DISTINCT owner FROM unfinished")?;
+        let mut select =
+            self.conn.prepare("SELECT DISTINCT cast(owner AS INTEGER) FROM unfinished")?;
         let owners: Vec<i64> = select.query_map([], |row| row.get(0))?.collect::<Raw<_>>()?;
         for owner in owners.into_iter().filter(|owner| self.writing.is_dead(*owner)) {
             self.execute(
@@ -180,7 +188,9 @@ impl Transaction for Change<'_> {
     }
 
     fn next_place(&mut self) -> Raw<u64> {
-        Ok(self.number("SELECT max(id) FROM entries", [])?.max(0) as u64 + 1)
+        // Never below the boundary, even if the newest entries were removed.
+        let sql = "SELECT max(boundary, coalesce((SELECT max(id) FROM entries), 0) + 1) FROM state";
+        Ok(self.number(sql, [])?.max(1) as u64)
     }
 
     fn places(&mut self, from: u64, end: u64, limit: usize) -> Raw<Vec<(u64, Option<Key>)>> {
@@ -197,7 +207,8 @@ impl Transaction for Change<'_> {
     }
 
     fn cost_at(&mut self, place: u64, _: Option<&Key>) -> Raw<u64> {
-        let bytes = self.number("SELECT size FROM entries WHERE id = ?1", [row_id(place)])?;
+        let sql = "SELECT cast(size AS INTEGER) FROM entries WHERE id = ?1";
+        let bytes = self.number(sql, [row_id(place)])?;
         Ok(bytes.max(0) as u64)
     }
 
