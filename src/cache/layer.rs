@@ -167,8 +167,8 @@ impl<B> CacheLayer<B> {
     }
 
     /// Waits until the store has written, and synced to the disk, everything that it has
-    /// acknowledged: [`Store::flush`]. A program that exits without dropping its layers and services
-    /// calls it last.
+    /// acknowledged: [`Store::flush`]. A program that exits without dropping its layers and
+    /// services calls it last.
     ///
     /// # Errors
     ///

@@ -82,9 +82,10 @@ impl<B: Store> Entries<B> {
 
     /// The stored response, expired or not. Its [`CacheStatus`] is in the extensions.
     ///
-    /// A key means the response that is stored under it. A URL means a `GET` without headers. If the
-    /// URL has variants, this is the variant that such a request selects. Three things count as no entry: a damaged entry, a part of the response,
-    /// and a response that answers only by another URL's `No-Vary-Search`.
+    /// A key means the response that is stored under it. A URL means a `GET` without headers. If
+    /// the URL has variants, this is the variant that such a request selects. Three things count as
+    /// no entry: a damaged entry, a part of the response, and a response that answers only by
+    /// another URL's `No-Vary-Search`.
     ///
     /// # Errors
     ///
@@ -258,9 +259,9 @@ impl<B: Store> Entries<B> {
     /// See [`remove_tag`](Entries::remove_tag) for the cost of that.
     ///
     /// The variant of a URL that was stored first leads to the others. If it is removed, the others
-    /// may be forgotten, too: no request finds them any more. They stay in the store until they expire
-    /// or are evicted, and are not part of the returned number. To remove them as well, remove the
-    /// URL.
+    /// may be forgotten, too: no request finds them any more. They stay in the store until they
+    /// expire or are evicted, and are not part of the returned number. To remove them as well,
+    /// remove the URL.
     ///
     /// # Errors
     ///

@@ -86,7 +86,9 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stored {
-    /// It is stored.
+    /// It is stored: the store has acknowledged it, and every request of this process finds it. A
+    /// store may lose it all the same, by eviction, by the end of the process, or because a write
+    /// that it does later fails ([`store`](crate::store#what-a-store-promises), promise 6).
     Yes,
     /// It is being stored while its body is read.
     Pending,

@@ -25,8 +25,8 @@
 //! | store | the program's end | `kill -9` | a power cut | a full disk, or no room |
 //! |---|---|---|---|---|
 //! | `Memory` | nothing | nothing | nothing | those used least are evicted |
-//! | `Redb` | everything, once it is closed or dropped | all but the last half second | all but the last half second | what is written then is not stored, and what was not synced is lost; eviction begins before, at [`max_bytes`](super::redb::Builder::max_bytes) |
-//! | `Sqlite` | everything, once it is closed or dropped | everything that was acknowledged | all but the last half second | what is written then is not stored; eviction as `Redb`'s |
+//! | `Redb` | everything, once it is flushed, closed or dropped | all but the last half second | all but the last half second | what was stored before stays readable, what is written then is not stored, and what was not synced is lost; eviction begins before, at [`max_bytes`](super::redb::Builder::max_bytes) |
+//! | `Sqlite` | everything, once it is flushed, closed or dropped | everything that was acknowledged; with [`exclusive`](super::sqlite::Builder::exclusive), all but the last milliseconds | all but the last half second | what was stored before stays readable, what is written then is not stored; eviction as `Redb`'s |
 //! | `Redis` | everything | everything that was acknowledged | as the server is set (`save`, `appendonly`) | as the server is set: it evicts (`maxmemory-policy`), or what is written then is not stored |
 //! | `MongoDb` | everything | everything that was acknowledged | as the server is set (write concern, journal) | what is written then is not stored |
 //! | `Tiered` | what the far store keeps | what the far store keeps | what the far store keeps | as each of the two; what only the near one took is lost with it |
@@ -50,8 +50,8 @@
 //! | store | a small hit | a write | runs |
 //! |---|---|---|---|
 //! | `Memory` | a lookup: nothing is copied, decoded or waited for | a copy into memory of its own, and a lock | nothing |
-//! | `Redb` | a read of the file on the calling thread, and on a blocking thread while the disk is slow | its part of a transaction; the sync is shared | one thread that writes, one that reads large bodies |
-//! | `Sqlite` | as `Redb` | as `Redb` | one thread that writes |
+//! | `Redb` | a read of the file on the calling thread, and on a blocking thread while the disk is slow | a copy into memory, if it is small, else its part of a transaction | one thread that writes, one that reads large bodies |
+//! | `Sqlite` | as `Redb` | its part of a transaction; with `exclusive`, as `Redb` | as `Redb` |
 //! | `Redis` | one round trip | two round trips, three where something is replaced, and one for each chunk of a large body | one connection |
 //! | `MongoDb` | [one round trip](super::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |
 //! | `Tiered` | the near one's; the far one's at first, and a copy | both of them, and a look-up in the far one | what the two run |

@@ -9,8 +9,8 @@
 //! # What a store promises
 //!
 //! 1. **Nothing half-written is visible.** [`Writer::finish`] publishes head, body and trailers
-//!    together. A writer that is dropped before that leaves nothing, or nothing that outlives the
-//!    next opening of the store.
+//!    together. When it returns, every reader of this process sees the entry. A writer that is
+//!    dropped before that leaves nothing, or nothing that outlives the next opening of the store.
 //! 2. **Replacing is atomic.** A reader that began on the old entry reads the old body to its end,
 //!    or gets an error. It never gets a mixture.
 //! 3. **[`Store::update`] compares and swaps.** It replaces only the head, and only of the entry
@@ -22,7 +22,11 @@
 //! 5. **Removal uses an index.** [`Store::remove_expired`] and [`Store::remove_tagged`] do work in
 //!    proportion to what they remove.
 //! 6. **A store may forget.** An eviction, a restart or an operator's flush is a miss, never an
-//!    error.
+//!    error. A store may write after [`Writer::finish`] has returned: a process that is killed then
+//!    loses its last changes, and if the write fails, the entry disappears. In both cases, nothing
+//!    is left half-written, no later change is kept without an earlier one, and as long as the
+//!    process lives, nothing older comes back in place of what is lost. [`Store::flush`] waits
+//!    until everything is written.
 //! 7. **A clone is another handle to the same data.** Dropping the last handle releases files and
 //!    connections.
 //! 8. **An abandoned operation does not come back.** A caller may stop waiting for an operation by
@@ -247,12 +251,16 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
         ready(Err(Error::unsupported("clear")))
     }
 
-    /// Waits until every earlier change is as safe as it will be: written, and synced to the disk if
-    /// there is one. Call it before the process exits, if no handle is dropped then.
+    /// Waits until every earlier change is as safe as it will be: written, and synced if the store
+    /// has a disk. A program that exits without dropping its handles calls it last. A store that
+    /// wraps others flushes them.
+    ///
+    /// By default, nothing is done, which is right for a store that has written a change when it
+    /// acknowledges it.
     ///
     /// # Errors
     ///
-    /// If the store cannot write. By default, nothing is done: the store writes behind nobody.
+    /// If the store cannot write.
     fn flush(&self) -> impl Future<Output = Result<()>> + Send {
         ready(Ok(()))
     }
@@ -324,7 +332,8 @@ pub trait Writer: Send + 'static {
     /// afterwards.
     fn write(&mut self, chunk: Bytes) -> impl Future<Output = Result<()>> + Send;
 
-    /// Publishes the entry and replaces an older one under its key.
+    /// Publishes the entry and replaces an older one under its key. Every reader of this process
+    /// sees the entry when the future is done. A store may write it later (promise 6).
     ///
     /// If the future is dropped before it is done, the entry may be published or not, but not after
     /// a write or a removal that begins later.

@@ -3,8 +3,8 @@
 use std::{
     collections::VecDeque,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex, atomic::Ordering},
+    thread,
 };
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use super::{
     Page, ReadAhead, Reader, Reads, Task,
     database::{Database, Lookup, Purge},
     incoming::{Writer, check_tags},
+    inner::Inner,
     lookup::lookup,
     overlay::Look,
     shared::{Command, Settings, Shared},
@@ -28,20 +29,14 @@ use crate::{
     time::Timestamp,
 };
 
+/// A read of the next few chunks of a body.
+type ChunksTask<D> = Task<Page<Box<<D as Database>::Chunks>, Bytes>>;
+
 /// A handle to an open store.
 pub(in crate::store) struct Engine<D: Database> {
     inner: Arc<Inner<D>>,
     /// This handle does not read on the calling thread, whatever the settings say.
     off_thread: bool,
-}
-
-/// What all handles share. It ends with the last of them.
-pub(super) struct Inner<D: Database> {
-    pub(super) shared: Arc<Shared<D>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    reader: Reader,
-    /// Removed after the file is closed.
-    _directory: Option<TempDir>,
 }
 
 impl<D: Database> Clone for Engine<D> {
@@ -122,9 +117,7 @@ impl<D: Database> Engine<D> {
     }
 
     /// Reads the chunks of bodies, on the thread that reads large bodies or in place.
-    fn read_chunks(
-        &self,
-    ) -> impl FnMut(Box<D::Chunks>) -> Task<Page<Box<D::Chunks>, Bytes>> + use<D> {
+    fn read_chunks(&self) -> impl FnMut(Box<D::Chunks>) -> ChunksTask<D> + use<D> {
         let in_place = self.shared().settings.reads.setting() == Reads::InPlace && !self.off_thread;
         let inner = self.inner.clone();
         move |rest| {
@@ -143,9 +136,8 @@ impl<D: Database> Engine<D> {
         let mut is_settled = false;
         let read = move |from: D::Cursor| {
             let shared = engine.shared().clone();
-            let settle = (!std::mem::replace(&mut is_settled, true))
-                .then(|| shared.overlay.has_pending())
-                .unwrap_or_default();
+            let is_first = !std::mem::replace(&mut is_settled, true);
+            let settle = is_first && shared.overlay.has_pending();
             off(D::STORE, move || {
                 if settle {
                     shared.settle_blocking();
@@ -286,19 +278,6 @@ impl<D: Database> Shared<D> {
     fn settle_blocking(&self) {
         if let Some(settled) = self.queue.send_now(Command::Settle) {
             drop(settled.blocking_recv());
-        }
-    }
-}
-
-impl<D: Database> Drop for Inner<D> {
-    fn drop(&mut self) {
-        // The thread syncs and closes first. `close` is for callers that want its result.
-        drop(self.shared.queue.send_now(Command::Close));
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // A waker that the writer thread drops may own the last handle.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
-        {
-            drop(thread.join());
         }
     }
 }

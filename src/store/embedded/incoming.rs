@@ -8,7 +8,7 @@ use http::HeaderMap;
 
 use super::{
     database::{Body, Database, Entry},
-    engine::Inner,
+    inner::Inner,
     overlay::Pending,
     shared::{Command, Incoming},
 };

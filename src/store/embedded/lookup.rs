@@ -14,8 +14,8 @@ use crate::store::Result;
 /// Looks an entry up, on the calling thread or off it.
 ///
 /// `try_read` reads without waiting for a lock, and returns `None` if it would have to wait. `read`
-/// may wait, also for the recovery of a database that fails. With `off_thread`, the lookup does not run on the calling thread. Outside of a tokio
-/// runtime, it does in any case.
+/// may wait, also for the recovery of a database that fails. With `off_thread`, the lookup does not
+/// run on the calling thread. Outside of a tokio runtime, it does in any case.
 pub(super) fn lookup<D: Database, T: Send + 'static>(
     shared: &Arc<Shared<D>>,
     off_thread: bool,

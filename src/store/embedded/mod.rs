@@ -16,8 +16,8 @@
 //! [`Writer::finish`](crate::store::Writer::finish) puts it into the overlay, where every reader of
 //! this process sees it, and sends it to the writer thread. The thread gathers entries for a few
 //! milliseconds and commits them together. Then the file has the entry, and the overlay forgets it.
-//! Everything else (updates, removals, bodies in chunks) waits for its commit, in the same queue, so
-//! that the order of commits is the order of calls: after a kill, the file has a prefix of them.
+//! Everything else (updates, removals, bodies in chunks) waits for its commit, in the same queue,
+//! so that the order of commits is the order of calls: after a kill, the file has a prefix of them.
 //!
 //! # When a commit fails
 //!
@@ -34,6 +34,7 @@ mod failure;
 mod ghost;
 mod hidden;
 mod incoming;
+mod inner;
 mod leases;
 mod lookup;
 mod overlay;
@@ -63,7 +64,7 @@ pub(super) use self::{
     incoming::{MAX_TAGS, Writer},
     leases::{Lease, Leases},
     paths::{in_cache_dir, io_kind, temporary},
-    queue::{Envelope, QUEUE, Queue},
+    queue::{Envelope, QUEUE, Queue, Reply},
     read_ahead::{AHEAD, Found, FoundBody, PAGE, PAGE_BYTES, Page, ReadAhead},
     read_mode::ReadMode,
     reader::Reader,

@@ -13,10 +13,13 @@ pub(in crate::store) const QUEUE: usize = 2 << 20;
 /// The minimum that a command counts for, which bounds the number of commands.
 const COMMAND: usize = 512;
 
+/// The channel for the reply to a command, if somebody waits for it.
+pub(in crate::store) type Reply = Option<oneshot::Sender<Result<u64>>>;
+
 /// A command with the channel for its reply.
 pub(in crate::store) struct Envelope<C> {
     pub(in crate::store) command: C,
-    pub(in crate::store) reply: Option<oneshot::Sender<Result<u64>>>,
+    pub(in crate::store) reply: Reply,
     /// Returned to the budget when the command has been carried out.
     pub(in crate::store) permit: Option<Permit>,
 }
@@ -84,7 +87,8 @@ impl<C> Queue<C> {
         outcome.await.unwrap_or_else(|_| Err((self.closed)()))
     }
 
-    /// Sends a command without waiting for a permit. Returns `None` if the thread has ended already.
+    /// Sends a command without waiting for a permit. Returns `None` if the thread has ended
+    /// already.
     pub(in crate::store) fn send_now(&self, command: C) -> Option<oneshot::Receiver<Result<u64>>> {
         let (reply, outcome) = oneshot::channel();
         let envelope = Envelope { command, reply: Some(reply), permit: None };

@@ -236,7 +236,8 @@ impl<D: Database> Shared<D> {
         self.recoveries.load(Ordering::Acquire)
     }
 
-    /// Whether a read that failed, and had begun after `seen` recoveries, may succeed after another.
+    /// Whether a read that failed, and had begun after `seen` recoveries, may succeed after
+    /// another.
     pub(super) fn may_be_recovered(&self, seen: u64) -> bool {
         // In this order: the thread changes the last of them first.
         self.db.needs_recovery()

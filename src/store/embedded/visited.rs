@@ -1,5 +1,5 @@
-//! How often entries were read lately, kept in memory and counted by reads without a lock or a write
-//! to the file.
+//! How often entries were read lately, kept in memory and counted by reads without a lock or a
+//! write to the file.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -16,27 +16,46 @@
 //!
 //! # Durability
 //!
-//! A write is acknowledged when every reader of this process sees it. By default, writes are synced
-//! to the disk together, within half a second; [`Durability`] changes that. A crash or a power cut
-//! loses only what was not synced. Whenever the process dies, even by `kill -9`, the file opens
-//! again with whole entries only, and without a repair that would read all of it. [`Redb::close`]
-//! syncs, and so does dropping the last handle.
+//! A small entry (a body of up to 32 KiB) is acknowledged when every reader of this process sees
+//! it, which is before it is in the file: one thread commits it within some 5 ms, together with
+//! others, and at most 2 MiB wait. Everything else (a larger body, an update, a removal) waits for
+//! its commit. Commits are synced to the disk together, within half a second; [`Durability`]
+//! changes that, and with [`Durability::EachCommit`] nothing is acknowledged before it is synced.
+//! [`flush`](crate::store::Store::flush) and [`Redb::close`] write and sync everything, and so does
+//! dropping the last handle.
+//!
+//! A crash, `kill -9` or a power cut loses only what was not synced, and that from the end: what is
+//! left is what was written first. The file opens again with whole entries only, and without a
+//! repair that would read all of it.
 //!
 //! # Atomicity
 //!
-//! One thread for each database does all its writing. All commands that wait for it go into one
-//! transaction, and are acknowledged when that is committed. One transaction publishes an entry
-//! with all its index rows. A body of more than 32 KiB is written in chunks while it arrives, in
-//! earlier transactions, under a number that no entry refers to yet; the entry's transaction
-//! decides what becomes of the chunks. If the writer is dropped before, the chunks are removed. If
-//! the process dies, they are removed at the next opening. A reader of a large body can read it to
-//! its end while the entry is replaced, removed or evicted: its chunks stay until the last reader
-//! is gone.
+//! One thread for each database does all its writing, in the order of the calls. All commands that
+//! wait for it go into one transaction. One transaction publishes an entry with all its index rows.
+//! A body of more than 32 KiB is written in chunks while it arrives, in earlier transactions, under
+//! a number that no entry refers to yet; the entry's transaction decides what becomes of the
+//! chunks. If the writer is dropped before, the chunks are removed. If the process dies, they are
+//! removed at the next opening. A reader of a large body can read it to its end while the entry is
+//! replaced, removed or evicted: its chunks stay until the last reader is gone.
 //!
-//! If a transaction fails (a full disk), all its commands fail, and nothing of it remains. redb
-//! refuses all work after an I/O error, so the store then reopens the file. That undoes unsynced
-//! writes, and ends bodies that are being read or written with an error. The store works again as
-//! soon as the disk does.
+//! # A full disk, and a damaged file
+//!
+//! If a transaction fails (a full disk), nothing of it remains: its commands fail, and entries that
+//! were acknowledged before it are gone ([`Redb::unwritten`] counts them). redb refuses all work
+//! after an I/O error, so the store reopens the file, which undoes what was not synced and ends
+//! large bodies that are being read or written with an error. What was replaced or removed by then
+//! does not come back: it is hidden from every reader until it can be removed from the file. All
+//! other entries stay readable. Until the disk works again, writes wait for their commit and return
+//! its error, and removals succeed by hiding. A process that ends before the disk works again
+//! forgets what was hidden. Up to 65,536 keys and tags are hidden; further removals fail.
+//!
+//! If redb finds the structure of its pages damaged while it writes, the whole file is checked, and
+//! a damaged file is replaced by an empty one, except with
+//! [`multi_process`](Builder::multi_process). A file that is too damaged to be opened is refused,
+//! with the advice to remove it. redb can panic on such a page. The panic is caught and becomes an
+//! error of kind [`ErrorKind::Corrupt`], except in a program
+//! built with `panic = "abort"`. To keep its message off standard error, the first opening of a
+//! file wraps the panic hook of the process; every other panic reaches the hook as before.
 //!
 //! # Where reads run
 //!
@@ -51,10 +70,14 @@
 //! # Expiry and eviction
 //!
 //! An expired entry stays until it is replaced, [removed](crate::store::Store::remove_expired) or
-//! evicted. The removal uses an index and costs work in proportion to what has expired. Over
-//! [`max_bytes`](Builder::max_bytes), entries are evicted in the order in which they were added,
-//! except those that were read since they were last considered (the SIEVE policy). Which entries
-//! were read is kept in memory, so a read writes nothing, and is forgotten when the file is closed.
+//! evicted. The removal uses an index and costs work in proportion to what has expired.
+//!
+//! Over [`max_bytes`](Builder::max_bytes), entries are evicted. The newest tenth of the store is a
+//! window: an entry that leaves it without having been read is evicted, unless there is room for
+//! it, or it was evicted before not long ago. Of the others, the one goes that was read least, as a
+//! hand goes round (a SIEVE with counts). A crawl through many pages therefore does not evict what
+//! is in use. How often entries were read is kept in memory, in 768 KiB, so a read writes nothing,
+//! and is forgotten when the file is closed.
 //!
 //! # What another process sees
 //!
@@ -76,19 +99,17 @@
 //!
 //! | table | row |
 //! |---|---|
-//! | `meta` | `format` version of the layout; `state` sum of sizes, next number, position of the eviction's hand |
-//! | `entries` | key → record: version, position in the queue, expiry, digests of tags, head, body if it is small |
+//! | `meta` | `format` version of the layout; `state` sum of sizes, next number, state of the eviction queue |
+//! | `entries` | key → record: version, place in the queue, expiry, digests of tags, head, body if it is small |
 //! | `chunks` | body number and index → checksum, up to 128 KiB of the body |
-//! | `expiry`, `tags` | expiry or digest of a tag, with the key |
-//! | `order` | position in the eviction queue → key |
+//! | `index` | place in the eviction queue → key; expiry or digest of a tag, with the place |
 //! | `pending`, `garbage` | bodies that are being written, and bodies to be removed |
 //!
-//! Record header, head, inline body and each chunk have their own checksums, since redb does not
-//! check its pages when they are read. Data that does not match is an error of kind
-//! [`ErrorKind::Corrupt`] before any of it is returned. A file with a newer layout is refused, a
-//! file with an older layout is emptied, and any other redb database is left alone. redb trusts the
-//! structure of its pages and can panic if that is damaged. The panic is caught and becomes such an
-//! error too, except in a program built with `panic = "abort"`.
+//! Record header, head, inline body, each chunk and the row of counters have their own checksums,
+//! since redb does not check its pages when they are read. Data that does not match is an error of
+//! kind [`ErrorKind::Corrupt`] before any of it is returned. A
+//! file with another layout is refused; [`start_anew`](Builder::start_anew) empties one with an
+//! older layout. Any other redb database is left alone.
 //!
 //! Only its owner can read and write a new file, since responses may be private. The file takes up
 //! to about twice the size of its entries (redb's pages are powers of two). It does not shrink when
@@ -104,6 +125,8 @@ use http::HeaderMap;
 use tempfile::TempDir;
 
 use self::{db::Db, fault::STORE, open::Config};
+#[cfg(doc)]
+use super::ErrorKind;
 use super::{
     Evicted, Result, Store, Writer as StoreWriter,
     embedded::{self, Engine, Settings},
@@ -113,6 +136,7 @@ use crate::{Key, entry::Head};
 
 mod builder;
 mod change;
+mod database;
 mod db;
 mod fault;
 mod open;
@@ -238,11 +262,11 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] if another handle or another process has the file open,
-    /// [`ErrorKind::Incompatible`] if the file is not a cache of this crate or has a newer format,
-    /// [`ErrorKind::Corrupt`] if it is damaged, [`ErrorKind::Denied`] if it may not be written, and
-    /// [`ErrorKind::Invalid`] for settings or a path that make no sense. Each message names the
-    /// path.
+    /// [`ErrorKind::Unavailable`] if another handle or another process has the file open, or if it
+    /// is to be read only and was not closed. [`ErrorKind::Incompatible`] if the file is not a
+    /// cache of this crate or has another format. [`ErrorKind::Corrupt`] if it is damaged,
+    /// [`ErrorKind::Denied`] if it may not be written, and [`ErrorKind::Invalid`] for settings or a
+    /// path that make no sense. Each message names the path.
     pub fn open(self) -> Result<Redb> {
         self.check()?;
         Redb::start(self.into_config(), None)
@@ -257,6 +281,7 @@ impl fmt::Debug for Redb {
             .field("max_bytes", &settings.max_bytes)
             .field("durability", &settings.durability)
             .field("multi_process", &settings.is_shared)
+            .field("read_only", &settings.is_read_only)
             .finish_non_exhaustive()
     }
 }

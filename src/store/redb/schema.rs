@@ -67,8 +67,8 @@ pub(super) struct State {
 const STATE: usize = 5 * NUMBER + CHECKSUM;
 
 impl State {
-    /// The counters of a new file. The numbers of bodies begin at random, so that a reader of a body
-    /// of an older file finds none of this one under its number.
+    /// The counters of a new file. The numbers of bodies begin at random, so that a reader of a
+    /// body of an older file finds none of this one under its number.
     pub(super) fn begin() -> Self {
         Self { next: RandomState::new().hash_one(0) >> 16, ..Self::default() }
     }

@@ -62,18 +62,18 @@ impl Builder {
 
     /// Sets how many bytes the entries may take before old ones are evicted; 4 GiB by default. It
     /// counts heads, URLs and bodies, and about 200 bytes for each entry's row, but not the unused
-    /// space in SQLite's pages. The file may become larger by a few per cent, by up to 64 MiB of
-    /// bodies that are not removed yet, by bodies that are still being written (each up to the
-    /// layer's [`max_body`](crate::CacheLayer::max_body)), and by the log. `u64::MAX` means no
-    /// limit, and [`open`](Builder::open) refuses 0. An entry that is larger than the limit is
-    /// refused. Each process that shares the file keeps to its own limit.
+    /// space in SQLite's pages. The file may become larger by a few per cent, by up to an eighth
+    /// (from 4 MiB to 64 MiB) of bodies that are not removed yet, by bodies that are still being
+    /// written (each up to the layer's [`max_body`](crate::CacheLayer::max_body)), and by the log.
+    /// `u64::MAX` means no limit, and [`open`](Builder::open) refuses 0. An entry that is larger
+    /// than the limit is refused. Each process that shares the file keeps to its own limit.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
     }
 
     /// Sets when writes are synced to the disk; [`Durability::Every`] 500 ms by default, and after
-    /// every 32 MiB. With [`Durability::EachCommit`], each transaction is synced once, to the log.
+    /// every 4 MiB. With [`Durability::EachCommit`], each transaction is synced once, to the log.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
@@ -127,11 +127,11 @@ impl Builder {
         self
     }
 
-    /// Sets whether the file is only read; `false` by default. Nothing is written then, not even a
-    /// lock, so the file can be on a medium that cannot be written. Changes fail with
+    /// Sets whether the file is only read; `false` by default. Changes fail with
     /// [`ErrorKind::Denied`]. Any number of processes can read a file so. A file that is closed is
-    /// read as it is: no process may write to it meanwhile. A file that other processes have open
-    /// is read with their changes.
+    /// read as it is, and nothing is written, not even a lock: it can be on a medium that cannot be
+    /// written, and no process may write to it meanwhile. A file that other processes have open is
+    /// read with their changes; SQLite then locks its `-shm` file.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self

@@ -4,7 +4,6 @@
 //! file. Checkpoints run on the writer thread, and on no reader.
 
 use std::{
-    any::Any,
     cell::RefCell,
     ops::Deref,
     path::PathBuf,
@@ -15,37 +14,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use rusqlite::Row;
 
 use super::{
     builder::Config,
-    change::Change,
-    chunks::Chunks,
     fault::{self, STORE},
     link::Link,
     lock_file::{self, LockFile, StaleLock},
     open::{self, Opened},
     pool::{Lent, Pool},
-    read::{self, Cursor},
-    schema::{self, CHUNK},
     sharing::Sharing,
 };
 use crate::{
-    Key, event,
+    Key,
     store::{
-        Error, ErrorKind, Result, Scanned,
-        embedded::{
-            Body, Database, Entry, Failure, Leases, Lookup, Page, Recovery, closed, io_kind,
-        },
+        Error, ErrorKind, Result,
+        embedded::{closed, io_kind},
     },
 };
 
-/// How many pages the log may have before readers must release its beginning.
-const LONG: i64 = 1_024;
-
-/// How long to wait for readers then.
-const BRIEFLY: Duration = Duration::from_millis(100);
+/// How long to wait for readers who use the log.
+pub(super) const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// How long after a full disk nothing is kept that can be removed.
 const SHORT: Duration = Duration::from_secs(60);
@@ -54,7 +43,7 @@ pub(super) struct Db {
     pub(super) config: Config,
     pub(super) pool: Arc<Pool>,
     /// The file is read without its log. Set on a disk without room for one.
-    is_without_log: AtomicBool,
+    pub(super) is_without_log: AtomicBool,
     /// The real path of the file.
     path: PathBuf,
 }
@@ -63,25 +52,25 @@ pub(super) struct Db {
 pub(super) struct Writing {
     /// The connection that writes. In memory, the readers' one connection writes as well. A disk
     /// may have had no room for the log, and each transaction looks again.
-    link: Option<Link>,
+    pub(super) link: Option<Link>,
     /// Released after the connections are closed.
-    sharing: Option<Sharing>,
+    pub(super) sharing: Option<Sharing>,
     /// The real path of the file.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     lock_file: RefCell<LockFile>,
     /// The lock files of processes that have died, until their bodies are abandoned.
-    stale_locks: RefCell<Vec<StaleLock>>,
-    in_memory: bool,
+    pub(super) stale_locks: RefCell<Vec<StaleLock>>,
+    pub(super) in_memory: bool,
     /// When the disk was full last.
-    full_at: Option<Instant>,
+    pub(super) full_at: Option<Instant>,
 }
 
 /// The result of a checkpoint.
-struct Log {
+pub(super) struct Log {
     /// Others were in the way of a part of it at least.
-    is_busy: bool,
+    pub(super) is_busy: bool,
     /// The number of pages in the log.
-    pages: i64,
+    pub(super) pages: i64,
 }
 
 impl Db {
@@ -102,7 +91,7 @@ impl Db {
         Ok((Self { config, pool: Pool::new(readers), is_without_log, path }, writing))
     }
 
-    fn closed(&self) -> Error {
+    pub(super) fn closed(&self) -> Error {
         closed(STORE, &self.config.path)
     }
 
@@ -135,19 +124,24 @@ impl Db {
         }
     }
 
-    fn write_fault(&self, error: rusqlite::Error) -> Error {
+    pub(super) fn write_fault(&self, error: rusqlite::Error) -> Error {
         fault::error("cannot write to", &self.config.path, error)
     }
 
     /// The connection that writes: the thread's own, or in memory the only one.
-    fn lend<'w>(&self, writing: &'w Writing) -> Result<Lending<'w>> {
+    pub(super) fn lend<'w>(&self, writing: &'w Writing) -> Result<Lending<'w>> {
         match &writing.link {
             Some(link) => Ok(Lending::Own(link)),
             None => self.link().map(Lending::Shared),
         }
     }
 
-    fn checkpoint(&self, writing: &Writing, how: &str, patience: Option<Duration>) -> Result<Log> {
+    pub(super) fn checkpoint(
+        &self,
+        writing: &Writing,
+        how: &str,
+        patience: Option<Duration>,
+    ) -> Result<Log> {
         // In memory, there is no log.
         let Some(link) = &writing.link else { return Ok(Log { is_busy: false, pages: 0 }) };
         let patience = patience.unwrap_or(self.config.busy_timeout);
@@ -161,7 +155,7 @@ impl Db {
     }
 }
 
-enum Lending<'w> {
+pub(super) enum Lending<'w> {
     Own(&'w Link),
     Shared(Lent),
 }
@@ -208,168 +202,5 @@ impl Writing {
     /// Whether the disk was full lately: nothing is kept for readers in other processes then.
     pub(super) fn is_short_of_space(&self) -> bool {
         self.full_at.is_some_and(|at| at.elapsed() < SHORT)
-    }
-}
-
-impl Database for Db {
-    const STORE: &'static str = STORE;
-    const CHUNK: usize = CHUNK;
-    /// This bounds the log as well.
-    const UNSYNCED: usize = 4 << 20;
-    /// If every commit is synced to the log, the log is still written to the file from time to
-    /// time.
-    const LEISURE: Option<Duration> = Some(Duration::from_millis(500));
-    const LOSES_UNSYNCED: bool = false;
-
-    type Fault = rusqlite::Error;
-    type Chunks = Chunks;
-    type Cursor = Cursor;
-    type Connection = Writing;
-    type Transaction<'t> = Change<'t>;
-
-    fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>> {
-        read::get(self, key, leases)
-    }
-
-    fn try_get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Self>>> {
-        read::try_get(self, key, leases)
-    }
-
-    fn read_chunks(&self, rest: Box<Chunks>) -> Result<Page<Box<Chunks>, Bytes>> {
-        rest.read_some(self)
-    }
-
-    fn list(&self, from: Cursor) -> Result<Page<Cursor, Scanned>> {
-        read::list(self, from)
-    }
-
-    fn len(&self) -> Result<u64> {
-        read::len(self)
-    }
-
-    fn size(&self) -> Result<u64> {
-        read::size(self)
-    }
-
-    fn check_open(&self) -> Result<()> {
-        if self.pool.is_closed() { Err(self.closed()) } else { Ok(()) }
-    }
-
-    fn panicked(&self, _: &(dyn Any + Send)) -> Error {
-        let path = self.config.path.display();
-        Error::new(ErrorKind::Other, STORE, format!("a panic during work on {path}"))
-    }
-
-    fn cost(entry: &Entry) -> u64 {
-        let head = &entry.head;
-        let chunked = matches!(entry.body, Body::Chunks { .. });
-        schema::cost(entry.encoded.len(), head.url().len(), head.body_len(), chunked)
-    }
-
-    fn body_cost(len: u64) -> u64 {
-        schema::cost(0, 0, len, false)
-    }
-
-    fn transact(
-        &self,
-        writing: &mut Writing,
-        _: bool,
-        work: impl FnOnce(&mut Change<'_>) -> Result<(), rusqlite::Error>,
-    ) -> Result<bool> {
-        if writing.link.is_none() && !writing.in_memory {
-            if writing.sharing.is_none() {
-                let exclusive = self.config.exclusive;
-                writing.sharing = Sharing::new(&writing.path, &self.config.path, exclusive)?;
-            }
-            let Opened { writer, readers, .. } =
-                open::open_for_writing(&self.config, &writing.path)?;
-            writing.link = writer;
-            self.pool.replace(readers);
-            self.is_without_log.store(false, Ordering::Release);
-        }
-        let lent = self.lend(writing)?;
-        let conn = &lent.conn;
-        let before = conn.total_changes();
-        let (max_bytes, gives_back) = (self.config.max_bytes, self.config.incremental_vacuum);
-        let pages = |conn: &rusqlite::Connection| {
-            conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))
-        };
-        let run = || -> Result<bool, rusqlite::Error> {
-            lent.patiently(|conn| conn.execute_batch("BEGIN IMMEDIATE"))?;
-            let length = pages(conn)?;
-            work(&mut Change::new(conn, writing, max_bytes, gives_back))?;
-            let is_edited = conn.total_changes() != before || pages(conn)? != length;
-            conn.execute_batch("COMMIT")?;
-            Ok(is_edited)
-        };
-        let result = run();
-        if result.is_err() && !conn.is_autocommit() {
-            // Some errors have ended the transaction already.
-            drop(conn.execute_batch("ROLLBACK"));
-        }
-        drop(lent);
-        let is_edited = result.map_err(|error| self.write_fault(error))?;
-        // Nothing in the file refers to them any more.
-        writing.stale_locks.get_mut().drain(..).for_each(StaleLock::close);
-        Ok(is_edited)
-    }
-
-    fn is_busy(error: &Error) -> bool {
-        fault::is_from_busy(error)
-    }
-
-    fn sync(&self, writing: &mut Writing) -> Result<Option<Duration>> {
-        let Log { is_busy, pages } = self.checkpoint(writing, "PASSIVE", None)?;
-        if is_busy {
-            // Another process is writing the log, and may have begun before the last commit.
-            return Ok(Some(BRIEFLY));
-        }
-        if pages > LONG {
-            drop(self.checkpoint(writing, "RESTART", Some(BRIEFLY)));
-        }
-        Ok(None)
-    }
-
-    /// SQLite has undone the failed transaction. On a full disk, the log may hold the space that is
-    /// missing, or bodies that are kept for readers in other processes. A damaged file is emptied.
-    fn recover(&self, writing: &mut Writing, why: &Failure) -> Recovery {
-        match why.kind() {
-            ErrorKind::Full => {
-                writing.full_at = Some(Instant::now());
-                self.truncate(writing);
-                Recovery::Mended
-            }
-            ErrorKind::Corrupt if !self.config.read_only => {
-                let Some(link) = &mut writing.link else { return Recovery::Tried };
-                // Another process may have emptied it meanwhile.
-                if !open::is_damaged(&link.conn) {
-                    return Recovery::Mended;
-                }
-                event::restarted(STORE, why.message());
-                // The tables are missing for a moment.
-                match self.pool.pause(|| open::empty(link)) {
-                    Ok(()) => Recovery::Emptied,
-                    Err(_) => Recovery::Tried,
-                }
-            }
-            _ => Recovery::Tried,
-        }
-    }
-
-    /// Pages are released when the file is written, not when the log is.
-    fn truncate(&self, writing: &mut Writing) {
-        drop(self.checkpoint(writing, "TRUNCATE", Some(BRIEFLY)));
-    }
-
-    fn close(&self, writing: &mut Writing) -> Result<()> {
-        // Before the log is written a last time, so that nobody reads from it.
-        self.pool.close();
-        let synced = self.checkpoint(writing, "PASSIVE", None).map(drop);
-        let Some(link) = writing.link.take() else { return synced };
-        let closed = link
-            .conn
-            .close()
-            .map_err(|(_, error)| fault::error("cannot close", &self.config.path, error));
-        synced.and(closed)
     }
 }

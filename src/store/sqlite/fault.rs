@@ -12,6 +12,9 @@ use crate::{
 
 pub(super) const STORE: &str = "sqlite";
 
+/// The result of a step of a transaction. Its error is SQLite's, and ends the transaction.
+pub(super) type Raw<T> = Result<T, rusqlite::Error>;
+
 /// Creates an error of the store with SQLite's error as its source. `doing` is what failed, such as
 /// `"cannot write to"`.
 pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {

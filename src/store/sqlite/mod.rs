@@ -33,39 +33,56 @@
 //!
 //! # Durability
 //!
-//! A write is acknowledged when every reader, of this process and of others, sees it. By default,
-//! writes are synced to the disk together, within half a second; [`Durability`] changes that. A
-//! crash of the process, even `kill -9`, loses what was not acknowledged. A power cut loses what
-//! was not synced. In both cases, the file opens again with whole entries only. [`Sqlite::close`]
-//! syncs, and so does dropping the last handle.
+//! A write is acknowledged when it is committed: every reader, of this process and of others, sees
+//! it. Commits are synced to the disk together, within half a second; [`Durability`] changes that.
+//! A crash of the process, even `kill -9`, loses what was not acknowledged. A power cut loses what
+//! was not synced. In both cases, the file opens again with whole entries only.
+//! [`flush`](crate::store::Store::flush) and [`Sqlite::close`] write and sync everything, and so
+//! does dropping the last handle.
+//!
+//! With [`exclusive`](Builder::exclusive), this process has the file alone, and a small entry (a
+//! body of up to 32 KiB) is acknowledged when every reader of this process sees it, some 5 ms
+//! before it is committed together with others. A kill then loses the last of them, at most 2 MiB,
+//! and nothing that was written before what it leaves.
 //!
 //! # Atomicity
 //!
-//! One thread for each opening of the file does all its writing. All commands that wait for it go
-//! into one transaction, and are acknowledged when that is committed. One transaction publishes an
-//! entry with all its rows. A body of more than 32 KiB is written in chunks while it arrives, in
-//! earlier transactions, under a number that no entry refers to yet. If the writer is dropped
-//! before the end, the chunks are removed at once. If the process dies, they are removed when any
-//! process next opens the file.
+//! One thread for each opening of the file does all its writing, in the order of the calls. All
+//! commands that wait for it go into one transaction. One transaction publishes an entry with all
+//! its rows. A body of more than 32 KiB is written in chunks while it arrives, in earlier
+//! transactions, under a number that no entry refers to yet. If the writer is dropped before the
+//! end, the chunks are removed at once. If the process dies, they are removed when any process next
+//! opens the file.
 //!
 //! A reader of a large body can read it to its end while this process replaces, removes or evicts
-//! the entry. If another process does that, the body stays for a minute, or until 64 MiB of such
-//! bodies have gathered; a reader that takes longer gets an error. A read never holds the log back:
-//! a reader that has stopped does not make the log grow. Other programs can make it grow: while one
-//! of them keeps a transaction open, the log grows and parts of it are not synced.
+//! the entry. If another process does that, the body stays for a minute, or until bodies like it
+//! take an eighth of what the entries take (at least 4 MiB, at most 64 MiB), or the disk is full; a
+//! reader that takes longer gets an error. A read never holds the log back: a reader that has
+//! stopped does not make the log grow. The log is written to the file after 4 MiB, and takes some
+//! 8 MiB. Other programs can make it grow: while one of them keeps a transaction open, the log
+//! grows and parts of it are not synced.
 //!
-//! If a transaction fails (a full disk), all its commands fail, and nothing of it remains. The
-//! store works again as soon as the disk does.
+//! # A full disk, and a damaged file
+//!
+//! If a transaction fails (a full disk), the log is shortened and the transaction is tried once
+//! more. If it fails again, all its commands fail, and nothing of it remains; what was committed
+//! stays readable. With `exclusive`, entries that were acknowledged before their commit are then
+//! gone ([`Sqlite::unwritten`] counts them), what they replaced stays hidden, and removals succeed
+//! by hiding until the disk has room, as in [`Redb`](crate::store::redb). A file that was closed
+//! opens although the disk is full: it is read as it is until there is room for the log.
+//!
+//! If SQLite finds the file damaged while it writes, the store makes it an empty cache, for every
+//! process that has it open. A file that is too damaged to be opened is refused, with the advice to
+//! remove it.
 //!
 //! # Expiry and eviction
 //!
 //! An expired entry stays until it is replaced, [removed](crate::store::Store::remove_expired) or
 //! evicted. The removal uses an index and costs work in proportion to what has expired. Over
-//! [`max_bytes`](Builder::max_bytes), entries are evicted in the order in which they were added,
-//! except those that this process has read since they were last considered (the SIEVE policy, as in
-//! `store::Redb`). Which entries were read is kept in memory, so a read writes nothing, and is
-//! forgotten when the file is closed. Writing each read down would make every hit a write, and make
-//! hits of other processes wait.
+//! [`max_bytes`](Builder::max_bytes), entries are evicted as [`Redb`](crate::store::redb)'s are, by
+//! what this process has read. How often entries were read is kept in memory, in 768 KiB, so a read
+//! writes nothing, and is forgotten when the file is closed. Writing each read down would make
+//! every hit a write, and make hits of other processes wait.
 //!
 //! # Several processes
 //!
@@ -75,11 +92,14 @@
 //! take turns: a transaction waits for others for up to [`busy_timeout`](Builder::busy_timeout) and
 //! tries every millisecond or so, and a process that has written for 50 ms without a pause leaves
 //! the file to others for a moment. SQLite's "database is locked" becomes an error of kind
-//! [`ErrorKind::Unavailable`] only if another program keeps the lock for longer than that timeout.
+//! [`ErrorKind::Unavailable`] only if another program keeps
+//! the lock for longer than that timeout. What has failed so is not done later. Removals by a tag,
+//! by expiry and of all entries wait for 10 s.
 //!
-//! While the file is open, SQLite's `-wal` (the log) and `-shm` files lie beside it, and for each
-//! process that has written a large body, a `-writer-…` lock file by which others know that the
-//! process is alive. Copy a file that is in use with SQLite's `.backup`, and remove the file
+//! While the file is open, SQLite's `-wal` (the log) and `-shm` files lie beside it, and a `-lock`
+//! file by which [`exclusive`](Builder::exclusive) openings know of others. For each process that
+//! has written a large body, there is a `-writer-…` lock file by which others know that the process
+//! is alive. Copy a file that is in use with SQLite's `.backup`, and remove the file
 //! together with these.
 //!
 //! # The file, for people
@@ -94,7 +114,7 @@
 //! | `entries` | the same, and everything else of an entry. Times are milliseconds since 1970; `status` is null if the entry is an annotation and no response; `head` is what the cache reads, in its own encoding; `content` has a small body, and `body` the number of a large one |
 //! | `chunks` | `body`, `number`, `checksum`, `data`: up to 128 KiB of a large body each |
 //! | `tags` | `entry`, `tag` |
-//! | `state` | one row: the number of entries, the sum of their sizes, the last number of a body, the position of the eviction's hand |
+//! | `state` | one row: the number of entries, the sum of their sizes, the last number of a body, the state of the eviction queue |
 //! | `unfinished`, `garbage` | bodies that are being written, and bodies to be removed |
 //!
 //! Reading the file does no harm. You may delete entries by hand (`delete from entries where url
@@ -105,9 +125,8 @@
 //! can read and write a new file.
 //!
 //! The file's `application_id` is `lrdr`, and its `user_version` is the version of the layout. A
-//! file with a newer layout is refused, a file with an older layout is emptied, and any other
-//! database or file is left alone. A file that is too damaged to be opened is refused, with the
-//! advice to remove it.
+//! file with another layout is refused; [`start_anew`](Builder::start_anew) empties one with an
+//! older layout. Any other database or file is left alone.
 //!
 //! The file does not shrink when entries are removed, and reuses the space. [`Sqlite::vacuum`]
 //! makes it as small as possible, and [`incremental_vacuum`](Builder::incremental_vacuum) keeps it
@@ -124,6 +143,8 @@ use http::HeaderMap;
 use tempfile::TempDir;
 
 use self::{builder::Config, db::Db, fault::STORE};
+#[cfg(doc)]
+use super::ErrorKind;
 use super::{
     Evicted, Result, Store, Writer as StoreWriter,
     embedded::{self, Engine, Settings},
@@ -134,6 +155,7 @@ use crate::{Key, entry::Head};
 mod builder;
 mod change;
 mod chunks;
+mod database;
 mod db;
 mod fault;
 mod link;
@@ -284,15 +306,17 @@ impl Sqlite {
 
 impl Builder {
     /// Opens the file, and creates it and its parent directories if they are missing. This blocks:
-    /// usually for some milliseconds, longer after a crash, and for up to
-    /// [`busy_timeout`](Builder::busy_timeout) while others write.
+    /// usually for some milliseconds, longer after a crash, and for up to 10 s, or
+    /// [`busy_timeout`](Builder::busy_timeout) if that is longer, while others write.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Incompatible`] if the file is not a cache of this crate or has a newer format,
+    /// [`ErrorKind::Incompatible`] if the file is not a cache of this crate or has another format.
     /// [`ErrorKind::Corrupt`] if it is damaged, [`ErrorKind::Denied`] if it may not be written,
-    /// [`ErrorKind::Unavailable`] if another program keeps it locked, and [`ErrorKind::Invalid`]
-    /// for settings or a path that make no sense. Each message names the path.
+    /// [`ErrorKind::Full`] if the disk has no room for the log, and the last process to have the
+    /// file open did not close it. [`ErrorKind::Unavailable`] if another program keeps it locked,
+    /// or has it alone. [`ErrorKind::Invalid`] for settings or a path that make no sense. Each
+    /// message names the path.
     pub fn open(self) -> Result<Sqlite> {
         self.check()?;
         Sqlite::start(self.into_config(), None)
@@ -307,6 +331,8 @@ impl fmt::Debug for Sqlite {
             .field("max_bytes", &settings.max_bytes)
             .field("durability", &settings.durability)
             .field("busy_timeout", &self.engine.shared().db.config.busy_timeout)
+            .field("exclusive", &!settings.is_shared)
+            .field("read_only", &settings.is_read_only)
             .finish_non_exhaustive()
     }
 }

@@ -9,8 +9,7 @@ use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 
 use super::{
     builder::Config,
-    change::Raw,
-    fault::{self, STORE},
+    fault::{self, Raw, STORE},
     link::{Link, Role},
     pool::READERS,
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},

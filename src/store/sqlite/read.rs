@@ -1,6 +1,6 @@
-//! Reads: lookups, listings and counts. Each lookup, each few chunks of a body and each page of a scan uses a
-//! connection that is returned at once, so that no reader keeps the log from being written to the
-//! file.
+//! Reads: lookups, listings and counts. Each lookup, each few chunks of a body and each page of a
+//! scan uses a connection that is returned at once, so that no reader keeps the log from being
+//! written to the file.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{
-    change::{Raw, place},
+    change::place,
     chunks::Chunks,
     db::Db,
-    fault::{self, corrupt_entry, is_from_busy},
+    fault::{self, Raw, corrupt_entry, is_from_busy},
     link::Link,
     schema::{Place, key_of},
 };

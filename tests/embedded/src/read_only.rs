@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use futures_util::StreamExt;
-use larder::store::{ErrorKind, Store};
+use larder::store::ErrorKind;
 
 use crate::{
     entries::{body, get, head_at, key, put},

@@ -2,10 +2,7 @@
 //! calls, and nothing of them is lost when a program flushes, closes or drops the store.
 
 use futures_util::StreamExt;
-use larder::{
-    store::{Store, Writer},
-    time::Timestamp,
-};
+use larder::{store::Writer, time::Timestamp};
 
 use crate::{
     entries::{body, get, head_at, key, put},

@@ -1,5 +1,5 @@
-//! Every transaction fails once, while a script runs, and what readers see is compared with what the
-//! calls have returned.
+//! Every transaction fails once, while a script runs, and what readers see is compared with what
+//! the calls have returned.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -14,11 +14,11 @@ use std::{
 use tokio::sync::oneshot;
 
 use self::{
-    sync::Unsynced,
+    unsynced::Unsynced,
     work::{Done, Job, What, Work},
 };
 use super::{
-    Envelope, Failure, QUEUE,
+    Envelope, Failure, QUEUE, Reply,
     database::{Database, Outcome},
     hidden::Hidden,
     shared::{Command, Shared},
@@ -31,6 +31,7 @@ use crate::{
 
 mod bodies;
 mod sync;
+mod unsynced;
 mod work;
 
 /// How many commands go into one transaction.
@@ -65,8 +66,6 @@ pub(super) struct Thread<D: Database> {
     /// Why the last transaction failed, if it did.
     failure: Option<Failure>,
 }
-
-type Reply = Option<oneshot::Sender<Result<u64>>>;
 
 impl<D: Database> Thread<D> {
     pub(super) fn new(

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{PATIENCE, Thread, answer, work::Done};
+use super::{PATIENCE, Thread, answer, unsynced::Unsynced, work::Done};
 use crate::store::{
     Error, ErrorKind, Result,
     embedded::{
@@ -21,24 +21,6 @@ const RETRY_SYNC: Duration = Duration::from_millis(5);
 
 /// How long to wait after a failed sync.
 const PEACE: Duration = Duration::from_secs(1);
-
-/// What was committed and is not synced yet.
-pub(super) struct Unsynced {
-    since: Instant,
-    bytes: usize,
-    /// The number of entries.
-    entries: u64,
-    /// Set after a failed attempt: how long the next one must wait.
-    again: Option<Duration>,
-    /// What becomes outdated if the commits are undone.
-    touched: Hidden,
-}
-
-impl Unsynced {
-    fn begin(again: Option<Duration>) -> Self {
-        Self { since: Instant::now(), bytes: 0, entries: 0, again, touched: Hidden::default() }
-    }
-}
 
 impl<D: Database> Thread<D> {
     /// The changes of this group are committed.

@@ -2,13 +2,13 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use super::{Reply, bodies::Bodies};
+use super::bodies::Bodies;
 use crate::{
     entry::Head,
     store::{
         Evicted,
         embedded::{
-            Envelope,
+            Envelope, Reply,
             database::{Database, Garbage, Outcome, Purge, Step, Transaction},
             evict::{self, Eviction},
             ghost::Ghost,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{params, types::Value};
 
-use super::{Change, Raw, Transaction, place};
+use super::{Change, Transaction, place};
 use crate::{
     Key,
     entry::Head,
@@ -11,7 +11,7 @@ use crate::{
         Version,
         embedded::{Body, Entry, Outcome, Purge, too_large},
         sqlite::{
-            fault::{self, STORE},
+            fault::{self, Raw, STORE},
             schema::{ENTRY_REMOVED, Place, cost, millis},
         },
     },

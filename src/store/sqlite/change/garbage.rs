@@ -3,9 +3,12 @@
 //! A published body may have readers. Those of this process hold leases. Nothing is known of
 //! readers in other processes, so the body is left alone for a while, unless there is much of it.
 
-use super::{Change, Raw};
+use super::Change;
 use crate::{
-    store::{embedded::Leases, sqlite::schema::millis},
+    store::{
+        embedded::Leases,
+        sqlite::{fault::Raw, schema::millis},
+    },
     time::Timestamp,
 };
 

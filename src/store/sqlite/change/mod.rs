@@ -1,10 +1,11 @@
-//! What a write transaction does to the tables. Triggers keep the sums, remove tags, and turn bodies
-//! that lose their entry into garbage.
+//! What a write transaction does to the tables. Triggers keep the sums, remove tags, and turn
+//! bodies that lose their entry into garbage.
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::{
     db::Writing,
+    fault::Raw,
     schema::{Place, chunk_checksum, key_of},
 };
 use crate::{
@@ -21,8 +22,6 @@ mod entries;
 mod garbage;
 #[cfg(test)]
 mod tests;
-
-pub(super) type Raw<T> = Result<T, rusqlite::Error>;
 
 /// How many pages are released from the file in one transaction.
 const PAGES: i64 = 1_024;

@@ -1,0 +1,194 @@
+//! SQLite as the database of the engine: transactions, checkpoints, and recovery.
+
+use std::{
+    any::Any,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    change::Change,
+    chunks::Chunks,
+    db::{BRIEFLY, Db, Log, Writing},
+    fault::{self, STORE},
+    lock_file::StaleLock,
+    open::{self, Opened},
+    read::{self, Cursor},
+    schema::{self, CHUNK},
+    sharing::Sharing,
+};
+use crate::{
+    Key, event,
+    store::{
+        Error, ErrorKind, Result, Scanned,
+        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Page, Recovery},
+    },
+};
+
+/// How many pages the log may have before readers must release its beginning.
+const LONG: i64 = 1_024;
+
+impl Database for Db {
+    const STORE: &'static str = STORE;
+    const CHUNK: usize = CHUNK;
+    /// This bounds the log as well.
+    const UNSYNCED: usize = 4 << 20;
+    /// If every commit is synced to the log, the log is still written to the file from time to
+    /// time.
+    const LEISURE: Option<Duration> = Some(Duration::from_millis(500));
+    const LOSES_UNSYNCED: bool = false;
+
+    type Fault = rusqlite::Error;
+    type Chunks = Chunks;
+    type Cursor = Cursor;
+    type Connection = Writing;
+    type Transaction<'t> = Change<'t>;
+
+    fn get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Self>> {
+        read::get(self, key, leases)
+    }
+
+    fn try_get(&self, key: &Key, leases: &Arc<Leases>) -> Result<Option<Lookup<Self>>> {
+        read::try_get(self, key, leases)
+    }
+
+    fn read_chunks(&self, rest: Box<Chunks>) -> Result<Page<Box<Chunks>, Bytes>> {
+        rest.read_some(self)
+    }
+
+    fn list(&self, from: Cursor) -> Result<Page<Cursor, Scanned>> {
+        read::list(self, from)
+    }
+
+    fn len(&self) -> Result<u64> {
+        read::len(self)
+    }
+
+    fn size(&self) -> Result<u64> {
+        read::size(self)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.pool.is_closed() { Err(self.closed()) } else { Ok(()) }
+    }
+
+    fn panicked(&self, _: &(dyn Any + Send)) -> Error {
+        let path = self.config.path.display();
+        Error::new(ErrorKind::Other, STORE, format!("a panic during work on {path}"))
+    }
+
+    fn cost(entry: &Entry) -> u64 {
+        let head = &entry.head;
+        let chunked = matches!(entry.body, Body::Chunks { .. });
+        schema::cost(entry.encoded.len(), head.url().len(), head.body_len(), chunked)
+    }
+
+    fn body_cost(len: u64) -> u64 {
+        schema::cost(0, 0, len, false)
+    }
+
+    fn transact(
+        &self,
+        writing: &mut Writing,
+        _: bool,
+        work: impl FnOnce(&mut Change<'_>) -> Result<(), rusqlite::Error>,
+    ) -> Result<bool> {
+        if writing.link.is_none() && !writing.in_memory {
+            if writing.sharing.is_none() {
+                let exclusive = self.config.exclusive;
+                writing.sharing = Sharing::new(&writing.path, &self.config.path, exclusive)?;
+            }
+            let Opened { writer, readers, .. } =
+                open::open_for_writing(&self.config, &writing.path)?;
+            writing.link = writer;
+            self.pool.replace(readers);
+            self.is_without_log.store(false, Ordering::Release);
+        }
+        let lent = self.lend(writing)?;
+        let conn = &lent.conn;
+        let before = conn.total_changes();
+        let (max_bytes, gives_back) = (self.config.max_bytes, self.config.incremental_vacuum);
+        let pages = |conn: &rusqlite::Connection| {
+            conn.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))
+        };
+        let run = || -> Result<bool, rusqlite::Error> {
+            lent.patiently(|conn| conn.execute_batch("BEGIN IMMEDIATE"))?;
+            let length = pages(conn)?;
+            work(&mut Change::new(conn, writing, max_bytes, gives_back))?;
+            let is_edited = conn.total_changes() != before || pages(conn)? != length;
+            conn.execute_batch("COMMIT")?;
+            Ok(is_edited)
+        };
+        let result = run();
+        if result.is_err() && !conn.is_autocommit() {
+            // Some errors have ended the transaction already.
+            drop(conn.execute_batch("ROLLBACK"));
+        }
+        drop(lent);
+        let is_edited = result.map_err(|error| self.write_fault(error))?;
+        // Nothing in the file refers to them any more.
+        writing.stale_locks.get_mut().drain(..).for_each(StaleLock::close);
+        Ok(is_edited)
+    }
+
+    fn is_busy(error: &Error) -> bool {
+        fault::is_from_busy(error)
+    }
+
+    fn sync(&self, writing: &mut Writing) -> Result<Option<Duration>> {
+        let Log { is_busy, pages } = self.checkpoint(writing, "PASSIVE", None)?;
+        if is_busy {
+            // Another process is writing the log, and may have begun before the last commit.
+            return Ok(Some(BRIEFLY));
+        }
+        if pages > LONG {
+            drop(self.checkpoint(writing, "RESTART", Some(BRIEFLY)));
+        }
+        Ok(None)
+    }
+
+    /// SQLite has undone the failed transaction. On a full disk, the log may hold the space that is
+    /// missing, or bodies that are kept for readers in other processes. A damaged file is emptied.
+    fn recover(&self, writing: &mut Writing, why: &Failure) -> Recovery {
+        match why.kind() {
+            ErrorKind::Full => {
+                writing.full_at = Some(Instant::now());
+                self.truncate(writing);
+                Recovery::Mended
+            }
+            ErrorKind::Corrupt if !self.config.read_only => {
+                let Some(link) = &mut writing.link else { return Recovery::Tried };
+                // Another process may have emptied it meanwhile.
+                if !open::is_damaged(&link.conn) {
+                    return Recovery::Mended;
+                }
+                event::restarted(STORE, why.message());
+                // The tables are missing for a moment.
+                match self.pool.pause(|| open::empty(link)) {
+                    Ok(()) => Recovery::Emptied,
+                    Err(_) => Recovery::Tried,
+                }
+            }
+            _ => Recovery::Tried,
+        }
+    }
+
+    /// Pages are released when the file is written, not when the log is.
+    fn truncate(&self, writing: &mut Writing) {
+        drop(self.checkpoint(writing, "TRUNCATE", Some(BRIEFLY)));
+    }
+
+    fn close(&self, writing: &mut Writing) -> Result<()> {
+        // Before the log is written a last time, so that nobody reads from it.
+        self.pool.close();
+        let synced = self.checkpoint(writing, "PASSIVE", None).map(drop);
+        let Some(link) = writing.link.take() else { return synced };
+        let closed = link
+            .conn
+            .close()
+            .map_err(|(_, error)| fault::error("cannot close", &self.config.path, error));
+        synced.and(closed)
+    }
+}
