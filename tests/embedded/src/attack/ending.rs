@@ -49,7 +49,7 @@ async fn removals<S: Embedded>(disk: &Path) {
         }
     }
     note(format!("{} removals on a full disk are acknowledged", removed.len()));
-    let written = ends("a put", put(&store, key(100), head(), body(100, 1 << 20))).await;
+    let written = ends("a put", put(&store, key(100), head(), body(100, 12 << 20))).await;
     note(format!("a large put on a full disk: {:?}", written.map_err(|error| error.kind())));
     for number in &removed {
         if get(&store, key(*number)).await.is_some() {

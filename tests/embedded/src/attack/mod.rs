@@ -2,6 +2,8 @@
 
 mod ending;
 mod eviction;
+mod history;
 mod hostile;
+mod model;
 mod others;
 mod reused;
