@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use larder::store::{Store, Writer};
+use larder::store::Writer;
 
 use crate::{
     child::child_path,
@@ -73,11 +73,12 @@ fn entries_that_finish_while_the_store_closes_are_kept_or_refused<S: Embedded>(_
     let path = directory.path().join("cache");
     runtime().block_on(async {
         let mut lost = Vec::new();
-        for turn in 0..30u64 {
+        for turn in 0..2u64 {
             let store = S::open_file(&path).unwrap();
             let mut writers = Vec::new();
             for number in 0..400 {
-                writers.push((number, store.put(&key(turn * 1_000 + number), head()).await.unwrap()));
+                writers
+                    .push((number, store.put(&key(turn * 1_000 + number), head()).await.unwrap()));
             }
             let closing = store.clone();
             let closing = tokio::spawn(async move { closing.close_file().await });

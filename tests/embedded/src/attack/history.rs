@@ -99,9 +99,7 @@ impl History {
                         faults.push(format!("{value:#x} was read before it was written"));
                     }
                     if *end == End::Failed && written.to < read.from {
-                        faults.push(format!(
-                            "{value:#x} failed {written:?} and was read {read:?}"
-                        ));
+                        faults.push(format!("{value:#x} failed {written:?} and was read {read:?}"));
                     }
                     let since = known[value];
                     // An abandoned write may be done after a read, but not after a later change.

@@ -1,9 +1,11 @@
-//! Programs that treat a store badly: a careless user, a hostile peer and a failing disk.
+//! Programs that treat a store badly: a careless user, another process that is in the way, and a
+//! disk that fails at a bad moment.
 
+mod bodies;
 mod ending;
 mod eviction;
+mod files;
+mod handles;
 mod history;
-mod hostile;
 mod model;
 mod others;
-mod reused;

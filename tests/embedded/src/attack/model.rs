@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use larder::{
     Key,
     entry::Head,
-    store::{Hit, Sqlite, Store, redb::Durability},
+    store::{Hit, redb::Durability},
     time::Timestamp,
 };
 use tokio::time::timeout;
@@ -244,7 +244,9 @@ impl<S: Embedded> Plan<S> {
     fn check(&self, may_forget: bool) -> Vec<String> {
         let mut found = std::mem::take(&mut *self.faults.lock().unwrap());
         for (number, history) in self.history.lock().unwrap().iter().enumerate() {
-            found.extend(history.check(may_forget).iter().map(|what| format!("key {number}: {what}")));
+            found.extend(
+                history.check(may_forget).iter().map(|what| format!("key {number}: {what}")),
+            );
         }
         found
     }
@@ -274,14 +276,13 @@ fn tasks_read_what_was_current<S: Embedded>(_: &str) {
     let path = directory.path().join("cache");
     let seed = seed("LARDER_ATTACK_SEED", 1);
     runtime().block_on(async {
-        let modes: [&dyn Fn() -> S; 2] = [
-            &|| S::open_file(&path).unwrap(),
-            &|| S::open_durable(&path, Durability::EachCommit).unwrap(),
-        ];
+        let modes: [&dyn Fn() -> S; 2] = [&|| S::open_file(&path).unwrap(), &|| {
+            S::open_durable(&path, Durability::EachCommit).unwrap()
+        }];
         for (mode, open) in modes.iter().enumerate() {
             let plan = Plan::new(open());
             plan.store.clear().await.unwrap();
-            let steps = crate::faults::seed("LARDER_ATTACK_STEPS", 400);
+            let steps = crate::faults::seed("LARDER_ATTACK_STEPS", 80);
             run(&plan, seed + mode as u64, steps).await;
             for number in 0..KEYS {
                 plan.read(number).await;
@@ -308,16 +309,20 @@ fn tasks_read_what_was_current_on_a_disk_that_is_full_for_a_while<S: Embedded>(n
 async fn changing<S: Embedded>(disk: &Path) {
     let file = disk.join("cache");
     let seed = seed("LARDER_ATTACK_SEED", 1);
-    let steps = crate::faults::seed("LARDER_ATTACK_STEPS", 100);
+    let steps = crate::faults::seed("LARDER_ATTACK_STEPS", 25);
     note(format!("LARDER_ATTACK_SEED={seed}"));
     let Some(store) = expect("opening", S::open_file(&file)) else { return };
     let plan = Plan::new(store);
     let mut state = seed;
-    for turn in 0..4 {
+    for turn in 0..2 {
         run(&plan, random(&mut state), steps).await;
         fill(disk);
         run(&plan, random(&mut state), steps).await;
-        note(format!("turn {turn}: {} errors, {} unwritten", plan.errors.load(Ordering::Relaxed), plan.store.unwritten()));
+        note(format!(
+            "turn {turn}: {} errors, {} unwritten",
+            plan.errors.load(Ordering::Relaxed),
+            plan.store.unwritten()
+        ));
         if turn % 2 == 0 {
             tokio::time::sleep(Duration::from_millis(1_100)).await;
             run(&plan, random(&mut state), steps).await;

@@ -16,7 +16,6 @@ use std::path::Path;
 
 use larder::store::Store;
 
-
 use crate::{
     child::child_path,
     entries::{body, key, put},
