@@ -17,6 +17,7 @@ mod entries;
 mod stores;
 mod faults;
 
+mod attack;
 mod damage;
 mod full_disk;
 mod kill;

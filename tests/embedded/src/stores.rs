@@ -89,7 +89,7 @@ impl Embedded for Sqlite {
 
 /// A [`Sqlite`] that has its file alone, and shows entries before they are committed.
 #[derive(Clone, Debug)]
-pub(crate) struct Exclusive(Sqlite);
+pub(crate) struct Exclusive(pub(crate) Sqlite);
 
 impl Embedded for Exclusive {
     const NAME: &'static str = "sqlite";

@@ -17,7 +17,7 @@ use crate::{
 
 /// The file system of the disk.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Disk {
+pub(crate) enum Disk {
     Tmpfs,
     Ext4,
 }
@@ -41,7 +41,7 @@ const EXT4: &str = "truncate -s 24M \"$DISK.img\"; mkfs.ext4 -q -F -m 0 \"$DISK.
 
 /// Runs the test once more, in a process that is given an empty disk, and fails with the faults
 /// that it finds.
-pub(super) fn on(disk: Disk, name: &str) {
+pub(crate) fn on(disk: Disk, name: &str) {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().join("disk");
     std::fs::create_dir(&place).unwrap();
@@ -78,7 +78,7 @@ fn filler(disk: &Path) -> PathBuf {
 }
 
 /// Another process fills the disk, to the last page.
-pub(super) fn fill(disk: &Path) {
+pub(crate) fn fill(disk: &Path) {
     for size in ["256k", "4k", "1k"] {
         let output = Command::new("dd")
             .args(["if=/dev/zero", "oflag=append", "conv=notrunc", &format!("bs={size}")])
@@ -96,6 +96,6 @@ pub(super) fn fill(disk: &Path) {
 }
 
 /// Removes what fills the disk.
-pub(super) fn make_room(disk: &Path) {
+pub(crate) fn make_room(disk: &Path) {
     std::fs::remove_file(filler(disk)).unwrap();
 }

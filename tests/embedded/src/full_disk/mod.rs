@@ -5,6 +5,8 @@
 //! runs the tests. A machine that does not allow the mount fails the test, and the message says
 //! what it needs.
 
+pub(crate) use self::disk::{Disk, fill, make_room, on};
+
 mod denied;
 mod disk;
 mod filled;
@@ -14,7 +16,6 @@ use std::path::Path;
 
 use larder::store::Store;
 
-use self::disk::{Disk, fill, make_room, on};
 use crate::{
     child::child_path,
     entries::{body, key, put},
