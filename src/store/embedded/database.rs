@@ -6,6 +6,7 @@
 //! transaction; the failure of one command alone is an [`Outcome`] inside the `Ok`.
 
 use std::{
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -70,6 +71,14 @@ pub(in crate::store) struct Garbage {
     pub(in crate::store) ripens: Option<Timestamp>,
 }
 
+/// Where a published entry stands in the eviction queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Placed {
+    pub(in crate::store) place: u64,
+    /// It replaces no other.
+    pub(in crate::store) is_new: bool,
+}
+
 /// What the recovery of a database has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Recovery {
@@ -127,8 +136,9 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
         self.get(key, leases).map(Some)
     }
 
-    /// Reads the next few chunks of a body.
-    fn read_chunks(&self, rest: Box<Self::Chunks>) -> Result<Page<Box<Self::Chunks>, Bytes>>;
+    /// Reads the next few chunks of a body. Returns them, and whether there are more. After an
+    /// error, it can be called again.
+    fn read_chunks(&self, rest: &mut Self::Chunks) -> Result<(VecDeque<Result<Bytes>>, bool)>;
 
     /// Reads the heads of the next few entries.
     fn list(&self, from: Self::Cursor) -> Result<Page<Self::Cursor, Scanned>>;
@@ -200,14 +210,9 @@ pub(in crate::store) trait Transaction {
     // ----- entries -----
 
     /// Publishes an entry. `body` is the number of all chunks but the last, if there are any. The
-    /// body that it replaces becomes garbage. Returns the place of a new entry in the eviction
-    /// queue; an entry that replaces another keeps its place.
-    fn put(
-        &mut self,
-        key: &Key,
-        entry: &Entry,
-        body: Option<u64>,
-    ) -> Result<Option<u64>, Self::Fault>;
+    /// body that it replaces becomes garbage. Returns its place in the eviction queue; an
+    /// entry that replaces another keeps that one's.
+    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Result<Placed, Self::Fault>;
 
     /// Replaces the head of the entry if it has the version `seen`.
     fn update(

@@ -1,6 +1,7 @@
 //! The engine: what the handles of an embedded store do, over any [`Database`].
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     path::Path,
     sync::{Arc, Mutex, atomic::Ordering},
@@ -121,11 +122,15 @@ impl<D: Database> Engine<D> {
         let in_place = self.shared().settings.reads.setting() == Reads::InPlace && !self.off_thread;
         let inner = self.inner.clone();
         move |rest| {
-            if in_place {
-                return here(D::STORE, || inner.shared.read(|shared| shared.db.read_chunks(rest)));
-            }
             let shared = inner.shared.clone();
-            inner.reader.run(move || shared.read(|shared| shared.db.read_chunks(rest)))
+            let read = move || {
+                let mut rest = rest;
+                let chunks = RefCell::new(&mut *rest);
+                let read = |shared: &Shared<D>| shared.db.read_chunks(&mut chunks.borrow_mut());
+                let (items, has_more) = shared.read_patiently(read)?;
+                Ok((has_more.then_some(rest), items))
+            };
+            if in_place { here(D::STORE, read) } else { inner.reader.run(read) }
         }
     }
 

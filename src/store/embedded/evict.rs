@@ -40,7 +40,7 @@ pub(super) struct Eviction<'e, T> {
     pub(super) max_bytes: u64,
     /// The state of the queue when the transaction began.
     pub(super) before: QueueState,
-    /// The place of the entry that was added last in this transaction. It goes last.
+    /// The place of the entry that was written last in this transaction. It goes last.
     pub(super) newest: Option<u64>,
     pub(super) evicted: Evicted,
 }
@@ -67,6 +67,8 @@ impl<T: Transaction> Eviction<'_, T> {
             return Ok(true);
         }
         let (mut visits, mut main_rows, mut window_rows) = (0, VecDeque::new(), VecDeque::new());
+        // Nothing is left in the main part that may go.
+        let mut is_spent = false;
         loop {
             let is_over = size > self.max_bytes;
             let is_long = queue.window > self.window_limit();
@@ -78,8 +80,9 @@ impl<T: Transaction> Eviction<'_, T> {
             }
             let main = size.saturating_sub(queue.window);
             let oldest = self.next(&mut window_rows, queue.boundary, u64::MAX)?;
-            let is_movable =
-                |place: u64| is_long && Some(place) != self.newest || is_over && main == 0;
+            let is_movable = |place: u64| {
+                is_long && Some(place) != self.newest || is_over && (main == 0 || is_spent)
+            };
             if let Some((place, key)) = oldest
                 && is_movable(place)
             {
@@ -88,7 +91,7 @@ impl<T: Transaction> Eviction<'_, T> {
                 let bytes = self.txn.cost_at(place, key.as_ref())?;
                 let is_proven = key.is_some_and(|key| self.visited.count(&key) > 0);
                 let fits = main + bytes <= self.main_limit();
-                if bytes > 0 && (fits || is_proven && !(is_over && main == 0)) {
+                if bytes > 0 && (fits || is_proven && !(is_over && (main == 0 || is_spent))) {
                     let window = queue.window.saturating_sub(bytes);
                     queue = QueueState { boundary: place + 1, window, ..queue };
                     self.txn.set_queue(queue)?;
@@ -109,10 +112,8 @@ impl<T: Transaction> Eviction<'_, T> {
                 self.txn.set_queue(queue)?;
                 self.evict(place, key.as_ref(), &mut size)?;
                 queue = self.txn.queue()?;
-            } else if oldest.is_some() && queue.window < size {
-                // Damage has made the sum of the window wrong: there is nothing else.
-                queue.window = size;
-                self.txn.set_queue(queue)?;
+            } else if oldest.is_some() && !is_spent {
+                is_spent = true;
             } else {
                 // Nothing is left to evict: damage has made the sum wrong.
                 self.txn.recount()?;
@@ -143,6 +144,9 @@ impl<T: Transaction> Eviction<'_, T> {
             rows.pop_front();
             *visits += 1;
             queue.hand = row.0 + 1;
+            if Some(row.0) == self.newest {
+                continue;
+            }
             let count = row.1.map_or(0, |key| self.visited.take(&key));
             if least.is_none_or(|(fewest, _)| count < fewest) {
                 least = Some((count, row));

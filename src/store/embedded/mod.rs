@@ -56,7 +56,7 @@ pub(super) use self::evict::ENTRIES;
 use self::visited::Visited;
 pub(super) use self::{
     database::{
-        Body, Database, Entry, Garbage, Lookup, Outcome, Purge, QueueState, Recovery, Step,
+        Body, Database, Entry, Garbage, Lookup, Outcome, Placed, Purge, QueueState, Recovery, Step,
         Transaction,
     },
     engine::Engine,

@@ -217,10 +217,14 @@ impl Overlay {
 }
 
 impl Overlay {
+    /// No entry becomes visible any more.
+    pub(super) fn refuse(&self) {
+        self.write().is_closed = true;
+    }
+
     /// The file is closed. Returns how many entries were visible and not committed.
     pub(super) fn close(&self) -> u64 {
         let mut state = self.write();
-        state.is_closed = true;
         let pending = std::mem::take(&mut state.pending).len() as u64;
         self.note_use(&state);
         pending

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long a read waits for the recovery of the database.
-const RECOVERY: Duration = Duration::from_secs(1);
+const RECOVERY: Duration = Duration::from_secs(3);
 
 /// The settings that the engine needs.
 #[derive(Clone, Debug)]

@@ -2,8 +2,9 @@
 
 use std::{
     any::Any,
+    collections::VecDeque,
     fs,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -47,7 +48,7 @@ impl Database for Db {
         read::get(self, key, leases)
     }
 
-    fn read_chunks(&self, rest: Box<Chunks>) -> Result<Page<Box<Chunks>, Bytes>> {
+    fn read_chunks(&self, rest: &mut Chunks) -> Result<(VecDeque<Result<Bytes>>, bool)> {
         rest.read_some(self)
     }
 
@@ -164,10 +165,15 @@ impl Database for Db {
                 drop(quietly(|| db.close().ok()));
                 let is_emptied = may_be_damaged
                     && open::is_damaged(&self.config)
+                    // Its path may be another file's by now.
+                    && open::file_id(&self.config.file)
+                        == *self.file_id.lock().unwrap_or_else(PoisonError::into_inner)
                     // If the file cannot be removed, opening it says why it cannot be used.
                     && fs::remove_file(&self.config.file).is_ok();
                 self.open_again();
                 if is_emptied {
+                    *self.file_id.lock().unwrap_or_else(PoisonError::into_inner) =
+                        open::file_id(&self.config.file);
                     return Recovery::Emptied;
                 }
             }

@@ -5,7 +5,7 @@ use std::{
     fs,
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -32,6 +32,8 @@ pub(super) struct Db {
     pub(super) owner: Owner,
     slot: RwLock<Slot>,
     snapshot: RwLock<Latest>,
+    /// Which file was opened.
+    pub(super) file_id: Mutex<Option<(u64, u64)>>,
     /// A reader met an error that only reopening can end.
     pub(super) is_broken: AtomicBool,
 }
@@ -81,12 +83,14 @@ impl Db {
         if let Ok(file) = fs::canonicalize(&config.path) {
             config.file = file;
         }
+        let file_id = Mutex::new(open::file_id(&config.file));
         let state = Open::Yes(db);
         Ok(Self {
             config,
             owner,
             slot: RwLock::new(Slot { state, opening: 0, failed_at: None }),
             snapshot: RwLock::default(),
+            file_id,
             is_broken: AtomicBool::new(false),
         })
     }
@@ -137,7 +141,8 @@ impl Db {
         // Commits of other processes are unknown here.
         if !self.config.multi_process {
             let mut latest = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-            if latest.changes == changes {
+            // A reader that began before the last commit may come later than another.
+            if latest.changes == changes && latest.snapshot.is_none() {
                 latest.snapshot = Some(snapshot.clone());
             }
         }

@@ -84,6 +84,21 @@ pub(super) fn open(config: &Config) -> Result<Opened> {
     .unwrap_or_else(|panic| Err(fault::panicked(path, panic.as_ref())))
 }
 
+/// The device and the number of the file at `path`, where the system has these.
+pub(super) fn file_id(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _path = path;
+        None
+    }
+}
+
 /// Whether redb finds damage when it checks the whole file.
 pub(super) fn is_damaged(config: &Config) -> bool {
     let checked = quietly(|| {

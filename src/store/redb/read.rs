@@ -7,7 +7,7 @@ use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadableTableMetadata};
 
 use super::{
-    db::Db,
+    db::{Db, Snapshot},
     fault::{self, STORE},
     record::{Location, Record},
     schema::{
@@ -51,7 +51,16 @@ pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>
             let count = chunk_count(len);
             // Other processes know nothing of the leases of this one.
             let lease = if db.config.multi_process { None } else { leases.take(id) };
-            let mut rest = Chunks { hold: None, key: *key, id, len, next: 0, count, opening };
+            let mut rest = Chunks {
+                hold: None,
+                key: *key,
+                version: record.header.version,
+                id,
+                len,
+                next: 0,
+                count,
+                opening,
+            };
             let first = rest.read(db, &table)?;
             rest.hold = Some(lease.map_or(Hold::Snapshot(table), |_lease| Hold::Lease { _lease }));
             match first {
@@ -82,6 +91,8 @@ fn corrupt_entry(key: &Key, what: &str) -> Error {
 pub(super) struct Chunks {
     hold: Option<Hold>,
     key: Key,
+    /// The version of the entry.
+    version: u64,
     id: u64,
     len: u64,
     next: u64,
@@ -118,18 +129,26 @@ impl Chunks {
         Ok(Some(Bytes::copy_from_slice(payload)))
     }
 
-    pub(super) fn read_some(mut self: Box<Self>, db: &Db) -> Result<Page<Box<Self>, Bytes>> {
+    /// Reads the next few chunks. Returns them, and whether there are more.
+    pub(super) fn read_some(&mut self, db: &Db) -> Result<(VecDeque<Result<Bytes>>, bool)> {
         let hold = self.hold.take();
+        let result = self.read_from(hold.as_ref(), db);
+        self.hold = hold;
+        result
+    }
+
+    fn read_from(
+        &mut self,
+        hold: Option<&Hold>,
+        db: &Db,
+    ) -> Result<(VecDeque<Result<Bytes>>, bool)> {
         let latest;
-        let table = match &hold {
+        let table = match hold {
             Some(Hold::Snapshot(table)) => table,
             Some(Hold::Lease { .. }) | None => {
                 let snapshot = db.snapshot()?;
                 if snapshot.opening != self.opening {
-                    // Another body may have this one's number since.
-                    let path = db.config.path.display();
-                    let message = format!("{path} was reopened while a body was being read");
-                    return Err(Error::new(ErrorKind::Unavailable, STORE, message));
+                    self.find_again(db, &snapshot)?;
                 }
                 latest = snapshot
                     .txn
@@ -142,14 +161,33 @@ impl Chunks {
         while chunks.len() < AHEAD {
             match self.read(db, table) {
                 Ok(Some(chunk)) => chunks.push_back(Ok(chunk)),
-                Ok(None) => return Ok((None, chunks)),
+                Ok(None) => return Ok((chunks, false)),
                 // The valid chunks are returned first; the error occurs again next time.
                 Err(_) if !chunks.is_empty() => break,
                 Err(error) => return Err(error),
             }
         }
-        self.hold = hold;
-        Ok((Some(self), chunks))
+        Ok((chunks, true))
+    }
+
+    /// The file was reopened, which undoes what was not synced. Another body may have this one's
+    /// number since, unless the entry is still there.
+    fn find_again(&mut self, db: &Db, snapshot: &Snapshot) -> Result<()> {
+        let wrong = |error: redb::StorageError| db.read_fault(error.into(), snapshot.opening);
+        let found = snapshot.entries.get(self.key.as_bytes()).map_err(wrong)?;
+        let is_there = found.is_some_and(|row| {
+            Record::parse(self.key.as_bytes(), row.value()).is_ok_and(|record| {
+                let body = Location::Chunks { id: self.id, len: self.len };
+                record.header.version == self.version && record.header.body == body
+            })
+        });
+        if !is_there {
+            let path = db.config.path.display();
+            let message = format!("{path} was reopened, and has lost a body that was being read");
+            return Err(Error::new(ErrorKind::Unavailable, STORE, message));
+        }
+        self.opening = snapshot.opening;
+        Ok(())
     }
 }
 

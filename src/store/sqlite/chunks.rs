@@ -15,7 +15,7 @@ use crate::{
     Key,
     store::{
         Error, ErrorKind, Result,
-        embedded::{AHEAD, Lease, Page},
+        embedded::{AHEAD, Lease},
     },
 };
 
@@ -95,13 +95,14 @@ impl Chunks {
         Ok(())
     }
 
-    pub(super) fn read_some(mut self: Box<Self>, db: &Db) -> Result<Page<Box<Self>, Bytes>> {
+    /// Reads the next few chunks. Returns them, and whether there are more.
+    pub(super) fn read_some(&mut self, db: &Db) -> Result<(VecDeque<Result<Bytes>>, bool)> {
         if self.is_read() {
-            return Ok((None, VecDeque::new()));
+            return Ok((VecDeque::new(), false));
         }
         let link = db.link()?;
         match self.read(db, &link, AHEAD)? {
-            Some(chunks) => Ok((Some(self), chunks.into_iter().map(Ok).collect())),
+            Some(chunks) => Ok((chunks.into_iter().map(Ok).collect(), true)),
             None => Err(self.missing(db, &link)),
         }
     }

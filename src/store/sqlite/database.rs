@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::VecDeque,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -54,7 +55,7 @@ impl Database for Db {
         read::try_get(self, key, leases)
     }
 
-    fn read_chunks(&self, rest: Box<Chunks>) -> Result<Page<Box<Chunks>, Bytes>> {
+    fn read_chunks(&self, rest: &mut Chunks) -> Result<(VecDeque<Result<Bytes>>, bool)> {
         rest.read_some(self)
     }
 

@@ -66,6 +66,8 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
         Some(ErrorCode::SystemIoFailure) => io_kind(error),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(ErrorCode::TooBig) => ErrorKind::TooLarge,
+        // Somebody has dropped one of our tables or triggers.
+        Some(_) if error.to_string().contains("no such t") => ErrorKind::Corrupt,
         Some(_) => ErrorKind::Other,
         None => match error {
             // One of our rows contains something else than what was written.

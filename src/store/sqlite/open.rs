@@ -209,7 +209,10 @@ fn settle(link: &mut Link, config: &Config) -> Result<()> {
     check(config, &content, true)?;
     let wrong = |error| fault::error("cannot write to", path, error);
     if !config.in_memory {
-        link.patiently(prepare_pages).map_err(wrong)?;
+        // It needs a lock, and has no effect on a file that has its tables.
+        if !matches!(content, Content::Ours) {
+            link.patiently(prepare_pages).map_err(wrong)?;
+        }
         let mode: String = link
             .patiently(|conn| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)))
             .map_err(wrong)?;
@@ -287,11 +290,15 @@ fn renew(conn: &mut Connection) -> Raw<()> {
     txn.commit()
 }
 
+/// Counts the rows of counters that make sense.
+const COUNTERS: &str = "SELECT cast(count(*) AS TEXT) FROM state
+    WHERE typeof(last_body) = 'integer' AND last_body BETWEEN 0 AND 1 << 62";
+
 /// Whether SQLite finds damage when it checks the file, or the row of counters is missing.
 pub(super) fn is_damaged(conn: &Connection) -> bool {
     let check = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0));
     let is_sound = check("PRAGMA quick_check(1)").is_ok_and(|answer| answer == "ok");
-    !is_sound || check("SELECT cast(count(*) AS TEXT) FROM state").is_ok_and(|rows| rows != "1")
+    !is_sound || !has_all(conn).unwrap_or(true) || check(COUNTERS).is_ok_and(|rows| rows != "1")
 }
 
 /// Makes a damaged file an empty cache. Other processes that have it open see that.

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     ops::Bound,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,7 +19,7 @@ use crate::{
         Error, ErrorKind, Result, Scanned, Version,
         embedded::{
             Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage, Leases,
-            Lookup, Outcome, Page, Purge, QueueState, ReadMode, Recovery, Settings, Step,
+            Lookup, Outcome, Page, Placed, Purge, QueueState, ReadMode, Recovery, Settings, Step,
             Transaction, closed,
         },
     },
@@ -164,8 +164,8 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
         Ok(Some(Found { head: row.entry.head.clone(), version: row.entry.version, body }))
     }
 
-    fn read_chunks(&self, rest: Box<Vec<Bytes>>) -> Result<Page<Box<Vec<Bytes>>, Bytes>> {
-        Ok((None, rest.into_iter().map(Ok).collect()))
+    fn read_chunks(&self, rest: &mut Vec<Bytes>) -> Result<(VecDeque<Result<Bytes>>, bool)> {
+        Ok((rest.drain(..).map(Ok).collect(), false))
     }
 
     fn list(&self, from: Option<Key>) -> Result<Page<Option<Key>, Scanned>> {
@@ -296,7 +296,7 @@ impl Change<'_> {
 impl Transaction for Change<'_> {
     type Fault = Error;
 
-    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Result<Option<u64>> {
+    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Result<Placed> {
         let old = self.0.entries.get(key).map(|row| row.place);
         self.take(key);
         self.0.next += 1;
@@ -315,7 +315,7 @@ impl Transaction for Change<'_> {
             self.0.queue.window += row.cost();
         }
         self.0.entries.insert(*key, row);
-        Ok(old.is_none().then_some(place))
+        Ok(Placed { place, is_new: old.is_none() })
     }
 
     fn update(&mut self, key: &Key, seen: Version, head: Head, new: Version) -> Result<Outcome> {

@@ -8,7 +8,7 @@ use crate::{
         Result,
         embedded::{
             Failure,
-            database::{Database, Entry, Transaction},
+            database::{Database, Entry, Placed, Transaction},
             shared::{Incoming, abandoned},
         },
     },
@@ -71,7 +71,7 @@ impl Bodies {
         key: &Key,
         entry: &Entry,
         incoming: Option<&Arc<Incoming>>,
-    ) -> Raw<Result<Option<u64>>, D> {
+    ) -> Raw<Result<Placed>, D> {
         let Some(incoming) = incoming else { return txn.put(key, entry, None).map(Ok) };
         if let Some(failure) = incoming.failed.get() {
             return Ok(Err(failure.error()));

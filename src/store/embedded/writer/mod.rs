@@ -85,6 +85,11 @@ impl<D: Database> Thread<D> {
                 Some(Envelope { command: Command::Close, .. }) => group.pop(),
                 _ => None,
             };
+            if closing.is_some() {
+                // Nothing is acknowledged from now on but what this takes.
+                self.shared.overlay.refuse();
+                group.extend(self.commands.try_iter());
+            }
             if self.shared.settings.is_read_only {
                 self.recover_if_asked();
             } else if !group.is_empty() || self.has_background() || self.must_commit(&closing) {

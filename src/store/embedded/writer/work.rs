@@ -192,15 +192,13 @@ impl Work {
                 nothing
             }
             Command::Put { key, entry, body, .. } => {
-                let place = match self.bodies.put::<D>(txn, key, entry, body.as_ref())? {
-                    Ok(place) => place,
+                let placed = match self.bodies.put::<D>(txn, key, entry, body.as_ref())? {
+                    Ok(placed) => placed,
                     Err(error) => return Ok(Err(error)),
                 };
-                if place.is_some() {
-                    *newest = place;
-                    if self.ghost.as_ref().is_some_and(|ghost| ghost.knows(key)) {
-                        shared.visited.add(key);
-                    }
+                *newest = Some(placed.place);
+                if placed.is_new && self.ghost.as_ref().is_some_and(|ghost| ghost.knows(key)) {
+                    shared.visited.add(key);
                 }
                 nothing
             }

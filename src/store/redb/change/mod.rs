@@ -21,7 +21,8 @@ use crate::{
     store::{
         Version,
         embedded::{
-            Body, Entry, Garbage, Leases, Outcome, Purge, QueueState, Step, Transaction, too_large,
+            Body, Entry, Garbage, Leases, Outcome, Placed, Purge, QueueState, Step, Transaction,
+            too_large,
         },
     },
     time::{Clock, SystemClock, Timestamp},
@@ -247,7 +248,7 @@ impl Transaction for Change<'_> {
 
     // ----- entries -----
 
-    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Raw<Option<u64>> {
+    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Raw<Placed> {
         if let Some(id) = body {
             self.pending.edit()?.remove(id)?;
         }
@@ -277,7 +278,7 @@ impl Transaction for Change<'_> {
         {
             self.garbage.edit()?.insert(id, ())?;
         }
-        Ok(old.is_none_or(|old| old.is_damaged()).then_some(place))
+        Ok(Placed { place, is_new: old.is_none_or(|old| old.is_damaged()) })
     }
 
     fn update(&mut self, key: &Key, seen: Version, head: Head, version: Version) -> Raw<Outcome> {

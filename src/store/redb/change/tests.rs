@@ -48,7 +48,7 @@ fn fill(db: &Database, entries: u64, entry: impl Fn(u64) -> Entry) {
         change(db, u64::MAX, |change| {
             for number in first..(first + 2_000).min(entries) {
                 let key = Key::digest(number.to_string());
-                assert!(change.put(&key, &entry(number), None).unwrap().is_some());
+                assert!(change.put(&key, &entry(number), None).unwrap().is_new);
             }
         });
     }

@@ -9,7 +9,7 @@ use crate::{
     entry::Head,
     store::{
         Version,
-        embedded::{Body, Entry, Outcome, Purge, too_large},
+        embedded::{Body, Entry, Outcome, Placed, Purge, too_large},
         sqlite::{
             fault::{self, Raw, STORE},
             schema::{ENTRY_REMOVED, Place, cost, millis},
@@ -36,13 +36,7 @@ impl Change<'_> {
         Ok(self.execute(sql, [body, self.writing.lock_id()])? == 1)
     }
 
-    /// Returns the number of a new entry.
-    pub(super) fn put_entry(
-        &mut self,
-        key: &Key,
-        entry: &Entry,
-        body: Option<i64>,
-    ) -> Raw<Option<u64>> {
+    pub(super) fn put_entry(&mut self, key: &Key, entry: &Entry, body: Option<i64>) -> Raw<Placed> {
         let head = &entry.head;
         let chunked = matches!(entry.body, Body::Chunks { .. });
         let size = cost(entry.encoded.len(), head.url().len(), head.body_len(), chunked);
@@ -100,7 +94,7 @@ impl Change<'_> {
         )?;
         self.tag(id, head)?;
         // A replaced entry keeps its number, which is lower.
-        Ok((id >= next as i64).then_some(id as u64))
+        Ok(Placed { place: id as u64, is_new: id >= next as i64 })
     }
 
     /// Gives the entry exactly the tags of its head.
@@ -108,6 +102,7 @@ impl Change<'_> {
         let mut missing: Vec<&str> = head.tags().iter().map(|tag| &**tag).collect();
         missing.sort_unstable();
         missing.dedup();
+        let mut is_known = vec![false; missing.len()];
         let mut select = self.conn.prepare_cached("SELECT tag FROM tags WHERE entry = ?1")?;
         let mut extra = Vec::new();
         let mut rows = select.query([id])?;
@@ -115,18 +110,18 @@ impl Change<'_> {
             // Of any type: damage may have changed it.
             let value: Value = row.get(0)?;
             let known = match &value {
-                Value::Text(tag) => missing.iter().position(|other| other == tag),
+                Value::Text(tag) => missing.binary_search(&tag.as_str()).ok(),
                 _ => None,
             };
             match known {
-                Some(position) => drop(missing.swap_remove(position)),
+                Some(position) => is_known[position] = true,
                 None => extra.push(value),
             }
         }
         for tag in extra {
             self.execute("DELETE FROM tags WHERE entry = ?1 AND tag = ?2", params![id, tag])?;
         }
-        for tag in missing {
+        for (tag, _) in missing.iter().zip(is_known).filter(|(_, is_known)| !is_known) {
             self.execute("INSERT INTO tags (entry, tag) VALUES (?1, ?2)", params![id, tag])?;
         }
         Ok(())
@@ -205,7 +200,7 @@ impl Change<'_> {
     /// the trigger, SQLite drops the tables' pages and reads no row.
     pub(super) fn remove_all(&mut self) -> Raw<()> {
         self.conn.execute_batch(&format!(
-            "DROP TRIGGER entry_removed;
+            "DROP TRIGGER IF EXISTS entry_removed;
              DELETE FROM entries;
              DELETE FROM tags;
              {ENTRY_REMOVED}

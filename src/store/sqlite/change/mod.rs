@@ -13,7 +13,7 @@ use crate::{
     entry::Head,
     store::{
         Version,
-        embedded::{Entry, Garbage, Leases, Outcome, Purge, QueueState, Step, Transaction},
+        embedded::{Entry, Garbage, Leases, Outcome, Placed, Purge, QueueState, Step, Transaction},
     },
     time::{Clock, SystemClock},
 };
@@ -69,7 +69,7 @@ impl Transaction for Change<'_> {
 
     // ----- entries -----
 
-    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Raw<Option<u64>> {
+    fn put(&mut self, key: &Key, entry: &Entry, body: Option<u64>) -> Raw<Placed> {
         self.put_entry(key, entry, body.map(|body| body as i64))
     }
 

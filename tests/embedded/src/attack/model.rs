@@ -101,10 +101,10 @@ impl<S: Embedded> Plan<S> {
     }
 
     fn failed<T>(&self, what: &str, result: &larder::store::Result<T>) {
-        if let Err(error) = result {
-            if self.errors.fetch_add(1, Ordering::Relaxed) < 3 {
-                note(format!("{what}: {:?} {error:#}", error.kind()));
-            }
+        if let Err(error) = result
+            && self.errors.fetch_add(1, Ordering::Relaxed) < 3
+        {
+            note(format!("{what}: {:?} {error:#}", error.kind()));
         }
     }
 
@@ -139,7 +139,7 @@ impl<S: Embedded> Plan<S> {
                 let value = self.value(None);
                 let from = self.tick();
                 let put = put(store, key, head_of(value), body(value, len_of(value)));
-                let end = if random % 11 == 0 {
+                let end = if random.is_multiple_of(11) {
                     let patience = Duration::from_micros(random % 3_000);
                     match timeout(patience, put).await {
                         Ok(Ok(())) => End::Done,
@@ -193,7 +193,7 @@ impl<S: Embedded> Plan<S> {
                 self.failed("a removal of the expired", &result);
                 self.purged(from, result.is_ok(), |value| value % 3 == 1);
             }
-            19 if random % 3 == 0 => {
+            19 if random.is_multiple_of(3) => {
                 let from = self.tick();
                 let result = ends("clear", store.clear()).await;
                 self.failed("clear", &result);
@@ -260,7 +260,7 @@ async fn run<S: Embedded>(plan: &Arc<Plan<S>>, seed: u64, steps: u64) {
             for _ in 0..steps {
                 let step = random(&mut state);
                 plan.step(step).await;
-                if step % 50 == 0 {
+                if step.is_multiple_of(50) {
                     tokio::time::sleep(Duration::from_millis(step % 7)).await;
                 }
             }
