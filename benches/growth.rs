@@ -153,7 +153,7 @@ fn head(number: u64) -> Head {
     let (parts, ()) = response.body(()).expect("a valid response").into_parts();
     let url = format!("http://example.com/api/items/{number:08}");
     let expires_at = (number % 2 == 1).then(|| Timestamp::from_millis((1 << 50) + number));
-    let tags = if number % TAGGED == 0 { vec![tag(number)] } else { Vec::new() };
+    let tags = if number.is_multiple_of(TAGGED) { vec![tag(number)] } else { Vec::new() };
     Head::new(Method::GET, url, parts, Timestamp::MIN).with_expires_at(expires_at).with_tags(tags)
 }
 
@@ -333,7 +333,7 @@ async fn tagged_removals(
     for _ in 0..rounds.removals.0 {
         let first = random.below(size.div_ceil(TAGGED * SAME_TAG)) * TAGGED * SAME_TAG;
         let numbers: Vec<u64> = (first..(first + TAGGED * SAME_TAG).min(size))
-            .filter(|number| number % TAGGED == 0)
+            .filter(|number| number.is_multiple_of(TAGGED))
             .collect();
         let begun = Instant::now();
         let removed = store.remove_tagged(&tag(first)).await.expect("a removal");

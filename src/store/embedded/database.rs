@@ -85,6 +85,7 @@ pub(in crate::store) enum Recovery {
     /// The reason of the failure may still be there.
     Tried,
     /// The reason is gone, and the failed transaction is worth another attempt.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite does it"))]
     Mended,
     /// The file was damaged, and is empty now. The transaction is worth another attempt.
     Emptied,

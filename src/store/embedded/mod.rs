@@ -53,7 +53,11 @@ mod writer;
 
 #[cfg(test)]
 pub(super) use self::evict::ENTRIES;
+#[cfg(feature = "redb")]
+pub(super) use self::incoming::MAX_TAGS;
 use self::visited::Visited;
+#[cfg(feature = "sqlite")]
+pub(super) use self::writer::PATIENCE;
 pub(super) use self::{
     database::{
         Body, Database, Entry, Garbage, Lookup, Outcome, Placed, Purge, QueueState, Recovery, Step,
@@ -61,7 +65,7 @@ pub(super) use self::{
     },
     engine::Engine,
     failure::Failure,
-    incoming::{MAX_TAGS, Writer},
+    incoming::Writer,
     leases::{Lease, Leases},
     paths::{in_cache_dir, io_kind, temporary},
     queue::{Envelope, QUEUE, Queue, Reply},
@@ -70,6 +74,5 @@ pub(super) use self::{
     reader::Reader,
     shared::{Settings, closed, too_large},
     task::Task,
-    writer::PATIENCE,
 };
 pub use self::{durability::Durability, read_mode::Reads};

@@ -104,6 +104,7 @@ pub(super) enum Command {
     Purge(Purge),
     Clear,
     /// Makes the file as small as possible.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite does it"))]
     Vacuum,
     /// Replies when all earlier commands are committed.
     Settle,
