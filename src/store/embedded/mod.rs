@@ -2,14 +2,16 @@
 //! [`Sqlite`](crate::store::Sqlite)'s) is a schema and statements behind the trait `Database`; all
 //! else is here:
 //!
-//! | part | what it does |
-//! |---|---|
-//! | `engine` | what the handles of a store do: lookups, writes, removals, scans |
-//! | `read_mode`, `lookup`, `task`, `reader`, `read_ahead` | where reads run, and bodies that are read some chunks at a time |
-//! | `incoming`, `queue`, `write_budget` | the writer of an entry, and the bounded queue of commands |
-//! | `writer` | the thread that writes: groups of commands in one transaction, syncs, recovery |
-//! | `overlay`, `hidden` | what readers see before it is committed, and what they do not see after a failure |
-//! | `evict`, `visited`, `ghost`, `leases` | what goes when the store is full, and what stays because it is read |
+//! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
+//! * `lookup`, `read_mode`, `task`, `reader`, `read_ahead`: where reads run, and bodies that are read
+//!   some chunks at a time;
+//! * `incoming`, `queue`, `write_budget`: the writer of an entry, and the bounded queue of commands;
+//! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
+//!   recovery;
+//! * `overlay`, `hidden`: what readers see before it is committed, and what they do not see after a
+//!   failure;
+//! * `evict`, `visited`, `ghost`, `leases`: what goes when the store is full, and what stays because
+//!   it is read.
 //!
 //! # The way of a small entry
 //!

@@ -44,7 +44,7 @@ pub enum Reads {
     /// Every read runs on the calling thread, further chunks of a large body as well. This is right
     /// if the file is in memory anyway.
     InPlace,
-    /// Lookups run on blocking threads, and so do further chunks, or on a thread of the store.
+    /// Lookups run on blocking threads, and further chunks on a thread of the store.
     OffThread,
 }
 

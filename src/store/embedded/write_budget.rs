@@ -1,9 +1,12 @@
 //! The write budget: how many bytes may wait for the writer thread, so that a fast producer cannot
 //! fill the memory.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
@@ -51,8 +54,21 @@ impl Permit {
     }
 }
 
+impl Permit {
+    /// Returns these permits together, and wakes the waiters once.
+    pub(super) fn return_all(permits: &mut Vec<Self>) {
+        let Some(mut last) = permits.pop() else { return };
+        for mut permit in permits.drain(..) {
+            last.bytes += mem::take(&mut permit.bytes);
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
         self.budget.free.fetch_add(self.bytes, Ordering::AcqRel);
         self.budget.freed.notify_waiters();
     }

@@ -29,7 +29,7 @@
 //! wait for another process's lock, nor for one of the six connections that read: it moves to a
 //! blocking thread instead. In a few situations, SQLite itself pauses and tries again, for
 //! milliseconds each time, while another process replaces the log. Further chunks of a large body
-//! are read on blocking threads.
+//! are read on a thread of the store.
 //!
 //! # Durability
 //!

@@ -22,6 +22,7 @@ use super::{
     database::{Database, Outcome},
     hidden::Hidden,
     shared::{Command, Shared},
+    write_budget::Permit,
 };
 use crate::{
     Key, event,
@@ -206,7 +207,7 @@ impl<D: Database> Thread<D> {
         let pending: Vec<(Key, u64)> = group.iter().filter_map(pending).collect();
         let (result, done) = self.try_twice(&group);
         // Waiting commands may continue before the replies are sent.
-        permits.clear();
+        Permit::return_all(&mut permits);
         match result {
             Ok(is_edited) => {
                 self.work.committed(&done);
