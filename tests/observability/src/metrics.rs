@@ -260,13 +260,13 @@ fn a_layer_describes_its_metrics_once_however_often_it_is_applied() {
     };
     let layer = CacheLayer::private(Memory::default());
     let mut described = apply(&layer);
-    assert_eq!(described.len(), 16, "{described:?}");
+    assert_eq!(described.len(), 17, "{described:?}");
     described.sort();
     described.dedup();
-    assert_eq!(described.len(), 16, "each once");
+    assert_eq!(described.len(), 17, "each once");
     let named = layer.clone().named("near").unwrap();
     for again in [&layer, &layer.clone(), &named] {
         assert!(apply(again).is_empty());
     }
-    assert_eq!(apply(&CacheLayer::private(Memory::default())).len(), 16, "another has its own");
+    assert_eq!(apply(&CacheLayer::private(Memory::default())).len(), 17, "another has its own");
 }
