@@ -41,8 +41,9 @@ impl Builder {
     /// counts keys, heads and bodies, but not the indexes and the unused space in redb's pages, so
     /// the file may become about twice as large. Bodies that are still being written are not
     /// counted: each may take as much as the layer's [`max_body`](crate::CacheLayer::max_body) in
-    /// addition. The file does not shrink. `u64::MAX` means no limit, and [`open`](Builder::open)
-    /// refuses 0. An entry that is larger than the limit is refused.
+    /// addition. Entries that are not committed yet, at most 2 MiB, come on top as well. The file
+    /// does not shrink. `u64::MAX` means no limit, and [`open`](Builder::open) refuses 0. An entry
+    /// that is larger than the limit is refused.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
