@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use larder::{
     CacheOptions, Filter,
-    store::{Memory, Store},
+    store::{AnyStore, ErrorKind, Memory, Store, Tiered, Timeout},
 };
 
 use crate::support::{Double, Faulty, Stand, empty, frames, full, get, head, line, url};
@@ -211,4 +211,27 @@ mod sqlite {
             assert_eq!(other.ask(request).await.is_from_store(), uri.path() != "/missing", "{uri}");
         }
     }
+}
+
+/// Each wrapper asks the store that it wraps, and the layer asks its store.
+#[tokio::test]
+async fn a_flush_reaches_the_store_within() {
+    let faulty = || {
+        let store = Faulty::new(Memory::default());
+        store.fail_nth(1, ErrorKind::Full);
+        store
+    };
+    async fn fails(store: impl Store) {
+        let error = larder::CacheLayer::private(store.clone()).flush().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full, "{store:?}");
+        store.flush().await.unwrap();
+    }
+    fails(faulty()).await;
+    fails(std::sync::Arc::new(faulty())).await;
+    fails(AnyStore::new(faulty())).await;
+    fails(Timeout::new(faulty(), SECOND).unwrap()).await;
+    fails(Tiered::new(faulty(), Memory::default())).await;
+    fails(Tiered::new(Memory::default(), faulty())).await;
+    #[cfg(feature = "compression")]
+    fails(larder::store::Compressed::new(faulty())).await;
 }

@@ -14,12 +14,13 @@ use tempfile::TempDir;
 
 use super::{
     Page, ReadAhead, Reader, Reads, Task,
+    command::Command,
     database::{Database, Lookup, Purge},
     incoming::{Writer, check_tags},
     inner::Inner,
     lookup::lookup,
     overlay::Look,
-    shared::{Command, Settings, Shared},
+    shared::{Settings, Shared},
     task::{here, off},
     writer::Thread,
 };
@@ -113,7 +114,7 @@ impl<D: Database> Engine<D> {
                 return Ok(None);
             }
             shared.visited.add(&key);
-            return Ok(Some(found.into_hit(self.read_chunks())));
+            return Ok(Some(found.into_hit(|| self.read_chunks())));
         }
     }
 

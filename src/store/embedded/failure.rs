@@ -1,4 +1,7 @@
-//! A failure that is reported later or more than once. An [`Error`] cannot be cloned.
+//! Errors of the engine, and failures that are reported later or more than once. An [`Error`]
+//! cannot be cloned.
+
+use std::path::Path;
 
 use crate::store::{Error, ErrorKind};
 
@@ -42,4 +45,23 @@ impl Failure {
     pub(in crate::store) fn as_unavailable(&self) -> Error {
         Error::new(ErrorKind::Unavailable, self.store, self.message.clone())
     }
+}
+
+/// The error for work on a closed file.
+pub(in crate::store) fn closed(store: &'static str, path: &Path) -> Error {
+    Error::new(ErrorKind::Unavailable, store, format!("{} is closed", path.display()))
+}
+
+/// The error for an entry that takes more than the whole store may.
+pub(in crate::store) fn too_large(store: &'static str, bytes: u64, max_bytes: u64) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        store,
+        format!("an entry of {bytes} bytes does not fit into max_bytes({max_bytes})"),
+    )
+}
+
+/// The error for the writer of a body that another process has abandoned.
+pub(in crate::store) fn abandoned(store: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, store, "another process removed the unfinished body")
 }

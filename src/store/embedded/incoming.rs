@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
+    command::{Command, Incoming},
     database::{Body, Database, Entry},
     inner::Inner,
     overlay::Pending,
-    shared::{Command, Incoming},
 };
 use crate::{
     Key,

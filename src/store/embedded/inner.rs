@@ -7,11 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{
-    Reader,
-    database::Database,
-    shared::{Command, Shared},
-};
+use super::{Reader, command::Command, database::Database, shared::Shared};
 
 /// What all handles share. It ends with the last of them.
 pub(super) struct Inner<D: Database> {

@@ -5,7 +5,8 @@
 //! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
 //! * `lookup`, `read_mode`, `task`, `reader`, `read_ahead`: where reads run, and bodies that are read
 //!   some chunks at a time;
-//! * `incoming`, `queue`, `write_budget`: the writer of an entry, and the bounded queue of commands;
+//! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue of
+//!   commands;
 //! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
 //!   recovery;
 //! * `overlay`, `hidden`: what readers see before it is committed, and what they do not see after a
@@ -28,6 +29,7 @@
 //! real. Everything else in the file stays readable meanwhile. While commits fail, writes wait for
 //! their commit and return its error, and removals succeed by hiding.
 
+mod command;
 mod database;
 mod durability;
 mod engine;
@@ -57,7 +59,6 @@ mod writer;
 pub(super) use self::evict::ENTRIES;
 #[cfg(feature = "redb")]
 pub(super) use self::incoming::MAX_TAGS;
-use self::visited::Visited;
 #[cfg(feature = "sqlite")]
 pub(super) use self::writer::PATIENCE;
 pub(super) use self::{
@@ -66,15 +67,19 @@ pub(super) use self::{
         Transaction,
     },
     engine::Engine,
-    failure::Failure,
+    failure::{Failure, closed, too_large},
     incoming::Writer,
     leases::{Lease, Leases},
     paths::{in_cache_dir, io_kind, temporary},
-    queue::{Envelope, QUEUE, Queue, Reply},
-    read_ahead::{AHEAD, Found, FoundBody, PAGE, PAGE_BYTES, Page, ReadAhead},
+    read_ahead::{AHEAD, Found, FoundBody, PAGE, PAGE_BYTES, Page},
     read_mode::ReadMode,
-    reader::Reader,
-    shared::{Settings, closed, too_large},
-    task::Task,
+    shared::Settings,
 };
 pub use self::{durability::Durability, read_mode::Reads};
+use self::{
+    queue::{Envelope, QUEUE, Queue, Reply},
+    read_ahead::ReadAhead,
+    reader::Reader,
+    task::Task,
+    visited::Visited,
+};

@@ -29,7 +29,7 @@ pub(super) struct Overlay {
     /// Whether there is anything in the state that readers must know. A reader of an idle store
     /// takes no lock.
     is_used: AtomicBool,
-    /// Whether the last commit failed.
+    /// A commit has failed, and none that changed anything has succeeded since.
     is_failing: AtomicBool,
     /// How often something was hidden.
     hidings: AtomicU64,
@@ -140,7 +140,7 @@ impl Overlay {
 
     // ----- writers -----
 
-    /// Whether the last commit failed. Writes then wait for their commit.
+    /// Whether commits fail. Writes then wait for their commit.
     pub(super) fn is_failing(&self) -> bool {
         self.is_failing.load(Ordering::Acquire)
     }
@@ -214,9 +214,7 @@ impl Overlay {
         self.hidings.fetch_add(1, Ordering::Release);
         true
     }
-}
 
-impl Overlay {
     /// No entry becomes visible any more.
     pub(super) fn refuse(&self) {
         self.write().is_closed = true;

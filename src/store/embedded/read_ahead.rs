@@ -87,15 +87,15 @@ pub(in crate::store) enum FoundBody<R> {
 }
 
 impl<R: Unpin + Send + 'static> Found<R> {
-    /// Returns the result of the lookup. `read` reads chunks of the body.
-    pub(in crate::store) fn into_hit(
-        self,
-        read: impl FnMut(R) -> Task<Page<R, Bytes>> + Unpin + Send + 'static,
-    ) -> Hit {
+    /// Returns the result of the lookup. `reader` makes what reads the chunks of a large body.
+    pub(super) fn into_hit<F>(self, reader: impl FnOnce() -> F) -> Hit
+    where
+        F: FnMut(R) -> Task<Page<R, Bytes>> + Unpin + Send + 'static,
+    {
         let body = match self.body {
             FoundBody::Here(bytes) => bytes.into(),
             FoundBody::Chunks { first, rest, len } => {
-                StoredBody::from_stream(len, ReadAhead::new([Ok(first)].into(), rest, read))
+                StoredBody::from_stream(len, ReadAhead::new([Ok(first)].into(), rest, reader()))
             }
         };
         Hit::new(self.head, self.version, body)

@@ -11,18 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{
-    Durability, Envelope, Failure, Leases, Queue, ReadMode, Visited,
-    database::{Database, Entry, Purge},
+    Durability, Envelope, Leases, Queue, ReadMode, Visited,
+    command::{Command, Incoming},
+    database::Database,
+    failure::{closed, too_large},
     overlay::Overlay,
 };
-use crate::{
-    Key,
-    entry::Head,
-    store::{Error, ErrorKind, Result, Version, evictions::Evictions},
-};
+use crate::store::{Error, ErrorKind, Result, Version, evictions::Evictions};
 
 /// How long a read waits for the recovery of the database.
 const RECOVERY: Duration = Duration::from_secs(3);
@@ -62,7 +58,7 @@ pub(in crate::store) struct Shared<D: Database> {
     pub(super) unwritten: AtomicU64,
     pub(super) overlay: Overlay,
     pub(super) leases: Arc<Leases>,
-    pub(super) queue: Queue<Command>,
+    pub(super) queue: Queue,
     versions: Versions,
     tokens: AtomicU64,
     /// The thread was told that the database needs recovery, and has not begun it.
@@ -75,73 +71,6 @@ pub(in crate::store) struct Shared<D: Database> {
     recovered: Condvar,
 }
 
-/// A command for the writer thread.
-pub(super) enum Command {
-    /// A full chunk of a body that is being written.
-    Chunk {
-        body: Arc<Incoming>,
-        index: u32,
-        payload: Bytes,
-    },
-    /// The body will not be finished.
-    Abandon(Arc<Incoming>),
-    Put {
-        key: Key,
-        entry: Entry,
-        body: Option<Arc<Incoming>>,
-        /// The number of the entry in the overlay, if it is visible already.
-        pending: Option<u64>,
-    },
-    Update {
-        key: Key,
-        seen: Version,
-        head: Box<Head>,
-    },
-    Remove {
-        key: Key,
-        seen: Option<Version>,
-    },
-    Purge(Purge),
-    Clear,
-    /// Makes the file as small as possible.
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite does it"))]
-    Vacuum,
-    /// Replies when all earlier commands are committed.
-    Settle,
-    /// Replies when all earlier commands are synced.
-    Flush,
-    /// A body that could not be collected because of a reader can be collected now.
-    Collect,
-    /// A reader found that the database needs recovery.
-    Recover,
-    Close,
-}
-
-/// A body that is being written, as its writer and the thread know it.
-pub(super) struct Incoming {
-    pub(super) token: u64,
-    /// Why it cannot be finished any more.
-    pub(super) failed: OnceLock<Failure>,
-}
-
-impl Command {
-    /// The body that the command is about.
-    pub(super) fn body(&self) -> Option<&Incoming> {
-        match self {
-            Self::Chunk { body, .. } | Self::Abandon(body) => Some(body),
-            Self::Put { body, .. } => body.as_deref(),
-            _ => None,
-        }
-    }
-}
-
-impl Incoming {
-    /// Only the first reason counts.
-    pub(super) fn fail(&self, why: Failure) {
-        drop(self.failed.set(why));
-    }
-}
-
 /// Creates versions. They are random for each opening of the file: no other process creates the
 /// same ones, and none returns after a crash has undone its first use.
 struct Versions {
@@ -150,9 +79,8 @@ struct Versions {
 }
 
 impl<D: Database> Shared<D> {
-    pub(super) fn new(db: D, settings: Settings) -> (Arc<Self>, mpsc::Receiver<Envelope<Command>>) {
-        let path = settings.path.clone();
-        let (queue, commands) = Queue::new(move || closed(D::STORE, &path));
+    pub(super) fn new(db: D, settings: Settings) -> (Arc<Self>, mpsc::Receiver<Envelope>) {
+        let (queue, commands) = Queue::new(D::STORE, settings.path.clone());
         let sender = queue.sender();
         let leases = Leases::new(move || drop(sender.send(Envelope::new(Command::Collect))));
         let shared = Self {
@@ -268,21 +196,4 @@ impl<D: Database> Shared<D> {
     pub(super) fn poked(&self) {
         self.is_poked.store(false, Ordering::Relaxed);
     }
-}
-
-pub(in crate::store) fn closed(store: &'static str, path: &std::path::Path) -> Error {
-    Error::new(ErrorKind::Unavailable, store, format!("{} is closed", path.display()))
-}
-
-pub(in crate::store) fn too_large(store: &'static str, bytes: u64, max_bytes: u64) -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
-        store,
-        format!("an entry of {bytes} bytes does not fit into max_bytes({max_bytes})"),
-    )
-}
-
-/// The error for the writer of a body that another process has abandoned.
-pub(in crate::store) fn abandoned(store: &'static str) -> Error {
-    Error::new(ErrorKind::Unavailable, store, "another process removed the unfinished body")
 }

@@ -52,9 +52,7 @@ impl Permit {
     pub(in crate::store) fn bytes(&self) -> usize {
         self.bytes
     }
-}
 
-impl Permit {
     /// Returns these permits together, and wakes the waiters once.
     pub(super) fn return_all(permits: &mut Vec<Self>) {
         let Some(mut last) = permits.pop() else { return };

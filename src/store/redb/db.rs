@@ -1,5 +1,4 @@
-//! redb as the database of the engine: the open file, its snapshot for readers, and how it is
-//! reopened after an I/O error.
+//! The open file, its snapshot for readers, and how it is reopened after an I/O error.
 
 use std::{
     fs,

@@ -42,12 +42,13 @@
 //!
 //! If a transaction fails (a full disk), nothing of it remains: its commands fail, and entries that
 //! were acknowledged before it are gone ([`Redb::unwritten`] counts them). redb refuses all work
-//! after an I/O error, so the store reopens the file, which undoes what was not synced and ends
-//! large bodies that are being read or written with an error. What was replaced or removed by then
-//! does not come back: it is hidden from every reader until it can be removed from the file. All
-//! other entries stay readable. Until the disk works again, writes wait for their commit and return
-//! its error, and removals succeed by hiding. A process that ends before the disk works again
-//! forgets what was hidden. Up to 65,536 keys and tags are hidden; further removals fail.
+//! after an I/O error, so the store reopens the file, which undoes what was not synced. Large
+//! bodies that are being written then end with an error, and so do those that are being read and
+//! were not synced. What was replaced or removed by then does not come back: it is hidden from
+//! every reader until it can be removed from the file. All other entries stay readable. Until the
+//! disk works again, writes wait for their commit and return its error, and removals succeed by
+//! hiding. A process that ends before the disk works again forgets what was hidden. Up to 65,536
+//! keys and tags are hidden; further removals fail.
 //!
 //! If redb finds the structure of its pages damaged while it writes, the whole file is checked, and
 //! a damaged file is replaced by an empty one, except with
@@ -76,8 +77,8 @@
 //! window: an entry that leaves it without having been read is evicted, unless there is room for
 //! it, or it was evicted before not long ago. Of the others, the one goes that was read least, as a
 //! hand goes round (a SIEVE with counts). A crawl through many pages therefore does not evict what
-//! is in use. How often entries were read is kept in memory, in 768 KiB, so a read writes nothing,
-//! and is forgotten when the file is closed.
+//! is in use. How often entries were read, and which were evicted lately, is kept in memory (768
+//! KiB), so a read writes nothing. It is forgotten when the file is closed.
 //!
 //! # What another process sees
 //!

@@ -1,4 +1,4 @@
-//! Opens the file: creates it, refuses files that are not ours, and finds what a crash has left.
+//! Opens the file: creates it, refuses files that are not ours, and finds damage.
 
 use std::{
     fs, io,
@@ -99,15 +99,16 @@ pub(super) fn file_id(path: &Path) -> Option<(u64, u64)> {
     }
 }
 
-/// Whether redb finds damage when it checks the whole file.
+/// Whether redb finds damage when it checks the whole file, or the row of counters is damaged.
 pub(super) fn is_damaged(config: &Config) -> bool {
-    let checked = quietly(|| {
-        let db = redb_builder(config).set_check_integrity_on_open(true).open(&config.file);
-        // Every row of ours as well.
-        db.map_err(redb::Error::from).and_then(|db| inspect(&db).map(|_| ()))
-    });
-    match checked {
-        Ok(Ok(())) => false,
+    let check = || -> Result<bool, redb::Error> {
+        let db = redb_builder(config).set_check_integrity_on_open(true).open(&config.file)?;
+        let meta = db.begin_read()?.open_table(META)?;
+        let state = meta.get(META_STATE)?;
+        Ok(state.is_some_and(|row| State::decode(row.value()).is_some()))
+    };
+    match quietly(check) {
+        Ok(Ok(is_sound)) => !is_sound,
         Ok(Err(error)) => fault::kind(&error) == ErrorKind::Corrupt,
         Err(_) => true,
     }
@@ -176,45 +177,43 @@ fn open_file(config: &Config, path: &Path) -> Result<Database> {
 fn refused(config: &Config, error: redb::Error) -> Error {
     let path = &config.path;
     let refuse = |kind, message: String| Error::new(kind, STORE, message);
-    {
-        match error {
-            error @ redb::Error::DatabaseAlreadyOpen => refuse(
-                ErrorKind::Unavailable,
-                format!(
-                    "{} is in use by another process, or by another handle of this one; clone \
-                     that handle, or set multi_process(true) in every process",
-                    path.display()
-                ),
-            )
-            .with_source(error),
-            error @ redb::Error::LockProtocolMismatch => refuse(
-                ErrorKind::Unavailable,
-                format!("{} is in use by a process with another version of redb", path.display()),
-            )
-            .with_source(error),
-            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                refuse(ErrorKind::Incompatible, not_ours(path)).with_source(error)
-            }
-            error @ redb::Error::UpgradeRequired(_) => refuse(
-                ErrorKind::Incompatible,
-                format!(
-                    "{} was written by an old version of redb; remove it and the cache starts \
-                     empty",
-                    path.display()
-                ),
-            )
-            .with_source(error),
-            error @ redb::Error::RepairAborted => refuse(
-                ErrorKind::Unavailable,
-                format!(
-                    "{} was not closed; open it once without read_only(true), or wait until the \
-                     process that writes it has closed it",
-                    path.display()
-                ),
-            )
-            .with_source(error),
-            error => fault::error("cannot open", path, error),
+    match error {
+        error @ redb::Error::DatabaseAlreadyOpen => refuse(
+            ErrorKind::Unavailable,
+            format!(
+                "{} is in use by another process, or by another handle of this one; clone \
+                 that handle, or set multi_process(true) in every process",
+                path.display()
+            ),
+        )
+        .with_source(error),
+        error @ redb::Error::LockProtocolMismatch => refuse(
+            ErrorKind::Unavailable,
+            format!("{} is in use by a process with another version of redb", path.display()),
+        )
+        .with_source(error),
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            refuse(ErrorKind::Incompatible, not_ours(path)).with_source(error)
         }
+        error @ redb::Error::UpgradeRequired(_) => refuse(
+            ErrorKind::Incompatible,
+            format!(
+                "{} was written by an old version of redb; remove it and the cache starts \
+                 empty",
+                path.display()
+            ),
+        )
+        .with_source(error),
+        error @ redb::Error::RepairAborted => refuse(
+            ErrorKind::Unavailable,
+            format!(
+                "{} was not closed; open it once without read_only(true), or wait until the \
+                 process that writes it has closed it",
+                path.display()
+            ),
+        )
+        .with_source(error),
+        error => fault::error("cannot open", path, error),
     }
 }
 

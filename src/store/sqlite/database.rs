@@ -109,6 +109,10 @@ impl Database for Db {
         }
         let lent = self.lend(writing)?;
         let conn = &lent.conn;
+        if !conn.is_autocommit() {
+            // A panic has left it open.
+            drop(conn.execute_batch("ROLLBACK"));
+        }
         let before = conn.total_changes();
         let (max_bytes, gives_back) = (self.config.max_bytes, self.config.incremental_vacuum);
         let pages = |conn: &rusqlite::Connection| {

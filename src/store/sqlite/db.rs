@@ -1,4 +1,4 @@
-//! SQLite as the database of the engine: the connections, the lock file, and the log.
+//! An open file: the connections, the lock files, and the log.
 //!
 //! A commit appends to the log (SQLite's WAL). A checkpoint syncs the log and writes it to the
 //! file. Checkpoints run on the writer thread, and on no reader.

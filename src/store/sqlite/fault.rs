@@ -67,7 +67,7 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(ErrorCode::TooBig) => ErrorKind::TooLarge,
         // Somebody has dropped one of our tables or triggers.
-        Some(_) if error.to_string().contains("no such t") => ErrorKind::Corrupt,
+        Some(_) if is_missing(error) => ErrorKind::Corrupt,
         Some(_) => ErrorKind::Other,
         None => match error {
             // One of our rows contains something else than what was written.
@@ -79,6 +79,12 @@ fn kind(error: &rusqlite::Error) -> ErrorKind {
             _ => ErrorKind::Other,
         },
     }
+}
+
+/// Whether a table or a trigger is missing. SQLite has no code for that.
+fn is_missing(error: &rusqlite::Error) -> bool {
+    let text = error.to_string();
+    text.contains("no such table") || text.contains("no such trigger")
 }
 
 /// SQLite says which call failed, and not why. A failed write usually means a full disk or quota.

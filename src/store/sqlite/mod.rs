@@ -80,9 +80,9 @@
 //! An expired entry stays until it is replaced, [removed](crate::store::Store::remove_expired) or
 //! evicted. The removal uses an index and costs work in proportion to what has expired. Over
 //! [`max_bytes`](Builder::max_bytes), entries are evicted as [`Redb`](crate::store::redb)'s are, by
-//! what this process has read. How often entries were read is kept in memory, in 768 KiB, so a read
-//! writes nothing, and is forgotten when the file is closed. Writing each read down would make
-//! every hit a write, and make hits of other processes wait.
+//! what this process has read. How often entries were read, and which were evicted lately, is kept
+//! in memory (768 KiB), so a read writes nothing. It is forgotten when the file is closed. Writing
+//! each read down would make every hit a write, and make hits of other processes wait.
 //!
 //! # Several processes
 //!
@@ -235,6 +235,7 @@ impl Sqlite {
         let builder = Self::builder(":memory:").max_bytes(max_bytes);
         builder.check()?;
         let (settings, config) = builder.into_config();
+        let settings = Settings { is_shared: false, ..settings };
         Self::start((settings, Config { in_memory: true, ..config }), None)
     }
 

@@ -8,8 +8,9 @@ use crate::{
         Result,
         embedded::{
             Failure,
+            command::Incoming,
             database::{Database, Entry, Placed, Transaction},
-            shared::{Incoming, abandoned},
+            failure::abandoned,
         },
     },
 };

@@ -19,9 +19,10 @@ use self::{
 };
 use super::{
     Envelope, Failure, QUEUE, Reply,
-    database::{Database, Outcome},
+    command::Command,
+    database::{Database, Outcome, Step},
     hidden::Hidden,
-    shared::{Command, Shared},
+    shared::Shared,
     write_budget::Permit,
 };
 use crate::{
@@ -42,7 +43,7 @@ const GROUP: usize = 1_024;
 /// that somebody waits for, or half of the queue, ends the wait.
 const LINGER: Duration = Duration::from_millis(5);
 
-/// How long to wait after a failed transaction until the next one in the background.
+/// How long to wait after a failed transaction or sync until the next one in the background.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How long a removal of many entries waits for other processes. Requests wait for a shorter time.
@@ -56,7 +57,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) struct Thread<D: Database> {
     shared: Arc<Shared<D>>,
-    commands: Receiver<Envelope<Command>>,
+    commands: Receiver<Envelope>,
     connection: D::Connection,
     work: Work,
     /// The last transaction failed: nothing is done in the background before this.
@@ -64,14 +65,14 @@ pub(super) struct Thread<D: Database> {
     /// Since when there was no pause.
     busy: Option<Instant>,
     unsynced: Option<Unsynced>,
-    /// Why the last transaction failed, if it did.
+    /// Why the last transaction failed, if it did. `close` returns it.
     failure: Option<Failure>,
 }
 
 impl<D: Database> Thread<D> {
     pub(super) fn new(
         shared: Arc<Shared<D>>,
-        commands: Receiver<Envelope<Command>>,
+        commands: Receiver<Envelope>,
         connection: D::Connection,
     ) -> Self {
         let work = Work::default();
@@ -89,6 +90,7 @@ impl<D: Database> Thread<D> {
             if closing.is_some() {
                 // Nothing is acknowledged from now on but what this takes.
                 self.shared.overlay.refuse();
+                self.failure = None;
                 group.extend(self.commands.try_iter());
             }
             if self.shared.settings.is_read_only {
@@ -110,7 +112,7 @@ impl<D: Database> Thread<D> {
     }
 
     /// Whether something must be removed from the file before it is closed.
-    fn must_commit(&self, closing: &Option<Envelope<Command>>) -> bool {
+    fn must_commit(&self, closing: &Option<Envelope>) -> bool {
         closing.is_some() && self.shared.overlay.hidden().is_some()
     }
 
@@ -126,7 +128,7 @@ impl<D: Database> Thread<D> {
 
     /// Waits for a command, unless there is something else to do, and takes all others that are
     /// waiting.
-    fn group(&mut self) -> Vec<Envelope<Command>> {
+    fn group(&mut self) -> Vec<Envelope> {
         let mut group = Vec::new();
         let mut next = self.commands.try_recv().ok();
         if next.is_none() && !self.has_background() {
@@ -152,7 +154,7 @@ impl<D: Database> Thread<D> {
         group
     }
 
-    fn wait(&mut self) -> Option<Envelope<Command>> {
+    fn wait(&mut self) -> Option<Envelope> {
         let close = || Envelope::new(Command::Close);
         let ripens = self.work.ripens.map(|ripens| ripens.saturating_since(SystemClock.now()));
         let now = Instant::now();
@@ -186,7 +188,7 @@ impl<D: Database> Thread<D> {
     }
 
     /// Runs a group of commands in one transaction, together with a step of background work.
-    fn commit(&mut self, mut group: Vec<Envelope<Command>>) {
+    fn commit(&mut self, mut group: Vec<Envelope>) {
         self.recover_if_asked();
         let is_asked = group.iter().any(|each| matches!(each.command, Command::Recover));
         group.retain(|each| !matches!(each.command, Command::Recover));
@@ -218,7 +220,7 @@ impl<D: Database> Thread<D> {
                 for (reply, outcome) in replies.into_iter().zip(done.outcomes) {
                     answer(reply, outcome);
                 }
-                if let Some((step, _)) = done.step {
+                if let Some(step) = done.step {
                     self.stepped(step);
                 }
                 self.answer_flushes(flushes);
@@ -229,7 +231,7 @@ impl<D: Database> Thread<D> {
 
     /// Runs the group in a transaction, and once more if a failure was mended. Returns whether
     /// anything was changed.
-    fn try_twice(&mut self, group: &[Envelope<Command>]) -> (Result<bool>, Done) {
+    fn try_twice(&mut self, group: &[Envelope]) -> (Result<bool>, Done) {
         let mut may_retry = true;
         loop {
             let mut done = Done::default();
@@ -244,7 +246,7 @@ impl<D: Database> Thread<D> {
         }
     }
 
-    fn transact(&mut self, group: &[Envelope<Command>], done: &mut Done) -> Result<bool> {
+    fn transact(&mut self, group: &[Envelope], done: &mut Done) -> Result<bool> {
         let Self { shared, connection, work, .. } = self;
         let is_synced = shared.settings.syncs_each_commit();
         let transact = || {
@@ -259,7 +261,7 @@ impl<D: Database> Thread<D> {
     fn failed(
         &mut self,
         error: Error,
-        group: &[Envelope<Command>],
+        group: &[Envelope],
         pending: &[(Key, u64)],
         replies: Vec<Reply>,
         flushes: Vec<oneshot::Sender<Result<u64>>>,
@@ -372,7 +374,7 @@ impl<D: Database> Thread<D> {
     }
 
     /// The first job has advanced by one step.
-    fn stepped(&mut self, step: super::database::Step) {
+    fn stepped(&mut self, step: Step) {
         let Some(mut job) = self.work.jobs.pop_front() else { return };
         job.done += step.removed;
         if !step.is_done {
@@ -393,13 +395,12 @@ impl<D: Database> Thread<D> {
         for job in self.work.jobs.drain(..) {
             answer(job.reply, Err(shared.closed()));
         }
-        // What is sent from now on is refused.
         let pending = self.shared.overlay.close();
         self.count_unwritten(pending, &Failure::of(&closed));
         let close = || shared.db.close(&mut self.connection);
         let result =
             D::catch(close).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
-        // Nobody has heard of a failure of the last commit.
+        // The commit before the close may have lost entries that were acknowledged.
         let committed = self.failure.take().map_or(Ok(()), |failure| Err(failure.error()));
         given_up.and(committed).and(result)
     }
@@ -418,7 +419,7 @@ impl<D: Database> Thread<D> {
 }
 
 /// The key and number of an entry that is visible already.
-fn pending(envelope: &Envelope<Command>) -> Option<(Key, u64)> {
+fn pending(envelope: &Envelope) -> Option<(Key, u64)> {
     match &envelope.command {
         Command::Put { key, pending, .. } => Some((*key, (*pending)?)),
         _ => None,

@@ -7,20 +7,21 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{PATIENCE, Thread, answer, unsynced::Unsynced, work::Done};
+use super::{
+    PATIENCE, RETRY, Thread, answer,
+    unsynced::Unsynced,
+    work::{Done, What},
+};
 use crate::store::{
     Error, ErrorKind, Result,
     embedded::{
-        Durability, Envelope, Failure, Recovery, database::Database, hidden::Hidden,
-        shared::Command,
+        Durability, Envelope, Failure, Recovery, command::Command, database::Database,
+        hidden::Hidden,
     },
 };
 
-/// How long a flush waits until it tries again.
+/// How long a flush waits for others at a time.
 const RETRY_SYNC: Duration = Duration::from_millis(5);
-
-/// How long to wait after a failed sync.
-const PEACE: Duration = Duration::from_secs(1);
 
 impl<D: Database> Thread<D> {
     /// The changes of this group are committed.
@@ -28,7 +29,7 @@ impl<D: Database> Thread<D> {
         &mut self,
         is_edited: bool,
         bytes: usize,
-        group: &[Envelope<Command>],
+        group: &[Envelope],
         done: &Done,
     ) {
         let is_synced = self.shared.settings.syncs_each_commit();
@@ -54,11 +55,10 @@ impl<D: Database> Thread<D> {
                 _ => {}
             }
         }
-        if let Some((_, Some(purge))) = &done.step {
-            unsynced.touched.add_purge(purge);
-        }
-        if done.is_cleared {
-            unsynced.touched.add_all();
+        match self.work.jobs.front().map(|job| &job.what) {
+            Some(What::Purge(purge)) => unsynced.touched.add_purge(purge),
+            Some(What::Clear) => unsynced.touched.add_all(),
+            Some(What::Vacuum) | None => {}
         }
         if let Some(lifted) = &done.lifted {
             unsynced.touched.extend(Hidden::clone(lifted));
@@ -104,7 +104,7 @@ impl<D: Database> Thread<D> {
                 Err(error)
             }
             Err(error) => {
-                self.unsynced = Some(Unsynced::begin(Some(PEACE)));
+                self.unsynced = Some(Unsynced::begin(Some(RETRY)));
                 Err(error)
             }
         }

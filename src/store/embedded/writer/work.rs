@@ -9,11 +9,12 @@ use crate::{
         Evicted,
         embedded::{
             Envelope, Reply,
+            command::Command,
             database::{Database, Garbage, Outcome, Purge, Step, Transaction},
             evict::{self, Eviction},
             ghost::Ghost,
             hidden::Hidden,
-            shared::{Command, Shared},
+            shared::Shared,
         },
     },
     time::Timestamp,
@@ -60,9 +61,8 @@ pub(super) enum What {
 pub(super) struct Done {
     /// The outcome of each command.
     pub(super) outcomes: Vec<Outcome>,
-    pub(super) step: Option<(Step, Option<Purge>)>,
-    /// Everything was removed.
-    pub(super) is_cleared: bool,
+    /// What the first job did.
+    pub(super) step: Option<Step>,
     pub(super) evicted: Evicted,
     /// What was hidden, and is removed from the file.
     pub(super) lifted: Option<Arc<Hidden>>,
@@ -124,7 +124,7 @@ impl Work {
         &mut self,
         txn: &mut D::Transaction<'_>,
         shared: &Shared<D>,
-        group: &[Envelope<Command>],
+        group: &[Envelope],
         done: &mut Done,
     ) -> Result<(), D::Fault> {
         let is_vacuuming = matches!(self.jobs.front(), Some(Job { what: What::Vacuum, .. }));
@@ -151,12 +151,11 @@ impl Work {
         }
         match self.jobs.front().map(|job| &job.what) {
             Some(What::Purge(purge)) => {
-                done.step = Some((txn.purge(purge, evict::ENTRIES)?, Some(purge.clone())));
+                done.step = Some(txn.purge(purge, evict::ENTRIES)?);
             }
             Some(What::Clear) => {
                 txn.clear()?;
-                done.is_cleared = true;
-                done.step = Some((Step { removed: 0, is_done: true }, None));
+                done.step = Some(Step { removed: 0, is_done: true });
             }
             Some(What::Vacuum) | None => {}
         }
@@ -168,7 +167,7 @@ impl Work {
         done.evicted = eviction.evicted;
         done.garbage = txn.garbage(is_vacuuming, &shared.leases)?;
         if is_vacuuming {
-            done.step = Some((txn.vacuum(done.garbage.is_there)?, None));
+            done.step = Some(txn.vacuum(done.garbage.is_there)?);
         }
         done.has_slack = txn.give_back()?;
         Ok(())

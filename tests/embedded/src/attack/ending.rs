@@ -39,7 +39,7 @@ async fn removals<S: Embedded>(disk: &Path) {
     drop(store);
     let Some(store) = expect("opening", S::open_file(&file)) else { return };
     // The work of the opening.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    expect("flush", store.flush().await);
     fill(disk);
     let mut removed = Vec::new();
     for number in 0..10 {
