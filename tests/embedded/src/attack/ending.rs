@@ -1,6 +1,6 @@
 //! What was acknowledged while a store ends.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use larder::store::Writer;
 
