@@ -24,7 +24,7 @@
 //! 6. **A store may forget.** An eviction, a restart or an operator's flush is a miss, never an
 //!    error. A store may write after [`Writer::finish`] has returned: a process that is killed then
 //!    loses its last changes, and if the write fails, the entry disappears. In both cases, nothing
-//!    is left half-written, no later change is kept without an earlier one, and as long as the
+//!    is left half-written, and no later change is kept without an earlier one. As long as the
 //!    process lives, nothing older comes back in place of what is lost. [`Store::flush`] waits
 //!    until everything is written.
 //! 7. **A clone is another handle to the same data.** Dropping the last handle releases files and

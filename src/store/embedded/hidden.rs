@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use super::database::{Purge, Transaction};
 use crate::{Key, entry::Head, time::Timestamp};
 
-/// How many keys and tags are hidden at most. Beyond that, writes and removals are refused until
-/// the disk works again.
+/// How many keys and tags are hidden by removals at most. Further removals are refused until the
+/// disk works again.
 const LIMIT: usize = 65_536;
 
 /// The keys and tags of outdated entries.

@@ -17,16 +17,16 @@
 //! # Durability
 //!
 //! A small entry (a body of up to 32 KiB) is acknowledged when every reader of this process sees
-//! it, which is before it is in the file: one thread commits it within some 5 ms, together with
-//! others, and at most 2 MiB wait. Everything else (a larger body, an update, a removal) waits for
-//! its commit. Commits are synced to the disk together, within half a second; [`Durability`]
-//! changes that, and with [`Durability::EachCommit`] nothing is acknowledged before it is synced.
+//! it. It is not in the file yet: one thread commits it within some 5 ms, together with others, and
+//! at most 2 MiB wait. Everything else (a larger body, an update, a removal) waits for its commit.
+//! Commits are synced to the disk together, within half a second; [`Durability`] changes that. With
+//! [`Durability::EachCommit`], nothing is acknowledged before it is synced.
 //! [`flush`](crate::store::Store::flush) and [`Redb::close`] write and sync everything, and so does
 //! dropping the last handle.
 //!
-//! A crash, `kill -9` or a power cut loses only what was not synced, and that from the end: what is
-//! left is what was written first. The file opens again with whole entries only, and without a
-//! repair that would read all of it.
+//! A crash, `kill -9` or a power cut loses only what was not synced. What was written first is
+//! left: no later change survives without an earlier one. The file opens again with whole entries
+//! only, and without a repair that would read all of it.
 //!
 //! # Atomicity
 //!
@@ -74,11 +74,12 @@
 //! evicted. The removal uses an index and costs work in proportion to what has expired.
 //!
 //! Over [`max_bytes`](Builder::max_bytes), entries are evicted. The newest tenth of the store is a
-//! window: an entry that leaves it without having been read is evicted, unless there is room for
-//! it, or it was evicted before not long ago. Of the others, the one goes that was read least, as a
-//! hand goes round (a SIEVE with counts). A crawl through many pages therefore does not evict what
-//! is in use. How often entries were read, and which were evicted lately, is kept in memory (768
-//! KiB), so a read writes nothing. It is forgotten when the file is closed.
+//! window. An entry that leaves the window unread is evicted, unless there is room for it. An entry
+//! that comes back soon after its eviction counts as read. If the window has nothing to evict, the
+//! entry goes that was read least, as a hand goes round (a SIEVE with counts). A crawl through many
+//! pages therefore does not evict what is in use. How often entries were read, and which were
+//! evicted lately, is kept in memory (768 KiB), so a read writes nothing. It is forgotten when the
+//! file is closed.
 //!
 //! # What another process sees
 //!

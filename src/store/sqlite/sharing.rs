@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_shared_or_had_alone() {
+    fn a_file_is_shared_or_exclusive() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.db");
         let open = |is_exclusive| Sharing::new(&path, &path, is_exclusive);
