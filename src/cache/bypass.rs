@@ -230,7 +230,7 @@ impl<B: Store> RequestContext<B> {
         reason: Bypass,
     ) -> Response<ResponseBody<ResBody>> {
         // Looked up now: the POST itself has removed what was there.
-        let Lookup { key, .. } = self.view().lookup().await;
+        let Lookup { key, .. } = self.view().lookup(None).await;
         let body = Arrived::Unread(body);
         let received = self.receive(&key, response, body, requested_at, call.leader);
         self.respond_detached(received, reason).await

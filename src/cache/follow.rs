@@ -218,7 +218,7 @@ impl<B: Store> RequestContext<B> {
 
     /// Looks into the store again, for what the request requires.
     async fn look_again<ResBody: OriginBody>(&self, mode: Mode) -> Joined<ResBody> {
-        Joined::Retry(mode.after_lookup(), no_vary_search::lookup(self.view()).await)
+        Joined::Retry(mode.after_lookup(), no_vary_search::lookup(self.view(), None).await)
     }
 }
 

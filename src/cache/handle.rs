@@ -52,19 +52,26 @@ impl<B> Handle<B> {
 impl<B: Store> Handle<B> {
     /// Reads an entry. A damaged entry is evicted, and is an error.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        let mut seen = None;
-        let get = async {
-            let Some(hit) = self.store.get(key).await? else { return Ok(None) };
-            seen = Some(hit.version);
-            hit.whole().map(Some)
+        let found = self.observer.asked(StoreOperation::Get, key, self.store.get(key)).await;
+        let (error, seen) = match found {
+            Ok(Some(hit)) => {
+                let seen = hit.version;
+                match hit.whole() {
+                    Ok(hit) => return Ok(Some(hit)),
+                    Err(error) => {
+                        self.observer.store_failed(StoreOperation::Get, Some(key), &error);
+                        (error, Some(seen))
+                    }
+                }
+            }
+            Ok(None) => return Ok(None),
+            Err(error) => (error, None),
         };
-        let found = self.observer.asked(StoreOperation::Get, key, get).await;
-        if let Err(error) = &found
-            && error.kind() == ErrorKind::Corrupt
-        {
-            self.evict(key, seen).await;
+        if error.kind() == ErrorKind::Corrupt {
+            // Boxed, since the future of every hit would have room for it.
+            Box::pin(self.evict(key, seen)).await;
         }
-        found
+        Err(error)
     }
 
     /// Begins to write an entry.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, Method, request};
 
 use super::{
     coalesce::Generation,
@@ -17,8 +17,9 @@ use super::{
 use crate::{
     entry::Head,
     key::Key,
+    options::CacheOptions,
     policy::{self, Verdict},
-    status::Miss,
+    status::{Miss, Stale},
     store::{Error, ErrorKind, Hit, Result, Store, Version},
     time::Timestamp,
 };
@@ -112,6 +113,55 @@ pub(crate) struct Read {
     generation: Generation,
 }
 
+/// What was read under a primary key, before any variant beside it.
+pub(super) struct PrimaryRead {
+    key: Key,
+    found: Result<Option<Hit>>,
+    generation: Generation,
+}
+
+/// Reads the entry under a primary key.
+pub(super) async fn read_primary<B: Store>(cache: &Inner<B>, key: Key) -> PrimaryRead {
+    let generation = cache.shared.calls.generation(&key);
+    let found = cache.handle.get(&key).await;
+    // A key of the user's own may be the key of an annotation.
+    let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
+    PrimaryRead { key, found, generation }
+}
+
+impl PrimaryRead {
+    /// The response that was read, if a request with these options and this head selects it and it
+    /// answers the request as it is.
+    pub(super) fn into_answer<B>(
+        self,
+        cache: &Inner<B>,
+        options: &CacheOptions,
+        request: &request::Parts,
+    ) -> Result<(Selected, Verdict, Timestamp), Self> {
+        let Ok(Some(Hit { head, .. })) = &self.found else { return Err(self) };
+        let recipe = &cache.settings.recipe;
+        let is_selected = head.variance().is_none_or(|variance| {
+            let call = recipe.variant(&self.key, &variance.names, &request.headers);
+            variance.selector == selector(&call)
+        });
+        if !is_selected || head.has_ended() {
+            return Err(self);
+        }
+        let now = cache.settings.clock.now();
+        match cache.settings.rules.verdict(options, &request.method, head, now) {
+            verdict @ (Verdict::Fresh | Verdict::Stale(Stale::MaxStale | Stale::OnlyIfCached)) => {
+                match self.found {
+                    Ok(Some(hit)) => {
+                        Ok((Selected { key: self.key, hit, resident: None }, verdict, now))
+                    }
+                    found => Err(Self { found, ..self }),
+                }
+            }
+            _ => Err(self),
+        }
+    }
+}
+
 /// Reads the response that a request with these headers selects. Without headers, that is the
 /// response under the primary key.
 pub(crate) async fn read<B: Store>(
@@ -119,11 +169,16 @@ pub(crate) async fn read<B: Store>(
     primary: Key,
     headers: Option<&HeaderMap>,
 ) -> Read {
+    read_selected(cache, read_primary(cache, primary).await, headers).await
+}
+
+/// Reads the same after the entry under the primary key.
+async fn read_selected<B: Store>(
+    cache: &Inner<B>,
+    PrimaryRead { key: primary, found, generation }: PrimaryRead,
+    headers: Option<&HeaderMap>,
+) -> Read {
     let mut key = LookupKeys::primary(primary);
-    let generation = cache.shared.calls.generation(&primary);
-    let found = cache.handle.get(&primary).await;
-    // A key of the user's own may be the key of an annotation.
-    let found = found.map(|hit| hit.filter(|hit| hit.head.is_response()));
     let (Ok(Some(hit)), Some(headers)) = (&found, headers) else {
         return Read { key, found, generation };
     };
@@ -169,14 +224,18 @@ async fn read_beside<B: Store>(cache: &Inner<B>, key: LookupKeys) -> Read {
 }
 
 impl<B: Store> RequestRef<'_, B> {
-    /// What the store has for the request.
-    pub(super) async fn lookup(self) -> Lookup {
+    /// What the store has for the request. `read` is the entry under its primary key, if that has
+    /// been read.
+    pub(super) async fn lookup(self, read: Option<PrimaryRead>) -> Lookup {
         let Self { options, parts, .. } = self;
-        if options.key.is_some() || parts.method != Method::HEAD {
-            return self.lookup_under(self.primary(&parts.method)).await;
+        if options.key.is_none() && parts.method == Method::HEAD {
+            return self.lookup_for_head().await;
         }
-        // Boxed, so that the future of a hit stays small.
-        Box::pin(self.lookup_for_head()).await
+        let read = match read {
+            Some(read) => read,
+            None => read_primary(self.cache, self.primary(&parts.method)).await,
+        };
+        self.lookup_after(read).await
     }
 
     async fn lookup_for_head(self) -> Lookup {
@@ -244,7 +303,11 @@ impl<B: Store> RequestRef<'_, B> {
     }
 
     pub(super) async fn lookup_under(self, primary: Key) -> Lookup {
-        let read = read(self.cache, primary, Some(&self.parts.headers)).await;
+        self.lookup_after(read_primary(self.cache, primary).await).await
+    }
+
+    async fn lookup_after(self, read: PrimaryRead) -> Lookup {
+        let read = read_selected(self.cache, read, Some(&self.parts.headers)).await;
         let reason = if read.key.resident.is_some() { Miss::Variant } else { Miss::Absent };
         self.judge(read, reason)
     }

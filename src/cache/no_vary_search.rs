@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 
 use super::{
     context::RequestRef,
-    lookup::{Found, Lookup, Selected},
+    lookup::{Found, Lookup, PrimaryRead, Selected},
     settings::Settings,
 };
 use crate::{
@@ -26,13 +26,16 @@ use crate::{
 };
 
 /// What the store has for the request: for its own URL, or else for another one whose response
-/// answers it.
-pub(super) async fn lookup<B: Store>(request: RequestRef<'_, B>) -> Lookup {
-    let own = request.lookup().await;
+/// answers it. `read` is the entry under its primary key, if that has been read.
+pub(super) async fn lookup<B: Store>(
+    request: RequestRef<'_, B>,
+    read: Option<PrimaryRead>,
+) -> Lookup {
+    let own = request.lookup(read).await;
     if matches!(own.found, Found::Usable(..)) || !may_answer(&request) {
         return own;
     }
-    match Box::pin(find(request)).await {
+    match find(request).await {
         Some(found) => Lookup { found, ..own },
         None => own,
     }
@@ -54,7 +57,7 @@ pub(super) async fn equivalent<B: Store>(request: RequestRef<'_, B>) -> Option<S
     if !may_answer(&request) {
         return None;
     }
-    match Box::pin(find(request)).await? {
+    match find(request).await? {
         Found::Usable(selected, _) => Some(selected),
         _ => None,
     }

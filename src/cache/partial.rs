@@ -88,7 +88,7 @@ impl<B: Store> RequestContext<B> {
         let own = key.entry;
         let of_whole;
         let key = if union.is_whole() {
-            let Lookup { key, .. } = self.view().lookup().await;
+            let Lookup { key, .. } = self.view().lookup(None).await;
             of_whole = key;
             &of_whole
         } else {

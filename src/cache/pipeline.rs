@@ -1,28 +1,29 @@
 //! The way of a request, from top to bottom: gate, key, lookup, judge, join, fetch (which judges
 //! and stores what arrives), respond.
 //!
-//! Every decision is asked of the policy. Here is only the order of the steps. A hit takes the
-//! short way through [`serve`]. All else is boxed, so that the future of a hit stays small.
+//! Every decision is asked of the policy. Here is only the order of the steps. Most hits take the
+//! short way through [`serve`], and everything else goes through [`answer`].
 
 use std::{sync::Arc, time::Instant};
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, request};
 
 use super::{
     body::ResponseBody,
     bypass::bypass,
-    context::{AnyBody, Origin, RequestContext, RequestRef, Upstream},
+    context::{AnyBody, Origin, RequestContext, Upstream},
     follow::{Joined, Mode},
     layer::Inner,
-    lookup::{Found, Lookup, Selected},
+    lookup::{self, Found, Lookup, PrimaryRead, Selected},
     no_vary_search,
     range::has_part,
     refresh,
     request_body::RequestBody,
     respond,
+    settings::Settings,
 };
 use crate::{
-    key::Key,
+    key::{InvalidTarget, Key},
     options::CacheOptions,
     policy::{self, Verdict},
     runtime::has_timers,
@@ -32,75 +33,132 @@ use crate::{
 };
 
 /// Answers a request.
-pub(super) async fn serve<S, B, ReqBody>(
+///
+/// A hit on the response under the primary key is answered here, by one read of the store. The
+/// future of everything else is boxed, so that this one stays small: it is moved and allocated for
+/// each request.
+pub(super) fn serve<S, B, ReqBody>(
     inner: S,
     cache: Arc<Inner<B>>,
     request: Request<ReqBody>,
+) -> impl Future<Output = Result<Response<ResponseBody<S::Body>>, S::Error>> + Send
+where
+    S: Origin<ReqBody>,
+    B: Store,
+    ReqBody: AnyBody,
+{
+    // Not in the future, which would have room for the request and its parts.
+    let (parts, body) = request.into_parts();
+    async move {
+        let rules = &cache.settings.rules;
+        // The time limit of the request includes reading its body.
+        let arrived = rules.has_time_limits().then(Instant::now);
+        let options = rules.asked(CacheOptions::of(&parts.extensions), &parts.headers);
+        let read = match gate(&cache, &options, &parts, body.is_end_stream()) {
+            Ok(Some(primary)) => {
+                let read = lookup::read_primary(&cache, primary).await;
+                match read.into_answer(&cache, &options, &parts) {
+                    Ok((selected, verdict, now)) => {
+                        return Ok(respond::hit(&cache, &parts, selected, verdict, now));
+                    }
+                    Err(read) => Ok(Some(read)),
+                }
+            }
+            Ok(None) => Ok(None),
+            Err(reason) => Err(reason),
+        };
+        let options = options.into_owned();
+        Box::pin(answer(inner, cache, parts, body, options, arrived, read)).await
+    }
+}
+
+/// The gate, and the primary key of a request that may be answered by one read. `None` if its body
+/// is part of the key, or if several entries may answer it.
+fn gate<B>(
+    cache: &Inner<B>,
+    options: &CacheOptions,
+    parts: &request::Parts,
+    is_empty: bool,
+) -> Result<Option<Key>, Bypass> {
+    let Settings { rules, recipe, .. } = &cache.settings;
+    if !cache.is_enabled() {
+        return Err(Bypass::Disabled);
+    }
+    rules.gate(options, parts)?;
+    if !is_empty
+        || rules.request_check().needs_body()
+        || policy::asks_for_part(&parts.method, &parts.headers)
+        || (parts.method == Method::HEAD && options.key.is_none())
+    {
+        return Ok(None);
+    }
+    let primary = recipe.primary_without_content(parts).map_err(|_| Bypass::InvalidTarget)?;
+    Ok(Some(options.key.unwrap_or(primary)))
+}
+
+/// Answers a request that is no such hit. `gated` is the entry under its primary key, if that has
+/// been read, or why the request bypasses the cache.
+async fn answer<S, B, ReqBody>(
+    inner: S,
+    cache: Arc<Inner<B>>,
+    parts: request::Parts,
+    body: ReqBody,
+    options: CacheOptions,
+    arrived: Option<Instant>,
+    gated: Result<Option<PrimaryRead>, Bypass>,
 ) -> Result<Response<ResponseBody<S::Body>>, S::Error>
 where
     S: Origin<ReqBody>,
     B: Store,
     ReqBody: AnyBody,
 {
-    let (parts, body) = request.into_parts();
-    let rules = &cache.settings.rules;
-    // The time limit of the request includes reading its body.
-    let arrived = rules.has_time_limits().then(Instant::now);
-
-    // Gate.
-    let options = rules.asked(CacheOptions::of(&parts.extensions), &parts.headers);
-    let gate =
-        if cache.is_enabled() { rules.gate(&options, &parts) } else { Err(Bypass::Disabled) };
-
     // Key. If it depends on the body, that is read now.
-    let recipe = &cache.settings.recipe;
-    let url = gate.and_then(|()| recipe.url(&parts).map_err(|_invalid| Bypass::InvalidTarget));
+    let Settings { rules, recipe, max_request_body, .. } = &cache.settings;
+    let gated = gated.and_then(|read| match recipe.url(&parts) {
+        Ok(url) => Ok((read, url)),
+        Err(InvalidTarget) => Err(Bypass::InvalidTarget),
+    });
     let check = rules.request_check();
-    let (body, url) = match url {
-        Ok(url) if !body.is_end_stream() || check.needs_body() => {
-            let (budget, limit) = (cache.request_budget(), cache.settings.max_request_body);
-            let (body, read) = Box::pin(RequestBody::buffered(body, limit, &budget, check)).await;
-            (body, read.map(|()| url))
+    let (body, gated) = match gated {
+        Ok(gated) if !body.is_end_stream() || check.needs_body() => {
+            let budget = cache.request_budget();
+            let (body, read) = RequestBody::buffered(body, *max_request_body, &budget, check).await;
+            (body, read.map(|()| gated))
         }
-        url => (RequestBody::untouched(body), url),
+        gated => (RequestBody::untouched(body), gated),
     };
-    let url = match url {
-        Ok(url) => url,
+    let (read, url) = match gated {
+        Ok(gated) => gated,
         Err(reason) => {
-            let (options, upstream) = (options.into_owned(), Upstream { inner, body });
+            let upstream = Upstream { inner, body };
             return Box::pin(bypass(upstream, cache, parts, options, reason)).await;
         }
     };
+    let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
+    ctx.arrived = arrived;
+    let upstream = Upstream { inner, body };
 
     // Lookup: of the response, and of the part of it that is stored instead.
-    let content = body.content();
-    let view = RequestRef { cache: &cache, options: &options, parts: &parts, url: &url, content };
-    let mut lookup = no_vary_search::lookup(view).await;
-    if policy::asks_for_part(&parts.method, &parts.headers) && !has_part(&lookup, &parts) {
-        lookup = match Box::pin(view.find_part(lookup)).await {
+    let mut lookup = no_vary_search::lookup(ctx.view(), read).await;
+    if policy::asks_for_part(&ctx.parts.method, &ctx.parts.headers)
+        && !has_part(&lookup, &ctx.parts)
+    {
+        lookup = match ctx.view().find_part(lookup).await {
             Ok(lookup) => lookup,
-            Err(missing) => {
-                let options = options.into_owned();
-                let ctx = RequestContext::new(cache.clone(), parts, url, options, body.read());
-                return Box::pin(ctx.fetch_part(Upstream { inner, body }, missing)).await;
-            }
+            Err(missing) => return Box::pin(ctx.fetch_part(upstream, missing)).await,
         };
     }
 
     // Judge: the lookup has the verdict, and a hit is answered here.
-    let found = match lookup.found {
+    lookup.found = match lookup.found {
         Found::Usable(selected, verdict)
-            if !may_begin_refresh(&cache, &selected, verdict, &lookup.key.call, lookup.now) =>
+            if !may_begin_refresh(&ctx.cache, &selected, verdict, &lookup.key.call, lookup.now) =>
         {
-            return Ok(respond::hit(&cache, &parts, selected, verdict, lookup.now));
+            return Ok(respond::hit(&ctx.cache, &ctx.parts, selected, verdict, lookup.now));
         }
         found => found,
     };
-    let lookup = Lookup { found, ..lookup };
-    let options = options.into_owned();
-    let mut ctx = RequestContext::new(cache.clone(), parts, url, options, body.read());
-    ctx.arrived = arrived;
-    Box::pin(refresh_or_fetch(ctx, Upstream { inner, body }, lookup)).await
+    refresh_or_fetch(ctx, upstream, lookup).await
 }
 
 /// Whether a refresh may begin with the response to a request. None begins for a part, nor while

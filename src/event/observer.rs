@@ -5,9 +5,13 @@ use std::sync::OnceLock;
 use std::{
     fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Instant,
 };
+
+use pin_project_lite::pin_project;
 
 #[cfg(feature = "tracing")]
 use super::log;
@@ -114,16 +118,6 @@ impl Observer {
         }
     }
 
-    /// Runs an operation of the store, and reports how long it took if anything listens.
-    async fn timed<F: Future>(&self, operation: StoreOperation, asked: F) -> F::Output {
-        let begun = self.is_timing().then(Instant::now);
-        let answer = asked.await;
-        if let Some(begun) = begun {
-            self.tell(&Event::StoreDone { operation, elapsed: begun.elapsed() });
-        }
-        answer
-    }
-
     fn is_timing(&self) -> bool {
         #[cfg(feature = "tracing")]
         let is_logged = log::is_on();
@@ -133,18 +127,15 @@ impl Observer {
     }
 
     /// Runs an operation of the store on the entry under `key`, or on several entries. Reports its
-    /// time and its failure.
-    pub(crate) async fn asked<'a, T>(
-        &self,
+    /// time, if anything listens, and its failure.
+    pub(crate) fn asked<'a, F>(
+        &'a self,
         operation: StoreOperation,
         key: impl Into<Option<&'a Key>>,
-        asked: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let answer = self.timed(operation, asked).await;
-        if let Err(error) = &answer {
-            self.store_failed(operation, key.into(), error);
-        }
-        answer
+        asked: F,
+    ) -> Asked<'a, F> {
+        let begun = self.is_timing().then(Instant::now);
+        Asked { asked, begun, observer: self, operation, key: key.into() }
     }
 
     /// Reports a failed operation of the store, or a damaged entry. An entry that is too large for
@@ -157,6 +148,36 @@ impl Observer {
             }
             _ => self.tell(&Event::StoreFailed { operation, key, error }),
         }
+    }
+}
+
+pin_project! {
+    /// An operation of the store, which reports its time and failure. It is no `async` function,
+    /// whose future would hold the operation twice.
+    pub(crate) struct Asked<'a, F> {
+        #[pin]
+        asked: F,
+        begun: Option<Instant>,
+        observer: &'a Observer,
+        operation: StoreOperation,
+        key: Option<&'a Key>,
+    }
+}
+
+impl<T, F: Future<Output = Result<T>>> Future for Asked<'_, F> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let this = self.project();
+        let answer = ready!(this.asked.poll(cx));
+        let operation = *this.operation;
+        if let Some(begun) = this.begun {
+            this.observer.tell(&Event::StoreDone { operation, elapsed: begun.elapsed() });
+        }
+        if let Err(error) = &answer {
+            this.observer.store_failed(operation, *this.key, error);
+        }
+        Poll::Ready(answer)
     }
 }
 

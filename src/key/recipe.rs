@@ -13,7 +13,7 @@ use http::{
 use super::{
     Domain, Field, Hasher, Key,
     selection::selecting_value,
-    url::{InvalidTarget, RequestUrl, Spelling},
+    url::{InvalidTarget, RequestUrl, Spelling, WrittenUrl},
 };
 
 /// The user's closure, whose result replaces URL, headers and body in the key.
@@ -114,10 +114,28 @@ impl Recipe {
     }
 
     pub(crate) fn url(&self, request: &request::Parts) -> Result<RequestUrl, InvalidTarget> {
+        self.spelled(|spelling| RequestUrl::new(&request.uri, &request.headers, spelling))
+    }
+
+    /// Calls `read` with the way in which URLs are spelled.
+    fn spelled<T>(&self, read: impl FnOnce(Spelling<'_>) -> T) -> T {
         let keep = self.ignored_query.1.as_ref().map(|globs| |name: &str| !globs.is_match(name));
         let keep = keep.as_ref().map(|keep| keep as &dyn Fn(&str) -> bool);
-        let spelling = Spelling { keep, sort: self.sort_query, as_sent: self.as_sent };
-        RequestUrl::new(&request.uri, &request.headers, spelling)
+        read(Spelling { keep, sort: self.sort_query, as_sent: self.as_sent })
+    }
+
+    /// The primary key of a request without content. It makes no copy of a URL that was sent in its
+    /// normal spelling.
+    pub(crate) fn primary_without_content(
+        &self,
+        request: &request::Parts,
+    ) -> Result<Key, InvalidTarget> {
+        let (method, content) = (&request.method, Content::default());
+        self.spelled(|spelling| match WrittenUrl::of(&request.uri, &request.headers, spelling) {
+            Some(url) => Ok(self.primary_of(method, Url::Written(&url), request, content)),
+            None => RequestUrl::new(&request.uri, &request.headers, spelling)
+                .map(|url| self.primary(method, &url, request, content)),
+        })
     }
 
     /// The primary key of `request`, as if its method were `method`.
@@ -125,6 +143,16 @@ impl Recipe {
         &self,
         method: &Method,
         url: &RequestUrl,
+        request: &request::Parts,
+        content: Content<'_>,
+    ) -> Key {
+        self.primary_of(method, Url::Made(url), request, content)
+    }
+
+    fn primary_of(
+        &self,
+        method: &Method,
+        url: Url<'_>,
         request: &request::Parts,
         content: Content<'_>,
     ) -> Key {
@@ -143,16 +171,7 @@ impl Recipe {
             hasher.field(Field::Custom, &custom(request, body));
             return hasher.finish();
         }
-        hasher.field(Field::Url, url.text.as_bytes());
-        if let Some(userinfo) = &url.userinfo {
-            hasher.field(Field::UserInfo, userinfo.as_bytes());
-        }
-        if let Some(host) = &url.other_host {
-            hasher.field(Field::Host, host.as_bytes());
-        }
-        if let Some(host) = &url.sent_host {
-            hasher.field(Field::SentHost, host.as_bytes());
-        }
+        url.add_to(&mut hasher);
         for name in &self.headers {
             self.add_present(&mut hasher, name, &request.headers);
         }
@@ -267,6 +286,36 @@ impl Recipe {
     }
 }
 
+/// The URL of a request, as a key is made of it.
+#[derive(Clone, Copy)]
+enum Url<'a> {
+    Written(&'a WrittenUrl<'a>),
+    Made(&'a RequestUrl),
+}
+
+impl Url<'_> {
+    fn add_to(self, hasher: &mut Hasher) {
+        let url = match self {
+            Self::Made(url) => url,
+            Self::Written(url) => {
+                let pieces = url.pieces();
+                hasher.begin(Field::Url, pieces.iter().map(|piece| piece.len() as u64).sum());
+                return pieces.iter().for_each(|piece| hasher.bytes(piece.as_bytes()));
+            }
+        };
+        hasher.field(Field::Url, url.text.as_bytes());
+        if let Some(userinfo) = &url.userinfo {
+            hasher.field(Field::UserInfo, userinfo.as_bytes());
+        }
+        if let Some(host) = &url.other_host {
+            hasher.field(Field::Host, host.as_bytes());
+        }
+        if let Some(host) = &url.sent_host {
+            hasher.field(Field::SentHost, host.as_bytes());
+        }
+    }
+}
+
 /// The prefix of the cache's own tags. A user's tag never has it.
 pub(crate) const OWN_TAG_PREFIX: &str = "larder:";
 
@@ -369,6 +418,25 @@ mod tests {
             let with_cookie = Request::get("http://a/x").header("cookie", "a=1");
             assert_ne!(plain, key_of(&recipe, with_cookie, ""));
         }
+    }
+
+    #[test]
+    fn a_key_is_the_same_with_and_without_a_copy_of_the_url() {
+        for as_sent in [false, true] {
+            let recipe = Recipe { as_sent, ..Recipe::default() };
+            for url in
+                ["http://a/x?y=z", "http://A:80/%7e/../b", "http://me:pw@a/", "https://a:8443/"]
+            {
+                let parts = parts(Request::get(url).header("cookie", "a=1"));
+                let made = recipe.url(&parts).unwrap();
+                let made = recipe.primary(&Method::GET, &made, &parts, Content::default());
+                assert_eq!(recipe.primary_without_content(&parts), Ok(made), "{url}");
+            }
+        }
+        assert_eq!(
+            Recipe::default().primary_without_content(&parts(Request::get("*"))),
+            Err(InvalidTarget)
+        );
     }
 
     #[test]

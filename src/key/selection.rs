@@ -5,7 +5,7 @@
 //! count either. Whitespace within a member does count: `e n` is no language range, and must not
 //! share a response with the range `en`. Credentials are not changed.
 
-use std::borrow::Cow;
+use std::ops::Deref;
 
 use http::{
     HeaderMap, HeaderName,
@@ -14,6 +14,45 @@ use http::{
         PROXY_AUTHORIZATION,
     },
 };
+use smallvec::SmallVec;
+
+/// A value in one spelling. Its own bytes if that is their spelling, or a copy, which needs no
+/// allocation up to this length.
+pub(crate) enum Spelled<'a> {
+    AsSent(&'a [u8]),
+    Copied(Copied),
+}
+
+type Copied = SmallVec<[u8; 128]>;
+
+impl Deref for Spelled<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::AsSent(bytes) => bytes,
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+impl Spelled<'_> {
+    fn into_copy(self) -> Copied {
+        match self {
+            Self::AsSent(bytes) => Copied::from_slice(bytes),
+            Self::Copied(bytes) => bytes,
+        }
+    }
+
+    fn into_lower_case(self) -> Self {
+        if !self.iter().any(u8::is_ascii_uppercase) {
+            return self;
+        }
+        let mut copy = self.into_copy();
+        copy.make_ascii_lowercase();
+        Self::Copied(copy)
+    }
+}
 
 /// The value of the field `name` in one spelling. `None` if it is absent, which selects differently
 /// from an empty value. `by_weight` says that only the weights of languages count, as RFC 9110
@@ -22,19 +61,19 @@ pub(crate) fn selecting_value<'a>(
     name: &HeaderName,
     headers: &'a HeaderMap,
     by_weight: bool,
-) -> Option<Cow<'a, [u8]>> {
+) -> Option<Spelled<'a>> {
     // RFC 9110 §5.3; cookies by RFC 9113 §8.2.3.
     let value = combined(name, headers, if *name == COOKIE { b"; " } else { b", " })?;
     if [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name) {
         return Some(value);
     }
     if *name == ACCEPT_CHARSET || *name == ACCEPT_ENCODING {
-        return Some(closed_up(value, b",;").to_ascii_lowercase().into());
+        return Some(closed_up(value, b",;").into_lower_case());
     }
     if *name == ACCEPT_LANGUAGE {
-        let value = closed_up(value, b",;").to_ascii_lowercase();
+        let value = closed_up(value, b",;").into_lower_case();
         let ordered = if by_weight { by_preference(&value) } else { None };
-        return Some(ordered.unwrap_or(value).into());
+        return Some(ordered.map_or(value, Spelled::Copied));
     }
     Some(closed_up(value, b","))
 }
@@ -44,24 +83,26 @@ fn combined<'a>(
     name: &HeaderName,
     headers: &'a HeaderMap,
     separator: &[u8],
-) -> Option<Cow<'a, [u8]>> {
+) -> Option<Spelled<'a>> {
     let mut lines = headers.get_all(name).iter();
-    let mut value = Cow::Borrowed(lines.next()?.as_bytes().trim_ascii());
+    let mut value = Spelled::AsSent(lines.next()?.as_bytes().trim_ascii());
     for line in lines {
-        let joined = value.to_mut();
+        let mut joined = value.into_copy();
         joined.extend_from_slice(separator);
         joined.extend_from_slice(line.as_bytes().trim_ascii());
+        value = Spelled::Copied(joined);
     }
     Some(value)
 }
 
 /// The value without whitespace beside `delimiters`. Quoted strings are not changed. An open string
 /// extends to the end of the value.
-fn closed_up<'a>(value: Cow<'a, [u8]>, delimiters: &[u8]) -> Cow<'a, [u8]> {
-    if !value.iter().any(|byte| delimiters.contains(byte)) {
+fn closed_up<'a>(value: Spelled<'a>, delimiters: &[u8]) -> Spelled<'a> {
+    // Without whitespace, nothing can be beside a delimiter.
+    if !value.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
         return value;
     }
-    let mut closed: Vec<u8> = Vec::with_capacity(value.len());
+    let mut closed = Copied::with_capacity(value.len());
     let (mut is_quoted, mut is_escaped, mut is_behind_delimiter) = (false, false, false);
     for &byte in &*value {
         let is_space = matches!(byte, b' ' | b'\t');
@@ -79,19 +120,19 @@ fn closed_up<'a>(value: Cow<'a, [u8]>, delimiters: &[u8]) -> Cow<'a, [u8]> {
         }
         closed.push(byte);
     }
-    closed.into()
+    Spelled::Copied(closed)
 }
 
 /// Sorts an `Accept-Language` value (RFC 9110 §12.5.4) by weight, the highest first, and equal
 /// weights alphabetically. Only the weights have a meaning, not the order. `None` if a member is no
 /// language range. The value must be in lower case and without whitespace.
-fn by_preference(value: &[u8]) -> Option<Vec<u8>> {
+fn by_preference(value: &[u8]) -> Option<Copied> {
     let members = value.split(|&byte| byte == b',').filter(|member| !member.is_empty());
     let mut ranges = members.map(weighted).collect::<Option<Vec<_>>>()?;
     ranges.sort_unstable_by(|(a, a_weight), (b, b_weight)| {
         b_weight.cmp(a_weight).then_with(|| a.cmp(b))
     });
-    let mut ordered = Vec::with_capacity(value.len());
+    let mut ordered = Copied::with_capacity(value.len());
     for (range, weight) in ranges {
         if !ordered.is_empty() {
             ordered.push(b',');
@@ -148,7 +189,7 @@ mod tests {
             headers.append(&name, HeaderValue::from_str(line).unwrap());
         }
         selecting_value(&name, &headers, true)
-            .map(|value| String::from_utf8(value.into_owned()).unwrap())
+            .map(|value| String::from_utf8(value.to_vec()).unwrap())
     }
 
     #[track_caller]

@@ -125,11 +125,6 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
             self.chunks.push(chunk);
         }
     }
-
-    /// The content that was read for the key.
-    pub(crate) fn content(&self) -> Content<'_> {
-        Content { chunks: &self.chunks, trailers: self.trailers.as_ref() }
-    }
 }
 
 impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
