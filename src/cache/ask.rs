@@ -113,7 +113,7 @@ impl<B: Store> RequestContext<B> {
         let (parts, body) = response.into_parts();
         let response = ResponseHead::new(parts, self.cache.settings.clock.now());
         let Some(stale) = stale else { return Answer::Response(response, Arrived::Unread(body)) };
-        match self.check_for_failure(&response, body).await {
+        match Box::pin(self.check_for_failure(&response, body)).await {
             Ok(body) => Answer::Response(response, body),
             Err(why) => Answer::StaleIfError(stale, why),
         }
@@ -126,12 +126,29 @@ impl<B: Store> RequestContext<B> {
         upstream: Upstream<S, ReqBody>,
         question: Question,
     ) -> Reply<S::Body, S::Error> {
+        let Question { forwarded, stored, conditions, observed, .. } = question;
+        match conditions {
+            None => {
+                let Upstream { inner, body } = upstream;
+                let reply = inner.send(Request::from_parts(forwarded, body)).await;
+                Reply::Other(reply, stored)
+            }
+            // Boxed, so that the future of a miss stays small.
+            Some(conditions) => {
+                Box::pin(self.ask_if(upstream, forwarded, conditions, stored, observed)).await
+            }
+        }
+    }
+
+    async fn ask_if<S: Origin<ReqBody>, ReqBody: AnyBody>(
+        &self,
+        upstream: Upstream<S, ReqBody>,
+        mut forwarded: request::Parts,
+        conditions: Conditions,
+        mut stored: Option<Selected>,
+        observed: Option<(Key, Miss)>,
+    ) -> Reply<S::Body, S::Error> {
         let Upstream { inner, body } = upstream;
-        let Question { mut forwarded, mut stored, conditions, observed, .. } = question;
-        let Some(conditions) = conditions else {
-            let reply = inner.send(Request::from_parts(forwarded, body)).await;
-            return Reply::Other(reply, stored);
-        };
         let mut unconditional = forwarded.clone();
         policy::remove_conditions(&mut unconditional.headers);
         let body_again = body.for_another_call();

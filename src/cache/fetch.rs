@@ -136,8 +136,9 @@ impl<B: Store> RequestContext<B> {
         let question = self.question(&lookup, stored, fallback);
         match self.answer_or_stale(upstream, question).await {
             Answer::NotModified(selected, fields) => {
-                let (selected, stored) =
-                    self.freshen(&lookup.key, selected, &fields, requested_at, leader).await;
+                // Boxed, so that the future of a miss stays small.
+                let freshen = self.freshen(&lookup.key, selected, &fields, requested_at, leader);
+                let (selected, stored) = Box::pin(freshen).await;
                 Fetched::Freshened(selected, stored)
             }
             Answer::StaleIfError(selected, why) => {
@@ -185,7 +186,7 @@ impl<B: Store> RequestContext<B> {
         if let Some(seen) = &seen
             && *seen.head.method() != self.parts.method
         {
-            self.update_by_head(seen, &response, requested_at, &leader).await;
+            Box::pin(self.update_by_head(seen, &response, requested_at, &leader)).await;
         }
         let Lookup { key, generation, reason, .. } = lookup;
         let (calls, call) = (&self.cache.shared.calls, leader.id());
@@ -201,8 +202,8 @@ impl<B: Store> RequestContext<B> {
         let stored_under = received.stored_under();
         // The writer of a response that is stored supersedes the older ones in its own group.
         let is_any = match stored_under {
-            None => self.view().supersede_in_flight(&key, &call).await,
-            Some(_) => self.view().supersede_related_in_flight(&key, &call).await,
+            None => Box::pin(self.view().supersede_in_flight(&key, &call)).await,
+            Some(_) => Box::pin(self.view().supersede_related_in_flight(&key, &call)).await,
         };
         // Most responses that are refused were refused before, and left nothing to remove.
         let (ended, get) = (calls.ended(), self.view().primary_of_get(&key));
@@ -211,7 +212,8 @@ impl<B: Store> RequestContext<B> {
             let count = ended.count(&get);
             // What was in flight may have been stored before it could be kept out.
             let has_stored = is_any || !calls.is_current(&generation);
-            let is_all = self.end(&key, seen, stored_under, has_stored, requested_at).await;
+            let end = self.end(&key, seen, stored_under, has_stored, requested_at);
+            let is_all = Box::pin(end).await;
             if is_all && stored_under.is_none() {
                 ended.insert(&key.call, count);
             }
@@ -257,7 +259,8 @@ impl<B: Store> RequestContext<B> {
         }
         let mut resident = self.cache.shared.calls.residents(&key.primary).into_iter().next();
         if resident.is_none() && (may_have_missed || key.resident.is_some()) {
-            resident = read(&self.cache, key.primary, Some(&self.parts.headers)).await.key.resident;
+            let read = read(&self.cache, key.primary, Some(&self.parts.headers));
+            resident = Box::pin(read).await.key.resident;
         }
         LookupKeys { resident, ..key }
     }

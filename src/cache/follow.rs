@@ -94,7 +94,7 @@ impl<B: Store> RequestContext<B> {
             }
             Role::Share(share) => share,
             Role::LookAgain | Role::InFlight => {
-                return self.look_again_after_call(mode).await;
+                return Box::pin(self.look_again_after_call(mode)).await;
             }
             Role::Follower(follower) => {
                 self.has_waited = true;
@@ -104,7 +104,7 @@ impl<B: Store> RequestContext<B> {
                     }
                     Some(Followed::Share(share)) => share,
                     // Nothing was fetched that is as new as this request requires.
-                    Some(Followed::JoinAgain) => return self.look_again(mode).await,
+                    Some(Followed::JoinAgain) => return Box::pin(self.look_again(mode)).await,
                     Some(Followed::Failed) => return self.stale_or_own_call(lookup),
                     // It has waited long enough.
                     None => return Joined::Retry(Mode::Independent, lookup),
@@ -112,7 +112,8 @@ impl<B: Store> RequestContext<B> {
             }
         };
         self.has_waited = true;
-        self.take_share(share, lookup, mode).await
+        // Boxed, as the lookups above are: most requests wait for no other.
+        Box::pin(self.take_share(share, lookup, mode)).await
     }
 
     /// Answers with the share of another request's call.

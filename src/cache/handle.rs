@@ -52,7 +52,7 @@ impl<B> Handle<B> {
 impl<B: Store> Handle<B> {
     /// Reads an entry. A damaged entry is evicted, and is an error.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        let found = self.observer.asked(StoreOperation::Get, key, self.store.get(key)).await;
+        let found = self.observer.asked(StoreOperation::Get, key, self.store().get(key)).await;
         let (error, seen) = match found {
             Ok(Some(hit)) => {
                 let seen = hit.version;
@@ -76,7 +76,7 @@ impl<B: Store> Handle<B> {
 
     /// Begins to write an entry.
     pub(crate) async fn put(&self, key: &Key, head: Head) -> Result<B::Writer> {
-        self.observer.asked(StoreOperation::Put, key, self.store.put(key, head)).await
+        self.observer.asked(StoreOperation::Put, key, self.store().put(key, head)).await
     }
 
     /// Writes an entry that has no body.
@@ -87,25 +87,25 @@ impl<B: Store> Handle<B> {
 
     /// Replaces the head of the entry that was seen. `false` if there is another entry by now.
     pub(crate) async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        let update = self.store.update(key, seen, head);
+        let update = self.store().update(key, seen, head);
         self.observer.asked(StoreOperation::Update, key, update).await
     }
 
     pub(crate) async fn remove(&self, key: &Key) -> Result<bool> {
-        self.observer.asked(StoreOperation::Remove, key, self.store.remove(key)).await
+        self.observer.asked(StoreOperation::Remove, key, self.store().remove(key)).await
     }
 
     /// Removes the entry that was seen. `false` if there is another entry by now.
     pub(crate) async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        self.observer.asked(StoreOperation::Remove, key, self.store.remove_if(key, seen)).await
+        self.observer.asked(StoreOperation::Remove, key, self.store().remove_if(key, seen)).await
     }
 
     pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.observer.asked(StoreOperation::Remove, None, self.store.remove_tagged(tag)).await
+        self.observer.asked(StoreOperation::Remove, None, self.store().remove_tagged(tag)).await
     }
 
     pub(crate) async fn clear(&self) -> Result<()> {
-        self.observer.asked(StoreOperation::Remove, None, self.store.clear()).await
+        self.observer.asked(StoreOperation::Remove, None, self.store().clear()).await
     }
 
     /// Writes annotations, except those that are stored already. The observer hears of a failure.

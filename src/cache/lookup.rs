@@ -130,6 +130,11 @@ pub(super) async fn read_primary<B: Store>(cache: &Inner<B>, key: Key) -> Primar
 }
 
 impl PrimaryRead {
+    /// Whether nothing is stored under the key.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self.found, Ok(None))
+    }
+
     /// The response that was read, if a request with these options and this head selects it and it
     /// answers the request as it is.
     pub(super) fn into_answer<B>(
@@ -304,6 +309,14 @@ impl<B: Store> RequestRef<'_, B> {
 
     pub(super) async fn lookup_under(self, primary: Key) -> Lookup {
         self.lookup_after(read_primary(self.cache, primary).await).await
+    }
+
+    /// The lookup of a request under whose primary key nothing is stored.
+    pub(super) fn absent(self, read: &PrimaryRead) -> Lookup {
+        let PrimaryRead { key, generation, .. } = read;
+        let key = LookupKeys::primary(*key);
+        let read = Read { key, found: Ok(None), generation: generation.clone() };
+        self.judge(read, Miss::Absent)
     }
 
     async fn lookup_after(self, read: PrimaryRead) -> Lookup {

@@ -42,7 +42,7 @@ pub(super) async fn lookup<B: Store>(
 }
 
 /// Whether the response to another URL may answer the request, as far as the request tells.
-fn may_answer<B>(request: &RequestRef<'_, B>) -> bool {
+pub(super) fn may_answer<B>(request: &RequestRef<'_, B>) -> bool {
     let RequestRef { cache, options, parts, url, content } = request;
     cache.settings.uses_no_vary_search()
         && parts.method == Method::GET

@@ -96,7 +96,7 @@ fn gate<B>(
     Ok(Some(options.key.unwrap_or(primary)))
 }
 
-/// Answers a request that is no such hit. `gated` is the entry under its primary key, if that has
+/// Answers a request that is no such hit. What few requests need is boxed. `gated` is the entry under its primary key, if that has
 /// been read, or why the request bypasses the cache.
 async fn answer<S, B, ReqBody>(
     inner: S,
@@ -122,7 +122,8 @@ where
     let (body, gated) = match gated {
         Ok(gated) if !body.is_end_stream() || check.needs_body() => {
             let budget = cache.request_budget();
-            let (body, read) = RequestBody::buffered(body, *max_request_body, &budget, check).await;
+            let read = RequestBody::buffered(body, *max_request_body, &budget, check);
+            let (body, read) = Box::pin(read).await;
             (body, read.map(|()| gated))
         }
         gated => (RequestBody::untouched(body), gated),
@@ -139,11 +140,15 @@ where
     let upstream = Upstream { inner, body };
 
     // Lookup: of the response, and of the part of it that is stored instead.
-    let mut lookup = no_vary_search::lookup(ctx.view(), read).await;
+    let view = ctx.view();
+    let mut lookup = match read {
+        Some(read) if read.is_absent() && !no_vary_search::may_answer(&view) => view.absent(&read),
+        read => Box::pin(no_vary_search::lookup(view, read)).await,
+    };
     if policy::asks_for_part(&ctx.parts.method, &ctx.parts.headers)
         && !has_part(&lookup, &ctx.parts)
     {
-        lookup = match ctx.view().find_part(lookup).await {
+        lookup = match Box::pin(ctx.view().find_part(lookup)).await {
             Ok(lookup) => lookup,
             Err(missing) => return Box::pin(ctx.fetch_part(upstream, missing)).await,
         };

@@ -158,7 +158,8 @@ pub(super) struct Published {
 pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refusal>> + Send>>;
 
 /// Writes `entry` with the body that `queue` brings, and publishes it. Before that, `supersede`
-/// keeps older responses out of the entry. The observer hears of the store's failures.
+/// keeps older responses out of the entry. The observer hears of the store's failures. What few
+/// entries need is boxed.
 pub(super) async fn write_entry<B: Store>(
     handle: Handle<B>,
     mut entry: Entry,
@@ -172,7 +173,10 @@ pub(super) async fn write_entry<B: Store>(
     update_dependents(&handle, &mut entry).await;
     let wanted = queue.lock().copies;
     let bytes = body.bytes;
-    let copies = read_copies(&handle, entry, body, wanted).await;
+    let copies = match wanted {
+        0 => Vec::new(),
+        _ => Box::pin(read_copies(&handle, entry, body, wanted)).await,
+    };
     Ok(Published { bytes, copies })
 }
 
@@ -194,7 +198,7 @@ async fn write_body<B: Store>(
 ) -> Result<WrittenBody, Refusal> {
     let Entry { key, splice, .. } = entry;
     if let Some(splice) = splice
-        && !splice.copy_before(handle, writer).await.map_err(refusal)?
+        && !Box::pin(splice.copy_before(handle, writer)).await.map_err(refusal)?
     {
         return Err(Refusal::Conflict);
     }
@@ -213,7 +217,7 @@ async fn write_body<B: Store>(
     let Some(splice) = splice else {
         return Ok(WrittenBody { arrived, bytes: arrived, trailers });
     };
-    if !splice.copy_after(handle, writer).await.map_err(refusal)? {
+    if !Box::pin(splice.copy_after(handle, writer)).await.map_err(refusal)? {
         return Err(Refusal::Conflict);
     }
     // The trailers that arrived belong to the part, not to the whole.
@@ -228,7 +232,7 @@ async fn publish<B: Store>(
     trailers: Option<HeaderMap>,
 ) -> Result<(), Refusal> {
     if let Some(update) = &entry.resident_update
-        && !update.write(handle).await.map_err(refusal)?
+        && !Box::pin(update.write(handle)).await.map_err(refusal)?
     {
         // The resident is lost: no lookup would find this variant.
         return Err(Refusal::Conflict);
@@ -247,7 +251,7 @@ async fn update_dependents<B: Store>(handle: &Handle<B>, entry: &mut Entry) {
         let resident = ResidentId { primary: *key, family: variance.family, in_flight: None };
         let update = ResidentUpdate { resident, until, now: head.stored_at() };
         // After a failure, the other variants are fetched anew.
-        drop(update.write(handle).await);
+        drop(Box::pin(update.write(handle)).await);
     }
     if let Some(splice) = splice
         && splice.key != *key
@@ -256,7 +260,9 @@ async fn update_dependents<B: Store>(handle: &Handle<B>, entry: &mut Entry) {
         // The whole is complete. A failure leaves a part that is of no more use.
         drop(handle.remove_if(&splice.key, splice.seen).await);
     }
-    handle.put_annotations(mem::take(annotations)).await;
+    if !annotations.is_empty() {
+        Box::pin(handle.put_annotations(mem::take(annotations))).await;
+    }
 }
 
 /// Reads copies of the body that arrived, for the readers that fell behind. Returns fewer than
@@ -268,9 +274,6 @@ async fn read_copies<B: Store>(
     wanted: usize,
 ) -> Vec<StoredBody> {
     let mut copies = Vec::with_capacity(wanted);
-    if wanted == 0 {
-        return copies;
-    }
     let Entry { key, head, splice, .. } = entry;
     let published = head.seal(body.bytes, body.trailers);
     while copies.len() < wanted {
