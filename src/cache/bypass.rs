@@ -51,7 +51,7 @@ where
     let response = inner.send(Request::from_parts(parts, body)).await;
     let response = response.inspect_err(|_| report_failure(&cache, reason))?;
     Ok(match effects {
-        Some(effects) => effects.apply(response).await,
+        Some(effects) => Box::pin(effects.apply(response)).await,
         None => passed(&cache, reason, response.map(ResponseBody::passthrough)),
     })
 }
@@ -66,9 +66,9 @@ struct Effects<B> {
     /// Whether it may remove what an unsafe request has made stale.
     may_invalidate: bool,
     /// The request, if its response may end what the cache answers such requests with.
-    ending: Option<RequestContext<B>>,
+    ending: Option<Box<RequestContext<B>>>,
     /// The `GET` that the response may be stored for, and its call.
-    detached: Option<(RequestContext<B>, DetachedCall)>,
+    detached: Option<(Box<RequestContext<B>>, DetachedCall)>,
 }
 
 impl<B: Store> Effects<B> {
@@ -222,7 +222,7 @@ impl<B: Store> RequestContext<B> {
 
     /// Stores the response to a `POST` as one to a `GET`.
     async fn store_detached<ResBody: OriginBody>(
-        self,
+        self: Box<Self>,
         response: ResponseHead,
         body: ResBody,
         call: DetachedCall,

@@ -96,14 +96,15 @@ pub(super) struct RequestContext<B> {
 struct OuterCalls(Vec<(usize, Key)>);
 
 impl<B> RequestContext<B> {
+    /// Boxed, since a request is moved between many futures on its way.
     pub(super) fn new(
         cache: Arc<Inner<B>>,
         parts: request::Parts,
         url: RequestUrl,
         options: CacheOptions,
         read_body: ReadBody,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             cache,
             parts,
             url,
@@ -112,7 +113,7 @@ impl<B> RequestContext<B> {
             arrived: None,
             has_waited: false,
             first_reason: None,
-        }
+        })
     }
 
     /// What a lookup or a removal needs of it.

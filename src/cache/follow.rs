@@ -98,7 +98,7 @@ impl<B: Store> RequestContext<B> {
             }
             Role::Follower(follower) => {
                 self.has_waited = true;
-                match within(self.longest_wait(), follower).await {
+                match Box::pin(within(self.longest_wait(), follower)).await {
                     Some(Followed::Leader(leader)) => {
                         return Joined::Leader(self.counted(leader), lookup);
                     }

@@ -183,7 +183,7 @@ fn may_begin_refresh<B>(
 /// Answers a request that a stored response alone does not answer: refreshes it in the background,
 /// joins a call in flight, or calls the origin.
 async fn refresh_or_fetch<S, B, ReqBody>(
-    mut ctx: RequestContext<B>,
+    mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,
     mut lookup: Lookup,
 ) -> Result<Response<ResponseBody<S::Body>>, S::Error>

@@ -78,7 +78,7 @@ impl<B: Store> RequestContext<B> {
     /// Asks the origin for a part. Answers with it, or with the part of the stored response if that
     /// is still valid, or if the origin fails.
     pub(super) async fn fetch_part<S: Origin<ReqBody>, ReqBody: AnyBody>(
-        self,
+        self: Box<Self>,
         upstream: Upstream<S, ReqBody>,
         MissingPart { whole, part }: MissingPart,
     ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {

@@ -26,7 +26,7 @@ use crate::{
 /// Begins a call for the stale response, unless one is in flight or the pause after the last
 /// failure is not over.
 pub(super) fn start<S, B, ReqBody>(
-    mut ctx: RequestContext<B>,
+    mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,
     lookup: Lookup,
 ) where
@@ -65,7 +65,7 @@ pub(super) fn start<S, B, ReqBody>(
 }
 
 async fn refresh<S, B, ReqBody>(
-    mut ctx: RequestContext<B>,
+    mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,
     lookup: Lookup,
     leader: Leader,

@@ -131,7 +131,7 @@ impl Head {
             keep_until: self.keep_until.map(Timestamp::as_millis),
             tags: self.tags.iter().map(AsRef::as_ref).collect(),
             body_len: self.body_len,
-            trailers: self.trailers.as_ref().map(lines),
+            trailers: self.trailers.as_deref().map(lines),
             variance: self.variance().map(WireVariance::of),
         };
         let mut bytes = Vec::with_capacity(256 + self.size() / 2);
@@ -188,7 +188,10 @@ impl WireHead<'_> {
             keep_until: self.keep_until.map(Timestamp::from_millis),
             tags: self.tags.into_iter().map(Into::into).collect(),
             body_len: self.body_len,
-            trailers: self.trailers.map(|lines| header_map(&lines, bytes)).transpose()?,
+            trailers: self
+                .trailers
+                .map(|lines| header_map(&lines, bytes).map(Box::new))
+                .transpose()?,
             variance: self.variance.map(WireVariance::into_variance).transpose()?.map(Box::new),
         })
     }

@@ -41,7 +41,7 @@ pub struct Head {
     keep_until: Option<Timestamp>,
     tags: Vec<Box<str>>,
     body_len: u64,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// Of a resident: the request headers that select it, and what else they select.
     variance: Option<Box<Variance>>,
 }
@@ -139,7 +139,7 @@ impl Head {
     #[must_use]
     pub fn seal(mut self, body_len: u64, trailers: Option<HeaderMap>) -> Self {
         self.body_len = body_len;
-        self.trailers = trailers;
+        self.trailers = trailers.map(Box::new);
         self
     }
 
@@ -298,7 +298,7 @@ impl Head {
     /// The trailers after the body, if any.
     #[must_use]
     pub fn trailers(&self) -> Option<&HeaderMap> {
-        self.trailers.as_ref()
+        self.trailers.as_deref()
     }
 
     /// Whether this is the head of a response. Other heads lead to responses and never answer a
@@ -317,20 +317,20 @@ impl Head {
     #[cfg(feature = "memory")]
     pub(crate) fn map_fields(mut self, copy: impl Fn(&HeaderMap) -> HeaderMap) -> Self {
         self.headers = copy(self.headers.get()).into();
-        self.trailers = self.trailers.as_ref().map(copy);
+        self.trailers = self.trailers.as_deref().map(copy).map(Box::new);
         self
     }
 
     /// The header lines and the trailers.
     pub(crate) fn into_fields(self) -> (HeaderMap, Option<HeaderMap>) {
-        (self.headers.into_map(), self.trailers)
+        (self.headers.into_map(), self.trailers.map(|trailers| *trailers))
     }
 
     /// The approximate size of the head in memory, for stores with a size limit. It includes what
     /// the cache keeps of the head's fields once it has parsed them.
     #[must_use]
     pub fn size(&self) -> usize {
-        let trailers = self.trailers.as_ref().map_or(0, map_size);
+        let trailers = self.trailers.as_deref().map_or(0, map_size);
         let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
         let lists = trailers + variance + tags;

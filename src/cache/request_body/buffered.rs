@@ -76,7 +76,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
                             break taken;
                         }
                     }
-                    Err(frame) => this.trailers = frame.into_trailers().ok(),
+                    Err(frame) => this.trailers = frame.into_trailers().ok().map(Box::new),
                 },
             }
         };

@@ -34,7 +34,7 @@ pin_project! {
         chunks: Vec<Bytes>,
         // How many of the chunks have been passed on.
         sent: usize,
-        trailers: Option<HeaderMap>,
+        trailers: Option<Box<HeaderMap>>,
         error: Option<B::Error>,
         share: Option<Arc<Share>>,
         #[pin]
@@ -57,13 +57,13 @@ pin_project! {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReadBody {
     chunks: Vec<Bytes>,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     _share: Option<Arc<Share>>,
 }
 
 impl ReadBody {
     pub(crate) fn content(&self) -> Content<'_> {
-        Content { chunks: &self.chunks, trailers: self.trailers.as_ref() }
+        Content { chunks: &self.chunks, trailers: self.trailers.as_deref() }
     }
 }
 
@@ -141,7 +141,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         if let Some(trailers) = this.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
         if let Some(error) = this.error.take() {
             return Poll::Ready(Some(Err(error)));
