@@ -1,4 +1,4 @@
-//! Bodies in memory of exactly their size: how they are collected, and how they are read.
+//! Bodies in memory: how they are collected, and how they are read.
 
 use std::{
     pin::Pin,
@@ -18,6 +18,10 @@ use crate::entry::Head;
 /// `Content-Length`, and the copy at the end of a body of unknown length, do not matter.
 pub(super) const SEGMENT: usize = 256 << 10;
 
+/// The memory that a kept chunk counts as at least. It may be a part of a larger buffer, whose size
+/// nobody can ask for. This is the largest read buffer of hyper.
+const KEPT: u64 = 408 << 10;
+
 /// What a segment takes beside its bytes: a handle, a counter with an owner, and two allocations.
 const SEGMENT_OVERHEAD: u64 = size_of::<Bytes>() as u64 + 64;
 
@@ -32,13 +36,21 @@ pub(super) enum Body {
 impl Body {
     pub(super) const EMPTY: Self = Self::Whole(Bytes::new());
 
-    /// The memory that the body takes.
+    /// The memory that the segments take.
     pub(super) fn size(&self) -> u64 {
         let segments = match self {
             Self::Whole(bytes) => std::slice::from_ref(bytes),
             Self::Segments(segments) => segments,
         };
-        segments.iter().map(|segment| segment.len() as u64 + SEGMENT_OVERHEAD).sum()
+        let own: u64 = segments.iter().map(|segment| segment.len() as u64 + SEGMENT_OVERHEAD).sum();
+        // Chunks that adjoin are parts of one buffer.
+        let adjoin = |one: &Bytes, next: &Bytes| {
+            is_kept(one) && is_kept(next) && one.as_ptr_range().end == next.as_ptr()
+        };
+        let buffers = segments.chunk_by(adjoin).filter(|chunks| is_kept(&chunks[0]));
+        let beyond = buffers
+            .map(|chunks| KEPT.saturating_sub(chunks.iter().map(|chunk| chunk.len() as u64).sum()));
+        own + beyond.sum::<u64>()
     }
 
     pub(super) fn into_stored(self, len: u64) -> StoredBody {
@@ -66,12 +78,19 @@ impl Stream for Segments {
     }
 }
 
+/// Whether a segment is a chunk that was kept. No segment of copies is that large.
+fn is_kept(segment: &Bytes) -> bool {
+    segment.len() > SEGMENT
+}
+
 /// A body that is being written.
 ///
 /// It is never concatenated, which would hold all of it twice. Chunks are copied into segments, so
-/// that many small ones do not keep a network buffer each. Full segments are not touched again.
+/// that many small ones do not keep a network buffer each. A chunk that is larger than a segment is
+/// kept as it is, unless that is forbidden. Full segments are not touched again.
 #[derive(Default)]
 pub(super) struct Gather {
+    keeps_chunks: bool,
     full: Vec<Bytes>,
     open: Vec<u8>,
     /// The rest of the `Content-Length`, or zero. The header may be wrong, so it is only a hint for
@@ -80,28 +99,26 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    pub(super) fn new(head: &Head) -> Self {
+    pub(super) fn new(head: &Head, keeps_chunks: bool) -> Self {
         let length = head.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let expected = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-        Self { expected, ..Self::default() }
+        Self { keeps_chunks, expected, ..Self::default() }
     }
 
-    pub(super) fn push(&mut self, mut chunk: &[u8]) {
+    pub(super) fn push(&mut self, mut chunk: Bytes) {
         while !chunk.is_empty() {
-            if self.open.is_empty() && chunk.len() >= SEGMENT {
-                // Its length is known, and the caller held that much in one piece as well.
+            if self.keeps_chunks && self.open.is_empty() && is_kept(&chunk) {
                 self.expected = self.expected.saturating_sub(chunk.len() as u64);
-                self.full.push(exact(chunk.into()));
+                self.full.push(chunk);
                 return;
             }
-            let (now, later) = chunk.split_at(chunk.len().min(SEGMENT - self.open.len()));
+            let now = chunk.split_to(chunk.len().min(SEGMENT - self.open.len()));
             self.reserve(now.len());
-            self.open.extend_from_slice(now);
+            self.open.extend_from_slice(&now);
             self.expected = self.expected.saturating_sub(now.len() as u64);
             if self.open.len() == SEGMENT {
                 self.close();
             }
-            chunk = later;
         }
     }
 

@@ -16,11 +16,18 @@
 //!
 //! The limit bounds the weight of the entries: heads, bodies, trailers, index rows and table slots.
 //! Less than 2 % of the capacity is reserved for what the table remembers of evicted entries. To
-//! make the count true, the store keeps no memory of its caller: a header value or a chunk that is
-//! a slice of a network buffer would keep the whole buffer alive, so both are copied into memory of
-//! exactly their size. A body is in memory once, in segments of at most 256 KiB unless it arrived
-//! in larger chunks, and there is never a second copy of the whole. Two things are not counted: the
-//! bodies of unfinished writers, and what readers hold of entries that are gone.
+//! make the count true, header values and chunks of up to 256 KiB are copied into memory of exactly
+//! their size: a slice of a network buffer would keep the whole buffer alive. A body is in memory
+//! once, in segments of at most 256 KiB, and there is never a second copy of the whole.
+//!
+//! A chunk of more than 256 KiB is kept as it is. To copy it would cost more than everything else
+//! that a response costs. It may be a part of a larger buffer, so it counts as at least 408 KiB,
+//! the size of hyper's largest read buffer. Chunks that adjoin in memory count as one.
+//! [`keep_large_chunks`](Memory::keep_large_chunks) turns this off, for an origin that hands out
+//! parts of buffers that are larger still.
+//!
+//! Two things are not counted: the bodies of unfinished writers, and what readers hold of entries
+//! that are gone.
 //!
 //! # Eviction
 //!
@@ -88,6 +95,7 @@ const BATCH: usize = 256;
 #[derive(Clone)]
 pub struct Memory {
     table: Arc<Table>,
+    keeps_chunks: bool,
 }
 
 impl Memory {
@@ -96,7 +104,17 @@ impl Memory {
     /// large](super::ErrorKind::TooLarge).
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        Self { table: Arc::new(Table::new(capacity)) }
+        Self { table: Arc::new(Table::new(capacity)), keeps_chunks: true }
+    }
+
+    /// Whether a chunk of more than 256 KiB is kept as it arrives. It is by default. Otherwise, this
+    /// handle and its clones copy it into memory of exactly its size.
+    ///
+    /// A chunk may be a part of a buffer that is much larger, and keeps all of it in memory. The
+    /// store cannot see the size of that buffer, and counts the chunk as at least 408 KiB.
+    #[must_use]
+    pub fn keep_large_chunks(self, keep: bool) -> Self {
+        Self { keeps_chunks: keep, ..self }
     }
 
     /// How many bytes the entries may take.
@@ -145,7 +163,7 @@ impl Store for Memory {
     ///
     /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) if the head alone does not fit.
     async fn put(&self, key: &Key, head: Head) -> Result<MemoryWriter> {
-        MemoryWriter::new(self.table.clone(), *key, compact(head))
+        MemoryWriter::new(self.table.clone(), *key, compact(head), self.keeps_chunks)
     }
 
     /// Replaces the head. The entry keeps its place in the eviction order.

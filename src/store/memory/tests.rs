@@ -296,19 +296,20 @@ fn removals_end_even_with_rows_without_entries() {
 }
 
 #[test]
-fn bodies_are_kept_in_pieces_of_their_exact_size() {
+fn bodies_are_copied_into_segments_and_large_chunks_are_kept() {
     let length = |length: usize| {
         let (mut parts, ()) = Response::new(()).into_parts();
         parts.headers.insert("content-length", HeaderValue::from(length));
         Head::new(Method::GET, "http://example.com/", parts, at(0))
     };
-    let cases: [(&[usize], &[usize]); 8] = [
+    let cases: [(&[usize], &[usize]); 9] = [
         (&[], &[]),
         (&[1], &[1]),
         (&[10, 0, 20], &[30]),
         (&[SEGMENT], &[SEGMENT]),
         (&[SEGMENT - 1, 1], &[SEGMENT]),
         (&[SEGMENT - 1, 2], &[SEGMENT, 1]),
+        (&[2 * SEGMENT], &[2 * SEGMENT]),
         // A large chunk stays in one piece; smaller ones are divided evenly.
         (&[5 * SEGMENT + 3], &[5 * SEGMENT + 3]),
         (&[7, 3 * SEGMENT, 1], &[SEGMENT, 2 * SEGMENT + 7, 1]),
@@ -316,8 +317,8 @@ fn bodies_are_kept_in_pieces_of_their_exact_size() {
     for (chunks, pieces) in cases {
         let whole: usize = chunks.iter().sum();
         for head in [head(0), length(whole), length(1), length(usize::MAX)] {
-            let mut gather = Gather::new(&head);
-            chunks.iter().for_each(|chunk| gather.push(&vec![1; *chunk]));
+            let mut gather = Gather::new(&head, true);
+            chunks.iter().for_each(|chunk| gather.push(vec![1; *chunk].into()));
             let body = gather.finish();
             let kept: Vec<usize> = match &body {
                 Body::Whole(bytes) => {
@@ -329,6 +330,39 @@ fn bodies_are_kept_in_pieces_of_their_exact_size() {
             assert_eq!(read(body.into_stored(whole as u64)).len(), whole);
         }
     }
+}
+
+#[test]
+fn a_large_chunk_is_copied_where_that_is_set() {
+    for keep in [true, false] {
+        let store = Memory::new(64 * MIB).keep_large_chunks(keep);
+        let chunk = Bytes::from(vec![7; 4 * SEGMENT]);
+        let stored = {
+            let mut writer = finish(store.put(&key(1), head(1))).unwrap();
+            finish(writer.write(chunk.clone())).unwrap();
+            finish(writer.finish(None)).unwrap();
+            finish(finish(store.get(&key(1))).unwrap().unwrap().body.bytes()).unwrap()
+        };
+        assert_eq!(stored, chunk);
+        assert_eq!(stored.as_ptr() == chunk.as_ptr(), keep);
+    }
+}
+
+#[test]
+fn a_kept_chunk_counts_as_the_buffer_that_it_may_be_a_part_of() {
+    let buffer = Bytes::from(vec![7; 6 * SEGMENT]);
+    let part = |from: usize, to: usize| buffer.slice(from..to);
+    let size = |chunks: &[Bytes]| {
+        let mut gather = Gather::new(&head(0), true);
+        chunks.iter().for_each(|chunk| gather.push(chunk.clone()));
+        gather.finish().size()
+    };
+    let small = size(&[part(0, SEGMENT)]) - SEGMENT as u64;
+    let (len, buffers) = (SEGMENT + 1, 408 << 10);
+    assert_eq!(size(&[part(0, len)]), buffers + small);
+    assert_eq!(size(&[part(0, len), part(2 * len, 3 * len)]), 2 * (buffers + small));
+    assert_eq!(size(&[part(0, len), part(len, 2 * len)]), 2 * (len as u64 + small));
+    assert_eq!(size(&[part(0, 5 * SEGMENT)]), 5 * SEGMENT as u64 + small);
 }
 
 #[test]

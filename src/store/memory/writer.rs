@@ -26,10 +26,10 @@ pub struct MemoryWriter {
 }
 
 impl MemoryWriter {
-    pub(super) fn new(table: Arc<Table>, key: Key, head: Head) -> Result<Self> {
+    pub(super) fn new(table: Arc<Table>, key: Key, head: Head, keeps_chunks: bool) -> Result<Self> {
         let weight = weight(&head, &Body::EMPTY);
         table.check(&key, weight)?;
-        let body = Gather::new(&head);
+        let body = Gather::new(&head, keeps_chunks);
         Ok(Self { table, key, head, weight, body, written: 0 })
     }
 
@@ -40,7 +40,7 @@ impl MemoryWriter {
 }
 
 impl Writer for MemoryWriter {
-    /// Copies `chunk` to the end of the body.
+    /// Adds `chunk` to the end of the body. A chunk of up to 256 KiB is copied.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Writer for MemoryWriter {
             self.body = Gather::default();
             return Err(error);
         }
-        self.body.push(&chunk);
+        self.body.push(chunk);
         Ok(())
     }
 

@@ -13,11 +13,15 @@ use crate::{
 
 impl<N: Store, F: Store> Tiered<N, F> {
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Hit>> {
-        let near = self.near_entry(key).await;
-        let near = match near {
-            Some(near) if self.is_recent(&near) => return Ok(Some(self.near_hit(near))),
-            near => near,
-        };
+        match self.near_entry(key).await {
+            Some(near) if self.is_recent(&near) => Ok(Some(self.near_hit(near))),
+            // Boxed, so that the future of a hit in the near tier stays small.
+            near => Box::pin(self.read_far(key, near)).await,
+        }
+    }
+
+    /// Reads the far tier. `near` is the entry of the near tier that does not suffice.
+    async fn read_far(&self, key: &Key, near: Option<Near>) -> Result<Option<Hit>> {
         // Begun before the far tier is asked, so that later changes there outdate the copy.
         let mut ticket = self.generations.copy(key);
         let far = match (self.far.get(key).await, near) {
@@ -102,13 +106,13 @@ impl<N: Store, F> Tiered<N, F> {
                 return None;
             }
             Ok(Some(near)) if self.counts(key, near.annotation.as_ref()) => return Some(near),
-            Ok(Some(near)) => self.near.remove_if(key, near.version).await,
+            Ok(Some(near)) => Box::pin(self.near.remove_if(key, near.version)).await,
             Err(error) => {
                 self.near_failed("get", key, &error);
                 if error.kind() != ErrorKind::Corrupt {
                     return None;
                 }
-                self.near.remove(key).await
+                Box::pin(self.near.remove(key)).await
             }
         };
         match removed {
