@@ -326,6 +326,7 @@ impl<B: Store> RequestContext<B> {
         let StoragePlan { key: stored_under, call_key, head, names, resident_update, annotations } =
             plan;
         let others = leader.info(|call| call.others.clone());
+        let head = Arc::new(head);
         let entry = Entry { key: stored_under, head, resident_update, others, splice, annotations };
         let (handle, budget) = (cache.handle.clone(), cache.overflow_budget());
         let unstarted = Tee::prepare(handle, budget, entry, call_key, names, body, limits);

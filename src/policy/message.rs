@@ -40,10 +40,14 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| !is_for_all(name))
         .collect();
+    let belongs_to_connection = |name| HOP_BY_HOP.contains(name) || named.contains(name);
+    if !headers.keys().any(belongs_to_connection) {
+        return headers.clone();
+    }
     // A copy: `HeaderMap::remove` moves the last line into the gap.
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
     for (name, value) in headers {
-        if !HOP_BY_HOP.contains(name) && !named.contains(name) {
+        if !belongs_to_connection(name) {
             kept.append(name, value.clone());
         }
     }

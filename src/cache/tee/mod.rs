@@ -116,7 +116,7 @@ impl Tee {
             queue: Arc::default(),
             key: entry.key,
             call_key,
-            head: Arc::new(entry.head.clone()),
+            head: entry.head.clone(),
             names,
             progress: Progress::default(),
             observer: handle.observer.clone(),

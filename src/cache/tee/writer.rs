@@ -133,7 +133,7 @@ fn cost(chunk: &Bytes) -> usize {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: Key,
-    pub(crate) head: Head,
+    pub(crate) head: Arc<Head>,
     /// The change of the resident that leads to it, if it lies beside one.
     pub(crate) resident_update: Option<ResidentUpdate>,
     /// Whether other variants were stored since its call began. If it becomes the resident, it has
@@ -166,7 +166,7 @@ pub(super) async fn write_entry<B: Store>(
     supersede: impl Future<Output = ()> + Send,
     queue: Arc<Queue>,
 ) -> Result<Published, Refusal> {
-    let mut writer = handle.put(&entry.key, entry.head.clone()).await.map_err(refusal)?;
+    let mut writer = handle.put(&entry.key, Head::clone(&entry.head)).await.map_err(refusal)?;
     let body = write_body(&handle, &entry, &mut writer, &queue).await?;
     supersede.await;
     publish(&handle, &entry, writer, body.trailers.clone()).await?;
@@ -275,7 +275,7 @@ async fn read_copies<B: Store>(
 ) -> Vec<StoredBody> {
     let mut copies = Vec::with_capacity(wanted);
     let Entry { key, head, splice, .. } = entry;
-    let published = head.seal(body.bytes, body.trailers);
+    let published = Arc::unwrap_or_clone(head).seal(body.bytes, body.trailers);
     while copies.len() < wanted {
         let Ok(Some(mut hit)) = handle.get(&key).await else { break };
         if !hit.head.is_same_response(&published) {
