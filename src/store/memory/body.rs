@@ -18,9 +18,11 @@ use crate::entry::Head;
 /// `Content-Length`, and the copy at the end of a body of unknown length, do not matter.
 pub(super) const SEGMENT: usize = 256 << 10;
 
-/// The memory that a kept chunk counts as at least. It may be a part of a larger buffer, whose size
-/// nobody can ask for. This is the largest read buffer of hyper.
-const KEPT: u64 = 408 << 10;
+/// What a kept chunk counts as at least, and what it counts beyond its size. It may be a part of a
+/// larger buffer, whose size nobody can ask for. The first is the largest read buffer of hyper, and
+/// the second is room for the head of a message before the chunk.
+const KEPT_AT_LEAST: u64 = 408 << 10;
+const KEPT_BEYOND: u64 = 64 << 10;
 
 /// What a segment takes beside its bytes: a handle, a counter with an owner, and two allocations.
 const SEGMENT_OVERHEAD: u64 = size_of::<Bytes>() as u64 + 64;
@@ -48,8 +50,10 @@ impl Body {
             is_kept(one) && is_kept(next) && one.as_ptr_range().end == next.as_ptr()
         };
         let buffers = segments.chunk_by(adjoin).filter(|chunks| is_kept(&chunks[0]));
-        let beyond = buffers
-            .map(|chunks| KEPT.saturating_sub(chunks.iter().map(|chunk| chunk.len() as u64).sum()));
+        let beyond = buffers.map(|chunks| {
+            let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+            KEPT_BEYOND.max(KEPT_AT_LEAST.saturating_sub(len))
+        });
         own + beyond.sum::<u64>()
     }
 

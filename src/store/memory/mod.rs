@@ -21,8 +21,9 @@
 //! once, in segments of at most 256 KiB, and there is never a second copy of the whole.
 //!
 //! A chunk of more than 256 KiB is kept as it is. To copy it would cost more than everything else
-//! that a response costs. It may be a part of a larger buffer, so it counts as at least 408 KiB,
-//! the size of hyper's largest read buffer. Chunks that adjoin in memory count as one.
+//! that a response costs. It may be a part of a larger buffer, so it counts as 64 KiB more than its
+//! size, and as at least 408 KiB, the size of hyper's largest read buffer. Chunks that adjoin in
+//! memory count as one.
 //! [`keep_large_chunks`](Memory::keep_large_chunks) turns this off, for an origin that hands out
 //! parts of buffers that are larger still.
 //!
@@ -111,7 +112,8 @@ impl Memory {
     /// handle and its clones copy it into memory of exactly its size.
     ///
     /// A chunk may be a part of a buffer that is much larger, and keeps all of it in memory. The
-    /// store cannot see the size of that buffer, and counts the chunk as at least 408 KiB.
+    /// store cannot see the size of that buffer. It counts the chunk as 64 KiB more than its size,
+    /// and as at least 408 KiB.
     #[must_use]
     pub fn keep_large_chunks(self, keep: bool) -> Self {
         Self { keeps_chunks: keep, ..self }
