@@ -170,7 +170,9 @@ fn only_evictions_are_counted_as_evicted() {
 fn entries_that_cannot_fit_are_refused_and_the_old_one_stays() {
     let store = Memory::new(4 * MIB).keep_large_chunks(false);
     put(&store, 1, 100);
-    let overhead = weight(&compact(head(1)), &Body::Whole(Bytes::from_static(b"x"))) - 1;
+    let segments = store.table.largest.div_ceil(SEGMENT as u64);
+    let body = vec![Bytes::from_static(b"x"); segments as usize];
+    let overhead = weight(&compact(head(1)), &Body::Segments(body.into())) - segments;
     let fits = (store.table.largest - overhead) as usize;
 
     let error = try_put(&store, key(1), head(2), vec![0; fits + 1]).unwrap_err();
