@@ -54,6 +54,7 @@ fn main() {
     a_refused_body_is_given_back();
     a_lie_about_the_length_reserves_little();
     a_hit_allocates_nothing();
+    a_hit_through_the_layer_allocates_little();
     what_hits_parse_is_counted();
     a_full_store_holds_what_it_counts();
 }
@@ -135,6 +136,38 @@ fn a_hit_allocates_nothing() {
         }
         assert_eq!(ALLOCATOR.total_allocated(), total, "a hit of {len} bytes must not allocate");
     }
+}
+
+/// A hit allocates its future, a copy of the header map (whose values are shared), and the status in
+/// the extensions of the response. Its URL and its `Accept-Encoding` are not copied.
+fn a_hit_through_the_layer_allocates_little() {
+    const HITS: usize = 1_000;
+    let layer = CacheLayer::private(Memory::default()).expire_after(Duration::from_secs(3600));
+    let origin = service_fn(async |_| {
+        let response = ["content-type", "etag", "last-modified", "date", "server", "x-request-id"]
+            .into_iter()
+            .fold(Response::builder(), |response, name| response.header(name, "some value"));
+        let response = response.header("vary", "accept-encoding");
+        Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+    });
+    let request = || {
+        Request::get("http://example.com/a/path?with=a&query")
+            .header("host", "example.com")
+            .header("accept-encoding", "gzip, deflate, BR")
+            .body(Empty::<Bytes>::new())
+            .unwrap()
+    };
+    let service = layer.layer(origin);
+    now(service.request(request())).unwrap();
+    let requests: Vec<_> = (0..HITS).map(|_| request()).collect();
+    let before = ALLOCATOR.total_allocated();
+    for request in requests {
+        drop(now(service.request(request)).unwrap());
+    }
+    let each = (ALLOCATOR.total_allocated() - before) / HITS;
+    assert_eq!(layer.stats().hits, HITS as u64);
+    println!("a hit through the layer allocates {each} bytes");
+    assert!(each < 2 * KIB, "a hit must allocate little");
 }
 
 /// Under the HTTP rules, the first hit of an entry parses its fields, and the entry keeps what they say.

@@ -115,8 +115,8 @@ pub(crate) struct Read {
 
 /// What was read under a primary key, before any variant beside it.
 pub(super) struct PrimaryRead {
-    key: Key,
-    found: Result<Option<Hit>>,
+    pub(super) key: Key,
+    pub(super) found: Result<Option<Hit>>,
     generation: Generation,
 }
 
@@ -135,35 +135,31 @@ impl PrimaryRead {
         matches!(self.found, Ok(None))
     }
 
-    /// The response that was read, if a request with these options and this head selects it and it
-    /// answers the request as it is.
-    pub(super) fn into_answer<B>(
-        self,
+    /// How the response that was read answers a request with these options and this head, and when
+    /// that was judged. `None` if it is not the one that the request selects, or does not answer it
+    /// without a call to the origin.
+    pub(super) fn verdict<B>(
+        &self,
         cache: &Inner<B>,
         options: &CacheOptions,
         request: &request::Parts,
-    ) -> Result<(Selected, Verdict, Timestamp), Self> {
-        let Ok(Some(Hit { head, .. })) = &self.found else { return Err(self) };
+    ) -> Option<(Verdict, Timestamp)> {
+        let Ok(Some(Hit { head, .. })) = &self.found else { return None };
         let recipe = &cache.settings.recipe;
         let is_selected = head.variance().is_none_or(|variance| {
             let call = recipe.variant(&self.key, &variance.names, &request.headers);
             variance.selector == selector(&call)
         });
         if !is_selected || head.has_ended() {
-            return Err(self);
+            return None;
         }
         let now = cache.settings.clock.now();
-        match cache.settings.rules.verdict(options, &request.method, head, now) {
-            verdict @ (Verdict::Fresh | Verdict::Stale(Stale::MaxStale | Stale::OnlyIfCached)) => {
-                match self.found {
-                    Ok(Some(hit)) => {
-                        Ok((Selected { key: self.key, hit, resident: None }, verdict, now))
-                    }
-                    found => Err(Self { found, ..self }),
-                }
-            }
-            _ => Err(self),
-        }
+        let verdict = cache.settings.rules.verdict(options, &request.method, head, now);
+        let is_answer = matches!(
+            verdict,
+            Verdict::Fresh | Verdict::Stale(Stale::MaxStale | Stale::OnlyIfCached)
+        );
+        is_answer.then_some((verdict, now))
     }
 }
 

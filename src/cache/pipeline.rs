@@ -57,11 +57,12 @@ where
         let read = match gate(&cache, &options, &parts, body.is_end_stream()) {
             Ok(Some(primary)) => {
                 let read = lookup::read_primary(&cache, primary).await;
-                match read.into_answer(&cache, &options, &parts) {
-                    Ok((selected, verdict, now)) => {
+                match (read.verdict(&cache, &options, &parts), read) {
+                    (Some((verdict, now)), PrimaryRead { key, found: Ok(Some(hit)), .. }) => {
+                        let selected = Selected { key, hit, resident: None };
                         return Ok(respond::hit(&cache, &parts, selected, verdict, now));
                     }
-                    Err(read) => Ok(Some(read)),
+                    (_, read) => Ok(Some(read)),
                 }
             }
             Ok(None) => Ok(None),
@@ -96,8 +97,8 @@ fn gate<B>(
     Ok(Some(options.key.unwrap_or(primary)))
 }
 
-/// Answers a request that is no such hit. What few requests need is boxed. `gated` is the entry under its primary key, if that has
-/// been read, or why the request bypasses the cache.
+/// Answers a request that is no such hit. What few requests need is boxed. `gated` is the entry
+/// under its primary key, if that has been read, or why the request bypasses the cache.
 async fn answer<S, B, ReqBody>(
     inner: S,
     cache: Arc<Inner<B>>,
