@@ -170,82 +170,108 @@ pub(crate) enum Field {
 }
 
 /// Digests typed, length-prefixed fields, with a key if there is a secret.
+///
+/// It gathers them first. The fields of most keys are short, and digesting all of them at once is
+/// much faster than digesting each. A hit makes two keys.
 #[derive(Debug)]
-pub(crate) struct Hasher {
-    state: State,
-    /// The bytes that have not been digested yet. Most keys are made of many short fields, and one
-    /// call for all of them is much faster than two calls for each.
+pub(crate) struct Hasher<'a> {
+    secret: Option<&'a [u8; 32]>,
     pending: [u8; PENDING],
     len: usize,
+    /// What has been digested, if it was more than fits into `pending`.
+    digested: Option<Box<State>>,
 }
 
-/// Four blocks of the digest: the fields of most keys.
+/// Four blocks of the digest.
 const PENDING: usize = 256;
 
 #[derive(Debug)]
 enum State {
     Plain(Sha256),
-    Keyed(Box<Hmac<Sha256>>),
+    Keyed(Hmac<Sha256>),
 }
 
 impl State {
+    fn new(secret: Option<&[u8; 32]>) -> Self {
+        match secret {
+            None => Self::Plain(Sha256::new()),
+            Some(secret) => {
+                // HMAC pads a short key with zeros to the block size of the digest. Padding it here
+                // leaves no error case.
+                let mut block = [0; 64];
+                block[..32].copy_from_slice(secret);
+                Self::Keyed(Hmac::new(&block.into()))
+            }
+        }
+    }
+
     fn digest(&mut self, bytes: &[u8]) {
         match self {
             Self::Plain(sha) => Digest::update(sha, bytes),
             Self::Keyed(hmac) => hmac.update(bytes),
         }
     }
+
+    fn finish(self) -> [u8; 32] {
+        match self {
+            Self::Plain(sha) => sha.finalize().into(),
+            Self::Keyed(hmac) => hmac.finalize().into_bytes().into(),
+        }
+    }
 }
 
-impl Hasher {
-    pub(crate) fn new(domain: Domain, secret: Option<&[u8; 32]>) -> Self {
-        let state = match secret {
-            None => State::Plain(Sha256::new()),
-            Some(secret) => {
-                // HMAC pads a short key with zeros to the block size of the digest. Padding it here
-                // leaves no error case.
-                let mut block = [0; 64];
-                block[..32].copy_from_slice(secret);
-                State::Keyed(Box::new(Hmac::new(&block.into())))
-            }
-        };
-        let mut hasher = Self { state, pending: [0; PENDING], len: 0 };
+impl<'a> Hasher<'a> {
+    #[inline]
+    pub(crate) fn new(domain: Domain, secret: Option<&'a [u8; 32]>) -> Self {
+        let mut hasher = Self { secret, pending: [0; PENDING], len: 0, digested: None };
         hasher.bytes(domain.as_bytes());
         hasher
     }
 
+    #[inline]
     pub(crate) fn field(&mut self, field: Field, value: &[u8]) {
         self.begin(field, value.len() as u64);
         self.bytes(value);
     }
 
     /// Begins a field of `len` bytes. [`bytes`](Hasher::bytes) then adds them in chunks.
+    #[inline]
     pub(crate) fn begin(&mut self, field: Field, len: u64) {
         let mut frame = [field as u8; 9];
         frame[1..].copy_from_slice(&len.to_le_bytes());
         self.bytes(&frame);
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.pending.get_mut(self.len..self.len + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.len += bytes.len();
-            return;
+        match self.pending.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.digest(bytes),
         }
-        self.digest_pending();
-        self.state.digest(bytes);
     }
 
-    fn digest_pending(&mut self) {
-        self.state.digest(&self.pending[..self.len]);
+    /// Digests what is pending, and then `bytes`.
+    #[cold]
+    fn digest(&mut self, bytes: &[u8]) {
+        let state = self.digested.get_or_insert_with(|| Box::new(State::new(self.secret)));
+        state.digest(&self.pending[..self.len]);
+        state.digest(bytes);
         self.len = 0;
     }
 
-    pub(crate) fn finish(mut self) -> Key {
-        self.digest_pending();
-        Key(match self.state {
-            State::Plain(sha) => sha.finalize().into(),
-            State::Keyed(hmac) => hmac.finalize().into_bytes().into(),
+    #[inline]
+    pub(crate) fn finish(&mut self) -> Key {
+        let pending = &self.pending[..self.len];
+        Key(match (self.digested.take(), self.secret) {
+            (None, None) => Sha256::digest(pending).into(),
+            (digested, secret) => {
+                let mut state = digested.map_or_else(|| State::new(secret), |state| *state);
+                state.digest(pending);
+                state.finish()
+            }
         })
     }
 }
@@ -262,6 +288,28 @@ mod tests {
         assert!("ab".parse::<Key>().is_err());
         assert!("é".repeat(32).parse::<Key>().is_err());
         assert!("+a".repeat(32).parse::<Key>().is_err());
+    }
+
+    #[test]
+    fn a_key_depends_on_the_bytes_and_not_on_the_pieces_that_they_come_in() {
+        let bytes: Vec<u8> = (0..1_000).map(|number| number as u8).collect();
+        for secret in [None, Some([1; 32])] {
+            for len in [0, 1, 200, 226, 227, 228, 500, 1_000] {
+                let of = |piece: usize| {
+                    let mut hasher = Hasher::new(Domain::Request, secret.as_ref());
+                    hasher.begin(Field::Body, len as u64);
+                    bytes[..len].chunks(piece).for_each(|piece| hasher.bytes(piece));
+                    hasher.finish()
+                };
+                let mut whole = State::new(secret.as_ref());
+                whole.digest(Domain::Request.as_bytes());
+                whole.digest(&[Field::Body as u8]);
+                whole.digest(&(len as u64).to_le_bytes());
+                whole.digest(&bytes[..len]);
+                let whole = Key(whole.finish());
+                assert_eq!([1, 7, 100, 1_000].map(of), [whole; 4], "{len} bytes");
+            }
+        }
     }
 
     #[test]

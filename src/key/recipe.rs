@@ -190,7 +190,7 @@ impl Recipe {
         hasher.finish()
     }
 
-    fn add_present(&self, hasher: &mut Hasher, name: &HeaderName, headers: &HeaderMap) {
+    fn add_present(&self, hasher: &mut Hasher<'_>, name: &HeaderName, headers: &HeaderMap) {
         if let Some(value) = selecting_value(name, headers, self.languages_by_weight) {
             hasher.field(Field::HeaderName, name.as_str().as_bytes());
             hasher.field(Field::HeaderValue, &value);
@@ -294,7 +294,7 @@ enum Url<'a> {
 }
 
 impl Url<'_> {
-    fn add_to(self, hasher: &mut Hasher) {
+    fn add_to(self, hasher: &mut Hasher<'_>) {
         let url = match self {
             Self::Made(url) => url,
             Self::Written(url) => {
