@@ -49,7 +49,7 @@
 //!
 //! | store | a small hit | a write | runs |
 //! |---|---|---|---|
-//! | `Memory` | a lookup: nothing is copied, decoded or waited for | a copy into memory of its own, and a lock | nothing |
+//! | `Memory` | a lookup: nothing is copied, decoded or waited for | a copy into memory of its own (of chunks up to 256 KiB), and a lock | nothing |
 //! | `Redb` | a read of the file on the calling thread, and on a blocking thread while the disk is slow | a copy into memory, if it is small, else its part of a transaction | one thread that writes, one that reads large bodies |
 //! | `Sqlite` | as `Redb` | its part of a transaction; with `exclusive`, as `Redb` | as `Redb` |
 //! | `Redis` | one round trip | two round trips, three where something is replaced, and one for each chunk of a large body | one connection |
