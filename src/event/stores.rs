@@ -33,8 +33,10 @@ pub(crate) fn unwritten(store: &'static str, entries: u64, reason: &str) {
     tracing::warn!(target: TARGET, { store, entries, reason }, "acknowledged entries could not be written");
     #[cfg(feature = "metrics")]
     super::meter::unwritten(store, entries);
+    #[cfg(not(feature = "tracing"))]
+    let _unlogged = reason;
     #[cfg(not(any(feature = "tracing", feature = "metrics")))]
-    let _unused = (store, entries, reason);
+    let _unused = (store, entries);
 }
 
 /// A store evicted entries to make room.
