@@ -138,8 +138,8 @@ fn a_hit_allocates_nothing() {
     }
 }
 
-/// A hit allocates its future, a copy of the header map (whose values are shared), and the status in
-/// the extensions of the response. Its URL and its `Accept-Encoding` are not copied.
+/// A hit allocates its future, a copy of the header map (whose values are shared), and the status
+/// in the extensions of the response. Its URL and its `Accept-Encoding` are not copied.
 fn a_hit_through_the_layer_allocates_little() {
     const HITS: usize = 1_000;
     let layer = CacheLayer::private(Memory::default()).expire_after(Duration::from_secs(3600));

@@ -15,8 +15,8 @@ use super::{
     variance::{Resident, ResidentId, selector},
 };
 use crate::{
-    entry::Head,
-    key::Key,
+    entry::{Head, Variance},
+    key::{Key, Recipe},
     options::CacheOptions,
     policy::{self, Verdict},
     status::{Miss, Stale},
@@ -135,9 +135,9 @@ impl PrimaryRead {
         matches!(self.found, Ok(None))
     }
 
-    /// How the response that was read answers a request with these options and this head, and when
-    /// that was judged. `None` if it is not the one that the request selects, or does not answer it
-    /// without a call to the origin.
+    /// The verdict on the response that was read, and the time of that verdict. `None` if the
+    /// request selects another variant, or if this response needs a call to the origin: then
+    /// [`judge`](RequestRef::judge) has the verdict.
     pub(super) fn verdict<B>(
         &self,
         cache: &Inner<B>,
@@ -147,8 +147,8 @@ impl PrimaryRead {
         let Ok(Some(Hit { head, .. })) = &self.found else { return None };
         let recipe = &cache.settings.recipe;
         let is_selected = head.variance().is_none_or(|variance| {
-            let call = recipe.variant(&self.key, &variance.names, &request.headers);
-            variance.selector == selector(&call)
+            let (_, is_selected) = variant(recipe, &self.key, variance, &request.headers);
+            is_selected
         });
         if !is_selected || head.has_ended() {
             return None;
@@ -173,7 +173,18 @@ pub(crate) async fn read<B: Store>(
     read_selected(cache, read_primary(cache, primary).await, headers).await
 }
 
-/// Reads the same after the entry under the primary key.
+/// The key of the variant that these headers select, and whether that is the resident itself.
+fn variant(
+    recipe: &Recipe,
+    primary: &Key,
+    resident: &Variance,
+    headers: &HeaderMap,
+) -> (Key, bool) {
+    let call = recipe.variant(primary, &resident.names, headers);
+    (call, resident.selector == selector(&call))
+}
+
+/// Reads the selected variant, if the entry under the primary key is another one.
 async fn read_selected<B: Store>(
     cache: &Inner<B>,
     PrimaryRead { key: primary, found, generation }: PrimaryRead,
@@ -185,8 +196,8 @@ async fn read_selected<B: Store>(
     };
     let Some(variance) = hit.head.variance() else { return Read { key, found, generation } };
     let recipe = &cache.settings.recipe;
-    key.call = recipe.variant(&primary, &variance.names, headers);
-    let is_selected = variance.selector == selector(&key.call);
+    let (call, is_selected) = variant(recipe, &primary, variance, headers);
+    key.call = call;
     key.resident = Some(Resident { head: hit.head.clone(), in_flight: None });
     if is_selected {
         return Read { key, found, generation };

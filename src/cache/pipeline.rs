@@ -54,7 +54,7 @@ where
         // The time limit of the request includes reading its body.
         let arrived = rules.has_time_limits().then(Instant::now);
         let options = rules.asked(CacheOptions::of(&parts.extensions), &parts.headers);
-        let read = match gate(&cache, &options, &parts, body.is_end_stream()) {
+        let read = match gate_and_key(&cache, &options, &parts, body.is_end_stream()) {
             Ok(Some(primary)) => {
                 let read = lookup::read_primary(&cache, primary).await;
                 match (read.verdict(&cache, &options, &parts), read) {
@@ -73,9 +73,9 @@ where
     }
 }
 
-/// The gate, and the primary key of a request that may be answered by one read. `None` if its body
-/// is part of the key, or if several entries may answer it.
-fn gate<B>(
+/// Checks whether a request may use the cache. Returns its primary key if one read may answer it,
+/// and `None` for a request with a body, for a part, and for a `HEAD`.
+fn gate_and_key<B>(
     cache: &Inner<B>,
     options: &CacheOptions,
     parts: &request::Parts,
@@ -93,12 +93,16 @@ fn gate<B>(
     {
         return Ok(None);
     }
-    let primary = recipe.primary_without_content(parts).map_err(|_| Bypass::InvalidTarget)?;
-    Ok(Some(options.key.unwrap_or(primary)))
+    let primary = match options.key {
+        Some(key) => recipe.url(parts).map(|_valid| key),
+        None => recipe.primary_without_content(parts),
+    };
+    primary.map(Some).map_err(|InvalidTarget| Bypass::InvalidTarget)
 }
 
-/// Answers a request that is no such hit. What few requests need is boxed. `gated` is the entry
-/// under its primary key, if that has been read, or why the request bypasses the cache.
+/// Answers a request that [`serve`] could not answer by one read. Steps that few requests take are
+/// boxed. `gated` is the entry under its primary key, if that has been read, or why the request
+/// bypasses the cache.
 async fn answer<S, B, ReqBody>(
     inner: S,
     cache: Arc<Inner<B>>,

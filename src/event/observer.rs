@@ -152,8 +152,10 @@ impl Observer {
 }
 
 pin_project! {
-    /// An operation of the store, which reports its time and failure. It is no `async` function,
-    /// whose future would hold the operation twice.
+    /// An operation of the store, which reports its time and failure. What a store does before it
+    /// returns its future is not timed.
+    ///
+    /// A struct and not an `async fn`: that future would hold the operation twice.
     pub(crate) struct Asked<'a, F> {
         #[pin]
         asked: F,

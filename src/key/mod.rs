@@ -171,9 +171,10 @@ pub(crate) enum Field {
 
 /// Digests typed, length-prefixed fields, with a key if there is a secret.
 ///
-/// It gathers them first. The fields of most keys are short, and digesting all of them at once is
-/// much faster than digesting each. A hit makes two keys.
-#[derive(Debug)]
+/// It gathers them first, since the fields of most keys are short, and one digest is much faster
+/// than many. A hit makes one key, and a second one if the response varies.
+///
+/// It has no `Debug`, which would show credentials.
 pub(crate) struct Hasher<'a> {
     secret: Option<&'a [u8; 32]>,
     pending: [u8; PENDING],
@@ -185,7 +186,6 @@ pub(crate) struct Hasher<'a> {
 /// Four blocks of the digest.
 const PENDING: usize = 256;
 
-#[derive(Debug)]
 enum State {
     Plain(Sha256),
     Keyed(Hmac<Sha256>),
@@ -263,9 +263,9 @@ impl<'a> Hasher<'a> {
     }
 
     #[inline]
-    pub(crate) fn finish(&mut self) -> Key {
+    pub(crate) fn finish(self) -> Key {
         let pending = &self.pending[..self.len];
-        Key(match (self.digested.take(), self.secret) {
+        Key(match (self.digested, self.secret) {
             (None, None) => Sha256::digest(pending).into(),
             (digested, secret) => {
                 let mut state = digested.map_or_else(|| State::new(secret), |state| *state);

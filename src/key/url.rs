@@ -163,8 +163,9 @@ fn is_normal_host(host: &str, scheme: &str) -> bool {
     let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
     let is_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
     let is_port = |port: &str| {
-        (1..=4).contains(&port.len())
+        (1..=5).contains(&port.len())
             && port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse::<u16>().is_ok()
             && Some(port) != default_port(scheme)
     };
     (1..=255).contains(&name.len()) && name.bytes().all(is_name) && port.is_none_or(is_port)
@@ -532,6 +533,8 @@ mod tests {
             ("http://a/b?c=d", None, true),
             ("https://a.example:8443/b", Some("a.example:8443"), true),
             ("https://a/b?", None, true),
+            ("http://a:50051/b", None, true),
+            ("http://a:70000/b", None, false),
             ("/b?c", Some("10.0.0.1:8080"), true),
             ("/b", None, false),
             ("/b", Some(""), false),

@@ -316,6 +316,18 @@ async fn the_key_can_be_made_by_a_closure() {
 }
 
 #[tokio::test]
+async fn the_closure_is_not_called_for_a_request_with_a_key_of_its_own() {
+    let closure = |_: &request::Parts, _: &[u8]| -> Vec<u8> { panic!("the request has a key") };
+    let stand = posting().with(|layer| layer.key_with(closure));
+    let send = async || {
+        let options = CacheOptions::new().key(Key::digest("own"));
+        stand.send(get("/a").extension(options), "").await
+    };
+    send().await;
+    assert!(send().await.is_from_store());
+}
+
+#[tokio::test]
 async fn a_closure_sees_a_body_of_many_chunks_whole() {
     let stand = posting().with(|layer| layer.key_with(|_, body| body.to_vec()));
     let send = async |chunks: [&'static str; 2]| {

@@ -19,8 +19,8 @@ use crate::entry::Head;
 pub(super) const SEGMENT: usize = 256 << 10;
 
 /// What a kept chunk counts as at least, and what it counts beyond its size. It may be a part of a
-/// larger buffer, whose size nobody can ask for. The first is the largest read buffer of hyper, and
-/// the second is room for the head of a message before the chunk.
+/// larger buffer, whose size nobody can ask for. The first is what hyper reserves for a read at
+/// most, and the second is room for the head of a message before the chunk.
 const KEPT_AT_LEAST: u64 = 408 << 10;
 const KEPT_BEYOND: u64 = 64 << 10;
 
@@ -45,16 +45,7 @@ impl Body {
             Self::Segments(segments) => segments,
         };
         let own: u64 = segments.iter().map(|segment| segment.len() as u64 + SEGMENT_OVERHEAD).sum();
-        // Chunks that adjoin are parts of one buffer.
-        let adjoin = |one: &Bytes, next: &Bytes| {
-            is_kept(one) && is_kept(next) && one.as_ptr_range().end == next.as_ptr()
-        };
-        let buffers = segments.chunk_by(adjoin).filter(|chunks| is_kept(&chunks[0]));
-        let beyond = buffers.map(|chunks| {
-            let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-            KEPT_BEYOND.max(KEPT_AT_LEAST.saturating_sub(len))
-        });
-        own + beyond.sum::<u64>()
+        own + Kept::of(segments).beyond()
     }
 
     pub(super) fn into_stored(self, len: u64) -> StoredBody {
@@ -87,6 +78,49 @@ fn is_kept(segment: &Bytes) -> bool {
     segment.len() > SEGMENT
 }
 
+/// What kept chunks count beyond their size. Chunks that adjoin are counted as parts of one buffer.
+/// Two buffers seldom adjoin.
+#[derive(Clone, Copy, Default)]
+struct Kept {
+    /// Of the buffers before the last one.
+    before: u64,
+    /// The length of the chunks of the last buffer.
+    last: u64,
+}
+
+impl Kept {
+    fn of(segments: &[Bytes]) -> Self {
+        let mut kept = Self::default();
+        let mut previous = None;
+        for segment in segments {
+            kept.add(previous, segment);
+            previous = Some(segment);
+        }
+        kept
+    }
+
+    /// Adds a segment, which comes after `previous`.
+    fn add(&mut self, previous: Option<&Bytes>, segment: &Bytes) {
+        if !is_kept(segment) {
+            return;
+        }
+        let adjoins = previous
+            .is_some_and(|last| is_kept(last) && last.as_ptr_range().end == segment.as_ptr());
+        if !adjoins {
+            *self = Self { before: self.beyond(), last: 0 };
+        }
+        self.last += segment.len() as u64;
+    }
+
+    fn beyond(self) -> u64 {
+        let last = match self.last {
+            0 => 0,
+            len => KEPT_BEYOND.max(KEPT_AT_LEAST.saturating_sub(len)),
+        };
+        self.before + last
+    }
+}
+
 /// A body that is being written.
 ///
 /// It is never concatenated, which would hold all of it twice. Chunks are copied into segments, so
@@ -96,6 +130,7 @@ fn is_kept(segment: &Bytes) -> bool {
 pub(super) struct Gather {
     keeps_chunks: bool,
     full: Vec<Bytes>,
+    kept: Kept,
     open: Vec<u8>,
     /// The rest of the `Content-Length`, or zero. The header may be wrong, so it is only a hint for
     /// reserving at most one segment.
@@ -113,6 +148,7 @@ impl Gather {
         while !chunk.is_empty() {
             if self.keeps_chunks && self.open.is_empty() && is_kept(&chunk) {
                 self.expected = self.expected.saturating_sub(chunk.len() as u64);
+                self.kept.add(self.full.last(), &chunk);
                 self.full.push(chunk);
                 return;
             }
@@ -146,6 +182,11 @@ impl Gather {
         if !self.open.is_empty() {
             self.full.push(exact(std::mem::take(&mut self.open).into()));
         }
+    }
+
+    /// What the chunks that were kept count beyond their size.
+    pub(super) fn beyond(&self) -> u64 {
+        self.kept.beyond()
     }
 
     pub(super) fn finish(mut self) -> Body {

@@ -7,8 +7,8 @@
 //! * **Expiry**: an expired entry stays until it is removed, replaced or evicted. The store reads
 //!   no clock.
 //! * **Reads** take a shared lock on one shard for a lookup. Nothing is decoded or copied: a hit
-//!   clones an [`Arc`] and a [`Bytes`](bytes::Bytes). Only a body of several segments (of 256 KiB)
-//!   costs one small allocation.
+//!   clones an [`Arc`] and a [`Bytes`](bytes::Bytes). Only a body of several pieces costs one
+//!   small allocation.
 //! * **Writes** take turns on the lock that keeps entries and indexes consistent. Each writer
 //!   collects its body outside of that lock.
 //!
@@ -18,14 +18,14 @@
 //! Less than 2 % of the capacity is reserved for what the table remembers of evicted entries. To
 //! make the count true, header values and chunks of up to 256 KiB are copied into memory of exactly
 //! their size: a slice of a network buffer would keep the whole buffer alive. A body is in memory
-//! once, in segments of at most 256 KiB, and there is never a second copy of the whole.
+//! once. Its small chunks are gathered in segments of up to 256 KiB.
 //!
-//! A chunk of more than 256 KiB is kept as it is. To copy it would cost more than everything else
-//! that a response costs. It may be a part of a larger buffer, so it counts as 64 KiB more than its
-//! size, and as at least 408 KiB, the size of hyper's largest read buffer. Chunks that adjoin in
-//! memory count as one.
-//! [`keep_large_chunks`](Memory::keep_large_chunks) turns this off, for an origin that hands out
-//! parts of buffers that are larger still.
+//! A larger chunk is kept as it is, since copying it would take most of the time of a write. It may
+//! be a part of a larger buffer, so it counts as 64 KiB more than its size, and as at least 408
+//! KiB, which is what hyper reserves for a read at most. Chunks that adjoin in memory count as one.
+//! A buffer that is larger still is not counted in full:
+//! [`keep_large_chunks`](Memory::keep_large_chunks) is for an origin that hands out parts of such
+//! buffers.
 //!
 //! Two things are not counted: the bodies of unfinished writers, and what readers hold of entries
 //! that are gone.
@@ -108,8 +108,8 @@ impl Memory {
         Self { table: Arc::new(Table::new(capacity)), keeps_chunks: true }
     }
 
-    /// Whether a chunk of more than 256 KiB is kept as it arrives. It is by default. Otherwise, this
-    /// handle and its clones copy it into memory of exactly its size.
+    /// Whether a chunk of more than 256 KiB is kept as it arrives. Default: `true`. Otherwise, this
+    /// handle and its clones copy it into segments of up to 256 KiB.
     ///
     /// A chunk may be a part of a buffer that is much larger, and keeps all of it in memory. The
     /// store cannot see the size of that buffer. It counts the chunk as 64 KiB more than its size,

@@ -351,6 +351,17 @@ fn a_large_chunk_is_copied_where_that_is_set() {
 }
 
 #[test]
+fn a_writer_refuses_a_body_as_soon_as_what_its_chunks_count_does_not_fit() {
+    let store = Memory::new(4 * MIB);
+    let mut writer = finish(store.put(&key(1), head(1))).unwrap();
+    let chunk = || Bytes::from(vec![7; SEGMENT + 1]);
+    let taken = (0..16).take_while(|_| finish(writer.write(chunk())).is_ok()).count();
+    // Each counts 408 KiB.
+    assert_eq!(taken as u64, store.table.largest / (408 << 10));
+    assert_eq!(finish(writer.finish(None)).unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+#[test]
 fn a_kept_chunk_counts_as_the_buffer_that_it_may_be_a_part_of() {
     let buffer = Bytes::from(vec![7; 6 * SEGMENT]);
     let part = |from: usize, to: usize| buffer.slice(from..to);

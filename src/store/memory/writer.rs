@@ -35,7 +35,8 @@ impl MemoryWriter {
 
     /// Refuses an entry that is too large, before more of it is collected.
     fn check(&self) -> Result<()> {
-        self.table.check(&self.key, self.weight.saturating_add(self.written))
+        let body = self.written.saturating_add(self.body.beyond());
+        self.table.check(&self.key, self.weight.saturating_add(body))
     }
 }
 
@@ -47,14 +48,18 @@ impl Writer for MemoryWriter {
     /// [`ErrorKind::TooLarge`](crate::store::ErrorKind::TooLarge) at the first byte that does not
     /// fit. The writer then frees its memory.
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        // A refused chunk counts too, so that what follows it is refused as well.
         self.written = self.written.saturating_add(chunk.len() as u64);
-        if let Err(error) = self.check() {
+        // Checked before a chunk is copied, and after one is kept.
+        let checked = self.check().and_then(|()| {
+            self.body.push(chunk);
+            self.check()
+        });
+        if checked.is_err() {
             self.body = Gather::default();
-            return Err(error);
+            // What follows is refused as well.
+            self.written = u64::MAX;
         }
-        self.body.push(chunk);
-        Ok(())
+        checked
     }
 
     /// Publishes the entry and evicts others to make room. In a store that is full of entries in
