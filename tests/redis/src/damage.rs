@@ -134,3 +134,23 @@ async fn a_full_server_says_so_and_takes_more_when_there_is_room() {
     server.ask::<String>(&["CONFIG", "SET", "maxmemory", "0"]);
     put(&store, key(2), head(), body(2, MIB)).await.unwrap();
 }
+
+/// After a failure, the server carries out the rest of a pipeline, but not the rest of a script.
+#[tokio::test]
+async fn an_entry_whose_hints_are_refused_is_not_stored() {
+    let server = Server::start();
+    server.ask::<String>(&["ACL", "SETUSER", "default", "-zadd"]);
+    let store = builder(&server).connect().await.unwrap();
+    for head in [tagged(&["a"]), expiring(Duration::from_secs(99))] {
+        for len in [9, MIB] {
+            let error = put(&store, key(1), head.clone(), body(1, len)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+            assert!(get(&store, key(1)).await.is_none());
+        }
+    }
+    until("the bodies go", || keys(&server).is_empty()).await;
+    put(&store, key(1), head(), body(1, 9)).await.unwrap();
+    let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+    assert!(store.update(&key(1), seen, tagged(&["a"])).await.is_err());
+    assert!(store.remove_if(&key(1), seen).await.unwrap(), "the update has changed nothing");
+}

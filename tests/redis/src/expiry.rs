@@ -181,3 +181,19 @@ async fn a_body_that_is_being_read_stays_after_it_was_replaced() {
     assert_eq!(read(idle).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(get(&store, key(1)).await.unwrap(), body(3, 8 * MIB));
 }
+
+/// More than the server is to handle in one step.
+#[tokio::test]
+async fn an_entry_with_very_many_tags_is_found_by_each_and_leaves_nothing_behind() {
+    let (server, store) = place().await;
+    let many: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    for (first, second) in [(&many[..], &many[..1]), (&many[..1], &many[..])] {
+        put(&store, key(1), tagged(first), body(1, 9)).await.unwrap();
+        put(&store, key(1), tagged(second), body(2, 9)).await.unwrap();
+        let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+        assert!(store.update(&key(1), seen, tagged(first)).await.unwrap());
+        assert_eq!(store.remove_tagged(first.last().unwrap()).await.unwrap(), 1);
+        until("the hints are dropped", || keys(&server).is_empty()).await;
+    }
+}

@@ -11,6 +11,8 @@ mod damage;
 mod expiry;
 mod faults;
 mod processes;
+mod round_trips;
+mod trips;
 
 #[path = "../../support/child.rs"]
 mod child;
