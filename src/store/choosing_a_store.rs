@@ -52,7 +52,7 @@
 //! | `Memory` | a lookup: nothing is copied, decoded or waited for | a copy into memory of its own (of chunks up to 256 KiB), and a lock | nothing |
 //! | `Redb` | a read of the file on the calling thread, and on a blocking thread while the disk is slow | a copy into memory, if it is small, else its part of a transaction | one thread that writes, one that reads large bodies |
 //! | `Sqlite` | as `Redb` | its part of a transaction; with `exclusive`, as `Redb` | as `Redb` |
-//! | `Redis` | one round trip | two round trips, three where something is replaced, and one for each chunk of a large body | one connection |
+//! | `Redis` | one round trip | one round trip, two on a cluster, and one for each chunk of a large body | one connection |
 //! | `MongoDb` | [one round trip](super::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |
 //! | `Tiered` | the near one's; the far one's at first, and a copy | both of them, and a look-up in the far one | what the two run |
 //! | `Compressed` | the store's, and unpacking it | the store's, and packing it, in place | what the store runs |

@@ -1,19 +1,10 @@
 //! Reads: lookups, and the chunks of large bodies.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
-};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::{
-    FutureExt,
-    future::{self, BoxFuture},
-};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future, stream};
 
 use super::{
     fault,
@@ -28,9 +19,11 @@ use crate::{
     store::{Error, ErrorKind, Hit, Result, StoredBody, Version},
 };
 
-/// How many bytes of chunks one command requests, if chunks are smaller. As many again are read
-/// ahead.
-const AHEAD: u64 = 512 << 10;
+/// How many bytes of chunks one command requests, if chunks are smaller.
+const PART: u64 = 256 << 10;
+
+/// How many bytes are requested ahead, by several commands at the same time.
+const AHEAD: u64 = 1 << 20;
 
 /// How often a lookup is repeated because the entry was replaced meanwhile.
 const TRIES: usize = 3;
@@ -85,21 +78,19 @@ async fn open(shared: &Arc<Shared>, key: &Key, record: &Record) -> Result<Stored
                 generation,
                 len,
                 chunk: u64::from(chunk),
-                next: 0,
-                touched: Instant::now(),
             };
             // The first bytes show whether the body is there at all, while the lookup can still be
             // a miss.
-            let (rest, ready) = chunks.read().await?;
-            Ok(StoredBody::from_stream(
-                len,
-                Body { ready, rest: Some(rest), ahead: None, read: None },
-            ))
+            let mut stream = Box::pin(Arc::new(chunks).stream().peekable());
+            if let Some(Err(error)) = stream.as_mut().next_if(Result::is_err).await {
+                return Err(error);
+            }
+            Ok(StoredBody::from_stream(len, stream))
         }
     }
 }
 
-/// The unread chunks of a body.
+/// The chunks of a body.
 struct Chunks {
     shared: Arc<Shared>,
     key: Key,
@@ -107,86 +98,52 @@ struct Chunks {
     generation: Generation,
     len: u64,
     chunk: u64,
-    next: u64,
-    /// When the body was last kept from expiring.
-    touched: Instant,
 }
 
 impl Chunks {
-    fn count(&self) -> u64 {
-        self.len.div_ceil(self.chunk)
+    /// Reads all chunks in order. The next ones are requested while the last ones are used.
+    fn stream(self: Arc<Self>) -> impl Stream<Item = Result<Bytes>> + Send {
+        let (count, at_once) = (self.len.div_ceil(self.chunk), (PART / self.chunk).max(1));
+        let ahead = (AHEAD / (at_once * self.chunk)).max(2) as usize;
+        // When the body was last kept from expiring.
+        let mut touched = Instant::now();
+        let parts = (0..count).step_by(at_once as usize);
+        let reads = parts.map(move |first| {
+            let is_due = touched.elapsed() > self.shared.linger / 4;
+            if is_due {
+                touched = Instant::now();
+            }
+            let end = (first + at_once).min(count);
+            self.clone().read(first..end, is_due).boxed()
+        });
+        stream::iter(reads)
+            .buffered(ahead)
+            .map_ok(|chunks| stream::iter(chunks).map(Ok))
+            .try_flatten()
     }
 
-    async fn read(mut self) -> Result<(Self, VecDeque<Bytes>)> {
-        let end = (self.next + (AHEAD / self.chunk).max(1)).min(self.count());
+    async fn read(self: Arc<Self>, range: Range<u64>, is_due: bool) -> Result<Vec<Bytes>> {
         let mut cmd = redis::cmd("HMGET");
-        cmd.arg(&self.name);
-        for index in self.next..end {
-            cmd.arg(index);
-        }
-        let answer = if self.touched.elapsed() > self.shared.linger / 4 {
-            // Before the answer, which may be read much later.
-            self.touched = Instant::now();
+        cmd.arg(&self.name).arg(range.clone().collect::<Vec<_>>());
+        let answer = if is_due {
             future::try_join(self.shared.link.read(&cmd), self.touch()).await?.0
         } else {
             self.shared.link.read(&cmd).await?
         };
         let values = value::array(answer).ok_or_else(|| self.shared.strange())?;
-        let mut ready = VecDeque::with_capacity(values.len());
-        for (index, value) in (self.next..end).zip(values) {
+        let chunks = range.zip(values).map(|(index, value)| {
             let bytes = value::bytes(value)
                 .ok_or_else(|| fault::corrupt(&self.key, "a body with a missing chunk"))?;
             let len = (self.len - index * self.chunk).min(self.chunk) as usize;
-            let chunk = open_chunk(&self.generation, index, len, bytes)
-                .map_err(|Damage(what)| fault::corrupt(&self.key, what))?;
-            ready.push_back(chunk);
-        }
-        self.next = end;
-        Ok((self, ready))
+            open_chunk(&self.generation, index, len, bytes)
+                .map_err(|Damage(what)| fault::corrupt(&self.key, what))
+        });
+        chunks.collect()
     }
 
     /// Keeps a body whose entry has been replaced for as long as it is being read.
     async fn touch(&self) -> Result<()> {
         let linger = self.shared.linger_millis();
         self.shared.link.run(&scripts::TOUCH, &[&self.name], &[linger.as_bytes()]).await.map(drop)
-    }
-}
-
-type Ahead = Result<(Chunks, VecDeque<Bytes>)>;
-
-/// A large body as a stream. The next chunks are requested while the last ones are used.
-struct Body {
-    ready: VecDeque<Bytes>,
-    rest: Option<Chunks>,
-    ahead: Option<BoxFuture<'static, Ahead>>,
-    read: Option<Ahead>,
-}
-
-impl Stream for Body {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            if let Some(rest) = this.rest.take_if(|rest| rest.next < rest.count()) {
-                this.ahead = Some(rest.read().boxed());
-            }
-            // Polling once sends the request.
-            if let Some(ahead) = &mut this.ahead
-                && let Poll::Ready(read) = ahead.poll_unpin(cx)
-            {
-                this.ahead = None;
-                this.read = Some(read);
-            }
-            if let Some(chunk) = this.ready.pop_front() {
-                return Poll::Ready(Some(Ok(chunk)));
-            }
-            match this.read.take() {
-                Some(Ok((rest, ready))) => (this.rest, this.ready) = (Some(rest), ready),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None if this.ahead.is_some() => return Poll::Pending,
-                None => return Poll::Ready(None),
-            }
-        }
     }
 }

@@ -99,8 +99,8 @@ impl Builder {
     }
 
     /// Sets the size of the chunks in which a larger body is written and read; 256 KiB by default,
-    /// from 1 KiB to 64 MiB. A body takes about four chunks of memory while it is read, and two
-    /// while it is written.
+    /// from 1 KiB to 64 MiB. A body takes up to 1.5 MiB of memory while it is read, or three chunks
+    /// if they are larger than 512 KiB, and two chunks while it is written.
     pub fn chunk_size(mut self, bytes: usize) -> Self {
         self.chunk_size = bytes;
         self
@@ -114,7 +114,8 @@ impl Builder {
     }
 
     /// Sets how long the answer to one command may take, including everything needed to get it; 2 s
-    /// by default. After that, the operation fails with [`ErrorKind::Unavailable`].
+    /// by default. After that, the operation fails with [`ErrorKind::Unavailable`], and for as long
+    /// again, so do all others, at once.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.response_timeout = limit;
         self

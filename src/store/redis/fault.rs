@@ -1,6 +1,8 @@
 //! The driver's errors as errors of the store: what each means for the caller, with the server and
 //! what to do.
 
+use std::{io, time::Duration};
+
 use redis::{ErrorKind as RedisKind, RedisError, RetryMethod, ServerErrorKind};
 
 use super::record::{Damage, RecordError};
@@ -28,6 +30,10 @@ pub(super) fn error(server: &str, error: RedisError) -> Error {
         ErrorKind::Invalid => format!("{server} cannot be used with these settings"),
         ErrorKind::Incompatible => {
             format!("{server} does not support RESP3; add ?protocol=resp2 to the URL")
+        }
+        // The script that publishes an entry says so.
+        _ if error.code() == Some("LARDERGONE") => {
+            format!("{server} removed a body while it was being written; the entry is not stored")
         }
         _ => format!("{server} is unavailable"),
     };
@@ -57,11 +63,15 @@ fn code(error: &RedisError) -> Option<String> {
     // position in the script.
     if (code == "ERR" || code.starts_with('@'))
         && let Some(detail) = error.detail()
-        && let Some(inner) = ["WRONGTYPE", "OOM", "MISCONF", "NOPERM", "READONLY"]
-            .into_iter()
-            .find(|code| detail.contains(code))
     {
-        return Some(inner.to_owned());
+        // Redis 7 has no code for a command that the user may not use in a script.
+        if detail.starts_with("The user executing the script") {
+            return Some("NOPERM".to_owned());
+        }
+        let inner = ["WRONGTYPE", "OOM", "MISCONF", "NOPERM", "READONLY"]
+            .into_iter()
+            .find(|code| detail.contains(code));
+        return Some(inner.unwrap_or(code).to_owned());
     }
     Some(code.to_owned())
 }
@@ -71,9 +81,9 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == RedisKind::Server(ServerErrorKind::NoScript)
 }
 
-/// Whether the body that was to be published is gone.
-pub(super) fn is_gone(error: &RedisError) -> bool {
-    error.code() == Some("LARDERGONE")
+/// Whether the server has a script's keys on several nodes. The script was not run.
+pub(super) fn is_cross_slot(error: &RedisError) -> bool {
+    error.kind() == RedisKind::Server(ServerErrorKind::CrossSlot)
 }
 
 /// Whether the connection cannot be used after this error.
@@ -102,9 +112,15 @@ pub(super) fn is_demoted(error: &RedisError) -> bool {
     code(error).as_deref() == Some("READONLY")
 }
 
-pub(super) fn slow(server: &str, limit: std::time::Duration) -> Error {
+pub(super) fn slow(server: &str, limit: Duration) -> Error {
     let message = format!("{server} did not answer within {limit:?}");
     Error::new(ErrorKind::Unavailable, STORE, message)
+}
+
+/// The error of requests that are not sent because the server did not answer others.
+pub(super) fn silence(limit: Duration) -> RedisError {
+    let why = format!("no answer within {limit:?}; the server is not asked again for as long");
+    io::Error::new(io::ErrorKind::TimedOut, why).into()
 }
 
 pub(super) fn corrupt(key: &Key, what: &str) -> Error {
@@ -142,6 +158,7 @@ mod tests {
             ("@user_script:", "18: -OOM command not allowed when used memory", ErrorKind::Full),
             ("@user_script:", "3: WRONGTYPE Operation against a key", ErrorKind::Corrupt),
             ("@user_script:", "3: -NOPERM this user has no permissions", ErrorKind::Denied),
+            ("ERR", "The user executing the script can't run this command", ErrorKind::Denied),
             ("NOPERM", "this user has no permissions to run", ErrorKind::Denied),
             ("NOAUTH", "Authentication required.", ErrorKind::Denied),
             ("WRONGPASS", "invalid username-password pair", ErrorKind::Denied),

@@ -13,8 +13,8 @@ use http::HeaderMap;
 use redis::Value;
 
 use super::{
-    fault::{self, STORE},
-    index::{announce, deadline, forget_one, header_of},
+    fault::STORE,
+    index::{change, deadline, forget_later, header_of},
     names::{Generation, digests, generation},
     record::{Header, Location, MAX_TAGS, seal_chunk},
     scripts,
@@ -75,41 +75,14 @@ impl Writer {
 
     async fn publish(&self, header: &Header, head: &Head, tail: &[u8]) -> Result<Value> {
         let shared = &self.shared;
+        let keep_until = head.keep_until();
         let mut record = header.encode(&self.key, &head.encode());
         record.extend_from_slice(tail);
-        let (at, body_at) = shared.deadlines(head.keep_until());
-        let linger = shared.linger_millis();
-        let entry = shared.names.entry(&self.key);
-        let answer = match &self.staged {
-            None => {
-                let args = [&record, at.as_bytes(), body_at.as_bytes(), linger.as_bytes()];
-                shared.link.try_run(&scripts::PUBLISH, &[&entry], &args).await?
-            }
-            Some(staged) => {
-                let chunks = self.body.chunks().to_string();
-                let body = shared.names.body(&self.key, &staged.generation);
-                let args = [
-                    &record,
-                    at.as_bytes(),
-                    body_at.as_bytes(),
-                    linger.as_bytes(),
-                    chunks.as_bytes(),
-                ];
-                let keys = [&entry[..], &staged.name, &body];
-                shared.link.try_run(&scripts::PUBLISH, &keys, &args).await?
-            }
-        };
-        answer.map_err(|error| {
-            if fault::is_gone(&error) {
-                let message = format!(
-                    "{} removed the body of key {} while it was being written; the entry is not stored",
-                    shared.link.server(),
-                    self.key
-                );
-                return Error::new(ErrorKind::Unavailable, STORE, message);
-            }
-            fault::error(shared.link.server(), error)
-        })
+        let (at, body_at) = shared.deadlines(keep_until);
+        let chunks = self.body.chunks().to_string();
+        let args = [&record, at.as_bytes(), body_at.as_bytes(), chunks.as_bytes()];
+        let new = Some((header, keep_until));
+        change(shared, &scripts::PUBLISH, &self.key, new, &args).await
     }
 }
 
@@ -138,11 +111,10 @@ impl StoreWriter for Writer {
             },
         };
         let header = header(&head, body, len)?;
-        announce(&self.shared, &self.key, &header, head.keep_until()).await?;
         let old = self.publish(&header, &head, &tail).await?;
         // From here on, the body belongs to the entry.
         self.staged = None;
-        forget_one(&self.shared, &self.key, header_of(&self.key, old)).await;
+        forget_later(&self.shared, &self.key, header_of(&self.key, old));
         Ok(())
     }
 
@@ -181,7 +153,7 @@ impl fmt::Debug for Writer {
 }
 
 /// Replaces the head of the entry if it has the version `seen`.
-pub(super) async fn update(shared: &Shared, key: &Key, seen: u64, head: Head) -> Result<bool> {
+pub(super) async fn update(shared: &Arc<Shared>, key: &Key, seen: u64, head: Head) -> Result<bool> {
     check_tags(&head)?;
     let Some(old) = shared.record(key).await? else { return Ok(false) };
     if old.header.version != seen {
@@ -189,18 +161,18 @@ pub(super) async fn update(shared: &Shared, key: &Key, seen: u64, head: Head) ->
     }
     let head = head.carry_body(&old.head);
     let header = header(&head, old.header.body, old.header.body_len)?;
-    announce(shared, key, &header, head.keep_until()).await?;
+    let keep_until = head.keep_until();
     let old_head_end = old.front_len.to_string();
-    let (at, body_at) = shared.deadlines(head.keep_until());
+    let (at, body_at) = shared.deadlines(keep_until);
     let front = header.encode(key, &head.encode());
     let seen = seen.to_le_bytes();
     let args = [&seen, &front[..], at.as_bytes(), body_at.as_bytes(), old_head_end.as_bytes()];
-    let name = shared.names.entry(key);
-    let (updated, gone) = match shared.link.run(&scripts::UPDATE, &[&name], &args).await? {
+    let new = Some((&header, keep_until));
+    let (updated, gone) = match change(shared, &scripts::UPDATE, key, new, &args).await? {
         Value::Nil => (false, Some(header)),
         replaced => (true, header_of(key, replaced)),
     };
-    forget_one(shared, key, gone).await;
+    forget_later(shared, key, gone);
     Ok(updated)
 }
 

@@ -6,19 +6,26 @@
 //! afterwards. A hint may lead nowhere, but no entry is without its hints. Whoever follows a hint
 //! requests the removal of that version only. A hint that leads nowhere is dropped once it is older
 //! than any write can take.
+//!
+//! A server that has all keys does all of that in the script that publishes or removes the entry.
+//! A pipeline of commands would take as few round trips, but the server carries out the last
+//! command of a pipeline even if those before it have failed: an entry could be without its hints.
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use futures_util::{StreamExt, TryStreamExt, future, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
+use tokio::runtime::Handle;
 
 use super::{
+    fault,
     names::{EXPIRY_SHARDS, TagDigest, digest},
     record::Header,
-    scripts,
+    scripts::{self, Script},
     shared::Shared,
     value,
 };
@@ -30,6 +37,10 @@ use crate::{
 
 /// How many members are read or dropped at a time.
 const PAGE: usize = 500;
+
+/// An entry with more tags is not changed in one step with its indexes, since the server does
+/// nothing else meanwhile. The scripts contain the number too.
+const TAGS_AT_ONCE: usize = 64;
 
 /// How many commands are in progress at a time.
 const AT_A_TIME: usize = 64;
@@ -103,36 +114,62 @@ pub(super) async fn all<T, F: Future<Output = Result<T>>>(futures: Vec<F>) -> Re
     stream::iter(futures).buffer_unordered(AT_A_TIME).try_collect().await
 }
 
-/// Writes the hints for a version that is about to be published.
-pub(super) async fn announce(
+/// Runs a script that publishes, updates or removes the entry under `key`. Before that, or in the
+/// same step, the hints for the new version are written. `new` is its header and `keep_until`.
+pub(super) async fn change(
     shared: &Shared,
+    script: &Script,
     key: &Key,
-    header: &Header,
-    keep_until: Option<Timestamp>,
-) -> Result<()> {
-    let hint = Hint::of(key, header).encode();
-    let add = async |name: Vec<u8>, expiry: bool, score: String| {
-        let grace = grace_of(shared, expiry);
-        let args = [grace.as_bytes(), score.as_bytes(), &hint];
-        shared.link.run(&scripts::ADD, &[&name], &args).await.map(drop)
-    };
-    let expiry = async {
-        let Some(keep_until) = keep_until else { return Ok(()) };
-        let score = keep_until.as_millis().to_string();
-        add(shared.names.expiry_of(key), true, score).await
-    };
-    let last = deadline(keep_until, shared.grace)
-        .map_or_else(|| "+inf".to_owned(), |deadline| deadline.to_string());
-    let tags = header.tags.iter();
-    let tags = all(tags.map(|tag| add(shared.names.tag(tag), false, last.clone())).collect());
-    future::try_join(expiry, tags).await.map(drop)
+    new: Option<(&Header, Option<Timestamp>)>,
+    args: &[&[u8]],
+) -> Result<Value> {
+    let (mut tags, mut hint) = (Vec::new(), key.as_bytes().to_vec());
+    let (mut expires, mut last) = (String::new(), String::new());
+    if let Some((header, keep_until)) = new {
+        tags.extend(header.tags.iter().map(|tag| shared.names.tag(tag)));
+        hint = Hint::of(key, header).encode().to_vec();
+        expires = keep_until.map_or_else(String::new, |at| at.as_millis().to_string());
+        let deadline = deadline(keep_until, shared.grace);
+        last = deadline.map_or_else(|| "+inf".to_owned(), |deadline| deadline.to_string());
+    }
+    let (entry, expiry) = (shared.names.entry(key), shared.names.expiry_of(key));
+    let (linger, grace) = (shared.linger_millis(), grace_millis(shared.grace));
+    let mut all_args = [&linger, &grace].map(String::as_bytes).to_vec();
+    all_args.extend([&hint[..], expires.as_bytes(), last.as_bytes()]);
+    all_args.extend(args);
+    loop {
+        let is_one_step = !shared.link.is_sharded() && tags.len() <= TAGS_AT_ONCE;
+        let mut keys = vec![&entry[..]];
+        if is_one_step {
+            // Also if it gets no hint: a sharded server thus refuses the script from the start.
+            keys.push(&expiry);
+            keys.extend(tags.iter().map(Vec::as_slice));
+        } else {
+            let by_expiry = (!expires.is_empty()).then_some((&expiry, &grace[..], &expires));
+            let by_tag = tags.iter().map(|tag| (tag, "0", &last));
+            let add = by_expiry.into_iter().chain(by_tag).map(async |(name, grace, score)| {
+                let args = [grace.as_bytes(), score.as_bytes(), &hint];
+                shared.link.run(&scripts::ADD, &[name], &args).await
+            });
+            all(add.collect()).await?;
+        }
+        match shared.link.try_run(script, &keys, &all_args).await? {
+            Err(error) if is_one_step && fault::is_cross_slot(&error) => {
+                shared.link.set_sharded();
+            }
+            answer => return answer.map_err(|error| fault::error(shared.link.server(), error)),
+        }
+    }
 }
 
-/// Drops the hints for a version that is gone. A failure is ignored: a hint that stays is dropped
-/// later.
-pub(super) async fn forget_one(shared: &Shared, key: &Key, gone: Option<Header>) {
-    if let Some(header) = gone {
-        drop(forget(shared, &[(*key, header)]).await);
+/// Drops the hints for a version that is gone, while nobody waits. A failure is ignored: a hint
+/// that stays is dropped later.
+pub(super) fn forget_later(shared: &Arc<Shared>, key: &Key, gone: Option<Header>) {
+    if let Some(header) = gone
+        && let Ok(runtime) = Handle::try_current()
+    {
+        let (shared, gone) = (shared.clone(), [(*key, header)]);
+        runtime.spawn(async move { forget(&shared, &gone).await });
     }
 }
 
@@ -237,17 +274,15 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
 }
 
 /// Removes an entry, if it has the version `seen` or `seen` is `None`. Returns `None` if there is
-/// none, else its header if that can be read.
+/// none, else its header if that can be read and its hints are left.
 pub(super) async fn remove(
     shared: &Shared,
     key: &Key,
     seen: Option<Version>,
 ) -> Result<Option<Option<Header>>> {
     let seen = seen.map(|seen| seen.get().to_le_bytes());
-    let linger = shared.linger_millis();
-    let args = [seen.as_ref().map_or(&[][..], |seen| seen), linger.as_bytes()];
-    let name = shared.names.entry(key);
-    Ok(match shared.link.run(&scripts::REMOVE, &[&name], &args).await? {
+    let seen = seen.as_ref().map_or(&[][..], |seen| seen);
+    Ok(match change(shared, &scripts::REMOVE, key, None, &[seen]).await? {
         Value::Nil => None,
         removed => Some(header_of(key, removed)),
     })

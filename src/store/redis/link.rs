@@ -1,8 +1,12 @@
 //! The connection to the server: made when it is needed, shared by all, and replaced when it
-//! breaks. Every request ends in an answer or an error within a limit.
+//! breaks. Every request ends in an answer or an error within a limit. A server that was silent for
+//! so long is not asked again at once.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,8 +25,7 @@ use super::{
 };
 use crate::store::{Result, needs_runtime};
 
-/// For how long no connection is attempted after a failed attempt. Requests in that time fail at
-/// once.
+/// For how long requests fail at once after a failed attempt to connect, unless a limit ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Link {
@@ -31,6 +34,8 @@ pub(super) struct Link {
     server: String,
     connect_timeout: Duration,
     response_timeout: Duration,
+    /// Whether no script can use keys of several slots.
+    sharded: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -38,11 +43,12 @@ struct State {
     /// Grows with each connection, so that a broken one is not taken for the next one.
     number: u64,
     stage: Stage,
+    /// Until when requests fail at once, and why.
+    pause: Option<(Instant, RedisError)>,
 }
 
 enum Stage {
     Idle,
-    Failed(Instant, RedisError),
     Connecting(Shared<BoxFuture<'static, RedisResult<Connection>>>),
     Connected(Connection),
 }
@@ -58,8 +64,19 @@ impl Link {
             Target::Given(connection) => Stage::Connected(connection.clone()),
             _ => Stage::Idle,
         };
-        let state = Mutex::new(State { number: 0, stage });
-        Self { target, server, connect_timeout, response_timeout, state }
+        let state = Mutex::new(State { number: 0, stage, pause: None });
+        let sharded = AtomicBool::new(target.is_cluster());
+        Self { target, server, connect_timeout, response_timeout, sharded, state }
+    }
+
+    pub(super) fn is_sharded(&self) -> bool {
+        self.sharded.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the server has refused a script with keys of several slots: it is a node of a
+    /// cluster, or hides one.
+    pub(super) fn set_sharded(&self) {
+        self.sharded.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn server(&self) -> &str {
@@ -114,24 +131,14 @@ impl Link {
 
     /// Sends a command to every node that has keys.
     pub(super) async fn read_everywhere(&self, cmd: &Cmd) -> Result<Vec<(Option<Node>, Value)>> {
-        self.within(async {
-            let (mut connection, number) = self.connection().await?;
-            let answer = connection.send_to_all(cmd).await;
-            self.look_at(&answer, number);
-            answer
-        })
-        .await
+        let ask = |mut to: Connection| async move { to.send_to_all(cmd).await };
+        self.within(async { self.attempt_once(ask).await.0 }).await
     }
 
     /// Sends a command to a node that [`read_everywhere`](Self::read_everywhere) returned.
     pub(super) async fn read_from(&self, node: Option<&Node>, cmd: &Cmd) -> Result<Value> {
-        self.within(async {
-            let (mut connection, number) = self.connection().await?;
-            let answer = connection.send_to(node, cmd).await;
-            self.look_at(&answer, number);
-            answer
-        })
-        .await
+        let ask = |mut to: Connection| async move { to.send_to(node, cmd).await };
+        self.within(async { self.attempt_once(ask).await.0 }).await
     }
 
     /// Connects now, if there is no connection.
@@ -143,42 +150,48 @@ impl Link {
         self.try_within(asking).await?.map_err(|error| fault::error(&self.server, error))
     }
 
-    /// Like [`within`](Self::within), but returns the server's error unchanged.
+    /// Waits for an answer up to the limit, and returns the server's error unchanged.
     async fn try_within<T>(
         &self,
         asking: impl Future<Output = RedisResult<T>>,
     ) -> Result<RedisResult<T>> {
         needs_runtime::when_used(fault::STORE)?;
-        tokio::time::timeout(self.response_timeout, asking)
-            .await
-            .map_err(|_| fault::slow(&self.server, self.response_timeout))
+        let limit = self.response_timeout;
+        tokio::time::timeout(limit, asking).await.map_err(|_| {
+            self.state().pause(limit, fault::silence(limit));
+            fault::slow(&self.server, limit)
+        })
     }
 
     async fn attempt(&self, cmd: &Cmd, again: bool) -> RedisResult<Value> {
-        let (answer, broken) = self.attempt_once(cmd).await;
-        match answer {
-            Err(error) if (again && broken) || fault::is_demoted(&error) => {
-                self.attempt_once(cmd).await.0
+        let ask = |mut to: Connection| async move { to.send(cmd).await };
+        match self.attempt_once(ask).await {
+            (Err(error), broken) if (again && broken) || fault::is_demoted(&error) => {
+                self.attempt_once(ask).await.0
             }
-            answer => answer,
+            (answer, _) => answer,
         }
     }
 
     /// Returns the answer, and whether an established connection failed.
-    async fn attempt_once(&self, cmd: &Cmd) -> (RedisResult<Value>, bool) {
-        let (mut connection, number) = match self.connection().await {
+    async fn attempt_once<T, F: Future<Output = RedisResult<T>>>(
+        &self,
+        ask: impl FnOnce(Connection) -> F,
+    ) -> (RedisResult<T>, bool) {
+        let (connection, number) = match self.connection().await {
             Ok(connected) => connected,
             Err(error) => return (Err(error), false),
         };
         // A caller that stops waiting, at the limit or before, leaves this behind.
         let mut watch = Watch { link: self, number, since: Instant::now(), answered: false };
-        let answer = connection.send(cmd).await;
+        let answer = ask(connection).await;
         watch.answered = true;
         let broken = self.look_at(&answer, number);
         (answer, broken)
     }
 
-    /// Releases a connection that `answer` shows to be broken.
+    /// Releases a connection that `answer` shows to be broken. A limit of the driver counts as the
+    /// link's own.
     fn look_at<T>(&self, answer: &RedisResult<T>, number: u64) -> bool {
         let broken = match answer {
             Ok(_) => false,
@@ -189,6 +202,11 @@ impl Link {
         };
         if broken {
             self.let_go(number);
+        }
+        if let Err(error) = answer
+            && error.is_timeout()
+        {
+            self.state().pause(self.response_timeout, error.clone());
         }
         broken
     }
@@ -206,11 +224,18 @@ impl Link {
     async fn connection(&self) -> RedisResult<(Connection, u64)> {
         let (connecting, number) = {
             let mut state = self.state();
+            if let Some(error) = state.paused() {
+                return Err(error.clone());
+            }
             match &state.stage {
                 Stage::Connected(connection) => return Ok((connection.clone(), state.number)),
-                Stage::Failed(at, error) if at.elapsed() < PAUSE => return Err(error.clone()),
-                Stage::Connecting(connecting) => (connecting.clone(), state.number),
-                Stage::Idle | Stage::Failed(..) => {
+                // One that has failed while nobody waited says nothing about now.
+                Stage::Connecting(connecting)
+                    if !matches!(connecting.clone().now_or_never(), Some(Err(_))) =>
+                {
+                    (connecting.clone(), state.number)
+                }
+                _ => {
                     state.number += 1;
                     let connecting = self.start();
                     state.stage = Stage::Connecting(connecting.clone());
@@ -223,7 +248,12 @@ impl Link {
         if state.number == number && matches!(state.stage, Stage::Connecting(_)) {
             state.stage = match &connected {
                 Ok(connection) => Stage::Connected(connection.clone()),
-                Err(error) => Stage::Failed(Instant::now(), error.clone()),
+                Err(error) => {
+                    let limit = self.connect_timeout.min(self.response_timeout);
+                    let pause = if error.is_timeout() { limit } else { PAUSE };
+                    state.pause(pause, error.clone());
+                    Stage::Idle
+                }
             };
         }
         connected.map(|connection| (connection, number))
@@ -251,6 +281,22 @@ impl Link {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Lets requests fail at once for a while.
+    fn pause(&mut self, time: Duration, why: RedisError) {
+        // None for a limit that is no limit.
+        let until = Instant::now().checked_add(time);
+        if until > self.pause.as_ref().map(|(until, _)| *until) {
+            self.pause = until.map(|until| (until, why));
+        }
+    }
+
+    /// Why requests fail at once now, if they do.
+    fn paused(&self) -> Option<&RedisError> {
+        self.pause.as_ref().filter(|(until, _)| Instant::now() < *until).map(|(_, why)| why)
     }
 }
 

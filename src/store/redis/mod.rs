@@ -47,12 +47,13 @@
 //! Sorted sets find entries by expiry and by tag. On a cluster, they are on other nodes than the
 //! entries, and cannot change in one step with them. They therefore hold hints: a hint names one
 //! version of one entry. It is written before that version can be seen, and dropped after the
-//! version is gone. No entry is without its hints. A hint that leads nowhere (a process died
-//! between two steps, or the server expired the entry) removes nothing, and is dropped later: with
-//! its entry's expiry, or when it is met an hour later. [`len`](super::Store::len),
-//! [`size_bytes`](super::Store::size_bytes) and [`scan`](super::Store::scan) read the keys
-//! themselves. They cost work in proportion to everything that the server has, and memory for each
-//! key that was seen, but they are right whatever happened to the entries.
+//! version is gone. No entry is without its hints. A single server does all of that in one script.
+//! A hint that leads nowhere (a process died between two steps, or the server expired the entry)
+//! removes nothing, and is dropped later: with its entry's expiry, or when it is met an hour later.
+//! [`len`](super::Store::len), [`size_bytes`](super::Store::size_bytes) and
+//! [`scan`](super::Store::scan) read the keys themselves. They cost work in proportion to
+//! everything that the server has, and memory for each key that was seen, but they are right
+//! whatever happened to the entries.
 //!
 //! # What another process sees
 //!
@@ -63,31 +64,38 @@
 //!
 //! # What an operation costs
 //!
-//! Commands sent to the server, as the server counted them in this crate's tests:
+//! Commands and round trips, as the server and a proxy counted them in this crate's tests:
 //!
-//! | operation | commands |
-//! |---|---|
-//! | a hit up to the inline limit, or a miss | 1 `GET` |
-//! | a larger hit | 1 `GET`, and 1 `HMGET` for each 512 KiB |
-//! | a write | 1 script, 1 for an expiry, 1 for each tag, 1 for each chunk |
-//! | what a write replaces | 1 script for its expiry and for each of its tags |
-//! | a removal | 1 script, 1 for an expiry, 1 for each tag |
-//! | an update | 1 `GETRANGE`, then as a write and what it replaces |
-//! | removal by tag | 1 script for 500 entries, and the removals |
-//! | removal of expired entries | 16 scripts, 1 for 500 entries, and the removals |
+//! | operation | commands | round trips |
+//! |---|---|---|
+//! | a hit up to the inline limit, or a miss | 1 `GET` | 1 |
+//! | a larger hit | 1 `GET`, and 1 `HMGET` for each 256 KiB | 2, and more after the first MiB |
+//! | a write up to the inline limit | 1 script | 1 |
+//! | a larger write | 1 script, and 1 for each chunk | as many |
+//! | a removal | 1 script | 1 |
+//! | an update | 1 `GETRANGE`, 1 script | 2 |
+//! | removal by tag | 1 script for 500 entries, and the removals | |
+//! | removal of expired entries | 16 scripts, 1 for 500 entries, and the removals | |
 //!
-//! Hints and removals are sent together. A write with any number of tags takes two round trips, and
-//! three if it replaces something.
+//! The script of a write, an update or a removal also writes and drops the hints. A cluster takes
+//! one script more for each hint: those before a write or an update are one round trip together,
+//! and nobody waits for those that drop hints. The same holds for entries with more than 64 tags,
+//! and for a server that refuses scripts with keys of several slots, such as a node of a cluster.
+//! A server that does not know a script is sent it once more in full.
+//!
+//! Chunks are requested up to 1 MiB ahead of the reader.
 //!
 //! # Faults
 //!
-//! No operation waits for the server longer than the [time limit](Builder::response_timeout). A
-//! connection that breaks, or is silent for that long, is replaced when the next operation needs
-//! one. Commands that only read are repeated over the new connection, so a body that is being read
-//! survives a broken one. If no connection can be made, all operations fail at once for a tenth of
-//! a second. Headers, heads, bodies and chunks have checksums. Data that does not match, or is of
-//! another type, is an error of kind [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt) before any
-//! of it is returned.
+//! No command waits for the server longer than the [time limit](Builder::response_timeout). After a
+//! command that the server did not answer in time, all operations fail at once until the limit has
+//! passed once more. A request thus waits for a silent server once, unless the origin takes longer
+//! than the limit. If no connection can be made, all operations fail at once for a tenth of a
+//! second. A connection that breaks, or is silent, is replaced when the next operation needs one.
+//! Commands that only read are repeated over the new connection, so a body that is being read
+//! survives a broken one. Headers, heads, bodies and chunks have checksums. Data that does not
+//! match, or is of another type, is an error of kind
+//! [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt) before any of it is returned.
 //!
 //! # Abandoned operations
 //!
@@ -116,7 +124,7 @@
 //! nodes, over TLS, with RESP2 and RESP3. Tested with Valkey 9.1.2 with the same tests, except
 //! those over TLS, which that server was built without; and with Redis 6.2.5 alone, without TLS.
 //! The store needs scripts and `UNLINK`, and so Redis 6 or a compatible server. The scripts build
-//! the names of bodies from those of entries, which some servers must be configured to allow.
+//! the names of bodies and indexes from entries, which some servers must be configured to allow.
 //! Replicas are not read. The checksums protect against damage, not against anyone who changes the
 //! server's data on purpose.
 
@@ -149,10 +157,10 @@ pub use self::{builder::Builder, incoming::Writer};
 /// # Limits
 ///
 /// The server's `maxmemory` limits the entries, and its `maxmemory-policy` decides what is evicted.
-/// The server holds a whole body in memory. No operation waits for the server longer than the [time
-/// limit](Builder::response_timeout), 2 s by default. The names of keys begin with the
-/// [namespace](Builder::namespace), `larder:` by default: caches that share nothing need different
-/// namespaces.
+/// The server holds a whole body in memory. No command waits for the server longer than the [time
+/// limit](Builder::response_timeout), 2 s by default, and a silent server is not asked again for as
+/// long. The names of keys begin with the [namespace](Builder::namespace), `larder:` by default:
+/// caches that share nothing need different namespaces.
 ///
 /// # Clone
 ///
@@ -295,7 +303,7 @@ impl Store for Redis {
 impl Redis {
     async fn remove_version(&self, key: &Key, seen: Option<Version>) -> Result<bool> {
         let Some(removed) = index::remove(&self.shared, key, seen).await? else { return Ok(false) };
-        index::forget_one(&self.shared, key, removed).await;
+        index::forget_later(&self.shared, key, removed);
         Ok(true)
     }
 }

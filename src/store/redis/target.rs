@@ -111,7 +111,7 @@ impl Target {
     }
 
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster(_))
+        matches!(self, Self::Cluster(_) | Self::Given(Connection::Cluster(_)))
     }
 
     /// Whether the connection repairs itself.
