@@ -240,8 +240,8 @@ impl<B: Store> RequestContext<B> {
 
     /// The keys with the resident that is under the primary key by now, if that matters. A response
     /// that varies must not take the place of a new resident. It must not continue the family of a
-    /// resident that is lost. `may_have_missed` is whether the lookup may have missed the resident: something was
-    /// stored since, or the store failed.
+    /// resident that is lost. `may_have_missed` is whether the lookup may have missed the resident:
+    /// something was stored since, or the store failed.
     async fn with_latest_resident(
         &self,
         key: LookupKeys,

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 mod recipe;
 mod selection;
 mod url;
+mod written;
 
 pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::url::{

@@ -13,7 +13,8 @@ use http::{
 use super::{
     Domain, Field, Hasher, Key,
     selection::selecting_value,
-    url::{InvalidTarget, RequestUrl, Spelling, WrittenUrl},
+    url::{InvalidTarget, RequestUrl, Spelling},
+    written::WrittenUrl,
 };
 
 /// The user's closure, whose result replaces URL, headers and body in the key.

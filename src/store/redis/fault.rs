@@ -31,10 +31,6 @@ pub(super) fn error(server: &str, error: RedisError) -> Error {
         ErrorKind::Incompatible => {
             format!("{server} does not support RESP3; add ?protocol=resp2 to the URL")
         }
-        // The script that publishes an entry says so.
-        _ if error.code() == Some("LARDERGONE") => {
-            format!("{server} removed a body while it was being written; the entry is not stored")
-        }
         _ => format!("{server} is unavailable"),
     };
     Error::new(kind, STORE, message).with_source(error)
@@ -79,6 +75,18 @@ fn code(error: &RedisError) -> Option<String> {
 /// Whether the server does not know the script of the digest that it was sent.
 pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == RedisKind::Server(ServerErrorKind::NoScript)
+}
+
+/// The error of a change of the entry under `key`.
+pub(super) fn of_change(server: &str, key: &Key, answer: RedisError) -> Error {
+    // The script that publishes an entry says so.
+    if answer.code() != Some("LARDERGONE") {
+        return error(server, answer);
+    }
+    let message = format!(
+        "{server} removed the body of key {key} while it was being written; the entry is not stored"
+    );
+    Error::new(ErrorKind::Unavailable, STORE, message)
 }
 
 /// Whether the server has a script's keys on several nodes. The script was not run.

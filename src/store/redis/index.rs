@@ -157,7 +157,10 @@ pub(super) async fn change(
             Err(error) if is_one_step && fault::is_cross_slot(&error) => {
                 shared.link.set_sharded();
             }
-            answer => return answer.map_err(|error| fault::error(shared.link.server(), error)),
+            answer => {
+                let server = shared.link.server();
+                return answer.map_err(|error| fault::of_change(server, key, error));
+            }
         }
     }
 }
