@@ -59,11 +59,11 @@
 //! - [`CacheStatus`] reports what the cache did and why. It is in every response's extensions. The
 //!   reasons are in [`status`].
 //! - [`Stats`] has the totals. Each [`Event`] goes to hooks, to `tracing` and to `metrics`;
-//!   [`observability`] lists the names.
+//!   [`guide::observability`] lists the names.
 //! - [`Entries`], from [`CacheLayer::entries`], manages the stored responses.
 //! - [`store`] has the stores, and the contract for a store of your own.
-//!   [`store::choosing_a_store`] compares them.
-//! - [`integrations`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http,
+//!   [`guide::choosing_a_store`] compares them.
+//! - [`guide::integrations`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http,
 //!   and on which side of it each layer belongs.
 //! - [`time`] has the clock, so that tests need not wait.
 //!
@@ -128,8 +128,8 @@
 //! let mut client = CatalogClient::new(cached);
 //! ```
 //!
-//! For each of these, [`integrations`] describes what is part of the key and what is stored. It
-//! also gives the [order](integrations#the-order-of-layers) of the layers around the cache:
+//! For each of these, [`guide::integrations`] describes what is part of the key and what is stored. It
+//! also gives the [order](guide::integrations#the-order-of-layers) of the layers around the cache:
 //! compression, CORS, redirects, timeouts, retries, limits and traces.
 //!
 //! # What is cached, and what is not
@@ -220,7 +220,7 @@
 //! });
 //! ```
 //!
-//! [`observability`] lists the fields of the spans and the names of the metrics.
+//! [`guide::observability`] lists the fields of the spans and the names of the metrics.
 //!
 //! # Features
 //!
@@ -262,11 +262,9 @@ pub mod store;
 mod sync;
 pub mod time;
 
-// Pages of the documentation, which no other build has.
+// The pages of the documentation, which no other build has.
 #[cfg(any(doc, doctest))]
-pub mod integrations;
-#[cfg(any(doc, doctest))]
-pub mod observability;
+pub mod guide;
 
 pub use self::{
     cache::{

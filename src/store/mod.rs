@@ -1,4 +1,4 @@
-//! The store contract, and the stores that keep it. `store::choosing_a_store` says what each store
+//! The store contract, and the stores that keep it. `guide::choosing_a_store` says what each store
 //! is for, what it survives and what it costs.
 //!
 //! A store keeps *entries*. Under a [`Key`], an entry has a [`Head`] (status, header fields and the
@@ -95,9 +95,6 @@ mod arc;
 mod body;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod chunked;
-// A page of the documentation, which no other build has.
-#[cfg(any(doc, doctest))]
-pub mod choosing_a_store;
 #[cfg(feature = "compression")]
 mod compressed;
 #[cfg(feature = "conformance")]

@@ -5,7 +5,7 @@
 //! cargo run -p layers
 //! ```
 //!
-//! `larder::integrations` lists which layers belong outside of the cache, which inside, and why.
+//! `larder::guide::integrations` lists which layers belong outside of the cache, which inside, and why.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use crate::{CacheLayer, ConfigError, event::Event, status, time::Clock};
 /// Every response reports what the cache did, in its [`CacheStatus`](crate::CacheStatus), and
 /// [`stats`](CacheLayer::stats) has the totals. Everything that the cache does is also an
 /// [`Event`], for hooks and, with the features of these names, for `tracing` and `metrics`.
-/// [`observability`](crate::observability) lists the names.
+/// [`observability`](crate::guide::observability) lists the names.
 impl<B> CacheLayer<B> {
     /// Calls `hook` with each [`Event`]. Adds to earlier hooks; the cache calls them in the order
     /// in which they were added. Default: none.

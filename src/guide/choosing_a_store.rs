@@ -3,18 +3,18 @@
 //! All of them keep the [same promises](super#what-a-store-promises), proven by the same suite, and
 //! a program moves from one to another by the line that makes the store;
 //! [`Entries::copy_to`](crate::Entries::copy_to) takes along what is stored. Where the choice is
-//! made when the program starts, [`AnyStore`](super::AnyStore) holds whichever it is.
+//! made when the program starts, [`AnyStore`](crate::store::AnyStore) holds whichever it is.
 //!
 //! | store | for | shared by |
 //! |---|---|---|
-//! | [`Memory`](super::Memory) | a server's or a client's hot responses; tests | one process |
-//! | [`Redb`](super::Redb) | one program that keeps its cache between runs: a command line, a desktop program, a server | one process; processes of one machine where all say so |
-//! | [`Sqlite`](super::Sqlite) | several processes of one machine; a cache that people look into with SQL | processes of one machine |
-//! | [`Redis`](super::Redis) | several machines, with a Redis or Valkey server, a Sentinel group or a cluster at hand | machines |
-//! | [`MongoDb`](super::MongoDb) | several machines, with a MongoDB at hand; bodies of any size, in GridFS | machines |
-//! | [`Tiered`](super::Tiered) | hot responses near (memory) before a store that is far (a file, a server) | as the far one |
-//! | [`Compressed`](super::Compressed) | more in the same room, at the cost of time: bodies as zstd | as the store inside |
-//! | [`Timeout`](super::Timeout) | a slow or hanging store: after the timeout, the request is treated as a miss | as the store inside |
+//! | [`Memory`](crate::store::Memory) | a server's or a client's hot responses; tests | one process |
+//! | [`Redb`](crate::store::Redb) | one program that keeps its cache between runs: a command line, a desktop program, a server | one process; processes of one machine where all say so |
+//! | [`Sqlite`](crate::store::Sqlite) | several processes of one machine; a cache that people look into with SQL | processes of one machine |
+//! | [`Redis`](crate::store::Redis) | several machines, with a Redis or Valkey server, a Sentinel group or a cluster at hand | machines |
+//! | [`MongoDb`](crate::store::MongoDb) | several machines, with a MongoDB at hand; bodies of any size, in GridFS | machines |
+//! | [`Tiered`](crate::store::Tiered) | hot responses near (memory) before a store that is far (a file, a server) | as the far one |
+//! | [`Compressed`](crate::store::Compressed) | more in the same room, at the cost of time: bodies as zstd | as the store inside |
+//! | [`Timeout`](crate::store::Timeout) | a slow or hanging store: after the timeout, the request is treated as a miss | as the store inside |
 //!
 //! In doubt: `Redb`, the default, for a program alone; `Redis` for many machines.
 //!
@@ -25,14 +25,14 @@
 //! | store | the program's end | `kill -9` | a power cut | a full disk, or no room |
 //! |---|---|---|---|---|
 //! | `Memory` | nothing | nothing | nothing | those used least are evicted |
-//! | `Redb` | everything, once it is flushed, closed or dropped | all but the last half second | all but the last half second | what was stored before stays readable, what is written then is not stored, and what was not synced is lost; eviction begins before, at [`max_bytes`](super::redb::Builder::max_bytes) |
-//! | `Sqlite` | everything, once it is flushed, closed or dropped | everything that was acknowledged; with [`exclusive`](super::sqlite::Builder::exclusive), all but the last milliseconds | all but the last half second | what was stored before stays readable, what is written then is not stored; eviction as `Redb`'s |
+//! | `Redb` | everything, once it is flushed, closed or dropped | all but the last half second | all but the last half second | what was stored before stays readable, what is written then is not stored, and what was not synced is lost; eviction begins before, at [`max_bytes`](crate::store::redb::Builder::max_bytes) |
+//! | `Sqlite` | everything, once it is flushed, closed or dropped | everything that was acknowledged; with [`exclusive`](crate::store::sqlite::Builder::exclusive), all but the last milliseconds | all but the last half second | what was stored before stays readable, what is written then is not stored; eviction as `Redb`'s |
 //! | `Redis` | everything | everything that was acknowledged | as the server is set (`save`, `appendonly`) | as the server is set: it evicts (`maxmemory-policy`), or what is written then is not stored |
 //! | `MongoDb` | everything | everything that was acknowledged | as the server is set (write concern, journal) | what is written then is not stored |
 //! | `Tiered` | what the far store keeps | what the far store keeps | what the far store keeps | as each of the two; what only the near one took is lost with it |
 //! | `Compressed` | as the store inside | as the store inside | as the store inside | as the store inside |
 //!
-//! The half second is [`Durability`](super::redb::Durability)'s default; `EachCommit` loses nothing
+//! The half second is [`Durability`](crate::store::redb::Durability)'s default; `EachCommit` loses nothing
 //! that was acknowledged, and makes a write wait for the disk. A file opens again after each of
 //! these, with whole entries only, and without being read through.
 //!
@@ -40,10 +40,10 @@
 //! if there were no cache, for as long as that lasts:
 //! [`Miss::StoreFailed`](crate::status::Miss::StoreFailed) and
 //! [`Refusal::StoreFailed`](crate::status::Refusal::StoreFailed) say so. A server that is silent
-//! holds a request up for the [time limit](super::redis::Builder::response_timeout), 2 s by
+//! holds a request up for the [time limit](crate::store::redis::Builder::response_timeout), 2 s by
 //! default; one that refuses to be connected to, not at all. A disk that is silent holds requests
 //! up until it answers: those that read, and the last bytes of what is being stored.
-//! [`Timeout`](super::Timeout) bounds that.
+//! [`Timeout`](crate::store::Timeout) bounds that.
 //!
 //! # What it costs
 //!
@@ -53,7 +53,7 @@
 //! | `Redb` | a read of the file on the calling thread, and on a blocking thread while the disk is slow | a copy into memory, if it is small, else its part of a transaction | one thread that writes, one that reads large bodies |
 //! | `Sqlite` | as `Redb` | its part of a transaction; with `exclusive`, as `Redb` | as `Redb` |
 //! | `Redis` | one round trip | one round trip, two on a cluster, and one for each chunk of a large body | one connection |
-//! | `MongoDb` | [one round trip](super::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |
+//! | `MongoDb` | [one round trip](crate::store::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |
 //! | `Tiered` | the near one's; the far one's at first, and a copy | both of them, and a look-up in the far one | what the two run |
 //! | `Compressed` | the store's, and unpacking it | the store's, and packing it, in place | what the store runs |
 //! | `Timeout` | the store's, a hop to a blocking thread for `Redb` and `Sqlite`, and a timer where it is waited for | the same | what the store runs |
@@ -62,23 +62,23 @@
 //! pages in memory, that is some microseconds. On a slow disk, it is at worst three of eight
 //! lookups, up to 100 ms each, or one that takes longer. Lookups then move to blocking threads,
 //! except at most one each second. A disk that hangs holds up each thread that reads before its
-//! first answer. [`Reads`](super::redb::Reads) has the details.
-//! [`reads`](super::redb::Builder::reads) (also of [`Sqlite`](super::sqlite::Builder::reads)) and
+//! first answer. [`Reads`](crate::store::redb::Reads) has the details.
+//! [`reads`](crate::store::redb::Builder::reads) (also of [`Sqlite`](crate::store::sqlite::Builder::reads)) and
 //! `Timeout` move every lookup to a blocking thread, which costs some ten times the read.
 //!
 //! Large bodies stream from and to all of them, chunk by chunk. The modules have more: [Redis's
-//! commands](super::redis#what-an-operation-costs), [Redb's transactions](super::redb#atomicity).
+//! commands](crate::store::redis#what-an-operation-costs), [Redb's transactions](crate::store::redb#atomicity).
 //!
 //! # Where it ends
 //!
 //! | store | all entries | one entry | grows |
 //! |---|---|---|---|
-//! | `Memory` | 256 MiB, or [what is said](super::Memory::new) | 97 % of a shard of at least 128 MiB, or of all | no |
-//! | `Redb` | 4 GiB, or [what is said](super::redb::Builder::max_bytes) | as much | the file to about twice the entries' size; it does not shrink |
-//! | `Sqlite` | 4 GiB, or [what is said](super::sqlite::Builder::max_bytes) | as much | the file by a few per cent beyond; it shrinks [when told](super::Sqlite::vacuum) |
+//! | `Memory` | 256 MiB, or [what is said](crate::store::Memory::new) | 97 % of a shard of at least 128 MiB, or of all | no |
+//! | `Redb` | 4 GiB, or [what is said](crate::store::redb::Builder::max_bytes) | as much | the file to about twice the entries' size; it does not shrink |
+//! | `Sqlite` | 4 GiB, or [what is said](crate::store::sqlite::Builder::max_bytes) | as much | the file by a few per cent beyond; it shrinks [when told](crate::store::Sqlite::vacuum) |
 //! | `Redis` | the server's `maxmemory` | the server's memory | as the server does |
 //! | `MongoDb` | the server's disk | a body of any size; a head that fits into a document of 16 MB | as the server does |
-//! | `Tiered` | as each of the two | as the far one; copies of at most [`max_near_body`](super::Tiered::max_near_body) | as each of the two |
+//! | `Tiered` | as each of the two | as the far one; copies of at most [`max_near_body`](crate::store::Tiered::max_near_body) | as each of the two |
 //! | `Compressed` | as the store inside, which counts what is kept | as the store inside | as the store inside |
 //!
 //! No body over the layer's [`max_body`](crate::CacheLayer::max_body), 64 MiB by default, comes to
