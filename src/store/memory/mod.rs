@@ -38,7 +38,6 @@
 
 use std::{
     fmt,
-    ops::Bound,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -58,7 +57,7 @@ mod writer;
 
 use self::{
     compact::compact,
-    index::Index,
+    index::{Index, Row},
     table::{Entry, Table},
     writer::MemoryWriter,
 };
@@ -200,8 +199,8 @@ impl Store for Memory {
         let next = |table: &Table, index: &mut Index| {
             // The index has hashes of tags; the head has the tags.
             let carries = |entry: Entry| entry.head.tags().iter().any(|other| **other == *tag);
-            while let Some(key) = index.tagged(tag, after) {
-                after = Some(key);
+            while let Some((row, key)) = index.tagged(tag, after) {
+                after = Some(row);
                 if table.entries.peek(&key).is_some_and(carries) {
                     return Some(key);
                 }
@@ -217,7 +216,8 @@ impl Store for Memory {
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        Scan { table: self.table.clone(), after: None, page: Vec::new().into_iter() }
+        let end = self.table.lock().end();
+        Scan { table: self.table.clone(), after: Row::START, end, page: Vec::new().into_iter() }
     }
 
     async fn len(&self) -> Result<u64> {
@@ -259,12 +259,15 @@ impl Memory {
     }
 }
 
-/// Lists entries in the order of their keys, page by page. Each entry is listed once, whatever is
-/// added or removed meanwhile, and the lock is held only while a page of keys is copied.
+/// Lists entries in the order in which their keys were first stored, page by page. Each entry is
+/// listed once, whatever is added or removed meanwhile. The lock is held only while a page of keys
+/// is copied.
 struct Scan {
     table: Arc<Table>,
-    after: Option<Key>,
-    page: vec::IntoIter<Key>,
+    after: Row,
+    /// Entries from this row on were added after the scan began.
+    end: Row,
+    page: vec::IntoIter<(Row, Key)>,
 }
 
 impl Stream for Scan {
@@ -272,18 +275,17 @@ impl Stream for Scan {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            while let Some(key) = self.page.next() {
+            while let Some((_, key)) = self.page.next() {
                 // `get` would count as a use of the entry.
                 if let Some(entry) = self.table.entries.peek(&key) {
                     return Poll::Ready(Some(Ok(Scanned::new(key, entry.version, entry.head))));
                 }
             }
-            let from = self.after.map_or(Bound::Unbounded, Bound::Excluded);
-            let page = self.table.lock().page(from, BATCH);
-            let Some(last) = page.last() else {
+            let page = self.table.lock().page(self.after, self.end, BATCH);
+            let Some((last, _)) = page.last() else {
                 return Poll::Ready(None);
             };
-            self.after = Some(*last);
+            self.after = *last;
             self.page = page.into_iter();
         }
     }

@@ -10,7 +10,7 @@ use super::{
         evictions::{Evicted, Evictions},
     },
     body::Body,
-    index::Index,
+    index::{Index, Row},
 };
 use crate::{entry::Head, key::Key};
 
@@ -56,6 +56,8 @@ pub(super) struct Entry {
     pub(super) head: Arc<Head>,
     pub(super) body: Body,
     pub(super) version: Version,
+    /// Its row in the index.
+    pub(super) row: Row,
     /// Computed once, since the table asks for it often.
     weight: u64,
 }
@@ -117,10 +119,11 @@ impl Table {
         let mut gone = Vec::new();
         let mut index = self.lock();
         let version = index.next_version();
-        let head = Arc::new(head);
-        let entry = Entry { head: head.clone(), body, version, weight };
-        self.entries.insert_with_lifecycle(key, entry, &mut gone);
-        settle(&mut index, &key, &head, version, &gone);
+        let old = self.entries.peek(&key).map(|old| old.row);
+        let row = old.unwrap_or_else(|| index.next_row());
+        let entry = Entry { head: Arc::new(head), body, version, row, weight };
+        self.entries.insert_with_lifecycle(key, entry.clone(), &mut gone);
+        settle(&mut index, &key, &entry, &gone);
         drop(index);
         self.evicted(&key, version, &gone);
         Ok(())
@@ -138,12 +141,11 @@ impl Table {
         let weight = weight(&head, &old.body);
         self.check(key, weight)?;
         let version = index.next_version();
-        let head = Arc::new(head);
-        let entry = Entry { head: head.clone(), body: old.body, version, weight };
+        let entry = Entry { head: Arc::new(head), body: old.body, version, row: old.row, weight };
         // `soft`: a revalidation is not a use.
-        let replaced = self.entries.replace_with_lifecycle(*key, entry, true, &mut gone);
+        let replaced = self.entries.replace_with_lifecycle(*key, entry.clone(), true, &mut gone);
         let updated = replaced.map_err(|refused| gone.push(refused)).is_ok();
-        settle(&mut index, key, &head, version, &gone);
+        settle(&mut index, key, &entry, &gone);
         drop(index);
         self.evicted(key, version, &gone);
         Ok(updated)
@@ -164,25 +166,25 @@ impl Table {
 
     pub(super) fn take(&self, index: &mut Index, key: &Key) -> Option<Entry> {
         let (_, entry) = self.entries.remove(key)?;
-        index.remove(key, &entry.head);
+        index.remove(entry.row, &entry.head);
         Some(entry)
     }
 }
 
-/// Updates the index after a write of `head` under `key` as `version`. `gone` is what the table
-/// removed for it, which may include the written entry.
-fn settle(index: &mut Index, key: &Key, head: &Head, version: Version, gone: &[(Key, Entry)]) {
+/// Updates the index after `written` was written under `key`. `gone` is what the table removed for
+/// it, which may include the written entry.
+fn settle(index: &mut Index, key: &Key, written: &Entry, gone: &[(Key, Entry)]) {
     let mut kept = true;
     // Removed rows first: the replaced entry may have had the same rows as the new one.
-    for (key, entry) in gone {
-        if entry.version == version {
+    for (_, entry) in gone {
+        if entry.version == written.version {
             kept = false;
         } else {
-            index.remove(key, &entry.head);
+            index.remove(entry.row, &entry.head);
         }
     }
     if kept {
-        index.insert(key, head);
+        index.insert(written.row, key, &written.head);
     }
 }
 

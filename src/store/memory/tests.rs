@@ -273,7 +273,8 @@ fn another_tag_with_the_same_hash_removes_nothing() {
         let head = head(number).with_tags(vec![tag.into()]);
         try_put(&store, key(number), head, vec![]).unwrap();
         // As if both tags had the same hash.
-        store.table.lock().insert(&key(number), &head_with_both_tags());
+        let row = store.table.entries.peek(&key(number)).unwrap().row;
+        store.table.lock().insert(row, &key(number), &head_with_both_tags());
     }
     assert_eq!(finish(store.remove_tagged("even")).unwrap(), 300);
     assert!((0..600).all(|number| get(&store, number).is_some() == (number % 2 == 1)));
@@ -288,7 +289,9 @@ fn removals_end_even_with_rows_without_entries() {
     let store = Memory::default();
     let stray = head(0).with_expires_at(Some(at(1))).with_tags(vec!["tag".into()]);
     for number in 0..1_000 {
-        store.table.lock().insert(&key(number), &stray);
+        let mut index = store.table.lock();
+        let row = index.next_row();
+        index.insert(row, &key(number), &stray);
     }
     assert_eq!(finish(store.remove_expired(at(1))).unwrap(), 0);
     assert_eq!(finish(store.remove_tagged("tag")).unwrap(), 0);
