@@ -272,10 +272,10 @@ pub use self::{
     },
     entries::{Entries, EntryInfo, Filter, Target},
     error::{BoxError, ConfigError},
-    event::{Event, StoreOperation},
+    event::{Event, RequestLine, StoreOperation},
     key::{Key, ParseKeyError},
     options::CacheOptions,
-    policy::{Expiration, StaleLimit},
+    policy::{Expiration, IntoTags, StaleLimit},
     stats::Stats,
     status::{CacheStatus, Outcome, Stored},
 };

@@ -111,7 +111,7 @@ impl Counters {
             counter.fetch_add(count, Ordering::Relaxed);
         };
         match event {
-            Event::Answered { status } => {
+            Event::Answered { status, .. } => {
                 let outcome = status.outcome();
                 add(self.of(outcome), 1);
                 let is_stale_hit = outcome.is_hit() && outcome != Outcome::Hit;

@@ -4,8 +4,9 @@
 //! The origin fails by an error, by a status that counts as a failure, or by a body that fails at
 //! once.
 
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, request, response};
-use http_body::SizeHint;
+use http_body::{Body, SizeHint};
 
 use super::{
     body::ResponseBody,
@@ -44,7 +45,7 @@ pub(super) enum Fallback {
 }
 
 /// What comes of asking the origin.
-pub(super) enum Answer<ResBody, E> {
+pub(super) enum Answer<ResBody: Body, E> {
     /// The stored response is still valid. These are the fields of the 304.
     NotModified(Selected, HeaderMap),
     Response(ResponseHead, Arrived<ResBody>),
@@ -63,7 +64,7 @@ enum Reply<ResBody, E> {
 }
 
 /// The body of a response. Its start may have been read to see whether it fails at once.
-pub(super) enum Arrived<ResBody> {
+pub(super) enum Arrived<ResBody: Body> {
     Unread(ResBody),
     Peeked(Peeked<ResBody>),
 }
@@ -74,6 +75,24 @@ impl<ResBody: OriginBody> Arrived<ResBody> {
         match self {
             Self::Unread(body) => ResponseBody::passthrough(body),
             Self::Peeked(peeked) => ResponseBody::peeked(peeked),
+        }
+    }
+
+    /// The same, with what can be read of it at once.
+    pub(super) async fn peek_ready(self) -> Self {
+        let mut peeked = match self {
+            Self::Unread(body) => Peeked::unread(body),
+            Self::Peeked(peeked) => peeked,
+        };
+        peeked.peek_ready().await;
+        Self::Peeked(peeked)
+    }
+
+    /// The chunks of the body, if all of it has been read.
+    pub(super) fn whole(&self) -> Option<impl Iterator<Item = &Bytes>> {
+        match self {
+            Self::Unread(_) => None,
+            Self::Peeked(peeked) => peeked.whole(),
         }
     }
 
@@ -204,6 +223,11 @@ impl<B: Store> RequestContext<B> {
 
     /// Tells the observer of a call to the origin.
     pub(super) fn report_call(&self, key: &Key, reason: Miss) {
-        self.cache.observer().tell(&Event::Called { key, reason, is_refresh: false });
+        self.cache.observer().tell(&Event::Called {
+            request: self.line(),
+            key,
+            reason,
+            is_refresh: false,
+        });
     }
 }

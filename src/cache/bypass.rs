@@ -21,9 +21,10 @@ use super::{
 };
 use crate::{
     entry::ResponseHead,
-    event::Event,
+    event::{Event, RequestLine, SentLine},
     key::{Key, RequestUrl},
     options::CacheOptions,
+    policy,
     status::{self, Bypass, CacheStatus, Refusal},
     store::{self, Store},
     time::Timestamp,
@@ -33,7 +34,7 @@ use crate::{
 pub(super) async fn bypass<S, B, ReqBody>(
     upstream: Upstream<S, ReqBody>,
     cache: Arc<Inner<B>>,
-    parts: request::Parts,
+    mut parts: request::Parts,
     options: CacheOptions,
     reason: Bypass,
 ) -> Result<Response<ResponseBody<S::Body>>, S::Error>
@@ -44,15 +45,20 @@ where
 {
     if options.only_if_cached {
         let why = "The cache does not answer this request";
-        return Ok(respond::gateway_timeout(&cache, None, why));
+        let line = RequestLine::of(&cache.settings.recipe, &parts);
+        return Ok(respond::gateway_timeout(&cache, line, None, why));
     }
+    let sent = SentLine::of(&cache.settings.recipe, &parts, cache.observer().has_hooks());
     let effects = Effects::of(&cache, &parts, options, reason);
+    if cache.settings.makes_etags {
+        policy::remove_made_tags(&mut parts.headers);
+    }
     let Upstream { inner, body } = upstream;
     let response = inner.send(Request::from_parts(parts, body)).await;
-    let response = response.inspect_err(|_| report_failure(&cache, reason))?;
+    let response = response.inspect_err(|_| report_failure(&cache, sent.line(), reason))?;
     Ok(match effects {
         Some(effects) => Box::pin(effects.apply(response)).await,
-        None => passed(&cache, reason, response.map(ResponseBody::passthrough)),
+        None => passed(&cache, sent.line(), reason, response.map(ResponseBody::passthrough)),
     })
 }
 
@@ -120,6 +126,7 @@ impl<B: Store> Effects<B> {
     ) -> Response<ResponseBody<ResBody>> {
         let Self { cache, reason, method, url, requested_at, .. } = self;
         let rules = &cache.settings.rules;
+        let line = RequestLine::new(&method, &url.text);
         let (response, body) = response.into_parts();
         let response = ResponseHead::new(response, cache.settings.clock.now());
         let detached = self.detached.filter(|(_, call)| {
@@ -135,11 +142,11 @@ impl<B: Store> Effects<B> {
         }
         match detached {
             Some((get, call)) => {
-                get.store_detached(response, body, call, requested_at, reason).await
+                get.store_detached(line, response, body, call, requested_at, reason).await
             }
             None => {
                 let response = Response::from_parts(response.into_parts(), body);
-                passed(&cache, reason, response.map(ResponseBody::passthrough))
+                passed(&cache, line, reason, response.map(ResponseBody::passthrough))
             }
         }
     }
@@ -161,19 +168,20 @@ impl DetachedCall {
     }
 }
 
-pub(super) fn report_failure<B>(cache: &Inner<B>, reason: Bypass) {
+pub(super) fn report_failure<B>(cache: &Inner<B>, request: RequestLine<'_>, reason: Bypass) {
     let outcome = status::Outcome::Bypass(reason);
-    cache.observer().tell(&Event::Failed { key: None, outcome });
+    cache.observer().tell(&Event::Failed { request, key: None, outcome });
 }
 
 /// The response to a request that bypassed the cache. It is not stored.
 pub(super) fn passed<B: Store, ResBody: Body>(
     cache: &Inner<B>,
+    request: RequestLine<'_>,
     reason: Bypass,
     response: Response<ResponseBody<ResBody>>,
 ) -> Response<ResponseBody<ResBody>> {
     let status = CacheStatus::bypass(reason, cache.settings.clock.now());
-    respond::report(cache, response, status)
+    respond::report(cache, request, response, status)
 }
 
 /// Removes what a successful unsafe request has made stale: what is stored for its URL, for the
@@ -223,6 +231,7 @@ impl<B: Store> RequestContext<B> {
     /// Stores the response to a `POST` as one to a `GET`.
     async fn store_detached<ResBody: OriginBody>(
         self: Box<Self>,
+        request: RequestLine<'_>,
         response: ResponseHead,
         body: ResBody,
         call: DetachedCall,
@@ -233,12 +242,13 @@ impl<B: Store> RequestContext<B> {
         let Lookup { key, .. } = self.view().lookup(None).await;
         let body = Arrived::Unread(body);
         let received = self.receive(&key, response, body, requested_at, call.leader);
-        self.respond_detached(received, reason).await
+        self.respond_detached(request, received, reason).await
     }
 
     /// The response to a request that bypassed the cache, which says what became of it.
     pub(super) async fn respond_detached<ResBody: OriginBody>(
         &self,
+        request: RequestLine<'_>,
         received: Received<ResBody>,
         reason: Bypass,
     ) -> Response<ResponseBody<ResBody>> {
@@ -248,11 +258,12 @@ impl<B: Store> RequestContext<B> {
                 let status = status.storing_at(tee.key, &tee.head, tee.progress.clone());
                 body.read_ahead().await;
                 let response = Response::from_parts(parts, ResponseBody::shared(body));
-                respond::report(&self.cache, response, status)
+                respond::report(&self.cache, request, response, status)
             }
             Received::NotStored(parts, body, key, refusal) => {
                 let status = status.refused_at(key, refusal);
-                respond::report(&self.cache, Response::from_parts(parts, body), status)
+                let response = Response::from_parts(parts, body);
+                respond::report(&self.cache, request, response, status)
             }
         }
     }

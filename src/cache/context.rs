@@ -19,8 +19,10 @@ use super::{
 };
 use crate::{
     error::BoxError,
+    event::RequestLine,
     key::{Content, Key, RequestUrl},
     options::CacheOptions,
+    policy,
     status::Miss,
 };
 
@@ -127,6 +129,11 @@ impl<B> RequestContext<B> {
         }
     }
 
+    /// Its method and URL, for events.
+    pub(super) fn line(&self) -> RequestLine<'_> {
+        RequestLine::new(&self.parts.method, &self.url.text)
+    }
+
     /// Whether it is part of a call that this very layer makes for `key`. If it waited for that
     /// call, it would wait for itself.
     pub(super) fn is_inside_call(&self, key: &Key) -> bool {
@@ -143,6 +150,9 @@ impl<B> RequestContext<B> {
     /// The head of the request as the origin receives it, marked as part of the call for `key`.
     pub(super) fn forwarded(&self, key: &Key) -> request::Parts {
         let mut forwarded = self.parts.clone();
+        if self.cache.settings.makes_etags {
+            policy::remove_made_tags(&mut forwarded.headers);
+        }
         if self.has_waited
             && let Some(left) = self.time_left()
         {

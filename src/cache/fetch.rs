@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{Method, Response, StatusCode, header::VARY, response};
+use http::{
+    Method, Response, StatusCode,
+    header::{ETAG, VARY},
+    response,
+};
 use http_body::Body;
 
 use super::{
@@ -75,7 +79,8 @@ impl<B: Store> RequestContext<B> {
         match &fetched {
             Fetched::Failed(_) => {
                 let outcome = status::Outcome::Miss(reason);
-                self.cache.observer().tell(&Event::Failed { key: Some(&key), outcome });
+                let event = Event::Failed { request: self.line(), key: Some(&key), outcome };
+                self.cache.observer().tell(&event);
             }
             Fetched::Freshened(..) | Fetched::Received(Received::Storing(..)) => {
                 self.cache.shared.backoff.forgive(&call_key);
@@ -102,7 +107,7 @@ impl<B: Store> RequestContext<B> {
             Fetched::Received(Received::NotStored(parts, body, key, refusal)) => {
                 let now = self.cache.settings.clock.now();
                 let status = CacheStatus::refused(reason, refusal, key, now);
-                respond::report(&self.cache, Response::from_parts(parts, body), status)
+                respond::report(&self.cache, self.line(), Response::from_parts(parts, body), status)
             }
             Fetched::Received(Received::Storing(parts, tee, mut body)) => {
                 let status = CacheStatus::storing(reason, tee.key, &tee.head, tee.progress.clone());
@@ -114,7 +119,7 @@ impl<B: Store> RequestContext<B> {
                     is_stored.then(|| respond::not_modified(&self.parts, &tee.head)).flatten();
                 let response = not_modified
                     .unwrap_or_else(|| Response::from_parts(parts, ResponseBody::shared(body)));
-                respond::report(&self.cache, response, status)
+                respond::report(&self.cache, self.line(), response, status)
             }
         })
     }
@@ -195,6 +200,7 @@ impl<B: Store> RequestContext<B> {
         let ends = self.cache.settings.rules.ends(&exchange);
         let may_have_missed = has_stored || matches!(reason, Miss::StoreFailed(_));
         let key = self.with_latest_resident(key, &response, may_have_missed).await;
+        let body = if self.makes_tag(&response) { body.peek_ready().await } else { body };
         let received = self.receive(&key, response, body, requested_at, leader);
         if !ends {
             return received;
@@ -269,14 +275,31 @@ impl<B: Store> RequestContext<B> {
     pub(super) fn receive<ResBody: OriginBody>(
         &self,
         key: &LookupKeys,
-        response: ResponseHead,
+        mut response: ResponseHead,
         body: Arrived<ResBody>,
         requested_at: Timestamp,
         leader: Leader,
     ) -> Received<ResBody> {
         let least = body.size_hint().lower();
-        let decision = self.storable(key, &response, least, requested_at);
+        let mut decision = self.storable(key, &response, least, requested_at);
+        if let Ok(StorageDecision { plan, .. }) = &mut decision
+            && self.makes_tag(&response)
+            && let Some(chunks) = body.whole()
+        {
+            // Added after the decision: it is no validator of the origin's.
+            let tag = policy::made_tag(chunks);
+            plan.head = plan.head.clone().with_field(ETAG, tag.clone());
+            response.add_field(ETAG, tag);
+        }
         self.receive_as(key, response, body, decision, leader)
+    }
+
+    /// Whether the response gets an `ETag` of the cache's own, if all of its body is there.
+    fn makes_tag(&self, response: &response::Parts) -> bool {
+        self.cache.settings.makes_etags
+            && self.parts.method == Method::GET
+            && response.status == StatusCode::OK
+            && !response.headers.contains_key(ETAG)
     }
 
     /// Whether the response, whose body has at least so many bytes, may be stored, and as what.
@@ -307,8 +330,9 @@ impl<B: Store> RequestContext<B> {
         let StorageDecision { plan, splice, limits } = match decision {
             Ok(decision) => decision,
             Err(refusal) => {
-                observer.tell(&Event::NotStored { key: &key.entry, refusal });
                 let status = response.status;
+                let (request, key_of) = (self.line(), &key.entry);
+                observer.tell(&Event::NotStored { request, code: status, key: key_of, refusal });
                 if status == StatusCode::NOT_MODIFIED {
                     calls.not_modified(&key.call);
                 } else if cache.settings.rules.may_keep(&self.options) {

@@ -207,7 +207,7 @@ impl<B: Store> RequestContext<B> {
         let status = CacheStatus::coalesced(reason, tee.key, Some(head), now, progress);
         let response = respond::not_modified(&self.parts, head)
             .unwrap_or_else(|| respond::shared(head, ResponseBody::shared(body)));
-        respond::report(&self.cache, response, status)
+        respond::report(&self.cache, self.line(), response, status)
     }
 
     /// Looks into the store again, after another request's call: that is as good as a refresh.

@@ -47,6 +47,16 @@ impl<B> Handle<B> {
     pub(crate) fn store(&self) -> &B {
         &self.store
     }
+
+    /// Returns what makes this handle again, as long as another one is there.
+    pub(crate) fn weak(&self) -> impl Fn() -> Option<Self> + use<B> {
+        let (store, observer) = (Arc::downgrade(&self.store), self.observer.clone());
+        let keeps_damaged = self.keeps_damaged;
+        move || {
+            let store = store.upgrade()?;
+            Some(Self { store, observer: observer.clone(), keeps_damaged })
+        }
+    }
 }
 
 impl<B: Store> Handle<B> {
@@ -98,6 +108,10 @@ impl<B: Store> Handle<B> {
     /// Removes the entry that was seen. `false` if there is another entry by now.
     pub(crate) async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
         self.observer.asked(StoreOperation::Remove, key, self.store().remove_if(key, seen)).await
+    }
+
+    pub(crate) async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+        self.observer.asked(StoreOperation::Remove, None, self.store().remove_expired(now)).await
     }
 
     pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {

@@ -64,7 +64,7 @@ use crate::{event::Observer, policy::Scope, stats::Stats, store::Store};
 pub struct CacheLayer<B> {
     pub(crate) inner: Arc<Inner<B>>,
     /// Stops the background tasks when the last handle is dropped.
-    tasks: Tasks,
+    pub(crate) tasks: Tasks,
 }
 
 /// The state of a layer, as its requests and tasks hold it.

@@ -8,11 +8,10 @@ use super::{
 };
 use crate::{
     entry::Head,
-    event::{Event, Observer},
+    event::{Event, Observer, RequestLine},
     key::Key,
     status::{Refusal, Stored},
     store::Version,
-    time::Timestamp,
 };
 use http::StatusCode;
 
@@ -108,8 +107,8 @@ pub(crate) struct Permit {
     key: Key,
     /// The key under which requests for it join calls.
     call_key: Key,
-    /// Until when the response is kept. `None` is forever.
-    until: Option<Timestamp>,
+    /// The head that it is stored with.
+    head: Arc<Head>,
     /// The key under which requests joined this call. It differs from `call_key` if the lookup did
     /// not know by which headers the response varies.
     joined_key: Key,
@@ -137,8 +136,8 @@ impl Permit {
         } else if !may_store {
             tee.forbid(leader.superseded(Some(&tee.call_key)).unwrap_or(Refusal::Superseded));
         }
-        let (key, call_key, until) = (tee.key, tee.call_key, tee.head.keep_until());
-        Self { leader, calls, observer, key, call_key, until, joined_key, of_get }
+        let (key, call_key, head) = (tee.key, tee.call_key, tee.head.clone());
+        Self { leader, calls, observer, key, call_key, head, joined_key, of_get }
     }
 
     fn call(&self) -> CallId {
@@ -149,7 +148,7 @@ impl Permit {
 impl tee::Permit for Permit {
     fn supersede(&self) -> impl Future<Output = ()> + Send + 'static {
         let (calls, call) = (self.calls.clone(), self.call());
-        let (key, call_key, until) = (self.key, self.call_key, self.until);
+        let (key, call_key, until) = (self.key, self.call_key, self.head.keep_until());
         async move {
             calls.supersede(&call, &call_key).await;
             if key != call.group {
@@ -159,9 +158,10 @@ impl tee::Permit for Permit {
     }
 
     fn finish(mut self, stored: Result<u64, Refusal>) {
+        let (request, code) = (RequestLine::stored(&self.head), self.head.status());
         match stored {
             Ok(bytes) => {
-                self.observer.tell(&Event::Stored { key: &self.key, bytes });
+                self.observer.tell(&Event::Stored { request, code, key: &self.key, bytes });
                 self.calls.stored(&self.joined_key);
                 self.calls.stored(&self.call_key);
                 // Answers to such a GET may end this response.
@@ -173,7 +173,7 @@ impl tee::Permit for Permit {
             }
             Err(refusal) => {
                 self.calls.refused(&self.joined_key, refusal, StatusCode::OK);
-                self.observer.tell(&Event::NotStored { key: &self.key, refusal });
+                self.observer.tell(&Event::NotStored { request, code, key: &self.key, refusal });
             }
         }
     }

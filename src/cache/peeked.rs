@@ -19,17 +19,49 @@ const AHEAD: usize = 64 * 1024;
 const AHEAD_FRAMES: usize = 64;
 
 /// A body of the inner service, and the frames that were read of it.
-pub(crate) struct Peeked<B> {
+pub(crate) struct Peeked<B: Body> {
     peeked: VecDeque<Frame<Bytes>>,
     body: Pin<Box<B>>,
     has_ended: bool,
+    /// The error that follows the frames.
+    failed: Option<B::Error>,
 }
 
 impl<B: Body<Data = Bytes>> Peeked<B> {
     /// A body that has not been read.
     pub(crate) fn unread(body: B) -> Self {
         let has_ended = body.is_end_stream();
-        Self { peeked: VecDeque::new(), body: Box::pin(body), has_ended }
+        Self { peeked: VecDeque::new(), body: Box::pin(body), has_ended, failed: None }
+    }
+
+    /// Reads what is there at once, and waits for nothing.
+    pub(crate) async fn peek_ready(&mut self) {
+        poll_fn(|cx| {
+            let mut read = 0;
+            while !self.has_ended && read < AHEAD && self.peeked.len() < AHEAD_FRAMES {
+                match self.body.as_mut().poll_frame(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(None) => self.has_ended = true,
+                    Poll::Ready(Some(Err(error))) => {
+                        self.failed = Some(error);
+                        self.has_ended = true;
+                    }
+                    Poll::Ready(Some(Ok(frame))) => {
+                        read += frame.data_ref().map_or(0, Bytes::len);
+                        self.has_ended = self.body.is_end_stream();
+                        self.peeked.push_back(frame);
+                    }
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// The chunks of the body, if all of it has been read.
+    pub(crate) fn whole(&self) -> Option<impl Iterator<Item = &Bytes>> {
+        let is_whole = self.has_ended && self.failed.is_none();
+        is_whole.then(|| self.peeked.iter().filter_map(Frame::data_ref))
     }
 
     /// Waits for the first frame, and reads what is there at once after it.
@@ -70,13 +102,14 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.peeked.pop_front() {
             Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None if self.has_ended => Poll::Ready(None),
+            None if self.has_ended => Poll::Ready(self.failed.take().map(Err)),
             None => self.body.as_mut().poll_frame(cx),
         }
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.peeked.is_empty() && (self.has_ended || self.body.is_end_stream())
+        let has_ended = self.has_ended || self.body.is_end_stream();
+        self.peeked.is_empty() && self.failed.is_none() && has_ended
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {

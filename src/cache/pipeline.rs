@@ -214,7 +214,7 @@ where
         };
         if ctx.options.only_if_cached {
             let (key, why) = (Some(lookup.key.entry), why_not_stored(lookup.reason));
-            return Ok(respond::gateway_timeout(&ctx.cache, key, why));
+            return Ok(respond::gateway_timeout(&ctx.cache, ctx.line(), key, why));
         }
         // Join.
         match ctx.join(lookup, mode).await {

@@ -84,7 +84,7 @@ impl<B: Store> RequestContext<B> {
     ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {
         if self.options.only_if_cached {
             let why = "The cache does not answer this request";
-            return Ok(respond::gateway_timeout(&self.cache, None, why));
+            return Ok(respond::gateway_timeout(&self.cache, self.line(), None, why));
         }
         let requested_at = self.cache.settings.clock.now();
         let (stored, whole) = whole.take_selected();
@@ -105,7 +105,7 @@ impl<B: Store> RequestContext<B> {
                 respond::from_store(&self, selected, Verdict::Stale(Stale::IfError), reason)
             }
             Answer::Failed(error) => {
-                report_failure(&self.cache, REASON);
+                report_failure(&self.cache, self.line(), REASON);
                 return Err(error);
             }
             Answer::Response(response, body) => {
@@ -135,7 +135,10 @@ impl<B: Store> RequestContext<B> {
                 may_ask && rules.may_be_freshened(&self.options, &self.parts.method, head)
             })
             .and_then(|head| policy::conditions(head, &self.parts.method));
-        let forwarded = self.parts.clone();
+        let mut forwarded = self.parts.clone();
+        if self.cache.settings.makes_etags {
+            policy::remove_made_tags(&mut forwarded.headers);
+        }
         Question { forwarded, stored, conditions, observed: None, fallback: Fallback::IfAllowed }
     }
 
@@ -180,7 +183,7 @@ impl<B: Store> RequestContext<B> {
         let may_store = rules.stores_detached(&self.url.text, &Method::GET, &response);
         let (Some(part), true) = (calls.part, may_store) else {
             let response = Response::from_parts(response.into_parts(), body.into_body());
-            return passed(&self.cache, REASON, response);
+            return passed(&self.cache, self.line(), REASON, response);
         };
         let received = match part.refusal() {
             Some(refusal) => self.receive_as(&part.key, response, body, Err(refusal), part.leader),
@@ -189,6 +192,6 @@ impl<B: Store> RequestContext<B> {
                 self.receive_part(key, response, body, requested_at, part.leader, whole).await
             }
         };
-        self.respond_detached(received, REASON).await
+        self.respond_detached(self.line(), received, REASON).await
     }
 }

@@ -50,7 +50,8 @@ pub(super) fn start<S, B, ReqBody>(
         return;
     };
     let leader = Leader::counted(leader, cache.observer());
-    cache.observer().tell(&Event::Called { key: &key, reason: lookup.reason, is_refresh: true });
+    let (request, reason) = (ctx.line(), lookup.reason);
+    cache.observer().tell(&Event::Called { request, key: &key, reason, is_refresh: true });
     // The conditions are about the caller's copy, and the caller has been answered.
     policy::remove_conditions(&mut ctx.parts.headers);
     let limit = cache.settings.calls.refresh_timeout;

@@ -9,7 +9,7 @@ use http_body::Body;
 use super::{body::ResponseBody, context::RequestContext, layer::Inner, lookup::Selected};
 use crate::{
     entry::Head,
-    event::Event,
+    event::{Event, RequestLine},
     key::Key,
     policy::{self, Part, Verdict},
     status::{CacheStatus, Miss, Stored},
@@ -44,7 +44,7 @@ pub(super) fn stored<B: Store, ResBody: Body>(
     if let Some(age) = age {
         response.headers_mut().insert(header::AGE, age);
     }
-    report(cache, response, status)
+    report(cache, RequestLine::of(&cache.settings.recipe, request), response, status)
 }
 
 /// The part of the stored response that the request asks for, or the whole.
@@ -147,6 +147,7 @@ pub(super) fn shared<ResBody: Body>(
 /// A 504 (RFC 9111 §5.2.1.7) to a request that forbids to ask the inner service.
 pub(super) fn gateway_timeout<B: Store, ResBody: Body>(
     cache: &Inner<B>,
+    line: RequestLine<'_>,
     key: Option<Key>,
     why: &str,
 ) -> Response<ResponseBody<ResBody>> {
@@ -155,12 +156,13 @@ pub(super) fn gateway_timeout<B: Store, ResBody: Body>(
     let mut response = Response::new(ResponseBody::stored(body.into()));
     *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
     *response.headers_mut() = headers;
-    report(cache, response, CacheStatus::only_if_cached(key, cache.settings.clock.now()))
+    report(cache, line, response, CacheStatus::only_if_cached(key, cache.settings.clock.now()))
 }
 
 /// Adds the status to the response, and tells the observer. Every response passes here once.
 pub(super) fn report<B: Store, ResBody>(
     cache: &Inner<B>,
+    request: RequestLine<'_>,
     mut response: Response<ResBody>,
     status: CacheStatus,
 ) -> Response<ResBody> {
@@ -169,7 +171,8 @@ pub(super) fn report<B: Store, ResBody>(
     {
         response.headers_mut().append(header::HeaderName::from_static("cache-status"), field);
     }
-    cache.observer().tell(&Event::Answered { status: &status });
+    let code = response.status();
+    cache.observer().tell(&Event::Answered { request, code, status: &status });
     response.extensions_mut().insert(status);
     response
 }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, response};
+use http::{HeaderMap, Response, StatusCode, response};
 
 use super::{
     coalesce::{PendingInvalidations, StoredAt},
@@ -75,7 +75,10 @@ impl<B: Store> RequestContext<B> {
             Stored::Yes if seen.key == lookup_key.primary => leader.has_stored(StoredAt::Group),
             Stored::Yes => leader.has_stored(StoredAt::Key),
             Stored::No(refusal) => {
-                self.cache.observer().tell(&Event::NotStored { key: &seen.key, refusal });
+                let (request, key) = (self.line(), &seen.key);
+                let code = StatusCode::NOT_MODIFIED;
+                let event = Event::NotStored { request, code, key, refusal };
+                self.cache.observer().tell(&event);
             }
             Stored::Pending => {}
         }

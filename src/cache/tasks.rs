@@ -25,6 +25,8 @@ struct Running {
     tasks: Mutex<HashMap<u64, Option<AbortHandle>>>,
     next_id: AtomicU64,
     ended: Notify,
+    /// The task that removes expired entries from time to time. Nobody waits for it.
+    sweep: Mutex<Option<AbortHandle>>,
 }
 
 impl WeakTasks {
@@ -50,6 +52,13 @@ impl Tasks {
         WeakTasks(Arc::downgrade(&self.0))
     }
 
+    /// Spawns the task that sweeps the store, and stops an earlier one.
+    pub(crate) fn spawn_sweep(&self, sweep: impl Future<Output = ()> + Send + 'static) {
+        let sweep = tokio::spawn(sweep).abort_handle();
+        let earlier = self.0.sweep().replace(sweep);
+        earlier.into_iter().for_each(|task| task.abort());
+    }
+
     /// Waits until no task runs.
     pub(crate) async fn idle(&self) {
         loop {
@@ -67,11 +76,16 @@ impl Running {
         // The map is whole between any two statements under the lock.
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn sweep(&self) -> MutexGuard<'_, Option<AbortHandle>> {
+        self.sweep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.lock().drain().filter_map(|(_, handle)| handle).for_each(|task| task.abort());
+        self.sweep().take().into_iter().for_each(|task| task.abort());
     }
 }
 

@@ -68,8 +68,9 @@ impl<B: Store> Entries<B> {
     }
 
     /// Gives every stored response a new expiry, and returns the number of responses. The expiry
-    /// counts from the time when the response was stored. The method reads every head, and calls
-    /// `progress` with the number of heads that it has read.
+    /// counts from the time when the response was stored, and [`max_ttl`](crate::CacheLayer::max_ttl)
+    /// limits it. The method reads every head, and calls `progress` with the number of heads that
+    /// it has read.
     ///
     /// An entry may stay in the store after its expiry. It then stays for the same time after the
     /// new expiry, or for the time that the layer's settings give now, whichever is longer.
@@ -98,7 +99,9 @@ impl<B: Store> Entries<B> {
             let is_response = item.head.is_response();
             let done = self.layer.inner.change(&item.key, item.version, item.head, |head| {
                 let stored_at = head.stored_at();
-                Some(match expiration.expires_at(stored_at) {
+                let limited =
+                    |end| self.layer.inner.settings.rules.expiration.limited(end, stored_at);
+                Some(match expiration.expires_at(stored_at).map(limited) {
                     None => Change::Removal,
                     Some(expires_at) if !head.is_response() => {
                         // An annotation stays stored as long as what it leads to may, whenever that

@@ -1,10 +1,10 @@
 //! [`Entries`]: the management handle, which reads, adds, removes and copies stored entries.
 
-use std::{future::poll_fn, pin::pin};
+use std::{future::poll_fn, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderName, Method, Response, request};
+use http::{HeaderName, Method, Request, Response, request};
 use http_body::Body;
 
 use self::{listing::Listing, target::Meant};
@@ -13,11 +13,12 @@ use crate::{
         BroughtBy, CacheLayer, Candidate, LookupKeys, ResidentId, ResidentUpdate, add_removed,
         read, unread_variants,
     },
-    entry::{Others, ResponseHead},
-    error::BoxError,
-    key::{Content, Key},
+    entry::{Head, Others, ResponseHead},
+    error::{BoxError, ConfigError},
+    key::{Content, Key, RequestUrl},
     options::CacheOptions,
     policy::{self, Exchange},
+    runtime::has_timers,
     stats::Stats,
     status::{CacheStatus, Refusal},
     store::{Error, ErrorKind, Hit, Result, Store, StoredBody, Writer},
@@ -83,15 +84,28 @@ impl<B: Store> Entries<B> {
     /// The stored response, expired or not. Its [`CacheStatus`] is in the extensions.
     ///
     /// A key means the response that is stored under it. A URL means a `GET` without headers. If
-    /// the URL has variants, this is the variant that such a request selects. Three things count as
-    /// no entry: a damaged entry, a part of the response, and a response that answers only by
-    /// another URL's `No-Vary-Search`.
+    /// the URL has variants, this is the variant that such a request selects. If the layer has [key
+    /// headers](CacheLayer::add_key_headers), this is the response to a request without them: pass
+    /// a request to get another one. Three things count as no entry: a damaged entry, a part of the
+    /// response, and a response that answers only by another URL's `No-Vary-Search`.
     ///
     /// # Errors
     ///
-    /// If the target is not a URL, or if the store fails.
+    /// - If the target is not a URL.
+    /// - If the URL has variants, and a `GET` without headers selects none of them. The message
+    ///   names the headers that select one: pass a request that has them.
+    /// - If the store fails.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
-        let (key, Some(hit)) = self.find(&target.into()).await? else { return Ok(None) };
+        let target = target.into();
+        let (key, found) = self.find(&target).await?;
+        let Some(hit) = found else {
+            return match key.resident {
+                Some(resident) if matches!(target.0, Meant::Url(_)) => {
+                    Err(needs_headers(&resident.head))
+                }
+                _ => Ok(None),
+            };
+        };
         let status = CacheStatus::hit(key.entry, &hit.head, self.now());
         let mut response = hit.into_response();
         response.extensions_mut().insert(status);
@@ -122,7 +136,7 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// - If the target is a key alone, or is not a URL.
+    /// - If the target is a key alone ([`insert_at`](Entries::insert_at) takes one), or is not a URL.
     /// - If the response must not be stored: a 206, a 304 or a 1xx, `Vary: *`, an expiration of
     ///   `DoNotStore`, or more tags than an entry can have. In a shared cache, also a response
     ///   without an expiration, or with `Set-Cookie`.
@@ -136,10 +150,54 @@ impl<B: Store> Entries<B> {
         R::Error: Into<BoxError>,
     {
         let target = target.into();
-        let (mut lookup_key, _) = self.find(&target).await?;
+        let (lookup_key, _) = self.find(&target).await?;
         let (Meant::Url(request) | Meant::Request(request, _)) = target.0 else {
-            return Err(invalid("the target is a key; pass a URL or a request"));
+            return Err(invalid(
+                "the target is a key; pass a URL or a request, or call insert_at with the key",
+            ));
         };
+        let url = self
+            .layer
+            .inner
+            .settings
+            .recipe
+            .url(&request)
+            .map_err(|_| invalid("the target's URL or Host is invalid"))?;
+        self.insert_as(lookup_key, &request, &url, response).await
+    }
+
+    /// Stores a response under a key of your own, as the answer to `GET` requests with
+    /// [`CacheOptions::key`]. Otherwise it does what [`insert`](Entries::insert) does.
+    ///
+    /// The stored response has no URL: its [`EntryInfo::url`] is empty, and no removal by URL finds
+    /// it. To give it one, [`insert`](Entries::insert) takes a request with `CacheOptions::key`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`insert`](Entries::insert).
+    pub async fn insert_at<R>(&self, key: Key, response: Response<R>) -> Result<()>
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<BoxError>,
+    {
+        let (lookup_key, _) = self.find_under(key, None).await?;
+        let (mut request, ()) = Request::new(()).into_parts();
+        request.extensions.insert(CacheOptions::new().key(key));
+        self.insert_as(lookup_key, &request, &RequestUrl::NONE, response).await.map(drop)
+    }
+
+    /// Stores a response to `request` under the keys of its lookup.
+    async fn insert_as<R>(
+        &self,
+        mut lookup_key: LookupKeys,
+        request: &request::Parts,
+        url: &RequestUrl,
+        response: Response<R>,
+    ) -> Result<Key>
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<BoxError>,
+    {
         let settings = &self.layer.inner.settings;
         let stored_resident = lookup_key.resident.clone();
         if lookup_key.resident.is_none() {
@@ -147,10 +205,6 @@ impl<B: Store> Entries<B> {
             let calls = &self.layer.inner.shared.calls;
             lookup_key.resident = calls.residents(&lookup_key.primary).into_iter().next();
         }
-        let url = settings
-            .recipe
-            .url(&request)
-            .map_err(|_| invalid("the target's URL or Host is invalid"))?;
         let options = CacheOptions::of(&request.extensions);
         let options = settings.rules.asked(options, &request.headers);
         let now = self.now();
@@ -162,13 +216,13 @@ impl<B: Store> Entries<B> {
         let exchange = Exchange {
             options: &options,
             url: &url.text,
-            request: &request,
+            request,
             response: &response,
             requested_at: now,
             now,
         };
         let candidate =
-            Candidate { settings, url: &url, exchange, key: &lookup_key, by: BroughtBy::User };
+            Candidate { settings, url, exchange, key: &lookup_key, by: BroughtBy::User };
         let plan = candidate.storable().map_err(refused)?;
         let key = plan.key;
         let expected = if request.method == Method::HEAD {
@@ -300,14 +354,59 @@ impl<B: Store> Entries<B> {
     }
 
     /// Removes the entries that have expired and cannot be used any more, by an index, and returns
-    /// their number. An entry that may be [revalidated](CacheLayer::keep_expired) or served after
-    /// its expiry is removed once that time is over too.
+    /// their number. An expired entry stays as long as it may be
+    /// [revalidated](CacheLayer::keep_expired) or served stale:
+    /// [`EntryInfo::keep_until`] is that time. [`remove_stale`](Entries::remove_stale) removes such
+    /// entries too.
     ///
     /// # Errors
     ///
     /// If the store fails.
     pub async fn remove_expired(&self) -> Result<u64> {
-        self.store().remove_expired(self.now()).await
+        self.layer.inner.handle.remove_expired(self.now()).await
+    }
+
+    /// Removes all entries that have expired, including those that are kept for revalidation or for
+    /// stale use, and returns their number. It reads every head:
+    /// [`remove_where`](Entries::remove_where) with [`Filter::expired`].
+    ///
+    /// # Errors
+    ///
+    /// If the store fails. Entries that are removed by then stay removed.
+    pub async fn remove_stale(&self) -> Result<u64> {
+        self.remove_where(&Filter::new().expired(true), |_| {}).await
+    }
+
+    /// Calls [`remove_expired`](Entries::remove_expired) in the background, each time this much time
+    /// has passed. Nothing does so by default: a store with a size limit evicts what it has no room
+    /// for, and `Redis` and `MongoDb` remove expired entries themselves.
+    ///
+    /// It ends when the last handle of the layer and its services is dropped. Another call replaces
+    /// the interval. A failure is an event, [`Event::StoreFailed`](crate::Event::StoreFailed), and
+    /// the next interval tries again.
+    ///
+    /// # Errors
+    ///
+    /// If the interval is zero, or outside of a tokio runtime with timers.
+    pub fn sweep_every(&self, interval: Duration) -> std::result::Result<(), ConfigError> {
+        let refused = |message: &str| Err(ConfigError::new("sweep_every", message));
+        if interval.is_zero() {
+            return refused("the interval is zero; set one such as a minute");
+        }
+        if !has_timers() {
+            return refused("there is no tokio runtime with timers; call it within one");
+        }
+        let handle = self.layer.inner.handle.weak();
+        let clock = self.layer.inner.settings.clock.clone();
+        self.layer.tasks.spawn_sweep(async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(handle) = handle() else { return };
+                // The observer hears of a failure.
+                drop(handle.remove_expired(clock.now()).await);
+            }
+        });
+        Ok(())
     }
 
     /// Removes every entry.
@@ -447,6 +546,17 @@ impl<B: Store> Entries<B> {
             found => Ok((read.key, found.ok().flatten())),
         }
     }
+}
+
+/// The error for a URL of which only other variants are stored.
+fn needs_headers(resident: &Head) -> Error {
+    let names = resident.variance().map(|variance| &*variance.names).unwrap_or_default();
+    let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
+    let names = names.join(", ");
+    invalid(format!(
+        "a GET without headers selects none of the variants of this URL; pass a request with the \
+         headers that select one ({names})"
+    ))
 }
 
 fn invalid(message: impl Into<String>) -> Error {

@@ -1,16 +1,18 @@
 //! [`Target`]: names the entry that an operation is about.
 
-use std::fmt;
+use std::{any::Any, fmt};
 
 use bytes::Bytes;
-use http::{Request, Uri, request};
+use http::{Method, Request, Uri, request};
 
 use crate::key::Key;
 
 /// Names an entry: by [`Key`], by URL (a `GET` without headers), or by a request.
 ///
-/// It is made from a `Key`, a URL (`&str`, `String`, `Uri`), a `&Request<()>` or a
-/// `&Request<Bytes>`. The last is for requests whose body is part of the key.
+/// It is made from a `Key`, a URL (`&str`, `String`, `Uri`), a `&Request<B>` or the
+/// `&request::Parts` of one. If the body of the request is part of the key, it has to be a
+/// `&Request<Bytes>`. A body of another type is not read: it counts as empty for `GET` and `HEAD`,
+/// and is an error for other methods.
 ///
 /// Its `Debug` output shows no user information, query or header, since each may be a secret.
 pub struct Target(pub(super) Meant);
@@ -97,16 +99,36 @@ impl From<&Uri> for Target {
     }
 }
 
-impl From<&Request<()>> for Target {
-    fn from(request: &Request<()>) -> Self {
-        let parts = request.clone().into_parts().0;
-        Self(Meant::Request(Box::new(parts), Bytes::new()))
+impl<B: 'static> From<&Request<B>> for Target {
+    fn from(request: &Request<B>) -> Self {
+        let body: &dyn Any = request.body();
+        let content = match body.downcast_ref::<Bytes>() {
+            Some(bytes) => bytes.clone(),
+            None if body.is::<()>() || [Method::GET, Method::HEAD].contains(request.method()) => {
+                Bytes::new()
+            }
+            None => {
+                let message = format!(
+                    "the body of the {} request is not read; pass a &Request<Bytes>, or a \
+                     &Request<()> if it has no body",
+                    request.method()
+                );
+                return Self(Meant::Invalid(message));
+            }
+        };
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = request.method().clone();
+        parts.uri = request.uri().clone();
+        parts.version = request.version();
+        parts.headers = request.headers().clone();
+        parts.extensions = request.extensions().clone();
+        Self(Meant::Request(Box::new(parts), content))
     }
 }
 
-impl From<&Request<Bytes>> for Target {
-    fn from(request: &Request<Bytes>) -> Self {
-        let (parts, body) = request.clone().into_parts();
-        Self(Meant::Request(Box::new(parts), body))
+/// A request without a body.
+impl From<&request::Parts> for Target {
+    fn from(parts: &request::Parts) -> Self {
+        Self(Meant::Request(Box::new(parts.clone()), Bytes::new()))
     }
 }

@@ -24,7 +24,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap,
+    HeaderMap, HeaderName, HeaderValue,
     header::{DATE, EXPIRES, LAST_MODIFIED},
     response,
 };
@@ -167,6 +167,12 @@ impl ResponseHead {
     pub(crate) fn fields(&self) -> ResponseFields<'_> {
         let Self { parts, received_at, slot } = self;
         ResponseFields { lines: &parts.headers, received_at: *received_at, slot }
+    }
+
+    /// Adds a line. The facts are parsed anew.
+    pub(crate) fn add_field(&mut self, name: HeaderName, value: HeaderValue) {
+        self.parts.headers.append(name, value);
+        self.slot = Slot::new();
     }
 
     pub(crate) fn into_parts(self) -> response::Parts {

@@ -6,7 +6,7 @@
 
 use std::mem;
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, response};
 
 use crate::time::Timestamp;
 
@@ -311,6 +311,14 @@ impl Head {
     /// Whether this is an annotation.
     pub(crate) fn is_annotation(&self) -> bool {
         matches!(self.kind, Kind::Annotation)
+    }
+
+    /// Adds a header line.
+    pub(crate) fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        let mut lines = self.headers.into_map();
+        lines.append(name, value);
+        self.headers = lines.into();
+        self
     }
 
     /// Replaces the header lines and the trailers by the results of `copy`.

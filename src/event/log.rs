@@ -19,19 +19,19 @@ pub(super) fn is_on() -> bool {
 
 pub(super) fn event(name: &str, event: &Event<'_>) {
     match event {
-        Event::Answered { status } => answered(name, status),
-        Event::Failed { key, outcome } => failed(name, key.copied(), *outcome),
-        Event::Called { key, reason, is_refresh } => debug!(
+        Event::Answered { status, .. } => answered(name, status),
+        Event::Failed { key, outcome, .. } => failed(name, key.copied(), *outcome),
+        Event::Called { key, reason, is_refresh, .. } => debug!(
             target: TARGET,
             { cache.name = name, cache.key = %Short(**key), cache.reason = %reason, is_refresh },
             "inner service called"
         ),
-        Event::Stored { key, bytes } => debug!(
+        Event::Stored { key, bytes, .. } => debug!(
             target: TARGET,
             { cache.name = name, cache.key = %Short(**key), bytes },
             "response stored"
         ),
-        Event::NotStored { key, refusal } => debug!(
+        Event::NotStored { key, refusal, .. } => debug!(
             target: TARGET,
             { cache.name = name, cache.key = %Short(**key), cache.reason = %refusal },
             "response not stored"

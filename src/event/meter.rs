@@ -79,8 +79,8 @@ impl Meter {
 
     pub(super) fn count(&self, event: &Event<'_>) {
         match event {
-            Event::Answered { status } if status.outcome() == Outcome::Hit => add(&self.hit, 1),
-            Event::Answered { status } => self.request(status.outcome(), status.reason()),
+            Event::Answered { status, .. } if status.outcome() == Outcome::Hit => add(&self.hit, 1),
+            Event::Answered { status, .. } => self.request(status.outcome(), status.reason()),
             Event::Failed { outcome, .. } => {
                 self.request(*outcome, outcome.reason());
                 self.add(FAILED, &[], 1);

@@ -6,13 +6,16 @@
 //! - `observer`: the receivers of a layer's events, and the timing of its store;
 //! - `log`: events for `tracing`; `span`: the span of each call; `names`: what both have in common;
 //! - `meter`: events for `metrics`;
+//! - `request_line`: method and URL of a request, for hooks;
 //! - `stores`: what stores report about themselves.
 //!
 //! No other module knows whether the features `tracing` and `metrics` are on. Logs and metrics
 //! contain names, numbers and the beginnings of keys. They never contain a URL, a header or a body,
-//! which may be secret.
+//! which may be secret. Hooks receive the URL, and decide themselves.
 
 use std::{fmt, time::Duration};
+
+use http::StatusCode;
 
 use crate::{
     key::Key,
@@ -27,11 +30,13 @@ mod meter;
 #[cfg(feature = "tracing")]
 mod names;
 mod observer;
+mod request_line;
 mod span;
 #[cfg(feature = "tracing")]
 mod store_time;
 mod stores;
 
+pub use self::request_line::RequestLine;
 #[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
 pub(crate) use self::stores::evicted;
 #[cfg(any(feature = "redb", feature = "sqlite"))]
@@ -40,12 +45,24 @@ pub(crate) use self::stores::restarted;
 pub(crate) use self::stores::unwritten;
 pub(crate) use self::{
     observer::{CallGauge, Observer},
+    request_line::SentLine,
     span::Spanned,
     stores::tier_failed,
 };
 
 /// Something that a cache has done, for
 /// [`CacheLayer::add_event_hook`](crate::CacheLayer::add_event_hook).
+///
+/// ```
+/// use larder::{CacheLayer, Event, store::Memory};
+///
+/// // Such as `GET https://example.com/news -> 200 hit`.
+/// let layer = CacheLayer::private(Memory::default()).add_event_hook(|event| {
+///     if let Event::Answered { request, code, status, .. } = event {
+///         println!("{request} -> {} {}", code.as_u16(), status.outcome());
+///     }
+/// });
+/// ```
 ///
 /// [`Stats`](crate::Stats) counts these events. Evictions are not events: a store evicts by itself
 /// and counts its evictions (`Memory::evicted` and so on).
@@ -55,6 +72,10 @@ pub enum Event<'a> {
     /// The head of a response was returned. Its body, if it has one, has not been read yet.
     #[non_exhaustive]
     Answered {
+        /// Method and URL of the request.
+        request: RequestLine<'a>,
+        /// The status code of the response.
+        code: StatusCode,
         /// What was done and why: the value in the response's extensions.
         status: &'a CacheStatus,
     },
@@ -63,6 +84,8 @@ pub enum Event<'a> {
     /// drops it first.
     #[non_exhaustive]
     Failed {
+        /// Method and URL of the request.
+        request: RequestLine<'a>,
         /// The key of the response that the request waited for; `None` if the request bypassed the
         /// cache.
         key: Option<&'a Key>,
@@ -73,6 +96,8 @@ pub enum Event<'a> {
     /// that bypass the cache are not events.
     #[non_exhaustive]
     Called {
+        /// Method and URL of the request.
+        request: RequestLine<'a>,
         /// The key of the expected response.
         key: &'a Key,
         /// Why the stored response cannot be used, or soon cannot be used any more.
@@ -85,6 +110,10 @@ pub enum Event<'a> {
     /// A response was stored whole.
     #[non_exhaustive]
     Stored {
+        /// Method and URL of the request that it answers.
+        request: RequestLine<'a>,
+        /// The status code of the response.
+        code: StatusCode,
         /// The key of the stored response.
         key: &'a Key,
         /// The length of its body in bytes.
@@ -93,6 +122,10 @@ pub enum Event<'a> {
     /// A response was not stored, or a 304 could not be written to the stored response.
     #[non_exhaustive]
     NotStored {
+        /// Method and URL of the request.
+        request: RequestLine<'a>,
+        /// The status code of the response.
+        code: StatusCode,
         /// The key that the response would have had.
         key: &'a Key,
         /// Why it was not stored.

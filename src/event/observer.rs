@@ -118,6 +118,10 @@ impl Observer {
         }
     }
 
+    pub(crate) fn has_hooks(&self) -> bool {
+        !self.hooks.is_empty()
+    }
+
     fn is_timing(&self) -> bool {
         #[cfg(feature = "tracing")]
         let is_logged = log::is_on();

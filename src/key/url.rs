@@ -50,6 +50,10 @@ pub(crate) struct Spelling<'a> {
 pub(crate) struct InvalidTarget;
 
 impl RequestUrl {
+    /// Of a response that is stored under a key alone.
+    pub(crate) const NONE: Self =
+        Self { text: String::new(), userinfo: None, other_host: None, sent_host: None };
+
     /// Normalises `uri`.
     pub(crate) fn new(
         uri: &Uri,

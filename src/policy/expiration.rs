@@ -70,9 +70,12 @@ pub(crate) type ExpireFn =
 #[derive(Clone, Default)]
 pub(crate) struct ExpirationRules {
     pub(crate) with: Option<ExpireFn>,
-    pub(crate) urls: Option<(UrlPatterns, Vec<Expiration>)>,
+    /// Lists of patterns in order, each with the expirations of its patterns.
+    pub(crate) urls: Vec<(UrlPatterns, Vec<Expiration>)>,
     pub(crate) statuses: Vec<(StatusCode, Expiration)>,
     pub(crate) layer: Option<Expiration>,
+    /// The longest time that a response is fresh, whatever chooses its expiration.
+    pub(crate) max_ttl: Option<Duration>,
 }
 
 impl ExpirationRules {
@@ -84,8 +87,9 @@ impl ExpirationRules {
         response: &response::Parts,
     ) -> Option<Expiration> {
         let by_url = || {
-            let (patterns, expirations) = self.urls.as_ref()?;
-            expirations.get(patterns.first_match(url)?).copied()
+            self.urls.iter().find_map(|(patterns, expirations)| {
+                expirations.get(patterns.first_match(url)?).copied()
+            })
         };
         let by_status = || {
             let mut rules = self.statuses.iter();
@@ -95,6 +99,12 @@ impl ExpirationRules {
             .or_else(by_url)
             .or_else(by_status)
             .or(self.layer)
+    }
+
+    /// When a response expires that arrived at `from`, if it would expire at `end` without a limit.
+    pub(crate) fn limited(&self, end: Option<Timestamp>, from: Timestamp) -> Option<Timestamp> {
+        let latest = self.max_ttl.map(|max_ttl| from.saturating_add(max_ttl));
+        [end, latest].into_iter().flatten().min()
     }
 
     /// Whether there is a rule for this status. Such a rule also makes the status storable.
@@ -110,6 +120,7 @@ impl fmt::Debug for ExpirationRules {
             .field("urls", &self.urls)
             .field("statuses", &self.statuses)
             .field("layer", &self.layer)
+            .field("max_ttl", &self.max_ttl)
             .finish()
     }
 }
@@ -135,8 +146,12 @@ mod tests {
             let rules = ExpirationRules {
                 layer: has(1).then_some(secs(1)),
                 statuses: has(2).then_some((StatusCode::NOT_FOUND, secs(2))).into_iter().collect(),
-                urls: has(3).then(|| (UrlPatterns::new("t", ["a/*"]).unwrap(), vec![secs(3)])),
+                urls: has(3)
+                    .then(|| (UrlPatterns::new("t", ["a/*"]).unwrap(), vec![secs(3)]))
+                    .into_iter()
+                    .collect(),
                 with: has(4).then(|| -> ExpireFn { Arc::new(|_, _| Some(secs(4))) }),
+                max_ttl: None,
             };
             let own = has(5).then_some(secs(5));
             let expected = (1..=5).rev().find(|rank| has(*rank)).map(|rank| secs(rank.into()));
@@ -152,10 +167,24 @@ mod tests {
         let rules = ExpirationRules {
             layer: Some(secs(1)),
             statuses: vec![(StatusCode::NOT_FOUND, secs(2))],
-            urls: Some((UrlPatterns::new("t", ["b/**"]).unwrap(), vec![secs(3)])),
+            urls: vec![(UrlPatterns::new("t", ["b/**"]).unwrap(), vec![secs(3)])],
             with: Some(Arc::new(|_, _| None)),
+            max_ttl: None,
         };
         assert_eq!(rules.choose(None, "http://a/x", &request, &response), Some(secs(1)));
+    }
+
+    #[test]
+    fn a_limit_shortens_longer_lifetimes_only() {
+        let at = Timestamp::from_millis;
+        let rules =
+            ExpirationRules { max_ttl: Some(Duration::from_secs(2)), ..ExpirationRules::default() };
+        assert_eq!(rules.limited(None, at(1_000)), Some(at(3_000)));
+        assert_eq!(rules.limited(Some(at(9_000)), at(1_000)), Some(at(3_000)));
+        assert_eq!(rules.limited(Some(at(500)), at(1_000)), Some(at(500)));
+        let rules = ExpirationRules::default();
+        assert_eq!(rules.limited(None, at(1_000)), None);
+        assert_eq!(rules.limited(Some(at(9_000)), at(1_000)), Some(at(9_000)));
     }
 
     #[test]

@@ -39,11 +39,11 @@ pub(crate) use self::{
     tags::TagRules,
     validation::{
         Conditions, conditions, has_conditions, is_same_tag, is_unmodified, is_updated_by,
-        not_modified_headers, remove_conditions,
+        made_tag, not_modified_headers, remove_conditions, remove_made_tags,
     },
     vary::{Vary, union, vary},
 };
-pub use self::{expiration::Expiration, stale::StaleLimit};
+pub use self::{expiration::Expiration, stale::StaleLimit, tags::IntoTags};
 
 /// Who uses the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

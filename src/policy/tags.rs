@@ -2,7 +2,7 @@
 //! header lines. A response that cannot have all of its tags is refused: a removal by a missing tag
 //! would not remove it.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, Response, request, response};
 
@@ -18,6 +18,54 @@ const ALL: usize = 16 * 1_024;
 /// The user's closure, which returns tags by request and response.
 pub(crate) type TagFn =
     Arc<dyn Fn(&request::Parts, &response::Parts) -> Vec<Box<str>> + Send + Sync>;
+
+/// One tag or several, as the closure of [`CacheLayer::tag_with`](crate::CacheLayer::tag_with)
+/// returns them: a string, an `Option`, an array or a `Vec`, and these in one another.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tag or a list of tags",
+    note = "return a string, an `Option`, an array or a `Vec`; collect an iterator into a `Vec`"
+)]
+pub trait IntoTags: Sealed {}
+
+impl<T: Sealed> IntoTags for T {}
+
+/// Keeps the trait closed, so that other types can be added.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tag or a list of tags",
+    note = "return a string, an `Option`, an array or a `Vec`; collect an iterator into a `Vec`"
+)]
+pub trait Sealed {
+    /// Adds the tags to `tags`.
+    fn add_to(self, tags: &mut Vec<Box<str>>);
+}
+
+macro_rules! one_tag {
+    ($($text:ty),*) => {$(
+        impl Sealed for $text {
+            fn add_to(self, tags: &mut Vec<Box<str>>) {
+                tags.push(self.into());
+            }
+        }
+    )*};
+}
+
+one_tag!(&str, String, Box<str>, Cow<'_, str>);
+
+macro_rules! several_tags {
+    ($($several:ty $(, $len:ident)?;)*) => {$(
+        impl<T: Sealed $(, const $len: usize)?> Sealed for $several {
+            fn add_to(self, tags: &mut Vec<Box<str>>) {
+                self.into_iter().for_each(|one| one.add_to(tags));
+            }
+        }
+    )*};
+}
+
+several_tags! {
+    Option<T>;
+    Vec<T>;
+    [T; N], N;
+}
 
 /// The layer's sources of tags, besides the options of a request.
 #[derive(Clone, Default)]

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use larder::{
-    CacheOptions, Key, Outcome, Stored,
+    CacheLayer, CacheOptions, Key, Outcome, Stored,
     status::{Bypass, Miss, Refusal},
+    store::Memory,
 };
 
 use crate::support::{
-    Double, Reply, Stand, TestBody, empty, frames, full, get, head, line, ok, url, with,
+    Double, Reply, Stand, TestBody, empty, frames, full, get, head, line, ok, status, url, with,
 };
 
 fn bypass(reason: Bypass) -> Outcome {
@@ -390,4 +391,30 @@ async fn a_fresh_response_to_a_get_answers_a_head_and_else_the_heads_own_does() 
     stand.ask(get("/").extension(refresh)).await;
     assert_eq!(call(&stand.ask(head("/")).await), b"3");
     assert_eq!(stand.calls(), 3);
+}
+
+#[tokio::test]
+async fn every_whole_response_is_stored_if_all_statuses_are() {
+    let inner = Double::new(|request, _| status(request.uri().path()[1..].parse().unwrap()));
+    let stand = Stand::new(inner).with(|layer| layer.all_statuses());
+    for code in [200, 204, 301, 404, 410, 500, 503] {
+        assert_eq!(stand.get(&format!("/{code}")).await.stored(), Stored::Yes, "{code}");
+    }
+    for code in [206, 304] {
+        let stored = stand.get(&format!("/{code}")).await.stored();
+        assert_eq!(stored, Stored::No(Refusal::Status), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn statuses_are_named_by_number() {
+    let inner = Double::new(|request, _| status(request.uri().path()[1..].parse().unwrap()));
+    let stand = Stand::new(inner).with(|layer| layer.statuses([200, 404]).unwrap());
+    for (code, stored) in [(200, true), (404, true), (410, false)] {
+        assert_eq!(stand.get(&format!("/{code}")).await.stored() == Stored::Yes, stored, "{code}");
+    }
+    for code in [99, 1000, 206] {
+        let error = CacheLayer::private(Memory::default()).statuses([code]).unwrap_err();
+        assert_eq!(error.setting(), "statuses", "{error}");
+    }
 }

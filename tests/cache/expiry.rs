@@ -10,7 +10,7 @@ use larder::{
     time::{Clock, Timestamp},
 };
 
-use crate::support::{Double, Stand, T0, full, get, line, ok, with};
+use crate::support::{Double, Stand, T0, full, get, line, ok, tagged, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -355,4 +355,68 @@ async fn what_was_stored_by_a_clock_that_was_ahead_has_expired() {
         stand.clock.set(T0.saturating_add(secs(61)));
         assert!(stand.get("/").await.is_from_store());
     }
+}
+
+#[tokio::test]
+async fn a_limit_shortens_every_lifetime_under_both_policies() {
+    let limited = |stand: Stand| stand.with(|layer| layer.max_ttl(secs(10)));
+    let new = CacheOptions::new;
+    let stand = limited(Stand::new(Double::counting()));
+    assert_eq!(lifetime(&stand, new()).await, Some(10), "a private cache");
+    let own = new().refresh(true).expire_after(Expiration::Never);
+    assert_eq!(lifetime(&stand, own).await, Some(10), "the request");
+    let own = new().refresh(true).expire_after(secs(3));
+    assert_eq!(lifetime(&stand, own).await, Some(3), "a shorter one");
+
+    // By the headers, for a new response and for one that a 304 freshens.
+    let inner = Double::new(|request, _| {
+        let age = if request.uri().path() == "/short" { "max-age=4" } else { "max-age=3600" };
+        line(tagged(&request, "\"a\"", "text"), "cache-control", age)
+    });
+    let stand = limited(Stand::new(inner)).with(|layer| layer.http_rules());
+    let end = |n| Some(SystemTime::from(stand.clock.now().saturating_add(secs(n))));
+    assert_eq!(stand.get("/").await.cache.expires_at(), end(10));
+    assert_eq!(stand.get("/short").await.cache.expires_at(), end(4));
+    stand.clock.advance(secs(10));
+    let reply = stand.get("/").await;
+    assert_eq!((reply.outcome(), reply.cache.expires_at()), (Outcome::Revalidated, end(10)));
+
+    // By hand.
+    let entries = stand.layer.entries();
+    entries.reset_expiration(secs(3600), |_| {}).await.unwrap();
+    assert_eq!(stand.get("/").await.cache.expires_at(), end(10));
+}
+
+#[tokio::test]
+async fn one_pattern_after_the_other_takes_a_duration_or_an_expiration() {
+    let stand = Stand::new(Double::counting()).with(|layer| {
+        layer
+            .expire_urls([("/none", Expiration::DoNotStore)])
+            .unwrap()
+            .add_expire_url("/short", secs(1))
+            .unwrap()
+            .add_expire_url("/long", Expiration::Never)
+            .unwrap()
+            .add_expire_url("**", secs(9))
+            .unwrap()
+    });
+    let end = |n| Some(SystemTime::from(T0.saturating_add(secs(n))));
+    for (path, stored, expires_at) in [
+        ("/none", Stored::No(Refusal::Expiration), None),
+        ("/short", Stored::Yes, end(1)),
+        ("/long", Stored::Yes, None),
+        ("/other", Stored::Yes, end(9)),
+    ] {
+        let reply = stand.get(path).await;
+        assert_eq!((reply.stored(), reply.cache.expires_at()), (stored, expires_at), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_closure_may_return_a_duration() {
+    let stand = Stand::new(Double::counting()).with(|layer| {
+        layer.expire_with(|request, _| (request.uri.path() == "/").then_some(secs(7)))
+    });
+    assert_eq!(lifetime(&stand, CacheOptions::new()).await, Some(7));
+    assert_eq!(stand.get("/other").await.cache.expires_at(), None);
 }

@@ -11,7 +11,7 @@ use larder::{
 };
 
 use crate::support::{
-    Broken, Double, Reply, Stand, T0, TestBody, empty, frames, get, head, line, ok, url,
+    Broken, Double, Reply, Stand, T0, TestBody, empty, frames, get, head, lang, line, ok, url,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -385,4 +385,72 @@ async fn a_part_cannot_be_inserted_even_for_a_request_that_asks_for_one() {
     let request = get("/").header("range", "bytes=0-1").body(()).unwrap();
     assert_eq!(kind(entries.insert(&request, part).await), ErrorKind::Invalid);
     assert!(!entries.contains(&url("/")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_request_of_any_body_type_is_a_target() {
+    let stand = Stand::new(Double::counting());
+    let key = stand.get("/").await.cache.key().unwrap();
+    let entries = stand.layer.entries();
+    let request = get("/").body(empty()).unwrap();
+    let (parts, _) = get("/").body(()).unwrap().into_parts();
+    for target in [Target::from(&request), Target::from(&parts)] {
+        let found = entries.get(target).await.unwrap().unwrap();
+        assert_eq!(found.extensions().get::<CacheStatus>().unwrap().key(), Some(key));
+    }
+    // A body that cannot be read might be part of the key.
+    let post = Request::post(url("/")).body(empty()).unwrap();
+    let error = entries.get(&post).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("&Request<Bytes>"), "{error}");
+}
+
+#[tokio::test]
+async fn a_url_of_other_variants_is_an_error_that_names_their_headers() {
+    let inner = Double::new(|_, _| line(ok("text"), "vary", "accept-language, accept"));
+    let stand = Stand::new(inner);
+    stand.ask(lang("de")).await;
+    let entries = stand.layer.entries();
+    let error = entries.get(&url("/")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("accept"), "{error}");
+    assert!(error.to_string().contains("accept-language"), "{error}");
+    assert!(entries.get(&lang("de").body(()).unwrap()).await.unwrap().is_some());
+    assert!(entries.get(&lang("en").body(()).unwrap()).await.unwrap().is_none());
+    assert!(entries.contains(&url("/")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_response_is_inserted_at_a_key_of_ones_own() {
+    let stand = Stand::new(Double::counting());
+    let entries = stand.layer.entries();
+    let key = Key::digest("mine");
+    entries.insert_at(key, line(ok("by hand"), "x-a", "1")).await.unwrap();
+    let reply = stand.ask(get("/any").extension(CacheOptions::new().key(key))).await;
+    assert_eq!(
+        (reply.is_hit(), reply.text(), &reply.headers["x-a"]),
+        (true, "by hand", &"1".parse().unwrap())
+    );
+    assert_eq!(urls(&entries).await, [""]);
+    assert_eq!(kind(entries.insert(key, ok("text")).await), ErrorKind::Invalid);
+    let mut part = ok("a");
+    *part.status_mut() = StatusCode::PARTIAL_CONTENT;
+    assert_eq!(kind(entries.insert_at(key, part).await), ErrorKind::Invalid);
+    assert_eq!(entries.remove(key).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_is_described_with_headers_sizes_and_times() {
+    let inner = Double::new(|_, _| line(ok("text"), "set-cookie", "session=s3cret"));
+    let stand = Stand::new(inner).with(|l| l.expire_after(SECOND).stale_if_error(SECOND * 9));
+    stand.get("/").await;
+    let listed: Vec<_> = stand.layer.entries().stream().collect().await;
+    let [Ok(info)] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!((info.status, info.body_len), (StatusCode::OK, 4));
+    assert!(info.size > 4 + 100, "{}", info.size);
+    assert_eq!(info.headers["content-length"], "4");
+    let at = |n| Some(SystemTime::from(T0.saturating_add(SECOND * n)));
+    assert_eq!((info.expires_at, info.keep_until), (at(1), at(10)));
+    let debug = format!("{info:?}");
+    assert!(debug.contains("set-cookie") && !debug.contains("s3cret"), "{debug}");
 }

@@ -402,3 +402,22 @@ async fn a_removal_keeps_what_replaced_the_entry_being_freshened() {
     assert_eq!(soon(caller).await.stored(), Stored::No(Refusal::Conflict));
     assert_eq!(other.get("/").await.text(), "other");
 }
+
+#[tokio::test]
+async fn a_closure_returns_one_tag_or_several() {
+    type Set = fn(CacheLayer<Memory>) -> CacheLayer<Memory>;
+    let (none, one, two): (&[&str], &[&str], &[&str]) = (&[], &["a"], &["a", "b"]);
+    let sets: [(Set, &[&str]); 6] = [
+        (|layer| layer.tag_with(|_, _| "a"), one),
+        (|layer| layer.tag_with(|request, _| request.uri.path()[1..].to_owned()), one),
+        (|layer| layer.tag_with(|_, _| None::<String>), none),
+        (|layer| layer.tag_with(|_, _| vec!["a".to_owned(), "b".to_owned()]), two),
+        (|layer| layer.tag_with(|_, _| ["a", "b"]), two),
+        (|layer| layer.tag_with(|_, _| [Some("a"), None, Some("b")]), two),
+    ];
+    for (set, expected) in sets {
+        let stand = Stand::new(Double::counting()).with(set);
+        stand.get("/a").await;
+        assert_eq!(tags(&stand).await, [expected]);
+    }
+}

@@ -24,7 +24,7 @@ fn many_tags(layer: CacheLayer<AnyStore>) -> CacheLayer<AnyStore> {
     layer
         .tag_with(|_, response| {
             let count = if response.headers.contains_key("x-many") { 2000 } else { 0 };
-            (0..count).map(|number| format!("tag-{number}"))
+            (0..count).map(|number| format!("tag-{number}")).collect::<Vec<_>>()
         })
         .stale_if_error(StaleLimit::Unlimited)
 }

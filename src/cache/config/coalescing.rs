@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::parse_statuses;
 use crate::{CacheLayer, ConfigError, StaleLimit};
 
 /// # Calls to the origin, and stale answers
@@ -132,12 +133,16 @@ impl<B> CacheLayer<B> {
     ///
     /// # Errors
     ///
-    /// If the list is empty, or contains a 1xx, 2xx or 304, which are not failures.
-    pub fn error_statuses(
+    /// If the list is empty, or contains a number that is no status, or a 1xx, 2xx or 304, which
+    /// are not failures.
+    pub fn error_statuses<T>(
         self,
-        statuses: impl IntoIterator<Item = StatusCode>,
-    ) -> Result<Self, ConfigError> {
-        let statuses: Vec<StatusCode> = statuses.into_iter().collect();
+        statuses: impl IntoIterator<Item = T>,
+    ) -> Result<Self, ConfigError>
+    where
+        T: TryInto<StatusCode, Error: Into<http::Error>>,
+    {
+        let statuses = parse_statuses("error_statuses", statuses)?;
         let refuse = |message: String| Err(ConfigError::new("error_statuses", message));
         if statuses.is_empty() {
             let message = "the list of statuses is empty; name at least one, or leave \

@@ -1,10 +1,10 @@
 //! When responses expire.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{StatusCode, request, response};
 
-use super::check_status;
+use super::{check_status, parse_status};
 use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 
 /// # Expiry
@@ -19,6 +19,9 @@ use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 /// | 4 | the status: [`expire_statuses`](CacheLayer::expire_statuses), the first pair with the status |
 /// | 5 | the layer: [`expire_after`](CacheLayer::expire_after) |
 /// | 6 | the scope: in a private cache responses never expire, a shared cache stores none |
+///
+/// Under the [HTTP rules](CacheLayer::http_rules), a lifetime in the headers of the response comes
+/// before all of these. [`max_ttl`](CacheLayer::max_ttl) limits the result, whatever gave it.
 ///
 /// The cache makes this decision once, when a response arrives. A later change of the settings does
 /// not change the expiry of stored entries;
@@ -48,12 +51,14 @@ impl<B> CacheLayer<B> {
     /// # use std::time::Duration;
     /// # use larder::{CacheLayer, Expiration, store::Memory};
     /// let layer = CacheLayer::private(Memory::default()).expire_urls([
-    ///     ("*.example.com/api/**", Duration::from_secs(60).into()),
+    ///     ("*.example.com/api/**", Expiration::After(Duration::from_secs(60))),
     ///     ("/static/**", Expiration::Never),
     ///     ("**", Expiration::DoNotStore),
     /// ])?;
     /// # Ok::<(), larder::ConfigError>(())
     /// ```
+    ///
+    /// [`add_expire_url`](CacheLayer::add_expire_url) adds one pair.
     ///
     /// # Errors
     ///
@@ -69,7 +74,31 @@ impl<B> CacheLayer<B> {
         let (patterns, expirations): (Vec<P>, Vec<Expiration>) =
             rules.into_iter().map(|(pattern, expiration)| (pattern, expiration.into())).unzip();
         let patterns = UrlPatterns::new("expire_urls", patterns.iter().map(AsRef::as_ref))?;
-        Ok(self.set(|settings| settings.rules.expiration.urls = Some((patterns, expirations))))
+        Ok(self.set(|settings| settings.rules.expiration.urls = vec![(patterns, expirations)]))
+    }
+
+    /// Adds a pattern and its expiration after those of [`expire_urls`](CacheLayer::expire_urls)
+    /// and of earlier calls.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, Expiration, store::Memory};
+    /// let layer = CacheLayer::private(Memory::default())
+    ///     .add_expire_url("*.example.com/api/**", Duration::from_secs(60))?
+    ///     .add_expire_url("/static/**", Expiration::Never)?;
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the pattern is empty, has a scheme, or is not a valid glob.
+    pub fn add_expire_url(
+        self,
+        pattern: &str,
+        expiration: impl Into<Expiration>,
+    ) -> Result<Self, ConfigError> {
+        let rule = (UrlPatterns::new("add_expire_url", [pattern])?, vec![expiration.into()]);
+        Ok(self.set(|settings| settings.rules.expiration.urls.push(rule)))
     }
 
     /// When responses expire, by status: pairs of a status and an expiration. The first pair with
@@ -78,31 +107,67 @@ impl<B> CacheLayer<B> {
     /// Responses with these statuses are stored even if [`statuses`](CacheLayer::statuses) does not
     /// name them.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, store::Memory};
+    /// let layer = CacheLayer::private(Memory::default())
+    ///     .expire_statuses([(404, Duration::from_secs(10)), (410, Duration::from_secs(3600))])?;
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// If a status is not final (1xx), or is 206 or 304, which are not whole responses.
-    pub fn expire_statuses<E: Into<Expiration>>(
+    /// If a number is no status, a status is not final (1xx), or is 206 or 304, which are not whole
+    /// responses.
+    pub fn expire_statuses<T, E>(
         self,
-        statuses: impl IntoIterator<Item = (StatusCode, E)>,
-    ) -> Result<Self, ConfigError> {
-        let statuses: Vec<(StatusCode, Expiration)> =
-            statuses.into_iter().map(|(status, expiration)| (status, expiration.into())).collect();
-        for (status, _) in &statuses {
-            check_status("expire_statuses", *status)?;
+        statuses: impl IntoIterator<Item = (T, E)>,
+    ) -> Result<Self, ConfigError>
+    where
+        T: TryInto<StatusCode, Error: Into<http::Error>>,
+        E: Into<Expiration>,
+    {
+        const SETTING: &str = "expire_statuses";
+        let mut rules = Vec::new();
+        for (status, expiration) in statuses {
+            let status = parse_status(SETTING, status)?;
+            check_status(SETTING, status)?;
+            rules.push((status, expiration.into()));
         }
+        let statuses = rules;
         Ok(self.set(|settings| settings.rules.expiration.statuses = statuses))
     }
 
-    /// When responses expire, by a closure over the heads of request and response. If it returns
-    /// `None`, the settings after it decide. A later closure replaces an earlier
-    /// one.
-    pub fn expire_with(
+    /// When responses expire, by a closure over the heads of request and response. It returns an
+    /// [`Expiration`], a `Duration` or a `SystemTime`. If it returns `None`, the settings after it
+    /// decide. A later closure replaces an earlier one.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{CacheLayer, store::Memory};
+    /// let layer = CacheLayer::private(Memory::default()).expire_with(|_request, response| {
+    ///     response.headers.contains_key("x-volatile").then_some(Duration::from_secs(5))
+    /// });
+    /// ```
+    pub fn expire_with<E: Into<Expiration>>(
         self,
-        expiration: impl Fn(&request::Parts, &response::Parts) -> Option<Expiration>
-        + Send
-        + Sync
-        + 'static,
+        expiration: impl Fn(&request::Parts, &response::Parts) -> Option<E> + Send + Sync + 'static,
     ) -> Self {
-        self.set(|settings| settings.rules.expiration.with = Some(Arc::new(expiration)))
+        self.set(|settings| {
+            settings.rules.expiration.with = Some(Arc::new(move |request, response| {
+                expiration(request, response).map(Into::into)
+            }));
+        })
+    }
+
+    /// The longest time that a response is fresh after it arrived, whatever gives its expiration:
+    /// a setting, the [request](crate::CacheOptions::expire_after), or, under the [HTTP
+    /// rules](CacheLayer::http_rules), the headers of the response. Default: no limit.
+    ///
+    /// With zero, each response expires on arrival. The time that an expired response stays stored
+    /// for stale use begins after that, as always. Responses that are stored already keep their
+    /// expiry.
+    pub fn max_ttl(self, longest: Duration) -> Self {
+        self.set(|settings| settings.rules.expiration.max_ttl = Some(longest))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, request, response};
 
-use super::check_status;
+use super::{check_status, parse_statuses};
 use crate::{CacheLayer, ConfigError};
 
 /// # What is cached
@@ -31,17 +31,26 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| settings.rules.methods = methods))
     }
 
-    /// The statuses whose responses are stored. Default: 200.
+    /// The statuses whose responses are stored, as numbers or as [`StatusCode`]s. Default: 200.
+    ///
+    /// Under the [HTTP rules](CacheLayer::http_rules), these are the statuses that the expirations
+    /// of the layer apply to. A response with another status is stored if its headers allow it.
+    ///
+    /// ```
+    /// # use larder::{CacheLayer, store::Memory};
+    /// let layer = CacheLayer::private(Memory::default()).statuses([200, 404])?;
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// If the list is empty, or contains a status that is not final (1xx), or 206 or 304, which are
-    /// not whole responses.
-    pub fn statuses(
-        self,
-        statuses: impl IntoIterator<Item = StatusCode>,
-    ) -> Result<Self, ConfigError> {
-        let statuses: Vec<StatusCode> = statuses.into_iter().collect();
+    /// If the list is empty, or contains a number that is no status, a status that is not final
+    /// (1xx), or 206 or 304, which are not whole responses.
+    pub fn statuses<T>(self, statuses: impl IntoIterator<Item = T>) -> Result<Self, ConfigError>
+    where
+        T: TryInto<StatusCode, Error: Into<http::Error>>,
+    {
+        let statuses = parse_statuses("statuses", statuses)?;
         if statuses.is_empty() {
             let message =
                 "the list of statuses is empty; name at least one, or use read_only(true)";
@@ -50,7 +59,16 @@ impl<B> CacheLayer<B> {
         for status in &statuses {
             check_status("statuses", *status)?;
         }
-        Ok(self.set(|settings| settings.rules.statuses = statuses))
+        Ok(self.set(|settings| settings.rules.statuses = Some(statuses)))
+    }
+
+    /// Stores responses of every status that can be stored: each final status except 206 and 304.
+    /// Replaces [`statuses`](CacheLayer::statuses).
+    ///
+    /// Errors of the origin are stored too. [`expire_statuses`](CacheLayer::expire_statuses) makes
+    /// them expire early.
+    pub fn all_statuses(self) -> Self {
+        self.set(|settings| settings.rules.statuses = None)
     }
 
     /// Stores only responses for which `predicate` returns `true`, by the heads of request and
@@ -84,6 +102,19 @@ impl<B> CacheLayer<B> {
     /// §7.3 leaves the choice to the cache.
     pub fn store_set_cookie(self, store: bool) -> Self {
         self.set(|settings| settings.rules.store_set_cookie = store)
+    }
+
+    /// Whether a response without an `ETag` gets one from the digest of its body, so that browsers
+    /// revalidate it and receive a 304. Default: `false`.
+    ///
+    /// It applies to responses of status 200 to `GET` that are stored, if all of the body is there
+    /// when the head arrives. That is so for a handler that returns a string or bytes, and for a
+    /// small response of a client. The response has the tag on the miss and on every hit.
+    ///
+    /// The tag is weak (RFC 9110 §8.8.1), since a layer around the cache may compress the body. It
+    /// is never sent to the origin.
+    pub fn generate_etags(self, generate: bool) -> Self {
+        self.set(|settings| settings.makes_etags = generate)
     }
 
     /// Whether to store the response to a `POST` as the response to later `GET`s (RFC 9110

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{request, response};
 
 use super::key::header_names;
-use crate::{CacheLayer, ConfigError};
+use crate::{CacheLayer, ConfigError, policy::IntoTags};
 
 /// # Tags
 ///
@@ -29,31 +29,31 @@ use crate::{CacheLayer, ConfigError};
 /// When a 304 freshens an entry, the closure and the headers decide anew which tags it has. They
 /// see the fields of the 304. Tags that requests have asked for stay.
 impl<B> CacheLayer<B> {
-    /// Tags responses by a closure over the heads of request and response. A later closure replaces
-    /// an earlier one.
+    /// Tags responses by a closure over the heads of request and response. It returns [one tag or
+    /// several](crate::IntoTags). A later closure replaces an earlier one.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use larder::{CacheLayer, store::Memory};
     /// // The first segment of the path.
     /// let layer = CacheLayer::private(Memory::default()).tag_with(|request, _response| {
-    ///     request.uri.path().split('/').nth(1).map(|segment| format!("section:{segment}"))
+    ///     let section = request.uri.path().split('/').nth(1).unwrap_or_default();
+    ///     format!("section:{section}")
     /// });
     /// # async fn purge(layer: CacheLayer<Memory>) -> larder::store::Result<()> {
     /// layer.entries().remove_tag("section:news").await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn tag_with<I>(
+    pub fn tag_with<T: IntoTags>(
         self,
-        tags: impl Fn(&request::Parts, &response::Parts) -> I + Send + Sync + 'static,
-    ) -> Self
-    where
-        I: IntoIterator<Item: Into<Box<str>>>,
-    {
+        tags: impl Fn(&request::Parts, &response::Parts) -> T + Send + Sync + 'static,
+    ) -> Self {
         self.set(|settings| {
             settings.rules.tags.with = Some(Arc::new(move |request, response| {
-                tags(request, response).into_iter().map(Into::into).collect()
+                let mut made = Vec::new();
+                tags(request, response).add_to(&mut made);
+                made
             }));
         })
     }

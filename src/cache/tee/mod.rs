@@ -89,7 +89,7 @@ pub(crate) struct Tee {
 }
 
 /// A tee whose body nobody reads before it is [started](Self::start).
-pub(crate) struct Unstarted<S, B> {
+pub(crate) struct Unstarted<S, B: Body> {
     pub(crate) tee: Arc<Tee>,
     handle: Handle<S>,
     entry: Entry,

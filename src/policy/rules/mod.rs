@@ -47,7 +47,8 @@ pub(crate) struct Rules {
     pub(crate) methods: Vec<Method>,
     /// If the cache is for gRPC: the gRPC methods to cache. They replace `methods`.
     grpc: Option<GrpcMethods>,
-    pub(crate) statuses: Vec<StatusCode>,
+    /// The statuses whose responses are stored. `None` means all.
+    pub(crate) statuses: Option<Vec<StatusCode>>,
     pub(crate) store_if: Option<StoreFn>,
     pub(crate) expiration: ExpirationRules,
     pub(crate) tags: TagRules,
@@ -76,7 +77,7 @@ impl Rules {
             policy: Policy::Fixed,
             methods: vec![Method::GET, Method::HEAD],
             grpc: None,
-            statuses: vec![StatusCode::OK],
+            statuses: Some(vec![StatusCode::OK]),
             store_if: None,
             expiration: ExpirationRules::default(),
             tags: TagRules::default(),

@@ -81,21 +81,24 @@ impl Rules {
         if !is_complete(response.status, is_part) {
             return Err(Refusal::Status);
         }
-        match &self.policy {
+        let storable = match &self.policy {
             Policy::Fixed => {
                 let chosen = self.chosen(exchange);
-                fixed::storable(self.scope, self.store_set_cookie, response, chosen, exchange.now)
+                fixed::storable(self.scope, self.store_set_cookie, response, chosen, exchange.now)?
             }
             Policy::Http { targets, .. } => {
-                self.check_by_http(targets, exchange, is_named).storable()
+                self.check_by_http(targets, exchange, is_named).storable()?
             }
-        }
+        };
+        let expires_at = self.expiration.limited(storable.expires_at, exchange.now);
+        Ok(Storable { expires_at, ..storable })
     }
 
     /// Whether the user's expirations apply to this status. Under the HTTP rules, a response with
     /// any other status may still state its own lifetime.
     pub(super) fn names(&self, status: StatusCode) -> bool {
-        self.statuses.contains(&status) || self.expiration.names_status(status)
+        self.statuses.as_ref().is_none_or(|named| named.contains(&status))
+            || self.expiration.names_status(status)
     }
 
     fn chosen(&self, exchange: &Exchange<'_>) -> Option<Expiration> {

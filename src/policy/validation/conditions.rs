@@ -11,7 +11,7 @@ use http::{
 
 use super::{
     is_conditional,
-    validators::{bytes, etag, has_validator, is_weak, opaque},
+    validators::{bytes, etag, has_validator, is_weak, opaque, origin_tag},
 };
 use crate::{
     entry::Head,
@@ -63,7 +63,7 @@ pub(crate) fn conditions(head: &Head, method: &Method) -> Option<Conditions> {
         return None;
     }
     Some(Conditions {
-        etag: etag(head.headers()).cloned(),
+        etag: origin_tag(head.headers()).cloned(),
         last_modified: only(head.headers(), LAST_MODIFIED).cloned(),
     })
 }

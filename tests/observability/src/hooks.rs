@@ -162,3 +162,72 @@ async fn a_refresh_is_told_of_by_its_call_and_its_failure() {
         ["get", "answered: stale (while-revalidate)", "called: expired, true", failed.as_str()];
     assert_eq!(take(&told), events);
 }
+
+#[tokio::test]
+async fn events_say_which_request_they_are_about() {
+    let (told, store) = (Told::default(), Memory::default());
+    let inner = Double::fallible(|request, _| match request.uri().path() {
+        "/" => Ok(ok("four")),
+        "/down" => Err(Broken("down")),
+        _ => Ok(status(404)),
+    });
+    let hook = told.clone();
+    let stand = Stand::over(store, inner).with(|layer| {
+        layer.add_ignored_parameters(["token"]).unwrap().add_event_hook(move |event| {
+            hook.lock().unwrap().push(match event {
+                Event::Answered { request, code, status, .. } => {
+                    format!("{request} -> {} {}", code.as_u16(), status.outcome())
+                }
+                Event::Failed { request, .. } => format!("{request} failed"),
+                Event::Called { request, .. } => format!("{request} called"),
+                Event::Stored { request, code, .. } => format!("{request} {code} stored"),
+                Event::NotStored { request, code, .. } => format!("{request} {code} not stored"),
+                _ => return,
+            });
+        })
+    });
+    let secret = || Request::get("http://me:pw@Example.com:80/?a=1&token=s3cret");
+    stand.ask(secret()).await;
+    let url = "GET http://example.com/?a=1";
+    assert_eq!(
+        take(&told),
+        [
+            format!("{url} called"),
+            format!("{url} 200 OK stored"),
+            format!("{url} -> 200 miss (absent)")
+        ]
+    );
+    stand.ask(secret()).await;
+    assert_eq!(take(&told), [format!("{url} -> 200 hit")]);
+    stand.get("/missing").await;
+    let missing = "GET http://example.com/missing";
+    assert_eq!(
+        take(&told),
+        [
+            format!("{missing} called"),
+            format!("{missing} 404 Not Found not stored"),
+            format!("{missing} -> 404 miss (absent)")
+        ]
+    );
+    stand.error(get("/down")).await;
+    let down = "http://example.com/down";
+    assert_eq!(take(&told), [format!("GET {down} called"), format!("GET {down} failed")]);
+    stand.error(Request::post(down)).await;
+    assert_eq!(take(&told), [format!("POST {down} failed")]);
+    stand.ask(Request::post("http://example.com/other")).await;
+    assert_eq!(take(&told), ["POST http://example.com/other -> 404 bypass (method)"]);
+    stand.ask(get("/gone").extension(CacheOptions::new().only_if_cached(true))).await;
+    assert_eq!(take(&told), ["GET http://example.com/gone -> 504 only-if-cached"]);
+}
+
+#[tokio::test]
+async fn the_debug_output_of_an_event_shows_no_query() {
+    let told = Told::default();
+    let hook = told.clone();
+    let stand = Stand::new(Double::counting()).with(|layer| {
+        layer.add_event_hook(move |event| hook.lock().unwrap().push(format!("{event:?}")))
+    });
+    stand.get("/path?key=s3cret").await;
+    let told = take(&told).concat();
+    assert!(told.contains("http://example.com/path") && !told.contains("s3cret"), "{told}");
+}

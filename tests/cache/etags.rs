@@ -1,0 +1,131 @@
+//! The `ETag` that the cache makes for a response without one.
+
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use larder::{CacheLayer, CacheOptions, Outcome, Stored, status::Miss, store::Memory};
+
+use crate::support::{
+    Double, Reply, Stand, channel, empty, frames, full, get, head, line, ok, url,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn with_etags(layer: CacheLayer<Memory>) -> CacheLayer<Memory> {
+    layer.generate_etags(true)
+}
+
+fn tag(reply: &Reply) -> String {
+    reply.headers["etag"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_whole_body_gets_a_tag_on_the_miss_and_on_each_hit_and_a_304_for_it() {
+    let stand = Stand::new(Double::counting()).with(with_etags);
+    let miss = stand.get("/").await;
+    let made = tag(&miss);
+    assert!(made.starts_with("W/\"larder-") && made.len() == 11 + 32, "{made}");
+    let hit = stand.get("/").await;
+    assert_eq!((hit.is_hit(), tag(&hit)), (true, made.clone()));
+    assert_eq!(tag(&stand.ask(head("/")).await), made);
+    let known = stand.ask(get("/").header("if-none-match", &made)).await;
+    assert_eq!((known.status, known.text()), (StatusCode::NOT_MODIFIED, ""));
+    let other = stand.ask(get("/").header("if-none-match", "W/\"larder-0\"")).await;
+    assert_eq!((other.status, other.text()), (StatusCode::OK, "1"));
+    // Other bodies have other tags, and the same body has the same tag.
+    let same = Stand::new(Double::new(|_, _| ok("1"))).with(with_etags).get("/other").await;
+    assert_eq!(tag(&same), made);
+    assert_ne!(tag(&stand.get("/b").await), made);
+    assert_eq!(stand.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_miss_answers_304_if_the_caller_has_the_new_response() {
+    let stand =
+        Stand::new(Double::new(|_, _| ok("same"))).with(|l| with_etags(l).expire_after(SECOND));
+    let made = tag(&stand.get("/").await);
+    stand.clock.advance(SECOND * 5000);
+    let again = stand.ask(get("/").header("if-none-match", &made)).await;
+    assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+    assert_eq!((again.outcome(), again.stored()), (Outcome::Miss(Miss::Expired), Stored::Yes));
+}
+
+#[tokio::test]
+async fn the_origin_never_sees_the_tag() {
+    let stand = Stand::new(Double::counting()).with(|l| with_etags(l).expire_after(SECOND));
+    let made = tag(&stand.get("/").await);
+    stand.clock.advance(SECOND);
+    let list = format!("\"mine\", {made}");
+    let bypass = || CacheOptions::new().bypass(true);
+    for request in [
+        get("/"),
+        get("/").header("if-none-match", &made),
+        get("/").header("if-none-match", &made).extension(bypass()),
+        get("/").header("if-none-match", &list).extension(bypass()),
+        get("/").header("if-none-match", &list).extension(CacheOptions::new().no_store(true)),
+        get("/none").header("if-none-match", &list).header("range", "bytes=0-1"),
+    ] {
+        stand.clock.advance(SECOND);
+        stand.ask(request).await;
+    }
+    let seen = stand.inner.take_seen();
+    let conditions: Vec<_> = seen.iter().map(|seen| seen.conditions().0).collect();
+    assert_eq!(
+        conditions,
+        [None, None, None, None, Some("\"mine\""), Some("\"mine\""), Some("\"mine\"")]
+    );
+}
+
+#[tokio::test]
+async fn a_tag_of_ones_own_is_no_validator() {
+    // It keeps no response stored for revalidation, and makes none storable under the HTTP rules.
+    let stand = Stand::new(Double::counting()).with(|l| with_etags(l).expire_after(SECOND));
+    stand.get("/").await;
+    stand.clock.advance(SECOND);
+    assert_eq!(stand.layer.entries().remove_expired().await.unwrap(), 1);
+    let stand = Stand::new(Double::counting()).with(|l| with_etags(l).http_rules());
+    let reply = stand.get("/").await;
+    assert!(matches!(reply.stored(), Stored::No(_)) && !reply.headers.contains_key("etag"));
+}
+
+#[tokio::test]
+async fn the_tag_of_the_origin_stays_and_other_responses_get_none() {
+    let stand = Stand::new(Double::new(|_, _| line(ok("a"), "etag", "\"own\""))).with(with_etags);
+    assert_eq!(tag(&stand.get("/").await), "\"own\"");
+    let stand = Stand::new(Double::counting());
+    assert!(!stand.get("/").await.headers.contains_key("etag"), "off by default");
+    let missing = |_, _| {
+        let mut response = Response::new(full("gone"));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        response
+    };
+    let stand = Stand::new(Double::new(missing)).with(|l| with_etags(l).all_statuses());
+    let reply = stand.get("/").await;
+    assert_eq!((reply.stored(), reply.headers.get("etag")), (Stored::Yes, None));
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_there_yet_is_not_waited_for() {
+    let (sender, body) = channel();
+    let body = std::sync::Mutex::new(Some(body));
+    let inner = Double::new(move |_, _| Response::new(body.lock().unwrap().take().unwrap()));
+    let stand = Stand::new(inner).with(with_etags);
+    let request = get("/").body(empty()).unwrap();
+    let response = stand.call(request).await.unwrap();
+    assert!(!response.headers().contains_key("etag"));
+    sender.send("late");
+    drop(sender);
+    let reply = Reply::read_any(response).await;
+    assert_eq!((reply.text(), reply.stored()), ("late", Stored::Yes));
+    assert!(stand.layer.entries().contains(&url("/")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_body_that_fails_at_once_fails_as_without_the_setting() {
+    let inner = Double::new(|_, _| Response::new(frames(["half"], Some(Err("broken".into())))));
+    let stand = Stand::new(inner).with(with_etags);
+    let reply = stand.get("/").await;
+    assert_eq!(&reply.body[..], b"half");
+    assert_eq!(reply.error.unwrap().to_string(), "broken");
+    assert_eq!(stand.len().await, 0);
+}
