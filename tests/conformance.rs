@@ -173,13 +173,18 @@ mod sizes {
             self.sizes.lock().unwrap().insert(key, (self.size_of)(head) as u64 + body_len);
         }
 
-        /// Forgets the sizes of the entries that are gone.
-        async fn recount(&self) -> Result<()> {
+        /// Forgets the size of an entry that is gone.
+        async fn recount(&self, key: &Key) -> Result<()> {
+            if self.inner.get(key).await?.is_none() {
+                self.sizes.lock().unwrap().remove(key);
+            }
+            Ok(())
+        }
+
+        async fn recount_all(&self) -> Result<()> {
             let keys: Vec<Key> = self.sizes.lock().unwrap().keys().copied().collect();
             for key in keys {
-                if self.inner.get(&key).await?.is_none() {
-                    self.sizes.lock().unwrap().remove(&key);
-                }
+                self.recount(&key).await?;
             }
             Ok(())
         }
@@ -207,31 +212,31 @@ mod sizes {
 
         async fn remove(&self, key: &Key) -> Result<bool> {
             let is_done = self.inner.remove(key).await?;
-            self.recount().await?;
+            self.recount(key).await?;
             Ok(is_done)
         }
 
         async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
             let is_done = self.inner.remove_if(key, seen).await?;
-            self.recount().await?;
+            self.recount(key).await?;
             Ok(is_done)
         }
 
         async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
             let removed = self.inner.remove_expired(now).await?;
-            self.recount().await?;
+            self.recount_all().await?;
             Ok(removed)
         }
 
         async fn remove_tagged(&self, tag: &str) -> Result<u64> {
             let removed = self.inner.remove_tagged(tag).await?;
-            self.recount().await?;
+            self.recount_all().await?;
             Ok(removed)
         }
 
         async fn clear(&self) -> Result<()> {
             self.inner.clear().await?;
-            self.recount().await
+            self.recount_all().await
         }
 
         fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
@@ -265,8 +270,12 @@ mod sizes {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache.redb");
         conformance::reopen(async || Counting::open(&path, size_of).await).await;
-        let path = directory.path().join("sizes.redb");
-        conformance::the_size_grows_and_shrinks(&Counting::open(&path, size_of).await).await;
+        let opened = AtomicU32::new(0);
+        conformance::all(async || {
+            let number = opened.fetch_add(1, Ordering::Relaxed);
+            Counting::open(&directory.path().join(format!("{number}.redb")), size_of).await
+        })
+        .await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -278,6 +287,20 @@ mod sizes {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_store_that_counts_heads_in_memory_keeps_every_promise() {
         keeps_every_promise(Head::size).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[should_panic(expected = "the size must be what it was")]
+    async fn a_store_that_counts_bodies_differently_when_it_is_opened_again_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.redb");
+        let openings = AtomicU32::new(0);
+        conformance::reopen(async || {
+            let is_first = openings.fetch_add(1, Ordering::Relaxed) == 0;
+            let twice = |head: &Head| head.size() + usize::try_from(head.body_len()).unwrap();
+            Counting::open(&path, if is_first { Head::size } else { twice }).await
+        })
+        .await;
     }
 }
 
