@@ -65,7 +65,9 @@
 //!   [`guide::choosing_a_store`] compares them.
 //! - [`guide::integrations`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http,
 //!   and on which side of it each layer belongs.
-//! - [`time`] has the clock, so that tests need not wait.
+//! - [`guide::testing`] has a test to copy, with the clock from [`time`]. [`guide::cookies`] is about
+//!   logins, [`guide::migrating`] about other caches.
+//! - [`guide::troubleshooting`] explains each reason and each error.
 //!
 //! # In your stack
 //!

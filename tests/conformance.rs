@@ -117,6 +117,193 @@ mod bare {
     }
 }
 
+/// Stores that count their bytes differently, each over a file.
+#[cfg(feature = "redb")]
+mod sizes {
+    use std::{
+        collections::HashMap,
+        path::Path,
+        sync::{Arc, Mutex},
+    };
+
+    use bytes::Bytes;
+    use futures_util::{Stream, StreamExt};
+    use http::HeaderMap;
+    use larder::{
+        Key,
+        entry::Head,
+        store::{Hit, Redb, Result, Scanned, Store, Version, Writer, redb},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    type Sizes = Arc<Mutex<HashMap<Key, u64>>>;
+
+    /// A [`Redb`] that counts each head as `size_of` says, and each body by its length. It counts
+    /// an entry when it is written, or when the file is opened.
+    #[derive(Clone, Debug)]
+    struct Counting {
+        inner: Redb,
+        size_of: fn(&Head) -> usize,
+        sizes: Sizes,
+    }
+
+    struct CountingWriter {
+        inner: redb::Writer,
+        store: Counting,
+        key: Key,
+        head: Head,
+        body_len: u64,
+    }
+
+    impl Counting {
+        async fn open(path: &Path, size_of: fn(&Head) -> usize) -> Self {
+            let inner = Redb::open(path).unwrap();
+            let store = Self { inner, size_of, sizes: Sizes::default() };
+            let scanned: Vec<_> = store.inner.scan().collect().await;
+            for item in scanned {
+                let Scanned { key, head, .. } = item.unwrap();
+                store.count(key, &head, head.body_len());
+            }
+            store
+        }
+
+        fn count(&self, key: Key, head: &Head, body_len: u64) {
+            self.sizes.lock().unwrap().insert(key, (self.size_of)(head) as u64 + body_len);
+        }
+
+        /// Forgets the size of an entry that is gone.
+        async fn recount(&self, key: &Key) -> Result<()> {
+            if self.inner.get(key).await?.is_none() {
+                self.sizes.lock().unwrap().remove(key);
+            }
+            Ok(())
+        }
+
+        async fn recount_all(&self) -> Result<()> {
+            let keys: Vec<Key> = self.sizes.lock().unwrap().keys().copied().collect();
+            for key in keys {
+                self.recount(&key).await?;
+            }
+            Ok(())
+        }
+    }
+
+    impl Store for Counting {
+        type Writer = CountingWriter;
+
+        async fn get(&self, key: &Key) -> Result<Option<Hit>> {
+            self.inner.get(key).await
+        }
+
+        async fn put(&self, key: &Key, head: Head) -> Result<CountingWriter> {
+            let inner = self.inner.put(key, head.clone()).await?;
+            Ok(CountingWriter { inner, store: self.clone(), key: *key, head, body_len: 0 })
+        }
+
+        async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
+            let is_done = self.inner.update(key, seen, head).await?;
+            if let Some(hit) = self.inner.get(key).await? {
+                self.count(*key, &hit.head, hit.head.body_len());
+            }
+            Ok(is_done)
+        }
+
+        async fn remove(&self, key: &Key) -> Result<bool> {
+            let is_done = self.inner.remove(key).await?;
+            self.recount(key).await?;
+            Ok(is_done)
+        }
+
+        async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
+            let is_done = self.inner.remove_if(key, seen).await?;
+            self.recount(key).await?;
+            Ok(is_done)
+        }
+
+        async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+            let removed = self.inner.remove_expired(now).await?;
+            self.recount_all().await?;
+            Ok(removed)
+        }
+
+        async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+            let removed = self.inner.remove_tagged(tag).await?;
+            self.recount_all().await?;
+            Ok(removed)
+        }
+
+        async fn clear(&self) -> Result<()> {
+            self.inner.clear().await?;
+            self.recount_all().await
+        }
+
+        fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
+            self.inner.scan()
+        }
+
+        async fn len(&self) -> Result<u64> {
+            self.inner.len().await
+        }
+
+        async fn size_bytes(&self) -> Result<u64> {
+            Ok(self.sizes.lock().unwrap().values().sum())
+        }
+    }
+
+    impl Writer for CountingWriter {
+        async fn write(&mut self, chunk: Bytes) -> Result<()> {
+            self.body_len += chunk.len() as u64;
+            self.inner.write(chunk).await
+        }
+
+        async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
+            self.inner.finish(trailers.clone()).await?;
+            let head = self.head.seal(self.body_len, trailers);
+            self.store.count(self.key, &head, self.body_len);
+            Ok(())
+        }
+    }
+
+    async fn keeps_every_promise(size_of: fn(&Head) -> usize) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.redb");
+        conformance::reopen(async || Counting::open(&path, size_of).await).await;
+        let opened = AtomicU32::new(0);
+        conformance::all(async || {
+            let number = opened.fetch_add(1, Ordering::Relaxed);
+            Counting::open(&directory.path().join(format!("{number}.redb")), size_of).await
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_counts_encoded_heads_keeps_every_promise() {
+        keeps_every_promise(|head| head.encode().len()).await;
+    }
+
+    /// A head that was decoded takes another size in memory than one that was just made.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_counts_heads_in_memory_keeps_every_promise() {
+        keeps_every_promise(Head::size).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[should_panic(expected = "the size must be what it was")]
+    async fn a_store_that_counts_bodies_differently_when_it_is_opened_again_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.redb");
+        let openings = AtomicU32::new(0);
+        conformance::reopen(async || {
+            let is_first = openings.fetch_add(1, Ordering::Relaxed) == 0;
+            let twice = |head: &Head| head.size() + usize::try_from(head.body_len()).unwrap();
+            Counting::open(&path, if is_first { Head::size } else { twice }).await
+        })
+        .await;
+    }
+}
+
 #[cfg(feature = "memory")]
 mod tiered {
     use std::time::Duration;

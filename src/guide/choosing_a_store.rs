@@ -1,130 +1,118 @@
-//! Choosing a store: what each is for, what survives what, what it costs, and where it ends.
+//! Choosing a store: what each is for, what it survives, what it costs, and how large it grows.
 //!
-//! All of them keep the [same promises](super#what-a-store-promises), proven by the same suite, and
-//! a program moves from one to another by the line that makes the store;
-//! [`Entries::copy_to`](crate::Entries::copy_to) takes along what is stored. Where the choice is
-//! made when the program starts, [`AnyStore`](crate::store::AnyStore) holds whichever it is.
+//! Every store keeps the [same promises](crate::store#what-a-store-promises), and one suite tests
+//! them all. A program changes its store in one line, and
+//! [`Entries::copy_to`](crate::Entries::copy_to) copies what is stored. If a program chooses its
+//! store when it starts, [`AnyStore`](crate::store::AnyStore) holds any of them.
 //!
 //! | store | for | shared by |
 //! |---|---|---|
 //! | [`Memory`](crate::store::Memory) | a server's or a client's hot responses; tests | one process |
-//! | [`Redb`](crate::store::Redb) | one program that keeps its cache between runs: a command line, a desktop program, a server | one process; processes of one machine where all say so |
-//! | [`Sqlite`](crate::store::Sqlite) | several processes of one machine; a cache that people look into with SQL | processes of one machine |
-//! | [`Redis`](crate::store::Redis) | several machines, with a Redis or Valkey server, a Sentinel group or a cluster at hand | machines |
-//! | [`MongoDb`](crate::store::MongoDb) | several machines, with a MongoDB at hand; bodies of any size, in GridFS | machines |
-//! | [`Tiered`](crate::store::Tiered) | hot responses near (memory) before a store that is far (a file, a server) | as the far one |
-//! | [`Compressed`](crate::store::Compressed) | more in the same room, at the cost of time: bodies as zstd | as the store inside |
-//! | [`Timeout`](crate::store::Timeout) | a slow or hanging store: after the timeout, the request is treated as a miss | as the store inside |
+//! | [`Redb`](crate::store::Redb) | one program that keeps its cache between runs | one process, or the processes of a machine with [`multi_process`](crate::store::redb::Builder::multi_process) |
+//! | [`Sqlite`](crate::store::Sqlite) | several processes of one machine; a cache to query with SQL | the processes of a machine |
+//! | [`Redis`](crate::store::Redis) | several machines with a Redis or Valkey server, a Sentinel group or a cluster | machines |
+//! | [`MongoDb`](crate::store::MongoDb) | several machines with a MongoDB server; bodies of any size | machines |
 //!
-//! In doubt: `Redb`, the default, for a program alone; `Redis` for many machines.
+//! **In doubt: `Redb` for one program, `Redis` for several machines.**
 //!
-//! # What survives what
+//! Four wrappers add to a store, and are stores themselves:
 //!
-//! What does not survive is a miss, never a wrong or a short response.
+//! | wrapper | for |
+//! |---|---|
+//! | [`Tiered`](crate::store::Tiered) | a near store (memory) in front of a far one (a file, a server) |
+//! | [`Compressed`](crate::store::Compressed) | more responses in the same space: bodies as zstd |
+//! | [`Timeout`](crate::store::Timeout) | a slow or hanging store: after the limit, the request is a miss |
+//! | [`AnyStore`](crate::store::AnyStore) | one type for whichever store is chosen at run time |
 //!
-//! | store | the program's end | `kill -9` | a power cut | a full disk, or no room |
+//! # What it survives
+//!
+//! A lost entry is a miss. It is never a wrong or a short response.
+//!
+//! | store | the end of the program | `kill -9` | a power cut | a full disk or server |
 //! |---|---|---|---|---|
-//! | `Memory` | nothing | nothing | nothing | those used least are evicted |
-//! | `Redb` | everything, once it is flushed, closed or dropped | all but the last half second | all but the last half second | what was stored before stays readable, what is written then is not stored, and what was not synced is lost; eviction begins before, at [`max_bytes`](crate::store::redb::Builder::max_bytes) |
-//! | `Sqlite` | everything, once it is flushed, closed or dropped | everything that was acknowledged; with [`exclusive`](crate::store::sqlite::Builder::exclusive), all but the last milliseconds | all but the last half second | what was stored before stays readable, what is written then is not stored; eviction as `Redb`'s |
-//! | `Redis` | everything | everything that was acknowledged | as the server is set (`save`, `appendonly`) | as the server is set: it evicts (`maxmemory-policy`), or what is written then is not stored |
-//! | `MongoDb` | everything | everything that was acknowledged | as the server is set (write concern, journal) | what is written then is not stored |
-//! | `Tiered` | what the far store keeps | what the far store keeps | what the far store keeps | as each of the two; what only the near one took is lost with it |
-//! | `Compressed` | as the store inside | as the store inside | as the store inside | as the store inside |
+//! | `Memory` | nothing | nothing | nothing | evicts the entries used least |
+//! | `Redb` | everything, after a flush, a close or a drop | all but the last half second | all but the last half second | stored entries stay readable, new ones are not stored |
+//! | `Sqlite` | everything, after a flush, a close or a drop | every acknowledged entry; with [`exclusive`](crate::store::sqlite::Builder::exclusive), all but the last milliseconds | all but the last half second | stored entries stay readable, new ones are not stored |
+//! | `Redis` | everything | every acknowledged entry | as the server is set (`save`, `appendonly`) | evicts as the server is set (`maxmemory-policy`), or new entries are not stored |
+//! | `MongoDb` | everything | every acknowledged entry | as the server is set (write concern, journal) | new entries are not stored |
 //!
-//! The half second is [`Durability`](crate::store::redb::Durability)'s default; `EachCommit` loses nothing
-//! that was acknowledged, and makes a write wait for the disk. A file opens again after each of
-//! these, with whole entries only, and without being read through.
+//! `Tiered` survives what its far store survives. The other wrappers survive what the store inside
+//! survives.
 //!
-//! Where the store fails (a server that is down, a disk with errors), requests go to the origin as
-//! if there were no cache, for as long as that lasts:
+//! The half second is the default of [`Durability`](crate::store::redb::Durability). With
+//! `EachCommit`, an acknowledged entry is never lost, and each write waits for the disk. After any
+//! of these events, the file opens again at once, with whole entries only.
+//!
+//! **If a store fails**, requests go to the origin as if there were no cache:
 //! [`Miss::StoreFailed`](crate::status::Miss::StoreFailed) and
-//! [`Refusal::StoreFailed`](crate::status::Refusal::StoreFailed) say so. A server that is silent
-//! holds a request up for the [time limit](crate::store::redis::Builder::response_timeout), 2 s by
-//! default; one that refuses to be connected to, not at all. A disk that is silent holds requests
-//! up until it answers: those that read, and the last bytes of what is being stored.
-//! [`Timeout`](crate::store::Timeout) bounds that.
+//! [`Refusal::StoreFailed`](crate::status::Refusal::StoreFailed) report it. A silent server delays
+//! a request by the [time limit](crate::store::redis::Builder::response_timeout), 2 s by default.
+//! A server that refuses connections delays nothing. A disk that hangs delays requests until it
+//! answers; [`Timeout`](crate::store::Timeout) limits that.
 //!
 //! # What it costs
 //!
 //! | store | a small hit | a write | runs |
 //! |---|---|---|---|
-//! | `Memory` | a lookup: nothing is copied, decoded or waited for | a copy into memory of its own (of chunks up to 256 KiB), and a lock | nothing |
-//! | `Redb` | a read of the file on the calling thread, and on a blocking thread while the disk is slow | a copy into memory, if it is small, else its part of a transaction | one thread that writes, one that reads large bodies |
-//! | `Sqlite` | as `Redb` | its part of a transaction; with `exclusive`, as `Redb` | as `Redb` |
+//! | `Memory` | a lookup, without a copy | a copy of chunks up to 256 KiB | nothing |
+//! | `Redb` | a read of the file | a copy into memory if small, else a part of a transaction | a writer thread, a thread that reads large bodies |
+//! | `Sqlite` | a read of the file | a part of a transaction; with `exclusive`, as `Redb` | as `Redb` |
 //! | `Redis` | one round trip | one round trip, two on a cluster, and one for each chunk of a large body | one connection |
-//! | `MongoDb` | [one round trip](crate::store::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks in GridFS | the driver's connections, and a sweep of what nobody needs |
-//! | `Tiered` | the near one's; the far one's at first, and a copy | both of them, and a look-up in the far one | what the two run |
-//! | `Compressed` | the store's, and unpacking it | the store's, and packing it, in place | what the store runs |
-//! | `Timeout` | the store's, a hop to a blocking thread for `Redb` and `Sqlite`, and a timer where it is waited for | the same | what the store runs |
+//! | `MongoDb` | [one round trip](crate::store::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks | the driver's connections, a sweep of unused bodies |
+//! | `Tiered` | the near store's; at first the far store's and a copy | both stores' and a lookup in the far one | what both run |
+//! | `Compressed` | the store's, and decompression | the store's, and compression | what the store runs |
+//! | `Timeout` | the store's; for `Redb` and `Sqlite`, a hop to a blocking thread | the same | what the store runs |
 //!
-//! A lookup in `Redb` or `Sqlite` holds its runtime's thread up for as long as the disk takes. For
-//! pages in memory, that is some microseconds. On a slow disk, it is at worst three of eight
-//! lookups, up to 100 ms each, or one that takes longer. Lookups then move to blocking threads,
-//! except at most one each second. A disk that hangs holds up each thread that reads before its
-//! first answer. [`Reads`](crate::store::redb::Reads) has the details.
-//! [`reads`](crate::store::redb::Builder::reads) (also of [`Sqlite`](crate::store::sqlite::Builder::reads)) and
-//! `Timeout` move every lookup to a blocking thread, which costs some ten times the read.
+//! Large bodies stream to and from every store, chunk by chunk.
 //!
-//! Large bodies stream from and to all of them, chunk by chunk. The modules have more: [Redis's
-//! commands](crate::store::redis#what-an-operation-costs), [Redb's transactions](crate::store::redb#atomicity).
+//! `Redb` and `Sqlite` read on the thread of the caller while the disk is fast, which takes some
+//! microseconds. On a slow disk, lookups move to blocking threads. At worst, three of eight lookups
+//! hold their thread for up to 100 ms each before that, or one for longer. A disk that hangs holds
+//! each thread that reads before its first answer. [`Reads`](crate::store::redb::Reads) has the
+//! details. [`reads`](crate::store::redb::Builder::reads) and `Timeout` move every lookup to a
+//! blocking thread, at some ten times the cost of the read.
 //!
-//! # Where it ends
+//! # How large it grows
 //!
-//! | store | all entries | one entry | grows |
+//! | store | all entries | one entry | the file or server |
 //! |---|---|---|---|
-//! | `Memory` | 256 MiB, or [what is said](crate::store::Memory::new) | 97 % of a shard of at least 128 MiB, or of all | no |
-//! | `Redb` | 4 GiB, or [what is said](crate::store::redb::Builder::max_bytes) | as much | the file to about twice the entries' size; it does not shrink |
-//! | `Sqlite` | 4 GiB, or [what is said](crate::store::sqlite::Builder::max_bytes) | as much | the file by a few per cent beyond; it shrinks [when told](crate::store::Sqlite::vacuum) |
-//! | `Redis` | the server's `maxmemory` | the server's memory | as the server does |
-//! | `MongoDb` | the server's disk | a body of any size; a head that fits into a document of 16 MB | as the server does |
-//! | `Tiered` | as each of the two | as the far one; copies of at most [`max_near_body`](crate::store::Tiered::max_near_body) | as each of the two |
-//! | `Compressed` | as the store inside, which counts what is kept | as the store inside | as the store inside |
+//! | `Memory` | 256 MiB, or [your limit](crate::store::Memory::new) | 97 % of a shard, which has at least 128 MiB or is the whole | |
+//! | `Redb` | 4 GiB, or [your limit](crate::store::redb::Builder::max_bytes) | the same | the file grows to about twice the entries' size, and does not shrink |
+//! | `Sqlite` | 4 GiB, or [your limit](crate::store::sqlite::Builder::max_bytes) | the same | the file grows a few per cent larger; [`vacuum`](crate::store::Sqlite::vacuum) shrinks it |
+//! | `Redis` | the server's `maxmemory` | the server's memory | as the server |
+//! | `MongoDb` | the server's disk | a body of any size, and a head of less than 16 MB | as the server |
+//! | `Tiered` | as each of the two | as the far one; copies up to [`max_near_body`](crate::store::Tiered::max_near_body) | as each of the two |
+//! | `Compressed` | the store's limit, for compressed bytes | the same | as the store |
 //!
-//! No body over the layer's [`max_body`](crate::CacheLayer::max_body), 64 MiB by default, comes to
-//! any of them. Those that are still being written come on top of these bounds. The files are for
-//! local disks, not for network file systems.
+//! The layer stores no body over [`max_body`](crate::CacheLayer::max_body), 64 MiB by default.
+//! Bodies that are being written come on top of these limits. Files belong on local disks, and not
+//! on network file systems.
 //!
-//! # `Memory`
+//! # Code
 //!
 //! ```no_run
-//! # #[cfg(feature = "memory")]
-//! # fn example() -> larder::store::Result<()> {
 //! use larder::{CacheLayer, store::Memory};
 //!
-//! let store = Memory::new(64 << 20); // bytes
-//! let layer = CacheLayer::private(store);
-//! # Ok(())
-//! # }
+//! let layer = CacheLayer::private(Memory::new(64 << 20)); // bytes
 //! ```
 //!
-//! # `Redb`
-//!
 //! ```no_run
-//! # #[cfg(feature = "redb")]
-//! # fn example() -> larder::store::Result<()> {
+//! # #[cfg(feature = "redb")] {
 //! use larder::{CacheLayer, store::Redb};
 //!
-//! let store = Redb::builder("cache.redb").max_bytes(1 << 30).open()?;
-//! let layer = CacheLayer::private(store);
-//! # Ok(())
+//! let layer = CacheLayer::private(Redb::builder("cache.redb").max_bytes(1 << 30).open()?);
 //! # }
+//! # Ok::<(), larder::store::Error>(())
 //! ```
-//!
-//! # `Sqlite`
 //!
 //! ```no_run
-//! # #[cfg(feature = "sqlite")]
-//! # fn example() -> larder::store::Result<()> {
+//! # #[cfg(feature = "sqlite")] {
 //! use larder::{CacheLayer, store::Sqlite};
 //!
-//! let store = Sqlite::open("cache.db")?;
-//! let layer = CacheLayer::private(store);
-//! # Ok(())
+//! let layer = CacheLayer::private(Sqlite::open("cache.db")?);
 //! # }
+//! # Ok::<(), larder::store::Error>(())
 //! ```
-//!
-//! # `Redis`
 //!
 //! ```no_run
 //! # #[cfg(feature = "redis")]
@@ -137,46 +125,26 @@
 //! # }
 //! ```
 //!
-//! # `AnyStore`
-//!
-//! ```no_run
-//! # #[cfg(feature = "redb")]
-//! # fn example() -> larder::store::Result<()> {
-//! use larder::{CacheLayer, store::{AnyStore, Redb}};
-//!
-//! let store = AnyStore::new(Redb::open("cache.redb")?);
-//! let layer = CacheLayer::private(store);
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # `MongoDb`
-//!
 //! ```no_run
 //! # #[cfg(feature = "mongodb")]
 //! # async fn example() -> larder::store::Result<()> {
 //! use larder::{CacheLayer, store::MongoDb};
 //!
-//! let store = MongoDb::builder("mongodb://cache.example.com/shop")
-//!     .inline_limit(64 * 1024)
-//!     .connect()
-//!     .await?;
+//! let store = MongoDb::connect("mongodb://cache.example.com/shop").await?;
 //! let layer = CacheLayer::shared(store);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # `Tiered` and `Compressed`
-//!
 //! ```no_run
-//! # #[cfg(all(feature = "memory", feature = "redb", feature = "compression"))]
-//! # fn example() -> larder::store::Result<()> {
-//! use larder::{CacheLayer, store::{Compressed, Memory, Redb, Tiered}};
+//! # #[cfg(all(feature = "memory", feature = "redb", feature = "compression"))] {
+//! use larder::{CacheLayer, store::{AnyStore, Compressed, Memory, Redb, Tiered}};
 //!
-//! let store = Tiered::new(Memory::new(64 << 20), Compressed::new(Redb::open("cache.redb")?));
+//! let far = Compressed::new(Redb::open("cache.redb")?);
+//! let store = AnyStore::new(Tiered::new(Memory::new(64 << 20), far));
 //! let layer = CacheLayer::private(store);
-//! # Ok(())
 //! # }
+//! # Ok::<(), larder::store::Error>(())
 //! ```
 
 #![cfg_attr(

@@ -1,12 +1,11 @@
-//! What the cache does, as hooks, logs and metrics have it: the events, the fields of the spans,
-//! the names of the metrics.
+//! Observability: what the cache reports to hooks, logs and metrics.
 //!
-//! # Statuses, sums and events
+//! # Statuses, totals and events
 //!
-//! Each response tells for itself, in its [`CacheStatus`](crate::CacheStatus): what was done, and
-//! why. [`CacheLayer::stats`](crate::CacheLayer::stats) has the sums, without any feature. Whatever
-//! is counted there is an [`Event`](crate::Event) that a [hook](crate::CacheLayer::add_event_hook)
-//! is told of as it happens:
+//! - Each response has a [`CacheStatus`](crate::CacheStatus): what the cache did, and why.
+//! - [`CacheLayer::stats`](crate::CacheLayer::stats) has the totals. It needs no feature.
+//! - Each change of the totals is an [`Event`](crate::Event). A
+//!   [hook](crate::CacheLayer::add_event_hook) receives it when it happens:
 //!
 //! ```
 //! use larder::{CacheLayer, Event, store::Memory};
@@ -14,66 +13,74 @@
 //! let layer =
 //!     CacheLayer::private(Memory::default()).named("shop")?.add_event_hook(|event| match event {
 //!         Event::Answered { status, .. } => println!("{}", status.outcome()),
+//!         Event::NotStored { refusal, .. } => println!("not stored: {refusal}"),
 //!         Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
 //!         _ => {}
 //!     });
 //! # Ok::<(), larder::ConfigError>(())
 //! ```
 //!
-//! The same events go to `tracing` and `metrics` under the features of their names;
-//! [`CacheLayer::named`](crate::CacheLayer::named) tells several caches apart there. Neither is
-//! given a URL, a header, a body or the error of an inner service. Without a hook and without these
-//! features, an event is a counter that goes up, and nothing is timed.
+//! The crates `tracing` and `metrics` receive the same events if the features of these names are
+//! on. [`CacheLayer::named`](crate::CacheLayer::named) distinguishes several caches. Neither crate
+//! receives a URL, a header, a body or an error of the inner service. Without a hook and without
+//! these features, an event only increments a counter, and the cache measures no time.
 //!
-//! The words for outcomes, reasons and operations are those of
-//! [`Outcome::name`](crate::Outcome::name), of the `name` of [`Miss`](crate::status::Miss::name),
-//! [`Stale`](crate::status::Stale::name), [`Bypass`](crate::status::Bypass::name) and
-//! [`Refusal`](crate::status::Refusal::name), and of
-//! [`StoreOperation::name`](crate::StoreOperation::name). They stay as they are.
+//! The names of outcomes, reasons and operations do not change. These methods return them:
+//! [`Outcome::name`](crate::Outcome::name), [`Miss::name`](crate::status::Miss::name),
+//! [`Stale::name`](crate::status::Stale::name), [`Bypass::name`](crate::status::Bypass::name),
+//! [`Refusal::name`](crate::status::Refusal::name) and
+//! [`StoreOperation::name`](crate::StoreOperation::name).
+//! [Troubleshooting](super::troubleshooting) explains each reason.
 //!
 //! # Tracing
 //!
-//! A call is a span at `DEBUG`, `larder.call`, which the spans of the inner service lie in; a
-//! refresh in the background is one too, `larder.refresh`, which follows from the call that began
-//! it. Their target, and that of all events, is `larder`. What happens when the head has been
-//! answered, such as that its body was stored, is emitted after the span has closed. A call that is
-//! dropped before its head was there ends within its span, without an outcome.
+//! The target of all spans and events is `larder`.
+//!
+//! - **Each call is a span** at `DEBUG`, `larder.call`. The spans of the inner service are inside.
+//!   The span closes when the head of the response is returned. If the caller drops the call
+//!   before that, the span has no outcome.
+//! - **Each background refresh is a span** at `DEBUG`, `larder.refresh`. It follows from the call
+//!   that began it.
+//! - **Later events**, such as that the body was stored, come after the span has closed.
 //!
 //! | field | of a call |
 //! |---|---|
-//! | `cache.name` | which cache |
-//! | `cache.key` | the first eight digits of the [key](crate::CacheStatus::key), where there is one |
+//! | `cache.name` | the name of the cache |
+//! | `cache.key` | the first eight digits of the [key](crate::CacheStatus::key), if there is one |
 //! | `cache.outcome` | [`hit`, `miss`, `stale`, `revalidated`, `coalesced`, `bypass` or `only-if-cached`](crate::Outcome::name) |
-//! | `cache.reason` | why, as in [`CacheStatus::reason`](crate::CacheStatus::reason) |
-//! | `cache.age_ms` | the age of what came from the store, in milliseconds |
-//! | `cache.stored` | `yes`, `pending` as long as the body is on its way, or [why not](crate::status::Refusal::name) |
-//! | `cache.store_us` | what the store has taken until the head was there, in microseconds |
+//! | `cache.reason` | the reason, as in [`CacheStatus::reason`](crate::CacheStatus::reason) |
+//! | `cache.age_ms` | the age of a response from the store, in milliseconds |
+//! | `cache.stored` | `yes`, `pending` while the body is being read, or the [refusal](crate::status::Refusal::name) |
+//! | `cache.store_us` | the time that the store took until the head was returned, in microseconds |
 //!
-//! Events tell of decisions and of evictions at `DEBUG`, of each answer of the store at `TRACE`,
-//! and at `WARN` of faults: a store that fails or is opened anew, a damaged entry, a refresh that
-//! failed, a reader that was lost, a hook that panicked. Each has `cache.name`, save what a store
-//! tells of itself, which may be several caches' (it has `store` or `tier`); those of one entry
-//! have `cache.key`.
+//! | level | events |
+//! |---|---|
+//! | `WARN` | faults: a store that fails or is opened again, a damaged entry, a failed refresh, a reader that lost its body, a hook that panicked |
+//! | `DEBUG` | decisions and evictions |
+//! | `TRACE` | each answer of the store |
+//!
+//! Each event has `cache.name`, and `cache.key` if it is about one entry. Events of a store have
+//! `store` or `tier` instead of `cache.name`, since several caches may share the store.
 //!
 //! # Metrics
 //!
-//! Units and descriptions are given to the recorder when a layer, or a clone of it, is first
-//! applied to a service, so install it before that. What is counted goes to the recorder that is
-//! there by then. All metrics have the label `cache`, save evictions, which have `store`.
+//! Install the recorder before you apply a layer to a service: the layer then describes its
+//! metrics. What is counted before that is lost. Each metric has the label `cache`; metrics of
+//! stores have `store` instead.
 //!
-//! | metric | further labels | is |
+//! | metric | further labels | counts |
 //! |---|---|---|
-//! | `larder_requests_total` | `outcome`, `reason` where there is one | requests, each once; a hit, as [`Stats`](crate::Stats) counts it, has the outcome `hit`, or `stale` with another reason than `if-error` |
-//! | `larder_failed_requests_total` | | requests, of those, whose caller got the inner service's error |
-//! | `larder_calls_total` | `reason` | calls to the inner service, but for requests past the cache |
-//! | `larder_calls_in_flight` | | gauge: those that are under way |
-//! | `larder_refreshes_total`, `larder_failed_refreshes_total` | | refreshes in the background |
-//! | `larder_stored_entries_total`, `larder_stored_bytes_total` | | responses that were stored, and the bytes of their bodies |
+//! | `larder_requests_total` | `outcome`, and `reason` if there is one | requests. The outcome of a hit, as [`Stats`](crate::Stats) counts it, is `hit`, or `stale` with another reason than `if-error` |
+//! | `larder_failed_requests_total` | | requests that ended in the inner service's error. They also count as requests |
+//! | `larder_calls_total` | `reason` | calls to the inner service, without those of bypassing requests |
+//! | `larder_calls_in_flight` | | gauge: calls that have not ended |
+//! | `larder_refreshes_total`, `larder_failed_refreshes_total` | | background refreshes |
+//! | `larder_stored_entries_total`, `larder_stored_bytes_total` | | stored responses, and the bytes of their bodies |
 //! | `larder_refused_entries_total` | `reason` | responses to calls that were not stored |
-//! | `larder_evicted_entries_total`, `larder_evicted_bytes_total` | `store`, and no `cache` | what `Memory`, `Redb` and `Sqlite` evicted |
-//! | `larder_unwritten_entries_total` | `store`, and no `cache` | entries that `Redb` and `Sqlite` had acknowledged and could not write |
+//! | `larder_evicted_entries_total`, `larder_evicted_bytes_total` | `store` | evictions of `Memory`, `Redb` and `Sqlite` |
+//! | `larder_unwritten_entries_total` | `store` | entries that `Redb` and `Sqlite` acknowledged and could not write |
 //! | `larder_invalidated_entries_total` | | entries that unsafe methods removed |
-//! | `larder_corrupt_entries_total` | | damaged entries that were found |
-//! | `larder_store_errors_total` | `operation` | operations in which the store failed |
-//! | `larder_store_seconds` | [`operation`](crate::StoreOperation::name) | histogram: how long the store took to answer, in seconds |
-//! | `larder_lost_bodies_total` | | bodies that broke off since their readers were slow |
+//! | `larder_corrupt_entries_total` | | damaged entries |
+//! | `larder_store_errors_total` | `operation` | failed operations of the store |
+//! | `larder_store_seconds` | [`operation`](crate::StoreOperation::name) | histogram: the time that the store took to answer, in seconds |
+//! | `larder_lost_bodies_total` | | bodies that broke off because their reader was too slow |

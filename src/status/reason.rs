@@ -378,3 +378,41 @@ impl fmt::Display for Refusal {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// `guide::troubleshooting`.
+    const PAGE: &str = include_str!("../guide/troubleshooting.rs");
+
+    /// The names that `name` returns for this enum. Its `match` has an arm for each variant.
+    fn names(of: &str) -> Vec<&'static str> {
+        let (_, code) = include_str!("reason.rs").split_once(&format!("impl {of} {{\n")).unwrap();
+        let code = code.split("\n    }\n").next().unwrap();
+        let arms = code.lines().filter_map(|line| line.split_once(" => \""));
+        arms.map(|(_, name)| name.trim_end_matches("\",")).collect()
+    }
+
+    /// The first cells of the table under `heading`.
+    fn rows(heading: &str) -> Vec<&'static str> {
+        let (_, section) = PAGE.split_once(&format!("//! # {heading}\n")).unwrap();
+        let section = section.split("//! # ").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("//! | `"));
+        rows.map(|row| row.split('`').next().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_page_on_troubleshooting_has_a_row_for_each_reason() {
+        for (of, heading, some) in [
+            ("Miss", "Misses", super::Miss::Absent.name()),
+            ("Stale", "Stale responses", super::Stale::IfError.name()),
+            ("Bypass", "Bypasses", super::Bypass::NotUnary.name()),
+            ("Refusal", "Refusals", super::Refusal::Conflict.name()),
+        ] {
+            let (mut names, mut rows) = (names(of), rows(heading));
+            assert!(names.contains(&some), "{of}: {names:?}");
+            names.sort_unstable();
+            rows.sort_unstable();
+            assert_eq!(names, rows, "{of}");
+        }
+    }
+}

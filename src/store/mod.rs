@@ -282,6 +282,11 @@ pub trait Store: fmt::Debug + Clone + Send + Sync + 'static {
 
     /// Returns how many bytes the entries take, as the store counts them.
     ///
+    /// A store counts the bytes that it keeps of each finished body, and adds a size for each head:
+    /// the length of [`Head::encode`], [`Head::size`], or a measure of its own. A decoded head may
+    /// have another [`Head::size`] than the original, so the sum for the heads may change when a
+    /// store is opened again. The sum for the bodies may not.
+    ///
     /// # Errors
     ///
     /// If the store does not answer. By default, [`ErrorKind::Unsupported`].

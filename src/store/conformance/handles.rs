@@ -79,7 +79,8 @@ pub async fn isolation<A: Store, B: Store>(one: &A, two: &B) {
 }
 
 /// Entries that were finished before the last handle was dropped are there when `open` opens the
-/// same data again, with valid indexes and versions. Unfinished entries are not. Not part of
+/// same data again, with valid indexes and versions. Unfinished entries are not. `size_bytes` is
+/// what it was, except for the heads, whose size is the store's own to count. Not part of
 /// [`all`](super::all).
 pub async fn reopen<S: Store>(open: impl AsyncFn() -> S) {
     let pattern = Pattern::new(1);
@@ -93,6 +94,7 @@ pub async fn reopen<S: Store>(open: impl AsyncFn() -> S) {
     let replaced = version(&store, &key("updated")).await;
     assert!(update(&store, &key("updated"), replaced, head("newer")).await);
     let size_before = size(&store).await;
+    let head_bytes = 4 * head("updated").size() as u64;
     let mut unfinished = store.put(&key("unfinished"), head("unfinished")).await.expect("`put`");
     pattern.write(&mut unfinished, 0, 1 << 20, 100_000).await;
     drop(unfinished);
@@ -100,7 +102,14 @@ pub async fn reopen<S: Store>(open: impl AsyncFn() -> S) {
 
     let store = open().await;
     assert_len!(&store, 4, "what was finished must be there, and nothing else");
-    assert_eq!(size(&store).await, size_before, "the size must be what it was");
+    // The bodies count the same. The heads may not: a head takes another size in memory when it
+    // comes from a file.
+    if let (Some(before), Some(now)) = (size_before, size(&store).await) {
+        assert!(
+            now.abs_diff(before) <= head_bytes,
+            "the size must be what it was, except for heads: it was {before}, and is {now}"
+        );
+    }
     assert!(!has(&store, "removed").await && !has(&store, "unfinished").await);
     pattern.check(get(&store, &key("large")).await.body, 2 << 20).await;
     let hit = get(&store, &key("updated")).await;

@@ -1,0 +1,200 @@
+//! Testing your code: time that stands still, origins and stores that fail, and no network.
+//!
+//! | to test | use |
+//! |---|---|
+//! | expiry | [`ManualClock`](crate::time::ManualClock), which moves only when a test moves it |
+//! | hits and misses | [`CacheStatus`](crate::CacheStatus) of each response, [`Stats`](crate::Stats) of the layer |
+//! | an origin | any `service_fn`, which answers, fails or panics |
+//! | a store | [`Memory`](crate::store::Memory): a new one for each test shares nothing with the others |
+//! | a store that fails or hangs | [`Faulty`](crate::store::conformance::Faulty) (feature `conformance`) |
+//! | work without a network | [`only_if_cached`](crate::CacheOptions::only_if_cached), [`read_only`](crate::CacheLayer::read_only) |
+//!
+//! # A test to copy
+//!
+//! It needs `larder`, `bytes`, `http`, `http-body-util`, `tokio` (with `macros` and `rt`) and
+//! `tower` (with `util`).
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Empty, Full};
+//! use larder::{
+//!     CacheLayer, CacheStatus, Outcome, RequestBody,
+//!     status::Miss,
+//!     store::Memory,
+//!     time::{ManualClock, Timestamp},
+//! };
+//! use tower::{Layer, service_fn};
+//!
+//! # #[cfg(any())]
+//! #[tokio::test]
+//! # fn unused() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! async fn prices_are_fetched_again_after_a_minute() {
+//!     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+//!     let layer = CacheLayer::private(Memory::default())
+//!         .expire_after(Duration::from_secs(60))
+//!         .clock(clock.clone());
+//!     let origin = service_fn(|_: Request<RequestBody<Empty<Bytes>>>| async {
+//!         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("12.50"))))
+//!     });
+//!     let client = layer.layer(origin);
+//!
+//!     let expected = [
+//!         (0, Outcome::Miss(Miss::Absent)),
+//!         (59, Outcome::Hit),
+//!         (1, Outcome::Miss(Miss::Expired)),
+//!     ];
+//!     for (seconds, outcome) in expected {
+//!         clock.advance(Duration::from_secs(seconds));
+//!         let request = Request::get("http://shop.test/price").body(Empty::new()).unwrap();
+//!         let response = client.request(request).await.unwrap();
+//!         let status = response.extensions().get::<CacheStatus>().unwrap();
+//!         assert_eq!(status.outcome(), outcome);
+//!         // A body that nobody reads is not stored.
+//!         let body = response.into_body().collect().await.unwrap().to_bytes();
+//!         assert_eq!(body, "12.50");
+//!     }
+//!     assert_eq!(layer.stats().calls, 2);
+//! }
+//! # fn main() { prices_are_fetched_again_after_a_minute() }
+//! ```
+//!
+//! The clock of the layer decides about ages and expiry. Time limits are tokio timers, and
+//! `tokio::time::pause` controls them: [`refresh_timeout`](crate::CacheLayer::refresh_timeout),
+//! [`coalesce_wait`](crate::CacheLayer::coalesce_wait) and [`Timeout`](crate::store::Timeout).
+//!
+//! # What to assert
+//!
+//! | the test says | assert |
+//! |---|---|
+//! | the origin was not asked | `status.is_hit()` |
+//! | the origin was asked so often | `layer.stats().calls` |
+//! | the response came from the store, perhaps after a 304 | `status.is_from_store()` |
+//! | the response is stored | `status.stored() == Stored::Yes`, once the body has been read |
+//! | the response is not stored, and why | `status.stored() == Stored::No(Refusal::SetCookie)` |
+//! | the request bypassed the cache | `status.outcome() == Outcome::Bypass(Bypass::Credentials)` |
+//! | something is stored for the URL | `layer.entries().contains(url).await?` |
+//! | no background refresh is running | `layer.idle().await`, then look at `layer.stats().refreshes` |
+//!
+//! # An origin or a store that fails
+//!
+//! The cache adds no error of its own. A store that fails makes a miss, and a request fails only
+//! if the origin fails too. With [`stale_if_error`](crate::CacheLayer::stale_if_error), a stored
+//! response replaces the failure.
+//!
+//! ```
+//! # #[cfg(feature = "conformance")] mod program {
+//! use std::{io, sync::{Arc, atomic::{AtomicBool, Ordering}}, time::Duration};
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Empty, Full};
+//! use larder::{
+//!     CacheLayer, CacheStatus, Outcome, RequestBody,
+//!     status::{Miss, Stale},
+//!     store::{ErrorKind, Memory, conformance::{Faulty, Operation}},
+//!     time::ManualClock,
+//! };
+//! use tower::{Layer, service_fn};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! # pub
+//! async fn main() -> io::Result<()> {
+//!     let is_down = Arc::new(AtomicBool::new(false));
+//!     let switch = is_down.clone();
+//!     let origin = service_fn(move |_: Request<RequestBody<Empty<Bytes>>>| {
+//!         let answer = match switch.load(Ordering::SeqCst) {
+//!             false => Ok(Response::new(Full::new(Bytes::from("fine")))),
+//!             true => Err(io::Error::other("the origin is down")),
+//!         };
+//!         async { answer }
+//!     });
+//!     let (store, clock) = (Faulty::new(Memory::default()), ManualClock::default());
+//!     let layer = CacheLayer::private(store.clone())
+//!         .clock(clock.clone())
+//!         .expire_after(Duration::from_secs(60))
+//!         .stale_if_error(Duration::from_secs(3600));
+//!     let client = layer.layer(origin);
+//!     let outcome = async || {
+//!         let request = Request::get("http://shop.test/").body(Empty::new()).unwrap();
+//!         let response = client.request(request).await?;
+//!         let outcome = response.extensions().get::<CacheStatus>().unwrap().outcome();
+//!         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
+//!         io::Result::Ok(outcome)
+//!     };
+//!     assert_eq!(outcome().await?, Outcome::Miss(Miss::Absent));
+//!
+//!     // The store fails: each request is a miss.
+//!     store.fail(Operation::Get, ErrorKind::Unavailable);
+//!     assert_eq!(outcome().await?, Outcome::Miss(Miss::StoreFailed(ErrorKind::Unavailable)));
+//!     store.heal();
+//!
+//!     // The origin fails: the stale response replaces the failure.
+//!     clock.advance(Duration::from_secs(61));
+//!     is_down.store(true, Ordering::SeqCst);
+//!     assert_eq!(outcome().await?, Outcome::Stale(Stale::IfError));
+//!
+//!     // Both fail: the caller gets the origin's error.
+//!     store.fail(Operation::Get, ErrorKind::Unavailable);
+//!     assert_eq!(outcome().await.unwrap_err().to_string(), "the origin is down");
+//!     Ok(())
+//! }
+//! # }
+//! # #[cfg(feature = "conformance")] fn main() { program::main().unwrap() }
+//! # #[cfg(not(feature = "conformance"))] fn main() {}
+//! ```
+//!
+//! `Faulty` can also hang ([`hang`](crate::store::conformance::Faulty::hang)), fail at its n-th
+//! operation, or lose an answer. For a store of your own, `store::conformance::all` tests every
+//! promise of the contract.
+//!
+//! # Offline
+//!
+//! A test that must not reach the network uses a store that holds every response that the test
+//! needs: a file that an earlier run has filled, or entries that the test
+//! [inserts](crate::Entries::insert). With
+//! [`only_if_cached`](crate::CacheOptions::only_if_cached), a request that finds nothing gets a
+//! `504` instead of a call. With [`read_only`](crate::CacheLayer::read_only), the test changes
+//! nothing in the store.
+//!
+//! ```
+//! use std::{error::Error, io};
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{Empty, Full};
+//! use larder::{CacheLayer, CacheOptions, RequestBody, store::Memory};
+//! use tower::{Layer, service_fn};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn Error>> {
+//!     let layer = CacheLayer::private(Memory::default());
+//!     let stored = Response::new(Full::new(Bytes::from("12.50")));
+//!     layer.entries().insert("http://shop.test/price", stored).await?;
+//!
+//!     // In a program, this is the real client.
+//!     let origin = service_fn(|_: Request<RequestBody<Empty<Bytes>>>| async {
+//!         Err::<Response<Full<Bytes>>, _>(io::Error::other("no network in tests"))
+//!     });
+//!     let client = layer.read_only(true).layer(origin);
+//!     for (path, status) in [("price", 200), ("stock", 504)] {
+//!         let request = Request::get(format!("http://shop.test/{path}"))
+//!             .extension(CacheOptions::new().only_if_cached(true))
+//!             .body(Empty::new())?;
+//!         assert_eq!(client.request(request).await?.status(), status);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A stored response answers only while a setting allows it. If a recorded file is older than its
+//! expiry, set [`stale_if_error(StaleLimit::Unlimited)`](crate::CacheLayer::stale_if_error) when
+//! you record and when you test, or record with [`Expiration::Never`](crate::Expiration::Never).
+
+#![cfg_attr(
+    not(all(feature = "memory", feature = "conformance")),
+    allow(rustdoc::broken_intra_doc_links, reason = "it speaks of what is not built in")
+)]

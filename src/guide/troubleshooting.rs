@@ -1,0 +1,204 @@
+//! Troubleshooting: each reason and each error, and what to do about it.
+//!
+//! # Why was this no hit?
+//!
+//! Three lines say it, for one response:
+//!
+//! ```
+//! # use std::convert::Infallible;
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{BodyExt, Empty, Full};
+//! # use larder::{CacheLayer, RequestBody, store::Memory};
+//! # use tower::{Layer, service_fn};
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let origin = service_fn(|_: Request<RequestBody<Empty<Bytes>>>| async {
+//! #     let response = Response::builder().status(404).body(Full::new(Bytes::from("no")));
+//! #     Ok::<_, Infallible>(response.unwrap())
+//! # });
+//! # let client = CacheLayer::private(Memory::default()).layer(origin);
+//! # let request = Request::get("http://example.com/").body(Empty::new()).unwrap();
+//! # let response = client.request(request).await.unwrap();
+//! let (parts, body) = response.into_parts();
+//! let body = body.collect().await?.to_bytes();
+//! let status = parts.extensions.get::<larder::CacheStatus>().unwrap();
+//! let line = format!("{}, stored: {:?}", status.outcome(), status.stored());
+//! assert_eq!(line, "miss (absent), stored: No(Status)");
+//! # let _ = body;
+//! # Ok::<(), larder::BodyError>(())
+//! # }).unwrap();
+//! ```
+//!
+//! [`cache_status_header`](crate::CacheLayer::cache_status_header) writes the same into a
+//! `Cache-Status` field, and [`add_event_hook`](crate::CacheLayer::add_event_hook) receives it for
+//! all responses. The names in the tables below are those of logs and metrics.
+//!
+//! # Surprises
+//!
+//! - **A body that nobody reads is not stored.** The response is stored while its body is read to
+//!   the end. A dropped body, or a program that ends first, leaves nothing.
+//! - **A new `expire_after` does not touch what is stored.** Each entry keeps the expiry that it
+//!   got. [`Entries::reset_expiration`](crate::Entries::reset_expiration) changes it.
+//! - **Cache headers are ignored** until [`http_rules`](crate::CacheLayer::http_rules) is set.
+//! - **A shared cache stores nothing** until an expiration or the HTTP rules are set.
+//! - **A response with `Vary` has several entries**, one for each value of the headers that it
+//!   names. `Entries::get` of a URL finds the variant of a request without headers. The variant
+//!   that was stored first leads to the others: when it is removed or evicted, they are misses.
+//! - **Two requests differ more than they seem**: a parameter in the query, `Cookie`,
+//!   `Authorization`, the scheme or the port. Compare [`status.key()`](crate::CacheStatus::key),
+//!   and see [`Entries::stream`](crate::Entries::stream) for the URLs that are stored.
+//! - **A request body is part of the key** for each method that
+//!   [`methods`](crate::CacheLayer::methods) names.
+//! - **Nothing is refreshed in the background** outside of a tokio runtime, or in one without
+//!   timers (`enable_time`).
+//!
+//! # Misses
+//!
+//! [`Miss`](crate::status::Miss): why no stored response could answer.
+//!
+//! | reason | what to do |
+//! |---|---|
+//! | `absent` | Nothing is stored under this key. The first request is always one. If it repeats, look why the response is not stored, or why the key changes. |
+//! | `expired` | Normal. Set a longer expiry, or [`stale_while_revalidate`](crate::CacheLayer::stale_while_revalidate) to answer at once. |
+//! | `variant` | The URL is stored for other values of the headers in `Vary`. If the origin varies by a header that does not matter, [ignore](crate::CacheLayer::add_ignored_headers) it. |
+//! | `refresh` | The request asked for a fresh response: `refresh`, `force_refresh`, or its `Cache-Control`. |
+//! | `corrupt` | The entry was damaged and is removed. If it repeats, check the disk, or who else writes the store. |
+//! | `not-allowed` | A layer with other settings stored the response. Give layers over one store the same scope and policy. |
+//! | `store-failed` | Read the error in [`Event::StoreFailed`](crate::Event::StoreFailed), and see [errors of stores](#errors-of-stores). |
+//!
+//! # Stale responses
+//!
+//! [`Stale`](crate::status::Stale): why a response was served after its expiry.
+//!
+//! | reason | what to do |
+//! |---|---|
+//! | `while-revalidate` | Normal with [`stale_while_revalidate`](crate::CacheLayer::stale_while_revalidate). If the response never becomes fresh, read [`Event::RefreshFailed`](crate::Event::RefreshFailed). |
+//! | `if-error` | The origin failed. [`error_statuses`](crate::CacheLayer::error_statuses) says which statuses count as failures. |
+//! | `only-if-cached` | The request forbids a call, and a stale limit allows the response. |
+//! | `max-stale` | The request's `Cache-Control` accepts it. |
+//!
+//! # Bypasses
+//!
+//! [`Bypass`](crate::status::Bypass): why the request went past the cache.
+//!
+//! | reason | what to do |
+//! |---|---|
+//! | `disabled` | Switch the cache on: [`set_enabled(true)`](crate::CacheLayer::set_enabled). |
+//! | `requested` | The request has [`bypass(true)`](crate::CacheOptions::bypass). |
+//! | `method` | Name the method in [`methods`](crate::CacheLayer::methods), if it only reads. |
+//! | `range` | No stored response covers the range. Store the whole first, or set the [HTTP rules](crate::CacheLayer::http_rules), which store parts. |
+//! | `upgrade` | Normal: a WebSocket or another protocol. |
+//! | `precondition` | Normal: only the origin can judge `If-Match` and its kin. |
+//! | `credentials` | See [cookies and logins](super::cookies). |
+//! | `invalid-target` | Send one valid `Host`, or an absolute URL. |
+//! | `request-body-too-large` | Raise [`max_request_body`](crate::CacheLayer::max_request_body). |
+//! | `request-bodies-full` | Raise [`max_request_bodies`](crate::CacheLayer::max_request_bodies). |
+//! | `request-body-failed` | The caller's body ended in an error. |
+//! | `not-grpc` | The layer is for [gRPC](crate::CacheLayer::grpc) alone. Put other routes under another layer. |
+//! | `grpc-method` | Name the method in [`grpc`](crate::CacheLayer::grpc). |
+//! | `not-unary` | Normal for streams. Name unary methods only. |
+//!
+//! # Refusals
+//!
+//! [`Refusal`](crate::status::Refusal): why the response was not stored.
+//!
+//! | reason | what to do |
+//! |---|---|
+//! | `bypassed` | See the bypass. |
+//! | `not-fetched` | The request was `only_if_cached`, and nothing was stored: it got a 504. |
+//! | `no-store` | The request says so: [`no_store(true)`](crate::CacheOptions::no_store), or its `Cache-Control`. |
+//! | `read-only` | Normal for a [`read_only`](crate::CacheLayer::read_only) layer. |
+//! | `status` | Name the status in [`statuses`](crate::CacheLayer::statuses) or [`expire_statuses`](crate::CacheLayer::expire_statuses). |
+//! | `predicate` | Your [`store_if`](crate::CacheLayer::store_if) returned `false`. |
+//! | `expiration` | The [expiry](crate::CacheLayer#expiry) for this URL, status or request is `DoNotStore`. |
+//! | `no-expiration` | Set [`expire_after`](crate::CacheLayer::expire_after) or the HTTP rules: a shared cache needs one. |
+//! | `no-store-directive` | The origin forbids storing. Time alone ignores that: leave out `http_rules`. |
+//! | `no-cache` | The origin wants each use revalidated. It must send an `ETag` for that. |
+//! | `private` | The response is for one user. A private cache stores it. |
+//! | `must-understand` | Only a cache that knows the status may store it. |
+//! | `authorization` | The origin must say `public`, `must-revalidate` or `s-maxage`. |
+//! | `cookie` | The origin must say `max-age` or `public`. See [cookies and logins](super::cookies). |
+//! | `no-freshness` | The origin says nothing of freshness: set `expire_after` as the fallback. |
+//! | `set-cookie` | See [cookies and logins](super::cookies). |
+//! | `vary` | The origin says `Vary: *` or a malformed `Vary`. Such a response answers no other request. |
+//! | `tags` | The response has too many or malformed [tags](crate::CacheLayer#tags). |
+//! | `too-large` | Raise [`max_body`](crate::CacheLayer::max_body) or the store's limit. |
+//! | `part-too-small` | Request larger ranges: a small part costs a copy of the stored one. |
+//! | `length` | The origin's `Content-Length` is wrong. The response is passed on. |
+//! | `body-failed` | The connection to the origin broke off. |
+//! | `event-stream` | Normal: such a stream does not end. |
+//! | `grpc-status` | The call failed, or ended without a status. |
+//! | `not-unary` | Name unary methods only. |
+//! | `dropped` | Read the body to its end. A body may be read by a task of its own. |
+//! | `removed` | Normal: the entry was removed while its call was in flight. |
+//! | `superseded` | Normal: a later response is stored. |
+//! | `ended` | Normal: a later answer of the origin ended this one. |
+//! | `conflict` | Normal under load: another request or process changed the entry. The next request stores it. |
+//! | `store-failed` | Read [`Event::StoreFailed`](crate::Event::StoreFailed), and see [errors of stores](#errors-of-stores). |
+//!
+//! # Refreshes that failed
+//!
+//! [`RefreshFailure`](crate::status::RefreshFailure) in `Event::RefreshFailed`. The stored response
+//! stays. The next refresh begins after a pause, from 1 second up to a minute.
+//!
+//! | text | what to do |
+//! |---|---|
+//! | `the inner service failed` | The origin cannot be reached. |
+//! | `the response has status 503` | See [`error_statuses`](crate::CacheLayer::error_statuses). |
+//! | `the response has grpc-status 14` | The server failed. |
+//! | `the body of the response failed` | The connection broke off. |
+//! | `the refresh took too long` | Raise [`refresh_timeout`](crate::CacheLayer::refresh_timeout). |
+//! | `the inner service panicked` | Look for the panic in the origin, a layer inside, or a closure of yours. |
+//! | `the response was not stored (...)` | See [refusals](#refusals). |
+//!
+//! # Errors of settings
+//!
+//! [`ConfigError`](crate::ConfigError) names the setting, and says what is wrong and what to write.
+//!
+//! | text | settings | what to do |
+//! |---|---|---|
+//! | `has a scheme` | `expire_urls`, `Filter::url` | Write host and path only. |
+//! | `has a query` | `expire_urls`, `Filter::url` | Leave the query out, or use `expire_with`. |
+//! | `is empty` | patterns, lists, names | Write at least one; `**` is every URL. |
+//! | `is not a valid glob` | patterns | Escape `[`, `{`, `*` and `?` that stand for themselves. |
+//! | `is not a header name` | `add_key_headers`, `add_ignored_headers`, `add_tag_headers`, `targeted_by` | Write the name alone, without a colon. |
+//! | `CONNECT opens a tunnel` | `methods` | Leave it out. |
+//! | `is not a whole response` | `statuses`, `expire_statuses` | Leave 206 and 304 out. |
+//! | `is not a final status` | `statuses`, `expire_statuses` | Leave 1xx out. |
+//! | `is not a failure` | `error_statuses` | Leave 1xx, 2xx and 304 out. |
+//! | `must not be zero` | `coalesce_wait`, `refresh_timeout`, `Timeout::new` | Write a longer time. |
+//! | `must be greater than 0 and less than 1` | `refresh_ahead` | Write a fraction such as 0.2. |
+//! | `is not a cache name` | `cache_status_header` | Write printable ASCII. |
+//! | `no method would be cached` | `grpc` | Name a method. |
+//! | `is not the path of a method` | `grpc` | Begin with `/`. |
+//! | `names no method` | `grpc` | Add the method, or `/*`. |
+//! | `is out of range` | `Compressed::level` | Choose a level of zstd. |
+//!
+//! # Errors of stores
+//!
+//! [`store::Error`](crate::store::Error) has a [`kind`](crate::store::Error::kind). `{error:#}`
+//! prints the driver's error too. Opening a store returns it. Later it appears in
+//! [`Event::StoreFailed`](crate::Event::StoreFailed), and the request goes on without the store.
+//!
+//! | kind | what to do |
+//! |---|---|
+//! | `Unavailable` | The server or disk does not answer, the file is locked by another process, or the store is closed. It may work again later. For one file and several processes, use `Redb` with `multi_process`, or `Sqlite`. |
+//! | `Corrupt` | One damaged entry is removed by itself. If the whole file is damaged, remove it: the cache starts empty. |
+//! | `Incompatible` | Another version of larder, or another program, wrote it. Choose another path or namespace. `start_anew` empties a file of an older version. |
+//! | `TooLarge` | The entry does not fit. Raise the store's limit, or lower [`max_body`](crate::CacheLayer::max_body). |
+//! | `Full` | Make room on the disk, raise `maxmemory`, or allow the server to evict. What is stored stays readable. |
+//! | `Denied` | Check the permissions of the file, or the login and its rights. |
+//! | `Invalid` | A URL, path, number or target makes no sense. The message says which. |
+//! | `Unsupported` | The store does not implement the method: a store of your own lacks `scan`, `len`, `size_bytes` or `clear`. |
+//! | `Other` | Read the message and its sources. |
+//!
+//! # Errors of bodies
+//!
+//! [`BodyError`](crate::BodyError) ends a body that breaks off. It is never cut short silently.
+//!
+//! | kind | what to do |
+//! |---|---|
+//! | `Inner` | The origin's body failed. |
+//! | `Store` | The stored body could not be read to its end. Send the request again. |
+//! | `Coalesced` | The body of a shared response failed. Send the request again. |
+//! | `Lagged` | The reader was too slow for a response that is not stored. Read faster, raise [`max_slow_reader_memory`](crate::CacheLayer::max_slow_reader_memory), or use [`coalesce(false)`](crate::CacheOptions::coalesce). |
