@@ -18,17 +18,14 @@
 //! # #[cfg(feature = "sqlite")] {
 //! use std::time::Duration;
 //!
-//! use http::StatusCode;
 //! use larder::{CacheLayer, Expiration, StaleLimit, store::Sqlite};
 //!
 //! let layer = CacheLayer::private(Sqlite::open("http_cache.sqlite")?)
 //!     .expire_after(Duration::from_secs(3600))
 //!     .stale_if_error(StaleLimit::Unlimited)
-//!     .expire_urls([
-//!         ("*.example.com/live/**", Expiration::After(Duration::from_secs(30))),
-//!         ("**/static/**", Expiration::Never),
-//!     ])?
-//!     .statuses([StatusCode::OK, StatusCode::NOT_FOUND])?
+//!     .add_expire_url("*.example.com/live/**", Duration::from_secs(30))?
+//!     .add_expire_url("**/static/**", Expiration::Never)?
+//!     .statuses([200, 404])?
 //!     .add_ignored_parameters(["utm_source"])?
 //!     .add_key_headers(["accept"])?;
 //! # }
@@ -64,7 +61,7 @@
 //! | `urls_expire_after` | [`expire_urls`](crate::CacheLayer::expire_urls); for a regular expression, [`expire_with`](crate::CacheLayer::expire_with) |
 //! | `cache_control` | [`http_rules`](crate::CacheLayer::http_rules), for requests and responses |
 //! | `content_root_key` | [`key_with`](crate::CacheLayer::key_with), a closure over the request and its body |
-//! | `allowable_codes` | [`statuses`](crate::CacheLayer::statuses) |
+//! | `allowable_codes` | [`statuses`](crate::CacheLayer::statuses), [`all_statuses`](crate::CacheLayer::all_statuses) |
 //! | `allowable_methods` | [`methods`](crate::CacheLayer::methods) |
 //! | `always_revalidate` | `expire_after(Duration::ZERO)`: each use revalidates what has a validator |
 //! | `ignored_parameters` | query: [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters); headers: [`add_ignored_headers`](crate::CacheLayer::add_ignored_headers); body: `key_with`. None is ignored by default. The presence of an ignored parameter does not matter |
@@ -125,7 +122,7 @@
 //! | `cache_key` | [`key`](crate::CacheStatus::key) |
 //! | `revalidated` | the outcome [`Revalidated`](crate::Outcome::Revalidated) |
 //! | `reset_expiration()` | absent for one response: send it again with `refresh(true).expire_after(..)` |
-//! | `size` | `body_len` of [`EntryInfo`](crate::EntryInfo) |
+//! | `size` | `size` and `body_len` of [`EntryInfo`](crate::EntryInfo) |
 //! | `history`, `next`, `url` | absent: a redirect layer has them |
 //! | `elapsed` | absent: a timing layer inside measures calls |
 //! | `encoding`, `cookies`, `links`, `reason` | the headers, which come back line by line |
@@ -141,10 +138,10 @@
 //! |---|---|
 //! | `contains(key, request, url)` | [`contains`](crate::Entries::contains) of a key, a URL or a request |
 //! | `get_response(key)` | [`get`](crate::Entries::get) |
-//! | `save_response(response, key, expires)` | [`insert`](crate::Entries::insert), with `CacheOptions` in the request for the expiry and the key |
+//! | `save_response(response, key, expires)` | [`insert`](crate::Entries::insert), with `CacheOptions` in the request for the expiry and the key; [`insert_at`](crate::Entries::insert_at) for a key alone |
 //! | `create_key(request)` | `key` of the status; [`Key::digest`](crate::Key::digest) makes a key of your own |
 //! | `delete(*keys)`, `delete(urls=, requests=)` | [`remove`](crate::Entries::remove) of each. A URL removes every method and variant of it |
-//! | `delete(expired=True)` | [`remove_where`](crate::Entries::remove_where) with `Filter::new().expired(true)`; [`remove_expired`](crate::Entries::remove_expired) leaves what can still be revalidated |
+//! | `delete(expired=True)` | [`remove_stale`](crate::Entries::remove_stale); [`remove_expired`](crate::Entries::remove_expired) leaves what can still be revalidated |
 //! | `delete(older_than=)` | `remove_where` with [`older_than`](crate::Filter::older_than) |
 //! | `delete(invalid=True)` | absent: a damaged entry is removed when it is found |
 //! | `delete(vacuum=)`, `vacuum()` | `Sqlite::vacuum` |
@@ -204,7 +201,7 @@
 //! | arguments of `ClientSession` | the client inside |
 //! | `expire_after=`, `refresh=` of a request | [`expire_after`](crate::CacheOptions::expire_after), [`refresh`](crate::CacheOptions::refresh) |
 //! | `disabled()` | `bypass(true)`, or `set_enabled(false)` |
-//! | `delete_expired_responses()` | [`remove_where`](crate::Entries::remove_where) with `Filter::new().expired(true)` |
+//! | `delete_expired_responses()` | [`remove_stale`](crate::Entries::remove_stale) |
 //! | `close()` | drop the handles |
 //! | `CacheMixin` | `layer.layer(client)` |
 //!
@@ -226,7 +223,7 @@
 //! | `is_cacheable()`, `create_cache_actions()`, `request()` | absent: [`CacheStatus`](crate::CacheStatus) says what was done and why |
 //! | `get_response()`, `save_response()`, `create_key()` | [`get`](crate::Entries::get), [`insert`](crate::Entries::insert), `key` of the status |
 //! | `delete()`, `delete_url()`, `bulk_delete()` | [`remove`](crate::Entries::remove) |
-//! | `delete_expired_responses()` | [`remove_where`](crate::Entries::remove_where) |
+//! | `delete_expired_responses()` | [`remove_stale`](crate::Entries::remove_stale) |
 //! | `has_url()`, `responses.contains()` | [`contains`](crate::Entries::contains) |
 //! | `get_urls()`, `responses.keys()`, `.values()` | [`stream`](crate::Entries::stream) |
 //! | `responses.size()` | [`len`](crate::Entries::len) |
@@ -286,7 +283,7 @@
 //! | `cache_bust` | [`remove`](crate::Entries::remove), or tags and [`remove_tag`](crate::Entries::remove_tag) |
 //! | `modify_response` | a `map_response` inside of the cache |
 //! | `cache_status_headers` (`x-cache`, `x-cache-lookup`) | [`cache_status_header`](crate::CacheLayer::cache_status_header) (`Cache-Status`, RFC 9211) |
-//! | `max_ttl` | `max_ttl` |
+//! | `max_ttl` | [`max_ttl`](crate::CacheLayer::max_ttl) |
 //! | `rate_limiter` | tower's `RateLimitLayer` inside of the cache: only calls count |
 //! | `metadata_provider` | a header that a `map_response` inside adds, which is stored |
 //! | `HttpCache::mode`, `manager` | the settings and the store of the layer |

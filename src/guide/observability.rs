@@ -12,7 +12,10 @@
 //!
 //! let layer =
 //!     CacheLayer::private(Memory::default()).named("shop")?.add_event_hook(|event| match event {
-//!         Event::Answered { status, .. } => println!("{}", status.outcome()),
+//!         // Such as `GET https://example.com/news -> 200 hit`.
+//!         Event::Answered { request, code, status, .. } => {
+//!             println!("{request} -> {} {}", code.as_u16(), status.outcome());
+//!         }
 //!         Event::NotStored { refusal, .. } => println!("not stored: {refusal}"),
 //!         Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),
 //!         _ => {}
@@ -22,7 +25,8 @@
 //!
 //! The crates `tracing` and `metrics` receive the same events if the features of these names are
 //! on. [`CacheLayer::named`](crate::CacheLayer::named) distinguishes several caches. Neither crate
-//! receives a URL, a header, a body or an error of the inner service. Without a hook and without
+//! receives a URL, a header, a body or an error of the inner service. A hook receives the URL, without
+//! user information and [ignored parameters](crate::CacheLayer::add_ignored_parameters). Without a hook and without
 //! these features, an event only increments a counter, and the cache measures no time.
 //!
 //! The names of outcomes, reasons and operations do not change. These methods return them:

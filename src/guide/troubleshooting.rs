@@ -42,8 +42,9 @@
 //! - **Cache headers are ignored** until [`http_rules`](crate::CacheLayer::http_rules) is set.
 //! - **A shared cache stores nothing** until an expiration or the HTTP rules are set.
 //! - **A response with `Vary` has several entries**, one for each value of the headers that it
-//!   names. `Entries::get` of a URL finds the variant of a request without headers. The variant
-//!   that was stored first leads to the others: when it is removed or evicted, they are misses.
+//!   names. `Entries::get` of a URL finds the variant of a request without headers. If only others
+//!   are stored, its error names the headers. The variant that was stored first leads to the
+//!   others: when it is removed or evicted, they are misses.
 //! - **Two requests differ more than they seem**: a parameter in the query, `Cookie`,
 //!   `Authorization`, the scheme or the port. Compare [`status.key()`](crate::CacheStatus::key),
 //!   and see [`Entries::stream`](crate::Entries::stream) for the URLs that are stored.
@@ -157,14 +158,15 @@
 //!
 //! | text | settings | what to do |
 //! |---|---|---|
-//! | `has a scheme` | `expire_urls`, `Filter::url` | Write host and path only. |
-//! | `has a query` | `expire_urls`, `Filter::url` | Leave the query out, or use `expire_with`. |
+//! | `has a scheme` | `expire_urls`, `add_expire_url`, `Filter::url` | Write host and path only. |
+//! | `has a query` | `expire_urls`, `add_expire_url`, `Filter::url` | Leave the query out, or use `expire_with`. |
 //! | `is empty` | patterns, lists, names | Write at least one; `**` is every URL. |
 //! | `is not a valid glob` | patterns | Escape `[`, `{`, `*` and `?` that stand for themselves. |
 //! | `is not a header name` | `add_key_headers`, `add_ignored_headers`, `add_tag_headers`, `targeted_by` | Write the name alone, without a colon. |
 //! | `CONNECT opens a tunnel` | `methods` | Leave it out. |
 //! | `is not a whole response` | `statuses`, `expire_statuses` | Leave 206 and 304 out. |
 //! | `is not a final status` | `statuses`, `expire_statuses` | Leave 1xx out. |
+//! | `a status is a number from 100 to 999` | `statuses`, `expire_statuses`, `error_statuses` | Write a status such as 404. |
 //! | `is not a failure` | `error_statuses` | Leave 1xx, 2xx and 304 out. |
 //! | `must not be zero` | `coalesce_wait`, `refresh_timeout`, `Timeout::new` | Write a longer time. |
 //! | `must be greater than 0 and less than 1` | `refresh_ahead` | Write a fraction such as 0.2. |
@@ -172,6 +174,8 @@
 //! | `no method would be cached` | `grpc` | Name a method. |
 //! | `is not the path of a method` | `grpc` | Begin with `/`. |
 //! | `names no method` | `grpc` | Add the method, or `/*`. |
+//! | `the interval is zero` | `sweep_every` | Write a longer time. |
+//! | `there is no tokio runtime` | `sweep_every` | Call it within a runtime that has timers. |
 //! | `is out of range` | `Compressed::level` | Choose a level of zstd. |
 //!
 //! # Errors of stores

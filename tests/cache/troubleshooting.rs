@@ -27,6 +27,7 @@ fn config_errors() -> Vec<ConfigError> {
     let mut errors: Vec<Option<ConfigError>> = Vec::new();
     for pattern in ["https://a/", "", "a/?b=c", "a/[", "a/{b"] {
         errors.push(layer().expire_urls([(pattern, hour)]).err());
+        errors.push(layer().add_expire_url(pattern, hour).err());
         errors.push(Filter::new().url(pattern).err());
     }
     for name in ["", "accept:", "a b"] {
@@ -45,6 +46,12 @@ fn config_errors() -> Vec<ConfigError> {
         errors.push(layer().statuses([status(refused)]).err());
         errors.push(layer().expire_statuses([(status(refused), hour)]).err());
     }
+    errors.push(layer().statuses([99]).err());
+    errors.push(layer().expire_statuses([(1000, hour)]).err());
+    errors.push(layer().error_statuses([0]).err());
+    // Outside of a runtime.
+    errors.push(layer().entries().sweep_every(hour).err());
+    errors.push(layer().entries().sweep_every(Duration::ZERO).err());
     errors.push(layer().error_statuses([] as [StatusCode; 0]).err());
     for refused in [100, 200, 304] {
         errors.push(layer().error_statuses([status(refused)]).err());
