@@ -270,7 +270,8 @@ pub mod guide;
 
 pub use self::{
     cache::{
-        BodyError, BodyErrorKind, Cache, CacheLayer, RequestBody, ResponseBody, ResponseFuture,
+        BodyError, BodyErrorKind, Cache, CacheLayer, InnerService, RequestBody, ResponseBody,
+        ResponseFuture,
     },
     entries::{Entries, EntryInfo, Filter, Target},
     error::{BoxError, ConfigError},

@@ -27,17 +27,17 @@ use crate::{
 };
 
 /// A body that the cache can read and hand on.
-pub(super) trait AnyBody: Body<Data = Bytes, Error: Send> + Send + 'static {}
+pub trait AnyBody: Body<Data = Bytes, Error: Send> + Send + 'static {}
 
 impl<B: Body<Data = Bytes, Error: Send> + Send + 'static> AnyBody for B {}
 
 /// A body of the inner service's responses.
-pub(super) trait OriginBody: AnyBody<Error: Into<BoxError>> {}
+pub trait OriginBody: AnyBody<Error: Into<BoxError>> {}
 
 impl<B: AnyBody<Error: Into<BoxError>>> OriginBody for B {}
 
 /// The inner service.
-pub(super) trait Origin<ReqBody: Body>: Clone + Send + 'static {
+pub trait Origin<ReqBody: Body>: Clone + Send + 'static {
     type Body: OriginBody;
     type Error: Send;
 

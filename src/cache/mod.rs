@@ -110,7 +110,7 @@ pub use self::{
     error::{BodyError, BodyErrorKind},
     layer::CacheLayer,
     request_body::RequestBody,
-    service::{Cache, ResponseFuture},
+    service::{Cache, InnerService, ResponseFuture},
 };
 pub(crate) use self::{
     invalidate::{Change, add_removed},

@@ -13,7 +13,10 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{body::ResponseBody, layer::CacheLayer, pipeline::serve, request_body::RequestBody};
+use super::{
+    body::ResponseBody, context::Origin, layer::CacheLayer, pipeline::serve,
+    request_body::RequestBody,
+};
 use crate::{
     error::BoxError,
     event::{Observer, Spanned},
@@ -62,27 +65,54 @@ impl<S, B> Cache<S, B> {
 
     /// Sends one request, as [`call`](Service::call) does, by `&self`.
     ///
-    /// Its bounds are those of the [`Service`]. Where the inner service does not meet one, this
-    /// names it.
-    pub fn request<ReqBody, ResBody>(
+    /// If the inner service does not meet a bound, the compiler's error for this method says so,
+    /// and what to do. For `oneshot` and other methods of tower's `ServiceExt`, it says only that
+    /// their bounds are not satisfied.
+    pub fn request<ReqBody, ResBody, E>(
         &self,
         request: Request<ReqBody>,
-    ) -> ResponseFuture<ResBody, S::Error>
+    ) -> ResponseFuture<ResBody, E>
     where
-        S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
-        S: Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: InnerService<ReqBody, ResBody, E>,
         B: Store,
         ReqBody: Body<Data = Bytes> + Send + 'static,
         ReqBody::Error: Send,
-        ResBody: Body<Data = Bytes> + Send + 'static,
-        ResBody::Error: Into<BoxError> + Send,
+        ResBody: Body,
     {
         // Nothing in here has been polled, so a clone is as good as the original.
         let response = serve(self.inner.clone(), self.layer.inner.clone(), request);
         ResponseFuture::new(self.layer.inner.observer(), response)
     }
+}
+
+/// A service that a [`Cache`] can call for requests with a body of type `ReqBody`. It is
+/// implemented for every service that meets these bounds:
+///
+/// ```text
+/// S: Service<http::Request<RequestBody<ReqBody>>, Response = http::Response<ResBody>>,
+/// S: Clone + Send + 'static,
+/// S::Future: Send,
+/// S::Error: Send,
+/// ResBody: http_body::Body<Data = Bytes> + Send + 'static,
+/// ResBody::Error: Into<BoxError> + Send,
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the inner service of this cache",
+    label = "the inner service of this cache is `{Self}`",
+    note = "it must be `Clone` and take `http::Request<larder::RequestBody<B>>`, where `B` is the \
+            body of the request",
+    note = "if it takes requests with one type of body only, put a `map_request` between the cache \
+            and it: the pages of `larder::guide` show how",
+    note = "if it is not `Clone`, put a `tower::buffer::BufferLayer` between the cache and it"
+)]
+pub trait InnerService<ReqBody: Body, ResBody, E>:
+    Origin<ReqBody, Body = ResBody, Error = E>
+{
+}
+
+impl<S, ReqBody: Body, ResBody, E> InnerService<ReqBody, ResBody, E> for S where
+    S: Origin<ReqBody, Body = ResBody, Error = E>
+{
 }
 
 impl<S, B, ReqBody, ResBody> Service<Request<ReqBody>> for Cache<S, B>

@@ -53,6 +53,25 @@
 //! - **Nothing is refreshed in the background** outside of a tokio runtime, or in one without
 //!   timers (`enable_time`).
 //!
+//! # The stack does not compile
+//!
+//! `oneshot`, `ready` and the other methods of tower's `ServiceExt` say only that their bounds are
+//! not satisfied. Call [`Cache::request`](crate::Cache::request) instead: the compiler then names
+//! the bound.
+//!
+//! ```text
+//! error[E0277]: `HttpClientService<Client>` cannot be the inner service of this cache
+//! ```
+//!
+//! | the error also says | what to do |
+//! |---|---|
+//! | `Service<http::Request<reqwest::Body>>` is implemented | The client takes one type of body. Put a `map_request` between the cache and the client: see the page of your stack in the [guide](super). |
+//! | `Service<reqwest::Request>` is implemented | A `reqwest::Client` takes its own requests. Put `tower_reqwest::HttpClientLayer` and a `map_request` between. |
+//! | `Service<Request<B>>` is implemented for `Client<C, B>` | Let the compiler infer the body of hyper's client, or write `Client<C, RequestBody<B>>`. |
+//! | the trait `Clone` is not implemented | Put a `tower::buffer::BufferLayer` between, or use `BoxCloneSyncService` in place of `BoxService`. |
+//! | `Result<Redb, Error>` is not a store | Opening a store returns a `Result`: write `?`. |
+//! | `Store` is not dyn compatible | Use [`AnyStore`](crate::store::AnyStore) in place of `dyn Store`. |
+//!
 //! # Misses
 //!
 //! [`Miss`](crate::status::Miss): why no stored response could answer.

@@ -165,6 +165,17 @@ pub use self::timeout::{Timeout, TimeoutWriter};
 /// # Clone
 ///
 /// A clone is another handle to the same data.
+///
+/// # `dyn Store`
+///
+/// There is none: the methods are `async`. [`AnyStore`] holds any store behind one type, for a
+/// store that is chosen at run time.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a store for a cache",
+    label = "this is not a `larder::store::Store`",
+    note = "opening a store returns a `Result`: take the store out of it, such as with `?`",
+    note = "for a store that is chosen at run time, use `larder::store::AnyStore`"
+)]
 // No `is_empty`: a store is counted by its operators, and an implementor should have little to
 // write.
 #[allow(clippy::len_without_is_empty)]
