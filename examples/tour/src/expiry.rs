@@ -13,24 +13,22 @@ use crate::{ask, origin};
 pub(crate) async fn by_time() -> Result<(), BoxError> {
     use std::time::Duration;
 
-    use http::{Request, StatusCode};
+    use http::Request;
     use larder::{CacheLayer, CacheOptions, Expiration, store::Memory};
 
     let layer = CacheLayer::private(Memory::default())
-        // 5. For all responses that nothing below matches.
-        .expire_after(Duration::from_secs(3600))
-        // 4. By status. A status that is named here is stored, as 200 is.
-        .expire_statuses([(StatusCode::NOT_FOUND, Duration::from_secs(10))])?
-        // 3. By URL: globs on host and path. The first match counts.
-        .expire_urls([
-            ("*.example.com/api/**", Expiration::After(Duration::from_secs(60))),
-            ("/static/**", Expiration::Never),
-            ("/login", Expiration::DoNotStore),
-        ])?
         // 2. By request and response.
         .expire_with(|_request, response| {
-            response.headers.contains_key("x-volatile").then_some(Expiration::DoNotStore)
-        });
+            response.headers.contains_key("x-volatile").then_some(Duration::from_secs(5))
+        })
+        // 3. By URL: globs on host and path. The first match counts.
+        .add_expire_url("*.example.com/api/**", Duration::from_secs(60))?
+        .add_expire_url("/static/**", Expiration::Never)?
+        .add_expire_url("/login", Expiration::DoNotStore)?
+        // 4. By status. A status that is named here is stored, as 200 is.
+        .expire_statuses([(404, Duration::from_secs(10))])?
+        // 5. For all other responses.
+        .expire_after(Duration::from_secs(3600));
 
     // 1. By the request itself.
     let request = Request::get("http://example.com/")

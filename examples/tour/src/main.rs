@@ -6,7 +6,7 @@
 //!
 //! Each function imports what it uses, so the README can show it as it is.
 
-mod client;
+mod entries;
 mod expiry;
 mod reports;
 mod settings;
@@ -28,9 +28,6 @@ async fn main() -> Result<(), BoxError> {
     let folder = tempfile::tempdir()?;
     env::set_current_dir(&folder)?;
 
-    println!("A client without and with a cache");
-    client::before().await?;
-    client::after().await?;
     println!("Expiry");
     expiry::by_time().await?;
     expiry::by_headers().await?;
@@ -41,6 +38,8 @@ async fn main() -> Result<(), BoxError> {
     settings::by_example().await?;
     println!("Stale responses");
     stale::served().await?;
+    println!("What is stored");
+    entries::managed().await?;
     println!("Events");
     reports::events().await
 }

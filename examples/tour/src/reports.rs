@@ -11,8 +11,10 @@ pub(crate) async fn events() -> Result<(), BoxError> {
 
     let layer =
         CacheLayer::private(Memory::default()).named("shop")?.add_event_hook(|event| match event {
-            // Such as `miss (absent)`.
-            Event::Answered { status, .. } => println!("  {}", status.outcome()),
+            // Such as `GET http://example.com/ -> 200 miss (absent)`.
+            Event::Answered { request, code, status, .. } => {
+                println!("  {request} -> {} {}", code.as_u16(), status.outcome());
+            }
             Event::NotStored { refusal, .. } => println!("  not stored: {refusal}"),
             // No response reports these two.
             Event::RefreshFailed { failure, .. } => eprintln!("{failure}"),

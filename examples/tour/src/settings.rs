@@ -9,13 +9,13 @@ use tower::{Layer, ServiceExt};
 use crate::origin;
 
 pub(crate) async fn by_example() -> Result<(), BoxError> {
-    use http::{Method, StatusCode};
+    use http::Method;
     use larder::{CacheLayer, store::Memory};
 
     let layer = CacheLayer::private(Memory::default())
         // What is stored. The body of a POST is part of its key.
         .methods([Method::GET, Method::HEAD, Method::POST])?
-        .statuses([StatusCode::OK, StatusCode::MOVED_PERMANENTLY])?
+        .statuses([200, 301])?
         .store_if(|_request, response| !response.headers.contains_key("x-private"))
         .max_body(16 * 1024 * 1024)
         // The key, beside method, URL, body, Authorization and Cookie.
@@ -25,7 +25,7 @@ pub(crate) async fn by_example() -> Result<(), BoxError> {
         .sort_query(true)
         // Tags: `layer.entries().remove_tag("section:news")` removes all responses with this tag.
         .tag_with(|request, _response| {
-            request.uri.path().split('/').nth(1).map(|section| format!("section:{section}"))
+            format!("section:{}", request.uri.path().split('/').nth(1).unwrap_or_default())
         })
         // Response headers with further tags.
         .add_tag_headers(["surrogate-key", "cache-tag"])?
