@@ -104,7 +104,7 @@
 //! | `meta` | `format` version of the layout; `state` sum of sizes, next number, state of the eviction queue |
 //! | `entries` | key → record: version, place in the queue, expiry, digests of tags, head, body if it is small |
 //! | `chunks` | body number and index → checksum, up to 128 KiB of the body |
-//! | `index` | place in the eviction queue → key; expiry or digest of a tag, with the place |
+//! | `index` | digest of a tag or expiry, with the place in the eviction queue; place, with the beginning of the key |
 //! | `pending`, `garbage` | bodies that are being written, and bodies to be removed |
 //!
 //! Record header, head, inline body, each chunk and the row of counters have their own checksums,
