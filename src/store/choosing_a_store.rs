@@ -74,7 +74,7 @@
 //! | store | all entries | one entry | grows |
 //! |---|---|---|---|
 //! | `Memory` | 256 MiB, or [what is said](super::Memory::new) | 97 % of a shard of at least 128 MiB, or of all | no |
-//! | `Redb` | 4 GiB, or [what is said](super::redb::Builder::max_bytes) | as much | the file to about twice the entries' size; it does not shrink |
+//! | `Redb` | 4 GiB, or [what is said](super::redb::Builder::max_bytes) | as much | the file to [about twice the entries' size](super::redb#its-size), and more while it is written; up to 320 MiB, it shrinks when it is closed |
 //! | `Sqlite` | 4 GiB, or [what is said](super::sqlite::Builder::max_bytes) | as much | the file by a few per cent beyond; it shrinks [when told](super::Sqlite::vacuum) |
 //! | `Redis` | the server's `maxmemory` | the server's memory | as the server does |
 //! | `MongoDb` | the server's disk | a body of any size; a head that fits into a document of 16 MB | as the server does |

@@ -119,6 +119,9 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     const CHUNK: usize;
     /// How many bytes may be written without a sync.
     const UNSYNCED: usize;
+    /// How many of these bytes a changed entry counts for, in addition to its own: those of the
+    /// page that it replaces, if that cannot be reused before the next sync.
+    const REPLACED: usize;
     /// How long the log is kept beside the file, if every commit is synced already.
     const LEISURE: Option<Duration>;
     /// Whether [`recover`](Self::recover) undoes what was committed and not synced.

@@ -139,6 +139,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
     const STORE: &'static str = "fake";
     const CHUNK: usize = 40 * 1024;
     const UNSYNCED: usize = usize::MAX;
+    const REPLACED: usize = 0;
     const LEISURE: Option<Duration> = None;
     const LOSES_UNSYNCED: bool = LOSES;
 
