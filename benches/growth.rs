@@ -52,7 +52,8 @@ for its own transaction in Redb and Sqlite.
 
 \"x\" is the last column over the first. Caches differ between the columns: a small store fits into the
 processor's caches and into the page cache of Redb and Sqlite (16 MiB of memory each, by default). A
-large one comes from memory and from the page cache of the operating system.
+large one comes from memory and from the page cache of the operating system. Lookups of the same
+thousand keys take almost as long in a store of any size.
 ";
 
 fn main() {

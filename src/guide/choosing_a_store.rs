@@ -77,7 +77,7 @@
 //! | store | all entries | one entry | the file or server |
 //! |---|---|---|---|
 //! | `Memory` | 256 MiB, or [your limit](crate::store::Memory::new) | 97 % of a shard, which has at least 128 MiB or is the whole | |
-//! | `Redb` | 4 GiB, or [your limit](crate::store::redb::Builder::max_bytes) | the same | the file grows to about twice the entries' size, and does not shrink |
+//! | `Redb` | 4 GiB, or [your limit](crate::store::redb::Builder::max_bytes) | the same | the file grows to [about twice the entries' size](crate::store::redb#its-size), and more while it is written; up to 320 MiB, it shrinks when it is closed |
 //! | `Sqlite` | 4 GiB, or [your limit](crate::store::sqlite::Builder::max_bytes) | the same | the file grows a few per cent larger; [`vacuum`](crate::store::Sqlite::vacuum) shrinks it |
 //! | `Redis` | the server's `maxmemory` | the server's memory | as the server |
 //! | `MongoDb` | the server's disk | a body of any size, and a head of less than 16 MB | as the server |

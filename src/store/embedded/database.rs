@@ -71,6 +71,14 @@ pub(in crate::store) struct Garbage {
     pub(in crate::store) ripens: Option<Timestamp>,
 }
 
+/// The first bytes of a key. Keys are digests, so hardly any two entries share them.
+pub(in crate::store) type KeyStart = [u8; 8];
+
+pub(in crate::store) fn key_start(key: &Key) -> KeyStart {
+    let [a, b, c, d, e, f, g, h, ..] = *key.as_bytes();
+    [a, b, c, d, e, f, g, h]
+}
+
 /// Where a published entry stands in the eviction queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Placed {
@@ -111,6 +119,9 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     const CHUNK: usize;
     /// How many bytes may be written without a sync.
     const UNSYNCED: usize;
+    /// How many of these bytes a changed entry counts for, in addition to its own: those of the
+    /// page that it replaces, if that cannot be reused before the next sync.
+    const REPLACED: usize;
     /// How long the log is kept beside the file, if every commit is synced already.
     const LEISURE: Option<Duration>;
     /// Whether [`recover`](Self::recover) undoes what was committed and not synced.
@@ -274,19 +285,19 @@ pub(in crate::store) trait Transaction {
     fn next_place(&mut self) -> Result<u64, Self::Fault>;
 
     /// The first `limit` entries from place `from` on and before `end`, in order: the place, and
-    /// the key unless it is damaged.
+    /// how the key begins unless that is damaged.
     fn places(
         &mut self,
         from: u64,
         end: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, Option<Key>)>, Self::Fault>;
+    ) -> Result<Vec<(u64, Option<KeyStart>)>, Self::Fault>;
 
     /// How many bytes the entry at this place counts for; 0 if there is none.
-    fn cost_at(&mut self, place: u64, key: Option<&Key>) -> Result<u64, Self::Fault>;
+    fn cost_at(&mut self, place: u64, start: Option<KeyStart>) -> Result<u64, Self::Fault>;
 
     /// Removes the entry at this place. Returns whether there was one.
-    fn evict(&mut self, place: u64, key: Option<&Key>) -> Result<bool, Self::Fault>;
+    fn evict(&mut self, place: u64, start: Option<KeyStart>) -> Result<bool, Self::Fault>;
 
     /// Corrects the sum of sizes, which damage has made wrong: no entry is left to evict.
     fn recount(&mut self) -> Result<(), Self::Fault>;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::{
     Page, ReadAhead, Reader, Reads, Task,
     command::Command,
-    database::{Database, Lookup, Purge},
+    database::{Database, Lookup, Purge, key_start},
     incoming::{Writer, check_tags},
     inner::Inner,
     lookup::lookup,
@@ -97,7 +97,7 @@ impl<D: Database> Engine<D> {
         loop {
             let seen = match shared.overlay.look(&key) {
                 Look::Here(hit) => {
-                    shared.visited.add(&key);
+                    shared.visited.add(key_start(&key));
                     return Ok(Some(hit));
                 }
                 Look::Hidden => return Ok(None),
@@ -113,7 +113,7 @@ impl<D: Database> Engine<D> {
             if seen.hides(&key, &found.head) {
                 return Ok(None);
             }
-            shared.visited.add(&key);
+            shared.visited.add(key_start(&key));
             return Ok(Some(found.into_hit(|| self.read_chunks())));
         }
     }

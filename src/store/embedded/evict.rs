@@ -20,10 +20,10 @@ use std::collections::VecDeque;
 
 use super::{
     Visited,
-    database::{QueueState, Transaction},
+    database::{KeyStart, QueueState, Transaction},
     ghost::Ghost,
 };
-use crate::{Key, store::Evicted};
+use crate::store::Evicted;
 
 /// How many entries are removed in one transaction.
 pub(in crate::store) const ENTRIES: usize = 1_000;
@@ -45,7 +45,7 @@ pub(super) struct Eviction<'e, T> {
     pub(super) evicted: Evicted,
 }
 
-type Place = (u64, Option<Key>);
+type Place = (u64, Option<KeyStart>);
 
 impl<T: Transaction> Eviction<'_, T> {
     fn window_limit(&self) -> u64 {
@@ -88,8 +88,8 @@ impl<T: Transaction> Eviction<'_, T> {
             {
                 visits += 1;
                 window_rows.pop_front();
-                let bytes = self.txn.cost_at(place, key.as_ref())?;
-                let is_proven = key.is_some_and(|key| self.visited.count(&key) > 0);
+                let bytes = self.txn.cost_at(place, key)?;
+                let is_proven = key.is_some_and(|key| self.visited.count(key) > 0);
                 let fits = main + bytes <= self.main_limit();
                 if bytes > 0 && (fits || is_proven && !(is_over && (main == 0 || is_spent))) {
                     let window = queue.window.saturating_sub(bytes);
@@ -97,9 +97,9 @@ impl<T: Transaction> Eviction<'_, T> {
                     self.txn.set_queue(queue)?;
                 } else if is_over || bytes == 0 {
                     if let Some(key) = key {
-                        self.ghost.add(&key, bytes);
+                        self.ghost.add(key, bytes);
                     }
-                    self.evict(place, key.as_ref(), &mut size)?;
+                    self.evict(place, key, &mut size)?;
                     queue = self.txn.queue()?;
                 } else {
                     return Ok(true);
@@ -110,7 +110,7 @@ impl<T: Transaction> Eviction<'_, T> {
                 self.least(&mut main_rows, &mut queue, &mut visits)?
             {
                 self.txn.set_queue(queue)?;
-                self.evict(place, key.as_ref(), &mut size)?;
+                self.evict(place, key, &mut size)?;
                 queue = self.txn.queue()?;
             } else if oldest.is_some() && !is_spent {
                 is_spent = true;
@@ -147,7 +147,7 @@ impl<T: Transaction> Eviction<'_, T> {
             if Some(row.0) == self.newest {
                 continue;
             }
-            let count = row.1.map_or(0, |key| self.visited.take(&key));
+            let count = row.1.map_or(0, |key| self.visited.take(key));
             if least.is_none_or(|(fewest, _)| count < fewest) {
                 least = Some((count, row));
             }
@@ -157,7 +157,7 @@ impl<T: Transaction> Eviction<'_, T> {
         }
         let row = least.map(|(_, row)| row);
         if let Some((_, Some(key))) = row {
-            self.visited.clear(&key);
+            self.visited.clear(key);
         }
         Ok(row)
     }
@@ -178,7 +178,7 @@ impl<T: Transaction> Eviction<'_, T> {
         Ok(rows.front().copied())
     }
 
-    fn evict(&mut self, place: u64, key: Option<&Key>, size: &mut u64) -> Result<(), T::Fault> {
+    fn evict(&mut self, place: u64, key: Option<KeyStart>, size: &mut u64) -> Result<(), T::Fault> {
         if self.txn.evict(place, key)? {
             let left = self.txn.size()?;
             self.evicted.entries += 1;

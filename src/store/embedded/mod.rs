@@ -63,8 +63,8 @@ pub(super) use self::incoming::MAX_TAGS;
 pub(super) use self::writer::PATIENCE;
 pub(super) use self::{
     database::{
-        Body, Database, Entry, Garbage, Lookup, Outcome, Placed, Purge, QueueState, Recovery, Step,
-        Transaction,
+        Body, Database, Entry, Garbage, KeyStart, Lookup, Outcome, Placed, Purge, QueueState,
+        Recovery, Step, Transaction, key_start,
     },
     engine::Engine,
     failure::{Failure, closed, too_large},

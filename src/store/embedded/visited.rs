@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Key;
+use super::database::KeyStart;
 
 /// The number of counters.
 const COUNTERS: usize = 1 << 21;
@@ -22,14 +22,13 @@ impl Visited {
         Self((0..COUNTERS / IN_WORD).map(|_| AtomicU64::new(0)).collect())
     }
 
-    fn counter(&self, key: &Key) -> (&AtomicU64, usize) {
-        let key = key.as_bytes();
-        let number = u32::from_le_bytes([key[0], key[1], key[2], 0]) as usize % COUNTERS;
+    fn counter(&self, [a, b, c, ..]: KeyStart) -> (&AtomicU64, usize) {
+        let number = u32::from_le_bytes([a, b, c, 0]) as usize % COUNTERS;
         (&self.0[number / IN_WORD], number % IN_WORD * BITS)
     }
 
     /// Counts a read of the entry.
-    pub(super) fn add(&self, key: &Key) {
+    pub(super) fn add(&self, key: KeyStart) {
         let (word, shift) = self.counter(key);
         let old = word.load(Ordering::Relaxed);
         // The counter of a hot entry is full. Checking first avoids a write to its cache line at
@@ -40,14 +39,14 @@ impl Visited {
         }
     }
 
-    pub(super) fn count(&self, key: &Key) -> u64 {
+    pub(super) fn count(&self, key: KeyStart) -> u64 {
         let (word, shift) = self.counter(key);
         word.load(Ordering::Relaxed) >> shift & MOST
     }
 
     /// Takes one from the count, and returns what it was. Only the writer thread does this, so no
     /// count falls below zero.
-    pub(super) fn take(&self, key: &Key) -> u64 {
+    pub(super) fn take(&self, key: KeyStart) -> u64 {
         let (word, shift) = self.counter(key);
         let count = word.load(Ordering::Relaxed) >> shift & MOST;
         if count > 0 {
@@ -57,7 +56,7 @@ impl Visited {
     }
 
     /// Sets the count to zero.
-    pub(super) fn clear(&self, key: &Key) {
+    pub(super) fn clear(&self, key: KeyStart) {
         let (word, shift) = self.counter(key);
         word.fetch_and(!(MOST << shift), Ordering::Relaxed);
     }
@@ -70,14 +69,14 @@ mod tests {
     #[test]
     fn reads_are_counted_up_to_three() {
         let visited = Visited::new();
-        let (one, other) = (Key::from_bytes([0xff; 32]), Key::from_bytes([0xfe; 32]));
+        let (one, other) = ([0xff; 8], [0xfe; 8]);
         for _ in 0..5 {
-            visited.add(&one);
+            visited.add(one);
         }
-        visited.add(&other);
-        assert_eq!([visited.count(&one), visited.count(&other)], [3, 1]);
-        assert_eq!([(); 5].map(|()| visited.take(&one)), [3, 2, 1, 0, 0]);
-        visited.clear(&other);
-        assert_eq!(visited.take(&other), 0);
+        visited.add(other);
+        assert_eq!([visited.count(one), visited.count(other)], [3, 1]);
+        assert_eq!([(); 5].map(|()| visited.take(one)), [3, 2, 1, 0, 0]);
+        visited.clear(other);
+        assert_eq!(visited.take(other), 0);
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use redb::ReadableDatabase;
 
 use super::{
     change::Change,
@@ -28,12 +29,21 @@ use crate::{
     },
 };
 
+/// A file is compacted when it is closed if it takes more than twice the bytes of its entries, and
+/// this.
+const SPRAWL: u64 = 1 << 20;
+
+/// A longer file is not compacted. A file of this length takes two or three seconds.
+const COMPACTABLE: u64 = 320 << 20;
+
 impl Database for Db {
     const STORE: &'static str = STORE;
     const CHUNK: usize = CHUNK;
     /// Pages of a synced state are reusable only after the next sync, so a busy store that does not
     /// sync would make its file grow.
     const UNSYNCED: usize = 64 << 20;
+    /// Keys are random, so each change replaces another page.
+    const REPLACED: usize = 4 << 10;
     const LEISURE: Option<Duration> = None;
     /// redb refuses all work after an I/O error, and reopening it undoes what was not synced.
     const LOSES_UNSYNCED: bool = true;
@@ -190,14 +200,32 @@ impl Database for Db {
         let open = std::mem::replace(&mut self.slot_mut().state, Open::Closed);
         self.changed();
         match open {
-            Open::Yes(db) => {
-                if let Some(db) = db.writable() {
-                    open::write(db, |_| Ok(())).map_err(|error| self.wrong(error))?;
+            Open::Yes(Opened::Writable(mut db)) => {
+                open::write(&db, |_| Ok(())).map_err(|error| self.wrong(error))?;
+                if self.owner.is_alone
+                    && self.is_sprawling(&db).map_err(|error| self.wrong(error))?
+                    && !matches!(quietly(|| db.compact()), Ok(Ok(_)))
+                {
+                    // A body is still being read, the disk is full, or a page is damaged. The file
+                    // is only larger than it could be, since everything is synced.
+                    drop(quietly(|| drop(db)));
+                    return Ok(());
                 }
-                db.close().map_err(|error| self.wrong(error))
+                db.close().map_err(|error| self.wrong(error.into()))
             }
+            Open::Yes(db) => db.close().map_err(|error| self.wrong(error)),
             Open::Down(failure) => Err(failure.error()),
             Open::Closed => Ok(()),
         }
+    }
+}
+
+impl Db {
+    /// Whether the file is to be compacted: it is larger than it should be, and small enough.
+    fn is_sprawling(&self, db: &redb::Database) -> Result<bool, redb::Error> {
+        let size = read::size_in(&db.begin_read()?)?;
+        // If the length is unknown, compacting is of no use either.
+        let len = fs::metadata(&self.config.file).map_or(0, |file| file.len());
+        Ok((2 * size + SPRAWL + 1..=COMPACTABLE).contains(&len))
     }
 }

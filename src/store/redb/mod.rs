@@ -19,7 +19,8 @@
 //! A small entry (a body of up to 32 KiB) is acknowledged when every reader of this process sees
 //! it. It is not in the file yet: one thread commits it within some 5 ms, together with others, and
 //! at most 2 MiB wait. Everything else (a larger body, an update, a removal) waits for its commit.
-//! Commits are synced to the disk together, within half a second; [`Durability`] changes that. With
+//! Commits are synced to the disk together, within half a second, and after every 64 MiB of changed
+//! pages; [`Durability`] changes the time. With
 //! [`Durability::EachCommit`], nothing is acknowledged before it is synced.
 //! [`flush`](crate::store::Store::flush) and [`Redb::close`] write and sync everything, and so does
 //! dropping the last handle.
@@ -104,7 +105,7 @@
 //! | `meta` | `format` version of the layout; `state` sum of sizes, next number, state of the eviction queue |
 //! | `entries` | key → record: version, place in the queue, expiry, digests of tags, head, body if it is small |
 //! | `chunks` | body number and index → checksum, up to 128 KiB of the body |
-//! | `index` | place in the eviction queue → key; expiry or digest of a tag, with the place |
+//! | `index` | digest of a tag or expiry, with the place in the eviction queue; place, with the beginning of the key |
 //! | `pending`, `garbage` | bodies that are being written, and bodies to be removed |
 //!
 //! Record header, head, inline body, each chunk and the row of counters have their own checksums,
@@ -113,9 +114,29 @@
 //! file with another layout is refused; [`start_anew`](Builder::start_anew) empties one with an
 //! older layout. Any other redb database is left alone.
 //!
-//! Only its owner can read and write a new file, since responses may be private. The file takes up
-//! to about twice the size of its entries (redb's pages are powers of two). It does not shrink when
-//! entries are removed, and reuses the space.
+//! Only its owner can read and write a new file, since responses may be private.
+//!
+//! ## Its size
+//!
+//! The pages in use take up to about twice [`size_bytes`](crate::store::Store::size_bytes): 1.9
+//! times for bodies of 200 bytes, 1.6 times for 5 to 10 KiB. Keys are random, so pages of small
+//! entries are a little more than half full. A larger entry, or chunk, has pages of its own, whose
+//! number is rounded up to a power of two: just over 16 or 32 KiB, that doubles it. The index takes
+//! some 50 bytes of each entry.
+//!
+//! While the store is written, the file takes more space on the disk. redb never changes a page in
+//! place, and cannot reuse the old one before the next sync. With small entries, about 100 MiB of
+//! old pages wait for that at most. A store that is written without a pause, some 25,000 times a
+//! second, takes almost five times the bytes of its entries if these are 7 MiB, and 2.8 times if
+//! they are 70 MiB. A shorter [`Durability::Every`] makes it less. The length of the file may be
+//! larger still: redb doubles it when it needs another page, and the new end takes no space until
+//! it is written.
+//!
+//! The file does not shrink when entries are removed, and reuses the space. It shrinks when it is
+//! closed: a file that is longer than twice `size_bytes` and a mebibyte is compacted, if it is no
+//! longer than 320 MiB, no other process may have it, and no body is being read. This takes some
+//! 50 ms for 7 MiB of entries, and up to three seconds for 70 MiB. If the process is killed
+//! meanwhile, nothing is lost, and the next opening reads the whole file to repair it.
 
 use std::{
     fmt,
@@ -157,9 +178,9 @@ pub use super::embedded::{Durability, Reads};
 /// # Limits
 ///
 /// The entries take up to [`max_bytes`](Builder::max_bytes), 4 GiB by default, and one entry may
-/// take all of it. A larger entry is refused with [`ErrorKind::TooLarge`]. The file takes up to
-/// about twice as much and does not shrink. One process has the file, unless [all processes share
-/// it](Builder::multi_process). It belongs on a local disk.
+/// take all of it. A larger entry is refused with [`ErrorKind::TooLarge`]. The file takes [about
+/// twice as much](self#its-size), and more while it is written. One process has the file, unless
+/// [all processes share it](Builder::multi_process). It belongs on a local disk.
 ///
 /// # Clone
 ///
@@ -242,9 +263,10 @@ impl Redb {
         self.engine.unwritten()
     }
 
-    /// Syncs and closes the file, for this handle and every clone of it. Earlier operations are
-    /// done first. Later operations fail with [`ErrorKind::Unavailable`]. Another process can then
-    /// open the file. Closing a closed store does nothing.
+    /// Syncs and closes the file, for this handle and every clone of it, and [compacts
+    /// it](self#its-size) if it is larger than it should be. Earlier operations are done first.
+    /// Later operations fail with [`ErrorKind::Unavailable`]. Another process can then open the
+    /// file. Closing a closed store does nothing.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadableTableMetadata};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::{
     db::{Db, Snapshot},
@@ -236,10 +236,12 @@ pub(super) fn len(db: &Db) -> Result<u64> {
 
 pub(super) fn size(db: &Db) -> Result<u64> {
     let (txn, opening) = db.begin_read()?;
-    let size = || -> Result<u64, redb::Error> {
-        let meta = txn.open_table(META)?;
-        let row = meta.get(META_STATE)?;
-        Ok(row.and_then(|row| State::decode(row.value())).unwrap_or_default().size)
-    };
-    size().map_err(|error| db.read_fault(error, opening))
+    size_in(&txn).map_err(|error| db.read_fault(error, opening))
+}
+
+/// The bytes of all entries, as the counters say it.
+pub(super) fn size_in(txn: &ReadTransaction) -> Result<u64, redb::Error> {
+    let meta = txn.open_table(META)?;
+    let row = meta.get(META_STATE)?;
+    Ok(row.and_then(|row| State::decode(row.value())).unwrap_or_default().size)
 }

@@ -6,15 +6,20 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
+    ops::RangeInclusive,
 };
 
 use redb::TableDefinition;
 use sha2::{Digest, Sha256};
 
-use crate::{Key, store::embedded::QueueState, time::Timestamp};
+use crate::{
+    Key,
+    store::embedded::{KeyStart, QueueState},
+    time::Timestamp,
+};
 
 /// The version of everything in this file: tables, keys, records.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// The prefix of our tables. Other tables belong to others.
 pub(super) const PREFIX: &str = "larder.";
@@ -31,9 +36,9 @@ pub(super) const ENTRIES: TableDefinition<'_, &KeyBytes, &[u8]> =
 /// Body and index to checksum and payload.
 pub(super) const CHUNKS: TableDefinition<'_, &ChunkKey, &[u8]> =
     TableDefinition::new("larder.chunks");
-/// All indexes in one table, so that a small file has few pages: see [`order_row`],
-/// [`expiry_row`] and [`tag_row`]. Only rows of the eviction queue have a value, the key.
-pub(super) const INDEX: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("larder.index");
+/// All indexes in one table, so that a small file has few pages: see [`tag_row`], [`expiry_row`]
+/// and [`order_row`].
+pub(super) const INDEX: TableDefinition<'_, &[u8], ()> = TableDefinition::new("larder.index");
 /// Bodies that are being written: the writer, and when (in milliseconds) it last reported that it
 /// is alive.
 pub(super) const PENDING: TableDefinition<'_, u64, (u64, u64)> =
@@ -102,20 +107,43 @@ impl State {
     }
 }
 
-/// What a row of the index is about: its first byte.
-const ORDER: u8 = 0;
+/// What a row of the index is about: its first byte. The eviction queue comes last, since redb
+/// fills its pages only if new rows are added at the end of the table.
+const TAG: u8 = 0;
 const EXPIRY: u8 = 1;
-const TAG: u8 = 2;
+const ORDER: u8 = 2;
 
 /// The length of a number in a row of the index.
 const NUMBER: usize = size_of::<u64>();
 
-/// The row of an entry in the eviction queue. The other rows name an entry by its place in the
-/// queue, which is shorter than its key.
-pub(super) fn order_row(place: u64) -> [u8; 1 + NUMBER] {
-    let mut row = [ORDER; 1 + NUMBER];
-    row[1..].copy_from_slice(&place.to_be_bytes());
+/// The row of an entry in the eviction queue. The beginning of its key is enough to find the entry,
+/// since the record has the place as well. The other rows name an entry by its place.
+pub(super) fn order_row(place: u64, start: KeyStart) -> [u8; 1 + 2 * NUMBER] {
+    let mut row = [ORDER; 1 + 2 * NUMBER];
+    row[1..=NUMBER].copy_from_slice(&place.to_be_bytes());
+    row[1 + NUMBER..].copy_from_slice(&start);
     row
+}
+
+/// The first and the last possible row of this place in the eviction queue.
+pub(super) fn order_rows(place: u64) -> RangeInclusive<[u8; 1 + 2 * NUMBER]> {
+    order_row(place, KeyStart::default())..=order_row(place, [u8::MAX; _])
+}
+
+/// The place in an [`order_row`], and the beginning of the key unless it is damaged.
+pub(super) fn split_order_row(row: &[u8]) -> Option<(u64, Option<KeyStart>)> {
+    let (place, start) = row.get(1..)?.split_first_chunk()?;
+    Some((u64::from_be_bytes(*place), start.try_into().ok()))
+}
+
+/// The first and the last key that begins so.
+pub(super) fn keys_from(start: KeyStart) -> RangeInclusive<KeyBytes> {
+    let key = |rest: u8| {
+        let mut key = [rest; size_of::<KeyBytes>()];
+        key[..size_of::<KeyStart>()].copy_from_slice(&start);
+        key
+    };
+    key(0)..=key(u8::MAX)
 }
 
 /// The row of an entry that expires.
@@ -140,7 +168,7 @@ pub(super) fn tag_row(tag: &TagDigest, place: u64) -> [u8; 1 + size_of::<TagDige
     row
 }
 
-/// The place at the end of each row of the index.
+/// The place at the end of an [`expiry_row`] or a [`tag_row`].
 pub(super) fn place_of(row: &[u8]) -> Option<u64> {
     row.last_chunk().map(|number| u64::from_be_bytes(*number))
 }
@@ -247,14 +275,22 @@ mod tests {
     fn row_keys_round_trip_and_sort_by_number_first() {
         let early = expiry_row(Timestamp::from_millis(255), u64::MAX);
         let late = expiry_row(Timestamp::from_millis(256), 7);
-        assert!(early < late && order_row(u64::MAX)[..] < early[..]);
+        assert!(early < late);
         assert_eq!(
             (expiry_of(&late), place_of(&late)),
             (Some(Timestamp::from_millis(256)), Some(7))
         );
         let tag = tag_row(&tag_digest("a"), 9);
-        assert!(late[..] < tag[..]);
-        assert_eq!((place_of(&tag), place_of(&order_row(3))), (Some(9), Some(3)));
+        assert!(tag[..] < early[..]);
+        assert_eq!(place_of(&tag), Some(9));
+        let order = order_row(3, [5; 8]);
+        assert!(late < order && order < order_row(4, [0; 8]));
+        assert!(order_rows(3).contains(&order) && !order_rows(2).contains(&order));
+        assert_eq!(split_order_row(&order), Some((3, Some([5; 8]))));
+        assert_eq!(split_order_row(&order[..16]), Some((3, None)));
+        assert_eq!(split_order_row(&order[..8]), None);
+        let key = [7; 32];
+        assert!(keys_from([7; 8]).contains(&key) && !keys_from([8; 8]).contains(&key));
         assert!(chunk_key(1, u32::MAX) < chunk_key(2, 0));
         assert_eq!(split_chunk_key(&chunk_key(3, 4)), (3, 4));
         let queue = QueueState { hand: 3, boundary: 4, window: 5 };

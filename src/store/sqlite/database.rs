@@ -36,6 +36,7 @@ impl Database for Db {
     const CHUNK: usize = CHUNK;
     /// This bounds the log as well.
     const UNSYNCED: usize = 4 << 20;
+    const REPLACED: usize = 0;
     /// If every commit is synced to the log, the log is still written to the file from time to
     /// time.
     const LEISURE: Option<Duration> = Some(Duration::from_millis(500));

@@ -19,6 +19,7 @@ mod faults;
 
 mod attack;
 mod damage;
+mod file_size;
 mod full_disk;
 mod kill;
 mod read_only;

@@ -18,9 +18,9 @@ use crate::{
     store::{
         Error, ErrorKind, Result, Scanned, Version,
         embedded::{
-            Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage, Leases,
-            Lookup, Outcome, Page, Placed, Purge, QueueState, ReadMode, Recovery, Settings, Step,
-            Transaction, closed,
+            Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage,
+            KeyStart, Leases, Lookup, Outcome, Page, Placed, Purge, QueueState, ReadMode, Recovery,
+            Settings, Step, Transaction, closed, key_start,
         },
     },
 };
@@ -139,6 +139,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
     const STORE: &'static str = "fake";
     const CHUNK: usize = 40 * 1024;
     const UNSYNCED: usize = usize::MAX;
+    const REPLACED: usize = 0;
     const LEISURE: Option<Duration> = None;
     const LOSES_UNSYNCED: bool = LOSES;
 
@@ -406,20 +407,27 @@ impl Transaction for Change<'_> {
         Ok(self.0.next + 1)
     }
 
-    fn places(&mut self, from: u64, end: u64, limit: usize) -> Result<Vec<(u64, Option<Key>)>> {
+    fn places(
+        &mut self,
+        from: u64,
+        end: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Option<KeyStart>)>> {
         let rows = self.0.entries.iter().filter(|(_, row)| (from..end).contains(&row.place));
-        let mut places: Vec<_> = rows.map(|(key, row)| (row.place, Some(*key))).collect();
+        let mut places: Vec<_> = rows.map(|(key, row)| (row.place, Some(key_start(key)))).collect();
         places.sort_unstable_by_key(|(place, _)| *place);
         places.truncate(limit);
         Ok(places)
     }
 
-    fn cost_at(&mut self, place: u64, _: Option<&Key>) -> Result<u64> {
+    fn cost_at(&mut self, place: u64, _: Option<KeyStart>) -> Result<u64> {
         Ok(self.0.entries.values().find(|row| row.place == place).map_or(0, Row::cost))
     }
 
-    fn evict(&mut self, _: u64, key: Option<&Key>) -> Result<bool> {
-        Ok(key.is_some_and(|key| self.take(key)))
+    fn evict(&mut self, place: u64, _: Option<KeyStart>) -> Result<bool> {
+        let row = self.0.entries.iter().find(|(_, row)| row.place == place);
+        let key = row.map(|(key, _)| *key);
+        Ok(key.is_some_and(|key| self.take(&key)))
     }
 
     fn recount(&mut self) -> Result<()> {

@@ -41,7 +41,9 @@ impl<D: Database> Thread<D> {
             return;
         }
         let unsynced = self.unsynced.get_or_insert_with(|| Unsynced::begin(None));
-        unsynced.bytes += bytes;
+        let removed = done.step.as_ref().map_or(0, |step| step.removed);
+        let changed = group.len() as u64 + done.evicted.entries + removed;
+        unsynced.bytes += bytes + D::REPLACED * changed as usize;
         if is_synced || !D::LOSES_UNSYNCED {
             return;
         }

@@ -10,7 +10,7 @@ use crate::{
         embedded::{
             Envelope, Reply,
             command::Command,
-            database::{Database, Garbage, Outcome, Purge, Step, Transaction},
+            database::{Database, Garbage, Outcome, Purge, Step, Transaction, key_start},
             evict::{self, Eviction},
             ghost::Ghost,
             hidden::Hidden,
@@ -196,8 +196,9 @@ impl Work {
                     Err(error) => return Ok(Err(error)),
                 };
                 *newest = Some(placed.place);
-                if placed.is_new && self.ghost.as_ref().is_some_and(|ghost| ghost.knows(key)) {
-                    shared.visited.add(key);
+                let start = key_start(key);
+                if placed.is_new && self.ghost.as_ref().is_some_and(|ghost| ghost.knows(start)) {
+                    shared.visited.add(start);
                 }
                 nothing
             }

@@ -3,22 +3,21 @@
 use redb::ReadableTable;
 
 use super::{Change, found::Found};
-use crate::store::redb::{
-    fault::Raw,
-    record::{Header, Location, Record, cost},
-    schema::{KeyBytes, TagDigest, expiry_row, order_row, tag_row},
+use crate::store::{
+    embedded::{KeyStart, key_start},
+    redb::{
+        fault::Raw,
+        record::{Header, Location, cost},
+        schema::{
+            KeyBytes, TagDigest, expiry_row, key_of, keys_from, order_row, order_rows,
+            split_order_row, tag_row,
+        },
+    },
 };
 
 impl Change<'_> {
     pub(super) fn look(&mut self, key: &KeyBytes) -> Raw<Option<Found>> {
-        let Some(bytes) = self.entries.open()?.get(key)? else { return Ok(None) };
-        let bytes = bytes.value();
-        Ok(Some(match Record::parse(key, bytes) {
-            Ok(record) => {
-                Found::Whole { header: record.header, tags: record.tags.to_vec(), len: bytes.len() }
-            }
-            Err(_) => Found::Damaged { len: bytes.len() },
-        }))
+        Ok(self.entries.open()?.get(key)?.map(|bytes| Found::parse(key, bytes.value())))
     }
 
     /// Writes a record in place of `old`, and updates the index. Returns its place in the eviction
@@ -50,18 +49,19 @@ impl Change<'_> {
             Some(old) => old.seq,
             None => {
                 let place = self.state.number();
-                self.index.edit()?.insert(&order_row(place)[..], &key[..])?;
+                let start = key_start(&key_of(key));
+                self.index.edit()?.insert(&order_row(place, start)[..], ())?;
                 place
             }
         };
-        let (place, nothing) = (header.seq, &[][..]);
+        let place = header.seq;
         let old_expiry = old_header.and_then(|old| old.expires_at);
         if old_expiry != header.expires_at {
             if let Some(old) = old_expiry {
                 self.index.edit()?.remove(&expiry_row(old, place)[..])?;
             }
             if let Some(new) = header.expires_at {
-                self.index.edit()?.insert(&expiry_row(new, place)[..], nothing)?;
+                self.index.edit()?.insert(&expiry_row(new, place)[..], ())?;
             }
         }
         // Both are sorted.
@@ -69,7 +69,7 @@ impl Change<'_> {
             self.index.edit()?.remove(&tag_row(old, place)[..])?;
         }
         for new in tags.iter().filter(|new| old_tags.binary_search(new).is_err()) {
-            self.index.edit()?.insert(&tag_row(new, place)[..], nothing)?;
+            self.index.edit()?.insert(&tag_row(new, place)[..], ())?;
         }
         let len = header.record_len(tags, head);
         let mut record = self.entries.edit()?.insert_reserve(key, len)?;
@@ -110,7 +110,7 @@ impl Change<'_> {
             }
         };
         let index = self.index.edit()?;
-        index.remove(&order_row(header.seq)[..])?;
+        index.remove(&order_row(header.seq, key_start(&key_of(key)))[..])?;
         if let Some(expires_at) = header.expires_at {
             index.remove(&expiry_row(expires_at, header.seq)[..])?;
         }
@@ -138,11 +138,29 @@ impl Change<'_> {
 
     /// The entry at this place in the eviction queue.
     pub(super) fn at(&mut self, place: u64) -> Raw<Option<(KeyBytes, Found)>> {
-        let key = match self.index.open()?.get(&order_row(place)[..])? {
-            Some(row) => KeyBytes::try_from(row.value()).ok(),
+        let (first, last) = order_rows(place).into_inner();
+        let start = match self.index.open()?.range::<&[u8]>(&first[..]..=&last[..])?.next() {
+            Some(row) => split_order_row(row?.0.value()).and_then(|(_, start)| start),
             None => None,
         };
-        let Some(key) = key else { return Ok(None) };
-        Ok(self.look(&key)?.filter(|found| found.is_at(place)).map(|found| (key, found)))
+        self.starting(start, place)
+    }
+
+    /// The entry at this place, whose key begins so.
+    pub(super) fn starting(
+        &mut self,
+        start: Option<KeyStart>,
+        place: u64,
+    ) -> Raw<Option<(KeyBytes, Found)>> {
+        let Some(start) = start else { return Ok(None) };
+        let (first, last) = keys_from(start).into_inner();
+        for row in self.entries.open()?.range::<&KeyBytes>(&first..=&last)? {
+            let (key, bytes) = row?;
+            let found = Found::parse(key.value(), bytes.value());
+            if found.is_at(place) {
+                return Ok(Some((*key.value(), found)));
+            }
+        }
+        Ok(None)
     }
 }

@@ -3,8 +3,8 @@
 use crate::store::{
     embedded::Purge,
     redb::{
-        record::{Header, Location, cost},
-        schema::{TagDigest, expiry_of, tag_digest},
+        record::{Header, Location, Record, cost},
+        schema::{KeyBytes, TagDigest, expiry_of, tag_digest},
     },
 };
 
@@ -24,6 +24,15 @@ pub(super) enum Found {
 /// What is known of an entry. Of a damaged entry nothing is known, and an index row that leads to
 /// it justifies its removal.
 impl Found {
+    pub(super) fn parse(key: &KeyBytes, bytes: &[u8]) -> Self {
+        match Record::parse(key, bytes) {
+            Ok(record) => {
+                Self::Whole { header: record.header, tags: record.tags.to_vec(), len: bytes.len() }
+            }
+            Err(_) => Self::Damaged { len: bytes.len() },
+        }
+    }
+
     pub(super) fn is_at(&self, place: u64) -> bool {
         match self {
             Self::Whole { header, .. } => header.seq == place,

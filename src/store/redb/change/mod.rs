@@ -11,8 +11,8 @@ use super::{
     record::{Header, Location, Record, cost},
     schema::{
         CHUNKS, ChunkKey, ENTRIES, GARBAGE, INDEX, KeyBytes, META, META_STATE, PENDING, State,
-        chunk_checksum, chunk_key, chunk_value_len, digests, expiry_row, key_of, order_row,
-        place_of, split_chunk_key, tag_digest, tag_row, write_chunk,
+        chunk_checksum, chunk_key, chunk_value_len, digests, expiry_row, key_of, order_rows,
+        place_of, split_chunk_key, split_order_row, tag_digest, tag_row, write_chunk,
     },
 };
 use crate::{
@@ -21,8 +21,8 @@ use crate::{
     store::{
         Version,
         embedded::{
-            Body, Entry, Garbage, Leases, Outcome, Placed, Purge, QueueState, Step, Transaction,
-            too_large,
+            Body, Entry, Garbage, KeyStart, Leases, Outcome, Placed, Purge, QueueState, Step,
+            Transaction, too_large,
         },
     },
     time::{Clock, SystemClock, Timestamp},
@@ -44,7 +44,7 @@ pub(super) struct Change<'t> {
     meta: Lazy<'t, &'static str, &'static [u8]>,
     entries: Lazy<'t, &'static KeyBytes, &'static [u8]>,
     chunks: Lazy<'t, &'static ChunkKey, &'static [u8]>,
-    index: Lazy<'t, &'static [u8], &'static [u8]>,
+    index: Lazy<'t, &'static [u8], ()>,
     pending: Lazy<'t, u64, (u64, u64)>,
     garbage: Lazy<'t, u64, ()>,
     state: State,
@@ -348,29 +348,31 @@ impl Transaction for Change<'_> {
         Ok(self.state.next + 1)
     }
 
-    fn places(&mut self, from: u64, end: u64, limit: usize) -> Raw<Vec<(u64, Option<Key>)>> {
-        let (first, last) = (order_row(from), order_row(end));
-        let rows = self.index.open()?.range::<&[u8]>(&first[..]..&last[..])?.take(limit);
+    fn places(&mut self, from: u64, end: u64, limit: usize) -> Raw<Vec<(u64, Option<KeyStart>)>> {
+        let (first, last) = (order_rows(from), order_rows(end));
+        let (first, last) = (first.start(), last.start());
         let mut places = Vec::new();
-        for row in rows {
-            let (row, key) = row?;
-            let key = KeyBytes::try_from(key.value()).ok().map(|key| key_of(&key));
-            places.extend(place_of(row.value()).map(|place| (place, key)));
+        for row in self.index.open()?.range::<&[u8]>(&first[..]..&last[..])?.take(limit) {
+            places.extend(split_order_row(row?.0.value()));
         }
         Ok(places)
     }
 
-    fn cost_at(&mut self, place: u64, _: Option<&Key>) -> Raw<u64> {
-        Ok(self.at(place)?.map_or(0, |(_, found)| found.cost()))
+    fn cost_at(&mut self, place: u64, start: Option<KeyStart>) -> Raw<u64> {
+        Ok(self.starting(start, place)?.map_or(0, |(_, found)| found.cost()))
     }
 
-    fn evict(&mut self, place: u64, key: Option<&Key>) -> Raw<bool> {
-        self.index.edit()?.remove(&order_row(place)[..])?;
-        let Some(key) = key.map(Key::as_bytes) else { return Ok(false) };
-        match self.look(key)? {
-            Some(found) if found.is_at(place) => self.remove_found(key, &found).map(|()| true),
-            _ => Ok(false),
+    fn evict(&mut self, place: u64, start: Option<KeyStart>) -> Raw<bool> {
+        let found = self.starting(start, place)?;
+        if let Some((key, found)) = &found {
+            self.remove_found(key, found)?;
         }
+        if !matches!(found, Some((_, Found::Whole { .. }))) {
+            // Damage can leave a row without an entry, and a damaged entry does not know its rows.
+            let (first, last) = order_rows(place).into_inner();
+            self.index.edit()?.retain_in::<&[u8], _>(&first[..]..=&last[..], |_, ()| false)?;
+        }
+        Ok(found.is_some())
     }
 
     /// By reading all entries.

@@ -13,7 +13,10 @@ use crate::{
     entry::Head,
     store::{
         Version,
-        embedded::{Entry, Garbage, Leases, Outcome, Placed, Purge, QueueState, Step, Transaction},
+        embedded::{
+            Entry, Garbage, KeyStart, Leases, Outcome, Placed, Purge, QueueState, Step,
+            Transaction, key_start,
+        },
     },
     time::{Clock, SystemClock},
 };
@@ -192,26 +195,26 @@ impl Transaction for Change<'_> {
         Ok(self.number(sql, [])?.max(1) as u64)
     }
 
-    fn places(&mut self, from: u64, end: u64, limit: usize) -> Raw<Vec<(u64, Option<Key>)>> {
+    fn places(&mut self, from: u64, end: u64, limit: usize) -> Raw<Vec<(u64, Option<KeyStart>)>> {
         let mut select = self.conn.prepare_cached(
             "SELECT id, key FROM entries WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3",
         )?;
         let mut rows = select.query(params![row_id(from), row_id(end), limit])?;
         let mut places = Vec::new();
         while let Some(row) = rows.next()? {
-            let key = row.get_ref(1)?.as_blob().ok().and_then(key_of);
+            let key = row.get_ref(1)?.as_blob().ok().and_then(key_of).map(|key| key_start(&key));
             places.push((row.get::<_, i64>(0)?.max(0) as u64, key));
         }
         Ok(places)
     }
 
-    fn cost_at(&mut self, place: u64, _: Option<&Key>) -> Raw<u64> {
+    fn cost_at(&mut self, place: u64, _: Option<KeyStart>) -> Raw<u64> {
         let sql = "SELECT cast(size AS INTEGER) FROM entries WHERE id = ?1";
         let bytes = self.number(sql, [row_id(place)])?;
         Ok(bytes.max(0) as u64)
     }
 
-    fn evict(&mut self, place: u64, _: Option<&Key>) -> Raw<bool> {
+    fn evict(&mut self, place: u64, _: Option<KeyStart>) -> Raw<bool> {
         Ok(self.execute("DELETE FROM entries WHERE id = ?1", [row_id(place)])? > 0)
     }
 
