@@ -63,15 +63,16 @@
 //! - [`Entries`], from [`CacheLayer::entries`], manages the stored responses.
 //! - [`store`] has the stores, and the contract for a store of your own.
 //!   [`guide::choosing_a_store`] compares them.
-//! - [`guide::integrations`] shows the layer with hyper, reqwest, axum, gRPC and the layers of tower-http,
-//!   and on which side of it each layer belongs.
+//! - [`guide::reqwest`], [`guide::hyper`], [`guide::axum`] and [`guide::tonic`] have a program to
+//!   copy for each stack. [`guide::tower_http`] has the order of layers.
 //! - [`guide::testing`] has a test to copy, with the clock from [`time`]. [`guide::cookies`] is about
 //!   logins, [`guide::migrating`] about other caches.
 //! - [`guide::troubleshooting`] explains each reason and each error.
 //!
 //! # In your stack
 //!
-//! The layer wraps a hyper client directly:
+//! Each stack has a page with a program to copy. The layer wraps a [hyper](guide::hyper) client
+//! directly:
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -86,14 +87,15 @@
 //! # is_service(&hyper);
 //! ```
 //!
-//! In an axum router, it wraps all routes or some of them (`examples/axum-server` in the
-//! repository):
+//! In an [axum](guide::axum) router, it wraps all routes or some of them:
 //!
 //! ```rust,ignore
 //! fn routes(layer: CacheLayer<Memory>) -> Router {
 //!     let purges = Router::new().route("/purge", post(purge)).with_state(layer.entries());
 //!     Router::new()
 //!         .route("/news/{id}", get(news))
+//!         .route("/login", get(login))
+//!         .route("/me", get(me))
 //!         // The layer caches the routes above it. Of those below it, it caches only `/report`.
 //!         .layer(layer.clone())
 //!         .route("/report", get(made).layer(layer))
@@ -102,37 +104,39 @@
 //! }
 //! ```
 //!
-//! reqwest needs [`tower_reqwest`](https://docs.rs/tower-reqwest) as an adapter.
-//! `into_inner_or_else` gives reqwest its own body back (`examples/reqwest-client` in the
-//! repository):
+//! [reqwest](guide::reqwest) needs [`tower_reqwest`](https://docs.rs/tower-reqwest) as an adapter:
 //!
 //! ```rust,ignore
-//! let client = ServiceBuilder::new()
-//!     .layer(CacheLayer::private(Memory::default()))
-//!     .map_request(|request: Request<RequestBody<_>>| {
-//!         request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
-//!     })
-//!     .layer(HttpClientLayer)
-//!     .service(reqwest::Client::new());
+//! type CachedClient = Cache<MapRequest<HttpClientService<Client>, OwnBody>, Memory>;
+//! type OwnBody = fn(http::Request<RequestBody<Body>>) -> http::Request<Body>;
+//!
+//! fn cached(client: Client, layer: CacheLayer<Memory>) -> CachedClient {
+//!     let own_body: OwnBody = |request| request.map(|body| body.into_inner_or_else(Body::wrap));
+//!     ServiceBuilder::new()
+//!         .layer(layer)
+//!         // The cache sends bodies of its own type. This gives reqwest its type back.
+//!         .map_request(own_body)
+//!         .layer(HttpClientLayer)
+//!         .service(client)
+//! }
 //! ```
 //!
-//! A tonic channel takes the layer too, for any generated client over it. The cache stores the
-//! unary calls that [`CacheLayer::grpc`] lists (`examples/grpc` in the repository):
+//! A [tonic](guide::tonic) channel takes the layer too, for any generated client over it. The cache
+//! stores the unary calls that [`CacheLayer::grpc`] lists:
 //!
 //! ```rust,ignore
-//! let layer = CacheLayer::private(Memory::default())
-//!     .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
-//!     .expire_after(Duration::from_secs(60));
-//! let cached = ServiceBuilder::new()
-//!     .layer(layer)
-//!     .map_request(|request: http::Request<_>| request.map(Body::new))
-//!     .service(channel);
-//! let mut client = CatalogClient::new(cached);
+//! type CachedChannel = Cache<MapRequest<Channel, OwnBody>, Memory>;
+//! type OwnBody = fn(http::Request<RequestBody<Body>>) -> http::Request<Body>;
+//!
+//! fn cached(channel: Channel, layer: CacheLayer<Memory>) -> CachedChannel {
+//!     // The cache sends bodies of its own type. This gives the channel its type back.
+//!     let own_body: OwnBody = |request| request.map(|body| body.into_inner_or_else(Body::new));
+//!     ServiceBuilder::new().layer(layer).map_request(own_body).service(channel)
+//! }
 //! ```
 //!
-//! For each of these, [`guide::integrations`] describes what is part of the key and what is stored. It
-//! also gives the [order](guide::integrations#the-order-of-layers) of the layers around the cache:
-//! compression, CORS, redirects, timeouts, retries, limits and traces.
+//! [`guide::tower_http`] gives the [order](guide::tower_http#the-order) of the layers around the
+//! cache: compression, CORS, redirects, timeouts, retries, limits and traces.
 //!
 //! # What is cached, and what is not
 //!

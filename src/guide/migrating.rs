@@ -43,7 +43,7 @@
 //! - **Requests that miss at the same time share one call**
 //!   ([`coalesce`](crate::CacheLayer::coalesce)).
 //! - **Redirects are responses.** A redirect layer outside follows them
-//!   ([integrations](super::integrations#redirects)); there is no table of aliases.
+//!   ([redirects](super::tower_http#redirects)); there is no table of aliases.
 //! - **The file of a Python cache cannot be read.** It holds pickled Python objects. Fetch again,
 //!   or [insert](crate::Entries::insert) what another program exports.
 //! - **A wrong option does not compile, or is a [`ConfigError`](crate::ConfigError).** Both Python
@@ -297,7 +297,7 @@
 //! | `CACacheManager`, `StreamingManager` | `Redb` or `Sqlite`; bodies stream in every store |
 //! | `FoyerManager` | [`Tiered`](crate::store::Tiered) of `Memory` and `Redb` |
 //! | `CacheManager`, `StreamingCacheManager` | [`Store`](crate::store::Store) and [`Writer`](crate::store::Writer) |
-//! | http-cache-reqwest | the layer over `tower-reqwest`: [integrations](super::integrations#reqwest) |
+//! | http-cache-reqwest | the layer over `tower-reqwest`: [reqwest](super::reqwest) |
 //! | http-cache-tower, http-cache-tower-server | the layer |
 //! | http-cache-surf, http-cache-ureq | absent: these clients are no tower services |
 

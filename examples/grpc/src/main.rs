@@ -1,5 +1,4 @@
-//! gRPC calls from the cache: behind a tonic client that asks everything twice, and in front of a
-//! tonic server.
+//! A cache around a [tonic](https://docs.rs/tonic) channel, and one in front of a tonic server.
 //!
 //! ```sh
 //! cargo run -p grpc
@@ -11,14 +10,14 @@ use std::{
 };
 
 use futures_util::stream;
-use larder::{BoxError, CacheLayer, CacheStatus, store::Memory};
+use larder::{BoxError, Cache, CacheLayer, CacheStatus, RequestBody, store::Memory};
 use tonic::{
     Request, Response, Status,
     body::Body,
     codegen::BoxStream,
     transport::{Channel, Server, server::TcpIncoming},
 };
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, util::MapRequest};
 
 use self::shop::{
     Item, ItemName,
@@ -28,8 +27,27 @@ use self::shop::{
 
 mod shop;
 
+/// A channel behind a cache.
+type CachedChannel = Cache<MapRequest<Channel, OwnBody>, Memory>;
+type OwnBody = fn(http::Request<RequestBody<Body>>) -> http::Request<Body>;
+
+fn cached(channel: Channel, layer: CacheLayer<Memory>) -> CachedChannel {
+    // The cache sends bodies of its own type. This gives the channel its type back.
+    let own_body: OwnBody = |request| request.map(|body| body.into_inner_or_else(Body::new));
+    ServiceBuilder::new().layer(layer).map_request(own_body).service(channel)
+}
+
+struct Api {
+    catalog: CatalogClient<CachedChannel>,
+}
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    around_a_channel().await?;
+    in_front_of_a_server().await
+}
+
+async fn around_a_channel() -> Result<(), BoxError> {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?;
     let address = format!("http://{}", incoming.local_addr()?);
     let server = Server::builder().add_service(CatalogServer::new(Shop::default()));
@@ -39,30 +57,26 @@ async fn main() -> Result<(), BoxError> {
     let layer = CacheLayer::private(Memory::default())
         .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
         .expire_after(Duration::from_secs(60));
-    let cached = ServiceBuilder::new()
-        .layer(layer)
-        .map_request(|request: http::Request<_>| request.map(Body::new))
-        .service(channel);
-    let mut client = CatalogClient::new(cached);
+    let mut api = Api { catalog: CatalogClient::new(cached(channel, layer)) };
 
     for name in ["tea", "tea", "dodo", "dodo"] {
-        match client.get_item(ItemName { name: name.into() }).await {
+        match api.catalog.get_item(ItemName { name: name.into() }).await {
             Ok(item) => println!("get {name:4}    {}", told(&item, item.get_ref())),
             Err(error) => println!("get {name:4}    from the server: {:?}", error.code()),
         }
     }
     for _ in 0..2 {
-        let response = client.watch_item(ItemName { name: "tea".into() }).await?;
+        let response = api.catalog.watch_item(ItemName { name: "tea".into() }).await?;
         let (metadata, mut items, extensions) = response.into_parts();
         let response = Response::from_parts(metadata, (), extensions);
         while let Some(item) = items.message().await? {
             println!("watch tea   {}", told(&response, &item));
         }
     }
-    in_front_of_a_server().await
+    Ok(())
 }
 
-/// One cache for all clients of a server. They see what it did in a field of the metadata.
+/// All clients of the server share the cache. The metadata says what it did.
 async fn in_front_of_a_server() -> Result<(), BoxError> {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?;
     let address = format!("http://{}", incoming.local_addr()?);
@@ -84,7 +98,7 @@ async fn in_front_of_a_server() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What the cache says that it did, and which call of the server an item is from.
+/// What the cache did, and which call of the server made the item.
 fn told<T>(response: &Response<T>, item: &Item) -> String {
     let outcome = response.extensions().get().map(CacheStatus::outcome);
     let outcome = outcome.map(|outcome| outcome.to_string()).unwrap_or_default();

@@ -1,46 +1,102 @@
-//! A cached [reqwest](https://docs.rs/reqwest) client.
+//! A [reqwest](https://docs.rs/reqwest) client with a cache, in a struct.
 //!
 //! ```sh
 //! cargo run -p reqwest-client
+//! cargo run -p reqwest-client --bin retries
 //! ```
 
-use axum::{Router, routing};
-use http::Request;
-use larder::{BoxError, CacheLayer, CacheStatus, RequestBody, store::Memory};
-use tower::{ServiceBuilder, ServiceExt};
-use tower_reqwest::HttpClientLayer;
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::Query,
+    routing::{get, post},
+};
+use http::Method;
+use larder::{BoxError, Cache, CacheLayer, Event, RequestBody, store::Memory};
+use reqwest::{Body, Client, RequestBuilder, Response};
+use serde::{Deserialize, Serialize};
+use tower::{ServiceBuilder, util::MapRequest};
+use tower_reqwest::{HttpClientLayer, HttpClientService};
+
+/// A reqwest client behind a cache.
+type CachedClient = Cache<MapRequest<HttpClientService<Client>, OwnBody>, Memory>;
+type OwnBody = fn(http::Request<RequestBody<Body>>) -> http::Request<Body>;
+
+fn cached(client: Client, layer: CacheLayer<Memory>) -> CachedClient {
+    let own_body: OwnBody = |request| request.map(|body| body.into_inner_or_else(Body::wrap));
+    ServiceBuilder::new()
+        .layer(layer)
+        // The cache sends bodies of its own type. This gives reqwest its type back.
+        .map_request(own_body)
+        .layer(HttpClientLayer)
+        .service(client)
+}
+
+struct Api {
+    url: String,
+    /// Builds requests.
+    client: Client,
+    /// Sends them.
+    http: CachedClient,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Item {
+    name: String,
+}
+
+impl Api {
+    fn new(url: String) -> Result<Self, BoxError> {
+        let client = Client::new();
+        let layer = CacheLayer::private(Memory::default())
+            .expire_after(Duration::from_secs(60))
+            // A search is a `POST` that changes nothing. Its body is part of the key.
+            .methods([Method::GET, Method::HEAD, Method::POST])?
+            .add_event_hook(|event| {
+                if let Event::Answered { request, code, status, .. } = event {
+                    println!("{request} -> {} {}", code.as_u16(), status.outcome());
+                }
+            });
+        Ok(Self { url, http: cached(client.clone(), layer), client })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
+        let request = http::Request::try_from(request.build()?)?;
+        let response = self.http.request(request).await?;
+        Ok(response.map(Body::wrap).into())
+    }
+
+    async fn item(&self, name: &str) -> reqwest::Result<Item> {
+        let request = self.client.get(format!("{}/item", self.url)).query(&[("name", name)]);
+        self.send(request.bearer_auth("token")).await?.error_for_status()?.json().await
+    }
+
+    async fn search(&self, item: &Item) -> reqwest::Result<Vec<Item>> {
+        let request = self.client.post(format!("{}/search", self.url)).json(item);
+        self.send(request).await?.error_for_status()?.json().await
+    }
+}
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let origin = start_server().await?;
-
-    // `HttpClientLayer` makes the client a service, and `map_request` gives it bodies of its type.
-    let client = ServiceBuilder::new()
-        .layer(CacheLayer::private(Memory::default()))
-        .map_request(|request: Request<RequestBody<_>>| {
-            request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
-        })
-        .layer(HttpClientLayer)
-        .service(reqwest::Client::new());
-
-    for _ in 0..2 {
-        let request = Request::get(format!("{origin}/answer")).body(reqwest::Body::default())?;
-        let response = client.clone().oneshot(request).await?;
-        // Back to reqwest's own response, for `json`, `text`, `error_for_status` and the like.
-        let response = reqwest::Response::from(response.map(reqwest::Body::wrap));
-        let cache = response.extensions().get::<CacheStatus>().map(CacheStatus::outcome);
-        let outcome = cache.ok_or("no cache")?.to_string();
-        let answer: u32 = response.error_for_status()?.json().await?;
-        println!("{answer}  {outcome}");
+    let api = Api::new(start_server().await?)?;
+    for name in ["tea", "tea", "milk"] {
+        let item = api.item(name).await?;
+        println!("{item:?}");
+        let found = api.search(&item).await?;
+        println!("{found:?}");
     }
     Ok(())
 }
 
-/// A server on this machine, to be asked.
+/// Starts the server that this example calls. It answers with what it was asked for.
 async fn start_server() -> std::io::Result<String> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let origin = format!("http://{}", listener.local_addr()?);
-    let routes = Router::new().route("/answer", routing::get(async || "42"));
+    let url = format!("http://{}", listener.local_addr()?);
+    let routes = Router::new()
+        .route("/item", get(async |Query(item): Query<Item>| Json(item)))
+        .route("/search", post(async |Json(item): Json<Item>| Json([item])));
     tokio::spawn(axum::serve(listener, routes).into_future());
-    Ok(origin)
+    Ok(url)
 }

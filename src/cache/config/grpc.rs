@@ -22,15 +22,8 @@ impl<B> CacheLayer<B> {
     /// # Ok::<(), larder::ConfigError>(())
     /// ```
     ///
-    /// Around a tonic `Channel`, for any generated client:
-    ///
-    /// ```rust,ignore
-    /// let cached = ServiceBuilder::new()
-    ///     .layer(layer)
-    ///     .map_request(|request: http::Request<_>| request.map(Body::new))
-    ///     .service(channel);
-    /// let mut client = CatalogClient::new(cached);
-    /// ```
+    /// [`guide::tonic`](crate::guide::tonic) has a program with this layer around a `Channel`, for
+    /// any generated client.
     ///
     /// In front of a server, as a [shared](CacheLayer::shared) cache:
     ///

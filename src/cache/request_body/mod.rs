@@ -74,13 +74,8 @@ impl<B: Body> RequestBody<B> {
     ///
     /// This is for clients with a body type of their own, which can do more with their own body
     /// than with a wrapped one. For example, reqwest sends its own body again after a redirect, or
-    /// when a server refuses an HTTP/2 stream.
-    ///
-    /// ```rust,ignore
-    /// .map_request(|request: Request<RequestBody<_>>| {
-    ///     request.map(|body| body.into_inner_or_else(reqwest::Body::wrap))
-    /// })
-    /// ```
+    /// when a server refuses an HTTP/2 stream. [`guide::reqwest`](crate::guide::reqwest) has a
+    /// program.
     pub fn into_inner_or_else(self, wrap: impl FnOnce(Self) -> B) -> B {
         // Nothing was read from an untouched body.
         match self.rest {

@@ -173,14 +173,17 @@ async fn over_tls_the_versions_are_to_be_told_that_their_scheme_is_one() {
     assert_eq!(outcomes(routes).await, ["fwd=uri-miss", "fwd=uri-miss"]);
     assert_eq!(len(&layer).await, 2);
 
-    let one_scheme = MapRequestLayer::new(|mut request: Request<Body>| {
+    fn one_scheme<B>(mut request: Request<B>) -> Request<B> {
         let mut uri = request.uri().clone().into_parts();
         uri.scheme = uri.scheme.map(|_https| Scheme::HTTP);
         *request.uri_mut() = Uri::from_parts(uri).expect("a URI with another scheme");
         request
-    });
+    }
     let layer = shared();
-    let routes = Router::new().route("/", counting()).layer(layer.clone()).layer(one_scheme);
+    let routes = Router::new()
+        .route("/", counting())
+        .layer(layer.clone())
+        .layer(MapRequestLayer::new(one_scheme));
     assert_eq!(outcomes(routes).await, ["fwd=uri-miss", "hit"]);
     assert_eq!(len(&layer).await, 1);
 }

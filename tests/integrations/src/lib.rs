@@ -1,5 +1,5 @@
-//! The layer with the libraries that people build with, over sockets: hyper, reqwest, axum, and the layers of tower and
-//! tower-http on either side. What `larder::guide::integrations` tells, one test a line.
+//! The layer with hyper, reqwest, axum, and the layers of tower and tower-http, over sockets. Each
+//! statement of the pages in `larder::guide` about them has a test here.
 
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]

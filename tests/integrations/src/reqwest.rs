@@ -1,6 +1,12 @@
 //! reqwest's client, as a service by `tower_reqwest`: its bodies, and what it does beside the cache.
 
-use std::sync::Arc;
+use std::{
+    future::{Ready, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{
     Router,
@@ -11,7 +17,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use larder::{CacheLayer, CacheStatus, RequestBody, ResponseBody, store::Memory};
@@ -20,7 +26,9 @@ use reqwest::{
     cookie::{CookieStore, Jar},
 };
 use tokio::sync::mpsc;
-use tower::{Layer, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower::{
+    Layer, ServiceBuilder, ServiceExt, retry::Policy, service_fn, util::BoxCloneSyncService,
+};
 use tower_http::{compression::CompressionLayer, decompression::DecompressionLayer};
 use tower_reqwest::HttpClientLayer;
 
@@ -270,4 +278,114 @@ async fn what_breaks_off_for_its_timeout_is_not_stored() {
         assert!(response.into_body().collect().await.is_err());
     }
     assert_eq!(len(&layer).await, 0);
+}
+
+// ===== From its builder, to its response =====
+
+#[tokio::test]
+async fn what_its_builder_builds_goes_through_the_cache() {
+    let back = async |uri: Uri, headers: HeaderMap, body: String| {
+        let token = headers.get("authorization").map_or("-", |it| it.to_str().unwrap());
+        format!("{uri} {token} {body}")
+    };
+    let routes = Router::new().route("/hang", routing::get(std::future::pending::<()>));
+    let origin = Origin::new(routes.fallback(back)).await;
+    let layer = private().methods([http::Method::GET, http::Method::POST]).unwrap();
+    let (client, http) = (Client::new(), cached(&layer, Client::new()));
+    let send = async |builder: reqwest::RequestBuilder| {
+        let request = Request::try_from(builder.build().unwrap()).unwrap();
+        let response = http.clone().oneshot(request).await?;
+        Ok::<_, reqwest::Error>(reqwest::Response::from(response.map(Body::wrap)))
+    };
+    let query = || client.get(origin.url("/get")).query(&[("name", "tea")]);
+    let json = |item| client.post(origin.url("/post")).json(&[item]);
+    for (builder, is_hit, text) in [
+        (query(), false, "/get?name=tea - "),
+        (query(), true, "/get?name=tea - "),
+        (query().bearer_auth("alice"), false, "/get?name=tea Bearer alice "),
+        (query().bearer_auth("alice"), true, "/get?name=tea Bearer alice "),
+        (json("tea"), false, "/post - [\"tea\"]"),
+        (json("tea"), true, "/post - [\"tea\"]"),
+        (json("milk"), false, "/post - [\"milk\"]"),
+    ] {
+        let response = send(builder).await.unwrap();
+        assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), is_hit);
+        assert_eq!(response.text().await.unwrap(), text);
+    }
+    // A timeout of the request itself is in the extensions, which the cache hands on.
+    let limit = std::time::Duration::from_millis(50);
+    let error = send(client.get(origin.url("/hang")).timeout(limit)).await.unwrap_err();
+    assert!(error.is_timeout());
+}
+
+// ===== Retries =====
+
+/// Fails until it has been asked so often, and then answers with what it was sent.
+async fn failing_until(number: usize) -> Origin {
+    let calls = Arc::new(AtomicUsize::new(1));
+    let answer = async move |body: String| match calls.fetch_add(1, Ordering::SeqCst) {
+        call if call < number => Err(StatusCode::SERVICE_UNAVAILABLE),
+        _ => Ok(body),
+    };
+    Origin::new(Router::new().fallback(answer)).await
+}
+
+#[tokio::test]
+async fn its_own_retries_are_inside() {
+    let origin = failing_until(3).await;
+    let retries = reqwest::retry::for_host("127.0.0.1")
+        .no_budget()
+        .max_retries_per_request(2)
+        .classify_fn(|call| match call.status() {
+            Some(StatusCode::SERVICE_UNAVAILABLE) => call.retryable(),
+            _ => call.success(),
+        });
+    let client = cached(&private(), Client::builder().retry(retries).build().unwrap());
+    for outcome in ["miss (absent)", "hit"] {
+        let reply = get(&client, origin.url("/")).await;
+        assert_eq!((&*reply.cache(), reply.status), (outcome, StatusCode::OK));
+    }
+    assert_eq!(origin.asked().len(), 3);
+}
+
+/// Tries everything twice that can be sent twice.
+#[derive(Clone)]
+struct Twice(bool);
+
+impl Policy<reqwest::Request, reqwest::Response, reqwest::Error> for Twice {
+    type Future = Ready<()>;
+
+    fn retry(
+        &mut self,
+        _: &mut reqwest::Request,
+        result: &mut Result<reqwest::Response, reqwest::Error>,
+    ) -> Option<Ready<()>> {
+        let fails = result.as_ref().is_ok_and(|response| response.status().is_server_error());
+        (fails && std::mem::take(&mut self.0)).then(|| ready(()))
+    }
+
+    fn clone_request(&mut self, request: &reqwest::Request) -> Option<reqwest::Request> {
+        request.try_clone()
+    }
+}
+
+/// The cache has read it, so it is a stream that can be sent once.
+#[tokio::test]
+async fn a_retry_inside_sends_each_body_again_but_one_that_is_part_of_the_key() {
+    for (method, status) in [("PUT", 200), ("POST", 503)] {
+        let origin = failing_until(2).await;
+        let client = ServiceBuilder::new()
+            .layer(private().methods([http::Method::GET, http::Method::POST]).unwrap())
+            .map_request(|request: Request<RequestBody<_>>| {
+                request.map(|body| body.into_inner_or_else(Body::wrap))
+            })
+            .layer(HttpClientLayer)
+            .retry(Twice(true))
+            .service(Client::new());
+        let request = Request::builder().method(method).uri(origin.url("/"));
+        let request = request.body(Body::from("text")).unwrap();
+        let reply = Reply::read(client.oneshot(request).await.unwrap()).await;
+        assert_eq!(reply.status, status, "{method}");
+        assert_eq!(origin.asked().len(), if status == 200 { 2 } else { 1 });
+    }
 }

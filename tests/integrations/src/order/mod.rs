@@ -1,5 +1,5 @@
-//! On which side of the cache another layer belongs: the table of `larder::guide::integrations`, a test for each of its rows. Each
-//! shows both orders, so that what the table says of them stands.
+//! The table of `larder::guide::tower_http`: which layers go outside of the cache, and which inside.
+//! Each row has a test, which shows both orders.
 
 mod client;
 mod server;
