@@ -50,8 +50,8 @@ where
     }
     let sent = SentLine::of(&cache.settings.recipe, &parts, cache.observer().has_hooks());
     let effects = Effects::of(&cache, &parts, options, reason);
-    if cache.settings.makes_etags {
-        policy::remove_made_tags(&mut parts.headers);
+    if cache.settings.generates_etags {
+        policy::remove_generated_etags(&mut parts.headers);
     }
     let Upstream { inner, body } = upstream;
     let response = inner.send(Request::from_parts(parts, body)).await;

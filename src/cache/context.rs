@@ -150,8 +150,8 @@ impl<B> RequestContext<B> {
     /// The head of the request as the origin receives it, marked as part of the call for `key`.
     pub(super) fn forwarded(&self, key: &Key) -> request::Parts {
         let mut forwarded = self.parts.clone();
-        if self.cache.settings.makes_etags {
-            policy::remove_made_tags(&mut forwarded.headers);
+        if self.cache.settings.generates_etags {
+            policy::remove_generated_etags(&mut forwarded.headers);
         }
         if self.has_waited
             && let Some(left) = self.time_left()

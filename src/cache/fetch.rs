@@ -167,7 +167,7 @@ impl<B: Store> RequestContext<B> {
             .as_ref()
             .map(|selected| &*selected.hit.head)
             .filter(|head| rules.may_be_freshened(&self.options, method, head))
-            .and_then(|head| policy::conditions(head, method));
+            .and_then(|head| policy::conditions(head, method, self.cache.settings.generates_etags));
         let mut forwarded = self.forwarded(&lookup.key.call);
         if conditions.is_none() && self.may_store(&lookup.key.call) {
             // A 304 to the caller's own condition could not be stored. It is answered here.
@@ -200,7 +200,7 @@ impl<B: Store> RequestContext<B> {
         let ends = self.cache.settings.rules.ends(&exchange);
         let may_have_missed = has_stored || matches!(reason, Miss::StoreFailed(_));
         let key = self.with_latest_resident(key, &response, may_have_missed).await;
-        let body = if self.makes_tag(&response) { body.peek_ready().await } else { body };
+        let body = if self.generates_etag(&response) { body.peek_ready().await } else { body };
         let received = self.receive(&key, response, body, requested_at, leader);
         if !ends {
             return received;
@@ -283,11 +283,11 @@ impl<B: Store> RequestContext<B> {
         let least = body.size_hint().lower();
         let mut decision = self.storable(key, &response, least, requested_at);
         if let Ok(StorageDecision { plan, .. }) = &mut decision
-            && self.makes_tag(&response)
+            && self.generates_etag(&response)
             && let Some(chunks) = body.whole()
         {
             // Added after the decision: it is no validator of the origin's.
-            let tag = policy::made_tag(chunks);
+            let tag = policy::generated_etag(chunks);
             plan.head = plan.head.clone().with_field(ETAG, tag.clone());
             response.add_field(ETAG, tag);
         }
@@ -295,8 +295,8 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// Whether the response gets an `ETag` of the cache's own, if all of its body is there.
-    fn makes_tag(&self, response: &response::Parts) -> bool {
-        self.cache.settings.makes_etags
+    fn generates_etag(&self, response: &response::Parts) -> bool {
+        self.cache.settings.generates_etags
             && self.parts.method == Method::GET
             && response.status == StatusCode::OK
             && !response.headers.contains_key(ETAG)

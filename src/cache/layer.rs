@@ -191,9 +191,15 @@ impl<B> CacheLayer<B> {
     }
 }
 
+impl Shared {
+    pub(crate) fn is_enabled(&self) -> bool {
+        !self.is_disabled.load(Ordering::Relaxed)
+    }
+}
+
 impl<B> Inner<B> {
     pub(crate) fn is_enabled(&self) -> bool {
-        !self.shared.is_disabled.load(Ordering::Relaxed)
+        self.shared.is_enabled()
     }
 
     /// The limit on the sum of all request bodies that are read for keys.

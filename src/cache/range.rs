@@ -134,10 +134,13 @@ impl<B: Store> RequestContext<B> {
             .filter(|head| {
                 may_ask && rules.may_be_freshened(&self.options, &self.parts.method, head)
             })
-            .and_then(|head| policy::conditions(head, &self.parts.method));
+            .and_then(|head| {
+                let has_generated = self.cache.settings.generates_etags;
+                policy::conditions(head, &self.parts.method, has_generated)
+            });
         let mut forwarded = self.parts.clone();
-        if self.cache.settings.makes_etags {
-            policy::remove_made_tags(&mut forwarded.headers);
+        if self.cache.settings.generates_etags {
+            policy::remove_generated_etags(&mut forwarded.headers);
         }
         Question { forwarded, stored, conditions, observed: None, fallback: Fallback::IfAllowed }
     }

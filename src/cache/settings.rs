@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     pub(crate) max_request_bodies: u64,
     pub(crate) invalidate: bool,
     /// Whether a response without an `ETag` gets one, if all of its body is there.
-    pub(crate) makes_etags: bool,
+    pub(crate) generates_etags: bool,
     pub(crate) calls: CallSettings,
     /// The cache's name as an sf-item.
     pub(crate) cache_status: Option<String>,
@@ -52,7 +52,7 @@ impl Settings {
             max_request_body: 1024 * 1024,
             max_request_bodies: 64 * 1024 * 1024,
             invalidate: true,
-            makes_etags: false,
+            generates_etags: false,
             calls: CallSettings::default(),
             cache_status: None,
             clock: Arc::new(SystemClock),

@@ -12,12 +12,13 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use pin_project_lite::pin_project;
 
 use crate::{
+    event::without_query,
     key::{Key, OWN_TAG_PREFIX},
     store::{Result, Scanned},
 };
 
 /// One stored response, as [`Entries::stream`](crate::Entries::stream) lists it. Its `Debug` output
-/// has the names of the header fields, and not their values.
+/// has the names of the header fields without their values, and the URL without its query.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EntryInfo {
@@ -80,7 +81,7 @@ impl fmt::Debug for EntryInfo {
         f.debug_struct("EntryInfo")
             .field("key", &self.key)
             .field("method", &self.method)
-            .field("url", &self.url)
+            .field("url", &without_query(&self.url))
             .field("status", &self.status)
             .field("headers", &headers)
             .field("body_len", &self.body_len)

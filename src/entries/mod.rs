@@ -81,6 +81,11 @@ impl<B: Store> Entries<B> {
         self.layer.inner.settings.clock.now()
     }
 
+    fn url(&self, parts: &request::Parts) -> Result<RequestUrl> {
+        let url = self.layer.inner.settings.recipe.url(parts);
+        url.map_err(|_| invalid("the target's URL or Host is invalid"))
+    }
+
     /// The stored response, expired or not. Its [`CacheStatus`] is in the extensions.
     ///
     /// A key means the response that is stored under it. A URL means a `GET` without headers. If
@@ -93,16 +98,14 @@ impl<B: Store> Entries<B> {
     ///
     /// - If the target is not a URL.
     /// - If the URL has variants, and a `GET` without headers selects none of them. The message
-    ///   names the headers that select one: pass a request that has them.
+    ///   names the headers that select one: pass a request that has them, or the
+    ///   [key](EntryInfo::key) of an entry.
     /// - If the store fails.
     pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Response<StoredBody>>> {
         let target = target.into();
-        let (key, found) = self.find(&target).await?;
-        let Some(hit) = found else {
-            return match key.resident {
-                Some(resident) if matches!(target.0, Meant::Url(_)) => {
-                    Err(needs_headers(&resident.head))
-                }
+        let (key, Some(hit)) = self.find(&target).await? else {
+            return match target.0 {
+                Meant::Url(parts) => self.not_by_url(&parts).await,
                 _ => Ok(None),
             };
         };
@@ -110,6 +113,20 @@ impl<B: Store> Entries<B> {
         let mut response = hit.into_response();
         response.extensions_mut().insert(status);
         Ok(Some(response))
+    }
+
+    /// Why a `GET` of this URL without headers finds nothing: the URL has other variants, or
+    /// nothing is stored.
+    async fn not_by_url<T>(&self, parts: &request::Parts) -> Result<Option<T>> {
+        let target = Target(Meant::Url(Box::new(parts.clone())));
+        let read = read(&self.layer.inner, self.primary(&target)?, Some(&parts.headers)).await;
+        match (read.found, read.key.resident) {
+            // A damaged entry counts as none.
+            (Ok(None), Some(resident)) if resident.is_kept_for_itself(self.now()) => {
+                Err(needs_headers(&resident.head))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Whether a response is stored, expired or not. For a URL with variants: whether any variant
@@ -156,18 +173,13 @@ impl<B: Store> Entries<B> {
                 "the target is a key; pass a URL or a request, or call insert_at with the key",
             ));
         };
-        let url = self
-            .layer
-            .inner
-            .settings
-            .recipe
-            .url(&request)
-            .map_err(|_| invalid("the target's URL or Host is invalid"))?;
+        let url = self.url(&request)?;
         self.insert_as(lookup_key, &request, &url, response).await
     }
 
     /// Stores a response under a key of your own, as the answer to `GET` requests with
-    /// [`CacheOptions::key`]. Otherwise it does what [`insert`](Entries::insert) does.
+    /// [`CacheOptions::key`]. Otherwise it does what [`insert`](Entries::insert) does. The returned
+    /// key is another one only if the response varies, and lies beside another variant.
     ///
     /// The stored response has no URL: its [`EntryInfo::url`] is empty, and no removal by URL finds
     /// it. To give it one, [`insert`](Entries::insert) takes a request with `CacheOptions::key`.
@@ -175,15 +187,15 @@ impl<B: Store> Entries<B> {
     /// # Errors
     ///
     /// As for [`insert`](Entries::insert).
-    pub async fn insert_at<R>(&self, key: Key, response: Response<R>) -> Result<()>
+    pub async fn insert_at<R>(&self, key: Key, response: Response<R>) -> Result<Key>
     where
         R: Body<Data = Bytes>,
         R::Error: Into<BoxError>,
     {
-        let (lookup_key, _) = self.find_under(key, None).await?;
         let (mut request, ()) = Request::new(()).into_parts();
         request.extensions.insert(CacheOptions::new().key(key));
-        self.insert_as(lookup_key, &request, &RequestUrl::NONE, response).await.map(drop)
+        let (lookup_key, _) = self.find_under(key, Some(&request)).await?;
+        self.insert_as(lookup_key, &request, &RequestUrl::NONE, response).await
     }
 
     /// Stores a response to `request` under the keys of its lookup.
@@ -326,9 +338,7 @@ impl<B: Store> Entries<B> {
             Meant::Key(key) => self.layer.inner.remove_key(key).await,
             Meant::Url(parts) => {
                 let recipe = &self.layer.inner.settings.recipe;
-                let url = recipe
-                    .url(parts)
-                    .map_err(|_| invalid("the target's URL or Host is invalid"))?;
+                let url = self.url(parts)?;
                 self.layer.inner.remove_url(recipe, &url.text, None).await
             }
             Meant::Request(parts, _) => self.remove_selected(self.primary(&target)?, parts).await,
@@ -356,7 +366,7 @@ impl<B: Store> Entries<B> {
     /// Removes the entries that have expired and cannot be used any more, by an index, and returns
     /// their number. An expired entry stays as long as it may be
     /// [revalidated](CacheLayer::keep_expired) or served stale:
-    /// [`EntryInfo::keep_until`] is that time. [`remove_stale`](Entries::remove_stale) removes such
+    /// [`EntryInfo::keep_until`] is that time. [`remove_all_expired`](Entries::remove_all_expired) removes such
     /// entries too.
     ///
     /// # Errors
@@ -373,7 +383,7 @@ impl<B: Store> Entries<B> {
     /// # Errors
     ///
     /// If the store fails. Entries that are removed by then stay removed.
-    pub async fn remove_stale(&self) -> Result<u64> {
+    pub async fn remove_all_expired(&self) -> Result<u64> {
         self.remove_where(&Filter::new().expired(true), |_| {}).await
     }
 
@@ -381,8 +391,9 @@ impl<B: Store> Entries<B> {
     /// has passed. Nothing does so by default: a store with a size limit evicts what it has no room
     /// for, and `Redis` and `MongoDb` remove expired entries themselves.
     ///
-    /// It ends when the last handle of the layer and its services is dropped. Another call replaces
-    /// the interval. A failure is an event, [`Event::StoreFailed`](crate::Event::StoreFailed), and
+    /// It ends when the last handle of the layer and its services is dropped. It pauses while the
+    /// cache is [switched off](CacheLayer::set_enabled), and removes nothing if the layer is
+    /// [read-only](CacheLayer::read_only). Another call replaces the interval. A failure is an event, [`Event::StoreFailed`](crate::Event::StoreFailed), and
     /// the next interval tries again.
     ///
     /// # Errors
@@ -397,13 +408,17 @@ impl<B: Store> Entries<B> {
             return refused("there is no tokio runtime with timers; call it within one");
         }
         let handle = self.layer.inner.handle.weak();
-        let clock = self.layer.inner.settings.clock.clone();
+        let settings = &self.layer.inner.settings;
+        let (clock, is_read_only) = (settings.clock.clone(), settings.rules.read_only);
+        let shared = self.layer.inner.shared.clone();
         self.layer.tasks.spawn_sweep(async move {
             loop {
                 tokio::time::sleep(interval).await;
                 let Some(handle) = handle() else { return };
-                // The observer hears of a failure.
-                drop(handle.remove_expired(clock.now()).await);
+                if !is_read_only && shared.is_enabled() {
+                    // A failure is an event.
+                    drop(handle.remove_expired(clock.now()).await);
+                }
             }
         });
         Ok(())
@@ -466,7 +481,7 @@ impl<B: Store> Entries<B> {
     async fn remove_selected(&self, primary: Key, parts: &request::Parts) -> Result<u64> {
         let settings = &self.layer.inner.settings;
         let (rules, recipe) = (&settings.rules, &settings.recipe);
-        let url = recipe.url(parts).map_err(|_| invalid("the target's URL or Host is invalid"))?;
+        let url = self.url(parts)?;
         let mut removed = self.remove_under(primary, parts).await;
         if rules.keeps_parts() {
             removed = add_removed(removed, self.remove_under(recipe.part(&primary), parts).await);
@@ -519,9 +534,7 @@ impl<B: Store> Entries<B> {
                     Meant::Request(_, body) if !body.is_empty() => std::slice::from_ref(body),
                     _ => nothing,
                 };
-                let mut url = recipe
-                    .url(parts)
-                    .map_err(|_| invalid("the target's URL or Host is invalid"))?;
+                let mut url = self.url(parts)?;
                 if matches!(&target.0, Meant::Url(_)) {
                     // A URL means the responses that are stored under its normalised spelling.
                     url.sent_host = None;

@@ -3,7 +3,11 @@
 use std::{any::Any, fmt};
 
 use bytes::Bytes;
-use http::{Method, Request, Uri, request};
+use http::{
+    HeaderMap, Method, Request, Uri,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    request,
+};
 
 use crate::key::Key;
 
@@ -11,8 +15,8 @@ use crate::key::Key;
 ///
 /// It is made from a `Key`, a URL (`&str`, `String`, `Uri`), a `&Request<B>` or the
 /// `&request::Parts` of one. If the body of the request is part of the key, it has to be a
-/// `&Request<Bytes>`. A body of another type is not read: it counts as empty for `GET` and `HEAD`,
-/// and is an error for other methods.
+/// `&Request<Bytes>`. Other bodies are not read: they count as empty for `GET` and `HEAD` without
+/// `Content-Length` and `Transfer-Encoding`, and are an error otherwise.
 ///
 /// Its `Debug` output shows no user information, query or header, since each may be a secret.
 pub struct Target(pub(super) Meant);
@@ -104,17 +108,10 @@ impl<B: 'static> From<&Request<B>> for Target {
         let body: &dyn Any = request.body();
         let content = match body.downcast_ref::<Bytes>() {
             Some(bytes) => bytes.clone(),
-            None if body.is::<()>() || [Method::GET, Method::HEAD].contains(request.method()) => {
+            None if body.is::<()>() || is_empty(request.method(), request.headers()) => {
                 Bytes::new()
             }
-            None => {
-                let message = format!(
-                    "the body of the {} request is not read; pass a &Request<Bytes>, or a \
-                     &Request<()> if it has no body",
-                    request.method()
-                );
-                return Self(Meant::Invalid(message));
-            }
+            None => return Self(Meant::Invalid(unread(request.method()))),
         };
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = request.method().clone();
@@ -129,6 +126,24 @@ impl<B: 'static> From<&Request<B>> for Target {
 /// A request without a body.
 impl From<&request::Parts> for Target {
     fn from(parts: &request::Parts) -> Self {
+        if !is_empty(&parts.method, &parts.headers) {
+            return Self(Meant::Invalid(unread(&parts.method)));
+        }
         Self(Meant::Request(Box::new(parts.clone()), Bytes::new()))
     }
+}
+
+/// Whether a request whose body is not known has none.
+fn is_empty(method: &Method, headers: &HeaderMap) -> bool {
+    let has_length = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    [Method::GET, Method::HEAD].contains(method)
+        && !has_length
+        && !headers.contains_key(TRANSFER_ENCODING)
+}
+
+fn unread(method: &Method) -> String {
+    format!(
+        "the body of the {method} request is not read; pass a &Request<Bytes>, or a &Request<()> \
+         if it has no body"
+    )
 }

@@ -45,7 +45,7 @@ pub(crate) use self::stores::restarted;
 pub(crate) use self::stores::unwritten;
 pub(crate) use self::{
     observer::{CallGauge, Observer},
-    request_line::SentLine,
+    request_line::{SentLine, without_query},
     span::Spanned,
     stores::tier_failed,
 };

@@ -1,6 +1,6 @@
 //! [`RequestLine`]: method and URL of a request, as events have them.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use http::{Method, request};
 
@@ -50,33 +50,36 @@ impl<'a> RequestLine<'a> {
 
     /// The URL. Empty if the request has none: its target or `Host` is invalid.
     #[must_use]
-    pub fn url(&self) -> String {
+    pub fn url(&self) -> Cow<'a, str> {
         match self.url {
-            Url::Known(url) => url.to_owned(),
-            Url::Of(recipe, request) => recipe.url(request).map(|url| url.text).unwrap_or_default(),
+            Url::Known(url) => Cow::Borrowed(url),
+            Url::Of(recipe, request) => {
+                recipe.url(request).map(|url| url.text).unwrap_or_default().into()
+            }
         }
     }
 }
 
 impl fmt::Display for RequestLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.method)?;
-        match self.url {
-            Url::Known(url) => f.write_str(url),
-            Url::Of(..) => f.write_str(&self.url()),
-        }
+        write!(f, "{} {}", self.method, self.url())
     }
 }
 
 impl fmt::Debug for RequestLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url();
-        let url = url.split_once('?').map_or(&*url, |(before_query, _)| before_query);
+        let url = without_query(&url);
         f.debug_struct("RequestLine")
             .field("method", self.method)
             .field("url", &url)
             .finish_non_exhaustive()
     }
+}
+
+/// The URL as `Debug` outputs show it: its query may be secret.
+pub(crate) fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(before_query, _)| before_query)
 }
 
 /// The request line of a request that is sent on before its response is reported.

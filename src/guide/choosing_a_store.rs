@@ -41,7 +41,8 @@
 //!
 //! The half second is the default of [`Durability`](crate::store::redb::Durability). With
 //! `EachCommit`, an acknowledged entry is never lost, and each write waits for the disk. After any
-//! of these events, the file opens again at once, with whole entries only.
+//! of these events, the file opens again with whole entries only, and at once, unless a `Redb` file
+//! was being [compacted](crate::store::redb#its-size).
 //!
 //! **If a store fails**, requests go to the origin as if there were no cache:
 //! [`Miss::StoreFailed`](crate::status::Miss::StoreFailed) and
@@ -77,7 +78,7 @@
 //! | store | all entries | one entry | the file or server |
 //! |---|---|---|---|
 //! | `Memory` | 256 MiB, or [your limit](crate::store::Memory::new) | 97 % of a shard, which has at least 128 MiB or is the whole | |
-//! | `Redb` | 4 GiB, or [your limit](crate::store::redb::Builder::max_bytes) | the same | the file grows to [about twice the entries' size](crate::store::redb#its-size), and more while it is written; up to 320 MiB, it shrinks when it is closed |
+//! | `Redb` | 4 GiB, or [your limit](crate::store::redb::Builder::max_bytes) | the same | the file grows to [about twice the entries' size](crate::store::redb#its-size), and more while it is written; a small one shrinks when it is closed |
 //! | `Sqlite` | 4 GiB, or [your limit](crate::store::sqlite::Builder::max_bytes) | the same | the file grows a few per cent larger; [`vacuum`](crate::store::Sqlite::vacuum) shrinks it |
 //! | `Redis` | the server's `maxmemory` | the server's memory | as the server |
 //! | `MongoDb` | the server's disk | a body of any size, and a head of less than 16 MB | as the server |

@@ -32,7 +32,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What differs without a word in the code:
+//! What differs, although the code looks the same:
 //!
 //! - **A body is stored while it is read**, and not before the call returns. An unread body is not
 //!   stored.
@@ -141,7 +141,7 @@
 //! | `save_response(response, key, expires)` | [`insert`](crate::Entries::insert), with `CacheOptions` in the request for the expiry and the key; [`insert_at`](crate::Entries::insert_at) for a key alone |
 //! | `create_key(request)` | `key` of the status; [`Key::digest`](crate::Key::digest) makes a key of your own |
 //! | `delete(*keys)`, `delete(urls=, requests=)` | [`remove`](crate::Entries::remove) of each. A URL removes every method and variant of it |
-//! | `delete(expired=True)` | [`remove_stale`](crate::Entries::remove_stale); [`remove_expired`](crate::Entries::remove_expired) leaves what can still be revalidated |
+//! | `delete(expired=True)` | [`remove_all_expired`](crate::Entries::remove_all_expired); [`remove_expired`](crate::Entries::remove_expired) leaves what can still be revalidated |
 //! | `delete(older_than=)` | `remove_where` with [`older_than`](crate::Filter::older_than) |
 //! | `delete(invalid=True)` | absent: a damaged entry is removed when it is found |
 //! | `delete(vacuum=)`, `vacuum()` | `Sqlite::vacuum` |
@@ -201,7 +201,7 @@
 //! | arguments of `ClientSession` | the client inside |
 //! | `expire_after=`, `refresh=` of a request | [`expire_after`](crate::CacheOptions::expire_after), [`refresh`](crate::CacheOptions::refresh) |
 //! | `disabled()` | `bypass(true)`, or `set_enabled(false)` |
-//! | `delete_expired_responses()` | [`remove_stale`](crate::Entries::remove_stale) |
+//! | `delete_expired_responses()` | [`remove_all_expired`](crate::Entries::remove_all_expired) |
 //! | `close()` | drop the handles |
 //! | `CacheMixin` | `layer.layer(client)` |
 //!
@@ -223,7 +223,7 @@
 //! | `is_cacheable()`, `create_cache_actions()`, `request()` | absent: [`CacheStatus`](crate::CacheStatus) says what was done and why |
 //! | `get_response()`, `save_response()`, `create_key()` | [`get`](crate::Entries::get), [`insert`](crate::Entries::insert), `key` of the status |
 //! | `delete()`, `delete_url()`, `bulk_delete()` | [`remove`](crate::Entries::remove) |
-//! | `delete_expired_responses()` | [`remove_stale`](crate::Entries::remove_stale) |
+//! | `delete_expired_responses()` | [`remove_all_expired`](crate::Entries::remove_all_expired) |
 //! | `has_url()`, `responses.contains()` | [`contains`](crate::Entries::contains) |
 //! | `get_urls()`, `responses.keys()`, `.values()` | [`stream`](crate::Entries::stream) |
 //! | `responses.size()` | [`len`](crate::Entries::len) |

@@ -133,7 +133,7 @@
 //! | `expiration` | The [expiry](crate::CacheLayer#expiry) for this URL, status or request is `DoNotStore`. |
 //! | `no-expiration` | Set [`expire_after`](crate::CacheLayer::expire_after) or the HTTP rules: a shared cache needs one. |
 //! | `no-store-directive` | The origin forbids storing. Time alone ignores that: leave out `http_rules`. |
-//! | `no-cache` | The origin wants each use revalidated. It must send an `ETag` for that. |
+//! | `no-cache` | The origin wants each use revalidated. It must send an `ETag` or `Last-Modified` for that. |
 //! | `private` | The response is for one user. A private cache stores it. |
 //! | `must-understand` | Only a cache that knows the status may store it. |
 //! | `authorization` | The origin must say `public`, `must-revalidate` or `s-maxage`. |

@@ -35,7 +35,8 @@ pub(crate) use self::url::{
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key with these bytes.
+    /// The key with these bytes, such as a digest. Stores expect that few keys begin with the same
+    /// eight bytes: [`digest`](Key::digest) makes a key of a name.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

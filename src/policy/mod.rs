@@ -38,8 +38,8 @@ pub(crate) use self::{
     rules::Rules,
     tags::TagRules,
     validation::{
-        Conditions, conditions, has_conditions, is_same_tag, is_unmodified, is_updated_by,
-        made_tag, not_modified_headers, remove_conditions, remove_made_tags,
+        Conditions, conditions, generated_etag, has_conditions, is_same_tag, is_unmodified,
+        is_updated_by, not_modified_headers, remove_conditions, remove_generated_etags,
     },
     vary::{Vary, union, vary},
 };

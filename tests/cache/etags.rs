@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 use larder::{CacheLayer, CacheOptions, Outcome, Stored, status::Miss, store::Memory};
 
+use tower::Layer;
+
 use crate::support::{
     Double, Reply, Stand, channel, empty, frames, full, get, head, line, ok, url,
 };
@@ -128,4 +130,32 @@ async fn a_body_that_fails_at_once_fails_as_without_the_setting() {
     assert_eq!(&reply.body[..], b"half");
     assert_eq!(reply.error.unwrap().to_string(), "broken");
     assert_eq!(stand.len().await, 0);
+}
+
+/// A cache in front of another one that generates tags: to the outer one, they are the origin's.
+#[tokio::test]
+async fn a_tag_that_another_cache_has_made_is_a_validator() {
+    let inner = with_etags(CacheLayer::private(Memory::default())).layer(Double::counting());
+    let clock = larder::time::ManualClock::new(crate::support::T0);
+    let outer = CacheLayer::private(Memory::default()).clock(clock.clone()).expire_after(SECOND);
+    let outer = outer.layer(inner);
+    let ask = async || {
+        let request = get("/").body(full("")).unwrap();
+        Reply::read(outer.request(request).await.unwrap()).await
+    };
+    assert_eq!(ask().await.outcome(), Outcome::Miss(Miss::Absent));
+    clock.advance(SECOND);
+    let reply = ask().await;
+    assert_eq!((reply.outcome(), reply.text()), (Outcome::Revalidated, "1"));
+}
+
+/// Without the tag, the date alone would decide, and the origin would answer 304.
+#[tokio::test]
+async fn a_date_beside_a_tag_of_ones_own_does_not_reach_the_origin() {
+    let stand = Stand::new(Double::counting()).with(with_etags);
+    let made = tag(&stand.get("/").await);
+    let request = get("/").header("if-none-match", &made);
+    let request = request.header("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT");
+    stand.ask(request.extension(CacheOptions::new().bypass(true))).await;
+    assert_eq!(stand.inner.take_seen()[1].conditions(), (None, None));
 }

@@ -26,7 +26,7 @@ async fn a_removal_of_what_has_expired_leaves_what_is_kept_for_stale_use() {
         stand.get(path).await;
     }
     assert_eq!((entries.remove_expired().await.unwrap(), stand.len().await), (0, 2));
-    assert_eq!((entries.remove_stale().await.unwrap(), stand.len().await), (1, 1));
+    assert_eq!((entries.remove_all_expired().await.unwrap(), stand.len().await), (1, 1));
     assert!(entries.contains(&url("/new")).await.unwrap());
     stand.clock.advance(SECOND * 11);
     assert_eq!((entries.remove_expired().await.unwrap(), stand.len().await), (1, 0));
@@ -40,7 +40,7 @@ async fn what_can_be_revalidated_is_kept_until_it_is_removed_as_stale() {
     stand.clock.advance(SECOND);
     let entries = stand.layer.entries();
     assert_eq!(entries.remove_expired().await.unwrap(), 0);
-    assert_eq!(entries.remove_stale().await.unwrap(), 1);
+    assert_eq!(entries.remove_all_expired().await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,6 +70,24 @@ async fn a_sweep_removes_what_has_expired_and_ends_with_the_layer() {
     drop(stand);
     tokio::time::sleep(SECOND * 120).await;
     assert_eq!(count().await, 1, "the layer is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_removes_nothing_while_the_cache_is_off_or_read_only() {
+    let stand = Stand::new(Double::counting()).with(|layer| layer.expire_after(SECOND));
+    let entries = stand.layer.entries();
+    stand.get("/").await;
+    stand.clock.advance(SECOND * 5);
+    stand.layer.clone().read_only(true).entries().sweep_every(SECOND).unwrap();
+    tokio::time::sleep(SECOND * 2).await;
+    assert_eq!(stand.len().await, 1, "read-only");
+    stand.layer.set_enabled(false);
+    entries.sweep_every(SECOND).unwrap();
+    tokio::time::sleep(SECOND * 2).await;
+    assert_eq!(stand.len().await, 1, "off");
+    stand.layer.set_enabled(true);
+    tokio::time::sleep(SECOND * 2).await;
+    assert_eq!(stand.len().await, 0);
 }
 
 #[tokio::test(start_paused = true)]

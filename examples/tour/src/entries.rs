@@ -44,7 +44,7 @@ async fn manage(entries: &Entries<Memory>) -> Result<(), BoxError> {
     entries.remove("http://example.com/hello").await?;
     entries.remove_where(&Filter::new().url("example.com/news/**")?, |_read| {}).await?;
     entries.remove_tag("tour").await?;
-    // Remove what has expired, each minute, in the background.
+    // Each minute, in the background: remove what has expired and is of no more use.
     entries.sweep_every(Duration::from_secs(60))?;
     Ok(())
 }

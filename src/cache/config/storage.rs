@@ -65,6 +65,9 @@ impl<B> CacheLayer<B> {
     /// Stores responses of every status that can be stored: each final status except 206 and 304.
     /// Replaces [`statuses`](CacheLayer::statuses).
     ///
+    /// Under the [HTTP rules](CacheLayer::http_rules), the expirations of the layer then apply to
+    /// every status.
+    ///
     /// Errors of the origin are stored too. [`expire_statuses`](CacheLayer::expire_statuses) makes
     /// them expire early.
     pub fn all_statuses(self) -> Self {
@@ -112,9 +115,10 @@ impl<B> CacheLayer<B> {
     /// small response of a client. The response has the tag on the miss and on every hit.
     ///
     /// The tag is weak (RFC 9110 §8.8.1), since a layer around the cache may compress the body. It
-    /// is never sent to the origin.
+    /// is never sent to the origin. If the origin is a larder cache that generates tags too, leave
+    /// this off: the origin's tags would not be sent to it either.
     pub fn generate_etags(self, generate: bool) -> Self {
-        self.set(|settings| settings.makes_etags = generate)
+        self.set(|settings| settings.generates_etags = generate)
     }
 
     /// Whether to store the response to a `POST` as the response to later `GET`s (RFC 9110

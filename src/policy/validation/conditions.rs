@@ -11,7 +11,7 @@ use http::{
 
 use super::{
     is_conditional,
-    validators::{bytes, etag, has_validator, is_weak, opaque, origin_tag},
+    validators::{bytes, etag, is_generated, is_weak, opaque},
 };
 use crate::{
     entry::Head,
@@ -57,15 +57,16 @@ pub(crate) fn remove_conditions(headers: &mut HeaderMap) {
 /// The conditions for a request of `method`, so that the origin may answer 304. `None` if that is
 /// impossible: the stored response has no validator, the method is neither `GET` nor `HEAD`, or the
 /// stored status is no success (a 304 never refers to such a response, RFC 9110 §13.2.1).
-pub(crate) fn conditions(head: &Head, method: &Method) -> Option<Conditions> {
-    let is_judged = is_conditional(method) && head.status().is_success();
-    if !is_judged || !has_validator(head.headers()) {
+///
+/// `has_generated` is whether this cache generates tags. The origin does not know these.
+pub(crate) fn conditions(head: &Head, method: &Method, has_generated: bool) -> Option<Conditions> {
+    if !is_conditional(method) || !head.status().is_success() {
         return None;
     }
-    Some(Conditions {
-        etag: origin_tag(head.headers()).cloned(),
-        last_modified: only(head.headers(), LAST_MODIFIED).cloned(),
-    })
+    let etag = etag(head.headers()).filter(|etag| !(has_generated && is_generated(etag)));
+    let last_modified = only(head.headers(), LAST_MODIFIED);
+    let conditions = Conditions { etag: etag.cloned(), last_modified: last_modified.cloned() };
+    (etag.is_some() || last_modified.is_some()).then_some(conditions)
 }
 
 /// The most lines that the stored response and a 304 may have together. A 304 above this limit does

@@ -21,7 +21,7 @@ pub(in crate::policy) use self::{
 pub(crate) use self::{
     conditions::{Conditions, conditions, has_conditions, is_updated_by, remove_conditions},
     copy::{is_unmodified, not_modified_headers},
-    validators::{is_same_tag, made_tag, remove_made_tags},
+    validators::{generated_etag, is_same_tag, remove_generated_etags},
 };
 
 /// Whether `If-None-Match` and `If-Modified-Since` apply to the method (RFC 9110 §13.1.2,

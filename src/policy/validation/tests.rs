@@ -37,7 +37,7 @@ fn list(headers: &HeaderMap) -> Vec<(&str, &str)> {
 #[test]
 fn conditions_come_from_the_stored_validators_alone() {
     let of = |lines: &[(&'static str, &str)]| {
-        let conditions = conditions(&head_of(200, map(lines)), &Method::GET)?;
+        let conditions = conditions(&head_of(200, map(lines)), &Method::GET, false)?;
         let mut headers = map(&[
             ("if-none-match", "\"mine\""),
             ("if-none-match", "\"mine too\""),
@@ -69,7 +69,7 @@ fn non_text_tags_are_replayed_byte_for_byte() {
     headers.insert(ETAG, HeaderValue::from_bytes(b"\"\xff\xe4\"").unwrap());
     let head = head_of(200, headers);
     let mut request = HeaderMap::new();
-    conditions(&head, &Method::GET).unwrap().apply(&mut request);
+    conditions(&head, &Method::GET, false).unwrap().apply(&mut request);
     assert_eq!(request[IF_NONE_MATCH].as_bytes(), b"\"\xff\xe4\"");
     assert!(is_unmodified(&request, &Method::GET, &head));
     assert!(is_updated_by(&head, head.headers()));
@@ -78,7 +78,7 @@ fn non_text_tags_are_replayed_byte_for_byte() {
 #[test]
 fn only_get_and_head_of_a_success_are_conditional() {
     let head = |status| head_of(status, map(&[("etag", "\"a\"")]));
-    let is_asked = |status, method| conditions(&head(status), &method).is_some();
+    let is_asked = |status, method| conditions(&head(status), &method, false).is_some();
     assert!(is_asked(200, Method::GET) && is_asked(200, Method::HEAD));
     assert!(is_asked(203, Method::GET));
     assert!(!is_asked(200, Method::POST) && !is_asked(200, Method::OPTIONS));
@@ -358,7 +358,7 @@ proptest! {
         if etag(&stored).is_some() {
             prop_assert!(is_updated_by(&head, &stored));
             let mut request = other;
-            conditions(&head, &Method::GET).unwrap().apply(&mut request);
+            conditions(&head, &Method::GET, false).unwrap().apply(&mut request);
             prop_assert!(is_unmodified(&request, &Method::GET, &head));
         }
     }

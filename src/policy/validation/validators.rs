@@ -3,49 +3,51 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue,
-    header::{ETAG, IF_NONE_MATCH, LAST_MODIFIED},
+    header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED},
 };
 
 use sha2::{Digest as _, Sha256};
 
 use crate::{fields::only, key::Key, policy::remove_fields};
 
-/// How the tags begin that the cache makes itself. They are weak, since layers around the cache may
-/// send other representations under the same tag, such as compressed ones.
-const MADE: &[u8] = b"W/\"larder-";
+/// How an `ETag` begins that a cache has generated. It is weak, since layers around the cache may
+/// send other representations with it, such as compressed ones.
+const GENERATED: &[u8] = b"W/\"larder-";
 
-/// The tag of a body of these chunks, for a response that the origin sent without one.
-pub(crate) fn made_tag<'a>(chunks: impl Iterator<Item = &'a Bytes>) -> HeaderValue {
+/// The `ETag` of a body of these chunks, for a response that the origin sent without one.
+pub(crate) fn generated_etag<'a>(chunks: impl Iterator<Item = &'a Bytes>) -> HeaderValue {
     let digest = chunks.fold(Sha256::new(), Sha256::chain_update).finalize();
     // Half of the digest, in hexadecimal digits.
     let tag = format!("W/\"larder-{:.32}\"", Key::from_bytes(digest.into()));
     HeaderValue::try_from(tag).expect("hexadecimal digits are valid in a header")
 }
 
-/// Removes the tags that the cache has made from the conditions of a request. The origin does not
-/// know them.
-pub(crate) fn remove_made_tags(headers: &mut HeaderMap) {
-    let is_made = |tag: &&[u8]| tag.starts_with(MADE);
-    if !headers.get_all(IF_NONE_MATCH).iter().any(|line| tags(line).any(|tag| is_made(&tag))) {
+/// Removes generated tags from the conditions of a request. The origin does not know them.
+pub(crate) fn remove_generated_etags(headers: &mut HeaderMap) {
+    let is_generated = |tag: &&[u8]| tag.starts_with(GENERATED);
+    if !headers.get_all(IF_NONE_MATCH).iter().any(|line| tags(line).any(|tag| is_generated(&tag))) {
         return;
     }
     let lines = headers.get_all(IF_NONE_MATCH).iter();
-    let left: Vec<_> = lines.flat_map(tags).filter(|tag| !is_made(tag)).collect();
+    let left: Vec<_> = lines.flat_map(tags).filter(|tag| !is_generated(tag)).collect();
     let left = HeaderValue::from_bytes(&left.join(&b", "[..])).ok().filter(|left| !left.is_empty());
-    remove_fields(headers, |name| *name == IF_NONE_MATCH);
-    if let Some(left) = left {
-        headers.insert(IF_NONE_MATCH, left);
+    match left {
+        Some(left) => drop(headers.insert(IF_NONE_MATCH, left)),
+        // The date does not count beside a tag (RFC 9110 §13.1.3). By itself, it would.
+        None => {
+            remove_fields(headers, |name| [IF_NONE_MATCH, IF_MODIFIED_SINCE].contains(name));
+        }
     }
 }
 
 /// Whether a response with these fields can be revalidated.
 pub(in crate::policy) fn has_validator(headers: &HeaderMap) -> bool {
-    origin_tag(headers).is_some() || only(headers, LAST_MODIFIED).is_some()
+    etag(headers).is_some() || only(headers, LAST_MODIFIED).is_some()
 }
 
-/// The stored `ETag`, if the origin has sent it.
-pub(super) fn origin_tag(headers: &HeaderMap) -> Option<&HeaderValue> {
-    etag(headers).filter(|tag| !bytes(tag).starts_with(MADE))
+/// Whether a cache has made this `ETag`. The origin may be such a cache.
+pub(super) fn is_generated(etag: &HeaderValue) -> bool {
+    bytes(etag).starts_with(GENERATED)
 }
 
 /// The stored `ETag`, if it is a single tag. A tag without quotes is invalid by the RFC, but it is

@@ -49,7 +49,10 @@ pub(super) enum Command {
     Collect,
     /// A reader found that the database needs recovery.
     Recover,
-    Close,
+    /// The last command. `has_time` is whether its caller waits for it.
+    Close {
+        has_time: bool,
+    },
 }
 
 /// A body that is being written, as its writer and the thread know it.

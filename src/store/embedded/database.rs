@@ -211,8 +211,9 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// Makes the file shorter after pages were released.
     fn truncate(&self, _: &mut Self::Connection) {}
 
-    /// Closes the file, after a sync.
-    fn close(&self, connection: &mut Self::Connection) -> Result<()>;
+    /// Closes the file, after a sync. `has_time` is whether somebody asked for it, and waits. If not,
+    /// the last handle was dropped, and its thread is held up.
+    fn close(&self, connection: &mut Self::Connection, has_time: bool) -> Result<()>;
 }
 
 /// What a write transaction does to the rows.

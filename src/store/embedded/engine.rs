@@ -226,7 +226,9 @@ impl<D: Database> Engine<D> {
     }
 
     pub(in crate::store) async fn close(&self) -> Result<()> {
-        let Some(outcome) = self.shared().queue.send_now(Command::Close) else { return Ok(()) };
+        let Some(outcome) = self.shared().queue.send_now(Command::Close { has_time: true }) else {
+            return Ok(());
+        };
         // If another call closed the store first, the thread has ended without a reply to this one.
         outcome.await.unwrap_or(Ok(0)).map(drop)
     }

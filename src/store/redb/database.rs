@@ -31,10 +31,26 @@ use crate::{
 
 /// A file is compacted when it is closed if it takes more than twice the bytes of its entries, and
 /// this.
-const SPRAWL: u64 = 1 << 20;
+const SLACK: u64 = 1 << 20;
 
-/// A longer file is not compacted. A file of this length takes two or three seconds.
+/// A larger file is not compacted. A file of this size takes two or three seconds.
 const COMPACTABLE: u64 = 320 << 20;
+
+/// The same if the last handle is dropped, perhaps on a thread that others need.
+const QUICKLY_COMPACTABLE: u64 = 32 << 20;
+
+/// The space that a file takes on the disk. The new end of a file that has doubled takes none.
+#[cfg(unix)]
+fn space_of(file: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+
+    file.blocks() * 512
+}
+
+#[cfg(not(unix))]
+fn space_of(file: &fs::Metadata) -> u64 {
+    file.len()
+}
 
 impl Database for Db {
     const STORE: &'static str = STORE;
@@ -196,14 +212,14 @@ impl Database for Db {
         Recovery::Tried
     }
 
-    fn close(&self, (): &mut ()) -> Result<()> {
+    fn close(&self, (): &mut (), has_time: bool) -> Result<()> {
         let open = std::mem::replace(&mut self.slot_mut().state, Open::Closed);
         self.changed();
         match open {
             Open::Yes(Opened::Writable(mut db)) => {
                 open::write(&db, |_| Ok(())).map_err(|error| self.wrong(error))?;
                 if self.owner.is_alone
-                    && self.is_sprawling(&db).map_err(|error| self.wrong(error))?
+                    && self.is_worth_compacting(&db, has_time)
                     && !matches!(quietly(|| db.compact()), Ok(Ok(_)))
                 {
                     // A body is still being read, the disk is full, or a page is damaged. The file
@@ -221,11 +237,12 @@ impl Database for Db {
 }
 
 impl Db {
-    /// Whether the file is to be compacted: it is larger than it should be, and small enough.
-    fn is_sprawling(&self, db: &redb::Database) -> Result<bool, redb::Error> {
-        let size = read::size_in(&db.begin_read()?)?;
-        // If the length is unknown, compacting is of no use either.
-        let len = fs::metadata(&self.config.file).map_or(0, |file| file.len());
-        Ok((2 * size + SPRAWL + 1..=COMPACTABLE).contains(&len))
+    /// Whether the file takes more space than it should, and is small enough to be compacted. If
+    /// either size is unknown, it is not.
+    fn is_worth_compacting(&self, db: &redb::Database, has_time: bool) -> bool {
+        let size = db.begin_read().map_err(Into::into).and_then(|txn| read::size_in(&txn));
+        let (Ok(size), Ok(file)) = (size, fs::metadata(&self.config.file)) else { return false };
+        let most = if has_time { COMPACTABLE } else { QUICKLY_COMPACTABLE };
+        (size.saturating_mul(2).saturating_add(SLACK + 1)..=most).contains(&space_of(&file))
     }
 }

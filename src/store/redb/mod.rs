@@ -27,7 +27,8 @@
 //!
 //! A crash, `kill -9` or a power cut loses only what was not synced. What was written first is
 //! left: no later change survives without an earlier one. The file opens again with whole entries
-//! only, and without a repair that would read all of it.
+//! only. It needs no repair that reads all of it, unless the file was being
+//! [compacted](self#its-size).
 //!
 //! # Atomicity
 //!
@@ -133,10 +134,11 @@
 //! it is written.
 //!
 //! The file does not shrink when entries are removed, and reuses the space. It shrinks when it is
-//! closed: a file that is longer than twice `size_bytes` and a mebibyte is compacted, if it is no
-//! longer than 320 MiB, no other process may have it, and no body is being read. This takes some
-//! 50 ms for 7 MiB of entries, and up to three seconds for 70 MiB. If the process is killed
-//! meanwhile, nothing is lost, and the next opening reads the whole file to repair it.
+//! closed: a file that takes more than twice `size_bytes` and a mebibyte is compacted, if no other
+//! process may have it and no body is being read. [`close`](Redb::close) does so for up to 320 MiB,
+//! which takes up to three seconds. Dropping the last handle does so for up to 32 MiB, which takes
+//! a fraction of a second. If the process is killed meanwhile, nothing is lost, and the next
+//! opening reads the whole file to repair it.
 
 use std::{
     fmt,

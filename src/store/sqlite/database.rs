@@ -186,7 +186,7 @@ impl Database for Db {
         drop(self.checkpoint(writing, "TRUNCATE", Some(BRIEFLY)));
     }
 
-    fn close(&self, writing: &mut Writing) -> Result<()> {
+    fn close(&self, writing: &mut Writing, _: bool) -> Result<()> {
         // Before the log is written a last time, so that nobody reads from it.
         self.pool.close();
         let synced = self.checkpoint(writing, "PASSIVE", None).map(drop);

@@ -254,7 +254,7 @@ impl<const LOSES: bool> Database for Fake<LOSES> {
         Recovery::Tried
     }
 
-    fn close(&self, (): &mut ()) -> Result<()> {
+    fn close(&self, (): &mut (), _: bool) -> Result<()> {
         self.state().is_closed = true;
         Ok(())
     }

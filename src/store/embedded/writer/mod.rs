@@ -84,7 +84,7 @@ impl<D: Database> Thread<D> {
         loop {
             let mut group = self.group();
             let closing = match group.last() {
-                Some(Envelope { command: Command::Close, .. }) => group.pop(),
+                Some(Envelope { command: Command::Close { .. }, .. }) => group.pop(),
                 _ => None,
             };
             if closing.is_some() {
@@ -99,7 +99,8 @@ impl<D: Database> Thread<D> {
                 self.commit(group);
             }
             if let Some(envelope) = closing {
-                let result = self.close();
+                let has_time = matches!(envelope.command, Command::Close { has_time: true });
+                let result = self.close(has_time);
                 drop(self);
                 answer(envelope.reply, result.map(|()| 0));
                 return;
@@ -141,7 +142,7 @@ impl<D: Database> Thread<D> {
         while let Some(envelope) = next {
             bytes += envelope.permit.as_ref().map_or(0, |permit| permit.bytes());
             may_linger &= matches!(envelope.command, Command::Put { pending: Some(_), .. });
-            let is_last = matches!(envelope.command, Command::Close);
+            let is_last = matches!(envelope.command, Command::Close { .. });
             group.push(envelope);
             if is_last || group.len() == GROUP || bytes >= QUEUE / 2 {
                 break;
@@ -155,7 +156,7 @@ impl<D: Database> Thread<D> {
     }
 
     fn wait(&mut self) -> Option<Envelope> {
-        let close = || Envelope::new(Command::Close);
+        let close = || Envelope::new(Command::Close { has_time: false });
         let ripens = self.work.ripens.map(|ripens| ripens.saturating_since(SystemClock.now()));
         let now = Instant::now();
         let rests = self.rests_until.filter(|_| self.is_left());
@@ -387,7 +388,7 @@ impl<D: Database> Thread<D> {
         answer(job.reply, Ok(job.done));
     }
 
-    fn close(&mut self) -> Result<()> {
+    fn close(&mut self, has_time: bool) -> Result<()> {
         let shared = self.shared.clone();
         let closed = shared.closed();
         let given_up = self.give_up();
@@ -397,7 +398,7 @@ impl<D: Database> Thread<D> {
         }
         let pending = self.shared.overlay.close();
         self.count_unwritten(pending, &Failure::of(&closed));
-        let close = || shared.db.close(&mut self.connection);
+        let close = || shared.db.close(&mut self.connection, has_time);
         let result =
             D::catch(close).unwrap_or_else(|panic| Err(shared.db.panicked(panic.as_ref())));
         // The commit before the close may have lost entries that were acknowledged.

@@ -213,7 +213,7 @@ impl Work {
             | Command::Flush
             | Command::Collect
             | Command::Recover
-            | Command::Close => nothing,
+            | Command::Close { .. } => nothing,
         }
     }
 }
