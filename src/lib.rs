@@ -65,8 +65,8 @@
 //!   [`guide::choosing_a_store`] compares them.
 //! - [`guide::reqwest`], [`guide::hyper`], [`guide::axum`] and [`guide::tonic`] have a program to
 //!   copy for each stack. [`guide::tower_http`] has the order of layers.
-//! - [`guide::testing`] has a test to copy, with the clock from [`time`]. [`guide::cookies`] is about
-//!   logins, [`guide::migrating`] about other caches.
+//! - [`guide::testing`] has a test to copy, with the clock from [`time`]. [`guide::cookies`] is
+//!   about logins, [`guide::migrating`] about other caches.
 //! - [`guide::troubleshooting`] explains each reason and each error.
 //!
 //! # In your stack

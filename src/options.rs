@@ -63,9 +63,8 @@ impl CacheOptions {
 
     /// When the response to this request expires. Takes precedence over the [expirations of the
     /// layer](crate::CacheLayer#expiry). The layer's [`max_ttl`](crate::CacheLayer::max_ttl) still
-    /// limits it. Under the HTTP rules, a lifetime in the headers of the response comes first, except before
-    /// `DoNotStore`. An
-    /// entry that is already stored keeps its expiry.
+    /// limits it. Under the HTTP rules, a lifetime in the headers of the response comes first,
+    /// except before `DoNotStore`. An entry that is already stored keeps its expiry.
     pub fn expire_after(mut self, expiration: impl Into<Expiration>) -> Self {
         self.expire_after = Some(expiration.into());
         self

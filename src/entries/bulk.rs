@@ -68,9 +68,9 @@ impl<B: Store> Entries<B> {
     }
 
     /// Gives every stored response a new expiry, and returns the number of responses. The expiry
-    /// counts from the time when the response was stored, and [`max_ttl`](crate::CacheLayer::max_ttl)
-    /// limits it. The method reads every head, and calls `progress` with the number of heads that
-    /// it has read.
+    /// counts from the time when the response was stored, and
+    /// [`max_ttl`](crate::CacheLayer::max_ttl) limits it. The method reads every head, and calls
+    /// `progress` with the number of heads that it has read.
     ///
     /// An entry may stay in the store after its expiry. It then stays for the same time after the
     /// new expiry, or for the time that the layer's settings give now, whichever is longer.

@@ -153,7 +153,8 @@ impl<B: Store> Entries<B> {
     ///
     /// # Errors
     ///
-    /// - If the target is a key alone ([`insert_at`](Entries::insert_at) takes one), or is not a URL.
+    /// - If the target is a key alone ([`insert_at`](Entries::insert_at) takes one), or is not a
+    ///   URL.
     /// - If the response must not be stored: a 206, a 304 or a 1xx, `Vary: *`, an expiration of
     ///   `DoNotStore`, or more tags than an entry can have. In a shared cache, also a response
     ///   without an expiration, or with `Set-Cookie`.
@@ -365,9 +366,8 @@ impl<B: Store> Entries<B> {
 
     /// Removes the entries that have expired and cannot be used any more, by an index, and returns
     /// their number. An expired entry stays as long as it may be
-    /// [revalidated](CacheLayer::keep_expired) or served stale:
-    /// [`EntryInfo::keep_until`] is that time. [`remove_all_expired`](Entries::remove_all_expired) removes such
-    /// entries too.
+    /// [revalidated](CacheLayer::keep_expired) or served stale: [`EntryInfo::keep_until`] is that
+    /// time. [`remove_all_expired`](Entries::remove_all_expired) removes such entries too.
     ///
     /// # Errors
     ///
@@ -387,14 +387,14 @@ impl<B: Store> Entries<B> {
         self.remove_where(&Filter::new().expired(true), |_| {}).await
     }
 
-    /// Calls [`remove_expired`](Entries::remove_expired) in the background, each time this much time
-    /// has passed. Nothing does so by default: a store with a size limit evicts what it has no room
-    /// for, and `Redis` and `MongoDb` remove expired entries themselves.
+    /// Calls [`remove_expired`](Entries::remove_expired) in the background, each time this much
+    /// time has passed. Nothing does so by default: a store with a size limit evicts what it has no
+    /// room for, and `Redis` and `MongoDb` remove expired entries themselves.
     ///
     /// It ends when the last handle of the layer and its services is dropped. It pauses while the
     /// cache is [switched off](CacheLayer::set_enabled), and removes nothing if the layer is
-    /// [read-only](CacheLayer::read_only). Another call replaces the interval. A failure is an event, [`Event::StoreFailed`](crate::Event::StoreFailed), and
-    /// the next interval tries again.
+    /// [read-only](CacheLayer::read_only). Another call replaces the interval. A failure is an
+    /// event, [`Event::StoreFailed`](crate::Event::StoreFailed), and the next interval tries again.
     ///
     /// # Errors
     ///

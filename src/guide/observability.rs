@@ -25,9 +25,10 @@
 //!
 //! The crates `tracing` and `metrics` receive the same events if the features of these names are
 //! on. [`CacheLayer::named`](crate::CacheLayer::named) distinguishes several caches. Neither crate
-//! receives a URL, a header, a body or an error of the inner service. A hook receives the URL, without
-//! user information and [ignored parameters](crate::CacheLayer::add_ignored_parameters). Without a hook and without
-//! these features, an event only increments a counter, and the cache measures no time.
+//! receives a URL, a header, a body or an error of the inner service. A hook receives the URL,
+//! without user information and [ignored parameters](crate::CacheLayer::add_ignored_parameters).
+//! Without a hook and without these features, an event only increments a counter, and the cache
+//! measures no time.
 //!
 //! The names of outcomes, reasons and operations do not change. These methods return them:
 //! [`Outcome::name`](crate::Outcome::name), [`Miss::name`](crate::status::Miss::name),

@@ -21,7 +21,8 @@ use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 /// | 6 | the scope: in a private cache responses never expire, a shared cache stores none |
 ///
 /// Under the [HTTP rules](CacheLayer::http_rules), a lifetime in the headers of the response comes
-/// before all of these, except for `DoNotStore`. [`max_ttl`](CacheLayer::max_ttl) limits the result, whatever gave it.
+/// before all of these, except for `DoNotStore`. [`max_ttl`](CacheLayer::max_ttl) limits the
+/// result, whatever gave it.
 ///
 /// The cache makes this decision once, when a response arrives. A later change of the settings does
 /// not change the expiry of stored entries;

@@ -211,8 +211,8 @@ pub(in crate::store) trait Database: Send + Sync + Sized + 'static {
     /// Makes the file shorter after pages were released.
     fn truncate(&self, _: &mut Self::Connection) {}
 
-    /// Closes the file, after a sync. `has_time` is whether somebody asked for it, and waits. If not,
-    /// the last handle was dropped, and its thread is held up.
+    /// Closes the file, after a sync. `has_time` is whether somebody asked for it, and waits. If
+    /// not, the last handle was dropped, and its thread is held up.
     fn close(&self, connection: &mut Self::Connection, has_time: bool) -> Result<()>;
 }
 
