@@ -1,6 +1,10 @@
 //! The access log: [`Line`].
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    fmt::{self, Display},
+    net::IpAddr,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -36,15 +40,27 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let Self { client, method, path, bytes, .. } = self;
-        let status = self.status.map_or("-".into(), |status| status.as_u16().to_string());
-        let ms = self.began.elapsed().as_secs_f64() * 1000.0;
-        let cache = match self.cache.as_ref().map(|cache| (cache.outcome(), cache.stored())) {
-            None => "-".into(),
+        let status = self.status.as_ref().map_or("-", StatusCode::as_str);
+        let micros = self.began.elapsed().as_micros();
+        let (ms, micros) = (micros / 1000, micros % 1000);
+        let cache = Cache(self.cache.as_ref());
+        let line =
+            format_args!("{client} {method} {path} {status} {bytes}B {ms}.{micros:03}ms {cache}");
+        log::access(&line);
+    }
+}
+
+/// What the cache did for a request.
+struct Cache<'a>(Option<&'a CacheStatus>);
+
+impl Display for Cache<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.map(|cache| (cache.outcome(), cache.stored())) {
+            None => f.write_str("-"),
             Some((outcome @ (Outcome::Miss(_) | Outcome::Coalesced(_)), Stored::No(refusal))) => {
-                format!("{outcome}, not stored ({refusal})")
+                write!(f, "{outcome}, not stored ({refusal})")
             }
-            Some((outcome, _)) => outcome.to_string(),
-        };
-        log::access(&format_args!("{client} {method} {path} {status} {bytes}B {ms:.3}ms {cache}"));
+            Some((outcome, _)) => write!(f, "{outcome}"),
+        }
     }
 }

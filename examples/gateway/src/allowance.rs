@@ -9,6 +9,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
     time::Duration,
@@ -34,8 +35,10 @@ struct State {
     since: Duration,
     /// How many requests are in flight.
     requests: usize,
-    /// The waits for the client, and the task to wake when the client has no time left.
-    waits: HashMap<u64, Option<Waker>>,
+    /// How many waits for the client there are.
+    waits: usize,
+    /// The tasks to wake when the client has no time left, by the number of their wait.
+    wakers: HashMap<u64, Waker>,
     next_wait: u64,
     is_over: bool,
 }
@@ -46,7 +49,8 @@ impl Allowance {
             left: limit,
             since: awake::now(),
             requests: 0,
-            waits: HashMap::new(),
+            waits: 0,
+            wakers: HashMap::new(),
             next_wait: 0,
             is_over: false,
         };
@@ -57,7 +61,7 @@ impl Allowance {
     fn settled(&self) -> MutexGuard<'_, State> {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = awake::now();
-        if state.requests == 0 || !state.waits.is_empty() {
+        if state.requests == 0 || state.waits > 0 {
             state.left = state.left.saturating_sub(now.saturating_sub(state.since));
         }
         state.since = now;
@@ -72,14 +76,13 @@ impl Allowance {
         InFlight(self.clone())
     }
 
-    /// Notes that the gateway waits for the client, until what this returns is dropped. The task of
-    /// `waker` is woken when the time is over.
-    pub(crate) fn wait(&self, waker: Option<Waker>) -> Wait {
+    /// Notes that the gateway waits for the client, until what this returns is dropped.
+    pub(crate) fn wait(&self) -> Wait {
         let mut state = self.settled();
         let number = state.next_wait;
         state.next_wait += 1;
-        state.waits.insert(number, waker);
-        Wait { allowance: self.clone(), number }
+        state.waits += 1;
+        Wait { allowance: self.clone(), number, has_waker: false, bytes: 0 }
     }
 
     /// Waits until the client has taken all of its time.
@@ -97,10 +100,10 @@ impl Allowance {
     pub(crate) fn end_waits(&self) -> bool {
         let mut state = self.settled();
         state.is_over = true;
-        let wakers: Vec<_> = state.waits.values_mut().filter_map(Option::take).collect();
+        let wakers = mem::take(&mut state.wakers);
         drop(state);
         let is_any = !wakers.is_empty();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_values().for_each(Waker::wake);
         is_any
     }
 
@@ -133,25 +136,33 @@ impl Drop for InFlight {
 pub(crate) struct Wait {
     allowance: Allowance,
     number: u64,
+    has_waker: bool,
+    /// How many bytes the client has sent or taken.
+    bytes: usize,
 }
 
 impl Wait {
     /// Has the task of this waker woken when the time is over.
-    pub(crate) fn wake(&self, waker: &Waker) {
-        self.allowance.settled().waits.insert(self.number, Some(waker.clone()));
+    pub(crate) fn wake(&mut self, waker: &Waker) {
+        self.has_waker = true;
+        self.allowance.settled().wakers.insert(self.number, waker.clone());
     }
 
     /// Ends the wait, since the client has sent or taken so many bytes.
-    pub(crate) fn end(self, bytes: usize) {
-        let limit = self.allowance.0.limit;
-        let mut state = self.allowance.settled();
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        state.left = (state.left + Duration::from_secs(1) * bytes / RATE).min(limit);
+    pub(crate) fn end(mut self, bytes: usize) {
+        self.bytes = bytes;
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.allowance.settled().waits.remove(&self.number);
+        let mut state = self.allowance.settled();
+        let bytes = u32::try_from(self.bytes).unwrap_or(u32::MAX);
+        let earned = Duration::from_secs(1) * bytes / RATE;
+        state.left = (state.left + earned).min(self.allowance.0.limit);
+        state.waits -= 1;
+        if self.has_waker {
+            state.wakers.remove(&self.number);
+        }
     }
 }

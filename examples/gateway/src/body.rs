@@ -121,10 +121,7 @@ impl Body for ClientBody {
                 Poll::Ready(Some(Err(UploadError::TooSlow)))
             }
             Poll::Pending => {
-                match &this.wait {
-                    Some(wait) => wait.wake(cx.waker()),
-                    None => this.wait = Some(this.allowance.wait(Some(cx.waker().clone()))),
-                }
+                this.wait.get_or_insert_with(|| this.allowance.wait()).wake(cx.waker());
                 note(AWAITED);
                 Poll::Pending
             }
@@ -189,7 +186,7 @@ impl<B> Outgoing<B> {
 
     fn part(&mut self) -> Frame<Bytes> {
         let bytes = self.rest.split_to(self.rest.len().min(PART));
-        let wait = Some(self.request.allowance().wait(None));
+        let wait = Some(self.request.allowance().wait());
         let part = Part { bytes, wait, _request: self.request.clone() };
         Frame::data(Bytes::from_owner(part))
     }

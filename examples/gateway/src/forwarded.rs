@@ -10,7 +10,10 @@
 //! `X-Forwarded-User` and `X-Forwarded-Access-Token`, still do not pass: a page that depends on one
 //! of them is for one user, and would be stored for everybody.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -100,8 +103,53 @@ fn is_claim(name: &str) -> bool {
         || NAMES.contains(&name)
 }
 
-/// Adds this hop of a request for `host` to the fields that have passed.
-pub(crate) fn add_hop(
+/// The longest host that a connection remembers: a name of DNS, a colon and a port.
+const MAX_HOST: usize = 253 + 6;
+
+/// A client that this hop names.
+pub(crate) struct Client {
+    ip: IpAddr,
+    /// The host of its last request that brought none of the fields, and the fields of the hop.
+    /// Most requests on a connection are for one host.
+    last: Mutex<Option<(Authority, HeaderMap)>>,
+}
+
+impl Client {
+    pub(crate) fn new(ip: IpAddr) -> Self {
+        Self { ip, last: Mutex::default() }
+    }
+
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// Adds this hop of a request for `host` to the fields that have passed.
+    pub(crate) fn add_hop(
+        &self,
+        headers: &mut HeaderMap,
+        host: &Authority,
+    ) -> Result<(), InvalidHeaderValue> {
+        let has_any = [FORWARDED, FOR, HOST, PROTO].iter().any(|name| headers.contains_key(name));
+        if has_any || host.as_str().len() > MAX_HOST {
+            return add_hop(headers, self.ip, host);
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let fields = match last.take() {
+            // Two authorities are equal if they differ in the case of letters alone.
+            Some((of, fields)) if of.as_str() == host.as_str() => fields,
+            _ => {
+                let mut fields = HeaderMap::new();
+                add_hop(&mut fields, self.ip, host)?;
+                fields
+            }
+        };
+        let (_, fields) = last.insert((host.clone(), fields));
+        headers.extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Ok(())
+    }
+}
+
+fn add_hop(
     headers: &mut HeaderMap,
     client: IpAddr,
     host: &Authority,
@@ -229,6 +277,24 @@ mod tests {
                 "https"
             ]
         );
+    }
+
+    #[test]
+    fn each_request_of_a_client_gets_its_own_host() {
+        let client = Client::new("1.2.3.4".parse().unwrap());
+        let long = format!("{}.example", "a".repeat(MAX_HOST));
+        for host in ["a.example", "a.example", "A.example", &long, "b.example:80", "a.example"] {
+            let mut headers = HeaderMap::new();
+            client.add_hop(&mut headers, &host.parse().unwrap()).unwrap();
+            assert_eq!(headers[FORWARDED], format!("for=1.2.3.4;host=\"{host}\";proto=http"));
+            assert_eq!(
+                (&headers[FOR], &headers[HOST]),
+                (&"1.2.3.4".parse().unwrap(), &host.parse().unwrap())
+            );
+        }
+        let mut headers = HeaderMap::from_iter([(PROTO, HeaderValue::from_static("https"))]);
+        client.add_hop(&mut headers, &Authority::from_static("a.example")).unwrap();
+        assert_eq!(headers[FORWARDED], "for=1.2.3.4;host=\"a.example\";proto=https");
     }
 
     #[test]

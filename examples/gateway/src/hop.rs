@@ -1,7 +1,7 @@
 //! The heads of messages at this hop: [`prepare`] is for requests, [`finish`] for responses,
 //! [`end_to_end`] for both.
 
-use std::{mem, net::IpAddr};
+use std::mem;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
@@ -9,7 +9,7 @@ use http::{
         CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, VIA,
     },
     request,
-    uri::Authority,
+    uri::{Authority, PathAndQuery, Scheme, Uri},
 };
 use http_body::Body;
 
@@ -19,7 +19,6 @@ use crate::forwarded;
 pub(crate) type Refusal = (StatusCode, &'static str);
 
 /// This gateway and its neighbours.
-#[derive(Clone)]
 pub(crate) struct Hops {
     /// The name of this gateway in `Via`.
     pub(crate) name: HeaderName,
@@ -27,13 +26,14 @@ pub(crate) struct Hops {
     pub(crate) upstream: Authority,
     /// Whether clients are gateways that are trusted to say where a request comes from.
     pub(crate) trust_forwarded: bool,
+    pub(crate) via: Via,
 }
 
 /// Prepares the head of a request for the next hop. The cache sees the same head, and selects
 /// variants by it.
 pub(crate) fn prepare(
     parts: &mut request::Parts,
-    client: IpAddr,
+    client: &forwarded::Client,
     hops: &Hops,
 ) -> Result<(), Refusal> {
     check_target(parts)?;
@@ -63,9 +63,7 @@ pub(crate) fn prepare(
     if host.as_str().contains('@') {
         return Err(bad_host);
     }
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    let uri = format!("http://{host}{slash}{path}").try_into().map_err(|_| bad_host)?;
+    let uri = absolute(&parts.uri, &host).ok_or(bad_host)?;
 
     let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
     let takes_trailers = list(&parts.headers, &TE).any(is_trailers);
@@ -78,9 +76,13 @@ pub(crate) fn prepare(
         parts.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     join_cookies(&mut parts.headers);
-    forwarded::add_hop(&mut parts.headers, client, &host).map_err(|_| bad_host)?;
-    parts.headers.append(VIA, via(parts.version, &hops.name));
-    parts.headers.insert(HOST, host.as_str().try_into().map_err(|_| bad_host)?);
+    // For those that follow.
+    parts.headers.reserve(6);
+    client.add_hop(&mut parts.headers, &host).map_err(|_| bad_host)?;
+    parts.headers.append(VIA, hops.via.member(parts.version));
+    if parts.headers.get(HOST).is_none_or(|given| given != host.as_str()) {
+        parts.headers.insert(HOST, host.as_str().try_into().map_err(|_| bad_host)?);
+    }
     parts.uri = uri;
     parts.version = Version::HTTP_11;
     Ok(())
@@ -112,6 +114,18 @@ fn check_target(parts: &request::Parts) -> Result<(), Refusal> {
     }
 }
 
+/// The target of a request for `host` as an absolute URL.
+fn absolute(target: &Uri, host: &Authority) -> Option<Uri> {
+    let path = target.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    // The target may begin with its query. Its text has the slash that it lacks itself.
+    let path = match path.as_str().starts_with('/') {
+        true => path,
+        false => path.to_string().try_into().ok()?,
+    };
+    let uri = Uri::builder().scheme(Scheme::HTTP).authority(host.clone()).path_and_query(path);
+    uri.build().ok()
+}
+
 /// Joins the lines of `Cookie`. HTTP/2 may split them (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -123,8 +137,8 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Prepares the head of a response for a client of this version of HTTP.
-pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, name: &HeaderName) {
-    let via = via(response.version(), name);
+pub(crate) fn finish(response: &mut Response<impl Body>, client: Version, via: &Via) {
+    let via = via.member(response.version());
     let may_end_in_trailers =
         response.headers().contains_key(TRAILER) && !response.body().is_end_stream();
     // Each hop speaks its own version (RFC 9110 §6.2).
@@ -219,12 +233,61 @@ fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
     lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// A member of `Via` (RFC 9110 §7.6.3).
-fn via(version: Version, name: &HeaderName) -> HeaderValue {
-    let version = match version {
-        Version::HTTP_09 | Version::HTTP_10 => "1.0",
-        Version::HTTP_11 => "1.1",
-        _ => "2",
-    };
-    HeaderValue::try_from(format!("{version} {name}")).unwrap_or(HeaderValue::from_static(version))
+/// The members of `Via` for this gateway (RFC 9110 §7.6.3), by the version of the message.
+pub(crate) struct Via([HeaderValue; 3]);
+
+impl Via {
+    pub(crate) fn new(name: &HeaderName) -> Self {
+        Self(["1.0", "1.1", "2"].map(|version| {
+            // A static text costs nothing to clone. It is needed for as long as the process runs.
+            let member: &str = format!("{version} {name}").leak();
+            HeaderValue::from_static(member)
+        }))
+    }
+
+    fn member(&self, version: Version) -> HeaderValue {
+        let [http_1_0, http_1_1, http_2] = &self.0;
+        match version {
+            Version::HTTP_09 | Version::HTTP_10 => http_1_0,
+            Version::HTTP_11 => http_1_1,
+            _ => http_2,
+        }
+        .clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn each_form_of_target_becomes_an_absolute_url() {
+        let host = Authority::from_static("in.example:8080");
+        for (target, path) in [
+            ("/", "/"),
+            ("/a?b", "/a?b"),
+            ("/a//b?", "/a//b?"),
+            ("http://out.example", "/"),
+            ("http://out.example?b", "/?b"),
+            ("https://out.example/a?b", "/a?b"),
+        ] {
+            let url = absolute(&target.parse().unwrap(), &host).unwrap();
+            assert_eq!(url.to_string(), format!("http://in.example:8080{path}"), "{target}");
+            assert_eq!(url.path_and_query().unwrap().as_str(), path, "{target}");
+        }
+    }
+
+    #[test]
+    fn via_names_the_version_of_the_message() {
+        let via = Via::new(&HeaderName::from_static("near"));
+        for (version, member) in [
+            (Version::HTTP_10, "1.0 near"),
+            (Version::HTTP_11, "1.1 near"),
+            (Version::HTTP_2, "2 near"),
+        ] {
+            assert_eq!(via.member(version), member);
+        }
+    }
 }

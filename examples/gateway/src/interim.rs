@@ -185,7 +185,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Interim<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.shared.state();
-        state.task = Some(cx.waker().clone());
+        match &mut state.task {
+            Some(task) => task.clone_from(cx.waker()),
+            None => state.task = Some(cx.waker().clone()),
+        }
         state.is_clear = true;
         drop(state);
         ready!(self.poll_waiting(cx))?;

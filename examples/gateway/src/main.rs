@@ -47,12 +47,12 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-use std::{future::Future, io, net::SocketAddr, process::ExitCode};
+use std::{future::Future, io, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use larder::{BoxError, CacheLayer};
 use tokio::{net::TcpListener, time::timeout};
-use tower::{Layer, util::BoxCloneSyncService};
+use tower::Layer;
 
 mod access;
 mod admin;
@@ -75,7 +75,7 @@ mod upstream;
 use failure::told;
 use flags::{Args, Policy};
 use gateway::Gateway;
-use hop::Hops;
+use hop::{Hops, Via};
 use serve::{LAST_WORDS, Limits, serve};
 use upstream::upstream;
 
@@ -122,11 +122,14 @@ async fn run(args: Args) -> Result<(), BoxError> {
         Policy::Http => layer.http_rules(),
     };
 
-    let upstream_of_cache = upstream(args.upstream.clone(), args.timeout, MAX_HEAD as usize);
-    let forward = tower::service_fn(move |request| upstream_of_cache.clone().forward(request));
+    let upstream = upstream(args.upstream.clone(), args.timeout, MAX_HEAD as usize);
+    // The cache clones the service for each request, hits included. So the service is small.
+    let upstream = Arc::new(upstream);
+    let cache = layer.layer(tower::service_fn(move |request| upstream.clone().forward(request)));
     let gateway = Gateway {
-        cache: BoxCloneSyncService::new(layer.layer(forward)),
+        cache: Box::new(move |request| cache.request(request)),
         hops: Hops {
+            via: Via::new(&args.name),
             name: args.name,
             upstream: args.upstream,
             trust_forwarded: args.trust_forwarded,
@@ -145,7 +148,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
         let listener = bind("--admin", address).await?;
         tokio::spawn(axum::serve(listener, admin::routes(layer.clone(), metrics)).into_future());
     }
-    serve(listener, gateway, limits, end).await;
+    serve(listener, Arc::new(gateway), limits, end).await;
     if timeout(LAST_WORDS, layer.idle()).await.is_err() {
         log::say(&"refreshes in the background are cut off");
     }

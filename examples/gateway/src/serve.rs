@@ -29,6 +29,7 @@ use crate::{
     allowance::Allowance,
     body::Unread,
     failure::told,
+    forwarded,
     gateway::{Client, Gateway},
     hop,
     interim::Interim,
@@ -58,7 +59,7 @@ pub(crate) struct Limits {
 /// Serves until `end`, and then what is under way.
 pub(crate) async fn serve(
     listener: TcpListener,
-    gateway: Gateway,
+    gateway: Arc<Gateway>,
     limits: Limits,
     end: impl Future<Output = ()>,
 ) {
@@ -99,7 +100,7 @@ pub(crate) async fn serve(
                 let _ = watching.changed().await;
             };
             let client = Client {
-                ip,
+                hop: forwarded::Client::new(ip),
                 interim: Default::default(),
                 allowance: Allowance::new(patience),
                 unread: Unread::default(),
@@ -121,7 +122,7 @@ pub(crate) async fn serve(
 async fn connection(
     server: &auto::Builder<TokioExecutor>,
     stream: TcpStream,
-    gateway: Gateway,
+    gateway: Arc<Gateway>,
     client: Client,
     ending: impl Future<Output = ()>,
 ) -> Result<(), BoxError> {
@@ -130,7 +131,12 @@ async fn connection(
     let read = Reader(Arc::new(Mutex::new(read)));
     let io = Interim::new(Io { read: read.clone(), write }, client.interim.clone());
     let (allowance, unread) = (client.allowance.clone(), client.unread.clone());
-    let answer = service_fn(move |request| gateway.clone().answer(client.clone(), request));
+    // Each request clones the `Arc` of its own connection, which other threads seldom touch.
+    let ends = Arc::new((gateway, client));
+    let answer = service_fn(move |request| {
+        let ends = ends.clone();
+        async move { ends.0.answer(&ends.1, request).await }
+    });
     let served = {
         let mut connection = pin!(server.serve_connection(TokioIo::new(io), answer));
         let (mut ending, mut spent) = (pin!(ending), pin!(allowance.spent()));

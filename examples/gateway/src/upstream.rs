@@ -1,6 +1,6 @@
 //! The way of a request to the upstream, and of its response back to the cache.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -37,7 +37,6 @@ const IDLE: Duration = Duration::from_secs(4);
 type Body = Either<RequestBody<ClientBody>, Empty<Bytes>>;
 
 /// The upstream, and the connections to it.
-#[derive(Clone)]
 pub(crate) struct Upstream<C> {
     to: Authority,
     client: Client<C, Body>,
@@ -68,7 +67,7 @@ pub(crate) fn upstream(
 impl<C: Connect + Clone + Send + Sync + 'static> Upstream<C> {
     /// Sends a request of the cache to the upstream.
     pub(crate) async fn forward(
-        self,
+        self: Arc<Self>,
         mut request: Request<RequestBody<ClientBody>>,
     ) -> Result<Response<Incoming>, BoxError> {
         let mut uri = request.uri().clone().into_parts();

@@ -66,6 +66,25 @@ fn connections_are_accepted_again_after_too_many_files_were_open() {
 }
 
 #[test]
+fn every_request_is_a_line_of_the_log_in_the_order_of_its_connection() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(origin.addr);
+    gateway.get("/a");
+    let mut client = gateway.connect();
+    for number in 0..2_000 {
+        let status = client.ask("GET", &format!("/a?{}", number % 2), "Host: a\r\n").status();
+        assert_eq!(status, 200);
+        client.ask("GET", "*", &format!("Host: {number}\r\n"));
+    }
+    gateway.get("/last");
+    gateway.logged(" GET /last ");
+    let lines = gateway.all_logged();
+    let statuses: Vec<_> = lines.iter().filter_map(|line| line.split(' ').nth(3)).collect();
+    let pairs = [["200", "400"]; 2_000];
+    assert_eq!(statuses, [&["200"], pairs.as_flattened(), &["200"]].concat());
+}
+
+#[test]
 fn a_path_cannot_forge_the_log() {
     let origin = Origin::echo();
     let gateway = Gateway::start(origin.addr);

@@ -153,6 +153,11 @@ impl Gateway {
         self.access.find(text, |line| line.contains(text).then(|| line.to_owned()))
     }
 
+    /// The lines of the access log so far.
+    pub(crate) fn all_logged(&self) -> Vec<String> {
+        self.access.lines.0.lock().unwrap().clone()
+    }
+
     /// The line on standard error with `text` in it.
     pub(crate) fn said(&self, text: &str) -> String {
         self.errors.find(text, |line| line.contains(text).then(|| line.to_owned()))
