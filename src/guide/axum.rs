@@ -3,7 +3,8 @@
 //! # What to add
 //!
 //! ```sh
-//! cargo add larder axum
+//! cargo add larder --path ../larder    # a clone of the repository, until it is published
+//! cargo add axum
 //! cargo add serde --features derive
 //! cargo add tokio --features macros,net,rt-multi-thread
 //! cargo add tower --features util
@@ -119,10 +120,8 @@
 //!         ("GET", "/report", ""),
 //!         ("GET", "/report", ""),
 //!         ("GET", "/now", ""),
-//!         ("GET", "/now", ""),
 //!         ("GET", "/login", ""),
 //!         ("GET", "/me", "session=alice"),
-//!         ("GET", "/me", ""),
 //!         ("POST", "/purge?url=http://localhost/news/1", ""),
 //!         ("GET", "/news/1", ""),
 //!         ("POST", "/purge?tag=news", ""),
@@ -148,8 +147,8 @@
 //! # A whole router, or one route
 //!
 //! - `Router::layer` wraps the routes that were added before it. `MethodRouter::layer` wraps one
-//!   route, and `Handler::layer` one handler. All layers here are clones of one, so they share a
-//!   store, its statistics and its purges.
+//!   route, and `Handler::layer` one handler. Both layers of the program are clones of one: they
+//!   share the store, the statistics and the purges.
 //! - `layer` also receives requests for paths that have no route. `route_layer` does not.
 //! - **Nested routers** see paths without their prefix, and so does a layer inside of one: `/v1/x`
 //!   and `/v2/x` would share responses. Put the layer around the router that nests. If it must be

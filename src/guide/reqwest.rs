@@ -3,7 +3,8 @@
 //! # What to add
 //!
 //! ```sh
-//! cargo add larder http tower-reqwest
+//! cargo add larder --path ../larder    # a clone of the repository, until it is published
+//! cargo add http tower-reqwest
 //! cargo add reqwest --features json,query
 //! cargo add serde --features derive
 //! cargo add tokio --features macros,net,rt-multi-thread,time
@@ -13,9 +14,12 @@
 //!
 //! # A program to copy
 //!
-//! It calls its own server, and prints a line for each request: first `GET
-//! http://127.0.0.1:37213/item?name=tea -> 200 miss (absent)`, later `GET
-//! http://127.0.0.1:37213/item?name=tea -> 200 hit`.
+//! It calls its own server, and prints a line for each request, such as:
+//!
+//! ```text
+//! GET http://127.0.0.1:37213/item?name=tea -> 200 miss (absent)
+//! GET http://127.0.0.1:37213/item?name=tea -> 200 hit
+//! ```
 //!
 //! ```rust,ignore
 //! use std::time::Duration;
