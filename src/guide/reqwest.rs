@@ -186,8 +186,8 @@
 //! ```
 //!
 //! **Around the cache**, each attempt is a request to it. A body that is part of the key needs
-//! this: the cache has read it, so that `try_clone` inside returns `None`. A status that the cache
-//! stores is not tried again: the stored response answers.
+//! this: the cache has read it, so that `try_clone` inside returns `None`. If the cache stores the
+//! status of the failure, each further attempt gets the stored response.
 //!
 //! ```rust,ignore
 //! /// Tries again around the cache: each attempt is a request to it.

@@ -14,6 +14,8 @@
 //!
 //! # A program to copy
 //!
+//! It prints what the cache of the client and the cache of the server did.
+//!
 //! ```rust,ignore
 //! use std::time::Duration;
 //!
