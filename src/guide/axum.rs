@@ -3,7 +3,8 @@
 //! # What to add
 //!
 //! ```sh
-//! cargo add larder axum
+//! cargo add larder --path ../larder    # a clone of the repository, until it is published
+//! cargo add axum
 //! cargo add serde --features derive
 //! cargo add tokio --features macros,net,rt-multi-thread
 //! cargo add tower --features util
@@ -11,8 +12,8 @@
 //!
 //! # A program to copy
 //!
-//! `cargo run` prints what the cache does with some requests, and ends. With `cargo run -- --listen
-//! 127.0.0.1:8080`, it serves.
+//! `cargo run` sends itself some requests, prints what the cache did, and ends. To serve until it
+//! is stopped, write `cargo run -- --listen 127.0.0.1:8080`.
 //!
 //! ```rust,ignore
 //! use std::{
@@ -119,10 +120,8 @@
 //!         ("GET", "/report", ""),
 //!         ("GET", "/report", ""),
 //!         ("GET", "/now", ""),
-//!         ("GET", "/now", ""),
 //!         ("GET", "/login", ""),
 //!         ("GET", "/me", "session=alice"),
-//!         ("GET", "/me", ""),
 //!         ("POST", "/purge?url=http://localhost/news/1", ""),
 //!         ("GET", "/news/1", ""),
 //!         ("POST", "/purge?tag=news", ""),
@@ -148,8 +147,8 @@
 //! # A whole router, or one route
 //!
 //! - `Router::layer` wraps the routes that were added before it. `MethodRouter::layer` wraps one
-//!   route, and `Handler::layer` one handler. All layers here are clones of one, so they share a
-//!   store, its statistics and its purges.
+//!   route, and `Handler::layer` one handler. Both layers of the program are clones of one: they
+//!   share the store, the statistics and the purges.
 //! - `layer` also receives requests for paths that have no route. `route_layer` does not.
 //! - **Nested routers** see paths without their prefix, and so does a layer inside of one: `/v1/x`
 //!   and `/v2/x` would share responses. Put the layer around the router that nests. If it must be
@@ -171,7 +170,7 @@
 //! # Purges
 //!
 //! - **By tag**: a handler names tags in the header that
-//!   [`add_tag_headers`](crate::CacheLayer::add_tag_headers) reads, separated by spaces.
+//!   [`add_tag_headers`](crate::CacheLayer::add_tag_headers) reads, separated by spaces or commas.
 //!   [`tag_with`](crate::CacheLayer::tag_with) derives tags from the request.
 //! - **By URL**: [`remove`](crate::Entries::remove) removes all variants of the URL. Write it with
 //!   the host that clients name, and with `http`: an HTTP/1.1 request to a server names no scheme.
@@ -194,7 +193,7 @@
 //!
 //! # Logins and cookies
 //!
-//! By default, one user never receives another user's response:
+//! By default, `Cookie` and `Authorization` keep users apart:
 //!
 //! | | a shared cache |
 //! |---|---|
@@ -202,8 +201,9 @@
 //! | response with `Set-Cookie`, such as `/login` above | is not stored ([`SetCookie`](crate::status::Refusal::SetCookie)) |
 //! | request with another credential, such as `X-Api-Key` | uses the cache. Put the check outside, and name the header in [`add_key_headers`](crate::CacheLayer::add_key_headers) if responses depend on it |
 //!
-//! So a handler needs no `Vary: Cookie`. Under [`http_rules`](crate::CacheLayer::http_rules), the
-//! response decides instead: a user's page says `Cache-Control: private`.
+//! So a handler needs no `Vary: Cookie` for this cache. Under
+//! [`http_rules`](crate::CacheLayer::http_rules), the response decides instead: a user's page says
+//! `Cache-Control: private`.
 //!
 //! Every cookie counts, also one for analytics: a visitor who has one never gets a hit.
 //! [Cookies](super::cookies#a-server-with-an-analytics-cookie-and-logins) shows how visitors share

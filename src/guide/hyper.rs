@@ -3,7 +3,8 @@
 //! # What to add
 //!
 //! ```sh
-//! cargo add larder bytes http http-body-util hyper serde_json tower
+//! cargo add larder --path ../larder    # a clone of the repository, until it is published
+//! cargo add bytes http http-body-util hyper serde_json tower
 //! cargo add hyper-rustls --no-default-features --features http1,http2,ring,tls12
 //! cargo add hyper-util --features client-legacy,http1,http2,server-auto,tokio
 //! cargo add rustls --no-default-features --features ring,std

@@ -3,7 +3,8 @@
 //! # What to add
 //!
 //! ```sh
-//! cargo add larder http tower-reqwest
+//! cargo add larder --path ../larder    # a clone of the repository, until it is published
+//! cargo add http tower-reqwest
 //! cargo add reqwest --features json,query
 //! cargo add serde --features derive
 //! cargo add tokio --features macros,net,rt-multi-thread,time
@@ -13,9 +14,12 @@
 //!
 //! # A program to copy
 //!
-//! It calls its own server, and prints a line for each request: first `GET
-//! http://127.0.0.1:37213/item?name=tea -> 200 miss (absent)`, later `GET
-//! http://127.0.0.1:37213/item?name=tea -> 200 hit`.
+//! It calls its own server, and prints a line for each request, such as:
+//!
+//! ```text
+//! GET http://127.0.0.1:37213/item?name=tea -> 200 miss (absent)
+//! GET http://127.0.0.1:37213/item?name=tea -> 200 hit
+//! ```
 //!
 //! ```rust,ignore
 //! use std::time::Duration;
@@ -182,8 +186,8 @@
 //! ```
 //!
 //! **Around the cache**, each attempt is a request to it. A body that is part of the key needs
-//! this: the cache has read it, so that `try_clone` inside returns `None`. A status that the cache
-//! stores is not tried again: the stored response answers.
+//! this: the cache has read it, so that `try_clone` inside returns `None`. If the cache stores the
+//! status of the failure, each further attempt gets the stored response.
 //!
 //! ```rust,ignore
 //! /// Tries again around the cache: each attempt is a request to it.

@@ -3,7 +3,8 @@
 //! # What to add
 //!
 //! ```sh
-//! cargo add larder http prost tonic tonic-prost tower
+//! cargo add larder --path ../larder    # a clone of the repository, until it is published
+//! cargo add http prost tonic tonic-prost tower
 //! cargo add futures-util --no-default-features
 //! cargo add tokio --features macros,rt-multi-thread
 //! ```

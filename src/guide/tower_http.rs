@@ -3,7 +3,8 @@
 //! # What to add
 //!
 //! ```sh
-//! cargo add larder axum bytes http http-body-util
+//! cargo add larder --path ../larder    # a clone of the repository, until it is published
+//! cargo add axum bytes http http-body-util
 //! cargo add hyper-util --features client-legacy,http1,tokio
 //! cargo add tokio --features macros,net,rt-multi-thread
 //! cargo add tower --features limit,timeout,util
@@ -12,6 +13,8 @@
 //! ```
 //!
 //! # A program to copy
+//!
+//! It prints what the cache of the client and the cache of the server did.
 //!
 //! ```rust,ignore
 //! use std::time::Duration;

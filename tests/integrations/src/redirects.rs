@@ -2,12 +2,15 @@
 
 use axum::{Router, response::Redirect, routing};
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use larder::{CacheLayer, CacheOptions, Key, RequestBody, store::Memory};
 use reqwest::{Client, redirect};
-use tower::{ServiceBuilder, ServiceExt};
-use tower_http::follow_redirect::{FollowRedirectLayer, RequestUri};
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower_http::{
+    auth::AddAuthorizationLayer,
+    follow_redirect::{FollowRedirectLayer, RequestUri},
+};
 
 use crate::{
     reqwest::cached,
@@ -74,6 +77,26 @@ async fn outside_the_http_rules_keep_the_redirects_that_say_for_how_long() {
     get(&client, origin.url("/a")).await;
     assert!(get(&client, origin.url("/a")).await.is_hit());
     assert_eq!(origin.asked(), [&WAY[..], &["GET /b"]].concat());
+}
+
+/// The redirect layer removes credentials before it goes to another host. A layer below it adds them
+/// again.
+#[tokio::test]
+async fn a_token_goes_to_another_host_only_if_it_is_added_below_the_redirects() {
+    let token = async |headers: HeaderMap| match headers.get("authorization") {
+        Some(_) => "token",
+        None => "none",
+    };
+    let other = Origin::new(Router::new().route("/", routing::get(token))).await;
+    let url = other.url("/");
+    let redirect = async move || Redirect::permanent(&url);
+    let origin = Origin::new(Router::new().route("/", routing::get(redirect))).await;
+    let (follow, add) = (FollowRedirectLayer::new(), AddAuthorizationLayer::bearer("token"));
+    let inner = || private().layer(client::<RequestBody<Full<Bytes>>>());
+    let above = ServiceBuilder::new().layer(add.clone()).layer(follow.clone()).service(inner());
+    assert_eq!(get(&above, origin.url("/")).await.text(), "none");
+    let below = ServiceBuilder::new().layer(follow).layer(add).service(inner());
+    assert_eq!(get(&below, origin.url("/")).await.text(), "token");
 }
 
 #[tokio::test]
