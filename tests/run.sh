@@ -143,6 +143,13 @@ example() {
   printf '\n%s\n%s\n' "$name" "$printed"
   grep -Eq "$pattern" <<<"$printed" || { echo "$name: no line is $pattern" >&2; exit 1; }
 }
+# The first program of the README, twice: its file is where it runs.
+hello=$(realpath "$programs/hello")
+for hits in 2 3; do
+  printed=$(cd "$scratch" && "$hello")
+  printf '\nhello\n%s\n' "$printed"
+  [ "$(grep -c ': hit$' <<<"$printed")" = "$hits" ] || { echo "hello: not $hits hits" >&2; exit 1; }
+done
 example hyper-client '^HTTP/2.0 200 OK  hit$'
 example reqwest-client '^GET http://127.0.0.1:[0-9]+/item\?name=tea -> 200 hit$'
 grep -Eq '^POST .*/search -> 200 hit$' <<<"$printed" || { echo "reqwest-client: no hit for JSON" >&2; exit 1; }
