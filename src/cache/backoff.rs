@@ -14,15 +14,24 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How many keys are remembered, at most.
-const KEYS: usize = 4096;
+/// How many locks guard the keys. Each miss that is stored takes one of them.
+const SHARDS: usize = 64;
+
+/// How many keys are remembered under one lock, at most.
+const KEYS: usize = 64;
 
 /// Which refreshes are running, and which have failed and are not tried again yet.
 ///
 /// A refresh counts as running until it is known how it ended, which is after its call has settled.
 /// So no other begins in between.
-#[derive(Debug, Default)]
-pub(crate) struct Backoff(Mutex<HashMap<Key, Refreshing>>);
+#[derive(Debug)]
+pub(crate) struct Backoff([Mutex<HashMap<Key, Refreshing>>; SHARDS]);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Refreshing {
@@ -41,27 +50,30 @@ impl Refreshing {
 }
 
 impl Backoff {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Refreshing>> {
+    /// The keys of the shard of `key`.
+    fn lock(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Refreshing>> {
+        // A key is a digest: any of its bytes are as good as a hash.
+        let [.., last] = key.as_bytes();
         // The map is whole between any two statements under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0[usize::from(*last) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a refresh of `key` would [begin](Self::begin) now.
     pub(crate) fn is_due(&self, key: &Key, now: Timestamp) -> bool {
-        self.lock().get(key).is_none_or(|refreshing| refreshing.is_due(now))
+        self.lock(key).get(key).is_none_or(|refreshing| refreshing.is_due(now))
     }
 
     /// Begins a refresh of `key`. `failed`, `succeeded` or `abandoned` ends it. `false` if it must
     /// wait.
     pub(crate) fn begin(&self, key: Key, now: Timestamp) -> bool {
-        let mut keys = self.lock();
+        let mut keys = self.lock(&key);
         if keys.get(&key).is_some_and(|refreshing| !refreshing.is_due(now)) {
             return false;
         }
         if keys.len() >= KEYS && !keys.contains_key(&key) {
             keys.retain(|_, refreshing| !refreshing.is_due(now));
             if keys.len() >= KEYS {
-                // With thousands of keys, trying some too soon is the lesser evil.
+                // With so many keys, trying some too soon is the lesser evil.
                 keys.clear();
             }
         }
@@ -70,7 +82,7 @@ impl Backoff {
     }
 
     pub(crate) fn failed(&self, key: &Key, now: Timestamp) {
-        if let Some(refreshing) = self.lock().get_mut(key) {
+        if let Some(refreshing) = self.lock(key).get_mut(key) {
             let length = FIRST.saturating_mul(1 << refreshing.failures.min(16)).min(LONGEST);
             refreshing.is_running = false;
             refreshing.failures = refreshing.failures.saturating_add(1);
@@ -79,12 +91,12 @@ impl Backoff {
     }
 
     pub(crate) fn succeeded(&self, key: &Key) {
-        self.lock().remove(key);
+        self.lock(key).remove(key);
     }
 
     /// Ends the pause after failures, unless a refresh is running.
     pub(crate) fn forgive(&self, key: &Key) {
-        let mut keys = self.lock();
+        let mut keys = self.lock(key);
         if keys.get(key).is_some_and(|refreshing| !refreshing.is_running) {
             keys.remove(key);
         }
@@ -92,7 +104,7 @@ impl Backoff {
 
     /// The refresh was stopped, or not needed.
     pub(crate) fn abandoned(&self, key: &Key) {
-        let mut keys = self.lock();
+        let mut keys = self.lock(key);
         if let Some(refreshing) = keys.get_mut(key) {
             refreshing.is_running = false;
             if refreshing.failures == 0 {
@@ -134,7 +146,7 @@ mod tests {
             assert!(backoff.begin(Key::digest("b"), now));
             end(&backoff, &key);
             end(&backoff, &Key::digest("b"));
-            assert!(backoff.lock().is_empty());
+            assert!(backoff.lock(&key).is_empty());
         }
         backoff.begin(key, now);
         backoff.failed(&key, now);
@@ -150,13 +162,13 @@ mod tests {
     fn the_number_of_keys_is_bounded() {
         for fails in [true, false] {
             let backoff = Backoff::default();
-            for n in 0..3 * KEYS {
+            for n in 0..3 * KEYS * SHARDS {
                 let key = Key::digest(n.to_string());
                 assert!(backoff.begin(key, Timestamp::MIN));
                 if fails {
                     backoff.failed(&key, Timestamp::MIN);
                 }
-                assert!(backoff.lock().len() <= KEYS);
+                assert!(backoff.lock(&key).len() <= KEYS);
             }
         }
     }
