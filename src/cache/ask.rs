@@ -109,7 +109,7 @@ impl<B: Store> RequestContext<B> {
     pub(super) async fn answer_or_stale<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &self,
         upstream: Upstream<S, ReqBody>,
-        question: Question,
+        question: Box<Question>,
     ) -> Answer<S::Body, S::Error> {
         let fallback = question.fallback;
         let (reply, stored) = match self.ask(upstream, question).await {
@@ -143,9 +143,9 @@ impl<B: Store> RequestContext<B> {
     async fn ask<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &self,
         upstream: Upstream<S, ReqBody>,
-        question: Question,
+        question: Box<Question>,
     ) -> Reply<S::Body, S::Error> {
-        let Question { forwarded, stored, conditions, observed, .. } = question;
+        let Question { forwarded, stored, conditions, observed, .. } = *question;
         match conditions {
             None => {
                 let Upstream { inner, body } = upstream;

@@ -70,7 +70,7 @@ impl<B: Store> RequestContext<B> {
     pub(super) async fn fetch<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
         upstream: Upstream<S, ReqBody>,
-        lookup: Lookup,
+        lookup: Box<Lookup>,
         leader: Leader,
     ) -> Fetched<S::Body, S::Error> {
         let (reason, key, call_key) = (lookup.reason, lookup.key.entry, lookup.key.call);
@@ -129,14 +129,14 @@ impl<B: Store> RequestContext<B> {
     pub(super) async fn call_origin<S: Origin<ReqBody>, ReqBody: AnyBody>(
         &mut self,
         upstream: Upstream<S, ReqBody>,
-        lookup: Lookup,
+        mut lookup: Box<Lookup>,
         leader: Leader,
         fallback: Fallback,
     ) -> Fetched<S::Body, S::Error> {
         // The key is that of the whole response. So the origin is asked for the whole.
         policy::remove_range(&mut self.parts.headers);
         let requested_at = self.cache.settings.clock.now();
-        let (stored, lookup) = lookup.take_selected();
+        let stored = lookup.take_selected();
         let seen = stored.as_ref().map(Seen::of);
         let question = self.question(&lookup, stored, fallback);
         match self.answer_or_stale(upstream, question).await {
@@ -161,7 +161,12 @@ impl<B: Store> RequestContext<B> {
     }
 
     /// What the origin is asked, with conditions if the stored response can be revalidated.
-    fn question(&self, lookup: &Lookup, stored: Option<Selected>, fallback: Fallback) -> Question {
+    fn question(
+        &self,
+        lookup: &Lookup,
+        stored: Option<Selected>,
+        fallback: Fallback,
+    ) -> Box<Question> {
         let (rules, method) = (&self.cache.settings.rules, &self.parts.method);
         let conditions = stored
             .as_ref()
@@ -174,14 +179,15 @@ impl<B: Store> RequestContext<B> {
             policy::remove_conditions(&mut forwarded.headers);
         }
         let observed = Some((lookup.key.entry, lookup.reason));
-        Question { forwarded, stored, conditions, observed, fallback }
+        // Boxed, since it is moved between several futures.
+        Box::new(Question { forwarded, stored, conditions, observed, fallback })
     }
 
     /// Judges a response: stores it if that is allowed, and removes what it ends. `seen` is the
     /// stored response that the call was made for.
     async fn judge_response<ResBody: OriginBody>(
         &self,
-        lookup: Lookup,
+        lookup: Box<Lookup>,
         seen: Option<Seen>,
         response: ResponseHead,
         body: Arrived<ResBody>,
@@ -193,7 +199,7 @@ impl<B: Store> RequestContext<B> {
         {
             Box::pin(self.update_by_head(seen, &response, requested_at, &leader)).await;
         }
-        let Lookup { key, generation, reason, .. } = lookup;
+        let Lookup { key, generation, reason, .. } = *lookup;
         let (calls, call) = (&self.cache.shared.calls, leader.id());
         let has_stored = !calls.is_current(&generation);
         let exchange = self.exchange(&response, requested_at, response.received_at());

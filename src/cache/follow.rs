@@ -64,17 +64,17 @@ impl Mode {
 /// What comes of joining.
 pub(super) enum Joined<ResBody: Body> {
     /// The request makes the call.
-    Leader(Leader, Lookup),
+    Leader(Leader, Box<Lookup>),
     Response(Response<ResponseBody<ResBody>>),
     /// The request tries again, in this mode and with this lookup.
-    Retry(Mode, Lookup),
+    Retry(Mode, Box<Lookup>),
 }
 
 impl<B: Store> RequestContext<B> {
     /// Joins the call in flight for the request, or begins one.
     pub(super) async fn join<ResBody: OriginBody>(
         &mut self,
-        lookup: Lookup,
+        lookup: Box<Lookup>,
         mode: Mode,
     ) -> Joined<ResBody> {
         let key = lookup.key.call;
@@ -120,7 +120,7 @@ impl<B: Store> RequestContext<B> {
     async fn take_share<ResBody: OriginBody>(
         &mut self,
         share: Share,
-        lookup: Lookup,
+        lookup: Box<Lookup>,
         mode: Mode,
     ) -> Joined<ResBody> {
         match share {
@@ -146,7 +146,7 @@ impl<B: Store> RequestContext<B> {
                         return self.look_again(mode).await;
                     };
                     let lookup = self.view().lookup_beside(primary, resident).await;
-                    return Joined::Retry(mode.after_lookup(), lookup);
+                    return Joined::Retry(mode.after_lookup(), Box::new(lookup));
                 }
                 match joined {
                     JoinedBody::FromStart(reader) => {
@@ -165,13 +165,16 @@ impl<B: Store> RequestContext<B> {
 
     /// So many calls have failed that the request waits for no other. It is answered with the stale
     /// response, or makes its own call.
-    fn stale_or_own_call<ResBody: OriginBody>(&self, lookup: Lookup) -> Joined<ResBody> {
-        match lookup.found {
+    fn stale_or_own_call<ResBody: OriginBody>(&self, mut lookup: Box<Lookup>) -> Joined<ResBody> {
+        match lookup.take_found() {
             Found::Stale(selected) if self.may_serve_if_error(&selected) => {
                 let verdict = Verdict::Stale(Stale::IfError);
                 Joined::Response(respond::from_store(self, selected, verdict, lookup.reason))
             }
-            found => Joined::Retry(Mode::Independent, Lookup { found, ..lookup }),
+            found => {
+                lookup.found = found;
+                Joined::Retry(Mode::Independent, lookup)
+            }
         }
     }
 
@@ -180,7 +183,7 @@ impl<B: Store> RequestContext<B> {
     fn freshened<ResBody: OriginBody>(
         &self,
         freshened: &Freshened,
-        lookup: Lookup,
+        lookup: Box<Lookup>,
     ) -> Option<Response<ResponseBody<ResBody>>> {
         let Found::Stale(mut selected) = lookup.found else { return None };
         let reason = self.first_reason.unwrap_or(lookup.reason);
@@ -219,7 +222,8 @@ impl<B: Store> RequestContext<B> {
 
     /// Looks into the store again, for what the request requires.
     async fn look_again<ResBody: OriginBody>(&self, mode: Mode) -> Joined<ResBody> {
-        Joined::Retry(mode.after_lookup(), no_vary_search::lookup(self.view(), None).await)
+        let lookup = no_vary_search::lookup(self.view(), None).await;
+        Joined::Retry(mode.after_lookup(), Box::new(lookup))
     }
 }
 

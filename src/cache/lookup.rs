@@ -4,7 +4,7 @@
 //! primary key. If that is a resident that the request does not select, it reads the variant that
 //! the request selects.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use http::{HeaderMap, HeaderName, Method, request};
 
@@ -95,13 +95,17 @@ impl LookupKeys {
 }
 
 impl Lookup {
-    /// Separates the stored response from the rest, which is left as if nothing was found.
-    pub(super) fn take_selected(self) -> (Option<Selected>, Self) {
-        let selected = match self.found {
+    /// Takes what was found. The rest is left as if nothing was.
+    pub(super) fn take_found(&mut self) -> Found {
+        mem::replace(&mut self.found, Found::Absent)
+    }
+
+    /// Takes the stored response that was found.
+    pub(super) fn take_selected(&mut self) -> Option<Selected> {
+        match self.take_found() {
             Found::Usable(selected, _) | Found::Stale(selected) => Some(selected),
             Found::Absent => None,
-        };
-        (selected, Self { found: Found::Absent, ..self })
+        }
     }
 }
 

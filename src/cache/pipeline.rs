@@ -4,7 +4,7 @@
 //! Every decision is asked of the policy. Here is only the order of the steps. Most hits take the
 //! short way through [`serve`], and everything else goes through [`answer`].
 
-use std::{sync::Arc, time::Instant};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 use http::{Method, Request, Response, StatusCode, request};
 
@@ -23,7 +23,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    key::{InvalidTarget, Key},
+    key::{InvalidTarget, Key, RequestUrl},
     options::CacheOptions,
     policy::{self, Verdict},
     runtime::has_timers,
@@ -69,9 +69,49 @@ where
             Err(reason) => Err(reason),
         };
         let options = options.into_owned();
-        Box::pin(answer(inner, cache, parts, body, options, arrived, read)).await
+        answer_boxed(inner, cache, parts, body, options, arrived, read).await
     }
 }
+
+/// Answers a request that [`serve`] could not answer by one read. `read` is the entry under its
+/// primary key, if that has been read, or why the request bypasses the cache.
+///
+/// Not an `async fn`: its future would have room for all that is moved into the others.
+fn answer_boxed<S, B, ReqBody>(
+    inner: S,
+    cache: Arc<Inner<B>>,
+    parts: request::Parts,
+    body: ReqBody,
+    options: CacheOptions,
+    arrived: Option<Instant>,
+    read: Result<Option<PrimaryRead>, Bypass>,
+) -> Answering<S::Body, S::Error>
+where
+    S: Origin<ReqBody>,
+    B: Store,
+    ReqBody: AnyBody,
+{
+    let gated = read.and_then(|read| match cache.settings.recipe.url(&parts) {
+        Ok(url) => Ok((read, url)),
+        Err(InvalidTarget) => Err(Bypass::InvalidTarget),
+    });
+    match gated {
+        Ok((Some(read), url)) => {
+            let body = RequestBody::untouched(body);
+            let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
+            ctx.arrived = arrived;
+            Box::pin(answer(ctx, Upstream { inner, body }, Some(read)))
+        }
+        Ok((None, url)) => Box::pin(read_body(inner, cache, parts, body, url, options, arrived)),
+        Err(reason) => {
+            let upstream = Upstream { inner, body: RequestBody::untouched(body) };
+            Box::pin(bypass(upstream, cache, parts, options, reason))
+        }
+    }
+}
+
+type Answering<ResBody, E> =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody<ResBody>>, E>> + Send>>;
 
 /// Checks whether a request may use the cache. Returns its primary key if one read may answer it,
 /// and `None` for a request with a body, for a part, and for a `HEAD`.
@@ -100,67 +140,68 @@ fn gate_and_key<B>(
     primary.map(Some).map_err(|InvalidTarget| Bypass::InvalidTarget)
 }
 
-/// Answers a request that [`serve`] could not answer by one read. Steps that few requests take are
-/// boxed. `gated` is the entry under its primary key, if that has been read, or why the request
-/// bypasses the cache.
-async fn answer<S, B, ReqBody>(
+/// Answers a request whose key depends on its body, for which that is read now. The same for a
+/// `HEAD` and for a part, whose bodies are empty.
+async fn read_body<S, B, ReqBody>(
     inner: S,
     cache: Arc<Inner<B>>,
     parts: request::Parts,
     body: ReqBody,
+    url: RequestUrl,
     options: CacheOptions,
     arrived: Option<Instant>,
-    gated: Result<Option<PrimaryRead>, Bypass>,
 ) -> Result<Response<ResponseBody<S::Body>>, S::Error>
 where
     S: Origin<ReqBody>,
     B: Store,
     ReqBody: AnyBody,
 {
-    // Key. If it depends on the body, that is read now.
-    let Settings { rules, recipe, max_request_body, .. } = &cache.settings;
-    let gated = gated.and_then(|read| match recipe.url(&parts) {
-        Ok(url) => Ok((read, url)),
-        Err(InvalidTarget) => Err(Bypass::InvalidTarget),
-    });
+    let Settings { rules, max_request_body, .. } = &cache.settings;
     let check = rules.request_check();
-    let (body, gated) = match gated {
-        Ok(gated) if !body.is_end_stream() || check.needs_body() => {
-            let budget = cache.request_budget();
-            let read = RequestBody::buffered(body, *max_request_body, &budget, check);
-            let (body, read) = Box::pin(read).await;
-            (body, read.map(|()| gated))
-        }
-        gated => (RequestBody::untouched(body), gated),
+    let (body, read) = if !body.is_end_stream() || check.needs_body() {
+        let budget = cache.request_budget();
+        RequestBody::buffered(body, *max_request_body, &budget, check).await
+    } else {
+        (RequestBody::untouched(body), Ok(()))
     };
-    let (read, url) = match gated {
-        Ok(gated) => gated,
-        Err(reason) => {
-            let upstream = Upstream { inner, body };
-            return Box::pin(bypass(upstream, cache, parts, options, reason)).await;
-        }
-    };
+    if let Err(reason) = read {
+        return bypass(Upstream { inner, body }, cache, parts, options, reason).await;
+    }
     let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
     ctx.arrived = arrived;
-    let upstream = Upstream { inner, body };
+    Box::pin(answer(ctx, Upstream { inner, body }, None)).await
+}
 
+/// Answers a request whose key is known. `read` is the entry under its primary key, if that has
+/// been read. Steps that few requests take are boxed.
+async fn answer<S, B, ReqBody>(
+    ctx: Box<RequestContext<B>>,
+    upstream: Upstream<S, ReqBody>,
+    read: Option<PrimaryRead>,
+) -> Result<Response<ResponseBody<S::Body>>, S::Error>
+where
+    S: Origin<ReqBody>,
+    B: Store,
+    ReqBody: AnyBody,
+{
     // Lookup: of the response, and of the part of it that is stored instead.
     let view = ctx.view();
-    let mut lookup = match read {
+    // Boxed, since it is moved between many futures on its way.
+    let mut lookup = Box::new(match read {
         Some(read) if read.is_absent() && !no_vary_search::may_answer(&view) => view.absent(&read),
         read => Box::pin(no_vary_search::lookup(view, read)).await,
-    };
+    });
     if policy::asks_for_part(&ctx.parts.method, &ctx.parts.headers)
         && !has_part(&lookup, &ctx.parts)
     {
-        lookup = match Box::pin(ctx.view().find_part(lookup)).await {
-            Ok(lookup) => lookup,
+        lookup = match Box::pin(ctx.view().find_part(*lookup)).await {
+            Ok(lookup) => Box::new(lookup),
             Err(missing) => return Box::pin(ctx.fetch_part(upstream, missing)).await,
         };
     }
 
     // Judge: the lookup has the verdict, and a hit is answered here.
-    lookup.found = match lookup.found {
+    lookup.found = match lookup.take_found() {
         Found::Usable(selected, verdict)
             if !may_begin_refresh(&ctx.cache, &selected, verdict, &lookup.key.call, lookup.now) =>
         {
@@ -190,7 +231,7 @@ fn may_begin_refresh<B>(
 async fn refresh_or_fetch<S, B, ReqBody>(
     mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,
-    mut lookup: Lookup,
+    mut lookup: Box<Lookup>,
 ) -> Result<Response<ResponseBody<S::Body>>, S::Error>
 where
     S: Origin<ReqBody>,
@@ -235,28 +276,33 @@ enum Judged {
     /// It answers the request: it is fresh, or may be served stale.
     Answers(Selected, Verdict, Miss),
     /// It answers the request, and is refreshed in the background.
-    DueForRefresh(Selected, Verdict, Lookup),
+    DueForRefresh(Selected, Verdict, Box<Lookup>),
     /// It does not answer the request.
-    NeedsOrigin(Lookup),
+    NeedsOrigin(Box<Lookup>),
 }
 
-fn judge(lookup: Lookup) -> Judged {
-    let Found::Usable(selected, verdict) = lookup.found else {
-        return Judged::NeedsOrigin(lookup);
+fn judge(mut lookup: Box<Lookup>) -> Judged {
+    let (selected, verdict) = match lookup.take_found() {
+        Found::Usable(selected, verdict) => (selected, verdict),
+        found => {
+            lookup.found = found;
+            return Judged::NeedsOrigin(lookup);
+        }
     };
     match verdict {
         Verdict::DueForRefresh | Verdict::Stale(Stale::WhileRevalidate) if has_timers() => {}
         // There is no runtime to refresh it in: the caller waits for a fresh response.
         Verdict::Stale(Stale::WhileRevalidate) => {
-            return Judged::NeedsOrigin(Lookup { found: Found::Stale(selected), ..lookup });
+            lookup.found = Found::Stale(selected);
+            return Judged::NeedsOrigin(lookup);
         }
         _ => return Judged::Answers(selected, verdict, lookup.reason),
     }
     // The refresh needs the entry without its body.
     let Selected { key, hit, resident } = &selected;
     let hit = Hit::new(hit.head.clone(), hit.version, StoredBody::empty());
-    let found = Found::Stale(Selected { key: *key, hit, resident: resident.clone() });
-    Judged::DueForRefresh(selected, verdict, Lookup { found, ..lookup })
+    lookup.found = Found::Stale(Selected { key: *key, hit, resident: resident.clone() });
+    Judged::DueForRefresh(selected, verdict, lookup)
 }
 
 /// Why a request that forbids to ask the origin has no answer.

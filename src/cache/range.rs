@@ -80,14 +80,14 @@ impl<B: Store> RequestContext<B> {
     pub(super) async fn fetch_part<S: Origin<ReqBody>, ReqBody: AnyBody>(
         self: Box<Self>,
         upstream: Upstream<S, ReqBody>,
-        MissingPart { whole, part }: MissingPart,
+        MissingPart { mut whole, part }: MissingPart,
     ) -> Result<Response<ResponseBody<S::Body>>, S::Error> {
         if self.options.only_if_cached {
             let why = "The cache does not answer this request";
             return Ok(respond::gateway_timeout(&self.cache, self.line(), None, why));
         }
         let requested_at = self.cache.settings.clock.now();
-        let (stored, whole) = whole.take_selected();
+        let stored = whole.take_selected();
         let (reason, whole_key) = (whole.reason, whole.key.clone());
         let seen = stored.as_ref().map(Seen::of);
         // The calls begin before the request is sent: its response must not bring back what is
@@ -125,7 +125,7 @@ impl<B: Store> RequestContext<B> {
 
     /// What the origin is asked, with conditions if the whole response is stored and can be
     /// revalidated.
-    fn question_for_part(&self, stored: Option<Selected>) -> Question {
+    fn question_for_part(&self, stored: Option<Selected>) -> Box<Question> {
         let rules = &self.cache.settings.rules;
         let may_ask = rules.may_keep(&self.options) && !policy::has_conditions(&self.parts.headers);
         let conditions = stored
@@ -142,7 +142,13 @@ impl<B: Store> RequestContext<B> {
         if self.cache.settings.generates_etags {
             policy::remove_generated_etags(&mut forwarded.headers);
         }
-        Question { forwarded, stored, conditions, observed: None, fallback: Fallback::IfAllowed }
+        Box::new(Question {
+            forwarded,
+            stored,
+            conditions,
+            observed: None,
+            fallback: Fallback::IfAllowed,
+        })
     }
 
     /// Removes what the answer to a request for a part ends. `seen` is the stored whole response,

@@ -28,7 +28,7 @@ use crate::{
 pub(super) fn start<S, B, ReqBody>(
     mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,
-    lookup: Lookup,
+    lookup: Box<Lookup>,
 ) where
     S: Origin<ReqBody>,
     B: Store,
@@ -68,7 +68,7 @@ pub(super) fn start<S, B, ReqBody>(
 async fn refresh<S, B, ReqBody>(
     mut ctx: Box<RequestContext<B>>,
     upstream: Upstream<S, ReqBody>,
-    lookup: Lookup,
+    lookup: Box<Lookup>,
     leader: Leader,
 ) -> Result<(), RefreshError>
 where
