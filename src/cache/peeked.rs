@@ -25,13 +25,16 @@ pub(crate) struct Peeked<B: Body> {
     has_ended: bool,
     /// The error that follows the frames.
     failed: Option<B::Error>,
+    /// What the body said of its length before it was read, without the bytes that were given out.
+    hint: SizeHint,
 }
 
 impl<B: Body<Data = Bytes>> Peeked<B> {
     /// A body that has not been read.
     pub(crate) fn unread(body: B) -> Self {
         let has_ended = body.is_end_stream();
-        Self { peeked: VecDeque::new(), body: Box::pin(body), has_ended, failed: None }
+        let hint = body.size_hint();
+        Self { peeked: VecDeque::new(), body: Box::pin(body), has_ended, failed: None, hint }
     }
 
     /// Reads what is there at once, and waits for nothing.
@@ -101,7 +104,11 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.peeked.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            Some(frame) => {
+                let given = frame.data_ref().map_or(0, |chunk| chunk.len() as u64);
+                self.hint = less(&self.hint, given);
+                Poll::Ready(Some(Ok(frame)))
+            }
             None if self.has_ended => Poll::Ready(self.failed.take().map(Err)),
             None => self.body.as_mut().poll_frame(cx),
         }
@@ -112,15 +119,24 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
         self.peeked.is_empty() && self.failed.is_none() && has_ended
     }
 
+    /// What the body said of its length before it was read. A server trusts an exact length more
+    /// than `Content-Length`: from what was read ahead of a body that fails, or that is not as long
+    /// as its head says, the server would make a response that looks whole.
     pub(crate) fn size_hint(&self) -> SizeHint {
-        let peeked: u64 =
-            self.peeked.iter().filter_map(Frame::data_ref).map(|chunk| chunk.len() as u64).sum();
-        let rest = if self.has_ended { SizeHint::with_exact(0) } else { self.body.size_hint() };
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(peeked));
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(peeked)) {
-            hint.set_upper(upper);
+        match (self.peeked.is_empty() && self.failed.is_none(), self.has_ended) {
+            (false, _) => self.hint.clone(),
+            (true, true) => SizeHint::with_exact(0),
+            (true, false) => self.body.size_hint(),
         }
-        hint
     }
+}
+
+/// The hint for what is left after `given` bytes.
+fn less(hint: &SizeHint, given: u64) -> SizeHint {
+    let mut left = SizeHint::new();
+    left.set_lower(hint.lower().saturating_sub(given));
+    if let Some(upper) = hint.upper() {
+        left.set_upper(upper.saturating_sub(given));
+    }
+    left
 }

@@ -42,7 +42,8 @@ pub(super) fn stored<B: Store, ResBody: Body>(
         asked_part(request, hit).map(ResponseBody::stored)
     };
     if let Some(age) = age {
-        response.headers_mut().insert(header::AGE, age);
+        // An origin may send as many names as a map has room for.
+        let _no_room = response.headers_mut().try_insert(header::AGE, age);
     }
     report(cache, RequestLine::of(&cache.settings.recipe, request), response, status)
 }
@@ -169,7 +170,8 @@ pub(super) fn report<B: Store, ResBody>(
     if let Some(name) = &cache.settings.cache_status
         && let Some(field) = status.field(name)
     {
-        response.headers_mut().append(header::HeaderName::from_static("cache-status"), field);
+        let name = header::HeaderName::from_static("cache-status");
+        let _no_room = response.headers_mut().try_append(name, field);
     }
     let code = response.status();
     cache.observer().tell(&Event::Answered { request, code, status: &status });

@@ -391,7 +391,8 @@ impl<B: Store> Entries<B> {
     /// time has passed. Nothing does so by default: a store with a size limit evicts what it has no
     /// room for, and `Redis` and `MongoDb` remove expired entries themselves.
     ///
-    /// It ends when the last handle of the layer and its services is dropped. It pauses while the
+    /// It ends when the last handle of the layer and its services is dropped. A removal that is under
+    /// way then keeps the store open for a moment longer. It pauses while the
     /// cache is [switched off](CacheLayer::set_enabled), and removes nothing if the layer is
     /// [read-only](CacheLayer::read_only). Another call replaces the interval. A failure is an
     /// event, [`Event::StoreFailed`](crate::Event::StoreFailed), and the next interval tries again.

@@ -169,9 +169,9 @@ impl ResponseHead {
         ResponseFields { lines: &parts.headers, received_at: *received_at, slot }
     }
 
-    /// Adds a line. The facts are parsed anew.
+    /// Adds a line, unless there is no room for it. The facts are parsed anew.
     pub(crate) fn add_field(&mut self, name: HeaderName, value: HeaderValue) {
-        self.parts.headers.append(name, value);
+        let _no_room = self.parts.headers.try_append(name, value);
         self.slot = Slot::new();
     }
 

@@ -313,10 +313,10 @@ impl Head {
         matches!(self.kind, Kind::Annotation)
     }
 
-    /// Adds a header line.
+    /// Adds a header line, unless there is no room for it.
     pub(crate) fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         let mut lines = self.headers.into_map();
-        lines.append(name, value);
+        let _no_room = lines.try_append(name, value);
         self.headers = lines.into();
         self
     }

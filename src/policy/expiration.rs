@@ -103,7 +103,9 @@ impl ExpirationRules {
 
     /// When a response expires that arrived at `from`, if it would expire at `end` without a limit.
     pub(crate) fn limited(&self, end: Option<Timestamp>, from: Timestamp) -> Option<Timestamp> {
+        // A limit beyond all times is none.
         let latest = self.max_ttl.map(|max_ttl| from.saturating_add(max_ttl));
+        let latest = latest.filter(|latest| *latest < Timestamp::MAX);
         [end, latest].into_iter().flatten().min()
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{Response, StatusCode};
+use http_body::Body as _;
 use larder::{CacheLayer, CacheOptions, Outcome, Stored, status::Miss, store::Memory};
 
 use tower::Layer;
@@ -158,4 +159,70 @@ async fn a_date_beside_a_tag_of_ones_own_does_not_reach_the_origin() {
     let request = request.header("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT");
     stand.ask(request.extension(CacheOptions::new().bypass(true))).await;
     assert_eq!(stand.inner.take_seen()[1].conditions(), (None, None));
+}
+
+/// A server trusts an exact length more than `Content-Length`. So a body that was read ahead states
+/// only what it stated before.
+#[tokio::test]
+async fn a_body_that_was_read_ahead_states_no_length_of_its_own() {
+    for (is_stored, fails, length) in [
+        (false, true, None),
+        (false, true, Some("300")),
+        (false, false, Some("300")),
+        (true, false, Some("300")),
+        (true, false, Some("2")),
+    ] {
+        let inner = Double::new(move |_, _| {
+            let end = fails.then(|| Err("broken".into()));
+            let response = Response::new(frames(["hel", "lo"], end));
+            match length {
+                Some(length) => line(response, "content-length", length),
+                None => response,
+            }
+        });
+        let stand = Stand::new(inner).with(|l| with_etags(l).store_if(move |_, _| is_stored));
+        let response = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
+        let hint = response.body().size_hint();
+        assert_eq!((hint.upper(), response.body().is_end_stream()), (None, false), "{length:?}");
+        let reply = Reply::read_any(response).await;
+        assert_eq!((&reply.body[..], reply.error.is_some()), (&b"hello"[..], fails));
+        assert_eq!(stand.len().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_was_read_for_stale_if_error_states_no_length_of_its_own() {
+    let inner = Double::new(|_, call| {
+        let response = Response::new(frames(["hello"], None));
+        let response = line(response, "cache-control", "max-age=0, stale-if-error=600");
+        if call == 1 { response } else { line(response, "content-length", "300") }
+    });
+    let stand = Stand::new(inner).with(|l| l.http_rules());
+    stand.get("/").await;
+    stand.clock.advance(SECOND);
+    let response = stand.call(get("/").body(empty()).unwrap()).await.unwrap();
+    assert_eq!(response.body().size_hint().upper(), None);
+    assert_eq!(Reply::read_any(response).await.text(), "hello");
+}
+
+/// A header map has room for so many names and no more.
+#[tokio::test]
+async fn a_response_with_as_many_names_as_a_map_has_room_for_is_served() {
+    let inner = Double::new(|_, _| {
+        let mut response = ok("text");
+        let headers = response.headers_mut();
+        headers.insert("cache-control", "max-age=60".parse().unwrap());
+        for number in 0.. {
+            let name: http::HeaderName = format!("x-{number}").parse().unwrap();
+            if headers.try_insert(name, "1".parse().unwrap()).is_err() {
+                break;
+            }
+        }
+        response
+    });
+    let stand = Stand::new(inner)
+        .with(|layer| with_etags(layer).http_rules().cache_status_header("larder").unwrap());
+    for _ in 0..2 {
+        assert_eq!(stand.get("/").await.text(), "text");
+    }
 }

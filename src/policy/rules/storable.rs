@@ -158,7 +158,7 @@ impl Rules {
             && now < YEAR_10_000
             && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(now.into()))
         {
-            fields.insert(DATE, date);
+            let _no_room = fields.try_insert(DATE, date);
         }
         fields
     }

@@ -29,7 +29,9 @@ pub(crate) fn remove_generated_etags(headers: &mut HeaderMap) {
         return;
     }
     let lines = headers.get_all(IF_NONE_MATCH).iter();
-    let left: Vec<_> = lines.flat_map(tags).filter(|tag| !is_generated(tag)).collect();
+    // `*` is not allowed in a list, and would mean any response by itself.
+    let is_left = |tag: &&[u8]| !is_generated(tag) && *tag != b"*";
+    let left: Vec<_> = lines.flat_map(tags).filter(is_left).collect();
     let left = HeaderValue::from_bytes(&left.join(&b", "[..])).ok().filter(|left| !left.is_empty());
     match left {
         Some(left) => drop(headers.insert(IF_NONE_MATCH, left)),
