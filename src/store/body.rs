@@ -247,8 +247,15 @@ impl Body for StoredBody {
         self.is_empty() && self.trailers.is_none()
     }
 
+    /// Exact, unless trailers follow: with an exact length, an HTTP/1.1 server would send
+    /// `Content-Length` and no trailers.
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.left);
+        if self.trailers.is_none() {
+            hint.set_upper(self.left);
+        }
+        hint
     }
 }
 
@@ -338,6 +345,7 @@ mod tests {
         use http_body_util::BodyExt;
 
         let body = streamed(5, &[b"abc", b"de"]).with_trailers(Some(HeaderMap::new()));
+        assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (5, None));
         let collected = body.collect().now_or_never().unwrap().unwrap();
         assert!(collected.trailers().is_some());
         assert_eq!(collected.to_bytes(), "abcde");
