@@ -30,8 +30,8 @@ use crate::{
 };
 
 /// A file is compacted when it is closed if it takes more than twice the bytes of its entries, and
-/// this.
-const SLACK: u64 = 1 << 20;
+/// this. Smaller files are not worth it.
+const SLACK: u64 = 4 << 20;
 
 /// A larger file is not compacted. A file of this size takes two or three seconds.
 const COMPACTABLE: u64 = 320 << 20;

@@ -134,7 +134,7 @@
 //! it is written.
 //!
 //! The file does not shrink when entries are removed, and reuses the space. It shrinks when it is
-//! closed: a file that takes more than twice `size_bytes` and a mebibyte is compacted, if no other
+//! closed: a file that takes more than twice `size_bytes` and 4 MiB is compacted, if no other
 //! process may have it and no body is being read. [`close`](Redb::close) does so for up to 320 MiB,
 //! which takes up to three seconds. Dropping the last handle does so for up to 32 MiB, which takes
 //! a fraction of a second. If the process is killed meanwhile, nothing is lost, and the next

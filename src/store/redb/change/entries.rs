@@ -146,6 +146,18 @@ impl Change<'_> {
         self.starting(start, place)
     }
 
+    /// The entry at this place, by reading all entries.
+    pub(super) fn find(&mut self, place: u64) -> Raw<Option<(KeyBytes, Found)>> {
+        for row in self.entries.open()?.iter()? {
+            let (key, bytes) = row?;
+            let found = Found::parse(key.value(), bytes.value());
+            if !found.is_damaged() && found.is_at(place) {
+                return Ok(Some((*key.value(), found)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The entry at this place, whose key begins so.
     pub(super) fn starting(
         &mut self,

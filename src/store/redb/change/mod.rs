@@ -200,7 +200,12 @@ impl Transaction for Change<'_> {
             // Before the entry, which may not know this row: damage can leave one.
             self.index.edit()?.remove(&row[..])?;
             let Some(place) = place_of(&row) else { continue };
-            if let Some((key, found)) = self.at(place)?
+            let entry = match self.at(place)? {
+                Some(entry) => Some(entry),
+                // The row of the queue is damaged.
+                None => self.find(place)?,
+            };
+            if let Some((key, found)) = entry
                 && found.has(purge, &row)
             {
                 self.remove_found(&key, &found)?;
