@@ -124,7 +124,7 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
     /// as its head says, the server would make a response that looks whole.
     pub(crate) fn size_hint(&self) -> SizeHint {
         match (self.peeked.is_empty() && self.failed.is_none(), self.has_ended) {
-            (false, _) => self.hint.clone(),
+            (false, _) => self.hint,
             (true, true) => SizeHint::with_exact(0),
             (true, false) => self.body.size_hint(),
         }
