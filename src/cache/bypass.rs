@@ -24,7 +24,6 @@ use crate::{
     event::{Event, RequestLine, SentLine},
     key::{Key, RequestUrl},
     options::CacheOptions,
-    policy,
     status::{self, Bypass, CacheStatus, Refusal},
     store::{self, Store},
     time::Timestamp,
@@ -50,9 +49,7 @@ where
     }
     let sent = SentLine::of(&cache.settings.recipe, &parts, cache.observer().has_hooks());
     let effects = Effects::of(&cache, &parts, options, reason);
-    if cache.settings.generates_etags {
-        policy::remove_generated_etags(&mut parts.headers);
-    }
+    cache.settings.remove_own_conditions(&mut parts.headers);
     let Upstream { inner, body } = upstream;
     let response = inner.send(Request::from_parts(parts, body)).await;
     let response = response.inspect_err(|_| report_failure(&cache, sent.line(), reason))?;

@@ -22,7 +22,6 @@ use crate::{
     event::RequestLine,
     key::{Content, Key, RequestUrl},
     options::CacheOptions,
-    policy,
     status::Miss,
 };
 
@@ -150,9 +149,7 @@ impl<B> RequestContext<B> {
     /// The head of the request as the origin receives it, marked as part of the call for `key`.
     pub(super) fn forwarded(&self, key: &Key) -> request::Parts {
         let mut forwarded = self.parts.clone();
-        if self.cache.settings.generates_etags {
-            policy::remove_generated_etags(&mut forwarded.headers);
-        }
+        self.cache.settings.remove_own_conditions(&mut forwarded.headers);
         if self.has_waited
             && let Some(left) = self.time_left()
         {

@@ -114,7 +114,7 @@ pub use self::{
 };
 pub(crate) use self::{
     invalidate::{Change, add_removed},
-    lookup::{LookupKeys, read, unread_variants},
+    lookup::{LookupKeys, Read, read, unread_variants},
     store::{BroughtBy, Candidate},
     variance::{ResidentId, ResidentUpdate},
 };

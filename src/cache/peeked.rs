@@ -37,34 +37,33 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
         Self { peeked: VecDeque::new(), body: Box::pin(body), has_ended, failed: None, hint }
     }
 
+    /// Reads what is there at once.
+    fn read_ready(&mut self, cx: &mut Context<'_>) {
+        let mut read = 0;
+        while !self.has_ended && read < AHEAD && self.peeked.len() < AHEAD_FRAMES {
+            match self.body.as_mut().poll_frame(cx) {
+                Poll::Pending => break,
+                Poll::Ready(None) => self.has_ended = true,
+                Poll::Ready(Some(Err(error))) => {
+                    self.failed = Some(error);
+                    self.has_ended = true;
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    read += frame.data_ref().map_or(0, Bytes::len);
+                    self.has_ended = self.body.is_end_stream();
+                    self.peeked.push_back(frame);
+                }
+            }
+        }
+    }
+
     /// Reads what is there at once, and waits for nothing.
     pub(crate) async fn peek_ready(&mut self) {
         poll_fn(|cx| {
-            let mut read = 0;
-            while !self.has_ended && read < AHEAD && self.peeked.len() < AHEAD_FRAMES {
-                match self.body.as_mut().poll_frame(cx) {
-                    Poll::Pending => break,
-                    Poll::Ready(None) => self.has_ended = true,
-                    Poll::Ready(Some(Err(error))) => {
-                        self.failed = Some(error);
-                        self.has_ended = true;
-                    }
-                    Poll::Ready(Some(Ok(frame))) => {
-                        read += frame.data_ref().map_or(0, Bytes::len);
-                        self.has_ended = self.body.is_end_stream();
-                        self.peeked.push_back(frame);
-                    }
-                }
-            }
+            self.read_ready(cx);
             Poll::Ready(())
         })
         .await;
-    }
-
-    /// The chunks of the body, if all of it has been read.
-    pub(crate) fn whole(&self) -> Option<impl Iterator<Item = &Bytes>> {
-        let is_whole = self.has_ended && self.failed.is_none();
-        is_whole.then(|| self.peeked.iter().filter_map(Frame::data_ref))
     }
 
     /// Waits for the first frame, and reads what is there at once after it.
@@ -73,25 +72,19 @@ impl<B: Body<Data = Bytes>> Peeked<B> {
     ///
     /// If the body fails within that.
     pub(crate) async fn peek(&mut self) -> Result<(), B::Error> {
-        let mut read = 0;
-        while !self.has_ended && read < AHEAD && self.peeked.len() < AHEAD_FRAMES {
-            let has_first = !self.peeked.is_empty();
-            let next = poll_fn(|cx| match self.body.as_mut().poll_frame(cx) {
-                Poll::Pending if has_first => Poll::Ready(None),
-                frame => frame.map(Some),
-            });
-            match next.await {
-                None => break,
-                Some(None) => self.has_ended = true,
-                Some(Some(Err(error))) => return Err(error),
-                Some(Some(Ok(frame))) => {
-                    read += frame.data_ref().map_or(0, Bytes::len);
-                    self.has_ended = self.body.is_end_stream();
-                    self.peeked.push_back(frame);
-                }
-            }
-        }
-        Ok(())
+        poll_fn(|cx| {
+            self.read_ready(cx);
+            let has_first = self.has_ended || !self.peeked.is_empty();
+            if has_first { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// The chunks of the body, if all of it has been read.
+    pub(crate) fn whole(&self) -> Option<impl Iterator<Item = &Bytes>> {
+        let is_whole = self.has_ended && self.failed.is_none();
+        is_whole.then(|| self.peeked.iter().filter_map(Frame::data_ref))
     }
 
     /// The trailers, if they have been read already.

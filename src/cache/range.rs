@@ -139,9 +139,7 @@ impl<B: Store> RequestContext<B> {
                 policy::conditions(head, &self.parts.method, has_generated)
             });
         let mut forwarded = self.parts.clone();
-        if self.cache.settings.generates_etags {
-            policy::remove_generated_etags(&mut forwarded.headers);
-        }
+        self.cache.settings.remove_own_conditions(&mut forwarded.headers);
         Box::new(Question {
             forwarded,
             stored,

@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderMap;
+
 use crate::{
     key::Recipe,
-    policy::{Rules, Scope},
+    policy::{self, Rules, Scope},
     time::{Clock, SystemClock},
 };
 
@@ -65,6 +67,13 @@ impl Settings {
         self.recipe.languages_by_weight = true;
         if self.rules.scope == Scope::Shared {
             self.recipe.without_credentials();
+        }
+    }
+
+    /// Removes what only this cache knows from the header of a request to the origin.
+    pub(super) fn remove_own_conditions(&self, headers: &mut HeaderMap) {
+        if self.generates_etags {
+            policy::remove_generated_etags(headers);
         }
     }
 

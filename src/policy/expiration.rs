@@ -184,6 +184,8 @@ mod tests {
         assert_eq!(rules.limited(None, at(1_000)), Some(at(3_000)));
         assert_eq!(rules.limited(Some(at(9_000)), at(1_000)), Some(at(3_000)));
         assert_eq!(rules.limited(Some(at(500)), at(1_000)), Some(at(500)));
+        let rules = ExpirationRules { max_ttl: Some(Duration::MAX), ..rules };
+        assert_eq!(rules.limited(None, at(1_000)), None, "beyond all times");
         let rules = ExpirationRules::default();
         assert_eq!(rules.limited(None, at(1_000)), None);
         assert_eq!(rules.limited(Some(at(9_000)), at(1_000)), Some(at(9_000)));

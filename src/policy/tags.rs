@@ -30,10 +30,6 @@ pub trait IntoTags: Sealed {}
 impl<T: Sealed> IntoTags for T {}
 
 /// Keeps the trait closed, so that other types can be added.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a tag or a list of tags",
-    note = "return a string, an `Option`, an array or a `Vec`; collect an iterator into a `Vec`"
-)]
 pub trait Sealed {
     /// Adds the tags to `tags`.
     fn add_to(self, tags: &mut Vec<Box<str>>);
@@ -51,20 +47,22 @@ macro_rules! one_tag {
 
 one_tag!(&str, String, Box<str>, Cow<'_, str>);
 
-macro_rules! several_tags {
-    ($($several:ty $(, $len:ident)?;)*) => {$(
-        impl<T: Sealed $(, const $len: usize)?> Sealed for $several {
-            fn add_to(self, tags: &mut Vec<Box<str>>) {
-                self.into_iter().for_each(|one| one.add_to(tags));
-            }
-        }
-    )*};
+impl<T: Sealed> Sealed for Option<T> {
+    fn add_to(self, tags: &mut Vec<Box<str>>) {
+        self.into_iter().for_each(|tag| tag.add_to(tags));
+    }
 }
 
-several_tags! {
-    Option<T>;
-    Vec<T>;
-    [T; N], N;
+impl<T: Sealed> Sealed for Vec<T> {
+    fn add_to(self, tags: &mut Vec<Box<str>>) {
+        self.into_iter().for_each(|tag| tag.add_to(tags));
+    }
+}
+
+impl<T: Sealed, const N: usize> Sealed for [T; N] {
+    fn add_to(self, tags: &mut Vec<Box<str>>) {
+        self.into_iter().for_each(|tag| tag.add_to(tags));
+    }
 }
 
 /// The layer's sources of tags, besides the options of a request.

@@ -63,7 +63,7 @@ pub(crate) fn conditions(head: &Head, method: &Method, has_generated: bool) -> O
     if !is_conditional(method) || !head.status().is_success() {
         return None;
     }
-    let etag = etag(head.headers()).filter(|etag| !(has_generated && is_generated(etag)));
+    let etag = etag(head.headers()).filter(|etag| !(has_generated && is_generated(bytes(etag))));
     let last_modified = only(head.headers(), LAST_MODIFIED);
     let conditions = Conditions { etag: etag.cloned(), last_modified: last_modified.cloned() };
     (etag.is_some() || last_modified.is_some()).then_some(conditions)

@@ -5,7 +5,6 @@ use http::{
     HeaderMap, HeaderValue,
     header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED},
 };
-
 use sha2::{Digest as _, Sha256};
 
 use crate::{fields::only, key::Key, policy::remove_fields};
@@ -24,14 +23,13 @@ pub(crate) fn generated_etag<'a>(chunks: impl Iterator<Item = &'a Bytes>) -> Hea
 
 /// Removes generated tags from the conditions of a request. The origin does not know them.
 pub(crate) fn remove_generated_etags(headers: &mut HeaderMap) {
-    let is_generated = |tag: &&[u8]| tag.starts_with(GENERATED);
-    if !headers.get_all(IF_NONE_MATCH).iter().any(|line| tags(line).any(|tag| is_generated(&tag))) {
+    let lines = headers.get_all(IF_NONE_MATCH);
+    if !lines.iter().flat_map(tags).any(is_generated) {
         return;
     }
-    let lines = headers.get_all(IF_NONE_MATCH).iter();
     // `*` is not allowed in a list, and would mean any response by itself.
-    let is_left = |tag: &&[u8]| !is_generated(tag) && *tag != b"*";
-    let left: Vec<_> = lines.flat_map(tags).filter(is_left).collect();
+    let is_left = |tag: &&[u8]| !is_generated(tag) && **tag != *b"*";
+    let left: Vec<_> = lines.iter().flat_map(tags).filter(is_left).collect();
     let left = HeaderValue::from_bytes(&left.join(&b", "[..])).ok().filter(|left| !left.is_empty());
     match left {
         Some(left) => drop(headers.insert(IF_NONE_MATCH, left)),
@@ -47,9 +45,9 @@ pub(in crate::policy) fn has_validator(headers: &HeaderMap) -> bool {
     etag(headers).is_some() || only(headers, LAST_MODIFIED).is_some()
 }
 
-/// Whether a cache has made this `ETag`. The origin may be such a cache.
-pub(super) fn is_generated(etag: &HeaderValue) -> bool {
-    bytes(etag).starts_with(GENERATED)
+/// Whether a cache has generated this tag. The origin may be such a cache.
+pub(super) fn is_generated(tag: &[u8]) -> bool {
+    tag.starts_with(GENERATED)
 }
 
 /// The stored `ETag`, if it is a single tag. A tag without quotes is invalid by the RFC, but it is
