@@ -140,8 +140,8 @@ fn gate_and_key<B>(
     primary.map(Some).map_err(|InvalidTarget| Bypass::InvalidTarget)
 }
 
-/// Answers a request whose key depends on its body, for which that is read now. The same for a
-/// `HEAD` and for a part, whose bodies are empty.
+/// Reads the body of a request whose key depends on it, and answers the request. It also answers a
+/// `HEAD` and a request for a part.
 async fn read_body<S, B, ReqBody>(
     inner: S,
     cache: Arc<Inner<B>>,

@@ -11,7 +11,7 @@
 //!
 //! No other module knows whether the features `tracing` and `metrics` are on. Logs and metrics
 //! contain names, numbers and the beginnings of keys. They never contain a URL, a header or a body,
-//! which may be secret. Hooks receive the URL, and decide themselves.
+//! which may be secret. Hooks receive the URL.
 
 use std::{fmt, time::Duration};
 
