@@ -29,6 +29,9 @@ mod leader;
 #[path = "../src/cache/tee/shared.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod readers;
+#[path = "../src/cache/coalesce/removals.rs"]
+#[allow(dead_code, reason = "not all of it is of use here")]
+mod removals;
 #[path = "../src/cache/tee/replay_buffer.rs"]
 #[allow(dead_code, reason = "not all of it is of use here")]
 mod replay_buffer;

@@ -158,7 +158,7 @@ pub(super) struct DetachedCall {
 impl DetachedCall {
     /// Why its response must not be stored, if it was removed or superseded.
     pub(super) fn refusal(&self) -> Option<Refusal> {
-        if self.leader.is_invalidated() {
+        if self.leader.is_removed() {
             return Some(Refusal::Removed);
         }
         self.leader.superseded(None)
@@ -203,7 +203,7 @@ async fn invalidate<B: Store>(
         report(cache.remove_url(recipe, &named, own).await);
     }
     for group in rules.named_groups(&url.text, &response.headers) {
-        report(cache.remove_group(&group, &url.text, own).await);
+        report(cache.remove_carrying(&group, own).await);
     }
 }
 

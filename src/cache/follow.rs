@@ -1,13 +1,16 @@
 //! Joins a call in flight, and what a follower does with its outcome.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::Response;
 use http_body::Body;
 
 use super::{
     body::ResponseBody,
-    coalesce::{CallInfo, Join, PendingInvalidations},
+    coalesce::{CallInfo, Join},
     context::{OriginBody, RequestContext},
     lookup::{Found, Lookup, Selected},
     no_vary_search,
@@ -235,7 +238,7 @@ impl<B: Store> RequestContext<B> {
             part: None,
             url: self.url.text.as_str().into(),
             tags: self.options.tags.clone(),
-            removed: PendingInvalidations::default(),
+            freshening: Mutex::default(),
             names: lookup.key.names().to_vec(),
             others: Arc::default(),
         }

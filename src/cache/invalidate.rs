@@ -1,7 +1,7 @@
 //! Removals: by key, URL, tag and group, and what an answer of the origin ends.
 //!
-//! What is removed stays removed: calls in flight are invalidated first, so that none of them
-//! brings it back. The observer hears of the store's failures. After a failure, the removal goes on
+//! What is removed stays removed: calls in flight learn of it first, so that none of them brings it
+//! back. The observer hears of the store's failures. After a failure, the removal goes on
 //! with the rest.
 
 use std::{mem, sync::Arc};
@@ -42,7 +42,7 @@ impl<B: Store> Inner<B> {
         url: &str,
         spared: Option<&CallId>,
     ) -> Result<u64> {
-        self.shared.calls.invalidate_url(url, spared).await;
+        self.shared.calls.remove_url(url, spared).await;
         let mut removed = Ok(0);
         for method in &PLAIN_METHODS {
             let plain = self.handle.remove(&recipe.plain(method, url)).await;
@@ -63,52 +63,31 @@ impl<B: Store> Inner<B> {
         url: &str,
         spared: Option<&CallId>,
     ) -> Result<u64> {
-        let path = split_query(url).0;
-        let matches = |url: &str| split_query(url).0 == path;
-        self.remove_tagged_where(&recipe.path_tag(path), matches, spared).await
+        self.remove_carrying(&recipe.path_tag(split_query(url).0), spared).await
     }
 
     /// Removes the entry under `key`, whatever its URL is, and the calls in flight that bring it.
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<u64> {
-        // The response of any call may turn out to lie there.
-        self.shared.calls.fence(|_| true);
-        self.shared.calls.invalidate_key(key).await;
+        self.shared.calls.remove_key(key).await;
         self.handle.remove(key).await.map(u64::from)
     }
 
     pub(crate) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        self.remove_tagged_where(tag, |_| true, None).await
+        self.remove_carrying(tag, None).await
     }
 
-    /// Removes what carries the tag of a group, which belongs to the origin of `url`.
-    pub(crate) async fn remove_group(
-        &self,
-        tag: &str,
-        url: &str,
-        spared: Option<&CallId>,
-    ) -> Result<u64> {
-        let own = scheme_and_host(url);
-        self.remove_tagged_where(tag, |url| scheme_and_host(url) == own, spared).await
-    }
-
-    /// Removes what carries `tag`, which only responses for matching URLs can.
-    async fn remove_tagged_where(
-        &self,
-        tag: &str,
-        matches: impl Fn(&str) -> bool,
-        spared: Option<&CallId>,
-    ) -> Result<u64> {
+    /// Removes what carries `tag`. The `spared` call is the one that the removal belongs to.
+    pub(crate) async fn remove_carrying(&self, tag: &str, spared: Option<&CallId>) -> Result<u64> {
         let calls = &self.shared.calls;
-        calls.fence(matches);
         let mut removed = Ok(0);
-        for (key, seen) in calls.invalidate_tag(tag, spared).await {
+        for (key, seen) in calls.remove_tag(tag, spared).await {
             removed = add_removed(removed, self.handle.remove_if(&key, seen).await.map(u64::from));
         }
         add_removed(removed, self.handle.remove_tagged(tag).await)
     }
 
     pub(crate) async fn clear(&self) -> Result<()> {
-        self.shared.calls.invalidate_all().await;
+        self.shared.calls.remove_all().await;
         self.handle.clear().await
     }
 
@@ -257,12 +236,6 @@ impl<B: Store> RequestRef<'_, B> {
         }
         is_all
     }
-}
-
-/// Scheme and authority of a normalised URL.
-fn scheme_and_host(url: &str) -> &str {
-    let authority = url.find("://").map_or(0, |end| end + 3);
-    url[authority..].find('/').map_or(url, |end| &url[..authority + end])
 }
 
 /// How many entries both have removed, or the first error.

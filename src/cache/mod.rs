@@ -46,9 +46,10 @@
 //!   `new_head`, `replace_head`, `swap_head`.
 //! - Where is stale-if-error decided? `Rules::may_serve_if_error` and `Rules::failure`; then
 //!   `ask.rs: answer_or_stale`, and for followers `follow.rs: stale_or_own_call`.
-//! - What does a purge do to calls in flight? `coalesce/table.rs: invalidate`. Then `Tee::keep_out`
-//!   for a body on its way, `outcome.rs: settle` for a head that arrives later,
-//!   `coalesce/follower.rs: poll`, `revalidate.rs: replace_head`.
+//! - What does a purge do to calls in flight? `coalesce/table.rs: remove` notes it. `is_removed` and
+//!   `begin_publishing` look for it: `coalesce/join.rs: join`, `coalesce/leader.rs: settle`,
+//!   `outcome.rs: begin_publishing`, `revalidate.rs: swap_head`. `Tee::keep_out` waits for a body
+//!   that is being published.
 //!
 //! # Glossary
 //!
@@ -66,7 +67,7 @@
 //! | leader, follower | the request that makes a call, and one that waits for it |
 //! | outcome, share | what a call comes to, and what a follower receives of it |
 //! | generation | a count of stored responses, which shows that one was stored after a lookup |
-//! | fence | keeps new requests from joining calls that a removal may concern |
+//! | mark | a number for something that can be removed, such as a key or a tag |
 //! | detached | a call of a request that bypasses the cache, and may be stored all the same |
 //! | annotation | an entry that leads from another URL to a response (`No-Vary-Search`) |
 //! | tee | a body that several requests read while it is stored |

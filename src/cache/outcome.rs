@@ -129,12 +129,12 @@ impl Permit {
         of_get: Option<Key>,
     ) -> Self {
         let may_store = leader.settle(CallOutcome::Body(tee.clone()));
-        let is_removed = leader.is_invalidated()
-            || leader.info(|call| call.removed.contains(&tee.key, &tee.call_key, &tee.head));
-        if is_removed {
-            tee.forbid(Refusal::Removed);
-        } else if !may_store {
-            tee.forbid(leader.superseded(Some(&tee.call_key)).unwrap_or(Refusal::Superseded));
+        if !may_store {
+            let superseded = || leader.superseded(Some(&tee.call_key));
+            tee.forbid(match leader.is_removed() {
+                true => Refusal::Removed,
+                false => superseded().unwrap_or(Refusal::Superseded),
+            });
         }
         let (key, call_key, head) = (tee.key, tee.call_key, tee.head.clone());
         Self { leader, calls, observer, key, call_key, head, joined_key, of_get }
@@ -146,14 +146,18 @@ impl Permit {
 }
 
 impl tee::Permit for Permit {
-    fn supersede(&self) -> impl Future<Output = ()> + Send + 'static {
+    fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         let (calls, call) = (self.calls.clone(), self.call());
         let (key, call_key, until) = (self.key, self.call_key, self.head.keep_until());
         async move {
+            if !calls.begin_publishing(&call) {
+                return Err(Refusal::Removed);
+            }
             calls.supersede(&call, &call_key).await;
             if key != call.group {
                 calls.announce_variant(&call.group, until);
             }
+            Ok(())
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Response, StatusCode, response};
 
 use super::{
-    coalesce::{PendingInvalidations, StoredAt},
+    coalesce::StoredAt,
     context::RequestContext,
     lookup::{LookupKeys, Seen, Selected},
     no_vary_search,
@@ -241,7 +241,7 @@ impl<B: Store> RequestContext<B> {
         leader: &Leader,
     ) -> Result<(), Refusal> {
         let handle = &self.cache.handle;
-        if leader.is_invalidated() {
+        if leader.is_removed() {
             return Err(Refusal::Removed);
         }
         if let Some(refusal) = leader.superseded(None) {
@@ -258,10 +258,10 @@ impl<B: Store> RequestContext<B> {
             }
             return Err(refusal);
         }
-        if !leader.is_invalidated() && !self.keep_resident(seen, head).await {
+        if !leader.is_removed() && !self.keep_resident(seen, head).await {
             return Err(Refusal::Conflict);
         }
-        if !leader.is_invalidated() {
+        if !leader.is_removed() {
             let (settings, now) = (&self.cache.settings, head.stored_at());
             let annotations =
                 no_vary_search::annotations(settings, &self.parts, &self.url, head, now);
@@ -294,10 +294,8 @@ impl<B: Store> RequestContext<B> {
         for _ in 0..TRIES {
             // It may have been removed by a tag that only this answer has brought. From here on, a
             // removal by such a tag also removes this entry.
-            let begin = |removed: &PendingInvalidations| {
-                removed.begin_freshening(&key, call_key, version, &head)
-            };
-            if !leader.info(|call| begin(&call.removed)) || leader.is_invalidated() {
+            let calls = &self.cache.shared.calls;
+            if !calls.begin_freshening(&leader.id(), &key, call_key, version, &head) {
                 return Err(Refusal::Removed);
             }
             if handle.update(&key, version, head.clone()).await.map_err(failed)? {

@@ -43,7 +43,7 @@ impl<B: Store> Entries<B> {
     ) -> Result<u64> {
         let now = self.now();
         let calls = &self.layer.inner.shared.calls;
-        calls.invalidate_where(|url| filter.may_match(url), |head| filter.matches(head, now)).await;
+        calls.remove_where(|url| filter.may_match(url), |head| filter.matches(head, now)).await;
         let mut removed = 0;
         let mut scan = pin!(self.store().scan());
         let mut read = 0;
@@ -88,7 +88,7 @@ impl<B: Store> Entries<B> {
         let expiration = expiration.into();
         if expiration == Expiration::DoNotStore {
             // Responses in flight are not stored either, as when everything is removed.
-            self.layer.inner.shared.calls.invalidate_all().await;
+            self.layer.inner.shared.calls.remove_all().await;
         }
         let mut changed = 0;
         let mut scan = pin!(self.store().scan());

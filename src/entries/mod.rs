@@ -136,10 +136,8 @@ impl<B: Store> Entries<B> {
     ///   responses of the same path that have a `No-Vary-Search` field, since each of them may
     ///   answer it.
     ///
-    /// No call in flight brings a removed entry back. If a call is for the URL, or for the entry
-    /// that the request selects, its response is not stored, and later requests do not join it. If
-    /// the target is a key alone, every call without a response may turn out to be for that key.
-    /// See [`remove_tag`](Entries::remove_tag) for the cost of that.
+    /// No call in flight brings a removed entry back, and requests that begin after this method has
+    /// returned do not receive its response.
     ///
     /// The variant of a URL that was stored first leads to the others. If it is removed, the others
     /// may be forgotten, too: no request finds them any more. They stay in the store until they
@@ -167,11 +165,9 @@ impl<B: Store> Entries<B> {
     /// URL that was stored first is among them, the URL's other variants may be forgotten, as after
     /// [`remove`](Entries::remove).
     ///
-    /// If a response in flight turns out to have the tag, it is not stored. The cache knows that
-    /// only when the head of the response arrives. So requests that begin after this method has
-    /// returned do not join a call whose head has not arrived by then. The first of them makes a
-    /// new call, and the others join that one. For each key that is being fetched at the moment, a
-    /// removal thus costs at most one more call. Hits are not affected.
+    /// If a response in flight turns out to have the tag, it is not stored. A request that begins
+    /// after this method has returned does not receive it either: it makes a new call when it
+    /// learns of the tag, unless another such request has made one.
     ///
     /// # Errors
     ///
@@ -315,7 +311,7 @@ impl<B: Store> Entries<B> {
         let (recipe, calls) = (&self.layer.inner.settings.recipe, &self.layer.inner.shared.calls);
         let key = self.find_under(primary, Some(parts)).await?.0;
         let variant = |names: &[HeaderName]| recipe.variant(&primary, names, &parts.headers);
-        calls.invalidate_selected(&primary, &key.call, &key.entry, variant).await;
+        calls.remove_selected(&primary, &key.call, &key.entry, variant).await;
         // A response that was just being published is stored by now.
         let key = self.find_under(primary, Some(parts)).await?.0;
         let mut entries = unread_variants(&self.layer.inner, &key, &parts.headers);

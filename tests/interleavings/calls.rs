@@ -20,7 +20,8 @@ use crate::{
     follower::Followed,
     join::{Join, Role},
     leader::{Leader, StoredAt},
-    table::{Shareable, Table},
+    removals::Mark,
+    table::{Marked, Shareable, Table},
 };
 
 /// The key of most of them, alone in its group.
@@ -36,6 +37,8 @@ struct Settled {
     shared: bool,
     /// How often somebody asked where it is to lie.
     looks: Arc<AtomicUsize>,
+    /// What the origin had when it was asked.
+    content: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -49,15 +52,26 @@ enum Stage {
 
 impl Shareable for Settled {
     type Key = u8;
-    type Share = ();
+    type Share = usize;
 
-    fn share(&self) -> Option<()> {
-        self.shared.then_some(())
+    fn share(&self) -> Option<usize> {
+        self.shared.then_some(self.content)
     }
 
     fn stored_for(&self) -> Option<&u8> {
         self.looks.fetch_add(1, SeqCst);
         self.key.as_ref()
+    }
+}
+
+/// What is removed by the key of the requests, or by the key under which the response lies.
+impl Marked<Settled> for () {
+    fn marks<'a>(
+        &'a self,
+        key: &'a u8,
+        outcome: Option<&'a Settled>,
+    ) -> impl Iterator<Item = Mark> + 'a {
+        [key].into_iter().chain(outcome.and_then(|settled| settled.key.as_ref())).map(Mark::new)
     }
 }
 
@@ -69,7 +83,7 @@ impl Settled {
     /// One that is for its caller alone.
     fn independent() -> Self {
         let stage = Arc::new(Mutex::new(Stage::Underway));
-        Self { stage, key: None, shared: false, looks: Arc::default() }
+        Self { stage, key: None, shared: false, looks: Arc::default(), content: 0 }
     }
 
     /// Sees to it that it is not stored from now on; where it is just being stored, waits for that.
@@ -143,11 +157,11 @@ impl World {
             let leader = match self.table.join(&KEY, &KEY, (), &generation, Join::Either, patience)
             {
                 Role::Leader(leader) => leader,
-                Role::Share(()) => break,
+                Role::Share(_) => break,
                 Role::LookAgain => continue,
                 Role::InFlight => panic!("it did not ask for that"),
                 Role::Follower(follow) => match block_on(follow) {
-                    Followed::Share(()) => break,
+                    Followed::Share(_) => break,
                     Followed::Leader(leader) => leader,
                     Followed::JoinAgain => continue,
                     // It makes a call of its own, beside those of others.
@@ -191,6 +205,10 @@ impl World {
             return false;
         }
         let call = leader.id();
+        if !self.table.begin_publishing(&call, |()| {}, std::iter::empty()) {
+            *settled.stage.lock().unwrap() = Stage::Doomed;
+            return false;
+        }
         for older in self.table.supersede(&call, &key) {
             older.keep_out();
         }
@@ -287,8 +305,11 @@ fn steady_caller(world: &Arc<World>) -> JoinHandle<()> {
     })
 }
 
+/// Where a response lies that its request does not know of.
+const ELSEWHERE: u8 = 8;
+
 /// What was under way when it was removed is not stored afterwards, however the two meet.
-fn removal() {
+fn removal(key: u8, mark: Option<u8>) {
     let world = World::new();
     let boarded = Arc::new(AtomicBool::new(false));
     let noted = boarded.clone();
@@ -298,14 +319,14 @@ fn removal() {
             world.table.join(&KEY, &KEY, (), &generation, Join::Independent, 0)
         {
             noted.store(true, SeqCst);
-            world.settle_and_store(leader, KEY);
+            world.settle_and_store(leader, key);
         }
     });
     let was_under_way = Arc::new(AtomicBool::new(false));
     let noted = was_under_way.clone();
     let removing = world.spawn(move |world| {
         noted.store(boarded.load(SeqCst), SeqCst);
-        for settled in world.table.invalidate(None, |_, (), _| true) {
+        for settled in world.table.remove(mark.as_ref().map(Mark::new), None, |()| {}) {
             settled.keep_out();
         }
         world.stored.lock().unwrap().clear();
@@ -319,8 +340,79 @@ fn removal() {
 
 #[test]
 fn what_is_removed_on_its_way_is_not_brought_back() {
-    explore_in_turn(removal);
-    explore(removal);
+    explore_in_turn(|| removal(KEY, Some(KEY)));
+    explore(|| removal(KEY, Some(KEY)));
+    explore(|| removal(ELSEWHERE, Some(KEY)));
+    explore(|| removal(ELSEWHERE, Some(ELSEWHERE)));
+    explore(|| removal(ELSEWHERE, None));
+}
+
+#[test]
+fn a_removal_of_something_else_keeps_nothing_out() {
+    explore(|| {
+        let world = World::new();
+        let calling = world.spawn(|world| {
+            let generation = world.table.generation(&KEY);
+            match world.table.join(&KEY, &KEY, (), &generation, Join::Either, 0) {
+                Role::Leader(leader) => assert!(world.settle_and_store(leader, ELSEWHERE)),
+                _ => panic!("nobody else calls"),
+            }
+        });
+        let removing = world.spawn(|world| {
+            assert!(world.table.remove(Some(Mark::new(9_u8)), None, |()| {}).is_empty());
+        });
+        join([calling, removing]);
+    });
+}
+
+/// A request after a removal never receives what the origin had before, whether it joins a call or makes its own.
+#[test]
+fn who_asks_after_a_removal_receives_what_is_new() {
+    explore(|| {
+        let world = World::new();
+        let origin = Arc::new(AtomicUsize::new(0));
+        let ask = |origin: Arc<AtomicUsize>, world: &World| loop {
+            let generation = world.table.generation(&KEY);
+            let joined = world.table.join(&KEY, &KEY, (), &generation, Join::Either, 9);
+            let mut leader = match joined {
+                Role::Leader(leader) => leader,
+                Role::Share(content) => return content,
+                Role::LookAgain => continue,
+                Role::InFlight => panic!("it did not ask for that"),
+                Role::Follower(follow) => match block_on(follow) {
+                    Followed::Share(content) => return content,
+                    Followed::Leader(leader) => leader,
+                    Followed::JoinAgain => continue,
+                    Followed::Failed => panic!("none has failed so often"),
+                },
+            };
+            let content = origin.load(SeqCst);
+            thread::yield_now();
+            let settled = Settled { content, ..Settled::at(ELSEWHERE) };
+            if thread_rng().gen_bool(0.2) {
+                drop(leader);
+                continue;
+            }
+            leader.settle(settled);
+            thread::yield_now();
+            return content;
+        };
+        let early = origin.clone();
+        let others = [(); 2].map(|()| {
+            let early = early.clone();
+            world.spawn(move |world| {
+                ask(early.clone(), world);
+            })
+        });
+        let removing = world.spawn(move |world| {
+            origin.store(1, SeqCst);
+            world.table.remove(Some(Mark::new(ELSEWHERE)), None, |()| {});
+            assert_eq!(ask(origin.clone(), world), 1);
+        });
+        join(others);
+        join([removing]);
+        assert_eq!(world.table.len(), 0);
+    });
 }
 
 /// Of the responses that belong in one key, the one that was asked for last stays there, wherever in its group its

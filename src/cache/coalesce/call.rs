@@ -28,7 +28,7 @@ pub(super) struct Call<I, O, K, S> {
     pub(super) is_open: bool,
     /// Whether it is the call of a request that bypasses the cache.
     pub(super) is_detached: bool,
-    /// Whether its response must not be stored, because it was removed in flight.
+    /// Whether its response must not be stored, because a removal has found the call.
     pub(super) is_invalidated: bool,
     /// What a call that began later has brought, if it concerns any response of this call.
     pub(super) superseded: Option<Newer>,
@@ -50,6 +50,8 @@ pub(super) enum Phase<O> {
 }
 
 pub(super) struct Waiting<S> {
+    /// The last removal before it joined.
+    pub(super) joined: u64,
     pub(super) waker: Option<Waker>,
     /// `Some(None)` where the outcome cannot be shared with this follower.
     pub(super) share: Option<Option<S>>,
@@ -80,6 +82,8 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         self.has_leader = true;
         self.phase = Phase::Calling;
         self.began = began;
+        // Its request is sent after what was removed.
+        self.is_invalidated = false;
         self.superseded = None;
         self.superseded_at.clear();
     }
@@ -114,10 +118,44 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         !self.has_leader && self.waiting.is_empty()
     }
 
-    pub(super) fn settle(&mut self, outcome: O, share: impl Fn(&O) -> Option<S>) -> Phase<O> {
-        for (_, waiting) in &mut self.waiting {
-            waiting.share = Some(share(&outcome));
+    /// What it has come to, while its leader is there.
+    pub(super) fn outcome(&self) -> Option<&O> {
+        match &self.phase {
+            Phase::Settled(outcome) => Some(outcome),
+            _ => None,
         }
+    }
+
+    /// Closes the call if it matches. Returns the outcome if it has settled.
+    pub(super) fn invalidate_if(
+        &mut self,
+        matches: impl Fn(&K, &I, Option<&O>) -> bool,
+    ) -> Option<O>
+    where
+        O: Clone,
+    {
+        if !matches(&self.key, &self.info, self.outcome()) {
+            return None;
+        }
+        self.is_open = false;
+        self.is_invalidated = true;
+        self.outcome().cloned()
+    }
+
+    /// Gives each follower a share. `may_have` is asked with the number of the last removal before
+    /// the follower joined.
+    pub(super) fn settle(
+        &mut self,
+        outcome: O,
+        share: impl Fn(&O) -> Option<S>,
+        may_have: impl Fn(&Self, &O, u64) -> bool,
+    ) -> Phase<O> {
+        let mut all = mem::take(&mut self.waiting);
+        for (_, waiting) in &mut all {
+            let may_have = may_have(self, &outcome, waiting.joined);
+            waiting.share = Some(if may_have { share(&outcome) } else { None });
+        }
+        self.waiting = all;
         mem::replace(&mut self.phase, Phase::Settled(outcome))
     }
 

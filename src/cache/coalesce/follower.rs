@@ -39,7 +39,11 @@ impl<I, O: Shareable> Follower<I, O> {
             table: table.clone(),
             group: group.clone(),
             call: call.id,
-            place: call.waiting.insert(Waiting { waker: None, share: None }),
+            place: call.waiting.insert(Waiting {
+                joined: table.removals.last(),
+                waker: None,
+                share: None,
+            }),
             info: Some(info),
             give_up_at: call.failures.saturating_add(max_failures),
             is_over: false,
@@ -77,7 +81,7 @@ impl<I: Unpin, O: Shareable> Future for Follower<I, O> {
                     }
                     return None;
                 }
-                (None, Phase::Vacant) if !call.is_invalidated => match info.take() {
+                (None, Phase::Vacant) => match info.take() {
                     Some(info) => {
                         let (leader, old) = Leader::take_over(table, group, call, info);
                         former = Some(old);

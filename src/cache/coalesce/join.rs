@@ -6,7 +6,7 @@ use super::{
     call::Phase,
     follower::Follower,
     leader::Leader,
-    table::{Call, Generation, Shareable, Table},
+    table::{Call, Generation, Marked, Shareable, Table},
 };
 use crate::sync::Ordering;
 
@@ -34,7 +34,7 @@ pub(crate) enum Role<I, O: Shareable> {
     InFlight,
 }
 
-impl<I, O: Shareable> Table<I, O> {
+impl<I: Marked<O>, O: Shareable> Table<I, O> {
     /// Joins the call for `key`, or begins one. The key belongs to `group`. A follower gives up
     /// after `max_failures` leaders have failed.
     pub(crate) fn join(
@@ -52,6 +52,10 @@ impl<I, O: Shareable> Table<I, O> {
             match (join, &call.phase) {
                 (Join::Independent, _) => {}
                 (Join::MustLead, _) | (_, Phase::Over) => call.is_open = false,
+                // What comes of it was removed before this request.
+                (_, Phase::Calling | Phase::Settled(_)) if self.is_removed(call) => {
+                    call.is_open = false;
+                }
                 (_, Phase::Vacant) => {
                     let (leader, former) = Leader::take_over(self, group, call, info);
                     drop(calls);

@@ -4,7 +4,7 @@ use std::{mem, sync::Arc, task::Waker};
 
 use super::{
     call::{Newer, Phase},
-    table::{Call, CallId, Shareable, Table},
+    table::{Call, CallId, Marked, Shareable, Table},
 };
 use crate::sync::Ordering;
 
@@ -51,20 +51,6 @@ impl<I, O: Shareable> Leader<I, O> {
         (Self::begin(table, group, call), former)
     }
 
-    /// Gives every follower a share of `outcome`, and newcomers too until the leader is dropped.
-    /// Returns `false` if it must not be stored: it was removed in flight, or is superseded.
-    pub(crate) fn settle(&mut self, outcome: O) -> bool {
-        let ((may_store, wakers, old), _) = self.change(|call| {
-            let superseded = call.superseded_at(outcome.stored_for());
-            let may_store = !call.is_invalidated && superseded.is_none();
-            let old = call.settle(outcome, O::share);
-            (may_store, call.wakers(), old)
-        });
-        wakers.into_iter().for_each(Waker::wake);
-        drop(old);
-        may_store
-    }
-
     /// Reports that the call failed.
     pub(crate) fn fail(mut self) {
         self.leave(|call| {
@@ -87,11 +73,6 @@ impl<I, O: Shareable> Leader<I, O> {
         self.id.clone()
     }
 
-    /// Whether its response was removed in flight.
-    pub(crate) fn is_invalidated(&self) -> bool {
-        self.change(|call| call.is_invalidated).0
-    }
-
     /// What a call that began after this one has brought in place of its response, if that is for
     /// the requests that join under `key`. Without a key, whatever the response is.
     pub(crate) fn superseded(&self, key: Option<&O::Key>) -> Option<Newer> {
@@ -109,6 +90,7 @@ impl<I, O: Shareable> Leader<I, O> {
                 self.table.counter(&self.id.group).fetch_add(1, Ordering::AcqRel);
             }
         }
+        self.table.shard(&self.id.group).end_publishing(self.id.call);
         let (left, gone) = self.table.with(&self.id.group, self.id.call, |call| {
             call.has_leader = false;
             let old = to(call);
@@ -124,6 +106,31 @@ impl<I, O: Shareable> Leader<I, O> {
     fn change<R>(&self, change: impl FnOnce(&mut Call<I, O>) -> R) -> (R, Option<Call<I, O>>) {
         let (result, gone) = self.table.with(&self.id.group, self.id.call, change);
         (result.expect("a call that has a leader is in the table"), gone)
+    }
+}
+
+impl<I: Marked<O>, O: Shareable> Leader<I, O> {
+    /// Gives every follower a share of `outcome`, and newcomers too until the leader is dropped. A
+    /// follower that joined after the response was removed has to join again. Returns `false` if it
+    /// must not be stored: it was removed in flight, or is superseded.
+    pub(crate) fn settle(&mut self, outcome: O) -> bool {
+        let table = &self.table;
+        let ((may_store, wakers, old), _) = self.change(|call| {
+            let superseded = call.superseded_at(outcome.stored_for());
+            let old = call.settle(outcome, O::share, |call, outcome, joined| {
+                !table.is_removed_until(call, Some(outcome), joined)
+            });
+            let may_store = superseded.is_none() && !table.is_removed(call);
+            (may_store, call.wakers(), old)
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        drop(old);
+        may_store
+    }
+
+    /// Whether its response was removed in flight, as far as is known.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.change(|call| self.table.is_removed(call)).0
     }
 }
 

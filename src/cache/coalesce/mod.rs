@@ -7,15 +7,14 @@
 //! The type of the outcome is a parameter ([`Removable`]).
 
 use std::{
-    cell::RefCell,
     cmp::Reverse,
-    fmt,
+    fmt, iter,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use http::{HeaderName, StatusCode};
 
-use self::{call::Newer, ended::Ended, hit_for_miss::HitForMiss};
+use self::{call::Newer, ended::Ended, hit_for_miss::HitForMiss, removals::Mark, table::Marked};
 use crate::{
     cache::{handle::later, variance::Resident},
     entry::{Head, Others},
@@ -30,14 +29,14 @@ mod call;
 mod ended;
 mod follower;
 mod hit_for_miss;
-mod invalidations;
 mod join;
 mod leader;
+mod removals;
 mod table;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use self::{
-    invalidations::PendingInvalidations, join::Join, leader::StoredAt, table::Shareable,
-};
+pub(crate) use self::{join::Join, leader::StoredAt, table::Shareable};
 
 /// A leader that is not counted yet.
 pub(crate) type Uncounted<O> = leader::Leader<CallInfo, O>;
@@ -73,15 +72,22 @@ pub(crate) enum View<'a> {
     Nothing,
 }
 
-impl View<'_> {
-    fn key(&self) -> Option<&Key> {
+impl<'a> View<'a> {
+    fn key(&self) -> Option<&'a Key> {
         match self {
             Self::Storing { key, .. } | Self::Freshened { key, .. } => Some(key),
             Self::Nothing => None,
         }
     }
 
-    fn head(&self) -> Option<&Head> {
+    fn call_key(&self) -> Option<&'a Key> {
+        match self {
+            Self::Storing { call_key, .. } => Some(call_key),
+            Self::Freshened { .. } | Self::Nothing => None,
+        }
+    }
+
+    fn head(&self) -> Option<&'a Head> {
         match self {
             Self::Storing { head, .. } => Some(head),
             Self::Freshened { head, .. } => Some(head),
@@ -99,13 +105,21 @@ pub(crate) struct CallInfo {
     pub(crate) part: Option<Key>,
     pub(crate) url: Box<str>,
     pub(crate) tags: Vec<Box<str>>,
-    /// What was removed since the call began. The response is checked against it.
-    pub(crate) removed: PendingInvalidations,
+    /// The stored response that the call is freshening.
+    pub(crate) freshening: Mutex<Option<Freshening>>,
     /// The names by which the lookup of the request has selected a variant.
     pub(crate) names: Vec<HeaderName>,
     /// The variants that were stored beside the resident since the call began. If the call brings
     /// a resident, that has to lead to them.
     pub(crate) others: Arc<Mutex<Option<Others>>>,
+}
+
+/// An entry that is being given a new head.
+#[derive(Debug)]
+pub(crate) struct Freshening {
+    key: Key,
+    seen: Version,
+    tags: Vec<Box<str>>,
 }
 
 /// How many locks guard the calls.
@@ -156,8 +170,8 @@ impl<O: Removable> Calls<O> {
     /// The residents that are on their way into the store under this primary key, the latest first.
     pub(crate) fn residents(&self, primary: &Key) -> Vec<Resident> {
         let mut found = Vec::new();
-        self.table.each_in_group(primary, |began, _, outcome| {
-            if let Some(View::Storing { key, head, progress, .. }) = outcome.map(Removable::view)
+        self.table.each_outcome(primary, |began, outcome| {
+            if let View::Storing { key, head, progress, .. } = outcome.view()
                 && key == primary
                 && head.varies()
             {
@@ -172,7 +186,7 @@ impl<O: Removable> Calls<O> {
     /// Tells the calls of this primary key that a variant is about to be stored beside the
     /// resident, and is kept until then.
     pub(crate) fn announce_variant(&self, primary: &Key, until: Option<Timestamp>) {
-        self.table.each_in_group(primary, |_, info, _| {
+        self.table.each_in_group(primary, |info| {
             let mut others = info.others.lock().unwrap_or_else(PoisonError::into_inner);
             let until = others.map_or(until, |others| later(others.until, until));
             *others = Some(Others { until });
@@ -242,121 +256,159 @@ impl<O: Removable> Calls<O> {
     }
 }
 
-impl CallInfo {
-    /// Whether the response of this call, which requests joined under `own`, may lie under `key`:
-    /// there, under a variant's key that is made of `key`, or combined with a part there.
-    fn is_under(&self, key: &Key, own: &Key, outcome: Option<&impl Removable>) -> bool {
-        *key == self.primary
-            || key == own
-            || outcome.is_some_and(|outcome| outcome.view().key() == Some(key))
-            || self.part.as_ref() == Some(key)
+/// The mark of the entry under this key.
+fn entry_mark(key: &Key) -> Mark {
+    Mark::new((0_u8, key))
+}
+
+/// The mark of what is stored for the requests that join under this key.
+fn call_mark(key: &Key) -> Mark {
+    Mark::new((1_u8, key))
+}
+
+fn url_mark(url: &str) -> Mark {
+    Mark::new((2_u8, url))
+}
+
+fn tag_mark(tag: &str) -> Mark {
+    Mark::new((3_u8, tag))
+}
+
+impl<O: Removable> Marked<O> for CallInfo {
+    /// The response may lie under the primary key, under the key that requests join under, or
+    /// combined with a part.
+    fn marks<'a>(
+        &'a self,
+        key: &'a Key,
+        outcome: Option<&'a O>,
+    ) -> impl Iterator<Item = Mark> + 'a {
+        let view = outcome.map(Removable::view);
+        let (at, call_key) = match &view {
+            Some(view) => (view.key(), view.call_key()),
+            None => (None, None),
+        };
+        // The tags of a response contain those of its request.
+        let tags = view.and_then(|view| view.head()).map_or(&*self.tags, Head::tags);
+        let keys = [&self.primary, key].into_iter().chain(&self.part).chain(at);
+        let keys = keys.map(entry_mark).chain(call_key.map(call_mark));
+        keys.chain([url_mark(&self.url)]).chain(tags.iter().map(|tag| tag_mark(tag)))
     }
 }
 
 /// # A removal wins
 ///
-/// Each of these methods returns when nothing that it concerns can be stored any more. A call
-/// without a response has no key and tags yet, so it remembers what was removed.
+/// Each of these methods returns when nothing that it concerns can be stored any more. Requests
+/// that join a call from then on do not receive what was removed.
 ///
 /// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there
-/// by its key and by the tags that it has, but not by a tag that only the 304 brings.
-/// `invalidate_tag` returns such entries, and the removal takes them out as well.
+/// by its key and by the tags that it has, but not by a tag that only the 304 brings. `remove_tag`
+/// returns such entries, and the removal takes them out as well.
 impl<O: Removable> Calls<O> {
-    /// Prevents new requests from joining calls for matching URLs that have no response yet. Call
-    /// it before the invalidation, which then knows the responses that arrive in between.
-    pub(crate) fn fence(&self, matches: impl Fn(&str) -> bool) {
-        self.table.fence(|info| matches(&info.url));
+    /// Invalidates the calls whose response lies under `key`.
+    pub(crate) async fn remove_key(&self, key: &Key) {
+        self.remove(entry_mark(key), None).await;
     }
 
-    /// Invalidates the calls whose response lies under `key`, or may turn out to.
-    pub(crate) async fn invalidate_key(&self, key: &Key) {
-        let settled = self.table.invalidate(None, |own, info, outcome| {
-            if outcome.is_none() {
-                info.removed.add_key(key);
-            }
-            info.is_under(key, own, outcome)
+    /// Invalidates the calls for `url`, except the spared one.
+    pub(crate) async fn remove_url(&self, url: &str, spared: Option<&CallId>) {
+        self.remove(url_mark(url), spared).await;
+    }
+
+    /// Invalidates the calls whose response carries `tag`, except the spared one. Returns the
+    /// entries that are being freshened with `tag`, and may not carry it yet.
+    pub(crate) async fn remove_tag(
+        &self,
+        tag: &str,
+        spared: Option<&CallId>,
+    ) -> Vec<(Key, Version)> {
+        let mut freshened = Vec::new();
+        let settled = self.table.remove(Some(tag_mark(tag)), spared, |info| {
+            let freshening = info.freshening.lock().unwrap_or_else(PoisonError::into_inner);
+            let carries = |it: &&Freshening| it.tags.iter().any(|own| **own == *tag);
+            freshened.extend(freshening.as_ref().filter(carries).map(|it| (it.key, it.seen)));
         });
         keep_out(settled, Refusal::Removed).await;
+        freshened
+    }
+
+    pub(crate) async fn remove_all(&self) {
+        keep_out(self.table.remove(None, None, |_| {}), Refusal::Removed).await;
+    }
+
+    async fn remove(&self, mark: Mark, spared: Option<&CallId>) {
+        keep_out(self.table.remove(Some(mark), spared, |_| {}), Refusal::Removed).await;
     }
 
     /// Invalidates the calls whose response a request selects. The lookup of the request has the
     /// keys `primary`, `call_key` and `entry`. `variant` makes its call key of the names that
     /// select a response in flight.
-    pub(crate) async fn invalidate_selected(
+    pub(crate) async fn remove_selected(
         &self,
         primary: &Key,
         call_key: &Key,
         entry: &Key,
         variant: impl Fn(&[HeaderName]) -> Key,
     ) {
-        let settled = self.table.invalidate(None, |own, info, outcome| {
-            let is_selected = info.primary == *primary
-                && match outcome.map(Removable::view) {
-                    Some(View::Storing { call_key, names: Some(names), .. }) => {
-                        *call_key == variant(names)
-                    }
-                    Some(View::Storing { names: None, .. }) => true,
-                    // Where no variants are known, any response may be selected.
-                    _ => {
-                        own == call_key
-                            || own == primary
-                            || call_key == primary
-                            || *own == variant(&info.names)
-                    }
-                };
-            if outcome.is_none() && info.primary == *primary {
-                info.removed.add_call_key(call_key);
-                // A response that does not vary is selected as well.
-                info.removed.add_call_key(primary);
-            }
+        let settled = self.table.invalidate_in_group(primary, |own, info, outcome| {
+            let is_selected = match outcome.map(Removable::view) {
+                Some(View::Storing { call_key, names: Some(names), .. }) => {
+                    *call_key == variant(names)
+                }
+                Some(View::Storing { names: None, .. }) => true,
+                // Where no variants are known, any response may be selected.
+                _ => {
+                    own == call_key
+                        || own == primary
+                        || call_key == primary
+                        || *own == variant(&info.names)
+                }
+            };
             is_selected || info.part.is_some_and(|part| [*primary, *entry].contains(&part))
         });
         keep_out(settled, Refusal::Removed).await;
-    }
-
-    /// Invalidates the calls for `url`, except the spared one.
-    pub(crate) async fn invalidate_url(&self, url: &str, spared: Option<&CallId>) {
-        let settled = self.table.invalidate(spared, |_, info, _| *info.url == *url);
-        keep_out(settled, Refusal::Removed).await;
-    }
-
-    /// Invalidates the calls whose response carries `tag`, except the spared one. Returns the
-    /// entries that are being freshened with `tag`, and may not carry it yet.
-    pub(crate) async fn invalidate_tag(
-        &self,
-        tag: &str,
-        spared: Option<&CallId>,
-    ) -> Vec<(Key, Version)> {
-        let is_tagged = |tags: &[Box<str>]| tags.iter().any(|own| **own == *tag);
-        let freshening = RefCell::new(Vec::new());
-        let settled = self.table.invalidate(spared, |_, info, outcome| {
-            if let Some(head) = outcome.map(Removable::view).as_ref().and_then(View::head) {
-                return is_tagged(head.tags());
-            }
-            freshening.borrow_mut().extend(info.removed.add_tag(tag));
-            is_tagged(&info.tags)
-        });
-        let freshening = freshening.into_inner();
-        keep_out(settled, Refusal::Removed).await;
-        freshening
+        // Others may turn out to have what the request selects, such as one that does not vary.
+        self.remove(call_mark(call_key), None).await;
+        self.remove(call_mark(primary), None).await;
     }
 
     /// Invalidates the calls whose response matches, and the calls without a response whose URL may
     /// match.
-    pub(crate) async fn invalidate_where(
+    pub(crate) async fn remove_where(
         &self,
         may_match: impl Fn(&str) -> bool,
         matches: impl Fn(&Head) -> bool,
     ) {
-        let settled = self.table.invalidate(None, |_, info, outcome| match outcome {
+        let settled = self.table.invalidate_where(|info, outcome| match outcome {
             Some(outcome) => outcome.view().head().is_some_and(&matches),
             None => may_match(&info.url),
         });
         keep_out(settled, Refusal::Removed).await;
     }
 
-    pub(crate) async fn invalidate_all(&self) {
-        keep_out(self.table.invalidate(None, |_, _, _| true), Refusal::Removed).await;
+    /// The response of a call is about to be published. Returns `false` if it was removed.
+    pub(crate) fn begin_publishing(&self, call: &CallId) -> bool {
+        self.table.begin_publishing(call, |_| {}, iter::empty())
+    }
+
+    /// The entry `seen` under `key` is about to be given this head, by `call`. Returns `false` if a
+    /// response with this head was removed. From now on, [`remove_tag`](Self::remove_tag) returns
+    /// the entry for its tags.
+    pub(crate) fn begin_freshening(
+        &self,
+        call: &CallId,
+        key: &Key,
+        call_key: &Key,
+        seen: Version,
+        head: &Head,
+    ) -> bool {
+        let tags = head.tags();
+        let marks = [entry_mark(key), call_mark(call_key)].into_iter();
+        let marks = marks.chain(tags.iter().map(|tag| tag_mark(tag)));
+        let begin = |info: &CallInfo| {
+            let freshening = Freshening { key: *key, seen, tags: tags.to_vec() };
+            *info.freshening.lock().unwrap_or_else(PoisonError::into_inner) = Some(freshening);
+        };
+        self.table.begin_publishing(call, begin, marks)
     }
 }
 
@@ -457,9 +509,9 @@ impl<O: Removable> Leader<O> {
         self.leader.id()
     }
 
-    /// Whether its response was removed in flight.
-    pub(crate) fn is_invalidated(&self) -> bool {
-        self.leader.is_invalidated()
+    /// Whether its response was removed in flight, as far as is known.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.leader.is_removed()
     }
 
     /// Why its response must not be stored for the requests that join under `call_key`, if a later

@@ -5,6 +5,7 @@
 //! - `leader` is the request that makes the call.
 //! - `follower` is a request that waits for it.
 //! - `call` is the state of one call.
+//! - `removals` knows what was removed since a call began.
 //!
 //! Keys come in groups. The group of a call is the primary key of its request. The response may
 //! turn out to belong under another key than the one that the request joined under, but always
@@ -22,7 +23,10 @@ use std::{
     sync::PoisonError,
 };
 
-use super::call::{Call as CallState, Newer, Phase};
+use super::{
+    call::{Call as CallState, Newer, Phase},
+    removals::{Mark, RemovalLog, Since},
+};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// What a call comes to.
@@ -40,6 +44,17 @@ pub(crate) trait Shareable: Clone + Send + 'static {
     fn stored_for(&self) -> Option<&Self::Key>;
 }
 
+/// What is known of a call from its request.
+pub(crate) trait Marked<O: Shareable> {
+    /// Everything whose removal concerns the call, which requests join under `key`. Without an
+    /// outcome, that is what the request alone says.
+    fn marks<'a>(
+        &'a self,
+        key: &'a O::Key,
+        outcome: Option<&'a O>,
+    ) -> impl Iterator<Item = Mark> + 'a;
+}
+
 pub(super) type Call<I, O> = CallState<I, O, <O as Shareable>::Key, <O as Shareable>::Share>;
 
 /// The calls of one layer and its clones.
@@ -49,6 +64,7 @@ pub(crate) struct Table<I, O: Shareable> {
     /// A request that read the store before the last of them, and found nothing, has to look again
     /// before it calls.
     generations: Box<[AtomicU64]>,
+    pub(super) removals: RemovalLog,
     /// How many calls there are.
     pub(super) calls: AtomicU64,
     /// How many of them are not detached: their requests do not bypass the cache.
@@ -58,6 +74,9 @@ pub(crate) struct Table<I, O: Shareable> {
 
 pub(super) struct Shard<I, O: Shareable> {
     calls: Mutex<Groups<I, O>>,
+    /// The calls whose responses are being published, by their groups. A removal waits for those
+    /// that it concerns.
+    publishing: Mutex<Vec<(O::Key, u64)>>,
 }
 
 /// The calls of each group.
@@ -94,8 +113,9 @@ impl<I, O: Shareable> Table<I, O> {
     pub(crate) fn new(shards: usize) -> Self {
         let shards = shards.max(1);
         Self {
-            shards: (0..shards).map(|_| Shard { calls: Mutex::new(HashMap::new()) }).collect(),
+            shards: (0..shards).map(|_| Shard::new()).collect(),
             generations: (0..shards * COUNTERS).map(|_| AtomicU64::new(0)).collect(),
+            removals: RemovalLog::new(),
             calls: AtomicU64::new(0),
             attached: AtomicU64::new(0),
             next_number: AtomicU64::new(0),
@@ -127,50 +147,30 @@ impl<I, O: Shareable> Table<I, O> {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Closes the calls that match, except the `spared` one: nobody joins them, and their responses
-    /// must not be stored. Returns the outcomes of those that have settled, which the caller has to
-    /// keep out of the store.
-    pub(crate) fn invalidate(
-        &self,
-        spared: Option<&CallId<O::Key>>,
-        matches: impl Fn(&O::Key, &I, Option<&O>) -> bool,
-    ) -> Vec<O> {
+    /// Closes the calls that match: nobody joins them, and their responses must not be stored.
+    /// Returns the outcomes of those that have settled, which the caller has to keep out of the
+    /// store. It looks at each call.
+    pub(crate) fn invalidate_where(&self, matches: impl Fn(&I, Option<&O>) -> bool) -> Vec<O> {
         let mut settled = Vec::new();
-        if self.calls.load(Ordering::Acquire) == 0 {
-            return settled;
-        }
-        for shard in &self.shards {
-            for call in shard.lock().values_mut().flatten() {
-                if spared.is_some_and(|spared| spared.call == call.id) {
-                    continue;
-                }
-                let outcome = match &call.phase {
-                    Phase::Settled(outcome) => Some(outcome),
-                    _ => None,
-                };
-                if matches(&call.key, &call.info, outcome) {
-                    settled.extend(outcome.cloned());
-                    call.is_open = false;
-                    call.is_invalidated = true;
+        if self.calls.load(Ordering::Acquire) > 0 {
+            for shard in &self.shards {
+                for call in shard.lock().values_mut().flatten() {
+                    settled.extend(call.invalidate_if(|_, info, outcome| matches(info, outcome)));
                 }
             }
         }
         settled
     }
 
-    /// Closes the calls that match and have no response yet: nobody joins them any more. Present
-    /// followers stay, and the responses may be stored.
-    pub(crate) fn fence(&self, matches: impl Fn(&I) -> bool) {
-        if self.calls.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        for shard in &self.shards {
-            for call in shard.lock().values_mut().flatten() {
-                if matches!(call.phase, Phase::Calling | Phase::Vacant) && matches(&call.info) {
-                    call.is_open = false;
-                }
-            }
-        }
+    /// The same for the calls of one group.
+    pub(crate) fn invalidate_in_group(
+        &self,
+        group: &O::Key,
+        matches: impl Fn(&O::Key, &I, Option<&O>) -> bool,
+    ) -> Vec<O> {
+        let mut calls = self.shard(group).lock();
+        let calls = calls.get_mut(group).into_iter().flatten();
+        calls.filter_map(|call| call.invalidate_if(&matches)).collect()
     }
 
     /// Supersedes the older responses for `key`: the response of `call` is about to be stored for
@@ -243,19 +243,10 @@ impl<I, O: Shareable> Table<I, O> {
         settled
     }
 
-    /// Shows each call of the group: when it began, what is known of it, and its outcome if that may
-    /// be stored.
-    pub(crate) fn each_in_group(&self, group: &O::Key, mut show: impl FnMut(u64, &I, Option<&O>)) {
+    /// Shows what is known of each call of the group.
+    pub(crate) fn each_in_group(&self, group: &O::Key, mut show: impl FnMut(&I)) {
         let calls = self.shard(group).lock();
-        for call in calls.get(group).into_iter().flatten() {
-            let outcome = match &call.phase {
-                Phase::Settled(outcome) if !call.is_invalidated && call.superseded.is_none() => {
-                    Some(outcome)
-                }
-                _ => None,
-            };
-            show(call.began, &call.info, outcome);
-        }
+        calls.get(group).into_iter().flatten().for_each(|call| show(&call.info));
     }
 
     /// How many calls there are, without those of requests that bypass the cache.
@@ -282,6 +273,108 @@ impl<I, O: Shareable> Table<I, O> {
     }
 }
 
+/// # A removal wins
+impl<I: Marked<O>, O: Shareable> Table<I, O> {
+    /// Removes what carries `mark`, or everything. Calls that began before this do not store it, and
+    /// requests that join from now on do not receive it from them. The `spared` call is not
+    /// concerned.
+    ///
+    /// Responses that are being published cannot be stopped. Returns the outcomes of those that the
+    /// removal concerns, which the caller has to wait for. Shows all of them to `publishing`.
+    pub(crate) fn remove(
+        &self,
+        mark: Option<Mark>,
+        spared: Option<&CallId<O::Key>>,
+        mut publishing: impl FnMut(&I),
+    ) -> Vec<O> {
+        let mut settled = Vec::new();
+        if self.removals.is_full() {
+            self.removals.forget(self.oldest_beginning(), || self.next_number());
+        }
+        let has_calls = || self.calls.load(Ordering::Acquire) > 0;
+        let spared = spared.map(|call| call.call);
+        self.removals.note(mark, spared, has_calls, || self.next_number());
+        if !has_calls() {
+            return settled;
+        }
+        for shard in &self.shards {
+            for (group, id) in shard.publishing().clone() {
+                let calls = shard.lock();
+                let group = calls.get(&group).into_iter().flatten();
+                for call in group.filter(|call| call.id == id && spared != Some(id)) {
+                    publishing(&call.info);
+                    let outcome = call.outcome();
+                    let is_meant = |own: Mark| mark.is_none_or(|mark| mark == own);
+                    if call.info.marks(&call.key, outcome).any(is_meant) {
+                        settled.extend(outcome.cloned());
+                    }
+                }
+            }
+        }
+        settled
+    }
+
+    /// When the oldest call began.
+    fn oldest_beginning(&self) -> u64 {
+        let oldest =
+            |shard: &Shard<I, O>| shard.lock().values().flatten().map(|call| call.began).min();
+        self.shards.iter().filter_map(oldest).min().unwrap_or(u64::MAX)
+    }
+
+    /// Begins to publish the response of a call, after `change`. Removals wait for it from now on,
+    /// until the call leaves the table. Returns `false` if it was removed: by what is known of the
+    /// call, or by one of the other `marks`.
+    pub(crate) fn begin_publishing(
+        &self,
+        id: &CallId<O::Key>,
+        change: impl FnOnce(&I),
+        marks: impl Iterator<Item = Mark>,
+    ) -> bool {
+        let shard = self.shard(&id.group);
+        let (known, gone) = shard.with(&id.group, id.call, |call| change(&call.info));
+        drop(gone);
+        let entry = (id.group.clone(), id.call);
+        let mut publishing = shard.publishing();
+        if known.is_some() && !publishing.contains(&entry) {
+            publishing.push(entry);
+        }
+        drop(publishing);
+        // Looked for after that: a removal is found here, or finds the call.
+        let since = Since { call: id.call, began: id.began, until: u64::MAX };
+        let is_removed = shard.with(&id.group, id.call, |call| self.is_removed(call)).0;
+        is_removed == Some(false) && !self.removals.concern(since, marks)
+    }
+
+    /// Whether the response of a call was removed since it began, as far as is known.
+    pub(super) fn is_removed(&self, call: &Call<I, O>) -> bool {
+        call.is_invalidated || self.is_removed_until(call, call.outcome(), u64::MAX)
+    }
+
+    /// Whether the response of a call was removed since it began, by a removal up to this number.
+    pub(super) fn is_removed_until(
+        &self,
+        call: &Call<I, O>,
+        outcome: Option<&O>,
+        until: u64,
+    ) -> bool {
+        let since = Since { call: call.id, began: call.began, until };
+        self.removals.concern(since, call.info.marks(&call.key, outcome))
+    }
+
+    /// Shows the outcomes of the group that may be stored, and when their calls began.
+    pub(crate) fn each_outcome(&self, group: &O::Key, mut show: impl FnMut(u64, &O)) {
+        let calls = self.shard(group).lock();
+        for call in calls.get(group).into_iter().flatten() {
+            if let Some(outcome) = call.outcome()
+                && call.superseded.is_none()
+                && !self.is_removed(call)
+            {
+                show(call.began, outcome);
+            }
+        }
+    }
+}
+
 /// A number of `key`. The key is a digest, so any of its bytes are as good as a hash of them.
 fn fold(key: &impl Hash) -> usize {
     struct Fold(u64);
@@ -305,6 +398,19 @@ fn fold(key: &impl Hash) -> usize {
 }
 
 impl<I, O: Shareable> Shard<I, O> {
+    fn new() -> Self {
+        Self { calls: Mutex::new(HashMap::new()), publishing: Mutex::new(Vec::new()) }
+    }
+
+    fn publishing(&self) -> MutexGuard<'_, Vec<(O::Key, u64)>> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The call has left: nothing of it is being published.
+    pub(super) fn end_publishing(&self, id: u64) {
+        self.publishing().retain(|(_, publishing)| *publishing != id);
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Groups<I, O>> {
         // The state is whole between any two statements under the lock.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)

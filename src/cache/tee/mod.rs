@@ -157,7 +157,7 @@ where
         let Self { tee, handle, entry, body, limits, reader } = self;
         let error = ErrorSlot::default();
         let (queue, progress) = (tee.queue.clone(), tee.progress.clone());
-        let write = write_entry(handle, entry, permit.supersede(), queue.clone());
+        let write = write_entry(handle, entry, permit.begin_publishing(), queue.clone());
         let source = Source {
             body,
             error: error.clone(),

@@ -26,9 +26,9 @@ use crate::{
 
 /// The permission to store the response of a call.
 pub(crate) trait Permit: Send + 'static {
-    /// Keeps older responses out of the entry that is about to be published. Returns when none of
-    /// them can be stored any more.
-    fn supersede(&self) -> impl Future<Output = ()> + Send + 'static;
+    /// Asks whether the entry may be published, which follows at once. Keeps older responses out of
+    /// it: returns when none of them can be stored any more.
+    fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static;
 
     /// Reports what became of the entry: the length of its body, or why it was not stored. Until
     /// this, others may join the call.

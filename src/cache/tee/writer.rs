@@ -157,18 +157,17 @@ pub(super) struct Published {
 /// What was published, or why nothing was.
 pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refusal>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, and publishes it. Before that, `supersede`
-/// keeps older responses out of the entry. The observer hears of the store's failures. What few
+/// Writes `entry` with the body that `queue` brings, and publishes it if `may_publish` says so. The observer hears of the store's failures. What few
 /// entries need is boxed.
 pub(super) async fn write_entry<B: Store>(
     handle: Handle<B>,
     mut entry: Entry,
-    supersede: impl Future<Output = ()> + Send,
+    may_publish: impl Future<Output = Result<(), Refusal>> + Send,
     queue: Arc<Queue>,
 ) -> Result<Published, Refusal> {
     let mut writer = handle.put(&entry.key, Head::clone(&entry.head)).await.map_err(refusal)?;
     let body = write_body(&handle, &entry, &mut writer, &queue).await?;
-    supersede.await;
+    may_publish.await?;
     publish(&handle, &entry, writer, body.trailers.clone()).await?;
     update_dependents(&handle, &mut entry).await;
     let wanted = queue.lock().copies;
