@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, Response, request};
 use http_body::Body;
+use smallvec::SmallVec;
 use tower_service::Service;
 
 use super::{
@@ -94,7 +95,7 @@ pub(super) struct RequestContext<B> {
 /// The calls that a request is part of. The inner service receives them in the extensions of the
 /// request. If a layer is in a stack twice, the inner one finds the call of the outer one here.
 #[derive(Clone, Default)]
-struct OuterCalls(Vec<(usize, Key)>);
+struct OuterCalls(SmallVec<[(usize, Key); 1]>);
 
 impl<B> RequestContext<B> {
     /// Boxed, since a request is moved between many futures on its way.

@@ -185,7 +185,7 @@ impl Candidate<'_> {
         if names.is_empty() {
             return Ok(StorageKeys::primary(*primary));
         }
-        let names = policy::union(&names, lookup_key.names());
+        let names = policy::union(names, lookup_key.names());
         let call_key = recipe.variant(primary, &names, &request.headers);
         let resident = lookup_key.resident.as_ref();
         let placement = Placement::of(primary, resident, &names, &call_key, now);

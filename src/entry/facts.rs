@@ -256,7 +256,7 @@ mod tests {
     fn new_lines_have_new_facts() {
         let head = head(&[FRESH]);
         assert_eq!(head.fields().facts().directives.max_age, Some(60));
-        let head = head.map_fields(|_| parts(&[("cache-control", "no-store")]).headers);
+        let head = head.map_fields(|_old| parts(&[("cache-control", "no-store")]).headers);
         assert!(head.fields().facts().directives.no_store);
     }
 

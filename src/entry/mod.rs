@@ -138,9 +138,14 @@ impl Head {
     /// of the body. A store calls it before it publishes the entry.
     #[must_use]
     pub fn seal(mut self, body_len: u64, trailers: Option<HeaderMap>) -> Self {
+        self.seal_in_place(body_len, trailers);
+        self
+    }
+
+    /// The same for a head that is not moved.
+    pub(crate) fn seal_in_place(&mut self, body_len: u64, trailers: Option<HeaderMap>) {
         self.body_len = body_len;
         self.trailers = trailers.map(Box::new);
-        self
     }
 
     /// Takes the length of the body and the trailers from `old`. Call it if this head replaces
@@ -321,11 +326,11 @@ impl Head {
         self
     }
 
-    /// Replaces the header lines and the trailers by the results of `copy`.
+    /// Replaces the header lines and the trailers by the results of `change`.
     #[cfg(feature = "memory")]
-    pub(crate) fn map_fields(mut self, copy: impl Fn(&HeaderMap) -> HeaderMap) -> Self {
-        self.headers = copy(self.headers.get()).into();
-        self.trailers = self.trailers.as_deref().map(copy).map(Box::new);
+    pub(crate) fn map_fields(mut self, change: impl Fn(HeaderMap) -> HeaderMap) -> Self {
+        self.headers = change(self.headers.into_map()).into();
+        self.trailers = self.trailers.map(|trailers| Box::new(change(*trailers)));
         self
     }
 

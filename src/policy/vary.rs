@@ -45,7 +45,7 @@ pub(crate) fn vary(response: &HeaderMap, ignored: &[HeaderName]) -> Vary {
     if names.is_empty() {
         return Vary::Nothing;
     }
-    match union(&names, &[]) {
+    match union(names, &[]) {
         names if is_too_long(&names) => Vary::Anything,
         names => Vary::Names(names),
     }
@@ -56,11 +56,17 @@ pub(crate) fn vary(response: &HeaderMap, ignored: &[HeaderName]) -> Vary {
 ///
 /// The responses of an origin for one URL may name different headers. Without the union, each
 /// variant would replace the other again and again.
-pub(crate) fn union(names: &[HeaderName], known: &[HeaderName]) -> Vec<HeaderName> {
-    let mut all = [names, known].concat();
-    all.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-    all.dedup();
-    if is_too_long(&all) && !known.is_empty() { union(names, &[]) } else { all }
+pub(crate) fn union(names: Vec<HeaderName>, known: &[HeaderName]) -> Vec<HeaderName> {
+    let ordered = |mut names: Vec<HeaderName>| {
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        names
+    };
+    if known.is_empty() {
+        return ordered(names);
+    }
+    let all = ordered([&names, known].concat());
+    if is_too_long(&all) { ordered(names) } else { all }
 }
 
 fn is_too_long(names: &[HeaderName]) -> bool {

@@ -79,7 +79,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
             }
             return Role::LookAgain;
         }
-        let mut call = Call::<I, O>::new(self.next_number(), key.clone(), info);
+        let mut call = Box::new(Call::<I, O>::new(self.next_number(), key.clone(), info));
         call.is_open = join != Join::Independent;
         Role::Leader(self.lead(here, group, call))
     }
@@ -92,7 +92,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
         key: &O::Key,
         info: I,
     ) -> Leader<I, O> {
-        let mut call = Call::<I, O>::new(self.next_number(), key.clone(), info);
+        let mut call = Box::new(Call::<I, O>::new(self.next_number(), key.clone(), info));
         call.is_detached = true;
         let mut calls = self.shard(group).lock();
         self.lead(calls.entry(group.clone()).or_default(), group, call)
@@ -101,9 +101,9 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
     /// Adds a new call to those of its group, and returns its leader.
     fn lead(
         self: &Arc<Self>,
-        here: &mut Vec<Call<I, O>>,
+        here: &mut Vec<Box<Call<I, O>>>,
         group: &O::Key,
-        mut call: Call<I, O>,
+        mut call: Box<Call<I, O>>,
     ) -> Leader<I, O> {
         let leader = Leader::begin(self, group, &mut call);
         self.calls.fetch_add(1, Ordering::AcqRel);

@@ -103,7 +103,7 @@ impl<I, O: Shareable> Leader<I, O> {
         drop(gone);
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut Call<I, O>) -> R) -> (R, Option<Call<I, O>>) {
+    fn change<R>(&self, change: impl FnOnce(&mut Call<I, O>) -> R) -> (R, Option<Box<Call<I, O>>>) {
         let (result, gone) = self.table.with(&self.id.group, self.id.call, change);
         (result.expect("a call that has a leader is in the table"), gone)
     }

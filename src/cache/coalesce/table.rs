@@ -79,8 +79,8 @@ pub(super) struct Shard<I, O: Shareable> {
     publishing: Mutex<Vec<(O::Key, u64)>>,
 }
 
-/// The calls of each group.
-pub(super) type Groups<I, O> = HashMap<<O as Shareable>::Key, Vec<Call<I, O>>>;
+/// The calls of each group. Boxed, since a call is large, and most groups have one.
+pub(super) type Groups<I, O> = HashMap<<O as Shareable>::Key, Vec<Box<Call<I, O>>>>;
 
 /// How many counters of generations there are for each shard.
 const COUNTERS: usize = 64;
@@ -261,7 +261,7 @@ impl<I, O: Shareable> Table<I, O> {
         group: &O::Key,
         id: u64,
         change: impl FnOnce(&mut Call<I, O>) -> R,
-    ) -> (Option<R>, Option<Call<I, O>>) {
+    ) -> (Option<R>, Option<Box<Call<I, O>>>) {
         let changed = self.shard(group).with(group, id, change);
         if let Some(gone) = &changed.1 {
             if !gone.is_detached {
@@ -421,7 +421,7 @@ impl<I, O: Shareable> Shard<I, O> {
         group: &O::Key,
         id: u64,
         change: impl FnOnce(&mut Call<I, O>) -> R,
-    ) -> (Option<R>, Option<Call<I, O>>) {
+    ) -> (Option<R>, Option<Box<Call<I, O>>>) {
         let mut calls = self.lock();
         let Some(here) = calls.get_mut(group) else { return (None, None) };
         let Some(position) = here.iter().position(|call| call.id == id) else {

@@ -105,9 +105,11 @@ impl Rules {
     /// The URLs, besides `url` itself, that the response to a successful unsafe request for `url`
     /// invalidates (RFC 9111 §4.4).
     pub(crate) fn named_urls(&self, url: &str, response: &HeaderMap) -> Vec<Uri> {
-        match (&self.policy, url.parse()) {
-            (Policy::Http { .. }, Ok(url)) => rfc9111::named_urls(&url, response),
-            _ => Vec::new(),
+        match self.policy {
+            Policy::Fixed => Vec::new(),
+            Policy::Http { .. } => {
+                url.parse().map_or_else(|_| Vec::new(), |url| rfc9111::named_urls(&url, response))
+            }
         }
     }
 
@@ -117,9 +119,9 @@ impl Rules {
         url: &str,
         response: &HeaderMap,
     ) -> Result<Vec<Box<str>>, Refusal> {
-        match (&self.policy, url.parse()) {
-            (Policy::Http { .. }, Ok(url)) => rfc9111::group_tags(&url, response),
-            _ => Ok(Vec::new()),
+        match self.policy {
+            Policy::Fixed => Ok(Vec::new()),
+            Policy::Http { .. } => rfc9111::group_tags(url, response),
         }
     }
 
@@ -141,9 +143,9 @@ impl Rules {
     /// The tags of the groups that the response to a successful unsafe request for `url`
     /// invalidates (RFC 9875 §3).
     pub(crate) fn named_groups(&self, url: &str, response: &HeaderMap) -> Vec<Box<str>> {
-        match (&self.policy, url.parse()) {
-            (Policy::Http { .. }, Ok(url)) => rfc9111::invalidated_group_tags(&url, response),
-            _ => Vec::new(),
+        match self.policy {
+            Policy::Fixed => Vec::new(),
+            Policy::Http { .. } => rfc9111::invalidated_group_tags(url, response),
         }
     }
 

@@ -25,7 +25,10 @@
 //! Under the HTTP rules, cookies are not part of the key in a shared cache. There, a 401 or 403 to
 //! a request with a `Cookie` ends nothing. A read-only cache ends nothing.
 
-use http::{Method, StatusCode, header::COOKIE};
+use http::{
+    Method, StatusCode,
+    header::{COOKIE, VARY},
+};
 
 use super::Rules;
 use crate::{
@@ -122,7 +125,7 @@ impl Rules {
         // No names are ignored here. A list of names that is too long even without the ignored
         // names is refused. If it is too long only with them, the older response still ends: it is
         // not worth keeping.
-        if vary(&response.headers, &[]) == Vary::Anything {
+        if response.headers.contains_key(VARY) && vary(&response.headers, &[]) == Vary::Anything {
             refusals.push(Refusal::Vary);
         }
         refusals

@@ -13,21 +13,29 @@ pub(super) fn compact(head: Head) -> Head {
 }
 
 /// Returns the same lines in the same order, with all values in one allocation.
-pub(super) fn map(map: &HeaderMap) -> HeaderMap {
-    // The copy cannot exceed a limit that the original map kept.
-    rebuild(map).unwrap_or_else(|_| map.clone())
+pub(super) fn map(mut map: HeaderMap) -> HeaderMap {
+    // A map that has grown has room for twice its lines.
+    if map.capacity() > 2 * map.keys_len() + 8 {
+        map = resized(&map).unwrap_or(map);
+    }
+    let mut values = Vec::with_capacity(map.values().map(HeaderValue::len).sum());
+    map.values_mut().for_each(|value| values.extend_from_slice(value.as_bytes()));
+    let mut values = exact(values.into());
+    for value in map.values_mut() {
+        let bytes = values.split_to(value.len());
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(bytes) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
+    map
 }
 
-fn rebuild(map: &HeaderMap) -> Result<HeaderMap, MaxSizeReached> {
-    let mut values = Vec::with_capacity(map.values().map(HeaderValue::len).sum());
-    map.values().for_each(|value| values.extend_from_slice(value.as_bytes()));
-    let mut values = exact(values.into());
-    let mut rebuilt = HeaderMap::try_with_capacity(map.keys_len())?;
+/// The same lines in a map of their size. The copy cannot exceed a limit that the original kept.
+fn resized(map: &HeaderMap) -> Result<HeaderMap, MaxSizeReached> {
+    let mut resized = HeaderMap::try_with_capacity(map.keys_len())?;
     for (name, value) in map {
-        let bytes = values.split_to(value.len());
-        let mut copy = HeaderValue::from_maybe_shared(bytes).unwrap_or_else(|_| value.clone());
-        copy.set_sensitive(value.is_sensitive());
-        rebuilt.try_append(name, copy)?;
+        resized.try_append(name, value.clone())?;
     }
-    Ok(rebuilt)
+    Ok(resized)
 }

@@ -113,7 +113,7 @@ impl Table {
         ))
     }
 
-    pub(super) fn publish(&self, key: Key, head: Head, body: Body) -> Result<()> {
+    pub(super) fn publish(&self, key: Key, head: Arc<Head>, body: Body) -> Result<()> {
         let weight = weight(&head, &body);
         self.check(&key, weight)?;
         let mut gone = Vec::new();
@@ -121,7 +121,7 @@ impl Table {
         let version = index.next_version();
         let old = self.entries.peek(&key).map(|old| old.row);
         let row = old.unwrap_or_else(|| index.next_row());
-        let entry = Entry { head: Arc::new(head), body, version, row, weight };
+        let entry = Entry { head, body, version, row, weight };
         self.entries.insert_with_lifecycle(key, entry.clone(), &mut gone);
         settle(&mut index, &key, &entry, &gone);
         drop(index);

@@ -18,7 +18,8 @@ use crate::{entry::Head, key::Key};
 pub struct MemoryWriter {
     table: Arc<Table>,
     key: Key,
-    head: Head,
+    /// In its final place, since an entry is moved often on its way.
+    head: Arc<Head>,
     /// The weight of the head alone.
     weight: u64,
     body: Gather,
@@ -30,7 +31,7 @@ impl MemoryWriter {
         let weight = weight(&head, &Body::EMPTY);
         table.check(&key, weight)?;
         let body = Gather::new(&head, keeps_chunks);
-        Ok(Self { table, key, head, weight, body, written: 0 })
+        Ok(Self { table, key, head: Arc::new(head), weight, body, written: 0 })
     }
 
     /// Refuses an entry that is too large, before more of it is collected.
@@ -71,8 +72,9 @@ impl Writer for MemoryWriter {
     /// older entry under its key stays.
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         self.check()?;
-        let trailers = trailers.as_ref().map(compact::map);
-        let head = self.head.seal(self.written, trailers);
+        let trailers = trailers.map(compact::map);
+        let mut head = self.head;
+        Arc::make_mut(&mut head).seal_in_place(self.written, trailers);
         self.table.publish(self.key, head, self.body.finish())
     }
 }
