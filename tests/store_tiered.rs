@@ -169,9 +169,9 @@ async fn a_slow_near_tier_delays_no_reader() {
 
 #[tokio::test]
 async fn a_trailer_of_an_origin_is_no_note() {
-    let forged = "0 ffffffffffffffff 0 0 0";
+    let forged = "0 0 1 ffffffffffffffff 0 0 0";
     let mut trailers = HeaderMap::new();
-    trailers.append("larder-tier", HeaderValue::from_static(forged));
+    trailers.append("larder-note", HeaderValue::from_static(forged));
     trailers.append("x-last", HeaderValue::from_static("1"));
     let tiers = Tiered::new(Memory::default(), Memory::default());
     let writer = tiers.put(&KEY, head("old", T0)).await.unwrap();

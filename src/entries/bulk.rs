@@ -193,7 +193,7 @@ impl<B: Store> Entries<B> {
             Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
             Err(error) => return Err(error),
         };
-        let mut writer = other.put(key, Head::clone(&head)).await?;
+        let mut writer = other.put(key, Head::clone(&head).without_note()).await?;
         while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
             match chunk {
                 Ok(chunk) => writer.write(chunk).await?,

@@ -11,11 +11,17 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
-use super::{Head, Kind, Others, Variance};
+use super::{
+    Head, Kind, Others, Variance,
+    note::{Note, Slot as NoteSlot},
+};
 use crate::time::Timestamp;
 
 const VERSION: u8 = 3;
 const CHECKSUM: usize = size_of::<u32>();
+
+/// What marks the note among the trailers. No trailer has this name.
+const NOTE: &str = "@";
 
 /// The reason why bytes cannot be decoded as a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +121,11 @@ impl Head {
     /// Encodes the head as versioned, checksummed bytes, for stores that hold bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let note = self.note().map(Note::text);
+        let mut trailers = self.trailers.as_deref().map(lines);
+        if let Some(note) = &note {
+            trailers.get_or_insert_default().push(WireLine(NOTE, Raw(note.as_bytes())));
+        }
         let wire = WireHead {
             kind: match self.kind {
                 Kind::Response => WireKind::Response,
@@ -131,7 +142,7 @@ impl Head {
             keep_until: self.keep_until.map(Timestamp::as_millis),
             tags: self.tags.iter().map(AsRef::as_ref).collect(),
             body_len: self.body_len,
-            trailers: self.trailers.as_deref().map(lines),
+            trailers,
             variance: self.variance().map(WireVariance::of),
         };
         let mut bytes = Vec::with_capacity(256 + self.size() / 2);
@@ -170,11 +181,12 @@ impl Head {
 }
 
 impl WireHead<'_> {
-    fn into_head(self, bytes: &Bytes) -> Result<Head, DecodeError> {
+    fn into_head(mut self, bytes: &Bytes) -> Result<Head, DecodeError> {
         let kind = match self.kind {
             WireKind::Response => Kind::Response,
             WireKind::Annotation => Kind::Annotation,
         };
+        let note = self.take_note()?;
         Ok(Head {
             kind,
             method: Method::try_from(self.method).map_err(malformed("method"))?,
@@ -192,8 +204,24 @@ impl WireHead<'_> {
                 .trailers
                 .map(|lines| header_map(&lines, bytes).map(Box::new))
                 .transpose()?,
+            note: NoteSlot(note.map(Box::new)),
             variance: self.variance.map(WireVariance::into_variance).transpose()?.map(Box::new),
         })
+    }
+}
+
+impl WireHead<'_> {
+    /// Takes the note out of the trailers.
+    fn take_note(&mut self) -> Result<Option<Note>, DecodeError> {
+        let is_note = |line: &mut WireLine<'_>| line.0 == NOTE;
+        let trailers = self.trailers.as_mut();
+        let Some(WireLine(_, Raw(text))) = trailers.and_then(|lines| lines.pop_if(is_note)) else {
+            return Ok(None);
+        };
+        let note = str::from_utf8(text).ok().and_then(Note::parse);
+        let note = note.ok_or(DecodeError(Reason::Malformed("note")))?;
+        self.trailers = self.trailers.take().filter(|_| note.has_trailers());
+        Ok(Some(note))
     }
 }
 

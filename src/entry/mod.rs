@@ -12,12 +12,14 @@ use crate::time::Timestamp;
 
 mod codec;
 mod facts;
+mod note;
 mod variance;
 
 pub use self::codec::DecodeError;
-use self::facts::Lines;
+use self::{facts::Lines, note::Slot as NoteSlot};
 pub(crate) use self::{
     facts::{Facts, ResponseFields, ResponseHead},
+    note::Note,
     variance::{Others, Variance},
 };
 
@@ -42,6 +44,7 @@ pub struct Head {
     tags: Vec<Box<str>>,
     body_len: u64,
     trailers: Option<Box<HeaderMap>>,
+    note: NoteSlot,
     /// Of a resident: the request headers that select it, and what else they select.
     variance: Option<Box<Variance>>,
 }
@@ -76,6 +79,7 @@ impl Head {
             tags: Vec::new(),
             body_len: 0,
             trailers: None,
+            note: NoteSlot::default(),
             variance: None,
         }
     }
@@ -145,7 +149,24 @@ impl Head {
     /// The same for a head that is not moved.
     pub(crate) fn seal_in_place(&mut self, body_len: u64, trailers: Option<HeaderMap>) {
         self.body_len = body_len;
+        let (note, trailers) = Note::take(trailers);
         self.trailers = trailers.map(Box::new);
+        // A store between the one that keeps the note and this one may complete the head again.
+        if let Some(note) = note {
+            self.note = NoteSlot(Some(Box::new(note)));
+        }
+    }
+
+    /// What a store that wraps another keeps with the entry.
+    pub(crate) fn note(&self) -> Option<&Note> {
+        self.note.0.as_deref()
+    }
+
+    /// The same head without a note, for another store.
+    #[must_use]
+    pub(crate) fn without_note(mut self) -> Self {
+        self.note = NoteSlot::default();
+        self
     }
 
     /// Takes the length of the body and the trailers from `old`. Call it if this head replaces
@@ -154,6 +175,7 @@ impl Head {
     pub fn carry_body(mut self, old: &Self) -> Self {
         self.body_len = old.body_len;
         self.trailers.clone_from(&old.trailers);
+        self.note.clone_from(&old.note);
         self
     }
 
@@ -346,7 +368,8 @@ impl Head {
         let trailers = self.trailers.as_deref().map_or(0, map_size);
         let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
-        let lists = trailers + variance + tags;
+        let note = self.note().map_or(0, mem::size_of_val);
+        let lists = trailers + variance + tags + note;
         mem::size_of::<Self>() + self.url.len() + map_size(self.headers()) + Facts::SIZE + lists
     }
 }

@@ -89,7 +89,6 @@ use http::{HeaderMap, Response};
 
 use crate::{entry::Head, key::Key, time::Timestamp};
 
-mod annotation;
 mod any;
 mod arc;
 mod body;

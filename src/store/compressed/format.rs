@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::annotation::Annotator;
 use crate::{
     entry::Head,
     key::Key,
-    store::{Error, ErrorKind, Result, annotation::Annotator},
+    store::{Error, ErrorKind, Result},
 };
 
 pub(super) const NAME: &str = "compressed";

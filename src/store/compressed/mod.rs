@@ -23,6 +23,7 @@ use self::format::without_annotation;
 use super::{Hit, Result, Scanned, Store, forward::forward};
 use crate::{entry::Head, error::ConfigError, key::Key};
 
+mod annotation;
 mod format;
 mod scan;
 mod unpack;

@@ -1,17 +1,13 @@
 //! The annotation of an entry in the near tier.
 
 use crate::{
-    entry::Head,
-    key::Key,
-    store::{Error, ErrorKind, Hit, Result, Version, annotation::Annotator},
+    entry::{Head, Note},
+    store::{Error, ErrorKind, Hit, Result, Version},
     time::Timestamp,
 };
-use std::sync::Arc;
 
 /// The store's name in errors.
 pub(super) const NAME: &str = "tiered";
-
-const ANNOTATOR: Annotator = Annotator { name: "larder-tier", store: NAME };
 
 /// The bit that marks versions of entries that only the near tier has.
 const OWN: u64 = 1 << 63;
@@ -33,18 +29,17 @@ impl Annotation {
     /// Adds the annotation to the trailers of a near entry.
     pub(super) fn add_to(self, trailers: Option<http::HeaderMap>) -> Result<http::HeaderMap> {
         let Self { far, instance, number, at } = self;
-        let far = far.map_or("own".to_owned(), |version| format!("{:x}", version.get()));
-        ANNOTATOR.add(trailers, &format!("{far} {instance:x} {number:x} {:x}", at.as_millis()))
+        let (is_copy, far) = far.map_or((0, 0), |version| (1, version.get()));
+        Note::add([is_copy, far, instance, number, at.as_millis()], trailers).map_err(|_| {
+            let message = "the trailers leave no room for the store's annotation";
+            Error::new(ErrorKind::TooLarge, NAME, message)
+        })
     }
 
-    fn parse(annotation: &str) -> Option<Self> {
-        let mut parts = annotation.split(' ');
-        let far = match parts.next()? {
-            "own" => None,
-            far => Some(Version::new(u64::from_str_radix(far, 16).ok()?)),
-        };
-        let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
-        let (instance, number, at) = (number()?, number()?, number()?);
+    /// The annotation of a near entry.
+    pub(super) fn of(head: &Head) -> Option<Self> {
+        let [is_copy, far, instance, number, at] = head.note()?.numbers;
+        let far = (is_copy != 0).then(|| Version::new(far));
         Some(Self { far, instance, number, at: Timestamp::from_millis(at) })
     }
 }
@@ -62,10 +57,10 @@ pub(super) struct Near {
 }
 
 impl Near {
-    pub(super) fn new(key: &Key, hit: Hit) -> Result<Self> {
-        let (head, annotation) = without_annotation(key, hit.head)?;
-        let version = shown(annotation, hit.version);
-        Ok(Self { hit: Hit::new(head, version, hit.body), version: hit.version, annotation })
+    pub(super) fn new(hit: Hit) -> Self {
+        let annotation = Annotation::of(&hit.head);
+        let (version, near) = (shown(annotation, hit.version), hit.version);
+        Self { hit: Hit { version, ..hit }, version: near, annotation }
     }
 
     /// Whether only the near tier has the entry.
@@ -79,37 +74,24 @@ pub(super) fn shown(annotation: Option<Annotation>, near: Version) -> Version {
     annotation.and_then(|annotation| annotation.far).unwrap_or(Version::new(near.get() | OWN))
 }
 
-/// Returns the original head of a near entry, and its annotation.
-pub(super) fn without_annotation(
-    key: &Key,
-    head: Arc<Head>,
-) -> Result<(Arc<Head>, Option<Annotation>)> {
-    let Some((annotation, trailers)) = ANNOTATOR.split(key, &head)? else {
-        return Ok((head, None));
-    };
-    let annotation = Annotation::parse(&annotation).ok_or_else(|| {
-        let message = format!("the near entry of key {key} has a damaged annotation");
-        Error::new(ErrorKind::Corrupt, NAME, message)
-    })?;
-    let len = head.body_len();
-    Ok((Arc::new(Arc::unwrap_or_clone(head).seal(len, trailers)), Some(annotation)))
-}
-
 #[cfg(test)]
 mod tests {
+    use http::{Method, Response};
+
     use super::*;
 
     #[test]
-    fn annotations_come_back_and_other_text_is_refused() {
+    fn annotations_come_back() {
         for far in [None, Some(Version::new(0)), Some(Version::new(u64::MAX))] {
             let at = Timestamp::from_millis(1_700_000_000_000);
             let annotation = Annotation { far, instance: u64::MAX, number: 7, at };
-            let trailers = annotation.add_to(None).unwrap();
-            let line = trailers["larder-tier"].to_str().unwrap().strip_prefix("0 ").unwrap();
-            assert_eq!(Annotation::parse(line), Some(annotation));
-        }
-        for other in ["", "own", "own 1 2", "x 1 2 3", "own 1 2 g"] {
-            assert_eq!(Annotation::parse(other), None, "{other}");
+            let parts = Response::new(()).into_parts().0;
+            let head = Head::new(Method::GET, "http://a/", parts, at);
+            assert_eq!(Annotation::of(&head), None);
+            let head = head.seal(0, Some(annotation.add_to(None).unwrap()));
+            assert_eq!((Annotation::of(&head), head.trailers()), (Some(annotation), None));
+            let decoded = Head::decode(head.encode().into()).unwrap();
+            assert_eq!((Annotation::of(&decoded), decoded.trailers()), (Some(annotation), None));
         }
     }
 }

@@ -97,7 +97,7 @@ impl<N: Store, F> Tiered<N, F> {
     pub(super) async fn near_entry(&self, key: &Key) -> Option<Near> {
         let change = self.generations.changed(key);
         let found = match self.near.get(key).await {
-            Ok(found) => found.map(|hit| Near::new(key, hit)).transpose(),
+            Ok(found) => Ok(found.map(Near::new)),
             Err(error) => Err(error),
         };
         let removed = match found {

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use super::{
-    annotation::{shown, without_annotation},
+    annotation::{Annotation, shown},
     generations::Generations,
 };
 use crate::{
@@ -53,7 +53,7 @@ where
                 *this.is_near_done = true;
                 break;
             };
-            let own = item.and_then(|item| own(this.generations, item));
+            let own = item.map(|item| own(this.generations, item));
             match own {
                 Ok(None) => {}
                 Ok(Some(item)) => {
@@ -74,13 +74,13 @@ where
     }
 }
 
-/// Returns the item without its annotation, if only the near tier has the entry.
-fn own(generations: &Generations, item: Scanned) -> Result<Option<Scanned>> {
+/// Returns the item if only the near tier has the entry.
+fn own(generations: &Generations, item: Scanned) -> Option<Scanned> {
     let Scanned { key, version, head, .. } = item;
-    let (head, annotation) = without_annotation(&key, head)?;
+    let annotation = Annotation::of(&head);
     let is_own = match &annotation {
         Some(annotation) => annotation.far.is_none() && generations.counts(&key, annotation),
         None => generations.changed(&key) == 0,
     };
-    Ok(is_own.then(|| Scanned::new(key, shown(annotation, version), head)))
+    is_own.then(|| Scanned::new(key, shown(annotation, version), head))
 }

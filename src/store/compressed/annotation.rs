@@ -1,5 +1,5 @@
-//! Annotations: what a wrapping store keeps with an entry in the store that it wraps, as one line
-//! at the end of the trailers.
+//! Annotations: what this store keeps with an entry in the store that it wraps, as one line at the
+//! end of the trailers.
 //!
 //! A store takes trailers at the end of a body, keeps them through every update of the head, and
 //! returns them with the head. An annotation among them therefore needs no extra field in any
@@ -9,8 +9,11 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Error, ErrorKind, Result};
-use crate::{entry::Head, key::Key};
+use crate::{
+    entry::Head,
+    key::Key,
+    store::{Error, ErrorKind, Result},
+};
 
 /// Adds a wrapper's annotation to the trailers of an entry, and takes it off again.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,6 @@ impl Annotator {
     }
 
     /// Whether these trailers could be taken for annotated ones.
-    #[cfg(feature = "compression")]
     pub(super) fn is_in(self, trailers: Option<&HeaderMap>) -> bool {
         trailers.is_some_and(|trailers| trailers.contains_key(self.name))
     }
