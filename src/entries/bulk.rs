@@ -43,7 +43,9 @@ impl<B: Store> Entries<B> {
     ) -> Result<u64> {
         let now = self.now();
         let calls = &self.layer.inner.shared.calls;
-        calls.invalidate_where(|url| filter.may_match(url), |head| filter.matches(head, now)).await;
+        calls
+            .invalidate_where(|url| filter.may_match(url), |head| filter.matches_head(head, now))
+            .await;
         let mut removed = 0;
         let mut scan = pin!(self.store().scan());
         let mut read = 0;
@@ -52,7 +54,7 @@ impl<B: Store> Entries<B> {
             progress(read);
             let is_response = item.head.is_response();
             let changed = self.layer.inner.change(&item.key, item.version, item.head, |head| {
-                if !filter.matches(head, now) {
+                if !filter.matches_head(head, now) {
                     return None;
                 }
                 if filter.is_for_expired() && head.is_needed_by_others(now) {

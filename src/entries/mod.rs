@@ -253,8 +253,29 @@ impl<B: Store> Entries<B> {
     /// Lists every stored response, expired or not, in no particular order. A damaged entry is an
     /// `Err`, and the stream continues after it. Forgotten variants are listed until they expire or
     /// are evicted.
-    pub fn stream(&self) -> impl Stream<Item = Result<EntryInfo>> + Send + use<B> {
-        Listing { scan: self.store().scan() }
+    ///
+    /// [`Filter::matches`] selects entries of the list as [`remove_where`](Entries::remove_where)
+    /// selects entries to remove. The method `next` is in `futures_util::StreamExt` and in
+    /// `tokio_stream::StreamExt`.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use larder::{Entries, Filter, store::Memory};
+    ///
+    /// /// Prints what `remove_where` with this filter would remove.
+    /// async fn print(entries: &Entries<Memory>, filter: &Filter) -> larder::store::Result<()> {
+    ///     let mut stored = entries.stream();
+    ///     while let Some(entry) = stored.next().await.transpose()? {
+    ///         if filter.matches(&entry) {
+    ///             println!("{} {} {}", entry.status, entry.method, entry.url);
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn stream(&self) -> impl Stream<Item = Result<EntryInfo>> + Send + Unpin + use<B> {
+        let clock = self.layer.inner.settings.clock.clone();
+        Listing { scan: Box::pin(self.store().scan()), clock }
     }
 
     /// The number of entries, including expired ones.
@@ -278,7 +299,8 @@ impl<B: Store> Entries<B> {
         Ok(self.len().await? == 0)
     }
 
-    /// The size of the entries in bytes, as the store counts them.
+    /// The size of the entries in bytes, as the store counts them. It is not the sum of
+    /// [`EntryInfo::size`].
     ///
     /// # Errors
     ///

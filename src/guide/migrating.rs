@@ -117,7 +117,7 @@
 //! | `from_cache` | [`is_from_store`](crate::CacheStatus::is_from_store); [`is_hit`](crate::CacheStatus::is_hit) if no call was made |
 //! | `created_at` | [`stored_at`](crate::CacheStatus::stored_at) |
 //! | `expires`, `expires_unix`, `expires_delta` | [`expires_at`](crate::CacheStatus::expires_at) |
-//! | `is_expired` | the outcome [`Stale`](crate::Outcome::Stale) |
+//! | `is_expired` | [`is_stale`](crate::CacheStatus::is_stale) |
 //! | `is_older_than()` | [`age`](crate::CacheStatus::age) |
 //! | `cache_key` | [`key`](crate::CacheStatus::key) |
 //! | `revalidated` | the outcome [`Revalidated`](crate::Outcome::Revalidated) |

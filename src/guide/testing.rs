@@ -73,6 +73,7 @@
 //! | the origin was not asked | `status.is_hit()` |
 //! | the origin was asked so often | `layer.stats().calls` |
 //! | the response came from the store, perhaps after a 304 | `status.is_from_store()` |
+//! | the response was served although it is stale | `status.is_stale()` |
 //! | the response is stored | `status.stored() == Stored::Yes`, once the body has been read |
 //! | the response is not stored, and why | `status.stored() == Stored::No(Refusal::SetCookie)` |
 //! | the request bypassed the cache | `status.outcome() == Outcome::Bypass(Bypass::Credentials)` |

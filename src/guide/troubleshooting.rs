@@ -179,6 +179,7 @@
 //! |---|---|---|
 //! | `has a scheme` | `expire_urls`, `add_expire_url`, `Filter::url` | Write host and path only. |
 //! | `has a query` | `expire_urls`, `add_expire_url`, `Filter::url` | Leave the query out, or use `expire_with`. |
+//! | `has "**" beside other characters` | `expire_urls`, `add_expire_url`, `Filter::url` | Write `*` within a segment, and `/**` for what is below. See [patterns](crate::CacheLayer#url-patterns). |
 //! | `is empty` | patterns, lists, names | Write at least one; `**` is every URL. |
 //! | `is not a valid glob` | patterns | Escape `[`, `{`, `*` and `?` that stand for themselves. |
 //! | `is not a header name` | `add_key_headers`, `add_ignored_headers`, `add_tag_headers`, `targeted_by` | Write the name alone, without a colon. |
