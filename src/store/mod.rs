@@ -15,7 +15,8 @@
 //!    or gets an error. It never gets a mixture.
 //! 3. **[`Store::update`] compares and swaps.** It replaces only the head, and only of the entry
 //!    version that the caller saw. [`Store::remove_if`] removes only that version. Every finished
-//!    write and every update gives the entry a new [`Version`].
+//!    write and every update gives the entry a new [`Version`]: one that this key never had, also
+//!    after a removal, `clear` and reopening.
 //! 4. **What comes back is what was given**: every header line in order and every byte of the body,
 //!    or an error. Data that does not decode is an error of kind [`ErrorKind::Corrupt`]. The cache
 //!    treats that as a miss and removes the entry.
@@ -372,7 +373,11 @@ pub trait Writer: Send + 'static {
     }
 }
 
-/// The version of an entry. Every finished write and every update gives the entry a new one.
+/// The version of an entry. Every finished write and every update gives the entry a new one: one
+/// that this key never had, also after a removal, [`clear`](Store::clear) and reopening. If
+/// versions began again, a caller that saw an old entry would change or remove the new one.
+///
+/// A store can count in one place that no removal resets, or draw numbers at random.
 ///
 /// Versions can only be compared for equality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

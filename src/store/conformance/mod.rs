@@ -126,7 +126,7 @@ macro_rules! every {
 }
 
 every! {
-    // What comes back is what was given.
+    // What comes back is what was given. The plain cases come first.
     heads_come_back_exactly
     bodies_of_every_length_come_back
     many_tiny_chunks_are_one_body
@@ -136,6 +136,14 @@ every! {
     content_length_is_ignored
     length_and_trailers_of_another_body_are_ignored
     keys_that_differ_in_one_bit_are_different
+    // Updates compare and swap.
+    an_update_leaves_the_body_alone
+    an_update_of_another_version_is_refused
+    an_update_of_nothing_is_refused
+    a_removal_of_another_version_is_refused
+    every_write_gives_a_new_version
+    one_of_many_concurrent_updates_succeeds
+    an_update_during_a_read_leaves_no_mixture
     // Nothing half-written is visible, and replacing is atomic.
     nothing_is_visible_before_finish
     a_dropped_writer_leaves_nothing
@@ -153,14 +161,6 @@ every! {
     abandoned_operations_are_done_or_not
     abandoned_writes_do_not_come_after_a_removal
     abandoned_writes_do_not_replace_a_later_write
-    // Updates compare and swap.
-    an_update_leaves_the_body_alone
-    an_update_of_another_version_is_refused
-    an_update_of_nothing_is_refused
-    a_removal_of_another_version_is_refused
-    every_write_gives_a_new_version
-    one_of_many_concurrent_updates_succeeds
-    an_update_during_a_read_leaves_no_mixture
     // Removals.
     a_removed_entry_is_gone
     an_entry_expires_at_its_very_time
