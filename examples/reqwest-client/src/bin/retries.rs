@@ -14,7 +14,7 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::get};
-use larder::{BoxError, Cache, CacheLayer, CacheStatus, RequestBody, store::Memory};
+use larder::{BoxError, Cache, CacheLayer, CacheOptions, CacheStatus, RequestBody, store::Memory};
 use reqwest::{Body, Client, RequestBuilder, Response};
 use tokio::time::{Sleep, sleep};
 use tower::{
@@ -66,17 +66,21 @@ impl Policy<reqwest::Request, Response, reqwest::Error> for Retries {
 
 /// Tries again around the cache: each attempt is a request to it.
 async fn send(http: &CachedClient, request: RequestBuilder) -> Result<Response, BoxError> {
+    let mut options = CacheOptions::new();
     let mut left = 2;
     loop {
         let attempt = request.try_clone().ok_or("a streaming body can be sent only once")?;
-        let response = http.request(http::Request::try_from(attempt.build()?)?).await;
-        match response {
+        let mut attempt = http::Request::try_from(attempt.build()?)?;
+        attempt.extensions_mut().insert(options.clone());
+        match http.request(attempt).await {
             Ok(response) if !response.status().is_server_error() || left == 0 => {
                 return Ok(response.map(Body::wrap).into());
             }
             Err(error) if left == 0 => return Err(error.into()),
             _ => left -= 1,
         }
+        // The next attempt calls the server even if this failure is stored.
+        options = options.refresh(true);
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -85,7 +89,10 @@ async fn send(http: &CachedClient, request: RequestBuilder) -> Result<Response, 
 async fn main() -> Result<(), BoxError> {
     let url = start_server().await?;
     let client = Client::new();
-    let http = cached(client.clone(), CacheLayer::private(Memory::default()));
+    // Failures are stored too.
+    let layer = CacheLayer::private(Memory::default())
+        .expire_statuses([(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(60))])?;
+    let http = cached(client.clone(), layer);
     // Two retries behind the cache get the third answer. The fourth needs one around it.
     for path in ["/third", "/third", "/fourth", "/fourth"] {
         let response = send(&http, client.get(format!("{url}{path}"))).await?;
