@@ -185,8 +185,10 @@
 //!
 //! - **Hits do not depend on the inner service.** The cache is always ready. Only a request that
 //!   needs the inner service waits for it.
-//! - **The cache adds no error.** Its error type is the inner service's. If the store fails, the
-//!   request is a miss, or the response is not stored. If the store hangs, the request waits: for a
+//! - **The cache adds no error to a call.** Its error type is the inner service's. If the store
+//!   fails, the request is a miss, or the response is not stored. There is one exception: if a
+//!   stored body fails while it is read, the head has been returned already, and the body ends in an
+//!   [error](BodyErrorKind::Store). If the store hangs, the request waits: for a
 //!   server as long as its store's settings allow, for a disk until it answers. `store::Timeout`
 //!   limits these waits.
 //! - **Bodies stream** in both directions. Memory is bounded, however large a body is and however

@@ -144,7 +144,7 @@
 //! | `delete(expired=True)` | [`remove_all_expired`](crate::Entries::remove_all_expired); [`remove_expired`](crate::Entries::remove_expired) leaves what can still be revalidated |
 //! | `delete(older_than=)` | `remove_where` with [`older_than`](crate::Filter::older_than) |
 //! | `delete(invalid=True)` | absent: a damaged entry is removed when it is found |
-//! | `delete(vacuum=)`, `vacuum()` | `Sqlite::vacuum` |
+//! | `delete(vacuum=)`, `vacuum()` | `Sqlite::vacuum`; a `Redb` file is compacted by `close` |
 //! | `verify=` | absent: TLS is the client's. Give clients with other settings another store |
 //! | `filter()`, `responses.values()`, `.items()`, `.keys()`, `urls()` | [`stream`](crate::Entries::stream) |
 //! | `sorted(key, reversed, limit)` | collect the stream, and sort it |

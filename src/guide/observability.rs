@@ -73,6 +73,10 @@
 //! metrics. What is counted before that is lost. Each metric has the label `cache`; metrics of
 //! stores have `store` instead.
 //!
+//! A series begins with its first event: before the first failed refresh, the output has no
+//! `larder_failed_refreshes_total`. An alert must treat an absent series as zero, such as with
+//! `or vector(0)` in PromQL.
+//!
 //! | metric | further labels | counts |
 //! |---|---|---|
 //! | `larder_requests_total` | `outcome`, and `reason` if there is one | requests. The outcome of a hit, as [`Stats`](crate::Stats) counts it, is `hit`, or `stale` with another reason than `if-error` |

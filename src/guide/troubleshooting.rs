@@ -222,7 +222,7 @@
 //!
 //! | kind | what to do |
 //! |---|---|
-//! | `Inner` | The origin's body failed. |
-//! | `Store` | The stored body could not be read to its end. Send the request again. |
+//! | `Inner` | The origin's body failed. Send the request again. If it fails before the first bytes of the body, [`stale_if_error`](crate::CacheLayer::stale_if_error) serves the stored response. |
+//! | `Store` | The stored body could not be read to its end. A [corrupt](crate::store::ErrorKind::Corrupt) entry is removed, so the next request is a miss. Errors of other kinds last as long as the store fails. |
 //! | `Coalesced` | The body of a shared response failed. Send the request again. |
 //! | `Lagged` | The reader was too slow for a response that is not stored. Read faster, raise [`max_slow_reader_memory`](crate::CacheLayer::max_slow_reader_memory), or use [`coalesce(false)`](crate::CacheOptions::coalesce). |
