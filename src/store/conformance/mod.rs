@@ -5,19 +5,39 @@
 //! case, each with a new store from your factory, and prints the name of a case that fails. The
 //! suite needs no particular runtime: run it on whatever runs your store.
 //!
+//! ```sh
+//! cargo add --dev larder --features conformance --path ../larder
+//! cargo add --dev tokio --features macros,rt
 //! ```
-//! # #[cfg(feature = "memory")] {
+//!
+//! ```
+//! # #[cfg(feature = "memory")] mod program {
+//! // `Memory` is in the place of your store.
 //! use larder::store::{Memory, conformance};
 //!
-//! # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-//! # runtime.block_on(async {
-//! // In a test of yours, with a store of yours:
-//! conformance::all(async || Memory::default()).await;
+//! # #[cfg(any())]
+//! #[tokio::test]
+//! # fn unused() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub
+//! async fn the_store_keeps_every_promise() {
+//!     conformance::all(async || Memory::default()).await;
+//! }
 //!
-//! // Or one case at a time:
-//! conformance::an_update_leaves_the_body_alone(&Memory::default()).await;
-//! # });
+//! /// While you write it: one case at a time.
+//! # #[cfg(any())]
+//! #[tokio::test]
+//! # fn unused_too() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub
+//! async fn heads_come_back() {
+//!     conformance::heads_come_back_exactly(&Memory::default()).await;
+//! }
 //! # }
+//! # #[cfg(feature = "memory")]
+//! # fn main() { program::the_store_keeps_every_promise(); program::heads_come_back() }
+//! # #[cfg(not(feature = "memory"))]
+//! # fn main() {}
 //! ```
 //!
 //! [`all`] does not run three cases that do not apply to every store: [`isolation`] for two stores
