@@ -54,6 +54,24 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # From another program
+///
+/// A tool over the same store makes a layer of its own, and needs no service:
+/// `CacheLayer::shared(store).entries()`. To find entries by URL or by request, that layer needs the
+/// settings of the layer that stored them, as far as they change keys:
+///
+/// - [`private`](CacheLayer::private) or [`shared`](CacheLayer::shared), and
+///   [`http_rules`](CacheLayer::http_rules),
+/// - [`key_secret`](CacheLayer::key_secret) and [`key_with`](CacheLayer::key_with),
+/// - [`add_key_headers`](CacheLayer::add_key_headers) and
+///   [`add_ignored_headers`](CacheLayer::add_ignored_headers),
+/// - [`add_ignored_parameters`](CacheLayer::add_ignored_parameters) and
+///   [`sort_query`](CacheLayer::sort_query).
+///
+/// Keys, tags, [`remove_where`](Entries::remove_where) and [`stream`](Entries::stream) work without
+/// any of these. A tool cannot see the calls that another program has in flight: their responses
+/// are stored after its removal.
 #[derive(Clone, Debug)]
 pub struct Entries<B> {
     layer: CacheLayer<B>,
