@@ -168,6 +168,7 @@ example grpc '^get tea *hit '
   [ "$(grep -c '^watch tea *bypass (grpc-method) .* of call [45]$' <<<"$printed")" = 4 ] ||
   { echo "grpc: one call for the tea, and one each for all else" >&2; exit 1; }
 grep -q '^get tea *larder; hit' <<<"$printed" || { echo "grpc: no hit in front of the server" >&2; exit 1; }
+example observed '^larder_requests_total\{cache="shop",outcome="hit"\} 1$'
 example layers '^server: larder; hit; ttl=[0-9]+, content-encoding: gzip$'
 grep -q '^2 calls for the redirect and its target$' <<<"$printed" || { echo "layers: two calls" >&2; exit 1; }
 example tour '^ +1000 s later: stale \(if-error\)$'
