@@ -154,6 +154,7 @@ example hyper-client '^HTTP/2.0 200 OK  hit$'
 example reqwest-client '^GET http://127.0.0.1:[0-9]+/item\?name=tea -> 200 hit$'
 grep -Eq '^POST .*/search -> 200 hit$' <<<"$printed" || { echo "reqwest-client: no hit for JSON" >&2; exit 1; }
 example retries '^/fourth hit, answer 4$'
+example session '^the order of parameters: answer 1, from_cache: true'
 example axum-server '^POST /purge\?tag=news +200 2 removed'
 example redis-shared '^process [0-9]+: hit, 12 bytes$' --redis "$redis"
 example stampede '^1 calls, [0-9]+ coalesced, [0-9]+ hits$'
