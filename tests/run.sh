@@ -153,7 +153,7 @@ done
 example hyper-client '^HTTP/2.0 200 OK  hit$'
 example reqwest-client '^GET http://127.0.0.1:[0-9]+/item\?name=tea -> 200 hit$'
 grep -Eq '^POST .*/search -> 200 hit$' <<<"$printed" || { echo "reqwest-client: no hit for JSON" >&2; exit 1; }
-example retries '^/fourth hit, answer 4$'
+example retries '^/fourth miss \(refresh\), answer 4$'
 example reverse-proxy '^Example.com:80 200 Some\("proxy; hit; ttl=[0-9]+"\) b"hello from Some\(\\"example.com\\"\)"$'
 grep -q '^example.com *502 ' <<<"$printed" || { echo "reverse-proxy: no 502" >&2; exit 1; }
 example session '^the order of parameters: answer 1, from_cache: true'

@@ -82,7 +82,7 @@
 //!     /// The error is `reqwest::Error`: the cache adds none.
 //!     async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
 //!         let request = request.build()?;
-//!         // An `http::Response` has no URL. reqwest's response shows this one, and names it in errors.
+//!         // An `http::Response` has no URL. reqwest's has this one, and names it in errors.
 //!         let url = http::Response::builder().url(request.url().clone());
 //!         let mut response = self.http.request(http::Request::try_from(request)?).await?;
 //!         response.extensions_mut().extend(url.extensions_ref().cloned().unwrap_or_default());
@@ -151,8 +151,8 @@
 //! - **`bearer_auth` and `basic_auth`** are part of the key, as a digest.
 //! - **`Response::url`** is the URL of the request, since `send` sets it. Without that, it is
 //!   `http://no.url.provided.local/`, also in the message of `error_for_status`.
-//! - **The error is `reqwest::Error`.** The cache adds none. Only a stored body that breaks off ends
-//!   in an error of the [cache's own](crate::BodyErrorKind::Store), inside of reqwest's.
+//! - **The error is `reqwest::Error`.** The cache adds none. Only a stored body that breaks off has
+//!   an error of the [cache's own](crate::BodyErrorKind::Store), inside of reqwest's.
 //! - **A body streams**, in both directions. A response is stored when its body has been read to
 //!   the end.
 //!
@@ -194,30 +194,38 @@
 //!
 //! **Around the cache**, each attempt is a request to it. A body that is part of the key needs
 //! this: the cache has read it, so that `try_clone` inside returns `None`. If the cache stores the
-//! status of the failure, a further attempt would get the stored response.
-//! [`refresh(true)`](crate::CacheOptions::refresh) makes it a call. tower's `Retry` works around
-//! the cache too: its policy is then one for `http::Request<Body>`, and inserts the same option in
-//! `retry`.
+//! status of the failure, a further attempt would get the stored response:
+//! [`refresh(true)`](crate::CacheOptions::refresh) makes it a call. The same `Retries` goes around
+//! with a second policy, as `ServiceBuilder::new().retry(Retries { left: 2 }).service(http)`. That
+//! service has no `request` method: write `around.clone().oneshot(request)`.
 //!
 //! ```rust,ignore
-//! /// Tries again around the cache: each attempt is a request to it.
-//! async fn send(http: &CachedClient, request: RequestBuilder) -> Result<Response, BoxError> {
-//!     let mut options = CacheOptions::new();
-//!     let mut left = 2;
-//!     loop {
-//!         let attempt = request.try_clone().ok_or("a streaming body can be sent only once")?;
-//!         let mut attempt = http::Request::try_from(attempt.build()?)?;
-//!         attempt.extensions_mut().insert(options.clone());
-//!         match http.request(attempt).await {
-//!             Ok(response) if !response.status().is_server_error() || left == 0 => {
-//!                 return Ok(response.map(Body::wrap).into());
-//!             }
-//!             Err(error) if left == 0 => return Err(error.into()),
-//!             _ => left -= 1,
+//! /// Tries again around the cache, by tower. Each attempt is a request to the cache.
+//! impl<R> Policy<http::Request<Body>, http::Response<R>, reqwest::Error> for Retries {
+//!     type Future = Sleep;
+//!
+//!     fn retry(
+//!         &mut self,
+//!         request: &mut http::Request<Body>,
+//!         result: &mut Result<http::Response<R>, reqwest::Error>,
+//!     ) -> Option<Sleep> {
+//!         if result.as_ref().is_ok_and(|response| !response.status().is_server_error()) {
+//!             return None;
 //!         }
+//!         self.left = self.left.checked_sub(1)?;
 //!         // The next attempt calls the server even if this failure is stored.
-//!         options = options.refresh(true);
-//!         sleep(Duration::from_millis(100)).await;
+//!         request.extensions_mut().insert(CacheOptions::new().refresh(true));
+//!         Some(sleep(Duration::from_millis(100)))
+//!     }
+//!
+//!     fn clone_request(&mut self, request: &http::Request<Body>) -> Option<http::Request<Body>> {
+//!         // A body that streams can be sent only once.
+//!         let mut copy = http::Request::new(request.body().as_bytes()?.to_vec().into());
+//!         *copy.method_mut() = request.method().clone();
+//!         *copy.uri_mut() = request.uri().clone();
+//!         *copy.headers_mut() = request.headers().clone();
+//!         *copy.extensions_mut() = request.extensions().clone();
+//!         Some(copy)
 //!     }
 //! }
 //! ```

@@ -64,7 +64,7 @@ impl Api {
     /// The error is `reqwest::Error`: the cache adds none.
     async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
         let request = request.build()?;
-        // An `http::Response` has no URL. reqwest's response shows this one, and names it in errors.
+        // An `http::Response` has no URL. reqwest's has this one, and names it in errors.
         let url = http::Response::builder().url(request.url().clone());
         let mut response = self.http.request(http::Request::try_from(request)?).await?;
         response.extensions_mut().extend(url.extensions_ref().cloned().unwrap_or_default());
