@@ -44,10 +44,11 @@ pub struct EntryInfo {
     pub headers: HeaderMap,
     /// The length of the body in bytes.
     pub body_len: u64,
-    /// The length of the body plus the size of the head in memory, in bytes. A head takes some
-    /// hundred bytes. This is not what [`size_bytes`](crate::Entries::size_bytes) counts: each
-    /// store counts heads in its own way, and stores on disk and on servers keep them encoded,
-    /// which is smaller. Use [`body_len`](EntryInfo::body_len) for the body alone.
+    /// The length of the body plus the size of the head in memory, in bytes. Even a small head
+    /// takes more than 500 bytes there. This is not what
+    /// [`size_bytes`](crate::Entries::size_bytes) counts: each store counts heads in its own way,
+    /// and stores on disk and on servers keep them encoded, which is smaller.
+    /// [`body_len`](EntryInfo::body_len) is the body alone.
     pub size: u64,
     /// When the response arrived.
     pub stored_at: SystemTime,

@@ -89,6 +89,7 @@
 //! # Stale responses
 //!
 //! [`Stale`](crate::status::Stale): why a response was served after its expiry.
+//! [`is_stale`](crate::CacheStatus::is_stale) says whether it was.
 //!
 //! | reason | what to do |
 //! |---|---|
