@@ -64,7 +64,8 @@
 //! - [`store`] has the stores, and the contract for a store of your own.
 //!   [`guide::choosing_a_store`] compares them.
 //! - [`guide::reqwest`], [`guide::hyper`], [`guide::axum`] and [`guide::tonic`] have a program to
-//!   copy for each stack. [`guide::tower_http`] has the order of layers.
+//!   copy for each stack, and [`guide::gateway`] for a reverse proxy. [`guide::tower_http`] has the
+//!   order of layers.
 //! - [`guide::testing`] has a test to copy, with the clock from [`time`]. [`guide::cookies`] is
 //!   about logins, [`guide::migrating`] about other caches.
 //! - [`guide::troubleshooting`] explains each reason and each error.
@@ -185,8 +186,10 @@
 //!
 //! - **Hits do not depend on the inner service.** The cache is always ready. Only a request that
 //!   needs the inner service waits for it.
-//! - **The cache adds no error.** Its error type is the inner service's. If the store fails, the
-//!   request is a miss, or the response is not stored. If the store hangs, the request waits: for a
+//! - **The cache adds no error to a call.** Its error type is the inner service's. If the store
+//!   fails, the request is a miss, or the response is not stored. There is one exception: if a
+//!   stored body fails while it is read, the head has been returned already, and the body ends in
+//!   an [error](BodyErrorKind::Store). If the store hangs, the request waits: for a
 //!   server as long as its store's settings allow, for a disk until it answers. `store::Timeout`
 //!   limits these waits.
 //! - **Bodies stream** in both directions. Memory is bounded, however large a body is and however
@@ -203,7 +206,9 @@
 //!   to a request with a `Cookie` ends none either.
 //! - **URLs are normalised** by RFC 3986 (case, default port, dot segments, percent-encoding). In a
 //!   shared cache, host, path and query stay as they were sent. A request without a scheme counts
-//!   as `http`. All requests that a server receives over HTTP/1.1 are of this kind.
+//!   as `http`. All requests that a server receives over HTTP/1.1 are of this kind. If a request
+//!   names a host in its URI and another one in `Host`, its URL has that of the URI, and its key
+//!   has both.
 //! - **Credentials separate responses and never leak.** `Authorization`, `Cookie` and user
 //!   information in URLs are part of the key as a digest. They reach neither the store nor a log.
 //!   (In a shared cache under the HTTP rules, the response says for whom it is, and `Authorization`

@@ -1,17 +1,6 @@
 //! URL patterns: globs that match host and path. They are compiled and checked when they are set.
 //!
-//! | pattern | matches |
-//! |---|---|
-//! | `api.example.com` | everything on that host |
-//! | `*.example.com/api/**` | everything below `/api/` on any subdomain |
-//! | `example.com/*/feed` | exactly one segment at the star |
-//! | `/static/**` | everything below `/static/` on any host |
-//! | `localhost:8080/**` | that port only; without a port, any port matches |
-//!
-//! `*` matches within one path segment, but matches dots in a host. `**` matches across segments.
-//! `?` matches one character. `{a,b}` and `[a-z]` are alternatives. Scheme and query are not
-//! matched. Hosts match in any case. Paths match in their normalised form: percent-encoded only
-//! where necessary, in upper case.
+//! The documentation of [`CacheLayer`](crate::CacheLayer#url-patterns) has their syntax.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -43,6 +32,16 @@ impl UrlPatterns {
             {
                 return error(format!("has a query; queries are not matched, write {url:?}"));
             }
+            if let Some(stars) = stars_in_segment(pattern) {
+                let (before, after) = (&pattern[..stars], pattern[stars..].trim_start_matches('*'));
+                // At the end of a path, `**` is meant to match all that begins so.
+                let deeper = if after.is_empty() && before.contains('/') { "{,/**}" } else { "" };
+                let better = format!("{before}*{deeper}{after}");
+                return error(format!(
+                    "has \"**\" beside other characters; it is a whole segment between slashes, \
+                     write {better:?}"
+                ));
+            }
             let full = match pattern.split_once('/') {
                 Some((host, path)) => format!("{}/{path}", host.to_ascii_lowercase()),
                 None if pattern == "**" => pattern.into(),
@@ -53,7 +52,9 @@ impl UrlPatterns {
                 Some((address, rest)) if address.contains(':') => format!("[[]{address}[]]{rest}"),
                 _ => full,
             };
-            match GlobBuilder::new(&full).literal_separator(true).build() {
+            let mut glob = GlobBuilder::new(&full);
+            glob.literal_separator(true).empty_alternates(true).backslash_escape(true);
+            match glob.build() {
                 Ok(glob) => set.add(glob),
                 Err(problem) => {
                     let kind = problem.kind();
@@ -85,6 +86,43 @@ impl UrlPatterns {
             .filter_map(|candidate| self.0.matches(candidate).into_iter().min())
             .min()
     }
+}
+
+/// Where `pattern` has several stars together that are not a whole segment.
+fn stars_in_segment(pattern: &str) -> Option<usize> {
+    let (mut is_begin, mut depth, mut at) = (true, 0_u32, 0);
+    while let Some(character) = pattern[at..].chars().next() {
+        let rest = &pattern[at..];
+        let len = match character {
+            '\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            // In a class, a `]` that comes first is a member.
+            '[' => match rest.char_indices().skip(2).find(|(_, member)| *member == ']') {
+                Some((end, _)) => end + 1,
+                None => rest.len(),
+            },
+            '*' => rest.len() - rest.trim_start_matches('*').len(),
+            _ => character.len_utf8(),
+        };
+        if character == '*' && len > 1 {
+            let is_end = match rest[len..].chars().next() {
+                None | Some('/') => true,
+                // A whole alternative of stars would mean one segment.
+                Some('}' | ',') => depth > 0 && pattern[..at].ends_with('/'),
+                Some(_) => false,
+            };
+            if len > 2 || !is_begin || !is_end {
+                return Some(at);
+            }
+        }
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        is_begin = character == '/' || (depth > 0 && matches!(character, '{' | ','));
+        at += len;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -125,6 +163,24 @@ mod tests {
             ("**", "http://any/thing", true),
             ("*", "http://any/thing", true),
             ("**/feed", "http://any/deep/feed", true),
+            ("a.com/x{,/**}", "http://a.com/x", true),
+            ("a.com/x{,/**}", "http://a.com/x/", true),
+            ("a.com/x{,/**}", "http://a.com/x/y/z", true),
+            ("a.com/x{,/**}", "http://a.com/xy", false),
+            ("a.com/x*{,/**}", "http://a.com/xy/z", true),
+            ("{a,b}.com", "http://b.com/x", true),
+            ("{a,b}.com", "http://c.com/x", false),
+            ("a.com{,/**}", "http://a.com/x", true),
+            ("/{x,y/**}", "http://a.com/y/z/z", true),
+            ("/{**/x,y}", "http://a.com/z/z/x", true),
+            ("/v?/x", "http://a.com/v1/x", true),
+            ("/v?/x", "http://a.com/v/x", false),
+            ("/v[0-9]/x", "http://a.com/v1/x", true),
+            ("/v[!0-9]/x", "http://a.com/v1/x", false),
+            (r"/\*\*x", "http://a.com/**x", true),
+            (r"/\*\*x", "http://a.com/yx", false),
+            ("/[*][*]x", "http://a.com/**x", true),
+            ("/%C3%A4/**", "http://a.com/%C3%A4/x", true),
         ] {
             assert_eq!(matches(pattern, url), expected, "{pattern} on {url}");
         }
@@ -149,5 +205,19 @@ mod tests {
         assert!(error("").contains("\"**\""));
         assert!(error("a/[z").contains("is not a valid glob"));
         assert!(error("a/b?page=1").ends_with("write \"a/b\""));
+        for (pattern, better) in [
+            ("a.com/x**", "a.com/x*{,/**}"),
+            ("a.com/x***", "a.com/x*{,/**}"),
+            ("a.com/**x/y", "a.com/*x/y"),
+            ("**.example.com/**", "*.example.com/**"),
+            ("example.**", "example.*"),
+            ("/a/***/b", "/a/*/b"),
+            ("/{a,b**}/c", "/{a,b*}/c"),
+            ("/{a,**}/c", "/{a,*}/c"),
+        ] {
+            let error = error(pattern);
+            assert!(error.ends_with(&format!("write {better:?}")), "{pattern}: {error}");
+            UrlPatterns::new("expire_urls", [better]).unwrap();
+        }
     }
 }

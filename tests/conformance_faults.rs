@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
 };
@@ -44,6 +45,12 @@ enum Fault {
     RemovesWhateverIsThere,
     RewritesTheBodyInAnUpdate,
     HasOneVersionForAll,
+    CountsAnewAfterRemove,
+    CountsAnewAfterRemoveIf,
+    CountsAnewAfterRemoveExpired,
+    CountsAnewAfterRemoveTagged,
+    CountsAnewAfterClear,
+    CountsOnFromWhatIsThere,
     ExpiresLate,
     ExpiresWhatNeverDoes,
     RemembersOldExpiries,
@@ -74,6 +81,38 @@ struct Past {
     size: u64,
     /// What was given up, and is done when an entry is asked for.
     late: Vec<Late>,
+    /// The versions that are shown in place of the inner store's.
+    shown: Shown,
+}
+
+/// Numbers versions by itself, where that is the fault.
+#[derive(Debug, Default)]
+struct Shown {
+    last: u64,
+    versions: HashMap<Key, (Version, Version)>,
+}
+
+impl Shown {
+    /// What is shown of the inner store's version of an entry.
+    fn version(&mut self, key: Key, inner: Version) -> Version {
+        match self.versions.get(&key) {
+            Some((known, shown)) if *known == inner => *shown,
+            _ => {
+                self.last += 1;
+                let shown = Version::new(self.last);
+                self.versions.insert(key, (inner, shown));
+                shown
+            }
+        }
+    }
+
+    /// The inner store's version.
+    fn inner(&self, key: Key, seen: Version) -> Version {
+        match self.versions.get(&key) {
+            Some((inner, shown)) if *shown == seen => *inner,
+            _ => Version::new(u64::MAX),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -104,6 +143,43 @@ impl Drop for Underway {
 impl Faulty {
     fn new(fault: Fault) -> Self {
         Self { inner: Memory::default(), fault, past: Arc::default() }
+    }
+
+    /// Opens the data of `self` again, and counts on from the highest version that is there.
+    async fn reopened(&self) -> Self {
+        let there = self.keys_where(|_| true).await;
+        let shown = &mut self.past.lock().unwrap().shown;
+        shown.versions.retain(|key, _| there.contains(key));
+        shown.last = shown.versions.values().map(|(_, shown)| shown.get()).max().unwrap_or(0);
+        self.clone()
+    }
+
+    /// Whether the fault is about versions, so that they are not the inner store's.
+    fn numbers_versions(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::CountsAnewAfterRemove
+                | Fault::CountsAnewAfterRemoveIf
+                | Fault::CountsAnewAfterRemoveExpired
+                | Fault::CountsAnewAfterRemoveTagged
+                | Fault::CountsAnewAfterClear
+                | Fault::CountsOnFromWhatIsThere
+        )
+    }
+
+    /// The inner store's version of what the caller has seen.
+    fn seen(&self, key: Key, seen: Version) -> Version {
+        if !self.numbers_versions() {
+            return seen;
+        }
+        self.past.lock().unwrap().shown.inner(key, seen)
+    }
+
+    /// Begins to number versions again, if that is the fault.
+    fn count_anew_if(&self, fault: Fault) {
+        if self.fault == fault {
+            self.past.lock().unwrap().shown.last = 0;
+        }
     }
 
     fn key(&self, key: &Key) -> Key {
@@ -174,6 +250,9 @@ impl Store for Faulty {
             return Ok(None);
         };
         let len = hit.body.len();
+        if self.numbers_versions() {
+            hit.version = self.past.lock().unwrap().shown.version(key, hit.version);
+        }
         match self.fault {
             Fault::HasOneVersionForAll => hit.version = Version::new(1),
             Fault::LosesTheLastByteOfLargeBodies if len > 1 << 20 => {
@@ -268,11 +347,12 @@ impl Store for Faulty {
                 writer.finish(None).await?;
                 Ok(true)
             }
-            _ => self.inner.update(&key, seen, head).await,
+            _ => self.inner.update(&key, self.seen(key, seen), head).await,
         }
     }
 
     async fn remove(&self, key: &Key) -> Result<bool> {
+        self.count_anew_if(Fault::CountsAnewAfterRemove);
         self.inner.remove(&self.key(key)).await
     }
 
@@ -280,10 +360,13 @@ impl Store for Faulty {
         if self.fault == Fault::RemovesWhateverIsThere {
             return self.inner.remove(&self.key(key)).await;
         }
-        self.inner.remove_if(&self.key(key), seen).await
+        let (key, seen) = (self.key(key), self.seen(self.key(key), seen));
+        self.count_anew_if(Fault::CountsAnewAfterRemoveIf);
+        self.inner.remove_if(&key, seen).await
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+        self.count_anew_if(Fault::CountsAnewAfterRemoveExpired);
         match self.fault {
             Fault::ExpiresLate if now == Timestamp::MIN => Ok(0),
             Fault::ExpiresLate => {
@@ -306,6 +389,7 @@ impl Store for Faulty {
     }
 
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        self.count_anew_if(Fault::CountsAnewAfterRemoveTagged);
         let carries = |matches: fn(&str, &str) -> bool| {
             self.keys_where(move |head| head.tags().iter().any(|other| matches(other, tag)))
         };
@@ -338,6 +422,7 @@ impl Store for Faulty {
     }
 
     async fn clear(&self) -> Result<()> {
+        self.count_anew_if(Fault::CountsAnewAfterClear);
         match self.fault {
             Fault::ClearsNothing => Ok(()),
             _ => self.inner.clear().await,
@@ -347,7 +432,15 @@ impl Store for Faulty {
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
         let fault = self.fault;
         let again = stream::iter((fault == Fault::ScansTwice).then(|| self.inner.scan()));
-        self.inner.scan().chain(again.flatten()).filter(move |item| {
+        let (numbers, past) = (self.numbers_versions(), self.past.clone());
+        let items = self.inner.scan().map(move |item| {
+            let mut item = item?;
+            if numbers {
+                item.version = past.lock().unwrap().shown.version(item.key, item.version);
+            }
+            Ok(item)
+        });
+        items.chain(again.flatten()).filter(move |item| {
             let now = Timestamp::from_millis(4_102_444_800_000);
             let expired = item.as_ref().is_ok_and(|item| item.head.is_expired(now));
             future::ready(fault != Fault::ScansExpiredEntriesNot || !expired)
@@ -461,6 +554,11 @@ caught_by! {
     RemovesWhateverIsThere: a_removal_of_another_version_is_refused
     RewritesTheBodyInAnUpdate: an_update_leaves_the_body_alone
     HasOneVersionForAll: every_write_gives_a_new_version
+    CountsAnewAfterRemove: every_write_gives_a_new_version
+    CountsAnewAfterRemoveIf: every_write_gives_a_new_version
+    CountsAnewAfterRemoveExpired: every_write_gives_a_new_version
+    CountsAnewAfterRemoveTagged: every_write_gives_a_new_version
+    CountsAnewAfterClear: every_write_gives_a_new_version
     ExpiresLate: an_entry_expires_at_its_very_time
     ExpiresWhatNeverDoes: an_entry_expires_at_its_very_time
     ExpiresWhatNeverDoes: a_thousand_of_ten_thousand_expire
@@ -475,6 +573,18 @@ caught_by! {
     CountsOneTooMany: len_counts_finished_entries
     NeverShrinks: the_size_grows_and_shrinks
     CopiesNothingToClones: a_clone_is_the_same_store
+}
+
+/// A store that numbers versions from the highest that it finds when it is opened.
+#[tokio::test]
+async fn versions_that_begin_again_after_a_removal_and_reopening_are_caught() {
+    let reopen = |fault| {
+        let data = Faulty::new(fault);
+        AssertUnwindSafe(async move { suite::reopen(async || data.reopened().await).await })
+            .catch_unwind()
+    };
+    reopen(Fault::None).await.unwrap();
+    assert!(reopen(Fault::CountsOnFromWhatIsThere).await.is_err());
 }
 
 #[test]

@@ -153,7 +153,10 @@ done
 example hyper-client '^HTTP/2.0 200 OK  hit$'
 example reqwest-client '^GET http://127.0.0.1:[0-9]+/item\?name=tea -> 200 hit$'
 grep -Eq '^POST .*/search -> 200 hit$' <<<"$printed" || { echo "reqwest-client: no hit for JSON" >&2; exit 1; }
-example retries '^/fourth hit, answer 4$'
+example retries '^/fourth miss \(refresh\), answer 4$'
+example reverse-proxy '^Example.com:80 200 Some\("proxy; hit; ttl=[0-9]+"\) b"hello from Some\(\\"example.com\\"\)"$'
+grep -q '^example.com *502 ' <<<"$printed" || { echo "reverse-proxy: no 502" >&2; exit 1; }
+example session '^the order of parameters: answer 1, from_cache: true'
 example axum-server '^POST /purge\?tag=news +200 2 removed'
 example redis-shared '^process [0-9]+: hit, 12 bytes$' --redis "$redis"
 example stampede '^1 calls, [0-9]+ coalesced, [0-9]+ hits$'
@@ -168,6 +171,7 @@ example grpc '^get tea *hit '
   [ "$(grep -c '^watch tea *bypass (grpc-method) .* of call [45]$' <<<"$printed")" = 4 ] ||
   { echo "grpc: one call for the tea, and one each for all else" >&2; exit 1; }
 grep -q '^get tea *larder; hit' <<<"$printed" || { echo "grpc: no hit in front of the server" >&2; exit 1; }
+example observed '^larder_requests_total\{cache="shop",outcome="hit"\} 1$'
 example layers '^server: larder; hit; ttl=[0-9]+, content-encoding: gzip$'
 grep -q '^2 calls for the redirect and its target$' <<<"$printed" || { echo "layers: two calls" >&2; exit 1; }
 example tour '^ +1000 s later: stale \(if-error\)$'

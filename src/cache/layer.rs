@@ -109,7 +109,10 @@ impl<B: Store> CacheLayer<B> {
     /// [`store_set_cookie`](CacheLayer::store_set_cookie) change that.
     ///
     /// Hosts, paths and queries that are spelled differently (`A:80`, `/a/../b`, `/%62`) are
-    /// different, since the services behind the cache may tell them apart.
+    /// different, since the services behind the cache may tell them apart. If a request names a
+    /// host in its URI and another one in `Host`, its URL has that of the URI, and its key has
+    /// both.
+    /// [`guide::gateway`](crate::guide::gateway) has a reverse proxy that writes hosts in one way.
     ///
     /// With [`http_rules`](CacheLayer::http_rules), the cache headers decide what is stored, for
     /// how long and for whom.

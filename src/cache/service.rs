@@ -96,6 +96,12 @@ impl<S, B> Cache<S, B> {
 /// ResBody: http_body::Body<Data = Bytes> + Send + 'static,
 /// ResBody::Error: Into<BoxError> + Send,
 /// ```
+///
+/// A generic function over `S: InnerService<ReqBody, ResBody, E>` can send requests. The compiler
+/// does not take over the bounds of `ResBody` from there. To read the body of the response, the
+/// function repeats them: `ResBody: Body<Data = Bytes>` and `ResBody::Error: Into<BoxError>`.
+/// [`guide::testing`](crate::guide::testing#one-function-for-the-program-and-its-tests) has an
+/// example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the inner service of this cache",
     label = "the inner service of this cache is `{Self}`",

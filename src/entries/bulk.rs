@@ -24,8 +24,8 @@ impl<B: Store> Entries<B> {
     /// and calls `progress` with the number of heads that it has read.
     ///
     /// A response in flight that matches is not stored. If its head has not arrived yet, only its
-    /// URL is known, and any status may follow. Such a response is not stored if its URL matches.
-    /// It is stored if the filter selects [expired](Filter::expired) entries, or entries
+    /// URL is known, and any status and any tag may follow. Such a response is not stored if its URL
+    /// matches. It is stored if the filter selects [expired](Filter::expired) entries, or entries
     /// [older](Filter::older_than) than some age, since the response is new.
     ///
     /// If the variant of a URL that was stored first is removed, the URL's other variants may be
@@ -43,7 +43,9 @@ impl<B: Store> Entries<B> {
     ) -> Result<u64> {
         let now = self.now();
         let calls = &self.layer.inner.shared.calls;
-        calls.remove_where(|url| filter.may_match(url), |head| filter.matches(head, now)).await;
+        calls
+            .remove_where(|url| filter.may_match(url), |head| filter.matches_head(head, now))
+            .await;
         let mut removed = 0;
         let mut scan = pin!(self.store().scan());
         let mut read = 0;
@@ -52,7 +54,7 @@ impl<B: Store> Entries<B> {
             progress(read);
             let is_response = item.head.is_response();
             let changed = self.layer.inner.change(&item.key, item.version, item.head, |head| {
-                if !filter.matches(head, now) {
+                if !filter.matches_head(head, now) {
                     return None;
                 }
                 if filter.is_for_expired() && head.is_needed_by_others(now) {

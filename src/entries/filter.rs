@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::{entry::Head, error::ConfigError, pattern::UrlPatterns, time::Timestamp};
+use super::EntryInfo;
+use crate::{
+    entry::Head, error::ConfigError, key::OWN_TAG_PREFIX, pattern::UrlPatterns, time::Timestamp,
+};
 
 /// Selects the entries that meet every condition. A filter without conditions selects all entries.
 /// A later call of the same method replaces its condition.
@@ -24,6 +27,17 @@ pub struct Filter {
     status: Option<StatusCode>,
     older_than: Option<Duration>,
     expired: Option<bool>,
+    tag: Option<Box<str>>,
+}
+
+/// What the conditions of a filter are about.
+struct Facts<'a, T> {
+    url: &'a str,
+    status: StatusCode,
+    stored_at: Timestamp,
+    is_expired: bool,
+    tags: &'a [T],
+    now: Timestamp,
 }
 
 impl Filter {
@@ -32,12 +46,13 @@ impl Filter {
         Self::default()
     }
 
-    /// Selects entries whose URL matches this pattern, written as for
-    /// [`expire_urls`](crate::CacheLayer::expire_urls).
+    /// Selects entries whose URL matches this [pattern](crate::CacheLayer#url-patterns), such as
+    /// `example.com/news/**`.
     ///
     /// # Errors
     ///
-    /// If the pattern is empty, has a scheme, or is not a valid glob.
+    /// If the pattern is empty, has a scheme or a query, is not a valid glob, or has `**` beside
+    /// other characters of a segment.
     pub fn url(mut self, pattern: &str) -> Result<Self, ConfigError> {
         self.url = Some(UrlPatterns::new("url", [pattern])?);
         Ok(self)
@@ -61,6 +76,28 @@ impl Filter {
         self
     }
 
+    /// Selects entries with this tag. [`remove_tag`](crate::Entries::remove_tag) removes all of
+    /// them by an index.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into().into_boxed_str());
+        self
+    }
+
+    /// Whether the filter selects this entry, as
+    /// [`remove_where`](crate::Entries::remove_where) would have done when the entry was listed:
+    /// its age and its expiry are those of that moment.
+    #[must_use]
+    pub fn matches(&self, entry: &EntryInfo) -> bool {
+        self.selects(&Facts {
+            url: &entry.url,
+            status: entry.status,
+            stored_at: entry.stored_at.into(),
+            is_expired: entry.is_expired(),
+            tags: &entry.tags,
+            now: entry.listed_at(),
+        })
+    }
+
     /// Whether it selects entries that have expired.
     pub(super) fn is_for_expired(&self) -> bool {
         self.expired == Some(true)
@@ -75,18 +112,34 @@ impl Filter {
         self.url.as_ref().is_none_or(|patterns| patterns.first_match(url).is_some())
     }
 
-    pub(super) fn matches(&self, head: &Head, now: Timestamp) -> bool {
-        let url = || self.matches_url(head.url());
+    /// Whether `remove_where` removes the entry with this head.
+    pub(super) fn matches_head(&self, head: &Head, now: Timestamp) -> bool {
         if !head.is_response() {
             // An annotation may lead to a response that a condition on responses does not match.
             return self.status.is_none()
                 && self.older_than.is_none()
                 && self.expired.is_none()
-                && url();
+                && self.tag.is_none()
+                && self.matches_url(head.url());
         }
-        self.status.is_none_or(|status| head.status() == status)
-            && self.older_than.is_none_or(|age| now.saturating_since(head.stored_at()) > age)
-            && self.expired.is_none_or(|expired| head.is_expired(now) == expired)
-            && url()
+        self.selects(&Facts {
+            url: head.url(),
+            status: head.status(),
+            stored_at: head.stored_at(),
+            is_expired: head.is_expired(now),
+            tags: head.tags(),
+            now,
+        })
+    }
+
+    fn selects<T: AsRef<str>>(&self, entry: &Facts<'_, T>) -> bool {
+        let has_tag = |tag: &str| {
+            !tag.starts_with(OWN_TAG_PREFIX) && entry.tags.iter().any(|own| own.as_ref() == tag)
+        };
+        self.status.is_none_or(|status| entry.status == status)
+            && self.older_than.is_none_or(|age| entry.now.saturating_since(entry.stored_at) > age)
+            && self.expired.is_none_or(|expired| entry.is_expired == expired)
+            && self.tag.as_deref().is_none_or(has_tag)
+            && self.matches_url(entry.url)
     }
 }

@@ -54,6 +54,24 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # From another program
+///
+/// A tool over the same store makes a layer of its own, and needs no service:
+/// `CacheLayer::shared(store).entries()`. To find entries by URL or by request, that layer needs the
+/// settings of the layer that stored them, as far as they change keys:
+///
+/// - [`private`](CacheLayer::private) or [`shared`](CacheLayer::shared), and
+///   [`http_rules`](CacheLayer::http_rules),
+/// - [`key_secret`](CacheLayer::key_secret) and [`key_with`](CacheLayer::key_with),
+/// - [`add_key_headers`](CacheLayer::add_key_headers) and
+///   [`add_ignored_headers`](CacheLayer::add_ignored_headers),
+/// - [`add_ignored_parameters`](CacheLayer::add_ignored_parameters) and
+///   [`sort_query`](CacheLayer::sort_query).
+///
+/// Keys, tags, [`remove_where`](Entries::remove_where) and [`stream`](Entries::stream) work without
+/// any of these. A tool cannot see the calls that another program has in flight: their responses
+/// are stored after its removal.
 #[derive(Clone, Debug)]
 pub struct Entries<B> {
     layer: CacheLayer<B>,
@@ -249,8 +267,29 @@ impl<B: Store> Entries<B> {
     /// Lists every stored response, expired or not, in no particular order. A damaged entry is an
     /// `Err`, and the stream continues after it. Forgotten variants are listed until they expire or
     /// are evicted.
-    pub fn stream(&self) -> impl Stream<Item = Result<EntryInfo>> + Send + use<B> {
-        Listing { scan: self.store().scan() }
+    ///
+    /// [`Filter::matches`] selects entries of the list as [`remove_where`](Entries::remove_where)
+    /// selects entries to remove. The method `next` is in `futures_util::StreamExt` and in
+    /// `tokio_stream::StreamExt`.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use larder::{Entries, Filter, store::Memory};
+    ///
+    /// /// Prints what `remove_where` with this filter would remove.
+    /// async fn print(entries: &Entries<Memory>, filter: &Filter) -> larder::store::Result<()> {
+    ///     let mut stored = entries.stream();
+    ///     while let Some(entry) = stored.next().await.transpose()? {
+    ///         if filter.matches(&entry) {
+    ///             println!("{} {} {}", entry.status, entry.method, entry.url);
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn stream(&self) -> impl Stream<Item = Result<EntryInfo>> + Send + Unpin + use<B> {
+        let clock = self.layer.inner.settings.clock.clone();
+        Listing { scan: Box::pin(self.store().scan()), clock }
     }
 
     /// The number of entries, including expired ones.
@@ -274,7 +313,8 @@ impl<B: Store> Entries<B> {
         Ok(self.len().await? == 0)
     }
 
-    /// The size of the entries in bytes, as the store counts them.
+    /// The size of the entries in bytes, as the store counts them. It is not the sum of
+    /// [`EntryInfo::size`].
     ///
     /// # Errors
     ///

@@ -14,7 +14,8 @@ use crate::key::Key;
 /// Names an entry: by [`Key`], by URL (a `GET` without headers), or by a request.
 ///
 /// It is made from a `Key`, a URL (`&str`, `String`, `Uri`), a `&Request<B>` or the
-/// `&request::Parts` of one. If the body of the request is part of the key, it has to be a
+/// `&request::Parts` of one. A text without a host, such as `/a` or `http:///a`, is the URL of a
+/// request without one. If the body of the request is part of the key, it has to be a
 /// `&Request<Bytes>`. Other bodies are not read: they count as empty for `GET` and `HEAD` without
 /// `Content-Length` and `Transfer-Encoding`, and are an error otherwise.
 ///
@@ -62,8 +63,11 @@ impl From<&Key> for Target {
 
 impl From<&str> for Target {
     fn from(url: &str) -> Self {
-        match url.parse::<Uri>() {
-            Ok(uri) => Self::from(&uri),
+        // A URL without a host, such as `http:///a`, is how the cache writes that of a request
+        // without one.
+        let path = url.strip_prefix("http://").filter(|rest| rest.starts_with('/'));
+        match path.unwrap_or(url).parse::<Uri>() {
+            Ok(uri) => Self::from(uri),
             // The message does not repeat the text, which may contain a password or a token.
             Err(error) => {
                 let message = format!(

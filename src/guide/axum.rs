@@ -167,6 +167,133 @@
 //! [`expire_urls`](crate::CacheLayer::expire_urls) one for each path. With
 //! [`http_rules`](crate::CacheLayer::http_rules), each handler decides by its `Cache-Control`.
 //!
+//! # Browsers
+//!
+//! A browser has a cache of its own. It asks again with the `ETag` of its copy, and gets a 304
+//! without a body if the copy is as good as the stored response.
+//!
+//! - **An `ETag` for each response**: a handler sends one, or
+//!   [`generate_etags(true)`](crate::CacheLayer::generate_etags) makes one from the stored body.
+//! - **How long a browser asks nothing** is what the handler's `Cache-Control` says, under either
+//!   policy. By time alone, the cache ignores that field and replays it, and a hit has no `Age`: a
+//!   browser counts `max-age` from the hit. So a page may be as old as the layer's expiry plus its
+//!   `max-age`. Under [`http_rules`](crate::CacheLayer::http_rules), each hit has its `Age`, and a
+//!   browser counts that too.
+//! - **A reload** sends `Cache-Control: max-age=0` or `no-cache`. By time alone, that is ignored,
+//!   and a reload is a hit. Under the HTTP rules, it reaches the handler: anyone can have a page
+//!   made again. No setting turns that off, but a layer outside of the cache can remove the fields:
+//!
+//! ```
+//! use http::{Request, header};
+//! # use std::{convert::Infallible, time::Duration};
+//! # use bytes::Bytes;
+//! # use http::Response;
+//! # use http_body_util::{BodyExt, Empty, Full};
+//! # use larder::{BoxError, CacheLayer, store::Memory};
+//! # use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower::util::MapRequestLayer;
+//!
+//! /// Answers a reload as any other request.
+//! fn without_directives<B>(mut request: Request<B>) -> Request<B> {
+//!     for name in [header::CACHE_CONTROL, header::PRAGMA] {
+//!         request.headers_mut().remove(name);
+//!     }
+//!     request
+//! }
+//! #
+//! # type Seen = (u64, Vec<u16>, Option<String>);
+//! # async fn ask(removes: bool, rules: bool) -> Result<Seen, BoxError> {
+//! #     let clock = larder::time::ManualClock::default();
+//! #     let cache = CacheLayer::shared(Memory::default())
+//! #         .expire_after(Duration::from_secs(60))
+//! #         .generate_etags(true)
+//! #         .clock(clock.clone());
+//! #     let cache = if rules { cache.http_rules() } else { cache };
+//! #     let outside: fn(Request<Empty<Bytes>>) -> Request<Empty<Bytes>> =
+//! #         if removes { without_directives } else { |request| request };
+//! #     let app = ServiceBuilder::new()
+//! #         .layer(MapRequestLayer::new(outside))
+//! #         .layer(cache.clone())
+//! #         .service(service_fn(|_: Request<_>| async {
+//! #             let page = Response::builder().header("cache-control", "max-age=60");
+//! #             Ok::<_, Infallible>(page.body(Full::new(Bytes::from("page"))).unwrap())
+//! #         }));
+//! #     let mut tag = None;
+//! #     let (mut seen, mut age) = (Vec::new(), None);
+//! #     for directive in [None, None, Some("max-age=0"), Some("no-cache")] {
+//! #         let mut request = Request::get("/page");
+//! #         for value in directive {
+//! #             request = request.header("cache-control", value);
+//! #         }
+//! #         for value in &tag {
+//! #             request = request.header("if-none-match", value);
+//! #         }
+//! #         let response = app.clone().oneshot(request.body(Empty::new())?).await?;
+//! #         tag = response.headers().get("etag").cloned();
+//! #         assert_eq!(response.headers()["cache-control"], "max-age=60");
+//! #         age = age.or(response.headers().get("age").map(|age| format!("{age:?}")));
+//! #         seen.push(response.status().as_u16());
+//! #         response.into_body().collect().await?;
+//! #         clock.advance(Duration::from_secs(10));
+//! #     }
+//! #     Ok((cache.stats().calls, seen, age))
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! #     let seen = vec![200, 304, 304, 304];
+//! #     assert_eq!(ask(false, false).await?, (1, seen.clone(), None));
+//! #     assert_eq!(ask(true, true).await?, (1, seen, Some("\"10\"".to_owned())));
+//! #     assert_eq!(ask(false, true).await?.0, 3);
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! On a router: `.layer(cache).layer(MapRequestLayer::new(without_directives))`.
+//!
+//! # Languages
+//!
+//! A handler that reads `Accept-Language` says so with `Vary: Accept-Language`. The cache then
+//! stores one response for each value of the field, and browsers send hundreds of values. A layer
+//! outside of the cache reduces them to the languages that the server has:
+//!
+//! ```
+//! use http::{HeaderValue, Request, header::ACCEPT_LANGUAGE};
+//! # use std::{convert::Infallible, time::Duration};
+//! # use bytes::Bytes;
+//! # use http::Response;
+//! # use http_body_util::{BodyExt, Empty, Full};
+//! # use larder::{BoxError, CacheLayer, store::Memory};
+//! # use tower::{ServiceBuilder, ServiceExt, service_fn, util::MapRequestLayer};
+//!
+//! /// German for those who name it first, English for all others.
+//! fn language<B>(mut request: Request<B>) -> Request<B> {
+//!     let asked = request.headers().get(ACCEPT_LANGUAGE).map_or(&b""[..], HeaderValue::as_bytes);
+//!     let language = if asked.starts_with(b"de") { "de" } else { "en" };
+//!     request.headers_mut().insert(ACCEPT_LANGUAGE, HeaderValue::from_static(language));
+//!     request
+//! }
+//! #
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! #     let cache = CacheLayer::shared(Memory::default()).expire_after(Duration::from_secs(60));
+//! #     let app = ServiceBuilder::new()
+//! #         .layer(MapRequestLayer::new(language))
+//! #         .layer(cache.clone())
+//! #         .service(service_fn(|request: Request<_>| async move {
+//! #             let page = Response::builder().header("vary", "accept-language");
+//! #             let text = Bytes::copy_from_slice(request.headers()[ACCEPT_LANGUAGE].as_bytes());
+//! #             Ok::<_, Infallible>(page.body(Full::new(text)).unwrap())
+//! #         }));
+//! #     for (asked, expected) in [("de-AT", "de"), ("fr", "en"), ("de;q=0.9", "de"), ("", "en")] {
+//! #         let request = Request::get("/").header("accept-language", asked);
+//! #         let response = app.clone().oneshot(request.body(Empty::<Bytes>::new())?).await?;
+//! #         assert_eq!(response.into_body().collect().await?.to_bytes(), expected);
+//! #     }
+//! #     assert_eq!((cache.stats().calls, cache.entries().len().await?), (2, 2));
+//! #     Ok(())
+//! # }
+//! ```
+//!
 //! # Purges
 //!
 //! - **By tag**: a handler names tags in the header that

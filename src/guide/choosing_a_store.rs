@@ -44,6 +44,10 @@
 //! of these events, the file opens again with whole entries only, and at once, unless a `Redb` file
 //! was being [compacted](crate::store::redb#its-size).
 //!
+//! **If a program may be killed early**, such as a job with a time limit, it calls
+//! [`layer.flush().await`](crate::CacheLayer::flush) at checkpoints, or its store has
+//! `Durability::EachCommit`.
+//!
 //! **If a store fails**, requests go to the origin as if there were no cache:
 //! [`Miss::StoreFailed`](crate::status::Miss::StoreFailed) and
 //! [`Refusal::StoreFailed`](crate::status::Refusal::StoreFailed) report it. A silent server delays

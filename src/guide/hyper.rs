@@ -155,4 +155,5 @@
 //! - A hit needs no connection. It is served while the server is down.
 //! - Extensions that hyper adds to a response, such as the peer's address, are not stored.
 //! - hyper has no timeout, no redirects and no decompression. tower and tower-http have layers for
-//!   them: [where they go](super::tower_http).
+//!   them: [where they go](super::tower_http). A timeout of the call does not limit the body:
+//!   [bodies that stall](super::tower_http#bodies-that-stall).

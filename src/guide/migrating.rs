@@ -27,7 +27,8 @@
 //!     .add_expire_url("**/static/**", Expiration::Never)?
 //!     .statuses([200, 404])?
 //!     .add_ignored_parameters(["utm_source"])?
-//!     .add_key_headers(["accept"])?;
+//!     .add_key_headers(["accept"])?
+//!     .sort_query(true);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -36,6 +37,10 @@
 //!
 //! - **A body is stored while it is read**, and not before the call returns. An unread body is not
 //!   stored.
+//! - **The order of the query counts**, unless [`sort_query(true)`](crate::CacheLayer::sort_query)
+//!   is set. Some differences always count, which requests-cache ignores: a `&` at the end, a `?`
+//!   without a query, and the order of the fields in a JSON body. A layer outside can write such
+//!   requests in one way.
 //! - **Credentials separate users.** `Authorization` and `Cookie` are part of the key. Both Python
 //!   caches let two users share a response.
 //! - **A successful `POST`, `PUT` or `DELETE` removes the stored responses** of its URL
@@ -46,8 +51,155 @@
 //!   ([redirects](super::tower_http#redirects)); there is no table of aliases.
 //! - **The file of a Python cache cannot be read.** It holds pickled Python objects. Fetch again,
 //!   or [insert](crate::Entries::insert) what another program exports.
+//! - **Settings cannot be read back or changed in place.** A clone of the layer takes other
+//!   settings, over the same store. A service that is built already keeps the old ones: build it
+//!   again from the clone, as the program below does for `shorter`.
 //! - **A wrong option does not compile, or is a [`ConfigError`](crate::ConfigError).** Both Python
 //!   caches ignore names that they do not know.
+//!
+//! ## The whole program
+//!
+//! `Session` has the methods that a script uses. `examples/session` of the repository is the same
+//! program.
+//!
+//! ```sh
+//! cargo add larder --path ../larder --no-default-features --features sqlite
+//! cargo add futures-util http reqwest tower-reqwest
+//! cargo add tokio --features macros,net,rt-multi-thread,time
+//! cargo add tower --features util
+//! cargo add axum    # for the server that the program below calls
+//! ```
+//!
+//! ```rust,ignore
+//! use std::{
+//!     sync::atomic::{AtomicU64, Ordering},
+//!     time::Duration,
+//! };
+//!
+//! use axum::Router;
+//! use futures_util::TryStreamExt;
+//! use larder::{
+//!     BoxError, Cache, CacheLayer, CacheOptions, CacheStatus, Expiration, RequestBody, StaleLimit,
+//!     store::{self, Sqlite},
+//! };
+//! use reqwest::{Body, Client, Response, ResponseBuilderExt};
+//! use tower::{ServiceBuilder, util::MapRequest};
+//! use tower_reqwest::{HttpClientLayer, HttpClientService};
+//!
+//! /// `requests_cache.CachedSession`
+//! struct Session {
+//!     layer: CacheLayer<Sqlite>,
+//!     client: Client,
+//!     http: CachedClient,
+//! }
+//!
+//! type CachedClient = Cache<MapRequest<HttpClientService<Client>, OwnBody>, Sqlite>;
+//! type OwnBody = fn(http::Request<RequestBody<Body>>) -> http::Request<Body>;
+//!
+//! fn cached(client: Client, layer: CacheLayer<Sqlite>) -> CachedClient {
+//!     let own_body: OwnBody = |request| request.map(|body| body.into_inner_or_else(Body::wrap));
+//!     ServiceBuilder::new()
+//!         .layer(layer)
+//!         // The cache sends bodies of its own type. This gives reqwest its type back.
+//!         .map_request(own_body)
+//!         .layer(HttpClientLayer)
+//!         .service(client)
+//! }
+//!
+//! impl Session {
+//!     fn new(client: Client, layer: CacheLayer<Sqlite>) -> Self {
+//!         Self { http: cached(client.clone(), layer.clone()), layer, client }
+//!     }
+//!
+//!     /// `session.get(url)`
+//!     async fn get(&self, url: &str) -> reqwest::Result<Response> {
+//!         self.get_with(url, CacheOptions::new()).await
+//!     }
+//!
+//!     /// `session.get(url, expire_after=..., refresh=...)`
+//!     async fn get_with(&self, url: &str, options: CacheOptions) -> reqwest::Result<Response> {
+//!         let request = self.client.get(url).build()?;
+//!         let url = http::Response::builder().url(request.url().clone());
+//!         let mut request = http::Request::try_from(request)?;
+//!         request.extensions_mut().insert(options);
+//!         let mut response = self.http.request(request).await?;
+//!         response.extensions_mut().extend(url.extensions_ref().cloned().unwrap_or_default());
+//!         Ok(response.map(Body::wrap).into())
+//!     }
+//!
+//!     /// `with session.cache_disabled():`, until the returned value is dropped.
+//!     #[must_use]
+//!     fn cache_disabled(&self) -> Disabled<'_> {
+//!         self.layer.set_enabled(false);
+//!         Disabled(&self.layer)
+//!     }
+//!
+//!     /// `session.cache.urls()`
+//!     async fn urls(&self) -> store::Result<Vec<String>> {
+//!         self.layer.entries().stream().map_ok(|entry| entry.url).try_collect().await
+//!     }
+//! }
+//!
+//! struct Disabled<'s>(&'s CacheLayer<Sqlite>);
+//!
+//! impl Drop for Disabled<'_> {
+//!     fn drop(&mut self) {
+//!         self.0.set_enabled(true);
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), BoxError> {
+//!     let url = start_server().await?;
+//!     // To keep the file between runs: `Sqlite::open("http_cache.sqlite")?`.
+//!     let layer = CacheLayer::private(Sqlite::temporary()?)
+//!         .expire_after(Duration::from_secs(3600))
+//!         .stale_if_error(StaleLimit::Unlimited)
+//!         .add_expire_url("*/live{,/**}", Duration::from_secs(30))?
+//!         .add_expire_url("**/static/**", Expiration::Never)?
+//!         .statuses([200, 404])?
+//!         .add_ignored_parameters(["utm_source"])?
+//!         .add_key_headers(["accept"])?
+//!         .sort_query(true);
+//!     let session = Session::new(Client::new(), layer);
+//!
+//!     show("get", session.get(&format!("{url}/page?a=1&b=2")).await?).await?;
+//!     show("the order of parameters", session.get(&format!("{url}/page?b=2&a=1")).await?).await?;
+//!     let refresh = CacheOptions::new().refresh(true);
+//!     show("refresh", session.get_with(&format!("{url}/page?a=1&b=2"), refresh).await?).await?;
+//!     {
+//!         let _disabled = session.cache_disabled();
+//!         show("cache_disabled", session.get(&format!("{url}/page?a=1&b=2")).await?).await?;
+//!     }
+//!     // `session.settings.expire_after = 5`: another session over the same file.
+//!     let shorter = session.layer.clone().expire_after(Duration::from_secs(5));
+//!     let shorter = Session::new(session.client.clone(), shorter);
+//!     show("other settings", shorter.get(&format!("{url}/page?a=1&b=2")).await?).await?;
+//!     println!("{:?}", session.urls().await?);
+//!     Ok(())
+//! }
+//!
+//! /// Prints what the cache did. Reading the body stores it.
+//! async fn show(what: &str, response: Response) -> Result<(), BoxError> {
+//!     let status = response.extensions().get::<CacheStatus>().ok_or("no cache")?;
+//!     let (from_cache, age) = (status.is_from_store(), status.age());
+//!     let text = response.error_for_status()?.text().await?;
+//!     println!("{what}: {text}, from_cache: {from_cache}, age: {age:?}");
+//!     Ok(())
+//! }
+//!
+//! /// Starts the server that this example calls. It counts its answers.
+//! async fn start_server() -> std::io::Result<String> {
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!     let url = format!("http://{}", listener.local_addr()?);
+//!     let routes = Router::new().fallback(async || {
+//!         static ANSWERS: AtomicU64 = AtomicU64::new(1);
+//!         format!("answer {}", ANSWERS.fetch_add(1, Ordering::Relaxed))
+//!     });
+//!     tokio::spawn(axum::serve(listener, routes).into_future());
+//!     Ok(url)
+//! }
+//! ```
 //!
 //! # requests-cache
 //!
@@ -60,7 +212,7 @@
 //! | `expire_after` | [`expire_after`](crate::CacheLayer::expire_after): see [expiration](#expiration) |
 //! | `urls_expire_after` | [`expire_urls`](crate::CacheLayer::expire_urls); for a regular expression, [`expire_with`](crate::CacheLayer::expire_with) |
 //! | `cache_control` | [`http_rules`](crate::CacheLayer::http_rules), for requests and responses |
-//! | `content_root_key` | [`key_with`](crate::CacheLayer::key_with), a closure over the request and its body |
+//! | `content_root_key` | [`key_with`](crate::CacheLayer::key_with), a closure over the request and its body. **It makes the key of every request alone**, without URL, headers, `Authorization` and `Cookie`: return those too |
 //! | `allowable_codes` | [`statuses`](crate::CacheLayer::statuses), [`all_statuses`](crate::CacheLayer::all_statuses) |
 //! | `allowable_methods` | [`methods`](crate::CacheLayer::methods) |
 //! | `always_revalidate` | `expire_after(Duration::ZERO)`: each use revalidates what has a validator |
@@ -68,7 +220,7 @@
 //! | `match_headers` list | [`add_key_headers`](crate::CacheLayer::add_key_headers) |
 //! | `match_headers=True` | absent: `User-Agent` or `traceparent` would split every entry. Name the headers; `Vary` needs no setting |
 //! | `filter_fn` | [`store_if`](crate::CacheLayer::store_if) over the heads, when a response is stored. For stored ones: [`remove_where`](crate::Entries::remove_where) |
-//! | `key_fn` | [`key_with`](crate::CacheLayer::key_with) |
+//! | `key_fn` | [`key_with`](crate::CacheLayer::key_with), with the same warning |
 //! | `read_only` | [`read_only`](crate::CacheLayer::read_only) |
 //! | `stale_if_error` | [`stale_if_error`](crate::CacheLayer::stale_if_error): `True` is `StaleLimit::Unlimited`, a time is a `Duration` |
 //! | `stale_while_revalidate` | [`stale_while_revalidate`](crate::CacheLayer::stale_while_revalidate), with one refresh at a time for each key |
@@ -76,7 +228,8 @@
 //! | `autoclose` | absent: a store closes with its last handle. `Redb::close` and `Sqlite::close` wait for it |
 //! | `disabled`, `cache_disabled()` | [`set_enabled(false)`](crate::CacheLayer::set_enabled) for all; [`bypass(true)`](crate::CacheOptions::bypass) for one request |
 //! | `old_data_on_error`, `include_get_headers` | absent: old names of `stale_if_error` and `match_headers` |
-//! | `session.settings`, changed later | a clone of the layer with another setting, over the same store |
+//! | `session.settings`, read | absent: keep the values that you set |
+//! | `session.settings`, changed later | a clone of the layer with another setting, over the same store, and the service built again |
 //! | `CachedSession.wrap(session)`, `CacheMixin` | `layer.layer(client)`, or `ServiceBuilder::layer` |
 //! | `install_cache`, `uninstall_cache`, `enabled`, `disabled`, `is_installed`, `get_cache`, `clear`, `delete` (module) | absent: Rust has no global session to replace. Pass the service |
 //!
@@ -91,7 +244,10 @@
 //! | `EXPIRE_IMMEDIATELY`, `0` | `Duration::ZERO`: what has a validator is kept for [`keep_expired`](crate::CacheLayer::keep_expired), and each use revalidates it |
 //! | `DO_NOT_CACHE` | [`Expiration::DoNotStore`](crate::Expiration::DoNotStore); for reading too, [`bypass(true)`](crate::CacheOptions::bypass) |
 //! | order: headers, request, URL, session | request, closure, URL, status, layer; under the HTTP rules, the headers come [before all but `DoNotStore`](crate::CacheLayer::http_rules) |
-//! | `a.com/x` in `urls_expire_after` | `a.com/x/**`. Here `*` stays within one segment, and `**` crosses segments |
+//! | `a.com/x` in `urls_expire_after` | `a.com/x{,/**}`, for `a.com/x` and what is below. Python's also matches all that begins so, such as `a.com/xyz`: that is `a.com/x*{,/**}` |
+//! | `*` in a pattern | `*` within one segment, `**` across segments ([patterns](crate::CacheLayer#url-patterns)) |
+//! | `/static/*`, which matches no URL, since Python's patterns begin with the host | `/static/**` is for every host. Python's `*/static/*` is `**/static/**` |
+//! | `localhost/x` does not match `localhost:8080/x` | it does: a pattern without a port matches any port |
 //!
 //! ## One request
 //!
@@ -117,7 +273,7 @@
 //! | `from_cache` | [`is_from_store`](crate::CacheStatus::is_from_store); [`is_hit`](crate::CacheStatus::is_hit) if no call was made |
 //! | `created_at` | [`stored_at`](crate::CacheStatus::stored_at) |
 //! | `expires`, `expires_unix`, `expires_delta` | [`expires_at`](crate::CacheStatus::expires_at) |
-//! | `is_expired` | the outcome [`Stale`](crate::Outcome::Stale) |
+//! | `is_expired` | [`is_stale`](crate::CacheStatus::is_stale) |
 //! | `is_older_than()` | [`age`](crate::CacheStatus::age) |
 //! | `cache_key` | [`key`](crate::CacheStatus::key) |
 //! | `revalidated` | the outcome [`Revalidated`](crate::Outcome::Revalidated) |
@@ -144,7 +300,7 @@
 //! | `delete(expired=True)` | [`remove_all_expired`](crate::Entries::remove_all_expired); [`remove_expired`](crate::Entries::remove_expired) leaves what can still be revalidated |
 //! | `delete(older_than=)` | `remove_where` with [`older_than`](crate::Filter::older_than) |
 //! | `delete(invalid=True)` | absent: a damaged entry is removed when it is found |
-//! | `delete(vacuum=)`, `vacuum()` | `Sqlite::vacuum` |
+//! | `delete(vacuum=)`, `vacuum()` | `Sqlite::vacuum`; a `Redb` file is compacted by `close` |
 //! | `verify=` | absent: TLS is the client's. Give clients with other settings another store |
 //! | `filter()`, `responses.values()`, `.items()`, `.keys()`, `urls()` | [`stream`](crate::Entries::stream) |
 //! | `sorted(key, reversed, limit)` | collect the stream, and sort it |

@@ -2,6 +2,7 @@
 //!
 //! - [`reqwest`], [`hyper`]: a client with a cache, in the field of a struct.
 //! - [`axum`]: cached routes, purges, logins.
+//! - [`gateway`]: a caching reverse proxy.
 //! - [`tonic`]: cached gRPC calls, behind a channel or in front of a server.
 //! - [`tower_http`]: which layers go outside of the cache, and which inside; redirects.
 //! - [`choosing_a_store`]: what each store is for, what it survives and what it costs.
@@ -14,6 +15,7 @@
 pub mod axum;
 pub mod choosing_a_store;
 pub mod cookies;
+pub mod gateway;
 pub mod hyper;
 pub mod migrating;
 pub mod observability;

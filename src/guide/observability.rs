@@ -37,6 +37,61 @@
 //! [`StoreOperation::name`](crate::StoreOperation::name).
 //! [Troubleshooting](super::troubleshooting) explains each reason.
 //!
+//! # What to add
+//!
+//! ```sh
+//! cargo add larder --path ../larder --features metrics,tracing
+//! cargo add bytes http http-body-util
+//! cargo add metrics-exporter-prometheus@0.18 --no-default-features
+//! cargo add tokio --features macros,rt
+//! cargo add tower --features util
+//! cargo add tracing@0.1
+//! cargo add tracing-subscriber@0.3
+//! ```
+//!
+//! A recorder must be one for `metrics` 0.24, as that of metrics-exporter-prometheus 0.18 is. A
+//! recorder for another version receives nothing. Without the two features, none of this is needed:
+//! statuses, totals and hooks are always there.
+//!
+//! # A program to copy
+//!
+//! It prints the spans of two calls, and then the metrics as Prometheus reads them, such as
+//! `larder_requests_total{cache="shop",outcome="hit"} 1`. It is `examples/observed` of the
+//! repository.
+//!
+//! ```rust,ignore
+//! use std::convert::Infallible;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Empty, Full};
+//! use larder::{BoxError, CacheLayer, store::Memory};
+//! use metrics_exporter_prometheus::PrometheusBuilder;
+//! use tower::{Layer, service_fn};
+//! use tracing_subscriber::fmt::format::FmtSpan;
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), BoxError> {
+//!     tracing_subscriber::fmt()
+//!         .with_max_level(tracing::Level::DEBUG)
+//!         .with_span_events(FmtSpan::CLOSE)
+//!         .init();
+//!     // This comes before the layer is applied, which describes its metrics.
+//!     let metrics = PrometheusBuilder::new().install_recorder()?;
+//!
+//!     let layer = CacheLayer::private(Memory::default()).named("shop")?;
+//!     let client = layer.layer(service_fn(|_: Request<_>| async {
+//!         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("news"))))
+//!     }));
+//!     for _ in 0..2 {
+//!         let request = Request::get("http://example.com/news").body(Empty::<Bytes>::new())?;
+//!         client.request(request).await?.into_body().collect().await?;
+//!     }
+//!     println!("{}", metrics.render());
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Tracing
 //!
 //! The target of all spans and events is `larder`.
@@ -72,6 +127,10 @@
 //! Install the recorder before you apply a layer to a service: the layer then describes its
 //! metrics. What is counted before that is lost. Each metric has the label `cache`; metrics of
 //! stores have `store` instead.
+//!
+//! A series begins with its first event: before the first failed refresh, the output has no
+//! `larder_failed_refreshes_total`. An alert must treat an absent series as zero, such as with
+//! `or vector(0)` in PromQL.
 //!
 //! | metric | further labels | counts |
 //! |---|---|---|

@@ -14,7 +14,8 @@
 //!
 //! # A program to copy
 //!
-//! It calls its own server, and prints a line for each request, such as:
+//! It calls its own server, and prints a line for each request. The server has another port in each
+//! run, so each run has other URLs and other keys: with a store on disk, use a fixed port.
 //!
 //! ```text
 //! GET http://127.0.0.1:37213/item?name=tea -> 200 miss (absent)
@@ -31,7 +32,7 @@
 //! };
 //! use http::Method;
 //! use larder::{BoxError, Cache, CacheLayer, Event, RequestBody, store::Memory};
-//! use reqwest::{Body, Client, RequestBuilder, Response};
+//! use reqwest::{Body, Client, RequestBuilder, Response, ResponseBuilderExt};
 //! use serde::{Deserialize, Serialize};
 //! use tower::{ServiceBuilder, util::MapRequest};
 //! use tower_reqwest::{HttpClientLayer, HttpClientService};
@@ -78,9 +79,13 @@
 //!         Ok(Self { url, http: cached(client.clone(), layer), client })
 //!     }
 //!
+//!     /// The error is `reqwest::Error`: the cache adds none.
 //!     async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
-//!         let request = http::Request::try_from(request.build()?)?;
-//!         let response = self.http.request(request).await?;
+//!         let request = request.build()?;
+//!         // An `http::Response` has no URL. reqwest's has this one, and names it in errors.
+//!         let url = http::Response::builder().url(request.url().clone());
+//!         let mut response = self.http.request(http::Request::try_from(request)?).await?;
+//!         response.extensions_mut().extend(url.extensions_ref().cloned().unwrap_or_default());
 //!         Ok(response.map(Body::wrap).into())
 //!     }
 //!
@@ -144,8 +149,10 @@
 //! - **A `POST` is cached** only if [`methods`](crate::CacheLayer::methods) names it. Its body is
 //!   then part of the key. A `POST` that changes something must not be named.
 //! - **`bearer_auth` and `basic_auth`** are part of the key, as a digest.
-//! - **`Response::url` is lost**: an `http::Response` has no URL. Use the URL of the request.
-//! - **The error is `reqwest::Error`.** The cache adds none.
+//! - **`Response::url`** is the URL of the request, since `send` sets it. Without that, it is
+//!   `http://no.url.provided.local/`, also in the message of `error_for_status`.
+//! - **The error is `reqwest::Error`.** The cache adds none. Only a stored body that breaks off has
+//!   an error of the [cache's own](crate::BodyErrorKind::Store), inside of reqwest's.
 //! - **A body streams**, in both directions. A response is stored when its body has been read to
 //!   the end.
 //!
@@ -187,23 +194,38 @@
 //!
 //! **Around the cache**, each attempt is a request to it. A body that is part of the key needs
 //! this: the cache has read it, so that `try_clone` inside returns `None`. If the cache stores the
-//! status of the failure, each further attempt gets the stored response.
+//! status of the failure, a further attempt would get the stored response:
+//! [`refresh(true)`](crate::CacheOptions::refresh) makes it a call. The same `Retries` goes around
+//! with a second policy, as `ServiceBuilder::new().retry(Retries { left: 2 }).service(http)`. That
+//! service has no `request` method: write `around.clone().oneshot(request)`.
 //!
 //! ```rust,ignore
-//! /// Tries again around the cache: each attempt is a request to it.
-//! async fn send(http: &CachedClient, request: RequestBuilder) -> Result<Response, BoxError> {
-//!     let mut left = 2;
-//!     loop {
-//!         let attempt = request.try_clone().ok_or("a streaming body can be sent only once")?;
-//!         let response = http.request(http::Request::try_from(attempt.build()?)?).await;
-//!         match response {
-//!             Ok(response) if !response.status().is_server_error() || left == 0 => {
-//!                 return Ok(response.map(Body::wrap).into());
-//!             }
-//!             Err(error) if left == 0 => return Err(error.into()),
-//!             _ => left -= 1,
+//! /// Tries again around the cache, by tower. Each attempt is a request to the cache.
+//! impl<R> Policy<http::Request<Body>, http::Response<R>, reqwest::Error> for Retries {
+//!     type Future = Sleep;
+//!
+//!     fn retry(
+//!         &mut self,
+//!         request: &mut http::Request<Body>,
+//!         result: &mut Result<http::Response<R>, reqwest::Error>,
+//!     ) -> Option<Sleep> {
+//!         if result.as_ref().is_ok_and(|response| !response.status().is_server_error()) {
+//!             return None;
 //!         }
-//!         sleep(Duration::from_millis(100)).await;
+//!         self.left = self.left.checked_sub(1)?;
+//!         // The next attempt calls the server even if this failure is stored.
+//!         request.extensions_mut().insert(CacheOptions::new().refresh(true));
+//!         Some(sleep(Duration::from_millis(100)))
+//!     }
+//!
+//!     fn clone_request(&mut self, request: &http::Request<Body>) -> Option<http::Request<Body>> {
+//!         // A body that streams can be sent only once.
+//!         let mut copy = http::Request::new(request.body().as_bytes()?.to_vec().into());
+//!         *copy.method_mut() = request.method().clone();
+//!         *copy.uri_mut() = request.uri().clone();
+//!         *copy.headers_mut() = request.headers().clone();
+//!         *copy.extensions_mut() = request.extensions().clone();
+//!         Some(copy)
 //!     }
 //! }
 //! ```

@@ -12,7 +12,7 @@
 //! # A test to copy
 //!
 //! It needs `larder`, `bytes`, `http`, `http-body-util`, `tokio` (with `macros` and `rt`) and
-//! `tower` (with `util`).
+//! `tower` (with `util`). The programs below also need `http-body`.
 //!
 //! ```
 //! use std::{convert::Infallible, time::Duration};
@@ -71,8 +71,9 @@
 //! | the test says | assert |
 //! |---|---|
 //! | the origin was not asked | `status.is_hit()` |
-//! | the origin was asked so often | `layer.stats().calls` |
+//! | the origin was asked so often | `layer.stats().calls`, which leaves out requests that bypass the cache (`layer.stats().bypasses`) |
 //! | the response came from the store, perhaps after a 304 | `status.is_from_store()` |
+//! | the response was served although it is stale | `status.is_stale()` |
 //! | the response is stored | `status.stored() == Stored::Yes`, once the body has been read |
 //! | the response is not stored, and why | `status.stored() == Stored::No(Refusal::SetCookie)` |
 //! | the request bypassed the cache | `status.outcome() == Outcome::Bypass(Bypass::Credentials)` |
@@ -81,9 +82,14 @@
 //!
 //! # An origin or a store that fails
 //!
-//! The cache adds no error of its own. A store that fails makes a miss, and a request fails only
-//! if the origin fails too. With [`stale_if_error`](crate::CacheLayer::stale_if_error), a stored
+//! The cache adds no error to a call. A store that fails makes a miss, and a request fails only if
+//! the origin fails too. A stored body that fails while it is read ends in an error
+//! ([`BodyErrorKind::Store`](crate::BodyErrorKind::Store)): its head is sent already. With [`stale_if_error`](crate::CacheLayer::stale_if_error), a stored
 //! response replaces the failure.
+//!
+//! ```sh
+//! cargo add --dev larder --features conformance --path ../larder
+//! ```
 //!
 //! ```
 //! # #[cfg(feature = "conformance")] mod program {
@@ -150,6 +156,66 @@
 //! `Faulty` can also hang ([`hang`](crate::store::conformance::Faulty::hang)), fail at its n-th
 //! operation, or lose an answer. For a store of your own, `store::conformance::all` tests every
 //! promise of the contract.
+//!
+//! # One function for the program and its tests
+//!
+//! A function that takes the real client in the program, and a `service_fn` in a test, is generic
+//! over the service inside of the cache. [`InnerService`](crate::InnerService) says its bounds in one
+//! line; that the body has bytes must be said again.
+//!
+//! ```
+//! use std::io;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response, header::AUTHORIZATION};
+//! use http_body::Body;
+//! use http_body_util::{BodyExt, Empty, Full};
+//! use larder::{BoxError, Cache, CacheLayer, InnerService, RequestBody, store::Memory};
+//! use tower::{Layer, service_fn};
+//!
+//! struct Shop<S> {
+//!     http: Cache<S, Memory>,
+//!     token: String,
+//! }
+//!
+//! impl<S> Shop<S> {
+//!     async fn orders<R, E>(&self) -> Result<Bytes, BoxError>
+//!     where
+//!         S: InnerService<Empty<Bytes>, R, E>,
+//!         R: Body<Data = Bytes>,
+//!         R::Error: Into<BoxError>,
+//!         E: Into<BoxError>,
+//!     {
+//!         let request = Request::get("http://shop.test/orders")
+//!             .header(AUTHORIZATION, format!("Bearer {}", self.token))
+//!             .body(Empty::new())?;
+//!         let response = self.http.request(request).await.map_err(Into::into)?;
+//!         Ok(response.into_body().collect().await?.to_bytes())
+//!     }
+//! }
+//!
+//! # #[cfg(any())]
+//! #[tokio::test]
+//! # fn unused() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! async fn stored_orders_need_no_network() -> Result<(), BoxError> {
+//!     let layer = CacheLayer::private(Memory::default());
+//!     // Credentials are part of the key: the request has the headers that the program sends.
+//!     let request = Request::get("http://shop.test/orders")
+//!         .header(AUTHORIZATION, "Bearer test")
+//!         .body(())?;
+//!     let stored = Response::new(Full::new(Bytes::from("tea")));
+//!     layer.entries().insert(&request, stored).await?;
+//!
+//!     let origin = service_fn(|_: Request<RequestBody<Empty<Bytes>>>| async {
+//!         Err::<Response<Full<Bytes>>, _>(io::Error::other("no network in tests"))
+//!     });
+//!     let shop = Shop { http: layer.layer(origin), token: "test".to_owned() };
+//!     assert_eq!(shop.orders().await?, "tea");
+//!     Ok(())
+//! }
+//! # fn main() { stored_orders_need_no_network().unwrap() }
+//! ```
 //!
 //! # Offline
 //!

@@ -11,8 +11,10 @@
 //!
 //! # A program to copy
 //!
-//! `mod shop` is the code that tonic generates of a `.proto` file. To run the program as it is,
-//! copy `examples/grpc/src/shop.rs` of the repository beside it.
+//! `mod shop` is the code that tonic generates from a `.proto` file: the messages, the client and
+//! the server. To run the program as it is, copy `examples/grpc/src/shop.rs` of the repository into
+//! `src/`. Its beginning shows how it was made from `shop.proto`, which lies beside that folder. In a
+//! program of yours, `tonic-prost-build` makes such a file from your `.proto` file.
 //!
 //! ```rust,ignore
 //! use std::{
@@ -68,6 +70,7 @@
 //!     let layer = CacheLayer::private(Memory::default())
 //!         .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
 //!         .expire_after(Duration::from_secs(60));
+//!     let entries = layer.entries();
 //!     let mut api = Api { catalog: CatalogClient::new(cached(channel, layer)) };
 //!
 //!     for name in ["tea", "tea", "dodo", "dodo"] {
@@ -76,6 +79,9 @@
 //!             Err(error) => println!("get {name:4}    from the server: {:?}", error.code()),
 //!         }
 //!     }
+//!     // After a change: remove all responses of the method. This client names no host.
+//!     let removed = entries.remove("http:///shop.Catalog/GetItem").await?;
+//!     println!("{removed} removed");
 //!     for _ in 0..2 {
 //!         let response = api.catalog.watch_item(ItemName { name: "tea".into() }).await?;
 //!         let (metadata, mut items, extensions) = response.into_parts();
@@ -143,6 +149,10 @@
 //!
 //! # Behind a channel
 //!
+//! **Several servers over one layer share responses**, since a channel does not name its server in
+//! the request. Give each client an origin (`CatalogClient::with_origin`), or each cache its own
+//! store.
+//!
 //! - [`grpc`](crate::CacheLayer::grpc) makes a cache for gRPC and names the methods to cache. Name
 //!   only methods that are unary and change nothing. All other calls bypass the cache, streams
 //!   among them.
@@ -161,8 +171,6 @@
 //!   it with [`Stats`](crate::Stats) or a [hook](crate::CacheLayer::add_event_hook).
 //! - **Timeouts** of the channel limit calls to the server. The `grpc-timeout` of a call also
 //!   limits how long it waits for another call with the same message.
-//! - **Several servers**: a channel does not name its server in the request. Give each client an
-//!   origin (`CatalogClient::with_origin`), or each cache its own store.
 //!
 //! # In front of a server
 //!
@@ -172,6 +180,18 @@
 //!   it.
 //! - The header of [`cache_status_header`](crate::CacheLayer::cache_status_header) is metadata for
 //!   the client.
+//!
+//! # Removals
+//!
+//! - **All responses of a method**: `entries.remove(url)`, with the URL of the method. Behind a
+//!   channel it is `http:///shop.Catalog/GetItem`, since the client names no host. With
+//!   `with_origin`, and in front of a server, it has the host: `http://host:port/shop.Catalog/GetItem`.
+//!   [`Entries::stream`](crate::Entries::stream) lists the URLs.
+//! - **Some of them**: [`tag_with`](crate::CacheLayer::tag_with), or
+//!   [`CacheOptions::add_tag`](crate::CacheOptions::add_tag) of the call, and
+//!   [`remove_tag`](crate::Entries::remove_tag).
+//! - **`contains` and `get` of a URL** look for a `GET`, so they find no gRPC response. Use
+//!   [`EntryInfo::key`](crate::EntryInfo::key) of a listed entry.
 //!
 //! # What is stored
 //!

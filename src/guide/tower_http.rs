@@ -111,11 +111,26 @@
 //! | request ids | outside | inside, the stored id is replayed |
 //! | redirects | [either](#redirects) | outside: one entry for each hop. Inside: one entry, for the first URL |
 //! | normalised paths | outside | one entry for one path |
-//! | timeouts | inside | they limit the origin. After a timeout, as an error or as an answer with 504, [`stale_if_error`](crate::CacheLayer::stale_if_error) can serve a stale response. Outside: they also limit the wait for another request's call, as [`coalesce_wait`](crate::CacheLayer::coalesce_wait) does |
+//! | timeouts | inside | they limit the origin. `TimeoutLayer` limits the wait for the head only: [bodies](#bodies-that-stall) need a limit of their own. After a timeout, as an error or as an answer with 504, [`stale_if_error`](crate::CacheLayer::stale_if_error) can serve a stale response. Outside: they also limit the wait for another request's call, as [`coalesce_wait`](crate::CacheLayer::coalesce_wait) does |
 //! | retries | inside | one request to the cache, whatever the number of attempts. Outside, a stored failure answers the next attempt |
 //! | limits (`ConcurrencyLimit`, `RateLimit`, `LoadShed`, `Buffer`) | inside | hits take no permit, and are served while there is none. Outside: they count all requests |
 //! | caught panics | inside | after the 500, [`stale_if_error`](crate::CacheLayer::stale_if_error) can serve a stale response. Outside: the 500 is the answer |
 //! | traces and metrics | outside for all requests, inside for the origin's | both can be there at once |
+//!
+//! # Bodies that stall
+//!
+//! tower's and tower-http's `TimeoutLayer` end when the head of the response is there. A body that
+//! stalls after that holds up its reader, and everyone who shares its call. tower-http's
+//! `ResponseBodyTimeoutLayer` (feature `timeout`) limits the wait for each frame of a body. It goes
+//! inside of the cache, beside `TimeoutLayer`:
+//! `.layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(10)))`. A body that is cut off ends in
+//! an error of kind [`Inner`](crate::BodyErrorKind::Inner), and is not stored.
+//!
+//! It has a cost: the body of that layer does not say how long it is, or that it is empty. A response
+//! is then stored only when someone has read its body to the end, also an empty one. A redirect layer
+//! outside does not read the bodies of redirects, so redirects are not stored.
+//! [`generate_etags`](crate::CacheLayer::generate_etags) makes no tags. If the client has a timeout
+//! for reading (reqwest's `read_timeout`), use that.
 //!
 //! # Redirects
 //!

@@ -89,6 +89,7 @@
 //! # Stale responses
 //!
 //! [`Stale`](crate::status::Stale): why a response was served after its expiry.
+//! [`is_stale`](crate::CacheStatus::is_stale) says whether it was.
 //!
 //! | reason | what to do |
 //! |---|---|
@@ -179,6 +180,7 @@
 //! |---|---|---|
 //! | `has a scheme` | `expire_urls`, `add_expire_url`, `Filter::url` | Write host and path only. |
 //! | `has a query` | `expire_urls`, `add_expire_url`, `Filter::url` | Leave the query out, or use `expire_with`. |
+//! | `has "**" beside other characters` | `expire_urls`, `add_expire_url`, `Filter::url` | Write `*` within a segment, and `/**` for what is below. See [patterns](crate::CacheLayer#url-patterns). |
 //! | `is empty` | patterns, lists, names | Write at least one; `**` is every URL. |
 //! | `is not a valid glob` | patterns | Escape `[`, `{`, `*` and `?` that stand for themselves. |
 //! | `is not a header name` | `add_key_headers`, `add_ignored_headers`, `add_tag_headers`, `targeted_by` | Write the name alone, without a colon. |
@@ -221,7 +223,7 @@
 //!
 //! | kind | what to do |
 //! |---|---|
-//! | `Inner` | The origin's body failed. |
-//! | `Store` | The stored body could not be read to its end. Send the request again. |
+//! | `Inner` | The origin's body failed. Send the request again. If it fails before the first bytes of the body, [`stale_if_error`](crate::CacheLayer::stale_if_error) serves the stored response. |
+//! | `Store` | The stored body could not be read to its end. A [corrupt](crate::store::ErrorKind::Corrupt) entry is removed, so the next request is a miss. Errors of other kinds last as long as the store fails. |
 //! | `Coalesced` | The body of a shared response failed. Send the request again. |
 //! | `Lagged` | The reader was too slow for a response that is not stored. Read faster, raise [`max_slow_reader_memory`](crate::CacheLayer::max_slow_reader_memory), or use [`coalesce(false)`](crate::CacheOptions::coalesce). |

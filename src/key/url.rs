@@ -460,6 +460,20 @@ mod tests {
         assert_eq!(url.text, "http://a/");
     }
 
+    #[test]
+    fn sorting_leaves_empty_parameters() {
+        let spelling = Spelling { sort: true, ..Spelling::default() };
+        for (given, expected) in [
+            ("http://a/?b&a", "http://a/?a&b"),
+            ("http://a/?b&a&", "http://a/?&a&b"),
+            ("http://a/?", "http://a/?"),
+            ("http://a/", "http://a/"),
+        ] {
+            let url = RequestUrl::new(&given.parse().unwrap(), &HeaderMap::new(), spelling);
+            assert_eq!(url.unwrap().text, expected, "{given}");
+        }
+    }
+
     proptest! {
         #[test]
         fn normalising_twice_changes_nothing(path in "/[a-zA-Z0-9./%?&=~é+-]{0,40}") {

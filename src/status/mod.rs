@@ -239,6 +239,13 @@ impl CacheStatus {
         self.outcome.is_from_store()
     }
 
+    /// Whether the response was served although it is stale, for whatever reason:
+    /// [`Outcome::is_stale`].
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.outcome.is_stale()
+    }
+
     /// Whether another request's call answered this request: with its response, or with a 304 that
     /// freshened the stored response.
     #[must_use]
@@ -318,6 +325,13 @@ impl Outcome {
     #[must_use]
     pub const fn is_from_store(self) -> bool {
         matches!(self, Self::Hit | Self::Stale(_) | Self::Revalidated)
+    }
+
+    /// Whether a stale response was served: [`Stale`](Outcome::Stale) with any reason. With
+    /// [`Stale::IfError`], it is no [hit](Outcome::is_hit): the inner service was called and failed.
+    #[must_use]
+    pub const fn is_stale(self) -> bool {
+        matches!(self, Self::Stale(_))
     }
 
     /// The name of the outcome in logs and metrics: `hit`, `miss`, `stale`, `revalidated`,
@@ -407,6 +421,7 @@ mod tests {
             assert_eq!(status.is_coalesced(), is_coalesced, "{text}");
             assert_eq!(status.key(), Some(key));
             assert_eq!(status.outcome().to_string(), text);
+            assert_eq!(status.is_stale(), text.starts_with("stale"), "{text}");
         }
         assert_eq!((refused.stored_at(), refused.expires_at()), (None, None));
         assert_eq!(refused.stored(), Stored::No(Refusal::Status));

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use larder::{
-    CacheOptions, CacheStatus, Entries, Expiration, Filter, Key, Target,
-    store::{self, ErrorKind, Memory},
+    CacheOptions, CacheStatus, Entries, EntryInfo, Expiration, Filter, Key, Target,
+    store::{self, ErrorKind, Memory, Store},
 };
 
 use crate::support::{
-    Broken, Double, Reply, Stand, T0, TestBody, empty, frames, get, head, lang, line, ok, url,
+    Broken, Double, Reply, Stand, T0, TestBody, empty, frames, full, get, head, lang, line, ok, url,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,8 +20,12 @@ pub(crate) fn kind<T>(result: store::Result<T>) -> ErrorKind {
     result.map(|_| ()).expect_err("it should have been refused").kind()
 }
 
+async fn listed<B: Store>(entries: &Entries<B>) -> Vec<EntryInfo> {
+    entries.stream().map(store::Result::unwrap).collect().await
+}
+
 async fn urls(entries: &Entries<Memory>) -> Vec<String> {
-    let mut urls: Vec<_> = entries.stream().map(|entry| entry.unwrap().url).collect().await;
+    let mut urls: Vec<_> = listed(entries).await.into_iter().map(|entry| entry.url).collect();
     urls.sort();
     urls
 }
@@ -284,7 +288,7 @@ async fn a_filter_removes_what_meets_every_condition() {
             response
         }))
         .with(|layer| layer.statuses(statuses).unwrap());
-        let short = || CacheOptions::new().expire_after(SECOND * 5);
+        let short = || CacheOptions::new().expire_after(SECOND * 5).add_tag("short");
         stand.ask(get("/api/a").extension(short())).await;
         stand.get("/api/missing").await;
         stand.clock.advance(SECOND * 10);
@@ -302,16 +306,96 @@ async fn a_filter_removes_what_meets_every_condition() {
         (Filter::new().older_than(SECOND * 10), &["/api/a", "/api/b", "/api/missing", "/missing"]),
         (Filter::new().expired(true), &["/api/b", "/api/missing", "/missing"]),
         (Filter::new().expired(false), &["/api/a"]),
+        (Filter::new().tag("short"), &["/api/b", "/api/missing", "/missing"]),
+        (Filter::new().tag("shor"), &["/api/a", "/api/b", "/api/missing", "/missing"]),
+        (api().tag("short").expired(false), &["/api/a", "/api/b", "/api/missing", "/missing"]),
         (api().expired(false).older_than(SECOND), &["/api/a", "/api/b", "/missing"]),
     ] {
         let stand = fill().await;
         let entries = stand.layer.entries();
         let mut read = Vec::new();
+        let mut selected: Vec<_> = listed(&entries).await;
+        selected.retain(|entry| filter.matches(entry));
         let removed = entries.remove_where(&filter, |n| read.push(n)).await.unwrap();
+        assert_eq!(selected.len() as u64, removed, "a dry run selects the same: {filter:?}");
         let left: Vec<_> = left.iter().map(|path| url(path)).collect();
         assert_eq!(urls(&entries).await, left, "{filter:?}");
         assert_eq!(removed as usize, 4 - left.len(), "{filter:?}");
         assert_eq!(read, [1, 2, 3, 4], "progress tells each head that was read");
+    }
+}
+
+/// A stand with each kind of layer.
+fn each_layer(inner: impl Fn() -> Double) -> [Stand; 2] {
+    [Stand::new(inner()), Stand::shared(inner()).with(|layer| layer.expire_after(SECOND * 60))]
+}
+
+/// Stores the response to `request` alone, and removes it by the URL that is listed. Returns
+/// whether `get` found it by that URL.
+async fn remove_by_listed_url(stand: &Stand, request: Request<TestBody>) -> bool {
+    let asked = format!("{} {}", request.method(), request.uri());
+    let reply = Reply::read_any(stand.call(request).await.unwrap()).await;
+    let entries = stand.layer.entries();
+    let [entry] = &listed(&entries).await[..] else {
+        panic!("one is stored of {asked}: {:?}", reply.cache)
+    };
+    let found = entries.get(&entry.url).await.unwrap();
+    assert_eq!(entries.contains(&entry.url).await.unwrap(), found.is_some(), "{asked}");
+    assert!(entries.get(entry.key).await.unwrap().is_some(), "{asked}");
+    assert_eq!(entries.remove(&entry.url).await.unwrap(), 1, "{asked}: {entry:?}");
+    assert!(entries.is_empty().await.unwrap(), "{asked}");
+    found.is_some()
+}
+
+#[tokio::test]
+async fn each_listed_url_is_a_target() {
+    for (stand, is_shared) in each_layer(Double::counting).into_iter().zip([false, true]) {
+        let methods = [Method::GET, Method::HEAD, Method::POST];
+        let stand = stand.with(|layer| layer.methods(methods).unwrap());
+        for (request, is_found) in [
+            (Request::get("/a/../rel?x=%41"), true),
+            (Request::get("//twice"), true),
+            (Request::get("/"), true),
+            (Request::head("/rel"), false),
+            (Request::get("/rel").header("host", "example.com"), true),
+            (Request::get("http://b.example/y/../z?a=1"), true),
+            (Request::get("http://[::1]:8080/?q=1&&q"), true),
+            (Request::get("https://c.example"), true),
+            (Request::get("other://d.example/x"), true),
+            // In a shared cache, the host as it was sent is part of the key.
+            (Request::get("HTTP://B.example:80/y/%7e"), !is_shared),
+            (Request::head("HTTP://B.example:80/y/%7e"), false),
+            (Request::get("http://a.example/").header("host", "b.example"), false),
+            (Request::post("/form"), false),
+        ] {
+            let request = request.body(empty()).unwrap();
+            let asked = format!("{request:?} {is_shared}");
+            assert_eq!(remove_by_listed_url(&stand, request).await, is_found, "{asked}");
+        }
+        let form = Request::post("http://b.example/form").body(full("a=1")).unwrap();
+        assert!(!remove_by_listed_url(&stand, form).await);
+    }
+}
+
+#[tokio::test]
+async fn each_listed_url_of_a_grpc_method_is_a_target() {
+    let reply = || {
+        let trailers =
+            HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+        Response::builder()
+            .header("content-type", "application/grpc")
+            .body(frames(["\0\0\0\0\0"], Some(Ok(trailers))))
+            .unwrap()
+    };
+    for stand in each_layer(|| Double::new(move |_, _| reply())) {
+        let stand = stand.with(|layer| layer.grpc(["/pkg.Service/*"]).unwrap());
+        for host in ["", "http://[::1]:50051", "https://api.example"] {
+            let request = Request::post(format!("{host}/pkg.Service/Method"))
+                .header("content-type", "application/grpc")
+                .header("te", "trailers");
+            let request = request.body(full("\0\0\0\0\0")).unwrap();
+            assert!(!remove_by_listed_url(&stand, request).await, "a URL means a `GET`");
+        }
     }
 }
 

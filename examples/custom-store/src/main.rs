@@ -16,7 +16,7 @@ use http::HeaderMap;
 use larder::{
     Key,
     entry::Head,
-    store::{Hit, Result, Scanned, Store, Version, Writer, conformance},
+    store::{Hit, Result, Scanned, Store, Version, Writer},
     time::Timestamp,
 };
 
@@ -27,8 +27,8 @@ struct Shelf(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     entries: BTreeMap<Key, Entry>,
-    /// When entries may be removed. A removal by expiry or tag must do work in proportion to what
-    /// it removes.
+    /// When entries may be removed. A removal by expiry or tag must do work in proportion to
+    /// what it removes.
     ends: BTreeSet<(Timestamp, Key)>,
     tags: BTreeSet<(Box<str>, Key)>,
     version: u64,
@@ -102,7 +102,8 @@ impl Store for Shelf {
 
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
         let mut inner = self.lock();
-        let gone: Vec<_> = inner.ends.iter().take_while(|(end, _)| *end <= now).copied().collect();
+        let gone = inner.ends.iter().take_while(|(end, _)| *end <= now).copied();
+        let gone: Vec<_> = gone.collect();
         Ok(gone.iter().filter(|(_, key)| inner.remove(key)).count() as u64)
     }
 
@@ -114,8 +115,8 @@ impl Store for Shelf {
         Ok(gone.iter().filter(|key| inner.remove(key)).count() as u64)
     }
 
-    // The contract has defaults for the methods from here on. A store that does not implement them
-    // serves a cache as well, but cannot be cleared, listed or counted.
+    // The contract has defaults for the methods from here on. A store that does not implement
+    // them serves a cache as well, but cannot be cleared, listed or counted.
 
     async fn clear(&self) -> Result<()> {
         let mut inner = self.lock();
@@ -169,6 +170,8 @@ impl Writer for ShelfWriter {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    use larder::store::conformance;
+
     conformance::all(async || Shelf::default()).await;
     conformance::isolation(&Shelf::default(), &Shelf::default()).await;
     println!("Shelf keeps every promise: {} cases.", conformance::CASES.len() + 1);

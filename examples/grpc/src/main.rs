@@ -57,6 +57,7 @@ async fn around_a_channel() -> Result<(), BoxError> {
     let layer = CacheLayer::private(Memory::default())
         .grpc(["/shop.Catalog/GetItem", "/shop.Prices/*"])?
         .expire_after(Duration::from_secs(60));
+    let entries = layer.entries();
     let mut api = Api { catalog: CatalogClient::new(cached(channel, layer)) };
 
     for name in ["tea", "tea", "dodo", "dodo"] {
@@ -65,6 +66,9 @@ async fn around_a_channel() -> Result<(), BoxError> {
             Err(error) => println!("get {name:4}    from the server: {:?}", error.code()),
         }
     }
+    // After a change: remove all responses of the method. This client names no host.
+    let removed = entries.remove("http:///shop.Catalog/GetItem").await?;
+    println!("{removed} removed");
     for _ in 0..2 {
         let response = api.catalog.watch_item(ItemName { name: "tea".into() }).await?;
         let (metadata, mut items, extensions) = response.into_parts();

@@ -14,7 +14,7 @@ use axum::{
 };
 use http::Method;
 use larder::{BoxError, Cache, CacheLayer, Event, RequestBody, store::Memory};
-use reqwest::{Body, Client, RequestBuilder, Response};
+use reqwest::{Body, Client, RequestBuilder, Response, ResponseBuilderExt};
 use serde::{Deserialize, Serialize};
 use tower::{ServiceBuilder, util::MapRequest};
 use tower_reqwest::{HttpClientLayer, HttpClientService};
@@ -61,9 +61,13 @@ impl Api {
         Ok(Self { url, http: cached(client.clone(), layer), client })
     }
 
+    /// The error is `reqwest::Error`: the cache adds none.
     async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
-        let request = http::Request::try_from(request.build()?)?;
-        let response = self.http.request(request).await?;
+        let request = request.build()?;
+        // An `http::Response` has no URL. reqwest's has this one, and names it in errors.
+        let url = http::Response::builder().url(request.url().clone());
+        let mut response = self.http.request(http::Request::try_from(request)?).await?;
+        response.extensions_mut().extend(url.extensions_ref().cloned().unwrap_or_default());
         Ok(response.map(Body::wrap).into())
     }
 

@@ -27,6 +27,40 @@ use crate::{CacheLayer, ConfigError, Expiration, pattern::UrlPatterns};
 /// The cache makes this decision once, when a response arrives. A later change of the settings does
 /// not change the expiry of stored entries;
 /// [`Entries::reset_expiration`](crate::Entries::reset_expiration) does.
+///
+/// # URL patterns
+///
+/// [`expire_urls`](CacheLayer::expire_urls), [`add_expire_url`](CacheLayer::add_expire_url) and
+/// [`Filter::url`](crate::Filter::url) take patterns. A pattern is a glob on host and path. Scheme
+/// and query are not compared: [`expire_with`](CacheLayer::expire_with) can look at them.
+///
+/// | pattern | matches |
+/// |---|---|
+/// | `api.example.com` | everything on that host |
+/// | `*.example.com/api/**` | everything below `/api/` on any subdomain |
+/// | `/static/**` | everything below `/static/` on any host, also without a host |
+/// | `example.com/news` | this path alone, with any query |
+/// | `example.com/news{,/**}` | this path, and everything below it |
+/// | `**` | everything |
+///
+/// | part of a pattern | matches |
+/// |---|---|
+/// | `*` | any characters of one path segment, also none. In a host, it also matches dots |
+/// | `**` | any number of segments. It is a whole segment: `/**`, `/**/`, or `**/` at the beginning |
+/// | `?` | one character, but no slash |
+/// | `{a,b}` | one of the alternatives. An alternative may be empty |
+/// | `[a-z]`, `[!a-z]` | one character of the class, or one that is not in it |
+/// | `\*` | the character itself, here a star. A class does the same: `[*]` |
+/// | a host without a port | the host with any port |
+/// | `localhost:8080` | that port only. A default port (80, 443) is never part of a URL |
+/// | `[::1]` | an IPv6 address |
+///
+/// Hosts match in any case. Paths match as [`EntryInfo::url`](crate::EntryInfo::url) shows them:
+/// in a private cache, characters are percent-encoded only where necessary, in upper case
+/// (`/%C3%A4`). A pattern that begins with `/` is for every host.
+///
+/// A pattern is refused if it is empty, has a scheme or a query, is not a valid glob, or has `**`
+/// beside other characters of a segment (`/x**`).
 impl<B> CacheLayer<B> {
     /// When responses expire, unless a more specific setting applies. Default: never in a private
     /// cache. A shared cache stores no responses by default.
@@ -38,15 +72,8 @@ impl<B> CacheLayer<B> {
     /// When responses expire, by URL: pairs of a pattern and an expiration. The first pattern that
     /// matches decides. Replaces earlier pairs.
     ///
-    /// Patterns are globs on host and path. Scheme and query are not compared.
-    ///
-    /// | pattern | matches |
-    /// |---|---|
-    /// | `api.example.com` | everything on that host |
-    /// | `*.example.com/api/**` | everything below `/api/` on any subdomain |
-    /// | `example.com/*/feed` | one path segment in place of the star |
-    /// | `/static/**` | everything below `/static/` on any host |
-    /// | `localhost:8080/**` | that port only; a pattern without a port matches any port |
+    /// A [pattern](CacheLayer#url-patterns) is a glob on host and path, such as
+    /// `*.example.com/api/**` or `/static/**`.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -63,7 +90,8 @@ impl<B> CacheLayer<B> {
     ///
     /// # Errors
     ///
-    /// If a pattern is empty, has a scheme, or is not a valid glob.
+    /// If a pattern is empty, has a scheme or a query, is not a valid glob, or has `**` beside other
+    /// characters of a segment.
     pub fn expire_urls<P, E>(
         self,
         rules: impl IntoIterator<Item = (P, E)>,
@@ -92,7 +120,8 @@ impl<B> CacheLayer<B> {
     ///
     /// # Errors
     ///
-    /// If the pattern is empty, has a scheme, or is not a valid glob.
+    /// If the pattern is empty, has a scheme or a query, is not a valid glob, or has `**` beside
+    /// other characters of a segment.
     pub fn add_expire_url(
         self,
         pattern: &str,

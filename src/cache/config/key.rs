@@ -89,14 +89,15 @@ impl<B> CacheLayer<B> {
     }
 
     /// Whether to ignore the order of query parameters. Default: `false`. Parameters of the same
-    /// name keep their order.
+    /// name keep their order. An empty query (`?`) and an empty parameter (`?a=1&`) still count.
     pub fn sort_query(self, sort: bool) -> Self {
         self.set(|settings| settings.recipe.sort_query = sort)
     }
 
     /// Makes the key from the value that `material` returns for the head and the whole body of a
-    /// request. This value replaces the URL, headers and body in the key. The method stays part of
-    /// the key.
+    /// request. This value replaces the URL, headers and body in the key, `Authorization` and
+    /// `Cookie` included. The method stays part of the key. The closure makes the key of every
+    /// request.
     ///
     /// Requests with equal material share a response, so include everything that distinguishes
     /// users. A later closure replaces an earlier one. The body is buffered up to

@@ -127,4 +127,23 @@ pub async fn reopen<S: Store>(open: impl AsyncFn() -> S) {
         assert!(!versions.contains(&new), "a new version must be new after reopening as well");
         versions.push(new);
     }
+
+    // Nor does a version come to life again if the entry was removed before the store was closed.
+    // `clear` is last: it leaves the store without any entry.
+    let mut store = store;
+    for removal in Removal::ALL {
+        let key = key(format!("{removal:?}"));
+        store_at(&store, &key, removable("removed"), "removed").await;
+        let first = version(&store, &key).await;
+        assert!(update(&store, &key, first, removable("removed")).await);
+        let old = [first, version(&store, &key).await];
+        removal.of(&store, &key).await;
+        drop(store);
+        store = open().await;
+        store_at(&store, &key, removable("removed"), "removed").await;
+        let new = version(&store, &key).await;
+        let is_new = !old.contains(&new);
+        assert!(is_new, "{removal:?} and reopening must not bring a version to life again");
+        assert!(remove(&store, &key).await);
+    }
 }

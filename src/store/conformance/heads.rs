@@ -106,24 +106,31 @@ pub async fn an_update_of_nothing_is_refused<S: Store>(store: &S) {
     assert_eq!(remove_expired(store, NOW).await, 0, "a refused update must leave no expiry");
 }
 
-/// Every finished write and every update gives a key a version that it never had. A read gives no
-/// new one.
+/// Every finished write and every update gives a key a version that it never had, also after the
+/// entry was removed in whichever way. A read gives no new one.
 pub async fn every_write_gives_a_new_version<S: Store>(store: &S) {
     let key = key("versions");
     let mut seen = HashSet::new();
-    for round in 0..10 {
-        // The same entry, written again, has a new version.
-        store_at(store, &key, head("same"), "same").await;
-        let written = version(store, &key).await;
-        assert!(seen.insert(written), "a finished write must give a new version");
-        assert_eq!(version(store, &key).await, written, "reading must give no new version");
-        if let Some(listed) = scan(store).await {
-            assert_eq!(listed[0].version, written, "a scan must show the same version");
-        }
-        assert!(update(store, &key, written, head("same")).await);
-        assert!(seen.insert(version(store, &key).await), "an update must give a new version");
-        if round % 3 == 0 {
-            assert!(remove(store, &key).await);
+    for round in 0..3 {
+        for removal in Removal::ALL {
+            // The same entry, written again, has a new version.
+            store_at(store, &key, removable("same"), "same").await;
+            let written = version(store, &key).await;
+            assert!(seen.insert(written), "a finished write must give a new version");
+            assert_eq!(version(store, &key).await, written, "reading must give no new version");
+            if let Some(listed) = scan(store).await {
+                assert_eq!(listed[0].version, written, "a scan must show the same version");
+            }
+            assert!(update(store, &key, written, removable("same")).await);
+            assert!(seen.insert(version(store, &key).await), "an update must give a new version");
+            if round == 0 {
+                // Replaced, and not removed.
+                continue;
+            }
+            removal.of(store, &key).await;
+            store_at(store, &key, removable("same"), "same").await;
+            let new = seen.insert(version(store, &key).await);
+            assert!(new, "a write after {removal:?} must give a version that the key never had");
         }
     }
 }

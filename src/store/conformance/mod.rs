@@ -5,19 +5,39 @@
 //! case, each with a new store from your factory, and prints the name of a case that fails. The
 //! suite needs no particular runtime: run it on whatever runs your store.
 //!
+//! ```sh
+//! cargo add --dev larder --features conformance --path ../larder
+//! cargo add --dev tokio --features macros,rt
 //! ```
-//! # #[cfg(feature = "memory")] {
+//!
+//! ```
+//! # #[cfg(feature = "memory")] mod program {
+//! // `Memory` is in the place of your store.
 //! use larder::store::{Memory, conformance};
 //!
-//! # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-//! # runtime.block_on(async {
-//! // In a test of yours, with a store of yours:
-//! conformance::all(async || Memory::default()).await;
+//! # #[cfg(any())]
+//! #[tokio::test]
+//! # fn unused() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub
+//! async fn the_store_keeps_every_promise() {
+//!     conformance::all(async || Memory::default()).await;
+//! }
 //!
-//! // Or one case at a time:
-//! conformance::an_update_leaves_the_body_alone(&Memory::default()).await;
-//! # });
+//! /// While you write it: one case at a time.
+//! # #[cfg(any())]
+//! #[tokio::test]
+//! # fn unused_too() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub
+//! async fn heads_come_back() {
+//!     conformance::heads_come_back_exactly(&Memory::default()).await;
+//! }
 //! # }
+//! # #[cfg(feature = "memory")]
+//! # fn main() { program::the_store_keeps_every_promise(); program::heads_come_back() }
+//! # #[cfg(not(feature = "memory"))]
+//! # fn main() {}
 //! ```
 //!
 //! [`all`] does not run three cases that do not apply to every store: [`isolation`] for two stores
@@ -126,7 +146,7 @@ macro_rules! every {
 }
 
 every! {
-    // What comes back is what was given.
+    // What comes back is what was given. The plain cases come first.
     heads_come_back_exactly
     bodies_of_every_length_come_back
     many_tiny_chunks_are_one_body
@@ -136,6 +156,14 @@ every! {
     content_length_is_ignored
     length_and_trailers_of_another_body_are_ignored
     keys_that_differ_in_one_bit_are_different
+    // Updates compare and swap.
+    an_update_leaves_the_body_alone
+    an_update_of_another_version_is_refused
+    an_update_of_nothing_is_refused
+    a_removal_of_another_version_is_refused
+    every_write_gives_a_new_version
+    one_of_many_concurrent_updates_succeeds
+    an_update_during_a_read_leaves_no_mixture
     // Nothing half-written is visible, and replacing is atomic.
     nothing_is_visible_before_finish
     a_dropped_writer_leaves_nothing
@@ -153,14 +181,6 @@ every! {
     abandoned_operations_are_done_or_not
     abandoned_writes_do_not_come_after_a_removal
     abandoned_writes_do_not_replace_a_later_write
-    // Updates compare and swap.
-    an_update_leaves_the_body_alone
-    an_update_of_another_version_is_refused
-    an_update_of_nothing_is_refused
-    a_removal_of_another_version_is_refused
-    every_write_gives_a_new_version
-    one_of_many_concurrent_updates_succeeds
-    an_update_during_a_read_leaves_no_mixture
     // Removals.
     a_removed_entry_is_gone
     an_entry_expires_at_its_very_time

@@ -100,6 +100,42 @@ pub(super) async fn remove_tagged<S: Store>(store: &S, tag: &str) -> u64 {
     store.remove_tagged(tag).await.expect("`remove_tagged` must answer")
 }
 
+/// The ways in which an entry can be removed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Removal {
+    Remove,
+    RemoveIf,
+    RemoveExpired,
+    RemoveTagged,
+    Clear,
+}
+
+impl Removal {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Remove, Self::RemoveIf, Self::RemoveExpired, Self::RemoveTagged, Self::Clear];
+
+    /// Removes the [removable] entry under `key`, unless the store does not implement `clear`.
+    pub(super) async fn of<S: Store>(self, store: &S, key: &Key) {
+        let is_removed = match self {
+            Self::Remove => remove(store, key).await,
+            Self::RemoveIf => {
+                let seen = version(store, key).await;
+                store.remove_if(key, seen).await.expect("`remove_if` must answer")
+            }
+            Self::RemoveExpired => remove_expired(store, NOW).await == 1,
+            Self::RemoveTagged => remove_tagged(store, "removable").await == 1,
+            Self::Clear => clear(store).await || remove(store, key).await,
+        };
+        assert!(is_removed, "{self:?} must remove the entry");
+        assert!(try_get(store, key).await.is_none(), "{self:?} must remove the entry");
+    }
+}
+
+/// A head that every kind of removal applies to.
+pub(super) fn removable(name: &str) -> Head {
+    tagged(name, &["removable"]).with_expires_at(Some(at(-1)))
+}
+
 /// Returns `None` if the store does not implement the operation.
 fn supported<T>(outcome: Result<T>, method: &str) -> Option<T> {
     match outcome {

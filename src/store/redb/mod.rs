@@ -134,11 +134,14 @@
 //! it is written.
 //!
 //! The file does not shrink when entries are removed, and reuses the space. It shrinks when it is
-//! closed: a file that takes more than twice `size_bytes` and 4 MiB is compacted, if no other
+//! closed: a file that takes more than twice `size_bytes` plus 4 MiB is compacted, if no other
 //! process may have it and no body is being read. [`close`](Redb::close) does so for up to 320 MiB,
 //! which takes up to three seconds. Dropping the last handle does so for up to 32 MiB, which takes
 //! a fraction of a second. If the process is killed meanwhile, nothing is lost, and the next
 //! opening reads the whole file to repair it.
+//!
+//! There is no call that compacts an open file, since nobody could read it meanwhile. A tool that
+//! is to make a file smaller opens it, removes entries, and closes it.
 
 use std::{
     fmt,

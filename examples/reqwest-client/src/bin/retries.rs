@@ -1,5 +1,5 @@
-//! Retries of a [reqwest](https://docs.rs/reqwest) client with a cache: behind the cache by
-//! tower, and around the cache by a loop.
+//! Retries of a [reqwest](https://docs.rs/reqwest) client with a cache, by tower: behind the cache,
+//! and around it.
 //!
 //! ```sh
 //! cargo run -p reqwest-client --bin retries
@@ -14,11 +14,11 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::get};
-use larder::{BoxError, Cache, CacheLayer, CacheStatus, RequestBody, store::Memory};
-use reqwest::{Body, Client, RequestBuilder, Response};
+use larder::{BoxError, Cache, CacheLayer, CacheOptions, CacheStatus, RequestBody, store::Memory};
+use reqwest::{Body, Client, Response};
 use tokio::time::{Sleep, sleep};
 use tower::{
-    ServiceBuilder,
+    ServiceBuilder, ServiceExt,
     retry::{Policy, Retry},
     util::MapRequest,
 };
@@ -64,20 +64,32 @@ impl Policy<reqwest::Request, Response, reqwest::Error> for Retries {
     }
 }
 
-/// Tries again around the cache: each attempt is a request to it.
-async fn send(http: &CachedClient, request: RequestBuilder) -> Result<Response, BoxError> {
-    let mut left = 2;
-    loop {
-        let attempt = request.try_clone().ok_or("a streaming body can be sent only once")?;
-        let response = http.request(http::Request::try_from(attempt.build()?)?).await;
-        match response {
-            Ok(response) if !response.status().is_server_error() || left == 0 => {
-                return Ok(response.map(Body::wrap).into());
-            }
-            Err(error) if left == 0 => return Err(error.into()),
-            _ => left -= 1,
+/// Tries again around the cache, by tower. Each attempt is a request to the cache.
+impl<R> Policy<http::Request<Body>, http::Response<R>, reqwest::Error> for Retries {
+    type Future = Sleep;
+
+    fn retry(
+        &mut self,
+        request: &mut http::Request<Body>,
+        result: &mut Result<http::Response<R>, reqwest::Error>,
+    ) -> Option<Sleep> {
+        if result.as_ref().is_ok_and(|response| !response.status().is_server_error()) {
+            return None;
         }
-        sleep(Duration::from_millis(100)).await;
+        self.left = self.left.checked_sub(1)?;
+        // The next attempt calls the server even if this failure is stored.
+        request.extensions_mut().insert(CacheOptions::new().refresh(true));
+        Some(sleep(Duration::from_millis(100)))
+    }
+
+    fn clone_request(&mut self, request: &http::Request<Body>) -> Option<http::Request<Body>> {
+        // A body that streams can be sent only once.
+        let mut copy = http::Request::new(request.body().as_bytes()?.to_vec().into());
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        *copy.extensions_mut() = request.extensions().clone();
+        Some(copy)
     }
 }
 
@@ -85,10 +97,16 @@ async fn send(http: &CachedClient, request: RequestBuilder) -> Result<Response, 
 async fn main() -> Result<(), BoxError> {
     let url = start_server().await?;
     let client = Client::new();
-    let http = cached(client.clone(), CacheLayer::private(Memory::default()));
+    // Failures are stored too.
+    let layer = CacheLayer::private(Memory::default())
+        .expire_statuses([(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(60))])?;
+    let http = cached(client.clone(), layer);
+    let around = ServiceBuilder::new().retry(Retries { left: 2 }).service(http);
     // Two retries behind the cache get the third answer. The fourth needs one around it.
     for path in ["/third", "/third", "/fourth", "/fourth"] {
-        let response = send(&http, client.get(format!("{url}{path}"))).await?;
+        let request = client.get(format!("{url}{path}")).build()?;
+        let response = around.clone().oneshot(http::Request::try_from(request)?).await?;
+        let response = Response::from(response.map(Body::wrap));
         let cache = response.extensions().get::<CacheStatus>().ok_or("no cache")?.outcome();
         println!("{path} {cache}, answer {}", response.error_for_status()?.text().await?);
     }
