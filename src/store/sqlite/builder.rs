@@ -90,7 +90,8 @@ impl Builder {
     /// most a day. After that, the operation fails with [`ErrorKind::Unavailable`], and is not done
     /// later either. Processes that use this crate write for a few dozen milliseconds at a time;
     /// other programs may hold the lock for longer. Opening the file, and removals of many entries
-    /// (by a tag, by expiry, or of all), wait for 10 s, or for this time if it is longer.
+    /// (by a tag, by expiry, or of all), wait for 10 s, or for this time if it is longer. So do
+    /// commits with [`exclusive`](Builder::exclusive), which no request waits for.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout.min(LONGEST);
         self

@@ -62,10 +62,13 @@ pub(super) fn open_for_writing(config: &Config, path: &Path) -> Result<Opened> {
             .map_err(|error| not_a_database(config, "cannot open", error))
     };
     let mut writer = connect(Role::Write, 2)?;
-    // No request waits.
+    // No request waits. In a file of this process alone, none does later either: what is written
+    // is visible before it is committed, and would be lost.
     writer.set_patience(config.busy_timeout.max(PATIENCE));
     settle(&mut writer, config)?;
-    writer.set_patience(config.busy_timeout);
+    if !config.exclusive {
+        writer.set_patience(config.busy_timeout);
+    }
     let readers = (0..READERS).map(|_| connect(Role::Read, 2 * READERS)).collect::<Result<_>>()?;
     Ok(Opened { writer: Some(writer), readers, sharing: None, path: path.to_owned() })
 }

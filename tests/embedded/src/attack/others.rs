@@ -145,23 +145,39 @@ fn requests_wait_as_long_as_busy_timeout_says() {
 /// Another program holds the lock for longer than a request waits.
 #[test]
 fn a_removal_that_is_refused_is_not_done_later() {
-    for exclusive in [false, true] {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("cache");
-        runtime().block_on(async {
-            let store = Sqlite::builder(&path).exclusive(exclusive).open().unwrap();
-            put(&store, key(1), head(), body(1, 100)).await.unwrap();
-            store.flush().await.unwrap();
-            let other = rusqlite::Connection::open(&path).unwrap();
-            other.execute_batch("BEGIN IMMEDIATE").unwrap();
-            assert!(store.remove(&key(1)).await.is_err());
-            let seen = get(&store, key(1)).await.is_some();
-            other.execute_batch("COMMIT").unwrap();
-            store.flush().await.unwrap();
-            let stays = get(&store, key(1)).await.is_some();
-            assert!(seen && stays, "exclusive {exclusive}: seen {seen}, stays {stays}");
-        });
-    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache");
+    runtime().block_on(async {
+        let store = Sqlite::open(&path).unwrap();
+        put(&store, key(1), head(), body(1, 100)).await.unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(store.remove(&key(1)).await.is_err());
+        assert!(get(&store, key(1)).await.is_some());
+        other.execute_batch("COMMIT").unwrap();
+        store.flush().await.unwrap();
+        assert!(get(&store, key(1)).await.is_some());
+    });
+}
+
+/// Other programs should not write to the file. One does, for longer than a request waits.
+#[test]
+fn what_an_exclusive_file_has_acknowledged_waits_for_another_programs_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache");
+    runtime().block_on(async {
+        let store = Sqlite::builder(&path).exclusive(true).open().unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        put(&store, key(1), head(), body(1, 100)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert!(get(&store, key(1)).await.is_some());
+        other.execute_batch("COMMIT").unwrap();
+        store.close().await.unwrap();
+        assert_eq!(store.unwritten(), 0);
+        let again = Sqlite::open(&path).unwrap();
+        assert_eq!(get(&again, key(1)).await.unwrap(), body(1, 100));
+    });
 }
 
 /// Rows may be deleted by hand. Any other change is damage, which a store heals.
