@@ -337,6 +337,25 @@ mod tiered {
     }
 
     #[tokio::test]
+    async fn tiers_before_and_behind_another_keep_every_promise() {
+        let tiers = || Tiered::new(Memory::default(), Memory::default());
+        conformance::all(async || Tiered::new(tiers(), Memory::default())).await;
+        conformance::all(async || Tiered::new(Memory::default(), tiers())).await;
+        conformance::all(async || Tiered::new(tiers().max_near_body(1_000), tiers())).await;
+    }
+
+    #[cfg(feature = "compression")]
+    #[tokio::test]
+    async fn a_near_tier_that_compresses_keeps_every_promise() {
+        use larder::store::Compressed;
+
+        let near = || Compressed::new(Memory::default()).min_len(0);
+        conformance::all(async || Tiered::new(near(), Memory::default())).await;
+        conformance::all(async || Tiered::new(Tiered::new(near(), near()), Memory::default()))
+            .await;
+    }
+
+    #[tokio::test]
     async fn two_pairs_of_tiers_have_nothing_in_common() {
         let tiers = || Tiered::new(Memory::default(), Memory::default());
         conformance::isolation(&tiers(), &tiers()).await;

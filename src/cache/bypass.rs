@@ -158,7 +158,7 @@ pub(super) struct DetachedCall {
 impl DetachedCall {
     /// Why its response must not be stored, if it was removed or superseded.
     pub(super) fn refusal(&self) -> Option<Refusal> {
-        if self.leader.is_removed() {
+        if self.leader.is_invalidated() {
             return Some(Refusal::Removed);
         }
         self.leader.superseded(None)

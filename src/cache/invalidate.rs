@@ -42,7 +42,7 @@ impl<B: Store> Inner<B> {
         url: &str,
         spared: Option<&CallId>,
     ) -> Result<u64> {
-        self.shared.calls.remove_url(url, spared).await;
+        self.shared.calls.invalidate_url(url, spared).await;
         let mut removed = Ok(0);
         for method in &PLAIN_METHODS {
             let plain = self.handle.remove(&recipe.plain(method, url)).await;
@@ -68,7 +68,7 @@ impl<B: Store> Inner<B> {
 
     /// Removes the entry under `key`, whatever its URL is, and the calls in flight that bring it.
     pub(crate) async fn remove_key(&self, key: &Key) -> Result<u64> {
-        self.shared.calls.remove_key(key).await;
+        self.shared.calls.invalidate_key(key).await;
         self.handle.remove(key).await.map(u64::from)
     }
 
@@ -80,14 +80,14 @@ impl<B: Store> Inner<B> {
     pub(crate) async fn remove_carrying(&self, tag: &str, spared: Option<&CallId>) -> Result<u64> {
         let calls = &self.shared.calls;
         let mut removed = Ok(0);
-        for (key, seen) in calls.remove_tag(tag, spared).await {
+        for (key, seen) in calls.invalidate_tag(tag, spared).await {
             removed = add_removed(removed, self.handle.remove_if(&key, seen).await.map(u64::from));
         }
         add_removed(removed, self.handle.remove_tagged(tag).await)
     }
 
     pub(crate) async fn clear(&self) -> Result<()> {
-        self.shared.calls.remove_all().await;
+        self.shared.calls.invalidate_all().await;
         self.handle.clear().await
     }
 

@@ -131,7 +131,7 @@ impl Permit {
         let may_store = leader.settle(CallOutcome::Body(tee.clone()));
         if !may_store {
             let superseded = || leader.superseded(Some(&tee.call_key));
-            tee.forbid(match leader.is_removed() {
+            tee.forbid(match leader.is_invalidated() {
                 true => Refusal::Removed,
                 false => superseded().unwrap_or(Refusal::Superseded),
             });
@@ -146,6 +146,10 @@ impl Permit {
 }
 
 impl tee::Permit for Permit {
+    fn is_invalidated(&self) -> bool {
+        self.leader.is_invalidated()
+    }
+
     fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         let (calls, call) = (self.calls.clone(), self.call());
         let (key, call_key, until) = (self.key, self.call_key, self.head.keep_until());

@@ -241,7 +241,7 @@ impl<B: Store> RequestContext<B> {
         leader: &Leader,
     ) -> Result<(), Refusal> {
         let handle = &self.cache.handle;
-        if leader.is_removed() {
+        if leader.is_invalidated() {
             return Err(Refusal::Removed);
         }
         if let Some(refusal) = leader.superseded(None) {
@@ -249,8 +249,10 @@ impl<B: Store> RequestContext<B> {
         }
         self.cache.shared.calls.supersede(&leader.id(), &lookup_key.call).await;
         self.swap_head(seen, &lookup_key.call, head, leader).await?;
-        if let Some(refusal) = leader.superseded(None) {
-            // A newer 304, which is not stored, has arrived meanwhile.
+        let removed = leader.is_invalidated().then_some(Refusal::Removed);
+        if let Some(refusal) = removed.or_else(|| leader.superseded(None)) {
+            // A newer 304, which is not stored, has arrived meanwhile, or a removal that knew the
+            // old head alone.
             if let Some(hit) = handle.get(&seen.key).await.map_err(failed)?
                 && hit.head.is_same_response(head)
             {
@@ -258,10 +260,10 @@ impl<B: Store> RequestContext<B> {
             }
             return Err(refusal);
         }
-        if !leader.is_removed() && !self.keep_resident(seen, head).await {
+        if !self.keep_resident(seen, head).await {
             return Err(Refusal::Conflict);
         }
-        if !leader.is_removed() {
+        if !leader.is_invalidated() {
             let (settings, now) = (&self.cache.settings, head.stored_at());
             let annotations =
                 no_vary_search::annotations(settings, &self.parts, &self.url, head, now);

@@ -44,7 +44,7 @@ impl<B: Store> Entries<B> {
         let now = self.now();
         let calls = &self.layer.inner.shared.calls;
         calls
-            .remove_where(|url| filter.may_match(url), |head| filter.matches_head(head, now))
+            .invalidate_where(|url| filter.may_match(url), |head| filter.matches_head(head, now))
             .await;
         let mut removed = 0;
         let mut scan = pin!(self.store().scan());
@@ -90,7 +90,7 @@ impl<B: Store> Entries<B> {
         let expiration = expiration.into();
         if expiration == Expiration::DoNotStore {
             // Responses in flight are not stored either, as when everything is removed.
-            self.layer.inner.shared.calls.remove_all().await;
+            self.layer.inner.shared.calls.invalidate_all().await;
         }
         let mut changed = 0;
         let mut scan = pin!(self.store().scan());
@@ -195,7 +195,7 @@ impl<B: Store> Entries<B> {
             Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
             Err(error) => return Err(error),
         };
-        let mut writer = other.put(key, Head::clone(&head).without_note()).await?;
+        let mut writer = other.put(key, Head::clone(&head).without_notes()).await?;
         while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
             match chunk {
                 Ok(chunk) => writer.write(chunk).await?,

@@ -128,11 +128,11 @@ impl<B: Store> Entries<B> {
         // The responses in flight are older.
         let calls = &self.layer.inner.shared.calls;
         match &plan.names {
-            None => calls.remove_key(&key).await,
+            None => calls.invalidate_key(&key).await,
             Some(_) => {
                 let (recipe, primary) = (&settings.recipe, &lookup_key.primary);
                 let variant = |names: &[_]| recipe.variant(primary, names, &request.headers);
-                calls.remove_selected(primary, &plan.call_key, &key, variant).await;
+                calls.invalidate_selected(primary, &plan.call_key, &key, variant).await;
                 calls.announce_variant(primary, plan.head.keep_until());
             }
         }

@@ -67,7 +67,8 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 /// - [`add_key_headers`](CacheLayer::add_key_headers) and
 ///   [`add_ignored_headers`](CacheLayer::add_ignored_headers),
 /// - [`add_ignored_parameters`](CacheLayer::add_ignored_parameters) and
-///   [`sort_query`](CacheLayer::sort_query).
+///   [`sort_query`](CacheLayer::sort_query),
+/// - [`no_vary_search`](CacheLayer::no_vary_search) and [`grpc`](CacheLayer::grpc).
 ///
 /// Keys, tags, [`remove_where`](Entries::remove_where) and [`stream`](Entries::stream) work without
 /// any of these. A tool cannot see the calls that another program has in flight: their responses
@@ -351,7 +352,7 @@ impl<B: Store> Entries<B> {
         let (recipe, calls) = (&self.layer.inner.settings.recipe, &self.layer.inner.shared.calls);
         let key = self.find_under(primary, Some(parts)).await?.0;
         let variant = |names: &[HeaderName]| recipe.variant(&primary, names, &parts.headers);
-        calls.remove_selected(&primary, &key.call, &key.entry, variant).await;
+        calls.invalidate_selected(&primary, &key.call, &key.entry, variant).await;
         // A response that was just being published is stored by now.
         let key = self.find_under(primary, Some(parts)).await?.0;
         let mut entries = unread_variants(&self.layer.inner, &key, &parts.headers);

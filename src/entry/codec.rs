@@ -13,14 +13,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 use super::{
     Head, Kind, Others, Variance,
-    note::{Note, Slot as NoteSlot},
+    note::{Note, Notes},
 };
 use crate::time::Timestamp;
 
 const VERSION: u8 = 3;
 const CHECKSUM: usize = size_of::<u32>();
 
-/// What marks the note among the trailers. No trailer has this name.
+/// What marks the notes among the trailers. No trailer has this name.
 const NOTE: &str = "@";
 
 /// The reason why bytes cannot be decoded as a head.
@@ -121,9 +121,9 @@ impl Head {
     /// Encodes the head as versioned, checksummed bytes, for stores that hold bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let note = self.note().map(Note::text);
+        let notes: Vec<String> = self.notes().iter().map(Note::text).collect();
         let mut trailers = self.trailers.as_deref().map(lines);
-        if let Some(note) = &note {
+        for note in &notes {
             trailers.get_or_insert_default().push(WireLine(NOTE, Raw(note.as_bytes())));
         }
         let wire = WireHead {
@@ -186,7 +186,7 @@ impl WireHead<'_> {
             WireKind::Response => Kind::Response,
             WireKind::Annotation => Kind::Annotation,
         };
-        let note = self.take_note()?;
+        let notes = self.take_notes()?;
         Ok(Head {
             kind,
             method: Method::try_from(self.method).map_err(malformed("method"))?,
@@ -200,28 +200,28 @@ impl WireHead<'_> {
             keep_until: self.keep_until.map(Timestamp::from_millis),
             tags: self.tags.into_iter().map(Into::into).collect(),
             body_len: self.body_len,
-            trailers: self
-                .trailers
-                .map(|lines| header_map(&lines, bytes).map(Box::new))
-                .transpose()?,
-            note: NoteSlot(note.map(Box::new)),
+            trailers: Note::visible(
+                &notes,
+                self.trailers.map(|lines| header_map(&lines, bytes)).transpose()?,
+            )
+            .map(Box::new),
+            notes: Notes(notes.into()),
             variance: self.variance.map(WireVariance::into_variance).transpose()?.map(Box::new),
         })
     }
 }
 
 impl WireHead<'_> {
-    /// Takes the note out of the trailers.
-    fn take_note(&mut self) -> Result<Option<Note>, DecodeError> {
-        let is_note = |line: &mut WireLine<'_>| line.0 == NOTE;
-        let trailers = self.trailers.as_mut();
-        let Some(WireLine(_, Raw(text))) = trailers.and_then(|lines| lines.pop_if(is_note)) else {
-            return Ok(None);
-        };
-        let note = str::from_utf8(text).ok().and_then(Note::parse);
-        let note = note.ok_or(DecodeError(Reason::Malformed("note")))?;
-        self.trailers = self.trailers.take().filter(|_| note.has_trailers());
-        Ok(Some(note))
+    /// Takes the notes out of the trailers.
+    fn take_notes(&mut self) -> Result<Vec<Note>, DecodeError> {
+        let Some(lines) = &mut self.trailers else { return Ok(Vec::new()) };
+        let notes = lines.iter().filter(|line| line.0 == NOTE).map(|WireLine(_, Raw(text))| {
+            let note = str::from_utf8(text).ok().and_then(Note::parse);
+            note.ok_or(DecodeError(Reason::Malformed("note")))
+        });
+        let notes = notes.collect::<Result<_, _>>()?;
+        lines.retain(|line| line.0 != NOTE);
+        Ok(notes)
     }
 }
 
@@ -317,6 +317,25 @@ mod tests {
         .with_keep_until(Some(Timestamp::from_millis(1_700_000_120_123)))
         .with_tags(vec!["page".into(), "u:1".into()])
         .seal(5, Some(trailers))
+    }
+
+    #[test]
+    fn notes_come_back_and_damaged_ones_are_refused() {
+        let trailers = Note::add([1, 2, 3, 4, 5], head().trailers().cloned()).unwrap();
+        let noted = head().seal(5, Some(Note::add([6; 5], Some(trailers)).unwrap()));
+        assert_eq!((&noted, noted.trailers()), (&head(), head().trailers()));
+        let bytes = noted.encode();
+        let decoded = Head::decode(bytes.clone().into()).unwrap();
+        assert_eq!((&decoded, decoded.notes()), (&noted, noted.notes()));
+        assert_eq!(decoded.notes().len(), 2);
+
+        let note = b"1 1 2 3 4 5";
+        let at = bytes.windows(note.len()).position(|window| window == note).unwrap();
+        let mut damaged = bytes[..bytes.len() - CHECKSUM].to_vec();
+        damaged[at] = b'x';
+        damaged.extend_from_slice(&crc32fast::hash(&damaged).to_le_bytes());
+        let error = DecodeError(Reason::Malformed("note"));
+        assert_eq!(Head::decode(damaged.into()), Err(error));
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod note;
 mod variance;
 
 pub use self::codec::DecodeError;
-use self::{facts::Lines, note::Slot as NoteSlot};
+use self::{facts::Lines, note::Notes};
 pub(crate) use self::{
     facts::{Facts, ResponseFields, ResponseHead},
     note::Note,
@@ -44,7 +44,7 @@ pub struct Head {
     tags: Vec<Box<str>>,
     body_len: u64,
     trailers: Option<Box<HeaderMap>>,
-    note: NoteSlot,
+    notes: Notes,
     /// Of a resident: the request headers that select it, and what else they select.
     variance: Option<Box<Variance>>,
 }
@@ -79,7 +79,7 @@ impl Head {
             tags: Vec::new(),
             body_len: 0,
             trailers: None,
-            note: NoteSlot::default(),
+            notes: Notes::default(),
             variance: None,
         }
     }
@@ -139,7 +139,8 @@ impl Head {
     }
 
     /// Completes the head with the length of the body and the trailers, which are known at the end
-    /// of the body. A store calls it before it publishes the entry.
+    /// of the body. A store calls it before it publishes the entry, and keeps the result: a store
+    /// that wraps this one may have left a note among the trailers, which is taken out here.
     #[must_use]
     pub fn seal(mut self, body_len: u64, trailers: Option<HeaderMap>) -> Self {
         self.seal_in_place(body_len, trailers);
@@ -149,23 +150,23 @@ impl Head {
     /// The same for a head that is not moved.
     pub(crate) fn seal_in_place(&mut self, body_len: u64, trailers: Option<HeaderMap>) {
         self.body_len = body_len;
-        let (note, trailers) = Note::take(trailers);
-        self.trailers = trailers.map(Box::new);
-        // A store between the one that keeps the note and this one may complete the head again.
-        if let Some(note) = note {
-            self.note = NoteSlot(Some(Box::new(note)));
+        let (notes, trailers) = Note::take(trailers);
+        // A store between the one that keeps the notes and this one may complete the head again.
+        if !notes.is_empty() {
+            self.notes = Notes(notes.into());
         }
+        self.trailers = Note::visible(&self.notes.0, trailers).map(Box::new);
     }
 
-    /// What a store that wraps another keeps with the entry.
-    pub(crate) fn note(&self) -> Option<&Note> {
-        self.note.0.as_deref()
+    /// What stores that wrap another keep with the entry.
+    pub(crate) fn notes(&self) -> &[Note] {
+        &self.notes.0
     }
 
-    /// The same head without a note, for another store.
+    /// The same head without notes, for another store.
     #[must_use]
-    pub(crate) fn without_note(mut self) -> Self {
-        self.note = NoteSlot::default();
+    pub(crate) fn without_notes(mut self) -> Self {
+        self.notes = Notes::default();
         self
     }
 
@@ -175,7 +176,7 @@ impl Head {
     pub fn carry_body(mut self, old: &Self) -> Self {
         self.body_len = old.body_len;
         self.trailers.clone_from(&old.trailers);
-        self.note.clone_from(&old.note);
+        self.notes.clone_from(&old.notes);
         self
     }
 
@@ -368,8 +369,7 @@ impl Head {
         let trailers = self.trailers.as_deref().map_or(0, map_size);
         let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
-        let note = self.note().map_or(0, mem::size_of_val);
-        let lists = trailers + variance + tags + note;
+        let lists = trailers + variance + tags + mem::size_of_val(self.notes());
         mem::size_of::<Self>() + self.url.len() + map_size(self.headers()) + Facts::SIZE + lists
     }
 }

@@ -23,7 +23,7 @@ static SECRET: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("not
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
     pub(crate) numbers: [u64; 5],
-    /// Whether there are trailers beside it: `None` and an empty map differ.
+    /// Whether there were trailers when it was added: `None` and an empty map differ.
     has_trailers: bool,
 }
 
@@ -42,29 +42,34 @@ impl Note {
         Ok(trailers)
     }
 
-    /// The note that is the last line of its name among trailers, and the trailers without it.
-    pub(super) fn take(trailers: Option<HeaderMap>) -> (Option<Self>, Option<HeaderMap>) {
-        let Some(mut trailers) = trailers else { return (None, None) };
+    /// The notes among trailers, in order, and the trailers without them.
+    pub(super) fn take(trailers: Option<HeaderMap>) -> (Vec<Self>, Option<HeaderMap>) {
+        let Some(mut trailers) = trailers else { return (Vec::new(), None) };
         let parse = |line: &HeaderValue| {
             let (secret, text) = line.to_str().ok()?.split_once(' ')?;
             let is_ours = u64::from_str_radix(secret, 16) == Ok(*SECRET);
             is_ours.then(|| Self::parse(text)).flatten()
         };
-        let Some(note) = trailers.get_all(NAME).iter().next_back().and_then(parse) else {
-            return (None, Some(trailers));
-        };
-        let others: Vec<HeaderValue> = trailers.get_all(NAME).iter().cloned().collect();
-        trailers.remove(NAME);
-        for line in &others[..others.len() - 1] {
-            // There was room for it.
-            let _appended = trailers.try_append(NAME, line.clone());
+        let mut notes = Vec::new();
+        if trailers.contains_key(NAME) {
+            let lines: Vec<HeaderValue> = trailers.get_all(NAME).iter().cloned().collect();
+            trailers.remove(NAME);
+            for line in lines {
+                match parse(&line) {
+                    Some(note) => notes.push(note),
+                    // There was room for it.
+                    None => drop(trailers.try_append(NAME, line)),
+                }
+            }
         }
-        (Some(note), note.has_trailers.then_some(trailers))
+        let trailers = Self::visible(&notes, Some(trailers));
+        (notes, trailers)
     }
 
-    /// Whether there are trailers beside it.
-    pub(super) fn has_trailers(&self) -> bool {
-        self.has_trailers
+    /// The trailers beside these notes: `None` if there were none before the first note was added.
+    pub(super) fn visible(notes: &[Self], trailers: Option<HeaderMap>) -> Option<HeaderMap> {
+        let had_trailers = notes.first().is_none_or(|note| note.has_trailers);
+        trailers.filter(|trailers| had_trailers || !trailers.is_empty())
     }
 
     /// The note as text, for the encoded head.
@@ -88,17 +93,18 @@ impl Note {
     }
 }
 
-/// The note of a head, which is no part of the response.
+/// The notes of a head, which are no part of the response: one for each wrapping store that has
+/// one. The store that is wrapped by all others has the last one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Slot(pub(super) Option<Box<Note>>);
+pub(super) struct Notes(pub(super) Box<[Note]>);
 
-impl PartialEq for Slot {
+impl PartialEq for Notes {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Slot {}
+impl Eq for Notes {}
 
 #[cfg(test)]
 mod tests {
@@ -127,23 +133,36 @@ mod tests {
             Some(lines(&[("larder-note", "0 0 0 0 0 0 0"), ("a", "1"), ("larder-note", "x")])),
         ] {
             let carried = Note::add(NUMBERS, trailers.clone()).unwrap();
-            let (note, back) = Note::take(Some(carried));
-            assert_eq!(note.map(|note| note.numbers), Some(NUMBERS));
+            let carried = Note::add([7; 5], Some(carried)).unwrap();
+            let (notes, back) = Note::take(Some(carried));
+            assert_eq!(
+                notes.iter().map(|note| note.numbers).collect::<Vec<_>>(),
+                [NUMBERS, [7; 5]]
+            );
             let (mut back_lines, mut lines) = (values(back.as_ref()), values(trailers.as_ref()));
             // A line of the same name may change its place among the others.
             back_lines.iter_mut().chain(&mut lines).for_each(|lines| lines.sort_unstable());
             assert_eq!(back_lines, lines);
-            assert_eq!(Note::parse(&note.unwrap().text()), note);
+            assert_eq!(Note::parse(&notes[0].text()).as_ref(), notes.first());
         }
+    }
+
+    #[test]
+    fn a_trailer_that_another_store_adds_stays() {
+        let mut carried = Note::add(NUMBERS, None).unwrap();
+        carried.append("a", HeaderValue::from_static("1"));
+        let (notes, back) = Note::take(Some(carried));
+        assert_eq!((notes.len(), &back), (1, &Some(lines(&[("a", "1")]))));
+        assert_eq!(Note::visible(&notes, Some(HeaderMap::new())), None, "once it is taken off");
     }
 
     #[test]
     fn other_lines_are_no_notes() {
         for line in ["", "0", "0 1 2 3 4 5", "0 0 1 2 3 4 5", "1 0 1 2 3 4 5"] {
             let trailers = lines(&[("a", "1"), ("larder-note", line)]);
-            assert_eq!(Note::take(Some(trailers.clone())), (None, Some(trailers)), "{line}");
+            assert_eq!(Note::take(Some(trailers.clone())), (Vec::new(), Some(trailers)), "{line}");
         }
-        assert_eq!(Note::take(None), (None, None));
+        assert_eq!(Note::take(None), (Vec::new(), None));
         for text in ["", "0", "0 1 2 3 4", "0 1 2 3 4 5 6", "2 1 2 3 4 5", "0 1 2 3 4 g"] {
             assert_eq!(Note::parse(text), None, "{text}");
         }

@@ -193,7 +193,7 @@
 //! # use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower::util::MapRequestLayer;
 //!
-//! /// Answers a reload as any other request.
+//! /// Answers a reload as any other request, and also one that asks not to be stored (`no-store`).
 //! fn without_directives<B>(mut request: Request<B>) -> Request<B> {
 //!     for name in [header::CACHE_CONTROL, header::PRAGMA] {
 //!         request.headers_mut().remove(name);

@@ -83,9 +83,9 @@
 //! # An origin or a store that fails
 //!
 //! The cache adds no error to a call. A store that fails makes a miss, and a request fails only if
-//! the origin fails too. A stored body that fails while it is read ends in an error
-//! ([`BodyErrorKind::Store`](crate::BodyErrorKind::Store)): its head is sent already. With [`stale_if_error`](crate::CacheLayer::stale_if_error), a stored
-//! response replaces the failure.
+//! the origin fails too. With [`stale_if_error`](crate::CacheLayer::stale_if_error), a stored
+//! response replaces that failure. A stored body that fails while it is read ends in an error
+//! ([`BodyErrorKind::Store`](crate::BodyErrorKind::Store)): its head is sent already.
 //!
 //! ```sh
 //! cargo add --dev larder --features conformance --path ../larder

@@ -593,13 +593,15 @@ pub struct Hit {
     pub version: Version,
     /// The body, which can be read once.
     pub body: StoredBody,
+    /// How many of the head's notes wrapping stores have read.
+    pub(crate) notes_read: usize,
 }
 
 impl Hit {
     /// Creates the result of [`Store::get`].
     #[must_use]
     pub fn new(head: Arc<Head>, version: Version, body: StoredBody) -> Self {
-        Self { head, version, body }
+        Self { head, version, body, notes_read: 0 }
     }
 
     /// Checks that the body is as long as its head says. A short body would be served as a whole
@@ -640,13 +642,15 @@ pub struct Scanned {
     pub version: Version,
     /// Status, header fields and attributes.
     pub head: Arc<Head>,
+    /// How many of the head's notes wrapping stores have read.
+    pub(crate) notes_read: usize,
 }
 
 impl Scanned {
     /// Creates an item of [`Store::scan`].
     #[must_use]
     pub fn new(key: Key, version: Version, head: Arc<Head>) -> Self {
-        Self { key, version, head }
+        Self { key, version, head, notes_read: 0 }
     }
 }
 

@@ -326,7 +326,7 @@ fn removal(key: u8, mark: Option<u8>) {
     let noted = was_under_way.clone();
     let removing = world.spawn(move |world| {
         noted.store(boarded.load(SeqCst), SeqCst);
-        for settled in world.table.remove(mark.as_ref().map(Mark::new), None, |()| {}) {
+        for settled in world.table.invalidate(mark.as_ref().map(Mark::new), None, |()| {}) {
             settled.keep_out();
         }
         world.stored.lock().unwrap().clear();
@@ -359,7 +359,7 @@ fn a_removal_of_something_else_keeps_nothing_out() {
             }
         });
         let removing = world.spawn(|world| {
-            assert!(world.table.remove(Some(Mark::new(9_u8)), None, |()| {}).is_empty());
+            assert!(world.table.invalidate(Some(Mark::new(9_u8)), None, |()| {}).is_empty());
         });
         join([calling, removing]);
     });
@@ -406,7 +406,7 @@ fn who_asks_after_a_removal_receives_what_is_new() {
         });
         let removing = world.spawn(move |world| {
             origin.store(1, SeqCst);
-            world.table.remove(Some(Mark::new(ELSEWHERE)), None, |()| {});
+            world.table.invalidate(Some(Mark::new(ELSEWHERE)), None, |()| {});
             assert_eq!(ask(origin.clone(), world), 1);
         });
         join(others);

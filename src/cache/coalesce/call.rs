@@ -151,9 +151,16 @@ impl<I, O, K: Clone + PartialEq, S> Call<I, O, K, S> {
         may_have: impl Fn(&Self, &O, u64) -> bool,
     ) -> Phase<O> {
         let mut all = mem::take(&mut self.waiting);
+        // Many followers join between two removals.
+        let mut known = None;
         for (_, waiting) in &mut all {
-            let may_have = may_have(self, &outcome, waiting.joined);
-            waiting.share = Some(if may_have { share(&outcome) } else { None });
+            let joined = waiting.joined;
+            let may = match known {
+                Some((at, may)) if at == joined => may,
+                _ => may_have(self, &outcome, joined),
+            };
+            known = Some((joined, may));
+            waiting.share = Some(if may { share(&outcome) } else { None });
         }
         self.waiting = all;
         mem::replace(&mut self.phase, Phase::Settled(outcome))

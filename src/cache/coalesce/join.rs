@@ -53,7 +53,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
                 (Join::Independent, _) => {}
                 (Join::MustLead, _) | (_, Phase::Over) => call.is_open = false,
                 // What comes of it was removed before this request.
-                (_, Phase::Calling | Phase::Settled(_)) if self.is_removed(call) => {
+                (_, Phase::Calling | Phase::Settled(_)) if self.is_invalidated(call) => {
                     call.is_open = false;
                 }
                 (_, Phase::Vacant) => {

@@ -118,9 +118,9 @@ impl<I: Marked<O>, O: Shareable> Leader<I, O> {
         let ((may_store, wakers, old), _) = self.change(|call| {
             let superseded = call.superseded_at(outcome.stored_for());
             let old = call.settle(outcome, O::share, |call, outcome, joined| {
-                !table.is_removed_until(call, Some(outcome), joined)
+                !table.is_invalidated_until(call, Some(outcome), joined)
             });
-            let may_store = superseded.is_none() && !table.is_removed(call);
+            let may_store = superseded.is_none() && !table.is_invalidated(call);
             (may_store, call.wakers(), old)
         });
         wakers.into_iter().for_each(Waker::wake);
@@ -129,8 +129,8 @@ impl<I: Marked<O>, O: Shareable> Leader<I, O> {
     }
 
     /// Whether its response was removed in flight, as far as is known.
-    pub(crate) fn is_removed(&self) -> bool {
-        self.change(|call| self.table.is_removed(call)).0
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.change(|call| self.table.is_invalidated(call)).0
     }
 }
 

@@ -1,8 +1,9 @@
 //! Coalescing: requests for the same response at the same time share one call to the origin.
 //!
-//! Every call whose response may be stored is registered here, whether others may join it or not. A
-//! removal finds it here, so that the call does not bring back what was removed. A later answer
-//! finds it here, so that an older response is not stored over a newer one.
+//! Every call whose response may be stored is registered here, whether others may join it or not. It
+//! looks here for what was removed since it began, and a removal waits here for the responses that
+//! are being published. So no call brings back what was removed. A later answer finds the call
+//! here, so that an older response is not stored over a newer one.
 //!
 //! The type of the outcome is a parameter ([`Removable`]).
 
@@ -266,6 +267,11 @@ fn call_mark(key: &Key) -> Mark {
     Mark::new((1_u8, key))
 }
 
+/// The mark of the stored part under this key.
+fn part_mark(key: &Key) -> Mark {
+    Mark::new((4_u8, key))
+}
+
 fn url_mark(url: &str) -> Mark {
     Mark::new((2_u8, url))
 }
@@ -291,6 +297,7 @@ impl<O: Removable> Marked<O> for CallInfo {
         let tags = view.and_then(|view| view.head()).map_or(&*self.tags, Head::tags);
         let keys = [&self.primary, key].into_iter().chain(&self.part).chain(at);
         let keys = keys.map(entry_mark).chain(call_key.map(call_mark));
+        let keys = keys.chain(self.part.as_ref().map(part_mark));
         keys.chain([url_mark(&self.url)]).chain(tags.iter().map(|tag| tag_mark(tag)))
     }
 }
@@ -301,28 +308,28 @@ impl<O: Removable> Marked<O> for CallInfo {
 /// that join a call from then on do not receive what was removed.
 ///
 /// An entry that is being freshened by a 304 stays in the store meanwhile. It can be removed there
-/// by its key and by the tags that it has, but not by a tag that only the 304 brings. `remove_tag`
+/// by its key and by the tags that it has, but not by a tag that only the 304 brings. `invalidate_tag`
 /// returns such entries, and the removal takes them out as well.
 impl<O: Removable> Calls<O> {
     /// Invalidates the calls whose response lies under `key`.
-    pub(crate) async fn remove_key(&self, key: &Key) {
-        self.remove(entry_mark(key), None).await;
+    pub(crate) async fn invalidate_key(&self, key: &Key) {
+        self.invalidate(entry_mark(key), None).await;
     }
 
     /// Invalidates the calls for `url`, except the spared one.
-    pub(crate) async fn remove_url(&self, url: &str, spared: Option<&CallId>) {
-        self.remove(url_mark(url), spared).await;
+    pub(crate) async fn invalidate_url(&self, url: &str, spared: Option<&CallId>) {
+        self.invalidate(url_mark(url), spared).await;
     }
 
     /// Invalidates the calls whose response carries `tag`, except the spared one. Returns the
     /// entries that are being freshened with `tag`, and may not carry it yet.
-    pub(crate) async fn remove_tag(
+    pub(crate) async fn invalidate_tag(
         &self,
         tag: &str,
         spared: Option<&CallId>,
     ) -> Vec<(Key, Version)> {
         let mut freshened = Vec::new();
-        let settled = self.table.remove(Some(tag_mark(tag)), spared, |info| {
+        let settled = self.table.invalidate(Some(tag_mark(tag)), spared, |info| {
             let freshening = info.freshening.lock().unwrap_or_else(PoisonError::into_inner);
             let carries = |it: &&Freshening| it.tags.iter().any(|own| **own == *tag);
             freshened.extend(freshening.as_ref().filter(carries).map(|it| (it.key, it.seen)));
@@ -331,18 +338,18 @@ impl<O: Removable> Calls<O> {
         freshened
     }
 
-    pub(crate) async fn remove_all(&self) {
-        keep_out(self.table.remove(None, None, |_| {}), Refusal::Removed).await;
+    pub(crate) async fn invalidate_all(&self) {
+        keep_out(self.table.invalidate(None, None, |_| {}), Refusal::Removed).await;
     }
 
-    async fn remove(&self, mark: Mark, spared: Option<&CallId>) {
-        keep_out(self.table.remove(Some(mark), spared, |_| {}), Refusal::Removed).await;
+    async fn invalidate(&self, mark: Mark, spared: Option<&CallId>) {
+        keep_out(self.table.invalidate(Some(mark), spared, |_| {}), Refusal::Removed).await;
     }
 
     /// Invalidates the calls whose response a request selects. The lookup of the request has the
     /// keys `primary`, `call_key` and `entry`. `variant` makes its call key of the names that
     /// select a response in flight.
-    pub(crate) async fn remove_selected(
+    pub(crate) async fn invalidate_selected(
         &self,
         primary: &Key,
         call_key: &Key,
@@ -350,7 +357,7 @@ impl<O: Removable> Calls<O> {
         variant: impl Fn(&[HeaderName]) -> Key,
     ) {
         let settled = self.table.invalidate_in_group(primary, |own, info, outcome| {
-            let is_selected = match outcome.map(Removable::view) {
+            match outcome.map(Removable::view) {
                 Some(View::Storing { call_key, names: Some(names), .. }) => {
                     *call_key == variant(names)
                 }
@@ -362,18 +369,20 @@ impl<O: Removable> Calls<O> {
                         || call_key == primary
                         || *own == variant(&info.names)
                 }
-            };
-            is_selected || info.part.is_some_and(|part| [*primary, *entry].contains(&part))
+            }
         });
         keep_out(settled, Refusal::Removed).await;
         // Others may turn out to have what the request selects, such as one that does not vary.
-        self.remove(call_mark(call_key), None).await;
-        self.remove(call_mark(primary), None).await;
+        self.invalidate(call_mark(call_key), None).await;
+        self.invalidate(call_mark(primary), None).await;
+        // A response that completes a stored part contains it.
+        self.invalidate(part_mark(primary), None).await;
+        self.invalidate(part_mark(entry), None).await;
     }
 
     /// Invalidates the calls whose response matches, and the calls without a response whose URL may
     /// match.
-    pub(crate) async fn remove_where(
+    pub(crate) async fn invalidate_where(
         &self,
         may_match: impl Fn(&str) -> bool,
         matches: impl Fn(&Head) -> bool,
@@ -391,7 +400,7 @@ impl<O: Removable> Calls<O> {
     }
 
     /// The entry `seen` under `key` is about to be given this head, by `call`. Returns `false` if a
-    /// response with this head was removed. From now on, [`remove_tag`](Self::remove_tag) returns
+    /// response with this head was removed. From now on, [`invalidate_tag`](Self::invalidate_tag) returns
     /// the entry for its tags.
     pub(crate) fn begin_freshening(
         &self,
@@ -510,8 +519,8 @@ impl<O: Removable> Leader<O> {
     }
 
     /// Whether its response was removed in flight, as far as is known.
-    pub(crate) fn is_removed(&self) -> bool {
-        self.leader.is_removed()
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.leader.is_invalidated()
     }
 
     /// Why its response must not be stored for the requests that join under `call_key`, if a later

@@ -1,7 +1,7 @@
 //! [`RemovalLog`]: what was removed while calls are in flight.
 //!
 //! A removal does not look for the calls that it concerns. Most of them have no response yet, so
-//! nobody knows which they are. Instead, the removal is noted here, with a number. Calls have
+//! nobody knows which they are. Instead, the removal is written down here, with a number. Calls have
 //! numbers of the same order, and each looks for the removals since it began: when a request joins
 //! it, when its response arrives, and when that is about to be stored.
 
@@ -13,8 +13,8 @@ use std::{
 
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
-/// More marks than this are forgotten, and count as a removal of everything. They take about a
-/// megabyte.
+/// If there are more marks than this, the older half is forgotten, and counts as a removal of
+/// everything. They take up to two megabytes.
 pub(super) const MOST: usize = 16 * 1024;
 
 /// A number for something that is removed, such as a key or a tag. If two things have the same
@@ -47,6 +47,8 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Removed {
     first: u64,
+    /// The one before the last.
+    previous: u64,
     last: u64,
     /// The call that the last one spares, and the last removal that does not spare it.
     spared: Option<(u64, u64)>,
@@ -58,19 +60,19 @@ pub(super) struct Since {
     pub(super) call: u64,
     /// When the call began.
     pub(super) began: u64,
-    /// Up to which removal it looks. It may be told of later ones, too.
+    /// Up to which removal it looks.
     pub(super) until: u64,
 }
 
 impl Removed {
     /// Adds a removal to those of the same thing.
     fn then(former: Option<Self>, number: u64, spared: Option<u64>) -> Self {
-        let before = former.map_or(0, |former| spared.map_or(0, |call| former.last_for(call)));
-        Self {
-            first: former.map_or(number, |former| former.first),
-            last: number,
-            spared: spared.map(|call| (call, before)),
-        }
+        let Some(former) = former else {
+            let spared = spared.map(|call| (call, 0));
+            return Self { first: number, previous: 0, last: number, spared };
+        };
+        let spared = spared.map(|call| (call, former.last_for(call)));
+        Self { first: former.first, previous: former.last, last: number, spared }
     }
 
     /// The last removal that does not spare `call`.
@@ -81,8 +83,18 @@ impl Removed {
         }
     }
 
-    fn concerns(&self, since: Since) -> bool {
-        self.last_for(since.call) > since.began && self.first <= since.until
+    /// Whether one of them came after the call began, and up to the number that is looked for. If
+    /// the last two came later, the answer may be yes although none did.
+    fn concerns(&self, Since { call, began, until }: Since) -> bool {
+        let last = self.last_for(call);
+        if last <= began || until <= began {
+            return false;
+        }
+        match until {
+            _ if last <= until => true,
+            _ if self.previous <= until => self.previous > began,
+            _ => self.first <= until,
+        }
     }
 }
 
@@ -106,20 +118,25 @@ impl RemovalLog {
         self.lock().removed.len() >= MOST
     }
 
-    /// Forgets the removals before the oldest call began. If too many are left, they count as a
-    /// removal of everything.
-    pub(super) fn forget(&self, oldest: u64, number: impl FnOnce() -> u64) {
+    /// Forgets the removals before the oldest call began. If too many are left, it forgets the older
+    /// half, and to calls that began before these, everything was removed.
+    pub(super) fn forget(&self, oldest: u64) {
         let mut state = self.lock();
         state.removed.retain(|_, removed| removed.last > oldest);
-        if state.removed.len() >= MOST / 2 {
-            state.removed = HashMap::new();
-            self.add(&mut state, None, number(), None);
+        if state.removed.len() < MOST / 2 {
+            return;
         }
+        let mut numbers: Vec<u64> = state.removed.values().map(|removed| removed.last).collect();
+        let middle = numbers.len() / 2;
+        let (_, &mut newest, _) = numbers.select_nth_unstable(middle);
+        state.removed.retain(|_, removed| removed.last > newest);
+        let everything = state.everything.filter(|everything| everything.last >= newest);
+        state.everything = everything.or(Some(Removed::then(state.everything, newest, None)));
     }
 
-    /// Notes the removal of what carries `mark`, or of everything. It spares a call. If there is no
+    /// Adds the removal of what carries `mark`, or of everything. It spares a call. If there is no
     /// call in flight, nobody has to know of it.
-    pub(super) fn note(
+    pub(super) fn add(
         &self,
         mark: Option<Mark>,
         spared: Option<u64>,
@@ -127,14 +144,13 @@ impl RemovalLog {
         number: impl FnOnce() -> u64,
     ) {
         let mut state = self.lock();
-        if has_calls() {
-            self.add(&mut state, mark, number(), spared);
-        } else if !state.removed.is_empty() {
-            *state = State::default();
+        if !has_calls() {
+            if !state.removed.is_empty() || state.everything.is_some() {
+                *state = State::default();
+            }
+            return;
         }
-    }
-
-    fn add(&self, state: &mut State, mark: Option<Mark>, number: u64, spared: Option<u64>) {
+        let number = number();
         let former = mark.map_or(state.everything, |mark| state.removed.get(&mark).copied());
         let removed = Removed::then(former, number, spared);
         match mark {

@@ -281,7 +281,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
     ///
     /// Responses that are being published cannot be stopped. Returns the outcomes of those that the
     /// removal concerns, which the caller has to wait for. Shows all of them to `publishing`.
-    pub(crate) fn remove(
+    pub(crate) fn invalidate(
         &self,
         mark: Option<Mark>,
         spared: Option<&CallId<O::Key>>,
@@ -289,16 +289,17 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
     ) -> Vec<O> {
         let mut settled = Vec::new();
         if self.removals.is_full() {
-            self.removals.forget(self.oldest_beginning(), || self.next_number());
+            self.removals.forget(self.oldest_beginning());
         }
         let has_calls = || self.calls.load(Ordering::Acquire) > 0;
         let spared = spared.map(|call| call.call);
-        self.removals.note(mark, spared, has_calls, || self.next_number());
+        self.removals.add(mark, spared, has_calls, || self.next_number());
         if !has_calls() {
             return settled;
         }
         for shard in &self.shards {
-            for (group, id) in shard.publishing().clone() {
+            let publishing_there = shard.publishing().clone();
+            for (group, id) in publishing_there {
                 let calls = shard.lock();
                 let group = calls.get(&group).into_iter().flatten();
                 for call in group.filter(|call| call.id == id && spared != Some(id)) {
@@ -314,11 +315,14 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
         settled
     }
 
-    /// When the oldest call began.
+    /// When the oldest call began. No call that begins from now on is older.
     fn oldest_beginning(&self) -> u64 {
+        // Taken first: a call may begin in a shard that has been looked at. It draws its number
+        // under the lock of that shard.
+        let now = self.next_number();
         let oldest =
             |shard: &Shard<I, O>| shard.lock().values().flatten().map(|call| call.began).min();
-        self.shards.iter().filter_map(oldest).min().unwrap_or(u64::MAX)
+        self.shards.iter().filter_map(oldest).min().map_or(now, |oldest| oldest.min(now))
     }
 
     /// Begins to publish the response of a call, after `change`. Removals wait for it from now on,
@@ -341,17 +345,17 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
         drop(publishing);
         // Looked for after that: a removal is found here, or finds the call.
         let since = Since { call: id.call, began: id.began, until: u64::MAX };
-        let is_removed = shard.with(&id.group, id.call, |call| self.is_removed(call)).0;
-        is_removed == Some(false) && !self.removals.concern(since, marks)
+        let is_invalidated = shard.with(&id.group, id.call, |call| self.is_invalidated(call)).0;
+        is_invalidated == Some(false) && !self.removals.concern(since, marks)
     }
 
     /// Whether the response of a call was removed since it began, as far as is known.
-    pub(super) fn is_removed(&self, call: &Call<I, O>) -> bool {
-        call.is_invalidated || self.is_removed_until(call, call.outcome(), u64::MAX)
+    pub(super) fn is_invalidated(&self, call: &Call<I, O>) -> bool {
+        call.is_invalidated || self.is_invalidated_until(call, call.outcome(), u64::MAX)
     }
 
     /// Whether the response of a call was removed since it began, by a removal up to this number.
-    pub(super) fn is_removed_until(
+    pub(super) fn is_invalidated_until(
         &self,
         call: &Call<I, O>,
         outcome: Option<&O>,
@@ -367,7 +371,7 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
         for call in calls.get(group).into_iter().flatten() {
             if let Some(outcome) = call.outcome()
                 && call.superseded.is_none()
-                && !self.is_removed(call)
+                && !self.is_invalidated(call)
             {
                 show(call.began, outcome);
             }

@@ -20,7 +20,7 @@ impl Log {
     }
 
     fn note(&self, mark: Option<Mark>, spared: Option<u64>) {
-        self.log.note(mark, spared, || true, || self.number());
+        self.log.add(mark, spared, || true, || self.number());
     }
 
     /// Whether a removal of `mark` concerns the call.
@@ -73,6 +73,24 @@ fn a_request_that_joined_before_a_removal_is_not_concerned() {
 }
 
 #[test]
+fn removals_before_a_call_began_do_not_concern_its_followers() {
+    let log = Log::new();
+    let (mark, other) = (Mark::new(1), Mark::new(2));
+    let concerns =
+        |began, until| log.log.concern(Since { call: 7, began, until }, [mark].into_iter());
+    log.note(Some(mark), None);
+    let began = log.number();
+    log.note(Some(other), None);
+    let joined = log.log.last();
+    log.note(Some(mark), None);
+    assert!(!concerns(began, joined) && concerns(began, log.log.last()));
+    let late = log.log.last();
+    log.note(Some(mark), None);
+    assert!(!concerns(began, joined) || !concerns(began, began), "before it began");
+    assert!(concerns(began, late), "the last but one came before it joined");
+}
+
+#[test]
 fn old_removals_are_forgotten_and_too_many_count_as_everything() {
     let log = Log::new();
     let old = log.number();
@@ -82,20 +100,23 @@ fn old_removals_are_forgotten_and_too_many_count_as_everything() {
     }
     let new = log.number();
     assert!(log.log.is_full());
-    log.log.forget(new, || log.number());
+    log.log.forget(new);
     assert!(!log.log.is_full() && !log.concerns(7, old, Mark::new(0)));
     for n in 0..MOST {
         log.note(Some(Mark::new(n)), None);
     }
-    log.log.forget(new, || log.number());
+    let newer = log.number();
+    log.log.forget(new);
     assert!(!log.log.is_full() && log.concerns(7, new, Mark::new("another")));
+    assert!(log.concerns(7, new, Mark::new(MOST - 1)), "the newer half is known");
+    assert!(!log.concerns(7, newer, Mark::new("another")), "only older calls are concerned");
 }
 
 #[test]
 fn without_calls_nothing_is_remembered() {
     let log = Log::new();
     log.note(Some(Mark::new(1)), None);
-    log.log.note(Some(Mark::new(2)), None, || false, || log.number());
+    log.log.add(Some(Mark::new(2)), None, || false, || log.number());
     log.note(Some(Mark::new(3)), None);
     assert!(!log.concerns(7, 0, Mark::new(1)) && !log.concerns(7, 0, Mark::new(2)));
     assert!(log.concerns(7, 0, Mark::new(3)));

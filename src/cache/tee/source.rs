@@ -26,6 +26,9 @@ use crate::{
 
 /// The permission to store the response of a call.
 pub(crate) trait Permit: Send + 'static {
+    /// Whether the response was removed since its call began, as far as is known.
+    fn is_invalidated(&self) -> bool;
+
     /// Asks whether the entry may be published, which follows at once. Keeps older responses out of
     /// it: returns when none of them can be stored any more.
     fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static;
@@ -130,6 +133,8 @@ where
             self.abandon(Refusal::TooLarge);
         } else if self.limits.expected.is_some_and(|expected| self.received > expected) {
             self.abandon(Refusal::Length);
+        } else if self.storing.as_ref().is_some_and(|storing| storing.permit.is_invalidated()) {
+            self.abandon(Refusal::Removed);
         } else if let Err(refusal) = self.limits.check.take(chunk) {
             self.abandon(refusal);
         } else if self.storing.is_some() && !chunk.is_empty() {

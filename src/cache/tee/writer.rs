@@ -157,8 +157,8 @@ pub(super) struct Published {
 /// What was published, or why nothing was.
 pub(super) type WriteFuture = Pin<Box<dyn Future<Output = Result<Published, Refusal>> + Send>>;
 
-/// Writes `entry` with the body that `queue` brings, and publishes it if `may_publish` says so. The observer hears of the store's failures. What few
-/// entries need is boxed.
+/// Writes `entry` with the body that `queue` brings, and publishes it if `may_publish` says so. The
+/// observer hears of the store's failures. What few entries need is boxed.
 pub(super) async fn write_entry<B: Store>(
     handle: Handle<B>,
     mut entry: Entry,

@@ -123,12 +123,13 @@ impl<S: Store> Store for Compressed<S> {
 
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
         let Some(hit) = self.inner.get(key).await? else { return Ok(None) };
-        let (head, len) = without_annotation(key, hit.head)?;
+        let Hit { head, body, version, notes_read } = hit;
+        let (head, len) = without_annotation(key, head)?;
         let body = match len {
-            Some(len) => unpack::unpacked(key, hit.body, len)?,
-            None => hit.body,
+            Some(len) => unpack::unpacked(key, body, len)?,
+            None => body,
         };
-        Ok(Some(Hit::new(head, hit.version, body)))
+        Ok(Some(Hit { head, body, version, notes_read }))
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Self::Writer> {

@@ -31,8 +31,9 @@ impl<T: Stream<Item = Result<Scanned>>> Stream for WithoutAnnotations<T> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = ready!(self.project().scan.poll_next(cx));
         Poll::Ready(item.map(|item| {
-            let Scanned { key, version, head, .. } = item?;
-            Ok(Scanned::new(key, version, without_annotation(&key, head)?.0))
+            let Scanned { key, version, head, notes_read } = item?;
+            let (head, _) = without_annotation(&key, head)?;
+            Ok(Scanned { key, version, head, notes_read })
         }))
     }
 }

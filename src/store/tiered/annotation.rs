@@ -36,9 +36,10 @@ impl Annotation {
         })
     }
 
-    /// The annotation of a near entry.
-    pub(super) fn of(head: &Head) -> Option<Self> {
-        let [is_copy, far, instance, number, at] = head.note()?.numbers;
+    /// The annotation of a near entry, of whose notes other tiers have `read` so many.
+    pub(super) fn of(head: &Head, read: usize) -> Option<Self> {
+        let note = head.notes().iter().rev().nth(read)?;
+        let [is_copy, far, instance, number, at] = note.numbers;
         let far = (is_copy != 0).then(|| Version::new(far));
         Some(Self { far, instance, number, at: Timestamp::from_millis(at) })
     }
@@ -58,9 +59,10 @@ pub(super) struct Near {
 
 impl Near {
     pub(super) fn new(hit: Hit) -> Self {
-        let annotation = Annotation::of(&hit.head);
+        let annotation = Annotation::of(&hit.head, hit.notes_read);
         let (version, near) = (shown(annotation, hit.version), hit.version);
-        Self { hit: Hit { version, ..hit }, version: near, annotation }
+        let notes_read = hit.head.notes().len().min(hit.notes_read + 1);
+        Self { hit: Hit { version, notes_read, ..hit }, version: near, annotation }
     }
 
     /// Whether only the near tier has the entry.
@@ -87,11 +89,12 @@ mod tests {
             let annotation = Annotation { far, instance: u64::MAX, number: 7, at };
             let parts = Response::new(()).into_parts().0;
             let head = Head::new(Method::GET, "http://a/", parts, at);
-            assert_eq!(Annotation::of(&head), None);
+            assert_eq!(Annotation::of(&head, 0), None);
             let head = head.seal(0, Some(annotation.add_to(None).unwrap()));
-            assert_eq!((Annotation::of(&head), head.trailers()), (Some(annotation), None));
+            assert_eq!((Annotation::of(&head, 0), head.trailers()), (Some(annotation), None));
+            assert_eq!(Annotation::of(&head, 1), None);
             let decoded = Head::decode(head.encode().into()).unwrap();
-            assert_eq!((Annotation::of(&decoded), decoded.trailers()), (Some(annotation), None));
+            assert_eq!((Annotation::of(&decoded, 0), decoded.trailers()), (Some(annotation), None));
         }
     }
 }

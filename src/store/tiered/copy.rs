@@ -59,7 +59,7 @@ impl<N: Store, F: Store> Tiered<N, F> {
     /// Returns `far`, which is copied while it is read.
     pub(super) async fn copied(&self, key: Key, mut far: Hit, ticket: Ticket) -> Hit {
         let queue = Arc::<Queue>::default();
-        let head = Head::clone(&far.head).without_note();
+        let head = Head::clone(&far.head).without_notes();
         let mut copy: Copying =
             Box::pin(self.near_only().copy(key, head, far.version, queue.clone(), ticket));
         if far.body.is_streamed() {

@@ -76,11 +76,12 @@ where
 
 /// Returns the item if only the near tier has the entry.
 fn own(generations: &Generations, item: Scanned) -> Option<Scanned> {
-    let Scanned { key, version, head, .. } = item;
-    let annotation = Annotation::of(&head);
+    let key = item.key;
+    let annotation = Annotation::of(&item.head, item.notes_read);
     let is_own = match &annotation {
         Some(annotation) => annotation.far.is_none() && generations.counts(&key, annotation),
         None => generations.changed(&key) == 0,
     };
-    is_own.then(|| Scanned::new(key, shown(annotation, version), head))
+    let notes_read = item.head.notes().len().min(item.notes_read + 1);
+    is_own.then(|| Scanned { version: shown(annotation, item.version), notes_read, ..item })
 }

@@ -24,7 +24,7 @@ pub struct TieredWriter<Near: Store, Far: Store> {
 
 impl<N: Store, F: Store> TieredWriter<N, F> {
     pub(super) async fn begin(tiers: Tiered<N, F>, key: Key, head: Head) -> Result<Self> {
-        let head = head.without_note();
+        let head = head.without_notes();
         let far = tiers.far.put(&key, head.clone()).await;
         let near = match tiers.near.put(&key, head.clone()).await {
             Ok(near) => Some(near),
