@@ -10,10 +10,10 @@ use mongodb::{
 };
 
 use super::{
-    fault::{self, invalid},
+    fault::{self, STORE},
     link::Link,
 };
-use crate::store::Result;
+use crate::store::{Result, server::invalid};
 
 /// The name of the index that expires entries.
 const EXPIRY: &str = "keep_until_1";
@@ -23,7 +23,6 @@ const LONGEST: u64 = i32::MAX as u64;
 
 #[derive(Clone)]
 pub(super) struct Collections {
-    namespace: String,
     pub(super) entries: Collection<RawDocumentBuf>,
     /// GridFS files; `chunks` are their chunks.
     pub(super) files: Collection<RawDocumentBuf>,
@@ -31,15 +30,10 @@ pub(super) struct Collections {
 }
 
 impl Collections {
-    pub(super) fn new(database: &Database, namespace: String) -> Self {
+    pub(super) fn new(database: &Database, namespace: &str) -> Self {
         let collection = |name| database.collection(&format!("{namespace}.{name}"));
-        let (entries, files, chunks) =
-            (collection("entries"), collection("files"), collection("chunks"));
-        Self { namespace, entries, files, chunks }
-    }
-
-    pub(super) fn namespace(&self) -> &str {
-        &self.namespace
+        let [entries, files, chunks] = ["entries", "files", "chunks"].map(collection);
+        Self { entries, files, chunks }
     }
 
     /// Creates missing indexes, and sets the time to live to `grace`.
@@ -144,7 +138,7 @@ impl Collections {
         let answer = link.ask(async move { database.run_command(list).await }).await?;
         let indexes =
             answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        let indexes = indexes.map_err(|_| fault::strange(link.server()))?;
+        let indexes = indexes.map_err(|_| link.circuit().strange())?;
         let names = indexes.iter().filter_map(|index| {
             let index = index.as_document()?;
             let name = index.get_str("name").ok()?;
@@ -174,10 +168,9 @@ pub(super) fn check_namespace(namespace: &str) -> Result<()> {
     if good {
         return Ok(());
     }
-    Err(invalid(format!(
-        "invalid namespace {namespace:?}; use a name of up to 120 bytes without `$` that \
-         neither begins nor ends with a dot nor begins with \"system.\", such as \"larder\""
-    )))
+    let why = "use a name of up to 120 bytes without `$` that neither begins nor ends with a dot \
+               nor begins with \"system.\", such as \"larder\"";
+    Err(invalid(STORE, format!("invalid namespace {namespace:?}; {why}")))
 }
 
 /// Refuses a name that servers do not accept for a database.
@@ -186,8 +179,7 @@ pub(super) fn check_database(name: &str) -> Result<()> {
     if !name.is_empty() && name.len() < 64 && !name.contains(bad) {
         return Ok(());
     }
-    Err(invalid(format!(
-        "invalid database name {name:?}; use a name of up to 63 bytes without dots, blanks and \
-         special characters, such as \"larder\""
-    )))
+    let why = "use a name of up to 63 bytes without dots, blanks and special characters, such as \
+               \"larder\"";
+    Err(invalid(STORE, format!("invalid database name {name:?}; {why}")))
 }

@@ -1,31 +1,28 @@
 //! What all handles of a store share: the connection, the settings, and the order of changes.
 
-use std::{
-    sync::{Arc, atomic::AtomicU8},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::AtomicU8};
 
 use tokio::sync::{OnceCell, watch};
 
 use super::{
     collections::Collections,
-    fault,
+    fault::{self, STORE},
     link::Link,
     order::{Left, Order, Waiting},
 };
 use crate::{
     Key,
-    store::{Error, Result, needs_runtime},
+    store::{
+        Result,
+        server::{Settings, needs_runtime},
+    },
 };
 
 /// What all handles share.
 pub(super) struct Shared {
     pub(super) link: Link,
     pub(super) collections: Collections,
-    pub(super) inline_limit: usize,
-    pub(super) chunk_size: usize,
-    pub(super) grace: Duration,
-    pub(super) linger: Duration,
+    pub(super) settings: Settings,
     /// Whether the indexes exist.
     pub(super) indexed: OnceCell<()>,
     /// Abandoned changes.
@@ -37,16 +34,10 @@ pub(super) struct Shared {
 impl Shared {
     /// Creates the indexes, before the first write that they must find.
     pub(super) async fn indexed(&self) -> Result<()> {
-        let index = || self.collections.index(&self.link, self.grace);
+        let index = || self.collections.index(&self.link, self.settings.grace);
         self.indexed.get_or_try_init(index).await.map(drop)
     }
 
-    pub(super) fn fault(&self, error: mongodb::error::Error) -> Error {
-        fault::error(self.link.server(), error)
-    }
-}
-
-impl Shared {
     /// Changes the entry of `key`, after abandoned changes of it. The change runs to its end even
     /// if the caller goes away.
     pub(super) async fn change<T: Send + 'static>(
@@ -54,7 +45,7 @@ impl Shared {
         key: &Key,
         change: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        needs_runtime::when_used(fault::STORE)?;
+        needs_runtime::when_used(STORE)?;
         self.in_order(Some(key)).await?;
         let (running, left) = watch::channel(());
         let left = Some(Left { key: *key, running: left });
@@ -86,8 +77,7 @@ impl Shared {
                 while running.changed().await.is_ok() {}
             }
         };
-        let limit = self.link.limit();
-        let late = |_| fault::slow(self.link.server(), limit);
-        tokio::time::timeout(limit, ended).await.map_err(late)
+        let circuit = self.link.circuit();
+        tokio::time::timeout(circuit.limit, ended).await.map_err(|_| circuit.slow())
     }
 }

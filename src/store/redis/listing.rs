@@ -8,20 +8,19 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::{StreamExt, stream};
+use futures_util::{TryStreamExt, stream};
 
 use super::{
-    fault,
-    index::{all, forget, remove, sweep},
+    index::{all, forget, sweep, take},
     names::Name,
-    record::{FIXED, Header, Location, Record},
+    record::{FIXED, Header, Record},
     shared::Shared,
     target::Node,
     value,
 };
 use crate::{
     Key,
-    store::{Result, Scanned, Version},
+    store::{Result, Scanned, Version, server::Location},
 };
 
 /// How many keys the server visits for one answer.
@@ -109,16 +108,46 @@ impl Entries {
     }
 }
 
-/// An entry's header and head, and where they end.
-pub(super) struct Front {
-    pub(super) header: Header,
-    pub(super) head: crate::entry::Head,
-    pub(super) front_len: usize,
-}
-
 impl Shared {
+    /// Lists every entry's head.
+    pub(super) fn scan(self: &Arc<Self>) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
+        let pages = stream::try_unfold(Entries::new(self), |mut entries| async {
+            let page = heads(&mut entries).await?;
+            Ok(page.map(|page| (stream::iter(page), entries)))
+        });
+        pages.try_flatten()
+    }
+
+    pub(super) async fn len(self: &Arc<Self>) -> Result<u64> {
+        let mut entries = Entries::new(self);
+        while entries.next().await?.is_some() {}
+        Ok(entries.seen.len() as u64)
+    }
+
+    /// The bytes of all entries: keys, records and bodies.
+    pub(super) async fn size_bytes(self: &Arc<Self>) -> Result<u64> {
+        let mut entries = Entries::new(self);
+        let mut sum = 0;
+        while let Some(keys) = entries.next().await? {
+            let sizes = all(keys.iter().map(|key| size_of_entry(self, key)).collect()).await?;
+            sum += sizes.into_iter().sum::<u64>();
+        }
+        Ok(sum)
+    }
+
+    /// Removes everything in the namespace, except bodies that are being written.
+    pub(super) async fn clear(self: &Arc<Self>) -> Result<()> {
+        let mut walk = Walk::new(self, self.names.pattern());
+        while let Some(names) = walk.next().await? {
+            let gone = all(names.iter().map(|name| clear_name(self, name)).collect()).await?;
+            let gone: Vec<_> = gone.into_iter().flatten().collect();
+            forget(self, &gone).await?;
+        }
+        Ok(())
+    }
+
     /// Reads header and head of an entry, without its body.
-    pub(super) async fn record(&self, key: &Key) -> Result<Option<Front>> {
+    pub(super) async fn record(&self, key: &Key) -> Result<Option<Record>> {
         let name = self.names.entry(key);
         let mut len = FRONT;
         loop {
@@ -142,26 +171,9 @@ impl Shared {
                     continue;
                 }
             }
-            let record = Record::parse(key, &bytes).map_err(|error| fault::damaged(key, error))?;
-            let front_len = bytes.len() - record.inline.len();
-            return Ok(Some(Front { header: record.header, head: record.head, front_len }));
+            return Record::parse(key, &bytes).map(Some);
         }
     }
-}
-
-/// Lists every entry's head.
-pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> + Send {
-    let entries = Some(Entries::new(&shared));
-    let pages = stream::unfold(entries, |entries| async {
-        let mut entries = entries?;
-        match heads(&mut entries).await {
-            Ok(Some(page)) => Some((page, Some(entries))),
-            Ok(None) => None,
-            // After an error, the position is unknown.
-            Err(error) => Some((vec![Err(error)], None)),
-        }
-    });
-    pages.flat_map(stream::iter)
 }
 
 /// Returns the heads of the next keys, or `None` at the end.
@@ -180,23 +192,6 @@ async fn heads(entries: &mut Entries) -> Result<Option<Vec<Result<Scanned>>>> {
         (_, Err(error)) => Some(Err(error)),
     });
     Ok(Some(scanned.collect()))
-}
-
-pub(super) async fn len(shared: &Arc<Shared>) -> Result<u64> {
-    let mut entries = Entries::new(shared);
-    while entries.next().await?.is_some() {}
-    Ok(entries.seen.len() as u64)
-}
-
-/// The bytes of all entries: keys, records and bodies.
-pub(super) async fn size(shared: &Arc<Shared>) -> Result<u64> {
-    let mut entries = Entries::new(shared);
-    let mut sum = 0;
-    while let Some(keys) = entries.next().await? {
-        let sizes = all(keys.iter().map(|key| size_of_entry(shared, key)).collect()).await?;
-        sum += sizes.into_iter().sum::<u64>();
-    }
-    Ok(sum)
 }
 
 async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
@@ -223,22 +218,11 @@ async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
     }
 }
 
-/// Removes everything in the namespace, except bodies that are being written.
-pub(super) async fn clear(shared: &Arc<Shared>) -> Result<()> {
-    let mut walk = Walk::new(shared, shared.names.pattern());
-    while let Some(names) = walk.next().await? {
-        let gone = all(names.iter().map(|name| clear_name(shared, name)).collect()).await?;
-        let gone: Vec<_> = gone.into_iter().flatten().collect();
-        forget(shared, &gone).await?;
-    }
-    Ok(())
-}
-
 /// Removes what `name` stands for. Returns the entry whose hints must be dropped.
 async fn clear_name(shared: &Shared, name: &Bytes) -> Result<Option<(Key, Header)>> {
     match shared.names.parse(name) {
         Some(Name::Entry(key)) => {
-            let removed = remove(shared, &key, None).await?;
+            let removed = take(shared, &key, None).await?;
             return Ok(removed.flatten().map(|header| (key, header)));
         }
         // Its entry may be gone in another way, and then nobody else would remove the body. It may
