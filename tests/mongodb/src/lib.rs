@@ -4,6 +4,9 @@
 #![cfg(test)]
 #![allow(clippy::unwrap_used)]
 
+mod round_trips;
+mod wire;
+
 #[path = "../../support/proxy.rs"]
 mod proxy;
 #[path = "../../support/reads.rs"]
