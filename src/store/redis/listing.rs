@@ -1,10 +1,7 @@
 //! Scans, counts and `clear`: they find the keys of the namespace by `SCAN`, on every node that has
 //! some.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -35,14 +32,12 @@ struct Walk {
     shared: Arc<Shared>,
     pattern: Vec<u8>,
     /// The nodes with more names, and their cursors; `None` before the first answer.
-    nodes: Option<VecDeque<(Option<Node>, Bytes)>>,
-    /// Answers that have arrived.
-    ready: VecDeque<Vec<Bytes>>,
+    nodes: Option<Vec<(Option<Node>, Bytes)>>,
 }
 
 impl Walk {
     fn new(shared: &Arc<Shared>, pattern: Vec<u8>) -> Self {
-        Self { shared: shared.clone(), pattern, nodes: None, ready: VecDeque::new() }
+        Self { shared: shared.clone(), pattern, nodes: None }
     }
 
     fn command(&self, cursor: &[u8]) -> redis::Cmd {
@@ -51,40 +46,35 @@ impl Walk {
         cmd
     }
 
-    fn answer(&self, answer: redis::Value) -> Option<(Bytes, Vec<Bytes>)> {
-        let [cursor, names] = <[_; 2]>::try_from(value::array(answer)?).ok()?;
-        Some((value::bytes(cursor)?, value::all_bytes(names)?))
-    }
-
-    /// Returns the names of the next answer, which may be none, or `None` at the end.
+    /// Returns the next names, which may be none, or `None` at the end. The first ones are those of
+    /// all nodes.
     async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
-        if self.nodes.is_none() {
-            let answers = self.shared.link.read_everywhere(&self.command(b"0")).await?;
-            let mut nodes = VecDeque::new();
-            for (node, answer) in answers {
-                let (cursor, names) = self.answer(answer).ok_or_else(|| self.shared.strange())?;
-                self.ready.push_back(names);
-                if cursor != "0" {
-                    nodes.push_back((node, cursor));
-                }
+        let (link, mut nodes) = (&self.shared.link, self.nodes.take());
+        let answers = match nodes.as_mut().map(Vec::pop) {
+            None => link.read_everywhere(&self.command(b"0")).await?,
+            Some(None) => return Ok(None),
+            Some(Some((node, cursor))) => {
+                let answer = link.read_from(node.as_ref(), &self.command(&cursor)).await?;
+                vec![(node, answer)]
             }
-            self.nodes = Some(nodes);
-        }
-        if let Some(names) = self.ready.pop_front() {
-            return Ok(Some(names));
-        }
-        let Some((node, cursor)) = self.nodes.as_mut().and_then(VecDeque::pop_front) else {
-            return Ok(None);
         };
-        let answer = self.shared.link.read_from(node.as_ref(), &self.command(&cursor)).await?;
-        let (cursor, names) = self.answer(answer).ok_or_else(|| self.shared.strange())?;
-        if cursor != "0"
-            && let Some(nodes) = &mut self.nodes
-        {
-            nodes.push_front((node, cursor));
+        let (mut names, mut nodes) = (Vec::new(), nodes.unwrap_or_default());
+        for (node, answer) in answers {
+            let (cursor, found) = parse(answer).ok_or_else(|| self.shared.strange())?;
+            names.extend(found);
+            if cursor != "0" {
+                nodes.push((node, cursor));
+            }
         }
+        self.nodes = Some(nodes);
         Ok(Some(names))
     }
+}
+
+/// The cursor and the names in the answer of a node.
+fn parse(answer: redis::Value) -> Option<(Bytes, Vec<Bytes>)> {
+    let [cursor, names] = <[_; 2]>::try_from(value::array(answer)?).ok()?;
+    Some((value::bytes(cursor)?, value::all_bytes(names)?))
 }
 
 /// The keys of entries that a walk finds, each once.
