@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::{
     Collection, Database, IndexModel,
-    bson::{Document, RawDocumentBuf, doc},
+    bson::{RawDocumentBuf, doc},
     error::Result as MongoResult,
     options::IndexOptions,
 };
@@ -55,35 +55,24 @@ impl Collections {
     }
 
     async fn index_others(&self, link: &Link) -> Result<()> {
-        let name = |name: &str| IndexOptions::builder().name(name.to_owned()).build();
-        let index =
-            |keys: Document, options| IndexModel::builder().keys(keys).options(options).build();
-        let unique = IndexOptions::builder().name("files_id_1_n_1".to_owned()).unique(true).build();
+        // The driver names an index by its keys.
+        let index = |keys| IndexModel::builder().keys(keys).build();
+        let unique = IndexOptions::builder().unique(true).build();
+        let chunks = IndexModel::builder().keys(doc! { "files_id": 1, "n": 1 }).options(unique);
         let wanted = [
+            (&self.entries, vec![index(doc! { "tags": 1 }), index(doc! { "size": 1 })]),
             (
-                self.entries.clone(),
+                &self.files,
                 vec![
-                    index(doc! { "tags": 1 }, name("tags_1")),
-                    index(doc! { "size": 1 }, name("size_1")),
+                    index(doc! { "filename": 1, "uploadDate": 1 }),
+                    index(doc! { "metadata.state": 1, "metadata.touched": 1 }),
+                    index(doc! { "metadata.state": 1, "metadata.keep_until": 1 }),
                 ],
             ),
-            (
-                self.files.clone(),
-                vec![
-                    index(doc! { "filename": 1, "uploadDate": 1 }, name("filename_1_uploadDate_1")),
-                    index(
-                        doc! { "metadata.state": 1, "metadata.touched": 1 },
-                        name("metadata.state_1_metadata.touched_1"),
-                    ),
-                    index(
-                        doc! { "metadata.state": 1, "metadata.keep_until": 1 },
-                        name("metadata.state_1_metadata.keep_until_1"),
-                    ),
-                ],
-            ),
-            (self.chunks.clone(), vec![index(doc! { "files_id": 1, "n": 1 }, unique)]),
+            (&self.chunks, vec![chunks.build()]),
         ];
         for (collection, indexes) in wanted {
+            let collection = collection.clone();
             link.ask(async move { collection.create_indexes(indexes).await }).await?;
         }
         Ok(())
