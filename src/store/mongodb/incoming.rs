@@ -1,4 +1,5 @@
-//! Publishes entries: the end of a [`Writer`].
+//! Publishes entries: the end of a [`Writer`], and updates of a head, which are compared and swapped
+//! by the version that was seen.
 
 use std::sync::Arc;
 
@@ -8,14 +9,14 @@ use mongodb::bson::{RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
     fault,
-    record::{MAX_DOCUMENT, encode, file_of},
+    record::{MAX_DOCUMENT, change, check_head, encode, file_of},
     shared::Shared,
 };
 use crate::{
     Key,
     entry::Head,
     store::{
-        Result, Writer as StoreWriter,
+        Result, Version, Writer as StoreWriter,
         server::{Location, Upload, fresh},
     },
 };
@@ -47,7 +48,7 @@ impl StoreWriter for Writer {
             // From here on, an entry may refer to it, whatever the server answers.
             file.is_in_doubt = true;
         }
-        shared.change(&key, publish(upload, document)).await
+        shared.order.change(&shared.link, &key, publish(upload, document)).await
     }
 
     async fn abort(self) {
@@ -115,5 +116,41 @@ async fn replace(
             Err(error) if fault::is_duplicate(&error) && tries < TRIES => tries += 1,
             Err(error) => return Err(fault::error(shared.link.server(), error)),
         }
+    }
+}
+
+impl Shared {
+    /// Replaces the head of the entry if it has the version `seen`.
+    pub(super) async fn update(
+        self: &Arc<Self>,
+        key: &Key,
+        seen: Version,
+        head: Head,
+    ) -> Result<bool> {
+        check_head(key, &head)?;
+        self.indexed().await?;
+        let Some(old) = self.record(key).await? else { return Ok(false) };
+        if old.version != seen.get() {
+            return Ok(false);
+        }
+        let head = head.carry_body(&old.head);
+        let (change, head_len) = change(key, fresh(), &head, old.body);
+        let body_len = match old.body {
+            Location::Inline { .. } => head.body_len() as usize,
+            Location::Chunks { .. } => 0,
+        };
+        // The document contains the URL and the tags twice. The other fields are small.
+        let tags: usize = head.tags().iter().map(|tag| tag.len() + 16).sum();
+        if head_len + head.url().len() + tags + body_len + 1024 > MAX_DOCUMENT {
+            return Err(fault::too_large(key));
+        }
+        let entries = self.collections.entries.clone();
+        let which = doc! { "_id": key.to_string(), "version": seen.get() as i64 };
+        let link = self.link.clone();
+        let updating = async move {
+            let updated = async move { entries.update_one(which, change).await };
+            Ok(link.ask(updated).await?.matched_count == 1)
+        };
+        self.order.change(&self.link, key, updating).await
     }
 }

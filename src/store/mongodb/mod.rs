@@ -154,7 +154,6 @@ mod record;
 mod removal;
 mod shared;
 mod sweep;
-mod update;
 
 pub use self::{builder::Builder, incoming::Writer};
 
@@ -194,9 +193,7 @@ impl MongoDb {
     pub fn namespace(&self) -> &str {
         &self.shared.settings.namespace
     }
-}
 
-impl MongoDb {
     fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

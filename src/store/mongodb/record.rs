@@ -19,7 +19,7 @@ use crate::{
     entry::Head,
     store::{
         Result,
-        server::{Location, Record, checksum, corrupt, damaged_head},
+        server::{Location, Record, checksum, corrupt},
     },
     time::Timestamp,
 };
@@ -178,7 +178,7 @@ pub(super) fn decode(key: &Key, document: RawDocumentBuf) -> Result<Record<FileI
         return Err(corrupt("a document that does not match its checksum"));
     }
     let head = Head::decode(bytes.slice_ref(head));
-    let head = head.map_err(|error| damaged_head(STORE, key, error))?;
+    let head = head.map_err(|error| corrupt("a damaged head").with_source(error))?;
     let inline = match document.get_binary("body") {
         Ok(body) => bytes.slice_ref(body.bytes),
         Err(_) => Bytes::new(),

@@ -42,7 +42,7 @@ impl Shared {
             shared.set_aside(file_of(&removed).into_iter().collect()).await;
             Ok(true)
         };
-        self.change(key, removing).await
+        self.order.change(&self.link, key, removing).await
     }
 
     pub(super) async fn remove_expired(self: &Arc<Self>, now: Timestamp) -> Result<u64> {
@@ -63,7 +63,7 @@ impl Shared {
 
     /// Removes the entries that match `which`, and only those, even if they change meanwhile.
     async fn remove_all(self: &Arc<Self>, which: Document) -> Result<u64> {
-        self.in_order(None).await?;
+        self.order.wait(&self.link, None).await?;
         let mut removed = 0;
         loop {
             let (entries, page) = (self.collections.entries.clone(), which.clone());

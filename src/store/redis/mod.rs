@@ -215,9 +215,7 @@ impl Redis {
     pub fn namespace(&self) -> &str {
         self.shared.names.namespace()
     }
-}
 
-impl Redis {
     fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -15,7 +15,7 @@ use crate::{
     entry::Head,
     store::{
         Result,
-        server::{self, Chunk, Location, checksum, corrupt, damaged_head},
+        server::{self, Chunk, Location, checksum, corrupt},
     },
 };
 
@@ -138,7 +138,7 @@ impl Record {
         let end = start.checked_add(head_len).filter(|&end| end <= bytes.len());
         let end = end.ok_or_else(|| corrupt("a truncated record"))?;
         let head = Head::decode(bytes.slice(start..end));
-        let head = head.map_err(|error| damaged_head(STORE, key, error))?;
+        let head = head.map_err(|error| corrupt("a damaged head").with_source(error))?;
         if head.body_len() != header.body_len {
             return Err(corrupt("a body whose length differs from its head's"));
         }

@@ -2,7 +2,6 @@
 
 use crate::{
     Key,
-    entry::DecodeError,
     store::{Error, ErrorKind},
 };
 
@@ -18,10 +17,6 @@ pub(in crate::store) fn failed(kind: ErrorKind) -> &'static str {
 
 pub(in crate::store) fn corrupt(store: &'static str, key: &Key, what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, store, format!("the entry of key {key} has {what}"))
-}
-
-pub(in crate::store) fn damaged_head(store: &'static str, key: &Key, error: DecodeError) -> Error {
-    corrupt(store, key, "a damaged head").with_source(error)
 }
 
 pub(in crate::store) fn invalid(store: &'static str, message: impl Into<String>) -> Error {

@@ -7,9 +7,8 @@ use futures_core::Stream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future, stream};
 
 use super::{
-    backend::Backend,
+    backend::{Backend, LargeBody, Location, Record},
     fault::corrupt,
-    record::{LargeBody, Location, Record},
 };
 use crate::{
     Key,

@@ -1,12 +1,12 @@
 //! What the stores on servers ([`Redis`](crate::store::Redis) and [`MongoDb`](crate::store::MongoDb))
-//! share. Each of them is a `Backend`: its commands, the layout of its data, and its connections.
+//! share. Each of them is a `backend`: its commands, the layout of its data, and its connections.
 //! All else is here:
 //!
 //! * `lookup`: finds an entry, and reads a large body ahead of its reader, in checked chunks;
 //! * `upload`, `chunked`: the body of an entry that is being written, which is kept while it is
 //!   small, else sent in chunks, and removed again if it is not published;
 //! * `circuit`: the time limit of a request, and the pause after a failure;
-//! * `settings`, `record`, `fault`: settings, records and errors that both have;
+//! * `settings`, `fault`: settings and errors that both have;
 //! * `needs_runtime`: checks for the tokio runtime that both need.
 
 mod backend;
@@ -15,16 +15,14 @@ mod circuit;
 mod fault;
 mod lookup;
 pub(super) mod needs_runtime;
-mod record;
 mod settings;
 mod upload;
 
 pub(super) use self::{
-    backend::Backend,
+    backend::{Backend, Chunk, LargeBody, Location, Record, checksum, fresh},
     circuit::{Circuit, PAUSE},
-    fault::{corrupt, damaged_head, failed, invalid},
+    fault::{corrupt, failed, invalid},
     lookup::get,
-    record::{Chunk, LargeBody, Location, Record, checksum, fresh},
     settings::Settings,
     upload::Upload,
 };
