@@ -1,5 +1,5 @@
-//! Publishes entries: the end of a [`Writer`], and updates of a head, which are compared and swapped
-//! by the version that was seen.
+//! Publishes entries: the end of a [`Writer`], and updates of a head, which are compared and
+//! swapped by the version that was seen.
 
 use std::sync::Arc;
 

@@ -100,18 +100,18 @@
 //! | removal of expired entries | as by tag, and 4 `createIndexes`, 1 `hello`, 5 `find` of a sweep |
 //! | `len`; `size_bytes` | 1 `count`; 1 `aggregate` over an index |
 //!
-//! If a removed or replaced entry had a body in GridFS, there is 1 `update` more. The first write of
-//! a store that was created without connecting takes 4 `createIndexes` more.
+//! If a removed or replaced entry had a body in GridFS, there is 1 `update` more. The first write
+//! of a store that was created without connecting takes 4 `createIndexes` more.
 //!
 //! # Faults
 //!
 //! No command waits for the server longer than the [time limit](Builder::timeout). After a command
 //! that the server did not answer in time, or for which no server was found, all operations fail at
 //! once until the server has answered a `ping`, which the store sends in the background. A request
-//! thus waits for a silent server once. The driver reconnects by itself and repeats
-//! commands that only read. Each command runs in a task of its own: a caller that goes away costs
-//! no connection, and a caller that pauses during a body does not exceed a time limit. Heads,
-//! bodies and chunks have checksums. Data that does not match, or is of another type, is an error
+//! thus waits for a silent server once. The driver reconnects by itself and repeats commands that
+//! only read. Each command runs in a task of its own: a caller that goes away costs no connection,
+//! and a caller that pauses during a body does not exceed a time limit. Heads, bodies and chunks
+//! have checksums. Data that does not match, or is of another type, is an error
 //! of kind [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt) before any of it is returned. The
 //! driver opens up to ten connections to each server, or `maxPoolSize` in the URL.
 //!

@@ -1,6 +1,5 @@
-//! What the stores on servers ([`Redis`](crate::store::Redis) and [`MongoDb`](crate::store::MongoDb))
-//! share. Each of them is a `backend`: its commands, the layout of its data, and its connections.
-//! All else is here:
+//! What the stores on servers, `Redis` and `MongoDb`, share. Each of them is a `backend`: its
+//! commands, the layout of its data, and its connections. All else is here:
 //!
 //! * `lookup`: finds an entry, and reads a large body ahead of its reader, in checked chunks;
 //! * `upload`, `chunked`: the body of an entry that is being written, which is kept while it is
