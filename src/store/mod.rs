@@ -280,8 +280,6 @@ use crate::{entry::Head, key::Key, time::Timestamp};
 mod any;
 mod arc;
 mod body;
-#[cfg(any(feature = "mongodb", feature = "redis"))]
-mod chunked;
 #[cfg(feature = "compression")]
 mod compressed;
 #[cfg(feature = "conformance")]
@@ -297,14 +295,14 @@ mod forward;
 mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
-#[cfg(any(feature = "mongodb", feature = "redis"))]
-mod needs_runtime;
 #[cfg(any(feature = "mongodb", feature = "redb", feature = "redis", feature = "sqlite"))]
 mod pieces;
 #[cfg(feature = "redb")]
 pub mod redb;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+mod server;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod tiered;

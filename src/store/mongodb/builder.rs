@@ -11,18 +11,21 @@ use tokio::sync::OnceCell;
 
 use super::{
     collections::{Collections, check_database, check_namespace},
-    fault::{self, STORE, invalid},
+    fault::STORE,
     link::Link,
     order::Order,
     shared::Shared,
 };
-use crate::store::{Error, ErrorKind, Result, needs_runtime};
+use crate::store::{
+    Error, ErrorKind, Result,
+    server::{Circuit, Settings, invalid, needs_runtime},
+};
 
 /// The database if neither the URL nor the settings name one.
 const DATABASE: &str = "larder";
 
-/// The largest body that surely leaves room for an ordinary head in a document.
-const LARGEST_INLINE: usize = 15 << 20;
+/// The largest body that surely leaves room for an ordinary head in a document, in MiB.
+const MAX_INLINE: usize = 15;
 
 /// The settings of a [`MongoDb`](super::MongoDb). [`MongoDb::builder`](super::MongoDb::builder)
 /// creates them, and so do [`from_client`](Builder::from_client) and
@@ -32,12 +35,7 @@ const LARGEST_INLINE: usize = 15 << 20;
 pub struct Builder {
     source: Source,
     database: Option<String>,
-    namespace: String,
-    inline_limit: usize,
-    chunk_size: usize,
-    timeout: Duration,
-    grace: Duration,
-    linger: Duration,
+    settings: Settings,
 }
 
 #[derive(Clone)]
@@ -49,16 +47,8 @@ pub(super) enum Source {
 
 impl Builder {
     pub(super) fn new(source: Source) -> Self {
-        Self {
-            source,
-            database: None,
-            namespace: "larder".to_owned(),
-            inline_limit: 256 << 10,
-            chunk_size: 255 << 10,
-            timeout: Duration::from_secs(2),
-            grace: Duration::ZERO,
-            linger: Duration::from_secs(60),
-        }
+        let settings = Settings::new("larder", 256 << 10, 255 << 10);
+        Self { source, database: None, settings }
     }
 
     /// Creates the settings for a store with your client, in its default database, or `larder`. The
@@ -85,7 +75,7 @@ impl Builder {
     /// share a database; `larder` by default. Entries are in `<namespace>.entries`, and
     /// `<namespace>` is the name of the GridFS bucket.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = namespace.into();
+        self.settings.namespace = namespace.into();
         self
     }
 
@@ -94,7 +84,7 @@ impl Builder {
     /// document is limited to 16 MiB and the head needs room. With 0, every body that is not empty
     /// goes into GridFS. A body whose head is too large for one document with it goes there too.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
-        self.inline_limit = bytes;
+        self.settings.inline_limit = bytes;
         self
     }
 
@@ -102,15 +92,16 @@ impl Builder {
     /// as in GridFS, from 1 KiB to 8 MiB. A body takes about eight chunks of memory while it is
     /// read, or 2 MiB, and three while it is written.
     pub fn chunk_size(mut self, bytes: usize) -> Self {
-        self.chunk_size = bytes;
+        self.settings.chunk_size = bytes;
         self
     }
 
     /// Sets how long the answer to one command may take, including finding a server, connecting,
     /// and waiting for a free connection; 2 s by default. After that, the operation fails with
-    /// [`ErrorKind::Unavailable`]. A large body takes many commands, one for each step.
+    /// [`ErrorKind::Unavailable`], and so do all others, at once, until the server has answered a
+    /// `ping`. A large body takes many commands, one for each step.
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = limit;
+        self.settings.timeout = limit;
         self
     }
 
@@ -121,7 +112,7 @@ impl Builder {
     /// expired entries. It is a property of the index, and so of the namespace: the last store that
     /// connects sets it.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.settings.grace = grace;
         self
     }
 
@@ -129,53 +120,35 @@ impl Builder {
     /// counted from the last read of it; 60 s by default, and never less than
     /// [`timeout`](Builder::timeout). A reader that pauses for longer gets an error.
     pub fn linger(mut self, linger: Duration) -> Self {
-        self.linger = linger;
+        self.settings.linger = linger;
         self
     }
 
     /// Checks the settings, and creates what all handles share.
-    pub(super) async fn into_shared(self) -> Result<Shared> {
-        self.check()?;
+    pub(super) async fn into_shared(mut self) -> Result<Shared> {
+        check_namespace(&self.settings.namespace)?;
+        if let Some(name) = &self.database {
+            check_database(name)?;
+        }
+        self.settings.check(STORE, MAX_INLINE, 8)?;
         needs_runtime::when_made(STORE)?;
         let (database, server) = self.open().await?;
         let unacknowledged = Some(Acknowledgment::Nodes(0));
         if database.write_concern().is_some_and(|concern| concern.w == unacknowledged) {
-            return Err(invalid(
-                "the write concern w=0 is not supported: the server would not confirm writes; use w=1 or \
-                 w=majority",
-            ));
+            let message = "the write concern w=0 is not supported: the server would not confirm \
+                           writes; use w=1 or w=majority";
+            return Err(invalid(STORE, message));
         }
-        let collections = Collections::new(&database, self.namespace);
+        // A chunk that is still being written must not outlive its file.
+        self.settings.linger = self.settings.linger.max(self.settings.timeout);
         Ok(Shared {
-            link: Link::new(database, server, self.timeout),
-            collections,
-            inline_limit: self.inline_limit,
-            chunk_size: self.chunk_size,
-            grace: self.grace,
-            linger: self.linger,
+            collections: Collections::new(&database, &self.settings.namespace),
+            link: Link::new(database, Circuit::new(STORE, server, self.settings.timeout)),
+            settings: self.settings,
             indexed: OnceCell::new(),
             order: Order::default(),
             sweeper: AtomicU8::default(),
         })
-    }
-
-    fn check(&self) -> Result<()> {
-        check_namespace(&self.namespace)?;
-        if let Some(name) = &self.database {
-            check_database(name)?;
-        }
-        if !(1 << 10..=8 << 20).contains(&self.chunk_size) {
-            return Err(invalid("chunk_size must be from 1 KiB to 8 MiB"));
-        }
-        if self.inline_limit > LARGEST_INLINE {
-            return Err(invalid(
-                "inline_limit must be at most 15 MiB, because a document is limited to 16 MiB",
-            ));
-        }
-        if self.timeout.is_zero() {
-            return Err(invalid("the timeout must not be zero"));
-        }
-        Ok(())
     }
 
     /// Returns the database, and the name of the servers in messages.
@@ -209,20 +182,22 @@ impl Builder {
     }
 
     async fn options(&self, url: &str) -> Result<ClientOptions> {
+        let timeout = self.settings.timeout;
         let parsed = ClientOptions::parse(url);
-        let Ok(parsed) = tokio::time::timeout(self.timeout, async { parsed.await }).await else {
-            return Err(fault::slow("the DNS", self.timeout));
+        let Ok(parsed) = tokio::time::timeout(timeout, async { parsed.await }).await else {
+            let message = format!("the DNS did not answer within {timeout:?}");
+            return Err(Error::new(ErrorKind::Unavailable, STORE, message));
         };
         let mut options = parsed.map_err(|error| refused(url, error))?;
         // Shorter than the limit, so that the driver's error comes first.
-        let waits = self.timeout.mul_f64(0.75);
+        let waits = timeout.mul_f64(0.75);
         let at_most = |limit: Duration, given: Option<Duration>| {
             Some(given.map_or(limit, |given| given.min(limit)))
         };
         options.server_selection_timeout = at_most(waits, options.server_selection_timeout);
-        options.connect_timeout = at_most(self.timeout, options.connect_timeout);
+        options.connect_timeout = at_most(timeout, options.connect_timeout);
         // A silent server is noticed after this time and that of a connection attempt.
-        let often = self.timeout.clamp(Duration::from_millis(500), Duration::from_secs(10));
+        let often = timeout.clamp(Duration::from_millis(500), Duration::from_secs(10));
         options.heartbeat_freq = options.heartbeat_freq.or(Some(often));
         options.app_name = options.app_name.or_else(|| Some("larder".to_owned()));
         Ok(options)
@@ -254,12 +229,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("database", &self.database)
-            .field("namespace", &self.namespace)
-            .field("inline_limit", &self.inline_limit)
-            .field("chunk_size", &self.chunk_size)
-            .field("timeout", &self.timeout)
-            .field("grace", &self.grace)
-            .field("linger", &self.linger)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
@@ -283,9 +253,10 @@ mod tests {
         let shared = &store.shared;
         assert_eq!(store.namespace(), "larder");
         assert_eq!(shared.link.database().name(), "larder");
-        assert_eq!((shared.inline_limit, shared.chunk_size), (256 * 1024, 255 * 1024));
-        assert_eq!((shared.grace, shared.linger), (Duration::ZERO, Duration::from_secs(60)));
-        assert_eq!(shared.link.limit(), Duration::from_secs(2));
+        let settings = &shared.settings;
+        assert_eq!((settings.inline_limit, settings.chunk_size), (256 * 1024, 255 * 1024));
+        assert_eq!((settings.grace, settings.linger), (Duration::ZERO, Duration::from_secs(60)));
+        assert_eq!(shared.link.circuit().limit, Duration::from_secs(2));
         assert_eq!(shared.link.server(), "localhost:27017");
         let names = [&shared.collections.entries, &shared.collections.files]
             .map(|collection| collection.name().to_owned());

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use mongodb::{
     Collection, Database, IndexModel,
-    bson::{Document, RawDocumentBuf, doc},
+    bson::{RawDocumentBuf, doc},
     error::Result as MongoResult,
     options::IndexOptions,
 };
 
 use super::{
-    fault::{self, invalid},
+    fault::{self, STORE},
     link::Link,
 };
-use crate::store::Result;
+use crate::store::{Result, server::invalid};
 
 /// The name of the index that expires entries.
 const EXPIRY: &str = "keep_until_1";
@@ -23,7 +23,6 @@ const LONGEST: u64 = i32::MAX as u64;
 
 #[derive(Clone)]
 pub(super) struct Collections {
-    namespace: String,
     pub(super) entries: Collection<RawDocumentBuf>,
     /// GridFS files; `chunks` are their chunks.
     pub(super) files: Collection<RawDocumentBuf>,
@@ -31,15 +30,10 @@ pub(super) struct Collections {
 }
 
 impl Collections {
-    pub(super) fn new(database: &Database, namespace: String) -> Self {
+    pub(super) fn new(database: &Database, namespace: &str) -> Self {
         let collection = |name| database.collection(&format!("{namespace}.{name}"));
-        let (entries, files, chunks) =
-            (collection("entries"), collection("files"), collection("chunks"));
-        Self { namespace, entries, files, chunks }
-    }
-
-    pub(super) fn namespace(&self) -> &str {
-        &self.namespace
+        let [entries, files, chunks] = ["entries", "files", "chunks"].map(collection);
+        Self { entries, files, chunks }
     }
 
     /// Creates missing indexes, and sets the time to live to `grace`.
@@ -61,35 +55,24 @@ impl Collections {
     }
 
     async fn index_others(&self, link: &Link) -> Result<()> {
-        let name = |name: &str| IndexOptions::builder().name(name.to_owned()).build();
-        let index =
-            |keys: Document, options| IndexModel::builder().keys(keys).options(options).build();
-        let unique = IndexOptions::builder().name("files_id_1_n_1".to_owned()).unique(true).build();
+        // The driver names an index by its keys.
+        let index = |keys| IndexModel::builder().keys(keys).build();
+        let unique = IndexOptions::builder().unique(true).build();
+        let chunks = IndexModel::builder().keys(doc! { "files_id": 1, "n": 1 }).options(unique);
         let wanted = [
+            (&self.entries, vec![index(doc! { "tags": 1 }), index(doc! { "size": 1 })]),
             (
-                self.entries.clone(),
+                &self.files,
                 vec![
-                    index(doc! { "tags": 1 }, name("tags_1")),
-                    index(doc! { "size": 1 }, name("size_1")),
+                    index(doc! { "filename": 1, "uploadDate": 1 }),
+                    index(doc! { "metadata.state": 1, "metadata.touched": 1 }),
+                    index(doc! { "metadata.state": 1, "metadata.keep_until": 1 }),
                 ],
             ),
-            (
-                self.files.clone(),
-                vec![
-                    index(doc! { "filename": 1, "uploadDate": 1 }, name("filename_1_uploadDate_1")),
-                    index(
-                        doc! { "metadata.state": 1, "metadata.touched": 1 },
-                        name("metadata.state_1_metadata.touched_1"),
-                    ),
-                    index(
-                        doc! { "metadata.state": 1, "metadata.keep_until": 1 },
-                        name("metadata.state_1_metadata.keep_until_1"),
-                    ),
-                ],
-            ),
-            (self.chunks.clone(), vec![index(doc! { "files_id": 1, "n": 1 }, unique)]),
+            (&self.chunks, vec![chunks.build()]),
         ];
         for (collection, indexes) in wanted {
+            let collection = collection.clone();
             link.ask(async move { collection.create_indexes(indexes).await }).await?;
         }
         Ok(())
@@ -144,7 +127,7 @@ impl Collections {
         let answer = link.ask(async move { database.run_command(list).await }).await?;
         let indexes =
             answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        let indexes = indexes.map_err(|_| fault::strange(link.server()))?;
+        let indexes = indexes.map_err(|_| link.circuit().strange())?;
         let names = indexes.iter().filter_map(|index| {
             let index = index.as_document()?;
             let name = index.get_str("name").ok()?;
@@ -174,10 +157,9 @@ pub(super) fn check_namespace(namespace: &str) -> Result<()> {
     if good {
         return Ok(());
     }
-    Err(invalid(format!(
-        "invalid namespace {namespace:?}; use a name of up to 120 bytes without `$` that \
-         neither begins nor ends with a dot nor begins with \"system.\", such as \"larder\""
-    )))
+    let why = "use a name of up to 120 bytes without `$` that neither begins nor ends with a dot \
+               nor begins with \"system.\", such as \"larder\"";
+    Err(invalid(STORE, format!("invalid namespace {namespace:?}; {why}")))
 }
 
 /// Refuses a name that servers do not accept for a database.
@@ -186,8 +168,7 @@ pub(super) fn check_database(name: &str) -> Result<()> {
     if !name.is_empty() && name.len() < 64 && !name.contains(bad) {
         return Ok(());
     }
-    Err(invalid(format!(
-        "invalid database name {name:?}; use a name of up to 63 bytes without dots, blanks and \
-         special characters, such as \"larder\""
-    )))
+    let why = "use a name of up to 63 bytes without dots, blanks and special characters, such as \
+               \"larder\"";
+    Err(invalid(STORE, format!("invalid database name {name:?}; {why}")))
 }

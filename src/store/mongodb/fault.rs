@@ -5,8 +5,7 @@ use mongodb::error::{Error as MongoError, ErrorKind as MongoKind, WriteFailure};
 
 use crate::{
     Key,
-    entry::DecodeError,
-    store::{Error, ErrorKind},
+    store::{Error, ErrorKind, server::failed},
 };
 
 pub(super) const STORE: &str = "mongodb";
@@ -24,19 +23,12 @@ const NOT_THERE: [i32; 2] = [26, 27];
 /// without credentials.
 pub(super) fn error(server: &str, error: MongoError) -> Error {
     let kind = kind(&error);
-    let message = match kind {
-        ErrorKind::Full => format!("{server} is full; make room on its disk"),
-        ErrorKind::Denied => {
-            format!("{server} refused access; check the login and its rights")
-        }
-        ErrorKind::TooLarge => format!("{server} does not accept a document of that size"),
-        ErrorKind::Invalid => format!("{server} cannot be used with these settings"),
-        ErrorKind::Incompatible => {
-            format!("{server} uses a protocol version that the driver does not support")
-        }
-        _ => format!("{server} is unavailable"),
+    let what = match kind {
+        ErrorKind::TooLarge => "does not accept a document of that size",
+        ErrorKind::Incompatible => "uses a protocol version that the driver does not support",
+        kind => failed(kind),
     };
-    Error::new(kind, STORE, message).with_source(error)
+    Error::new(kind, STORE, format!("{server} {what}")).with_source(error)
 }
 
 fn kind(error: &MongoError) -> ErrorKind {
@@ -90,11 +82,6 @@ pub(super) fn is_broken(error: &MongoError) -> bool {
     matches!(&*error.kind, MongoKind::Io(_) | MongoKind::ConnectionPoolCleared { .. })
 }
 
-pub(super) fn slow(server: &str, limit: std::time::Duration) -> Error {
-    let message = format!("{server} did not answer within {limit:?}");
-    Error::new(ErrorKind::Unavailable, STORE, message)
-}
-
 /// A task that runs a command has ended without a result.
 pub(super) fn ended(error: tokio::task::JoinError) -> Error {
     let (kind, why) = match error.is_panic() {
@@ -104,27 +91,9 @@ pub(super) fn ended(error: tokio::task::JoinError) -> Error {
     Error::new(kind, STORE, why).with_source(error)
 }
 
-pub(super) fn corrupt(key: &Key, what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, STORE, format!("the entry of key {key} has {what}"))
-}
-
-pub(super) fn damaged(key: &Key, error: DecodeError) -> Error {
-    corrupt(key, "a damaged head").with_source(error)
-}
-
-pub(super) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Invalid, STORE, message)
-}
-
 pub(super) fn too_large(key: &Key) -> Error {
     let message = format!(
         "the head of key {key} does not fit into a document, which MongoDB limits to 16 MiB"
     );
     Error::new(ErrorKind::TooLarge, STORE, message)
-}
-
-/// The server answered something unexpected.
-pub(super) fn strange(server: &str) -> Error {
-    let message = format!("{server} sent an unexpected answer; is it a MongoDB server?");
-    Error::new(ErrorKind::Other, STORE, message)
 }

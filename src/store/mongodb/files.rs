@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Key,
-    store::{Error, ErrorKind, Result},
+    store::{Result, server::Chunk},
     time::Timestamp,
 };
 
@@ -51,7 +51,7 @@ impl Shared {
         let begin = doc! {
             "$setOnInsert": {
                 "length": 0_i64,
-                "chunkSize": self.chunk_size as i32,
+                "chunkSize": self.settings.chunk_size as i32,
                 "filename": key.to_string(),
                 "metadata.state": PENDING,
             },
@@ -63,16 +63,19 @@ impl Shared {
     }
 
     /// Writes a chunk. It may exist already, from an abandoned call.
-    pub(super) async fn write_chunk(&self, id: ObjectId, n: u32, payload: &[u8]) -> Result<()> {
+    pub(super) async fn write_chunk(&self, id: ObjectId, n: i32, payload: &[u8]) -> Result<()> {
+        let checksum = Chunk::checksum(&id.bytes(), n as u64, payload);
         let mut chunk = RawDocumentBuf::new();
         chunk.append(cstr!("_id"), ObjectId::new());
         chunk.append(cstr!("files_id"), id);
-        chunk.append(cstr!("n"), n as i32);
+        chunk.append(cstr!("n"), n);
         chunk.append(cstr!("data"), binary(payload));
-        chunk.append(cstr!("crc"), i64::from(chunk_checksum(id, n, payload)));
+        chunk.append(cstr!("crc"), i64::from(checksum));
         let chunks = self.collections.chunks.clone();
         match self.link.try_ask(async move { chunks.insert_one(chunk).await }).await? {
-            Err(error) if !fault::is_duplicate(&error) => Err(self.fault(error)),
+            Err(error) if !fault::is_duplicate(&error) => {
+                Err(fault::error(self.link.server(), error))
+            }
             _ => Ok(()),
         }
     }
@@ -105,25 +108,11 @@ impl Shared {
         if done.matched_count == 1 {
             return Ok(());
         }
-        let message = format!(
-            "{} removed the body of key {key} while it was being written; the entry is not stored",
-            self.link.server()
-        );
-        Err(Error::new(ErrorKind::Unavailable, fault::STORE, message))
+        Err(self.link.circuit().lost_body(key))
     }
 
-    /// Sets files aside that no entry has. They stay for a while, for their readers.
-    pub(super) async fn retire(&self, ids: Vec<ObjectId>) -> Result<()> {
-        self.set_state(ids, REMOVED).await
-    }
-
-    /// Schedules a check whether an entry has the file, after a publication with an unknown
-    /// outcome.
-    pub(super) async fn doubt(&self, id: ObjectId) -> Result<()> {
-        self.set_state(vec![id], PENDING).await
-    }
-
-    async fn set_state(&self, ids: Vec<ObjectId>, state: &str) -> Result<()> {
+    /// Sets the state of files, except of those that are being deleted.
+    pub(super) async fn set_state(&self, ids: Vec<ObjectId>, state: &str) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -174,13 +163,4 @@ impl Shared {
         let files = self.collections.files.clone();
         self.link.ask(async move { files.delete_one(doc! { "_id": id }).await }).await.map(drop)
     }
-}
-
-/// Covers the chunk's position too.
-pub(super) fn chunk_checksum(id: ObjectId, n: u32, payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&id.bytes());
-    hasher.update(&n.to_le_bytes());
-    hasher.update(payload);
-    hasher.finalize()
 }

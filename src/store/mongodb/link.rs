@@ -5,19 +5,30 @@
 //! therefore breaks no connection, as it would with the driver alone, and a caller that pauses
 //! finds the answer, and not a time limit that passed meanwhile. Changes of an entry keep their
 //! order nevertheless: see `order`.
+//!
+//! After a request without an answer, no other is sent until the server has answered a `ping`. A
+//! server that is up, and was slow with one command, answers it at once.
 
 use std::{
+    future::IntoFuture,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use mongodb::{Database, bson::doc, error::Result as MongoResult};
+use mongodb::{
+    Database,
+    bson::doc,
+    error::{Error as MongoError, Result as MongoResult},
+};
 
-use super::fault;
-use crate::store::{Error, ErrorKind, Result, needs_runtime};
+use super::fault::{self, STORE};
+use crate::store::{
+    ErrorKind, Result,
+    server::{Circuit, PAUSE, needs_runtime},
+};
 
-/// For how long no new attempt is made after a failed one.
-const PAUSE: Duration = Duration::from_millis(100);
+/// A pause that ends when a check succeeds.
+const UNTIL_CLOSED: Duration = Duration::MAX;
 
 /// A shared handle.
 #[derive(Clone)]
@@ -25,33 +36,29 @@ pub(super) struct Link(Arc<Inner>);
 
 struct Inner {
     database: Database,
-    /// The name of the server in messages.
-    server: String,
-    limit: Duration,
-    state: Mutex<State>,
+    circuit: Circuit,
+    probe: Mutex<Probe>,
 }
 
+/// The checks whether the server answers.
 #[derive(Default)]
-struct State {
-    /// Why no server can be reached, while that is so.
-    down: Option<String>,
-    /// Whether a task is checking that.
-    probing: bool,
-    /// When the last check ended.
-    probed: Option<Instant>,
+struct Probe {
+    is_running: bool,
+    /// When the last one ended.
+    ended: Option<Instant>,
 }
 
 impl Link {
-    pub(super) fn new(database: Database, server: String, limit: Duration) -> Self {
-        Self(Arc::new(Inner { database, server, limit, state: Mutex::default() }))
+    pub(super) fn new(database: Database, circuit: Circuit) -> Self {
+        Self(Arc::new(Inner { database, circuit, probe: Mutex::default() }))
+    }
+
+    pub(super) fn circuit(&self) -> &Circuit {
+        &self.0.circuit
     }
 
     pub(super) fn server(&self) -> &str {
-        &self.0.server
-    }
-
-    pub(super) fn limit(&self) -> Duration {
-        self.0.limit
+        &self.circuit().server
     }
 
     pub(super) fn database(&self) -> &Database {
@@ -81,54 +88,53 @@ impl Link {
         &self,
         asking: impl Future<Output = MongoResult<T>>,
     ) -> Result<MongoResult<T>> {
-        let Ok(answer) = tokio::time::timeout(self.limit(), asking).await else {
-            // One command may be slow while the server is up.
-            self.probe();
-            return Err(fault::slow(self.server(), self.limit()));
-        };
+        let answer = self.circuit().within(asking, UNTIL_CLOSED).await;
         match &answer {
-            Err(error) if fault::is_no_server(error) => {
-                self.state().down = Some(error.to_string());
+            Err(_) => self.probe(),
+            Ok(Err(error)) if fault::is_no_server(error) => {
+                self.pause(error);
                 self.probe();
             }
-            Err(error) if fault::is_broken(error) => self.probe(),
-            _ => {}
+            Ok(Err(error)) if fault::is_broken(error) => self.probe(),
+            Ok(_) => {}
         }
-        Ok(answer)
+        answer
     }
 
     /// Fails at once while no server answers, and starts a check whether one does again.
     pub(super) fn check_reachable(&self) -> Result<()> {
-        needs_runtime::when_used(fault::STORE)?;
-        let Some(why) = self.state().down.clone() else { return Ok(()) };
-        self.probe();
-        let message = format!("{} cannot be reached: {why}", self.server());
-        Err(Error::new(ErrorKind::Unavailable, fault::STORE, message))
+        needs_runtime::when_used(STORE)?;
+        self.circuit().check().inspect_err(|_| self.probe())
+    }
+
+    fn pause(&self, why: &MongoError) {
+        self.circuit().pause(UNTIL_CLOSED, ErrorKind::Unavailable, why.to_string());
     }
 
     /// Checks in the background whether the server answers, unless a check is running.
     fn probe(&self) {
-        let mut state = self.state();
-        if state.probing || state.probed.is_some_and(|at| at.elapsed() < PAUSE) {
+        let mut probe = self.state();
+        if probe.is_running || probe.ended.is_some_and(|at| at.elapsed() < PAUSE) {
             return;
         }
-        state.probing = true;
-        drop(state);
+        probe.is_running = true;
+        drop(probe);
         let link = self.clone();
         tokio::spawn(async move {
             let ping = link.database().run_command(doc! { "ping": 1 });
-            let down = match tokio::time::timeout(link.limit(), ping).await {
-                Ok(Ok(_)) => None,
+            match link.circuit().within(ping.into_future(), UNTIL_CLOSED).await {
+                Err(_) => {}
+                Ok(Err(error)) if fault::is_no_server(&error) || fault::is_broken(&error) => {
+                    link.pause(&error);
+                }
                 // The server answers, even if only with a refusal.
-                Ok(Err(error)) if !fault::is_no_server(&error) && !fault::is_broken(&error) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some(format!("no answer within {:?}", link.limit())),
-            };
-            *link.state() = State { down, probing: false, probed: Some(Instant::now()) };
+                Ok(_) => link.circuit().close(),
+            }
+            *link.state() = Probe { is_running: false, ended: Some(Instant::now()) };
         });
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, Probe> {
+        self.0.probe.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

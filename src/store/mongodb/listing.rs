@@ -1,20 +1,20 @@
 //! Scans and counts.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use futures_core::Stream;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{TryStreamExt, stream};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::{
     fault,
-    record::{Damage, Record, parse_key},
+    record::{FileId, decode, parse_key},
     shared::Shared,
     sweep::all,
 };
 use crate::{
     Key,
-    store::{Error, ErrorKind, Result, Scanned, Version},
+    store::{Error, ErrorKind, Result, Scanned, Version, server::Record},
 };
 
 /// How many heads are read at a time.
@@ -33,13 +33,50 @@ enum At {
 }
 
 impl Shared {
+    /// Lists every entry's head.
+    pub(super) fn scan(self: &Arc<Self>) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
+        let walk = (self.clone(), At::Begin);
+        let pages = stream::try_unfold(walk, |(shared, at)| async move {
+            let Some((page, next)) = shared.page(&at).await? else { return Ok(None) };
+            Ok(Some((stream::iter(page.into_iter().map(scanned)), (shared, next))))
+        });
+        pages.try_flatten()
+    }
+
+    pub(super) async fn len(&self) -> Result<u64> {
+        let entries = self.collections.entries.clone();
+        self.link.ask(async move { entries.estimated_document_count().await }).await
+    }
+
+    /// Returns the sum of the sizes in the entries, which an index answers.
+    pub(super) async fn size_bytes(&self) -> Result<u64> {
+        let entries = self.collections.entries.clone();
+        let sum = [
+            doc! { "$match": { "size": { "$gte": 0 } } },
+            doc! { "$group": { "_id": null, "size": { "$sum": "$size" } } },
+        ];
+        let sums = async move {
+            let sums: Vec<Document> = entries.aggregate(sum).await?.try_collect().await?;
+            Ok(sums)
+        };
+        let sums = self.link.ask(sums).await?;
+        let Some(sum) = sums.first().and_then(|sum| sum.get("size")) else { return Ok(0) };
+        let sum = match sum {
+            Bson::Int32(sum) => u64::try_from(*sum).ok(),
+            Bson::Int64(sum) => u64::try_from(*sum).ok(),
+            Bson::Double(sum) => Some(*sum as u64),
+            _ => None,
+        };
+        sum.ok_or_else(|| self.link.circuit().strange())
+    }
+
     /// Returns the next documents of a walk, without bodies.
-    async fn page(&self, at: &At) -> Result<(Vec<RawDocumentBuf>, At)> {
+    async fn page(&self, at: &At) -> Result<Option<(Vec<RawDocumentBuf>, At)>> {
         let which = match at {
             At::Begin => doc! { "_id": { "$gte": "" } },
             At::After(id) => doc! { "_id": { "$gt": id } },
             At::Foreign => doc! { "_id": { "$not": { "$type": "string" } } },
-            At::End => return Ok((Vec::new(), At::End)),
+            At::End => return Ok(None),
         };
         let entries = self.collections.entries.clone();
         let page = async move {
@@ -53,40 +90,17 @@ impl Shared {
             (_, Some(id)) => At::After(id.to_owned()),
             (_, None) => At::Foreign,
         };
-        Ok((page, next))
+        Ok(Some((page, next)))
     }
 
     /// Returns the entry of `key` without its body.
-    pub(super) async fn record(&self, key: &Key) -> Result<Option<Record>> {
+    pub(super) async fn record(&self, key: &Key) -> Result<Option<Record<FileId>>> {
         let entries = self.collections.entries.clone();
         let which = doc! { "_id": key.to_string() };
         let found = async move { entries.find_one(which).projection(doc! { "body": 0 }).await };
         let Some(document) = self.link.ask(found).await? else { return Ok(None) };
-        Record::parse(key, document).map(Some).map_err(|damage| damaged(key, damage))
+        decode(key, document).map(Some)
     }
-}
-
-pub(super) fn damaged(key: &Key, damage: Damage) -> Error {
-    match damage {
-        Damage::Shape(what) => fault::corrupt(key, what),
-        Damage::Head(error) => fault::damaged(key, error),
-    }
-}
-
-/// Lists every entry's head.
-pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> + Send {
-    let walk = Some((shared, At::Begin));
-    let pages = stream::try_unfold(walk, |walk| async {
-        let Some((shared, at)) = walk else { return Ok(None) };
-        let (page, next) = shared.page(&at).await?;
-        let page: VecDeque<_> = page.into_iter().map(scanned).collect();
-        let walk = match next {
-            At::End => None,
-            next => Some((shared, next)),
-        };
-        Ok(Some((stream::iter(page.into_iter().map(Ok::<_, Error>)), walk)))
-    });
-    pages.try_flatten().map(|item| item.and_then(|scanned| scanned))
 }
 
 fn scanned(document: RawDocumentBuf) -> Result<Scanned> {
@@ -96,33 +110,6 @@ fn scanned(document: RawDocumentBuf) -> Result<Scanned> {
         let message = format!("the document with the _id {id} is not an entry of the cache");
         return Err(Error::new(ErrorKind::Corrupt, fault::STORE, message));
     };
-    let record = Record::parse(&key, document).map_err(|damage| damaged(&key, damage))?;
+    let record = decode(&key, document)?;
     Ok(Scanned::new(key, Version::new(record.version), Arc::new(record.head)))
-}
-
-pub(super) async fn len(shared: &Shared) -> Result<u64> {
-    let entries = shared.collections.entries.clone();
-    shared.link.ask(async move { entries.estimated_document_count().await }).await
-}
-
-/// Returns the sum of the sizes in the entries, which an index answers.
-pub(super) async fn size(shared: &Shared) -> Result<u64> {
-    let entries = shared.collections.entries.clone();
-    let sum = [
-        doc! { "$match": { "size": { "$gte": 0 } } },
-        doc! { "$group": { "_id": null, "size": { "$sum": "$size" } } },
-    ];
-    let sums = async move {
-        let sums: Vec<Document> = entries.aggregate(sum).await?.try_collect().await?;
-        Ok(sums)
-    };
-    let sums = shared.link.ask(sums).await?;
-    let Some(sum) = sums.first().and_then(|sum| sum.get("size")) else { return Ok(0) };
-    let sum = match sum {
-        Bson::Int32(sum) => u64::try_from(*sum).ok(),
-        Bson::Int64(sum) => u64::try_from(*sum).ok(),
-        Bson::Double(sum) => Some(*sum as u64),
-        _ => None,
-    };
-    sum.ok_or_else(|| fault::strange(shared.link.server()))
 }

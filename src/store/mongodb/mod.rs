@@ -85,7 +85,8 @@
 //!
 //! # What an operation costs
 //!
-//! Commands sent to the server, each a round trip, as this crate's tests count them:
+//! Commands sent to the server, as a proxy counts them in this crate's tests. Each is a round trip,
+//! except that a larger hit requests two parts at a time:
 //!
 //! | operation | commands |
 //! |---|---|
@@ -99,16 +100,18 @@
 //! | removal of expired entries | as by tag, and 4 `createIndexes`, 1 `hello`, 5 `find` of a sweep |
 //! | `len`; `size_bytes` | 1 `count`; 1 `aggregate` over an index |
 //!
-//! If a removed or replaced entry had a body in GridFS, there is 1 `update` more.
+//! If a removed or replaced entry had a body in GridFS, there is 1 `update` more. The first write
+//! of a store that was created without connecting takes 4 `createIndexes` more.
 //!
 //! # Faults
 //!
-//! No operation waits for the server longer than the [time limit](Builder::timeout), for each
-//! command and each piece of a body. Once the store knows that no server answers, operations fail
-//! at once, while it tries again in the background. The driver reconnects by itself and repeats
-//! commands that only read. Each command runs in a task of its own: a caller that goes away costs
-//! no connection, and a caller that pauses during a body does not exceed a time limit. Heads,
-//! bodies and chunks have checksums. Data that does not match, or is of another type, is an error
+//! No command waits for the server longer than the [time limit](Builder::timeout). After a command
+//! that the server did not answer in time, or for which no server was found, all operations fail at
+//! once until the server has answered a `ping`, which the store sends in the background. A request
+//! thus waits for a silent server once. The driver reconnects by itself and repeats commands that
+//! only read. Each command runs in a task of its own: a caller that goes away costs no connection,
+//! and a caller that pauses during a body does not exceed a time limit. Heads, bodies and chunks
+//! have checksums. Data that does not match, or is of another type, is an error
 //! of kind [`ErrorKind::Corrupt`](super::ErrorKind::Corrupt) before any of it is returned. The
 //! driver opens up to ten connections to each server, or `maxPoolSize` in the URL.
 //!
@@ -128,15 +131,17 @@
 //! be sharded by `_id`, and `chunks` by `files_id`. The checksums protect against damage, not
 //! against anyone who changes the server's data on purpose.
 
-use std::{fmt, sync::Arc};
-
-use futures_core::Stream;
+use std::{fmt, sync::Arc, time::Duration};
 
 use self::shared::Shared;
-use super::{Hit, Result, Scanned, Store, Version};
-use crate::{Key, entry::Head, time::Timestamp};
+use super::{
+    Hit, Result, Store,
+    forward::forward,
+    server::{self, Upload},
+};
+use crate::{Key, entry::Head};
 
-mod body;
+mod backend;
 mod builder;
 mod collections;
 mod fault;
@@ -149,7 +154,6 @@ mod record;
 mod removal;
 mod shared;
 mod sweep;
-mod update;
 
 pub use self::{builder::Builder, incoming::Writer};
 
@@ -187,7 +191,11 @@ impl MongoDb {
     /// The prefix of the names of all collections.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        self.shared.collections.namespace()
+        &self.shared.settings.namespace
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 }
 
@@ -204,7 +212,7 @@ impl Builder {
         let store = self.build().await?;
         store.shared.indexed().await?;
         // A sweep may take long, and nobody needs to wait for it.
-        store.shared.sweep_now();
+        store.shared.sweep_after(Duration::ZERO);
         Ok(store)
     }
 
@@ -238,48 +246,15 @@ impl fmt::Debug for MongoDb {
 impl Store for MongoDb {
     type Writer = Writer;
 
+    forward!(shared: update, remove, remove_if, remove_expired, remove_tagged);
+    forward!(shared: clear, scan<>, len, size_bytes);
+
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        body::get(&self.shared, key).await
+        server::get(&self.shared, key).await
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
         record::check_head(key, &head)?;
-        Ok(Writer::new(self.shared.clone(), *key, head))
-    }
-
-    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        update::update(&self.shared, key, seen, head).await
-    }
-
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        removal::remove(&self.shared, key, None).await
-    }
-
-    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        removal::remove(&self.shared, key, Some(seen)).await
-    }
-
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        removal::remove_expired(&self.shared, now).await
-    }
-
-    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        removal::remove_tagged(&self.shared, tag).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        removal::clear(&self.shared).await
-    }
-
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        listing::scan(self.shared.clone())
-    }
-
-    async fn len(&self) -> Result<u64> {
-        listing::len(&self.shared).await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        listing::size(&self.shared).await
+        Ok(Writer { head, upload: Upload::new(self.shared.clone(), *key) })
     }
 }

@@ -5,11 +5,6 @@
 //! dates and other fields repeat what the head says. The checksum `check` covers the entry's key
 //! too, so that a copied document is never served under another key.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::SystemTime,
-};
-
 use bytes::Bytes;
 use mongodb::bson::{
     Binary, Bson, DateTime, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc,
@@ -18,11 +13,14 @@ use mongodb::bson::{
     spec::BinarySubtype,
 };
 
-use super::fault;
+use super::fault::{self, STORE};
 use crate::{
     Key,
-    entry::{DecodeError, Head},
-    store::Result as StoreResult,
+    entry::Head,
+    store::{
+        Result,
+        server::{Location, Record, checksum, corrupt},
+    },
     time::Timestamp,
 };
 
@@ -36,31 +34,8 @@ pub(super) const MAX_DOCUMENT: usize = (16 << 20) - (16 << 10);
 /// one.
 const LATEST: u64 = 253_402_300_799_999;
 
-/// Where an entry's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Location {
-    /// In the document.
-    Inline { checksum: u32 },
-    /// In a GridFS file, in chunks of this size.
-    File { id: ObjectId, chunk: u32 },
-}
-
-/// A document from the server, decoded and checked.
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) version: u64,
-    pub(super) head: Head,
-    pub(super) body: Location,
-    /// The body in the document; empty if there is none or it was not requested.
-    pub(super) inline: Bytes,
-}
-
-/// Why a document is not an entry.
-#[derive(Debug)]
-pub(super) enum Damage {
-    Shape(&'static str),
-    Head(DecodeError),
-}
+/// The bytes of an `ObjectId`, which names a file.
+pub(super) type FileId = [u8; 12];
 
 /// A time as servers and tools know it.
 pub(super) fn date(time: Timestamp) -> DateTime {
@@ -79,7 +54,7 @@ pub(super) fn encode(
     key: &Key,
     version: u64,
     head: &Head,
-    location: Location,
+    location: Location<FileId>,
     body: &[u8],
 ) -> RawDocumentBuf {
     let bytes = head.encode();
@@ -109,8 +84,8 @@ pub(super) fn encode(
             document.append(cstr!("body"), binary(body));
             document.append(cstr!("crc"), i64::from(checksum));
         }
-        Location::File { id, chunk } => {
-            document.append(cstr!("file"), id);
+        Location::Chunks { id, chunk } => {
+            document.append(cstr!("file"), ObjectId::from_bytes(id));
             document.append(cstr!("chunk_size"), chunk as i32);
         }
     }
@@ -124,7 +99,7 @@ pub(super) fn change(
     key: &Key,
     version: u64,
     head: &Head,
-    location: Location,
+    location: Location<FileId>,
 ) -> (Document, usize) {
     let bytes = head.encode();
     let len = bytes.len();
@@ -163,69 +138,56 @@ pub(super) fn binary(bytes: &[u8]) -> RawBinaryRef<'_> {
     RawBinaryRef { subtype: BinarySubtype::Generic, bytes }
 }
 
-fn check(key: &Key, version: u64, head: &[u8], location: Location) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key.as_bytes());
-    hasher.update(&version.to_le_bytes());
+fn check(key: &Key, version: u64, head: &[u8], location: Location<FileId>) -> u32 {
+    let (key, version) = (key.as_bytes(), version.to_le_bytes());
     match location {
-        Location::Inline { checksum } => {
-            hasher.update(b"i");
-            hasher.update(&checksum.to_le_bytes());
+        Location::Inline { checksum: body } => {
+            checksum(&[key, &version, b"i", &body.to_le_bytes(), head])
         }
-        Location::File { id, chunk } => {
-            hasher.update(b"f");
-            hasher.update(&id.bytes());
-            hasher.update(&chunk.to_le_bytes());
+        Location::Chunks { id, chunk } => {
+            checksum(&[key, &version, b"f", &id, &chunk.to_le_bytes(), head])
         }
-    }
-    hasher.update(head);
-    hasher.finalize()
-}
-
-impl Record {
-    /// Reads the document of `key`, which may lack its body.
-    pub(super) fn parse(key: &Key, document: RawDocumentBuf) -> Result<Self, Damage> {
-        let bytes = Bytes::from(document.into_bytes());
-        let document = RawDocument::from_bytes(&bytes).map_err(|_| Damage::Shape("no fields"))?;
-        if document.get_i32("format").ok() != Some(FORMAT) {
-            return Err(Damage::Shape("a document of an unknown layout"));
-        }
-        let shape = |_| Damage::Shape("a document without the fields of an entry");
-        let version = document.get_i64("version").map_err(shape)? as u64;
-        let head = document.get_binary("head").map_err(shape)?.bytes;
-        let number = |name| document.get_i64(name).ok().and_then(|value| u32::try_from(value).ok());
-        let body = match document.get_object_id("file") {
-            Ok(id) => {
-                let chunk = document.get_i32("chunk_size").ok();
-                let chunk = chunk.and_then(|chunk| u32::try_from(chunk).ok()).filter(|&c| c > 0);
-                let chunk = chunk.ok_or(Damage::Shape("a body with an invalid chunk size"))?;
-                Location::File { id, chunk }
-            }
-            Err(_) => {
-                let checksum = number("crc").ok_or(Damage::Shape("no body"))?;
-                Location::Inline { checksum }
-            }
-        };
-        if number("check") != Some(check(key, version, head, body)) {
-            return Err(Damage::Shape("a document that does not match its checksum"));
-        }
-        let head = Head::decode(bytes.slice_ref(head)).map_err(Damage::Head)?;
-        let inline = match document.get_binary("body") {
-            Ok(body) => bytes.slice_ref(body.bytes),
-            Err(_) => Bytes::new(),
-        };
-        Ok(Self { version, head, body, inline })
     }
 }
 
-/// A number that no other writer creates, on this machine or another.
-pub(super) fn fresh() -> u64 {
-    // The standard library seeds it from the system's randomness.
-    RandomState::new().hash_one(SystemTime::now())
+/// Reads the document of `key`, which may lack its body.
+pub(super) fn decode(key: &Key, document: RawDocumentBuf) -> Result<Record<FileId>> {
+    let corrupt = |what| corrupt(STORE, key, what);
+    let bytes = Bytes::from(document.into_bytes());
+    let document = RawDocument::from_bytes(&bytes).map_err(|_| corrupt("no fields"))?;
+    if document.get_i32("format").ok() != Some(FORMAT) {
+        return Err(corrupt("a document of an unknown layout"));
+    }
+    let shape = |_| corrupt("a document without the fields of an entry");
+    let version = document.get_i64("version").map_err(shape)? as u64;
+    let head = document.get_binary("head").map_err(shape)?.bytes;
+    let number = |name| document.get_i64(name).ok().and_then(|value| u32::try_from(value).ok());
+    let body = match document.get_object_id("file") {
+        Ok(id) => {
+            let chunk = document.get_i32("chunk_size").ok();
+            let chunk = chunk.and_then(|chunk| u32::try_from(chunk).ok());
+            let chunk = chunk.ok_or_else(|| corrupt("a body with an invalid chunk size"))?;
+            Location::Chunks { id: id.bytes(), chunk }
+        }
+        Err(_) => {
+            let checksum = number("crc").ok_or_else(|| corrupt("no body"))?;
+            Location::Inline { checksum }
+        }
+    };
+    if number("check") != Some(check(key, version, head, body)) {
+        return Err(corrupt("a document that does not match its checksum"));
+    }
+    let head = Head::decode(bytes.slice_ref(head));
+    let head = head.map_err(|error| corrupt("a damaged head").with_source(error))?;
+    let inline = match document.get_binary("body") {
+        Ok(body) => bytes.slice_ref(body.bytes),
+        Err(_) => Bytes::new(),
+    };
+    Ok(Record { version, head, body, inline })
 }
 
 /// Refuses a head that cannot fit into a document, before its body arrives.
-pub(super) fn check_head(key: &Key, head: &Head) -> StoreResult<()> {
+pub(super) fn check_head(key: &Key, head: &Head) -> Result<()> {
     // A head takes more memory than its encoding, so only few heads are encoded to find out.
     if head.size() > MAX_DOCUMENT / 2 && head.encode().len() > MAX_DOCUMENT {
         return Err(fault::too_large(key));
@@ -255,8 +217,8 @@ mod tests {
             .with_tags(vec!["a".into()])
     }
 
-    fn file() -> Location {
-        Location::File { id: ObjectId::from_bytes([3; 12]), chunk: 1_024 }
+    fn file() -> Location<FileId> {
+        Location::Chunks { id: [3; 12], chunk: 1_024 }
     }
 
     #[test]
@@ -264,7 +226,7 @@ mod tests {
         let inline = Location::Inline { checksum: crc32fast::hash(b"body") };
         for (location, body) in [(inline, &b"body"[..]), (file(), b"")] {
             let head = head().seal(4, None);
-            let record = Record::parse(&key(), encode(&key(), u64::MAX, &head, location, body));
+            let record = decode(&key(), encode(&key(), u64::MAX, &head, location, body));
             let record = record.unwrap();
             assert_eq!((record.version, record.body), (u64::MAX, location));
             assert_eq!((record.head, &record.inline[..]), (head, body));
@@ -296,7 +258,7 @@ mod tests {
     #[test]
     fn changes_of_checked_fields_are_noticed() {
         let document = encode(&key(), 8, &head(), file(), b"");
-        assert!(Record::parse(&Key::from_bytes([8; 32]), document.clone()).is_err());
+        assert!(decode(&Key::from_bytes([8; 32]), document.clone()).is_err());
         let good = Document::try_from(&*document).unwrap();
         let wrong = [
             ("format", Bson::Int32(2)),
@@ -315,11 +277,11 @@ mod tests {
             let mut bad = good.clone();
             bad.insert(name, value.clone());
             let bad = RawDocumentBuf::try_from(&bad).unwrap();
-            assert!(Record::parse(&key(), bad).is_err(), "{name}: {value:?}");
+            assert!(decode(&key(), bad).is_err(), "{name}: {value:?}");
             let mut bad = good.clone();
             bad.remove(name);
             let bad = RawDocumentBuf::try_from(&bad).unwrap();
-            assert!(Record::parse(&key(), bad).is_err(), "without {name}");
+            assert!(decode(&key(), bad).is_err(), "without {name}");
         }
     }
 

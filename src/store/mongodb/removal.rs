@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
+    files::REMOVED,
     record::{date, file_of},
     shared::Shared,
     sweep::all,
@@ -19,66 +20,82 @@ use crate::{
 /// How many entries are removed at a time.
 const PAGE: i64 = 100;
 
-pub(super) async fn remove(shared: &Arc<Shared>, key: &Key, seen: Option<Version>) -> Result<bool> {
-    let mut which = doc! { "_id": key.to_string() };
-    if let Some(seen) = seen {
-        which.insert("version", seen.get() as i64);
+impl Shared {
+    pub(super) async fn remove(self: &Arc<Self>, key: &Key) -> Result<bool> {
+        self.remove_one(key, doc! { "_id": key.to_string() }).await
     }
-    let entries = shared.collections.entries.clone();
-    let removed = async move {
-        let fields = doc! { "file": 1, "_id": 0 };
-        entries.find_one_and_delete(which).projection(fields).await
-    };
-    let ours = shared.clone();
-    let removing = async move {
-        let Some(removed) = ours.link.ask(removed).await? else { return Ok(false) };
-        set_aside(&ours, file_of(&removed).into_iter().collect()).await;
-        Ok(true)
-    };
-    shared.change(key, removing).await
-}
 
-pub(super) async fn remove_expired(shared: &Arc<Shared>, now: Timestamp) -> Result<u64> {
-    shared.indexed().await?;
-    let removed = remove_all(shared, doc! { "keep_until": { "$lte": date(now) } }).await?;
-    shared.sweep(usize::MAX).await?;
-    Ok(removed)
-}
+    pub(super) async fn remove_if(self: &Arc<Self>, key: &Key, seen: Version) -> Result<bool> {
+        let which = doc! { "_id": key.to_string(), "version": seen.get() as i64 };
+        self.remove_one(key, which).await
+    }
 
-pub(super) async fn remove_tagged(shared: &Arc<Shared>, tag: &str) -> Result<u64> {
-    remove_all(shared, doc! { "tags": tag }).await
-}
-
-/// Removes all entries, and foreign documents among them.
-pub(super) async fn clear(shared: &Arc<Shared>) -> Result<()> {
-    remove_all(shared, doc! {}).await.map(drop)
-}
-
-/// Removes the entries that match `which`, and only those, even if they change meanwhile.
-async fn remove_all(shared: &Arc<Shared>, which: Document) -> Result<u64> {
-    shared.in_order(None).await?;
-    let mut removed = 0;
-    loop {
-        let (entries, page) = (shared.collections.entries.clone(), which.clone());
-        let page = async move {
-            let fields = doc! { "version": 1, "file": 1 };
-            all(entries.find(page).projection(fields).limit(-PAGE).await?).await
+    async fn remove_one(self: &Arc<Self>, key: &Key, which: Document) -> Result<bool> {
+        let entries = self.collections.entries.clone();
+        let removed = async move {
+            let fields = doc! { "file": 1, "_id": 0 };
+            entries.find_one_and_delete(which).projection(fields).await
         };
-        let page = shared.link.ask(page).await?;
-        if page.is_empty() {
-            return Ok(removed);
+        let shared = self.clone();
+        let removing = async move {
+            let Some(removed) = shared.link.ask(removed).await? else { return Ok(false) };
+            shared.set_aside(file_of(&removed).into_iter().collect()).await;
+            Ok(true)
+        };
+        self.order.change(&self.link, key, removing).await
+    }
+
+    pub(super) async fn remove_expired(self: &Arc<Self>, now: Timestamp) -> Result<u64> {
+        self.indexed().await?;
+        let removed = self.remove_all(doc! { "keep_until": { "$lte": date(now) } }).await?;
+        self.sweep(usize::MAX).await?;
+        Ok(removed)
+    }
+
+    pub(super) async fn remove_tagged(self: &Arc<Self>, tag: &str) -> Result<u64> {
+        self.remove_all(doc! { "tags": tag }).await
+    }
+
+    /// Removes all entries, and foreign documents among them.
+    pub(super) async fn clear(self: &Arc<Self>) -> Result<()> {
+        self.remove_all(doc! {}).await.map(drop)
+    }
+
+    /// Removes the entries that match `which`, and only those, even if they change meanwhile.
+    async fn remove_all(self: &Arc<Self>, which: Document) -> Result<u64> {
+        self.order.wait(&self.link, None).await?;
+        let mut removed = 0;
+        loop {
+            let (entries, page) = (self.collections.entries.clone(), which.clone());
+            let page = async move {
+                let fields = doc! { "version": 1, "file": 1 };
+                all(entries.find(page).projection(fields).limit(-PAGE).await?).await
+            };
+            let page = self.link.ask(page).await?;
+            if page.is_empty() {
+                return Ok(removed);
+            }
+            let all_of = |name| page.iter().map(|entry| field(entry, name)).collect::<Vec<_>>();
+            let files: Vec<ObjectId> = page.iter().filter_map(|entry| file_of(entry)).collect();
+            // Only these versions, since another version has another file. A replaced entry is met
+            // again.
+            let mut gone = which.clone();
+            gone.insert("_id", doc! { "$in": all_of("_id") });
+            gone.insert("version", doc! { "$in": all_of("version") });
+            let entries = self.collections.entries.clone();
+            removed +=
+                self.link.ask(async move { entries.delete_many(gone).await }).await?.deleted_count;
+            self.set_aside(files).await;
         }
-        let all_of = |name| page.iter().map(|entry| field(entry, name)).collect::<Vec<_>>();
-        let files: Vec<ObjectId> = page.iter().filter_map(|entry| file_of(entry)).collect();
-        // Only these versions, since another version has another file. A replaced entry is met
-        // again.
-        let mut gone = which.clone();
-        gone.insert("_id", doc! { "$in": all_of("_id") });
-        gone.insert("version", doc! { "$in": all_of("version") });
-        let entries = shared.collections.entries.clone();
-        removed +=
-            shared.link.ask(async move { entries.delete_many(gone).await }).await?.deleted_count;
-        set_aside(shared, files).await;
+    }
+
+    /// Sets aside files whose entries are gone. If that fails, a sweep finds them within a day.
+    pub(super) async fn set_aside(self: &Arc<Self>, files: Vec<ObjectId>) {
+        if files.is_empty() {
+            return;
+        }
+        drop(self.set_state(files, REMOVED).await);
+        self.sweep_later();
     }
 }
 
@@ -86,13 +103,4 @@ async fn remove_all(shared: &Arc<Shared>, which: Document) -> Result<u64> {
 fn field(document: &RawDocumentBuf, name: &str) -> Bson {
     let value: Option<RawBsonRef<'_>> = document.get(name).ok().flatten();
     value.and_then(|value| value.try_into().ok()).unwrap_or(Bson::Null)
-}
-
-/// Sets aside files whose entries are gone. If that fails, a sweep finds them within a day.
-pub(super) async fn set_aside(shared: &Arc<Shared>, files: Vec<ObjectId>) {
-    if files.is_empty() {
-        return;
-    }
-    drop(shared.retire(files).await);
-    shared.sweep_later();
 }

@@ -14,7 +14,6 @@ use std::{
 use mongodb::bson::{Bson, DateTime, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
-    fault,
     files::{DELETING, LIVE, PENDING, REMOVED, touched},
     record::date,
     shared::Shared,
@@ -61,23 +60,17 @@ struct Due {
 }
 
 impl Shared {
-    /// Sweeps in the background, and again when there is something to do.
-    pub(super) fn sweep_now(self: &Arc<Self>) {
-        let shared = self.clone();
-        tokio::spawn(async move {
-            if !matches!(shared.sweep_on().await, Ok(None)) {
-                shared.sweep_later();
-            }
-        });
+    /// Schedules a sweep for when files that are set aside now may be deleted.
+    pub(super) fn sweep_later(self: &Arc<Self>) {
+        self.sweep_after(self.settings.linger);
     }
 
-    /// Schedules a sweep for when files that are set aside now may be deleted, and more sweeps
-    /// while there is anything to wait for.
-    pub(super) fn sweep_later(self: &Arc<Self>) {
+    /// Schedules a sweep, and more sweeps while there is anything to wait for.
+    pub(super) fn sweep_after(self: &Arc<Self>, mut delay: Duration) {
         if self.sweeper.swap(AGAIN, Ordering::AcqRel) != IDLE {
             return;
         }
-        let (shared, mut delay) = (Arc::downgrade(self), self.lingering());
+        let (shared, linger) = (Arc::downgrade(self), self.settings.linger);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(delay.saturating_add(MARGIN)).await;
@@ -86,17 +79,17 @@ impl Shared {
                 shared.sweeper.store(COMING, Ordering::Release);
                 delay = match shared.sweep_on().await {
                     Ok(Some(delay)) => delay,
-                    Err(_) => shared.lingering(),
+                    Err(_) => linger,
                     Ok(None) => {
                         let (order, load) = (Ordering::AcqRel, Ordering::Acquire);
                         if shared.sweeper.compare_exchange(COMING, IDLE, order, load).is_ok() {
                             return;
                         }
-                        shared.lingering()
+                        linger
                     }
                 };
                 if shared.sweeper.load(Ordering::Acquire) == AGAIN {
-                    delay = delay.min(shared.lingering());
+                    delay = delay.min(linger);
                 }
             }
         });
@@ -109,7 +102,7 @@ impl Shared {
         let aside = doc! { "metadata.state": { "$in": [REMOVED, DELETING] } };
         let aside = async move { files.find_one(aside).projection(doc! { "_id": 1 }).await };
         if self.link.ask(aside).await?.is_some() {
-            return Ok(Some(self.lingering()));
+            return Ok(Some(self.settings.linger));
         }
         // The file whose entry the server removes first.
         let files = self.collections.files.clone();
@@ -122,20 +115,14 @@ impl Shared {
         let at = first.as_ref().and_then(|first| {
             first.get_document("metadata").ok()?.get_datetime("keep_until").ok().map(from_date)
         });
-        let wait = at.map(|at| at.saturating_add(self.grace).saturating_since(now));
-        Ok(wait.map(|wait| wait.min(LONG).max(self.lingering())))
-    }
-
-    /// For how long a file that was set aside stays. It is not shorter than a command may take: a
-    /// chunk that is still being written must not outlive its file.
-    pub(super) fn lingering(&self) -> Duration {
-        self.linger.max(self.link.limit())
+        let wait = at.map(|at| at.saturating_add(self.settings.grace).saturating_since(now));
+        Ok(wait.map(|wait| wait.min(LONG).max(self.settings.linger)))
     }
 
     /// Deletes files that are due, up to `pages` pages of each kind. Returns the server's time at
     /// the beginning.
     pub(super) async fn sweep(self: &Arc<Self>, pages: usize) -> Result<Timestamp> {
-        self.collections.restore(&self.link, self.grace).await?;
+        self.collections.restore(&self.link, self.settings.grace).await?;
         let now = self.server_time().await?;
         let ago = |age: Duration| {
             let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -145,10 +132,10 @@ impl Shared {
         let kinds = [
             kind(DELETING, Duration::ZERO),
             kind(PENDING, LEASE),
-            kind(REMOVED, self.lingering()),
+            kind(REMOVED, self.settings.linger),
             // Files of entries that the server has expired. They are found by the time until which
             // the entries were kept, once nobody can still be publishing them.
-            Kind { expired_at: Some(ago(self.grace)), ..kind(LIVE, self.lingering()) },
+            Kind { expired_at: Some(ago(self.settings.grace)), ..kind(LIVE, self.settings.linger) },
             kind(LIVE, RECHECK),
         ];
         for kind in kinds {
@@ -197,7 +184,7 @@ impl Shared {
         if kind.state == LIVE {
             // Somebody may have begun to read it while it had an entry.
             if !unused.is_empty() {
-                self.retire(unused.iter().map(|file| file.id).collect()).await?;
+                self.set_state(unused.iter().map(|file| file.id).collect(), REMOVED).await?;
                 self.sweep_later();
             }
             return Ok(());
@@ -248,7 +235,7 @@ impl Shared {
         let hello = self.link.ask(async move { database.run_command(doc! { "hello": 1 }).await });
         match hello.await?.get("localTime") {
             Some(Bson::DateTime(time)) => Ok(from_date(*time)),
-            _ => Err(fault::strange(self.link.server())),
+            _ => Err(self.link.circuit().strange()),
         }
     }
 }

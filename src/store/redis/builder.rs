@@ -12,13 +12,16 @@ use redis::{
 };
 
 use super::{
-    fault::{STORE, invalid},
+    fault::STORE,
     link::Link,
     names::Names,
     shared::Shared,
     target::{Connection, Target, nobody, with_protocol},
 };
-use crate::store::{Error, ErrorKind, Result, needs_runtime};
+use crate::store::{
+    Error, ErrorKind, Result,
+    server::{Circuit, Settings, invalid, needs_runtime},
+};
 
 /// The settings of a [`Redis`](super::Redis). [`Redis::builder`](super::Redis::builder) and its
 /// neighbours create them.
@@ -26,13 +29,8 @@ use crate::store::{Error, ErrorKind, Result, needs_runtime};
 #[must_use = "a builder does nothing until `connect` or `build` is called"]
 pub struct Builder {
     source: Source,
-    namespace: String,
-    inline_limit: usize,
-    chunk_size: usize,
+    settings: Settings,
     connect_timeout: Duration,
-    response_timeout: Duration,
-    grace: Duration,
-    linger: Duration,
     login: Option<(Option<String>, String)>,
     database: Option<i64>,
     root_certificate: Option<Vec<u8>>,
@@ -52,13 +50,8 @@ impl Builder {
     pub(super) fn new(source: Source) -> Self {
         Self {
             source,
-            namespace: "larder:".to_owned(),
-            inline_limit: 64 << 10,
-            chunk_size: 256 << 10,
+            settings: Settings::new("larder:", 64 << 10, 256 << 10),
             connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(2),
-            grace: Duration::ZERO,
-            linger: Duration::from_secs(60),
             login: None,
             database: None,
             root_certificate: None,
@@ -87,14 +80,14 @@ impl Builder {
     /// server; `larder:` by default. It must not be empty or contain braces, which mark the slot of
     /// a key.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = namespace.into();
+        self.settings.namespace = namespace.into();
         self
     }
 
     /// Sets up to how many bytes a body is kept with its head, in one key, and read in one round
     /// trip; 64 KiB by default. With 0, each body that is not empty has its own key.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
-        self.inline_limit = bytes;
+        self.settings.inline_limit = bytes;
         self
     }
 
@@ -102,7 +95,7 @@ impl Builder {
     /// from 1 KiB to 64 MiB. A body takes up to 1.5 MiB of memory while it is read, or three chunks
     /// if they are larger than 512 KiB, and two chunks while it is written.
     pub fn chunk_size(mut self, bytes: usize) -> Self {
-        self.chunk_size = bytes;
+        self.settings.chunk_size = bytes;
         self
     }
 
@@ -117,7 +110,7 @@ impl Builder {
     /// by default. After that, the operation fails with [`ErrorKind::Unavailable`], and for as long
     /// again, so do all others, at once.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
-        self.response_timeout = limit;
+        self.settings.timeout = limit;
         self
     }
 
@@ -126,7 +119,7 @@ impl Builder {
     /// are useful. Zero by default. With `Duration::MAX`, only
     /// [`remove_expired`](crate::store::Store::remove_expired) removes expired entries.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.settings.grace = grace;
         self
     }
 
@@ -134,7 +127,7 @@ impl Builder {
     /// counted from the last read of it; 60 s by default. A reader that pauses for longer gets an
     /// error.
     pub fn linger(mut self, linger: Duration) -> Self {
-        self.linger = linger;
+        self.settings.linger = linger;
         self
     }
 
@@ -173,41 +166,29 @@ impl Builder {
 
     /// Checks the settings, and creates what all handles share.
     pub(super) fn into_shared(self) -> Result<Shared> {
-        if self.namespace.is_empty() || self.namespace.contains(['{', '}']) {
-            return Err(invalid(format!(
-                "invalid namespace {:?}; use a name that is not empty and has no braces, such \
-                 as \"larder:\"",
-                self.namespace
-            )));
+        let namespace = &self.settings.namespace;
+        if namespace.is_empty() || namespace.contains(['{', '}']) {
+            let why = "use a name that is not empty and has no braces, such as \"larder:\"";
+            return Err(invalid(STORE, format!("invalid namespace {namespace:?}; {why}")));
         }
-        if !(1 << 10..=64 << 20).contains(&self.chunk_size) {
-            return Err(invalid("chunk_size must be from 1 KiB to 64 MiB"));
-        }
-        if self.inline_limit > 64 << 20 {
-            return Err(invalid("inline_limit must be at most 64 MiB"));
-        }
-        if self.connect_timeout.is_zero() || self.response_timeout.is_zero() {
-            return Err(invalid("the timeout must not be zero"));
+        self.settings.check(STORE, 64, 64)?;
+        if self.connect_timeout.is_zero() {
+            return Err(invalid(STORE, "the timeout must not be zero"));
         }
         // Without this check, the driver would trust nobody, and only fail when it connects.
         let pem =
             self.root_certificate.iter().chain(self.client_certificate.as_ref().map(|c| &c.0));
         for pem in pem {
             if !pem.windows(17).any(|words| words == b"BEGIN CERTIFICATE") {
-                return Err(invalid("the certificate is not in PEM format"));
+                return Err(invalid(STORE, "the certificate is not in PEM format"));
             }
         }
         let (target, server) = self.target()?;
         needs_runtime::when_made(STORE)?;
-        let link = Link::new(target, server, self.connect_timeout, self.response_timeout);
-        Ok(Shared {
-            link,
-            names: Names::new(self.namespace),
-            inline_limit: self.inline_limit,
-            chunk_size: self.chunk_size,
-            grace: self.grace,
-            linger: self.linger,
-        })
+        let circuit = Circuit::new(STORE, server, self.settings.timeout);
+        let link = Link::new(target, circuit, self.connect_timeout);
+        let names = Names::new(self.settings.namespace.clone());
+        Ok(Shared { link, names, settings: self.settings })
     }
 
     fn target(&self) -> Result<(Target, String)> {
@@ -269,7 +250,7 @@ impl Builder {
         let mut builder = ClusterClient::builder(infos)
             .use_protocol(protocol)
             .connection_timeout(self.connect_timeout)
-            .response_timeout(self.response_timeout)
+            .response_timeout(self.settings.timeout)
             // The link has a limit over all attempts.
             .retries(4)
             .min_retry_wait(10)
@@ -342,11 +323,9 @@ impl Builder {
 /// Parses a URL. Errors do not repeat it, since it may contain a password.
 fn parse(url: &str) -> Result<ConnectionInfo> {
     let info = url.into_connection_info().map_err(|error| {
-        invalid(
-            "invalid server URL; write one like \
-             redis://user:password@host:6379/0, or rediss:// for TLS",
-        )
-        .with_source(error)
+        let message = "invalid server URL; write one like redis://user:password@host:6379/0, or \
+                       rediss:// for TLS";
+        invalid(STORE, message).with_source(error)
     })?;
     if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
         provide_cryptography();
@@ -372,13 +351,8 @@ fn provide_cryptography() {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("namespace", &self.namespace)
-            .field("inline_limit", &self.inline_limit)
-            .field("chunk_size", &self.chunk_size)
+            .field("settings", &self.settings)
             .field("connect_timeout", &self.connect_timeout)
-            .field("response_timeout", &self.response_timeout)
-            .field("grace", &self.grace)
-            .field("linger", &self.linger)
             .finish_non_exhaustive()
     }
 }
@@ -396,8 +370,10 @@ mod tests {
         let store = builder("redis://localhost").build().unwrap();
         let shared = &store.shared;
         assert_eq!(shared.names.namespace(), "larder:");
-        assert_eq!((shared.inline_limit, shared.chunk_size), (64 * 1024, 256 * 1024));
-        assert_eq!((shared.grace, shared.linger), (Duration::ZERO, Duration::from_secs(60)));
+        let settings = &shared.settings;
+        assert_eq!((settings.inline_limit, settings.chunk_size), (64 * 1024, 256 * 1024));
+        assert_eq!((settings.grace, settings.linger), (Duration::ZERO, Duration::from_secs(60)));
+        assert_eq!(settings.timeout, Duration::from_secs(2));
         assert_eq!(shared.link.server(), "localhost:6379");
     }
 

@@ -1,15 +1,9 @@
 //! The driver's errors as errors of the store: what each means for the caller, with the server and
 //! what to do.
 
-use std::{io, time::Duration};
-
 use redis::{ErrorKind as RedisKind, RedisError, RetryMethod, ServerErrorKind};
 
-use super::record::{Damage, RecordError};
-use crate::{
-    Key,
-    store::{Error, ErrorKind},
-};
+use crate::store::{Error, ErrorKind, server::failed};
 
 pub(super) const STORE: &str = "redis";
 
@@ -17,26 +11,17 @@ pub(super) const STORE: &str = "redis";
 /// without credentials.
 pub(super) fn error(server: &str, error: RedisError) -> Error {
     let kind = kind(&error);
-    let message = match kind {
-        ErrorKind::Full => {
-            format!("{server} is full; raise maxmemory, allow eviction, or make room on its disk")
-        }
-        ErrorKind::Denied => {
-            format!("{server} refused access; check the login and its rights")
-        }
-        ErrorKind::Corrupt => {
-            format!("{server} has a value of another type under a key of the cache")
-        }
-        ErrorKind::Invalid => format!("{server} cannot be used with these settings"),
-        ErrorKind::Incompatible => {
-            format!("{server} does not support RESP3; add ?protocol=resp2 to the URL")
-        }
-        _ => format!("{server} is unavailable"),
+    let what = match kind {
+        ErrorKind::Full => "is full; raise maxmemory, allow eviction, or make room on its disk",
+        ErrorKind::Corrupt => "has a value of another type under a key of the cache",
+        ErrorKind::Incompatible => "does not support RESP3; add ?protocol=resp2 to the URL",
+        kind => failed(kind),
     };
-    Error::new(kind, STORE, message).with_source(error)
+    Error::new(kind, STORE, format!("{server} {what}")).with_source(error)
 }
 
-fn kind(error: &RedisError) -> ErrorKind {
+/// What the driver's error means for the caller.
+pub(super) fn kind(error: &RedisError) -> ErrorKind {
     match code(error).as_deref() {
         Some("WRONGTYPE") => return ErrorKind::Corrupt,
         Some("OOM" | "MISCONF") => return ErrorKind::Full,
@@ -77,16 +62,9 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == RedisKind::Server(ServerErrorKind::NoScript)
 }
 
-/// The error of a change of the entry under `key`.
-pub(super) fn of_change(server: &str, key: &Key, answer: RedisError) -> Error {
-    // The script that publishes an entry says so.
-    if answer.code() != Some("LARDERGONE") {
-        return error(server, answer);
-    }
-    let message = format!(
-        "{server} removed the body of key {key} while it was being written; the entry is not stored"
-    );
-    Error::new(ErrorKind::Unavailable, STORE, message)
+/// Whether the script that publishes an entry did not find the entry's body.
+pub(super) fn is_body_gone(error: &RedisError) -> bool {
+    error.code() == Some("LARDERGONE")
 }
 
 /// Whether the server has a script's keys on several nodes. The script was not run.
@@ -118,38 +96,6 @@ pub(super) fn breaks_cluster(error: &RedisError) -> bool {
 /// out.
 pub(super) fn is_demoted(error: &RedisError) -> bool {
     code(error).as_deref() == Some("READONLY")
-}
-
-pub(super) fn slow(server: &str, limit: Duration) -> Error {
-    let message = format!("{server} did not answer within {limit:?}");
-    Error::new(ErrorKind::Unavailable, STORE, message)
-}
-
-/// The error of requests that are not sent because the server did not answer others.
-pub(super) fn silence(limit: Duration) -> RedisError {
-    let why = format!("no answer within {limit:?}; the server is not asked again for as long");
-    io::Error::new(io::ErrorKind::TimedOut, why).into()
-}
-
-pub(super) fn corrupt(key: &Key, what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, STORE, format!("the entry of key {key} has {what}"))
-}
-
-pub(super) fn damaged(key: &Key, error: RecordError) -> Error {
-    match error {
-        RecordError::Damage(Damage(what)) => corrupt(key, what),
-        RecordError::Head(error) => corrupt(key, "a damaged head").with_source(error),
-    }
-}
-
-pub(super) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Invalid, STORE, message)
-}
-
-/// The server answered something unexpected.
-pub(super) fn strange(server: &str) -> Error {
-    let message = format!("{server} sent an unexpected answer; is it a Redis server?");
-    Error::new(ErrorKind::Other, STORE, message)
 }
 
 #[cfg(test)]

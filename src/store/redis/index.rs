@@ -96,7 +96,7 @@ pub(super) fn deadline(keep_until: Option<Timestamp>, grace: Duration) -> Option
 /// What to add to an index's scores to get the time of the removal by the server.
 fn grace_of(shared: &Shared, expiry: bool) -> String {
     // The scores of tags include it.
-    if expiry { grace_millis(shared.grace) } else { "0".to_owned() }
+    if expiry { grace_millis(shared.settings.grace) } else { "0".to_owned() }
 }
 
 /// The grace as the scripts expect it.
@@ -129,11 +129,11 @@ pub(super) async fn change(
         tags.extend(header.tags.iter().map(|tag| shared.names.tag(tag)));
         hint = Hint::of(key, header).encode().to_vec();
         expires = keep_until.map_or_else(String::new, |at| at.as_millis().to_string());
-        let deadline = deadline(keep_until, shared.grace);
+        let deadline = deadline(keep_until, shared.settings.grace);
         last = deadline.map_or_else(|| "+inf".to_owned(), |deadline| deadline.to_string());
     }
     let (entry, expiry) = (shared.names.entry(key), shared.names.expiry_of(key));
-    let (linger, grace) = (shared.linger_millis(), grace_millis(shared.grace));
+    let (linger, grace) = (shared.linger_millis(), grace_millis(shared.settings.grace));
     let mut all_args = [&linger, &grace].map(String::as_bytes).to_vec();
     all_args.extend([&hint[..], expires.as_bytes(), last.as_bytes()]);
     all_args.extend(args);
@@ -158,8 +158,10 @@ pub(super) async fn change(
                 shared.link.set_sharded();
             }
             answer => {
-                let server = shared.link.server();
-                return answer.map_err(|error| fault::of_change(server, key, error));
+                return answer.map_err(|error| match fault::is_body_gone(&error) {
+                    true => shared.link.circuit().lost_body(key),
+                    false => fault::error(shared.link.server(), error),
+                });
             }
         }
     }
@@ -208,19 +210,34 @@ async fn drop_hints<H: AsRef<[u8]>>(
     Ok(())
 }
 
-/// Removes entries that are to be kept until `now` or an earlier time.
-pub(super) async fn remove_expired(shared: &Shared, now: Timestamp) -> Result<u64> {
-    let (grace, until) = (grace_of(shared, true), now.as_millis().to_string());
-    let mut removed = 0;
-    for shard in 0..EXPIRY_SHARDS {
-        removed += follow(shared, &shared.names.expiry(shard), &grace, &until).await?;
+impl Shared {
+    pub(super) async fn remove(self: &Arc<Self>, key: &Key) -> Result<bool> {
+        self.remove_version(key, None).await
     }
-    Ok(removed)
-}
 
-pub(super) async fn remove_tagged(shared: &Shared, tag: &str) -> Result<u64> {
-    let tag: TagDigest = digest(tag);
-    follow(shared, &shared.names.tag(&tag), &grace_of(shared, false), "+inf").await
+    pub(super) async fn remove_if(self: &Arc<Self>, key: &Key, seen: Version) -> Result<bool> {
+        self.remove_version(key, Some(seen)).await
+    }
+
+    async fn remove_version(self: &Arc<Self>, key: &Key, seen: Option<Version>) -> Result<bool> {
+        let Some(removed) = take(self, key, seen).await? else { return Ok(false) };
+        forget_later(self, key, removed);
+        Ok(true)
+    }
+
+    pub(super) async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+        let (grace, until) = (grace_of(self, true), now.as_millis().to_string());
+        let mut removed = 0;
+        for shard in 0..EXPIRY_SHARDS {
+            removed += follow(self, &self.names.expiry(shard), &grace, &until).await?;
+        }
+        Ok(removed)
+    }
+
+    pub(super) async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        let tag: TagDigest = digest(tag);
+        follow(self, &self.names.tag(&tag), &grace_of(self, false), "+inf").await
+    }
 }
 
 /// Removes all entries that the index `name` leads to, and its hints that lead nowhere.
@@ -251,7 +268,7 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
         let full = members.len() == PAGE;
         let removing = members.into_iter().map(|member| async move {
             let Some(hint) = Hint::decode(&member) else { return Ok((member, None, None)) };
-            let gone = remove(shared, &hint.key, Some(Version::new(hint.version))).await?;
+            let gone = take(shared, &hint.key, Some(Version::new(hint.version))).await?;
             Ok((member, Some(hint), gone))
         });
         let outcomes = all(removing.collect()).await?;
@@ -278,7 +295,7 @@ async fn follow(shared: &Shared, name: &[u8], grace: &str, until: &str) -> Resul
 
 /// Removes an entry, if it has the version `seen` or `seen` is `None`. Returns `None` if there is
 /// none, else its header if that can be read and its hints are left.
-pub(super) async fn remove(
+pub(super) async fn take(
     shared: &Shared,
     key: &Key,
     seen: Option<Version>,

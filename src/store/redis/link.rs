@@ -1,6 +1,5 @@
 //! The connection to the server: made when it is needed, shared by all, and replaced when it
-//! breaks. Every request ends in an answer or an error within a limit. A server that was silent for
-//! so long is not asked again at once.
+//! breaks. Every request ends in an answer or an error within a limit.
 
 use std::{
     sync::{
@@ -23,17 +22,15 @@ use super::{
     scripts::Script,
     target::{Connection, Node, Target},
 };
-use crate::store::{Result, needs_runtime};
-
-/// For how long requests fail at once after a failed attempt to connect, unless a limit ran out.
-const PAUSE: Duration = Duration::from_millis(100);
+use crate::store::{
+    Result,
+    server::{Circuit, PAUSE, needs_runtime},
+};
 
 pub(super) struct Link {
     target: Target,
-    /// The name of the server in messages.
-    server: String,
+    circuit: Circuit,
     connect_timeout: Duration,
-    response_timeout: Duration,
     /// Whether no script can use keys of several slots.
     sharded: AtomicBool,
     state: Mutex<State>,
@@ -43,8 +40,6 @@ struct State {
     /// Grows with each connection, so that a broken one is not taken for the next one.
     number: u64,
     stage: Stage,
-    /// Until when requests fail at once, and why.
-    pause: Option<(Instant, RedisError)>,
 }
 
 enum Stage {
@@ -54,19 +49,14 @@ enum Stage {
 }
 
 impl Link {
-    pub(super) fn new(
-        target: Target,
-        server: String,
-        connect_timeout: Duration,
-        response_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(target: Target, circuit: Circuit, connect_timeout: Duration) -> Self {
         let stage = match &target {
             Target::Given(connection) => Stage::Connected(connection.clone()),
             _ => Stage::Idle,
         };
-        let state = Mutex::new(State { number: 0, stage, pause: None });
+        let state = Mutex::new(State { number: 0, stage });
         let sharded = AtomicBool::new(target.is_cluster());
-        Self { target, server, connect_timeout, response_timeout, sharded, state }
+        Self { target, circuit, connect_timeout, sharded, state }
     }
 
     pub(super) fn is_sharded(&self) -> bool {
@@ -79,8 +69,12 @@ impl Link {
         self.sharded.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn circuit(&self) -> &Circuit {
+        &self.circuit
+    }
+
     pub(super) fn server(&self) -> &str {
-        &self.server
+        &self.circuit.server
     }
 
     /// Sends a command once. If the connection breaks, it is unknown whether the command was
@@ -103,7 +97,7 @@ impl Link {
         keys: &[&[u8]],
         args: &[A],
     ) -> Result<Value> {
-        self.try_run(script, keys, args).await?.map_err(|error| fault::error(&self.server, error))
+        self.try_run(script, keys, args).await?.map_err(|error| fault::error(self.server(), error))
     }
 
     /// Like [`run`](Self::run), but returns the server's error unchanged.
@@ -147,7 +141,7 @@ impl Link {
     }
 
     async fn within<T>(&self, asking: impl Future<Output = RedisResult<T>>) -> Result<T> {
-        self.try_within(asking).await?.map_err(|error| fault::error(&self.server, error))
+        self.try_within(asking).await?.map_err(|error| fault::error(self.server(), error))
     }
 
     /// Waits for an answer up to the limit, and returns the server's error unchanged.
@@ -156,11 +150,8 @@ impl Link {
         asking: impl Future<Output = RedisResult<T>>,
     ) -> Result<RedisResult<T>> {
         needs_runtime::when_used(fault::STORE)?;
-        let limit = self.response_timeout;
-        tokio::time::timeout(limit, asking).await.map_err(|_| {
-            self.state().pause(limit, fault::silence(limit));
-            fault::slow(&self.server, limit)
-        })
+        self.circuit.check()?;
+        self.circuit.within(asking, self.circuit.limit).await
     }
 
     async fn attempt(&self, cmd: &Cmd, again: bool) -> RedisResult<Value> {
@@ -206,7 +197,7 @@ impl Link {
         if let Err(error) = answer
             && error.is_timeout()
         {
-            self.state().pause(self.response_timeout, error.clone());
+            self.pause(self.circuit.limit, error);
         }
         broken
     }
@@ -224,9 +215,6 @@ impl Link {
     async fn connection(&self) -> RedisResult<(Connection, u64)> {
         let (connecting, number) = {
             let mut state = self.state();
-            if let Some(error) = state.paused() {
-                return Err(error.clone());
-            }
             match &state.stage {
                 Stage::Connected(connection) => return Ok((connection.clone(), state.number)),
                 // One that has failed while nobody waited says nothing about now.
@@ -249,9 +237,8 @@ impl Link {
             state.stage = match &connected {
                 Ok(connection) => Stage::Connected(connection.clone()),
                 Err(error) => {
-                    let limit = self.connect_timeout.min(self.response_timeout);
-                    let pause = if error.is_timeout() { limit } else { PAUSE };
-                    state.pause(pause, error.clone());
+                    let limit = self.connect_timeout.min(self.circuit.limit);
+                    self.pause(if error.is_timeout() { limit } else { PAUSE }, error);
                     Stage::Idle
                 }
             };
@@ -279,24 +266,12 @@ impl Link {
         connected.boxed().shared()
     }
 
+    fn pause(&self, time: Duration, why: &RedisError) {
+        self.circuit.pause(time, fault::kind(why), why.to_string());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Lets requests fail at once for a while.
-    fn pause(&mut self, time: Duration, why: RedisError) {
-        // None for a limit that is no limit.
-        let until = Instant::now().checked_add(time);
-        if until > self.pause.as_ref().map(|(until, _)| *until) {
-            self.pause = until.map(|until| (until, why));
-        }
-    }
-
-    /// Why requests fail at once now, if they do.
-    fn paused(&self) -> Option<&RedisError> {
-        self.pause.as_ref().filter(|(until, _)| Instant::now() < *until).map(|(_, why)| why)
     }
 }
 
@@ -312,7 +287,7 @@ struct Watch<'a> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         // Some of the time may have been spent on connecting.
-        if !self.answered && self.since.elapsed() * 2 >= self.link.response_timeout {
+        if !self.answered && self.since.elapsed() * 2 >= self.link.circuit.limit {
             self.link.let_go(self.number);
         }
     }

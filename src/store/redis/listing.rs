@@ -1,27 +1,23 @@
 //! Scans, counts and `clear`: they find the keys of the namespace by `SCAN`, on every node that has
 //! some.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::{StreamExt, stream};
+use futures_util::{TryStreamExt, stream};
 
 use super::{
-    fault,
-    index::{all, forget, remove, sweep},
+    index::{all, forget, sweep, take},
     names::Name,
-    record::{FIXED, Header, Location, Record},
+    record::{FIXED, Header, Record},
     shared::Shared,
     target::Node,
     value,
 };
 use crate::{
     Key,
-    store::{Result, Scanned, Version},
+    store::{Result, Scanned, Version, server::Location},
 };
 
 /// How many keys the server visits for one answer.
@@ -36,14 +32,12 @@ struct Walk {
     shared: Arc<Shared>,
     pattern: Vec<u8>,
     /// The nodes with more names, and their cursors; `None` before the first answer.
-    nodes: Option<VecDeque<(Option<Node>, Bytes)>>,
-    /// Answers that have arrived.
-    ready: VecDeque<Vec<Bytes>>,
+    nodes: Option<Vec<(Option<Node>, Bytes)>>,
 }
 
 impl Walk {
     fn new(shared: &Arc<Shared>, pattern: Vec<u8>) -> Self {
-        Self { shared: shared.clone(), pattern, nodes: None, ready: VecDeque::new() }
+        Self { shared: shared.clone(), pattern, nodes: None }
     }
 
     fn command(&self, cursor: &[u8]) -> redis::Cmd {
@@ -52,40 +46,35 @@ impl Walk {
         cmd
     }
 
-    fn answer(&self, answer: redis::Value) -> Option<(Bytes, Vec<Bytes>)> {
-        let [cursor, names] = <[_; 2]>::try_from(value::array(answer)?).ok()?;
-        Some((value::bytes(cursor)?, value::all_bytes(names)?))
-    }
-
-    /// Returns the names of the next answer, which may be none, or `None` at the end.
+    /// Returns the next names, which may be none, or `None` at the end. The first ones are those of
+    /// all nodes.
     async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
-        if self.nodes.is_none() {
-            let answers = self.shared.link.read_everywhere(&self.command(b"0")).await?;
-            let mut nodes = VecDeque::new();
-            for (node, answer) in answers {
-                let (cursor, names) = self.answer(answer).ok_or_else(|| self.shared.strange())?;
-                self.ready.push_back(names);
-                if cursor != "0" {
-                    nodes.push_back((node, cursor));
-                }
+        let (link, mut nodes) = (&self.shared.link, self.nodes.take());
+        let answers = match nodes.as_mut().map(Vec::pop) {
+            None => link.read_everywhere(&self.command(b"0")).await?,
+            Some(None) => return Ok(None),
+            Some(Some((node, cursor))) => {
+                let answer = link.read_from(node.as_ref(), &self.command(&cursor)).await?;
+                vec![(node, answer)]
             }
-            self.nodes = Some(nodes);
-        }
-        if let Some(names) = self.ready.pop_front() {
-            return Ok(Some(names));
-        }
-        let Some((node, cursor)) = self.nodes.as_mut().and_then(VecDeque::pop_front) else {
-            return Ok(None);
         };
-        let answer = self.shared.link.read_from(node.as_ref(), &self.command(&cursor)).await?;
-        let (cursor, names) = self.answer(answer).ok_or_else(|| self.shared.strange())?;
-        if cursor != "0"
-            && let Some(nodes) = &mut self.nodes
-        {
-            nodes.push_front((node, cursor));
+        let (mut names, mut nodes) = (Vec::new(), nodes.unwrap_or_default());
+        for (node, answer) in answers {
+            let (cursor, found) = parse(answer).ok_or_else(|| self.shared.strange())?;
+            names.extend(found);
+            if cursor != "0" {
+                nodes.push((node, cursor));
+            }
         }
+        self.nodes = Some(nodes);
         Ok(Some(names))
     }
+}
+
+/// The cursor and the names in the answer of a node.
+fn parse(answer: redis::Value) -> Option<(Bytes, Vec<Bytes>)> {
+    let [cursor, names] = <[_; 2]>::try_from(value::array(answer)?).ok()?;
+    Some((value::bytes(cursor)?, value::all_bytes(names)?))
 }
 
 /// The keys of entries that a walk finds, each once.
@@ -109,16 +98,46 @@ impl Entries {
     }
 }
 
-/// An entry's header and head, and where they end.
-pub(super) struct Front {
-    pub(super) header: Header,
-    pub(super) head: crate::entry::Head,
-    pub(super) front_len: usize,
-}
-
 impl Shared {
+    /// Lists every entry's head.
+    pub(super) fn scan(self: &Arc<Self>) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
+        let pages = stream::try_unfold(Entries::new(self), |mut entries| async {
+            let page = heads(&mut entries).await?;
+            Ok(page.map(|page| (stream::iter(page), entries)))
+        });
+        pages.try_flatten()
+    }
+
+    pub(super) async fn len(self: &Arc<Self>) -> Result<u64> {
+        let mut entries = Entries::new(self);
+        while entries.next().await?.is_some() {}
+        Ok(entries.seen.len() as u64)
+    }
+
+    /// The bytes of all entries: keys, records and bodies.
+    pub(super) async fn size_bytes(self: &Arc<Self>) -> Result<u64> {
+        let mut entries = Entries::new(self);
+        let mut sum = 0;
+        while let Some(keys) = entries.next().await? {
+            let sizes = all(keys.iter().map(|key| size_of_entry(self, key)).collect()).await?;
+            sum += sizes.into_iter().sum::<u64>();
+        }
+        Ok(sum)
+    }
+
+    /// Removes everything in the namespace, except bodies that are being written.
+    pub(super) async fn clear(self: &Arc<Self>) -> Result<()> {
+        let mut walk = Walk::new(self, self.names.pattern());
+        while let Some(names) = walk.next().await? {
+            let gone = all(names.iter().map(|name| clear_name(self, name)).collect()).await?;
+            let gone: Vec<_> = gone.into_iter().flatten().collect();
+            forget(self, &gone).await?;
+        }
+        Ok(())
+    }
+
     /// Reads header and head of an entry, without its body.
-    pub(super) async fn record(&self, key: &Key) -> Result<Option<Front>> {
+    pub(super) async fn record(&self, key: &Key) -> Result<Option<Record>> {
         let name = self.names.entry(key);
         let mut len = FRONT;
         loop {
@@ -142,26 +161,9 @@ impl Shared {
                     continue;
                 }
             }
-            let record = Record::parse(key, &bytes).map_err(|error| fault::damaged(key, error))?;
-            let front_len = bytes.len() - record.inline.len();
-            return Ok(Some(Front { header: record.header, head: record.head, front_len }));
+            return Record::parse(key, &bytes).map(Some);
         }
     }
-}
-
-/// Lists every entry's head.
-pub(super) fn scan(shared: Arc<Shared>) -> impl Stream<Item = Result<Scanned>> + Send {
-    let entries = Some(Entries::new(&shared));
-    let pages = stream::unfold(entries, |entries| async {
-        let mut entries = entries?;
-        match heads(&mut entries).await {
-            Ok(Some(page)) => Some((page, Some(entries))),
-            Ok(None) => None,
-            // After an error, the position is unknown.
-            Err(error) => Some((vec![Err(error)], None)),
-        }
-    });
-    pages.flat_map(stream::iter)
 }
 
 /// Returns the heads of the next keys, or `None` at the end.
@@ -180,23 +182,6 @@ async fn heads(entries: &mut Entries) -> Result<Option<Vec<Result<Scanned>>>> {
         (_, Err(error)) => Some(Err(error)),
     });
     Ok(Some(scanned.collect()))
-}
-
-pub(super) async fn len(shared: &Arc<Shared>) -> Result<u64> {
-    let mut entries = Entries::new(shared);
-    while entries.next().await?.is_some() {}
-    Ok(entries.seen.len() as u64)
-}
-
-/// The bytes of all entries: keys, records and bodies.
-pub(super) async fn size(shared: &Arc<Shared>) -> Result<u64> {
-    let mut entries = Entries::new(shared);
-    let mut sum = 0;
-    while let Some(keys) = entries.next().await? {
-        let sizes = all(keys.iter().map(|key| size_of_entry(shared, key)).collect()).await?;
-        sum += sizes.into_iter().sum::<u64>();
-    }
-    Ok(sum)
 }
 
 async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
@@ -223,22 +208,11 @@ async fn size_of_entry(shared: &Shared, key: &Key) -> Result<u64> {
     }
 }
 
-/// Removes everything in the namespace, except bodies that are being written.
-pub(super) async fn clear(shared: &Arc<Shared>) -> Result<()> {
-    let mut walk = Walk::new(shared, shared.names.pattern());
-    while let Some(names) = walk.next().await? {
-        let gone = all(names.iter().map(|name| clear_name(shared, name)).collect()).await?;
-        let gone: Vec<_> = gone.into_iter().flatten().collect();
-        forget(shared, &gone).await?;
-    }
-    Ok(())
-}
-
 /// Removes what `name` stands for. Returns the entry whose hints must be dropped.
 async fn clear_name(shared: &Shared, name: &Bytes) -> Result<Option<(Key, Header)>> {
     match shared.names.parse(name) {
         Some(Name::Entry(key)) => {
-            let removed = remove(shared, &key, None).await?;
+            let removed = take(shared, &key, None).await?;
             return Ok(removed.flatten().map(|header| (key, header)));
         }
         // Its entry may be gone in another way, and then nobody else would remove the body. It may

@@ -130,13 +130,15 @@
 
 use std::{fmt, sync::Arc};
 
-use futures_core::Stream;
-
 use self::{builder::Source, shared::Shared};
-use super::{Hit, Result, Scanned, Store, Version};
-use crate::{Key, entry::Head, time::Timestamp};
+use super::{
+    Hit, Result, Store,
+    forward::forward,
+    server::{self, Upload},
+};
+use crate::{Key, entry::Head};
 
-mod body;
+mod backend;
 mod builder;
 mod fault;
 mod incoming;
@@ -213,6 +215,10 @@ impl Redis {
     pub fn namespace(&self) -> &str {
         self.shared.names.namespace()
     }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
 }
 
 impl Builder {
@@ -254,56 +260,15 @@ impl fmt::Debug for Redis {
 impl Store for Redis {
     type Writer = Writer;
 
+    forward!(shared: update, remove, remove_if, remove_expired, remove_tagged);
+    forward!(shared: clear, scan<>, len, size_bytes);
+
     async fn get(&self, key: &Key) -> Result<Option<Hit>> {
-        body::get(&self.shared, key).await
+        server::get(&self.shared, key).await
     }
 
     async fn put(&self, key: &Key, head: Head) -> Result<Writer> {
         incoming::check_tags(&head)?;
-        Ok(Writer::new(self.shared.clone(), *key, head))
-    }
-
-    async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        incoming::update(&self.shared, key, seen.get(), head).await
-    }
-
-    async fn remove(&self, key: &Key) -> Result<bool> {
-        self.remove_version(key, None).await
-    }
-
-    async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
-        self.remove_version(key, Some(seen)).await
-    }
-
-    async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        index::remove_expired(&self.shared, now).await
-    }
-
-    async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        index::remove_tagged(&self.shared, tag).await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        listing::clear(&self.shared).await
-    }
-
-    fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<> {
-        listing::scan(self.shared.clone())
-    }
-
-    async fn len(&self) -> Result<u64> {
-        listing::len(&self.shared).await
-    }
-
-    async fn size_bytes(&self) -> Result<u64> {
-        listing::size(&self.shared).await
-    }
-}
-
-impl Redis {
-    async fn remove_version(&self, key: &Key, seen: Option<Version>) -> Result<bool> {
-        let Some(removed) = index::remove(&self.shared, key, seen).await? else { return Ok(false) };
-        index::forget_later(&self.shared, key, removed);
-        Ok(true)
+        Ok(Writer { head, upload: Upload::new(self.shared.clone(), *key) })
     }
 }

@@ -6,8 +6,18 @@
 
 use bytes::Bytes;
 
-use super::names::{Generation, TagDigest};
-use crate::{Key, entry::Head};
+use super::{
+    fault::STORE,
+    names::{Generation, TagDigest},
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{
+        Result,
+        server::{self, Chunk, Location, checksum, corrupt},
+    },
+};
 
 /// The first byte of a record. Every change of the layout has a new number.
 const RECORD_VERSION: u8 = 1;
@@ -18,31 +28,18 @@ pub(super) const MAX_TAGS: usize = u16::MAX as usize;
 const TAG: usize = size_of::<TagDigest>();
 const EXPIRES: u8 = 1;
 
-/// Where an entry's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Location {
-    /// After the head, in the record.
-    Inline { checksum: u32 },
-    /// In the chunks of a key of its own.
-    Chunks { generation: Generation, chunk: u32 },
-}
-
 /// The fixed part of a record, with the tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) version: u64,
     /// When this version was written, by the clock of its writer: milliseconds since 1970.
     pub(super) written: u64,
-    pub(super) body: Location,
+    pub(super) body: Location<Generation>,
     pub(super) body_len: u64,
     /// Whether an index has its expiry.
     pub(super) expires: bool,
     pub(super) tags: Vec<TagDigest>,
 }
-
-/// Why bytes are not a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Damage(pub(super) &'static str);
 
 impl Header {
     /// The record without its inline body.
@@ -50,7 +47,7 @@ impl Header {
         let mut bytes = Vec::with_capacity(FIXED + self.tags.len() * TAG + head.len());
         let (kind, generation, checksum, chunk) = match self.body {
             Location::Inline { checksum } => (b'i', [b'0'; 16], checksum, 0),
-            Location::Chunks { generation, chunk } => (b'c', generation, 0, chunk),
+            Location::Chunks { id, chunk } => (b'c', id, 0, chunk),
         };
         bytes.extend([RECORD_VERSION, kind]); // 0, 1
         bytes.extend([0; 4]); // 2: the checksum
@@ -71,24 +68,24 @@ impl Header {
     }
 
     /// Reads and checks the header of a record. Also returns the length of the head after it.
-    pub(super) fn parse(key: &Key, bytes: &[u8]) -> Result<(Self, usize), Damage> {
-        let short = Damage("a truncated record");
+    pub(super) fn parse(key: &Key, bytes: &[u8]) -> Result<(Self, usize), &'static str> {
+        let short = "a truncated record";
         let fixed = bytes.first_chunk::<FIXED>().ok_or(short)?;
         if fixed[0] != RECORD_VERSION {
-            return Err(Damage("a record of an unknown version"));
+            return Err("a record of an unknown version");
         }
         let tags = usize::from(u16::from_le_bytes([fixed[58], fixed[59]])) * TAG;
         let (header, _) = bytes.split_at_checked(FIXED + tags).ok_or(short)?;
         if header_checksum(key, header) != u32_at(fixed, 2) {
-            return Err(Damage("a record whose header does not match its checksum"));
+            return Err("a record whose header does not match its checksum");
         }
         let body = match fixed[1] {
             b'i' => Location::Inline { checksum: u32_at(fixed, 46) },
             b'c' => Location::Chunks {
-                generation: std::array::from_fn(|index| fixed[22 + index]),
+                id: std::array::from_fn(|index| fixed[22 + index]),
                 chunk: u32_at(fixed, 54),
             },
-            _ => return Err(Damage("a record of an unknown kind")),
+            _ => return Err("a record of an unknown kind"),
         };
         let (tags, _) = header[FIXED..].as_chunks();
         let parsed = Self {
@@ -118,11 +115,7 @@ fn u64_at(fixed: &[u8; FIXED], at: usize) -> u64 {
 
 /// The checksum over the key and the header, without the checksum itself.
 fn header_checksum(key: &Key, header: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key.as_bytes());
-    hasher.update(&header[..2]);
-    hasher.update(&header[6..]);
-    hasher.finalize()
+    checksum(&[key.as_bytes(), &header[..2], &header[6..]])
 }
 
 /// A record from the server, with its header and head decoded.
@@ -130,34 +123,32 @@ fn header_checksum(key: &Key, header: &[u8]) -> u32 {
 pub(super) struct Record {
     pub(super) header: Header,
     pub(super) head: Head,
+    /// The number of bytes of header and head.
+    pub(super) front_len: usize,
     /// The bytes after the head.
-    pub(super) inline: Bytes,
+    inline: Bytes,
 }
 
 impl Record {
     /// Reads `bytes`, which may end after the head.
-    pub(super) fn parse(key: &Key, bytes: &Bytes) -> Result<Self, RecordError> {
-        let (header, head_len) = Header::parse(key, bytes)?;
+    pub(super) fn parse(key: &Key, bytes: &Bytes) -> Result<Self> {
+        let corrupt = |what| corrupt(STORE, key, what);
+        let (header, head_len) = Header::parse(key, bytes).map_err(corrupt)?;
         let start = header.len();
         let end = start.checked_add(head_len).filter(|&end| end <= bytes.len());
-        let end = end.ok_or(Damage("a truncated record"))?;
-        let head = Head::decode(bytes.slice(start..end)).map_err(RecordError::Head)?;
+        let end = end.ok_or_else(|| corrupt("a truncated record"))?;
+        let head = Head::decode(bytes.slice(start..end));
+        let head = head.map_err(|error| corrupt("a damaged head").with_source(error))?;
         if head.body_len() != header.body_len {
-            return Err(Damage("a body whose length differs from its head's").into());
+            return Err(corrupt("a body whose length differs from its head's"));
         }
-        Ok(Self { header, head, inline: bytes.slice(end..) })
+        Ok(Self { header, head, front_len: end, inline: bytes.slice(end..) })
     }
 }
 
-#[derive(Debug)]
-pub(super) enum RecordError {
-    Damage(Damage),
-    Head(crate::entry::DecodeError),
-}
-
-impl From<Damage> for RecordError {
-    fn from(damage: Damage) -> Self {
-        Self::Damage(damage)
+impl From<Record> for server::Record<Generation> {
+    fn from(Record { header, head, inline, .. }: Record) -> Self {
+        Self { version: header.version, head, body: header.body, inline }
     }
 }
 
@@ -166,38 +157,19 @@ impl From<Damage> for RecordError {
 const CHECKSUM: usize = size_of::<u32>();
 
 /// A chunk as it is stored: its checksum, then its bytes.
-pub(super) fn seal_chunk(generation: &Generation, index: u64, payload: &[u8]) -> Vec<u8> {
+pub(super) fn seal_chunk(generation: &Generation, number: u64, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(CHECKSUM + payload.len());
-    bytes.extend(chunk_checksum(generation, index, payload).to_le_bytes());
+    bytes.extend(Chunk::checksum(generation, number, payload).to_le_bytes());
     bytes.extend_from_slice(payload);
     bytes
 }
 
-/// Returns the checked bytes of a stored chunk, which must be `len`.
-pub(super) fn open_chunk(
-    generation: &Generation,
-    index: u64,
-    len: usize,
-    mut bytes: Bytes,
-) -> Result<Bytes, Damage> {
+/// Takes a stored chunk apart.
+pub(super) fn split_chunk(key: &Key, mut bytes: Bytes) -> Result<Chunk> {
     let checksum = bytes.first_chunk::<CHECKSUM>().copied();
-    let checksum = checksum.ok_or(Damage("a truncated chunk"))?;
+    let checksum = checksum.ok_or_else(|| corrupt(STORE, key, "a truncated chunk"))?;
     let payload = bytes.split_off(CHECKSUM);
-    if payload.len() != len {
-        return Err(Damage("a chunk with a wrong length"));
-    }
-    if chunk_checksum(generation, index, &payload) != u32::from_le_bytes(checksum) {
-        return Err(Damage("a chunk that does not match its checksum"));
-    }
-    Ok(payload)
-}
-
-fn chunk_checksum(generation: &Generation, index: u64, payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(generation);
-    hasher.update(&index.to_le_bytes());
-    hasher.update(payload);
-    hasher.finalize()
+    Ok(Chunk { checksum: u32::from_le_bytes(checksum), payload })
 }
 
 #[cfg(test)]
@@ -214,7 +186,7 @@ mod tests {
         Header {
             version: 0x0102,
             written: 0x0304,
-            body: Location::Chunks { generation: *b"00000000000000ff", chunk: 0x0506 },
+            body: Location::Chunks { id: *b"00000000000000ff", chunk: 0x0506 },
             body_len: 0x0708,
             expires: true,
             tags: vec![[0xee; 16]],
@@ -256,14 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_valid_only_in_their_place() {
-        let number = *b"0000000000000001";
-        let chunk = Bytes::from(seal_chunk(&number, 3, b"bytes"));
-        assert_eq!(open_chunk(&number, 3, 5, chunk.clone()).unwrap(), "bytes");
-        assert!(open_chunk(&number, 4, 5, chunk.clone()).is_err());
-        assert!(open_chunk(&number, 3, 6, chunk.clone()).is_err());
-        assert!(open_chunk(b"0000000000000002", 3, 5, chunk).is_err());
-        assert!(open_chunk(&number, 0, 0, Bytes::from_static(b"abc")).is_err());
+    fn chunks_round_trip() {
+        let generation = *b"0000000000000001";
+        let stored = Bytes::from(seal_chunk(&generation, 3, b"bytes"));
+        let chunk = split_chunk(&key(), stored).unwrap();
+        assert_eq!(chunk.payload, "bytes");
+        assert_eq!(chunk.checksum, Chunk::checksum(&generation, 3, b"bytes"));
+        assert!(split_chunk(&key(), Bytes::from_static(b"abc")).is_err());
     }
 
     proptest! {

@@ -2,26 +2,23 @@
 
 use std::time::Duration;
 
-use super::{fault, link::Link, names::Names};
-use crate::store::Error;
+use super::{link::Link, names::Names};
+use crate::store::{Error, server::Settings};
 
 /// What all handles share.
 pub(super) struct Shared {
     pub(super) link: Link,
     pub(super) names: Names,
-    pub(super) inline_limit: usize,
-    pub(super) chunk_size: usize,
-    pub(super) grace: Duration,
-    pub(super) linger: Duration,
+    pub(super) settings: Settings,
 }
 
 impl Shared {
     pub(super) fn linger_millis(&self) -> String {
         // The server adds it to its time. A year is longer than any read.
-        self.linger.min(Duration::from_secs(366 * 24 * 3600)).as_millis().to_string()
+        self.settings.linger.min(Duration::from_secs(366 * 24 * 3600)).as_millis().to_string()
     }
 
     pub(super) fn strange(&self) -> Error {
-        fault::strange(self.link.server())
+        self.link.circuit().strange()
     }
 }

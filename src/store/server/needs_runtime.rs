@@ -5,15 +5,17 @@ use std::{net, panic};
 
 use tokio::net::UdpSocket;
 
-use super::{Error, ErrorKind, Result};
-use crate::runtime::has_timers;
+use crate::{
+    runtime::has_timers,
+    store::{Error, ErrorKind, Result},
+};
 
 /// Checks the runtime when `store` is created.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Invalid`] outside of a tokio runtime, and in a runtime without timers or I/O.
-pub(super) fn when_made(store: &'static str) -> Result<()> {
+pub(in crate::store) fn when_made(store: &'static str) -> Result<()> {
     let what = "create the store in a tokio runtime with timers and I/O: inside #[tokio::main], or in \
                 a runtime whose builder called enable_all()";
     let is_usable = has_timers() && has_io();
@@ -26,7 +28,7 @@ pub(super) fn when_made(store: &'static str) -> Result<()> {
 /// # Errors
 ///
 /// [`ErrorKind::Unavailable`] outside of a tokio runtime, and in a runtime without timers.
-pub(super) fn when_used(store: &'static str) -> Result<()> {
+pub(in crate::store) fn when_used(store: &'static str) -> Result<()> {
     let what = "the store was used outside of a tokio runtime, or in one without timers; use it in \
                 a runtime like the one that it was created in";
     if has_timers() { Ok(()) } else { Err(Error::new(ErrorKind::Unavailable, store, what)) }
@@ -46,7 +48,7 @@ fn has_io() -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::store) mod tests {
     use tokio::runtime::{Builder, Runtime};
 
     use super::*;

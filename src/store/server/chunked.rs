@@ -3,13 +3,13 @@
 
 use bytes::Bytes;
 
-use super::pieces::Pieces;
+use crate::store::pieces::Pieces;
 
 /// A body that arrives, and how much of it was sent.
 ///
 /// [`next_chunk`](Self::next_chunk) returns the same chunk until it is reported as
 /// [sent](Self::sent), so that the sender can be cancelled anywhere and called again.
-pub(super) struct Chunked {
+pub(in crate::store) struct Chunked {
     pieces: Pieces,
     /// A body of up to this many bytes is kept with the head.
     inline_limit: usize,
@@ -21,30 +21,30 @@ pub(super) struct Chunked {
 }
 
 impl Chunked {
-    pub(super) fn new(inline_limit: usize, chunk: usize) -> Self {
+    pub(in crate::store) fn new(inline_limit: usize, chunk: usize) -> Self {
         let pieces = Pieces::default();
         Self { pieces, inline_limit, chunk, sending: None, sent: 0, chunks: 0 }
     }
 
     /// The number of bytes that have arrived.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::store) fn len(&self) -> u64 {
         self.sent + (self.sending.as_ref().map_or(0, Bytes::len) + self.pieces.len()) as u64
     }
 
     /// The number of chunks that were sent.
     #[cfg(any(feature = "redis", test))]
-    pub(super) fn chunks(&self) -> u64 {
+    pub(in crate::store) fn chunks(&self) -> u64 {
         self.chunks
     }
 
     /// Appends `piece`. Send the [next chunks](Self::next_chunk) first, if there are any.
-    pub(super) fn push(&mut self, piece: Bytes) {
+    pub(in crate::store) fn push(&mut self, piece: Bytes) {
         self.pieces.push(piece, self.chunk);
     }
 
     /// Returns the next chunk to send, and its number. Returns `None` if the body may still be kept
     /// with the head, or if less than a chunk is waiting.
-    pub(super) fn next_chunk(&mut self) -> Option<(u64, Bytes)> {
+    pub(in crate::store) fn next_chunk(&mut self) -> Option<(u64, Bytes)> {
         if self.pieces.len() >= self.chunk {
             self.stage();
         }
@@ -53,7 +53,7 @@ impl Chunked {
 
     /// Like [`next_chunk`](Self::next_chunk) at the end of the body: also returns a part of a
     /// chunk.
-    pub(super) fn last_chunk(&mut self) -> Option<(u64, Bytes)> {
+    pub(in crate::store) fn last_chunk(&mut self) -> Option<(u64, Bytes)> {
         self.stage();
         Some((self.chunks, self.sending.clone()?))
     }
@@ -71,7 +71,7 @@ impl Chunked {
     }
 
     /// Reports that the selected chunk was sent.
-    pub(super) fn sent(&mut self) {
+    pub(in crate::store) fn sent(&mut self) {
         if let Some(sent) = self.sending.take() {
             self.sent += sent.len() as u64;
             self.chunks += 1;
@@ -79,7 +79,7 @@ impl Chunked {
     }
 
     /// Returns the body so far, if it is kept with the head.
-    pub(super) fn inline(&mut self) -> Option<Bytes> {
+    pub(in crate::store) fn inline(&mut self) -> Option<Bytes> {
         if !self.is_inline() {
             return None;
         }
@@ -90,7 +90,7 @@ impl Chunked {
 
     /// Keeps the body in chunks, however small it is.
     #[cfg(feature = "mongodb")]
-    pub(super) fn spill(&mut self) {
+    pub(in crate::store) fn spill(&mut self) {
         self.inline_limit = 0;
     }
 }
