@@ -4,7 +4,7 @@
 #![cfg(all(feature = "memory", feature = "conformance"))]
 #![allow(clippy::unwrap_used)]
 
-use std::{pin::pin, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -13,7 +13,7 @@ use larder::{
     Key,
     entry::Head,
     store::{
-        ErrorKind, Memory, Store, StoredBody, Tiered, TieredStats, Writer,
+        ErrorKind, Hit, Memory, Store, StoredBody, Tiered, TieredStats, Version, Writer,
         conformance::{Faulty, Operation},
     },
     time::{ManualClock, Timestamp},
@@ -185,6 +185,76 @@ async fn a_trailer_of_an_origin_is_no_note() {
 }
 
 // ===== What outdates a copy =====
+
+/// A far tier that does what it is asked, and then does not say so.
+#[derive(Clone, Debug)]
+struct Silent(Memory);
+
+impl Store for Silent {
+    type Writer = <Memory as Store>::Writer;
+
+    async fn get(&self, key: &Key) -> larder::store::Result<Option<Hit>> {
+        self.0.get(key).await
+    }
+
+    async fn put(&self, key: &Key, head: Head) -> larder::store::Result<Self::Writer> {
+        self.0.put(key, head).await
+    }
+
+    async fn update(&self, key: &Key, seen: Version, head: Head) -> larder::store::Result<bool> {
+        assert!(self.0.update(key, seen, head).await?);
+        pending().await
+    }
+
+    async fn remove(&self, key: &Key) -> larder::store::Result<bool> {
+        assert!(self.0.remove(key).await?);
+        pending().await
+    }
+
+    async fn remove_if(&self, key: &Key, seen: Version) -> larder::store::Result<bool> {
+        assert!(self.0.remove_if(key, seen).await?);
+        pending().await
+    }
+
+    async fn remove_expired(&self, now: Timestamp) -> larder::store::Result<u64> {
+        assert_eq!(self.0.remove_expired(now).await?, 1);
+        pending().await
+    }
+
+    async fn remove_tagged(&self, tag: &str) -> larder::store::Result<u64> {
+        assert_eq!(self.0.remove_tagged(tag).await?, 1);
+        pending().await
+    }
+
+    async fn clear(&self) -> larder::store::Result<()> {
+        self.0.clear().await?;
+        pending().await
+    }
+}
+
+/// Whoever asked for the change is gone before the far tier has answered. A copy may be in progress.
+#[tokio::test]
+async fn an_abandoned_change_outdates_the_copy() {
+    for is_copied in [true, false] {
+        for change in CHANGES {
+            if matches!(change, Change::Replace | Change::ReplaceByLarge) {
+                continue;
+            }
+            let (near, far) = (Gated::new(Memory::default()), Memory::default());
+            store(&far, "old", 10).await;
+            let tiers = Tiered::new(near.clone(), Silent(far));
+            if is_copied {
+                near.open(100);
+            }
+            assert_eq!(there(&tiers).await.unwrap(), "old");
+            let mut changing = Box::pin(change.apply(&tiers));
+            assert!(changing.as_mut().now_or_never().is_none());
+            drop(changing);
+            near.open(100);
+            change.check(&tiers, &format!("copied {is_copied}")).await;
+        }
+    }
+}
 
 /// What becomes of an entry while it is copied.
 #[derive(Clone, Copy, Debug)]

@@ -155,6 +155,19 @@ impl Generations {
         })
     }
 
+    /// Begins a change of the entry in the far tier: no copy can begin until it is
+    /// [settled](Ticket::settled). If it is abandoned before that, no earlier copy counts.
+    pub(super) fn begin_change(self: &Arc<Self>, key: &Key) -> Ticket {
+        self.shard(key).entry(*key).or_default().under_way += 1;
+        Ticket { generations: self.clone(), key: *key, number: 0, state: State::Changing }
+    }
+
+    /// Begins a change of many entries in the far tier. If it is abandoned before it is
+    /// [settled](ManyTicket::settled), no earlier copy counts.
+    pub(super) fn begin_changes(self: &Arc<Self>) -> ManyTicket {
+        ManyTicket(Some(self.clone()))
+    }
+
     /// Begins a write that is about to be published in the far tier: no copy counts any more, and
     /// none can begin. It is [settled](Ticket::settled) when the far tier has answered.
     pub(super) fn write(self: &Arc<Self>, key: &Key) -> (Ticket, Before) {
@@ -180,7 +193,7 @@ pub(super) struct Before {
     is_dirty: bool,
 }
 
-/// A copy or a write in progress.
+/// A copy, a write or a change in progress.
 #[derive(Debug)]
 pub(super) struct Ticket {
     generations: Arc<Generations>,
@@ -196,6 +209,8 @@ enum State {
     Writing,
     /// The copy may have been published or not.
     Publishing,
+    /// The far tier may have changed the entry or not.
+    Changing,
 }
 
 impl Ticket {
@@ -244,6 +259,11 @@ impl Drop for Ticket {
             State::Idle => {}
             State::Writing => row.is_doubtful = true,
             State::Publishing => row.is_lost = true,
+            State::Changing => {
+                row.changed = self.generations.number();
+                row.is_dirty = true;
+                row.is_doubtful = true;
+            }
         }
         if !row.is_of_use() {
             shard.remove(&self.key);
@@ -252,6 +272,25 @@ impl Drop for Ticket {
         {
             self.generations.change_all();
             shard.retain(|_, row| row.under_way > 0);
+        }
+    }
+}
+
+/// A change of many entries in progress.
+#[derive(Debug)]
+pub(super) struct ManyTicket(Option<Arc<Generations>>);
+
+impl ManyTicket {
+    /// The outcome is known.
+    pub(super) fn settled(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for ManyTicket {
+    fn drop(&mut self) {
+        if let Some(generations) = &self.0 {
+            generations.change_all();
         }
     }
 }

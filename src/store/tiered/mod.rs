@@ -49,7 +49,10 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
                 false => Ok(false),
             };
         }
-        let updated = self.far.update(key, seen, head).await?;
+        let mut ticket = self.generations.begin_change(key);
+        let updated = self.far.update(key, seen, head).await;
+        ticket.settled();
+        let updated = updated?;
         if updated || near.is_some_and(|near| near.hit.version == seen) {
             self.outdate(key).await;
         }
@@ -57,9 +60,11 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
     }
 
     async fn remove(&self, key: &Key) -> Result<bool> {
+        let mut ticket = self.generations.begin_change(key);
         let near = self.forget(key).await;
         let far = self.far.remove(key).await;
-        // It may have been copied again meanwhile.
+        ticket.settled();
+        // A copy that was in progress may have been published meanwhile.
         let again = self.forget(key).await;
         Ok(far? | near.unwrap_or(false) | again?)
     }
@@ -72,7 +77,9 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
                 false => Ok(false),
             };
         }
+        let mut ticket = self.generations.begin_change(key);
         let removed = self.far.remove_if(key, seen).await;
+        ticket.settled();
         if near.is_some_and(|near| near.hit.version == seen) || matches!(removed, Ok(true)) {
             let near = self.forget(key).await;
             let removed = removed?;
@@ -82,15 +89,19 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
+        let mut ticket = self.generations.begin_changes();
         let near = self.near.remove_expired(now).await;
         let far = self.far.remove_expired(now).await;
+        ticket.settled();
         self.generations.change_under_way();
         Self::removed(far, near, self.near.remove_expired(now).await)
     }
 
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
+        let mut ticket = self.generations.begin_changes();
         let near = self.near.remove_tagged(tag).await;
         let far = self.far.remove_tagged(tag).await;
+        ticket.settled();
         self.generations.change_under_way();
         Self::removed(far, near, self.near.remove_tagged(tag).await)
     }
