@@ -24,8 +24,11 @@ impl UrlPatterns {
             if let Some((_, rest)) = pattern.split_once("://") {
                 return error(format!("has a scheme; schemes are not matched, write {rest:?}"));
             }
-            if pattern.is_empty() {
+            if is_empty(pattern) {
                 return error("is empty; write \"**\" for every URL".into());
+            }
+            if (pattern.len() - pattern.trim_end_matches('\\').len()) % 2 == 1 {
+                return error("ends with a backslash, which escapes nothing; leave it out".into());
             }
             if let Some((url, query)) = pattern.split_once('?')
                 && query.contains('=')
@@ -34,6 +37,13 @@ impl UrlPatterns {
             }
             if let Some(stars) = stars_in_segment(pattern) {
                 let (before, after) = (&pattern[..stars], pattern[stars..].trim_start_matches('*'));
+                if before.ends_with(['{', ',']) && after.starts_with([',', '}']) {
+                    return error(
+                        "has \"**\" as an alternative, which would mean one segment; write a \
+                         pattern for each alternative, or \"*\""
+                            .into(),
+                    );
+                }
                 // At the end of a path, `**` is meant to match all that begins so.
                 let deeper = if after.is_empty() && before.contains('/') { "{,/**}" } else { "" };
                 let better = format!("{before}*{deeper}{after}");
@@ -86,6 +96,11 @@ impl UrlPatterns {
             .filter_map(|candidate| self.0.matches(candidate).into_iter().min())
             .min()
     }
+}
+
+/// Whether `pattern` is a host without a character.
+fn is_empty(pattern: &str) -> bool {
+    pattern.chars().all(|character| matches!(character, '{' | ',' | '}'))
 }
 
 /// Where `pattern` has several stars together that are not a whole segment.
@@ -202,7 +217,15 @@ mod tests {
             error("https://a/**"),
             "expire_urls: the URL pattern \"https://a/**\" has a scheme; schemes are not matched, write \"a/**\""
         );
-        assert!(error("").contains("\"**\""));
+        for pattern in ["", "{}", "{,}"] {
+            assert!(error(pattern).contains("is empty; write \"**\""), "{pattern}");
+        }
+        for pattern in ["\\", "a.com\\", "a.com/x\\\\\\"] {
+            assert!(error(pattern).contains("ends with a backslash"), "{pattern}");
+        }
+        for pattern in ["/{a,**}/c", "a.com/{**}", "a.com/{x,**}"] {
+            assert!(error(pattern).contains("for each alternative"), "{pattern}");
+        }
         assert!(error("a/[z").contains("is not a valid glob"));
         assert!(error("a/b?page=1").ends_with("write \"a/b\""));
         for (pattern, better) in [
@@ -213,7 +236,6 @@ mod tests {
             ("example.**", "example.*"),
             ("/a/***/b", "/a/*/b"),
             ("/{a,b**}/c", "/{a,b*}/c"),
-            ("/{a,**}/c", "/{a,*}/c"),
         ] {
             let error = error(pattern);
             assert!(error.ends_with(&format!("write {better:?}")), "{pattern}: {error}");

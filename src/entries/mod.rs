@@ -156,7 +156,8 @@ impl<B: Store> Entries<B> {
     ///   answer it.
     ///
     /// No call in flight brings a removed entry back, and requests that begin after this method has
-    /// returned do not receive its response.
+    /// returned do not receive its response. A response that is just being published cannot be
+    /// stopped: the method waits for the store, which [`Timeout`](crate::store::Timeout) limits.
     ///
     /// The variant of a URL that was stored first leads to the others. If it is removed, the others
     /// may be forgotten, too: no request finds them any more. They stay in the store until they

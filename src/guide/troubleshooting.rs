@@ -182,6 +182,8 @@
 //! | `has a query` | `expire_urls`, `add_expire_url`, `Filter::url` | Leave the query out, or use `expire_with`. |
 //! | `has "**" beside other characters` | `expire_urls`, `add_expire_url`, `Filter::url` | Write `*` within a segment, and `/**` for what is below. See [patterns](crate::CacheLayer#url-patterns). |
 //! | `is empty` | patterns, lists, names | Write at least one; `**` is every URL. |
+//! | `ends with a backslash` | patterns | Leave it out, or write what it escapes. |
+//! | `has "**" as an alternative` | patterns | Set a pattern for each alternative. |
 //! | `is not a valid glob` | patterns | Escape `[`, `{`, `*` and `?` that stand for themselves. |
 //! | `is not a header name` | `add_key_headers`, `add_ignored_headers`, `add_tag_headers`, `targeted_by` | Write the name alone, without a colon. |
 //! | `CONNECT opens a tunnel` | `methods` | Leave it out. |
