@@ -249,10 +249,12 @@ impl<B: Store> RequestContext<B> {
         }
         self.cache.shared.calls.supersede(&leader.id(), &lookup_key.call).await;
         self.swap_head(seen, &lookup_key.call, head, leader).await?;
-        let removed = leader.is_invalidated().then_some(Refusal::Removed);
+        // A removal that read the old head has missed what only the new one has.
+        let brings_tag = head.tags().iter().any(|tag| !seen.head.tags().contains(tag));
+        let is_missed = brings_tag && leader.is_invalidated();
+        let removed = is_missed.then_some(Refusal::Removed);
         if let Some(refusal) = removed.or_else(|| leader.superseded(None)) {
-            // A newer 304, which is not stored, has arrived meanwhile, or a removal that knew the
-            // old head alone.
+            // Or a newer 304, which is not stored, has arrived meanwhile.
             if let Some(hit) = handle.get(&seen.key).await.map_err(failed)?
                 && hit.head.is_same_response(head)
             {

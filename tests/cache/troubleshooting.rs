@@ -25,7 +25,7 @@ fn config_errors() -> Vec<ConfigError> {
     let hour = Duration::from_secs(3600);
     let status = |status| StatusCode::from_u16(status).unwrap();
     let mut errors: Vec<Option<ConfigError>> = Vec::new();
-    for pattern in ["https://a/", "", "a/?b=c", "a/[", "a/{b", "a/b**"] {
+    for pattern in ["https://a/", "", "a/?b=c", "a/[", "a/{b", "a/b**", r"a.com/\", "/{a,**}"] {
         errors.push(layer().expire_urls([(pattern, hour)]).err());
         errors.push(layer().add_expire_url(pattern, hour).err());
         errors.push(Filter::new().url(pattern).err());
