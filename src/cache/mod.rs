@@ -46,10 +46,10 @@
 //!   `new_head`, `replace_head`, `swap_head`.
 //! - Where is stale-if-error decided? `Rules::may_serve_if_error` and `Rules::failure`; then
 //!   `ask.rs: answer_or_stale`, and for followers `follow.rs: stale_or_own_call`.
-//! - What does a purge do to calls in flight? `coalesce/table.rs: invalidate` notes it. `is_invalidated` and
-//!   `begin_publishing` look for it: `coalesce/join.rs: join`, `coalesce/leader.rs: settle`,
-//!   `outcome.rs: begin_publishing`, `revalidate.rs: swap_head`. `Tee::keep_out` waits for a body
-//!   that is being published.
+//! - What does a purge do to calls in flight? `coalesce/table.rs: invalidate` writes it down. Calls
+//!   look for it by `is_invalidated` and `begin_publishing`: `coalesce/join.rs: join`,
+//!   `coalesce/leader.rs: settle`, `outcome.rs: begin_publishing`, `revalidate.rs: swap_head`.
+//!   `Tee::keep_out` waits for a body that is being published.
 //!
 //! # Glossary
 //!

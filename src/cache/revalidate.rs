@@ -249,12 +249,11 @@ impl<B: Store> RequestContext<B> {
         }
         self.cache.shared.calls.supersede(&leader.id(), &lookup_key.call).await;
         self.swap_head(seen, &lookup_key.call, head, leader).await?;
-        // A removal that read the old head has missed what only the new one has.
+        // A removal that read the old head has missed a tag that only the new one has.
         let brings_tag = head.tags().iter().any(|tag| !seen.head.tags().contains(tag));
-        let is_missed = brings_tag && leader.is_invalidated();
-        let removed = is_missed.then_some(Refusal::Removed);
-        if let Some(refusal) = removed.or_else(|| leader.superseded(None)) {
-            // Or a newer 304, which is not stored, has arrived meanwhile.
+        let missed = (brings_tag && leader.is_invalidated()).then_some(Refusal::Removed);
+        // A newer 304, which is not stored, may have arrived meanwhile.
+        if let Some(refusal) = missed.or_else(|| leader.superseded(None)) {
             if let Some(hit) = handle.get(&seen.key).await.map_err(failed)?
                 && hit.head.is_same_response(head)
             {
@@ -262,7 +261,7 @@ impl<B: Store> RequestContext<B> {
             }
             return Err(refusal);
         }
-        if !self.keep_resident(seen, head).await {
+        if !leader.is_invalidated() && !self.keep_resident(seen, head).await {
             return Err(Refusal::Conflict);
         }
         if !leader.is_invalidated() {

@@ -280,7 +280,8 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
     /// concerned.
     ///
     /// Responses that are being published cannot be stopped. Returns the outcomes of those that the
-    /// removal concerns, which the caller has to wait for. Shows all of them to `publishing`.
+    /// removal concerns, which the caller has to wait for. Shows what is known of all such calls to
+    /// `publishing`.
     pub(crate) fn invalidate(
         &self,
         mark: Option<Mark>,
@@ -334,18 +335,20 @@ impl<I: Marked<O>, O: Shareable> Table<I, O> {
         change: impl FnOnce(&I),
         marks: impl Iterator<Item = Mark>,
     ) -> bool {
-        let shard = self.shard(&id.group);
-        let (known, gone) = shard.with(&id.group, id.call, |call| change(&call.info));
-        drop(gone);
         let entry = (id.group.clone(), id.call);
-        let mut publishing = shard.publishing();
-        if known.is_some() && !publishing.contains(&entry) {
+        let mut publishing = self.shard(&id.group).publishing();
+        if !publishing.contains(&entry) {
             publishing.push(entry);
         }
         drop(publishing);
         // Looked for after that: a removal is found here, or finds the call.
         let since = Since { call: id.call, began: id.began, until: u64::MAX };
-        let is_invalidated = shard.with(&id.group, id.call, |call| self.is_invalidated(call)).0;
+        let look = |call: &mut Call<I, O>| {
+            change(&call.info);
+            self.is_invalidated(call)
+        };
+        let (is_invalidated, gone) = self.with(&id.group, id.call, look);
+        drop(gone);
         is_invalidated == Some(false) && !self.removals.concern(since, marks)
     }
 
