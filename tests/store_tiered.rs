@@ -7,13 +7,13 @@
 use std::{future::pending, pin::pin, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, Response};
 use larder::{
     Key,
     entry::Head,
     store::{
-        ErrorKind, Hit, Memory, Store, StoredBody, Tiered, TieredStats, Version, Writer,
+        ErrorKind, Hit, Memory, Scanned, Store, StoredBody, Tiered, TieredStats, Version, Writer,
         conformance::{Faulty, Operation},
     },
     time::{ManualClock, Timestamp},
@@ -229,6 +229,10 @@ impl Store for Silent {
     async fn clear(&self) -> larder::store::Result<()> {
         self.0.clear().await?;
         pending().await
+    }
+
+    fn scan(&self) -> impl Stream<Item = larder::store::Result<Scanned>> + Send + use<> {
+        self.0.scan()
     }
 }
 
@@ -460,6 +464,59 @@ async fn a_write_that_is_given_up_leaves_no_old_copy_to_be_read() {
     let near_hits = tiers.stats().near_hits;
     assert_eq!(there(&tiers).await.unwrap(), "newer");
     assert_eq!(tiers.stats().near_hits, near_hits + 1);
+}
+
+/// Whoever removes all that is listed has removed all that is read afterwards, whatever other changes
+/// and copies are in progress.
+#[tokio::test]
+async fn what_is_not_listed_is_not_read() {
+    for change in CHANGES {
+        for is_copied in [true, false] {
+            for (polls, reads_at) in (0..16).flat_map(|n| (0..=n).map(move |at| (n, at))) {
+                let far = Silent(far_only(10).await.far().clone());
+                let near = Faulty::new(Memory::default());
+                let tiers = Tiered::new(near.clone(), far);
+                if is_copied {
+                    assert_eq!(there(&tiers).await.unwrap(), "old");
+                }
+                near.wait(1);
+                let mut changing = pin!(change.apply(&tiers));
+                let mut reading = pin!(there(&tiers));
+                let (mut is_changed, mut is_read) = (false, false);
+                for poll in 0..polls {
+                    if poll >= reads_at && !is_read {
+                        is_read = reading.as_mut().now_or_never().is_some();
+                    }
+                    is_changed = is_changed || changing.as_mut().now_or_never().is_some();
+                }
+                let listed: Vec<_> = tiers.scan().map(Result::unwrap).collect().await;
+                for _ in 0..3 {
+                    let Some(hit) = tiers.get(&KEY).await.unwrap() else { continue };
+                    let when = format!("{change:?} {is_copied}, read at {reads_at}, {polls} polls");
+                    assert_eq!(listed.len(), 1, "{when}");
+                    assert_eq!(
+                        (listed[0].version, &listed[0].head),
+                        (hit.version, &hit.head),
+                        "{when}"
+                    );
+                    read(hit.body).await;
+                }
+            }
+        }
+    }
+}
+
+/// A store may evict what it keeps, and the far tier evicts other entries than the near one.
+#[tokio::test]
+async fn a_copy_whose_original_was_evicted_is_listed_and_removed() {
+    let tiers = far_only(10).await;
+    assert_eq!(there(&tiers).await.unwrap(), "old");
+    tiers.far().clear().await.unwrap();
+    assert_eq!(there(&tiers).await.unwrap(), "old");
+    let listed: Vec<_> = tiers.scan().map(Result::unwrap).collect().await;
+    assert_eq!((listed.len(), name(&listed[0].head)), (1, "old"));
+    assert!(tiers.remove_if(&KEY, listed[0].version).await.unwrap());
+    assert_eq!(there(&tiers).await, None);
 }
 
 // ===== One tier without the other =====

@@ -52,6 +52,7 @@ mod refresh_ahead;
 mod refresh_failures;
 mod refreshing;
 mod removal_races;
+mod removal_storms;
 mod removal_wins;
 mod revalidation;
 mod settings;

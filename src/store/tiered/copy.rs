@@ -87,9 +87,9 @@ impl<N: Store, F: Store> Tiered<N, F> {
 
     /// What a copy needs. It must not hold the list of unfinished copies, which may hold the copy.
     fn near_only(&self) -> Tiered<N, ()> {
-        let Self { near, max_body, ttl, clock, generations, counters, .. } = self.clone();
+        let Self { near, max_body, ttl, generations, counters, .. } = self.clone();
         let unfinished = Arc::default();
-        Tiered { near, far: (), max_body, ttl, clock, generations, unfinished, counters }
+        Tiered { near, far: (), max_body, ttl, generations, unfinished, counters }
     }
 }
 
@@ -139,14 +139,13 @@ impl<N: Store, F> Tiered<N, F> {
         ticket: &mut Ticket,
     ) -> Result<bool> {
         let (instance, number, at) =
-            (self.generations.instance(), ticket.number(), self.clock.now());
+            (self.generations.instance(), ticket.number(), self.ttl.clock.now());
         let trailers = Annotation { far, instance, number, at }.add_to(trailers)?;
-        if !ticket.counts() {
+        if !ticket.begin_publishing(far.is_some()) {
             return Ok(false);
         }
-        ticket.publishes();
         let finished = writer.finish(Some(trailers)).await;
-        ticket.settled();
+        ticket.end_publishing();
         finished?;
         let change = self.generations.changed(key);
         if ticket.counts() {

@@ -7,13 +7,18 @@
 //! with a lower number than the last change does not count, published or not, and is removed when
 //! it is met. A change is forgotten once nothing is in progress for its key and the near tier has
 //! no old copy of it.
+//!
+//! From the moment when the far tier is asked for a change until it has answered, no copy of the
+//! entry counts, and none can be published. Otherwise, a copy could be read whose original is
+//! gone. Whoever lists the far tier's entries to remove them does not find such an original, and
+//! could not keep the copy from being read afterwards.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -36,6 +41,8 @@ pub(super) struct Generations {
     next: AtomicU64,
     /// Copies up to this number do not count, whatever their key.
     wide: AtomicU64,
+    /// How many changes of many entries wait for the far tier, and how many listings are in progress.
+    changes: AtomicUsize,
     shards: [Mutex<HashMap<Key, Row>>; SHARDS],
 }
 
@@ -45,11 +52,13 @@ struct Row {
     changed: u64,
     /// How many copies and changes are in progress.
     under_way: u32,
+    /// How many of them are changes that wait for the far tier.
+    changing: u32,
     /// Whether the near tier may have a copy that does not count.
     is_dirty: bool,
     /// Whether the publication of a copy was abandoned: the copy may appear at any time.
     is_lost: bool,
-    /// Whether a write was abandoned: the far tier may accept it at any time, so nothing is copied
+    /// Whether a change was abandoned: the far tier may make it at any time, so nothing is copied
     /// from there until the next change.
     is_doubtful: bool,
 }
@@ -65,7 +74,7 @@ impl Generations {
         // Random: the standard library's only source of randomness.
         let instance = RandomState::new().build_hasher().finish();
         let (next, wide) = (AtomicU64::new(1), AtomicU64::new(0));
-        Self { instance, next, wide, shards: Default::default() }
+        Self { instance, next, wide, changes: AtomicUsize::new(0), shards: Default::default() }
     }
 
     pub(super) fn instance(&self) -> u64 {
@@ -89,14 +98,18 @@ impl Generations {
         changed.max(self.wide.load(Ordering::SeqCst))
     }
 
-    /// Whether the copy with this annotation counts. A copy of an earlier run counts until
-    /// something changes: none of them is in progress any more.
-    pub(super) fn counts(&self, key: &Key, annotation: &Annotation) -> bool {
-        let changed = self.changed(key);
-        if annotation.instance == self.instance {
-            annotation.number > changed
-        } else {
-            changed == 0
+    /// Whether the near entry with this annotation counts.
+    pub(super) fn counts(&self, key: &Key, annotation: Option<&Annotation>) -> bool {
+        self.counts_since(self.changed(key), annotation)
+    }
+
+    /// Whether the near entry with this annotation counted when copies up to the number `changed`
+    /// did not. An entry without an annotation, and a copy of an earlier run, count until something
+    /// changes: none of them is in progress any more.
+    pub(super) fn counts_since(&self, changed: u64, annotation: Option<&Annotation>) -> bool {
+        match annotation {
+            Some(annotation) if annotation.instance == self.instance => annotation.number > changed,
+            _ => changed == 0,
         }
     }
 
@@ -110,7 +123,7 @@ impl Generations {
     }
 
     /// Invalidates the copies in progress.
-    pub(super) fn change_under_way(&self) {
+    fn change_under_way(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             for row in shard.values_mut().filter(|row| row.under_way > 0 || row.is_lost) {
@@ -143,7 +156,10 @@ impl Generations {
     pub(super) fn copy(self: &Arc<Self>, key: &Key) -> Option<Ticket> {
         let mut shard = self.shard(key);
         let row = shard.entry(*key).or_default();
-        if row.under_way > 0 || row.is_doubtful {
+        if row.under_way > 0 || row.is_doubtful || self.changes.load(Ordering::SeqCst) > 0 {
+            if !row.is_of_use() {
+                shard.remove(key);
+            }
             return None;
         }
         row.under_way = 1;
@@ -155,45 +171,54 @@ impl Generations {
         })
     }
 
-    /// Begins a change of the entry in the far tier: no copy can begin until it is
-    /// [settled](Ticket::settled). If it is abandoned before that, no earlier copy counts.
-    pub(super) fn begin_change(self: &Arc<Self>, key: &Key) -> Ticket {
-        self.shard(key).entry(*key).or_default().under_way += 1;
-        Ticket { generations: self.clone(), key: *key, number: 0, state: State::Changing }
-    }
-
-    /// Begins a change of many entries in the far tier. If it is abandoned before it is
-    /// [settled](ManyTicket::settled), no earlier copy counts.
-    pub(super) fn begin_changes(self: &Arc<Self>) -> ManyTicket {
-        ManyTicket(Some(self.clone()))
-    }
-
-    /// Begins a write that is about to be published in the far tier: no copy counts any more, and
-    /// none can begin. It is [settled](Ticket::settled) when the far tier has answered.
-    pub(super) fn write(self: &Arc<Self>, key: &Key) -> (Ticket, Before) {
+    /// Begins a change of the entry in the far tier: no copy counts any more, and none can be
+    /// published until the change is [made](Ticket::made) or [not made](Ticket::not_made). If it is
+    /// abandoned before that, no copy can begin until the next change.
+    pub(super) fn begin_change(self: &Arc<Self>, key: &Key) -> (Ticket, Before) {
         let mut shard = self.shard(key);
         let row = shard.entry(*key).or_default();
         let before = Before { changed: row.changed, is_dirty: row.is_dirty };
         row.under_way += 1;
+        row.changing += 1;
         row.changed = self.number();
         row.is_dirty = true;
         let ticket = Ticket {
             generations: self.clone(),
             key: *key,
             number: row.changed,
-            state: State::Writing,
+            state: State::Changing,
         };
         (ticket, before)
     }
+
+    /// Begins a change of many entries in the far tier: no copy that is in progress counts, and none
+    /// can be published until the change is [made](ManyTicket::made). The near tier has to remove its
+    /// copies before the far tier removes the originals. If the change is abandoned before it is
+    /// made, no earlier copy counts.
+    pub(super) fn begin_changes(self: &Arc<Self>) -> ManyTicket {
+        // A copy that does not see this is seen by the next line.
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.change_under_way();
+        ManyTicket { generations: self.clone(), is_made: false }
+    }
+
+    /// Begins a listing of both tiers: no copy can be published until the ticket is dropped.
+    /// Otherwise, the listing could miss a copy that is published after it has read the near tier,
+    /// and whose original the far tier evicts before it is read there.
+    pub(super) fn begin_listing(self: &Arc<Self>) -> ManyTicket {
+        let mut ticket = self.begin_changes();
+        ticket.is_made = true;
+        ticket
+    }
 }
 
-/// The state of a key before a write, for a write that fails.
+/// The state of a key before a change, for a change that is not made.
 pub(super) struct Before {
     changed: u64,
     is_dirty: bool,
 }
 
-/// A copy, a write or a change in progress.
+/// A copy or a change in progress.
 #[derive(Debug)]
 pub(super) struct Ticket {
     generations: Arc<Generations>,
@@ -205,12 +230,10 @@ pub(super) struct Ticket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Idle,
-    /// The far tier may have accepted the write or not.
-    Writing,
-    /// The copy may have been published or not.
-    Publishing,
     /// The far tier may have changed the entry or not.
     Changing,
+    /// The near entry may have been published or not.
+    Publishing,
 }
 
 impl Ticket {
@@ -222,30 +245,60 @@ impl Ticket {
         self.number > self.generations.changed(&self.key)
     }
 
-    /// The far tier has accepted the write: earlier copies do not count, and the copy of this write
-    /// does.
+    /// The far tier has made the change, or may have: no earlier copy counts, and one that was begun
+    /// since the change began does not either.
+    pub(super) fn made(&mut self) {
+        let mut shard = self.generations.shard(&self.key);
+        let Some(row) = shard.get_mut(&self.key) else { return };
+        row.changed = self.generations.number();
+        row.is_dirty = true;
+        row.is_doubtful = false;
+        if self.state == State::Changing {
+            row.changing = row.changing.saturating_sub(1);
+        }
+        self.state = State::Idle;
+    }
+
+    /// The far tier has not made the change: the copies that counted before it count again, unless a
+    /// listing may have left them out meanwhile.
+    pub(super) fn not_made(mut self, before: &Before) {
+        let mut shard = self.generations.shard(&self.key);
+        let is_listed = self.generations.changes.load(Ordering::SeqCst) > 0;
+        if let Some(row) = shard.get_mut(&self.key) {
+            if row.changed <= self.number && !is_listed {
+                row.changed = before.changed;
+                row.is_dirty = before.is_dirty;
+            }
+            if self.state == State::Changing {
+                row.changing = row.changing.saturating_sub(1);
+            }
+        }
+        drop(shard);
+        self.state = State::Idle;
+    }
+
+    /// The change is made, and a near entry of it can be published.
     pub(super) fn renew(&mut self) {
-        self.generations.change(&self.key);
         self.number = self.generations.number();
     }
 
-    /// The write has failed without an effect: the copies that counted before it count again.
-    pub(super) fn undo(self, before: &Before) {
-        let mut shard = self.generations.shard(&self.key);
-        if let Some(row) = shard.get_mut(&self.key)
-            && row.changed <= self.number
-        {
-            row.changed = before.changed;
-            row.is_dirty = before.is_dirty;
+    /// Begins to publish a near entry, if it counts. A copy is not published while the far tier may
+    /// be changing its original.
+    pub(super) fn begin_publishing(&mut self, is_copy: bool) -> bool {
+        let Generations { wide, changes, .. } = &*self.generations;
+        let shard = self.generations.shard(&self.key);
+        let Some(row) = shard.get(&self.key) else { return false };
+        let counts = self.number > row.changed.max(wide.load(Ordering::SeqCst));
+        let may_change = row.changing > 0 || changes.load(Ordering::SeqCst) > 0;
+        if !counts || is_copy && may_change {
+            return false;
         }
-    }
-
-    pub(super) fn publishes(&mut self) {
         self.state = State::Publishing;
+        true
     }
 
-    /// The outcome is known.
-    pub(super) fn settled(&mut self) {
+    /// The near entry is published, or will not be.
+    pub(super) fn end_publishing(&mut self) {
         self.state = State::Idle;
     }
 }
@@ -257,13 +310,11 @@ impl Drop for Ticket {
         row.under_way = row.under_way.saturating_sub(1);
         match self.state {
             State::Idle => {}
-            State::Writing => row.is_doubtful = true,
-            State::Publishing => row.is_lost = true,
             State::Changing => {
-                row.changed = self.generations.number();
-                row.is_dirty = true;
+                row.changing = row.changing.saturating_sub(1);
                 row.is_doubtful = true;
             }
+            State::Publishing => row.is_lost = true,
         }
         if !row.is_of_use() {
             shard.remove(&self.key);
@@ -278,20 +329,27 @@ impl Drop for Ticket {
 
 /// A change of many entries in progress.
 #[derive(Debug)]
-pub(super) struct ManyTicket(Option<Arc<Generations>>);
+pub(super) struct ManyTicket {
+    generations: Arc<Generations>,
+    is_made: bool,
+}
 
 impl ManyTicket {
-    /// The outcome is known.
-    pub(super) fn settled(&mut self) {
-        self.0 = None;
+    /// The far tier has answered, and the near tier has removed its copies.
+    pub(super) fn made(mut self) {
+        self.is_made = true;
     }
 }
 
 impl Drop for ManyTicket {
     fn drop(&mut self) {
-        if let Some(generations) = &self.0 {
-            generations.change_all();
+        if self.is_made {
+            // Copies that were begun meanwhile may be of entries that the far tier has removed.
+            self.generations.change_under_way();
+        } else {
+            self.generations.change_all();
         }
+        self.generations.changes.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -316,7 +374,8 @@ mod tests {
         assert!(copy.counts() && generations.copy(&KEY).is_none(), "one at a time");
         generations.change(&KEY);
         assert!(
-            !copy.counts() && !generations.counts(&KEY, &annotation(&generations, copy.number()))
+            !copy.counts()
+                && !generations.counts(&KEY, Some(&annotation(&generations, copy.number())))
         );
         drop(copy);
         let next = generations.copy(&KEY).unwrap();
@@ -328,37 +387,68 @@ mod tests {
         assert_eq!(rows(&generations), 0, "nothing is remembered for longer than it matters");
         let foreign =
             Annotation { instance: !generations.instance(), ..annotation(&generations, 0) };
-        assert!(generations.counts(&KEY, &foreign));
+        assert!(generations.counts(&KEY, Some(&foreign)));
     }
 
     #[test]
-    fn writes_invalidate_copies_and_can_be_undone() {
+    fn changes_that_are_not_made_let_copies_count_again() {
         let generations = Arc::new(Generations::new());
-        let kept = generations.copy(&KEY).unwrap().number();
-        let (mut first, before) = generations.write(&KEY);
-        first.settled();
-        assert!(!generations.counts(&KEY, &annotation(&generations, kept)));
-        first.undo(&before);
-        assert!(generations.counts(&KEY, &annotation(&generations, kept)));
+        let kept = annotation(&generations, generations.copy(&KEY).unwrap().number());
+        let (first, before) = generations.begin_change(&KEY);
+        assert!(!generations.counts(&KEY, Some(&kept)));
+        first.not_made(&before);
+        assert!(generations.counts(&KEY, Some(&kept)));
         assert_eq!(rows(&generations), 0);
 
-        let (mut one, _) = generations.write(&KEY);
-        let (mut two, before) = generations.write(&KEY);
-        one.settled();
+        let (mut one, _) = generations.begin_change(&KEY);
+        let (mut two, before) = generations.begin_change(&KEY);
+        one.made();
         one.renew();
         assert!(one.counts());
-        two.settled();
+        two.made();
         two.renew();
         assert!(two.counts() && !one.counts());
         one.renew();
-        two.undo(&before);
+        two.not_made(&before);
         assert!(one.counts(), "another write since then stays");
     }
 
     #[test]
-    fn no_copy_begins_while_a_write_is_in_doubt() {
+    fn no_copy_is_published_while_the_far_tier_changes() {
         let generations = Arc::new(Generations::new());
-        drop(generations.write(&KEY));
+        let mut copy = generations.copy(&KEY).unwrap();
+        assert!(copy.begin_publishing(true));
+        copy.end_publishing();
+
+        let (mut change, _) = generations.begin_change(&KEY);
+        copy.renew();
+        assert!(copy.counts() && !copy.begin_publishing(true) && copy.begin_publishing(false));
+        copy.end_publishing();
+        change.made();
+        assert!(!copy.begin_publishing(true), "it was begun before the far tier answered");
+        copy.renew();
+        assert!(copy.begin_publishing(true));
+        copy.end_publishing();
+
+        let many = generations.begin_changes();
+        assert!(!copy.counts());
+        copy.renew();
+        assert!(!copy.begin_publishing(true) && copy.begin_publishing(false));
+        copy.end_publishing();
+        drop((copy, change));
+        assert!(generations.copy(&KEY).is_none());
+        assert!(generations.copy(&Key::from_bytes([8; 32])).is_none());
+        many.made();
+        assert!(generations.copy(&KEY).is_some());
+        let early = generations.copy(&KEY).unwrap();
+        drop(generations.begin_changes());
+        assert!(!early.counts(), "abandoned, so the far tier may have changed anything");
+    }
+
+    #[test]
+    fn no_copy_begins_while_a_change_is_in_doubt() {
+        let generations = Arc::new(Generations::new());
+        drop(generations.begin_change(&KEY));
         generations.cleaned(&KEY, generations.changed(&KEY));
         assert!(generations.copy(&KEY).is_none());
         generations.change(&KEY);
@@ -372,18 +462,18 @@ mod tests {
         let generations = Arc::new(Generations::new());
         let mut lost = generations.copy(&KEY).unwrap();
         let number = lost.number();
-        lost.publishes();
+        assert!(lost.begin_publishing(true));
         drop(lost);
         generations.change(&KEY);
         generations.cleaned(&KEY, generations.changed(&KEY));
-        assert!(!generations.counts(&KEY, &annotation(&generations, number)));
+        assert!(!generations.counts(&KEY, Some(&annotation(&generations, number))));
         for n in 0..=2 * REMEMBERED as u64 {
             let mut key = [7; 32];
             key[8..16].copy_from_slice(&n.to_le_bytes());
             let mut lost = generations.copy(&Key::from_bytes(key)).unwrap();
-            lost.publishes();
+            assert!(lost.begin_publishing(true));
         }
         assert!(rows(&generations) <= REMEMBERED);
-        assert!(!generations.counts(&KEY, &annotation(&generations, number)));
+        assert!(!generations.counts(&KEY, Some(&annotation(&generations, number))));
     }
 }

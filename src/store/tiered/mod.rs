@@ -22,6 +22,7 @@ mod read;
 mod scan;
 mod stats;
 mod tiers;
+mod ttl;
 mod unfinished;
 mod writer;
 
@@ -49,24 +50,24 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
                 false => Ok(false),
             };
         }
-        let mut ticket = self.generations.begin_change(key);
+        let (mut ticket, before) = self.generations.begin_change(key);
         let updated = self.far.update(key, seen, head).await;
-        ticket.settled();
-        let updated = updated?;
-        if updated || near.is_some_and(|near| near.hit.version == seen) {
+        let is_outdated = near.is_some_and(|near| near.hit.version == seen);
+        if matches!(updated, Ok(true)) || updated.is_ok() && is_outdated {
+            ticket.made();
             self.outdate(key).await;
+        } else {
+            ticket.not_made(&before);
         }
-        Ok(updated)
+        updated
     }
 
     async fn remove(&self, key: &Key) -> Result<bool> {
-        let mut ticket = self.generations.begin_change(key);
-        let near = self.forget(key).await;
+        let (mut ticket, _) = self.generations.begin_change(key);
         let far = self.far.remove(key).await;
-        ticket.settled();
-        // A copy that was in progress may have been published meanwhile.
-        let again = self.forget(key).await;
-        Ok(far? | near.unwrap_or(false) | again?)
+        ticket.made();
+        let near = self.forget(key).await;
+        Ok(far? | near?)
     }
 
     async fn remove_if(&self, key: &Key, seen: Version) -> Result<bool> {
@@ -77,42 +78,45 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
                 false => Ok(false),
             };
         }
-        let mut ticket = self.generations.begin_change(key);
+        let has_copy = near.is_some_and(|near| near.hit.version == seen);
+        let (mut ticket, before) = self.generations.begin_change(key);
         let removed = self.far.remove_if(key, seen).await;
-        ticket.settled();
-        if near.is_some_and(|near| near.hit.version == seen) || matches!(removed, Ok(true)) {
-            let near = self.forget(key).await;
-            let removed = removed?;
-            return near.map(|_| removed);
+        if !has_copy && !matches!(removed, Ok(true)) {
+            ticket.not_made(&before);
+            return removed;
         }
-        removed
+        ticket.made();
+        let near = self.forget(key).await;
+        if removed? {
+            return near.map(|_| true);
+        }
+        // The far tier has evicted the original, or another machine has replaced or removed it.
+        Ok(near? && self.far.get(key).await?.is_none())
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<u64> {
-        let mut ticket = self.generations.begin_changes();
-        let near = self.near.remove_expired(now).await;
+        let ticket = self.generations.begin_changes();
+        let near = self.near_removed(self.near.remove_expired(now).await);
         let far = self.far.remove_expired(now).await;
-        ticket.settled();
-        self.generations.change_under_way();
-        Self::removed(far, near, self.near.remove_expired(now).await)
+        ticket.made();
+        Ok(far?.max(near?))
     }
 
     async fn remove_tagged(&self, tag: &str) -> Result<u64> {
-        let mut ticket = self.generations.begin_changes();
-        let near = self.near.remove_tagged(tag).await;
+        let ticket = self.generations.begin_changes();
+        let near = self.near_removed(self.near.remove_tagged(tag).await);
         let far = self.far.remove_tagged(tag).await;
-        ticket.settled();
-        self.generations.change_under_way();
-        Self::removed(far, near, self.near.remove_tagged(tag).await)
+        ticket.made();
+        Ok(far?.max(near?))
     }
 
     async fn clear(&self) -> Result<()> {
+        let ticket = self.generations.begin_changes();
         self.generations.change_all();
         let near = self.near.clear().await;
         let far = self.far.clear().await;
-        self.generations.change_all();
-        let again = self.near.clear().await;
-        far.and(near.or(again))
+        ticket.made();
+        far.and(near)
     }
 
     async fn flush(&self) -> Result<()> {
@@ -121,7 +125,9 @@ impl<Near: Store, Far: Store> Store for Tiered<Near, Far> {
     }
 
     fn scan(&self) -> impl Stream<Item = Result<Scanned>> + Send + use<Near, Far> {
-        scan::Both::new(self.near.scan(), self.far.scan(), self.generations.clone())
+        let ticket = self.generations.begin_listing();
+        let both = (self.near.scan(), self.far.scan());
+        scan::Both::new(ticket, both, self.generations.clone(), self.ttl.clone())
     }
 
     async fn len(&self) -> Result<u64> {

@@ -2,10 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{
-    annotation::{Annotation, Near},
-    tiers::Tiered,
-};
+use super::{annotation::Near, tiers::Tiered};
 use crate::{
     key::Key,
     store::{ErrorKind, Hit, Result, Store},
@@ -14,7 +11,9 @@ use crate::{
 impl<N: Store, F: Store> Tiered<N, F> {
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Hit>> {
         match self.near_entry(key).await {
-            Some(near) if self.is_recent(&near) => Ok(Some(self.near_hit(near))),
+            Some(near) if self.ttl.allows(near.annotation.as_ref()) => {
+                Ok(Some(self.near_hit(near)))
+            }
             // Boxed, so that the future of a hit in the near tier stays small.
             near => Box::pin(self.read_far(key, near)).await,
         }
@@ -66,27 +65,20 @@ impl<N: Store, F: Store> Tiered<N, F> {
         near.hit
     }
 
-    /// Whether the far tier need not be asked.
-    fn is_recent(&self, near: &Near) -> bool {
-        let Some(ttl) = self.ttl else { return true };
-        let now = self.clock.now();
-        // A copy from the future was made before the clock was set back.
-        near.annotation.is_some_and(|annotation| {
-            annotation.at <= now && now.saturating_since(annotation.at) < ttl
-        })
-    }
-
     /// Removes an entry that only the near tier has, and the older entry of the far tier that it
     /// hid.
     pub(super) async fn remove_own(&self, key: &Key, near: &Near) -> Result<bool> {
         if !self.near.remove_if(key, near.version).await? {
             return Ok(false);
         }
-        if let Some(far) = self.far.get(key).await?
-            && far.head.stored_at() <= near.hit.head.stored_at()
-        {
-            self.far.remove_if(key, far.version).await?;
-            self.outdate(key).await;
+        let (mut ticket, before) = self.generations.begin_change(key);
+        match self.far.get(key).await? {
+            Some(far) if far.head.stored_at() <= near.hit.head.stored_at() => {
+                self.far.remove_if(key, far.version).await?;
+                ticket.made();
+                self.outdate(key).await;
+            }
+            _ => ticket.not_made(&before),
         }
         Ok(true)
     }
@@ -95,39 +87,41 @@ impl<N: Store, F: Store> Tiered<N, F> {
 impl<N: Store, F> Tiered<N, F> {
     /// Returns the near entry of `key` if it counts. Removes one that does not count or is damaged.
     pub(super) async fn near_entry(&self, key: &Key) -> Option<Near> {
-        let change = self.generations.changed(key);
-        let found = match self.near.get(key).await {
-            Ok(found) => Ok(found.map(Near::new)),
-            Err(error) => Err(error),
-        };
-        let removed = match found {
-            Ok(None) => {
-                self.generations.cleaned(key, change);
-                return None;
-            }
-            Ok(Some(near)) if self.counts(key, near.annotation.as_ref()) => return Some(near),
-            Ok(Some(near)) => Box::pin(self.near.remove_if(key, near.version)).await,
-            Err(error) => {
-                self.near_failed("get", key, &error);
-                if error.kind() != ErrorKind::Corrupt {
+        loop {
+            let change = self.generations.changed(key);
+            let found = match self.near.get(key).await {
+                Ok(found) => Ok(found.map(Near::new)),
+                Err(error) => Err(error),
+            };
+            let removed = match found {
+                Ok(None) => {
+                    self.generations.cleaned(key, change);
                     return None;
                 }
-                Box::pin(self.near.remove(key)).await
+                Ok(Some(near)) if self.generations.counts(key, near.annotation.as_ref()) => {
+                    if self.generations.counts_since(change, near.annotation.as_ref()) {
+                        return Some(near);
+                    }
+                    // It did not count when it was asked for. By now, the change that outdated it
+                    // may be forgotten, with the entry.
+                    continue;
+                }
+                Ok(Some(near)) => Box::pin(self.near.remove_if(key, near.version)).await,
+                Err(error) => {
+                    self.near_failed("get", key, &error);
+                    if error.kind() != ErrorKind::Corrupt {
+                        return None;
+                    }
+                    Box::pin(self.near.remove(key)).await
+                }
+            };
+            match removed {
+                Ok(true) => self.generations.cleaned(key, change),
+                // Another entry is there by now.
+                Ok(false) => {}
+                Err(error) => self.near_failed("remove", key, &error),
             }
-        };
-        match removed {
-            Ok(true) => self.generations.cleaned(key, change),
-            // Another entry is there by now.
-            Ok(false) => {}
-            Err(error) => self.near_failed("remove", key, &error),
-        }
-        None
-    }
-
-    fn counts(&self, key: &Key, annotation: Option<&Annotation>) -> bool {
-        match annotation {
-            Some(annotation) => self.generations.counts(key, annotation),
-            None => self.generations.changed(key) == 0,
+            return None;
         }
     }
 }

@@ -1,4 +1,7 @@
-//! Scans: first the entries that only the near tier has, then the far tier.
+//! Scans: first the entries that the near tier answers with, then the others of the far tier.
+//!
+//! The near tier's copies are listed, and not only their originals: a copy may be read although the
+//! far tier has evicted its original. For the same reason, nothing is copied during a scan.
 
 use std::{
     collections::HashSet,
@@ -12,7 +15,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     annotation::{Annotation, shown},
-    generations::Generations,
+    generations::{Generations, ManyTicket},
+    ttl::NearTtl,
 };
 use crate::{
     key::Key,
@@ -20,7 +24,7 @@ use crate::{
 };
 
 pin_project! {
-    /// Lists each key once. Copies are skipped, since the far tier lists their originals.
+    /// Lists each key once.
     pub(super) struct Both<N, F> {
         #[pin]
         near: N,
@@ -28,14 +32,23 @@ pin_project! {
         far: F,
         is_near_done: bool,
         generations: Arc<Generations>,
-        // Keys of entries that only the near tier has, and that hide entries of the far tier.
-        own: HashSet<Key>,
+        ticket: Option<ManyTicket>,
+        ttl: NearTtl,
+        // The keys that the near tier has listed.
+        listed: HashSet<Key>,
     }
 }
 
 impl<N, F> Both<N, F> {
-    pub(super) fn new(near: N, far: F, generations: Arc<Generations>) -> Self {
-        Self { near, far, is_near_done: false, generations, own: HashSet::new() }
+    /// Lists two tiers. The `ticket` was there before they were asked.
+    pub(super) fn new(
+        ticket: ManyTicket,
+        (near, far): (N, F),
+        generations: Arc<Generations>,
+        ttl: NearTtl,
+    ) -> Self {
+        let listed = HashSet::new();
+        Self { near, far, is_near_done: false, generations, ticket: Some(ticket), ttl, listed }
     }
 }
 
@@ -53,11 +66,10 @@ where
                 *this.is_near_done = true;
                 break;
             };
-            let own = item.map(|item| own(this.generations, item));
-            match own {
+            match item.map(|item| read_near(this.generations, this.ttl, item)) {
                 Ok(None) => {}
                 Ok(Some(item)) => {
-                    this.own.insert(item.key);
+                    this.listed.insert(item.key);
                     return Poll::Ready(Some(Ok(item)));
                 }
                 // A damaged copy is not read either; the far tier has the original.
@@ -67,21 +79,24 @@ where
         }
         loop {
             match ready!(this.far.as_mut().poll_next(cx)) {
-                Some(Ok(item)) if this.own.contains(&item.key) => {}
-                item => return Poll::Ready(item),
+                Some(Ok(item)) if this.listed.contains(&item.key) => {}
+                Some(item) => return Poll::Ready(Some(item)),
+                None => {
+                    *this.ticket = None;
+                    return Poll::Ready(None);
+                }
             }
         }
     }
 }
 
-/// Returns the item if only the near tier has the entry.
-fn own(generations: &Generations, item: Scanned) -> Option<Scanned> {
+/// Returns the item as it is shown, if the near tier answers with it.
+fn read_near(generations: &Generations, ttl: &NearTtl, item: Scanned) -> Option<Scanned> {
     let key = item.key;
     let annotation = Annotation::of(&item.head, item.notes_read);
-    let is_own = match &annotation {
-        Some(annotation) => annotation.far.is_none() && generations.counts(&key, annotation),
-        None => generations.changed(&key) == 0,
-    };
+    let is_own = annotation.is_none_or(|annotation| annotation.far.is_none());
+    let is_read = generations.counts(&key, annotation.as_ref())
+        && (is_own || ttl.allows(annotation.as_ref()));
     let notes_read = item.head.notes().len().min(item.notes_read + 1);
-    is_own.then(|| Scanned { version: shown(annotation, item.version), notes_read, ..item })
+    is_read.then(|| Scanned { version: shown(annotation, item.version), notes_read, ..item })
 }

@@ -9,13 +9,14 @@ use std::{
 use super::{
     generations::Generations,
     stats::{Counters, TieredStats},
+    ttl::NearTtl,
     unfinished::Unfinished,
 };
 use crate::{
     event,
     key::Key,
     store::{Error, ErrorKind, Result, Store},
-    time::{Clock, SystemClock},
+    time::Clock,
 };
 
 /// A near store in front of a far one: `Memory` answers requests for entries in use, and a file or
@@ -77,8 +78,9 @@ use crate::{
 /// # Counting and listing
 ///
 /// [`len`](Store::len) and [`size_bytes`](Store::size_bytes) are those of the far tier.
-/// [`scan`](Store::scan) lists the far tier's entries and those that are only in the near tier,
-/// each key once. It remembers the keys of the latter meanwhile. `remove_expired` and
+/// [`scan`](Store::scan) lists what is read, each key once: the near tier's entries, and then the
+/// far tier's others. It remembers the keys of the former, and nothing is copied, until the stream
+/// ends or is dropped. `remove_expired` and
 /// `remove_tagged` return the number of entries that the far tier removed, or the near tier if it
 /// removed more.
 ///
@@ -91,8 +93,7 @@ pub struct Tiered<Near, Far> {
     pub(super) near: Near,
     pub(super) far: Far,
     pub(super) max_body: u64,
-    pub(super) ttl: Option<Duration>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ttl: NearTtl,
     pub(super) generations: Arc<Generations>,
     pub(super) unfinished: Arc<Unfinished>,
     pub(super) counters: Arc<Counters>,
@@ -107,8 +108,7 @@ impl<Near, Far> Tiered<Near, Far> {
             near,
             far,
             max_body: 1 << 20,
-            ttl: None,
-            clock: Arc::new(SystemClock),
+            ttl: NearTtl::default(),
             generations: Arc::new(Generations::new()),
             unfinished: Arc::default(),
             counters: Arc::default(),
@@ -128,14 +128,16 @@ impl<Near, Far> Tiered<Near, Far> {
     /// If the far tier does not answer, the copy is used nevertheless.
     #[must_use]
     pub fn near_ttl(self, limit: Duration) -> Self {
-        Self { ttl: Some(limit), ..self }
+        let ttl = NearTtl { limit: Some(limit), ..self.ttl };
+        Self { ttl, ..self }
     }
 
     /// Sets the clock that the age of copies is read from; the system's clock by default. For
     /// tests.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self { clock: Arc::new(clock), ..self }
+        let ttl = NearTtl { clock: Arc::new(clock), ..self.ttl };
+        Self { ttl, ..self }
     }
 
     /// The near tier. A write to it or a removal from it, not through this value, may hide an entry
@@ -162,7 +164,7 @@ impl<Near: fmt::Debug, Far: fmt::Debug> fmt::Debug for Tiered<Near, Far> {
             .field("near", &self.near)
             .field("far", &self.far)
             .field("max_near_body", &self.max_body)
-            .field("near_ttl", &self.ttl)
+            .field("near_ttl", &self.ttl.limit)
             .finish_non_exhaustive()
     }
 }
@@ -203,8 +205,12 @@ impl<Near: Store, Far: Store> Tiered<Near, Far> {
         let _told = self.forget(key).await;
     }
 
-    /// The number of removed entries, from what each tier returned.
-    pub(super) fn removed(far: Result<u64>, near: Result<u64>, again: Result<u64>) -> Result<u64> {
-        Ok(far?.max(near.unwrap_or(0).saturating_add(again?)))
+    /// What the near tier returned for a removal of many entries. If it has failed, its copies do
+    /// not count nevertheless.
+    pub(super) fn near_removed(&self, removed: Result<u64>) -> Result<u64> {
+        if removed.is_err() {
+            self.generations.change_all();
+        }
+        removed
     }
 }

@@ -95,15 +95,15 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         let Self { tiers, key, head, near, far, len } = self;
         // Until the outcome is known, the near entry may be older than the far one.
-        let (mut ticket, before) = tiers.generations.write(&key);
+        let (mut ticket, before) = tiers.generations.begin_change(&key);
         // Whether the far tier may have published the entry, whatever it returns.
         let may_be_far = far.is_ok();
         let far = match far {
             Ok(far) => far.finish(trailers.clone()).await,
             Err(error) => Err(error),
         };
-        ticket.settled();
         let Err(error) = far else {
+            ticket.made();
             ticket.renew();
             let mut is_near = false;
             if let Some(near) = near {
@@ -121,30 +121,24 @@ impl<N: Store, F: Store> Writer for TieredWriter<N, F> {
             }
             return Ok(());
         };
-        let Some(near) = near else {
-            if may_be_far {
-                tiers.outdate(&key).await;
-            } else {
-                ticket.undo(&before);
-            }
-            return Err(error);
-        };
-        ticket.renew();
-        match tiers.publish(&key, near, trailers, None, &mut ticket).await {
-            Ok(_) => {
-                tiers.far_failed("write", &key, &error);
-                Ok(())
-            }
-            Err(refused) => {
-                tiers.near_failed("finish", &key, &refused);
-                if may_be_far {
-                    tiers.outdate(&key).await;
-                } else {
-                    ticket.undo(&before);
+        if let Some(near) = near {
+            ticket.made();
+            ticket.renew();
+            match tiers.publish(&key, near, trailers, None, &mut ticket).await {
+                Ok(_) => {
+                    tiers.far_failed("write", &key, &error);
+                    return Ok(());
                 }
-                Err(error)
+                Err(refused) => tiers.near_failed("finish", &key, &refused),
             }
         }
+        if may_be_far {
+            ticket.made();
+            tiers.outdate(&key).await;
+        } else {
+            ticket.not_made(&before);
+        }
+        Err(error)
     }
 }
 
