@@ -173,7 +173,7 @@ impl Candidate<'_> {
         let Exchange { request, response, now, .. } = exchange;
         let recipe = &settings.recipe;
         let primary = &lookup_key.primary;
-        let names = match policy::vary(&response.headers, &recipe.ignored_headers) {
+        let names = match policy::vary(&response.headers, recipe.headers.ignored()) {
             Vary::Anything => return Err(Refusal::Vary),
             Vary::Nothing => return Ok(StorageKeys::primary(*primary)),
             Vary::Names(names) => names,
@@ -261,6 +261,6 @@ fn path_tag(settings: &Settings, url: &str, fields: &HeaderMap) -> Option<Box<st
 
 /// Whether a response with these fields varies by other headers than the stored one.
 pub(super) fn varies_anew(settings: &Settings, old: &Head, response: &response::Parts) -> bool {
-    let vary = |headers| policy::vary(headers, &settings.recipe.ignored_headers);
+    let vary = |headers| policy::vary(headers, settings.recipe.headers.ignored());
     vary(old.headers()) != vary(&response.headers)
 }

@@ -186,6 +186,8 @@
 //! | `has "**" as an alternative` | patterns | Set a pattern for each alternative. |
 //! | `is not a valid glob` | patterns | Escape `[`, `{`, `*` and `?` that stand for themselves. |
 //! | `is not a header name` | `add_key_headers`, `add_ignored_headers`, `add_tag_headers`, `targeted_by` | Write the name alone, without a colon. |
+//! | `does not begin with "/"` | `add_ignored_body_fields` | Write a JSON pointer such as `/auth/token`, or a name without a slash. |
+//! | `is not a JSON pointer` | `add_ignored_body_fields` | In a name, write `~0` for `~` and `~1` for `/`. |
 //! | `CONNECT opens a tunnel` | `methods` | Leave it out. |
 //! | `is not a whole response` | `statuses`, `expire_statuses` | Leave 206 and 304 out. |
 //! | `is not a final status` | `statuses`, `expire_statuses` | Leave 1xx out. |
