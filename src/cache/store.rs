@@ -106,10 +106,12 @@ impl Candidate<'_> {
 
     fn by_rules(&self) -> Result<Storable, Refusal> {
         let rules = &self.settings.rules;
-        match self.by {
+        let storable = match self.by {
             BroughtBy::User => rules.storable_by_hand(&self.exchange),
             BroughtBy::Origin | BroughtBy::Parts(_) => rules.storable(&self.exchange),
-        }
+        }?;
+        check_parameters(self.settings, &self.exchange)?;
+        Ok(storable)
     }
 
     fn plan(&self, storable: &Storable) -> Result<StoragePlan, Refusal> {
@@ -224,6 +226,16 @@ impl StorageKeys {
 
 fn own_options(request: &request::Parts) -> &CacheOptions {
     CacheOptions::of(&request.extensions)
+}
+
+/// Refuses a response that repeats an ignored parameter: it would get into the store, and from
+/// there to other users.
+pub(super) fn check_parameters(
+    settings: &Settings,
+    exchange: &Exchange<'_>,
+) -> Result<(), Refusal> {
+    let is_repeated = settings.recipe.ignored_parameters.are_in(&exchange.response.headers);
+    if is_repeated { Err(Refusal::IgnoredParameter) } else { Ok(()) }
 }
 
 /// Whether requests that differ in the header `name` have different primary keys anyway.

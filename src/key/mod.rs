@@ -14,12 +14,14 @@ use sha2::{Digest, Sha256};
 
 mod content;
 mod headers;
+mod parameters;
 mod recipe;
 mod selection;
 mod url;
 mod written;
 
 pub(crate) use self::content::{Content, NormalBody};
+pub(crate) use self::parameters::IgnoredParameters;
 pub(crate) use self::recipe::{OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::url::{
     InvalidTarget, RequestUrl, decode_parameter, push_without_dots, split_query,

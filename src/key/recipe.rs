@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use globset::{Glob, GlobSet};
 use http::{
     HeaderMap, HeaderName, Method, Request, Uri,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
@@ -14,6 +13,7 @@ use super::{
     Domain, Field, Hasher, Key,
     content::{Content, NormalBody, Normalization, without_boundary},
     headers::KeyHeaders,
+    parameters::IgnoredParameters,
     selection::selecting_value,
     url::{InvalidTarget, RequestUrl, Spelling},
     written::WrittenUrl,
@@ -30,8 +30,7 @@ pub(crate) const PLAIN_METHODS: [Method; 2] = [Method::GET, Method::HEAD];
 #[derive(Clone)]
 pub(crate) struct Recipe {
     pub(crate) headers: KeyHeaders,
-    /// The patterns as given, and all of them compiled into one set.
-    pub(crate) ignored_query: (Vec<Glob>, Option<GlobSet>),
+    pub(crate) ignored_parameters: IgnoredParameters,
     pub(crate) sort_query: bool,
     /// Whether only the weights of languages matter, and not their order.
     pub(crate) languages_by_weight: bool,
@@ -46,7 +45,7 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             headers: KeyHeaders::default(),
-            ignored_query: (Vec::new(), None),
+            ignored_parameters: IgnoredParameters::default(),
             sort_query: false,
             languages_by_weight: false,
             as_sent: false,
@@ -61,7 +60,7 @@ impl fmt::Debug for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recipe")
             .field("headers", &self.headers)
-            .field("ignored_query", &self.ignored_query.0)
+            .field("ignored_parameters", &self.ignored_parameters)
             .field("sort_query", &self.sort_query)
             .field("languages_by_weight", &self.languages_by_weight)
             .field("as_sent", &self.as_sent)
@@ -79,8 +78,9 @@ impl Recipe {
 
     /// Calls `read` with the way in which URLs are spelled.
     fn spelled<T>(&self, read: impl FnOnce(Spelling<'_>) -> T) -> T {
-        let keep = self.ignored_query.1.as_ref().map(|globs| |name: &str| !globs.is_match(name));
-        let keep = keep.as_ref().map(|keep| keep as &dyn Fn(&str) -> bool);
+        let ignored = &self.ignored_parameters;
+        let keep = |name: &str| !ignored.contains(name);
+        let keep = (!ignored.is_empty()).then_some(&keep as &dyn Fn(&str) -> bool);
         read(Spelling { keep, sort: self.sort_query, as_sent: self.as_sent })
     }
 

@@ -10,6 +10,7 @@ use larder::{Key, entry, store, time};
 mod reads;
 mod support;
 
+mod all_headers;
 mod any_fault;
 mod any_fault_http;
 mod autotraits;
@@ -53,7 +54,9 @@ mod refresh_failures;
 mod refreshing;
 mod removal_races;
 mod removal_wins;
+mod request_bodies;
 mod revalidation;
+mod secrets;
 mod settings;
 mod shared;
 mod shared_bodies;

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobSetBuilder};
 use http::{HeaderName, request};
 
-use crate::{CacheLayer, ConfigError};
+use crate::{CacheLayer, ConfigError, key::IgnoredParameters};
 
 /// # The key
 impl<B> CacheLayer<B> {
@@ -81,6 +80,10 @@ impl<B> CacheLayer<B> {
     /// regard to the case of ASCII letters: `api_key` also means `?API_KEY=`. Name parameters that
     /// carry secrets here too: what a request has in them reaches neither the store nor an event.
     ///
+    /// The origin may repeat such a parameter. If it is in `Location` or `Content-Location`, the
+    /// response is [not stored](crate::status::Refusal::IgnoredParameter): it would send other users
+    /// to a URL with this user's secret. Bodies and other fields are stored as the origin sent them.
+    ///
     /// # Errors
     ///
     /// If a pattern is empty, or is not a valid glob.
@@ -88,7 +91,8 @@ impl<B> CacheLayer<B> {
         self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        let mut patterns = self.inner.settings.recipe.ignored_query.0.clone();
+        let mut ignored = self.inner.settings.recipe.ignored_parameters.clone();
+        let mut patterns = Vec::new();
         for name in names {
             let name = name.as_ref();
             let error = |message: String| {
@@ -100,19 +104,15 @@ impl<B> CacheLayer<B> {
             if name.is_empty() {
                 return error("is empty; to ignore every parameter, write \"*\"".into());
             }
-            match GlobBuilder::new(name).backslash_escape(true).case_insensitive(true).build() {
-                Ok(glob) => patterns.push(glob),
+            match IgnoredParameters::pattern(name) {
+                Ok(pattern) => patterns.push(pattern),
                 Err(problem) => return error(format!("is not a valid glob: {}", problem.kind())),
             }
         }
-        let mut set = GlobSetBuilder::new();
-        patterns.iter().for_each(|glob| {
-            set.add(glob.clone());
-        });
-        let set = set
-            .build()
+        ignored
+            .add(patterns)
             .map_err(|error| ConfigError::new("add_ignored_parameters", error.to_string()))?;
-        Ok(self.set(|settings| settings.recipe.ignored_query = (patterns, Some(set))))
+        Ok(self.set(|settings| settings.recipe.ignored_parameters = ignored))
     }
 
     /// Whether to ignore the order of query parameters. Default: `false`. Parameters of the same
