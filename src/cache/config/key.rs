@@ -62,8 +62,8 @@ impl<B> CacheLayer<B> {
     ///   `Max-Forwards`, `Priority`, `grpc-timeout`;
     /// - `traceparent` and `tracestate` (W3C Trace Context), which differ in each request.
     ///
-    /// Ignore other fields that differ in each request, such as `X-Request-Id` or `b3`: with one of
-    /// them in the key, no request is a hit. `Vary` selects only by headers that are not part of
+    /// Ignore other fields that differ in each request or for each client, such as `X-Request-Id`,
+    /// `b3` or `X-Forwarded-For`: with one of them in the key, hits are rare. `Vary` selects only by headers that are not part of
     /// the key. In a shared cache under the HTTP rules, `Authorization` and `Cookie` are part of the
     /// key, too.
     ///
