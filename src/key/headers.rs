@@ -123,14 +123,14 @@ impl KeyHeaders {
 
     /// Calls `add` with the headers that are part of the key, in alphabetical order. It skips none
     /// that the request has.
-    pub(super) fn each(&self, headers: &HeaderMap, mut add: impl FnMut(&HeaderName)) {
+    pub(super) fn each(&self, headers: &HeaderMap, add: impl FnMut(&HeaderName)) {
         if !self.all {
             return self.sorted.iter().for_each(add);
         }
         let mut names: SmallVec<[&HeaderName; 32]> =
             headers.keys().filter(|name| self.contains(name)).collect();
         names.sort_unstable_by(|a, b| by_name(a, b));
-        names.into_iter().for_each(|name| add(name));
+        names.into_iter().for_each(add);
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) const PLAIN_METHODS: [Method; 2] = [Method::GET, Method::HEAD];
 
 /// How keys are made. Equal settings make equal keys in every process, and in every release with
 /// the same key version.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Recipe {
     pub(crate) headers: KeyHeaders,
     pub(crate) ignored_parameters: IgnoredParameters,
@@ -39,21 +39,6 @@ pub(crate) struct Recipe {
     pub(crate) body: Normalization,
     pub(crate) custom: Option<KeyFn>,
     pub(crate) secret: Option<[u8; 32]>,
-}
-
-impl Default for Recipe {
-    fn default() -> Self {
-        Self {
-            headers: KeyHeaders::default(),
-            ignored_parameters: IgnoredParameters::default(),
-            sort_query: false,
-            languages_by_weight: false,
-            as_sent: false,
-            body: Normalization::default(),
-            custom: None,
-            secret: None,
-        }
-    }
 }
 
 impl fmt::Debug for Recipe {

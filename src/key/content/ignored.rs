@@ -123,8 +123,8 @@ mod tests {
         for field in ["/a~1b/~01/", "password", "pass~2word"] {
             fields.add(field).unwrap();
         }
-        assert_eq!(fields.pointers, [["a/b".into(), "~1".into(), "".into()]]);
-        assert_eq!(fields.names, ["password".into(), "pass~2word".into()]);
+        assert_eq!(fields.pointers, [["a/b", "~1", ""].map(Box::from)]);
+        assert_eq!(fields.names, ["password", "pass~2word"].map(Box::from));
         assert!(fields.has_name(b"PassWord") && !fields.has_name(b"pass"));
     }
 
