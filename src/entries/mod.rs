@@ -107,11 +107,11 @@ impl<B: Store> Entries<B> {
     /// The stored response, expired or not. Its [`CacheStatus`] is in the extensions.
     ///
     /// A key means the response that is stored under it. A URL means a `GET` without headers. If
-    /// the URL has variants, this is the variant that such a request selects. If the layer has [key
-    /// headers](CacheLayer::add_key_headers), this is the response to a request without them: pass
-    /// a request to get another one. So it is with
-    /// [`key_all_headers`](CacheLayer::key_all_headers). Three things count as no entry: a damaged entry, a part of the
-    /// response, and a response that answers only by another URL's `No-Vary-Search`.
+    /// the URL has variants, this is the variant that such a request selects. If the key has
+    /// [some](CacheLayer::add_key_headers) or [all](CacheLayer::key_all_headers) request headers,
+    /// this is the response to a request without them: pass a request to get another one. Three
+    /// things count as no entry: a damaged entry, a part of the response, and a response that
+    /// answers only by another URL's `No-Vary-Search`.
     ///
     /// # Errors
     ///

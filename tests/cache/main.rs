@@ -28,6 +28,7 @@ mod followers;
 mod freshening;
 mod http_rules;
 mod if_error;
+mod ignored_parameters;
 mod keys;
 mod leaders;
 mod long_bodies;
@@ -56,6 +57,7 @@ mod removal_races;
 mod removal_wins;
 mod request_bodies;
 mod revalidation;
+#[cfg(any(feature = "redb", feature = "sqlite"))]
 mod secrets;
 mod settings;
 mod shared;

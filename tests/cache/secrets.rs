@@ -11,14 +11,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{Method, Request, Response, request};
-use larder::{
-    CacheLayer, Stored,
-    status::Refusal,
-    store::{Memory, Store},
-};
+use larder::{CacheLayer, store::Store};
 use tower::{Layer, ServiceExt};
 
-use crate::support::{Double, Reply, Stand, TestBody, full, get, line, ok, status, url};
+use crate::support::{Double, Reply, TestBody, full, get, line, ok, status, url};
 
 const SECRET: &str = "hunter2-hunter2";
 /// A parameter value that is not ignored, and so is in the stored URL.
@@ -167,51 +163,4 @@ async fn an_sqlite_file_has_no_secret_of_a_request() {
         store.close().await.unwrap();
         check(folder.path(), &said);
     }
-}
-
-/// A user must not be sent on with the secret of another one.
-#[tokio::test]
-async fn a_redirect_with_an_ignored_parameter_is_not_stored() {
-    for is_shared in [false, true] {
-        let stand = if is_shared { Stand::shared(origin()) } else { Stand::new(origin()) };
-        let stand = stand.with(|layer| set(layer.expire_after(Duration::from_secs(60))));
-        for user in ["alice", "bob"] {
-            let reply = stand.get(&format!("/moved?api_key={user}")).await;
-            assert_eq!(reply.stored(), Stored::No(Refusal::IgnoredParameter));
-            let location = url(&format!("/there?api_key={user}"));
-            assert_eq!(reply.lines("location"), [location.as_bytes()]);
-        }
-        assert_eq!((stand.calls(), stand.len().await), (2, 0));
-        assert!(!stand.get("/moved?x=1").await.is_from_store());
-        assert!(stand.get("/moved?x=1").await.is_hit(), "other redirects are stored");
-    }
-}
-
-#[tokio::test]
-async fn a_304_with_an_ignored_parameter_does_not_write_it_to_the_stored_response() {
-    let inner = Double::new(|request, call| {
-        let response = crate::support::tagged(&request, "\"1\"", "text");
-        match call {
-            1 => response,
-            _ => line(response, "content-location", request.uri().to_string()),
-        }
-    });
-    let stand = Stand::new(inner).with(|layer| set(layer.expire_after(Duration::from_secs(60))));
-    stand.get(&format!("/?api_key={SECRET}")).await;
-    stand.clock.advance(Duration::from_secs(61));
-    let reply = stand.get(&format!("/?api_key={SECRET}")).await;
-    assert_eq!(reply.text(), "text");
-    assert_eq!(stand.calls(), 2);
-    let stored = stand.layer.entries().get(&url("/")).await.unwrap();
-    let fields = stored.map(|stored| format!("{:?}", stored.headers())).unwrap_or_default();
-    assert!(!fields.contains(SECRET), "{fields}");
-}
-
-#[tokio::test]
-async fn a_response_that_is_inserted_is_refused_for_the_same_reason() {
-    let layer = set(CacheLayer::private(Memory::default()));
-    let request = Request::get(url("/moved")).body(()).unwrap();
-    let response = Response::builder().status(301).header("location", "/there?API_KEY=s");
-    let inserted = layer.entries().insert(&request, response.body(full("")).unwrap()).await;
-    assert!(inserted.unwrap_err().to_string().contains("ignored-parameter"));
 }

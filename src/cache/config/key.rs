@@ -63,9 +63,9 @@ impl<B> CacheLayer<B> {
     /// - `traceparent` and `tracestate` (W3C Trace Context), which differ in each request.
     ///
     /// Ignore other fields that differ in each request or for each client, such as `X-Request-Id`,
-    /// `b3` or `X-Forwarded-For`: with one of them in the key, hits are rare. `Vary` selects only by headers that are not part of
-    /// the key. In a shared cache under the HTTP rules, `Authorization` and `Cookie` are part of the
-    /// key, too.
+    /// `b3` or `X-Forwarded-For`: with one of them in the key, hits are rare. `Vary` selects only
+    /// by headers that are not part of the key. In a shared cache under the HTTP rules,
+    /// `Authorization` and `Cookie` are part of the key, too.
     ///
     /// To [read or remove](crate::Entries) one entry, pass a request with the same headers. The
     /// removal of a URL removes the responses to all of its requests, as always.
@@ -81,8 +81,9 @@ impl<B> CacheLayer<B> {
     /// carry secrets here too: what a request has in them reaches neither the store nor an event.
     ///
     /// The origin may repeat such a parameter. If it is in `Location` or `Content-Location`, the
-    /// response is [not stored](crate::status::Refusal::IgnoredParameter): it would send other users
-    /// to a URL with this user's secret. Bodies and other fields are stored as the origin sent them.
+    /// response is [not stored](crate::status::Refusal::IgnoredParameter): it would send other
+    /// users to a URL with this user's secret. Bodies and other fields are stored as the origin
+    /// sent them.
     ///
     /// # Errors
     ///

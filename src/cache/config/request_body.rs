@@ -4,13 +4,13 @@ use crate::{CacheLayer, ConfigError};
 
 /// # Request bodies
 impl<B> CacheLayer<B> {
-    /// Whether the key has what a request body says, and not its bytes. Default: `false`. It applies
-    /// to three media types. Requests share a response then that did not before:
+    /// Whether the key has what a request body says, and not its bytes. Default: `false`. It
+    /// applies to three media types. Requests share a response then that did not before:
     ///
-    /// - `application/json` and `+json` (RFC 6839): JSON that differs in whitespace, in the order of
-    ///   the members of objects, or in the spelling of strings (`"\u0061"` is `"a"`). The order of
-    ///   array elements counts, and so does the order of members of one name. Numbers count as they
-    ///   are written: `1.0` is not `1`.
+    /// - `application/json` and `+json` (RFC 6839): JSON that differs in whitespace, in the order
+    ///   of the members of objects, or in the spelling of strings (`"\u0061"` is `"a"`). The order
+    ///   of array elements counts, and so does the order of members of one name. Numbers count as
+    ///   they are written: `1.0` is not `1`.
     /// - `application/x-www-form-urlencoded`: forms that differ in the order of fields of different
     ///   names, or in their percent-encoding (`%41` is `A`, `+` is `%20`).
     /// - `multipart/form-data`: forms that differ in the boundary, and in nothing else.
@@ -36,19 +36,19 @@ impl<B> CacheLayer<B> {
         self.set(|settings| settings.recipe.body.is_on = normalize)
     }
 
-    /// Ignores fields of request bodies: requests that differ only in them share a response. Adds to
-    /// the fields that are ignored already. Bodies are [normalised](CacheLayer::normalize_body) then,
-    /// even without that setting.
+    /// Ignores fields of request bodies: requests that differ only in them share a response. Adds
+    /// to the fields that are ignored already. Bodies are [normalised](CacheLayer::normalize_body)
+    /// then, even without that setting.
     ///
     /// - A text that begins with `/` is a JSON pointer (RFC 6901) to a value: `/auth/token`, or
     ///   `/items/0/id` in an array. In a name, `~0` stands for `~`, and `~1` for `/`.
-    /// - Any other text is a name, without regard to the case of ASCII letters: of a form field, of a
-    ///   part of a multipart form, or of a member of a JSON object at the top.
+    /// - Any other text is a name, without regard to the case of ASCII letters: of a form field, of
+    ///   a part of a multipart form, or of a member of a JSON object at the top.
     ///
-    /// It does not matter whether an ignored field is there. The origin receives it. No request body
-    /// is ever stored, and neither are ignored fields. If a body does not parse, it counts by its
-    /// bytes, with all its fields. A key is a digest. So that a reader of the store cannot test
-    /// guesses of a secret in such a body, set a [`key_secret`](CacheLayer::key_secret).
+    /// It does not matter whether an ignored field is there. The origin receives it, and no request
+    /// body is ever stored. A body that does not parse counts by its bytes, with all its fields. A
+    /// key is a digest: set a [`key_secret`](CacheLayer::key_secret), so that a reader of the store
+    /// cannot test guesses of a secret in such a body.
     ///
     /// ```
     /// # use larder::{CacheLayer, store::Memory};
