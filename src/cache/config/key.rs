@@ -31,7 +31,8 @@ impl<B> CacheLayer<B> {
 
     /// Removes request headers from the key, including `Authorization` and `Cookie`, which are part
     /// of it by default. Adds to the headers that are ignored already. `Vary` does not select by
-    /// these headers either, except by `Authorization` and `Cookie`.
+    /// these headers either, except by `Authorization` and `Cookie`. No value of a request header
+    /// is ever stored, ignored or not.
     ///
     /// # Errors
     ///

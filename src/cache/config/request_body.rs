@@ -24,6 +24,11 @@ impl<B> CacheLayer<B> {
     /// the boundary. The origin receives the body as it was sent, and so does the closure of
     /// [`key_with`](CacheLayer::key_with).
     ///
+    /// A body is normalised at once when it has been read, in time that grows with its length. That
+    /// takes memory for a second copy, and up to twenty times as much for JSON with many short
+    /// members. [`max_request_bodies`](CacheLayer::max_request_bodies) does not count it. Each
+    /// thread normalises one body at a time.
+    ///
     /// ```
     /// # use larder::{CacheLayer, store::Memory};
     /// # use http::Method;

@@ -5,6 +5,9 @@
 //! written: `1.0` and `1` are different, since some servers tell them apart. The form is JSON text
 //! itself, so two documents have the same form only if they say the same.
 //!
+//! The parser hands on the text of numbers, and every member of one name. `serde_json` does so only
+//! with a feature that changes it for the whole program.
+//!
 //! A document may be hostile. It is read once from its start to its end. Objects that have to be
 //! sorted are written in their new order only once, at the end, and not each time that an object
 //! around them is. Nesting is limited.

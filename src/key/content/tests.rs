@@ -1,6 +1,7 @@
 //! Which bodies share a key, and the format of their keys.
 
 use http::{Request, request};
+use proptest::prelude::*;
 
 use super::{
     super::{Key, recipe::Recipe},
@@ -187,5 +188,48 @@ fn a_boundary_counts_neither_in_a_named_header_nor_among_all() {
         };
         assert_eq!(key("one", "alice"), key("other", "alice"));
         assert_ne!(key("one", "alice"), key("one", "bob"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(
+        media_type in prop_oneof![
+            Just(JSON),
+            Just(FORM),
+            Just("multipart/form-data; boundary=b"),
+            "[a-z/;=\" +\\\\]{0,40}".prop_map(|text| &*text.leak()),
+        ],
+        body in prop_oneof![
+            "(--b|-|\r\n|a|\\{|:|\"|=|&|%|%41|;|content-disposition:|name){0,20}"
+                .prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..60),
+        ],
+    ) {
+        let recipe = recipe(&["a", "/a/0"]);
+        prop_assert_eq!(
+            key_of(&recipe, post(media_type), &body),
+            key_of(&recipe, post(media_type), &body)
+        );
+    }
+
+    /// Forms of few names and values, of which many pairs are equal.
+    #[test]
+    fn forms_are_equal_only_if_the_fields_of_each_name_are(
+        one in prop::collection::vec(("[ab]", "[ +]?"), 1..4),
+        other in prop::collection::vec(("[ab]", "[ +]?"), 1..4),
+    ) {
+        let sorted = |fields: &[(String, String)]| {
+            let mut fields = fields.to_vec();
+            fields.sort_by(|a, b| a.0.cmp(&b.0));
+            fields
+        };
+        let form = |fields: &[(String, String)], space: &str| {
+            let value = |value: &str| value.replace('+', "%2B").replace(' ', space);
+            let fields = fields.iter().map(|(name, text)| format!("{name}={}", value(text)));
+            key_of(&recipe(&[]), post(FORM), fields.collect::<Vec<_>>().join("&"))
+        };
+        let is_equal = sorted(&one) == sorted(&other);
+        prop_assert_eq!(form(&one, "+") == form(&other, "%20"), is_equal);
     }
 }
