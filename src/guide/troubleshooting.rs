@@ -78,7 +78,7 @@
 //!
 //! | reason | what to do |
 //! |---|---|
-//! | `absent` | Nothing is stored under this key. The first request is always one. If it repeats, look why the response is not stored, or why the key changes. |
+//! | `absent` | Nothing is stored under this key. The first request is always one. If it repeats, look why the response is not stored, or why the key changes: by a header, a parameter, or the [bytes of a body](crate::CacheLayer::normalize_body). |
 //! | `expired` | Normal. Set a longer expiry, or [`stale_while_revalidate`](crate::CacheLayer::stale_while_revalidate) to answer at once. |
 //! | `variant` | The URL is stored for other values of the headers in `Vary`. If the origin varies by a header that does not matter, [ignore](crate::CacheLayer::add_ignored_headers) it. |
 //! | `refresh` | The request asked for a fresh response: `refresh`, `force_refresh`, or its `Cache-Control`. |
