@@ -1,0 +1,339 @@
+//! What changes entries. Each function waits for the lock and holds it until it is done.
+
+use std::{fs, io::Write, path::PathBuf};
+
+use bytes::Bytes;
+use crc32fast::Hasher;
+
+use super::{
+    document::{BodyFacts, Document},
+    fault,
+    folder::{self, Folder},
+    index::Row,
+    log::Frame,
+    name,
+    shared::{Locked, Shared, draw},
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Evicted, Result, Version, disk::too_large},
+    time::Timestamp,
+};
+
+/// A body on its way: a file in the hidden folder. It is removed if the entry is not published.
+#[derive(Debug)]
+pub(super) struct Staged {
+    /// The path below the hidden folder.
+    path: Box<str>,
+    full: PathBuf,
+    file: fs::File,
+    crc: Hasher,
+    len: u64,
+}
+
+impl Staged {
+    pub(super) fn create(shared: &Shared) -> Result<Self> {
+        let path = shared.unfinished()?;
+        let full = shared.folder.hidden(&path);
+        let file = fs::File::create_new(&full).map_err(|error| fault::io("write", &full, error))?;
+        Ok(Self { path, full, file, crc: Hasher::new(), len: 0 })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes);
+        written.map_err(|error| fault::io("write", &self.full, error))?;
+        self.crc.update(bytes);
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // A published file is not there any more.
+        drop(fs::remove_file(&self.full));
+    }
+}
+
+/// Publishes an entry. `tail` is what is not in the file `body` yet.
+pub(super) fn put(
+    shared: &Shared,
+    key: &Key,
+    head: &Head,
+    body: Option<Staged>,
+    tail: &Bytes,
+) -> Result<()> {
+    let body = match body {
+        None if tail.is_empty() => None,
+        None => Some(Staged::create(shared)?),
+        body => body,
+    };
+    let body = body.map(|mut body| body.write(tail).map(|()| body)).transpose()?;
+    let crc = body.as_ref().map_or(0, |body| body.crc.clone().finalize());
+    let mut locked = shared.lock()?;
+    let path = locked.choose_path(key, head)?;
+    let file = name::body_name(&path, head.headers());
+    let length = head.body_len();
+    let document = Document::new(key, head, &BodyFacts { file: &file, length, crc: Some(crc) });
+    let staged = locked.stage(&document, length)?;
+    let row = Row {
+        body: body.is_some().then(|| file.into()),
+        selection: head.selection(),
+        ..staged.row(path, head)
+    };
+    let stale = locked.replaced_by(key, &row)?;
+    shared.folder.create_above(&row.path)?;
+    let body = body.as_ref().map(|body| body.path.clone());
+    locked.publish(key, row, staged, body, stale)
+}
+
+/// Replaces the head of an entry.
+pub(super) fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> Result<bool> {
+    let mut locked = shared.lock()?;
+    let old = shared.view()?.index.get(key).cloned();
+    let Some(old) = old.filter(|old| old.version() == seen) else { return Ok(false) };
+    let Some(file) = shared.folder.read_head(&old.path)? else { return Ok(false) };
+    // Whoever edited it has made another version of it.
+    if crc32fast::hash(&file.bytes) != old.crc {
+        return Ok(false);
+    }
+    let document = Document::parse(&old.path, &file.bytes)?;
+    let old_head = document.clone().into_head(&old.path, old.body_len, old.family)?;
+    let head = head.carry_body(&old_head);
+    let staged = locked.stage(&document.with_head(key, &head), old.body_len)?;
+    let row = Row {
+        body: old.body.clone(),
+        selection: old.selection,
+        ..staged.row(old.path.clone().into(), &head)
+    };
+    locked.publish(key, row, staged, None, Vec::new())?;
+    Ok(true)
+}
+
+/// Removes the entry, if it has the version `seen` or that does not matter.
+pub(super) fn remove(shared: &Shared, key: &Key, seen: Option<Version>) -> Result<bool> {
+    let mut locked = shared.lock()?;
+    let row = shared.view()?.index.get(key).cloned();
+    let is_there = row.is_some_and(|row| seen.is_none_or(|seen| row.version() == seen));
+    Ok(is_there && locked.remove_all([*key])? > 0)
+}
+
+pub(super) fn remove_expired(shared: &Shared, now: Timestamp) -> Result<u64> {
+    let mut locked = shared.lock()?;
+    let keys = shared.view()?.index.expired(now);
+    locked.remove_all(keys)
+}
+
+pub(super) fn remove_tagged(shared: &Shared, tag: &str) -> Result<u64> {
+    let mut locked = shared.lock()?;
+    let keys = shared.view()?.index.tagged(tag);
+    locked.remove_all(keys)
+}
+
+pub(super) fn clear(shared: &Shared) -> Result<()> {
+    let mut locked = shared.lock()?;
+    let keys = shared.view()?.index.keys();
+    locked.remove_all(keys).map(drop)
+}
+
+/// The finished file of a head in the hidden folder.
+struct StagedHead {
+    path: Box<str>,
+    crc: u32,
+    len: u64,
+    changed: u64,
+    body_len: u64,
+}
+
+impl StagedHead {
+    /// The row of its entry, without the body.
+    fn row(&self, path: String, head: &Head) -> Row {
+        Row {
+            path: path.into(),
+            body: None,
+            version: draw(),
+            family: head.variance().map_or(0, |variance| variance.family),
+            selection: None,
+            crc: self.crc,
+            len: self.len,
+            changed: self.changed,
+            body_len: self.body_len,
+            keep_until: head.keep_until().map(Timestamp::as_millis),
+            tags: head.tags().into(),
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// The path for the head of an entry: with the shortest digest that no other entry has.
+    fn choose_path(&self, key: &Key, head: &Head) -> Result<String> {
+        let stem = name::stem(head);
+        let selection = head.selection();
+        let digits = match selection {
+            // The same for each recording, unlike the key of a variant.
+            Some(selection) => Key::from_bytes(widen(selection)).to_string(),
+            None => key.to_string(),
+        };
+        for len in name::DIGITS {
+            let path = name::head_path(&stem, &digits[..len]);
+            let view = self.shared.view()?;
+            let is_free = match view.index.owner(&path) {
+                Some(owner) if owner == key => true,
+                // The same variant, beside a resident that is gone: nobody can find it any more.
+                Some(owner) => {
+                    let other = view.index.get(owner).and_then(|row| row.selection);
+                    selection.is_some() && other == selection
+                }
+                None => !self.is_of_another(&path, key),
+            };
+            if is_free || len == digits.len() {
+                return Ok(path);
+            }
+        }
+        Ok(name::head_path(&stem, &digits))
+    }
+
+    /// Whether there is a head at `path` that is not in the index, and whose key is another one.
+    fn is_of_another(&self, path: &str, key: &Key) -> bool {
+        let file = self.shared.folder.read_head(path).ok().flatten();
+        let document = file.and_then(|file| Document::parse(path, &file.bytes).ok());
+        document.and_then(|document| document.key(path).ok()).is_some_and(|other| other != *key)
+    }
+
+    /// The files that an entry leaves when `row` replaces it.
+    fn replaced_by(&self, key: &Key, row: &Row) -> Result<Vec<Box<str>>> {
+        let view = self.shared.view()?;
+        let owner = view.index.owner(&row.path).filter(|owner| *owner != key);
+        let old = [Some(key), owner].into_iter().flatten().filter_map(|key| view.index.get(key));
+        let files = row.files();
+        Ok(old.flat_map(|old| old.files()).filter(|path| !files.contains(path)).collect())
+    }
+
+    /// Writes the file of a head, for an entry with a body of `body_len` bytes.
+    fn stage(&self, document: &Document, body_len: u64) -> Result<StagedHead> {
+        let bytes = document.to_bytes();
+        let len = bytes.len() as u64;
+        let (all, max_bytes) = (len.saturating_add(body_len), self.shared.max_bytes);
+        if all > max_bytes {
+            return Err(too_large(fault::STORE, all, max_bytes));
+        }
+        let path = self.shared.unfinished()?;
+        let metadata = folder::create(&self.shared.folder.hidden(&path), &bytes)?;
+        let changed = folder::changed(&metadata);
+        Ok(StagedHead { path, crc: crc32fast::hash(&bytes), len, changed, body_len })
+    }
+
+    fn publish(
+        &mut self,
+        key: &Key,
+        row: Row,
+        head: StagedHead,
+        body: Option<Box<str>>,
+        stale: Vec<Box<str>>,
+    ) -> Result<()> {
+        let files = row.files();
+        let (staged, head) = (head.path.clone(), Some(head.path));
+        let put = Frame::Put { key: *key.as_bytes(), row, head, body, stale };
+        if let Err(error) = self.commit(&[put]) {
+            drop(fs::remove_file(self.shared.folder.hidden(&staged)));
+            return Err(error);
+        }
+        self.evict(key);
+        self.compact();
+        self.shared.written(files)
+    }
+
+    /// Removes entries to make room, but not the one that was just written.
+    fn evict(&mut self, kept: &Key) {
+        let mut evicted = Evicted::default();
+        loop {
+            let victim = match self.shared.view() {
+                Ok(mut view) if view.index.bytes() > self.shared.max_bytes => view
+                    .index
+                    .to_evict(kept)
+                    .and_then(|key| Some((key, view.index.get(&key)?.bytes()))),
+                _ => None,
+            };
+            let Some((key, bytes)) = victim else { break };
+            // The entry is written. If another cannot be removed, the next write tries again.
+            if self.remove_all([key]).is_err() {
+                break;
+            }
+            evicted.entries += 1;
+            evicted.bytes += bytes;
+        }
+        self.shared.evictions.add(fault::STORE, evicted);
+    }
+
+    /// Removes these entries. Returns how many there were.
+    pub(super) fn remove_all(&mut self, keys: impl IntoIterator<Item = Key>) -> Result<u64> {
+        let view = self.shared.view()?;
+        let remove = |key: Key| {
+            let stale = view.index.get(&key)?.files();
+            // Without its head, an entry is gone.
+            let stale = stale.into_iter().rev().collect();
+            Some(Frame::Remove { key: *key.as_bytes(), stale })
+        };
+        let frames: Vec<_> = keys.into_iter().filter_map(remove).collect();
+        drop(view);
+        self.commit(&frames)?;
+        self.compact();
+        Ok(frames.len() as u64)
+    }
+
+    /// Takes a file that somebody else has changed into the index.
+    pub(super) fn adopt(&mut self, frames: Vec<Frame>) -> Result<()> {
+        if !self.shared.read_only {
+            return self.commit(&frames);
+        }
+        let mut view = self.shared.view()?;
+        frames.iter().for_each(|frame| view.apply(frame));
+        Ok(())
+    }
+}
+
+/// The digest of which the name of a variant is made.
+fn widen(selection: [u8; 16]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&selection);
+    bytes
+}
+
+impl Folder {
+    /// What the index has of the head at `path`, and its key. `None` if it is no head at all. A
+    /// head that is damaged is in the index too, if its key can be read: a lookup then says why it
+    /// cannot be used.
+    pub(super) fn index_head(&self, path: &str) -> Result<Option<(Key, Row)>> {
+        let Some(file) = self.read_head(path)? else { return Ok(None) };
+        let mut row = Row {
+            path: path.into(),
+            body: None,
+            version: draw(),
+            family: draw(),
+            selection: None,
+            crc: crc32fast::hash(&file.bytes),
+            len: file.bytes.len() as u64,
+            changed: file.changed,
+            body_len: 0,
+            keep_until: None,
+            tags: Box::default(),
+        };
+        let Ok(document) = Document::parse(path, &file.bytes) else {
+            return Ok(Document::key_of(&file.bytes).map(|key| (key, row)));
+        };
+        let Ok(key) = document.key(path) else { return Ok(None) };
+        row.body_len = document.body_len(self, path);
+        row.body = document
+            .body
+            .as_ref()
+            .filter(|body| name::is_beside(&body.file))
+            .map(|body| body.file.as_str().into());
+        if let Ok(head) = document.into_head(path, row.body_len, row.family) {
+            row.family = head.variance().map_or(0, |variance| variance.family);
+            row.keep_until = head.keep_until().map(Timestamp::as_millis);
+            row.tags = head.tags().into();
+        }
+        Ok(Some((key, row)))
+    }
+}
