@@ -83,32 +83,37 @@ pub(super) struct Staging {
 const ALIVE: &str = "alive";
 
 impl Staging {
-    /// Creates the folder in `folder`. The caller has the lock of the whole.
+    /// Creates the folder in `folder`.
     pub(super) fn create(hidden: &Path, folder: &str, number: u64) -> Result<Self> {
         let path = format!("{folder}/{number:016x}");
         let full = hidden.join(&path);
+        let alive = full.join(ALIVE);
         let create = || {
-            fs::create_dir(&full)?;
-            let lock = File::create_new(full.join(ALIVE))?;
+            fs::create_dir_all(&full)?;
+            let lock = File::create(&alive)?;
             lock.lock()?;
             Ok(lock)
         };
-        match create() {
-            Ok(lock) => Ok(Self { path: path.into(), full, _lock: lock }),
-            Err(error) => {
-                drop(fs::remove_dir_all(&full));
-                Err(fault::io("write", &full, error))
+        loop {
+            match create() {
+                // Another process may have removed the folder before it was locked.
+                Ok(_) if !alive.exists() => {}
+                Ok(lock) => return Ok(Self { path: path.into(), full, _lock: lock }),
+                Err(error) => {
+                    drop(fs::remove_dir_all(&full));
+                    return Err(fault::io("write", &full, error));
+                }
             }
         }
     }
 
-    /// Removes the folders of processes that have died. The caller has the lock of the whole.
+    /// Removes the folders of processes that have died.
     pub(super) fn clean(folder: &Path) {
         for dead in fs::read_dir(folder).into_iter().flatten().flatten() {
             let dead = dead.path();
-            // A folder whose lock was never made has nothing in it.
-            let lives = File::open(dead.join(ALIVE)).is_ok_and(|lock| lock.try_lock().is_err());
-            if !lives {
+            // A folder without a lock is being made, or has nothing in it.
+            let Ok(lock) = File::open(dead.join(ALIVE)) else { continue };
+            if lock.try_lock().is_ok() {
                 drop(fs::remove_dir_all(dead));
             }
         }

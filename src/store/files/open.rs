@@ -19,7 +19,7 @@ pub(super) fn open(builder: Builder) -> Result<Shared> {
     let folder = Folder { root };
     if read_only {
         let lock = LockFile::open_to_read(folder.hidden(LOCK));
-        let shared = Shared::new(folder, settings, lock, View::default(), None);
+        let shared = Shared::new(folder, settings, lock, View::default());
         let mut locked = shared.lock()?;
         locked.compare(false)?;
         drop(locked);
@@ -29,18 +29,17 @@ pub(super) fn open(builder: Builder) -> Result<Shared> {
     let mut lock = LockFile::open(folder.hidden(LOCK))?;
     // It is held until the index is there. Whoever died meanwhile has left no change behind.
     let begun = lock.lock()?;
-    let staging = Staging::create(&folder.hidden(""), STAGING, draw())?;
     let path = folder.hidden(INDEX);
     let log = match Log::open(&path)? {
         Some(log) => log,
         None => {
-            let staged = folder.hidden(&format!("{}/index", staging.path));
+            let staged = folder.hidden(&format!("{INDEX}-{:016x}", draw()));
             Log::create(&path, &staged, &[], || Ok(()))?
         }
     };
     let view = View { log: Some(log), ..View::default() };
     lock.unlock();
-    let shared = Shared::new(folder, settings, Some(lock), view, Some(staging));
+    let shared = Shared::new(folder, settings, Some(lock), view);
     let mut locked = shared.lock()?;
     Staging::clean(&shared.folder.hidden(STAGING));
     locked.compare(begun != 0)?;

@@ -44,7 +44,8 @@ pub(super) struct Shared {
     pub(super) evictions: Evictions,
     view: Mutex<View>,
     lock: Mutex<Option<LockFile>>,
-    staging: Option<Staging>,
+    /// Created with the first unfinished file.
+    staging: Mutex<Option<Staging>>,
     /// The number of the next unfinished file.
     next: AtomicU64,
     /// The files that were written since the last flush.
@@ -71,7 +72,6 @@ impl Shared {
         (max_bytes, read_only): (u64, bool),
         lock: Option<LockFile>,
         view: View,
-        staging: Option<Staging>,
     ) -> Self {
         Self {
             folder,
@@ -80,7 +80,7 @@ impl Shared {
             evictions: Evictions::default(),
             view: Mutex::new(view),
             lock: Mutex::new(lock),
-            staging,
+            staging: Mutex::default(),
             next: AtomicU64::new(0),
             unsynced: Mutex::default(),
         }
@@ -114,11 +114,19 @@ impl Shared {
 
     /// The path of a new unfinished file, below the hidden folder.
     pub(super) fn unfinished(&self) -> Result<Box<str>> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        match &self.staging {
-            Some(staging) => Ok(format!("{}/{number:x}", staging.path).into()),
-            None => Err(fault::read_only(&self.folder.root)),
+        if self.read_only {
+            return Err(fault::read_only(&self.folder.root));
         }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = match &*staging {
+            Some(staging) => &staging.path,
+            None => {
+                let new = Staging::create(&self.folder.hidden(""), STAGING, draw())?;
+                &staging.insert(new).path
+            }
+        };
+        Ok(format!("{folder}/{number:x}").into())
     }
 
     /// Notes files that a flush is to sync.
