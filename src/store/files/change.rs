@@ -155,6 +155,7 @@ impl StagedHead {
             version: draw(),
             family: head.variance().map_or(0, |variance| variance.family),
             selection: None,
+            is_damaged: false,
             crc: self.crc,
             len: self.len,
             changed: self.changed,
@@ -181,10 +182,9 @@ impl Locked<'_> {
             let is_free = match view.index.owner(&path) {
                 Some(owner) if owner == key => true,
                 // The same variant, beside a resident that is gone: nobody can find it any more.
-                Some(owner) => {
-                    let other = view.index.get(owner).and_then(|row| row.selection);
-                    selection.is_some() && other == selection
-                }
+                Some(owner) => view.index.get(owner).is_none_or(|other| {
+                    other.is_damaged || (selection.is_some() && other.selection == selection)
+                }),
                 None => !self.is_of_another(&path, key),
             };
             if is_free || len == digits.len() {
@@ -239,13 +239,13 @@ impl Locked<'_> {
             drop(fs::remove_file(self.shared.folder.hidden(&staged)));
             return Err(error);
         }
-        self.evict(key);
+        self.evict(Some(key));
         self.compact();
         self.shared.written(files)
     }
 
     /// Removes entries to make room, but not the one that was just written.
-    fn evict(&mut self, kept: &Key) {
+    pub(super) fn evict(&mut self, kept: Option<&Key>) {
         let mut evicted = Evicted::default();
         loop {
             let victim = match self.shared.view() {
@@ -312,6 +312,7 @@ impl Folder {
             version: draw(),
             family: draw(),
             selection: None,
+            is_damaged: false,
             crc: crc32fast::hash(&file.bytes),
             len: file.bytes.len() as u64,
             changed: file.changed,
@@ -320,6 +321,7 @@ impl Folder {
             tags: Box::default(),
         };
         let Ok(document) = Document::parse(path, &file.bytes) else {
+            row.is_damaged = true;
             return Ok(Document::key_of(&file.bytes).map(|key| (key, row)));
         };
         let Ok(key) = document.key(path) else { return Ok(None) };

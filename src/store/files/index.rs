@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) family: u64,
     /// What selects a variant, of which the path is made instead of the key.
     pub(super) selection: Option<[u8; 16]>,
+    /// The head did not match its checksum, so its key may be wrong too.
+    pub(super) is_damaged: bool,
     /// The head's file: its CRC-32, length, and time of change in nanoseconds.
     pub(super) crc: u32,
     pub(super) len: u64,
@@ -164,7 +166,7 @@ impl Index {
 
     /// The entry to evict next, but not `kept`. As in SIEVE, a hand goes from the oldest entry to
     /// the newest one, and passes those that were read since it came by.
-    pub(super) fn to_evict(&mut self, kept: &Key) -> Option<Key> {
+    pub(super) fn to_evict(&mut self, kept: Option<&Key>) -> Option<Key> {
         // The second round finds no entry that was read meanwhile.
         for _ in 0..=2 * self.rows.len() {
             let place = self.order.range((Bound::Included(self.hand), Bound::Unbounded)).next();
@@ -174,7 +176,7 @@ impl Index {
             };
             self.hand = place + 1;
             let Some(held) = self.rows.get_mut(&key) else { continue };
-            if key == *kept {
+            if kept == Some(&key) {
                 continue;
             }
             if !std::mem::take(&mut held.is_visited) {
@@ -196,6 +198,7 @@ pub(super) mod tests {
             version: 1,
             family: 0,
             selection: None,
+            is_damaged: false,
             crc: 0,
             len: 10,
             changed: 0,
@@ -236,7 +239,7 @@ pub(super) mod tests {
         }
         index.visit(&key(0));
         let mut evict = |kept| {
-            let evicted = index.to_evict(&key(kept))?;
+            let evicted = index.to_evict(Some(&key(kept)))?;
             index.remove(&evicted);
             Some(evicted)
         };

@@ -55,14 +55,14 @@ pub(super) struct Log {
     pub(super) end: u64,
     /// The number of frames up to there.
     pub(super) frames: usize,
+    /// The last frame says that there is another file, or will be in a moment.
+    pub(super) is_ended: bool,
 }
 
 /// What was read.
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) frames: Vec<Frame>,
-    /// There is another file.
-    pub(super) is_moved: bool,
     /// Something follows that is no whole frame.
     pub(super) has_rest: bool,
 }
@@ -91,7 +91,13 @@ impl Log {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(fault::io("read", path, error)),
         }
-        Ok(Some(Self { path: path.to_owned(), file, end: MAGIC.len() as u64, frames: 0 }))
+        Ok(Some(Self {
+            path: path.to_owned(),
+            file,
+            end: MAGIC.len() as u64,
+            frames: 0,
+            is_ended: false,
+        }))
     }
 
     /// Writes a log with these frames in place of the one at `path`. `announce` tells those who
@@ -122,7 +128,7 @@ impl Log {
             drop(fs::remove_file(staged));
         }
         let file = created?;
-        Ok(Self { path: path.to_owned(), file, end, frames: frames.len() })
+        Ok(Self { path: path.to_owned(), file, end, frames: frames.len(), is_ended: false })
     }
 
     fn fail(&self, doing: &str, error: io::Error) -> Error {
@@ -154,7 +160,7 @@ impl Log {
             rest = after;
             match frame {
                 Frame::Moved => {
-                    news.is_moved = true;
+                    self.is_ended = true;
                     break;
                 }
                 frame => news.frames.push(frame),
@@ -202,6 +208,7 @@ impl Log {
         }
         self.end += bytes.len() as u64;
         self.frames += frames.len();
+        self.is_ended = frames.contains(&Frame::Moved);
         Ok(())
     }
 
@@ -269,7 +276,7 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), whole);
         }
         log.append(&[Frame::Moved]).unwrap();
-        assert!(other.follow().unwrap().is_moved);
+        assert!(other.follow().unwrap().frames.is_empty() && other.is_ended);
     }
 
     #[test]

@@ -125,7 +125,10 @@ impl super::shared::Locked<'_> {
             frames.push(Frame::Remove { key: *key.as_bytes(), stale: Vec::new() });
         }
         self.adopt(frames)?;
-        self.compact();
+        if !shared.read_only {
+            self.evict(None);
+            self.compact();
+        }
         if removes_orphans {
             let files = shared.view()?.files();
             let orphans = listing.bodies.iter().filter(|path| !files.contains(path.as_str()));

@@ -167,15 +167,14 @@ impl View {
     fn follow_all(&mut self, folder: &Folder) -> Result<(bool, bool)> {
         let Some(log) = &mut self.log else { return Ok((false, false)) };
         let mut news = log.follow()?;
-        let mut has_no_successor = false;
-        if news.is_moved {
-            let opened = Log::open(&folder.hidden(INDEX))?;
-            has_no_successor = opened.is_none();
-            if let Some(mut other) = opened {
-                news = other.follow()?;
-                has_no_successor = news.is_moved;
-                *self = Self { index: Index::default(), log: Some(other) };
-            }
+        let mut has_no_successor = log.is_ended;
+        if log.is_ended
+            && let Some(mut other) = Log::open(&folder.hidden(INDEX))?
+        {
+            // It may be the same file: the new one is not in its place yet.
+            news = other.follow()?;
+            has_no_successor = other.is_ended;
+            *self = Self { index: Index::default(), log: Some(other) };
         }
         news.frames.iter().for_each(|frame| self.apply(frame));
         Ok((news.has_rest, has_no_successor))
