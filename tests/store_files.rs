@@ -14,19 +14,25 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, Response};
+use http_body_util::{BodyExt, Full};
 use larder::{
-    Key,
+    CacheLayer, Key, RequestBody,
     entry::Head,
     store::{ErrorKind, Files, Store, Writer, files::Builder},
-    time::Timestamp,
+    time::{ManualClock, Timestamp},
 };
 use tempfile::TempDir;
+use tower::Layer;
 
 #[cfg(target_os = "linux")]
 use self::child::peak;
@@ -274,6 +280,79 @@ async fn values_that_are_no_text_come_back() {
         assert_eq!(*hit.head, head.clone().seal(2, Some(trailers.clone())));
         assert_eq!(read(hit).await.unwrap(), &b"\0\xff"[..]);
     }
+}
+
+// ===== behind a cache =====
+
+/// What an origin says of `/tea`, `/page` (which varies) and `/about` (which varies, with one variant).
+fn answer(request: &http::Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let language = request.headers().get("accept-language").map_or("", |it| it.to_str().unwrap());
+    let response = Response::builder();
+    let (content_type, vary) = match request.uri().path() {
+        "/tea" => ("application/json", "host"),
+        _ => ("text/html", "accept-language"),
+    };
+    let body = format!("{} in {language:?}", request.uri().path());
+    let response = response.header("content-type", content_type).header("vary", vary);
+    response.body(body.into()).unwrap()
+}
+
+/// Sends the requests through a cache over the store. Returns how many calls the origin received.
+async fn record(store: Files) -> usize {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let origin = tower::service_fn(move |request: http::Request<RequestBody<Full<Bytes>>>| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        let request = request.map(|_| Full::default());
+        async move { Ok::<_, std::convert::Infallible>(answer(&request)) }
+    });
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let cache = CacheLayer::private(store).clock(clock).layer(origin);
+    for (path, language) in
+        [("/tea", ""), ("/page", "de"), ("/page", "en"), ("/page", "fr"), ("/about", "de")]
+    {
+        let url = format!("http://example.com{path}");
+        let request = http::Request::get(url).header("accept-language", language);
+        let response =
+            cache.request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, format!("{path} in {language:?}"));
+    }
+    calls.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn recordings_through_a_cache_differ_only_in_the_keys_of_variants() {
+    let mut recordings = Vec::new();
+    for _ in 0..2 {
+        let (_directory, path) = place();
+        assert_eq!(record(Files::open(&path).unwrap()).await, 5);
+        let recorded = files(&path);
+        assert_eq!(recorded.len(), 10, "{:?}", recorded.keys());
+        // A replay needs no index: what is checked out from version control is enough.
+        fs::remove_dir_all(path.join(".larder")).unwrap();
+        assert_eq!(record(read_only(&path)).await, 0);
+        assert_eq!(record(Files::open(&path).unwrap()).await, 0);
+        assert!(files(&path) == recorded, "a replay changes nothing");
+        recordings.push(recorded);
+    }
+    let [first, second] = &recordings[..] else { unreachable!() };
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(first), names(second));
+    let mut differing = Vec::new();
+    for (name, bytes) in first {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let (one, other) = (text(bytes), text(&second[name]));
+        for (line, other) in one.lines().zip(other.lines()).filter(|(line, other)| line != other) {
+            let (member, _) = line.trim().split_once(':').unwrap();
+            assert!(other.trim().starts_with(member), "{line} {other}");
+            assert!(name.starts_with("example.com/page~"), "{name}: {line}");
+            differing.push(member.trim_matches('"').to_owned());
+        }
+    }
+    differing.sort();
+    // The first variant names the family, and the other two have it in their keys.
+    assert_eq!(differing, ["checksum", "checksum", "checksum", "family", "key", "key"]);
 }
 
 // ===== by hand =====

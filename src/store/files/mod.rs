@@ -83,9 +83,10 @@
 //! # Several processes
 //!
 //! Any number of processes on one machine may have the folder open, and each sees at once what
-//! another has written. They take turns to write, by a lock that each holds for some hundred
-//! microseconds, or as long as a large removal takes. A lookup waits for the lock only if the entry
-//! is being changed. The folder belongs on a local disk.
+//! another has written. They take turns to write, by a lock that each holds while it moves the
+//! files of one entry, or removes those of many. A lookup waits for the lock only if the entry is
+//! being changed. A process that is stopped while it has the lock holds the others up. The folder
+//! belongs on a local disk.
 //!
 //! # Where work runs
 //!
@@ -96,8 +97,8 @@
 //! # Cost
 //!
 //! An entry takes two files, and some hundred bytes of memory in each process. Opening lists the
-//! whole folder, and reads the heads that were changed since it was closed: some 10 µs for each
-//! entry, and 100 µs for each that was changed. For hundreds of thousands of entries,
+//! whole folder, and reads the heads that were changed since it was closed; with
+//! [`read_only`](Builder::read_only), all of them. For hundreds of thousands of entries,
 //! [`Redb`](crate::store::Redb) is better.
 //!
 //! # Expiry and eviction
