@@ -537,6 +537,26 @@ async fn other_files_are_left_alone() {
     assert!(files(&path) == before);
 }
 
+#[tokio::test]
+async fn a_removal_leaves_a_body_that_another_head_may_have() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+    let shared = path.join("example.com/shared.txt");
+    fs::rename(only_body(&path), &shared).unwrap();
+    let head = only_head(&path);
+    edit(&head, |text| {
+        let name = head.file_name().unwrap().to_str().unwrap().replace(".json", ".body.txt");
+        without_checksum(text).replace(&name, "shared.txt")
+    });
+    // Somebody renames the head too.
+    fs::rename(&head, path.join("example.com/mine~00000000.json")).unwrap();
+    let store = Files::open(&path).unwrap();
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 10));
+    assert!(store.remove(&key(1)).await.unwrap());
+    assert_eq!(names(&path), ["example.com/shared.txt"]);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn links_are_not_followed() {
@@ -720,6 +740,23 @@ fn tree(root: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
     }
     tree.sort();
     tree
+}
+
+#[tokio::test]
+async fn a_folder_that_is_only_read_follows_what_others_replace_and_remove() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 200_000)).await.unwrap();
+    let reader = read_only(&path);
+    let old = reader.get(&key(1)).await.unwrap().unwrap();
+    for number in 2..20 {
+        put(&store, key(1), head(), body(number, 200_000)).await.unwrap();
+        assert_eq!(get(&reader, key(1)).await.unwrap(), body(number, 200_000));
+    }
+    assert_eq!(read(old).await.unwrap(), body(1, 200_000));
+    store.remove(&key(1)).await.unwrap();
+    assert!(reader.get(&key(1)).await.unwrap().is_none());
+    assert_eq!(reader.len().await.unwrap(), 0);
 }
 
 #[cfg(target_os = "linux")]

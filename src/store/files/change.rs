@@ -1,18 +1,18 @@
 //! What changes entries. Each function waits for the lock and holds it until it is done.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
-use crc32fast::Hasher;
 
 use super::{
     document::{BodyFacts, Document},
-    fault,
-    folder::{self, Folder},
+    fault, folder,
     index::Row,
+    locked::Locked,
     log::Frame,
     name,
-    shared::{Locked, Shared, draw},
+    shared::{Shared, draw},
+    staged::Staged,
 };
 use crate::{
     Key,
@@ -20,41 +20,6 @@ use crate::{
     store::{Evicted, Result, Version, disk::too_large},
     time::Timestamp,
 };
-
-/// A body on its way: a file in the hidden folder. It is removed if the entry is not published.
-#[derive(Debug)]
-pub(super) struct Staged {
-    /// The path below the hidden folder.
-    path: Box<str>,
-    full: PathBuf,
-    file: fs::File,
-    crc: Hasher,
-    len: u64,
-}
-
-impl Staged {
-    pub(super) fn create(shared: &Shared) -> Result<Self> {
-        let path = shared.unfinished()?;
-        let full = shared.folder.hidden(&path);
-        let file = fs::File::create_new(&full).map_err(|error| fault::io("write", &full, error))?;
-        Ok(Self { path, full, file, crc: Hasher::new(), len: 0 })
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self.file.write_all(bytes);
-        written.map_err(|error| fault::io("write", &self.full, error))?;
-        self.crc.update(bytes);
-        self.len += bytes.len() as u64;
-        Ok(())
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        // A published file is not there any more.
-        drop(fs::remove_file(&self.full));
-    }
-}
 
 /// Publishes an entry. `tail` is what is not in the file `body` yet.
 pub(super) fn put(
@@ -70,7 +35,7 @@ pub(super) fn put(
         body => body,
     };
     let body = body.map(|mut body| body.write(tail).map(|()| body)).transpose()?;
-    let crc = body.as_ref().map_or(0, |body| body.crc.clone().finalize());
+    let crc = body.as_ref().map_or(0, Staged::crc);
     let mut locked = shared.lock()?;
     let path = locked.choose_path(key, head)?;
     let file = name::body_name(&path, head.headers());
@@ -85,7 +50,7 @@ pub(super) fn put(
     let stale = locked.replaced_by(key, &row)?;
     shared.folder.create_above(&row.path)?;
     let body = body.as_ref().map(|body| body.path.clone());
-    locked.publish(key, row, staged, body, stale)
+    locked.publish(key, row, &staged, body, stale)
 }
 
 /// Replaces the head of an entry.
@@ -107,7 +72,7 @@ pub(super) fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> R
         selection: old.selection,
         ..staged.row(old.path.clone().into(), &head)
     };
-    locked.publish(key, row, staged, None, Vec::new())?;
+    locked.publish(key, row, &staged, None, Vec::new())?;
     Ok(true)
 }
 
@@ -137,9 +102,10 @@ pub(super) fn clear(shared: &Shared) -> Result<()> {
     locked.remove_all(keys).map(drop)
 }
 
-/// The finished file of a head in the hidden folder.
+/// The finished file of a head in the hidden folder. It is removed if it is not published.
 struct StagedHead {
     path: Box<str>,
+    full: PathBuf,
     crc: u32,
     len: u64,
     changed: u64,
@@ -163,6 +129,12 @@ impl StagedHead {
             keep_until: head.keep_until().map(Timestamp::as_millis),
             tags: head.tags().into(),
         }
+    }
+}
+
+impl Drop for StagedHead {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.full));
     }
 }
 
@@ -207,7 +179,7 @@ impl Locked<'_> {
         let owner = view.index.owner(&row.path).filter(|owner| *owner != key);
         let old = [Some(key), owner].into_iter().flatten().filter_map(|key| view.index.get(key));
         let files = row.files();
-        Ok(old.flat_map(|old| old.files()).filter(|path| !files.contains(path)).collect())
+        Ok(old.flat_map(|old| old.own_files()).filter(|path| !files.contains(path)).collect())
     }
 
     /// Writes the file of a head, for an entry with a body of `body_len` bytes.
@@ -219,29 +191,26 @@ impl Locked<'_> {
             return Err(too_large(fault::STORE, all, max_bytes));
         }
         let path = self.shared.unfinished()?;
-        let metadata = folder::create(&self.shared.folder.hidden(&path), &bytes)?;
-        let changed = folder::changed(&metadata);
-        Ok(StagedHead { path, crc: crc32fast::hash(&bytes), len, changed, body_len })
+        let full = self.shared.folder.hidden(&path);
+        let changed = folder::changed(&folder::create(&full, &bytes)?);
+        Ok(StagedHead { path, full, crc: crc32fast::hash(&bytes), len, changed, body_len })
     }
 
     fn publish(
         &mut self,
         key: &Key,
         row: Row,
-        head: StagedHead,
+        head: &StagedHead,
         body: Option<Box<str>>,
         stale: Vec<Box<str>>,
     ) -> Result<()> {
         let files = row.files();
-        let (staged, head) = (head.path.clone(), Some(head.path));
-        let put = Frame::Put { key: *key.as_bytes(), row, head, body, stale };
-        if let Err(error) = self.commit(&[put]) {
-            drop(fs::remove_file(self.shared.folder.hidden(&staged)));
-            return Err(error);
-        }
+        let head = Some(head.path.clone());
+        self.commit(&[Frame::Put { key: *key.as_bytes(), row, head, body, stale }])?;
         self.evict(Some(key));
         self.compact();
-        self.shared.written(files)
+        self.shared.written(files);
+        Ok(())
     }
 
     /// Removes entries to make room, but not the one that was just written.
@@ -251,7 +220,7 @@ impl Locked<'_> {
             let victim = match self.shared.view() {
                 Ok(mut view) if view.index.bytes() > self.shared.max_bytes => view
                     .index
-                    .to_evict(kept)
+                    .next_to_evict(kept)
                     .and_then(|key| Some((key, view.index.get(&key)?.bytes()))),
                 _ => None,
             };
@@ -270,7 +239,7 @@ impl Locked<'_> {
     pub(super) fn remove_all(&mut self, keys: impl IntoIterator<Item = Key>) -> Result<u64> {
         let view = self.shared.view()?;
         let remove = |key: Key| {
-            let stale = view.index.get(&key)?.files();
+            let stale = view.index.get(&key)?.own_files();
             // Without its head, an entry is gone.
             let stale = stale.into_iter().rev().collect();
             Some(Frame::Remove { key: *key.as_bytes(), stale })
@@ -298,44 +267,4 @@ fn widen(selection: [u8; 16]) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(&selection);
     bytes
-}
-
-impl Folder {
-    /// What the index has of the head at `path`, and its key. `None` if it is no head at all. A
-    /// head that is damaged is in the index too, if its key can be read: a lookup then says why it
-    /// cannot be used.
-    pub(super) fn index_head(&self, path: &str) -> Result<Option<(Key, Row)>> {
-        let Some(file) = self.read_head(path)? else { return Ok(None) };
-        let mut row = Row {
-            path: path.into(),
-            body: None,
-            version: draw(),
-            family: draw(),
-            selection: None,
-            is_damaged: false,
-            crc: crc32fast::hash(&file.bytes),
-            len: file.bytes.len() as u64,
-            changed: file.changed,
-            body_len: 0,
-            keep_until: None,
-            tags: Box::default(),
-        };
-        let Ok(document) = Document::parse(path, &file.bytes) else {
-            row.is_damaged = true;
-            return Ok(Document::key_of(&file.bytes).map(|key| (key, row)));
-        };
-        let Ok(key) = document.key(path) else { return Ok(None) };
-        row.body_len = document.body_len(self, path);
-        row.body = document
-            .body
-            .as_ref()
-            .filter(|body| name::is_beside(&body.file))
-            .map(|body| body.file.as_str().into());
-        if let Ok(head) = document.into_head(path, row.body_len, row.family) {
-            row.family = head.variance().map_or(0, |variance| variance.family);
-            row.keep_until = head.keep_until().map(Timestamp::as_millis);
-            row.tags = head.tags().into();
-        }
-        Ok(Some((key, row)))
-    }
 }

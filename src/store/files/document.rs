@@ -150,13 +150,16 @@ impl Document {
         self.key.parse().map_err(|error| corrupt(path, "has no valid `key`").with_source(error))
     }
 
-    /// The key in a head that may be damaged.
-    pub(super) fn key_of(bytes: &[u8]) -> Option<Key> {
+    /// The key and the name of the body in a head that may be damaged.
+    pub(super) fn outline(bytes: &[u8]) -> Option<(Key, Option<String>)> {
         #[derive(Deserialize)]
-        struct Keyed {
+        struct Outline {
             key: String,
+            #[serde(default)]
+            body: Option<BodyText>,
         }
-        serde_json::from_slice::<Keyed>(bytes).ok()?.key.parse().ok()
+        let Outline { key, body } = serde_json::from_slice(bytes).ok()?;
+        Some((key.parse().ok()?, body.map(|body| body.file)))
     }
 
     /// The head, for a body of this length. `family` is what a response without other variants

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Inner, change, change::Staged, fault::STORE, read::CHUNK};
+use super::{change, fault::STORE, inner::Inner, read::CHUNK, staged::Staged};
 use crate::{
     Key,
     entry::Head,
@@ -119,7 +119,10 @@ impl Drop for Writer {
     fn drop(&mut self) {
         if let Body::File(file) = std::mem::replace(&mut self.body, Body::Failed) {
             // Removing a large file takes a while.
-            drop(self.inner.worker.run(move || Ok(drop(file))));
+            drop(self.inner.worker.run(move || {
+                drop(file);
+                Ok(())
+            }));
         }
     }
 }

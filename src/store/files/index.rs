@@ -44,6 +44,16 @@ impl Row {
         self.len + self.body_len
     }
 
+    /// The paths of the files that go with it. A body whose name is not made of that of the head
+    /// was put there by hand, and may belong to another head too.
+    pub(super) fn own_files(&self) -> Vec<Box<str>> {
+        let stem = self.path.strip_suffix("json").unwrap_or(&self.path);
+        let is_own =
+            |path: &str| path.strip_prefix(stem).is_some_and(|ending| ending.starts_with("body."));
+        let body = self.body_path().filter(|path| is_own(path));
+        body.into_iter().chain([self.path.clone()]).collect()
+    }
+
     /// The paths of its files.
     pub(super) fn files(&self) -> Vec<Box<str>> {
         self.body_path().into_iter().chain([self.path.clone()]).collect()
@@ -166,7 +176,7 @@ impl Index {
 
     /// The entry to evict next, but not `kept`. As in SIEVE, a hand goes from the oldest entry to
     /// the newest one, and passes those that were read since it came by.
-    pub(super) fn to_evict(&mut self, kept: Option<&Key>) -> Option<Key> {
+    pub(super) fn next_to_evict(&mut self, kept: Option<&Key>) -> Option<Key> {
         // The second round finds no entry that was read meanwhile.
         for _ in 0..=2 * self.rows.len() {
             let place = self.order.range((Bound::Included(self.hand), Bound::Unbounded)).next();
@@ -239,7 +249,7 @@ pub(super) mod tests {
         }
         index.visit(&key(0));
         let mut evict = |kept| {
-            let evicted = index.to_evict(Some(&key(kept)))?;
+            let evicted = index.next_to_evict(Some(&key(kept)))?;
             index.remove(&evicted);
             Some(evicted)
         };

@@ -128,6 +128,7 @@ use tempfile::TempDir;
 
 use self::{
     fault::STORE,
+    inner::Inner,
     read::{Want, look},
     shared::Shared,
 };
@@ -135,23 +136,33 @@ use self::{
 use super::ErrorKind;
 use super::{
     Evicted, Hit, Result, Scanned, Store, Version,
-    disk::{self, PAGE, PAGE_BYTES, ReadAhead, Worker, off},
+    disk::{self, PAGE, PAGE_BYTES, ReadAhead, off},
 };
 use crate::{Key, entry::Head, time::Timestamp};
 
+// From the bottom up: `name` makes names, `document` the text of a head, and `folder` reads and
+// writes files. `index` is the index in memory, `log` its file, and `view` both together. `lock` has
+// the file of the lock, `shared` what all handles share, and `locked` how a change is made while the
+// lock is held. `staged` is a body on its way, `found` a head that was found. `change`, `read` and
+// `open` are what a store does, and `incoming` is its writer.
 mod builder;
 mod change;
 mod document;
 mod fault;
 mod folder;
+mod found;
 mod incoming;
 mod index;
+mod inner;
 mod lock;
+mod locked;
 mod log;
 mod name;
 mod open;
 mod read;
 mod shared;
+mod staged;
+mod view;
 
 pub use self::{builder::Builder, incoming::Writer};
 
@@ -169,14 +180,6 @@ pub use self::{builder::Builder, incoming::Writer};
 #[derive(Clone)]
 pub struct Files {
     inner: Arc<Inner>,
-}
-
-/// What all handles share. It ends with the last of them.
-struct Inner {
-    shared: Arc<Shared>,
-    /// The thread that does all changes, in the order of the calls.
-    worker: Worker,
-    _directory: Option<TempDir>,
 }
 
 impl Files {
@@ -222,8 +225,7 @@ impl Files {
     fn start(builder: Builder, directory: Option<TempDir>) -> Result<Self> {
         builder.check()?;
         let shared = Arc::new(open::open(builder)?);
-        let worker = Worker::new(STORE, "write");
-        Ok(Self { inner: Arc::new(Inner { shared, worker, _directory: directory }) })
+        Ok(Self { inner: Arc::new(Inner::new(shared, directory)) })
     }
 
     /// The path of the folder.

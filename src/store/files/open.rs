@@ -7,8 +7,10 @@ use super::{
     fault,
     folder::{Folder, HIDDEN, Listed},
     lock::{LockFile, Staging},
+    locked::Locked,
     log::{Frame, Log},
-    shared::{INDEX, LOCK, STAGING, Shared, View, draw},
+    shared::{LOCK, STAGING, Shared, draw},
+    view::{INDEX, View},
 };
 use crate::store::Result;
 
@@ -81,7 +83,7 @@ fn create_file(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|error| fault::io("write", path, error))
 }
 
-impl super::shared::Locked<'_> {
+impl Locked<'_> {
     /// Compares the index with the files: some may have been added, edited or removed by hand or by
     /// version control. `removes_orphans` removes bodies without a head, which a process that died
     /// may have left.
