@@ -99,7 +99,7 @@
 //! An entry takes two files, and some hundred bytes of memory in each process. Opening lists the
 //! whole folder, and reads the heads that were changed since it was closed; with
 //! [`read_only`](Builder::read_only), all of them. For hundreds of thousands of entries,
-//! [`Redb`](crate::store::Redb) is better.
+//! `Redb` is better.
 //!
 //! # Expiry and eviction
 //!
