@@ -72,7 +72,8 @@
 //! the head to their places. A reader takes no lock. It looks into the index before and after it
 //! opens the two files; if the entry has changed in between, it looks again. It never gets the head
 //! of one version with the body of another, and reads an old body to its end, since the file stays
-//! open. (On Windows, a file that is being read cannot be replaced: the write fails.)
+//! open. This is tested on Linux. Names are safe on other systems too, but a system that cannot
+//! replace an open file fails the write.
 //!
 //! A body of up to 128 KiB is compared with its checksum before any of it is returned. The last
 //! chunk of a larger one is returned only if the whole has its checksum, so a damaged body ends in
