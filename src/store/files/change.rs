@@ -63,8 +63,8 @@ pub(super) fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> R
     if crc32fast::hash(&file.bytes) != old.crc {
         return Ok(false);
     }
-    let document = Document::parse(&old.path, &file.bytes)?;
-    let old_head = document.clone().into_head(&old.path, old.body_len, old.family)?;
+    let document = Document::parse(&file.full, &file.bytes)?;
+    let old_head = document.clone().into_head(&file.full, old.body_len, old.family)?;
     let head = head.carry_body(&old_head);
     let staged = locked.stage(&document.with_head(key, &head), old.body_len)?;
     let row = Row {
@@ -169,8 +169,10 @@ impl Locked<'_> {
     /// Whether there is a head at `path` that is not in the index, and whose key is another one.
     fn is_of_another(&self, path: &str, key: &Key) -> bool {
         let file = self.shared.folder.read_head(path).ok().flatten();
-        let document = file.and_then(|file| Document::parse(path, &file.bytes).ok());
-        document.and_then(|document| document.key(path).ok()).is_some_and(|other| other != *key)
+        let other = file.and_then(|file| {
+            Document::parse(&file.full, &file.bytes).and_then(|it| it.key(&file.full)).ok()
+        });
+        other.is_some_and(|other| other != *key)
     }
 
     /// The files that an entry leaves when `row` replaces it.

@@ -1,5 +1,7 @@
 //! The file of a head: JSON with one fact a line, and the checksums of head and body.
 
+use std::path::Path;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
@@ -108,7 +110,7 @@ impl Document {
     }
 
     /// Reads the bytes of the file at `path`, and compares them with their checksum.
-    pub(super) fn parse(path: &str, bytes: &[u8]) -> Result<Self> {
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Format {
             format: u32,
@@ -117,8 +119,9 @@ impl Document {
             && format != FORMAT
         {
             let message = format!(
-                "{path} has format {format}, and this version of larder reads {FORMAT}; use the \
-                 version that wrote it, or remove the file"
+                "{} has format {format}, and this version of larder reads {FORMAT}; use the version \
+                 that wrote it, or remove the file",
+                path.display()
             );
             return Err(Error::new(ErrorKind::Incompatible, STORE, message));
         }
@@ -146,7 +149,7 @@ impl Document {
         }
     }
 
-    pub(super) fn key(&self, path: &str) -> Result<Key> {
+    pub(super) fn key(&self, path: &Path) -> Result<Key> {
         self.key.parse().map_err(|error| corrupt(path, "has no valid `key`").with_source(error))
     }
 
@@ -164,7 +167,7 @@ impl Document {
 
     /// The head, for a body of this length. `family` is what a response without other variants
     /// has.
-    pub(super) fn into_head(self, path: &str, body_len: u64, family: u64) -> Result<Head> {
+    pub(super) fn into_head(self, path: &Path, body_len: u64, family: u64) -> Result<Head> {
         let Self { request, response, cache, .. } = self;
         let text = HeadText { request, response, cache };
         Head::from_text(text, body_len, family)
@@ -235,15 +238,18 @@ mod tests {
     #[test]
     fn edits_are_refused_unless_the_checksum_is_removed() {
         let text = String::from_utf8(document().to_bytes()).unwrap();
-        assert!(Document::parse("a", text.as_bytes()).is_ok());
-        assert!(Document::parse("a", text.replace('\n', "\r\n").as_bytes()).is_ok());
+        assert!(Document::parse(Path::new("a"), text.as_bytes()).is_ok());
+        assert!(Document::parse(Path::new("a"), text.replace('\n', "\r\n").as_bytes()).is_ok());
         let edited = text.replace("200", "404");
-        let error = Document::parse("a", edited.as_bytes()).unwrap_err();
+        let error = Document::parse(Path::new("a"), edited.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains("remove the line `checksum`"), "{error}");
         let at = edited.find(",\n  \"checksum\"").unwrap();
         let accepted = edited[..at].to_owned() + "\n}\n";
-        let head = Document::parse("a", accepted.as_bytes()).unwrap().into_head("a", 7, 0).unwrap();
+        let head = Document::parse(Path::new("a"), accepted.as_bytes())
+            .unwrap()
+            .into_head(Path::new("a"), 7, 0)
+            .unwrap();
         assert_eq!((head.status().as_u16(), head.body_len()), (404, 7));
     }
 
@@ -252,11 +258,11 @@ mod tests {
         let text = String::from_utf8(document().to_bytes()).unwrap();
         let unknown = text.replace("\"tags\"", "\"tag\"");
         for bytes in ["", "{", "[]", "\0", &text[..text.len() - 3], &unknown] {
-            let error = Document::parse("a", bytes.as_bytes()).unwrap_err();
+            let error = Document::parse(Path::new("a"), bytes.as_bytes()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes}");
         }
         let newer = text.replace("\"format\": 1", "\"format\": 2");
-        let error = Document::parse("a", newer.as_bytes()).unwrap_err();
+        let error = Document::parse(Path::new("a"), newer.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incompatible);
     }
 }

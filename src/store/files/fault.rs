@@ -8,8 +8,8 @@ use crate::store::{Error, ErrorKind, disk};
 pub(super) const STORE: &str = "files";
 
 /// The error for stored data that does not decode.
-pub(super) fn corrupt(path: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, STORE, format!("{path} {why}"))
+pub(super) fn corrupt(path: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, STORE, format!("{} {why}", path.display()))
 }
 
 /// The error for a file or folder that cannot be used: `doing` is `read`, `write` and so on.

@@ -28,6 +28,8 @@ pub(super) struct Folder {
 
 /// The file of a head, as it is.
 pub(super) struct HeadFile {
+    /// The whole path, for errors.
+    pub(super) full: PathBuf,
     pub(super) bytes: Vec<u8>,
     pub(super) changed: u64,
 }
@@ -70,14 +72,14 @@ impl Folder {
             folder.push(part);
             match fs::symlink_metadata(&folder) {
                 Ok(metadata) if metadata.is_dir() => {}
-                Ok(_) => return Err(corrupt(path, "is not read, since a link leads to it")),
+                Ok(_) => return Err(corrupt(&full, "is not read, since a link leads to it")),
                 Err(error) => return fail(error),
             }
         }
         match fs::symlink_metadata(&full) {
             // Opening something else may wait forever.
             Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(corrupt(path, "is no plain file")),
+            Ok(_) => return Err(corrupt(&full, "is no plain file")),
             Err(error) => return fail(error),
         }
         let opened = File::open(&full).and_then(|file| Ok((file.metadata()?, file)));
@@ -90,13 +92,14 @@ impl Folder {
     /// Reads the head at `path`. Returns `None` if there is none.
     pub(super) fn read_head(&self, path: &str) -> Result<Option<HeadFile>> {
         let Some((mut file, metadata)) = self.open(path)? else { return Ok(None) };
+        let full = self.path(path);
         if metadata.len() > MAX_HEAD {
-            return Err(corrupt(path, "is too large for the head of an entry"));
+            return Err(corrupt(&full, "is too large for the head of an entry"));
         }
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         let read = (&mut file).take(MAX_HEAD).read_to_end(&mut bytes);
-        read.map_err(|error| fault::io("read", &self.path(path), error))?;
-        Ok(Some(HeadFile { bytes, changed: changed(&metadata) }))
+        read.map_err(|error| fault::io("read", &full, error))?;
+        Ok(Some(HeadFile { full, bytes, changed: changed(&metadata) }))
     }
 
     /// Creates the folders above `path`.

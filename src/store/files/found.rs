@@ -23,20 +23,20 @@ impl Folder {
             keep_until: None,
             tags: Box::default(),
         };
-        let Ok(document) = Document::parse(path, &file.bytes) else {
+        let Ok(document) = Document::parse(&file.full, &file.bytes) else {
             row.is_damaged = true;
             let Some((key, body)) = Document::outline(&file.bytes) else { return Ok(None) };
             row.body = body.filter(|name| name::is_beside(name)).map(Into::into);
             return Ok(Some((key, row)));
         };
-        let Ok(key) = document.key(path) else { return Ok(None) };
+        let Ok(key) = document.key(&file.full) else { return Ok(None) };
         row.body_len = document.body_len(self, path);
         row.body = document
             .body
             .as_ref()
             .filter(|body| name::is_beside(&body.file))
             .map(|body| body.file.as_str().into());
-        if let Ok(head) = document.into_head(path, row.body_len, row.family) {
+        if let Ok(head) = document.into_head(&file.full, row.body_len, row.family) {
             row.family = head.variance().map_or(0, |variance| variance.family);
             row.keep_until = head.keep_until().map(Timestamp::as_millis);
             row.tags = head.tags().into();

@@ -130,7 +130,7 @@ use tempfile::TempDir;
 use self::{
     fault::STORE,
     inner::Inner,
-    read::{Want, look},
+    read::{Entry, Want, look},
     shared::Shared,
 };
 #[cfg(doc)]
@@ -300,7 +300,7 @@ impl Store for Files {
         let key = *key;
         self.read(move |shared| {
             let found = look(shared, &key, Want::Body)?;
-            Ok(found.map(|entry| entry.into_hit(shared.clone())))
+            Ok(found.map(Entry::into_hit))
         })
         .await
     }

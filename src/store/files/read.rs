@@ -1,6 +1,11 @@
 //! Lookups: the head of an entry, and its body as bytes or as a file that is read in chunks.
 
-use std::{fs::File, io::Read, sync::Arc};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 use crc32fast::Hasher;
@@ -53,8 +58,8 @@ enum Content {
 #[derive(Debug)]
 pub(super) struct Rest {
     file: File,
-    /// The path of the body, for errors.
-    path: Box<str>,
+    /// The whole path of the body, for errors.
+    path: PathBuf,
     left: u64,
     /// The checksum of what was read, and what it has to become.
     crc: Option<(Hasher, u32)>,
@@ -89,7 +94,7 @@ fn look_alone(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
     let Some((owner, new)) = shared.folder.index_head(&row.path)? else {
         // It is still in the index if it is there, so that it can be removed.
         if let Some(file) = shared.folder.read_head(&row.path)? {
-            Document::parse(&row.path, &file.bytes)?;
+            Document::parse(&file.full, &file.bytes)?;
         }
         locked.adopt(vec![gone])?;
         return Ok(None);
@@ -116,42 +121,43 @@ impl Shared {
         if crc32fast::hash(&file.bytes) != row.crc {
             return Ok(None);
         }
-        let document = Document::parse(&row.path, &file.bytes)?;
+        let document = Document::parse(&file.full, &file.bytes)?;
         let crc = document.checksum.map(|checksum| checksum.body);
         let body = document.body.clone();
         let (body, body_len) = match (body, want) {
             (Some(body), Want::Body) => {
                 if !name::is_beside(&body.file) {
-                    return Err(corrupt(&row.path, "names a body that is not beside it"));
+                    return Err(corrupt(&file.full, "names a body that is not beside it"));
                 }
                 self.open_body(&beside(&row.path, &body.file), crc.map(|crc| (crc, body.length)))?
             }
             _ => (Content::Bytes(Bytes::new()), document.body_len(&self.folder, &row.path)),
         };
-        let head = document.into_head(&row.path, body_len, row.family)?;
+        let head = document.into_head(&file.full, body_len, row.family)?;
         Ok(Some(Entry { head: Arc::new(head), version: row.version(), body }))
     }
 
     /// Opens the body at `path`, and reads its beginning. It must have the checksum and the length
     /// that its head says, if the head says any. Returns it with its length.
     fn open_body(&self, path: &str, expected: Option<(u32, u64)>) -> Result<(Content, u64)> {
+        let full = self.folder.path(path);
         let Some((file, metadata)) = self.folder.open(path)? else {
-            return Err(corrupt(path, "is missing; restore it, or remove the head beside it"));
+            return Err(corrupt(&full, "is missing; restore it, or remove the head beside it"));
         };
         let len = metadata.len();
         if expected.is_some_and(|(_, expected)| expected != len) {
-            return Err(edited(path));
+            return Err(edited(&full));
         }
         let crc = expected.map(|(crc, _)| (Hasher::new(), crc));
-        let mut rest = Rest { file, path: path.into(), left: len, crc };
-        let first = rest.read(self)?;
+        let mut rest = Rest { file, path: full, left: len, crc };
+        let first = rest.read()?;
         let content =
             if rest.left == 0 { Content::Bytes(first) } else { Content::Rest(first, rest) };
         Ok((content, len))
     }
 }
 
-fn edited(path: &str) -> crate::store::Error {
+fn edited(path: &Path) -> crate::store::Error {
     corrupt(
         path,
         "does not match the checksum in its head; if it was edited by hand, remove the line \
@@ -161,12 +167,12 @@ fn edited(path: &str) -> crate::store::Error {
 
 impl Rest {
     /// Reads the next chunk. The last chunk is returned only if the whole body has its checksum.
-    fn read(&mut self, shared: &Shared) -> Result<Bytes> {
+    fn read(&mut self) -> Result<Bytes> {
         let len = CHUNK.min(usize::try_from(self.left).unwrap_or(CHUNK));
         let mut chunk = BytesMut::zeroed(len);
         self.file.read_exact(&mut chunk).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => edited(&self.path),
-            _ => fault::io("read", &shared.folder.path(&self.path), error),
+            _ => fault::io("read", &self.path, error),
         })?;
         self.left -= len as u64;
         if let Some((crc, expected)) = &mut self.crc {
@@ -179,10 +185,10 @@ impl Rest {
     }
 
     /// Reads the next few chunks.
-    fn page(mut self, shared: &Shared) -> Page<Self, Bytes> {
+    fn page(mut self) -> Page<Self, Bytes> {
         let mut chunks = std::collections::VecDeque::with_capacity(AHEAD);
         while self.left > 0 && chunks.len() < AHEAD {
-            let chunk = self.read(shared);
+            let chunk = self.read();
             let is_last = chunk.is_err();
             chunks.push_back(chunk);
             if is_last {
@@ -194,17 +200,14 @@ impl Rest {
 }
 
 impl Entry {
-    /// The result of the lookup. A body that is being read keeps the folder open.
-    pub(super) fn into_hit(self, shared: Arc<Shared>) -> Hit {
+    /// The result of the lookup. A body is read from the open file, whatever becomes of its name.
+    pub(super) fn into_hit(self) -> Hit {
         let Self { head, version, body } = self;
         let body = match body {
             Content::Bytes(bytes) => bytes.into(),
             Content::Rest(first, rest) => {
                 let len = first.len() as u64 + rest.left;
-                let read = move |rest: Rest| {
-                    let shared = shared.clone();
-                    off(STORE, move || Ok(rest.page(&shared)))
-                };
+                let read = |rest: Rest| off(STORE, move || Ok(rest.page()));
                 StoredBody::from_stream(len, ReadAhead::new([Ok(first)].into(), rest, read))
             }
         };
