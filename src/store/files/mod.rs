@@ -28,8 +28,9 @@
 //! which logs show too. (The key of a variant beside another is drawn anew for each recording; its
 //! digits are those of what selects it.) Recording an exchange again therefore gives the same names.
 //! If two entries would have the same name, the second one gets more digits. What is not safe in a
-//! file name is percent-encoded, as are names that Windows reserves, and long names are cut. The
-//! ending of a body is that of its media type and its coding, such as `json` or `html.gz`.
+//! file name is percent-encoded, a name that Windows reserves gets a `_`, and long names are cut.
+//! The ending of a body is that of its media type and its coding, such as `json` or `html.gz`. An
+//! empty body has no file.
 //!
 //! A head is JSON in a fixed order, with one fact a line: the key, the request's method and URL,
 //! the response's status, version, header lines and trailers, and the cache's times and tags. A
