@@ -55,6 +55,15 @@ fn sqlite_gives_only_what_the_rules_allow() {
     search("sqlite", |pace| AnyStore::new(store(pace)));
 }
 
+#[cfg(feature = "files")]
+#[test]
+fn files_give_only_what_the_rules_allow() {
+    let store = |pace: &Pace| {
+        Paced::around_threads(larder::store::Files::temporary().unwrap(), pace.clone())
+    };
+    search("files", |pace| AnyStore::new(store(pace)));
+}
+
 #[test]
 fn memory_before_memory_gives_only_what_the_rules_allow() {
     search("memory before memory", |pace| {
