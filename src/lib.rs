@@ -282,7 +282,7 @@ pub use self::{
         BodyError, BodyErrorKind, Cache, CacheLayer, InnerService, RequestBody, ResponseBody,
         ResponseFuture,
     },
-    entries::{Entries, EntryInfo, Filter, Target},
+    entries::{CopyReport, Entries, EntryInfo, Existing, Filter, Target},
     error::{BoxError, ConfigError},
     event::{Event, RequestLine, StoreOperation},
     key::{Key, ParseKeyError},

@@ -26,7 +26,12 @@ mod insert;
 mod listing;
 mod target;
 
-pub use self::{filter::Filter, listing::EntryInfo, target::Target};
+pub use self::{
+    bulk::{CopyReport, Existing},
+    filter::Filter,
+    listing::EntryInfo,
+    target::Target,
+};
 
 /// A handle to the entries that a layer has stored.
 ///
