@@ -1,0 +1,185 @@
+//! Opens the store that an argument such as `redb:cache.redb` names.
+//!
+//! Commands that only read open a file read-only. They send a server no command that writes, apart
+//! from the indexes that MongoDB is asked to have when a handle connects.
+
+use std::path::Path;
+
+use larder::{
+    BoxError,
+    store::{AnyStore, Store as _},
+};
+
+/// The help of a STORE argument.
+pub(crate) const ARGUMENT: &str =
+    "The store: redb:PATH, sqlite:PATH, files:DIR, redis://... or mongodb://...";
+
+/// The forms of a STORE argument, for errors.
+const FORMS: &str = "redb:PATH, sqlite:PATH, files:DIR, redis://HOST, rediss://HOST, \
+    redis+unix://PATH, mongodb://HOST or mongodb+srv://HOST";
+
+/// A store, as it is named on the command line. It may contain a password, so it is never printed.
+#[derive(Clone)]
+pub(crate) struct Location(String);
+
+/// What a command does with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It only reads.
+    Read,
+    /// It changes a store that is there.
+    Write,
+    /// It writes to a store, and creates it if it is missing.
+    Create,
+}
+
+impl From<String> for Location {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl Location {
+    /// Opens the store. `namespace` is the namespace of the cache on a server, if it is not the
+    /// default one.
+    pub(crate) async fn open(
+        &self,
+        access: Access,
+        namespace: Option<&str>,
+    ) -> Result<AnyStore, BoxError> {
+        let (kind, path) = self.0.split_once(':').unwrap_or(("", ""));
+        let is_file = matches!(kind, "redb" | "sqlite" | "files");
+        if is_file && path.is_empty() {
+            return Err(format!("no path follows {kind:?}; write {kind}:PATH").into());
+        }
+        if is_file && access != Access::Create && !Path::new(path).exists() {
+            return Err(format!("{path} does not exist; check the path of the store").into());
+        }
+        if is_file && namespace.is_some() {
+            return Err("only Redis and MongoDB have namespaces; leave --namespace out".into());
+        }
+        match kind {
+            #[cfg(feature = "redb")]
+            "redb" => redb::open(path, access),
+            #[cfg(feature = "sqlite")]
+            "sqlite" => {
+                // A command never evicts: the limit is for the program whose cache it is.
+                let builder = larder::store::Sqlite::builder(path).max_bytes(u64::MAX);
+                Ok(AnyStore::new(builder.read_only(access == Access::Read).open()?))
+            }
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" | "redis+unix" => {
+                let mut builder = larder::store::Redis::builder(&self.0);
+                if let Some(namespace) = namespace {
+                    builder = builder.namespace(namespace);
+                }
+                Ok(AnyStore::new(builder.connect().await?))
+            }
+            #[cfg(feature = "mongodb")]
+            "mongodb" | "mongodb+srv" => {
+                let mut builder = larder::store::MongoDb::builder(&self.0);
+                if let Some(namespace) = namespace {
+                    builder = builder.namespace(namespace);
+                }
+                Ok(AnyStore::new(builder.connect().await?))
+            }
+            _ => Err(self.refuse(kind).into()),
+        }
+    }
+
+    /// Opens the store to read what the program's responses are: bodies that `Compressed` has
+    /// written are decompressed.
+    pub(crate) async fn open_to_read(&self, namespace: Option<&str>) -> Result<AnyStore, BoxError> {
+        Ok(decompressing(self.open(Access::Read, namespace).await?))
+    }
+
+    /// Whether both name the same place, as far as their texts say.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    /// The folder of a `files:` store.
+    pub(crate) fn is_files(&self) -> bool {
+        self.0.starts_with("files:")
+    }
+
+    /// What the location is as a path, if it is no store.
+    pub(crate) fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+
+    /// Says which feature is missing, or which forms there are. The text of the argument is not
+    /// repeated, since a URL may contain a password.
+    fn refuse(&self, kind: &str) -> String {
+        let feature = match kind {
+            "redb" | "sqlite" | "files" => kind,
+            "redis" | "rediss" | "redis+unix" => "redis",
+            "mongodb" | "mongodb+srv" => "mongodb",
+            _ => return format!("the STORE argument names no store; write one of {FORMS}"),
+        };
+        format!(
+            "this larder was built without {feature}; install it with: cargo install larder \
+             --features cli,{feature}"
+        )
+    }
+}
+
+/// The same store, whose compressed bodies are decompressed.
+pub(crate) fn decompressing(store: AnyStore) -> AnyStore {
+    #[cfg(feature = "compression")]
+    let store = AnyStore::new(larder::store::Compressed::new(store));
+    store
+}
+
+/// Waits until everything is written and synced.
+pub(crate) async fn close(store: AnyStore) -> Result<(), BoxError> {
+    Ok(store.flush().await?)
+}
+
+#[cfg(feature = "redb")]
+mod redb {
+    //! Opens a `Redb` file, which one program has alone unless all of them share it.
+
+    use std::error::Error as _;
+
+    use larder::{
+        BoxError,
+        store::{AnyStore, ErrorKind, Redb, Result},
+    };
+
+    use super::Access;
+
+    pub(super) fn open(path: &str, access: Access) -> Result<AnyStore, BoxError> {
+        let open = |is_shared| {
+            Redb::builder(path)
+                // A command never evicts: the limit is for the program whose cache it is.
+                .max_bytes(u64::MAX)
+                .read_only(access == Access::Read)
+                .multi_process(is_shared)
+                .open()
+        };
+        let alone = match open(false) {
+            Ok(store) => return Ok(AnyStore::new(store)),
+            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error.into()),
+            Err(error) => error,
+        };
+        // Programs that have set `multi_process` let others in that set it, too.
+        if let Ok(store) = open(true) {
+            return Ok(AnyStore::new(store));
+        }
+        let cause = alone.source().and_then(|source| source.downcast_ref());
+        Err(match cause {
+            Some(::redb::Error::RepairAborted) => format!(
+                "{path} was not closed: a program that wrote it was killed; run `larder sweep \
+                 redb:{path}`, which opens it for writing and makes it whole"
+            )
+            .into(),
+            Some(::redb::Error::DatabaseAlreadyOpen) => format!(
+                "{path} is open in another program; stop that program, or let it open the file \
+                 with multi_process(true), which lets larder in beside it"
+            )
+            .into(),
+            _ => alone.into(),
+        })
+    }
+}
