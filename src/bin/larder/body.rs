@@ -52,13 +52,13 @@ fn is_text(sample: &[u8]) -> bool {
     is_utf8 && has_no_controls(sample)
 }
 
-/// Whether there is no NUL and next to no other control character. Line breaks, tabs and the escape
+/// Whether there is no NUL, and next to no other control character. Line breaks, tabs and the escape
 /// characters of coloured logs are text.
 fn has_no_controls(sample: &[u8]) -> bool {
     let is_odd = |byte: &&u8| {
         byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t' | b'\x0c' | b'\x1b')
     };
-    !sample.contains(&0) && sample.iter().filter(is_odd).count() * 50 <= sample.len()
+    !sample.contains(&0) && sample.iter().filter(is_odd).count() * 50 <= sample.len() + 100
 }
 
 /// Prints the body. Control characters are escaped, apart from line breaks and tabs.

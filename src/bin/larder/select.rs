@@ -87,11 +87,33 @@ fn parse_status(text: &str) -> Result<http::StatusCode, String> {
     text.parse().map_err(|_| "write three digits, such as 404".into())
 }
 
+/// A URL, and its path with any query.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedUrl {
+    pub(crate) filter: Filter,
+    path: Filter,
+}
+
+impl NamedUrl {
+    fn parse(url: &str) -> Result<Self, BoxError> {
+        let path = url.split_once('?').map_or(url, |(path, _)| path);
+        Ok(Self { filter: Filter::new().exact_url(url)?, path: Filter::new().exact_url(path)? })
+    }
+
+    /// Whether the entry has the path of the URL, and another query.
+    fn is_near(&self, entry: &EntryInfo) -> bool {
+        let mut without_query = entry.clone();
+        let path = entry.url.split_once('?').map_or(entry.url.len(), |(path, _)| path.len());
+        without_query.url.truncate(path);
+        self.path.matches(&without_query) && !self.filter.matches(entry)
+    }
+}
+
 /// What names entries: a URL, or the first digits of a key.
 #[derive(Clone, Debug)]
 pub(crate) enum Name {
     /// Every entry of this URL.
-    Url(Box<Filter>),
+    Url(Box<NamedUrl>),
     /// The entry under this key.
     Key(Key),
     /// The entry whose key begins with these digits, in lower case.
@@ -108,7 +130,7 @@ impl Name {
             return Ok(Self::Prefix(text.to_ascii_lowercase()));
         }
         if text.contains("://") || text.starts_with('/') {
-            return Ok(Self::Url(Box::new(Filter::new().exact_url(text)?)));
+            return Ok(Self::Url(Box::new(NamedUrl::parse(text)?)));
         }
         let advice = "write a URL such as http://example.com/path?query, or at least four digits \
                       of a key as `larder ls` prints it";
@@ -118,11 +140,44 @@ impl Name {
     /// Whether the name means this entry.
     pub(crate) fn matches(&self, entry: &EntryInfo) -> bool {
         match self {
-            Self::Url(filter) => filter.matches(entry),
+            Self::Url(url) => url.filter.matches(entry),
             Self::Key(key) => entry.key == *key,
             Self::Prefix(digits) => entry.key.to_string().starts_with(digits),
         }
     }
+}
+
+/// Whether one of the names means this entry.
+pub(crate) fn is_named(entry: &EntryInfo, names: &[Name]) -> bool {
+    names.iter().any(|name| name.matches(entry))
+}
+
+/// The entries that the names mean. If there is none, the message on standard error says which
+/// setting may be the reason.
+pub(crate) async fn named(
+    entries: &Entries<AnyStore>,
+    names: &[Name],
+) -> Result<Vec<EntryInfo>, BoxError> {
+    let (mut listed, mut found, mut near) = (Listed::new(entries), Vec::new(), 0);
+    while let Some(entry) = listed.next().await? {
+        if is_named(&entry, names) {
+            found.push(entry);
+        } else {
+            let is_near = |name: &Name| matches!(name, Name::Url(url) if url.is_near(&entry));
+            near += u64::from(names.iter().any(is_near));
+        }
+    }
+    match near {
+        _ if !found.is_empty() => {}
+        0 => say("no entry matches; `larder ls` lists what is stored"),
+        near => say(format!(
+            "no entry has this URL; with another query, there {} {}; parameters that the program \
+             ignores (add_ignored_parameters) are not stored, so leave them out",
+            if near == 1 { "is" } else { "are" },
+            text::entries(near)
+        )),
+    }
+    Ok(found)
 }
 
 /// The management handle of a store. It only finds entries by URL through filters, so that the

@@ -48,23 +48,14 @@ impl Location {
         namespace: Option<&str>,
     ) -> Result<AnyStore, BoxError> {
         let (kind, path) = self.0.split_once(':').unwrap_or(("", ""));
-        let is_file = matches!(kind, "redb" | "sqlite" | "files");
-        if is_file && path.is_empty() {
-            return Err(format!("no path follows {kind:?}; write {kind}:PATH").into());
-        }
-        if is_file && access != Access::Create && !Path::new(path).exists() {
-            return Err(format!("{path} does not exist; check the path of the store").into());
-        }
-        if is_file && namespace.is_some() {
-            return Err("only Redis and MongoDB have namespaces; leave --namespace out".into());
-        }
         match kind {
             #[cfg(feature = "redb")]
-            "redb" => redb::open(path, access),
+            "redb" => redb::open(file(path, access, namespace)?, access),
             #[cfg(feature = "sqlite")]
             "sqlite" => {
                 // A command never evicts: the limit is for the program whose cache it is.
-                let builder = larder::store::Sqlite::builder(path).max_bytes(u64::MAX);
+                let builder = larder::store::Sqlite::builder(file(path, access, namespace)?);
+                let builder = builder.max_bytes(u64::MAX);
                 Ok(AnyStore::new(builder.read_only(access == Access::Read).open()?))
             }
             #[cfg(feature = "redis")]
@@ -122,6 +113,21 @@ impl Location {
              --features cli,{feature}"
         )
     }
+}
+
+/// The path of a store on disk. Only a command that fills a store creates it.
+#[cfg(any(feature = "redb", feature = "sqlite"))]
+fn file<'a>(path: &'a str, access: Access, namespace: Option<&str>) -> Result<&'a str, BoxError> {
+    if path.is_empty() {
+        return Err("no path follows the colon; write one, such as redb:http-cache.redb".into());
+    }
+    if access != Access::Create && !Path::new(path).exists() {
+        return Err(format!("{path} does not exist; check the path of the store").into());
+    }
+    if namespace.is_some() {
+        return Err("only Redis and MongoDB have namespaces; leave --namespace out".into());
+    }
+    Ok(path)
 }
 
 /// The same store, whose compressed bodies are decompressed.

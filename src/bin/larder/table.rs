@@ -13,7 +13,7 @@ use larder::EntryInfo;
 use crate::{select, term::Terminal, text};
 
 /// The columns before the URL.
-const BEFORE_URL: usize = 8 + 2 + 7 + 1 + 6 + 2 + 8 + 2 + 4 + 2 + 8 + 2;
+const BEFORE_URL: usize = 8 + 1 + 6 + 1 + 4 + 1 + 8 + 1 + 4 + 1 + 8 + 1;
 /// The fewest columns for a URL. In a narrower terminal, lines wrap.
 const LEAST_URL: usize = 16;
 
@@ -30,7 +30,7 @@ impl Table {
 
     /// Prints the names of the columns.
     pub(crate) fn head(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.line(out, ["KEY", "METHOD", "STATUS", "SIZE", "AGE", "EXPIRES"], "URL")
+        self.line(out, ["KEY", "METHOD", "CODE", "SIZE", "AGE", "EXPIRES"], "URL")
     }
 
     /// Prints the line of an entry.
@@ -50,6 +50,6 @@ impl Table {
         let [key, method, status, size, age, expires] = cells;
         let room = self.terminal.width.map(|width| width.saturating_sub(BEFORE_URL).max(LEAST_URL));
         let url = room.map_or(url.into(), |room| self.terminal.shortened(url, room));
-        writeln!(out, "{key:<8}  {method:<7} {status:<6}  {size:>8}  {age:>4}  {expires:<8}  {url}")
+        writeln!(out, "{key:<8} {method:<6} {status:<4} {size:>8} {age:>4} {expires:<8} {url}")
     }
 }

@@ -38,14 +38,14 @@ pub(crate) struct Export {
     /// A path for the HAR file, - for standard output, or files:DIR
     #[arg(value_name = "OUTPUT")]
     output: Location,
-    #[command(flatten)]
-    conditions: Conditions,
     /// Write the headers that carry secrets, too
     #[arg(long)]
     with_secrets: bool,
     /// Replace a file that exists
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    conditions: Conditions,
 }
 
 const EXAMPLES: &str = "\

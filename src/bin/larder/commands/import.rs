@@ -50,14 +50,14 @@ pub(crate) struct Import {
     /// The HAR file, or - for standard input
     #[arg(value_name = "HAR")]
     har: PathBuf,
-    #[command(flatten)]
-    settings: Settings,
     /// Store responses of every status, not only 200
     #[arg(long)]
     all_statuses: bool,
     /// Print the summary as a JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 /// The settings of the program's cache that change keys and expiries.
@@ -85,6 +85,9 @@ struct Settings {
     /// sort_query(true)
     #[arg(long)]
     sort_query: bool,
+    /// add_tag_headers: a response header with tags, such as surrogate-key; may be repeated
+    #[arg(long = "tag-header", value_name = "NAME")]
+    tag_headers: Vec<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -109,6 +112,7 @@ impl Settings {
             .add_key_headers(&self.key_headers)?
             .add_ignored_headers(&self.ignored_headers)?
             .add_ignored_parameters(&self.ignored_parameters)?
+            .add_tag_headers(&self.tag_headers)?
             .sort_query(self.sort_query);
         if self.http_rules {
             layer = layer.http_rules();
@@ -155,7 +159,7 @@ pub(crate) async fn run(args: Import, namespace: Option<&str>) -> Outcome {
                         summary.bytes += len;
                         None
                     }
-                    Err(error) if is_refusal(error.kind()) => Some(error.to_string()),
+                    Err(error) if is_refusal(error.kind()) => Some(reason(&error)),
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -178,6 +182,13 @@ pub(crate) async fn run(args: Import, namespace: Option<&str>) -> Outcome {
 /// Whether the error is about this response, and not about the store.
 fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Invalid | ErrorKind::TooLarge)
+}
+
+/// Why a response was refused, without the name of what refused it.
+fn reason(error: &larder::store::Error) -> String {
+    let text = error.to_string();
+    let name = format!("{}: ", error.store());
+    text.strip_prefix(&name).unwrap_or(&text).to_owned()
 }
 
 fn open(path: &Path) -> Result<BufReader<Box<dyn io::Read + Send>>, BoxError> {

@@ -27,8 +27,6 @@ pub(crate) struct Ls {
     /// Only this URL, or the entry whose key begins with these digits
     #[arg(value_name = "URL|KEY")]
     name: Option<String>,
-    #[command(flatten)]
-    conditions: Conditions,
     /// The order; all selected entries are then held in memory
     #[arg(long, value_name = "ORDER")]
     sort: Option<Order>,
@@ -41,6 +39,8 @@ pub(crate) struct Ls {
     /// Print each entry as a JSON object on its own line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    conditions: Conditions,
 }
 
 const EXAMPLES: &str = "\

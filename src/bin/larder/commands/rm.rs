@@ -8,7 +8,7 @@ use larder::{BoxError, Entries, EntryInfo, Filter, Key, store::AnyStore};
 use crate::{
     outcome::{Ended, Outcome, say, stdout},
     record::{Record, write_line},
-    select::{Conditions, Listed, Name, entries, entries_to_read},
+    select::{Conditions, Listed, Name, entries, entries_to_read, is_named, named},
     store::{Access, Location, close},
     table::Table,
     term::Terminal,
@@ -26,6 +26,8 @@ use crate::{
 /// program finds the others any more, and they stay until they expire.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
+#[command(override_usage = "larder rm [OPTIONS] <STORE> <URL|KEY>...\n       \
+    larder rm [OPTIONS] <STORE> --url <GLOB> | --tag <TAG> | ... | --all")]
 #[command(group = ArgGroup::new("chosen").required(true).multiple(true)
     .args(["names", "url", "status", "older_than", "newer_than", "tag", "expired", "fresh", "all"]))]
 pub(crate) struct Rm {
@@ -34,8 +36,6 @@ pub(crate) struct Rm {
     /// URLs with their queries, or the first digits of keys (at least four)
     #[arg(value_name = "URL|KEY", conflicts_with_all = CONDITIONS)]
     names: Vec<String>,
-    #[command(flatten)]
-    conditions: Conditions,
     /// Remove every entry
     #[arg(long, conflicts_with_all = CONDITIONS, conflicts_with = "names")]
     all: bool,
@@ -48,6 +48,8 @@ pub(crate) struct Rm {
     /// Print each entry as a JSON object on its own line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    conditions: Conditions,
 }
 
 const CONDITIONS: [&str; 7] =
@@ -55,7 +57,7 @@ const CONDITIONS: [&str; 7] =
 
 const EXAMPLES: &str = "\
 Examples:
-  larder rm redb:http-cache.redb http://example.com/news?page=2
+  larder rm redb:http-cache.redb 'http://example.com/news?page=2'
   larder rm redb:http-cache.redb 3fa9c2d1 77b0e4aa
   larder rm sqlite:cache.db --url 'example.com/news/**' --older-than 1d
   larder rm redis://localhost --tag news --yes
@@ -86,7 +88,7 @@ impl Chosen {
         match self {
             Self::All => true,
             Self::Where(filter) => filter.matches(entry),
-            Self::Names(names) => names.iter().any(|name| name.matches(entry)),
+            Self::Names(names) => is_named(entry, names),
         }
     }
 }
@@ -99,7 +101,6 @@ pub(crate) async fn run(args: Rm, namespace: Option<&str>) -> Outcome {
         if args.dry_run { entries_to_read(store.clone()) } else { entries(store.clone()) };
     let found = find(&entries, &chosen).await?;
     if found.is_empty() {
-        say("no entry matches");
         return Ok(Ended::Found);
     }
     if !args.dry_run && !args.yes && found.len() > 1 && !ask(&found).await? {
@@ -114,24 +115,28 @@ pub(crate) async fn run(args: Rm, namespace: Option<&str>) -> Outcome {
     Ok(Ended::Done)
 }
 
-/// The entries that are meant. The digits of a key must be those of one entry.
+/// The entries that are meant.
 async fn find(entries: &Entries<AnyStore>, chosen: &Chosen) -> Result<Vec<EntryInfo>, BoxError> {
-    let mut listed = Listed::new(entries);
-    let mut found = Vec::new();
-    while let Some(entry) = listed.next_that(|entry| chosen.matches(entry)).await? {
-        found.push(entry);
-    }
     if let Chosen::Names(names) = chosen {
+        let found = named(entries, names).await?;
         for name in names {
             let Name::Prefix(digits) = name else { continue };
             let count = found.iter().filter(|entry| name.matches(entry)).count();
             if count > 1 {
                 let count = text::entries(count as u64);
-                return Err(
-                    format!("the keys of {count} begin with {digits}; write more digits").into()
-                );
+                let message = format!("the keys of {count} begin with {digits}; write more digits");
+                return Err(message.into());
             }
         }
+        return Ok(found);
+    }
+    let mut listed = Listed::new(entries);
+    let mut found = Vec::new();
+    while let Some(entry) = listed.next_that(|entry| chosen.matches(entry)).await? {
+        found.push(entry);
+    }
+    if found.is_empty() {
+        say("no entry matches");
     }
     Ok(found)
 }
@@ -153,8 +158,8 @@ async fn remove(
             let mut removed = 0;
             for name in names {
                 match name {
-                    Name::Url(filter) => {
-                        removed += entries.remove_where(filter, |_read| {}).await?
+                    Name::Url(url) => {
+                        removed += entries.remove_where(&url.filter, |_read| {}).await?
                     }
                     Name::Key(key) => removed += by_key(*key).await?,
                     Name::Prefix(_) => {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, HeaderValue, header::CONTENT_ENCODING};
 use larder::{
-    BoxError, EntryInfo, Key,
+    BoxError, Key,
     entry::Head,
     store::{AnyStore, Hit, Store as _},
     time::{Clock, SystemClock},
@@ -19,7 +19,7 @@ use crate::{
     outcome::{Ended, Outcome, say, stdout},
     record::write_line,
     secret::is_secret,
-    select::{Conditions, Listed, Name, entries_to_read, now},
+    select::{Name, entries_to_read, named, now},
     store::Location,
     table::Table,
     term::Terminal,
@@ -43,8 +43,6 @@ pub(crate) struct Show {
     /// The URL with its query, or the first digits of the key (at least four)
     #[arg(value_name = "URL|KEY")]
     name: String,
-    #[command(flatten)]
-    conditions: Conditions,
     /// Print the response as it is stored: all headers, secrets included, and the bytes of the body
     #[arg(long, conflicts_with_all = ["body", "json"])]
     raw: bool,
@@ -62,7 +60,7 @@ change the terminal. Redirect --raw and --body to get every byte as it is. A bod
 Content-Encoding is stored encoded.
 
 Examples:
-  larder show redb:http-cache.redb http://example.com/news?page=2
+  larder show redb:http-cache.redb 'http://example.com/news?page=2'
   larder show redb:http-cache.redb 3fa9c2d1
   larder show sqlite:cache.db http://example.com/logo.png --body > logo.png
   larder show redb:http-cache.redb http://example.com/app.js --body | gzip -d
@@ -71,8 +69,7 @@ Examples:
 pub(crate) async fn run(args: Show, namespace: Option<&str>) -> Outcome {
     let name = Name::parse(&args.name)?;
     let store = args.store.open_to_read(namespace).await?;
-    let Some(key) = find(&store, &name, &args.conditions).await? else {
-        say("no entry matches; `larder ls` lists what is stored");
+    let Some(key) = find(&store, &name).await? else {
         return Ok(Ended::Found);
     };
     let Some(hit) = store.get(&key).await? else {
@@ -104,22 +101,11 @@ pub(crate) async fn run(args: Show, namespace: Option<&str>) -> Outcome {
 }
 
 /// The key of the entry that is meant. If several are, they are listed, and it is an error.
-async fn find(
-    store: &AnyStore,
-    name: &Name,
-    conditions: &Conditions,
-) -> Result<Option<Key>, BoxError> {
+async fn find(store: &AnyStore, name: &Name) -> Result<Option<Key>, BoxError> {
     if let Name::Key(key) = name {
         return Ok(Some(*key));
     }
-    let filter = conditions.filter()?;
-    let entries = entries_to_read(store.clone());
-    let mut listed = Listed::new(&entries);
-    let mut found: Vec<EntryInfo> = Vec::new();
-    let is_meant = |entry: &EntryInfo| name.matches(entry) && filter.matches(entry);
-    while let Some(entry) = listed.next_that(is_meant).await? {
-        found.push(entry);
-    }
+    let found = named(&entries_to_read(store.clone()), std::slice::from_ref(name)).await?;
     if found.len() < 2 {
         return Ok(found.first().map(|entry| entry.key));
     }
@@ -147,7 +133,8 @@ fn write_facts(out: &mut dyn Write, key: &Key, head: &Head) -> io::Result<()> {
         let keep_until = head.keep_until().map(Into::into);
         writeln!(out, "kept     {}", keep_until.map_or("forever".into(), moment))?;
     }
-    writeln!(out, "size     {} ({size} bytes)", text::size(size))?;
+    let exactly = if size < 1024 { String::new() } else { format!(" ({size} bytes)") };
+    writeln!(out, "size     {}{exactly}", text::size(size))?;
     let tags: Vec<_> = public_tags(head).map(text::escaped).collect();
     if !tags.is_empty() {
         writeln!(out, "tags     {}", tags.join(", "))?;

@@ -31,11 +31,11 @@ use crate::{
 pub(crate) struct Stats {
     #[arg(value_name = "STORE", help = crate::store::ARGUMENT)]
     store: Location,
-    #[command(flatten)]
-    conditions: Conditions,
     /// Print a JSON object for the total and for each group, each on its own line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    conditions: Conditions,
 }
 
 const EXAMPLES: &str = "\
