@@ -4,17 +4,15 @@ use serde_json::Value;
 
 use crate::support::{Cache, run};
 
+/// The URLs without their host, sorted.
 fn paths(entries: &[Value]) -> Vec<&str> {
-    let url = |entry: &'_ Value| entry["url"].as_str().unwrap().split_once(".com").unwrap().1.len();
-    let mut paths: Vec<&str> = entries
-        .iter()
-        .map(|entry| {
-            let text = entry["url"].as_str().unwrap();
-            &text[text.len() - url(entry)..]
-        })
-        .collect();
+    let mut paths: Vec<&str> = entries.iter().map(path_of).collect();
     paths.sort_unstable();
     paths
+}
+
+fn path_of(entry: &Value) -> &str {
+    entry["url"].as_str().unwrap().strip_prefix("http://example.com").unwrap()
 }
 
 #[test]
@@ -130,6 +128,7 @@ fn a_store_that_cannot_be_opened_is_an_error_with_advice() {
     for (store, advice) in [
         (missing.as_str(), "does not exist; check the path of the store"),
         ("sqlite:", "no path follows the colon"),
+        ("files:none", "built without files; install it with: cargo install larder"),
         ("cache.redb", "names no store; write one of redb:PATH"),
         ("redsi://me:s3cret@host", "names no store; write one of redb:PATH"),
     ] {

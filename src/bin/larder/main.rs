@@ -51,9 +51,10 @@ async fn run(cli: Cli) -> ExitCode {
             std::future::pending::<()>().await;
         }
     });
-    match first_of(Box::pin(dispatch(cli)), interrupted).await {
-        Either::Left((outcome, _)) => outcome::exit_code(outcome),
-        Either::Right(((), command)) => {
+    // The signal is asked for first, so that it is caught from here on.
+    match first_of(interrupted, Box::pin(dispatch(cli))).await {
+        Either::Right((outcome, _)) => outcome::exit_code(outcome),
+        Either::Left(((), command)) => {
             drop(command);
             outcome::say("interrupted");
             ExitCode::from(INTERRUPTED)

@@ -57,9 +57,9 @@ mod tests {
 
     #[test]
     fn json_keeps_its_order_and_its_numbers() {
-        let given = r#" {"b":[1.10, 2e400,{}], "a" : "x, {\"y\\": [ ]", "c":[ ],"d":null}"#;
-        let expected = "{\n  \"b\": [\n    1.10,\n    2e400,\n    {}\n  ],\n  \
-                        \"a\": \"x, {\\\"y\\\\\": [ ]\",\n  \"c\": [],\n  \"d\": null\n}";
+        let given = r#" {"b":[1.10, 12345678901234567890123,{}], "a" : "x, {\"y\\\": [ ]", "c":[ ],"d":null}"#;
+        let expected = "{\n  \"b\": [\n    1.10,\n    12345678901234567890123,\n    {}\n  ],\n  \
+                        \"a\": \"x, {\\\"y\\\\\\\": [ ]\",\n  \"c\": [],\n  \"d\": null\n}";
         assert_eq!(indented(given).as_deref(), Some(expected));
         assert_eq!(indented("7").as_deref(), Some("7"));
         for other in ["", "{", "{}{}", "<html>", "{'a':1}"] {

@@ -204,6 +204,8 @@ impl Listed {
 
     /// The next entry that is not damaged. At the end, damaged entries are reported.
     pub(crate) async fn next(&mut self) -> Result<Option<EntryInfo>> {
+        // Entries that are there at once would keep Ctrl-C waiting.
+        tokio::task::yield_now().await;
         loop {
             match self.entries.next().await {
                 Some(Err(error)) if error.kind() == ErrorKind::Corrupt => self.damaged += 1,

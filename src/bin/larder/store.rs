@@ -18,6 +18,18 @@ pub(crate) const ARGUMENT: &str =
 const FORMS: &str = "redb:PATH, sqlite:PATH, files:DIR, redis://HOST, rediss://HOST, \
     redis+unix://PATH, mongodb://HOST or mongodb+srv://HOST";
 
+/// The features of stores that this program was built with.
+const BUILT_IN: &[&str] = &[
+    #[cfg(feature = "redb")]
+    "redb",
+    #[cfg(feature = "sqlite")]
+    "sqlite",
+    #[cfg(feature = "redis")]
+    "redis",
+    #[cfg(feature = "mongodb")]
+    "mongodb",
+];
+
 /// A store, as it is named on the command line. It may contain a password, so it is never printed.
 #[derive(Clone)]
 pub(crate) struct Location(String);
@@ -48,14 +60,20 @@ impl Location {
         namespace: Option<&str>,
     ) -> Result<AnyStore, BoxError> {
         let (kind, path) = self.0.split_once(':').unwrap_or(("", ""));
+        let feature = feature(kind)?;
+        if !BUILT_IN.contains(&feature) {
+            return Err(not_built_in(feature).into());
+        }
+        if matches!(feature, "redb" | "sqlite" | "files") {
+            check_path(path, access, namespace)?;
+        }
         match kind {
             #[cfg(feature = "redb")]
-            "redb" => redb::open(file(path, access, namespace)?, access),
+            "redb" => redb::open(path, access),
             #[cfg(feature = "sqlite")]
             "sqlite" => {
                 // A command never evicts: the limit is for the program whose cache it is.
-                let builder = larder::store::Sqlite::builder(file(path, access, namespace)?);
-                let builder = builder.max_bytes(u64::MAX);
+                let builder = larder::store::Sqlite::builder(path).max_bytes(u64::MAX);
                 Ok(AnyStore::new(builder.read_only(access == Access::Read).open()?))
             }
             #[cfg(feature = "redis")]
@@ -74,7 +92,7 @@ impl Location {
                 }
                 Ok(AnyStore::new(builder.connect().await?))
             }
-            _ => Err(self.refuse(kind).into()),
+            _ => Err(not_built_in(feature).into()),
         }
     }
 
@@ -98,26 +116,31 @@ impl Location {
     pub(crate) fn as_path(&self) -> &Path {
         Path::new(&self.0)
     }
-
-    /// Says which feature is missing, or which forms there are. The text of the argument is not
-    /// repeated, since a URL may contain a password.
-    fn refuse(&self, kind: &str) -> String {
-        let feature = match kind {
-            "redb" | "sqlite" | "files" => kind,
-            "redis" | "rediss" | "redis+unix" => "redis",
-            "mongodb" | "mongodb+srv" => "mongodb",
-            _ => return format!("the STORE argument names no store; write one of {FORMS}"),
-        };
-        format!(
-            "this larder was built without {feature}; install it with: cargo install larder \
-             --features cli,{feature}"
-        )
-    }
 }
 
-/// The path of a store on disk. Only a command that fills a store creates it.
-#[cfg(any(feature = "redb", feature = "sqlite"))]
-fn file<'a>(path: &'a str, access: Access, namespace: Option<&str>) -> Result<&'a str, BoxError> {
+/// The feature of the stores of this kind. The text of the argument is not repeated in the error,
+/// since a URL may contain a password.
+fn feature(kind: &str) -> Result<&'static str, BoxError> {
+    Ok(match kind {
+        "redb" => "redb",
+        "sqlite" => "sqlite",
+        "files" => "files",
+        "redis" | "rediss" | "redis+unix" => "redis",
+        "mongodb" | "mongodb+srv" => "mongodb",
+        _ => return Err(format!("the argument names no store; write one of {FORMS}").into()),
+    })
+}
+
+fn not_built_in(feature: &str) -> String {
+    format!(
+        "this larder was built without {feature}; install it with: cargo install larder --features \
+         cli,{feature}"
+    )
+}
+
+/// Refuses the path of a store on disk that is not there. Only a command that fills a store creates
+/// it.
+fn check_path(path: &str, access: Access, namespace: Option<&str>) -> Result<(), BoxError> {
     if path.is_empty() {
         return Err("no path follows the colon; write one, such as redb:http-cache.redb".into());
     }
@@ -127,7 +150,7 @@ fn file<'a>(path: &'a str, access: Access, namespace: Option<&str>) -> Result<&'
     if namespace.is_some() {
         return Err("only Redis and MongoDB have namespaces; leave --namespace out".into());
     }
-    Ok(path)
+    Ok(())
 }
 
 /// The same store, whose compressed bodies are decompressed.

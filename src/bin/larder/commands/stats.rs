@@ -199,16 +199,10 @@ fn print(out: &mut dyn Write, totals: &Totals, kept: Sum, terminal: Terminal) ->
     for (title, groups) in named {
         let groups = sorted(groups);
         let (top, more) = groups.split_at(groups.len().min(TOP));
-        let mut rows: Vec<_> = top.to_vec();
-        let others = format!("({} more)", more.len());
+        chart(out, title, top, |sum| sum.bytes, terminal)?;
         if !more.is_empty() {
-            let sum = more.iter().fold(Sum::default(), |all, (_, sum)| Sum {
-                entries: all.entries + sum.entries,
-                bytes: all.bytes + sum.bytes,
-            });
-            rows.push((&others, sum));
+            writeln!(out, "({} more; --json prints all)", more.len())?;
         }
-        chart(out, title, &rows, |sum| sum.bytes, terminal)?;
     }
     for (title, bounds, sums) in [("SIZE", SIZES, totals.sizes), ("AGE", AGES, totals.ages)] {
         let rows: Vec<_> = bounds.iter().zip(sums).map(|((_, name), sum)| (*name, sum)).collect();
