@@ -3,7 +3,7 @@
 use larder::Filter;
 use serde_json::json;
 
-use crate::support::{Cache, run};
+use crate::support::{Cache, HOUR, run};
 
 #[test]
 fn one_entry_is_removed_without_a_question() {
@@ -42,6 +42,20 @@ fn several_entries_need_a_yes_if_there_is_no_terminal() {
         assert_eq!(cache.run("rm", &["--all", "--yes"]).out, "removed 3 entries\n");
         assert!(cache.urls().is_empty());
     }
+}
+
+#[test]
+fn a_url_means_all_its_variants() {
+    let cache = Cache::new("sqlite");
+    cache.fill(HOUR / 2, &["/varied de", "/varied fr", "/news/1"]);
+    let url = "http://example.com/varied";
+    let ran = cache.run("show", &[url]);
+    assert_eq!((ran.code, &*ran.out), (1, ""));
+    assert!(ran.err.contains("2 entries match; name one by its key"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 4, "the table is there to choose from: {}", ran.err);
+    assert_eq!(cache.run("rm", &[url]).code, 1);
+    assert_eq!(cache.run("rm", &[url, "--yes"]).out, "removed 2 entries\n");
+    assert_eq!(cache.urls(), ["/news/1"]);
 }
 
 #[test]

@@ -79,3 +79,29 @@ fn an_entry_is_found_by_its_key_or_the_first_digits() {
         assert!(ran.err.contains("at least four digits of a key"), "{}", ran.err);
     }
 }
+
+/// Bodies that the program compresses are readable, and stay compressed in a copy.
+#[cfg(feature = "compression")]
+#[test]
+fn compressed_bodies_are_decompressed_and_copied_as_they_are() {
+    use larder::store::{Compressed, Store};
+
+    use crate::support::{HOUR, block_on, run};
+
+    let cache = Cache::new("redb");
+    cache.fill_into(Compressed::new(cache.store()), HOUR / 2, &["/large"]);
+    let size = |cache: &Cache| block_on(cache.store().size_bytes()).unwrap();
+    assert!(size(&cache) < 10_000);
+    let other = Cache::new("sqlite");
+    assert_eq!(run(["copy", &cache.arg(), &other.arg()]).code, 0);
+    assert!(size(&other) < 10_000);
+    for cache in [cache, other] {
+        let ran = cache.run("show", &["http://example.com/large", "--body"]);
+        assert_eq!(ran.bytes, [0xee; 1 << 20]);
+        assert_eq!(cache.json(&["ls"], &[])[0]["size"], 1 << 20);
+        assert_eq!(cache.run("check", &[]).out, "read 1 entry (1 MiB), none is damaged\n");
+        let key = cache.key("/large").parse().unwrap();
+        let hit = block_on(Compressed::new(cache.store()).get(&key)).unwrap().unwrap();
+        assert_eq!(block_on(hit.body.bytes()).unwrap().len(), 1 << 20, "the program reads it too");
+    }
+}

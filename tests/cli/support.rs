@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use larder::{
     CacheLayer, CacheOptions, Filter,
-    store::{AnyStore, Redb, Sqlite},
+    store::{AnyStore, Redb, Sqlite, Store},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };
 use serde_json::Value;
@@ -68,12 +68,20 @@ impl Cache {
 
     /// Asks for these paths of `http://example.com` this long ago.
     pub(crate) fn fill(&self, ago: Duration, paths: &[&str]) {
+        self.fill_into(self.store(), ago, paths);
+    }
+
+    /// The same through a wrapper of the store.
+    pub(crate) fn fill_into<S: Store>(&self, store: S, ago: Duration, paths: &[&str]) {
         let now = SystemClock.now().as_millis() - u64::try_from(ago.as_millis()).unwrap();
         let clock = ManualClock::new(Timestamp::from_millis(now));
-        let layer = CacheLayer::private(self.store()).expire_after(HOUR).clock(clock);
+        let layer = CacheLayer::private(store).expire_after(HOUR).clock(clock);
         block_on(async {
             for path in paths {
+                // Behind a blank, the language that the request asks for.
+                let (path, language) = path.split_once(' ').unwrap_or((path, ""));
                 let request = Request::get(format!("http://example.com{path}"))
+                    .header("accept-language", language)
                     .extension(CacheOptions::new().add_tag(tag(path)))
                     .body(Full::<Bytes>::default())
                     .unwrap();
@@ -134,8 +142,11 @@ pub(crate) async fn origin<B>(request: Request<B>) -> Result<Response<Full<Bytes
         "/large" => ("application/octet-stream", vec![0xee; 1 << 20]),
         path => ("text/plain", path.into()),
     };
-    let response = Response::builder()
-        .header("content-type", kind)
+    let mut response = Response::builder().header("content-type", kind);
+    if request.uri().path() == "/varied" {
+        response = response.header("vary", "accept-language");
+    }
+    let response = response
         .header("set-cookie", "sid=s3cret; HttpOnly")
         .header("x-note", http::HeaderValue::from_bytes(b"caf\xe9 \xc2\x9b31m").unwrap());
     Ok(response.body(Full::from(body)).unwrap())

@@ -7,7 +7,7 @@ use crate::{
     outcome::EXIT_CODES,
 };
 
-/// Looks into an HTTP cache of the larder library, and manages it.
+/// Look into an HTTP cache of the larder library, and manage it
 ///
 /// Every command takes a STORE: redb:PATH, sqlite:PATH, files:DIR, redis://... or mongodb://....
 /// Commands that only read open a file read-only. Entries are found by URL or by key, whatever the
@@ -19,7 +19,6 @@ use crate::{
 /// stored data are escaped on a terminal.
 #[derive(Parser)]
 #[command(name = "larder", version, after_long_help = EXIT_CODES, max_term_width = 100)]
-#[command(propagate_version = true)]
 pub(crate) struct Cli {
     /// The namespace of the cache on a Redis or MongoDB server, if the program has set one
     #[arg(long, global = true, value_name = "NAME")]

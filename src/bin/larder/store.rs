@@ -148,7 +148,9 @@ fn check_path(path: &str, access: Access, namespace: Option<&str>) -> Result<(),
         return Err(format!("{path} does not exist; check the path of the store").into());
     }
     if namespace.is_some() {
-        return Err("only Redis and MongoDB have namespaces; leave --namespace out".into());
+        return Err(
+            "only caches on Redis and MongoDB servers have a namespace; leave it out".into()
+        );
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ pub(crate) async fn run(args: Export, namespace: Option<&str>) -> Outcome {
     part.push(".part");
     let part = Path::new(&part);
     let failed = |error: io::Error| format!("cannot write {}: {error}", part.display());
-    let file = File::create(part).map_err(failed)?;
+    let file = create(part).map_err(failed)?;
     let removed_on_drop = Part(part);
     let (exported, bytes) = write(&args, &store, &file).await?;
     file.sync_all().map_err(failed)?;
@@ -84,6 +84,17 @@ pub(crate) async fn run(args: Export, namespace: Option<&str>) -> Outcome {
     let (count, size) = (text::entries(exported), text::size(bytes));
     say(format!("wrote {count} ({size}) to {}", path.display()));
     Ok(ended(&args, exported))
+}
+
+/// Creates the file, in place of one that a killed command has left. Only its owner may read it, as
+/// with the file of a store.
+fn create(path: &Path) -> io::Result<File> {
+    let _is_none = fs::remove_file(path);
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn ended(args: &Export, exported: u64) -> Ended {

@@ -16,8 +16,8 @@ use crate::{
 /// Remove what has expired
 ///
 /// An expired entry stays as long as it may be revalidated or served stale: `larder ls --json`
-/// prints that time as keep_until. With --all, such entries are removed too. Nothing is asked,
-/// since no program uses these entries any more. Redis and MongoDB also remove them themselves.
+/// prints that time as keep_until. With --all, such entries are removed too. The command does not
+/// ask. Redis and MongoDB remove expired entries by themselves as well.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Sweep {
