@@ -244,12 +244,23 @@ pub(crate) fn writer(cache: &Cache) -> Child {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // To look, the file is opened, and the command fails if it comes at that moment.
-        while child.try_wait().unwrap().is_none() {
-            if cache.run("ls", &[]).code != 0 && child.try_wait().unwrap().is_none() {
-                return child;
-            }
+        let files = format!("/proc/{}/fd", child.id());
+        let has_opened = || {
+            let mut files = std::fs::read_dir(&files).unwrap();
+            files.any(|file| {
+                std::fs::read_link(file.unwrap().path()).is_ok_and(|to| to == cache.path())
+            })
+        };
+        while !has_opened() {
+            assert!(child.try_wait().unwrap().is_none(), "the command ended");
         }
+        // Another command is let in only before the file is locked. Then the first one shares it.
+        if cache.run("ls", &[]).code != 0 && child.try_wait().unwrap().is_none() {
+            return child;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        cache.run("sweep", &[]);
     }
 }
 

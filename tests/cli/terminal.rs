@@ -105,11 +105,23 @@ fn a_closed_pipe_ends_the_command_quietly() {
 fn an_interrupted_import_leaves_the_file_whole() {
     let cache = Cache::new("redb");
     cache.fill(HOUR / 2, &["/news/1"]);
-    let child = writer(&cache);
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "larder: interrupted\n");
-    assert_eq!(cache.urls(), ["/news/1"]);
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let child = writer(&cache);
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{signal}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "larder: interrupted\n");
+        assert_eq!(cache.urls(), ["/news/1"]);
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() {
+    let cache = Cache::filled().next().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = larder(["ls", &cache.arg()]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.starts_with("larder: standard output: No space left"), "{err}");
 }

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{check, completions, copy, export, import, ls, man, rm, show, stats, sweep},
     outcome::EXIT_CODES,
+    store::Server,
 };
 
 /// Look into an HTTP cache of the larder library, and manage it
@@ -20,9 +21,8 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "larder", version, after_long_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The namespace of the cache on a Redis or MongoDB server, if the program has set one
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -14,6 +14,7 @@ mod progress;
 mod record;
 mod secret;
 mod select;
+mod signals;
 mod store;
 mod table;
 mod term;
@@ -27,7 +28,7 @@ use futures_util::future::{Either, select as first_of};
 use self::{
     cli::{Cli, Command},
     commands::{check, completions, copy, export, import, ls, man, rm, show, stats, sweep},
-    outcome::{INTERRUPTED, Outcome},
+    outcome::Outcome,
 };
 
 fn main() -> ExitCode {
@@ -42,38 +43,32 @@ fn main() -> ExitCode {
     code
 }
 
-/// Runs the command until its end or until Ctrl-C, which drops its stores as its end does: files
+/// Runs the command until its end or until a signal, which drops its stores as its end does: files
 /// are written out and closed.
 async fn run(cli: Cli) -> ExitCode {
-    let interrupted = pin!(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // Without a handler, the system ends the process.
-            std::future::pending::<()>().await;
-        }
-    });
-    // The signal is asked for first, so that it is caught from here on.
-    match first_of(interrupted, Box::pin(dispatch(cli))).await {
+    // The signals are asked for first, so that they are caught from here on.
+    match first_of(pin!(signals::received()), Box::pin(dispatch(cli))).await {
         Either::Right((outcome, _)) => outcome::exit_code(outcome),
-        Either::Left(((), command)) => {
+        Either::Left((code, command)) => {
             drop(command);
             outcome::say("interrupted");
-            ExitCode::from(INTERRUPTED)
+            ExitCode::from(code)
         }
     }
 }
 
 async fn dispatch(cli: Cli) -> Outcome {
-    let namespace = cli.namespace.as_deref();
+    let server = &cli.server;
     match cli.command {
-        Command::Ls(args) => ls::run(args, namespace).await,
-        Command::Show(args) => show::run(args, namespace).await,
-        Command::Stats(args) => stats::run(args, namespace).await,
-        Command::Rm(args) => rm::run(args, namespace).await,
-        Command::Sweep(args) => sweep::run(args, namespace).await,
-        Command::Copy(args) => copy::run(args, namespace).await,
-        Command::Export(args) => export::run(args, namespace).await,
-        Command::Import(args) => import::run(args, namespace).await,
-        Command::Check(args) => check::run(args, namespace).await,
+        Command::Ls(args) => ls::run(args, server).await,
+        Command::Show(args) => show::run(args, server).await,
+        Command::Stats(args) => stats::run(args, server).await,
+        Command::Rm(args) => rm::run(args, server).await,
+        Command::Sweep(args) => sweep::run(args, server).await,
+        Command::Copy(args) => copy::run(args, server).await,
+        Command::Export(args) => export::run(args, server).await,
+        Command::Import(args) => import::run(args, server).await,
+        Command::Check(args) => check::run(args, server).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command()),
     }

@@ -27,10 +27,8 @@ Exit codes:
   1    an error, which is on standard error
   2    wrong arguments
   3    nothing matched; for `check`: damaged entries were found
-  130  interrupted by Ctrl-C; stores are whole, and `copy` continues when it is run again";
-
-/// The exit code of a command that was interrupted: 128 and the number of SIGINT.
-pub(crate) const INTERRUPTED: u8 = 130;
+  130  interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); stores are whole, and `copy`
+       goes on where it was when it is run again";
 
 /// The exit code for this end. An error is printed, unless it is that of a pipe whose reader is
 /// gone, such as `head`.
@@ -40,7 +38,9 @@ pub(crate) fn exit_code(outcome: Outcome) -> ExitCode {
         Ok(Ended::Found) => ExitCode::from(3),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(chain(&error));
+            // Other errors of I/O say what they are about.
+            let of_terminal = if error.is::<io::Error>() { "standard output: " } else { "" };
+            say(format!("{of_terminal}{}", chain(&error)));
             ExitCode::FAILURE
         }
     }

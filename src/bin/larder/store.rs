@@ -1,14 +1,17 @@
 //! Opens the store that an argument such as `redb:cache.redb` names.
 //!
-//! Commands that only read open a file read-only. They send a server no command that writes, apart
-//! from the indexes that MongoDB is asked to have when a handle connects.
+//! Commands that only read open a file read-only. To a server, they send no command that writes: a
+//! store that is built and not connected creates no index and sweeps nothing.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
+use clap::Args;
 use larder::{
     BoxError,
     store::{AnyStore, Store as _},
 };
+
+use crate::text;
 
 /// The help of a STORE argument.
 pub(crate) const ARGUMENT: &str =
@@ -34,6 +37,20 @@ const BUILT_IN: &[&str] = &[
 #[derive(Clone)]
 pub(crate) struct Location(String);
 
+/// The settings of a program's store on a server.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Stores on servers")]
+pub(crate) struct Server {
+    /// The namespace of the cache on a Redis or MongoDB server, if the program has set one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// The grace of the store on a Redis or MongoDB server, if the program has set one, such as 1h;
+    /// for commands that write: with MongoDB, it is a property of an index, and the last store that
+    /// writes sets it
+    #[arg(long, global = true, value_name = "TIME", value_parser = text::parse_duration)]
+    pub(crate) grace: Option<Duration>,
+}
+
 /// What a command does with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -52,20 +69,15 @@ impl From<String> for Location {
 }
 
 impl Location {
-    /// Opens the store. `namespace` is the namespace of the cache on a server, if it is not the
-    /// default one.
-    pub(crate) async fn open(
-        &self,
-        access: Access,
-        namespace: Option<&str>,
-    ) -> Result<AnyStore, BoxError> {
+    /// Opens the store.
+    pub(crate) async fn open(&self, access: Access, server: &Server) -> Result<AnyStore, BoxError> {
         let (kind, path) = self.0.split_once(':').unwrap_or(("", ""));
         let feature = feature(kind)?;
         if !BUILT_IN.contains(&feature) {
             return Err(not_built_in(feature).into());
         }
         if matches!(feature, "redb" | "sqlite" | "files") {
-            check_path(path, access, namespace)?;
+            check_path(path, access, server)?;
         }
         match kind {
             #[cfg(feature = "redb")]
@@ -79,18 +91,30 @@ impl Location {
             #[cfg(feature = "redis")]
             "redis" | "rediss" | "redis+unix" => {
                 let mut builder = larder::store::Redis::builder(&self.0);
-                if let Some(namespace) = namespace {
+                if let Some(namespace) = &server.namespace {
                     builder = builder.namespace(namespace);
                 }
-                Ok(AnyStore::new(builder.connect().await?))
+                if let Some(grace) = server.grace {
+                    builder = builder.grace(grace);
+                }
+                Ok(AnyStore::new(match access {
+                    Access::Read => builder.build()?,
+                    Access::Write | Access::Create => builder.connect().await?,
+                }))
             }
             #[cfg(feature = "mongodb")]
             "mongodb" | "mongodb+srv" => {
                 let mut builder = larder::store::MongoDb::builder(&self.0);
-                if let Some(namespace) = namespace {
+                if let Some(namespace) = &server.namespace {
                     builder = builder.namespace(namespace);
                 }
-                Ok(AnyStore::new(builder.connect().await?))
+                if let Some(grace) = server.grace {
+                    builder = builder.grace(grace);
+                }
+                Ok(AnyStore::new(match access {
+                    Access::Read => builder.build().await?,
+                    Access::Write | Access::Create => builder.connect().await?,
+                }))
             }
             _ => Err(not_built_in(feature).into()),
         }
@@ -98,8 +122,8 @@ impl Location {
 
     /// Opens the store to read what the program's responses are: bodies that `Compressed` has
     /// written are decompressed.
-    pub(crate) async fn open_to_read(&self, namespace: Option<&str>) -> Result<AnyStore, BoxError> {
-        Ok(decompressing(self.open(Access::Read, namespace).await?))
+    pub(crate) async fn open_to_read(&self, server: &Server) -> Result<AnyStore, BoxError> {
+        Ok(decompressing(self.open(Access::Read, server).await?))
     }
 
     /// Whether both name the same place, as far as their texts say.
@@ -140,17 +164,17 @@ fn not_built_in(feature: &str) -> String {
 
 /// Refuses the path of a store on disk that is not there. Only a command that fills a store creates
 /// it.
-fn check_path(path: &str, access: Access, namespace: Option<&str>) -> Result<(), BoxError> {
+fn check_path(path: &str, access: Access, server: &Server) -> Result<(), BoxError> {
     if path.is_empty() {
         return Err("no path follows the colon; write one, such as redb:http-cache.redb".into());
     }
     if access != Access::Create && !Path::new(path).exists() {
         return Err(format!("{path} does not exist; check the path of the store").into());
     }
-    if namespace.is_some() {
-        return Err(
-            "only caches on Redis and MongoDB servers have a namespace; leave it out".into()
-        );
+    if server.namespace.is_some() {
+        let message = "only a cache on a server has a namespace; leave --namespace out, or write \
+                       --to-namespace for the TO of `copy`";
+        return Err(message.into());
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::{
     outcome::{Ended, Outcome, stdout},
     progress,
     record::write_line,
-    store::{Access, Location, close, decompressing},
+    store::{Access, Location, Server, close, decompressing},
     text,
 };
 
@@ -64,9 +64,9 @@ struct Total {
     removed: u64,
 }
 
-pub(crate) async fn run(args: Check, namespace: Option<&str>) -> Outcome {
+pub(crate) async fn run(args: Check, server: &Server) -> Outcome {
     let access = if args.repair { Access::Write } else { Access::Read };
-    let store = decompressing(args.store.open(access, namespace).await?);
+    let store = decompressing(args.store.open(access, server).await?);
     let bar = progress::bar(store.len().await.ok());
     let mut out = stdout();
     let mut total = Total { kind: "total", entries: 0, bytes: 0, damaged: 0, removed: 0 };

@@ -11,7 +11,7 @@ use crate::{
     progress,
     record::write_line,
     select::entries_to_read,
-    store::{Access, Location, close},
+    store::{Access, Location, Server, close},
     text,
 };
 
@@ -70,12 +70,13 @@ struct Summary {
     too_large: u64,
 }
 
-pub(crate) async fn run(args: Copy, namespace: Option<&str>) -> Outcome {
-    if args.from.is_same(&args.to) && namespace == args.to_namespace.as_deref() {
+pub(crate) async fn run(args: Copy, server: &Server) -> Outcome {
+    let of_to = Server { namespace: args.to_namespace, ..server.clone() };
+    if args.from.is_same(&args.to) && server.namespace == of_to.namespace {
         return Err("FROM and TO are the same store; name two".into());
     }
-    let from = args.from.open(Access::Read, namespace).await?;
-    let to = args.to.open(Access::Create, args.to_namespace.as_deref()).await?;
+    let from = args.from.open(Access::Read, server).await?;
+    let to = args.to.open(Access::Create, &of_to).await?;
     let existing = if args.overwrite { Existing::Replace } else { Existing::Keep };
     let bar = progress::bar(from.len().await.ok());
     let report = entries_to_read(from)

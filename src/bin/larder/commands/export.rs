@@ -18,7 +18,7 @@ use crate::{
     outcome::{Ended, Outcome, say},
     progress,
     select::{Conditions, Listed, entries_to_read},
-    store::Location,
+    store::{Location, Server},
     text,
 };
 
@@ -54,15 +54,15 @@ Examples:
   larder export sqlite:cache.db - --url 'api.example.com/**' | jq '.log.entries[].request.url'
   larder export redis://localhost files:cache-folder";
 
-pub(crate) async fn run(args: Export, namespace: Option<&str>) -> Outcome {
+pub(crate) async fn run(args: Export, server: &Server) -> Outcome {
     if args.output.is_files() {
         if !args.conditions.is_empty() {
             return Err("a folder takes every entry; filters are for a HAR file".into());
         }
-        return copy::run(Copy::new(args.store, args.output), namespace).await;
+        return copy::run(Copy::new(args.store, args.output), server).await;
     }
     let path = args.output.as_path();
-    let store = args.store.open_to_read(namespace).await?;
+    let store = args.store.open_to_read(server).await?;
     if path == Path::new("-") {
         let (exported, _) = write(&args, &store, io::stdout().lock()).await?;
         return Ok(ended(&args, exported));

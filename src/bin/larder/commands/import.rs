@@ -22,7 +22,7 @@ use crate::{
     outcome::{Ended, Outcome, stdout},
     progress,
     record::write_line,
-    store::{Access, Location, close},
+    store::{Access, Location, Server, close},
     text,
 };
 
@@ -132,9 +132,9 @@ struct Summary {
     skipped: BTreeMap<String, u64>,
 }
 
-pub(crate) async fn run(args: Import, namespace: Option<&str>) -> Outcome {
+pub(crate) async fn run(args: Import, server: &Server) -> Outcome {
     let mut input = open(&args.har)?;
-    let store = args.store.open(Access::Create, namespace).await?;
+    let store = args.store.open(Access::Create, server).await?;
     let clock = ManualClock::new(SystemClock.now());
     let entries = args.settings.layer(store.clone(), &clock)?.entries();
 

@@ -9,7 +9,7 @@ use crate::{
     outcome::{Ended, Outcome, stdout},
     record::{Record, write_line},
     select::{Conditions, Listed, Name, entries_to_read},
-    store::Location,
+    store::{Location, Server},
     table::Table,
     term::Terminal,
 };
@@ -77,13 +77,13 @@ impl Order {
     }
 }
 
-pub(crate) async fn run(args: Ls, namespace: Option<&str>) -> Outcome {
+pub(crate) async fn run(args: Ls, server: &Server) -> Outcome {
     let name = args.name.as_deref().map(Name::parse).transpose()?;
     let filter = args.conditions.filter()?;
     let is_meant = |entry: &EntryInfo| {
         name.as_ref().is_none_or(|name| name.matches(entry)) && filter.matches(entry)
     };
-    let entries = entries_to_read(args.store.open_to_read(namespace).await?);
+    let entries = entries_to_read(args.store.open_to_read(server).await?);
     let mut listed = Listed::new(&entries);
     let mut printer = Printer { out: stdout(), table: table(), is_json: args.json, printed: 0 };
     let limit = args.limit.unwrap_or(usize::MAX);

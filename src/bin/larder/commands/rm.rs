@@ -9,7 +9,7 @@ use crate::{
     outcome::{Ended, Outcome, say, stdout},
     record::{Record, write_line},
     select::{Conditions, Listed, Name, entries, entries_to_read, is_named, named},
-    store::{Access, Location, close},
+    store::{Access, Location, Server, close},
     table::Table,
     term::Terminal,
     text,
@@ -93,10 +93,10 @@ impl Chosen {
     }
 }
 
-pub(crate) async fn run(args: Rm, namespace: Option<&str>) -> Outcome {
+pub(crate) async fn run(args: Rm, server: &Server) -> Outcome {
     let chosen = Chosen::of(&args)?;
     let access = if args.dry_run { Access::Read } else { Access::Write };
-    let store = args.store.open(access, namespace).await?;
+    let store = args.store.open(access, server).await?;
     let entries =
         if args.dry_run { entries_to_read(store.clone()) } else { entries(store.clone()) };
     let found = find(&entries, &chosen).await?;

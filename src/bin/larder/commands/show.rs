@@ -20,7 +20,7 @@ use crate::{
     record::write_line,
     secret::is_secret,
     select::{Name, entries_to_read, named, now},
-    store::Location,
+    store::{Location, Server},
     table::Table,
     term::Terminal,
     text,
@@ -66,9 +66,9 @@ Examples:
   larder show redb:http-cache.redb http://example.com/app.js --body | gzip -d
   larder show redis://localhost https://api.example.com/me --json | jq .headers";
 
-pub(crate) async fn run(args: Show, namespace: Option<&str>) -> Outcome {
+pub(crate) async fn run(args: Show, server: &Server) -> Outcome {
     let name = Name::parse(&args.name)?;
-    let store = args.store.open_to_read(namespace).await?;
+    let store = args.store.open_to_read(server).await?;
     let Some(key) = find(&store, &name).await? else {
         return Ok(Ended::Found);
     };

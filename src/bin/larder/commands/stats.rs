@@ -16,7 +16,7 @@ use crate::{
     outcome::{Ended, Outcome, stdout},
     record::write_line,
     select::{Conditions, Listed, entries_to_read, now},
-    store::Location,
+    store::{Location, Server},
     term::Terminal,
     text,
 };
@@ -143,9 +143,9 @@ struct Group<'a> {
     bytes: u64,
 }
 
-pub(crate) async fn run(args: Stats, namespace: Option<&str>) -> Outcome {
+pub(crate) async fn run(args: Stats, server: &Server) -> Outcome {
     let filter = args.conditions.filter()?;
-    let store = args.store.open_to_read(namespace).await?;
+    let store = args.store.open_to_read(server).await?;
     let entries = entries_to_read(store.clone());
     let (mut listed, now) = (Listed::new(&entries), now());
     let mut totals = Totals::default();

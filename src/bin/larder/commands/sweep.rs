@@ -9,7 +9,7 @@ use crate::{
     outcome::{Ended, Outcome, stdout},
     record::write_line,
     select::{Listed, entries, entries_to_read, now},
-    store::{Access, Location, close},
+    store::{Access, Location, Server, close},
     text,
 };
 
@@ -46,9 +46,9 @@ struct Swept {
     is_dry_run: bool,
 }
 
-pub(crate) async fn run(args: Sweep, namespace: Option<&str>) -> Outcome {
+pub(crate) async fn run(args: Sweep, server: &Server) -> Outcome {
     let removed = if args.dry_run {
-        let entries = entries_to_read(args.store.open(Access::Read, namespace).await?);
+        let entries = entries_to_read(args.store.open(Access::Read, server).await?);
         let (mut listed, now, mut count) = (Listed::new(&entries), now(), 0);
         while let Some(entry) = listed.next().await? {
             let end = if args.all { entry.expires_at } else { entry.keep_until };
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Sweep, namespace: Option<&str>) -> Outcome {
         }
         count
     } else {
-        let store = args.store.open(Access::Write, namespace).await?;
+        let store = args.store.open(Access::Write, server).await?;
         let entries = entries(store.clone());
         let removed = match args.all {
             true => entries.remove_all_expired().await?,
