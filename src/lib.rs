@@ -61,6 +61,8 @@
 //! - [`Stats`] has the totals. Each [`Event`] goes to hooks, to `tracing` and to `metrics`;
 //!   [`guide::observability`] lists the names.
 //! - [`Entries`], from [`CacheLayer::entries`], manages the stored responses.
+//! - The command `larder` (feature `cli`) lists, shows, removes, copies, exports and checks what a
+//!   store has. `larder help` describes it.
 //! - [`store`] has the stores, and the contract for a store of your own.
 //!   [`guide::choosing_a_store`] compares them.
 //! - [`guide::reqwest`], [`guide::hyper`], [`guide::axum`] and [`guide::tonic`] have a program to
@@ -244,6 +246,7 @@
 //! | `redis` | | `store::Redis` | redis, rustls (with ring), tokio's `net`, futures-util |
 //! | `mongodb` | | `store::MongoDb` | mongodb with bson, rustls (with ring) and a DNS client, tokio's `net`, futures-util |
 //! | `compression` | | `store::Compressed` | zstd (C, compiled in) |
+//! | `cli` | | the command `larder` | clap with completions and man pages, indicatif, jiff, serde_json, base64, terminal_size, unicode-width, futures-util, tokio's `signal` |
 //! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
 //! | `metrics` | | counters, a gauge and a histogram of the `metrics` facade | metrics |
 //! | `tracing` | | a span for each call, events for decisions and faults | tracing |
@@ -283,7 +286,7 @@ pub use self::{
         BodyError, BodyErrorKind, Cache, CacheLayer, InnerService, RequestBody, ResponseBody,
         ResponseFuture,
     },
-    entries::{Entries, EntryInfo, Filter, Target},
+    entries::{CopyReport, Entries, EntryInfo, Existing, Filter, Target},
     error::{BoxError, ConfigError},
     event::{Event, RequestLine, StoreOperation},
     key::{Key, ParseKeyError},

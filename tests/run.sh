@@ -135,6 +135,31 @@ quickstart "$programs/quickstart" --store "files:$scratch/responses"
 quickstart "$programs/quickstart" --store "$redis"
 quickstart "$programs/quickstart" --store "$mongodb"
 misses=1 quickstart "$programs/quickstart" --store memory
+
+say "the command, over what the quickstart has stored"
+# Runs the command with the arguments after $1, a pattern that one of the lines it prints should match.
+over() {
+  local pattern=$1
+  shift
+  printed=$("$programs/larder" "$@")
+  printf '\nlarder %s\n%s\n' "$1" "$printed"
+  grep -Eq "$pattern" <<<"$printed" || { echo "larder $1: no line is $pattern" >&2; exit 1; }
+}
+url=http://127.0.0.1:17470/delay/1
+for store in "redb:$scratch/cache.redb" "sqlite:$scratch/cache.db" "$redis --namespace quickstart:" \
+  "$mongodb --namespace quickstart"; do
+  # shellcheck disable=SC2086 # a store and its namespace
+  set -- $store
+  over "^[0-9a-f]{8} GET    200      23 B .* $url\$" ls "$@"
+  over '^worth waiting for once$' show "$@" "$url"
+  over '^127.0.0.1:17470 +1      23 B' stats "$@"
+  over '^read 1 entry \(23 B\), none is damaged$' check "$@"
+  over '^copied 1 entry \(23 B\)$' copy "$@" "sqlite:$scratch/copy.db" --overwrite
+  over "\"url\":\"$url\"" export "$@" -
+  over '^removed 0 entries$' sweep "$@"
+  over '^removed 1 entry$' rm "$@" "$url"
+done
+set --
 # Runs the example $1 with the arguments after $2, a pattern that one of the lines it prints should match.
 printed=
 example() {

@@ -158,54 +158,165 @@ impl<B: Store> Entries<B> {
     /// counted. A copy that replaces a response in `other` may forget that response's variants.
     ///
     /// The keys stay the same: a layer over `other` with equal key settings finds the same
-    /// responses as a layer over this store.
+    /// responses as a layer over this store. [`copy_with`](Entries::copy_with) can leave out what
+    /// `other` has already, and reports more.
     ///
     /// # Errors
     ///
     /// If either store fails. Entries that are copied by then stay copied. Damaged entries are
     /// skipped, and so are entries that are too large for `other`.
     pub async fn copy_to<C: Store>(&self, other: &C, mut progress: impl FnMut(u64)) -> Result<u64> {
-        let now = self.now();
-        let mut copied = 0;
-        let mut scan = pin!(self.store().scan());
-        while let Some(item) = next_sound(scan.as_mut()).await? {
-            // A response that leads to others goes with them.
-            let is_expired = item.head.is_expired(now);
-            if is_expired && !item.head.is_needed_by_others(now) {
-                continue;
+        let mut last = 0;
+        let report = |report: &CopyReport| {
+            if report.copied > last {
+                last = report.copied;
+                progress(last);
             }
-            match self.copy_entry(&item.key, other).await {
-                Ok(true) if !is_expired => {
-                    copied += 1;
-                    progress(copied);
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::TooLarge => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(copied)
+        };
+        Ok(self.copy_with(other, Existing::Replace, report).await?.copied)
     }
 
-    /// Copies one entry. Returns whether it was copied whole and is a response.
-    async fn copy_entry<C: Store>(&self, key: &Key, other: &C) -> Result<bool> {
+    /// Copies every entry that has not expired into `other`, as [`copy_to`](Entries::copy_to) does.
+    /// `existing` says what happens to the entries that `other` has already. With
+    /// [`Existing::Keep`], a copy that was interrupted goes on where it was.
+    ///
+    /// The method calls `progress` after each entry with the report so far.
+    ///
+    /// # Errors
+    ///
+    /// If either store fails. Entries that are copied by then stay copied.
+    pub async fn copy_with<C: Store>(
+        &self,
+        other: &C,
+        existing: Existing,
+        mut progress: impl FnMut(&CopyReport),
+    ) -> Result<CopyReport> {
+        let now = self.now();
+        let mut report = CopyReport::default();
+        let mut scan = pin!(self.store().scan());
+        while let Some(item) = poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
+            let item = match item {
+                Ok(item) => item,
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    report.damaged += 1;
+                    progress(&report);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let (is_expired, is_response) = (item.head.is_expired(now), item.head.is_response());
+            // A response that leads to others goes with them.
+            let copied = if is_expired && !item.head.is_needed_by_others(now) {
+                Ok(CopiedAs::LeftOut)
+            } else {
+                self.copy_entry(&item.key, other, existing).await
+            };
+            let count = match copied {
+                Ok(CopiedAs::Copied(bytes)) if is_response && !is_expired => {
+                    report.bytes += bytes;
+                    Some(&mut report.copied)
+                }
+                Ok(CopiedAs::Kept) if is_response && !is_expired => Some(&mut report.kept),
+                Ok(CopiedAs::Copied(_) | CopiedAs::Kept | CopiedAs::LeftOut) => {
+                    (is_response && is_expired).then_some(&mut report.expired)
+                }
+                Ok(CopiedAs::Gone) => None,
+                Ok(CopiedAs::Damaged) => Some(&mut report.damaged),
+                Err(error) if error.kind() == ErrorKind::TooLarge => Some(&mut report.too_large),
+                Err(error) => return Err(error),
+            };
+            if let Some(count) = count {
+                *count += 1;
+            }
+            progress(&report);
+        }
+        Ok(report)
+    }
+
+    /// Copies one entry.
+    async fn copy_entry<C: Store>(
+        &self,
+        key: &Key,
+        other: &C,
+        existing: Existing,
+    ) -> Result<CopiedAs> {
         let (head, mut body) = match self.layer.inner.handle.get(key).await {
             Ok(Some(Hit { head, body, .. })) => (head, body),
-            Ok(None) => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
+            Ok(None) => return Ok(CopiedAs::Gone),
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(CopiedAs::Damaged),
             Err(error) => return Err(error),
         };
+        if existing == Existing::Keep {
+            match other.get(key).await {
+                Ok(Some(there)) if is_as_new(&there.head, &head) => return Ok(CopiedAs::Kept),
+                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                // The copy takes the place of what is older or damaged.
+                _ => {}
+            }
+        }
+        let bytes = head.body_len();
         let mut writer = other.put(key, Head::clone(&head).without_notes()).await?;
         while let Some(chunk) = poll_fn(|cx| body.poll_chunk(cx)).await {
             match chunk {
                 Ok(chunk) => writer.write(chunk).await?,
-                Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    writer.abort().await;
+                    let is_damaged = error.kind() == ErrorKind::Corrupt;
+                    return if is_damaged { Ok(CopiedAs::Damaged) } else { Err(error) };
+                }
             }
         }
         writer.finish(head.trailers().cloned()).await?;
-        Ok(head.is_response())
+        Ok(CopiedAs::Copied(bytes))
     }
+}
+
+/// What [`Entries::copy_with`] does with an entry that the other store has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Existing {
+    /// Replaces it.
+    Replace,
+    /// Keeps it if its head is the same or it was stored later. An entry that is older, or whose
+    /// head is damaged, is replaced. It costs a lookup in the other store for each entry.
+    Keep,
+}
+
+/// What [`Entries::copy_with`] has done. The numbers count responses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopyReport {
+    /// Responses that were copied.
+    pub copied: u64,
+    /// The bytes of their bodies.
+    pub bytes: u64,
+    /// Responses that the other store [has already](Existing::Keep).
+    pub kept: u64,
+    /// Expired responses.
+    pub expired: u64,
+    /// Entries that are damaged and were not copied.
+    pub damaged: u64,
+    /// Entries that are too large for the other store and were not copied.
+    pub too_large: u64,
+}
+
+/// What became of one entry.
+enum CopiedAs {
+    /// Copied, with so many bytes of body.
+    Copied(u64),
+    /// The other store has it.
+    Kept,
+    /// It has expired.
+    LeftOut,
+    /// It was removed since it was listed.
+    Gone,
+    /// It cannot be read.
+    Damaged,
+}
+
+/// Whether the entry `there` need not be replaced by one with the head `new`.
+fn is_as_new(there: &Head, new: &Head) -> bool {
+    *there == *new || there.stored_at() > new.stored_at()
 }
 
 /// The next entry of a scan whose head is not damaged.

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::EntryInfo;
+use super::{EntryInfo, target::parse_url};
 use crate::{
-    entry::Head, error::ConfigError, key::OWN_TAG_PREFIX, pattern::UrlPatterns, time::Timestamp,
+    entry::Head,
+    error::ConfigError,
+    key::{OWN_TAG_PREFIX, comparable_url},
+    pattern::UrlPatterns,
+    time::Timestamp,
 };
 
 /// Selects the entries that meet every condition. A filter without conditions selects all entries.
@@ -24,8 +28,10 @@ use crate::{
 #[must_use = "a filter does nothing by itself"]
 pub struct Filter {
     url: Option<UrlPatterns>,
+    exact_url: Option<Box<str>>,
     status: Option<StatusCode>,
     older_than: Option<Duration>,
+    newer_than: Option<Duration>,
     expired: Option<bool>,
     tag: Option<Box<str>>,
 }
@@ -58,6 +64,30 @@ impl Filter {
         Ok(self)
     }
 
+    /// Selects entries with this URL, query included. Both URLs are normalised, and their parameters
+    /// sorted by name, before they are compared. So the filter selects the entries of a URL whatever
+    /// [`sort_query`](crate::CacheLayer::sort_query) and the key headers of their layer are, and of
+    /// every method. Leave out the
+    /// [ignored parameters](crate::CacheLayer::add_ignored_parameters) of that layer: a stored URL
+    /// does not have them.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not a URL.
+    pub fn exact_url(mut self, url: &str) -> Result<Self, ConfigError> {
+        let comparable = parse_url(url).ok().and_then(|uri| comparable_url(&uri));
+        let Some(comparable) = comparable else {
+            // The message does not repeat the text, which may contain a password or a token.
+            let message = format!(
+                "the text ({} bytes) is not a URL; write one such as http://example.com/path?query",
+                url.len()
+            );
+            return Err(ConfigError::new("exact_url", message));
+        };
+        self.exact_url = Some(comparable.into_boxed_str());
+        Ok(self)
+    }
+
     /// Selects entries with this status.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
@@ -67,6 +97,12 @@ impl Filter {
     /// Selects entries that were stored longer ago than this.
     pub fn older_than(mut self, age: Duration) -> Self {
         self.older_than = Some(age);
+        self
+    }
+
+    /// Selects entries that were stored at most this long ago.
+    pub fn newer_than(mut self, age: Duration) -> Self {
+        self.newer_than = Some(age);
         self
     }
 
@@ -110,6 +146,10 @@ impl Filter {
 
     fn matches_url(&self, url: &str) -> bool {
         self.url.as_ref().is_none_or(|patterns| patterns.first_match(url).is_some())
+            && self.exact_url.as_deref().is_none_or(|wanted| {
+                let stored = parse_url(url).ok().and_then(|uri| comparable_url(&uri));
+                stored.as_deref() == Some(wanted)
+            })
     }
 
     /// Whether `remove_where` removes the entry with this head.
@@ -118,6 +158,7 @@ impl Filter {
             // An annotation may lead to a response that a condition on responses does not match.
             return self.status.is_none()
                 && self.older_than.is_none()
+                && self.newer_than.is_none()
                 && self.expired.is_none()
                 && self.tag.is_none()
                 && self.matches_url(head.url());
@@ -136,8 +177,10 @@ impl Filter {
         let has_tag = |tag: &str| {
             !tag.starts_with(OWN_TAG_PREFIX) && entry.tags.iter().any(|own| own.as_ref() == tag)
         };
+        let age = entry.now.saturating_since(entry.stored_at);
         self.status.is_none_or(|status| entry.status == status)
-            && self.older_than.is_none_or(|age| entry.now.saturating_since(entry.stored_at) > age)
+            && self.older_than.is_none_or(|limit| age > limit)
+            && self.newer_than.is_none_or(|limit| age <= limit)
             && self.expired.is_none_or(|expired| entry.is_expired == expired)
             && self.tag.as_deref().is_none_or(has_tag)
             && self.matches_url(entry.url)

@@ -26,7 +26,12 @@ mod insert;
 mod listing;
 mod target;
 
-pub use self::{filter::Filter, listing::EntryInfo, target::Target};
+pub use self::{
+    bulk::{CopyReport, Existing},
+    filter::Filter,
+    listing::EntryInfo,
+    target::Target,
+};
 
 /// A handle to the entries that a layer has stored.
 ///
@@ -57,6 +62,8 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 ///
 /// # From another program
 ///
+/// The command `larder` (feature `cli`) lists, shows, removes, copies and checks entries.
+///
 /// A tool over the same store makes a layer of its own, and needs no service:
 /// `CacheLayer::shared(store).entries()`. To find entries by URL or by request, that layer needs the
 /// settings of the layer that stored them, as far as they change keys:
@@ -73,7 +80,8 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 ///   [`add_ignored_body_fields`](CacheLayer::add_ignored_body_fields),
 /// - [`no_vary_search`](CacheLayer::no_vary_search) and [`grpc`](CacheLayer::grpc).
 ///
-/// Keys, tags, [`remove_where`](Entries::remove_where) and [`stream`](Entries::stream) work without
+/// [`Filter::exact_url`] finds the entries of a URL by reading every head, whatever most of these
+/// settings are. Keys, tags, [`remove_where`](Entries::remove_where) and [`stream`](Entries::stream) work without
 /// any of these. A tool cannot see the calls that another program has in flight: their responses
 /// are stored after its removal.
 #[derive(Clone, Debug)]

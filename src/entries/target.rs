@@ -7,6 +7,7 @@ use http::{
     HeaderMap, Method, Request, Uri,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
     request,
+    uri::InvalidUri,
 };
 
 use crate::key::Key;
@@ -63,10 +64,7 @@ impl From<&Key> for Target {
 
 impl From<&str> for Target {
     fn from(url: &str) -> Self {
-        // A URL without a host, such as `http:///a`, is how the cache writes that of a request
-        // without one.
-        let path = url.strip_prefix("http://").filter(|rest| rest.starts_with('/'));
-        match path.unwrap_or(url).parse::<Uri>() {
+        match parse_url(url) {
             Ok(uri) => Self::from(uri),
             // The message does not repeat the text, which may contain a password or a token.
             Err(error) => {
@@ -79,6 +77,13 @@ impl From<&str> for Target {
             }
         }
     }
+}
+
+/// Parses a URL. One without a host, such as `http:///a`, is how the cache writes the URL of a
+/// request without one.
+pub(super) fn parse_url(url: &str) -> Result<Uri, InvalidUri> {
+    let path = url.strip_prefix("http://").filter(|rest| rest.starts_with('/'));
+    path.unwrap_or(url).parse()
 }
 
 impl From<&String> for Target {

@@ -2,8 +2,9 @@
 //!
 //! Every store keeps the [same promises](crate::store#what-a-store-promises), and one suite tests
 //! them all. A program changes its store in one line, and
-//! [`Entries::copy_to`](crate::Entries::copy_to) copies what is stored. If a program chooses its
-//! store when it starts, [`AnyStore`](crate::store::AnyStore) holds any of them.
+//! [`Entries::copy_to`](crate::Entries::copy_to) copies what is stored, and so does the command
+//! `larder copy` (feature `cli`). If a program chooses its store when it starts,
+//! [`AnyStore`](crate::store::AnyStore) holds any of them.
 //!
 //! | store | for | shared by |
 //! |---|---|---|

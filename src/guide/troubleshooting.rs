@@ -182,6 +182,7 @@
 //! | `has a scheme` | `expire_urls`, `add_expire_url`, `Filter::url` | Write host and path only. |
 //! | `has a query` | `expire_urls`, `add_expire_url`, `Filter::url` | Leave the query out, or use `expire_with`. |
 //! | `has "**" beside other characters` | `expire_urls`, `add_expire_url`, `Filter::url` | Write `*` within a segment, and `/**` for what is below. See [patterns](crate::CacheLayer#url-patterns). |
+//! | `is not a URL` | `Filter::exact_url` | Write a URL with its scheme and its query. |
 //! | `is empty` | patterns, lists, names | Write at least one; `**` is every URL. |
 //! | `ends with a backslash` | patterns | Leave it out, or write what it escapes. |
 //! | `has "**" as an alternative` | patterns | Set a pattern for each alternative. |

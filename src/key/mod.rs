@@ -24,7 +24,7 @@ pub(crate) use self::content::{Content, NormalBody};
 pub(crate) use self::parameters::IgnoredParameters;
 pub(crate) use self::recipe::{OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::url::{
-    InvalidTarget, RequestUrl, decode_parameter, push_without_dots, split_query,
+    InvalidTarget, RequestUrl, comparable_url, decode_parameter, push_without_dots, split_query,
 };
 
 /// The key of a stored response: 32 bytes, printed as hex. `{:.8}` prints the first eight digits,

@@ -116,6 +116,13 @@ impl RequestUrl {
     }
 }
 
+/// The spelling of a URL by which two URLs are compared if the settings of neither are known:
+/// normalised, with sorted parameters. `None` if it is no URL of a request.
+pub(crate) fn comparable_url(uri: &Uri) -> Option<String> {
+    let spelling = Spelling { sort: true, ..Spelling::default() };
+    RequestUrl::new(uri, &HeaderMap::new(), spelling).ok().map(|url| url.text)
+}
+
 fn push_lower(out: &mut String, text: &str) {
     let start = out.len();
     out.push_str(text);

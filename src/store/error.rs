@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::error::BoxError;
+use crate::{error::BoxError, key::Key};
 
 /// The result of a store's operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -31,6 +31,7 @@ pub struct Error {
     kind: ErrorKind,
     store: &'static str,
     message: String,
+    key: Option<Box<Key>>,
     source: Option<BoxError>,
 }
 
@@ -64,7 +65,7 @@ impl Error {
     /// Creates an error of `store`, the store's name as users know it, such as `"redb"`. `message`
     /// says what happened, to which key, path or server, and what to do.
     pub fn new(kind: ErrorKind, store: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, store, message: message.into(), source: None }
+        Self { kind, store, message: message.into(), key: None, source: None }
     }
 
     /// Creates the error of a store that does not implement `method`.
@@ -80,10 +81,25 @@ impl Error {
         self
     }
 
+    /// Returns the same error with the key of the entry that it is about.
+    #[must_use]
+    pub fn with_key(mut self, key: &Key) -> Self {
+        self.key = Some(Box::new(*key));
+        self
+    }
+
     /// What the error means for the caller.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The key of the damaged entry, for an error of kind [`ErrorKind::Corrupt`] if the store knows
+    /// it. A caller that finds the error in a [scan](super::Store::scan) can
+    /// [remove](super::Store::remove) the entry by it. `None` for all other errors.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        self.key.as_deref()
     }
 
     /// The name of the store that failed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use http::{HeaderMap, Response};
 use larder::{
-    CacheLayer, CacheOptions, Expiration,
+    CacheLayer, CacheOptions, CopyReport, Existing, Expiration, Filter,
     store::{ErrorKind, Memory, Store},
 };
 
@@ -98,6 +98,49 @@ async fn an_expired_response_is_copied_if_it_leads_to_variants_that_are_fresh() 
 }
 
 #[tokio::test]
+async fn a_copy_leaves_out_what_the_other_store_has_unless_it_is_to_be_replaced() {
+    let stand = Stand::new(Double::new(|_, call| ok(call.to_string())));
+    stand.get("/a").await;
+    stand.get("/b").await;
+    stand.ask(get("/gone").extension(CacheOptions::new().expire_after(SECOND))).await;
+    stand.clock.advance(SECOND);
+    let other = Memory::default();
+    let entries = stand.layer.entries();
+    let copy = async |existing| {
+        let mut last = CopyReport::default();
+        let report = entries.copy_with(&other, existing, |report| last = *report).await.unwrap();
+        assert_eq!(report, last);
+        (report.copied, report.bytes, report.kept, report.expired)
+    };
+    assert_eq!(copy(Existing::Keep).await, (2, 2, 0, 1));
+    assert_eq!(copy(Existing::Keep).await, (0, 0, 2, 1));
+    assert_eq!(copy(Existing::Replace).await, (2, 2, 0, 1));
+
+    // A newer entry of this store is copied, one of the other store is kept.
+    entries.remove(&url("/a")).await.unwrap();
+    stand.get("/a").await;
+    assert_eq!(copy(Existing::Keep).await, (1, 1, 1, 1));
+    let copies = Stand::over(other.clone(), Double::new(|_, _| ok("newer")));
+    copies.clock.advance(SECOND * 2);
+    copies.layer.entries().remove(&url("/b")).await.unwrap();
+    copies.get("/b").await;
+    assert_eq!(copy(Existing::Keep).await, (0, 0, 2, 1));
+    assert_eq!(copies.get("/b").await.text(), "newer");
+}
+
+/// The layer may distinguish the order of parameters, or not.
+#[tokio::test]
+async fn an_exact_url_selects_every_order_of_its_parameters() {
+    let stand = Stand::new(Double::counting());
+    for path in ["/?a=1&b=2", "/?b=2&a=1", "/?a=1", "/"] {
+        stand.get(path).await;
+    }
+    let filter = Filter::new().exact_url(&url("/?b=2&a=%31")).unwrap();
+    assert_eq!(stand.layer.entries().remove_where(&filter, |_| ()).await.unwrap(), 2);
+    assert_eq!(stand.len().await, 2);
+}
+
+#[tokio::test]
 async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
     let store = Faulty::new(Memory::default());
     let stand = Stand::over(store.clone(), Double::counting());
@@ -107,7 +150,8 @@ async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
     let other = Faulty::new(Memory::default());
     let entries = stand.layer.entries();
     store.fail_nth(1, ErrorKind::Corrupt);
-    assert_eq!(entries.copy_to(&other, |_| ()).await.unwrap(), 2);
+    let report = entries.copy_with(&other, Existing::Replace, |_| ()).await.unwrap();
+    assert_eq!((report.copied, report.damaged), (2, 1));
     store.fail(Op::Body, ErrorKind::Corrupt);
     let fresh = Memory::default();
     assert_eq!(entries.copy_to(&fresh, |_| ()).await.unwrap(), 0);

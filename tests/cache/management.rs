@@ -297,6 +297,7 @@ async fn a_filter_removes_what_meets_every_condition() {
         stand
     };
     let api = || Filter::new().url("example.com/api/**").unwrap();
+    let exact = |url| Filter::new().exact_url(url).unwrap();
     for (filter, left) in [
         (Filter::new(), &[][..]),
         (api(), &["/missing"]),
@@ -304,6 +305,11 @@ async fn a_filter_removes_what_meets_every_condition() {
         (api().status(StatusCode::NOT_FOUND), &["/api/a", "/api/b", "/missing"]),
         (Filter::new().older_than(SECOND * 9), &["/api/b", "/missing"]),
         (Filter::new().older_than(SECOND * 10), &["/api/a", "/api/b", "/api/missing", "/missing"]),
+        (Filter::new().newer_than(SECOND * 9), &["/api/a", "/api/missing"]),
+        (Filter::new().newer_than(SECOND * 10), &[]),
+        (exact("http://example.com/api/b"), &["/api/a", "/api/missing", "/missing"]),
+        (exact("HTTP://Example.com:80/x/../%61pi/b"), &["/api/a", "/api/missing", "/missing"]),
+        (exact("http://example.com/api"), &["/api/a", "/api/b", "/api/missing", "/missing"]),
         (Filter::new().expired(true), &["/api/b", "/api/missing", "/missing"]),
         (Filter::new().expired(false), &["/api/a"]),
         (Filter::new().tag("short"), &["/api/b", "/api/missing", "/missing"]),

@@ -30,6 +30,9 @@ fn config_errors() -> Vec<ConfigError> {
         errors.push(layer().add_expire_url(pattern, hour).err());
         errors.push(Filter::new().url(pattern).err());
     }
+    for url in ["", "example.com", "http://"] {
+        errors.push(Filter::new().exact_url(url).err());
+    }
     for name in ["", "accept:", "a b"] {
         errors.push(layer().add_key_headers([name]).err());
         errors.push(layer().add_ignored_headers([name]).err());

@@ -33,11 +33,12 @@ pub(super) fn without_annotation(key: &Key, head: Arc<Head>) -> Result<(Arc<Head
                 NAME,
                 format!("the entry of key {key} has a damaged annotation"),
             )
+            .with_key(key)
         })?),
         None if annotation == "as-it-is" => None,
         _ => {
             let message = format!("the entry of key {key} has an unknown compression");
-            return Err(Error::new(ErrorKind::Corrupt, NAME, message));
+            return Err(Error::new(ErrorKind::Corrupt, NAME, message).with_key(key));
         }
     };
     let head = Arc::unwrap_or_clone(head).seal(len.unwrap_or(kept), trailers);

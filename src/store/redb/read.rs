@@ -83,7 +83,7 @@ pub(super) fn get(db: &Db, key: &Key, leases: &Arc<Leases>) -> Result<Lookup<Db>
 }
 
 fn corrupt_entry(key: &Key, what: &str) -> Error {
-    fault::corrupt(format!("the entry of key {key} has {what}"))
+    fault::corrupt(format!("the entry of key {key} has {what}")).with_key(key)
 }
 
 // ===== large bodies =====

@@ -16,7 +16,8 @@ pub(in crate::store) fn failed(kind: ErrorKind) -> &'static str {
 }
 
 pub(in crate::store) fn corrupt(store: &'static str, key: &Key, what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, store, format!("the entry of key {key} has {what}"))
+    let message = format!("the entry of key {key} has {what}");
+    Error::new(ErrorKind::Corrupt, store, message).with_key(key)
 }
 
 pub(in crate::store) fn invalid(store: &'static str, message: impl Into<String>) -> Error {

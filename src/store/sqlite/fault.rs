@@ -126,5 +126,5 @@ pub(super) fn corrupt(message: impl Into<String>) -> Error {
 }
 
 pub(super) fn corrupt_entry(key: &Key, what: &str) -> Error {
-    corrupt(format!("the entry of key {key} has {what}"))
+    corrupt(format!("the entry of key {key} has {what}")).with_key(key)
 }

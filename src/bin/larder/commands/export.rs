@@ -1,0 +1,151 @@
+//! `larder export`: writes what is stored as a HAR file, or as a folder of files.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use clap::Args;
+use larder::{
+    BoxError, EntryInfo,
+    store::{AnyStore, ErrorKind, Store as _},
+};
+
+use crate::{
+    commands::copy::{self, Copy},
+    har::write::Archive,
+    outcome::{Ended, Outcome, say},
+    progress,
+    select::{Conditions, Listed, entries_to_read},
+    store::{Location, Server},
+    text,
+};
+
+/// Write what is stored as a HAR file, or as a folder of files
+///
+/// A HAR file (HTTP Archive 1.2) can be opened in a browser's developer tools and in many other
+/// programs. Headers with secrets, such as Set-Cookie, are left out unless you pass --with-secrets;
+/// bodies and URLs are written as they are. Request headers are not stored, so the archive has
+/// none. A body with a Content-Encoding stays encoded, in base64.
+///
+/// If OUTPUT is files:DIR, all entries are copied into a folder, as `larder copy` does.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Export {
+    #[arg(value_name = "STORE", help = crate::store::ARGUMENT)]
+    store: Location,
+    /// A path for the HAR file, - for standard output, or files:DIR
+    #[arg(value_name = "OUTPUT")]
+    output: Location,
+    /// Write the headers that carry secrets, too
+    #[arg(long)]
+    with_secrets: bool,
+    /// Replace a file that exists
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    conditions: Conditions,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  larder export redb:http-cache.redb cache.har
+  larder export sqlite:cache.db - --url 'api.example.com/**' | jq '.log.entries[].request.url'
+  larder export redis://localhost files:cache-folder";
+
+pub(crate) async fn run(args: Export, server: &Server) -> Outcome {
+    if args.output.is_files() {
+        if !args.conditions.is_empty() {
+            return Err("a folder takes every entry; filters are for a HAR file".into());
+        }
+        return copy::run(Copy::new(args.store, args.output), server).await;
+    }
+    let path = args.output.as_path();
+    let store = args.store.open_to_read(server).await?;
+    if path == Path::new("-") {
+        let (exported, _) = write(&args, &store, io::stdout().lock()).await?;
+        return Ok(ended(&args, exported));
+    }
+    if path.exists() && !args.force {
+        return Err(format!("{} exists; pass --force to replace it", path.display()).into());
+    }
+    // The file appears under its name when it is whole.
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    let failed = |error: io::Error| format!("cannot write {}: {error}", part.display());
+    let file = create(part).map_err(failed)?;
+    let removed_on_drop = Part(part);
+    let (exported, bytes) = write(&args, &store, &file).await?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(part, path).map_err(failed)?;
+    std::mem::forget(removed_on_drop);
+    let (count, size) = (text::entries(exported), text::size(bytes));
+    say(format!("wrote {count} ({size}) to {}", path.display()));
+    Ok(ended(&args, exported))
+}
+
+/// Creates the file, in place of one that a killed command has left. Only its owner may read it, as
+/// with the file of a store.
+fn create(path: &Path) -> io::Result<File> {
+    let _is_none = fs::remove_file(path);
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn ended(args: &Export, exported: u64) -> Ended {
+    if exported == 0 && !args.conditions.is_empty() { Ended::Found } else { Ended::Done }
+}
+
+/// A file that is not whole. It is removed when the command fails or is interrupted.
+struct Part<'a>(&'a Path);
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        let _is_gone = fs::remove_file(self.0);
+    }
+}
+
+/// Writes the selected entries, and returns their number and the bytes of their bodies.
+async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<(u64, u64), BoxError> {
+    let filter = args.conditions.filter()?;
+    let entries = entries_to_read(store.clone());
+    let mut listed = Listed::new(&entries);
+    let mut archive = Archive::begin(BufWriter::new(out), args.with_secrets)?;
+    let bar = progress::bar(None);
+    let (mut exported, mut bytes, mut damaged) = (0, 0, 0);
+    while let Some(EntryInfo { key, .. }) = listed.next_that(|entry| filter.matches(entry)).await? {
+        let (head, body) = match store.get(&key).await {
+            Ok(Some(hit)) => (hit.head, hit.body.bytes().await),
+            // It was removed since it was listed.
+            Ok(None) => continue,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                damaged += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let body = match body {
+            Ok(body) => body,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                damaged += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        archive.add(&key, &head, &body)?;
+        (exported, bytes) = (exported + 1, bytes + head.body_len());
+        bar.set_position(exported);
+        bar.set_message(text::size(bytes));
+    }
+    bar.finish_and_clear();
+    archive.end()?;
+    if damaged > 0 {
+        say(format!("left out {} with damage; see `larder check`", text::entries(damaged)));
+    }
+    Ok((exported, bytes))
+}

@@ -1,0 +1,216 @@
+//! `larder import`: stores the responses of a HAR file.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufReader, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use larder::{
+    BoxError, CacheLayer,
+    store::{AnyStore, ErrorKind},
+    time::{Clock, ManualClock, SystemClock},
+};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::{
+    har::{exchange::Exchange, read},
+    outcome::{Ended, Outcome, stdout},
+    progress,
+    record::write_line,
+    store::{Access, Location, Server, close},
+    text,
+};
+
+/// Store the responses of a HAR file
+///
+/// Reads what browsers and other programs save, and what `larder export` writes. It stores
+/// responses of status 200 to GET and HEAD, as of the time when they arrived. The request headers
+/// in the file count for the key and for Vary; a file that was saved without cookies stores
+/// responses to requests without cookies. Browsers save decoded bodies, so Content-Encoding is
+/// removed.
+///
+/// The program finds these responses if its cache has the settings that you pass here. What
+/// `larder export` wrote keeps its keys, expiries and tags; --http-rules and --shared must be those
+/// of the program then, too. Variants (Vary) of an export are left out, since their request headers
+/// are not stored: `larder copy` keeps them.
+///
+/// One entry of the file is held in memory at a time.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Import {
+    /// The store, which is created if it is missing: redb:PATH, sqlite:PATH, files:DIR, redis://...
+    /// or mongodb://...
+    #[arg(value_name = "STORE")]
+    store: Location,
+    /// The HAR file, or - for standard input
+    #[arg(value_name = "HAR")]
+    har: PathBuf,
+    /// Store responses of every status, not only 200
+    #[arg(long)]
+    all_statuses: bool,
+    /// Print the summary as a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// The settings of the program's cache that change keys and expiries.
+#[derive(Args)]
+#[command(next_help_heading = "Settings of the program's cache")]
+struct Settings {
+    /// The program uses CacheLayer::shared, not private
+    #[arg(long)]
+    shared: bool,
+    /// The program uses http_rules()
+    #[arg(long)]
+    http_rules: bool,
+    /// expire_after: how long a response is fresh, such as 2h or 7d, from when it arrived
+    #[arg(long, value_name = "TIME", value_parser = text::parse_duration)]
+    expire_after: Option<Duration>,
+    /// add_key_headers: a request header of the key; may be repeated
+    #[arg(long = "key-header", value_name = "NAME")]
+    key_headers: Vec<String>,
+    /// add_ignored_headers: a request header that the key does not have; may be repeated
+    #[arg(long = "ignored-header", value_name = "NAME")]
+    ignored_headers: Vec<String>,
+    /// add_ignored_parameters: a parameter that the key does not have; may be repeated
+    #[arg(long = "ignored-parameter", value_name = "NAME")]
+    ignored_parameters: Vec<String>,
+    /// sort_query(true)
+    #[arg(long)]
+    sort_query: bool,
+    /// add_tag_headers: a response header with tags, such as surrogate-key; may be repeated
+    #[arg(long = "tag-header", value_name = "NAME")]
+    tag_headers: Vec<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  larder import redb:http-cache.redb example.com.har
+  larder import sqlite:cache.db example.com.har --http-rules --ignored-parameter 'utm_*'
+  larder export redb:old.redb - | larder import redb:new.redb -";
+
+impl Settings {
+    /// A layer with these settings, whose time is that of `clock`.
+    fn layer(
+        &self,
+        store: AnyStore,
+        clock: &ManualClock,
+    ) -> Result<CacheLayer<AnyStore>, BoxError> {
+        let layer = match self.shared {
+            true => CacheLayer::shared(store),
+            false => CacheLayer::private(store),
+        };
+        let mut layer = layer
+            .clock(clock.clone())
+            .add_key_headers(&self.key_headers)?
+            .add_ignored_headers(&self.ignored_headers)?
+            .add_ignored_parameters(&self.ignored_parameters)?
+            .add_tag_headers(&self.tag_headers)?
+            .sort_query(self.sort_query);
+        if self.http_rules {
+            layer = layer.http_rules();
+        }
+        if let Some(time) = self.expire_after {
+            layer = layer.expire_after(time);
+        }
+        Ok(layer)
+    }
+}
+
+/// The summary as an object. The names are part of the command's interface.
+#[derive(Default, Serialize)]
+struct Summary {
+    imported: u64,
+    bytes: u64,
+    skipped: BTreeMap<String, u64>,
+}
+
+pub(crate) async fn run(args: Import, server: &Server) -> Outcome {
+    let mut input = open(&args.har)?;
+    let store = args.store.open(Access::Create, server).await?;
+    let clock = ManualClock::new(SystemClock.now());
+    let entries = args.settings.layer(store.clone(), &clock)?.entries();
+
+    // The file is read on a thread of its own, which waits for each entry to be stored.
+    let (sender, mut receiver) = mpsc::channel(1);
+    let reader = tokio::task::spawn_blocking(move || {
+        read::read(&mut input, |item| sender.blocking_send(item).is_ok())
+    });
+    let bar = progress::bar(None);
+    let mut summary = Summary::default();
+    while let Some(item) = receiver.recv().await {
+        let exchange = item
+            .map_err(|error| format!("not an entry ({error})"))
+            .and_then(|entry| Exchange::of(*entry, SystemClock.now(), args.all_statuses));
+        let skipped = match exchange {
+            Err(why) => Some(why),
+            Ok(Exchange { request, response, at, len }) => {
+                clock.set(at);
+                match entries.insert(&request, response).await {
+                    Ok(_key) => {
+                        summary.imported += 1;
+                        summary.bytes += len;
+                        None
+                    }
+                    Err(error) if is_refusal(error.kind()) => Some(reason(&error)),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        if let Some(why) = skipped {
+            *summary.skipped.entry(why).or_default() += 1;
+        }
+        bar.set_position(summary.imported);
+        bar.set_message(text::size(summary.bytes));
+    }
+    bar.finish_and_clear();
+    // The entries that came before the damage are kept.
+    close(store).await?;
+    let har = args.har.display();
+    reader.await?.map_err(|error| format!("cannot read {har}: {error}"))?;
+    print(&summary, args.json)?;
+    Ok(Ended::Done)
+}
+
+/// Whether the error is about this response, and not about the store.
+fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Invalid | ErrorKind::TooLarge)
+}
+
+/// Why a response was refused, without the name of what refused it.
+fn reason(error: &larder::store::Error) -> String {
+    let text = error.to_string();
+    let name = format!("{}: ", error.store());
+    text.strip_prefix(&name).unwrap_or(&text).to_owned()
+}
+
+fn open(path: &Path) -> Result<BufReader<Box<dyn io::Read + Send>>, BoxError> {
+    let input: Box<dyn io::Read + Send> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        let failed = |error| format!("cannot read {}: {error}", path.display());
+        Box::new(File::open(path).map_err(failed)?)
+    };
+    Ok(BufReader::with_capacity(64 << 10, input))
+}
+
+fn print(summary: &Summary, is_json: bool) -> io::Result<()> {
+    let mut out = stdout();
+    if is_json {
+        write_line(&mut out, summary)?;
+    } else {
+        let Summary { imported, bytes, skipped } = summary;
+        writeln!(out, "imported {} ({})", text::entries(*imported), text::size(*bytes))?;
+        for (why, count) in skipped {
+            writeln!(out, "skipped {count}: {}", text::escaped(why))?;
+        }
+    }
+    out.flush()
+}

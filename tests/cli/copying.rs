@@ -1,0 +1,66 @@
+//! `larder copy`.
+
+use serde_json::json;
+
+use crate::support::{Cache, HOSTILE, HOUR, JSON, run};
+
+#[test]
+fn a_copy_goes_on_where_it_was() {
+    for (from, kind) in Cache::filled().zip(["sqlite", "redb"]) {
+        let to = Cache::new(kind);
+        // What an interrupted copy would have left.
+        to.fill(HOUR * 3, &["/old/1"]);
+        let ran = run(["copy", &from.arg(), &to.arg()]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let len = |body: &str| body.len();
+        let bytes = len(JSON) + len(HOSTILE) + 5_009 + len("/news/1") + len("/news/2");
+        assert_eq!(ran.out, "copied 5 entries (5 KiB)\nleft out: expired: 2\n");
+        let copy = || json_of(&["copy", &from.arg(), &to.arg(), "--json"]);
+        let kept = json!({"copied": 0, "bytes": 0, "kept": 5, "expired": 2, "damaged": 0,
+            "too_large": 0});
+        assert_eq!(copy(), kept);
+        to.run("rm", &["http://example.com/hello"]);
+        assert_eq!(copy()["copied"], 1);
+        assert_eq!(copy(), kept);
+        let all = json_of(&["copy", &from.arg(), &to.arg(), "--json", "--overwrite"]);
+        assert_eq!((&all["copied"], &all["bytes"]), (&json!(5), &json!(bytes)), "{all}");
+
+        // The entries are the same, with their keys, times and tags.
+        let sorted = |cache: &Cache| {
+            let mut lines = cache.json(&["ls"], &["--fresh"]);
+            lines.sort_by_key(|line| line["key"].to_string());
+            lines
+        };
+        assert_eq!(sorted(&to), sorted(&from));
+        assert_eq!(to.run("check", &[]).code, 0);
+    }
+}
+
+fn json_of(args: &[&str]) -> serde_json::Value {
+    let ran = run(args);
+    serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"))
+}
+
+#[test]
+fn newer_entries_of_the_other_store_stay_unless_they_are_to_be_overwritten() {
+    let (from, to) = (Cache::new("redb"), Cache::new("sqlite"));
+    from.fill(HOUR / 2, &["/news/1"]);
+    to.fill(HOUR / 4, &["/news/1"]);
+    let before = to.json(&["ls"], &[]);
+    assert_eq!(json_of(&["copy", &from.arg(), &to.arg(), "--json"])["kept"], 1);
+    assert_eq!(to.json(&["ls"], &[])[0]["stored_at"], before[0]["stored_at"]);
+    run(["copy", &from.arg(), &to.arg(), "--overwrite"]);
+    assert_eq!(to.json(&["ls"], &[])[0]["stored_at"], from.json(&["ls"], &[])[0]["stored_at"]);
+    // And the other way: what is older is replaced.
+    to.fill(HOUR / 4, &["/news/2"]);
+    from.fill(HOUR / 2, &["/news/2"]);
+    assert_eq!(json_of(&["copy", &to.arg(), &from.arg(), "--json"])["copied"], 1);
+}
+
+#[test]
+fn a_store_is_not_copied_into_itself() {
+    let cache = Cache::filled().next().unwrap();
+    let ran = run(["copy", &cache.arg(), &cache.arg()]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("the same store"), "{}", ran.err);
+}

@@ -1,0 +1,91 @@
+//! `larder check`, and files that are damaged, in use or not closed.
+
+use crate::support::{Cache, HOUR, run, writer};
+
+#[test]
+fn a_sound_store_has_no_damage() {
+    for cache in Cache::filled() {
+        let ran = cache.run("check", &[]);
+        assert_eq!((ran.code, &*ran.out), (0, "read 7 entries (5 KiB), none is damaged\n"));
+    }
+}
+
+/// A SQLite store with a damaged head and a damaged body.
+fn damaged() -> Cache {
+    let cache = Cache::new("sqlite");
+    cache.fill(HOUR / 2, &["/news/1", "/large", "/hello"]);
+    let file = rusqlite::Connection::open(cache.path()).unwrap();
+    let damage = |sql: &str| assert_eq!(file.execute(sql, []).unwrap(), 1, "{sql}");
+    damage("UPDATE entries SET head = zeroblob(9) WHERE url = 'http://example.com/hello'");
+    damage("UPDATE chunks SET data = zeroblob(length(data)) WHERE number = 3");
+    cache
+}
+
+#[test]
+fn damaged_entries_are_named_and_repaired() {
+    let cache = damaged();
+    let ran = cache.run("check", &[]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.out.contains("  http://example.com/large\n"), "{}", ran.out);
+    assert!(ran.out.contains("  (unknown URL)\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("read 3 entries (7 B), 2 damaged\n"), "{}", ran.out);
+    let ran = cache.run("ls", &[]);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 3), "a damaged body has a head to list");
+    assert!(ran.err.contains("passed over 1 entry with damage"), "{}", ran.err);
+
+    let lines = cache.json(&["check"], &["--repair"]);
+    let keys: Vec<_> = lines[..2].iter().map(|line| line["key"].as_str().unwrap()).collect();
+    assert!(keys.iter().all(|key| key.len() == 64), "{keys:?}");
+    assert!(lines[..2].iter().all(|line| line["is_removed"] == true), "{lines:?}");
+    assert_eq!(lines[2]["removed"], 2);
+    assert_eq!(cache.run("check", &[]).code, 0);
+    assert_eq!(cache.urls(), ["/news/1"]);
+}
+
+#[test]
+fn damaged_entries_are_not_copied_or_exported() {
+    let (cache, other) = (damaged(), Cache::new("redb"));
+    let ran = run(["copy", &cache.arg(), &other.arg()]);
+    assert_eq!(ran.code, 0);
+    assert_eq!(ran.out, "copied 1 entry (7 B)\nleft out: damaged: 2\n");
+    let ran = cache.run("export", &["-"]);
+    assert_eq!(ran.out.matches("startedDateTime").count(), 1);
+    assert!(ran.err.contains("left out 1 entry with damage"), "{}", ran.err);
+    assert_eq!(cache.json(&["check"], &[])[2]["damaged"], 2, "reading has removed nothing");
+}
+
+/// A file that this process has open.
+#[test]
+fn a_file_that_a_program_has_open_is_refused_with_advice() {
+    let cache = Cache::new("redb");
+    cache.fill(HOUR / 2, &["/news/1"]);
+    let open = cache.store();
+    for command in ["ls", "sweep"] {
+        let ran = cache.run(command, &[]);
+        assert_eq!((ran.code, &*ran.out), (1, ""));
+        assert!(ran.err.contains("is open in another program; stop that program"), "{}", ran.err);
+    }
+    drop(open);
+    assert_eq!(cache.run("ls", &[]).code, 0);
+    let shared = larder::store::Redb::builder(cache.path()).multi_process(true).open().unwrap();
+    for (command, out) in [("ls", "/news/1\n"), ("sweep", "removed 0 entries\n")] {
+        let ran = cache.run(command, &[]);
+        assert!(ran.out.ends_with(out), "{ran:?}");
+    }
+    drop(shared);
+}
+
+#[test]
+fn a_file_that_was_not_closed_is_made_whole_by_sweep() {
+    let cache = Cache::new("redb");
+    cache.fill(HOUR / 2, &["/news/1"]);
+    let mut child = writer(&cache);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ran = cache.run("ls", &[]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("was not closed"), "{}", ran.err);
+    assert!(ran.err.contains(&format!("run `larder sweep {}`", cache.arg())), "{}", ran.err);
+    assert_eq!(cache.run("sweep", &[]).code, 0);
+    assert_eq!(cache.urls(), ["/news/1"]);
+}

@@ -1,0 +1,208 @@
+//! `larder export` and `larder import`.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use larder::{
+    CacheLayer, Filter,
+    store::{AnyStore, Store},
+};
+use serde_json::{Value, json};
+
+use crate::support::{Cache, JSON, block_on, run, run_with};
+
+fn export(cache: &Cache, args: &[&str]) -> Value {
+    let ran = cache.run("export", &[&["-"], args].concat());
+    serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"))
+}
+
+#[test]
+fn an_export_is_a_har_of_every_entry() {
+    for cache in Cache::filled() {
+        let har = export(&cache, &[]);
+        assert_eq!(har["log"]["version"], "1.2");
+        assert_eq!(har["log"]["creator"]["name"], "larder");
+        let entries = har["log"]["entries"].as_array().unwrap();
+        assert_eq!(entries.len(), 7);
+        let url = "http://example.com/users?page=2&sort=name";
+        let entry = entries.iter().find(|entry| entry["request"]["url"] == url).unwrap();
+        assert_eq!(entry["request"]["queryString"][1], json!({"name": "sort", "value": "name"}));
+        let response = &entry["response"];
+        assert_eq!(response["content"]["text"], JSON);
+        assert_eq!(response["content"]["mimeType"], "application/json");
+        assert_eq!(response["bodySize"], JSON.len());
+        assert!(!har.to_string().contains("s3cret"));
+        let with_secrets = export(&cache, &["--with-secrets", "--url", "/users"]);
+        let response = &with_secrets["log"]["entries"][0]["response"];
+        assert_eq!(response["cookies"][0], json!({"name": "sid", "value": "s3cret"}));
+        let logo =
+            entries.iter().find(|entry| entry["request"]["url"] == "http://example.com/logo.png");
+        let content = &logo.unwrap()["response"]["content"];
+        assert_eq!(content["encoding"], "base64");
+        assert_eq!(STANDARD.decode(content["text"].as_str().unwrap()).unwrap().len(), 5_009);
+    }
+}
+
+#[test]
+fn a_file_is_written_whole_and_not_replaced_unless_forced() {
+    let cache = Cache::filled().next().unwrap();
+    let path = cache.folder.path().join("out.har");
+    let path = path.to_str().unwrap();
+    let ran = cache.run("export", &[path]);
+    assert_eq!((ran.code, &*ran.out), (0, ""));
+    let first = std::fs::read(path).unwrap();
+    assert!(serde_json::from_slice::<Value>(&first).is_ok());
+    let ran = cache.run("export", &[path, "--expired"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("exists; pass --force"), "{}", ran.err);
+    assert_eq!(std::fs::read(path).unwrap(), first);
+    assert_eq!(cache.run("export", &[path, "--expired", "--force"]).code, 0);
+    assert!(std::fs::read(path).unwrap().len() < first.len());
+    assert!(!cache.folder.path().join("out.har.part").exists());
+}
+
+#[test]
+fn an_export_that_is_imported_has_the_same_entries() {
+    for cache in Cache::filled() {
+        let other = Cache::new("redb");
+        let har = cache.run("export", &["-", "--with-secrets"]).out;
+        let ran = run_with(har.as_bytes(), &["import", &other.arg(), "-"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.out.starts_with("imported 5 entries (5 KiB)\n"), "{}", ran.out);
+        assert!(ran.out.contains("skipped 2: it has expired\n"), "{}", ran.out);
+        let sorted = |cache: &Cache| {
+            let mut lines = cache.json(&["ls"], &["--fresh"]);
+            lines.sort_by_key(|line| line["key"].to_string());
+            lines
+        };
+        assert_eq!(sorted(&other), sorted(&cache));
+        for path in ["/logo.png", "/hello"] {
+            let raw = |cache: &Cache| {
+                cache.run("show", &[&format!("http://example.com{path}"), "--raw"]).bytes
+            };
+            // The bytes of a header that are not UTF-8 have no form in JSON.
+            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+            assert_eq!(text(raw(&other)), text(raw(&cache)));
+        }
+    }
+}
+
+/// An entry as Chrome and Firefox write it.
+fn exchange(url: &str, request: &Value, response: &Value) -> Value {
+    let mut entry = json!({
+        "startedDateTime": "2026-01-02T03:04:05.678+01:00", "time": 1.9,
+        "request": {"method": "GET", "url": url, "httpVersion": "h2", "headers": []},
+        "response": {"status": 200, "httpVersion": "h2", "headers": [],
+            "content": {"size": 4, "mimeType": "text/plain", "text": "text"}, "bodySize": -1},
+    });
+    for (part, changes) in [("request", request), ("response", response)] {
+        for (name, value) in changes.as_object().unwrap() {
+            entry[part][name] = value.clone();
+        }
+    }
+    entry
+}
+
+fn import(cache: &Cache, entries: &[Value], args: &[&str]) -> Value {
+    let har = json!({"log": {"version": "1.2", "entries": entries}}).to_string();
+    let store = cache.arg();
+    let args = [&["import", store.as_str(), "-", "--json"], args].concat();
+    let ran = run_with(har.as_bytes(), &args);
+    serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"))
+}
+
+#[test]
+fn what_a_browser_has_saved_is_stored_decoded_and_as_of_its_time() {
+    let cache = Cache::new("redb");
+    let headers = json!([
+        {"name": "Content-Type", "value": "text/plain; charset=iso-8859-1"},
+        {"name": "Content-Encoding", "value": "br"}, {"name": "Content-Length", "value": "2"},
+        {"name": "Set-Cookie", "value": "a=1\nb=2"},
+    ]);
+    let request = json!({"headers": [{"name": ":authority", "value": "a"},
+        {"name": "Host", "value": "a"}, {"name": "Accept-Language", "value": "de"}]});
+    let entries = [exchange("https://a/x", &request, &json!({"headers": headers}))];
+    let summary = import(&cache, &entries, &["--key-header", "accept-language"]);
+    assert_eq!(summary, json!({"imported": 1, "bytes": 4, "skipped": {}}));
+    let shown = cache.json(&["show"], &["https://a/x"]).remove(0);
+    assert_eq!(shown["stored_at"], "2026-01-02T02:04:05.679Z");
+    assert_eq!(shown["headers"][0][1], "text/plain; charset=utf-8");
+    assert_eq!(shown["headers"].as_array().unwrap().len(), 3, "{shown}");
+    assert_eq!(shown["body"], "text");
+
+    // The program finds it, with the settings that were passed.
+    let layer = CacheLayer::private(cache.store()).add_key_headers(["accept-language"]).unwrap();
+    let asked = |language: &str| {
+        let request = http::Request::get("https://a/x").header("accept-language", language);
+        block_on(layer.entries().contains(&request.body(()).unwrap())).unwrap()
+    };
+    assert!(asked("de"));
+    assert!(!asked("fr"));
+}
+
+#[test]
+fn what_may_not_be_stored_is_skipped_with_a_reason() {
+    let cache = Cache::new("sqlite");
+    let none = json!({});
+    let header = |name: &str, value: &str| json!({"headers": [{"name": name, "value": value}]});
+    let entries = [
+        exchange("https://a/1", &json!({"method": "POST"}), &none),
+        exchange("https://a/2", &none, &json!({"status": 0})),
+        exchange("https://a/3", &none, &json!({"status": 404})),
+        exchange("data:text/plain,a", &none, &none),
+        exchange("https://a/4", &none, &json!({"content": {"size": 7}})),
+        exchange("https://a/5", &none, &json!({"content": {"text": "!", "encoding": "base64"}})),
+        exchange("https://a/6", &none, &header("vary", "Accept, Cookie")),
+        exchange("https://a/7", &none, &header("cache-control", "private=\"x\"")),
+        exchange("https://a/8", &none, &header("cache-control", "no-store")),
+        json!({"request": 1}),
+        exchange("https://a/9", &none, &header("cache-control", "max-age=60")),
+    ];
+    let summary = import(&cache, &entries, &["--http-rules"]);
+    assert_eq!(summary["imported"], 1);
+    let skipped = summary["skipped"].as_object().unwrap();
+    let reasons: Vec<&str> = skipped.keys().map(String::as_str).collect();
+    for reason in [
+        "the method is neither GET nor HEAD",
+        "there was no response",
+        "the status is 404",
+        "the URL is not one of HTTP",
+        "its body is not in the file",
+        "not valid base64",
+        "it varies by cookie",
+        "must not be stored (no-freshness)",
+        "must not be stored (no-store-directive)",
+        "not an entry",
+    ] {
+        assert!(reasons.iter().any(|text| text.contains(reason)), "{reason}: {reasons:?}");
+    }
+    assert_eq!(import(&cache, &entries[2..3], &["--all-statuses"])["imported"], 1);
+}
+
+#[test]
+fn variants_of_an_export_are_not_given_to_other_requests() {
+    let cache = Cache::new("redb");
+    let request = json!({"headers": [{"name": "accept", "value": "text/plain"}]});
+    let vary = json!({"headers": [{"name": "vary", "value": "accept"}]});
+    import(&cache, &[exchange("https://a/", &request, &vary)], &[]);
+    assert_eq!(cache.json(&["ls"], &[]).len(), 1);
+    let har = cache.run("export", &["-"]).out;
+    let other = Cache::new("redb");
+    let ran = run_with(har.as_bytes(), &["import", &other.arg(), "-"]);
+    assert!(ran.out.contains("skipped 1: it varies by accept"), "{ran:?}");
+    let store: AnyStore = other.store();
+    assert_eq!(block_on(store.len()).unwrap(), 0);
+}
+
+#[test]
+fn a_file_that_breaks_off_keeps_what_came_before() {
+    let cache = Cache::new("redb");
+    let har = json!({"log": {"entries": [exchange("https://a/", &json!({}), &json!({}))]}});
+    let har = har.to_string();
+    let cut = &har.as_bytes()[..har.len() - 3];
+    let ran = run_with(cut, &["import", &cache.arg(), "-"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("cannot read -: "), "{}", ran.err);
+    assert_eq!(cache.count(&Filter::new()), 1);
+    let ran = run(["import", &cache.arg(), "/none.har"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("cannot read /none.har"), "{}", ran.err);
+}

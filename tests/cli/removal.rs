@@ -1,0 +1,88 @@
+//! `larder rm` and `larder sweep`.
+
+use larder::Filter;
+use serde_json::json;
+
+use crate::support::{Cache, HOUR, run};
+
+#[test]
+fn one_entry_is_removed_without_a_question() {
+    for cache in Cache::filled() {
+        let ran = cache.run("rm", &["http://example.com/news/1"]);
+        assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "removed 1 entry\n", ""));
+        let key = cache.key("/hello");
+        assert_eq!(cache.run("rm", &[&key[..10]]).out, "removed 1 entry\n");
+        assert_eq!(cache.run("rm", &[&cache.key("/logo.png")]).out, "removed 1 entry\n");
+        assert_eq!(
+            cache.urls(),
+            ["/news/2?q=%1B%5B2J", "/old/1", "/old/2", "/users?page=2&sort=name"]
+        );
+        let ran = cache.run("rm", &["http://example.com/news/1"]);
+        assert_eq!((ran.code, &*ran.out), (3, ""));
+    }
+}
+
+#[test]
+fn several_entries_need_a_yes_if_there_is_no_terminal() {
+    for cache in Cache::filled() {
+        let ran = cache.run("rm", &["--url", "example.com/news/**"]);
+        assert_eq!((ran.code, &*ran.out), (1, ""));
+        assert!(ran.err.contains("would remove 2 entries; pass --yes"), "{}", ran.err);
+        assert_eq!(cache.urls().len(), 7);
+        let ran = cache.run("rm", &["--url", "example.com/news/**", "--dry-run"]);
+        assert_eq!((ran.code, ran.out.lines().count()), (0, 3));
+        assert_eq!(cache.urls().len(), 7);
+        let ran = cache.run("rm", &["--url", "example.com/news/**", "--yes"]);
+        assert_eq!((ran.code, &*ran.out), (0, "removed 2 entries\n"));
+        assert_eq!(cache.count(&Filter::new().url("example.com/news/**").unwrap()), 0);
+        let removed = cache.json(&["rm"], &["--expired", "--yes"]);
+        assert_eq!(removed.len(), 2);
+        assert_eq!(removed[0]["tags"], json!(["old"]));
+        assert_eq!(cache.urls(), ["/hello", "/logo.png", "/users?page=2&sort=name"]);
+        assert_eq!(cache.run("rm", &["--all", "--yes"]).out, "removed 3 entries\n");
+        assert!(cache.urls().is_empty());
+    }
+}
+
+#[test]
+fn a_url_means_all_its_variants() {
+    let cache = Cache::new("sqlite");
+    cache.fill(HOUR / 2, &["/varied de", "/varied fr", "/news/1"]);
+    let url = "http://example.com/varied";
+    let ran = cache.run("show", &[url]);
+    assert_eq!((ran.code, &*ran.out), (1, ""));
+    assert!(ran.err.contains("2 entries match; name one by its key"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 4, "the table is there to choose from: {}", ran.err);
+    assert_eq!(cache.run("rm", &[url]).code, 1);
+    assert_eq!(cache.run("rm", &[url, "--yes"]).out, "removed 2 entries\n");
+    assert_eq!(cache.urls(), ["/news/1"]);
+}
+
+#[test]
+fn nothing_chosen_and_contradictions_are_wrong_arguments() {
+    let cache = Cache::filled().next().unwrap();
+    for args in [
+        &[][..],
+        &["--yes"],
+        &["http://example.com/hello", "--expired"],
+        &["--all", "--tag", "old"],
+        &["--expired", "--fresh"],
+        &["--older-than", "soon"],
+    ] {
+        assert_eq!(cache.run("rm", args).code, 2, "{args:?}");
+    }
+    assert_eq!(cache.urls().len(), 7);
+    assert_eq!(run(["rm"]).code, 2);
+}
+
+#[test]
+fn sweep_removes_what_is_of_no_more_use() {
+    for cache in Cache::filled() {
+        for args in [&["--dry-run"][..], &["--dry-run", "--all"]] {
+            assert_eq!(cache.run("sweep", args).out, "would remove 2 entries\n");
+        }
+        assert_eq!(cache.json(&["sweep"], &[]), [json!({"removed": 2, "is_dry_run": false})]);
+        assert_eq!(cache.run("sweep", &["--all"]).out, "removed 0 entries\n");
+        assert_eq!(cache.urls().len(), 5);
+    }
+}
