@@ -194,12 +194,17 @@ impl<B: Store> RequestContext<B> {
         requested_at: Timestamp,
         leader: Leader,
     ) -> Received<ResBody> {
+        let Lookup { key, generation, get, reason, .. } = *lookup;
         if let Some(seen) = &seen
             && *seen.head.method() != self.parts.method
         {
             Box::pin(self.update_by_head(seen, &response, requested_at, &leader)).await;
+        } else if let Some(get) = get
+            && !self.cache.shared.calls.is_current(&get)
+        {
+            let update = self.update_later_get_by_head(&response, requested_at, &leader);
+            Box::pin(update).await;
         }
-        let Lookup { key, generation, reason, .. } = *lookup;
         let (calls, call) = (&self.cache.shared.calls, leader.id());
         let has_stored = !calls.is_current(&generation);
         let exchange = self.exchange(&response, requested_at, response.received_at());

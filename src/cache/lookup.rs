@@ -57,6 +57,8 @@ pub(super) struct Lookup {
     pub(super) reason: Miss,
     /// The generation of calls before the store was read.
     pub(super) generation: Generation,
+    /// For a `HEAD`: the generation of the `GET` before the store was read.
+    pub(super) get: Option<Generation>,
     pub(super) now: Timestamp,
 }
 
@@ -262,6 +264,7 @@ impl<B: Store> RequestRef<'_, B> {
             return get;
         }
         let own = self.lookup_under(self.primary(&Method::HEAD)).await;
+        let own = Lookup { get: Some(get.generation), ..own };
         let prefers_own = match (&own.found, &get.found) {
             (Found::Usable(own, _), Found::Usable(get, _)) => {
                 own.hit.head.stored_at() > get.hit.head.stored_at()
@@ -306,6 +309,7 @@ impl<B: Store> RequestRef<'_, B> {
             key: LookupKeys::primary(key),
             reason: Miss::Absent,
             generation: self.cache.shared.calls.generation(&key),
+            get: None,
             now: self.cache.settings.clock.now(),
         }
     }
@@ -363,7 +367,7 @@ impl<B: Store> RequestRef<'_, B> {
             Ok(None) => (Found::Absent, absent),
             Err(error) => (Found::Absent, miss(&error)),
         };
-        Lookup { found, key, reason, generation, now }
+        Lookup { found, key, reason, generation, get: None, now }
     }
 }
 

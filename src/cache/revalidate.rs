@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode, response};
+use http::{HeaderMap, Method, Response, StatusCode, response};
 
 use super::{
     coalesce::StoredAt,
@@ -163,6 +163,23 @@ impl<B: Store> RequestContext<B> {
                     self.view().remove_superseded(seen, requested_at).await;
                 }
             }
+        }
+    }
+
+    /// Applies the response to a `HEAD` to a response to a `GET` that was stored after the lookup of
+    /// the `HEAD`, and not requested later.
+    pub(super) async fn update_later_get_by_head(
+        &self,
+        answer: &response::Parts,
+        requested_at: Timestamp,
+        leader: &Leader,
+    ) {
+        let get = self.view().primary(&Method::GET);
+        let mut lookup = self.view().lookup_under(get).await;
+        if let Some(selected) = lookup.take_selected()
+            && selected.hit.head.requested_at() <= requested_at
+        {
+            self.update_by_head(&Seen::of(&selected), answer, requested_at, leader).await;
         }
     }
 

@@ -1,8 +1,9 @@
 //! What becomes of a stored response that a 304 has freshened: whether it may be kept, for how long, and where.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use larder::{
     CacheOptions, Outcome, Stored,
@@ -10,7 +11,7 @@ use larder::{
 };
 
 use crate::support::{
-    Double, Stand, TestBody, full, get, head, line, not_modified, ok, tagged, url, with,
+    Double, Gate, Stand, TestBody, full, get, head, line, not_modified, ok, tagged, url, with,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -182,6 +183,28 @@ async fn a_head_that_is_answered_anew_leaves_the_response_to_a_get_to_be_asked_f
     assert_eq!(stand.ask(head("/")).await.outcome(), Outcome::Hit);
     let reply = stand.get("/").await;
     assert_eq!((reply.outcome(), reply.text()), (Outcome::Miss(Miss::Expired), "3"));
+}
+
+#[tokio::test]
+async fn a_head_that_began_earlier_updates_the_response_to_a_get() {
+    for (tag, expected) in [("\"old\"", Outcome::Hit), ("\"new\"", Outcome::Miss(Miss::Absent))] {
+        let gate = Gate::closed();
+        let inner = Double::new(move |request, _| match *request.method() {
+            Method::HEAD => {
+                line(line(Response::new(full("")), "etag", tag), "cache-control", "max-age=100")
+            }
+            _ => line(tagged(&request, "\"old\"", "whole"), "cache-control", "max-age=10"),
+        });
+        let stand = Stand::new(inner.first_behind(&gate)).with(|layer| layer.http_rules());
+        // Nothing is stored when the HEAD begins.
+        let mut heading = pin!(stand.ask(head("/")));
+        assert!(heading.as_mut().now_or_never().is_none());
+        assert_eq!(stand.get("/").await.stored(), Stored::Yes);
+        gate.open(1);
+        heading.await;
+        stand.clock.advance(SECOND * 50);
+        assert_eq!(stand.get("/").await.outcome(), expected, "{tag}");
+    }
 }
 
 /// An origin that has new names in each of its 304s does not make the entry grow for ever.
