@@ -167,7 +167,12 @@ where
     if let Err(reason) = read {
         return bypass(Upstream { inner, body }, cache, parts, options, reason).await;
     }
-    let mut ctx = RequestContext::new(cache, parts, url, options, body.read());
+    let mut read = body.read();
+    if options.key.is_none() {
+        let recipe = &cache.settings.recipe;
+        read = read.normalized(|chunks| recipe.normal_body(&parts.headers, chunks));
+    }
+    let mut ctx = RequestContext::new(cache, parts, url, options, read);
     ctx.arrived = arrived;
     Box::pin(answer(ctx, Upstream { inner, body }, None)).await
 }

@@ -15,7 +15,7 @@ use super::{
     lookup::{LookupKeys, Seen, Selected},
     no_vary_search,
     outcome::{CallOutcome, Freshened, Leader},
-    store::{StorageKeys, freshened_tags, varies_anew},
+    store::{StorageKeys, check_parameters, freshened_tags, varies_anew},
     variance::ResidentUpdate,
 };
 use crate::{
@@ -192,6 +192,7 @@ impl<B: Store> RequestContext<B> {
             if has_moved {
                 return Err(Refusal::Vary);
             }
+            check_parameters(settings, &exchange)?;
             Ok((storable, freshened_tags(settings, exchange, old)?))
         });
         let complete = |head: Head, expires_at, tags| {

@@ -66,7 +66,7 @@ impl Settings {
         self.rules.use_http();
         self.recipe.languages_by_weight = true;
         if self.rules.scope == Scope::Shared {
-            self.recipe.without_credentials();
+            self.recipe.headers.leave_out_credentials();
         }
     }
 

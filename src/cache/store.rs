@@ -106,10 +106,12 @@ impl Candidate<'_> {
 
     fn by_rules(&self) -> Result<Storable, Refusal> {
         let rules = &self.settings.rules;
-        match self.by {
+        let storable = match self.by {
             BroughtBy::User => rules.storable_by_hand(&self.exchange),
             BroughtBy::Origin | BroughtBy::Parts(_) => rules.storable(&self.exchange),
-        }
+        }?;
+        check_parameters(self.settings, &self.exchange)?;
+        Ok(storable)
     }
 
     fn plan(&self, storable: &Storable) -> Result<StoragePlan, Refusal> {
@@ -173,7 +175,7 @@ impl Candidate<'_> {
         let Exchange { request, response, now, .. } = exchange;
         let recipe = &settings.recipe;
         let primary = &lookup_key.primary;
-        let names = match policy::vary(&response.headers, &recipe.ignored_headers) {
+        let names = match policy::vary(&response.headers, recipe.headers.ignored()) {
             Vary::Anything => return Err(Refusal::Vary),
             Vary::Nothing => return Ok(StorageKeys::primary(*primary)),
             Vary::Names(names) => names,
@@ -226,6 +228,16 @@ fn own_options(request: &request::Parts) -> &CacheOptions {
     CacheOptions::of(&request.extensions)
 }
 
+/// Refuses a response that repeats an ignored parameter: it would get into the store, and from
+/// there to other users.
+pub(super) fn check_parameters(
+    settings: &Settings,
+    exchange: &Exchange<'_>,
+) -> Result<(), Refusal> {
+    let is_repeated = settings.recipe.ignored_parameters.are_in(&exchange.response.headers);
+    if is_repeated { Err(Refusal::IgnoredParameter) } else { Ok(()) }
+}
+
 /// Whether requests that differ in the header `name` have different primary keys anyway.
 fn is_in_key(recipe: &Recipe, request: &request::Parts, name: &HeaderName) -> bool {
     let is_made_from_headers = recipe.custom.is_none() && own_options(request).key.is_none();
@@ -261,6 +273,6 @@ fn path_tag(settings: &Settings, url: &str, fields: &HeaderMap) -> Option<Box<st
 
 /// Whether a response with these fields varies by other headers than the stored one.
 pub(super) fn varies_anew(settings: &Settings, old: &Head, response: &response::Parts) -> bool {
-    let vary = |headers| policy::vary(headers, &settings.recipe.ignored_headers);
+    let vary = |headers| policy::vary(headers, settings.recipe.headers.ignored());
     vary(old.headers()) != vary(&response.headers)
 }

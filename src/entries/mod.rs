@@ -64,10 +64,13 @@ pub use self::{filter::Filter, listing::EntryInfo, target::Target};
 /// - [`private`](CacheLayer::private) or [`shared`](CacheLayer::shared), and
 ///   [`http_rules`](CacheLayer::http_rules),
 /// - [`key_secret`](CacheLayer::key_secret) and [`key_with`](CacheLayer::key_with),
-/// - [`add_key_headers`](CacheLayer::add_key_headers) and
+/// - [`add_key_headers`](CacheLayer::add_key_headers),
+///   [`key_all_headers`](CacheLayer::key_all_headers) and
 ///   [`add_ignored_headers`](CacheLayer::add_ignored_headers),
 /// - [`add_ignored_parameters`](CacheLayer::add_ignored_parameters) and
 ///   [`sort_query`](CacheLayer::sort_query),
+/// - [`normalize_body`](CacheLayer::normalize_body) and
+///   [`add_ignored_body_fields`](CacheLayer::add_ignored_body_fields),
 /// - [`no_vary_search`](CacheLayer::no_vary_search) and [`grpc`](CacheLayer::grpc).
 ///
 /// Keys, tags, [`remove_where`](Entries::remove_where) and [`stream`](Entries::stream) work without
@@ -104,10 +107,11 @@ impl<B: Store> Entries<B> {
     /// The stored response, expired or not. Its [`CacheStatus`] is in the extensions.
     ///
     /// A key means the response that is stored under it. A URL means a `GET` without headers. If
-    /// the URL has variants, this is the variant that such a request selects. If the layer has [key
-    /// headers](CacheLayer::add_key_headers), this is the response to a request without them: pass
-    /// a request to get another one. Three things count as no entry: a damaged entry, a part of the
-    /// response, and a response that answers only by another URL's `No-Vary-Search`.
+    /// the URL has variants, this is the variant that such a request selects. If the key has
+    /// [some](CacheLayer::add_key_headers) or [all](CacheLayer::key_all_headers) request headers,
+    /// this is the response to a request without them: pass a request to get another one. Three
+    /// things count as no entry: a damaged entry, a part of the response, and a response that
+    /// answers only by another URL's `No-Vary-Search`.
     ///
     /// # Errors
     ///
@@ -400,9 +404,12 @@ impl<B: Store> Entries<B> {
                     // A URL means the responses that are stored under its normalised spelling.
                     url.sent_host = None;
                 }
-                let content = Content { chunks, trailers: None };
                 let own = CacheOptions::of(&parts.extensions).key;
-                let made = || recipe.primary(&parts.method, &url, parts, content);
+                let made = || {
+                    let normal = recipe.normal_body(&parts.headers, chunks);
+                    let content = Content { chunks, normal, ..Content::default() };
+                    recipe.primary(&parts.method, &url, parts, content)
+                };
                 Ok(own.unwrap_or_else(made))
             }
         }

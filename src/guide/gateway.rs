@@ -189,7 +189,7 @@
 //! | | place | reason |
 //! |---|---|---|
 //! | one spelling for each host | outside | a shared cache keeps `Example.com:80` and `example.com` apart, since servers see them |
-//! | fields that make the upstream answer differently | outside, removed or named in [`add_key_headers`](crate::CacheLayer::add_key_headers) | no key has them by itself: a client that sends `X-Forwarded-Host` could have its page stored for everybody |
+//! | fields that make the upstream answer differently | outside, removed or named in [`add_key_headers`](crate::CacheLayer::add_key_headers), or [all of them](crate::CacheLayer::key_all_headers) | no key has them by itself: a client that sends `X-Forwarded-Host` could have its page stored for everybody |
 //! | fields of the connection | outside | they are for this hop. The cache does not store them, but passes them on |
 //! | the choice of the upstream | inside | it must not be part of the key. A removal names the URL as clients write it |
 //! | timeouts, retries | inside | [`stale_if_error`](crate::CacheLayer::stale_if_error) sees their errors |

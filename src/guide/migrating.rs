@@ -38,9 +38,12 @@
 //! - **A body is stored while it is read**, and not before the call returns. An unread body is not
 //!   stored.
 //! - **The order of the query counts**, unless [`sort_query(true)`](crate::CacheLayer::sort_query)
-//!   is set. Some differences always count, which requests-cache ignores: a `&` at the end, a `?`
-//!   without a query, and the order of the fields in a JSON body. A layer outside can write such
-//!   requests in one way.
+//!   is set. Some differences always count, which requests-cache ignores: a `&` at the end, and a
+//!   `?` without a query. A layer outside can write such requests in one way.
+//! - **The bytes of a body count**, unless
+//!   [`normalize_body(true)`](crate::CacheLayer::normalize_body) is set. Then JSON objects are
+//!   compared at every depth, and not at the top alone. JSON arrays keep their order, which
+//!   requests-cache ignores at the top.
 //! - **Credentials separate users.** `Authorization` and `Cookie` are part of the key. Both Python
 //!   caches let two users share a response.
 //! - **A successful `POST`, `PUT` or `DELETE` removes the stored responses** of its URL
@@ -212,15 +215,15 @@
 //! | `expire_after` | [`expire_after`](crate::CacheLayer::expire_after): see [expiration](#expiration) |
 //! | `urls_expire_after` | [`expire_urls`](crate::CacheLayer::expire_urls); for a regular expression, [`expire_with`](crate::CacheLayer::expire_with) |
 //! | `cache_control` | [`http_rules`](crate::CacheLayer::http_rules), for requests and responses |
-//! | `content_root_key` | [`key_with`](crate::CacheLayer::key_with), a closure over the request and its body. **It makes the key of every request alone**, without URL, headers, `Authorization` and `Cookie`: return those too |
+//! | `content_root_key="data"` | [`add_ignored_body_fields`](crate::CacheLayer::add_ignored_body_fields) with JSON pointers, such as `/data/token`, at any depth |
 //! | `allowable_codes` | [`statuses`](crate::CacheLayer::statuses), [`all_statuses`](crate::CacheLayer::all_statuses) |
 //! | `allowable_methods` | [`methods`](crate::CacheLayer::methods) |
 //! | `always_revalidate` | `expire_after(Duration::ZERO)`: each use revalidates what has a validator |
-//! | `ignored_parameters` | query: [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters); headers: [`add_ignored_headers`](crate::CacheLayer::add_ignored_headers); body: `key_with`. None is ignored by default. The presence of an ignored parameter does not matter |
+//! | `ignored_parameters` | query: [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters); headers: [`add_ignored_headers`](crate::CacheLayer::add_ignored_headers); body: [`add_ignored_body_fields`](crate::CacheLayer::add_ignored_body_fields). None is ignored by default. The case of a name does not matter, and neither does the presence of an ignored parameter |
 //! | `match_headers` list | [`add_key_headers`](crate::CacheLayer::add_key_headers) |
-//! | `match_headers=True` | absent: `User-Agent` or `traceparent` would split every entry. Name the headers; `Vary` needs no setting |
+//! | `match_headers=True` | [`key_all_headers(true)`](crate::CacheLayer::key_all_headers). It is better to name the headers: `User-Agent` alone splits every entry. `Vary` needs no setting |
 //! | `filter_fn` | [`store_if`](crate::CacheLayer::store_if) over the heads, when a response is stored. For stored ones: [`remove_where`](crate::Entries::remove_where) |
-//! | `key_fn` | [`key_with`](crate::CacheLayer::key_with), with the same warning |
+//! | `key_fn` | [`key_with`](crate::CacheLayer::key_with), a closure over the request and its body. **It makes the key of every request alone**, without URL, headers, `Authorization` and `Cookie`: return those too |
 //! | `read_only` | [`read_only`](crate::CacheLayer::read_only) |
 //! | `stale_if_error` | [`stale_if_error`](crate::CacheLayer::stale_if_error): `True` is `StaleLimit::Unlimited`, a time is a `Duration` |
 //! | `stale_while_revalidate` | [`stale_while_revalidate`](crate::CacheLayer::stale_while_revalidate), with one refresh at a time for each key |
@@ -369,8 +372,8 @@
 //! | `expire_after` | [`expire_after`](crate::CacheLayer::expire_after). `-1` is `Never`, `0` is `DoNotStore` |
 //! | `urls_expire_after` | [`expire_urls`](crate::CacheLayer::expire_urls) |
 //! | `allowed_codes`, `allowed_methods` | [`statuses`](crate::CacheLayer::statuses), [`methods`](crate::CacheLayer::methods) |
-//! | `include_headers` | [`add_key_headers`](crate::CacheLayer::add_key_headers), by name; `Vary` needs no setting |
-//! | `ignored_params` | [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters) |
+//! | `include_headers` | [`add_key_headers`](crate::CacheLayer::add_key_headers), by name, or [`key_all_headers(true)`](crate::CacheLayer::key_all_headers); `Vary` needs no setting |
+//! | `ignored_params` | [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters), and [`add_ignored_body_fields`](crate::CacheLayer::add_ignored_body_fields) for bodies |
 //! | `autoclose` | absent: a store closes with its last handle |
 //! | `cache_control` | [`http_rules`](crate::CacheLayer::http_rules) |
 //! | `filter_fn` | [`store_if`](crate::CacheLayer::store_if). It is not async: a layer inside can await, and mark the response with a header |

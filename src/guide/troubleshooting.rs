@@ -142,6 +142,7 @@
 //! | `no-freshness` | The origin says nothing of freshness: set `expire_after` as the fallback. |
 //! | `set-cookie` | See [cookies and logins](super::cookies). |
 //! | `vary` | The origin says `Vary: *` or a malformed `Vary`. Such a response answers no other request. |
+//! | `ignored-parameter` | The origin repeats an [ignored parameter](crate::CacheLayer::add_ignored_parameters) in `Location` or `Content-Location`. |
 //! | `tags` | The response has too many or malformed [tags](crate::CacheLayer#tags). |
 //! | `too-large` | Raise [`max_body`](crate::CacheLayer::max_body) or the store's limit. |
 //! | `part-too-small` | Request larger ranges: a small part costs a copy of the stored one. |
@@ -186,6 +187,8 @@
 //! | `has "**" as an alternative` | patterns | Set a pattern for each alternative. |
 //! | `is not a valid glob` | patterns | Escape `[`, `{`, `*` and `?` that stand for themselves. |
 //! | `is not a header name` | `add_key_headers`, `add_ignored_headers`, `add_tag_headers`, `targeted_by` | Write the name alone, without a colon. |
+//! | `does not begin with "/"` | `add_ignored_body_fields` | Write a JSON pointer such as `/auth/token`, or a name without a slash. |
+//! | `is not a JSON pointer` | `add_ignored_body_fields` | In a name, write `~0` for `~` and `~1` for `/`. |
 //! | `CONNECT opens a tunnel` | `methods` | Leave it out. |
 //! | `is not a whole response` | `statuses`, `expire_statuses` | Leave 206 and 304 out. |
 //! | `is not a final status` | `statuses`, `expire_statuses` | Leave 1xx out. |

@@ -12,12 +12,17 @@ use std::{fmt, str::FromStr};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+mod content;
+mod headers;
+mod parameters;
 mod recipe;
 mod selection;
 mod url;
 mod written;
 
-pub(crate) use self::recipe::{Content, OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
+pub(crate) use self::content::{Content, NormalBody};
+pub(crate) use self::parameters::IgnoredParameters;
+pub(crate) use self::recipe::{OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::url::{
     InvalidTarget, RequestUrl, decode_parameter, push_without_dots, split_query,
 };
@@ -128,6 +133,8 @@ pub(crate) enum Domain {
     Search,
     /// A key made from a name that the user chose.
     Named,
+    /// The canonical form of a request body.
+    CanonicalBody,
     /// The tag of every entry for a URL.
     UrlTag,
     /// The tag of the entries for a path whose responses ignore some parameters.
@@ -144,6 +151,7 @@ impl Domain {
             Self::SearchRule => b"larder/key/1/search-rule",
             Self::Search => b"larder/key/1/search",
             Self::Named => b"larder/key/1/named",
+            Self::CanonicalBody => b"larder/key/1/canonical-body",
             Self::UrlTag => b"larder/key/1/url-tag",
             Self::PathTag => b"larder/key/1/path-tag",
         }
@@ -151,7 +159,7 @@ impl Domain {
 }
 
 /// The type of a field. The numbers are part of the key format.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Field {
     Method = 1,
@@ -169,6 +177,9 @@ pub(crate) enum Field {
     Host = 13,
     SentHost = 14,
     Family = 15,
+    JsonBody = 16,
+    FormBody = 17,
+    MultipartBody = 18,
 }
 
 /// Digests typed, length-prefixed fields, with a key if there is a secret.

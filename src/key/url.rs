@@ -210,8 +210,19 @@ fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) {
 
 /// A decoded name or value of a parameter: percent-decoded, with `+` as a space.
 pub(crate) fn decode_parameter(name: &str) -> String {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
+    String::from_utf8_lossy(&decoded(name.as_bytes()).0).into_owned()
+}
+
+/// The same as bytes. `None` if a percent-encoding is invalid.
+pub(super) fn decode_bytes(name: &[u8]) -> Option<Vec<u8>> {
+    let (bytes, is_valid) = decoded(name);
+    is_valid.then_some(bytes)
+}
+
+/// The decoded bytes, with invalid percent-encodings as they are, and whether there are none.
+fn decoded(name: &[u8]) -> (Vec<u8>, bool) {
+    let (mut bytes, mut is_valid) = (Vec::with_capacity(name.len()), true);
+    let mut rest = name;
     while let Some((&first, tail)) = rest.split_first() {
         rest = tail;
         bytes.push(match first {
@@ -221,12 +232,15 @@ pub(crate) fn decode_parameter(name: &str) -> String {
                     rest = &tail[2..];
                     byte
                 }
-                None => b'%',
+                None => {
+                    is_valid = false;
+                    b'%'
+                }
             },
             byte => byte,
         });
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    (bytes, is_valid)
 }
 
 /// Decodes characters that need no encoding (RFC 3986 §2.3), encodes characters that are not

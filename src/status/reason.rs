@@ -138,6 +138,10 @@ pub enum Refusal {
     /// The response varies by more than request headers (`Vary: *`), its `Vary` is malformed, or a
     /// 304 has changed its `Vary`.
     Vary,
+    /// The `Location` or `Content-Location` of the response has a parameter that the cache
+    /// [ignores](crate::CacheLayer::add_ignored_parameters). It is the one that this request has
+    /// sent, or one that the origin has made for it, and not meant for others.
+    IgnoredParameter,
     /// The response has more or longer tags than an [entry can have](crate::CacheLayer#tags), or
     /// tags that are not text. Without all of its tags, it would still be served after a removal by
     /// one of them.
@@ -254,6 +258,7 @@ impl Refusal {
             Self::NoFreshness => "no-freshness",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
+            Self::IgnoredParameter => "ignored-parameter",
             Self::Tags => "tags",
             Self::TooLarge => "too-large",
             Self::PartTooSmall => "part-too-small",
@@ -292,6 +297,7 @@ impl Refusal {
             | Self::NoExpiration
             | Self::Authorization
             | Self::Cookie
+            | Self::IgnoredParameter
             | Self::Tags
             | Self::TooLarge
             | Self::PartTooSmall
@@ -331,6 +337,7 @@ impl Refusal {
             | Self::NoFreshness
             | Self::SetCookie
             | Self::Vary
+            | Self::IgnoredParameter
             | Self::Tags
             | Self::NotUnary
             | Self::TooLarge => true,

@@ -174,10 +174,13 @@ async fn ignored_parameters_are_neither_in_the_key_nor_in_the_stored_url() {
         "/a?x=1&%74oken=secret&y=2",
         "/a?x=1&y=2&utm%5Fsource=mail",
         "/a?x=1&y=2&token",
+        // Another case of ASCII letters.
+        "/a?x=1&y=2&Token=1",
+        "/a?UTM_SOURCE=mail&x=1&y=2",
     ] {
         assert!(stand.get(same).await.is_from_store(), "{same}");
     }
-    for other in ["/a?x=1", "/a?x=1&y=2&Token=1", "/a?x=1&y=2&utm", "/a?x=1&y=2&mytoken=1"] {
+    for other in ["/a?x=1", "/a?x=1&y=2&utm", "/a?x=1&y=2&mytoken=1"] {
         assert!(!stand.get(other).await.is_from_store(), "{other}");
     }
     stand.get("/b?%74oken=secret").await;

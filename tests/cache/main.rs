@@ -10,6 +10,7 @@ use larder::{Key, entry, store, time};
 mod reads;
 mod support;
 
+mod all_headers;
 mod any_fault;
 mod any_fault_http;
 mod autotraits;
@@ -27,6 +28,7 @@ mod followers;
 mod freshening;
 mod http_rules;
 mod if_error;
+mod ignored_parameters;
 mod keys;
 mod leaders;
 mod long_bodies;
@@ -54,7 +56,10 @@ mod refreshing;
 mod removal_races;
 mod removal_storms;
 mod removal_wins;
+mod request_bodies;
 mod revalidation;
+#[cfg(any(feature = "redb", feature = "sqlite"))]
+mod secrets;
 mod settings;
 mod shared;
 mod shared_bodies;

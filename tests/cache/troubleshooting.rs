@@ -39,6 +39,9 @@ fn config_errors() -> Vec<ConfigError> {
     for pattern in ["", "["] {
         errors.push(layer().add_ignored_parameters([pattern]).err());
     }
+    for field in ["", "a/b", "/~2"] {
+        errors.push(layer().add_ignored_body_fields([field]).err());
+    }
     errors.push(layer().methods([]).err());
     errors.push(layer().methods([Method::CONNECT]).err());
     errors.push(layer().statuses([] as [StatusCode; 0]).err());

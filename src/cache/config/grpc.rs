@@ -90,7 +90,7 @@ impl<B> CacheLayer<B> {
         Ok(self.set(|settings| {
             settings.rules.use_grpc(methods);
             for name in GRPC_KEY_HEADERS {
-                settings.recipe.add_header(name);
+                settings.recipe.headers.add(name);
             }
         }))
     }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobSetBuilder};
 use http::{HeaderName, request};
 
-use crate::{CacheLayer, ConfigError};
+use crate::{CacheLayer, ConfigError, key::IgnoredParameters};
 
 /// # The key
 impl<B> CacheLayer<B> {
@@ -26,13 +25,14 @@ impl<B> CacheLayer<B> {
     ) -> Result<Self, ConfigError> {
         let names = header_names("add_key_headers", names)?;
         Ok(self.set(|settings| {
-            names.into_iter().for_each(|name| settings.recipe.add_header(name));
+            names.into_iter().for_each(|name| settings.recipe.headers.add(name));
         }))
     }
 
     /// Removes request headers from the key, including `Authorization` and `Cookie`, which are part
     /// of it by default. Adds to the headers that are ignored already. `Vary` does not select by
-    /// these headers either, except by `Authorization` and `Cookie`.
+    /// these headers either, except by `Authorization` and `Cookie`. No value of a request header
+    /// is ever stored, ignored or not.
     ///
     /// # Errors
     ///
@@ -43,16 +43,48 @@ impl<B> CacheLayer<B> {
     ) -> Result<Self, ConfigError> {
         let names = header_names("add_ignored_headers", names)?;
         Ok(self.set(|settings| {
-            names.into_iter().for_each(|name| settings.recipe.ignore_header(name));
+            names.into_iter().for_each(|name| settings.recipe.headers.ignore(name));
         }))
+    }
+
+    /// Whether every request header is part of the key, and not only those that a setting names.
+    /// Default: `false`. Set it in front of an origin that chooses its response by headers without
+    /// saying so in `Vary`.
+    ///
+    /// [Ignored](CacheLayer::add_ignored_headers) headers stay out of the key. These do too, unless
+    /// [`add_key_headers`](CacheLayer::add_key_headers) names them:
+    ///
+    /// - fields of the connection (RFC 9110 §7.6.1) and `Proxy-Authorization`, `Expect` and
+    ///   `HTTP2-Settings`. A field that `Connection` names is part of the key, since a client could
+    ///   otherwise take any field out of it;
+    /// - `Host` and `Content-Length`, since URL and body are part of the key;
+    /// - fields that say how to answer, and not with what: `Range`, `If-Match`, `If-None-Match`,
+    ///   `If-Modified-Since`, `If-Unmodified-Since`, `If-Range`, `Cache-Control`, `Pragma`,
+    ///   `Max-Forwards`, `Priority`, `grpc-timeout`;
+    /// - `traceparent` and `tracestate` (W3C Trace Context), which differ in each request.
+    ///
+    /// Ignore other fields that differ in each request or for each client, such as `X-Request-Id`,
+    /// `b3` or `X-Forwarded-For`: with one of them in the key, hits are rare. `Vary` selects only
+    /// by headers that are not part of the key. In a shared cache under the HTTP rules,
+    /// `Authorization` and `Cookie` are part of the key, too.
+    ///
+    /// To [read or remove](crate::Entries) one entry, pass a request with the same headers. The
+    /// removal of a URL removes the responses to all of its requests, as always.
+    pub fn key_all_headers(self, all: bool) -> Self {
+        self.set(|settings| settings.recipe.headers.set_all(all))
     }
 
     /// Ignores query parameters: they are part neither of the key nor of the stored URL. Adds to
     /// the parameters that are ignored already.
     ///
-    /// `*` stands for any number of characters. Names are compared percent-decoded and
-    /// case-sensitively. Name parameters that carry secrets here too: ignored parameters never
-    /// reach the store.
+    /// `*` stands for any number of characters. Names are compared percent-decoded, and without
+    /// regard to the case of ASCII letters: `api_key` also means `?API_KEY=`. Name parameters that
+    /// carry secrets here too: what a request has in them reaches neither the store nor an event.
+    ///
+    /// The origin may repeat such a parameter. If it is in `Location` or `Content-Location`, the
+    /// response is [not stored](crate::status::Refusal::IgnoredParameter): it would send other
+    /// users to a URL with this user's secret. Bodies and other fields are stored as the origin
+    /// sent them.
     ///
     /// # Errors
     ///
@@ -61,7 +93,8 @@ impl<B> CacheLayer<B> {
         self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        let mut patterns = self.inner.settings.recipe.ignored_query.0.clone();
+        let mut ignored = self.inner.settings.recipe.ignored_parameters.clone();
+        let mut patterns = Vec::new();
         for name in names {
             let name = name.as_ref();
             let error = |message: String| {
@@ -73,19 +106,15 @@ impl<B> CacheLayer<B> {
             if name.is_empty() {
                 return error("is empty; to ignore every parameter, write \"*\"".into());
             }
-            match GlobBuilder::new(name).backslash_escape(true).build() {
-                Ok(glob) => patterns.push(glob),
+            match IgnoredParameters::pattern(name) {
+                Ok(pattern) => patterns.push(pattern),
                 Err(problem) => return error(format!("is not a valid glob: {}", problem.kind())),
             }
         }
-        let mut set = GlobSetBuilder::new();
-        patterns.iter().for_each(|glob| {
-            set.add(glob.clone());
-        });
-        let set = set
-            .build()
+        ignored
+            .add(patterns)
             .map_err(|error| ConfigError::new("add_ignored_parameters", error.to_string()))?;
-        Ok(self.set(|settings| settings.recipe.ignored_query = (patterns, Some(set))))
+        Ok(self.set(|settings| settings.recipe.ignored_parameters = ignored))
     }
 
     /// Whether to ignore the order of query parameters. Default: `false`. Parameters of the same
@@ -117,20 +146,6 @@ impl<B> CacheLayer<B> {
     /// or without one, are not found any more. Default: none.
     pub fn key_secret(self, secret: [u8; 32]) -> Self {
         self.set(|settings| settings.recipe.secret = Some(secret))
-    }
-
-    /// The largest request body that is buffered for the key, in bytes. Default: 1 MiB. Requests
-    /// with a larger body bypass the cache and stream.
-    pub fn max_request_body(self, bytes: u64) -> Self {
-        self.set(|settings| settings.max_request_body = bytes)
-    }
-
-    /// The most bytes of request bodies that the layer and its clones buffer for keys at one time,
-    /// in total. Default: 64 MiB. If a request's body would exceed this limit, the request bypasses
-    /// the cache at once and streams
-    /// ([`Bypass::RequestBodiesFull`](crate::status::Bypass::RequestBodiesFull)).
-    pub fn max_request_bodies(self, bytes: u64) -> Self {
-        self.set(|settings| settings.max_request_bodies = bytes)
     }
 }
 

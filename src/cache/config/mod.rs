@@ -6,6 +6,7 @@ use crate::error::ConfigError;
 
 // In the order in which the documentation shows them.
 mod key;
+mod request_body;
 mod storage;
 
 mod expiry;

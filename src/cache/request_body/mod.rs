@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::key::Content;
+use crate::key::{Content, NormalBody};
 
 mod budget;
 mod buffered;
@@ -54,16 +54,28 @@ pin_project! {
 }
 
 /// What was read of a body for the key. It counts for the bound of all bodies while it is held.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ReadBody {
     chunks: Vec<Bytes>,
     trailers: Option<Box<HeaderMap>>,
+    normal: Option<NormalBody>,
     _share: Option<Arc<Share>>,
 }
 
 impl ReadBody {
     pub(crate) fn content(&self) -> Content<'_> {
-        Content { chunks: &self.chunks, trailers: self.trailers.as_deref() }
+        let Self { chunks, trailers, normal, .. } = self;
+        Content { chunks, trailers: trailers.as_deref(), normal: *normal }
+    }
+
+    /// The same with what counts in the key instead of the bytes. It is found once, since a request
+    /// may need several keys.
+    pub(crate) fn normalized(
+        mut self,
+        normal: impl FnOnce(&[Bytes]) -> Option<NormalBody>,
+    ) -> Self {
+        self.normal = normal(&self.chunks);
+        self
     }
 }
 
@@ -103,7 +115,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
     /// What was read, for as long as the request needs it.
     pub(crate) fn read(&self) -> ReadBody {
         let (chunks, trailers) = (self.chunks.clone(), self.trailers.clone());
-        ReadBody { chunks, trailers, _share: self.share.clone() }
+        ReadBody { chunks, trailers, normal: None, _share: self.share.clone() }
     }
 
     /// The same body for another call. It contains what was read for the key.

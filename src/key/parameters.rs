@@ -1,0 +1,108 @@
+//! [`IgnoredParameters`]: the query parameters that are neither in the key nor in a stored URL.
+
+use globset::{Glob, GlobBuilder, GlobSet};
+use http::{
+    HeaderMap,
+    header::{CONTENT_LOCATION, LOCATION},
+};
+
+use super::url::decode_parameter;
+
+/// Patterns for the names of parameters.
+///
+/// They match without regard to the case of ASCII letters. Many servers read parameters so, and
+/// secrets must not get into the store because of the case of a name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IgnoredParameters {
+    patterns: Vec<Glob>,
+    /// All of them, compiled.
+    set: Option<GlobSet>,
+}
+
+impl IgnoredParameters {
+    /// A pattern for the names of parameters: `*` stands for any number of characters.
+    pub(crate) fn pattern(text: &str) -> Result<Glob, globset::Error> {
+        GlobBuilder::new(text).backslash_escape(true).case_insensitive(true).build()
+    }
+
+    /// Adds patterns.
+    pub(crate) fn add(&mut self, patterns: Vec<Glob>) -> Result<(), globset::Error> {
+        self.patterns.extend(patterns);
+        self.set = Some(GlobSet::new(&self.patterns)?);
+        Ok(())
+    }
+
+    /// Whether any parameter is ignored.
+    pub(super) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Whether the parameter of this decoded name is ignored.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.set.as_ref().is_some_and(|set| set.is_match(name))
+    }
+
+    /// Whether the response names a URL with an ignored parameter as its own, or as the one to go
+    /// on with.
+    pub(crate) fn are_in(&self, response: &HeaderMap) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let fields = [LOCATION, CONTENT_LOCATION];
+        let mut urls = fields.iter().flat_map(|name| response.get_all(name));
+        urls.any(|url| self.are_in_url(&String::from_utf8_lossy(url.as_bytes())))
+    }
+
+    /// The URL may be relative.
+    fn are_in_url(&self, url: &str) -> bool {
+        let without_fragment = url.split('#').next().unwrap_or_default();
+        let Some((_, query)) = without_fragment.split_once('?') else { return false };
+        let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        names.any(|name| self.contains(&decode_parameter(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn ignoring(patterns: &[&str]) -> IgnoredParameters {
+        let patterns = patterns.iter().map(|text| IgnoredParameters::pattern(text).unwrap());
+        let mut ignored = IgnoredParameters::default();
+        ignored.add(patterns.collect()).unwrap();
+        ignored
+    }
+
+    #[test]
+    fn names_match_whatever_the_case_of_ascii_letters() {
+        let ignored = ignoring(&["api_key", "UTM_*", "é"]);
+        for name in ["api_key", "API_KEY", "Api_Key", "utm_source", "utm_", "UTM_x", "é"] {
+            assert!(ignored.contains(name), "{name}");
+        }
+        for name in ["api-key", "api_keys", "my_api_key", "utm", "É", ""] {
+            assert!(!ignored.contains(name), "{name}");
+        }
+        assert!(!IgnoredParameters::default().contains("api_key"));
+    }
+
+    #[test]
+    fn ignored_parameters_are_found_in_the_urls_that_a_response_names() {
+        let ignored = ignoring(&["api_key"]);
+        for (name, url, is_found) in [
+            (LOCATION, "http://a/x?api_key=s", true),
+            (LOCATION, "/x?y=1&API%5FKEY=s", true),
+            (LOCATION, "?api_key", true),
+            (CONTENT_LOCATION, "x?api_key=s#f", true),
+            (LOCATION, "/x?y=api_key", false),
+            (LOCATION, "/api_key", false),
+            (LOCATION, "/x#?api_key=s", false),
+            (http::header::LINK, "</x?api_key=s>; rel=next", false),
+        ] {
+            let response = HeaderMap::from_iter([(name, HeaderValue::from_static(url))]);
+            assert_eq!(ignored.are_in(&response), is_found, "{url}");
+            assert!(!IgnoredParameters::default().are_in(&response));
+        }
+    }
+}

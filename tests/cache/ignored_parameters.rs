@@ -1,0 +1,92 @@
+//! Responses that repeat an ignored parameter of the request.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use larder::{CacheLayer, Stored, status::Refusal, store::Store};
+
+use crate::support::{Double, Reply, Stand, empty, full, get, line, ok, status, tagged, url};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn set<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
+    layer.expire_after(MINUTE).all_statuses().add_ignored_parameters(["api_key"]).unwrap()
+}
+
+/// An origin that redirects `/moved`, as servers do that add a slash or change the scheme.
+fn redirecting() -> Double {
+    Double::new(|request, _| match request.uri().path() {
+        "/moved" => {
+            line(status(301), "location", request.uri().to_string().replace("/moved", "/there"))
+        }
+        _ => ok("text"),
+    })
+}
+
+/// A user must not be sent on with the secret of another one.
+#[tokio::test]
+async fn a_redirect_with_an_ignored_parameter_is_not_stored() {
+    for is_shared in [false, true] {
+        let stand =
+            if is_shared { Stand::shared(redirecting()) } else { Stand::new(redirecting()) };
+        let stand = stand.with(set);
+        for user in ["alice", "bob"] {
+            let reply = stand.get(&format!("/moved?api_key={user}")).await;
+            assert_eq!(reply.stored(), Stored::No(Refusal::IgnoredParameter));
+            let location = url(&format!("/there?api_key={user}"));
+            assert_eq!(reply.lines("location"), [location.as_bytes()]);
+        }
+        assert_eq!((stand.calls(), stand.len().await), (2, 0));
+        assert!(!stand.get("/moved?x=1").await.is_from_store());
+        assert!(stand.get("/moved?x=1").await.is_hit(), "other redirects are stored");
+    }
+}
+
+#[tokio::test]
+async fn requests_in_flight_do_not_share_such_a_redirect() {
+    let (double, gate) = redirecting().gated();
+    let stand = Stand::new(double).with(set);
+    let ask = |user| {
+        let path = format!("/moved?api_key={user}");
+        tokio::spawn(stand.call(get(&path).body(empty()).unwrap()))
+    };
+    let (alice, bob) = (ask("alice"), ask("bob"));
+    while stand.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    gate.open(2);
+    for (user, response) in [("alice", alice), ("bob", bob)] {
+        let reply = Reply::read(response.await.unwrap().unwrap()).await;
+        let location = url(&format!("/there?api_key={user}"));
+        assert_eq!(reply.lines("location"), [location.as_bytes()]);
+    }
+}
+
+#[tokio::test]
+async fn a_304_with_an_ignored_parameter_does_not_write_it_to_the_stored_response() {
+    let inner = Double::new(|request, call| {
+        let response = tagged(&request, "\"1\"", "text");
+        match call {
+            1 => response,
+            _ => line(response, "content-location", request.uri().to_string()),
+        }
+    });
+    let stand = Stand::new(inner).with(set);
+    stand.get("/?api_key=secret").await;
+    stand.clock.advance(2 * MINUTE);
+    let reply = stand.get("/?api_key=secret").await;
+    assert_eq!(reply.text(), "text");
+    assert_eq!(stand.calls(), 2);
+    let stored = stand.layer.entries().get(&url("/")).await.unwrap();
+    let fields = format!("{:?}", stored.expect("the response stays").headers());
+    assert!(!fields.contains("secret"), "{fields}");
+}
+
+#[tokio::test]
+async fn a_response_that_is_inserted_is_refused_for_the_same_reason() {
+    let layer = Stand::new(redirecting()).with(set).layer;
+    let request = Request::get(url("/moved")).body(()).unwrap();
+    let response = Response::builder().status(301).header("location", "/there?API_KEY=s");
+    let inserted = layer.entries().insert(&request, response.body(full("")).unwrap()).await;
+    assert!(inserted.unwrap_err().to_string().contains("ignored-parameter"));
+}
