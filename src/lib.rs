@@ -240,6 +240,7 @@
 //! | `memory` | yes | `store::Memory` | quick_cache |
 //! | `redb` | yes | `store::Redb` | redb, etcetera, tempfile |
 //! | `sqlite` | | `store::Sqlite` | rusqlite with SQLite itself (C, compiled in), etcetera, tempfile |
+//! | `files` | | `store::Files` | serde_json, humantime, mime2ext, etcetera, tempfile |
 //! | `redis` | | `store::Redis` | redis, rustls (with ring), tokio's `net`, futures-util |
 //! | `mongodb` | | `store::MongoDb` | mongodb with bson, rustls (with ring) and a DNS client, tokio's `net`, futures-util |
 //! | `compression` | | `store::Compressed` | zstd (C, compiled in) |
@@ -247,7 +248,7 @@
 //! | `metrics` | | counters, a gauge and a histogram of the `metrics` facade | metrics |
 //! | `tracing` | | a span for each call, events for decisions and faults | tracing |
 //!
-//! tokio (`rt`, `sync`, `time`) is a plain dependency. The layer, `Memory` and the embedded stores
+//! tokio (`rt`, `sync`, `time`) is a plain dependency. The layer, `Memory` and the stores on a disk
 //! also work outside of a tokio runtime, or in one without timers. Then nothing is refreshed in the
 //! background: a request that finds a stale response waits for a new one. Limits on waits have no
 //! effect. `Redis` and `MongoDb` need a runtime, and return an error without one.

@@ -539,6 +539,62 @@ mod redb {
     }
 }
 
+#[cfg(feature = "files")]
+mod files {
+    use larder::store::Files;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_keep_every_promise() {
+        conformance::all(async || Files::temporary().unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_folders_have_nothing_in_common() {
+        conformance::isolation(&Files::temporary().unwrap(), &Files::temporary().unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_is_what_it_was_when_it_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        conformance::reopen(async || Files::open(directory.path().join("cache")).unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_without_its_index_is_what_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
+        conformance::reopen(async || {
+            drop(std::fs::remove_dir_all(path.join(".larder")));
+            Files::open(&path).unwrap()
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_openings_of_a_folder_share_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Files::open(directory.path().join("cache")).unwrap();
+        conformance::shared(&open(), &open()).await;
+    }
+
+    #[cfg(feature = "memory")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn memory_before_files_keeps_every_promise() {
+        use larder::store::{Memory, Tiered};
+        let tiers = async || Tiered::new(Memory::default(), Files::temporary().unwrap());
+        conformance::all(tiers).await;
+    }
+
+    #[cfg(feature = "compression")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn compressed_files_keep_every_promise() {
+        use larder::store::Compressed;
+        conformance::all(async || Compressed::new(Files::temporary().unwrap())).await;
+    }
+}
+
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use larder::store::Sqlite;

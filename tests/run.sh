@@ -84,7 +84,7 @@ fi
 say "tests, with memory alone and with nothing; each other store alone is built, and tested above"
 cargo test --no-default-features --lib
 cargo test --no-default-features --features memory,conformance --lib --tests
-for store in redb sqlite redis mongodb; do
+for store in redb sqlite files redis mongodb; do
   cargo test --no-default-features --features "$store,conformance" --lib
   cargo check --no-default-features --features "$store,conformance" --tests
 done
@@ -131,6 +131,7 @@ if [ -z "$mongodb" ]; then
 fi
 quickstart "$programs/quickstart" --store "redb:$scratch/cache.redb"
 quickstart "$programs/quickstart" --store "sqlite:$scratch/cache.db"
+quickstart "$programs/quickstart" --store "files:$scratch/responses"
 quickstart "$programs/quickstart" --store "$redis"
 quickstart "$programs/quickstart" --store "$mongodb"
 misses=1 quickstart "$programs/quickstart" --store memory

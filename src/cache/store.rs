@@ -9,7 +9,7 @@ use super::{
     no_vary_search,
     settings::Settings,
     tee::Limits,
-    variance::{Placement, ResidentUpdate},
+    variance::{Placement, ResidentUpdate, selector},
 };
 use crate::{
     entry::{Head, ResponseHead, Variance},
@@ -119,7 +119,10 @@ impl Candidate<'_> {
         let Exchange { request, now, .. } = exchange;
         let keys = self.keys(storable.expires_at)?;
         let StorageKeys { key, call_key, names, variance, resident_update } = keys;
-        let head = self.head(&key, storable)?.with_variance(variance);
+        let mut head = self.head(&key, storable)?.with_variance(variance);
+        if resident_update.is_some() {
+            head = head.with_selection(selector(&call_key));
+        }
         let head = match self.by {
             // Each tag of a part removes the whole.
             BroughtBy::Parts(Some(old)) => head.with_tags(freshened_tags(settings, exchange, old)?),

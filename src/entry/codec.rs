@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 use super::{
-    Head, Kind, Others, Variance,
+    Head, Kind, Others, Selection, Variance,
     note::{Note, Notes},
 };
 use crate::time::Timestamp;
@@ -207,6 +207,7 @@ impl WireHead<'_> {
             .map(Box::new),
             notes: Notes(notes.into()),
             variance: self.variance.map(WireVariance::into_variance).transpose()?.map(Box::new),
+            selection: Selection::default(),
         })
     }
 }

@@ -1,8 +1,9 @@
 //! [`Head`]: everything that is stored with a body. It is the head of a response, with the cache's
 //! attributes.
 //!
-//! [`codec`](self) (in its own file) encodes a head as versioned bytes and decodes it. `facts` has
-//! what the fields of a response tell a cache. Nothing here does I/O or reads a clock.
+//! [`codec`](self) (in its own file) encodes a head as versioned bytes and decodes it. `text` has a
+//! head that people can read. `facts` has what the fields of a response tell a cache. Nothing here
+//! does I/O or reads a clock.
 
 use std::mem;
 
@@ -13,10 +14,15 @@ use crate::time::Timestamp;
 mod codec;
 mod facts;
 mod note;
+mod selection;
+#[cfg(feature = "files")]
+mod text;
 mod variance;
 
 pub use self::codec::DecodeError;
-use self::{facts::Lines, note::Notes};
+#[cfg(feature = "files")]
+pub(crate) use self::text::{CacheText, HeadText, RequestText, ResponseText};
+use self::{facts::Lines, note::Notes, selection::Selection};
 pub(crate) use self::{
     facts::{Facts, ResponseFields, ResponseHead},
     note::Note,
@@ -47,6 +53,7 @@ pub struct Head {
     notes: Notes,
     /// Of a resident: the request headers that select it, and what else they select.
     variance: Option<Box<Variance>>,
+    selection: Selection,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +88,7 @@ impl Head {
             trailers: None,
             notes: Notes::default(),
             variance: None,
+            selection: Selection::default(),
         }
     }
 
@@ -289,6 +297,21 @@ impl Head {
     pub(crate) fn with_variance(mut self, variance: Option<Variance>) -> Self {
         self.variance = variance.map(Box::new);
         self
+    }
+
+    /// Says what selects the response, if it lies beside the resident of its primary key.
+    #[must_use]
+    pub(crate) fn with_selection(mut self, selection: [u8; Variance::SELECTOR]) -> Self {
+        self.selection = Selection(Some(selection));
+        self
+    }
+
+    /// What selects a response that lies beside the resident of its primary key: the digest of that
+    /// key and of the request headers that select. Unlike the key of the entry, it is the same in
+    /// each recording. It is known until the response is stored, and is not encoded.
+    #[cfg(feature = "files")]
+    pub(crate) fn selection(&self) -> Option<[u8; Variance::SELECTOR]> {
+        self.selection.0
     }
 
     /// Sets the other variants that a resident leads to.

@@ -151,7 +151,7 @@ impl Drop for MeteredCall {
     }
 }
 
-#[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
+#[cfg(any(feature = "files", feature = "memory", feature = "redb", feature = "sqlite"))]
 pub(super) fn evicted(store: &'static str, entries: u64, bytes: u64) {
     for (name, count) in [(EVICTED, entries), (EVICTED_BYTES, bytes)] {
         add(&Key::from_parts(name, vec![Label::new("store", store)]), count);

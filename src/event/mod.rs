@@ -37,7 +37,7 @@ mod store_time;
 mod stores;
 
 pub use self::request_line::RequestLine;
-#[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
+#[cfg(any(feature = "files", feature = "memory", feature = "redb", feature = "sqlite"))]
 pub(crate) use self::stores::evicted;
 #[cfg(any(feature = "redb", feature = "sqlite"))]
 pub(crate) use self::stores::restarted;

@@ -40,7 +40,7 @@ pub(crate) fn unwritten(store: &'static str, entries: u64, reason: &str) {
 }
 
 /// A store evicted entries to make room.
-#[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
+#[cfg(any(feature = "files", feature = "memory", feature = "redb", feature = "sqlite"))]
 pub(crate) fn evicted(store: &'static str, entries: u64, bytes: u64) {
     #[cfg(feature = "tracing")]
     tracing::debug!(target: TARGET, { store, entries, bytes }, "entries evicted");

@@ -10,6 +10,7 @@
 //! | [`Memory`](crate::store::Memory) | a server's or a client's hot responses; tests | one process |
 //! | [`Redb`](crate::store::Redb) | one program that keeps its cache between runs | one process, or the processes of a machine with [`multi_process`](crate::store::redb::Builder::multi_process) |
 //! | [`Sqlite`](crate::store::Sqlite) | several processes of one machine; a cache to query with SQL | the processes of a machine |
+//! | [`Files`](crate::store::Files) | responses that people read, edit and keep in version control, such as recordings for tests | the processes of a machine |
 //! | [`Redis`](crate::store::Redis) | several machines with a Redis or Valkey server, a Sentinel group or a cluster | machines |
 //! | [`MongoDb`](crate::store::MongoDb) | several machines with a MongoDB server; bodies of any size | machines |
 //!
@@ -33,6 +34,7 @@
 //! | `Memory` | nothing | nothing | nothing | evicts the entries used least |
 //! | `Redb` | everything, after a flush, a close or a drop | all but the last half second | all but the last half second | stored entries stay readable, new ones are not stored |
 //! | `Sqlite` | everything, after a flush, a close or a drop | every acknowledged entry; with [`exclusive`](crate::store::sqlite::Builder::exclusive), all but the last milliseconds | all but the last half second | stored entries stay readable, new ones are not stored |
+//! | `Files` | everything | every acknowledged entry | what was [flushed](crate::CacheLayer::flush); a damaged entry is a miss | stored entries stay readable, new ones are not stored |
 //! | `Redis` | everything | every acknowledged entry | as the server is set (`save`, `appendonly`) | evicts as the server is set (`maxmemory-policy`), or new entries are not stored |
 //! | `MongoDb` | everything | every acknowledged entry | as the server is set (write concern, journal) | new entries are not stored |
 //!
@@ -62,6 +64,7 @@
 //! | `Memory` | a lookup, without a copy | a copy of chunks up to 256 KiB | nothing |
 //! | `Redb` | a read of the file | a copy into memory if small, else a part of a transaction | a writer thread, a thread that reads large bodies |
 //! | `Sqlite` | a read of the file | a part of a transaction; with `exclusive`, as `Redb` | as `Redb` |
+//! | `Files` | a hop to a blocking thread, and a read of two files | two new files, and a line in the index | a writer thread |
 //! | `Redis` | one round trip | one round trip, two on a cluster, and one for each chunk of a large body | one connection |
 //! | `MongoDb` | [one round trip](crate::store::mongodb#what-an-operation-costs) | two round trips, and some for each batch of chunks | the driver's connections, a sweep of unused bodies |
 //! | `Tiered` | the near store's; at first the far store's and a copy | both stores' and a lookup in the far one | what both run |
@@ -84,6 +87,7 @@
 //! | `Memory` | 256 MiB, or [your limit](crate::store::Memory::new) | 97 % of a shard, which has at least 128 MiB or is the whole | |
 //! | `Redb` | 4 GiB, or [your limit](crate::store::redb::Builder::max_bytes) | the same | the file grows to [about twice the entries' size](crate::store::redb#its-size), and more while it is written; a small one shrinks when it is closed |
 //! | `Sqlite` | 4 GiB, or [your limit](crate::store::sqlite::Builder::max_bytes) | the same | the file grows a few per cent larger; [`vacuum`](crate::store::Sqlite::vacuum) shrinks it |
+//! | `Files` | 4 GiB, or [your limit](crate::store::files::Builder::max_bytes) | the same | as the entries, rounded up to blocks of the file system, and an index of some hundred bytes for each |
 //! | `Redis` | the server's `maxmemory` | the server's memory | as the server |
 //! | `MongoDb` | the server's disk | a body of any size, and a head of less than 16 MB | as the server |
 //! | `Tiered` | as each of the two | as the far one; copies up to [`max_near_body`](crate::store::Tiered::max_near_body) | as each of the two |
@@ -115,6 +119,15 @@
 //! use larder::{CacheLayer, store::Sqlite};
 //!
 //! let layer = CacheLayer::private(Sqlite::open("cache.db")?);
+//! # }
+//! # Ok::<(), larder::store::Error>(())
+//! ```
+//!
+//! ```no_run
+//! # #[cfg(feature = "files")] {
+//! use larder::{CacheLayer, store::Files};
+//!
+//! let layer = CacheLayer::private(Files::open("tests/responses")?);
 //! # }
 //! # Ok::<(), larder::store::Error>(())
 //! ```
@@ -154,6 +167,7 @@
 
 #![cfg_attr(
     not(all(
+        feature = "files",
         feature = "memory",
         feature = "redb",
         feature = "sqlite",

@@ -330,8 +330,8 @@
 //! | `fast_save` | `durability` of the builder; by default, the last half second may be lost in a power cut |
 //! | `wal` | absent: always on |
 //! | other arguments of `sqlite3.connect` | absent: the store opens its connections itself |
-//! | `filesystem`: `extension`, `lock`, `decode_content`, `use_temp`, `use_cache_dir` | absent: use `Redb` or `Sqlite`, which need no lock of yours. Bodies are stored byte by byte |
-//! | `max_cache_bytes` | `max_bytes` of `Redb` and `Sqlite`, `Memory::new(bytes)` |
+//! | `filesystem`: `extension`, `lock`, `decode_content`, `use_temp`, `use_cache_dir` | `Files` (feature `files`): `temporary`, `in_cache_dir`. It needs no lock of yours, names the ending of a body by its media type, and stores bodies byte by byte |
+//! | `max_cache_bytes` | `max_bytes` of `Redb`, `Sqlite` and `Files`, `Memory::new(bytes)` |
 //! | `max_file_bytes` | [`max_body`](crate::CacheLayer::max_body) |
 //! | `block_bytes`, `sync_index` | absent: the size is counted with the entries, in one transaction |
 //! | `redis`: `namespace`, `connection` | `Redis::builder(url).namespace(..)`, `redis::Builder::from_client` |
@@ -409,7 +409,7 @@
 //! | `CacheBackend`, `DictCache` | [`Memory`](crate::store::Memory) |
 //! | `SQLiteBackend`: `use_temp`, `fast_save` | `Sqlite`: `temporary`, `durability` |
 //! | `bulk_commit()` | absent: the writer groups commits by itself |
-//! | `FileBackend`: `use_temp` | absent: `Redb` or `Sqlite` |
+//! | `FileBackend`: `use_temp` | `Files` (feature `files`): `temporary` |
 //! | `RedisBackend`: `address` | `Redis::connect(url)` |
 //! | `MongoDBBackend`: `connection` | `MongoDb`, `Builder::from_client` |
 //! | `DynamoDBBackend`: `key_attr_name`, `val_attr_name`, `create_if_not_exists`, `context` | absent: implement [`Store`](crate::store::Store) |

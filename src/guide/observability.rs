@@ -141,7 +141,7 @@
 //! | `larder_refreshes_total`, `larder_failed_refreshes_total` | | background refreshes |
 //! | `larder_stored_entries_total`, `larder_stored_bytes_total` | | stored responses, and the bytes of their bodies |
 //! | `larder_refused_entries_total` | `reason` | responses to calls that were not stored |
-//! | `larder_evicted_entries_total`, `larder_evicted_bytes_total` | `store` | evictions of `Memory`, `Redb` and `Sqlite` |
+//! | `larder_evicted_entries_total`, `larder_evicted_bytes_total` | `store` | evictions of `Memory`, `Redb`, `Sqlite` and `Files` |
 //! | `larder_unwritten_entries_total` | `store` | entries that `Redb` and `Sqlite` acknowledged and could not write |
 //! | `larder_invalidated_entries_total` | | entries that unsafe methods removed |
 //! | `larder_corrupt_entries_total` | | damaged entries |

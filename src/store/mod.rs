@@ -285,17 +285,27 @@ mod compressed;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
+#[cfg(any(feature = "files", feature = "redb", feature = "sqlite"))]
+mod disk;
 #[cfg(any(feature = "redb", feature = "sqlite"))]
 mod embedded;
 mod error;
-#[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
+#[cfg(any(feature = "files", feature = "memory", feature = "redb", feature = "sqlite"))]
 mod evictions;
+#[cfg(feature = "files")]
+pub mod files;
 mod forward;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
-#[cfg(any(feature = "mongodb", feature = "redb", feature = "redis", feature = "sqlite"))]
+#[cfg(any(
+    feature = "files",
+    feature = "mongodb",
+    feature = "redb",
+    feature = "redis",
+    feature = "sqlite"
+))]
 mod pieces;
 #[cfg(feature = "redb")]
 pub mod redb;
@@ -321,9 +331,16 @@ pub use self::{
 #[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
 pub use self::compressed::{Compressed, CompressedWriter};
 
-#[cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "memory", feature = "redb", feature = "sqlite"))))]
+#[cfg(any(feature = "files", feature = "memory", feature = "redb", feature = "sqlite"))]
+#[cfg_attr(
+    docsrs,
+    doc(cfg(any(feature = "files", feature = "memory", feature = "redb", feature = "sqlite")))
+)]
 pub use self::evictions::Evicted;
+#[cfg(feature = "files")]
+#[cfg_attr(docsrs, doc(cfg(feature = "files")))]
+#[doc(inline)]
+pub use self::files::Files;
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use self::memory::Memory;

@@ -7,6 +7,7 @@
 //! cargo run -p quickstart -- --fresh                  # removes what is stored first
 //! cargo run -p quickstart -- --store redb:cache.redb  # in another file
 //! cargo run -p quickstart --features sqlite -- --store sqlite:cache.db
+//! cargo run -p quickstart --features files -- --store files:responses
 //! ```
 //!
 //! The other stores are `memory`, which keeps nothing for the second run, `redis://...` with the
@@ -36,7 +37,8 @@ use larder::{
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, ServiceExt};
 
-const STORES: &str = "write --store memory, redb:PATH, sqlite:PATH, redis://... or mongodb://...";
+const STORES: &str =
+    "write --store memory, redb:PATH, sqlite:PATH, files:PATH, redis://... or mongodb://...";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -118,6 +120,8 @@ async fn open(wanted: Option<&str>, out: &mut impl Write) -> Result<AnyStore, Bo
         ("redb", path) if !path.is_empty() => AnyStore::new(Redb::open(path)?),
         #[cfg(feature = "sqlite")]
         ("sqlite", path) if !path.is_empty() => AnyStore::new(larder::store::Sqlite::open(path)?),
+        #[cfg(feature = "files")]
+        ("files", path) if !path.is_empty() => AnyStore::new(larder::store::Files::open(path)?),
         #[cfg(feature = "redis")]
         ("redis" | "rediss" | "redis+unix", _) => {
             let server = larder::store::Redis::builder(wanted);
@@ -141,12 +145,14 @@ async fn open(wanted: Option<&str>, out: &mut impl Write) -> Result<AnyStore, Bo
 /// Says which feature is missing, or which forms `--store` takes.
 fn refuse(kind: &str) -> String {
     let (feature, form) = match kind {
+        "files" => ("files", "files:PATH"),
         "sqlite" => ("sqlite", "sqlite:PATH"),
         "redis" | "rediss" | "redis+unix" => ("redis", "redis://..."),
         "mongodb" | "mongodb+srv" => ("mongodb", "mongodb://..."),
         _ => ("", ""),
     };
     let is_built_in = match feature {
+        "files" => cfg!(feature = "files"),
         "sqlite" => cfg!(feature = "sqlite"),
         "redis" => cfg!(feature = "redis"),
         "mongodb" => cfg!(feature = "mongodb"),

@@ -14,11 +14,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Failure, Found, Leases, Page};
+use super::{Failure, Found, Leases};
 use crate::{
     Key,
     entry::Head,
-    store::{Error, Result, Scanned, Version},
+    store::{Error, Result, Scanned, Version, disk::Page},
     time::Timestamp,
 };
 

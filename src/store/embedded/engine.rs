@@ -13,7 +13,7 @@ use futures_core::Stream;
 use tempfile::TempDir;
 
 use super::{
-    Page, ReadAhead, Reader, Reads, Task,
+    Reads,
     command::Command,
     database::{Database, Lookup, Purge, key_start},
     incoming::{Writer, check_tags},
@@ -21,13 +21,15 @@ use super::{
     lookup::lookup,
     overlay::Look,
     shared::{Settings, Shared},
-    task::{here, off},
     writer::Thread,
 };
 use crate::{
     Key,
     entry::Head,
-    store::{Error, ErrorKind, Evicted, Hit, Result, Scanned, Version},
+    store::{
+        Error, ErrorKind, Evicted, Hit, Result, Scanned, Version,
+        disk::{Page, ReadAhead, Task, Worker, here, off},
+    },
     time::Timestamp,
 };
 
@@ -65,7 +67,7 @@ impl<D: Database> Engine<D> {
                     .with_source(error)
             })?;
         let thread = Mutex::new(Some(thread));
-        let reader = Reader::new(D::STORE);
+        let reader = Worker::new(D::STORE, "read");
         let inner = Arc::new(Inner { shared, thread, reader, _directory: directory });
         Ok(Self { inner, off_thread: false })
     }

@@ -52,15 +52,6 @@ pub(in crate::store) fn closed(store: &'static str, path: &Path) -> Error {
     Error::new(ErrorKind::Unavailable, store, format!("{} is closed", path.display()))
 }
 
-/// The error for an entry that takes more than the whole store may.
-pub(in crate::store) fn too_large(store: &'static str, bytes: u64, max_bytes: u64) -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
-        store,
-        format!("an entry of {bytes} bytes does not fit into max_bytes({max_bytes})"),
-    )
-}
-
 /// The error for the writer of a body that another process has abandoned.
 pub(in crate::store) fn abandoned(store: &'static str) -> Error {
     Error::new(ErrorKind::Unavailable, store, "another process removed the unfinished body")

@@ -7,13 +7,20 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Reader, command::Command, database::Database, shared::Shared};
+use super::{command::Command, database::Database, shared::Shared};
+use crate::store::disk::Worker;
 
 /// What all handles share. It ends with the last of them.
 pub(super) struct Inner<D: Database> {
     pub(super) shared: Arc<Shared<D>>,
     pub(super) thread: Mutex<Option<JoinHandle<()>>>,
-    pub(super) reader: Reader,
+    /// The thread that reads the chunks of all large bodies.
+    ///
+    /// Pages that are read stay in the engine's cache, and an allocator cannot well reuse memory
+    /// that one thread allocated and another freed. On tokio's blocking threads, which take turns,
+    /// a large body would make the process grow by the size of that cache for each thread. One
+    /// thread reads as fast as a disk delivers a body that is requested piece by piece.
+    pub(super) reader: Worker,
     /// Removed after the file is closed.
     pub(super) _directory: Option<TempDir>,
 }

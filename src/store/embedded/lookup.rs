@@ -7,9 +7,11 @@ use super::{
     database::Database,
     read_mode::{Measured, Place},
     shared::Shared,
-    task::{Task, here, off},
 };
-use crate::store::Result;
+use crate::store::{
+    Result,
+    disk::{Task, here, off},
+};
 
 /// Looks an entry up, on the calling thread or off it.
 ///

@@ -3,8 +3,8 @@
 //! else is here:
 //!
 //! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
-//! * `lookup`, `read_mode`, `task`, `reader`, `read_ahead`: where reads run, and bodies that are read
-//!   some chunks at a time;
+//! * `lookup`, `read_mode`, `found`: where reads run, and what they find; bodies are read some chunks
+//!   at a time;
 //! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue of
 //!   commands;
 //! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
@@ -35,6 +35,7 @@ mod durability;
 mod engine;
 mod evict;
 mod failure;
+mod found;
 mod ghost;
 mod hidden;
 mod incoming;
@@ -42,13 +43,9 @@ mod inner;
 mod leases;
 mod lookup;
 mod overlay;
-mod paths;
 mod queue;
-mod read_ahead;
 mod read_mode;
-mod reader;
 mod shared;
-mod task;
 #[cfg(test)]
 pub(super) mod tests;
 mod visited;
@@ -67,19 +64,15 @@ pub(super) use self::{
         Recovery, Step, Transaction, key_start,
     },
     engine::Engine,
-    failure::{Failure, closed, too_large},
+    failure::{Failure, closed},
+    found::{Found, FoundBody},
     incoming::Writer,
     leases::{Lease, Leases},
-    paths::{in_cache_dir, io_kind, temporary},
-    read_ahead::{AHEAD, Found, FoundBody, PAGE, PAGE_BYTES, Page},
     read_mode::ReadMode,
     shared::Settings,
 };
 pub use self::{durability::Durability, read_mode::Reads};
 use self::{
     queue::{Envelope, QUEUE, Queue, Reply},
-    read_ahead::ReadAhead,
-    reader::Reader,
-    task::Task,
     visited::Visited,
 };

@@ -15,10 +15,10 @@ use super::{
     Durability, Envelope, Leases, Queue, ReadMode, Visited,
     command::{Command, Incoming},
     database::Database,
-    failure::{closed, too_large},
+    failure::closed,
     overlay::Overlay,
 };
-use crate::store::{Error, ErrorKind, Result, Version, evictions::Evictions};
+use crate::store::{Error, ErrorKind, Result, Version, disk::too_large, evictions::Evictions};
 
 /// How long a read waits for the recovery of the database.
 const RECOVERY: Duration = Duration::from_secs(3);

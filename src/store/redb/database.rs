@@ -25,7 +25,8 @@ use crate::{
     Key, event,
     store::{
         Error, ErrorKind, Result, Scanned,
-        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Page, Recovery},
+        disk::Page,
+        embedded::{Body, Database, Entry, Failure, Leases, Lookup, Recovery},
     },
 };
 

@@ -3,7 +3,7 @@
 
 use std::{any::Any, path::Path};
 
-use crate::store::{Error, ErrorKind, embedded::io_kind};
+use crate::store::{Error, ErrorKind, disk::io_kind};
 
 pub(super) const STORE: &str = "redb";
 

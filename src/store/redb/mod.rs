@@ -156,7 +156,7 @@ use self::{db::Db, fault::STORE, open::Config};
 #[cfg(doc)]
 use super::ErrorKind;
 use super::{
-    Evicted, Result, Store, Writer as StoreWriter,
+    Evicted, Result, Store, Writer as StoreWriter, disk,
     embedded::{self, Engine, Settings},
     forward::forward,
 };
@@ -226,7 +226,7 @@ impl Redb {
     ///
     /// As [`Builder::open`], and if the directory cannot be created.
     pub fn temporary() -> Result<Self> {
-        let directory = embedded::temporary(STORE)?;
+        let directory = disk::temporary(STORE)?;
         let config = Self::builder(directory.path().join("http-cache.redb")).into_config();
         Self::start(config, Some(directory))
     }
@@ -240,7 +240,7 @@ impl Redb {
     /// As [`Builder::open`]. [`ErrorKind::Invalid`] if `app` is not a directory name, or the user
     /// has no home directory.
     pub fn in_cache_dir(app: &str) -> Result<Self> {
-        Self::open(embedded::in_cache_dir(STORE, app, "http-cache.redb")?)
+        Self::open(disk::in_cache_dir(STORE, app, "http-cache.redb")?)
     }
 
     fn start((settings, config): (Settings, Config), directory: Option<TempDir>) -> Result<Self> {

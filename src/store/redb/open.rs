@@ -18,7 +18,7 @@ use super::{
         State,
     },
 };
-use crate::store::{Error, ErrorKind, Result, embedded::io_kind};
+use crate::store::{Error, ErrorKind, Result, disk::io_kind};
 
 /// The settings of the database.
 #[derive(Clone, Debug)]

@@ -20,7 +20,8 @@ use crate::{
     entry::Head,
     store::{
         Error, ErrorKind, Result, Scanned, Version,
-        embedded::{AHEAD, Found, FoundBody, Lease, Leases, Lookup, PAGE, PAGE_BYTES, Page},
+        disk::{AHEAD, PAGE, PAGE_BYTES, Page},
+        embedded::{Found, FoundBody, Lease, Leases, Lookup},
     },
 };
 

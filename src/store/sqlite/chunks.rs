@@ -13,10 +13,7 @@ use super::{
 };
 use crate::{
     Key,
-    store::{
-        Error, ErrorKind, Result,
-        embedded::{AHEAD, Lease},
-    },
+    store::{Error, ErrorKind, Result, disk::AHEAD, embedded::Lease},
 };
 
 // A read copies little at a time.

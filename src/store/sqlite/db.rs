@@ -27,10 +27,7 @@ use super::{
 };
 use crate::{
     Key,
-    store::{
-        Error, ErrorKind, Result,
-        embedded::{closed, io_kind},
-    },
+    store::{Error, ErrorKind, Result, disk::io_kind, embedded::closed},
 };
 
 /// How long to wait for readers who use the log.

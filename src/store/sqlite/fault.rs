@@ -7,7 +7,7 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::{
     Key,
-    store::{Error, ErrorKind, embedded},
+    store::{Error, ErrorKind, disk},
 };
 
 pub(super) const STORE: &str = "sqlite";
@@ -42,7 +42,7 @@ pub(super) fn error(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
 fn has_no_room(path: &Path) -> bool {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let made = tempfile::tempfile_in(directory.unwrap_or(Path::new(".")));
-    made.is_err_and(|error| embedded::io_kind(error.kind()) == ErrorKind::Full)
+    made.is_err_and(|error| disk::io_kind(error.kind()) == ErrorKind::Full)
 }
 
 fn kind(error: &rusqlite::Error) -> ErrorKind {

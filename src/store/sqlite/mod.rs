@@ -146,7 +146,7 @@ use self::{builder::Config, db::Db, fault::STORE};
 #[cfg(doc)]
 use super::ErrorKind;
 use super::{
-    Evicted, Result, Store, Writer as StoreWriter,
+    Evicted, Result, Store, Writer as StoreWriter, disk,
     embedded::{self, Engine, Settings},
     forward::forward,
 };
@@ -219,7 +219,7 @@ impl Sqlite {
     ///
     /// As [`Builder::open`], and if the directory cannot be created.
     pub fn temporary() -> Result<Self> {
-        let directory = embedded::temporary(STORE)?;
+        let directory = disk::temporary(STORE)?;
         let config = Self::builder(directory.path().join("http-cache.db")).into_config();
         Self::start(config, Some(directory))
     }
@@ -248,7 +248,7 @@ impl Sqlite {
     /// As [`Builder::open`]. [`ErrorKind::Invalid`] if `app` is not a directory name, or the user
     /// has no home directory.
     pub fn in_cache_dir(app: &str) -> Result<Self> {
-        Self::open(embedded::in_cache_dir(STORE, app, "http-cache.db")?)
+        Self::open(disk::in_cache_dir(STORE, app, "http-cache.db")?)
     }
 
     fn start((settings, config): (Settings, Config), directory: Option<TempDir>) -> Result<Self> {

@@ -15,10 +15,7 @@ use super::{
     schema::{APPLICATION, ENTRY_REMOVED, FORMAT, OBJECTS, TABLES},
     sharing::Sharing,
 };
-use crate::store::{
-    Error, ErrorKind, Result,
-    embedded::{PATIENCE, io_kind},
-};
+use crate::store::{Error, ErrorKind, Result, disk::io_kind, embedded::PATIENCE};
 
 /// What is open.
 pub(super) struct Opened {

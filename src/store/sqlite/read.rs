@@ -20,7 +20,8 @@ use crate::{
     entry::Head,
     store::{
         Result, Scanned, Version,
-        embedded::{Found, FoundBody, Leases, Lookup, PAGE, PAGE_BYTES, Page},
+        disk::{PAGE, PAGE_BYTES, Page},
+        embedded::{Found, FoundBody, Leases, Lookup},
     },
 };
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::fault::STORE;
-use crate::store::{Error, ErrorKind, Result, embedded::io_kind};
+use crate::store::{Error, ErrorKind, Result, disk::io_kind};
 
 const SUFFIX: &str = "-lock";
 

@@ -6,7 +6,7 @@ use futures_util::Stream;
 use larder::{
     Key,
     entry::Head,
-    store::{Hit, Redb, Result, Scanned, Sqlite, Store, Version, redb::Durability},
+    store::{Files, Hit, Redb, Result, Scanned, Sqlite, Store, Version, redb::Durability},
     time::Timestamp,
 };
 
@@ -169,6 +169,34 @@ impl Store for Exclusive {
     }
 }
 
+/// It has a folder in place of the file, and no database in it.
+impl Embedded for Files {
+    const NAME: &'static str = "files";
+    const PAGE: usize = 4 * 1024;
+    const LOSES_UNSYNCED: bool = false;
+
+    fn open_file(path: &Path) -> Result<Self> {
+        Self::open(path)
+    }
+
+    fn open_to_read(path: &Path) -> Result<Self> {
+        Self::builder(path).read_only(true).open()
+    }
+
+    /// There is one durability.
+    fn open_durable(path: &Path, _: Durability) -> Result<Self> {
+        Self::open(path)
+    }
+
+    fn unwritten(&self) -> u64 {
+        0
+    }
+
+    async fn close_file(&self) -> Result<()> {
+        self.flush().await
+    }
+}
+
 /// Makes each function a test of every store. A function takes the name of its test, by which it
 /// starts itself again in a child process.
 macro_rules! for_each_store {
@@ -181,6 +209,16 @@ macro_rules! for_each_store {
         }
         mod exclusive_sqlite {
             tests_of!($crate::stores::Exclusive; $($tests)*);
+        }
+    };
+}
+
+/// Makes each function a test of every store, also of the one whose entries are files.
+macro_rules! for_each_store_and_files {
+    ($($tests:tt)*) => {
+        for_each_store! { $($tests)* }
+        mod files {
+            tests_of!(larder::store::Files; $($tests)*);
         }
     };
 }

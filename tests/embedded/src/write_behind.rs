@@ -10,7 +10,7 @@ use crate::{
     stores::Embedded,
 };
 
-for_each_store! {
+for_each_store_and_files! {
     every_operation_sees_what_was_written_just_now,
     what_is_written_last_is_there_after_every_way_to_end,
     many_small_entries_in_a_row_are_all_there,

@@ -17,9 +17,10 @@ use crate::{
     entry::Head,
     store::{
         Error, ErrorKind, Result, Scanned, Version,
+        disk::Page,
         embedded::{
             Body, Database, Durability, Engine, Entry, Failure, Found, FoundBody, Garbage,
-            KeyStart, Leases, Lookup, Outcome, Page, Placed, Purge, QueueState, ReadMode, Recovery,
+            KeyStart, Leases, Lookup, Outcome, Placed, Purge, QueueState, ReadMode, Recovery,
             Settings, Step, Transaction, closed, key_start,
         },
     },

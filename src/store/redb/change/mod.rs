@@ -20,9 +20,10 @@ use crate::{
     entry::Head,
     store::{
         Version,
+        disk::too_large,
         embedded::{
             Body, Entry, Garbage, KeyStart, Leases, Outcome, Placed, Purge, QueueState, Step,
-            Transaction, too_large,
+            Transaction,
         },
     },
     time::{Clock, SystemClock, Timestamp},

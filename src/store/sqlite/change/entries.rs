@@ -9,7 +9,8 @@ use crate::{
     entry::Head,
     store::{
         Version,
-        embedded::{Body, Entry, Outcome, Placed, Purge, too_large},
+        disk::too_large,
+        embedded::{Body, Entry, Outcome, Placed, Purge},
         sqlite::{
             fault::{self, Raw, STORE},
             schema::{ENTRY_REMOVED, Place, cost, millis},

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use larder::store::{Redb, Sqlite};
+use larder::store::{Files, Redb, Sqlite};
 
 use crate::{
     entries::{body, get, head_at, key, put},
@@ -13,7 +13,7 @@ use crate::{
     stores::Embedded,
 };
 
-for_each_store! {
+for_each_store_and_files! {
     an_entry_that_is_replaced_by_a_larger_one_is_there,
     a_lower_limit_is_kept_to,
     many_tags_are_replaced_in_time,
@@ -126,6 +126,12 @@ fn many_tags_are_replaced_in_time<S: Embedded>(_: &str) {
 
 trait Bounded: Embedded {
     fn open_bounded(path: &Path, bytes: u64) -> Self;
+}
+
+impl Bounded for Files {
+    fn open_bounded(path: &Path, bytes: u64) -> Self {
+        Self::builder(path).max_bytes(bytes).open().unwrap()
+    }
 }
 
 impl Bounded for Redb {

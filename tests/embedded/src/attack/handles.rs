@@ -19,7 +19,7 @@ use crate::{
     stores::Embedded,
 };
 
-for_each_store! {
+for_each_store_and_files! {
     stores_work_without_a_runtime,
     open_and_close_leak_nothing,
     the_last_handle_may_be_dropped_anywhere,

@@ -28,7 +28,7 @@ use crate::{
     stores::Embedded,
 };
 
-for_each_store! {
+for_each_store_and_files! {
     tasks_read_what_was_current,
     tasks_read_what_was_current_on_a_disk_that_is_full_for_a_while,
 }

@@ -23,7 +23,7 @@ use crate::{
     stores::Embedded,
 };
 
-for_each_store! {
+for_each_store_and_files! {
     a_full_disk_hides_nothing_that_was_committed,
     a_full_disk_can_be_cleared,
     a_full_disk_lets_a_closed_file_open,

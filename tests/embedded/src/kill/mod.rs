@@ -42,7 +42,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// How long after the interval a sync may take, on a machine with other work.
 const SLACK: Duration = Duration::from_secs(2);
 
-for_each_store! {
+for_each_store_and_files! {
     a_kill_loses_the_last_operations_alone,
 }
 

@@ -1,10 +1,11 @@
-//! Paths for stores whose user gives none, and what an I/O error means.
+//! Paths for stores whose user gives none.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use etcetera::BaseStrategy;
 use tempfile::TempDir;
 
+use super::errors::io_kind;
 use crate::store::{Error, ErrorKind, Result};
 
 /// The path of `file` in the directory `app` of the user's cache directory.
@@ -32,15 +33,4 @@ pub(in crate::store) fn temporary(store: &'static str) -> Result<TempDir> {
         let message = "cannot create a temporary directory; set TMPDIR, or choose a path";
         Error::new(io_kind(error.kind()), store, message).with_source(error)
     })
-}
-
-/// What an I/O error means for the caller.
-pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
-    match kind {
-        io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded => {
-            ErrorKind::Full
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
-        _ => ErrorKind::Unavailable,
-    }
 }

@@ -1,20 +1,15 @@
-//! Streams that read ahead, and entries whose body is such a stream.
+//! Streams that read ahead.
 
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use futures_core::Stream;
 
 use super::task::Task;
-use crate::{
-    entry::Head,
-    store::{Hit, Result, StoredBody, Version},
-};
+use crate::store::Result;
 
 /// How many chunks of a body are read at a time. As many again are read ahead.
 pub(in crate::store) const AHEAD: usize = 4;
@@ -71,33 +66,5 @@ where
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }
-    }
-}
-
-/// An entry that was found, with its body in memory or the rest of it to be read.
-pub(in crate::store) struct Found<R> {
-    pub(in crate::store) head: Arc<Head>,
-    pub(in crate::store) version: Version,
-    pub(in crate::store) body: FoundBody<R>,
-}
-
-pub(in crate::store) enum FoundBody<R> {
-    Here(Bytes),
-    Chunks { first: Bytes, rest: R, len: u64 },
-}
-
-impl<R: Unpin + Send + 'static> Found<R> {
-    /// Returns the result of the lookup. `reader` makes what reads the chunks of a large body.
-    pub(super) fn into_hit<F>(self, reader: impl FnOnce() -> F) -> Hit
-    where
-        F: FnMut(R) -> Task<Page<R, Bytes>> + Unpin + Send + 'static,
-    {
-        let body = match self.body {
-            FoundBody::Here(bytes) => bytes.into(),
-            FoundBody::Chunks { first, rest, len } => {
-                StoredBody::from_stream(len, ReadAhead::new([Ok(first)].into(), rest, reader()))
-            }
-        };
-        Hit::new(self.head, self.version, body)
     }
 }

@@ -1,0 +1,25 @@
+//! What the stores on a disk report alike.
+
+use std::io;
+
+use crate::store::{Error, ErrorKind};
+
+/// What an I/O error means for the caller.
+pub(in crate::store) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded => {
+            ErrorKind::Full
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// The error for an entry that takes more than the whole store may.
+pub(in crate::store) fn too_large(store: &'static str, bytes: u64, max_bytes: u64) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        store,
+        format!("an entry of {bytes} bytes does not fit into max_bytes({max_bytes})"),
+    )
+}

@@ -1,0 +1,270 @@
+//! What changes entries. Each function waits for the lock and holds it until it is done.
+
+use std::{fs, path::PathBuf};
+
+use bytes::Bytes;
+
+use super::{
+    document::{BodyFacts, Document},
+    fault, folder,
+    index::Row,
+    locked::Locked,
+    log::Frame,
+    name,
+    shared::{Shared, draw},
+    staged::Staged,
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{Evicted, Result, Version, disk::too_large},
+    time::Timestamp,
+};
+
+/// Publishes an entry. `tail` is what is not in the file `body` yet.
+pub(super) fn put(
+    shared: &Shared,
+    key: &Key,
+    head: &Head,
+    body: Option<Staged>,
+    tail: &Bytes,
+) -> Result<()> {
+    let body = match body {
+        None if tail.is_empty() => None,
+        None => Some(Staged::create(shared)?),
+        body => body,
+    };
+    let body = body.map(|mut body| body.write(tail).map(|()| body)).transpose()?;
+    let crc = body.as_ref().map_or(0, Staged::crc);
+    let mut locked = shared.lock()?;
+    let path = locked.choose_path(key, head)?;
+    let file = name::body_name(&path, head.headers());
+    let length = head.body_len();
+    let document = Document::new(key, head, &BodyFacts { file: &file, length, crc: Some(crc) });
+    let staged = locked.stage(&document, length)?;
+    let row = Row {
+        body: body.is_some().then(|| file.into()),
+        selection: head.selection(),
+        ..staged.row(path, head)
+    };
+    let stale = locked.replaced_by(key, &row)?;
+    shared.folder.create_above(&row.path)?;
+    let body = body.as_ref().map(|body| body.path.clone());
+    locked.publish(key, row, &staged, body, stale)
+}
+
+/// Replaces the head of an entry.
+pub(super) fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> Result<bool> {
+    let mut locked = shared.lock()?;
+    let old = shared.view()?.index.get(key).cloned();
+    let Some(old) = old.filter(|old| old.version() == seen) else { return Ok(false) };
+    let Some(file) = shared.folder.read_head(&old.path)? else { return Ok(false) };
+    // Whoever edited it has made another version of it.
+    if crc32fast::hash(&file.bytes) != old.crc {
+        return Ok(false);
+    }
+    let document = Document::parse(&old.path, &file.bytes)?;
+    let old_head = document.clone().into_head(&old.path, old.body_len, old.family)?;
+    let head = head.carry_body(&old_head);
+    let staged = locked.stage(&document.with_head(key, &head), old.body_len)?;
+    let row = Row {
+        body: old.body.clone(),
+        selection: old.selection,
+        ..staged.row(old.path.clone().into(), &head)
+    };
+    locked.publish(key, row, &staged, None, Vec::new())?;
+    Ok(true)
+}
+
+/// Removes the entry, if it has the version `seen` or that does not matter.
+pub(super) fn remove(shared: &Shared, key: &Key, seen: Option<Version>) -> Result<bool> {
+    let mut locked = shared.lock()?;
+    let row = shared.view()?.index.get(key).cloned();
+    let is_there = row.is_some_and(|row| seen.is_none_or(|seen| row.version() == seen));
+    Ok(is_there && locked.remove_all([*key])? > 0)
+}
+
+pub(super) fn remove_expired(shared: &Shared, now: Timestamp) -> Result<u64> {
+    let mut locked = shared.lock()?;
+    let keys = shared.view()?.index.expired(now);
+    locked.remove_all(keys)
+}
+
+pub(super) fn remove_tagged(shared: &Shared, tag: &str) -> Result<u64> {
+    let mut locked = shared.lock()?;
+    let keys = shared.view()?.index.tagged(tag);
+    locked.remove_all(keys)
+}
+
+pub(super) fn clear(shared: &Shared) -> Result<()> {
+    let mut locked = shared.lock()?;
+    let keys = shared.view()?.index.keys();
+    locked.remove_all(keys).map(drop)
+}
+
+/// The finished file of a head in the hidden folder. It is removed if it is not published.
+struct StagedHead {
+    path: Box<str>,
+    full: PathBuf,
+    crc: u32,
+    len: u64,
+    changed: u64,
+    body_len: u64,
+}
+
+impl StagedHead {
+    /// The row of its entry, without the body.
+    fn row(&self, path: String, head: &Head) -> Row {
+        Row {
+            path: path.into(),
+            body: None,
+            version: draw(),
+            family: head.variance().map_or(0, |variance| variance.family),
+            selection: None,
+            is_damaged: false,
+            crc: self.crc,
+            len: self.len,
+            changed: self.changed,
+            body_len: self.body_len,
+            keep_until: head.keep_until().map(Timestamp::as_millis),
+            tags: head.tags().into(),
+        }
+    }
+}
+
+impl Drop for StagedHead {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.full));
+    }
+}
+
+impl Locked<'_> {
+    /// The path for the head of an entry: with the shortest digest that no other entry has.
+    fn choose_path(&self, key: &Key, head: &Head) -> Result<String> {
+        let stem = name::stem(head);
+        let selection = head.selection();
+        let digits = match selection {
+            // The same for each recording, unlike the key of a variant.
+            Some(selection) => Key::from_bytes(widen(selection)).to_string(),
+            None => key.to_string(),
+        };
+        for len in name::DIGITS {
+            let path = name::head_path(&stem, &digits[..len]);
+            let view = self.shared.view()?;
+            let is_free = match view.index.owner(&path) {
+                Some(owner) if owner == key => true,
+                // The same variant, beside a resident that is gone: nobody can find it any more.
+                Some(owner) => view.index.get(owner).is_none_or(|other| {
+                    other.is_damaged || (selection.is_some() && other.selection == selection)
+                }),
+                None => !self.is_of_another(&path, key),
+            };
+            if is_free || len == digits.len() {
+                return Ok(path);
+            }
+        }
+        Ok(name::head_path(&stem, &digits))
+    }
+
+    /// Whether there is a head at `path` that is not in the index, and whose key is another one.
+    fn is_of_another(&self, path: &str, key: &Key) -> bool {
+        let file = self.shared.folder.read_head(path).ok().flatten();
+        let document = file.and_then(|file| Document::parse(path, &file.bytes).ok());
+        document.and_then(|document| document.key(path).ok()).is_some_and(|other| other != *key)
+    }
+
+    /// The files that an entry leaves when `row` replaces it.
+    fn replaced_by(&self, key: &Key, row: &Row) -> Result<Vec<Box<str>>> {
+        let view = self.shared.view()?;
+        let owner = view.index.owner(&row.path).filter(|owner| *owner != key);
+        let old = [Some(key), owner].into_iter().flatten().filter_map(|key| view.index.get(key));
+        let files = row.files();
+        Ok(old.flat_map(|old| old.own_files()).filter(|path| !files.contains(path)).collect())
+    }
+
+    /// Writes the file of a head, for an entry with a body of `body_len` bytes.
+    fn stage(&self, document: &Document, body_len: u64) -> Result<StagedHead> {
+        let bytes = document.to_bytes();
+        let len = bytes.len() as u64;
+        let (all, max_bytes) = (len.saturating_add(body_len), self.shared.max_bytes);
+        if all > max_bytes {
+            return Err(too_large(fault::STORE, all, max_bytes));
+        }
+        let path = self.shared.unfinished()?;
+        let full = self.shared.folder.hidden(&path);
+        let changed = folder::changed(&folder::create(&full, &bytes)?);
+        Ok(StagedHead { path, full, crc: crc32fast::hash(&bytes), len, changed, body_len })
+    }
+
+    fn publish(
+        &mut self,
+        key: &Key,
+        row: Row,
+        head: &StagedHead,
+        body: Option<Box<str>>,
+        stale: Vec<Box<str>>,
+    ) -> Result<()> {
+        let files = row.files();
+        let head = Some(head.path.clone());
+        self.commit(&[Frame::Put { key: *key.as_bytes(), row, head, body, stale }])?;
+        self.evict(Some(key));
+        self.compact();
+        self.shared.written(files);
+        Ok(())
+    }
+
+    /// Removes entries to make room, but not the one that was just written.
+    pub(super) fn evict(&mut self, kept: Option<&Key>) {
+        let mut evicted = Evicted::default();
+        loop {
+            let victim = match self.shared.view() {
+                Ok(mut view) if view.index.bytes() > self.shared.max_bytes => view
+                    .index
+                    .next_to_evict(kept)
+                    .and_then(|key| Some((key, view.index.get(&key)?.bytes()))),
+                _ => None,
+            };
+            let Some((key, bytes)) = victim else { break };
+            // The entry is written. If another cannot be removed, the next write tries again.
+            if self.remove_all([key]).is_err() {
+                break;
+            }
+            evicted.entries += 1;
+            evicted.bytes += bytes;
+        }
+        self.shared.evictions.add(fault::STORE, evicted);
+    }
+
+    /// Removes these entries. Returns how many there were.
+    pub(super) fn remove_all(&mut self, keys: impl IntoIterator<Item = Key>) -> Result<u64> {
+        let view = self.shared.view()?;
+        let remove = |key: Key| {
+            let stale = view.index.get(&key)?.own_files();
+            // Without its head, an entry is gone.
+            let stale = stale.into_iter().rev().collect();
+            Some(Frame::Remove { key: *key.as_bytes(), stale })
+        };
+        let frames: Vec<_> = keys.into_iter().filter_map(remove).collect();
+        drop(view);
+        self.commit(&frames)?;
+        self.compact();
+        Ok(frames.len() as u64)
+    }
+
+    /// Takes a file that somebody else has changed into the index.
+    pub(super) fn adopt(&mut self, frames: Vec<Frame>) -> Result<()> {
+        if !self.shared.read_only {
+            return self.commit(&frames);
+        }
+        let mut view = self.shared.view()?;
+        frames.iter().for_each(|frame| view.apply(frame));
+        Ok(())
+    }
+}
+
+/// The digest of which the name of a variant is made.
+fn widen(selection: [u8; 16]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&selection);
+    bytes
+}

@@ -1,0 +1,262 @@
+//! The file of a head: JSON with one fact a line, and the checksums of head and body.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{
+    fault::{STORE, corrupt},
+    folder::Folder,
+    index::beside,
+};
+use crate::{
+    Key,
+    entry::{CacheText, Head, HeadText, RequestText, ResponseText},
+    store::{Error, ErrorKind, Result},
+};
+
+/// The number of this layout.
+const FORMAT: u32 = 1;
+
+/// What the file of a head says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    format: u32,
+    key: String,
+    request: RequestText,
+    response: ResponseText,
+    cache: CacheText,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) body: Option<BodyText>,
+    /// Whoever edits the head or the body removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) checksum: Option<Checksum>,
+}
+
+/// Where the body is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BodyText {
+    /// The name of the file, which is beside that of the head.
+    pub(super) file: String,
+    pub(super) length: u64,
+}
+
+/// The CRC-32 of the head without its checksum, and of the body: two numbers of eight digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Checksum {
+    head: u32,
+    pub(super) body: u32,
+}
+
+impl Serialize for Checksum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:08x} {:08x}", self.head, self.body))
+    }
+}
+
+impl<'de> Deserialize<'de> for Checksum {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = |digits: &str| u32::from_str_radix(digits, 16).ok();
+        let parsed = text
+            .split_once(' ')
+            .and_then(|(head, body)| Some(Self { head: number(head)?, body: number(body)? }));
+        parsed.ok_or_else(|| de::Error::custom("`checksum` is not two CRC-32s"))
+    }
+}
+
+/// The body of an entry as its head describes it.
+pub(super) struct BodyFacts<'a> {
+    pub(super) file: &'a str,
+    pub(super) length: u64,
+    /// `None` if somebody edits the body by hand.
+    pub(super) crc: Option<u32>,
+}
+
+impl Document {
+    /// The document of an entry.
+    pub(super) fn new(key: &Key, head: &Head, body: &BodyFacts<'_>) -> Self {
+        let HeadText { request, response, cache } = head.to_text();
+        let BodyFacts { file, length, crc } = *body;
+        let body = (length > 0).then(|| BodyText { file: file.to_owned(), length });
+        let key = key.to_string();
+        let mut document =
+            Self { format: FORMAT, key, request, response, cache, body, checksum: None };
+        document.checksum = crc.map(|body| Checksum { head: document.crc(), body });
+        document
+    }
+
+    /// The same for another head of the same body.
+    pub(super) fn with_head(&self, key: &Key, head: &Head) -> Self {
+        let body = match &self.body {
+            Some(body) => BodyFacts {
+                file: &body.file,
+                length: body.length,
+                crc: self.checksum.map(|checksum| checksum.body),
+            },
+            None => BodyFacts { file: "", length: 0, crc: self.checksum.map(|it| it.body) },
+        };
+        Self::new(key, head, &body)
+    }
+
+    /// The bytes of the file.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        // Strings, numbers and sequences are always JSON.
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads the bytes of the file at `path`, and compares them with their checksum.
+    pub(super) fn parse(path: &str, bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        if let Ok(Format { format }) = serde_json::from_slice(bytes)
+            && format != FORMAT
+        {
+            let message = format!(
+                "{path} has format {format}, and this version of larder reads {FORMAT}; use the \
+                 version that wrote it, or remove the file"
+            );
+            return Err(Error::new(ErrorKind::Incompatible, STORE, message));
+        }
+        let document: Self = serde_json::from_slice(bytes)
+            .map_err(|error| corrupt(path, "is no head of an entry").with_source(error))?;
+        match document.checksum {
+            Some(checksum) if checksum.head != document.crc() => Err(corrupt(
+                path,
+                "does not match its checksum; if it was edited by hand, remove the line `checksum`",
+            )),
+            _ => Ok(document),
+        }
+    }
+
+    /// The length of the body. That of a body without a checksum is the length of its file, since
+    /// somebody may have edited it.
+    pub(super) fn body_len(&self, folder: &Folder, path: &str) -> u64 {
+        match (&self.body, self.checksum) {
+            (None, _) => 0,
+            (Some(body), Some(_)) => body.length,
+            (Some(body), None) => {
+                let opened = folder.open(&beside(path, &body.file));
+                opened.ok().flatten().map_or(0, |(_, metadata)| metadata.len())
+            }
+        }
+    }
+
+    pub(super) fn key(&self, path: &str) -> Result<Key> {
+        self.key.parse().map_err(|error| corrupt(path, "has no valid `key`").with_source(error))
+    }
+
+    /// The key and the name of the body in a head that may be damaged.
+    pub(super) fn outline(bytes: &[u8]) -> Option<(Key, Option<String>)> {
+        #[derive(Deserialize)]
+        struct Outline {
+            key: String,
+            #[serde(default)]
+            body: Option<BodyText>,
+        }
+        let Outline { key, body } = serde_json::from_slice(bytes).ok()?;
+        Some((key.parse().ok()?, body.map(|body| body.file)))
+    }
+
+    /// The head, for a body of this length. `family` is what a response without other variants
+    /// has.
+    pub(super) fn into_head(self, path: &str, body_len: u64, family: u64) -> Result<Head> {
+        let Self { request, response, cache, .. } = self;
+        let text = HeadText { request, response, cache };
+        Head::from_text(text, body_len, family)
+            .map_err(|error| corrupt(path, "is no head of an entry").with_source(error))
+    }
+
+    /// The checksum of the content, whatever the layout of the text: line endings and indents
+    /// change with editors and version control.
+    fn crc(&self) -> u32 {
+        let content = Self { checksum: None, ..self.clone() };
+        crc32fast::hash(&serde_json::to_vec(&content).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, Response};
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn document() -> Document {
+        let parts =
+            Response::builder().header("content-type", "text/html").body(()).unwrap().into_parts();
+        let head = Head::new(Method::GET, "http://a/tea", parts.0, Timestamp::from_millis(1_000))
+            .with_tags(vec!["page".into()])
+            .seal(5, None);
+        let body = BodyFacts { file: "tea~01020304.body.html", length: 5, crc: Some(0x3610_a686) };
+        Document::new(&Key::from_bytes([1; 32]), &head, &body)
+    }
+
+    #[test]
+    fn a_head_is_one_fact_a_line() {
+        let text = String::from_utf8(document().to_bytes()).unwrap();
+        let expected = r#"{
+  "format": 1,
+  "key": "0101010101010101010101010101010101010101010101010101010101010101",
+  "request": {
+    "method": "GET",
+    "url": "http://a/tea"
+  },
+  "response": {
+    "status": 200,
+    "version": "HTTP/1.1",
+    "headers": [
+      "content-type: text/html"
+    ]
+  },
+  "cache": {
+    "requested_at": "1970-01-01T00:00:01.000Z",
+    "stored_at": "1970-01-01T00:00:01.000Z",
+    "expires_at": null,
+    "keep_until": null,
+    "tags": [
+      "page"
+    ]
+  },
+  "body": {
+    "file": "tea~01020304.body.html",
+    "length": 5
+  },
+"#;
+        assert!(text.starts_with(expected), "{text}");
+        let last = text.strip_prefix(expected).unwrap();
+        assert!(last.starts_with("  \"checksum\": \"") && last.ends_with(" 3610a686\"\n}\n"));
+    }
+
+    #[test]
+    fn edits_are_refused_unless_the_checksum_is_removed() {
+        let text = String::from_utf8(document().to_bytes()).unwrap();
+        assert!(Document::parse("a", text.as_bytes()).is_ok());
+        assert!(Document::parse("a", text.replace('\n', "\r\n").as_bytes()).is_ok());
+        let edited = text.replace("200", "404");
+        let error = Document::parse("a", edited.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("remove the line `checksum`"), "{error}");
+        let at = edited.find(",\n  \"checksum\"").unwrap();
+        let accepted = edited[..at].to_owned() + "\n}\n";
+        let head = Document::parse("a", accepted.as_bytes()).unwrap().into_head("a", 7, 0).unwrap();
+        assert_eq!((head.status().as_u16(), head.body_len()), (404, 7));
+    }
+
+    #[test]
+    fn what_is_no_head_is_corrupt_and_a_newer_one_incompatible() {
+        let text = String::from_utf8(document().to_bytes()).unwrap();
+        let unknown = text.replace("\"tags\"", "\"tag\"");
+        for bytes in ["", "{", "[]", "\0", &text[..text.len() - 3], &unknown] {
+            let error = Document::parse("a", bytes.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes}");
+        }
+        let newer = text.replace("\"format\": 1", "\"format\": 2");
+        let error = Document::parse("a", newer.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incompatible);
+    }
+}

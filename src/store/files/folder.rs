@@ -1,0 +1,222 @@
+//! Files below the root of a folder. A path is relative, with `/` between its parts. No link is
+//! followed: a link in a folder that others can write must not lead out of it.
+
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use super::{
+    fault::{self, corrupt},
+    name,
+};
+use crate::store::Result;
+
+/// The folder for what is no entry: index, lock and unfinished files.
+pub(super) const HIDDEN: &str = ".larder";
+
+/// The largest head that is read.
+const MAX_HEAD: u64 = 64 << 20;
+
+/// A folder.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    pub(super) root: PathBuf,
+}
+
+/// The file of a head, as it is.
+pub(super) struct HeadFile {
+    pub(super) bytes: Vec<u8>,
+    pub(super) changed: u64,
+}
+
+/// The file of a head that was found in the folder.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) path: String,
+    pub(super) len: u64,
+    pub(super) changed: u64,
+}
+
+/// What [`Folder::list`] finds.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The heads, in the order of their paths.
+    pub(super) heads: Vec<Listed>,
+    pub(super) bodies: Vec<String>,
+}
+
+impl Folder {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        path.split('/').fold(self.root.clone(), |full, part| full.join(part))
+    }
+
+    /// A path in the hidden folder.
+    pub(super) fn hidden(&self, path: &str) -> PathBuf {
+        self.root.join(HIDDEN).join(path)
+    }
+
+    /// Opens the file at `path` to read it. Returns `None` if there is none.
+    pub(super) fn open(&self, path: &str) -> Result<Option<(File, Metadata)>> {
+        let full = self.path(path);
+        let fail = |error: io::Error| match error.kind() {
+            ErrorKind::NotFound => Ok(None),
+            _ => Err(fault::io("read", &full, error)),
+        };
+        let mut folder = self.root.clone();
+        for part in path.split('/').rev().skip(1).collect::<Vec<_>>().into_iter().rev() {
+            folder.push(part);
+            match fs::symlink_metadata(&folder) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Ok(_) => return Err(corrupt(path, "is not read, since a link leads to it")),
+                Err(error) => return fail(error),
+            }
+        }
+        match fs::symlink_metadata(&full) {
+            // Opening something else may wait forever.
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(corrupt(path, "is no plain file")),
+            Err(error) => return fail(error),
+        }
+        let opened = File::open(&full).and_then(|file| Ok((file.metadata()?, file)));
+        match opened {
+            Ok((metadata, file)) => Ok(Some((file, metadata))),
+            Err(error) => fail(error),
+        }
+    }
+
+    /// Reads the head at `path`. Returns `None` if there is none.
+    pub(super) fn read_head(&self, path: &str) -> Result<Option<HeadFile>> {
+        let Some((mut file, metadata)) = self.open(path)? else { return Ok(None) };
+        if metadata.len() > MAX_HEAD {
+            return Err(corrupt(path, "is too large for the head of an entry"));
+        }
+        let mut bytes = Vec::with_capacity(metadata.len() as usize);
+        let read = (&mut file).take(MAX_HEAD).read_to_end(&mut bytes);
+        read.map_err(|error| fault::io("read", &self.path(path), error))?;
+        Ok(Some(HeadFile { bytes, changed: changed(&metadata) }))
+    }
+
+    /// Creates the folders above `path`.
+    pub(super) fn create_above(&self, path: &str) -> Result<()> {
+        let mut folder = self.root.clone();
+        let Some((above, _)) = path.rsplit_once('/') else { return Ok(()) };
+        for part in above.split('/') {
+            folder.push(part);
+            let is_folder = || fs::symlink_metadata(&folder).is_ok_and(|it| it.is_dir());
+            match fs::create_dir(&folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && is_folder() => {}
+                Err(error) => return Err(fault::io("create the folder", &folder, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a finished file to `path`, in place of what is there. Does nothing if it was moved
+    /// already.
+    pub(super) fn publish(&self, staged: &str, path: &str) -> Result<()> {
+        let (from, to) = (self.hidden(staged), self.path(path));
+        match fs::rename(&from, &to) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound && !from.exists() => Ok(()),
+            Err(error) => Err(fault::io("write", &to, error)),
+        }
+    }
+
+    /// Removes the file at `path`, if it is there, and the folders that become empty.
+    pub(super) fn remove(&self, path: &str) -> Result<()> {
+        let full = self.path(path);
+        match fs::remove_file(&full) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(fault::io("remove", &full, error)),
+        }
+        let mut above = path;
+        while let Some((folder, _)) = above.rsplit_once('/') {
+            // A folder that is not empty stays.
+            if fs::remove_dir(self.path(folder)).is_err() {
+                break;
+            }
+            above = folder;
+        }
+        Ok(())
+    }
+
+    /// Finds the files whose names are those of entries. Hidden folders and links are left out.
+    pub(super) fn list(&self) -> Result<Listing> {
+        let mut listing = Listing::default();
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            let full = if folder.is_empty() { self.root.clone() } else { self.path(&folder) };
+            let fail = |error| fault::io("list the folder", &full, error);
+            for file in fs::read_dir(&full).map_err(fail)? {
+                let file = file.map_err(fail)?;
+                let file_name = file.file_name();
+                let Some(name) = file_name.to_str().filter(|name| !name.starts_with('.')) else {
+                    continue;
+                };
+                let path =
+                    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+                let kind = file.file_type().map_err(fail)?;
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_file() && name::is_head(name) {
+                    // It may be gone by now.
+                    if let Ok(metadata) = file.metadata() {
+                        let (len, changed) = (metadata.len(), changed(&metadata));
+                        listing.heads.push(Listed { path, len, changed });
+                    }
+                } else if kind.is_file() && name::is_body(name) {
+                    listing.bodies.push(path);
+                }
+            }
+        }
+        listing.heads.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(listing)
+    }
+
+    /// Waits until the files at these paths are on the disk.
+    pub(super) fn sync(&self, paths: &[Box<str>]) -> Result<()> {
+        let mut folders = Vec::new();
+        for path in paths {
+            let full = self.path(path);
+            match File::open(&full).and_then(|file| file.sync_all()) {
+                Ok(()) => folders.extend(
+                    full.ancestors()
+                        .skip(1)
+                        .take_while(|it| it.starts_with(&self.root))
+                        .map(Path::to_path_buf),
+                ),
+                // It was removed or replaced.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(fault::io("sync", &full, error)),
+            }
+        }
+        folders.sort_unstable();
+        folders.dedup();
+        // A folder is synced where the system can do that.
+        folders.iter().for_each(|folder| drop(File::open(folder).and_then(|it| it.sync_all())));
+        Ok(())
+    }
+}
+
+/// Creates the file at `path` with these bytes.
+pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<Metadata> {
+    let written = File::create_new(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.metadata()
+    });
+    written.map_err(|error| {
+        drop(fs::remove_file(path));
+        fault::io("write", path, error)
+    })
+}
+
+/// When a file was changed, in nanoseconds.
+pub(super) fn changed(metadata: &Metadata) -> u64 {
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_nanos() as u64)
+}

@@ -1,0 +1,127 @@
+//! The lock among processes, and the folder for what a process has not finished.
+//!
+//! Whoever changes the folder holds the lock for that moment. The file of the lock says where in
+//! the log a change begins that is not done yet, so that the next holder can complete it if the
+//! process dies.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use super::fault;
+use crate::store::Result;
+
+/// The file of a lock, which is not held by itself.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LockFile {
+    pub(super) fn open(path: PathBuf) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        match options.read(true).write(true).create(true).truncate(false).open(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(error) => Err(fault::io("open", &path, error)),
+        }
+    }
+
+    /// The same for a reader, which may have no file to lock.
+    pub(super) fn open_to_read(path: PathBuf) -> Option<Self> {
+        File::open(&path).ok().map(|file| Self { path, file })
+    }
+
+    fn fail(&self, doing: &str, error: io::Error) -> crate::store::Error {
+        fault::io(doing, &self.path, error)
+    }
+
+    /// Waits for the lock. Returns where a change begins that is not done, or 0.
+    pub(super) fn lock(&mut self) -> Result<u64> {
+        self.file.lock().map_err(|error| self.fail("lock", error))?;
+        let mut begun = [0; 8];
+        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read(&mut begun));
+        match read {
+            Ok(8) => Ok(u64::from_le_bytes(begun)),
+            // It is new. The bytes are reserved now, so that a full disk has them later.
+            Ok(_) => self.mark(0).map(|()| 0),
+            Err(error) => Err(self.fail("read", error)),
+        }
+    }
+
+    /// Waits until nobody changes the folder.
+    pub(super) fn lock_to_read(&self) -> Result<()> {
+        self.file.lock_shared().map_err(|error| self.fail("lock", error))
+    }
+
+    /// Notes where a change begins, or 0 after its end. The caller has the lock.
+    pub(super) fn mark(&mut self, from: u64) -> Result<()> {
+        let bytes = from.to_le_bytes();
+        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(&bytes));
+        written.map_err(|error| self.fail("write", error))
+    }
+
+    pub(super) fn unlock(&self) {
+        // The lock ends with the file in any case.
+        drop(self.file.unlock());
+    }
+}
+
+/// A folder for the unfinished files of one opening. It holds a lock of its own, by which others
+/// know that the process lives.
+#[derive(Debug)]
+pub(super) struct Staging {
+    /// The path below the hidden folder.
+    pub(super) path: Box<str>,
+    full: PathBuf,
+    _lock: File,
+}
+
+/// The name of the lock in a folder for unfinished files.
+const ALIVE: &str = "alive";
+
+impl Staging {
+    /// Creates the folder in `folder`.
+    pub(super) fn create(hidden: &Path, folder: &str, number: u64) -> Result<Self> {
+        let path = format!("{folder}/{number:016x}");
+        let full = hidden.join(&path);
+        let alive = full.join(ALIVE);
+        let create = || {
+            fs::create_dir_all(&full)?;
+            let lock = File::create(&alive)?;
+            lock.lock()?;
+            Ok(lock)
+        };
+        loop {
+            match create() {
+                // Another process may have removed the folder before it was locked.
+                Ok(_) if !alive.exists() => {}
+                Ok(lock) => return Ok(Self { path: path.into(), full, _lock: lock }),
+                Err(error) => {
+                    drop(fs::remove_dir_all(&full));
+                    return Err(fault::io("write", &full, error));
+                }
+            }
+        }
+    }
+
+    /// Removes the folders of processes that have died.
+    pub(super) fn clean(folder: &Path) {
+        for dead in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let dead = dead.path();
+            // A folder without a lock is being made, or has nothing in it.
+            let Ok(lock) = File::open(dead.join(ALIVE)) else { continue };
+            if lock.try_lock().is_ok() {
+                drop(fs::remove_dir_all(dead));
+            }
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.full));
+    }
+}

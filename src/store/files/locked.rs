@@ -1,0 +1,201 @@
+//! [`Locked`]: the lock, and how a change is made under it so that it can be completed if the
+//! process dies.
+
+use std::{
+    fs,
+    sync::{MutexGuard, PoisonError},
+};
+
+use super::{
+    folder::Folder,
+    lock::LockFile,
+    log::{Frame, Log},
+    shared::Shared,
+    view::{INDEX, View},
+};
+use crate::{Key, store::Result};
+
+/// The lock, held.
+pub(super) struct Locked<'a> {
+    pub(super) shared: &'a Shared,
+    lock: MutexGuard<'a, Option<LockFile>>,
+}
+
+impl Shared {
+    /// Waits for the lock, and completes what its last holder has left. A folder that is only read
+    /// is locked against changes, if there is a lock.
+    pub(super) fn lock(&self) -> Result<Locked<'_>> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = 0;
+        if let Some(lock) = &mut *lock {
+            if self.read_only {
+                lock.lock_to_read()?;
+            } else {
+                begun = lock.lock()?;
+            }
+        }
+        let mut locked = Locked { shared: self, lock };
+        if !self.read_only {
+            locked.catch_up(begun)?;
+        }
+        Ok(locked)
+    }
+}
+
+impl Locked<'_> {
+    /// Reads what others have changed, and completes the change that begins at `begun`.
+    fn catch_up(&mut self, begun: u64) -> Result<()> {
+        let shared = self.shared;
+        let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let (has_rest, has_no_successor) = view.follow_all(&shared.folder)?;
+        if let Some(log) = &mut view.log {
+            if has_rest {
+                log.cut()?;
+            }
+            let frames = if begun == 0 { Vec::new() } else { log.since(begun)? };
+            if !frames.is_empty() {
+                let files = view.files();
+                let is_current = |frame: &Frame| match frame {
+                    Frame::Put { key, row, .. } => view
+                        .index
+                        .get(&Key::from_bytes(*key))
+                        .is_some_and(|current| current.version == row.version),
+                    _ => true,
+                };
+                for frame in frames.iter().filter(|frame| is_current(frame)) {
+                    // A file that another entry has by now stays.
+                    carry_out(&shared.folder, frame, |path| !files.contains(path))?;
+                }
+            }
+        }
+        if has_no_successor {
+            self.write_anew(&mut view)?;
+        }
+        drop(view);
+        if begun == 0 { Ok(()) } else { self.mark(0) }
+    }
+
+    pub(super) fn mark(&mut self, from: u64) -> Result<()> {
+        match &mut *self.lock {
+            Some(lock) => lock.mark(from),
+            None => Ok(()),
+        }
+    }
+
+    /// Changes the log, the index and the files, in this order.
+    ///
+    /// Readers notice that the log has grown before a file is another one, so they never take the
+    /// head of one version and the body of another. If the process dies, whoever has the lock next
+    /// completes the change. If a file cannot be changed, the entries of the change are gone.
+    pub(super) fn commit(&mut self, frames: &[Frame]) -> Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared;
+        // A removal needs no room: without it, the log leads to a file that is not there.
+        let is_removal = frames.iter().all(|frame| matches!(frame, Frame::Remove { .. }));
+        let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_marked = false;
+        if let Some(log) = &mut view.log {
+            let logged = self.mark(log.end).and_then(|()| {
+                is_marked = true;
+                log.append(frames)
+            });
+            if let Err(error) = logged
+                && !is_removal
+            {
+                drop(self.mark(0));
+                return Err(error);
+            }
+        }
+        frames.iter().for_each(|frame| view.apply(frame));
+        drop(view);
+        // A file that cannot be removed keeps no other from being removed.
+        let done = frames.iter().map(|frame| carry_out(&shared.folder, frame, |_| true));
+        let done: Result<()> = done.collect::<Vec<_>>().into_iter().collect();
+        if done.is_err() && !is_removal {
+            self.undo(frames);
+        }
+        if is_marked {
+            drop(self.mark(0));
+        }
+        done
+    }
+
+    /// Removes the entries of a change that failed.
+    fn undo(&mut self, frames: &[Frame]) {
+        let mut view = self.shared.view.lock().unwrap_or_else(PoisonError::into_inner);
+        for frame in frames {
+            let Frame::Put { key, row, head, body, .. } = frame else { continue };
+            let gone = Frame::Remove { key: *key, stale: Vec::new() };
+            view.apply(&gone);
+            if let Some(log) = &mut view.log {
+                drop(log.append(&[gone]));
+            }
+            for path in &row.own_files() {
+                drop(self.shared.folder.remove(path));
+            }
+            for staged in [head, body].into_iter().flatten() {
+                drop(fs::remove_file(self.shared.folder.hidden(staged)));
+            }
+        }
+    }
+
+    /// Writes the log anew if most of it is outdated.
+    pub(super) fn compact(&mut self) {
+        let mut view = self.shared.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let frames = view.log.as_ref().map_or(0, |log| log.frames);
+        if frames > 1024 + 3 * view.index.len() {
+            // Without room on the disk, it stays as it is.
+            drop(self.write_anew(&mut view));
+        }
+    }
+
+    fn write_anew(&self, view: &mut View) -> Result<()> {
+        let shared = self.shared;
+        let staged = shared.folder.hidden(&shared.unfinished()?);
+        let frames: Vec<_> = view
+            .index
+            .keys()
+            .into_iter()
+            .filter_map(|key| {
+                let row = (**view.index.get(&key)?).clone();
+                let key = *key.as_bytes();
+                Some(Frame::Put { key, row, head: None, body: None, stale: Vec::new() })
+            })
+            .collect();
+        let path = shared.folder.hidden(INDEX);
+        let announce = || match &mut view.log {
+            Some(old) => old.append(&[Frame::Moved]),
+            None => Ok(()),
+        };
+        view.log = Some(Log::create(&path, &staged, &frames, announce)?);
+        Ok(())
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if let Some(lock) = &*self.lock {
+            lock.unlock();
+        }
+    }
+}
+
+/// Changes the files as a frame says. It may have been done in part already.
+fn carry_out(folder: &Folder, frame: &Frame, may_go: impl Fn(&str) -> bool) -> Result<()> {
+    let (Frame::Put { stale, .. } | Frame::Remove { stale, .. }) = frame else { return Ok(()) };
+    stale.iter().filter(|path| may_go(path)).try_for_each(|path| folder.remove(path))?;
+    let Frame::Put { row, head, body, .. } = frame else { return Ok(()) };
+    if head.is_some() {
+        // The removal of a stale file may have removed its folder.
+        folder.create_above(&row.path)?;
+    }
+    if let (Some(staged), Some(path)) = (body, row.body_path()) {
+        folder.publish(staged, &path)?;
+    }
+    match head {
+        Some(staged) => folder.publish(staged, &row.path),
+        None => Ok(()),
+    }
+}

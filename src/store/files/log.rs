@@ -1,0 +1,293 @@
+//! The file of the index, `.larder/index`: a log of changes, which every process follows.
+//!
+//! `magic | generation | frame...`, where a frame is `length | CRC-32 | postcard`. A process
+//! appends frames while it holds the lock. Others read what was appended since they looked last;
+//! they need no lock, since a frame that is not whole yet is left for the next time. When most of
+//! the log is outdated, it is written anew: the old file ends with [`Frame::Moved`], by which those
+//! who follow it know that there is another one.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fault::{self, STORE},
+    index::Row,
+};
+use crate::store::{Error, ErrorKind, Result};
+
+const MAGIC: &[u8; 16] = b"larder files 1\n\0";
+
+/// The bytes of the magic that do not tell the version.
+const NAME: usize = 13;
+
+/// The length and the checksum before a frame.
+const FRAME: usize = 8;
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Frame {
+    /// An entry, new or changed. It is done by removing the files `stale`, and moving the body and
+    /// then the head to their places.
+    Put {
+        key: [u8; 32],
+        row: Row,
+        head: Option<Box<str>>,
+        body: Option<Box<str>>,
+        stale: Vec<Box<str>>,
+    },
+    /// An entry is gone. It is done by removing the files `stale`.
+    Remove { key: [u8; 32], stale: Vec<Box<str>> },
+    /// The index is in another file.
+    Moved,
+}
+
+/// An open log.
+#[derive(Debug)]
+pub(super) struct Log {
+    path: PathBuf,
+    file: File,
+    /// The end of the last frame that was read.
+    pub(super) end: u64,
+    /// The number of frames up to there.
+    pub(super) frames: usize,
+    /// The last frame says that there is another file, or will be in a moment.
+    pub(super) is_ended: bool,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) frames: Vec<Frame>,
+    /// Something follows that is no whole frame.
+    pub(super) has_rest: bool,
+}
+
+impl Log {
+    /// Opens the log at `path`. Returns `None` if there is none, or one that is damaged.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fault::io("open", path, error)),
+        };
+        let mut magic = [0; MAGIC.len()];
+        match file.read_exact(&mut magic) {
+            Ok(()) if magic == *MAGIC => {}
+            Ok(()) if magic[..NAME] == MAGIC[..NAME] => {
+                let message = format!(
+                    "{} is of another version of larder; use that version, or remove the file, \
+                     which is then made anew",
+                    path.display()
+                );
+                return Err(Error::new(ErrorKind::Incompatible, STORE, message));
+            }
+            Ok(()) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(fault::io("read", path, error)),
+        }
+        Ok(Some(Self {
+            path: path.to_owned(),
+            file,
+            end: MAGIC.len() as u64,
+            frames: 0,
+            is_ended: false,
+        }))
+    }
+
+    /// Writes a log with these frames in place of the one at `path`. `announce` tells those who
+    /// follow the old one.
+    pub(super) fn create(
+        path: &Path,
+        staged: &Path,
+        frames: &[Frame],
+        announce: impl FnOnce() -> Result<()>,
+    ) -> Result<Self> {
+        let mut bytes = MAGIC.to_vec();
+        frames.iter().try_for_each(|frame| encode(frame, &mut bytes))?;
+        let end = bytes.len() as u64;
+        let write = || {
+            let mut options = OpenOptions::new();
+            let mut file =
+                options.read(true).write(true).create(true).truncate(true).open(staged)?;
+            file.write_all(&bytes)?;
+            Ok(file)
+        };
+        let fail = |error| fault::io("write", path, error);
+        let created = write().map_err(fail).and_then(|file| {
+            announce()?;
+            fs::rename(staged, path).map_err(fail)?;
+            Ok(file)
+        });
+        if created.is_err() {
+            drop(fs::remove_file(staged));
+        }
+        let file = created?;
+        Ok(Self { path: path.to_owned(), file, end, frames: frames.len(), is_ended: false })
+    }
+
+    fn fail(&self, doing: &str, error: io::Error) -> Error {
+        fault::io(doing, &self.path, error)
+    }
+
+    /// Reads what was appended since.
+    pub(super) fn follow(&mut self) -> Result<News> {
+        let mut news = News::default();
+        let len = self.file.metadata().map_err(|error| self.fail("read", error))?.len();
+        if len <= self.end {
+            return Ok(news);
+        }
+        let mut bytes = vec![0; (len - self.end) as usize];
+        let read = self
+            .file
+            .seek(SeekFrom::Start(self.end))
+            .and_then(|_| self.file.read_exact(&mut bytes));
+        match read {
+            Ok(()) => {}
+            // A process has cut off what another had left.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(news),
+            Err(error) => return Err(self.fail("read", error)),
+        }
+        let mut rest = &bytes[..];
+        while let Some((frame, after)) = decode(rest) {
+            self.end += (rest.len() - after.len()) as u64;
+            self.frames += 1;
+            rest = after;
+            match frame {
+                Frame::Moved => {
+                    self.is_ended = true;
+                    break;
+                }
+                frame => news.frames.push(frame),
+            }
+        }
+        news.has_rest = !rest.is_empty();
+        Ok(news)
+    }
+
+    /// Reads the frames from the byte `from` on, up to those that were read.
+    pub(super) fn since(&mut self, from: u64) -> Result<Vec<Frame>> {
+        if from < MAGIC.len() as u64 || from >= self.end {
+            return Ok(Vec::new());
+        }
+        let mut bytes = vec![0; (self.end - from) as usize];
+        self.file
+            .seek(SeekFrom::Start(from))
+            .and_then(|_| self.file.read_exact(&mut bytes))
+            .map_err(|error| self.fail("read", error))?;
+        let mut frames = Vec::new();
+        let mut rest = &bytes[..];
+        while let Some((frame, after)) = decode(rest) {
+            frames.push(frame);
+            rest = after;
+        }
+        Ok(frames)
+    }
+
+    /// Cuts off what follows the frames that were read. The caller has the lock.
+    pub(super) fn cut(&mut self) -> Result<()> {
+        self.file.set_len(self.end).map_err(|error| self.fail("write", error))
+    }
+
+    /// Appends frames. The caller has the lock and has read everything before. If it fails, nothing
+    /// is appended.
+    pub(super) fn append(&mut self, frames: &[Frame]) -> Result<()> {
+        let mut bytes = Vec::new();
+        frames.iter().try_for_each(|frame| encode(frame, &mut bytes))?;
+        let written =
+            self.file.seek(SeekFrom::Start(self.end)).and_then(|_| self.file.write_all(&bytes));
+        if let Err(error) = written {
+            // Whoever has the lock next cuts it off if that fails too.
+            drop(self.file.set_len(self.end));
+            return Err(self.fail("write", error));
+        }
+        self.end += bytes.len() as u64;
+        self.frames += frames.len();
+        self.is_ended = frames.contains(&Frame::Moved);
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| self.fail("sync", error))
+    }
+}
+
+fn encode(frame: &Frame, bytes: &mut Vec<u8>) -> Result<()> {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; FRAME]);
+    let content = postcard::to_allocvec(frame).unwrap_or_default();
+    bytes.extend_from_slice(&content);
+    let len = u32::try_from(content.len()).map_err(|_| {
+        Error::new(ErrorKind::TooLarge, STORE, "the tags of an entry do not fit into the index")
+    })?;
+    bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    bytes[start + 4..start + FRAME].copy_from_slice(&crc32fast::hash(&content).to_le_bytes());
+    Ok(())
+}
+
+/// The next frame and what follows it.
+fn decode(bytes: &[u8]) -> Option<(Frame, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let (content, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    Some((postcard::from_bytes(content).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::index::tests::row, *};
+
+    fn put(number: u8) -> Frame {
+        let row = row("a", &["x"]);
+        Frame::Put { key: [number; 32], row, head: None, body: Some("b".into()), stale: Vec::new() }
+    }
+
+    #[test]
+    fn frames_are_followed_and_a_rest_is_cut_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, staged) = (directory.path().join("index"), directory.path().join("staged"));
+        assert!(Log::open(&path).unwrap().is_none());
+        let mut log = Log::create(&path, &staged, &[put(1)], || Ok(())).unwrap();
+        let mut other = Log::open(&path).unwrap().unwrap();
+        assert_eq!(other.follow().unwrap().frames, [put(1)]);
+        log.append(&[put(2), Frame::Remove { key: [1; 32], stale: vec!["a".into()] }]).unwrap();
+        let end = other.end;
+        assert_eq!(other.follow().unwrap().frames.len(), 2);
+        assert_eq!(other.since(end).unwrap().len(), 2);
+        assert!(other.follow().unwrap().frames.is_empty());
+
+        // A process died while it appended.
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = Vec::new();
+        encode(&put(3), &mut bytes).unwrap();
+        for cut in [1, FRAME, bytes.len() - 1] {
+            fs::write(&path, [&whole, &bytes[..cut]].concat()).unwrap();
+            let news = other.follow().unwrap();
+            assert!(news.frames.is_empty() && news.has_rest);
+            other.cut().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+        log.append(&[Frame::Moved]).unwrap();
+        assert!(other.follow().unwrap().frames.is_empty() && other.is_ended);
+    }
+
+    #[test]
+    fn other_files_are_no_log_and_other_versions_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index");
+        for bytes in ["", "larder", "something else that is long"] {
+            fs::write(&path, bytes).unwrap();
+            assert!(Log::open(&path).unwrap().is_none(), "{bytes}");
+        }
+        fs::write(&path, "larder files 2\n\0").unwrap();
+        assert_eq!(Log::open(&path).unwrap_err().kind(), ErrorKind::Incompatible);
+    }
+}

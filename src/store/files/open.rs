@@ -1,0 +1,141 @@
+//! Opening a folder: its hidden folder, and an index that fits the files.
+
+use std::{collections::HashSet, fs, io, path::Path};
+
+use super::{
+    builder::Builder,
+    fault,
+    folder::{Folder, HIDDEN, Listed},
+    lock::{LockFile, Staging},
+    locked::Locked,
+    log::{Frame, Log},
+    shared::{LOCK, STAGING, Shared, draw},
+    view::{INDEX, View},
+};
+use crate::store::Result;
+
+/// Opens the folder, and creates it if it is missing and may be written.
+pub(super) fn open(builder: Builder) -> Result<Shared> {
+    let Builder { path: root, max_bytes, read_only } = builder;
+    let settings = (max_bytes, read_only);
+    let folder = Folder { root };
+    if read_only {
+        let lock = LockFile::open_to_read(folder.hidden(LOCK));
+        let shared = Shared::new(folder, settings, lock, View::default());
+        let mut locked = shared.lock()?;
+        locked.compare(false)?;
+        drop(locked);
+        return Ok(shared);
+    }
+    create(&folder)?;
+    let mut lock = LockFile::open(folder.hidden(LOCK))?;
+    // It is held until the index is there. Whoever died meanwhile has left no change behind.
+    let begun = lock.lock()?;
+    let path = folder.hidden(INDEX);
+    let log = match Log::open(&path)? {
+        Some(log) => log,
+        None => {
+            let staged = folder.hidden(&format!("{INDEX}-{:016x}", draw()));
+            Log::create(&path, &staged, &[], || Ok(()))?
+        }
+    };
+    let view = View { log: Some(log), ..View::default() };
+    lock.unlock();
+    let shared = Shared::new(folder, settings, Some(lock), view);
+    let mut locked = shared.lock()?;
+    Staging::clean(&shared.folder.hidden(STAGING));
+    locked.compare(begun != 0)?;
+    drop(locked);
+    Ok(shared)
+}
+
+/// Creates the folder and the hidden one.
+fn create(folder: &Folder) -> Result<()> {
+    let root = &folder.root;
+    let fail = |error| fault::io("create the folder", root, error);
+    fs::create_dir_all(root).map_err(fail)?;
+    let is_new = fs::read_dir(root).map_err(fail)?.next().is_none();
+    create_folder(&root.join(HIDDEN))?;
+    create_folder(&folder.hidden(STAGING))?;
+    // Nothing in it belongs into version control.
+    create_file(&folder.hidden(".gitignore"), "*\n")?;
+    if is_new {
+        // A body with other line endings is another body.
+        create_file(&root.join(".gitattributes"), "* -text\n")?;
+    }
+    Ok(())
+}
+
+fn create_folder(path: &Path) -> Result<()> {
+    let is_folder = || fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
+    match fs::create_dir(path) {
+        Err(error) if !(error.kind() == io::ErrorKind::AlreadyExists && is_folder()) => {
+            Err(fault::io("create the folder", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn create_file(path: &Path, text: &str) -> Result<()> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
+    fs::write(path, text).map_err(|error| fault::io("write", path, error))
+}
+
+impl Locked<'_> {
+    /// Compares the index with the files: some may have been added, edited or removed by hand or by
+    /// version control. `removes_orphans` removes bodies without a head, which a process that died
+    /// may have left.
+    fn compare(&mut self, removes_orphans: bool) -> Result<()> {
+        let shared = self.shared;
+        let listing = shared.folder.list()?;
+        let mut frames = Vec::new();
+        let mut seen = HashSet::new();
+        for Listed { path, len, changed } in &listing.heads {
+            let known = {
+                let view = shared.view()?;
+                let key = view.index.owner(path).copied();
+                key.and_then(|key| Some((key, view.index.get(&key)?.clone())))
+            };
+            if let Some((key, row)) = &known
+                && (row.len, row.changed) == (*len, *changed)
+            {
+                seen.insert(*key);
+                continue;
+            }
+            let found = shared.folder.index_head(path)?;
+            let frame = match (found, known) {
+                // Its text is the same, so its version is too.
+                (Some((key, mut row)), Some((of, old))) if key == of && row.crc == old.crc => {
+                    (row.version, row.family) = (old.version, old.family);
+                    row.selection = old.selection;
+                    Some((key, row))
+                }
+                (found, _) => found,
+            };
+            // Of two heads with the same key, the first one counts.
+            if let Some((key, row)) = frame
+                && seen.insert(key)
+            {
+                let key = *key.as_bytes();
+                frames.push(Frame::Put { key, row, head: None, body: None, stale: Vec::new() });
+            }
+        }
+        let keys = shared.view()?.index.keys();
+        for key in keys.into_iter().filter(|key| !seen.contains(key)) {
+            frames.push(Frame::Remove { key: *key.as_bytes(), stale: Vec::new() });
+        }
+        self.adopt(frames)?;
+        if !shared.read_only {
+            self.evict(None);
+            self.compact();
+        }
+        if removes_orphans {
+            let files = shared.view()?.files();
+            let orphans = listing.bodies.iter().filter(|path| !files.contains(path.as_str()));
+            orphans.for_each(|path| drop(shared.folder.remove(path)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Lookups: the head of an entry, and its body as bytes or as a file that is read in chunks.
+
+use std::{fs::File, io::Read, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use crc32fast::Hasher;
+
+use super::{
+    document::Document,
+    fault::{self, STORE, corrupt},
+    index::{Row, beside},
+    log::Frame,
+    name,
+    shared::Shared,
+};
+use crate::{
+    Key,
+    entry::Head,
+    store::{
+        Hit, Result, StoredBody, Version,
+        disk::{AHEAD, Page, ReadAhead, off},
+    },
+};
+
+/// How many bytes of a body are read at once. A body up to this length is read with its head.
+pub(super) const CHUNK: usize = 128 * 1024;
+
+/// How often an entry is looked up while others change it, before the lookup waits for them.
+const TRIES: usize = 3;
+
+/// What to look up of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Head,
+    Body,
+}
+
+/// An entry that was found.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) head: Arc<Head>,
+    pub(super) version: Version,
+    body: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Bytes(Bytes),
+    Rest(Bytes, Rest),
+}
+
+/// What is left to read of a body.
+#[derive(Debug)]
+pub(super) struct Rest {
+    file: File,
+    /// The path of the body, for errors.
+    path: Box<str>,
+    left: u64,
+    /// The checksum of what was read, and what it has to become.
+    crc: Option<(Hasher, u32)>,
+}
+
+/// Looks an entry up. If others change it meanwhile, waits for them.
+pub(super) fn look(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
+    for _ in 0..TRIES {
+        let Some(row) = shared.view()?.index.visit(key) else { return Ok(None) };
+        let found = shared.read_row(&row, want);
+        // If the log has not changed the entry, no file of it was changed before it was opened.
+        let is_current =
+            shared.view()?.index.get(key).is_some_and(|now| now.version == row.version);
+        match found {
+            Ok(Some(entry)) if is_current => return Ok(Some(entry)),
+            _ if is_current => break,
+            _ => {}
+        }
+    }
+    look_alone(shared, key, want)
+}
+
+/// Looks an entry up while nobody changes it. Somebody may have edited its files by hand.
+fn look_alone(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
+    let mut locked = shared.lock()?;
+    let row = shared.view()?.index.visit(key);
+    let Some(row) = row else { return Ok(None) };
+    if let Some(entry) = shared.read_row(&row, want)? {
+        return Ok(Some(entry));
+    }
+    let gone = Frame::Remove { key: *key.as_bytes(), stale: Vec::new() };
+    let Some((owner, new)) = shared.folder.index_head(&row.path)? else {
+        // It is still in the index if it is there, so that it can be removed.
+        if let Some(file) = shared.folder.read_head(&row.path)? {
+            Document::parse(&row.path, &file.bytes)?;
+        }
+        locked.adopt(vec![gone])?;
+        return Ok(None);
+    };
+    let put = Frame::Put {
+        key: *owner.as_bytes(),
+        row: new.clone(),
+        head: None,
+        body: None,
+        stale: Vec::new(),
+    };
+    if owner != *key {
+        locked.adopt(vec![gone, put])?;
+        return Ok(None);
+    }
+    locked.adopt(vec![put])?;
+    shared.read_row(&new, want)
+}
+
+impl Shared {
+    /// Reads the entry of this row. Returns `None` if its head is not the one that the row knows.
+    fn read_row(&self, row: &Row, want: Want) -> Result<Option<Entry>> {
+        let Some(file) = self.folder.read_head(&row.path)? else { return Ok(None) };
+        if crc32fast::hash(&file.bytes) != row.crc {
+            return Ok(None);
+        }
+        let document = Document::parse(&row.path, &file.bytes)?;
+        let crc = document.checksum.map(|checksum| checksum.body);
+        let body = document.body.clone();
+        let (body, body_len) = match (body, want) {
+            (Some(body), Want::Body) => {
+                if !name::is_beside(&body.file) {
+                    return Err(corrupt(&row.path, "names a body that is not beside it"));
+                }
+                self.open_body(&beside(&row.path, &body.file), crc.map(|crc| (crc, body.length)))?
+            }
+            _ => (Content::Bytes(Bytes::new()), document.body_len(&self.folder, &row.path)),
+        };
+        let head = document.into_head(&row.path, body_len, row.family)?;
+        Ok(Some(Entry { head: Arc::new(head), version: row.version(), body }))
+    }
+
+    /// Opens the body at `path`, and reads its beginning. It must have the checksum and the length
+    /// that its head says, if the head says any. Returns it with its length.
+    fn open_body(&self, path: &str, expected: Option<(u32, u64)>) -> Result<(Content, u64)> {
+        let Some((file, metadata)) = self.folder.open(path)? else {
+            return Err(corrupt(path, "is missing; restore it, or remove the head beside it"));
+        };
+        let len = metadata.len();
+        if expected.is_some_and(|(_, expected)| expected != len) {
+            return Err(edited(path));
+        }
+        let crc = expected.map(|(crc, _)| (Hasher::new(), crc));
+        let mut rest = Rest { file, path: path.into(), left: len, crc };
+        let first = rest.read(self)?;
+        let content =
+            if rest.left == 0 { Content::Bytes(first) } else { Content::Rest(first, rest) };
+        Ok((content, len))
+    }
+}
+
+fn edited(path: &str) -> crate::store::Error {
+    corrupt(
+        path,
+        "does not match the checksum in its head; if it was edited by hand, remove the line \
+         `checksum` from the head",
+    )
+}
+
+impl Rest {
+    /// Reads the next chunk. The last chunk is returned only if the whole body has its checksum.
+    fn read(&mut self, shared: &Shared) -> Result<Bytes> {
+        let len = CHUNK.min(usize::try_from(self.left).unwrap_or(CHUNK));
+        let mut chunk = BytesMut::zeroed(len);
+        self.file.read_exact(&mut chunk).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => edited(&self.path),
+            _ => fault::io("read", &shared.folder.path(&self.path), error),
+        })?;
+        self.left -= len as u64;
+        if let Some((crc, expected)) = &mut self.crc {
+            crc.update(&chunk);
+            if self.left == 0 && crc.clone().finalize() != *expected {
+                return Err(edited(&self.path));
+            }
+        }
+        Ok(chunk.freeze())
+    }
+
+    /// Reads the next few chunks.
+    fn page(mut self, shared: &Shared) -> Page<Self, Bytes> {
+        let mut chunks = std::collections::VecDeque::with_capacity(AHEAD);
+        while self.left > 0 && chunks.len() < AHEAD {
+            let chunk = self.read(shared);
+            let is_last = chunk.is_err();
+            chunks.push_back(chunk);
+            if is_last {
+                return (None, chunks);
+            }
+        }
+        ((self.left > 0).then_some(self), chunks)
+    }
+}
+
+impl Entry {
+    /// The result of the lookup. A body that is being read keeps the folder open.
+    pub(super) fn into_hit(self, shared: Arc<Shared>) -> Hit {
+        let Self { head, version, body } = self;
+        let body = match body {
+            Content::Bytes(bytes) => bytes.into(),
+            Content::Rest(first, rest) => {
+                let len = first.len() as u64 + rest.left;
+                let read = move |rest: Rest| {
+                    let shared = shared.clone();
+                    off(STORE, move || Ok(rest.page(&shared)))
+                };
+                StoredBody::from_stream(len, ReadAhead::new([Ok(first)].into(), rest, read))
+            }
+        };
+        Hit::new(head, version, body)
+    }
+}

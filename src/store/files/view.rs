@@ -1,0 +1,60 @@
+//! [`View`]: the entries as this process knows them.
+
+use std::collections::HashSet;
+
+use super::{
+    folder::Folder,
+    index::Index,
+    log::{Frame, Log},
+};
+use crate::{Key, store::Result};
+
+/// The name of the index below the hidden folder.
+pub(super) const INDEX: &str = "index";
+
+/// The entries as this process knows them.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    pub(super) index: Index,
+    /// `None` if the folder is only read.
+    pub(super) log: Option<Log>,
+}
+
+impl View {
+    /// Reads what was appended to the log since.
+    pub(super) fn follow(&mut self, folder: &Folder) -> Result<()> {
+        self.follow_all(folder).map(drop)
+    }
+
+    /// The same. Returns whether something follows the last frame, and whether the log says that
+    /// there is another one, but there is none.
+    pub(super) fn follow_all(&mut self, folder: &Folder) -> Result<(bool, bool)> {
+        let Some(log) = &mut self.log else { return Ok((false, false)) };
+        let mut news = log.follow()?;
+        let mut has_no_successor = log.is_ended;
+        if log.is_ended
+            && let Some(mut other) = Log::open(&folder.hidden(INDEX))?
+        {
+            // It may be the same file: the new one is not in its place yet.
+            news = other.follow()?;
+            has_no_successor = other.is_ended;
+            *self = Self { index: Index::default(), log: Some(other) };
+        }
+        news.frames.iter().for_each(|frame| self.apply(frame));
+        Ok((news.has_rest, has_no_successor))
+    }
+
+    pub(super) fn apply(&mut self, frame: &Frame) {
+        match frame {
+            Frame::Put { key, row, .. } => self.index.insert(Key::from_bytes(*key), row.clone()),
+            Frame::Remove { key, .. } => drop(self.index.remove(&Key::from_bytes(*key))),
+            Frame::Moved => {}
+        }
+    }
+
+    /// The paths of all files of entries.
+    pub(super) fn files(&self) -> HashSet<Box<str>> {
+        let rows = self.index.keys().into_iter().filter_map(|key| self.index.get(&key).cloned());
+        rows.flat_map(|row| row.files()).collect()
+    }
+}

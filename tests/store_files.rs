@@ -1,0 +1,1004 @@
+//! What only a folder of files can show: its names, its text, edits by hand, damage and other processes. What every store
+//! promises is tested by the conformance suite.
+
+#![cfg(feature = "files")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/child.rs"]
+mod child;
+#[path = "support/entries.rs"]
+mod entries;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, Method, Response};
+use http_body_util::{BodyExt, Full};
+use larder::{
+    CacheLayer, Key, RequestBody,
+    entry::Head,
+    store::{ErrorKind, Files, Store, Writer, files::Builder},
+    time::{ManualClock, Timestamp},
+};
+use tempfile::TempDir;
+use tower::Layer;
+
+#[cfg(target_os = "linux")]
+use self::child::peak;
+use self::{
+    child::{child, child_path, hear, say},
+    entries::{MIB, body, get, head_at, key, mixed, pieces, put, read},
+};
+
+// ===== support =====
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("responses");
+    (directory, path)
+}
+
+fn head() -> Head {
+    head_at(Timestamp::from_millis(1_000))
+}
+
+fn head_for(method: Method, url: &str, content_type: &str) -> Head {
+    let response = Response::builder().header("content-type", content_type).body(()).unwrap();
+    Head::new(method, url, response.into_parts().0, Timestamp::from_millis(1_000))
+}
+
+/// The visible files of the folder, with their bytes.
+fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for file in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = file.path();
+            if file.file_name().to_str().unwrap().starts_with('.') {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn names(root: &Path) -> Vec<String> {
+    files(root).into_keys().collect()
+}
+
+/// The path of the only head.
+fn only_head(root: &Path) -> PathBuf {
+    let names = names(root);
+    let mut heads = names.iter().filter(|name| name.ends_with(".json"));
+    let head = root.join(heads.next().unwrap());
+    assert_eq!(heads.next(), None);
+    head
+}
+
+/// The path of the only body.
+fn only_body(root: &Path) -> PathBuf {
+    root.join(names(root).into_iter().find(|name| name.contains(".body.")).unwrap())
+}
+
+/// Changes the text of a file.
+fn edit(path: &Path, change: impl FnOnce(String) -> String) {
+    fs::write(path, change(fs::read_to_string(path).unwrap())).unwrap();
+}
+
+/// Removes the line `checksum`, as somebody does who edits an entry.
+fn without_checksum(text: String) -> String {
+    let at = text.find(",\n  \"checksum\"").unwrap();
+    text[..at].to_owned() + "\n}\n"
+}
+
+fn read_only(path: &Path) -> Files {
+    Files::builder(path).read_only(true).open().unwrap()
+}
+
+// ===== names and text =====
+
+#[tokio::test]
+async fn an_exchange_is_two_files_with_a_readable_name() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let entry = |method: Method, url, content_type, content| {
+        let key = Key::digest(format!("{method} {url}"));
+        put(&store, key, head_for(method, url, content_type), Bytes::from_static(content))
+    };
+    entry(Method::GET, "http://example.com/items/tea?x=1", "text/html", b"<p>").await.unwrap();
+    entry(Method::POST, "http://example.com:8080/", "application/json", b"{}").await.unwrap();
+    entry(Method::GET, "http://example.com/nothing", "text/plain", b"").await.unwrap();
+    let digits = |name: &str| format!("{:.8}", Key::digest(name));
+    let tea = digits("GET http://example.com/items/tea?x=1");
+    let index = digits("POST http://example.com:8080/");
+    let nothing = digits("GET http://example.com/nothing");
+    let mut expected = [
+        format!("example.com/items/tea~{tea}.body.html"),
+        format!("example.com/items/tea~{tea}.json"),
+        format!("example.com/nothing~{nothing}.json"),
+        format!("example.com_8080/index.POST~{index}.body.json"),
+        format!("example.com_8080/index.POST~{index}.json"),
+    ];
+    expected.sort();
+    assert_eq!(names(&path), expected);
+    assert_eq!(files(&path)[&format!("example.com/items/tea~{tea}.body.html")], b"<p>");
+    assert_eq!(fs::read_to_string(path.join(".larder/.gitignore")).unwrap(), "*\n");
+    assert_eq!(fs::read_to_string(path.join(".gitattributes")).unwrap(), "* -text\n");
+    // With the last entry of a folder, the folder goes.
+    store.clear().await.unwrap();
+    assert_eq!(names(&path), Vec::<String>::new());
+    assert!(!path.join("example.com").exists());
+}
+
+#[tokio::test]
+async fn two_recordings_of_the_same_exchanges_are_the_same() {
+    let mut recordings = Vec::new();
+    for order in [[1, 2, 3], [3, 1, 2]] {
+        let (_directory, path) = place();
+        let store = Files::open(&path).unwrap();
+        for number in order {
+            let url = format!("http://example.com/{number}");
+            let head =
+                head_for(Method::GET, &url, "image/png").with_tags(vec!["b".into(), "a".into()]);
+            put(&store, key(number), head, body(number, 1_000 * number as usize)).await.unwrap();
+        }
+        // Nor does it matter how often an exchange was recorded.
+        let head = head_for(Method::GET, "http://example.com/1", "image/png");
+        put(&store, key(1), head.clone(), body(9, 10)).await.unwrap();
+        let head = head.with_tags(vec!["b".into(), "a".into()]);
+        put(&store, key(1), head, body(1, 1_000)).await.unwrap();
+        recordings.push(files(&path));
+    }
+    assert_eq!(recordings[0].len(), 6);
+    assert!(recordings[0] == recordings[1]);
+}
+
+#[tokio::test]
+async fn a_replaced_body_of_another_type_leaves_no_file() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let url = "http://example.com/a";
+    for (content_type, len) in [("text/html", 10), ("image/png", 300_000), ("text/css", 0)] {
+        let head = head_for(Method::GET, url, content_type);
+        put(&store, key(1), head, body(1, len)).await.unwrap();
+        assert_eq!(get(&store, key(1)).await.unwrap(), body(1, len));
+        assert_eq!(names(&path).len(), if len == 0 { 1 } else { 2 });
+    }
+    // Under another URL, the entry has another name.
+    put(&store, key(1), head_for(Method::GET, "http://b/", "a/b"), body(2, 5)).await.unwrap();
+    assert!(names(&path).iter().all(|name| name.starts_with("b/index~")), "{:?}", names(&path));
+}
+
+#[tokio::test]
+async fn hostile_urls_stay_in_the_folder_and_come_back() {
+    let (directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let long = format!("http://a/{}", "x/".repeat(2_000) + &"y".repeat(6_000));
+    let urls = [
+        "http://a/../../../b",
+        "http://../..",
+        "http://a/%2e%2e%2f%2e%2e%2fb",
+        "http://a/..\\..\\b",
+        "http://a/\0",
+        "http://a/CON",
+        "http://a/nul.txt",
+        "http://a/Tea",
+        "http://a/tea",
+        "http://A/tea",
+        "http://a/.larder/index",
+        "http://a/.git/config",
+        "http://.larder/lock",
+        "http://a/b~01234567.json/c",
+        "http://a/t\u{e9}",
+        "http://a/te\u{301}",
+        "//////",
+        "",
+        &long,
+    ];
+    for url in urls {
+        let key = Key::digest(url);
+        put(&store, key, head_for(Method::GET, url, "text/plain"), body(1, 10)).await.unwrap();
+    }
+    for store in [store.clone(), Files::open(&path).unwrap(), read_only(&path)] {
+        for url in urls {
+            let hit = store.get(&Key::digest(url)).await.unwrap().unwrap();
+            assert_eq!(hit.head.url(), url);
+            assert_eq!(read(hit).await.unwrap(), body(1, 10));
+        }
+        assert_eq!(store.len().await.unwrap(), urls.len() as u64);
+    }
+    let outside: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(outside.len(), 1);
+    let hidden = fs::read_dir(&path)
+        .unwrap()
+        .filter(|file| file.as_ref().unwrap().file_name().to_str().unwrap().starts_with('.'));
+    assert_eq!(hidden.count(), 2);
+    let names = names(&path);
+    // A file system that ignores case has room for all of them.
+    let mut folded: Vec<_> = names.iter().map(|name| name.to_lowercase()).collect();
+    folded.sort();
+    folded.dedup();
+    assert_eq!(folded.len(), names.len());
+    assert!(names.iter().all(|name| name.len() < 220), "{names:?}");
+}
+
+#[tokio::test]
+async fn two_keys_with_the_same_first_digits_have_two_names() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let keys: Vec<_> = (0..4)
+        .map(|number| {
+            let mut bytes = [7; 32];
+            bytes[8 * number + 7] = 8;
+            Key::from_bytes(bytes)
+        })
+        .collect();
+    for (number, key) in keys.iter().enumerate() {
+        put(&store, *key, head(), body(number as u64, 10)).await.unwrap();
+    }
+    for store in [store.clone(), Files::open(&path).unwrap(), read_only(&path)] {
+        for (number, key) in keys.iter().enumerate() {
+            assert_eq!(get(&store, *key).await.unwrap(), body(number as u64, 10));
+        }
+    }
+    assert!(store.remove(&keys[1]).await.unwrap());
+    assert_eq!(get(&store, keys[0]).await.unwrap(), body(0, 10));
+}
+
+#[tokio::test]
+async fn values_that_are_no_text_come_back() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let mut parts = Response::new(()).into_parts().0;
+    parts.headers.append("x-odd", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+    parts.headers.append("x-text", HeaderValue::from_bytes("é: \"\\".as_bytes()).unwrap());
+    let mut trailers = HeaderMap::new();
+    trailers.append("x-sum", HeaderValue::from_static("7"));
+    let head = Head::new(Method::GET, "http://a/", parts, Timestamp::from_millis(1_234));
+    let mut writer = store.put(&key(1), head.clone()).await.unwrap();
+    writer.write(Bytes::from_static(b"\0\xff")).await.unwrap();
+    writer.finish(Some(trailers.clone())).await.unwrap();
+    for store in [store.clone(), read_only(&path)] {
+        let hit = store.get(&key(1)).await.unwrap().unwrap();
+        assert_eq!(*hit.head, head.clone().seal(2, Some(trailers.clone())));
+        assert_eq!(read(hit).await.unwrap(), &b"\0\xff"[..]);
+    }
+}
+
+// ===== behind a cache =====
+
+/// What an origin says of `/tea`, `/page` (which varies) and `/about` (which varies, with one variant).
+fn answer(request: &http::Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let language = request.headers().get("accept-language").map_or("", |it| it.to_str().unwrap());
+    let response = Response::builder();
+    let (content_type, vary) = match request.uri().path() {
+        "/tea" => ("application/json", "host"),
+        _ => ("text/html", "accept-language"),
+    };
+    let body = format!("{} in {language:?}", request.uri().path());
+    let response = response.header("content-type", content_type).header("vary", vary);
+    response.body(body.into()).unwrap()
+}
+
+/// Sends the requests through a cache over the store. Returns how many calls the origin received.
+async fn record(store: Files) -> usize {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let origin = tower::service_fn(move |request: http::Request<RequestBody<Full<Bytes>>>| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        let request = request.map(|_| Full::default());
+        async move { Ok::<_, std::convert::Infallible>(answer(&request)) }
+    });
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let cache = CacheLayer::private(store).clock(clock).layer(origin);
+    for (path, language) in
+        [("/tea", ""), ("/page", "de"), ("/page", "en"), ("/page", "fr"), ("/about", "de")]
+    {
+        let url = format!("http://example.com{path}");
+        let request = http::Request::get(url).header("accept-language", language);
+        let response =
+            cache.request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, format!("{path} in {language:?}"));
+    }
+    calls.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn recordings_through_a_cache_differ_only_in_the_keys_of_variants() {
+    let mut recordings = Vec::new();
+    for _ in 0..2 {
+        let (_directory, path) = place();
+        assert_eq!(record(Files::open(&path).unwrap()).await, 5);
+        let recorded = files(&path);
+        assert_eq!(recorded.len(), 10, "{:?}", recorded.keys());
+        // A replay needs no index: what is checked out from version control is enough.
+        fs::remove_dir_all(path.join(".larder")).unwrap();
+        assert_eq!(record(read_only(&path)).await, 0);
+        assert_eq!(record(Files::open(&path).unwrap()).await, 0);
+        assert!(files(&path) == recorded, "a replay changes nothing");
+        recordings.push(recorded);
+    }
+    let [first, second] = &recordings[..] else { unreachable!() };
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(first), names(second));
+    let mut differing = Vec::new();
+    for (name, bytes) in first {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let (one, other) = (text(bytes), text(&second[name]));
+        for (line, other) in one.lines().zip(other.lines()).filter(|(line, other)| line != other) {
+            let (member, _) = line.trim().split_once(':').unwrap();
+            assert!(other.trim().starts_with(member), "{line} {other}");
+            assert!(name.starts_with("example.com/page~"), "{name}: {line}");
+            differing.push(member.trim_matches('"').to_owned());
+        }
+    }
+    differing.sort();
+    // The first variant names the family, and the other two have it in their keys.
+    assert_eq!(differing, ["checksum", "checksum", "checksum", "family", "key", "key"]);
+}
+
+// ===== by hand =====
+
+#[tokio::test]
+async fn a_folder_without_its_index_has_the_same_entries() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let tagged = head().with_tags(vec!["tag".into()]);
+    put(&store, key(1), tagged, body(1, 10)).await.unwrap();
+    let expiring = head().with_expires_at(Some(Timestamp::from_millis(2_000)));
+    put(&store, key(2), expiring, body(2, 200_000)).await.unwrap();
+    let (size, before) = (store.size_bytes().await.unwrap(), files(&path));
+    let version = store.get(&key(1)).await.unwrap().unwrap().version;
+    drop(store);
+    fs::remove_dir_all(path.join(".larder")).unwrap();
+    let store = Files::open(&path).unwrap();
+    assert!(files(&path) == before);
+    assert_eq!(store.size_bytes().await.unwrap(), size);
+    let hit = store.get(&key(1)).await.unwrap().unwrap();
+    assert_ne!(hit.version, version);
+    assert_eq!(read(hit).await.unwrap(), body(1, 10));
+    assert_eq!(get(&store, key(2)).await.unwrap(), body(2, 200_000));
+    assert_eq!(store.remove_tagged("tag").await.unwrap(), 1);
+    assert_eq!(store.remove_expired(Timestamp::from_millis(2_000)).await.unwrap(), 1);
+    assert_eq!(names(&path), Vec::<String>::new());
+}
+
+/// A damaged index is as good as none.
+#[tokio::test]
+async fn a_damaged_index_is_made_anew() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    for number in 0..20 {
+        put(&store, key(number), head(), body(number, 100)).await.unwrap();
+    }
+    drop(store);
+    let index = path.join(".larder/index");
+    let whole = fs::read(&index).unwrap();
+    for at in (0..whole.len()).step_by(97) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x20;
+        for bytes in [&damaged[..], &whole[..at]] {
+            fs::write(&index, bytes).unwrap();
+            let store = match Files::open(&path) {
+                Ok(store) => store,
+                // The number of the version.
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Incompatible, "{at}: {error}");
+                    continue;
+                }
+            };
+            assert_eq!(store.len().await.unwrap(), 20, "{at}");
+            for number in 0..20 {
+                assert_eq!(get(&store, key(number)).await.unwrap(), body(number, 100));
+            }
+        }
+    }
+}
+
+/// As `git checkout` of another branch does.
+#[tokio::test]
+async fn files_that_come_and_go_while_the_folder_is_closed_are_noticed() {
+    let (_directory, path) = place();
+    let (_other_directory, other) = place();
+    for (path, from) in [(&path, 0), (&other, 2)] {
+        let store = Files::open(path).unwrap();
+        for number in from..from + 4 {
+            let url = format!("http://example.com/{number}");
+            let head = head_for(Method::GET, &url, "text/plain");
+            put(&store, key(number), head, body(number + from, 50)).await.unwrap();
+        }
+    }
+    let branch = files(&other);
+    let last = Files::open(&path).unwrap();
+    let version = last.get(&key(2)).await.unwrap().unwrap().version;
+    drop(last);
+    for name in names(&path) {
+        fs::remove_file(path.join(name)).unwrap();
+    }
+    for (name, bytes) in &branch {
+        fs::write(path.join(name), bytes).unwrap();
+    }
+    for store in [read_only(&path), Files::open(&path).unwrap()] {
+        assert_eq!(store.len().await.unwrap(), 4);
+        for number in 0..6 {
+            let expected = (number >= 2).then(|| body(number + 2, 50));
+            assert_eq!(get(&store, key(number)).await, expected, "{number}");
+        }
+        assert_ne!(store.get(&key(2)).await.unwrap().unwrap().version, version);
+        assert_eq!(store.scan().count().await, 4);
+    }
+    assert!(files(&path) == branch);
+}
+
+#[tokio::test]
+async fn an_entry_can_be_edited_by_hand_without_its_checksum() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), Bytes::from_static(b"old")).await.unwrap();
+    let seen = store.get(&key(1)).await.unwrap().unwrap().version;
+    edit(&only_head(&path), |text| without_checksum(text.replace("text/plain", "text/x-new")));
+    fs::write(only_body(&path), "a longer text").unwrap();
+    for store in [store.clone(), Files::open(&path).unwrap(), read_only(&path)] {
+        let hit = store.get(&key(1)).await.unwrap().unwrap();
+        assert_eq!(hit.head.headers()["content-type"], "text/x-new");
+        assert_eq!((hit.head.body_len(), hit.version == seen), (13, false));
+        assert_eq!(read(hit).await.unwrap(), "a longer text");
+    }
+    // What was seen of it before is outdated, and an update keeps the edit.
+    assert!(!store.update(&key(1), seen, head()).await.unwrap());
+    let hit = store.get(&key(1)).await.unwrap().unwrap();
+    assert!(store.update(&key(1), hit.version, head()).await.unwrap());
+    assert_eq!(get(&store, key(1)).await.unwrap(), "a longer text");
+    edit(&only_body(&path), |text| text + " and more");
+    assert_eq!(get(&store, key(1)).await.unwrap(), "a longer text and more");
+}
+
+#[tokio::test]
+async fn an_edit_beside_a_checksum_is_refused_with_what_to_do() {
+    for (edits_head, len) in [(true, 20), (false, 20), (false, 300_000)] {
+        let (_directory, path) = place();
+        let store = Files::open(&path).unwrap();
+        put(&store, key(1), head(), body(1, len)).await.unwrap();
+        if edits_head {
+            edit(&only_head(&path), |text| text.replace("200", "404"));
+        } else {
+            let body = only_body(&path);
+            let mut bytes = fs::read(&body).unwrap();
+            bytes[10] ^= 1;
+            fs::write(&body, bytes).unwrap();
+        }
+        for store in [read_only(&path), store, Files::open(&path).unwrap()] {
+            let read = async { read(store.get(&key(1)).await?.unwrap()).await };
+            let error = read.await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(error.to_string().contains("remove the line `checksum`"), "{error}");
+            assert!(error.to_string().contains("example.com/index~"), "{error}");
+        }
+        let store = Files::open(&path).unwrap();
+        assert!(store.remove(&key(1)).await.unwrap());
+        assert_eq!((get(&store, key(1)).await, store.len().await.unwrap()), (None, 0));
+    }
+}
+
+#[tokio::test]
+async fn removed_heads_and_bodies_are_noticed_while_the_folder_is_open() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    for number in [1, 2] {
+        let url = format!("http://example.com/{number}");
+        let head = head_for(Method::GET, &url, "text/plain");
+        put(&store, key(number), head, body(number, 50)).await.unwrap();
+    }
+    for name in names(&path) {
+        // The head of one, and the body of the other.
+        if name.contains("/1~") != name.contains(".body.") {
+            fs::remove_file(path.join(name)).unwrap();
+        }
+    }
+    assert!(store.get(&key(1)).await.unwrap().is_none());
+    let error = store.get(&key(2)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("is missing; restore it"), "{error}");
+    assert_eq!(store.len().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn other_files_are_left_alone() {
+    let (_directory, path) = place();
+    for name in ["README.md", "example.com/notes.json", "example.com/a~01234567.json", "b.body.txt"]
+    {
+        fs::create_dir_all(path.join(name).parent().unwrap()).unwrap();
+        fs::write(path.join(name), name).unwrap();
+    }
+    let before = files(&path);
+    let store = Files::open(&path).unwrap();
+    assert!(!path.join(".gitattributes").exists(), "the folder is somebody's");
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+    assert_eq!(store.len().await.unwrap(), 1);
+    store.clear().await.unwrap();
+    assert!(files(&path) == before);
+}
+
+#[tokio::test]
+async fn a_removal_leaves_a_body_that_another_head_may_have() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+    let shared = path.join("example.com/shared.txt");
+    fs::rename(only_body(&path), &shared).unwrap();
+    let head = only_head(&path);
+    edit(&head, |text| {
+        let name = head.file_name().unwrap().to_str().unwrap().replace(".json", ".body.txt");
+        without_checksum(text).replace(&name, "shared.txt")
+    });
+    // Somebody renames the head too.
+    fs::rename(&head, path.join("example.com/mine~00000000.json")).unwrap();
+    let store = Files::open(&path).unwrap();
+    assert_eq!(get(&store, key(1)).await.unwrap(), body(1, 10));
+    assert!(store.remove(&key(1)).await.unwrap());
+    assert_eq!(names(&path), ["example.com/shared.txt"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let (directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 10)).await.unwrap();
+    // A body that is a link.
+    let secret = directory.path().join("secret");
+    fs::write(&secret, body(1, 10)).unwrap();
+    let linked = only_body(&path);
+    fs::remove_file(&linked).unwrap();
+    symlink(&secret, &linked).unwrap();
+    assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    // A body that the head finds elsewhere.
+    edit(&only_head(&path), |text| {
+        without_checksum(text).replace("\"file\": \"", "\"file\": \"../../secret")
+    });
+    let error = store.get(&key(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    // A folder that is a link.
+    let outside = directory.path().join("outside");
+    fs::rename(path.join("example.com"), &outside).unwrap();
+    symlink(&outside, path.join("example.com")).unwrap();
+    assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let before = files(&outside);
+    put(&store, key(2), head(), body(2, 10)).await.unwrap_err();
+    assert!(files(&outside) == before);
+    assert_eq!(Files::open(&path).unwrap().len().await.unwrap(), 0);
+}
+
+// ===== damage =====
+
+/// Each file is cut, changed and removed, and no lookup returns a wrong byte.
+#[tokio::test]
+async fn a_folder_damaged_anywhere_gives_errors_and_never_wrong_bytes() {
+    let (_directory, whole) = place();
+    let store = Files::open(&whole).unwrap();
+    let content = |number: u64| body(number, [0, 100, 150_000][number as usize]);
+    let head = |number: u64| {
+        let head = head_for(Method::GET, &format!("http://example.com/{number}"), "text/plain");
+        head.with_tags(vec!["tag".into()]).with_expires_at(Some(Timestamp::from_millis(9_000)))
+    };
+    for number in 0..3 {
+        put(&store, key(number), head(number), content(number)).await.unwrap();
+    }
+    drop(store);
+    let mut all = names(&whole);
+    all.extend(["index", "lock"].map(|name| format!(".larder/{name}")));
+    let mut errors = 0;
+    for name in &all {
+        let bytes = fs::read(whole.join(name)).unwrap();
+        let step = bytes.len().div_ceil(40).max(1);
+        for at in (0..=bytes.len()).step_by(step) {
+            for kind in ["cut", "flip", "zero", "remove"] {
+                let (_directory, path) = place();
+                copy(&whole, &path);
+                let mut damaged = bytes.clone();
+                match kind {
+                    "cut" => damaged.truncate(at),
+                    "flip" if at < bytes.len() => damaged[at] ^= 1 << (at % 8),
+                    "zero" if at < bytes.len() => damaged[at..].fill(0),
+                    "remove" if at == 0 => {}
+                    _ => continue,
+                }
+                fs::write(path.join(name), damaged).unwrap();
+                if kind == "remove" {
+                    fs::remove_file(path.join(name)).unwrap();
+                }
+                let when = format!("{kind} {name} at {at}");
+                let store = match Files::open(&path) {
+                    Ok(store) => store,
+                    Err(error) => {
+                        assert!(error.to_string().contains("remove the file"), "{when}: {error}");
+                        continue;
+                    }
+                };
+                for number in 0..3 {
+                    let found = async {
+                        let Some(hit) = store.get(&key(number)).await? else { return Ok(None) };
+                        let head = hit.head.clone();
+                        Ok::<_, larder::store::Error>(Some((head, read(hit).await?)))
+                    };
+                    match found.await {
+                        Ok(Some((found, bytes))) => {
+                            assert!(bytes == content(number), "{when}: wrong bytes");
+                            assert_eq!(
+                                *found,
+                                head(number).seal(bytes.len() as u64, None),
+                                "{when}"
+                            );
+                        }
+                        Ok(None) => {}
+                        Err(error) => {
+                            let kind = error.kind();
+                            let kinds = [ErrorKind::Corrupt, ErrorKind::Incompatible];
+                            assert!(kinds.contains(&kind), "{when}: {error}");
+                            errors += 1;
+                            // As the cache does.
+                            store.remove(&key(number)).await.unwrap();
+                            assert!(store.get(&key(number)).await.unwrap().is_none());
+                        }
+                    }
+                    put(&store, key(number), head(number), content(number)).await.unwrap();
+                    assert_eq!(get(&store, key(number)).await.unwrap(), content(number), "{when}");
+                }
+                assert_eq!(store.scan().count().await, 3, "{when}");
+                assert_eq!(store.len().await.unwrap(), 3, "{when}");
+                assert_eq!(store.remove_tagged("tag").await.unwrap(), 3, "{when}");
+            }
+        }
+    }
+    assert!(errors > 100, "the damage must have been seen: {errors}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (path, to) = (file.path(), to.join(file.file_name()));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(path, to).unwrap();
+        }
+    }
+}
+
+// ===== read-only =====
+
+#[tokio::test]
+async fn a_folder_that_is_only_read_is_not_written() {
+    let (directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 100)).await.unwrap();
+    put(&store, key(2), head(), body(2, 300_000)).await.unwrap();
+    drop(store);
+    for has_index in [true, false] {
+        if !has_index {
+            fs::remove_dir_all(path.join(".larder")).unwrap();
+        }
+        let before = tree(directory.path());
+        let (one, other) = (read_only(&path), read_only(&path));
+        for store in [&one, &other] {
+            assert_eq!(get(store, key(1)).await.unwrap(), body(1, 100));
+            assert_eq!(get(store, key(2)).await.unwrap(), body(2, 300_000));
+            assert_eq!(store.len().await.unwrap(), 2);
+            assert_eq!(store.scan().count().await, 2);
+            store.flush().await.unwrap();
+            let version = store.get(&key(1)).await.unwrap().unwrap().version;
+            for error in [
+                put(store, key(3), head(), body(3, 10)).await.unwrap_err(),
+                store.remove(&key(1)).await.unwrap_err(),
+                store.remove_if(&key(1), version).await.unwrap_err(),
+                store.update(&key(1), version, head()).await.unwrap_err(),
+                store.remove_tagged("a").await.unwrap_err(),
+                store.remove_expired(Timestamp::MAX).await.unwrap_err(),
+                store.clear().await.unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+                assert!(error.to_string().contains("read_only(true)"), "{error}");
+                assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+            }
+        }
+        assert!(tree(directory.path()) == before);
+    }
+    let error = Files::builder(directory.path().join("no")).read_only(true).open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(!directory.path().join("no").exists());
+}
+
+/// Every file and folder, hidden ones too, with its bytes and its time.
+fn tree(root: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let mut tree = Vec::new();
+    for file in fs::read_dir(root).unwrap().map(Result::unwrap) {
+        let (path, changed) = (file.path(), file.metadata().unwrap().modified().unwrap());
+        let bytes = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
+        if path.is_dir() {
+            tree.extend(self::tree(&path));
+        }
+        tree.push((path, bytes, changed));
+    }
+    tree.sort();
+    tree
+}
+
+#[tokio::test]
+async fn a_folder_that_is_only_read_follows_what_others_replace_and_remove() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 200_000)).await.unwrap();
+    let reader = read_only(&path);
+    let old = reader.get(&key(1)).await.unwrap().unwrap();
+    for number in 2..20 {
+        put(&store, key(1), head(), body(number, 200_000)).await.unwrap();
+        assert_eq!(get(&reader, key(1)).await.unwrap(), body(number, 200_000));
+    }
+    assert_eq!(read(old).await.unwrap(), body(1, 200_000));
+    store.remove(&key(1)).await.unwrap();
+    assert!(reader.get(&key(1)).await.unwrap().is_none());
+    assert_eq!(reader.len().await.unwrap(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_without_permission_to_write_is_denied_and_can_be_read_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let name = "a_folder_without_permission_to_write_is_denied_and_can_be_read_only";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if let Some(path) = child_path() {
+        runtime.block_on(async {
+            let error = Files::open(&path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+            assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+            assert_eq!(get(&read_only(&path), key(1)).await.unwrap(), body(1, 100));
+        });
+        return say("done");
+    }
+    let (_directory, path) = place();
+    runtime.block_on(async {
+        let store = Files::open(&path).unwrap();
+        put(&store, key(1), head(), body(1, 100)).await.unwrap();
+    });
+    let chmod = |modes: &str| {
+        let status = Command::new("chmod").args(["-R", modes]).arg(&path).status().unwrap();
+        assert!(status.success());
+    };
+    chmod("a-w");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o222, 0);
+    // Modes do not bind root.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    let own = child(name, &path);
+    command.arg(own.get_program()).args(own.get_args()).env(child::CHILD, &path);
+    let output = command.output().unwrap();
+    chmod("u+w");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("done"), "{output:?}");
+}
+
+// ===== several processes =====
+
+#[tokio::test]
+async fn two_openings_follow_each_other_through_new_logs() {
+    let (_directory, path) = place();
+    let (one, other) = (Files::open(&path).unwrap(), Files::open(&path).unwrap());
+    // So many changes that the log is written anew several times.
+    for turn in 0..3 {
+        for number in 0..1_500 {
+            let (writer, reader) = if number % 2 == 0 { (&one, &other) } else { (&other, &one) };
+            let key = key(number % 10);
+            put(writer, key, head(), body(turn * 10_000 + number, 10)).await.unwrap();
+            assert_eq!(get(reader, key).await.unwrap(), body(turn * 10_000 + number, 10));
+        }
+    }
+    let len = fs::metadata(path.join(".larder/index")).unwrap().len();
+    assert!(len < 1_000_000, "{len}");
+    assert_eq!((one.len().await.unwrap(), other.len().await.unwrap()), (10, 10));
+    drop(one);
+    assert_eq!(other.remove_tagged("none").await.unwrap(), 0);
+    other.clear().await.unwrap();
+    assert_eq!(Files::open(&path).unwrap().len().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_do_ten_thousand_operations_each() {
+    let stored_at = Timestamp::from_millis(4_000_000_000_000);
+    if let Some(path) = child_path() {
+        let store = Files::open(path).unwrap();
+        say("started");
+        mixed(&store, 2, 200_000, stored_at).await;
+        return say("done");
+    }
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let mut other = child("two_processes_do_ten_thousand_operations_each", &path).spawn().unwrap();
+    hear(&mut other, "started", 1);
+    mixed(&store, 1, 200_000, stored_at).await;
+    hear(&mut other, "done", 1);
+    assert!(other.wait().unwrap().success());
+    let listed: Vec<_> = store.scan().map(Result::unwrap).collect().await;
+    assert_eq!(listed.len() as u64, store.len().await.unwrap());
+    let entries = names(&path).iter().filter(|name| !name.contains(".body.")).count();
+    assert_eq!(entries, listed.len());
+    assert_eq!(Files::open(&path).unwrap().len().await.unwrap(), listed.len() as u64);
+}
+
+/// The others go on, and complete what it had begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_leaves_whole_entries_to_those_that_live() {
+    if let Some(path) = child_path() {
+        let store = Files::open(path).unwrap();
+        say("started");
+        for turn in 0.. {
+            let number = turn % 10;
+            let len = [50, 2_000, 300_000][turn as usize % 3];
+            put(&store, key(number), head_numbered(turn, len), body(turn, len)).await.unwrap();
+            if turn % 7 == 0 {
+                store.remove(&key(number)).await.unwrap();
+            }
+        }
+    }
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let name = "a_process_that_is_killed_leaves_whole_entries_to_those_that_live";
+    let mut found = 0;
+    for round in 0..12 {
+        let mut other = child(name, &path).spawn().unwrap();
+        hear(&mut other, "started", 1);
+        tokio::time::sleep(Duration::from_millis(30 + round * 7)).await;
+        other.kill().unwrap();
+        other.wait().unwrap();
+        for number in 0..10 {
+            let Some(hit) = store.get(&key(number)).await.unwrap() else { continue };
+            let turn = hit.head.stored_at().as_millis();
+            let bytes = read(hit).await.unwrap();
+            assert!(bytes == body(turn, bytes.len()), "head and body belong together");
+            found += 1;
+        }
+        put(&store, key(99), head(), body(99, 10)).await.unwrap();
+        assert!(store.remove(&key(99)).await.unwrap());
+    }
+    assert!(found > 10, "the processes came to work");
+    drop(store);
+    let store = Files::open(&path).unwrap();
+    assert_eq!(
+        store.scan().filter(|item| std::future::ready(item.is_ok())).count().await as u64,
+        store.len().await.unwrap()
+    );
+    let left = fs::read_dir(path.join(".larder/unfinished")).unwrap().count();
+    assert_eq!(left, 0, "unfinished files of dead processes are removed");
+    let heads = names(&path).iter().filter(|name| !name.contains(".body.")).count() as u64;
+    assert_eq!(heads, store.len().await.unwrap());
+    assert_eq!(
+        names(&path).len() as u64,
+        2 * heads,
+        "each head has its body, and no other is left"
+    );
+}
+
+fn head_numbered(number: u64, len: usize) -> Head {
+    // The ending of the body changes too.
+    let content_type = ["text/html", "image/png"][len % 7 % 2];
+    let response = Response::builder().header("content-type", content_type).body(()).unwrap();
+    let parts = response.into_parts().0;
+    Head::new(Method::GET, "http://example.com/", parts, Timestamp::from_millis(number))
+}
+
+// ===== bodies and bounds =====
+
+#[tokio::test]
+async fn a_reader_reads_the_old_body_to_its_end() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 3 * MIB)).await.unwrap();
+    let (replaced, removed) =
+        (store.get(&key(1)).await.unwrap().unwrap(), store.get(&key(1)).await.unwrap().unwrap());
+    put(&store, key(1), head(), body(2, 3 * MIB)).await.unwrap();
+    assert!(read(replaced).await.unwrap() == body(1, 3 * MIB));
+    store.remove(&key(1)).await.unwrap();
+    assert!(read(removed).await.unwrap() == body(1, 3 * MIB));
+    assert_eq!(names(&path), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_writer_that_is_dropped_leaves_no_file() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    let mut writer = store.put(&key(1), head()).await.unwrap();
+    for piece in pieces(&body(1, MIB)) {
+        writer.write(piece).await.unwrap();
+    }
+    let unfinished = || {
+        let folders = fs::read_dir(path.join(".larder/unfinished")).unwrap();
+        folders.map(|it| fs::read_dir(it.unwrap().path()).unwrap().count() - 1).sum::<usize>()
+    };
+    assert_eq!(unfinished(), 1);
+    drop(writer);
+    // The thread of the store removes it before it does anything else.
+    store.remove(&key(2)).await.unwrap();
+    assert_eq!((unfinished(), names(&path).len()), (0, 0));
+}
+
+#[tokio::test]
+async fn the_folder_stays_within_its_limit() {
+    let (_directory, path) = place();
+    let store = Files::builder(&path).max_bytes(200_000).open().unwrap();
+    let url = |number| format!("http://example.com/{number}");
+    for number in 0..100 {
+        let head = head_for(Method::GET, &url(number), "text/plain");
+        put(&store, key(number), head, body(number, 5_000)).await.unwrap();
+        // This one is read again and again.
+        assert_eq!(get(&store, key(0)).await.unwrap(), body(0, 5_000), "{number}");
+        let files = files(&path);
+        let bytes: usize = files.values().map(Vec::len).sum();
+        assert_eq!(bytes as u64, store.size_bytes().await.unwrap());
+        assert!(bytes <= 200_000, "{bytes}");
+    }
+    let evicted = store.evicted();
+    assert_eq!(evicted.entries + store.len().await.unwrap(), 100);
+    let error = put(&store, key(1), head(), body(1, 200_000)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(error.to_string().contains("max_bytes(200000)"), "{error}");
+    let error = Files::builder(&path).max_bytes(0).open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_large_body_passes_through_little_memory() {
+    const LEN: usize = 256 * MIB;
+    if let Some(path) = child_path() {
+        let store = Files::open(path).unwrap();
+        let piece = body(1, MIB);
+        let before = peak();
+        let mut writer = store.put(&key(1), head()).await.unwrap();
+        for _ in 0..LEN / MIB {
+            writer.write(piece.clone()).await.unwrap();
+        }
+        writer.finish(None).await.unwrap();
+        let mut body = store.get(&key(1)).await.unwrap().unwrap().body;
+        let mut len = 0;
+        while let Some(chunk) = body.chunk().await {
+            len += chunk.unwrap().len();
+        }
+        assert_eq!(len, LEN);
+        let grown = peak() - before;
+        assert!(grown < 16 * MIB as u64, "{grown} bytes");
+        return say("done");
+    }
+    let (_directory, path) = place();
+    let output = child("a_large_body_passes_through_little_memory", &path).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("done"), "{output:?}");
+}
+
+#[test]
+fn debug_output_and_settings_are_short() {
+    let store = Files::temporary().unwrap();
+    let text = format!("{store:?}");
+    assert!(text.starts_with("Files { path: ") && text.contains("max_bytes: 4294967296"), "{text}");
+    let _: Builder = Files::builder("a");
+    let path = store.path().to_owned();
+    assert!(path.exists());
+    drop(store);
+    assert!(!path.exists());
+    assert_eq!(Files::in_cache_dir("a/b").unwrap_err().kind(), ErrorKind::Invalid);
+}
