@@ -14,19 +14,24 @@ use crate::time::Timestamp;
 mod codec;
 mod facts;
 mod note;
+#[cfg(feature = "files")]
+mod recorded;
 mod selection;
 #[cfg(feature = "files")]
 mod text;
 mod variance;
 
 pub use self::codec::DecodeError;
-#[cfg(feature = "files")]
-pub(crate) use self::text::{CacheText, HeadText, RequestText, ResponseText};
 use self::{facts::Lines, note::Notes, selection::Selection};
 pub(crate) use self::{
     facts::{Facts, ResponseFields, ResponseHead},
     note::Note,
     variance::{Others, Variance},
+};
+#[cfg(feature = "files")]
+pub(crate) use self::{
+    recorded::RecordedRequest,
+    text::{CacheText, HeadText, RequestText, ResponseText},
 };
 
 /// The head of a stored response: status, version and header lines as received, and the cache's
@@ -34,7 +39,7 @@ pub(crate) use self::{
 ///
 /// It holds the method and the normalised URL of the request. The URL has no user information and
 /// no parameters that [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters) names.
-/// Request headers are not stored, so credentials never reach a store.
+/// A cache stores no request headers, so credentials never reach a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     kind: Kind,
@@ -54,6 +59,8 @@ pub struct Head {
     /// Of a resident: the request headers that select it, and what else they select.
     variance: Option<Box<Variance>>,
     selection: Selection,
+    #[cfg(feature = "files")]
+    recorded: Option<Box<RecordedRequest>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +96,8 @@ impl Head {
             notes: Notes::default(),
             variance: None,
             selection: Selection::default(),
+            #[cfg(feature = "files")]
+            recorded: None,
         }
     }
 
@@ -312,6 +321,20 @@ impl Head {
     #[cfg(feature = "files")]
     pub(crate) fn selection(&self) -> Option<[u8; Variance::SELECTOR]> {
         self.selection.0
+    }
+
+    /// Adds what a recording keeps of the request. Only a folder of files stores it.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub(crate) fn with_recorded(mut self, recorded: RecordedRequest) -> Self {
+        self.recorded = Some(Box::new(recorded));
+        self
+    }
+
+    /// What a recording has kept of the request.
+    #[cfg(feature = "testing")]
+    pub(crate) fn recorded(&self) -> Option<&RecordedRequest> {
+        self.recorded.as_deref()
     }
 
     /// Sets the other variants that a resident leads to.

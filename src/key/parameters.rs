@@ -53,6 +53,34 @@ impl IgnoredParameters {
         urls.any(|url| self.are_in_url(&String::from_utf8_lossy(url.as_bytes())))
     }
 
+    /// The text without the ignored parameters of the URLs in it. `None` if it has none. A URL ends
+    /// where a quote, a bracket, a comma or a space begins.
+    #[cfg(feature = "testing")]
+    pub(crate) fn removed_from(&self, text: &str) -> Option<String> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut kept = String::with_capacity(text.len());
+        let (mut rest, mut is_changed) = (text, false);
+        while let Some(at) = rest.find('?') {
+            kept.push_str(&rest[..at]);
+            let query = &rest[at + 1..];
+            let end = query.find(['#', '"', '\'', '<', '>', ',', ';', ' ']).unwrap_or(query.len());
+            let (query, behind) = query.split_at(end);
+            let name = |pair: &str| decode_parameter(pair.split('=').next().unwrap_or_default());
+            let pairs: Vec<&str> =
+                query.split('&').filter(|pair| !self.contains(&name(pair))).collect();
+            is_changed |= pairs.len() < query.split('&').count();
+            if !pairs.is_empty() {
+                kept.push('?');
+                kept.push_str(&pairs.join("&"));
+            }
+            rest = behind;
+        }
+        kept.push_str(rest);
+        is_changed.then_some(kept)
+    }
+
     /// The URL may be relative.
     fn are_in_url(&self, url: &str) -> bool {
         let without_fragment = url.split('#').next().unwrap_or_default();
@@ -103,6 +131,27 @@ mod tests {
             let response = HeaderMap::from_iter([(name, HeaderValue::from_static(url))]);
             assert_eq!(ignored.are_in(&response), is_found, "{url}");
             assert!(!IgnoredParameters::default().are_in(&response));
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    #[test]
+    fn ignored_parameters_are_removed_from_the_urls_in_a_text() {
+        let ignored = ignoring(&["api_key"]);
+        for (text, expected) in [
+            ("/x?api_key=s", Some("/x")),
+            ("/x?a=1&API%5Fkey=s&b=2#c", Some("/x?a=1&b=2#c")),
+            (
+                "</x?a=1&api_key=s>; rel=next, <?api_key=s>; rel=last",
+                Some("</x?a=1>; rel=next, <>; rel=last"),
+            ),
+            ("/x?a=1?api_key=s", None),
+            ("/x?a=1", None),
+            ("api_key=s", None),
+            ("/?", None),
+            ("", None),
+        ] {
+            assert_eq!(ignored.removed_from(text).as_deref(), expected, "{text}");
         }
     }
 }
