@@ -73,8 +73,7 @@ impl<S> Player<S> {
         ResBody: Body,
         E: Into<BoxError>,
     {
-        let played = play(self.inner.clone(), self.cassette.clone(), request);
-        PlayerFuture { inner: Box::pin(played) }
+        PlayerFuture::new(play(self.inner.clone(), self.cassette.clone(), request))
     }
 }
 
@@ -116,6 +115,12 @@ type Played<B> = Result<Response<ResponseBody<B>>, BoxError>;
 #[must_use = "futures do nothing unless polled"]
 pub struct PlayerFuture<B: Body> {
     inner: Pin<Box<dyn Future<Output = Played<B>> + Send>>,
+}
+
+impl<B: Body> PlayerFuture<B> {
+    fn new(played: impl Future<Output = Played<B>> + Send + 'static) -> Self {
+        Self { inner: Box::pin(played) }
+    }
 }
 
 impl<B: Body> Future for PlayerFuture<B> {

@@ -30,7 +30,8 @@ use crate::{
 ///   parameter `page`: sent "3", recorded "1"
 /// to record the request, use Cassette::record, or set LARDER_CASSETTE=record if ...
 /// ```
-#[derive(Debug)]
+///
+/// Its `Debug` text is the same, since `unwrap` and `main` show that one.
 pub struct Unrecorded {
     exchange: Box<Exchange>,
     folder: PathBuf,
@@ -103,6 +104,12 @@ impl fmt::Display for Unrecorded {
             "to record the request, use Cassette::record, or set LARDER_CASSETTE=record if the test \
              uses Cassette::record_or_replay"
         )
+    }
+}
+
+impl fmt::Debug for Unrecorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
