@@ -415,7 +415,11 @@ impl Head {
         let trailers = self.trailers.as_deref().map_or(0, map_size);
         let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
-        let lists = trailers + variance + tags + mem::size_of_val(self.notes());
+        #[cfg(feature = "files")]
+        let recorded = self.recorded.as_deref().map_or(0, RecordedRequest::size);
+        #[cfg(not(feature = "files"))]
+        let recorded = 0;
+        let lists = trailers + variance + tags + mem::size_of_val(self.notes()) + recorded;
         mem::size_of::<Self>() + self.url.len() + map_size(self.headers()) + Facts::SIZE + lists
     }
 }

@@ -1,5 +1,7 @@
 //! [`RecordedRequest`]: what a recording keeps of a request.
 
+use std::mem;
+
 use http::HeaderMap;
 
 /// What a recording keeps of a request beside its method and its URL, so that people can read what
@@ -12,4 +14,12 @@ pub(crate) struct RecordedRequest {
     pub(crate) headers: HeaderMap,
     /// The body in lines of text: without ignored fields, or as a summary.
     pub(crate) body: Vec<String>,
+}
+
+impl RecordedRequest {
+    /// The approximate size in memory.
+    pub(super) fn size(&self) -> usize {
+        let lines: usize = self.body.iter().map(|line| mem::size_of::<String>() + line.len()).sum();
+        mem::size_of::<Self>() + super::map_size(&self.headers) + lines
+    }
 }

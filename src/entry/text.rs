@@ -367,6 +367,7 @@ mod tests {
             tags in vec(any::<String>(), 0..3),
             end in (any::<u64>(), option::of(any_map()), option::of(any::<[u64; 5]>())),
             variance in option::of(any_variance()),
+            recorded in option::of((any::<u32>(), any_map(), vec(any::<String>(), 0..3))),
         ) -> Head {
             let versions = [
                 Version::HTTP_09,
@@ -391,7 +392,11 @@ mod tests {
                 .with_tags(tags.into_iter().map(Into::into).collect())
                 .with_variance(variance)
                 .seal(body_len, trailers);
-            Head { kind: if is_annotation { Kind::Annotation } else { Kind::Response }, ..head }
+            let kind = if is_annotation { Kind::Annotation } else { Kind::Response };
+            let recorded = recorded.map(|(number, headers, body)| {
+                Box::new(RecordedRequest { number, headers, body })
+            });
+            Head { kind, recorded, ..head }
         }
     }
 
@@ -399,7 +404,9 @@ mod tests {
         #[test]
         fn what_is_encoded_comes_back_from_text(head in any_head()) {
             let family = head.variance().map_or(0, |variance| variance.family);
-            prop_assert_eq!(through_text(&head, family).encode(), head.encode());
+            let back = through_text(&head, family);
+            prop_assert_eq!(back.encode(), head.encode());
+            prop_assert_eq!(back.recorded, head.recorded);
         }
     }
 

@@ -305,8 +305,8 @@
 //!
 //! # Offline
 //!
-//! A test of a cache that must not reach the network uses a store that holds every response that the test
-//! needs: a file that an earlier run has filled, or entries that the test
+//! A test of a cache that must not reach the network uses a store that holds every response that
+//! the test needs: a file that an earlier run has filled, or entries that the test
 //! [inserts](crate::Entries::insert). With
 //! [`only_if_cached`](crate::CacheOptions::only_if_cached), a request that finds nothing gets a
 //! `504` instead of a call. With [`read_only`](crate::CacheLayer::read_only), the test changes

@@ -53,27 +53,28 @@ impl IgnoredParameters {
         urls.any(|url| self.are_in_url(&String::from_utf8_lossy(url.as_bytes())))
     }
 
-    /// The text without the ignored parameters of the URLs in it. `None` if it has none. A URL ends
-    /// where a quote, a bracket, a comma or a space begins.
+    /// The text without the ignored parameters of the URLs in it, also those in fragments. `None` if
+    /// it has none. A URL ends at a space, a quote or an angle bracket.
     #[cfg(feature = "testing")]
     pub(crate) fn removed_from(&self, text: &str) -> Option<String> {
         if self.is_empty() {
             return None;
         }
+        let name = |pair: &str| decode_parameter(pair.split('=').next().unwrap_or_default());
         let mut kept = String::with_capacity(text.len());
         let (mut rest, mut is_changed) = (text, false);
-        while let Some(at) = rest.find('?') {
-            kept.push_str(&rest[..at]);
-            let query = &rest[at + 1..];
-            let end = query.find(['#', '"', '\'', '<', '>', ',', ';', ' ']).unwrap_or(query.len());
-            let (query, behind) = query.split_at(end);
-            let name = |pair: &str| decode_parameter(pair.split('=').next().unwrap_or_default());
-            let pairs: Vec<&str> =
-                query.split('&').filter(|pair| !self.contains(&name(pair))).collect();
-            is_changed |= pairs.len() < query.split('&').count();
-            if !pairs.is_empty() {
-                kept.push('?');
-                kept.push_str(&pairs.join("&"));
+        while let Some(at) = rest.find(['?', '#']) {
+            let (before, behind) = rest.split_at(at);
+            let (mark, behind) = behind.split_at(1);
+            let ends = ['?', '#', ' ', '"', '\'', '<', '>'];
+            let (pairs, behind) = behind.split_at(behind.find(ends).unwrap_or(behind.len()));
+            let left: Vec<&str> =
+                pairs.split('&').filter(|pair| !self.contains(&name(pair))).collect();
+            is_changed |= left.len() < pairs.split('&').count();
+            kept.push_str(before);
+            if !left.is_empty() {
+                kept.push_str(mark);
+                kept.push_str(&left.join("&"));
             }
             rest = behind;
         }
@@ -145,7 +146,11 @@ mod tests {
                 "</x?a=1&api_key=s>; rel=next, <?api_key=s>; rel=last",
                 Some("</x?a=1>; rel=next, <>; rel=last"),
             ),
-            ("/x?a=1?api_key=s", None),
+            ("/x?a=1,2&api_key=s;3", Some("/x?a=1,2")),
+            ("/x?a=1?api_key=s", Some("/x?a=1")),
+            ("/x?a=1#state=2&api_key=s", Some("/x?a=1#state=2")),
+            ("/x#api_key=s", Some("/x")),
+            ("/x#part", None),
             ("/x?a=1", None),
             ("api_key=s", None),
             ("/?", None),

@@ -43,8 +43,8 @@ const TOKENS: [&str; 7] = [
     "apikey",
 ];
 
-/// A folder of recorded exchanges, and a [`Layer`](tower_layer::Layer) around any client that records and replays them.
-/// The [module documentation](super) has a test to copy.
+/// A layer around any client that records exchanges into a folder, and replays them. The [module
+/// documentation](super) has a test to copy.
 ///
 /// Three constructors choose the mode:
 ///
@@ -193,8 +193,8 @@ impl Cassette {
 
     /// Ignores fields of request bodies: they do not distinguish requests and are not recorded. By
     /// default, these are the fields with the names of the
-    /// [parameters](Cassette::add_ignored_parameters) above. [`CacheLayer::add_ignored_body_fields`]
-    /// says what a field is: the name of a form field or of a JSON member at the top, or a JSON
+    /// [parameters](Cassette::add_ignored_parameters) above.
+    /// [`CacheLayer::add_ignored_body_fields`] says what a field is: the name of a form field or of a JSON member at the top, or a JSON
     /// pointer such as `/auth/token`.
     ///
     /// # Errors

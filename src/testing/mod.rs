@@ -100,7 +100,8 @@
 //! What is ignored is in no key and in no file: a replay with another token finds the same
 //! response. `Authorization`, `Proxy-Authorization`, `Cookie`, user information in URLs, and the
 //! usual names of API keys are ignored from the start, and `Set-Cookie` is never recorded. The
-//! caller of a recording still receives everything that the server sends.
+//! caller of a recording still receives everything that the server sends. Ignored parameters are
+//! also removed from the URLs in the headers of responses, such as `Location`.
 //!
 //! A cassette cannot know what else is secret. Look at the diff before you commit a new recording:
 //!
@@ -110,7 +111,8 @@
 //! - Bodies and trailers of responses are recorded as the server sent them. Edit a secret out [by
 //!   hand](crate::store::files#editing-by-hand): remove the line `checksum` from the head, and
 //!   change the body as you like. `record_or_replay` keeps the edited file, `record` replaces it.
-//! - A key is a digest of the request. Who can guess all of a short body can confirm the guess.
+//! - A request body that does not parse counts by its bytes, with all its fields. Then its key and
+//!   its digest depend on them. Who can guess such a body can confirm the guess.
 //!
 //! # The files
 //!
@@ -149,11 +151,11 @@
 //! combines, revalidates or shortens a response: a `HEAD`, a request for a part and a conditional
 //! request each have a recording of their own. A `POST` removes no recording.
 //!
-//! The body is written while the caller reads it. These are not recorded, and a replay fails for
-//! them:
+//! The body of a response is written while the caller reads it. Nothing is recorded, and a replay
+//! fails with [`Unrecorded`], of:
 //!
-//! - a response whose body breaks off, or is not read to its end: read it in the test too;
-//! - an error of the client, such as a connection that was refused;
+//! - a response whose body breaks off, or is dropped before its end;
+//! - a request that failed, such as one whose connection was refused;
 //! - a tunnel: status 101, and a `CONNECT` that succeeds;
 //! - informational responses (1xx), which clients do not hand on.
 //!

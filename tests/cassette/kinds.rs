@@ -1,15 +1,25 @@
 //! Every kind of exchange comes back as it was.
 
-use std::{convert::Infallible, io::Write as _};
+use std::{
+    convert::Infallible,
+    io::{self, Write as _},
+};
 
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header::DATE};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
-use larder::testing::Cassette;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use larder::{
+    RequestBody, store,
+    testing::{Cassette, Unrecorded},
+};
+use tower::Layer;
 
-use crate::support::{Reply, Server, client, files, full, get, place, post, record, say, send};
+use crate::support::{
+    Reply, Server, client, files, full, get, place, post, record, recorded, say, send,
+};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -199,4 +209,67 @@ async fn a_body_that_breaks_off_is_not_recorded() {
     assert!(files(&path).keys().all(|file| !file.to_string_lossy().contains('~')));
     let replaying = client(&Cassette::replay(&path).unwrap());
     assert!(send(&replaying, get(&url)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_body_that_is_dropped_before_its_end_is_not_recorded() {
+    let (_directory, path) = place();
+    let server = Server::new(answer).await;
+    let url = server.url("/stream");
+    let recording = client(&record(&path));
+    let mut response = recording.request(get(&url)).await.unwrap();
+    response.body_mut().frame().await.unwrap().unwrap();
+    drop((response, recording));
+    assert!(recorded(&path).is_empty());
+    let replaying = client(&Cassette::replay(&path).unwrap());
+    assert!(send(&replaying, get(&url)).await.unwrap_err().is::<Unrecorded>());
+}
+
+/// Nothing is sent that could not be recorded, and found again.
+#[tokio::test]
+async fn a_request_that_has_no_key_is_refused() {
+    type Unsync = http_body_util::combinators::UnsyncBoxBody<Bytes, io::Error>;
+    let (_directory, path) = place();
+    let origin = tower::service_fn(|_: Request<RequestBody<Unsync>>| async {
+        Err::<Reply, _>(io::Error::other("the origin was called"))
+    });
+    let client = Cassette::record(&path).unwrap().layer(origin);
+    let frames = |count: usize, last: io::Result<Frame<Bytes>>| {
+        let frame = || Ok(Frame::data(Bytes::from_static(b"x")));
+        let frames = (0..count).map(move |_| frame()).chain([last]);
+        StreamBody::new(stream::iter(frames)).boxed_unsync()
+    };
+    let good = || Ok(Frame::data(Bytes::new()));
+    let error = async |target: &str, body: Unsync| {
+        client.request(Request::post(target).body(body).unwrap()).await.unwrap_err()
+    };
+    for (target, body, reason) in [
+        ("http://a/", frames(1, Err(io::Error::other("broken"))), "it failed"),
+        ("http://a/", frames(20_000, good()), "more than 16384 frames"),
+        ("*", frames(1, good()), "its target is neither a path nor a URL"),
+    ] {
+        let error = error(target, body).await.downcast::<store::Error>().unwrap();
+        assert_eq!(error.kind(), store::ErrorKind::Invalid);
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    let sent = error("http://a/", frames(1, good())).await;
+    assert_eq!(sent.to_string(), "the origin was called");
+}
+
+#[tokio::test]
+async fn a_cache_outside_of_a_cassette_is_tested_against_recorded_exchanges() {
+    use larder::{CacheLayer, CacheStatus, store::Files};
+    let (_directory, path) = place();
+    let server = Server::counting().await;
+    say(&client(&record(&path)), get(server.url("/a"))).await;
+    let url = server.url("/a");
+    server.end().await;
+    let http = Client::builder(TokioExecutor::new()).build_http();
+    let replaying = Cassette::replay(&path).unwrap().layer(http);
+    let cached = CacheLayer::private(Files::temporary().unwrap()).layer(replaying);
+    for is_hit in [false, true] {
+        let response = cached.request(get(&url)).await.unwrap();
+        assert_eq!(response.extensions().get::<CacheStatus>().unwrap().is_hit(), is_hit);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "answer 1");
+    }
 }

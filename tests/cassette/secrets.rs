@@ -69,7 +69,7 @@ async fn no_secret_is_in_a_folder_and_another_one_finds_the_same_responses() {
             .header("x-api-key", secret)
             .header("location", format!("/next?page=2&access_token={secret}"))
             .header("link", format!("</next?api_key={secret}&page=2>; rel=next"))
-            .header("content-location", format!("/a?sig={secret}"))
+            .header("content-location", format!("http://alice:{secret}@a/a?sig={secret}"))
             .body(full("fine"))
             .unwrap()
     })
@@ -105,7 +105,7 @@ async fn no_secret_is_in_a_folder_and_another_one_finds_the_same_responses() {
         assert_eq!(received.body, "fine");
         assert_eq!(received.headers["location"], "/next?page=2");
         assert_eq!(received.headers["link"], "</next?page=2>; rel=next");
-        assert_eq!(received.headers["content-location"], "/a");
+        assert_eq!(received.headers["content-location"], "http://a/a");
         assert!(!received.headers.contains_key("set-cookie"));
     }
 }

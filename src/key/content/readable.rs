@@ -24,12 +24,15 @@ impl Normalization {
             return Vec::new();
         }
         let lines = match MediaType::of(headers) {
-            _ if body.len() > MAX || headers.contains_key(CONTENT_ENCODING) => None,
+            _ if headers.contains_key(CONTENT_ENCODING) => None,
             Some(MediaType::Json) => self.json_lines(&body),
             Some(MediaType::Form) => self.form_lines(&body),
             Some(MediaType::Multipart(boundary)) => self.part_lines(&body, boundary),
             // A form or document whose fields cannot be told apart may have ignored ones.
-            None if is_text(headers) => str::from_utf8(&body).ok().map(text_lines),
+            None if is_text(headers) => {
+                let text = str::from_utf8(&body).ok();
+                text.map(|text| lines_or_summary(text, text_lines))
+            }
             None => None,
         };
         lines.unwrap_or_else(|| vec![summary(&body)])
@@ -39,12 +42,14 @@ impl Normalization {
         let document = json::parse(body, &self.ignored)?;
         let mut text = Vec::new();
         document.each_piece(&mut |piece| text.extend_from_slice(piece));
-        Some(indented(str::from_utf8(&text).ok()?))
+        Some(lines_or_summary(str::from_utf8(&text).ok()?, indented))
     }
 
     fn form_lines(&self, body: &[u8]) -> Option<Vec<String>> {
         let form = String::from_utf8(form::canonical(body, &self.ignored)?).ok()?;
-        Some(form.split_terminator('&').map(str::to_owned).collect())
+        Some(lines_or_summary(&form, |form| {
+            form.split_terminator('&').map(str::to_owned).collect()
+        }))
     }
 
     fn part_lines(&self, body: &[u8], boundary: &[u8]) -> Option<Vec<String>> {
@@ -66,6 +71,11 @@ fn is_text(headers: &HeaderMap) -> bool {
     essence.starts_with("text/")
         || essence.ends_with("+xml")
         || ["application/xml", "application/graphql"].contains(&&*essence)
+}
+
+/// The lines of a text without ignored fields. A long text is summarised.
+fn lines_or_summary(text: &str, lines: impl FnOnce(&str) -> Vec<String>) -> Vec<String> {
+    if text.len() > MAX { vec![summary(text.as_bytes())] } else { lines(text) }
 }
 
 fn text_lines(text: &str) -> Vec<String> {
@@ -181,6 +191,17 @@ mod tests {
         }
         assert_eq!(lines("text/plain", "a\r\nb\n"), ["a", "b"]);
         assert_eq!(lines("text/plain", ""), Vec::<String>::new());
-        assert_eq!(lines("text/plain", &"x".repeat(MAX + 1)).len(), 1);
+        assert_eq!(lines("text/plain", &"x\n".repeat(MAX)).len(), 1);
+    }
+
+    #[test]
+    fn ignored_fields_do_not_change_the_summary_of_a_long_body() {
+        let long = "x".repeat(MAX);
+        let json = |token: &str| format!("{{\"token\":\"{token}\",\"a\":\"{long}\",\"b\":1}}");
+        let form = |token: &str| format!("token={token}&a={long}&b=1");
+        let (media_type, form_type) = ("application/json", "application/x-www-form-urlencoded");
+        assert_eq!(lines(media_type, &json("s")), lines(media_type, &json("other")));
+        assert_eq!(lines(form_type, &form("s")), lines(form_type, &form("other")));
+        assert!(lines(media_type, &json("s"))[0].contains(" bytes, SHA-256 "));
     }
 }
