@@ -147,14 +147,16 @@ where
     S: Origin<ReqBody, Error: Into<BoxError>>,
     ReqBody: AnyBody,
 {
+    // Not in the future, which would have room for the request and its parts.
+    let (parts, body) = request.into_parts();
     async move {
         let Cassette { settings, mode, tape } = cassette;
         let Some(tape) = tape else {
-            let response = inner.send(request.map(RequestBody::untouched)).await;
-            return Ok(response.map_err(Into::into)?.map(ResponseBody::passthrough));
+            let request = Request::from_parts(parts, RequestBody::untouched(body));
+            let response = inner.send(request).await.map_err(Into::into)?;
+            return Ok(response.map(ResponseBody::passthrough));
         };
 
-        let (parts, body) = request.into_parts();
         let (body, exchange) = read_exchange(&settings, &parts, body).await?;
         let number = if settings.in_order { tape.number(&exchange, mode).await? } else { 1 };
         if mode.replays() {

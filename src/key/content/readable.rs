@@ -141,7 +141,7 @@ mod tests {
 
     fn lines(media_type: &'static str, body: &str) -> Vec<String> {
         let mut normalization = Normalization { is_on: true, ..Normalization::default() };
-        ["token", "/auth/secret"].map(|field| normalization.ignored.add(field).unwrap());
+        ["token", "/auth/secret"].iter().for_each(|it| normalization.ignored.add(it).unwrap());
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
         normalization.readable(&headers, &[Bytes::copy_from_slice(body.as_bytes())])
     }
