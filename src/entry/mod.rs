@@ -416,7 +416,7 @@ impl Head {
         let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
         #[cfg(feature = "files")]
-        let recorded = self.recorded.as_deref().map_or(0, RecordedRequest::size);
+        let recorded = self.recorded.as_deref().map_or(0, |it| it.size() + map_size(&it.headers));
         #[cfg(not(feature = "files"))]
         let recorded = 0;
         let lists = trailers + variance + tags + mem::size_of_val(self.notes()) + recorded;

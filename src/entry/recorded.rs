@@ -17,9 +17,9 @@ pub(crate) struct RecordedRequest {
 }
 
 impl RecordedRequest {
-    /// The approximate size in memory.
+    /// The approximate size in memory without the headers.
     pub(super) fn size(&self) -> usize {
         let lines: usize = self.body.iter().map(|line| mem::size_of::<String>() + line.len()).sum();
-        mem::size_of::<Self>() + super::map_size(&self.headers) + lines
+        mem::size_of::<Self>() + lines
     }
 }

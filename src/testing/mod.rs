@@ -103,6 +103,9 @@
 //! caller of a recording still receives everything that the server sends. Ignored parameters are
 //! also removed from the URLs in the headers of responses, such as `Location`.
 //!
+//! A client that keeps cookies receives none in a replay, and needs none. So record a login and the
+//! requests that need it in one run.
+//!
 //! A cassette cannot know what else is secret. Look at the diff before you commit a new recording:
 //!
 //! - Name passwords, client secrets and refresh tokens in requests with `add_ignored_body_fields`.
