@@ -194,3 +194,36 @@ async fn a_response_that_cannot_be_recorded_fails_the_next_request() {
     assert!(text.contains("an earlier response could not be recorded"), "{text}");
     assert_eq!(server.calls(), 1);
 }
+
+/// Clients send headers in an order of their own, and a server may number its answers.
+#[tokio::test]
+async fn the_order_of_headers_and_earlier_recordings_do_not_change_the_files() {
+    let (_directory, path) = place();
+    let server = Server::new(|_, request| {
+        let mut reply = crate::support::text(request.uri().path());
+        let date = "Mon, 30 Nov 2026 12:00:00 GMT".parse().unwrap();
+        reply.headers_mut().insert("date", date);
+        reply
+    })
+    .await;
+    let record_all = async |names: [&'static str; 3], in_order: bool| {
+        let recording = client(&record(&path).in_order(in_order));
+        for url in ["/a", "/a", "/b", "/a"] {
+            let mut request = get(server.url(url));
+            for name in names {
+                request.headers_mut().insert(name, name.parse().unwrap());
+            }
+            say(&recording, request).await;
+        }
+        recorded(&path)
+    };
+    let names = ["accept", "range", "accept-language"];
+    let first = record_all(names, true).await;
+    assert_eq!(first.len(), 8);
+    let numbers = first.values().filter(|bytes| String::from_utf8_lossy(bytes).contains("number"));
+    assert_eq!(numbers.count(), 2, "the first request of each kind has no number");
+    let again = record_all(["accept-language", "range", "accept"], true).await;
+    assert_eq!(again, first);
+    // Without the order, the recordings of later requests stay, and nothing else changes.
+    assert_eq!(record_all(names, false).await, first);
+}
