@@ -298,6 +298,9 @@
 //! to record the request, use Cassette::record, or set LARDER_CASSETTE=record if the test uses Cassette::record_or_replay
 //! ```
 //!
+//! A client of reqwest needs the adapter that it needs [under a cache](super::reqwest), with the
+//! cassette in place of the cache.
+//!
 //! [`larder::testing`](crate::testing) says which requests are the same, what is removed, what the
 //! files contain, and what cannot be recorded. To test a cache against recorded exchanges, put the
 //! cache outside of the cassette: `CacheLayer::private(store).layer(cassette.layer(client))`. The

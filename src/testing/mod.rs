@@ -154,6 +154,9 @@
 //! combines, revalidates or shortens a response: a `HEAD`, a request for a part and a conditional
 //! request each have a recording of their own. A `POST` removes no recording.
 //!
+//! It records what the client returns. A client that follows redirects or decompresses bodies by
+//! itself, as reqwest does, returns the last response, or the decompressed body.
+//!
 //! The body of a response is written while the caller reads it. Nothing is recorded, and a replay
 //! fails with [`Unrecorded`], of:
 //!
