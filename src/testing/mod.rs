@@ -108,6 +108,7 @@
 //!
 //! A cassette cannot know what else is secret. Look at the diff before you commit a new recording:
 //!
+//! - The path of a URL is recorded as it is, also if it has a token in it.
 //! - Name passwords, client secrets and refresh tokens in requests with `add_ignored_body_fields`.
 //! - A request body that does not parse as its media type says is recorded as its length and its
 //!   digest. Bodies of the type `text/*`, XML and GraphQL are recorded as they are.

@@ -10,7 +10,9 @@ use larder::{store::ErrorKind, testing::Cassette};
 
 use crate::{
     child::{child, child_path},
-    support::{Server, client, files, get, place, post, record, recorded, say, send},
+    support::{
+        Server, assert_explained, client, files, get, place, post, record, recorded, say, send,
+    },
 };
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
@@ -190,8 +192,7 @@ async fn a_response_that_cannot_be_recorded_fails_the_next_request() {
     fs::write(path.join(host), "in the way").unwrap();
     assert_eq!(say(&recording, get(server.url("/a"))).await, "answer 1");
     let error = send(&recording, get(server.url("/b"))).await.unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains("an earlier response could not be recorded"), "{text}");
+    assert_explained(&error.to_string(), "an earlier response could not be recorded");
     assert_eq!(server.calls(), 1);
 }
 

@@ -18,7 +18,8 @@ use larder::{
 use tower::Layer;
 
 use crate::support::{
-    Reply, Server, client, files, full, get, place, post, record, recorded, say, send,
+    Reply, Server, assert_explained, client, files, full, get, place, post, record, recorded, say,
+    send,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -251,6 +252,7 @@ async fn a_request_that_has_no_key_is_refused() {
         let error = error(target, body).await.downcast::<store::Error>().unwrap();
         assert_eq!(error.kind(), store::ErrorKind::Invalid);
         assert!(error.to_string().contains(reason), "{error}");
+        assert_explained(&error.to_string(), "cannot be recorded");
     }
     let sent = error("http://a/", frames(1, good())).await;
     assert_eq!(sent.to_string(), "the origin was called");

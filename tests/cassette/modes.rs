@@ -9,7 +9,7 @@ use larder::{
 
 use crate::{
     child::{child, child_path},
-    support::{Server, client, files, get, place, recorded, say, send},
+    support::{Server, assert_explained, client, files, get, place, recorded, say, send},
 };
 
 fn or_replay(path: &Path) -> Cassette {
@@ -69,6 +69,7 @@ fn a_folder_that_is_missing_cannot_be_replayed() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()) && text.contains("record it first"), "{text}");
+    assert_explained(&text, "there is no folder");
     assert!(!path.exists());
 }
 
@@ -129,4 +130,5 @@ async fn the_environment_chooses_the_mode() {
     // `Debug` shows the text of an error with its quotes escaped.
     let text = text.replace('\\', "");
     assert!(!is_ok && names.iter().all(|name| text.contains(name)), "{text}");
+    assert_explained(&text, "LARDER_CASSETTE is");
 }

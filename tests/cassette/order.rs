@@ -2,7 +2,7 @@
 
 use larder::testing::{Cassette, Unrecorded};
 
-use crate::support::{Server, client, get, place, record, recorded, say, send};
+use crate::support::{Server, assert_explained, client, get, place, record, recorded, say, send};
 
 #[tokio::test]
 async fn the_nth_request_gets_the_nth_response() {
@@ -28,6 +28,7 @@ async fn the_nth_request_gets_the_nth_response() {
     assert!(error.to_string().contains("it is recorded 3 times"), "{error}");
     let error = send(&clients[0], get(&other)).await.unwrap_err();
     assert!(error.to_string().contains("it is recorded once"), "{error}");
+    assert_explained(&error.to_string(), "it is recorded");
 
     // A new cassette begins anew.
     let again = client(&Cassette::replay(&path).unwrap().in_order(true));

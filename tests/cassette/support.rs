@@ -181,3 +181,11 @@ pub(crate) fn recorded(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = files(folder).into_iter().map(|(path, (bytes, _))| (name(path), bytes));
     files.filter(|(name, _)| !name.starts_with('.')).collect()
 }
+
+/// Asserts that an error has `part` in its text, and that the guide says what to do about it.
+pub(crate) fn assert_explained(error: &str, part: &str) {
+    let page = include_str!("../../src/guide/troubleshooting.rs");
+    let (_, section) = page.split_once("//! # Errors of cassettes\n").unwrap();
+    assert!(error.contains(part), "{error}");
+    assert!(section.contains(&format!("//! | `{part}` | ")), "{part}");
+}

@@ -3,7 +3,7 @@
 use http::Method;
 use larder::testing::{Cassette, Unrecorded};
 
-use crate::support::{Server, client, get, place, post, record, say, send};
+use crate::support::{Server, assert_explained, client, get, place, post, record, say, send};
 
 const JSON: &str = "application/json";
 
@@ -63,6 +63,9 @@ to record the request, use Cassette::record, or set LARDER_CASSETTE=record if th
         path.display()
     );
     assert_eq!(shown(&error.to_string(), &server), expected);
+    // `unwrap` shows this one.
+    assert_eq!(format!("{error:?}"), error.to_string());
+    assert_explained(&error.to_string(), "has no response to this request");
 }
 
 #[tokio::test]
