@@ -136,8 +136,9 @@ impl Cassette {
     /// Set it to record and to replay, for requests whose responses change, such as one that asks
     /// whether a job is done. A request that is sent more often than it was recorded is
     /// [unrecorded](super::Unrecorded). The clones of a cassette count together, and a new cassette
-    /// begins anew, so each test has a cassette of its own. If equal requests are sent at the same
-    /// time, their order is left to chance.
+    /// begins anew, so each test has a cassette of its own. A request that fails while it is recorded
+    /// counts too, and a replay fails at it. If equal requests are sent at the same time, their order
+    /// is left to chance.
     pub fn in_order(self, in_order: bool) -> Self {
         self.set(|settings| settings.in_order = in_order)
     }
