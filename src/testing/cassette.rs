@@ -136,9 +136,9 @@ impl Cassette {
     /// Set it to record and to replay, for requests whose responses change, such as one that asks
     /// whether a job is done. A request that is sent more often than it was recorded is
     /// [unrecorded](super::Unrecorded). The clones of a cassette count together, and a new cassette
-    /// begins anew, so each test has a cassette of its own. A request that fails while it is recorded
-    /// counts too, and a replay fails at it. If equal requests are sent at the same time, their order
-    /// is left to chance.
+    /// begins anew, so each test has a cassette of its own. A request that fails while it is
+    /// recorded counts too, and a replay fails at it. If equal requests are sent at the same time,
+    /// their order is left to chance.
     pub fn in_order(self, in_order: bool) -> Self {
         self.set(|settings| settings.in_order = in_order)
     }
@@ -195,8 +195,8 @@ impl Cassette {
     /// Ignores fields of request bodies: they do not distinguish requests and are not recorded. By
     /// default, these are the fields with the names of the
     /// [parameters](Cassette::add_ignored_parameters) above.
-    /// [`CacheLayer::add_ignored_body_fields`] says what a field is: the name of a form field or of a JSON member at the top, or a JSON
-    /// pointer such as `/auth/token`.
+    /// [`CacheLayer::add_ignored_body_fields`] says what a field is: the name of a form field or of
+    /// a JSON member at the top, or a JSON pointer such as `/auth/token`.
     ///
     /// # Errors
     ///

@@ -9,8 +9,8 @@ use crate::{key::Recipe, policy};
 
 /// The fields of a response that are recorded: without those of the connection, `Set-Cookie` and
 /// the ignored headers. Ignored parameters are removed from the URLs in the values of the others,
-/// such as `Link`, and user information from `Location` and `Content-Location`. The lines keep their
-/// order.
+/// such as `Link`, and user information from `Location` and `Content-Location`. The lines keep
+/// their order.
 pub(super) fn recorded_fields(recipe: &Recipe, headers: &HeaderMap) -> HeaderMap {
     let mut fields = policy::end_to_end(headers);
     let ignored = recipe.headers.ignored();

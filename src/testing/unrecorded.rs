@@ -101,8 +101,8 @@ impl fmt::Display for Unrecorded {
         }
         write!(
             f,
-            "to record the request, use Cassette::record, or set LARDER_CASSETTE=record if the test \
-             uses Cassette::record_or_replay"
+            "to record the request, use Cassette::record, or set LARDER_CASSETTE=record if the \
+             test uses Cassette::record_or_replay"
         )
     }
 }
@@ -124,7 +124,8 @@ fn write_headers(f: &mut fmt::Formatter<'_>, headers: &HeaderMap) -> fmt::Result
 /// The error for a request whose body ends in an error, or in too many frames.
 pub(super) fn unreadable(method: &Method) -> store::Error {
     let message = format!(
-        "the body of a {method} request cannot be recorded: it failed, or has more than 16384 frames"
+        "the body of a {method} request cannot be recorded: it failed, or has more than 16384 \
+         frames"
     );
     store::Error::new(ErrorKind::Invalid, NAME, message)
 }
