@@ -68,8 +68,9 @@
 //! - [`guide::reqwest`], [`guide::hyper`], [`guide::axum`] and [`guide::tonic`] have a program to
 //!   copy for each stack, and [`guide::gateway`] for a reverse proxy. [`guide::tower_http`] has the
 //!   order of layers.
-//! - [`guide::testing`] has a test to copy, with the clock from [`time`]. [`guide::cookies`] is
-//!   about logins, [`guide::migrating`] about other caches.
+//! - [`guide::testing`] has tests to copy, with the clock from [`time`], and with recorded exchanges
+//!   in place of a network. [`guide::cookies`] is about logins, [`guide::migrating`] about other
+//!   caches.
 //! - [`guide::troubleshooting`] explains each reason and each error.
 //!
 //! # In your stack
@@ -247,6 +248,7 @@
 //! | `mongodb` | | `store::MongoDb` | mongodb with bson, rustls (with ring) and a DNS client, tokio's `net`, futures-util |
 //! | `compression` | | `store::Compressed` | zstd (C, compiled in) |
 //! | `cli` | | the command `larder` | clap with completions and man pages, indicatif, jiff, serde_json, base64, terminal_size, unicode-width, futures-util, tokio's `signal` |
+//! | `testing` | | `testing::Cassette`, which records and replays exchanges; `files` | strsim |
 //! | `conformance` | | `store::conformance`, the suite for stores | futures-util |
 //! | `metrics` | | counters, a gauge and a histogram of the `metrics` facade | metrics |
 //! | `tracing` | | a span for each call, events for decisions and faults | tracing |
@@ -275,6 +277,8 @@ mod stats;
 pub mod status;
 pub mod store;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 
 // The pages of the documentation, which no other build has.

@@ -18,7 +18,7 @@ use super::{
     tasks::{Tasks, WeakTasks},
     tee::OverflowBudget,
 };
-use crate::{event::Observer, policy::Scope, stats::Stats, store::Store};
+use crate::{error::ConfigError, event::Observer, policy::Scope, stats::Stats, store::Store};
 
 /// An HTTP response cache in front of any
 /// `Service<http::Request<_>, Response = http::Response<_>>`.
@@ -186,6 +186,15 @@ impl<B> CacheLayer<B> {
     pub(super) fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         set(&mut Arc::make_mut(&mut self.inner).settings);
         self
+    }
+
+    /// The same for a setting that may be refused.
+    pub(super) fn try_set(
+        mut self,
+        set: impl FnOnce(&mut Settings) -> Result<(), ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        set(&mut Arc::make_mut(&mut self.inner).settings)?;
+        Ok(self)
     }
 
     pub(super) fn set_handle(mut self, set: impl FnOnce(&mut Handle<B>)) -> Self {

@@ -23,6 +23,7 @@
 //! - `outcome` says what a call comes to. It connects `coalesce`, the calls in flight, with `tee`,
 //!   the body that several requests read while it is stored.
 //! - `body` is what the caller receives, and `request_body` what the origin receives.
+//! - `record` writes what a cassette records, and shares nothing but the tee with the rest.
 //! - `variance` says where variants are stored. `handle` is the store with its observer.
 //! - `settings`, `tasks`, `backoff`, `peeked` and `error` import none of these.
 //!
@@ -93,6 +94,8 @@ mod partial;
 mod peeked;
 mod pipeline;
 mod range;
+#[cfg(feature = "testing")]
+mod record;
 mod refresh;
 mod request_body;
 mod respond;
@@ -112,6 +115,12 @@ pub use self::{
     layer::CacheLayer,
     request_body::RequestBody,
     service::{Cache, InnerService, ResponseFuture},
+};
+#[cfg(feature = "testing")]
+pub(crate) use self::{
+    context::{AnyBody, Origin},
+    record::Recorder,
+    request_body::{Budget, ReadBody},
 };
 pub(crate) use self::{
     invalidate::{Change, add_removed},

@@ -208,6 +208,8 @@ impl WireHead<'_> {
             notes: Notes(notes.into()),
             variance: self.variance.map(WireVariance::into_variance).transpose()?.map(Box::new),
             selection: Selection::default(),
+            #[cfg(feature = "files")]
+            recorded: None,
         })
     }
 }

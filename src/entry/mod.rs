@@ -14,19 +14,24 @@ use crate::time::Timestamp;
 mod codec;
 mod facts;
 mod note;
+#[cfg(feature = "files")]
+mod recorded;
 mod selection;
 #[cfg(feature = "files")]
 mod text;
 mod variance;
 
 pub use self::codec::DecodeError;
-#[cfg(feature = "files")]
-pub(crate) use self::text::{CacheText, HeadText, RequestText, ResponseText};
 use self::{facts::Lines, note::Notes, selection::Selection};
 pub(crate) use self::{
     facts::{Facts, ResponseFields, ResponseHead},
     note::Note,
     variance::{Others, Variance},
+};
+#[cfg(feature = "files")]
+pub(crate) use self::{
+    recorded::RecordedRequest,
+    text::{CacheText, HeadText, RequestText, ResponseText},
 };
 
 /// The head of a stored response: status, version and header lines as received, and the cache's
@@ -34,7 +39,7 @@ pub(crate) use self::{
 ///
 /// It holds the method and the normalised URL of the request. The URL has no user information and
 /// no parameters that [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters) names.
-/// Request headers are not stored, so credentials never reach a store.
+/// A cache stores no request headers, so credentials never reach a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     kind: Kind,
@@ -54,6 +59,8 @@ pub struct Head {
     /// Of a resident: the request headers that select it, and what else they select.
     variance: Option<Box<Variance>>,
     selection: Selection,
+    #[cfg(feature = "files")]
+    recorded: Option<Box<RecordedRequest>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +96,8 @@ impl Head {
             notes: Notes::default(),
             variance: None,
             selection: Selection::default(),
+            #[cfg(feature = "files")]
+            recorded: None,
         }
     }
 
@@ -314,6 +323,20 @@ impl Head {
         self.selection.0
     }
 
+    /// Adds what a recording keeps of the request. Only a folder of files stores it.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub(crate) fn with_recorded(mut self, recorded: RecordedRequest) -> Self {
+        self.recorded = Some(Box::new(recorded));
+        self
+    }
+
+    /// What a recording has kept of the request.
+    #[cfg(feature = "testing")]
+    pub(crate) fn recorded(&self) -> Option<&RecordedRequest> {
+        self.recorded.as_deref()
+    }
+
     /// Sets the other variants that a resident leads to.
     #[must_use]
     pub(crate) fn with_others(mut self, others: Option<Others>) -> Self {
@@ -392,7 +415,11 @@ impl Head {
         let trailers = self.trailers.as_deref().map_or(0, map_size);
         let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
-        let lists = trailers + variance + tags + mem::size_of_val(self.notes());
+        #[cfg(feature = "files")]
+        let recorded = self.recorded.as_deref().map_or(0, |it| it.size() + map_size(&it.headers));
+        #[cfg(not(feature = "files"))]
+        let recorded = 0;
+        let lists = trailers + variance + tags + mem::size_of_val(self.notes()) + recorded;
         mem::size_of::<Self>() + self.url.len() + map_size(self.headers()) + Facts::SIZE + lists
     }
 }

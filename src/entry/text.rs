@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Head, Kind, Others, Selection, Variance,
+    Head, Kind, Others, RecordedRequest, Selection, Variance,
     note::{Note, Notes},
 };
 use crate::time::Timestamp;
@@ -51,6 +51,21 @@ pub(crate) struct HeadText {
 pub(crate) struct RequestText {
     method: String,
     url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recorded: Option<RecordedText>,
+}
+
+/// What a recording keeps of the request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordedText {
+    /// Left out for the first request of its kind.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    number: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<Line>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    body: Vec<String>,
 }
 
 /// The response as received.
@@ -109,6 +124,14 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+fn first() -> u32 {
+    1
+}
+
+fn is_first(number: &u32) -> bool {
+    *number == first()
+}
+
 impl Head {
     /// The head as text.
     pub(crate) fn to_text(&self) -> HeadText {
@@ -124,6 +147,11 @@ impl Head {
             request: RequestText {
                 method: self.method.as_str().to_owned(),
                 url: self.url.clone().into(),
+                recorded: self.recorded.as_deref().map(|recorded| RecordedText {
+                    number: recorded.number,
+                    headers: lines(&recorded.headers),
+                    body: recorded.body.clone(),
+                }),
             },
             response: ResponseText {
                 status: self.status.as_u16(),
@@ -155,6 +183,10 @@ impl Head {
         let notes: Vec<Note> = cache.notes.iter().map(note).collect::<Result<_, _>>()?;
         let trailers = response.trailers.map(|lines| map(&lines, "trailers")).transpose()?;
         let until = |member, text: Option<&String>| text.map(|text| time(member, text)).transpose();
+        let recorded = request.recorded.map(|RecordedText { number, headers, body }| {
+            let headers = map(&headers, "headers")?;
+            Ok(Box::new(RecordedRequest { number, headers, body }))
+        });
         Ok(Self {
             kind: if cache.annotation { Kind::Annotation } else { Kind::Response },
             method: Method::try_from(&*request.method)
@@ -178,6 +210,7 @@ impl Head {
                 .transpose()?
                 .map(Box::new),
             selection: Selection::default(),
+            recorded: recorded.transpose()?,
         })
     }
 }
@@ -334,6 +367,7 @@ mod tests {
             tags in vec(any::<String>(), 0..3),
             end in (any::<u64>(), option::of(any_map()), option::of(any::<[u64; 5]>())),
             variance in option::of(any_variance()),
+            recorded in option::of((any::<u32>(), any_map(), vec(any::<String>(), 0..3))),
         ) -> Head {
             let versions = [
                 Version::HTTP_09,
@@ -358,7 +392,11 @@ mod tests {
                 .with_tags(tags.into_iter().map(Into::into).collect())
                 .with_variance(variance)
                 .seal(body_len, trailers);
-            Head { kind: if is_annotation { Kind::Annotation } else { Kind::Response }, ..head }
+            let kind = if is_annotation { Kind::Annotation } else { Kind::Response };
+            let recorded = recorded.map(|(number, headers, body)| {
+                Box::new(RecordedRequest { number, headers, body })
+            });
+            Head { kind, recorded, ..head }
         }
     }
 
@@ -366,7 +404,9 @@ mod tests {
         #[test]
         fn what_is_encoded_comes_back_from_text(head in any_head()) {
             let family = head.variance().map_or(0, |variance| variance.family);
-            prop_assert_eq!(through_text(&head, family).encode(), head.encode());
+            let back = through_text(&head, family);
+            prop_assert_eq!(back.encode(), head.encode());
+            prop_assert_eq!(back.recorded, head.recorded);
         }
     }
 

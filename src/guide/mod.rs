@@ -7,7 +7,8 @@
 //! - [`tower_http`]: which layers go outside of the cache, and which inside; redirects.
 //! - [`choosing_a_store`]: what each store is for, what it survives and what it costs.
 //! - [`cookies`]: cookies and logins, and which users share responses.
-//! - [`testing`]: time that stands still, origins and stores that fail, no network.
+//! - [`testing`]: time that stands still, origins and stores that fail, recorded exchanges, no
+//!   network.
 //! - [`observability`]: events, the fields of the spans, and the names of the metrics.
 //! - [`troubleshooting`]: each reason and each error, and what to do about it.
 //! - [`migrating`]: from requests-cache, aiohttp-client-cache and http-cache.

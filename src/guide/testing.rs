@@ -1,4 +1,5 @@
-//! Testing your code: time that stands still, origins and stores that fail, and no network.
+//! Testing your code: time that stands still, origins and stores that fail, recorded exchanges, and
+//! no network.
 //!
 //! | to test | use |
 //! |---|---|
@@ -7,7 +8,8 @@
 //! | an origin | any `service_fn`, which answers, fails or panics |
 //! | a store | [`Memory`](crate::store::Memory): a new one for each test shares nothing with the others |
 //! | a store that fails or hangs | [`Faulty`](crate::store::conformance::Faulty) (feature `conformance`) |
-//! | work without a network | [`only_if_cached`](crate::CacheOptions::only_if_cached), [`read_only`](crate::CacheLayer::read_only) |
+//! | a client without a network | [`Cassette`](crate::testing::Cassette) (feature `testing`), which records and replays real exchanges |
+//! | a cache without a network | [`only_if_cached`](crate::CacheOptions::only_if_cached), [`read_only`](crate::CacheLayer::read_only) |
 //!
 //! # A test to copy
 //!
@@ -217,10 +219,97 @@
 //! # fn main() { stored_orders_need_no_network().unwrap() }
 //! ```
 //!
+//! # Recorded exchanges
+//!
+//! A test of code that calls a server need not make up that server's answers. A
+//! [`Cassette`](crate::testing::Cassette) is a layer around the client, without a cache. It records
+//! what the server answers into a folder, which belongs into version control, and replays it in
+//! later runs. It removes credentials from what it records.
+//!
+//! ```sh
+//! cargo add --dev larder --features testing --path ../larder
+//! cargo test                            # records what is missing, and replays the rest
+//! LARDER_CASSETTE=replay cargo test     # no network: fails if a request is not recorded
+//! LARDER_CASSETTE=record cargo test     # records everything anew; then read the diff
+//! LARDER_CASSETTE=off cargo test        # against the server
+//! ```
+//!
+//! This test needs the crates of the first one, and `hyper-util` (with `client-legacy`, `http1` and
+//! `tokio`).
+//!
+//! ```no_run
+//! # #[cfg(feature = "testing")] mod program {
+//! use bytes::Bytes;
+//! use http::{Request, header::AUTHORIZATION};
+//! use http_body_util::{BodyExt, Empty};
+//! use hyper_util::{
+//!     client::legacy::{Client, connect::HttpConnector},
+//!     rt::TokioExecutor,
+//! };
+//! use larder::{
+//!     BoxError, RequestBody,
+//!     testing::{Cassette, Player},
+//! };
+//! use tower::Layer;
+//!
+//! type HttpClient = Player<Client<HttpConnector, RequestBody<Empty<Bytes>>>>;
+//!
+//! /// A client for one test. Each test has a folder of its own.
+//! fn client(test: &str) -> Result<HttpClient, BoxError> {
+//!     let cassette = Cassette::record_or_replay(format!("tests/cassettes/{test}"))?
+//!         // In no file, and not compared: what is secret, and what differs in each run.
+//!         .add_ignored_parameters(["signature"])?
+//!         .add_ignored_body_fields(["password", "/auth/token"])?
+//!         .add_ignored_headers(["date"])?;
+//!     Ok(cassette.layer(Client::builder(TokioExecutor::new()).build_http()))
+//! }
+//!
+//! # #[cfg(any())]
+//! #[tokio::test]
+//! # fn unused() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub
+//! async fn orders_are_listed() -> Result<(), BoxError> {
+//!     let client = client("orders_are_listed")?;
+//!     let token = std::env::var("SHOP_TOKEN").unwrap_or_default();
+//!     let request = Request::get("http://shop.test/orders")
+//!         .header(AUTHORIZATION, format!("Bearer {token}"))
+//!         .body(Empty::new())?;
+//!     let response = client.request(request).await?;
+//!     assert_eq!(response.status(), 200);
+//!     assert_eq!(response.into_body().collect().await?.to_bytes(), "tea");
+//!     Ok(())
+//! }
+//! # }
+//! # #[cfg(feature = "testing")] fn main() { program::orders_are_listed().unwrap() }
+//! # #[cfg(not(feature = "testing"))] fn main() {}
+//! ```
+//!
+//! The token is needed to record, and not to replay. If the code sends something else than what is
+//! recorded, the test fails with [`Unrecorded`](crate::testing::Unrecorded):
+//!
+//! ```text
+//! the cassette tests/cassettes/orders_are_listed has no response to this request:
+//!   GET http://shop.test/orders?page=2
+//! the nearest recorded one is shop.test/orders~3fa94c1d.json:
+//!   GET http://shop.test/orders
+//! they differ:
+//!   parameter `page`: sent "2", not recorded
+//! to record the request, use Cassette::record, or set LARDER_CASSETTE=record if the test uses Cassette::record_or_replay
+//! ```
+//!
+//! A client of reqwest needs the adapter that it needs [under a cache](super::reqwest), with the
+//! cassette in place of the cache.
+//!
+//! [`larder::testing`](crate::testing) says which requests are the same, what is removed, what the
+//! files contain, and what cannot be recorded. To test a cache against recorded exchanges, put the
+//! cache outside of the cassette: `CacheLayer::private(store).layer(cassette.layer(client))`. The
+//! error of its calls is then a [`BoxError`](crate::BoxError).
+//!
 //! # Offline
 //!
-//! A test that must not reach the network uses a store that holds every response that the test
-//! needs: a file that an earlier run has filled, or entries that the test
+//! A test of a cache that must not reach the network uses a store that holds every response that
+//! the test needs: a file that an earlier run has filled, or entries that the test
 //! [inserts](crate::Entries::insert). With
 //! [`only_if_cached`](crate::CacheOptions::only_if_cached), a request that finds nothing gets a
 //! `504` instead of a call. With [`read_only`](crate::CacheLayer::read_only), the test changes
@@ -261,6 +350,6 @@
 //! you record and when you test, or record with [`Expiration::Never`](crate::Expiration::Never).
 
 #![cfg_attr(
-    not(all(feature = "memory", feature = "conformance")),
+    not(all(feature = "memory", feature = "conformance", feature = "testing")),
     allow(rustdoc::broken_intra_doc_links, reason = "it speaks of what is not built in")
 )]

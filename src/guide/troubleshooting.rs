@@ -233,3 +233,16 @@
 //! | `Store` | The stored body could not be read to its end. A [corrupt](crate::store::ErrorKind::Corrupt) entry is removed, so the next request is a miss. Errors of other kinds last as long as the store fails. |
 //! | `Coalesced` | The body of a shared response failed. Send the request again. |
 //! | `Lagged` | The reader was too slow for a response that is not stored. Read faster, raise [`max_slow_reader_memory`](crate::CacheLayer::max_slow_reader_memory), or use [`coalesce(false)`](crate::CacheOptions::coalesce). |
+//!
+//! # Errors of cassettes
+//!
+//! A `testing::Cassette` (feature `testing`) and its service return these.
+//!
+//! | text | what to do |
+//! |---|---|
+//! | `has no response to this request` | The text shows the nearest recorded request and how they differ. Ignore what differs in each run (`add_ignored_parameters` and so on), or record the request: run with `LARDER_CASSETTE=record`, or unset the variable. Use the same settings as in the recording. |
+//! | `it is recorded` | With `in_order`, the request was sent more often than it was recorded. Each test needs a cassette of its own. |
+//! | `there is no folder` | Record first, or correct the path. It is relative to the package in `cargo test`. |
+//! | `LARDER_CASSETTE is` | Set it to `record`, `replay` or `off`, or unset it. |
+//! | `cannot be recorded` | The request has no valid URL, or its body failed or has too many frames. Nothing was sent. |
+//! | `an earlier response could not be recorded` | The text says why: the disk is full, or a file or a permission is in the way. |

@@ -17,12 +17,15 @@ mod headers;
 mod parameters;
 mod recipe;
 mod selection;
+mod settings;
 mod url;
 mod written;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::content::without_boundary;
 pub(crate) use self::content::{Content, NormalBody};
-pub(crate) use self::parameters::IgnoredParameters;
 pub(crate) use self::recipe::{OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
+pub(crate) use self::settings::header_names;
 pub(crate) use self::url::{
     InvalidTarget, RequestUrl, comparable_url, decode_parameter, push_without_dots, split_query,
 };

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, request};
+use http::request;
 
-use crate::{CacheLayer, ConfigError, key::IgnoredParameters};
+use crate::{CacheLayer, ConfigError};
 
 /// # The key
 impl<B> CacheLayer<B> {
@@ -23,10 +23,7 @@ impl<B> CacheLayer<B> {
         self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        let names = header_names("add_key_headers", names)?;
-        Ok(self.set(|settings| {
-            names.into_iter().for_each(|name| settings.recipe.headers.add(name));
-        }))
+        self.try_set(|settings| settings.recipe.add_key_headers(names))
     }
 
     /// Removes request headers from the key, including `Authorization` and `Cookie`, which are part
@@ -41,10 +38,7 @@ impl<B> CacheLayer<B> {
         self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        let names = header_names("add_ignored_headers", names)?;
-        Ok(self.set(|settings| {
-            names.into_iter().for_each(|name| settings.recipe.headers.ignore(name));
-        }))
+        self.try_set(|settings| settings.recipe.add_ignored_headers(names))
     }
 
     /// Whether every request header is part of the key, and not only those that a setting names.
@@ -93,28 +87,7 @@ impl<B> CacheLayer<B> {
         self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        let mut ignored = self.inner.settings.recipe.ignored_parameters.clone();
-        let mut patterns = Vec::new();
-        for name in names {
-            let name = name.as_ref();
-            let error = |message: String| {
-                Err(ConfigError::new(
-                    "add_ignored_parameters",
-                    format!("the pattern {name:?} {message}"),
-                ))
-            };
-            if name.is_empty() {
-                return error("is empty; to ignore every parameter, write \"*\"".into());
-            }
-            match IgnoredParameters::pattern(name) {
-                Ok(pattern) => patterns.push(pattern),
-                Err(problem) => return error(format!("is not a valid glob: {}", problem.kind())),
-            }
-        }
-        ignored
-            .add(patterns)
-            .map_err(|error| ConfigError::new("add_ignored_parameters", error.to_string()))?;
-        Ok(self.set(|settings| settings.recipe.ignored_parameters = ignored))
+        self.try_set(|settings| settings.recipe.add_ignored_parameters(names))
     }
 
     /// Whether to ignore the order of query parameters. Default: `false`. Parameters of the same
@@ -147,19 +120,4 @@ impl<B> CacheLayer<B> {
     pub fn key_secret(self, secret: [u8; 32]) -> Self {
         self.set(|settings| settings.recipe.secret = Some(secret))
     }
-}
-
-pub(super) fn header_names<N: AsRef<str>>(
-    setting: &'static str,
-    names: impl IntoIterator<Item = N>,
-) -> Result<Vec<HeaderName>, ConfigError> {
-    let parse = |name: N| {
-        let name = name.as_ref();
-        HeaderName::try_from(name).map_err(|_| {
-            let message =
-                format!("{name:?} is not a header name; write one like \"accept-language\"");
-            ConfigError::new(setting, message)
-        })
-    };
-    names.into_iter().map(parse).collect()
 }

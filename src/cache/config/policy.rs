@@ -1,7 +1,6 @@
 //! The policy: time alone, or the HTTP rules.
 
-use super::key::header_names;
-use crate::{CacheLayer, ConfigError};
+use crate::{CacheLayer, ConfigError, key::header_names};
 
 /// # The HTTP rules
 impl<B> CacheLayer<B> {

@@ -71,15 +71,7 @@ impl<B> CacheLayer<B> {
         self,
         fields: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        let mut ignored = self.inner.settings.recipe.body.ignored.clone();
-        for field in fields {
-            let field = field.as_ref();
-            ignored.add(field).map_err(|problem| {
-                let message = format!("the field {field:?} {problem}");
-                ConfigError::new("add_ignored_body_fields", message)
-            })?;
-        }
-        Ok(self.set(|settings| settings.recipe.body.ignored = ignored))
+        self.try_set(|settings| settings.recipe.add_ignored_body_fields(fields))
     }
 
     /// The largest request body that is buffered for the key, in bytes. Default: 1 MiB. Requests

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use http::{request, response};
 
-use super::key::header_names;
-use crate::{CacheLayer, ConfigError, policy::IntoTags};
+use crate::{CacheLayer, ConfigError, key::header_names, policy::IntoTags};
 
 /// # Tags
 ///

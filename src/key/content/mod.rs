@@ -22,9 +22,11 @@ mod ignored;
 mod json;
 mod media_type;
 mod multipart;
+#[cfg(feature = "testing")]
+mod readable;
 
 pub(crate) use self::ignored::IgnoredFields;
-pub(super) use self::media_type::without_boundary;
+pub(crate) use self::media_type::without_boundary;
 
 /// A request body that has been read completely.
 #[derive(Clone, Copy, Default)]
@@ -52,7 +54,7 @@ pub(crate) struct Normalization {
 
 impl Content<'_> {
     /// The number of bytes.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
     }
 
@@ -62,7 +64,7 @@ impl Content<'_> {
     }
 
     /// Whether the boundary in the media type does not count.
-    pub(super) fn is_without_boundary(&self) -> bool {
+    pub(crate) fn is_without_boundary(&self) -> bool {
         self.normal.is_some_and(|normal| matches!(normal.field, Field::MultipartBody))
     }
 

@@ -34,7 +34,7 @@ pub(super) fn parts<'a>(
 }
 
 /// The name of the field in a part. `None` if the part has none.
-fn name(part: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn name(part: &[u8]) -> Option<Vec<u8>> {
     let mut rest = part;
     loop {
         let (line, behind) = rest.split_at(find(rest, b"\r\n")?);

@@ -36,7 +36,8 @@
 //! the response's status, version, header lines and trailers, and the cache's times and tags. A
 //! header value that is not UTF-8 is written as hexadecimal digits. Nothing in it changes when the
 //! exchange and the clock are the same, with one exception: a response that leads to other variants
-//! has the random number that is part of their keys, and so their `key` differs too.
+//! has the random number that is part of their keys, and so their `key` differs too. The head of an
+//! exchange that a `Cassette` (feature `testing`) has recorded also has what was sent: `recorded`.
 //!
 //! `.larder` has a `.gitignore` of its own. It can be removed while no process has the folder open,
 //! and is made anew from the heads when the folder is opened. Versions are kept there and not in
@@ -114,8 +115,8 @@
 //!
 //! New files have the permissions that the process's umask gives. Responses may be private: choose
 //! a folder that only their owner can read. No link below the folder is followed, and no file
-//! outside of it is read or written, whatever a URL or a head says. Request headers are not stored,
-//! so credentials are not either; a URL is, with its query.
+//! outside of it is read or written, whatever a URL or a head says. A cache stores no request
+//! headers, so no credentials either; a URL is stored, with its query.
 //!
 //! [`finish`]: crate::store::Writer::finish
 
@@ -222,6 +223,13 @@ impl Files {
     /// has no home directory.
     pub fn in_cache_dir(app: &str) -> Result<Self> {
         Self::open(disk::in_cache_dir(STORE, app, "http-cache")?)
+    }
+
+    /// The path of the head of the entry under `key`, relative to the folder.
+    #[cfg(feature = "testing")]
+    pub(crate) fn head_path(&self, key: &Key) -> Option<String> {
+        let view = self.inner.shared.view().ok()?;
+        view.index.get(key).map(|row| row.path.to_string())
     }
 
     fn start(builder: Builder, directory: Option<TempDir>) -> Result<Self> {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod axum;
+mod cassette;
 mod hyper;
 mod order;
 mod redirects;

@@ -1,0 +1,109 @@
+//! [`Recorder`]: writes responses into a store as their bodies are read, and decides nothing.
+//!
+//! A cassette records each response that it is given, under a key that it is given. It shares with
+//! the cache how a body is read by its caller and written at the same time, and nothing else.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{
+    body::ResponseBody,
+    context::OriginBody,
+    handle::Handle,
+    peeked::Peeked,
+    tee::{self, Entry, Limits, OverflowBudget, Tee},
+};
+use crate::{
+    entry::Head,
+    event::{Event, Observer, StoreOperation},
+    key::Key,
+    policy::ResponseCheck,
+    status::Refusal,
+    store::{self, Hit, Store},
+};
+
+/// A store to record into and to read from.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder<B> {
+    handle: Handle<B>,
+    /// The first failure to write, as text.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl<B: Store> Recorder<B> {
+    /// Records into `store`. The name of this cache in logs and metrics is `name`.
+    pub(crate) fn new(store: B, name: &str) -> Self {
+        let failure = Arc::<Mutex<Option<String>>>::default();
+        let mut handle = Handle::new(store);
+        // What is damaged may have been edited by hand.
+        handle.keeps_damaged = true;
+        let observer: &mut Observer = Arc::make_mut(&mut handle.observer);
+        observer.set_name(name);
+        let first = failure.clone();
+        observer.add_hook(move |event| {
+            use StoreOperation::{Finish, Put, Write};
+            if let Event::StoreFailed { operation: Put | Write | Finish, error, .. } = event {
+                let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert_with(|| format!("{error:#}"));
+            }
+        });
+        Self { handle, failure }
+    }
+
+    pub(crate) fn store(&self) -> &B {
+        self.handle.store()
+    }
+
+    /// Why a response could not be recorded, if that has happened.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) async fn get(&self, key: &Key) -> store::Result<Option<Hit>> {
+        self.handle.get(key).await
+    }
+
+    pub(crate) async fn remove(&self, key: &Key) -> store::Result<bool> {
+        self.handle.remove(key).await
+    }
+
+    /// Records a response when its body has been read to its end, which has `expected` bytes if
+    /// that is known. Nothing is recorded of a body that fails or is dropped.
+    pub(crate) async fn record<ResBody: OriginBody>(
+        &self,
+        key: Key,
+        head: Head,
+        body: ResBody,
+        expected: Option<u64>,
+    ) -> ResponseBody<ResBody> {
+        let entry = Entry {
+            key,
+            head: Arc::new(head),
+            resident_update: None,
+            others: Arc::default(),
+            splice: None,
+            annotations: Vec::new(),
+        };
+        let limits = Limits { expected, max: u64::MAX, check: ResponseCheck::default() };
+        // The body has one reader, which is never behind another one.
+        let budget = OverflowBudget { held: Arc::default(), limit: u64::MAX };
+        let (handle, body) = (self.handle.clone(), Peeked::unread(body));
+        let mut body = Tee::prepare(handle, budget, entry, key, None, body, limits).start(Permit);
+        body.read_ahead().await;
+        ResponseBody::shared(body)
+    }
+}
+
+/// The permission to record. Nothing takes it back.
+struct Permit;
+
+impl tee::Permit for Permit {
+    fn is_invalidated(&self) -> bool {
+        false
+    }
+
+    fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
+        std::future::ready(Ok(()))
+    }
+
+    fn finish(self, _: Result<u64, Refusal>) {}
+}

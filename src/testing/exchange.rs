@@ -1,0 +1,116 @@
+//! [`Exchange`]: a request as a cassette knows it. Its key, and what is recorded of it.
+
+use http::{
+    HeaderMap, HeaderName, Method, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION},
+    request, response,
+};
+
+use crate::{
+    cache::ReadBody,
+    entry::{Head, RecordedRequest},
+    key::{InvalidTarget, Key, Recipe, without_boundary},
+    policy,
+    time::Timestamp,
+};
+
+/// The headers that carry credentials. They are part of the key only if a setting names them, and
+/// their values are never recorded.
+const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+
+/// A request without its secrets.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) method: Method,
+    pub(super) url: String,
+    /// The headers that are part of the key, by their names.
+    pub(super) headers: HeaderMap,
+    /// The length of the body as it was sent.
+    pub(super) body_len: u64,
+    /// The body in lines of text.
+    pub(super) body: Vec<String>,
+    key: Key,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        recipe: &Recipe,
+        parts: &request::Parts,
+        read: ReadBody,
+    ) -> Result<Self, InvalidTarget> {
+        let mut url = recipe.url(parts)?;
+        url.userinfo = None;
+        let read = read.normalized(|chunks| recipe.normal_body(&parts.headers, chunks));
+        let content = read.content();
+        let headers = recorded_headers(recipe, parts, content.len(), content.is_without_boundary());
+        Ok(Self {
+            key: recipe.primary(&parts.method, &url, parts, content),
+            method: parts.method.clone(),
+            url: url.text,
+            headers,
+            body_len: content.len(),
+            body: recipe.body.readable(&parts.headers, content.chunks),
+        })
+    }
+
+    /// The key of the response to the request of this number among equal ones, counted from 1.
+    pub(super) fn key(&self, number: u32) -> Key {
+        match number {
+            1 => self.key,
+            _ => Key::digest(format!("{}/{number}", self.key)),
+        }
+    }
+
+    /// The head of the response to the request of this number.
+    pub(super) fn head(
+        &self,
+        number: u32,
+        response: &response::Parts,
+        headers: HeaderMap,
+        (requested_at, now): (Timestamp, Timestamp),
+    ) -> Head {
+        let (mut parts, ()) = Response::new(()).into_parts();
+        (parts.status, parts.version) = (response.status, response.version);
+        parts.headers = headers;
+        let (headers, body) = (self.headers.clone(), self.body.clone());
+        Head::new(self.method.clone(), self.url.clone(), parts, now)
+            .with_requested_at(requested_at)
+            .with_recorded(RecordedRequest { number, headers, body })
+    }
+
+    /// The length that the response says its body has.
+    pub(super) fn expected_len(&self, response: &response::Parts) -> Option<u64> {
+        let has_no_body = self.method == Method::HEAD
+            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status);
+        if has_no_body { None } else { policy::content_length(&response.headers).ok().flatten() }
+    }
+}
+
+/// The headers that are part of the key, and of a body its type and coding. They are sorted, so
+/// that a recording does not depend on their order.
+fn recorded_headers(
+    recipe: &Recipe,
+    parts: &request::Parts,
+    body_len: u64,
+    is_without_boundary: bool,
+) -> HeaderMap {
+    let describes_body =
+        |name: &HeaderName| body_len > 0 && [CONTENT_TYPE, CONTENT_ENCODING].contains(name);
+    let mut names: Vec<&HeaderName> = parts
+        .headers
+        .keys()
+        .filter(|name| recipe.headers.contains(name) || describes_body(name))
+        .filter(|name| !CREDENTIALS.contains(name))
+        .collect();
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    let mut headers = HeaderMap::new();
+    for name in names {
+        for value in parts.headers.get_all(name) {
+            let without = || without_boundary(value.as_bytes()).try_into().ok();
+            let is_shortened = *name == CONTENT_TYPE && is_without_boundary;
+            let shortened = if is_shortened { without() } else { None };
+            headers.append(name, shortened.unwrap_or_else(|| value.clone()));
+        }
+    }
+    headers
+}

@@ -1,0 +1,148 @@
+//! No secret is in a folder, and a replay with other secrets finds the same responses.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use larder::testing::Cassette;
+
+use crate::support::{Server, client, files, full, get, place, post, record, send};
+
+fn with_settings(cassette: Cassette) -> Cassette {
+    cassette
+        .add_ignored_headers(["x-session"])
+        .unwrap()
+        .add_ignored_parameters(["sig*"])
+        .unwrap()
+        .add_ignored_body_fields(["password", "/auth/token"])
+        .unwrap()
+}
+
+/// Requests with `secret` in every place that is ignored.
+fn requests(server: &Server, secret: &str) -> Vec<Request<Full<Bytes>>> {
+    let url = server.url(&format!("/a?access_token={secret}&q=1&API_KEY={secret}&sig1={secret}"));
+    let authority = url.strip_prefix("http://").unwrap();
+    let multipart = format!(
+        "--b\r\ncontent-disposition: form-data; name=\"password\"\r\n\r\n{secret}\r\n--b\r\n\
+         content-disposition: form-data; name=\"user\"\r\n\r\nalice\r\n--b--\r\n"
+    );
+    let json = format!(
+        r#"{{"user":"alice","password":"{secret}","auth":{{"token":"{secret}"}},"api_key":"{secret}"}}"#
+    );
+    let mut requests = vec![
+        get(&url),
+        get(format!("http://alice:{secret}@{authority}&with=userinfo")),
+        post(&url, "application/json", json),
+        post(
+            &url,
+            "application/x-www-form-urlencoded",
+            format!("user=alice&password={secret}&access_token={secret}"),
+        ),
+        post(&url, "multipart/form-data; boundary=b", multipart),
+    ];
+    for request in &mut requests {
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "x-api-key",
+            "x-auth-token",
+            "x-api-token",
+            "x-access-token",
+            "x-session",
+            "x-not-in-the-key",
+        ] {
+            request.headers_mut().insert(name, secret.parse().unwrap());
+        }
+    }
+    requests
+}
+
+#[tokio::test]
+async fn no_secret_is_in_a_folder_and_another_one_finds_the_same_responses() {
+    let (_directory, path) = place();
+    const SECRET: &str = "hunter2hunter2";
+    let server = Server::new(|_, request| {
+        let secret = request.headers()["x-api-key"].to_str().unwrap();
+        Response::builder()
+            .header("set-cookie", format!("id={secret}"))
+            .header("x-session", secret)
+            .header("x-api-key", secret)
+            .header("location", format!("/next?page=2&access_token={secret}"))
+            .header("link", format!("</next?api_key={secret}&page=2>; rel=next"))
+            .header("content-location", format!("http://alice:{secret}@a/a?sig={secret}"))
+            .body(full("fine"))
+            .unwrap()
+    })
+    .await;
+    let recording = client(&with_settings(record(&path)));
+    let sent = requests(&server, SECRET);
+    for request in sent.clone() {
+        let received = send(&recording, request).await.unwrap();
+        // The caller receives all that the server has sent.
+        assert_eq!(received.headers["set-cookie"], format!("id={SECRET}"));
+        assert!(received.headers["location"].to_str().unwrap().contains(SECRET));
+    }
+    drop(recording);
+    assert_eq!(server.calls(), sent.len());
+
+    let files = files(&path);
+    // Two for each exchange.
+    assert!(files.len() >= 2 * sent.len());
+    let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for (file, (bytes, _)) in &files {
+        let text = format!("{} {}", file.display(), String::from_utf8_lossy(bytes));
+        for secret in [SECRET, &hex] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        assert!(!text.contains("set-cookie"), "{text}");
+    }
+
+    let other = requests(&server, "another");
+    server.end().await;
+    let replaying = client(&with_settings(Cassette::replay(&path).unwrap()));
+    for request in other {
+        let received = send(&replaying, request).await.unwrap();
+        assert_eq!(received.body, "fine");
+        assert_eq!(received.headers["location"], "/next?page=2");
+        assert_eq!(received.headers["link"], "</next?page=2>; rel=next");
+        assert_eq!(received.headers["content-location"], "http://a/a");
+        assert!(!received.headers.contains_key("set-cookie"));
+    }
+}
+
+#[tokio::test]
+async fn errors_and_debug_show_no_secret() {
+    let (_directory, path) = place();
+    let server = Server::counting().await;
+    let cassette = with_settings(record(&path));
+    send(&client(&cassette), get(server.url("/recorded"))).await.unwrap();
+    let replaying = client(&with_settings(Cassette::replay(&path).unwrap()));
+    for request in requests(&server, "hunter2hunter2") {
+        let error = send(&replaying, request).await.unwrap_err();
+        let text = format!("{error} {error:?} {replaying:?} {cassette:?}");
+        assert!(text.contains("has no response") && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_a_setting_names_are_in_the_key_and_in_no_file() {
+    let (_directory, path) = place();
+    let server = Server::counting().await;
+    let named = |cassette: Cassette| cassette.add_key_headers(["authorization"]).unwrap();
+    let as_user = |user: &str| {
+        let mut request = get(server.url("/me"));
+        request.headers_mut().insert("authorization", user.parse().unwrap());
+        request
+    };
+    let recording = client(&named(record(&path)));
+    for user in ["alice-secret", "bob-secret"] {
+        send(&recording, as_user(user)).await.unwrap();
+    }
+    let replaying = client(&named(Cassette::replay(&path).unwrap()));
+    let body = async |user| send(&replaying, as_user(user)).await.unwrap().body;
+    assert_eq!(body("alice-secret").await, "answer 1");
+    assert_eq!(body("bob-secret").await, "answer 2");
+    for (bytes, _) in files(&path).values() {
+        assert!(!String::from_utf8_lossy(bytes).contains("-secret"));
+    }
+}
