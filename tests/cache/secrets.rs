@@ -45,7 +45,7 @@ fn set<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
         .unwrap()
         .add_ignored_headers(["X-Api-Key", "Authorization"])
         .unwrap()
-        .add_ignored_body_fields(["/auth/token", "password"])
+        .add_ignored_request_body_fields(["/auth/token", "password"])
         .unwrap()
 }
 

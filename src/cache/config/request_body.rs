@@ -34,16 +34,16 @@ impl<B> CacheLayer<B> {
     /// # use http::Method;
     /// let layer = CacheLayer::private(Memory::default())
     ///     .methods([Method::GET, Method::POST])?
-    ///     .normalize_body(true);
+    ///     .normalize_request_body(true);
     /// # Ok::<(), larder::ConfigError>(())
     /// ```
-    pub fn normalize_body(self, normalize: bool) -> Self {
+    pub fn normalize_request_body(self, normalize: bool) -> Self {
         self.set(|settings| settings.recipe.body.is_on = normalize)
     }
 
     /// Ignores fields of request bodies: requests that differ only in them share a response. Adds
-    /// to the fields that are ignored already. Bodies are [normalised](CacheLayer::normalize_body)
-    /// then, even without that setting.
+    /// to the fields that are ignored already. Bodies are
+    /// [normalised](CacheLayer::normalize_request_body) then, even without that setting.
     ///
     /// - A text that begins with `/` is a JSON pointer (RFC 6901) to a value: `/auth/token`, or
     ///   `/items/0/id` in an array. In a name, `~0` stands for `~`, and `~1` for `/`.
@@ -60,14 +60,14 @@ impl<B> CacheLayer<B> {
     /// # use http::Method;
     /// let layer = CacheLayer::private(Memory::default())
     ///     .methods([Method::GET, Method::POST])?
-    ///     .add_ignored_body_fields(["/auth/token", "password"])?;
+    ///     .add_ignored_request_body_fields(["/auth/token", "password"])?;
     /// # Ok::<(), larder::ConfigError>(())
     /// ```
     ///
     /// # Errors
     ///
     /// If a text is empty, is not a valid pointer, or has a `/` but does not begin with one.
-    pub fn add_ignored_body_fields<N: AsRef<str>>(
+    pub fn add_ignored_request_body_fields<N: AsRef<str>>(
         self,
         fields: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
@@ -76,7 +76,7 @@ impl<B> CacheLayer<B> {
             let field = field.as_ref();
             ignored.add(field).map_err(|problem| {
                 let message = format!("the field {field:?} {problem}");
-                ConfigError::new("add_ignored_body_fields", message)
+                ConfigError::new("add_ignored_request_body_fields", message)
             })?;
         }
         Ok(self.set(|settings| settings.recipe.body.ignored = ignored))
