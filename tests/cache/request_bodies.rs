@@ -122,6 +122,31 @@ async fn ignored_fields_do_not_separate_requests() {
     assert!(!form("q=1&token=y").await.is_from_store());
 }
 
+/// Origins that read such a body differently answer another question than that of the others.
+#[tokio::test]
+async fn an_ignored_field_in_a_body_that_servers_read_differently_counts() {
+    let stand =
+        normalizing().with(|layer| layer.add_ignored_request_body_fields(["csrf"]).unwrap());
+    let field = |name: &str| format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n");
+    let multipart = |csrf: &str| format!("{}tea\r\n{csrf}x\r\n--b--", field("q"));
+    for (media_type, benign, hostile) in [
+        (FORM, "q=tea".to_owned(), "q=tea&csrf=x;q=evil".to_owned()),
+        (JSON, r#"{"q":1}"#.to_owned(), r#"{"q":1,"csrf":{"__proto__":{"q":2}}}"#.to_owned()),
+        (
+            "multipart/form-data; boundary=b",
+            multipart(&field("csrf")),
+            multipart(&field("\"csrf\"; name=\"q\"")),
+        ),
+    ] {
+        let send = async |body: &str| {
+            stand.send(request("POST", media_type), Bytes::from(body.to_owned())).await
+        };
+        assert!(!send(&hostile).await.is_from_store(), "{hostile}");
+        assert!(send(&hostile).await.is_hit(), "{hostile}");
+        assert!(!send(&benign).await.is_from_store(), "{benign}");
+    }
+}
+
 #[tokio::test]
 async fn requests_with_equal_bodies_share_a_call_in_flight() {
     let (double, gate) = Double::counting().gated();
