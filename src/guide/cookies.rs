@@ -126,7 +126,8 @@
 //! - **The URL is stored**, with its query. If a parameter carries a token, name it in
 //!   [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters): it is then neither
 //!   stored nor part of the key, so requests with different tokens share responses. A response that
-//!   has such a parameter in `Location` or `Content-Location` is not stored.
+//!   has such a parameter in `Location` or `Content-Location`, also in a URL within that URL, is
+//!   not stored.
 //! - **Response headers and bodies are stored as they are**, also if the origin repeats a secret of
 //!   the request in them. In a private cache that includes
 //!   `Set-Cookie`; [`store_set_cookie(false)`](crate::CacheLayer::store_set_cookie) leaves such

@@ -142,7 +142,7 @@
 //! | `no-freshness` | The origin says nothing of freshness: set `expire_after` as the fallback. |
 //! | `set-cookie` | See [cookies and logins](super::cookies). |
 //! | `vary` | The origin says `Vary: *` or a malformed `Vary`. Such a response answers no other request. |
-//! | `ignored-parameter` | The origin repeats an [ignored parameter](crate::CacheLayer::add_ignored_parameters) in `Location` or `Content-Location`. |
+//! | `ignored-parameter` | The origin repeats an [ignored parameter](crate::CacheLayer::add_ignored_parameters) in `Location` or `Content-Location`, also in a URL within the URL (`/login?next=…`). |
 //! | `tags` | The response has too many or malformed [tags](crate::CacheLayer#tags). |
 //! | `too-large` | Raise [`max_body`](crate::CacheLayer::max_body) or the store's limit. |
 //! | `part-too-small` | Request larger ranges: a small part costs a copy of the stored one. |
