@@ -26,8 +26,8 @@ impl<B> CacheLayer<B> {
     /// - JSON with a byte order mark, a lone surrogate, or a member named `__proto__` or with a NUL
     ///   in its name, and JSON that is nested more than 128 deep;
     /// - a form with a `;`, a space, a control character or a character beyond ASCII that is not
-    ///   percent-encoded, with a field that has no `=`, with a field `_charset_`, or with more than
-    ///   1,000 fields;
+    ///   percent-encoded, with a field that has no `=`, with a malformed name (`a[b`), with `]=` in
+    ///   a value, with a field `_charset_`, or with more than 1,000 fields;
     /// - a multipart form with the boundary within a part, with text before the first boundary or
     ///   after the last, with a boundary of other characters than letters, digits and `'+-._=`, or
     ///   with other parameters in its type than `boundary` and `charset`.
