@@ -76,8 +76,8 @@ pub use self::{
 ///   [`add_ignored_headers`](CacheLayer::add_ignored_headers),
 /// - [`add_ignored_parameters`](CacheLayer::add_ignored_parameters) and
 ///   [`sort_query`](CacheLayer::sort_query),
-/// - [`normalize_body`](CacheLayer::normalize_body) and
-///   [`add_ignored_body_fields`](CacheLayer::add_ignored_body_fields),
+/// - [`normalize_request_body`](CacheLayer::normalize_request_body) and
+///   [`add_ignored_request_body_fields`](CacheLayer::add_ignored_request_body_fields),
 /// - [`no_vary_search`](CacheLayer::no_vary_search) and [`grpc`](CacheLayer::grpc).
 ///
 /// [`Filter::exact_url`] finds the entries of a URL by reading every head, whatever most of these

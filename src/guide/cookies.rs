@@ -121,12 +121,13 @@
 //!   in the URL and the body are part of the key, which is a SHA-256 digest. With
 //!   [`key_secret`](crate::CacheLayer::key_secret), a reader of the store cannot test guesses. If a
 //!   field of a body carries a token,
-//!   [`add_ignored_body_fields`](crate::CacheLayer::add_ignored_body_fields) takes it out of the
-//!   key.
+//!   [`add_ignored_request_body_fields`](crate::CacheLayer::add_ignored_request_body_fields) takes
+//!   it out of the key.
 //! - **The URL is stored**, with its query. If a parameter carries a token, name it in
 //!   [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters): it is then neither
 //!   stored nor part of the key, so requests with different tokens share responses. A response that
-//!   has such a parameter in `Location` or `Content-Location` is not stored.
+//!   has such a parameter in `Location` or `Content-Location`, also in a URL within that URL, is
+//!   not stored.
 //! - **Response headers and bodies are stored as they are**, also if the origin repeats a secret of
 //!   the request in them. In a private cache that includes
 //!   `Set-Cookie`; [`store_set_cookie(false)`](crate::CacheLayer::store_set_cookie) leaves such

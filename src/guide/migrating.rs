@@ -41,9 +41,9 @@
 //!   is set. Some differences always count, which requests-cache ignores: a `&` at the end, and a
 //!   `?` without a query. A layer outside can write such requests in one way.
 //! - **The bytes of a body count**, unless
-//!   [`normalize_body(true)`](crate::CacheLayer::normalize_body) is set. Then JSON objects are
-//!   compared at every depth, and not at the top alone. JSON arrays keep their order, which
-//!   requests-cache ignores at the top.
+//!   [`normalize_request_body(true)`](crate::CacheLayer::normalize_request_body) is set. Then JSON
+//!   objects are compared at every depth, and not at the top alone. JSON arrays keep their order,
+//!   which requests-cache ignores at the top.
 //! - **Credentials separate users.** `Authorization` and `Cookie` are part of the key. Both Python
 //!   caches let two users share a response.
 //! - **A successful `POST`, `PUT` or `DELETE` removes the stored responses** of its URL
@@ -215,11 +215,11 @@
 //! | `expire_after` | [`expire_after`](crate::CacheLayer::expire_after): see [expiration](#expiration) |
 //! | `urls_expire_after` | [`expire_urls`](crate::CacheLayer::expire_urls); for a regular expression, [`expire_with`](crate::CacheLayer::expire_with) |
 //! | `cache_control` | [`http_rules`](crate::CacheLayer::http_rules), for requests and responses |
-//! | `content_root_key="data"` | [`add_ignored_body_fields`](crate::CacheLayer::add_ignored_body_fields) with JSON pointers, such as `/data/token`, at any depth |
+//! | `content_root_key="data"` | [`add_ignored_request_body_fields`](crate::CacheLayer::add_ignored_request_body_fields) with JSON pointers, such as `/data/token`, at any depth |
 //! | `allowable_codes` | [`statuses`](crate::CacheLayer::statuses), [`all_statuses`](crate::CacheLayer::all_statuses) |
 //! | `allowable_methods` | [`methods`](crate::CacheLayer::methods) |
 //! | `always_revalidate` | `expire_after(Duration::ZERO)`: each use revalidates what has a validator |
-//! | `ignored_parameters` | query: [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters); headers: [`add_ignored_headers`](crate::CacheLayer::add_ignored_headers); body: [`add_ignored_body_fields`](crate::CacheLayer::add_ignored_body_fields). None is ignored by default. The case of a name does not matter, and neither does the presence of an ignored parameter |
+//! | `ignored_parameters` | query: [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters); headers: [`add_ignored_headers`](crate::CacheLayer::add_ignored_headers); body: [`add_ignored_request_body_fields`](crate::CacheLayer::add_ignored_request_body_fields). None is ignored by default. The case of a name does not matter, and neither does the presence of an ignored parameter |
 //! | `match_headers` list | [`add_key_headers`](crate::CacheLayer::add_key_headers) |
 //! | `match_headers=True` | [`key_all_headers(true)`](crate::CacheLayer::key_all_headers). It is better to name the headers: `User-Agent` alone splits every entry. `Vary` needs no setting |
 //! | `filter_fn` | [`store_if`](crate::CacheLayer::store_if) over the heads, when a response is stored. For stored ones: [`remove_where`](crate::Entries::remove_where) |
@@ -373,7 +373,7 @@
 //! | `urls_expire_after` | [`expire_urls`](crate::CacheLayer::expire_urls) |
 //! | `allowed_codes`, `allowed_methods` | [`statuses`](crate::CacheLayer::statuses), [`methods`](crate::CacheLayer::methods) |
 //! | `include_headers` | [`add_key_headers`](crate::CacheLayer::add_key_headers), by name, or [`key_all_headers(true)`](crate::CacheLayer::key_all_headers); `Vary` needs no setting |
-//! | `ignored_params` | [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters), and [`add_ignored_body_fields`](crate::CacheLayer::add_ignored_body_fields) for bodies |
+//! | `ignored_params` | [`add_ignored_parameters`](crate::CacheLayer::add_ignored_parameters), and [`add_ignored_request_body_fields`](crate::CacheLayer::add_ignored_request_body_fields) for bodies |
 //! | `autoclose` | absent: a store closes with its last handle |
 //! | `cache_control` | [`http_rules`](crate::CacheLayer::http_rules) |
 //! | `filter_fn` | [`store_if`](crate::CacheLayer::store_if). It is not async: a layer inside can await, and mark the response with a header |

@@ -149,7 +149,8 @@
 //! - **A `POST` is cached** only if [`methods`](crate::CacheLayer::methods) names it. Its body is
 //!   then part of the key. A `POST` that changes something must not be named. `json` writes a
 //!   `HashMap` in another order each time: with
-//!   [`normalize_body(true)`](crate::CacheLayer::normalize_body), that makes no difference.
+//!   [`normalize_request_body(true)`](crate::CacheLayer::normalize_request_body), that makes no
+//!   difference.
 //! - **`bearer_auth` and `basic_auth`** are part of the key, as a digest.
 //! - **`Response::url`** is the URL of the request, since `send` sets it. Without that, it is
 //!   `http://no.url.provided.local/`, also in the message of `error_for_status`.

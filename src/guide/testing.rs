@@ -259,7 +259,7 @@
 //!     let cassette = Cassette::record_or_replay(format!("tests/cassettes/{test}"))?
 //!         // In no file, and not compared: what is secret, and what differs in each run.
 //!         .add_ignored_parameters(["signature"])?
-//!         .add_ignored_body_fields(["password", "/auth/token"])?
+//!         .add_ignored_request_body_fields(["password", "/auth/token"])?
 //!         .add_ignored_headers(["date"])?;
 //!     Ok(cassette.layer(Client::builder(TokioExecutor::new()).build_http()))
 //! }

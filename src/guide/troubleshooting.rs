@@ -78,7 +78,7 @@
 //!
 //! | reason | what to do |
 //! |---|---|
-//! | `absent` | Nothing is stored under this key. The first request is always one. If it repeats, look why the response is not stored, or why the key changes: by a header, a parameter, or the [bytes of a body](crate::CacheLayer::normalize_body). |
+//! | `absent` | Nothing is stored under this key. The first request is always one. If it repeats, look why the response is not stored, or why the key changes: by a header, a parameter, or the [bytes of a body](crate::CacheLayer::normalize_request_body). |
 //! | `expired` | Normal. Set a longer expiry, or [`stale_while_revalidate`](crate::CacheLayer::stale_while_revalidate) to answer at once. |
 //! | `variant` | The URL is stored for other values of the headers in `Vary`. If the origin varies by a header that does not matter, [ignore](crate::CacheLayer::add_ignored_headers) it. |
 //! | `refresh` | The request asked for a fresh response: `refresh`, `force_refresh`, or its `Cache-Control`. |
@@ -142,7 +142,7 @@
 //! | `no-freshness` | The origin says nothing of freshness: set `expire_after` as the fallback. |
 //! | `set-cookie` | See [cookies and logins](super::cookies). |
 //! | `vary` | The origin says `Vary: *` or a malformed `Vary`. Such a response answers no other request. |
-//! | `ignored-parameter` | The origin repeats an [ignored parameter](crate::CacheLayer::add_ignored_parameters) in `Location` or `Content-Location`. |
+//! | `ignored-parameter` | The origin repeats an [ignored parameter](crate::CacheLayer::add_ignored_parameters) in `Location` or `Content-Location`, also in a URL within the URL (`/login?next=…`). |
 //! | `tags` | The response has too many or malformed [tags](crate::CacheLayer#tags). |
 //! | `too-large` | Raise [`max_body`](crate::CacheLayer::max_body) or the store's limit. |
 //! | `part-too-small` | Request larger ranges: a small part costs a copy of the stored one. |
@@ -188,8 +188,8 @@
 //! | `has "**" as an alternative` | patterns | Set a pattern for each alternative. |
 //! | `is not a valid glob` | patterns | Escape `[`, `{`, `*` and `?` that stand for themselves. |
 //! | `is not a header name` | `add_key_headers`, `add_ignored_headers`, `add_tag_headers`, `targeted_by` | Write the name alone, without a colon. |
-//! | `does not begin with "/"` | `add_ignored_body_fields` | Write a JSON pointer such as `/auth/token`, or a name without a slash. |
-//! | `is not a JSON pointer` | `add_ignored_body_fields` | In a name, write `~0` for `~` and `~1` for `/`. |
+//! | `does not begin with "/"` | `add_ignored_request_body_fields` | Write a JSON pointer such as `/auth/token`, or a name without a slash. |
+//! | `is not a JSON pointer` | `add_ignored_request_body_fields` | In a name, write `~0` for `~` and `~1` for `/`. |
 //! | `CONNECT opens a tunnel` | `methods` | Leave it out. |
 //! | `is not a whole response` | `statuses`, `expire_statuses` | Leave 206 and 304 out. |
 //! | `is not a final status` | `statuses`, `expire_statuses` | Leave 1xx out. |

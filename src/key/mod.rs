@@ -183,6 +183,7 @@ pub(crate) enum Field {
     JsonBody = 16,
     FormBody = 17,
     MultipartBody = 18,
+    DividedParameters = 19,
 }
 
 /// Digests typed, length-prefixed fields, with a key if there is a secret.

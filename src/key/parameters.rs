@@ -43,7 +43,8 @@ impl IgnoredParameters {
     }
 
     /// Whether the response names a URL with an ignored parameter as its own, or as the one to go
-    /// on with.
+    /// on with. The parameter may be in a URL within this URL: a login page receives the URL to
+    /// return to as a parameter.
     pub(crate) fn are_in(&self, response: &HeaderMap) -> bool {
         if self.is_empty() {
             return false;
@@ -82,14 +83,48 @@ impl IgnoredParameters {
         is_changed.then_some(kept)
     }
 
-    /// The URL may be relative.
+    /// The URL may be relative. A URL within a URL is percent-encoded once more, so the text is
+    /// searched as it is and decoded again and again. It counts as a URL with an ignored parameter
+    /// if it is encoded too often.
     fn are_in_url(&self, url: &str) -> bool {
-        let without_fragment = url.split('#').next().unwrap_or_default();
-        let Some((_, query)) = without_fragment.split_once('?') else { return false };
-        let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-        names.any(|name| self.contains(&decode_parameter(name)))
+        let mut text = url.to_owned();
+        for _ in 0..MAX_ENCODINGS {
+            if self.are_in_text(&text) {
+                return true;
+            }
+            let decoded = decode_parameter(&text);
+            if decoded == text {
+                return false;
+            }
+            text = decoded;
+        }
+        true
+    }
+
+    /// Whether a query, a fragment or a path segment of the URL has an ignored parameter. What
+    /// comes before the first separator is no parameter.
+    fn are_in_text(&self, url: &str) -> bool {
+        let mut rest = url;
+        while let Some(position) = rest.find(SEPARATORS) {
+            let (separator, behind) = rest[position..].split_at(1);
+            rest = behind;
+            let piece = rest.split(SEPARATORS).next().unwrap_or_default();
+            let (name, value) = piece.split_once('=').map_or((piece, None), |(n, v)| (n, Some(v)));
+            // `#top` is a place in a document.
+            let is_parameter = !name.is_empty() && (separator != "#" || value.is_some());
+            if is_parameter && self.contains(&decode_parameter(name)) {
+                return true;
+            }
+        }
+        false
     }
 }
+
+/// How often the text of a URL is decoded.
+const MAX_ENCODINGS: usize = 8;
+
+/// The characters before a parameter: of a query, of a fragment, of a path segment.
+const SEPARATORS: [char; 4] = ['?', '&', '#', ';'];
 
 #[cfg(test)]
 mod tests {
@@ -118,7 +153,7 @@ mod tests {
 
     #[test]
     fn ignored_parameters_are_found_in_the_urls_that_a_response_names() {
-        let ignored = ignoring(&["api_key"]);
+        let ignored = ignoring(&["api_key", "a&b"]);
         for (name, url, is_found) in [
             (LOCATION, "http://a/x?api_key=s", true),
             (LOCATION, "/x?y=1&API%5FKEY=s", true),
@@ -126,7 +161,22 @@ mod tests {
             (CONTENT_LOCATION, "x?api_key=s#f", true),
             (LOCATION, "/x?y=api_key", false),
             (LOCATION, "/api_key", false),
-            (LOCATION, "/x#?api_key=s", false),
+            (LOCATION, "/x#?api_key=s", true),
+            (LOCATION, "/#/x?api_key=s", true),
+            (LOCATION, "/x#api_key=s", true),
+            (LOCATION, "/x#y=1&api_key=s", true),
+            (LOCATION, "/x;api_key=s", true),
+            (LOCATION, "/x?y=1;api_key=s", true),
+            (LOCATION, "/x?y=1&amp;api_key=s", true),
+            (LOCATION, "/login?next=%2Fmoved%3Fapi_key%3Ds", true),
+            (LOCATION, "/login?next=/moved?api_key=s", true),
+            (LOCATION, "/login?next=%252Fmoved%253Fy%253D1%2526api%5Fkey%253Ds", true),
+            (LOCATION, "/login#next=%2Fmoved%3Fapi_key%3Ds", true),
+            (LOCATION, "/x?a%26b=1", true),
+            (LOCATION, "/login?next=%2Fx%3Fa%2526b%3D1", true),
+            (LOCATION, "/x#api_key", false),
+            (LOCATION, "/login?next=%2Fmoved%3Fy%3D1", false),
+            (LOCATION, "/x?100%", false),
             (http::header::LINK, "</x?api_key=s>; rel=next", false),
         ] {
             let response = HeaderMap::from_iter([(name, HeaderValue::from_static(url))]);
@@ -157,6 +207,31 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(ignored.removed_from(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_parameters_are_found_if_all_are_ignored() {
+        let ignored = ignoring(&["*"]);
+        for (url, is_found) in [
+            ("http://a/x", false),
+            ("/x#top", false),
+            ("/x?", false),
+            ("/x?y", true),
+            ("/x#y=1", true),
+        ] {
+            let response = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static(url))]);
+            assert_eq!(ignored.are_in(&response), is_found, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_encoded_too_often_counts_as_one_with_an_ignored_parameter() {
+        let ignored = ignoring(&["api_key"]);
+        for (times, is_found) in [(1, false), (MAX_ENCODINGS - 2, false), (1_000, true)] {
+            let url = format!("/x?y=%{}41", "25".repeat(times));
+            let response = HeaderMap::from_iter([(LOCATION, url.parse().unwrap())]);
+            assert_eq!(ignored.are_in(&response), is_found, "{times}");
         }
     }
 }

@@ -263,6 +263,9 @@ impl Url<'_> {
         if let Some(host) = &url.sent_host {
             hasher.field(Field::SentHost, host.as_bytes());
         }
+        if let Some(divided) = &url.divided {
+            hasher.field(Field::DividedParameters, divided.as_bytes());
+        }
     }
 }
 

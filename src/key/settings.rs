@@ -53,7 +53,7 @@ impl Recipe {
     }
 
     /// Leaves fields of request bodies out of the key.
-    pub(crate) fn add_ignored_body_fields<N: AsRef<str>>(
+    pub(crate) fn add_ignored_request_body_fields<N: AsRef<str>>(
         &mut self,
         fields: impl IntoIterator<Item = N>,
     ) -> Result<(), ConfigError> {
@@ -62,7 +62,7 @@ impl Recipe {
             let field = field.as_ref();
             ignored.add(field).map_err(|problem| {
                 let message = format!("the field {field:?} {problem}");
-                ConfigError::new("add_ignored_body_fields", message)
+                ConfigError::new("add_ignored_request_body_fields", message)
             })?;
         }
         self.body.ignored = ignored;

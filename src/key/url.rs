@@ -31,6 +31,9 @@ pub(crate) struct RequestUrl {
     /// The host and port as they were sent, if spellings matter and this is not the normalised one.
     /// It is part of the key.
     pub(crate) sent_host: Option<String>,
+    /// The ignored parameters with a `;`. Some servers split a query there, so that what follows is
+    /// a parameter of its own. Only a digest goes into the key, and nothing else uses it.
+    pub(crate) divided: Option<String>,
 }
 
 /// How URLs are spelled in keys.
@@ -51,8 +54,13 @@ pub(crate) struct InvalidTarget;
 
 impl RequestUrl {
     /// Of a response that is stored under a key alone.
-    pub(crate) const NONE: Self =
-        Self { text: String::new(), userinfo: None, other_host: None, sent_host: None };
+    pub(crate) const NONE: Self = Self {
+        text: String::new(),
+        userinfo: None,
+        other_host: None,
+        sent_host: None,
+        divided: None,
+    };
 
     /// Normalises `uri`.
     pub(crate) fn new(
@@ -109,10 +117,8 @@ impl RequestUrl {
         text.push_str("://");
         push_lower(&mut text, host);
         push_path(&mut text, path, spelling);
-        if let Some(query) = query {
-            push_query(&mut text, query, spelling);
-        }
-        Ok(Self { text, userinfo, other_host, sent_host })
+        let divided = query.and_then(|query| push_query(&mut text, query, spelling));
+        Ok(Self { text, userinfo, other_host, sent_host, divided })
     }
 }
 
@@ -189,65 +195,57 @@ pub(crate) fn push_without_dots(out: &mut String, path: &str) {
     }
 }
 
-fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) {
+/// Appends the query. Returns the ignored parameters that have a `;`, if there are any.
+fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) -> Option<String> {
     let Spelling { keep, sort, as_sent } = spelling;
     let push = if as_sent { String::push_str } else { push_normal };
     if keep.is_none() && !sort {
         out.push('?');
         push(out, query);
-        return;
+        return None;
     }
-    let mut pairs: Vec<(String, usize)> = Vec::new();
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut divided = String::new();
     for pair in query.split('&') {
         let mut normal = String::with_capacity(pair.len());
         push(&mut normal, pair);
-        let name = normal.find('=').unwrap_or(normal.len());
-        if keep.is_none_or(|keep| keep(&decode_parameter(&normal[..name]))) {
+        let name = decode_parameter(normal.split('=').next().unwrap_or_default());
+        if keep.is_none_or(|keep| keep(&name)) {
             pairs.push((normal, name));
+        } else if normal.contains(';') {
+            divided.push('&');
+            divided.push_str(&normal);
         }
     }
-    if sort {
-        pairs.sort_by(|(a, a_name), (b, b_name)| a[..*a_name].cmp(&b[..*b_name]));
+    if sort && !query.contains(';') {
+        // Parameters of one nested object keep their order: `a[][x]=1&a[][y]=2&a[][x]=3` has two.
+        let root = |name: &str| name.split('[').next().unwrap_or_default().to_lowercase();
+        pairs.sort_by_cached_key(|(_, name)| root(name));
     }
     for (position, (pair, _)) in pairs.iter().enumerate() {
         out.push(if position == 0 { '?' } else { '&' });
         out.push_str(pair);
     }
+    (!divided.is_empty()).then_some(divided)
 }
 
-/// A decoded name or value of a parameter: percent-decoded, with `+` as a space.
+/// A decoded name or value of a parameter: percent-decoded, with `+` as a space. Invalid
+/// percent-encodings stay.
 pub(crate) fn decode_parameter(name: &str) -> String {
-    String::from_utf8_lossy(&decoded(name.as_bytes()).0).into_owned()
-}
-
-/// The same as bytes. `None` if a percent-encoding is invalid.
-pub(super) fn decode_bytes(name: &[u8]) -> Option<Vec<u8>> {
-    let (bytes, is_valid) = decoded(name);
-    is_valid.then_some(bytes)
-}
-
-/// The decoded bytes, with invalid percent-encodings as they are, and whether there are none.
-fn decoded(name: &[u8]) -> (Vec<u8>, bool) {
-    let (mut bytes, mut is_valid) = (Vec::with_capacity(name.len()), true);
-    let mut rest = name;
+    let mut decoded = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         rest = tail;
-        bytes.push(match first {
-            b'+' => b' ',
-            b'%' => match escape(tail) {
-                Some(byte) => {
-                    rest = &tail[2..];
-                    byte
-                }
-                None => {
-                    is_valid = false;
-                    b'%'
-                }
-            },
-            byte => byte,
+        decoded.push(match (first, escape(tail)) {
+            (b'+', _) => b' ',
+            (b'%', Some(byte)) => {
+                rest = &tail[2..];
+                byte
+            }
+            (byte, _) => byte,
         });
     }
-    (bytes, is_valid)
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// Decodes characters that need no encoding (RFC 3986 §2.3), encodes characters that are not
@@ -286,7 +284,8 @@ fn push_normal(out: &mut String, text: &str) {
     }
 }
 
-fn escape(digits: &[u8]) -> Option<u8> {
+/// The byte that two hex digits stand for.
+pub(super) fn escape(digits: &[u8]) -> Option<u8> {
     let digit = |position: usize| (*digits.get(position)? as char).to_digit(16);
     Some((digit(0)? << 4 | digit(1)?) as u8)
 }
@@ -479,6 +478,41 @@ mod tests {
         let spelling = Spelling { keep: Some(keep), ..Spelling::default() };
         let url = RequestUrl::new(&none_left, &HeaderMap::new(), spelling).unwrap();
         assert_eq!(url.text, "http://a/");
+    }
+
+    #[test]
+    fn an_ignored_parameter_with_a_semicolon_counts_and_is_not_in_the_text() {
+        let keep = &|name: &str| name != "token";
+        for (query, text, divided) in [
+            ("q=tea&token=x;q=evil", "http://a/?q=tea", Some("&token=x;q=evil")),
+            ("token=1;q&token=2;r", "http://a/", Some("&token=1;q&token=2;r")),
+            ("q=tea&token=x%3Bq=evil", "http://a/?q=tea", None),
+            ("q=tea;x&token=x", "http://a/?q=tea;x", None),
+        ] {
+            for sort in [false, true] {
+                let spelling = Spelling { keep: Some(keep), sort, ..Spelling::default() };
+                let uri = format!("http://a/?{query}").parse().unwrap();
+                let url = RequestUrl::new(&uri, &HeaderMap::new(), spelling).unwrap();
+                assert_eq!((&*url.text, url.divided.as_deref()), (text, divided), "{query}");
+            }
+        }
+    }
+
+    #[test]
+    fn sorting_keeps_the_order_of_what_a_server_may_read_into_one_value() {
+        let spelling = Spelling { sort: true, ..Spelling::default() };
+        for (given, expected) in [
+            (
+                "b=1&a[][y]=2&a[][x]=3&a[][y]=4",
+                "a%5B%5D%5By%5D=2&a%5B%5D%5Bx%5D=3&a%5B%5D%5By%5D=4&b=1",
+            ),
+            ("b=1&B=2&b=3&a=4", "a=4&b=1&B=2&b=3"),
+            ("b=1;a=2&a=3", "b=1;a=2&a=3"),
+        ] {
+            let uri = format!("http://a/?{}", given.replace('[', "%5B").replace(']', "%5d"));
+            let url = RequestUrl::new(&uri.parse().unwrap(), &HeaderMap::new(), spelling);
+            assert_eq!(url.unwrap().text, format!("http://a/?{expected}"), "{given}");
+        }
     }
 
     #[test]

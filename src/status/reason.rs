@@ -139,8 +139,9 @@ pub enum Refusal {
     /// 304 has changed its `Vary`.
     Vary,
     /// The `Location` or `Content-Location` of the response has a parameter that the cache
-    /// [ignores](crate::CacheLayer::add_ignored_parameters). It is the one that this request has
-    /// sent, or one that the origin has made for it, and not meant for others.
+    /// [ignores](crate::CacheLayer::add_ignored_parameters), also in a URL within the URL. It is
+    /// the one that this request has sent, or one that the origin has made for it, and not meant
+    /// for others.
     IgnoredParameter,
     /// The response has more or longer tags than an [entry can have](crate::CacheLayer#tags), or
     /// tags that are not text. Without all of its tags, it would still be served after a removal by

@@ -195,19 +195,19 @@ impl Cassette {
     /// Ignores fields of request bodies: they do not distinguish requests and are not recorded. By
     /// default, these are the fields with the names of the
     /// [parameters](Cassette::add_ignored_parameters) above.
-    /// [`CacheLayer::add_ignored_body_fields`] says what a field is: the name of a form field or of
+    /// [`CacheLayer::add_ignored_request_body_fields`] says what a field is: the name of a form field or of
     /// a JSON member at the top, or a JSON pointer such as `/auth/token`.
     ///
     /// # Errors
     ///
     /// If a text is empty, is not a valid pointer, or has a `/` but does not begin with one.
     ///
-    /// [`CacheLayer::add_ignored_body_fields`]: crate::CacheLayer::add_ignored_body_fields
-    pub fn add_ignored_body_fields<N: AsRef<str>>(
+    /// [`CacheLayer::add_ignored_request_body_fields`]: crate::CacheLayer::add_ignored_request_body_fields
+    pub fn add_ignored_request_body_fields<N: AsRef<str>>(
         self,
         fields: impl IntoIterator<Item = N>,
     ) -> Result<Self, ConfigError> {
-        self.try_set(|recipe| recipe.add_ignored_body_fields(fields))
+        self.try_set(|recipe| recipe.add_ignored_request_body_fields(fields))
     }
 
     /// The clock of the times that are recorded. Default: [`SystemClock`]. With a
@@ -241,7 +241,7 @@ fn recipe() -> Recipe {
     let tokens = recipe
         .add_ignored_headers(TOKENS)
         .and_then(|()| recipe.add_ignored_parameters(TOKENS))
-        .and_then(|()| recipe.add_ignored_body_fields(TOKENS));
+        .and_then(|()| recipe.add_ignored_request_body_fields(TOKENS));
     debug_assert!(tokens.is_ok(), "the names are valid: {tokens:?}");
     recipe
 }

@@ -19,6 +19,11 @@ fn redirecting() -> Double {
         "/moved" => {
             line(status(301), "location", request.uri().to_string().replace("/moved", "/there"))
         }
+        "/account" => {
+            let back = request.uri().path_and_query().unwrap().as_str();
+            let back = back.replace('/', "%2F").replace('?', "%3F").replace('=', "%3D");
+            line(status(302), "location", format!("/login?next={back}"))
+        }
         _ => ok("text"),
     })
 }
@@ -40,6 +45,33 @@ async fn a_redirect_with_an_ignored_parameter_is_not_stored() {
         assert!(!stand.get("/moved?x=1").await.is_from_store());
         assert!(stand.get("/moved?x=1").await.is_hit(), "other redirects are stored");
     }
+}
+
+/// A login page receives the URL to return to.
+#[tokio::test]
+async fn a_redirect_with_an_ignored_parameter_in_an_inner_url_is_not_stored() {
+    let stand = Stand::new(redirecting()).with(set);
+    for user in ["alice", "bob"] {
+        let reply = stand.get(&format!("/account?api_key={user}")).await;
+        assert_eq!(reply.stored(), Stored::No(Refusal::IgnoredParameter));
+        let location = format!("/login?next=%2Faccount%3Fapi_key%3D{user}");
+        assert_eq!(reply.lines("location"), [location.as_bytes()]);
+    }
+    assert!(!stand.get("/account?x=1").await.is_from_store());
+    assert!(stand.get("/account?x=1").await.is_hit(), "other redirects are stored");
+}
+
+/// A server that also splits at `;` answers another question.
+#[tokio::test]
+async fn an_ignored_parameter_with_a_semicolon_does_not_answer_for_others() {
+    let stand = Stand::new(Double::counting()).with(set);
+    stand.get("/?q=tea&api_key=x;q=evil").await;
+    assert!(stand.get("/?q=tea&api_key=x;q=evil").await.is_hit());
+    assert!(!stand.get("/?q=tea").await.is_from_store());
+    assert!(stand.get("/?q=tea&api_key=y").await.is_hit());
+    let entries = stand.layer.entries();
+    assert_eq!(entries.remove(&url("/?q=tea")).await.unwrap(), 2);
+    assert_eq!(stand.len().await, 0);
 }
 
 #[tokio::test]

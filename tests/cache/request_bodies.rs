@@ -17,7 +17,7 @@ fn request(method: &str, media_type: &str) -> request::Builder {
 fn normalizing() -> Stand {
     let query = Method::from_bytes(b"QUERY").unwrap();
     Stand::new(Double::counting()).with(|layer| {
-        layer.methods([Method::GET, Method::POST, query]).unwrap().normalize_body(true)
+        layer.methods([Method::GET, Method::POST, query]).unwrap().normalize_request_body(true)
     })
 }
 
@@ -48,7 +48,7 @@ async fn reordered_json_is_a_hit_and_another_value_is_a_miss() {
 
 #[tokio::test]
 async fn without_the_setting_bodies_are_compared_by_bytes() {
-    let stand = normalizing().with(|layer| layer.normalize_body(false));
+    let stand = normalizing().with(|layer| layer.normalize_request_body(false));
     assert!(!stand.send(request("POST", JSON), "[1]").await.is_from_store());
     assert!(!stand.send(request("POST", JSON), "[ 1 ]").await.is_from_store());
     assert!(stand.send(request("POST", JSON), "[ 1 ]").await.is_hit());
@@ -85,7 +85,7 @@ async fn multipart_forms_are_compared_without_their_boundary() {
 
 #[tokio::test]
 async fn the_origin_receives_the_body_as_it_was_sent() {
-    let stand = normalizing().with(|l| l.add_ignored_body_fields(["/token"]).unwrap());
+    let stand = normalizing().with(|l| l.add_ignored_request_body_fields(["/token"]).unwrap());
     let body = "{ \"b\": 1, \"token\": \"t\",\n \"a\": 2 }";
     stand.send(request("POST", JSON), body).await;
     assert_eq!(stand.inner.take_seen()[0].body, body);
@@ -106,8 +106,11 @@ async fn chunks_do_not_matter() {
 #[tokio::test]
 async fn ignored_fields_do_not_separate_requests() {
     let stand = normalizing().with(|layer| {
-        let layer = layer.normalize_body(false).add_ignored_body_fields(["/auth/token"]).unwrap();
-        layer.add_ignored_body_fields(["Password"]).unwrap()
+        let layer = layer
+            .normalize_request_body(false)
+            .add_ignored_request_body_fields(["/auth/token"])
+            .unwrap();
+        layer.add_ignored_request_body_fields(["Password"]).unwrap()
     });
     let json = async |body: &'static str| stand.send(request("POST", JSON), body).await;
     assert!(!json(r#"{"auth":{"token":"alice"},"q":1}"#).await.is_from_store());
@@ -119,11 +122,36 @@ async fn ignored_fields_do_not_separate_requests() {
     assert!(!form("q=1&token=y").await.is_from_store());
 }
 
+/// Origins that read such a body differently answer another question than that of the others.
+#[tokio::test]
+async fn an_ignored_field_in_a_body_that_servers_read_differently_counts() {
+    let stand =
+        normalizing().with(|layer| layer.add_ignored_request_body_fields(["csrf"]).unwrap());
+    let field = |name: &str| format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n");
+    let multipart = |csrf: &str| format!("{}tea\r\n{csrf}x\r\n--b--", field("q"));
+    for (media_type, benign, hostile) in [
+        (FORM, "q=tea".to_owned(), "q=tea&csrf=x;q=evil".to_owned()),
+        (JSON, r#"{"q":1}"#.to_owned(), r#"{"q":1,"csrf":{"__proto__":{"q":2}}}"#.to_owned()),
+        (
+            "multipart/form-data; boundary=b",
+            multipart(&field("csrf")),
+            multipart(&field("\"csrf\"; name=\"q\"")),
+        ),
+    ] {
+        let send = async |body: &str| {
+            stand.send(request("POST", media_type), Bytes::from(body.to_owned())).await
+        };
+        assert!(!send(&hostile).await.is_from_store(), "{hostile}");
+        assert!(send(&hostile).await.is_hit(), "{hostile}");
+        assert!(!send(&benign).await.is_from_store(), "{benign}");
+    }
+}
+
 #[tokio::test]
 async fn requests_with_equal_bodies_share_a_call_in_flight() {
     let (double, gate) = Double::counting().gated();
     let stand = Stand::new(double)
-        .with(|layer| layer.methods([Method::POST]).unwrap().normalize_body(true));
+        .with(|layer| layer.methods([Method::POST]).unwrap().normalize_request_body(true));
     let one = tokio::spawn(stand.call(sent(r#"{"a":1,"b":2}"#)));
     let other = tokio::spawn(stand.call(sent(r#"{"b":2,"a":1}"#)));
     while stand.calls() == 0 {
@@ -189,7 +217,7 @@ async fn a_hostile_body_is_answered_by_the_origin() {
 #[tokio::test]
 async fn a_request_with_a_json_type_and_no_body_has_the_key_of_one_without_a_type() {
     let inner = Double::new(|request, call| ok(format!("{call} {}", request.body().len())));
-    let stand = Stand::new(inner).with(|layer| layer.normalize_body(true));
+    let stand = Stand::new(inner).with(|layer| layer.normalize_request_body(true));
     stand.send(request("GET", JSON), "").await;
     assert!(stand.get("/search").await.is_hit());
 }

@@ -26,6 +26,7 @@ fn origin() -> Double {
         let (path, target) = (request.uri().path(), request.uri().to_string());
         let response = match path {
             "/moved" => line(status(301), "location", target.replace("/moved", "/there")),
+            "/login" => line(status(302), "location", format!("/in?next={}", encoded(&target))),
             "/content" => line(ok("text"), "content-location", target),
             "/vary" => line(ok("text"), "vary", "x-api-key, x-tenant, authorization, cookie"),
             "/search" => line(ok("text"), "no-vary-search", "params=(\"x\")"),
@@ -34,6 +35,10 @@ fn origin() -> Double {
         let response = line(response, "etag", "\"1\"");
         line(response, "cache-control", "public, max-age=60")
     })
+}
+
+fn encoded(url: &str) -> String {
+    url.replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('&', "%26")
 }
 
 fn set<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
@@ -45,16 +50,17 @@ fn set<B: Store>(layer: CacheLayer<B>) -> CacheLayer<B> {
         .unwrap()
         .add_ignored_headers(["X-Api-Key", "Authorization"])
         .unwrap()
-        .add_ignored_body_fields(["/auth/token", "password"])
+        .add_ignored_request_body_fields(["/auth/token", "password"])
         .unwrap()
 }
 
 fn requests() -> Vec<(request::Builder, Bytes)> {
     let mut requests = Vec::new();
-    for path in ["/plain", "/moved", "/content", "/vary", "/search"] {
+    for path in ["/plain", "/moved", "/login", "/content", "/vary", "/search"] {
         for query in [
             format!("api_key={SECRET}&x={SEEN}"),
             format!("x={SEEN}&API_KEY={SECRET}"),
+            format!("x={SEEN}&api_key=1;{SECRET}"),
             format!("x={SEEN}&Api%5fKey={SECRET}&SID={SECRET}&sid2={SECRET}"),
         ] {
             let request = get(&format!("{path}?{query}"))
@@ -107,6 +113,7 @@ async fn day<B: Store + std::fmt::Debug>(layer: CacheLayer<B>) -> String {
     let urls: Vec<_> = entries.iter().map(|entry| entry.as_ref().unwrap().url.clone()).collect();
     assert!(urls.contains(&url(&format!("/plain?x={SEEN}"))), "{urls:?}");
     assert!(urls.iter().all(|url| !url.contains("/moved")), "{urls:?}");
+    assert!(urls.iter().all(|url| !url.contains("/login")), "{urls:?}");
     assert!(urls.iter().all(|url| !url.contains("/content")), "{urls:?}");
     layer.flush().await.unwrap();
     let said = said.lock().unwrap();

@@ -43,7 +43,7 @@ fn config_errors() -> Vec<ConfigError> {
         errors.push(layer().add_ignored_parameters([pattern]).err());
     }
     for field in ["", "a/b", "/~2"] {
-        errors.push(layer().add_ignored_body_fields([field]).err());
+        errors.push(layer().add_ignored_request_body_fields([field]).err());
     }
     errors.push(layer().methods([]).err());
     errors.push(layer().methods([Method::CONNECT]).err());

@@ -13,7 +13,7 @@ fn with_settings(cassette: Cassette) -> Cassette {
         .unwrap()
         .add_ignored_parameters(["sig*"])
         .unwrap()
-        .add_ignored_body_fields(["password", "/auth/token"])
+        .add_ignored_request_body_fields(["password", "/auth/token"])
         .unwrap()
 }
 

@@ -77,8 +77,13 @@ impl<B> CacheLayer<B> {
     ///
     /// The origin may repeat such a parameter. If it is in `Location` or `Content-Location`, the
     /// response is [not stored](crate::status::Refusal::IgnoredParameter): it would send other
-    /// users to a URL with this user's secret. Bodies and other fields are stored as the origin
-    /// sent them.
+    /// users to a URL with this user's secret. It is found in the query, the fragment and the path
+    /// (`;api_key=`), and in a URL that is a parameter itself (`/login?next=%2F%3Fapi_key%3D`). An
+    /// origin can hide it in other ways, such as base64. Bodies and other fields are stored as the
+    /// origin sent them.
+    ///
+    /// Some servers split a query at `;`, too. An ignored parameter with a `;` in it therefore
+    /// counts for the key. The stored URL does not have it.
     ///
     /// # Errors
     ///
@@ -91,7 +96,9 @@ impl<B> CacheLayer<B> {
     }
 
     /// Whether to ignore the order of query parameters. Default: `false`. Parameters of the same
-    /// name keep their order. An empty query (`?`) and an empty parameter (`?a=1&`) still count.
+    /// name keep their order, and so do those whose names differ only in case, and those of one
+    /// nested object (`item[][id]`, `item[][size]`). A query with a `;` is not sorted, since some
+    /// servers split it there. An empty query (`?`) and an empty parameter (`?a=1&`) still count.
     pub fn sort_query(self, sort: bool) -> Self {
         self.set(|settings| settings.recipe.sort_query = sort)
     }

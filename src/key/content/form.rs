@@ -1,50 +1,114 @@
 //! The canonical form of a form (`application/x-www-form-urlencoded`): its fields sorted by name,
-//! each name and value percent-encoded in one way.
+//! the characters that encoders write differently in one spelling.
 //!
-//! Fields of one name keep their order. `a` and `a=` stay different, and so do empty fields.
+//! Servers read a form differently where it is no `name=value&name=value` of plain ASCII. Some
+//! split it at `;`, too. Such a form counts by its bytes.
+//!
+//! Fields that a server may read into one value keep their order: those of one name, of names that
+//! differ in case, and of nested names, such as `item[][id]` and `item[][size]`. Characters that an
+//! encoder has to encode are not the same when they are sent as they are: a server may split a
+//! value at `,` and not at `%2C`. Empty fields count.
 
-use super::{super::url::decode_bytes, ignored::IgnoredFields};
+use super::{
+    super::url::escape,
+    ignored::{IgnoredFields, LeftOut},
+};
 
-/// The fields of a form in canonical form, each with a `&` behind it. `None` if the body has an
-/// invalid percent-encoding, which servers decode differently.
+/// A form with more fields counts by its bytes. Servers read a thousand or more, and drop the
+/// others.
+const MAX_FIELDS: usize = 1_000;
+
+/// The fields of a form in canonical form, each with a `&` behind it. `None` if servers may read
+/// the body differently.
 pub(super) fn canonical(body: &[u8], ignored: &IgnoredFields) -> Option<Vec<u8>> {
+    if !body.iter().all(|&byte| byte.is_ascii_graphic() && byte != b';') {
+        return None;
+    }
+    let mut left_out = LeftOut::none(ignored);
     let mut fields = Vec::new();
-    for field in body.split(|&byte| byte == b'&') {
-        let equals = field.iter().position(|&byte| byte == b'=');
-        let (name, value) = field.split_at(equals.unwrap_or(field.len()));
-        let name = decode_bytes(name)?;
-        let value = value.get(1..).map(decode_bytes);
-        let value = match value {
-            Some(value) => Some(value?),
-            None => None,
-        };
-        if ignored.has_name(&name) {
+    for (position, field) in body.split(|&byte| byte == b'&').enumerate() {
+        if position == MAX_FIELDS {
+            return None;
+        }
+        if field.is_empty() {
+            fields.push((String::new(), b"&".to_vec()));
             continue;
         }
+        // Some servers read a field without a `=` as a name, and others as a value.
+        let equals = field.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = (&field[..equals], &field[equals + 1..]);
         let mut canonical = Vec::with_capacity(field.len() + 1);
-        push_encoded(&mut canonical, &name);
-        let name_len = canonical.len();
-        if let Some(value) = value {
-            canonical.push(b'=');
-            push_encoded(&mut canonical, &value);
-        }
+        let name = String::from_utf8(push_canonical(&mut canonical, name)?).ok()?;
+        canonical.push(b'=');
+        push_canonical(&mut canonical, value)?;
         canonical.push(b'&');
-        fields.push((canonical, name_len));
+        let group = group(&name)?;
+        // The value of this field is the charset of the others, in some servers.
+        if group == "_charset_" || has_second_name(value) {
+            return None;
+        }
+        if !left_out.has(name.as_bytes())? {
+            fields.push((group, canonical));
+        }
     }
-    fields.sort_by(|(a, a_len), (b, b_len)| a[..*a_len].cmp(&b[..*b_len]));
-    Some(fields.into_iter().flat_map(|(field, _)| field).collect())
+    fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Some(fields.into_iter().flat_map(|(_, field)| field).collect())
 }
 
-/// Encodes all bytes but the unreserved ones (RFC 3986 §2.3).
-fn push_encoded(out: &mut Vec<u8>, text: &[u8]) {
-    for &byte in text {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte);
-        } else {
+/// What names have in common that a server may read into one value: PHP reads `a b`, `a.b` and
+/// `a_b` as one name, and ASP.NET does so with `a` and `A`. `None` for a malformed name.
+fn group(name: &str) -> Option<String> {
+    if name.contains(char::is_control) {
+        return None;
+    }
+    let (root, nested) = name.split_at(name.find('[').unwrap_or(name.len()));
+    let is_well_formed = nested.is_empty() || (!root.is_empty() && nested.contains(']'));
+    let root = root.trim_start_matches(' ').replace([' ', '.'], "_");
+    is_well_formed.then(|| root.to_lowercase())
+}
+
+/// Whether the value contains `]=`, which ends the name of the field in some servers.
+fn has_second_name(value: &[u8]) -> bool {
+    let ends_with_bracket = |piece: &[u8]| {
+        let escaped = piece.len().checked_sub(3).map(|start| &piece[start..]);
+        piece.ends_with(b"]") || escaped.is_some_and(|it| it.eq_ignore_ascii_case(b"%5D"))
+    };
+    let mut pieces = value.rsplit(|&byte| byte == b'=');
+    // What comes after the last `=`.
+    pieces.next();
+    pieces.any(ends_with_bracket)
+}
+
+/// Writes a name or a value in its canonical spelling, and returns it decoded. `None` if a
+/// percent-encoding is invalid.
+fn push_canonical(out: &mut Vec<u8>, text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        let (byte, is_encoded) = match first {
+            b'+' => (b' ', true),
+            b'%' => {
+                rest = tail.get(2..)?;
+                (escape(tail)?, true)
+            }
+            byte => (byte, false),
+        };
+        if is_encoded && !is_unreserved(byte) {
             let digit = |nibble: u8| b"0123456789ABCDEF"[usize::from(nibble)];
             out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+        } else {
+            out.push(byte);
         }
+        decoded.push(byte);
     }
+    Some(decoded)
+}
+
+/// Whether some encoder leaves this byte as it is: one by RFC 3986 §2.3, by the URL Standard, or
+/// the function `encodeURIComponent` of browsers.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~*!'()".contains(&byte)
 }
 
 #[cfg(test)]
@@ -61,12 +125,15 @@ mod tests {
     fn fields_are_sorted_and_encoded_in_one_way() {
         for (body, expected) in [
             ("b=2&a=1", "a=1&b=2&"),
-            ("%61=%41+b%20c&B=%c3%a9", "B=%C3%A9&a=A%20b%20c&"),
-            ("a=2&b&a=1", "a=2&a=1&b&"),
-            ("é=é", "%C3%A9=%C3%A9&"),
-            ("a=1=2", "a=1%3D2&"),
+            ("%61=%41+b%20c&B=%c3%a9", "a=A%20b%20c&B=%C3%A9&"),
+            ("a=2&b=&a=1", "a=2&a=1&b=&"),
+            ("a=1=2", "a=1=2&"),
+            ("a=1%3d2", "a=1%3D2&"),
             ("a=%26", "a=%26&"),
-            ("a&", "&a&"),
+            ("a=&", "&a=&"),
+            ("a=~%2A%21%27%28%29%7E", "a=~*!'()~&"),
+            ("a=1,2&b=1%2c2", "a=1,2&b=1%2C2&"),
+            ("b[x]=1&a[y]=2&b[y]=3", "a[y]=2&b[x]=1&b[y]=3&"),
             ("=x", "=x&"),
             ("a=%00%ff", "a=%00%FF&"),
         ] {
@@ -76,25 +143,99 @@ mod tests {
 
     #[test]
     fn forms_that_say_something_else_stay_different() {
-        let bodies =
-            ["a=1&a=2", "a=2&a=1", "a=1", "a", "a=", "A=1", "a=1&", "a=1%26a=2", "a=1+", "=a=1"];
+        let bodies = [
+            "a=1&a=2",
+            "a=2&a=1",
+            "a=1",
+            "a=",
+            "A=1",
+            "a=1&",
+            "a=1%26a=2",
+            "a=1+",
+            "=a=1",
+            "a=1%3Bb%3D2",
+            "a=1,2",
+            "a=1%2C2",
+            "a=x%5D%3Dy",
+            "i[][id]=1&i[][qty]=5&i[][id]=2",
+            "i[][id]=1&i[][id]=2&i[][qty]=5",
+            "i%5B%5D[id]=1&i[][id]=2&i[][qty]=5",
+            "a[]=1&a=2",
+            "a=2&a[]=1",
+            "B=1&b=2",
+            "b=2&B=1",
+            "a.b=1&a_b=2",
+            "a_b=2&a.b=1",
+            "a+b=1&a_b=2",
+            "a_b=2&a+b=1",
+        ];
         for (position, one) in bodies.iter().enumerate() {
             for other in &bodies[position + 1..] {
-                assert_ne!(of(one, &[]), of(other, &[]), "{one} {other}");
+                let (one_form, other_form) = (of(one, &[]), of(other, &[]));
+                assert!(one_form.is_some() && other_form.is_some(), "{one} {other}");
+                assert_ne!(one_form, other_form, "{one} {other}");
             }
         }
     }
 
     #[test]
-    fn invalid_encodings_are_no_form() {
-        for body in ["a=%", "a=%4", "%zz=1", "a=1&b=%g0"] {
-            assert_eq!(of(body, &[]), None, "{body}");
+    fn forms_that_servers_read_differently_count_by_their_bytes() {
+        let many = ["a=1"; MAX_FIELDS].join("&");
+        assert!(of(&many, &[]).is_some());
+        for body in [
+            "a=%",
+            "a=%4",
+            "%zz=1",
+            "a=1&b=%g0",
+            "a=%u0041",
+            "a=1;b=2",
+            "a=1&b=x;c=2",
+            "a b=1",
+            "a=1 ",
+            "a=1\r\n",
+            "a=\0",
+            "\u{feff}a=1",
+            "é=1",
+            "a=é",
+            "%ff=1",
+            "a%00=1",
+            "a",
+            "a=1&b",
+            "a=x]=y",
+            "a=x%5d=y",
+            "a[b=1",
+            "[a]=1",
+            "a=1&_charset_=utf-7",
+            "a=1&_Charset%5f=utf-7",
+            &format!("{many}&a=1"),
+        ] {
+            assert_eq!(of(body, &[]), None, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn an_ignored_field_hides_nothing_that_a_server_may_read() {
+        for body in [
+            "q=tea&csrf=x;q=evil",
+            "q=tea&csrf;q=evil",
+            "q=tea&csrf=x]=y",
+            "q=tea&csrf=x&csrf=y",
+            "q=tea&csrf=x&CSRF=y",
+            "q=tea&csrf",
+        ] {
+            assert_eq!(of(body, &["csrf"]), None, "{body}");
+        }
+        for body in ["q=tea&csrf[x]=y", "q=tea&csrf.x=y", "q=tea&+csrf=y", "q=tea&csrf%5B%5D=y"] {
+            assert_ne!(of(body, &["csrf"]), of("q=tea", &["csrf"]), "{body}");
         }
     }
 
     #[test]
     fn ignored_fields_are_left_out_by_their_decoded_name() {
-        assert_eq!(of("user=a&pass%57ord=x&PASSWORD", &["password"]).as_deref(), Some("user=a&"));
+        assert_eq!(
+            of("user=a&pass%57ord=x&TOKEN=", &["password", "token"]).as_deref(),
+            Some("user=a&")
+        );
         assert_eq!(of("password=x", &["password"]).as_deref(), Some(""));
     }
 }

@@ -43,7 +43,11 @@ impl IgnoredFields {
 
     /// Whether fields of this name are ignored, whatever the case of ASCII letters.
     pub(super) fn has_name(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|ignored| ignored.as_bytes().eq_ignore_ascii_case(name))
+        self.position(name).is_some()
+    }
+
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        self.names.iter().position(|ignored| ignored.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// Whether any field is ignored by its name.
@@ -73,6 +77,33 @@ impl IgnoredFields {
             }
         }
         (into_child, is_ignored)
+    }
+}
+
+/// The fields of a form that are left out, by their names.
+///
+/// A field that occurs twice is not left out, since servers read different ones of the two. A
+/// sender could also fill the number of fields that a server reads with ignored ones, so that it
+/// does not see the others.
+pub(super) struct LeftOut<'a> {
+    ignored: &'a IgnoredFields,
+    names: SmallVec<[usize; 4]>,
+}
+
+impl<'a> LeftOut<'a> {
+    /// Nothing has been left out yet.
+    pub(super) fn none(ignored: &'a IgnoredFields) -> Self {
+        Self { ignored, names: SmallVec::new() }
+    }
+
+    /// Whether this field is ignored. `None` if one of its name has been left out already.
+    pub(super) fn has(&mut self, name: &[u8]) -> Option<bool> {
+        let Some(position) = self.ignored.position(name) else { return Some(false) };
+        if self.names.contains(&position) {
+            return None;
+        }
+        self.names.push(position);
+        Some(true)
     }
 }
 

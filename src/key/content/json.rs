@@ -1,9 +1,13 @@
 //! The canonical form of a JSON document (RFC 8259): whitespace gone, strings in one spelling, the
 //! members of each object sorted by name.
 //!
-//! Array elements keep their order, and so do members of one name. Numbers stay as they were
-//! written: `1.0` and `1` are different, since some servers tell them apart. The form is JSON text
-//! itself, so two documents have the same form only if they say the same.
+//! Array elements keep their order, and so do members of one name. Members whose names differ in
+//! case do so too, since Go and .NET read them into one field. Numbers stay as they were written:
+//! `1.0` and `1` are different, since some servers tell them apart. The form is JSON text itself,
+//! so two documents have the same form only if they say the same.
+//!
+//! A document counts by its bytes if a server may read a member under another name: if a name is
+//! `__proto__`, or has a NUL. The same goes for an object with two ignored members of one name.
 //!
 //! The parser hands on the text of numbers, and every member of one name. `serde_json` does so only
 //! with a feature that changes it for the whole program.
@@ -12,9 +16,10 @@
 //! sorted are written in their new order only once, at the end, and not each time that an object
 //! around them is. Nesting is limited.
 
-use std::ops::Range;
+use std::{cmp::Ordering, ops::Range};
 
 use json_event_parser::{JsonEvent, SliceJsonParser};
+use smallvec::SmallVec;
 
 use super::ignored::{Child, IgnoredFields, Leading};
 
@@ -35,8 +40,8 @@ struct Object {
     members: Vec<Range<usize>>,
 }
 
-/// Parses a document. `None` if it is no JSON text in UTF-8, or is nested too deeply. Lone
-/// surrogates and a byte order mark are no text.
+/// Parses a document. `None` if it is no JSON text in UTF-8, is nested too deeply, or may be read
+/// differently by servers. Lone surrogates and a byte order mark are no text.
 pub(super) fn parse(body: &[u8], ignored: &IgnoredFields) -> Option<Document> {
     const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
     if body.starts_with(BYTE_ORDER_MARK) {
@@ -51,7 +56,7 @@ pub(super) fn parse(body: &[u8], ignored: &IgnoredFields) -> Option<Document> {
             JsonEvent::StartArray => writer.open(b'[')?,
             JsonEvent::EndObject => writer.close(b'}'),
             JsonEvent::EndArray => writer.close(b']'),
-            JsonEvent::ObjectKey(name) => writer.begin_member(&name),
+            JsonEvent::ObjectKey(name) => writer.begin_member(&name)?,
             JsonEvent::String(text) => writer.scalar(|out| push_string(out, &text)),
             JsonEvent::Number(text) => writer.scalar(|out| out.extend_from_slice(text.as_bytes())),
             JsonEvent::Boolean(true) => writer.scalar(|out| out.extend_from_slice(b"true")),
@@ -116,6 +121,8 @@ struct Open {
     leading: Leading,
     /// The members so far, if it is an object.
     members: Vec<Member>,
+    /// The names of ignored members so far, in lower case.
+    left_out: SmallVec<[Box<str>; 1]>,
     child: Current,
 }
 
@@ -138,9 +145,13 @@ struct Current {
 }
 
 impl Writer<'_> {
-    fn begin_member(&mut self, name: &str) {
+    /// `None` if servers may read the member differently.
+    fn begin_member(&mut self, name: &str) -> Option<()> {
+        if name == "__proto__" || name.contains('\0') {
+            return None;
+        }
         let depth = self.open.len();
-        let Some(object) = self.open.last_mut() else { return };
+        let object = self.open.last_mut()?;
         let start = self.text.len();
         push_string(&mut self.text, name);
         let name_end = Some(self.text.len());
@@ -148,7 +159,15 @@ impl Writer<'_> {
         let (leading, is_at_pointer) =
             self.ignored.follow(&object.leading, depth - 1, Child::Member(name));
         let is_ignored = is_at_pointer || (depth == 1 && self.ignored.has_name(name.as_bytes()));
+        if is_ignored {
+            let name = name.to_ascii_lowercase().into_boxed_str();
+            if object.left_out.contains(&name) {
+                return None;
+            }
+            object.left_out.push(name);
+        }
         object.child = Current { start, name_end, leading, is_ignored, ..Current::default() };
+        Some(())
     }
 
     /// Begins the value of a member, an element or the root.
@@ -196,7 +215,13 @@ impl Writer<'_> {
         };
         self.text.push(bracket);
         let start = self.text.len();
-        self.open.push(Open { start, leading, members: Vec::new(), child: Current::default() });
+        self.open.push(Open {
+            start,
+            leading,
+            members: Vec::new(),
+            left_out: SmallVec::new(),
+            child: Current::default(),
+        });
         (self.open.len() <= MAX_DEPTH).then_some(())
     }
 
@@ -207,15 +232,32 @@ impl Writer<'_> {
             self.text.pop();
         }
         let name = |member: &Member| &self.text[member.range.start..member.name_end];
-        if !members.is_sorted_by_key(name) {
+        let order = |a: &Member, b: &Member| compare(name(a), name(b));
+        if !members.is_sorted_by(|a, b| order(a, b).is_le()) {
             // Members of one name keep their order.
-            members.sort_by(|a, b| name(a).cmp(name(b)));
+            members.sort_by(order);
             let members = members.into_iter().map(|member| member.range).collect();
             self.unsorted.push(Object { inside: start..self.text.len(), members });
         }
         self.text.push(bracket);
         self.end_value();
     }
+}
+
+/// Compares names without regard to case, as Go and .NET do.
+fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    if one.is_ascii() && other.is_ascii() {
+        let (one, other) = (one.iter(), other.iter());
+        return one.map(u8::to_ascii_lowercase).cmp(other.map(u8::to_ascii_lowercase));
+    }
+    let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
+    folded(&one).cmp(folded(&other))
+}
+
+/// The characters without their case. Some letters, such as `ſ`, equal another one only in upper
+/// case.
+fn folded(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 /// Writes a string with as few escapes as JSON allows.

@@ -17,7 +17,8 @@ pub(super) enum MediaType<'a> {
 
 impl<'a> MediaType<'a> {
     /// `None` for any other type, for another charset than UTF-8, and for a malformed or repeated
-    /// field.
+    /// field. Servers read extended parameters (RFC 8187: `charset*`) differently, and some find a
+    /// boundary in any parameter.
     pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
         let (essence, parameters) = parse(only(headers, CONTENT_TYPE)?.as_bytes())?;
         let is = |name: &[u8]| essence.eq_ignore_ascii_case(name);
@@ -26,7 +27,9 @@ impl<'a> MediaType<'a> {
             start.is_some_and(|start| start > 0 && essence[start..].eq_ignore_ascii_case(suffix))
         };
         let mut charsets = parameters.iter().filter(|parameter| parameter.is(b"charset"));
-        if !charsets.all(|charset| charset.value.eq_ignore_ascii_case(b"utf-8")) {
+        if !charsets.all(|charset| charset.value.eq_ignore_ascii_case(b"utf-8"))
+            || parameters.iter().any(|parameter| parameter.name.contains(&b'*'))
+        {
             return None;
         }
         if is(b"application/json") || has_suffix(b"+json") {
@@ -38,7 +41,7 @@ impl<'a> MediaType<'a> {
             let boundary = boundaries.next()?.value;
             let is_valid = (1..=70).contains(&boundary.len())
                 && boundary.iter().all(|&byte| is_boundary_byte(byte))
-                && !boundary.ends_with(b" ");
+                && parameters.iter().all(|it| it.is(b"boundary") || it.is(b"charset"));
             (is_valid && boundaries.next().is_none()).then_some(Self::Multipart(boundary))
         } else {
             None
@@ -124,13 +127,14 @@ fn spaces(text: &[u8]) -> usize {
     text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
 }
 
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// RFC 2046 §5.1.1, `bchars`. Also the characters of a token, which some clients use.
+/// The characters of the boundaries that clients draw. RFC 2046 §5.1.1 allows others too, but a
+/// boundary ends before a comma in PHP, and before a space in other servers.
 fn is_boundary_byte(byte: u8) -> bool {
-    is_token_byte(byte) || b"(),/:=? ".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"'+-._=".contains(&byte)
 }
 
 #[cfg(test)]
@@ -167,8 +171,12 @@ mod tests {
             ("multipart/form-data", None),
             ("multipart/form-data; boundary=", None),
             ("multipart/form-data; boundary=a", Some(MediaType::Multipart(b"a"))),
-            ("multipart/form-data; boundary=\"a b:c\"", Some(MediaType::Multipart(b"a b:c"))),
-            ("multipart/form-data; boundary=\"a \"", None),
+            ("multipart/form-data; boundary=\"=_a.b\"", Some(MediaType::Multipart(b"=_a.b"))),
+            ("multipart/form-data; boundary=\"a b\"", None),
+            ("multipart/form-data; boundary=a,b", None),
+            ("multipart/form-data; xboundary=b; boundary=a", None),
+            ("multipart/form-data; boundary=a; boundary*=b", None),
+            ("application/json; charset*=utf-16''", None),
             ("multipart/form-data; boundary=\"a\\b\"", None),
             ("multipart/form-data; boundary=a; boundary=b", None),
             ("multipart/mixed; boundary=a", None),

@@ -3,18 +3,28 @@
 //!
 //! Clients draw a new boundary for each request. Each part stays as it was sent, with its header
 //! lines. The syntax is that of RFC 2046 §5.1.1 without what clients do not send: text before the
-//! first boundary, text after the last one, whitespace behind a boundary. Servers disagree about
-//! those.
+//! first boundary, text after the last one, whitespace behind a boundary, the boundary within a
+//! part. Servers disagree about those.
+//!
+//! The header of a part is read only if fields are ignored by name. Servers disagree about headers
+//! as well, and a part must not be left out that one of them knows by another name. So the header
+//! has to be as plain as clients write it: without repeated fields and parameters, extended
+//! parameters (`name*`), backslashes and folded lines. Otherwise, the body counts by its bytes.
 
-use super::ignored::IgnoredFields;
+use super::{
+    ignored::{IgnoredFields, LeftOut},
+    media_type::is_token_byte,
+};
 
-/// The parts between the boundaries, without the ignored ones. `None` if the body is malformed.
+/// The parts between the boundaries, without the ignored ones. `None` if the body is malformed, or
+/// if servers may read it differently.
 pub(super) fn parts<'a>(
     body: &'a [u8],
     boundary: &[u8],
     ignored: &IgnoredFields,
 ) -> Option<Vec<&'a [u8]>> {
     let delimiter = [b"\r\n--", boundary].concat();
+    let mut left_out = LeftOut::none(ignored);
     // The line break before the first boundary may be missing.
     let mut rest = body.strip_prefix(&delimiter[2..])?;
     let mut parts = Vec::new();
@@ -26,75 +36,89 @@ pub(super) fn parts<'a>(
         };
         let end = find(rest, &delimiter)?;
         let part = &rest[..end];
-        if !ignored.has_names() || !ignored.has_name(&name(part)?) {
+        // Some servers accept a line feed alone before a boundary.
+        if find(part, &delimiter[2..]).is_some() {
+            return None;
+        }
+        if !ignored.has_names() || !left_out.has(name(part)?)? {
             parts.push(part);
         }
         rest = &rest[end + delimiter.len()..];
     }
 }
 
-/// The name of the field in a part. `None` if the part has none.
-pub(super) fn name(part: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = part;
-    loop {
-        let (line, behind) = rest.split_at(find(rest, b"\r\n")?);
-        // The header ends with an empty line.
-        let colon = line.iter().position(|&byte| byte == b':')?;
-        if line[..colon].eq_ignore_ascii_case(b"content-disposition") {
-            return name_in(&line[colon + 1..]);
+/// The name of the field in a part. `None` if the part has none, or if servers may read another
+/// one.
+pub(super) fn name(part: &[u8]) -> Option<&[u8]> {
+    let header = &part[..find(part, b"\r\n\r\n")?];
+    let mut name = None;
+    for line in header.split(|&byte| byte == b'\n') {
+        // The last line has lost its line break.
+        let is_last = line.as_ptr_range().end == header.as_ptr_range().end;
+        let line = if is_last { line } else { line.strip_suffix(b"\r")? };
+        if line.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
+            return None;
         }
-        rest = &behind[2..];
+        let (field, value) = split_at(line, b':')?;
+        if !is_token(field) {
+            return None;
+        }
+        if field.eq_ignore_ascii_case(b"content-disposition")
+            && name.replace(name_in(value)?).is_some()
+        {
+            return None;
+        }
     }
+    // The value of this part is the charset of the others (RFC 7578 §4.6).
+    name.filter(|name| !name.eq_ignore_ascii_case(b"_charset_"))
 }
 
-/// The parameter `name` of a `Content-Disposition` field. Browsers escape quotes as `%22`, other
-/// clients as `\"`.
-fn name_in(field: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = field;
-    loop {
-        rest = &rest[rest.iter().position(|&byte| byte == b';')? + 1..];
-        rest = rest.trim_ascii_start();
-        let end = rest.iter().position(|&byte| b"=;".contains(&byte))?;
-        let parameter = rest[..end].trim_ascii_end();
-        let (value, behind) = value(rest[end..].strip_prefix(b"=")?)?;
-        if parameter.eq_ignore_ascii_case(b"name") {
-            return Some(value);
-        }
-        rest = behind;
+/// The parameter `name` of a `Content-Disposition` field. No escape is decoded: browsers write a
+/// quote as `%22`, and other clients as `\"`.
+fn name_in(field: &[u8]) -> Option<&[u8]> {
+    let end = field.iter().position(|&byte| byte == b';')?;
+    if !field[..end].trim_ascii().eq_ignore_ascii_case(b"form-data") {
+        return None;
     }
+    let mut parameters: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut rest = &field[end..];
+    while !rest.is_empty() {
+        let (name, text) = split_at(rest.strip_prefix(b";")?, b'=')?;
+        let name = name.trim_ascii_start();
+        let value;
+        (value, rest) = parameter_value(text)?;
+        let is_repeated = parameters.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        if !is_token(name) || name.contains(&b'*') || is_repeated {
+            return None;
+        }
+        parameters.push((name, value));
+        rest = rest.trim_ascii_start();
+    }
+    parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"name")).map(|(_, value)| *value)
 }
 
 /// The value of a parameter without quotes, and the text behind it.
-fn value(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let text = text.trim_ascii_start();
-    let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
-        return Some((text[..end].trim_ascii_end().to_vec(), &text[end..]));
-    };
-    let mut value = Vec::new();
-    let mut rest = quoted;
-    loop {
-        rest = match rest {
-            [b'"', rest @ ..] => return Some((value, rest)),
-            [b'\\', byte @ (b'"' | b'\\'), rest @ ..] => {
-                value.push(*byte);
-                rest
-            }
-            [b'%', b'2', b'2', rest @ ..] => {
-                value.push(b'"');
-                rest
-            }
-            [byte, rest @ ..] => {
-                value.push(*byte);
-                rest
-            }
-            [] => return None,
-        }
+fn parameter_value(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    if let Some(quoted) = text.strip_prefix(b"\"") {
+        let (value, behind) = split_at(quoted, b'"')?;
+        return (!value.contains(&b'\\')).then_some((value, behind));
     }
+    let end = text.iter().position(|byte| b"; \t".contains(byte)).unwrap_or(text.len());
+    is_token(&text[..end]).then(|| text.split_at(end))
 }
 
-/// Where `wanted` begins first. The delimiter has one line break, at its start, so each byte of the
-/// body is compared with a bounded number of others.
+/// The text before the first `separator`, and the text behind it.
+fn split_at(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let position = text.iter().position(|&byte| byte == separator)?;
+    Some((&text[..position], &text[position + 1..]))
+}
+
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Where `wanted` begins first. A boundary has at most 70 characters, so each byte of the body is
+/// compared with a bounded number of others.
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     let mut start = 0;
     loop {
@@ -156,6 +180,8 @@ mod tests {
             "--b \r\nx\r\n--b--",
             "before\r\n--b\r\nx\r\n--b--",
             "--b\r\nx\r\n--b\r\n--b--",
+            "--b\r\nx\n--b\nx\r\n--b--",
+            "--b\r\nx --b\r\n--b--",
         ] {
             assert_eq!(of(body, "b", &[]), None, "{body:?}");
         }
@@ -168,20 +194,78 @@ mod tests {
         let kept = of(&sent_by(CURL), CURL, &["USER"]).unwrap();
         assert_eq!(kept.len(), 1);
         assert!(kept[0].contains("a.txt"));
-        let part = |disposition: &str| format!("--b\r\n{disposition}\r\n\r\nx\r\n--b--");
         for (disposition, name) in [
             ("content-disposition:form-data;name=a", "a"),
             ("X: y\r\nContent-Disposition: form-data; filename=\"name=b;\"; name=\"a\"", "a"),
-            ("Content-Disposition: form-data; name=\"a\\\"b\"", "a\"b"),
-            ("Content-Disposition: form-data; name=\"a%22b\"", "a\"b"),
-            ("Content-Disposition: form-data; NAME = \"a\"; x=y", "a"),
+            ("Content-Disposition: form-data; name=\"a%22b\"", "a%22b"),
+            ("Content-Disposition: form-data; NAME=\"a\" ;\tx=y", "a"),
+            ("Content-Disposition: form-data; name=\"é\"\r\nContent-Type: text/plain", "é"),
         ] {
             assert_eq!(of(&part(disposition), "b", &[name]), Some(vec![]), "{disposition}");
             assert_eq!(of(&part(disposition), "b", &["b"]).map(|it| it.len()), Some(1));
         }
-        for unnamed in ["X: y", "no header", "Content-Disposition: form-data", "", "\r\nname=a"] {
-            assert_eq!(of(&part(unnamed), "b", &["a"]), None, "{unnamed:?}");
-            assert_eq!(of(&part(unnamed), "b", &[]).map(|it| it.len()), Some(1));
+    }
+
+    fn part(header: &str) -> String {
+        format!("--b\r\n{header}\r\n\r\nx\r\n--b--")
+    }
+
+    #[test]
+    fn parts_whose_name_servers_read_differently_count_by_their_bytes() {
+        const NAMED: &str = "Content-Disposition: form-data; name=\"a\"";
+        assert_eq!(of(&part(NAMED), "b", &["a"]), Some(vec![]));
+        for header in [
+            "X: y",
+            "no header",
+            "",
+            "\r\nname=a",
+            "Content-Disposition: form-data",
+            "Content-Disposition: form-data; filename=a",
+            "Content-Disposition: form-data; name=a;",
+            "Content-Disposition: form-data; name",
+            "Content-Disposition: form-data; name=",
+            "Content-Disposition: form-data; name=\"a",
+            "Content-Disposition: form-data; name=\"a\"b",
+            "Content-Disposition: form-data; name =a",
+            "Content-Disposition: form-data; name= a",
+            "Content-Disposition: form-data, name=a",
+            "Content-Disposition: attachment; name=a",
+            "Content-Disposition : form-data; name=a",
+            "Content-Disposition: form-data; name=a b",
+            "Content-Disposition: form-data; name=\"_charset_\"",
+            "Content-Disposition: form-data; name=\"a\\\"b\"",
+            "Content-Disposition: form-data; filename=\"x\\\"; name=q; y=\"; name=a",
+            &format!("{NAMED}; name=\"q\""),
+            &format!("{NAMED}; Name=q"),
+            &format!("{NAMED}; name*=UTF-8''q"),
+            &format!("{NAMED}; name*0=q"),
+            &format!("{NAMED}; filename*=UTF-8''x"),
+            &format!("{NAMED}; x=1; x=2"),
+            &format!("{NAMED}\r\ncontent-disposition: form-data; name=\"q\""),
+            &format!("{NAMED}\r\n ; name=\"q\""),
+            &format!("{NAMED}\r\n\tname=\"q\""),
+            &format!("X: y\nContent-Disposition: form-data; name=\"q\"\r\n{NAMED}"),
+            &format!("{NAMED}\nContent-Disposition: form-data; name=\"q\""),
+            &format!("{NAMED}\rContent-Disposition: form-data; name=\"q\""),
+            &format!("{NAMED}\n\nX: y"),
+            &format!("{NAMED}\r\nX: \0"),
+        ] {
+            assert_eq!(of(&part(header), "b", &["a"]), None, "{header:?}");
+            assert_eq!(of(&part(header), "b", &[]).map(|it| it.len()), Some(1), "{header:?}");
+        }
+        assert_eq!(of(&format!("--b\r\n{NAMED}\r\n--b--"), "b", &["a"]), None, "no empty line");
+    }
+
+    #[test]
+    fn an_ignored_part_hides_nothing_that_a_server_may_read() {
+        let field = |name: &str| format!("Content-Disposition: form-data; name=\"{name}\"\r\n");
+        let (ignored, hidden) = (field("a"), field("q"));
+        for body in [
+            format!("--b\r\n{ignored}\r\nx\n--b\n{hidden}\r\nevil\r\n--b--"),
+            format!("--b\r\n{ignored}\r\n--b\r\n{hidden}\r\nevil\r\n--b--"),
+            format!("--b\r\n{ignored}\r\nx\r\n--b\r\n{ignored}\r\ny\r\n--b--"),
+        ] {
+            assert_eq!(of(&body, "b", &["a"]), None, "{body:?}");
         }
     }
 }
