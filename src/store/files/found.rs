@@ -1,7 +1,11 @@
 //! What the index has of a head that was found in the folder.
 
 use super::{document::Document, folder::Folder, index::Row, name, shared::draw};
-use crate::{Key, store::Result, time::Timestamp};
+use crate::{
+    Key,
+    store::{ErrorKind, Result},
+    time::Timestamp,
+};
 
 impl Folder {
     /// What the index has of the head at `path`, and its key. `None` if it is no head at all. A
@@ -16,6 +20,7 @@ impl Folder {
             family: draw(),
             selection: None,
             is_damaged: false,
+            is_foreign: false,
             crc: crc32fast::hash(&file.bytes),
             len: file.bytes.len() as u64,
             changed: file.changed,
@@ -23,19 +28,20 @@ impl Folder {
             keep_until: None,
             tags: Box::default(),
         };
-        let Ok(document) = Document::parse(&file.full, &file.bytes) else {
-            row.is_damaged = true;
-            let Some((key, body)) = Document::outline(&file.bytes) else { return Ok(None) };
-            row.body = body.filter(|name| name::is_beside(name)).map(Into::into);
-            return Ok(Some((key, row)));
+        let Some((key, body)) = Document::outline(&file.bytes) else { return Ok(None) };
+        row.body = body.filter(|name| name::is_beside(name)).map(Into::into);
+        if let Some(body) = row.body_path() {
+            // What the head says of it may be wrong.
+            row.body_len = self.stale(&body).map_or(0, |body| body.len);
+        }
+        let document = match Document::parse(&file.full, &file.bytes) {
+            Ok(document) => document,
+            Err(error) => {
+                row.is_damaged = true;
+                row.is_foreign = error.kind() == ErrorKind::Incompatible;
+                return Ok(Some((key, row)));
+            }
         };
-        let Ok(key) = document.key(&file.full) else { return Ok(None) };
-        row.body_len = document.body_len(self, path);
-        row.body = document
-            .body
-            .as_ref()
-            .filter(|body| name::is_beside(&body.file))
-            .map(|body| body.file.as_str().into());
         if let Ok(head) = document.into_head(&file.full, row.body_len, row.family) {
             row.family = head.variance().map_or(0, |variance| variance.family);
             row.keep_until = head.keep_until().map(Timestamp::as_millis);

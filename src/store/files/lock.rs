@@ -5,13 +5,18 @@
 //! process dies.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::fault;
-use crate::store::Result;
+use super::{fault, stale};
+use crate::store::{Error, ErrorKind, Result};
+
+/// How long a process waits for the lock.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// The file of a lock, which is not held by itself.
 #[derive(Debug)]
@@ -22,6 +27,7 @@ pub(super) struct LockFile {
 
 impl LockFile {
     pub(super) fn open(path: PathBuf) -> Result<Self> {
+        stale::check_plain(&path)?;
         let mut options = OpenOptions::new();
         match options.read(true).write(true).create(true).truncate(false).open(&path) {
             Ok(file) => Ok(Self { path, file }),
@@ -31,29 +37,59 @@ impl LockFile {
 
     /// The same for a reader, which may have no file to lock.
     pub(super) fn open_to_read(path: PathBuf) -> Option<Self> {
+        stale::check_plain(&path).ok()?;
         File::open(&path).ok().map(|file| Self { path, file })
     }
 
-    fn fail(&self, doing: &str, error: io::Error) -> crate::store::Error {
+    fn fail(&self, doing: &str, error: io::Error) -> Error {
         fault::io(doing, &self.path, error)
     }
 
     /// Waits for the lock. Returns where a change begins that is not done, or 0.
     pub(super) fn lock(&mut self) -> Result<u64> {
-        self.file.lock().map_err(|error| self.fail("lock", error))?;
-        let mut begun = [0; 8];
-        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read(&mut begun));
-        match read {
-            Ok(8) => Ok(u64::from_le_bytes(begun)),
+        self.wait(File::try_lock)?;
+        match self.begun()? {
+            Some(begun) => Ok(begun),
             // It is new. The bytes are reserved now, so that a full disk has them later.
-            Ok(_) => self.mark(0).map(|()| 0),
-            Err(error) => Err(self.fail("read", error)),
+            None => self.mark(0).map(|()| 0),
         }
     }
 
-    /// Waits until nobody changes the folder.
-    pub(super) fn lock_to_read(&self) -> Result<()> {
-        self.file.lock_shared().map_err(|error| self.fail("lock", error))
+    /// Waits until nobody changes the folder. Returns the same.
+    pub(super) fn lock_to_read(&mut self) -> Result<u64> {
+        self.wait(File::try_lock_shared)?;
+        Ok(self.begun()?.unwrap_or(0))
+    }
+
+    fn begun(&mut self) -> Result<Option<u64>> {
+        let mut begun = [0; 8];
+        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read(&mut begun));
+        let len = read.map_err(|error| self.fail("read", error))?;
+        Ok((len == begun.len()).then(|| u64::from_le_bytes(begun)))
+    }
+
+    /// Waits for the lock. The system has no limit for that, so it is tried again and again.
+    fn wait(&self, attempt: impl Fn(&File) -> Result<(), TryLockError>) -> Result<()> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(50);
+        loop {
+            match attempt(&self.file) {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if start.elapsed() < WAIT => {
+                    thread::sleep(pause);
+                    pause = (2 * pause).min(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!(
+                        "another process has held {} for {} seconds; end it if it is stopped",
+                        self.path.display(),
+                        WAIT.as_secs()
+                    );
+                    return Err(Error::new(ErrorKind::Unavailable, fault::STORE, message));
+                }
+                Err(TryLockError::Error(error)) => return Err(self.fail("lock", error)),
+            }
+        }
     }
 
     /// Notes where a change begins, or 0 after its end. The caller has the lock.

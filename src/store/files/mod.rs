@@ -149,6 +149,7 @@ use crate::{Key, entry::Head, time::Timestamp};
 // `open` are what a store does, and `incoming` is its writer.
 mod builder;
 mod change;
+mod damaged;
 mod document;
 mod fault;
 mod folder;
@@ -164,6 +165,7 @@ mod open;
 mod read;
 mod shared;
 mod staged;
+mod stale;
 mod view;
 
 pub use self::{builder::Builder, incoming::Writer};
