@@ -50,3 +50,37 @@ impl Folder {
         Ok(Some((key, row)))
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use bytes::Bytes;
+    use http::{Method, Response};
+
+    use super::super::{
+        change,
+        read::{Want, look},
+        shared::Shared,
+    };
+    use super::*;
+    use crate::entry::Head;
+
+    pub(in crate::store::files) const KEY: Key = Key::from_bytes([1; 32]);
+
+    pub(in crate::store::files) fn head(len: u64) -> Head {
+        let parts = Response::new(()).into_parts().0;
+        Head::new(Method::GET, "http://a/b", parts, Timestamp::MIN).seal(len, None)
+    }
+
+    /// Stores an entry with this text.
+    pub(in crate::store::files) fn write(shared: &Shared, text: &str) {
+        let tail = Bytes::copy_from_slice(text.as_bytes());
+        change::put(shared, &KEY, &head(text.len() as u64), None, &tail).unwrap();
+    }
+
+    /// The text of the entry.
+    pub(in crate::store::files) fn text(shared: &Shared) -> Option<String> {
+        let entry = look(shared, &KEY, Want::Body).unwrap()?;
+        let bytes = entry.bytes().expect("it is small");
+        Some(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+}

@@ -47,7 +47,7 @@ impl LockFile {
 
     /// Waits for the lock. Returns where a change begins that is not done, or 0.
     pub(super) fn lock(&mut self) -> Result<u64> {
-        self.wait(File::try_lock)?;
+        self.wait(File::try_lock, WAIT)?;
         match self.begun()? {
             Some(begun) => Ok(begun),
             // It is new. The bytes are reserved now, so that a full disk has them later.
@@ -57,8 +57,13 @@ impl LockFile {
 
     /// Waits until nobody changes the folder. Returns the same.
     pub(super) fn lock_to_read(&mut self) -> Result<u64> {
-        self.wait(File::try_lock_shared)?;
+        self.wait(File::try_lock_shared, WAIT)?;
         Ok(self.begun()?.unwrap_or(0))
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_marked(&mut self) -> bool {
+        self.begun().unwrap().unwrap_or(0) != 0
     }
 
     fn begun(&mut self) -> Result<Option<u64>> {
@@ -69,13 +74,17 @@ impl LockFile {
     }
 
     /// Waits for the lock. The system has no limit for that, so it is tried again and again.
-    fn wait(&self, attempt: impl Fn(&File) -> Result<(), TryLockError>) -> Result<()> {
+    fn wait(
+        &self,
+        attempt: impl Fn(&File) -> Result<(), TryLockError>,
+        limit: Duration,
+    ) -> Result<()> {
         let start = Instant::now();
         let mut pause = Duration::from_micros(50);
         loop {
             match attempt(&self.file) {
                 Ok(()) => return Ok(()),
-                Err(TryLockError::WouldBlock) if start.elapsed() < WAIT => {
+                Err(TryLockError::WouldBlock) if start.elapsed() < limit => {
                     thread::sleep(pause);
                     pause = (2 * pause).min(Duration::from_millis(5));
                 }
@@ -83,7 +92,7 @@ impl LockFile {
                     let message = format!(
                         "another process has held {} for {} seconds; end it if it is stopped",
                         self.path.display(),
-                        WAIT.as_secs()
+                        limit.as_secs()
                     );
                     return Err(Error::new(ErrorKind::Unavailable, fault::STORE, message));
                 }
@@ -159,5 +168,41 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.full));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_another_holds_is_waited_for_and_not_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let mut holder = LockFile::open(path.clone()).unwrap();
+        assert_eq!(holder.lock().unwrap(), 0);
+        let other = LockFile::open(path).unwrap();
+        for attempt in [File::try_lock, File::try_lock_shared] {
+            let error = other.wait(attempt, Duration::from_millis(20)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.to_string().contains("another process has held"), "{error}");
+        }
+        let waiting = thread::spawn(move || other.wait(File::try_lock, Duration::from_secs(60)));
+        thread::sleep(Duration::from_millis(20));
+        holder.unlock();
+        waiting.join().unwrap().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_that_is_a_link_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let outside = directory.path().join("outside");
+        fs::write(&outside, "something that is kept").unwrap();
+        std::os::unix::fs::symlink(&outside, &path).unwrap();
+        assert_eq!(LockFile::open(path.clone()).unwrap_err().kind(), ErrorKind::Invalid);
+        assert!(LockFile::open_to_read(path).is_none());
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "something that is kept");
     }
 }

@@ -47,6 +47,11 @@ impl Shared {
 }
 
 impl Locked<'_> {
+    #[cfg(test)]
+    fn is_pending(&mut self) -> bool {
+        self.lock.as_mut().is_some_and(|lock| lock.is_marked())
+    }
+
     /// Whether a change is not completed. That is so only if the folder is only read.
     pub(super) fn is_incomplete(&self) -> bool {
         self.begun != 0 && self.shared.read_only
@@ -224,3 +229,6 @@ fn carry_out(folder: &Folder, frame: &Frame, may_go: impl Fn(&str) -> bool) -> R
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

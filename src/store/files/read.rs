@@ -252,6 +252,15 @@ impl Rest {
 }
 
 impl Entry {
+    /// A body that was read with the head.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> Option<&Bytes> {
+        match &self.body {
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Rest(..) => None,
+        }
+    }
+
     /// The result of the lookup. A body is read from the open file, whatever becomes of its name.
     pub(super) fn into_hit(self) -> Hit {
         let Self { head, version, body, .. } = self;

@@ -147,3 +147,30 @@ impl Shared {
 pub(super) fn draw() -> u64 {
     RandomState::new().hash_one(SystemTime::now())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_knows_what_was_changed_since_the_last_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder { root: directory.path().to_owned() };
+        let shared = Shared::new(folder, (1, false), None, View::default());
+        let paths = || match &*shared.unsynced.lock().unwrap() {
+            Unsynced::Paths(paths) => Some(paths.len()),
+            Unsynced::All => None,
+        };
+        // It is gone, and its folder is to be synced.
+        shared.changed(["a/b~01234567.json".into()]);
+        assert_eq!(paths(), Some(1));
+        shared.sync().unwrap();
+        assert_eq!(paths(), Some(0));
+        shared.changed((0..UNSYNCED).map(|number| number.to_string().into()));
+        assert_eq!(paths(), None);
+        shared.changed(["a".into()]);
+        assert_eq!(paths(), None);
+        shared.sync().unwrap();
+        assert_eq!(paths(), Some(0));
+    }
+}
