@@ -289,7 +289,9 @@ impl Locked<'_> {
     pub(super) fn remove_all(&mut self, keys: impl IntoIterator<Item = Key>) -> Result<u64> {
         let view = self.shared.view()?;
         let remove = |key: Key| {
-            let files = view.index.get(&key)?.own_files();
+            let row = view.index.get(&key)?;
+            let is_ours = self.is_replaceable(&row.path, &key, Some(row));
+            let files = if is_ours { row.own_files() } else { Vec::new() };
             // Without its head, an entry is gone.
             let files = files.iter().rev();
             let stale = files.filter_map(|path| self.shared.folder.stale(path)).collect();

@@ -103,7 +103,8 @@ fn look_alone(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
     let Some((owner, new)) = shared.folder.index_head(&row.path)? else {
         // It is still in the index if it is there, so that it can be removed.
         if let Some(file) = shared.folder.read_head(&row.path)? {
-            Document::parse(&file.full, &file.bytes)?;
+            Document::parse(&file.full, &file.bytes)
+                .inspect_err(|_| shared.damaged.note(key, row.version))?;
         }
         locked.adopt(vec![gone])?;
         return Ok(None);
