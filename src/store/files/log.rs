@@ -1,11 +1,11 @@
 //! The file of the index, `.larder/index`: a log of changes, which every process follows.
 //!
-//! `magic | change...`, where a change is `length | CRC-32 | postcard` and has one or more frames. A
-//! process appends a change while it holds the lock. Others read what was appended since they looked
-//! last. They need no lock: a change that is not whole is left for the next time, and nobody has
-//! read any of it if its writer fails and cuts it off. When most of
-//! the log is outdated, it is written anew: the old file ends with [`Frame::Moved`], by which those
-//! who follow it know that there is another one.
+//! `magic | change...`, where a change is `length | CRC-32 | postcard` and has one or more frames.
+//! A process appends a change while it holds the lock. Others read what was appended since they
+//! looked last. They need no lock: a change that is not whole is left for the next time, and nobody
+//! has read any of it if its writer fails and cuts it off. When most of the log is outdated, it is
+//! written anew: the old file ends with [`Frame::Moved`], by which those who follow it know that
+//! there is another one.
 
 use std::{
     fs::{self, File, OpenOptions},
