@@ -358,6 +358,24 @@ async fn recordings_through_a_cache_differ_only_in_the_keys_of_variants() {
     assert_eq!(differing, ["checksum", "checksum", "checksum", "family", "key", "key"]);
 }
 
+/// What selects a variant is only in the index, which version control does not have. Its name says
+/// enough.
+#[tokio::test]
+async fn variants_have_the_same_names_again_after_a_clone() {
+    let (_directory, path) = place();
+    record(Files::open(&path).unwrap()).await;
+    let recorded = names(&path);
+    fs::remove_dir_all(path.join(".larder")).unwrap();
+    // Without the response that leads to them, the variants are recorded under new keys.
+    let first = recorded.iter().find(|name| {
+        name.ends_with(".json") && fs::read_to_string(path.join(name)).unwrap().contains("others")
+    });
+    fs::remove_file(path.join(first.unwrap())).unwrap();
+    assert_eq!(record(Files::open(&path).unwrap()).await, 3);
+    assert_eq!(names(&path), recorded);
+    assert_eq!(record(read_only(&path)).await, 0);
+}
+
 // ===== by hand =====
 
 #[tokio::test]
@@ -928,14 +946,47 @@ fn a_folder_without_permission_to_write_is_denied_and_can_be_read_only() {
     };
     chmod("a-w");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o222, 0);
-    // Modes do not bind root.
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-all", "--inh-caps=-all"]);
-    let own = child(name, &path);
-    command.arg(own.get_program()).args(own.get_args()).env(child::CHILD, &path);
-    let output = command.output().unwrap();
+    let output = without_rights(name, &path);
     chmod("u+w");
     assert!(String::from_utf8_lossy(&output.stdout).contains("done"), "{output:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_of_somebody_else_below_it_is_left_out() {
+    let name = "a_folder_of_somebody_else_below_it_is_left_out";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if let Some(path) = child_path() {
+        runtime.block_on(async {
+            assert!(fs::read_dir(path.join("lost+found")).is_err());
+            assert_eq!(get(&Files::open(&path).unwrap(), key(1)).await.unwrap(), body(1, 100));
+        });
+        return say("done");
+    }
+    let (_directory, path) = place();
+    runtime.block_on(async {
+        let store = Files::open(&path).unwrap();
+        put(&store, key(1), head(), body(1, 100)).await.unwrap();
+    });
+    let hidden = path.join("lost+found");
+    fs::create_dir(&hidden).unwrap();
+    let chmod = |mode: &str| {
+        assert!(Command::new("chmod").arg(mode).arg(&hidden).status().unwrap().success());
+    };
+    chmod("000");
+    let output = without_rights(name, &path);
+    chmod("700");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("done"), "{output:?}");
+}
+
+/// Runs a test once more as a process that modes bind, also if this one is root's.
+#[cfg(target_os = "linux")]
+fn without_rights(name: &str, path: &Path) -> std::process::Output {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    let own = child(name, path);
+    command.arg(own.get_program()).args(own.get_args()).env(child::CHILD, path);
+    command.output().unwrap()
 }
 
 // ===== several processes =====

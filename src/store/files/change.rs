@@ -43,7 +43,7 @@ pub(super) fn put(
     let length = head.body_len();
     let facts = BodyFacts { file: (length > 0).then_some((&*file, length)), crc: Some(crc) };
     let document = Document::new(key, head, &facts);
-    let staged = locked.stage(&document, length)?;
+    let staged = locked.stage(&path, &document, length)?;
     let row = Row {
         body: body.is_some().then(|| file.into()),
         selection: head.selection(),
@@ -70,7 +70,7 @@ pub(super) fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> R
     let body_len = document.body_len(&shared.folder, &old.path);
     let old_head = document.clone().into_head(&file.full, body_len, old.family)?;
     let head = head.carry_body(&old_head);
-    let staged = locked.stage(&document.with_head(key, &head, body_len), body_len)?;
+    let staged = locked.stage(&old.path, &document.with_head(key, &head, body_len), body_len)?;
     let row = Row {
         body: old.body.clone(),
         selection: old.selection,
@@ -230,11 +230,11 @@ impl Locked<'_> {
         Ok(stale.iter().filter_map(|path| folder.stale(path)).collect())
     }
 
-    /// Writes the file of a head, for an entry with a body of `body_len` bytes.
-    fn stage(&self, document: &Document, body_len: u64) -> Result<StagedHead> {
+    /// Writes the file of the head for `path`, for an entry with a body of `body_len` bytes.
+    fn stage(&self, path: &str, document: &Document, body_len: u64) -> Result<StagedHead> {
         let bytes = document.to_bytes();
         let len = bytes.len() as u64;
-        let all = index::entry_bytes(len, (body_len > 0).then_some(body_len));
+        let all = index::lone_bytes(path, len, (body_len > 0).then_some(body_len));
         let max_bytes = self.shared.max_bytes;
         if all > max_bytes {
             return Err(too_large(fault::STORE, all, max_bytes));

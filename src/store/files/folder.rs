@@ -145,10 +145,9 @@ impl Folder {
     pub(super) fn publish(&self, staged: &str, path: &str) -> Result<()> {
         let (from, to) = (self.hidden(staged), self.path(path));
         for path in [path, &format!("{HIDDEN}/{staged}")] {
-            match self.has_folders_above(path) {
-                Ok(false) => return Err(corrupt(&to, "is not written, since a link leads to it")),
-                // Moving the file says what is wrong.
-                Ok(true) | Err(_) => {}
+            // If there is none, moving the file says what is wrong.
+            if let Ok(false) = self.has_folders_above(path) {
+                return Err(corrupt(&to, "is not written, since a link leads to it"));
             }
         }
         match fs::rename(&from, &to) {

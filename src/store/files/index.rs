@@ -86,8 +86,13 @@ impl Row {
 const BLOCK: u64 = 4096;
 
 /// The bytes that an entry takes on the disk, without its folders.
-pub(super) fn entry_bytes(head: u64, body: Option<u64>) -> u64 {
+fn entry_bytes(head: u64, body: Option<u64>) -> u64 {
     head.max(BLOCK).saturating_add(body.map_or(0, |body| body.max(BLOCK)))
+}
+
+/// The bytes that the entry at `path` takes if it is the only one: with its folders.
+pub(super) fn lone_bytes(path: &str, head: u64, body: Option<u64>) -> u64 {
+    entry_bytes(head, body).saturating_add(BLOCK * folders(path).count() as u64)
 }
 
 /// The folders above a path, without the root.
