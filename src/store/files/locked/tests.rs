@@ -199,7 +199,9 @@ fn an_entry_that_could_not_be_removed_stays_in_the_index() {
     let full = shared.folder.path(&path);
     fs::remove_file(&full).unwrap();
     fs::create_dir(&full).unwrap();
-    change::remove(&shared, &KEY, None).unwrap_err();
+    let stale = vec![shared.folder.stale(&path).unwrap()];
+    let frame = Frame::Remove { key: *KEY.as_bytes(), stale };
+    shared.lock().unwrap().commit(&[frame]).unwrap_err();
     assert_eq!(shared.view().unwrap().index.len(), 1);
     fs::remove_dir(&full).unwrap();
     assert!(change::remove(&shared, &KEY, None).unwrap());
