@@ -1,5 +1,5 @@
-//! What only a folder of files can show: its names, its text, edits by hand, damage and other processes. What every store
-//! promises is tested by the conformance suite.
+//! What only a folder of files can show: its names, its text, edits by hand, damage and other
+//! processes. What every store promises is tested by the conformance suite.
 
 #![cfg(feature = "files")]
 #![allow(clippy::unwrap_used)]
@@ -48,6 +48,8 @@ fn place() -> (TempDir, PathBuf) {
     let path = directory.path().join("responses");
     (directory, path)
 }
+
+const URL: &str = "http://example.com/";
 
 fn head() -> Head {
     head_at(Timestamp::from_millis(1_000))
@@ -284,7 +286,8 @@ async fn values_that_are_no_text_come_back() {
 
 // ===== behind a cache =====
 
-/// What an origin says of `/tea`, `/page` (which varies) and `/about` (which varies, with one variant).
+/// What an origin says of `/tea`, `/page` (which varies) and `/about` (which varies, with one
+/// variant).
 fn answer(request: &http::Request<Full<Bytes>>) -> Response<Full<Bytes>> {
     let language = request.headers().get("accept-language").map_or("", |it| it.to_str().unwrap());
     let response = Response::builder();
@@ -353,6 +356,24 @@ async fn recordings_through_a_cache_differ_only_in_the_keys_of_variants() {
     differing.sort();
     // The first variant names the family, and the other two have it in their keys.
     assert_eq!(differing, ["checksum", "checksum", "checksum", "family", "key", "key"]);
+}
+
+/// What selects a variant is only in the index, which version control does not have. Its name says
+/// enough.
+#[tokio::test]
+async fn variants_have_the_same_names_again_after_a_clone() {
+    let (_directory, path) = place();
+    record(Files::open(&path).unwrap()).await;
+    let recorded = names(&path);
+    fs::remove_dir_all(path.join(".larder")).unwrap();
+    // Without the response that leads to them, the variants are recorded under new keys.
+    let first = recorded.iter().find(|name| {
+        name.ends_with(".json") && fs::read_to_string(path.join(name)).unwrap().contains("others")
+    });
+    fs::remove_file(path.join(first.unwrap())).unwrap();
+    assert_eq!(record(Files::open(&path).unwrap()).await, 3);
+    assert_eq!(names(&path), recorded);
+    assert_eq!(record(read_only(&path)).await, 0);
 }
 
 // ===== by hand =====
@@ -493,10 +514,116 @@ async fn an_edit_beside_a_checksum_is_refused_with_what_to_do() {
             let file = path.join("example.com/index~");
             assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
         }
+        // The cache removes what is damaged. The files stay until another entry takes their place.
+        let edited = files(&path);
         let store = Files::open(&path).unwrap();
-        assert!(store.remove(&key(1)).await.unwrap());
+        let seen = store.scan().next().await.unwrap().map(|it| it.version).ok();
+        if let Ok(Some(hit)) = store.get(&key(1)).await {
+            read(hit).await.unwrap_err();
+        }
+        assert!(match seen {
+            Some(seen) => store.remove_if(&key(1), seen).await.unwrap(),
+            None => store.remove(&key(1)).await.unwrap(),
+        });
         assert_eq!((get(&store, key(1)).await, store.len().await.unwrap()), (None, 0));
+        assert!(files(&path) == edited);
+        put(&store, key(1), head_for(Method::GET, URL, "image/png"), body(2, 30)).await.unwrap();
+        assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 30));
+        assert_eq!(names(&path).len(), 2);
+        assert!(store.remove(&key(1)).await.unwrap());
+        assert_eq!(names(&path), Vec::<String>::new());
     }
+}
+
+/// As a merge with conflicts leaves it, or a newer version of this crate.
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_never_overwritten_or_removed() {
+    let conflict = |text: String| "<<<<<<< HEAD\n".to_owned() + &text;
+    let newer = |text: String| text.replacen("\"url\"", "\"new\": 1,\n    \"url\"", 1);
+    let changes: [&dyn Fn(String) -> String; 2] = [&conflict, &newer];
+    for (change, is_open) in changes.iter().flat_map(|it| [(it, true), (it, false)]) {
+        let (_directory, path) = place();
+        let mut store = Files::open(&path).unwrap();
+        put(&store, key(1), head(), body(1, 50)).await.unwrap();
+        edit(&only_head(&path), change);
+        let before = files(&path);
+        if !is_open {
+            // A process was killed while it changed something.
+            drop(store);
+            fs::write(path.join(".larder/lock"), 16_u64.to_le_bytes()).unwrap();
+            store = Files::open(&path).unwrap();
+        }
+        drop(store.get(&key(1)).await);
+        store.remove(&key(1)).await.unwrap();
+        put(&store, key(1), head(), body(2, 60)).await.unwrap();
+        for store in [store, Files::open(&path).unwrap(), read_only(&path)] {
+            assert_eq!(get(&store, key(1)).await.unwrap(), body(2, 60));
+            assert_eq!(store.len().await.unwrap(), 1);
+        }
+        let now = files(&path);
+        assert!(before.iter().all(|(name, bytes)| now.get(name) == Some(bytes)));
+        assert_eq!(now.len(), 4);
+    }
+}
+
+/// Of two heads with one key, one is not in the index. Its body is no orphan.
+#[tokio::test]
+async fn the_body_of_a_copied_head_stays_after_a_crash() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(1, 50)).await.unwrap();
+    drop(store);
+    for name in names(&path) {
+        let copied = name.replace("index~", "mine~");
+        fs::copy(path.join(&name), path.join(copied)).unwrap();
+    }
+    // A body that a crash has left.
+    fs::write(path.join("example.com/left~01234567.body.txt"), "left").unwrap();
+    fs::write(path.join(".larder/lock"), 16_u64.to_le_bytes()).unwrap();
+    let store = Files::open(&path).unwrap();
+    assert_eq!((names(&path).len(), store.len().await.unwrap()), (4, 1));
+}
+
+/// An update keeps it.
+#[tokio::test]
+async fn a_body_that_was_added_by_hand_needs_no_length() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), Bytes::new()).await.unwrap();
+    for member in ["{\"file\": \"mine.txt\", \"length\": 0}", "{\"file\": \"mine.txt\"}"] {
+        edit(&only_head(&path), |text| {
+            let text = if text.contains("checksum") { without_checksum(text) } else { text };
+            let end = text.find(",\n  \"body\"").unwrap_or(text.len() - 3);
+            format!("{},\n  \"body\": {member}\n}}\n", &text[..end])
+        });
+        fs::write(path.join("example.com/mine.txt"), "by hand").unwrap();
+        let hit = store.get(&key(1)).await.unwrap().unwrap();
+        assert_eq!(hit.head.body_len(), 7);
+        assert!(store.update(&key(1), hit.version, head()).await.unwrap());
+        assert_eq!(get(&store, key(1)).await.unwrap(), "by hand");
+        assert!(fs::read_to_string(only_head(&path)).unwrap().contains("\"length\": 7"));
+    }
+}
+
+/// A listing reads every head, which says nothing about what is used.
+#[tokio::test]
+async fn a_listing_does_not_change_what_is_evicted() {
+    let (_directory, path) = place();
+    let store = Files::builder(&path).max_bytes(60_000).open().unwrap();
+    let head = |number| {
+        let url = format!("http://example.com/{number}");
+        head_for(Method::GET, &url, "text/plain")
+    };
+    for number in 0..5 {
+        put(&store, key(number), head(number), body(number, 5_000)).await.unwrap();
+    }
+    assert_eq!(get(&store, key(0)).await.unwrap(), body(0, 5_000));
+    assert_eq!(store.scan().count().await, 5);
+    for number in 5..8 {
+        put(&store, key(number), head(number), body(number, 5_000)).await.unwrap();
+    }
+    assert!(store.evicted().entries > 0);
+    assert_eq!(get(&store, key(0)).await.unwrap(), body(0, 5_000));
 }
 
 #[tokio::test]
@@ -584,9 +711,24 @@ async fn links_are_not_followed() {
     symlink(&outside, path.join("example.com")).unwrap();
     assert_eq!(store.get(&key(1)).await.unwrap_err().kind(), ErrorKind::Corrupt);
     let before = files(&outside);
+    store.remove(&key(1)).await.unwrap();
+    store.clear().await.unwrap();
+    assert!(files(&outside) == before);
     put(&store, key(2), head(), body(2, 10)).await.unwrap_err();
     assert!(files(&outside) == before);
     assert_eq!(Files::open(&path).unwrap().len().await.unwrap(), 0);
+    drop(store);
+    // A file of the hidden folder that is a link.
+    for name in ["lock", "index"] {
+        let file = path.join(".larder").join(name);
+        fs::remove_file(&file).unwrap();
+        symlink(&secret, &file).unwrap();
+        let error = Files::open(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("is a link"), "{error}");
+        assert_eq!(fs::read(&secret).unwrap(), body(1, 10));
+        fs::remove_file(&file).unwrap();
+    }
 }
 
 // ===== damage =====
@@ -728,6 +870,24 @@ async fn a_folder_that_is_only_read_is_not_written() {
     assert!(!directory.path().join("no").exists());
 }
 
+/// The bodies have one length, so that only a checksum shows which one it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_only_read_never_mixes_two_versions() {
+    let (_directory, path) = place();
+    let store = Files::open(&path).unwrap();
+    put(&store, key(1), head(), body(0, 200_000)).await.unwrap();
+    let reader = read_only(&path);
+    let writing = tokio::spawn(async move {
+        for number in 1..300 {
+            put(&store, key(1), head(), body(number, 200_000)).await.unwrap();
+        }
+    });
+    while !writing.is_finished() {
+        get(&reader, key(1)).await.unwrap();
+    }
+    writing.await.unwrap();
+}
+
 /// Every file and folder, hidden ones too, with its bytes and its time.
 fn tree(root: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
     let mut tree = Vec::new();
@@ -786,14 +946,47 @@ fn a_folder_without_permission_to_write_is_denied_and_can_be_read_only() {
     };
     chmod("a-w");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o222, 0);
-    // Modes do not bind root.
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-all", "--inh-caps=-all"]);
-    let own = child(name, &path);
-    command.arg(own.get_program()).args(own.get_args()).env(child::CHILD, &path);
-    let output = command.output().unwrap();
+    let output = without_rights(name, &path);
     chmod("u+w");
     assert!(String::from_utf8_lossy(&output.stdout).contains("done"), "{output:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_of_somebody_else_below_it_is_left_out() {
+    let name = "a_folder_of_somebody_else_below_it_is_left_out";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if let Some(path) = child_path() {
+        runtime.block_on(async {
+            assert!(fs::read_dir(path.join("lost+found")).is_err());
+            assert_eq!(get(&Files::open(&path).unwrap(), key(1)).await.unwrap(), body(1, 100));
+        });
+        return say("done");
+    }
+    let (_directory, path) = place();
+    runtime.block_on(async {
+        let store = Files::open(&path).unwrap();
+        put(&store, key(1), head(), body(1, 100)).await.unwrap();
+    });
+    let hidden = path.join("lost+found");
+    fs::create_dir(&hidden).unwrap();
+    let chmod = |mode: &str| {
+        assert!(Command::new("chmod").arg(mode).arg(&hidden).status().unwrap().success());
+    };
+    chmod("000");
+    let output = without_rights(name, &path);
+    chmod("700");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("done"), "{output:?}");
+}
+
+/// Runs a test once more as a process that modes bind, also if this one is root's.
+#[cfg(target_os = "linux")]
+fn without_rights(name: &str, path: &Path) -> std::process::Output {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    let own = child(name, path);
+    command.arg(own.get_program()).args(own.get_args()).env(child::CHILD, path);
+    command.output().unwrap()
 }
 
 // ===== several processes =====
@@ -949,8 +1142,9 @@ async fn the_folder_stays_within_its_limit() {
         put(&store, key(number), head, body(number, 5_000)).await.unwrap();
         // This one is read again and again.
         assert_eq!(get(&store, key(0)).await.unwrap(), body(0, 5_000), "{number}");
+        // Each file takes a block at least, and so does their folder.
         let files = files(&path);
-        let bytes: usize = files.values().map(Vec::len).sum();
+        let bytes: usize = 4_096 + files.values().map(|it| it.len().max(4_096)).sum::<usize>();
         assert_eq!(bytes as u64, store.size_bytes().await.unwrap());
         assert!(bytes <= 200_000, "{bytes}");
     }

@@ -88,7 +88,7 @@
 //! | `Memory` | 256 MiB, or [your limit](crate::store::Memory::new) | 97 % of a shard, which has at least 128 MiB or is the whole | |
 //! | `Redb` | 4 GiB, or [your limit](crate::store::redb::Builder::max_bytes) | the same | the file grows to [about twice the entries' size](crate::store::redb#its-size), and more while it is written; a small one shrinks when it is closed |
 //! | `Sqlite` | 4 GiB, or [your limit](crate::store::sqlite::Builder::max_bytes) | the same | the file grows a few per cent larger; [`vacuum`](crate::store::Sqlite::vacuum) shrinks it |
-//! | `Files` | 4 GiB, or [your limit](crate::store::files::Builder::max_bytes) | the same | as the entries, rounded up to blocks of the file system, and an index of some hundred bytes for each |
+//! | `Files` | 4 GiB, or [your limit](crate::store::files::Builder::max_bytes) | the same | as the entries, and an index of some hundred bytes for each |
 //! | `Redis` | the server's `maxmemory` | the server's memory | as the server |
 //! | `MongoDb` | the server's disk | a body of any size, and a head of less than 16 MB | as the server |
 //! | `Tiered` | as each of the two | as the far one; copies up to [`max_near_body`](crate::store::Tiered::max_near_body) | as each of the two |

@@ -213,8 +213,8 @@
 //!
 //! | kind | what to do |
 //! |---|---|
-//! | `Unavailable` | The server or disk does not answer, the file is locked by another process, or the store is closed. It may work again later. For one file and several processes, use `Redb` with `multi_process`, or `Sqlite`. A process that is stopped in the middle of a write holds up the others that use its `Files` folder. |
-//! | `Corrupt` | One damaged entry is removed by itself. If the whole file is damaged, remove it: the cache starts empty. If you edited a file of `Files`, remove the line `checksum` from its head. |
+//! | `Unavailable` | The server or disk does not answer, the file is locked by another process, or the store is closed. It may work again later. For one file and several processes, use `Redb` with `multi_process`, or `Sqlite`. A process that is stopped in the middle of a write holds up the others that use its `Files` folder: each waits for ten seconds. |
+//! | `Corrupt` | One damaged entry is removed by itself. If the whole file is damaged, remove it: the cache starts empty. The files of a damaged entry of `Files` stay; if you edited one, remove the line `checksum` from its head. |
 //! | `Incompatible` | Another version of larder, or another program, wrote it. Choose another path or namespace. `start_anew` empties a file of an older version. |
 //! | `TooLarge` | The entry does not fit. Raise the store's limit, or lower [`max_body`](crate::CacheLayer::max_body). |
 //! | `Full` | Make room on the disk, raise `maxmemory`, or allow the server to evict. What is stored stays readable. |

@@ -122,8 +122,8 @@ async fn day<B: Store + std::fmt::Debug>(layer: CacheLayer<B>) -> String {
 
 /// The bytes of all files in the folder.
 fn bytes_in(folder: &Path) -> Vec<u8> {
-    let files = fs::read_dir(folder).unwrap();
-    files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.flat_map(|it| if it.is_dir() { bytes_in(&it) } else { fs::read(it).unwrap() }).collect()
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
@@ -168,6 +168,21 @@ async fn an_sqlite_file_has_no_secret_of_a_request() {
             false => day(layer.expire_after(Duration::from_secs(60))).await,
         };
         store.close().await.unwrap();
+        check(folder.path(), &said);
+    }
+}
+
+#[cfg(feature = "files")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_files_has_no_secret_of_a_request() {
+    use larder::store::Files;
+    for under_http_rules in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = CacheLayer::private(Files::open(folder.path().join("cache")).unwrap());
+        let said = match under_http_rules {
+            true => day(layer.http_rules().no_vary_search(true)).await,
+            false => day(layer.expire_after(Duration::from_secs(60))).await,
+        };
         check(folder.path(), &said);
     }
 }

@@ -21,11 +21,11 @@ impl Builder {
     }
 
     /// Sets how many bytes the entries may take before old ones are evicted; 4 GiB by default. It
-    /// counts the files of heads and bodies, but not the index and the unused space in the blocks
-    /// of the file system. Bodies that are still being written are not counted: each may take as
-    /// much as the layer's [`max_body`](crate::CacheLayer::max_body) in addition. `u64::MAX` means
-    /// no limit, and [`open`](Builder::open) refuses 0. An entry that is larger than the limit is
-    /// refused.
+    /// counts each head and each body as 4 KiB at least, and each folder as 4 KiB, since a file
+    /// system gives them a block. It does not count the index. Bodies that are still being written
+    /// are not counted: each may take as much as the layer's
+    /// [`max_body`](crate::CacheLayer::max_body) in addition. `u64::MAX` means no limit, and
+    /// [`open`](Builder::open) refuses 0. An entry that is larger than the limit is refused.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
@@ -34,7 +34,8 @@ impl Builder {
     /// Sets whether the folder is only read; `false` by default. Nothing is written then, not even
     /// an index or a lock, so the folder can be on a medium that cannot be written, and changes
     /// fail with [`ErrorKind::Denied`]. All heads are read when the folder is opened. Entries that
-    /// another process adds later are not seen. An entry that it replaces or removes is.
+    /// another process adds later are not seen. An entry that it replaces or removes is. Lookups
+    /// wait while another process changes the folder.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self

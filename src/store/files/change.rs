@@ -1,23 +1,24 @@
 //! What changes entries. Each function waits for the lock and holds it until it is done.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
     document::{BodyFacts, Document},
     fault, folder,
-    index::Row,
+    index::{self, Row},
     locked::Locked,
     log::Frame,
     name,
     shared::{Shared, draw},
     staged::Staged,
+    stale::{self, Stale},
 };
 use crate::{
     Key,
     entry::Head,
-    store::{Evicted, Result, Version, disk::too_large},
+    store::{Error, ErrorKind, Evicted, Result, Version, disk::too_large},
     time::Timestamp,
 };
 
@@ -40,8 +41,9 @@ pub(super) fn put(
     let path = locked.choose_path(key, head)?;
     let file = name::body_name(&path, head.headers());
     let length = head.body_len();
-    let document = Document::new(key, head, &BodyFacts { file: &file, length, crc: Some(crc) });
-    let staged = locked.stage(&document, length)?;
+    let facts = BodyFacts { file: (length > 0).then_some((&*file, length)), crc: Some(crc) };
+    let document = Document::new(key, head, &facts);
+    let staged = locked.stage(&path, &document, length)?;
     let row = Row {
         body: body.is_some().then(|| file.into()),
         selection: head.selection(),
@@ -64,9 +66,11 @@ pub(super) fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> R
         return Ok(false);
     }
     let document = Document::parse(&file.full, &file.bytes)?;
-    let old_head = document.clone().into_head(&file.full, old.body_len, old.family)?;
+    // It may have been edited since.
+    let body_len = document.body_len(&shared.folder, &old.path);
+    let old_head = document.clone().into_head(&file.full, body_len, old.family)?;
     let head = head.carry_body(&old_head);
-    let staged = locked.stage(&document.with_head(key, &head), old.body_len)?;
+    let staged = locked.stage(&old.path, &document.with_head(key, &head, body_len), body_len)?;
     let row = Row {
         body: old.body.clone(),
         selection: old.selection,
@@ -76,12 +80,18 @@ pub(super) fn update(shared: &Shared, key: &Key, seen: Version, head: Head) -> R
     Ok(true)
 }
 
-/// Removes the entry, if it has the version `seen` or that does not matter.
+/// Removes the entry, if it has the version `seen` or that does not matter. A damaged entry is
+/// forgotten, and its files stay until another takes their place.
 pub(super) fn remove(shared: &Shared, key: &Key, seen: Option<Version>) -> Result<bool> {
     let mut locked = shared.lock()?;
     let row = shared.view()?.index.get(key).cloned();
-    let is_there = row.is_some_and(|row| seen.is_none_or(|seen| row.version() == seen));
-    Ok(is_there && locked.remove_all([*key])? > 0)
+    let row = row.filter(|row| seen.is_none_or(|seen| row.version() == seen));
+    let Some(row) = row else { return Ok(false) };
+    if shared.damaged.take(key, row.version) || row.is_damaged {
+        locked.adopt(vec![Frame::Remove { key: *key.as_bytes(), stale: Vec::new() }])?;
+        return Ok(true);
+    }
+    Ok(locked.remove_all([*key])? > 0)
 }
 
 pub(super) fn remove_expired(shared: &Shared, now: Timestamp) -> Result<u64> {
@@ -122,6 +132,7 @@ impl StagedHead {
             family: head.variance().map_or(0, |variance| variance.family),
             selection: None,
             is_damaged: false,
+            is_foreign: false,
             crc: self.crc,
             len: self.len,
             changed: self.changed,
@@ -151,50 +162,86 @@ impl Locked<'_> {
         for len in name::DIGITS {
             let path = name::head_path(&stem, &digits[..len]);
             let view = self.shared.view()?;
-            let is_free = match view.index.owner(&path) {
-                Some(owner) if owner == key => true,
-                // The same variant, beside a resident that is gone: nobody can find it any more.
-                Some(owner) => view.index.get(owner).is_none_or(|other| {
-                    other.is_damaged || (selection.is_some() && other.selection == selection)
-                }),
-                None => !self.is_of_another(&path, key),
+            let owner = view.index.owner(&path).copied();
+            let row = owner.and_then(|owner| view.index.get(&owner).cloned());
+            drop(view);
+            let is_free = match owner.zip(row) {
+                Some((owner, row)) => {
+                    let is_ours = owner == *key
+                        // Its key may be wrong.
+                        || row.is_damaged
+                        // The same variant, beside a resident that is gone: nobody can find it
+                        // any more.
+                        || selection.is_some_and(|selection| row.is_variant(&owner, selection));
+                    is_ours && self.is_replaceable(&path, &owner, Some(&row))
+                }
+                None => self.is_replaceable(&path, key, None),
             };
-            if is_free || len == digits.len() {
+            if is_free {
                 return Ok(path);
             }
         }
-        Ok(name::head_path(&stem, &digits))
+        let path = self.shared.folder.path(&name::head_path(&stem, &digits));
+        let message = format!(
+            "{} and the shorter names for the same entry are taken by files of other entries; move \
+             them away",
+            path.display()
+        );
+        Err(Error::new(ErrorKind::Invalid, fault::STORE, message))
     }
 
-    /// Whether there is a head at `path` that is not in the index, and whose key is another one.
-    fn is_of_another(&self, path: &str, key: &Key) -> bool {
-        let file = self.shared.folder.read_head(path).ok().flatten();
-        let other = file.and_then(|file| {
-            Document::parse(&file.full, &file.bytes).and_then(|it| it.key(&file.full)).ok()
-        });
-        other.is_some_and(|other| other != *key)
+    /// Whether the head at `path`, if there is one, is that of the entry `key`. It is not read if
+    /// it is the one that `row` knows. What does not parse, or has been written by a newer version,
+    /// is left alone: somebody may still need it.
+    fn is_replaceable(&self, path: &str, key: &Key, row: Option<&Row>) -> bool {
+        let folder = &self.shared.folder;
+        if let Some(row) = row
+            && folder.stale(path).is_none_or(|now| (now.len, now.changed) == (row.len, row.changed))
+        {
+            return !row.is_foreign;
+        }
+        match folder.index_head(path) {
+            Ok(Some((owner, row))) => owner == *key && !row.is_foreign,
+            Ok(None) => folder.stale(path).is_none(),
+            Err(_) => false,
+        }
     }
 
     /// The files that an entry leaves when `row` replaces it.
-    fn replaced_by(&self, key: &Key, row: &Row) -> Result<Vec<Box<str>>> {
+    fn replaced_by(&self, key: &Key, row: &Row) -> Result<Vec<Stale>> {
+        let folder = &self.shared.folder;
         let view = self.shared.view()?;
-        let owner = view.index.owner(&row.path).filter(|owner| *owner != key);
-        let old = [Some(key), owner].into_iter().flatten().filter_map(|key| view.index.get(key));
+        let owner = view.index.owner(&row.path).filter(|owner| *owner != key).copied();
+        let of = |key: Key| Some((key, view.index.get(&key)?.clone()));
+        let mut old: Vec<_> = [Some(*key), owner].into_iter().flatten().filter_map(of).collect();
+        drop(view);
+        // A damaged entry that was forgotten.
+        let forgotten = folder.index_head(&row.path).ok().flatten();
+        old.extend(forgotten.map(|(key, row)| (key, Arc::new(row))));
         let files = row.files();
-        Ok(old.flat_map(|old| old.own_files()).filter(|path| !files.contains(path)).collect())
+        let mut stale: Vec<_> = old
+            .iter()
+            .filter(|(key, old)| self.is_replaceable(&old.path, key, Some(old)))
+            .flat_map(|(_, old)| old.own_files())
+            .filter(|path| !files.contains(path))
+            .collect();
+        stale.sort_unstable();
+        stale.dedup();
+        Ok(stale.iter().filter_map(|path| folder.stale(path)).collect())
     }
 
-    /// Writes the file of a head, for an entry with a body of `body_len` bytes.
-    fn stage(&self, document: &Document, body_len: u64) -> Result<StagedHead> {
+    /// Writes the file of the head for `path`, for an entry with a body of `body_len` bytes.
+    fn stage(&self, path: &str, document: &Document, body_len: u64) -> Result<StagedHead> {
         let bytes = document.to_bytes();
         let len = bytes.len() as u64;
-        let (all, max_bytes) = (len.saturating_add(body_len), self.shared.max_bytes);
+        let all = index::lone_bytes(path, len, (body_len > 0).then_some(body_len));
+        let max_bytes = self.shared.max_bytes;
         if all > max_bytes {
             return Err(too_large(fault::STORE, all, max_bytes));
         }
         let path = self.shared.unfinished()?;
         let full = self.shared.folder.hidden(&path);
-        let changed = folder::changed(&folder::create(&full, &bytes)?);
+        let changed = stale::changed(&folder::create(&full, &bytes)?);
         Ok(StagedHead { path, full, crc: crc32fast::hash(&bytes), len, changed, body_len })
     }
 
@@ -204,14 +251,14 @@ impl Locked<'_> {
         row: Row,
         head: &StagedHead,
         body: Option<Box<str>>,
-        stale: Vec<Box<str>>,
+        stale: Vec<Stale>,
     ) -> Result<()> {
-        let files = row.files();
+        let version = row.version;
         let head = Some(head.path.clone());
         self.commit(&[Frame::Put { key: *key.as_bytes(), row, head, body, stale }])?;
         self.evict(Some(key));
         self.compact();
-        self.shared.written(files);
+        self.shared.damaged.take(key, version);
         Ok(())
     }
 
@@ -227,7 +274,8 @@ impl Locked<'_> {
                 _ => None,
             };
             let Some((key, bytes)) = victim else { break };
-            // The entry is written. If another cannot be removed, the next write tries again.
+            // The entry is written. One that cannot be removed stays in the index, so the next
+            // write tries again.
             if self.remove_all([key]).is_err() {
                 break;
             }
@@ -241,9 +289,12 @@ impl Locked<'_> {
     pub(super) fn remove_all(&mut self, keys: impl IntoIterator<Item = Key>) -> Result<u64> {
         let view = self.shared.view()?;
         let remove = |key: Key| {
-            let stale = view.index.get(&key)?.own_files();
+            let row = view.index.get(&key)?;
+            let is_ours = self.is_replaceable(&row.path, &key, Some(row));
+            let files = if is_ours { row.own_files() } else { Vec::new() };
             // Without its head, an entry is gone.
-            let stale = stale.into_iter().rev().collect();
+            let files = files.iter().rev();
+            let stale = files.filter_map(|path| self.shared.folder.stale(path)).collect();
             Some(Frame::Remove { key: *key.as_bytes(), stale })
         };
         let frames: Vec<_> = keys.into_iter().filter_map(remove).collect();

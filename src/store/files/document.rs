@@ -8,6 +8,7 @@ use super::{
     fault::{STORE, corrupt},
     folder::Folder,
     index::beside,
+    name,
 };
 use crate::{
     Key,
@@ -40,7 +41,9 @@ pub(super) struct Document {
 pub(super) struct BodyText {
     /// The name of the file, which is beside that of the head.
     pub(super) file: String,
-    pub(super) length: u64,
+    /// Whoever adds a body by hand may leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) length: Option<u64>,
 }
 
 /// The CRC-32 of the head without its checksum, and of the body: two numbers of eight digits.
@@ -69,8 +72,8 @@ impl<'de> Deserialize<'de> for Checksum {
 
 /// The body of an entry as its head describes it.
 pub(super) struct BodyFacts<'a> {
-    pub(super) file: &'a str,
-    pub(super) length: u64,
+    /// The name and the length of its file, if it has one.
+    pub(super) file: Option<(&'a str, u64)>,
     /// `None` if somebody edits the body by hand.
     pub(super) crc: Option<u32>,
 }
@@ -79,8 +82,9 @@ impl Document {
     /// The document of an entry.
     pub(super) fn new(key: &Key, head: &Head, body: &BodyFacts<'_>) -> Self {
         let HeadText { request, response, cache } = head.to_text();
-        let BodyFacts { file, length, crc } = *body;
-        let body = (length > 0).then(|| BodyText { file: file.to_owned(), length });
+        let BodyFacts { file, crc } = *body;
+        let body =
+            file.map(|(file, length)| BodyText { file: file.to_owned(), length: Some(length) });
         let key = key.to_string();
         let mut document =
             Self { format: FORMAT, key, request, response, cache, body, checksum: None };
@@ -88,17 +92,11 @@ impl Document {
         document
     }
 
-    /// The same for another head of the same body.
-    pub(super) fn with_head(&self, key: &Key, head: &Head) -> Self {
-        let body = match &self.body {
-            Some(body) => BodyFacts {
-                file: &body.file,
-                length: body.length,
-                crc: self.checksum.map(|checksum| checksum.body),
-            },
-            None => BodyFacts { file: "", length: 0, crc: self.checksum.map(|it| it.body) },
-        };
-        Self::new(key, head, &body)
+    /// The same for another head of the same body, which has `body_len` bytes.
+    pub(super) fn with_head(&self, key: &Key, head: &Head, body_len: u64) -> Self {
+        let file = self.body.as_ref().map(|body| (&*body.file, body_len));
+        let crc = self.checksum.map(|checksum| checksum.body);
+        Self::new(key, head, &BodyFacts { file, crc })
     }
 
     /// The bytes of the file.
@@ -125,8 +123,19 @@ impl Document {
             );
             return Err(Error::new(ErrorKind::Incompatible, STORE, message));
         }
-        let document: Self = serde_json::from_slice(bytes)
-            .map_err(|error| corrupt(path, "is no head of an entry").with_source(error))?;
+        let document: Self = serde_json::from_slice(bytes).map_err(|error| {
+            // A later version may have added it. What it wrote is not damaged. The text is serde's,
+            // which has no other way to tell.
+            if error.is_data() && error.to_string().starts_with("unknown field") {
+                let message = format!(
+                    "{} has a member that this version of larder does not know; use the version \
+                     that wrote it, or remove the member",
+                    path.display()
+                );
+                return Error::new(ErrorKind::Incompatible, STORE, message).with_source(error);
+            }
+            corrupt(path, "is no head of an entry").with_source(error)
+        })?;
         match document.checksum {
             Some(checksum) if checksum.head != document.crc() => Err(corrupt(
                 path,
@@ -141,16 +150,14 @@ impl Document {
     pub(super) fn body_len(&self, folder: &Folder, path: &str) -> u64 {
         match (&self.body, self.checksum) {
             (None, _) => 0,
-            (Some(body), Some(_)) => body.length,
-            (Some(body), None) => {
+            (Some(BodyText { length: Some(length), .. }), Some(_)) => *length,
+            // A lookup refuses it.
+            (Some(body), _) if !name::is_beside(&body.file) => 0,
+            (Some(body), _) => {
                 let opened = folder.open(&beside(path, &body.file));
                 opened.ok().flatten().map_or(0, |(_, metadata)| metadata.len())
             }
         }
-    }
-
-    pub(super) fn key(&self, path: &Path) -> Result<Key> {
-        self.key.parse().map_err(|error| corrupt(path, "has no valid `key`").with_source(error))
     }
 
     /// The key and the name of the body in a head that may be damaged.
@@ -159,7 +166,11 @@ impl Document {
         struct Outline {
             key: String,
             #[serde(default)]
-            body: Option<BodyText>,
+            body: Option<Body>,
+        }
+        #[derive(Deserialize)]
+        struct Body {
+            file: String,
         }
         let Outline { key, body } = serde_json::from_slice(bytes).ok()?;
         Some((key.parse().ok()?, body.map(|body| body.file)))
@@ -195,7 +206,7 @@ mod tests {
         let head = Head::new(Method::GET, "http://a/tea", parts.0, Timestamp::from_millis(1_000))
             .with_tags(vec!["page".into()])
             .seal(5, None);
-        let body = BodyFacts { file: "tea~01020304.body.html", length: 5, crc: Some(0x3610_a686) };
+        let body = BodyFacts { file: Some(("tea~01020304.body.html", 5)), crc: Some(0x3610_a686) };
         Document::new(&Key::from_bytes([1; 32]), &head, &body)
     }
 
@@ -256,13 +267,19 @@ mod tests {
     #[test]
     fn what_is_no_head_is_corrupt_and_a_newer_one_incompatible() {
         let text = String::from_utf8(document().to_bytes()).unwrap();
-        let unknown = text.replace("\"tags\"", "\"tag\"");
-        for bytes in ["", "{", "[]", "\0", &text[..text.len() - 3], &unknown] {
+        let missing = text.replace("    \"expires_at\": null,\n", "").replace("\"tags\"", "\"t\"");
+        let missing = missing.replace("\"t\": [\n      \"page\"\n    ]", "\"notes\": []");
+        for bytes in ["", "{", "[]", "\0", &text[..text.len() - 3], &missing] {
             let error = Document::parse(Path::new("a"), bytes.as_bytes()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes}");
         }
         let newer = text.replace("\"format\": 1", "\"format\": 2");
-        let error = Document::parse(Path::new("a"), newer.as_bytes()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Incompatible);
+        let member = |of: &str| text.replacen(of, &format!("\"new\": 1,\n{of}"), 1);
+        let members = ["\"key\"", "\"url\"", "\"status\"", "\"tags\"", "\"length\""].map(member);
+        for newer in members.iter().chain([&newer]) {
+            let error = Document::parse(Path::new("a"), newer.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Incompatible, "{newer}");
+            assert!(Document::outline(newer.as_bytes()).is_some());
+        }
     }
 }

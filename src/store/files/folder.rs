@@ -1,16 +1,18 @@
 //! Files below the root of a folder. A path is relative, with `/` between its parts. No link is
-//! followed: a link in a folder that others can write must not lead out of it.
+//! followed: a link in a folder that others have made must not lead out of it. The parts of a path
+//! are checked before it is used, so this is no defence against somebody who puts a link there in
+//! between.
 
 use std::{
     fs::{self, File, Metadata},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
 };
 
 use super::{
     fault::{self, corrupt},
     name,
+    stale::{Stale, changed},
 };
 use crate::store::Result;
 
@@ -48,6 +50,8 @@ pub(super) struct Listing {
     /// The heads, in the order of their paths.
     pub(super) heads: Vec<Listed>,
     pub(super) bodies: Vec<String>,
+    /// The whole paths of the root and the folders below it.
+    pub(super) folders: Vec<PathBuf>,
 }
 
 impl Folder {
@@ -67,14 +71,10 @@ impl Folder {
             ErrorKind::NotFound => Ok(None),
             _ => Err(fault::io("read", &full, error)),
         };
-        let mut folder = self.root.clone();
-        for part in path.split('/').rev().skip(1).collect::<Vec<_>>().into_iter().rev() {
-            folder.push(part);
-            match fs::symlink_metadata(&folder) {
-                Ok(metadata) if metadata.is_dir() => {}
-                Ok(_) => return Err(corrupt(&full, "is not read, since a link leads to it")),
-                Err(error) => return fail(error),
-            }
+        match self.has_folders_above(path) {
+            Ok(true) => {}
+            Ok(false) => return Err(corrupt(&full, "is not read, since a link leads to it")),
+            Err(error) => return fail(error),
         }
         match fs::symlink_metadata(&full) {
             // Opening something else may wait forever.
@@ -87,6 +87,28 @@ impl Folder {
             Ok((metadata, file)) => Ok(Some((file, metadata))),
             Err(error) => fail(error),
         }
+    }
+
+    /// Whether what lies above `path` are folders and no links to folders.
+    fn has_folders_above(&self, path: &str) -> io::Result<bool> {
+        let mut folder = self.root.clone();
+        let Some((above, _)) = path.rsplit_once('/') else { return Ok(true) };
+        for part in above.split('/') {
+            folder.push(part);
+            if !fs::symlink_metadata(&folder)?.is_dir() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The file at `path` as something to remove. `None` if it is not there, or only by a link.
+    pub(super) fn stale(&self, path: &str) -> Option<Stale> {
+        if !self.has_folders_above(path).unwrap_or(false) {
+            return None;
+        }
+        let metadata = fs::symlink_metadata(self.path(path)).ok()?;
+        Some(Stale::new(path, &metadata))
     }
 
     /// Reads the head at `path`. Returns `None` if there is none.
@@ -122,6 +144,12 @@ impl Folder {
     /// already.
     pub(super) fn publish(&self, staged: &str, path: &str) -> Result<()> {
         let (from, to) = (self.hidden(staged), self.path(path));
+        for path in [path, &format!("{HIDDEN}/{staged}")] {
+            // If there is none, moving the file says what is wrong.
+            if let Ok(false) = self.has_folders_above(path) {
+                return Err(corrupt(&to, "is not written, since a link leads to it"));
+            }
+        }
         match fs::rename(&from, &to) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound && !from.exists() => Ok(()),
@@ -129,8 +157,15 @@ impl Folder {
         }
     }
 
-    /// Removes the file at `path`, if it is there, and the folders that become empty.
-    pub(super) fn remove(&self, path: &str) -> Result<()> {
+    /// Removes a file, if it is still there and the same, and the folders that become empty.
+    pub(super) fn remove(&self, stale: &Stale) -> Result<()> {
+        let path = &*stale.path;
+        if self.stale(path).is_some_and(|now| now != *stale) {
+            return Ok(());
+        }
+        if !self.has_folders_above(path).unwrap_or(false) {
+            return Ok(());
+        }
         let full = self.path(path);
         match fs::remove_file(&full) {
             Ok(()) => {}
@@ -155,10 +190,17 @@ impl Folder {
         while let Some(folder) = folders.pop() {
             let full = if folder.is_empty() { self.root.clone() } else { self.path(&folder) };
             let fail = |error| fault::io("list the folder", &full, error);
-            for file in fs::read_dir(&full).map_err(fail)? {
+            let files = match fs::read_dir(&full) {
+                Ok(files) => files,
+                // It is somebody else's, such as `lost+found`, or gone by now.
+                Err(_) if !folder.is_empty() => continue,
+                Err(error) => return Err(fail(error)),
+            };
+            listing.folders.push(full.clone());
+            for file in files {
                 let file = file.map_err(fail)?;
                 let file_name = file.file_name();
-                let Some(name) = file_name.to_str().filter(|name| !name.starts_with('.')) else {
+                let Some(name) = file_name.to_str().filter(|name| name::is_beside(name)) else {
                     continue;
                 };
                 let path =
@@ -181,29 +223,30 @@ impl Folder {
         Ok(listing)
     }
 
-    /// Waits until the files at these paths are on the disk.
+    /// Waits until the files at these paths are on the disk, and that those which are gone are not.
     pub(super) fn sync(&self, paths: &[Box<str>]) -> Result<()> {
         let mut folders = Vec::new();
         for path in paths {
             let full = self.path(path);
             match File::open(&full).and_then(|file| file.sync_all()) {
-                Ok(()) => folders.extend(
-                    full.ancestors()
-                        .skip(1)
-                        .take_while(|it| it.starts_with(&self.root))
-                        .map(Path::to_path_buf),
-                ),
-                // It was removed or replaced.
+                Ok(()) => {}
+                // It was removed or replaced, which its folder knows.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(fault::io("sync", &full, error)),
             }
+            let above = full.ancestors().skip(1).take_while(|it| it.starts_with(&self.root));
+            folders.extend(above.map(Path::to_path_buf));
         }
-        folders.sort_unstable();
-        folders.dedup();
-        // A folder is synced where the system can do that.
-        folders.iter().for_each(|folder| drop(File::open(folder).and_then(|it| it.sync_all())));
+        sync_folders(folders);
         Ok(())
     }
+}
+
+/// Waits until the names in these folders are on the disk, where the system can do that.
+pub(super) fn sync_folders(mut folders: Vec<PathBuf>) {
+    folders.sort_unstable();
+    folders.dedup();
+    folders.iter().for_each(|folder| drop(File::open(folder).and_then(|it| it.sync_all())));
 }
 
 /// Creates the file at `path` with these bytes.
@@ -216,10 +259,4 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<Metadata> {
         drop(fs::remove_file(path));
         fault::io("write", path, error)
     })
-}
-
-/// When a file was changed, in nanoseconds.
-pub(super) fn changed(metadata: &Metadata) -> u64 {
-    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map_or(0, |since| since.as_nanos() as u64)
 }

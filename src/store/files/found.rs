@@ -1,7 +1,11 @@
 //! What the index has of a head that was found in the folder.
 
 use super::{document::Document, folder::Folder, index::Row, name, shared::draw};
-use crate::{Key, store::Result, time::Timestamp};
+use crate::{
+    Key,
+    store::{ErrorKind, Result},
+    time::Timestamp,
+};
 
 impl Folder {
     /// What the index has of the head at `path`, and its key. `None` if it is no head at all. A
@@ -16,6 +20,7 @@ impl Folder {
             family: draw(),
             selection: None,
             is_damaged: false,
+            is_foreign: false,
             crc: crc32fast::hash(&file.bytes),
             len: file.bytes.len() as u64,
             changed: file.changed,
@@ -23,24 +28,59 @@ impl Folder {
             keep_until: None,
             tags: Box::default(),
         };
-        let Ok(document) = Document::parse(&file.full, &file.bytes) else {
-            row.is_damaged = true;
-            let Some((key, body)) = Document::outline(&file.bytes) else { return Ok(None) };
-            row.body = body.filter(|name| name::is_beside(name)).map(Into::into);
-            return Ok(Some((key, row)));
+        let Some((key, body)) = Document::outline(&file.bytes) else { return Ok(None) };
+        row.body = body.filter(|name| name::is_beside(name)).map(Into::into);
+        if let Some(body) = row.body_path() {
+            // What the head says of it may be wrong.
+            row.body_len = self.stale(&body).map_or(0, |body| body.len);
+        }
+        let document = match Document::parse(&file.full, &file.bytes) {
+            Ok(document) => document,
+            Err(error) => {
+                row.is_damaged = true;
+                row.is_foreign = error.kind() == ErrorKind::Incompatible;
+                return Ok(Some((key, row)));
+            }
         };
-        let Ok(key) = document.key(&file.full) else { return Ok(None) };
-        row.body_len = document.body_len(self, path);
-        row.body = document
-            .body
-            .as_ref()
-            .filter(|body| name::is_beside(&body.file))
-            .map(|body| body.file.as_str().into());
         if let Ok(head) = document.into_head(&file.full, row.body_len, row.family) {
             row.family = head.variance().map_or(0, |variance| variance.family);
             row.keep_until = head.keep_until().map(Timestamp::as_millis);
             row.tags = head.tags().into();
         }
         Ok(Some((key, row)))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use bytes::Bytes;
+    use http::{Method, Response};
+
+    use super::super::{
+        change,
+        read::{Want, look},
+        shared::Shared,
+    };
+    use super::*;
+    use crate::entry::Head;
+
+    pub(in crate::store::files) const KEY: Key = Key::from_bytes([1; 32]);
+
+    pub(in crate::store::files) fn head(len: u64) -> Head {
+        let parts = Response::new(()).into_parts().0;
+        Head::new(Method::GET, "http://a/b", parts, Timestamp::MIN).seal(len, None)
+    }
+
+    /// Stores an entry with this text.
+    pub(in crate::store::files) fn write(shared: &Shared, text: &str) {
+        let tail = Bytes::copy_from_slice(text.as_bytes());
+        change::put(shared, &KEY, &head(text.len() as u64), None, &tail).unwrap();
+    }
+
+    /// The text of the entry.
+    pub(in crate::store::files) fn text(shared: &Shared) -> Option<String> {
+        let entry = look(shared, &KEY, Want::Body).unwrap()?;
+        let bytes = entry.bytes().expect("it is small");
+        Some(String::from_utf8(bytes.to_vec()).unwrap())
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::name;
 use crate::{Key, store::Version, time::Timestamp};
 
 /// What the index knows of an entry.
@@ -25,6 +26,8 @@ pub(super) struct Row {
     pub(super) selection: Option<[u8; 16]>,
     /// The head did not match its checksum, so its key may be wrong too.
     pub(super) is_damaged: bool,
+    /// The head was written by a newer version of this crate, and nothing is done to its files.
+    pub(super) is_foreign: bool,
     /// The head's file: its CRC-32, length, and time of change in nanoseconds.
     pub(super) crc: u32,
     pub(super) len: u64,
@@ -39,19 +42,33 @@ impl Row {
         Version::new(self.version)
     }
 
-    /// The bytes of both files.
+    /// The bytes that both files take on the disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.len + self.body_len
+        entry_bytes(self.len, self.body.as_ref().map(|_| self.body_len))
     }
 
     /// The paths of the files that go with it. A body whose name is not made of that of the head
     /// was put there by hand, and may belong to another head too.
     pub(super) fn own_files(&self) -> Vec<Box<str>> {
+        if self.is_foreign {
+            return Vec::new();
+        }
         let stem = self.path.strip_suffix("json").unwrap_or(&self.path);
-        let is_own =
-            |path: &str| path.strip_prefix(stem).is_some_and(|ending| ending.starts_with("body."));
+        let is_own = |path: &str| {
+            name::is_entry_path(path)
+                && path.strip_prefix(stem).is_some_and(|ending| ending.starts_with("body."))
+        };
         let body = self.body_path().filter(|path| is_own(path));
         body.into_iter().chain([self.path.clone()]).collect()
+    }
+
+    /// Whether it is the variant of `key` that this selects. After a fresh clone, only its name
+    /// tells: its digits are those of the key, or those of what selects it.
+    pub(super) fn is_variant(&self, key: &Key, selection: [u8; 16]) -> bool {
+        match self.selection {
+            Some(own) => own == selection,
+            None => name::digits(&self.path).is_some_and(|own| !key.to_string().starts_with(own)),
+        }
     }
 
     /// The paths of its files.
@@ -63,6 +80,24 @@ impl Row {
     pub(super) fn body_path(&self) -> Option<Box<str>> {
         self.body.as_deref().map(|name| beside(&self.path, name).into())
     }
+}
+
+/// A file or a folder takes at least this many bytes of a disk.
+const BLOCK: u64 = 4096;
+
+/// The bytes that an entry takes on the disk, without its folders.
+fn entry_bytes(head: u64, body: Option<u64>) -> u64 {
+    head.max(BLOCK).saturating_add(body.map_or(0, |body| body.max(BLOCK)))
+}
+
+/// The bytes that the entry at `path` takes if it is the only one: with its folders.
+pub(super) fn lone_bytes(path: &str, head: u64, body: Option<u64>) -> u64 {
+    entry_bytes(head, body).saturating_add(BLOCK * folders(path).count() as u64)
+}
+
+/// The folders above a path, without the root.
+fn folders(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
 /// The path of the file `name` in the folder of the file at `path`.
@@ -94,7 +129,10 @@ pub(super) struct Index {
     next: u64,
     /// The place from which the next search for an entry to evict goes on.
     hand: u64,
-    bytes: u64,
+    /// How many entries are below each folder.
+    folders: HashMap<Box<str>, usize>,
+    /// Without the folders. The lengths may come from somebody else: their sum has room for all.
+    bytes: u128,
 }
 
 impl Index {
@@ -125,7 +163,10 @@ impl Index {
             self.tags.entry(tag.clone()).or_default().insert(key);
         }
         self.paths.insert(row.path.clone(), key);
-        self.bytes += row.bytes();
+        self.bytes += u128::from(row.bytes());
+        for folder in folders(&row.path) {
+            *self.folders.entry(folder.into()).or_default() += 1;
+        }
         let place = self.next;
         self.next += 1;
         self.order.insert(place, key);
@@ -147,7 +188,15 @@ impl Index {
         }
         self.paths.remove(&row.path);
         self.order.remove(&place);
-        self.bytes -= row.bytes();
+        self.bytes -= u128::from(row.bytes());
+        for folder in folders(&row.path) {
+            if let Some(count) = self.folders.get_mut(folder) {
+                *count -= 1;
+                if *count == 0 {
+                    self.folders.remove(folder);
+                }
+            }
+        }
         Some(row)
     }
 
@@ -170,8 +219,10 @@ impl Index {
         self.rows.len()
     }
 
+    /// The bytes that the entries and their folders take on the disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        let folders = u128::from(BLOCK) * self.folders.len() as u128;
+        u64::try_from(self.bytes + folders).unwrap_or(u64::MAX)
     }
 
     /// The entry to evict next, but not `kept`. As in SIEVE, a hand goes from the oldest entry to
@@ -209,6 +260,7 @@ pub(super) mod tests {
             family: 0,
             selection: None,
             is_damaged: false,
+            is_foreign: false,
             crc: 0,
             len: 10,
             changed: 0,
@@ -228,7 +280,7 @@ pub(super) mod tests {
         index.insert(key(1), row("a", &["x", "y"]));
         index.insert(key(1), row("a", &["y"]));
         index.insert(key(2), row("b", &["y"]));
-        assert_eq!((index.len(), index.bytes()), (2, 30));
+        assert_eq!((index.len(), index.bytes()), (2, 2 * BLOCK));
         assert_eq!((index.tagged("x").len(), index.tagged("y").len()), (0, 2));
         let now = Timestamp::from_millis;
         assert_eq!((index.expired(now(6)).len(), index.expired(now(7)).len()), (0, 2));
@@ -238,6 +290,15 @@ pub(super) mod tests {
         index.remove(&key(1));
         index.remove(&key(3));
         assert_eq!((index.len(), index.bytes(), index.tags.len()), (0, 0, 0));
+        let large = |path| Row { body: Some("b".into()), body_len: u64::MAX, ..row(path, &[]) };
+        index.insert(key(1), large("x/y/a"));
+        index.insert(key(2), large("x/b"));
+        assert_eq!((index.bytes(), index.folders.len()), (u64::MAX, 2));
+        index.insert(key(1), row("x/y/a", &[]));
+        index.remove(&key(2));
+        assert_eq!(index.bytes(), 3 * BLOCK);
+        index.remove(&key(1));
+        assert_eq!((index.bytes(), index.folders.len()), (0, 0));
         assert!(index.ends.is_empty() && index.paths.is_empty() && index.order.is_empty());
     }
 

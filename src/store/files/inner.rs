@@ -1,4 +1,4 @@
-//! What keeps an opening of a folder alive.
+//! [`Inner`] keeps an opening of a folder alive.
 
 use std::sync::Arc;
 

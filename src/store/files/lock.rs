@@ -5,13 +5,18 @@
 //! process dies.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::fault;
-use crate::store::Result;
+use super::{fault, stale};
+use crate::store::{Error, ErrorKind, Result};
+
+/// How long a process waits for the lock.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// The file of a lock, which is not held by itself.
 #[derive(Debug)]
@@ -22,6 +27,7 @@ pub(super) struct LockFile {
 
 impl LockFile {
     pub(super) fn open(path: PathBuf) -> Result<Self> {
+        stale::check_plain(&path)?;
         let mut options = OpenOptions::new();
         match options.read(true).write(true).create(true).truncate(false).open(&path) {
             Ok(file) => Ok(Self { path, file }),
@@ -31,29 +37,68 @@ impl LockFile {
 
     /// The same for a reader, which may have no file to lock.
     pub(super) fn open_to_read(path: PathBuf) -> Option<Self> {
+        stale::check_plain(&path).ok()?;
         File::open(&path).ok().map(|file| Self { path, file })
     }
 
-    fn fail(&self, doing: &str, error: io::Error) -> crate::store::Error {
+    fn fail(&self, doing: &str, error: io::Error) -> Error {
         fault::io(doing, &self.path, error)
     }
 
     /// Waits for the lock. Returns where a change begins that is not done, or 0.
     pub(super) fn lock(&mut self) -> Result<u64> {
-        self.file.lock().map_err(|error| self.fail("lock", error))?;
-        let mut begun = [0; 8];
-        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read(&mut begun));
-        match read {
-            Ok(8) => Ok(u64::from_le_bytes(begun)),
+        self.wait(File::try_lock, WAIT)?;
+        match self.begun()? {
+            Some(begun) => Ok(begun),
             // It is new. The bytes are reserved now, so that a full disk has them later.
-            Ok(_) => self.mark(0).map(|()| 0),
-            Err(error) => Err(self.fail("read", error)),
+            None => self.mark(0).map(|()| 0),
         }
     }
 
-    /// Waits until nobody changes the folder.
-    pub(super) fn lock_to_read(&self) -> Result<()> {
-        self.file.lock_shared().map_err(|error| self.fail("lock", error))
+    /// Waits until nobody changes the folder. Returns the same.
+    pub(super) fn lock_to_read(&mut self) -> Result<u64> {
+        self.wait(File::try_lock_shared, WAIT)?;
+        Ok(self.begun()?.unwrap_or(0))
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_marked(&mut self) -> bool {
+        self.begun().unwrap().unwrap_or(0) != 0
+    }
+
+    fn begun(&mut self) -> Result<Option<u64>> {
+        let mut begun = [0; 8];
+        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read(&mut begun));
+        let len = read.map_err(|error| self.fail("read", error))?;
+        Ok((len == begun.len()).then(|| u64::from_le_bytes(begun)))
+    }
+
+    /// Waits for the lock. The system has no limit for that, so it is tried again and again.
+    fn wait(
+        &self,
+        attempt: impl Fn(&File) -> Result<(), TryLockError>,
+        limit: Duration,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(50);
+        loop {
+            match attempt(&self.file) {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if start.elapsed() < limit => {
+                    thread::sleep(pause);
+                    pause = (2 * pause).min(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!(
+                        "another process has held {} for {} seconds; end it if it is stopped",
+                        self.path.display(),
+                        limit.as_secs()
+                    );
+                    return Err(Error::new(ErrorKind::Unavailable, fault::STORE, message));
+                }
+                Err(TryLockError::Error(error)) => return Err(self.fail("lock", error)),
+            }
+        }
     }
 
     /// Notes where a change begins, or 0 after its end. The caller has the lock.
@@ -123,5 +168,41 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.full));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_another_holds_is_waited_for_and_not_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let mut holder = LockFile::open(path.clone()).unwrap();
+        assert_eq!(holder.lock().unwrap(), 0);
+        let other = LockFile::open(path).unwrap();
+        for attempt in [File::try_lock, File::try_lock_shared] {
+            let error = other.wait(attempt, Duration::from_millis(20)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.to_string().contains("another process has held"), "{error}");
+        }
+        let waiting = thread::spawn(move || other.wait(File::try_lock, Duration::from_secs(60)));
+        thread::sleep(Duration::from_millis(20));
+        holder.unlock();
+        waiting.join().unwrap().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_that_is_a_link_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let outside = directory.path().join("outside");
+        fs::write(&outside, "something that is kept").unwrap();
+        std::os::unix::fs::symlink(&outside, &path).unwrap();
+        assert_eq!(LockFile::open(path.clone()).unwrap_err().kind(), ErrorKind::Invalid);
+        assert!(LockFile::open_to_read(path).is_none());
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "something that is kept");
     }
 }

@@ -2,15 +2,16 @@
 //! process dies.
 
 use std::{
-    fs,
-    sync::{MutexGuard, PoisonError},
+    fs, slice,
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use super::{
     folder::Folder,
+    index::Row,
     lock::LockFile,
     log::{Frame, Log},
-    shared::Shared,
+    shared::{LOCK, Shared},
     view::{INDEX, View},
 };
 use crate::{Key, store::Result};
@@ -19,6 +20,8 @@ use crate::{Key, store::Result};
 pub(super) struct Locked<'a> {
     pub(super) shared: &'a Shared,
     lock: MutexGuard<'a, Option<LockFile>>,
+    /// Where a change began that nobody has completed, or 0.
+    begun: u64,
 }
 
 impl Shared {
@@ -26,15 +29,16 @@ impl Shared {
     /// is locked against changes, if there is a lock.
     pub(super) fn lock(&self) -> Result<Locked<'_>> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut begun = 0;
-        if let Some(lock) = &mut *lock {
-            if self.read_only {
-                lock.lock_to_read()?;
-            } else {
-                begun = lock.lock()?;
-            }
+        if self.read_only && lock.is_none() {
+            // A process may have opened the folder for writing since.
+            *lock = LockFile::open_to_read(self.folder.hidden(LOCK));
         }
-        let mut locked = Locked { shared: self, lock };
+        let begun = match &mut *lock {
+            Some(lock) if self.read_only => lock.lock_to_read()?,
+            Some(lock) => lock.lock()?,
+            None => 0,
+        };
+        let mut locked = Locked { shared: self, lock, begun };
         if !self.read_only {
             locked.catch_up(begun)?;
         }
@@ -43,6 +47,16 @@ impl Shared {
 }
 
 impl Locked<'_> {
+    #[cfg(test)]
+    fn is_pending(&mut self) -> bool {
+        self.lock.as_mut().is_some_and(|lock| lock.is_marked())
+    }
+
+    /// Whether a change is not completed. That is so only if the folder is only read.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.begun != 0 && self.shared.read_only
+    }
+
     /// Reads what others have changed, and completes the change that begins at `begun`.
     fn catch_up(&mut self, begun: u64) -> Result<()> {
         let shared = self.shared;
@@ -62,9 +76,15 @@ impl Locked<'_> {
                         .is_some_and(|current| current.version == row.version),
                     _ => true,
                 };
-                for frame in frames.iter().filter(|frame| is_current(frame)) {
+                let current: Vec<_> = frames.into_iter().filter(is_current).collect();
+                for frame in &current {
                     // A file that another entry has by now stays.
-                    carry_out(&shared.folder, frame, |path| !files.contains(path))?;
+                    let done = carry_out(&shared.folder, frame, |path| !files.contains(path));
+                    if done.is_err() {
+                        // Nobody could do anything until it is possible. As if its process had
+                        // lived, the entry is gone.
+                        undo(&shared.folder, &mut view, slice::from_ref(frame));
+                    }
                 }
             }
         }
@@ -95,6 +115,7 @@ impl Locked<'_> {
         // A removal needs no room: without it, the log leads to a file that is not there.
         let is_removal = frames.iter().all(|frame| matches!(frame, Frame::Remove { .. }));
         let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let old: Vec<_> = frames.iter().map(|frame| view.removed_by(frame)).collect();
         let mut is_marked = false;
         if let Some(log) = &mut view.log {
             let logged = self.mark(log.end).and_then(|()| {
@@ -112,33 +133,20 @@ impl Locked<'_> {
         drop(view);
         // A file that cannot be removed keeps no other from being removed.
         let done = frames.iter().map(|frame| carry_out(&shared.folder, frame, |_| true));
-        let done: Result<()> = done.collect::<Vec<_>>().into_iter().collect();
-        if done.is_err() && !is_removal {
-            self.undo(frames);
+        let done: Vec<_> = done.collect();
+        let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_removal {
+            let kept = done.iter().zip(old).filter(|(done, _)| done.is_err());
+            kept.for_each(|(_, old)| restore(&shared.folder, &mut view, old));
+        } else if done.iter().any(Result::is_err) {
+            undo(&shared.folder, &mut view, frames);
         }
+        drop(view);
         if is_marked {
             drop(self.mark(0));
         }
-        done
-    }
-
-    /// Removes the entries of a change that failed.
-    fn undo(&mut self, frames: &[Frame]) {
-        let mut view = self.shared.view.lock().unwrap_or_else(PoisonError::into_inner);
-        for frame in frames {
-            let Frame::Put { key, row, head, body, .. } = frame else { continue };
-            let gone = Frame::Remove { key: *key, stale: Vec::new() };
-            view.apply(&gone);
-            if let Some(log) = &mut view.log {
-                drop(log.append(&[gone]));
-            }
-            for path in &row.own_files() {
-                drop(self.shared.folder.remove(path));
-            }
-            for staged in [head, body].into_iter().flatten() {
-                drop(fs::remove_file(self.shared.folder.hidden(staged)));
-            }
-        }
+        shared.changed(frames.iter().flat_map(Frame::files));
+        done.into_iter().collect()
     }
 
     /// Writes the log anew if most of it is outdated.
@@ -182,10 +190,32 @@ impl Drop for Locked<'_> {
     }
 }
 
+/// Removes the entries of a change that failed.
+fn undo(folder: &Folder, view: &mut View, frames: &[Frame]) {
+    for frame in frames {
+        let Frame::Put { key, row, head, body, .. } = frame else { continue };
+        view.record(Frame::Remove { key: *key, stale: Vec::new() });
+        for stale in row.own_files().iter().filter_map(|path| folder.stale(path)) {
+            drop(folder.remove(&stale));
+        }
+        for staged in [head, body].into_iter().flatten() {
+            drop(fs::remove_file(folder.hidden(staged)));
+        }
+    }
+}
+
+/// Puts an entry back whose head could not be removed: it would be back when the folder is opened
+/// the next time.
+fn restore(folder: &Folder, view: &mut View, old: Option<(Key, Arc<Row>)>) {
+    let Some((key, row)) = old.filter(|(_, row)| folder.stale(&row.path).is_some()) else { return };
+    let (key, row) = (*key.as_bytes(), (*row).clone());
+    view.record(Frame::Put { key, row, head: None, body: None, stale: Vec::new() });
+}
+
 /// Changes the files as a frame says. It may have been done in part already.
 fn carry_out(folder: &Folder, frame: &Frame, may_go: impl Fn(&str) -> bool) -> Result<()> {
     let (Frame::Put { stale, .. } | Frame::Remove { stale, .. }) = frame else { return Ok(()) };
-    stale.iter().filter(|path| may_go(path)).try_for_each(|path| folder.remove(path))?;
+    stale.iter().filter(|it| may_go(&it.path)).try_for_each(|stale| folder.remove(stale))?;
     let Frame::Put { row, head, body, .. } = frame else { return Ok(()) };
     if head.is_some() {
         // The removal of a stale file may have removed its folder.
@@ -199,3 +229,6 @@ fn carry_out(folder: &Folder, frame: &Frame, may_go: impl Fn(&str) -> bool) -> R
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

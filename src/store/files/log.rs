@@ -1,10 +1,11 @@
 //! The file of the index, `.larder/index`: a log of changes, which every process follows.
 //!
-//! `magic | generation | frame...`, where a frame is `length | CRC-32 | postcard`. A process
-//! appends frames while it holds the lock. Others read what was appended since they looked last;
-//! they need no lock, since a frame that is not whole yet is left for the next time. When most of
-//! the log is outdated, it is written anew: the old file ends with [`Frame::Moved`], by which those
-//! who follow it know that there is another one.
+//! `magic | change...`, where a change is `length | CRC-32 | postcard` and has one or more frames.
+//! A process appends a change while it holds the lock. Others read what was appended since they
+//! looked last. They need no lock: a change that is not whole is left for the next time, and nobody
+//! has read any of it if its writer fails and cuts it off. When most of the log is outdated, it is
+//! written anew: the old file ends with [`Frame::Moved`], by which those who follow it know that
+//! there is another one.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::{self, STORE},
     index::Row,
+    name,
+    stale::{self, Stale},
 };
 use crate::store::{Error, ErrorKind, Result};
 
@@ -38,12 +41,40 @@ pub(super) enum Frame {
         row: Row,
         head: Option<Box<str>>,
         body: Option<Box<str>>,
-        stale: Vec<Box<str>>,
+        stale: Vec<Stale>,
     },
     /// An entry is gone. It is done by removing the files `stale`.
-    Remove { key: [u8; 32], stale: Vec<Box<str>> },
+    Remove { key: [u8; 32], stale: Vec<Stale> },
     /// The index is in another file.
     Moved,
+}
+
+impl Frame {
+    /// The files that it changes or removes.
+    pub(super) fn files(&self) -> Vec<Box<str>> {
+        let (written, stale) = match self {
+            Self::Put { row, head: Some(_), stale, .. } => (row.files(), stale),
+            Self::Put { stale, .. } | Self::Remove { stale, .. } => (Vec::new(), stale),
+            Self::Moved => return Vec::new(),
+        };
+        written.into_iter().chain(stale.iter().map(|stale| stale.path.clone())).collect()
+    }
+
+    /// Whether every path in it is that of an entry's file below the root, or of an unfinished one.
+    /// The index may come from somebody else, together with the folder.
+    fn is_safe(&self) -> bool {
+        let is_own = |stale: &Stale| name::is_entry_path(&stale.path);
+        match self {
+            Self::Put { row, head, body, stale, .. } => {
+                name::is_head_path(&row.path)
+                    && row.body.as_deref().is_none_or(name::is_beside)
+                    && [head, body].into_iter().flatten().all(|path| name::is_unfinished(path))
+                    && stale.iter().all(is_own)
+            }
+            Self::Remove { stale, .. } => stale.iter().all(is_own),
+            Self::Moved => true,
+        }
+    }
 }
 
 /// An open log.
@@ -70,6 +101,7 @@ pub(super) struct News {
 impl Log {
     /// Opens the log at `path`. Returns `None` if there is none, or one that is damaged.
     pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+        stale::check_plain(path)?;
         let opened = OpenOptions::new().read(true).write(true).open(path);
         let mut file = match opened {
             Ok(file) => file,
@@ -109,12 +141,11 @@ impl Log {
         announce: impl FnOnce() -> Result<()>,
     ) -> Result<Self> {
         let mut bytes = MAGIC.to_vec();
-        frames.iter().try_for_each(|frame| encode(frame, &mut bytes))?;
+        frames.chunks(1).try_for_each(|frame| encode(frame, &mut bytes))?;
         let end = bytes.len() as u64;
         let write = || {
             let mut options = OpenOptions::new();
-            let mut file =
-                options.read(true).write(true).create(true).truncate(true).open(staged)?;
+            let mut file = options.read(true).write(true).create_new(true).open(staged)?;
             file.write_all(&bytes)?;
             Ok(file)
         };
@@ -139,6 +170,10 @@ impl Log {
     pub(super) fn follow(&mut self) -> Result<News> {
         let mut news = News::default();
         let len = self.file.metadata().map_err(|error| self.fail("read", error))?.len();
+        if len < self.end {
+            // Somebody has put another file in its place. It is read from its beginning.
+            self.is_ended = true;
+        }
         if len <= self.end {
             return Ok(news);
         }
@@ -154,16 +189,14 @@ impl Log {
             Err(error) => return Err(self.fail("read", error)),
         }
         let mut rest = &bytes[..];
-        while let Some((frame, after)) = decode(rest) {
+        while let Some((frames, after)) = decode(rest) {
             self.end += (rest.len() - after.len()) as u64;
-            self.frames += 1;
+            self.frames += frames.len();
             rest = after;
-            match frame {
-                Frame::Moved => {
-                    self.is_ended = true;
-                    break;
-                }
-                frame => news.frames.push(frame),
+            self.is_ended = frames.contains(&Frame::Moved);
+            news.frames.extend(frames);
+            if self.is_ended {
+                break;
             }
         }
         news.has_rest = !rest.is_empty();
@@ -182,8 +215,8 @@ impl Log {
             .map_err(|error| self.fail("read", error))?;
         let mut frames = Vec::new();
         let mut rest = &bytes[..];
-        while let Some((frame, after)) = decode(rest) {
-            frames.push(frame);
+        while let Some((change, after)) = decode(rest) {
+            frames.extend(change);
             rest = after;
         }
         Ok(frames)
@@ -194,15 +227,16 @@ impl Log {
         self.file.set_len(self.end).map_err(|error| self.fail("write", error))
     }
 
-    /// Appends frames. The caller has the lock and has read everything before. If it fails, nothing
-    /// is appended.
+    /// Appends a change. The caller has the lock and has read everything before. If it fails,
+    /// nothing is appended.
     pub(super) fn append(&mut self, frames: &[Frame]) -> Result<()> {
         let mut bytes = Vec::new();
-        frames.iter().try_for_each(|frame| encode(frame, &mut bytes))?;
+        encode(frames, &mut bytes)?;
         let written =
             self.file.seek(SeekFrom::Start(self.end)).and_then(|_| self.file.write_all(&bytes));
         if let Err(error) = written {
-            // Whoever has the lock next cuts it off if that fails too.
+            // Whoever has the lock next cuts it off if that fails too. It is no whole change, so
+            // nobody has followed it.
             drop(self.file.set_len(self.end));
             return Err(self.fail("write", error));
         }
@@ -217,10 +251,10 @@ impl Log {
     }
 }
 
-fn encode(frame: &Frame, bytes: &mut Vec<u8>) -> Result<()> {
+fn encode(frames: &[Frame], bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; FRAME]);
-    let content = postcard::to_allocvec(frame).unwrap_or_default();
+    let content = postcard::to_allocvec(frames).unwrap_or_default();
     bytes.extend_from_slice(&content);
     let len = u32::try_from(content.len()).map_err(|_| {
         Error::new(ErrorKind::TooLarge, STORE, "the tags of an entry do not fit into the index")
@@ -230,15 +264,16 @@ fn encode(frame: &Frame, bytes: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// The next frame and what follows it.
-fn decode(bytes: &[u8]) -> Option<(Frame, &[u8])> {
+/// The next change and what follows it. A change with an unsafe path is none.
+fn decode(bytes: &[u8]) -> Option<(Vec<Frame>, &[u8])> {
     let (len, rest) = bytes.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let (content, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
     if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
         return None;
     }
-    Some((postcard::from_bytes(content).ok()?, rest))
+    let frames: Vec<Frame> = postcard::from_bytes(content).ok()?;
+    frames.iter().all(Frame::is_safe).then_some((frames, rest))
 }
 
 #[cfg(test)]
@@ -246,8 +281,67 @@ mod tests {
     use super::{super::index::tests::row, *};
 
     fn put(number: u8) -> Frame {
-        let row = row("a", &["x"]);
-        Frame::Put { key: [number; 32], row, head: None, body: Some("b".into()), stale: Vec::new() }
+        let row = row(HEAD, &["x"]);
+        let body = Some("unfinished/0123456789abcdef/0".into());
+        Frame::Put { key: [number; 32], row, head: None, body, stale: Vec::new() }
+    }
+
+    fn remove(paths: &[&str]) -> Frame {
+        let stale = |path: &&str| Stale { path: (*path).into(), len: 1, changed: 2 };
+        Frame::Remove { key: [1; 32], stale: paths.iter().map(stale).collect() }
+    }
+
+    const HEAD: &str = "a/b~01234567.json";
+
+    #[test]
+    fn unsafe_paths_are_no_frames() {
+        let is_read = |frame: &Frame| {
+            let mut bytes = Vec::new();
+            encode(std::slice::from_ref(frame), &mut bytes).unwrap();
+            decode(&bytes).is_some()
+        };
+        assert!(is_read(&put(1)) && is_read(&remove(&[HEAD, "a/b~01234567.body.txt"])));
+        let outside = ["../x~01234567.json", "/x~01234567.json", "a/../x~01234567.json"];
+        let inside =
+            ["README.md", ".git/x~01234567.json", "a//x~01234567.json", "C:/x~01234567.json"];
+        for path in outside.into_iter().chain(inside) {
+            assert!(!is_read(&remove(&[HEAD, path])), "{path}");
+            let Frame::Put { key, row, stale, .. } = put(1) else { unreachable!() };
+            let of_row = Row { path: path.into(), ..row.clone() };
+            let moved = Some(path.into());
+            for (row, head, body) in [
+                (of_row, None, None),
+                (row.clone(), moved.clone(), None),
+                (row.clone(), None, moved.clone()),
+                (Row { body: Some("../x".into()), ..row }, None, None),
+            ] {
+                let frame = Frame::Put { key, row, head, body, stale: stale.clone() };
+                assert!(!is_read(&frame), "{frame:?}");
+            }
+        }
+    }
+
+    /// A change of several frames is read as a whole or not at all, so that nobody has followed a
+    /// part of it when its writer cuts it off.
+    #[test]
+    fn a_change_that_is_cut_off_was_followed_by_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, staged) = (directory.path().join("index"), directory.path().join("staged"));
+        let mut log = Log::create(&path, &staged, &[], || Ok(())).unwrap();
+        let mut other = Log::open(&path).unwrap().unwrap();
+        let before = fs::read(&path).unwrap();
+        log.append(&[put(1), put(2), put(3)]).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for len in before.len()..whole.len() {
+            fs::write(&path, &whole[..len]).unwrap();
+            assert!(other.follow().unwrap().frames.is_empty(), "{len}");
+            assert_eq!(other.end, before.len() as u64);
+        }
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(other.follow().unwrap().frames.len(), 3);
+        // A shorter file is another one.
+        fs::write(&path, &before).unwrap();
+        assert!(other.follow().unwrap().frames.is_empty() && other.is_ended);
     }
 
     #[test]
@@ -258,7 +352,7 @@ mod tests {
         let mut log = Log::create(&path, &staged, &[put(1)], || Ok(())).unwrap();
         let mut other = Log::open(&path).unwrap().unwrap();
         assert_eq!(other.follow().unwrap().frames, [put(1)]);
-        log.append(&[put(2), Frame::Remove { key: [1; 32], stale: vec!["a".into()] }]).unwrap();
+        log.append(&[put(2), remove(&[HEAD])]).unwrap();
         let end = other.end;
         assert_eq!(other.follow().unwrap().frames.len(), 2);
         assert_eq!(other.since(end).unwrap().len(), 2);
@@ -267,7 +361,7 @@ mod tests {
         // A process died while it appended.
         let whole = fs::read(&path).unwrap();
         let mut bytes = Vec::new();
-        encode(&put(3), &mut bytes).unwrap();
+        encode(&[put(3)], &mut bytes).unwrap();
         for cut in [1, FRAME, bytes.len() - 1] {
             fs::write(&path, [&whole, &bytes[..cut]].concat()).unwrap();
             let news = other.follow().unwrap();
@@ -276,7 +370,8 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), whole);
         }
         log.append(&[Frame::Moved]).unwrap();
-        assert!(other.follow().unwrap().frames.is_empty() && other.is_ended);
+        assert_eq!(other.follow().unwrap().frames, [Frame::Moved]);
+        assert!(other.is_ended);
     }
 
     #[test]

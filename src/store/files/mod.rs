@@ -26,11 +26,11 @@
 //!
 //! A name has the host, the path, a method other than `GET`, and the first eight digits of the key,
 //! which logs show too. (The key of a variant beside another is drawn anew for each recording; its
-//! digits are those of what selects it.) Recording an exchange again therefore gives the same names.
-//! If two entries would have the same name, the second one gets more digits. What is not safe in a
-//! file name is percent-encoded, a name that Windows reserves gets a `_`, and long names are cut.
-//! The ending of a body is that of its media type and its coding, such as `json` or `html.gz`. An
-//! empty body has no file.
+//! digits are those of what selects it.) Recording an exchange again therefore gives the same
+//! names. If two entries would have the same name, the second one gets more digits. What is not
+//! safe in a file name is percent-encoded, a name that Windows reserves gets a `_`, long names are
+//! cut, and at most eight folders lie above an entry. The ending of a body is that of its media
+//! type and its coding, such as `json` or `html.gz`. An empty body has no file.
 //!
 //! A head is JSON in a fixed order, with one fact a line: the key, the request's method and URL,
 //! the response's status, version, header lines and trailers, and the cache's times and tags. A
@@ -38,6 +38,10 @@
 //! exchange and the clock are the same, with one exception: a response that leads to other variants
 //! has the random number that is part of their keys, and so their `key` differs too. The head of an
 //! exchange that a `Cassette` (feature `testing`) has recorded also has what was sent: `recorded`.
+//!
+//! `.gitattributes` is written into a folder that is empty when it is opened the first time. It has
+//! the line `* -text`. In a repository of your own, add a line like `tests/responses/** -text`:
+//! with other line endings, a text body does not have its checksum any more.
 //!
 //! `.larder` has a `.gitignore` of its own. It can be removed while no process has the folder open,
 //! and is made anew from the heads when the folder is opened. Versions are kept there and not in
@@ -48,24 +52,34 @@
 //! The line `checksum` has the CRC-32 of the head and that of the body. To edit an entry, remove
 //! that line (and the comma before it), and change the head or the body as you like: the length of
 //! the body is then that of its file. An entry that was edited while it has the line is an error of
-//! kind [`ErrorKind::Corrupt`], whose text gives this advice. A cache that may write then **removes
-//! the entry**; with [`read_only`](Builder::read_only), it stays. Line endings and indents of a head
-//! do not matter.
+//! kind [`ErrorKind::Corrupt`], whose text gives this advice. For a cache, this is a miss. A
+//! damaged or edited entry that is removed by its key, as a cache does with what is damaged, is
+//! taken out of the index, and **its files stay** until a new entry takes their place. When the
+//! folder is opened the next time, they are looked at again. They are removed by [`clear`], by tag,
+//! at their expiry and for lack of room like others. Line endings and indents of a head do not
+//! matter.
+//!
+//! A head that is no JSON, such as one with the marks of a merge conflict, is never removed or
+//! overwritten, and neither is one that a later version of this crate has written. A new entry of
+//! the same key gets a name with more digits.
 //!
 //! Files may be added, changed, renamed and removed, by hand or by `git checkout`, while no process
 //! has the folder open. A head must keep an ending like `~3fa94c1d.json`, and its body stay in the
-//! same folder under the name that the head says. While the folder is open, changed and removed
-//! heads are noticed when they are looked up, and new ones are not. Other files in the folder are
-//! left alone.
+//! same folder under the name that the head says. To add a body to a head without one, add a member
+//! `"body": {"file": "NAME"}` and remove the checksum. While the folder is open, changed and
+//! removed heads are noticed when they are looked up, and new ones are not. Other files in the
+//! folder are left alone.
 //!
 //! # Durability
 //!
 //! A write is acknowledged when both files are in their places, where every process sees them. It
 //! is not synced: after a power cut, recent entries may be missing or damaged, which their
-//! checksums show, and removed ones may be back.
-//! [`flush`](crate::store::Store::flush) syncs every file that this process has written. A killed
+//! checksums show, and removed ones may be back. [`flush`](crate::store::Store::flush) syncs every
+//! file that this process has written, and the folders from which it has removed any. A killed
 //! process loses nothing that was acknowledged. A change that it had begun is completed by the next
-//! process that changes the folder or opens it.
+//! process that changes the folder or opens it. If that is impossible, for example on a full disk,
+//! the entry is gone. A removal that is completed late leaves files that were changed or restored
+//! since.
 //!
 //! # Atomicity
 //!
@@ -74,8 +88,11 @@
 //! the head to their places. A reader takes no lock. It looks into the index before and after it
 //! opens the two files; if the entry has changed in between, it looks again. It never gets the head
 //! of one version with the body of another, and reads an old body to its end, since the file stays
-//! open. This is tested on Linux. Names are safe on other systems too, but a system that cannot
-//! replace an open file fails the write.
+//! open. A reader with [`read_only`](Builder::read_only) has no index to look into. It takes the
+//! lock for reading while it opens the two files. If a process was killed between the two moves and
+//! none has opened the folder for writing since, the entry that was being replaced is damaged for
+//! such a reader, and so is every entry without a checksum. This is tested on Linux. Names are safe
+//! on other systems too, but a system that cannot replace an open file fails the write.
 //!
 //! A body of up to 128 KiB is compared with its checksum before any of it is returned. The last
 //! chunk of a larger one is returned only if the whole has its checksum, so a damaged body ends in
@@ -88,8 +105,8 @@
 //! Any number of processes on one machine may have the folder open, and each sees at once what
 //! another has written. They take turns to write, by a lock that each holds while it moves the
 //! files of one entry, or removes those of many. A lookup waits for the lock only if the entry is
-//! being changed. A process that is stopped while it has the lock holds the others up. The folder
-//! belongs on a local disk.
+//! being changed. Whoever has waited for ten seconds, since a process is stopped while it has the
+//! lock, gets an error of kind [`ErrorKind::Unavailable`]. The folder belongs on a local disk.
 //!
 //! # Where work runs
 //!
@@ -115,9 +132,17 @@
 //!
 //! New files have the permissions that the process's umask gives. Responses may be private: choose
 //! a folder that only their owner can read. No link below the folder is followed, and no file
-//! outside of it is read or written, whatever a URL or a head says. A cache stores no request
-//! headers, so no credentials either; a URL is stored, with its query.
+//! outside of it is read, written or removed, whatever a URL, a head or the index says. A link is
+//! noticed before a file is opened. A program that may write to the folder can put one there in
+//! between, so the folder must not be writable for those who are not trusted.
 //!
+//! A cache stores no request headers, so no credentials in them either. A URL is stored, with its
+//! query, and so are response headers and bodies, with the tokens that they have:
+//! [`store_set_cookie(false)`](crate::CacheLayer::store_set_cookie) leaves responses with
+//! `Set-Cookie` out. The messages of errors have the paths of files, and so the host and the path
+//! of the URL. Values of header lines are in none.
+//!
+//! [`clear`]: crate::store::Store::clear
 //! [`finish`]: crate::store::Writer::finish
 
 use std::{
@@ -144,12 +169,14 @@ use super::{
 use crate::{Key, entry::Head, time::Timestamp};
 
 // From the bottom up: `name` makes names, `document` the text of a head, and `folder` reads and
-// writes files. `index` is the index in memory, `log` its file, and `view` both together. `lock` has
-// the file of the lock, `shared` what all handles share, and `locked` how a change is made while the
-// lock is held. `staged` is a body on its way, `found` a head that was found. `change`, `read` and
+// writes files, and `stale` is a file to remove. `index` is the index in memory, `log` its file,
+// and `view` both together. `lock` has the file of the lock, `shared` what all handles share, and
+// `locked` how a change is made while the lock is held. `damaged` notes the entries that could not
+// be used. `staged` is a body on its way, `found` a head that was found. `change`, `read` and
 // `open` are what a store does, and `incoming` is its writer.
 mod builder;
 mod change;
+mod damaged;
 mod document;
 mod fault;
 mod folder;
@@ -165,6 +192,7 @@ mod open;
 mod read;
 mod shared;
 mod staged;
+mod stale;
 mod view;
 
 pub use self::{builder::Builder, incoming::Writer};
@@ -282,7 +310,8 @@ impl Builder {
     /// # Errors
     ///
     /// [`ErrorKind::Unavailable`] if the folder is to be read only and is missing, or if the file
-    /// system has no locks. [`ErrorKind::Incompatible`] if its index is of another version of this
+    /// system has no locks, or another process has held the lock for ten seconds.
+    /// [`ErrorKind::Incompatible`] if its index is of another version of this
     /// crate, [`ErrorKind::Denied`] if it may not be read or written, [`ErrorKind::Full`] if there
     /// is no room for an index, and [`ErrorKind::Invalid`] for settings or a path that make no
     /// sense. Each message names the path.

@@ -9,11 +9,17 @@ use http::{HeaderMap, Method, header};
 
 use crate::entry::Head;
 
+/// The folder for unfinished files below the hidden folder.
+pub(super) const STAGING: &str = "unfinished";
+
 /// The longest part of a path, without its digest.
 const PART: usize = 60;
 
 /// The longest path of a folder below the root. Some systems allow 260 bytes for a whole path.
 const FOLDER: usize = 120;
+
+/// The most folders above an entry, with that of its host.
+const FOLDERS: usize = 8;
 
 /// The longest method in a name.
 const METHOD: usize = 16;
@@ -32,7 +38,8 @@ pub(super) fn stem(head: &Head) -> String {
     let mut stem = part(&host.replace(':', "_"), PART);
     let path = path.strip_prefix('/').unwrap_or(path);
     let (folders, last) = path.rsplit_once('/').unwrap_or(("", path));
-    for folder in folders.split('/').filter(|_| !folders.is_empty()) {
+    let above = folders.split('/').filter(|_| !folders.is_empty());
+    for folder in above.take(FOLDERS - 1) {
         let folder = part(folder, PART);
         if stem.len() + folder.len() >= FOLDER {
             break;
@@ -69,6 +76,17 @@ pub(super) fn is_body(name: &str) -> bool {
     digest_of(name).is_some_and(|rest| rest.starts_with("body."))
 }
 
+/// The digest in the path of a head.
+pub(super) fn digits(path: &str) -> Option<&str> {
+    Some(path.rsplit_once('~')?.1.split_once('.')?.0)
+}
+
+/// The path of the head that a body at `path` is named after.
+pub(super) fn head_of_body(path: &str) -> Option<String> {
+    let (stem, rest) = path.rsplit_once('~')?;
+    Some(head_path(stem, rest.split_once('.')?.0))
+}
+
 /// What follows the digest of a name.
 fn digest_of(name: &str) -> Option<&str> {
     let (digest, rest) = name.rsplit_once('~')?.1.split_once('.')?;
@@ -80,6 +98,27 @@ fn digest_of(name: &str) -> Option<&str> {
 /// Whether a head may name this file as its body: a file beside it, and not a hidden one.
 pub(super) fn is_beside(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':', '\0'])
+}
+
+/// Whether this is the path of a file below the root that is not hidden.
+fn is_path(path: &str) -> bool {
+    path.split('/').all(is_beside)
+}
+
+/// Whether this is the path of a head.
+pub(super) fn is_head_path(path: &str) -> bool {
+    is_path(path) && path.rsplit('/').next().is_some_and(is_head)
+}
+
+/// Whether this is the path of a head or a body.
+pub(super) fn is_entry_path(path: &str) -> bool {
+    let is_entry = |name| is_head(name) || is_body(name);
+    is_path(path) && path.rsplit('/').next().is_some_and(is_entry)
+}
+
+/// Whether this is the path of an unfinished file below the hidden folder.
+pub(super) fn is_unfinished(path: &str) -> bool {
+    is_path(path) && path.strip_prefix(STAGING).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The ending of a body: that of its media type, and that of its coding.
@@ -198,6 +237,7 @@ mod tests {
         }
         let long = format!("http://a/{}", "b/".repeat(5_000) + &"c".repeat(10_000));
         assert!(stem_of(&long).len() < 200);
+        assert_eq!(stem_of(&long).matches('/').count(), FOLDERS);
     }
 
     #[test]
@@ -240,7 +280,7 @@ mod tests {
                 prop_assert!(!part.starts_with('.') && !part.ends_with('.'), "{}", part);
                 prop_assert!(!is_reserved(part), "{}", part);
             }
-            prop_assert!(is_head(path.rsplit('/').next().unwrap()));
+            prop_assert!(is_head_path(&path));
         }
     }
 }

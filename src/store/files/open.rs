@@ -1,18 +1,23 @@
 //! Opening a folder: its hidden folder, and an index that fits the files.
 
-use std::{collections::HashSet, fs, io, path::Path};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fs, io,
+    path::Path,
+};
 
 use super::{
     builder::Builder,
     fault,
-    folder::{Folder, HIDDEN, Listed},
+    folder::{Folder, HIDDEN, Listed, Listing},
     lock::{LockFile, Staging},
     locked::Locked,
     log::{Frame, Log},
-    shared::{LOCK, STAGING, Shared, draw},
+    name::{self, STAGING},
+    shared::{LOCK, Shared, draw},
     view::{INDEX, View},
 };
-use crate::store::Result;
+use crate::store::{ErrorKind, Result};
 
 /// Opens the folder, and creates it if it is missing and may be written.
 pub(super) fn open(builder: Builder) -> Result<Shared> {
@@ -22,8 +27,9 @@ pub(super) fn open(builder: Builder) -> Result<Shared> {
     if read_only {
         let lock = LockFile::open_to_read(folder.hidden(LOCK));
         let shared = Shared::new(folder, settings, lock, View::default());
+        let listing = shared.folder.list()?;
         let mut locked = shared.lock()?;
-        locked.compare(false)?;
+        locked.compare(&listing, false)?;
         drop(locked);
         return Ok(shared);
     }
@@ -42,9 +48,11 @@ pub(super) fn open(builder: Builder) -> Result<Shared> {
     let view = View { log: Some(log), ..View::default() };
     lock.unlock();
     let shared = Shared::new(folder, settings, Some(lock), view);
+    // This may take a while, so the others do not wait for it.
+    let listing = shared.folder.list()?;
     let mut locked = shared.lock()?;
     Staging::clean(&shared.folder.hidden(STAGING));
-    locked.compare(begun != 0)?;
+    locked.compare(&listing, begun != 0)?;
     drop(locked);
     Ok(shared)
 }
@@ -85,39 +93,55 @@ fn create_file(path: &Path, text: &str) -> Result<()> {
 
 impl Locked<'_> {
     /// Compares the index with the files: some may have been added, edited or removed by hand or by
-    /// version control. `removes_orphans` removes bodies without a head, which a process that died
-    /// may have left.
-    fn compare(&mut self, removes_orphans: bool) -> Result<()> {
+    /// version control. What the listing has otherwise than the index is looked at again, since the
+    /// listing may be older. `removes_orphans` removes bodies without a head, which a process that
+    /// died may have left.
+    fn compare(&mut self, listing: &Listing, removes_orphans: bool) -> Result<()> {
         let shared = self.shared;
-        let listing = shared.folder.list()?;
-        let mut frames = Vec::new();
         let mut seen = HashSet::new();
-        for Listed { path, len, changed } in &listing.heads {
+        let mut suspects = BTreeSet::new();
+        {
+            let view = shared.view()?;
+            for Listed { path, len, changed } in &listing.heads {
+                let key = view.index.owner(path);
+                let row = key.and_then(|key| view.index.get(key));
+                match key.zip(row) {
+                    Some((key, row)) if (row.len, row.changed) == (*len, *changed) => {
+                        seen.insert(*key);
+                    }
+                    _ => drop(suspects.insert(Box::from(path.as_str()))),
+                }
+            }
+            let missing = view.index.keys().into_iter().filter(|key| !seen.contains(key));
+            suspects.extend(missing.filter_map(|key| Some(view.index.get(&key)?.path.clone())));
+        }
+        let mut found = Vec::new();
+        for path in &suspects {
             let known = {
                 let view = shared.view()?;
                 let key = view.index.owner(path).copied();
                 key.and_then(|key| Some((key, view.index.get(&key)?.clone())))
             };
-            if let Some((key, row)) = &known
-                && (row.len, row.changed) == (*len, *changed)
-            {
-                seen.insert(*key);
-                continue;
-            }
-            let found = shared.folder.index_head(path)?;
-            let frame = match (found, known) {
+            match (shared.folder.index_head(path), known) {
                 // Its text is the same, so its version is too.
-                (Some((key, mut row)), Some((of, old))) if key == of && row.crc == old.crc => {
+                (Ok(Some((key, mut row))), Some((of, old))) if key == of && row.crc == old.crc => {
                     (row.version, row.family) = (old.version, old.family);
                     row.selection = old.selection;
-                    Some((key, row))
+                    found.push((key, row));
                 }
-                (found, _) => found,
-            };
-            // Of two heads with the same key, the first one counts.
-            if let Some((key, row)) = frame
-                && seen.insert(key)
-            {
+                (Ok(head), _) => found.extend(head),
+                // It can be read at another time.
+                (Err(error), Some((key, _))) if error.kind() != ErrorKind::Corrupt => {
+                    seen.insert(key);
+                }
+                (Err(_), _) => {}
+            }
+        }
+        // Of two heads with the same key, the first one counts that is not damaged.
+        found.sort_by_key(|(_, row)| row.is_damaged);
+        let mut frames = Vec::new();
+        for (key, row) in found {
+            if seen.insert(key) {
                 let key = *key.as_bytes();
                 frames.push(Frame::Put { key, row, head: None, body: None, stale: Vec::new() });
             }
@@ -133,8 +157,15 @@ impl Locked<'_> {
         }
         if removes_orphans {
             let files = shared.view()?.files();
-            let orphans = listing.bodies.iter().filter(|path| !files.contains(path.as_str()));
-            orphans.for_each(|path| drop(shared.folder.remove(path)));
+            // The head of a body may be there and not in the index, since it cannot be read.
+            let has_head = |path: &str| {
+                let head = name::head_of_body(path);
+                head.is_none_or(|head| shared.folder.stale(&head).is_some())
+            };
+            let unknown = listing.bodies.iter().filter(|path| !files.contains(path.as_str()));
+            let orphans = unknown.filter(|path| !has_head(path));
+            let orphans = orphans.filter_map(|path| shared.folder.stale(path));
+            orphans.for_each(|orphan| drop(shared.folder.remove(&orphan)));
         }
         Ok(())
     }

@@ -11,9 +11,11 @@ use bytes::{Bytes, BytesMut};
 use crc32fast::Hasher;
 
 use super::{
+    damaged::Damaged,
     document::Document,
     fault::{self, STORE, corrupt},
     index::{Row, beside},
+    locked::Locked,
     log::Frame,
     name,
     shared::Shared,
@@ -22,7 +24,7 @@ use crate::{
     Key,
     entry::Head,
     store::{
-        Hit, Result, StoredBody, Version,
+        ErrorKind, Hit, Result, StoredBody, Version,
         disk::{AHEAD, Page, ReadAhead, off},
     },
 };
@@ -45,6 +47,7 @@ pub(super) enum Want {
 pub(super) struct Entry {
     pub(super) head: Arc<Head>,
     pub(super) version: Version,
+    has_checksum: bool,
     body: Content,
 }
 
@@ -63,13 +66,20 @@ pub(super) struct Rest {
     left: u64,
     /// The checksum of what was read, and what it has to become.
     crc: Option<(Hasher, u32)>,
+    /// The entry, to be noted if its body is damaged.
+    key: Key,
+    version: u64,
+    damaged: Arc<Damaged>,
 }
 
 /// Looks an entry up. If others change it meanwhile, waits for them.
+///
+/// A folder that is only read has no log to follow, so the lookup always waits for them.
 pub(super) fn look(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
-    for _ in 0..TRIES {
-        let Some(row) = shared.view()?.index.visit(key) else { return Ok(None) };
-        let found = shared.read_row(&row, want);
+    let tries = if shared.read_only { 0 } else { TRIES };
+    for _ in 0..tries {
+        let Some(row) = shared.row(key, want)? else { return Ok(None) };
+        let found = shared.read_row(key, &row, want);
         // If the log has not changed the entry, no file of it was changed before it was opened.
         let is_current =
             shared.view()?.index.get(key).is_some_and(|now| now.version == row.version);
@@ -85,16 +95,16 @@ pub(super) fn look(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entr
 /// Looks an entry up while nobody changes it. Somebody may have edited its files by hand.
 fn look_alone(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
     let mut locked = shared.lock()?;
-    let row = shared.view()?.index.visit(key);
-    let Some(row) = row else { return Ok(None) };
-    if let Some(entry) = shared.read_row(&row, want)? {
-        return Ok(Some(entry));
+    let Some(row) = shared.row(key, want)? else { return Ok(None) };
+    if let Some(entry) = shared.read_row(key, &row, want)? {
+        return locked.check_complete(entry).map(Some);
     }
     let gone = Frame::Remove { key: *key.as_bytes(), stale: Vec::new() };
     let Some((owner, new)) = shared.folder.index_head(&row.path)? else {
         // It is still in the index if it is there, so that it can be removed.
         if let Some(file) = shared.folder.read_head(&row.path)? {
-            Document::parse(&file.full, &file.bytes)?;
+            Document::parse(&file.full, &file.bytes)
+                .inspect_err(|_| shared.damaged.note(key, row.version))?;
         }
         locked.adopt(vec![gone])?;
         return Ok(None);
@@ -111,12 +121,44 @@ fn look_alone(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
         return Ok(None);
     }
     locked.adopt(vec![put])?;
-    shared.read_row(&new, want)
+    let entry = shared.read_row(key, &new, want)?;
+    entry.map(|entry| locked.check_complete(entry)).transpose()
+}
+
+impl Locked<'_> {
+    /// Refuses an entry whose body may be another's: a process has died while it replaced entries,
+    /// none has completed that yet, and without a checksum nothing shows whether this is one.
+    fn check_complete(&self, entry: Entry) -> Result<Entry> {
+        if entry.has_checksum || !self.is_incomplete() {
+            return Ok(entry);
+        }
+        let root = &self.shared.folder.root;
+        let why = "has a change that was not completed; open it without read_only(true) once";
+        Err(corrupt(root, why))
+    }
 }
 
 impl Shared {
+    /// What the index has of the entry. Reading a body keeps the entry longer, a listing does not.
+    fn row(&self, key: &Key, want: Want) -> Result<Option<Arc<Row>>> {
+        let mut view = self.view()?;
+        Ok(match want {
+            Want::Body => view.index.visit(key),
+            Want::Head => view.index.get(key).cloned(),
+        })
+    }
+
     /// Reads the entry of this row. Returns `None` if its head is not the one that the row knows.
-    fn read_row(&self, row: &Row, want: Want) -> Result<Option<Entry>> {
+    /// Notes the entry if it is damaged.
+    fn read_row(&self, key: &Key, row: &Row, want: Want) -> Result<Option<Entry>> {
+        self.try_row(key, row, want).inspect_err(|error| {
+            if error.kind() == ErrorKind::Corrupt {
+                self.damaged.note(key, row.version);
+            }
+        })
+    }
+
+    fn try_row(&self, key: &Key, row: &Row, want: Want) -> Result<Option<Entry>> {
         let Some(file) = self.folder.read_head(&row.path)? else { return Ok(None) };
         if crc32fast::hash(&file.bytes) != row.crc {
             return Ok(None);
@@ -129,27 +171,35 @@ impl Shared {
                 if !name::is_beside(&body.file) {
                     return Err(corrupt(&file.full, "names a body that is not beside it"));
                 }
-                self.open_body(&beside(&row.path, &body.file), crc.map(|crc| (crc, body.length)))?
+                let path = beside(&row.path, &body.file);
+                self.open_body(&path, (key, row.version), crc.map(|crc| (crc, body.length)))?
             }
             _ => (Content::Bytes(Bytes::new()), document.body_len(&self.folder, &row.path)),
         };
         let head = document.into_head(&file.full, body_len, row.family)?;
-        Ok(Some(Entry { head: Arc::new(head), version: row.version(), body }))
+        let has_checksum = crc.is_some();
+        Ok(Some(Entry { head: Arc::new(head), version: row.version(), has_checksum, body }))
     }
 
     /// Opens the body at `path`, and reads its beginning. It must have the checksum and the length
     /// that its head says, if the head says any. Returns it with its length.
-    fn open_body(&self, path: &str, expected: Option<(u32, u64)>) -> Result<(Content, u64)> {
+    fn open_body(
+        &self,
+        path: &str,
+        (key, version): (&Key, u64),
+        expected: Option<(u32, Option<u64>)>,
+    ) -> Result<(Content, u64)> {
         let full = self.folder.path(path);
         let Some((file, metadata)) = self.folder.open(path)? else {
             return Err(corrupt(&full, "is missing; restore it, or remove the head beside it"));
         };
         let len = metadata.len();
-        if expected.is_some_and(|(_, expected)| expected != len) {
+        if expected.is_some_and(|(_, expected)| expected.is_some_and(|it| it != len)) {
             return Err(edited(&full));
         }
         let crc = expected.map(|(crc, _)| (Hasher::new(), crc));
-        let mut rest = Rest { file, path: full, left: len, crc };
+        let damaged = self.damaged.clone();
+        let mut rest = Rest { file, path: full, left: len, crc, key: *key, version, damaged };
         let first = rest.read()?;
         let content =
             if rest.left == 0 { Content::Bytes(first) } else { Content::Rest(first, rest) };
@@ -190,6 +240,9 @@ impl Rest {
         while self.left > 0 && chunks.len() < AHEAD {
             let chunk = self.read();
             let is_last = chunk.is_err();
+            if is_last {
+                self.damaged.note(&self.key, self.version);
+            }
             chunks.push_back(chunk);
             if is_last {
                 return (None, chunks);
@@ -200,9 +253,18 @@ impl Rest {
 }
 
 impl Entry {
+    /// A body that was read with the head.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> Option<&Bytes> {
+        match &self.body {
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Rest(..) => None,
+        }
+    }
+
     /// The result of the lookup. A body is read from the open file, whatever becomes of its name.
     pub(super) fn into_hit(self) -> Hit {
-        let Self { head, version, body } = self;
+        let Self { head, version, body, .. } = self;
         let body = match body {
             Content::Bytes(bytes) => bytes.into(),
             Content::Rest(first, rest) => {

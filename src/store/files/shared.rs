@@ -4,16 +4,18 @@ use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::SystemTime,
 };
 
 use super::{
+    damaged::Damaged,
     fault,
-    folder::Folder,
+    folder::{self, Folder},
     lock::{LockFile, Staging},
+    name::STAGING,
     view::View,
 };
 use crate::store::{Result, evictions::Evictions};
@@ -21,12 +23,22 @@ use crate::store::{Result, evictions::Evictions};
 /// The name of the lock below the hidden folder.
 pub(super) const LOCK: &str = "lock";
 
-/// The folder for unfinished files below the hidden folder.
-pub(super) const STAGING: &str = "unfinished";
-
-/// How many paths may wait for a [`flush`](crate::store::Store::flush) before they are synced
-/// without one.
+/// How many paths are noted for a [`flush`](crate::store::Store::flush). After more changes, it
+/// syncs all files.
 const UNSYNCED: usize = 1 << 16;
+
+/// What a flush is to sync.
+#[derive(Debug)]
+enum Unsynced {
+    Paths(HashSet<Box<str>>),
+    All,
+}
+
+impl Default for Unsynced {
+    fn default() -> Self {
+        Self::Paths(HashSet::new())
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -34,14 +46,15 @@ pub(super) struct Shared {
     pub(super) max_bytes: u64,
     pub(super) read_only: bool,
     pub(super) evictions: Evictions,
+    pub(super) damaged: Arc<Damaged>,
     pub(super) view: Mutex<View>,
     pub(super) lock: Mutex<Option<LockFile>>,
     /// Created with the first unfinished file.
     staging: Mutex<Option<Staging>>,
     /// The number of the next unfinished file.
     next: AtomicU64,
-    /// The files that were written since the last flush.
-    unsynced: Mutex<HashSet<Box<str>>>,
+    /// The files that were written and removed since the last flush.
+    unsynced: Mutex<Unsynced>,
 }
 
 impl Shared {
@@ -56,6 +69,7 @@ impl Shared {
             max_bytes,
             read_only,
             evictions: Evictions::default(),
+            damaged: Arc::default(),
             view: Mutex::new(view),
             lock: Mutex::new(lock),
             staging: Mutex::default(),
@@ -88,35 +102,75 @@ impl Shared {
         Ok(format!("{folder}/{number:x}").into())
     }
 
-    /// Notes files that a flush is to sync.
-    pub(super) fn written(&self, paths: impl IntoIterator<Item = Box<str>>) {
+    /// Notes files that were written or removed, which a flush is to sync.
+    pub(super) fn changed(&self, paths: impl IntoIterator<Item = Box<str>>) {
         let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
-        unsynced.extend(paths);
-        let is_full = unsynced.len() >= UNSYNCED;
-        drop(unsynced);
-        if is_full {
-            // If that fails, the next flush tries again.
-            drop(self.sync());
+        if let Unsynced::Paths(noted) = &mut *unsynced {
+            noted.extend(paths);
+            if noted.len() >= UNSYNCED {
+                *unsynced = Unsynced::All;
+            }
         }
     }
 
     pub(super) fn sync(&self) -> Result<()> {
-        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
-        let paths: Vec<_> = unsynced.iter().cloned().collect();
-        unsynced.clear();
-        drop(unsynced);
-        if let Err(error) = self.folder.sync(&paths) {
-            self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
-            return Err(error);
-        }
+        let take = || {
+            let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *unsynced)
+        };
+        let synced = match take() {
+            Unsynced::Paths(paths) => {
+                let paths: Vec<_> = paths.into_iter().collect();
+                self.folder.sync(&paths).inspect_err(|_| self.changed(paths))
+            }
+            Unsynced::All => self.sync_all().inspect_err(|_| {
+                *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner) = Unsynced::All;
+            }),
+        };
+        synced?;
         match &self.view()?.log {
             Some(log) => log.sync(),
             None => Ok(()),
         }
+    }
+
+    fn sync_all(&self) -> Result<()> {
+        let paths: Vec<_> = self.view()?.files().into_iter().collect();
+        self.folder.sync(&paths)?;
+        // Files were removed from these too.
+        folder::sync_folders(self.folder.list()?.folders);
+        Ok(())
     }
 }
 
 /// A number that is not drawn twice, for versions and families.
 pub(super) fn draw() -> u64 {
     RandomState::new().hash_one(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_knows_what_was_changed_since_the_last_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder { root: directory.path().to_owned() };
+        let shared = Shared::new(folder, (1, false), None, View::default());
+        let paths = || match &*shared.unsynced.lock().unwrap() {
+            Unsynced::Paths(paths) => Some(paths.len()),
+            Unsynced::All => None,
+        };
+        // It is gone, and its folder is to be synced.
+        shared.changed(["a/b~01234567.json".into()]);
+        assert_eq!(paths(), Some(1));
+        shared.sync().unwrap();
+        assert_eq!(paths(), Some(0));
+        shared.changed((0..UNSYNCED).map(|number| number.to_string().into()));
+        assert_eq!(paths(), None);
+        shared.changed(["a".into()]);
+        assert_eq!(paths(), None);
+        shared.sync().unwrap();
+        assert_eq!(paths(), Some(0));
+    }
 }

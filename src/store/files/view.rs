@@ -1,10 +1,10 @@
 //! [`View`]: the entries as this process knows them.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     folder::Folder,
-    index::Index,
+    index::{Index, Row},
     log::{Frame, Log},
 };
 use crate::{Key, store::Result};
@@ -50,6 +50,21 @@ impl View {
             Frame::Remove { key, .. } => drop(self.index.remove(&Key::from_bytes(*key))),
             Frame::Moved => {}
         }
+    }
+
+    /// Applies a frame, and notes it in the log if there is room.
+    pub(super) fn record(&mut self, frame: Frame) {
+        self.apply(&frame);
+        if let Some(log) = &mut self.log {
+            drop(log.append(&[frame]));
+        }
+    }
+
+    /// The entry that a frame removes.
+    pub(super) fn removed_by(&self, frame: &Frame) -> Option<(Key, Arc<Row>)> {
+        let Frame::Remove { key, .. } = frame else { return None };
+        let key = Key::from_bytes(*key);
+        Some((key, self.index.get(&key)?.clone()))
     }
 
     /// The paths of all files of entries.
