@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use http::{
     HeaderName,
     header::{
-        ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, IF_MATCH,
+        ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_RANGE, COOKIE, IF_MATCH,
         IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHORIZATION,
         RANGE,
     },
@@ -19,8 +19,9 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
-/// The headers that choose a response: by negotiation, by condition, or a part of it.
-const KEY_HEADERS: [HeaderName; 9] = [
+/// The headers that choose a response (by negotiation, by condition, or a part of it), and those
+/// that say what a request does, beside its method and URL.
+const KEY_HEADERS: [HeaderName; 21] = [
     ACCEPT,
     ACCEPT_ENCODING,
     ACCEPT_LANGUAGE,
@@ -30,6 +31,23 @@ const KEY_HEADERS: [HeaderName; 9] = [
     IF_NONE_MATCH,
     IF_MODIFIED_SINCE,
     IF_UNMODIFIED_SINCE,
+    // RFC 7240: whether the response has a body, and which one.
+    HeaderName::from_static("prefer"),
+    // The operation of a service that has one URL for all: AWS, and SOAP 1.1.
+    HeaderName::from_static("x-amz-target"),
+    HeaderName::from_static("soapaction"),
+    // The method behind the method.
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    // WebDAV (RFC 4918).
+    HeaderName::from_static("depth"),
+    HeaderName::from_static("destination"),
+    HeaderName::from_static("overwrite"),
+    // Where a part of an upload belongs, and an event stream goes on.
+    CONTENT_RANGE,
+    HeaderName::from_static("upload-offset"),
+    HeaderName::from_static("last-event-id"),
 ];
 
 /// The names that carry tokens, as headers, query parameters and fields of bodies.
@@ -144,8 +162,10 @@ impl Cassette {
     }
 
     /// Adds request headers that distinguish requests. By default, these are `Accept`,
-    /// `Accept-Encoding`, `Accept-Language`, `Range` and the conditional headers (`If-Match` and so
-    /// on).
+    /// `Accept-Encoding`, `Accept-Language`, `Range`, the conditional headers (`If-Match` and so
+    /// on), and those that name an operation: `Prefer`, `X-Amz-Target`, `SOAPAction`,
+    /// `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Method-Override`, `Depth`, `Destination`,
+    /// `Overwrite`, `Content-Range`, `Upload-Offset` and `Last-Event-ID`.
     ///
     /// Their values are recorded, in clear, apart from `Authorization`, `Proxy-Authorization` and
     /// `Cookie`: of these, only the key depends on the value.

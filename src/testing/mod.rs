@@ -81,10 +81,11 @@
 //!
 //! # Equal requests
 //!
-//! Two requests are the same if these are: the method, the URL, the body, and the headers that
-//! choose a response (`Accept`, `Accept-Encoding`, `Accept-Language`, `Range`, `If-Match`,
-//! `If-None-Match` and the other conditions). The order of query parameters of different names does
-//! not matter. JSON, forms and multipart forms are compared by what they say
+//! Two requests are the same if these are: the method, the URL, the body, the headers that choose a
+//! response (`Accept`, `Accept-Encoding`, `Accept-Language`, `Range`, `If-Match`, `If-None-Match`
+//! and the other conditions), and those that [name an operation](Cassette::add_key_headers), such
+//! as `X-Amz-Target` and `SOAPAction`. The order of query parameters of different names does not
+//! matter. JSON, forms and multipart forms are compared by what they say
 //! ([`normalize_body`](crate::CacheLayer::normalize_body)); their `Content-Type` counts too. Other
 //! headers do not matter, unless [`add_key_headers`](Cassette::add_key_headers) names them.
 //! [`add_ignored_headers`](Cassette::add_ignored_headers),
