@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::HeaderMap;
+
 use super::{
     body::ResponseBody,
     context::OriginBody,
@@ -67,13 +69,15 @@ impl<B: Store> Recorder<B> {
     }
 
     /// Records a response when its body has been read to its end, which has `expected` bytes if
-    /// that is known. Nothing is recorded of a body that fails or is dropped.
+    /// that is known. Nothing is recorded of a body that fails or is dropped. Of its trailers,
+    /// those are recorded that `redact` returns.
     pub(crate) async fn record<ResBody: OriginBody>(
         &self,
         key: Key,
         head: Head,
         body: ResBody,
         expected: Option<u64>,
+        redact: impl Fn(HeaderMap) -> HeaderMap + Send + 'static,
     ) -> ResponseBody<ResBody> {
         let entry = Entry {
             key,
@@ -87,22 +91,29 @@ impl<B: Store> Recorder<B> {
         // The body has one reader, which is never behind another one.
         let budget = OverflowBudget { held: Arc::default(), limit: u64::MAX };
         let (handle, body) = (self.handle.clone(), Peeked::unread(body));
-        let mut body = Tee::prepare(handle, budget, entry, key, None, body, limits).start(Permit);
+        let mut body =
+            Tee::prepare(handle, budget, entry, key, None, body, limits).start(Permit { redact });
         body.read_ahead().await;
         ResponseBody::shared(body)
     }
 }
 
 /// The permission to record. Nothing takes it back.
-struct Permit;
+struct Permit<R> {
+    redact: R,
+}
 
-impl tee::Permit for Permit {
+impl<R: Fn(HeaderMap) -> HeaderMap + Send + 'static> tee::Permit for Permit<R> {
     fn is_invalidated(&self) -> bool {
         false
     }
 
     fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         std::future::ready(Ok(()))
+    }
+
+    fn stored_trailers(&self, trailers: HeaderMap) -> HeaderMap {
+        (self.redact)(trailers)
     }
 
     fn finish(self, _: Result<u64, Refusal>) {}

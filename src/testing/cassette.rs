@@ -167,8 +167,9 @@ impl Cassette {
     /// `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Method-Override`, `Depth`, `Destination`,
     /// `Overwrite`, `Content-Range`, `Upload-Offset` and `Last-Event-ID`.
     ///
-    /// Their values are recorded, in clear, apart from `Authorization`, `Proxy-Authorization` and
-    /// `Cookie`: of these, only the key depends on the value.
+    /// Their values are recorded, in clear, apart from those of ignored headers and of headers with
+    /// the [name of a secret](super#secrets): of these, only the key depends on the value. Who can
+    /// guess such a value can confirm the guess.
     ///
     /// # Errors
     ///
@@ -182,8 +183,8 @@ impl Cassette {
 
     /// Ignores headers: they do not distinguish requests, and are recorded neither of a request nor
     /// of a response. By default, these are `Authorization`, `Proxy-Authorization`, `Cookie`,
-    /// `X-API-Key`, `X-Auth-Token`, `X-API-Token` and `X-Access-Token`. `Set-Cookie` is never
-    /// recorded.
+    /// `X-API-Key`, `X-Auth-Token`, `X-API-Token` and `X-Access-Token`. Other fields with the [name
+    /// of a secret](super#secrets), such as `Set-Cookie`, are not recorded either.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -178,7 +178,8 @@ where
         let fields = recorded_fields(&settings.recipe, &parts.headers);
         let head = exchange.head(number, &parts, fields, (requested_at, settings.clock.now()));
         let (key, expected) = (exchange.key(number), exchange.expected_len(&parts));
-        let body = tape.recorder.record(key, head, body, expected).await;
+        let redact = move |trailers: HeaderMap| recorded_fields(&settings.recipe, &trailers);
+        let body = tape.recorder.record(key, head, body, expected, redact).await;
         Ok(Response::from_parts(parts, body))
     }
 }
