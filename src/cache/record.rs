@@ -3,7 +3,10 @@
 //! A cassette records each response that it is given, under a key that it is given. It shares with
 //! the cache how a body is read by its caller and written at the same time, and nothing else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::HeaderMap;
 
@@ -29,7 +32,11 @@ pub(crate) struct Recorder<B> {
     handle: Handle<B>,
     /// The first failure to write, as text.
     failure: Arc<Mutex<Option<String>>>,
+    recorded: Recorded,
 }
+
+/// The keys under which a recorder and its clones have recorded a response.
+type Recorded = Arc<Mutex<HashSet<Key>>>;
 
 impl<B: Store> Recorder<B> {
     /// Records into `store`. The name of this cache in logs and metrics is `name`.
@@ -48,7 +55,7 @@ impl<B: Store> Recorder<B> {
                 first.get_or_insert_with(|| format!("{error:#}"));
             }
         });
-        Self { handle, failure }
+        Self { handle, failure, recorded: Recorded::default() }
     }
 
     pub(crate) fn store(&self) -> &B {
@@ -58,6 +65,11 @@ impl<B: Store> Recorder<B> {
     /// Why a response could not be recorded, if that has happened.
     pub(crate) fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether this recorder has recorded a response under this key.
+    pub(crate) fn has_recorded(&self, key: &Key) -> bool {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
     pub(crate) async fn get(&self, key: &Key) -> store::Result<Option<Hit>> {
@@ -91,8 +103,8 @@ impl<B: Store> Recorder<B> {
         // The body has one reader, which is never behind another one.
         let budget = OverflowBudget { held: Arc::default(), limit: u64::MAX };
         let (handle, body) = (self.handle.clone(), Peeked::unread(body));
-        let mut body =
-            Tee::prepare(handle, budget, entry, key, None, body, limits).start(Permit { redact });
+        let permit = Permit { key, recorded: self.recorded.clone(), redact };
+        let mut body = Tee::prepare(handle, budget, entry, key, None, body, limits).start(permit);
         body.read_ahead().await;
         ResponseBody::shared(body)
     }
@@ -100,6 +112,8 @@ impl<B: Store> Recorder<B> {
 
 /// The permission to record. Nothing takes it back.
 struct Permit<R> {
+    key: Key,
+    recorded: Recorded,
     redact: R,
 }
 
@@ -116,5 +130,9 @@ impl<R: Fn(HeaderMap) -> HeaderMap + Send + 'static> tee::Permit for Permit<R> {
         (self.redact)(trailers)
     }
 
-    fn finish(self, _: Result<u64, Refusal>) {}
+    fn finish(self, stored: Result<u64, Refusal>) {
+        if stored.is_ok() {
+            self.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(self.key);
+        }
+    }
 }

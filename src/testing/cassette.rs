@@ -72,6 +72,9 @@ const TOKENS: [&str; 7] = [
 /// | [`replay`](Cassette::replay) | is replayed | fails with [`Unrecorded`](super::Unrecorded) |
 /// | [`record`](Cassette::record) | is sent, and recorded anew | is sent, and recorded |
 ///
+/// A request that this cassette has recorded itself is sent again, and not replayed: see
+/// [`in_order`](Cassette::in_order).
+///
 /// Requests are the same if their method, URL, body and a few headers are, as the settings say. A
 /// setting whose name begins with `add_` adds to what earlier calls and the defaults have set. Use
 /// the same settings to record and to replay.
@@ -149,7 +152,9 @@ impl Cassette {
 
     /// Whether equal requests are replayed in the order in which they were recorded: the n-th one
     /// gets the n-th recorded response. Default: `false`, and every equal request gets the same
-    /// response, the last one that was recorded.
+    /// response. A request that is sent again by the cassette that has recorded it then fails if
+    /// the response has another status or body; otherwise its caller receives the new response, and
+    /// the recorded one stays. Its body is read whole for that.
     ///
     /// Set it to record and to replay, for requests whose responses change, such as one that asks
     /// whether a job is done. A request that is sent more often than it was recorded is

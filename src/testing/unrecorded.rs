@@ -138,3 +138,13 @@ pub(super) fn no_url(method: &Method) -> store::Error {
     );
     store::Error::new(ErrorKind::Invalid, NAME, message)
 }
+
+/// The error for a request that is sent again while it is recorded, and answered otherwise.
+pub(super) fn differs(method: &Method, url: &str) -> store::Error {
+    let message = format!(
+        "{method} {url} would be recorded twice with different responses, and a replay has one for \
+         both; set in_order(true) to record and to replay, or let a header that differs \
+         distinguish the requests with add_key_headers"
+    );
+    store::Error::new(ErrorKind::Invalid, NAME, message)
+}

@@ -1,8 +1,18 @@
 //! Equal requests that are answered in the order of their recording.
 
-use larder::testing::{Cassette, Unrecorded};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
-use crate::support::{Server, assert_explained, client, get, place, record, recorded, say, send};
+use crate::support::{
+    Server, assert_explained, client, full, get, place, post, record, recorded, say, send,
+};
+use http::{Response, StatusCode};
+use larder::{
+    store,
+    testing::{Cassette, Unrecorded},
+};
 
 #[tokio::test]
 async fn the_nth_request_gets_the_nth_response() {
@@ -84,4 +94,49 @@ async fn equal_requests_at_the_same_time_get_a_response_each() {
     let second = all(record(&path).in_order(true)).await;
     assert_eq!((first.len(), server.calls()), (8, 16));
     assert_eq!(all(Cassette::replay(&path).unwrap().in_order(true)).await, second);
+}
+
+#[tokio::test]
+async fn equal_requests_with_different_responses_are_not_recorded_as_one() {
+    for cassette in [record, |path: &Path| Cassette::record_or_replay(path).unwrap()] {
+        let (_directory, path) = place();
+        let orders = Arc::<Mutex<Vec<u8>>>::default();
+        let server = Server::new(move |_, request| {
+            let mut orders = orders.lock().unwrap();
+            match request.uri().path() {
+                "/gone" if !orders.is_empty() => {
+                    Response::builder().status(StatusCode::GONE).body(full("")).unwrap()
+                }
+                "/gone" | "/same" => Response::new(full("")),
+                _ => {
+                    orders.extend(request.body());
+                    Response::new(full(orders.clone()))
+                }
+            }
+        })
+        .await;
+        let recording = client(&cassette(&path));
+        let (orders, gone, same) =
+            (server.url("/orders"), server.url("/gone"), server.url("/same"));
+        for url in [&orders, &gone, &same] {
+            assert_eq!(say(&recording, get(url)).await, "");
+        }
+        assert_eq!(say(&recording, post(&orders, "text/plain", "tea")).await, "tea");
+        // Whoever sends it again receives it again, as the server has it.
+        assert_eq!(say(&recording, get(&same)).await, "");
+        assert_eq!(server.calls(), 5);
+        for url in [orders, gone] {
+            let error = send(&recording, get(&url)).await.unwrap_err();
+            let text = error.to_string();
+            assert!(error.is::<store::Error>() && text.contains(&url), "{text}");
+            assert!(text.contains("in_order(true)"), "{text}");
+            assert_explained(&text, "recorded twice with different responses");
+        }
+
+        let settings = cassette(&path).in_order(true);
+        let recording = client(&settings);
+        assert_eq!(say(&recording, get(server.url("/new"))).await, "tea");
+        say(&recording, post(server.url("/new"), "text/plain", ", cake")).await;
+        assert_eq!(say(&recording, get(server.url("/new"))).await, "tea, cake");
+    }
 }
