@@ -158,7 +158,7 @@ where
         };
 
         let (body, exchange) = read_exchange(&settings, &parts, body).await?;
-        let number = if settings.in_order { tape.number(&exchange, mode).await? } else { 1 };
+        let number = if settings.in_order { tape.number(&exchange).await } else { 1 };
         let key = exchange.key(number);
         // What this run has recorded is sent again, to see whether a replay would be right.
         if mode.replays() && !tape.recorder.has_recorded(&key) {
@@ -180,6 +180,9 @@ where
             && let Some(recorded) = tape.recorder.get(&key).await?
         {
             return sent_again(&exchange, recorded, response).await;
+        }
+        if mode == Mode::Record && settings.in_order {
+            tape.remove_earlier(&exchange, number).await?;
         }
         let (parts, body) = response.into_parts();
         let fields = recorded_fields(&settings.recipe, &parts.headers);
