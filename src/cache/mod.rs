@@ -118,7 +118,7 @@ pub use self::{
 };
 #[cfg(feature = "testing")]
 pub(crate) use self::{
-    context::{AnyBody, Origin},
+    context::{AnyBody, Origin, OriginBody},
     record::Recorder,
     request_body::{Budget, ReadBody},
 };

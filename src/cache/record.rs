@@ -3,7 +3,12 @@
 //! A cassette records each response that it is given, under a key that it is given. It shares with
 //! the cache how a body is read by its caller and written at the same time, and nothing else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::HeaderMap;
 
 use super::{
     body::ResponseBody,
@@ -27,7 +32,11 @@ pub(crate) struct Recorder<B> {
     handle: Handle<B>,
     /// The first failure to write, as text.
     failure: Arc<Mutex<Option<String>>>,
+    recorded: Recorded,
 }
+
+/// The keys under which a recorder and its clones have recorded a response.
+type Recorded = Arc<Mutex<HashSet<Key>>>;
 
 impl<B: Store> Recorder<B> {
     /// Records into `store`. The name of this cache in logs and metrics is `name`.
@@ -46,7 +55,7 @@ impl<B: Store> Recorder<B> {
                 first.get_or_insert_with(|| format!("{error:#}"));
             }
         });
-        Self { handle, failure }
+        Self { handle, failure, recorded: Recorded::default() }
     }
 
     pub(crate) fn store(&self) -> &B {
@@ -58,6 +67,11 @@ impl<B: Store> Recorder<B> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether this recorder has recorded a response under this key.
+    pub(crate) fn has_recorded(&self, key: &Key) -> bool {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
     pub(crate) async fn get(&self, key: &Key) -> store::Result<Option<Hit>> {
         self.handle.get(key).await
     }
@@ -67,13 +81,15 @@ impl<B: Store> Recorder<B> {
     }
 
     /// Records a response when its body has been read to its end, which has `expected` bytes if
-    /// that is known. Nothing is recorded of a body that fails or is dropped.
+    /// that is known. Nothing is recorded of a body that fails or is dropped. Of its trailers,
+    /// those are recorded that `redact` returns.
     pub(crate) async fn record<ResBody: OriginBody>(
         &self,
         key: Key,
         head: Head,
         body: ResBody,
         expected: Option<u64>,
+        redact: impl Fn(HeaderMap) -> HeaderMap + Send + 'static,
     ) -> ResponseBody<ResBody> {
         let entry = Entry {
             key,
@@ -87,16 +103,21 @@ impl<B: Store> Recorder<B> {
         // The body has one reader, which is never behind another one.
         let budget = OverflowBudget { held: Arc::default(), limit: u64::MAX };
         let (handle, body) = (self.handle.clone(), Peeked::unread(body));
-        let mut body = Tee::prepare(handle, budget, entry, key, None, body, limits).start(Permit);
+        let permit = Permit { key, recorded: self.recorded.clone(), redact };
+        let mut body = Tee::prepare(handle, budget, entry, key, None, body, limits).start(permit);
         body.read_ahead().await;
         ResponseBody::shared(body)
     }
 }
 
 /// The permission to record. Nothing takes it back.
-struct Permit;
+struct Permit<R> {
+    key: Key,
+    recorded: Recorded,
+    redact: R,
+}
 
-impl tee::Permit for Permit {
+impl<R: Fn(HeaderMap) -> HeaderMap + Send + 'static> tee::Permit for Permit<R> {
     fn is_invalidated(&self) -> bool {
         false
     }
@@ -105,5 +126,13 @@ impl tee::Permit for Permit {
         std::future::ready(Ok(()))
     }
 
-    fn finish(self, _: Result<u64, Refusal>) {}
+    fn stored_trailers(&self, trailers: HeaderMap) -> HeaderMap {
+        (self.redact)(trailers)
+    }
+
+    fn finish(self, stored: Result<u64, Refusal>) {
+        if stored.is_ok() {
+            self.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(self.key);
+        }
+    }
 }

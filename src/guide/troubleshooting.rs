@@ -241,7 +241,8 @@
 //! | text | what to do |
 //! |---|---|
 //! | `has no response to this request` | The text shows the nearest recorded request and how they differ. Ignore what differs in each run (`add_ignored_parameters` and so on), or record the request: run with `LARDER_CASSETTE=record`, or unset the variable. Use the same settings as in the recording. |
-//! | `it is recorded` | With `in_order`, the request was sent more often than it was recorded. Each test needs a cassette of its own. |
+//! | `it is recorded` | With `in_order`, the request was sent more often than it was recorded, or it failed when it was recorded. Each test needs a cassette of its own. |
+//! | `recorded twice with different responses` | Call `in_order(true)` on the cassette, to record and to replay. The first response is recorded. If the requests do differ, name the header that tells them apart with `add_key_headers`. |
 //! | `there is no folder` | Record first, or correct the path. It is relative to the package in `cargo test`. |
 //! | `LARDER_CASSETTE is` | Set it to `record`, `replay` or `off`, or unset it. |
 //! | `cannot be recorded` | The request has no valid URL, or its body failed or has too many frames. Nothing was sent. |

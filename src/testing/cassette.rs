@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use http::{
     HeaderName,
     header::{
-        ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, IF_MATCH,
+        ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_RANGE, COOKIE, IF_MATCH,
         IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHORIZATION,
         RANGE,
     },
@@ -19,8 +19,9 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
-/// The headers that choose a response: by negotiation, by condition, or a part of it.
-const KEY_HEADERS: [HeaderName; 9] = [
+/// The headers that choose a response (by negotiation, by condition, or a part of it), and those
+/// that say what a request does, beside its method and URL.
+const KEY_HEADERS: [HeaderName; 21] = [
     ACCEPT,
     ACCEPT_ENCODING,
     ACCEPT_LANGUAGE,
@@ -30,6 +31,23 @@ const KEY_HEADERS: [HeaderName; 9] = [
     IF_NONE_MATCH,
     IF_MODIFIED_SINCE,
     IF_UNMODIFIED_SINCE,
+    // RFC 7240: whether the response has a body, and which one.
+    HeaderName::from_static("prefer"),
+    // The operation of a service that has one URL for all: AWS, and SOAP 1.1.
+    HeaderName::from_static("x-amz-target"),
+    HeaderName::from_static("soapaction"),
+    // The method behind the method.
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    // WebDAV (RFC 4918).
+    HeaderName::from_static("depth"),
+    HeaderName::from_static("destination"),
+    HeaderName::from_static("overwrite"),
+    // Where a part of an upload belongs, and an event stream goes on.
+    CONTENT_RANGE,
+    HeaderName::from_static("upload-offset"),
+    HeaderName::from_static("last-event-id"),
 ];
 
 /// The names that carry tokens, as headers, query parameters and fields of bodies.
@@ -53,6 +71,9 @@ const TOKENS: [&str; 7] = [
 /// | [`record_or_replay`](Cassette::record_or_replay) | is replayed | is sent, and recorded |
 /// | [`replay`](Cassette::replay) | is replayed | fails with [`Unrecorded`](super::Unrecorded) |
 /// | [`record`](Cassette::record) | is sent, and recorded anew | is sent, and recorded |
+///
+/// A request that this cassette has recorded itself is sent again, and not replayed: see
+/// [`in_order`](Cassette::in_order).
 ///
 /// Requests are the same if their method, URL, body and a few headers are, as the settings say. A
 /// setting whose name begins with `add_` adds to what earlier calls and the defaults have set. Use
@@ -131,7 +152,9 @@ impl Cassette {
 
     /// Whether equal requests are replayed in the order in which they were recorded: the n-th one
     /// gets the n-th recorded response. Default: `false`, and every equal request gets the same
-    /// response, the last one that was recorded.
+    /// response. A request that is sent again by the cassette that has recorded it then fails if
+    /// the response has another status or body; otherwise its caller receives the new response, and
+    /// the recorded one stays. Its body is read whole for that.
     ///
     /// Set it to record and to replay, for requests whose responses change, such as one that asks
     /// whether a job is done. A request that is sent more often than it was recorded is
@@ -144,11 +167,14 @@ impl Cassette {
     }
 
     /// Adds request headers that distinguish requests. By default, these are `Accept`,
-    /// `Accept-Encoding`, `Accept-Language`, `Range` and the conditional headers (`If-Match` and so
-    /// on).
+    /// `Accept-Encoding`, `Accept-Language`, `Range`, the conditional headers (`If-Match` and so
+    /// on), and those that name an operation: `Prefer`, `X-Amz-Target`, `SOAPAction`,
+    /// `X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Method-Override`, `Depth`, `Destination`,
+    /// `Overwrite`, `Content-Range`, `Upload-Offset` and `Last-Event-ID`.
     ///
-    /// Their values are recorded, in clear, apart from `Authorization`, `Proxy-Authorization` and
-    /// `Cookie`: of these, only the key depends on the value.
+    /// Their values are recorded, in clear, apart from those of ignored headers and of headers with
+    /// the [name of a secret](super#secrets): of these, only the key depends on the value. Who can
+    /// guess such a value can confirm the guess.
     ///
     /// # Errors
     ///
@@ -162,8 +188,8 @@ impl Cassette {
 
     /// Ignores headers: they do not distinguish requests, and are recorded neither of a request nor
     /// of a response. By default, these are `Authorization`, `Proxy-Authorization`, `Cookie`,
-    /// `X-API-Key`, `X-Auth-Token`, `X-API-Token` and `X-Access-Token`. `Set-Cookie` is never
-    /// recorded.
+    /// `X-API-Key`, `X-Auth-Token`, `X-API-Token` and `X-Access-Token`. Other fields with the [name
+    /// of a secret](super#secrets), such as `Set-Cookie`, are not recorded either.
     ///
     /// # Errors
     ///

@@ -2,10 +2,11 @@
 
 use http::{
     HeaderMap, HeaderName, Method, Response, StatusCode,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION},
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
     request, response,
 };
 
+use super::redact::is_secret;
 use crate::{
     cache::ReadBody,
     entry::{Head, RecordedRequest},
@@ -14,16 +15,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// The headers that carry credentials. They are part of the key only if a setting names them, and
-/// their values are never recorded.
-const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
-
 /// A request without its secrets.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) url: String,
-    /// The headers that are part of the key, by their names.
+    /// The headers that are part of the key, by their names, apart from secret ones.
     pub(super) headers: HeaderMap,
     /// The length of the body as it was sent.
     pub(super) body_len: u64,
@@ -86,8 +83,9 @@ impl Exchange {
     }
 }
 
-/// The headers that are part of the key, and of a body its type and coding. They are sorted, so
-/// that a recording does not depend on their order.
+/// The headers that are part of the key, and of a body its type and coding, apart from secret ones:
+/// of these, only the key depends on the value. They are sorted, so that a recording does not
+/// depend on their order.
 fn recorded_headers(
     recipe: &Recipe,
     parts: &request::Parts,
@@ -100,7 +98,7 @@ fn recorded_headers(
         .headers
         .keys()
         .filter(|name| recipe.headers.contains(name) || describes_body(name))
-        .filter(|name| !CREDENTIALS.contains(name))
+        .filter(|name| !is_secret(recipe, name))
         .collect();
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     let mut headers = HeaderMap::new();

@@ -81,10 +81,11 @@
 //!
 //! # Equal requests
 //!
-//! Two requests are the same if these are: the method, the URL, the body, and the headers that
-//! choose a response (`Accept`, `Accept-Encoding`, `Accept-Language`, `Range`, `If-Match`,
-//! `If-None-Match` and the other conditions). The order of query parameters of different names does
-//! not matter. JSON, forms and multipart forms are compared by what they say
+//! Two requests are the same if these are: the method, the URL, the body, the headers that choose a
+//! response (`Accept`, `Accept-Encoding`, `Accept-Language`, `Range`, `If-Match`, `If-None-Match`
+//! and the other conditions), and those that [name an operation](Cassette::add_key_headers), such
+//! as `X-Amz-Target` and `SOAPAction`. The order of query parameters of different names does not
+//! matter. JSON, forms and multipart forms are compared by what they say
 //! ([`normalize_request_body`](crate::CacheLayer::normalize_request_body)); their `Content-Type` counts too. Other
 //! headers do not matter, unless [`add_key_headers`](Cassette::add_key_headers) names them.
 //! [`add_ignored_headers`](Cassette::add_ignored_headers),
@@ -99,9 +100,14 @@
 //!
 //! What is ignored is in no key and in no file: a replay with another token finds the same
 //! response. `Authorization`, `Proxy-Authorization`, `Cookie`, user information in URLs, and the
-//! usual names of API keys are ignored from the start, and `Set-Cookie` is never recorded. The
-//! caller of a recording still receives everything that the server sends. Ignored parameters are
-//! also removed from the URLs in the headers of responses, such as `Location`.
+//! usual names of API keys are ignored from the start.
+//!
+//! No header field or trailer is recorded whose name has one of these in it: `cookie`, `token`,
+//! `secret`, `password`, `passwd`, `credential`, `session`, `authorization`, `authentication-info`,
+//! `api-key`, `apikey`, `auth-key`, `access-key`, `jwt`, `csrf`, `xsrf` or `signature`. CORS fields
+//! and rate limits (`Access-Control-Allow-Credentials`, `X-RateLimit-Remaining-Tokens`) are
+//! recorded. The caller of a recording still receives everything that the server sends. Ignored
+//! parameters are also removed from the URLs in the headers of responses, such as `Location`.
 //!
 //! A client that keeps cookies receives none in a replay, and needs none. So record a login and the
 //! requests that need it in one run.
@@ -112,7 +118,7 @@
 //! - Name passwords, client secrets and refresh tokens in requests with `add_ignored_request_body_fields`.
 //! - A request body that does not parse as its media type says is recorded as its length and its
 //!   digest. Bodies of the type `text/*`, XML and GraphQL are recorded as they are.
-//! - Bodies and trailers of responses are recorded as the server sent them. Edit a secret out [by
+//! - Bodies of responses are recorded as the server sent them. Edit a secret out [by
 //!   hand](crate::store::files#editing-by-hand): remove the line `checksum` from the head, and
 //!   change the body as you like. `record_or_replay` keeps the edited file, `record` replaces it.
 //! - A request body that does not parse counts by its bytes, with all its fields. Then its key and

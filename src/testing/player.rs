@@ -2,14 +2,14 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -23,10 +23,10 @@ use super::{
     unrecorded::{self, Unrecorded},
 };
 use crate::{
-    cache::{AnyBody, Budget, Origin, RequestBody, ResponseBody},
+    cache::{AnyBody, Budget, Origin, OriginBody, RequestBody, ResponseBody},
     error::BoxError,
     policy::RequestCheck,
-    store::{Error, ErrorKind, Hit},
+    store::{Error, ErrorKind, Hit, StoredBody},
 };
 
 /// The service that a [`Cassette`] makes: replays what is recorded, and records what it sends
@@ -158,9 +158,11 @@ where
         };
 
         let (body, exchange) = read_exchange(&settings, &parts, body).await?;
-        let number = if settings.in_order { tape.number(&exchange, mode).await? } else { 1 };
-        if mode.replays() {
-            if let Some(hit) = tape.recorder.get(&exchange.key(number)).await? {
+        let number = if settings.in_order { tape.number(&exchange).await } else { 1 };
+        let key = exchange.key(number);
+        // What this run has recorded is sent again, to see whether a replay would be right.
+        if mode.replays() && !tape.recorder.has_recorded(&key) {
+            if let Some(hit) = tape.recorder.get(&key).await? {
                 return Ok(replayed(hit, &exchange.method));
             }
             if mode == Mode::Replay {
@@ -174,11 +176,20 @@ where
         if is_tunnel(&exchange.method, response.status()) {
             return Ok(response.map(ResponseBody::passthrough));
         }
+        if tape.recorder.has_recorded(&key)
+            && let Some(recorded) = tape.recorder.get(&key).await?
+        {
+            return sent_again(&exchange, recorded, response).await;
+        }
+        if mode == Mode::Record && settings.in_order {
+            tape.remove_earlier(&exchange, number).await?;
+        }
         let (parts, body) = response.into_parts();
         let fields = recorded_fields(&settings.recipe, &parts.headers);
         let head = exchange.head(number, &parts, fields, (requested_at, settings.clock.now()));
-        let (key, expected) = (exchange.key(number), exchange.expected_len(&parts));
-        let body = tape.recorder.record(key, head, body, expected).await;
+        let expected = exchange.expected_len(&parts);
+        let redact = move |trailers: HeaderMap| recorded_fields(&settings.recipe, &trailers);
+        let body = tape.recorder.record(key, head, body, expected, redact).await;
         Ok(Response::from_parts(parts, body))
     }
 }
@@ -200,9 +211,39 @@ async fn read_exchange<ReqBody: AnyBody>(
 
 /// The recorded response.
 fn replayed<B: Body>(hit: Hit, method: &Method) -> Response<ResponseBody<B>> {
+    answer(method, hit.into_response())
+}
+
+/// The response to a request that this run has recorded already. Fails unless both responses have
+/// the same status and body, since a replay would give the recorded one to both requests.
+async fn sent_again<B: OriginBody>(
+    exchange: &Exchange,
+    recorded: Hit,
+    sent: Response<B>,
+) -> Played<B> {
+    let (parts, body) = sent.into_parts();
+    if recorded.head.status() != parts.status {
+        return Err(unrecorded::differs(&exchange.method, &exchange.url).into());
+    }
+    let (mut bytes, mut trailers) = (BytesMut::new(), None);
+    let mut body = pin!(body);
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        match frame.map_err(Into::into)?.into_data() {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    if recorded.body.bytes().await? != bytes {
+        return Err(unrecorded::differs(&exchange.method, &exchange.url).into());
+    }
+    let body = StoredBody::from(bytes.freeze()).with_trailers(trailers);
+    Ok(answer(&exchange.method, Response::from_parts(parts, body)))
+}
+
+/// A response that is in memory or in the folder.
+fn answer<B: Body>(method: &Method, response: Response<StoredBody>) -> Response<ResponseBody<B>> {
     let has_no_body = *method == Method::HEAD
-        || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&hit.head.status());
-    let response = hit.into_response();
+        || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
     if has_no_body {
         response.map(|_empty| ResponseBody::absent(None))
     } else {

@@ -1,22 +1,44 @@
 //! [`Tape`]: the folder of a cassette, and how far its equal requests have come.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::poll_fn,
+    path::PathBuf,
+    pin::pin,
+};
 
+use futures_core::Stream;
 use tokio::sync::Mutex;
 
 use super::{NAME, exchange::Exchange, mode::Mode};
 use crate::{
     cache::Recorder,
     key::Key,
-    store::{Error, ErrorKind, Files, Result},
+    store::{Error, ErrorKind, Files, Result, Scanned, Store},
 };
 
 /// What the clones of a cassette share.
 #[derive(Debug)]
 pub(super) struct Tape {
     pub(super) recorder: Recorder<Files>,
-    /// How many requests with each key there were. It is locked while old recordings are removed.
-    counts: Mutex<HashMap<Key, u32>>,
+    /// It is locked while old recordings are removed.
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// By the key of the first of equal requests.
+    requests: HashMap<Key, Count>,
+    /// The numbers that an earlier run has recorded, of any request. `None` until they are needed.
+    earlier: Option<BTreeSet<u32>>,
+}
+
+/// How far equal requests have come.
+#[derive(Debug, Default)]
+struct Count {
+    sent: u32,
+    /// Whether the recordings of an earlier run are removed.
+    is_cleared: bool,
 }
 
 impl Tape {
@@ -34,20 +56,48 @@ impl Tape {
         Ok(Self { recorder: Recorder::new(files, NAME), counts: Mutex::default() })
     }
 
-    /// The number of this request among equal ones, counted from 1. In a recording that replaces
-    /// what is there, the first one removes the responses to later ones: there may be fewer of them
-    /// this time.
-    pub(super) async fn number(&self, exchange: &Exchange, mode: Mode) -> Result<u32> {
+    /// The number of this request among equal ones, counted from 1.
+    pub(super) async fn number(&self, exchange: &Exchange) -> u32 {
         let mut counts = self.counts.lock().await;
-        let count = counts.entry(exchange.key(1)).or_default();
-        *count = count.saturating_add(1);
-        let number = *count;
-        if mode == Mode::Record && number == 1 {
-            let mut later = 2;
-            while self.recorder.remove(&exchange.key(later)).await? {
-                later += 1;
-            }
+        let count = counts.requests.entry(exchange.key(1)).or_default();
+        count.sent = count.sent.saturating_add(1);
+        count.sent
+    }
+
+    /// Removes what an earlier run has recorded of equal requests: there may be fewer of them this
+    /// time, or others that fail. To be called when a response has arrived, before it is recorded:
+    /// the first call removes all, apart from the recording that the response replaces.
+    pub(super) async fn remove_earlier(&self, exchange: &Exchange, number: u32) -> Result<()> {
+        let mut counts = self.counts.lock().await;
+        let Counts { requests, earlier } = &mut *counts;
+        let count = requests.entry(exchange.key(1)).or_default();
+        if count.is_cleared {
+            return Ok(());
         }
-        Ok(number)
+        if earlier.is_none() {
+            let mut numbers = BTreeSet::new();
+            each_recorded(self.recorder.store(), |_, number| {
+                numbers.insert(number);
+            })
+            .await;
+            *earlier = Some(numbers);
+        }
+        for other in earlier.iter().flatten().filter(|other| **other != number) {
+            self.recorder.remove(&exchange.key(*other)).await?;
+        }
+        count.is_cleared = true;
+        Ok(())
+    }
+}
+
+/// Calls `each` with the key and the number of every recorded exchange that can be read.
+pub(super) async fn each_recorded(files: &Files, mut each: impl FnMut(Key, u32)) {
+    let mut scan = pin!(files.scan());
+    while let Some(scanned) = poll_fn(|cx| scan.as_mut().poll_next(cx)).await {
+        if let Ok(Scanned { key, head, .. }) = scanned
+            && let Some(recorded) = head.recorded()
+        {
+            each(key, recorded.number);
+        }
     }
 }

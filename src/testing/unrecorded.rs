@@ -8,6 +8,7 @@ use super::{
     NAME,
     exchange::Exchange,
     nearest::{Nearest, write_lines},
+    tape::each_recorded,
 };
 use crate::{
     cache::Recorder,
@@ -44,6 +45,8 @@ enum Reason {
     Empty,
     /// The request is recorded less often than it was sent.
     Exhausted { recorded: u32 },
+    /// Later ones of the equal requests are recorded, and this one is not.
+    Failed { recorded: u32, number: u32 },
     /// Other requests are recorded.
     Other(Box<Nearest>),
 }
@@ -52,17 +55,20 @@ impl Unrecorded {
     /// Looks for the reason in the folder.
     pub(super) async fn new(exchange: Exchange, number: u32, recorder: &Recorder<Files>) -> Self {
         let folder = recorder.store().path().to_owned();
-        let mut recorded = 0;
-        while recorded + 1 < number
-            && let Ok(Some(_)) = recorder.get(&exchange.key(recorded + 1)).await
-        {
-            recorded += 1;
-        }
+        let (mut recorded, mut greatest) = (0, 0);
+        each_recorded(recorder.store(), |key, number| {
+            if exchange.key(number) == key {
+                recorded += 1;
+                greatest = greatest.max(number);
+            }
+        })
+        .await;
         let reason = match recorded {
             0 => match Nearest::find(recorder.store(), &exchange).await {
                 Some(nearest) => Reason::Other(Box::new(nearest)),
                 None => Reason::Empty,
             },
+            recorded if number < greatest => Reason::Failed { recorded, number },
             recorded => Reason::Exhausted { recorded },
         };
         Self { exchange: Box::new(exchange), folder, reason }
@@ -94,8 +100,16 @@ impl fmt::Display for Unrecorded {
         match reason {
             Reason::Empty => writeln!(f, "nothing is recorded in the folder")?,
             Reason::Exhausted { recorded } => {
-                let times = if *recorded == 1 { "once" } else { &format!("{recorded} times") };
+                let times = times(*recorded);
                 writeln!(f, "it is recorded {times}, and was sent more often (`in_order`)")?;
+            }
+            Reason::Failed { recorded, number } => {
+                let times = times(*recorded);
+                writeln!(
+                    f,
+                    "it is recorded {times}, but not as number {number} (`in_order`): that \
+                     request, or the body of its response, failed"
+                )?;
             }
             Reason::Other(nearest) => write!(f, "{nearest}")?,
         }
@@ -114,6 +128,10 @@ impl fmt::Debug for Unrecorded {
 }
 
 impl Error for Unrecorded {}
+
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
 
 fn write_headers(f: &mut fmt::Formatter<'_>, headers: &HeaderMap) -> fmt::Result {
     headers.iter().try_for_each(|(name, value)| {
@@ -135,6 +153,16 @@ pub(super) fn no_url(method: &Method) -> store::Error {
     let message = format!(
         "a {method} request cannot be recorded: its target is neither a path nor a URL, or its \
          `Host` is invalid"
+    );
+    store::Error::new(ErrorKind::Invalid, NAME, message)
+}
+
+/// The error for a request that is sent again while it is recorded, and answered otherwise.
+pub(super) fn differs(method: &Method, url: &str) -> store::Error {
+    let message = format!(
+        "{method} {url} would be recorded twice with different responses, and a replay has one for \
+         both; set in_order(true) to record and to replay, or let a header that differs \
+         distinguish the requests with add_key_headers"
     );
     store::Error::new(ErrorKind::Invalid, NAME, message)
 }

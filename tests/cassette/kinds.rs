@@ -194,6 +194,45 @@ async fn a_post_leaves_the_recorded_get_of_its_url() {
     assert_eq!(say(&replaying, post(&url, "text/plain", "new")).await, "answer 2");
 }
 
+/// Many services have one URL for all operations, and name the operation in a header.
+#[tokio::test]
+async fn operations_that_a_header_names_are_recorded_apart() {
+    let (_directory, path) = place();
+    let server = Server::counting().await;
+    let requests: Vec<_> = [
+        ("x-amz-target", "DynamoDB_20120810.ListTables"),
+        ("x-amz-target", "DynamoDB_20120810.DescribeLimits"),
+        ("soapaction", "\"urn:shop#List\""),
+        ("depth", "0"),
+        ("depth", "1"),
+        ("destination", "/b"),
+        ("overwrite", "F"),
+        ("x-http-method-override", "DELETE"),
+        ("x-http-method", "MERGE"),
+        ("x-method-override", "PUT"),
+        ("prefer", "return=minimal"),
+        ("content-range", "bytes 0-1/4"),
+        ("upload-offset", "2"),
+        ("last-event-id", "7"),
+    ]
+    .into_iter()
+    .map(|(name, value)| {
+        let mut request = post(server.url("/"), "application/json", "{}");
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        request
+    })
+    .collect();
+    let recording = client(&record(&path));
+    for request in &requests {
+        send(&recording, request.clone()).await.unwrap();
+    }
+    server.end().await;
+    let replaying = client(&Cassette::replay(&path).unwrap());
+    for (number, request) in (1..).zip(requests) {
+        assert_eq!(say(&replaying, request).await, format!("answer {number}"));
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_breaks_off_is_not_recorded() {
     use tokio::{io::AsyncWriteExt, net::TcpListener};

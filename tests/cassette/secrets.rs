@@ -1,8 +1,12 @@
 //! No secret is in a folder, and a replay with other secrets finds the same responses.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use larder::testing::Cassette;
 
 use crate::support::{Server, client, files, full, get, place, post, record, send};
@@ -125,24 +129,85 @@ async fn errors_and_debug_show_no_secret() {
 }
 
 #[tokio::test]
-async fn credentials_that_a_setting_names_are_in_the_key_and_in_no_file() {
+async fn secrets_that_a_setting_names_are_in_the_key_and_in_no_file() {
+    for name in ["authorization", "x-api-key", "x-session", "x-amz-security-token"] {
+        let (_directory, path) = place();
+        let server = Server::counting().await;
+        let named = |cassette| with_settings(cassette).add_key_headers([name]).unwrap();
+        let as_user = |user: &str| {
+            let mut request = get(server.url("/me"));
+            request.headers_mut().insert(name, user.parse().unwrap());
+            request
+        };
+        let recording = client(&named(record(&path)));
+        for user in ["alice-secret", "bob-secret"] {
+            send(&recording, as_user(user)).await.unwrap();
+        }
+        let replaying = client(&named(Cassette::replay(&path).unwrap()));
+        let body = async |user| send(&replaying, as_user(user)).await.unwrap().body;
+        assert_eq!(body("alice-secret").await, "answer 1");
+        assert_eq!(body("bob-secret").await, "answer 2");
+        for (bytes, _) in files(&path).values() {
+            assert!(!String::from_utf8_lossy(bytes).contains("-secret"), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fields_and_trailers_with_the_names_of_secrets_are_not_recorded() {
+    const SECRETS: [&str; 10] = [
+        "x-subject-token",
+        "x-amz-security-token",
+        "x-csrf-token",
+        "authentication-info",
+        "x-session-id",
+        "x-auth-key",
+        "x-access-key",
+        "x-goog-iap-jwt-assertion",
+        "set-cookie",
+        "x-mine",
+    ];
+    const OTHERS: [&str; 3] =
+        ["x-ratelimit-remaining-tokens", "access-control-allow-credentials", "etag"];
+    fn fields() -> HeaderMap {
+        let secrets = SECRETS.map(|name| (name, "hunter2"));
+        let others = OTHERS.map(|name| (name, "7"));
+        let field =
+            |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        secrets.into_iter().chain(others).map(field).collect()
+    }
     let (_directory, path) = place();
-    let server = Server::counting().await;
-    let named = |cassette: Cassette| cassette.add_key_headers(["authorization"]).unwrap();
-    let as_user = |user: &str| {
-        let mut request = get(server.url("/me"));
-        request.headers_mut().insert("authorization", user.parse().unwrap());
+    let server = Server::new(|_, _| {
+        let frames = [Frame::data(Bytes::from("fine")), Frame::trailers(fields())];
+        let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>))).boxed();
+        let mut response = Response::new(body);
+        *response.headers_mut() = fields();
+        let names = [&SECRETS[..], &OTHERS].concat().join(", ");
+        response.headers_mut().insert("trailer", names.parse().unwrap());
+        response
+    })
+    .await;
+    let request = || {
+        let mut request = get(server.url("/"));
+        request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
         request
     };
-    let recording = client(&named(record(&path)));
-    for user in ["alice-secret", "bob-secret"] {
-        send(&recording, as_user(user)).await.unwrap();
-    }
-    let replaying = client(&named(Cassette::replay(&path).unwrap()));
-    let body = async |user| send(&replaying, as_user(user)).await.unwrap().body;
-    assert_eq!(body("alice-secret").await, "answer 1");
-    assert_eq!(body("bob-secret").await, "answer 2");
-    for (bytes, _) in files(&path).values() {
-        assert!(!String::from_utf8_lossy(bytes).contains("-secret"));
+    let settings = |cassette: Cassette| cassette.add_ignored_headers(["x-mine"]).unwrap();
+    let received = send(&client(&settings(record(&path))), request()).await.unwrap();
+    // The caller receives all that the server has sent.
+    let mut trailers = fields();
+    // No server sends this one as a trailer.
+    trailers.remove("set-cookie");
+    assert_eq!(received.trailers, Some(trailers));
+    assert!(SECRETS.iter().all(|name| received.headers[*name] == "hunter2"));
+
+    let replaying = client(&settings(Cassette::replay(&path).unwrap()));
+    let replayed = send(&replaying, request()).await.unwrap();
+    let trailers = replayed.trailers.unwrap();
+    assert!(OTHERS.iter().all(|name| replayed.headers[*name] == "7" && trailers[*name] == "7"));
+    assert_eq!(trailers.len(), OTHERS.len());
+    for (file, (bytes, _)) in files(&path) {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("hunter2"), "{}: {text}", file.display());
     }
 }

@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 /// Parts of the names of fields with secrets: cookies, tokens, and credentials of any scheme.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 17] = [
     "cookie",
     "token",
     "secret",
@@ -15,6 +15,11 @@ const PARTS: [&str; 12] = [
     "authentication-info",
     "api-key",
     "apikey",
+    "auth-key",
+    "access-key",
+    "jwt",
+    "csrf",
+    "xsrf",
     "signature",
 ];
 

@@ -33,6 +33,11 @@ pub(crate) trait Permit: Send + 'static {
     /// it: returns when none of them can be stored any more.
     fn begin_publishing(&self) -> impl Future<Output = Result<(), Refusal>> + Send + 'static;
 
+    /// The trailers that are stored of those that arrived.
+    fn stored_trailers(&self, trailers: HeaderMap) -> HeaderMap {
+        trailers
+    }
+
     /// Reports what became of the entry: the length of its body, or why it was not stored. Until
     /// this, others may join the call.
     fn finish(self, stored: Result<u64, Refusal>);
@@ -151,7 +156,10 @@ where
         if let Err(refusal) = self.limits.check.end(trailers.as_ref()) {
             self.abandon(refusal);
         }
-        self.queue.end(trailers.clone());
+        if let Some(Storing { permit, .. }) = &self.storing {
+            let stored = trailers.clone().map(|trailers| permit.stored_trailers(trailers));
+            self.queue.end(stored);
+        }
         End::Whole(trailers)
     }
 
