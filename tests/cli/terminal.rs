@@ -71,6 +71,7 @@ fn stored_control_characters_never_reach_the_terminal() {
             &["show", &cache.arg(), "http://example.com/hello"][..],
             &["show", &cache.arg(), "http://example.com/hello", "--raw"],
             &["show", &cache.arg(), "http://example.com/hello", "--body"],
+            &["show", &cache.arg(), "http://example.com/hello", "--json"],
             &["show", &cache.arg(), "http://example.com/logo.png", "--body"],
         ] {
             let ran = in_terminal(80, "", args);
