@@ -47,8 +47,8 @@ pub(crate) struct Server {
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
     /// The grace of the store on a Redis or MongoDB server, if the program has set one, such as 1h;
-    /// for commands that write: with MongoDB, it is a property of an index, and the last store that
-    /// writes sets it
+    /// for commands that write. With MongoDB, it is a property of an index: a command leaves an
+    /// index that is there as it is, unless you pass this
     #[arg(long, global = true, value_name = "TIME", value_parser = text::parse_duration)]
     pub(crate) grace: Option<Duration>,
 }
@@ -115,9 +115,11 @@ impl Location {
                 if let Some(namespace) = &server.namespace {
                     builder = builder.namespace(namespace);
                 }
-                if let Some(grace) = server.grace {
-                    builder = builder.grace(grace);
-                }
+                // Another grace than the program's would expire what it still wants to keep.
+                builder = match server.grace {
+                    Some(grace) => builder.grace(grace),
+                    None => builder.keep_grace(),
+                };
                 Ok(AnyStore::new(match access {
                     Access::Read => builder.build().await?,
                     Access::Write | Access::Create => builder.connect().await?,
