@@ -121,7 +121,7 @@ fn what_a_browser_has_saved_is_stored_decoded_and_as_of_its_time() {
         {"name": "Host", "value": "a"}, {"name": "Accept-Language", "value": "de"}]});
     let entries = [exchange("https://a/x", &request, &json!({"headers": headers}))];
     let summary = import(&cache, &entries, &["--key-header", "accept-language"]);
-    assert_eq!(summary, json!({"imported": 1, "bytes": 4, "skipped": {}}));
+    assert_eq!(summary, json!({"imported": 1, "bytes": 4, "expired": 0, "skipped": {}}));
     let shown = cache.json(&["show"], &["https://a/x"]).remove(0);
     assert_eq!(shown["stored_at"], "2026-01-02T02:04:05.679Z");
     assert_eq!(shown["headers"][0][1], "text/plain; charset=utf-8");
@@ -190,6 +190,40 @@ fn variants_of_an_export_are_not_given_to_other_requests() {
     assert!(ran.out.contains("skipped 1: it varies by accept"), "{ran:?}");
     let store: AnyStore = other.store();
     assert_eq!(block_on(store.len()).unwrap(), 0);
+}
+
+#[test]
+fn what_is_stored_already_and_newer_stays_unless_it_is_to_be_overwritten() {
+    let none = json!({});
+    let old = exchange("https://a/", &none, &none);
+    let mut new = exchange("https://a/", &none, &json!({"content": {"text": "newer"}}));
+    new["startedDateTime"] = json!("2026-02-02T03:04:05Z");
+    for kind in ["redb", "sqlite"] {
+        let cache = Cache::new(kind);
+        let body = || cache.json(&["show"], &["https://a/"]).remove(0)["body"].clone();
+        assert_eq!(import(&cache, &[new.clone(), old.clone()], &[])["imported"], 1);
+        assert_eq!(body(), "newer");
+        let summary = import(&cache, std::slice::from_ref(&old), &[]);
+        assert_eq!(summary["skipped"], json!({ALREADY_THERE: 1}));
+        let summary = import(&cache, std::slice::from_ref(&new), &[]);
+        assert_eq!(summary["skipped"], json!({ALREADY_THERE: 1}), "the same response");
+        assert_eq!(body(), "newer");
+        assert_eq!(import(&cache, std::slice::from_ref(&old), &["--overwrite"])["imported"], 1);
+        assert_eq!(body(), "text");
+        assert_eq!(import(&cache, &[new.clone()], &[])["imported"], 1, "older is replaced");
+        assert_eq!(body(), "newer");
+    }
+}
+
+/// Why an import leaves out what the store has.
+const ALREADY_THERE: &str = "the same or a newer response is there already (--overwrite replaces it)";
+
+#[test]
+fn what_has_expired_by_the_settings_is_counted() {
+    let (cache, none) = (Cache::new("redb"), json!({}));
+    let entries = [exchange("https://a/", &none, &none)];
+    let summary = import(&cache, &entries, &["--expire-after", "1s"]);
+    assert_eq!(summary, json!({"imported": 1, "bytes": 4, "expired": 1, "skipped": {}}));
 }
 
 #[test]
