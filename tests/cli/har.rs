@@ -227,6 +227,40 @@ fn what_has_expired_by_the_settings_is_counted() {
 }
 
 #[test]
+fn a_folder_takes_everything_that_has_not_expired_and_no_option_of_a_har_file() {
+    for cache in Cache::filled() {
+        let to = format!("files:{}", cache.folder.path().join("folder").display());
+        for flag in ["--with-secrets", "--force"] {
+            let ran = cache.run("export", &[&to, flag]);
+            assert_eq!(ran.code, 1, "{ran:?}");
+            assert!(ran.err.contains("is for a HAR file"), "{}", ran.err);
+        }
+        assert!(!cache.folder.path().join("folder").exists());
+        let ran = cache.run("export", &[&to]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.out.starts_with("copied 5 entries (5 KiB)\nleft out: expired: 2\n"), "{ran:?}");
+        let shown = run(["show", &to, "http://example.com/hello", "--raw"]);
+        assert!(shown.out.contains("s3cret"), "{shown:?}");
+    }
+}
+
+/// A folder is read by people and by other programs.
+#[cfg(feature = "compression")]
+#[test]
+fn a_folder_has_decompressed_bodies() {
+    use larder::store::Compressed;
+
+    let cache = Cache::new("redb");
+    cache.fill_into(Compressed::new(cache.store()), std::time::Duration::from_secs(9), &["/large"]);
+    let folder = cache.folder.path().join("folder");
+    assert_eq!(cache.run("export", &[&format!("files:{}", folder.display())]).code, 0);
+    let store = larder::store::Files::open(&folder).unwrap();
+    let key = cache.key("/large").parse().unwrap();
+    let hit = block_on(store.get(&key)).unwrap().unwrap();
+    assert_eq!(block_on(hit.body.bytes()).unwrap(), [0xee; 1 << 20][..]);
+}
+
+#[test]
 fn a_file_that_breaks_off_keeps_what_came_before() {
     let cache = Cache::new("redb");
     let har = json!({"log": {"entries": [exchange("https://a/", &json!({}), &json!({}))]}});

@@ -41,12 +41,15 @@ pub(crate) struct Copy {
     /// Print the summary as a JSON object
     #[arg(long)]
     json: bool,
+    /// Whether bodies that the program compresses are decompressed.
+    #[arg(skip)]
+    decompresses: bool,
 }
 
 impl Copy {
-    /// A copy without options.
-    pub(crate) fn new(from: Location, to: Location) -> Self {
-        Self { from, to, to_namespace: None, overwrite: false, json: false }
+    /// A copy into a folder that people read.
+    pub(crate) fn to_folder(from: Location, to: Location) -> Self {
+        Self { from, to, to_namespace: None, overwrite: false, json: false, decompresses: true }
     }
 }
 
@@ -75,7 +78,10 @@ pub(crate) async fn run(args: Copy, server: &Server) -> Outcome {
     if args.from.is_same(&args.to) && server.namespace == of_to.namespace {
         return Err("FROM and TO are the same store; name two".into());
     }
-    let from = args.from.open(Access::Read, server).await?;
+    let from = match args.decompresses {
+        true => args.from.open_to_read(server).await?,
+        false => args.from.open(Access::Read, server).await?,
+    };
     let to = args.to.open(Access::Create, &of_to).await?;
     let existing = if args.overwrite { Existing::Replace } else { Existing::Keep };
     let bar = progress::bar(from.len().await.ok());

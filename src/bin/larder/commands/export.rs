@@ -29,7 +29,9 @@ use crate::{
 /// bodies and URLs are written as they are. Request headers are not stored, so the archive has
 /// none. A body with a Content-Encoding stays encoded, in base64.
 ///
-/// If OUTPUT is files:DIR, all entries are copied into a folder, as `larder copy` does.
+/// If OUTPUT is files:DIR, entries are copied into a folder, as `larder copy` does. A folder is a
+/// store: it gets everything, secrets included; expired entries are left out. Bodies that the
+/// program compresses are decompressed.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Export {
@@ -38,10 +40,10 @@ pub(crate) struct Export {
     /// A path for the HAR file, - for standard output, or files:DIR
     #[arg(value_name = "OUTPUT")]
     output: Location,
-    /// Write the headers that carry secrets, too
+    /// Write the headers that carry secrets, too; for a HAR file, since a folder has them anyway
     #[arg(long)]
     with_secrets: bool,
-    /// Replace a file that exists
+    /// Replace a HAR file that exists
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -59,7 +61,14 @@ pub(crate) async fn run(args: Export, server: &Server) -> Outcome {
         if !args.conditions.is_empty() {
             return Err("a folder takes every entry; filters are for a HAR file".into());
         }
-        return copy::run(Copy::new(args.store, args.output), server).await;
+        for (flag, is_given) in [("--with-secrets", args.with_secrets), ("--force", args.force)] {
+            if is_given {
+                let message = "is for a HAR file; a folder gets all headers, and newer entries in \
+                               it are kept";
+                return Err(format!("{flag} {message}").into());
+            }
+        }
+        return copy::run(Copy::to_folder(args.store, args.output), server).await;
     }
     let path = args.output.as_path();
     let store = args.store.open_to_read(server).await?;
