@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 use larder::{
     BoxError, CacheLayer, Entries, EntryInfo, Filter, Key,
     store::{AnyStore, ErrorKind, Result},
+    time::{Clock, ManualClock, SystemClock},
 };
 
 use crate::{outcome::say, text};
@@ -56,6 +57,11 @@ impl Conditions {
             && tag.is_none()
             && !expired
             && !fresh
+    }
+
+    /// Whether only expired entries are meant.
+    pub(crate) fn is_for_expired(&self) -> bool {
+        self.expired
     }
 
     /// The filter for these conditions.
@@ -181,9 +187,10 @@ pub(crate) async fn named(
 }
 
 /// The management handle of a store. It only finds entries by URL through filters, so that the
-/// settings of the layer do not matter.
+/// settings of the layer do not matter. Its time stands still: what expires while a question waits
+/// is not removed with what was shown.
 pub(crate) fn entries(store: AnyStore) -> Entries<AnyStore> {
-    CacheLayer::private(store).entries()
+    CacheLayer::private(store).clock(ManualClock::new(SystemClock.now())).entries()
 }
 
 /// The same for a command that only reads. Nothing is removed, damaged entries included.
