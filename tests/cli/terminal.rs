@@ -50,7 +50,7 @@ fn the_question_is_answered_on_the_terminal() {
         let args = ["rm", &cache.arg(), "--expired"];
         for no in ["n\n", "\n", "what\n"] {
             let ran = in_terminal(80, no, &args);
-            assert_eq!(ran.code, 0, "{ran:?}");
+            assert_eq!(ran.code, 1, "{ran:?}");
             assert!(ran.out.contains("Remove 2 entries (12 B)? [y/N]"), "{}", ran.out);
             assert!(ran.out.contains("nothing was removed"), "{}", ran.out);
         }

@@ -209,6 +209,11 @@ impl Listed {
         Self { entries: Box::pin(entries.stream()), damaged: 0 }
     }
 
+    /// How many damaged entries were passed over.
+    pub(crate) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
     /// The next entry that is not damaged. At the end, damaged entries are reported.
     pub(crate) async fn next(&mut self) -> Result<Option<EntryInfo>> {
         // Entries that are there at once would keep Ctrl-C waiting.
@@ -219,7 +224,7 @@ impl Listed {
                 Some(entry) => return entry.map(Some),
                 None => {
                     if self.damaged > 0 {
-                        let damaged = text::entries(std::mem::take(&mut self.damaged));
+                        let damaged = text::entries(self.damaged);
                         say(format!("passed over {damaged} with damage; see `larder check`"));
                     }
                     return Ok(None);

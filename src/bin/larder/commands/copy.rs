@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Copy, server: &Server) -> Outcome {
     let report = report?;
     close(to).await?;
     print(&report, args.json)?;
-    Ok(Ended::Done)
+    Ok(if report.damaged + report.too_large > 0 { Ended::Found } else { Ended::Done })
 }
 
 /// How many entries have been read.

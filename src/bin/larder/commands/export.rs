@@ -73,8 +73,8 @@ pub(crate) async fn run(args: Export, server: &Server) -> Outcome {
     let path = args.output.as_path();
     let store = args.store.open_to_read(server).await?;
     if path == Path::new("-") {
-        let (exported, _) = write(&args, &store, io::stdout().lock()).await?;
-        return Ok(ended(&args, exported));
+        let exported = write(&args, &store, io::stdout().lock()).await?;
+        return Ok(ended(&args, &exported));
     }
     if path.exists() && !args.force {
         return Err(format!("{} exists; pass --force to replace it", path.display()).into());
@@ -86,13 +86,13 @@ pub(crate) async fn run(args: Export, server: &Server) -> Outcome {
     let failed = |error: io::Error| format!("cannot write {}: {error}", part.display());
     let file = create(part).map_err(failed)?;
     let removed_on_drop = Part(part);
-    let (exported, bytes) = write(&args, &store, &file).await?;
+    let exported = write(&args, &store, &file).await?;
     file.sync_all().map_err(failed)?;
     fs::rename(part, path).map_err(failed)?;
     std::mem::forget(removed_on_drop);
-    let (count, size) = (text::entries(exported), text::size(bytes));
+    let (count, size) = (text::entries(exported.entries), text::size(exported.bytes));
     say(format!("wrote {count} ({size}) to {}", path.display()));
-    Ok(ended(&args, exported))
+    Ok(ended(&args, &exported))
 }
 
 /// Creates the file, in place of one that a killed command has left. Only its owner may read it, as
@@ -106,8 +106,19 @@ fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn ended(args: &Export, exported: u64) -> Ended {
-    if exported == 0 && !args.conditions.is_empty() { Ended::Found } else { Ended::Done }
+/// What was written.
+#[derive(Default)]
+struct Exported {
+    entries: u64,
+    /// The bytes of their bodies.
+    bytes: u64,
+    /// How many entries were left out.
+    damaged: u64,
+}
+
+fn ended(args: &Export, exported: &Exported) -> Ended {
+    let has_none = exported.entries == 0 && !args.conditions.is_empty();
+    if has_none || exported.damaged > 0 { Ended::Found } else { Ended::Done }
 }
 
 /// A file that is not whole. It is removed when the command fails or is interrupted.
@@ -119,21 +130,21 @@ impl Drop for Part<'_> {
     }
 }
 
-/// Writes the selected entries, and returns their number and the bytes of their bodies.
-async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<(u64, u64), BoxError> {
+/// Writes the selected entries.
+async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<Exported, BoxError> {
     let filter = args.conditions.filter()?;
     let entries = entries_to_read(store.clone());
     let mut listed = Listed::new(&entries);
     let mut archive = Archive::begin(BufWriter::new(out), args.with_secrets)?;
     let bar = progress::bar(None);
-    let (mut exported, mut bytes, mut damaged) = (0, 0, 0);
+    let mut exported = Exported::default();
     while let Some(EntryInfo { key, .. }) = listed.next_that(|entry| filter.matches(entry)).await? {
         let (head, body) = match store.get(&key).await {
             Ok(Some(hit)) => (hit.head, hit.body.bytes().await),
             // It was removed since it was listed.
             Ok(None) => continue,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                damaged += 1;
+                exported.damaged += 1;
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -141,20 +152,24 @@ async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<(u64,
         let body = match body {
             Ok(body) => body,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                damaged += 1;
+                exported.damaged += 1;
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
         archive.add(&key, &head, &body)?;
-        (exported, bytes) = (exported + 1, bytes + head.body_len());
-        bar.set_position(exported);
-        bar.set_message(text::size(bytes));
+        exported.entries += 1;
+        exported.bytes += head.body_len();
+        bar.set_position(exported.entries);
+        bar.set_message(text::size(exported.bytes));
     }
     bar.finish_and_clear();
     archive.end()?;
-    if damaged > 0 {
-        say(format!("left out {} with damage; see `larder check`", text::entries(damaged)));
+    if exported.damaged > 0 {
+        let damaged = text::entries(exported.damaged);
+        say(format!("left out {damaged} with damage; see `larder check`"));
     }
-    Ok((exported, bytes))
+    // Those whose heads are damaged.
+    exported.damaged += listed.damaged();
+    Ok(exported)
 }

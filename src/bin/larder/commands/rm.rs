@@ -120,7 +120,7 @@ pub(crate) async fn run(args: Rm, server: &Server) -> Outcome {
         let is_asked = args.all || count > 1 || loses_others;
         if is_asked && !ask(&found, count, loses_others).await? {
             say("nothing was removed");
-            return Ok(Ended::Done);
+            return Ok(Ended::Declined);
         }
     }
     let removed = match (args.dry_run, args.all) {
