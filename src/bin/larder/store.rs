@@ -135,9 +135,14 @@ impl Location {
         Ok(decompressing(self.open(Access::Read, server).await?))
     }
 
-    /// Whether both name the same place, as far as their texts say.
+    /// Whether both name the same place: by their text, or, on disk, by where their paths lead.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.0 == other.0
+        let place = |location: &Self| {
+            let (kind, path) = location.0.split_once(':')?;
+            let is_on_disk = matches!(kind, "redb" | "sqlite" | "files");
+            is_on_disk.then(|| Path::new(path).canonicalize().ok())?
+        };
+        self.0 == other.0 || place(self).is_some_and(|here| place(other) == Some(here))
     }
 
     /// The folder of a `files:` store.

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use larder::{CopyReport, Existing, store::Store as _};
+use larder::{CopyReport, IfPresent, store::Store as _};
 use serde::Serialize;
 
 use crate::{
@@ -83,10 +83,10 @@ pub(crate) async fn run(args: Copy, server: &Server) -> Outcome {
         false => args.from.open(Access::Read, server).await?,
     };
     let to = args.to.open(Access::Create, &of_to).await?;
-    let existing = if args.overwrite { Existing::Replace } else { Existing::Keep };
+    let if_present = if args.overwrite { IfPresent::Replace } else { IfPresent::KeepNewer };
     let bar = progress::bar(from.len().await.ok());
     let report = entries_to_read(from)
-        .copy_with(&to, existing, |report| {
+        .copy_with(&to, if_present, |report| {
             bar.set_position(seen(report));
             bar.set_message(text::size(report.bytes));
         })
