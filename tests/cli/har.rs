@@ -56,7 +56,62 @@ fn a_file_is_written_whole_and_not_replaced_unless_forced() {
     assert_eq!(std::fs::read(path).unwrap(), first);
     assert_eq!(cache.run("export", &[path, "--expired", "--force"]).code, 0);
     assert!(std::fs::read(path).unwrap().len() < first.len());
-    assert!(!cache.folder.path().join("out.har.part").exists());
+    assert!(names(&cache).iter().all(|name| !name.contains("part")), "{:?}", names(&cache));
+}
+
+/// The names of the files beside the store.
+fn names(cache: &Cache) -> Vec<String> {
+    let files = std::fs::read_dir(cache.folder.path()).unwrap();
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_file_of_a_similar_name_stays() {
+    let cache = Cache::filled().next().unwrap();
+    let mine = cache.folder.path().join("out.har.part");
+    std::fs::write(&mine, "mine").unwrap();
+    let path = cache.folder.path().join("out.har");
+    assert_eq!(cache.run("export", &[path.to_str().unwrap()]).code, 0);
+    assert_eq!(std::fs::read(&mine).unwrap(), b"mine");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_one_and_its_file_is_replaced() {
+    let cache = Cache::filled().next().unwrap();
+    let [file, link] = ["file.har", "link.har"].map(|name| cache.folder.path().join(name));
+    std::fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink("file.har", &link).unwrap();
+    assert_eq!(cache.run("export", &[link.to_str().unwrap(), "--force"]).code, 0);
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    assert!(serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).is_ok());
+}
+
+/// So is a device, which must not become a file.
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_written_to_and_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+
+    let cache = Cache::filled().next().unwrap();
+    let pipe = cache.folder.path().join("pipe.har");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let from = pipe.clone();
+    let reader = std::thread::spawn(move || std::fs::read(from).unwrap());
+    let ran = cache.run("export", &[pipe.to_str().unwrap(), "--force"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(pipe.metadata().unwrap().file_type().is_fifo());
+    assert!(serde_json::from_slice::<Value>(&reader.join().unwrap()).is_ok());
+}
+
+#[test]
+fn a_store_is_no_output() {
+    let cache = Cache::filled().next().unwrap();
+    for output in ["sqlite:b", "redb:b", "redis://localhost"] {
+        let ran = cache.run("export", &[output]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.err.contains("names a store; `larder copy` fills one"), "{}", ran.err);
+    }
 }
 
 #[test]

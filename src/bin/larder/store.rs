@@ -145,9 +145,14 @@ impl Location {
         self.0 == other.0 || place(self).is_some_and(|here| place(other) == Some(here))
     }
 
-    /// The folder of a `files:` store.
+    /// Whether it is a `files:` store.
     pub(crate) fn is_files(&self) -> bool {
         self.0.starts_with("files:")
+    }
+
+    /// Whether it begins as a store of any kind does.
+    pub(crate) fn is_store(&self) -> bool {
+        self.0.split_once(':').is_some_and(|(kind, _)| feature(kind).is_ok())
     }
 
     /// What the location is as a path, if it is no store.

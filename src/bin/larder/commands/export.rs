@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -43,7 +43,7 @@ pub(crate) struct Export {
     /// Write the headers that carry secrets, too; for a HAR file, since a folder has them anyway
     #[arg(long)]
     with_secrets: bool,
-    /// Replace a HAR file that exists
+    /// Replace a HAR file that exists; a device or a pipe is always written to as it is
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -70,40 +70,66 @@ pub(crate) async fn run(args: Export, server: &Server) -> Outcome {
         }
         return copy::run(Copy::to_folder(args.store, args.output), server).await;
     }
+    if args.output.is_store() {
+        let message = "OUTPUT names a store; `larder copy` fills one; for a file of that name, \
+                       write ./ before it";
+        return Err(message.into());
+    }
     let path = args.output.as_path();
     let store = args.store.open_to_read(server).await?;
     if path == Path::new("-") {
         let exported = write(&args, &store, io::stdout().lock()).await?;
         return Ok(ended(&args, &exported));
     }
-    if path.exists() && !args.force {
-        return Err(format!("{} exists; pass --force to replace it", path.display()).into());
-    }
-    // The file appears under its name when it is whole.
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = Path::new(&part);
-    let failed = |error: io::Error| format!("cannot write {}: {error}", part.display());
-    let file = create(part).map_err(failed)?;
-    let removed_on_drop = Part(part);
-    let exported = write(&args, &store, &file).await?;
-    file.sync_all().map_err(failed)?;
-    fs::rename(part, path).map_err(failed)?;
-    std::mem::forget(removed_on_drop);
+    let cannot = |error: io::Error| format!("cannot write {}: {error}", path.display());
+    let exported = match fs::metadata(path) {
+        // A device or a pipe stays what it is.
+        Ok(there) if !there.is_file() => {
+            let file = File::options().write(true).open(path).map_err(cannot)?;
+            write(&args, &store, &file).await?
+        }
+        Ok(_) if !args.force => {
+            return Err(format!("{} exists; pass --force to replace it", path.display()).into());
+        }
+        // A link stays, and the file that it leads to is replaced.
+        Ok(_) => replace(&args, &store, &path.canonicalize().map_err(cannot)?).await?,
+        Err(_) => replace(&args, &store, path).await?,
+    };
     let (count, size) = (text::entries(exported.entries), text::size(exported.bytes));
     say(format!("wrote {count} ({size}) to {}", path.display()));
     Ok(ended(&args, &exported))
 }
 
-/// Creates the file, in place of one that a killed command has left. Only its owner may read it, as
-/// with the file of a store.
-fn create(path: &Path) -> io::Result<File> {
-    let _is_none = fs::remove_file(path);
+/// Writes a file, which appears under its name when it is whole.
+async fn replace(args: &Export, store: &AnyStore, path: &Path) -> Result<Exported, BoxError> {
+    let (part, file) = create_beside(path)
+        .map_err(|error| format!("cannot create a file beside {}: {error}", path.display()))?;
+    let removed_on_drop = Part(&part);
+    let exported = write(args, store, &file).await?;
+    let failed = |error: io::Error| format!("cannot write {}: {error}", part.display());
+    file.sync_all().map_err(failed)?;
+    fs::rename(&part, path).map_err(failed)?;
+    std::mem::forget(removed_on_drop);
+    Ok(exported)
+}
+
+/// Creates a file of a name that no other has. Only its owner may read it, as with the file of a
+/// store.
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let mut number = 0;
+    loop {
+        let mut part = path.as_os_str().to_owned();
+        part.push(format!(".{}-{number}.part", std::process::id()));
+        match options.open(&part) {
+            // A killed command may have left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            opened => return opened.map(|file| (part.into(), file)),
+        }
+    }
 }
 
 /// What was written.
