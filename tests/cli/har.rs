@@ -114,6 +114,17 @@ fn a_store_is_no_output() {
     }
 }
 
+/// JSON has no form for them, and a substitute would be imported as if it had been sent.
+#[test]
+fn header_values_that_are_not_utf8_are_left_out() {
+    let cache = Cache::filled().next().unwrap();
+    let ran = cache.run("export", &["-"]);
+    assert_eq!(ran.code, 0);
+    assert!(!ran.out.contains("x-note") && !ran.out.contains('\u{fffd}'), "{}", ran.out);
+    let expected = "larder: left out 7 header values that are not UTF-8; `larder copy` keeps them\n";
+    assert_eq!(ran.err, expected);
+}
+
 #[test]
 fn an_export_that_is_imported_has_the_same_entries() {
     for cache in Cache::filled() {
@@ -133,9 +144,13 @@ fn an_export_that_is_imported_has_the_same_entries() {
             let raw = |cache: &Cache| {
                 cache.run("show", &[&format!("http://example.com{path}"), "--raw"]).bytes
             };
-            // The bytes of a header that are not UTF-8 have no form in JSON.
-            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-            assert_eq!(text(raw(&other)), text(raw(&cache)));
+            // A value that is not UTF-8 has no form in JSON, so its header is left out.
+            let lines = |bytes: Vec<u8>| -> Vec<Vec<u8>> {
+                bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect()
+            };
+            let mut expected = lines(raw(&cache));
+            expected.retain(|line| !line.starts_with(b"x-note"));
+            assert_eq!(lines(raw(&other)), expected);
         }
     }
 }

@@ -27,7 +27,9 @@ use crate::{
 /// A HAR file (HTTP Archive 1.2) can be opened in a browser's developer tools and in many other
 /// programs. Headers with secrets, such as Set-Cookie, are left out unless you pass --with-secrets;
 /// bodies and URLs are written as they are. Request headers are not stored, so the archive has
-/// none. A body with a Content-Encoding stays encoded, in base64.
+/// none. A body with a Content-Encoding stays encoded, in base64. Trailers and header values that
+/// are not UTF-8 are left out, since the format has no place for them. To back up or move a cache,
+/// use `larder copy`.
 ///
 /// If OUTPUT is files:DIR, entries are copied into a folder, as `larder copy` does. A folder is a
 /// store: it gets everything, secrets included; expired entries are left out. Bodies that the
@@ -190,7 +192,11 @@ async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<Expor
         bar.set_message(text::size(exported.bytes));
     }
     bar.finish_and_clear();
-    archive.end()?;
+    let left_out = archive.end()?;
+    if left_out > 0 {
+        let values = if left_out == 1 { "value that is" } else { "values that are" };
+        say(format!("left out {left_out} header {values} not UTF-8; `larder copy` keeps them"));
+    }
     if exported.damaged > 0 {
         let damaged = text::entries(exported.damaged);
         say(format!("left out {damaged} with damage; see `larder check`"));
