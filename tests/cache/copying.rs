@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use http::{HeaderMap, Response};
 use larder::{
-    CacheLayer, CacheOptions, CopyReport, IfPresent, Expiration, Filter,
+    CacheLayer, CacheOptions, CopyReport, Expiration, Filter, IfPresent,
     store::{ErrorKind, Memory, Store},
 };
 

@@ -121,7 +121,8 @@ fn header_values_that_are_not_utf8_are_left_out() {
     let ran = cache.run("export", &["-"]);
     assert_eq!(ran.code, 0);
     assert!(!ran.out.contains("x-note") && !ran.out.contains('\u{fffd}'), "{}", ran.out);
-    let expected = "larder: left out 7 header values that are not UTF-8; `larder copy` keeps them\n";
+    let expected =
+        "larder: left out 7 header values that are not UTF-8; `larder copy` keeps them\n";
     assert_eq!(ran.err, expected);
 }
 
@@ -286,7 +287,8 @@ fn what_is_stored_already_and_newer_stays_unless_it_is_to_be_overwritten() {
 }
 
 /// Why an import leaves out what the store has.
-const ALREADY_THERE: &str = "the same or a newer response is there already (--overwrite replaces it)";
+const ALREADY_THERE: &str =
+    "the same or a newer response is there already (--overwrite replaces it)";
 
 #[test]
 fn what_has_expired_by_the_settings_is_counted() {
@@ -296,6 +298,7 @@ fn what_has_expired_by_the_settings_is_counted() {
     assert_eq!(summary, json!({"imported": 1, "bytes": 4, "expired": 1, "skipped": {}}));
 }
 
+#[cfg(feature = "files")]
 #[test]
 fn a_folder_takes_everything_that_has_not_expired_and_no_option_of_a_har_file() {
     for cache in Cache::filled() {
@@ -315,7 +318,7 @@ fn a_folder_takes_everything_that_has_not_expired_and_no_option_of_a_har_file() 
 }
 
 /// A folder is read by people and by other programs.
-#[cfg(feature = "compression")]
+#[cfg(all(feature = "compression", feature = "files"))]
 #[test]
 fn a_folder_has_decompressed_bodies() {
     use larder::store::Compressed;

@@ -2,8 +2,8 @@
 
 use serde::de::IgnoredAny;
 
-/// The deepest nesting that is indented. Each line is as long as its depth, so deeper text would take
-/// memory by the square of its length.
+/// The deepest nesting that is indented. Each line is as long as its depth, so deeper text would
+/// take memory by the square of its length.
 const DEEPEST: usize = 128;
 
 /// `text` over several lines; `None` if it is not JSON, or is nested too deeply.

@@ -530,9 +530,11 @@ async fn a_store_that_keeps_the_grace_leaves_the_index_as_it_is() {
     // There is no index yet.
     put(builder(&server).grace(Duration::from_secs(7)).keep_grace()).await;
     assert_eq!(expiry_index(&seen).await, [("keep_until_1".to_owned(), Some(7))]);
-    for (grace, seconds) in
-        [(Duration::from_secs(86_400), Some(86_400)), (Duration::MAX, None), (Duration::ZERO, Some(0))]
-    {
+    for (grace, seconds) in [
+        (Duration::from_secs(86_400), Some(86_400)),
+        (Duration::MAX, None),
+        (Duration::ZERO, Some(0)),
+    ] {
         put(builder(&server).grace(grace)).await;
         put(builder(&server).keep_grace()).await;
         assert_eq!(expiry_index(&seen).await, [("keep_until_1".to_owned(), seconds)]);

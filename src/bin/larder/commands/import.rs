@@ -257,7 +257,10 @@ fn print(summary: &Summary, is_json: bool) -> io::Result<()> {
         let Summary { imported, bytes, expired, skipped } = summary;
         writeln!(out, "imported {} ({})", text::entries(*imported), text::size(*bytes))?;
         if *expired > 0 {
-            writeln!(out, "expired already: {expired} of them; `larder sweep` removes what is of no use")?;
+            writeln!(
+                out,
+                "expired already: {expired} of them; `larder sweep` removes what is of no use"
+            )?;
         }
         for (why, count) in skipped {
             writeln!(out, "skipped {count}: {}", text::escaped(why))?;

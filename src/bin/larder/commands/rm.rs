@@ -116,7 +116,8 @@ pub(crate) async fn run(args: Rm, server: &Server) -> Outcome {
         return Ok(Ended::Found);
     }
     if !args.dry_run && !args.yes {
-        let loses_others = !args.conditions.is_for_expired() && has_others(&entries, &found).await?;
+        let loses_others =
+            !args.conditions.is_for_expired() && has_others(&entries, &found).await?;
         let is_asked = args.all || count > 1 || loses_others;
         if is_asked && !ask(&found, count, loses_others).await? {
             say("nothing was removed");

@@ -34,8 +34,8 @@ use crate::{
 /// or user), they are listed, and you name one by its key.
 ///
 /// Text is printed as text, JSON indented, and of anything else the first 256 bytes as hex. The
-/// values of headers that carry secrets, such as Set-Cookie, are masked: with --json, they are null,
-/// and "masked" is true.
+/// values of headers that carry secrets, such as Set-Cookie, are masked: with --json, they are
+/// null, and "masked" is true.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Show {
