@@ -290,7 +290,7 @@ pub use self::{
         BodyError, BodyErrorKind, Cache, CacheLayer, InnerService, RequestBody, ResponseBody,
         ResponseFuture,
     },
-    entries::{CopyReport, Entries, EntryInfo, Existing, Filter, Target},
+    entries::{CopyReport, Entries, EntryInfo, Filter, IfPresent, Target},
     error::{BoxError, ConfigError},
     event::{Event, RequestLine, StoreOperation},
     key::{Key, ParseKeyError},

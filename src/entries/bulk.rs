@@ -173,12 +173,12 @@ impl<B: Store> Entries<B> {
                 progress(last);
             }
         };
-        Ok(self.copy_with(other, Existing::Replace, report).await?.copied)
+        Ok(self.copy_with(other, IfPresent::Replace, report).await?.copied)
     }
 
     /// Copies every entry that has not expired into `other`, as [`copy_to`](Entries::copy_to) does.
-    /// `existing` says what happens to the entries that `other` has already. With
-    /// [`Existing::Keep`], a copy that was interrupted goes on where it was.
+    /// `if_present` says what happens to the entries that `other` has already. With
+    /// [`IfPresent::KeepNewer`], a copy that was interrupted goes on where it was.
     ///
     /// The method calls `progress` after each entry with the report so far.
     ///
@@ -188,7 +188,7 @@ impl<B: Store> Entries<B> {
     pub async fn copy_with<C: Store>(
         &self,
         other: &C,
-        existing: Existing,
+        if_present: IfPresent,
         mut progress: impl FnMut(&CopyReport),
     ) -> Result<CopyReport> {
         let now = self.now();
@@ -209,7 +209,7 @@ impl<B: Store> Entries<B> {
             let copied = if is_expired && !item.head.is_needed_by_others(now) {
                 Ok(CopiedAs::LeftOut)
             } else {
-                self.copy_entry(&item.key, other, existing).await
+                self.copy_entry(&item.key, other, if_present).await
             };
             let count = match copied {
                 Ok(CopiedAs::Copied(bytes)) if is_response && !is_expired => {
@@ -238,7 +238,7 @@ impl<B: Store> Entries<B> {
         &self,
         key: &Key,
         other: &C,
-        existing: Existing,
+        if_present: IfPresent,
     ) -> Result<CopiedAs> {
         let (head, mut body) = match self.layer.inner.handle.get(key).await {
             Ok(Some(Hit { head, body, .. })) => (head, body),
@@ -246,7 +246,7 @@ impl<B: Store> Entries<B> {
             Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(CopiedAs::Damaged),
             Err(error) => return Err(error),
         };
-        if existing == Existing::Keep {
+        if if_present == IfPresent::KeepNewer {
             match other.get(key).await {
                 Ok(Some(there)) if is_as_new(&there.head, &head) => return Ok(CopiedAs::Kept),
                 Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
@@ -274,12 +274,16 @@ impl<B: Store> Entries<B> {
 /// What [`Entries::copy_with`] does with an entry that the other store has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Existing {
+pub enum IfPresent {
     /// Replaces it.
     Replace,
     /// Keeps it if its head is the same or it was stored later. An entry that is older, or whose
     /// head is damaged, is replaced. It costs a lookup in the other store for each entry.
-    Keep,
+    ///
+    /// The variant of a URL that was stored first leads to the others. If the other store keeps a
+    /// newer one of its own, that one leads to the variants of the other store. Variants of this
+    /// store are copied all the same: no request finds them, and they stay until they expire.
+    KeepNewer,
 }
 
 /// What [`Entries::copy_with`] has done. The numbers count responses.
@@ -290,7 +294,7 @@ pub struct CopyReport {
     pub copied: u64,
     /// The bytes of their bodies.
     pub bytes: u64,
-    /// Responses that the other store [has already](Existing::Keep).
+    /// Responses that the other store [has already](IfPresent::KeepNewer).
     pub kept: u64,
     /// Expired responses.
     pub expired: u64,

@@ -27,7 +27,7 @@ mod listing;
 mod target;
 
 pub use self::{
-    bulk::{CopyReport, Existing},
+    bulk::{CopyReport, IfPresent},
     filter::Filter,
     listing::EntryInfo,
     target::Target,

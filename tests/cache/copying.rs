@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use http::{HeaderMap, Response};
 use larder::{
-    CacheLayer, CacheOptions, CopyReport, Existing, Expiration, Filter,
+    CacheLayer, CacheOptions, CopyReport, Expiration, Filter, IfPresent,
     store::{ErrorKind, Memory, Store},
 };
 
@@ -106,25 +106,25 @@ async fn a_copy_leaves_out_what_the_other_store_has_unless_it_is_to_be_replaced(
     stand.clock.advance(SECOND);
     let other = Memory::default();
     let entries = stand.layer.entries();
-    let copy = async |existing| {
+    let copy = async |if_present| {
         let mut last = CopyReport::default();
-        let report = entries.copy_with(&other, existing, |report| last = *report).await.unwrap();
+        let report = entries.copy_with(&other, if_present, |report| last = *report).await.unwrap();
         assert_eq!(report, last);
         (report.copied, report.bytes, report.kept, report.expired)
     };
-    assert_eq!(copy(Existing::Keep).await, (2, 2, 0, 1));
-    assert_eq!(copy(Existing::Keep).await, (0, 0, 2, 1));
-    assert_eq!(copy(Existing::Replace).await, (2, 2, 0, 1));
+    assert_eq!(copy(IfPresent::KeepNewer).await, (2, 2, 0, 1));
+    assert_eq!(copy(IfPresent::KeepNewer).await, (0, 0, 2, 1));
+    assert_eq!(copy(IfPresent::Replace).await, (2, 2, 0, 1));
 
     // A newer entry of this store is copied, one of the other store is kept.
     entries.remove(&url("/a")).await.unwrap();
     stand.get("/a").await;
-    assert_eq!(copy(Existing::Keep).await, (1, 1, 1, 1));
+    assert_eq!(copy(IfPresent::KeepNewer).await, (1, 1, 1, 1));
     let copies = Stand::over(other.clone(), Double::new(|_, _| ok("newer")));
     copies.clock.advance(SECOND * 2);
     copies.layer.entries().remove(&url("/b")).await.unwrap();
     copies.get("/b").await;
-    assert_eq!(copy(Existing::Keep).await, (0, 0, 2, 1));
+    assert_eq!(copy(IfPresent::KeepNewer).await, (0, 0, 2, 1));
     assert_eq!(copies.get("/b").await.text(), "newer");
 }
 
@@ -150,7 +150,7 @@ async fn a_copy_passes_over_what_is_damaged_and_stops_at_a_store_that_fails() {
     let other = Faulty::new(Memory::default());
     let entries = stand.layer.entries();
     store.fail_nth(1, ErrorKind::Corrupt);
-    let report = entries.copy_with(&other, Existing::Replace, |_| ()).await.unwrap();
+    let report = entries.copy_with(&other, IfPresent::Replace, |_| ()).await.unwrap();
     assert_eq!((report.copied, report.damaged), (2, 1));
     store.fail(Op::Body, ErrorKind::Corrupt);
     let fresh = Memory::default();

@@ -60,7 +60,11 @@ fn newer_entries_of_the_other_store_stay_unless_they_are_to_be_overwritten() {
 #[test]
 fn a_store_is_not_copied_into_itself() {
     let cache = Cache::filled().next().unwrap();
-    let ran = run(["copy", &cache.arg(), &cache.arg()]);
-    assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("the same store"), "{}", ran.err);
+    let other_spelling = format!("redb:{}/./cache.file", cache.folder.path().display());
+    assert_eq!(run(["ls", &other_spelling]).code, 0, "it is the same file");
+    for to in [cache.arg(), other_spelling] {
+        let ran = run(["copy", &cache.arg(), &to, "--overwrite"]);
+        assert_eq!(ran.code, 1);
+        assert!(ran.err.contains("the same store"), "{}", ran.err);
+    }
 }

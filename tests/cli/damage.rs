@@ -1,6 +1,6 @@
 //! `larder check`, and files that are damaged, in use or not closed.
 
-use crate::support::{Cache, HOUR, run, writer};
+use crate::support::{Cache, HOUR, larder, run, writer};
 
 #[test]
 fn a_sound_store_has_no_damage() {
@@ -42,13 +42,30 @@ fn damaged_entries_are_named_and_repaired() {
     assert_eq!(cache.urls(), ["/news/1"]);
 }
 
+/// As with `larder check --repair STORE | head -1`.
+#[test]
+fn a_repair_goes_on_when_its_reader_is_gone() {
+    for json in [&["--json"][..], &[]] {
+        let cache = damaged();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let arg = cache.arg();
+        let args = [&["check", &arg, "--repair"], json].concat();
+        let output = larder(args).stdout(writer).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*err), (Some(3), ""));
+        assert_eq!(cache.run("check", &[]).out, "read 1 entry (7 B), none is damaged\n");
+    }
+}
+
 #[test]
 fn damaged_entries_are_not_copied_or_exported() {
     let (cache, other) = (damaged(), Cache::new("redb"));
     let ran = run(["copy", &cache.arg(), &other.arg()]);
-    assert_eq!(ran.code, 0);
+    assert_eq!(ran.code, 3);
     assert_eq!(ran.out, "copied 1 entry (7 B)\nleft out: damaged: 2\n");
     let ran = cache.run("export", &["-"]);
+    assert_eq!(ran.code, 3);
     assert_eq!(ran.out.matches("startedDateTime").count(), 1);
     assert!(ran.err.contains("left out 1 entry with damage"), "{}", ran.err);
     assert_eq!(cache.json(&["check"], &[])[2]["damaged"], 2, "reading has removed nothing");

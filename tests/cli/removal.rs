@@ -58,6 +58,56 @@ fn a_url_means_all_its_variants() {
     assert_eq!(cache.urls(), ["/news/1"]);
 }
 
+/// The first variant leads to the others, so they are lost with it.
+#[test]
+fn a_variant_is_not_removed_without_its_others_unless_it_is_confirmed() {
+    let cache = Cache::new("sqlite");
+    cache.fill(HOUR / 2, &["/varied de", "/varied fr", "/news/1"]);
+    let key = cache.key("/varied");
+    let ran = cache.run("rm", &[&key]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("would remove 1 entry"), "{}", ran.err);
+    assert!(ran.err.contains("other variants may not be found any more"), "{}", ran.err);
+    assert_eq!(cache.urls().len(), 3);
+    assert_eq!(cache.run("rm", &[&key, "--yes"]).out, "removed 1 entry\n");
+    assert_eq!(cache.urls().len(), 2);
+    // What is left has no others.
+    assert_eq!(cache.run("rm", &[&cache.key("/varied")]).code, 0);
+}
+
+/// Damaged entries cannot be listed, and are removed too.
+#[test]
+fn all_means_damaged_entries_too_and_is_always_confirmed() {
+    let cache = Cache::new("sqlite");
+    assert_eq!(cache.run("sweep", &[]).code, 1, "there is no file yet");
+    cache.fill(HOUR / 2, &["/news/1", "/news/2", "/hello"]);
+    let file = rusqlite::Connection::open(cache.path()).unwrap();
+    let damage = |url: &str| {
+        let sql = "UPDATE entries SET head = zeroblob(9) WHERE url LIKE '%' || ?1";
+        assert_eq!(file.execute(sql, [url]).unwrap(), 1, "{url}");
+    };
+    damage("/news/1");
+    damage("/news/2");
+    let ran = cache.run("rm", &["--all"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("would remove 3 entries"), "{}", ran.err);
+    damage("/hello");
+    let ran = cache.run("rm", &["--all", "--dry-run"]);
+    assert!(ran.err.contains("would remove 3 entries"), "{}", ran.err);
+    assert_eq!(cache.run("rm", &["--all", "--yes"]).out, "removed 3 entries\n");
+    let ran = cache.run("rm", &["--all", "--yes"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("no entry matches"), "{}", ran.err);
+}
+
+#[test]
+fn all_is_confirmed_for_one_entry_too() {
+    let cache = Cache::new("redb");
+    cache.fill(HOUR / 2, &["/news/1"]);
+    assert_eq!(cache.run("rm", &["--all"]).code, 1);
+    assert_eq!(cache.urls(), ["/news/1"]);
+}
+
 #[test]
 fn nothing_chosen_and_contradictions_are_wrong_arguments() {
     let cache = Cache::filled().next().unwrap();

@@ -56,9 +56,14 @@ fn a_response_is_an_object_with_its_headers_in_order() {
         let shown = cache.json(&["show"], &["http://example.com/users?page=2&sort=name"]).remove(0);
         assert_eq!(shown["body"], JSON);
         assert_eq!(shown["headers"][0], json!(["content-type", "application/json"]));
-        assert_eq!(shown["headers"][1][1], "(masked, 20 bytes; --raw prints it)");
+        assert_eq!(shown["headers"][1], json!(["set-cookie", null]));
+        assert_eq!(shown["masked"], true);
         assert_eq!(shown["tags"], json!(["users?page=2&sort=name"]));
+        // What a terminal may act on is escaped in JSON, and has its value for a program.
+        let ran = cache.run("show", &["http://example.com/hello", "--json"]);
+        assert!(ran.out.contains("\\u009b31m") && !ran.out.contains('\u{9b}'), "{}", ran.out);
         let shown = cache.json(&["show"], &["http://example.com/logo.png"]).remove(0);
+        assert!(shown["headers"][2][1].as_str().unwrap().ends_with("\u{9b}31m"), "{shown}");
         assert_eq!(shown["body"], json!(null));
         assert!(shown["body_base64"].as_str().unwrap().starts_with("iVBORw0KGgoA"));
     }

@@ -50,7 +50,7 @@ fn the_question_is_answered_on_the_terminal() {
         let args = ["rm", &cache.arg(), "--expired"];
         for no in ["n\n", "\n", "what\n"] {
             let ran = in_terminal(80, no, &args);
-            assert_eq!(ran.code, 0, "{ran:?}");
+            assert_eq!(ran.code, 1, "{ran:?}");
             assert!(ran.out.contains("Remove 2 entries (12 B)? [y/N]"), "{}", ran.out);
             assert!(ran.out.contains("nothing was removed"), "{}", ran.out);
         }
@@ -71,6 +71,7 @@ fn stored_control_characters_never_reach_the_terminal() {
             &["show", &cache.arg(), "http://example.com/hello"][..],
             &["show", &cache.arg(), "http://example.com/hello", "--raw"],
             &["show", &cache.arg(), "http://example.com/hello", "--body"],
+            &["show", &cache.arg(), "http://example.com/hello", "--json"],
             &["show", &cache.arg(), "http://example.com/logo.png", "--body"],
         ] {
             let ran = in_terminal(80, "", args);

@@ -16,17 +16,21 @@ pub(crate) type Outcome = Result<Ended, BoxError>;
 pub(crate) enum Ended {
     /// It has done what it was asked to.
     Done,
-    /// Nothing matched, or `check` has found damage.
+    /// Nothing matched, `check` has found damage, or `copy` or `export` has left out what has not
+    /// expired.
     Found,
+    /// The question was answered with no.
+    Declined,
 }
 
 /// The table of exit codes, for the help and the man page.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    an error, which is on standard error
+  1    an error, which is on standard error; for `rm`: the answer was no
   2    wrong arguments
-  3    nothing matched; for `check`: damaged entries were found
+  3    nothing matched; for `check`: damaged entries were found; for `copy` and `export`: damaged
+       entries, or entries too large for the other store, were left out
   130  interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); stores are whole, and `copy`
        goes on where it was when it is run again";
 
@@ -36,6 +40,7 @@ pub(crate) fn exit_code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Found) => ExitCode::from(3),
+        Ok(Ended::Declined) => ExitCode::FAILURE,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Other errors of I/O say what they are about.
@@ -54,6 +59,33 @@ pub(crate) fn say(message: impl Display) {
 /// Standard output, buffered. Its errors end the command.
 pub(crate) fn stdout() -> io::BufWriter<io::StdoutLock<'static>> {
     io::BufWriter::with_capacity(64 << 10, io::stdout().lock())
+}
+
+/// Standard output for a command that goes on when its reader is gone, since it does more than to
+/// print.
+pub(crate) struct UnreadStdout(io::BufWriter<io::StdoutLock<'static>>);
+
+impl UnreadStdout {
+    pub(crate) fn new() -> Self {
+        Self(stdout())
+    }
+}
+
+impl Write for UnreadStdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_unread(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_unread(self.0.flush(), ())
+    }
+}
+
+fn unless_unread<T>(written: io::Result<T>, otherwise: T) -> io::Result<T> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(otherwise),
+        written => written,
+    }
 }
 
 fn is_closed_pipe(error: &BoxError) -> bool {

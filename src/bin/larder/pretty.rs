@@ -2,7 +2,11 @@
 
 use serde::de::IgnoredAny;
 
-/// `text` over several lines; `None` if it is not JSON.
+/// The deepest nesting that is indented. Each line is as long as its depth, so deeper text would
+/// take memory by the square of its length.
+const DEEPEST: usize = 128;
+
+/// `text` over several lines; `None` if it is not JSON, or is nested too deeply.
 pub(crate) fn indented(text: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut out = String::with_capacity(text.len() * 2);
@@ -29,6 +33,9 @@ pub(crate) fn indented(text: &str) -> Option<String> {
                     out.extend(next);
                 } else {
                     depth += 1;
+                    if depth > DEEPEST {
+                        return None;
+                    }
                     line(&mut out, depth);
                 }
             }
@@ -62,6 +69,9 @@ mod tests {
                         \"a\": \"x, {\\\"y\\\\\\\": [ ]\",\n  \"c\": [],\n  \"d\": null\n}";
         assert_eq!(indented(given).as_deref(), Some(expected));
         assert_eq!(indented("7").as_deref(), Some("7"));
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(indented(&nested(DEEPEST)).is_some());
+        assert_eq!(indented(&nested(DEEPEST + 2)), None, "its lines would grow without end");
         for other in ["", "{", "{}{}", "<html>", "{'a':1}"] {
             assert_eq!(indented(other), None, "{other}");
         }

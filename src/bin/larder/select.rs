@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 use larder::{
     BoxError, CacheLayer, Entries, EntryInfo, Filter, Key,
     store::{AnyStore, ErrorKind, Result},
+    time::{Clock, ManualClock, SystemClock},
 };
 
 use crate::{outcome::say, text};
@@ -56,6 +57,11 @@ impl Conditions {
             && tag.is_none()
             && !expired
             && !fresh
+    }
+
+    /// Whether only expired entries are meant.
+    pub(crate) fn is_for_expired(&self) -> bool {
+        self.expired
     }
 
     /// The filter for these conditions.
@@ -181,9 +187,10 @@ pub(crate) async fn named(
 }
 
 /// The management handle of a store. It only finds entries by URL through filters, so that the
-/// settings of the layer do not matter.
+/// settings of the layer do not matter. Its time stands still: what expires while a question waits
+/// is not removed with what was shown.
 pub(crate) fn entries(store: AnyStore) -> Entries<AnyStore> {
-    CacheLayer::private(store).entries()
+    CacheLayer::private(store).clock(ManualClock::new(SystemClock.now())).entries()
 }
 
 /// The same for a command that only reads. Nothing is removed, damaged entries included.
@@ -202,6 +209,11 @@ impl Listed {
         Self { entries: Box::pin(entries.stream()), damaged: 0 }
     }
 
+    /// How many damaged entries were passed over.
+    pub(crate) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
     /// The next entry that is not damaged. At the end, damaged entries are reported.
     pub(crate) async fn next(&mut self) -> Result<Option<EntryInfo>> {
         // Entries that are there at once would keep Ctrl-C waiting.
@@ -212,7 +224,7 @@ impl Listed {
                 Some(entry) => return entry.map(Some),
                 None => {
                     if self.damaged > 0 {
-                        let damaged = text::entries(std::mem::take(&mut self.damaged));
+                        let damaged = text::entries(self.damaged);
                         say(format!("passed over {damaged} with damage; see `larder check`"));
                     }
                     return Ok(None);

@@ -47,8 +47,8 @@ pub(crate) struct Server {
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
     /// The grace of the store on a Redis or MongoDB server, if the program has set one, such as 1h;
-    /// for commands that write: with MongoDB, it is a property of an index, and the last store that
-    /// writes sets it
+    /// for commands that write. With MongoDB, it is a property of an index: a command leaves an
+    /// index that is there as it is, unless you pass this
     #[arg(long, global = true, value_name = "TIME", value_parser = text::parse_duration)]
     pub(crate) grace: Option<Duration>,
 }
@@ -115,9 +115,11 @@ impl Location {
                 if let Some(namespace) = &server.namespace {
                     builder = builder.namespace(namespace);
                 }
-                if let Some(grace) = server.grace {
-                    builder = builder.grace(grace);
-                }
+                // Another grace than the program's would expire what it still wants to keep.
+                builder = match server.grace {
+                    Some(grace) => builder.grace(grace),
+                    None => builder.keep_grace(),
+                };
                 Ok(AnyStore::new(match access {
                     Access::Read => builder.build().await?,
                     Access::Write | Access::Create => builder.connect().await?,
@@ -133,14 +135,24 @@ impl Location {
         Ok(decompressing(self.open(Access::Read, server).await?))
     }
 
-    /// Whether both name the same place, as far as their texts say.
+    /// Whether both name the same place: by their text, or, on disk, by where their paths lead.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.0 == other.0
+        let place = |location: &Self| {
+            let (kind, path) = location.0.split_once(':')?;
+            let is_on_disk = matches!(kind, "redb" | "sqlite" | "files");
+            is_on_disk.then(|| Path::new(path).canonicalize().ok())?
+        };
+        self.0 == other.0 || place(self).is_some_and(|here| place(other) == Some(here))
     }
 
-    /// The folder of a `files:` store.
+    /// Whether it is a `files:` store.
     pub(crate) fn is_files(&self) -> bool {
         self.0.starts_with("files:")
+    }
+
+    /// Whether it begins as a store of any kind does.
+    pub(crate) fn is_store(&self) -> bool {
+        self.0.split_once(':').is_some_and(|(kind, _)| feature(kind).is_ok())
     }
 
     /// What the location is as a path, if it is no store.

@@ -42,7 +42,7 @@ pub(crate) fn push_escaped(out: &mut String, character: char) {
 
 /// Whether a terminal may act on the character, or show nothing for it: controls, and characters
 /// that change the direction of text or have no width.
-fn is_unsafe(character: char) -> bool {
+pub(crate) fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

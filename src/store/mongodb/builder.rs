@@ -36,6 +36,7 @@ pub struct Builder {
     source: Source,
     database: Option<String>,
     settings: Settings,
+    pub(super) keeps_grace: bool,
 }
 
 #[derive(Clone)]
@@ -48,7 +49,7 @@ pub(super) enum Source {
 impl Builder {
     pub(super) fn new(source: Source) -> Self {
         let settings = Settings::new("larder", 256 << 10, 255 << 10);
-        Self { source, database: None, settings }
+        Self { source, database: None, settings, keeps_grace: false }
     }
 
     /// Creates the settings for a store with your client, in its default database, or `larder`. The
@@ -113,6 +114,15 @@ impl Builder {
     /// connects sets it.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
+        self
+    }
+
+    /// Takes over the grace that the index of the namespace has, instead of setting it. It is for
+    /// programs that write to the cache of another one, such as the command `larder`. If there is
+    /// no index yet, [`grace`](Builder::grace) counts. It takes effect in
+    /// [`connect`](Builder::connect), and not in [`build`](Builder::build).
+    pub fn keep_grace(mut self) -> Self {
+        self.keeps_grace = true;
         self
     }
 

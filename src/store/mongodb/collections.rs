@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::{
     Collection, Database, IndexModel,
-    bson::{RawDocumentBuf, doc},
+    bson::{Bson, Document, RawDocumentBuf, doc},
     error::Result as MongoResult,
     options::IndexOptions,
 };
@@ -120,23 +120,51 @@ impl Collections {
         link.try_ask(async move { entries.create_index(index).await.map(drop) }).await
     }
 
-    /// The indexes that conflict with ours.
+    /// The grace that the TTL index of the server has; `None` if there is no index.
+    pub(super) async fn grace(&self, link: &Link) -> Result<Option<Duration>> {
+        let indexes = self.indexes(link).await?;
+        Ok(indexes.iter().find(|index| is_over_keep_until(index)).map(|index| {
+            match index.get("expireAfterSeconds") {
+                Some(&Bson::Int32(seconds)) => from_seconds(seconds.into()),
+                Some(&Bson::Int64(seconds)) => from_seconds(seconds),
+                Some(&Bson::Double(seconds)) => from_seconds(seconds as i64),
+                _ => Duration::MAX,
+            }
+        }))
+    }
+
+    /// The names of the indexes that conflict with ours.
     async fn expiry_indexes(&self, link: &Link) -> Result<Vec<String>> {
-        let list = doc! { "listIndexes": self.entries.name() };
-        let database = link.database().clone();
-        let answer = link.ask(async move { database.run_command(list).await }).await?;
-        let indexes =
-            answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        let indexes = indexes.map_err(|_| link.circuit().strange())?;
-        let names = indexes.iter().filter_map(|index| {
-            let index = index.as_document()?;
+        let names = self.indexes(link).await?.into_iter().filter_map(|index| {
             let name = index.get_str("name").ok()?;
-            let keys = index.get_document("key").ok()?;
-            let ours = name == EXPIRY || keys.keys().eq(["keep_until"]);
-            ours.then(|| name.to_owned())
+            (name == EXPIRY || is_over_keep_until(&index)).then(|| name.to_owned())
         });
         Ok(names.collect())
     }
+
+    /// The indexes of the entries; none if the collection does not exist.
+    async fn indexes(&self, link: &Link) -> Result<Vec<Document>> {
+        let list = doc! { "listIndexes": self.entries.name() };
+        let database = link.database().clone();
+        let answer = match link.try_ask(async move { database.run_command(list).await }).await? {
+            Ok(answer) => answer,
+            Err(error) if fault::is_not_there(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(fault::error(link.server(), error)),
+        };
+        let indexes =
+            answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+        let indexes = indexes.map_err(|_| link.circuit().strange())?;
+        Ok(indexes.iter().filter_map(|index| index.as_document().cloned()).collect())
+    }
+}
+
+/// Whether the index has the keys of ours.
+fn is_over_keep_until(index: &Document) -> bool {
+    index.get_document("key").is_ok_and(|key| key.keys().eq(["keep_until"]))
+}
+
+fn from_seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 /// The delay of the TTL index; `None` means forever.

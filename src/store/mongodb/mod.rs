@@ -209,7 +209,12 @@ impl Builder {
     /// no server answers, and [`ErrorKind::Denied`](super::ErrorKind::Denied) if the login is
     /// refused.
     pub async fn connect(self) -> Result<MongoDb> {
-        let store = self.build().await?;
+        let keeps_grace = self.keeps_grace;
+        let mut shared = self.into_shared().await?;
+        if keeps_grace && let Some(grace) = shared.collections.grace(&shared.link).await? {
+            shared.settings.grace = grace;
+        }
+        let store = MongoDb { shared: Arc::new(shared) };
         store.shared.indexed().await?;
         // A sweep may take long, and nobody needs to wait for it.
         store.shared.sweep_after(Duration::ZERO);

@@ -518,6 +518,29 @@ async fn the_ttl_index_is_kept_in_step_with_the_settings() {
     assert_eq!(store.len().await.unwrap(), 1, "what is stored stays");
 }
 
+/// As by the command `larder`, which does not know the program's grace.
+#[tokio::test]
+async fn a_store_that_keeps_the_grace_leaves_the_index_as_it_is() {
+    let server = Server::start();
+    let seen = Seen::on(&server).await;
+    let put = async |builder: Builder| {
+        let store = builder.connect().await.unwrap();
+        put(&store, key(1), head(), body(1, 9)).await.unwrap();
+    };
+    // There is no index yet.
+    put(builder(&server).grace(Duration::from_secs(7)).keep_grace()).await;
+    assert_eq!(expiry_index(&seen).await, [("keep_until_1".to_owned(), Some(7))]);
+    for (grace, seconds) in [
+        (Duration::from_secs(86_400), Some(86_400)),
+        (Duration::MAX, None),
+        (Duration::ZERO, Some(0)),
+    ] {
+        put(builder(&server).grace(grace)).await;
+        put(builder(&server).keep_grace()).await;
+        assert_eq!(expiry_index(&seen).await, [("keep_until_1".to_owned(), seconds)]);
+    }
+}
+
 #[tokio::test]
 async fn collections_that_somebody_drops_get_their_indexes_again() {
     let server = Server::start();

@@ -11,7 +11,7 @@ use larder::{
 use serde::Serialize;
 
 use crate::{
-    outcome::{Ended, Outcome, stdout},
+    outcome::{Ended, Outcome, UnreadStdout},
     progress,
     record::write_line,
     store::{Access, Location, Server, close, decompressing},
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Check, server: &Server) -> Outcome {
     let access = if args.repair { Access::Write } else { Access::Read };
     let store = decompressing(args.store.open(access, server).await?);
     let bar = progress::bar(store.len().await.ok());
-    let mut out = stdout();
+    let mut out = UnreadStdout::new();
     let mut total = Total { kind: "total", entries: 0, bytes: 0, damaged: 0, removed: 0 };
     let mut scan = std::pin::pin!(store.scan());
     while let Some(item) = scan.next().await {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use larder::{CopyReport, Existing, store::Store as _};
+use larder::{CopyReport, IfPresent, store::Store as _};
 use serde::Serialize;
 
 use crate::{
@@ -41,12 +41,15 @@ pub(crate) struct Copy {
     /// Print the summary as a JSON object
     #[arg(long)]
     json: bool,
+    /// Whether bodies that the program compresses are decompressed.
+    #[arg(skip)]
+    decompresses: bool,
 }
 
 impl Copy {
-    /// A copy without options.
-    pub(crate) fn new(from: Location, to: Location) -> Self {
-        Self { from, to, to_namespace: None, overwrite: false, json: false }
+    /// A copy into a folder that people read.
+    pub(crate) fn to_folder(from: Location, to: Location) -> Self {
+        Self { from, to, to_namespace: None, overwrite: false, json: false, decompresses: true }
     }
 }
 
@@ -75,12 +78,15 @@ pub(crate) async fn run(args: Copy, server: &Server) -> Outcome {
     if args.from.is_same(&args.to) && server.namespace == of_to.namespace {
         return Err("FROM and TO are the same store; name two".into());
     }
-    let from = args.from.open(Access::Read, server).await?;
+    let from = match args.decompresses {
+        true => args.from.open_to_read(server).await?,
+        false => args.from.open(Access::Read, server).await?,
+    };
     let to = args.to.open(Access::Create, &of_to).await?;
-    let existing = if args.overwrite { Existing::Replace } else { Existing::Keep };
+    let if_present = if args.overwrite { IfPresent::Replace } else { IfPresent::KeepNewer };
     let bar = progress::bar(from.len().await.ok());
     let report = entries_to_read(from)
-        .copy_with(&to, existing, |report| {
+        .copy_with(&to, if_present, |report| {
             bar.set_position(seen(report));
             bar.set_message(text::size(report.bytes));
         })
@@ -89,7 +95,7 @@ pub(crate) async fn run(args: Copy, server: &Server) -> Outcome {
     let report = report?;
     close(to).await?;
     print(&report, args.json)?;
-    Ok(Ended::Done)
+    Ok(if report.damaged + report.too_large > 0 { Ended::Found } else { Ended::Done })
 }
 
 /// How many entries have been read.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -27,9 +27,13 @@ use crate::{
 /// A HAR file (HTTP Archive 1.2) can be opened in a browser's developer tools and in many other
 /// programs. Headers with secrets, such as Set-Cookie, are left out unless you pass --with-secrets;
 /// bodies and URLs are written as they are. Request headers are not stored, so the archive has
-/// none. A body with a Content-Encoding stays encoded, in base64.
+/// none. A body with a Content-Encoding stays encoded, in base64. Trailers and header values that
+/// are not UTF-8 are left out, since the format has no place for them. To back up or move a cache,
+/// use `larder copy`.
 ///
-/// If OUTPUT is files:DIR, all entries are copied into a folder, as `larder copy` does.
+/// If OUTPUT is files:DIR, entries are copied into a folder, as `larder copy` does. A folder is a
+/// store: it gets everything, secrets included; expired entries are left out. Bodies that the
+/// program compresses are decompressed.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Export {
@@ -38,10 +42,10 @@ pub(crate) struct Export {
     /// A path for the HAR file, - for standard output, or files:DIR
     #[arg(value_name = "OUTPUT")]
     output: Location,
-    /// Write the headers that carry secrets, too
+    /// Write the headers that carry secrets, too; for a HAR file, since a folder has them anyway
     #[arg(long)]
     with_secrets: bool,
-    /// Replace a file that exists
+    /// Replace a HAR file that exists; a device or a pipe is always written to as it is
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -59,46 +63,90 @@ pub(crate) async fn run(args: Export, server: &Server) -> Outcome {
         if !args.conditions.is_empty() {
             return Err("a folder takes every entry; filters are for a HAR file".into());
         }
-        return copy::run(Copy::new(args.store, args.output), server).await;
+        for (flag, is_given) in [("--with-secrets", args.with_secrets), ("--force", args.force)] {
+            if is_given {
+                let message = "is for a HAR file; a folder gets all headers, and newer entries in \
+                               it are kept";
+                return Err(format!("{flag} {message}").into());
+            }
+        }
+        return copy::run(Copy::to_folder(args.store, args.output), server).await;
+    }
+    if args.output.is_store() {
+        let message = "OUTPUT names a store; `larder copy` fills one; for a file of that name, \
+                       write ./ before it";
+        return Err(message.into());
     }
     let path = args.output.as_path();
     let store = args.store.open_to_read(server).await?;
     if path == Path::new("-") {
-        let (exported, _) = write(&args, &store, io::stdout().lock()).await?;
-        return Ok(ended(&args, exported));
+        let exported = write(&args, &store, io::stdout().lock()).await?;
+        return Ok(ended(&args, &exported));
     }
-    if path.exists() && !args.force {
-        return Err(format!("{} exists; pass --force to replace it", path.display()).into());
-    }
-    // The file appears under its name when it is whole.
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = Path::new(&part);
-    let failed = |error: io::Error| format!("cannot write {}: {error}", part.display());
-    let file = create(part).map_err(failed)?;
-    let removed_on_drop = Part(part);
-    let (exported, bytes) = write(&args, &store, &file).await?;
-    file.sync_all().map_err(failed)?;
-    fs::rename(part, path).map_err(failed)?;
-    std::mem::forget(removed_on_drop);
-    let (count, size) = (text::entries(exported), text::size(bytes));
+    let cannot = |error: io::Error| format!("cannot write {}: {error}", path.display());
+    let exported = match fs::metadata(path) {
+        // A device or a pipe stays what it is.
+        Ok(there) if !there.is_file() => {
+            let file = File::options().write(true).open(path).map_err(cannot)?;
+            write(&args, &store, &file).await?
+        }
+        Ok(_) if !args.force => {
+            return Err(format!("{} exists; pass --force to replace it", path.display()).into());
+        }
+        // A link stays, and the file that it leads to is replaced.
+        Ok(_) => replace(&args, &store, &path.canonicalize().map_err(cannot)?).await?,
+        Err(_) => replace(&args, &store, path).await?,
+    };
+    let (count, size) = (text::entries(exported.entries), text::size(exported.bytes));
     say(format!("wrote {count} ({size}) to {}", path.display()));
-    Ok(ended(&args, exported))
+    Ok(ended(&args, &exported))
 }
 
-/// Creates the file, in place of one that a killed command has left. Only its owner may read it, as
-/// with the file of a store.
-fn create(path: &Path) -> io::Result<File> {
-    let _is_none = fs::remove_file(path);
+/// Writes a file, which appears under its name when it is whole.
+async fn replace(args: &Export, store: &AnyStore, path: &Path) -> Result<Exported, BoxError> {
+    let (part, file) = create_beside(path)
+        .map_err(|error| format!("cannot create a file beside {}: {error}", path.display()))?;
+    let removed_on_drop = Part(&part);
+    let exported = write(args, store, &file).await?;
+    let failed = |error: io::Error| format!("cannot write {}: {error}", part.display());
+    file.sync_all().map_err(failed)?;
+    fs::rename(&part, path).map_err(failed)?;
+    std::mem::forget(removed_on_drop);
+    Ok(exported)
+}
+
+/// Creates a file of a name that no other has. Only its owner may read it, as with the file of a
+/// store.
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let mut number = 0;
+    loop {
+        let mut part = path.as_os_str().to_owned();
+        part.push(format!(".{}-{number}.part", std::process::id()));
+        match options.open(&part) {
+            // A killed command may have left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            opened => return opened.map(|file| (part.into(), file)),
+        }
+    }
 }
 
-fn ended(args: &Export, exported: u64) -> Ended {
-    if exported == 0 && !args.conditions.is_empty() { Ended::Found } else { Ended::Done }
+/// What was written.
+#[derive(Default)]
+struct Exported {
+    entries: u64,
+    /// The bytes of their bodies.
+    bytes: u64,
+    /// How many entries were left out.
+    damaged: u64,
+}
+
+fn ended(args: &Export, exported: &Exported) -> Ended {
+    let has_none = exported.entries == 0 && !args.conditions.is_empty();
+    if has_none || exported.damaged > 0 { Ended::Found } else { Ended::Done }
 }
 
 /// A file that is not whole. It is removed when the command fails or is interrupted.
@@ -110,21 +158,21 @@ impl Drop for Part<'_> {
     }
 }
 
-/// Writes the selected entries, and returns their number and the bytes of their bodies.
-async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<(u64, u64), BoxError> {
+/// Writes the selected entries.
+async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<Exported, BoxError> {
     let filter = args.conditions.filter()?;
     let entries = entries_to_read(store.clone());
     let mut listed = Listed::new(&entries);
     let mut archive = Archive::begin(BufWriter::new(out), args.with_secrets)?;
     let bar = progress::bar(None);
-    let (mut exported, mut bytes, mut damaged) = (0, 0, 0);
+    let mut exported = Exported::default();
     while let Some(EntryInfo { key, .. }) = listed.next_that(|entry| filter.matches(entry)).await? {
         let (head, body) = match store.get(&key).await {
             Ok(Some(hit)) => (hit.head, hit.body.bytes().await),
             // It was removed since it was listed.
             Ok(None) => continue,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                damaged += 1;
+                exported.damaged += 1;
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -132,20 +180,28 @@ async fn write(args: &Export, store: &AnyStore, out: impl Write) -> Result<(u64,
         let body = match body {
             Ok(body) => body,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                damaged += 1;
+                exported.damaged += 1;
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
         archive.add(&key, &head, &body)?;
-        (exported, bytes) = (exported + 1, bytes + head.body_len());
-        bar.set_position(exported);
-        bar.set_message(text::size(bytes));
+        exported.entries += 1;
+        exported.bytes += head.body_len();
+        bar.set_position(exported.entries);
+        bar.set_message(text::size(exported.bytes));
     }
     bar.finish_and_clear();
-    archive.end()?;
-    if damaged > 0 {
-        say(format!("left out {} with damage; see `larder check`", text::entries(damaged)));
+    let left_out = archive.end()?;
+    if left_out > 0 {
+        let values = if left_out == 1 { "value that is" } else { "values that are" };
+        say(format!("left out {left_out} header {values} not UTF-8; `larder copy` keeps them"));
     }
-    Ok((exported, bytes))
+    if exported.damaged > 0 {
+        let damaged = text::entries(exported.damaged);
+        say(format!("left out {damaged} with damage; see `larder check`"));
+    }
+    // Those whose heads are damaged.
+    exported.damaged += listed.damaged();
+    Ok(exported)
 }

@@ -5,14 +5,15 @@ use std::{
     fs::File,
     io::{self, BufReader, Write},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use clap::Args;
+use http::{Request, Response};
 use larder::{
-    BoxError, CacheLayer,
+    BoxError, CacheLayer, CacheStatus, Entries, Key,
     store::{AnyStore, ErrorKind},
-    time::{Clock, ManualClock, SystemClock},
+    time::{Clock, ManualClock, SystemClock, Timestamp},
 };
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -22,6 +23,7 @@ use crate::{
     outcome::{Ended, Outcome, stdout},
     progress,
     record::write_line,
+    select::now,
     store::{Access, Location, Server, close},
     text,
 };
@@ -39,6 +41,9 @@ use crate::{
 /// of the program then, too. Variants (Vary) of an export are left out, since their request headers
 /// are not stored: `larder copy` keeps them.
 ///
+/// A response is left out if the store has the same or a newer one, unless you pass --overwrite.
+/// The summary says how many of the others have expired by now, by these settings.
+///
 /// One entry of the file is held in memory at a time.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -53,6 +58,9 @@ pub(crate) struct Import {
     /// Store responses of every status, not only 200
     #[arg(long)]
     all_statuses: bool,
+    /// Replace responses that the store has already, newer ones too
+    #[arg(long)]
+    overwrite: bool,
     /// Print the summary as a JSON object
     #[arg(long)]
     json: bool,
@@ -129,6 +137,8 @@ impl Settings {
 struct Summary {
     imported: u64,
     bytes: u64,
+    /// How many of the imported ones have expired already.
+    expired: u64,
     skipped: BTreeMap<String, u64>,
 }
 
@@ -152,15 +162,22 @@ pub(crate) async fn run(args: Import, server: &Server) -> Outcome {
         let skipped = match exchange {
             Err(why) => Some(why),
             Ok(Exchange { request, response, at, len }) => {
-                clock.set(at);
-                match entries.insert(&request, response).await {
-                    Ok(_key) => {
-                        summary.imported += 1;
-                        summary.bytes += len;
-                        None
+                clock.set(SystemClock.now());
+                if !args.overwrite && is_there(&entries, &request, at).await? {
+                    Some(ALREADY_THERE.to_owned())
+                } else {
+                    clock.set(at);
+                    match entries.insert(&request, response).await {
+                        Ok(key) => {
+                            summary.imported += 1;
+                            summary.bytes += len;
+                            clock.set(SystemClock.now());
+                            summary.expired += u64::from(has_expired(&entries, key).await?);
+                            None
+                        }
+                        Err(error) if is_refusal(error.kind()) => Some(reason(&error)),
+                        Err(error) => return Err(error.into()),
                     }
-                    Err(error) if is_refusal(error.kind()) => Some(reason(&error)),
-                    Err(error) => return Err(error.into()),
                 }
             }
         };
@@ -177,6 +194,37 @@ pub(crate) async fn run(args: Import, server: &Server) -> Outcome {
     reader.await?.map_err(|error| format!("cannot read {har}: {error}"))?;
     print(&summary, args.json)?;
     Ok(Ended::Done)
+}
+
+/// Why a response is left out that is there.
+const ALREADY_THERE: &str =
+    "the same or a newer response is there already (--overwrite replaces it)";
+
+/// Whether a response to `request` is stored that is not older than `at`. A request that the cache
+/// does not take has none: its response is refused.
+async fn is_there(
+    entries: &Entries<AnyStore>,
+    request: &Request<()>,
+    at: Timestamp,
+) -> Result<bool, BoxError> {
+    let stored_at = match entries.get(request).await {
+        Ok(response) => response.and_then(|response| status(&response)?.stored_at()),
+        Err(error) if is_refusal(error.kind()) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(stored_at.is_some_and(|stored_at| stored_at >= SystemTime::from(at)))
+}
+
+/// Whether the entry that was just stored has expired by now.
+async fn has_expired(entries: &Entries<AnyStore>, key: Key) -> Result<bool, BoxError> {
+    // What is of no more use counts as no entry.
+    let Some(response) = entries.get(key).await? else { return Ok(true) };
+    let expires_at = status(&response).and_then(CacheStatus::expires_at);
+    Ok(expires_at.is_some_and(|end| end <= now()))
+}
+
+fn status<B>(response: &Response<B>) -> Option<&CacheStatus> {
+    response.extensions().get()
 }
 
 /// Whether the error is about this response, and not about the store.
@@ -206,8 +254,14 @@ fn print(summary: &Summary, is_json: bool) -> io::Result<()> {
     if is_json {
         write_line(&mut out, summary)?;
     } else {
-        let Summary { imported, bytes, skipped } = summary;
+        let Summary { imported, bytes, expired, skipped } = summary;
         writeln!(out, "imported {} ({})", text::entries(*imported), text::size(*bytes))?;
+        if *expired > 0 {
+            writeln!(
+                out,
+                "expired already: {expired} of them; `larder sweep` removes what is of no use"
+            )?;
+        }
         for (why, count) in skipped {
             writeln!(out, "skipped {count}: {}", text::escaped(why))?;
         }

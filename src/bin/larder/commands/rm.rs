@@ -1,9 +1,16 @@
 //! `larder rm`: removes entries by name or by conditions.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::{
+    collections::HashSet,
+    io::{self, BufRead, IsTerminal, Write},
+};
 
 use clap::{ArgGroup, Args};
-use larder::{BoxError, Entries, EntryInfo, Filter, Key, store::AnyStore};
+use http::header::VARY;
+use larder::{
+    BoxError, Entries, EntryInfo, Filter, Key,
+    store::{AnyStore, Store as _},
+};
 
 use crate::{
     outcome::{Ended, Outcome, say, stdout},
@@ -23,7 +30,9 @@ use crate::{
 /// response after the removal.
 ///
 /// The variant of a URL that was stored first leads to the others. If you remove only that one, no
-/// program finds the others any more, and they stay until they expire.
+/// program finds the others any more, and they stay until they expire; so the command asks before
+/// it removes some variants of a URL and not all. It always asks before --all, which also removes
+/// damaged entries.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 #[command(override_usage = "larder rm [OPTIONS] <STORE> <URL|KEY>...\n       \
@@ -100,18 +109,30 @@ pub(crate) async fn run(args: Rm, server: &Server) -> Outcome {
     let entries =
         if args.dry_run { entries_to_read(store.clone()) } else { entries(store.clone()) };
     let found = find(&entries, &chosen).await?;
-    if found.is_empty() {
+    // Damaged entries are not found, and removed too.
+    let count = if args.all { store.len().await? } else { found.len() as u64 };
+    if count == 0 {
+        say_no_match(&chosen);
         return Ok(Ended::Found);
     }
-    if !args.dry_run && !args.yes && found.len() > 1 && !ask(&found).await? {
-        say("nothing was removed");
-        return Ok(Ended::Done);
+    if !args.dry_run && !args.yes {
+        let loses_others =
+            !args.conditions.is_for_expired() && has_others(&entries, &found).await?;
+        let is_asked = args.all || count > 1 || loses_others;
+        if is_asked && !ask(&found, count, loses_others).await? {
+            say("nothing was removed");
+            return Ok(Ended::Declined);
+        }
     }
-    let removed = if args.dry_run { 0 } else { remove(&entries, &chosen, &found).await? };
+    let removed = match (args.dry_run, args.all) {
+        (true, _) => 0,
+        (false, true) => entries.clear().await.map(|()| count)?,
+        (false, false) => remove(&entries, &args, &chosen, &found).await?,
+    };
     if !args.dry_run {
         close(store).await?;
     }
-    print(&args, &found, removed)?;
+    print(&args, &found, count, removed)?;
     Ok(Ended::Done)
 }
 
@@ -135,51 +156,59 @@ async fn find(entries: &Entries<AnyStore>, chosen: &Chosen) -> Result<Vec<EntryI
     while let Some(entry) = listed.next_that(|entry| chosen.matches(entry)).await? {
         found.push(entry);
     }
-    if found.is_empty() {
-        say("no entry matches");
-    }
     Ok(found)
 }
 
-/// Removes what is chosen. What leads to the entries of a URL is removed with them.
-async fn remove(
-    entries: &Entries<AnyStore>,
-    chosen: &Chosen,
-    found: &[EntryInfo],
-) -> Result<u64, BoxError> {
-    let by_key = |key: Key| async move { entries.remove(key).await };
-    match chosen {
-        Chosen::All => {
-            entries.clear().await?;
-            Ok(found.len() as u64)
-        }
-        Chosen::Where(filter) => Ok(entries.remove_where(filter, |_read| {}).await?),
-        Chosen::Names(names) => {
-            let mut removed = 0;
-            for name in names {
-                match name {
-                    Name::Url(url) => {
-                        removed += entries.remove_where(&url.filter, |_read| {}).await?
-                    }
-                    Name::Key(key) => removed += by_key(*key).await?,
-                    Name::Prefix(_) => {
-                        for entry in found.iter().filter(|entry| name.matches(entry)) {
-                            removed += by_key(entry.key).await?;
-                        }
-                    }
-                }
-            }
-            Ok(removed)
-        }
+/// Says that nothing was found. For names, [`named`] has said it.
+fn say_no_match(chosen: &Chosen) {
+    if !matches!(chosen, Chosen::Names(_)) {
+        say("no entry matches");
     }
 }
 
+/// Whether one of the entries varies, and the store has others of its URL that are not among them.
+async fn has_others(entries: &Entries<AnyStore>, found: &[EntryInfo]) -> Result<bool, BoxError> {
+    let varied = found.iter().filter(|entry| entry.headers.contains_key(VARY));
+    let urls: HashSet<&str> = varied.map(|entry| entry.url.as_str()).collect();
+    if urls.is_empty() {
+        return Ok(false);
+    }
+    let keys: HashSet<Key> = found.iter().map(|entry| entry.key).collect();
+    let is_other =
+        |entry: &EntryInfo| urls.contains(entry.url.as_str()) && !keys.contains(&entry.key);
+    Ok(Listed::new(entries).next_that(is_other).await?.is_some())
+}
+
+/// Removes what was found, and nothing that matches only since then.
+async fn remove(
+    entries: &Entries<AnyStore>,
+    args: &Rm,
+    chosen: &Chosen,
+    found: &[EntryInfo],
+) -> Result<u64, BoxError> {
+    if let Chosen::Where(filter) = chosen
+        && args.conditions.is_for_expired()
+    {
+        // This keeps an expired variant that leads to others.
+        return Ok(entries.remove_where(filter, |_read| {}).await?);
+    }
+    let mut removed = 0;
+    for entry in found {
+        removed += entries.remove(entry.key).await?;
+    }
+    Ok(removed)
+}
+
 /// Asks on the terminal whether to go on.
-async fn ask(found: &[EntryInfo]) -> Result<bool, BoxError> {
-    let count = text::entries(found.len() as u64);
+async fn ask(found: &[EntryInfo], count: u64, loses_others: bool) -> Result<bool, BoxError> {
+    let more = count.saturating_sub(found.len().min(SHOWN) as u64);
+    let count = text::entries(count);
+    let others = "if the first variant of a URL is removed, its other variants may not be found \
+                  any more";
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        let others = if loses_others { format!(", and {others}") } else { String::new() };
         return Err(format!(
-            "this would remove {count}; pass --yes to remove them, or --dry-run to see them"
+            "this would remove {count}; pass --yes to do so, or --dry-run to see what{others}"
         )
         .into());
     }
@@ -188,8 +217,11 @@ async fn ask(found: &[EntryInfo]) -> Result<bool, BoxError> {
     let mut lines = Vec::new();
     table.head(&mut lines)?;
     found.iter().take(SHOWN).try_for_each(|entry| table.row(&mut lines, entry))?;
-    if let Some(more) = found.len().checked_sub(SHOWN).filter(|&more| more > 0) {
-        writeln!(lines, "({more} more; --dry-run prints all)")?;
+    if more > 0 {
+        writeln!(lines, "({more} more; --dry-run prints all that can be read)")?;
+    }
+    if loses_others {
+        writeln!(lines, "Note: {others}.")?;
     }
     write!(lines, "Remove {count} ({})? [y/N] ", text::size(bytes))?;
     io::stderr().write_all(&lines)?;
@@ -202,7 +234,7 @@ async fn ask(found: &[EntryInfo]) -> Result<bool, BoxError> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-fn print(args: &Rm, found: &[EntryInfo], removed: u64) -> io::Result<()> {
+fn print(args: &Rm, found: &[EntryInfo], count: u64, removed: u64) -> io::Result<()> {
     let mut out = stdout();
     if args.json {
         found.iter().try_for_each(|entry| write_line(&mut out, &Record::from(entry)))?;
@@ -212,7 +244,7 @@ fn print(args: &Rm, found: &[EntryInfo], removed: u64) -> io::Result<()> {
         found.iter().try_for_each(|entry| table.row(&mut out, entry))?;
     }
     if args.dry_run {
-        say(format!("would remove {}", text::entries(found.len() as u64)));
+        say(format!("would remove {}", text::entries(count)));
     } else if !args.json {
         writeln!(out, "removed {}", text::entries(removed))?;
     }

@@ -34,7 +34,8 @@ use crate::{
 /// or user), they are listed, and you name one by its key.
 ///
 /// Text is printed as text, JSON indented, and of anything else the first 256 bytes as hex. The
-/// values of headers that carry secrets, such as Set-Cookie, are masked.
+/// values of headers that carry secrets, such as Set-Cookie, are masked: with --json, they are
+/// null, and "masked" is true.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Show {
@@ -192,6 +193,9 @@ fn mask(value: &HeaderValue) -> String {
     format!("(masked, {} bytes; --raw prints it)", value.len())
 }
 
+/// A name and its value, since names repeat. The value is `None` if it is secret.
+type Pair = (String, Option<String>);
+
 /// A response as an object. The names and their order are part of the command's interface.
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -206,9 +210,10 @@ struct Shown<'a> {
     keep_until: Option<String>,
     is_expired: bool,
     tags: Vec<&'a str>,
-    /// Pairs of name and value, since names repeat.
-    headers: Vec<[String; 2]>,
-    trailers: Vec<[String; 2]>,
+    headers: Vec<Pair>,
+    trailers: Vec<Pair>,
+    /// Whether there are values that are secret, and `null` here.
+    masked: bool,
     size: u64,
     /// The body, if it is UTF-8.
     body: Option<&'a str>,
@@ -221,6 +226,8 @@ async fn write_json(out: &mut dyn Write, key: &Key, hit: Hit) -> Result<(), BoxE
     let bytes: Bytes = body.bytes().await?;
     let time = |time: larder::time::Timestamp| text::time(time.into());
     let text = str::from_utf8(&bytes).ok();
+    let headers = pairs(head.headers());
+    let trailers = head.trailers().map(pairs).unwrap_or_default();
     let shown = Shown {
         key: key.to_string(),
         method: head.method().as_str(),
@@ -233,8 +240,9 @@ async fn write_json(out: &mut dyn Write, key: &Key, hit: Hit) -> Result<(), BoxE
         keep_until: head.keep_until().map(time),
         is_expired: head.is_expired(SystemClock.now()),
         tags: public_tags(&head).collect(),
-        headers: pairs(head.headers()),
-        trailers: head.trailers().map(pairs).unwrap_or_default(),
+        masked: headers.iter().chain(&trailers).any(|(_, value)| value.is_none()),
+        headers,
+        trailers,
         size: head.body_len(),
         body: text,
         body_base64: text.is_none().then(|| STANDARD.encode(&bytes)),
@@ -242,10 +250,9 @@ async fn write_json(out: &mut dyn Write, key: &Key, hit: Hit) -> Result<(), BoxE
     Ok(write_line(out, &shown)?)
 }
 
-fn pairs(lines: &HeaderMap) -> Vec<[String; 2]> {
-    let value = |name, value: &HeaderValue| match is_secret(name) {
-        true => mask(value),
-        false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+fn pairs(lines: &HeaderMap) -> Vec<Pair> {
+    let value = |name, value: &HeaderValue| {
+        (!is_secret(name)).then(|| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    lines.iter().map(|(name, line)| [name.to_string(), value(name, line)]).collect()
+    lines.iter().map(|(name, line)| (name.to_string(), value(name, line))).collect()
 }

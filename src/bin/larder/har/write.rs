@@ -12,7 +12,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, SET_COOKIE},
 };
 use larder::{Key, entry::Head, time::Timestamp};
@@ -93,7 +93,7 @@ struct Pair<'a> {
 #[derive(Serialize)]
 struct Line<'a> {
     name: &'a str,
-    value: String,
+    value: &'a str,
 }
 
 /// An archive that is being written.
@@ -101,6 +101,8 @@ pub(crate) struct Archive<W> {
     out: W,
     is_first: bool,
     has_secrets: bool,
+    /// How many header values were left out since they are not UTF-8.
+    left_out: u64,
 }
 
 impl<W: Write> Archive<W> {
@@ -109,7 +111,7 @@ impl<W: Write> Archive<W> {
         let version = env!("CARGO_PKG_VERSION");
         let creator = format!(r#"{{"name":"larder","version":"{version}"}}"#);
         write!(out, r#"{{"log":{{"version":"1.2","creator":{creator},"pages":[],"entries":["#)?;
-        Ok(Self { out, is_first: true, has_secrets })
+        Ok(Self { out, is_first: true, has_secrets, left_out: 0 })
     }
 
     /// Adds a stored response.
@@ -117,14 +119,16 @@ impl<W: Write> Archive<W> {
         let comma = if std::mem::take(&mut self.is_first) { "\n" } else { ",\n" };
         self.out.write_all(comma.as_bytes())?;
         serde_json::to_writer(&mut self.out, &entry(key, head, body, self.has_secrets))?;
+        let written = written(head.headers(), self.has_secrets);
+        self.left_out += written.filter(|(_, value)| utf8(value).is_none()).count() as u64;
         Ok(())
     }
 
-    /// Ends the archive.
-    pub(crate) fn end(mut self) -> io::Result<W> {
+    /// Ends the archive, and returns how many header values were left out since they are not UTF-8.
+    pub(crate) fn end(mut self) -> io::Result<u64> {
         self.out.write_all(b"\n]}}\n")?;
         self.out.flush()?;
-        Ok(self.out)
+        Ok(self.left_out)
     }
 }
 
@@ -171,10 +175,8 @@ fn response<'a>(head: &'a Head, body: &Bytes, has_secrets: bool) -> Response<'a>
         status_text: head.status().canonical_reason().unwrap_or_default(),
         http_version: format!("{:?}", head.version()),
         cookies: if has_secrets { cookies(headers) } else { Vec::new() },
-        headers: headers
-            .iter()
-            .filter(|(name, _)| has_secrets || !is_secret(name))
-            .map(|(name, value)| Line { name: name.as_str(), value: value_text(value) })
+        headers: written(headers, has_secrets)
+            .filter_map(|(name, value)| Some(Line { name: name.as_str(), value: utf8(value)? }))
             .collect(),
         content: Content {
             size: head.body_len(),
@@ -186,6 +188,19 @@ fn response<'a>(head: &'a Head, body: &Bytes, has_secrets: bool) -> Response<'a>
         headers_size: -1,
         body_size: head.body_len(),
     }
+}
+
+/// The header lines that are meant for the archive.
+fn written(
+    headers: &HeaderMap,
+    has_secrets: bool,
+) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    headers.iter().filter(move |(name, _)| has_secrets || !is_secret(name))
+}
+
+/// The value, if JSON has a form for it.
+fn utf8(value: &HeaderValue) -> Option<&str> {
+    str::from_utf8(value.as_bytes()).ok()
 }
 
 fn value_text(value: &HeaderValue) -> String {
