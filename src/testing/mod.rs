@@ -86,12 +86,13 @@
 //! and the other conditions), and those that [name an operation](Cassette::add_key_headers), such
 //! as `X-Amz-Target` and `SOAPAction`. The order of query parameters of different names does not
 //! matter. JSON, forms and multipart forms are compared by what they say
-//! ([`normalize_request_body`](crate::CacheLayer::normalize_request_body)); their `Content-Type` counts too. Other
-//! headers do not matter, unless [`add_key_headers`](Cassette::add_key_headers) names them.
+//! ([`normalize_request_body`](crate::CacheLayer::normalize_request_body)); their `Content-Type`
+//! counts too. Other headers do not matter, unless
+//! [`add_key_headers`](Cassette::add_key_headers) names them.
 //! [`add_ignored_headers`](Cassette::add_ignored_headers),
 //! [`add_ignored_parameters`](Cassette::add_ignored_parameters) and
-//! [`add_ignored_request_body_fields`](Cassette::add_ignored_request_body_fields) leave out what differs in each
-//! run, such as a timestamp or a random number.
+//! [`add_ignored_request_body_fields`](Cassette::add_ignored_request_body_fields) leave out what
+//! differs in each run, such as a timestamp or a random number.
 //!
 //! The host and the port are part of the URL. A test server at a random port is another host in
 //! each run.
@@ -115,7 +116,8 @@
 //! A cassette cannot know what else is secret. Look at the diff before you commit a new recording:
 //!
 //! - The path of a URL is recorded as it is, also if it has a token in it.
-//! - Name passwords, client secrets and refresh tokens in requests with `add_ignored_request_body_fields`.
+//! - Name passwords, client secrets and refresh tokens in requests with
+//!   `add_ignored_request_body_fields`.
 //! - A request body that does not parse as its media type says is recorded as its length and its
 //!   digest. Bodies of the type `text/*`, XML and GraphQL are recorded as they are.
 //! - Bodies of responses are recorded as the server sent them. Edit a secret out [by
