@@ -200,6 +200,16 @@ fn ran(output: std::process::Output) -> Ran {
 /// Runs the command in a terminal of so many columns, which `script` makes, and answers its question
 /// with `input`.
 pub(crate) fn in_terminal(columns: u16, input: &str, args: &[&str]) -> Ran {
+    in_terminal_while(columns, input, args, || {})
+}
+
+/// The same, and calls `meanwhile` before it answers.
+pub(crate) fn in_terminal_while(
+    columns: u16,
+    input: &str,
+    args: &[&str],
+    meanwhile: impl Fn(),
+) -> Ran {
     let quoted = |arg: &&str| format!("'{}'", arg.replace('\'', r"'\''"));
     let args: Vec<_> = args.iter().map(quoted).collect();
     let line = format!(
@@ -223,6 +233,7 @@ pub(crate) fn in_terminal(columns: u16, input: &str, args: &[&str]) -> Ran {
         if String::from_utf8_lossy(&bytes).ends_with("[y/N] ")
             && let Some(input) = input.take()
         {
+            meanwhile();
             stdin.write_all(input.as_bytes()).unwrap();
         }
         match stdout.read(&mut chunk).unwrap() {

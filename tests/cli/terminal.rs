@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Cache, HOUR, in_terminal, larder, writer};
+use crate::support::{Cache, HOUR, in_terminal, in_terminal_while, larder, writer};
 
 fn with_long_urls() -> Cache {
     let cache = Cache::new("redb");
@@ -62,6 +62,16 @@ fn the_question_is_answered_on_the_terminal() {
         assert!(ran.out.ends_with("removed 2 entries\n"), "{}", ran.out);
         assert_eq!(cache.urls().len(), 5);
     }
+}
+
+#[test]
+fn what_is_stored_while_the_question_waits_is_not_removed() {
+    let cache = Cache::new("sqlite");
+    cache.fill(HOUR / 2, &["/news/1", "/news/2"]);
+    let args = ["rm", &cache.arg(), "--url", "example.com/news/**"];
+    let ran = in_terminal_while(80, "y\n", &args, || cache.fill(HOUR / 2, &["/news/3"]));
+    assert!(ran.out.ends_with("removed 2 entries\n"), "{}", ran.out);
+    assert_eq!(cache.urls(), ["/news/3"]);
 }
 
 #[test]
