@@ -55,7 +55,7 @@ impl Normalization {
     fn part_lines(&self, body: &[u8], boundary: &[u8]) -> Option<Vec<String>> {
         let parts = multipart::parts(body, boundary, &self.ignored)?;
         let line = |part: &[u8]| match multipart::name(part) {
-            Some(name) => format!("{}: {}", String::from_utf8_lossy(&name), summary(part)),
+            Some(name) => format!("{}: {}", String::from_utf8_lossy(name), summary(part)),
             None => summary(part),
         };
         Some(parts.into_iter().map(line).collect())
