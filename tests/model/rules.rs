@@ -131,12 +131,8 @@ impl History {
             return false;
         }
         // A HEAD does not meet a GET whose body is still on its way.
-        let until = match answer.method {
-            Method::Head => answer.answered,
-            _ => self.asks[answer.ask].at,
-        };
         let is_on_its_way = !matches!(said.kind, Kind::NotModified(_))
-            && said.complete.is_none_or(|complete| complete > until);
+            && said.complete.is_none_or(|complete| complete > self.asks[answer.ask].at);
         if answer.method != said.method && is_on_its_way {
             return false;
         }
