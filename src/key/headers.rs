@@ -3,26 +3,21 @@
 use http::{
     HeaderMap, HeaderName,
     header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, IF_MATCH,
+        AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, EXPECT, HOST, IF_MATCH,
         IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, MAX_FORWARDS, PRAGMA,
-        PROXY_AUTHORIZATION, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        RANGE, TRAILER,
     },
 };
 use smallvec::SmallVec;
 
-/// The headers that `all` leaves out, since no two requests would share a response otherwise, or
-/// since the key has their meaning already.
-const NEVER_BY_ALL: [HeaderName; 25] = [
-    // The connection (RFC 9110 §7.6.1), and how the body is sent over it.
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
+use crate::fields::is_of_connection;
+
+/// The headers that `all` leaves out beside those of the connection, since no two requests would
+/// share a response otherwise, or since the key has their meaning already.
+const NEVER_BY_ALL: [HeaderName; 18] = [
+    // How the body is sent.
     HeaderName::from_static("http2-settings"),
-    PROXY_AUTHORIZATION,
-    TE,
     TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
     EXPECT,
     // The URL and the body have these.
     HOST,
@@ -118,7 +113,7 @@ impl KeyHeaders {
     }
 
     fn is_by_all(&self, name: &HeaderName) -> bool {
-        !NEVER_BY_ALL.contains(name) && !self.ignored.contains(name)
+        !is_of_connection(name) && !NEVER_BY_ALL.contains(name) && !self.ignored.contains(name)
     }
 
     /// Calls `add` with the headers that are part of the key, in alphabetical order. It skips none

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 mod content;
 mod headers;
 mod parameters;
+mod percent;
 mod recipe;
 mod selection;
 mod settings;
@@ -24,10 +25,11 @@ mod written;
 #[cfg(feature = "testing")]
 pub(crate) use self::content::without_boundary;
 pub(crate) use self::content::{Content, NormalBody};
+pub(crate) use self::percent::decode_parameter;
 pub(crate) use self::recipe::{OWN_TAG_PREFIX, PLAIN_METHODS, Recipe};
 pub(crate) use self::settings::header_names;
 pub(crate) use self::url::{
-    InvalidTarget, RequestUrl, comparable_url, decode_parameter, push_without_dots, split_query,
+    InvalidTarget, RequestUrl, comparable_url, push_without_dots, split_query,
 };
 
 /// The key of a stored response: 32 bytes, printed as hex. `{:.8}` prints the first eight digits,

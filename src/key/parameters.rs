@@ -6,7 +6,7 @@ use http::{
     header::{CONTENT_LOCATION, LOCATION},
 };
 
-use super::url::decode_parameter;
+use super::percent::decode_parameter;
 
 /// Patterns for the names of parameters.
 ///

@@ -16,6 +16,8 @@
 
 use http::{HeaderMap, Uri, header::HOST, uri::Authority};
 
+use super::percent::{decode_parameter, push_normal};
+
 /// The normalised URL of a request, and the credentials that were written into it.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestUrl {
@@ -227,90 +229,6 @@ fn push_query(out: &mut String, query: &str, spelling: Spelling<'_>) -> Option<S
         out.push_str(pair);
     }
     (!divided.is_empty()).then_some(divided)
-}
-
-/// A decoded name or value of a parameter: percent-decoded, with `+` as a space. Invalid
-/// percent-encodings stay.
-pub(crate) fn decode_parameter(name: &str) -> String {
-    let mut decoded = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        decoded.push(match (first, escape(tail)) {
-            (b'+', _) => b' ',
-            (b'%', Some(byte)) => {
-                rest = &tail[2..];
-                byte
-            }
-            (byte, _) => byte,
-        });
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-/// Decodes characters that need no encoding (RFC 3986 §2.3), encodes characters that are not
-/// allowed, and writes hex digits in upper case.
-fn push_normal(out: &mut String, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let bytes = text.as_bytes();
-    if bytes.iter().all(|&byte| byte != b'%' && allowed(byte)) {
-        out.push_str(text);
-        return;
-    }
-    let encode = |out: &mut String, byte: u8| {
-        out.push('%');
-        out.push(HEX[usize::from(byte >> 4)] as char);
-        out.push(HEX[usize::from(byte & 15)] as char);
-    };
-    let mut position = 0;
-    while position < bytes.len() {
-        let byte = bytes[position];
-        position += 1;
-        match byte {
-            b'%' => match escape(&bytes[position..]) {
-                Some(byte) => {
-                    position += 2;
-                    if unreserved(byte) {
-                        out.push(byte as char);
-                    } else {
-                        encode(out, byte);
-                    }
-                }
-                None => encode(out, b'%'),
-            },
-            byte if allowed(byte) => out.push(byte as char),
-            byte => encode(out, byte),
-        }
-    }
-}
-
-/// The byte that two hex digits stand for.
-pub(super) fn escape(digits: &[u8]) -> Option<u8> {
-    let digit = |position: usize| (*digits.get(position)? as char).to_digit(16);
-    Some((digit(0)? << 4 | digit(1)?) as u8)
-}
-
-const fn unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// Whether a byte may appear unencoded in a path or a query: unreserved characters, sub-delims, and
-/// the delimiters of these two parts.
-pub(super) fn allowed(byte: u8) -> bool {
-    const ALLOWED: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < table.len() {
-            table[byte] = unreserved(byte as u8)
-                || matches!(
-                    byte as u8,
-                    b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b':' | b'@' | b'/' | b'?'
-                );
-            byte += 1;
-        }
-        table
-    };
-    ALLOWED[usize::from(byte)]
 }
 
 /// Splits a URL into its path, with everything before it, and its query.

@@ -5,7 +5,10 @@ use http::{HeaderMap, Uri, header::HOST, uri::Scheme};
 
 #[cfg(doc)]
 use super::url::RequestUrl;
-use super::url::{Spelling, allowed, default_port};
+use super::{
+    percent::allowed,
+    url::{Spelling, default_port},
+};
 
 /// A URL that was sent in its normal spelling, without user information and under one host. It is
 /// what [`RequestUrl::new`] makes of the request, in pieces.

@@ -3,12 +3,11 @@
 use http::{
     HeaderMap, HeaderName, Method,
     header::{
-        AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPIRES, PRAGMA,
-        PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VARY,
+        AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPIRES, PRAGMA, VARY,
     },
 };
 
-use crate::status::Refusal;
+use crate::{fields::is_of_connection, status::Refusal};
 
 /// The methods that the IANA registry lists as safe, and `CONNECT`, which has no URL. Unknown
 /// methods are unsafe.
@@ -22,17 +21,6 @@ pub(crate) fn is_safe(method: &Method) -> bool {
 /// §3.1). A stored response outlives its connection. `Trailer` stays, since the trailers are
 /// stored.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    const HOP_BY_HOP: [HeaderName; 9] = [
-        CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("proxy-authentication-info"),
-    ];
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -40,7 +28,7 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| !is_for_all(name))
         .collect();
-    let belongs_to_connection = |name| HOP_BY_HOP.contains(name) || named.contains(name);
+    let belongs_to_connection = |name| is_of_connection(name) || named.contains(name);
     if !headers.keys().any(belongs_to_connection) {
         return headers.clone();
     }

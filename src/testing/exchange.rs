@@ -6,7 +6,7 @@ use http::{
     request, response,
 };
 
-use super::redact::is_secret;
+use super::redact::is_unrecorded;
 use crate::{
     cache::ReadBody,
     entry::{Head, RecordedRequest},
@@ -98,7 +98,7 @@ fn recorded_headers(
         .headers
         .keys()
         .filter(|name| recipe.headers.contains(name) || describes_body(name))
-        .filter(|name| !is_secret(recipe, name))
+        .filter(|name| !is_unrecorded(recipe, name))
         .collect();
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     let mut headers = HeaderMap::new();

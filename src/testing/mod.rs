@@ -196,6 +196,7 @@ mod mode;
 mod nearest;
 mod player;
 mod redact;
+mod secret;
 mod tape;
 mod unrecorded;
 

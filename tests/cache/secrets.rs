@@ -138,51 +138,34 @@ fn check(folder: &Path, said: &str) {
     assert!(said.contains("ignored-parameter") || said.contains("IgnoredParameter"), "{said}");
 }
 
-#[cfg(feature = "redb")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redb_file_has_no_secret_of_a_request() {
-    use larder::store::Redb;
+/// Runs the day over the store that `open` opens in a folder, and searches all that is in there.
+#[cfg(any(feature = "redb", feature = "sqlite", feature = "files"))]
+async fn stores_no_secret<B: Store>(open: impl Fn(&Path) -> B) {
     for under_http_rules in [false, true] {
         let folder = tempfile::tempdir().unwrap();
-        let store = Redb::open(folder.path().join("cache.redb")).unwrap();
-        let layer = CacheLayer::private(store.clone());
+        let layer = CacheLayer::private(open(&folder.path().join("cache")));
         let said = match under_http_rules {
             true => day(layer.http_rules().no_vary_search(true)).await,
             false => day(layer.expire_after(Duration::from_secs(60))).await,
         };
-        store.close().await.unwrap();
         check(folder.path(), &said);
     }
+}
+
+#[cfg(feature = "redb")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redb_file_has_no_secret_of_a_request() {
+    stores_no_secret(|path| larder::store::Redb::open(path).unwrap()).await;
 }
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_sqlite_file_has_no_secret_of_a_request() {
-    use larder::store::Sqlite;
-    for under_http_rules in [false, true] {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(folder.path().join("cache.sqlite")).unwrap();
-        let layer = CacheLayer::private(store.clone());
-        let said = match under_http_rules {
-            true => day(layer.http_rules().no_vary_search(true)).await,
-            false => day(layer.expire_after(Duration::from_secs(60))).await,
-        };
-        store.close().await.unwrap();
-        check(folder.path(), &said);
-    }
+    stores_no_secret(|path| larder::store::Sqlite::open(path).unwrap()).await;
 }
 
 #[cfg(feature = "files")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_files_has_no_secret_of_a_request() {
-    use larder::store::Files;
-    for under_http_rules in [false, true] {
-        let folder = tempfile::tempdir().unwrap();
-        let layer = CacheLayer::private(Files::open(folder.path().join("cache")).unwrap());
-        let said = match under_http_rules {
-            true => day(layer.http_rules().no_vary_search(true)).await,
-            false => day(layer.expire_after(Duration::from_secs(60))).await,
-        };
-        check(folder.path(), &said);
-    }
+    stores_no_secret(|path| larder::store::Files::open(path).unwrap()).await;
 }

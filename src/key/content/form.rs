@@ -10,7 +10,7 @@
 //! value at `,` and not at `%2C`. Empty fields count.
 
 use super::{
-    super::url::escape,
+    super::percent::{encoded, escape},
     ignored::{IgnoredFields, LeftOut},
 };
 
@@ -95,8 +95,7 @@ fn push_canonical(out: &mut Vec<u8>, text: &[u8]) -> Option<Vec<u8>> {
             byte => (byte, false),
         };
         if is_encoded && !is_unreserved(byte) {
-            let digit = |nibble: u8| b"0123456789ABCDEF"[usize::from(nibble)];
-            out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+            out.extend_from_slice(&encoded(byte));
         } else {
             out.push(byte);
         }

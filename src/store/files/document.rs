@@ -109,39 +109,22 @@ impl Document {
 
     /// Reads the bytes of the file at `path`, and compares them with their checksum.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        if let Ok(Format { format }) = serde_json::from_slice(bytes)
-            && format != FORMAT
-        {
-            let message = format!(
-                "{} has format {format}, and this version of larder reads {FORMAT}; use the version \
-                 that wrote it, or remove the file",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::Incompatible, STORE, message));
-        }
-        let document: Self = serde_json::from_slice(bytes).map_err(|error| {
-            // A later version may have added it. What it wrote is not damaged. The text is serde's,
-            // which has no other way to tell.
-            if error.is_data() && error.to_string().starts_with("unknown field") {
-                let message = format!(
-                    "{} has a member that this version of larder does not know; use the version \
-                     that wrote it, or remove the member",
-                    path.display()
-                );
-                return Error::new(ErrorKind::Incompatible, STORE, message).with_source(error);
-            }
-            corrupt(path, "is no head of an entry").with_source(error)
-        })?;
+        let document = Self::parse_known(path, bytes)?;
         match document.checksum {
             Some(checksum) if checksum.head != document.crc() => Err(corrupt(
                 path,
                 "does not match its checksum; if it was edited by hand, remove the line `checksum`",
             )),
             _ => Ok(document),
+        }
+    }
+
+    /// The same for bytes that have been compared before.
+    pub(super) fn parse_known(path: &Path, bytes: &[u8]) -> Result<Self> {
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(document) if document.format == FORMAT => Ok(document),
+            Ok(document) => Err(other_format(path, document.format)),
+            Err(error) => Err(unreadable(path, bytes, error)),
         }
     }
 
@@ -191,6 +174,39 @@ impl Document {
         let content = Self { checksum: None, ..self.clone() };
         crc32fast::hash(&serde_json::to_vec(&content).unwrap_or_default())
     }
+}
+
+fn other_format(path: &Path, format: u32) -> Error {
+    let message = format!(
+        "{} has format {format}, and this version of larder reads {FORMAT}; use the version that \
+         wrote it, or remove the file",
+        path.display()
+    );
+    Error::new(ErrorKind::Incompatible, STORE, message)
+}
+
+/// Why a head does not parse: another version wrote it, or it is damaged.
+fn unreadable(path: &Path, bytes: &[u8], error: serde_json::Error) -> Error {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    if let Ok(Format { format }) = serde_json::from_slice(bytes)
+        && format != FORMAT
+    {
+        return other_format(path, format);
+    }
+    // A later version may have added it. What it wrote is not damaged. The text is serde's, which
+    // has no other way to tell.
+    if error.is_data() && error.to_string().starts_with("unknown field") {
+        let message = format!(
+            "{} has a member that this version of larder does not know; use the version that wrote \
+             it, or remove the member",
+            path.display()
+        );
+        return Error::new(ErrorKind::Incompatible, STORE, message).with_source(error);
+    }
+    corrupt(path, "is no head of an entry").with_source(error)
 }
 
 #[cfg(test)]

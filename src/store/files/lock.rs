@@ -173,6 +173,8 @@ impl Drop for Staging {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -187,8 +189,17 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Unavailable);
             assert!(error.to_string().contains("another process has held"), "{error}");
         }
-        let waiting = thread::spawn(move || other.wait(File::try_lock, Duration::from_secs(60)));
-        thread::sleep(Duration::from_millis(20));
+        let (tried, attempts) = mpsc::channel();
+        let waiting = thread::spawn(move || {
+            let attempt = |file: &File| {
+                let locked = file.try_lock();
+                tried.send(()).unwrap();
+                locked
+            };
+            other.wait(attempt, Duration::from_secs(60))
+        });
+        // It has failed once.
+        attempts.recv().unwrap();
         holder.unlock();
         waiting.join().unwrap().unwrap();
     }

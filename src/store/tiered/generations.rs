@@ -155,11 +155,12 @@ impl Generations {
     /// Begins a copy of `key`. Returns `None` if something is, or may be, in progress for it.
     pub(super) fn copy(self: &Arc<Self>, key: &Key) -> Option<Ticket> {
         let mut shard = self.shard(key);
+        // Under the lock: a change that begins now finds the row of this copy.
+        if self.changes.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
         let row = shard.entry(*key).or_default();
-        if row.under_way > 0 || row.is_doubtful || self.changes.load(Ordering::SeqCst) > 0 {
-            if !row.is_of_use() {
-                shard.remove(key);
-            }
+        if row.under_way > 0 || row.is_doubtful {
             return None;
         }
         row.under_way = 1;
@@ -259,13 +260,13 @@ impl Ticket {
         self.state = State::Idle;
     }
 
-    /// The far tier has not made the change: the copies that counted before it count again, unless a
-    /// listing may have left them out meanwhile.
+    /// The far tier has not made the change: the copies that counted before it count again. They do
+    /// not while entries are listed or many are changed: a listing may have left them out.
     pub(super) fn not_made(mut self, before: &Before) {
         let mut shard = self.generations.shard(&self.key);
-        let is_listed = self.generations.changes.load(Ordering::SeqCst) > 0;
+        let may_be_listed = self.generations.changes.load(Ordering::SeqCst) > 0;
         if let Some(row) = shard.get_mut(&self.key) {
-            if row.changed <= self.number && !is_listed {
+            if row.changed <= self.number && !may_be_listed {
                 row.changed = before.changed;
                 row.is_dirty = before.is_dirty;
             }

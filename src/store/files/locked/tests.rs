@@ -148,8 +148,9 @@ fn a_removal_that_is_completed_later_leaves_restored_files() {
     for (path, bytes) in files.iter().zip(&contents) {
         let path = dead.folder.path(path);
         fs::remove_file(&path).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        fs::write(path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+        fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
     }
     let other = opened(directory.path());
     assert_eq!(text(&other).unwrap(), "old");
