@@ -68,9 +68,9 @@
 //! - [`guide::reqwest`], [`guide::hyper`], [`guide::axum`] and [`guide::tonic`] have a program to
 //!   copy for each stack, and [`guide::gateway`] for a reverse proxy. [`guide::tower_http`] has the
 //!   order of layers.
-//! - [`guide::testing`] has tests to copy, with the clock from [`time`], and with recorded exchanges
-//!   in place of a network. [`guide::cookies`] is about logins, [`guide::migrating`] about other
-//!   caches.
+//! - [`guide::testing`] has tests to copy, with the clock from [`time`], and with recorded
+//!   exchanges in place of a network. [`guide::cookies`] is about logins, [`guide::migrating`]
+//!   about other caches.
 //! - [`guide::troubleshooting`] explains each reason and each error.
 //!
 //! # In your stack

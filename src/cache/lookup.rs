@@ -257,8 +257,9 @@ impl<B: Store> RequestRef<'_, B> {
     }
 
     async fn lookup_for_head(self) -> Lookup {
-        // The response to a GET answers a HEAD as well (RFC 9111 §4). Under the HTTP rules, what the
-        // origin says to a HEAD freshens or ends it. By time alone, it answers while it is fresh.
+        // The response to a GET answers a HEAD as well (RFC 9111 §4). Under the HTTP rules, what
+        // the origin says to a HEAD freshens or ends it. By time alone, it answers while it is
+        // fresh.
         let get = self.lookup_under(self.primary(&Method::GET)).await;
         if matches!(get.found, Found::Usable(_, Verdict::Fresh)) {
             return get;
@@ -284,8 +285,9 @@ impl<B: Store> RequestRef<'_, B> {
         if prefers_own {
             return own;
         }
-        // The response to a HEAD is stored under the key of the HEAD. Its call may freshen a variant
-        // of the response to a GET, so only requests that select this variant may join the call.
+        // The response to a HEAD is stored under the key of the HEAD. Its call may freshen a
+        // variant of the response to a GET, so only requests that select this variant may join the
+        // call.
         let mut key = own.key;
         if key.resident.is_none()
             && let Some(resident) = &get.key.resident

@@ -166,8 +166,8 @@ impl<B: Store> RequestContext<B> {
         }
     }
 
-    /// Applies the response to a `HEAD` to a response to a `GET` that was stored after the lookup of
-    /// the `HEAD`, and not requested later.
+    /// Applies the response to a `HEAD` to a response to a `GET` that was stored after the lookup
+    /// of the `HEAD`, and not requested later.
     pub(super) async fn update_later_get_by_head(
         &self,
         answer: &response::Parts,

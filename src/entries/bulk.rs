@@ -24,9 +24,9 @@ impl<B: Store> Entries<B> {
     /// and calls `progress` with the number of heads that it has read.
     ///
     /// A response in flight that matches is not stored. If its head has not arrived yet, only its
-    /// URL is known, and any status and any tag may follow. Such a response is not stored if its URL
-    /// matches. It is stored if the filter selects [expired](Filter::expired) entries, or entries
-    /// [older](Filter::older_than) than some age, since the response is new.
+    /// URL is known, and any status and any tag may follow. Such a response is not stored if its
+    /// URL matches. It is stored if the filter selects [expired](Filter::expired) entries, or
+    /// entries [older](Filter::older_than) than some age, since the response is new.
     ///
     /// If the variant of a URL that was stored first is removed, the URL's other variants may be
     /// forgotten, as after [`remove`](Entries::remove). A filter for expired entries forgets none:

@@ -64,12 +64,12 @@ impl Filter {
         Ok(self)
     }
 
-    /// Selects entries with this URL, query included. Both URLs are normalised, and their parameters
-    /// sorted by name, before they are compared. So the filter selects the entries of a URL whatever
-    /// [`sort_query`](crate::CacheLayer::sort_query) and the key headers of their layer are, and of
-    /// every method. Leave out the
-    /// [ignored parameters](crate::CacheLayer::add_ignored_parameters) of that layer: a stored URL
-    /// does not have them.
+    /// Selects entries with this URL, query included. Both URLs are normalised, and their
+    /// parameters sorted by name, before they are compared. So the filter selects the entries of a
+    /// URL whatever [`sort_query`](crate::CacheLayer::sort_query) and the key headers of their
+    /// layer are, and of every method. Leave out the [ignored
+    /// parameters](crate::CacheLayer::add_ignored_parameters) of that layer: a stored URL does not
+    /// have them.
     ///
     /// # Errors
     ///

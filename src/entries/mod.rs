@@ -65,8 +65,8 @@ pub use self::{
 /// The command `larder` (feature `cli`) lists, shows, removes, copies and checks entries.
 ///
 /// A tool over the same store makes a layer of its own, and needs no service:
-/// `CacheLayer::shared(store).entries()`. To find entries by URL or by request, that layer needs the
-/// settings of the layer that stored them, as far as they change keys:
+/// `CacheLayer::shared(store).entries()`. To find entries by URL or by request, that layer needs
+/// the settings of the layer that stored them, as far as they change keys:
 ///
 /// - [`private`](CacheLayer::private) or [`shared`](CacheLayer::shared), and
 ///   [`http_rules`](CacheLayer::http_rules),
@@ -81,9 +81,9 @@ pub use self::{
 /// - [`no_vary_search`](CacheLayer::no_vary_search) and [`grpc`](CacheLayer::grpc).
 ///
 /// [`Filter::exact_url`] finds the entries of a URL by reading every head, whatever most of these
-/// settings are. Keys, tags, [`remove_where`](Entries::remove_where) and [`stream`](Entries::stream) work without
-/// any of these. A tool cannot see the calls that another program has in flight: their responses
-/// are stored after its removal.
+/// settings are. Keys, tags, [`remove_where`](Entries::remove_where) and
+/// [`stream`](Entries::stream) work without any of these. A tool cannot see the calls that another
+/// program has in flight: their responses are stored after its removal.
 #[derive(Clone, Debug)]
 pub struct Entries<B> {
     layer: CacheLayer<B>,
@@ -235,9 +235,9 @@ impl<B: Store> Entries<B> {
     /// time has passed. Nothing does so by default: a store with a size limit evicts what it has no
     /// room for, and `Redis` and `MongoDb` remove expired entries themselves.
     ///
-    /// It ends when the last handle of the layer and its services is dropped. A removal that is under
-    /// way then keeps the store open for a moment longer. It pauses while the
-    /// cache is [switched off](CacheLayer::set_enabled), and removes nothing if the layer is
+    /// It ends when the last handle of the layer and its services is dropped. A removal that is
+    /// under way then keeps the store open for a moment longer. It pauses while the cache is
+    /// [switched off](CacheLayer::set_enabled), and removes nothing if the layer is
     /// [read-only](CacheLayer::read_only). Another call replaces the interval. A failure is an
     /// event, [`Event::StoreFailed`](crate::Event::StoreFailed), and the next interval tries again.
     ///

@@ -283,8 +283,8 @@ impl Head {
         self.variance()?.others
     }
 
-    /// Whether other variants that are kept at `now` can be found through this resident alone. It is
-    /// needed then even if it has expired.
+    /// Whether other variants that are kept at `now` can be found through this resident alone. It
+    /// is needed then even if it has expired.
     pub(crate) fn is_needed_by_others(&self, now: Timestamp) -> bool {
         self.others().is_some() && self.keep_until().is_none_or(|end| now < end)
     }

@@ -132,6 +132,6 @@
 //!   the request in them. In a private cache that includes
 //!   `Set-Cookie`; [`store_set_cookie(false)`](crate::CacheLayer::store_set_cookie) leaves such
 //!   responses out. Protect the file or the server as you protect a browser's profile.
-//! - **`tracing` and `metrics`** receive no URL, header or body. One exception is a damaged entry of
-//!   `Files`: the warning has the path of its file, which is made of the host
-//!   and the path of the URL.
+//! - **`tracing` and `metrics`** receive no URL, header or body. One exception is a damaged entry
+//!   of `Files`: the warning has the path of its file, which is made of the host and the path of
+//!   the URL.

@@ -162,8 +162,8 @@
 //! # One function for the program and its tests
 //!
 //! A function that takes the real client in the program, and a `service_fn` in a test, is generic
-//! over the service inside of the cache. [`InnerService`](crate::InnerService) says its bounds in one
-//! line; that the body has bytes must be said again.
+//! over the service inside of the cache. [`InnerService`](crate::InnerService) says its bounds in
+//! one line; that the body has bytes must be said again.
 //!
 //! ```
 //! use std::io;

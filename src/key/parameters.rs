@@ -54,8 +54,8 @@ impl IgnoredParameters {
         urls.any(|url| self.are_in_url(&String::from_utf8_lossy(url.as_bytes())))
     }
 
-    /// The text without the ignored parameters of the URLs in it, also those in fragments. `None` if
-    /// it has none. A URL ends at a space, a quote or an angle bracket.
+    /// The text without the ignored parameters of the URLs in it, also those in fragments. `None`
+    /// if it has none. A URL ends at a space, a quote or an angle bracket.
     #[cfg(feature = "testing")]
     pub(crate) fn removed_from(&self, text: &str) -> Option<String> {
         if self.is_empty() {

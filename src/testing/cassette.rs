@@ -221,7 +221,8 @@ impl Cassette {
     /// Ignores fields of request bodies: they do not distinguish requests and are not recorded. By
     /// default, these are the fields with the names of the
     /// [parameters](Cassette::add_ignored_parameters) above.
-    /// [`CacheLayer::add_ignored_request_body_fields`] says what a field is: the name of a form field or of
+    /// [`CacheLayer::add_ignored_request_body_fields`] says what a field is: the name of a form
+    /// field or of
     /// a JSON member at the top, or a JSON pointer such as `/auth/token`.
     ///
     /// # Errors

@@ -16,8 +16,8 @@ pub(super) fn is_unrecorded(recipe: &Recipe, name: &HeaderName) -> bool {
 }
 
 /// The fields of a response that are recorded, of its head or its trailers: without those of the
-/// connection and those that are [not recorded](is_unrecorded). Ignored parameters are removed from the URLs
-/// in the values of the others, such as `Link`, and user information from `Location` and
+/// connection and those that are [not recorded](is_unrecorded). Ignored parameters are removed from
+/// the URLs in the values of the others, such as `Link`, and user information from `Location` and
 /// `Content-Location`. The lines keep their order.
 pub(super) fn recorded_fields(recipe: &Recipe, headers: &HeaderMap) -> HeaderMap {
     let mut fields = policy::end_to_end(headers);

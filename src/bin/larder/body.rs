@@ -52,8 +52,8 @@ fn is_text(sample: &[u8]) -> bool {
     is_utf8 && has_no_controls(sample)
 }
 
-/// Whether there is no NUL, and next to no other control character. Line breaks, tabs and the escape
-/// characters of coloured logs are text.
+/// Whether there is no NUL, and next to no other control character. Line breaks, tabs and the
+/// escape characters of coloured logs are text.
 fn has_no_controls(sample: &[u8]) -> bool {
     let is_odd = |byte: &&u8| {
         byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t' | b'\x0c' | b'\x1b')

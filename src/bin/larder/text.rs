@@ -1,7 +1,7 @@
 //! Text for people: sizes, times, and stored text without control characters.
 //!
-//! Everything that an origin has sent may be hostile. Escape sequences could move the cursor, rename
-//! the window or hide lines, so no stored text reaches the terminal without [`escaped`].
+//! Everything that an origin has sent may be hostile. Escape sequences could move the cursor,
+//! rename the window or hide lines, so no stored text reaches the terminal without [`escaped`].
 
 use std::{
     borrow::Cow,

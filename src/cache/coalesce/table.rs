@@ -275,8 +275,8 @@ impl<I, O: Shareable> Table<I, O> {
 
 /// # A removal wins
 impl<I: Marked<O>, O: Shareable> Table<I, O> {
-    /// Removes what carries `mark`, or everything. Calls that began before this do not store it, and
-    /// requests that join from now on do not receive it from them. The `spared` call is not
+    /// Removes what carries `mark`, or everything. Calls that began before this do not store it,
+    /// and requests that join from now on do not receive it from them. The `spared` call is not
     /// concerned.
     ///
     /// Responses that are being published cannot be stopped. Returns the outcomes of those that the

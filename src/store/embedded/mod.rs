@@ -3,16 +3,16 @@
 //! else is here:
 //!
 //! * `engine`: what the handles of a store do (lookups, writes, removals, scans);
-//! * `lookup`, `read_mode`, `found`: where reads run, and what they find; bodies are read some chunks
-//!   at a time;
-//! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue of
-//!   commands;
+//! * `lookup`, `read_mode`, `found`: where reads run, and what they find; bodies are read some
+//!   chunks at a time;
+//! * `incoming`, `command`, `queue`, `write_budget`: the writer of an entry, and the bounded queue
+//!   of commands;
 //! * `writer`: the thread that writes, with groups of commands in one transaction, syncs and
 //!   recovery;
 //! * `overlay`, `hidden`: what readers see before it is committed, and what they do not see after a
 //!   failure;
-//! * `evict`, `visited`, `ghost`, `leases`: what goes when the store is full, and what stays because
-//!   it is read.
+//! * `evict`, `visited`, `ghost`, `leases`: what goes when the store is full, and what stays
+//!   because it is read.
 //!
 //! # The way of a small entry
 //!

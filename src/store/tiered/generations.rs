@@ -41,7 +41,8 @@ pub(super) struct Generations {
     next: AtomicU64,
     /// Copies up to this number do not count, whatever their key.
     wide: AtomicU64,
-    /// How many changes of many entries wait for the far tier, and how many listings are in progress.
+    /// How many changes of many entries wait for the far tier, and how many listings are in
+    /// progress.
     changes: AtomicUsize,
     shards: [Mutex<HashMap<Key, Row>>; SHARDS],
 }
@@ -192,10 +193,10 @@ impl Generations {
         (ticket, before)
     }
 
-    /// Begins a change of many entries in the far tier: no copy that is in progress counts, and none
-    /// can be published until the change is [made](ManyTicket::made). The near tier has to remove its
-    /// copies before the far tier removes the originals. If the change is abandoned before it is
-    /// made, no earlier copy counts.
+    /// Begins a change of many entries in the far tier: no copy that is in progress counts, and
+    /// none can be published until the change is [made](ManyTicket::made). The near tier has to
+    /// remove its copies before the far tier removes the originals. If the change is abandoned
+    /// before it is made, no earlier copy counts.
     pub(super) fn begin_changes(self: &Arc<Self>) -> ManyTicket {
         // A copy that does not see this is seen by the next line.
         self.changes.fetch_add(1, Ordering::SeqCst);
@@ -246,8 +247,8 @@ impl Ticket {
         self.number > self.generations.changed(&self.key)
     }
 
-    /// The far tier has made the change, or may have: no earlier copy counts, and one that was begun
-    /// since the change began does not either.
+    /// The far tier has made the change, or may have: no earlier copy counts, and one that was
+    /// begun since the change began does not either.
     pub(super) fn made(&mut self) {
         let mut shard = self.generations.shard(&self.key);
         let Some(row) = shard.get_mut(&self.key) else { return };
