@@ -214,3 +214,10 @@ say "what users build: the quickstart as the README has it, and a gateway withou
 XDG_CACHE_HOME=$scratch quickstart cargo run --quiet -p quickstart --
 [ -s "$scratch/larder-quickstart/http-cache.redb" ] || { echo "quickstart: no file in the cache directory" >&2; exit 1; }
 cargo test -p gateway --test gateway
+
+say "the cassette of the example, recorded anew"
+recording=examples/cassette/tests/cassettes/shop
+cp -r "$recording" "$scratch/cassette"
+LARDER_CASSETTE=record cargo test --quiet -p cassette
+diff --recursive --exclude .larder "$scratch/cassette" "$recording" ||
+  { echo "cassette: the recording has changed" >&2; exit 1; }

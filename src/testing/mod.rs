@@ -79,6 +79,9 @@
 //! `LARDER_CASSETTE=record` records everything anew, and a diff of the folder shows what has
 //! changed. `LARDER_CASSETTE=off` tests against the real server.
 //!
+//! The example `cassette` is a small package with a client, its tests, and the folder that they
+//! replay.
+//!
 //! # Equal requests
 //!
 //! Two requests are the same if these are: the method, the URL, the body, the headers that choose a
