@@ -11,7 +11,7 @@ use super::{
     locked::Locked,
     log::Frame,
     name,
-    shared::{Shared, draw},
+    shared::{Shared, random_id},
     staged::Staged,
     stale::{self, Stale},
 };
@@ -128,7 +128,7 @@ impl StagedHead {
         Row {
             path: path.into(),
             body: None,
-            version: draw(),
+            version: random_id(),
             family: head.variance().map_or(0, |variance| variance.family),
             selection: None,
             is_damaged: false,
@@ -156,7 +156,7 @@ impl Locked<'_> {
         let selection = head.selection();
         let digits = match selection {
             // The same for each recording, unlike the key of a variant.
-            Some(selection) => Key::from_bytes(widen(selection)).to_string(),
+            Some(selection) => digits(&selection),
             None => key.to_string(),
         };
         for len in name::DIGITS {
@@ -315,9 +315,7 @@ impl Locked<'_> {
     }
 }
 
-/// The digest of which the name of a variant is made.
-fn widen(selection: [u8; 16]) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes[..16].copy_from_slice(&selection);
-    bytes
+/// The digits in the name of a variant.
+fn digits(selection: &[u8]) -> String {
+    selection.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,6 @@
 //! What the index has of a head that was found in the folder.
 
-use super::{document::Document, folder::Folder, index::Row, name, shared::draw};
+use super::{document::Document, folder::Folder, index::Row, name, shared::random_id};
 use crate::{
     Key,
     store::{ErrorKind, Result},
@@ -16,8 +16,8 @@ impl Folder {
         let mut row = Row {
             path: path.into(),
             body: None,
-            version: draw(),
-            family: draw(),
+            version: random_id(),
+            family: random_id(),
             selection: None,
             is_damaged: false,
             is_foreign: false,

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{change, fault::STORE, inner::Inner, read::CHUNK, staged::Staged};
+use super::{change, fault::STORE, read::CHUNK, shared::Inner, staged::Staged};
 use crate::{
     Key,
     entry::Head,

@@ -48,8 +48,8 @@ impl LockFile {
     /// Waits for the lock. Returns where a change begins that is not done, or 0.
     pub(super) fn lock(&mut self) -> Result<u64> {
         self.wait(File::try_lock, WAIT)?;
-        match self.begun()? {
-            Some(begun) => Ok(begun),
+        match self.incomplete_at()? {
+            Some(incomplete_at) => Ok(incomplete_at),
             // It is new. The bytes are reserved now, so that a full disk has them later.
             None => self.mark(0).map(|()| 0),
         }
@@ -58,19 +58,20 @@ impl LockFile {
     /// Waits until nobody changes the folder. Returns the same.
     pub(super) fn lock_to_read(&mut self) -> Result<u64> {
         self.wait(File::try_lock_shared, WAIT)?;
-        Ok(self.begun()?.unwrap_or(0))
+        Ok(self.incomplete_at()?.unwrap_or(0))
     }
 
     #[cfg(test)]
     pub(super) fn is_marked(&mut self) -> bool {
-        self.begun().unwrap().unwrap_or(0) != 0
+        self.incomplete_at().unwrap().unwrap_or(0) != 0
     }
 
-    fn begun(&mut self) -> Result<Option<u64>> {
-        let mut begun = [0; 8];
-        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read(&mut begun));
+    fn incomplete_at(&mut self) -> Result<Option<u64>> {
+        let mut incomplete_at = [0; 8];
+        let read =
+            self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read(&mut incomplete_at));
         let len = read.map_err(|error| self.fail("read", error))?;
-        Ok((len == begun.len()).then(|| u64::from_le_bytes(begun)))
+        Ok((len == incomplete_at.len()).then(|| u64::from_le_bytes(incomplete_at)))
     }
 
     /// Waits for the lock. The system has no limit for that, so it is tried again and again.

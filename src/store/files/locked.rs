@@ -21,7 +21,7 @@ pub(super) struct Locked<'a> {
     pub(super) shared: &'a Shared,
     lock: MutexGuard<'a, Option<LockFile>>,
     /// Where a change began that nobody has completed, or 0.
-    begun: u64,
+    incomplete_at: u64,
 }
 
 impl Shared {
@@ -33,14 +33,14 @@ impl Shared {
             // A process may have opened the folder for writing since.
             *lock = LockFile::open_to_read(self.folder.hidden(LOCK));
         }
-        let begun = match &mut *lock {
+        let incomplete_at = match &mut *lock {
             Some(lock) if self.read_only => lock.lock_to_read()?,
             Some(lock) => lock.lock()?,
             None => 0,
         };
-        let mut locked = Locked { shared: self, lock, begun };
+        let mut locked = Locked { shared: self, lock, incomplete_at };
         if !self.read_only {
-            locked.catch_up(begun)?;
+            locked.recover(incomplete_at)?;
         }
         Ok(locked)
     }
@@ -54,11 +54,11 @@ impl Locked<'_> {
 
     /// Whether a change is not completed. That is so only if the folder is only read.
     pub(super) fn is_incomplete(&self) -> bool {
-        self.begun != 0 && self.shared.read_only
+        self.incomplete_at != 0 && self.shared.read_only
     }
 
-    /// Reads what others have changed, and completes the change that begins at `begun`.
-    fn catch_up(&mut self, begun: u64) -> Result<()> {
+    /// Reads what others have changed, and completes the change that begins at `incomplete_at`.
+    fn recover(&mut self, incomplete_at: u64) -> Result<()> {
         let shared = self.shared;
         let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
         let (has_rest, has_no_successor) = view.follow_all(&shared.folder)?;
@@ -66,7 +66,7 @@ impl Locked<'_> {
             if has_rest {
                 log.cut()?;
             }
-            let frames = if begun == 0 { Vec::new() } else { log.since(begun)? };
+            let frames = if incomplete_at == 0 { Vec::new() } else { log.since(incomplete_at)? };
             if !frames.is_empty() {
                 let files = view.files();
                 let is_current = |frame: &Frame| match frame {
@@ -79,7 +79,7 @@ impl Locked<'_> {
                 let current: Vec<_> = frames.into_iter().filter(is_current).collect();
                 for frame in &current {
                     // A file that another entry has by now stays.
-                    let done = carry_out(&shared.folder, frame, |path| !files.contains(path));
+                    let done = redo(&shared.folder, frame, |path| !files.contains(path));
                     if done.is_err() {
                         // Nobody could do anything until it is possible. As if its process had
                         // lived, the entry is gone.
@@ -89,10 +89,10 @@ impl Locked<'_> {
             }
         }
         if has_no_successor {
-            self.write_anew(&mut view)?;
+            self.rewrite_log(&mut view)?;
         }
         drop(view);
-        if begun == 0 { Ok(()) } else { self.mark(0) }
+        if incomplete_at == 0 { Ok(()) } else { self.mark(0) }
     }
 
     pub(super) fn mark(&mut self, from: u64) -> Result<()> {
@@ -132,7 +132,7 @@ impl Locked<'_> {
         frames.iter().for_each(|frame| view.apply(frame));
         drop(view);
         // A file that cannot be removed keeps no other from being removed.
-        let done = frames.iter().map(|frame| carry_out(&shared.folder, frame, |_| true));
+        let done = frames.iter().map(|frame| redo(&shared.folder, frame, |_| true));
         let done: Vec<_> = done.collect();
         let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
         if is_removal {
@@ -155,11 +155,11 @@ impl Locked<'_> {
         let frames = view.log.as_ref().map_or(0, |log| log.frames);
         if frames > 1024 + 3 * view.index.len() {
             // Without room on the disk, it stays as it is.
-            drop(self.write_anew(&mut view));
+            drop(self.rewrite_log(&mut view));
         }
     }
 
-    fn write_anew(&self, view: &mut View) -> Result<()> {
+    fn rewrite_log(&self, view: &mut View) -> Result<()> {
         let shared = self.shared;
         let staged = shared.folder.hidden(&shared.unfinished()?);
         let frames: Vec<_> = view
@@ -213,7 +213,7 @@ fn restore(folder: &Folder, view: &mut View, old: Option<(Key, Arc<Row>)>) {
 }
 
 /// Changes the files as a frame says. It may have been done in part already.
-fn carry_out(folder: &Folder, frame: &Frame, may_go: impl Fn(&str) -> bool) -> Result<()> {
+fn redo(folder: &Folder, frame: &Frame, may_go: impl Fn(&str) -> bool) -> Result<()> {
     let (Frame::Put { stale, .. } | Frame::Remove { stale, .. }) = frame else { return Ok(()) };
     stale.iter().filter(|it| may_go(&it.path)).try_for_each(|stale| folder.remove(stale))?;
     let Frame::Put { row, head, body, .. } = frame else { return Ok(()) };

@@ -92,7 +92,7 @@ pub(super) struct Log {
 
 /// What was read.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct NewFrames {
     pub(super) frames: Vec<Frame>,
     /// Something follows that is no whole frame.
     pub(super) has_rest: bool,
@@ -167,15 +167,15 @@ impl Log {
     }
 
     /// Reads what was appended since.
-    pub(super) fn follow(&mut self) -> Result<News> {
-        let mut news = News::default();
+    pub(super) fn follow(&mut self) -> Result<NewFrames> {
+        let mut new = NewFrames::default();
         let len = self.file.metadata().map_err(|error| self.fail("read", error))?.len();
         if len < self.end {
             // Somebody has put another file in its place. It is read from its beginning.
             self.is_ended = true;
         }
         if len <= self.end {
-            return Ok(news);
+            return Ok(new);
         }
         let mut bytes = vec![0; (len - self.end) as usize];
         let read = self
@@ -185,7 +185,7 @@ impl Log {
         match read {
             Ok(()) => {}
             // A process has cut off what another had left.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(news),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(new),
             Err(error) => return Err(self.fail("read", error)),
         }
         let mut rest = &bytes[..];
@@ -194,13 +194,13 @@ impl Log {
             self.frames += frames.len();
             rest = after;
             self.is_ended = frames.contains(&Frame::Moved);
-            news.frames.extend(frames);
+            new.frames.extend(frames);
             if self.is_ended {
                 break;
             }
         }
-        news.has_rest = !rest.is_empty();
-        Ok(news)
+        new.has_rest = !rest.is_empty();
+        Ok(new)
     }
 
     /// Reads the frames from the byte `from` on, up to those that were read.
@@ -364,8 +364,8 @@ mod tests {
         encode(&[put(3)], &mut bytes).unwrap();
         for cut in [1, FRAME, bytes.len() - 1] {
             fs::write(&path, [&whole, &bytes[..cut]].concat()).unwrap();
-            let news = other.follow().unwrap();
-            assert!(news.frames.is_empty() && news.has_rest);
+            let new = other.follow().unwrap();
+            assert!(new.frames.is_empty() && new.has_rest);
             other.cut().unwrap();
             assert_eq!(fs::read(&path).unwrap(), whole);
         }

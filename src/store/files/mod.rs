@@ -156,9 +156,8 @@ use tempfile::TempDir;
 
 use self::{
     fault::STORE,
-    inner::Inner,
     read::{Entry, Want, look},
-    shared::Shared,
+    shared::{Inner, Shared},
 };
 #[cfg(doc)]
 use super::ErrorKind;
@@ -171,19 +170,17 @@ use crate::{Key, entry::Head, time::Timestamp};
 // From the bottom up: `name` makes names, `document` the text of a head, and `folder` reads and
 // writes files, and `stale` is a file to remove. `index` is the index in memory, `log` its file,
 // and `view` both together. `lock` has the file of the lock, `shared` what all handles share, and
-// `locked` how a change is made while the lock is held. `damaged` notes the entries that could not
-// be used. `staged` is a body on its way, `found` a head that was found. `change`, `read` and
-// `open` are what a store does, and `incoming` is its writer.
+// `locked` how a change is made while the lock is held. `staged` is a body on its way, `found` a
+// head that was found. `change`, `read` and `open` are what a store does, and `incoming` is its
+// writer.
 mod builder;
 mod change;
-mod damaged;
 mod document;
 mod fault;
 mod folder;
 mod found;
 mod incoming;
 mod index;
-mod inner;
 mod lock;
 mod locked;
 mod log;

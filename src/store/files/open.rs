@@ -14,7 +14,7 @@ use super::{
     locked::Locked,
     log::{Frame, Log},
     name::{self, STAGING},
-    shared::{LOCK, Shared, draw},
+    shared::{LOCK, Shared, random_id},
     view::{INDEX, View},
 };
 use crate::store::{ErrorKind, Result};
@@ -36,12 +36,12 @@ pub(super) fn open(builder: Builder) -> Result<Shared> {
     create(&folder)?;
     let mut lock = LockFile::open(folder.hidden(LOCK))?;
     // It is held until the index is there. Whoever died meanwhile has left no change behind.
-    let begun = lock.lock()?;
+    let incomplete_at = lock.lock()?;
     let path = folder.hidden(INDEX);
     let log = match Log::open(&path)? {
         Some(log) => log,
         None => {
-            let staged = folder.hidden(&format!("{INDEX}-{:016x}", draw()));
+            let staged = folder.hidden(&format!("{INDEX}-{:016x}", random_id()));
             Log::create(&path, &staged, &[], || Ok(()))?
         }
     };
@@ -52,7 +52,7 @@ pub(super) fn open(builder: Builder) -> Result<Shared> {
     let listing = shared.folder.list()?;
     let mut locked = shared.lock()?;
     Staging::clean(&shared.folder.hidden(STAGING));
-    locked.compare(&listing, begun != 0)?;
+    locked.compare(&listing, incomplete_at != 0)?;
     drop(locked);
     Ok(shared)
 }

@@ -11,14 +11,13 @@ use bytes::{Bytes, BytesMut};
 use crc32fast::Hasher;
 
 use super::{
-    damaged::Damaged,
     document::Document,
     fault::{self, STORE, corrupt},
     index::{Row, beside},
     locked::Locked,
     log::Frame,
     name,
-    shared::Shared,
+    shared::{Damaged, Shared},
 };
 use crate::{
     Key,
@@ -89,11 +88,11 @@ pub(super) fn look(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entr
             _ => {}
         }
     }
-    look_alone(shared, key, want)
+    look_locked(shared, key, want)
 }
 
 /// Looks an entry up while nobody changes it. Somebody may have edited its files by hand.
-fn look_alone(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
+fn look_locked(shared: &Shared, key: &Key, want: Want) -> Result<Option<Entry>> {
     let mut locked = shared.lock()?;
     let Some(row) = shared.row(key, want)? else { return Ok(None) };
     if let Some(entry) = shared.read_row(key, &row, want)? {

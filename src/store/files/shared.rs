@@ -1,7 +1,8 @@
-//! What all handles of an opening share: the index, the lock and the settings.
+//! What all handles of an opening share: the index, the lock, the settings and the thread that
+//! writes.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -10,15 +11,19 @@ use std::{
     time::SystemTime,
 };
 
+use tempfile::TempDir;
+
 use super::{
-    damaged::Damaged,
-    fault,
+    fault::{self, STORE},
     folder::{self, Folder},
     lock::{LockFile, Staging},
     name::STAGING,
     view::View,
 };
-use crate::store::{Result, evictions::Evictions};
+use crate::{
+    Key,
+    store::{Result, disk::Worker, evictions::Evictions},
+};
 
 /// The name of the lock below the hidden folder.
 pub(super) const LOCK: &str = "lock";
@@ -26,6 +31,21 @@ pub(super) const LOCK: &str = "lock";
 /// How many paths are noted for a [`flush`](crate::store::Store::flush). After more changes, it
 /// syncs all files.
 const UNSYNCED: usize = 1 << 16;
+
+/// What all handles and writers share. It ends with the last of them.
+pub(super) struct Inner {
+    pub(super) shared: Arc<Shared>,
+    /// The thread that does all changes, in the order of the calls.
+    pub(super) worker: Worker,
+    /// Removed with the last handle.
+    _directory: Option<TempDir>,
+}
+
+impl Inner {
+    pub(super) fn new(shared: Arc<Shared>, directory: Option<TempDir>) -> Self {
+        Self { shared, worker: Worker::new(STORE, "write"), _directory: directory }
+    }
+}
 
 /// What a flush is to sync.
 #[derive(Debug)]
@@ -95,7 +115,7 @@ impl Shared {
         let folder = match &*staging {
             Some(staging) => &staging.path,
             None => {
-                let new = Staging::create(&self.folder.hidden(""), STAGING, draw())?;
+                let new = Staging::create(&self.folder.hidden(""), STAGING, random_id())?;
                 &staging.insert(new).path
             }
         };
@@ -143,8 +163,26 @@ impl Shared {
     }
 }
 
+/// The entries that a lookup of this process could not use, with their versions. A removal leaves
+/// their files in the folder: somebody may have edited them.
+#[derive(Debug, Default)]
+pub(super) struct Damaged(Mutex<HashMap<Key, u64>>);
+
+impl Damaged {
+    pub(super) fn note(&self, key: &Key, version: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, version);
+    }
+
+    /// Takes the note of an entry that is removed or replaced. Returns whether there was one of
+    /// this version.
+    pub(super) fn take(&self, key: &Key, version: u64) -> bool {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        noted == Some(version)
+    }
+}
+
 /// A number that is not drawn twice, for versions and families.
-pub(super) fn draw() -> u64 {
+pub(super) fn random_id() -> u64 {
     RandomState::new().hash_one(SystemTime::now())
 }
 

@@ -30,18 +30,18 @@ impl View {
     /// there is another one, but there is none.
     pub(super) fn follow_all(&mut self, folder: &Folder) -> Result<(bool, bool)> {
         let Some(log) = &mut self.log else { return Ok((false, false)) };
-        let mut news = log.follow()?;
+        let mut new = log.follow()?;
         let mut has_no_successor = log.is_ended;
         if log.is_ended
             && let Some(mut other) = Log::open(&folder.hidden(INDEX))?
         {
             // It may be the same file: the new one is not in its place yet.
-            news = other.follow()?;
+            new = other.follow()?;
             has_no_successor = other.is_ended;
             *self = Self { index: Index::default(), log: Some(other) };
         }
-        news.frames.iter().for_each(|frame| self.apply(frame));
-        Ok((news.has_rest, has_no_successor))
+        new.frames.iter().for_each(|frame| self.apply(frame));
+        Ok((new.has_rest, has_no_successor))
     }
 
     pub(super) fn apply(&mut self, frame: &Frame) {
