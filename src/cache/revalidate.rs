@@ -236,7 +236,7 @@ impl<B: Store> RequestContext<B> {
                     answer.clone()
                 } else {
                     let mut parts = response::Parts::clone(response);
-                    parts.headers = rules.stored_fields(parts.headers, &storable, now);
+                    parts.headers = rules.stored_fields(&parts.headers, &storable, now);
                     let head = Head::new(old.method().clone(), old.url(), parts, now);
                     complete(head, expires_at, tags)
                 };

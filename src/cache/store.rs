@@ -156,9 +156,9 @@ impl Candidate<'_> {
         let (mut stored, ()) = Response::new(()).into_parts();
         stored.status = response.status;
         stored.version = response.version;
-        let fields = policy::end_to_end(&response.headers);
-        stored.headers = settings.rules.stored_fields(fields, storable, now);
+        let fields = settings.rules.stored_fields(&response.headers, storable, now);
         Ok(Head::new(request.method.clone(), url, stored, now)
+            .with_compact(fields)
             .with_expires_at(storable.expires_at)
             .with_keep_until(self.keep_until(storable.expires_at))
             .with_tags(tags)

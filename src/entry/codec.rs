@@ -5,7 +5,7 @@
 //! Bytes that cannot be decoded give a [`DecodeError`] and never a panic. The cache treats them as
 //! a miss.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
@@ -206,7 +206,7 @@ impl WireHead<'_> {
             )
             .map(Box::new),
             notes: Notes(notes.into()),
-            variance: self.variance.map(WireVariance::into_variance).transpose()?.map(Box::new),
+            variance: self.variance.map(WireVariance::into_variance).transpose()?.map(Arc::new),
             selection: Selection::default(),
             #[cfg(feature = "files")]
             recorded: None,

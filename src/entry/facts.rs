@@ -29,6 +29,9 @@ use http::{
     response,
 };
 
+use super::map_size;
+#[cfg(feature = "memory")]
+use crate::fields::compact;
 use crate::{
     fields::{Directives, age_value, date, date_since_1970, only, response_directives},
     time::Timestamp,
@@ -103,37 +106,61 @@ impl fmt::Debug for ResponseFields<'_> {
     }
 }
 
-/// The header lines of a stored head. They do not change, so that their facts stay true.
+/// The header lines of a stored head. They do not change, so that their facts stay true. Clones
+/// share them.
 #[derive(Clone)]
 pub(super) struct Lines {
-    lines: HeaderMap,
-    slot: Slot,
+    shared: Arc<(HeaderMap, Slot)>,
+    /// Whether the values are known to be in memory of their own.
+    is_compact: bool,
 }
 
 impl Lines {
+    fn new(lines: HeaderMap, slot: Slot) -> Self {
+        Self { shared: Arc::new((lines, slot)), is_compact: false }
+    }
+
+    /// Lines that [`compact`] has made.
+    pub(super) fn compacted(lines: HeaderMap) -> Self {
+        Self { is_compact: true, ..lines.into() }
+    }
+
+    /// The same lines in memory of their own.
+    #[cfg(feature = "memory")]
+    pub(super) fn compact(self) -> Self {
+        if self.is_compact { self } else { Self::compacted(compact(self.get(), |_| true)) }
+    }
+
     pub(super) fn get(&self) -> &HeaderMap {
-        &self.lines
+        &self.shared.0
     }
 
     pub(super) fn into_map(self) -> HeaderMap {
-        self.lines
+        Arc::try_unwrap(self.shared).map_or_else(|shared| shared.0.clone(), |(lines, _)| lines)
+    }
+
+    /// The approximate size in memory: the map, its slot for facts, and two counters.
+    pub(super) fn size(&self) -> usize {
+        let shared = mem::size_of::<(HeaderMap, Slot)>() + 2 * mem::size_of::<usize>();
+        shared + map_size(self.get())
     }
 
     /// The lines, which arrived at `received_at`, with their facts.
     pub(super) fn with_facts(&self, received_at: Timestamp) -> ResponseFields<'_> {
-        ResponseFields { lines: &self.lines, received_at, slot: &self.slot }
+        let (lines, slot) = &*self.shared;
+        ResponseFields { lines, received_at, slot }
     }
 }
 
 impl From<HeaderMap> for Lines {
     fn from(lines: HeaderMap) -> Self {
-        Self { lines, slot: Slot::new() }
+        Self::new(lines, Slot::new())
     }
 }
 
 impl PartialEq for Lines {
     fn eq(&self, other: &Self) -> bool {
-        self.lines == other.lines
+        Arc::ptr_eq(&self.shared, &other.shared) || self.get() == other.get()
     }
 }
 
@@ -141,7 +168,7 @@ impl Eq for Lines {}
 
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.fmt(f)
+        self.get().fmt(f)
     }
 }
 
@@ -181,7 +208,7 @@ impl ResponseHead {
 
     /// A copy of the header lines. It has the facts, too, if they are parsed.
     pub(super) fn to_lines(&self) -> Lines {
-        Lines { lines: self.parts.headers.clone(), slot: self.slot.clone() }
+        Lines::new(self.parts.headers.clone(), self.slot.clone())
     }
 }
 
@@ -251,12 +278,12 @@ mod tests {
         assert_eq!((head, Parsed::take()), (before, Parsed::default()));
     }
 
-    #[cfg(feature = "memory")]
     #[test]
     fn new_lines_have_new_facts() {
         let head = head(&[FRESH]);
         assert_eq!(head.fields().facts().directives.max_age, Some(60));
-        let head = head.map_fields(|_old| parts(&[("cache-control", "no-store")]).headers);
+        let name = HeaderName::from_static("cache-control");
+        let head = head.with_field(name, HeaderValue::from_static("no-store"));
         assert!(head.fields().facts().directives.no_store);
     }
 

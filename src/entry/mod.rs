@@ -5,10 +5,12 @@
 //! head that people can read. `facts` has what the fields of a response tell a cache. Nothing here
 //! does I/O or reads a clock.
 
-use std::mem;
+use std::{mem, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, response};
 
+#[cfg(feature = "memory")]
+use crate::fields::compact;
 use crate::time::Timestamp;
 
 mod codec;
@@ -44,7 +46,7 @@ pub(crate) use self::{
 pub struct Head {
     kind: Kind,
     method: Method,
-    url: Box<str>,
+    url: Arc<str>,
     status: StatusCode,
     version: Version,
     headers: Lines,
@@ -57,7 +59,7 @@ pub struct Head {
     trailers: Option<Box<HeaderMap>>,
     notes: Notes,
     /// Of a resident: the request headers that select it, and what else they select.
-    variance: Option<Box<Variance>>,
+    variance: Option<Arc<Variance>>,
     selection: Selection,
     #[cfg(feature = "files")]
     recorded: Option<Box<RecordedRequest>>,
@@ -75,7 +77,7 @@ impl Head {
     #[must_use]
     pub fn new(
         method: Method,
-        url: impl Into<Box<str>>,
+        url: impl Into<Arc<str>>,
         response: response::Parts,
         now: Timestamp,
     ) -> Self {
@@ -103,7 +105,7 @@ impl Head {
 
     /// The head of a response to a request of `method` for `url`, with the same header lines. It
     /// has no expiry and no tags yet.
-    pub(crate) fn of(method: Method, url: impl Into<Box<str>>, response: &ResponseHead) -> Self {
+    pub(crate) fn of(method: Method, url: impl Into<Arc<str>>, response: &ResponseHead) -> Self {
         let (mut parts, ()) = http::Response::new(()).into_parts();
         parts.status = response.status;
         parts.version = response.version;
@@ -111,11 +113,17 @@ impl Head {
         Self { headers: response.to_lines(), ..head }
     }
 
+    /// The same head with other header lines, which [`compact`](crate::fields::compact) has made: no
+    /// store has to copy them again.
+    pub(crate) fn with_compact(self, lines: HeaderMap) -> Self {
+        Self { headers: Lines::compacted(lines), ..self }
+    }
+
     /// An annotation, which is no response. The cache stores it under a key of its own for the
     /// responses for `url`. Its `fields` are those of the latest response by which requests for
     /// other URLs find it.
     #[must_use]
-    pub(crate) fn annotation(url: impl Into<Box<str>>, fields: HeaderMap, now: Timestamp) -> Self {
+    pub(crate) fn annotation(url: impl Into<Arc<str>>, fields: HeaderMap, now: Timestamp) -> Self {
         let (mut response, ()) = http::Response::new(()).into_parts();
         response.headers = fields;
         Self { kind: Kind::Annotation, ..Self::new(Method::GET, url, response, now) }
@@ -304,7 +312,7 @@ impl Head {
     /// Sets what selects the response.
     #[must_use]
     pub(crate) fn with_variance(mut self, variance: Option<Variance>) -> Self {
-        self.variance = variance.map(Box::new);
+        self.variance = variance.map(Arc::new);
         self
     }
 
@@ -341,7 +349,7 @@ impl Head {
     #[must_use]
     pub(crate) fn with_others(mut self, others: Option<Others>) -> Self {
         if let Some(variance) = &mut self.variance {
-            variance.others = others;
+            Arc::make_mut(variance).others = others;
         }
         self
     }
@@ -395,11 +403,13 @@ impl Head {
         self
     }
 
-    /// Replaces the header lines and the trailers by the results of `change`.
+    /// The same head with its fields in memory of their own, and not in a buffer from the network.
     #[cfg(feature = "memory")]
-    pub(crate) fn map_fields(mut self, change: impl Fn(HeaderMap) -> HeaderMap) -> Self {
-        self.headers = change(self.headers.into_map()).into();
-        self.trailers = self.trailers.map(|trailers| Box::new(change(*trailers)));
+    pub(crate) fn compact(mut self) -> Self {
+        self.headers = self.headers.compact();
+        if let Some(trailers) = &mut self.trailers {
+            **trailers = compact(trailers, |_| true);
+        }
         self
     }
 
@@ -412,7 +422,8 @@ impl Head {
     /// the cache keeps of the head's fields once it has parsed them.
     #[must_use]
     pub fn size(&self) -> usize {
-        let trailers = self.trailers.as_deref().map_or(0, map_size);
+        let trailers =
+            self.trailers.as_deref().map_or(0, |it| mem::size_of::<HeaderMap>() + map_size(it));
         let variance = self.variance().map_or(0, Variance::size);
         let tags: usize = self.tags.iter().map(|tag| mem::size_of::<Box<str>>() + tag.len()).sum();
         #[cfg(feature = "files")]
@@ -420,7 +431,7 @@ impl Head {
         #[cfg(not(feature = "files"))]
         let recorded = 0;
         let lists = trailers + variance + tags + mem::size_of_val(self.notes()) + recorded;
-        mem::size_of::<Self>() + self.url.len() + map_size(self.headers()) + Facts::SIZE + lists
+        mem::size_of::<Self>() + self.url.len() + self.headers.size() + Facts::SIZE + lists
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`encode`](Head::encode) keeps comes back, except the family of a response that leads to no
 //! other variant: it is a random number, and would make two recordings of one exchange differ.
 
-use std::{error::Error, fmt, time::SystemTime};
+use std::{error::Error, fmt, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::{Deserialize, Serialize};
@@ -146,7 +146,7 @@ impl Head {
         HeadText {
             request: RequestText {
                 method: self.method.as_str().to_owned(),
-                url: self.url.clone().into(),
+                url: self.url.to_string(),
                 recorded: self.recorded.as_deref().map(|recorded| RecordedText {
                     number: recorded.number,
                     headers: lines(&recorded.headers),
@@ -208,7 +208,7 @@ impl Head {
                 .variance
                 .map(|variance| variance.into_variance(family))
                 .transpose()?
-                .map(Box::new),
+                .map(Arc::new),
             selection: Selection::default(),
             recorded: recorded.transpose()?,
         })

@@ -7,7 +7,10 @@ use http::{
     },
 };
 
-use crate::{fields::is_of_connection, status::Refusal};
+use crate::{
+    fields::{compact, is_of_connection},
+    status::Refusal,
+};
 
 /// The methods that the IANA registry lists as safe, and `CONNECT`, which has no URL. Unknown
 /// methods are unsafe.
@@ -18,9 +21,14 @@ pub(crate) fn is_safe(method: &Method) -> bool {
 }
 
 /// The fields of `headers` without those that belong to the connection (RFC 9110 §7.6.1, RFC 9111
-/// §3.1). A stored response outlives its connection. `Trailer` stays, since the trailers are
-/// stored.
+/// §3.1), in memory of their own. A stored response outlives its connection. `Trailer` stays, since
+/// the trailers are stored.
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    end_to_end_without(headers, &[])
+}
+
+/// The same without the `omitted` fields.
+pub(crate) fn end_to_end_without(headers: &HeaderMap, omitted: &[HeaderName]) -> HeaderMap {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -28,18 +36,9 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| !is_for_all(name))
         .collect();
-    let belongs_to_connection = |name| is_of_connection(name) || named.contains(name);
-    if !headers.keys().any(belongs_to_connection) {
-        return headers.clone();
-    }
-    // A copy: `HeaderMap::remove` moves the last line into the gap.
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        if !belongs_to_connection(name) {
-            kept.append(name, value.clone());
-        }
-    }
-    kept
+    compact(headers, |name| {
+        !is_of_connection(name) && !named.contains(name) && !omitted.contains(name)
+    })
 }
 
 /// Removes the fields for which `is_removed` is true. The other lines keep their order;

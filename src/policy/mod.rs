@@ -32,7 +32,7 @@ pub(crate) use self::{
     exchange::{Exchange, Storable},
     expiration::ExpirationRules,
     grpc::{GrpcMethods, KEY_HEADERS as GRPC_KEY_HEADERS},
-    message::{content_length, end_to_end, is_live, remove_fields},
+    message::{content_length, end_to_end, end_to_end_without, is_live, remove_fields},
     range::{Part, asks_for_part, part, part_headers, remove_range, unsatisfiable_headers},
     rfc9111::{HeadSays, NO_VARY_SEARCH, RequestDirectives},
     rules::Rules,

@@ -10,7 +10,7 @@ use crate::{
     entry::Head,
     options::CacheOptions,
     policy::{
-        Exchange, Expiration, Policy, Storable, asks_for_part, fixed, is_live, remove_fields,
+        Exchange, Expiration, Policy, Storable, asks_for_part, end_to_end_without, fixed, is_live,
         rfc9111, validation,
     },
     status::Refusal,
@@ -126,16 +126,16 @@ impl Rules {
         )
     }
 
-    /// The fields of a response as they are stored: without the omitted fields (RFC 9111 §3.1).
-    /// Under the HTTP rules, a response without a `Date` gets the time of receipt as its `Date`
-    /// (RFC 9110 §6.6.1).
+    /// The fields of a response as they are stored, in memory of their own: without those of the
+    /// connection and the omitted ones (RFC 9111 §3.1). Under the HTTP rules, a response without a
+    /// `Date` gets the time of receipt as its `Date` (RFC 9110 §6.6.1).
     pub(crate) fn stored_fields(
         &self,
-        mut fields: HeaderMap,
+        fields: &HeaderMap,
         storable: &Storable,
         now: Timestamp,
     ) -> HeaderMap {
-        remove_fields(&mut fields, |name| storable.omitted.contains(name));
+        let mut fields = end_to_end_without(fields, &storable.omitted);
         // Only the first line counts (RFC 9111 §5.1). If the others were stored, each hit would
         // have to remove them.
         if matches!(self.policy, Policy::Http { .. }) && fields.get_all(AGE).iter().count() > 1 {

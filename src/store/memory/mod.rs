@@ -50,13 +50,11 @@ use super::{Evicted, Hit, Result, Scanned, Store, Version, yield_now::yield_now}
 use crate::{entry::Head, key::Key, time::Timestamp};
 
 mod body;
-mod compact;
 mod index;
 mod table;
 mod writer;
 
 use self::{
-    compact::compact,
     index::{Index, Row},
     table::{Entry, Table},
     writer::MemoryWriter,
@@ -164,7 +162,7 @@ impl Store for Memory {
     ///
     /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) if the head alone does not fit.
     async fn put(&self, key: &Key, head: Head) -> Result<MemoryWriter> {
-        MemoryWriter::new(self.table.clone(), *key, compact(head), self.keeps_chunks)
+        MemoryWriter::new(self.table.clone(), *key, head.compact(), self.keeps_chunks)
     }
 
     /// Replaces the head. The entry keeps its place in the eviction order.
@@ -174,7 +172,7 @@ impl Store for Memory {
     /// [`ErrorKind::TooLarge`](super::ErrorKind::TooLarge) if the entry does not fit with its new
     /// head. The entry is then unchanged.
     async fn update(&self, key: &Key, seen: Version, head: Head) -> Result<bool> {
-        self.table.update(key, seen, compact(head))
+        self.table.update(key, seen, head.compact())
     }
 
     async fn remove(&self, key: &Key) -> Result<bool> {

@@ -172,7 +172,7 @@ fn entries_that_cannot_fit_are_refused_and_the_old_one_stays() {
     put(&store, 1, 100);
     let segments = store.table.largest.div_ceil(SEGMENT as u64);
     let body = vec![Bytes::from_static(b"x"); segments as usize];
-    let overhead = weight(&compact(head(1)), &Body::Segments(body.into())) - segments;
+    let overhead = weight(&head(1).compact(), &Body::Segments(body.into())) - segments;
     let fits = (store.table.largest - overhead) as usize;
 
     let error = try_put(&store, key(1), head(2), vec![0; fits + 1]).unwrap_err();
@@ -397,13 +397,13 @@ fn compact_heads_are_equal() {
         .with_expires_at(Some(at(9)))
         .with_tags(vec!["tag".into()])
         .seal(7, Some(trailers));
-    let same = compact(head.clone());
+    let same = head.clone().compact();
     assert_eq!(same, head);
     assert!(same.headers().iter().eq(head.headers()), "the order counts as well");
     assert!(same.headers()["c"].is_sensitive() && !same.headers()["a"].is_sensitive());
 
     let annotation = Head::annotation("http://example.com/", HeaderMap::new(), at(0));
-    assert_eq!(compact(annotation.clone()), annotation);
+    assert_eq!(annotation.clone().compact(), annotation);
 }
 
 #[test]

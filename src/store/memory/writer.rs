@@ -8,10 +8,9 @@ use http::HeaderMap;
 use super::{
     super::{Result, Writer},
     body::{Body, Gather},
-    compact,
     table::{Table, weight},
 };
-use crate::{entry::Head, key::Key};
+use crate::{entry::Head, fields::compact, key::Key};
 
 /// Collects the body of an entry for [`Memory`](super::Memory), and holds all of it until it is
 /// finished. A writer that is dropped frees its memory and changes nothing else.
@@ -72,7 +71,7 @@ impl Writer for MemoryWriter {
     /// older entry under its key stays.
     async fn finish(self, trailers: Option<HeaderMap>) -> Result<()> {
         self.check()?;
-        let trailers = trailers.map(compact::map);
+        let trailers = trailers.map(|trailers| compact(&trailers, |_| true));
         let mut head = self.head;
         Arc::make_mut(&mut head).seal_in_place(self.written, trailers);
         self.table.publish(self.key, head, self.body.finish())
