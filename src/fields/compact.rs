@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header::MaxSizeReached};
+use smallvec::SmallVec;
 
 /// The lines whose names are kept, in the same order, with all values in one allocation.
 pub(crate) fn compact(lines: &HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) -> HeaderMap {
@@ -15,19 +16,20 @@ fn try_compact(
     lines: &HeaderMap,
     is_kept: impl Fn(&HeaderName) -> bool,
 ) -> Result<HeaderMap, MaxSizeReached> {
-    let kept = || lines.iter().filter(|(name, _)| is_kept(name));
-    let mut values = Vec::with_capacity(kept().map(|(_, value)| value.len()).sum());
-    kept().for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
+    let kept: SmallVec<[_; 32]> = lines.iter().filter(|(name, _)| is_kept(name)).collect();
+    let mut values = Vec::with_capacity(kept.iter().map(|(_, value)| value.len()).sum());
+    kept.iter().for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
     // `Bytes::from` would allocate its counter at the first clone, which is a hit.
     let mut values = Bytes::from_owner(values.into_boxed_slice());
     let mut map = HeaderMap::try_with_capacity(lines.keys_len())?;
-    for (name, value) in kept() {
+    for (name, value) in kept {
         let bytes = values.split_to(value.len());
         let mut copy = HeaderValue::from_maybe_shared(bytes).unwrap_or_else(|_| value.clone());
         copy.set_sensitive(value.is_sensitive());
         map.try_append(name, copy)?;
     }
-    Ok(map)
+    // A map that has grown has room for more lines, a clone of it has not.
+    Ok(map.clone())
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(crate) enum Fields {
 
 /// If a directive names an essential field, its scope is the whole response. Without that field,
 /// the rest would be a different response.
-const ESSENTIAL: [HeaderName; 11] = [
+static ESSENTIAL: [HeaderName; 11] = [
     AGE,
     CACHE_CONTROL,
     CONTENT_ENCODING,

@@ -14,7 +14,7 @@ use crate::fields::is_of_connection;
 
 /// The headers that `all` leaves out beside those of the connection, since no two requests would
 /// share a response otherwise, or since the key has their meaning already.
-const NEVER_BY_ALL: [HeaderName; 18] = [
+static NEVER_BY_ALL: [HeaderName; 18] = [
     // How the body is sent.
     HeaderName::from_static("http2-settings"),
     TRAILER,

@@ -118,7 +118,7 @@ pub(crate) fn combined_head(
     union: &Union,
 ) -> response::Parts {
     /// Fields that describe the bytes of one message.
-    const OF_ONE_PART: [HeaderName; 6] = [
+    static OF_ONE_PART: [HeaderName; 6] = [
         AGE,
         CONTENT_LENGTH,
         CONTENT_RANGE,

@@ -59,7 +59,7 @@ pub(crate) fn remove_fields(headers: &mut HeaderMap, is_removed: impl Fn(&Header
 /// would be stored for others, or for longer. This function sees responses only. A proxy that
 /// passes requests on, as `examples/gateway` does, keeps `Authorization` too.
 fn is_for_all(name: &HeaderName) -> bool {
-    const FOR_ALL: [HeaderName; 6] = [AGE, CACHE_CONTROL, DATE, EXPIRES, PRAGMA, VARY];
+    static FOR_ALL: [HeaderName; 6] = [AGE, CACHE_CONTROL, DATE, EXPIRES, PRAGMA, VARY];
     FOR_ALL.contains(name) || name.as_str().ends_with("cache-control")
 }
 

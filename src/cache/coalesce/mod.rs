@@ -296,9 +296,11 @@ impl<O: Removable> Marked<O> for CallInfo {
         // The tags of a response contain those of its request.
         let tags = view.and_then(|view| view.head()).map_or(&*self.tags, Head::tags);
         let keys = [&self.primary, key].into_iter().chain(&self.part).chain(at);
-        let keys = keys.map(entry_mark).chain(call_key.map(call_mark));
-        let keys = keys.chain(self.part.as_ref().map(part_mark));
-        keys.chain([url_mark(&self.url)]).chain(tags.iter().map(|tag| tag_mark(tag)))
+        let keys = keys.map(entry_mark).chain(call_key.into_iter().map(call_mark));
+        let keys = keys.chain(self.part.iter().map(part_mark));
+        // Nobody asks for a mark as long as nothing was removed, so none is made before.
+        let url = iter::once_with(|| url_mark(&self.url));
+        keys.chain(url).chain(tags.iter().map(|tag| tag_mark(tag)))
     }
 }
 

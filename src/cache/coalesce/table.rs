@@ -388,9 +388,12 @@ fn fold(key: &impl Hash) -> usize {
 
     impl Hasher for Fold {
         fn write(&mut self, bytes: &[u8]) {
-            for word in bytes.chunks(8) {
-                let word = word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-                self.0 = self.0.rotate_left(7) ^ word;
+            let (words, rest) = bytes.as_chunks();
+            for word in words {
+                self.0 = self.0.rotate_left(7) ^ u64::from_be_bytes(*word);
+            }
+            for byte in rest {
+                self.0 = self.0.rotate_left(7) ^ u64::from(*byte);
             }
         }
 

@@ -107,7 +107,7 @@ pub(crate) fn is_updated_by(head: &Head, not_modified: &HeaderMap) -> bool {
 /// and frameworks may add defaults to it, such as `text/html` for an image. If the 304 has no
 /// `Age`, the stored `Age` is removed, since it counts up to a time before the 304.
 pub(crate) fn merged(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
-    const OF_THE_BODY: [HeaderName; 7] = [
+    static OF_THE_BODY: [HeaderName; 7] = [
         CONTENT_LENGTH,
         CONTENT_ENCODING,
         CONTENT_RANGE,

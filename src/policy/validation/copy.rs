@@ -49,7 +49,8 @@ pub(crate) fn is_unmodified(request: &HeaderMap, method: &Method, head: &Head) -
 /// `Last-Modified` if there is no `ETag`, and `Age`. `Access-Control-*` fields are included, too:
 /// browsers check them in the 304 itself if a script sends its own condition.
 pub(crate) fn not_modified_headers(stored: &HeaderMap) -> HeaderMap {
-    const KEPT: [HeaderName; 7] = [AGE, CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, VARY];
+    static KEPT: [HeaderName; 7] =
+        [AGE, CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, VARY];
     let has_etag = stored.contains_key(ETAG);
     let mut headers = HeaderMap::new();
     for (name, value) in stored {
