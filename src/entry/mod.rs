@@ -435,10 +435,10 @@ impl Head {
     }
 }
 
-/// A header map holds one slot per line (name, value, hash, links), and an index with at most eight
-/// bytes per line.
+/// A header map without room for more lines holds one slot per line (name, value, hash, links), and
+/// an index with at most eight bytes per line.
 fn map_size(map: &HeaderMap) -> usize {
     const SLOT: usize = mem::size_of::<HeaderName>() + mem::size_of::<http::HeaderValue>() + 40;
     let text: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    text + map.capacity().max(map.len()) * SLOT
+    text + map.len() * SLOT
 }

@@ -136,6 +136,7 @@ impl Rules {
         now: Timestamp,
     ) -> HeaderMap {
         let mut fields = end_to_end_without(fields, &storable.omitted);
+        let lines = fields.len();
         // Only the first line counts (RFC 9111 §5.1). If the others were stored, each hit would
         // have to remove them.
         if matches!(self.policy, Policy::Http { .. }) && fields.get_all(AGE).iter().count() > 1 {
@@ -147,7 +148,9 @@ impl Rules {
             }
             fields = first;
         }
-        self.dated(fields, now)
+        let fields = self.dated(fields, now);
+        // A map that has grown has room for more lines, a clone of it has not.
+        if fields.len() == lines { fields } else { fields.clone() }
     }
 
     /// Under the HTTP rules, adds the time of receipt as `Date` if the origin sent none (RFC 9110
