@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Response, StatusCode, response};
 use super::{
     coalesce::StoredAt,
     context::RequestContext,
-    lookup::{LookupKeys, Seen, Selected},
+    lookup::{Lookup, LookupKeys, Seen, Selected},
     no_vary_search,
     outcome::{CallOutcome, Freshened, Leader},
     store::{StorageKeys, check_parameters, freshened_tags, varies_anew},
@@ -175,11 +175,15 @@ impl<B: Store> RequestContext<B> {
         leader: &Leader,
     ) {
         let get = self.view().primary(&Method::GET);
-        let mut lookup = self.view().lookup_under(get).await;
-        if let Some(selected) = lookup.take_selected()
-            && selected.hit.head.requested_at() <= requested_at
-        {
-            self.update_by_head(&Seen::of(&selected), answer, requested_at, leader).await;
+        let mut lookups = vec![self.view().lookup_under(get).await];
+        // It may be a variant beside a resident that is still on its way.
+        for resident in self.cache.shared.calls.residents(&get) {
+            lookups.push(self.view().lookup_beside(get, resident).await);
+        }
+        for selected in lookups.iter_mut().filter_map(Lookup::take_selected) {
+            if selected.hit.head.requested_at() <= requested_at {
+                self.update_by_head(&Seen::of(&selected), answer, requested_at, leader).await;
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::Response;
+use http::{Method, Response};
 use larder::{
     CacheOptions, Outcome, ResponseBody, Stored,
     status::{Miss, Refusal},
@@ -16,8 +16,8 @@ use larder::{
 };
 
 use crate::support::{
-    Double, Gate, Reply, Sender, Stand, TestBody, channel, empty, lang, line, not_modified, ok,
-    soon,
+    Double, Gate, Reply, Sender, Stand, TestBody, channel, empty, full, lang, line, not_modified,
+    ok, soon,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -262,5 +262,45 @@ async fn a_head_joins_no_call_that_freshens_another_variant_of_the_get() {
     for (reply, language) in [(soon(de).await, "de"), (soon(en).await, "en")] {
         assert_eq!(reply.outcome(), Outcome::Revalidated, "{language}");
         assert_eq!(reply.headers["etag"], format!("\"{language}\""));
+    }
+}
+
+/// The variant lies beside a first one that is not stored yet, so nothing in the store leads to it.
+#[tokio::test]
+async fn a_head_that_began_earlier_ends_a_variant_beside_a_first_one_in_flight() {
+    for (tag, expected) in [("\"old\"", Outcome::Hit), ("\"new\"", Outcome::Miss(Miss::Variant))] {
+        let gate = Gate::closed();
+        let waits = gate.clone();
+        let (to_de, de_body) = channel();
+        let bodies = Arc::new(Mutex::new(VecDeque::from([de_body])));
+        let inner = Double::new(move |request, call| {
+            let (tag, body) = match call {
+                1 => (tag, full("")),
+                2 => ("\"old\"", bodies.lock().unwrap().pop_front().unwrap()),
+                _ => ("\"old\"", full(request.headers()["accept-language"].as_bytes().to_vec())),
+            };
+            let response = line(Response::new(body), "vary", "accept-language");
+            line(line(response, "etag", tag), "cache-control", "max-age=100")
+        })
+        .waiting(move |call| {
+            let gate = waits.clone();
+            async move {
+                if call == 1 {
+                    gate.pass().await;
+                }
+            }
+        });
+        let stand = Stand::new(inner).with(|layer| layer.http_rules());
+        let heading = lang("en").method(Method::HEAD).body(empty()).unwrap();
+        let mut heading = Box::pin(stand.call(heading));
+        assert!(heading.as_mut().now_or_never().is_none(), "its call waits");
+        let de = begin(&stand, "de").await;
+        let en = stand.ask(lang("en")).await;
+        assert_eq!((en.text(), en.stored()), ("en", Stored::Yes));
+        gate.open(1);
+        Reply::read(heading.await.unwrap()).await;
+        assert_eq!(end(to_de, de, "de").await, Stored::Yes);
+        assert_eq!(stand.ask(lang("en")).await.outcome(), expected, "{tag}");
+        assert_eq!(stand.ask(lang("de")).await.outcome(), Outcome::Hit);
     }
 }

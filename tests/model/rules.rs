@@ -132,7 +132,7 @@ impl History {
         }
         // A HEAD does not meet a GET whose body is still on its way.
         let is_on_its_way = !matches!(said.kind, Kind::NotModified(_))
-            && said.complete.is_none_or(|complete| complete > self.asks[answer.ask].at);
+            && said.complete.is_none_or(|complete| complete > answer.answered);
         if answer.method != said.method && is_on_its_way {
             return false;
         }
