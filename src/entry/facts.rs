@@ -29,7 +29,6 @@ use http::{
     response,
 };
 
-use super::map_size;
 #[cfg(feature = "memory")]
 use crate::fields::compact;
 use crate::{
@@ -112,6 +111,7 @@ impl fmt::Debug for ResponseFields<'_> {
 pub(super) struct Lines {
     shared: Arc<(HeaderMap, Slot)>,
     /// Whether the values are known to be in memory of their own.
+    #[cfg_attr(not(feature = "memory"), allow(dead_code, reason = "only `Memory` asks"))]
     is_compact: bool,
 }
 
@@ -170,6 +170,14 @@ impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
+}
+
+/// A header map without room for more lines holds one slot per line (name, value, hash, links), and
+/// an index with at most eight bytes per line.
+pub(super) fn map_size(map: &HeaderMap) -> usize {
+    const SLOT: usize = mem::size_of::<HeaderName>() + mem::size_of::<HeaderValue>() + 40;
+    let text: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    text + map.len() * SLOT
 }
 
 /// The head of a response that has arrived and is judged. It does not change, so that its facts

@@ -24,11 +24,15 @@ mod text;
 mod variance;
 
 pub use self::codec::DecodeError;
-use self::{facts::Lines, note::Notes, selection::Selection};
 pub(crate) use self::{
     facts::{Facts, ResponseFields, ResponseHead},
     note::Note,
     variance::{Others, Variance},
+};
+use self::{
+    facts::{Lines, map_size},
+    note::Notes,
+    selection::Selection,
 };
 #[cfg(feature = "files")]
 pub(crate) use self::{
@@ -433,12 +437,4 @@ impl Head {
         let lists = trailers + variance + tags + mem::size_of_val(self.notes()) + recorded;
         mem::size_of::<Self>() + self.url.len() + self.headers.size() + Facts::SIZE + lists
     }
-}
-
-/// A header map without room for more lines holds one slot per line (name, value, hash, links), and
-/// an index with at most eight bytes per line.
-fn map_size(map: &HeaderMap) -> usize {
-    const SLOT: usize = mem::size_of::<HeaderName>() + mem::size_of::<http::HeaderValue>() + 40;
-    let text: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    text + map.len() * SLOT
 }
