@@ -539,8 +539,10 @@ async fn an_edit_beside_a_checksum_is_refused_with_what_to_do() {
 #[tokio::test]
 async fn a_head_that_cannot_be_read_is_never_overwritten_or_removed() {
     let conflict = |text: String| "<<<<<<< HEAD\n".to_owned() + &text;
-    let newer = |text: String| text.replacen("\"url\"", "\"new\": 1,\n    \"url\"", 1);
-    let changes: [&dyn Fn(String) -> String; 2] = [&conflict, &newer];
+    let newer = |text: String| text.replacen("\"format\": 1", "\"format\": 2", 1);
+    let member =
+        |text: String| without_checksum(text.replacen("\"url\"", "\"new\": 1,\n    \"url\"", 1));
+    let changes: [&dyn Fn(String) -> String; 3] = [&conflict, &newer, &member];
     for (change, is_open) in changes.iter().flat_map(|it| [(it, true), (it, false)]) {
         let (_directory, path) = place();
         let mut store = Files::open(&path).unwrap();

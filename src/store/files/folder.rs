@@ -69,6 +69,8 @@ impl Folder {
         let full = self.path(path);
         let fail = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => Ok(None),
+            // A head or an index may say anything.
+            ErrorKind::InvalidFilename => Err(corrupt(&full, "is longer than a path may be")),
             _ => Err(fault::io("read", &full, error)),
         };
         match self.has_folders_above(path) {

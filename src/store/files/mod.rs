@@ -60,8 +60,14 @@
 //! matter.
 //!
 //! A head that is no JSON, such as one with the marks of a merge conflict, is never removed or
-//! overwritten, and neither is one that a later version of this crate has written. A new entry of
-//! the same key gets a name with more digits.
+//! overwritten, and neither is one that a later version of this crate has written, which is an
+//! error of kind [`ErrorKind::Incompatible`]. A new entry of the same key gets a name with more
+//! digits.
+//!
+//! Two heads may have the same key, such as in a copy of a folder within the folder. One of them is
+//! the entry: the one that the index has, else the first by path that is not damaged. The others
+//! count for [`max_bytes`](Builder::max_bytes) from the next opening on, and are removed when the
+//! entry is removed or evicted.
 //!
 //! Files may be added, changed, renamed and removed, by hand or by `git checkout`, while no process
 //! has the folder open. A head must keep an ending like `~3fa94c1d.json`, and its body stay in the
