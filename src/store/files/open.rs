@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     fs, io,
     path::Path,
+    sync::Arc,
 };
 
 use super::{
@@ -139,11 +140,13 @@ impl Locked<'_> {
         }
         // Of two heads with the same key, the first one counts that is not damaged.
         found.sort_by_key(|(_, row)| row.is_damaged);
-        let mut frames = Vec::new();
+        let (mut frames, mut copies) = (Vec::new(), Vec::new());
         for (key, row) in found {
             if seen.insert(key) {
                 let key = *key.as_bytes();
                 frames.push(Frame::Put { key, row, head: None, body: None, stale: Vec::new() });
+            } else if !row.is_damaged {
+                copies.push((key, Arc::new(row)));
             }
         }
         let keys = shared.view()?.index.keys();
@@ -151,6 +154,9 @@ impl Locked<'_> {
             frames.push(Frame::Remove { key: *key.as_bytes(), stale: Vec::new() });
         }
         self.adopt(frames)?;
+        let mut view = shared.view()?;
+        copies.into_iter().for_each(|(key, row)| view.index.insert_copy(key, row));
+        drop(view);
         if !shared.read_only {
             self.evict(None);
             self.compact();
