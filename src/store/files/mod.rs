@@ -45,7 +45,10 @@
 //!
 //! `.larder` has a `.gitignore` of its own. It can be removed while no process has the folder open,
 //! and is made anew from the heads when the folder is opened. Versions are kept there and not in
-//! the heads; without it, each entry gets a new one.
+//! the heads; without it, each entry gets a new one. If it is removed while a process has the
+//! folder open, the next change of that process makes it anew. A body that was being written is
+//! lost, and its write fails. Until its next change, the process does not see new entries of
+//! others.
 //!
 //! # Editing by hand
 //!
@@ -139,8 +142,9 @@
 //! New files have the permissions that the process's umask gives. Responses may be private: choose
 //! a folder that only their owner can read. No link below the folder is followed, and no file
 //! outside of it is read, written or removed, whatever a URL, a head or the index says. A link is
-//! noticed before a file is opened. A program that may write to the folder can put one there in
-//! between, so the folder must not be writable for those who are not trusted.
+//! noticed before a file is opened, and so is a pipe, which would keep the reader waiting. A
+//! program that may write to the folder can put one there in between, so the folder must not be
+//! writable for those who are not trusted.
 //!
 //! A cache stores no request headers, so no credentials in them either. A URL is stored, with its
 //! query, and so are response headers and bodies, with the tokens that they have:

@@ -2,15 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fs, io,
-    path::Path,
+    fs,
     sync::Arc,
 };
 
 use super::{
     builder::Builder,
     fault,
-    folder::{Folder, HIDDEN, Listed, Listing},
+    folder::{self, Folder, Listed, Listing},
     lock::{LockFile, Staging},
     locked::Locked,
     log::{Frame, Log},
@@ -64,32 +63,12 @@ fn create(folder: &Folder) -> Result<()> {
     let fail = |error| fault::io("create the folder", root, error);
     fs::create_dir_all(root).map_err(fail)?;
     let is_new = fs::read_dir(root).map_err(fail)?.next().is_none();
-    create_folder(&root.join(HIDDEN))?;
-    create_folder(&folder.hidden(STAGING))?;
-    // Nothing in it belongs into version control.
-    create_file(&folder.hidden(".gitignore"), "*\n")?;
+    folder.create_hidden()?;
     if is_new {
         // A body with other line endings is another body.
-        create_file(&root.join(".gitattributes"), "* -text\n")?;
+        folder::create_file(&root.join(".gitattributes"), "* -text\n")?;
     }
     Ok(())
-}
-
-fn create_folder(path: &Path) -> Result<()> {
-    let is_folder = || fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
-    match fs::create_dir(path) {
-        Err(error) if !(error.kind() == io::ErrorKind::AlreadyExists && is_folder()) => {
-            Err(fault::io("create the folder", path, error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn create_file(path: &Path, text: &str) -> Result<()> {
-    if fs::symlink_metadata(path).is_ok() {
-        return Ok(());
-    }
-    fs::write(path, text).map_err(|error| fault::io("write", path, error))
 }
 
 impl Locked<'_> {
